@@ -1,0 +1,97 @@
+# The laboratory's everyday commands. "make help" lists them; README.md has the plain pip lines behind them.
+
+VENV     ?= .venv
+LAB_ARGS ?=
+# Passed to pytest as they are, for instance PYTEST_ARGS="-k records -x".
+PYTEST_ARGS ?=
+# Test processes: one a core, four at most, one thread each (small models gain nothing from a second thread).
+WORKERS  ?= logical
+# Seconds that a notebook's cell may take before its test fails; training on a slow machine needs room.
+CELL_TIMEOUT ?= 900
+
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip --disable-pip-version-check --no-input
+STAMPS := $(VENV)/stamps
+# Jupyter refuses to serve as root unless told that root is meant (containers usually are root).
+AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help lab test lint notebooks bench clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@echo '  variables: LAB_ARGS="--no-browser --port=8890", PYTEST_ARGS="-k records", WORKERS=2, PYTHON=python3.12'
+
+lab: $(STAMPS)/lab ## install what is missing and open JupyterLab on the first notebook
+	$(VENV)/bin/jupyter lab $(AS_ROOT) $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+# One pytest run for everything: notebooks under nbval, browser, library, doctests. Files are dealt to the processes whole
+# (nbval shares one kernel a notebook), the long ones first. Benchmarks run once, untimed, so that they cannot rot.
+test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest notebooks tests medn_lab \
+	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
+	  --nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) \
+	  --benchmark-disable $(PYTEST_ARGS)
+
+lint: $(STAMPS)/dev ## check style and formatting
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+notebooks: $(STAMPS)/dev ## execute the notebooks and store them with their pictures (needs a Chromium)
+	$(PY) tests/tools/execute_notebooks.py
+
+bench: $(STAMPS)/test ## measure speed (import cost and others)
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only $(PYTEST_ARGS)
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks screenshots
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the environment -------------------------------------------------------------------------------------------------
+
+define NO_PYTHON
+echo "medn_lab needs Python 3.11 or newer; none of these is: $(PYTHON)."; \
+echo "Install one (for instance from python.org or with conda) and name it: make lab PYTHON=/path/to/python3.11"
+endef
+
+# The first interpreter that is new enough; PYTHON=... on the command line is tried alone.
+PYTHON ?= python3 python3.13 python3.12 python3.11 python
+
+$(STAMPS)/venv:
+	@set -e; \
+	for candidate in $(PYTHON); do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then chosen=$$candidate; break; fi; \
+	done; \
+	if [ -z "$${chosen:-}" ]; then $(NO_PYTHON); exit 1; fi; \
+	if ! $(PY) -m pip --version >/dev/null 2>&1; then \
+	  echo "making $(VENV) with $$chosen ($$($$chosen --version))"; \
+	  "$$chosen" -m venv $(VENV) || { echo "on Debian and Ubuntu: apt install python3-venv"; exit 1; }; \
+	fi; \
+	mkdir -p $(STAMPS); touch $@
+
+# The opencv-python wheel needs the system's libGL, which servers and containers lack. The headless wheel of the same
+# version is the same library without windows, which medn_lab never opens. The two must not be installed together.
+define CHECK_OPENCV
+@if ! said=$$($(PY) -c 'import cv2' 2>&1); then \
+  echo "opencv-python cannot be loaded here: $$(echo "$$said" | tail -1)"; \
+  echo "installing opencv-python-headless of the same version in its place"; \
+  $(PIP) uninstall -y opencv-python opencv-python-headless && \
+  $(PIP) install -c constraints.txt opencv-python-headless && $(PY) -c 'import cv2'; \
+fi
+endef
+
+$(STAMPS)/lab: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e .
+	$(CHECK_OPENCV)
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[test]'
+	$(CHECK_OPENCV)
+	@touch $@ $(STAMPS)/lab
+
+$(STAMPS)/dev: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(CHECK_OPENCV)
+	@touch $@ $(STAMPS)/test $(STAMPS)/lab
