@@ -1,0 +1,29 @@
+"""The frozen records that flow between the steps; this room knows no other."""
+
+from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
+from medn_lab.records.results import Attribution, BranchFeatures, DecouplingReport, Embedding, History, Predictions
+from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
+from medn_lab.records.storage import Parts, read_parts, read_table, write_parts
+
+__all__ = [
+    "PROBLEM_COLUMNS",
+    "Attribution",
+    "BranchFeatures",
+    "ClipIndex",
+    "Clips",
+    "DecouplingReport",
+    "Embedding",
+    "History",
+    "Parts",
+    "Predictions",
+    "Truth",
+    "au_columns",
+    "check_rows",
+    "check_table",
+    "frame_numbers",
+    "no_problems",
+    "positions",
+    "read_parts",
+    "read_table",
+    "write_parts",
+]

@@ -1,0 +1,289 @@
+"""The records of the output side: histories, predictions, features, embeddings, attributions, reports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records.rows import check_rows, check_table, positions
+from medn_lab.records.storage import Parts, read_parts, write_parts
+
+R = TypeVar("R", bound="_Record")
+
+
+class _Record:
+    """Saving and loading for records made of arrays (or None), one table, and JSON-ready metadata."""
+
+    _arrays: tuple[str, ...] = ()
+    _meta: tuple[str, ...] = ()
+    _tuples: tuple[str, ...] = ()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
+        arrays = {name: getattr(self, name) for name in self._arrays if getattr(self, name) is not None}
+        meta = {name: getattr(self, name) for name in self._meta}
+        return write_parts(path, type(self).__name__, Parts(arrays, {"table": self.table}, {}, meta))
+
+    @classmethod
+    def load(cls: type[R], path: str | os.PathLike[str]) -> R:
+        """Read a record of this kind that :meth:`save` wrote."""
+        parts = read_parts(path, cls.__name__)
+        meta = {n: tuple(v) if n in cls._tuples else v for n, v in parts.meta.items()}
+        arrays = {name: parts.arrays.get(name) for name in cls._arrays}
+        return cls(table=parts.tables["table"], **arrays, **meta)
+
+
+class _ClipRecord(_Record):
+    """A record with one row a clip."""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(self: R, clip_ids: Iterable[str]) -> R:
+        """The named clips, in the order named; ValueError if none is named or one is not here."""
+        rows = positions(self.table, clip_ids, owner=f"this {type(self).__name__}")
+        arrays = {n: getattr(self, n)[rows] for n in self._arrays if getattr(self, n) is not None}
+        return replace(self, table=self.table.iloc[rows], **arrays)
+
+    def _check(self) -> None:
+        object.__setattr__(self, "table", check_table(self.table, owner=type(self).__name__))
+        check_rows(len(self.table), owner=type(self).__name__, **{n: getattr(self, n) for n in self._arrays})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class History(_Record):
+    """What happened during training, an epoch a row.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``epoch, seconds, learning_rate``, the mean of each loss term over the epoch (``loss, emotion, au, ...``),
+        ``accuracy`` (training clips as seen), and ``validation_*`` where validation clips were given.
+    config : dict
+        The model's and the training's configuration, the seed and the versions.
+    status : str
+        ``finished``, ``stopped`` (by a callback or the user) or ``interrupted``.
+    """
+
+    table: pd.DataFrame
+    config: Mapping[str, Any] = field(default_factory=dict)
+    status: str = "finished"
+
+    _meta = ("config", "status")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"History: no epochs, {self.status}"
+        last = self.table.iloc[-1]
+        said = [f"loss {last['loss']:.3f}", f"accuracy {last['accuracy']:.3f}"]
+        if "validation_accuracy" in last:
+            said.append(f"validation accuracy {last['validation_accuracy']:.3f}")
+        seconds = self.table["seconds"].sum()
+        return f"History: {len(self)} epochs in {seconds:.0f} s, {self.status}; at the end {', '.join(said)}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(_ClipRecord):
+    """What a model says of each clip.
+
+    Attributes
+    ----------
+    logits : (n, n_classes) float32
+        Emotion scores before softmax, columns in the order of `classes`.
+    au_logits : (n, n_aus) float32 or None
+        AU scores before the sigmoid, columns in the order of `aus`.
+    fold : (n,) int or None
+        Which fold held the clip out; None outside cross-validation.
+    table : DataFrame
+        The clips' table.
+    classes, aus : tuple of str
+    protocol : str
+        The name of the class protocol, or how the split was made.
+    source : dict
+        Model name, weights' sha256, recipe.
+    """
+
+    logits: np.ndarray
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    au_logits: np.ndarray | None = None
+    aus: tuple[str, ...] = ()
+    fold: np.ndarray | None = None
+    protocol: str = ""
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    _arrays = ("logits", "au_logits", "fold")
+    _meta = ("classes", "aus", "protocol", "source")
+    _tuples = ("classes", "aus")
+
+    def __post_init__(self) -> None:
+        self._check()
+        if self.logits.shape[1:] != (len(self.classes),):
+            raise ValueError(f"logits are {self.logits.shape} but there are {len(self.classes)} classes")
+        if self.au_logits is not None and self.au_logits.shape[1:] != (len(self.aus),):
+            raise ValueError(f"au_logits are {self.au_logits.shape} but there are {len(self.aus)} AUs")
+
+    def __repr__(self) -> str:
+        said = f"Predictions: {len(self)} clips, {len(self.classes)} classes ({', '.join(self.classes)})"
+        if "label" in self.table:
+            right = (self.predicted == self.table["label"].to_numpy()).mean()
+            said += f", {right:.3f} of them right"
+        return said
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The class with the highest score of each clip, (n,) of str; on a tie the earlier class."""
+        return np.asarray(self.classes, dtype=object)[self.logits.argmax(axis=1)]
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Softmax of the logits, (n, n_classes) in [0, 1]."""
+        shifted = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        return shifted / shifted.sum(axis=1, keepdims=True)
+
+    @property
+    def au_probabilities(self) -> np.ndarray | None:
+        """Sigmoid of the AU logits, (n, n_aus) in [0, 1], or None where the model has no motion branch."""
+        # The logistic function through tanh, which cannot overflow.
+        return None if self.au_logits is None else 0.5 * (1.0 + np.tanh(0.5 * self.au_logits))
+
+    def to_frame(self) -> pd.DataFrame:
+        """The table with ``predicted`` and one probability column a class (``p_surprise``)."""
+        scores = pd.DataFrame(self.probabilities, columns=[f"p_{name}" for name in self.classes])
+        return pd.concat([self.table.assign(predicted=self.predicted), scores], axis=1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BranchFeatures(_ClipRecord):
+    """The features of each branch, from one forward pass.
+
+    Attributes
+    ----------
+    motion, emotion, fused : (n, d) float32 or None
+        None for a branch that the model does not have. The widths need not agree.
+    gate : (n, d) float32 or None
+        CoFM's gate: 1 takes the motion branch's feature, 0 the emotion branch's.
+    table : DataFrame
+    source : dict
+        Model name and weights' sha256.
+    """
+
+    motion: np.ndarray | None
+    emotion: np.ndarray | None
+    fused: np.ndarray
+    table: pd.DataFrame
+    gate: np.ndarray | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    _arrays = ("motion", "emotion", "fused", "gate")
+    _meta = ("source",)
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def __repr__(self) -> str:
+        widths = ", ".join(
+            f"{name} {getattr(self, name).shape[1]}-d" if getattr(self, name) is not None else f"no {name}"
+            for name in ("motion", "emotion", "fused")
+        )
+        return f"BranchFeatures: {len(self)} clips; {widths}; from {self.source.get('name', 'an unnamed model')}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Embedding(_ClipRecord):
+    """A map of each branch.
+
+    Attributes
+    ----------
+    motion_xy, emotion_xy, fused_xy : (n, 2) float32 or None
+        Positions without unit; only neighbourhoods mean something, distances between clusters do not.
+    table : DataFrame
+    params : dict
+        Method, its parameters, the seed.
+    trustworthiness : dict
+        Of each map, in [0, 1]: 1 when every neighbour on the map is a neighbour in feature space.
+    """
+
+    motion_xy: np.ndarray | None
+    emotion_xy: np.ndarray | None
+    fused_xy: np.ndarray | None
+    table: pd.DataFrame
+    params: Mapping[str, Any] = field(default_factory=dict)
+    trustworthiness: Mapping[str, float] = field(default_factory=dict)
+
+    _arrays = ("motion_xy", "emotion_xy", "fused_xy")
+    _meta = ("params", "trustworthiness")
+
+    def __post_init__(self) -> None:
+        self._check()
+        if self.motion_xy is None and self.emotion_xy is None and self.fused_xy is None:
+            raise ValueError("an Embedding needs at least one map; none was given")
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {value:.3f}" for name, value in self.trustworthiness.items())
+        params = ", ".join(f"{name} {value}" for name, value in self.params.items())
+        return f"Embedding: {len(self)} clips; {params}; trustworthiness {told or 'not measured'}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(_ClipRecord):
+    """How much each input value spoke for a target, signed, in the input's shape.
+
+    Attributes
+    ----------
+    frames : (n, t, h, w, 3) float32 or None
+    flow : (n, h, w, c) float32 or None
+    table : DataFrame
+    target, branch, method : str
+        What was attributed, through which branch, and how.
+    sanity : dict
+        Completeness error, randomisation check, planted mass, as far as they were measured.
+    """
+
+    frames: np.ndarray | None
+    flow: np.ndarray | None
+    table: pd.DataFrame
+    target: str
+    branch: str
+    method: str
+    sanity: Mapping[str, float] = field(default_factory=dict)
+
+    _arrays = ("frames", "flow")
+    _meta = ("target", "branch", "method", "sanity")
+
+    def __post_init__(self) -> None:
+        self._check()
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items())
+        return f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips; {told or 'unchecked'}"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecouplingReport(_Record):
+    """Dependence and leakage between the branches, a measure a row.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``measure, value, null_mean, null_95, p, n_clips, n_subjects, direction``.
+    source : dict
+        Model, weights' sha256, the decoupling switch it was trained with.
+    """
+
+    table: pd.DataFrame
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    _meta = ("source",)
+
+    def __repr__(self) -> str:
+        return f"DecouplingReport: {len(self.table)} measures of {self.source.get('name', 'an unnamed model')}"

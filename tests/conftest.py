@@ -1,0 +1,30 @@
+"""What every test may rely on: one thread a process, and the places of the repository."""
+
+import os
+
+# Before anything imports numpy or torch: the suite runs several processes, and the small models of the tests gain
+# nothing from a second thread. A test's figures then are the same under pytest alone and under "make test".
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Two modules of this name cannot both be searched for doctests.
+collect_ignore = ["conftest.py", "browser/conftest.py"]
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The folder that holds ``medn_lab``, ``notebooks`` and ``pretrained``."""
+    return REPOSITORY
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests in ``tests/browser`` as driving a browser, so that ``-m "not browser"`` leaves them out."""
+    for item in items:
+        if item.path.is_relative_to(REPOSITORY / "tests" / "browser"):
+            item.add_marker("browser")
