@@ -1,0 +1,5 @@
+"""Clips from folders and spreadsheets: Action Units, flow, registration, protocols, readers, prepared sets."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

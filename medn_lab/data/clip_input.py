@@ -1,0 +1,217 @@
+"""One clip from its files to the network's input: crop, register, flow, sample. Pure but for reading frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, face_mask, find_face
+from medn_lab.data.flow import optical_flow
+from medn_lab.data.flow_coding import code_flow
+from medn_lab.data.frames import UnreadableFrameError, list_frames, nearest, read_image
+from medn_lab.data.opencv import cv2
+from medn_lab.data.recipe import FlowRecipe
+from medn_lab.data.registration import register
+from medn_lab.data.spotting import SPOTTING_SIDE, spot_apex
+from medn_lab.records import frame_numbers
+
+CropRule = Literal["auto", "detect", "none"]
+
+
+class ClipError(ValueError):
+    """A clip cannot be prepared; it becomes a row of the problems table."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClipInput:
+    """What the network gets of one clip.
+
+    Attributes
+    ----------
+    frames : (n_frames, size, size, 3) uint8
+    flow : (size, size, c) float32
+    apex : int
+        Frame number that was used.
+    apex_confidence : float
+        1 where the apex was coded, as in :class:`SpottedApex` where it was spotted.
+    problems : list of dict
+        ``field, found, done`` of what was repaired on the way.
+    """
+
+    frames: np.ndarray
+    flow: np.ndarray
+    apex: int
+    apex_confidence: float = 1.0
+    problems: list[dict[str, str]] = field(default_factory=list)
+
+
+class _Pictures(Sequence):
+    """The frames of a clip, each read when it is asked for."""
+
+    def __init__(self, paths: Mapping[int, Path], numbers: np.ndarray) -> None:
+        self.paths, self.numbers = paths, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        return read_image(self.paths[int(self.numbers[place])])
+
+
+class _Faces(Sequence):
+    """Small crops of a clip's frames, made when they are asked for."""
+
+    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox) -> None:
+        self.frames, self.box = frames, box
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, place: int) -> np.ndarray:
+        return crop_face(self.frames[place], box=self.box, size=SPOTTING_SIDE)
+
+
+def input_of_clip(
+    row: Mapping[str, Any], *, recipe: FlowRecipe, crop: CropRule = "auto", landmarks: np.ndarray | None = None
+) -> ClipInput:
+    """Crop, register, flow and samples of one clip of an index.
+
+    Parameters
+    ----------
+    row : mapping
+        One row of a ``ClipIndex`` table: ``frames_folder, onset, apex, offset``, and ``cropped`` where it is known. An
+        empty apex is spotted.
+    recipe : FlowRecipe
+    crop : {"auto", "detect", "none"}
+        ``detect`` searches the face on the onset; ``none`` takes frames as they are; ``auto`` asks the row.
+    landmarks : (k, 2) array, optional
+        The onset's landmarks in pixels, instead of a detector.
+
+    Returns
+    -------
+    ClipInput
+
+    Raises
+    ------
+    ClipError
+        If it cannot be done; the text says why.
+    """
+    if crop not in get_args(CropRule):
+        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
+    onset, offset = int(row["onset"]), int(row["offset"])
+    try:
+        paths = list_frames(row["frames_folder"])
+    except FileNotFoundError as error:
+        raise ClipError(str(error)) from error
+    numbers = np.array([number for number in paths if onset <= number <= offset])
+    if len(numbers) < 2:
+        raise ClipError(f"only {len(numbers)} frames from {onset} to {offset} are in the folder")
+    frames = _Pictures(paths, numbers)
+    apex = row.get("apex")
+    apex = None if apex is None or np.isnan(float(apex)) else int(apex)
+    try:
+        box = _box(frames[0], row, crop, landmarks)
+        return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=(onset, offset))
+    except (UnreadableFrameError, NoFaceError) as error:
+        raise ClipError(str(error)) from error
+
+
+def input_of_frames(
+    numbers: np.ndarray,
+    frames: Sequence[np.ndarray],
+    *,
+    box: FaceBox,
+    apex: int | None,
+    recipe: FlowRecipe,
+    span: tuple[int, int] | None = None,
+) -> ClipInput:
+    """As :func:`input_of_clip`, from frames: `numbers` rises and says which they are, `span` is onset and offset."""
+    onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
+    problems: list[dict[str, str]] = []
+    confidence = 1.0
+    if apex is None:
+        spotted = spot_apex(_Faces(frames, box))
+        apex, confidence = int(numbers[spotted.position]), spotted.confidence
+        done = f"spotted at {apex}, confidence {confidence:.2f}"
+        problems.append({"field": "apex", "found": "not coded or not usable", "done": done})
+    wanted = frame_numbers(onset, apex, offset, recipe.n_frames)
+    there = nearest(numbers, wanted)
+    _say_missing(wanted, there, problems)
+    first = int(numbers[0])
+    apex_there = int(nearest(numbers, np.array([apex]))[0])
+    if apex_there == first:  # the apex's own neighbours are missing; a field from a frame to itself says nothing
+        apex_there = int(numbers[1])
+    needed = np.unique([*there.tolist(), first, apex_there])
+    images = {int(number): frames[int(np.searchsorted(numbers, number))] for number in needed}
+    _check_sizes(images)
+    faces = _registered_faces(images, box, recipe, problems, first=first)
+    return ClipInput(
+        frames=np.stack([_shrunk(faces[int(number)], recipe.size) for number in there]),
+        flow=flow_of_faces(faces[first], faces[apex_there], recipe=recipe),
+        apex=apex,
+        apex_confidence=confidence,
+        problems=problems,
+    )
+
+
+def flow_of_faces(onset: np.ndarray, apex: np.ndarray, *, recipe: FlowRecipe) -> np.ndarray:
+    """The flow input of two registered face crops at the computing resolution, (size, size, c) float32."""
+    face = face_mask(onset.shape[0])
+    mask = recipe.outside + (1.0 - recipe.outside) * face
+    flow = optical_flow(onset, apex, method=recipe.method, mask=mask, blur=recipe.blur)
+    return code_flow(flow, coding=recipe.coding, size=recipe.size)
+
+
+def _box(first: np.ndarray, row: Mapping[str, Any], crop: CropRule, landmarks: np.ndarray | None) -> FaceBox:
+    if landmarks is not None:
+        return FaceBox.of_landmarks(landmarks)
+    if crop == "none" or (crop == "auto" and bool(row.get("cropped", False))):
+        return FaceBox.around(first)
+    return find_face(first)
+
+
+def _check_sizes(images: Mapping[int, np.ndarray]) -> None:
+    shapes = {image.shape[:2] for image in images.values()}
+    if len(shapes) > 1:
+        told = " and ".join(f"{width}x{height}" for height, width in sorted(shapes))
+        raise ClipError(f"the frames differ in size: {told} px")
+
+
+def _say_missing(wanted: np.ndarray, there: np.ndarray, problems: list[dict[str, str]]) -> None:
+    missing = wanted != there
+    if missing.any():
+        found = f"missing: {', '.join(str(number) for number in np.unique(wanted[missing]))}"
+        done = f"nearest taken: {', '.join(str(number) for number in np.unique(there[missing]))}"
+        problems.append({"field": "frames", "found": found, "done": done})
+
+
+def _registered_faces(
+    images: Mapping[int, np.ndarray], box: FaceBox, recipe: FlowRecipe, problems: list[dict[str, str]], *, first: int
+) -> dict[int, np.ndarray]:
+    # Enlarging adds nothing, yet flow wants twice the network's size: coarse faces stay near their own resolution.
+    side = min(recipe.compute_size, max(round(box.side), 2 * recipe.size))
+    faces = {number: crop_face(image, box=box, size=side) for number, image in images.items()}
+    if not recipe.register:
+        return faces
+    mask = face_mask(side)
+    lost = []
+    for number, face in faces.items():
+        if number == first:
+            continue
+        found = register(face, onset=faces[first], mask=mask)
+        if found.found:
+            faces[number] = found.warp(face)
+        else:
+            lost.append(number)
+    if lost:
+        told = f"too few points to follow in {len(lost)} of {len(faces)} frames"
+        problems.append({"field": "registration", "found": told, "done": "left where they were"})
+    return faces
+
+
+def _shrunk(face: np.ndarray, size: int) -> np.ndarray:
+    return cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,99 @@
+"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+
+from medn_lab.data.opencv import cv2
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+
+_TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
+
+
+class UnreadableFrameError(ValueError):
+    """A frame's file is missing, truncated or no picture."""
+
+
+def frame_number(name: str) -> int | None:
+    """The number in a frame's file name: the last run of digits before the suffix; None where there is none.
+
+    Examples
+    --------
+    >>> frame_number("reg_img46.jpg"), frame_number("006_05562.jpg"), frame_number("Thumbs.db")
+    (46, 5562, None)
+    """
+    stem, _, suffix = name.rpartition(".")
+    found = _TRAILING_NUMBER.search(stem) if f".{suffix.lower()}" in IMAGE_SUFFIXES else None
+    return int(found[1]) if found else None
+
+
+def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
+    """The frames of a folder by number, rising: ``img9`` comes before ``img46``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder of frames at {folder}")
+    numbered = {}
+    for entry in os.scandir(folder):
+        number = frame_number(entry.name)
+        if number is not None and not entry.name.startswith("."):
+            numbered[number] = Path(entry.path)
+    return dict(sorted(numbered.items()))
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """A picture as (h, w, 3) uint8 RGB.
+
+    Raises
+    ------
+    UnreadableFrameError
+        If the file is missing, empty, truncated or no picture.
+    """
+    path = Path(path)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnreadableFrameError(f"{path.name} cannot be opened ({error.strerror})") from error
+    if not content:
+        raise UnreadableFrameError(f"{path.name} is empty")
+    if not _is_whole(content):
+        raise UnreadableFrameError(f"{path.name} is truncated after {len(content)} bytes")
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise UnreadableFrameError(f"{path.name} is no picture that OpenCV can read ({len(content)} bytes)")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether a JPEG or PNG has its end; decoders fill the missing half of a truncated one with grey in silence."""
+    if content.startswith(b"\xff\xd8"):
+        return b"\xff\xd9" in content[-64:]
+    if content.startswith(b"\x89PNG"):
+        return b"IEND" in content[-64:]
+    return True
+
+
+def nearest(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """For each wanted number the nearest that is there (the earlier of two); `numbers` must rise.
+
+    Examples
+    --------
+    >>> nearest(np.array([1, 2, 5, 9]), np.array([2, 4, 7, 20])).tolist()
+    [2, 5, 5, 9]
+    """
+    after = np.searchsorted(numbers, wanted).clip(1, max(1, len(numbers) - 1))
+    if len(numbers) == 1:
+        return np.full(len(wanted), numbers[0])
+    left, right = numbers[after - 1], numbers[after]
+    return np.where(wanted - left <= right - wanted, left, right)

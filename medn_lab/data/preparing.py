@@ -1,0 +1,169 @@
+"""From an index of files to clips ready for the network: in parallel, resumable, in constant memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.data.clip_input import ClipError, ClipInput, CropRule, input_of_clip
+from medn_lab.data.prepared_set import PreparedSet, fingerprint
+from medn_lab.data.recipe import FlowRecipe
+from medn_lab.records import ClipIndex, Clips
+
+Landmarks = Mapping[str, np.ndarray]
+
+
+def prepare(
+    index: ClipIndex,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    recipe: FlowRecipe | None = None,
+    crop: CropRule = "auto",
+    landmarks: Landmarks | str | os.PathLike[str] | None = None,
+    n_jobs: int = 1,
+    progress: bool = True,
+) -> Clips:
+    """Crop, register, compute flow, sample frames, and write a *prepared set*.
+
+    The face is found once a clip, on its onset, and every frame cropped by that one box; frames are then registered to
+    the onset, so that what moves is the face's expression and not its head. Originals are opened read-only.
+
+    The set is written clip by clip beside its place and moved there when it is whole, so that a set that loads is
+    complete. After a kill the same call goes on where it stopped. Asked for a set that is already there, it is
+    opened and nothing computed.
+
+    Parameters
+    ----------
+    index : ClipIndex
+        From one of the readers (``read_casme2`` ...).
+    out : path-like, optional
+        Folder of the prepared set. Without one the clips stay in memory, which suits a few hundred.
+    recipe : FlowRecipe, optional
+        The default recipe where none is given.
+    crop : {"auto", "detect", "none"}
+        ``auto`` searches the face where the index does not say that frames are cropped already.
+    landmarks : mapping or path-like, optional
+        Own landmarks of each clip's onset instead of a detector: clip id to (k, 2) pixels, or a CSV with the columns
+        ``clip_id, x, y``.
+    n_jobs : int
+        Processes; -1 for one a core.
+    progress : bool
+        Show a bar with clips per second.
+
+    Returns
+    -------
+    Clips
+        Memory-mapped and read-only where `out` is given. Clips that could not be prepared are in ``problems`` with
+        ``kept`` false.
+
+    Raises
+    ------
+    FileExistsError
+        If `out` is another set, or no set at all.
+    ValueError
+        If no clip at all could be prepared.
+    OSError
+        If the disk fills up; what is done is kept for the next call.
+
+    See Also
+    --------
+    FlowRecipe : how frames and flow are made.
+    """
+    recipe = FlowRecipe() if recipe is None else recipe
+    if not len(index):
+        raise ValueError("the index is empty: there is no clip to prepare")
+    points = _landmarks(landmarks)
+    if out is not None:
+        told = {name: place.tolist() for name, place in sorted(points.items())}
+        identity = fingerprint(index, recipe, {"crop": crop, "landmarks": told})
+        store = PreparedSet.open(Path(out), len(index), recipe, identity)
+        if store.complete:
+            return Clips.load(out)
+    else:
+        store = PreparedSet.in_memory(len(index), recipe)
+    waiting = [place for place in range(len(index)) if place not in store.finished]
+    rows = index.table.to_dict("records")
+    jobs = ((place, rows[place], recipe, crop, points.get(rows[place]["clip_id"])) for place in waiting)
+    with store, _bar(len(index), len(index) - len(waiting), progress) as bar:
+        for place, made in _results(jobs, n_jobs):
+            store.put(place, made)
+            bar.update()
+    return _finished(store, index, recipe)
+
+
+def _work(place: int, row: dict[str, Any], recipe: FlowRecipe, crop: CropRule, points: np.ndarray | None):
+    try:
+        return place, input_of_clip(row, recipe=recipe, crop=crop, landmarks=points)
+    except ClipError as error:
+        return place, str(error)
+
+
+def _results(jobs: Iterator[tuple], n_jobs: int) -> Iterator[tuple[int, ClipInput | str]]:
+    if n_jobs == 1:
+        for job in jobs:
+            yield _work(*job)
+        return
+    from joblib import Parallel, delayed
+
+    # Results are handed over one by one, in the order in which they are ready, so that none pile up in memory.
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
+    yield from parallel(delayed(_work_alone)(*job) for job in jobs)
+
+
+def _work_alone(*job: Any) -> tuple[int, ClipInput | str]:
+    from medn_lab.data.opencv import cv2
+
+    cv2.setNumThreads(1)  # one thread a process: more only get in each other's way
+    return _work(*job)
+
+
+def _bar(total: int, initial: int, progress: bool):
+    from tqdm.auto import tqdm
+
+    return tqdm(total=total, initial=initial, desc="prepare", unit="clip", disable=not progress)
+
+
+def _landmarks(landmarks: Landmarks | str | os.PathLike[str] | None) -> dict[str, np.ndarray]:
+    if landmarks is None:
+        return {}
+    if isinstance(landmarks, Mapping):
+        return {str(name): np.asarray(points, dtype=float) for name, points in landmarks.items()}
+    table = pd.read_csv(landmarks, dtype={"clip_id": str})
+    missing = [name for name in ("clip_id", "x", "y") if name not in table]
+    if missing:
+        raise ValueError(f"{landmarks} lacks {', '.join(missing)}; landmarks need the columns clip_id, x, y")
+    return {name: points[["x", "y"]].to_numpy(float) for name, points in table.groupby("clip_id")}
+
+
+def _finished(store: PreparedSet, index: ClipIndex, recipe: FlowRecipe) -> Clips:
+    table, problems = index.table.copy(), [index.problems]
+    failed = []
+    for place, done in sorted(store.finished.items()):
+        clip_id = table["clip_id"].iloc[place]
+        if "failed" in done:
+            failed.append(place)
+            found = {"field": "clip", "found": done["failed"], "done": "left out"}
+            problems.append(pd.DataFrame([{"clip_id": clip_id, **found, "kept": False}]))
+        elif done["problems"]:
+            problems.append(pd.DataFrame([{"clip_id": clip_id, **one, "kept": True} for one in done["problems"]]))
+    if len(failed) == len(index):
+        store.discard()
+        raise ValueError(
+            f"none of {len(index)} clips could be prepared; the first, {table['clip_id'].iloc[0]}: "
+            f"{store.finished[0]['failed']}"
+        )
+    table["apex"] = [store.finished[place].get("apex", np.nan) for place in range(len(index))]
+    keeps = np.setdiff1d(np.arange(len(index)), failed)
+    table = table.iloc[keeps].reset_index(drop=True)
+    table["apex"] = table["apex"].astype(np.int64)
+    return store.close(keeps, table, _joined(problems), recipe.to_dict())
+
+
+def _joined(problems: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in problems if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else problems[0]

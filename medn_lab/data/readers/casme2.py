@@ -1,0 +1,53 @@
+"""CASME II: Yan et al., CASME II: An Improved Spontaneous Micro-Expression Database. PLoS ONE 9(1), 2014."""
+
+from __future__ import annotations
+
+import os
+
+from medn_lab.data.layouts import CASME2
+from medn_lab.data.readers.index import FrameChoice, read_layout
+from medn_lab.records import ClipIndex
+
+
+def read_casme2(
+    root: str | os.PathLike[str],
+    *,
+    spreadsheet: str | os.PathLike[str] | None = None,
+    frames: FrameChoice = "auto",
+    repair: bool = True,
+) -> ClipIndex:
+    """The clips of CASME II as it came: 255 clips of 26 subjects, 200 frames a second.
+
+    Two codings circulate (2014 and 2019) and differ in the AUs of about a fifth of the clips; which one was read is in
+    the column ``coding``. The one row without an apex, and the one whose apex is its onset, get theirs spotted when
+    they are prepared.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with ``Cropped`` or ``CASME2_RAW_selected``, and the spreadsheet somewhere below.
+    spreadsheet : path-like, optional
+        Which one, where both codings are there.
+    frames : {"auto", "raw", "cropped"}
+        ``auto`` prefers the authors' cropped frames.
+    repair : bool
+        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+
+    Returns
+    -------
+    ClipIndex
+        ``clip_id`` is ``casme2/01/EP02_01f``. Emotions and AUs are in one spelling.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If no spreadsheet or several fit, or no row has its frames.
+
+    See Also
+    --------
+    prepare : makes clips of it.
+    compare_codings : where two codings differ.
+    """
+    return read_layout(CASME2, root, spreadsheet=spreadsheet, frames=frames, repair=repair)

@@ -1,0 +1,69 @@
+"""Where two codings of one data set differ."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from medn_lab.data.action_units import parse_action_units
+from medn_lab.records import ClipIndex
+
+COMPARED = ("action_units", "emotion", "onset", "apex", "offset")
+
+
+def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
+    """The clips whose AUs, labels or frames differ between two codings.
+
+    Parameters
+    ----------
+    a, b : ClipIndex
+        Two codings of one data set, read with ``spreadsheet=``.
+
+    Returns
+    -------
+    DataFrame
+        One row a difference: ``clip_id, field, a, b``. ``field`` is ``clip`` where only one of the two has it,
+        otherwise ``action_units, emotion, onset, apex`` or ``offset``. AU sets are compared, not their spelling.
+        ``.attrs`` names the codings.
+
+    Raises
+    ------
+    ValueError
+        If the two have no clip in common.
+
+    See Also
+    --------
+    read_casme2 : two codings of CASME II circulate.
+    """
+    left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
+    common = left.index.intersection(right.index)
+    if not len(common):
+        raise ValueError(
+            f"the two codings have no clip in common: {left.index[0]!r} is of one and {right.index[0]!r} of the other"
+        )
+    rows = []
+    for clip_id in left.index.union(right.index, sort=False):
+        if clip_id not in common:
+            here = clip_id in left.index
+            rows.append((clip_id, "clip", "there" if here else "not there", "not there" if here else "there"))
+            continue
+        one, other = left.loc[clip_id], right.loc[clip_id]
+        for field in COMPARED:
+            if field in left and field in right and _differ(field, one[field], other[field]):
+                rows.append((clip_id, field, _told(one[field]), _told(other[field])))
+    table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
+    table.attrs = {"a": a.source.get("coding", ""), "b": b.source.get("coding", ""), "clips": len(common)}
+    return table
+
+
+def _differ(field: str, one: object, other: object) -> bool:
+    if pd.isna(one) or pd.isna(other):
+        return bool(pd.isna(one)) != bool(pd.isna(other))
+    if field == "action_units":
+        return parse_action_units(one).units != parse_action_units(other).units
+    return one != other
+
+
+def _told(value: object) -> str:
+    if pd.isna(value):
+        return "not coded"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,48 @@
+"""4DME: Li et al., 4DME: A Spontaneous 4D Micro-Expression Dataset With Multimodalities. IEEE TAFFC 14(4), 2023."""
+
+from __future__ import annotations
+
+import os
+
+from medn_lab.data.layouts import FOURDME
+from medn_lab.data.readers.index import FrameChoice, read_layout
+from medn_lab.records import ClipIndex
+
+
+def read_4dme(
+    root: str | os.PathLike[str],
+    *,
+    spreadsheet: str | os.PathLike[str] | None = None,
+    frames: FrameChoice = "auto",
+    repair: bool = True,
+) -> ClipIndex:
+    """The micro-expression clips of 4DME (grey video) as it came, 60 frames a second.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with the clips' folders and the labelling spreadsheet somewhere below.
+    spreadsheet : path-like, optional
+        Which one, where several fit.
+    frames : {"auto", "raw", "cropped"}
+        Which frames, where there are several kinds.
+    repair : bool
+        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+
+    Returns
+    -------
+    ClipIndex
+        ``clip_id`` is ``4dme/1/1_01``. Emotions and AUs are in one spelling.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If no spreadsheet or several fit, or no row has its frames.
+
+    See Also
+    --------
+    prepare : makes clips of it.
+    """
+    return read_layout(FOURDME, root, spreadsheet=spreadsheet, frames=frames, repair=repair)

@@ -1,0 +1,62 @@
+"""SMIC: Li, Pfister, Huang, Zhao, Pietikäinen, A Spontaneous Micro-Expression Database. FG 2013."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Literal, get_args
+
+from medn_lab.data.layouts import SMIC
+from medn_lab.data.readers.index import FrameChoice, read_layout
+from medn_lab.records import ClipIndex
+
+Camera = Literal["hs", "vis", "nir"]
+
+
+def read_smic(
+    root: str | os.PathLike[str],
+    *,
+    camera: Camera = "hs",
+    spreadsheet: str | os.PathLike[str] | None = None,
+    frames: FrameChoice = "auto",
+    repair: bool = True,
+) -> ClipIndex:
+    """The clips of SMIC as it came: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
+
+    SMIC has neither AUs nor apexes: the table has no AU columns, and the apex is spotted when a clip is prepared.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with ``HS``, ``VIS``, ``NIR`` or ``SMIC_all_cropped``, and the spreadsheet somewhere below.
+    camera : {"hs", "vis", "nir"}
+        The fast camera (100 frames a second), the usual one or the infrared one (25 each).
+    spreadsheet : path-like, optional
+        Which one, where several fit; otherwise the one whose name has the camera's.
+    frames : {"auto", "raw", "cropped"}
+        ``auto`` prefers the authors' cropped frames.
+    repair : bool
+        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+
+    Returns
+    -------
+    ClipIndex
+        ``clip_id`` is ``smic/3/s3_ne_03``; emotions are negative, positive, surprise.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If the camera is unknown, no spreadsheet or several fit, or no row has its frames.
+
+    See Also
+    --------
+    prepare : makes clips of it.
+    """
+    if camera not in get_args(Camera):
+        raise ValueError(f"no camera {camera!r} in SMIC; there are {', '.join(get_args(Camera))}")
+    layout = SMIC if camera == "hs" else dataclasses.replace(SMIC, fps=25.0)
+    return read_layout(
+        layout, root, spreadsheet=spreadsheet, frames=frames, repair=repair, within=camera, sheet_word=camera
+    )

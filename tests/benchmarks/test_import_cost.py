@@ -1,0 +1,33 @@
+"""What an import costs in processor time, beside a bare interpreter: ``make bench`` reports, nothing is timed in tests.
+
+The design's aim for ``import medn_lab`` is under 0.4 s above ``pass``.
+"""
+
+import resource
+import subprocess
+import sys
+
+import pytest
+
+STATEMENTS = {
+    "a bare interpreter": "pass",
+    "medn_lab": "import medn_lab",
+    "records": "import medn_lab.records",
+    "all rooms": "from medn_lab import data, diagnose, evaluate, model, synthme, train, view, widgets",
+}
+
+
+def processor_seconds(statement: str) -> float:
+    """User and system time of a fresh interpreter that runs `statement`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", statement], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+@pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS.keys())
+def test_import_cost(benchmark, statement):
+    benchmark.pedantic(processor_seconds, args=(statement,), rounds=5, warmup_rounds=1)
+    if benchmark.enabled:
+        benchmark.extra_info["processor seconds"] = min(processor_seconds(statement) for _ in range(5))
+    assert processor_seconds(statement) > 0

@@ -1,0 +1,76 @@
+"""What is written has the official names, and the frames are SynthME's."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from written_sets import COARSE, drawn_clips, written
+
+from medn_lab.data.frames import list_frames, read_image
+from medn_lab.data.layouts import LAYOUTS
+from medn_lab.synthme import render_frames
+from medn_lab.synthme.faults import FAULTS, planned_faults
+
+
+@pytest.mark.parametrize("layout", list(LAYOUTS))
+def test_the_spreadsheet_has_the_official_name_headers_and_preamble(tmp_path, layout):
+    told = written(tmp_path, layout, frames=False)
+    coding = LAYOUTS[layout].codings[0]
+    path = tmp_path / coding.filename
+    read = pd.read_csv if path.suffix == ".csv" else pd.read_excel
+    table = read(path, skiprows=coding.preamble, dtype=str)
+    headers = [name if not str(name).startswith("Unnamed") else "" for name in table.columns]
+    assert headers == [column.header for column in coding.columns]
+    assert len(table) - len(coding.closing) * (layout == "smic") == len(told)
+
+
+def test_subjects_with_a_leading_zero_stay_text(tmp_path):
+    written(tmp_path, "casme2", frames=False)
+    table = pd.read_excel(tmp_path / "CASME2-coding-20140508.xlsx", dtype=object)
+    assert set(table["Subject"]) == {"01", "02", "03"}
+    assert isinstance(table["OnsetFrame"].iloc[0], int)
+
+
+def test_frames_are_those_of_synthme_under_official_names(tmp_path):
+    told = written(tmp_path, "casme2", tree="raw", size=64).iloc[0]
+    folder = tmp_path / "CASME2_RAW_selected" / "sub01" / told["written_as"].rpartition("/")[2]
+    paths = list_frames(folder)
+    assert list(paths) == list(range(told["onset"], told["offset"] + 1))
+    assert paths[told["apex"]].name == f"img{told['apex']}.png"
+    apex = drawn_clips().table.set_index("clip_id").loc[told["clip_id"], "apex"]
+    drawn = render_frames(drawn_clips(), told["clip_id"], [apex], size=64)[0]
+    np.testing.assert_array_equal(read_image(paths[told["apex"]]), drawn)
+
+
+def test_casme3_has_two_clips_in_a_folder_and_samm_intensities(tmp_path):
+    casme3 = written(tmp_path, "casme3", frames=False)
+    assert casme3["written_as"].is_unique
+    assert casme3["written_as"].str.rpartition("/")[0].duplicated().any()
+    samm = written(tmp_path, "samm", frames=False)
+    assert samm["action_units"].str.fullmatch(r"[LR]?\d+[A-E](\+[LR]?\d+[A-E])*").all()
+
+
+def test_smic_leaves_out_what_it_has_no_class_for(tmp_path):
+    told = written(tmp_path, "smic", frames=False)
+    assert set(told["emotion"]) <= {"positive", "negative", "surprise"}
+    assert len(told) == (drawn_clips().table["emotion"] != "others").sum()
+
+
+def test_faults_are_planted_one_a_clip(tmp_path):
+    told = written(tmp_path, "casme2", frames=False, faults=True)
+    assert set(FAULTS) == set(told["fault"]) - {""}
+    assert planned_faults(True, layout=LAYOUTS["smic"], count=30).count("apex_slash") == 0
+
+
+def test_bad_requests_get_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match="no layout 'casme9'; there are casme2"):
+        written(tmp_path, "casme9")
+    with pytest.raises(ValueError, match="no coding 'casme2_2020'"):
+        written(tmp_path, "casme2", coding="casme2_2020")
+    with pytest.raises(ValueError, match="no fault 'rust'"):
+        written(tmp_path, "casme2", frames=False, faults=["rust"])
+    with pytest.raises(ValueError, match="apex_slash cannot be planted in SMIC"):
+        written(tmp_path, "smic", frames=False, faults=["apex_slash"])
+    with pytest.raises(ValueError, match="25 faults need as many clips, there are 24"):
+        written(tmp_path, "casme2", frames=False, faults=["apex_slash"] * 25)
+    with pytest.raises(ValueError, match="fps must be above 0"):
+        written(tmp_path, "casme2", **COARSE | {"fps": 500})
