@@ -1,0 +1,5 @@
+"""SynthME: drawn faces with known movement and a known emotion cue."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
