@@ -1,0 +1,5 @@
+"""Instruments that say whether the branches really are decoupled."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

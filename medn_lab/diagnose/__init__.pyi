@@ -1,0 +1,2 @@
+from .embedding import umap as umap
+from .embedding import warm_umap as warm_umap

@@ -1,0 +1,123 @@
+"""A model run over clips: what it says, and what its branches hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.records import BranchFeatures, Clips, Predictions
+
+
+def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> Predictions:
+    """Emotion and AU scores of every clip.
+
+    Parameters
+    ----------
+    model : MEDN
+        Used in evaluation mode and left in the mode it was in.
+    clips : Clips
+    batch_size : int
+        Clips a forward pass; the scores do not depend on it beyond rounding.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Predictions
+        One row a clip, in the order of `clips`. ``au_logits`` is None where the model or the clips have no flow.
+
+    Raises
+    ------
+    ValueError
+        If the clips do not fit the model or hold NaN.
+
+    Warns
+    -----
+    UserWarning
+        If the clips lack what one of the model's two branches reads, so that the other decides alone.
+
+    See Also
+    --------
+    extract_features, medn_lab.view.plot_scores
+    """
+    outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
+    has_aus = outputs[0].au_logits is not None and bool(model.config.aus)
+    return Predictions(
+        logits=_stack([out.logits for out in outputs]),
+        au_logits=_stack([out.au_logits for out in outputs]) if has_aus else None,
+        aus=model.config.aus if has_aus else (),
+        table=clips.table,
+        classes=model.config.classes,
+        source=_source(model, clips),
+    )
+
+
+def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> BranchFeatures:
+    """The features of both branches, the fused one and the gate, from one pass over the clips.
+
+    Parameters
+    ----------
+    model : MEDN
+        Used in evaluation mode and left in the mode it was in.
+    clips : Clips
+    batch_size : int
+        Clips a forward pass.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    BranchFeatures
+        ``motion (n, d)``, ``emotion (n, d)`` or ``(n, code_dim)`` under the bottleneck, ``fused (n, d)``, ``gate
+        (n, d)``; a part that the model or the clips lack is None.
+
+    Raises
+    ------
+    ValueError
+        If the clips do not fit the model or hold NaN.
+
+    See Also
+    --------
+    predict, medn_lab.diagnose.umap
+    """
+    outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
+    parts = {name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate")}
+    return BranchFeatures(**parts, table=clips.table, source=_source(model, clips))
+
+
+def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> Iterator[MEDNOutput]:
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
+    check_clips(model.config, clips)
+    lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
+    if model.config.branches == "both" and lacking:
+        warnings.warn(
+            f"the clips have no {lacking[0]}: the {'motion' if lacking == ['frames'] else 'emotion'} branch decides"
+            " alone, which this model was not trained for",
+            UserWarning,
+            stacklevel=3,
+        )
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    try:
+        starts = range(0, len(clips), batch_size)
+        for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
+            rows = np.arange(start, min(start + batch_size, len(clips)))
+            with torch.inference_mode():
+                yield model(*as_inputs(model.config, clips, rows=rows, device=device))
+    finally:
+        model.train(was_training)
+
+
+def _stack(parts: list[torch.Tensor | None]) -> np.ndarray | None:
+    return None if parts[0] is None else torch.cat(parts).float().cpu().numpy()
+
+
+def _source(model: MEDN, clips: Clips) -> dict[str, object]:
+    return {"name": model.name, "sha256": weights_sha256(model), "recipe": dict(clips.recipe)}

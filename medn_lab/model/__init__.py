@@ -1,0 +1,5 @@
+"""The network: two branches, what keeps them apart, and their fusion."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

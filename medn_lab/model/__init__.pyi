@@ -1,0 +1,17 @@
+from .cofm import CoFM as CoFM
+from .config import MEDNConfig as MEDNConfig
+from .decoupling import cross_covariance_loss as cross_covariance_loss
+from .decoupling import hsic_loss as hsic_loss
+from .decoupling import orthogonal_loss as orthogonal_loss
+from .inputs import Inputs as Inputs
+from .inputs import as_inputs as as_inputs
+from .inputs import check_clips as check_clips
+from .medn import MEDN as MEDN
+from .medn import MEDNOutput as MEDNOutput
+from .motion import MotionBranch as MotionBranch
+from .motion import MotionOutput as MotionOutput
+from .pretrained import load_pretrained as load_pretrained
+from .pretrained import pretrained_names as pretrained_names
+from .pretrained import weights_sha256 as weights_sha256
+from .sevit import SEVit as SEVit
+from .sevit import SEVitOutput as SEVitOutput

@@ -1,0 +1,173 @@
+"""What decides the shape of a MEDN: one frozen dataclass, stored as JSON beside every set of weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args
+
+from medn_lab.records import Clips
+
+Branches = Literal["both", "motion", "emotion"]
+Fusion = Literal["cofm", "concat", "sum"]
+Decoupling = Literal["orthogonal", "bottleneck", "cross_covariance", "hsic", "none"]
+
+
+@dataclass(frozen=True)
+class MEDNConfig:
+    """The configuration of a :class:`~medn_lab.model.MEDN`.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Emotion classes in the order of the logits; by default the five of CASME II.
+    aus : tuple of str
+        AU columns in the order of the AU logits; empty where a data set has none.
+    size : int
+        Height and width of a crop in pixels, a multiple of `patch`.
+    n_frames : int
+        Frames a clip, the first the onset and the last the offset.
+    patch : int
+        Side of a spatial token in pixels.
+    dim : int
+        Width of both branches and of the fused feature, a multiple of `heads`.
+    depth : int
+        Blocks of temporal and spatial attention in SEVit.
+    heads : int
+        Attention heads.
+    keep_rates : tuple of float
+        Share of spatial tokens kept at each scale of SEVit, in (0, 1]; the sparsity rate is one minus it.
+        ``(1.0,)`` is the dense network.
+    branches : {"both", "motion", "emotion"}
+    fusion : {"cofm", "concat", "sum"}
+    decoupling : {"orthogonal", "bottleneck", "cross_covariance", "hsic", "none"}
+        How the branches are kept apart; ``orthogonal`` is the paper's, the others are ours (see
+        :mod:`medn_lab.model.decoupling`).
+    code_dim : int
+        Width of the emotion code under ``bottleneck``; unused otherwise.
+    flow_channels : int
+        2 for (x, y) displacement, 3 where a flow pack adds optical strain.
+    dropout : float
+        In [0, 1).
+
+    Raises
+    ------
+    ValueError
+        If a field is out of its range or set, or two do not fit each other.
+
+    Examples
+    --------
+    >>> config = MEDNConfig(size=32, keep_rates=(0.5, 0.25))
+    >>> config.n_positions, config.kept_positions
+    (16, (8, 4))
+    >>> MEDNConfig.from_json(config.to_json()) == config
+    True
+    """
+
+    classes: tuple[str, ...] = ("happiness", "disgust", "repression", "surprise", "others")
+    aus: tuple[str, ...] = tuple(f"AU{n}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25))
+    size: int = 64
+    n_frames: int = 8
+    patch: int = 8
+    dim: int = 64
+    depth: int = 1
+    heads: int = 4
+    keep_rates: tuple[float, ...] = (0.5, 0.25, 0.125)
+    branches: Branches = "both"
+    fusion: Fusion = "cofm"
+    decoupling: Decoupling = "orthogonal"
+    code_dim: int = 16
+    flow_channels: int = 2
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "aus", "keep_rates"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, allowed in (("branches", Branches), ("fusion", Fusion), ("decoupling", Decoupling)):
+            if getattr(self, name) not in get_args(allowed):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(self, name)!r}")
+        if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"classes must be at least two different names; got {self.classes}")
+        if len(set(self.aus)) != len(self.aus):
+            raise ValueError(f"aus has repeated names: {self.aus}")
+        if min(self.size, self.patch, self.dim, self.depth, self.heads, self.code_dim) < 1 or self.n_frames < 2:
+            raise ValueError("size, patch, dim, depth, heads and code_dim must be positive and n_frames at least 2")
+        if self.size < 16 or (self.branches != "motion" and self.size % self.patch):
+            raise ValueError(f"size {self.size} must be at least 16 and a multiple of patch {self.patch}")
+        if self.dim % self.heads or self.dim % 8:
+            raise ValueError(f"dim {self.dim} must be a multiple of 8 and of heads {self.heads}")
+        if not self.keep_rates or any(not 0 < rate <= 1 for rate in self.keep_rates):
+            raise ValueError(f"keep_rates must be in (0, 1] and at least one; got {self.keep_rates}")
+        if self.flow_channels not in (2, 3):
+            raise ValueError(f"flow_channels must be 2 (x, y) or 3 (x, y, strain); got {self.flow_channels}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout must be in [0, 1); got {self.dropout}")
+
+    @property
+    def n_positions(self) -> int:
+        """Spatial tokens a frame."""
+        return (self.size // self.patch) ** 2
+
+    @property
+    def kept_positions(self) -> tuple[int, ...]:
+        """Spatial tokens kept at each keep rate, at least one."""
+        return tuple(max(1, round(rate * self.n_positions)) for rate in self.keep_rates)
+
+    @property
+    def emotion_dim(self) -> int:
+        """Width of the emotion feature: the code under ``bottleneck``, else `dim`."""
+        return self.code_dim if self.decoupling == "bottleneck" and self.branches == "both" else self.dim
+
+    @classmethod
+    def for_clips(cls, clips: Clips, *, label: str = "label", **changes: Any) -> MEDNConfig:
+        """The configuration that fits `clips`: their size, frames, classes in alphabetical order, and AU columns.
+
+        Parameters
+        ----------
+        clips : Clips
+        label : str
+            The column of class names.
+        **changes
+            Any other field.
+
+        Returns
+        -------
+        MEDNConfig
+
+        Raises
+        ------
+        ValueError
+            If the clips have no such column, are not square, or a change does not fit.
+        """
+        if label not in clips.table:
+            raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+        height, width = clips.size
+        if height != width:
+            raise ValueError(f"MEDN reads square crops; these clips are {width}x{height} px")
+        fitted: dict[str, Any] = {
+            "classes": tuple(sorted(clips.table[label].unique())),
+            "aus": clips.aus,
+            "size": height,
+        }
+        if clips.frames is not None:
+            fitted["n_frames"] = clips.frames.shape[1]
+        else:
+            fitted["branches"] = "motion"
+        if clips.flow is not None:
+            fitted["flow_channels"] = clips.flow.shape[-1]
+        else:
+            fitted["branches"] = "emotion"
+        return cls(**(fitted | changes))
+
+    def to_json(self) -> str:
+        """The configuration as JSON text."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> MEDNConfig:
+        """A configuration from :meth:`to_json`; ValueError names fields that this version does not know."""
+        values = json.loads(text)
+        unknown = set(values) - {field.name for field in fields(cls)}
+        if unknown:
+            raise ValueError(f"the configuration has unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?")
+        return cls(**values)

@@ -1,0 +1,94 @@
+"""From records to tensors: the border at which a model's inputs are checked once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medn_lab.model.config import MEDNConfig
+from medn_lab.records import Clips
+
+
+class Inputs(NamedTuple):
+    """What :class:`~medn_lab.model.MEDN` reads."""
+
+    frames: Tensor | None
+    """(b, t, 3, h, w) float in [0, 1]"""
+    flow: Tensor | None
+    """(b, c, h, w) float in pixels"""
+
+
+def check_clips(config: MEDNConfig, clips: Clips) -> None:
+    """Raise ValueError with the numbers unless `clips` hold what a model of this configuration reads.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    clips : Clips
+
+    Raises
+    ------
+    ValueError
+        If the clips are none, of another size or length, lack the input of the only branch, or hold NaN or infinity.
+    """
+    if not len(clips):
+        raise ValueError("the selection is empty: there are no clips")
+    if clips.size != (config.size, config.size):
+        height, width = clips.size
+        raise ValueError(
+            f"the clips are {width}x{height} px but the model reads {config.size}x{config.size};"
+            f" prepare them at size={config.size}, or build the model with MEDNConfig.for_clips(clips)"
+        )
+    if config.branches == "emotion" and clips.frames is None:
+        raise ValueError("the model has only an emotion branch, which reads frames, and these clips have flow alone")
+    if config.branches == "motion" and clips.flow is None:
+        raise ValueError("the model has only a motion branch, which reads flow, and these clips have frames alone")
+    if clips.frames is not None and config.branches != "motion" and clips.frames.shape[1] != config.n_frames:
+        raise ValueError(
+            f"the clips have {clips.frames.shape[1]} frames but the model reads {config.n_frames};"
+            f" prepare them with n_frames={config.n_frames}"
+        )
+    if clips.flow is not None and config.branches != "emotion":
+        if clips.flow.shape[-1] != config.flow_channels:
+            raise ValueError(
+                f"the flow has {clips.flow.shape[-1]} channels but the model reads {config.flow_channels};"
+                " choose the recipe the model was trained with"
+            )
+        broken = [i for i in range(len(clips)) if not np.isfinite(clips.flow[i]).all()]
+        if broken:
+            named = clips.table["clip_id"].iloc[broken[0]]
+            raise ValueError(
+                f"the flow of {len(broken)} of {len(clips)} clips holds NaN or infinity, such as {named!r};"
+                " leave them out with clips.select, or prepare them again"
+            )
+
+
+def as_inputs(config: MEDNConfig, clips: Clips, *, rows: np.ndarray, device: str | torch.device = "cpu") -> Inputs:
+    """The tensors of some rows, for a model of this configuration.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    clips : Clips
+        Checked with :func:`check_clips` before.
+    rows : (b,) int array
+        Rows of the clips' table.
+    device : str or torch.device
+
+    Returns
+    -------
+    Inputs
+        ``frames (b, t, 3, h, w)`` in [0, 1] and ``flow (b, c, h, w)`` in pixels; None for what the model does not read
+        or the clips do not hold.
+    """
+    frames = flow = None
+    if clips.frames is not None and config.branches != "motion":
+        picked = torch.from_numpy(np.ascontiguousarray(clips.frames[rows])).to(device)
+        frames = picked.permute(0, 1, 4, 2, 3).float() / 255
+    if clips.flow is not None and config.branches != "emotion":
+        picked = torch.from_numpy(np.ascontiguousarray(clips.flow[rows], dtype=np.float32)).to(device)
+        flow = picked.permute(0, 3, 1, 2)
+    return Inputs(frames, flow)

@@ -1,0 +1,10 @@
+from .batches import Targets as Targets
+from .batches import read_targets as read_targets
+from .callbacks import Callback as Callback
+from .callbacks import Run as Run
+from .loop import History as History
+from .loop import TrainConfig as TrainConfig
+from .loop import fit as fit
+from .losses import au_loss as au_loss
+from .losses import medn_loss as medn_loss
+from .losses import orthogonal_loss as orthogonal_loss

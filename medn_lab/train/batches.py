@@ -1,0 +1,159 @@
+"""Which clips a step sees, their targets, and the augmentations that keep an Action Unit's meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from medn_lab.model import Inputs, MEDNConfig
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the clips' table says, row by row.
+
+    Attributes
+    ----------
+    labels : (n,) int64 tensor
+        Places in ``config.classes``.
+    aus : (n, n_aus) float32 tensor
+        1 present, 0 absent, NaN unknown.
+    class_weight : (n_classes,) float32 tensor
+        Inverse class frequency, mean 1 over the clips.
+    au_weight : (n_aus,) float32 tensor
+        Weight of a positive: negatives over positives, at most 10; 1 for an AU without positives.
+    """
+
+    labels: Tensor
+    aus: Tensor
+    class_weight: Tensor
+    au_weight: Tensor
+
+    def take(self, rows: Tensor) -> Targets:
+        """The targets of some rows; the weights stay those of all."""
+        return Targets(self.labels[rows], self.aus[rows], self.class_weight, self.au_weight)
+
+    def to(self, device: torch.device) -> Targets:
+        """The same on another device."""
+        return Targets(*(getattr(self, field.name).to(device) for field in fields(self)))
+
+
+def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, training: bool) -> Targets:
+    """Read labels and AUs from a table.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    table : DataFrame
+    label : str
+        Column of class names.
+    training : bool
+        Whether every class must occur.
+
+    Returns
+    -------
+    Targets
+
+    Raises
+    ------
+    ValueError
+        If the column is missing, a name is not one of the model's classes, or a class has no training clip.
+    """
+    if label not in table:
+        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+    places = pd.Index(config.classes).get_indexer(table[label])
+    if (places < 0).any():
+        strange = sorted(set(table.loc[places < 0, label].astype(str)))
+        raise ValueError(
+            f"{(places < 0).sum()} of {len(table)} clips are labelled {', '.join(strange)},"
+            f" which the model does not know; its classes are {', '.join(config.classes)}"
+        )
+    counts = np.bincount(places, minlength=len(config.classes))
+    if training and (counts == 0).any():
+        absent = [name for name, count in zip(config.classes, counts, strict=True) if count == 0]
+        raise ValueError(
+            f"no training clip of {', '.join(absent)} among {len(table)}; build the model with"
+            " MEDNConfig.for_clips(clips) or choose another split"
+        )
+    class_weight = len(table) / (len(config.classes) * np.maximum(counts, 1))
+    aus = table.reindex(columns=list(config.aus)).to_numpy(dtype=np.float32, na_value=np.nan).copy()
+    positives, negatives = (aus == 1).sum(axis=0), (aus == 0).sum(axis=0)
+    au_weight = np.where(positives > 0, np.clip(negatives / np.maximum(positives, 1), 1, 10), 1)
+    return Targets(
+        torch.from_numpy(places.astype(np.int64)),
+        torch.from_numpy(aus),
+        torch.from_numpy(class_weight.astype(np.float32)),
+        torch.from_numpy(au_weight.astype(np.float32)),
+    )
+
+
+def shuffled_rows(n: int, batch_size: int, *, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches of rows in random order; a last batch of one clip is joined to the one before (batch norm needs two)."""
+    order = torch.randperm(n, generator=generator)
+    edges = list(range(0, n, batch_size)) + [n]
+    if len(edges) > 2 and edges[-1] - edges[-2] == 1:
+        del edges[-2]
+    for start, stop in pairwise(edges):
+        yield order[start:stop]
+
+
+def mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
+    """Mirror the chosen clips left to right.
+
+    The face's right and left change places, so an AU set without sides keeps its meaning; the horizontal component of
+    the flow changes its sign.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    chosen : (b,) bool tensor
+
+    Returns
+    -------
+    Inputs
+    """
+    frames, flow = inputs
+    if frames is not None:
+        frames = torch.where(chosen[:, None, None, None, None], frames.flip(-1), frames)
+    if flow is not None:
+        flipped = flow.flip(-1)
+        flipped = torch.cat([-flipped[:, :1], flipped[:, 1:]], dim=1)
+        flow = torch.where(chosen[:, None, None, None], flipped, flow)
+    return Inputs(frames, flow)
+
+
+def shift(inputs: Inputs, dx: int, dy: int) -> Inputs:
+    """Move a batch by whole pixels (`dx` right, `dy` down), repeating the edge: the crop's place is never exact.
+
+    Parameters
+    ----------
+    inputs : Inputs
+    dx, dy : int
+        In pixels.
+
+    Returns
+    -------
+    Inputs
+    """
+    return Inputs(*(None if x is None else _shift(x, dx, dy) for x in inputs))
+
+
+def _shift(x: Tensor, dx: int, dy: int) -> Tensor:
+    h, w = x.shape[-2:]
+    rows = (torch.arange(h, device=x.device) - dy).clamp(0, h - 1)
+    columns = (torch.arange(w, device=x.device) - dx).clamp(0, w - 1)
+    return x[..., rows, :][..., columns]
+
+
+def augment(inputs: Inputs, *, max_shift: int, mirrored: bool, generator: torch.Generator) -> Inputs:
+    """Mirror half of the clips if `mirrored`, and shift the batch by up to `max_shift` pixels."""
+    reference = inputs.flow if inputs.frames is None else inputs.frames
+    chosen = torch.rand(len(reference), generator=generator) < (0.5 if mirrored else 0.0)
+    dx, dy = torch.randint(-max_shift, max_shift + 1, (2,), generator=generator).tolist()
+    return shift(mirror(inputs, chosen.to(reference.device)), dx, dy)

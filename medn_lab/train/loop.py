@@ -1,0 +1,289 @@
+"""The training loop: plain, seeded, resumable; it knows the records and the loss, and nothing of the network."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from lightning_fabric import Fabric
+from tqdm.auto import tqdm
+
+import medn_lab
+from medn_lab.model import MEDN, as_inputs, check_clips
+from medn_lab.records import Clips, History
+from medn_lab.train.batches import Targets, augment, read_targets, shuffled_rows
+from medn_lab.train.callbacks import Run, tell
+from medn_lab.train.checkpoint import load_checkpoint, save_checkpoint
+from medn_lab.train.losses import medn_loss
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    epochs : int
+    batch_size : int
+        Clips a step, at least 2.
+    learning_rate : float
+        Peak of AdamW's rate, reached after a tenth of the steps and let down to 0 along a half cosine.
+    weight_decay : float
+    au_weight : float
+        Weight of the AU task.
+    decoupling_weight : float
+        Weight of the decoupling term, raised linearly from 0 over the first half of the training.
+    label_smoothing : float
+    max_shift : int
+        Augmentation: a batch is moved by up to this many pixels.
+    mirror : bool
+        Augmentation: half of the clips are mirrored.
+    seed : int
+        Of shuffling, augmentation, dropout and sampling (the model has its own for its weights).
+    device : {"auto", "cpu", "cuda", "mps"}
+    precision : str
+        One of Fabric's; ``32-true`` by default, ``bf16-mixed`` for GPUs.
+    threads : int or None
+        CPU threads; one is fastest for small models. None leaves the setting alone.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+    """
+
+    epochs: int = 25
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    au_weight: float = 1.0
+    decoupling_weight: float = 1.0
+    label_smoothing: float = 0.05
+    max_shift: int = 1
+    mirror: bool = True
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: str = "32-true"
+    threads: int | None = 1
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError(f"epochs must be at least 1 and batch_size 2; got {self.epochs} and {self.batch_size}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
+        if min(self.weight_decay, self.au_weight, self.decoupling_weight, self.max_shift) < 0:
+            raise ValueError("weight_decay, au_weight, decoupling_weight and max_shift must not be negative")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1); got {self.label_smoothing}")
+
+
+def fit(
+    model: MEDN,
+    clips: Clips,
+    *,
+    config: TrainConfig | None = None,
+    label: str = "label",
+    validation: Clips | None = None,
+    callbacks: Iterable[object] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> History:
+    """Train a model in place.
+
+    On one CPU the result depends on the seeds, the clips and the versions alone. A keyboard interrupt ends the training
+    and keeps the model as it is.
+
+    Parameters
+    ----------
+    model : MEDN
+        Trained in place; left in evaluation mode.
+    clips : Clips
+        The training clips.
+    config : TrainConfig, optional
+    label : str
+        Column of class names.
+    validation : Clips, optional
+        Held-out clips scored after each epoch, for looking at: nothing is chosen by them.
+    callbacks : iterable
+        Objects with ``on_fit_start``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`.
+    checkpoint : path-like, optional
+        A folder. It is written after each epoch, and taken up if it is there already.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    History
+        One row an epoch.
+
+    Raises
+    ------
+    ValueError
+        If the clips do not fit the model, hold NaN, are fewer than 2, lack a class, or a loss stops being a number.
+
+    See Also
+    --------
+    medn_lab.evaluate.predict, medn_lab.view.plot_history
+    """
+    config = TrainConfig() if config is None else config
+    check_clips(model.config, clips)
+    if len(clips) < 2:
+        raise ValueError(f"training needs at least 2 clips, there is {len(clips)}")
+    targets = read_targets(model.config, clips.table, label=label, training=True)
+    held_out = None
+    if validation is not None:
+        check_clips(model.config, validation)
+        held_out = read_targets(model.config, validation.table, label=label, training=False)
+
+    fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    said = {
+        "model": asdict(model.config),
+        "training": asdict(config),
+        "clips": _fingerprint(clips),
+        "versions": {"medn_lab": medn_lab.__version__, "torch": torch.__version__},
+    }
+    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    history = History(pd.DataFrame(columns=["epoch"]), said, "stopped")
+    if checkpoint is not None and Path(checkpoint).is_dir():
+        history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=said)
+    wrapped, optimiser = fabric.setup(model, optimiser)
+    run = Run(model, config=config, history=history)
+    watchers = list(callbacks)
+    bar = tqdm(total=config.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
+    status = "finished"
+    with bar, _threads(config.threads), torch.random.fork_rng(devices=[]):
+        tell(watchers, "on_fit_start", run)
+        try:
+            while run.epoch < config.epochs:
+                if run.stopping:
+                    status = "stopped"
+                    break
+                row = _epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
+                if validation is not None:
+                    row |= _validate(fabric, model, validation, held_out, config)
+                rows = run.history.table.to_dict("records") + [row]
+                run.history = History(pd.DataFrame(rows), said, "stopped")
+                if checkpoint is not None:
+                    save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
+                bar.update()
+                bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
+                tell(watchers, "on_epoch_end", run)
+        except KeyboardInterrupt:
+            status = "interrupted"
+        finally:
+            model.eval()
+        run.history = History(run.history.table, said, status)
+        tell(watchers, "on_fit_end", run)
+    return run.history
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """The rate of a step: linear to `peak` over the first tenth of `steps`, then down to 0 along a half cosine.
+
+    Examples
+    --------
+    >>> [round(learning_rate(step, 100, 1.0), 3) for step in (0, 9, 10, 55, 99)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = max(1, steps // 10)
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def _epoch(
+    fabric: Fabric,
+    model: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    clips: Clips,
+    targets: Targets,
+    config: TrainConfig,
+    epoch: int,
+) -> dict[str, float]:
+    # Seeding by epoch makes a resumed training the same as one that never stopped.
+    torch.manual_seed(config.seed * 100_003 + epoch)
+    generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+    began = time.perf_counter()
+    batches = list(shuffled_rows(len(clips), config.batch_size, generator=generator))
+    steps = config.epochs * len(batches)
+    sums: dict[str, float] = {}
+    right = 0
+    model.train()
+    for place, rows in enumerate(batches):
+        done = epoch * len(batches) + place
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(done, steps, config.learning_rate)
+        inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
+        if config.mirror or config.max_shift:
+            inputs = augment(inputs, max_shift=config.max_shift, mirrored=config.mirror, generator=generator)
+        batch = targets.take(rows).to(fabric.device)
+        output = model(*inputs)
+        terms = medn_loss(
+            output,
+            batch,
+            config=model.config,
+            au_weight=config.au_weight,
+            decoupling_weight=config.decoupling_weight * min(1.0, 2 * done / steps),
+            label_smoothing=config.label_smoothing,
+        )
+        values = {name: value.item() for name, value in terms.items()}
+        _check_finite(values, epoch + 1)
+        optimiser.zero_grad(set_to_none=True)
+        fabric.backward(terms["loss"])
+        fabric.clip_gradients(model, optimiser, max_norm=1.0)
+        optimiser.step()
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value * len(rows)
+        right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
+    rate = optimiser.param_groups[0]["lr"]
+    means = {name: value / len(clips) for name, value in sums.items()}
+    seconds = time.perf_counter() - began
+    return {"epoch": epoch + 1, "seconds": seconds, "learning_rate": rate} | means | {"accuracy": right / len(clips)}
+
+
+@torch.inference_mode()
+def _validate(fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, config: TrainConfig) -> dict[str, float]:
+    model.eval()
+    right, loss = 0, 0.0
+    for start in range(0, len(clips), 64):
+        rows = np.arange(start, min(start + 64, len(clips)))
+        batch = targets.take(torch.from_numpy(rows)).to(fabric.device)
+        logits = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device)).logits
+        right += (logits.argmax(dim=1) == batch.labels).sum().item()
+        loss += torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum").item()
+    return {"validation_emotion": loss / len(clips), "validation_accuracy": right / len(clips)}
+
+
+def _check_finite(terms: dict[str, float], epoch: int) -> None:
+    broken = [name for name, value in terms.items() if not math.isfinite(value)]
+    if broken:
+        raise ValueError(
+            f"{', '.join(broken)} is no longer a number in epoch {epoch}; lower learning_rate"
+            " or decoupling_weight, and look at the clips for constant or extreme values"
+        )
+
+
+def _fingerprint(clips: Clips) -> dict[str, object]:
+    names = "\n".join(clips.table["clip_id"])
+    return {"n": len(clips), "sha256": hashlib.sha256(names.encode()).hexdigest(), "recipe": dict(clips.recipe)}
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

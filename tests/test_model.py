@@ -1,0 +1,276 @@
+"""The network: shapes, gradients, what each branch may see, and what is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_clips import tiny_clips
+
+from medn_lab.model import (
+    MEDN,
+    CoFM,
+    MEDNConfig,
+    SEVit,
+    as_inputs,
+    check_clips,
+    cross_covariance_loss,
+    hsic_loss,
+    load_pretrained,
+    orthogonal_loss,
+    pretrained_names,
+    weights_sha256,
+)
+from medn_lab.train import medn_loss, read_targets
+
+SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
+VARIANTS = [
+    SMALL,
+    replace(SMALL, decoupling="none", fusion="concat"),
+    replace(SMALL, decoupling="bottleneck", fusion="sum"),
+    replace(SMALL, decoupling="hsic"),
+    replace(SMALL, decoupling="cross_covariance", keep_rates=(1.0,)),
+    replace(SMALL, branches="motion"),
+    replace(SMALL, branches="emotion"),
+]
+
+
+def described(config):
+    return f"{config.branches}-{config.fusion}-{config.decoupling}-{config.keep_rates}"
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=described)
+def test_every_parameter_receives_a_gradient(config):
+    clips = tiny_clips()
+    model = MEDN(config).train()
+    # The last layer of the learned score starts at zero, which hides the gradient of the layer before it.
+    if model.emotion_branch is not None:
+        torch.nn.init.normal_(model.emotion_branch.score.correction[-1].weight)
+    output = model(*as_inputs(config, clips, rows=np.arange(len(clips))))
+    targets = read_targets(config, clips.table, label="label", training=True)
+    medn_loss(output, targets, config=config)["loss"].backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # A softmax over one scale has nothing to learn, and a bias before it never has.
+    allowed = {"emotion_branch.mixer.bias"} | (
+        {"emotion_branch.mixer.weight"} if len(config.keep_rates) == 1 else set()
+    )
+    assert set(without) <= allowed
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=described)
+def test_output_shapes_are_those_stated(config):
+    model = MEDN(config).eval()
+    out = model(torch.rand(3, 8, 3, 32, 32), torch.rand(3, 2, 32, 32))
+    assert out.logits.shape == (3, 2)
+    assert out.fused.shape == (3, 32)
+    if config.branches != "emotion":
+        assert out.au_logits.shape == (3, 3)
+        assert out.motion.shape == (3, 32)
+    if config.branches != "motion":
+        assert out.emotion.shape == (3, config.emotion_dim)
+    if config.branches == "both":
+        assert (out.gate is not None) == (config.fusion == "cofm")
+
+
+def test_the_keep_rates_gather_that_share_of_positions_without_repeats():
+    branch = SEVit(MEDNConfig(size=64, keep_rates=(0.5, 0.25, 0.125))).eval()
+    kept = branch(torch.rand(2, 8, 3, 64, 64)).kept
+    assert [places.shape[1] for places in kept] == [32, 16, 8]
+    for places in kept:
+        assert all(len(set(row.tolist())) == len(row) for row in places)
+    assert set(kept[2][0].tolist()) <= set(kept[0][0].tolist())
+
+
+def test_an_untrained_sevit_keeps_the_position_that_changes():
+    config = MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))
+    branch = SEVit(config).eval()
+    frames = torch.full((1, 8, 3, 32, 32), 0.5)
+    frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
+    assert branch(frames).kept[0].tolist() == [[1 * 4 + 2]]
+
+
+def test_dropped_positions_do_not_reach_the_feature(monkeypatch):
+    branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(0.25,))).eval()
+    # A score reads all positions; held fixed, what is left is the path through the tokens.
+    monkeypatch.setattr(branch.score, "forward", lambda detail, mean: torch.arange(16.0)[None])
+    frames = torch.rand(1, 8, 3, 32, 32)
+    chequered = 0.1 * (-1.0) ** torch.arange(8).add(torch.arange(8)[:, None])  # leaves a patch's mean as it is
+
+    def feature_with_texture_at(row, column):
+        changed = frames.clone()
+        changed[:, 4, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += chequered
+        return branch(changed).feature
+
+    assert branch(frames).kept[0].tolist() == [[15, 14, 13, 12]]
+    torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
+    assert not torch.allclose(feature_with_texture_at(3, 2), branch(frames).feature, atol=1e-4)
+
+
+def test_the_emotion_branch_does_not_see_a_constant_face():
+    branch = SEVit(MEDNConfig(size=32, dim=32)).eval()
+    one, other = (torch.rand(1, 1, 3, 32, 32).expand(1, 8, 3, 32, 32) for _ in range(2))
+    torch.testing.assert_close(branch(one).feature, branch(other).feature)
+
+
+def test_au_logits_depend_on_the_flow_alone():
+    model = MEDN(SMALL).eval()
+    flow = torch.rand(2, 2, 32, 32)
+    first = model(torch.rand(2, 8, 3, 32, 32), flow)
+    second = model(torch.rand(2, 8, 3, 32, 32), flow)
+    torch.testing.assert_close(first.au_logits, second.au_logits)
+    assert not torch.allclose(first.logits, second.logits)
+
+
+def test_under_the_bottleneck_emotion_cannot_teach_the_motion_branch():
+    model = MEDN(replace(SMALL, decoupling="bottleneck")).train()
+    out = model(torch.rand(4, 8, 3, 32, 32), torch.rand(4, 2, 32, 32))
+    out.logits.sum().backward()
+    assert all(p.grad is None for p in model.motion_branch.parameters())
+
+
+def test_under_the_bottleneck_logits_see_frames_only_through_the_code():
+    model = MEDN(replace(SMALL, decoupling="bottleneck")).eval()
+    torch.nn.init.zeros_(model.code.encode.weight)
+    torch.nn.init.zeros_(model.code.encode.bias)
+    flow = torch.rand(2, 2, 32, 32)
+    first = model(torch.rand(2, 8, 3, 32, 32), flow)
+    second = model(torch.rand(2, 8, 3, 32, 32), flow)
+    torch.testing.assert_close(first.logits, second.logits)
+    torch.testing.assert_close(first.nats, torch.zeros(2))
+
+
+@pytest.mark.parametrize(("frames", "flow", "branch"), [(None, 1, "motion"), (1, None, "emotion")])
+def test_one_absent_input_leaves_the_other_branch(frames, flow, branch):
+    model = MEDN(SMALL).eval()
+    out = model(
+        None if frames is None else torch.rand(2, 8, 3, 32, 32), None if flow is None else torch.rand(2, 2, 32, 32)
+    )
+    assert out.gate is None
+    torch.testing.assert_close(out.fused, getattr(out, branch))
+
+
+def test_the_gate_interpolates_between_the_sides():
+    fusion = CoFM(16, heads=4)
+    for asks in (fusion.motion_asks, fusion.emotion_asks):
+        torch.nn.init.zeros_(asks.out.weight)
+        torch.nn.init.zeros_(asks.out.bias)
+    motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
+    fused, gate = fusion(motion, torch.rand(5, 3, 16), emotion, torch.rand(5, 2, 16))
+    torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
+
+
+def test_orthogonal_loss_closed_forms():
+    east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
+    assert orthogonal_loss(east, north).item() == pytest.approx(0.0)
+    assert orthogonal_loss(east, -3 * east).item() == pytest.approx(1.0)
+    assert orthogonal_loss(east, east + north / 2).item() == pytest.approx(0.5)
+
+
+def test_dependence_losses_are_one_for_a_copy_and_small_for_noise():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(400, 1, generator=generator), torch.randn(400, 1, generator=generator)
+    assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
+    assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
+    assert cross_covariance_loss(x, y).item() < 0.02
+    assert hsic_loss(x, y).item() < 0.02
+
+
+def test_hsic_sees_what_a_covariance_does_not():
+    x = torch.linspace(-1, 1, 201)[:, None]
+    assert cross_covariance_loss(x, x.square()).item() < 1e-6
+    assert hsic_loss(x, x.square()).item() > 0.1
+
+
+def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator():
+    before = torch.random.get_rng_state()
+    first, second, third = MEDN(SMALL, seed=1), MEDN(SMALL, seed=1), MEDN(SMALL, seed=2)
+    assert weights_sha256(first) == weights_sha256(second) != weights_sha256(third)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_weights_survive_saving_and_loading(tmp_path):
+    model = MEDN(replace(SMALL, decoupling="bottleneck"), seed=3)
+    model.save_pretrained(tmp_path / "mine")
+    loaded = load_pretrained(tmp_path / "mine")
+    assert weights_sha256(loaded) == weights_sha256(model)
+    assert loaded.config == model.config
+    assert loaded.name == "mine"
+    assert not loaded.training
+
+
+def test_an_unknown_pretrained_name_lists_those_there_are():
+    with pytest.raises(FileNotFoundError, match=r"no pretrained model 'medn_huge'; there are: .*") as caught:
+        load_pretrained("medn_huge")
+    assert all(name in str(caught.value) for name in pretrained_names())
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
+    with pytest.raises(ValueError, match=r"pickled weights .* are not read"):
+        load_pretrained(tmp_path)
+
+
+def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path):
+    MEDN(SMALL).save_pretrained(tmp_path)
+    (tmp_path / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
+    with pytest.raises(ValueError, match="its card says 000000000000"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"keep_rates": (0.0,)}, r"keep_rates must be in \(0, 1\]"),
+        ({"keep_rates": ()}, "at least one"),
+        ({"size": 60}, "at least 16 and a multiple of patch 8"),
+        ({"size": 8}, "at least 16"),
+        ({"dim": 30}, "multiple of 8 and of heads"),
+        ({"classes": ("one",)}, "at least two"),
+        ({"fusion": "magic"}, "fusion must be one of cofm, concat, sum; got 'magic'"),
+        ({"decoupling": "magic"}, "decoupling must be one of orthogonal"),
+        ({"flow_channels": 1}, "flow_channels must be 2"),
+        ({"dropout": 1.0}, "dropout must be in"),
+    ],
+)
+def test_a_configuration_out_of_range_is_refused(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        replace(SMALL, **changes)
+
+
+def test_wrong_shapes_are_refused_with_both_shapes():
+    model = MEDN(SMALL)
+    with pytest.raises(ValueError, match=r"frames are \(2, 7, 3, 32, 32\), this model reads \(b, 8, 3, 32, 32\)"):
+        model(torch.rand(2, 7, 3, 32, 32), torch.rand(2, 2, 32, 32))
+    with pytest.raises(ValueError, match=r"flow is \(2, 2, 64, 64\)"):
+        model(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 64, 64))
+    with pytest.raises(ValueError, match="neither frames nor flow"):
+        model()
+
+
+def test_clips_that_do_not_fit_are_refused_with_the_cure():
+    clips = tiny_clips()
+    with pytest.raises(ValueError, match=r"clips are 32x32 px but the model reads 64x64; prepare them at size=64"):
+        check_clips(MEDNConfig(), clips)
+    with pytest.raises(ValueError, match="have 8 frames but the model reads 12"):
+        check_clips(replace(SMALL, n_frames=12), clips)
+    broken = clips.flow.copy()
+    broken[3, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="flow of 1 of 24 clips holds NaN or infinity, such as 'tiny0_s00_c03'"):
+        check_clips(SMALL, replace(clips, flow=broken))
+
+
+def test_a_flow_pack_of_28_pixels_without_aus_is_read_by_the_motion_branch():
+    model = MEDN(MEDNConfig(size=28, aus=(), branches="motion", flow_channels=3)).eval()
+    out = model(flow=torch.rand(2, 3, 28, 28))
+    assert out.au_logits is None
+    assert out.logits.shape == (2, 5)
+
+
+def test_a_configuration_fitted_to_clips_reads_them():
+    clips = tiny_clips()
+    config = MEDNConfig.for_clips(clips, dim=32)
+    check_clips(config, clips)
+    assert config.classes == ("happiness", "others")
+    assert config.aus == ("AU1", "AU12", "AU14")
+    assert MEDNConfig.for_clips(replace(clips, frames=None)).branches == "motion"

@@ -1,0 +1,39 @@
+"""Clips small enough to train on in a second, with planted motion and colour (tests only)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records import Clips
+
+PLACES = {"AU1": (4, 4), "AU12": (20, 8), "AU14": (20, 20)}
+
+
+def tiny_clips(*, n_subjects: int = 4, clips_per_subject: int = 6, size: int = 32, seed: int = 0) -> Clips:
+    """Two classes that need both inputs: the label is whether the AU is 12 exactly when the clip reddens."""
+    generator = np.random.default_rng(seed)
+    rows, frames, flows = [], [], []
+    for subject in range(n_subjects):
+        face = generator.integers(90, 160, size=(size, size, 3))
+        for clip in range(clips_per_subject):
+            au = ("AU12", "AU14")[clip % 2]
+            red = (clip // 2) % 2 == 0
+            flow = generator.normal(0, 0.02, size=(size, size, 2))
+            y, x = PLACES[au]
+            flow[y : y + 8, x : x + 8, 1] -= 0.5
+            course = np.sin(np.linspace(0, np.pi, 8))[:, None, None, None]
+            clip_frames = face[None] + np.zeros((8, 1, 1, 1))
+            clip_frames[:, 8:16, 12:20] += (12 if red else -12) * course * np.array([1.0, -0.3, -0.3])
+            frames.append(np.clip(clip_frames + generator.normal(0, 1, clip_frames.shape), 0, 255).astype(np.uint8))
+            flows.append(flow.astype(np.float32))
+            rows.append(
+                {
+                    "clip_id": f"tiny{seed}_s{subject:02d}_c{clip:02d}", "dataset": "tiny", "subject": f"{subject:02d}",
+                    "onset": 0, "apex": 20, "offset": 40, "fps": 200.0,
+                    "label": "happiness" if (au == "AU12") == red else "others",
+                    "action_units": au[2:], "AU1": 0.0, "AU12": float(au == "AU12"), "AU14": float(au == "AU14"),
+                }
+            )  # fmt: skip
+    table = pd.DataFrame(rows).assign(emotion=lambda t: t["label"])
+    return Clips(np.stack(frames), np.stack(flows), table, recipe={"corpus": "tiny", "seed": seed})
