@@ -1,0 +1,9 @@
+from .clips import plot_clip as plot_clip
+from .confusion import plot_confusion_matrix as plot_confusion_matrix
+from .magnify import magnify_clip as magnify_clip
+from .maps import plot_embedding as plot_embedding
+from .scores import plot_au_scores as plot_au_scores
+from .scores import plot_scores as plot_scores
+from .theme import branch_colour as branch_colour
+from .theme import emotion_colour as emotion_colour
+from .training import plot_history as plot_history

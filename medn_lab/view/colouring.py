@@ -1,0 +1,199 @@
+"""By what the clips of a map are coloured: from a column's values to colours, markers and a legend."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records import au_columns
+from medn_lab.view import theme
+from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column
+
+UNKNOWN = "unknown"
+REST = "all others"
+MOST_CATEGORIES = 12
+"""More than this and the rarest share one grey entry: nobody tells thirty colours apart."""
+
+_STEP_COLOURS = ("#3B4CA8", "#2F7FD0", "#2BA8A0", "#86B83E", "#E0B020")
+_EMOTION_KEYS = ("label", "emotion", "predicted")
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """Which category each clip is in, and how each category looks.
+
+    Attributes
+    ----------
+    key, title : str
+        What is coloured by, as asked for and as written in the legend.
+    values : (n,) object array of str
+    styles : mapping of str to (colour, marker symbol)
+        In the order of the legend; every value is a key.
+    """
+
+    key: str
+    title: str
+    values: np.ndarray
+    styles: Mapping[str, tuple[str, str]]
+
+    @property
+    def colours(self) -> np.ndarray:
+        """The colour of each clip, (n,) of str."""
+        return np.asarray([self.styles[value][0] for value in self.values], dtype=object)
+
+    @property
+    def symbols(self) -> np.ndarray:
+        """The marker of each clip, (n,) of str."""
+        return np.asarray([self.styles[value][1] for value in self.values], dtype=object)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many clips each category has, in the order of the legend."""
+        return {name: int((self.values == name).sum()) for name in self.styles}
+
+
+def colour_choices(table: pd.DataFrame) -> dict[str, str]:
+    """What the clips of this table can be coloured by: key to title.
+
+    Examples
+    --------
+    >>> list(colour_choices(pd.DataFrame(columns=["clip_id", "subject", "label", "AU4"])))
+    ['label', 'subject', 'au_set', 'AU4']
+    """
+    choices = {}
+    label = label_column(table)
+    if label:
+        choices[label] = "emotion"
+    if "predicted" in table.columns:
+        choices["predicted"] = "predicted emotion"
+        if label:
+            choices["correctness"] = "right or wrong"
+    for name, title in (("subject", "subject"), ("dataset", "data set"), ("fold", "fold"), ("cue", "implicit cue")):
+        if name in table.columns and (name != "dataset" or len(table[name].unique()) > 1):
+            choices[name] = title
+    names = au_columns(table)
+    if names or "action_units" in table.columns:
+        choices["au_set"] = "AU set"
+    return choices | {name: name for name in names}
+
+
+def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
+    """Colour the clips of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+    by : str
+        A key of :func:`colour_choices`, or any column. ``label`` falls back on ``emotion``; a numeric column with many
+        values is cut at its quintiles.
+
+    Returns
+    -------
+    Colouring
+
+    Raises
+    ------
+    ValueError
+        If the table has nothing of that name.
+
+    Examples
+    --------
+    >>> colouring(pd.DataFrame({"clip_id": ["a", "b"], "AU4": [1, 0]}), "AU4").values.tolist()
+    ['AU4', 'no AU4']
+    """
+    if by in _EMOTION_KEYS:
+        column = label_column(table) if by == "label" else by
+        if column in table.columns:
+            title = "predicted emotion" if by == "predicted" else "emotion"
+            return _by_category(by, title, table[column], _emotion_style)
+    if by == "correctness" and "predicted" in table.columns and label_column(table):
+        return _by_correctness(table)
+    if by == "au_set":
+        return _by_au_set(table)
+    if by in au_columns(table):
+        return _by_au(table, by)
+    if by in table.columns:
+        values = table[by]
+        if pd.api.types.is_float_dtype(values) and values.nunique() > MOST_CATEGORIES:
+            return _by_step(by, values)
+        return _by_category(by, colour_choices(table).get(by, by), values, None)
+    raise ValueError(f"cannot colour by {by!r}; there are {', '.join(colour_choices(table)) or 'no columns for it'}")
+
+
+def _emotion_style(name: str) -> tuple[str, str]:
+    return theme.emotion_colour(name), theme.emotion_symbol(name)
+
+
+def _as_text(values: pd.Series) -> np.ndarray:
+    missing = values.isna().to_numpy()
+    text = values.astype(object).astype(str).to_numpy(dtype=object)
+    return np.where(missing | (text == ""), UNKNOWN, text).astype(object)
+
+
+def _by_category(key: str, title: str, values: pd.Series, style: Callable[[str], tuple[str, str]] | None) -> Colouring:
+    text = _as_text(values)
+    if style is not None:  # emotions: the most frequent first, so that the legend reads as the data do
+        names = list(pd.Series(text).value_counts().index)
+        styles = {name: style(name) for name in names if name != UNKNOWN}
+    else:
+        names, text = _most_frequent(text)
+        styles = {name: theme.category_style(place) for place, name in enumerate(sorted(names))}
+    return Colouring(key, title, text, _with_rest(styles, text))
+
+
+def _most_frequent(text: np.ndarray) -> tuple[list[str], np.ndarray]:
+    names = [name for name in pd.Series(text).value_counts().index if name not in (UNKNOWN, UNKNOWN_AUS)]
+    if len(names) > MOST_CATEGORIES and len(names) > len(theme.CATEGORY_COLOURS) * 3:
+        names = names[:MOST_CATEGORIES]
+        text = np.where(np.isin(text, [*names, UNKNOWN, UNKNOWN_AUS]), text, REST).astype(object)
+    return names, text
+
+
+def _with_rest(styles: dict[str, tuple[str, str]], text: np.ndarray) -> dict[str, tuple[str, str]]:
+    present = set(text)
+    for name in (REST, UNKNOWN, UNKNOWN_AUS):
+        if name in present:
+            styles[name] = (theme.GREY, "circle-open")
+    return styles
+
+
+def _by_correctness(table: pd.DataFrame) -> Colouring:
+    label = table[label_column(table)]
+    right = (table["predicted"].astype(object) == label.astype(object)).to_numpy()
+    known = (label.notna() & table["predicted"].notna()).to_numpy()
+    values = np.where(~known, UNKNOWN, np.where(right, "right", "wrong")).astype(object)
+    styles = {"right": ("#2F7FD0", "circle"), "wrong": ("#E8590C", "x")}
+    return Colouring("correctness", "prediction", values, _with_rest(styles, values))
+
+
+def _by_au(table: pd.DataFrame, name: str) -> Colouring:
+    there = table[name].to_numpy(dtype=float)
+    values = np.where(np.isnan(there), UNKNOWN, np.where(there == 1, name, f"no {name}")).astype(object)
+    styles = {name: ("#E8590C", "circle"), f"no {name}": ("#6F93B8", "circle-open")}
+    return Colouring(name, name, values, _with_rest(styles, values))
+
+
+def _by_au_set(table: pd.DataFrame) -> Colouring:
+    sets = au_sets(table)
+    counts = pd.Series(sets).value_counts()
+    names = [name for name in counts.index if name not in (UNKNOWN_AUS,)]
+    if len(names) > MOST_CATEGORIES:
+        names = names[: MOST_CATEGORIES - 1]
+        sets = np.where(np.isin(sets, [*names, UNKNOWN_AUS]), sets, REST).astype(object)
+    styles = {name: theme.category_style(place) for place, name in enumerate(names)}
+    if NO_AU in styles:
+        styles[NO_AU] = (theme.GREY, "circle")
+    return Colouring("au_set", "AU set", sets, _with_rest(styles, sets))
+
+
+def _by_step(key: str, values: pd.Series) -> Colouring:
+    cuts = np.unique(np.nanquantile(values, np.linspace(0, 1, len(_STEP_COLOURS) + 1)))
+    names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(cuts)]
+    place = np.clip(np.searchsorted(cuts, values, side="right") - 1, 0, len(names) - 1)
+    text = np.asarray([UNKNOWN if np.isnan(v) else names[p] for v, p in zip(values, place, strict=True)], dtype=object)
+    styles = {name: (_STEP_COLOURS[i], "circle") for i, name in enumerate(names)}
+    return Colouring(key, key, text, _with_rest(styles, text))

@@ -1,0 +1,240 @@
+"""One colour and one marker for every emotion, one colour for every branch, and the look that all figures share.
+
+Every colour here is chosen to be told apart from its usual neighbours by a colour-blind reader, and to stand out from a
+white page and from JupyterLab's dark one alike; where colours alone cannot do it, the marker shape says the same thing.
+Figures have a clear background and a mid-grey ink that reads on both.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+INK = "#7A7A7A"
+"""Text and axes: contrast of 4.2 or more with white and with JupyterLab's dark background."""
+
+FAINT = "rgba(128, 128, 128, 0.28)"
+"""Grid lines and outlines."""
+
+CLEAR = "rgba(0, 0, 0, 0)"
+GREY = "#8E8E8E"
+RING = "#FF9F1C"
+"""The ring around the clip in hand."""
+PARTNER_RING = "#22B8CF"
+"""The ring around its confusable partner."""
+
+FONT_FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
+
+EMOTION_COLOURS = {
+    "happiness": "#E09B00",
+    "disgust": "#0B7A57",
+    "repression": "#2F66DD",
+    "surprise": "#C34BAA",
+    "others": "#979595",
+    "anger": "#E2553F",
+    "fear": "#7D55CC",
+    "sadness": "#4AA3EA",
+    "contempt": "#27B5A6",
+    "negative": "#3F74E0",
+    "positive": "#D08F00",
+}
+EMOTION_SYMBOLS = {
+    "happiness": "circle",
+    "disgust": "square",
+    "repression": "triangle-down",
+    "surprise": "diamond",
+    "others": "x",
+    "anger": "triangle-up",
+    "fear": "hexagon",
+    "sadness": "pentagon",
+    "contempt": "bowtie",
+    "negative": "triangle-down",
+    "positive": "circle",
+}
+_ALIASES = {
+    "happy": "happiness",
+    "sad": "sadness",
+    "other": "others",
+    "angry": "anger",
+    "disgusted": "disgust",
+    "surprised": "surprise",
+    "afraid": "fear",
+    "repressed": "repression",
+}
+
+BRANCHES = ("motion", "emotion", "fused")
+BRANCH_COLOURS = {"motion": "#13899E", "emotion": "#D8436B", "fused": "#8068B4"}
+
+CATEGORY_COLOURS = (
+    "#2F7FD0", "#E08214", "#0B7A57", "#C34BAA", "#B59A1B", "#4AB3D8", "#7D55CC", "#E2553F", "#7A8F2A", "#A0685A",
+)  # fmt: skip
+"""For subjects, AU sets and whatever else has no colour of its own; repeated with other markers when it runs out."""
+
+CATEGORY_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "hexagon", "star")
+
+SYMBOL_GLYPHS = {
+    "circle": "●",
+    "square": "■",
+    "diamond": "◆",
+    "triangle-up": "▲",
+    "triangle-down": "▼",
+    "x": "✖",
+    "cross": "✚",
+    "hexagon": "⬢",
+    "pentagon": "⬟",
+    "bowtie": "⧓",
+    "star": "★",
+    "circle-open": "○",
+    "x-thin-open": "×",
+}
+"""The marker shapes as characters, for legends made of text."""
+
+MAGNITUDE_SCALE = ((0.0, "#1B0F3B"), (0.25, "#6A1E74"), (0.5, "#C0395E"), (0.75, "#F57F3A"), (1.0, "#FCF3A6"))
+"""Dark to bright, even steps of lightness: the magnitude of motion."""
+
+SHARE_SCALE = ((0.0, "#F4F6F8"), (0.5, "#7FB2D9"), (1.0, "#0B4F8A"))
+"""White to deep blue: a share from 0 to 1."""
+
+
+def emotion_name(emotion: object) -> str:
+    """The emotion's name in one spelling: lower case, nouns, ``others``.
+
+    Examples
+    --------
+    >>> emotion_name("Happy"), emotion_name(" Other "), emotion_name("tense")
+    ('happiness', 'others', 'tense')
+    """
+    name = str(emotion).strip().lower()
+    return _ALIASES.get(name, name)
+
+
+def emotion_colour(emotion: object) -> str:
+    """The colour of an emotion, the same in every figure and widget.
+
+    A class without a colour of its own gets one of `CATEGORY_COLOURS`, chosen by its name alone so that it never
+    depends on which other classes are there.
+
+    Parameters
+    ----------
+    emotion : str
+        In any spelling that the data sets use; anything else is taken by its ``str``.
+
+    Returns
+    -------
+    str
+        As ``#rrggbb``.
+
+    Examples
+    --------
+    >>> emotion_colour("surprise") == emotion_colour("Surprised")
+    True
+    """
+    name = emotion_name(emotion)
+    if name in EMOTION_COLOURS:
+        return EMOTION_COLOURS[name]
+    return CATEGORY_COLOURS[zlib.crc32(name.encode()) % len(CATEGORY_COLOURS)]
+
+
+def emotion_symbol(emotion: object) -> str:
+    """The marker of an emotion, which says the same as its colour."""
+    name = emotion_name(emotion)
+    if name in EMOTION_SYMBOLS:
+        return EMOTION_SYMBOLS[name]
+    return CATEGORY_SYMBOLS[zlib.crc32(name.encode()) % len(CATEGORY_SYMBOLS)]
+
+
+def branch_colour(branch: str) -> str:
+    """The colour of a branch, the same in every figure and widget.
+
+    Parameters
+    ----------
+    branch : {"motion", "emotion", "fused"}
+
+    Returns
+    -------
+    str
+        As ``#rrggbb``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such branch.
+    """
+    if branch not in BRANCH_COLOURS:
+        raise ValueError(f"no branch {branch!r}; there are {', '.join(BRANCHES)}")
+    return BRANCH_COLOURS[branch]
+
+
+def category_style(place: int) -> tuple[str, str]:
+    """Colour and marker of the category at `place`; ten colours first, then again with the next marker."""
+    colour = CATEGORY_COLOURS[place % len(CATEGORY_COLOURS)]
+    return colour, CATEGORY_SYMBOLS[place // len(CATEGORY_COLOURS) % len(CATEGORY_SYMBOLS)]
+
+
+def template() -> go.layout.Template:
+    """The look that all figures share: clear background, quiet grid, one font, readable on light and on dark."""
+    axis: dict[str, Any] = {
+        "gridcolor": FAINT,
+        "linecolor": FAINT,
+        "zerolinecolor": FAINT,
+        "tickcolor": FAINT,
+        "automargin": False,
+        "title": {"standoff": 8},
+    }
+    layout = go.Layout(
+        font={"family": FONT_FAMILY, "size": 12, "color": INK},
+        title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        colorway=CATEGORY_COLOURS,
+        xaxis=axis,
+        yaxis=axis,
+        legend={"orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant"},
+        hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
+        modebar={"bgcolor": CLEAR, "color": "#9A9A9A", "activecolor": RING},
+    )
+    return go.layout.Template(layout=layout)
+
+
+def finish(
+    figure: go.Figure,
+    *,
+    width: int,
+    height: int,
+    title: str = "",
+    subtitle: str = "",
+    margin: Sequence[int] = (48, 16, 44, 40),
+) -> go.Figure:
+    """Give a figure the shared look, an explicit size so that nothing overflows, and its margins.
+
+    Parameters
+    ----------
+    figure : Figure
+        Changed in place.
+    width, height : int
+        In pixels.
+    title, subtitle : str
+        May hold plotly's own tags (``<b>``, ``<span>``); text from data must be escaped by the caller.
+    margin : (left, right, top, bottom)
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        The same figure.
+    """
+    left, right, top, bottom = margin
+    figure.update_layout(
+        template=template(), width=width, height=height, margin={"l": left, "r": right, "t": top, "b": bottom}
+    )
+    if title:
+        figure.update_layout(title={"text": title, "y": 1 - 22 / height, "yanchor": "bottom", "pad": {"l": 12}})
+    if subtitle:
+        figure.update_layout(title_subtitle={"text": subtitle, "font": {"size": 12, "color": INK}})
+    for note in figure.layout.annotations:
+        if note.font.size is None or note.font.size == 16:  # the size that make_subplots gives its titles
+            note.font.size = 13
+    return figure

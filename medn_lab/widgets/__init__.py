@@ -1,0 +1,5 @@
+"""Interactive views for notebooks: state in, selection out."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

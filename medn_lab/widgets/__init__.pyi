@@ -1,0 +1,3 @@
+from .explorer import BranchExplorer as BranchExplorer
+from .monitor import TrainingMonitor as TrainingMonitor
+from .player import ClipPlayer as ClipPlayer

@@ -1,0 +1,184 @@
+"""The linked maps of the explorer: one figure, and in each map the points, the lit ones and the rings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import plotly.graph_objects as go
+
+from medn_lab.records import Embedding
+from medn_lab.view import theme
+from medn_lab.view.colouring import Colouring
+from medn_lab.view.maps import map_figure, map_names, marker_look
+from medn_lab.widgets.outlines import Outline, newest, read_outlines
+
+_DIMMED = 0.16
+
+MOST_SVG_POINTS = 400
+"""More points than this are drawn by WebGL, which redraws them about twice as fast even without a graphics card."""
+
+
+class BranchMaps:
+    """Three linked maps in one FigureWidget.
+
+    Each map has three traces: all points; the lit ones again over them (the points themselves are only dimmed, which is
+    one number and not an array); and the rings around the clip in hand and its partner. Setting another trace's
+    selected points from a selection handler is not stable in plotly, so nothing relies on it.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    texts : (n,) of str
+        What the pointer shows, escaped.
+    width, height : int
+        In pixels.
+    """
+
+    def __init__(self, embedding: Embedding, *, texts: np.ndarray, width: int, height: int) -> None:
+        self.names = map_names(embedding)
+        self._xy = {name: np.asarray(getattr(embedding, f"{name}_xy"), dtype=np.float32) for name in self.names}
+        self._look = marker_look(len(embedding))
+        self._ringed: tuple[int | None, int | None] = (None, None)
+        self._drawn: list[Outline] = []
+        self._outlined = False  # whether what is lit now was encircled
+        figure = map_figure(embedding, width=width, height=height, margin=(4, 4, 30, 6))
+        figure.update_layout(dragmode="lasso", hovermode="closest", hoverdistance=12, showlegend=False)
+        figure.update_layout(newselection={"line": {"color": theme.RING, "width": 1.5, "dash": "dot"}})
+        figure.update_layout(uirevision="kept")
+        ids = embedding.table["clip_id"].to_numpy(dtype=object)
+        kind = go.Scattergl if len(embedding) > MOST_SVG_POINTS else go.Scatter
+        for place, name in enumerate(self.names, start=1):
+            xy = self._xy[name]
+            full = {"marker": {"opacity": 1.0}}
+            alike = {"selected": full, "unselected": full}
+            points = kind(
+                x=xy[:, 0], y=xy[:, 1], customdata=ids, hovertext=texts, hoverinfo="text", mode="markers",
+                marker=dict(self._look), name=f"{name} points", **alike,
+            )  # fmt: skip
+            lit = kind(
+                x=[],
+                y=[],
+                mode="markers",
+                hoverinfo="skip",
+                marker=self._look | {"opacity": 1.0},
+                name=f"{name} lit",
+                **alike,
+            )
+            ring = go.Scatter(
+                x=[], y=[], mode="markers", hoverinfo="skip", name=f"{name} rings",
+                marker={"symbol": "circle-open", "size": 19, "color": theme.RING, "line": {"width": 3}}, **alike,
+            )  # fmt: skip
+            for trace in (points, lit, ring):
+                figure.add_trace(trace, row=1, col=place)
+        self.figure = go.FigureWidget(figure)
+        self.figure._config = {
+            "displaylogo": False, "scrollZoom": False, "responsive": False, "doubleClick": "reset+autosize",
+            "modeBarButtons": [["zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d"]],
+        }  # fmt: skip
+
+    def trace(self, branch: str, part: str) -> go.Scatter:
+        """The trace of a map: ``points``, ``lit`` or ``rings``."""
+        return next(trace for trace in self.figure.data if trace.name == f"{branch} {part}")
+
+    def listen(
+        self, *, hovered: Callable[[int], None], clicked: Callable[[int], None], lassoed: Callable[[list[int]], None],
+        cleared: Callable[[], None],
+    ) -> None:  # fmt: skip
+        """Call these with row positions when the pointer rests on, clicks or encircles points.
+
+        `lassoed` is called once a lasso or box, by whatever was drawn; `cleared` once a double click, or where a lasso
+        holds no clip.
+        """
+
+        def one(act: Callable[[int], None]) -> Callable[..., None]:
+            def pointed(trace: go.Scatter, points: object, state: object) -> None:
+                # plotly calls every trace that listens, with no points where it was not the one hit.
+                if points.point_inds:
+                    settle()
+                    act(int(points.point_inds[0]))
+
+            return pointed
+
+        def settle() -> None:
+            # The outline goes when a new one is begun, or by a double click. A pointer that touches points again has
+            # let go: if there is no outline by then it was a double click, whose own event may have been lost.
+            if self._outlined and not self._drawn:
+                cleared()
+
+        def outlined(*_: object) -> None:
+            drawn = read_outlines(self._selections())
+            if all(one in self._drawn for one in drawn):  # none is new: one was taken away, or this is an echo
+                self._drawn = drawn
+                return
+            self._drawn, self._outlined = newest(drawn, known=self._drawn), True
+            if len(self._drawn) < len(drawn):
+                self.figure.plotly_relayout({"selections": [one.as_selection() for one in self._drawn]})
+            lassoed(self.enclosed(self._drawn))
+
+        for name in self.names:
+            points = self.trace(name, "points")
+            points.on_hover(one(hovered))
+            points.on_click(one(clicked))
+        self.trace(self.names[0], "points").on_deselect(lambda trace, points: cleared())
+        self.figure.layout.on_change(outlined, "selections")
+
+    def enclosed(self, outlines: list[Outline]) -> list[int]:
+        """The rows that lie within any of the outlines, each tested on the map in which it was drawn."""
+        inside = np.zeros(len(self._xy[self.names[0]]), dtype=bool)
+        for outline in outlines:
+            name = next(n for n in self.names if (self.trace(n, "points").xaxis or "x") == outline.axes[0])
+            inside |= outline.contains(self._xy[name])
+        return np.flatnonzero(inside).tolist()
+
+    def paint(self, colours: Colouring, lit: np.ndarray) -> None:
+        """Colour all points; light the rows in `lit` (none: all are at full strength)."""
+        colour, symbol = colours.colours, colours.symbols
+        with self.figure.batch_update():
+            for name in self.names:
+                points = self.trace(name, "points")
+                points.marker.color, points.marker.symbol = colour, symbol
+            self._light(colour, symbol, lit)
+
+    def light(self, colours: Colouring, lit: np.ndarray) -> None:
+        """Light the rows in `lit` in every map; an empty `lit` lights all."""
+        with self.figure.batch_update():
+            self._light(colours.colours, colours.symbols, lit)
+
+    def _light(self, colour: np.ndarray, symbol: np.ndarray, lit: np.ndarray) -> None:
+        for name in self.names:
+            points, share = self.trace(name, "points"), _DIMMED if lit.size else 1.0
+            # A drawn trace is dimmed as a whole. WebGL ignores that once a lasso was drawn: there the points are,
+            # all three kinds of them, for plotly has its own idea of which are selected.
+            if points.type == "scatter":
+                points.opacity = share
+            else:
+                for part in (points, points.selected, points.unselected):
+                    part.marker.opacity = share
+            over = self.trace(name, "lit")
+            over.x, over.y = self._xy[name][lit, 0], self._xy[name][lit, 1]
+            over.marker.color, over.marker.symbol = colour[lit], symbol[lit]
+
+    def ring(self, row: int | None, partner: int | None) -> None:
+        """Put rings around a clip and its partner in every map."""
+        if (row, partner) == self._ringed:
+            return  # a redraw under a resting pointer counts as a new hover: answering it would never end
+        self._ringed = row, partner
+        rows = [place for place in (row, partner) if place is not None]
+        colours = [c for c, place in ((theme.RING, row), (theme.PARTNER_RING, partner)) if place is not None]
+        with self.figure.batch_update():
+            for name in self.names:
+                trace = self.trace(name, "rings")
+                trace.x, trace.y = self._xy[name][rows, 0], self._xy[name][rows, 1]
+                trace.marker.color = colours or theme.RING
+
+    def forget_lasso(self) -> None:
+        """Take the drawn outlines away."""
+        self._drawn, self._outlined = [], False
+        # Not ``layout.selections = ()``: plotly's object knows nothing of outlines that were drawn on the page, takes
+        # itself for empty already and sends nothing.
+        if self._selections():
+            self.figure.plotly_relayout({"selections": []})
+
+    def _selections(self) -> list[dict[str, object]]:
+        return self.figure.layout.to_plotly_json().get("selections") or []

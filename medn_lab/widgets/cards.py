@@ -1,0 +1,162 @@
+"""What is written beside a clip: its names, coded AUs, AU bars and emotion scores, as HTML with escaped texts."""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records import Predictions, au_columns
+from medn_lab.view import theme
+from medn_lab.view.moments import Moments
+from medn_lab.view.rows import au_sets, coded_aus, label_column, text_of
+from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
+from medn_lab.widgets.style import chip, emotion_chip, note
+
+_MOST_BARS = 5
+_MOST_SETS = 5
+
+
+def clip_heading(row: pd.Series) -> str:
+    """Clip id, subject and data set, emotion and AU chips."""
+    column = label_column(row.to_frame().T)
+    emotion = "" if column is None or not text_of(row, column) else emotion_chip(row[column])
+    names = [f"<span class='medn-title'>{text_of(row, 'clip_id')}</span>"]
+    if text_of(row, "subject"):
+        dataset = text_of(row, "dataset")
+        names.append(
+            f"<span class='medn-note'>subject {text_of(row, 'subject')}{', ' + dataset if dataset else ''}</span>"
+        )
+    return f"<div class='medn-line'>{'<br>'.join(names)}<br>{emotion}{au_chips(row)}</div>"
+
+
+def au_chips(row: pd.Series) -> str:
+    """The coded AUs as chips, or one chip that says that none is, or that they are unknown."""
+    names = [name for name, there in coded_aus(row, au_columns(row.to_frame().T)).items() if there]
+    if names:
+        return "".join(chip(name, hint="coded in this clip") for name in names)
+    return chip(str(au_sets(row.to_frame().T)[0]), faint=True)
+
+
+def score_rows(predictions: Predictions | None, clip_id: str) -> str:
+    """Emotion scores and AU scores of a clip as small bars; a sentence where there are none."""
+    if predictions is None:
+        return note("No predictions were given, so there are no scores.")
+    if clip_id not in set(predictions.table["clip_id"]):
+        return note("This clip is not among the predictions.")
+    shares, truth = clip_scores(predictions, clip_id)
+    rows = [
+        _bar(name, share, theme.emotion_colour(name), strong=name == truth, mark="◀ label" if name == truth else "")
+        for name, share in shares.items()
+    ]
+    parts = ["<div class='medn-note'>emotion scores</div>", _grid(rows)]
+    aus = clip_au_scores(predictions, clip_id)
+    if aus.empty:
+        return "".join([*parts, note("This model gives no AU scores.")])
+    order = [(value is not True, -chance) for value, chance in zip(aus["coded"], aus["probability"], strict=True)]
+    keep = sorted(sorted(range(len(aus)), key=order.__getitem__)[:_MOST_BARS])
+    colour = theme.branch_colour("motion")
+    au_rows = [
+        _bar(au, chance, colour if chance >= 0.5 else ABSENT, mark=_coded_mark(coded), strong=coded is True)
+        for au, chance, coded in aus.iloc[keep][["au", "probability", "coded"]].itertuples(index=False)
+    ]
+    heading = f"AU scores <span style='color:{theme.RING}'>◆</span> coded"
+    return "".join([*parts, f"<div class='medn-note' style='margin-top:4px'>{heading}</div>", _grid(au_rows)])
+
+
+def _coded_mark(coded: bool | None) -> str:
+    if coded is None:
+        return ""
+    hint, mark = ("coded", "◆") if coded else ("coded absent", "◇")
+    return f"<span style='color:{theme.RING}' title='{hint}'>{mark}</span>"
+
+
+def _bar(name: str, share: float, colour: str, *, strong: bool = False, mark: str = "") -> str:
+    label = f"<b>{html.escape(name)}</b>" if strong else html.escape(name)
+    fill = f"<div class='medn-fill' style='width:{100 * share:.1f}%;background:{colour}'></div>"
+    return f"<span>{label}</span><div class='medn-track'>{fill}</div><span>{share:.0%} {mark}</span>"
+
+
+def _grid(rows: list[str]) -> str:
+    return f"<div class='medn-rows'>{''.join(rows)}</div>"
+
+
+def selection_text(table: pd.DataFrame, *, of: int) -> str:
+    """What is selected: clips, subjects, emotions, and how each AU set in it falls apart by emotion."""
+    if not len(table):
+        return (
+            "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a group under "
+            "<i>Light up</i>. Hover or click a point to see the clip.</div>"
+        )
+    said = [f"<b>{len(table)} of {of} clips</b>"]
+    if "subject" in table.columns:
+        said.append(f"{table['subject'].nunique()} subjects")
+    column = label_column(table)
+    lines = []
+    if column:
+        counts = table[column].dropna().astype(str).value_counts()
+        said.append("".join(emotion_chip(name, count=count) for name, count in counts.items()))
+    if "predicted" in table.columns and column:
+        known = table["predicted"].notna() & table[column].notna()
+        if known.any():
+            right = (table.loc[known, "predicted"] == table.loc[known, column]).mean()
+            said.append(f"{right:.0%} of them predicted right")
+    lines.append(f"<div class='medn-line'>{' · '.join(said)}</div>")
+    sets = pd.Series(au_sets(table))
+    groups = [
+        _set_group(name, table[(sets == name).to_numpy()], column) for name in sets.value_counts().index[:_MOST_SETS]
+    ]
+    rest = sets.nunique() - len(groups)
+    more = f"<span class='medn-quiet medn-group'>and {rest} more AU sets</span>" if rest > 0 else ""
+    return "".join([*lines, f"<div>{''.join(groups)}{more}</div>"])
+
+
+def _set_group(name: str, table: pd.DataFrame, column: str | None) -> str:
+    text = f"<b>{html.escape(name)}</b> {len(table)}"
+    if column is None:
+        return f"<span class='medn-group'>{text}</span>"
+    counts = table[column].dropna().astype(str).value_counts()
+    parts = "".join(
+        f"<span style='width:{100 * count / counts.sum():.1f}%;background:{theme.emotion_colour(emotion)}'></span>"
+        for emotion, count in counts.items()
+    )
+    hint = html.escape(", ".join(f"{emotion} {count}" for emotion, count in counts.items()))
+    return f"<span class='medn-group' title='{hint}'>{text} <span class='medn-stack'>{parts}</span></span>"
+
+
+def legend(styles: dict[str, tuple[str, str]], counts: dict[str, int], *, title: str) -> str:
+    """The legend of a map as text: marker, name, number of clips."""
+    chips = "".join(
+        f"<span class='medn-group'><span style='color:{colour}'>{theme.SYMBOL_GLYPHS.get(symbol, '●')}</span>"
+        f"{html.escape(str(name))} <span class='medn-quiet'>{counts[name]}</span></span>"
+        for name, (colour, symbol) in styles.items()
+    )
+    return f"<div class='medn-line'><span class='medn-quiet'>{html.escape(title)}:</span> {chips}</div>"
+
+
+def timeline(moments: Moments, place: int, *, width: int) -> str:
+    """The time axis of a clip as a drawing: a tick a frame, onset, apex and offset named, the frame in view marked."""
+    count = len(moments.numbers)
+    left = right = 10.0
+    xs = np.linspace(left, width - right, count)
+    parts = [f"<line class='medn-axis' x1='{left}' x2='{width - right}' y1='8' y2='8' stroke-width='1.5'/>"]
+    for position, x in enumerate(xs):
+        tall = 6 if moments.names(position) else 3
+        parts.append(
+            f"<line class='medn-axis' x1='{x:.1f}' x2='{x:.1f}' y1='{8 - tall}' y2='{8 + tall}' stroke-width='1.5'/>"
+        )
+    parts.append(f"<circle cx='{xs[place]:.1f}' cy='8' r='5' fill='{theme.RING}'/>")
+    for position, x in enumerate(xs):
+        name = moments.names(position)
+        if not name:
+            continue
+        anchor = "start" if position == 0 else "end" if position == count - 1 else "middle"
+        x = x - 6 if anchor == "start" else x + 6 if anchor == "end" else x
+        lines = [f"<tspan font-weight='600'>{name}</tspan>"]
+        if moments.named:
+            time = "" if moments.milliseconds is None else f", {moments.milliseconds[position]:.0f} ms"
+            lines.append(f"<tspan x='{x:.1f}' dy='13'>{moments.numbers[position]}{time}</tspan>")
+        parts.append(f"<text x='{x:.1f}' y='27' text-anchor='{anchor}' font-size='11'>{''.join(lines)}</text>")
+    label = html.escape(moments.describe(place))
+    return f"<svg width='{width}' height='44' role='img' aria-label='{label}'>{''.join(parts)}</svg>"

@@ -1,0 +1,72 @@
+"""Confusable partners: the clip that moves most alike and means something else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records import positions
+from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column
+
+
+def same_au_set(table: pd.DataFrame, clip_id: str) -> list[str]:
+    """The ids of all clips with the AU set of this one, itself included.
+
+    Raises
+    ------
+    ValueError
+        If the clip is unknown, or its AUs are.
+    """
+    row = int(positions(table, clip_id, owner="this explorer")[0])
+    sets = au_sets(table)
+    if sets[row] == UNKNOWN_AUS:
+        raise ValueError(f"the AUs of {clip_id!r} are not known, so no clip can be said to share them")
+    return table.loc[sets == sets[row], "clip_id"].tolist()
+
+
+def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray) -> tuple[str, float]:
+    """The clip with the same AU set and another emotion that lies nearest.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``label`` or ``emotion`` and AUs.
+    clip_id : str
+    places : (n, d) float
+        Where each clip lies: motion features, or positions on the motion map. Each dimension is scaled to unit
+        variance first.
+
+    Returns
+    -------
+    clip_id, distance
+        The distance in standard deviations.
+
+    Raises
+    ------
+    ValueError
+        If the clip is unknown, its AUs or emotion are not known, or no such clip exists.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "AU4": [1, 1, 1], "label": ["disgust", "others", "others"]})
+    >>> confusable_partner(table, "a", places=np.array([[0.0], [9.0], [1.0]]))[0]
+    'c'
+    """
+    row = int(positions(table, clip_id, owner="this explorer")[0])
+    column = label_column(table)
+    if column is None or pd.isna(table[column].iloc[row]):
+        raise ValueError(f"the emotion of {clip_id!r} is not known, so it has no confusable partner")
+    alike = table["clip_id"].isin(same_au_set(table, clip_id)).to_numpy()
+    emotion = table[column].iloc[row]
+    other = alike & (table[column].notna() & (table[column] != emotion)).to_numpy()
+    if not other.any():
+        name = au_sets(table)[row]
+        what = "no coded AU" if name == NO_AU else f"the AU set {name}"
+        raise ValueError(
+            f"no confusable partner here: all {int(alike.sum())} clips with {what} are labelled {emotion!r}"
+        )
+    spread = places.std(axis=0)
+    scaled = places / np.where(spread > 0, spread, 1.0)
+    distance = np.linalg.norm(scaled - scaled[row], axis=1)
+    nearest = int(np.where(other, distance, np.inf).argmin())
+    return str(table["clip_id"].iloc[nearest]), float(distance[nearest])

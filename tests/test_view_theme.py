@@ -1,0 +1,129 @@
+"""Colours: one an emotion, one a branch, told apart by colour-blind readers, readable on light and dark pages."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medn_lab import view
+from medn_lab.view import theme
+from medn_lab.view.colouring import colour_choices, colouring
+from medn_lab.view.rows import au_sets, hover_texts
+
+# Machado, Oliveira, Fernandes 2009: severity 1.
+COLOUR_BLIND = {
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "none": np.eye(3),
+}
+FIVE = ("happiness", "disgust", "repression", "surprise", "others")
+THREE = ("negative", "positive", "surprise")
+
+
+def linear(colour):
+    share = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+
+def oklab(rgb):
+    to_lms = [[0.41222, 0.53633, 0.05145], [0.21190, 0.68070, 0.10740], [0.08830, 0.28172, 0.62998]]
+    to_lab = [[0.21045, 0.79362, -0.00407], [1.97800, -2.42859, 0.45059], [0.02590, 0.78277, -0.80868]]
+    return np.array(to_lab) @ np.cbrt(np.array(to_lms) @ np.clip(rgb, 0, 1))
+
+
+@pytest.mark.parametrize("sight", COLOUR_BLIND)
+@pytest.mark.parametrize("classes", [FIVE, THREE])
+def test_emotions_that_stand_together_are_told_apart_by_every_reader(sight, classes):
+    seen = {name: oklab(np.array(COLOUR_BLIND[sight]) @ linear(theme.emotion_colour(name))) for name in classes}
+    apart = {pair: np.linalg.norm(seen[pair[0]] - seen[pair[1]]) for pair in itertools.combinations(classes, 2)}
+    assert min(apart.values()) > 0.07, apart
+
+
+@pytest.mark.parametrize("classes", [FIVE, THREE])
+def test_emotions_that_stand_together_have_markers_of_their_own(classes):
+    assert len({theme.emotion_symbol(name) for name in classes}) == len(classes)
+
+
+@pytest.mark.parametrize("colour", [*theme.EMOTION_COLOURS.values(), *theme.BRANCH_COLOURS.values(), theme.INK])
+def test_every_colour_stands_out_from_a_white_and_from_a_dark_page(colour):
+    light = float(linear(colour) @ [0.2126, 0.7152, 0.0722])
+    dark_page = float(linear("#111111") @ [0.2126, 0.7152, 0.0722])
+    assert 1.05 / (light + 0.05) > 2.3
+    assert (light + 0.05) / (dark_page + 0.05) > 2.9
+
+
+def test_an_emotion_has_one_colour_however_it_is_spelt():
+    assert view.emotion_colour("Happy") == view.emotion_colour("happiness") == view.emotion_colour(" HAPPINESS ")
+    assert view.emotion_colour("Other") == view.emotion_colour("others")
+
+
+def test_an_unknown_class_keeps_its_colour_whatever_else_is_there():
+    table = pd.DataFrame({"clip_id": ["a", "b", "c"], "label": ["tense", "anger", "calm"]})
+    assert colouring(table, "label").styles["tense"] == colouring(table.iloc[:1], "label").styles["tense"]
+
+
+def test_an_unknown_branch_is_refused():
+    with pytest.raises(ValueError, match="no branch 'gate'; there are motion, emotion, fused"):
+        view.branch_colour("gate")
+
+
+def test_an_au_set_is_read_from_the_columns_and_from_the_text_where_they_are_unknown():
+    table = pd.DataFrame(
+        {
+            "clip_id": ["a", "b", "c", "d"],
+            "AU4": [1, 0, np.nan, np.nan],
+            "AU12": [1, 0, np.nan, np.nan],
+            "action_units": ["4+12", "", "L14", ""],
+        }
+    )
+    assert au_sets(table).tolist() == ["AU4+AU12", "no AU", "L14", "AUs unknown"]
+
+
+def test_a_hover_text_escapes_what_the_table_holds():
+    table = pd.DataFrame({"clip_id": ["<b>x</b>"], "label": ["a & b"]})
+    text = hover_texts(table)[0]
+    assert "&lt;b&gt;x&lt;/b&gt;" in text
+    assert "a &amp; b" in text
+
+
+def test_a_table_can_be_coloured_by_all_that_it_offers():
+    table = pd.DataFrame(
+        {
+            "clip_id": list("abcd"),
+            "subject": ["s1", "s1", "s2", "s3"],
+            "dataset": ["A", "A", "B", "B"],
+            "label": ["anger", "fear", "anger", None],
+            "predicted": ["anger", "anger", None, "fear"],
+            "fold": [0, 0, 1, 1],
+            "AU4": [1, 0, np.nan, 1],
+        }
+    )
+    choices = colour_choices(table)
+    assert {"label", "predicted", "correctness", "subject", "dataset", "fold", "au_set", "AU4"} == set(choices)
+    for key in choices:
+        made = colouring(table, key)
+        assert sum(made.counts.values()) == len(table), key
+        assert set(made.values) <= set(made.styles), key
+    assert colouring(table, "correctness").values.tolist() == ["right", "wrong", "unknown", "unknown"]
+    assert colouring(table, "AU4").values.tolist() == ["AU4", "no AU4", "unknown", "AU4"]
+
+
+def test_a_numeric_column_is_cut_at_its_quintiles():
+    table = pd.DataFrame({"clip_id": [str(i) for i in range(100)], "gate": np.linspace(0, 1, 100)})
+    counts = colouring(table, "gate").counts
+    assert list(counts.values()) == [20, 20, 20, 20, 20]
+
+
+def test_the_rarest_of_many_au_sets_share_one_entry():
+    sets = [f"{i}" for i in range(40)]
+    table = pd.DataFrame({"clip_id": [str(i) for i in range(80)], "action_units": sets + ["0"] * 40})
+    made = colouring(table, "au_set")
+    assert len(made.styles) <= 13
+    assert made.counts["0"] == 41
+
+
+def test_colouring_by_what_is_not_there_names_what_is():
+    table = pd.DataFrame({"clip_id": ["a"], "subject": ["s1"]})
+    with pytest.raises(ValueError, match="cannot colour by 'AU9'; there are subject"):
+        colouring(table, "AU9")
