@@ -1,0 +1,233 @@
+"""What a person does in JupyterLab, as methods: open a notebook, run it, look at it, point at a plot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab_server import LabServer
+from playwright.sync_api import Locator, Page
+
+READY = """path => {
+  const panel = window.jupyterapp?.shell?.currentWidget;
+  if (panel?.context?.path !== path || !panel.context.isReady) return false;
+  const session = panel.sessionContext;
+  const kernel = session?.session?.kernel;
+  return session?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
+"""Lab's indicator says idle before a kernel is connected, so the session itself is asked."""
+
+CELLS = """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells.map(cell => ({
+  type: cell.cell_type,
+  source: Array.isArray(cell.source) ? cell.source.join('') : cell.source,
+  count: cell.execution_count ?? null,
+  errors: (cell.outputs ?? []).filter(o => o.output_type === 'error').map(o => `${o.ename}: ${o.evalue}`),
+}))"""
+"""From the model: Lab draws only the cells in view."""
+
+SCROLLER = """() => {
+  const panel = window.jupyterapp.shell.currentWidget.content.node;
+  return [panel, ...panel.querySelectorAll('.jp-WindowedPanel-outer')].find(
+    node => node.scrollHeight > node.clientHeight + 1 && getComputedStyle(node).overflowY !== 'visible') ?? panel;
+}"""
+
+SETTLE_MS = 400
+"""Between moving to a point and clicking it: plotly takes up a hover first, and an earlier click is lost."""
+
+
+class LabPage:
+    """One browser page with JupyterLab in it.
+
+    Attributes
+    ----------
+    page : Page
+        Playwright's page, for whatever has no method here.
+    outside : list of str
+        Requests that tried to leave the machine (they were stopped).
+    """
+
+    def __init__(self, page: Page, *, server: LabServer, pictures: Path, outside: list[str]) -> None:
+        self.page = page
+        self.server = server
+        self.pictures = pictures
+        self.outside = outside
+
+    def open_notebook(self, path: str) -> None:
+        """Open a notebook (a path under the server's root) alone in the window and wait for its kernel."""
+        self.page.goto(f"{self.server.url}/lab/tree/{path}?reset", timeout=120_000)
+        self.page.wait_for_function(READY, arg=path, timeout=120_000)
+        self.page.evaluate("() => { const s = window.jupyterapp.shell; s.collapseLeft(); s.collapseRight(); }")
+
+    def run_all(self, *, seconds: float = 900) -> None:
+        """Clear the stored outputs, run every cell, and wait until each has been executed or one has failed."""
+        self.page.evaluate(
+            """async () => {
+              const commands = window.jupyterapp.commands;
+              await commands.execute('notebook:clear-all-cell-outputs');
+              window.allHaveRun = false;
+              commands.execute('notebook:run-all-cells').finally(() => { window.allHaveRun = true; });
+            }"""
+        )
+        self.page.wait_for_function(
+            """() => window.allHaveRun
+              && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'""",
+            timeout=seconds * 1000,
+            polling=250,
+        )
+
+    def cells(self) -> list[dict]:
+        """Type, source, execution count and errors of each cell."""
+        return self.page.evaluate(CELLS)
+
+    def errors(self) -> list[str]:
+        """The errors of the cells, each with the first line of its cell."""
+        return [f"{error} (in: {c['source'].splitlines()[0]})" for c in self.cells() for error in c["errors"]]
+
+    def not_executed(self) -> list[str]:
+        """The first line of each code cell that has not run."""
+        code = [cell for cell in self.cells() if cell["type"] == "code" and cell["source"].strip()]
+        return [cell["source"].splitlines()[0] for cell in code if cell["count"] is None]
+
+    def scroll_to(self, cell: int) -> None:
+        """Bring a cell into view, so that Lab draws it."""
+        self.page.evaluate(
+            "async i => { await window.jupyterapp.shell.currentWidget.content.scrollToItem(i, 'start'); }", cell
+        )
+        self.page.wait_for_timeout(SETTLE_MS)
+
+    def scroll_to_class(self, css_class: str) -> Locator:
+        """Go down the notebook until something of this CSS class is drawn, and return it."""
+        for cell, _ in enumerate(self.cells()):
+            found = self.page.locator(f".{css_class}").first
+            if found.count():
+                break
+            self.scroll_to(cell)
+        found.wait_for(state="visible")
+        found.scroll_into_view_if_needed()
+        return found
+
+    def screenshot(self, name: str) -> Path:
+        """Store what the window shows as ``screenshots/<name>.png``."""
+        target = self.pictures / f"{name}.png"
+        self.page.screenshot(path=target)
+        return target
+
+    def screenshots_down(self, name: str) -> list[Path]:
+        """Scroll from the top to the end, a picture a window: ``<name>-01.png`` and so on."""
+        self.page.evaluate(f"() => {{ ({SCROLLER})().scrollTop = 0; }}")
+        taken = []
+        while len(taken) < 60:
+            self.page.wait_for_timeout(800)  # Plots draw after their cell is attached.
+            taken.append(self.screenshot(f"{name}-{len(taken) + 1:02d}"))
+            moved = self.page.evaluate(
+                f"""() => {{
+                  const node = ({SCROLLER})(), before = node.scrollTop;
+                  node.scrollTop += 0.9 * node.clientHeight;
+                  return node.scrollTop - before;
+                }}"""
+            )
+            if moved < 2:
+                break
+        return taken
+
+    def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:
+        """The plotly plot inside the elements that a CSS selector finds, scrolled into view."""
+        graph = self.page.locator(f"{within} .js-plotly-plot").nth(number)
+        graph.wait_for(state="visible", timeout=60_000)
+        graph.scroll_into_view_if_needed()
+        self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle(), timeout=60_000)
+        return PlotlyPlot(self.page, graph)
+
+
+class PlotlyPlot:
+    """A drawn plotly figure: where its data are on the screen, and gestures on them.
+
+    ``axes`` names the subplot as a trace does: ``("x", "y")``, ``("x2", "y2")`` and so on.
+    """
+
+    def __init__(self, page: Page, graph: Locator) -> None:
+        self.page = page
+        self.graph = graph
+
+    def points(self, trace: int = 0) -> list[dict]:
+        """``x, y, customdata`` of each point of a trace, and the trace's axes."""
+        return self.graph.evaluate(
+            """(gd, i) => {
+              const { customdata, xaxis, yaxis } = gd._fullData[i];
+              const own = k => customdata?.[k] ?? null;
+              return gd.calcdata[i].map((point, k) => ({
+                x: point.x, y: point.y, customdata: own(k), axes: [xaxis ?? 'x', yaxis ?? 'y'] }));
+            }""",
+            trace,
+        )
+
+    def trace_names(self) -> list[str]:
+        """The names of the traces, in order."""
+        return self.graph.evaluate("gd => gd._fullData.map(trace => trace.name ?? '')")
+
+    def pixel(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> tuple[float, float]:
+        """Where a data point is in the window, in CSS pixels."""
+        place = self.graph.evaluate(
+            """(gd, [x, y, xName, yName]) => {
+              const axis = name => gd._fullLayout[name[0] + 'axis' + name.slice(1)];
+              const box = gd.getBoundingClientRect();
+              const px = axis(xName), py = axis(yName);
+              return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
+            }""",
+            [x, y, *axes],
+        )
+        return place[0], place[1]
+
+    def hover(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
+        """Move the mouse onto a data point and stay there until plotly has taken it up."""
+        left, top = self.pixel(x, y, axes=axes)
+        self.page.mouse.move(left - 3, top - 3)
+        self.page.mouse.move(left, top, steps=3)
+        self.page.wait_for_timeout(SETTLE_MS)
+
+    def click(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
+        """Click a data point."""
+        self.hover(x, y, axes=axes)
+        self.page.mouse.down()
+        self.page.mouse.up()
+        self.page.wait_for_timeout(SETTLE_MS)
+
+    def choose_tool(self, title: str) -> None:
+        """Press a button of the plot's bar, such as ``Lasso Select``."""
+        self.graph.hover()
+        self.graph.locator(f'.modebar-btn[data-title="{title}"]').click(force=True)
+
+    def lasso(self, points: Sequence[tuple[float, float]], *, axes: Sequence[str] = ("x", "y")) -> None:
+        """Draw a lasso round data points: through the corners given, in data units, kept inside of the subplot.
+
+        The gesture ends where it began. Begin it away from the points: where the mouse is released over one, the hover
+        that follows is sent in place of the selection (one widget message is in flight at a time, and both events
+        travel in the same trait).
+        """
+        self.choose_tool("Lasso Select")
+        left, top, right, bottom = self.graph.evaluate(
+            """(gd, [xName, yName]) => {
+              const axis = name => gd._fullLayout[name[0] + 'axis' + name.slice(1)];
+              const box = gd.getBoundingClientRect(), px = axis(xName), py = axis(yName);
+              const left = box.left + px._offset, top = box.top + py._offset;
+              return [left + 2, top + 2, left + px._length - 2, top + py._length - 2];
+            }""",
+            list(axes),
+        )
+        places = [self.pixel(x, y, axes=axes) for x, y in points]
+        corners = [(min(max(x, left), right), min(max(y, top), bottom)) for x, y in places]
+        self.page.mouse.move(*corners[0])
+        self.page.wait_for_timeout(SETTLE_MS)
+        self.page.mouse.down()
+        for corner in [*corners[1:], corners[0]]:
+            self.page.mouse.move(*corner, steps=8)
+        self.page.mouse.up()
+        self.page.wait_for_timeout(SETTLE_MS)
+
+    def lasso_round(
+        self, x: float, y: float, *, radius: float, axes: Sequence[str] = ("x", "y"), corners: int = 12
+    ) -> None:
+        """Draw a lasso in a circle of `radius` data units round a point."""
+        angles = [2 * math.pi * k / corners for k in range(corners)]
+        self.lasso([(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles], axes=axes)

@@ -1,0 +1,119 @@
+"""A JupyterLab of the tests' own: fresh configuration, free port, copies of the notebooks, no way off the machine."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+SETTINGS = {"@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
+"""Front-end settings: Lab would ask its home page for news."""
+
+
+@dataclass(frozen=True)
+class LabServer:
+    """A running JupyterLab: its address, the folder that it serves, and its log."""
+
+    url: str
+    root: Path
+    log: Path
+
+    def api(self, path: str, *, method: str = "GET") -> object:
+        """The answer of Jupyter's REST interface, decoded."""
+        request = urllib.request.Request(f"{self.url}/api/{path}", method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=30) as answer:
+            body = answer.read()
+        return json.loads(body) if body else None
+
+    def stop_kernels(self) -> None:
+        """End every notebook's kernel, so that a finished test holds no memory."""
+        for session in self.api("sessions"):
+            self.api(f"sessions/{session['id']}", method="DELETE")
+
+
+@contextmanager
+def serve_lab(folder: Path) -> Iterator[LabServer]:
+    """Serve JupyterLab from `folder` with copies of the repository's notebooks; committed files do not change."""
+    root = folder / "root"
+    shutil.copytree(
+        REPOSITORY / "notebooks", root / "notebooks", ignore=shutil.ignore_patterns(".*"), dirs_exist_ok=True
+    )
+    if (REPOSITORY / "pretrained").is_dir():
+        (root / "pretrained").symlink_to(REPOSITORY / "pretrained", target_is_directory=True)
+    for plugin, values in SETTINGS.items():
+        target = folder / "config" / "lab" / "user-settings" / f"{plugin}.jupyterlab-settings"
+        target.parent.mkdir(parents=True)
+        target.write_text(json.dumps(values))
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = LabServer(f"http://127.0.0.1:{port}", root, folder / "lab.log")
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
+    command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
+    command += ["--expose-app-in-browser", "--allow-root", "--LabApp.extension_manager=readonly"]
+    with open(server.log, "wb") as log:
+        process = subprocess.Popen(
+            command, cwd=root, env=_environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            _wait_until_up(server, process)
+            yield server
+        finally:
+            _stop(process)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """The kernels' and the server's environment: nothing of the user's configuration, and proxies that lead nowhere."""
+    nowhere = "http://127.0.0.1:9"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "PYTEST"))},
+        **proxies,
+        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "HF_HUB_OFFLINE": "1",
+        "JUPYTER_CONFIG_DIR": str(folder / "config"),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        "JUPYTER_RUNTIME_DIR": str(folder / "runtime"),
+        "JUPYTER_PREFER_ENV_PATH": "1",
+        "IPYTHONDIR": str(folder / "ipython"),
+    }
+
+
+def _wait_until_up(server: LabServer, process: subprocess.Popen, *, seconds: float = 120) -> None:
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            break
+        try:
+            server.api("status")
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(
+        f"JupyterLab did not come up within {seconds} s; its log ends:\n{server.log.read_text()[-3000:]}"
+    )
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

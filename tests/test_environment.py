@@ -1,0 +1,83 @@
+"""``environment.yml``, ``constraints.txt`` and ``pyproject.toml`` say the same, and what is installed obeys them."""
+
+import re
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+REQUIREMENTS = {canonicalize_name(line.name): line for line in map(Requirement, PROJECT["dependencies"])}
+
+CONDA_NAMES = {"pytorch": "torch", "opencv": "opencv-python"}
+"""Packages that conda-forge calls otherwise than the Python index."""
+
+
+def conda_environment() -> dict:
+    return yaml.safe_load((REPOSITORY / "environment.yml").read_text())
+
+
+def conda_requirements() -> dict[str, Requirement]:
+    listed = conda_environment()["dependencies"]
+    lines = [line for line in listed if isinstance(line, str)]
+    lines += [line for part in listed if isinstance(part, dict) for line in part["pip"] if not line.startswith("-")]
+    read = [Requirement(re.sub(r"(?<![=<>~!])=(?!=)", "==", line)) for line in lines]
+    return {canonicalize_name(CONDA_NAMES.get(one.name, one.name)): one for one in read}
+
+
+def constraints() -> dict[str, Requirement]:
+    lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
+    return {canonicalize_name(one.name): one for one in map(Requirement, filter(lambda s: s and s[0] != "#", lines))}
+
+
+def test_conda_names_the_same_packages_as_pyproject():
+    assert set(conda_requirements()) - {"python", "pip"} == set(REQUIREMENTS)
+
+
+@pytest.mark.parametrize("name", REQUIREMENTS)
+def test_conda_asks_for_the_same_versions_as_pyproject(name):
+    assert conda_requirements()[name].specifier == REQUIREMENTS[name].specifier
+
+
+def test_conda_takes_a_python_that_the_project_supports():
+    (python,) = [line for line in conda_environment()["dependencies"] if str(line).startswith("python=")]
+    assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
+
+
+def test_conda_installs_the_project_itself():
+    (pip,) = [part["pip"] for part in conda_environment()["dependencies"] if isinstance(part, dict)]
+    assert "-e ." in pip
+
+
+def test_every_dependency_is_pinned_within_its_range():
+    pins = constraints()
+    extras = PROJECT["optional-dependencies"]
+    named = [*PROJECT["dependencies"], *extras["test"], *(line for line in extras["dev"] if "medn-lab" not in line)]
+    for line in map(Requirement, named):
+        pin = pins[canonicalize_name(line.name)]
+        (exact,) = pin.specifier
+        assert exact.operator == "=="
+        assert line.specifier.contains(exact.version), f"{pin} is outside of {line}"
+
+
+def test_pins_name_no_build_and_no_host():
+    text = (REPOSITORY / "constraints.txt").read_text()
+    assert "://" not in text
+    assert not [str(pin) for pin in constraints().values() if "+" in str(pin.specifier) or pin.url]
+
+
+def test_both_opencv_wheels_are_pinned_to_one_version():
+    pins = constraints()
+    assert pins["opencv-python"].specifier == pins["opencv-python-headless"].specifier
+
+
+def test_the_version_is_said_once():
+    import medn_lab
+
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    assert medn_lab.__version__ == PROJECT["version"] == citation["version"] == version("medn-lab")

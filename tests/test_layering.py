@@ -1,0 +1,256 @@
+"""Which room may know which: the imports are read from the source, so that an import inside a function counts too."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
+
+MAY_KNOW = {
+    "records": set(),
+    "data": {"records"},
+    "synthme": {"data", "records"},
+    "model": {"records"},
+    "train": {"model", "records"},
+    "evaluate": {"train", "model", "data.protocols", "records"},
+    "diagnose": {"evaluate", "model", "records"},
+    "view": {"records"},
+    "widgets": {"records", "view"},
+}
+"""Rooms (or single modules of a room) that a room may import; each also knows itself."""
+
+THIRD_PARTIES = {
+    "records": {"numpy", "pandas"},
+    "view": {"lazy_loader", "numpy", "pandas", "PIL", "plotly"},
+}
+"""Rooms that keep to few outside packages."""
+
+USES_NETWORKS = (
+    "attribution",
+    "gradient",
+    "grad_cam",
+    "occlusion",
+    "tokens",
+    "sanity",
+    "randomis",
+    "planted",
+    "captum",
+)
+"""Parts of the names of those modules of ``diagnose`` that look into a network; all others are numeric: no torch."""
+
+NETWORK_PACKAGES = {"torch", "captum", "lightning_fabric", "torchvision"}
+
+HEAVY = ("torch", "captum", "umap", "sklearn", "scipy.stats", "matplotlib", "cv2", "skimage", "pandas", "plotly")
+
+LONGEST_MODULE = 400
+
+
+def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of everything that a module's text imports, wherever in the text it does.
+
+    A bare ``import medn_lab`` counts by what is then read from it: the version and the package's own place are
+    everybody's, ``medn_lab.fit`` is an import of a room in disguise.
+    """
+    tree = ast.parse(source)
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name != package.name)
+        elif isinstance(node, ast.Attribute) and id(node) not in inner:
+            read = ast.unparse(node)
+            if read.startswith(f"{package.name}.") and not read.startswith(f"{package.name}.__"):
+                yield node.lineno, read
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            for alias in node.names:
+                place = package.parent.joinpath(*node.module.split("."))
+                is_module = (place / alias.name).is_dir() or (place / f"{alias.name}.py").is_file()
+                if (node.module, alias.name) == (package.name, "__version__"):
+                    continue  # The version is everybody's to write down.
+                yield node.lineno, f"{node.module}.{alias.name}" if is_module else node.module
+        elif isinstance(node, ast.Call) and _called(node) in {"import_module", "__import__", "load"} and node.args:
+            named = node.args[0]
+            if isinstance(named, ast.Constant) and isinstance(named.value, str):
+                yield node.lineno, named.value
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+
+
+def stub_imports(source: str, *, module: str) -> Iterator[tuple[int, str]]:
+    """As `imports_of`, for a lazy_loader stub: its relative imports are made absolute from the package `module`."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom):
+            base = module.split(".")[: len(module.split(".")) + 1 - node.level] if node.level else []
+            yield node.lineno, ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
+        elif isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+
+
+def breaches(room: str, imported: Iterator[tuple[int, str]]) -> list[str]:
+    """A sentence for each import that `room` may not make."""
+    found = []
+    for line, name in imported:
+        head, _, inside = name.partition(".")
+        if head == "medn_lab":
+            other = inside.partition(".")[0]
+            allowed = any(inside == known or inside.startswith(f"{known}.") for known in MAY_KNOW[room])
+            if other != room and not allowed:
+                found.append(f"line {line}: {room} may not know {inside or 'the whole package'}")
+        elif room in THIRD_PARTIES and head not in THIRD_PARTIES[room] | sys.stdlib_module_names:
+            found.append(f"line {line}: {room} may not know {head}")
+    return found
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def sources(pattern: str, *, under: Path = PACKAGE) -> list[Path]:
+    return sorted(path for path in under.rglob(pattern) if "__pycache__" not in path.parts)
+
+
+def is_numeric(path: Path) -> bool:
+    return not any(part in path.stem for part in USES_NETWORKS)
+
+
+def test_every_folder_of_the_package_is_a_room_with_known_neighbours():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == set(MAY_KNOW)
+
+
+@pytest.mark.parametrize("room", MAY_KNOW)
+def test_a_room_imports_only_the_rooms_it_may_know(room):
+    faults = [
+        f"{path.relative_to(PACKAGE)} {fault}"
+        for path in sources("*.py", under=PACKAGE / room)
+        for fault in breaches(room, imports_of(path.read_text()))
+    ]
+    faults += [
+        f"{path.relative_to(PACKAGE)} {fault}"
+        for path in sources("*.pyi", under=PACKAGE / room)
+        for fault in breaches(room, stub_imports(path.read_text(), module=module_of(path)))
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_numeric_modules_of_diagnose_import_no_torch():
+    faults = [
+        f"{path.name} line {line}: {name}"
+        for path in sources("*.py", under=PACKAGE / "diagnose")
+        if is_numeric(path)
+        for line, name in imports_of(path.read_text())
+        if name.partition(".")[0] in NETWORK_PACKAGES or name.startswith("medn_lab.model")
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_modules_import_absolutely_and_stubs_relatively():
+    relative = [
+        f"{path.relative_to(PACKAGE)} line {node.lineno}"
+        for path in sources("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert not relative, f"relative imports: {relative}"
+    absolute = [
+        f"{path.relative_to(PACKAGE)} line {node.lineno}"
+        for path in sources("__init__.pyi")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ImportFrom) and not node.level
+    ]
+    assert not absolute, f"lazy_loader reads relative imports alone: {absolute}"
+
+
+def test_no_module_is_longer_than_its_limit_or_named_after_nothing():
+    lengths = {path: len(path.read_text().splitlines()) for path in sources("*.py")}
+    long = [f"{path.relative_to(PACKAGE)}: {n} lines" for path, n in lengths.items() if n > LONGEST_MODULE]
+    assert not long, f"over {LONGEST_MODULE} lines, split: {long}"
+    vague = [
+        path for path in lengths if path.stem.strip("_") in {"utils", "util", "helpers", "helper", "common", "misc"}
+    ]
+    assert not vague, f"a module's name says what it holds: {vague}"
+
+
+@pytest.mark.parametrize("room", ["", *MAY_KNOW])
+def test_importing_a_room_loads_nothing_heavy(room):
+    # The records hold DataFrames and are what every other room starts from.
+    heavy = [name for name in HEAVY if not (room == "records" and name == "pandas")]
+    module = f"medn_lab.{room}".rstrip(".")
+    script = f"import sys, {module}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]", f"import {module} loads {done.stdout.strip()}"
+
+
+def test_numeric_modules_of_diagnose_load_no_torch():
+    numeric = [module_of(path) for path in sources("*.py", under=PACKAGE / "diagnose") if is_numeric(path)]
+    script = f"import sys, {', '.join(numeric)}; print(sorted({NETWORK_PACKAGES} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("stub", sources("__init__.pyi"), ids=module_of)
+def test_every_name_of_a_stub_resolves(stub):
+    room = import_module(module_of(stub))
+    names = [
+        alias.asname or alias.name
+        for node in ast.parse(stub.read_text()).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    missing = [name for name in names if not hasattr(room, name)]
+    assert not missing, f"{module_of(stub)} promises {missing}"
+    assert sorted(names) == sorted(room.__all__)
+
+
+class TestTheCheckerItself:
+    """Planted breaches are caught, and what is allowed passes."""
+
+    @pytest.mark.parametrize(
+        ("room", "text"),
+        [
+            ("model", "import medn_lab.train"),
+            ("model", "from medn_lab.train import fit"),
+            ("model", "from medn_lab import train"),
+            ("diagnose", "def f():\n    from medn_lab.synthme.cue import course"),
+            ("data", "if TYPE_CHECKING:\n    from medn_lab.model import MEDN"),
+            ("widgets", "import importlib\nimportlib.import_module('medn_lab.evaluate')"),
+            ("evaluate", "from medn_lab.data import optical_flow"),
+            ("model", "import medn_lab\nmedn_lab.train.fit(1)"),
+            ("model", "import medn_lab\nmedn_lab.fit(1)"),
+            ("records", "import torch"),
+            ("view", "import sklearn.metrics"),
+        ],
+    )
+    def test_a_planted_breach_is_caught(self, room, text):
+        assert len(breaches(room, imports_of(text))) == 1
+
+    @pytest.mark.parametrize(
+        ("room", "text"),
+        [
+            ("evaluate", "from medn_lab.data.protocols import to_classes"),
+            ("evaluate", "import medn_lab.data.protocols"),
+            ("model", "from medn_lab.records import Clips\nimport torch"),
+            ("model", "from medn_lab import __version__"),
+            ("model", "import medn_lab\nmedn_lab.__file__.upper()"),
+            ("evaluate", "import medn_lab.data.protocols\nmedn_lab.data.protocols.to_classes(1)"),
+            ("data", "from medn_lab.data.flow import optical_flow"),
+            ("view", "import plotly.graph_objects as go\nfrom pathlib import Path"),
+        ],
+    )
+    def test_what_is_allowed_passes(self, room, text):
+        assert breaches(room, imports_of(text)) == []
+
+    def test_a_planted_breach_in_a_stub_is_caught(self):
+        planted = stub_imports("from ..train import fit as fit", module="medn_lab.model")
+        assert breaches("model", planted) == ["line 1: model may not know train"]
+        own = stub_imports("from .sevit import SEVit as SEVit", module="medn_lab.model")
+        assert breaches("model", own) == []
+
+    def test_a_room_name_that_begins_like_an_allowed_one_is_caught(self):
+        assert breaches("evaluate", imports_of("import medn_lab.data.protocols_old"))

@@ -1,0 +1,291 @@
+"""Every public name keeps the house's manner: documented, typed, keyword-only after the record, no default a trap."""
+
+import ast
+import dataclasses
+import inspect
+import re
+import textwrap
+import typing
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+import numpy as np
+import pytest
+
+import medn_lab
+
+ROOMS = ("records", "data", "data.readers", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets")
+
+PAIRED_FIRST = {
+    ("x", "y"),
+    ("xy", "features"),
+    ("a", "b"),
+    ("onset", "apex"),
+    ("seed", "number"),
+    ("face", "actions"),
+    ("photo", "action_units"),
+    ("index", "out"),
+    ("motion", "emotion"),
+    ("true", "predicted"),
+    ("output", "targets"),
+    ("au_logits", "aus"),
+    ("config", "clips"),
+    ("config", "table"),
+}
+"""First two parameters that are one thing in two halves: a measure of a pair reads ``measure(x, y)``."""
+
+PLACES = {"clip_id", "clip_ids"}
+"""Second parameters that say where in the record to look: ``plot_clip(clips, "s01_c03")``."""
+
+DESCRIBED_TOGETHER = {"synthme.Identity": "some fifty lengths, shares and colours, whose units one sentence gives"}
+"""Dataclasses whose fields are not described one by one, and why."""
+
+POSITIONAL = {
+    "records.Parts": "a dataclass of four mappings",
+    "records.check_rows": "named arrays follow as keywords",
+    "records.Truth.au_mask": "a clip and one of its AUs",
+    "records.frame_numbers": "onset, apex, offset, in the order of time and of every spreadsheet",
+    "records.positions": "a table and the ids looked up in it",
+    "records.read_parts": "path and kind, as in write_parts",
+    "records.write_parts": "path, kind, parts: the order of a sentence",
+    "synthme.render_frames": "clips, one of them, and its frames",
+    "data.to_classes": "to_classes(table, protocol) is fixed, so that scripts can rely on it",
+    "train.fit": "a model (or its config) and what it learns from",
+    "evaluate.predict": "a model and the clips it is asked about",
+    "evaluate.extract_features": "a model and the clips it is asked about",
+}
+"""Names with more than one positional parameter, and why."""
+
+
+def _public() -> Iterator[tuple[str, object]]:
+    for room in ROOMS:
+        module = import_module(f"medn_lab.{room}")
+        for name in getattr(module, "__all__", ()):
+            if not inspect.ismodule(getattr(module, name)):
+                yield f"{room}.{name}", getattr(module, name)
+
+
+PUBLIC = dict(_public())
+FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)}
+CLASSES = {name: value for name, value in PUBLIC.items() if inspect.isclass(value)}
+
+
+def _ours(function: Callable) -> bool:
+    return (getattr(function, "__module__", None) or "").startswith("medn_lab")
+
+
+def _methods() -> Iterator[tuple[str, Callable]]:
+    for owner, value in CLASSES.items():
+        for name, member in inspect.getmembers_static(value):
+            function = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if not name.startswith("_") and inspect.isfunction(function) and _ours(function):
+                yield f"{owner}.{name}", function
+
+
+METHODS = dict(_methods())
+"""Public methods and properties that the classes' own source holds; what torch or traitlets bring is theirs."""
+
+CONSTRUCTORS = {
+    f"{name}()": value.__init__
+    for name, value in CLASSES.items()
+    if not dataclasses.is_dataclass(value) and "__init__" in vars(value) and _ours(value.__init__)
+}
+
+SIGNATURES = FUNCTIONS | METHODS | CONSTRUCTORS
+
+every = pytest.mark.parametrize
+
+
+def sections(docstring: str) -> dict[str, str]:
+    """The numpydoc sections of a docstring by their titles; the text before the first is under ``""``."""
+    parts = re.split(r"^(\w[\w ]*)\n-{3,}$", inspect.cleandoc(docstring), flags=re.MULTILINE)
+    return {"": parts[0].strip(), **dict(zip(parts[1::2], parts[2::2], strict=True))}
+
+
+def documented_names(section: str) -> set[str]:
+    """The names that a Parameters or Attributes section describes (``a, b : int`` describes two)."""
+    heads = re.findall(r"^(\S[^:\n]*?)\s*(?::|$)", inspect.cleandoc(section), flags=re.MULTILINE)
+    return {name.strip(" *`") for head in heads for name in head.split(",")}
+
+
+def parameters(function: Callable) -> list[inspect.Parameter]:
+    return [value for name, value in inspect.signature(function).parameters.items() if name not in {"self", "cls"}]
+
+
+def undocumented(function: Callable, section: str) -> list[str]:
+    told = documented_names(section)
+    return [value.name for value in parameters(function) if value.name not in told]
+
+
+def excess_positionals(name: str, function: Callable) -> list[str]:
+    """Parameters beyond the first (or first pair) that a caller could give without their name."""
+    by_place = [
+        value.name
+        for value in parameters(function)
+        if value.kind in (value.POSITIONAL_ONLY, value.POSITIONAL_OR_KEYWORD)
+    ]
+    free = 2 if tuple(by_place[:2]) in PAIRED_FIRST or PLACES & set(by_place[1:2]) else 1
+    return [] if name in POSITIONAL else by_place[free:]
+
+
+def open_string_defaults(function: Callable) -> list[str]:
+    """Parameters whose default is a string while their type is neither a Literal that holds it nor plain text."""
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError:  # A type that is imported for type checkers alone.
+        hints = dict(function.__annotations__)
+    found = []
+    for value in parameters(function):
+        if isinstance(value.default, str):
+            hint = hints.get(value.name)
+            members = list(_members(hint))
+            if not (value.default in members or str in members or re.search(r"Literal|\bstr\b", str(hint))):
+                found.append(value.name)
+    return found
+
+
+def _members(hint: object) -> Iterator[object]:
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal or not arguments:
+        yield from arguments or (hint,)
+    else:
+        for argument in arguments:
+            yield from _members(argument)
+
+
+def raises_value_error(function: Callable) -> bool:
+    """Whether the source of `function` itself (not what it calls) raises a ValueError."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
+    raised = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    return any(isinstance(call, ast.Call) and getattr(call.func, "id", "") == "ValueError" for call in raised)
+
+
+def test_names_in_the_lists_above_exist():
+    assert not set(POSITIONAL) - set(PUBLIC) - set(METHODS)
+
+
+def test_the_everyday_few_are_at_the_top():
+    assert {"synthetic_clips", "load_pretrained", "fit", "predict", "extract_features"} <= set(medn_lab.__all__)
+
+
+def test_no_private_name_is_exported():
+    assert not [name for name in (*PUBLIC, *medn_lab.__all__) if name.rpartition(".")[2].startswith("_")]
+
+
+@every("name", PUBLIC)
+def test_a_public_name_has_a_docstring_with_a_summary_line(name):
+    value = PUBLIC[name]
+    if not callable(value):
+        pytest.skip("a constant; its docstring stands below it in the source")
+    summary, _, rest = (inspect.getdoc(value) or "").partition("\n")
+    assert len(summary) > 10, f"{name} has no docstring"
+    assert summary.endswith((".", "?", ":")), f"the first line of {name} is not a sentence: {summary!r}"
+    assert not rest or rest.startswith("\n"), f"the first line of {name} runs on"
+    assert summary.partition("(")[0] != value.__name__, f"{name} has only the docstring that a dataclass makes"
+
+
+@every("name", FUNCTIONS)
+def test_a_function_documents_parameters_returns_and_errors(name):
+    function = FUNCTIONS[name]
+    told = sections(function.__doc__ or "")
+    missing = undocumented(function, told.get("Parameters", ""))
+    assert not missing, f"{name} documents no {', '.join(missing)} under Parameters"
+    if inspect.signature(function).return_annotation not in (None, "None", inspect.Signature.empty):
+        assert {"Returns", "Yields"} & set(told), f"{name} does not say what it returns"
+    if raises_value_error(function):
+        assert "Raises" in told, f"{name} raises ValueError and does not say when"
+
+
+@every("name", CLASSES)
+def test_a_class_documents_its_fields_or_its_arguments(name):
+    value = CLASSES[name]
+    told = sections(value.__doc__ or "")
+    text = told.get("Attributes", "") + "\n" + told.get("Parameters", "")
+    if dataclasses.is_dataclass(value):
+        fields = {field.name for field in dataclasses.fields(value) if not field.name.startswith("_")}
+        missing = sorted(fields - documented_names(text)) if name not in DESCRIBED_TOGETHER else []
+    else:
+        missing = undocumented(CONSTRUCTORS[f"{name}()"], text) if f"{name}()" in CONSTRUCTORS else []
+    assert not missing, f"{name} does not document {', '.join(missing)}"
+
+
+@every("name", METHODS)
+def test_a_method_has_a_docstring_and_names_its_parameters_when_it_has_several(name):
+    method = METHODS[name]
+    assert (inspect.getdoc(method) or "").strip(), f"{name} has no docstring"
+    if len(parameters(method)) > 1 and method.__name__ != "forward":
+        missing = undocumented(method, sections(method.__doc__).get("Parameters", ""))
+        assert not missing, f"{name} documents no {', '.join(missing)} under Parameters"
+
+
+@every("name", SIGNATURES)
+def test_only_the_first_argument_may_be_given_by_place(name):
+    if name.rpartition(".")[2] in {"forward", "forward_features", "forward_head", "__call__"} or name.endswith(
+        ".on_epoch"
+    ):
+        pytest.skip("the network's own calls pass tensors by place, as torch does; callbacks are called by the loop")
+    excess = excess_positionals(name, SIGNATURES[name])
+    assert not excess, f"{name}: {', '.join(excess)} must be keyword-only"
+
+
+@every("name", SIGNATURES)
+def test_every_parameter_and_result_has_a_type(name):
+    function = SIGNATURES[name]
+    bare = [value.name for value in parameters(function) if value.annotation is inspect.Parameter.empty]
+    assert not bare, f"{name} has no type for {', '.join(bare)}"
+    assert inspect.signature(function).return_annotation is not inspect.Signature.empty, f"{name} has no return type"
+
+
+@every("name", SIGNATURES)
+def test_a_closed_set_of_words_is_a_literal(name):
+    assert not open_string_defaults(SIGNATURES[name])
+
+
+@every("name", SIGNATURES)
+def test_no_default_can_be_changed_by_a_call(name):
+    defaults = {value.name: value.default for value in parameters(SIGNATURES[name])}
+    mutable = [key for key, value in defaults.items() if isinstance(value, (list, dict, set, bytearray, np.ndarray))]
+    assert not mutable, f"{name}: {', '.join(mutable)}"
+
+
+class TestTheCheckerItself:
+    def test_it_sees_undocumented_parameters(self):
+        def planted(clips: int, *, size: int, seed: int) -> None:
+            """Do nothing.
+
+            Parameters
+            ----------
+            clips, size : int
+                Two at once.
+            """
+
+        assert undocumented(planted, sections(planted.__doc__)["Parameters"]) == ["seed"]
+
+    def test_it_sees_positional_arguments_but_allows_a_pair(self):
+        def planted(clips, size): ...
+
+        def paired(x, y, *, seed): ...
+
+        assert excess_positionals("planted", planted) == ["size"]
+        assert excess_positionals("paired", paired) == []
+
+    def test_it_sees_a_string_default_without_a_literal(self):
+        def planted(
+            *,
+            a: object = "x",
+            b: typing.Literal["x", "y"] = "x",
+            c: str | None = "x",
+            d: typing.Literal["y"] | None = "x",
+        ): ...
+
+        assert open_string_defaults(planted) == ["a"]
+
+    def test_it_sees_a_value_error(self):
+        def planted():
+            raise ValueError("planted")
+
+        def quiet():
+            raise KeyError("other")
+
+        assert raises_value_error(planted)
+        assert not raises_value_error(quiet)

@@ -1,0 +1,137 @@
+"""Execute the notebooks and store them as they are committed: with results and pictures, without state or traces.
+
+Each plotly figure is stored twice, as plotly's own JSON (alive in Jupyter) and as a PNG (for pages without plotly).
+Run by ``make notebooks``; a developer's tool, which needs a Chromium and kaleido.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+NOTEBOOKS = REPOSITORY / "notebooks"
+LARGEST = 1_000_000
+"""Bytes that a committed notebook may have."""
+
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+WIDGET_STATE = "application/vnd.jupyter.widget-state+json"
+KEPT_METADATA = {"tags", "jupyter"}
+
+
+def main() -> int:
+    """Execute the notebooks named on the command line, or all; the exit status counts the failures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: every notebook of the repository")
+    parser.add_argument("--timeout", type=int, default=900, help="seconds that one cell may take")
+    chosen = parser.parse_args()
+    browser = next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if browser is None:
+        print(f"no Chromium found (looked for {', '.join(CHROMIUMS)}); kaleido needs one to draw the pictures")
+        return 1
+    os.environ |= {"BROWSER_PATH": browser, "PLOTLY_RENDERER": "plotly_mimetype+png", "PYTHONHASHSEED": "0"}
+    failed = 0
+    for path in chosen.notebooks or sorted(NOTEBOOKS.glob("*.ipynb")):
+        began = time.monotonic()
+        try:
+            size = execute(path.resolve(), timeout=chosen.timeout)
+        except Exception as error:  # One broken notebook must not hide the others.
+            failed += 1
+            print(f"{path.name}: {error}")
+        else:
+            print(f"{path.name}: executed in {time.monotonic() - began:.0f} s, {size / 1000:.0f} kB")
+    return min(failed, 100)
+
+
+def execute(path: Path, *, timeout: int) -> int:
+    """Run a notebook from top to bottom in its own folder, store it cleaned, and return its size in bytes."""
+    book = nbformat.read(path, as_version=4)
+    book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    NotebookClient(
+        book,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=True,
+    ).execute()
+    clean(book)
+    text = nbformat.writes(book) + "\n"
+    if len(text.encode()) > LARGEST:
+        heavy = sorted(
+            ((len(str(out)), i) for i, c in enumerate(book.cells) for out in c.get("outputs", [])), reverse=True
+        )
+        told = ", ".join(f"cell {i}: {size / 1000:.0f} kB" for size, i in heavy[:4])
+        raise ValueError(f"{len(text.encode()) / 1e6:.1f} MB, over {LARGEST / 1e6:.0f} MB ({told}); nothing was stored")
+    path.write_text(text, encoding="utf-8")
+    return len(text.encode())
+
+
+def clean(book: NotebookNode) -> None:
+    """Take out what a reader of the stored notebook has no use for: widget state, progress bars, times, paths, ids."""
+    state = book.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
+    for name in set(book.metadata) - {"kernelspec", "language_info"}:
+        del book.metadata[name]
+    book.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    for number, cell in enumerate(book.cells):
+        cell["id"] = f"cell-{number:02d}"
+        cell["metadata"] = {k: v for k, v in cell.metadata.items() if k in KEPT_METADATA}
+        if cell.cell_type == "code":
+            cell["outputs"] = [
+                _without_traces(output)
+                for output in cell.outputs
+                if not _is_progress(output, state) and _has_content(output)
+            ]
+
+
+def _is_progress(output: NotebookNode, state: dict) -> bool:
+    """Whether an output is tqdm's row of text, bar and text."""
+    view = output.get("data", {}).get(WIDGET_VIEW, {})
+    model = state.get(view.get("model_id"), {}).get("state", {})
+    children = [state.get(name.removeprefix("IPY_MODEL_"), {}).get("model_name") for name in model.get("children", [])]
+    return children == ["HTMLModel", "FloatProgressModel", "HTMLModel"]
+
+
+def _has_content(output: NotebookNode) -> bool:
+    return output.output_type != "display_data" or any(output.data.values())
+
+
+def _without_traces(output: NotebookNode) -> NotebookNode:
+    data = output.get("data", {})
+    if WIDGET_VIEW in data and "text/plain" in data:
+        # A FigureWidget's text is its whole data; the class says enough.
+        data["text/plain"] = re.match(r"[\w.]*", data["text/plain"])[0] + "(...)"
+    for kind, text in list(data.items()):
+        if kind.startswith("text/"):
+            data[kind] = _without_paths(text)
+    if "text" in output:
+        output["text"] = _without_paths(output["text"])
+    for figure in _figures(data):
+        figure.get("config", {}).pop("plotlyServerURL", None)
+    output["metadata"] = {}
+    return output
+
+
+def _figures(data: dict) -> Iterator[dict]:
+    if "application/vnd.plotly.v1+json" in data:
+        yield data["application/vnd.plotly.v1+json"]
+
+
+def _without_paths(text: str) -> str:
+    text = text.replace(f"{REPOSITORY}{os.sep}", "").replace(str(REPOSITORY), ".")
+    return text.replace(str(Path.home()) + os.sep, f"~{os.sep}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
