@@ -94,7 +94,10 @@ def umap(
 
 
 def warm_umap() -> threading.Thread:
-    """Import and compile UMAP in the background, so that the first map does not wait for it.
+    """Import UMAP now (some 3 s) and compile it in the background (some 15 s), so that the first map does not wait.
+
+    The imports are not left to the background: two threads that import packages which import each other can lock each
+    other out.
 
     Returns
     -------
@@ -105,7 +108,11 @@ def warm_umap() -> threading.Thread:
     --------
     ``medn.diagnose.warm_umap()`` in a notebook's first cell; read on meanwhile.
     """
+    from sklearn.manifold import trustworthiness
+    from umap import UMAP  # noqa: F401
+
     points = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    trustworthiness(points, points[:, :2])  # scikit-learn imports more at its first use
     thread = threading.Thread(target=_umap, args=(points, 5, 0.1, "euclidean", 0), daemon=True, name="warm-umap")
     thread.start()
     return thread
