@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from medn_lab.data.protocols import people
 from medn_lab.records import Predictions
 
 
@@ -210,10 +211,7 @@ def bootstrap_interval(
     ``bootstrap_interval(predictions, measure=medn.evaluate.uf1)`` prints as ``0.912 [0.871, 0.949] (95%, ...)``.
     """
     true, predicted = _of(predictions, label)
-    people = predictions.table["subject"].astype(str)
-    if "dataset" in predictions.table:
-        people = predictions.table["dataset"].astype(str) + "/" + people
-    _, person = np.unique(people.to_numpy(dtype=str), return_inverse=True)
+    _, person = np.unique(people(predictions.table).to_numpy(dtype=str), return_inverse=True)
     n_subjects = person.max() + 1
     if n_subjects < 2:
         raise ValueError("an interval needs at least 2 subjects to resample, there is 1")
