@@ -1,0 +1,79 @@
+"""The shipped models: what their cards state is what they do."""
+
+import hashlib
+import importlib.util
+import json
+
+import pytest
+
+import medn_lab as medn
+from medn_lab.model.pretrained import pretrained_folder
+
+NAMES = medn.model.pretrained_names()
+
+
+@pytest.fixture(scope="module")
+def maker():
+    spec = importlib.util.spec_from_file_location("make_pretrained", pretrained_folder() / "make_pretrained.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def held_out(maker):
+    return medn.synthetic_clips(**maker.HELD_OUT)
+
+
+def card_of(name):
+    folder = pretrained_folder() / name
+    return folder, json.loads((folder / "figures.json").read_text())
+
+
+def test_there_is_a_pretrained_model():
+    assert "medn_tiny.synthme_v1" in NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_states_the_figures_that_the_weights_reach(name, maker, held_out):
+    folder, stated = card_of(name)
+    found = maker.figures_of(medn.predict(medn.load_pretrained(name), held_out))
+    assert found["n_clips"] == stated["n_clips"]
+    assert found["ceilings"] == stated["ceilings"]
+    for measure in ("accuracy", "uf1", "uar"):
+        # Another processor's rounding may tip a clip or two over.
+        assert found[measure]["value"] == pytest.approx(stated[measure]["value"], abs=0.01), measure
+    for au, entry in stated["au_auc"].items():
+        assert found["au_auc"][au]["auc"] == pytest.approx(entry["auc"], abs=0.01), au
+    assert f"| accuracy | {stated['accuracy']['value']:.3f} |" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_beats_what_aus_alone_can_tell_and_its_motion_branch_does_not(name):
+    _, stated = card_of(name)
+    assert stated["accuracy"]["value"] >= 0.9 * stated["ceilings"]["joint"]
+    assert stated["accuracy"]["low"] > stated["ceilings"]["au_only"]
+    spread = 1.96 * (stated["ceilings"]["au_only"] * (1 - stated["ceilings"]["au_only"]) / stated["n_clips"]) ** 0.5
+    assert stated["motion_alone"]["value"] < stated["ceilings"]["au_only"] + spread
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_names_the_weights_and_the_command(name):
+    folder, stated = card_of(name)
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    text = (folder / "README.md").read_text()
+    assert stated["sha256"] == digest
+    assert digest in text
+    assert f"python pretrained/make_pretrained.py {name}" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_and_held_out_persons_differ(name):
+    _, stated = card_of(name)
+    subjects = [
+        set(
+            medn.synthme.draw_table(**{k: stated[c][k] for k in ("n_subjects", "clips_per_subject", "seed")})["subject"]
+        )
+        for c in ("training_corpus", "held_out_corpus")
+    ]
+    assert not subjects[0] & subjects[1]
