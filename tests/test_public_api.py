@@ -49,6 +49,8 @@ POSITIONAL = {
     "records.read_parts": "path and kind, as in write_parts",
     "records.write_parts": "path, kind, parts: the order of a sentence",
     "synthme.render_frames": "clips, one of them, and its frames",
+    "synthme.write_dataset": "clips and where they go",
+    "synthme.write_flow_pack": "clips and where they go",
     "data.to_classes": "to_classes(table, protocol) is fixed, so that scripts can rely on it",
     "train.fit": "a model (or its config) and what it learns from",
     "evaluate.predict": "a model and the clips it is asked about",

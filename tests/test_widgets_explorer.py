@@ -13,6 +13,7 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer, branch_maps
+from medn_lab.widgets.outlines import read_outlines
 from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.partners import confusable_partner
 
@@ -37,7 +38,7 @@ def explorer(records, request, monkeypatch):
     return BranchExplorer(**records)
 
 
-def gesture(explorer, kind, branch, rows):
+def gesture(explorer, kind, branch, rows, *, corners=()):
     """Do what the page does when the pointer acts on points of one map."""
     figure = explorer._maps.figure
     place = [trace.name for trace in figure.data].index(f"{branch} points")
@@ -47,11 +48,12 @@ def gesture(explorer, kind, branch, rows):
         "xs": [0.0] * len(rows),
         "ys": [0.0] * len(rows),
     }
+    state = {"xs": [x for x, _ in corners], "ys": [y for _, y in corners]}
     figure._js2py_pointsCallback = {
         "event_type": f"plotly_{kind}",
         "points": points,
         "device_state": None,
-        "selector": {"type": "lasso", "selector_state": {"xs": [], "ys": []}} if kind == "selected" else None,
+        "selector": {"type": "lasso", "selector_state": state} if kind == "selected" else None,
     }
 
 
@@ -169,6 +171,48 @@ def test_a_double_click_clears_although_its_own_event_was_lost(explorer):
     gesture(explorer, "deselect", "motion", [])
     gesture(explorer, "hover", "motion", [10])
     assert len(explorer.selection) == 0
+
+
+def test_a_lasso_whose_outline_the_page_has_dropped_still_counts_and_a_hover_leaves_it(explorer):
+    seen = followed(explorer)
+    lasso(explorer, "motion", [1, 2])
+    report(explorer)
+    (kept,) = read_outlines([outline(explorer, "motion", [4, 5, 6])])
+    gesture(explorer, "selected", "motion", [4, 5, 6], corners=kept.rings[0])
+    gesture(explorer, "hover", "motion", [9])
+    assert seen == [2, 3]
+
+
+def test_the_two_tellings_of_one_lasso_count_once_in_either_order(explorer):
+    seen = followed(explorer)
+    for rows, outline_first in (([1, 2], True), ([4, 5, 6], False)):
+        (kept,) = read_outlines([outline(explorer, "fused", rows)])
+        tell = [
+            lambda rows=rows: lasso(explorer, "fused", rows),
+            lambda rows=rows, kept=kept: gesture(explorer, "selected", "fused", rows, corners=kept.rings[0]),
+        ]
+        for telling in tell if outline_first else tell[::-1]:
+            telling()
+    assert seen == [2, 3]
+
+
+def test_a_double_click_on_a_clip_clears_although_its_own_event_was_lost(explorer):
+    seen = followed(explorer)
+    lasso(explorer, "motion", [1, 2])
+    gesture(explorer, "click", "motion", [1])
+    report(explorer)
+    assert seen == [2, 0]
+
+
+def test_the_next_lasso_may_begin_on_a_clip(explorer):
+    seen = followed(explorer)
+    lasso(explorer, "motion", [1, 2])
+    gesture(explorer, "click", "motion", [1])
+    gesture(explorer, "hover", "motion", [4])
+    gesture(explorer, "unhover", "motion", [4])
+    report(explorer)
+    lasso(explorer, "motion", [4, 5, 6])
+    assert seen == [2, 3]
 
 
 def test_a_double_click_takes_every_outline_away(explorer):

@@ -11,9 +11,15 @@ from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring
 from medn_lab.view.maps import map_figure, map_names, marker_look
-from medn_lab.widgets.outlines import Outline, newest, read_outlines
+from medn_lab.widgets.outlines import Outline, newest, read_outlines, selector_corners
+from medn_lab.widgets.pacing import Dwell
 
 _DIMMED = 0.16
+_OUTLINE = {"color": theme.RING, "width": 1.5, "dash": "dot"}
+
+SETTLED = 0.16
+"""Seconds after which a lasso that was let go is settled: plotly takes up its last corner 0.1 s late, and any change of
+the figure before that makes it forget the outline."""
 
 MOST_SVG_POINTS = 400
 """More points than this are drawn by WebGL, which redraws them about twice as fast even without a graphics card."""
@@ -41,10 +47,12 @@ class BranchMaps:
         self._look = marker_look(len(embedding))
         self._ringed: tuple[int | None, int | None] = (None, None)
         self._drawn: list[Outline] = []
+        self._encircled: list[int] | None = None  # the rows of the lasso that was acted on last
         self._outlined = False  # whether what is lit now was encircled
+        self._clicked = False  # whether the last that the pointer did was a click
         figure = map_figure(embedding, width=width, height=height, margin=(4, 4, 30, 6))
         figure.update_layout(dragmode="lasso", hovermode="closest", hoverdistance=12, showlegend=False)
-        figure.update_layout(newselection={"line": {"color": theme.RING, "width": 1.5, "dash": "dot"}})
+        figure.update_layout(newselection={"line": _OUTLINE})
         figure.update_layout(uirevision="kept")
         ids = embedding.table["clip_id"].to_numpy(dtype=object)
         kind = go.Scattergl if len(embedding) > MOST_SVG_POINTS else go.Scatter
@@ -82,46 +90,71 @@ class BranchMaps:
         return next(trace for trace in self.figure.data if trace.name == f"{branch} {part}")
 
     def listen(
-        self, *, hovered: Callable[[int], None], clicked: Callable[[int], None], lassoed: Callable[[list[int]], None],
-        cleared: Callable[[], None],
+        self, *, hovered: Callable[[int], None], left: Callable[[int], None], clicked: Callable[[int], None],
+        lassoed: Callable[[list[int]], None], cleared: Callable[[], None],
     ) -> None:  # fmt: skip
-        """Call these with row positions when the pointer rests on, clicks or encircles points.
+        """Call these with row positions when the pointer comes upon, leaves, clicks or encircles points.
 
-        `lassoed` is called once a lasso or box, by whatever was drawn; `cleared` once a double click, or where a lasso
-        holds no clip.
+        `lassoed` is called once for each lasso or box; `cleared` when a double click takes it away. Answer a hover only
+        once the pointer rests (`SETTLED`): a figure that is changed earlier drops a lasso that has just been let go.
         """
 
-        def one(act: Callable[[int], None]) -> Callable[..., None]:
+        def one(act: Callable[[int], None], *, click: bool = False) -> Callable[..., None]:
             def pointed(trace: go.Scatter, points: object, state: object) -> None:
                 # plotly calls every trace that listens, with no points where it was not the one hit.
                 if points.point_inds:
-                    settle()
+                    self._clicked = click
+                    if not self._drawn:
+                        settle_soon()
                     act(int(points.point_inds[0]))
 
             return pointed
 
+        # The outline goes where a new one is begun, and by a double click, whose own event may be lost to the hover or
+        # click beside it. It was a double click if a click came just before, or if the pointer touches points again
+        # (whoever draws an outline touches none) and no outline has come a moment later.
         def settle() -> None:
-            # The outline goes when a new one is begun, or by a double click. A pointer that touches points again has
-            # let go: if there is no outline by then it was a double click, whose own event may have been lost.
             if self._outlined and not self._drawn:
                 cleared()
+
+        settle_soon = Dwell(settle, seconds=2 * SETTLED)
 
         def outlined(*_: object) -> None:
             drawn = read_outlines(self._selections())
             if all(one in self._drawn for one in drawn):  # none is new: one was taken away, or this is an echo
                 self._drawn = drawn
+                if self._clicked and not drawn:
+                    settle_soon()
                 return
-            self._drawn, self._outlined = newest(drawn, known=self._drawn), True
+            self._drawn = newest(drawn, known=self._drawn)
             if len(self._drawn) < len(drawn):
-                self.figure.plotly_relayout({"selections": [one.as_selection() for one in self._drawn]})
-            lassoed(self.enclosed(self._drawn))
+                entries = [one.as_selection() | {"line": _OUTLINE} for one in self._drawn]
+                self.figure.plotly_relayout({"selections": entries})
+            take(self._drawn)
+            self._outlined = bool(self._drawn)
+
+        def selected(trace: go.Scatter, points: object, selector: object) -> None:
+            # A second witness, for a lasso whose outline plotly has dropped: the page then keeps none.
+            corners = selector_corners(selector)
+            if points.point_inds and corners:
+                axes = trace.xaxis or "x", trace.yaxis or "y"
+                self._outlined = bool(self._drawn)
+                take([Outline(axes, (corners,))])
+
+        def take(outlines: list[Outline]) -> None:
+            rows = self.enclosed(outlines)
+            if rows != self._encircled:
+                self._encircled = rows
+                lassoed(rows)
 
         for name in self.names:
             points = self.trace(name, "points")
             points.on_hover(one(hovered))
-            points.on_click(one(clicked))
+            points.on_unhover(one(left))
+            points.on_click(one(clicked, click=True))
+            points.on_selection(selected)
         self.trace(self.names[0], "points").on_deselect(lambda trace, points: cleared())
-        self.figure.layout.on_change(outlined, "selections")
+        self.figure.layout.on_change(outlined, "selections", append=True)
 
     def enclosed(self, outlines: list[Outline]) -> list[int]:
         """The rows that lie within any of the outlines, each tested on the map in which it was drawn."""
@@ -174,7 +207,7 @@ class BranchMaps:
 
     def forget_lasso(self) -> None:
         """Take the drawn outlines away."""
-        self._drawn, self._outlined = [], False
+        self._drawn, self._encircled, self._outlined = [], None, False
         # Not ``layout.selections = ()``: plotly's object knows nothing of outlines that were drawn on the page, takes
         # itself for empty already and sends nothing.
         if self._selections():

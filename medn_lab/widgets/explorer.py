@@ -14,7 +14,7 @@ from medn_lab.view.colouring import Colouring, colour_choices, colouring
 from medn_lab.view.magnify import MOST
 from medn_lab.view.maps import CAUTION, joined_table, params_line
 from medn_lab.view.rows import hover_texts
-from medn_lab.widgets.branch_maps import BranchMaps
+from medn_lab.widgets.branch_maps import SETTLED, BranchMaps
 from medn_lab.widgets.cards import clip_heading, legend, score_rows, selection_text
 from medn_lab.widgets.faces import FaceLoop
 from medn_lab.widgets.pacing import Dwell
@@ -22,7 +22,6 @@ from medn_lab.widgets.partners import confusable_partner, same_au_set
 from medn_lab.widgets.player import OVERLAYS
 from medn_lab.widgets.style import note, sheet
 
-_DWELL = 0.12  # seconds for which the pointer must rest before the clip is drawn; the ring moves at once
 _FACE = 196
 
 
@@ -95,7 +94,7 @@ class BranchExplorer(widgets.VBox):
         self._maps = BranchMaps(
             embedding, texts=hover_texts(table, predicted=predicted), width=width, height=map_height
         )
-        self._show_soon = Dwell(self._show_clip, seconds=_DWELL)
+        self._show_soon = Dwell(self._show_clip, seconds=SETTLED)
         self._build(colour_by, magnify)
         super().__init__(
             children=[
@@ -236,7 +235,10 @@ class BranchExplorer(widgets.VBox):
         )
 
     def _wire(self) -> None:
-        self._maps.listen(hovered=self._on_hover, clicked=self._show_clip, lassoed=self._on_lasso, cleared=self.clear)
+        self._maps.listen(
+            hovered=self._on_hover, left=lambda row: self._show_soon.cancel(), clicked=self._on_click,
+            lassoed=self._on_lasso, cleared=self.clear,
+        )  # fmt: skip
         self._colour_list.observe(lambda change: setattr(self, "colour_by", change.new), "value")
         self.observe(lambda change: self._recolour(change.new), "colour_by")
         self._groups.observe(self._on_group, "value")
@@ -250,10 +252,13 @@ class BranchExplorer(widgets.VBox):
     # What the gestures do ---------------------------------------------------------------------------------------------
 
     def _on_hover(self, row: int) -> None:
-        partner = self._row(self.partner_id) if self.partner_id and self._ids[row] == self.clip_id else None
-        self._maps.ring(row, partner)
+        self._show_soon.cancel()
         if self._ids[row] != self.clip_id:
             self._show_soon(row)
+
+    def _on_click(self, row: int) -> None:
+        self._show_soon.cancel()
+        self._show_clip(row)
 
     def _on_lasso(self, rows: list[int]) -> None:
         if not rows:

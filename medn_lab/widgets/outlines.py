@@ -83,6 +83,20 @@ def read_outlines(selections: Iterable[Mapping[str, object]]) -> list[Outline]:
     return found
 
 
+def selector_corners(selector: object) -> tuple[tuple[float, float], ...]:
+    """The corners of a LassoSelector or BoxSelector that came with plotly's selection event; none where it has none.
+
+    An event about outlines in several subplots carries a selector whose values are not numbers.
+    """
+    xs, ys = getattr(selector, "xs", None), getattr(selector, "ys", None)
+    if selector is not None and getattr(selector, "type", None) == "box":
+        (x0, x1), (y0, y1) = selector.xrange or (0, 0), selector.yrange or (0, 0)
+        xs, ys = [x0, x1, x1, x0], [y0, y0, y1, y1]
+    if not (isinstance(xs, (list, tuple)) and isinstance(ys, (list, tuple)) and len(xs) > 2):
+        return ()
+    return tuple((float(x), float(y)) for x, y in zip(xs, ys, strict=True))
+
+
 def newest(outlines: list[Outline], *, known: list[Outline]) -> list[Outline]:
     """The outlines of the map in which one was drawn last.
 

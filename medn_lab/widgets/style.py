@@ -8,8 +8,9 @@ import ipywidgets as widgets
 
 from medn_lab.view import theme
 
-# Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The plotly rule lets the letters of
-# a figure inside a widget follow the theme; a figure on its own keeps its mid-grey, which reads on both.
+# Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets the
+# letters of a figure inside a widget follow the theme; a figure on its own keeps its mid-grey, which reads on both. A
+# drawn lasso would catch the pointer: the second lets the points inside of it be hovered and clicked.
 SHEET = """
 .medn { color: var(--jp-ui-font-color1, #222); font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
 .medn .medn-line { font-size: 12.5px; line-height: 1.45; color: var(--jp-ui-font-color1, #222); }
@@ -32,6 +33,7 @@ SHEET = """
 .medn svg text { fill: var(--jp-ui-font-color1, #333); font-family: inherit; }
 .medn .medn-axis { stroke: var(--jp-ui-font-color3, #999); }
 .medn .js-plotly-plot .plotly svg text { fill: var(--jp-ui-font-color1, #555) !important; }
+.medn .js-plotly-plot .plotly .selectionlayer path { pointer-events: none !important; }
 .medn .js-plotly-plot .plotly .hoverlayer text { fill: #f4f4f4 !important; }
 .medn .widget-image img, .medn img.widget-image, .medn .medn-faces { border-radius: 4px; }
 .medn button:focus-visible, .medn select:focus-visible, .medn input:focus-visible, .medn .noUi-handle:focus-visible {

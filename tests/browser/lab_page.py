@@ -201,9 +201,8 @@ class PlotlyPlot:
     def lasso(self, points: Sequence[tuple[float, float]], *, axes: Sequence[str] = ("x", "y")) -> None:
         """Draw a lasso round data points: through the corners given, in data units, kept inside of the subplot.
 
-        The gesture ends where it began. Begin it away from the points: where the mouse is released over one, the hover
-        that follows is sent in place of the selection (one widget message is in flight at a time, and both events
-        travel in the same trait).
+        The gesture ends where it began. Where that is over a point, a bare FigureWidget may hear the hover that follows
+        in place of the selection event (one widget message is in flight at a time, and both travel in the same trait).
         """
         self.choose_tool("Lasso Select")
         left, top, right, bottom = self.graph.evaluate(

@@ -1,0 +1,149 @@
+"""BranchExplorer in a real browser: no lasso is lost, wherever the mouse is let go, and none is counted twice."""
+
+import math
+from pathlib import Path
+
+import nbformat
+import pytest
+from lab_page import SETTLE_MS, LabPage, PlotlyPlot
+
+SETUP = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
+import ipywidgets as widgets
+from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+from medn_lab.widgets import BranchExplorer
+
+clips = sample_clips(n=90)
+features = sample_features(clips)
+explorer = BranchExplorer(
+    sample_embedding(features), clips=clips, predictions=sample_predictions(clips), features=features)
+heard = []
+told = widgets.Label("[]").add_class("heard-selections")
+
+def hear(change):
+    heard.append(len(change.new))
+    told.value = str(heard)
+
+explorer.observe(hear, "selection")
+"""
+CORNERS = 10
+
+
+@pytest.fixture(scope="module")
+def explorer_notebook(lab_server) -> str:
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(SETUP.strip()), nbformat.v4.new_code_cell("widgets.VBox([explorer, told])")]
+    )
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, lab_server.root / "explorer.ipynb")
+    return "explorer.ipynb"
+
+
+@pytest.fixture
+def plot(lab, explorer_notebook) -> PlotlyPlot:
+    lab.open_notebook(explorer_notebook)
+    lab.run_all(seconds=120)
+    assert lab.errors() == []
+    lab.scroll_to(1)
+    return lab.plot(".medn-branch-explorer")
+
+
+def expect_heard(lab: LabPage, sizes: list[int]) -> None:
+    """Wait until exactly these selections have been heard, and see that no further one follows."""
+    told = lab.page.locator(".heard-selections")
+    told.filter(has_text=str(sizes)).wait_for(timeout=10_000)
+    lab.page.wait_for_timeout(700)
+    assert told.inner_text() == str(sizes)
+
+
+def circle(point: dict, *, radius: float) -> list[tuple[float, float]]:
+    angles = [2 * math.pi * k / CORNERS for k in range(CORNERS)]
+    return [(point["x"] + radius * math.cos(a), point["y"] + radius * math.sin(a)) for a in angles]
+
+
+def within(points: list[dict], corners: list[tuple[float, float]]) -> int:
+    """How many points a convex polygon holds, each edge having them on its left."""
+    edges = list(zip(corners, [*corners[1:], corners[0]], strict=True))
+    return sum(
+        all((bx - ax) * (p["y"] - ay) - (by - ay) * (p["x"] - ax) > 0 for (ax, ay), (bx, by) in edges) for p in points
+    )
+
+
+def encircle(lab: LabPage, plot: PlotlyPlot, corners: list[tuple[float, float]], *, axes: list[str]) -> None:
+    """Draw a lasso through the corners as given, and let the mouse go at the last and leave it there."""
+    mouse = lab.page.mouse
+    places = [plot.pixel(x, y, axes=axes) for x, y in corners]
+    mouse.move(*places[0])
+    lab.page.wait_for_timeout(SETTLE_MS)
+    mouse.down()
+    for place in places[1:]:
+        mouse.move(*place, steps=4)
+    mouse.up()
+    left, top = places[-1]
+    mouse.move(left + 1, top)  # A hand is never still: this is the hover that follows.
+    mouse.move(left, top)
+
+
+def roomy(points: list[dict], *, radius: float) -> list[dict]:
+    """Points whose circle stays inside of the others' span, so that no corner is cut off at the frame."""
+    sides = {key: [point[key] for point in points] for key in "xy"}
+    return [
+        point for point in points
+        if all(min(values) < point[key] - radius and point[key] + radius < max(values) for key, values in sides.items())
+    ]  # fmt: skip
+
+
+def test_ten_lassos_that_end_on_a_point_are_all_heard_once(lab, plot):
+    points = plot.points(plot.trace_names().index("motion points"))
+    axes, heard = points[0]["axes"], []
+    ends = roomy(points, radius=0.5)[:10]
+    assert len(ends) == 10
+    for end in ends:
+        # The middle of the circle lies off the point by the radius, so that the point itself is the last corner.
+        corners = circle({"x": end["x"] - 0.4, "y": end["y"]}, radius=0.4)
+        corners = [*corners[1:], corners[0]]
+        others = [point for point in points if point is not end]
+        encircle(lab, plot, corners, axes=axes)
+        told = lab.page.locator(".heard-selections")
+        lab.page.wait_for_function(
+            "([node, count]) => JSON.parse(node.innerText).length >= count",
+            arg=[told.element_handle(), len(heard) + 1], timeout=10_000,
+        )  # fmt: skip
+        lab.page.wait_for_timeout(700)
+        sizes = lab.page.evaluate("node => JSON.parse(node.innerText)", told.element_handle())
+        assert sizes[:-1] == heard
+        assert sizes[-1] - within(others, corners) in (0, 1)  # the last corner itself may fall on either side
+        heard = sizes
+
+
+def test_a_lasso_on_the_next_map_replaces_the_first_and_a_double_click_clears(lab, plot):
+    names = plot.trace_names()
+    motion, fused = (plot.points(names.index(f"{branch} points")) for branch in ("motion", "fused"))
+    first, second = circle(roomy(motion, radius=0.6)[0], radius=0.6), circle(roomy(fused, radius=0.7)[0], radius=0.7)
+    heard = [within(motion, first), within(fused, second)]
+    plot.lasso(first, axes=motion[0]["axes"])
+    expect_heard(lab, heard[:1])
+    plot.lasso(second, axes=fused[0]["axes"])
+    expect_heard(lab, heard)
+    drawn = plot.graph.evaluate("gd => gd.layout.selections.map(one => one.xref)")
+    assert drawn == [fused[0]["axes"][0]]
+    place = roomy(fused, radius=0.7)[0]
+    lab.page.mouse.dblclick(*plot.pixel(place["x"], place["y"], axes=place["axes"]))
+    expect_heard(lab, [*heard, 0])
+    assert plot.graph.evaluate("gd => gd.layout.selections.length") == 0
+
+
+def test_a_clip_inside_a_lasso_can_still_be_clicked_and_the_button_takes_the_lasso_away(lab, plot):
+    points = plot.points(plot.trace_names().index("motion points"))
+    middle = roomy(points, radius=0.6)[0]
+    plot.lasso(circle(middle, radius=0.6), axes=middle["axes"])
+    lab.page.locator(".heard-selections", has_text="[").filter(has_not_text="[]").wait_for(timeout=10_000)
+    plot.click(middle["x"], middle["y"], axes=middle["axes"])
+    card = lab.page.locator(".medn-branch-explorer .medn-title")
+    card.filter(has_text=str(middle["customdata"])).wait_for(timeout=10_000)
+    lab.page.locator(".medn-branch-explorer button", has_text="Clear").click()
+    lab.page.wait_for_function(
+        "gd => gd.layout.selections.length === 0", arg=plot.graph.element_handle(), timeout=10_000
+    )
+    assert "Nothing is selected" in lab.page.locator(".medn-branch-explorer").inner_text()
