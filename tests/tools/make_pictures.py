@@ -1,0 +1,70 @@
+"""Make the README's pictures again: the explorer after a lasso in a real JupyterLab, and a sheet of drawn persons.
+
+Run as ``python tests/tools/make_pictures.py``; a developer's tool, which needs a Chromium.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import medn_lab as medn
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PICTURES = REPOSITORY / "notebooks" / "pictures"
+sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
+
+from conftest import FLAGS, find_chromium  # noqa: E402
+from lab_page import LabPage  # noqa: E402
+from lab_server import serve_lab  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+
+def draw_persons() -> None:
+    """Sixteen persons at their onset, two rows."""
+    clips = medn.synthetic_clips(n_subjects=16, clips_per_subject=1, seed=3)
+    onsets = zip(clips.table["clip_id"], clips.table["onset"], strict=True)
+    faces = [medn.synthme.render_frames(clips, clip_id, [int(onset)], size=256)[0] for clip_id, onset in onsets]
+    sheet = np.vstack([np.hstack(faces[:8]), np.hstack(faces[8:])])
+    small = Image.fromarray(sheet).resize((1280, 320), Image.Resampling.LANCZOS)
+    small.save(PICTURES / "faces.png", optimize=True)
+
+
+def draw_explorer() -> None:
+    """The explorer of ``00_start_here`` with a lasso round a cluster of the motion map and a confusable pair."""
+    with tempfile.TemporaryDirectory() as folder, serve_lab(Path(folder)) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
+        page = browser.new_page(viewport={"width": 1500, "height": 1250})
+        lab = LabPage(page, server=server, pictures=Path(folder), outside=[])
+        lab.open_notebook("notebooks/00_start_here.ipynb")
+        lab.run_all()
+        explorer = lab.scroll_to_class("medn-branch-explorer")
+        page.wait_for_timeout(1500)
+        plot = lab.plot(".medn-branch-explorer")
+        points = plot.points(0)
+        xy = np.array([[point["x"], point["y"]] for point in points])
+        # The tightest crowd of the motion map: the point whose twentieth neighbour is nearest.
+        distances = np.linalg.norm(xy[:, None] - xy[None], axis=2)
+        middle = xy[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
+        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        reach = 1.35 * np.sort(np.linalg.norm(xy - middle, axis=1))[24]
+        axes = points[0]["axes"]
+        plot.lasso([(middle[0] + reach * np.cos(a), middle[1] + reach * np.sin(a)) for a in angles], axes=axes)
+        page.wait_for_timeout(1500)
+        nearest = xy[np.linalg.norm(xy - middle, axis=1).argmin()]
+        plot.click(nearest[0], nearest[1], axes=axes)
+        page.wait_for_timeout(1500)
+        explorer.get_by_role("button", name="Confusable partner").click()
+        page.wait_for_timeout(2500)
+        explorer.screenshot(path=PICTURES / "explorer.png")
+        browser.close()
+
+
+if __name__ == "__main__":
+    PICTURES.mkdir(exist_ok=True)
+    draw_persons()
+    draw_explorer()
