@@ -1,8 +1,8 @@
 """medn_lab: train MEDN, take it apart, and see whether motion and emotion are really decoupled.
 
-The everyday few are here (``synthetic_clips``, ``load_pretrained``, ``fit``, ``predict``, ``extract_features``); the rest
-lives in namespaces whose names are the steps: ``data``, ``synthme``, ``model``, ``train``, ``evaluate``, ``diagnose``,
-``view``, ``widgets``. Nothing heavy is imported before it is used.
+The everyday few are here (``synthetic_clips``, ``load_pretrained``, ``fit``, ``predict``, ``extract_features``); the
+rest lives in namespaces whose names are the steps: ``data``, ``synthme``, ``model``, ``train``, ``evaluate``,
+``diagnose``, ``view``, ``widgets``. Nothing heavy is imported before it is used.
 """
 
 import lazy_loader

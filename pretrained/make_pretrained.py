@@ -146,8 +146,8 @@ What can be reached on these clips: {limits["au_only"]:.3f} by AUs alone, {limit
 
 `python pretrained/make_pretrained.py {name}`: {figures["training_corpus"]["n_subjects"]} persons x
 {figures["training_corpus"]["clips_per_subject"]} clips, seed {figures["training_corpus"]["seed"]};
-{figures["training"]}; {figures["minutes"]:g} minutes on one CPU thread; medn_lab {figures["medn_lab"]}. sha256 of the weights
-`{figures["sha256"]}`.
+{figures["training"]}; {figures["minutes"]:g} minutes on one CPU thread; medn_lab {figures["medn_lab"]}. sha256 of the
+weights `{figures["sha256"]}`.
 """
 
 

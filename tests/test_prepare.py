@@ -1,6 +1,5 @@
 """Preparing: what comes out, what is told, and what happens when it is cut short."""
 
-import errno
 import json
 import os
 import signal
@@ -17,7 +16,6 @@ from written_sets import drawn_clips, written
 from medn_lab.data import FlowRecipe, find_face, flow_colours, optical_strain, prepare, read_casme2, read_clip
 from medn_lab.data.frames import frame_number, list_frames, nearest, read_image
 from medn_lab.data.opencv import cv2
-from medn_lab.data.prepared_set import PreparedSet
 from medn_lab.records import ClipIndex, Clips
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4)
@@ -151,23 +149,6 @@ def test_a_killed_process_leaves_no_set_and_its_work(cropped, tmp_path):
     index = ClipIndex.load(tmp_path / "index")
     prepared = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     np.testing.assert_array_equal(prepared.flow, prepare(index, recipe=SMALL, progress=False).flow)
-
-
-def test_a_full_disk_is_a_sentence_and_keeps_what_is_done(cropped, tmp_path, monkeypatch):
-    index = first(cropped[0], 4)
-    write, calls = PreparedSet._write, []
-
-    def full(self, row, values):
-        calls.append(row)
-        if len(calls) > 2:
-            self._guarded(lambda: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
-        write(self, row, values)
-
-    monkeypatch.setattr(PreparedSet, "_write", full)
-    with pytest.raises(OSError, match=r"the disk is full after 2 of 4 clips; the whole set needs \d+ MB. Make room"):
-        prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
-    monkeypatch.undo()
-    assert len(prepare(index, tmp_path / "set", recipe=SMALL, progress=False)) == 4
 
 
 def test_unreadable_clips_become_problems_and_their_rows_go(tmp_path):

@@ -55,6 +55,7 @@ POSITIONAL = {
     "train.fit": "a model (or its config) and what it learns from",
     "evaluate.predict": "a model and the clips it is asked about",
     "evaluate.extract_features": "a model and the clips it is asked about",
+    "diagnose.integrated_gradients": "a model and the clips it is asked about",
 }
 """Names with more than one positional parameter, and why."""
 

@@ -1,6 +1,7 @@
 """Each layout is written with the faults of the real files, read back, and every row accounted for."""
 
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,9 @@ import pytest
 from written_sets import drawn_clips, written
 
 from medn_lab.data import (
+    FlowRecipe,
     compare_codings,
+    prepare,
     read_4dme,
     read_casme,
     read_casme2,
@@ -21,7 +24,7 @@ from medn_lab.data import (
     to_classes,
 )
 from medn_lab.records import ClipIndex
-from medn_lab.synthme.faults import LEFT_OUT_BY_READER
+from medn_lab.synthme.faults import LEFT_OUT_BY_PREPARE, LEFT_OUT_BY_READER
 
 READERS = {
     "casme2": read_casme2,
@@ -56,6 +59,20 @@ def test_every_row_is_a_clip_or_left_out(faulty):
     twice = (told["fault"] == "row_twice").sum()
     closing = int(layout == "smic")
     assert index.source["rows"] == len(told) + twice + closing
+
+
+def test_every_row_is_a_prepared_clip_or_left_out(faulty, tmp_path):
+    layout, root, told = faulty
+    index = READERS[layout](root)
+    tiny = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=2, register=False)
+    prepared = prepare(index, tmp_path / "set", recipe=tiny, crop="none", progress=False)
+    left_out = set(prepared.problems.loc[~prepared.problems["kept"], "clip_id"])
+    assert not left_out & set(prepared.table["clip_id"])
+    assert len(prepared) + len(left_out) == index.source["rows"]
+    gone = told.loc[told["fault"].isin(LEFT_OUT_BY_READER | LEFT_OUT_BY_PREPARE), "written_as"]
+    assert set(gone) == {name for name in left_out if "#2" not in name and "(" not in name}
+    assert prepared.frames.reshape(len(prepared), -1).max(axis=1).min() > 0  # no row was left empty
+    assert prepared.table["apex"].between(prepared.table["onset"], prepared.table["offset"]).all()
 
 
 def test_every_planted_fault_is_told_and_the_rest_are_not(faulty):
@@ -197,7 +214,7 @@ def test_the_official_list_decides_what_is_in_megc2019(casme2, tmp_path):
     assert (listed.problems["found"] == "not in the official list").any()
 
 
-def test_missing_things_get_a_sentence(casme2, tmp_path):
+def test_missing_things_get_a_sentence(casme2, tmp_path, monkeypatch):
     root, _ = casme2
     with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere; give the folder in which CASME II was unpacked"):
         read_casme2(tmp_path / "nowhere")
@@ -207,6 +224,11 @@ def test_missing_things_get_a_sentence(casme2, tmp_path):
     broken.write_bytes(b"PK\x03\x04 half a file")
     with pytest.raises(ValueError, match=r"broken.xlsx is no spreadsheet of CASME II: it cannot be read"):
         read_casme2(root, spreadsheet=broken)
+    old = tmp_path / "CASME2_label_Ver_2.xls"
+    old.write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
+    monkeypatch.setitem(sys.modules, "xlrd", None)
+    with pytest.raises(ValueError, match=r"needs another package to be read .*pip install 'medn-lab\[xls\]'"):
+        read_casme2(root, spreadsheet=old)
     (tmp_path / "smic.csv").write_text("Subject,Filename,OnsetF,OffsetF,AU,Emotion\n1,a,1,2,4,x\n")
     with pytest.raises(ValueError, match="no row has the headers of apex"):
         read_casme2(root, spreadsheet=tmp_path / "smic.csv")

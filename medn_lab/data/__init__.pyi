@@ -4,10 +4,13 @@ from .action_units import parse_action_units as parse_action_units
 from .crop import FaceBox as FaceBox
 from .crop import NoFaceError as NoFaceError
 from .crop import crop_face as crop_face
+from .crop import face_mask as face_mask
 from .crop import find_face as find_face
 from .flow import optical_flow as optical_flow
 from .flow_coding import flow_colours as flow_colours
 from .flow_coding import optical_strain as optical_strain
+from .frames import list_frames as list_frames
+from .frames import read_image as read_image
 from .preparing import prepare as prepare
 from .protocols import PROTOCOLS as PROTOCOLS
 from .protocols import Fold as Fold
@@ -33,5 +36,6 @@ from .readers.smic import read_smic as read_smic
 from .recipe import FlowRecipe as FlowRecipe
 from .registration import Registration as Registration
 from .registration import register as register
+from .registration import registration_error as registration_error
 from .spotting import SpottedApex as SpottedApex
 from .spotting import spot_apex as spot_apex

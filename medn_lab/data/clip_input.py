@@ -13,6 +13,7 @@ from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, face_mask, find_
 from medn_lab.data.flow import optical_flow
 from medn_lab.data.flow_coding import code_flow
 from medn_lab.data.frames import UnreadableFrameError, list_frames, nearest, read_image
+from medn_lab.data.landmark_model import LandmarkModel
 from medn_lab.data.opencv import cv2
 from medn_lab.data.recipe import FlowRecipe
 from medn_lab.data.registration import register
@@ -76,7 +77,11 @@ class _Faces(Sequence):
 
 
 def input_of_clip(
-    row: Mapping[str, Any], *, recipe: FlowRecipe, crop: CropRule = "auto", landmarks: np.ndarray | None = None
+    row: Mapping[str, Any],
+    *,
+    recipe: FlowRecipe,
+    crop: CropRule = "auto",
+    landmarks: np.ndarray | LandmarkModel | None = None,
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip of an index.
 
@@ -88,8 +93,8 @@ def input_of_clip(
     recipe : FlowRecipe
     crop : {"auto", "detect", "none"}
         ``detect`` searches the face on the onset; ``none`` takes frames as they are; ``auto`` asks the row.
-    landmarks : (k, 2) array, optional
-        The onset's landmarks in pixels, instead of a detector.
+    landmarks : (k, 2) array or LandmarkModel, optional
+        The onset's landmarks in pixels, or what finds them, instead of a detector.
 
     Returns
     -------
@@ -166,7 +171,11 @@ def flow_of_faces(onset: np.ndarray, apex: np.ndarray, *, recipe: FlowRecipe) ->
     return code_flow(flow, coding=recipe.coding, size=recipe.size)
 
 
-def _box(first: np.ndarray, row: Mapping[str, Any], crop: CropRule, landmarks: np.ndarray | None) -> FaceBox:
+def _box(
+    first: np.ndarray, row: Mapping[str, Any], crop: CropRule, landmarks: np.ndarray | LandmarkModel | None
+) -> FaceBox:
+    if isinstance(landmarks, LandmarkModel):
+        return FaceBox.of_landmarks(landmarks.landmarks(first))
     if landmarks is not None:
         return FaceBox.of_landmarks(landmarks)
     if crop == "none" or (crop == "auto" and bool(row.get("cropped", False))):

@@ -36,6 +36,15 @@ def frame_number(name: str) -> int | None:
 def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     """The frames of a folder by number, rising: ``img9`` comes before ``img46``.
 
+    Parameters
+    ----------
+    folder : path-like
+        Files that are no pictures, or have no number in their names, are passed over.
+
+    Returns
+    -------
+    dict of int to Path
+
     Raises
     ------
     FileNotFoundError
@@ -53,7 +62,16 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """A picture as (h, w, 3) uint8 RGB.
+    """A picture from a file, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        Whatever OpenCV decodes; grey pictures get three equal channels.
+
+    Returns
+    -------
+    (h, w, 3) uint8 RGB
 
     Raises
     ------

@@ -10,9 +10,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -91,12 +93,12 @@ class PreparedSet:
         if path.exists():
             made.complete = made._is_same()
             return made
-        state = made._beside / "state.json"
-        if state.is_file() and json.loads(state.read_text()) == _plain(identity) and made._fits():
+        if made._begun_as() == _plain(identity) and made._fits():
             made._continue()
         else:  # nothing there, or the rest of another recipe's attempt
             shutil.rmtree(made._beside, ignore_errors=True)
-            made._begin()
+            with made._enough_room():
+                made._begin()
         return made
 
     @property
@@ -118,6 +120,13 @@ class PreparedSet:
                 "one to prepare anew"
             )
         return True
+
+    def _begun_as(self) -> Any:
+        """The fingerprint of what was begun; None where nothing was, or a full disk cut the note off."""
+        try:
+            return json.loads((self._beside / "state.json").read_text())
+        except (OSError, ValueError):
+            return None
 
     def _begin(self) -> None:
         self._beside.mkdir(parents=True)
@@ -147,10 +156,12 @@ class PreparedSet:
             np.lib.format.read_magic(stream)
             np.lib.format.read_array_header_1_0(stream)
             self._files[name] = (stream, stream.tell())
-        journal = self._beside / "journal.jsonl"
+        journal, anew = self._beside / "journal.jsonl", self._beside / "journal.anew"
         whole = "".join(json.dumps({"row": row, **done}) + "\n" for row, done in self.finished.items())
-        journal.write_text(whole)  # without a line that was cut off
-        self._journal = open(journal, "a")
+        with self._enough_room():
+            anew.write_text(whole)  # without a line that was cut off
+        anew.replace(journal)
+        self._journal = open(journal, "ab", buffering=0)
         return self
 
     def __exit__(
@@ -170,10 +181,10 @@ class PreparedSet:
         else:
             done = {"apex": made.apex, "problems": made.problems}
             self._write(row, {"frames": made.frames, "flow": made.flow})
-        self.finished[row] = done
         if self._journal is not None:
-            self._guarded(self._journal.write, json.dumps({"row": row, **done}) + "\n")
-            self._guarded(self._journal.flush)
+            with self._enough_room():
+                _write_whole(self._journal, (json.dumps({"row": row, **done}) + "\n").encode())
+        self.finished[row] = done
 
     def _write(self, row: int, values: Mapping[str, np.ndarray]) -> None:
         for name, value in values.items():
@@ -183,13 +194,15 @@ class PreparedSet:
             stream, start = self._files[name]
             content = memoryview(np.ascontiguousarray(value, dtype=self.types[name])).cast("B")
             stream.seek(start + row * len(content))
-            while len(content):
-                content = content[self._guarded(stream.write, content) :]
-            self._guarded(os.fsync, stream.fileno())  # on the disk before the journal says so
+            with self._enough_room():
+                _write_whole(stream, content)
+                os.fsync(stream.fileno())  # on the disk before the journal says so
 
-    def _guarded(self, action: Callable[..., Any], *arguments: Any) -> Any:
+    @contextmanager
+    def _enough_room(self) -> Iterator[None]:
+        """Say in a sentence that the disk is full, where it is."""
         try:
-            return action(*arguments)
+            yield
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -197,7 +210,7 @@ class PreparedSet:
             raise OSError(
                 errno.ENOSPC,
                 f"the disk is full after {len(self.finished)} of {self.count} clips; the whole set needs "
-                f"{needed / 1e6:.0f} MB. Make room and call prepare again: what is done is kept",
+                f"{math.ceil(needed / 1e6)} MB. Make room and call prepare again: what is done is kept",
             ) from error
 
     def close(self, keeps: np.ndarray, table: pd.DataFrame, problems: pd.DataFrame, recipe: Mapping[str, Any]) -> Clips:
@@ -205,18 +218,11 @@ class PreparedSet:
         if self.path is None:
             arrays = {name: array[keeps] for name, array in self._arrays.items()}
             return Clips(**arrays, table=table, recipe=recipe, problems=problems)
-        if len(keeps) < self.count:
-            for name in self.shapes:
-                self._guarded(_keep_rows, self._beside / f"{name}.npy", keeps)
-        parts = Parts(
-            tables={"clips": table, "problems": problems},
-            documents={"recipe": dict(recipe)},
-            meta={"prepared": _plain(self.identity)},
-        )
-        whole = write_parts(self._beside / "whole", "Clips", parts)
-        head = json.loads((whole / "record.json").read_text())
-        head["arrays"] = sorted(self.shapes)
-        (whole / "record.json").write_text(json.dumps(head, indent=1) + "\n")
+        with self._enough_room():
+            whole = self._described(table, problems, recipe)
+            if len(keeps) < self.count:
+                for name in self.shapes:
+                    _keep_rows(self._beside / f"{name}.npy", keeps)
         (self._beside / "state.json").unlink()  # from here on there is nothing to be continued
         for name in self.shapes:
             (self._beside / f"{name}.npy").rename(whole / f"{name}.npy")
@@ -227,6 +233,21 @@ class PreparedSet:
         shutil.rmtree(self._beside)
         return Clips.load(self.path)
 
+    def _described(self, table: pd.DataFrame, problems: pd.DataFrame, recipe: Mapping[str, Any]) -> Path:
+        """A folder with all of the record but its arrays."""
+        parts = Parts(
+            tables={"clips": table, "problems": problems},
+            documents={"recipe": dict(recipe)},
+            meta={"prepared": _plain(self.identity)},
+        )
+        whole = self._beside / "whole"
+        shutil.rmtree(whole, ignore_errors=True)  # of an attempt for which the disk was too small
+        write_parts(whole, "Clips", parts)
+        head = json.loads((whole / "record.json").read_text())
+        head["arrays"] = sorted(self.shapes)
+        (whole / "record.json").write_text(json.dumps(head, indent=1) + "\n")
+        return whole
+
     def discard(self) -> None:
         """Take away what was begun."""
         if self.path is not None:
@@ -235,6 +256,12 @@ class PreparedSet:
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value))
+
+
+def _write_whole(stream: Any, content: bytes | memoryview) -> None:
+    """Write to an unbuffered file until all is written; one call may stop short."""
+    while len(content):
+        content = content[stream.write(content) :]
 
 
 def _keep_rows(file: Path, keeps: np.ndarray) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.clip_input import ClipError, ClipInput, CropRule, input_of_clip
+from medn_lab.data.landmark_model import TASK_SUFFIX, LandmarkModel
 from medn_lab.data.prepared_set import PreparedSet, fingerprint
 from medn_lab.data.recipe import FlowRecipe
 from medn_lab.records import ClipIndex, Clips
@@ -49,7 +50,8 @@ def prepare(
         ``auto`` searches the face where the index does not say that frames are cropped already.
     landmarks : mapping or path-like, optional
         Own landmarks of each clip's onset instead of a detector: clip id to (k, 2) pixels, or a CSV with the columns
-        ``clip_id, x, y``.
+        ``clip_id, x, y``; or the ``.task`` file of a MediaPipe face landmarker, which then finds them (it needs ``pip
+        install 'medn-lab[landmarks]'``).
     n_jobs : int
         Processes; -1 for one a core.
     progress : bool
@@ -79,7 +81,8 @@ def prepare(
         raise ValueError("the index is empty: there is no clip to prepare")
     points = _landmarks(landmarks)
     if out is not None:
-        told = {name: place.tolist() for name, place in sorted(points.items())}
+        is_model = isinstance(points, LandmarkModel)
+        told = points.sha256 if is_model else {name: place.tolist() for name, place in sorted(points.items())}
         identity = fingerprint(index, recipe, {"crop": crop, "landmarks": told})
         store = PreparedSet.open(Path(out), len(index), recipe, identity)
         if store.complete:
@@ -88,7 +91,7 @@ def prepare(
         store = PreparedSet.in_memory(len(index), recipe)
     waiting = [place for place in range(len(index)) if place not in store.finished]
     rows = index.table.to_dict("records")
-    jobs = ((place, rows[place], recipe, crop, points.get(rows[place]["clip_id"])) for place in waiting)
+    jobs = ((place, rows[place], recipe, crop, _landmarks_of(points, rows[place]["clip_id"])) for place in waiting)
     with store, _bar(len(index), len(index) - len(waiting), progress) as bar:
         for place, made in _results(jobs, n_jobs):
             store.put(place, made)
@@ -96,7 +99,9 @@ def prepare(
     return _finished(store, index, recipe)
 
 
-def _work(place: int, row: dict[str, Any], recipe: FlowRecipe, crop: CropRule, points: np.ndarray | None):
+def _work(
+    place: int, row: dict[str, Any], recipe: FlowRecipe, crop: CropRule, points: np.ndarray | LandmarkModel | None
+) -> tuple[int, ClipInput | str]:
     try:
         return place, input_of_clip(row, recipe=recipe, crop=crop, landmarks=points)
     except ClipError as error:
@@ -128,16 +133,22 @@ def _bar(total: int, initial: int, progress: bool):
     return tqdm(total=total, initial=initial, desc="prepare", unit="clip", disable=not progress)
 
 
-def _landmarks(landmarks: Landmarks | str | os.PathLike[str] | None) -> dict[str, np.ndarray]:
+def _landmarks(landmarks: Landmarks | str | os.PathLike[str] | None) -> dict[str, np.ndarray] | LandmarkModel:
     if landmarks is None:
         return {}
     if isinstance(landmarks, Mapping):
         return {str(name): np.asarray(points, dtype=float) for name, points in landmarks.items()}
+    if Path(landmarks).suffix == TASK_SUFFIX:
+        return LandmarkModel.open(landmarks)
     table = pd.read_csv(landmarks, dtype={"clip_id": str})
     missing = [name for name in ("clip_id", "x", "y") if name not in table]
     if missing:
         raise ValueError(f"{landmarks} lacks {', '.join(missing)}; landmarks need the columns clip_id, x, y")
     return {name: points[["x", "y"]].to_numpy(float) for name, points in table.groupby("clip_id")}
+
+
+def _landmarks_of(points: dict[str, np.ndarray] | LandmarkModel, clip_id: str) -> np.ndarray | LandmarkModel | None:
+    return points if isinstance(points, LandmarkModel) else points.get(clip_id)
 
 
 def _finished(store: PreparedSet, index: ClipIndex, recipe: FlowRecipe) -> Clips:

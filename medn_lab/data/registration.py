@@ -59,8 +59,9 @@ class Registration:
         (a, b, x), _ = self.matrix
         turn, scale = np.degrees(np.arctan2(-b, a)), np.hypot(a, b)
         return (
-            f"Registration: shift ({x:.2f}, {self.matrix[1, 2]:.2f}) px, turn {turn:.2f} degrees, scale {scale:.4f}; "
-            f"{self.inliers} of {self.corners} corners, residual {self.residual:.3f} px"
+            f"Registration: turn {turn:.2f} degrees and scale {scale:.4f} about the upper left corner, then shift "
+            f"({x:.2f}, {self.matrix[1, 2]:.2f}) px; {self.inliers} of {self.corners} corners, "
+            f"residual {self.residual:.3f} px"
         )
 
     @property
@@ -110,7 +111,7 @@ def register(
     >>> noise = np.random.default_rng(0).integers(0, 256, (96, 96)).astype(np.float32)
     >>> onset = cv2.GaussianBlur(noise, (0, 0), 2).astype(np.uint8)
     >>> register(np.roll(onset, 3, axis=1), onset=onset)
-    Registration: shift (-3.00, ...) px, turn ...0.00 degrees, scale ...; ... corners, residual 0.00... px
+    Registration: turn ...0.00 degrees and scale ... then shift (-3.00, ...) px; ... corners, residual 0.00... px
     """
     if frame.shape != onset.shape:
         raise ValueError(f"the frame is {frame.shape} and the onset {onset.shape}; both must have one shape")
@@ -135,6 +136,43 @@ def register(
     if refine and min(still.shape) >= SMALLEST_SIDE:
         matrix = _refined(matrix, grey, still, where)
     return Registration(matrix, len(start), int(inside.sum()), float(np.median(left)))
+
+
+def registration_error(registration: Registration | None, *, planted: np.ndarray, mask: np.ndarray) -> float:
+    """How far the face's points are from where they should be, where the head's motion is known.
+
+    Parameters
+    ----------
+    registration : Registration or None
+        What was found; None leaves the frame as it came.
+    planted : (2, 3) array
+        How the head was moved: takes (x, y, 1) in the onset to (x, y) in the frame.
+    mask : (h, w) bool or float
+        Where the face is in the onset.
+
+    Returns
+    -------
+    float
+        Mean distance over the face in pixels, at least 0; 0 is a head that has not moved.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty.
+
+    Examples
+    --------
+    >>> three_right = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])
+    >>> registration_error(None, planted=three_right, mask=np.ones((8, 8)))
+    3.0
+    """
+    row, column = np.nonzero(np.asarray(mask) > 0.5)
+    if not len(row):
+        raise ValueError("the mask is empty: there is no face whose points could be compared")
+    points = np.column_stack([column, row]).astype(float)
+    moved = points @ planted[:, :2].T + planted[:, 2]
+    matrix = np.eye(2, 3) if registration is None else registration.matrix
+    return float(np.linalg.norm(moved @ matrix[:, :2].T + matrix[:, 2] - points, axis=1).mean())
 
 
 def _nothing(corners: int) -> Registration:

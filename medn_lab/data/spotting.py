@@ -32,8 +32,8 @@ class SpottedApex:
         Index of the apex in the sequence.
     confidence : float
         In [0, 1]: the share of all motion that one pattern, growing and fading, explains. Above .7 the apex was within
-        a sixth of the clip's length on most drawn clips; below .5 something else moves as well (a blink, a second
-        expression) or nothing moves.
+        a sixth of the clip's length on 29 of 30 drawn clips, at .7 and below on 12 of 18; below .5 something else
+        moves as well (a blink, a second expression) or nothing moves.
     positions : (k,) int64
         Which frames were looked at.
     motion : (k,) float32
@@ -56,8 +56,8 @@ def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
     Each frame is registered to the first and the flow from the first to it computed at 128 px. The first singular
     vector of these fields is the pattern that explains most of the motion; the apex is where it is strongest, smoothed
     over neighbouring frames. Where a movement is below a pixel a single field's largest vectors are mostly noise, and a
-    pattern is not: on drawn clips with noise, JPEG and blinks the apex is within 15 % of the clip's length in 92 of
-    100, against 80 of 100 by the length of the largest vectors.
+    pattern is not. On drawn clips with noise, JPEG and blinks the apex was within 15 % of the clip's length on 23 of
+    25, 21 of 24, 23 of 24 and 17 of 24 clips of four corpora (84 of 97 together): who is drawn matters.
 
     Parameters
     ----------

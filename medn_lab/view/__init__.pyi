@@ -1,5 +1,8 @@
 from .clips import plot_clip as plot_clip
 from .confusion import plot_confusion_matrix as plot_confusion_matrix
+from .flows import plot_flow as plot_flow
+from .flows import plot_magnification as plot_magnification
+from .flows import plot_registration as plot_registration
 from .magnify import magnify_clip as magnify_clip
 from .maps import plot_embedding as plot_embedding
 from .scores import plot_au_scores as plot_au_scores

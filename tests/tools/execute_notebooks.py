@@ -94,7 +94,7 @@ def clean(book: NotebookNode) -> None:
             cell["outputs"] = [
                 _without_traces(output)
                 for output in cell.outputs
-                if not _is_progress(output, state) and _has_content(output)
+                if not _is_progress(output, state) and not _is_drawing_noise(output) and _has_content(output)
             ]
 
 
@@ -104,6 +104,11 @@ def _is_progress(output: NotebookNode, state: dict) -> bool:
     model = state.get(view.get("model_id"), {}).get("state", {})
     children = [state.get(name.removeprefix("IPY_MODEL_"), {}).get("model_name") for name in model.get("children", [])]
     return children == ["HTMLModel", "FloatProgressModel", "HTMLModel"]
+
+
+def _is_drawing_noise(output: NotebookNode) -> bool:
+    """Whether an output is the log of kaleido's channel to Chromium: this tool's doing, not the notebook's."""
+    return output.get("name") == "stderr" and "choreographer" in output.get("text", "")
 
 
 def _has_content(output: NotebookNode) -> bool:

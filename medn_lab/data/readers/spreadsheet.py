@@ -97,7 +97,8 @@ def _read(path: Path, layout: Layout) -> Spreadsheet | str:
     try:
         cells = _cells(path)
     except ImportError as error:
-        return f"it needs another package to be read ({error})"
+        line = "; run pip install 'medn-lab[xls]'" if path.suffix.lower() == ".xls" else ""
+        return f"it needs another package to be read ({error}{line})"
     except Exception as error:  # openpyxl, zipfile and pandas each have their own for a broken file
         return f"it cannot be read ({type(error).__name__}: {error})"
     best: list[str] = []
