@@ -1,34 +1,16 @@
 """A JupyterLab server, a Chromium, and pages that may not leave the machine."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from chromium_here import CHROMIUMS, FLAGS, find_chromium
 from lab_page import LabPage
 from lab_server import REPOSITORY, LabServer, serve_lab
 from playwright.sync_api import Browser, BrowserContext, Route, sync_playwright
 
-CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-PLACES = (
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    "C:/Program Files/Google/Chrome/Application/chrome.exe",
-    "C:/Program Files (x86)/Microsoft/Edge/Application/msedge.exe",
-)
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-]  # fmt: skip
-
 HERE = {"127.0.0.1", "localhost"}
-
-
-def find_chromium() -> str | None:
-    """A Chromium of the machine, or None."""
-    found = next(filter(None, map(shutil.which, CHROMIUMS)), None)
-    return found or next((place for place in PLACES if Path(place).is_file()), None)
 
 
 @pytest.fixture(scope="session")

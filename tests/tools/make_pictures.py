@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PICTURES = REPOSITORY / "notebooks" / "pictures"
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
-from conftest import FLAGS, find_chromium  # noqa: E402
+from chromium_here import FLAGS, find_chromium  # noqa: E402
 from lab_page import LabPage  # noqa: E402
 from lab_server import serve_lab  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
