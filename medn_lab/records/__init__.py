@@ -3,7 +3,7 @@
 from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
 from medn_lab.records.results import Attribution, BranchFeatures, DecouplingReport, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
-from medn_lab.records.storage import Parts, read_parts, read_table, write_parts
+from medn_lab.records.storage import Parts, read_parts, read_table, whole_folder, write_parts
 
 __all__ = [
     "PROBLEM_COLUMNS",
@@ -25,5 +25,6 @@ __all__ = [
     "positions",
     "read_parts",
     "read_table",
+    "whole_folder",
     "write_parts",
 ]

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,7 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     target = Path(path)
     if target.exists() and _kind_of(target) != kind:
         raise FileExistsError(f"{target} exists and is not a saved {kind}; choose another path, nothing was written")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    try:
+    with whole_folder(target) as beside:
         for name, array in parts.arrays.items():
             np.save(beside / f"{name}.npy", array, allow_pickle=False)
         for name, table in parts.tables.items():
@@ -94,11 +93,34 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
             "meta": dict(parts.meta),
         }
         (beside / "record.json").write_text(json.dumps(head, indent=1, default=_plain) + "\n")
-        for written in beside.iterdir():
-            with open(written, "rb+") as stream:
-                os.fsync(stream.fileno())
+    return target
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Write a folder beside its place and move it there when it is whole.
+
+    Parameters
+    ----------
+    target : Path
+        Where the folder shall stand; its parent is made, and a folder already there goes only when the new one has
+        taken its place.
+
+    Yields
+    ------
+    Path
+        The empty folder to write into. If the block raises, it is removed and `target` stays as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        yield beside
+        for written in beside.rglob("*"):
+            if written.is_file():
+                with open(written, "rb+") as stream:
+                    os.fsync(stream.fileno())
         beside.chmod(0o755)
-        if target.exists():  # The old folder goes only when the new one stands in its place.
+        if target.exists():
             replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
             target.rename(replaced / target.name)
             beside.rename(target)
@@ -108,7 +130,6 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
-    return target
 
 
 def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False) -> Parts:
