@@ -87,8 +87,9 @@ def as_inputs(config: MEDNConfig, clips: Clips, *, rows: np.ndarray, device: str
     frames = flow = None
     if clips.frames is not None and config.branches != "motion":
         picked = torch.from_numpy(np.ascontiguousarray(clips.frames[rows])).to(device)
-        frames = picked.permute(0, 1, 4, 2, 3).float() / 255
+        # Laid out anew while a value is still one byte; what follows reads rows of pixels.
+        frames = picked.permute(0, 1, 4, 2, 3).contiguous().float().div_(255)
     if clips.flow is not None and config.branches != "emotion":
         picked = torch.from_numpy(np.ascontiguousarray(clips.flow[rows], dtype=np.float32)).to(device)
-        flow = picked.permute(0, 3, 1, 2)
+        flow = picked.permute(0, 3, 1, 2).contiguous()
     return Inputs(frames, flow)

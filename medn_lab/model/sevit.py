@@ -72,9 +72,17 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, t, k, d) to the same."""
+        return self.over_space(self.over_time(x))
+
+    def over_time(self, x: Tensor) -> Tensor:
+        """Attend over time alone: positions do not see each other yet, so that several scales may share the result."""
+        b = len(x)
+        return rearrange(self.temporal(rearrange(x, "b t k d -> (b k) t d")), "(b k) t d -> b t k d", b=b)
+
+    def over_space(self, x: Tensor) -> Tensor:
+        """Attend over the positions of each frame, then the MLP."""
         b, t = x.shape[:2]
-        x = rearrange(self.temporal(rearrange(x, "b t k d -> (b k) t d")), "(b k) t d -> (b t) k d", b=b)
-        x = rearrange(self.spatial(x), "(b t) k d -> b t k d", t=t)
+        x = rearrange(self.spatial(rearrange(x, "b t k d -> (b t) k d")), "(b t) k d -> b t k d", b=b)
         return x + self.mlp(x)
 
 
@@ -147,6 +155,7 @@ class SEVit(nn.Module):
         weight = scores.gather(1, ranked).sigmoid()[:, None, :, None]  # the scores' path to the gradient
         tokens = self.embed(torch.cat([_pick(detail, ranked), _pick(mean, ranked)], dim=-1))  # (b, t, most, d)
         tokens = (tokens + self.place[ranked].unsqueeze(1) + self.time) * weight
+        tokens = self.blocks[0].over_time(tokens)
         summaries = torch.stack([self._summarise(tokens[:, :, :k]) for k in self.kept_positions], dim=1)  # (b, s, d)
         mix = self.mixer(summaries).squeeze(-1).softmax(dim=-1)  # (b, s)
         feature = self.summary((mix.unsqueeze(-1) * summaries).sum(dim=1))
@@ -154,10 +163,13 @@ class SEVit(nn.Module):
 
     def _variation(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         # Against the onset and not the clip's mean: a slow change keeps its sign when it is averaged over time.
-        change = frames - frames[:, :1]
-        change = torch.einsum("btchw,oc->btohw", change, self.opponent)  # luminance and two colour differences
-        mean = reduce(change, "b t o (h p) (w q) -> b t (h w) o", "mean", p=self.patch, q=self.patch)
-        detail = rearrange(change[:, :, 0], "b t (h p) (w q) -> b t (h w) (p q)", p=self.patch, q=self.patch)
+        p, t = self.patch, frames.shape[1]
+        colour = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), p)
+        colour = rearrange(colour, "(b t) c h w -> b t (h w) c", t=t)
+        mean = (colour - colour[:, :1]) @ self.opponent.T  # luminance and two colour differences of each patch
+        red, green, blue = self.opponent[0]
+        luminance = red * frames[:, :, 0] + green * frames[:, :, 1] + blue * frames[:, :, 2]
+        detail = rearrange(luminance - luminance[:, :1], "b t (h p) (w q) -> b t (h w) (p q)", p=p, q=p)
         detail = detail - mean[..., :1]
         mean = mean - mean.mean(dim=2, keepdim=True)  # local change alone: a lamp that drifts moves all patches
         return DETAIL_GAIN * detail, MEAN_GAIN * mean
@@ -168,7 +180,9 @@ class SEVit(nn.Module):
         return (scores.detach() + noise).topk(max(self.kept_positions), dim=1).indices
 
     def _summarise(self, kept: Tensor) -> Tensor:
-        for block in self.blocks:
+        # The first attention over time is done already, once for all scales.
+        kept = self.blocks[0].over_space(kept)
+        for block in self.blocks[1:]:
             kept = block(kept)
         kept = rearrange(self.norm(kept), "b t k d -> b (t k) d")
         return (self.pool(kept).softmax(dim=1) * kept).sum(dim=1)  # (b, d)

@@ -120,11 +120,12 @@ def mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
     """
     frames, flow = inputs
     if frames is not None:
-        frames = torch.where(chosen[:, None, None, None, None], frames.flip(-1), frames)
+        frames = frames.clone()
+        frames[chosen] = frames[chosen].flip(-1)
     if flow is not None:
-        flipped = flow.flip(-1)
-        flipped = torch.cat([-flipped[:, :1], flipped[:, 1:]], dim=1)
-        flow = torch.where(chosen[:, None, None, None], flipped, flow)
+        flow = flow.clone()
+        flow[chosen] = flow[chosen].flip(-1)
+        flow[chosen, 0] *= -1
     return Inputs(frames, flow)
 
 
@@ -145,10 +146,16 @@ def shift(inputs: Inputs, dx: int, dy: int) -> Inputs:
 
 
 def _shift(x: Tensor, dx: int, dy: int) -> Tensor:
-    h, w = x.shape[-2:]
-    rows = (torch.arange(h, device=x.device) - dy).clamp(0, h - 1)
-    columns = (torch.arange(w, device=x.device) - dx).clamp(0, w - 1)
-    return x[..., rows, :][..., columns]
+    for dim, by in ((-2, dy), (-1, dx)):
+        if by:
+            size = x.shape[dim]
+            moved = torch.empty_like(x)
+            inside = size - abs(by)
+            moved.narrow(dim, max(by, 0), inside).copy_(x.narrow(dim, max(-by, 0), inside))
+            edge = x.narrow(dim, 0 if by > 0 else size - 1, 1)
+            moved.narrow(dim, 0 if by > 0 else inside, abs(by)).copy_(edge)
+            x = moved
+    return x
 
 
 def augment(inputs: Inputs, *, max_shift: int, mirrored: bool, generator: torch.Generator) -> Inputs:
