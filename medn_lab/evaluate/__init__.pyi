@@ -1,8 +1,12 @@
+from .au_detection import AUDetection as AUDetection
+from .au_detection import au_detection as au_detection
+from .comparison import Comparison as Comparison
+from .comparison import compare_predictions as compare_predictions
 from .floors import Floor as Floor
 from .floors import au_only_floor as au_only_floor
-from .metrics import Interval as Interval
+from .intervals import Interval as Interval
+from .intervals import bootstrap_interval as bootstrap_interval
 from .metrics import accuracy as accuracy
-from .metrics import bootstrap_interval as bootstrap_interval
 from .metrics import confusion_matrix as confusion_matrix
 from .metrics import uar as uar
 from .metrics import uf1 as uf1

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import leave_one_subject_out
+from medn_lab.data.protocols import Fold, leave_one_subject_out, people
 from medn_lab.evaluate.au_sets import au_sets
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
+from medn_lab.records import Predictions
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,11 @@ class Floor:
     n_clips, n_subjects : int
     n_unseen : int
         Clips whose AU set no training subject showed.
+    n_unknown : int
+        Clips whose AUs are unknown; they are among the unseen, and were given the majority of all.
+    predictions : Predictions
+        The same decisions as the record that models give, so that :func:`bootstrap_interval` and
+        :func:`compare_predictions` take them; the decided class has logit 0, every other -inf.
     """
 
     accuracy: float
@@ -34,20 +42,26 @@ class Floor:
     n_clips: int
     n_subjects: int
     n_unseen: int
+    n_unknown: int
+    predictions: Predictions
 
     def __repr__(self) -> str:
+        unknown = f", {self.n_unknown} of them with unknown AUs" if self.n_unknown else ""
         return (
             f"AU-only floor: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f}"
-            f" ({self.n_clips} clips, {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before)"
+            f" ({self.n_clips} clips, {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before"
+            f"{unknown})"
         )
 
 
-def au_only_floor(table: pd.DataFrame, *, label: str = "label") -> Floor:
-    """How well a clip's AU set tells its emotion, without any network, leaving one subject out.
+def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[Fold] | None = None) -> Floor:
+    """How well a clip's AU set tells its emotion, without any network, on persons left out.
 
-    Each clip gets the majority emotion of its AU set among the other subjects. An AU set that they do not show is
+    Each clip gets the majority emotion of its AU set among the training subjects. An AU set that they do not show is
     decided by the vote of its single AUs, and if those are new too (or the AUs unknown) by the majority of all.
     Ties go to the emotion that is more frequent among the training clips, then to the alphabet.
+
+    It reads the coders' AUs, which a network has to detect first; a network of AUs alone will score less.
 
     Parameters
     ----------
@@ -55,6 +69,9 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label") -> Floor:
         With ``clip_id, subject, action_units`` and, where it has several data sets, ``dataset``.
     label : str
         Column of the emotion.
+    folds : sequence of Fold, optional
+        The split; by default each subject is left out once. Only clips that a fold tests are scored, so that the floor
+        stands beside the same clips as a model's score.
 
     Returns
     -------
@@ -67,7 +84,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label") -> Floor:
 
     See Also
     --------
-    pair_auc
+    pair_auc, evaluate_loso
 
     Examples
     --------
@@ -81,10 +98,11 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label") -> Floor:
         raise ValueError(f"the table has no column {label!r}; choose a protocol with medn.data.to_classes first")
     rows = pd.DataFrame({"aus": au_sets(table), "label": table[label].to_numpy()}, index=table["clip_id"].astype(str))
     set_of = rows["aus"].to_dict()
-    folds = leave_one_subject_out(table)
+    folds = leave_one_subject_out(table) if folds is None else folds
     decided: dict[str, str] = {}
+    fold_of: dict[str, int] = {}
     unseen = 0
-    for fold in folds:
+    for number, fold in enumerate(folds):
         training = rows.loc[list(fold.train)]
         by_set, by_au = _votes(training)
         overall = Counter(training["label"])
@@ -95,10 +113,23 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label") -> Floor:
                 unseen += 1
                 votes = sum((by_au.get(au, Counter()) for au in aus or ()), Counter())
             decided[clip_id] = _winner(votes or overall, overall)
-    predicted = pd.Series(decided).reindex(rows.index)
-    true = rows["label"].to_numpy()
+            fold_of[clip_id] = number
+    scored = table[table["clip_id"].astype(str).isin(decided.keys())].reset_index(drop=True)
+    predicted = pd.Series(decided).reindex(scored["clip_id"].astype(str)).rename_axis("clip_id")
+    true = scored[label].to_numpy()
     scores = [measure(true, predicted.to_numpy()) for measure in (accuracy, uf1, uar)]
-    return Floor(*scores, predicted, len(table), len(folds), unseen)
+    unknown = sum(set_of[clip_id] is None for clip_id in predicted.index)
+    classes = tuple(sorted(rows["label"].unique()))
+    predictions = Predictions(
+        logits=np.where(predicted.to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("float32"),
+        table=scored,
+        classes=classes,
+        fold=np.array([fold_of[clip_id] for clip_id in predicted.index]),
+        protocol="AU-only floor",
+        source={"name": "AU-only floor"},
+    )
+    n_subjects = people(scored).nunique()
+    return Floor(*scores, predicted, len(scored), n_subjects, unseen, unknown, predictions)
 
 
 def _votes(training: pd.DataFrame) -> tuple[dict[frozenset[str], Counter], dict[str, Counter]]:

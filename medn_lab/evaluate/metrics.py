@@ -1,15 +1,13 @@
-"""The field's scores, and how far a handful of subjects lets them be believed."""
+"""The field's scores of emotion classes: accuracy, UF1, UAR, and the confusion matrix behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.data.protocols import people
 from medn_lab.records import Predictions
 
 
@@ -135,97 +133,31 @@ def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.Da
     --------
     medn_lab.view.plot_confusion_matrix
     """
-    true, predicted = _of(predictions, label)
+    true, predicted = true_and_predicted(predictions, label=label)
     classes = pd.Index(predictions.classes)
     counts = np.zeros((len(classes), len(classes)), dtype=int)
     np.add.at(counts, (classes.get_indexer(true), classes.get_indexer(predicted)), 1)
     return pd.DataFrame(counts, index=classes.rename("true"), columns=classes.rename("predicted"))
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A score and the interval that its subjects leave open.
-
-    Attributes
-    ----------
-    value : float
-        The score of all clips pooled.
-    low, high : float
-        Percentile bounds over resampled subjects.
-    level : float
-        Coverage aimed at, such as 0.95.
-    n_clips, n_subjects : int
-    """
-
-    value: float
-    low: float
-    high: float
-    level: float
-    n_clips: int
-    n_subjects: int
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {self.n_subjects} subjects,"
-            f" {self.n_clips} clips)"
-        )
-
-
-def bootstrap_interval(
-    predictions: Predictions,
-    *,
-    measure: Callable[[np.ndarray, np.ndarray], float] = accuracy,
-    label: str = "label",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """A score with an interval from resampling whole subjects.
-
-    Clips of one person resemble each other, so persons and not clips are drawn with replacement; with the field's 16 to
-    30 subjects the interval is wide, and should be shown.
+def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tuple[np.ndarray, np.ndarray]:
+    """The true and the predicted class of each clip, in the table's order.
 
     Parameters
     ----------
     predictions : Predictions
-    measure : callable
-        :func:`accuracy`, :func:`uf1`, :func:`uar`, or any function of (true, predicted).
     label : str
         Column of the true class.
-    level : float
-        Coverage, in (0, 1).
-    n_resamples : int
-    seed : int
 
     Returns
     -------
-    Interval
+    true, predicted : (n,) object arrays of str
 
     Raises
     ------
     ValueError
-        If there are fewer than 2 subjects: nothing can be resampled.
-
-    Examples
-    --------
-    ``bootstrap_interval(predictions, measure=medn.evaluate.uf1)`` prints as ``0.912 [0.871, 0.949] (95%, ...)``.
+        If there is no such column, or it holds a class that the predictions do not know.
     """
-    true, predicted = _of(predictions, label)
-    _, person = np.unique(people(predictions.table).to_numpy(dtype=str), return_inverse=True)
-    n_subjects = person.max() + 1
-    if n_subjects < 2:
-        raise ValueError("an interval needs at least 2 subjects to resample, there is 1")
-    rows = [np.flatnonzero(person == i) for i in range(n_subjects)]
-    generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(n_resamples):
-        drawn = np.concatenate([rows[i] for i in generator.integers(n_subjects, size=n_subjects)])
-        values.append(measure(true[drawn], predicted[drawn]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(measure(true, predicted), float(low), float(high), level, len(true), int(n_subjects))
-
-
-def _of(predictions: Predictions, label: str) -> tuple[np.ndarray, np.ndarray]:
     if label not in predictions.table:
         raise ValueError(f"the predictions' table has no column {label!r} to compare with")
     true = predictions.table[label].to_numpy(dtype=object)
@@ -235,6 +167,34 @@ def _of(predictions: Predictions, label: str) -> tuple[np.ndarray, np.ndarray]:
             f"column {label!r} holds {', '.join(strange)}; the classes are {', '.join(predictions.classes)}"
         )
     return true, predictions.predicted
+
+
+def _accuracy_of(counts: np.ndarray) -> np.ndarray:
+    return np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
+
+
+def _uf1_of(counts: np.ndarray) -> np.ndarray:
+    hits = np.diagonal(counts, axis1=1, axis2=2)
+    meant, said = counts.sum(axis=2), counts.sum(axis=1)
+    scores = np.divide(2 * hits, meant + said, out=np.zeros_like(meant), where=meant + said > 0)
+    return np.mean(scores, axis=1, where=meant > 0)
+
+
+def _uar_of(counts: np.ndarray) -> np.ndarray:
+    hits, meant = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2)
+    recalls = np.divide(hits, meant, out=np.zeros_like(meant), where=meant > 0)
+    return np.mean(recalls, axis=1, where=meant > 0)
+
+
+FROM_COUNTS: dict[Callable[..., float], Callable[[np.ndarray], np.ndarray]] = {
+    accuracy: _accuracy_of,
+    uf1: _uf1_of,
+    uar: _uar_of,
+}
+"""The same scores read from many confusion matrices at once, (r, k, k) float to (r,): thousands of resamples a second.
+
+Rows are true classes; as in the scores themselves, a class without a clip in a matrix is left out of its mean.
+"""
 
 
 def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

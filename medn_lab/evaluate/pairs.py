@@ -7,14 +7,31 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import people
+from medn_lab.data.protocols import canonical_emotion, people
 from medn_lab.evaluate.au_sets import au_sets, canonical
+from medn_lab.evaluate.resampling import Draws, Statistic, draw_subjects
 from medn_lab.records import Predictions, check_table
 
 COLUMNS = ("clip_a", "clip_b", "action_units", "label_a", "label_b")
 
+VALENCE = {
+    "happiness": "positive",
+    "positive": "positive",
+    "disgust": "negative",
+    "repression": "negative",
+    "anger": "negative",
+    "fear": "negative",
+    "sadness": "negative",
+    "contempt": "negative",
+    "negative": "negative",
+}
+"""Which side an emotion is on. Opposite are a positive and a negative one; surprise, others and whatever else is not
+named here are on neither side and opposite to nothing. Repression counts as negative, as in the protocols of MEGC."""
 
-def confusable_pairs(table: pd.DataFrame, *, label: str = "label", keep_side: bool = False) -> pd.DataFrame:
+
+def confusable_pairs(
+    table: pd.DataFrame, *, label: str = "label", keep_side: bool = False, opposite: bool = False
+) -> pd.DataFrame:
     """All pairs of clips with the same AU set and different emotions.
 
     Parameters
@@ -25,6 +42,9 @@ def confusable_pairs(table: pd.DataFrame, *, label: str = "label", keep_side: bo
         Column of the emotion.
     keep_side : bool
         Whether an AU on one side is another AU than on both; the default drops the side, which makes more pairs.
+    opposite : bool
+        Only pairs of opposite emotions: happiness (or ``positive``) against disgust, repression, anger, fear, sadness,
+        contempt (or ``negative``). Surprise and others are opposite to nothing.
 
     Returns
     -------
@@ -57,6 +77,8 @@ def confusable_pairs(table: pd.DataFrame, *, label: str = "label", keep_side: bo
         ids, labels = group["clip_id"].to_numpy(), group[label].to_numpy()
         first, second = np.triu_indices(len(group), k=1)
         differ = labels[first] != labels[second]
+        if opposite:
+            differ &= _valence(labels[first]) * _valence(labels[second]) < 0
         first, second = first[differ], second[differ]
         found.append(
             pd.DataFrame(
@@ -73,6 +95,12 @@ def confusable_pairs(table: pd.DataFrame, *, label: str = "label", keep_side: bo
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
 
 
+def _valence(labels: np.ndarray) -> np.ndarray:
+    """1 for positive, -1 for negative, 0 for neither."""
+    signs = {"positive": 1, "negative": -1}
+    return np.array([signs.get(VALENCE.get(canonical_emotion(name), ""), 0) for name in labels], dtype=int)
+
+
 @dataclass(frozen=True)
 class PairAUC:
     """How well confusable pairs are told apart.
@@ -82,9 +110,13 @@ class PairAUC:
     value : float
         In [0, 1]; 0.5 is what motion alone can do; NaN where there is no pair.
     low, high : float
-        Percentile bounds over resampled subjects at `level`.
+        Percentile bounds over resampled subjects at `level`; NaN where all clips are of one subject.
     level : float
     n_pairs, n_clips, n_subjects : int
+    opposite : bool
+        Whether only pairs of opposite emotions were asked about.
+    reason : str
+        Why there is no figure; empty where there is one.
     """
 
     value: float
@@ -94,12 +126,15 @@ class PairAUC:
     n_pairs: int
     n_clips: int
     n_subjects: int
+    opposite: bool = False
+    reason: str = ""
 
     def __repr__(self) -> str:
         if not self.n_pairs:
-            return "pair AUC: none, because no two clips share an AU set and differ in emotion"
+            return f"pair AUC: none, because {self.reason}"
+        pairs = f"{self.n_pairs} pairs of opposite emotions," if self.opposite else f"{self.n_pairs} pairs of"
         return (
-            f"pair AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {self.n_pairs} pairs of"
+            f"pair AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {pairs}"
             f" {self.n_clips} clips, {self.n_subjects} subjects)"
         )
 
@@ -109,6 +144,7 @@ def pair_auc(
     *,
     label: str = "label",
     keep_side: bool = False,
+    opposite: bool = False,
     level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -119,6 +155,10 @@ def pair_auc(
     clip with the higher probability of that emotion; a tie counts half. A model that reads motion alone gives both
     clips nearly the same probabilities and guesses.
 
+    With the pooled predictions of a cross-validation the figure is, if anything, too low: the two clips of a pair may
+    have been scored by two networks, whose probabilities need not be on one scale, and each of those networks missed
+    the very clips that speak for its own answer, so that knowing AUs alone gives a little less than 0.5.
+
     Parameters
     ----------
     predictions : Predictions
@@ -126,6 +166,8 @@ def pair_auc(
         Column of the true emotion.
     keep_side : bool
         As in :func:`confusable_pairs`.
+    opposite : bool
+        Only pairs of opposite emotions, as in :func:`confusable_pairs`; by default all that differ.
     level : float
         Coverage of the interval, in (0, 1).
     n_resamples : int
@@ -139,35 +181,84 @@ def pair_auc(
     Raises
     ------
     ValueError
-        If a column is missing.
+        If a column is missing, or a label is not a class of the predictions.
 
     See Also
     --------
     confusable_pairs
     """
-    pairs = confusable_pairs(predictions.table, label=label, keep_side=keep_side)
+    pairs = confusable_pairs(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
     if not len(pairs):
-        return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0)
-    place = pd.Index(predictions.table["clip_id"])
-    a, b = place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])
-    classes = pd.Index(predictions.classes)
-    scores = predictions.probabilities
-    asked_a, asked_b = classes.get_indexer(pairs["label_a"]), classes.get_indexer(pairs["label_b"])
-    right = 0.5 * (_wins(scores[a, asked_a], scores[b, asked_a]) + _wins(scores[b, asked_b], scores[a, asked_b]))
+        reason = _why_none(predictions.table, label=label, opposite=opposite)
+        return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0, opposite, reason)
+    people_of = people(predictions.table).set_axis(predictions.table["clip_id"])
+    clips = pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
+    n_subjects = people_of[clips].nunique()
+    right = _answers(predictions, pairs)
+    low = high = np.nan
+    if n_subjects > 1:
+        draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
+        low, high = draws.bounds(pair_statistic(predictions, pairs, draws=draws)(draws.counts))
+    return PairAUC(float(right.mean()), low, high, level, len(pairs), len(clips), n_subjects, opposite)
 
-    names, person = np.unique(people(predictions.table).to_numpy(dtype=str), return_inverse=True)
-    person_a, person_b = person[a], person[b]
-    generator = np.random.default_rng(seed)
-    values = []
-    for _ in range(n_resamples):
-        drawn = np.bincount(generator.integers(len(names), size=len(names)), minlength=len(names))
-        weight = np.where(person_a == person_b, drawn[person_a], drawn[person_a] * drawn[person_b])
-        if weight.any():
-            values.append(np.average(right, weights=weight))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    n_clips, n_subjects = len(np.union1d(a, b)), len(np.union1d(person_a, person_b))
-    return PairAUC(float(right.mean()), float(low), float(high), level, len(pairs), n_clips, n_subjects)
+
+def pair_statistic(predictions: Predictions, pairs: pd.DataFrame, *, draws: Draws) -> Statistic:
+    """The pair AUC as a statistic of the draws.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    pairs : DataFrame
+        Of :func:`confusable_pairs`, at least one row.
+    draws : Draws
+        Of the predictions' table. A pair of two persons counts as often as both were drawn together, a pair within one
+        person as often as that person.
+
+    Returns
+    -------
+    callable
+    """
+    right, n = _answers(predictions, pairs), len(draws.names)
+    place = pd.Index(predictions.table["clip_id"])
+    first, second = (draws.person[place.get_indexer(pairs[name])] for name in ("clip_a", "clip_b"))
+    within = first == second
+    between_right, between_all = np.zeros((n, n)), np.zeros((n, n))
+    np.add.at(between_right, (first[~within], second[~within]), right[~within])
+    np.add.at(between_all, (first[~within], second[~within]), 1)
+    within_right = np.bincount(first[within], weights=right[within], minlength=n)
+    within_all = np.bincount(first[within], minlength=n)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        won = ((counts @ between_right) * counts).sum(axis=1) + counts @ within_right
+        asked = ((counts @ between_all) * counts).sum(axis=1) + counts @ within_all
+        return np.divide(won, asked, out=np.full(len(counts), np.nan), where=asked > 0)
+
+    return statistic
+
+
+def _answers(predictions: Predictions, pairs: pd.DataFrame) -> np.ndarray:
+    """What share of its two questions each pair gets right: 0, a quarter, ... 1."""
+    place, classes = pd.Index(predictions.table["clip_id"]), pd.Index(predictions.classes)
+    a, b = place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])
+    asked_a, asked_b = classes.get_indexer(pairs["label_a"]), classes.get_indexer(pairs["label_b"])
+    strange = sorted((set(pairs["label_a"]) | set(pairs["label_b"])) - set(classes))
+    if strange:
+        raise ValueError(f"the pairs are labelled {', '.join(strange)}; the classes are {', '.join(classes)}")
+    scores = predictions.probabilities
+    return 0.5 * (_wins(scores[a, asked_a], scores[b, asked_a]) + _wins(scores[b, asked_b], scores[a, asked_b]))
 
 
 def _wins(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     return (right > wrong) + 0.5 * (right == wrong)
+
+
+def _why_none(table: pd.DataFrame, *, label: str, opposite: bool) -> str:
+    if all(aus is None for aus in au_sets(table)):
+        return f"the AUs of all {len(table)} clips are unknown"
+    if not opposite:
+        return "no two clips share an AU set and differ in emotion"
+    signs = _valence(table[label].to_numpy())
+    for sign, side in ((1, "positive"), (-1, "negative")):
+        if not (signs == sign).any():
+            return f"no clip has a {side} emotion; the emotions are {', '.join(sorted(set(table[label].astype(str))))}"
+    return "no two clips share an AU set and have opposite emotions"

@@ -1,0 +1,191 @@
+"""How well single Action Units are detected, and how many positives stand behind each figure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.evaluate.intervals import Interval
+from medn_lab.evaluate.resampling import Draws, Statistic, draw_subjects
+from medn_lab.records import Predictions
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class AUDetection:
+    """The figures of :func:`au_detection`.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row an AU: ``au, n_positive, n_negative, n_unknown, n_subjects`` (with a positive), ``auc, auc_low,
+        auc_high, f1, f1_low, f1_high, in_macro, reason`` (why a figure or its interval is missing).
+    macro_auc, macro_f1 : Interval or None
+        Unweighted means over the AUs with at least `min_positives` positives; None where there are none.
+    min_positives : int
+    """
+
+    table: pd.DataFrame
+    macro_auc: Interval | None
+    macro_f1: Interval | None
+    min_positives: int
+
+    def __repr__(self) -> str:
+        n = int(self.table["in_macro"].sum())
+        over = f"over {n} of {len(self.table)} AUs, those with {self.min_positives} positives or more"
+        if self.macro_auc is None:
+            lines = [f"AU detection: no macro figure, no AU has {self.min_positives} positives or more"]
+        else:
+            lines = [f"AU detection, {over}", f"  macro AUC {self.macro_auc}", f"  macro F1  {self.macro_f1}"]
+        for row in self.table.itertuples():
+            if np.isnan(row.auc):
+                lines.append(f"  {row.au:<5} none: {row.reason}")
+                continue
+            bounds = [
+                "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
+                for low, high in ((row.auc_low, row.auc_high), (row.f1_low, row.f1_high))
+            ]
+            said = f"{row.n_positive} positives of {row.n_subjects} subjects"
+            note = f"; {row.reason}" if row.reason else ""
+            lines.append(f"  {row.au:<5} AUC {row.auc:.3f}{bounds[0]}  F1 {row.f1:.3f}{bounds[1]}  {said}{note}")
+        return "\n".join(lines)
+
+
+def au_detection(
+    predictions: Predictions,
+    *,
+    min_positives: int = 10,
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> AUDetection:
+    """AUC and F1 of each AU, with the positives behind it and an interval over subjects.
+
+    AUC is the probability that a clip with the AU is scored above one without it; 0.5 is chance. F1 calls an AU present
+    at a probability of one half; its chance depends on how rare the AU is. AUs are rare in the field's data (in SAMM
+    four have 15 positives or more), so no figure should be read without its positives. An AU without positives, or
+    without negatives, gets none.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        With ``au_logits``; the table's AU columns hold 1, 0, or NaN where it is unknown, and such clips are left out
+        of that AU's figures.
+    min_positives : int
+        AUs with fewer are shown, but do not enter the macro means.
+    level : float
+        Coverage, in (0, 1).
+    n_resamples : int
+    seed : int
+
+    Returns
+    -------
+    AUDetection
+
+    Raises
+    ------
+    ValueError
+        If the predictions hold no AU scores, there are fewer than 2 subjects, or `min_positives` is below 1.
+
+    See Also
+    --------
+    medn_lab.view.plot_au_detection
+    """
+    if predictions.au_logits is None or not predictions.aus:
+        raise ValueError(
+            "these predictions hold no AU scores: the model was made without a motion branch or without AUs"
+        )
+    if min_positives < 1:
+        raise ValueError(f"min_positives must be at least 1; got {min_positives}")
+    draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
+    coded = predictions.table.reindex(columns=list(predictions.aus)).to_numpy(dtype=float, na_value=np.nan)
+    rows, aucs, f1s = [], [], []
+    for column, au in enumerate(predictions.aus):
+        row, auc, f1 = _one_au(coded[:, column], predictions.au_logits[:, column], draws=draws)
+        enters = bool(row["n_positive"] >= min_positives and auc is not None)
+        rows.append({"au": au} | row | {"in_macro": enters})
+        if enters:
+            aucs.append(auc)
+            f1s.append(f1)
+    columns = ["au", "n_positive", "n_negative", "n_unknown", "n_subjects", "auc", "auc_low", "auc_high"]
+    table = pd.DataFrame(rows)[[*columns, "f1", "f1_low", "f1_high", "in_macro", "reason"]]
+    return AUDetection(table, _macro(aucs, draws=draws), _macro(f1s, draws=draws), min_positives)
+
+
+def _one_au(
+    coded: np.ndarray, logits: np.ndarray, *, draws: Draws
+) -> tuple[dict[str, object], Statistic | None, Statistic | None]:
+    positive, negative = coded == 1, coded == 0
+    n_positive, n_negative = int(positive.sum()), int(negative.sum())
+    shown_by = len(np.unique(draws.person[positive]))
+    row: dict[str, object] = {
+        "n_positive": n_positive,
+        "n_negative": n_negative,
+        "n_unknown": len(coded) - n_positive - n_negative,
+        "n_subjects": shown_by,
+        **dict.fromkeys(("auc", "auc_low", "auc_high", "f1", "f1_low", "f1_high"), np.nan),
+        "reason": "",
+    }
+    if not n_positive or not n_negative:
+        known = n_positive + n_negative
+        kind = "positive" if not n_positive else "negative"
+        row["reason"] = f"no {kind} among {known} coded clips" if known else "it is coded in no clip"
+        return row, None, None
+    auc = _auc_statistic(logits, positive, negative, draws=draws)
+    f1 = _f1_statistic(logits, positive, negative, draws=draws)
+    row |= {"auc": float(auc(draws.all_once())[0]), "f1": float(f1(draws.all_once())[0])}
+    if shown_by > 1:
+        row["auc_low"], row["auc_high"] = draws.bounds(auc(draws.counts))
+        row["f1_low"], row["f1_high"] = draws.bounds(f1(draws.counts))
+    else:
+        row["reason"] = "all positives are of one subject: no interval"
+    return row, auc, f1
+
+
+def _auc_statistic(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, *, draws: Draws) -> Statistic:
+    n = len(draws.names)
+    wins = np.zeros((n, n))
+    against, whose = scores[negative], draws.person[negative]
+    for person in np.unique(draws.person[positive]):
+        own = scores[positive & (draws.person == person)][:, None]
+        won = ((own > against) + 0.5 * (own == against)).sum(axis=0)
+        wins[person] = np.bincount(whose, weights=won, minlength=n)
+    n_positive = np.bincount(draws.person[positive], minlength=n)
+    n_negative = np.bincount(whose, minlength=n)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        pairs = (counts @ n_positive) * (counts @ n_negative)
+        won = ((counts @ wins) * counts).sum(axis=1)
+        return np.divide(won, pairs, out=np.full(len(counts), np.nan), where=pairs > 0)
+
+    return statistic
+
+
+def _f1_statistic(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, *, draws: Draws) -> Statistic:
+    n = len(draws.names)
+    called = scores >= 0
+    hits = np.bincount(draws.person[positive & called], minlength=n)
+    said = np.bincount(draws.person[(positive | negative) & called], minlength=n)
+    meant = np.bincount(draws.person[positive], minlength=n)
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        there = counts @ meant
+        return np.divide(2 * (counts @ hits), counts @ said + there, out=np.full(len(counts), np.nan), where=there > 0)
+
+    return statistic
+
+
+def _macro(statistics: list[Statistic], *, draws: Draws) -> Interval | None:
+    """The mean over AUs; in a resample, over those that it holds positives (and negatives) of."""
+    if not statistics:
+        return None
+
+    def mean(counts: np.ndarray) -> np.ndarray:
+        values = np.stack([statistic(counts) for statistic in statistics])
+        defined = ~np.isnan(values)
+        n = defined.sum(axis=0)
+        return np.divide(np.where(defined, values, 0).sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
+
+    low, high = draws.bounds(mean(draws.counts))
+    return Interval(float(mean(draws.all_once())[0]), low, high, draws.level, len(draws.person), len(draws.names))
