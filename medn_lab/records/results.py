@@ -242,11 +242,16 @@ class Attribution(_ClipRecord):
     ----------
     frames : (n, t, h, w, 3) float32 or None
     flow : (n, h, w, c) float32 or None
+        None for an input that the target does not see.
     table : DataFrame
     target, branch, method : str
-        What was attributed, through which branch, and how.
+        What was attributed, through which branch (``both``, ``motion`` or ``emotion``), and how.
     sanity : dict
-        Completeness error, randomisation check, planted mass, as far as they were measured.
+        Completeness error, infidelity, sensitivity, randomisation check, as far as they were measured.
+    scores, baseline_scores : (n,) float32 or None
+        The target's value for each clip, and for the same clip in which nothing happens.
+    params : dict
+        The method's own arguments: with them the map can be made again.
     """
 
     frames: np.ndarray | None
@@ -256,16 +261,42 @@ class Attribution(_ClipRecord):
     branch: str
     method: str
     sanity: Mapping[str, float] = field(default_factory=dict)
+    scores: np.ndarray | None = None
+    baseline_scores: np.ndarray | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
 
-    _arrays = ("frames", "flow")
-    _meta = ("target", "branch", "method", "sanity")
+    _arrays = ("frames", "flow", "scores", "baseline_scores")
+    _meta = ("target", "branch", "method", "sanity", "params")
 
     def __post_init__(self) -> None:
         self._check()
+        if self.frames is None and self.flow is None:
+            raise ValueError("an Attribution needs values for frames, flow or both; neither was given")
 
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items())
         return f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips; {told or 'unchecked'}"
+
+    @property
+    def totals(self) -> np.ndarray:
+        """The sum of all values of each clip, (n,) float64; a complete map adds up to score minus baseline score."""
+        given = [array for array in (self.frames, self.flow) if array is not None]
+        return sum(array.reshape(len(array), -1).sum(axis=1, dtype=np.float64) for array in given)
+
+    @property
+    def frames_heat(self) -> np.ndarray | None:
+        """Frames' values summed over colour, (n, t, h, w), signed; None without frames."""
+        return None if self.frames is None else self.frames.sum(axis=-1)
+
+    @property
+    def flow_heat(self) -> np.ndarray | None:
+        """Flow's values summed over its components, (n, h, w), signed; None without flow."""
+        return None if self.flow is None else self.flow.sum(axis=-1)
+
+    @property
+    def course(self) -> np.ndarray | None:
+        """What each frame spoke for the target, (n, t), signed: its values summed over space; None without frames."""
+        return None if self.frames is None else self.frames.sum(axis=(2, 3, 4))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
