@@ -1,0 +1,317 @@
+"""The probe against scikit-learn, against what was planted, and against labels that mean nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from medn_lab.diagnose import probe
+from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
+from medn_lab.diagnose.held_out import PENALTIES, clip_folds, held_out_scores, subject_folds
+
+
+def planted(*, n_subjects=8, clips=20, d=6, strength=1.0, share=0.4, seed=0):
+    """Features that know a 0/1 target in their first column, and subjects with levels of their own."""
+    rng = np.random.default_rng(seed)
+    subjects = np.repeat([f"s{i}" for i in range(n_subjects)], clips)
+    target = (rng.random(len(subjects)) < share).astype(float)
+    features = rng.normal(size=(len(subjects), d)) + np.repeat(rng.normal(size=(n_subjects, d)), clips, axis=0)
+    features[:, 0] += strength * target
+    return features, target, subjects
+
+
+class TestFolds:
+    def test_no_subject_is_in_two_folds_and_folds_are_even(self):
+        rng = np.random.default_rng(0)
+        subjects = rng.choice([f"s{i}" for i in range(20)], size=400)
+        folds = subject_folds(subjects, n_folds=5, seed=0)
+        assert all(len(set(folds[subjects == name])) == 1 for name in set(subjects))
+        assert np.ptp(np.bincount(folds)) < np.unique(subjects, return_counts=True)[1].max()
+
+    def test_the_seed_decides_who_is_together(self):
+        subjects = np.repeat(np.arange(20), 10)
+        first, again, other = (subject_folds(subjects, n_folds=5, seed=seed) for seed in (0, 0, 1))
+        assert (first == again).all()
+        assert (first != other).any()
+
+    def test_few_subjects_get_a_fold_each(self):
+        assert set(subject_folds(np.repeat(["a", "b", "c"], 4), n_folds=5, seed=0)) == {0, 1, 2}
+
+    def test_clip_folds_spread_every_class(self):
+        classes = np.repeat(["a", "b", "c"], [10, 7, 5])
+        folds = clip_folds(classes, n_folds=5, seed=0)
+        for name in "abc":
+            assert np.ptp(np.bincount(folds[classes == name], minlength=5)) <= 1
+
+
+class TestAgainstScikitLearn:
+    def test_scores_are_those_of_a_ridge_whose_penalty_leaves_subjects_out(self):
+        features, target, subjects = planted(seed=1, strength=0.7)
+        folds = subject_folds(subjects, n_folds=4, seed=0)
+        ours = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="linear")[:, 0]
+        theirs = np.zeros(len(target))
+        for fold in range(4):
+            train, test = folds != fold, folds == fold
+            scaler = StandardScaler().fit(features[train])
+            search = GridSearchCV(
+                Ridge(), {"alpha": PENALTIES * train.sum()}, cv=LeaveOneGroupOut(), scoring=_squared_error
+            )
+            search.fit(scaler.transform(features[train]), target[train], groups=subjects[train])
+            fitted = search.best_estimator_
+            theirs[test] = fitted.predict(scaler.transform(features[test])) - fitted.intercept_
+        assert ours == pytest.approx(theirs, abs=1e-8)
+
+    def test_the_gaussian_probe_is_a_kernel_ridge(self):
+        features, target, subjects = planted(seed=2, n_subjects=4, clips=15)
+        folds = subject_folds(subjects, n_folds=2, seed=0)
+        ours = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="rbf")[:, 0]
+        close = []
+        for fold in range(2):
+            train, test = folds != fold, folds == fold
+            scaler = StandardScaler().fit(features[train])
+            near, far = scaler.transform(features[train]), scaler.transform(features[test])
+            apart = ((near[:, None] - near[None]) ** 2).sum(-1)
+            gamma = 1 / np.median(apart[np.triu_indices(len(near), 1)])
+            centred = target[train] - target[train].mean()
+            # A ridge with an intercept on the kernel's features: the kernel centred by the training clips.
+            own, other = _centred(near, far, gamma)
+            best = [
+                KernelRidge(alpha=alpha, kernel="precomputed").fit(own, centred).predict(other)
+                for alpha in PENALTIES * train.sum()
+            ]
+            close.append(min(np.abs(ours[test] - one).max() for one in best))
+        assert max(close) < 1e-6
+
+    def test_it_reads_as_much_as_a_logistic_regression(self):
+        ours, theirs = [], []
+        for seed in range(5):
+            features, target, subjects = planted(seed=seed, strength=1.5, n_subjects=12)
+            folds = subject_folds(subjects, n_folds=5, seed=0)
+            scores = np.zeros(len(target))
+            for fold in range(5):
+                train, test = folds != fold, folds == fold
+                model = make_pipeline(StandardScaler(), LogisticRegression()).fit(features[train], target[train])
+                scores[test] = model.decision_function(features[test])
+            theirs.append(concordance(scores[:, None], target[:, None], folds=folds)[0])
+            ours.append(probe(features, target, subjects=subjects, n_shuffles=0).auc)
+        assert np.mean(ours) > np.mean(theirs) - 0.005
+
+    def test_the_area_is_the_known_one_within_each_fold(self):
+        rng = np.random.default_rng(4)
+        scores, target, folds = rng.integers(0, 6, 90).astype(float), rng.integers(0, 2, 90), np.repeat([0, 1, 2], 30)
+        inside = [
+            (roc_auc_score(target[folds == f], scores[folds == f]), (t := target[folds == f]).sum() * (1 - t).sum())
+            for f in range(3)
+        ]
+        expected = np.average([a for a, _ in inside], weights=[w for _, w in inside])
+        columns = (scores[:, None], target[:, None].astype(float))
+        assert concordance(*columns, folds=folds)[0] == pytest.approx(expected)
+        units = rng.integers(0, 4, 90)
+        assert count_pairs(*columns, folds=folds, units=units).values[0] == pytest.approx(expected)
+
+
+def test_a_draw_of_units_counts_pairs_as_if_the_units_were_repeated():
+    rng = np.random.default_rng(5)
+    scores, target = rng.normal(size=24), rng.integers(0, 2, 24).astype(float)
+    units, folds = np.repeat([0, 1, 2, 3], 6), np.repeat([0, 1], 12)
+    draw = np.array([2, 0, 1, 1])
+    rows = np.concatenate([np.flatnonzero(units == unit) for unit in range(4) for _ in range(draw[unit])])
+    expected = concordance(scores[rows, None], target[rows, None], folds=folds[rows])[0]
+    counts = count_pairs(scores[:, None], target[:, None], folds=folds, units=units)
+    assert counts.resampled(draw[None].astype(float))[0, 0] == pytest.approx(expected)
+    assert (draw_units(4, n_draws=50, seed=0).sum(axis=1) == 4).all()
+
+
+class TestWhatIsPlanted:
+    def test_a_feature_that_is_the_target_reads_it_fully(self):
+        _, target, subjects = planted()
+        found = probe(target[:, None], target, subjects=subjects)
+        assert (found.auc, found.low, found.high) == (1.0, 1.0, 1.0)
+        assert found.p_value == pytest.approx(1 / 101)
+        assert abs(found.chance - 0.5) < 0.05
+
+    def test_the_area_follows_the_planted_strength(self):
+        # Two unit normals one apart: the area is Phi(1 / sqrt 2) = 0.760.
+        rng = np.random.default_rng(6)
+        target = rng.integers(0, 2, 2000)
+        features = np.column_stack([target + rng.normal(size=2000), rng.normal(size=2000)])
+        found = probe(features, target, subjects=np.repeat(np.arange(20), 100), n_shuffles=0)
+        assert found.auc == pytest.approx(0.760, abs=0.025)
+        assert found.low < 0.760 < found.high
+
+    def test_what_lies_in_a_small_direction_is_found(self):
+        rng = np.random.default_rng(7)
+        target = rng.integers(0, 2, 400)
+        wide = rng.normal(size=(400, 1))
+        features = wide @ rng.normal(size=(1, 10)) + 0.003 * rng.normal(size=(400, 10))
+        features[:, 0] += 0.02 * target
+        assert probe(features, target, subjects=np.repeat(np.arange(10), 40), n_shuffles=0).auc > 0.95
+
+    def test_a_subject_s_own_level_is_no_knowledge_of_the_target(self):
+        # Each subject has one value of the target and a signature; a split by clips would read it fully.
+        rng = np.random.default_rng(8)
+        aucs = []
+        for _ in range(20):
+            signature, target = rng.normal(size=(10, 5)), rng.permutation(np.repeat([0, 1], 5))
+            features = np.repeat(signature, 12, axis=0) + 0.01 * rng.normal(size=(120, 5))
+            found = probe(features, np.repeat(target, 12), subjects=np.repeat(np.arange(10), 12), n_shuffles=0)
+            aucs.append(found.auc)
+        assert abs(np.nanmean(aucs) - 0.5) < 0.15
+
+    def test_only_the_gaussian_probe_reads_a_ring(self):
+        rng = np.random.default_rng(9)
+        target, angle = rng.integers(0, 2, 300), rng.uniform(0, 2 * np.pi, 300)
+        radius = 1 + target + 0.1 * rng.normal(size=300)
+        features = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
+        subjects = np.repeat(np.arange(10), 30)
+        linear, gaussian = (
+            probe(features, target, subjects=subjects, kind=kind, n_shuffles=0) for kind in ("linear", "rbf")
+        )
+        assert linear.auc < 0.6
+        assert gaussian.auc > 0.98
+
+    def test_classes_are_averaged_one_against_the_rest(self):
+        rng = np.random.default_rng(10)
+        emotions = ("disgust", "happiness", "surprise")
+        names = rng.choice(emotions, size=240)
+        features = np.column_stack([names == "disgust", names == "happiness"]) + 0.6 * rng.normal(size=(240, 2))
+        subjects = np.repeat(np.arange(8), 30)
+        single = [probe(features, names == name, subjects=subjects, n_shuffles=0).auc for name in emotions]
+        found = probe(features, names, subjects=subjects, n_shuffles=0)
+        assert found.auc == pytest.approx(np.mean(single))
+        assert found.n_positive == min(np.unique(names, return_counts=True)[1])
+
+    def test_an_amount_is_read_by_its_order(self):
+        rng = np.random.default_rng(11)
+        speed = rng.exponential(size=200)
+        subjects = np.repeat(np.arange(10), 20)
+        features = rng.normal(size=(200, 3))
+        assert abs(probe(features, speed, subjects=subjects, n_shuffles=20).auc - 0.5) < 0.1
+        features[:, 1] = 3 * speed
+        found = probe(features, speed, subjects=subjects, n_shuffles=20)
+        assert found.auc > 0.99
+        assert abs(found.chance - 0.5) < 0.05
+        assert found.n_positive == 200
+
+
+class TestChance:
+    def test_pooled_scores_of_nothing_lie_below_one_half_but_pairs_within_folds_do_not(self):
+        inside, pooled = [], []
+        for seed in range(40):
+            features, target, subjects = planted(strength=0.0, n_subjects=6, clips=10, d=4, seed=seed)
+            folds = subject_folds(subjects, n_folds=6, seed=seed)
+            scores = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="linear")
+            # What a fit with its intercept would score: the training folds' share of positives.
+            intercept = np.array([target[folds != fold].mean() for fold in range(6)])[folds]
+            inside.append(concordance(scores, target[:, None], folds=folds)[0])
+            pooled.append(roc_auc_score(target, scores[:, 0] + intercept))
+        assert np.mean(pooled) < np.mean(inside) - 0.05
+        assert abs(np.mean(inside) - 0.5) < 0.05
+
+    def test_p_is_uniform_where_there_is_nothing(self):
+        p_values = []
+        for seed in range(200):
+            features, target, subjects = planted(strength=0.0, n_subjects=5, clips=8, d=2, seed=seed)
+            found = probe(features, target, subjects=subjects, n_shuffles=39, n_resamples=0, seed=seed)
+            p_values.append(found.p_value)
+        # p takes 40 values; half a step back makes a uniform one continuous enough for Kolmogorov and Smirnov.
+        assert kstest(np.array(p_values) - 0.5 / 40, "uniform").pvalue > 0.01
+
+    def test_labels_constant_in_each_subject_are_shuffled_between_subjects(self):
+        rng = np.random.default_rng(12)
+        subjects = np.repeat(np.arange(8), 10)
+        target = (subjects >= 4).astype(int)
+        found = probe(target[:, None] + 0.1 * rng.normal(size=(80, 1)), target, subjects=subjects, n_folds=4)
+        assert found.auc > 0.95
+        assert found.chance < 0.8
+
+
+class TestWhatCannotBeAsked:
+    def test_clips_with_an_unknown_target_are_left_out(self):
+        features, target, subjects = planted(seed=13)
+        some = target.copy()
+        some[::5] = np.nan
+        found = probe(features, some, subjects=subjects)
+        known = np.isfinite(some)
+        alone = probe(features[known], target[known], subjects=subjects[known])
+        assert found == replace(alone, n_unknown=32)
+
+    @pytest.mark.parametrize(
+        ("target", "reason"),
+        [(np.zeros(160), "no clip has it"), (np.ones(160), "every clip has it"), (np.full(160, np.nan), "is known")],
+    )
+    def test_a_target_without_two_kinds_has_no_figure_but_a_reason(self, target, reason):
+        features, _, subjects = planted()
+        found = probe(features, target, subjects=subjects)
+        assert np.isnan([found.auc, found.low, found.high, found.chance, found.p_value]).all()
+        assert reason in found.reason
+        assert reason in repr(found)
+
+    def test_a_target_that_one_subject_alone_shows_has_a_figure_from_its_own_fold_or_a_reason(self):
+        features, target, subjects = planted()
+        only = np.where(subjects == "s3", target, 0.0)
+        found = probe(features, only, subjects=subjects)
+        assert found.reason == "no fold holds clips with and without it"
+
+    def test_constant_features_guess(self):
+        _, target, subjects = planted()
+        found = probe(np.full((160, 3), 7.0), target, subjects=subjects)
+        assert (found.auc, found.low, found.high, found.chance) == (0.5, 0.5, 0.5, 0.5)
+
+    def test_a_copied_or_scaled_or_shifted_feature_changes_nothing(self):
+        features, target, subjects = planted(seed=14)
+        first = probe(features, target, subjects=subjects, n_shuffles=0)
+        other = probe(features * np.array([1, 10, 0.1, 2, 3, 1e-3]) + 5, target, subjects=subjects, n_shuffles=0)
+        assert other.auc == pytest.approx(first.auc, abs=1e-9)
+
+    def test_more_features_than_clips_are_read(self):
+        rng = np.random.default_rng(15)
+        target = np.tile([0, 1], 30)
+        features = rng.normal(size=(60, 300))
+        features[:, 0] += 4 * target
+        features[:, 1:] *= 1.0
+        found = probe(features, target, subjects=np.repeat(np.arange(6), 10), n_shuffles=0)
+        assert np.isfinite(found.auc)
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ({"features": np.zeros((159, 2))}, "features have 159 rows, target 160 and subjects 160"),
+            ({"features": np.zeros(160)}, r"must be \(n clips, d\)"),
+            ({"features": np.full((160, 1), np.nan)}, "features of 160 clips are not numbers"),
+            ({"subjects": ["a"] * 160}, "fewer than 2 subjects"),
+            ({"n_folds": 1}, "at least 2 folds"),
+            ({"target": np.zeros((160, 2))}, r"it must be \(n,\)"),
+        ],
+    )
+    def test_an_error_says_what_is_wrong(self, change, sentence):
+        features, target, subjects = planted()
+        arguments = {"features": features, "target": target, "subjects": subjects} | change
+        with pytest.raises(ValueError, match=sentence):
+            probe(arguments.pop("features"), arguments.pop("target"), **arguments)
+
+
+def test_the_same_seed_gives_the_same_score_and_the_repr_tells_it():
+    features, target, subjects = planted(seed=16)
+    first, again = (probe(features, target, subjects=subjects, seed=3) for _ in range(2))
+    assert first == again
+    assert repr(first).startswith(f"probe AUC {first.auc:.3f} [{first.low:.3f}, {first.high:.3f}] (95%, 8 subjects")
+
+
+def _squared_error(model, features, target):
+    """The sum and not the mean over a group, so that every clip counts the same."""
+    return -((model.predict(features) - target) ** 2).sum()
+
+
+def _centred(near, far, gamma):
+    own = np.exp(-gamma * ((near[:, None] - near[None]) ** 2).sum(-1))
+    other = np.exp(-gamma * ((far[:, None] - near[None]) ** 2).sum(-1))
+    mean = own.mean(axis=0)
+    return own - mean - mean[:, None] + own.mean(), other - mean - other.mean(axis=1, keepdims=True) + own.mean()
