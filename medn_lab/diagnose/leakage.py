@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.concordance import concordance, count_pairs
+from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
 from medn_lab.diagnose.held_out import clip_folds, held_out_scores, persons
 from medn_lab.diagnose.probe import (
     Kind,
@@ -268,7 +268,8 @@ def _identity(
     one_unit = np.zeros(len(who), dtype=int)
     values = count_pairs(scores[:, : len(kept)], columns, folds=folds, units=one_unit).values
     shuffled = concordance(scores, asked, folds=folds)[len(kept) :].reshape(n_shuffles, len(kept)).mean(axis=1)
-    resampled = values[generator.integers(len(kept), size=(n_resamples, len(kept)))].mean(axis=1)
+    drawn = draw_units(len(kept), n_draws=n_resamples, seed=seed)
+    resampled = drawn @ values / len(kept)
     auc = float(values.mean())
     chance = chance_of(shuffled, auc=auc)
     return Reading(ProbeScore(auc, *bounds(resampled, level=level), level, *chance, *sizes), resampled, shuffled)
