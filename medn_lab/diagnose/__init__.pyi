@@ -2,8 +2,8 @@ from .confusable import confusable_pairs as confusable_pairs
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
 from .gradients import integrated_gradients as integrated_gradients
-from .leakage import leakage as leakage
+from .leaks import leakage as leakage
 from .planted import PlantedMass as PlantedMass
 from .planted import planted_mass as planted_mass
-from .probe import ProbeScore as ProbeScore
-from .probe import probe as probe
+from .probing import ProbeScore as ProbeScore
+from .probing import probe as probe
