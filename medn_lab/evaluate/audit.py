@@ -1,0 +1,306 @@
+"""How much of a score comes from choosing: the last epoch, one chosen on training subjects, one chosen on the test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+
+from medn_lab.data.protocols import Fold, ProtocolName, hold_out_subjects, leave_one_subject_out
+from medn_lab.evaluate.comparison import Comparison, compare_predictions
+from medn_lab.evaluate.cross_validation import floor_of, fold_table, pool, score_table
+from medn_lab.evaluate.floors import Floor
+from medn_lab.evaluate.fold_store import FoldOutcome, FoldStore
+from medn_lab.evaluate.folds import Plan, plan_folds
+from medn_lab.evaluate.loso import LAST, jobs_by_default
+from medn_lab.evaluate.metrics import accuracy
+from medn_lab.evaluate.parallel import Backend, run_folds
+from medn_lab.evaluate.prediction import predict
+from medn_lab.evaluate.shared_clips import SharedClips
+from medn_lab.model import MEDN, MEDNConfig
+from medn_lab.records import Clips, Predictions
+from medn_lab.train import Callback, Run, TrainConfig, fit
+
+RULES = {
+    LAST: "last epoch",
+    "validation": "best on training subjects kept back",
+    "best_on_test": "best on the held-out subject",
+}
+"""The three ways of choosing an epoch, from the honest to the optimistic."""
+
+TRIES = 20
+"""Draws of validation subjects before a fold is given up because each draw takes a whole class from the training."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SelectionAudit:
+    """The result of :func:`selection_audit`.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``rule, measure, value, low, high, floor, optimistic, n_clips, n_subjects``; `rule` is ``last_epoch``,
+        ``validation`` or ``best_on_test``, and `optimistic` marks the one that was chosen by the clips that it is
+        scored on.
+    predictions : dict of Predictions
+        The pooled held-out predictions by rule.
+    epochs : DataFrame
+        ``fold, held_out, epoch, validation_accuracy, held_out_accuracy, n_validation, n_held_out``: what there was to
+        choose from.
+    chosen : DataFrame
+        ``fold, held_out`` and the epoch that each rule takes.
+    gain : Comparison
+        Accuracy of the best-on-test rule against the last epoch: how much choosing alone gives.
+    folds : DataFrame
+        As in :class:`CrossValidation`, with the accuracy of the last epoch.
+    floor : Floor
+    n_epochs : int
+    validation_share : float
+        Share of the training subjects that were kept back.
+    """
+
+    table: pd.DataFrame
+    predictions: Mapping[str, Predictions]
+    epochs: pd.DataFrame
+    chosen: pd.DataFrame
+    gain: Comparison
+    folds: pd.DataFrame
+    floor: Floor
+    n_epochs: int
+    validation_share: float
+
+    def __repr__(self) -> str:
+        failed = self.folds[self.folds["error"] != ""]
+        lines = [
+            f"selection audit: {len(self.folds) - len(failed)} of {len(self.folds)} folds finished,"
+            f" {len(self.predictions[LAST])} clips; one training of {self.n_epochs} epochs a fold,"
+            f" {self.validation_share:.0%} of its subjects kept back"
+        ]
+        for rule, rows in self.table.groupby("rule", sort=False):
+            mark = "   OPTIMISTIC: chosen by the clips that it is scored on" if rows["optimistic"].any() else ""
+            lines.append(f"  {RULES[rule]}{mark}")
+            told = [f"{row.measure} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
+            lines.append(f"    {'   '.join(told)}")
+        lines.append(
+            f"  choosing on the test alone gives {self.gain.difference:+.3f} [{self.gain.low:+.3f},"
+            f" {self.gain.high:+.3f}] of accuracy"
+        )
+        lines.append(f"  AU-only floor: accuracy {self.floor.accuracy:.3f}")
+        lines += [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
+        return "\n".join(lines)
+
+
+def selection_audit(
+    config: MEDNConfig,
+    clips: Clips,
+    *,
+    protocol: ProtocolName | None = None,
+    label: str = "label",
+    training: TrainConfig | None = None,
+    validation_share: float = 0.2,
+    n_jobs: int | None = None,
+    backend: Backend = "loky",
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> SelectionAudit:
+    """What the same training would have scored, had the epoch been chosen otherwise.
+
+    Leaves one subject out. After each epoch of a fold the network is asked about the held-out subject and about some
+    training subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the
+    best accuracy on the subjects kept back; and the one with the best accuracy on the held-out subject itself. Much
+    published code does the third. It is no score of a network but of a choice made with the answers at hand, and grows
+    with the number of epochs even where there is nothing to learn.
+
+    All three come from one training, so that they differ by the rule alone. That training does without the subjects
+    kept back; its last epoch is therefore mostly a little worse than that of :func:`evaluate_loso`, which uses all.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    clips : Clips
+    protocol, label, training, n_jobs, backend, folder, progress
+        As :func:`evaluate_loso` takes them. A folder of an audit is not one of a cross-validation.
+    validation_share : float
+        Share of each fold's training subjects to keep back, in (0, 1); at least one subject.
+
+    Returns
+    -------
+    SelectionAudit
+        Prints as the three scores with their intervals, the third called optimistic.
+
+    Raises
+    ------
+    ValueError
+        As :func:`evaluate_loso` does; if `validation_share` is out of its range; or if there are fewer than 3
+        subjects.
+
+    See Also
+    --------
+    evaluate_loso, medn_lab.view.plot_selection_audit
+
+    References
+    ----------
+    Cawley, Talbot: "On Over-fitting in Model Selection and Subsequent Selection Bias in Performance Evaluation",
+    Journal of Machine Learning Research 11, 2010.
+    """
+    if not 0 < validation_share < 1:
+        raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
+    split = "leave one subject out"
+    plan = plan_folds(
+        config, clips, split=split, folds=leave_one_subject_out, protocol=protocol, label=label, training=training
+    )
+    if len(plan.folds) < 3:
+        raise ValueError(
+            f"an audit needs at least 3 subjects, one to test, one to keep back and one to train; there are"
+            f" {len(plan.folds)}"
+        )
+    task = partial(
+        train_and_record,
+        config=plan.config,
+        training=plan.training,
+        label=label,
+        validation_share=validation_share,
+    )
+    store = None
+    if folder is not None:
+        store = FoldStore(folder, plan.identity(task="selection audit", validation_share=validation_share))
+    jobs = jobs_by_default(plan.training) if n_jobs is None else n_jobs
+    outcomes = run_folds(task, plan.clips, plan.folds, n_jobs=jobs, backend=backend, store=store, progress=progress)
+    return _audit(outcomes, plan, validation_share=validation_share)
+
+
+class Recorder(Callback):
+    """Asks a network in training about two sets of clips after each epoch, and keeps what three rules would choose.
+
+    Parameters
+    ----------
+    validation : Clips
+        Training subjects kept back.
+    held_out : Clips
+        The subject left out.
+    label : str
+        Column of the class.
+    """
+
+    def __init__(self, validation: Clips, *, held_out: Clips, label: str) -> None:
+        self.validation, self.held_out, self.label = validation, held_out, label
+        self.rows: list[dict[str, float]] = []
+        self.predictions: dict[str, Predictions] = {}
+        self._best = {"validation": -1.0, "best_on_test": -1.0}
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Ask, and replace what a rule would choose where this epoch is better than all before."""
+        said = predict(run.model, self.held_out)
+        scores = {
+            "validation": self._accuracy(predict(run.model, self.validation)),
+            "best_on_test": self._accuracy(said),
+        }
+        self.predictions[LAST] = said
+        for rule, score in scores.items():
+            if score > self._best[rule]:  # The first of equals, as published code has it.
+                self._best[rule] = score
+                self.predictions[rule] = said
+        self.rows.append(
+            {
+                "epoch": run.epoch,
+                "validation_accuracy": scores["validation"],
+                "held_out_accuracy": scores["best_on_test"],
+                "n_validation": len(self.validation),
+                "n_held_out": len(self.held_out),
+            }
+        )
+
+    def _accuracy(self, predictions: Predictions) -> float:
+        return accuracy(predictions.table[self.label].to_numpy(dtype=object), predictions.predicted)
+
+
+def train_and_record(
+    clips: SharedClips,
+    fold: Fold,
+    *,
+    config: MEDNConfig,
+    training: TrainConfig,
+    label: str,
+    validation_share: float,
+) -> tuple[Mapping[str, Predictions], pd.DataFrame]:
+    """Train on a part of a fold's training subjects, and keep the held-out predictions of the three rules.
+
+    Parameters
+    ----------
+    clips : SharedClips
+    fold : Fold
+    config : MEDNConfig
+    training : TrainConfig
+    label : str
+    validation_share : float
+
+    Returns
+    -------
+    predictions : dict of Predictions
+        By rule.
+    epochs : DataFrame
+        What there was to choose from.
+
+    Raises
+    ------
+    ValueError
+        If every draw of the subjects kept back takes a whole class from the training.
+    """
+    table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
+    train_ids, validation_ids = _keep_back(table, config, label=label, share=validation_share, seed=training.seed)
+    recorder = Recorder(clips.take(validation_ids), held_out=clips.take(fold.test), label=label)
+    model = MEDN(config, seed=training.seed)
+    history = fit(model, clips.take(train_ids), config=training, label=label, callbacks=[recorder], progress=False)
+    if history.status == "interrupted":
+        raise KeyboardInterrupt
+    return recorder.predictions, pd.DataFrame(recorder.rows)
+
+
+def _keep_back(
+    table: pd.DataFrame, config: MEDNConfig, *, label: str, share: float, seed: int
+) -> tuple[list[str], list[str]]:
+    for extra in range(TRIES):
+        train_ids, validation_ids = hold_out_subjects(table, share=share, seed=seed + extra)
+        left = set(table.loc[table["clip_id"].isin(set(train_ids)), label])
+        if left >= set(config.classes):
+            return train_ids, validation_ids
+    absent = sorted(set(config.classes) - set(table[label]))
+    why = f"no training clip is of {', '.join(absent)}" if absent else "each draw takes a whole class from the training"
+    raise ValueError(f"no subjects can be kept back for validation: {why}")
+
+
+def _audit(outcomes: list[FoldOutcome], plan: Plan, *, validation_share: float) -> SelectionAudit:
+    predictions = {rule: pool(outcomes, plan, rule=rule) for rule in RULES}
+    floor = floor_of(predictions[LAST], plan)
+    parts = []
+    for rule, pooled in predictions.items():
+        scores = score_table(pooled, floor, label=plan.label, level=0.95, n_resamples=2000, seed=0)
+        scores = scores[scores["part"] == "all"].drop(columns="part")
+        scores.insert(0, "rule", rule)
+        parts.append(scores.assign(optimistic=rule == "best_on_test"))
+    folds = fold_table(outcomes, plan, rule=LAST)
+    done = [(n, outcome) for n, outcome in enumerate(outcomes) if not outcome.error]
+    epochs = pd.concat([_told(n, plan, outcome) for n, outcome in done], ignore_index=True)
+    chosen = pd.DataFrame([_chosen(n, plan, outcome.epochs) for n, outcome in done])
+    names = (RULES["best_on_test"], RULES[LAST])
+    gain = compare_predictions(predictions["best_on_test"], predictions[LAST], label=plan.label, names=names)
+    table = pd.concat(parts, ignore_index=True)
+    return SelectionAudit(
+        table, predictions, epochs, chosen, gain, folds, floor, plan.training.epochs, validation_share
+    )
+
+
+def _told(number: int, plan: Plan, outcome: FoldOutcome) -> pd.DataFrame:
+    told = outcome.epochs.copy()
+    told.insert(0, "fold", number)
+    told.insert(1, "held_out", plan.folds[number].held_out)
+    return told
+
+
+def _chosen(number: int, plan: Plan, epochs: pd.DataFrame) -> dict[str, object]:
+    first = {"validation": "validation_accuracy", "best_on_test": "held_out_accuracy"}
+    taken = {rule: int(epochs["epoch"].iloc[epochs[column].to_numpy().argmax()]) for rule, column in first.items()}
+    return {"fold": number, "held_out": plan.folds[number].held_out, LAST: int(epochs["epoch"].iloc[-1])} | taken

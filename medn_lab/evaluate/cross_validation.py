@@ -1,0 +1,225 @@
+"""What a cross-validation found: pooled predictions, a row a fold, scores with intervals beside their floor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.data.protocols import Fold, people
+from medn_lab.evaluate.floors import Floor, au_only_floor
+from medn_lab.evaluate.fold_store import FoldOutcome
+from medn_lab.evaluate.folds import Plan
+from medn_lab.evaluate.intervals import bootstrap_interval
+from medn_lab.evaluate.metrics import accuracy, uar, uf1
+from medn_lab.records import Predictions
+
+MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CrossValidation:
+    """The result of :func:`evaluate_loso` and its kin.
+
+    Attributes
+    ----------
+    predictions : Predictions
+        Every held-out clip once, in the order of the clips' table, with its ``fold`` and the ``protocol``.
+    folds : DataFrame
+        One row a fold: ``fold, held_out, dataset, subject, n_train, n_test``, ``n_<class>`` (held-out clips of each
+        class), ``accuracy, seconds, error``; where a fold failed, `error` is the sentence and the accuracy NaN.
+    floor : Floor
+        What AUs alone score on the same clips and the same folds.
+    dropped : DataFrame
+        Rows that the protocol drops, with the reason.
+    split : str
+        How the folds were made.
+    label : str
+        Column of the true class in the predictions' table.
+    """
+
+    predictions: Predictions
+    folds: pd.DataFrame
+    floor: Floor
+    dropped: pd.DataFrame
+    split: str
+    label: str
+
+    def scores(self, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
+        """Accuracy, UF1 and UAR with their intervals over subjects, of all clips and of each data set.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, in (0, 1).
+        n_resamples : int
+        seed : int
+
+        Returns
+        -------
+        DataFrame
+            ``part, measure, value, low, high, floor, n_clips, n_subjects``; `part` is ``all`` or, where there are
+            several, a data set's name. The bounds are NaN where a part has one subject.
+        """
+        settings = {"level": level, "n_resamples": n_resamples, "seed": seed}
+        return score_table(self.predictions, self.floor, label=self.label, **settings)
+
+    def __repr__(self) -> str:
+        table = self.predictions.table
+        failed = self.folds[self.folds["error"] != ""]
+        lines = [
+            f"{self.split}, {self.predictions.protocol or 'no protocol'}: {len(self.folds) - len(failed)} of"
+            f" {len(self.folds)} folds finished, {len(table)} clips of {people(table).nunique()} subjects"
+        ]
+        lines += score_lines(self.scores())
+        lines.append("  last epoch of each fold; intervals: 95%, over resampled subjects")
+        shown = [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
+        lines += shown[:5] + ([f"  and {len(shown) - 5} more, see folds"] if len(shown) > 5 else [])
+        return "\n".join(lines)
+
+
+def score_table(
+    predictions: Predictions, floor: Floor, *, label: str, level: float, n_resamples: int, seed: int
+) -> pd.DataFrame:
+    """The scores of a model, part by part, beside the floor's; the columns of :meth:`CrossValidation.scores`."""
+    parts = {"all": predictions.table["clip_id"]}
+    if "dataset" in predictions.table:
+        named = {str(name): rows["clip_id"] for name, rows in predictions.table.groupby("dataset", sort=True)}
+        parts |= named if len(named) > 1 else {}
+    rows = []
+    for part, clip_ids in parts.items():
+        scored, beneath = predictions.select(clip_ids), floor.predictions.select(clip_ids)
+        true = scored.table[label].to_numpy()
+        n_subjects = people(scored.table).nunique()
+        for name, measure in MEASURES.items():
+            low = high = np.nan
+            if n_subjects > 1:
+                found = bootstrap_interval(
+                    scored, measure=measure, label=label, level=level, n_resamples=n_resamples, seed=seed
+                )
+                low, high = found.low, found.high
+            rows.append(
+                {
+                    "part": part,
+                    "measure": name,
+                    "value": measure(true, scored.predicted),
+                    "low": low,
+                    "high": high,
+                    "floor": measure(true, beneath.predicted),
+                    "n_clips": len(scored),
+                    "n_subjects": n_subjects,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def score_lines(scores: pd.DataFrame) -> list[str]:
+    """A score table as lines of text."""
+    lines = []
+    several = len(scores["part"].unique()) > 1
+    for part, rows in scores.groupby("part", sort=False):
+        if several:
+            first = rows.iloc[0]
+            lines.append(f"  {part} ({first['n_clips']} clips, {first['n_subjects']} subjects)")
+        for row in rows.itertuples():
+            bounds = "no interval: 1 subject" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
+            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   AU-only floor {row.floor:.3f}")
+    return lines
+
+
+def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictions:
+    """The held-out predictions of all finished folds as one record, in the order of the plan's table.
+
+    Parameters
+    ----------
+    outcomes : sequence of FoldOutcome
+        In the order of ``plan.folds``.
+    plan : Plan
+    rule : str
+        Which of a fold's predictions.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    ValueError
+        If no fold finished.
+    """
+    finished = {n: outcome.predictions[rule] for n, outcome in enumerate(outcomes) if not outcome.error}
+    if not finished:
+        told = list(dict.fromkeys(outcome.error for outcome in outcomes))
+        raise ValueError(f"none of {len(outcomes)} folds finished: {'; '.join(told[:3])}")
+    ids = np.concatenate([p.table["clip_id"].to_numpy(dtype=object) for p in finished.values()])
+    table = plan.clips.table[plan.clips.table["clip_id"].isin(set(ids))].reset_index(drop=True)
+    order = pd.Index(ids).get_indexer(table["clip_id"])
+    parts = list(finished.values())
+    aus = parts[0].au_logits is not None
+    told = {plan.folds[n].held_out: p.source.get("sha256") for n, p in finished.items()}
+    return Predictions(
+        logits=np.concatenate([p.logits for p in parts])[order],
+        au_logits=np.concatenate([p.au_logits for p in parts])[order] if aus else None,
+        aus=parts[0].aus,
+        fold=np.concatenate([np.full(len(p), n) for n, p in finished.items()])[order],
+        table=table,
+        classes=parts[0].classes,
+        protocol=plan.protocol,
+        source={
+            "name": f"MEDN, {plan.split}",
+            "split": plan.split,
+            "rule": rule,
+            "model": asdict(plan.config),
+            "training": asdict(plan.training),
+            "sha256": told,
+            "recipe": dict(plan.clips.clips.recipe),
+        },
+    )
+
+
+def floor_of(predictions: Predictions, plan: Plan) -> Floor:
+    """The AU-only floor on the folds that finished; where no AUs are coded, the majority class."""
+    table = plan.clips.table
+    if "action_units" not in table:
+        table = table.assign(action_units="?")
+    folds = [plan.folds[n] for n in np.unique(predictions.fold)]
+    return au_only_floor(table, label=plan.label, folds=folds)
+
+
+def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> pd.DataFrame:
+    """One row a fold; the columns of :attr:`CrossValidation.folds`."""
+    rows = [_row(n, outcome, plan, rule) for n, outcome in enumerate(outcomes)]
+    return pd.DataFrame(rows)
+
+
+def _row(number: int, outcome: FoldOutcome, plan: Plan, rule: str) -> dict[str, object]:
+    fold: Fold = plan.folds[number]
+    tested = plan.clips.table[plan.clips.table["clip_id"].isin(set(fold.test))]
+    labels = tested[plan.label]
+    hits = np.nan
+    if not outcome.error:
+        hits = accuracy(*_answers(outcome.predictions[rule], plan.label))
+    return {
+        "fold": number,
+        "held_out": fold.held_out,
+        "dataset": _only(tested, "dataset"),
+        "subject": _only(tested, "subject"),
+        "n_train": len(fold.train),
+        "n_test": len(fold.test),
+        **{f"n_{name}": int((labels == name).sum()) for name in plan.config.classes},
+        "accuracy": hits,
+        "seconds": round(outcome.seconds, 3),
+        "error": outcome.error,
+    }
+
+
+def _answers(predictions: Predictions, label: str) -> tuple[np.ndarray, np.ndarray]:
+    return predictions.table[label].to_numpy(dtype=object), predictions.predicted
+
+
+def _only(rows: pd.DataFrame, column: str) -> str:
+    """The one value of a column; "" where there is none or several."""
+    values = rows[column].unique() if column in rows else []
+    return str(values[0]) if len(values) == 1 else ""

@@ -1,0 +1,129 @@
+"""Finished folds put aside, so that a cross-validation goes on where it was cut off."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from medn_lab.records import Predictions, whole_folder
+
+NOTE = "run.json"
+
+
+@dataclass(frozen=True, eq=False)
+class FoldOutcome:
+    """What one fold gave.
+
+    Attributes
+    ----------
+    predictions : dict of Predictions
+        The held-out clips, by the name of the rule that chose the epoch.
+    epochs : DataFrame
+        One row an epoch of the training.
+    seconds : float
+    error : str
+        Why the fold failed; empty where it did not.
+    notes : tuple of str
+        Warnings on the way.
+    """
+
+    predictions: Mapping[str, Predictions] = field(default_factory=dict)
+    epochs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    seconds: float = 0.0
+    error: str = ""
+    notes: tuple[str, ...] = ()
+
+
+class FoldStore:
+    """A folder with one folder a finished fold, and a note of what was run.
+
+    Parameters
+    ----------
+    folder : path-like
+        Made if it is not there.
+    identity : dict
+        All that decides the results, ready for JSON.
+
+    Raises
+    ------
+    FileExistsError
+        If the folder holds something else.
+    ValueError
+        If it holds folds of another run.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
+        self.folder = Path(folder)
+        wanted = json.loads(json.dumps(dict(identity)))
+        note = self.folder / NOTE
+        if note.is_file():
+            stored = json.loads(note.read_text())
+            differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
+            if differing:
+                raise ValueError(
+                    f"{self.folder} holds folds made with another {', '.join(map(_told(stored, wanted), differing))};"
+                    " give the same again, or another folder"
+                )
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise FileExistsError(
+                f"{self.folder} exists and holds no folds; choose another folder, nothing was written"
+            )
+        else:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            beside = self.folder / f"{NOTE}.new"
+            beside.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+            beside.replace(note)
+
+    def place(self, number: int) -> Path:
+        """The folder of a fold, whether or not it is there."""
+        return self.folder / f"fold_{number:03d}"
+
+    def save(self, number: int, outcome: FoldOutcome) -> None:
+        """Write a finished fold; its folder appears when it is whole."""
+        with whole_folder(self.place(number)) as beside:
+            for rule, predictions in outcome.predictions.items():
+                predictions.save(beside / rule)
+            outcome.epochs.to_csv(beside / "epochs.csv", index=False)
+            told = {"rules": list(outcome.predictions), "seconds": outcome.seconds, "notes": list(outcome.notes)}
+            (beside / "fold.json").write_text(json.dumps(told) + "\n")
+
+    def load(self, number: int) -> FoldOutcome | None:
+        """A finished fold, or None where it is still to be done.
+
+        Raises
+        ------
+        ValueError
+            If its folder is there but cannot be read.
+        """
+        place = self.place(number)
+        if not place.is_dir():
+            return None
+        try:
+            told = json.loads((place / "fold.json").read_text())
+            predictions = {rule: Predictions.load(place / rule) for rule in told["rules"]}
+            epochs = pd.read_csv(place / "epochs.csv", float_precision="round_trip")
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"the finished fold {place} cannot be read ({error}); remove that folder and call again,"
+                " the other folds are kept"
+            ) from error
+        return FoldOutcome(predictions, epochs, told["seconds"], notes=tuple(told["notes"]))
+
+
+def _told(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
+    """Names a part that differs and, where it is a small mapping, which of its fields."""
+
+    def told(part: str) -> str:
+        old, new = stored.get(part), wanted.get(part)
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            return part
+        fields = sorted(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
+        return f"{part} ({', '.join(fields)})"
+
+    return told
