@@ -1,5 +1,8 @@
 from .cofm import CoFM as CoFM
+from .config import NETWORKS as NETWORKS
 from .config import MEDNConfig as MEDNConfig
+from .decoupling import DECOUPLING_WEIGHTS as DECOUPLING_WEIGHTS
+from .decoupling import adversarial_loss as adversarial_loss
 from .decoupling import cross_covariance_loss as cross_covariance_loss
 from .decoupling import hsic_loss as hsic_loss
 from .decoupling import orthogonal_loss as orthogonal_loss

@@ -2,8 +2,9 @@
 
 ``orthogonal`` is what the paper's abstract states. The others are ours, to be compared with it: a squared cosine near 0
 does not mean that one feature cannot be predicted from the other. ``cross_covariance`` and ``hsic`` penalise linear and
-any dependence over a batch; ``bottleneck`` gives the emotion feature a price, so that it keeps only what motion cannot
-say.
+any dependence over a batch; ``adversarial`` trains a network to guess the motion feature from the emotion feature, and
+the emotion branch to spoil its guess; ``bottleneck`` gives the emotion feature a price, so that it keeps only what
+motion cannot say. All are weighted by ``TrainConfig.decoupling_weight``.
 """
 
 from __future__ import annotations
@@ -114,7 +115,81 @@ DECOUPLING_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "cross_covariance": cross_covariance_loss,
     "hsic": hsic_loss,
 }
-"""The methods that are a penalty on the two features; ``bottleneck`` acts through the code's KL instead."""
+"""The methods that are a penalty on the two features; ``bottleneck`` and ``adversarial`` have a module of their own."""
+
+DECOUPLING_WEIGHTS: dict[str, float] = {
+    "orthogonal": 1.0,
+    "cross_covariance": 1.0,
+    "hsic": 1.0,
+    "adversarial": 0.3,
+    "bottleneck": 0.3,
+    "none": 0.0,
+}
+"""What ``TrainConfig.decoupling_weight = None`` stands for: the terms differ in scale, nats above all."""
+
+
+class Adversary(nn.Module):
+    """The adversary: a network that guesses the motion feature from the emotion feature.
+
+    Ours. The gradient is turned round between the guess and the emotion feature (Ganin and Lempitsky, "Unsupervised
+    domain adaptation by backpropagation", 2015): the adversary learns to guess, the emotion branch to give nothing to
+    guess from. It needs no AU labels. The motion feature is not changed by it.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+        Uses `dim`.
+    """
+
+    def __init__(self, config: MEDNConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.guess = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+
+    def forward(self, emotion: Tensor) -> Tensor:
+        """Guess the standardised motion feature (b, d) from the emotion feature (b, d)."""
+        return self.guess(_Reversed.apply(emotion))
+
+
+class _Reversed(torch.autograd.Function):
+    """The identity, with its gradient turned round."""
+
+    @staticmethod
+    def forward(ctx: object, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return -gradient
+
+
+def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
+    """Mean squared error of an adversary's guess of the motion feature, standardised over the batch.
+
+    Parameters
+    ----------
+    motion : (b, d) tensor
+        The motion feature; no gradient reaches it.
+    guess : (b, d) tensor
+        Of :class:`Adversary`, through which the gradient reaches the emotion feature turned round.
+
+    Returns
+    -------
+    Tensor
+        A scalar, at least 0: 0 where everything was guessed, about 1 where nothing could be.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or there are fewer than 2 clips.
+
+    Examples
+    --------
+    >>> adversarial_loss(torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1)).item()
+    0.99...
+    """
+    _check_batch(motion, guess)
+    return F.mse_loss(guess, _standardise(motion.detach()))
 
 
 class GaussianCode(nn.Module):
@@ -123,6 +198,9 @@ class GaussianCode(nn.Module):
     Ours. The head sees the motion feature for free beside the code, and pays for each nat that the code carries about
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion
     does not say already.
+
+    A dimension in which less than :data:`IDLE_NATS` was sent on average is *idle*: its noise drowns what its mean says,
+    so the mean is no part of the code and is 0 in evaluation. A probe with standardised inputs would read it otherwise.
 
     Parameters
     ----------
@@ -134,19 +212,26 @@ class GaussianCode(nn.Module):
         super().__init__()
         self.encode = nn.Linear(config.dim, 2 * config.code_dim)
         self.expand = nn.Linear(config.code_dim, config.dim)
+        self.register_buffer("spent", torch.ones(config.code_dim))  # nats a dimension, a running mean while training
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and its information in nats (b,).
 
-        While training the code is sampled; in evaluation it is the mean.
+        While training the code is sampled; in evaluation it is the mean, in the dimensions that are not idle.
         """
         mean, log_variance = self.encode(feature).chunk(2, dim=-1)
         log_variance = log_variance.clamp(-8.0, 4.0)
-        nats = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
-        code = mean
+        nats = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)  # (b, code_dim)
         if self.training:
             code = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-        return code, self.expand(code), nats
+            self.spent.lerp_(nats.detach().mean(dim=0), 0.02)
+        else:
+            code = mean * (self.spent > IDLE_NATS)
+        return code, self.expand(code), nats.sum(dim=-1)
+
+
+IDLE_NATS = 0.02
+"""A dimension of the code that carries less on average is idle."""
 
 
 def _check_batch(motion: Tensor, emotion: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from medn_lab.model.cofm import CoFM, Concat, Sum
 from medn_lab.model.config import MEDNConfig
-from medn_lab.model.decoupling import GaussianCode
+from medn_lab.model.decoupling import Adversary, GaussianCode
 from medn_lab.model.motion import MotionBranch, MotionOutput
 from medn_lab.model.sevit import SEVit, SEVitOutput
 
@@ -32,6 +32,8 @@ class MEDNOutput(NamedTuple):
     """(b, d) in (0, 1); 1 takes the motion side, 0 the emotion side."""
     nats: Tensor | None = None
     """(b,) information in the emotion code, bottleneck only."""
+    guess: Tensor | None = None
+    """(b, d) the adversary's guess of the standardised motion feature, adversarial only."""
     motion_output: MotionOutput | None = None
     sevit_output: SEVitOutput | None = None
 
@@ -80,6 +82,7 @@ class MEDN(
             self.motion_branch = MotionBranch(config) if config.branches != "emotion" else None
             self.emotion_branch = SEVit(config) if config.branches != "motion" else None
             self.code = GaussianCode(config) if both and config.decoupling == "bottleneck" else None
+            self.adversary = Adversary(config) if both and config.decoupling == "adversarial" else None
             self.fusion = _fusion(config) if both else None
             self.head = nn.Sequential(
                 nn.LayerNorm(config.dim),
@@ -155,8 +158,18 @@ class MEDN(
             if self.code is not None:
                 seen, seen_tokens = seen.detach(), seen_tokens.detach()
             fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
-        au_logits = None if motion is None else motion.au_logits
-        return MEDNOutput(None, au_logits, motion_feature, emotion_feature, fused, gate, nats, motion, emotion)
+        return MEDNOutput(
+            logits=None,
+            au_logits=None if motion is None else motion.au_logits,
+            motion=motion_feature,
+            emotion=emotion_feature,
+            fused=fused,
+            gate=gate,
+            nats=nats,
+            guess=self.adversary(wide) if self.adversary is not None and wide is not None else None,
+            motion_output=motion,
+            sevit_output=emotion,
+        )
 
     def forward_head(self, fused: Tensor) -> Tensor:
         """Emotion logits (b, n_classes) of fused features (b, d)."""

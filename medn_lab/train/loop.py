@@ -19,7 +19,7 @@ from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
 import medn_lab
-from medn_lab.model import MEDN, as_inputs, check_clips
+from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, History
 from medn_lab.train.batches import Targets, augment, read_targets, shuffled_rows
 from medn_lab.train.callbacks import Run, tell
@@ -41,8 +41,11 @@ class TrainConfig:
     weight_decay : float
     au_weight : float
         Weight of the AU task.
-    decoupling_weight : float
-        Weight of the decoupling term, raised linearly from 0 over the first half of the training.
+    decoupling_weight : float or None
+        Weight of the decoupling term; None takes the method's own (:data:`medn_lab.model.DECOUPLING_WEIGHTS`).
+    decoupling_ramp : tuple of two floats
+        Shares of the training between which the weight rises from 0 to its full value. A price on the emotion code
+        from the first step keeps the emotion branch from ever finding its cue.
     label_smoothing : float
     max_shift : int
         Augmentation: a batch is moved by up to this many pixels.
@@ -67,7 +70,8 @@ class TrainConfig:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     au_weight: float = 1.0
-    decoupling_weight: float = 1.0
+    decoupling_weight: float | None = None
+    decoupling_ramp: tuple[float, float] = (0.3, 0.6)
     label_smoothing: float = 0.05
     max_shift: int = 1
     mirror: bool = True
@@ -81,10 +85,13 @@ class TrainConfig:
             raise ValueError(f"epochs must be at least 1 and batch_size 2; got {self.epochs} and {self.batch_size}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
-        if min(self.weight_decay, self.au_weight, self.decoupling_weight, self.max_shift) < 0:
+        if min(self.weight_decay, self.au_weight, self.decoupling_weight or 0.0, self.max_shift) < 0:
             raise ValueError("weight_decay, au_weight, decoupling_weight and max_shift must not be negative")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1); got {self.label_smoothing}")
+        object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
+        if len(self.decoupling_ramp) != 2 or not 0 <= self.decoupling_ramp[0] <= self.decoupling_ramp[1] <= 1:
+            raise ValueError(f"decoupling_ramp must be two shares in order, in [0, 1]; got {self.decoupling_ramp}")
 
 
 def fit(
@@ -201,6 +208,20 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
+def ramp(done: float, between: tuple[float, float]) -> float:
+    """The share of the full decoupling weight when a share `done` of the training is over.
+
+    Examples
+    --------
+    >>> [round(ramp(done, (0.25, 0.75)), 2) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+    start, full = between
+    if done >= full:
+        return 1.0
+    return max(0.0, (done - start) / (full - start))
+
+
 def _epoch(
     fabric: Fabric,
     model: torch.nn.Module,
@@ -216,6 +237,9 @@ def _epoch(
     began = time.perf_counter()
     batches = list(shuffled_rows(len(clips), config.batch_size, generator=generator))
     steps = config.epochs * len(batches)
+    weight = config.decoupling_weight
+    if weight is None:
+        weight = DECOUPLING_WEIGHTS[model.config.decoupling]
     sums: dict[str, float] = {}
     right = 0
     model.train()
@@ -233,7 +257,7 @@ def _epoch(
             batch,
             config=model.config,
             au_weight=config.au_weight,
-            decoupling_weight=config.decoupling_weight * min(1.0, 2 * done / steps),
+            decoupling_weight=weight * ramp(done / steps, config.decoupling_ramp),
             label_smoothing=config.label_smoothing,
         )
         values = {name: value.item() for name, value in terms.items()}

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medn_lab.model import MEDNConfig, MEDNOutput
-from medn_lab.model.decoupling import DECOUPLING_LOSSES, orthogonal_loss
+from medn_lab.model.decoupling import DECOUPLING_LOSSES, adversarial_loss, orthogonal_loss
 from medn_lab.train.batches import Targets
 
 __all__ = ["au_loss", "medn_loss", "orthogonal_loss"]
@@ -42,7 +42,7 @@ def medn_loss(
     dict of str to scalar Tensor
         ``loss`` (the sum), ``emotion`` (class-weighted cross-entropy), and where they apply ``au`` (binary
         cross-entropy over the known AUs, positives weighted) and ``decoupling`` (unweighted; in nats under the
-        bottleneck).
+        bottleneck, the adversary's error under ``adversarial``).
 
     See Also
     --------
@@ -59,6 +59,8 @@ def medn_loss(
         total = total + au_weight * terms["au"]
     if output.nats is not None:
         terms["decoupling"] = output.nats.mean()
+    elif output.guess is not None and output.motion is not None:
+        terms["decoupling"] = adversarial_loss(output.motion, output.guess)
     elif config.decoupling in DECOUPLING_LOSSES and output.motion is not None and output.emotion is not None:
         terms["decoupling"] = DECOUPLING_LOSSES[config.decoupling](output.motion, output.emotion)
     if "decoupling" in terms:
