@@ -10,9 +10,11 @@ from tiny_clips import tiny_clips
 
 from medn_lab.model import (
     MEDN,
+    NETWORKS,
     CoFM,
     MEDNConfig,
     SEVit,
+    adversarial_loss,
     as_inputs,
     check_clips,
     cross_covariance_loss,
@@ -30,6 +32,7 @@ VARIANTS = [
     replace(SMALL, decoupling="none", fusion="concat"),
     replace(SMALL, decoupling="bottleneck", fusion="sum"),
     replace(SMALL, decoupling="hsic"),
+    replace(SMALL, decoupling="adversarial", depth=2),
     replace(SMALL, decoupling="cross_covariance", keep_rates=(1.0,)),
     replace(SMALL, branches="motion"),
     replace(SMALL, branches="emotion"),
@@ -138,6 +141,69 @@ def test_under_the_bottleneck_logits_see_frames_only_through_the_code():
     second = model(torch.rand(2, 8, 3, 32, 32), flow)
     torch.testing.assert_close(first.logits, second.logits)
     torch.testing.assert_close(first.nats, torch.zeros(2))
+
+
+def test_an_idle_dimension_of_the_code_says_nothing_in_evaluation():
+    model = MEDN(replace(SMALL, decoupling="bottleneck", code_dim=4)).eval()
+    model.code.spent.copy_(torch.tensor([1.0, 0.0, 0.5, 0.01]))
+    out = model(torch.rand(6, 8, 3, 32, 32), torch.rand(6, 2, 32, 32))
+    assert (out.emotion.abs().sum(dim=0) > 0).tolist() == [True, False, True, False]
+
+
+def test_the_code_counts_what_it_spends():
+    model = MEDN(replace(SMALL, decoupling="bottleneck", code_dim=2)).train()
+    torch.nn.init.zeros_(model.code.encode.weight)
+    # Mean 2 and unit variance in the first dimension cost 2 nats, the prior itself costs none.
+    model.code.encode.bias.data = torch.tensor([2.0, 0.0, 0.0, 0.0])
+    for _ in range(400):
+        _, _, nats = model.code(torch.zeros(3, 32))
+    torch.testing.assert_close(nats, torch.full((3,), 2.0))
+    torch.testing.assert_close(model.code.spent, torch.tensor([2.0, 0.0]), atol=1e-2, rtol=0)
+
+
+def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide():
+    model = MEDN(replace(SMALL, decoupling="adversarial"))
+    generator = torch.Generator().manual_seed(0)
+    motion = torch.randn(64, 32, generator=generator)
+    feature = motion.clone().requires_grad_()  # an emotion feature that is the motion feature itself
+    before = adversarial_loss(motion, model.adversary(feature))
+    before.backward()
+    steps = [(p, p.grad.clone()) for p in model.adversary.parameters()]
+    with torch.no_grad():
+        hidden = adversarial_loss(motion, model.adversary(feature - feature.grad * 20))
+        for parameter, gradient in steps:
+            parameter -= 0.1 * gradient
+        guessed = adversarial_loss(motion, model.adversary(feature))
+    assert guessed < before < hidden
+
+
+def test_adversarial_loss_closed_forms():
+    motion = torch.tensor([[-2.0], [2.0]], requires_grad=True)
+    assert adversarial_loss(motion, torch.zeros(2, 1)).item() == pytest.approx(1.0, abs=1e-5)
+    assert adversarial_loss(motion, torch.tensor([[-1.0], [1.0]])).item() == pytest.approx(0.0, abs=1e-5)
+    guess = torch.zeros(2, 1, requires_grad=True)
+    adversarial_loss(motion, guess).backward()
+    assert motion.grad is None
+    assert guess.grad is not None
+
+
+def test_named_sizes_grow_and_the_largest_is_about_a_vit_s():
+    sizes = [sum(p.numel() for p in MEDN(MEDNConfig.named(name)).parameters()) for name in NETWORKS]
+    assert sizes == sorted(sizes)
+    assert 20e6 < sizes[-1] < 30e6
+    with pytest.raises(ValueError, match="no network 'medn_huge'; there are medn_tiny"):
+        MEDNConfig.named("medn_huge")
+
+
+def test_scales_share_the_first_attention_over_time():
+    branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
+    frames = torch.rand(3, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    calls = []
+    branch.blocks[0].temporal.register_forward_hook(lambda *_: calls.append(1))
+    both = branch(frames).tokens[:, 1]
+    assert len(calls) == 1
+    branch.kept_positions = branch.kept_positions[1:]  # the finer scale on its own
+    torch.testing.assert_close(branch(frames).tokens[:, 0], both)
 
 
 @pytest.mark.parametrize(("frames", "flow", "branch"), [(None, 1, "motion"), (1, None, "emotion")])

@@ -9,7 +9,7 @@ import torch
 from tiny_clips import tiny_clips
 
 from medn_lab.evaluate import accuracy, extract_features, predict
-from medn_lab.model import MEDN, Inputs, MEDNConfig, as_inputs, weights_sha256
+from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, Inputs, MEDNConfig, as_inputs, weights_sha256
 from medn_lab.train import Callback, TrainConfig, au_loss, fit, medn_loss, read_targets
 from medn_lab.train.batches import mirror, shift, shuffled_rows
 
@@ -67,6 +67,30 @@ def test_a_resumed_training_equals_one_that_never_stopped(tmp_path):
     assert weights_sha256(resumed) == weights_sha256(straight) != weights_sha256(broken)
     columns = [name for name in whole.table if name != "seconds"]
     pd.testing.assert_frame_equal(rest.table[columns], whole.table[columns])
+
+
+def test_the_decoupling_weight_waits_and_then_rises(monkeypatch):
+    clips = tiny_clips()
+    weights = []
+
+    def spy(*args, **options):
+        weights.append(options["decoupling_weight"])
+        return medn_loss(*args, **options)
+
+    monkeypatch.setattr("medn_lab.train.loop.medn_loss", spy)
+    config = TrainConfig(epochs=10, batch_size=len(clips), decoupling_weight=2.0, decoupling_ramp=(0.2, 0.6))
+    fit(small_model(clips), clips, config=config, progress=False)
+    np.testing.assert_allclose(weights, [0, 0, 0, 0.5, 1, 1.5, 2, 2, 2, 2])
+    weights.clear()
+    fit(
+        small_model(clips, decoupling="bottleneck"),
+        clips,
+        config=replace(config, decoupling_weight=None),
+        progress=False,
+    )
+    assert weights[-1] == DECOUPLING_WEIGHTS["bottleneck"]
+    with pytest.raises(ValueError, match="two shares in order"):
+        TrainConfig(decoupling_ramp=(0.6, 0.2))
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):

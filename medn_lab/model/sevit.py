@@ -81,7 +81,7 @@ class Block(nn.Module):
 
     def over_space(self, x: Tensor) -> Tensor:
         """Attend over the positions of each frame, then the MLP."""
-        b, t = x.shape[:2]
+        b = len(x)
         x = rearrange(self.spatial(rearrange(x, "b t k d -> (b t) k d")), "(b t) k d -> b t k d", b=b)
         return x + self.mlp(x)
 
