@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medn_lab.evaluate.metrics import accuracy, true_and_predicted
+from medn_lab.evaluate.metrics import accuracy, true_and_predicted, uar, uf1
 from medn_lab.evaluate.pairs import confusable_pairs, pair_auc, pair_statistic
 from medn_lab.evaluate.resampling import Draws, Statistic, class_statistic, draw_subjects
 from medn_lab.records import Predictions
+
+_TITLES = {accuracy: "accuracy", uf1: "UF1", uar: "UAR", pair_auc: "pair AUC"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,7 +136,7 @@ def compare_predictions(
     defined = differences[~np.isnan(differences)]
     side = np.sign(value_a - value_b)
     return Comparison(
-        measure=getattr(measure, "__name__", type(measure).__name__),
+        measure=_TITLES.get(measure, getattr(measure, "__name__", type(measure).__name__)),
         names=_names(a, b) if names is None else tuple(map(str, names)),
         a=value_a,
         b=value_b,

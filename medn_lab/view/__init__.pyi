@@ -1,8 +1,12 @@
+from .au_detection import plot_au_detection as plot_au_detection
+from .audit import plot_selection_audit as plot_selection_audit
 from .clips import plot_clip as plot_clip
+from .comparison import plot_comparison as plot_comparison
 from .confusion import plot_confusion_matrix as plot_confusion_matrix
 from .flows import plot_flow as plot_flow
 from .flows import plot_magnification as plot_magnification
 from .flows import plot_registration as plot_registration
+from .folds import plot_folds as plot_folds
 from .magnify import magnify_clip as magnify_clip
 from .maps import plot_embedding as plot_embedding
 from .scores import plot_au_scores as plot_au_scores
