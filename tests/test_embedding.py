@@ -1,12 +1,16 @@
-"""Maps of the branches: neighbours are kept, seeds hold, and too few clips are refused."""
+"""Maps of the branches: neighbours are kept, seeds hold, checkpoints lie over each other, too few clips are refused."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
-from medn_lab.diagnose import umap, warm_umap
-from medn_lab.records import BranchFeatures
+from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, trustworthiness, umap, warm_umap
+from medn_lab.records import BranchFeatures, Embedding
 
 
 def clustered(n, *, n_clusters=3, seed=0):
@@ -27,14 +31,15 @@ def test_clusters_in_feature_space_are_clusters_on_the_map(method):
     embedding = umap(features, method=method)
     neighbours = KNeighborsClassifier(n_neighbors=4).fit(embedding.motion_xy, embedding.table["cluster"])
     assert neighbours.score(embedding.motion_xy, embedding.table["cluster"]) > 0.95
-    assert embedding.trustworthiness["motion"] > 0.8
-    assert embedding.trustworthiness["motion"] > embedding.trustworthiness["fused"]  # noise has no true neighbours
+    for quality in (embedding.trustworthiness, embedding.continuity):
+        assert quality["motion"] > 0.8
+        assert quality["motion"] > quality["fused"] > embedding.params["quality_chance"]  # noise has no true neighbours
 
 
 def test_a_branch_that_is_not_there_has_no_map():
     embedding = umap(clustered(20), method="pca")
     assert embedding.emotion_xy is None
-    assert "emotion" not in embedding.trustworthiness
+    assert set(embedding.trustworthiness) == set(embedding.continuity) == {"motion", "fused"}
 
 
 def test_the_same_seed_gives_the_same_map():
@@ -42,37 +47,243 @@ def test_the_same_seed_gives_the_same_map():
     first, second, third = umap(features, seed=1), umap(features, seed=1), umap(features, seed=2)
     np.testing.assert_array_equal(first.motion_xy, second.motion_xy)
     assert not np.array_equal(first.motion_xy, third.motion_xy)
-    assert first.params == {"method": "umap", "n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "seed": 1}
+    made = {"method": "umap", "n_neighbors": 15, "min_dist": 0.1, "metric": "euclidean", "seed": 1}
+    assert made.items() <= first.params.items()
+    assert first.params["n_clips"] == 40
 
 
-@pytest.mark.parametrize("n", [5, 6, 11])
-def test_a_handful_of_clips_still_makes_a_map(n):
+@pytest.mark.slow
+def test_another_process_makes_the_same_map(tmp_path):
+    features = clustered(60)
+    features.save(tmp_path / "features")
+    script = (
+        "import sys; from medn_lab.records import BranchFeatures; from medn_lab.diagnose import umap;"
+        "umap(BranchFeatures.load(sys.argv[1] + '/features'), seed=3).save(sys.argv[1] + '/map')"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    here, there = umap(features, seed=3), Embedding.load(tmp_path / "map")
+    for name, xy in here.maps.items():
+        np.testing.assert_array_equal(xy, there.maps[name])
+    assert here.trustworthiness == there.trustworthiness
+
+
+@pytest.mark.parametrize("n", [5, 6, 11, 14, 30])
+def test_a_handful_of_clips_makes_a_map_that_says_how_its_neighbours_were_lowered(n):
     embedding = umap(clustered(n))
     assert np.isfinite(embedding.motion_xy).all()
-    assert embedding.params["n_neighbors"] <= (n - 1) // 2 or embedding.params["n_neighbors"] == 2
+    assert embedding.params["n_neighbors"] == max(2, (n - 1) // 2)
+    assert embedding.params["n_neighbors_asked"] == 15
+    assert "n_neighbors_asked 15" in repr(embedding)
+    assert embedding.params["quality_neighbors"] <= (n - 1) // 2
+
+
+def test_neighbours_are_not_lowered_where_clips_are_enough():
+    assert "n_neighbors_asked" not in umap(clustered(31)).params
 
 
 def test_fewer_than_five_clips_are_refused():
-    with pytest.raises(ValueError, match="a map needs at least 5 clips, there are 4; select more"):
-        umap(clustered(4))
+    for method in ("umap", "pca"):
+        with pytest.raises(ValueError, match="a map needs at least 5 clips, there are 4; select more"):
+            umap(clustered(4), method=method)
 
 
 def test_features_that_are_not_numbers_are_counted():
     features = clustered(10)
     features.motion[2, 3] = np.nan
-    with pytest.raises(ValueError, match="the motion features of 1 clips are not numbers"):
+    with pytest.raises(ValueError, match="1 of 10 clips have motion features that are not finite"):
         umap(features)
 
 
-def test_duplicated_clips_do_not_break_the_map():
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"n_neighbors": 1}, "n_neighbors is 1; a neighbourhood needs at least 2"),
+        ({"min_dist": 1.5}, r"min_dist is 1.5; it must lie in \[0, 1\]"),
+        ({"metric": "l1"}, "no metric 'l1'; there are euclidean, cosine, correlation"),
+        ({"method": "tsne"}, "no method 'tsne'; there are umap, pca"),
+        ({"seed": -1}, "seed is -1"),
+        ({"branches": ("emotion",)}, "these features have no emotion branch, so it has no map"),
+        ({"branches": ("stem",)}, "no branch 'stem'; there are motion, emotion, fused; other layers go into layers="),
+        ({"branches": ()}, "nothing to map"),
+    ],
+)
+def test_parameters_out_of_range_are_named(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        umap(clustered(20), **arguments)
+
+
+def test_pca_is_that_of_scikit_learn_up_to_signs_and_tells_its_variance():
+    features = clustered(50)
+    reference = PCA(n_components=2, svd_solver="full").fit(features.motion)
+    embedding = umap(features, method="pca")
+    expected = reference.transform(features.motion)
+    np.testing.assert_allclose(np.abs(embedding.motion_xy), np.abs(expected), atol=1e-4)
+    assert embedding.params["variance"]["motion"] == pytest.approx(reference.explained_variance_ratio_.sum(), abs=1e-4)
+    assert "seed" not in embedding.params
+
+
+def test_pca_does_not_wait_for_umap():
+    script = (
+        "import sys, numpy as np, pandas as pd; from medn_lab.records import BranchFeatures;"
+        "from medn_lab.diagnose import umap; x = np.eye(6, 4); t = pd.DataFrame({'clip_id': list('abcdef')});"
+        "umap(BranchFeatures(x, None, x, t), method='pca'); print({'umap', 'sklearn', 'torch'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_any_layer_can_be_mapped_beside_the_branches_or_alone():
+    features = clustered(40)
+    embedding = umap(features, layers={"stem": features.motion}, method="pca")
+    np.testing.assert_array_equal(embedding.layers["stem"], embedding.motion_xy)
+    assert embedding.trustworthiness["stem"] == embedding.trustworthiness["motion"]
+    assert list(embedding.maps) == ["motion", "fused", "stem"]
+    alone = umap(features, layers={"stem": features.motion}, branches=(), method="pca")
+    assert list(alone.maps) == ["stem"]
+
+
+def test_a_layer_in_a_table_is_joined_by_clip_id():
+    features = clustered(40)
+    layer = pd.DataFrame(features.motion, index=features.table["clip_id"]).sample(frac=1, random_state=0)
+    embedding = umap(features, layers={"stem": layer}, method="pca")
+    np.testing.assert_allclose(embedding.layers["stem"], embedding.motion_xy, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "sentence"),
+    [
+        ({"stem": np.zeros((19, 3))}, r"layer 'stem' has the shape \(19, 3\); 20 rows of features"),
+        ({"stem": np.zeros((20, 3, 4))}, "average or flatten the other axes"),
+        ({"motion": np.zeros((20, 3))}, "a layer may not be called 'motion'"),
+        ({"stem": pd.DataFrame(np.zeros((20, 3)))}, "layer 'stem' lacks 20 of 20 clips, such as 'c0'"),
+        ({"stem": pd.DataFrame(np.zeros((2, 3)), index=["c0", "c0"])}, "layer 'stem' names 'c0' more than once"),
+    ],
+)
+def test_a_layer_that_does_not_fit_is_refused(layers, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        umap(clustered(20), layers=layers, method="pca")
+
+
+def test_an_embedding_with_layers_is_saved_selected_and_told():
+    features = clustered(20)
+    embedding = umap(features, layers={"stem": features.motion}, method="pca")
+    chosen = embedding.select(["c7", "c3"])
+    np.testing.assert_array_equal(chosen.layers["stem"], embedding.layers["stem"][[7, 3]])
+    np.testing.assert_array_equal(chosen.motion_xy, embedding.motion_xy[[7, 3]])
+    assert "continuity motion" in repr(embedding)
+
+
+def test_saving_keeps_the_layers(tmp_path):
+    features = clustered(20)
+    embedding = umap(features, layers={"blocks/0.norm": features.motion}, method="pca")
+    back = Embedding.load(embedding.save(tmp_path / "map"))
+    np.testing.assert_array_equal(back.layers["blocks/0.norm"], embedding.layers["blocks/0.norm"])
+    assert back.emotion_xy is None
+    assert (back.params, back.trustworthiness, back.continuity) == (
+        embedding.params,
+        embedding.trustworthiness,
+        embedding.continuity,
+    )
+    with pytest.raises(ValueError, match=r"the stem map is \(19, 2\) but a map of 20 clips is \(20, 2\)"):
+        Embedding(None, None, None, features.table, layers={"stem": np.zeros((19, 2))})
+
+
+def test_duplicated_clips_do_not_break_the_map_and_have_no_quality():
     features = clustered(30)
     features.motion[:] = features.motion[0]
-    assert np.isfinite(umap(features).motion_xy).all()
+    embedding = umap(features)
+    assert np.isfinite(embedding.motion_xy).all()
+    assert np.isnan(embedding.trustworthiness["motion"])
+    assert embedding.trustworthiness["fused"] > 0.5
+
+
+def test_seeds_agree_on_clusters_and_less_on_noise():
+    found = map_stability(clustered(60), seeds=(0, 1, 2))
+    overlap = found.table.groupby("map")["overlap"].mean()
+    assert overlap["motion"] > 0.6 > found.table["chance"].max()
+    assert overlap["motion"] > overlap["fused"] > found.table["chance"].max()
+    assert len(found.table) == 2 * 3
+    assert found.clips["motion"].mean() == pytest.approx(overlap["motion"])
+    assert found.table["disparity"].between(0, 1).all()
+    assert (found.trustworthiness["trustworthiness"] > 0.5).all()
+    assert "60 clips over 3 seeds, 15 neighbours, chance overlap 0.254" in repr(found)
+
+
+def test_stability_needs_two_different_seeds():
+    for seeds in ((), (1,), (2, 2)):
+        with pytest.raises(ValueError, match="at least 2 different seeds"):
+            map_stability(clustered(20), seeds=seeds)
+
+
+@pytest.fixture(scope="module")
+def checkpoints():
+    """Two checkpoints with other axes and other clip order, in which every fifth clip has moved to another cluster."""
+    first = clustered(100, n_clusters=4)
+    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(12, 12)))[0]
+    moved = np.arange(100) % 5 == 0
+    source = np.where(moved, (np.arange(100) + 1) % 100, np.arange(100))  # a clip of the next cluster
+    noise = np.random.default_rng(2).normal(scale=0.05, size=(100, 12))
+    second = BranchFeatures(
+        ((first.motion[source] + noise) @ turn).astype(np.float32), None, first.fused, first.table, source={}
+    )
+    return {"early": first, "late": second.select(first.table["clip_id"][::-1])}, moved
+
+
+def shifts(maps):
+    one, other = maps["early"].motion_xy, maps["late"].motion_xy
+    return np.linalg.norm(one - other, axis=1) / np.sqrt(((one - one.mean(axis=0)) ** 2).sum(axis=1).mean())
+
+
+@pytest.mark.slow
+def test_aligned_maps_keep_the_clips_that_stayed_and_move_those_that_moved(checkpoints):
+    features, moved = checkpoints
+    maps = aligned_umap(features, branches=("motion",))
+    moves = shifts(maps)
+    assert np.median(moves[~moved]) < 0.1
+    assert np.median(moves[moved]) > 0.5
+    single = umap(features["late"].select(maps["late"].table["clip_id"]), branches=("motion",))
+    assert maps["late"].trustworthiness["motion"] > single.trustworthiness["motion"] - 0.05
+    assert maps["late"].params["shift"]["motion"] == pytest.approx(np.median(moves), abs=1e-3)
+
+
+@pytest.mark.parametrize("method", ["procrustes", "pca"])
+def test_maps_laid_over_each_other_are_joined_by_clip_id(checkpoints, method):
+    features, moved = checkpoints
+    maps = aligned_umap(features, method=method)
+    assert maps["late"].table["clip_id"].tolist() == maps["early"].table["clip_id"].tolist()
+    assert (maps["early"].params["aligned_to"], maps["early"].params["shift"]["motion"]) == ("early", 0.0)
+    moves = shifts(maps)
+    assert np.median(moves[~moved]) < np.median(moves[moved])
+    ids = maps["late"].table["clip_id"]
+    late = features["late"].select(ids)
+    assert maps["late"].trustworthiness["motion"] == trustworthiness(late.motion, maps["late"].motion_xy)
+    if method == "pca":  # the maps are linear, so what stayed lies where it lay
+        np.testing.assert_allclose(maps["late"].fused_xy, umap(features["early"], method="pca").fused_xy, atol=1e-4)
+
+
+def test_overlap_needs_no_map(checkpoints):
+    features, _ = checkpoints
+    same_order = features["late"].select(features["early"].table["clip_id"])
+    assert neighbour_overlap(features["early"].fused, same_order.fused) == 1.0
+    assert 15 / 99 < neighbour_overlap(features["early"].motion, same_order.motion) < 0.9
+
+
+def test_checkpoints_without_common_clips_are_refused(checkpoints):
+    features, _ = checkpoints
+    with pytest.raises(ValueError, match="at least 2 checkpoints; got 1"):
+        aligned_umap({"early": features["early"]})
+    ids = features["early"].table["clip_id"]
+    apart = {"a": features["early"].select(ids[:50]), "b": features["late"].select(ids[50:])}
+    with pytest.raises(ValueError, match="the checkpoints a, b share no clip"):
+        aligned_umap(apart)
+    few = {"a": features["early"].select(ids[:52]), "b": features["late"].select(ids[48:])}
+    with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
+        aligned_umap(few)
+    with pytest.raises(ValueError, match="no method 'icp'"):
+        aligned_umap(features, method="icp")
 
 
 def test_warming_ends_and_leaves_umap_imported():
-    import sys
-
     thread = warm_umap()
     thread.join(timeout=300)
     assert not thread.is_alive()

@@ -19,6 +19,7 @@ ROOMS = ("records", "data", "data.readers", "synthme", "model", "train", "evalua
 PAIRED_FIRST = {
     ("x", "y"),
     ("xy", "features"),
+    ("x", "xy"),
     ("features", "target"),
     ("a", "b"),
     ("onset", "apex"),

@@ -200,7 +200,7 @@ class BranchFeatures(_ClipRecord):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Embedding(_ClipRecord):
-    """A map of each branch.
+    """A map of each branch, and of other layers where they were asked for.
 
     Attributes
     ----------
@@ -208,9 +208,14 @@ class Embedding(_ClipRecord):
         Positions without unit; only neighbourhoods mean something, distances between clusters do not.
     table : DataFrame
     params : dict
-        Method, its parameters, the seed.
+        Method, its parameters, the seed; how many clips the maps were made of and over how many neighbours they were
+        judged.
     trustworthiness : dict
         Of each map, in [0, 1]: 1 when every neighbour on the map is a neighbour in feature space.
+    continuity : dict
+        Of each map, in [0, 1]: 1 when every neighbour in feature space is a neighbour on the map.
+    layers : dict of (n, 2) float32
+        Maps of further layers by name.
     """
 
     motion_xy: np.ndarray | None
@@ -219,19 +224,60 @@ class Embedding(_ClipRecord):
     table: pd.DataFrame
     params: Mapping[str, Any] = field(default_factory=dict)
     trustworthiness: Mapping[str, float] = field(default_factory=dict)
+    continuity: Mapping[str, float] = field(default_factory=dict)
+    layers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     _arrays = ("motion_xy", "emotion_xy", "fused_xy")
-    _meta = ("params", "trustworthiness")
+    _meta = ("params", "trustworthiness", "continuity")
 
     def __post_init__(self) -> None:
         self._check()
-        if self.motion_xy is None and self.emotion_xy is None and self.fused_xy is None:
+        if not self.maps:
             raise ValueError("an Embedding needs at least one map; none was given")
+        for name, xy in self.maps.items():
+            if np.shape(xy) != (len(self.table), 2):
+                raise ValueError(
+                    f"the {name} map is {np.shape(xy)} but a map of {len(self.table)} clips is ({len(self.table)}, 2)"
+                )
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name} {value:.3f}" for name, value in self.trustworthiness.items())
-        params = ", ".join(f"{name} {value}" for name, value in self.params.items())
-        return f"Embedding: {len(self)} clips; {params}; trustworthiness {told or 'not measured'}"
+        told = [", ".join(f"{name} {value}" for name, value in self.params.items())]
+        for what in ("trustworthiness", "continuity"):
+            values = ", ".join(f"{name} {value:.3f}" for name, value in getattr(self, what).items())
+            told.append(f"{what} {values or 'not measured'}")
+        return f"Embedding: {len(self)} clips; {'; '.join(filter(None, told))}"
+
+    @property
+    def maps(self) -> dict[str, np.ndarray]:
+        """Every map that there is by name, (n, 2) each: motion, emotion, fused, then the further layers."""
+        branches = {name.removesuffix("_xy"): getattr(self, name) for name in self._arrays}
+        return {name: xy for name, xy in (branches | dict(self.layers)).items() if xy is not None}
+
+    def select(self, clip_ids: Iterable[str]) -> Embedding:
+        """The named clips, in the order named; ValueError if none is named or one is not here.
+
+        The maps' figures stay those of all clips that the maps were made of.
+        """
+        rows = positions(self.table, clip_ids, owner="this Embedding")
+        chosen = {name: xy[rows] for name in self._arrays if (xy := getattr(self, name)) is not None}
+        layers = {name: xy[rows] for name, xy in self.layers.items()}
+        return replace(self, table=self.table.iloc[rows], layers=layers, **chosen)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
+        arrays = {name: xy for name in self._arrays if (xy := getattr(self, name)) is not None}
+        arrays |= {f"layer_{place}": xy for place, xy in enumerate(self.layers.values())}
+        meta = {name: getattr(self, name) for name in self._meta} | {"layers": list(self.layers)}
+        return write_parts(path, "Embedding", Parts(arrays, {"table": self.table}, {}, meta))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Embedding:
+        """Read a record of this kind that :meth:`save` wrote."""
+        parts = read_parts(path, "Embedding")
+        meta = dict(parts.meta)
+        layers = {name: parts.arrays[f"layer_{place}"] for place, name in enumerate(meta.pop("layers", ()))}
+        arrays = {name: parts.arrays.get(name) for name in cls._arrays}
+        return cls(table=parts.tables["table"], layers=layers, **arrays, **meta)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -276,6 +322,10 @@ class Attribution(_ClipRecord):
     def __repr__(self) -> str:
         told = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items())
         return f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips; {told or 'unchecked'}"
+
+    def with_sanity(self, figures: Mapping[str, float]) -> Attribution:
+        """The same maps with more sanity figures beside them; a figure of the same name is replaced."""
+        return replace(self, sanity={**self.sanity, **figures})
 
     @property
     def totals(self) -> np.ndarray:

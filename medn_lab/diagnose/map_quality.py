@@ -1,0 +1,266 @@
+"""Whether a map can be believed: neighbours that it invents, neighbours that it tears apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+Metric = Literal["euclidean", "cosine", "correlation"]
+
+_BLOCK = 1 << 22  # distances held at a time: 32 MB
+_TIE = 1e-9  # of the scale: two distances nearer than this are one
+
+
+def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Metric = "euclidean") -> float:
+    """How far the neighbours on a map are neighbours in feature space, in [0, 1]; 1 is best.
+
+    It falls by every clip that the map puts among a clip's nearest without right, the more the farther it lies in
+    feature space. A map drawn at random scores about .5 (exactly: :func:`chance_trustworthiness`), so read .5 as
+    nothing, not 0. It says nothing about distances between clusters, nor whether true neighbours were torn apart: that
+    is :func:`continuity`.
+
+    Parameters
+    ----------
+    x : (n, d) array-like
+        Features.
+    xy : (n, m) array-like
+        The same clips on the map.
+    n_neighbors : int
+        How many nearest clips of each are looked at; at least 1, below half of the clips.
+    metric : {"euclidean", "cosine", "correlation"}
+        Distance in feature space; on the map it is always the euclidean one.
+
+    Returns
+    -------
+    float
+        Clips at equal distance in feature space count as equally near, so duplicates cost nothing. NaN where all
+        clips are equal in one of the two: there are no neighbours then, as in a branch that has died.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not agree, a value is not finite, or there are too few clips for `n_neighbors`.
+
+    See Also
+    --------
+    continuity, chance_trustworthiness, neighbour_overlap
+
+    References
+    ----------
+    Venna, Kaski: "Neighborhood preservation in nonlinear projection methods", ICANN 2001.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)[:, None]
+    >>> trustworthiness(x, x, n_neighbors=2)
+    1.0
+    """
+    x, xy = _validate(x, xy, n_neighbors, names=("x", "xy"), metric=metric, most=_half)
+    return _kept(x, xy, n_neighbors, metric, "euclidean")
+
+
+def continuity(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Metric = "euclidean") -> float:
+    """How far the neighbours in feature space are neighbours on a map, in [0, 1]; 1 is best.
+
+    The counterpart of :func:`trustworthiness`: it falls by every neighbour that the map tears away. A map that splits
+    a cluster in two has low continuity and may be trustworthy; one that lays two clusters over each other the reverse.
+    Chance is that of trustworthiness.
+
+    Parameters
+    ----------
+    x : (n, d) array-like
+        Features.
+    xy : (n, m) array-like
+        The same clips on the map.
+    n_neighbors : int
+        How many nearest clips of each are looked at; at least 1, below half of the clips.
+    metric : {"euclidean", "cosine", "correlation"}
+        Distance in feature space; on the map it is always the euclidean one.
+
+    Returns
+    -------
+    float
+        NaN where all clips are equal in one of the two.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not agree, a value is not finite, or there are too few clips for `n_neighbors`.
+
+    See Also
+    --------
+    trustworthiness, chance_trustworthiness, neighbour_overlap
+
+    References
+    ----------
+    Venna, Kaski: "Neighborhood preservation in nonlinear projection methods", ICANN 2001.
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)[:, None]
+    >>> continuity(x, x[::-1], n_neighbors=2)
+    1.0
+    """
+    x, xy = _validate(x, xy, n_neighbors, names=("x", "xy"), metric=metric, most=_half)
+    return _kept(xy, x, n_neighbors, "euclidean", metric)
+
+
+def chance_trustworthiness(n: int, *, n_neighbors: int = 5) -> float:
+    """The trustworthiness, and the continuity, that a map drawn at random has on average.
+
+    Parameters
+    ----------
+    n : int
+        Number of clips.
+    n_neighbors : int
+        As given to :func:`trustworthiness`; at least 1, below half of the clips.
+
+    Returns
+    -------
+    float
+        About .5; exact for maps that do not depend on the features.
+
+    Raises
+    ------
+    ValueError
+        If there are too few clips for `n_neighbors`.
+
+    Examples
+    --------
+    >>> round(chance_trustworthiness(500), 3)
+    0.502
+    """
+    _check_neighbors(n_neighbors, n, _half)
+    k = n_neighbors
+    # Each of the nearest on the map has a rank that is uniform on 1 ... n - 1.
+    penalty = (n - 1 - k) * (n - k) / (2 * (n - 1))
+    return 1 - 2 * penalty / (2 * n - 3 * k - 1)
+
+
+def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metric: Metric = "euclidean") -> float:
+    """The share of nearest clips that two spaces have in common, in [0, 1].
+
+    1 when each clip has the same nearest clips in both; chance is ``n_neighbors / (n - 1)``. For two maps, two
+    branches, or one branch of two checkpoints: it needs no alignment and the widths need not agree.
+
+    Parameters
+    ----------
+    x, y : (n, d) and (n, e) array-like
+        The same clips in both, at least two more than `n_neighbors`.
+    n_neighbors : int
+        How many nearest clips of each are compared.
+    metric : {"euclidean", "cosine", "correlation"}
+        Distance in both spaces.
+
+    Returns
+    -------
+    float
+        The mean over the clips.
+
+    Raises
+    ------
+    ValueError
+        If the rows do not agree, a value is not finite, or there are too few clips for `n_neighbors`.
+
+    See Also
+    --------
+    procrustes_disparity, map_stability
+
+    Examples
+    --------
+    >>> x = np.arange(8.0)[:, None] ** 1.5
+    >>> neighbour_overlap(x, -3 * x, n_neighbors=2)
+    1.0
+    """
+    x, y = _validate(x, y, n_neighbors, names=("x", "y"), metric=metric, most=_all_but_two)
+    return float(shared_neighbours(nearest(x, n_neighbors, metric), nearest(y, n_neighbors, metric)).mean())
+
+
+def shared_neighbours(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The share of each row's entries that two tables of neighbours (n, k) have in common, (n,) in [0, 1]."""
+    n, k = one.shape
+    near = np.zeros((n, n), dtype=bool)
+    np.put_along_axis(near, one, True, axis=1)
+    return np.take_along_axis(near, other, axis=1).sum(axis=1) / k
+
+
+def nearest(x: np.ndarray, k: int, metric: str) -> np.ndarray:
+    """The `k` nearest other rows of each row, (n, k) in no order."""
+    return np.concatenate([np.argpartition(d, k - 1, axis=1)[:, :k] for _, d in _distances(x, metric)])
+
+
+def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) -> float:
+    """One minus the normalised sum of how far the nearest in `y` lie beyond the nearest in `x`."""
+    n = len(x)
+    if _is_one_spot(x) or _is_one_spot(y):
+        return float("nan")
+    near = nearest(y, k, y_metric)
+    beyond = 0
+    for rows, distance in _distances(x, x_metric):
+        slack = _TIE * np.abs(distance[np.isfinite(distance)]).max(initial=0.0)
+        for place in near[rows].T:
+            own = np.take_along_axis(distance, place[:, None], axis=1)
+            rank = 1 + (distance < own - slack).sum(axis=1)
+            beyond += int(np.maximum(rank - k, 0).sum())
+    return float(1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1)))
+
+
+def _distances(x: np.ndarray, metric: str) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of rows of the table of distances (squared where euclidean), infinite from a row to itself."""
+    n = len(x)
+    if metric == "euclidean":
+        x = x - x.mean(axis=0)  # keeps the squares below small
+        squares = (x**2).sum(axis=1)
+    else:
+        x = x - x.mean(axis=1, keepdims=True) if metric == "correlation" else x
+        length = np.linalg.norm(x, axis=1, keepdims=True)
+        x = x / np.where(length > 0, length, 1.0)
+    step = max(1, _BLOCK // n)
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        inner = x[rows] @ x.T
+        distance = squares[rows, None] + squares - 2 * inner if metric == "euclidean" else 1 - inner
+        distance[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
+        yield rows, distance
+
+
+def _is_one_spot(x: np.ndarray) -> bool:
+    return bool((np.ptp(x, axis=0) <= _TIE * np.abs(x).max(initial=0.0)).all())
+
+
+def _half(n: int) -> int:
+    return (n - 1) // 2
+
+
+def _all_but_two(n: int) -> int:
+    return n - 2
+
+
+def _check_neighbors(k: int, n: int, most: Callable[[int], int]) -> None:
+    if most(n) < 1:
+        raise ValueError(f"{n} clips have no neighbourhoods to compare; at least 3 are needed")
+    if not 1 <= k <= most(n):
+        raise ValueError(f"n_neighbors is {k}; with {n} clips it can be 1 to {most(n)}")
+
+
+def _validate(
+    x: ArrayLike, y: ArrayLike, n_neighbors: int, *, names: tuple[str, str], metric: str, most: Callable[[int], int]
+) -> tuple[np.ndarray, np.ndarray]:
+    arrays = [np.asarray(array, dtype=np.float64) for array in (x, y)]
+    for name, array in zip(names, arrays, strict=True):
+        if array.ndim != 2:
+            raise ValueError(f"{name} has the shape {array.shape}; one row a clip, (n, d), is needed")
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).any(axis=1).sum())
+            raise ValueError(f"{bad} of {len(array)} rows of {name} are not finite; leave those clips out")
+    if len(arrays[0]) != len(arrays[1]):
+        raise ValueError(
+            f"{names[0]} has {len(arrays[0])} rows but {names[1]} {len(arrays[1])}; both must be the same clips"
+        )
+    if metric not in get_args(Metric):
+        raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(Metric))}")
+    _check_neighbors(n_neighbors, len(arrays[0]), most)
+    return arrays[0], arrays[1]

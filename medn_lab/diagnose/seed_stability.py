@@ -1,0 +1,141 @@
+"""What of a map is the data and what the seed: the same features mapped over several seeds."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from tqdm.auto import tqdm
+
+from medn_lab.diagnose.embedding import Branch, check_parameters, feature_spaces, parameters_of, place_by_umap
+from medn_lab.diagnose.map_quality import Metric, nearest, shared_neighbours, trustworthiness
+from medn_lab.diagnose.procrustes import procrustes_disparity
+from medn_lab.records import BranchFeatures
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class MapStability:
+    """How far maps of the same features agree that differ in their seed alone.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
+        in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, what is left after the best shift, turn and
+        scale, in [0, 1], 0 is best; ``n_neighbors, n_clips``.
+    clips : DataFrame
+        One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
+        of that clip is the seed's doing.
+    trustworthiness : DataFrame
+        One row a map and seed: ``map, seed, trustworthiness``.
+    params : dict
+        As the maps were made.
+    """
+
+    table: pd.DataFrame
+    clips: pd.DataFrame
+    trustworthiness: pd.DataFrame
+    params: Mapping[str, object]
+
+    def __repr__(self) -> str:
+        told = []
+        for name, rows in self.table.groupby("map", sort=False):
+            trust = self.trustworthiness.loc[self.trustworthiness["map"] == name, "trustworthiness"]
+            told.append(
+                f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f}), disparity"
+                f" {rows['disparity'].mean():.3f}, trustworthiness {trust.min():.3f} to {trust.max():.3f}"
+            )
+        first = self.table.iloc[0]
+        n_seeds = self.trustworthiness["seed"].nunique()
+        return (
+            f"MapStability: {first['n_clips']} clips over {n_seeds} seeds, {first['n_neighbors']} neighbours, chance"
+            f" overlap {first['chance']:.3f}; {'; '.join(told)}"
+        )
+
+
+def map_stability(
+    features: BranchFeatures,
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    layers: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
+    branches: Sequence[Branch] | None = None,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    metric: Metric = "euclidean",
+    progress: bool = False,
+) -> MapStability:
+    """How far UMAP's maps of these features depend on the seed.
+
+    Two figures for each pair of seeds. The *overlap* of neighbours says whether each clip keeps its company, wherever
+    on the sheet that is: it is the one that matters, as neighbourhoods are all that a map shows. The *disparity* says
+    whether whole groups keep their places, and is often far from 0 where the overlap is high: the reason why distances
+    between clusters are not evidence. PCA has no seed and needs no such check.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of at least 5 clips.
+    seeds : sequence of int
+        At least two, all different. Each costs one map a branch.
+    layers, branches, n_neighbors, min_dist, metric
+        As in :func:`umap`; `n_neighbors`, lowered where the clips are few, is also how many neighbours are compared.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    MapStability
+
+    Raises
+    ------
+    ValueError
+        If fewer than two different seeds are given, or as :func:`umap`.
+
+    See Also
+    --------
+    neighbour_overlap, procrustes_disparity, medn_lab.view.plot_map_stability
+    """
+    seeds = [int(seed) for seed in seeds]
+    if len(set(seeds)) != len(seeds) or len(seeds) < 2:
+        raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
+    for seed in seeds:
+        check_parameters(min_dist=min_dist, metric=metric, n_neighbors=n_neighbors, seed=seed)
+    spaces = feature_spaces(features, layers=layers, branches=branches)
+    n = len(features)
+    how = {"method": "umap", "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
+    params = {seed: parameters_of(n, seed=seed, **how) for seed in seeds}
+    k = min(params[seeds[0]]["n_neighbors"], n - 2)
+    judged_by = params[seeds[0]]["quality_neighbors"]
+    pairs, trust, clips = [], [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
+    bar = tqdm(total=len(spaces) * len(seeds), desc="mapping", unit="map", disable=not progress)
+    for name, values in spaces.items():
+        maps = {}
+        for seed in seeds:
+            maps[seed] = place_by_umap(values, params[seed])
+            told = trustworthiness(values, maps[seed], n_neighbors=judged_by, metric=metric)
+            trust.append({"map": name, "seed": seed, "trustworthiness": told})
+            bar.update()
+        near = {seed: nearest(xy.astype(np.float64), k, "euclidean") for seed, xy in maps.items()}
+        each = []
+        for a, b in itertools.combinations(seeds, 2):
+            each.append(shared_neighbours(near[a], near[b]))
+            pairs.append(
+                {
+                    "map": name,
+                    "seed_a": a,
+                    "seed_b": b,
+                    "overlap": float(each[-1].mean()),
+                    "chance": k / (n - 1),
+                    "disparity": procrustes_disparity(maps[a], maps[b]),
+                    "n_neighbors": k,
+                    "n_clips": n,
+                }
+            )
+        clips[name] = np.mean(each, axis=0)
+    bar.close()
+    shared = {name: value for name, value in params[seeds[0]].items() if name != "seed"} | {"seeds": seeds}
+    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips), pd.DataFrame(trust), shared)
