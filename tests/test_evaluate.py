@@ -1,5 +1,7 @@
 """Scores: closed forms, agreement with scikit-learn, intervals over subjects, joins by clip id."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from medn_lab.evaluate import accuracy, bootstrap_interval, confusion_matrix, uar, uf1
+from medn_lab.evaluate.metrics import FROM_COUNTS
+from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import Predictions
 
 CLASSES = ("negative", "positive", "surprise")
@@ -116,3 +120,72 @@ def test_labels_that_the_predictions_do_not_know_are_named():
     told = predictions_of(["negative"], ["negative"])
     with pytest.raises(ValueError, match="no column 'emotion' to compare with"):
         confusion_matrix(told, label="emotion")
+
+
+def noisy_predictions(*, n_subjects=16, clips_per_subject=30, right=0.7, seed=0):
+    """Predictions that are right by chance, each person with a rate of her own."""
+    generator = np.random.default_rng(seed)
+    subjects = np.repeat([f"s{i:02d}" for i in range(n_subjects)], clips_per_subject)
+    true = generator.choice(CLASSES, size=len(subjects), p=[0.6, 0.3, 0.1])
+    rates = np.clip(generator.normal(right, 0.15, n_subjects), 0.02, 0.98).repeat(clips_per_subject)
+    said = np.where(generator.random(len(true)) < rates, true, generator.choice(CLASSES, size=len(true)))
+    return predictions_of(true.tolist(), said.tolist(), subjects)
+
+
+@pytest.mark.parametrize("measure", [accuracy, uf1, uar])
+def test_an_interval_from_counts_is_the_one_from_repeated_clips(measure):
+    told = noisy_predictions(n_subjects=5, clips_per_subject=6)
+    fast = bootstrap_interval(told, measure=measure, n_resamples=300)
+    slow = bootstrap_interval(told, measure=lambda true, said: measure(true, said), n_resamples=300)
+    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)
+
+
+@given(answers)
+def test_scores_from_a_confusion_matrix_are_those_of_the_clips(pairs):
+    true, predicted = (np.array(side) for side in zip(*pairs, strict=True))
+    counts = np.zeros((1, 3, 3))
+    for t, p in pairs:
+        counts[0, CLASSES.index(t), CLASSES.index(p)] += 1
+    for measure, of in FROM_COUNTS.items():
+        assert of(counts)[0] == pytest.approx(measure(true, predicted))
+
+
+@pytest.mark.parametrize("measure", [accuracy, uf1, uar])
+def test_perfect_predictions_score_one_with_an_interval_of_no_width(measure):
+    true = ["negative", "positive", "surprise"] * 4
+    found = bootstrap_interval(predictions_of(true, true), measure=measure)
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+
+
+def test_each_resample_draws_as_many_people_as_there_are():
+    table = pd.DataFrame({"dataset": ["A", "A", "B"], "subject": ["1", "2", "1"]})
+    draws = draw_subjects(table, n_resamples=4000, level=0.95, seed=0)
+    assert draws.names == ("A/1", "A/2", "B/1")
+    assert (draws.counts.sum(axis=1) == 3).all()
+    # How often one person is drawn is binomial: mean 1, variance 3 * 1/3 * 2/3.
+    assert draws.counts.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.06)
+    assert draws.counts.var(axis=0) == pytest.approx([2 / 3] * 3, abs=0.06)
+
+
+def test_the_interval_of_a_score_covers_the_truth_about_as_often_as_it_says():
+    covered = 0
+    for seed in range(200):
+        found = bootstrap_interval(noisy_predictions(n_subjects=24, clips_per_subject=10, seed=seed), n_resamples=400)
+        # A wrong guess hits by chance as often as the class is drawn, one in three.
+        covered += found.low <= 0.7 + 0.3 / 3 <= found.high
+    assert 0.87 <= covered / 200 <= 0.99
+
+
+def test_two_thousand_resamples_of_a_data_set_take_less_than_a_second():
+    told = noisy_predictions()
+    for measure in (accuracy, uf1, uar):
+        began = time.process_time()
+        bootstrap_interval(told, measure=measure)
+        assert time.process_time() - began < 0.5
+
+
+def test_a_level_or_a_number_of_resamples_out_of_range_is_refused():
+    told = noisy_predictions(n_subjects=2)
+    for wrong in ({"level": 95}, {"level": 0}, {"n_resamples": 0}):
+        with pytest.raises(ValueError, match=r"level must be in \(0, 1\) and n_resamples at least 1"):
+            bootstrap_interval(told, **wrong)

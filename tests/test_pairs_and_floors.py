@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 import medn_lab as medn
+from medn_lab.data import Fold
 from medn_lab.diagnose import confusable_pairs
-from medn_lab.evaluate import au_only_floor, pair_auc
+from medn_lab.evaluate import au_only_floor, bootstrap_interval, pair_auc
 from medn_lab.records import Predictions
 
 
@@ -84,6 +85,86 @@ def test_no_pairs_are_said_to_be_none():
     assert repr(found) == "pair AUC: none, because no two clips share an AU set and differ in emotion"
 
 
+def test_opposite_pairs_are_a_positive_and_a_negative_emotion():
+    labels = ("Happiness", "repression", "surprise", "others", "anger", "happiness", "positive", "negative")
+    table = table_of(*[(str(i), "12", label) for i, label in enumerate(labels)])
+    pairs = confusable_pairs(table, opposite=True)
+    found = {frozenset((a, b)) for a, b in zip(pairs["label_a"], pairs["label_b"], strict=True)}
+    positive, negative = ("Happiness", "happiness", "positive"), ("repression", "anger", "negative")
+    assert found == {frozenset((a, b)) for a in positive for b in negative}
+    assert len(pairs) == 9
+    assert len(confusable_pairs(table)) == 28  # all differ in their text
+
+
+def test_pair_auc_of_opposite_emotions_counts_its_own_pairs():
+    table = table_of(
+        ("1", "12", "happiness"), ("2", "12", "repression"), ("1", "12", "surprise"), ("2", "4", "disgust"),
+    )  # fmt: skip
+    # Happiness and repression are told apart, surprise is mistaken for both.
+    classes = sorted(table["label"].unique())
+    scores = np.array([[1.0 if c == label else 0.0 for c in classes] for label in table["label"]])
+    scores[2] = [3.0 if c in ("happiness", "repression") else 0.0 for c in classes]
+    told = predictions_of(table, scores)
+    opposite, every = pair_auc(told, opposite=True), pair_auc(told)
+    assert (opposite.value, opposite.n_pairs, opposite.n_clips, opposite.n_subjects) == (1.0, 1, 2, 2)
+    assert (every.n_pairs, every.n_clips) == (3, 3)
+    assert every.value < 1.0
+    assert "1 pairs of opposite emotions, 2 clips" in repr(opposite)
+
+
+def test_why_there_are_no_pairs_is_said():
+    one_side = table_of(("1", "12", "surprise"), ("2", "12", "others"))
+    assert "no clip has a positive emotion; the emotions are others, surprise" in repr(
+        pair_auc(predictions_of(one_side, np.eye(2)), opposite=True)
+    )
+    unlike = table_of(("1", "12", "happiness"), ("2", "4", "disgust"))
+    said = repr(pair_auc(predictions_of(unlike, np.eye(2)), opposite=True))
+    assert said == "pair AUC: none, because no two clips share an AU set and have opposite emotions"
+    unknown = table_of(("1", "?", "happiness"), ("2", "?", "disgust"))
+    assert repr(pair_auc(predictions_of(unknown, np.eye(2)))) == (
+        "pair AUC: none, because the AUs of all 2 clips are unknown"
+    )
+
+
+def test_pairs_of_one_subject_have_a_figure_and_no_interval():
+    table = table_of(("1", "12", "happiness"), ("1", "12", "others"), ("2", "4", "others"))
+    found = pair_auc(predictions_of(table, [[1, 0], [0, 1], [0, 1]]))
+    assert found.value == 1.0
+    assert np.isnan(found.low)
+    assert np.isnan(found.high)
+    assert found.n_subjects == 1
+
+
+def test_the_interval_of_the_pair_auc_is_that_of_pairs_counted_by_hand():
+    table = medn.synthme.draw_table(n_subjects=4, clips_per_subject=8, seed=0).assign(label=lambda t: t["emotion"])
+    told = predictions_of(table, np.random.default_rng(0).normal(size=(len(table), table["label"].nunique())))
+    pairs, ids = confusable_pairs(table), table["clip_id"].to_numpy()
+    place, classes = {name: i for i, name in enumerate(ids)}, list(told.classes)
+    _, person = np.unique(table["subject"], return_inverse=True)
+    generator = np.random.default_rng(3)
+    values = []
+    for _ in range(200):
+        drawn = np.bincount(generator.integers(4, size=4), minlength=4)
+        won = asked = 0.0
+        for row in pairs.itertuples():
+            a, b = place[row.clip_a], place[row.clip_b]
+            weight = drawn[person[a]] * (drawn[person[b]] if person[a] != person[b] else 1)
+            p = told.probabilities
+            right = (p[a, classes.index(row.label_a)] > p[b, classes.index(row.label_a)]) / 2
+            right += (p[b, classes.index(row.label_b)] > p[a, classes.index(row.label_b)]) / 2
+            won, asked = won + weight * right, asked + weight
+        values.append(won / asked)
+    found = pair_auc(told, n_resamples=200, seed=3)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+
+def test_pairs_whose_label_is_no_class_are_refused():
+    table = table_of(("1", "12", "happiness"), ("2", "12", "fear"))
+    told = Predictions(np.zeros((2, 2), np.float32), table, ("happiness", "others"))
+    with pytest.raises(ValueError, match="the pairs are labelled fear; the classes are happiness, others"):
+        pair_auc(told)
+
+
 def test_the_floor_is_the_majority_of_the_other_subjects():
     table = table_of(
         ("1", "12", "happiness"), ("2", "12", "happiness"), ("3", "12", "others"),
@@ -127,3 +208,36 @@ def test_a_table_without_labels_or_with_one_subject_is_refused():
         au_only_floor(table_of(("1", "12", "happiness")).drop(columns="label"))
     with pytest.raises(ValueError, match="at least 2 subjects"):
         au_only_floor(table_of(("1", "12", "happiness")))
+
+
+def test_the_floor_of_given_folds_scores_only_what_they_test():
+    table = table_of(
+        ("1", "12", "happiness"), ("2", "12", "happiness"), ("3", "12", "others"), ("3", "4", "disgust"),
+    )  # fmt: skip
+    fold = Fold("3", train=("c0", "c1"), test=("c2", "c3"))
+    floor = au_only_floor(table, folds=[fold])
+    assert floor.predicted.to_dict() == {"c2": "happiness", "c3": "happiness"}
+    assert (floor.accuracy, floor.n_clips, floor.n_subjects, floor.n_unseen) == (0.0, 2, 1, 1)
+
+
+def test_the_floor_is_also_a_record_of_predictions():
+    table = medn.synthme.draw_table(n_subjects=5, clips_per_subject=12, seed=0).assign(label=lambda t: t["emotion"])
+    floor = au_only_floor(table)
+    assert floor.predictions.predicted.tolist() == floor.predicted.tolist()
+    assert bootstrap_interval(floor.predictions).value == floor.accuracy
+    assert np.isfinite(floor.predictions.probabilities).all()
+    assert len(np.unique(floor.predictions.fold)) == 5
+
+
+def test_unknown_aus_are_counted_beside_the_unseen():
+    table = table_of(("1", "?", "negative"), ("2", "?", "negative"), ("3", "?", "positive"))
+    floor = au_only_floor(table)
+    assert (floor.n_unseen, floor.n_unknown) == (3, 3)
+    assert "3 of them with unknown AUs" in repr(floor)
+
+
+def test_labels_that_depend_on_the_subject_alone_do_not_raise_the_floor():
+    table = medn.synthme.draw_table(n_subjects=20, clips_per_subject=20, seed=0)
+    subjects = sorted(table["subject"].unique())
+    label = table["subject"].map({name: ("happiness", "others")[i % 2] for i, name in enumerate(subjects)})
+    assert au_only_floor(table.assign(label=label)).accuracy < 0.5
