@@ -106,8 +106,8 @@ def test_nothing_is_left_behind_on_the_model(drawn):
 def test_an_unknown_target_lists_those_there_are():
     clips = tiny_clips(n_subjects=2, clips_per_subject=2)
     model = MEDN(MEDNConfig.for_clips(clips, dim=32))
-    with pytest.raises(ValueError, match="'joy' is no logit of this model; there are happiness, others, AU1"):
+    with pytest.raises(ValueError, match="'joy' is no target of this model; there are happiness, others, AU1"):
         integrated_gradients(model, clips, target="joy")
     emotion_only = MEDN(replace(model.config, branches="emotion"))
-    with pytest.raises(ValueError, match="'AU12' is no logit"):
+    with pytest.raises(ValueError, match="'AU12' is no target"):
         integrated_gradients(emotion_only, clips, target="AU12")

@@ -57,7 +57,16 @@ POSITIONAL = {
     "train.fit": "a model (or its config) and what it learns from",
     "evaluate.predict": "a model and the clips it is asked about",
     "evaluate.extract_features": "a model and the clips it is asked about",
+    "diagnose.attribute_pair": "a model and the clips it is asked about",
+    "diagnose.bare_change": "a model and the clips it is asked about",
+    "diagnose.frame_ablation": "a model and the clips it is asked about",
+    "diagnose.grad_cam": "a model and the clips it is asked about",
+    "diagnose.gradient_shap": "a model and the clips it is asked about",
     "diagnose.integrated_gradients": "a model and the clips it is asked about",
+    "diagnose.kept_tokens": "a model and the clips it is asked about",
+    "diagnose.occlusion": "a model and the clips it is asked about",
+    "diagnose.randomisation_check": "a model and the clips it is asked about",
+    "diagnose.saliency": "a model and the clips it is asked about",
 }
 """Names with more than one positional parameter, and why."""
 

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
-from medn_lab.records import Attribution, Truth
+from medn_lab.evaluate import Interval
+from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.records import Attribution, Truth, au_columns
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlantedMass:
     """How much of an attribution falls on a planted region.
 
@@ -19,26 +22,83 @@ class PlantedMass:
     share : (n,) float array
         Of the absolute attribution, a clip each, in [0, 1].
     chance : (n,) float array
-        The region's share of the picture's area.
+        The region's share of the picture's area: what a map without any place would score.
     hits : (n,) bool array
-        Whether the strongest pixel lies in the region (the pointing game).
+        Whether the strongest pixel lies in the region (the pointing game); by chance as often as `chance` says.
+    planted : (n,) bool array
+        Whether the region was in use: the clip shows that AU, or its cue flows. Means and intervals are of these clips.
+    table : DataFrame
+        The clips' table.
+    region, of : str
+        What was planted, and in which input's map it was looked for.
     """
 
     share: np.ndarray
     chance: np.ndarray
     hits: np.ndarray
+    planted: np.ndarray
+    table: pd.DataFrame
+    region: str
+    of: str
 
     def __repr__(self) -> str:
+        n, left_out = int(self.planted.sum()), int((~self.planted).sum())
+        if not n:
+            return f"planted mass: none, because {self.region} is planted in none of these {left_out} clips"
+        share, chance, hits = (values[self.planted].mean() for values in (self.share, self.chance, self.hits))
+        told = f"; {left_out} without it left out" if left_out else ""
         return (
-            f"planted mass {self.share.mean():.3f} where area alone gives {self.chance.mean():.3f},"
-            f" pointing game {self.hits.mean():.3f} ({len(self.share)} clips)"
+            f"planted mass of {self.region} in the {self.of} {share:.3f} where area alone gives {chance:.3f}"
+            f" ({share / chance:.1f} times), pointing game {hits:.3f} ({n} clips of"
+            f" {self.table['subject'][self.planted].nunique()} subjects{told})"
         )
 
+    def interval(
+        self,
+        *,
+        of: Literal["share", "excess", "hits"] = "excess",
+        level: float = 0.95,
+        n_resamples: int = 2000,
+        seed: int = 0,
+    ) -> Interval:
+        """A mean with its interval from resampling whole subjects.
 
-def planted_mass(
-    attribution: Attribution, *, truth: Truth, region: str | Literal["cue"], of: Literal["frames", "flow"]
-) -> PlantedMass:
+        Parameters
+        ----------
+        of : {"share", "excess", "hits"}
+            The share, the share minus chance, or the pointing game's hit rate.
+        level : float
+            Coverage, in (0, 1).
+        n_resamples : int
+        seed : int
+
+        Returns
+        -------
+        Interval
+            An excess whose interval is clear of 0 says that the map points there.
+
+        Raises
+        ------
+        ValueError
+            If the region is planted in clips of fewer than 2 subjects, or `of` is another word.
+        """
+        figures = {"share": self.share, "excess": self.share - self.chance, "hits": self.hits.astype(float)}
+        if of not in figures:
+            raise ValueError(f"of must be one of {', '.join(figures)}; got {of!r}")
+        values, table = figures[of][self.planted], self.table[self.planted].reset_index(drop=True)
+        draws = draw_subjects(table, n_resamples=n_resamples, level=level, seed=seed)
+        sums = np.bincount(draws.person, weights=values, minlength=len(draws.names))
+        clips = np.bincount(draws.person, minlength=len(draws.names))
+        low, high = draws.bounds((draws.counts @ sums) / (draws.counts @ clips))
+        return Interval(float(values.mean()), low, high, level, len(values), len(draws.names))
+
+
+def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Literal["frames", "flow"]) -> PlantedMass:
     """The share of an attribution that falls where SynthME planted a movement or the cue.
+
+    The sign does not count. Frames are summed over time and colour, the flow over its components. Beside it belongs the
+    same figure of :func:`bare_change`, as a map may fall on a region because that is where something moved, and of a
+    network with random weights (:func:`randomisation_check` keeps its map).
 
     Parameters
     ----------
@@ -47,9 +107,9 @@ def planted_mass(
     truth : Truth
         The clips' truth.
     region : str
-        ``cue``, or an AU such as ``AU12``.
+        ``cue``; an AU such as ``AU12``; or ``AUs``, where any of the clip's own AUs can move the face.
     of : {"frames", "flow"}
-        Which input's attribution; frames are summed over time and colour, flow over its components.
+        Which input's attribution.
 
     Returns
     -------
@@ -59,22 +119,68 @@ def planted_mass(
     Raises
     ------
     ValueError
-        If the attribution lacks that input, or the region is not known.
+        If the attribution lacks that input, the region is not known, or a clip is not in the truth.
 
     See Also
     --------
-    integrated_gradients
+    integrated_gradients, bare_change, randomisation_check
+
+    References
+    ----------
+    The pointing game: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016.
     """
+    if of not in ("frames", "flow"):
+        raise ValueError(f"of must be frames or flow; got {of!r}")
     values = getattr(attribution, of)
     if values is None:
         raise ValueError(f"the attribution has no {of}; it was made of a model or clips without them")
+    masks, planted = planted_regions(attribution.table, truth=truth, region=region)
     axes = (1, 4) if of == "frames" else (3,)
-    heat = np.abs(values).sum(axis=axes)  # (n, h, w)
-    shares, chances, hits = [], [], []
-    for clip_id, picture in zip(attribution.table["clip_id"], heat, strict=True):
-        mask = truth.cue_region(clip_id) if region == "cue" else truth.au_mask(clip_id, region)
-        total = picture.sum()
-        shares.append(picture[mask].sum() / total if total > 0 else 0.0)
-        chances.append(mask.mean())
-        hits.append(bool(mask.flat[picture.argmax()]) and total > 0)
-    return PlantedMass(np.array(shares), np.array(chances), np.array(hits))
+    heat = np.abs(values).sum(axis=axes, dtype=np.float64)  # (n, h, w)
+    if heat.shape != masks.shape:
+        raise ValueError(f"the maps are {heat.shape[1:]} px but the truth {masks.shape[1:]}; give the clips' own truth")
+    total = heat.sum(axis=(1, 2))
+    inside = (heat * masks).sum(axis=(1, 2))
+    strongest = heat.reshape(len(heat), -1).argmax(axis=1)
+    hits = masks.reshape(len(masks), -1)[np.arange(len(masks)), strongest] & (total > 0)
+    share = np.divide(inside, total, out=np.zeros_like(total), where=total > 0)
+    return PlantedMass(share, masks.mean(axis=(1, 2)), hits, planted, attribution.table, region, of)
+
+
+def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where something was planted in each clip, and whether it was.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clips' table.
+    truth : Truth
+    region : str
+        As in :func:`planted_mass`.
+
+    Returns
+    -------
+    masks : (n, h, w) bool array
+    planted : (n,) bool array
+        Whether the clip shows the AU (any AU, for ``AUs``), or its cue flows.
+
+    Raises
+    ------
+    ValueError
+        If the region is not known, or a clip is not in the truth.
+    """
+    if region not in ("cue", "AUs", *truth.aus):
+        raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
+    flowing = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
+    names = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
+    masks, planted = [], []
+    for _, row in table.iterrows():
+        if region == "cue":
+            masks.append(truth.cue_region(row["clip_id"]))
+            planted.append(flowing[row["clip_id"]])
+            continue
+        shown = [name for name in names if row.get(name) == 1]
+        of_each = [truth.au_mask(row["clip_id"], name) for name in (shown if region == "AUs" else names)]
+        masks.append(np.any(of_each, axis=0) if of_each else np.zeros(truth.au_masks.shape[2:], dtype=bool))
+        planted.append(bool(shown))
+    return np.stack(masks), np.array(planted)

@@ -1,6 +1,7 @@
 """The frozen records that flow between the steps; this room knows no other."""
 
 from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
+from medn_lab.records.kept import KeptTokens
 from medn_lab.records.results import Attribution, BranchFeatures, DecouplingReport, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
 from medn_lab.records.storage import Parts, read_parts, read_table, whole_folder, write_parts
@@ -14,6 +15,7 @@ __all__ = [
     "DecouplingReport",
     "Embedding",
     "History",
+    "KeptTokens",
     "Parts",
     "Predictions",
     "Truth",

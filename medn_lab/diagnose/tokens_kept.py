@@ -1,0 +1,105 @@
+"""Which positions of the face each keep rate kept, and how much of what was planted they cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from medn_lab.diagnose.attribution_contract import at_rest
+from medn_lab.diagnose.planted import planted_regions
+from medn_lab.model import MEDN, as_inputs, check_clips, weights_sha256
+from medn_lab.records import Clips, KeptTokens, Truth
+
+
+def kept_tokens(
+    model: MEDN,
+    clips: Clips,
+    *,
+    truth: Truth | None = None,
+    region: str = "cue",
+    batch_size: int = 64,
+    progress: bool = False,
+) -> KeptTokens:
+    """The positions that the emotion branch kept of each clip at each keep rate.
+
+    What is not kept cannot reach the score; what is kept need not matter. With truth, *cover* says how much of the
+    planted region lies in kept positions. Positions chosen at random would cover as much of any region as they are of
+    the face: the keep rate is chance.
+
+    Parameters
+    ----------
+    model : MEDN
+        With an emotion branch; used in evaluation mode and left in the mode it was in.
+    clips : Clips
+        With frames.
+    truth : Truth or None
+        The truth of synthetic clips (``clips.truth``).
+    region : str
+        ``cue``; an AU such as ``AU12``; or ``AUs``, the clip's own.
+    batch_size : int
+        Clips a forward pass.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    KeptTokens
+        ``masks (n, n_scales, grid, grid)``, the ranking ``scores (n, grid, grid)``, the scales' weights ``mix``, and
+        ``cover (n, n_scales)`` where there is truth.
+
+    Raises
+    ------
+    ValueError
+        If the model has no emotion branch, the clips no frames or do not fit, or the region is not known.
+
+    See Also
+    --------
+    grad_cam : what the kept positions said.
+    medn_lab.view.plot_kept_tokens
+    """
+    if model.config.branches == "motion":
+        raise ValueError("this model has only a motion branch; the emotion branch alone keeps and drops positions")
+    if clips.frames is None:
+        raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
+    check_clips(model.config, clips)
+    config = model.config
+    grid, n_scales = config.size // config.patch, len(config.keep_rates)
+    masks, scores, mix = [], [], []
+    device = next(model.parameters()).device
+    with at_rest(model), torch.no_grad():
+        starts = range(0, len(clips), batch_size)
+        for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
+            rows = np.arange(start, min(start + batch_size, len(clips)))
+            output = model.emotion_branch(as_inputs(config, clips, rows=rows, device=device).frames)
+            kept = torch.zeros(len(rows), n_scales, grid * grid, dtype=torch.bool, device=device)
+            for scale, places in enumerate(output.kept):
+                kept[:, scale].scatter_(1, places, True)
+            masks.append(kept.view(-1, n_scales, grid, grid).cpu().numpy())
+            scores.append(output.scores.view(-1, grid, grid).float().cpu().numpy())
+            mix.append(output.mix.float().cpu().numpy())
+    masks_of_all = np.concatenate(masks)
+    return KeptTokens(
+        masks=masks_of_all,
+        scores=np.concatenate(scores),
+        mix=np.concatenate(mix),
+        table=clips.table,
+        keep_rates=config.keep_rates,
+        kept_shares=tuple(float(share) for share in masks_of_all[0].mean(axis=(1, 2))),
+        cover=None if truth is None else _cover(masks_of_all, clips, truth, region),
+        region="" if truth is None else region,
+        source={"name": model.name, "sha256": weights_sha256(model)},
+    )
+
+
+def _cover(masks: np.ndarray, clips: Clips, truth: Truth, region: str) -> np.ndarray:
+    """The share of each clip's region that lies in kept positions, (n, n_scales); NaN where nothing was planted."""
+    regions, planted = planted_regions(clips.table, truth=truth, region=region)
+    patch = regions.shape[-1] // masks.shape[-1]
+    pixels = masks.repeat(patch, axis=2).repeat(patch, axis=3)  # (n, n_scales, h, w)
+    area = regions.sum(axis=(1, 2)).astype(np.float64)
+    inside = (pixels & regions[:, None]).sum(axis=(2, 3))
+    planted = planted & (area > 0)
+    cover = np.full(inside.shape, np.nan, dtype=np.float32)
+    cover[planted] = inside[planted] / area[planted, None]
+    return cover
