@@ -62,6 +62,7 @@ POSITIONAL = {
     "diagnose.frame_ablation": "a model and the clips it is asked about",
     "diagnose.grad_cam": "a model and the clips it is asked about",
     "diagnose.gradient_shap": "a model and the clips it is asked about",
+    "diagnose.permutation_test": "permutation_test(measure, x, y) is fixed: what is measured, of what",
     "diagnose.integrated_gradients": "a model and the clips it is asked about",
     "diagnose.kept_tokens": "a model and the clips it is asked about",
     "diagnose.occlusion": "a model and the clips it is asked about",
