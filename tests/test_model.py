@@ -24,6 +24,7 @@ from medn_lab.model import (
     pretrained_names,
     weights_sha256,
 )
+from medn_lab.model.decoupling import GaussianCode
 from medn_lab.train import medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
@@ -143,22 +144,30 @@ def test_under_the_bottleneck_logits_see_frames_only_through_the_code():
     torch.testing.assert_close(first.nats, torch.zeros(2))
 
 
-def test_an_idle_dimension_of_the_code_says_nothing_in_evaluation():
-    model = MEDN(replace(SMALL, decoupling="bottleneck", code_dim=4)).eval()
-    model.code.spent.copy_(torch.tensor([1.0, 0.0, 0.5, 0.01]))
-    out = model(torch.rand(6, 8, 3, 32, 32), torch.rand(6, 2, 32, 32))
-    assert (out.emotion.abs().sum(dim=0) > 0).tolist() == [True, False, True, False]
+def test_in_evaluation_the_code_has_the_resolution_of_its_noise():
+    code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=2)).eval()
+    torch.nn.init.zeros_(code.encode.weight)
+    # Means 2.4 and 0.1 with standard deviations 1 and 0.5: two steps of 1, and nothing that was ever received.
+    code.encode.bias.data = torch.tensor([2.4, 0.1, 0.0, 2 * np.log(0.5)], dtype=torch.float32)
+    feature = torch.zeros(1, 32, requires_grad=True)
+    sent, _, nats = code(feature)
+    torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]))
+    expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
+    torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
+    torch.nn.init.ones_(code.encode.weight)
+    code(feature)[0].sum().backward()
+    torch.testing.assert_close(feature.grad, torch.full((1, 32), 2.0))
 
 
-def test_the_code_counts_what_it_spends():
-    model = MEDN(replace(SMALL, decoupling="bottleneck", code_dim=2)).train()
-    torch.nn.init.zeros_(model.code.encode.weight)
-    # Mean 2 and unit variance in the first dimension cost 2 nats, the prior itself costs none.
-    model.code.encode.bias.data = torch.tensor([2.0, 0.0, 0.0, 0.0])
-    for _ in range(400):
-        _, _, nats = model.code(torch.zeros(3, 32))
-    torch.testing.assert_close(nats, torch.full((3,), 2.0))
-    torch.testing.assert_close(model.code.spent, torch.tensor([2.0, 0.0]), atol=1e-2, rtol=0)
+def test_in_training_the_code_is_sampled_around_its_mean():
+    code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=1)).train()
+    torch.nn.init.zeros_(code.encode.weight)
+    code.encode.bias.data = torch.tensor([2.0, 2 * np.log(0.5)], dtype=torch.float32)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sent = code(torch.zeros(20_000, 32))[0]
+    assert sent.mean().item() == pytest.approx(2.0, abs=0.02)
+    assert sent.std().item() == pytest.approx(0.5, abs=0.02)
 
 
 def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide():

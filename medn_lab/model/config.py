@@ -81,11 +81,11 @@ class MEDNConfig:
     dim: int = 64
     depth: int = 1
     heads: int = 4
-    keep_rates: tuple[float, ...] = (0.5, 0.25, 0.125)
+    keep_rates: tuple[float, ...] = (0.25, 0.125)
     branches: Branches = "both"
     fusion: Fusion = "cofm"
     decoupling: Decoupling = "orthogonal"
-    code_dim: int = 16
+    code_dim: int = 8
     flow_channels: int = 2
     dropout: float = 0.1
 

@@ -199,8 +199,10 @@ class GaussianCode(nn.Module):
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion
     does not say already.
 
-    A dimension in which less than :data:`IDLE_NATS` was sent on average is *idle*: its noise drowns what its mean says,
-    so the mean is no part of the code and is 0 in evaluation. A probe with standardised inputs would read it otherwise.
+    While training the code is sampled. In evaluation it is the mean *at the resolution of its own noise*: rounded to
+    whole standard deviations. What lies below was never received in training, so it is no part of the code; a probe
+    with standardised inputs would read it all the same, and call a leak what no reader of the code ever got. The
+    gradient passes the rounding as if it were not there.
 
     Parameters
     ----------
@@ -212,26 +214,18 @@ class GaussianCode(nn.Module):
         super().__init__()
         self.encode = nn.Linear(config.dim, 2 * config.code_dim)
         self.expand = nn.Linear(config.code_dim, config.dim)
-        self.register_buffer("spent", torch.ones(config.code_dim))  # nats a dimension, a running mean while training
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and its information in nats (b,).
-
-        While training the code is sampled; in evaluation it is the mean, in the dimensions that are not idle.
-        """
+        """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and its information in nats (b,)."""
         mean, log_variance = self.encode(feature).chunk(2, dim=-1)
         log_variance = log_variance.clamp(-8.0, 4.0)
-        nats = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)  # (b, code_dim)
+        nats = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
+        deviation = (0.5 * log_variance).exp()
         if self.training:
-            code = mean + torch.randn_like(mean) * (0.5 * log_variance).exp()
-            self.spent.lerp_(nats.detach().mean(dim=0), 0.02)
+            code = mean + torch.randn_like(mean) * deviation
         else:
-            code = mean * (self.spent > IDLE_NATS)
-        return code, self.expand(code), nats.sum(dim=-1)
-
-
-IDLE_NATS = 0.02
-"""A dimension of the code that carries less on average is idle."""
+            code = mean + (torch.round(mean / deviation) * deviation - mean).detach()
+        return code, self.expand(code), nats
 
 
 def _check_batch(motion: Tensor, emotion: Tensor) -> None:
