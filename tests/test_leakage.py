@@ -10,8 +10,8 @@ from medn_lab.records import BranchFeatures
 AUS = ("AU1", "AU4", "AU12")
 CUES = ("flush", "none", "pallor")
 COLUMNS = [
-    "branch", "target", "auc", "low", "high", "chance", "chance_95", "allowed", "excess", "excess_low", "excess_high",
-    "n_clips", "n_subjects", "n_positive", "n_unknown", "split", "reason",
+    "branch", "target", "auc", "low", "high", "chance", "chance_95", "p", "allowed", "excess", "excess_low",
+    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "split", "reason",
 ]  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 from .aligned import aligned_umap as aligned_umap
 from .attribution_pair import attribute_pair as attribute_pair
 from .attribution_target import attribution_targets as attribution_targets
+from .confusable import ConfusableSets as ConfusableSets
 from .confusable import confusable_pairs as confusable_pairs
+from .confusable import confusable_sets as confusable_sets
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
 from .grad_cam_maps import grad_cam as grad_cam
@@ -16,6 +18,10 @@ from .map_quality import neighbour_overlap as neighbour_overlap
 from .map_quality import trustworthiness as trustworthiness
 from .occlusion_frames import frame_ablation as frame_ablation
 from .occlusion_patches import occlusion as occlusion
+from .pair_control import PairSeparation as PairSeparation
+from .pair_control import pair_separation as pair_separation
+from .pair_ranking import RankedPairs as RankedPairs
+from .pair_ranking import rank_pairs as rank_pairs
 from .planted import PlantedMass as PlantedMass
 from .planted import planted_mass as planted_mass
 from .probing import ProbeScore as ProbeScore
@@ -23,6 +29,7 @@ from .probing import probe as probe
 from .procrustes import procrustes_disparity as procrustes_disparity
 from .randomisation import RandomisationCheck as RandomisationCheck
 from .randomisation import randomisation_check as randomisation_check
+from .report import decoupling_report as decoupling_report
 from .sanity import check_attribution as check_attribution
 from .sanity import infidelity as infidelity
 from .sanity import sensitivity as sensitivity

@@ -82,10 +82,10 @@ def leakage(
     -------
     DataFrame
         A branch and target a row: ``branch, target, auc, low, high`` (interval over resampled subjects), ``chance,
-        chance_95`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws of
-        subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``. All AUCs in [0, 1]. `reason` says why
-        a figure is missing. `split` is ``subjects``, or ``clips`` for the target subject alone: whom a probe has not
-        met it cannot name, so each subject's clips are spread over the folds, and the interval is over subjects as
+        chance_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
+        of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``. All AUCs in [0, 1]. `reason` says
+        why a figure is missing. `split` is ``subjects``, or ``clips`` for the target subject alone: whom a probe has
+        not met it cannot name, so each subject's clips are spread over the folds, and the interval is over subjects as
         classes. ``attrs`` holds the parameters.
 
     Raises
@@ -106,7 +106,7 @@ def leakage(
     if label not in table and label == "label" and "emotion" in table:
         label = "emotion"
     questions = _questions(table, targets, extra or {}, label)
-    truths = _truths(table, allowed, label)
+    truths = truths_of(table, allowed, label)
     options = {"kind": kind, "n_folds": n_folds, "n_shuffles": n_shuffles, "level": level, "n_resamples": n_resamples}
     by_truth: dict[str, dict[str, Reading]] = {}
     rows = []
@@ -151,7 +151,8 @@ def _questions(
     return found
 
 
-def _truths(table: pd.DataFrame, allowed: Mapping[str, object] | None, label: str) -> dict[str, np.ndarray]:
+def truths_of(table: pd.DataFrame, allowed: Mapping[str, object] | None, label: str) -> dict[str, np.ndarray]:
+    """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
     if allowed is None:
         aus = au_columns(table)
         allowed = {"motion": table[aus].fillna(0.0).to_numpy(dtype=float)} if aus else {}
@@ -289,6 +290,7 @@ def _row(branch: str, target: str, reading: Reading, truth: Reading | None) -> d
         "high": score.high,
         "chance": score.chance,
         "chance_95": score.chance_95,
+        "p": score.p_value,
         "allowed": allowed,
         "excess": score.auc - allowed,
         "excess_low": low,

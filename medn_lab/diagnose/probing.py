@@ -121,9 +121,9 @@ def probe(
     times as fast. No subject is on both sides of a fold. Only clips of one fold are compared with each other, as scores
     of different fits have no common zero. Several classes are each read against the rest and averaged.
 
-    A low AUC says that *this* reader finds nothing: try ``kind="rbf"`` before calling a feature free of the target. With
-    few positive clips it lies below 0.5 where there is nothing, as positives held out are missing among those learned
-    from; look at the shuffled labels (or at what a truth gives through the same probe) and not at 0.5.
+    A low AUC says that *this* reader finds nothing: try ``kind="rbf"`` before calling a feature free of the target.
+    With few positive clips it lies below 0.5 where there is nothing, as positives held out are missing among those
+    learned from; look at the shuffled labels (or at what a truth gives through the same probe) and not at 0.5.
 
     Parameters
     ----------

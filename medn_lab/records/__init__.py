@@ -1,8 +1,9 @@
 """The frozen records that flow between the steps; this room knows no other."""
 
 from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
+from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.kept import KeptTokens
-from medn_lab.records.results import Attribution, BranchFeatures, DecouplingReport, Embedding, History, Predictions
+from medn_lab.records.results import Attribution, BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
 from medn_lab.records.storage import Parts, read_parts, read_table, whole_folder, write_parts
 

@@ -1,4 +1,4 @@
-"""The records of the output side: histories, predictions, features, embeddings, attributions, reports."""
+"""The records of the output side: histories, predictions, features, embeddings, attributions."""
 
 from __future__ import annotations
 
@@ -347,24 +347,3 @@ class Attribution(_ClipRecord):
     def course(self) -> np.ndarray | None:
         """What each frame spoke for the target, (n, t), signed: its values summed over space; None without frames."""
         return None if self.frames is None else self.frames.sum(axis=(2, 3, 4))
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class DecouplingReport(_Record):
-    """Dependence and leakage between the branches, a measure a row.
-
-    Attributes
-    ----------
-    table : DataFrame
-        ``measure, value, null_mean, null_95, p, n_clips, n_subjects, direction``.
-    source : dict
-        Model, weights' sha256, the decoupling switch it was trained with.
-    """
-
-    table: pd.DataFrame
-    source: Mapping[str, Any] = field(default_factory=dict)
-
-    _meta = ("source",)
-
-    def __repr__(self) -> str:
-        return f"DecouplingReport: {len(self.table)} measures of {self.source.get('name', 'an unnamed model')}"

@@ -1,0 +1,284 @@
+"""The table of everything that the instruments say of one model, or of several side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from tqdm.auto import tqdm
+
+from medn_lab import __version__
+from medn_lab.diagnose.concordance import draw_units
+from medn_lab.diagnose.held_out import persons
+from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage, truths_of
+from medn_lab.diagnose.probing import Kind, bounds
+from medn_lab.diagnose.similarity.cosine import absolute_cosine
+from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
+from medn_lab.diagnose.similarity.partialling import cells, partial_out
+from medn_lab.diagnose.similarity.permuting import permutation_test
+from medn_lab.records import BranchFeatures, DecouplingReport, au_columns
+
+COLUMNS = (
+    "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
+    "allowed", "excess", "excess_low", "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "within",
+    "direction", "reason",
+)  # fmt: skip
+
+TEXTS = ("model", "kind", "measure", "given", "branch", "target", "within", "direction", "reason")
+
+ENOUGH = 0.5
+"""Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept."""
+
+WRITTEN_DOWN = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
+"""Packages whose versions stand in the report."""
+
+
+def decoupling_report(
+    features: BranchFeatures | Mapping[str, BranchFeatures],
+    *,
+    given: Sequence[str] = ("emotion", "aus"),
+    n_permutations: int = 499,
+    targets: Sequence[str] | None = None,
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
+    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
+    nats: ArrayLike | Mapping[str, ArrayLike] | None = None,
+    label: str = "label",
+    kind: Kind = "linear",
+    n_shuffles: int = 20,
+    protocol: str = "",
+    about: Mapping[str, object] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> DecouplingReport:
+    """Dependence, leakage and information of a model's branches, each beside its null, in one table.
+
+    *Dependence*: every measure between motion and emotion branch, with a permutation null inside subjects (a subject
+    that both branches know is not a coupling); then the same given each factor, whose class means are taken off both
+    branches and inside whose classes clips are exchanged. Where fewer than half of the clips share subject and factor
+    with another, the factor alone is kept, and `within` says so. `allowed` is the same measure of the two factors
+    themselves (AUs and cue, or AUs and label): branches that hold their factors well depend on each other as these do.
+    Mind that *given the emotion* even independent factors may, if both go into it: of two clips of one emotion, the one
+    with the other AUs then has the other cue. SynthME's cue is fixed by the emotion, so there `allowed` is NaN and what
+    is found given the emotion is a leak. *Leakage*: as :func:`leakage`. *Information*: with a
+    bottleneck, the mean of the code's nats beside the entropy of the factor that it should hold.
+
+    Parameters
+    ----------
+    features : BranchFeatures, or mapping of str to BranchFeatures
+        Of one model, or of several by name (two trainings, two checkpoints).
+    given : sequence of str
+        ``emotion`` (the column `label`), ``aus`` (the AU set, from the AU columns) or any column of the table.
+    n_permutations : int
+        Of each measure.
+    targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
+        No target at all (an empty sequence) leaves leakage out.
+    nats : (n,) array-like, or mapping of str to (n,) array-like, optional
+        Information in the emotion code of each clip (``MEDNOutput.nats``), by model where there are several.
+    protocol : str
+        How classes and split were made, to be written down.
+    about : mapping, optional
+        Whatever else a reader must know, such as the decoupling switch; text and numbers.
+    seed : int
+        Of permutations, folds, shuffles and draws.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    DecouplingReport
+        ``report.table`` a measure a row; ``report.to_html(path)`` writes the page for a paper.
+
+    Raises
+    ------
+    ValueError
+        If there are no features or fewer than 2 subjects, or a column, target or array does not fit.
+
+    See Also
+    --------
+    dependence : quick figures without nulls.
+    leakage, permutation_test, medn_lab.view.plot_dependence, medn_lab.view.plot_leakage
+    """
+    models = dict(features) if isinstance(features, Mapping) else {_name(features): features}
+    if not models:
+        raise ValueError("there is no model to report on; give features, or a mapping of names to features")
+    if nats is not None and not isinstance(nats, Mapping):
+        if len(models) > 1:
+            raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
+        nats = {next(iter(models)): nats}
+    strange = set(nats or {}) - set(models)
+    if strange:
+        raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
+    leak_options = {
+        "targets": targets, "allowed": allowed, "extra": extra, "label": label, "kind": kind,
+        "n_shuffles": n_shuffles, "seed": seed,
+    }  # fmt: skip
+    rows: list[dict[str, object]] = []
+    with tqdm(total=len(models) * (len(given) + 2), desc="measuring", unit="step", disable=not progress) as bar:
+        for name, own in models.items():
+            truths = truths_of(own.table, allowed, label)
+            for factor in ("", *given):
+                rows += _dependence_rows(name, own, truths, factor, label, n_permutations, seed)
+                bar.update()
+            if targets is None or len(targets):
+                rows += _leakage_rows(name, leakage(own, **leak_options))
+            bar.update()
+            if nats is not None and name in nats:
+                rows.append(_information_row(name, own, nats[name], label, seed))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table[list(TEXTS)] = table[list(TEXTS)].astype(object).where(table[list(TEXTS)].notna(), "")
+    source = {
+        "models": {name: _facts(own) for name, own in models.items()},
+        "protocol": protocol,
+        "parameters": {
+            "seed": seed, "permutations": n_permutations, "label shuffles": n_shuffles, "probe": kind,
+            "emotion column": label, "given": list(given),
+        },
+        "versions": _versions(),
+        "about": dict(about or {}),
+    }  # fmt: skip
+    return DecouplingReport(table, source)
+
+
+def _dependence_rows(
+    name: str,
+    features: BranchFeatures,
+    truths: Mapping[str, np.ndarray],
+    factor: str,
+    label: str,
+    n_permutations: int,
+    seed: int,
+) -> list[dict[str, object]]:
+    who = persons(features.table)
+    common = {
+        "model": name, "kind": "dependence", "given": factor, "n_clips": len(features),
+        "n_subjects": len(set(who)), "direction": "lower", "reason": "",
+    }  # fmt: skip
+    classes = None if not factor else _classes(features.table, factor, label)
+    groups, within = _exchangeable(who, classes, factor)
+    try:
+        x, y = both_branches(features)
+    except ValueError as fault:
+        return [{**common, "measure": measure, "reason": str(fault)} for measure in MEASURES]
+    if classes is not None:
+        x, y = partial_out(x, factors=classes), partial_out(y, factors=classes)
+    true = _true_figures(truths, classes)
+    rows = []
+    for measure, function in MEASURES.items():
+        if function is absolute_cosine and x.shape[1] != y.shape[1]:
+            continue
+        test = permutation_test(function, x, y, groups=groups, n_permutations=n_permutations, seed=seed)
+        found = {"value": test.value, "null_mean": test.null_mean, "null_95": test.null_95, "p": test.p_value}
+        found["allowed"] = true.get(measure, np.nan)
+        if not np.isfinite(test.value):
+            found["reason"] = "a branch does not vary" + (f" given {factor}" if factor else "")
+        rows.append({**common, "measure": measure, "within": within, **found})
+    return rows
+
+
+def _true_figures(truths: Mapping[str, np.ndarray], classes: np.ndarray | None) -> dict[str, float]:
+    """What the measures say of the two factors themselves, where both are known."""
+    if not {"motion", "emotion"} <= set(truths):
+        return {}
+    x, y = truths["motion"], truths["emotion"]
+    if classes is not None:
+        x, y = partial_out(x, factors=classes), partial_out(y, factors=classes)
+    return {name: value for name, value in figures(x, y).items() if name != absolute_cosine.__name__}
+
+
+def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray, str]:
+    """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
+    everybody = np.zeros(len(who), dtype=int)
+    if classes is None:
+        choices = [(who, "subject"), (everybody, "")]
+    else:
+        choices = [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor), (everybody, "")]
+    for columns, named in choices[:-1]:
+        groups = cells(columns)
+        sizes = np.bincount(groups)
+        if sizes[sizes > 1].sum() >= ENOUGH * len(who):
+            return groups, named
+    return everybody, ""
+
+
+def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
+    aus = au_columns(table)
+    if factor == "aus" and aus:
+        return np.array(["+".join(map(str, row)) for row in table[aus].to_numpy(dtype=float)], dtype=object)
+    named = factor
+    if factor == "emotion":
+        named = label if label in table else "emotion"
+    if named not in table:
+        raise ValueError(f"nothing can be given {factor!r}: the table has no such column (and emotion, aus are not it)")
+    return table[named].astype(str).to_numpy(dtype=object)
+
+
+def _leakage_rows(name: str, leaks: pd.DataFrame) -> list[dict[str, object]]:
+    rows = leaks.rename(columns={"auc": "value", "chance": "null_mean", "chance_95": "null_95"})
+    rows = rows.assign(
+        model=name,
+        kind="leakage",
+        measure="auc",
+        within=np.where(rows["split"] == "clips", "", "subject"),
+    )
+    has_cue = "cue" in set(rows["target"])
+    asked = zip(rows["branch"], rows["target"], strict=True)
+    rows["direction"] = [_direction(branch, target, has_cue) for branch, target in asked]
+    return rows.drop(columns="split").to_dict("records")
+
+
+def _direction(branch: str, target: str, has_cue: bool) -> str:
+    """Which way is good: high for what the branch is there to hold, else no higher than allowed."""
+    of_aus = target == MEAN_OF_AUS or (target.startswith("AU") and target[2:].isdigit())
+    own = {"motion": of_aus, "emotion": target == ("cue" if has_cue else "emotion")}
+    holds = own.get(branch, of_aus or target in ("cue", "emotion"))
+    return "higher" if holds else "at most allowed"
+
+
+def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, object]:
+    values = np.asarray(nats, dtype=np.float64)
+    if values.shape != (len(features),) or not np.isfinite(values).all():
+        raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
+    table = features.table
+    _, units = np.unique(persons(table).astype(str), return_inverse=True)
+    draws = draw_units(units.max() + 1, n_draws=1000, seed=seed)
+    sums, counts = np.bincount(units, weights=values), np.bincount(units).astype(float)
+    low, high = bounds((draws @ sums) / (draws @ counts), level=0.95)
+    factor = next((column for column in ("cue", label, "emotion") if column in table), None)
+    shares = table[factor].value_counts(normalize=True).to_numpy() if factor else np.array([])
+    held = float(-(shares * np.log(shares)).sum()) if len(shares) else np.nan
+    mean = float(values.mean())
+    return {
+        "model": name, "kind": "information", "measure": "nats", "branch": "emotion", "target": factor or "",
+        "value": mean, "low": low, "high": high, "allowed": held, "excess": mean - held, "n_clips": len(values),
+        "n_subjects": units.max() + 1, "direction": "at most allowed",
+    }  # fmt: skip
+
+
+def _name(features: BranchFeatures) -> str:
+    return str(features.source.get("name", "an unnamed model"))
+
+
+def _facts(features: BranchFeatures) -> dict[str, object]:
+    table = features.table
+    branches = {name: getattr(features, name) for name in BRANCHES}
+    data = table["dataset"].value_counts().sort_index() if "dataset" in table else pd.Series(dtype=int)
+    return {
+        **dict(features.source),
+        "data sets": {str(name): int(count) for name, count in data.items()},
+        "clips": len(table),
+        "subjects": len(set(persons(table))),
+        "widths": {name: values.shape[1] for name, values in branches.items() if values is not None},
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"medn_lab": __version__}
+    for package in WRITTEN_DOWN:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,119 @@
+"""The report on decoupling: what the instruments say of one model or of several, a measure a row."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records.report_html import report_page, write_page
+from medn_lab.records.results import _Record
+
+KEYS = ("kind", "measure", "given", "branch", "target")
+"""Columns that together say what a row measures, whatever the model."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecouplingReport(_Record):
+    """Dependence and leakage between the branches, a measure a row.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``measure, value, null_mean, null_95, p, n_clips, n_subjects, direction`` and, as
+        ``medn.diagnose.decoupling_report`` makes it: ``model``; ``kind`` (``dependence``, ``leakage``,
+        ``information``); ``given``, the factor taken off both branches first (empty for none); ``within``, inside what
+        clips were exchanged for the null; ``branch, target`` of a leak; ``low, high`` (interval); ``allowed, excess,
+        excess_low, excess_high`` (what the truth of the branch's own factor tells, and what is beyond it);
+        ``n_positive, n_unknown``; and ``reason`` where a figure is missing.
+    source : dict
+        ``models`` (by name: checkpoint's sha256, recipe, data sets), ``protocol``, ``parameters`` (seed, permutations,
+        probe), ``versions``, ``about`` (whatever the caller knows, such as the training switch).
+    """
+
+    table: pd.DataFrame
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    _meta = ("source",)
+
+    def __repr__(self) -> str:
+        named = self.models or [str(self.source.get("name", "an unnamed model"))]
+        told = [f"DecouplingReport: {len(self.table)} measures of {', '.join(named)}"]
+        told += [f"  {name}: {line}" for name in self.models if (line := self._headline(name))]
+        return "\n".join(told)
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models compared, in their order."""
+        return list(dict.fromkeys(self.table["model"])) if "model" in self.table else []
+
+    @property
+    def dependence(self) -> pd.DataFrame:
+        """The rows on dependence between the two branches."""
+        return self._of_kind("dependence").reset_index(drop=True)
+
+    @property
+    def leakage(self) -> pd.DataFrame:
+        """The rows on leakage, named as ``medn.diagnose.leakage`` names them: ``auc, chance, chance_95``."""
+        names = {"value": "auc", "null_mean": "chance", "null_95": "chance_95"}
+        return self._of_kind("leakage").rename(columns=names).reset_index(drop=True)
+
+    def compare(self) -> pd.DataFrame:
+        """The values side by side: what is measured in the rows, a model a column."""
+        keys = [name for name in KEYS if name in self.table]
+        rows = self.table.set_index(keys)
+        order = rows.index.drop_duplicates()
+        return pd.DataFrame({name: rows.loc[rows["model"] == name, "value"].reindex(order) for name in self.models})
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        figures: Mapping[str, object] | Iterable[object] = (),
+        title: str = "Are the branches decoupled?",
+    ) -> Path:
+        """Write one self-contained page, to be attached to a paper: nothing in it is fetched from elsewhere.
+
+        Parameters
+        ----------
+        path : path-like
+            The ``.html`` file; its folder is made. A file that is there is replaced when the new one is whole.
+        figures : mapping of str to figure, or iterable of figures
+            Pictures with their captions: plotly figures (they stay interactive; the first brings some 5 MB of plotly
+            with it) or the bytes of PNG files. ``medn.view.plot_dependence(report)`` and ``plot_leakage(report)`` are
+            made for it.
+        title : str
+            Plain text.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        ValueError
+            If a figure is neither a plotly figure nor a PNG.
+        """
+        captioned = figures.items() if isinstance(figures, Mapping) else [("", figure) for figure in figures]
+        return write_page(Path(path), report_page(self.table, self.source, list(captioned), title))
+
+    def _of_kind(self, kind: str) -> pd.DataFrame:
+        return self.table[self.table["kind"] == kind] if "kind" in self.table else self.table.iloc[:0]
+
+    def _headline(self, name: str) -> str:
+        own = self.table[self.table["model"] == name]
+        said = []
+        for row in own[(own["kind"] == "dependence") & (own["given"] == "")].to_dict("records"):
+            if row["measure"] in ("linear_cka", "distance_correlation") and np.isfinite(row["value"]):
+                said.append(f"{row['measure'].replace('_', ' ')} {row['value']:.3f} (p {row['p']:.2g})")
+        for row in own[(own["branch"] == "emotion") & (own["target"] == "AUs")].to_dict("records"):
+            if np.isfinite(row["value"]):
+                allowed = f", allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else ""
+                said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}")
+        return "; ".join(said)
