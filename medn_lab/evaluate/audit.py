@@ -9,7 +9,7 @@ from functools import partial
 
 import pandas as pd
 
-from medn_lab.data.protocols import Fold, ProtocolName, hold_out_subjects, leave_one_subject_out
+from medn_lab.data.protocols import Fold, ProtocolName, hold_out_subjects, leave_one_subject_out, people
 from medn_lab.evaluate.comparison import Comparison, compare_predictions
 from medn_lab.evaluate.cross_validation import floor_of, fold_table, pool, score_table
 from medn_lab.evaluate.floors import Floor
@@ -262,8 +262,10 @@ def train_and_record(
 def _keep_back(
     table: pd.DataFrame, config: MEDNConfig, *, label: str, share: float, seed: int
 ) -> tuple[list[str], list[str]]:
+    n_people = people(table).nunique()
+    n = min(max(1, round(share * n_people)), n_people - 1)
     for extra in range(TRIES):
-        train_ids, validation_ids = hold_out_subjects(table, share=share, seed=seed + extra)
+        train_ids, validation_ids = hold_out_subjects(table, n=n, seed=seed + extra)
         left = set(table.loc[table["clip_id"].isin(set(train_ids)), label])
         if left >= set(config.classes):
             return train_ids, validation_ids

@@ -89,8 +89,12 @@ class FoldStore:
         with whole_folder(self.place(number)) as beside:
             for rule, predictions in outcome.predictions.items():
                 predictions.save(beside / rule)
-            outcome.epochs.to_csv(beside / "epochs.csv", index=False)
-            told = {"rules": list(outcome.predictions), "seconds": outcome.seconds, "notes": list(outcome.notes)}
+            told = {
+                "rules": list(outcome.predictions),
+                "seconds": outcome.seconds,
+                "notes": list(outcome.notes),
+                "epochs": outcome.epochs.to_dict("list"),
+            }
             (beside / "fold.json").write_text(json.dumps(told) + "\n")
 
     def load(self, number: int) -> FoldOutcome | None:
@@ -107,7 +111,7 @@ class FoldStore:
         try:
             told = json.loads((place / "fold.json").read_text())
             predictions = {rule: Predictions.load(place / rule) for rule in told["rules"]}
-            epochs = pd.read_csv(place / "epochs.csv", float_precision="round_trip")
+            epochs = pd.DataFrame(told["epochs"])
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
                 f"the finished fold {place} cannot be read ({error}); remove that folder and call again,"
