@@ -185,4 +185,4 @@ def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
             x=1.01, xref="paper", xanchor="left", y=value + shift, yanchor="middle", showarrow=False,
             text=f"{name} {value:.3f}", font={"size": 12, "color": colour},
         )  # fmt: skip
-    return f"pooled accuracy {row['value']:.3f}{bounds}, {row['n_clips']} clips of {row['n_subjects']} subjects"
+    return f"pooled accuracy {row['value']:.3f}{bounds}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"
