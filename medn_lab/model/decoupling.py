@@ -122,7 +122,7 @@ DECOUPLING_WEIGHTS: dict[str, float] = {
     "cross_covariance": 1.0,
     "hsic": 1.0,
     "adversarial": 0.3,
-    "bottleneck": 0.3,
+    "bottleneck": 0.2,
     "none": 0.0,
 }
 """What ``TrainConfig.decoupling_weight = None`` stands for: the terms differ in scale, nats above all."""
