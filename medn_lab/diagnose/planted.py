@@ -23,8 +23,9 @@ class PlantedMass:
         Of the absolute attribution, a clip each, in [0, 1].
     chance : (n,) float array
         The region's share of the picture's area: what a map without any place would score.
-    hits : (n,) bool array
-        Whether the strongest pixel lies in the region (the pointing game); by chance as often as `chance` says.
+    hits : (n,) float array
+        Whether the strongest pixel lies in the region (the pointing game); by chance as often as `chance` says. Where
+        several are equally strong, as in the maps of patches, the share of them that does.
     planted : (n,) bool array
         Whether the region was in use: the clip shows that AU, or its cue flows. Means and intervals are of these clips.
     table : DataFrame
@@ -82,7 +83,7 @@ class PlantedMass:
         ValueError
             If the region is planted in clips of fewer than 2 subjects, or `of` is another word.
         """
-        figures = {"share": self.share, "excess": self.share - self.chance, "hits": self.hits.astype(float)}
+        figures = {"share": self.share, "excess": self.share - self.chance, "hits": self.hits}
         if of not in figures:
             raise ValueError(f"of must be one of {', '.join(figures)}; got {of!r}")
         values, table = figures[of][self.planted], self.table[self.planted].reset_index(drop=True)
@@ -141,8 +142,8 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
         raise ValueError(f"the maps are {heat.shape[1:]} px but the truth {masks.shape[1:]}; give the clips' own truth")
     total = heat.sum(axis=(1, 2))
     inside = (heat * masks).sum(axis=(1, 2))
-    strongest = heat.reshape(len(heat), -1).argmax(axis=1)
-    hits = masks.reshape(len(masks), -1)[np.arange(len(masks)), strongest] & (total > 0)
+    strongest = (heat >= heat.max(axis=(1, 2), keepdims=True) * (1 - 1e-6)) & (total > 0)[:, None, None]
+    hits = (strongest & masks).sum(axis=(1, 2)) / np.maximum(strongest.sum(axis=(1, 2)), 1)
     share = np.divide(inside, total, out=np.zeros_like(total), where=total > 0)
     return PlantedMass(share, masks.mean(axis=(1, 2)), hits, planted, attribution.table, region, of)
 

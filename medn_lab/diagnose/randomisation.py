@@ -218,9 +218,9 @@ def _alike(own: Attribution, other: Attribution) -> Iterator[tuple[str, dict[str
         pair = [getattr(own, name), getattr(other, name)]
         if pair[0] is None:
             continue
-        if not METHODS[own.method].places:
-            pair = [values[:, 1:] for values in pair]  # the onset stands in for the others and has no figure
-            axes = (2, 3, 4)
+        if name == "frames":  # against the onset all others are measured: its slope takes back theirs
+            pair = [values[:, 1:] for values in pair]
+            axes = axes if METHODS[own.method].places else (2, 3, 4)
         signed = [values.sum(axis=axes, dtype=np.float64) for values in pair]
         absolute = [np.abs(values).sum(axis=axes, dtype=np.float64) for values in pair]
         yield (
