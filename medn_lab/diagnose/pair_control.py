@@ -1,0 +1,228 @@
+"""Whether a branch keeps confusable pairs apart at all: against pairs of the same AU set and the same emotion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.diagnose.confusable import Subjects, of_subjects, rule_of, usable, why_none
+from medn_lab.diagnose.held_out import persons
+from medn_lab.diagnose.pair_distance import PairMetric, pair_distance
+from medn_lab.diagnose.pair_ranking import rows_of
+from medn_lab.evaluate.pairs import confusable_pairs
+from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.records import BranchFeatures
+
+_DIRECTION = {
+    "motion": "0.5 is good: motion cannot know",
+    "emotion": "1 is good: kept apart",
+    "fused": "1 is good: kept apart",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PairSeparation:
+    """How far each branch keeps confusable pairs apart, beyond pairs of the same AU set and the same emotion.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a branch: ``branch, value`` in [0, 1] with .5 for a branch that does not know the emotion beyond its
+        AUs, ``low, high`` (percentile bounds over resampled subjects, NaN with one subject), ``direction, n_pairs,
+        n_controls, n_clips, n_subjects``. ``table.attrs`` holds `rule`, `level` and `none` for pictures.
+    rule : str
+        What makes a pair, and what was measured.
+    level : float
+        Coverage of the intervals.
+    n_without_control : int
+        Confusable pairs left out because their AU set has no pair of the same emotion.
+    none : str
+        Why there is no figure; empty where there is one.
+    """
+
+    table: pd.DataFrame
+    rule: str
+    level: float
+    n_without_control: int = 0
+    none: str = ""
+
+    def __repr__(self) -> str:
+        if self.none:
+            return f"PairSeparation: {self.none}; {self.rule}"
+        first = self.table.iloc[0]
+        told = ", ".join(
+            f"{row.branch} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in self.table.itertuples()
+        )
+        left_out = f", {self.n_without_control} pairs without a control left out" if self.n_without_control else ""
+        return (
+            f"PairSeparation: {told} ({self.level:.0%}, {first['n_pairs']} pairs against {first['n_controls']} of one"
+            f" emotion, {first['n_clips']} clips, {first['n_subjects']} subjects{left_out}); {self.rule}"
+        )
+
+
+def pair_separation(
+    table: pd.DataFrame,
+    *,
+    features: BranchFeatures,
+    subjects: Subjects = "all",
+    metric: PairMetric = "standardised",
+    label: str = "label",
+    keep_side: bool = False,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> PairSeparation:
+    """How often a branch keeps a confusable pair further apart than a pair of the same AU set and the *same* emotion.
+
+    The control for :func:`rank_pairs`: any two clips differ a little, so that a large distance means nothing before it
+    is held against that of two clips which mean the same. A branch that carries movement alone scores .5, whatever the
+    AUs do to its distances, since both kinds of pair share their AU set; a motion branch clearly above .5 has learned
+    something of the emotion, an emotion branch at .5 nothing beyond the AUs.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clips, with ``clip_id, subject, action_units`` and the emotion.
+    features : BranchFeatures
+        Of the same clips, joined by clip_id. All branches that there are get a row.
+    subjects : {"all", "same", "different"}
+        Pairs of one person, of two, or all; the controls alike.
+    metric : {"standardised", "cosine"}
+        As in :func:`rank_pairs`.
+    label : str
+        Column of the emotion.
+    keep_side : bool
+        Whether an AU on one side is another AU than on both. The intensity never counts.
+    level : float
+        Coverage of the interval, in (0, 1).
+    n_resamples : int
+        Resamples of whole subjects; a pair of two counts as often as both were drawn together.
+    seed : int
+
+    Returns
+    -------
+    PairSeparation
+        The mean over the pairs of the share of its AU set's controls that lie nearer together; a tie counts half.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a clip has no features, or a feature is not finite.
+
+    See Also
+    --------
+    rank_pairs, medn_lab.evaluate.pair_auc, medn_lab.view.plot_pair_separation
+    """
+    known = usable(table, label=label, keep_side=keep_side)
+    rule = f"{rule_of(keep_side=keep_side, subjects=subjects)}; {metric} distance"
+    pairs = of_subjects(_same_set_pairs(known, label=label, keep_side=keep_side), subjects)
+    both = pairs.groupby("action_units")["differ"].agg(["any", "all"])
+    usable_sets = both.index[both["any"] & ~both["all"]]
+    n_pairs = int(pairs["differ"].sum())
+    pairs = pairs[pairs["action_units"].isin(usable_sets)].reset_index(drop=True)
+    without = n_pairs - int(pairs["differ"].sum())
+    branches = [name for name in _DIRECTION if getattr(features, name) is not None]
+    none = ""
+    if not n_pairs:
+        none = why_none(table, label=label, keep_side=keep_side, subjects=subjects)
+    elif not len(pairs):
+        none = (
+            f"none here, because no AU set of the {n_pairs} confusable pairs has a pair of one emotion to compare with"
+        )
+    columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
+    rows = []
+    if not none:
+        rows = _measured(known, pairs, features, branches, metric, level, n_resamples, seed)
+    found = pd.DataFrame(rows, columns=columns)
+    found.attrs = {"rule": rule, "level": level, "none": none}
+    return PairSeparation(found, rule, level, without, none)
+
+
+def _same_set_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
+    """All pairs of clips that share their AU set, with whether their emotions ``differ``."""
+    # Where every clip is a class of its own, every pair of an AU set is confusable.
+    pairs = confusable_pairs(known.assign(_each=known["clip_id"]), label="_each", keep_side=keep_side)
+    emotion = known.set_index("clip_id")[label]
+    who = pd.Series(persons(known), index=known["clip_id"], dtype=object)
+    of = {column: pairs[column].to_numpy(dtype=object) for column in ("clip_a", "clip_b")}
+    return pairs.assign(
+        differ=emotion.reindex(of["clip_a"]).to_numpy() != emotion.reindex(of["clip_b"]).to_numpy(),
+        same_subject=who.reindex(of["clip_a"]).to_numpy() == who.reindex(of["clip_b"]).to_numpy(),
+    )
+
+
+def _measured(
+    known: pd.DataFrame,
+    pairs: pd.DataFrame,
+    features: BranchFeatures,
+    branches: list[str],
+    metric: PairMetric,
+    level: float,
+    n_resamples: int,
+    seed: int,
+) -> list[dict[str, object]]:
+    ids = known["clip_id"].tolist()
+    place = pd.Index(ids)
+    a, b = place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])
+    _, sets = np.unique(pairs["action_units"].to_numpy(dtype=str), return_inverse=True)
+    differ = pairs["differ"].to_numpy(dtype=bool)
+    confusable = np.union1d(a[differ], b[differ])
+    n_subjects = len(set(persons(known.iloc[confusable])))
+    draws = None
+    if len(set(persons(known))) > 1:
+        draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
+    rows = []
+    for branch in branches:
+        share = _NearerControls(pair_distance(rows_of(features, ids, branch), a, b, metric=metric), sets, differ)
+        low = high = np.nan
+        if draws is not None:
+            person_a, person_b = draws.person[a], draws.person[b]
+            one = person_a == person_b
+            low, high = draws.bounds(
+                np.array([share(np.where(one, n[person_a], n[person_a] * n[person_b])) for n in draws.counts])
+            )
+        rows.append(
+            {
+                "branch": branch,
+                "value": share(np.ones(len(pairs))),
+                "low": low,
+                "high": high,
+                "direction": _DIRECTION[branch],
+                "n_pairs": int(differ.sum()),
+                "n_controls": int((~differ).sum()),
+                "n_clips": len(confusable),
+                "n_subjects": n_subjects,
+            }
+        )
+    return rows
+
+
+class _NearerControls:
+    """The weighted mean over confusable pairs of the share of their set's controls that lie nearer together."""
+
+    def __init__(self, distance: np.ndarray, sets: np.ndarray, differ: np.ndarray) -> None:
+        n_sets = sets.max() + 1
+        controls = np.flatnonzero(~differ)
+        self._controls = controls[np.lexsort((distance[controls], sets[controls]))]
+        self._pairs = np.flatnonzero(differ)
+        self._set_of = sets[self._pairs]
+        bounds = np.searchsorted(sets[self._controls], np.arange(n_sets + 1))
+        self._start, self._stop = bounds[:-1], bounds[1:]
+        self._below, self._upto = np.zeros(len(self._pairs), int), np.zeros(len(self._pairs), int)
+        for one in range(n_sets):
+            mine = self._set_of == one
+            ascending = distance[self._controls[bounds[one] : bounds[one + 1]]]
+            for side, found in (("left", self._below), ("right", self._upto)):
+                found[mine] = bounds[one] + np.searchsorted(ascending, distance[self._pairs[mine]], side=side)
+
+    def __call__(self, weight: np.ndarray) -> float:
+        """With these weights of all pairs, controls included; NaN where none is left."""
+        so_far = np.concatenate([[0.0], np.cumsum(weight[self._controls])])
+        before, whole = so_far[self._start], so_far[self._stop] - so_far[self._start]
+        weight = weight[self._pairs] * (whole[self._set_of] > 0)
+        if not weight.any():
+            return float("nan")
+        nearer = 0.5 * (so_far[self._below] + so_far[self._upto]) - before[self._set_of]
+        return float(np.average(nearer / np.maximum(whole[self._set_of], 1e-300), weights=weight))
