@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,55 +12,181 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Embedding, Predictions
 from medn_lab.view import theme
-from medn_lab.view.colouring import colouring
+from medn_lab.view.colouring import Colouring, colouring
 from medn_lab.view.rows import hover_texts
 
 CAUTION = "Neighbours mean something here; distances between clusters, and their sizes, do not."
 MOST_SVG_POINTS = 1200
 """More points than this are drawn by WebGL."""
 
+BETWEEN_ROWS = 50
+"""Pixels between two rows of maps: room for a heading."""
+
+FEW = 15
+"""Below this many clips a map is said to be of few."""
+
+_COLUMNS = 3
+_ROOMY = 900  # pixels in which two sentences find room beside each other
+_SAID_ELSEWHERE = (
+    "n_neighbors_asked", "n_clips", "quality_neighbors", "quality_chance", "variance", "aligned_to", "shift",
+)  # fmt: skip
+"""Parameters that are told in words of their own, not as name and value."""
+
 
 def map_names(embedding: Embedding) -> list[str]:
-    """Which branches have a map, in the order motion, emotion, fused."""
+    """Which branches have a map, in the order motion, emotion, fused; maps of other layers are not among them."""
     return [name for name in theme.BRANCHES if getattr(embedding, f"{name}_xy") is not None]
 
 
 def params_line(embedding: Embedding) -> str:
-    """How the maps were made, as one line: method, parameters, seed."""
+    """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
     names = {"n_neighbors": "neighbours", "min_dist": "min. distance"}
     params = dict(embedding.params)
-    method = str(params.pop("method", "map")).upper()
-    said = [f"{names.get(name, name.replace('_', ' '))} {value}" for name, value in params.items()]
-    return f"{method} · {', '.join(said) or 'parameters not recorded'} · {len(embedding)} clips"
+    made_of = params.get("n_clips", len(embedding))
+    method = str(params.pop("method", "map")).replace("_", " ").upper()
+    said = []
+    for name, value in params.items():
+        if name not in _SAID_ELSEWHERE:
+            said.append(f"{names.get(name, name.replace('_', ' '))} {value}")
+        if name == "n_neighbors" and "n_neighbors_asked" in params:
+            few = f": {made_of} clips are few for a map" if made_of < FEW else ""
+            said[-1] += f" (lowered from {params['n_neighbors_asked']}{few})"
+    clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
+    aligned = f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
+    return f"{method} · {', '.join(said) or 'parameters not recorded'} · {clips}{aligned}"
 
 
-def map_title(embedding: Embedding, branch: str) -> str:
-    """The heading of one map, in the branch's colour, with its trustworthiness."""
-    trust = dict(embedding.trustworthiness).get(branch)
-    told = "trustworthiness not measured" if trust is None else f"trustworthiness {trust:.3f}"
-    colour = theme.branch_colour(branch)
-    name = "fused" if branch == "fused" else f"{branch} branch"
-    return f"<b style='color:{colour}'>{name}</b>  <span style='font-size:11px'>{told}</span>"
+def reading_lines(embedding: Embedding, *, width: int) -> list[str]:
+    """How to read the figures above the maps, and what not to read from the maps: as many lines as the width needs."""
+    params = embedding.params
+    if "quality_neighbors" not in params:
+        return [CAUTION]
+    quality = (
+        f"Quality over {params['quality_neighbors']} neighbours: 1 is best, a random map has"
+        f" {params['quality_chance']:.2f}."
+    )
+    return [f"{quality} {CAUTION}"] if width >= _ROOMY else [quality, CAUTION]
 
 
-def map_figure(embedding: Embedding, *, width: int, height: int, margin: tuple[int, int, int, int]) -> go.Figure:
-    """Empty square-ish panels, one a map, named and framed in the branch's colour."""
-    names = map_names(embedding)
+def map_title(embedding: Embedding, name: str, *, full: bool = False) -> str:
+    """The heading of one map, in the branch's colour, with its trustworthiness; with all its figures where `full`."""
+    figures = [f"trustworthiness {_figure(embedding.trustworthiness, name)}"]
+    if full:
+        figures.append(f"continuity {_figure(embedding.continuity, name)}")
+        if name in embedding.params.get("variance", {}):
+            figures.append(f"{embedding.params['variance'][name]:.0%} of the variance")
+        if embedding.params.get("shift", {}).get(name):
+            figures.append(f"shift {embedding.params['shift'][name]:.2f}")
+    between = "<br>" if full else "  "
+    heading = f"<b style='color:{_map_colour(name)}'>{html.escape(_full_name(name))}</b>"
+    return f"{heading}{between}<span style='font-size:11px'>{' · '.join(figures)}</span>"
+
+
+def map_figure(
+    embedding: Embedding,
+    *,
+    width: int,
+    height: int,
+    margin: tuple[int, int, int, int],
+    names: list[str] | None = None,
+    full_titles: bool = False,
+) -> go.Figure:
+    """Empty square-ish panels, one a map, named and framed in the branch's colour.
+
+    Parameters
+    ----------
+    embedding : Embedding
+    width, height : int
+        In pixels.
+    margin : (left, right, top, bottom)
+        In pixels.
+    names : list of str, optional
+        Which maps, three a row; by default the branches'.
+    full_titles : bool
+        Two lines above each map with all its figures, rather than one.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the embedding has maps of other layers alone and none is named.
+    """
+    names = map_names(embedding) if names is None else names
+    if not names:
+        raise ValueError(
+            f"this Embedding maps no branch, only {', '.join(embedding.maps)}; draw it with plot_embedding"
+        )
+    columns = min(_COLUMNS, len(names))
+    rows = -(-len(names) // columns)
     figure = make_subplots(
-        rows=1,
-        cols=len(names),
-        subplot_titles=[map_title(embedding, name) for name in names],
-        horizontal_spacing=0.024 if len(names) > 1 else 0,
+        rows=rows,
+        cols=columns,
+        subplot_titles=[map_title(embedding, name, full=full_titles) for name in names],
+        horizontal_spacing=0.024 if columns > 1 else 0,
+        vertical_spacing=BETWEEN_ROWS / (height - margin[2] - margin[3]) if rows > 1 else 0,
     )
     theme.finish(figure, width=width, height=height, margin=margin)
-    for place, (name, heading) in enumerate(zip(names, figure.layout.annotations, strict=True), start=1):
-        heading.update(x=figure.get_subplot(1, place).xaxis.domain[0], xanchor="left")
-        frame = {"showline": True, "mirror": True, "linewidth": 1.5, "linecolor": theme.branch_colour(name)}
-        quiet = {"showgrid": True, "zeroline": False, "showticklabels": False, "ticks": "", "title": None}
-        span = {"x": _span(getattr(embedding, f"{name}_xy")[:, 0]), "y": _span(getattr(embedding, f"{name}_xy")[:, 1])}
-        figure.update_xaxes(**quiet, **frame, range=span["x"], row=1, col=place)
-        figure.update_yaxes(**quiet, **frame, range=span["y"], row=1, col=place)
+    for place, (name, heading) in enumerate(zip(names, figure.layout.annotations, strict=True)):
+        row, column = panel(place)
+        heading.update(x=figure.get_subplot(row, column).xaxis.domain[0], xanchor="left", align="left")
+        frame_panel(figure, embedding.maps[name], name, row=row, column=column)
+    for place in range(len(names), rows * columns):
+        row, column = panel(place)
+        figure.update_xaxes(visible=False, row=row, col=column)
+        figure.update_yaxes(visible=False, row=row, col=column)
     return figure
+
+
+def panel(place: int) -> tuple[int, int]:
+    """Row and column, from 1, of the map at this place from 0."""
+    return place // _COLUMNS + 1, place % _COLUMNS + 1
+
+
+def frame_panel(figure: go.Figure, xy: np.ndarray, name: str, *, row: int, column: int) -> None:
+    """Give one panel the frame of its branch and axes without ticks that hold all of `xy`."""
+    frame = {"showline": True, "mirror": True, "linewidth": 1.5, "linecolor": _map_colour(name)}
+    quiet = {"showgrid": True, "zeroline": False, "showticklabels": False, "ticks": "", "title": None}
+    figure.update_xaxes(**quiet, **frame, range=_span(xy[:, 0]), row=row, col=column)
+    figure.update_yaxes(**quiet, **frame, range=_span(xy[:, 1]), row=row, col=column)
+
+
+def draw_points(
+    figure: go.Figure,
+    xy: np.ndarray,
+    table: pd.DataFrame,
+    *,
+    colours: Colouring,
+    texts: np.ndarray,
+    row: int,
+    column: int,
+    legend: bool,
+) -> None:
+    """Draw the clips of one map, a trace a category, with their ids in ``customdata``."""
+    ids = table["clip_id"].to_numpy(dtype=object)
+    kind = go.Scattergl if len(table) > MOST_SVG_POINTS else go.Scatter
+    for value, (colour, symbol) in colours.styles.items():
+        chosen = np.flatnonzero(colours.values == value)
+        if not chosen.size:
+            continue
+        figure.add_trace(
+            kind(
+                x=xy[chosen, 0],
+                y=xy[chosen, 1],
+                customdata=ids[chosen],
+                hovertext=texts[chosen],
+                hoverinfo="text",
+                mode="markers",
+                name=f"{html.escape(str(value))} ({chosen.size})",
+                legendgroup=str(value),
+                showlegend=legend,
+                marker={"color": colour, "symbol": symbol, **marker_look(len(table))},
+            ),
+            row=row,
+            col=column,
+        )
 
 
 def plot_embedding(
@@ -67,13 +194,14 @@ def plot_embedding(
     *,
     colour_by: str = "label",
     predictions: Predictions | None = None,
-    width: int = 1000,
-    height: int = 440,
+    width: int | None = None,
+    height: int | None = None,
 ) -> go.Figure:
-    """Draw the maps of the branches side by side.
+    """Draw the maps of the branches side by side, and those of other layers below them.
 
     Each map has its own axes without unit. Look at which clips are neighbours; distances between clusters are not
-    evidence of anything, and the trustworthiness above each map says how far even the neighbourhoods can be believed.
+    evidence of anything. The figures above each map say how far even the neighbourhoods can be believed:
+    trustworthiness falls with every neighbour that the map invents, continuity with every one that it tears away.
 
     Parameters
     ----------
@@ -85,7 +213,7 @@ def plot_embedding(
     predictions : Predictions or None
         Needed for ``predicted`` and ``correctness``; joined by clip_id.
     width, height : int
-        In pixels.
+        In pixels; they follow the number of maps where None.
 
     Returns
     -------
@@ -100,48 +228,38 @@ def plot_embedding(
     table, predicted = joined_table(embedding, predictions)
     colours = colouring(table, colour_by)
     texts = hover_texts(table, predicted=predicted)
-    ids = table["clip_id"].to_numpy(dtype=object)
-    names = map_names(embedding)
-    figure = map_figure(embedding, width=width, height=height, margin=(14, 14, 78, 76))
-    kind = go.Scattergl if len(embedding) > MOST_SVG_POINTS else go.Scatter
-    for place, branch in enumerate(names, start=1):
-        xy = getattr(embedding, f"{branch}_xy")
-        for value, (colour, symbol) in colours.styles.items():
-            rows = np.flatnonzero(colours.values == value)
-            if not rows.size:
-                continue
-            figure.add_trace(
-                kind(
-                    x=xy[rows, 0],
-                    y=xy[rows, 1],
-                    customdata=ids[rows],
-                    hovertext=texts[rows],
-                    hoverinfo="text",
-                    mode="markers",
-                    name=f"{html.escape(str(value))} ({rows.size})",
-                    legendgroup=str(value),
-                    showlegend=place == 1,
-                    marker={"color": colour, "symbol": symbol, **marker_look(len(embedding))},
-                ),
-                row=1,
-                col=place,
-            )
-    title = f"<b>The same {len(embedding)} clips in each map</b> · coloured by {html.escape(colours.title)}"
-    subtitle = html.escape(params_line(embedding))
-    theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(14, 14, 78, 76))
-    figure.update_layout(legend={"y": -0.035, "yanchor": "top", "x": 0, "xanchor": "left"})
-    figure.add_annotation(
-        text=CAUTION,
-        showarrow=False,
-        xref="paper",
-        yref="paper",
-        x=1,
-        y=1,
-        yshift=46,
-        xanchor="right",
-        font={"size": 11},
-    )
+    names = list(embedding.maps)
+    columns, rows = min(_COLUMNS, len(names)), -(-len(names) // _COLUMNS)
+    width = width or (620, 760, 1000)[columns - 1]
+    lines = [params_line(embedding), *reading_lines(embedding, width=width)]
+    top, bottom = 84 + 17 * len(lines), legend_room(colours, width=width)
+    height = height or round(top + bottom + rows * min(400, 0.93 * (width - 28) / columns) + BETWEEN_ROWS * (rows - 1))
+    margin = (14, 14, top, bottom)
+    figure = map_figure(embedding, width=width, height=height, margin=margin, names=names, full_titles=True)
+    for place, name in enumerate(names):
+        row, column = panel(place)
+        xy = embedding.maps[name]
+        draw_points(figure, xy, table, colours=colours, texts=texts, row=row, column=column, legend=place == 0)
+    together = f"The same {len(embedding)} clips in each map" if len(names) > 1 else f"{len(embedding)} clips"
+    title = f"<b>{together}</b> · coloured by {html.escape(colours.title)}"
+    subtitle = "<br>".join(html.escape(line) for line in lines)
+    theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=margin)
+    put_legend_below(figure)
     return figure
+
+
+def put_legend_below(figure: go.Figure) -> None:
+    """The legend in the room that :func:`legend_room` left below the maps."""
+    margin = figure.layout.margin
+    below = -12 / (figure.layout.height - margin.t - margin.b)
+    figure.update_layout(legend={"y": below, "yanchor": "top", "x": 0, "xanchor": "left"})
+
+
+def legend_room(colours: Colouring, *, width: int) -> int:
+    """The pixels that a legend of all categories takes below the maps."""
+    longest = max((len(str(name)) for name in colours.styles), default=0)
+    a_row = max(1, int((width - 28) // (56 + 7 * (longest + 5))))
+    return 26 + 29 * -(-len(colours.styles) // a_row)
 
 
 def joined_table(embedding: Embedding, predictions: Predictions | None) -> tuple[pd.DataFrame, np.ndarray | None]:
@@ -168,6 +286,21 @@ def marker_look(count: int) -> dict[str, object]:
     """Size and opacity of the points: smaller and lighter the more there are."""
     size = 9 if count <= 150 else 7.5 if count <= 600 else 6 if count <= 2000 else 4.5
     return {"size": size, "opacity": 0.9 if count <= 600 else 0.75, "line": {"width": 0}}
+
+
+def _full_name(name: str) -> str:
+    return f"{name} branch" if name in ("motion", "emotion") else name
+
+
+def _map_colour(name: str) -> str:
+    return theme.branch_colour(name) if name in theme.BRANCHES else theme.INK
+
+
+def _figure(values: Mapping[str, float], name: str) -> str:
+    value = values.get(name)
+    if value is None:
+        return "not measured"
+    return "none: all clips are equal" if np.isnan(value) else f"{value:.3f}"
 
 
 def _span(values: np.ndarray) -> list[float]:
