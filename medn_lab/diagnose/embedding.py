@@ -48,7 +48,7 @@ def umap(
     features : BranchFeatures
         Of at least 5 clips.
     layers : dict of (n, d) array-like or DataFrame, optional
-        Activations of further layers by name. An array has its rows in the order of ``features.table``; a DataFrame is
+        Activations of further layers by name, as :func:`medn_lab.evaluate.layer_features` returns them. An array has its rows in the order of ``features.table``; a DataFrame is
         joined by its index of clip ids. Average or flatten what has more axes.
     branches : sequence of {"motion", "emotion", "fused"}, optional
         Which branches to map; by default all that the features have. May be empty beside `layers`.
