@@ -24,11 +24,11 @@ from .pair_ranking import RankedPairs as RankedPairs
 from .pair_ranking import rank_pairs as rank_pairs
 from .planted import PlantedMass as PlantedMass
 from .planted import planted_mass as planted_mass
-from .probing import ProbeScore as ProbeScore
 from .probing import probe as probe
 from .procrustes import procrustes_disparity as procrustes_disparity
 from .randomisation import RandomisationCheck as RandomisationCheck
 from .randomisation import randomisation_check as randomisation_check
+from .reading import ProbeScore as ProbeScore
 from .report import decoupling_report as decoupling_report
 from .sanity import check_attribution as check_attribution
 from .sanity import infidelity as infidelity

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
 from medn_lab.diagnose.held_out import clip_folds, held_out_scores, persons
-from medn_lab.diagnose.probing import (
+from medn_lab.diagnose.reading import (
     Kind,
     ProbeScore,
     Question,

@@ -14,7 +14,7 @@ from medn_lab import __version__
 from medn_lab.diagnose.concordance import draw_units
 from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage, truths_of
-from medn_lab.diagnose.probing import Kind, bounds
+from medn_lab.diagnose.reading import Kind, bounds
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
 from medn_lab.diagnose.similarity.partialling import cells, partial_out
