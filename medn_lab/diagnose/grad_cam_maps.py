@@ -21,7 +21,7 @@ def grad_cam(
     clips: Clips,
     *,
     target: str,
-    weights: Literal["mean", "each"] = "mean",
+    weights: Literal["each", "mean"] = "each",
     batch_size: int = 16,
     progress: bool = False,
 ) -> Attribution:
@@ -38,10 +38,10 @@ def grad_cam(
     clips : Clips
     target : str
         As in :func:`saliency`. A branch feature's own norm works too.
-    weights : {"mean", "each"}
-        ``mean`` weighs a channel by its gradient's mean over the grid, as Grad-CAM does: right for a network that
-        averages its grid before it decides. The motion branch does not, it reads every place with weights of its own;
-        ``each`` keeps the gradient of every place (HiResCAM).
+    weights : {"each", "mean"}
+        ``each`` keeps the gradient of every place (HiResCAM). ``mean`` weighs a channel by its gradient's mean over
+        all places, as the first Grad-CAM does: right for a network that averages its grid before it decides. These
+        branches do not; of a network that reads a single patch the mean shows that patch and all others.
     batch_size : int
         Clips at a time.
     progress : bool
@@ -80,8 +80,8 @@ def grad_cam(
 
 
 def _grad_cam(weights: str) -> Maker:
-    if weights not in ("mean", "each"):
-        raise ValueError(f"weights must be mean or each; got {weights!r}")
+    if weights not in ("each", "mean"):
+        raise ValueError(f"weights must be each or mean; got {weights!r}")
 
     def make(explained: Explained, inputs: Tensors, beside: Tensors) -> Tensors:
         inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)

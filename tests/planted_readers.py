@@ -1,0 +1,132 @@
+"""Networks with the outside of a MEDN whose inside can be computed by hand (tests only)."""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from medn_lab.model import MEDNConfig, MEDNOutput
+from medn_lab.model.motion import MotionOutput
+from medn_lab.model.sevit import SEVitOutput
+
+SIZE, N_FRAMES, PATCH = 32, 8, 8
+CLASSES = ("happiness", "others")
+
+CONFIG = MEDNConfig(size=SIZE, n_frames=N_FRAMES, patch=PATCH, dim=32, classes=CLASSES, aus=("AU1", "AU12"))
+
+
+class LinearReader(nn.Module):
+    """Emotion logits that are fixed sums over frames and flow, an AU logit that is one over the flow."""
+
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.config, self.name = CONFIG, "linear"
+        self.motion_branch = nn.Identity()
+        self.of_frames = nn.Parameter(torch.randn(N_FRAMES, 3, SIZE, SIZE, generator=generator))
+        self.of_flow = nn.Parameter(torch.randn(2, SIZE, SIZE, generator=generator))
+
+    def forward(self, frames: Tensor | None, flow: Tensor | None) -> MEDNOutput:
+        score = 0.0
+        if frames is not None:
+            score = score + (frames * self.of_frames).flatten(1).sum(dim=1)
+        au = None
+        if flow is not None:
+            au = (flow * self.of_flow).flatten(1).sum(dim=1)
+            score = score + au
+        au_logits = None if au is None else torch.stack([0 * au, au], dim=1)
+        return MEDNOutput(torch.stack([score, 0 * score], dim=1), au_logits, None, None, None, None)
+
+
+class PatchMotion(nn.Module):
+    """Reads the mean flow of one cell of a grid, through a layer that is called as the real stem is."""
+
+    def __init__(self, cell: tuple[int, int]) -> None:
+        super().__init__()
+        self.stem, self.cell = nn.AvgPool2d(PATCH), cell
+        self.weight = nn.Parameter(torch.tensor([2.0, -3.0]))
+
+    def forward(self, flow: Tensor) -> MotionOutput:
+        grid = self.stem(flow)  # (b, 2, 4, 4)
+        feature = grid[:, :, *self.cell] * self.weight
+        return MotionOutput(feature, rearrange(grid, "b d h w -> b (h w) d"), feature)
+
+
+class PatchEmotion(nn.Module):
+    """Reads the mean change of one patch at one moment, among tokens that were gathered out of order."""
+
+    def __init__(self, cell: tuple[int, int], moment: int, kept: tuple[tuple[int, ...], ...]) -> None:
+        super().__init__()
+        self.norm, self.moment = nn.Identity(), moment
+        self.place = cell[0] * (SIZE // PATCH) + cell[1]
+        self.kept = kept
+        self.weight = nn.Parameter(torch.tensor([4.0, 1.0, -2.0]))
+
+    def forward(self, frames: Tensor) -> SEVitOutput:
+        change = frames - frames[:, :1]
+        means = nn.functional.avg_pool2d(rearrange(change, "b t c h w -> (b t) c h w"), PATCH)
+        tokens = rearrange(means, "(b t) c h w -> b t (h w) c", b=len(frames))  # (b, t, n, 3)
+        feature = torch.zeros(len(frames), 3)
+        for places in self.kept:  # one call a keep rate, as SEVit does
+            read = self.norm(tokens[:, :, list(places)])
+            if self.place in places:
+                feature = feature + read[:, self.moment, places.index(self.place)] * self.weight
+        b = len(frames)
+        kept = tuple(torch.tensor(places).expand(b, -1) for places in self.kept)
+        mix = torch.full((b, len(kept)), 1 / len(kept))
+        scores = torch.zeros(b, (SIZE // PATCH) ** 2)
+        return SEVitOutput(feature, feature.unsqueeze(1), mix, scores, kept)
+
+
+class PatchReader(nn.Module):
+    """A network that reads one patch of the frames at one moment, and one cell of the flow, and nothing else.
+
+    Parameters
+    ----------
+    frames_cell, flow_cell : (row, column)
+        Of the 4 x 4 grid of 8 px patches.
+    moment : int
+        The frame that is read.
+    kept : tuple of tuples of int
+        Positions kept at each keep rate, in the order in which they are gathered.
+    """
+
+    def __init__(
+        self,
+        *,
+        frames_cell: tuple[int, int] = (2, 1),
+        flow_cell: tuple[int, int] = (1, 2),
+        moment: int = 5,
+        kept: tuple[tuple[int, ...], ...] = ((9, 3, 0, 14, 7, 2), (9, 3)),
+    ) -> None:
+        super().__init__()
+        self.config, self.name = CONFIG, "reads one patch"
+        self.motion_branch = PatchMotion(flow_cell)
+        self.emotion_branch = PatchEmotion(frames_cell, moment, kept)
+
+    def forward(self, frames: Tensor | None, flow: Tensor | None) -> MEDNOutput:
+        motion = None if flow is None else self.motion_branch(flow)
+        emotion = None if frames is None else self.emotion_branch(frames)
+        score = 0.0
+        if motion is not None:
+            score = score + torch.tanh(motion.feature.sum(dim=1))
+        if emotion is not None:
+            score = score + torch.tanh(20 * emotion.feature.sum(dim=1))
+        return MEDNOutput(
+            torch.stack([score, -score], dim=1),
+            None if motion is None else motion.au_logits,
+            None if motion is None else motion.feature,
+            None if emotion is None else emotion.feature,
+            None,
+            None,
+            motion_output=motion,
+            sevit_output=emotion,
+        )
+
+
+def cell_mask(cell: tuple[int, int]) -> Tensor:
+    """A cell of the 4 x 4 grid as a mask (SIZE, SIZE)."""
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    mask[cell[0] * PATCH : (cell[0] + 1) * PATCH, cell[1] * PATCH : (cell[1] + 1) * PATCH] = True
+    return mask
