@@ -143,6 +143,16 @@ class TestRows:
         assert set(report.table.loc[report.table["given"] == "aus", "within"]) == {"aus"}
         assert set(report.table["kind"]) == {"dependence"}
 
+    def test_what_a_table_does_not_know_is_not_given(self):
+        features = planted()
+        bare = features.table.drop(columns=["cue", "AU4"]).assign(AU12=np.nan)
+        report = decoupling_report(
+            BranchFeatures(features.motion, features.emotion, features.fused, bare), n_permutations=9, n_shuffles=0
+        )
+        assert list(dict.fromkeys(report.dependence["given"])) == ["", "emotion"]
+        assert row(report, branch="emotion", target="AUs")["n_unknown"] == 96
+        assert report.source["parameters"]["given"] == ["emotion"]
+
     @pytest.mark.parametrize(
         ("options", "sentence"),
         [

@@ -39,7 +39,7 @@ WRITTEN_DOWN = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 def decoupling_report(
     features: BranchFeatures | Mapping[str, BranchFeatures],
     *,
-    given: Sequence[str] = ("emotion", "aus"),
+    given: Sequence[str] | None = None,
     n_permutations: int = 499,
     targets: Sequence[str] | None = None,
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
@@ -69,8 +69,9 @@ def decoupling_report(
     ----------
     features : BranchFeatures, or mapping of str to BranchFeatures
         Of one model, or of several by name (two trainings, two checkpoints).
-    given : sequence of str
-        ``emotion`` (the column `label`), ``aus`` (the AU set, from the AU columns) or any column of the table.
+    given : sequence of str, optional
+        ``emotion`` (the column `label`), ``aus`` (the AU set, from the AU columns) or any column of the table. By
+        default the first two, as far as a table knows them.
     n_permutations : int
         Of each measure.
     targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
@@ -116,10 +117,12 @@ def decoupling_report(
         "n_shuffles": n_shuffles, "seed": seed,
     }  # fmt: skip
     rows: list[dict[str, object]] = []
-    with tqdm(total=len(models) * (len(given) + 2), desc="measuring", unit="step", disable=not progress) as bar:
+    factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
+    steps = sum(2 + len(some) for some in factors.values())
+    with tqdm(total=steps, desc="measuring", unit="step", disable=not progress) as bar:
         for name, own in models.items():
             truths = truths_of(own.table, allowed, label)
-            for factor in ("", *given):
+            for factor in ("", *factors[name]):
                 rows += _dependence_rows(name, own, truths, factor, label, n_permutations, seed)
                 bar.update()
             if targets is None or len(targets):
@@ -134,7 +137,7 @@ def decoupling_report(
         "protocol": protocol,
         "parameters": {
             "seed": seed, "permutations": n_permutations, "label shuffles": n_shuffles, "probe": kind,
-            "emotion column": label, "given": list(given),
+            "emotion column": label, "given": list(dict.fromkeys(one for some in factors.values() for one in some)),
         },
         "versions": _versions(),
         "about": dict(about or {}),
@@ -201,6 +204,12 @@ def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> t
         if sizes[sizes > 1].sum() >= ENOUGH * len(who):
             return groups, named
     return everybody, ""
+
+
+def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
+    """Emotion and AU set, each if the table has it with more than one class."""
+    known = {"emotion": label in table or "emotion" in table, "aus": bool(au_columns(table))}
+    return [name for name, there in known.items() if there and len(set(_classes(table, name, label))) > 1]
 
 
 def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
