@@ -67,7 +67,7 @@ class PatchEmotion(nn.Module):
         change = frames - frames[:, :1]
         means = nn.functional.avg_pool2d(rearrange(change, "b t c h w -> (b t) c h w"), PATCH)
         tokens = rearrange(means, "(b t) c h w -> b t (h w) c", b=len(frames))  # (b, t, n, 3)
-        feature = torch.zeros(len(frames), 3)
+        feature = 0 * frames.flatten(1)[:, :3]  # what is not read still is part of the graph
         for places in self.kept:  # one call a keep rate, as SEVit does
             read = self.norm(tokens[:, :, list(places)])
             if self.place in places:

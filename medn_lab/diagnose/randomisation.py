@@ -18,6 +18,8 @@ from medn_lab.records import Attribution, Clips
 
 Randomise = Literal["all", "modules", "layers"]
 
+FAR_SEED = 918_273_645_000
+
 
 @dataclass(frozen=True, eq=False)
 class RandomisationCheck:
@@ -202,7 +204,9 @@ def _randomised(model: nn.Module, randomise: str, *, seed: int) -> Iterator[tupl
 
 def _draw_weights(model: nn.Module, *, seed: int) -> None:
     with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
+        # Far from the seeds that people give networks: with the same one these would be a model's own first weights,
+        # near which training has left it.
+        torch.manual_seed(FAR_SEED + seed)
         for module in model.modules():
             if hasattr(module, "reset_parameters"):
                 module.reset_parameters()

@@ -1,0 +1,204 @@
+"""Kept positions: SEVit's own, counted against chance, and drawn over the face."""
+
+import base64
+import io
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import torch
+from PIL import Image
+from tiny_clips import tiny_clips
+
+from medn_lab import view
+from medn_lab.diagnose import kept_tokens
+from medn_lab.model import MEDN, MEDNConfig, as_inputs
+from medn_lab.records import KeptTokens, Truth
+
+RATES = (0.5, 0.25, 0.125)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return planted(tiny_clips(n_subjects=2, clips_per_subject=4))
+
+
+@pytest.fixture(scope="module")
+def model(clips):
+    return MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=RATES), seed=1)
+
+
+def planted(clips):
+    """The clips with truth: what reddens is the patch at rows 8-16, columns 12-20; the last clip has no cue."""
+    subjects = tuple(clips.table["subject"].unique())
+    cue = np.zeros((len(subjects), 32, 32), dtype=bool)
+    cue[:, 8:16, 12:20] = True
+    au = np.zeros((len(subjects), 2, 32, 32), dtype=bool)
+    au[:, 0, 20:28, 8:16] = True
+    au[:, 1, 20:28, 20:28] = True
+    course = np.ones((len(clips), 8), np.float32)
+    course[-1] = 0
+    truth = Truth(
+        clips.table[["clip_id", "subject"]], np.zeros((len(clips), 32, 32, 2), np.float16), au, cue, course, subjects,
+        ("AU12", "AU14"),
+    )  # fmt: skip
+    return replace(clips, truth=truth)
+
+
+def test_masks_are_the_positions_that_the_branch_kept(model, clips):
+    found = kept_tokens(model, clips, batch_size=3)
+    assert found.masks.shape == (8, 3, 4, 4)
+    assert found.masks.sum(axis=(2, 3)).tolist() == [[8, 4, 2]] * 8
+    model.eval()
+    with torch.no_grad():
+        frames = as_inputs(model.config, clips, rows=np.arange(8)).frames
+        output = model.emotion_branch(frames)
+    for scale, places in enumerate(output.kept):
+        for row in range(8):
+            assert set(np.flatnonzero(found.masks[row, scale])) == set(places[row].tolist())
+    np.testing.assert_allclose(found.scores.reshape(8, 16), output.scores.numpy(), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found.mix.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_each_keep_rate_is_a_beginning_of_the_ranking(model, clips):
+    found = kept_tokens(model, clips)
+    assert (found.masks[:, 1] <= found.masks[:, 0]).all()
+    assert (found.masks[:, 2] <= found.masks[:, 1]).all()
+    lowest_kept = np.where(found.masks[:, 0], found.scores, np.inf).min(axis=(1, 2))
+    highest_dropped = np.where(found.masks[:, 0], -np.inf, found.scores).max(axis=(1, 2))
+    assert (lowest_kept >= highest_dropped).all()
+
+
+def test_cover_is_the_share_of_the_region_in_kept_patches(model, clips):
+    found = kept_tokens(model, clips, truth=clips.truth)
+    for row in range(7):
+        for scale in range(3):
+            kept = found.masks[row, scale]
+            # Rows 8-16 are the grid's second row; columns 12-20 are half of its second and half of its third column.
+            assert found.cover[row, scale] == pytest.approx(0.5 * kept[1, 1] + 0.5 * kept[1, 2])
+    assert found.kept_shares == (0.5, 0.25, 0.125)
+
+
+def test_a_clip_in_which_nothing_was_planted_has_no_cover(model, clips):
+    found = kept_tokens(model, clips, truth=clips.truth)
+    assert np.isnan(found.cover[-1]).all()
+    assert not np.isnan(found.cover[:-1]).any()
+    assert "in 7 clips where it is planted" in repr(found)
+    assert kept_tokens(model, clips, truth=clips.truth, region="AU12").to_frame()["n_clips"].tolist() == [4, 4, 4]
+    still = clips.select(clips.table["clip_id"][-1:])
+    assert "cue is planted in none of them" in repr(kept_tokens(model, still, truth=still.truth))
+
+
+def test_chance_is_the_share_of_positions_kept():
+    # Over all choices of 4 of 16 positions the mean cover of any region is 4 / 16.
+    rng = np.random.default_rng(0)
+    region = rng.random((4, 4)) < 0.3
+    cover = [region.ravel()[rng.permutation(16)[:4]].sum() / region.sum() for _ in range(20_000)]
+    assert np.mean(cover) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_dense_network_covers_everything(clips):
+    dense = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(1.0,)))
+    found = kept_tokens(dense, clips, truth=clips.truth, region="AUs")
+    np.testing.assert_array_equal(found.cover, 1)
+    assert found.kept_shares == (1.0,)
+    assert found.to_frame()["covers_more_often"].tolist() == [0.0]
+
+
+def test_the_reddening_patch_is_kept_more_often_than_chance(model, clips):
+    # The measured part of the score finds it before anything is learned.
+    frame = kept_tokens(model, clips, truth=clips.truth).to_frame()
+    assert (frame["cover"] > frame["chance"]).all()
+    assert frame["n_clips"].tolist() == [7, 7, 7]
+
+
+def test_an_emotion_branch_alone_will_do_and_a_motion_branch_will_not(clips):
+    alone = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="emotion", keep_rates=(0.5,)))
+    assert kept_tokens(alone, replace(clips, flow=None)).masks.shape == (8, 1, 4, 4)
+    motion = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="motion"))
+    with pytest.raises(ValueError, match="only a motion branch; the emotion branch alone keeps and drops positions"):
+        kept_tokens(motion, clips)
+
+
+def test_what_cannot_be_measured_gets_a_sentence(model, clips):
+    with pytest.raises(ValueError, match="no frames, of which the emotion branch would keep positions"):
+        kept_tokens(model, replace(clips, frames=None))
+    with pytest.raises(ValueError, match="no region 'AU99' was planted; there are cue, AUs, AU12, AU14"):
+        kept_tokens(model, clips, truth=clips.truth, region="AU99")
+    assert "as no truth was given" in repr(kept_tokens(model, clips))
+
+
+def test_the_model_is_left_as_it_was(clips):
+    model = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=RATES)).train()
+    kept_tokens(model, clips)
+    assert model.training
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_the_record_survives_the_disk_and_a_selection(model, clips, tmp_path):
+    found = kept_tokens(model, clips, truth=clips.truth)
+    found.save(tmp_path / "kept")
+    loaded = KeptTokens.load(tmp_path / "kept")
+    np.testing.assert_array_equal(loaded.masks, found.masks)
+    assert loaded.masks.dtype == bool
+    assert loaded.keep_rates == RATES
+    assert repr(loaded) == repr(found)
+    one = loaded.select(["tiny0_s01_c02"])
+    np.testing.assert_array_equal(one.masks[0], found.masks[6])
+    with pytest.raises(ValueError, match="with a scale for each of 3 keep rates"):
+        replace(found, masks=found.masks[:, :2])
+
+
+class TestPicture:
+    def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, model, clips):
+        found = kept_tokens(model, clips)
+        figure = view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips, region=None)
+        shown = pictures(figure)
+        assert len(shown) == 1 + 3
+        for scale, picture in enumerate(shown[1:]):
+            side = picture.shape[0] // 4
+            cells = picture.astype(float).mean(axis=2).reshape(4, side, 4, side).mean(axis=(1, 3))
+            mask = found.masks[1, scale]
+            assert cells[mask].min() > cells[~mask].max() + 30
+
+    def test_cover_stands_beside_chance(self, model, clips):
+        found = kept_tokens(model, clips, truth=clips.truth)
+        said = words(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))
+        assert f"weight {found.mix[1, 0]:.2f}<br>{found.cover[1, 0]:.0%} of the cue, chance 50%" in said
+        assert "<b>keep 0.25</b> · 4 of 16" in said
+        last = words(view.plot_kept_tokens(found, "tiny0_s01_c03", clips=clips))
+        assert any(text.endswith("no cue in this clip") for text in last)
+        without = words(view.plot_kept_tokens(kept_tokens(model, clips), "tiny0_s00_c01", clips=clips))
+        assert not any("chance" in text for text in without)
+
+    def test_the_region_has_a_white_line_around_it(self, model, clips):
+        found = kept_tokens(model, clips, truth=clips.truth)
+        with_line = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))[1]
+        without = pictures(view.plot_kept_tokens(kept_tokens(model, replace(clips, truth=None)), "tiny0_s00_c01",
+                                                 clips=replace(clips, truth=None)))[1]  # fmt: skip
+        changed = np.abs(with_line.astype(int) - without.astype(int)).max(axis=2) > 60
+        rows, columns = np.nonzero(changed)
+        scale = with_line.shape[0] / 32
+        assert rows.min() / scale == pytest.approx(8, abs=1)
+        assert rows.max() / scale == pytest.approx(16, abs=1)
+        assert columns.min() / scale == pytest.approx(12, abs=1)
+        assert columns.max() / scale == pytest.approx(20, abs=1)
+
+    def test_what_is_not_there_gets_a_sentence(self, model, clips):
+        found = kept_tokens(model, clips)
+        with pytest.raises(ValueError, match="no frames to draw kept positions over"):
+            view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, frames=None))
+        with pytest.raises(ValueError, match="'nobody'"):
+            view.plot_kept_tokens(found, "nobody", clips=clips)
+        with pytest.raises(ValueError, match="no truth to draw the region 'cue' from"):
+            view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, truth=None), region="cue")
+
+
+def pictures(figure):
+    sources = [trace.source for trace in figure.data if isinstance(trace, go.Image)]
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one.split(",")[1])))) for one in sources]
+
+
+def words(figure):
+    return [str(note.text) for note in figure.layout.annotations]
