@@ -123,6 +123,17 @@ def test_pair_auc_can_be_compared():
         compare_predictions(knows.select(alone["clip_id"]), guesses.select(alone["clip_id"]), measure=pair_auc)
 
 
+def test_pairs_are_compared_within_the_folds_of_both():
+    table = pd.DataFrame({"clip_id": list("abcd"), "subject": ["1", "1", "2", "2"], "action_units": "12"})
+    table["label"] = ["happiness", "others", "happiness", "others"]
+    told = Predictions(np.eye(2, dtype=np.float32)[[0, 1, 0, 0]], table, CLASSES, fold=np.array([0, 0, 1, 1]))
+    found = compare_predictions(told, told, measure=pair_auc)
+    assert found.a == pytest.approx(0.75)  # one pair right, one tied
+    crosswise = replace(told, fold=np.array([0, 1, 0, 1]))
+    with pytest.raises(ValueError, match="none of 4 pairs was held out together in both"):
+        compare_predictions(told, crosswise, measure=pair_auc)
+
+
 def test_a_model_can_be_compared_with_the_floor_and_says_that_the_folds_differ():
     table = medn.synthme.draw_table(n_subjects=5, clips_per_subject=12, seed=0).assign(label=lambda t: t["emotion"])
     floor = au_only_floor(table)

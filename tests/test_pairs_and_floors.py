@@ -1,5 +1,7 @@
 """What AUs alone can score, and which clips only something else can tell apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -156,6 +158,38 @@ def test_the_interval_of_the_pair_auc_is_that_of_pairs_counted_by_hand():
         values.append(won / asked)
     found = pair_auc(told, n_resamples=200, seed=3)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+
+def test_in_a_cross_validation_only_pairs_of_one_fold_count():
+    table = table_of(
+        ("1", "12", "happiness"), ("1", "12", "others"), ("2", "12", "happiness"), ("2", "12", "others"),
+    )  # fmt: skip
+    # Right within each subject, wrong between them: subject 2's network is sure of happiness whatever it sees.
+    told = replace(predictions_of(table, [[1, 0], [0, 1], [9, 0], [8, 0]]), fold=np.array([0, 0, 1, 1]))
+    within, across = pair_auc(told), pair_auc(told, across_folds=True)
+    assert (within.value, within.n_pairs) == (1.0, 2)
+    assert across.n_pairs == 4
+    assert across.value < 1.0
+    apart = told.select(["c0", "c3"])
+    assert repr(pair_auc(apart)) == (
+        "pair AUC: none, because the clips of each of 1 pairs were held out in different folds"
+    )
+    assert pair_auc(apart, across_folds=True).n_pairs == 1
+
+
+def test_aus_alone_stand_at_one_half_within_folds_and_below_it_across_them():
+    table = medn.synthme.draw_table(n_subjects=12, clips_per_subject=20, seed=0).assign(label=lambda t: t["emotion"])
+    classes = tuple(sorted(table["label"].unique()))
+    onehot = (table["label"].to_numpy()[:, None] == np.array(classes, dtype=object)).astype(float)
+    logits, fold = np.zeros((len(table), 5), dtype=np.float32), pd.factorize(table["subject"])[0]
+    for number in range(12):
+        # The best reader of AUs: how often the other subjects' clips of the same AU set have each emotion.
+        training = pd.DataFrame(onehot[fold != number]).groupby(table["action_units"][fold != number].to_numpy()).sum()
+        wanted = table["action_units"][fold == number]
+        logits[fold == number] = np.log(training.reindex(wanted).fillna(0).to_numpy() + 0.5)
+    told = Predictions(logits, table, classes, fold=fold)
+    assert pair_auc(told).value == 0.5
+    assert pair_auc(told, across_folds=True).high < 0.45
 
 
 def test_pairs_whose_label_is_no_class_are_refused():

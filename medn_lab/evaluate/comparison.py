@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.evaluate.metrics import accuracy, true_and_predicted, uar, uf1
-from medn_lab.evaluate.pairs import confusable_pairs, pair_auc, pair_statistic
-from medn_lab.evaluate.resampling import Draws, Statistic, class_statistic, draw_subjects
+from medn_lab.evaluate.pairs import confusable_pairs, pair_auc, pair_statistic, pairs_within_folds
+from medn_lab.evaluate.resampling import Draws, class_statistic, draw_subjects
 from medn_lab.records import Predictions
 
 _TITLES = {accuracy: "accuracy", uf1: "UF1", uar: "UAR", pair_auc: "pair AUC"}
@@ -99,7 +99,8 @@ def compare_predictions(
         Of the same clips, in any order; rows are joined by ``clip_id``. The AU-only floor's ``predictions`` are such
         too.
     measure : callable
-        :func:`accuracy`, :func:`uf1`, :func:`uar`, :func:`pair_auc`, or any function of (true, predicted).
+        :func:`accuracy`, :func:`uf1`, :func:`uar`, :func:`pair_auc` (pairs within the folds of both models), or any
+        function of (true, predicted).
     label : str
         Column of the true class.
     names : (str, str), optional
@@ -128,7 +129,12 @@ def compare_predictions(
     """
     b = _aligned(a, b, label=label)
     draws = draw_subjects(a.table, n_resamples=n_resamples, level=level, seed=seed)
-    first, second = (_statistic(p, measure, label=label, draws=draws) for p in (a, b))
+    if measure is pair_auc:
+        pairs = _pairs_of_both(a, b, label=label)
+        first, second = (pair_statistic(p, pairs, draws=draws) for p in (a, b))
+    else:
+        answers = (true_and_predicted(p, label=label) for p in (a, b))
+        first, second = (class_statistic(measure, true, said, draws=draws) for true, said in answers)
     whole = draws.all_once()
     value_a, value_b = float(first(whole)[0]), float(second(whole)[0])
     differences = first(draws.counts) - second(draws.counts)
@@ -174,14 +180,13 @@ def _aligned(a: Predictions, b: Predictions, *, label: str) -> Predictions:
     return b
 
 
-def _statistic(predictions: Predictions, measure: Callable[..., object], *, label: str, draws: Draws) -> Statistic:
-    if measure is pair_auc:
-        pairs = confusable_pairs(predictions.table, label=label)
-        if not len(pairs):
-            raise ValueError(repr(pair_auc(predictions, label=label)))
-        return pair_statistic(predictions, pairs, draws=draws)
-    true, predicted = true_and_predicted(predictions, label=label)
-    return class_statistic(measure, true, predicted, draws=draws)
+def _pairs_of_both(a: Predictions, b: Predictions, *, label: str) -> pd.DataFrame:
+    every = confusable_pairs(a.table, label=label)
+    pairs = pairs_within_folds(pairs_within_folds(every, a), b)
+    if not len(pairs):
+        apart = f"none of {len(every)} pairs was held out together in both; compare by another measure"
+        raise ValueError(apart if len(every) else repr(pair_auc(a, label=label)))
+    return pairs
 
 
 def _names(a: Predictions, b: Predictions) -> tuple[str, str]:
