@@ -28,6 +28,7 @@ PAIRED_FIRST = {
     ("photo", "action_units"),
     ("index", "out"),
     ("motion", "emotion"),
+    ("motion", "guess"),
     ("true", "predicted"),
     ("output", "targets"),
     ("au_logits", "aus"),

@@ -71,7 +71,7 @@ class TrainConfig:
     weight_decay: float = 0.05
     au_weight: float = 1.0
     decoupling_weight: float | None = None
-    decoupling_ramp: tuple[float, float] = (0.3, 0.8)
+    decoupling_ramp: tuple[float, float] = (0.4, 0.8)
     label_smoothing: float = 0.05
     max_shift: int = 1
     mirror: bool = True
