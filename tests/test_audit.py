@@ -1,5 +1,6 @@
 """The audit of choosing the epoch: three rules on one training, and how much choosing alone can give."""
 
+import zlib
 from dataclasses import replace
 from functools import partial
 
@@ -8,8 +9,9 @@ import pandas as pd
 import pytest
 from tiny_clips import tiny_clips
 
-from medn_lab.data import hold_out_subjects, leave_one_subject_out
+from medn_lab.data import leave_one_subject_out
 from medn_lab.evaluate import accuracy, predict, selection_audit
+from medn_lab.evaluate.audit import keep_back
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.train import TrainConfig, fit
 
@@ -74,7 +76,9 @@ def test_each_rule_takes_the_epoch_that_its_curve_names(audit):
 def test_a_fold_of_the_audit_is_the_training_without_the_subjects_kept_back(clips, audit):
     fold = leave_one_subject_out(clips.table)[3]
     table = clips.select(fold.train).table
-    train_ids, back_ids = hold_out_subjects(table, share=0.2, seed=TRAINING.seed)
+    seed = TRAINING.seed + zlib.crc32(fold.held_out.encode())
+    train_ids, back_ids = keep_back(table, classes=("happiness", "others"), label="label", share=0.2, seed=seed % 2**31)
+    assert table.set_index("clip_id").loc[back_ids, "subject"].nunique() == 1
     model = MEDN(small(clips), seed=TRAINING.seed)
     history = fit(model, clips.select(train_ids), config=TRAINING, validation=clips.select(back_ids), progress=False)
     by_hand = predict(model, clips.select(fold.test))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -250,7 +251,9 @@ def train_and_record(
         If every draw of the subjects kept back takes a whole class from the training.
     """
     table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
-    train_ids, validation_ids = _keep_back(table, config, label=label, share=validation_share, seed=training.seed)
+    # Another draw in each fold: the same one or two persons everywhere would decide every choice.
+    seed = (training.seed + zlib.crc32(fold.held_out.encode())) % 2**31
+    train_ids, validation_ids = keep_back(table, classes=config.classes, label=label, share=validation_share, seed=seed)
     recorder = Recorder(clips.take(validation_ids), held_out=clips.take(fold.test), label=label)
     model = MEDN(config, seed=training.seed)
     history = fit(model, clips.take(train_ids), config=training, label=label, callbacks=[recorder], progress=False)
@@ -259,17 +262,40 @@ def train_and_record(
     return recorder.predictions, pd.DataFrame(recorder.rows)
 
 
-def _keep_back(
-    table: pd.DataFrame, config: MEDNConfig, *, label: str, share: float, seed: int
+def keep_back(
+    table: pd.DataFrame, *, classes: Sequence[str], label: str, share: float, seed: int
 ) -> tuple[list[str], list[str]]:
+    """Training subjects kept back for validation, such that every class still trains.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The training clips of a fold.
+    classes : sequence of str
+    label : str
+        Column of the class.
+    share : float
+        Of the subjects, in (0, 1); at least one is kept back and at least one trains.
+    seed : int
+        Of the first draw; the next seeds follow while a draw takes a whole class.
+
+    Returns
+    -------
+    train_ids, validation_ids : list of str
+
+    Raises
+    ------
+    ValueError
+        If no draw leaves every class.
+    """
     n_people = people(table).nunique()
     n = min(max(1, round(share * n_people)), n_people - 1)
     for extra in range(TRIES):
         train_ids, validation_ids = hold_out_subjects(table, n=n, seed=seed + extra)
         left = set(table.loc[table["clip_id"].isin(set(train_ids)), label])
-        if left >= set(config.classes):
+        if left >= set(classes):
             return train_ids, validation_ids
-    absent = sorted(set(config.classes) - set(table[label]))
+    absent = sorted(set(classes) - set(table[label]))
     why = f"no training clip is of {', '.join(absent)}" if absent else "each draw takes a whole class from the training"
     raise ValueError(f"no subjects can be kept back for validation: {why}")
 
