@@ -275,7 +275,7 @@ class TestControl:
         rng = np.random.default_rng(0)
         distance, sets = rng.integers(0, 12, 200).astype(float), rng.integers(0, 4, 200)  # with ties
         differ, weight = rng.random(200) < 0.6, rng.integers(0, 4, 200)
-        found = _NearerControls(distance, sets, differ)(weight.astype(float))
+        found = _NearerControls(distance, sets=sets, differ=differ, who=np.arange(200))(weight.astype(float))
         shares = []
         for one in range(4):
             controls = np.repeat(distance, np.where(differ | (sets != one), 0, weight))

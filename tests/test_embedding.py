@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, trustworthiness, umap, warm_umap
+from medn_lab.diagnose.map_quality import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 
 
@@ -65,6 +66,19 @@ def test_another_process_makes_the_same_map(tmp_path):
     for name, xy in here.maps.items():
         np.testing.assert_array_equal(xy, there.maps[name])
     assert here.trustworthiness == there.trustworthiness
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation"])
+def test_neighbours_of_many_clips_are_found_exactly(metric, monkeypatch):
+    features = clustered(60)
+    near, far = nearest_in_order(features.motion.astype(float), 7, metric)
+    expected = NearestNeighbors(n_neighbors=7, metric=metric, algorithm="brute").fit(features.motion.astype(float))
+    distance, index = expected.kneighbors(features.motion.astype(float))
+    np.testing.assert_array_equal(near, index)
+    np.testing.assert_allclose(far, distance, atol=1e-7)
+    monkeypatch.setattr("medn_lab.diagnose.embedding._MANY", 10)
+    handed = umap(features, metric=metric, branches=("motion",))
+    assert handed.trustworthiness["motion"] > 0.8
 
 
 @pytest.mark.parametrize("n", [5, 6, 11, 14, 30])

@@ -135,13 +135,20 @@ def usable(table: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
 def mark_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
     """The confusable pairs of :func:`usable` clips with ``opposite`` and ``same_subject``, both bool."""
     pairs = confusable_pairs(known, label=label, keep_side=keep_side)
-    opposite = confusable_pairs(known, label=label, keep_side=keep_side, opposite=True)
-    ids = pd.MultiIndex.from_frame(pairs[["clip_a", "clip_b"]])
     who = pd.Series(persons(known), index=known["clip_id"], dtype=object)
+    named = pd.MultiIndex.from_arrays([pairs["label_a"], pairs["label_b"]])
     return pairs.assign(
-        opposite=ids.isin(pd.MultiIndex.from_frame(opposite[["clip_a", "clip_b"]])),
+        opposite=named.isin(_opposite_labels(known[label])),
         same_subject=who.reindex(pairs["clip_a"]).to_numpy() == who.reindex(pairs["clip_b"]).to_numpy(),
     )
+
+
+def _opposite_labels(labels: pd.Series) -> list[tuple[object, object]]:
+    """Which emotions are opposite, in both orders, asked of :func:`confusable_pairs` by one clip of each."""
+    names = list(labels.unique())
+    one_each = pd.DataFrame({"clip_id": range(len(names)), "action_units": "1", "label": names})
+    found = confusable_pairs(one_each, opposite=True)[["label_a", "label_b"]].itertuples(index=False, name=None)
+    return [pair for a, b in found for pair in ((a, b), (b, a))]
 
 
 def of_subjects(pairs: pd.DataFrame, subjects: Subjects) -> pd.DataFrame:

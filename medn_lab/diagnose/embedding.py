@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.map_quality import Metric, chance_trustworthiness, continuity, trustworthiness
+from medn_lab.diagnose.map_quality import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
 from medn_lab.records import BranchFeatures, Embedding
 
 Branch = Literal["motion", "emotion", "fused"]
@@ -48,8 +48,9 @@ def umap(
     features : BranchFeatures
         Of at least 5 clips.
     layers : dict of (n, d) array-like or DataFrame, optional
-        Activations of further layers by name, as :func:`medn_lab.evaluate.layer_features` returns them. An array has its rows in the order of ``features.table``; a DataFrame is
-        joined by its index of clip ids. Average or flatten what has more axes.
+        Activations of further layers by name, as :func:`medn_lab.evaluate.layer_features` returns them. A DataFrame is
+        joined by its index of clip ids; an array has its rows in the order of ``features.table``. Average or flatten
+        what has more axes.
     branches : sequence of {"motion", "emotion", "fused"}, optional
         Which branches to map; by default all that the features have. May be empty beside `layers`.
     n_neighbors : int
@@ -214,6 +215,9 @@ def judged(
 
 
 _COMPILING = threading.Lock()
+_MANY = 4096
+"""From so many clips on UMAP would search neighbours approximately, by code that takes half a minute to compile: they
+are handed to it, found exactly."""
 
 
 def place_by_umap(values: np.ndarray, params: Mapping[str, object]) -> np.ndarray:
@@ -223,7 +227,8 @@ def place_by_umap(values: np.ndarray, params: Mapping[str, object]) -> np.ndarra
         warnings.simplefilter("ignore")  # umap warns of its own choices (n_jobs, graph size) on every call
         from umap import UMAP
 
-        return UMAP(**_told(params), n_jobs=1).fit_transform(values)
+        known = {"precomputed_knn": _neighbours(values, params)} if len(values) >= _MANY else {}
+        return UMAP(**_told(params), **known, n_jobs=1).fit_transform(values)
 
 
 def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, object]) -> list[np.ndarray]:
@@ -235,6 +240,11 @@ def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, ob
         same = [{row: row for row in range(len(several[0]))}] * (len(several) - 1)
         mapper = AlignedUMAP(**_told(params), transform_seed=params["seed"])
         return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
+
+
+def _neighbours(values: np.ndarray, params: Mapping[str, object]) -> tuple[np.ndarray, np.ndarray, None]:
+    near, far = nearest_in_order(values.astype(np.float64), params["n_neighbors"], params["metric"])
+    return near, far.astype(np.float32), None
 
 
 def _told(params: Mapping[str, object]) -> dict[str, object]:

@@ -192,6 +192,21 @@ def nearest(x: np.ndarray, k: int, metric: str) -> np.ndarray:
     return np.concatenate([np.argpartition(d, k - 1, axis=1)[:, :k] for _, d in _distances(x, metric)])
 
 
+def nearest_in_order(x: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The `k` nearest rows of each row, nearest first and itself before all, (n, k) int32, and their distances."""
+    places, distances = [], []
+    for rows, distance in _distances(x, metric):
+        own = np.arange(rows.start, rows.stop)
+        distance[np.arange(len(own)), own] = -np.inf
+        near = np.argpartition(distance, k - 1, axis=1)[:, :k]
+        far = np.take_along_axis(distance, near, axis=1)
+        order = np.argsort(far, axis=1, kind="stable")
+        places.append(np.take_along_axis(near, order, axis=1))
+        distances.append(np.maximum(np.take_along_axis(far, order, axis=1), 0.0))
+    distance = np.concatenate(distances)
+    return np.concatenate(places).astype(np.int32), np.sqrt(distance) if metric == "euclidean" else distance
+
+
 def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) -> float:
     """One minus the normalised sum of how far the nearest in `y` lie beyond the nearest in `x`."""
     n = len(x)

@@ -170,59 +170,69 @@ def _measured(
     differ = pairs["differ"].to_numpy(dtype=bool)
     confusable = np.union1d(a[differ], b[differ])
     n_subjects = len(set(persons(known.iloc[confusable])))
-    draws = None
+    draws, who = None, np.zeros(len(pairs), int)
     if len(set(persons(known))) > 1:
         draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
-    rows = []
-    for branch in branches:
-        share = _NearerControls(pair_distance(rows_of(features, ids, branch), a, b, metric=metric), sets, differ)
-        low = high = np.nan
-        if draws is not None:
-            person_a, person_b = draws.person[a], draws.person[b]
-            one = person_a == person_b
-            low, high = draws.bounds(
-                np.array([share(np.where(one, n[person_a], n[person_a] * n[person_b])) for n in draws.counts])
-            )
-        rows.append(
-            {
-                "branch": branch,
-                "value": share(np.ones(len(pairs))),
-                "low": low,
-                "high": high,
-                "direction": _DIRECTION[branch],
-                "n_pairs": int(differ.sum()),
-                "n_controls": int((~differ).sum()),
-                "n_clips": len(confusable),
-                "n_subjects": n_subjects,
-            }
+        who = draws.person[a] * len(draws.names) + draws.person[b]
+    shares = {
+        branch: _NearerControls(
+            pair_distance(rows_of(features, ids, branch), a, b, metric=metric), sets=sets, differ=differ, who=who
         )
-    return rows
+        for branch in branches
+    }
+    bounds = dict.fromkeys(branches, (np.nan, np.nan))
+    if draws is not None:
+        # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
+        weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in draws.counts)
+        values = np.array([[shares[branch](weight) for branch in branches] for weight in weights])
+        bounds = {branch: draws.bounds(values[:, column]) for column, branch in enumerate(branches)}
+    return [
+        {
+            "branch": branch,
+            "value": shares[branch](np.ones(who.max() + 1)),
+            "low": bounds[branch][0],
+            "high": bounds[branch][1],
+            "direction": _DIRECTION[branch],
+            "n_pairs": int(differ.sum()),
+            "n_controls": int((~differ).sum()),
+            "n_clips": len(confusable),
+            "n_subjects": n_subjects,
+        }
+        for branch in branches
+    ]
 
 
 class _NearerControls:
-    """The weighted mean over confusable pairs of the share of their set's controls that lie nearer together."""
+    """The weighted mean over confusable pairs of the share of their set's controls that lie nearer together.
 
-    def __init__(self, distance: np.ndarray, sets: np.ndarray, differ: np.ndarray) -> None:
-        n_sets = sets.max() + 1
-        controls = np.flatnonzero(~differ)
-        self._controls = controls[np.lexsort((distance[controls], sets[controls]))]
-        self._pairs = np.flatnonzero(differ)
-        self._set_of = sets[self._pairs]
-        bounds = np.searchsorted(sets[self._controls], np.arange(n_sets + 1))
-        self._start, self._stop = bounds[:-1], bounds[1:]
-        self._below, self._upto = np.zeros(len(self._pairs), int), np.zeros(len(self._pairs), int)
-        for one in range(n_sets):
+    `who` numbers the persons of each pair: pairs of the same persons have the same weight.
+    """
+
+    def __init__(self, distance: np.ndarray, *, sets: np.ndarray, differ: np.ndarray, who: np.ndarray) -> None:
+        controls, pairs = np.flatnonzero(~differ), np.flatnonzero(differ)
+        controls = controls[np.lexsort((distance[controls], sets[controls]))]
+        bounds = np.searchsorted(sets[controls], np.arange(sets.max() + 2))
+        self._start, self._stop, self._set_of = bounds[:-1], bounds[1:], sets[pairs]
+        self._controls_of, self._pairs_of = who[controls], who[pairs]
+        self._below, self._upto = np.zeros(len(pairs), int), np.zeros(len(pairs), int)
+        for one in range(sets.max() + 1):
             mine = self._set_of == one
-            ascending = distance[self._controls[bounds[one] : bounds[one + 1]]]
+            ascending = distance[controls[bounds[one] : bounds[one + 1]]]
             for side, found in (("left", self._below), ("right", self._upto)):
-                found[mine] = bounds[one] + np.searchsorted(ascending, distance[self._pairs[mine]], side=side)
+                found[mine] = bounds[one] + np.searchsorted(ascending, distance[pairs[mine]], side=side)
+        self._ties = bool((self._below != self._upto).any())
 
     def __call__(self, weight: np.ndarray) -> float:
-        """With these weights of all pairs, controls included; NaN where none is left."""
-        so_far = np.concatenate([[0.0], np.cumsum(weight[self._controls])])
+        """With these weights by `who`, of controls too; NaN where no pair with a control is left."""
+        so_far = np.concatenate([[0.0], np.cumsum(weight[self._controls_of])])
         before, whole = so_far[self._start], so_far[self._stop] - so_far[self._start]
-        weight = weight[self._pairs] * (whole[self._set_of] > 0)
-        if not weight.any():
+        # A set whose controls are all gone has no weight; what is divided by there does not matter.
+        of_set = np.where(whole > 0, 1 / np.where(whole > 0, whole, 1.0), 0.0)
+        weight = weight[self._pairs_of] * (whole > 0)[self._set_of]
+        total = weight.sum()
+        if not total:
             return float("nan")
-        nearer = 0.5 * (so_far[self._below] + so_far[self._upto]) - before[self._set_of]
-        return float(np.average(nearer / np.maximum(whole[self._set_of], 1e-300), weights=weight))
+        nearer = so_far[self._below]
+        if self._ties:
+            nearer = 0.5 * (nearer + so_far[self._upto])
+        return float((weight * (nearer - before[self._set_of]) * of_set[self._set_of]).sum() / total)

@@ -44,15 +44,14 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
         distance[mine] = block[first[mine] - rows.start, second[mine]]
     order = np.argsort(distance, kind="stable")
     ascending = distance[order]
-    below, upto = np.zeros(len(a) + 1), np.zeros(len(a) + 1)
+    below, upto = np.zeros(len(a)), np.zeros(len(a))
     for rows, block in _blocks(space, metric):
         later = np.arange(len(x)) > np.arange(rows.start, rows.stop)[:, None]
-        others = block[later]  # each pair of clips once
-        below += np.bincount(np.searchsorted(ascending, others, side="right"), minlength=len(a) + 1)
-        upto += np.bincount(np.searchsorted(ascending, others, side="left"), minlength=len(a) + 1)
+        others = np.sort(block[later])  # each pair of clips once
+        below += np.searchsorted(others, ascending, side="left")
+        upto += np.searchsorted(others, ascending, side="right")
     nearer = np.empty(len(a))
-    n_all = len(x) * (len(x) - 1) / 2
-    nearer[order] = 0.5 * (np.cumsum(below)[:-1] + np.cumsum(upto)[:-1]) / n_all
+    nearer[order] = 0.5 * (below + upto) / (len(x) * (len(x) - 1) / 2)
     return distance, nearer
 
 
