@@ -241,7 +241,10 @@ class Embedding(_ClipRecord):
                 )
 
     def __repr__(self) -> str:
-        told = [", ".join(f"{name} {value}" for name, value in self.params.items())]
+        params = {name: value for name, value in self.params.items() if not isinstance(value, Mapping)}
+        if params.get("n_clips") == len(self):
+            del params["n_clips"]
+        told = [", ".join(f"{name} {value}" for name, value in params.items())]
         for what in ("trustworthiness", "continuity"):
             values = ", ".join(f"{name} {value:.3f}" for name, value in getattr(self, what).items())
             told.append(f"{what} {values or 'not measured'}")
