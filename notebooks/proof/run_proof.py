@@ -344,4 +344,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name: the workers import what they are given, and __main__ cannot be imported.
+    import run_proof
+
+    run_proof.main()
