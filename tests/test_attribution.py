@@ -8,7 +8,7 @@ import torch
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
-from medn_lab.diagnose import integrated_gradients, planted_mass
+from medn_lab.diagnose import bare_change, integrated_gradients, planted_mass, randomisation_check
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Attribution
 
@@ -55,43 +55,103 @@ def test_an_au_logit_owes_nothing_to_the_frames(shipped, drawn):
 
 def test_au_attribution_falls_on_the_planted_au_region(shipped, drawn):
     clips = drawn.where(AU12=1.0)
-    found = planted_mass(
-        integrated_gradients(shipped, clips, target="AU12"), truth=drawn.truth, region="AU12", of="flow"
+    found, change, random = (
+        planted_mass(one, truth=drawn.truth, region="AU12", of="flow")
+        for one in (
+            integrated_gradients(shipped, clips, target="AU12"),
+            bare_change(shipped, clips, target="AU12"),
+            randomisation_check(shipped, clips, target="AU12", n_draws=1).randomised,
+        )
     )
     assert (found.share > found.chance).mean() > 0.9
-    assert found.share.mean() > 1.5 * found.chance.mean()
+    assert found.interval().low > 0
+    # More than because something moves there, and more than any network's map would.
+    assert found.share.mean() > 1.3 * change.share.mean()
+    assert found.share.mean() > 1.3 * random.share.mean()
 
 
 def test_emotion_attribution_in_the_frames_falls_on_the_planted_cue_region(shipped, drawn):
     clips = drawn.where(cue="flush", label="disgust")
-    found = planted_mass(
-        integrated_gradients(shipped, clips, target="disgust"), truth=drawn.truth, region="cue", of="frames"
+    clips = clips.select(clips.table["clip_id"][::2])
+    found, change = (
+        planted_mass(method(shipped, clips, target="disgust"), truth=drawn.truth, region="cue", of="frames")
+        for method in (integrated_gradients, bare_change)
     )
     assert found.share.mean() > 3 * found.chance.mean()
+    assert change.share.mean() == pytest.approx(change.chance.mean(), rel=0.3)  # a blush is fainter than noise
+    assert found.interval(of="hits").value > 0.5
+
+
+def made_of(clips, **maps):
+    return Attribution(
+        **({"frames": None, "flow": None} | maps), table=clips.table, target="x", branch="both", method="x"
+    )
 
 
 def test_planted_mass_closed_forms(drawn):
     clips = drawn.select(drawn.table["clip_id"][:3])
     masks = np.stack([drawn.truth.cue_region(name) for name in clips.table["clip_id"]])
-    made = {"table": clips.table, "frames": None, "target": "x", "branch": "both", "method": "none"}
     inside = planted_mass(
-        Attribution(flow=-masks[..., None].astype(np.float32), **made), truth=drawn.truth, region="cue", of="flow"
+        made_of(clips, flow=-masks[..., None].astype(np.float32)), truth=drawn.truth, region="cue", of="flow"
     )
     np.testing.assert_allclose(inside.share, 1)
-    assert inside.hits.all()
+    np.testing.assert_allclose(inside.hits, 1)
     even = planted_mass(
-        Attribution(flow=np.ones((3, 64, 64, 1), np.float32), **made), truth=drawn.truth, region="cue", of="flow"
+        made_of(clips, flow=np.ones((3, 64, 64, 1), np.float32)), truth=drawn.truth, region="cue", of="flow"
     )
     np.testing.assert_allclose(even.share, even.chance, rtol=1e-5)
+    np.testing.assert_allclose(even.hits, even.chance, rtol=1e-5)  # all pixels are the strongest: the share of them
     nothing = planted_mass(
-        Attribution(flow=np.zeros((3, 64, 64, 1), np.float32), **made), truth=drawn.truth, region="cue", of="flow"
+        made_of(clips, flow=np.zeros((3, 64, 64, 1), np.float32)), truth=drawn.truth, region="cue", of="flow"
     )
-    assert nothing.share.tolist() == [0, 0, 0]
-    assert not nothing.hits.any()
+    assert nothing.share.tolist() == nothing.hits.tolist() == [0, 0, 0]
+    half = np.zeros((3, 8, 64, 64, 3), np.float32)
+    half[:, 2, :, :, 0] = masks
+    half[:, 5, :, :, 1] = -1.0 * masks  # signs and moments do not cancel
+    in_time = planted_mass(made_of(clips, frames=half), truth=drawn.truth, region="cue", of="frames")
+    np.testing.assert_allclose(in_time.share, 1)
+
+
+def test_clips_in_which_nothing_was_planted_are_left_out_of_the_mean(drawn):
+    even = made_of(drawn, flow=np.ones((len(drawn), 64, 64, 1), np.float32))
+    cue = planted_mass(even, truth=drawn.truth, region="cue", of="flow")
+    assert cue.planted.tolist() == (drawn.table["cue"] != "still").tolist()
+    assert f"({cue.planted.sum()} clips of 4 subjects; {(~cue.planted).sum()} without it left out)" in repr(cue)
+    au = planted_mass(even, truth=drawn.truth, region="AU12", of="flow")
+    assert au.planted.tolist() == (drawn.table["AU12"] == 1).tolist()
+    own = planted_mass(even, truth=drawn.truth, region="AUs", of="flow")
+    row = next(place for place in range(len(drawn)) if drawn.table["action_units"][place] == "12")
+    assert own.chance[row] == pytest.approx(au.chance[row])
+    assert (own.chance >= np.where(au.planted, au.chance, 0) - 1e-9).all()
+
+
+def test_the_interval_of_planted_mass_resamples_subjects(drawn):
+    flow = np.zeros((len(drawn), 64, 64, 1), np.float32)
+    masks = np.stack([drawn.truth.cue_region(name) for name in drawn.table["clip_id"]])
+    first = (drawn.table["subject"] == drawn.table["subject"][0]).to_numpy()
+    flow[first] = masks[first][..., None]  # one subject of four has all of its map there
+    flow[~first] = ~masks[~first][..., None]
+    found = planted_mass(made_of(drawn, flow=flow), truth=drawn.truth, region="cue", of="flow").interval(of="share")
+    assert found.n_subjects == 4
+    # Drawn k times of 4 with probability (3/4)^4 for none: the lower bound is 0, the upper near three of four.
+    assert found.low == 0
+    assert found.high > 0.6
+    alone = drawn.select(drawn.table["clip_id"][first])
+    with pytest.raises(ValueError, match="at least 2 subjects"):
+        planted_mass(made_of(alone, flow=flow[first]), truth=drawn.truth, region="cue", of="flow").interval()
+
+
+def test_what_was_not_planted_gets_a_sentence(drawn):
+    clips = drawn.select(drawn.table["clip_id"][:3])
+    even = made_of(clips, flow=np.ones((3, 64, 64, 1), np.float32))
     with pytest.raises(ValueError, match="the attribution has no frames"):
-        planted_mass(
-            Attribution(flow=even.share[:, None, None, None], **made), truth=drawn.truth, region="cue", of="frames"
-        )
+        planted_mass(even, truth=drawn.truth, region="cue", of="frames")
+    with pytest.raises(ValueError, match="no region 'AU99' was planted; there are cue, AUs, AU1"):
+        planted_mass(even, truth=drawn.truth, region="AU99", of="flow")
+    with pytest.raises(ValueError, match=r"the maps are \(32, 32\) px but the truth \(64, 64\)"):
+        planted_mass(replace(even, flow=even.flow[:, ::2, ::2]), truth=drawn.truth, region="cue", of="flow")
+    with pytest.raises(ValueError, match="of must be frames or flow"):
+        planted_mass(even, truth=drawn.truth, region="cue", of="faces")
 
 
 def test_nothing_is_left_behind_on_the_model(drawn):

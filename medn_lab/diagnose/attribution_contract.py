@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution_target import INPUT_OF, Target, parse_target
-from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips
+from medn_lab.model import MEDN, MEDNOutput, MotionOutput, as_inputs, check_clips
 from medn_lab.records import Attribution, Clips
 
 Tensors = tuple[Tensor, ...]
@@ -184,20 +184,25 @@ def at_rest(model: nn.Module) -> Iterator[None]:
     handles = []
     model.eval()
     try:
-        if getattr(model, "code", None) is not None and getattr(model, "fusion", None) is not None:
+        if getattr(model, "fusion", None) is not None:
             held: dict[str, Any] = {}
             handles.append(model.motion_branch.register_forward_hook(lambda _, __, out: held.update(motion=out)))
-            handles.append(
-                model.fusion.register_forward_pre_hook(
-                    lambda _, args: (held["motion"].feature, held["motion"].tokens, *args[2:])
-                )
-            )
+            handles.append(model.fusion.register_forward_pre_hook(lambda _, args: _bridged(args, held["motion"])))
         yield
     finally:
         for handle in handles:
             handle.remove()
         for module, mode in modes.items():
             module.training = mode
+
+
+def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
+    """The fusion's arguments, with what was cut off the motion branch's output replaced by that output."""
+    whole = {part.data_ptr(): part for part in (motion.feature, motion.tokens)}
+    return tuple(
+        whole.get(part.data_ptr(), part) if isinstance(part, Tensor) and not part.requires_grad else part
+        for part in args
+    )
 
 
 def attribute(

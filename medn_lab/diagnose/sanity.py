@@ -38,7 +38,9 @@ def infidelity(
     In each sample a square of each input is stilled at a random place of its own: the frames' by the onset, the flow's
     by zeros. The map foretells the sum of its values there (slopes are multiplied with what was taken away). The
     figure is what is left of the losses' mean square after the best scaling of the map: 0 foretells them exactly, 1 not
-    at all. So maps without a unit can be compared with those that have one.
+    at all. So maps without a unit can be compared with those that have one. Where a score is so sure that no single
+    square is missed, or two squares stand in for each other, no map that adds up can foretell the losses: the figure
+    then says how far the model is from a sum, and is best compared between methods on the same clips.
 
     Parameters
     ----------

@@ -1,0 +1,256 @@
+"""Pictures of attributions, judged by the pixels, bars and words they hold."""
+
+import base64
+import io
+from dataclasses import replace
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+from sample_records import sample_clips
+
+from medn_lab import view
+from medn_lab.records import Attribution, Truth
+from medn_lab.view.attribution import sanity_lines
+from medn_lab.view.heat import AGAINST, FOR, draw_heat, draw_outline, full_colour, region_of, smooth
+
+SIZE = 48
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return sample_clips(n=4, size=SIZE)
+
+
+def mapped(clips, **changes):
+    """A map whose frames speak for the target at the upper left in frame 3, and whose flow against it lower right."""
+    frames = np.zeros((len(clips), 8, SIZE, SIZE, 3), np.float32)
+    frames[:, 3, 6:18, 6:18, 0] = 0.01
+    flow = np.zeros((len(clips), SIZE, SIZE, 2), np.float32)
+    flow[:, 30:42, 30:42, 1] = -0.02
+    scores = np.full(len(clips), 1.5, np.float32)
+    made = {
+        "frames": frames, "flow": flow, "table": clips.table, "target": "happiness", "branch": "both",
+        "method": "integrated_gradients", "scores": scores, "baseline_scores": scores - 2,
+        "sanity": {"completeness_error": 0.031},
+    }  # fmt: skip
+    return Attribution(**(made | changes))
+
+
+def first(clips):
+    return clips.table["clip_id"].iloc[0]
+
+
+def pictures(figure):
+    sources = [trace.source for trace in figure.data if isinstance(trace, go.Image)]
+    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one.split(",")[1]))).convert("RGB")) for one in sources]
+
+
+def words(figure):
+    return [str(note.text) for note in figure.layout.annotations]
+
+
+def subtitle(figure):
+    return figure.layout.title.subtitle.text
+
+
+def bars(figure):
+    return [trace for trace in figure.data if isinstance(trace, go.Bar)]
+
+
+def scales(figure):
+    return {trace.meta: trace.marker.cmax for trace in figure.data if str(trace.meta).startswith("scale")}
+
+
+def test_what_speaks_for_is_red_and_what_speaks_against_is_blue(clips):
+    frames, flow, _ = pictures(view.plot_attribution(mapped(clips), first(clips), clips=clips, blur=0))
+    side = frames.shape[0] / SIZE
+    for picture, place, colour in ((frames, 12, FOR), (flow, 36, AGAINST)):
+        shown = picture[int(place * side), int(place * side)].astype(int)
+        assert np.abs(shown - np.array(colour)).max() < 40
+        ground = picture[int(24 * side), int(40 * side)].astype(int)
+        assert np.ptp(ground) < 16  # grey where nothing speaks
+
+
+def test_the_course_is_the_sum_over_each_frame(clips):
+    (course,) = bars(view.plot_attribution(mapped(clips), first(clips), clips=clips))
+    expected = np.zeros(8)
+    expected[3] = 144 * 0.01
+    np.testing.assert_allclose(course.y, expected, rtol=1e-4, atol=1e-9)
+    assert course.marker.color[3] == f"rgb{FOR}"
+    assert course.x[0] == "0 ms<br>onset"
+    assert course.x[-1].endswith("offset")
+    assert any("apex" in name for name in course.x)
+
+
+def test_the_score_and_what_the_map_adds_up_to_stand_under_the_title(clips):
+    figure = view.plot_attribution(mapped(clips), first(clips), clips=clips)
+    assert figure.layout.title.text == "<b>happiness</b> by integrated gradients"
+    assert "score 1.50, of which +2.00 is due to what happens; the map adds up to -1.44" in subtitle(figure)
+    assert "completeness error 3.1% (over 4 clips)" in subtitle(figure)
+
+
+def test_a_map_that_survives_random_weights_is_marked(clips):
+    figures = {"randomised_frames": 0.31, "randomised_flow": 0.97, "randomised_threshold": 0.5}
+    (line,) = sanity_lines(mapped(clips, sanity=figures))
+    assert "frames changes, 0.31" in line
+    assert "<b style='color:#D9480F'>flow SURVIVES, 0.97</b>" in line
+    assert "SURVIVES" in subtitle(view.plot_attribution(mapped(clips, sanity=figures), first(clips), clips=clips))
+    assert sanity_lines(mapped(clips, sanity={})) == ["not checked: no sanity figure was measured for these maps"]
+    assert sanity_lines(mapped(clips, sanity={"infidelity": 0.4, "sensitivity": 0.25})) == [
+        "infidelity 0.40 · sensitivity 0.25 (over 4 clips)"
+    ]
+
+
+def test_the_colour_scale_is_symmetric_and_in_the_maps_unit(clips):
+    figure = view.plot_attribution(mapped(clips), first(clips), clips=clips, blur=0)
+    found = scales(figure)
+    assert found["scale of frames"] == pytest.approx(0.01)
+    assert found["scale of flow"] == pytest.approx(0.02)
+    bar = next(trace for trace in figure.data if trace.meta == "scale of flow")
+    assert bar.marker.cmin == -bar.marker.cmax
+    assert list(bar.marker.colorbar.ticktext) == ["−0.02", "0", "+0.02"]
+
+
+def test_each_frame_stands_by_itself_below(clips):
+    *_, strip = pictures(view.plot_attribution(mapped(clips), first(clips), clips=clips))
+    assert strip.shape[1] > 7.9 * strip.shape[0]
+    cell = (strip.shape[1] + 6) / 8
+    reds = [strip[:, int(n * cell) : int((n + 1) * cell) - 8].astype(int) @ np.array([1, -1, 0]) for n in range(8)]
+    assert int(np.argmax([red.max() for red in reds])) == 3
+    without = view.plot_attribution(mapped(clips), first(clips), clips=clips, strip=False)
+    assert len(pictures(without)) == 2
+    assert without.layout.height < view.plot_attribution(mapped(clips), first(clips), clips=clips).layout.height
+
+
+def test_several_clips_share_their_colours_and_their_course(clips):
+    made = mapped(clips)
+    made.frames[1] *= 3
+    ids = list(clips.table["clip_id"][:2])
+    figure = view.plot_attribution(made, ids, clips=clips, blur=0)
+    assert len(pictures(figure)) == 4
+    assert scales(figure)["scale of frames"] == pytest.approx(0.03)
+    spans = {figure.layout[name].range for name in ("yaxis3", "yaxis6")}
+    assert len(spans) == 1
+    assert [text for text in words(figure) if ids[1] in text] == [f"<b>{ids[1]}</b> · frames"]
+    assert all(name in subtitle(figure) for name in ids)
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "said"),
+    [
+        ({"frames": None}, 1, "the frames have no say in this target"),
+        ({"flow": None}, 2, "the flow has no say in this map"),
+    ],
+)
+def test_what_is_not_there_is_named(clips, changes, count, said):
+    figure = view.plot_attribution(mapped(clips, **changes), first(clips), clips=clips)
+    assert len(pictures(figure)) == count
+    assert said in subtitle(figure)
+
+
+def test_a_method_that_tells_no_moments_or_no_places_apart_says_so(clips):
+    occluded = np.zeros((4, 8, SIZE, SIZE, 3), np.float32)
+    occluded[:, 1:, 6:18, 6:18] = 0.1
+    figure = view.plot_attribution(mapped(clips, frames=occluded, method="occlusion"), first(clips), clips=clips)
+    assert "occlusion does not tell moments apart" in subtitle(figure)
+    assert not bars(figure)
+    ablated = np.ones((4, 8, SIZE, SIZE, 3), np.float32) * np.arange(8, dtype=np.float32)[:, None, None, None]
+    figure = view.plot_attribution(
+        mapped(clips, frames=ablated, flow=None, method="frame_ablation"), first(clips), clips=clips
+    )
+    assert "frame ablation does not tell places apart" in subtitle(figure)
+    assert not pictures(figure)
+    assert len(bars(figure)) == 1
+
+
+def test_slopes_that_cancel_over_the_face_are_weighed_without_sign(clips):
+    frames = np.zeros((4, 8, SIZE, SIZE, 3), np.float32)
+    frames[:, 2, 6:18, 6:12, 0], frames[:, 2, 6:18, 12:18, 0] = 1.0, -1.0
+    figure = view.plot_attribution(mapped(clips, frames=frames, method="saliency"), first(clips), clips=clips, blur=0)
+    assert bars(figure)[0].y[2] == pytest.approx(144)
+    assert "what each frame weighs, without sign" in words(figure)
+
+
+def test_a_map_of_zeros_is_drawn_grey_without_a_scale(clips):
+    made = mapped(clips)
+    nothing = replace(made, frames=0 * made.frames, flow=0 * made.flow)
+    figure = view.plot_attribution(nothing, first(clips), clips=clips)
+    assert not scales(figure)
+    assert all(np.ptp(picture.astype(int), axis=2).max() < 16 for picture in pictures(figure))
+
+
+def test_clips_without_frames_get_a_plain_ground(clips):
+    figure = view.plot_attribution(mapped(clips, frames=None), first(clips), clips=replace(clips, frames=None))
+    (flow,) = pictures(figure)
+    assert len(np.unique(flow[:40].reshape(-1, 3), axis=0)) < 4
+
+
+def test_the_figure_is_small(clips):
+    assert len(view.plot_attribution(mapped(clips), first(clips), clips=clips).to_json()) < 200_000
+
+
+def test_wrong_clips_and_regions_get_a_sentence(clips):
+    with pytest.raises(ValueError, match="'nobody'; its ids look like"):
+        view.plot_attribution(mapped(clips), "nobody", clips=clips)
+    with pytest.raises(ValueError, match="no truth to draw the region 'cue' from; only synthetic clips have one"):
+        view.plot_attribution(mapped(clips), first(clips), clips=clips, region="cue")
+    with pytest.raises(ValueError, match="are not in these clips"):
+        view.plot_attribution(mapped(clips), first(clips), clips=clips.select(clips.table["clip_id"][1:]))
+
+
+class TestHeat:
+    def test_smoothing_keeps_the_sum_and_spreads_a_point(self):
+        point = np.zeros((1, 41, 41))
+        point[0, 20, 20] = 1.0
+        blurred = smooth(point, 2.0)
+        assert blurred.sum() == pytest.approx(1)
+        rows, columns = np.mgrid[:41, :41] - 20
+        assert (blurred[0] * rows**2).sum() == pytest.approx(4, rel=0.05)  # the variance is sigma squared
+        assert (blurred[0] * columns).sum() == pytest.approx(0, abs=1e-9)
+        np.testing.assert_array_equal(smooth(point, 0), point)
+
+    def test_full_colour_is_near_the_largest_and_never_zero_of_a_map_that_is_not(self):
+        assert full_colour(np.linspace(-1, 1, 2001)) == pytest.approx(0.995, abs=2e-3)
+        lonely = np.zeros((100, 100))
+        lonely[3, 3] = -7.0
+        assert full_colour(lonely) == 7.0
+        assert full_colour(np.zeros(3)) == 0
+        assert full_colour() == 0
+
+    def test_colour_deepens_with_the_value(self):
+        heat = np.zeros((2, 4))
+        heat[:, 1:] = [0.1, 0.5, 2.0]
+        picture = draw_heat(None, heat, largest=1.0, size=4).astype(int)
+        red = picture[0, :, 0] - picture[0, :, 2]
+        assert (np.diff(red) > 0).all()
+
+    def test_an_outline_lies_on_the_border_alone(self):
+        region = np.zeros((32, 32), dtype=bool)
+        region[8:24, 8:24] = True
+        ground = np.full((320, 320, 3), 90, np.uint8)
+        drawn = draw_outline(ground, region)
+        changed = (drawn != ground).any(axis=2)
+        assert not changed[:70, :].any()
+        assert not changed[100:220, 100:220].any()
+        assert changed[160, 76:84].any()
+        np.testing.assert_array_equal(draw_outline(ground, np.zeros((32, 32), dtype=bool)), ground)
+
+    def test_regions_come_from_the_truth(self, clips):
+        subjects = tuple(clips.table["subject"].unique())
+        cue = np.zeros((len(subjects), SIZE, SIZE), dtype=bool)
+        cue[:, :4] = True
+        masks = np.zeros((len(subjects), 2, SIZE, SIZE), dtype=bool)
+        masks[:, 0, 10:14], masks[:, 1, 20:24] = True, True
+        truth = Truth(
+            clips.table[["clip_id", "subject"]], np.zeros((4, SIZE, SIZE, 2), np.float16), masks, cue,
+            np.ones((4, 8), np.float32), subjects, ("AU1", "AU4"),
+        )  # fmt: skip
+        known = replace(clips, truth=truth)
+        both = clips.table["clip_id"][(clips.table["AU1"] == 1) & (clips.table["AU4"] == 1)].iloc[0]
+        assert region_of(known, both, "cue").sum() == 4 * SIZE
+        assert region_of(known, both, "AU4").sum() == 4 * SIZE
+        assert region_of(known, both, "AUs").sum() == 8 * SIZE
+        with pytest.raises(ValueError, match="no mask for 'AU9'"):
+            region_of(known, both, "AU9")
