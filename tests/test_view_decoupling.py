@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import kstwo
 
 from medn_lab import view
 from medn_lab.records import DecouplingReport
 from medn_lab.view.leakage import EXCESS_RANGE
+from medn_lab.view.p_values import ks_band
 
 TOLD = (("AU4", 0.9, 0.6), ("AU12", np.nan, np.nan), ("AUs", 0.8, 0.7), ("cue", 0.5, 0.52))
 MEASURES = ("linear_cka", "hsic", "canonical_correlations")
@@ -151,6 +153,18 @@ class TestDependence:
         bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]
         assert list(view.plot_dependence(bare).layout.yaxis.ticktext) == ["value"]
 
+    def test_rows_exchanged_over_all_beside_others_are_told(self):
+        mixed = report(models=("a", "b")).dependence
+        mixed["within"] = np.where(mixed["model"] == "a", "", "subject")
+        said = view.plot_dependence(mixed).layout.title.subtitle.text
+        assert said == "200 clips · clips exchanged inside subject, or over all"
+        assert view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text.endswith("all clips exchanged")
+
+    def test_the_legend_has_no_diamond_where_nothing_is_known_of_the_factors(self):
+        known, unknown = report().dependence, report().dependence.assign(allowed=np.nan)
+        assert traces(view.plot_dependence(known), "what they should hold")[0].showlegend
+        assert not any(trace.showlegend for trace in traces(view.plot_dependence(unknown), "what they should hold"))
+
     @pytest.mark.parametrize(
         ("table", "sentence"),
         [(pd.DataFrame(), "lacks measure"), (report().dependence.iloc[:0], "is empty")],
@@ -194,3 +208,45 @@ class TestBranchCorrelation:
     def test_what_is_no_correlation_is_refused(self, matrix, options, sentence):
         with pytest.raises(ValueError, match=sentence):
             view.plot_branch_correlation(matrix, **options)
+
+
+class TestPValues:
+    DRAWS = pd.DataFrame({"nothing": np.arange(1, 101) / 100, "r <= .5": np.full(100, 0.01)})
+
+    def test_a_line_is_the_share_of_draws_with_such_a_p_or_a_smaller_one(self):
+        line = next(trace for trace in view.plot_p_values(self.DRAWS).data if trace.meta == "nothing")
+        at = dict(zip(line.x, line.y, strict=True))  # the last of equal x is the height after the step
+        assert at[0.05] == pytest.approx(0.05)
+        assert at[0.5] == pytest.approx(0.5)
+        assert (line.x[0], line.y[0], line.x[-1], line.y[-1]) == (0, 0, 1, 1)
+        assert line.line.shape == "hv"
+
+    def test_the_share_found_at_the_level_stands_beside_the_name(self):
+        names = [trace.name for trace in view.plot_p_values(self.DRAWS).data if trace.meta]
+        assert names == ["nothing<br><b>.050</b> at or below .05", "r &lt;= .5<br><b>1.000</b> at or below .05"]
+
+    @pytest.mark.parametrize("n", [10, 40, 200])
+    def test_the_band_holds_95_of_100_lines_of_uniform_p_values(self, n):
+        # Against the exact law of the statistic (scipy's kstwo).
+        assert kstwo.cdf(ks_band(n), n) == pytest.approx(0.95, abs=0.003)
+
+    def test_the_band_is_that_of_the_setting_with_the_fewest_draws_and_stays_in_the_picture(self):
+        fewer = self.DRAWS.assign(nothing=self.DRAWS["nothing"].where(self.DRAWS.index < 20))
+        figure = view.plot_p_values(fewer)
+        band = figure.data[0]
+        assert max(band.y[:101] - band.x[:101]) == pytest.approx(ks_band(20))
+        assert min(band.y) == 0
+        assert max(band.y) == 1
+        assert figure.layout.title.subtitle.text.startswith("20 to 100 draws")
+
+    @pytest.mark.parametrize(
+        ("table", "sentence"),
+        [
+            (pd.DataFrame(), "the table has no column"),
+            (pd.DataFrame({"a": [np.nan, np.nan]}), "no p value is known of 'a'"),
+            (pd.DataFrame({"a": [0.2, 1.2]}), r"lies in \[0, 1\]; 'a' holds 0.2 to 1.2"),
+        ],
+    )
+    def test_what_is_no_p_value_is_refused(self, table, sentence):
+        with pytest.raises(ValueError, match=sentence):
+            view.plot_p_values(table)

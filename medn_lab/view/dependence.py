@@ -91,6 +91,7 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     clips = f"{table['n_clips'].max():.0f} clips · " if "n_clips" in table else ""
     inside = ", ".join(dict.fromkeys(name for name in table["within"] if name)).replace("aus", "AU set")
     exchanged = f"clips exchanged inside {html.escape(inside)}" if inside else "all clips exchanged"
+    exchanged += ", or over all" if inside and (table["within"] == "").any() else ""
     theme.finish(
         figure,
         width=width,
@@ -155,7 +156,8 @@ def _draw(
     )  # fmt: skip
     figure.add_trace(
         go.Scatter(
-            x=allowed, y=places, mode="markers", name="what they should hold", showlegend=first,
+            x=allowed, y=places, mode="markers", name="what they should hold",
+            showlegend=first and bool(np.isfinite(allowed).any()),
             marker={"symbol": "diamond-open", "size": 9, "color": theme.PARTNER_RING, "line": {"width": 1.8}},
             hovertemplate="AUs and cue (or label) themselves: %{x:.4g}<extra></extra>",
         ),
