@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import roc_auc_score
 
 import medn_lab as medn
@@ -99,18 +98,6 @@ def decoupling_of(features: BranchFeatures) -> dict[str, dict[str, float]]:
     return said
 
 
-def nats_of(model: medn.model.MEDN, clips: Clips) -> float | None:
-    """Mean information of the emotion code in nats; None without a bottleneck."""
-    if model.code is None:
-        return None
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(clips), 64):
-            rows = np.arange(start, min(start + 64, len(clips)))
-            found.append(model.forward_features(*medn.model.as_inputs(model.config, clips, rows=rows)).nats)
-    return round(float(torch.cat(found).mean()), 3)
-
-
 def _rounded(interval: object) -> dict[str, float]:
     return {name: round(float(getattr(interval, name)), 4) for name in ("value", "low", "high")}
 
@@ -133,12 +120,13 @@ def make(name: str) -> None:
     motion_alone = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, **motion_settings))
     train(motion_alone, clips, recipe["training"])
 
+    features = medn.extract_features(model, held_out)
     folder = FOLDER / name
     model.save_pretrained(folder)
     (folder / "config.json").write_text(config.to_json() + "\n")
     figures = figures_of(medn.predict(model, held_out)) | {
-        "decoupling": decoupling_of(medn.extract_features(model, held_out)),
-        "nats": nats_of(model, held_out),
+        "decoupling": decoupling_of(features),
+        "nats": None if features.nats is None else round(float(features.nats.mean()), 3),
         "motion_alone": figures_of(medn.predict(motion_alone, held_out))["accuracy"],
         "training_corpus": TRAINING,
         "held_out_corpus": HELD_OUT,

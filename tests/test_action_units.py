@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from medn_lab.data import au_table, parse_action_units
@@ -100,7 +100,6 @@ def test_unknown_rules_are_refused():
         parse_action_units("4", alternatives="second")
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="0123456789LRTBAUECDorefk+/(), ?-.x", max_size=30) | st.text(max_size=20))
 def test_any_text_gives_a_result(text):
     read = parse_action_units(text, side="keep", alternatives="all")
@@ -127,7 +126,6 @@ expressions = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(expressions)
 def test_what_was_said_reads_back_as_itself(text):
     read = parse_action_units(text)
@@ -137,7 +135,6 @@ def test_what_was_said_reads_back_as_itself(text):
     assert parse_action_units(str(read)).units == read.units
 
 
-@settings(deadline=None)
 @given(expressions)
 def test_the_rules_are_nested(text):
     numbers = {rule: set(parse_action_units(text, alternatives=rule).numbers) for rule in ("first", "all", "common")}

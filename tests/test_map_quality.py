@@ -51,7 +51,7 @@ def test_blocks_of_rows_add_up(monkeypatch):
     assert [f(x, xy, n_neighbors=5) for f in (trustworthiness, continuity, neighbour_overlap)] == whole
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=seeds, n=st.integers(11, 60))
 def test_a_map_drawn_anyhow_stays_in_range_and_a_turned_copy_is_perfect(seed, n):
     x, xy = draw(n, 5, seed=seed), draw(n, 2, seed=seed + 1)

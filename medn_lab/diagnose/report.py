@@ -77,7 +77,8 @@ def decoupling_report(
     targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
         No target at all (an empty sequence) leaves leakage out.
     nats : (n,) array-like, or mapping of str to (n,) array-like, optional
-        Information in the emotion code of each clip (``MEDNOutput.nats``), by model where there are several.
+        Information in the emotion code of each clip, by model where there are several; by default those of the
+        features, which have them under a bottleneck.
     protocol : str
         How classes and split were made, to be written down.
     about : mapping, optional
@@ -109,7 +110,9 @@ def decoupling_report(
         if len(models) > 1:
             raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
         nats = {next(iter(models)): nats}
-    strange = set(nats or {}) - set(models)
+    if nats is None:
+        nats = {name: own.nats for name, own in models.items() if own.nats is not None}
+    strange = set(nats) - set(models)
     if strange:
         raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
     leak_options = {
@@ -128,7 +131,7 @@ def decoupling_report(
             if targets is None or len(targets):
                 rows += _leakage_rows(name, leakage(own, **leak_options))
             bar.update()
-            if nats is not None and name in nats:
+            if name in nats:
                 rows.append(_information_row(name, own, nats[name], label, seed))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     table[list(TEXTS)] = table[list(TEXTS)].astype(object).where(table[list(TEXTS)].notna(), "")

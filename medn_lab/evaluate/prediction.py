@@ -74,7 +74,7 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     -------
     BranchFeatures
         ``motion (n, d)``, ``emotion (n, d)`` or ``(n, code_dim)`` under the bottleneck, ``fused (n, d)``, ``gate
-        (n, d)``; a part that the model or the clips lack is None.
+        (n, d)``, ``nats (n,)``; a part that the model or the clips lack is None.
 
     Raises
     ------
@@ -86,7 +86,9 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     predict, medn_lab.diagnose.umap
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    parts = {name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate")}
+    parts = {
+        name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate", "nats")
+    }
     return BranchFeatures(**parts, table=clips.table, source=_source(model, clips))
 
 
@@ -120,4 +122,9 @@ def _stack(parts: list[torch.Tensor | None]) -> np.ndarray | None:
 
 
 def _source(model: MEDN, clips: Clips) -> dict[str, object]:
-    return {"name": model.name, "sha256": weights_sha256(model), "recipe": dict(clips.recipe)}
+    return {
+        "name": model.name,
+        "sha256": weights_sha256(model),
+        "recipe": dict(clips.recipe),
+        "decoupling": model.config.decoupling,
+    }

@@ -174,7 +174,9 @@ class BranchFeatures(_ClipRecord):
         CoFM's gate: 1 takes the motion branch's feature, 0 the emotion branch's.
     table : DataFrame
     source : dict
-        Model name and weights' sha256.
+        Model name, weights' sha256, recipe, and the decoupling switch.
+    nats : (n,) float32 or None
+        Information in the emotion code of each clip; None without a bottleneck.
     """
 
     motion: np.ndarray | None
@@ -183,8 +185,9 @@ class BranchFeatures(_ClipRecord):
     table: pd.DataFrame
     gate: np.ndarray | None = None
     source: Mapping[str, Any] = field(default_factory=dict)
+    nats: np.ndarray | None = None
 
-    _arrays = ("motion", "emotion", "fused", "gate")
+    _arrays = ("motion", "emotion", "fused", "gate", "nats")
     _meta = ("source",)
 
     def __post_init__(self) -> None:

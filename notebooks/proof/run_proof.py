@@ -165,20 +165,8 @@ def measure(run: Run, model: MEDN, test: Clips, predictions: Predictions) -> dic
             row[f"{key}_excess_rbf"] = curved.loc[(branch, target), "excess"]
     if features.motion is not None and features.emotion is not None:
         row["linear_cka"] = medn.diagnose.linear_cka(features.motion, features.emotion)
-    row["nats"] = _nats(model, test)
+    row["nats"] = float("nan") if features.nats is None else float(features.nats.mean())
     return row
-
-
-def _nats(model: MEDN, clips: Clips) -> float:
-    """Mean information of the emotion code; NaN where there is none."""
-    if model.code is None:
-        return float("nan")
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(clips), 64):
-            rows = np.arange(start, min(start + 64, len(clips)))
-            found.append(model.forward_features(*as_inputs(model.config, clips, rows=rows)).nats)
-    return float(torch.cat(found).mean())
 
 
 def carry_out(run: Run, work: Path) -> dict:
