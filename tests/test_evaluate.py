@@ -1,18 +1,19 @@
 """Scores: closed forms, agreement with scikit-learn, intervals over subjects, joins by clip id."""
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score
+from tiny_clips import tiny_clips
 
-from medn_lab.evaluate import accuracy, bootstrap_interval, confusion_matrix, uar, uf1
+from medn_lab.evaluate import accuracy, bootstrap_interval, confusion_matrix, extract_features, uar, uf1
 from medn_lab.evaluate.metrics import FROM_COUNTS
 from medn_lab.evaluate.resampling import draw_subjects
-from medn_lab.records import Predictions
+from medn_lab.model import MEDN, MEDNConfig, as_inputs
+from medn_lab.records import BranchFeatures, Predictions
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -176,16 +177,21 @@ def test_the_interval_of_a_score_covers_the_truth_about_as_often_as_it_says():
     assert 0.87 <= covered / 200 <= 0.99
 
 
-def test_two_thousand_resamples_of_a_data_set_take_less_than_a_second():
-    told = noisy_predictions()
-    for measure in (accuracy, uf1, uar):
-        began = time.process_time()
-        bootstrap_interval(told, measure=measure)
-        assert time.process_time() - began < 0.5
-
-
 def test_a_level_or_a_number_of_resamples_out_of_range_is_refused():
     told = noisy_predictions(n_subjects=2)
     for wrong in ({"level": 95}, {"level": 0}, {"n_resamples": 0}):
         with pytest.raises(ValueError, match=r"level must be in \(0, 1\) and n_resamples at least 1"):
             bootstrap_interval(told, **wrong)
+
+
+def test_features_carry_what_the_code_spent_and_the_switch(tmp_path):
+    clips = tiny_clips()
+    model = MEDN(MEDNConfig.for_clips(clips, dim=32, decoupling="bottleneck")).eval()
+    features = extract_features(model, clips)
+    with torch.inference_mode():
+        out = model(*as_inputs(model.config, clips, rows=np.arange(len(clips))))
+    np.testing.assert_allclose(features.nats, out.nats.numpy(), rtol=1e-4)
+    assert features.source["decoupling"] == "bottleneck"
+    features.save(tmp_path / "features")
+    np.testing.assert_array_equal(BranchFeatures.load(tmp_path / "features").nats, features.nats)
+    assert extract_features(MEDN(MEDNConfig.for_clips(clips, dim=32)), clips).nats is None
