@@ -149,6 +149,17 @@ class TestPlaces:
         one, other = (place_among_all(v, np.arange(10), np.arange(10, 20), metric="standardised") for v in (x, dead))
         np.testing.assert_allclose(one, other, atol=1e-9)
 
+    @pytest.mark.parametrize("metric", ["standardised", "cosine"])
+    def test_clips_that_coincide_are_ties_and_not_nearer_by_rounding(self, metric):
+        heap = np.repeat([0, 1, 2], [30, 20, 10])
+        x = (np.random.default_rng(0).normal(size=(3, 7)) + 1000).astype(np.float32)[heap]
+        a, b = np.triu_indices(60, k=1)
+        distance, nearer = place_among_all(x, a, b, metric=metric)
+        inside = heap[a] == heap[b]
+        assert distance[inside].max() < 1e-6
+        np.testing.assert_allclose(nearer[inside], inside.mean() / 2, atol=1e-12)
+        assert len(np.unique(nearer.round(9))) == 4  # within a heap, and between each two of three
+
 
 class TestRanking:
     def test_opposite_valence_comes_first_and_each_part_is_in_order(self):
@@ -300,6 +311,24 @@ class TestControl:
         leaking = pair_separation(table, features=features_of(table, motion_knows=3.0)).table.set_index("branch")
         assert leaking.loc["motion", "low"] > 0.6
         assert leaking.loc["motion", "direction"].startswith("0.5 is good")
+
+    def test_a_code_of_few_values_is_at_one_half_where_it_knows_nothing_and_below_one_by_its_ties(self):
+        table = drawn()
+        heap = np.random.default_rng(0).integers(0, 3, len(table))
+        code = (np.random.default_rng(1).normal(size=(3, 8)) + 50).astype(np.float32)
+        blind = BranchFeatures(features_of(table).motion, code[heap], None, table)
+        row = pair_separation(table, features=blind).table.set_index("branch").loc["emotion"]
+        assert row["low"] <= 0.5 <= row["high"]
+        cue = table["cue"].astype("category").cat.codes.to_numpy()
+        knows = BranchFeatures(blind.motion, code[cue], None, table)
+        found = pair_separation(table, features=knows).table.set_index("branch").loc["emotion", "value"]
+        shares = []
+        for rows in table.groupby("action_units").indices.values():
+            i, j = (rows[part] for part in np.triu_indices(len(rows), k=1))
+            differ, apart = table["label"].to_numpy()[i] != table["label"].to_numpy()[j], cue[i] != cue[j]
+            if differ.any() and not differ.all():  # clips of one emotion have one cue, so no control is ever apart
+                shares += np.where(apart[differ], 1.0, 0.5).tolist()
+        assert found == pytest.approx(np.mean(shares), abs=1e-9)
 
     def test_pairs_without_a_control_are_left_out_and_told(self):
         table = table_of(

@@ -10,7 +10,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, trustworthiness, umap, warm_umap
-from medn_lab.diagnose.map_quality import nearest_in_order
+from medn_lab.diagnose.neighbourhoods import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 
 

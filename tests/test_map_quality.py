@@ -10,8 +10,8 @@ from sklearn.manifold import trustworthiness as sklearn_trustworthiness
 from medn_lab.diagnose import (
     chance_trustworthiness,
     continuity,
-    map_quality,
     neighbour_overlap,
+    neighbourhoods,
     procrustes_disparity,
     trustworthiness,
 )
@@ -47,7 +47,7 @@ def test_continuity_is_trustworthiness_the_other_way_round():
 def test_blocks_of_rows_add_up(monkeypatch):
     x, xy = draw(60, 6), draw(60, 2, seed=1)
     whole = [f(x, xy, n_neighbors=5) for f in (trustworthiness, continuity, neighbour_overlap)]
-    monkeypatch.setattr(map_quality, "_BLOCK", 60 * 7)  # seven rows at a time, the last block of four
+    monkeypatch.setattr(neighbourhoods, "_BLOCK", 60 * 7)  # seven rows at a time, the last block of four
     assert [f(x, xy, n_neighbors=5) for f in (trustworthiness, continuity, neighbour_overlap)] == whole
 
 
@@ -92,6 +92,68 @@ def test_duplicates_count_as_equally_near():
     assert trustworthiness(x, x[:, :4], n_neighbors=5) == 1.0
     assert trustworthiness(x, np.repeat(draw(10, 2, seed=3), 6, axis=0) + 1e-6 * draw(60, 2), n_neighbors=5) == 1.0
     assert continuity(x, xy, n_neighbors=5) > 0.9
+
+
+def heaps(sizes, d, *, seed=0):
+    """Rows that coincide, so many a heap, and the number of each row's heap."""
+    heap = np.repeat(np.arange(len(sizes)), sizes)
+    return draw(len(sizes), d, seed=seed)[heap], heap
+
+
+def test_heaps_of_equal_clips_may_lie_in_any_order_but_not_in_two_places():
+    x, heap = heaps([60, 40, 20], 5)
+    whole = 100 * np.eye(3)[heap][:, :2] + draw(120, 2)  # each heap a cloud
+    for measure in (trustworthiness, continuity):
+        assert measure(x, whole) == 1.0  # though the five nearest in x are any of many
+        assert measure(whole, x) == 1.0
+    torn = whole + 1000 * (np.arange(120) % 2)[:, None]
+    assert trustworthiness(x, torn) == 1.0  # whom it shows as near is near
+    assert continuity(x, torn) < 0.75  # but half of each heap is elsewhere
+
+
+def test_without_ties_in_the_way_a_heap_costs_what_the_formula_says():
+    # Three equal clips and seven apart: for the three, two neighbours at distance 0, on the map at ranks 8 and 9.
+    x = np.array([0.0, 0, 0, 10, 21, 33, 46, 60, 75, 91])[:, None]
+    xy = np.array([0.0, 2000, 4001, 110, 121, 133, 146, 160, 175, 191])[:, None]
+    n, k = 10, 2
+    ranks = [np.argsort(np.argsort(np.abs(xy[:, 0] - at), kind="stable")) for at in xy[:, 0]]
+    lost = 0
+    for i, rank in enumerate(ranks):
+        near = np.argsort(np.where(np.arange(n) == i, np.inf, np.abs(x[:, 0] - x[i, 0])), kind="stable")
+        tied = np.abs(x[:, 0] - x[i, 0]) <= np.abs(x[near[k - 1], 0] - x[i, 0])
+        tied[i] = False
+        size = tied.sum()
+        most = sum(max(r - size, 0) for r in sorted(range(1, n))[-size:])
+        lost += np.maximum(rank[tied] - size, 0).sum() / most
+    assert continuity(x, xy, n_neighbors=k) == pytest.approx(1 - lost / n, abs=1e-12)
+
+
+def test_a_clip_that_all_are_equally_far_from_has_no_say():
+    x, _ = heaps([59, 1], 3)
+    xy = draw(60, 2)
+    xy[59] = [0.5, 2.5]
+    distance = np.linalg.norm(xy[:59, None] - xy[None], axis=2)
+    expected = (distance.argmax(axis=1) == 59).mean()  # the 59 have nothing to lose but their order to the last
+    assert 0 < expected < 1
+    assert continuity(x, xy) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("sizes", [[30] * 4, [60, 40, 20], [1] * 90 + [30]])
+def test_a_random_map_of_heaps_scores_about_chance(sizes):
+    x, _ = heaps(sizes, 5)
+    scores = [continuity(x, draw(120, 2, seed=i)) for i in range(40)]
+    assert np.mean(scores) == pytest.approx(chance_trustworthiness(120), abs=0.1)
+
+
+def test_overlap_does_not_depend_on_which_of_equal_clips_come_first():
+    x, _ = heaps([40, 20, 30, 30], 6)
+    assert neighbour_overlap(x, rotated(x), n_neighbors=10) == pytest.approx(1.0)
+    order = np.random.default_rng(0).permutation(120)
+    other = draw(120, 4)
+    expected = neighbour_overlap(x, other, n_neighbors=10)
+    assert neighbour_overlap(x[order], other[order], n_neighbors=10) == pytest.approx(expected, abs=1e-12)
+    shares = [neighbour_overlap(x, draw(120, 4, seed=i), n_neighbors=10) for i in range(40)]
+    assert np.mean(shares) == pytest.approx(10 / 119, abs=4 * np.std(shares) / 40**0.5)
 
 
 def test_a_dead_branch_has_no_quality():

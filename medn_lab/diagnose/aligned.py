@@ -17,7 +17,7 @@ from medn_lab.diagnose.embedding import (
     place_by_pca,
     place_by_umap,
 )
-from medn_lab.diagnose.map_quality import Metric
+from medn_lab.diagnose.neighbourhoods import Metric
 from medn_lab.diagnose.procrustes import superimpose
 from medn_lab.records import BranchFeatures, Embedding
 

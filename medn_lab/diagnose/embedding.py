@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.map_quality import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
+from medn_lab.diagnose.map_quality import chance_trustworthiness, continuity, trustworthiness
+from medn_lab.diagnose.neighbourhoods import Metric, nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 
 Branch = Literal["motion", "emotion", "fused"]

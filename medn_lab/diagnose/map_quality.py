@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-Metric = Literal["euclidean", "cosine", "correlation"]
-
-_BLOCK = 1 << 22  # distances held at a time: 32 MB
-_TIE = 1e-9  # of the scale: two distances nearer than this are one
+from medn_lab.diagnose.neighbourhoods import TIE, Metric, distance_blocks, kth_nearest, membership, slack_of
 
 
 def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Metric = "euclidean") -> float:
@@ -36,8 +33,9 @@ def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric
     Returns
     -------
     float
-        Clips at equal distance in feature space count as equally near, so duplicates cost nothing. NaN where all
-        clips are equal in one of the two: there are no neighbours then, as in a branch that has died.
+        Clips at equal distance count as equally near, so duplicates cost nothing: where more than `n_neighbors` are
+        nearest together, all of them are the neighbourhood. NaN where all clips are equal in one of the two: there are
+        no neighbours then, as in a branch that has died.
 
     Raises
     ------
@@ -83,7 +81,9 @@ def continuity(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Met
     Returns
     -------
     float
-        NaN where all clips are equal in one of the two.
+        Clips at equal distance count as equally near: of many that coincide in feature space none is nearer than the
+        others, so a map may lay them out in any order, and loses only by parting them. NaN where all clips are equal in
+        one of the two.
 
     Raises
     ------
@@ -158,7 +158,8 @@ def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metr
     Returns
     -------
     float
-        The mean over the clips.
+        The mean over the clips. Where more clips are equally near than find room among the nearest, each counts with
+        the part that there is room for, so spaces with the same ties agree.
 
     Raises
     ------
@@ -176,74 +177,54 @@ def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metr
     1.0
     """
     x, y = _validate(x, y, n_neighbors, names=("x", "y"), metric=metric, most=_all_but_two)
-    return float(shared_neighbours(nearest(x, n_neighbors, metric), nearest(y, n_neighbors, metric)).mean())
-
-
-def shared_neighbours(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The share of each row's entries that two tables of neighbours (n, k) have in common, (n,) in [0, 1]."""
-    n, k = one.shape
-    near = np.zeros((n, n), dtype=bool)
-    np.put_along_axis(near, one, True, axis=1)
-    return np.take_along_axis(near, other, axis=1).sum(axis=1) / k
-
-
-def nearest(x: np.ndarray, k: int, metric: str) -> np.ndarray:
-    """The `k` nearest other rows of each row, (n, k) in no order."""
-    return np.concatenate([np.argpartition(d, k - 1, axis=1)[:, :k] for _, d in _distances(x, metric)])
-
-
-def nearest_in_order(x: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest rows of each row, nearest first and itself before all, (n, k) int32, and their distances."""
-    places, distances = [], []
-    for rows, distance in _distances(x, metric):
-        own = np.arange(rows.start, rows.stop)
-        distance[np.arange(len(own)), own] = -np.inf
-        near = np.argpartition(distance, k - 1, axis=1)[:, :k]
-        far = np.take_along_axis(distance, near, axis=1)
-        order = np.argsort(far, axis=1, kind="stable")
-        places.append(np.take_along_axis(near, order, axis=1))
-        distances.append(np.maximum(np.take_along_axis(far, order, axis=1), 0.0))
-    distance = np.concatenate(distances)
-    return np.concatenate(places).astype(np.int32), np.sqrt(distance) if metric == "euclidean" else distance
+    blocks = zip(distance_blocks(x, metric), distance_blocks(y, metric), strict=True)
+    common = sum(
+        float(np.minimum(membership(one, n_neighbors), membership(other, n_neighbors)).sum())
+        for (_, one), (_, other) in blocks
+    )
+    return common / (len(x) * n_neighbors)
 
 
 def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) -> float:
-    """One minus the normalised sum of how far the nearest in `y` lie beyond the nearest in `x`."""
+    """One minus the mean share of how far the nearest in `y` lie beyond as many nearest in `x`."""
     n = len(x)
     if _is_one_spot(x) or _is_one_spot(y):
         return float("nan")
-    near = nearest(y, k, y_metric)
-    beyond = 0
-    for rows, distance in _distances(x, x_metric):
-        slack = _TIE * np.abs(distance[np.isfinite(distance)]).max(initial=0.0)
-        for place in near[rows].T:
-            own = np.take_along_axis(distance, place[:, None], axis=1)
-            rank = 1 + (distance < own - slack).sum(axis=1)
-            beyond += int(np.maximum(rank - k, 0).sum())
-    return float(1 - 2 * beyond / (n * k * (2 * n - 3 * k - 1)))
+    lost, most = np.zeros(n), np.zeros(n)
+    for (rows, own), (_, other) in zip(distance_blocks(x, x_metric), distance_blocks(y, y_metric), strict=True):
+        near = other <= kth_nearest(other, k) + slack_of(other)
+        size = near.sum(axis=1)
+        lost[rows] = _beyond(own, near, size, k)
+        most[rows] = _most_beyond(size, n)
+    counted = most > 0  # to a clip that all others are equally near to, no map does wrong
+    return float(1 - (lost[counted] / most[counted]).mean()) if counted.any() else float("nan")
 
 
-def _distances(x: np.ndarray, metric: str) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of rows of the table of distances (squared where euclidean), infinite from a row to itself."""
-    n = len(x)
-    if metric == "euclidean":
-        x = x - x.mean(axis=0)  # keeps the squares below small
-        squares = (x**2).sum(axis=1)
-    else:
-        x = x - x.mean(axis=1, keepdims=True) if metric == "correlation" else x
-        length = np.linalg.norm(x, axis=1, keepdims=True)
-        x = x / np.where(length > 0, length, 1.0)
-    step = max(1, _BLOCK // n)
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        inner = x[rows] @ x.T
-        distance = squares[rows, None] + squares - 2 * inner if metric == "euclidean" else 1 - inner
-        distance[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
-        yield rows, distance
+def _beyond(distance: np.ndarray, near: np.ndarray, size: np.ndarray, k: int) -> np.ndarray:
+    """The sum, for each row, of how far the ranks of its `near` by `distance` lie beyond their number `size`."""
+    slack = slack_of(distance)
+    lost = np.zeros(len(distance))
+    plain = np.flatnonzero(size == k)
+    among = distance[plain]
+    for place in np.nonzero(near[plain])[1].reshape(len(plain), k).T:
+        own = np.take_along_axis(among, place[:, None], axis=1)
+        lost[plain] += np.maximum(1 + (among < own - slack).sum(axis=1) - k, 0)
+    for row in np.flatnonzero(size != k):
+        ascending = np.sort(distance[row])
+        rank = 1 + np.searchsorted(ascending, distance[row, near[row]] - slack, side="left")
+        lost[row] = np.maximum(rank - size[row], 0).sum()
+    return lost
+
+
+def _most_beyond(size: np.ndarray, n: int) -> np.ndarray:
+    """What :func:`_beyond` is where the neighbours are the farthest of all."""
+    ranks = np.arange(1, n)
+    far = (ranks > size[:, None]) & (ranks >= n - size[:, None])
+    return np.where(far, ranks - size[:, None], 0).sum(axis=1)
 
 
 def _is_one_spot(x: np.ndarray) -> bool:
-    return bool((np.ptp(x, axis=0) <= _TIE * np.abs(x).max(initial=0.0)).all())
+    return bool((np.ptp(x, axis=0) <= TIE * np.abs(x).max(initial=0.0)).all())
 
 
 def _half(n: int) -> int:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from medn_lab.diagnose.confusable import Subjects, of_subjects, rule_of, usable, why_none
 from medn_lab.diagnose.held_out import persons
-from medn_lab.diagnose.pair_distance import PairMetric, pair_distance
+from medn_lab.diagnose.pair_distance import TIE, PairMetric, pair_distance
 from medn_lab.diagnose.pair_ranking import rows_of
 from medn_lab.evaluate.pairs import confusable_pairs
 from medn_lab.evaluate.resampling import draw_subjects
@@ -218,8 +218,8 @@ class _NearerControls:
         for one in range(sets.max() + 1):
             mine = self._set_of == one
             ascending = distance[controls[bounds[one] : bounds[one + 1]]]
-            for side, found in (("left", self._below), ("right", self._upto)):
-                found[mine] = bounds[one] + np.searchsorted(ascending, distance[pairs[mine]], side=side)
+            for side, slack, found in (("left", -TIE, self._below), ("right", TIE, self._upto)):
+                found[mine] = bounds[one] + np.searchsorted(ascending, distance[pairs[mine]] + slack, side=side)
         self._ties = bool((self._below != self._upto).any())
 
     def __call__(self, weight: np.ndarray) -> float:

@@ -9,6 +9,9 @@ import numpy as np
 
 PairMetric = Literal["standardised", "cosine"]
 
+TIE = 1e-6
+"""Distances of pairs that differ by less are one; 1 is what unrelated clips have."""
+
 _BLOCK = 1 << 22  # distances held at a time: 32 MB
 
 
@@ -48,8 +51,8 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
     for rows, block in _blocks(space, metric):
         later = np.arange(len(x)) > np.arange(rows.start, rows.stop)[:, None]
         others = np.sort(block[later])  # each pair of clips once
-        below += np.searchsorted(others, ascending, side="left")
-        upto += np.searchsorted(others, ascending, side="right")
+        below += np.searchsorted(others, ascending - TIE, side="left")
+        upto += np.searchsorted(others, ascending + TIE, side="right")
     nearer = np.empty(len(a))
     nearer[order] = 0.5 * (below + upto) / (len(x) * (len(x) - 1) / 2)
     return distance, nearer

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.embedding import Branch, check_parameters, feature_spaces, parameters_of, place_by_umap
-from medn_lab.diagnose.map_quality import Metric, nearest, shared_neighbours, trustworthiness
+from medn_lab.diagnose.map_quality import trustworthiness
+from medn_lab.diagnose.neighbourhoods import Metric, nearest, shared_neighbours
 from medn_lab.diagnose.procrustes import procrustes_disparity
 from medn_lab.records import BranchFeatures
 
