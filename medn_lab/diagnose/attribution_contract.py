@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution_target import INPUT_OF, Target, parse_target
@@ -23,6 +24,9 @@ from medn_lab.model import MEDN, MEDNOutput, MotionOutput, as_inputs, check_clip
 from medn_lab.records import Attribution, Clips
 
 Tensors = tuple[Tensor, ...]
+
+NEXT_TO_NOTHING = 0.003
+"""The share of the frames' change that is left where a clip has all but faded away."""
 
 
 @dataclass(frozen=True)
@@ -103,14 +107,37 @@ class Explained:
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The target's value (b,) for the inputs of `reads` and then `beside`, as the model takes them."""
         given = dict(zip((*self.reads, *self.beside), inputs, strict=True))
-        value = self._read(self.model(given.get("frames"), given.get("flow")))
+        value = self._value(given)
         if not self.target.contribution:
             return value
         with torch.no_grad():  # what it is compared with does not depend on what it is attributed to
-            own = INPUT_OF[self.target.through]
-            still = given | {own: stillness(own, given[own])}
-            without = self._read(self.model(still["frames"], still["flow"]))
+            without = self._faded_away(given, self.reads)
         return value - without
+
+    def of_nothing(self, inputs: Tensors) -> Tensor:
+        """The target's value (b,) for the same clips in which nothing happens; what a branch then adds is nothing."""
+        if self.target.contribution:
+            return torch.zeros(len(inputs[0]), device=inputs[0].device)
+        return self._faded_away(dict(zip(self.reads, inputs, strict=True)), self.reads)
+
+    def _faded_away(self, given: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor:
+        """What the value tends to as what happens in some inputs fades away.
+
+        In perfect stillness all positions of the face tie, and what the emotion branch keeps hangs on their order; a
+        clip that fades away keeps its own positions to the end.
+        """
+        still = {name: stillness(name, given[name]) for name in names}
+        if "frames" not in names:
+            return self._value({**given, **still})
+        change = given["frames"] - still["frames"]
+        near, nearer = (
+            self._value({**given, **still, "frames": still["frames"] + share * change})
+            for share in (2 * NEXT_TO_NOTHING, NEXT_TO_NOTHING)
+        )
+        return 2 * nearer - near  # on along the line through both
+
+    def _value(self, given: Mapping[str, Tensor]) -> Tensor:
+        return self._read(self.model(given.get("frames"), given.get("flow")))
 
     def _read(self, output: MEDNOutput) -> Tensor:
         if self.target.kind == "gate":
@@ -174,11 +201,13 @@ def maker_of(method: str, params: Mapping[str, Any]) -> Maker:
 
 @contextmanager
 def at_rest(model: nn.Module) -> Iterator[None]:
-    """The model in evaluation mode, each of its modules afterwards in the mode it was in.
+    """The model in evaluation mode and smooth, each of its modules afterwards in the mode it was in.
 
-    Under the bottleneck the motion branch's features are cut from the gradient on their way into the fusion, so that
-    they learn from the AU task alone. Here nothing is learned: the cut is bridged, or no emotion would seem to owe
-    anything to the flow.
+    Under the bottleneck two things stand in a gradient's way. The motion branch's features are cut from it on their way
+    into the fusion, so that they learn from the AU task alone: here nothing is learned, and the cut is bridged, or no
+    emotion would seem to owe anything to the flow. And the emotion code is rounded to the resolution of its noise, so
+    that scores move in steps which no slope shows: what is attributed is the score with the code as it is before it is
+    rounded.
     """
     modes = {module: module.training for module in model.modules()}
     handles = []
@@ -188,12 +217,28 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             held: dict[str, Any] = {}
             handles.append(model.motion_branch.register_forward_hook(lambda _, __, out: held.update(motion=out)))
             handles.append(model.fusion.register_forward_pre_hook(lambda _, args: _bridged(args, held["motion"])))
+        if getattr(model, "code", None) is not None:
+            handles += _unrounded(model.code)
         yield
     finally:
         for handle in handles:
             handle.remove()
         for module, mode in modes.items():
             module.training = mode
+
+
+def _unrounded(code: nn.Module) -> list[RemovableHandle]:
+    """Let the bottleneck's code pass its mean as it is; the handles of the hooks that do so."""
+    held: dict[str, Tensor] = {}
+
+    def whole(_: object, __: object, out: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        mean = held["encoded"][:, : out[0].shape[1]]
+        return mean, code.expand(mean), out[2]
+
+    return [
+        code.encode.register_forward_hook(lambda _, __, out: held.update(encoded=out)),
+        code.register_forward_hook(whole),
+    ]
 
 
 def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
@@ -259,7 +304,7 @@ def attribute(
             inputs, beside = explained.tensors(clips, rows)
             with torch.no_grad():
                 scores.append(explained(*inputs, *beside))
-                baseline_scores.append(explained(*explained.baselines(inputs), *beside))
+                baseline_scores.append(explained.of_nothing(inputs))
             with torch.enable_grad():
                 found = make(explained, inputs, beside)
             for name, value in zip(explained.reads, found, strict=True):

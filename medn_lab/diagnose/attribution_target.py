@@ -10,8 +10,8 @@
 ===============================  ========================================================================
 
 A branch's contribution is the logit as it is minus the logit when that branch alone is shown the clip in which nothing
-happens (zero flow, or the onset frame throughout), while the other branch sees its clip in both. It is attributed to
-that branch's own input, and adds up to the whole contribution.
+happens (its flow, or its change since the onset, faded away), while the other branch sees its clip in both. It is
+attributed to that branch's own input, and adds up to the whole contribution.
 """
 
 from __future__ import annotations
