@@ -17,7 +17,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint notebooks bench clean
+.PHONY: help lab test lint notebooks proof bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ lint: $(STAMPS)/dev ## check style and formatting
 
 notebooks: $(STAMPS)/dev ## execute the notebooks and store them with their pictures (needs a Chromium)
 	$(PY) tests/tools/execute_notebooks.py
+
+proof: $(STAMPS)/test ## train and measure everything that notebook 10 shows (resumes; an hour or more)
+	OMP_NUM_THREADS=1 $(PY) notebooks/proof/run_proof.py
 
 bench: $(STAMPS)/test ## measure speed (import cost and others)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only $(PYTEST_ARGS)
