@@ -1,6 +1,7 @@
 """Pictures of maps, of their stability and of confusable pairs, judged by the data they hold."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab import view
 from medn_lab.diagnose import aligned_umap, confusable_sets, pair_separation, rank_pairs, umap
 from medn_lab.view import theme
-from medn_lab.view.maps import CAUTION
+from medn_lab.view.map_words import CAUTION
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,24 @@ class TestMaps:
         assert "PCA · metric euclidean · 60 clips" in said
         assert f"a random map has {embedding.params['quality_chance']:.2f}" in said
         assert CAUTION in said
+
+    def test_no_heading_runs_into_the_next_map(self, embedding, maps):
+        for figure in (view.plot_embedding(embedding), view.plot_embeddings(maps)):
+            axis = figure.layout.xaxis.domain
+            room = (axis[1] - axis[0]) * (figure.layout.width - 28)
+            lines = [
+                line
+                for note in figure.layout.annotations
+                for line in re.sub("<(?!br).*?>", "", note.text).split("<br>")
+            ]
+            assert max(map(len, lines)) * 5.6 < room  # 11 px letters are 5.5 wide on average
+
+    def test_how_the_maps_were_made_is_broken_where_the_picture_is_narrow(self, features, clips):
+        names = {"a checkpoint with a name": sample_features(clips, seed=5), "another": features}
+        narrow = view.plot_embeddings(aligned_umap(names, branches=("motion",), method="pca"), width=300)
+        lines = str(narrow.layout.title.subtitle.text).split("<br>")
+        assert " ".join(lines[:2]).endswith("aligned to a checkpoint with a name")
+        assert max(map(len, lines[:2])) * 6.3 < 300
 
     def test_a_layer_has_its_own_panel_below_the_branches(self, embedding):
         figure = view.plot_embedding(embedding)

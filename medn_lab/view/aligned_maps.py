@@ -12,16 +12,8 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.view.colouring import colouring
-from medn_lab.view.maps import (
-    BETWEEN_ROWS,
-    draw_points,
-    frame_panel,
-    legend_room,
-    map_title,
-    params_line,
-    put_legend_below,
-    reading_lines,
-)
+from medn_lab.view.map_words import made_lines, map_title, reading_lines
+from medn_lab.view.maps import BETWEEN_ROWS, draw_points, frame_panel, legend_room, put_legend_below
 from medn_lab.view.rows import hover_texts
 
 
@@ -64,7 +56,8 @@ def plot_embeddings(
     texts = hover_texts(table)
     width = width or (620, 760, 1000)[min(len(columns), 3) - 1]
     aligned = all(each.params.get("aligned_to") == names[0] for each in embeddings.values())
-    lines = [params_line(first), *_comparable(first, aligned=aligned), *reading_lines(first, width=width)]
+    said = [*_comparable(first, aligned=aligned), *reading_lines(first, width=width)]
+    lines = [*made_lines(first, width=width), *said]
     top, bottom = 84 + 17 * len(lines), legend_room(colours, width=width)
     side = min(400, 0.93 * (width - 28) / len(columns))
     inner = len(names) * side + BETWEEN_ROWS * (len(names) - 1)
@@ -85,7 +78,7 @@ def plot_embeddings(
             shown = {"row": row, "column": column, "legend": row == column == 1}
             draw_points(figure, maps[branch], table, colours=colours, texts=texts, **shown)
     title = f"<b>The same {len(table)} clips in {len(names)} checkpoints</b> · coloured by {html.escape(colours.title)}"
-    subtitle = "<br>".join(html.escape(line) for line in lines)
+    subtitle = "<br>".join(lines)
     height = round(top + bottom + inner)
     theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(14, 14, top, bottom))
     put_legend_below(figure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,73 +12,21 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Embedding, Predictions
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring, colouring
+from medn_lab.view.map_words import made_lines, map_colour, map_title, reading_lines
 from medn_lab.view.rows import hover_texts
 
-CAUTION = "Neighbours mean something here; distances between clusters, and their sizes, do not."
 MOST_SVG_POINTS = 1200
 """More points than this are drawn by WebGL."""
 
 BETWEEN_ROWS = 50
 """Pixels between two rows of maps: room for a heading."""
 
-FEW = 15
-"""Below this many clips a map is said to be of few."""
-
 _COLUMNS = 3
-_ROOMY = 900  # pixels in which two sentences find room beside each other
-_SAID_ELSEWHERE = (
-    "n_neighbors_asked", "n_clips", "quality_neighbors", "quality_chance", "variance", "aligned_to", "shift",
-)  # fmt: skip
-"""Parameters that are told in words of their own, not as name and value."""
 
 
 def map_names(embedding: Embedding) -> list[str]:
     """Which branches have a map, in the order motion, emotion, fused; maps of other layers are not among them."""
     return [name for name in theme.BRANCHES if getattr(embedding, f"{name}_xy") is not None]
-
-
-def params_line(embedding: Embedding) -> str:
-    """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
-    names = {"n_neighbors": "neighbours", "min_dist": "min. distance"}
-    params = dict(embedding.params)
-    made_of = params.get("n_clips", len(embedding))
-    method = str(params.pop("method", "map")).replace("_", " ").upper()
-    said = []
-    for name, value in params.items():
-        if name not in _SAID_ELSEWHERE:
-            said.append(f"{names.get(name, name.replace('_', ' '))} {value}")
-        if name == "n_neighbors" and "n_neighbors_asked" in params:
-            few = f": {made_of} clips are few for a map" if made_of < FEW else ""
-            said[-1] += f" (lowered from {params['n_neighbors_asked']}{few})"
-    clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
-    aligned = f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
-    return f"{method} · {', '.join(said) or 'parameters not recorded'} · {clips}{aligned}"
-
-
-def reading_lines(embedding: Embedding, *, width: int) -> list[str]:
-    """How to read the figures above the maps, and what not to read from the maps: as many lines as the width needs."""
-    params = embedding.params
-    if "quality_neighbors" not in params:
-        return [CAUTION]
-    quality = (
-        f"Quality over {params['quality_neighbors']} neighbours: 1 is best, a random map has"
-        f" {params['quality_chance']:.2f}."
-    )
-    return [f"{quality} {CAUTION}"] if width >= _ROOMY else [quality, CAUTION]
-
-
-def map_title(embedding: Embedding, name: str, *, full: bool = False) -> str:
-    """The heading of one map, in the branch's colour, with its trustworthiness; with all its figures where `full`."""
-    figures = [f"trustworthiness {_figure(embedding.trustworthiness, name)}"]
-    if full:
-        figures.append(f"continuity {_figure(embedding.continuity, name)}")
-        if name in embedding.params.get("variance", {}):
-            figures.append(f"{embedding.params['variance'][name]:.0%} of the variance")
-        if embedding.params.get("shift", {}).get(name):
-            figures.append(f"shift {embedding.params['shift'][name]:.2f}")
-    between = "<br>" if full else "  "
-    heading = f"<b style='color:{_map_colour(name)}'>{html.escape(_full_name(name))}</b>"
-    return f"{heading}{between}<span style='font-size:11px'>{' · '.join(figures)}</span>"
 
 
 def map_figure(
@@ -147,7 +94,7 @@ def panel(place: int) -> tuple[int, int]:
 
 def frame_panel(figure: go.Figure, xy: np.ndarray, name: str, *, row: int, column: int) -> None:
     """Give one panel the frame of its branch and axes without ticks that hold all of `xy`."""
-    frame = {"showline": True, "mirror": True, "linewidth": 1.5, "linecolor": _map_colour(name)}
+    frame = {"showline": True, "mirror": True, "linewidth": 1.5, "linecolor": map_colour(name)}
     quiet = {"showgrid": True, "zeroline": False, "showticklabels": False, "ticks": "", "title": None}
     figure.update_xaxes(**quiet, **frame, range=_span(xy[:, 0]), row=row, col=column)
     figure.update_yaxes(**quiet, **frame, range=_span(xy[:, 1]), row=row, col=column)
@@ -231,7 +178,7 @@ def plot_embedding(
     names = list(embedding.maps)
     columns, rows = min(_COLUMNS, len(names)), -(-len(names) // _COLUMNS)
     width = width or (620, 760, 1000)[columns - 1]
-    lines = [params_line(embedding), *reading_lines(embedding, width=width)]
+    lines = [*made_lines(embedding, width=width), *reading_lines(embedding, width=width)]
     top, bottom = 84 + 17 * len(lines), legend_room(colours, width=width)
     height = height or round(top + bottom + rows * min(400, 0.93 * (width - 28) / columns) + BETWEEN_ROWS * (rows - 1))
     margin = (14, 14, top, bottom)
@@ -242,7 +189,7 @@ def plot_embedding(
         draw_points(figure, xy, table, colours=colours, texts=texts, row=row, column=column, legend=place == 0)
     together = f"The same {len(embedding)} clips in each map" if len(names) > 1 else f"{len(embedding)} clips"
     title = f"<b>{together}</b> · coloured by {html.escape(colours.title)}"
-    subtitle = "<br>".join(html.escape(line) for line in lines)
+    subtitle = "<br>".join(lines)
     theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=margin)
     put_legend_below(figure)
     return figure
@@ -286,21 +233,6 @@ def marker_look(count: int) -> dict[str, object]:
     """Size and opacity of the points: smaller and lighter the more there are."""
     size = 9 if count <= 150 else 7.5 if count <= 600 else 6 if count <= 2000 else 4.5
     return {"size": size, "opacity": 0.9 if count <= 600 else 0.75, "line": {"width": 0}}
-
-
-def _full_name(name: str) -> str:
-    return f"{name} branch" if name in ("motion", "emotion") else name
-
-
-def _map_colour(name: str) -> str:
-    return theme.branch_colour(name) if name in theme.BRANCHES else theme.INK
-
-
-def _figure(values: Mapping[str, float], name: str) -> str:
-    value = values.get(name)
-    if value is None:
-        return "not measured"
-    return "none: all clips are equal" if np.isnan(value) else f"{value:.3f}"
 
 
 def _span(values: np.ndarray) -> list[float]:

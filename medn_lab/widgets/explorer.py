@@ -12,7 +12,8 @@ import traitlets
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
 from medn_lab.view.colouring import Colouring, colour_choices, colouring
 from medn_lab.view.magnify import MOST
-from medn_lab.view.maps import CAUTION, joined_table, params_line
+from medn_lab.view.map_words import CAUTION, params_line
+from medn_lab.view.maps import joined_table
 from medn_lab.view.rows import hover_texts
 from medn_lab.widgets.branch_maps import SETTLED, BranchMaps
 from medn_lab.widgets.cards import clip_heading, legend, score_rows, selection_text
