@@ -30,8 +30,35 @@ def card_of(name):
     return folder, json.loads((folder / "figures.json").read_text())
 
 
-def test_there_is_a_pretrained_model():
-    assert "medn_tiny.synthme_v1" in NAMES
+def test_the_pretrained_models_are_there(maker):
+    assert set(NAMES) == set(maker.RECIPES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_states_how_far_the_branches_are_apart(name, held_out):
+    folder, stated = card_of(name)
+    model = medn.load_pretrained(name)
+    features = medn.extract_features(model, held_out)
+    leaks = medn.diagnose.leakage(features, targets=("aus", "cue"), n_shuffles=0, n_resamples=0)
+    leaks = leaks.set_index(["branch", "target"])
+    for branch, target in (("emotion", "AUs"), ("emotion", "cue"), ("motion", "AUs"), ("motion", "cue")):
+        row = stated["decoupling"][f"{target} from the {branch} branch"]
+        assert leaks.loc[(branch, target), "auc"] == pytest.approx(row["auc"], abs=0.01)
+        assert leaks.loc[(branch, target), "excess"] == pytest.approx(row["excess"], abs=0.01)
+    for measure in (medn.diagnose.linear_cka, medn.diagnose.distance_correlation):
+        row = stated["decoupling"][measure.__name__.replace("_", " ")]
+        assert measure(features.motion, features.emotion) == pytest.approx(row["value"], abs=0.01)
+    nats = None if features.nats is None else features.nats.mean()
+    assert nats == pytest.approx(stated["nats"], abs=0.05)
+    assert "AUs from the emotion branch" in (folder / "README.md").read_text()
+
+
+def test_the_bottleneck_leaks_less_than_the_coupled_network():
+    def excess(name):
+        return card_of(name)[1]["decoupling"]["AUs from the emotion branch"]["excess"]
+
+    assert excess("medn_tiny.synthme_v1") < excess("medn_tiny_coupled.synthme_v1")
+    assert excess("medn_tiny.synthme_v1") < excess("medn_tiny_orthogonal.synthme_v1")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -45,6 +72,7 @@ def test_the_card_states_the_figures_that_the_weights_reach(name, maker, held_ou
         assert found[measure]["value"] == pytest.approx(stated[measure]["value"], abs=0.01), measure
     for au, entry in stated["au_auc"].items():
         assert found["au_auc"][au]["auc"] == pytest.approx(entry["auc"], abs=0.01), au
+    assert found["pair_auc"]["value"] == pytest.approx(stated["pair_auc"]["value"], abs=0.01)
     assert f"| accuracy | {stated['accuracy']['value']:.3f} |" in (folder / "README.md").read_text()
 
 
