@@ -236,7 +236,7 @@ def summarise(runs: Sequence[Run], rows: pd.DataFrame, work: Path) -> pd.DataFra
         for name in group.columns.difference([*keys, "seed", "accuracy"]):
             values = group[name].to_numpy(dtype=float)
             row[name] = float(np.mean(values))
-            if name.startswith(("pair_auc", "emotion_", "motion_", "uf1", "uar")) and len(values) > 1:
+            if name.startswith(("pair_auc", "emotion_", "motion_", "uf1", "uar")) and len(values) > 2:
                 row[f"{name}_low"], row[f"{name}_high"] = _over_seeds(values)
         table.append(row)
     return pd.DataFrame(table).replace({"weight": {-1.0: np.nan}})
@@ -247,7 +247,7 @@ def _cut(wider: Predictions | None, narrower: Predictions) -> Predictions | None
 
 
 def _over_seeds(values: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of the mean over seeds."""
+    """Student's 95 % interval of the mean over seeds; of two seeds it would be as wide as the picture."""
     from scipy.stats import t
 
     half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
