@@ -27,9 +27,8 @@ def gradient_shap(
 
     Each sample adds noise to the clip, goes to a random point between the clip in which nothing happens and this one,
     and takes the gradient there. In expectation the values add up to the noisy clips' mean score minus the baseline's.
-    The points are stratified, one in each of `n_samples` equal steps of the path: with free points, as in the paper, a
-    tenth more of a score stayed unaccounted for. A score that switches suddenly, as a bottleneck makes it, needs
-    hundreds of them.
+    The points are stratified, one in each of `n_samples` equal steps of the path: free points, as in the paper, left
+    ten times as much unaccounted for. A score that switches suddenly, as a bottleneck makes it, needs hundreds of them.
 
     Parameters
     ----------
