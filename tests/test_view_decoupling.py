@@ -189,9 +189,17 @@ class TestBranchCorrelation:
         said = view.plot_branch_correlation(self.MATRIX, n_clips=101).layout.title.subtitle.text
         assert "mean |r| 0.375, largest 0.90" in said
         assert "101 clips: by chance 95 % stay below 0.20" in said
-        assert "1 of 5 features without variation" in said
+        assert said.endswith("<br>grey: 1 of 5 features do not vary at all")
         grey = view.plot_branch_correlation(self.MATRIX, sort=False).data[0].z
         assert np.isfinite(grey[:, 2].astype(float)).all()
+
+    def test_each_line_of_what_is_said_fits_the_picture(self):
+        figure = view.plot_branch_correlation(
+            np.where(np.arange(8) < 4, -0.123, np.nan) * np.ones((64, 1)), n_clips=9999
+        )
+        lines = figure.layout.title.subtitle.text.split("<br>")
+        assert max(map(len, lines)) * 6.5 < figure.layout.width - 12
+        assert figure.layout.margin.t > 40 + 17 * len(lines)
 
     def test_branches_that_do_not_vary_at_all_are_said_to(self):
         said = view.plot_branch_correlation(np.full((2, 2), np.nan)).layout.title.subtitle.text

@@ -91,16 +91,18 @@ def plot_branch_correlation(
     if n_clips is not None:
         said.append(f"{n_clips} clips: by chance 95 % stay below {min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1))):.2f}")
     dead = int((~np.isfinite(matrix)).all(axis=1).sum() + (~np.isfinite(matrix)).all(axis=0).sum())
+    lines = [" · ".join(said)]
     if dead and len(known):
-        said.append(f"{dead} of {p + q} features without variation")
+        lines.append(f"grey: {dead} of {p + q} features do not vary at all")
+    top = 66 + 17 * (len(lines) - 1)
     plot_width = width - 64 - 84
     theme.finish(
         figure,
         width=width,
-        height=int(66 + 58 + np.clip(plot_width * p / q, 140, 1.4 * plot_width)),
+        height=int(top + 58 + np.clip(plot_width * p / q, 140, plot_width)),
         title="<b>Correlation between the branches' features</b>",
-        subtitle=" · ".join(said),
-        margin=(64, 84, 66, 58),
+        subtitle="<br>".join(lines),
+        margin=(64, 84, top, 58),
     )
     ordered = " (sorted)" if sort else ""
     colours = {name: theme.branch_colour(name) for name in ("motion", "emotion")}
