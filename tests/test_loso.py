@@ -135,6 +135,7 @@ class TestResuming:
         untouched = (folder / "fold_000" / "fold.json").stat().st_mtime_ns
         for number in (1, 3):
             shutil.rmtree(folder / f"fold_{number:03d}")
+        (folder / ".fold_001.half").mkdir()  # what a kill leaves of a fold that was being written
         again = evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, folder=folder, progress=True)
         assert same(serial, again)
         assert (folder / "fold_000" / "fold.json").stat().st_mtime_ns == untouched
@@ -192,6 +193,12 @@ class TestResuming:
         with pytest.raises(FileExistsError, match="holds no folds; choose another folder, nothing was written"):
             evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, folder=tmp_path, progress=False)
         assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+    def test_a_kill_before_the_first_fold_leaves_a_folder_that_can_be_used(self, clips, serial, tmp_path):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "run.json.new").write_text("{")
+        found = evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, folder=tmp_path / "run", progress=False)
+        assert same(serial, found)
 
     def test_a_fold_that_cannot_be_read_is_named(self, clips, tmp_path):
         go = partial(

@@ -70,7 +70,7 @@ class FoldStore:
                     f"{self.folder} holds folds made with another {', '.join(map(_told(stored, wanted), differing))};"
                     " give the same again, or another folder"
                 )
-        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        elif self.folder.exists() and self._holds_something_else():
             raise FileExistsError(
                 f"{self.folder} exists and holds no folds; choose another folder, nothing was written"
             )
@@ -79,6 +79,10 @@ class FoldStore:
             beside = self.folder / f"{NOTE}.new"
             beside.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
             beside.replace(note)
+
+    def _holds_something_else(self) -> bool:
+        """Whether anything is there but a note that a kill left half written."""
+        return not self.folder.is_dir() or any(path.name != f"{NOTE}.new" for path in self.folder.iterdir())
 
     def place(self, number: int) -> Path:
         """The folder of a fold, whether or not it is there."""
