@@ -185,6 +185,11 @@ class TestPairs:
         mine = next(text for text in shown if "rank 1<" in f"{text}<")
         for part in (first["clip_a"], first["clip_b"], first["label_a"], f"AU {first['action_units']}"):
             assert part in mine
+        for rank, row in ranked.table.iterrows():
+            mine = next(text for text in shown if text.endswith(f"rank {rank}"))
+            wrong = [row[f"predicted_{side}"] for side in "ab" if row[f"predicted_{side}"] != row[f"label_{side}"]]
+            assert mine.count("predicted") == len(wrong)
+            assert all(f"predicted {said}" in mine for said in wrong)
 
     def test_many_pairs_are_thinned_out_and_it_is_said(self, ranked):
         many = pd.concat([ranked.table] * 40, ignore_index=True)

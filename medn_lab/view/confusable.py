@@ -20,6 +20,7 @@ _SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs"
 _VERDICT_COLOURS = {
     "both right": "#2F7FD0", "one right": "#E08214", "swapped": "#C34BAA", "both wrong": "#E2553F", "pairs": "#2F7FD0",
 }  # fmt: skip
+_PAIR_HOVER = "%{hovertext}<br>among the %{x:.2%} most alike in motion · emotion separation %{y:.3f}<extra></extra>"
 
 
 def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int = 620) -> go.Figure:
@@ -76,7 +77,7 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
                     y=rows["emotion_separation"],
                     customdata=rows[["clip_a", "clip_b"]].to_numpy(dtype=object),
                     hovertext=texts[chosen],
-                    hoverinfo="text",
+                    hovertemplate=_PAIR_HOVER,
                     mode="markers",
                     name=f"{name} ({len(rows)})" if verdict == "pairs" else f"{verdict}, {name} ({len(rows)})",
                     marker={
@@ -206,19 +207,15 @@ def _au_text(text: object) -> str:
 
 
 def _pair_texts(pairs: pd.DataFrame) -> np.ndarray:
-    """What the pointer shows over each pair."""
+    """What the pointer shows over each pair, beside its place; a prediction only where it is not the emotion."""
     texts = []
     for rank, row in zip(pairs.index, pairs.to_dict("records"), strict=True):
         lines = []
         for side in ("a", "b"):
-            said = f", predicted {html.escape(str(row[f'predicted_{side}']))}" if f"predicted_{side}" in row else ""
-            lines.append(
-                f"<b>{html.escape(str(row[f'clip_{side}']))}</b> {html.escape(str(row[f'label_{side}']))}{said}"
-            )
+            emotion, said = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
+            wrong = f", predicted {html.escape(str(said))}" if said != emotion else ""
+            lines.append(f"<b>{html.escape(str(row[f'clip_{side}']))}</b> {html.escape(str(emotion))}{wrong}")
         who = "one subject" if row["same_subject"] else "two subjects"
         lines.append(f"{_au_text(row['action_units'])} · {who}{' · opposite valence' if row['opposite'] else ''}")
-        lines.append(
-            f"motion similarity {row['motion_similarity']:.3f} · emotion separation {row['emotion_separation']:.3f}"
-        )
         texts.append("<br>".join([*lines, f"rank {rank}"]))
     return np.asarray(texts, dtype=object)
