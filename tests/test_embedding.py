@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -35,6 +36,18 @@ def test_clusters_in_feature_space_are_clusters_on_the_map(method):
     for quality in (embedding.trustworthiness, embedding.continuity):
         assert quality["motion"] > 0.8
         assert quality["motion"] > quality["fused"] > embedding.params["quality_chance"]  # noise has no true neighbours
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_map_leaves_the_threads_of_torch_alone(threads):
+    # numba sets OpenMP's threads to all cores: predictions after a map then differed from those before it.
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        umap(clustered(40))
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_branch_that_is_not_there_has_no_map():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import numpy as np
@@ -221,11 +222,22 @@ _MANY = 4096
 are handed to it, found exactly."""
 
 
+@contextmanager
+def _umap_alone() -> Iterator[None]:
+    """Keep what UMAP does to the process from those around it."""
+    from threadpoolctl import threadpool_limits
+
+    # numba must not compile the same functions in two threads at once, and umap warns of its own choices (n_jobs, graph
+    # size) on every call. numba also sets OpenMP's threads to all cores and leaves them so: torch, which shares them,
+    # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
+    with _COMPILING, warnings.catch_warnings(), threadpool_limits(limits=1, user_api="openmp"):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def place_by_umap(values: np.ndarray, params: Mapping[str, object]) -> np.ndarray:
     """One map, (n, 2)."""
-    # numba must not compile the same functions in two threads at once.
-    with _COMPILING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # umap warns of its own choices (n_jobs, graph size) on every call
+    with _umap_alone():
         from umap import UMAP
 
         known = {"precomputed_knn": _neighbours(values, params)} if len(values) >= _MANY else {}
@@ -234,8 +246,7 @@ def place_by_umap(values: np.ndarray, params: Mapping[str, object]) -> np.ndarra
 
 def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, object]) -> list[np.ndarray]:
     """Maps of several spaces of the same clips, (n, 2) each, held together while they are made."""
-    with _COMPILING, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _umap_alone():
         from umap import AlignedUMAP
 
         same = [{row: row for row in range(len(several[0]))}] * (len(several) - 1)
