@@ -71,7 +71,9 @@ class TestMaps:
         narrow = view.plot_embeddings(aligned_umap(names, branches=("motion",), method="pca"), width=300)
         lines = str(narrow.layout.title.subtitle.text).split("<br>")
         assert " ".join(lines[:2]).endswith("aligned to a checkpoint with a name")
-        assert max(map(len, lines[:2])) * 6.3 < 300
+        assert max(map(len, lines)) * 6.3 < 300
+        assert CAUTION in " ".join(lines)
+        assert narrow.layout.margin.t > 17 * len(lines)
 
     def test_a_layer_has_its_own_panel_below_the_branches(self, embedding):
         figure = view.plot_embedding(embedding)

@@ -15,6 +15,7 @@ from medn_lab.view.colouring import colouring
 from medn_lab.view.map_words import made_lines, map_title, reading_lines
 from medn_lab.view.maps import BETWEEN_ROWS, draw_points, frame_panel, legend_room, put_legend_below
 from medn_lab.view.rows import hover_texts
+from medn_lab.view.sheets import wrapped
 
 
 def plot_embeddings(
@@ -56,8 +57,8 @@ def plot_embeddings(
     texts = hover_texts(table)
     width = width or (620, 760, 1000)[min(len(columns), 3) - 1]
     aligned = all(each.params.get("aligned_to") == names[0] for each in embeddings.values())
-    said = [*_comparable(first, aligned=aligned), *reading_lines(first, width=width)]
-    lines = [*made_lines(first, width=width), *said]
+    comparable = [line for said in _comparable(first, aligned=aligned) for line in wrapped(said, width - 40, 6.3)]
+    lines = [*made_lines(first, width=width), *comparable, *reading_lines(first, width=width)]
     top, bottom = 84 + 17 * len(lines), legend_room(colours, width=width)
     side = min(400, 0.93 * (width - 28) / len(columns))
     inner = len(names) * side + BETWEEN_ROWS * (len(names) - 1)

@@ -108,7 +108,7 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
     subtitle = "<br>".join([said, *rule_lines(pairs, width)])
     theme.finish(
         figure, width=width, height=height, title=title, subtitle=subtitle,
-        margin=(64, 20, 74 + 17 * subtitle.count("<br>"), 98),
+        margin=(78, 20, 74 + 17 * subtitle.count("<br>"), 98),
     )  # fmt: skip
     figure.update_xaxes(
         type="log",
@@ -121,7 +121,7 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
         tickvals=[0, 0.25, 0.5, 0.75, 1],
         range=[-0.09, 1.09],
         zeroline=False,
-        title_text="emotion separation: share of all pairs less far apart",
+        title_text="emotion separation:<br>share of all pairs less far apart",
     )
     figure.update_layout(legend={"y": -58 / (height - 172), "yanchor": "top", "x": 0}, hovermode="closest")
     return figure

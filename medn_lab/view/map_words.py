@@ -48,13 +48,14 @@ def made_lines(embedding: Embedding, *, width: int) -> list[str]:
 def reading_lines(embedding: Embedding, *, width: int) -> list[str]:
     """How to read the figures above the maps, and what not to read from the maps: as many lines as the width needs."""
     params = embedding.params
+    caution = wrapped(CAUTION, width - 40, 6.3)
     if "quality_neighbors" not in params:
-        return [CAUTION]
+        return caution
     quality = (
         f"Quality over {params['quality_neighbors']} neighbours: 1 is best, a random map has"
         f" {params['quality_chance']:.2f}."
     )
-    return [f"{quality} {CAUTION}"] if width >= _ROOMY else [quality, CAUTION]
+    return [f"{quality} {CAUTION}"] if width >= _ROOMY else [*wrapped(quality, width - 40, 6.3), *caution]
 
 
 def map_title(embedding: Embedding, name: str, *, full: bool = False) -> str:
