@@ -10,6 +10,7 @@ import medn_lab as medn
 from medn_lab.data import Fold
 from medn_lab.diagnose import confusable_pairs
 from medn_lab.evaluate import au_only_floor, bootstrap_interval, pair_auc
+from medn_lab.evaluate.pairs import _valence
 from medn_lab.records import Predictions
 
 
@@ -55,6 +56,21 @@ def test_clips_with_unknown_aus_are_in_no_pair():
     pairs = confusable_pairs(table)
     assert len(pairs) == 0
     assert list(pairs.columns) == ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_clips_without_a_label_are_in_no_pair(missing):
+    rows = [("1", "12", "happiness"), ("1", "12", missing), ("2", "12", missing), ("2", "12", "repression")]
+    for opposite in (False, True):
+        pairs = confusable_pairs(table_of(*rows), opposite=opposite)
+        assert pairs[["clip_a", "clip_b"]].to_numpy().tolist() == [["c0", "c3"]]
+    assert len(confusable_pairs(table_of(*rows[1:3]))) == 0
+
+
+def test_the_sides_of_many_labels_are_those_of_each():
+    names = ["Happy", "sadness", "surprise", "others", "negative", "positive", "tense", "Repression", None]
+    labels = np.asarray(names * 40, dtype=object)
+    assert _valence(labels).tolist() == [1, -1, 0, 0, -1, 1, 0, -1, 0] * 40
 
 
 def test_a_perfect_model_has_pair_auc_one_and_a_contrary_one_zero():

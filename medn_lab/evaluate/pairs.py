@@ -50,7 +50,8 @@ def confusable_pairs(
     -------
     DataFrame
         One row a pair: ``clip_a, clip_b, action_units, label_a, label_b``; `clip_a` comes before `clip_b` in the table.
-        Clips with unknown AUs are in no pair. Empty where there are none, as for SAMM's five classes.
+        Clips with unknown AUs or without a label are in no pair. Empty where there are none, as for SAMM's five
+        classes.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def confusable_pairs(
     """
     table = check_table(table, owner="confusable_pairs", required=("clip_id", "action_units", label))
     rows = table.assign(_aus=au_sets(table, keep_side=keep_side))
-    rows = rows[rows["_aus"].notna()]
+    rows = rows[rows["_aus"].notna() & rows[label].notna()]
     found = []
     for aus, group in rows.groupby(rows["_aus"].map(canonical), sort=True):
         ids, labels = group["clip_id"].to_numpy(), group[label].to_numpy()
@@ -98,7 +99,9 @@ def confusable_pairs(
 def _valence(labels: np.ndarray) -> np.ndarray:
     """1 for positive, -1 for negative, 0 for neither."""
     signs = {"positive": 1, "negative": -1}
-    return np.array([signs.get(VALENCE.get(canonical_emotion(name), ""), 0) for name in labels], dtype=int)
+    codes, names = pd.factorize(labels)  # few names stand for many labels: each is looked up once
+    of_name = [signs.get(VALENCE.get(canonical_emotion(name), ""), 0) for name in names]
+    return np.array([*of_name, 0], dtype=int)[codes]  # a label that is missing has the code -1, the last
 
 
 @dataclass(frozen=True)
