@@ -147,6 +147,19 @@ def test_the_figure_of_a_clip_says_what_it_lacks(clips):
     assert "no predictions were given" in texts(view.plot_clip(clips, clip_id))
 
 
+@pytest.mark.parametrize("width", [620, 760, 820, 1020, 1400])
+def test_the_names_beside_the_bars_of_a_clip_find_room_at_any_width(clips, predictions, width):
+    row = clips.table.iloc[0]
+    figure = view.plot_clip(clips, row["clip_id"], predictions=predictions, width=width, height=300)
+    inner = width - figure.layout.margin.l - figure.layout.margin.r
+    longest = f"{row['label']} ◀ label"
+    assert longest in figure.data[-1].y
+    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
+        room = (axis.domain[0] - figure.layout.xaxis3.domain[1]) * inner
+        assert room >= 5.9 * len(longest)  # 10.5 px letters are 5.9 px wide at most
+        assert (axis.domain[1] - axis.domain[0]) * inner > 80
+
+
 def test_the_figure_of_a_large_clip_stays_small():
     clips = sample_clips(n=1, size=160)
     assert len(view.plot_clip(clips, clips.table["clip_id"].iloc[0]).to_json()) < 200_000

@@ -19,6 +19,10 @@ from medn_lab.view.scores import ABSENT, SCORE_RANGE, au_bars, clip_au_scores, c
 _MOST_AUS = 7
 _FACE_PIXELS = 256
 _HEATMAP_CELLS = 64
+_SIDES, _ENDS = (12, 30), (66, 40)  # margins left and right, top and bottom
+_ROOM_FOR_FRAMES = 168  # pixels of a face above which there is room for the frame's number too
+_BEYOND = 42  # pixels beyond a full bar: its figure, then a diamond
+_BARS = 118  # pixels that the bars keep, however long the names beside them
 
 
 def plot_clip(
@@ -51,24 +55,29 @@ def plot_clip(
     """
     place, row = clip_row(clips, clip_id)
     moments = clip_moments(clips, clip_id)
-    au_table = _au_table(clips, row, predictions)
+    most = min(_MOST_AUS, max(3, int(0.36 * (height - sum(_ENDS)) / 11)))
+    au_table = _au_table(clips, row, predictions, most=most)
     scores = None if predictions is None else clip_scores(predictions, clip_id)
+    names = _pixels_of_names(au_table, scores)
+    inner = width - sum(_SIDES)
+    right = max(0.265, (names + _BARS) / inner)
+    titles = _face_titles(moments, room=inner * (1 - right) / 3)
     figure = make_subplots(
         rows=2,
         cols=4,
         specs=[[{"rowspan": 2}, {"rowspan": 2}, {"rowspan": 2}, {}], [None, None, None, {}]],
-        column_widths=[0.245, 0.245, 0.245, 0.265],
+        column_widths=[(1 - right) / 3] * 3 + [right],
         row_heights=[0.54, 0.46],
         horizontal_spacing=0.012,
         vertical_spacing=0.26,
-        subplot_titles=(*_face_titles(moments), "flow, onset to apex", "AUs", "emotion scores"),
+        subplot_titles=(*titles, "flow, onset to apex", "AUs", "emotion scores"),
     )
     theme.finish(
         figure,
         width=width,
         height=height,
-        title=f"<b>{describe(row)}</b>{_duration(moments)}",
-        margin=(12, 30, 66, 40),
+        title=f"<b>{describe(row)}</b>{_duration(moments, short=width < 760)}",
+        margin=(*_SIDES, *_ENDS),
     )
     frames = None if clips.frames is None else clips.frames[place]
     for column, position in ((1, moments.onset), (2, moments.apex)):
@@ -82,29 +91,47 @@ def plot_clip(
         _flow(figure, 3, clips.flow[place][..., :2].astype(np.float32), None if frames is None else frames[0])
     _right_side(figure, au_table, scores)
     _square_faces(figure, *clips.size)
+    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
+        axis.domain = (figure.layout.xaxis3.domain[1] + names / inner, axis.domain[1])
+        # The diamonds stand clear of the longest figure, however few pixels the bars have.
+        axis.range = (0, 1 / (1 - min(0.5, _BEYOND / ((axis.domain[1] - axis.domain[0]) * inner))))
+    beyond = figure.layout.xaxis4.range[1] - 0.06
+    figure.for_each_trace(lambda marks: marks.update(x=[beyond] * len(marks.y)), selector={"name": "coded"})
     return figure
 
 
-def _face_titles(moments: Moments) -> tuple[str, str]:
-    apex = "apex" if moments.apex is None else _when("apex", moments, moments.apex)
-    return _when("onset", moments, moments.onset), apex
+def _pixels_of_names(au_table: pd.DataFrame, scores: tuple[pd.Series, str | None] | None) -> float:
+    """The room that the longest name beside a bar takes."""
+    names = [str(name) for name in au_table["au"]]
+    if scores is not None:
+        shares, truth = scores
+        names += [f"{name} ◀ label" if str(name) == truth else str(name) for name in shares.index]
+    return 22 + 5.9 * max(map(len, names), default=0)
 
 
-def _when(name: str, moments: Moments, place: int) -> str:
+def _face_titles(moments: Moments, *, room: float) -> tuple[str, str]:
+    apex = "apex" if moments.apex is None else _when("apex", moments, moments.apex, room)
+    return _when("onset", moments, moments.onset, room), apex
+
+
+def _when(name: str, moments: Moments, place: int, room: float) -> str:
     if not moments.named:
         return name
+    if room < _ROOM_FOR_FRAMES:
+        time = "" if moments.milliseconds is None else f"{moments.milliseconds[place]:.0f} ms"
+        return f"{name} <span style='font-size:11px'>{time}</span>"
     time = "" if moments.milliseconds is None else f", {moments.milliseconds[place]:.0f} ms"
     return f"{name} <span style='font-size:11px'>frame {moments.numbers[place]}{time}</span>"
 
 
-def _duration(moments: Moments) -> str:
+def _duration(moments: Moments, *, short: bool) -> str:
     if moments.milliseconds is None:
         return ""
-    return f" · {moments.milliseconds[-1]:.0f} ms from onset to offset"
+    return f" · {moments.milliseconds[-1]:.0f} ms{'' if short else ' from onset to offset'}"
 
 
-def _au_table(clips: Clips, row: pd.Series, predictions: Predictions | None) -> pd.DataFrame:
-    """The AUs worth a bar: those coded, then those the model thinks likeliest, at most seven."""
+def _au_table(clips: Clips, row: pd.Series, predictions: Predictions | None, *, most: int) -> pd.DataFrame:
+    """The AUs worth a bar: those coded, then those the model thinks likeliest, so many at most."""
     table = pd.DataFrame(columns=["au", "probability", "coded"])
     if predictions is not None:
         table = clip_au_scores(predictions, row["clip_id"])
@@ -113,7 +140,7 @@ def _au_table(clips: Clips, row: pd.Series, predictions: Predictions | None) -> 
         table = pd.DataFrame({"au": list(coded), "probability": np.nan})
         table["coded"] = pd.Series(list(coded.values()), dtype=object)
     worth = [(value is not True, -chance) for value, chance in zip(table["coded"], table["probability"], strict=True)]
-    keep = sorted(sorted(range(len(table)), key=worth.__getitem__)[:_MOST_AUS])
+    keep = sorted(sorted(range(len(table)), key=worth.__getitem__)[:most])
     return table.iloc[keep]
 
 
@@ -142,6 +169,7 @@ def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | N
     rows, columns = max(1, round(h * scale)), max(1, round(w * scale))
     values = np.clip(resize_field(magnitude, rows, columns), 0, None)
     largest = max(float(magnitude.max()), 1e-3)
+    low, high = figure.get_subplot(1, column).xaxis.domain
     # Where nothing moves the face shows through.
     shades = [[stop, _with_alpha(colour, min(0.82, 1.5 * stop))] for stop, colour in theme.MAGNITUDE_SCALE]
     figure.add_trace(
@@ -158,8 +186,8 @@ def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | N
                 "title": {"text": "px", "side": "right", "font": {"size": 11}},
                 "orientation": "h",
                 "thickness": 7,
-                "len": 0.235,
-                "x": 0.498,
+                "len": 0.96 * (high - low),
+                "x": low,
                 "xanchor": "left",
                 "y": -0.02,
                 "yanchor": "top",
@@ -188,7 +216,9 @@ def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | N
             col=column,
         )
     note = figure.layout.annotations[2]
-    note.text = f"flow <span style='font-size:11px'>onset to apex, arrows ×{gain:g}</span>"
+    narrow = (high - low) * (figure.layout.width - sum(_SIDES)) < _ROOM_FOR_FRAMES
+    span = "" if narrow else "onset to apex, "
+    note.text = f"flow <span style='font-size:11px'>{span}arrows ×{gain:g}</span>"
 
 
 def _arrow_lines(x: np.ndarray, y: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -231,7 +261,9 @@ def _right_side(figure: go.Figure, au_table: pd.DataFrame, scores: tuple[pd.Seri
     for row in (1, 2):
         axis = {"row": row, "col": 4}
         figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10.5}, dtick=1, **axis)
-        figure.update_xaxes(range=SCORE_RANGE, tickformat=".0%", tickvals=[0, 0.5, 1], tickfont={"size": 10}, **axis)
+        figure.update_xaxes(
+            range=SCORE_RANGE, tickformat=".0%", tickvals=[0, 0.5, 1], tickangle=0, tickfont={"size": 10}, **axis
+        )
 
 
 def _say(figure: go.Figure, column: int, text: str, *, row: int = 1) -> None:
@@ -253,10 +285,6 @@ def _square_faces(figure: go.Figure, h: int, w: int) -> None:
         figure.update_yaxes(
             visible=False, range=[h - 0.5, -0.5], scaleanchor=anchor, constrain="domain", constraintoward="top", **place
         )
-    # Make room for the names of classes beside the bars.
-    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
-        low, high = axis.domain
-        axis.domain = (low + 0.105, high)
 
 
 def _with_alpha(colour: str, alpha: float) -> str:
