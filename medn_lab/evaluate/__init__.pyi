@@ -1,3 +1,5 @@
+from .answering import Answerer as Answerer
+from .answering import answerer as answerer
 from .au_detection import AUDetection as AUDetection
 from .au_detection import au_detection as au_detection
 from .audit import SelectionAudit as SelectionAudit

@@ -1,5 +1,6 @@
 """The frozen records that flow between the steps; this room knows no other."""
 
+from medn_lab.records.answers import Answers
 from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.kept import KeptTokens
@@ -9,6 +10,7 @@ from medn_lab.records.storage import Parts, read_parts, read_table, whole_folder
 
 __all__ = [
     "PROBLEM_COLUMNS",
+    "Answers",
     "Attribution",
     "BranchFeatures",
     "ClipIndex",

@@ -5,6 +5,7 @@ from .corpus import render_frames as render_frames
 from .corpus import synthetic_clips as synthetic_clips
 from .cue import CUES as CUES
 from .emotions import EMOTIONS as EMOTIONS
+from .emotions import allowed_emotions as allowed_emotions
 from .emotions import emotion_table as emotion_table
 from .faces import Face as Face
 from .faces import draw_face as draw_face
@@ -14,5 +15,8 @@ from .photo import LANDMARK_NAMES as LANDMARK_NAMES
 from .photo import move_photo as move_photo
 from .render import move_face as move_face
 from .script import draw_table as draw_table
+from .studio import FaceStudio as FaceStudio
+from .studio import face_studio as face_studio
+from .studio import photo_studio as photo_studio
 from .write import write_dataset as write_dataset
 from .write_flow_pack import write_flow_pack as write_flow_pack

@@ -9,8 +9,10 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from medn_lab.synthme.actions import AUS, check_au
 from medn_lab.synthme.cue import CUES
 
 EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others")
@@ -78,3 +80,50 @@ def emotion_table() -> pd.DataFrame:
         for name, (share, given) in EMOTIONS_GIVEN_AUS.items()
     ]
     return pd.DataFrame(rows)
+
+
+def allowed_emotions(action_units: str, *, cue: str | None = None) -> pd.Series:
+    """What the published table allows for an AU set, alone or with a state of the cue.
+
+    Parameters
+    ----------
+    action_units : str
+        Such as ``"6+12"``, in any order.
+    cue : str, optional
+        A state of :data:`CUES`; where None, the AUs alone speak.
+
+    Returns
+    -------
+    Series
+        P(emotion | AU set) or P(emotion | AU set, cue), an emotion each, adding up to 1; all NaN where the set is not
+        in the table, as for a face at rest.
+
+    Raises
+    ------
+    ValueError
+        If an AU or the state of the cue is not known.
+
+    See Also
+    --------
+    emotion_table : the whole table.
+
+    Examples
+    --------
+    >>> allowed_emotions("12+6").to_dict()
+    {'happiness': 0.42, 'disgust': 0.0, 'repression': 0.33, 'surprise': 0.0, 'others': 0.25}
+    >>> allowed_emotions("6+12", cue="pallor").idxmax()
+    'repression'
+    """
+    states = [state for kind in CUES.values() for state in kind]
+    if cue is not None and cue not in states:
+        raise ValueError(f"no cue state {cue!r}; there are {', '.join(dict.fromkeys(states))}")
+    named = {check_au(part) for part in str(action_units).split("+") if part.strip()}
+    given = EMOTIONS_GIVEN_AUS.get("+".join(au[2:] for au in AUS if au in named))
+    if given is None:
+        return pd.Series(np.nan, index=list(EMOTIONS), dtype=float)
+    shares = pd.Series({emotion: given[1].get(emotion, 0.0) for emotion in EMOTIONS})
+    if cue is None:
+        return shares
+    fits = pd.Series({emotion: cue in told for emotion, told in cue_states().items()})
+    shares = shares.where(fits, 0.0)
+    return shares / shares.sum() if shares.sum() > 0 else shares * np.nan

@@ -121,14 +121,7 @@ def move_photo(
         raise ValueError(f"intensity must be one of {', '.join(PEAK_PIXELS)}; it is {intensity!r}")
     kind = _cue_kind(cue)
     parts = _parse(action_units)
-    if photo is None:
-        from skimage import data
-
-        photo = data.astronaut()
-        landmarks = PORTRAIT_LANDMARKS if landmarks is None else landmarks
-    _check_photo(photo)
-    points = _find_points(photo) if landmarks is None else _check_landmarks(landmarks)
-    face = _face_of(photo, points, render_size(size))
+    face, found = photo_face(photo, landmarks=landmarks, size=render_size(size))
 
     rng = np.random.default_rng(seed)
     low, high = PEAK_PIXELS[intensity]
@@ -175,7 +168,7 @@ def move_photo(
         recipe={
             "corpus": "photo", "size": int(size), "n_frames": int(n_frames), "intensity": intensity, "flow": "dis",
             "render_size": render_size(size), "seed": int(seed),
-            "landmarks": "given" if landmarks is not None else "detected",
+            "landmarks": found,
         },
         truth=Truth(
             table=table[["clip_id", "subject"]].assign(
@@ -189,6 +182,39 @@ def move_photo(
             aus=AUS,
         ),
     )  # fmt: skip
+
+
+def photo_face(
+    photo: np.ndarray | None, *, landmarks: Mapping[str, tuple[float, float]] | None, size: int
+) -> tuple[Face, str]:
+    """A photograph as a face that AUs and cue can be placed on, and whether its landmarks were given or detected.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8 or None
+        scikit-image's portrait where None.
+    landmarks : mapping of str to (x, y) or None
+    size : int
+        Side of the pictures taken from it, in pixels.
+
+    Returns
+    -------
+    face : Face
+    found : {"given", "detected"}
+
+    Raises
+    ------
+    ValueError
+        If the photo is not RGB uint8, no face is found, or a landmark is missing.
+    """
+    if photo is None:
+        from skimage import data
+
+        photo = data.astronaut()
+        landmarks = PORTRAIT_LANDMARKS if landmarks is None else landmarks
+    _check_photo(photo)
+    points = _find_points(photo) if landmarks is None else _check_landmarks(landmarks)
+    return _face_of(photo, points, size), "detected" if landmarks is None else "given"
 
 
 def _shrunk(image: np.ndarray, size: int) -> np.ndarray:

@@ -1,0 +1,158 @@
+"""A model that answers at once: one clip in, its scores, its branches, its gate and what it kept out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.records import Answers, BranchFeatures, Clips, KeptTokens, Predictions
+
+
+class Answerer:
+    """A model ready to answer to a few clips without delay; made by `answerer`.
+
+    Parameters
+    ----------
+    model : MEDN
+
+    Attributes
+    ----------
+    classes, aus : tuple of str
+        What it tells apart.
+    name : str
+        The model's.
+    """
+
+    def __init__(self, model: MEDN) -> None:
+        self._model = model
+        self.classes, self.aus, self.name = model.config.classes, model.config.aus, model.name
+        self._sha256 = weights_sha256(model)
+
+    def __repr__(self) -> str:
+        return f"Answerer of {self.name}: {', '.join(self.classes)}"
+
+    def __call__(self, clips: Clips) -> Answers:
+        """Answer to some clips in one pass.
+
+        Parameters
+        ----------
+        clips : Clips
+            A few: all are read at once, and with both inputs each is read three times.
+
+        Returns
+        -------
+        Answers
+
+        Raises
+        ------
+        ValueError
+            If the clips do not fit the model.
+        """
+        model, config = self._model, self._model.config
+        check_clips(config, clips)
+        frames, flow = as_inputs(config, clips, rows=np.arange(len(clips)), device=next(model.parameters()).device)
+        both = frames is not None and flow is not None
+        modes = {module: module.training for module in model.modules()}
+        model.eval()
+        try:
+            with torch.inference_mode():
+                if both:
+                    # Whole, with a flow of zeros, and with frames that all are the onset: one pass over three times as
+                    # many clips.
+                    still = frames[:, :1].expand_as(frames)
+                    output = model(torch.cat([frames, frames, still]), torch.cat([flow, torch.zeros_like(flow), flow]))
+                else:
+                    output = model(frames, flow)
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+        return self._answers(output, clips, both=both)
+
+    def _answers(self, output: MEDNOutput, clips: Clips, *, both: bool) -> Answers:
+        count, table = len(clips), clips.table
+        source = {
+            "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe),
+            "decoupling": self._model.config.decoupling,
+        }  # fmt: skip
+        has_aus = output.au_logits is not None and bool(self.aus)
+
+        def said(part: int) -> Predictions:
+            rows = slice(part * count, (part + 1) * count)
+            return Predictions(
+                logits=_array(output.logits[rows]),
+                au_logits=_array(output.au_logits[rows]) if has_aus else None,
+                aus=self.aus if has_aus else (),
+                table=table,
+                classes=self.classes,
+                source=source,
+            )
+
+        features = {
+            name: None if (value := getattr(output, name)) is None else _array(value[:count])
+            for name in ("motion", "emotion", "fused", "gate", "nats")
+        }
+        return Answers(
+            predictions=said(0),
+            features=BranchFeatures(**features, table=table, source=source),
+            frames_alone=said(1) if both else None,
+            flow_alone=said(2) if both else None,
+            kept=None if output.sevit_output is None else self._kept(output, clips, source),
+        )
+
+    def _kept(self, output: MEDNOutput, clips: Clips, source: dict[str, object]) -> KeptTokens:
+        config, seen, count = self._model.config, output.sevit_output, len(clips)
+        grid = config.size // config.patch
+        masks = np.zeros((count, len(seen.kept), grid * grid), dtype=bool)
+        for scale, places in enumerate(seen.kept):
+            np.put_along_axis(masks[:, scale], places[:count].cpu().numpy(), True, axis=1)
+        return KeptTokens(
+            masks=masks.reshape(count, -1, grid, grid),
+            scores=_array(seen.scores[:count]).reshape(count, grid, grid),
+            mix=_array(seen.mix[:count]),
+            table=clips.table,
+            keep_rates=config.keep_rates,
+            kept_shares=tuple(float(share) for share in masks[0].mean(axis=1)),
+            source={name: source[name] for name in ("name", "sha256")},
+        )
+
+
+def answerer(model: MEDN) -> Answerer:
+    """A callable that answers to a few clips at once, for sliders and other live questions.
+
+    Unlike `predict` it keeps no queue and makes no batches: all that the model says of a clip comes from one pass, in a
+    few milliseconds for a tiny model. Beside the whole answer it asks twice more, each time with one input that shows
+    nothing: a flow of zeros, and frames that all are the onset. That is an intervention and not a branch by itself. A
+    face whose colour stands still is itself a statement where a still cue means something, so *flow alone* is read as
+    *these AUs, and a cue that is still*.
+
+    Parameters
+    ----------
+    model : MEDN
+        Used in evaluation mode, each of its modules afterwards in the mode it was in.
+
+    Returns
+    -------
+    Answerer
+        Call it with `Clips`; it returns `Answers`.
+
+    See Also
+    --------
+    predict, extract_features : for many clips.
+    medn_lab.widgets.FaceLab
+
+    Examples
+    --------
+    >>> from medn_lab.model import MEDN, MEDNConfig
+    >>> from medn_lab.synthme import face_studio
+    >>> answer = answerer(MEDN(MEDNConfig()))
+    >>> answers = answer(face_studio()({"aus": {"AU12": "C"}}))
+    >>> answers.predictions.logits.shape, answers.features.gate.shape
+    ((1, 5), (1, 64))
+    """
+    return Answerer(model)
+
+
+def _array(value: Tensor) -> np.ndarray:
+    return value.float().cpu().numpy()
