@@ -16,6 +16,7 @@ from .map_quality import chance_trustworthiness as chance_trustworthiness
 from .map_quality import continuity as continuity
 from .map_quality import neighbour_overlap as neighbour_overlap
 from .map_quality import trustworthiness as trustworthiness
+from .method_trial import compare_attributions as compare_attributions
 from .occlusion_frames import frame_ablation as frame_ablation
 from .occlusion_patches import occlusion as occlusion
 from .pair_control import PairSeparation as PairSeparation

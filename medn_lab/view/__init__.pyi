@@ -1,5 +1,7 @@
 from .aligned_maps import plot_embeddings as plot_embeddings
 from .attribution import plot_attribution as plot_attribution
+from .attribution_trial import plot_attribution_comparison as plot_attribution_comparison
+from .attribution_trial import plot_randomisation as plot_randomisation
 from .au_detection import plot_au_detection as plot_au_detection
 from .audit import plot_selection_audit as plot_selection_audit
 from .branch_correlation import plot_branch_correlation as plot_branch_correlation
