@@ -36,6 +36,8 @@ from .sanity import infidelity as infidelity
 from .sanity import sensitivity as sensitivity
 from .seed_stability import MapStability as MapStability
 from .seed_stability import map_stability as map_stability
+from .selection import SelectionMeasures as SelectionMeasures
+from .selection import selection_measures as selection_measures
 from .similarity.alignment import linear_cka as linear_cka
 from .similarity.canonical import CanonicalCorrelations as CanonicalCorrelations
 from .similarity.canonical import canonical_correlations as canonical_correlations

@@ -1,4 +1,5 @@
 from .aligned_maps import plot_embeddings as plot_embeddings
+from .answers import plot_answers as plot_answers
 from .attribution import plot_attribution as plot_attribution
 from .attribution_trial import plot_attribution_comparison as plot_attribution_comparison
 from .attribution_trial import plot_randomisation as plot_randomisation
@@ -11,6 +12,7 @@ from .confusable import plot_confusable_pairs as plot_confusable_pairs
 from .confusable import plot_confusable_sets as plot_confusable_sets
 from .confusion import plot_confusion_matrix as plot_confusion_matrix
 from .dependence import plot_dependence as plot_dependence
+from .evaluation import plot_evaluation as plot_evaluation
 from .flows import plot_flow as plot_flow
 from .flows import plot_magnification as plot_magnification
 from .flows import plot_registration as plot_registration
@@ -28,6 +30,7 @@ from .proof import plot_variants as plot_variants
 from .scores import plot_au_scores as plot_au_scores
 from .scores import plot_scores as plot_scores
 from .seed_stability import plot_map_stability as plot_map_stability
+from .selection_measures import plot_selection_measures as plot_selection_measures
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour
 from .training import plot_history as plot_history
