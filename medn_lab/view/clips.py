@@ -13,6 +13,7 @@ from medn_lab.records import Clips, Predictions
 from medn_lab.view import theme
 from medn_lab.view.drawing import arrow_grid, data_uri, enlarge, flow_magnitude, resize_field, to_webp
 from medn_lab.view.moments import Moments, clip_moments, clip_row
+from medn_lab.view.motion_field import motion_field
 from medn_lab.view.rows import coded_aus, describe
 from medn_lab.view.scores import ABSENT, SCORE_RANGE, au_bars, clip_au_scores, clip_scores, score_bars
 
@@ -85,10 +86,11 @@ def plot_clip(
             _say(figure, column, "no frames in these clips" if frames is None else "the apex is not known")
         else:
             _face(figure, column, frames[position])
-    if clips.flow is None:
-        _say(figure, 3, "no flow in these clips")
+    field, _ = motion_field(clips, place)
+    if field is None:
+        _say(figure, 3, "no flow in these clips" if clips.flow is None else "flow coded as colours")
     else:
-        _flow(figure, 3, clips.flow[place][..., :2].astype(np.float32), None if frames is None else frames[0])
+        _flow(figure, 3, field, None if frames is None else frames[0])
     _right_side(figure, au_table, scores)
     _square_faces(figure, *clips.size)
     for axis in (figure.layout.xaxis4, figure.layout.xaxis5):

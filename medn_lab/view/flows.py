@@ -22,6 +22,7 @@ from medn_lab.view.drawing import (
 )
 from medn_lab.view.magnify import Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
+from medn_lab.view.motion_field import motion_field
 from medn_lab.view.rows import describe
 
 PIXELS = 240
@@ -183,7 +184,7 @@ def plot_magnification(
     place, row = clip_row(clips, clip_id)
     apex = clip_moments(clips, clip_id).apex
     frames = np.asarray(clips.frames[place])
-    flow = None if clips.flow is None else np.asarray(clips.flow[place])
+    flow, _ = motion_field(clips, place)
     magnifier = Magnifier(frames, flow, apex=apex, size=PIXELS)
     strongest = apex if apex is not None else len(frames) // 2
     panels = [_Panel(enlarge(frames[0], PIXELS), "onset")]

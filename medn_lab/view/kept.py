@@ -56,7 +56,7 @@ def plot_kept_tokens(
     outline = region_of(clips, clip_id, named) if named else None
     apex = clip_moments(clips, clip_id).apex
     face = enlarge(np.asarray(clips.frames[row, 0 if apex is None else apex]), PIXELS)
-    pictures = [_ranked(face, kept.scores[place])] + [_kept(face, mask) for mask in kept.masks[place]]
+    pictures = [_ranked(face, kept.scores[place])] + [dim_dropped(face, mask) for mask in kept.masks[place]]
     if outline is not None and outline.any():
         pictures = [draw_outline(picture, outline) for picture in pictures]
     count = len(pictures)
@@ -101,8 +101,8 @@ def _ranked(face: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.clip(0.5 * grey + 0.5 * glow, 0, 255).astype(np.uint8)
 
 
-def _kept(face: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The face, dark and without colour where its positions were dropped."""
+def dim_dropped(face: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A face (h, w, 3) uint8, dark and without colour where its positions (grid, grid) bool were dropped."""
     inside = _over(mask, face.shape[:2]).astype(bool)[..., None]
     dropped = 0.32 * face.mean(axis=2, keepdims=True).repeat(3, axis=2) + 14
     return np.where(inside, face, dropped).astype(np.uint8)

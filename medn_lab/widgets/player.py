@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from medn_lab.records import Clips
-from medn_lab.view.drawing import draw_arrows, draw_magnitude, to_webp
+from medn_lab.records import Attribution, Clips, KeptTokens
+from medn_lab.view.drawing import enlarge, to_webp
 from medn_lab.view.magnify import MOST, Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.widgets.cards import clip_heading, timeline
+from medn_lab.widgets.overlays import ALL_OVERLAYS, OVERLAYS, ClipOverlays, checked_lines, render
+from medn_lab.widgets.player_controls import SPEEDS, PlayerControls
 from medn_lab.widgets.style import note, sheet
 
-OVERLAYS = {"none": "none", "arrows": "flow arrows", "magnitude": "flow length"}
-SPEEDS = {"real time": 1.0, "1/2": 0.5, "1/4": 0.25, "1/8": 0.125, "1/16": 0.0625, "1/32": 0.03125}
+__all__ = ["OVERLAYS", "ClipPlayer", "render"]
+
 _WITHOUT_TIMES = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 _SHORTEST = 25  # a browser redraws a picture sent by the kernel about this often, in milliseconds
-
-
-def render(picture: np.ndarray, flow: np.ndarray | None, overlay: str) -> tuple[np.ndarray, str]:
-    """A face with an overlay over it, and one line on how to read the overlay."""
-    if overlay == "none" or flow is None:
-        return picture, ""
-    flow = flow[..., :2].astype(np.float32)
-    if overlay == "arrows":
-        drawn, gain = draw_arrows(picture, flow)
-        return drawn, f"Arrows: flow from onset to apex, drawn {gain:g} times as long as the motion."
-    drawn, largest = draw_magnitude(picture, flow)
-    return drawn, f"Glow: length of the flow from onset to apex; the brightest is {largest:.2f} px of {flow.shape[1]}."
 
 
 class ClipPlayer(widgets.VBox):
@@ -36,16 +28,23 @@ class ClipPlayer(widgets.VBox):
 
     Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
     frame is on its way to the apex; nothing is invented between frames, and a factor of 1 is the clip itself. Without
-    flow, frame differences are amplified instead.
+    flow, frame differences are amplified instead. Clips of flow alone show their flow on a plain ground.
+
+    Press the frame slider's knob and step with the arrow keys; every other control is reached by the tab key.
 
     Parameters
     ----------
     clips : Clips
-        With frames.
+        What they lack (frames, flow, the apex, the frame rate) is named in its place.
     clip_id : str or None
         The clip to begin with; the first one where None.
-    overlay : {"none", "arrows", "magnitude"}
-        What is drawn over the face: nothing, the flow as arrows, or its length as a glow.
+    kept : KeptTokens or None
+        Adds an overlay of the positions that the emotion branch kept, a keep rate at a time:
+        ``medn.diagnose.kept_tokens(model, clips)``. Joined by clip_id.
+    attribution : Attribution or None
+        Adds an overlay of what spoke for its target (red) and against it (blue), frame by frame. Joined by clip_id.
+    overlay : {"none", "arrows", "magnitude", "kept", "attribution"}
+        What is drawn over the face: nothing, the flow as arrows, or its length as a glow, and what was given.
     magnify : float
         From 1 to 20.
     size : int
@@ -53,9 +52,21 @@ class ClipPlayer(widgets.VBox):
 
     Attributes
     ----------
-    clip_id, frame, overlay, magnify, speed, loop
+    clip_id, frame, overlay, keep_rate, attributed, magnify, speed, loop
         Traits: set them to steer the player, observe them to follow it. `frame` is a position from 0, `speed` a share
-        of real time.
+        of real time, `attributed` the input whose attribution is drawn (``frames`` or ``flow``).
+
+    Raises
+    ------
+    ValueError
+        If there are no clips, or no clip of that name.
+    TraitError
+        If there is no such overlay here, or a factor or frame is out of range.
+
+    See Also
+    --------
+    medn_lab.view.plot_clip, medn_lab.view.plot_magnification, medn_lab.view.plot_kept_tokens,
+    medn_lab.view.plot_attribution
 
     Examples
     --------
@@ -70,7 +81,9 @@ class ClipPlayer(widgets.VBox):
 
     clip_id = traitlets.Unicode()
     frame = traitlets.Int(0)
-    overlay = traitlets.Enum(list(OVERLAYS), "none")
+    overlay = traitlets.Unicode("none")
+    keep_rate = traitlets.Float(1.0)
+    attributed = traitlets.Unicode("frames")
     magnify = traitlets.Float(1.0)
     speed = traitlets.Float(0.125)
     loop = traitlets.Bool(True)
@@ -80,18 +93,29 @@ class ClipPlayer(widgets.VBox):
         clips: Clips,
         *,
         clip_id: str | None = None,
-        overlay: str = "none",
+        kept: KeptTokens | None = None,
+        attribution: Attribution | None = None,
+        overlay: Literal["none", "arrows", "magnitude", "kept", "attribution"] = "none",
         magnify: float = 1.0,
         size: int = 320,
     ) -> None:
+        if not len(clips):
+            raise ValueError("there are no clips to play: the record is empty")
         self._clips, self._size = clips, size
-        self._drawn: dict[tuple[int, str, float], tuple[bytes, str]] = {}
+        self._overlaid = ClipOverlays(clips, kept=kept, attribution=attribution)
+        self._drawn: dict[tuple[object, ...], tuple[bytes, str]] = {}
         self._magnifier: Magnifier | None = None
+        self._shown, self._offering = "", False
         self._build()
         super().__init__(children=[sheet(), self._body], layout=widgets.Layout(width="100%", max_width="1000px"))
         self.add_class("medn")
         self.add_class("medn-clip-player")
-        self.overlay, self.magnify = overlay, magnify
+        if overlay not in self._overlaid.choices and overlay == "none":  # without frames there is no bare face
+            overlay = "magnitude" if "magnitude" in self._overlaid.choices else next(iter(self._overlaid.choices), "")
+        self._which_at_first()
+        self.magnify = magnify
+        if overlay:
+            self.overlay = overlay
         self._wire()
         self.show(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
 
@@ -107,15 +131,15 @@ class ClipPlayer(widgets.VBox):
         """
         place, row = clip_row(self._clips, clip_id)
         self.moments = clip_moments(self._clips, clip_id)
+        self._shown = str(row["clip_id"])
         self._drawn.clear()
-        flow = None if self._clips.flow is None else np.asarray(self._clips.flow[place])
-        self._flow = flow
+        self._overlaid.take(self._shown)
         if self._clips.frames is not None:
             frames = np.asarray(self._clips.frames[place])
-            self._magnifier = Magnifier(frames, flow, apex=self.moments.apex, size=self._size)
+            self._magnifier = Magnifier(frames, self._overlaid.flow, apex=self.moments.apex, size=self._size)
         last = len(self.moments.numbers) - 1
         with self.hold_trait_notifications():
-            self.clip_id = str(row["clip_id"])
+            self.clip_id = self._shown
         for bar in (self._slider, self._play):
             bar.max = last
         self._heading.value = clip_heading(row) + note(self.moments.note)
@@ -127,96 +151,115 @@ class ClipPlayer(widgets.VBox):
     # How it is made ---------------------------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        names = list(self._clips.table["clip_id"])
-        wide = widgets.Layout(width="auto")
-        style = {"description_width": "76px"}
-        size = f"{self._size}px"
-        height, width = self._clips.size
-        layout = widgets.Layout(
-            width=f"{round(self._size * width / max(height, width))}px",
-            height=f"{round(self._size * height / max(height, width))}px",
-            object_fit="contain",
-        )
-        self._picture = widgets.Image(format="webp", layout=layout)
-        self._slider = widgets.IntSlider(
-            0,
-            0,
-            1,
-            readout=False,
-            tooltip="Frame (arrow keys step)",
-            layout=widgets.Layout(width=f"{self._size - 12}px", margin="2px 0 0 6px"),
-        )
-        self._play = widgets.Play(
-            value=0, min=0, max=1, interval=100, tooltip="Play the clip", layout=widgets.Layout(width="148px")
-        )
-        self._axis = widgets.HTML(layout=widgets.Layout(width=size, height="48px"))
-        self._now = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
-        self._heading = widgets.HTML(layout=wide)
-        self._reading = widgets.HTML(layout=wide)
-        self._chooser = widgets.Dropdown(
-            options=names, description="clip", style=style, layout=wide, tooltip="Which clip"
-        )
-        self._overlays = widgets.ToggleButtons(
-            options=[(title, key) for key, title in OVERLAYS.items()],
-            tooltips=["The face alone", "Direction and length of the motion", "Length of the motion"],
-            style={"button_width": "104px"},
-        )
-        self._magnifies = widgets.FloatSlider(
-            1.0, min=1.0, max=MOST, step=0.5, description="magnify ×", readout_format=".1f", style=style, layout=wide,
-            tooltip="How many times as large the motion is drawn",
-        )  # fmt: skip
-        self._speeds = widgets.Dropdown(
-            options=list(SPEEDS.items()), value=0.125, description="speed", style=style,
-            layout=widgets.Layout(width="190px"), tooltip="A share of real time",
-        )  # fmt: skip
-        self._loops = widgets.Checkbox(
-            True,
-            description="loop",
-            indent=False,
-            layout=widgets.Layout(width="80px"),
-            tooltip="Begin again at the end",
-        )
-        left = widgets.VBox(
-            [self._picture, self._slider, self._axis, widgets.HBox([self._play, self._now])],
-            layout=widgets.Layout(width=f"{self._size + 8}px", flex="0 0 auto"),
-        )
-        name = widgets.HTML("<div class='medn-line' style='text-align:right'>overlay</div>", layout={"width": "80px"})
-        over = widgets.HBox([name, self._overlays])
-        pace = widgets.HBox([self._speeds, self._loops])
-        right = widgets.VBox(
-            [self._heading, self._chooser, over, self._magnifies, pace, self._reading],
-            layout=widgets.Layout(flex="1 1 320px", max_width="520px", margin="0 0 0 18px"),
-        )
-        self._body = widgets.HBox([left, right], layout=widgets.Layout(flex_flow="row wrap", overflow="hidden"))
-        if self._clips.frames is None:
-            for control in (self._slider, self._play, self._magnifies, self._speeds, self._loops):
-                control.disabled = True
-        if self._clips.flow is None:
-            self._overlays.disabled = True
+        controls = PlayerControls(self._clips, overlays=self._overlaid.choices, size=self._size)
+        self._picture, self._slider, self._play = controls.picture, controls.slider, controls.play
+        self._axis, self._now = controls.axis, controls.now
+        self._heading, self._reading, self._chooser = controls.heading, controls.reading, controls.chooser
+        self._overlays, self._which = controls.overlays, controls.which
+        self._magnifies, self._speeds, self._loops = controls.magnifies, controls.speeds, controls.loops
+        self._body = controls.body
 
     def _wire(self) -> None:
         widgets.jslink((self._play, "value"), (self._slider, "value"))
         self._slider.observe(lambda change: self._set("frame", change.new), "value")
         self._chooser.observe(self._on_choice, "value")
         self._overlays.observe(lambda change: self._set("overlay", change.new), "value")
+        self._which.observe(self._on_which, "value")
         self._magnifies.observe(lambda change: self._set("magnify", change.new), "value")
         self._speeds.observe(lambda change: self._set("speed", change.new), "value")
         self._loops.observe(lambda change: self._set("loop", change.new), "value")
-        self.observe(self._on_state, ["frame", "overlay", "magnify", "speed", "loop"])
-        self._overlays.value, self._magnifies.value = self.overlay, self.magnify
+        self.observe(self._on_state, ["frame", "overlay", "keep_rate", "attributed", "magnify", "speed", "loop"])
+        self.observe(self._on_clip, "clip_id")
+        if self._overlaid.choices:
+            self._overlays.value = self.overlay
+        self._magnifies.value = self.magnify
+        self._offer_which()
+
+    def _which_at_first(self) -> None:
+        if self._overlaid.keep_rates:
+            self.keep_rate = self._overlaid.keep_rates[0]
+        if self._overlaid.parts:
+            self.attributed = self._overlaid.parts[0]
+
+    def _offer_which(self) -> None:
+        """The second choice beside some overlays: which keep rate, which input."""
+        options, value = [], ""
+        if self.overlay == "kept":
+            options, value = [(f"keep rate {rate:g}", rate) for rate in self._overlaid.keep_rates], self.keep_rate
+        elif self.overlay == "attribution" and len(self._overlaid.parts) > 1:
+            options, value = [(f"of the {part}", part) for part in self._overlaid.parts], self.attributed
+        self._which.layout.display = "" if options else "none"
+        if options:
+            self._offering = True  # new options choose the first: that is nobody's choice
+            self._which.options = options
+            self._which.value = value
+            self._offering = False
 
     def _set(self, name: str, value: object) -> None:
         setattr(self, name, value)
 
+    def _on_which(self, change: traitlets.Bunch) -> None:
+        if self._offering:
+            return
+        if self.overlay == "kept" and change.new in self._overlaid.keep_rates:
+            self.keep_rate = change.new
+        elif self.overlay == "attribution" and change.new in self._overlaid.parts:
+            self.attributed = change.new
+
     def _on_choice(self, change: traitlets.Bunch) -> None:
-        if change.new is not None and change.new != self.clip_id:
+        if not change.new or change.new == self.clip_id:
+            return
+        try:
             self.show(change.new)
+        except ValueError as problem:  # a name that was typed
+            self._reading.value = note(str(problem), warn=True)
+
+    def _on_clip(self, change: traitlets.Bunch) -> None:
+        if change.new != self._shown:
+            self.show(change.new)
+
+    @traitlets.validate("clip_id")
+    def _among_clips(self, proposal: traitlets.Bunch) -> str:
+        try:
+            clip_row(self._clips, proposal.value)
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal.value
 
     @traitlets.validate("frame")
     def _within_clip(self, proposal: traitlets.Bunch) -> int:
         last = len(self.moments.numbers) - 1 if hasattr(self, "moments") else 0
         if not 0 <= proposal.value <= last:
             raise traitlets.TraitError(f"this clip has frames 0 to {last}; there is no frame {proposal.value}")
+        return proposal.value
+
+    @traitlets.validate("overlay")
+    def _among_overlays(self, proposal: traitlets.Bunch) -> str:
+        there = self._overlaid.choices
+        if proposal.value not in there:
+            why = {"kept": "; hand over kept=medn.diagnose.kept_tokens(model, clips)",
+                   "attribution": "; hand over attribution=, such as medn.diagnose.integrated_gradients(model, clips)",
+                   "none": "; these clips have no frames"}  # fmt: skip
+            more = why.get(proposal.value, "") if proposal.value in ALL_OVERLAYS else ""
+            raise traitlets.TraitError(
+                f"there is no overlay {proposal.value!r} here; there are {', '.join(there) or 'none at all'}{more}"
+            )
+        return proposal.value
+
+    @traitlets.validate("keep_rate")
+    def _among_rates(self, proposal: traitlets.Bunch) -> float:
+        rates = self._overlaid.keep_rates
+        if proposal.value not in rates:
+            told = ", ".join(f"{rate:g}" for rate in rates) or "none, as no kept tokens were given"
+            raise traitlets.TraitError(f"there is no keep rate {proposal.value:g} here; there are {told}")
+        return proposal.value
+
+    @traitlets.validate("attributed")
+    def _among_parts(self, proposal: traitlets.Bunch) -> str:
+        parts = self._overlaid.parts
+        if proposal.value not in parts:
+            told = ", ".join(parts) or "none, as no attribution was given"
+            raise traitlets.TraitError(f"there is no attribution of {proposal.value!r} here; there are {told}")
         return proposal.value
 
     @traitlets.validate("magnify")
@@ -239,6 +282,8 @@ class ClipPlayer(widgets.VBox):
         elif change.name == "loop":
             self._play.repeat = change.new
         else:
+            if change.name in ("overlay", "keep_rate", "attributed"):
+                self._offer_which()
             self._paint()
 
     def _set_pace(self) -> None:
@@ -248,22 +293,47 @@ class ClipPlayer(widgets.VBox):
         self._play.repeat = self.loop
 
     def _paint(self) -> None:
-        if self._magnifier is None:
+        if not self._overlaid.choices:
             self._picture.layout.display = "none"
-            self._reading.value = note("These clips have no frames, so there is nothing to play.", warn=True)
+            self._reading.value = note(self._about_frames() + " " + self._overlaid.no_flow, warn=True)
             return
-        key = (self.frame, self.overlay, self.magnify)
+        key = (self.frame, self.overlay, self.keep_rate, self.attributed, self.magnify)
         if key not in self._drawn:
-            picture, reading = render(self._magnifier.frame(self.frame, self.magnify), self._flow, self.overlay)
+            picture, reading = self._draw()
             self._drawn[key] = to_webp([picture], quality=86), reading
         self._picture.value, reading = self._drawn[key]
-        self._axis.value = timeline(self.moments, self.frame, width=self._size)
-        self._now.value = f"<div class='medn-line' style='text-align:right'>{self.moments.describe(self.frame)}</div>"
-        self._reading.value = note(reading) + note(self._about_motion())
+        if self._clips.frames is not None:
+            now = self.moments.describe(self.frame)
+            self._axis.value = timeline(self.moments, self.frame, width=self._size)
+            self._now.value = f"<div class='medn-line' style='text-align:right'>{now}</div>"
+        why_not = self._overlaid.why_not(self.overlay, self.attributed)
+        lines = [note(why_not, warn=True), note(reading)]
+        if self.overlay == "attribution" and not why_not:
+            lines.append(checked_lines(self._overlaid.checked()))
+        self._reading.value = "".join([*lines, note(self._about_frames(), warn=True), note(self._about_motion())])
+
+    def _draw(self) -> tuple[np.ndarray, str]:
+        if self._magnifier is None:
+            plain = enlarge(self._overlaid.ground(), self._size)
+        else:
+            plain = self._magnifier.frame(self.frame, self.magnify)
+        if self.overlay in OVERLAYS:
+            return render(plain, self._overlaid.flow, self.overlay)
+        return self._overlaid.draw(
+            plain, overlay=self.overlay, frame=self.frame, keep_rate=self.keep_rate, part=self.attributed
+        )
+
+    def _about_frames(self) -> str:
+        if self._clips.frames is not None:
+            return ""
+        drawn = "their flow is drawn on a plain ground" if self._overlaid.flow is not None else "nothing can be played"
+        return f"These clips have no frames: {drawn}."
 
     def _about_motion(self) -> str:
-        if self._flow is None:
-            return "These clips have no flow: magnifying amplifies frame differences, light and noise too."
+        if self._clips.frames is None:
+            return ""
+        if self._overlaid.flow is None:
+            return f"{self._overlaid.no_flow} Magnifying amplifies frame differences, light and noise too."
         if self.magnify > 1:
             return f"The motion is drawn {self.magnify:g} times as large as it was."
         return ""
