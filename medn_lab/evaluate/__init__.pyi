@@ -24,3 +24,4 @@ from .pairs import PairAUC as PairAUC
 from .pairs import pair_auc as pair_auc
 from .prediction import extract_features as extract_features
 from .prediction import predict as predict
+from .summary import evaluation_summary as evaluation_summary

@@ -3,6 +3,7 @@
 from medn_lab.records.answers import Answers
 from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
 from medn_lab.records.decoupling import DecouplingReport
+from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.results import Attribution, BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
@@ -17,6 +18,7 @@ __all__ = [
     "Clips",
     "DecouplingReport",
     "Embedding",
+    "EvaluationSummary",
     "History",
     "KeptTokens",
     "Parts",
