@@ -116,6 +116,55 @@ class TestNone:
         )
 
 
+class TestControls:
+    @pytest.mark.parametrize("metric", ["standardised", "cosine"])
+    def test_each_pair_is_held_against_its_set_as_by_brute_force(self, metric):
+        table = drawn(n_subjects=4, clips_per_subject=12)
+        features = features_of(table)
+        pairs = rank_pairs(table, features=features, metric=metric).table
+        labels = table.set_index("clip_id")[["action_units", "label"]]
+        of_set = {aus: group.index for aus, group in labels.groupby("action_units")}
+        place = pd.Index(table["clip_id"])
+        for branch in ("motion", "emotion"):
+            values = getattr(features, branch)
+            for row in pairs.sample(25, random_state=0).to_dict("records"):
+                members = of_set[row["action_units"]]
+                controls = [
+                    (p, q) for i, p in enumerate(members) for q in members[i + 1 :]
+                    if labels.loc[p, "label"] == labels.loc[q, "label"]
+                ]  # fmt: skip
+                assert row["n_controls"] == len(controls)
+                every = [*controls, (row["clip_a"], row["clip_b"])]
+                a, b = (place.get_indexer([pair[side] for pair in every]) for side in (0, 1))
+                *far, own = pair_distance(values, a, b, metric=metric)
+                expected = np.mean(np.asarray(far) < own) if far else np.nan
+                assert row[f"{branch}_beyond"] == pytest.approx(expected, nan_ok=True)
+
+    @pytest.mark.parametrize("subjects", ["all", "different"])
+    def test_their_mean_is_the_pair_separation(self, subjects):
+        table = drawn()
+        features = features_of(table, motion_knows=1.0)
+        pairs = rank_pairs(table, features=features, subjects=subjects).table
+        held = pair_separation(table, features=features, subjects=subjects, n_resamples=10).table.set_index("branch")
+        for branch in ("motion", "emotion"):
+            assert pairs[f"{branch}_beyond"].mean() == pytest.approx(held.loc[branch, "value"])
+            assert 0 <= pairs[f"{branch}_beyond"].min() <= pairs[f"{branch}_beyond"].max() <= 1
+
+    def test_a_set_without_a_pair_of_one_emotion_has_no_place(self):
+        table = table_of(("1", "12", "happiness"), ("2", "12", "others"), ("1", "4", "anger"), ("2", "4", "anger"))
+        pairs = rank_pairs(table, features=features_of(table)).table
+        assert pairs["n_controls"].tolist() == [0]
+        assert pairs[["motion_beyond", "emotion_beyond"]].isna().all(axis=None)
+
+    def test_distances_do_not_depend_on_the_size_of_a_block(self, monkeypatch):
+        x, rng = np.random.default_rng(0).normal(size=(30, 5)), np.random.default_rng(1)
+        a, b = rng.integers(0, 30, (2, 200))
+        whole = {metric: pair_distance(x, a, b, metric=metric) for metric in ("standardised", "cosine")}
+        monkeypatch.setattr("medn_lab.diagnose.pair_distance._BLOCK", 35)
+        for metric, expected in whole.items():
+            assert np.array_equal(pair_distance(x, a, b, metric=metric), expected)
+
+
 class TestPlaces:
     @pytest.mark.parametrize(("metric", "reference"), [("standardised", "seuclidean"), ("cosine", "cosine")])
     def test_distances_and_shares_are_those_of_all_pairs(self, metric, reference, monkeypatch):

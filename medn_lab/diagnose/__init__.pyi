@@ -1,5 +1,8 @@
 from .aligned import aligned_umap as aligned_umap
 from .attribution_pair import attribute_pair as attribute_pair
+from .attribution_pair import pair_attributor as pair_attributor
+from .attribution_swap import pair_swapper as pair_swapper
+from .attribution_swap import swap_branches as swap_branches
 from .attribution_target import attribution_targets as attribution_targets
 from .confusable import ConfusableSets as ConfusableSets
 from .confusable import confusable_pairs as confusable_pairs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from medn_lab.diagnose.attribution_contract import attribute, completeness
@@ -55,8 +55,10 @@ def attribute_pair(
 
     See Also
     --------
+    pair_attributor : the same for one pair after another.
+    swap_branches : which branch the difference is owed to.
     medn_lab.evaluate.pair_auc : how often the model tells such pairs apart.
-    medn_lab.view.plot_attribution
+    medn_lab.view.plot_attribution, medn_lab.view.plot_pair
 
     Examples
     --------
@@ -79,3 +81,53 @@ def attribute_pair(
         progress=False,
     )
     return found.with_sanity(completeness(found)) if method in COMPLETE else found
+
+
+def pair_attributor(
+    model: MEDN,
+    clips: Clips,
+    *,
+    label: str = "label",
+    method: str = "integrated_gradients",
+    params: Mapping[str, Any] | None = None,
+) -> Callable[[str, str], Attribution]:
+    """:func:`attribute_pair` for one pair after another: what a browser of pairs asks for each pair that is looked at.
+
+    Parameters
+    ----------
+    model : MEDN
+    clips : Clips
+        Hold all the pairs.
+    label : str
+        Column of the emotion.
+    method : str
+        A method by its function's name.
+    params : mapping, optional
+        The method's own arguments.
+
+    Returns
+    -------
+    callable
+        Takes two clip ids and gives the Attribution of the difference between them. It remembers nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, or the clips have no such column.
+
+    See Also
+    --------
+    attribute_pair, pair_swapper, medn_lab.widgets.PairBrowser
+
+    Examples
+    --------
+    ``medn.widgets.PairBrowser(ranked.table, clips=clips, attribute=medn.diagnose.pair_attributor(model, clips))``
+    """
+    own = method_params(method, params)
+    if label not in clips.table:
+        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+
+    def attribute_difference(clip_a: str, clip_b: str) -> Attribution:
+        return attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, label=label, method=method, params=own)
+
+    return attribute_difference

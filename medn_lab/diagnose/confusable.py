@@ -143,6 +143,19 @@ def mark_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFr
     )
 
 
+def same_set_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
+    """All pairs of clips of one AU set: whether their emotions ``differ``, whether they are of the ``same_subject``."""
+    # Where every clip is a class of its own, every pair of an AU set is confusable.
+    pairs = confusable_pairs(known.assign(_each=known["clip_id"]), label="_each", keep_side=keep_side)
+    emotion = known.set_index("clip_id")[label]
+    who = pd.Series(persons(known), index=known["clip_id"], dtype=object)
+    of = {column: pairs[column].to_numpy(dtype=object) for column in ("clip_a", "clip_b")}
+    return pairs.assign(
+        differ=emotion.reindex(of["clip_a"]).to_numpy() != emotion.reindex(of["clip_b"]).to_numpy(),
+        same_subject=who.reindex(of["clip_a"]).to_numpy() == who.reindex(of["clip_b"]).to_numpy(),
+    )
+
+
 def _opposite_labels(labels: pd.Series) -> list[tuple[object, object]]:
     """Which emotions are opposite, in both orders, asked of :func:`confusable_pairs` by one clip of each."""
     names = list(labels.unique())

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.confusable import Subjects, of_subjects, rule_of, usable, why_none
+from medn_lab.diagnose.confusable import Subjects, of_subjects, rule_of, same_set_pairs, usable, why_none
 from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.pair_distance import TIE, PairMetric, pair_distance
 from medn_lab.diagnose.pair_ranking import rows_of
-from medn_lab.evaluate.pairs import confusable_pairs
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import BranchFeatures
 
@@ -117,7 +116,7 @@ def pair_separation(
     """
     known = usable(table, label=label, keep_side=keep_side)
     rule = f"{rule_of(keep_side=keep_side, subjects=subjects)}; {metric} distance"
-    pairs = of_subjects(_same_set_pairs(known, label=label, keep_side=keep_side), subjects)
+    pairs = of_subjects(same_set_pairs(known, label=label, keep_side=keep_side), subjects)
     both = pairs.groupby("action_units")["differ"].agg(["any", "all"])
     usable_sets = both.index[both["any"] & ~both["all"]]
     n_pairs = int(pairs["differ"].sum())
@@ -138,19 +137,6 @@ def pair_separation(
     found = pd.DataFrame(rows, columns=columns)
     found.attrs = {"rule": rule, "level": level, "none": none}
     return PairSeparation(found, rule, level, without, none)
-
-
-def _same_set_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
-    """All pairs of clips that share their AU set, with whether their emotions ``differ``."""
-    # Where every clip is a class of its own, every pair of an AU set is confusable.
-    pairs = confusable_pairs(known.assign(_each=known["clip_id"]), label="_each", keep_side=keep_side)
-    emotion = known.set_index("clip_id")[label]
-    who = pd.Series(persons(known), index=known["clip_id"], dtype=object)
-    of = {column: pairs[column].to_numpy(dtype=object) for column in ("clip_a", "clip_b")}
-    return pairs.assign(
-        differ=emotion.reindex(of["clip_a"]).to_numpy() != emotion.reindex(of["clip_b"]).to_numpy(),
-        same_subject=who.reindex(of["clip_a"]).to_numpy() == who.reindex(of["clip_b"]).to_numpy(),
-    )
 
 
 def _measured(

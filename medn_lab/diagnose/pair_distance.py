@@ -61,9 +61,49 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
 def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: PairMetric) -> np.ndarray:
     """The distance of each pair alone, (m,), as in :func:`place_among_all`."""
     space = _space(x, metric)
-    if metric == "cosine":
-        return 1 - np.einsum("ij,ij->i", space[a], space[b])
-    return np.linalg.norm(space[a] - space[b], axis=1)
+    found = np.empty(len(a))
+    step = max(1, _BLOCK // max(space.shape[1], 1))
+    for start in range(0, len(a), step):
+        rows = slice(start, start + step)
+        one, other = space[a[rows]], space[b[rows]]
+        if metric == "cosine":
+            found[rows] = 1 - np.einsum("ij,ij->i", one, other)
+        else:
+            found[rows] = np.linalg.norm(one - other, axis=1)
+    return found
+
+
+def nearer_controls(
+    distance: np.ndarray, sets: np.ndarray, *, control_distance: np.ndarray, control_sets: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each pair, the share of the controls of its AU set that lie nearer together.
+
+    Parameters
+    ----------
+    distance, sets : (m,) arrays
+        Of the pairs; `sets` are numbers of AU sets.
+    control_distance, control_sets : (k,) arrays
+        Of the controls.
+
+    Returns
+    -------
+    share, n : (m,) float and int arrays
+        The share is in [0, 1], a tie counts half; NaN where a set has no control. `n` counts the controls.
+    """
+    share, n = np.full(len(distance), np.nan), np.zeros(len(distance), dtype=int)
+    order = np.lexsort((control_distance, control_sets))
+    ascending, of_control = control_distance[order], control_sets[order]
+    by_set = np.argsort(sets, kind="stable")
+    for one in np.unique(sets):
+        mine = by_set[slice(*np.searchsorted(sets[by_set], [one, one + 1]))]
+        start, stop = np.searchsorted(of_control, [one, one + 1])
+        n[mine] = stop - start
+        if stop > start:
+            of_set = ascending[start:stop]
+            below = np.searchsorted(of_set, distance[mine] - TIE, side="left")
+            upto = np.searchsorted(of_set, distance[mine] + TIE, side="right")
+            share[mine] = 0.5 * (below + upto) / (stop - start)
+    return share, n
 
 
 def _space(x: np.ndarray, metric: str) -> np.ndarray:

@@ -8,9 +8,17 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.confusable import Subjects, mark_pairs, of_subjects, rule_of, usable, why_none
+from medn_lab.diagnose.confusable import (
+    Subjects,
+    mark_pairs,
+    of_subjects,
+    rule_of,
+    same_set_pairs,
+    usable,
+    why_none,
+)
 from medn_lab.diagnose.held_out import persons
-from medn_lab.diagnose.pair_distance import PairMetric, place_among_all
+from medn_lab.diagnose.pair_distance import PairMetric, nearer_controls, pair_distance, place_among_all
 from medn_lab.records import BranchFeatures, Predictions, positions
 
 
@@ -25,9 +33,11 @@ class RankedPairs:
         one emotion is positive and the other negative; ``same_subject`` (bool); ``motion_distance`` and
         ``emotion_distance``, where 1 is what unrelated clips have; ``motion_similarity``, the share of all pairs of
         clips that move less alike, and ``emotion_separation``, the share of all pairs that the emotion branch keeps
-        less far apart, both in [0, 1] with .5 for a pair drawn at random. With predictions also ``predicted_a,
-        predicted_b`` and ``verdict``: both right, one right, swapped, both wrong. ``table.attrs`` holds `rule` and
-        `none` for pictures.
+        less far apart, both in [0, 1] with .5 for a pair drawn at random; ``motion_beyond`` and ``emotion_beyond``, the
+        share of its controls (pairs of the same AU set and the *same* emotion, ``n_controls`` of them) that the branch
+        holds nearer together, .5 for a branch that knows the AUs alone and NaN without a control. With predictions also
+        ``predicted_a, predicted_b`` and ``verdict``: both right, one right, swapped, both wrong. ``table.attrs`` holds
+        `rule` and `none` for pictures.
     rule : str
         What makes a pair, what was measured, and by what it is ranked.
     n_clips, n_subjects : int
@@ -115,7 +125,8 @@ def rank_pairs(
 
     See Also
     --------
-    confusable_pairs, confusable_sets, pair_separation, medn_lab.view.plot_confusable_pairs
+    confusable_pairs, confusable_sets, pair_separation, swap_branches, medn_lab.view.plot_confusable_pairs,
+    medn_lab.view.plot_pair, medn_lab.widgets.PairBrowser
     """
     if by not in ("separated", "missed", "motion"):
         raise ValueError(f"no ranking {by!r}; there are separated, missed, motion")
@@ -131,14 +142,19 @@ def rank_pairs(
     ids = table["clip_id"].astype(str).tolist()
     place = pd.Index(ids)
     a, b = place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])
+    controls = _Controls(of_subjects(same_set_pairs(known, label=label, keep_side=keep_side), subjects), place, pairs)
     for branch in ("motion", "emotion"):
-        distance, nearer = np.full((2, len(pairs)), np.nan)
+        distance, nearer, beyond = np.full((3, len(pairs)), np.nan)
         if len(pairs) and (branch == "motion" or features.emotion is not None):
-            distance, nearer = place_among_all(rows_of(features, ids, branch), a, b, metric=metric)
+            values = rows_of(features, ids, branch)
+            distance, nearer = place_among_all(values, a, b, metric=metric)
+            beyond = controls.nearer(values, distance, metric=metric)
         pairs[f"{branch}_distance"] = distance
         pairs["motion_similarity" if branch == "motion" else "emotion_separation"] = (
             1 - nearer if branch == "motion" else nearer
         )
+        pairs[f"{branch}_beyond"] = beyond
+    pairs["n_controls"] = controls.n
     if predictions is not None:
         pairs = _with_verdict(pairs, predictions)
     score = {
@@ -154,6 +170,25 @@ def rank_pairs(
     pairs.attrs = {"rule": rule, "none": none}
     used = known[known["clip_id"].isin(set(pairs["clip_a"]) | set(pairs["clip_b"]))]
     return RankedPairs(pairs, rule, len(used), len(set(persons(used))), none)
+
+
+class _Controls:
+    """The pairs of one AU set and one emotion, against which each confusable pair of that set is held."""
+
+    def __init__(self, same_set: pd.DataFrame, place: pd.Index, pairs: pd.DataFrame) -> None:
+        controls = same_set[~same_set["differ"].to_numpy(dtype=bool)]
+        both = np.concatenate([pairs["action_units"].to_numpy(dtype=str), controls["action_units"].to_numpy(dtype=str)])
+        _, codes = np.unique(both, return_inverse=True)
+        self._of_pair, self._of_control = codes[: len(pairs)], codes[len(pairs) :]
+        self._a, self._b = (place.get_indexer(controls[f"clip_{side}"]) for side in "ab")
+        counts = np.bincount(self._of_control, minlength=codes.max(initial=0) + 1)
+        self.n = counts[self._of_pair]
+
+    def nearer(self, values: np.ndarray, distance: np.ndarray, *, metric: PairMetric) -> np.ndarray:
+        """The share of each pair's controls that lie nearer together."""
+        own = pair_distance(values, self._a, self._b, metric=metric)
+        share, _ = nearer_controls(distance, self._of_pair, control_distance=own, control_sets=self._of_control)
+        return share
 
 
 _ORDER = {
