@@ -90,7 +90,29 @@ def arrow_grid(
     return x, y, blocks[row, column, 0], blocks[row, column, 1], gain
 
 
-def draw_arrows(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, float]:
+def common_scale(flows: Sequence[np.ndarray]) -> tuple[float, float]:
+    """One scale for several flows, so that they can be compared: the brightest magnitude in pixels, and arrows' gain.
+
+    Parameters
+    ----------
+    flows : sequence of (h, w, 2) float
+        In pixels, at least one.
+
+    Returns
+    -------
+    largest, gain
+        As :func:`draw_magnitude` and :func:`draw_arrows` take them: no arrow is longer than it would be by itself.
+
+    Examples
+    --------
+    >>> common_scale([np.full((4, 4, 2), 3.0), np.full((4, 4, 2), 0.3)])[0]
+    4.242640495300293
+    """
+    largest = max(float(flow_magnitude(flow).max()) for flow in flows)
+    return largest, min(arrow_grid(flow)[-1] for flow in flows if np.any(flow)) if largest > 0 else 1.0
+
+
+def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = None) -> tuple[np.ndarray, float]:
     """The image with the flow as arrows over it.
 
     Parameters
@@ -98,12 +120,15 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray) -> tuple[np.ndarray, float]
     image : (h', w', 3) uint8
     flow : (h, w, 2) float
         In pixels at its own size, which may differ from the image's.
+    gain : float or None
+        How many times longer than the motion the arrows are; so many that the longest spans a cell where None.
 
     Returns
     -------
     (h', w', 3) uint8, and how many times longer than the motion the arrows are.
     """
-    x, y, dx, dy, gain = arrow_grid(flow)
+    x, y, dx, dy, own = arrow_grid(flow)
+    gain = own if gain is None else gain
     fine = 2  # drawn at twice the size and shrunk: Pillow's lines have hard edges
     height, width = image.shape[:2]
     scale = fine * width / flow.shape[1]

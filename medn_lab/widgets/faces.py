@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import numpy as np
 
 from medn_lab.records import Clips
-from medn_lab.view.drawing import to_webp
+from medn_lab.view.drawing import common_scale, to_webp
 from medn_lab.view.magnify import Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.widgets.player import render
+from medn_lab.view.motion_field import motion_field
+from medn_lab.widgets.overlays import render
 
-_KEPT = 24
+_KEPT = 48
+_PREPARED = 4  # clips: a pair, and the pair before it
 _PAUSE = 420.0  # milliseconds on the last frame, so that the eye sees where the loop begins
 _FRAME_MS = 130.0
 _GAP = 10
@@ -31,6 +34,7 @@ class FaceLoop:
     def __init__(self, clips: Clips | None, *, size: int) -> None:
         self._clips, self._size = clips, size
         self._kept: OrderedDict[tuple[object, ...], tuple[bytes, str]] = OrderedDict()
+        self._prepared: dict[str, tuple[Magnifier, np.ndarray | None]] = {}
         self._known = set() if clips is None else set(clips.table["clip_id"])
 
     def why_not(self, clip_id: str) -> str:
@@ -41,34 +45,55 @@ class FaceLoop:
             return "These clips have no frames (flow alone), so there are no faces to play."
         return "" if clip_id in self._known else f"{clip_id} is not among the clips that were given."
 
+    def count(self) -> int:
+        """How many frames a clip has; 0 where there are none."""
+        return 0 if self._clips is None or self._clips.frames is None else self._clips.frames.shape[1]
+
     def animation(self, clip_ids: tuple[str, ...], *, magnify: float, overlay: str) -> tuple[bytes, str]:
         """The clips side by side as an endlessly looping WebP, and one line on its overlay.
 
         All clips have the same number of frames, so frame k of one stands beside frame k of the other: the pair is in
         step by share of the clip, not by milliseconds.
         """
-        key = (clip_ids, magnify, overlay)
+        count = self.count()
+        stays = [_FRAME_MS] * (count - 1) + [_PAUSE]
+        return self._kept_or((clip_ids, magnify, overlay), range(count), stays)
+
+    def still(self, clip_ids: tuple[str, ...], place: int, *, magnify: float, overlay: str) -> tuple[bytes, str]:
+        """Frame `place` of the clips side by side as a WebP, and one line on its overlay."""
+        return self._kept_or((clip_ids, magnify, overlay, place), [place], 0)
+
+    def _kept_or(
+        self, key: tuple[object, ...], places: Sequence[int], stays: Sequence[float] | float
+    ) -> tuple[bytes, str]:
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        strips = [self._frames(clip_id, magnify, overlay) for clip_id in clip_ids]
-        faces = [frames for frames, _ in strips]
-        count = min(map(len, faces))
-        joined = [_beside([frames[place] for frames in faces]) for place in range(count)]
-        stays = [_FRAME_MS] * (count - 1) + [_PAUSE]
-        self._kept[key] = to_webp(joined, milliseconds=stays, quality=80), strips[0][1]
+        clip_ids, magnify, overlay = key[:3]
+        clips = [self._prepare(clip_id) for clip_id in clip_ids]
+        flows = [flow for _, flow in clips if flow is not None]
+        scale = common_scale(flows) if len(flows) > 1 else None
+        drawn = [
+            [render(magnifier.frame(place, magnify), flow, overlay, scale=scale) for magnifier, flow in clips]
+            for place in places
+        ]
+        joined = [_beside([picture for picture, _ in faces]) for faces in drawn]
+        quality = 80 if len(joined) > 1 else 86
+        self._kept[key] = to_webp(joined, milliseconds=stays, quality=quality), drawn[0][0][1]
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
 
-    def _frames(self, clip_id: str, magnify: float, overlay: str) -> tuple[list[np.ndarray], str]:
-        place, _ = clip_row(self._clips, clip_id)
-        frames = np.asarray(self._clips.frames[place])
-        flow = None if self._clips.flow is None else np.asarray(self._clips.flow[place])
-        apex = clip_moments(self._clips, clip_id).apex
-        magnifier = Magnifier(frames, flow, apex=apex, size=self._size)
-        drawn = [render(magnifier.frame(i, magnify), flow, overlay) for i in range(len(frames))]
-        return [picture for picture, _ in drawn], drawn[0][1]
+    def _prepare(self, clip_id: str) -> tuple[Magnifier, np.ndarray | None]:
+        if clip_id not in self._prepared:
+            place, _ = clip_row(self._clips, clip_id)
+            frames = np.asarray(self._clips.frames[place])
+            flow, _ = motion_field(self._clips, place)
+            apex = clip_moments(self._clips, clip_id).apex
+            while len(self._prepared) >= _PREPARED:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[clip_id] = Magnifier(frames, flow, apex=apex, size=self._size), flow
+        return self._prepared[clip_id]
 
 
 def _beside(images: list[np.ndarray]) -> np.ndarray:

@@ -28,16 +28,21 @@ HINTS = {
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy
 
 
-def render(picture: np.ndarray, flow: np.ndarray | None, overlay: str) -> tuple[np.ndarray, str]:
-    """A face with its flow over it, and one line on how to read it."""
+def render(
+    picture: np.ndarray, flow: np.ndarray | None, overlay: str, *, scale: tuple[float, float] | None = None
+) -> tuple[np.ndarray, str]:
+    """A face with its flow over it, and one line on how to read it; `scale` is that of several clips together."""
     if overlay == "none" or flow is None:
         return picture, ""
     flow = flow[..., :2].astype(np.float32)
+    largest, gain = (None, None) if scale is None else scale
+    alike = "" if scale is None else ", in both clips alike"
     if overlay == "arrows":
-        drawn, gain = draw_arrows(picture, flow)
-        return drawn, f"Arrows: flow from onset to apex, drawn {gain:g} times as long as the motion."
-    drawn, largest = draw_magnitude(picture, flow)
-    return drawn, f"Glow: length of the flow from onset to apex; the brightest is {largest:.2f} px of {flow.shape[1]}."
+        drawn, gain = draw_arrows(picture, flow, gain=gain)
+        return drawn, f"Arrows: flow from onset to apex, drawn {gain:g} times as long as the motion{alike}."
+    drawn, largest = draw_magnitude(picture, flow, largest=largest)
+    told = f"Glow: length of the flow from onset to apex; the brightest is {largest:.2f} px of {flow.shape[1]}"
+    return drawn, f"{told}{alike}."
 
 
 class ClipOverlays:
