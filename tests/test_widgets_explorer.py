@@ -105,7 +105,7 @@ def strengths(explorer, branch):
 
 
 def faces(explorer):
-    return Image.open(io.BytesIO(explorer._picture.value))
+    return Image.open(io.BytesIO(explorer._pair.picture.value))
 
 
 def test_there_is_one_figure_with_three_maps(explorer):
@@ -196,12 +196,47 @@ def test_the_two_tellings_of_one_lasso_count_once_in_either_order(explorer):
     assert seen == [2, 3]
 
 
-def test_a_double_click_on_a_clip_clears_although_its_own_event_was_lost(explorer):
+def in_messages(*messages):
+    """Let the page say these things, each a list of acts that come in one message, and wait until all has settled."""
+
+    async def talk():
+        for acts in messages:
+            for act in acts:
+                act()
+            await asyncio.sleep(0.02)
+        await asyncio.sleep(3 * branch_maps.SETTLED)
+
+    asyncio.run(talk())
+
+
+def test_a_double_click_on_a_clip_clears_although_its_own_event_was_lost(records):
+    explorer = BranchExplorer(**records)
     seen = followed(explorer)
-    lasso(explorer, "motion", [1, 2])
-    gesture(explorer, "click", "motion", [1])
-    report(explorer)
+    click = lambda: gesture(explorer, "click", "motion", [1])  # noqa: E731
+    in_messages([lambda: lasso(explorer, "motion", [1, 2])], [click], [lambda: report(explorer), click])
     assert seen == [2, 0]
+
+
+def test_a_hover_collected_into_the_message_that_begins_a_lasso_is_no_double_click(records):
+    explorer = BranchExplorer(**records)
+    seen = followed(explorer)
+    hover = lambda: gesture(explorer, "hover", "motion", [4])  # noqa: E731
+    begun = lambda: report(explorer)  # noqa: E731
+    for together in ([begun, hover], [hover, begun]):
+        in_messages([lambda: lasso(explorer, "motion", [1, 2])], together)
+        assert seen == [2]  # the reader takes his time to draw
+    in_messages([hover])
+    assert seen == [2, 0]  # who touches points again does not draw
+
+
+def test_a_lasso_begun_where_a_clip_was_just_clicked_is_no_double_click(records):
+    explorer = BranchExplorer(**records)
+    seen = followed(explorer)
+    click = lambda: gesture(explorer, "click", "motion", [1])  # noqa: E731
+    in_messages([lambda: lasso(explorer, "motion", [1, 2])], [click], [lambda: report(explorer)])
+    assert seen == [2]
+    in_messages([lambda: lasso(explorer, "motion", [4, 5, 6])])
+    assert seen == [2, 3]
 
 
 def test_the_next_lasso_may_begin_on_a_clip(explorer):
@@ -245,7 +280,7 @@ def test_the_selection_carries_the_predictions(explorer, records):
 
 def test_clearing_brings_every_clip_back(explorer):
     lasso(explorer, "motion", [0, 1])
-    explorer._clear.click()
+    explorer._controls.clear.click()
     assert len(explorer.selection) == 0
     for branch in MAPS:
         assert min(strengths(explorer, branch)) > 0.7
@@ -258,7 +293,7 @@ def test_hovering_rings_the_clip_in_every_map_and_shows_it(explorer, records):
     for branch in MAPS:
         assert np.allclose(rings(explorer, branch), getattr(records["embedding"], f"{branch}_xy")[[9]])
     assert explorer.clip_id == records["clips"].table["clip_id"].iloc[9]
-    assert explorer.clip_id in explorer._cards[0].value
+    assert explorer.clip_id in explorer._pair.cards[0].value
     assert faces(explorer).n_frames == 8
 
 
@@ -274,7 +309,7 @@ def test_a_hover_that_is_repeated_by_a_redraw_changes_nothing(explorer, monkeypa
 
 def test_a_click_shows_the_clip_with_its_scores_and_coded_aus(explorer, records):
     gesture(explorer, "click", "emotion", [0])
-    card = explorer._cards[0].value
+    card = explorer._pair.cards[0].value
     share = records["predictions"].probabilities[0].max()
     assert f"{share:.0%}" in card
     assert "AU4" in card
@@ -289,7 +324,7 @@ def test_the_partner_has_the_same_aus_and_another_emotion_and_plays_beside(explo
     assert table.loc[partner, "action_units"] == table.loc[explorer.clip_id, "action_units"]
     assert table.loc[partner, "label"] != table.loc[explorer.clip_id, "label"]
     assert faces(explorer).size[0] > 2 * alone[0] - 1
-    assert partner in explorer._cards[1].value
+    assert partner in explorer._pair.cards[1].value
     for branch in MAPS:
         assert len(rings(explorer, branch)) == 2
     assert list(explorer._maps.trace("motion", "rings").marker.color) == [theme.RING, theme.PARTNER_RING]
@@ -311,13 +346,13 @@ def test_a_clip_without_a_partner_says_why_on_the_page(explorer, records):
     explorer.show(lonely)
     with pytest.raises(ValueError, match="all 8 clips with no coded AU are labelled 'others'"):
         explorer.show_partner()
-    explorer._partner.click()
-    assert "no confusable partner here" in explorer._message.value
+    explorer._controls.partner.click()
+    assert "no confusable partner here" in explorer._pair.message.value
 
 
 def test_a_button_without_a_clip_in_hand_says_what_to_do(explorer):
-    explorer._same.click()
-    assert "hover or click a point first" in explorer._message.value
+    explorer._controls.same.click()
+    assert "hover or click a point first" in explorer._pair.message.value
 
 
 def test_same_aus_selects_every_clip_with_that_au_set(explorer, records):
@@ -329,12 +364,12 @@ def test_same_aus_selects_every_clip_with_that_au_set(explorer, records):
 
 def test_a_group_of_the_colouring_can_be_lit_from_the_list(explorer, records):
     explorer.colour_by = "AU12"
-    explorer._groups.value = "AU12"
+    explorer._controls.groups.value = "AU12"
     assert set(explorer.selection["clip_id"]) == set(records["clips"].table.query("AU12 == 1")["clip_id"])
 
 
 def test_colouring_recolours_every_map_and_the_legend(explorer):
-    explorer._colour_list.value = "predicted"
+    explorer._controls.colour_list.value = "predicted"
     assert explorer.colour_by == "predicted"
     colours = {theme.emotion_colour(name) for name in explorer._table["predicted"]}
     for branch in MAPS:
@@ -344,10 +379,10 @@ def test_colouring_recolours_every_map_and_the_legend(explorer):
 
 def test_a_clip_named_in_the_box_is_shown_and_an_unknown_one_is_explained(explorer, records):
     wanted = records["clips"].table["clip_id"].iloc[4]
-    explorer._clip_list.value = wanted
+    explorer._controls.clip_list.value = wanted
     assert explorer.clip_id == wanted
-    explorer._clip_list.value = "nobody"
-    assert "nobody" in explorer._message.value
+    explorer._controls.clip_list.value = "nobody"
+    assert "nobody" in explorer._pair.message.value
     assert explorer.clip_id == wanted
 
 
@@ -362,9 +397,9 @@ def test_an_unknown_or_an_empty_selection_is_refused(explorer):
 
 def test_magnifying_redraws_the_faces(explorer, records):
     explorer.show(records["clips"].table["clip_id"].iloc[0])
-    before = explorer._picture.value
-    explorer._magnifies.value = 15
-    assert explorer._picture.value != before
+    before = explorer._pair.picture.value
+    explorer._pair.magnifies.value = 15
+    assert explorer._pair.picture.value != before
 
 
 def test_without_clips_predictions_and_some_maps_it_shows_the_rest(records):
@@ -372,8 +407,8 @@ def test_without_clips_predictions_and_some_maps_it_shows_the_rest(records):
     explorer = BranchExplorer(embedding)
     explorer.show(embedding.table["clip_id"].iloc[0])
     assert explorer._maps.names == ["motion", "emotion"]
-    assert "No clips were given" in explorer._message.value
-    assert "No predictions were given" in explorer._cards[0].value
+    assert "No clips were given" in explorer._pair.message.value
+    assert "No predictions were given" in explorer._pair.cards[0].value
     assert explorer.show_partner()
 
 
@@ -382,10 +417,10 @@ def test_flow_without_frames_and_clips_left_out_are_named(records):
     explorer = BranchExplorer(records["embedding"], clips=flow_alone)
     ids = records["clips"].table["clip_id"]
     explorer.show(ids.iloc[0])
-    assert "no frames" in explorer._message.value
+    assert "no frames" in explorer._pair.message.value
     few = BranchExplorer(records["embedding"], clips=records["clips"].select(ids.iloc[:3]))
     few.show(ids.iloc[9])
-    assert f"{ids.iloc[9]} is not among the clips" in few._message.value
+    assert f"{ids.iloc[9]} is not among the clips" in few._pair.message.value
 
 
 def test_a_bare_table_is_enough():
@@ -393,8 +428,8 @@ def test_a_bare_table_is_enough():
     explorer = BranchExplorer(Embedding(None, xy, None, pd.DataFrame({"clip_id": list("abcdef")})))
     explorer.select(["a", "b"])
     explorer.show("c")
-    explorer._partner.click()
-    assert "is not known" in explorer._message.value
+    explorer._controls.partner.click()
+    assert "is not known" in explorer._pair.message.value
     assert "2 of 6 clips" in explorer._selected.value
 
 
@@ -403,7 +438,7 @@ def test_names_from_the_table_are_escaped(records):
     explorer = BranchExplorer(dataclasses.replace(records["embedding"], table=table))
     explorer.show(table["clip_id"].iloc[0])
     explorer.select(table["clip_id"].iloc[:2])
-    written = explorer._cards[0].value + explorer._selected.value + explorer._legend.value
+    written = explorer._pair.cards[0].value + explorer._selected.value + explorer._legend.value
     assert "<b>x" not in written
     assert "<script>" not in written
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from medn_lab.records import au_columns
 from medn_lab.view import theme
-from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column
+from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column, rightness
 
 UNKNOWN = "unknown"
 REST = "all others"
@@ -19,6 +19,10 @@ MOST_CATEGORIES = 12
 """More than this and the rarest share one grey entry: nobody tells thirty colours apart."""
 
 _STEP_COLOURS = ("#3B4CA8", "#2F7FD0", "#2BA8A0", "#86B83E", "#E0B020")
+_COLUMNS = {
+    "subject": "subject", "dataset": "data set", "fold": "fold", "cue": "implicit cue",
+    "gate": "gate (0 all emotion, 1 all motion)",
+}  # fmt: skip
 _EMOTION_KEYS = ("label", "emotion", "predicted")
 
 
@@ -72,7 +76,7 @@ def colour_choices(table: pd.DataFrame) -> dict[str, str]:
         choices["predicted"] = "predicted emotion"
         if label:
             choices["correctness"] = "right or wrong"
-    for name, title in (("subject", "subject"), ("dataset", "data set"), ("fold", "fold"), ("cue", "implicit cue")):
+    for name, title in _COLUMNS.items():
         if name in table.columns and (name != "dataset" or len(table[name].unique()) > 1):
             choices[name] = title
     names = au_columns(table)
@@ -119,8 +123,8 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     if by in table.columns:
         values = table[by]
         if pd.api.types.is_float_dtype(values) and values.nunique() > MOST_CATEGORIES:
-            return _by_step(by, values)
-        return _by_category(by, colour_choices(table).get(by, by), values, None)
+            return _by_step(by, _COLUMNS.get(by, by), values)
+        return _by_category(by, _COLUMNS.get(by, by), values, None)
     raise ValueError(f"cannot colour by {by!r}; there are {', '.join(colour_choices(table)) or 'no columns for it'}")
 
 
@@ -162,9 +166,7 @@ def _with_rest(styles: dict[str, tuple[str, str]], text: np.ndarray) -> dict[str
 
 
 def _by_correctness(table: pd.DataFrame) -> Colouring:
-    label = table[label_column(table)]
-    right = (table["predicted"].astype(object) == label.astype(object)).to_numpy()
-    known = (label.notna() & table["predicted"].notna()).to_numpy()
+    known, right = rightness(table)
     values = np.where(~known, UNKNOWN, np.where(right, "right", "wrong")).astype(object)
     styles = {"right": ("#2F7FD0", "circle"), "wrong": ("#E8590C", "x")}
     return Colouring("correctness", "prediction", values, _with_rest(styles, values))
@@ -190,10 +192,10 @@ def _by_au_set(table: pd.DataFrame) -> Colouring:
     return Colouring("au_set", "AU set", sets, _with_rest(styles, sets))
 
 
-def _by_step(key: str, values: pd.Series) -> Colouring:
+def _by_step(key: str, title: str, values: pd.Series) -> Colouring:
     cuts = np.unique(np.nanquantile(values, np.linspace(0, 1, len(_STEP_COLOURS) + 1)))
     names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(cuts)]
     place = np.clip(np.searchsorted(cuts, values, side="right") - 1, 0, len(names) - 1)
     text = np.asarray([UNKNOWN if np.isnan(v) else names[p] for v, p in zip(values, place, strict=True)], dtype=object)
     styles = {name: (_STEP_COLOURS[i], "circle") for i, name in enumerate(names)}
-    return Colouring(key, key, text, _with_rest(styles, text))
+    return Colouring(key, title, text, _with_rest(styles, text))

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Embedding, Predictions
+from medn_lab.records import BranchFeatures, Embedding, Predictions
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring, colouring
 from medn_lab.view.map_words import made_lines, map_colour, map_title, reading_lines
@@ -141,6 +141,7 @@ def plot_embedding(
     *,
     colour_by: str = "label",
     predictions: Predictions | None = None,
+    features: BranchFeatures | None = None,
     width: int | None = None,
     height: int | None = None,
 ) -> go.Figure:
@@ -156,9 +157,11 @@ def plot_embedding(
         Maps that are None are left out.
     colour_by : str
         ``label`` (the emotion), ``predicted``, ``correctness``, ``subject``, ``au_set``, an AU such as ``AU12``,
-        ``cue``, or any column of the table.
+        ``cue``, ``fold``, ``gate`` or any column of the table.
     predictions : Predictions or None
-        Needed for ``predicted`` and ``correctness``; joined by clip_id.
+        Needed for ``predicted``, ``correctness`` and ``fold``; joined by clip_id.
+    features : BranchFeatures or None
+        Needed for ``gate``; joined by clip_id.
     width, height : int
         In pixels; they follow the number of maps where None.
 
@@ -172,7 +175,7 @@ def plot_embedding(
     ValueError
         If there is nothing to colour by under that name, or `predictions` share no clip with the embedding.
     """
-    table, predicted = joined_table(embedding, predictions)
+    table, predicted = joined_table(embedding, predictions, features=features)
     colours = colouring(table, colour_by)
     texts = hover_texts(table, predicted=predicted)
     names = list(embedding.maps)
@@ -209,9 +212,18 @@ def legend_room(colours: Colouring, *, width: int) -> int:
     return 26 + 29 * -(-len(colours.styles) // a_row)
 
 
-def joined_table(embedding: Embedding, predictions: Predictions | None) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """The embedding's table with ``predicted`` (and ``fold``) joined by clip_id, and the predicted classes alone."""
+def joined_table(
+    embedding: Embedding, predictions: Predictions | None, *, features: BranchFeatures | None = None
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """The embedding's table with ``predicted``, ``fold`` and ``gate`` joined by clip_id, and the predicted alone.
+
+    ``attrs["classes"]`` are the classes that the predictions know: a label that is none of them is neither right nor
+    wrong.
+    """
     table = embedding.table
+    if features is not None and features.gate is not None:
+        means = pd.Series(features.gate.mean(axis=1, dtype=float), index=features.table["clip_id"])
+        table = table.assign(gate=means.reindex(table["clip_id"]).to_numpy())
     if predictions is None:
         predicted = table["predicted"].to_numpy(dtype=object) if "predicted" in table.columns else None
         return table, predicted
@@ -223,6 +235,7 @@ def joined_table(embedding: Embedding, predictions: Predictions | None) -> tuple
             "both must come from the same clips"
         )
     table = table.assign(predicted=predicted)
+    table.attrs["classes"] = tuple(predictions.classes)
     if predictions.fold is not None:
         folds = dict(zip(predictions.table["clip_id"], predictions.fold, strict=True))
         table = table.assign(fold=[folds.get(name) for name in table["clip_id"]])
@@ -236,6 +249,8 @@ def marker_look(count: int) -> dict[str, object]:
 
 
 def _span(values: np.ndarray) -> list[float]:
+    if not np.isfinite(values).any():
+        return [-1.0, 1.0]
     low, high = float(np.nanmin(values)), float(np.nanmax(values))
     room = 0.07 * (high - low) or 1.0
     return [low - room, high + room]

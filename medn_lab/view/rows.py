@@ -54,6 +54,28 @@ def au_sets(table: pd.DataFrame) -> np.ndarray:
     return np.asarray(sets, dtype=object)
 
 
+def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Of each clip whether its prediction can be judged, and whether it is right: two (n,) arrays of bool.
+
+    It cannot be judged where label or prediction is missing, or where the label is none of the classes that were to be
+    told apart (``table.attrs["classes"]``, where they are noted).
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"label": ["fear", "others", None], "predicted": ["fear", "fear", "fear"]})
+    >>> [one.tolist() for one in rightness(table)]
+    [[True, True, False], [True, False, False]]
+    """
+    column = label_column(table)
+    if column is None or "predicted" not in table.columns:
+        return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
+    label, said = table[column].astype(object), table["predicted"].astype(object)
+    known = (label.notna() & said.notna()).to_numpy()
+    if "classes" in table.attrs:
+        known = known & label.isin(table.attrs["classes"]).to_numpy()
+    return known, known & (label == said).to_numpy()
+
+
 def coded_aus(row: pd.Series, names: list[str]) -> dict[str, bool | None]:
     """Whether each AU of `names` was coded in this clip; None where that is unknown."""
     coded: dict[str, bool | None] = {}

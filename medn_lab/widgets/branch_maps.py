@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring
-from medn_lab.view.maps import map_figure, map_names, marker_look
+from medn_lab.view.maps import map_figure, marker_look
 from medn_lab.widgets.outlines import Outline, newest, read_outlines, selector_corners
-from medn_lab.widgets.pacing import Dwell
+from medn_lab.widgets.pacing import Dwell, Turn
 
 _DIMMED = 0.16
 _OUTLINE = {"color": theme.RING, "width": 1.5, "dash": "dot"}
@@ -35,22 +35,27 @@ class BranchMaps:
     Parameters
     ----------
     embedding : Embedding
+    names : list of str
+        Which of its maps, one to three.
     texts : (n,) of str
         What the pointer shows, escaped.
     width, height : int
         In pixels.
     """
 
-    def __init__(self, embedding: Embedding, *, texts: np.ndarray, width: int, height: int) -> None:
-        self.names = map_names(embedding)
-        self._xy = {name: np.asarray(getattr(embedding, f"{name}_xy"), dtype=np.float32) for name in self.names}
+    def __init__(self, embedding: Embedding, *, names: list[str], texts: np.ndarray, width: int, height: int) -> None:
+        self.names = names
+        self._xy = {name: np.asarray(embedding.maps[name], dtype=np.float32) for name in names}
+        self._kept = np.ones(len(embedding), dtype=bool)
         self._look = marker_look(len(embedding))
         self._ringed: tuple[int | None, int | None] = (None, None)
         self._drawn: list[Outline] = []
         self._encircled: list[int] | None = None  # the rows of the lasso that was acted on last
         self._outlined = False  # whether what is lit now was encircled
-        self._clicked = False  # whether the last that the pointer did was a click
-        figure = map_figure(embedding, width=width, height=height, margin=(4, 4, 30, 6))
+        self._turn = Turn()
+        self._clicked: int | None = None  # the turn in which a click came, if that was the last that the pointer did
+        self._removed: int | None = None  # the turn in which the outline went
+        figure = map_figure(embedding, names=names, width=width, height=height, margin=(4, 4, 30, 6))
         figure.update_layout(dragmode="lasso", hovermode="closest", hoverdistance=12, showlegend=False)
         figure.update_layout(newselection={"line": _OUTLINE})
         figure.update_layout(uirevision="kept")
@@ -103,16 +108,18 @@ class BranchMaps:
             def pointed(trace: go.Scatter, points: object, state: object) -> None:
                 # plotly calls every trace that listens, with no points where it was not the one hit.
                 if points.point_inds:
-                    self._clicked = click
-                    if not self._drawn:
+                    self._clicked = self._turn.now() if click else None
+                    if not self._drawn and (click or self._removed != self._turn.now()):
                         settle_soon()
                     act(int(points.point_inds[0]))
 
             return pointed
 
         # The outline goes where a new one is begun, and by a double click, whose own event may be lost to the hover or
-        # click beside it. It was a double click if a click came just before, or if the pointer touches points again
-        # (whoever draws an outline touches none) and no outline has come a moment later.
+        # click beside it. It was a double click if a click came along with it, or if the pointer touches points later
+        # (whoever draws an outline touches none) and no outline has come a moment after that. A hover that comes along
+        # with it tells nothing: while the kernel is busy the page collects what it has to say into one message, and the
+        # pointer may have rested there before the new outline was begun.
         def settle() -> None:
             if self._outlined and not self._drawn:
                 cleared()
@@ -122,8 +129,8 @@ class BranchMaps:
         def outlined(*_: object) -> None:
             drawn = read_outlines(self._selections())
             if all(one in self._drawn for one in drawn):  # none is new: one was taken away, or this is an echo
-                self._drawn = drawn
-                if self._clicked and not drawn:
+                self._drawn, self._removed = drawn, self._turn.now()
+                if self._clicked == self._removed and not drawn:
                     settle_soon()
                 return
             self._drawn = newest(drawn, known=self._drawn)
@@ -162,7 +169,15 @@ class BranchMaps:
         for outline in outlines:
             name = next(n for n in self.names if (self.trace(n, "points").xaxis or "x") == outline.axes[0])
             inside |= outline.contains(self._xy[name])
-        return np.flatnonzero(inside).tolist()
+        return np.flatnonzero(inside & self._kept).tolist()
+
+    def keep(self, shown: np.ndarray) -> None:
+        """Show these clips alone: (n,) of bool. The others cannot be pointed at or encircled."""
+        self._kept = shown
+        with self.figure.batch_update():
+            for name in self.names:
+                # Only x is sent: a point without a place is not drawn, and the rows keep their numbers.
+                self.trace(name, "points").x = np.where(shown, self._xy[name][:, 0], np.float32(np.nan))
 
     def paint(self, colours: Colouring, lit: np.ndarray) -> None:
         """Colour all points; light the rows in `lit` (none: all are at full strength)."""

@@ -10,7 +10,7 @@ import pandas as pd
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.moments import Moments
-from medn_lab.view.rows import au_sets, coded_aus, label_column, text_of
+from medn_lab.view.rows import au_sets, coded_aus, label_column, rightness, text_of
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 from medn_lab.widgets.style import chip, emotion_chip, note
 
@@ -97,11 +97,9 @@ def selection_text(table: pd.DataFrame, *, of: int) -> str:
     if column:
         counts = table[column].dropna().astype(str).value_counts()
         said.append("".join(emotion_chip(name, count=count) for name, count in counts.items()))
-    if "predicted" in table.columns and column:
-        known = table["predicted"].notna() & table[column].notna()
-        if known.any():
-            right = (table.loc[known, "predicted"] == table.loc[known, column]).mean()
-            said.append(f"{right:.0%} of them predicted right")
+    known, right = rightness(table)
+    if known.any():
+        said.append(f"{right[known].mean():.0%} of {'them' if known.all() else f'{known.sum()}'} predicted right")
     lines.append(f"<div class='medn-line'>{' · '.join(said)}</div>")
     sets = pd.Series(au_sets(table))
     groups = [

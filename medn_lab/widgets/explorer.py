@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import ipywidgets as widgets
 import numpy as np
@@ -11,38 +11,46 @@ import traitlets
 
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
 from medn_lab.view.colouring import Colouring, colour_choices, colouring
-from medn_lab.view.magnify import MOST
 from medn_lab.view.map_words import CAUTION, params_line
 from medn_lab.view.maps import joined_table
 from medn_lab.view.rows import hover_texts
 from medn_lab.widgets.branch_maps import SETTLED, BranchMaps
-from medn_lab.widgets.cards import clip_heading, legend, score_rows, selection_text
-from medn_lab.widgets.faces import FaceLoop
+from medn_lab.widgets.cards import legend, selection_text
+from medn_lab.widgets.clip_pair import ClipPair
+from medn_lab.widgets.explorer_controls import ExplorerControls
+from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
+from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
+from medn_lab.widgets.measures import MeasuresPanel
 from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.partners import confusable_partner, same_au_set
-from medn_lab.widgets.player import OVERLAYS
 from medn_lab.widgets.style import note, sheet
-
-_FACE = 196
 
 
 class BranchExplorer(widgets.VBox):
     """Explore what each branch holds: the same clips on the motion, emotion and fused map.
 
     Hover a point: it is ringed in every map and its clip plays below with its AUs and scores. Draw a lasso in one map:
-    the same clips light up in the others, and a line says which emotions and AU sets they are. *Confusable partner*
-    finds the clip with the same AU set and another emotion that moves most alike, and plays both in step.
+    the same clips light up in the others, a line says which emotions and AU sets they are, and dependence and leakage
+    of these clips are worked out beside those of all. *Confusable partner* finds the clip with the same AU set and
+    another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps.
 
     Parameters
     ----------
     embedding : Embedding
-        With one to three maps.
+        With at least one map.
     clips : Clips or None
         What plays; clips that are not among them are named.
     predictions : Predictions or None
-        Adds scores, and colouring by prediction and correctness; joined by clip_id.
+        Adds scores, and colouring by prediction, correctness and fold; joined by clip_id.
     features : BranchFeatures or None
-        Partners are nearest in the motion features; without them, on the motion map (or the first map there is).
+        Partners are nearest in the motion features; without them, on the motion map (or the first map there is). Adds
+        colouring by the gate.
+    measure : callable or None
+        Of clip ids, returning a table of their dependence and leakage:
+        ``medn_lab.diagnose.selection_measures(features)``. It is called as one selects, a step at a time where it has a
+        method ``steps``, and the newest selection wins.
+    maps : sequence of str, optional
+        Which maps, at most three. By default the branches', or the first three layers' where there is none.
     colour_by : str
         What the points are coloured by at first; a key of the *Colour by* list.
     magnify : float
@@ -54,6 +62,11 @@ class BranchExplorer(widgets.VBox):
     ----------
     selection : DataFrame
         The selected rows; a trait, so ``explorer.observe(f, "selection")`` follows it. Empty where nothing is selected.
+    measures : DataFrame
+        Dependence and leakage of the selected clips (of all where nothing is selected), as far as they are known; a
+        trait.
+    shown : DataFrame
+        The rows that the filters leave; a trait.
     clip_id, partner_id : str
         The clip in hand and its partner; empty where there is none.
     colour_by : str
@@ -61,10 +74,12 @@ class BranchExplorer(widgets.VBox):
     Raises
     ------
     ValueError
-        If `predictions` or `features` share no clip with the embedding.
+        If `predictions` or `features` share no clip with the embedding, or a map is not there.
     """
 
     selection = traitlets.Instance(pd.DataFrame)
+    measures = traitlets.Instance(pd.DataFrame)
+    shown = traitlets.Instance(pd.DataFrame)
     clip_id = traitlets.Unicode("")
     partner_id = traitlets.Unicode("")
     colour_by = traitlets.Unicode("label")
@@ -76,39 +91,56 @@ class BranchExplorer(widgets.VBox):
         clips: Clips | None = None,
         predictions: Predictions | None = None,
         features: BranchFeatures | None = None,
+        measure: Callable[[Iterable[str]], pd.DataFrame] | None = None,
+        maps: Sequence[str] | None = None,
         colour_by: str = "label",
         magnify: float = 6.0,
         width: int = 1000,
         map_height: int = 322,
     ) -> None:
-        self._embedding, self._predictions = embedding, predictions
-        table, predicted = joined_table(embedding, predictions)
+        self._embedding = embedding
+        names = names_of_maps(embedding, maps)
+        table, predicted = joined_table(embedding, predictions, features=features)
         self._table = table
         self._ids = table["clip_id"].to_numpy(dtype=object)
-        self._places, self._places_name = _partner_places(embedding, features)
-        self._faces = FaceLoop(clips, size=_FACE)
+        self._places, self._places_name = partner_places(embedding, features, names)
         self._choices = colour_choices(table)
         if colour_by == "label" and "label" not in self._choices:
             colour_by = next(iter(self._choices), "clip_id")
         self._colours: Colouring = colouring(table, colour_by)
         self._lit = np.array([], dtype=int)
+        self._filter_values = filter_values(table)
+        self._kept = np.ones(len(table), dtype=bool)
+        self._filtering = False
         self._maps = BranchMaps(
-            embedding, texts=hover_texts(table, predicted=predicted), width=width, height=map_height
+            embedding, names=names, texts=hover_texts(table, predicted=predicted), width=width, height=map_height
         )
         self._show_soon = Dwell(self._show_clip, seconds=SETTLED)
-        self._build(colour_by, magnify)
+        counts = {name: filter_counts(self._filter_values, name) for name in FILTERS}
+        self._controls = ExplorerControls(
+            choices=self._choices, colour_by=colour_by, clip_ids=self._ids,
+            filters={name: own for name, own in counts.items() if len(own) > 1 or (name == "aus" and own)},
+        )  # fmt: skip
+        self._filter_counts = counts
+        self._legend, self._selected, self._foot = (widgets.HTML() for _ in range(3))
+        self._foot.value = note(doubts_about(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}")
+        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
+        self._measured = MeasuresPanel(measure, clip_ids=self._ids, known=self._on_measured)
         super().__init__(
             children=[
                 sheet(),
-                self._controls,
+                self._controls.bar,
                 self._legend,
                 self._maps.figure,
                 self._selected,
-                self._below,
+                self._measured.widget,
+                self._pair.widget,
                 self._foot,
             ],
             layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden"),
             selection=table.iloc[:0],
+            measures=pd.DataFrame(),
+            shown=table,
             colour_by=colour_by,
         )
         self.add_class("medn")
@@ -116,7 +148,7 @@ class BranchExplorer(widgets.VBox):
         self._wire()
         self._recolour(colour_by)
         self._selected.value = selection_text(self.selection, of=len(table))
-        self._draw_clip()
+        self._measured.start()
 
     # What may be called -----------------------------------------------------------------------------------------------
 
@@ -126,12 +158,60 @@ class BranchExplorer(widgets.VBox):
         Raises
         ------
         ValueError
-            If none is named (use :meth:`clear` to select nothing), or one is not on the maps.
+            If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden by the filter.
         """
-        rows = positions(self._table, clip_ids, owner="this explorer")
+        rows = np.unique(positions(self._table, clip_ids, owner="this explorer"))
+        hidden = rows[~self._kept[rows]]
+        if len(hidden):
+            raise ValueError(
+                f"{len(hidden)} of {len(rows)} clips are hidden by the filter, such as {self._ids[hidden[0]]!r};"
+                " call filter() to show all"
+            )
         self._maps.forget_lasso()
-        self._light(np.unique(rows))
+        self._light(rows)
         return self.selection
+
+    def filter(
+        self,
+        *,
+        au_sets: Sequence[str] = (),
+        aus: Sequence[str] = (),
+        subjects: Sequence[str] = (),
+        datasets: Sequence[str] = (),
+    ) -> pd.DataFrame:
+        """Show only the clips that pass every filter given (all where none is), and return their rows.
+
+        The others go from the maps and from the selection.
+
+        Parameters
+        ----------
+        au_sets : sequence of str
+            Exactly these AUs, such as ``"AU4+AU7"`` or ``"no AU"``; any one of several suffices.
+        aus : sequence of str
+            At least this AU, such as ``"AU4"``.
+        subjects : sequence of str
+            ``dataset/subject`` where the maps hold several data sets.
+        datasets : sequence of str
+
+        Raises
+        ------
+        ValueError
+            If no clip has what is asked for, or none passes all filters together.
+        """
+        wanted = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
+        wanted = {name: [own] if isinstance(own, str) else [str(one) for one in own] for name, own in wanted.items()}
+        kept = shown_rows(self._filter_values, len(self._table), wanted)
+        if len(kept) and not kept.any():
+            told = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)
+            raise ValueError(f"no clip has {told} all together; take one of the filters away")
+        self._filtering = True
+        try:
+            for name, own in wanted.items():
+                self._controls.choose_filter(name, own, self._filter_counts[name])
+        finally:
+            self._filtering = False
+        self._keep(kept)
+        return self.shown
 
     def show(self, clip_id: str) -> None:
         """Ring this clip in every map and play it; its partner, if one was shown, is put away.
@@ -148,18 +228,21 @@ class BranchExplorer(widgets.VBox):
     def clear(self) -> None:
         """Select nothing: every clip is at full strength again."""
         self._maps.forget_lasso()
-        self._groups.value = ""
+        self._controls.groups.value = ""
         self._light(np.array([], dtype=int))
 
     def select_same_aus(self) -> pd.DataFrame:
-        """Light every clip with the AU set of the clip in hand, and return their rows.
+        """Light every clip shown that has the AU set of the clip in hand, and return their rows.
 
         Raises
         ------
         ValueError
-            If no clip is in hand, or its AUs are not known.
+            If no clip is in hand, its AUs are not known, or the filter hides all clips that have them.
         """
-        return self.select(same_au_set(self._table, self._in_hand()))
+        alike = positions(self._table, same_au_set(self._table, self._in_hand()), owner="this explorer")
+        if not self._kept[alike].any():
+            raise ValueError("the filter hides every clip with this AU set; show all first")
+        return self.select(self._ids[alike[self._kept[alike]]])
 
     def show_partner(self) -> str:
         """Play the confusable partner of the clip in hand beside it, and return its id.
@@ -172,8 +255,8 @@ class BranchExplorer(widgets.VBox):
         partner, distance = confusable_partner(self._table, self._in_hand(), places=self._places)
         self.partner_id = partner
         self._maps.ring(self._row(self.clip_id), self._row(partner))
-        self._draw_clip()
-        self._say(
+        self._pair.show(self.clip_id, partner)
+        self._pair.say(
             f"{partner} has the same AU set as {self.clip_id} and another emotion; of those it is the nearest on the "
             f"{self._places_name} ({distance:.2f} standard deviations)."
         )
@@ -181,74 +264,22 @@ class BranchExplorer(widgets.VBox):
 
     # How it is made ---------------------------------------------------------------------------------------------------
 
-    def _build(self, colour_by: str, magnify: float) -> None:
-        options = [(title, key) for key, title in self._choices.items()]
-        if colour_by not in self._choices:
-            options.append((colour_by, colour_by))
-
-        def listed(description: str, width: int, tooltip: str, **more: object) -> widgets.Dropdown:
-            style = {"description_width": "initial"}
-            layout = widgets.Layout(width=f"{width}px", margin="2px 10px 2px 0")
-            return widgets.Dropdown(description=description, style=style, layout=layout, tooltip=tooltip, **more)
-
-        def button(text: str, width: int, tooltip: str, icon: str) -> widgets.Button:
-            layout = widgets.Layout(width=f"{width}px", margin="2px 6px 2px 0")
-            return widgets.Button(description=text, tooltip=tooltip, icon=icon, layout=layout)
-
-        self._colour_list = listed(
-            "Colour by", 216, "What the colours of the points say", options=options, value=colour_by
-        )
-        self._groups = listed("Light up", 206, "Select all clips of a group", options=[("–", "")], value="")
-        self._clip_list = widgets.Combobox(
-            placeholder="type or choose", options=tuple(map(str, self._ids[:2000])), description="Clip",
-            ensure_option=False, continuous_update=False, tooltip="Show a clip by its name",
-            style={"description_width": "initial"}, layout=widgets.Layout(width="178px", margin="2px 10px 2px 0"),
-        )  # fmt: skip
-        self._same = button("Same AUs", 104, "Select every clip with the AU set of the clip in hand", "link")
-        self._partner = button(
-            "Confusable partner", 164, "Same AU set, another emotion: the clip that moves most alike", "exchange"
-        )
-        self._clear = button("Clear", 80, "Select nothing", "times")
-        controls = [self._colour_list, self._groups, self._clip_list, self._same, self._partner, self._clear]
-        self._controls = widgets.HBox(controls, layout=widgets.Layout(flex_flow="row wrap"))
-        self._legend, self._selected, self._foot, self._message = (widgets.HTML() for _ in range(4))
-        self._foot.value = note(f"{params_line(self._embedding)}. {CAUTION}")
-        self._cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 0", min_width="0")) for _ in range(2)]
-        self._picture = widgets.Image(
-            format="webp", layout=widgets.Layout(height=f"{_FACE}px", object_fit="contain", margin="0 auto")
-        )
-        self._magnifies = widgets.FloatSlider(
-            magnify, min=1, max=MOST, step=0.5, description="motion ×", readout_format=".1f", continuous_update=False,
-            tooltip="How many times as large the motion is drawn", style={"description_width": "64px"},
-            layout=widgets.Layout(width="264px"),
-        )  # fmt: skip
-        self._overlays = widgets.Dropdown(
-            options=[(title, key) for key, title in OVERLAYS.items()], tooltip="What is drawn over the faces",
-            layout=widgets.Layout(width="136px"),
-        )  # fmt: skip
-        tools = widgets.HBox([self._magnifies, self._overlays], layout=widgets.Layout(justify_content="center"))
-        middle = widgets.VBox(
-            [self._picture, tools, self._message],
-            layout=widgets.Layout(width="412px", flex="0 0 412px", margin="0 8px"),
-        )
-        self._below = widgets.HBox(
-            [self._cards[0], middle, self._cards[1]], layout=widgets.Layout(min_height="238px", margin="6px 0 0 0")
-        )
-
     def _wire(self) -> None:
         self._maps.listen(
             hovered=self._on_hover, left=lambda row: self._show_soon.cancel(), clicked=self._on_click,
             lassoed=self._on_lasso, cleared=self.clear,
         )  # fmt: skip
-        self._colour_list.observe(lambda change: setattr(self, "colour_by", change.new), "value")
+        by_hand = self._controls
+        by_hand.colour_list.observe(lambda change: setattr(self, "colour_by", change.new), "value")
         self.observe(lambda change: self._recolour(change.new), "colour_by")
-        self._groups.observe(self._on_group, "value")
-        self._clip_list.observe(self._on_clip_named, "value")
-        for control in (self._magnifies, self._overlays):
-            control.observe(lambda change: self._draw_clip(), "value")
-        self._same.on_click(lambda _: self._try(self.select_same_aus))
-        self._partner.on_click(lambda _: self._try(self.show_partner))
-        self._clear.on_click(lambda _: self.clear())
+        by_hand.groups.observe(self._on_group, "value")
+        by_hand.clip_list.observe(self._on_clip_named, "value")
+        for one in by_hand.filters.values():
+            one.observe(lambda change: self._on_filter(), "value")
+        by_hand.same.on_click(lambda _: self._try(self.select_same_aus))
+        by_hand.partner.on_click(lambda _: self._try(self.show_partner))
+        by_hand.clear.on_click(lambda _: self.clear())
+        by_hand.everything.on_click(lambda _: self.filter())
 
     # What the gestures do ---------------------------------------------------------------------------------------------
 
@@ -260,18 +291,30 @@ class BranchExplorer(widgets.VBox):
     def _on_click(self, row: int) -> None:
         self._show_soon.cancel()
         self._show_clip(row)
+        if self._controls.partner_at_click.value:
+            self._try(self.show_partner)
 
     def _on_lasso(self, rows: list[int]) -> None:
         if not rows:
             self.clear()
             return
-        self._groups.value = ""
+        self._controls.groups.value = ""
         self._light(np.unique(rows))
 
     def _on_group(self, change: traitlets.Bunch) -> None:
         if change.new:
             self._maps.forget_lasso()
-            self._light(np.flatnonzero(self._colours.values == change.new))
+            self._light(np.flatnonzero((self._colours.values == change.new) & self._kept))
+
+    def _on_filter(self) -> None:
+        if not self._filtering:
+            chosen = {
+                name: [one for one in own.value.split("\n") if one] for name, own in self._controls.filters.items()
+            }
+            self._try(lambda: self.filter(**chosen))
+
+    def _on_measured(self, table: pd.DataFrame) -> None:
+        self.measures = table
 
     def _on_clip_named(self, change: traitlets.Bunch) -> None:
         if change.new and change.new != self.clip_id:
@@ -282,15 +325,15 @@ class BranchExplorer(widgets.VBox):
         try:
             act()
         except ValueError as problem:
-            self._say(str(problem), warn=True)
+            self._pair.say(str(problem), warn=True)
 
     def _show_clip(self, row: int) -> None:
         with self.hold_trait_notifications():
             self.clip_id, self.partner_id = str(self._ids[row]), ""
-        self._clip_list.value = self.clip_id
+        self._controls.clip_list.value = self.clip_id
         self._maps.ring(row, None)
-        self._say("")
-        self._draw_clip()
+        self._pair.say("")
+        self._pair.show(self.clip_id)
 
     def _light(self, rows: np.ndarray) -> None:
         self._lit = rows
@@ -298,46 +341,37 @@ class BranchExplorer(widgets.VBox):
         # The line first, for it is there at once; then the maps; then whoever follows the selection, however slowly.
         self._selected.value = selection_text(chosen, of=len(self._table))
         self._maps.light(self._colours, rows)
+        self._measured.follow(self._ids[rows])
         self.selection = chosen
+
+    def _keep(self, kept: np.ndarray) -> None:
+        self._kept = kept
+        self._maps.keep(kept)
+        self._controls.shown.value = note("" if kept.all() else f"{kept.sum()} of {len(kept)} clips shown")
+        if len(self._lit) and not kept[self._lit].all():
+            self._maps.forget_lasso()
+            self._light(self._lit[kept[self._lit]])
+        self._name_groups()
+        self.shown = self._table.iloc[np.flatnonzero(kept)].copy()
 
     def _recolour(self, key: str) -> None:
         self._colours = colouring(self._table, key)
-        if self._colour_list.value != key and key in dict(self._choices):
-            self._colour_list.value = key
-        names = [name for name, count in self._colours.counts.items() if count]
-        self._groups.options = [("–", "")] + [(f"{name} ({self._colours.counts[name]})", name) for name in names]
-        self._groups.value = ""
+        if self._controls.colour_list.value != key and key in self._choices:
+            self._controls.colour_list.value = key
         self._maps.paint(self._colours, self._lit)
-        self._legend.value = legend(dict(self._colours.styles), self._colours.counts, title=self._colours.title)
+        self._name_groups()
 
-    # What is written --------------------------------------------------------------------------------------------------
+    def _name_groups(self) -> None:
+        """Legend and *Light up* list, with the numbers of clips that are shown."""
+        values = pd.Series(self._colours.values[self._kept]).value_counts()
+        counts = {name: int(values.get(name, 0)) for name in self._colours.styles}
+        self._controls.groups.options = [
+            ("–", ""), *((f"{name} ({count})", name) for name, count in counts.items() if count)
+        ]  # fmt: skip
+        self._controls.groups.value = ""
+        self._legend.value = legend(dict(self._colours.styles), counts, title=self._colours.title)
 
-    def _say(self, text: str, *, warn: bool = False) -> None:
-        self._message.value = note(text, warn=warn)
-
-    def _draw_clip(self) -> None:
-        shown = tuple(name for name in (self.clip_id, self.partner_id) if name)
-        for card, name in zip(self._cards, (self.clip_id, self.partner_id), strict=True):
-            card.value = self._card(name) if name else self._hint(first=card is self._cards[0])
-        problems = [self._faces.why_not(name) for name in shown]
-        if not shown or any(problems):
-            self._picture.layout.display = "none"
-            if any(problems):
-                self._say(next(filter(None, problems)), warn=True)
-            return
-        self._picture.layout.display = ""
-        self._picture.value, _ = self._faces.animation(
-            shown, magnify=self._magnifies.value, overlay=self._overlays.value
-        )
-
-    def _card(self, clip_id: str) -> str:
-        row = self._table.iloc[self._row(clip_id)]
-        return f"<div class='medn-card'>{clip_heading(row)}{score_rows(self._predictions, clip_id)}</div>"
-
-    def _hint(self, *, first: bool) -> str:
-        if first:
-            return note("Hover or click a point, or name a clip above: it plays here.")
-        return note("“Confusable partner” puts the clip beside it that has the same AU set and another emotion.")
+    # What is known ----------------------------------------------------------------------------------------------------
 
     def _row(self, clip_id: str) -> int:
         return int(positions(self._table, clip_id, owner="this explorer")[0])
@@ -346,12 +380,3 @@ class BranchExplorer(widgets.VBox):
         if not self.clip_id:
             raise ValueError("no clip is in hand yet: hover or click a point first, or call show(clip_id)")
         return self.clip_id
-
-
-def _partner_places(embedding: Embedding, features: BranchFeatures | None) -> tuple[np.ndarray, str]:
-    """Where each clip lies for the search of partners, and what that place is called."""
-    if features is not None and features.motion is not None:
-        rows = positions(features.table, embedding.table["clip_id"], owner="these BranchFeatures")
-        return np.asarray(features.motion[rows], dtype=float), "motion features"
-    name = next(n for n in ("motion", "fused", "emotion") if getattr(embedding, f"{n}_xy") is not None)
-    return np.asarray(getattr(embedding, f"{name}_xy"), dtype=float), f"{name} map"

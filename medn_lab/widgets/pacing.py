@@ -1,9 +1,9 @@
-"""Waiting for the pointer to rest: only the last of a quick run of gestures is acted on."""
+"""Waiting for the pointer to rest, and long work in steps between which gestures are heard."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class Dwell:
@@ -34,3 +34,76 @@ class Dwell:
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+
+class Steps:
+    """Go through iterators a step at a time, so that whoever points or clicks meanwhile is heard in between.
+
+    Where no event loop runs (scripts, tests) everything is done at once.
+
+    Parameters
+    ----------
+    seconds : float
+        Between two steps: time for messages of the page to be taken up.
+    """
+
+    def __init__(self, *, seconds: float = 0.02) -> None:
+        self._seconds = seconds
+        self._waiting: asyncio.TimerHandle | None = None
+        self._left: list[Iterator[object]] = []
+
+    def go_through(self, *work: Iterator[object]) -> None:
+        """Do this work, one iterator after the other, in place of what is not done yet."""
+        self.stop()
+        self._left = list(work)
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            while self._step():
+                pass
+            return
+        self._waiting = loop.call_later(self._seconds, self._next, loop)
+
+    def stop(self) -> None:
+        """Forget what is not done yet."""
+        self._left = []
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._waiting = loop.call_later(self._seconds, self._next, loop) if self._step() else None
+
+    def _step(self) -> bool:
+        while self._left:
+            own = self._left[0]
+            if next(own, None) is not None:
+                return True
+            if self._left and self._left[0] is own:
+                del self._left[0]
+        return False
+
+
+class Turn:
+    """Tells whether two things were heard in one turn of the event loop, which is in one message of the page.
+
+    Where no event loop runs, every question is in a turn of its own.
+    """
+
+    def __init__(self) -> None:
+        self._number, self._ends = 0, False
+
+    def now(self) -> int:
+        """The number of this turn."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._number += 1
+            return self._number
+        if not self._ends:
+            self._ends = True
+            loop.call_soon(self._end)
+        return self._number
+
+    def _end(self) -> None:
+        self._number, self._ends = self._number + 1, False

@@ -1,0 +1,330 @@
+"""BranchExplorer: filters, colours, the measures of a selection, and what it says of records that lack something."""
+
+import asyncio
+import dataclasses
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_predictions
+from test_widgets_explorer import gesture, lasso
+
+from medn_lab.diagnose import selection_measures
+from medn_lab.records import Embedding, Predictions
+from medn_lab.view import plot_embedding, theme
+from medn_lab.widgets import BranchExplorer
+
+
+@pytest.fixture(scope="module")
+def records():
+    clips = sample_clips(n=80, size=16)
+    features = sample_features(clips)
+    return {
+        "embedding": sample_embedding(features),
+        "clips": clips,
+        "predictions": sample_predictions(clips),
+        "features": features,
+    }
+
+
+@pytest.fixture
+def explorer(records):
+    return BranchExplorer(**records)
+
+
+@pytest.fixture(scope="module")
+def measure(records):
+    return selection_measures(records["features"])
+
+
+def on_the_maps(explorer):
+    return [np.flatnonzero(np.isfinite(explorer._maps.trace(name, "points").x)) for name in explorer._maps.names]
+
+
+# Filters --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_filter_leaves_its_clips_alone_on_every_map(explorer, records):
+    table = records["clips"].table
+    explorer._controls.filters["subjects"].value = "s02"
+    wanted = np.flatnonzero(table["subject"] == "s02")
+    assert all(np.array_equal(rows, wanted) for rows in on_the_maps(explorer))
+    assert set(explorer.shown["subject"]) == {"s02"}
+    assert "20 of 80 clips shown" in explorer._controls.shown.value
+    explorer._controls.everything.click()
+    assert all(len(rows) == 80 for rows in on_the_maps(explorer))
+    assert explorer._controls.filters["subjects"].value == ""
+    assert explorer._controls.shown.value == ""
+
+
+def test_filters_by_au_set_au_and_subject_work_together(explorer, records):
+    table = records["clips"].table
+    shown = explorer.filter(aus=["AU1"], subjects=["s01", "s02"])
+    assert shown["clip_id"].tolist() == table.query("AU1 == 1 and subject in ['s01', 's02']")["clip_id"].tolist()
+    assert (
+        dict(explorer._controls.filters["subjects"].options)["2 chosen"] == explorer._controls.filters["subjects"].value
+    )
+    shown = explorer.filter(au_sets="AU1+AU4")
+    assert set(shown["action_units"]) == {"1+4"}
+    assert len(explorer.filter()) == 80
+
+
+def test_a_lasso_a_group_and_same_aus_take_what_is_shown_alone(explorer, records):
+    table = records["clips"].table
+    explorer.filter(subjects=["s01"])
+    lasso(explorer, "motion", [0, 1, 2, 4, 8])
+    assert explorer.selection["clip_id"].tolist() == table["clip_id"].iloc[[0, 4, 8]].tolist()
+    explorer._controls.groups.value = "others"
+    assert set(explorer.selection["subject"]) == {"s01"}
+    assert {value: name for name, value in explorer._controls.groups.options}["others"] == (
+        f"others ({len(explorer.selection)})"
+    )
+    explorer.show(table["clip_id"].iloc[0])
+    assert set(explorer.select_same_aus()["subject"]) == {"s01"}
+
+
+def test_a_filter_takes_hidden_clips_out_of_the_selection_and_they_cannot_be_selected(explorer, records):
+    table = records["clips"].table
+    explorer.select(table["clip_id"].iloc[:4])
+    explorer.filter(subjects=["s01"])
+    assert explorer.selection["clip_id"].tolist() == [table["clip_id"].iloc[0]]
+    with pytest.raises(ValueError, match="1 of 2 clips are hidden by the filter"):
+        explorer.select(table["clip_id"].iloc[:2])
+
+
+def test_a_filter_that_nothing_passes_is_refused_and_said_on_the_page(explorer):
+    with pytest.raises(ValueError, match="no clip has the subject 'nobody'; there are s01, s02"):
+        explorer.filter(subjects=["nobody"])
+    with pytest.raises(ValueError, match="no clip has AU set AU1, AU AU12 all together"):
+        explorer.filter(au_sets=["AU1"], aus=["AU12"])
+    explorer._controls.filters["au_sets"].value = "AU1"
+    explorer._controls.filters["aus"].value = "AU12"
+    assert "all together" in explorer._pair.message.value
+    assert set(explorer.shown["action_units"]) == {"1"}
+
+
+def test_subjects_of_two_data_sets_are_told_apart(records):
+    table = records["embedding"].table.assign(dataset=["one", "two"] * 40, subject="01")
+    explorer = BranchExplorer(dataclasses.replace(records["embedding"], table=table))
+    assert len(explorer.filter(subjects=["two/01"])) == 40
+    assert len(explorer.filter(datasets=["one"])) == 40
+
+
+# Colours --------------------------------------------------------------------------------------------------------------
+
+
+def test_every_colouring_of_the_issue_has_a_legend(records):
+    folds = dataclasses.replace(records["predictions"], fold=np.arange(80) % 4)
+    explorer = BranchExplorer(**{**records, "predictions": folds})
+    for key in ("label", "AU12", "au_set", "subject", "correctness", "gate", "fold"):
+        explorer._controls.colour_list.value = key
+        drawn = set(explorer._maps.trace("motion", "points").marker.color)
+        assert drawn == {colour for colour, _ in explorer._colours.styles.values()}
+        assert all(colour in explorer._legend.value for colour in drawn)
+        assert explorer._colours.title in explorer._legend.value
+    assert len(explorer._colours.styles) == 4
+
+
+def test_the_gate_is_joined_by_clip_and_coloured_in_steps(records):
+    features = records["features"]
+    turned = features.select(features.table["clip_id"].iloc[::-1])
+    explorer = BranchExplorer(records["embedding"], features=turned, colour_by="gate")
+    assert np.allclose(explorer.select(features.table["clip_id"][:5])["gate"], features.gate[:5].mean(axis=1))
+    order = list(explorer._colours.styles)
+    steps = [order.index(value) for value in explorer._colours.values]
+    assert np.corrcoef(steps, features.gate.mean(axis=1))[0, 1] > 0.9
+    figure = plot_embedding(records["embedding"], features=turned, colour_by="gate")
+    assert "gate (0 all emotion, 1 all motion)" in figure.layout.title.text
+
+
+# The measures of a selection ------------------------------------------------------------------------------------------
+
+
+def test_the_measures_of_all_clips_and_then_of_the_selection_are_shown(records, measure):
+    explorer = BranchExplorer(**records, measure=measure)
+    pd.testing.assert_frame_equal(explorer.measures, measure())
+    lasso(explorer, "motion", range(40))
+    pd.testing.assert_frame_equal(explorer.measures, measure(records["clips"].table["clip_id"][:40]))
+    written = explorer._measured.widget.value
+    selected, every = (
+        table.query("kind == 'leakage' and branch == 'emotion' and target == 'AUs'")["value"].iloc[0]
+        for table in (explorer.measures, measure())
+    )
+    assert f"<b>{selected:.2f}</b><span>{every:.2f}</span>" in written
+    assert "Selected: 40 clips of 4 subjects" in written
+    explorer.clear()
+    pd.testing.assert_frame_equal(explorer.measures, measure())
+
+
+def test_too_small_a_selection_says_so(records, measure):
+    explorer = BranchExplorer(**records, measure=measure)
+    explorer.select(records["clips"].table["clip_id"][:3])
+    assert "needs at least 4 clips, there are 3" in explorer._measured.widget.value
+    assert "needs at least 20 clips of 2 subjects, there are 3 of 3" in explorer._measured.widget.value
+
+
+def test_the_newest_selection_wins_and_what_is_under_way_is_said(records, measure):
+    ids = records["clips"].table["clip_id"]
+
+    async def two_lassos():
+        explorer = BranchExplorer(**records, measure=measure)
+        explorer.select(ids[:30])
+        assert "Computing for 30 selected clips" in explorer._measured.widget.value or (
+            "computing" in explorer._measured.widget.value
+        )
+        await asyncio.sleep(0.05)
+        explorer.select(ids[10:70])
+        heard = []
+        explorer.observe(lambda change: heard.append(set(change.new["drawn_from"])), "measures")
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if explorer._measured._steps._left == []:
+                break
+        assert heard
+        assert all(one == {60} for one in heard)
+        pd.testing.assert_frame_equal(explorer.measures, measure(ids[10:70]))
+        pd.testing.assert_frame_equal(explorer._measured._all, measure())
+
+    asyncio.run(two_lassos())
+
+
+def test_a_plain_function_may_measure_and_its_complaint_is_said(records):
+    def plain(clip_ids):
+        if len(clip_ids) == 1:
+            raise ValueError("one clip is not enough")
+        row = {"kind": "dependence", "measure": "linear_cka", "branch": "", "target": "", "chance": 0.0, "reason": ""}
+        return pd.DataFrame([{**row, "value": len(clip_ids) / 100, "n_clips": len(clip_ids), "n_subjects": 2}])
+
+    explorer = BranchExplorer(**records, measure=plain)
+    explorer.select(records["clips"].table["clip_id"][:40])
+    assert "<b>0.40</b><span>0.80</span>" in explorer._measured.widget.value
+    explorer.select(records["clips"].table["clip_id"][:1])
+    assert "one clip is not enough" in explorer._measured.widget.value
+
+
+def test_without_a_measure_it_says_how_to_get_one(explorer):
+    assert "selection_measures(features)" in explorer._measured.widget.value
+
+
+# The partner at a click -----------------------------------------------------------------------------------------------
+
+
+def test_a_click_shows_the_pair_where_that_is_switched_on(explorer, records):
+    gesture(explorer, "click", "motion", [0])
+    assert explorer.partner_id == ""
+    explorer._controls.partner_at_click.value = True
+    gesture(explorer, "click", "motion", [1])
+    table = records["clips"].table.set_index("clip_id")
+    assert table.loc[explorer.partner_id, "action_units"] == table.loc[explorer.clip_id, "action_units"]
+    assert table.loc[explorer.partner_id, "label"] != table.loc[explorer.clip_id, "label"]
+    lonely = int(np.flatnonzero(table["action_units"] == "")[0])
+    gesture(explorer, "click", "motion", [lonely])
+    assert explorer.partner_id == ""
+    assert "no confusable partner here" in explorer._pair.message.value
+
+
+# What is lacking ------------------------------------------------------------------------------------------------------
+
+
+def test_maps_of_layers_alone_can_be_explored(records):
+    xy = records["embedding"].motion_xy
+    layers = {f"layer {place}": xy + place for place in range(4)}
+    embedding = Embedding(None, None, None, records["embedding"].table, layers=layers)
+    explorer = BranchExplorer(embedding, clips=records["clips"])
+    assert explorer._maps.names == ["layer 0", "layer 1", "layer 2"]
+    lasso_rows = [1, 6]
+    explorer.select(embedding.table["clip_id"].iloc[lasso_rows])
+    assert np.allclose(explorer._maps.trace("layer 2", "lit").x, xy[lasso_rows, 0] + 2)
+    explorer.show(embedding.table["clip_id"].iloc[0])
+    assert explorer.show_partner()
+    assert "layer 0 map" in explorer._pair.message.value
+    assert BranchExplorer(embedding, maps=["layer 3"])._maps.names == ["layer 3"]
+    with pytest.raises(ValueError, match="name one to 3 different ones of layer 0"):
+        BranchExplorer(embedding, maps=["motion"])
+
+
+def test_an_empty_record_is_named_and_harmless(records):
+    empty = dataclasses.replace(
+        records["embedding"], table=records["embedding"].table.iloc[:0],
+        **{f"{name}_xy": np.zeros((0, 2), np.float32) for name in ("motion", "emotion", "fused")},
+    )  # fmt: skip
+    explorer = BranchExplorer(empty, measure=lambda ids: pd.DataFrame())
+    assert "There are no clips on these maps" in explorer._foot.value
+    explorer.clear()
+    explorer._controls.same.click()
+    assert "hover or click a point first" in explorer._pair.message.value
+
+
+def test_predictions_of_another_class_list_are_not_called_wrong(records):
+    classes = ("negative", "others")
+    other = Predictions(np.eye(2)[np.arange(80) % 2] * 3, records["clips"].table, classes)
+    explorer = BranchExplorer(records["embedding"], predictions=other, colour_by="correctness")
+    assert "know negative, others and not disgust, happiness, surprise" in explorer._foot.value
+    labels = records["clips"].table["label"].to_numpy()
+    assert set(explorer._colours.values[labels != "others"]) == {"unknown"}
+    assert set(explorer._colours.values[labels == "others"]) == {"right", "wrong"}
+    explorer.select(records["clips"].table["clip_id"])
+    judged = (labels == "others").sum()
+    assert f"of {judged} predicted right" in explorer._selected.value
+    explorer.show(records["clips"].table["clip_id"].iloc[0])
+    assert "negative" in explorer._pair.cards[0].value
+
+
+def test_labels_and_aus_that_are_not_known_are_shown_as_that(records, measure):
+    table = records["embedding"].table.copy()
+    table["label"] = table["label"].where(np.arange(80) % 3 > 0)
+    table = table.drop(columns=["action_units"]).assign(AU1=np.nan, AU4=np.nan, AU12=np.nan, AU15=np.nan)
+    features = dataclasses.replace(records["features"], table=table)
+    explorer = BranchExplorer(
+        dataclasses.replace(records["embedding"], table=table), features=features, clips=records["clips"],
+        predictions=records["predictions"], measure=selection_measures(features),
+    )  # fmt: skip
+    assert theme.GREY in explorer._legend.value
+    explorer.select(table["clip_id"][:30])
+    explorer.show(table["clip_id"].iloc[0])
+    assert "AUs unknown" in explorer._pair.cards[0].value
+    explorer._controls.partner.click()
+    assert "is not known" in explorer._pair.message.value
+    explorer.show(table["clip_id"].iloc[1])
+    explorer._controls.same.click()
+    assert "the AUs of" in explorer._pair.message.value
+    assert "no AU has 8 positive" in explorer._measured.widget.value
+
+
+def test_one_subject_one_class_and_one_branch_are_enough(records):
+    table = records["embedding"].table.assign(subject="s01", label=CLASSES[0], emotion=CLASSES[0])
+    features = dataclasses.replace(records["features"], table=table, emotion=None, gate=None)
+    embedding = dataclasses.replace(records["embedding"], table=table, emotion_xy=None)
+    explorer = BranchExplorer(embedding, features=features, measure=selection_measures(features))
+    assert "no emotion branch" in explorer._measured.widget.value
+    assert "subjects" not in explorer._controls.filters
+    explorer.show(table["clip_id"].iloc[0])
+    explorer._controls.partner.click()
+    assert "are labelled 'happiness'" in explorer._pair.message.value
+    assert len(explorer.select(table["clip_id"])) == 80
+
+
+def test_ten_thousand_clips_are_made_filtered_and_lassoed_in_time():
+    rng = np.random.default_rng(0)
+    n = 10_000
+    table = pd.DataFrame(
+        {
+            "clip_id": [f"clip{k:05d}" for k in range(n)], "subject": [f"s{k % 200:03d}" for k in range(n)],
+            "label": rng.choice(CLASSES, n), "AU4": rng.integers(0, 2, n).astype(float),
+        }
+    )  # fmt: skip
+    maps = {f"{name}_xy": rng.normal(size=(n, 2)).astype(np.float32) for name in ("motion", "emotion", "fused")}
+    explorer = BranchExplorer(Embedding(**maps, table=table))
+    assert explorer._maps.trace("motion", "points").type == "scattergl"
+    times = {}
+    for name, act in {
+        "lasso": lambda: explorer._on_lasso(range(0, n, 4)),
+        "filter": lambda: explorer.filter(aus=["AU4"]),
+        "show": lambda: explorer.show("clip00007"),
+    }.items():
+        began = time.perf_counter()
+        act()
+        times[name] = time.perf_counter() - began
+    assert len(explorer.selection) == (table["AU4"].iloc[::4] == 1).sum()
+    assert max(times.values()) < 3, times
