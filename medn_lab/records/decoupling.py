@@ -70,6 +70,53 @@ class DecouplingReport(_Record):
         order = rows.index.drop_duplicates()
         return pd.DataFrame({name: rows.loc[rows["model"] == name, "value"].reindex(order) for name in self.models})
 
+    @classmethod
+    def joined(cls, reports: Mapping[str, DecouplingReport]) -> DecouplingReport:
+        """Several reports as one, so that their models can be compared.
+
+        Parameters
+        ----------
+        reports : mapping of str to DecouplingReport
+            A report of one model goes under its name here, one of several under ``name: model``.
+
+        Returns
+        -------
+        DecouplingReport
+            The protocol, parameters and versions of each report stand under its name where they differ.
+
+        Raises
+        ------
+        ValueError
+            If there is no report.
+        """
+        if not reports:
+            raise ValueError("there is no report to join; give a mapping of names to reports")
+        tables, models = [], {}
+        for name, report in reports.items():
+            own = report.models
+            called = {old: f"{name}: {old}" if len(own) > 1 else str(name) for old in own}
+            table = report.table
+            tables.append(table.assign(model=table["model"].map(called) if own else str(name)))
+            facts = report.source.get("models", {})
+            models |= {new: facts.get(old, {}) for old, new in called.items()}
+        source: dict[str, Any] = {"models": models}
+        for what in dict.fromkeys(key for report in reports.values() for key in report.source if key != "models"):
+            given = {name: report.source.get(what) for name, report in reports.items()}
+            first = next(iter(given.values()))
+            source[what] = first if all(one == first for one in given.values()) else given
+        return cls(pd.concat(tables, ignore_index=True), source)
+
+    def only(self, models: Iterable[str]) -> DecouplingReport:
+        """The report on these models alone, in their order here; ValueError if one is not in it."""
+        wanted = list(models)
+        strange = [name for name in wanted if name not in self.models]
+        if strange or not wanted:
+            told = f"no model {strange[0]!r}" if strange else "no model is named"
+            raise ValueError(f"{told}; the report has {', '.join(self.models) or 'none'}")
+        facts = {name: one for name, one in self.source.get("models", {}).items() if name in wanted}
+        table = self.table[self.table["model"].isin(wanted)].reset_index(drop=True)
+        return DecouplingReport(table, {**self.source, "models": facts})
+
     def to_html(
         self,
         path: str | os.PathLike[str],

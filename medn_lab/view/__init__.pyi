@@ -18,6 +18,7 @@ from .flows import plot_magnification as plot_magnification
 from .flows import plot_registration as plot_registration
 from .folds import plot_folds as plot_folds
 from .gate import plot_gate as plot_gate
+from .information import plot_information as plot_information
 from .kept import plot_kept_tokens as plot_kept_tokens
 from .leakage import plot_leakage as plot_leakage
 from .magnify import magnify_clip as magnify_clip

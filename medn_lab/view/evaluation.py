@@ -13,7 +13,7 @@ from medn_lab.view import theme
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
 
 SCORE = "#2F7FD0"
-CEILING = "#0B7A57"
+CEILING = "#159A74"
 
 
 def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figure:
@@ -136,7 +136,7 @@ def _draw_scores(figure: go.Figure, summary: EvaluationSummary) -> None:
     figure.update_yaxes(
         tickvals=places,
         ticktext=list(rows["measure"]),
-        range=[len(rows) - 0.5, -1.15],
+        range=[len(rows) - 0.5, -1.25],
         showgrid=False,
         zeroline=False,
         **where,

@@ -1,4 +1,6 @@
+from .decoupling import DecouplingPanel as DecouplingPanel
 from .evaluation import EvaluationPanel as EvaluationPanel
 from .explorer import BranchExplorer as BranchExplorer
+from .facelab import FaceLab as FaceLab
 from .monitor import TrainingMonitor as TrainingMonitor
 from .player import ClipPlayer as ClipPlayer

@@ -107,7 +107,9 @@ class CellGrid(widgets.GridBox):
                     self._places[number] = (y, x)
                 if beside_width:
                     beside = self._text(next(texts), "" if cell is None else cell.beside)
-                    shown = widgets.HBox([shown, beside], layout=widgets.Layout(overflow="hidden"))
+                    shown = widgets.HBox(
+                        [shown, beside], layout=widgets.Layout(overflow="hidden", align_items="center")
+                    )
                 children.append(shown)
         self.layout.grid_template_columns = f"{head_width}px repeat({len(columns)}, {cell_width + beside_width}px)"
         self.layout.grid_template_rows = f"auto repeat({len(rows)}, {row_height}px)"

@@ -128,4 +128,4 @@ def null_drawing(
             f"<circle cx='{x(value):.1f}' cy='{y}' r='5' stroke='{colour}' stroke-width='2.2'"
             f" fill='{colour if found else 'none'}'/>"
         )
-    return f"<svg width='{width}' height='{height}' aria-hidden='true'>{''.join(parts)}</svg>"
+    return f"<svg width='{width}' height='{height}' style='display:block' aria-hidden='true'>{''.join(parts)}</svg>"
