@@ -24,6 +24,7 @@ from .leakage import plot_leakage as plot_leakage
 from .magnify import magnify_clip as magnify_clip
 from .maps import plot_embedding as plot_embedding
 from .p_values import plot_p_values as plot_p_values
+from .pair import plot_pair as plot_pair
 from .pair_control import plot_pair_separation as plot_pair_separation
 from .proof import plot_frontier as plot_frontier
 from .proof import plot_training_size as plot_training_size

@@ -3,4 +3,5 @@ from .evaluation import EvaluationPanel as EvaluationPanel
 from .explorer import BranchExplorer as BranchExplorer
 from .facelab import FaceLab as FaceLab
 from .monitor import TrainingMonitor as TrainingMonitor
+from .pairs import PairBrowser as PairBrowser
 from .player import ClipPlayer as ClipPlayer
