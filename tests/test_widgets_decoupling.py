@@ -23,7 +23,7 @@ def features():
 
 @pytest.fixture(scope="module")
 def reports(features):
-    """A model whose branches are independent, with a bottleneck, and one whose emotion branch holds all that its motion branch holds."""
+    """Independent branches with a bottleneck, and an emotion branch that holds all that its motion branch holds."""
     coupled = dataclasses.replace(features, emotion=np.hstack([features.emotion, features.motion]))
     clean = dataclasses.replace(features, emotion=np.random.default_rng(0).normal(size=features.emotion.shape))
     nats = np.full(len(features), 1.5)

@@ -13,12 +13,11 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import DecouplingReport
-from medn_lab.view import theme
 from medn_lab.view.decoupling_words import explain_row
-from medn_lab.view.dependence import NAMES, plot_dependence
-from medn_lab.view.leakage import EXCESS_RANGE, EXCESS_SCALE, plot_leakage
-from medn_lab.widgets.cell_grid import PLAIN, Cell, CellGrid, scale_colour
-from medn_lab.widgets.score_lines import null_drawing
+from medn_lab.view.dependence import plot_dependence
+from medn_lab.view.leakage import plot_leakage
+from medn_lab.widgets.cell_grid import CellGrid
+from medn_lab.widgets.decoupling_cells import CellMatrix, dependence_cells, information_cells, leakage_cells
 from medn_lab.widgets.style import note, sheet
 
 MOST_SIDE_BY_SIDE = 5
@@ -32,7 +31,6 @@ COLUMNS = (
 """Columns that a report of other making may lack; they count as missing then."""
 
 _TEXTS = {"model", "kind", "measure", "given", "branch", "target", "within", "direction", "reason"}
-_FOUND, _WITHIN = "#FBDCD3", "#DCEFE6"
 _LEGENDS = {
     "dependence": "The grey band runs from the mean of the null to its 95th percentile. ● beyond it: chance does not"
     " explain the dependence. ○ within it. ◇ the same measure of what the branches should hold. Each row has an axis of"
@@ -294,13 +292,20 @@ class DecouplingPanel(widgets.VBox):
             rows = rows if self._each.value else rows[~single]
             rows = rows if self._fused.value else rows[rows["branch"] != "fused"]
         rows = rows.reset_index(drop=True)
-        draw = {"dependence": self._dependence, "leakage": self._leakage, "information": self._information}
         self._numbers = {}
         if len(rows):
-            draw[self.family](rows, shown)
+            matrix = self._matrix(rows, shown)
+            self._numbers = matrix.numbers
+            self._grid.draw(matrix.rows, matrix.columns, matrix.cells, **matrix.look)
         self._grid.layout.display = "" if len(rows) else "none"
         self._words.value = self._hint(rows, shown)
         self.selection = rows
+
+    def _matrix(self, rows: pd.DataFrame, shown: list[str]) -> CellMatrix:
+        if self.family == "leakage":
+            return leakage_cells(rows, width=self._width)
+        draw = dependence_cells if self.family == "dependence" else information_cells
+        return draw(rows, models=shown, width=self._width)
 
     def _hint(self, rows: pd.DataFrame, shown: list[str]) -> str:
         if not self.models:
@@ -315,118 +320,3 @@ class DecouplingPanel(widgets.VBox):
         rest = len(self.models) - len(shown)
         more = f" {rest} more models are ticked than fit: the first {MOST_SIDE_BY_SIDE} are shown." if rest else ""
         return note(f"Press a cell to read what it means.{more}")
-
-    def _dependence(self, rows: pd.DataFrame, shown: list[str]) -> None:
-        measures = list(dict.fromkeys(rows["measure"]))
-        cells, beside = [], self._room(len(shown), head=196, button=96)
-        for y, measure in enumerate(measures):
-            same = rows[rows["measure"] == measure]
-            axis = _axis(same[["value", "null_mean", "null_95", "allowed"]].to_numpy(dtype=float))
-            cells.append([self._dependence_cell(same, name, (y, x), axis, beside) for x, name in enumerate(shown)])
-        heads = [f"<div class='medn-line'>{html.escape(NAMES.get(name, name))}</div>" for name in measures]
-        self._grid.draw(heads, self._names(shown), cells, head_width=196, cell_width=96, beside_width=beside)
-
-    def _dependence_cell(
-        self, same: pd.DataFrame, model: str, place: tuple[int, int], axis: tuple[float, float], beside: int
-    ) -> Cell | None:
-        own = same[same["model"] == model]
-        if not len(own):
-            return None
-        row = own.iloc[0]
-        self._numbers[place] = int(own.index[0])
-        value, p = float(row["value"]), float(row["p"])
-        if not np.isfinite(value):
-            return Cell("–", str(row["reason"]) or "no figure")
-        found = p <= 0.05
-        told = (f"{value:.2g}" if 0 < abs(value) < 0.01 else f"{value:.3f}") + (
-            f"  p {p:.3f}".replace("p 0.", "p .") if np.isfinite(p) else ""
-        )
-        drawn = null_drawing(
-            value, band=(float(row["null_mean"]), float(row["null_95"])), allowed=float(row["allowed"]), axis=axis,
-            found=found, width=beside - 4,
-        )  # fmt: skip
-        hint = f"{model}: {value:.4g}, {'above' if found else 'within'} its null. Press to read what it means."
-        return Cell(told, hint, PLAIN if np.isnan(p) else _FOUND if found else _WITHIN, beside=drawn)
-
-    def _leakage(self, rows: pd.DataFrame, shown: list[str]) -> None:
-        targets = list(dict.fromkeys(rows["target"]))
-        single = [name for name in targets if name.startswith("AU") and name[2:].isdigit()]
-        targets = [
-            *(["AUs"] if "AUs" in targets else []),
-            *(n for n in targets if n != "AUs" and n not in single),
-            *single,
-        ]
-        columns = list(dict.fromkeys(zip(rows["model"], rows["branch"], strict=True)))
-        place = {(model, branch): x for x, (model, branch) in enumerate(columns)}
-        width = int(np.clip((self._width - 150) / len(columns) - 2, 44, 116))
-        cells: list[list[Cell | None]] = [[None] * len(columns) for _ in targets]
-        for number, row in enumerate(rows.to_dict("records")):
-            y, x = targets.index(row["target"]), place[row["model"], row["branch"]]
-            self._numbers[y, x] = number
-            cells[y][x] = _leak_cell(row, wide=width >= 84)
-        heads = []
-        for name in targets:
-            n = rows.loc[rows["target"] == name, "n_positive"].max()
-            clips = "" if pd.isna(n) else f" <span class='medn-quiet' title='clips with it'>{n:.0f}</span>"
-            heads.append(f"<div class='medn-line'>{'AUs, mean' if name == 'AUs' else html.escape(name)}{clips}</div>")
-        tops = [
-            f"<div class='medn-note' style='text-align:center;white-space:nowrap'><b>{html.escape(model)}</b><br>"
-            f"<span style='color:{theme.BRANCH_COLOURS.get(branch, theme.INK)}'>●</span> {html.escape(branch)}</div>"
-            for model, branch in columns
-        ]
-        high = 34 if len(targets) <= 8 else 25
-        corner = "<div class='medn-note'>read ↓ &nbsp; from →</div>"
-        self._grid.draw(heads, tops, cells, corner=corner, head_width=142, cell_width=width, row_height=high)
-
-    def _information(self, rows: pd.DataFrame, shown: list[str]) -> None:
-        there = [name for name in shown if name in set(rows["model"])]
-        beside = self._room(len(there), head=160, button=96)
-        top = float(np.nanmax(rows[["value", "high", "allowed"]].to_numpy(dtype=float)))
-        cells = []
-        for x, name in enumerate(there):
-            number = int(rows.index[rows["model"] == name][0])
-            self._numbers[0, x] = number
-            row = rows.loc[number]
-            value, allowed = float(row["value"]), float(row["allowed"])
-            drawn = null_drawing(
-                value, band=(np.nan, np.nan), allowed=allowed, axis=(0.0, 1.05 * top), found=value > allowed,
-                width=beside - 4,
-            )  # fmt: skip
-            hint = f"{name}: {value:.3f} nats. Press to read what it means."
-            cells.append(Cell(f"{value:.2f} nats", hint, _FOUND if value > allowed else _WITHIN, beside=drawn))
-        head = "<div class='medn-line'>in a clip's code</div>"
-        self._grid.draw([head], self._names(there), [cells], head_width=160, cell_width=96, beside_width=beside)
-
-    def _room(self, n: int, *, head: int, button: int) -> int:
-        return int(np.clip((self._width - head - 10) / max(n, 1) - button - 4, 52, 320))
-
-    def _names(self, models: list[str]) -> list[str]:
-        return [
-            f"<div class='medn-line' style='white-space:nowrap'><b>{html.escape(name)}</b></div>" for name in models
-        ]
-
-
-def _leak_cell(row: Mapping[str, object], *, wide: bool) -> Cell:
-    value, allowed, excess = (float(row[name]) for name in ("value", "allowed", "excess"))
-    if not np.isfinite(value):
-        return Cell("–", str(row["reason"]) or "no figure")
-    mark = " ▲" if float(row["excess_low"]) > 0 else ""
-    text = f"{_short(value)}{mark}"
-    ground = PLAIN
-    if np.isfinite(allowed):
-        text += f" of {_short(allowed)}" if wide else ""
-        ground = scale_colour(EXCESS_SCALE, 0.5 + excess / (2 * EXCESS_RANGE))
-    hint = f"{row['target']} from the {row['branch']} branch of {row['model']}: AUC {value:.3f}"
-    hint += f", allowed {allowed:.3f}" if np.isfinite(allowed) else ""
-    return Cell(text, f"{hint}. Press to read what it means.", ground)
-
-
-def _short(auc: float) -> str:
-    return f"{auc:.2f}".removeprefix("0") if auc < 0.995 else "1"
-
-
-def _axis(values: np.ndarray) -> tuple[float, float]:
-    known = np.append(values[np.isfinite(values)], 0.0)
-    low, high = float(known.min()), float(known.max())
-    pad = 0.06 * (high - low) or 0.1
-    return low - pad, high + pad
