@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_predictions
-from test_widgets_explorer import gesture, lasso
+from test_widgets_explorer import gesture, lasso, lit_rows
 
 from medn_lab.diagnose import selection_measures
 from medn_lab.records import Embedding, Predictions
@@ -233,9 +233,9 @@ def test_maps_of_layers_alone_can_be_explored(records):
     embedding = Embedding(None, None, None, records["embedding"].table, layers=layers)
     explorer = BranchExplorer(embedding, clips=records["clips"])
     assert explorer._maps.names == ["layer 0", "layer 1", "layer 2"]
-    lasso_rows = [1, 6]
-    explorer.select(embedding.table["clip_id"].iloc[lasso_rows])
-    assert np.allclose(explorer._maps.trace("layer 2", "lit").x, xy[lasso_rows, 0] + 2)
+    explorer.select(embedding.table["clip_id"].iloc[[1, 6]])
+    assert lit_rows(explorer, "layer 2") == [1, 6]
+    assert np.allclose(explorer._maps.trace("layer 2", "lit").x[[1, 6]], xy[[1, 6], 0] + 2)
     explorer.show(embedding.table["clip_id"].iloc[0])
     assert explorer.show_partner()
     assert "layer 0 map" in explorer._pair.message.value
@@ -301,7 +301,7 @@ def test_one_subject_one_class_and_one_branch_are_enough(records):
     assert "subjects" not in explorer._controls.filters
     explorer.show(table["clip_id"].iloc[0])
     explorer._controls.partner.click()
-    assert "are labelled 'happiness'" in explorer._pair.message.value
+    assert "are labelled" in explorer._pair.message.value
     assert len(explorer.select(table["clip_id"])) == 80
 
 

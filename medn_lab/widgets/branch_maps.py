@@ -70,8 +70,8 @@ class BranchMaps:
                 marker=dict(self._look), name=f"{name} points", **alike,
             )  # fmt: skip
             lit = kind(
-                x=[],
-                y=[],
+                x=np.full(len(xy), np.nan, dtype=np.float32),
+                y=xy[:, 1],
                 mode="markers",
                 hoverinfo="skip",
                 marker=self._look | {"opacity": 1.0},
@@ -176,36 +176,37 @@ class BranchMaps:
         self._kept = shown
         with self.figure.batch_update():
             for name in self.names:
-                # Only x is sent: a point without a place is not drawn, and the rows keep their numbers.
-                self.trace(name, "points").x = np.where(shown, self._xy[name][:, 0], np.float32(np.nan))
+                self.trace(name, "points").x = self._placed(name, shown)
 
-    def paint(self, colours: Colouring, lit: np.ndarray) -> None:
-        """Colour all points; light the rows in `lit` (none: all are at full strength)."""
-        colour, symbol = colours.colours, colours.symbols
+    def paint(self, colours: Colouring) -> None:
+        """Colour all points; what is lit stays lit."""
+        with self.figure.batch_update():
+            for name in self.names:
+                for part in ("points", "lit"):
+                    marker = self.trace(name, part).marker
+                    marker.color, marker.symbol = colours.colours, colours.symbols
+
+    def light(self, lit: np.ndarray) -> None:
+        """Light the rows in `lit` in every map; an empty `lit` lights all."""
+        share = _DIMMED if lit.size else 1.0
+        chosen = np.zeros(len(self._kept), dtype=bool)
+        chosen[lit] = True
         with self.figure.batch_update():
             for name in self.names:
                 points = self.trace(name, "points")
-                points.marker.color, points.marker.symbol = colour, symbol
-            self._light(colour, symbol, lit)
+                # A drawn trace is dimmed as a whole. WebGL ignores that once a lasso was drawn: there the points are,
+                # all three kinds of them, for plotly has its own idea of which are selected.
+                if points.type == "scatter":
+                    points.opacity = share
+                else:
+                    for part in (points, points.selected, points.unselected):
+                        part.marker.opacity = share
+                # Only x is sent, as numbers: checking thousands of colours takes longer than a gesture may.
+                self.trace(name, "lit").x = self._placed(name, chosen)
 
-    def light(self, colours: Colouring, lit: np.ndarray) -> None:
-        """Light the rows in `lit` in every map; an empty `lit` lights all."""
-        with self.figure.batch_update():
-            self._light(colours.colours, colours.symbols, lit)
-
-    def _light(self, colour: np.ndarray, symbol: np.ndarray, lit: np.ndarray) -> None:
-        for name in self.names:
-            points, share = self.trace(name, "points"), _DIMMED if lit.size else 1.0
-            # A drawn trace is dimmed as a whole. WebGL ignores that once a lasso was drawn: there the points are,
-            # all three kinds of them, for plotly has its own idea of which are selected.
-            if points.type == "scatter":
-                points.opacity = share
-            else:
-                for part in (points, points.selected, points.unselected):
-                    part.marker.opacity = share
-            over = self.trace(name, "lit")
-            over.x, over.y = self._xy[name][lit, 0], self._xy[name][lit, 1]
-            over.marker.color, over.marker.symbol = colour[lit], symbol[lit]
+    def _placed(self, name: str, shown: np.ndarray) -> np.ndarray:
+        """The x of each point, NaN where it is not to be drawn: the rows keep their numbers."""
+        return np.where(shown, self._xy[name][:, 0], np.float32(np.nan))
 
     def ring(self, row: int | None, partner: int | None) -> None:
         """Put rings around a clip and its partner in every map."""

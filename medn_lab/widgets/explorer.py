@@ -340,7 +340,7 @@ class BranchExplorer(widgets.VBox):
         chosen = self._table.iloc[rows].copy()
         # The line first, for it is there at once; then the maps; then whoever follows the selection, however slowly.
         self._selected.value = selection_text(chosen, of=len(self._table))
-        self._maps.light(self._colours, rows)
+        self._maps.light(rows)
         self._measured.follow(self._ids[rows])
         self.selection = chosen
 
@@ -358,8 +358,8 @@ class BranchExplorer(widgets.VBox):
         self._colours = colouring(self._table, key)
         if self._controls.colour_list.value != key and key in self._choices:
             self._controls.colour_list.value = key
-        self._maps.paint(self._colours, self._lit)
         self._name_groups()
+        self._maps.paint(self._colours)
 
     def _name_groups(self) -> None:
         """Legend and *Light up* list, with the numbers of clips that are shown."""
