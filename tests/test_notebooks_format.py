@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from tools.made_with import KEY, PRETRAINED, checkpoints_named, made_with, staleness
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -153,6 +154,7 @@ RULES: dict[str, Callable[[Book], list[str]]] = {
     "an honest end": _closes_honestly,
     "a parameters cell": _has_parameters,
     "a picture beside each figure": _has_a_picture_beside_each_figure,
+    "outputs of this version and these weights": staleness,
 }
 
 
@@ -190,7 +192,9 @@ def good_book() -> Book:
         new.new_code_cell("figure", execution_count=3, outputs=[figure]),
         new.new_markdown_cell("## What we saw\n\n## What this does not show\n\n## Questions\n\nWhy?"),
     ]
-    return new.new_notebook(cells=cells)
+    book = new.new_notebook(cells=cells)
+    book.metadata[KEY] = made_with(book)
+    return book
 
 
 def test_the_good_book_keeps_every_rule():
@@ -245,9 +249,13 @@ def _spoil_picture(book):
     del book.cells[5].outputs[0].data["image/png"]
 
 
+def _spoil_version(book):
+    book.metadata[KEY] = {"version": "0.0.1", "checkpoints": {}}
+
+
 SPOILERS = (
     _spoil_order, _spoil_errors, _spoil_state, _spoil_times, _spoil_paths, _spoil_prose, _spoil_length,
-    _spoil_definitions, _spoil_title, _spoil_end, _spoil_parameters, _spoil_picture,
+    _spoil_definitions, _spoil_title, _spoil_end, _spoil_parameters, _spoil_picture, _spoil_version,
 )  # fmt: skip
 
 
@@ -256,3 +264,53 @@ def test_a_planted_fault_is_caught_by_its_rule(name, spoil):
     book = good_book()
     spoil(book)
     assert RULES[name](book)
+
+
+class TestStaleness:
+    """A notebook's outputs are tied to the weights that its cells name."""
+
+    @pytest.fixture
+    def weights(self, tmp_path):
+        for name in ("medn_a.synthme_v1", "medn_a_coupled.synthme_v1", "medn_b.synthme_v2"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "model.safetensors").write_bytes(name.encode())
+        return tmp_path
+
+    @pytest.fixture
+    def book(self, weights):
+        book = good_book()
+        book.cells[3]["source"] = 'model = medn.load_pretrained("medn_a.synthme_v1")'
+        book.metadata[KEY] = made_with(book, folder=weights)
+        return book
+
+    def test_other_weights_make_it_stale_and_are_named(self, book, weights):
+        assert staleness(book, folder=weights) == []
+        (weights / "medn_a.synthme_v1" / "model.safetensors").write_bytes(b"trained again")
+        (fault,) = staleness(book, folder=weights)
+        assert "other weights of medn_a.synthme_v1" in fault
+
+    def test_weights_that_it_does_not_name_do_not_matter(self, book, weights):
+        (weights / "medn_b.synthme_v2" / "model.safetensors").write_bytes(b"trained again")
+        assert staleness(book, folder=weights) == []
+
+    def test_a_model_that_is_named_since_makes_it_stale(self, book, weights):
+        book.cells[3]["source"] += '\nother = medn.load_pretrained("medn_b.synthme_v2")'
+        assert "medn_b.synthme_v2 (none, now" in staleness(book, folder=weights)[0]
+
+    def test_a_notebook_that_says_nothing_is_stale(self, book, weights):
+        del book.metadata[KEY]
+        assert "nothing says" in staleness(book, folder=weights)[0]
+
+    @pytest.mark.parametrize(
+        ("source", "named"),
+        [
+            ('f"medn_a{kind}.synthme_v1"', ["medn_a.synthme_v1", "medn_a_coupled.synthme_v1"]),
+            ('names = ["medn_b.synthme_v2"]', ["medn_b.synthme_v2"]),
+            ('"medn_unknown.synthme_v1"', []),
+        ],
+    )
+    def test_names_are_read_also_where_an_f_string_makes_them(self, weights, source, named):
+        assert checkpoints_named(source, folder=weights) == named
+
+    def test_the_default_model_counts_where_none_is_named(self):
+        assert checkpoints_named("medn.load_pretrained()", folder=PRETRAINED) == ["medn_tiny.synthme_v1"]

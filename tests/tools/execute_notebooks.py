@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+from made_with import KEY, made_with
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from PIL import Image
@@ -73,6 +74,7 @@ def execute(path: Path, *, timeout: int) -> int:
         store_widget_state=True,
     ).execute()
     clean(book)
+    book.metadata[KEY] = made_with(book)
     text = nbformat.writes(book) + "\n"
     if len(text.encode()) > LARGEST:
         heavy = sorted(
@@ -87,7 +89,7 @@ def execute(path: Path, *, timeout: int) -> int:
 def clean(book: NotebookNode) -> None:
     """Take out what a reader of the stored notebook has no use for: widget state, progress bars, times, paths, ids."""
     state = book.metadata.get("widgets", {}).get(WIDGET_STATE, {}).get("state", {})
-    for name in set(book.metadata) - {"kernelspec", "language_info"}:
+    for name in set(book.metadata) - {"kernelspec", "language_info", KEY}:
         del book.metadata[name]
     book.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
     for number, cell in enumerate(book.cells):
