@@ -77,6 +77,16 @@ def test_each_module_keeps_its_mode(clips):
     assert torch.is_grad_enabled()
 
 
+def test_torch_gets_its_threads_back(model, clips):
+    count = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        answerer(model)(clips)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(count)
+
+
 def test_clips_of_another_size_are_one_sentence(model):
     with pytest.raises(ValueError, match="16x16 px but the model reads 32x32"):
         answerer(model)(tiny_clips(n_subjects=1, clips_per_subject=1, size=32).__class__(

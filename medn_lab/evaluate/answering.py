@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, weights_sha256
 from medn_lab.records import Answers, BranchFeatures, Clips, KeptTokens, Predictions
+
+FEW = 4
+"""Clips for which one thread is best: there is too little to share, and threads wait for each other."""
+
+
+@contextmanager
+def _one_thread(*, wanted: bool) -> Iterator[None]:
+    """No threads inside of torch's operations: beside any other load they cost a slider many times its time."""
+    count = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 class Answerer:
@@ -57,7 +75,7 @@ class Answerer:
         modes = {module: module.training for module in model.modules()}
         model.eval()
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), _one_thread(wanted=len(clips) <= FEW):
                 if both:
                     # Whole, with a flow of zeros, and with frames that all are the onset: one pass over three times as
                     # many clips.

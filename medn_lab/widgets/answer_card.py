@@ -79,15 +79,16 @@ def aus_html(answers: Answers, clip_id: str) -> str:
     table = clip_au_scores(answers.predictions, clip_id)
     if table.empty:
         return note("This model gives no AU scores: it has no motion branch, or was taught no AUs.")
-    half = -(-len(table) // 2)
+    scores = list(zip(table["au"], table["probability"], table["coded"], strict=True))
+    half = -(-len(scores) // 2)
     colour = theme.branch_colour("motion")
     cells = []
     for first in range(half):
         for place in (first, first + half):
-            if place >= len(table):
+            if place >= len(scores):
                 cells.append("<span></span>" * 3)
                 continue
-            au, share, coded = table.iloc[place][["au", "probability", "coded"]]
+            au, share, coded = scores[place]
             mark = f"<span style='color:{theme.RING}' title='was set'>◆</span>" if coded is True else ""
             name = f"<b>{au}</b>" if coded is True else str(au)
             fill = f"width:{100 * share:.0f}%;background:{colour if share >= 0.5 else ABSENT}"
