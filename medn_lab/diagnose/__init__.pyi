@@ -4,6 +4,7 @@ from .attribution_pair import pair_attributor as pair_attributor
 from .attribution_swap import pair_swapper as pair_swapper
 from .attribution_swap import swap_branches as swap_branches
 from .attribution_target import attribution_targets as attribution_targets
+from .attribution_trial import compare_attributions as compare_attributions
 from .confusable import ConfusableSets as ConfusableSets
 from .confusable import confusable_pairs as confusable_pairs
 from .confusable import confusable_sets as confusable_sets
@@ -19,7 +20,6 @@ from .map_quality import chance_trustworthiness as chance_trustworthiness
 from .map_quality import continuity as continuity
 from .map_quality import neighbour_overlap as neighbour_overlap
 from .map_quality import trustworthiness as trustworthiness
-from .method_trial import compare_attributions as compare_attributions
 from .occlusion_frames import frame_ablation as frame_ablation
 from .occlusion_patches import occlusion as occlusion
 from .pair_control import PairSeparation as PairSeparation

@@ -93,11 +93,11 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     )
 
 
-def shuffled_rows(n: int, batch_size: int, *, generator: torch.Generator) -> Iterator[Tensor]:
-    """Batches of rows in random order; a last batch of one clip is joined to the one before (batch norm needs two)."""
+def shuffled_rows(n: int, batch_size: int, *, least: int = 2, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches of rows in random order; a last one below `least` is joined to the one before (batch norm needs two)."""
     order = torch.randperm(n, generator=generator)
     edges = list(range(0, n, batch_size)) + [n]
-    if len(edges) > 2 and edges[-1] - edges[-2] == 1:
+    if len(edges) > 2 and edges[-1] - edges[-2] < least:
         del edges[-2]
     for start, stop in pairwise(edges):
         yield order[start:stop]

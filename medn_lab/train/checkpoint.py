@@ -7,10 +7,45 @@ import os
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from medn_lab.records import History, whole_folder
+from medn_lab.records import History, sha256_of_file, whole_folder
+
+STATE = "state.safetensors"
+SUM = "state.sha256"
+"""The sha256 of the state, as ``sha256sum -c`` reads it."""
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether a training was put aside at `path`; False where nothing is, or an empty folder.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    FileExistsError
+        If something else is there, which a checkpoint would replace.
+    """
+    folder = Path(path)
+    if folder.is_dir() and (folder / STATE).is_file():
+        return True
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise FileExistsError(
+            f"{folder} exists and is no checkpoint (a folder with {STATE}; pickled ones, .pt or .ckpt, are not read);"
+            " choose another folder, nothing was written"
+        )
+    return False
+
+
+_ANEW = "take a whole copy, or remove the folder to train from the start"
 
 
 def save_checkpoint(
@@ -29,14 +64,21 @@ def save_checkpoint(
     Returns
     -------
     Path
+
+    Raises
+    ------
+    FileExistsError
+        If something else is at `path`.
     """
     target = Path(path)
+    is_checkpoint(target)
     with whole_folder(target) as beside:
         tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         for index, state in optimiser.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-        save_file(tensors, beside / "state.safetensors")
+        save_file(tensors, beside / STATE)
+        (beside / SUM).write_text(f"{sha256_of_file(beside / STATE)}  {STATE}\n")
         history.save(beside / "history")
     return target
 
@@ -62,7 +104,7 @@ def load_checkpoint(
     Raises
     ------
     ValueError
-        If the checkpoint belongs to another configuration, or to other clips.
+        If the checkpoint belongs to another configuration, or to other clips, or its files are not those written.
     """
     folder = Path(path)
     history = History.load(folder / "history")
@@ -73,7 +115,12 @@ def load_checkpoint(
             f"the checkpoint {folder} was made with another {', '.join(differing)};"
             " give the same configuration and clips, or another checkpoint folder"
         )
-    tensors = load_file(folder / "state.safetensors")
+    if (folder / SUM).is_file() and (folder / SUM).read_text().split()[:1] != [sha256_of_file(folder / STATE)]:
+        raise ValueError(f"{folder / STATE} is not the file that was written (its sha256 differs); {_ANEW}")
+    try:
+        tensors = load_file(folder / STATE)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / STATE} holds no safetensors ({error}); {_ANEW}") from error
     prefix = "model."
     model.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     states: dict[int, dict[str, torch.Tensor]] = {}

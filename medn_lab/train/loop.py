@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -23,8 +22,10 @@ from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, History
 from medn_lab.train.batches import Targets, augment, read_targets, shuffled_rows
 from medn_lab.train.callbacks import Run, tell
-from medn_lab.train.checkpoint import load_checkpoint, save_checkpoint
+from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from medn_lab.train.losses import medn_loss
+from medn_lab.train.processes import processes, share_buffers
+from medn_lab.train.schedule import learning_rate, ramp
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class TrainConfig:
         One of Fabric's; ``32-true`` by default, ``bf16-mixed`` for GPUs.
     threads : int or None
         CPU threads; one is fastest for small models. None leaves the setting alone.
+    devices, num_nodes : int
+        Devices (on a CPU: processes) of each machine, and machines. Above one, each step's clips are shared out to the
+        processes and their gradients averaged; start them all with ``torchrun``, or let a script start its own.
+    strategy : str
+        Fabric's way of doing that; ``auto`` is ``ddp`` where there is more than one process.
 
     Raises
     ------
@@ -79,10 +85,15 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: str = "32-true"
     threads: int | None = 1
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch_size < 2:
             raise ValueError(f"epochs must be at least 1 and batch_size 2; got {self.epochs} and {self.batch_size}")
+        if min(self.devices, self.num_nodes) < 1:
+            raise ValueError(f"devices and num_nodes must be at least 1; got {self.devices} and {self.num_nodes}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
         if min(self.weight_decay, self.au_weight, self.decoupling_weight or 0.0, self.max_shift) < 0:
@@ -109,6 +120,11 @@ def fit(
 
     On one CPU the result depends on the seeds, the clips and the versions alone. A keyboard interrupt ends the training
     and keeps the model as it is.
+
+    With ``devices`` or ``num_nodes`` above one, every process calls ``fit`` with the same arguments and ends with the
+    same model. Only the first draws a bar, writes the checkpoint and tells the callbacks. Batch statistics are those of
+    a process's own share (on GPUs of all), and chance draws differ between processes, so that the result depends on
+    the number of processes too.
 
     Parameters
     ----------
@@ -152,7 +168,7 @@ def fit(
         check_clips(model.config, validation)
         held_out = read_targets(model.config, validation.table, label=label, training=False)
 
-    fabric = Fabric(accelerator=config.device, devices=1, precision=config.precision)
+    fabric = processes(config)
     said = {
         "model": asdict(model.config),
         "training": asdict(config),
@@ -161,11 +177,15 @@ def fit(
     }
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     history = History(pd.DataFrame(columns=["epoch"]), said, "stopped")
-    if checkpoint is not None and Path(checkpoint).is_dir():
+    if checkpoint is not None and is_checkpoint(checkpoint):
         history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=said)
+    if fabric.world_size > 1 and fabric.device.type == "cuda":
+        torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimiser = fabric.setup(model, optimiser)
     run = Run(model, config=config, history=history)
     watchers = list(callbacks)
+    if not fabric.is_global_zero:
+        watchers, progress = [], False
     bar = tqdm(total=config.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
     status = "finished"
     with bar, _threads(config.threads), torch.random.fork_rng(devices=[]):
@@ -176,15 +196,17 @@ def fit(
                     status = "stopped"
                     break
                 row = _epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
+                share_buffers(fabric, model)
                 if validation is not None:
                     row |= _validate(fabric, model, validation, held_out, config)
                 rows = run.history.table.to_dict("records") + [row]
                 run.history = History(pd.DataFrame(rows), said, "stopped")
-                if checkpoint is not None:
+                if checkpoint is not None and fabric.is_global_zero:
                     save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
                 bar.update()
                 bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
                 tell(watchers, "on_epoch_end", run)
+                run.stopping = fabric.broadcast(run.stopping)
         except KeyboardInterrupt:
             status = "interrupted"
         finally:
@@ -192,34 +214,6 @@ def fit(
         run.history = History(run.history.table, said, status)
         tell(watchers, "on_fit_end", run)
     return run.history
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """The rate of a step: linear to `peak` over the first tenth of `steps`, then down to 0 along a half cosine.
-
-    Examples
-    --------
-    >>> [round(learning_rate(step, 100, 1.0), 3) for step in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warm = max(1, steps // 10)
-    if step < warm:
-        return peak * (step + 1) / warm
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def ramp(done: float, between: tuple[float, float]) -> float:
-    """The share of the full decoupling weight when a share `done` of the training is over.
-
-    Examples
-    --------
-    >>> [round(ramp(done, (0.25, 0.75)), 2) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    [0.0, 0.0, 0.5, 1.0, 1.0]
-    """
-    start, full = between
-    if done >= full:
-        return 1.0
-    return max(0.0, (done - start) / (full - start))
 
 
 def _epoch(
@@ -232,10 +226,14 @@ def _epoch(
     epoch: int,
 ) -> dict[str, float]:
     # Seeding by epoch makes a resumed training the same as one that never stopped.
-    torch.manual_seed(config.seed * 100_003 + epoch)
-    generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+    rank, ranks = fabric.global_rank, fabric.world_size
+    seed = config.seed * 100_003 + epoch
+    generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
-    batches = list(shuffled_rows(len(clips), config.batch_size, generator=generator))
+    batches = list(shuffled_rows(len(clips), config.batch_size, least=2 * ranks, generator=generator))
+    torch.manual_seed(seed + 1_000_000_007 * rank)
+    if rank:  # the processes share their batches, and draw what else is drawn each for itself
+        generator.manual_seed(seed + 1_000_000_007 * rank)
     steps = config.epochs * len(batches)
     weight = config.decoupling_weight
     if weight is None:
@@ -243,7 +241,8 @@ def _epoch(
     sums: dict[str, float] = {}
     right = 0
     model.train()
-    for place, rows in enumerate(batches):
+    for place, everyones in enumerate(batches):
+        rows = everyones.tensor_split(ranks)[rank]
         done = epoch * len(batches) + place
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(done, steps, config.learning_rate)
@@ -263,12 +262,17 @@ def _epoch(
         values = {name: value.item() for name, value in terms.items()}
         _check_finite(values, epoch + 1)
         optimiser.zero_grad(set_to_none=True)
-        fabric.backward(terms["loss"])
+        share = len(rows) * ranks / len(everyones)  # gradients are averaged over processes, and are meant over clips
+        fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
         fabric.clip_gradients(model, optimiser, max_norm=1.0)
         optimiser.step()
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + value * len(rows)
         right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
+    if ranks > 1:
+        told = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
+        right, *totals = fabric.all_reduce(told, reduce_op="sum").tolist()
+        sums = dict(zip(sums, totals, strict=True))
     rate = optimiser.param_groups[0]["lr"]
     means = {name: value / len(clips) for name, value in sums.items()}
     seconds = time.perf_counter() - began

@@ -1,0 +1,128 @@
+"""One model trained by two processes: they agree to the bit, share every clip, and stop together."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_clips import tiny_clips
+
+from medn_lab.evaluate import accuracy, predict
+from medn_lab.model import MEDN, MEDNConfig
+from medn_lab.train import TrainConfig, fit
+from medn_lab.train.batches import shuffled_rows
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+
+sys.path.insert(0, {tests!r})
+import torch
+from tiny_clips import tiny_clips
+from medn_lab.evaluate import predict
+from medn_lab.model import MEDN, MEDNConfig, weights_sha256
+from medn_lab.train import TrainConfig, fit
+
+
+class StopAfterThree:
+    heard = 0
+
+    def on_epoch_end(self, run):
+        self.heard += 1
+        if run.epoch == 3:
+            run.stop()
+
+
+clips, held_out = tiny_clips(n_subjects=8), tiny_clips(n_subjects=4, seed=1)
+model = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=1)
+config = TrainConfig(epochs={epochs}, batch_size=16, learning_rate=3e-3, seed=2, device="cpu", devices={devices})
+watcher = StopAfterThree()
+history = fit(model, clips, config=config, callbacks=[watcher] if {stop} else [], checkpoint={folder!r}, progress=False)
+rank = int(os.environ.get("RANK", 0))
+told = {{
+    "sha256": weights_sha256(model), "status": history.status, "heard": watcher.heard,
+    "table": history.table.drop(columns="seconds").to_dict("list"),
+    "logits": predict(model, held_out).logits.tolist(),
+}}
+Path(sys.argv[1], f"rank{{rank}}.json").write_text(json.dumps(told))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def train_together(folder: Path, *, processes: int = 2, epochs: int = 20, stop: bool = False) -> list[dict]:
+    """What each process tells after a training that ``torchrun`` has started."""
+    folder.mkdir(exist_ok=True)
+    tests = str(Path(__file__).parent)
+    filled = SCRIPT.format(tests=tests, epochs=epochs, devices=processes, stop=stop, folder=str(folder / "checkpoint"))
+    (folder / "training.py").write_text(filled)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1",
+            f"--master_port={free_port()}", str(folder / "training.py"), str(folder),
+        ],
+        capture_output=True, text=True, timeout=300, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(processes)]
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory) -> list[dict]:
+    return train_together(tmp_path_factory.mktemp("together") / "first")
+
+
+def test_both_processes_end_with_one_model_and_one_history(together):
+    first, second = together
+    assert first["sha256"] == second["sha256"]
+    assert first["table"] == second["table"]
+    assert first["logits"] == second["logits"]
+    assert (first["status"], len(first["table"]["epoch"])) == ("finished", 20)
+
+
+def test_two_processes_learn_what_one_learns(together):
+    clips, held_out = tiny_clips(n_subjects=8), tiny_clips(n_subjects=4, seed=1)
+    alone = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=1)
+    fit(
+        alone,
+        clips,
+        config=TrainConfig(epochs=20, batch_size=16, learning_rate=3e-3, seed=2, device="cpu"),
+        progress=False,
+    )
+    wanted = predict(alone, held_out)
+    shared = np.array(together[0]["logits"])
+    said = np.array(wanted.classes)[shared.argmax(axis=1)]
+    assert accuracy(held_out.table["label"], wanted.predicted) == 1
+    assert accuracy(held_out.table["label"], said) == 1
+
+
+def test_a_stop_in_the_first_process_stops_both_and_what_was_stopped_is_taken_up_again(tmp_path, together):
+    stopped = train_together(tmp_path / "run", stop=True)
+    assert [each["status"] for each in stopped] == ["stopped", "stopped"]
+    assert [each["heard"] for each in stopped] == [3, 0]  # the first process alone tells the callbacks
+    resumed = train_together(tmp_path / "run")
+    assert [each["sha256"] for each in resumed] == [each["sha256"] for each in together]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_every_clip_is_in_one_share_and_no_share_is_too_small_for_batch_norm(ranks):
+    for n in range(2 * ranks, 40):
+        batches = list(shuffled_rows(n, 8, least=2 * ranks, generator=torch.Generator().manual_seed(n)))
+        shares = [share for rows in batches for share in rows.tensor_split(ranks)]
+        assert sorted(torch.cat(shares).tolist()) == list(range(n))
+        assert min(map(len, shares)) >= 2
+
+
+def test_fewer_than_one_process_gets_a_sentence():
+    with pytest.raises(ValueError, match="devices and num_nodes must be at least 1; got 0 and 1"):
+        TrainConfig(devices=0)
