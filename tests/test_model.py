@@ -25,6 +25,7 @@ from medn_lab.model import (
     weights_sha256,
 )
 from medn_lab.model.decoupling import GaussianCode
+from medn_lab.model.sevit import BLOCKS
 from medn_lab.train import medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
@@ -37,11 +38,12 @@ VARIANTS = [
     replace(SMALL, decoupling="cross_covariance", keep_rates=(1.0,)),
     replace(SMALL, branches="motion"),
     replace(SMALL, branches="emotion"),
+    replace(SMALL, attention="joint", depth=2),
 ]
 
 
 def described(config):
-    return f"{config.branches}-{config.fusion}-{config.decoupling}-{config.keep_rates}"
+    return f"{config.branches}-{config.fusion}-{config.decoupling}-{config.keep_rates}-{config.attention}"
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=described)
@@ -75,6 +77,18 @@ def test_output_shapes_are_those_stated(config):
         assert out.emotion.shape == (3, config.emotion_dim)
     if config.branches == "both":
         assert (out.gate is not None) == (config.fusion == "cofm")
+
+
+@pytest.mark.parametrize(("attention", "one_set"), [("divided", False), ("joint", True)])
+def test_joint_attention_reads_a_clips_tokens_as_one_set_and_divided_does_not(attention, one_set):
+    torch.manual_seed(0)
+    block, tokens = BLOCKS[attention](16, 2, 0.0).eval(), torch.randn(2, 4, 6, 16)
+    order = torch.randperm(4 * 6)
+
+    def exchanged(x):
+        return x.flatten(1, 2)[:, order].unflatten(1, (4, 6))
+
+    assert torch.allclose(block(exchanged(tokens)), exchanged(block(tokens)), atol=1e-5) == one_set
 
 
 def test_the_keep_rates_gather_that_share_of_positions_without_repeats():
@@ -282,7 +296,7 @@ def test_an_unknown_pretrained_name_lists_those_there_are():
 
 def test_pickled_weights_are_refused(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
-    with pytest.raises(ValueError, match=r"pickled weights .* are not read"):
+    with pytest.raises(ValueError, match=r"Pickled weights .* are not read"):
         load_pretrained(tmp_path)
 
 

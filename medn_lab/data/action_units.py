@@ -13,7 +13,7 @@ The notations of CASME, CASME II, SAMM, CAS(ME)^3, MMEW and 4DME in one grammar:
 ``ref(24)``        AU 24 is there as a reference, already present before the movement
 ``4?``, ``?``      doubtful; unknown
 ``AU4+7(k)``       the letters AU and remarks change nothing
-``17+soft focus``  what is no AU is kept aside as junk
+``17+soft focus``  what is no AU is kept aside as junk; with a digit in it, the list may not be complete
 =================  ====================================================================================
 """
 
@@ -57,6 +57,15 @@ _SLASH: "/"
 JUNK.-1: /[^\s+,;&\/()?]+/
 %ignore /\s+/
 """
+
+_AS_FLOAT = re.compile(r"\b(\d{1,2})\.0+(?!\d)")
+
+_DATE = re.compile(
+    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
+    r"|\d{1,2}[- ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)(?:[ T][\d:.]+)?",
+    re.IGNORECASE,
+)
+"""What a spreadsheet makes of ``4-5`` and ``4/5``: a day in May, and its AUs are lost."""
 
 _UNIT = re.compile(r"(?:AU\s*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)", re.IGNORECASE)
 
@@ -135,7 +144,7 @@ class ActionUnits:
     known : bool
         False where nothing was coded (empty, ``?``, junk alone).
     complete : bool
-        False where an AU that is not named may be there as well (``12+?``).
+        False where an AU that is not named may be there as well (``12+?``, ``4and7``).
     """
 
     text: str
@@ -211,9 +220,7 @@ def parse_action_units(
     if alternatives not in ("first", "all", "common"):
         raise ValueError(f"alternatives must be 'first', 'all' or 'common', not {alternatives!r}")
     cell = "" if text is None or (isinstance(text, float) and np.isnan(text)) or text is pd.NA else str(text)
-    if re.fullmatch(r"\d+\.0", cell):  # a column with blanks makes pandas read 4 as 4.0
-        cell = cell[:-2]
-    said, junk, complete = _read(cell)
+    said, junk, complete = _read(_AS_FLOAT.sub(r"\1", cell))  # a column with blanks makes pandas read 4 as 4.0
     mentions = tuple(_mentions(said))
     none_said = bool(mentions) and all(unit.number == 0 for unit in mentions)  # a lone 0 says that nothing moved
     chosen = {unit for unit in _chosen(said, alternatives) if _moves_skin(unit) and not unit.reference}
@@ -226,7 +233,7 @@ def parse_action_units(
         units=tuple(f"{where}{number}" for number, where in sorted(names)),
         disputed=tuple(sorted(disputed)),
         junk=junk,
-        known=none_said or any(_moves_skin(unit) for unit in mentions),
+        known=(none_said and complete) or any(_moves_skin(unit) for unit in mentions),
         complete=complete,
     )
 
@@ -313,13 +320,17 @@ def _read(text: str) -> tuple[Expression | None, tuple[str, ...], bool]:
 
     if not text.strip():
         return None, (), False
+    if _DATE.fullmatch(text.strip()):
+        return None, (text.strip(),), False
     try:
         tree = _parser().parse(text)
     except UnexpectedInput:  # unbalanced parentheses and the like: say so rather than guess
         return None, (text.strip(),), False
     reader = _Reader()
     said = reader.read(tree)
-    return said, tuple(reader.junk), reader.complete
+    # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
+    complete = reader.complete and not any(sign.isdigit() for word in reader.junk for sign in word)
+    return said, tuple(reader.junk), complete
 
 
 class _Reader:

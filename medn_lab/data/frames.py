@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from medn_lab.data.opencv import cv2
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+
+MOST_PIXELS = 100_000_000
+"""No frame has as many: a still of 8K video has 33 million."""
 
 _TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
 
@@ -39,7 +45,7 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     Parameters
     ----------
     folder : path-like
-        Files that are no pictures, or have no number in their names, are passed over.
+        Files that are no pictures, have no number in their names, or are links out of the folder, are passed over.
 
     Returns
     -------
@@ -56,7 +62,7 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     numbered = {}
     for entry in os.scandir(folder):
         number = frame_number(entry.name)
-        if number is not None and not entry.name.startswith("."):
+        if number is not None and not entry.name.startswith(".") and stays_within(Path(entry.path), folder):
             numbered[number] = Path(entry.path)
     return dict(sorted(numbered.items()))
 
@@ -76,7 +82,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     UnreadableFrameError
-        If the file is missing, empty, truncated or no picture.
+        If the file is missing, empty, truncated, no picture, or claims more than :data:`MOST_PIXELS`.
     """
     path = Path(path)
     try:
@@ -87,10 +93,31 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise UnreadableFrameError(f"{path.name} is empty")
     if not _is_whole(content):
         raise UnreadableFrameError(f"{path.name} is truncated after {len(content)} bytes")
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    _check_size(content, path.name)
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except (cv2.error, MemoryError):  # what it cannot bear: too many pixels, broken chunks
+        image = None
     if image is None:
         raise UnreadableFrameError(f"{path.name} is no picture that OpenCV can read ({len(content)} bytes)")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def _check_size(content: bytes, name: str) -> None:
+    """Raise where the header promises more pixels than any camera has; a small file may ask for all memory there is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own warning of a bomb; ours is an error
+            with Image.open(io.BytesIO(content)) as opened:
+                width, height = opened.size
+    except Image.DecompressionBombError:
+        raise UnreadableFrameError(f"{name} claims to have far over {MOST_PIXELS:,} pixels; it is not read") from None
+    except Exception:  # a kind that Pillow does not know, or broken: OpenCV shall say
+        return
+    if width * height > MOST_PIXELS:
+        raise UnreadableFrameError(
+            f"{name} claims to have {width}x{height} px, over {MOST_PIXELS:,} pixels; it is not read"
+        )
 
 
 def _is_whole(content: bytes) -> bool:
@@ -100,6 +127,11 @@ def _is_whole(content: bytes) -> bool:
     if content.startswith(b"\x89PNG"):
         return b"IEND" in content[-64:]
     return True
+
+
+def stays_within(path: Path, root: Path) -> bool:
+    """Whether a file, followed through its links, lies below `root`: a data set has no business elsewhere."""
+    return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
 
 
 def nearest(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:

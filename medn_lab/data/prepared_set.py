@@ -2,7 +2,8 @@
 
 The folder being written is hidden beside its final place and lacks ``record.json``, so that it can never be loaded;
 it is renamed into place when it is whole. Rows are written to the file rather than through a memory map, because a full
-disk is then an error to be caught and not a crash.
+disk is then an error to be caught and not a crash. One process at a time holds the folder's lock, which the system
+takes back from a process that dies.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import ClipInput
 from medn_lab.data.recipe import FlowRecipe
-from medn_lab.records import ClipIndex, Clips, Parts, write_parts
+from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, write_parts
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -72,6 +74,7 @@ class PreparedSet:
         self._arrays: dict[str, np.ndarray] = {}
         self._files: dict[str, tuple[Any, int]] = {}
         self._journal = None
+        self._lock: FileLock | None = None
 
     @classmethod
     def in_memory(cls, count: int, recipe: FlowRecipe) -> PreparedSet:
@@ -90,16 +93,64 @@ class PreparedSet:
             If something else is at `path`: another recipe's set, other clips', or no set at all.
         """
         made = cls(path, count, recipe, identity)
-        if path.exists():
-            made.complete = made._is_same()
+        if path.exists() and made._is_same():
+            made._open_whole()
             return made
-        if made._begun_as() == _plain(identity) and made._fits():
-            made._continue()
-        else:  # nothing there, or the rest of another recipe's attempt
-            shutil.rmtree(made._beside, ignore_errors=True)
-            with made._enough_room():
-                made._begin()
+        with made._told():
+            made._take_lock()
+        try:
+            if path.exists():  # another process finished it between the look and the lock
+                made.discard()
+                made.complete = made._is_same()
+            elif made._begun_as() == _plain(identity) and made._fits():
+                made._continue()
+            else:  # nothing there, or the rest of another recipe's attempt
+                with made._told():
+                    made._begin()
+        except BaseException:
+            made._release()
+            raise
         return made
+
+    def _open_whole(self) -> None:
+        """The set is there; a kill just after it was finished may have left the folder it grew in."""
+        self.complete = True
+        if self._beside.is_dir():
+            with suppress(FileExistsError, OSError):  # another process is about to take it away, or may alone do so
+                self._take_lock()
+                self.discard()
+
+    def _take_lock(self) -> None:
+        """Be the only process that writes the set; the lock lies in the folder being written, and goes with it.
+
+        Raises
+        ------
+        FileExistsError
+            If another process holds it.
+        """
+        while True:
+            self._beside.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self._beside / "lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout as error:
+                raise FileExistsError(
+                    f"{self.path} is being prepared by another process right now; call again when it is done,"
+                    " which opens what it made, or choose another folder"
+                ) from error
+            except FileNotFoundError:  # taken away, between the two lines, by the process that finished it
+                continue
+            except NotImplementedError:  # a file system without locks
+                return
+            self._lock = lock
+            if (self._beside / "lock").exists():
+                return
+            self._release()  # it was the lock of a folder that is gone
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     @property
     def _beside(self) -> Path:
@@ -129,24 +180,34 @@ class PreparedSet:
             return None
 
     def _begin(self) -> None:
-        self._beside.mkdir(parents=True)
+        for old in self._beside.iterdir():
+            if old.is_dir():
+                shutil.rmtree(old)
+            elif old.name != "lock":
+                old.unlink()
         for name, shape in self.shapes.items():
             np.lib.format.open_memmap(self._beside / f"{name}.npy", mode="w+", dtype=self.types[name], shape=shape)
         (self._beside / "journal.jsonl").touch()
         (self._beside / "state.json").write_text(json.dumps(_plain(self.identity)))
 
     def _fits(self) -> bool:
-        """Whether the files still have a row for every clip; a kill while leaving rows out may have shortened one."""
-        files = {name: self._beside / f"{name}.npy" for name in self.shapes}
-        return all(file.is_file() and np.load(file, mmap_mode="r").shape == self.shapes[n] for n, file in files.items())
+        """Whether the files are there, with a row for every clip."""
+        try:
+            found = {name: np.load(self._beside / f"{name}.npy", mmap_mode="r").shape for name in self.shapes}
+        except (OSError, ValueError):
+            return False
+        return found == self.shapes and (self._beside / "journal.jsonl").is_file()
 
     def _continue(self) -> None:
-        for line in (self._beside / "journal.jsonl").read_text().splitlines():
+        for line in (self._beside / "journal.jsonl").read_text(errors="replace").splitlines():
             try:
                 done = json.loads(line)
-            except ValueError:  # the line that the kill cut off: that clip is made again
+                row = done.pop("row")
+                whole = "failed" in done or {"apex", "problems"} <= done.keys()
+            except (ValueError, AttributeError, KeyError):  # the line that the kill cut off: that clip is made again
                 continue
-            self.finished[done.pop("row")] = done
+            if whole and isinstance(row, int) and 0 <= row < self.count:
+                self.finished[row] = done
 
     def __enter__(self) -> PreparedSet:
         if self.path is None:
@@ -158,7 +219,7 @@ class PreparedSet:
             self._files[name] = (stream, stream.tell())
         journal, anew = self._beside / "journal.jsonl", self._beside / "journal.anew"
         whole = "".join(json.dumps({"row": row, **done}) + "\n" for row, done in self.finished.items())
-        with self._enough_room():
+        with self._told():
             anew.write_text(whole)  # without a line that was cut off
         anew.replace(journal)
         self._journal = open(journal, "ab", buffering=0)
@@ -173,6 +234,8 @@ class PreparedSet:
         if self._journal is not None:
             self._journal.close()
             self._journal = None
+        if error is not None:
+            self._release()
 
     def put(self, row: int, made: ClipInput | str) -> None:
         """Write one clip, or why there is none, and then note that it is finished."""
@@ -182,7 +245,7 @@ class PreparedSet:
             done = {"apex": made.apex, "problems": made.problems}
             self._write(row, {"frames": made.frames, "flow": made.flow})
         if self._journal is not None:
-            with self._enough_room():
+            with self._told():
                 _write_whole(self._journal, (json.dumps({"row": row, **done}) + "\n").encode())
         self.finished[row] = done
 
@@ -194,16 +257,19 @@ class PreparedSet:
             stream, start = self._files[name]
             content = memoryview(np.ascontiguousarray(value, dtype=self.types[name])).cast("B")
             stream.seek(start + row * len(content))
-            with self._enough_room():
+            with self._told():
                 _write_whole(stream, content)
                 os.fsync(stream.fileno())  # on the disk before the journal says so
 
     @contextmanager
-    def _enough_room(self) -> Iterator[None]:
-        """Say in a sentence that the disk is full, where it is."""
+    def _told(self) -> Iterator[None]:
+        """Say in a sentence that the disk is full or read-only, where it is."""
         try:
             yield
         except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                said = f"{self.path} cannot be written: {self.path.parent} is read-only or not yours"
+                raise OSError(error.errno, f"{said}; choose another folder") from error
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             needed = sum(int(np.prod(shape)) * self.types[name].itemsize for name, shape in self.shapes.items())
@@ -218,19 +284,23 @@ class PreparedSet:
         if self.path is None:
             arrays = {name: array[keeps] for name, array in self._arrays.items()}
             return Clips(**arrays, table=table, recipe=recipe, problems=problems)
-        with self._enough_room():
-            whole = self._described(table, problems, recipe)
-            if len(keeps) < self.count:
-                for name in self.shapes:
-                    _keep_rows(self._beside / f"{name}.npy", keeps)
-        (self._beside / "state.json").unlink()  # from here on there is nothing to be continued
-        for name in self.shapes:
-            (self._beside / f"{name}.npy").rename(whole / f"{name}.npy")
-        for written in whole.iterdir():
-            with open(written, "rb+") as stream:
-                os.fsync(stream.fileno())
-        whole.rename(self.path)
-        shutil.rmtree(self._beside)
+        try:
+            with self._told():
+                whole = self._described(table, problems, recipe)
+                files = {name: self._beside / f"{name}.npy" for name in self.shapes}
+                if len(keeps) < self.count:
+                    files = {name: _keep_rows(file, whole / file.name, keeps) for name, file in files.items()}
+                note_arrays(whole, files=files)
+                for file in files.values():
+                    _name_also(file, whole / file.name)
+                for written in whole.iterdir():
+                    with open(written, "rb+") as stream:
+                        os.fsync(stream.fileno())
+                whole.rename(self.path)  # until here a kill loses nothing: all rows and their journal are still there
+        except BaseException:
+            self._release()
+            raise
+        self.discard()
         return Clips.load(self.path)
 
     def _described(self, table: pd.DataFrame, problems: pd.DataFrame, recipe: Mapping[str, Any]) -> Path:
@@ -242,16 +312,14 @@ class PreparedSet:
         )
         whole = self._beside / "whole"
         shutil.rmtree(whole, ignore_errors=True)  # of an attempt for which the disk was too small
-        write_parts(whole, "Clips", parts)
-        head = json.loads((whole / "record.json").read_text())
-        head["arrays"] = sorted(self.shapes)
-        (whole / "record.json").write_text(json.dumps(head, indent=1) + "\n")
-        return whole
+        return write_parts(whole, "Clips", parts)
 
     def discard(self) -> None:
         """Take away what was begun."""
         if self.path is not None:
             shutil.rmtree(self._beside, ignore_errors=True)
+            self._release()
+            shutil.rmtree(self._beside, ignore_errors=True)  # Windows keeps a lock's file as long as it is held
 
 
 def _plain(value: Any) -> Any:
@@ -264,14 +332,22 @@ def _write_whole(stream: Any, content: bytes | memoryview) -> None:
         content = content[stream.write(content) :]
 
 
-def _keep_rows(file: Path, keeps: np.ndarray) -> None:
-    """Rewrite an array file with some of its rows, a row at a time."""
+def _keep_rows(file: Path, target: Path, keeps: np.ndarray) -> Path:
+    """Write some rows of an array file to another, a row at a time."""
     source = np.load(file, mmap_mode="r")
-    beside = file.with_suffix(".kept")
     header = np.lib.format.header_data_from_array_1_0(source) | {"shape": (len(keeps), *source.shape[1:])}
-    with open(beside, "wb") as stream:
+    with open(target, "wb") as stream:
         np.lib.format.write_array_header_1_0(stream, header)
         for row in keeps:
             stream.write(source[row].tobytes())
-    del source
-    beside.replace(file)
+    return target
+
+
+def _name_also(file: Path, target: Path) -> None:
+    """Give a file a second name; where the file system has one name a file, move it."""
+    if file == target:
+        return
+    try:
+        target.hardlink_to(file)
+    except (OSError, NotImplementedError):
+        file.rename(target)

@@ -5,7 +5,6 @@
 from typing import NamedTuple
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 
 from medn_lab.model.cofm import CoFM, Concat, Sum
@@ -13,6 +12,7 @@ from medn_lab.model.config import MEDNConfig
 from medn_lab.model.decoupling import Adversary, GaussianCode
 from medn_lab.model.motion import MotionBranch, MotionOutput
 from medn_lab.model.sevit import SEVit, SEVitOutput
+from medn_lab.model.weights import SafeWeights
 
 
 class MEDNOutput(NamedTuple):
@@ -40,7 +40,7 @@ class MEDNOutput(NamedTuple):
 
 class MEDN(
     nn.Module,
-    PyTorchModelHubMixin,
+    SafeWeights,
     library_name="medn_lab",
     license="mit",
     tags=["micro-expression", "facial-action-units"],

@@ -7,14 +7,17 @@ import json
 import os
 from pathlib import Path
 
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model
 from torch import nn
 
 import medn_lab
 from medn_lab.model.config import MEDNConfig
 from medn_lab.model.medn import MEDN
+from medn_lab.model.weights import NO_PICKLE, WEIGHTS, stated_sum, sum_of
 
-WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
 
 
 def pretrained_folder() -> Path:
@@ -52,29 +55,60 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v1") -> ME
     FileNotFoundError
         If there is no such name or folder; the sentence lists those there are.
     ValueError
-        If the folder holds no safetensors weights, or they are not those that its card names by sha256.
+        If the folder holds no safetensors weights, they are not those that its card names by sha256, or they do not fit
+        its configuration. Pickled weights are refused: reading them can run code.
 
     See Also
     --------
     medn_lab.model.pretrained_names
     """
-    places = [Path(name), pretrained_folder() / str(name)]
+    places = [Path(name)] + ([pretrained_folder() / str(name)] if Path(name).name == str(name) else [])
     folder = next((place for place in places if place.is_dir()), None)
     if folder is None:
+        if places[0].is_file():
+            raise ValueError(f"{name} is a file; give the folder with {WEIGHTS} and config.json in it. {NO_PICKLE}")
         known = ", ".join(pretrained_names()) or "none in this installation; give the path of a folder"
         raise FileNotFoundError(f"no pretrained model {str(name)!r}; there are: {known}")
-    if not (folder / WEIGHTS).is_file():
-        raise ValueError(f"{folder} has no {WEIGHTS}; pickled weights (.pt, .bin) are not read, convert them first")
-    card = folder / "figures.json"
-    if card.is_file():
-        stated = json.loads(card.read_text()).get("sha256")
-        found = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
-        if stated is not None and stated != found:
-            raise ValueError(f"the weights in {folder} have sha256 {found[:12]}..., its card says {stated[:12]}...")
-    model = MEDN(MEDNConfig.from_json((folder / "config.json").read_text()))
+    for needed in (WEIGHTS, CONFIG):
+        if not (folder / needed).is_file():
+            raise ValueError(f"{folder} has no {needed}. {NO_PICKLE}")
+    stated = _stated_sha256(folder)
+    found = sum_of(folder / WEIGHTS)
+    if stated is not None and stated != found:
+        raise ValueError(f"the weights in {folder} have sha256 {found[:12]}..., its card says {stated[:12]}...")
+    try:
+        config = MEDNConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+        with torch.device("meta"):  # shapes alone, so that a false configuration cannot fill the memory
+            _check_shapes(MEDN(config), folder / WEIGHTS)
+    except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, SafetensorError) as error:
+        raise ValueError(f"{folder} holds no MEDN: {error}") from error
+    model = MEDN(config)
     load_model(model, folder / WEIGHTS, strict=True)
     model.name = folder.resolve().name
     return model.eval()
+
+
+def _stated_sha256(folder: Path) -> str | None:
+    """What the card, or the sum that ``save_pretrained`` writes, says of the weights; None where neither does."""
+    card = folder / "figures.json"
+    try:
+        told = json.loads(card.read_text(encoding="utf-8")).get("sha256") if card.is_file() else None
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{card} cannot be read ({error}); the weights it belongs to are not loaded") from error
+    return stated_sum(folder) if told is None else str(told)
+
+
+def _check_shapes(model: nn.Module, weights: Path) -> None:
+    """Raise ValueError unless the file holds numbers of the model's shapes; no weight is read."""
+    with safe_open(weights, framework="pt") as stored:
+        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    differing = sorted(n for n in shapes.keys() | wanted.keys() if shapes.get(n) != wanted.get(n))
+    if differing:
+        raise ValueError(
+            f"{len(differing)} of {len(wanted)} weights are not those of its {CONFIG}, such as {differing[0]}"
+            f" ({shapes.get(differing[0], 'missing')}, expected {wanted.get(differing[0], 'none')})"
+        )
 
 
 def weights_sha256(model: nn.Module) -> str:

@@ -7,7 +7,16 @@ from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.results import Attribution, BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
-from medn_lab.records.storage import Parts, read_parts, read_table, whole_folder, write_parts
+from medn_lab.records.storage import (
+    Parts,
+    RecordError,
+    note_arrays,
+    read_parts,
+    read_table,
+    sha256_of_file,
+    whole_folder,
+    write_parts,
+)
 
 __all__ = [
     "PROBLEM_COLUMNS",
@@ -23,15 +32,18 @@ __all__ = [
     "KeptTokens",
     "Parts",
     "Predictions",
+    "RecordError",
     "Truth",
     "au_columns",
     "check_rows",
     "check_table",
     "frame_numbers",
     "no_problems",
+    "note_arrays",
     "positions",
     "read_parts",
     "read_table",
+    "sha256_of_file",
     "whole_folder",
     "write_parts",
 ]

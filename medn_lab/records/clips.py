@@ -276,9 +276,25 @@ class Clips:
         return write_parts(path, "Clips", Parts(arrays, tables, {"recipe": dict(self.recipe)}, meta))
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Clips:
-        """Open a prepared set; its arrays stay on the disk, memory-mapped and read-only."""
-        parts = read_parts(path, "Clips", memory_map=True)
+    def load(cls, path: str | os.PathLike[str], *, check: bool = True) -> Clips:
+        """Open a prepared set; its arrays stay on the disk, memory-mapped and read-only.
+
+        Parameters
+        ----------
+        path : path-like
+        check : bool
+            Whether each file is read once and held against its sha256, which takes about a second a gigabyte.
+
+        Returns
+        -------
+        Clips
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is none, or a file of it is not the one that was written.
+        """
+        parts = read_parts(path, "Clips", memory_map=True, check=check)
         truth = None
         if "truth" in parts.meta:
             arrays = {n.removeprefix("truth_"): a for n, a in parts.arrays.items() if n.startswith("truth_")}

@@ -1,13 +1,18 @@
 """How every record reaches the disk and comes back: one folder a record, no pickles.
 
-A folder holds ``record.json`` (kind, format, metadata), one ``.npy`` an array, one ``.csv`` a table and one ``.json`` a
-document. It is written beside its place and renamed into it, so that a half-written folder never carries the name.
+A folder holds ``record.json`` (kind, format, metadata, the sha256 of every file), one ``.npy`` an array, one ``.csv`` a
+table and one ``.json`` a document. It is written beside its place and renamed into it, so that a half-written folder
+never carries the name. What is read is checked against its sha256, and nothing outside the folder is opened,
+whatever a stranger's ``record.json`` names.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -19,8 +24,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medn_lab.records.exchange import exchange
+
 FORMAT = 1
 """Version of the folder layout; a reader refuses a newer one."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+_OWN = "sha256_of_this"
+"""Under this name ``record.json`` holds the sha256 of everything else in it."""
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""Names of a record's files, without their suffix: no dots, so no way out of the folder."""
 
 TEXT_COLUMNS = (
     "clip_id", "dataset", "subject", "emotion", "label", "action_units", "cue", "frames_folder", "filename", "field",
@@ -72,10 +88,15 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     ------
     FileExistsError
         If `path` exists and is not a record of this kind: nothing of the user's is replaced.
+    ValueError
+        If the name of a part is more than letters, digits, ``_`` and ``-``.
     """
     target = Path(path)
     if target.exists() and _kind_of(target) != kind:
         raise FileExistsError(f"{target} exists and is not a saved {kind}; choose another path, nothing was written")
+    for name in (*parts.arrays, *parts.tables, *parts.documents):
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} cannot name a part of a record; take letters, digits, _ and - alone")
     with whole_folder(target) as beside:
         for name, array in parts.arrays.items():
             np.save(beside / f"{name}.npy", array, allow_pickle=False)
@@ -90,10 +111,36 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
             "tables": sorted(parts.tables),
             "documents": sorted(parts.documents),
             "text": {name: _text_columns(table) for name, table in parts.tables.items()},
+            "sha256": {file.name: sha256_of_file(file) for file in sorted(beside.iterdir())},
             "meta": dict(parts.meta),
         }
-        (beside / "record.json").write_text(json.dumps(head, indent=1, default=_plain) + "\n")
+        _write_head(beside, head)
     return target
+
+
+def note_arrays(folder: Path, *, files: Mapping[str, Path]) -> None:
+    """Enter arrays that were written elsewhere, and will be moved into a record's folder, in its ``record.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        Written by :func:`write_parts`.
+    files : dict of Path
+        Where each array lies now.
+    """
+    head = _head(folder)
+    head["arrays"] = sorted({*head["arrays"], *files})
+    head["sha256"] |= {f"{name}.npy": sha256_of_file(file) for name, file in files.items()}
+    _write_head(folder, head)
+
+
+def _write_head(folder: Path, head: Mapping[str, Any]) -> None:
+    plain = json.loads(json.dumps({name: value for name, value in head.items() if name != _OWN}, default=_plain))
+    (folder / "record.json").write_text(json.dumps(plain | {_OWN: _digest(plain)}, indent=1) + "\n")
+
+
+def _digest(head: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
@@ -110,29 +157,58 @@ def whole_folder(target: Path) -> Iterator[Path]:
     ------
     Path
         The empty folder to write into. If the block raises, it is removed and `target` stays as it was.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder around `target` is read-only: a sentence says which.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    with _told(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with _moved_when_whole(beside, target):
+            yield beside
+
+
+@contextmanager
+def _told(target: Path) -> Iterator[None]:
+    """Say in a sentence that a disk is full or read-only, where it is."""
     try:
-        yield beside
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            said = (
+                f"the disk is full; {target} was not written, and what was there before stays. Make room and try again"
+            )
+        elif error.errno in READ_ONLY:
+            said = f"{target} cannot be written: {target.parent} is read-only or not yours; choose another folder"
+        else:
+            raise
+        raise OSError(error.errno, said) from error
+
+
+@contextmanager
+def _moved_when_whole(beside: Path, target: Path) -> Iterator[None]:
+    try:
+        yield
         for written in beside.rglob("*"):
             if written.is_file():
                 with open(written, "rb+") as stream:
                     os.fsync(stream.fileno())
         beside.chmod(0o755)
-        if target.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-            target.rename(replaced / target.name)
+        try:
             beside.rename(target)
-            shutil.rmtree(replaced)
-        else:
-            beside.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            exchange(beside, target)  # in one step: a kill leaves either the old folder in its place or the new one
+            shutil.rmtree(beside)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
 
 
-def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False) -> Parts:
+def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False, check: bool = True) -> Parts:
     """Read a record's folder back.
 
     Parameters
@@ -143,6 +219,8 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
         The class name expected.
     memory_map : bool
         Open the arrays read-only on the disk instead of loading them.
+    check : bool
+        Whether every file is read once and held against its sha256. A gigabyte takes about a second.
 
     Returns
     -------
@@ -153,12 +231,13 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
     FileNotFoundError
         If there is no record at `path`.
     ValueError
-        If the folder holds another kind of record, or one of a newer format.
+        If the folder holds another kind of record or one of a newer format, a file of it is missing, broken or not the
+        one that was written, or its ``record.json`` names files outside the folder.
     """
     source = Path(path)
     if not (source / "record.json").is_file():
         raise FileNotFoundError(f"no saved {kind} at {source}: it has no record.json")
-    head = json.loads((source / "record.json").read_text())
+    head = _head(source)
     if head.get("kind") != kind:
         raise ValueError(f"{source} holds a {head.get('kind')}, not a {kind}; load it with {head.get('kind')}.load")
     if head.get("format", 0) > FORMAT:
@@ -166,13 +245,72 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
             f"{source} was written in format {head['format']}, this version reads up to {FORMAT}; upgrade medn_lab"
         )
     mode = "r" if memory_map else None
-    text = head.get("text", {})
-    return Parts(
-        arrays={n: np.load(source / f"{n}.npy", mmap_mode=mode, allow_pickle=False) for n in head["arrays"]},
-        tables={n: read_table(source / f"{n}.csv", text=text.get(n, ())) for n in head["tables"]},
-        documents={n: json.loads((source / f"{n}.json").read_text()) for n in head["documents"]},
-        meta=head["meta"],
-    )
+    try:
+        text, sums = head.get("text", {}), head.get("sha256", {}) if check else {}
+        files = {
+            part: {name: _file_of(source, name, suffix, sums) for name in head[part]}
+            for part, suffix in (("arrays", ".npy"), ("tables", ".csv"), ("documents", ".json"))
+        }
+        return Parts(
+            arrays={n: np.load(file, mmap_mode=mode, allow_pickle=False) for n, file in files["arrays"].items()},
+            tables={n: read_table(file, text=text.get(n, ())) for n, file in files["tables"].items()},
+            documents={n: json.loads(file.read_text(encoding="utf-8")) for n, file in files["documents"].items()},
+            meta=dict(head["meta"]),
+        )
+    except RecordError:
+        raise
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
+        raise RecordError(
+            f"the {kind} at {source} is broken ({type(error).__name__}: {error}); make it again, or take a copy"
+        ) from error
+
+
+class RecordError(ValueError):
+    """A record's folder is broken, or its files are not those that were written."""
+
+
+def _head(source: Path) -> dict[str, Any]:
+    try:
+        head = json.loads((source / "record.json").read_text(encoding="utf-8"))
+        if not isinstance(head, dict) or not isinstance(head.get("format", 0), int):
+            raise ValueError("it is no description of a record")
+        own = head.pop(_OWN, None)
+        if own is not None and own != _digest(head) and head.get("format", 0) <= FORMAT:
+            raise ValueError("its sha256 differs: it was changed after it was written")
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{source / 'record.json'} cannot be read ({error}); make the record again") from error
+    return head
+
+
+def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> Path:
+    """A part's file, which must lie in the folder and be the one that was written."""
+    file = source / f"{name}{suffix}"
+    if not isinstance(name, str) or not _PLAIN_NAME.fullmatch(name) or file.resolve().parent != source.resolve():
+        raise RecordError(f"{source} names {name!r} as a part, which leads out of its folder; it is not read")
+    if not file.is_file():
+        raise RecordError(f"{source} lacks {file.name}; make the record again, or take a whole copy")
+    if file.name in sums and sha256_of_file(file) != sums[file.name]:
+        raise RecordError(
+            f"{file} is not the file that was written (its sha256 differs): it was changed, or the disk or a copy"
+            " failed; make the record again, or take a whole copy"
+        )
+    return file
+
+
+def sha256_of_file(path: str | os.PathLike[str]) -> str:
+    """The sha256 of a file's bytes, read piece by piece.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _text_columns(table: pd.DataFrame) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.frames import UnreadableFrameError, read_image
+from medn_lab.data.frames import UnreadableFrameError, read_image, stays_within
 from medn_lab.data.opencv import cv2
 from medn_lab.data.protocols import PROTOCOLS
 from medn_lab.data.readers.folders import name_key
@@ -57,7 +57,10 @@ def read_list(path: str | os.PathLike[str]) -> pd.DataFrame:
     ValueError
         If it is neither list, or a class is not 0, 1 or 2.
     """
-    cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False).map(str.strip)
+    try:
+        cells = pd.read_csv(path, header=None, dtype=str, keep_default_na=False).fillna("").map(str.strip)
+    except (ValueError, OverflowError) as error:  # of pandas: empty, not text, rows of different length
+        raise ValueError(f"{Path(path).name} is no list of a flow pack: it cannot be read ({error})") from error
     if set(_HEADER) - {"imagename"} <= set(cells.iloc[0]):
         table = cells.iloc[1:].set_axis(cells.iloc[0].tolist(), axis=1)[[n for n in _HEADER if n in set(cells.iloc[0])]]
         table = table.rename(columns=_HEADER)
@@ -123,7 +126,7 @@ def read_flow_pack(
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which the flow pack was unpacked")
     listed = _find_list(root) if gt is None else read_list(gt)
-    pictures = sorted(path for path in root.rglob("*") if path.suffix.lower() == ".png")
+    pictures = sorted(p for p in root.rglob("*") if p.suffix.lower() == ".png" and stays_within(p, root))
     people = {key[0] for key in listed["key"]}
     by_key: dict[tuple[str, str], Path] = {}
     by_name = {name_key(path.stem): path for path in pictures}

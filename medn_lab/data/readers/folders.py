@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medn_lab.data.frames import frame_number, list_frames
+from medn_lab.data.frames import frame_number, list_frames, stays_within
 from medn_lab.data.layouts import FrameTree, Layout
 
 _LEADING_ZEROS = re.compile(r"0+(?=\d)")
@@ -43,6 +43,8 @@ class FrameFolders:
     ----------
     count : int
         How many there are.
+    links : list of Path
+        Links to folders, and one a folder of frames that lead out of it, which are not followed.
     """
 
     def __init__(self, root: Path, layout: Layout, *, frames: str = "auto", within: str | None = None) -> None:
@@ -50,6 +52,7 @@ class FrameFolders:
         self._by_key: dict[tuple[str, tuple[str, ...]], list[FoundFolder]] = {}
         self._numbers: dict[Path, np.ndarray] = {}
         self.count = 0
+        self.links: list[Path] = []
         self.trees = [tree for tree in layout.trees if frames in ("auto", tree.name)]
         if not self.trees:
             raise ValueError(
@@ -58,8 +61,10 @@ class FrameFolders:
         for folder, inner, files in os.walk(root):
             inner.sort()
             inner[:] = [name for name in inner if not name.startswith(".")]
+            self.links += [Path(folder, name) for name in inner if Path(folder, name).is_symlink()]
             first = next((name for name in files if frame_number(name) is not None), None)
             if first is not None:
+                self.links += [link for link in [Path(folder, first)] if not stays_within(link, Path(folder))]
                 self._add(Path(folder), root, first, within)
 
     def _add(self, folder: Path, root: Path, first: str, within: str | None) -> None:

@@ -30,6 +30,9 @@ KNOWN_EMOTIONS = {
     "positive", "tense",
 }  # fmt: skip
 
+SLOWEST_FPS, FASTEST_FPS = 1.0, 100_000.0
+"""A frame rate outside is a wrong cell, and the data set's own is taken."""
+
 LONGEST_SECONDS = 2.0
 """Longer than this, something else than a micro-expression was coded, or a number is wrong."""
 
@@ -149,7 +152,7 @@ def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
 
 def subject_name(layout: Layout, text: str) -> str:
     """A subject as the data set writes it, from any of the spellings in use: ``1``, ``sub01`` and ``01`` are ``01``."""
-    digits = re.findall(r"\d+", text.removesuffix(".0"))
+    digits = re.findall(r"(?<!\d)\d{1,9}(?!\d)", text.removesuffix(".0"))
     return layout.subject.format(number=int(digits[-1])) if digits else text
 
 
@@ -169,6 +172,8 @@ def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: Frame
         return
     _check_frames(row, there)
     values["fps"] = _fps(raw, layout)
+    if raw.get("fps") and str(raw["fps"]).removesuffix(".0") != f"{values['fps']:g}":
+        row.note("fps", repr(raw["fps"]), f"-> {values['fps']:g}, the data set's own")
     seconds = (values["offset"] - values["onset"] + 1) / values["fps"]
     if seconds > LONGEST_SECONDS:
         row.note("offset", f"{values['offset'] - values['onset'] + 1} frames, {seconds:.1f} s", "kept as it is")
@@ -246,13 +251,15 @@ def _read_labels(row: _Row, raw: Mapping[str, str], layout: Layout) -> None:
 
 def _fps(raw: Mapping[str, str], layout: Layout) -> float:
     try:
-        return float(raw["fps"])
+        said = float(raw["fps"])
     except (KeyError, ValueError):
         return layout.fps
+    return said if SLOWEST_FPS <= said <= FASTEST_FPS else layout.fps
 
 
 def _number(text: str) -> int | None:
-    found = re.fullmatch(r"(\d+)(?:\.0*)?", text)
+    """A frame's number, of nine digits at most: what is longer is no frame."""
+    found = re.fullmatch(r"(\d{1,9})(?:\.0*)?", text)
     return int(found[1]) if found else None
 
 
@@ -282,6 +289,10 @@ def _nothing(rows: list[_Row], folders: FrameFolders, layout: Layout, root: Path
         return f"the spreadsheet of {layout.title} has a header and no rows"
     problem = next(problem for row in rows for problem in row.problems)
     expected = " or ".join(tree.folder for tree in folders.trees)
+    if folders.links:
+        expected += (
+            f"; {len(folders.links)} links, such as {folders.links[0].name}, are not followed: copy what they lead to"
+        )
     return (
         f"none of {len(rows)} rows of {layout.title} can be used with the {folders.count} folders of frames below "
         f"{root} (expected {expected}); the first, {problem['clip_id']}: {problem['field']} {problem['found']}"

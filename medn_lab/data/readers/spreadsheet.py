@@ -5,14 +5,25 @@ from __future__ import annotations
 import os
 import re
 import warnings
+import zipfile
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pandas as pd
 
+from medn_lab.data.frames import stays_within
 from medn_lab.data.layouts import FIELD_NAMES, Coding, Layout, header_key
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv")
+MOST_ROWS = 100_000
+"""The largest data set has under ten thousand clips; what is longer is something else, or made to fill the memory."""
+
+MOST_COLUMNS = 1_000
+
+MOST_BYTES = 200_000_000
+"""Unpacked, of any one part of a workbook, and of a ``.csv``."""
+
 HEADER_SEARCH = 40
 """Rows in which a header is looked for; SAMM's stands on the 14th."""
 
@@ -63,7 +74,9 @@ def open_spreadsheet(
             raise SpreadsheetError(f"{given.name} is no spreadsheet of {layout.title}: {found}")
         return found
     candidates = sorted(
-        path for path in _below(root) if path.suffix.lower() in SUFFIXES and not path.name.startswith(("~$", "."))
+        path
+        for path in _below(root)
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(("~$", ".")) and stays_within(path, root)
     )
     read = {path: _read(path, layout) for path in candidates}
     fitting = [found for found in read.values() if isinstance(found, Spreadsheet)]
@@ -116,18 +129,35 @@ def _read(path: Path, layout: Layout) -> Spreadsheet | str:
 
 
 def _cells(path: Path) -> pd.DataFrame:
+    _check_size(path)
     if path.suffix.lower() == ".csv":
         with open(path, encoding="utf-8-sig", errors="replace", newline="") as stream:
-            width = max((line.count(",") + 1 for line in stream), default=1)
+            width = max((line.count(",") + 1 for line in islice(stream, MOST_ROWS + 1)), default=1)
+        if width > MOST_COLUMNS:
+            raise ValueError(f"a row has {width} cells; a coding has some twenty columns")
         cells = pd.read_csv(
             path, header=None, names=range(width), dtype=str, keep_default_na=False, encoding="utf-8-sig",
-            encoding_errors="replace", skip_blank_lines=True,
+            encoding_errors="replace", skip_blank_lines=True, nrows=MOST_ROWS + 1,
         )  # fmt: skip
     else:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that it leaves out
-            cells = pd.read_excel(path, header=None, dtype=str, keep_default_na=False, na_filter=False)
+            cells = pd.read_excel(
+                path, header=None, dtype=str, keep_default_na=False, na_filter=False, nrows=MOST_ROWS + 1
+            )
+    if len(cells) > MOST_ROWS:
+        raise ValueError(f"it has more than {MOST_ROWS:,} rows; a coding has one a clip")
     return cells.fillna("").map(lambda cell: str(cell).strip())
+
+
+def _check_size(path: Path) -> None:
+    """Raise where reading would fill the memory: a workbook is a zip, and a small one can unpack to gigabytes."""
+    sizes = [path.stat().st_size]
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            sizes += [part.file_size for part in packed.infolist()]
+    if max(sizes) > MOST_BYTES:
+        raise ValueError(f"it unpacks to {max(sizes):,} bytes; a coding has under {MOST_BYTES:,}")
 
 
 def _rows(cells: pd.DataFrame, fields: list[str]) -> pd.DataFrame:

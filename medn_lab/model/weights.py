@@ -1,0 +1,46 @@
+"""Weights on the disk: safetensors beside their sha256, and no pickle, whoever offers one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from huggingface_hub import PyTorchModelHubMixin
+
+WEIGHTS = "model.safetensors"
+WEIGHTS_SUM = "model.sha256"
+"""The sha256 of the weights' file, as ``sha256sum -c`` reads it."""
+
+NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not read; convert them to safetensors first"
+
+
+class SafeWeights(PyTorchModelHubMixin):
+    """``save_pretrained`` and ``from_pretrained`` of the Hugging Face hub, without its way back to pickles."""
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        file = Path(save_directory) / WEIGHTS
+        (Path(save_directory) / WEIGHTS_SUM).write_text(f"{sum_of(file)}  {WEIGHTS}\n")
+
+    @classmethod
+    def _load_as_safetensor(cls, model, model_file: str, map_location: str, strict: bool):
+        stated = stated_sum(Path(model_file).parent)
+        if stated is not None and stated != sum_of(Path(model_file)):
+            raise ValueError(f"{model_file} is not the file that was written: its sha256 is not that of {WEIGHTS_SUM}")
+        return super()._load_as_safetensor(model, model_file, map_location, strict)
+
+    @classmethod
+    def _load_as_pickle(cls, model, model_file: str, map_location: str, strict: bool):
+        raise ValueError(f"{model_file} is a pickle. {NO_PICKLE}")
+
+
+def sum_of(file: Path) -> str:
+    """The sha256 of a file, 64 hexadecimal digits."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def stated_sum(folder: Path) -> str | None:
+    """What the sum beside the weights says; None where there is none."""
+    file = folder / WEIGHTS_SUM
+    return file.read_text(encoding="utf-8", errors="replace").split(" ")[0] if file.is_file() else None
