@@ -17,7 +17,7 @@ class PairBar(widgets.HBox):
             1, 1, 1, description="pair", tooltip="Type a number to go there", style={"description_width": "initial"},
             layout=widgets.Layout(width="112px", margin="2px 6px 2px 0"),
         )  # fmt: skip
-        self.count = widgets.HTML(layout=widgets.Layout(width="196px", margin="2px 6px 2px 0"))
+        self.count = widgets.HTML(layout=widgets.Layout(min_width="126px", max_width="220px", margin="2px 10px 2px 0"))
         self.mark = widgets.ToggleButton(
             False, description="bookmark", icon="bookmark", tooltip="Keep this pair",
             layout=widgets.Layout(width="112px", margin="2px 6px 2px 0"),

@@ -47,24 +47,24 @@ class PairStage(widgets.VBox):
         self._slider = widgets.IntSlider(
             0, 0, max(1, count - 1), description="frame", readout=False, style={"description_width": "42px"},
             tooltip="Show one frame of both clips (arrow keys step); stops the loop", disabled=count < 2,
-            layout=widgets.Layout(width="176px"),
+            layout=widgets.Layout(width="172px"),
         )  # fmt: skip
         self._magnifies = widgets.FloatSlider(
             magnify, min=1, max=MOST, step=0.5, description="motion ×", readout_format=".1f", continuous_update=False,
-            tooltip="How many times as large the motion is drawn", style={"description_width": "58px"},
-            layout=widgets.Layout(width="212px"),
+            tooltip="How many times as large the motion is drawn", style={"description_width": "64px"},
+            layout=widgets.Layout(width="216px"),
         )  # fmt: skip
         self._overlays = widgets.Dropdown(
             options=[(title, key) for key, title in OVERLAYS.items()], description="overlay",
-            tooltip="What is drawn over the faces, on one scale", style={"description_width": "48px"},
-            layout=widgets.Layout(width="166px"),
+            tooltip="What is drawn over the faces, on one scale", style={"description_width": "56px"},
+            layout=widgets.Layout(width="176px", flex="0 0 auto"),
         )  # fmt: skip
         self._told = widgets.HTML()
         upper = widgets.HBox([self._loops, self._slider, self._magnifies], layout={"justify_content": "center"})
         lower = widgets.HBox([self._overlays, self._told], layout={"justify_content": "center"})
         super().__init__([self._picture, self._when, upper, lower])
-        for control in (self._loops, self._slider, self._magnifies, self._overlays):
-            control.disabled = control.disabled or not count
+        for control in (upper, self._overlays):  # without frames there is nothing that they could do
+            control.layout.display = "" if count else "none"
         self._wire()
 
     def show(self, clip_ids: tuple[str, ...]) -> None:

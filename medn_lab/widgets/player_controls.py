@@ -59,7 +59,7 @@ class PlayerControls:
         )
         self.which = widgets.Dropdown(
             options=[("–", "")], tooltip="Which keep rate, or which input's attribution",
-            layout=widgets.Layout(width="190px", margin="2px 2px 2px 82px", display="none"),
+            layout=widgets.Layout(width="190px", margin="2px 2px 2px 86px", display="none"),
         )  # fmt: skip
         self.magnifies = widgets.FloatSlider(
             1.0, min=1.0, max=MOST, step=0.5, description="magnify ×", readout_format=".1f", style=style, layout=wide,
@@ -91,6 +91,8 @@ class PlayerControls:
         if clips.frames is None:
             for control in (self.slider, self.play, self.magnifies, self.speeds, self.loops):
                 control.disabled = True
+            for part in (self.slider, self.axis, self.play, self.magnifies, pace):
+                part.layout.display = "none"
         self.overlays.disabled = len(overlays) < 2
 
 
