@@ -265,3 +265,110 @@ def test_the_source_names_model_weights_and_recipe():
     source = predict(model, clips).source
     assert source["sha256"] == weights_sha256(model)
     assert source["recipe"] == {"corpus": "tiny", "seed": 0}
+
+
+def test_an_interrupt_in_the_middle_of_a_step_leaves_the_last_whole_epoch(monkeypatch):
+    clips = tiny_clips()
+    whole, broken = small_model(clips), small_model(clips)
+    fit(whole, clips, config=replace(QUICK, epochs=3), callbacks=[StopAfter(2)], progress=False)
+    own, steps = torch.optim.AdamW.step, []
+
+    def interrupted(self, *args, **options):
+        result = own(self, *args, **options)
+        steps.append(1)
+        if len(steps) == 8:  # of three a epoch: the second of the third
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
+    history = fit(broken, clips, config=QUICK, progress=False)
+    assert (history.status, len(history)) == ("interrupted", 2)
+    assert weights_sha256(broken) == weights_sha256(whole)
+    assert not broken.training
+    assert np.isfinite(predict(broken, clips).logits).all()
+
+
+class StopAfter(Callback):
+    """Stops after an epoch, and keeps the run."""
+
+    def __init__(self, epoch):
+        self.epoch, self.starts, self.run = epoch, 0, None
+
+    def on_fit_start(self, run):
+        self.run = run
+        self.starts += 1
+
+    def on_epoch_end(self, run):
+        if run.epoch == self.epoch:
+            run.stop()
+
+
+class InterruptAt(Callback):
+    """A keyboard interrupt while an epoch is measured, once."""
+
+    def __init__(self, epoch):
+        self.epoch, self.run = epoch, None
+
+    def on_fit_start(self, run):
+        self.run = run
+
+    def measure(self, run):
+        if run.epoch == self.epoch:
+            self.epoch = None
+            raise KeyboardInterrupt
+        return {"seen": run.epoch}
+
+
+@pytest.mark.parametrize("watcher", [StopAfter(1), InterruptAt(1)], ids=["stopped", "interrupted"])
+def test_a_run_that_is_resumed_equals_one_that_never_stopped(watcher, request):
+    clips = tiny_clips()
+    straight, resumed = small_model(clips), small_model(clips)
+    whole = fit(straight, clips, config=QUICK, progress=False)
+    part = fit(resumed, clips, config=QUICK, callbacks=[watcher], progress=False)
+    assert (part.status, len(part)) == (request.node.callspec.id, 1)
+    history = watcher.run.resume()
+    assert (history.status, len(history)) == ("finished", 3)
+    assert weights_sha256(resumed) == weights_sha256(straight)
+    columns = [name for name in whole.table if name != "seconds"]
+    pd.testing.assert_frame_equal(history.table[columns], whole.table[columns])
+    with pytest.raises(ValueError, match="all 3 epochs are done"):
+        watcher.run.resume()
+
+
+def test_a_training_whose_model_was_changed_meanwhile_or_that_runs_is_not_resumed():
+    clips = tiny_clips()
+    model, watcher = small_model(clips), StopAfter(1)
+    fit(model, clips, config=QUICK, callbacks=[watcher], progress=False)
+    predict(model, clips)  # reading changes nothing
+    with torch.no_grad():
+        next(model.parameters()).add_(1)
+    with pytest.raises(ValueError, match=r"1 of \d+ weights have changed since this training stopped"):
+        watcher.run.resume()
+
+    class Eager(Callback):
+        def on_epoch_end(self, run):
+            run.resume()
+
+    with pytest.raises(ValueError, match="under way"):
+        fit(small_model(clips), clips, config=QUICK, callbacks=[Eager()], progress=False)
+
+
+def test_what_a_callback_measures_stands_in_the_history_and_in_the_checkpoint(tmp_path):
+    class Watch(Callback):
+        def measure(self, run):
+            return {"leak": run.epoch / 10} if run.epoch != 2 else {}
+
+    clips = tiny_clips()
+    history = fit(
+        small_model(clips), clips, config=QUICK, callbacks=[Watch()], checkpoint=tmp_path / "run", progress=False
+    )
+    np.testing.assert_allclose(history.table["leak"], [0.1, np.nan, 0.3])
+    again = fit(small_model(clips), clips, config=QUICK, checkpoint=tmp_path / "run", progress=False)
+    np.testing.assert_allclose(again.table["leak"], [0.1, np.nan, 0.3])
+
+    class Clash(Callback):
+        def measure(self, run):
+            return {"loss": 0.0}
+
+    with pytest.raises(ValueError, match="measures 'loss', which the history"):
+        fit(small_model(clips), clips, config=QUICK, callbacks=[Clash()], progress=False)

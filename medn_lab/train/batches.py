@@ -118,15 +118,18 @@ def mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
     -------
     Inputs
     """
+    return _mirror(Inputs(*(None if x is None else x.clone() for x in inputs)), chosen)
+
+
+def _mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
     frames, flow = inputs
-    if frames is not None:
-        frames = frames.clone()
-        frames[chosen] = frames[chosen].flip(-1)
-    if flow is not None:
-        flow = flow.clone()
-        flow[chosen] = flow[chosen].flip(-1)
-        flow[chosen, 0] *= -1
-    return Inputs(frames, flow)
+    for row in chosen.nonzero()[:, 0].tolist():  # a clip at a time: it stays in the cache, and nothing large is copied
+        if frames is not None:
+            frames[row] = frames[row].flip(-1)
+        if flow is not None:
+            flow[row] = flow[row].flip(-1)
+            flow[row, 0] *= -1
+    return inputs
 
 
 def shift(inputs: Inputs, dx: int, dy: int) -> Inputs:
@@ -146,21 +149,22 @@ def shift(inputs: Inputs, dx: int, dy: int) -> Inputs:
 
 
 def _shift(x: Tensor, dx: int, dy: int) -> Tensor:
-    for dim, by in ((-2, dy), (-1, dx)):
-        if by:
-            size = x.shape[dim]
-            moved = torch.empty_like(x)
-            inside = size - abs(by)
-            moved.narrow(dim, max(by, 0), inside).copy_(x.narrow(dim, max(-by, 0), inside))
-            edge = x.narrow(dim, 0 if by > 0 else size - 1, 1)
-            moved.narrow(dim, 0 if by > 0 else inside, abs(by)).copy_(edge)
-            x = moved
-    return x
+    if not dx and not dy:
+        return x
+    h, w = x.shape[-2:]
+    rows, columns = slice(max(dy, 0), h + min(dy, 0)), slice(max(dx, 0), w + min(dx, 0))  # where the old ones land
+    moved = torch.empty_like(x)
+    moved[..., rows, columns] = x[..., max(-dy, 0) : h - max(dy, 0), max(-dx, 0) : w - max(dx, 0)]
+    moved[..., : rows.start, columns] = moved[..., rows.start, None, columns]
+    moved[..., rows.stop :, columns] = moved[..., rows.stop - 1, None, columns]
+    moved[..., : columns.start] = moved[..., columns.start, None]
+    moved[..., columns.stop :] = moved[..., columns.stop - 1, None]
+    return moved
 
 
 def augment(inputs: Inputs, *, max_shift: int, mirrored: bool, generator: torch.Generator) -> Inputs:
-    """Mirror half of the clips if `mirrored`, and shift the batch by up to `max_shift` pixels."""
+    """Mirror half of the clips if `mirrored`, in place, and shift the batch by up to `max_shift` pixels."""
     reference = inputs.flow if inputs.frames is None else inputs.frames
     chosen = torch.rand(len(reference), generator=generator) < (0.5 if mirrored else 0.0)
     dx, dy = torch.randint(-max_shift, max_shift + 1, (2,), generator=generator).tolist()
-    return shift(mirror(inputs, chosen.to(reference.device)), dx, dy)
+    return shift(_mirror(inputs, chosen), dx, dy)

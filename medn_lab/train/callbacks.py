@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -26,13 +27,24 @@ class Run:
         Epochs finished.
     stopping : bool
         Whether :meth:`stop` was called.
+    running : bool
+        Whether the training is under way.
     """
 
-    def __init__(self, model: nn.Module, *, config: TrainConfig, history: History) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        config: TrainConfig,
+        history: History,
+        go_on: Callable[[Run], History] | None = None,
+    ) -> None:
         self.model = model
         self.config = config
         self.history = history
         self.stopping = False
+        self.running = False
+        self._go_on = go_on
 
     @property
     def epoch(self) -> int:
@@ -43,12 +55,39 @@ class Run:
         """Ask the training to end after this epoch."""
         self.stopping = True
 
+    def resume(self) -> History:
+        """Go on with the same training after a stop or an interrupt, with the same clips, callbacks and checkpoint.
+
+        The result is that of a training that never stopped.
+
+        Returns
+        -------
+        History
+            Of all epochs, those before the stop included.
+
+        Raises
+        ------
+        ValueError
+            If the training is under way or finished, or the model's weights have changed since it stopped.
+        """
+        if self.running:
+            raise ValueError("the training is under way: stop it before resuming it")
+        if self.epoch >= self.config.epochs:
+            raise ValueError(f"the training is finished: all {self.config.epochs} epochs are done")
+        if self._go_on is None:
+            raise ValueError("this run has no training behind it that could go on")
+        return self._go_on(self)
+
 
 class Callback:
     """A watcher that does nothing; override what you need. Inheriting is not required."""
 
     def on_fit_start(self, run: Run) -> None:
-        """Before the first epoch."""
+        """Before the first epoch, and again where a stopped training is resumed."""
+
+    def measure(self, run: Run) -> dict[str, float]:
+        """Figures that go into the epoch's row of the history; asked after each epoch, before ``on_epoch_end``."""
+        return {}
 
     def on_epoch_end(self, run: Run) -> None:
         """After each epoch; ``run.history`` holds it already."""
@@ -63,3 +102,22 @@ def tell(callbacks: list[object], event: str, run: Run) -> None:
         method = getattr(callback, event, None)
         if method is not None:
             method(run)
+
+
+def measured(callbacks: list[object], run: Run) -> dict[str, float]:
+    """What every callback that has a ``measure`` says of the epoch that has just ended.
+
+    Raises
+    ------
+    ValueError
+        If two name a figure alike, or one takes the name of a column that the history has by itself.
+    """
+    found: dict[str, float] = {}
+    taken = set(run.history.table.iloc[-1:].dropna(axis=1).columns)
+    for callback in callbacks:
+        figures = callback.measure(run) if hasattr(callback, "measure") else {}
+        twice = sorted(figures.keys() & (taken | found.keys()))
+        if twice:
+            raise ValueError(f"a callback measures {twice[0]!r}, which the history of this epoch has already")
+        found |= {name: float(value) for name, value in figures.items()}
+    return found

@@ -21,11 +21,12 @@ import medn_lab
 from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, History
 from medn_lab.train.batches import Targets, augment, read_targets, shuffled_rows
-from medn_lab.train.callbacks import Run, tell
+from medn_lab.train.callbacks import Run, measured, tell
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from medn_lab.train.losses import medn_loss
 from medn_lab.train.processes import processes, share_buffers
 from medn_lab.train.schedule import learning_rate, ramp
+from medn_lab.train.standing import Standing
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def fit(
     """Train a model in place.
 
     On one CPU the result depends on the seeds, the clips and the versions alone. A keyboard interrupt ends the training
-    and keeps the model as it is.
+    and leaves the model as it was after the last whole epoch, which is what the history tells of. After a stop or an
+    interrupt a callback may go on with the same training (:meth:`Run.resume`); a checkpoint does so in a new process.
 
     With ``devices`` or ``num_nodes`` above one, every process calls ``fit`` with the same arguments and ends with the
     same model. Only the first draws a bar, writes the checkpoint and tells the callbacks. Batch statistics are those of
@@ -138,7 +140,8 @@ def fit(
     validation : Clips, optional
         Held-out clips scored after each epoch, for looking at: nothing is chosen by them.
     callbacks : iterable
-        Objects with ``on_fit_start``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`.
+        Objects with ``on_fit_start``, ``measure``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`. What
+        ``measure`` returns, a mapping of names to numbers, becomes columns of the history.
     checkpoint : path-like, optional
         A folder. It is written after each epoch, and taken up if it is there already.
     progress : bool
@@ -182,38 +185,50 @@ def fit(
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimiser = fabric.setup(model, optimiser)
-    run = Run(model, config=config, history=history)
     watchers = list(callbacks)
     if not fabric.is_global_zero:
         watchers, progress = [], False
-    bar = tqdm(total=config.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
-    status = "finished"
-    with bar, _threads(config.threads), torch.random.fork_rng(devices=[]):
-        tell(watchers, "on_fit_start", run)
-        try:
-            while run.epoch < config.epochs:
-                if run.stopping:
-                    status = "stopped"
-                    break
-                row = _epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
-                share_buffers(fabric, model)
-                if validation is not None:
-                    row |= _validate(fabric, model, validation, held_out, config)
-                rows = run.history.table.to_dict("records") + [row]
-                run.history = History(pd.DataFrame(rows), said, "stopped")
-                if checkpoint is not None and fabric.is_global_zero:
-                    save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
-                bar.update()
-                bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
-                tell(watchers, "on_epoch_end", run)
-                run.stopping = fabric.broadcast(run.stopping)
-        except KeyboardInterrupt:
-            status = "interrupted"
-        finally:
-            model.eval()
-        run.history = History(run.history.table, said, status)
-        tell(watchers, "on_fit_end", run)
-    return run.history
+    standing = Standing(model, optimiser=optimiser, history=history)
+
+    def go_on(run: Run) -> History:
+        standing.check()
+        run.running, run.stopping, status = True, False, "finished"
+        bar = tqdm(total=config.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
+        with bar, _threads(config.threads), torch.random.fork_rng(devices=[]):
+            try:
+                tell(watchers, "on_fit_start", run)
+                while run.epoch < config.epochs:
+                    if run.stopping:
+                        status = "stopped"
+                        break
+                    row = _epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
+                    share_buffers(fabric, model)
+                    if validation is not None:
+                        row |= _validate(fabric, model, validation, held_out, config)
+                    before = run.history.table.to_dict("records")
+                    run.history = History(pd.DataFrame([*before, row]), said, "stopped")
+                    standing.take(run.history)
+                    more = measured(watchers, run)
+                    if more:
+                        run.history = History(pd.DataFrame([*before, row | more]), said, "stopped")
+                        standing.take(run.history)
+                    if checkpoint is not None and fabric.is_global_zero:
+                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
+                    bar.update()
+                    bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
+                    tell(watchers, "on_epoch_end", run)
+                    run.stopping = fabric.broadcast(run.stopping)
+            except KeyboardInterrupt:
+                status = "interrupted"
+                run.history = standing.give_back()
+            finally:
+                model.eval()
+                run.running = False
+            run.history = History(run.history.table, said, status)
+            tell(watchers, "on_fit_end", run)
+        return run.history
+
+    return go_on(Run(model, config=config, history=history, go_on=go_on))
 
 
 def _epoch(
