@@ -10,6 +10,7 @@ from medn_lab.records import Clips
 
 Branches = Literal["both", "motion", "emotion"]
 Fusion = Literal["cofm", "concat", "sum"]
+Attention = Literal["divided", "joint"]
 Decoupling = Literal["orthogonal", "bottleneck", "cross_covariance", "hsic", "adversarial", "none"]
 
 Network = Literal["medn_tiny", "medn_small", "medn_base"]
@@ -20,6 +21,8 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "medn_base": {"size": 224, "n_frames": 16, "patch": 16, "dim": 384, "depth": 10, "heads": 6},
 }
 """The named sizes: 0.26 and 1.2 million parameters for a CPU, and 25 million, about a ViT-S, for a GPU."""
+
+CHOICES = {"branches": Branches, "fusion": Fusion, "decoupling": Decoupling, "attention": Attention}
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,10 @@ class MEDNConfig:
     dim : int
         Width of both branches and of the fused feature, a multiple of `heads`.
     depth : int
-        Blocks of temporal and spatial attention in SEVit.
+        Blocks of attention in SEVit.
+    attention : {"divided", "joint"}
+        Over time and then over space, or over all kept tokens of the clip at once, which costs the square of their
+        number.
     heads : int
         Attention heads.
     keep_rates : tuple of float
@@ -80,6 +86,7 @@ class MEDNConfig:
     patch: int = 8
     dim: int = 64
     depth: int = 1
+    attention: Attention = "divided"
     heads: int = 4
     keep_rates: tuple[float, ...] = (0.25, 0.125)
     branches: Branches = "both"
@@ -92,7 +99,7 @@ class MEDNConfig:
     def __post_init__(self) -> None:
         for name in ("classes", "aus", "keep_rates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, allowed in (("branches", Branches), ("fusion", Fusion), ("decoupling", Decoupling)):
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in get_args(allowed):
                 raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(self, name)!r}")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):

@@ -66,9 +66,7 @@ class Block(nn.Module):
         super().__init__()
         self.temporal = Attention(dim, heads)
         self.spatial = Attention(dim, heads)
-        self.mlp = nn.Sequential(
-            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
-        )
+        self.mlp = _mlp(dim, dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, t, k, d) to the same."""
@@ -84,6 +82,37 @@ class Block(nn.Module):
         b = len(x)
         x = rearrange(self.spatial(rearrange(x, "b t k d -> (b t) k d")), "(b t) k d -> b t k d", b=b)
         return x + self.mlp(x)
+
+
+class JointBlock(nn.Module):
+    """Attention over all kept tokens of a clip at once, then a small MLP."""
+
+    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.joint = Attention(dim, heads)
+        self.mlp = _mlp(dim, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, t, k, d) to the same."""
+        x = rearrange(self.joint(rearrange(x, "b t k d -> b (t k) d")), "b (t k) d -> b t k d", t=x.shape[1])
+        return x + self.mlp(x)
+
+    def over_time(self, x: Tensor) -> Tensor:
+        """Nothing: here time is attended to together with space."""
+        return x
+
+    def over_space(self, x: Tensor) -> Tensor:
+        """The whole block."""
+        return self(x)
+
+
+def _mlp(dim: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
+    )
+
+
+BLOCKS = {"divided": Block, "joint": JointBlock}
 
 
 class VariationScore(nn.Module):
@@ -121,7 +150,7 @@ class SEVit(nn.Module):
     Parameters
     ----------
     config : MEDNConfig
-        Uses `size`, `n_frames`, `patch`, `dim`, `depth`, `heads`, `keep_rates` and `dropout`.
+        Uses `size`, `n_frames`, `patch`, `dim`, `depth`, `attention`, `heads`, `keep_rates` and `dropout`.
 
     Examples
     --------
@@ -141,7 +170,8 @@ class SEVit(nn.Module):
         self.embed = nn.Linear(config.patch**2 + 3, dim)
         self.place = nn.Parameter(torch.randn(config.n_positions, dim) * 0.02)
         self.time = nn.Parameter(torch.randn(config.n_frames, 1, dim) * 0.02)
-        self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout) for _ in range(config.depth))
+        block = BLOCKS[config.attention]
+        self.blocks = nn.ModuleList(block(dim, config.heads, config.dropout) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim)
         self.pool = nn.Linear(dim, 1)
         self.mixer = nn.Linear(dim, 1)

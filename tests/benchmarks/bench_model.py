@@ -1,0 +1,199 @@
+"""What sparsity saves, what a training costs until it can do it, and what the loop adds to its own steps.
+
+Run as ``python tests/benchmarks/bench_model.py steps overhead goal`` (or some of the three), or for the steps alone as
+``python -m pytest tests/benchmarks/bench_model.py --benchmark-only``. One thread. A step is forward, backward, AdamW;
+ratios are of medians in one process, the variants taking turns, so that a busy spell falls on all of them. *saved* is
+what autograd keeps for the backward pass, which is what a step's memory grows with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+import medn_lab as medn
+from medn_lab.model import MEDNConfig
+from medn_lab.model.sevit import SEVit
+from medn_lab.train import TrainConfig
+
+RATES = (1.0, 0.5, 0.25, 0.125)
+FLOPS = {1.0: 1.0, 0.5: 3.0, 0.25: 8.0, 0.125: 19.7}
+"""How many times fewer multiplications joint attention over 8 x 14 x 14 tokens needs (width 128, depth 4)."""
+
+
+def branch(rate: float, attention: str) -> SEVit:
+    """SEVit over 8 x 14 x 14 tokens, width 128, depth 4, with one keep rate."""
+    config = MEDNConfig(size=112, patch=8, dim=128, depth=4, heads=4, keep_rates=(rate,), attention=attention)
+    torch.manual_seed(0)
+    return SEVit(config).train()
+
+
+class Step:
+    """One training step of a branch on given clips."""
+
+    def __init__(self, network: SEVit, frames: torch.Tensor) -> None:
+        self.network, self.frames = network, frames
+        self.optimiser = torch.optim.AdamW(network.parameters())
+
+    def __call__(self) -> None:
+        """Forward, backward, optimiser."""
+        self.optimiser.zero_grad(set_to_none=True)
+        self.network(self.frames).feature.square().mean().backward()
+        self.optimiser.step()
+
+    def saved(self) -> int:
+        """Bytes that autograd keeps for the backward pass; a storage counts once."""
+        held: dict[int, int] = {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            held[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with saved_tensors_hooks(keep, lambda tensor: tensor):
+            self.network(self.frames).feature.sum()
+        return sum(held.values())
+
+
+@pytest.mark.parametrize("attention", ["joint", "divided"])
+@pytest.mark.parametrize("rate", RATES)
+def test_a_step(benchmark, rate, attention):
+    step = Step(branch(rate, attention), torch.rand(1, 8, 3, 112, 112))
+    benchmark.pedantic(step, rounds=3, warmup_rounds=1, iterations=1)
+
+
+def steps(*, batch: int, rounds: int) -> pd.DataFrame:
+    """Time and memory of a step at each keep rate, and the ratios to the dense network."""
+    frames = torch.rand(batch, 8, 3, 112, 112)
+    rows = []
+    for attention in ("joint", "divided"):
+        each = {rate: Step(branch(rate, attention), frames) for rate in RATES}
+        spent: dict[float, list[float]] = {rate: [] for rate in RATES}
+        for turn in range(rounds + 1):
+            for rate, step in each.items():
+                began = time.perf_counter()
+                step()
+                if turn:  # the first warms up
+                    spent[rate].append(time.perf_counter() - began)
+        dense, saved = np.median(spent[1.0]), each[1.0].saved()
+        for rate, step in each.items():
+            seconds = np.median(spent[rate])
+            own = step.saved()
+            rows.append((attention, rate, 1e3 * seconds / batch, dense / seconds, FLOPS[rate], own / 1e6, saved / own))
+    columns = ["attention", "keep", "ms a clip", "times faster", "FLOP ratio", "saved MB", "times less"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def goal(*, subjects: int, epochs: int, seeds: int) -> pd.DataFrame:
+    """Seconds of training until clips of unseen persons are answered at 0.95 of what can be reached, and where it ends.
+
+    The schedule of a training is made for its number of epochs, so each number is a training of its own.
+    """
+    rows = []
+    for seed in range(seeds):
+        train = medn.synthetic_clips(n_subjects=subjects, seed=10 * seed)
+        held_out = medn.synthetic_clips(n_subjects=12, seed=10 * seed + 1)
+        train, held_out = (
+            each.with_table(medn.data.to_classes(each.table, "synthme_5class")[0]) for each in (train, held_out)
+        )
+        ceilings = medn.synthme.ceilings(held_out.table)
+        variants = {
+            "sparse": ({}, ceilings.joint.accuracy),
+            "dense": ({"keep_rates": (1.0,)}, ceilings.joint.accuracy),
+            "motion only": ({"branches": "motion", "decoupling": "none"}, ceilings.au_only.accuracy),
+        }
+        for name, (changes, ceiling) in variants.items():
+            for count in (4, 8, 12, epochs):
+                config = MEDNConfig.for_clips(train, **({"decoupling": "bottleneck"} | changes))
+                model = medn.model.MEDN(config, seed=seed)
+                began = time.perf_counter()
+                medn.fit(model, train, config=TrainConfig(epochs=count, seed=seed), progress=False)
+                seconds = time.perf_counter() - began
+                predictions = medn.predict(model, held_out)
+                score = float((predictions.predicted == held_out.table["label"].to_numpy()).mean())
+                rows.append((seed, name, count, seconds, score, score / ceiling))
+                print(*rows[-1], flush=True)
+                if score >= 0.95 * ceiling:
+                    break
+    return pd.DataFrame(rows, columns=["seed", "network", "epochs", "seconds", "accuracy", "of its ceiling"])
+
+
+def overhead(*, epochs: int) -> pd.DataFrame:
+    """An epoch of `fit` against its own forward passes, losses, backward passes and optimiser steps."""
+    clips = medn.synthetic_clips(n_subjects=16, seed=0)
+    clips = clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
+    model = medn.model.MEDN(MEDNConfig.for_clips(clips, decoupling="bottleneck"), seed=0)
+    spent: dict[str, float] = {}
+    began: dict[str, float] = {}
+
+    def timed(owner: object, name: str, part: str) -> None:
+        own = getattr(owner, name)
+
+        def measured(*arguments: object, **named: object) -> object:
+            start = time.perf_counter()
+            try:
+                return own(*arguments, **named)
+            finally:
+                spent[part] = spent.get(part, 0.0) + time.perf_counter() - start
+
+        setattr(owner, name, measured)
+
+    import lightning_fabric
+
+    import medn_lab.train.loop as loop
+
+    kept = loop.medn_loss, loop.as_inputs, loop.augment, lightning_fabric.Fabric.backward, torch.optim.AdamW.step
+    timed(model, "forward", "forward")
+    timed(loop, "medn_loss", "loss")
+    timed(loop, "as_inputs", "reading a batch")
+    timed(loop, "augment", "augmenting")
+    timed(lightning_fabric.Fabric, "backward", "backward")
+    timed(torch.optim.AdamW, "step", "optimiser")
+    try:
+        start = time.perf_counter()
+        medn.fit(model, clips, config=TrainConfig(epochs=epochs), progress=False)
+        began["all"] = time.perf_counter() - start
+    finally:
+        loop.medn_loss, loop.as_inputs, loop.augment = kept[:3]
+        lightning_fabric.Fabric.backward, torch.optim.AdamW.step = kept[3:]
+    network = sum(spent[part] for part in ("forward", "loss", "backward", "optimiser"))
+    rows = [(part, seconds / epochs, seconds / network) for part, seconds in spent.items()]
+    rest = began["all"] - sum(spent.values())
+    rows += [
+        ("the rest of the loop", rest / epochs, rest / network),
+        ("fit", began["all"] / epochs, began["all"] / network),
+    ]
+    return pd.DataFrame(rows, columns=["part", "s an epoch", "of the network's own work"])
+
+
+def main() -> None:
+    """Print the tables."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("what", nargs="+", choices=["steps", "goal", "overhead"])
+    arguments.add_argument("--batch", type=int, default=4)
+    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--subjects", type=int, default=24)
+    arguments.add_argument("--epochs", type=int, default=16)
+    arguments.add_argument("--seeds", type=int, default=2)
+    chosen = arguments.parse_args()
+    torch.set_num_threads(1)
+    if "steps" in chosen.what:
+        print(f"8 x 14 x 14 tokens, width 128, depth 4, {chosen.batch} clips a step, median of {chosen.rounds}")
+        print(steps(batch=chosen.batch, rounds=chosen.rounds).round(2).to_string(index=False), end="\n\n")
+    if "overhead" in chosen.what:
+        print("medn_tiny, 480 clips of 64 px")
+        print(overhead(epochs=3).round(3).to_string(index=False), end="\n\n")
+    if "goal" in chosen.what:
+        print(f"{chosen.subjects} subjects, 64 px, bottleneck; 12 other persons to be scored on")
+        table = goal(subjects=chosen.subjects, epochs=chosen.epochs, seeds=chosen.seeds)
+        print(table.round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
