@@ -40,6 +40,7 @@ USES_NETWORKS = (
     "randomis",
     "planted",
     "captum",
+    "watch",
 )
 """Parts of the names of those modules of ``diagnose`` that look into a network; all others are numeric: no torch."""
 

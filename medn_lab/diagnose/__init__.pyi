@@ -54,3 +54,5 @@ from .similarity.partialling import partial_out as partial_out
 from .similarity.permuting import PermutationTest as PermutationTest
 from .similarity.permuting import permutation_test as permutation_test
 from .tokens_kept import kept_tokens as kept_tokens
+from .watch import DecouplingWatch as DecouplingWatch
+from .watch import decoupling_watch as decoupling_watch

@@ -1,0 +1,146 @@
+"""Dependence and leakage after each epoch of a training, on clips that it does not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from medn_lab.diagnose.held_out import persons
+from medn_lab.diagnose.leaks import MEAN_OF_AUS, leakage
+from medn_lab.diagnose.similarity.alignment import linear_cka
+from medn_lab.diagnose.similarity.cosine import absolute_cosine
+from medn_lab.diagnose.similarity.distances import distance_correlation
+from medn_lab.evaluate import extract_features
+from medn_lab.model import MEDN
+from medn_lab.records import BranchFeatures, Clips, au_columns
+
+SMALLEST = 20
+"""Fewer clips say next to nothing of a leak."""
+
+_WATCHED = (linear_cka, distance_correlation, absolute_cosine)
+
+
+class TrainingRun(Protocol):
+    """What a training hands to its callbacks, as far as it is needed here."""
+
+    model: MEDN
+    epoch: int
+
+
+def decoupling_watch(
+    clips: Clips,
+    *,
+    every: int = 1,
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
+    label: str = "label",
+    batch_size: int = 64,
+    seed: int = 0,
+) -> DecouplingWatch:
+    """Make a callback for ``fit`` that measures how far the branches are decoupled after each epoch.
+
+    It reads the model and changes nothing, so that a watched training gives the same weights as one alone. Its figures
+    become columns of the history: ``dependence_linear_cka``, ``dependence_distance_correlation``, and
+    ``dependence_absolute_cosine`` where the branches have one width; ``leak_aus_from_emotion`` and
+    ``leak_emotion_from_motion`` (AUC of a linear probe on subjects that it has not met), each beside what the branch's
+    own factor would allow (``..._allowed``). They have no null; :func:`decoupling_report` has. And whoever picks the
+    epoch by them has trained on these clips: take others for the report.
+
+    Parameters
+    ----------
+    clips : Clips
+        Of persons that are not trained on; at least 20 clips of 2 subjects. 180 of 64 px take about 0.3 s an epoch.
+    every : int
+        Measure after each so many epochs alone; the others have NaN.
+    allowed : mapping, optional
+        The truths, as :func:`leakage` takes them.
+    label : str
+        Column of the emotion; ``emotion`` where the table has no such column.
+    batch_size : int
+        Clips a forward pass.
+    seed : int
+        Of the probe's folds.
+
+    Returns
+    -------
+    DecouplingWatch
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 20 clips or 2 subjects, or `every` is below 1.
+
+    See Also
+    --------
+    leakage, decoupling_report, medn_lab.train.fit, medn_lab.widgets.TrainingMonitor, medn_lab.view.plot_history
+    """
+    n_subjects = len(set(persons(clips.table)))
+    if len(clips) < SMALLEST or n_subjects < 2:
+        raise ValueError(
+            f"watching a leak needs at least {SMALLEST} clips of 2 subjects, there are {len(clips)} of {n_subjects}"
+        )
+    if every < 1 or batch_size < 1:
+        raise ValueError(f"every and batch_size must be at least 1; got {every} and {batch_size}")
+    return DecouplingWatch(clips, every=every, allowed=allowed, label=label, batch_size=batch_size, seed=seed)
+
+
+class DecouplingWatch:
+    """What :func:`decoupling_watch` makes: an object whose ``measure`` a training asks after each epoch.
+
+    Parameters
+    ----------
+    clips, every, allowed, label, batch_size, seed
+        As :func:`decoupling_watch` takes them.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        *,
+        every: int,
+        allowed: Mapping[str, ArrayLike | pd.DataFrame] | None,
+        label: str,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        self._clips, self._every, self._allowed, self._seed = clips, every, allowed, seed
+        self._label = "emotion" if label == "label" and label not in clips.table else label
+        self._batch_size = batch_size
+
+    def __repr__(self) -> str:
+        often = "each epoch" if self._every == 1 else f"each {self._every} epochs"
+        return f"DecouplingWatch: dependence and leakage on {len(self._clips)} clips, {often}"
+
+    def measure(self, run: TrainingRun) -> dict[str, float]:
+        """The figures of the model as it is after this epoch; none after an epoch that is left out."""
+        if run.epoch % self._every:
+            return {}
+        return self.of(extract_features(run.model, self._clips, batch_size=self._batch_size))
+
+    def of(self, features: BranchFeatures) -> dict[str, float]:
+        """The same figures of features that are there already: name to value."""
+        found: dict[str, float] = {}
+        if features.motion is not None and features.emotion is not None:
+            for measure in _WATCHED:
+                if measure is not absolute_cosine or features.motion.shape[1] == features.emotion.shape[1]:
+                    found[f"dependence_{measure.__name__}"] = float(measure(features.motion, features.emotion))
+        if features.emotion is not None and au_columns(features.table):
+            found |= self._leak(features, branch="emotion", target="aus")
+        if features.motion is not None and self._label in features.table:
+            found |= self._leak(features, branch="motion", target="emotion")
+        return found
+
+    def _leak(self, features: BranchFeatures, *, branch: str, target: str) -> dict[str, float]:
+        others = {name: None for name in ("motion", "emotion", "fused") if name != branch}
+        row = leakage(
+            replace(features, **others), targets=[target], allowed=self._allowed, label=self._label, n_shuffles=0,
+            n_resamples=0, seed=self._seed,
+        ).set_index("target").loc[MEAN_OF_AUS if target == "aus" else target]  # fmt: skip
+        found = {f"leak_{target}_from_{branch}": float(row["auc"])}
+        if np.isfinite(row["allowed"]):
+            found[f"leak_{target}_from_{branch}_allowed"] = float(row["allowed"])
+        return found
