@@ -19,9 +19,9 @@ from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 
 PIXELS = 320
 
-_PICTURE, _SCORES, _AUS = 176, 270, 150
+_PICTURE, _SCORES, _AUS = 156, 240, 130
 _LABELS, _NUMBERS = 76, 22  # room for the emotions' names and the AUs' numbers, left of their bars
-_ROW, _GAP, _FOOT, _TOP, _BETWEEN = 176, 84, 40, 100, 12
+_ROW, _GAP, _FOOT, _TOP, _BETWEEN = 160, 80, 36, 100, 12
 
 
 def plot_answers(
