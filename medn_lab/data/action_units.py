@@ -145,6 +145,12 @@ class ActionUnits:
         False where nothing was coded (empty, ``?``, junk alone).
     complete : bool
         False where an AU that is not named may be there as well (``12+?``, ``4and7``).
+
+    Examples
+    --------
+    >>> read = parse_action_units("R2+12")
+    >>> read.units, read.known, str(read.said)
+    (('2', '12'), True, 'R2+12')
     """
 
     text: str

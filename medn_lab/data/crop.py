@@ -25,7 +25,15 @@ MARGIN = 1.1
 
 
 class NoFaceError(ValueError):
-    """No face was found in a frame."""
+    """No face was found in a frame.
+
+    Examples
+    --------
+    >>> find_face(np.zeros((64, 64, 3), np.uint8))
+    Traceback (most recent call last):
+        ...
+    medn_lab.data.crop.NoFaceError: no face was found in a frame of 64x64 px; if the frames are cropped to ...
+    """
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,12 @@ class FaceBox:
     x, y : float
         Left and upper edge.
     side : float
+
+    Examples
+    --------
+    >>> box = FaceBox(10.0, 20.0, 64.0)
+    >>> box.side, crop_face(np.zeros((100, 100, 3), np.uint8), box=box).shape
+    (64.0, (64, 64, 3))
     """
 
     x: float
@@ -87,6 +101,13 @@ def find_face(image: np.ndarray) -> FaceBox:
     ------
     NoFaceError
         If none is found.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> box = find_face(astronaut())
+    >>> print(f"{box.side:.0f} px wide, centre at {box.x + box.side / 2:.0f}, {box.y + box.side / 2:.0f}")
+    125 px wide, centre at 225, 118
     """
     height, width = image.shape[:2]
     for longer, factor in SEARCHES:
@@ -131,6 +152,12 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
     ------
     NoFaceError
         If no box is given and no face found.
+
+    Examples
+    --------
+    >>> frame = np.zeros((120, 160, 3), np.uint8)
+    >>> crop_face(frame, box=FaceBox(30.0, 10.0, 100.0), size=64).shape
+    (64, 64, 3)
     """
     box = find_face(image) if box is None else box
     left, top, side = round(box.x), round(box.y), max(1, round(box.side))
@@ -160,6 +187,12 @@ def face_mask(size: int) -> np.ndarray:
     -------
     (size, size) float32
         1 inside, 0 outside, falling over a tenth of the radius. Read-only.
+
+    Examples
+    --------
+    >>> mask = face_mask(64)
+    >>> mask.shape, float(mask[32, 32]), float(mask[0, 0])
+    ((64, 64), 1.0, 0.0)
     """
     y, x = (np.mgrid[:size, :size].astype(np.float32) + 0.5) / size
     radius = np.hypot((x - 0.5) / 0.46, (y - 0.52) / 0.52)

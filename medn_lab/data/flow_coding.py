@@ -50,6 +50,13 @@ def flow_colours(flow: np.ndarray, *, longest: float | None = None) -> np.ndarra
     -------
     (h, w, 3) float32 RGB in [0, 1]
         Right is red, down is yellow-green, left is cyan, up is violet; no movement is black.
+
+    Examples
+    --------
+    >>> flow = np.zeros((2, 2, 2))
+    >>> flow[0, 0] = 1.0, 0.0
+    >>> flow_colours(flow).tolist()
+    [[[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]], [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]]
     """
     length = np.linalg.norm(flow, axis=-1).astype(np.float32)
     top = float(length.max()) if longest is None else longest

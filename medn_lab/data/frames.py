@@ -55,6 +55,16 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     ------
     FileNotFoundError
         If there is no such folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     for name in ("img46.png", "img9.png", "Thumbs.db"):
+    ...         Path(folder, name).touch()
+    ...     numbers = list(list_frames(folder))
+    >>> numbers
+    [9, 46]
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -83,6 +93,16 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     ------
     UnreadableFrameError
         If the file is missing, empty, truncated, no picture, or claims more than :data:`MOST_PIXELS`.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "img1.png")
+    ...     Image.new("RGB", (160, 120)).save(file)
+    ...     shape = read_image(file).shape
+    >>> shape
+    (120, 160, 3)
     """
     path = Path(path)
     try:

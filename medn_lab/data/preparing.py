@@ -75,6 +75,18 @@ def prepare(
     See Also
     --------
     FlowRecipe : how frames and flow are made.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.data import read_casme2
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64)
+    ...     clips = prepare(read_casme2(root), crop="none", progress=False)
+    >>> clips.frames.shape, clips.flow.shape
+    ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     recipe = FlowRecipe() if recipe is None else recipe
     if not len(index):

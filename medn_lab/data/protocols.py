@@ -48,6 +48,13 @@ class Protocol:
         Data set to (emotion to class). What is not named is dropped.
     about : str
         What one should know before comparing figures.
+
+    Examples
+    --------
+    >>> PROTOCOLS["megc2019"].classes
+    ('negative', 'positive', 'surprise')
+    >>> PROTOCOLS["megc2019"].rules["smic"]["negative"]
+    'negative'
     """
 
     name: str
@@ -219,6 +226,12 @@ class Fold:
         The person left out, as ``dataset/subject``.
     train, test : tuple of str
         Clip ids; together every clip of the table, without overlap.
+
+    Examples
+    --------
+    >>> fold = Fold("s02", train=("a", "b"), test=("c",))
+    >>> fold.held_out, len(fold.train), len(fold.test)
+    ('s02', 2, 1)
     """
 
     held_out: str

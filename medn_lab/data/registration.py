@@ -48,6 +48,13 @@ class Registration:
         How many of them agree with the matrix.
     residual : float
         Median distance of the inlying corners, in pixels; NaN where nothing was fitted.
+
+    Examples
+    --------
+    >>> onset = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (96, 96)).astype(np.uint8), (0, 0), 2)
+    >>> found = register(np.roll(onset, 3, axis=1), onset=onset)
+    >>> found.matrix.round(1).tolist(), found.residual < 0.1
+    ([[1.0, 0.0, -3.0], [-0.0, 1.0, 0.0]], True)
     """
 
     matrix: np.ndarray

@@ -38,6 +38,12 @@ class SpottedApex:
         Which frames were looked at.
     motion : (k,) float32
         How strong that pattern is in each: root mean square over the face, in pixels at 128 px, signed.
+
+    Examples
+    --------
+    >>> motion = np.array([0.0, 0.4, 1.1, 0.3])
+    >>> SpottedApex(position=9, confidence=0.8, positions=np.array([0, 5, 9, 14]), motion=motion)
+    SpottedApex: position 9, confidence 0.80, motion 1.10 px at 128
     """
 
     position: int
@@ -73,6 +79,15 @@ def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
     ------
     ValueError
         If there are fewer than 2 frames.
+
+    Examples
+    --------
+    >>> from medn_lab.records import frame_numbers
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=9, noise=0.0, seed=22)
+    >>> onset, apex, offset = (int(clips.table[name][0]) for name in ("onset", "apex", "offset"))
+    >>> frame_numbers(onset, apex, offset, 9).tolist().index(apex), spot_apex(list(clips.frames[0])).position
+    (3, 3)
     """
     count = len(faces)
     if count < 2:

@@ -82,6 +82,17 @@ def aligned_umap(
     ----------
     AlignedUMAP as in umap-learn, after Dadu et al.: "Application of Aligned-UMAP to longitudinal biomedical studies",
     Patterns 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)]})
+    >>> early, late = (BranchFeatures(*rng.normal(size=(3, 40, 8)), table) for _ in range(2))
+    >>> maps = aligned_umap({"early": early, "late": late}, method="pca", n_neighbors=5)
+    >>> list(maps), maps["late"].emotion_xy.shape
+    (['early', 'late'], (40, 2))
     """
     if len(checkpoints) < 2:
         raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")

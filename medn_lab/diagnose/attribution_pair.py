@@ -64,6 +64,13 @@ def attribute_pair(
     --------
     ``attribute_pair(model, clips, **pairs.loc[0, ["clip_a", "clip_b"]])``, where the pairs are those of
     ``confusable_pairs(clips.table)``.
+
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> pair = medn.diagnose.confusable_pairs(clips.table).loc[0, ["clip_a", "clip_b"]]
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> attribute_pair(model, clips, **pair, method="saliency").frames.shape
+    (2, 8, 64, 64, 3)
     """
     both = clips.select([clip_a, clip_b])
     if label not in both.table:
@@ -122,6 +129,12 @@ def pair_attributor(
     Examples
     --------
     ``medn.widgets.PairBrowser(ranked.table, clips=clips, attribute=medn.diagnose.pair_attributor(model, clips))``
+
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> attribute = pair_attributor(medn.load_pretrained("medn_tiny.synthme_v1"), clips, method="saliency")
+    >>> attribute(*clips.table["clip_id"]).flow.shape
+    (2, 64, 64, 2)
     """
     own = method_params(method, params)
     if label not in clips.table:

@@ -62,6 +62,13 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     Examples
     --------
     ``swap_branches(model, clips, clip_a="s01_c03", clip_b="s01_c09")``
+
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> a, b = clips.table["clip_id"]
+    >>> swaps = swap_branches(medn.load_pretrained("medn_tiny.synthme_v1"), clips, clip_a=a, clip_b=b)
+    >>> (swaps["frames_of"] == swaps["flow_of"]).tolist()
+    [True, False, False, True]
     """
     _check(model, clips, label)
     a, b = positions(clips.table, [clip_a, clip_b], owner="these clips")
@@ -126,6 +133,12 @@ def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable
     Examples
     --------
     ``medn.widgets.PairBrowser(ranked.table, clips=clips, swap=medn.diagnose.pair_swapper(model, clips))``
+
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> swap = pair_swapper(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> len(swap(*clips.table["clip_id"]))
+    4
     """
     _check(model, clips, label)
 

@@ -38,6 +38,13 @@ class ConfusableSets:
         Clips whose AUs or label are unknown.
     none : str
         Why there is no such set; empty where there is one.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": list("112"), "label": list("xyx")})
+    >>> table["action_units"] = ["4", "4", "12"]
+    >>> confusable_sets(table)
+    ConfusableSets: 1 of 2 AU sets have more than one emotion, 2 of 3 clips; 1 pairs, 0 of opposite valence, ...
     """
 
     table: pd.DataFrame

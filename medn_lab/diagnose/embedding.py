@@ -86,6 +86,14 @@ def umap(
     References
     ----------
     McInnes, Healy, Melville: "UMAP: Uniform manifold approximation and projection", 2018.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)]})
+    >>> features = BranchFeatures(*rng.normal(size=(3, 40, 8)), table)
+    >>> umap(features, method="pca").motion_xy.shape
+    (40, 2)
     """
     check_parameters(min_dist=min_dist, metric=metric, n_neighbors=n_neighbors, seed=seed)
     if method not in ("umap", "pca"):

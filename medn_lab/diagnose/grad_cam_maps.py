@@ -67,6 +67,14 @@ def grad_cam(
     ----------
     Selvaraju et al.: "Grad-CAM", ICCV 2017. Draelos and Carin: "Use HiResCAM instead of Grad-CAM", 2020. Captum's
     ``LayerGradCam`` agrees on the grid; on tokens it would average over the wrong axis, and knows nothing of places.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = grad_cam(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps.frames.shape, maps.flow.shape
+    ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     return attribute(
         model,

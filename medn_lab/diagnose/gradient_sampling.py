@@ -69,6 +69,14 @@ def gradient_shap(
     Lundberg and Lee: "A unified approach to interpreting model predictions", 2017. The background is one
     clip and not a set: this face with nothing happening, as for every other method here. Captum's ``GradientShap`` with
     that background has the same expectation.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = gradient_shap(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness", n_samples=4)
+    >>> maps.frames.shape, maps.method
+    ((1, 8, 64, 64, 3), 'gradient_shap')
     """
     params = {"n_samples": n_samples, "frames_noise": frames_noise, "flow_noise": flow_noise, "seed": seed}
     found = attribute(

@@ -51,6 +51,14 @@ def saliency(model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, pr
     References
     ----------
     Simonyan, Vedaldi, Zisserman: "Deep inside convolutional networks", 2014; computed by captum, with its sign.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = saliency(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps.frames.shape, maps.flow.shape
+    ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     return attribute(
         model, clips, target=target, method="saliency", params={}, batch_size=batch_size, progress=progress
@@ -106,6 +114,15 @@ def integrated_gradients(
     References
     ----------
     Sundararajan, Taly, Yan: "Axiomatic attribution for deep networks", 2017; computed by captum.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> maps = integrated_gradients(model, clips, target="happiness", n_steps=8)
+    >>> maps.frames.shape, sorted(maps.sanity)
+    ((1, 8, 64, 64, 3), ['completeness_error', 'completeness_gap_95'])
     """
     params = {"n_steps": n_steps}
     found = attribute(
@@ -151,6 +168,15 @@ def bare_change(model: MEDN, clips: Clips, *, target: str, batch_size: int = 16,
     See Also
     --------
     randomisation_check, planted_mass
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = bare_change(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> bool(np.allclose(maps.flow, clips.flow, atol=1e-5)), maps.frames.shape
+    (True, (1, 8, 64, 64, 3))
     """
     return attribute(
         model, clips, target=target, method="bare_change", params={}, batch_size=batch_size, progress=progress

@@ -96,6 +96,17 @@ def leakage(
     See Also
     --------
     probe, decoupling_report, medn_lab.view.plot_leakage
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(80)], "subject": list("abcdefgh") * 10})
+    >>> table["AU12"] = rng.integers(0, 2, 80)
+    >>> motion, emotion = table[["AU12"]].to_numpy() + rng.normal(0, 0.1, (80, 3)), rng.normal(size=(80, 3))
+    >>> features = BranchFeatures(motion, emotion, emotion, table)
+    >>> found = leakage(features, targets=["AU12"], n_shuffles=5, n_resamples=50).set_index("branch")
+    >>> found["auc"].round(1).to_dict()
+    {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
     table = features.table
     who = persons(table)

@@ -45,6 +45,14 @@ def frame_ablation(
     See Also
     --------
     occlusion : the same in space.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = frame_ablation(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> bool(abs(maps.frames[0, 0]).max() < 1e-6 < abs(maps.frames[0, 4]).max())
+    True
     """
     return attribute(
         model,

@@ -44,6 +44,18 @@ class RankedPairs:
         In the pairs.
     none : str
         Why there is no pair; empty where there is one.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": list("123"), "label": ["fear", "happiness", "fear"]})
+    >>> table["action_units"] = "12"
+    >>> features = BranchFeatures(*rng.normal(size=(3, 3, 4)), table)
+    >>> rank_pairs(table, features=features).table[["clip_a", "clip_b", "opposite"]]
+         clip_a clip_b  opposite
+    rank
+    1         a      b      True
+    2         b      c      True
     """
 
     table: pd.DataFrame
@@ -127,6 +139,16 @@ def rank_pairs(
     --------
     confusable_pairs, confusable_sets, pair_separation, swap_branches, medn_lab.view.plot_confusable_pairs,
     medn_lab.view.plot_pair, medn_lab.widgets.PairBrowser
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": list("123"), "label": ["fear", "happiness", "fear"]})
+    >>> table["action_units"] = "12"
+    >>> motion = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> features = BranchFeatures(motion, rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), table)
+    >>> rank_pairs(table, features=features, by="motion").table.loc[1, ["clip_a", "clip_b"]].tolist()
+    ['a', 'b']
     """
     if by not in ("separated", "missed", "motion"):
         raise ValueError(f"no ranking {by!r}; there are separated, missed, motion")

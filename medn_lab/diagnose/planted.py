@@ -32,6 +32,17 @@ class PlantedMass:
         The clips' table.
     region, of : str
         What was planted, and in which input's map it was looked for.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> table = clips.table[["clip_id", "subject"]]
+    >>> ones = np.ones(clips.frames.shape, np.float32)
+    >>> everywhere = Attribution(ones, None, table, "happiness", "both", "none")
+    >>> found = planted_mass(everywhere, truth=clips.truth, region="cue", of="frames")
+    >>> bool(np.allclose(found.share, found.chance))
+    True
     """
 
     share: np.ndarray
@@ -129,6 +140,15 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
     References
     ----------
     The pointing game: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="others")
+    >>> found = planted_mass(maps, truth=clips.truth, region="cue", of="frames")
+    >>> found.share.shape, bool((found.chance > 0).all())
+    ((2,), True)
     """
     if of not in ("frames", "flow"):
         raise ValueError(f"of must be frames or flow; got {of!r}")

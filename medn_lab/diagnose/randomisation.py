@@ -37,6 +37,15 @@ class RandomisationCheck:
         The model's own map, with the outcome among its sanity figures.
     randomised : Attribution
         The map of the last draw with all weights random: what :func:`planted_mass` should be compared with.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> check = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
+    >>> check.table[["stage", "input", "n_clips"]].iloc[0].astype(str).tolist()
+    ['all weights', 'frames', '1']
     """
 
     table: pd.DataFrame
@@ -132,6 +141,15 @@ def randomisation_check(
     Adebayo et al.: "Sanity checks for saliency maps", NeurIPS 2018. Layers draw their weights by their own
     initialisation, other parameters from a normal distribution with their trained mean and spread. The threshold is
     ours.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> check = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
+    >>> bool((check.table["spearman_absolute"] <= 1).all())
+    True
     """
     if randomise not in ("all", "modules", "layers"):
         raise ValueError(f"randomise must be all, modules or layers; got {randomise!r}")

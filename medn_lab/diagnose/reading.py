@@ -39,6 +39,16 @@ class ProbeScore:
         Clips left out because their target is not known.
     reason : str
         Why there is no figure; empty where there is one.
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import probe
+    >>> rng = np.random.default_rng(0)
+    >>> target = np.arange(80) % 2
+    >>> features = target[:, None] + rng.normal(0, 0.1, (80, 4))
+    >>> found = probe(features, target, subjects=np.arange(80) // 20, n_shuffles=5)
+    >>> round(found.auc, 2), found.n_subjects
+    (1.0, 4)
     """
 
     auc: float

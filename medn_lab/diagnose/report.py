@@ -102,6 +102,18 @@ def decoupling_report(
     --------
     dependence : quick figures without nulls.
     leakage, permutation_test, medn_lab.view.plot_dependence, medn_lab.view.plot_leakage
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(60)], "subject": list("abcdef") * 10})
+    >>> motion = rng.normal(size=(60, 4))
+    >>> report = decoupling_report(BranchFeatures(motion, motion, motion, table), n_permutations=19, targets=[])
+    >>> report.dependence[["measure", "p"]].head(2)
+                    measure     p
+    0            linear_cka  0.05
+    1  distance_correlation  0.05
     """
     models = dict(features) if isinstance(features, Mapping) else {_name(features): features}
     if not models:

@@ -73,6 +73,15 @@ def infidelity(
     ----------
     Yeh et al.: "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019, the square removal; the numerator
     is captum's ``infidelity`` with ``normalize=True``, with which a test agrees. The division is ours.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
+    >>> infidelity(maps, model=model, clips=clips, n_samples=4).shape
+    (1,)
     """
     explained, clips = _of_same(attribution, model, clips)
     side = clips.size[0]
@@ -152,6 +161,15 @@ def sensitivity(
     ----------
     Yeh et al.: "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019: captum's ``sensitivity_max``, with
     which a test agrees, but taken of each input by itself, since slopes of frames and of flow have other units.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
+    >>> sensitivity(maps, model=model, clips=clips, n_samples=1).shape
+    (1,)
     """
     if n_samples < 1 or min(frames_radius, flow_radius) < 0:
         raise ValueError(
@@ -208,6 +226,15 @@ def check_attribution(attribution: Attribution, *, model: MEDN, clips: Clips, se
     See Also
     --------
     infidelity, sensitivity, randomisation_check
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> maps = check_attribution(medn.diagnose.saliency(model, clips, target="happiness"), model=model, clips=clips)
+    >>> sorted(maps.sanity)
+    ['infidelity', 'sensitivity']
     """
     found = dict(completeness(attribution)) if attribution.method in COMPLETE else {}
     for name, measure in (("infidelity", infidelity), ("sensitivity", sensitivity)):

@@ -35,6 +35,14 @@ class MapStability:
         One row a map and seed: ``map, seed, trustworthiness``.
     params : dict
         As the maps were made.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"map": "motion", "seed_a": [0], "seed_b": [1], "overlap": [0.8], "chance": [0.1]})
+    >>> table = table.assign(disparity=0.2, n_clips=2, n_neighbors=15)
+    >>> trust = pd.DataFrame({"map": ["motion", "motion"], "seed": [0, 1], "trustworthiness": [0.97, 0.96]})
+    >>> MapStability(table, pd.DataFrame({"clip_id": ["a", "b"]}), trust, {"n_neighbors": 15})
+    MapStability: 2 clips over 2 seeds, 15 neighbours, chance overlap 0.100; motion neighbour overlap 0.800 ...
     """
 
     table: pd.DataFrame
@@ -99,6 +107,15 @@ def map_stability(
     See Also
     --------
     neighbour_overlap, procrustes_disparity, medn_lab.view.plot_map_stability
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)]})
+    >>> features = BranchFeatures(*np.random.default_rng(0).normal(size=(3, 40, 8)), table)
+    >>> map_stability(features, seeds=[0])
+    Traceback (most recent call last):
+        ...
+    ValueError: stability needs at least 2 different seeds; got 0
     """
     seeds = [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or len(seeds) < 2:

@@ -98,6 +98,15 @@ class SelectionMeasures:
     ----------
     features, label, n_permutations, n_shuffles, most_clips, seed
         As :func:`selection_measures` takes them.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> both = rng.normal(size=(40, 3))
+    >>> measure = selection_measures(BranchFeatures(both, both, both, table))
+    >>> next(iter(measure.steps(table["clip_id"][:20]))).columns.tolist()[:3]
+    ['kind', 'measure', 'branch']
     """
 
     def __init__(

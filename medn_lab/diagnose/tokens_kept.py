@@ -57,6 +57,14 @@ def kept_tokens(
     --------
     grad_cam : what the kept positions said.
     medn_lab.view.plot_kept_tokens
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> kept = kept_tokens(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> kept.masks.shape, kept.keep_rates
+    ((1, 2, 8, 8), (0.25, 0.125))
     """
     if model.config.branches == "motion":
         raise ValueError("this model has only a motion branch; the emotion branch alone keeps and drops positions")

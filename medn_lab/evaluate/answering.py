@@ -41,6 +41,14 @@ class Answerer:
         What it tells apart.
     name : str
         The model's.
+
+    Examples
+    --------
+    >>> from medn_lab.model import MEDNConfig
+    >>> from medn_lab.synthme import face_studio
+    >>> answer = answerer(MEDN(MEDNConfig(), seed=0))
+    >>> answer(face_studio()({"aus": {"AU4": "C"}})).flow_alone.logits.shape
+    (1, 5)
     """
 
     def __init__(self, model: MEDN) -> None:

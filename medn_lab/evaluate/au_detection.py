@@ -24,6 +24,17 @@ class AUDetection:
     macro_auc, macro_f1 : Interval or None
         Unweighted means over the AUs with at least `min_positives` positives; None where there are none.
     min_positives : int
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "AU12": [1, 0, 1, 0, 1, 0]})
+    >>> scores = table[["AU12"]].to_numpy() * 2.0 - 1
+    >>> predictions = Predictions(np.zeros((6, 1)), table, ("x",), au_logits=scores, aus=("AU12",))
+    >>> au_detection(predictions, min_positives=3)
+    AU detection, over 1 of 1 AUs, those with 3 positives or more
+      macro AUC 1.000 [1.000, 1.000] (95%, 3 subjects, 6 clips)
+      macro F1  1.000 [1.000, 1.000] (95%, 3 subjects, 6 clips)
+      AU12  AUC 1.000 [1.000, 1.000]  F1 1.000 [1.000, 1.000]  3 positives of 3 subjects
     """
 
     table: pd.DataFrame
@@ -91,6 +102,15 @@ def au_detection(
     See Also
     --------
     medn_lab.view.plot_au_detection
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "AU12": [1, 0, 1, 0, 1, 0]})
+    >>> scores = np.array([[2.0], [-1.0], [1.0], [-2.0], [-3.0], [0.0]])
+    >>> predictions = Predictions(np.zeros((6, 1)), table, ("x",), au_logits=scores, aus=("AU12",))
+    >>> found = au_detection(predictions, min_positives=3)
+    >>> round(float(found.table["auc"][0]), 3), int(found.table["n_positive"][0])
+    (0.667, 3)
     """
     if predictions.au_logits is None or not predictions.aus:
         raise ValueError(

@@ -55,6 +55,27 @@ class SelectionAudit:
     n_epochs : int
     validation_share : float
         Share of the training subjects that were kept back.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from medn_lab.evaluate import au_only_floor, compare_predictions
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> table["action_units"] = "4"
+    >>> last = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))
+    >>> best = Predictions(np.eye(2)[[0, 1, 0, 1]], table, ("x", "y"))
+    >>> scores = pd.DataFrame({"rule": ["last_epoch", "best_on_test"], "measure": "accuracy", "value": [0.75, 1.0]})
+    >>> scores = scores.assign(low=[0.5, 1.0], high=1.0, optimistic=[False, True])
+    >>> folds = pd.DataFrame({"held_out": ["1", "2"], "error": ""})
+    >>> pooled, gain = {"last_epoch": last, "best_on_test": best}, compare_predictions(best, last)
+    >>> SelectionAudit(scores, pooled, table[:0], table[:0], gain, folds, au_only_floor(table), 10, 0.2)
+    selection audit: 2 of 2 folds finished, 4 clips; one training of 10 epochs a fold, 20% of its subjects kept back
+      last epoch
+        accuracy 0.750 [0.500, 1.000]
+      best on the held-out subject   OPTIMISTIC: chosen by the clips that it is scored on
+        accuracy 1.000 [1.000, 1.000]
+      choosing on the test alone gives +0.250 [+0.000, +0.500] of accuracy
+      AU-only floor: accuracy 0.500
     """
 
     table: pd.DataFrame
@@ -140,6 +161,16 @@ def selection_audit(
     ----------
     Cawley, Talbot: "On Over-fitting in Model Selection and Subsequent Selection Bias in Performance Evaluation",
     Journal of Machine Learning Research 11, 2010.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=3, clips_per_subject=2, seed=111)
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> once = TrainConfig(epochs=1)
+    >>> audit = selection_audit(config, clips, training=once, validation_share=0.4, n_jobs=1, progress=False)
+    >>> audit.table.groupby("rule", sort=False)["optimistic"].first().to_dict()
+    {'last_epoch': False, 'validation': False, 'best_on_test': True}
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")

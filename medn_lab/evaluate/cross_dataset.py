@@ -90,6 +90,16 @@ def evaluate_cross_dataset(
     See Also
     --------
     evaluate_loso, leave_one_dataset_out
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
+    >>> clips = clips.with_table(clips.table.assign(dataset=["here", "here", "there", "there"]))
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> result = evaluate_cross_dataset(config, clips, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
+    >>> result.folds["held_out"].tolist()
+    ['here', 'there']
     """
     return cross_validate(
         config,

@@ -38,6 +38,20 @@ class CrossValidation:
         How the folds were made.
     label : str
         Column of the true class in the predictions' table.
+
+    Examples
+    --------
+    >>> from medn_lab.evaluate import au_only_floor
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> table["action_units"] = "4"
+    >>> said = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))
+    >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": ""})
+    >>> CrossValidation(said, folds, au_only_floor(table), table[:0], "leave one subject out", "label")
+    leave one subject out, no protocol: 2 of 2 folds finished, 4 clips of 2 subjects
+      accuracy 0.750 [0.500, 1.000]   AU-only floor 0.500
+      UF1      0.733 [0.333, 1.000]   AU-only floor 0.333
+      UAR      0.750 [0.500, 1.000]   AU-only floor 0.500
+      last epoch of each fold; intervals: 95%, over resampled subjects
     """
 
     predictions: Predictions

@@ -33,6 +33,14 @@ class Floor:
     predictions : Predictions
         The same decisions as the record that models give, so that :func:`bootstrap_interval` and
         :func:`compare_predictions` take them; the decided class has logit 0, every other -inf.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> table["action_units"] = ["4", "12", "4", "12"]
+    >>> floor = au_only_floor(table)
+    >>> floor.accuracy, floor.predicted.tolist()
+    (1.0, ['x', 'y', 'x', 'y'])
     """
 
     accuracy: float

@@ -25,6 +25,11 @@ class Interval:
     level : float
         Coverage aimed at, such as 0.95.
     n_clips, n_subjects : int
+
+    Examples
+    --------
+    >>> Interval(0.8, 0.7, 0.9, level=0.95, n_clips=120, n_subjects=8)
+    0.800 [0.700, 0.900] (95%, 8 subjects, 120 clips)
     """
 
     value: float
@@ -90,6 +95,12 @@ def bootstrap_interval(
     Examples
     --------
     ``bootstrap_interval(predictions, measure=medn.evaluate.uf1)`` prints as ``0.912 [0.871, 0.949] (95%, ...)``.
+
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "label": list("xyxyxy")})
+    >>> said = Predictions(np.eye(2)[[0, 1, 0, 1, 1, 1]], table, ("x", "y"))
+    >>> bootstrap_interval(said)
+    0.833 [0.500, 1.000] (95%, 3 subjects, 6 clips)
     """
     true, predicted = true_and_predicted(predictions, label=label)
     draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)

@@ -93,6 +93,13 @@ def evaluate_loso(
     Examples
     --------
     ``medn.evaluate.evaluate_loso(MEDNConfig.for_clips(clips), clips, protocol="casme2_5class", folder="runs/casme2")``
+
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> result = evaluate_loso(config, clips, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
+    >>> result.folds["n_test"].tolist(), result.floor.accuracy
+    ([2, 2], 1.0)
     """
     return cross_validate(
         config,
@@ -145,6 +152,17 @@ def evaluate_folds(
     See Also
     --------
     evaluate_loso, medn_lab.data.Fold
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> ids = clips.table["clip_id"].tolist()
+    >>> folds = [Fold("s02", train=tuple(ids[:2]), test=tuple(ids[2:]))]
+    >>> result = evaluate_folds(config, clips, folds=folds, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
+    >>> result.predictions.table["subject"].unique().tolist()
+    ['synthme5-s02']
     """
     return cross_validate(
         config,

@@ -132,6 +132,15 @@ def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.Da
     See Also
     --------
     medn_lab.view.plot_confusion_matrix
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "label": list("xyy")})
+    >>> confusion_matrix(Predictions(np.eye(2)[[0, 1, 0]], table, ("x", "y")))
+    predicted  x  y
+    true
+    x          1  0
+    y          1  1
     """
     true, predicted = true_and_predicted(predictions, label=label)
     classes = pd.Index(predictions.classes)

@@ -120,6 +120,13 @@ class PairAUC:
         Whether only pairs of opposite emotions were asked about.
     reason : str
         Why there is no figure; empty where there is one.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("ab"), "subject": list("12"), "label": list("xy"), "action_units": "4"})
+    >>> found = pair_auc(Predictions(np.eye(2), table, ("x", "y")), n_resamples=50)
+    >>> found.value, found.n_pairs
+    (1.0, 1)
     """
 
     value: float
@@ -193,6 +200,13 @@ def pair_auc(
     See Also
     --------
     confusable_pairs
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": list("123"), "label": list("xyx")})
+    >>> table["action_units"] = "4"
+    >>> pair_auc(Predictions(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), table, ("x", "y")), n_resamples=50)
+    pair AUC 0.500 [0.000, 1.000] (95%, 2 pairs of 3 clips, 3 subjects)
     """
     every = confusable_pairs(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
     pairs = every if across_folds else pairs_within_folds(every, predictions)

@@ -44,6 +44,14 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
     See Also
     --------
     extract_features, medn_lab.view.plot_scores
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> predictions.logits.shape, predictions.au_logits.shape, predictions.table["label"].tolist()
+    ((2, 5), (2, 16), ['repression', 'others'])
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
     has_aus = outputs[0].au_logits is not None and bool(model.config.aus)
@@ -84,6 +92,14 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     See Also
     --------
     predict, medn_lab.diagnose.umap
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> features = medn.extract_features(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> features.fused.shape, features.gate.shape, len(features.table)
+    ((2, 64), (2, 64), 2)
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
     parts = {

@@ -104,6 +104,12 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     References
     ----------
     Gretton, Bousquet, Smola, Schoelkopf: "Measuring statistical dependence with Hilbert-Schmidt norms", 2005.
+
+    Examples
+    --------
+    >>> x = torch.linspace(-1, 1, 8)[:, None]
+    >>> round(hsic_loss(x, x).item(), 4), hsic_loss(x, x.abs()).item() > 0.05
+    (1.0, True)
     """
     _check_batch(motion, emotion)
     first, second = _centred_kernel(motion), _centred_kernel(emotion)

@@ -13,7 +13,15 @@ from medn_lab.records import Clips
 
 
 class Inputs(NamedTuple):
-    """What :class:`~medn_lab.model.MEDN` reads."""
+    """What :class:`~medn_lab.model.MEDN` reads.
+
+    Examples
+    --------
+    >>> config = MEDNConfig(size=32, n_frames=4)
+    >>> inputs = Inputs(frames=torch.zeros(2, 4, 3, 32, 32), flow=torch.zeros(2, 2, 32, 32))
+    >>> inputs.frames.shape, inputs.flow.shape
+    (torch.Size([2, 4, 3, 32, 32]), torch.Size([2, 2, 32, 32]))
+    """
 
     frames: Tensor | None
     """(b, t, 3, h, w) float in [0, 1]"""
@@ -33,6 +41,15 @@ def check_clips(config: MEDNConfig, clips: Clips) -> None:
     ------
     ValueError
         If the clips are none, of another size or length, lack the input of the only branch, or hold NaN or infinity.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> clips = Clips(None, np.zeros((1, 28, 28, 2), np.float32), pd.DataFrame({"clip_id": ["a"], "subject": "01"}))
+    >>> check_clips(MEDNConfig(size=64, branches="motion"), clips)
+    Traceback (most recent call last):
+        ...
+    ValueError: the clips are 28x28 px but the model reads 64x64; prepare them at size=64, or build the model ...
     """
     if not len(clips):
         raise ValueError("the selection is empty: there are no clips")
@@ -83,6 +100,15 @@ def as_inputs(config: MEDNConfig, clips: Clips, *, rows: np.ndarray, device: str
     Inputs
         ``frames (b, t, 3, h, w)`` in [0, 1] and ``flow (b, c, h, w)`` in pixels; None for what the model does not read
         or the clips do not hold.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": "01"})
+    >>> clips = Clips(np.zeros((2, 8, 32, 32, 3), np.uint8), np.zeros((2, 32, 32, 2), np.float32), table)
+    >>> inputs = as_inputs(MEDNConfig(size=32), clips, rows=np.array([1]))
+    >>> inputs.frames.shape, inputs.flow.shape
+    (torch.Size([1, 8, 3, 32, 32]), torch.Size([1, 2, 32, 32]))
     """
     frames = flow = None
     if clips.frames is not None and config.branches != "motion":

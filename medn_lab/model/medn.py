@@ -16,7 +16,14 @@ from medn_lab.model.weights import SafeWeights
 
 
 class MEDNOutput(NamedTuple):
-    """What a MEDN returns; a part that the model or the input lacks is None."""
+    """What a MEDN returns; a part that the model or the input lacks is None.
+
+    Examples
+    --------
+    >>> out = MEDN(MEDNConfig(size=32, dim=32, branches="motion")).eval()(None, torch.rand(2, 2, 32, 32))
+    >>> out.logits.shape, out.emotion is None
+    (torch.Size([2, 5]), True)
+    """
 
     logits: Tensor | None
     """(b, n_classes) emotion scores before softmax."""

@@ -22,7 +22,14 @@ REFERENCE_SIZE = 128
 
 
 class MotionOutput(NamedTuple):
-    """What the motion branch returns."""
+    """What the motion branch returns.
+
+    Examples
+    --------
+    >>> out = MotionBranch(MEDNConfig(size=32, dim=32))(torch.zeros(5, 2, 32, 32))
+    >>> out.feature.shape, out.au_logits.shape
+    (torch.Size([5, 32]), torch.Size([5, 16]))
+    """
 
     feature: Tensor
     """(b, d)"""

@@ -32,6 +32,11 @@ def pretrained_names() -> list[str]:
     -------
     list of str
         Sorted; empty outside a checkout.
+
+    Examples
+    --------
+    >>> "medn_tiny.synthme_v1" in pretrained_names()
+    True
     """
     folder = pretrained_folder()
     return sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}")) if folder.is_dir() else []
@@ -61,6 +66,12 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v1") -> ME
     See Also
     --------
     medn_lab.model.pretrained_names
+
+    Examples
+    --------
+    >>> model = load_pretrained("medn_tiny.synthme_v1")
+    >>> model.name, model.config.decoupling
+    ('medn_tiny.synthme_v1', 'bottleneck')
     """
     places = [Path(name)] + ([pretrained_folder() / str(name)] if Path(name).name == str(name) else [])
     folder = next((place for place in places if place.is_dir()), None)
@@ -122,6 +133,12 @@ def weights_sha256(model: nn.Module) -> str:
     -------
     str
         64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from medn_lab.model import MEDN, MEDNConfig
+    >>> weights_sha256(MEDN(MEDNConfig(), seed=0)) == weights_sha256(MEDN(MEDNConfig(), seed=1))
+    False
     """
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):

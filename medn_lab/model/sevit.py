@@ -28,7 +28,14 @@ OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.4187, -0.0813), (-0.1687, -0.3313, 0
 
 
 class SEVitOutput(NamedTuple):
-    """What the emotion branch returns."""
+    """What the emotion branch returns.
+
+    Examples
+    --------
+    >>> out = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(0.5, 0.25)))(torch.rand(3, 8, 3, 32, 32))
+    >>> out.scores.shape, out.mix.sum(dim=1).round(decimals=4).tolist()
+    (torch.Size([3, 16]), [1.0, 1.0, 1.0])
+    """
 
     feature: Tensor
     """(b, d)"""

@@ -26,6 +26,15 @@ class Answers:
         changes colour nor moves.
     kept : KeptTokens or None
         The places that the emotion branch kept; None without one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"]})
+    >>> said = Predictions(np.eye(2), table, ("happiness", "disgust"))
+    >>> Answers(said, BranchFeatures(None, None, np.zeros((2, 4)), table))
+    Answers of an unnamed model to 2 clips: a happiness, b disgust
     """
 
     predictions: Predictions

@@ -24,6 +24,11 @@ def no_problems() -> pd.DataFrame:
     -------
     DataFrame
         No rows; the columns of :data:`PROBLEM_COLUMNS`.
+
+    Examples
+    --------
+    >>> list(no_problems().columns), len(no_problems())
+    (['clip_id', 'field', 'found', 'done', 'kept'], 0)
     """
     return pd.DataFrame(columns=list(PROBLEM_COLUMNS))
 
@@ -47,6 +52,12 @@ class ClipIndex:
         kept).
     source : dict
         Which root, spreadsheet and coding this was read from.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "dataset": "own", "subject": ["01", "02"]})
+    >>> ClipIndex(table, no_problems())
+    ClipIndex: 2 clips of 2 subjects (own 2); 0 problems, 0 rows left out
     """
 
     table: pd.DataFrame
@@ -100,6 +111,13 @@ class Truth:
         The cue's strength in each frame, signed; 0 where there is none.
     subjects, aus : tuple of str
         The first axes of the masks; AUs are named as the columns of the clips' table (``AU12``).
+
+    Examples
+    --------
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> clips.truth, clips.truth.au_mask(clips.table["clip_id"][0], "AU12").shape
+    (Truth of 1 synthetic clips: 16 AUs, 1 faces, (64, 64))
     """
 
     table: pd.DataFrame
@@ -172,6 +190,18 @@ class Clips:
         What SynthME knows of its own clips.
     problems : DataFrame
         As in :class:`ClipIndex`.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": ["01", "02"], "label": ["fear", "others"]})
+    >>> clips = Clips(np.zeros((2, 8, 64, 64, 3), np.uint8), np.zeros((2, 64, 64, 2), np.float32), table)
+    >>> clips
+    Clips: 2 clips of 2 subjects, 8 frames and flow (2 channels) at 64x64 px
+      data set  not named
+      label     fear 1, others 1
+      recipe    not recorded
+    >>> clips.with_table(clips.table[clips.table["subject"] == "02"]).frames.shape
+    (1, 8, 64, 64, 3)
     """
 
     frames: np.ndarray | None

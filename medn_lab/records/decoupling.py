@@ -34,6 +34,17 @@ class DecouplingReport(_Record):
     source : dict
         ``models`` (by name: checkpoint's sha256, recipe, data sets), ``protocol``, ``parameters`` (seed, permutations,
         probe), ``versions``, ``about`` (whatever the caller knows, such as the training switch).
+
+    Examples
+    --------
+    >>> measures = pd.DataFrame({"measure": ["linear_cka", "hsic"], "value": [0.02, 0.001], "p": [0.4, 0.3]})
+    >>> table = measures.assign(model="tiny", kind="dependence", given="", within="", branch="", target="")
+    >>> report = DecouplingReport(table)
+    >>> report
+    DecouplingReport: 2 measures of tiny
+      tiny: linear cka 0.020 (p 0.4)
+    >>> report.compare()["tiny"].tolist()
+    [0.02, 0.001]
     """
 
     table: pd.DataFrame

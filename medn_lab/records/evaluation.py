@@ -36,6 +36,14 @@ class EvaluationSummary:
         Column of the true class.
     notes : tuple of str
         What is missing, a sentence each.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"]})
+    >>> told = EvaluationSummary(Predictions(np.eye(2), table, ("x", "y")), ceilings={"AUs alone": 0.42})
+    >>> told
+    EvaluationSummary: 2 clips, 2 classes
+      ceilings: AUs alone 0.420
     """
 
     predictions: Predictions

@@ -36,6 +36,14 @@ class KeptTokens(_ClipRecord):
         What was planted: ``cue``, an AU, or ``AUs``; empty without truth.
     source : dict
         Model name and weights' sha256.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"]})
+    >>> masks = np.zeros((1, 1, 4, 4), bool)
+    >>> masks[0, 0, 1:3, 1:3] = True
+    >>> KeptTokens(masks, np.zeros((1, 4, 4)), np.ones((1, 1)), table, keep_rates=(0.25,), kept_shares=(0.25,))
+    KeptTokens: 1 clips, keep rates 0.25 of 4x4 positions; cover not measured, as no truth was given
     """
 
     masks: np.ndarray

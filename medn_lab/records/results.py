@@ -69,6 +69,12 @@ class History(_Record):
         The model's and the training's configuration, the seed and the versions.
     status : str
         ``finished``, ``stopped`` (by a callback or the user) or ``interrupted``.
+
+    Examples
+    --------
+    >>> epochs = pd.DataFrame({"epoch": [1, 2], "seconds": [0.5, 0.4], "loss": [1.6, 1.2], "accuracy": [0.3, 0.5]})
+    >>> History(epochs, status="stopped")
+    History: 2 epochs in 1 s, stopped; at the end loss 1.200, accuracy 0.500
     """
 
     table: pd.DataFrame
@@ -110,6 +116,13 @@ class Predictions(_ClipRecord):
         The name of the class protocol, or how the split was made.
     source : dict
         Model name, weights' sha256, recipe.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": ["01", "02"], "label": ["fear", "others"]})
+    >>> said = Predictions(np.array([[2.0, 0.0], [1.0, 0.0]]), table, ("fear", "others"))
+    >>> said.predicted.tolist(), said.probabilities.round(2)[0].tolist()
+    (['fear', 'fear'], [0.88, 0.12])
     """
 
     logits: np.ndarray
@@ -177,6 +190,13 @@ class BranchFeatures(_ClipRecord):
         Model name, weights' sha256, recipe, and the decoupling switch.
     nats : (n,) float32 or None
         Information in the emotion code of each clip; None without a bottleneck.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": ["01", "02"]})
+    >>> features = BranchFeatures(np.ones((2, 8)), np.zeros((2, 4)), np.ones((2, 8)), table)
+    >>> features.select(["b"]).motion.shape
+    (1, 8)
     """
 
     motion: np.ndarray | None
@@ -219,6 +239,12 @@ class Embedding(_ClipRecord):
         Of each map, in [0, 1]: 1 when every neighbour in feature space is a neighbour on the map.
     layers : dict of (n, 2) float32
         Maps of further layers by name.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b", "c"]})
+    >>> Embedding(None, None, np.eye(3, 2), table, params={"method": "pca"}, trustworthiness={"fused": 0.97})
+    Embedding: 3 clips; method pca; trustworthiness fused 0.970; continuity not measured
     """
 
     motion_xy: np.ndarray | None
@@ -304,6 +330,13 @@ class Attribution(_ClipRecord):
         The target's value for each clip, and for the same clip in which nothing happens.
     params : dict
         The method's own arguments: with them the map can be made again.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"]})
+    >>> flow = np.full((1, 4, 4, 2), 0.5)
+    >>> Attribution(None, flow, table, "disgust", "motion", "saliency", sanity={"completeness": 0.01})
+    Attribution of disgust (motion, saliency): 1 clips; completeness 0.010
     """
 
     frames: np.ndarray | None

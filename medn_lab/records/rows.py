@@ -49,6 +49,11 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     ------
     ValueError
         If a required column is missing, or a ``clip_id`` is empty or appears twice.
+
+    Examples
+    --------
+    >>> check_table(pd.DataFrame({"clip_id": [7, 8]}, index=[5, 6]), owner="Clips")["clip_id"].tolist()
+    ['7', '8']
     """
     missing = [name for name in required if name not in table.columns]
     if missing:
@@ -83,6 +88,13 @@ def check_rows(count: int, *, owner: str, **arrays: np.ndarray | None) -> None:
     ------
     ValueError
         If one has another number of rows.
+
+    Examples
+    --------
+    >>> check_rows(2, owner="Clips", flow=np.zeros((3, 4, 4, 2)))
+    Traceback (most recent call last):
+        ...
+    ValueError: Clips: flow has 3 rows but the table 2; both must come from the same clips
     """
     for name, array in arrays.items():
         if array is not None and len(array) != count:
@@ -111,6 +123,11 @@ def positions(table: pd.DataFrame, clip_ids: Iterable[str], *, owner: str) -> np
     ------
     ValueError
         If none is asked for, or one is not in the table.
+
+    Examples
+    --------
+    >>> positions(pd.DataFrame({"clip_id": ["a", "b", "c"]}), ["c", "a"], owner="Clips").tolist()
+    [2, 0]
     """
     wanted = [clip_ids] if isinstance(clip_ids, str) else [str(name) for name in clip_ids]
     if not wanted:

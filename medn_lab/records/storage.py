@@ -59,6 +59,11 @@ class Parts:
         One ``.json`` each.
     meta : dict
         Kept inside ``record.json``.
+
+    Examples
+    --------
+    >>> Parts(arrays={"flow": np.zeros((2, 4, 4, 2))}, meta={"seed": 0}).arrays["flow"].shape
+    (2, 4, 4, 2)
     """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -90,6 +95,15 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
         If `path` exists and is not a record of this kind: nothing of the user's is replaced.
     ValueError
         If the name of a part is more than letters, digits, ``_`` and ``-``.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}))
+    ...     written = sorted(path.name for path in folder.iterdir())
+    >>> written
+    ['record.json', 'xy.npy']
     """
     target = Path(path)
     if target.exists() and _kind_of(target) != kind:
@@ -162,6 +176,17 @@ def whole_folder(target: Path) -> Iterator[Path]:
     ------
     OSError
         If the disk is full, or the folder around `target` is read-only: a sentence says which.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     with whole_folder(Path(root, "run")) as beside:
+    ...         _ = (beside / "note.txt").write_text("whole or not at all")
+    ...         before = Path(root, "run").exists()
+    ...     after = Path(root, "run", "note.txt").read_text()
+    >>> before, after
+    (False, 'whole or not at all')
     """
     with _told(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -233,6 +258,15 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
     ValueError
         If the folder holds another kind of record or one of a newer format, a file of it is missing, broken or not the
         one that was written, or its ``record.json`` names files outside the folder.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}, meta={"seed": 3}))
+    ...     parts = read_parts(folder, "Maps")
+    >>> parts.arrays["xy"].tolist(), parts.meta["seed"]
+    ([[1.0, 0.0], [0.0, 1.0]], 3)
     """
     source = Path(path)
     if not (source / "record.json").is_file():
@@ -266,7 +300,20 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
 
 
 class RecordError(ValueError):
-    """A record's folder is broken, or its files are not those that were written."""
+    """A record's folder is broken, or its files are not those that were written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}))
+    ...     _ = (folder / "xy.npy").write_bytes(b"torn")
+    ...     try:
+    ...         read_parts(folder, "Maps")
+    ...     except RecordError as error:
+    ...         print(str(error).partition("/maps")[2])
+    /xy.npy is not the file that was written (its sha256 differs): it was changed, or the disk or a copy ...
+    """
 
 
 def _head(source: Path) -> dict[str, Any]:
@@ -308,6 +355,15 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
     -------
     str
         64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     file = Path(root, "weights")
+    ...     _ = file.write_bytes(b"")
+    ...     sha256_of_file(file)[:12]
+    'e3b0c44298fc'
     """
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -336,6 +392,16 @@ def read_table(path: str | os.PathLike[str], *, text: Collection[str] | None = N
     Returns
     -------
     DataFrame
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     file = Path(root, "clips.csv")
+    ...     pd.DataFrame({"clip_id": ["a", "b"], "subject": ["01", "02"], "AU12": [1, None]}).to_csv(file)
+    ...     table = read_table(file)
+    >>> table["subject"].tolist(), table["AU12"].tolist()
+    (['01', '02'], [1.0, nan])
     """
     named = TEXT_COLUMNS if text is None else text
     columns = pd.read_csv(path, nrows=0).columns

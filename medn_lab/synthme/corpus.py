@@ -220,6 +220,12 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     ------
     ValueError
         If the clip is not there, the clips are not SynthME's, or `size` is out of range.
+
+    Examples
+    --------
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> render_frames(clips, clips.table["clip_id"][0], [0], size=96).shape
+    (1, 96, 96, 3)
     """
     recipe = clips.recipe
     if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:

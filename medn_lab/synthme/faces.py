@@ -56,6 +56,13 @@ class Face:
         Where the face's skin is, 0 to 1.
     cache : dict
         Fields and maps already made for this face; filled as they are asked for.
+
+    Examples
+    --------
+    >>> from medn_lab.synthme import draw_identity
+    >>> face = draw_face(draw_identity(0, 0), size=64)
+    >>> face.skin.shape, face.mask.shape, face.name
+    ((128, 128, 3), (64, 64), 'synthme0-s01')
     """
 
     size: int
@@ -95,6 +102,12 @@ def draw_face(person: Identity, *, size: int) -> Face:
     See Also
     --------
     move_face : a picture of it.
+
+    Examples
+    --------
+    >>> from medn_lab.synthme import draw_identity
+    >>> draw_face(draw_identity(0, 0), size=64).skin.shape
+    (128, 128, 3)
     """
     from medn_lab.synthme.landmarks import landmarks_of
 

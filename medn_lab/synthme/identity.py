@@ -50,6 +50,12 @@ class Identity:
     """One person: everything that stays the same in all their clips.
 
     Lengths are in face units (see the module), colours sRGB 0-255, the rest shares from 0 to 1.
+
+    Examples
+    --------
+    >>> person = draw_identity(0, 3)
+    >>> person.name, 0 <= person.masculine <= 1, len(person.skin)
+    ('synthme0-s04', True, 3)
     """
 
     seed: int

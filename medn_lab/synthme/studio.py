@@ -66,6 +66,12 @@ class FaceStudio:
     See Also
     --------
     medn_lab.widgets.FaceLab : sliders for it.
+
+    Examples
+    --------
+    >>> studio = face_studio(identity_seed=3)
+    >>> studio({"aus": {"AU4": "C"}}).flow.shape
+    (1, 64, 64, 2)
     """
 
     aus = AUS

@@ -106,6 +106,17 @@ def write_dataset(
     See Also
     --------
     medn_lab.data.read_casme2 : reads it back.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     written = write_dataset(clips, root, layout="casme2", fps=15, size=64)
+    ...     there = sorted(path.name for path in Path(root).iterdir())
+    >>> there, written["written_as"].tolist()
+    (['CASME2-coding-20140508.xlsx', 'Cropped'], ['casme2/01/EP01_01f'])
     """
     chosen, sheet, arrangement = _chosen(layout, coding, tree)
     own = float(clips.table["fps"].iloc[0])

@@ -51,6 +51,17 @@ def write_flow_pack(
     See Also
     --------
     medn_lab.data.read_flow_pack : reads it back.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     written = write_flow_pack(clips, root)
+    ...     there = sorted(path.name for path in Path(root).iterdir())
+    >>> there, len(written)
+    (['combined_3class_gt.csv', 'sub01_EP01_01 .png'], 1)
     """
     if clips.flow is None:
         raise ValueError("a flow pack needs clips with flow; these have frames alone")

@@ -28,6 +28,15 @@ class Targets:
         Inverse class frequency, mean 1 over the clips.
     au_weight : (n_aus,) float32 tensor
         Weight of a positive: negatives over positives, at most 10; 1 for an AU without positives.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from medn_lab.model import MEDNConfig
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, None]})
+    >>> targets = read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=False)
+    >>> targets.labels.tolist(), targets.aus.tolist()
+    ([0, 1], [[1.0], [nan]])
     """
 
     labels: Tensor
@@ -64,6 +73,14 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     ------
     ValueError
         If the column is missing, a name is not one of the model's classes, or a class has no training clip.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from medn_lab.model import MEDNConfig
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, 0.0]})
+    >>> read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=True).aus.tolist()
+    [[1.0], [0.0]]
     """
     if label not in table:
         raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")

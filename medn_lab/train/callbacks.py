@@ -29,6 +29,17 @@ class Run:
         Whether :meth:`stop` was called.
     running : bool
         Whether the training is under way.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import pandas as pd
+    >>> from medn_lab.train import TrainConfig
+    >>> nothing_yet = History(pd.DataFrame(columns=["epoch", "seconds", "loss"]))
+    >>> run = Run(torch.nn.Linear(2, 2), config=TrainConfig(epochs=3), history=nothing_yet)
+    >>> run.stop()
+    >>> run.stopping
+    True
     """
 
     def __init__(
@@ -80,7 +91,16 @@ class Run:
 
 
 class Callback:
-    """A watcher that does nothing; override what you need. Inheriting is not required."""
+    """A watcher that does nothing; override what you need. Inheriting is not required.
+
+    Examples
+    --------
+    >>> class Losses(Callback):
+    ...     def on_epoch_end(self, run):
+    ...         print(f"{run.history.table['loss'].iloc[-1]:.1f}")
+    >>> Losses.on_fit_start is Callback.on_fit_start
+    True
+    """
 
     def on_fit_start(self, run: Run) -> None:
         """Before the first epoch, and again where a stopped training is resumed."""

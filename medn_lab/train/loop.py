@@ -70,6 +70,12 @@ class TrainConfig:
     ------
     ValueError
         If a number is out of its range.
+
+    Examples
+    --------
+    >>> config = TrainConfig(epochs=10, seed=3)
+    >>> config.epochs, config.learning_rate, config.device
+    (10, 0.002, 'auto')
     """
 
     epochs: int = 25
@@ -160,6 +166,15 @@ def fit(
     See Also
     --------
     medn_lab.evaluate.predict, medn_lab.view.plot_history
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1))
+    >>> history = medn.fit(model, clips, config=TrainConfig(epochs=2), progress=False)
+    >>> history.status, history.table["epoch"].tolist(), "loss" in history.table
+    ('finished', [1, 2], True)
     """
     config = TrainConfig() if config is None else config
     check_clips(model.config, clips)

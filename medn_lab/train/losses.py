@@ -47,6 +47,16 @@ def medn_loss(
     See Also
     --------
     orthogonal_loss
+
+    Examples
+    --------
+    >>> from medn_lab.model import MEDN, MEDNConfig
+    >>> from medn_lab.train import Targets
+    >>> config = MEDNConfig(size=32, dim=16, classes=("x", "y"), aus=("AU12",))
+    >>> output = MEDN(config)(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32))
+    >>> targets = Targets(torch.tensor([0, 1]), torch.tensor([[1.0], [0.0]]), torch.ones(2), torch.ones(1))
+    >>> list(medn_loss(output, targets, config=config))
+    ['loss', 'emotion', 'au', 'decoupling']
     """
     terms = {
         "emotion": F.cross_entropy(

@@ -49,6 +49,17 @@ def plot_embeddings(
     See Also
     --------
     plot_embedding : one checkpoint.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "label": ["fear", "others"] * 2})
+    >>> early, late = (Embedding(*rng.normal(size=(3, 4, 2)), table) for _ in range(2))
+    >>> figure = plot_embeddings({"early": early, "late": late})
+    >>> figure.layout.title.text
+    '<b>The same 4 clips in 2 checkpoints</b> · coloured by emotion'
     """
     names, columns = _shared_maps(embeddings)
     first = embeddings[names[0]]

@@ -57,6 +57,15 @@ def plot_answers(
     --------
     medn_lab.evaluate.answerer : makes answers.
     medn_lab.widgets.FaceLab : the same with sliders.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clip = medn.synthme.face_studio()({"aus": {"AU12": "C"}})
+    >>> answers = medn.evaluate.answerer(medn.load_pretrained("medn_tiny.synthme_v1"))(clip)
+    >>> figure = plot_answers(answers, clips=clip)
+    >>> figure.layout.title.text
+    '<b>What it answers</b> · medn_tiny.synthme_v1'
     """
     if clip_ids is None:
         names = list(answers.predictions.table["clip_id"])

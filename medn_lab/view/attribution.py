@@ -79,6 +79,15 @@ def plot_attribution(
     See Also
     --------
     medn_lab.diagnose.integrated_gradients, medn_lab.diagnose.check_attribution
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> figure = plot_attribution(maps, clips.table["clip_id"][0], clips=clips)
+    >>> figure.layout.title.text
+    '<b>happiness</b> by saliency'
     """
     names = [clip_ids] if isinstance(clip_ids, str) else list(clip_ids)
     places = positions(attribution.table, names, owner="this attribution")

@@ -49,6 +49,13 @@ def plot_randomisation(
     See Also
     --------
     medn_lab.diagnose.randomisation_check
+
+    Examples
+    --------
+    >>> rows = {"stage": ["head", "all weights"], "spearman": [0.8, 0.1], "spearman_absolute": [0.9, 0.2]}
+    >>> figure = plot_randomisation(pd.DataFrame(rows).assign(input="frames", n_clips=12, n_draws=2))
+    >>> figure.layout.title.text
+    '<b>What is left of the map</b>'
     """
     _demand(table, ("stage", "input", "spearman", "spearman_absolute", "n_clips", "n_draws"), of="a RandomisationCheck")
     figure = go.Figure()
@@ -109,6 +116,14 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
     See Also
     --------
     medn_lab.diagnose.compare_attributions
+
+    Examples
+    --------
+    >>> row = {"method": "saliency", "input": "frames", "target": "fear", "spearman": 0.1, "spearman_absolute": 0.2}
+    >>> table = pd.DataFrame([row | {"threshold": 0.5, "survives": False, "n_clips": 12}])
+    >>> figure = plot_attribution_comparison(table)
+    >>> figure.layout.title.text
+    '<b>Maps of fear, put to the trial</b>'
     """
     needed = ("method", "input", "target", "spearman", "spearman_absolute", "threshold", "survives", "n_clips")
     _demand(table, needed, of="compare_attributions")

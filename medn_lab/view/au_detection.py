@@ -42,6 +42,14 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     See Also
     --------
     plot_au_scores : the AU scores of one clip.
+
+    Examples
+    --------
+    >>> row = {"au": "AU12", "n_positive": 30, "n_subjects": 8, "auc": 0.9, "auc_low": 0.8, "auc_high": 0.95}
+    >>> table = pd.DataFrame([row | {"f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "in_macro": True, "reason": ""}])
+    >>> figure = plot_au_detection(table)
+    >>> figure.layout.title.text
+    '<b>AU detection</b>'
     """
     needed = ("au", "n_positive", "n_subjects", "auc", "auc_low", "auc_high", "f1", "f1_low", "f1_high", "in_macro")
     missing = [name for name in needed if name not in table]

@@ -41,6 +41,13 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = N
     ------
     ValueError
         If a column is missing, or a rule is not one of the three.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rule": ["last_epoch", "best_on_test"], "measure": "accuracy", "value": [0.7, 0.8]})
+    >>> figure = plot_selection_audit(table.assign(low=0.6, high=0.9, floor=0.5))
+    >>> figure.layout.title.text
+    '<b>Selection audit</b>'
     """
     missing = [name for name in ("rule", "measure", "value", "low", "high", "floor") if name not in table]
     if missing:

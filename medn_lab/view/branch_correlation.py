@@ -55,6 +55,11 @@ def plot_branch_correlation(
     See Also
     --------
     medn_lab.diagnose.branch_correlation
+
+    Examples
+    --------
+    >>> plot_branch_correlation(np.array([[0.9, 0.0], [0.1, -0.5]]), n_clips=50).data[0].type
+    'heatmap'
     """
     matrix = np.asarray(correlation, dtype=float)
     if matrix.ndim != 2 or not matrix.size:

@@ -53,6 +53,14 @@ def plot_clip(
     ------
     ValueError
         If there is no such clip, or it is not among the predictions.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> figure = plot_clip(clips, clips.table["clip_id"][0])
+    >>> figure.layout.title.text
+    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b> · 240 ms from onset to offset'
     """
     place, row = clip_row(clips, clip_id)
     moments = clip_moments(clips, clip_id)

@@ -41,6 +41,14 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     ------
     ValueError
         If the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> row = {"model_a": "bottleneck", "model_b": "none", "measure": "accuracy"}
+    >>> table = pd.DataFrame([row | {"difference": 0.05, "low": 0.01, "high": 0.09}])
+    >>> figure = plot_comparison(table)
+    >>> figure.layout.title.text
+    '<b>Comparison of two models</b>'
     """
     missing = [n for n in ("model_a", "model_b", "measure", "difference", "low", "high") if n not in table]
     if missing or not len(table):

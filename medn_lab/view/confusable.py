@@ -50,6 +50,14 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
     ------
     ValueError
         If a column is missing, or the emotion branch was not measured.
+
+    Examples
+    --------
+    >>> row = {"clip_a": "a", "clip_b": "b", "action_units": "12", "label_a": "happiness", "label_b": "disgust"}
+    >>> row |= {"opposite": True, "same_subject": False, "motion_similarity": 0.98, "emotion_separation": 0.7}
+    >>> figure = plot_confusable_pairs(pd.DataFrame([row]))
+    >>> [round(float(x), 2) for x in figure.data[-1].x]
+    [0.02]
     """
     needed = ("clip_a", "clip_b", "action_units", "label_a", "label_b", "opposite", "same_subject")
     check_columns(pairs, (*needed, "motion_similarity", "emotion_separation"), "rank_pairs")
@@ -147,6 +155,13 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820, height: int | 
     ------
     ValueError
         If a column is missing.
+
+    Examples
+    --------
+    >>> row = {"action_units": "4", "n_clips": 5, "n_subjects": 3, "n_emotions": 2, "n_pairs": 6, "n_opposite": 0}
+    >>> figure = plot_confusable_sets(pd.DataFrame([row | {"n_same_subject": 1, "disgust": 3, "others": 2}]))
+    >>> [trace.name for trace in figure.data]
+    ['disgust', 'others']
     """
     check_columns(sets, _SET_COLUMNS, "confusable_sets")
     title = "<b>AU sets with more than one emotion</b>"

@@ -35,6 +35,12 @@ def plot_confusion_matrix(
     ------
     ValueError
         If the matrix is empty, or holds negative or missing counts.
+
+    Examples
+    --------
+    >>> matrix = pd.DataFrame([[8, 2], [1, 9]], index=["fear", "others"], columns=["fear", "others"])
+    >>> plot_confusion_matrix(matrix).data[0].type
+    'heatmap'
     """
     if matrix.empty:
         raise ValueError("the confusion matrix is empty: it has no classes")

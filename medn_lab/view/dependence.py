@@ -59,6 +59,14 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     See Also
     --------
     medn_lab.diagnose.decoupling_report, plot_leakage
+
+    Examples
+    --------
+    >>> row = {"measure": "linear_cka", "given": "", "within": "", "value": 0.3, "null_mean": 0.0}
+    >>> table = pd.DataFrame([row | {"null_95": 0.02, "p": 0.01, "n_clips": 80, "n_subjects": 8, "direction": "lower"}])
+    >>> figure = plot_dependence(table)
+    >>> figure.layout.title.text
+    '<b>Dependence between the branches, against its null</b>'
     """
     table = report.dependence if isinstance(report, DecouplingReport) else report
     missing = [name for name in NEEDED if name not in table]

@@ -42,6 +42,17 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     See Also
     --------
     plot_confusion_matrix, plot_folds, plot_au_detection
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from medn_lab.evaluate import evaluation_summary
+    >>> from medn_lab.records import Predictions
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> summary = evaluation_summary(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y")))
+    >>> figure = plot_evaluation(summary)
+    >>> figure.layout.title.text
+    '<b>Evaluation</b>'
     """
     if not len(summary.predictions):
         raise ValueError("there are no clips to draw an evaluation of")

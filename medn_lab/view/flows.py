@@ -73,6 +73,14 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     --------
     medn_lab.data.FlowRecipe : how each input is made.
     plot_clip : the same motion as arrows over the face.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> figure = plot_flow(clips, clips.table["clip_id"][0])
+    >>> figure.layout.title.text
+    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
     named = {str(inputs.recipe.get("name", "flow")): inputs} if isinstance(inputs, Clips) else dict(inputs)
     if not named:
@@ -127,6 +135,14 @@ def plot_registration(
     See Also
     --------
     medn_lab.data.register : moves a frame onto the onset.
+
+    Examples
+    --------
+    >>> frame = np.zeros((32, 32, 3), np.uint8)
+    >>> still = np.zeros((32, 32, 2))
+    >>> figure = plot_registration(frame, before=frame, after=frame, flow_before=still, flow_after=still)
+    >>> [note.text for note in figure.layout.annotations]
+    ['<b>before</b>', 'difference from the onset × 4', 'flow up to 0.00 px, arrows × 1', '<b>after</b>', ...
     """
     if not onset.shape == before.shape == after.shape:
         raise ValueError(f"frames must have one shape; these are {onset.shape}, {before.shape} and {after.shape}")
@@ -176,6 +192,14 @@ def plot_magnification(
     --------
     magnify_clip : how it is done.
     medn_lab.widgets.ClipPlayer : the same, moving.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> figure = plot_magnification(clips, clips.table["clip_id"][0], factors=(1, 10))
+    >>> figure.layout.title.text
+    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
     if clips.frames is None:
         raise ValueError("these clips have no frames to magnify")

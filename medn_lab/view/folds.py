@@ -50,6 +50,12 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
     See Also
     --------
     plot_comparison
+
+    Examples
+    --------
+    >>> folds = pd.DataFrame({"held_out": ["s01", "s02"], "n_test": [10, 12], "accuracy": [0.9, 0.5]})
+    >>> plot_folds(folds).data[0].type
+    'bar'
     """
     missing = [name for name in ("held_out", "n_test", "accuracy") if name not in folds]
     if missing:

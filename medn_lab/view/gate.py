@@ -42,6 +42,16 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
     See Also
     --------
     medn_lab.evaluate.extract_features
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "label": ["fear", "others"] * 2})
+    >>> fused = np.zeros((4, 8))
+    >>> features = BranchFeatures(fused, fused, fused, table, gate=np.full((4, 8), 0.7))
+    >>> figure = plot_gate(features)
+    >>> figure.layout.title.text
+    "<b>CoFM's gate</b> · 4 clips by label"
     """
     if features.gate is None:
         raise ValueError("these features have no gate: only a network with both branches and CoFM has one")

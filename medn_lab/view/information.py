@@ -37,6 +37,13 @@ def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 76
     See Also
     --------
     plot_dependence, plot_leakage
+
+    Examples
+    --------
+    >>> row = {"model": "tiny", "kind": "information", "measure": "nats", "value": 1.2, "low": 1.1, "high": 1.3}
+    >>> figure = plot_information(pd.DataFrame([row | {"n_clips": 80, "n_subjects": 8}]))
+    >>> figure.layout.title.text
+    '<b>Information in the emotion code</b>'
     """
     table = report.table if isinstance(report, DecouplingReport) else report
     rows = table[table["kind"] == "information"] if "kind" in table else table

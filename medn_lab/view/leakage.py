@@ -56,6 +56,18 @@ def plot_leakage(
     See Also
     --------
     medn_lab.diagnose.leakage, plot_dependence
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import leakage
+    >>> from medn_lab.records import BranchFeatures
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(80)], "subject": list("abcdefgh") * 10})
+    >>> table["AU12"] = rng.integers(0, 2, 80)
+    >>> features = BranchFeatures(*rng.normal(size=(3, 80, 3)), table)
+    >>> figure = plot_leakage(leakage(features, targets=["AU12"], n_shuffles=5, n_resamples=50))
+    >>> figure.layout.title.text
+    '<b>What each branch tells</b>'
     """
     table = leakage.leakage if isinstance(leakage, DecouplingReport) else leakage
     missing = [name for name in NEEDED if name not in table]

@@ -118,6 +118,12 @@ def magnify_clip(
     ------
     ValueError
         If the factor is below 1.
+
+    Examples
+    --------
+    >>> frames = np.stack([np.full((8, 8, 3), v, np.uint8) for v in (10, 20, 30, 20)])
+    >>> magnify_clip(frames, flow=np.zeros((8, 8, 2)), factor=10).shape
+    (4, 8, 8, 3)
     """
     magnifier = Magnifier(frames, flow, apex=apex, size=size)
     return np.stack([magnifier.frame(place, factor) for place in range(len(frames))])

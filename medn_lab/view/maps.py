@@ -174,6 +174,14 @@ def plot_embedding(
     ------
     ValueError
         If there is nothing to colour by under that name, or `predictions` share no clip with the embedding.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "label": ["fear", "others"] * 2})
+    >>> embedding = Embedding(*rng.normal(size=(3, 4, 2)), table)
+    >>> sorted({trace.name for trace in plot_embedding(embedding).data if trace.name})
+    ['fear (2)', 'others (2)']
     """
     table, predicted = joined_table(embedding, predictions, features=features)
     colours = colouring(table, colour_by)

@@ -58,6 +58,13 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
     See Also
     --------
     medn_lab.diagnose.permutation_test
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"nothing planted": np.linspace(0.01, 1, 100), "planted": np.linspace(0.0, 0.1, 100)})
+    >>> figure = plot_p_values(draws)
+    >>> figure.layout.title.text
+    '<b>p values where the truth is known</b>'
     """
     if not len(p_values.columns):
         raise ValueError("there are no p values: the table has no column")

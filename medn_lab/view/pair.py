@@ -82,6 +82,14 @@ def plot_pair(
     --------
     medn_lab.widgets.PairBrowser : the same, moving, and pair after pair.
     plot_confusable_pairs, plot_clip, plot_attribution
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> figure = plot_pair(clips, clips.table["clip_id"].tolist())
+    >>> figure.layout.title.text
+    '<b>A confusable pair</b> · same AUs, another emotion'
     """
     names = [str(name) for name in clip_ids]
     if len(names) != 2:

@@ -34,6 +34,13 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820, height: int |
     ------
     ValueError
         If a column is missing.
+
+    Examples
+    --------
+    >>> row = {"branch": "emotion", "value": 0.9, "low": 0.8, "high": 0.95, "n_pairs": 40, "n_controls": 30}
+    >>> figure = plot_pair_separation(pd.DataFrame([row | {"direction": "higher", "n_clips": 60, "n_subjects": 8}]))
+    >>> figure.layout.title.text
+    '<b>Are confusable pairs kept apart?</b>'
     """
     needed = ("branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects")
     check_columns(table, needed, "pair_separation")

@@ -57,6 +57,14 @@ def plot_variants(
     See Also
     --------
     plot_frontier
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"variant": ["none", "bottleneck"], "accuracy": [0.968, 0.962]})
+    >>> table = table.assign(accuracy_low=0.95, accuracy_high=0.98)
+    >>> figure = plot_variants(table, ceilings={"au_only": 0.42, "joint": 1.0})
+    >>> sorted(figure.data[0].y)
+    ['bottleneck', 'none']
     """
     _need(table, ("variant", measure, f"{measure}_low", f"{measure}_high"))
     rows = table.iloc[::-1]
@@ -117,6 +125,13 @@ def plot_frontier(table: pd.DataFrame, *, goal: float | None = 0.05, width: int 
     See Also
     --------
     medn_lab.diagnose.leakage, plot_variants
+
+    Examples
+    --------
+    >>> row = {"variant": "bottleneck", "weight": 0.2, "accuracy": 0.96, "accuracy_low": 0.95, "accuracy_high": 0.97}
+    >>> row |= {"emotion_aus_excess": 0.01, "emotion_aus_excess_low": -0.01, "emotion_aus_excess_high": 0.03}
+    >>> plot_frontier(pd.DataFrame([row])).data[0].name
+    'bottleneck'
     """
     columns = [f"{name}{end}" for name in ("accuracy", "emotion_aus_excess") for end in ("", "_low", "_high")]
     _need(table, ("variant", "weight", *columns))
@@ -190,6 +205,13 @@ def plot_training_size(
     ------
     ValueError
         If a column is missing, there are no rows, or a variant is not there.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"variant": "bottleneck", "n_subjects": [6, 24], "accuracy": [0.7, 0.96]})
+    >>> figure = plot_training_size(table.assign(accuracy_low=[0.6, 0.95], accuracy_high=[0.8, 0.97]))
+    >>> figure.layout.title.text
+    '<b>What do more persons bring?</b> 95 % intervals over persons not seen'
     """
     _need(table, ("variant", "n_subjects", "accuracy", "accuracy_low", "accuracy_high"))
     chosen = list(dict.fromkeys(table["variant"])) if variants is None else list(variants)

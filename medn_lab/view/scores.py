@@ -118,6 +118,12 @@ def plot_scores(predictions: Predictions, clip_id: str, *, width: int = 460, hei
     See Also
     --------
     plot_au_scores : the same for AUs.
+
+    Examples
+    --------
+    >>> said = Predictions(np.array([[2.0, 0.0]]), pd.DataFrame({"clip_id": ["a"]}), ("fear", "others"))
+    >>> [round(float(x), 2) for x in plot_scores(said, "a").data[0].x]
+    [0.88, 0.12]
     """
     shares, truth = clip_scores(predictions, clip_id)
     figure = go.Figure(score_bars(shares, truth))
@@ -156,6 +162,13 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     See Also
     --------
     plot_scores : the same for emotions.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"], "AU12": [1.0], "AU4": [0.0]})
+    >>> said = Predictions(np.zeros((1, 1)), table, ("x",), au_logits=np.array([[0.0, -9.0]]), aus=("AU12", "AU4"))
+    >>> plot_au_scores(said, "a").data[0].x.round(2).tolist()
+    [0.5, 0.0]
     """
     table = clip_au_scores(predictions, clip_id)
     if table.empty:

@@ -37,6 +37,13 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900, height: int | N
     ------
     ValueError
         If the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"map": "motion", "seed_a": [0], "seed_b": [1], "overlap": [0.8], "chance": [0.1]})
+    >>> figure = plot_map_stability(table.assign(disparity=0.2, n_neighbors=15, n_clips=200))
+    >>> figure.layout.title.text
+    '<b>How far the maps agree over seeds</b>'
     """
     missing = [name for name in _COLUMNS if name not in table]
     if missing or table.empty:

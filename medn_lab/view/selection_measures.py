@@ -80,6 +80,17 @@ def plot_selection_measures(
     See Also
     --------
     medn_lab.diagnose.selection_measures, plot_dependence, plot_leakage
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import selection_measures
+    >>> from medn_lab.records import BranchFeatures
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> both = np.random.default_rng(0).normal(size=(40, 3))
+    >>> measure = selection_measures(BranchFeatures(both, both, both, table))
+    >>> figure = plot_selection_measures(measure(table["clip_id"][:20]))
+    >>> figure.layout.title.text
+    '<b>20 clips</b>'
     """
     missing = [name for name in NEEDED if name not in measured]
     if missing:

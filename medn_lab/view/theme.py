@@ -162,6 +162,11 @@ def branch_colour(branch: str) -> str:
     ------
     ValueError
         If there is no such branch.
+
+    Examples
+    --------
+    >>> branch_colour("motion") != branch_colour("emotion"), branch_colour("motion")
+    (True, '#13899E')
     """
     if branch not in BRANCH_COLOURS:
         raise ValueError(f"no branch {branch!r}; there are {', '.join(BRANCHES)}")

@@ -49,5 +49,19 @@ def read_casme2(
     --------
     prepare : makes clips of it.
     compare_codings : where two codings differ.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64, faults=["apex_slash"])
+    ...     index = read_casme2(root)
+    >>> index
+    ClipIndex: 2 clips of 1 subjects (casme2 2); 1 problems, 0 rows left out
+    >>> index.problems[["field", "found", "kept"]]
+      field found  kept
+    0  apex   '/'  True
     """
     return read_layout(CASME2, root, spreadsheet=spreadsheet, frames=frames, repair=repair)

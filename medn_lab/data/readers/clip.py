@@ -64,6 +64,19 @@ def read_clip(
     See Also
     --------
     medn_lab.evaluate.predict : asks a network about it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as folder:
+    ...     for number, frame in enumerate(drawn.frames[0]):
+    ...         Image.fromarray(frame).save(f"{folder}/{number}.png")
+    ...     clip = read_clip(folder, onset=0, apex=4, offset=7, fps=30, crop="none")
+    >>> clip.frames.shape, clip.flow.shape
+    ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     recipe = FlowRecipe() if recipe is None else recipe
     source = Path(path).expanduser()

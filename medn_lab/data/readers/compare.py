@@ -33,6 +33,15 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     See Also
     --------
     read_casme2 : two codings of CASME II circulate.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": "01", "emotion": "fear", "action_units": ["4", "4+7"]})
+    >>> one = ClipIndex(table.assign(coding="first"))
+    >>> other = ClipIndex(table.assign(coding="second", action_units=["4", "4"]))
+    >>> compare_codings(one, other)
+      clip_id         field    a  b
+    0       b  action_units  4+7  4
     """
     left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
     common = left.index.intersection(right.index)

@@ -34,6 +34,18 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     ------
     ValueError
         If the list is empty or a clip is in two of them.
+
+    Examples
+    --------
+    >>> from medn_lab.records import no_problems
+    >>> one = pd.DataFrame({"clip_id": ["casme2/a"], "dataset": "casme2", "subject": "01", "AU4": 1.0})
+    >>> one["action_units"] = "4"
+    >>> other = pd.DataFrame({"clip_id": ["smic/a"], "dataset": "smic", "subject": "01", "action_units": "?"})
+    >>> joined = join_indexes([ClipIndex(one, no_problems()), ClipIndex(other, no_problems())])
+    >>> joined
+    ClipIndex: 2 clips of 1 subjects (casme2 1, smic 1); 0 problems, 0 rows left out
+    >>> joined.table["AU4"].tolist()
+    [1.0, nan]
     """
     if not indexes:
         raise ValueError("there is no index to join")
@@ -88,6 +100,17 @@ def read_megc2019(
     See Also
     --------
     leave_one_subject_out : the challenge's split; ``casme2/06`` and ``samm/006`` are two people.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
+    ...     index = read_megc2019(smic=root)
+    >>> index.table["label"].tolist()
+    ['positive']
     """
     given = {"casme2": casme2, "samm": samm, "smic": smic}
     readers = {"casme2": read_casme2, "samm": read_samm, "smic": read_smic}

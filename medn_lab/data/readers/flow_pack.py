@@ -121,6 +121,17 @@ def read_flow_pack(
         If there is no such folder.
     ValueError
         If no list fits, or no picture.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_flow_pack
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_flow_pack(drawn, root)
+    ...     clips = read_flow_pack(root)
+    >>> clips.flow.shape, clips.frames
+    ((1, 28, 28, 3), None)
     """
     root = Path(root).expanduser()
     if not root.is_dir():

@@ -44,5 +44,16 @@ def read_mmew(
     See Also
     --------
     prepare : makes clips of it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="mmew", fps=15, size=64)
+    ...     index = read_mmew(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (mmew 1); 0 problems, 0 rows left out
     """
     return read_layout(MMEW, root, spreadsheet=spreadsheet, frames=frames, repair=repair)

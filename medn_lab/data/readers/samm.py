@@ -51,5 +51,16 @@ def read_samm(
     See Also
     --------
     prepare : makes clips of it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="samm", fps=15, size=64)
+    ...     index = read_samm(root)
+    >>> index, index.table["action_units"].tolist()
+    (ClipIndex: 1 clips of 1 subjects (samm 1); 0 problems, 0 rows left out, ['14'])
     """
     return read_layout(SAMM, root, spreadsheet=spreadsheet, frames=frames, repair=repair)

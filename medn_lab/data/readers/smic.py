@@ -53,6 +53,17 @@ def read_smic(
     See Also
     --------
     prepare : makes clips of it.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
+    ...     index = read_smic(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (smic 1); 1 problems, 1 rows left out
     """
     if camera not in get_args(Camera):
         raise ValueError(f"no camera {camera!r} in SMIC; there are {', '.join(get_args(Camera))}")

@@ -21,6 +21,13 @@ class CanonicalCorrelations:
     penalty : float
         What was added to each covariance, as a multiple of its mean variance.
     n_clips : int
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import canonical_correlations
+    >>> x = np.random.default_rng(0).normal(size=(50, 2))
+    >>> canonical_correlations(x, x + 0.01).values.round(2).tolist()
+    [0.92, 0.89]
     """
 
     values: np.ndarray

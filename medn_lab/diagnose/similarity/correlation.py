@@ -27,6 +27,13 @@ class BranchCorrelation:
     n_clips : int
     n_constant : int
         Features of either branch that do not vary.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(50, 3))
+    >>> found = branch_correlation(x, x)
+    >>> found.matrix.shape, round(found.max_abs, 3)
+    ((3, 3), 1.0)
     """
 
     matrix: np.ndarray

@@ -55,6 +55,16 @@ def dependence(
     See Also
     --------
     decoupling_report : the same with nulls and leakage.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(60)], "subject": list("abcdef") * 10})
+    >>> motion = rng.normal(size=(60, 4))
+    >>> found = dependence(BranchFeatures(motion, motion, motion, table)).set_index("measure")["value"]
+    >>> float(found["linear_cka"].round(2))
+    1.0
     """
     chosen = features if clip_ids is None else features.select(clip_ids)
     x, y = both_branches(chosen)

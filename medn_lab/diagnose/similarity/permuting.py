@@ -46,6 +46,14 @@ class PermutationTest:
         Clips were exchanged inside each group alone.
     n_movable : int
         Clips in groups of two or more; the others stayed in their place.
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import distance_correlation
+    >>> x = np.linspace(0, 1, 40)[:, None]
+    >>> found = permutation_test(distance_correlation, x, x**2, n_permutations=99, seed=0)
+    >>> found.p_value, len(found.null)
+    (0.01, 99)
     """
 
     value: float
