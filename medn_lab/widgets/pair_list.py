@@ -39,7 +39,7 @@ class PairList:
     Attributes
     ----------
     table : DataFrame
-        The pairs with a label on both sides, rows numbered from 0.
+        The pairs with a label on both sides, their index (the rank) kept.
     unlabelled : int
         How many were left out because one has none.
     aus, emotions, datasets : dict
@@ -57,9 +57,7 @@ class PairList:
         check_columns(pairs, NEEDED, "rank_pairs")
         labelled = (pairs["label_a"].notna() & pairs["label_b"].notna()).to_numpy()
         self.unlabelled = int((~labelled).sum())
-        kept = pairs if not self.unlabelled else pairs[labelled]
-        self.table = kept.reset_index(drop=True)
-        self.table.attrs = dict(pairs.attrs)
+        self.table = pairs if not self.unlabelled else pairs[labelled]
         self._sets, names = pd.factorize(self.table["action_units"].to_numpy(dtype=object))
         self.aus = _counted(self._sets, names, most=_MOST_SETS)
         self._set_code = {str(name): code for code, name in enumerate(names)}

@@ -1,7 +1,16 @@
 """What a reader does with a clip that plays, and with a pair of them."""
 
+import csv
+import time
+from collections.abc import Callable
+from pathlib import Path
+
 from lab_page import LabPage
 from pictures_shown import IMAGE, expect_other_picture
+from playwright.sync_api import Locator
+
+QUICK = 1.5
+"""Seconds from a gesture to the change that it asks for, with room for a machine that does other things too."""
 
 
 def play_and_magnify_the_clip(lab: LabPage) -> None:
@@ -21,5 +30,132 @@ def play_and_magnify_the_clip(lab: LabPage) -> None:
     lab.screenshot("player-magnified")
 
 
-BY_HAND = {"00_start_here.ipynb": (play_and_magnify_the_clip,)}
+def step_and_overlay_the_clip(lab: LabPage) -> None:
+    """The player of ``01_clips_and_preprocessing``: a key steps a frame, a button draws the flow."""
+    player = lab.scroll_to_class("medn-clip-player")
+    image = player.locator("img").first
+    knob = player.locator(".noUi-handle").first
+    knob.focus()
+    took = []
+    for _ in range(4):
+        shown = image.evaluate(IMAGE)
+        now = player.locator(".medn-line", has_text=" ms").last.inner_text()
+        lab.page.keyboard.press("ArrowRight")
+        took.append(seconds_until_other(lab, image, than=shown))
+        assert player.locator(".medn-line", has_text=" ms").last.inner_text() != now
+    assert min(took) < QUICK, f"from key to picture: {took}"
+    note_times("player: arrow key to picture", took)
+    shown = image.evaluate(IMAGE)
+    player.get_by_role("button", name="flow arrows").click()
+    note_times("player: overlay button to picture", [seconds_until_other(lab, image, than=shown)])
+    player.get_by_text("times as long as the motion").wait_for(timeout=10_000)
+    lab.screenshot("player-arrows")
+
+
+def watch_what_the_network_keeps(lab: LabPage) -> None:
+    """The player of ``08_confusable_pairs``: kept tokens at two keep rates, then the attribution in red and blue."""
+    player = lab.scroll_to_class("medn-clip-player")
+    image = player.locator("img").first
+    shown = image.evaluate(IMAGE)
+    player.get_by_role("button", name="kept tokens").click()
+    shown = expect_other_picture(lab, image, than=shown)
+    rates = player.locator("select", has_text="keep rate")
+    rates.select_option(index=1)
+    shown = expect_other_picture(lab, image, than=shown)
+    lab.screenshot("player-kept")
+    player.get_by_role("button", name="attribution").click()
+    shown = expect_other_picture(lab, image, than=shown)
+    knob = player.locator(".noUi-handle").first
+    knob.focus()
+    for _ in range(3):
+        lab.page.keyboard.press("ArrowRight")
+        shown = expect_other_picture(lab, image, than=shown)
+    player.get_by_text("red speaks for it").wait_for(timeout=10_000)
+    lab.screenshot("player-attribution")
+
+
+def browse_pairs(lab: LabPage) -> None:
+    """The browser of ``08_confusable_pairs``: next, a frame, a filter, the attribution, a bookmark saved as a file."""
+    browser = lab.scroll_to_class("medn-pair-browser")
+    titles = browser.locator(".medn-title")
+    faces = browser.locator("img").first
+    first, shown = titles.all_inner_texts(), faces.evaluate(IMAGE)
+    began = time.monotonic()
+    browser.get_by_role("button", name="next").click()
+    wait_for(lab, lambda: titles.all_inner_texts() != first)
+    cards = time.monotonic() - began
+    note_times("pairs: next to cards", [cards])
+    note_times("pairs: next to faces", [time.monotonic() - began + seconds_until_other(lab, faces, than=shown)])
+    assert cards < QUICK, f"from next to the cards: {cards:.2f} s"
+
+    shown = faces.evaluate(IMAGE)
+    knob = browser.locator(".widget-slider", has_text="frame").locator(".noUi-handle")
+    knob.focus()
+    lab.page.keyboard.press("ArrowRight")
+    note_times("pairs: arrow key to frame", [seconds_until_other(lab, faces, than=shown)])
+    browser.get_by_text(" ms").first.wait_for(timeout=10_000)
+    for _ in range(2):
+        lab.page.keyboard.press("ArrowRight")
+    box = browser.locator(".widget-slider", has_text="motion").locator(".noUi-base").bounding_box()
+    shown = faces.evaluate(IMAGE)
+    lab.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
+    note_times("pairs: magnify to frame", [seconds_until_other(lab, faces, than=shown)])
+    lab.screenshot("pairs-frame")
+
+    count = browser.get_by_text("pairs").filter(has_text="of ").first
+    whole = count.inner_text()
+    browser.locator("input[type=checkbox]").first.check()
+    wait_for(lab, lambda: count.inner_text() != whole)
+    assert "opposite" in browser.inner_text()
+
+    browser.get_by_role("button", name="attribute the difference").click()
+    browser.get_by_text("Computing where").wait_for(timeout=10_000)
+    began = time.monotonic()
+    browser.get_by_text("red speaks for").wait_for(timeout=30_000)
+    note_times("pairs: announced to attribution", [time.monotonic() - began])
+    assert browser.locator("img").count() == 6
+    browser.locator(".medn-tiles").last.scroll_into_view_if_needed()
+    lab.screenshot("pairs-attributed")
+
+    note = browser.get_by_placeholder("note on this pair")
+    note.fill("one-sided")
+    note.press("Enter")
+    link = browser.locator("a.medn-download")
+    link.wait_for(timeout=10_000)
+    with lab.page.expect_download() as saved:
+        link.click()
+    rows = list(csv.DictReader(Path(saved.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert [row["note"] for row in rows] == ["one-sided"]
+    assert [rows[0]["clip_a"], rows[0]["clip_b"]] == titles.all_inner_texts()
+    lab.screenshot("pairs-bookmarked")
+
+
+def seconds_until_other(lab: LabPage, image: Locator, than: str) -> float:
+    """How long it takes from now until another picture is shown; at most 15 seconds."""
+    began = time.monotonic()
+    while time.monotonic() - began < 15:
+        if image.evaluate(IMAGE) != than:
+            return time.monotonic() - began
+        lab.page.wait_for_timeout(10)
+    raise AssertionError("the picture did not change in 15 seconds")
+
+
+def wait_for(lab: LabPage, there: Callable[[], bool]) -> None:
+    """Ask until the answer is yes; at most 15 seconds."""
+    began = time.monotonic()
+    while not there():
+        assert time.monotonic() - began < 15, "nothing changed in 15 seconds"
+        lab.page.wait_for_timeout(10)
+
+
+def note_times(what: str, seconds: list[float]) -> None:
+    """Say on the test's output how long a gesture took to be seen."""
+    print(f"{what}: {', '.join(f'{one:.2f}' for one in seconds)} s")
+
+
+BY_HAND = {
+    "00_start_here.ipynb": (play_and_magnify_the_clip,),
+    "01_clips_and_preprocessing.ipynb": (step_and_overlay_the_clip,),
+    "08_confusable_pairs.ipynb": (browse_pairs, watch_what_the_network_keeps),
+}
 """What is tried in a notebook once it has run."""
