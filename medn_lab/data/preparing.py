@@ -53,7 +53,8 @@ def prepare(
         ``clip_id, x, y``; or the ``.task`` file of a MediaPipe face landmarker, which then finds them (it needs ``pip
         install 'medn-lab[landmarks]'``).
     n_jobs : int
-        Processes; -1 for one a core.
+        Processes; -1 for one a core. Inside of ``joblib.parallel_config(backend="dask")`` the clips are made by the
+        cluster's workers, which must see the originals at the same paths; the set is written here.
     progress : bool
         Show a bar with clips per second.
 
