@@ -59,6 +59,7 @@ POSITIONAL = {
     "evaluate.predict": "a model and the clips it is asked about",
     "evaluate.extract_features": "a model and the clips it is asked about",
     "evaluate.layer_features": "a model and the clips it is asked about",
+    "diagnose.attributor": "a model and the clips it is asked about",
     "diagnose.attribute_pair": "a model and the clips it is asked about",
     "diagnose.bare_change": "a model and the clips it is asked about",
     "diagnose.frame_ablation": "a model and the clips it is asked about",

@@ -1,4 +1,6 @@
 from .aligned import aligned_umap as aligned_umap
+from .attribution_on_demand import Attributor as Attributor
+from .attribution_on_demand import attributor as attributor
 from .attribution_pair import attribute_pair as attribute_pair
 from .attribution_pair import pair_attributor as pair_attributor
 from .attribution_swap import pair_swapper as pair_swapper

@@ -91,7 +91,7 @@ def plot_attribution(
     """
     names = [clip_ids] if isinstance(clip_ids, str) else list(clip_ids)
     places = positions(attribution.table, names, owner="this attribution")
-    drawn = [_clip(attribution, int(place), clips, region, blur) for place in places]
+    drawn = [mapped_clip(attribution, int(place), clips, region, blur) for place in places]
     panels, missing = _panels(drawn, attribution.method)
     with_strip = strip and len(drawn) == 1 and {"frames", "course"} <= set(panels)
     about = [describe(clip_row(clips, names[0])[1])] if len(drawn) == 1 else []
@@ -157,7 +157,8 @@ def sanity_lines(attribution: Attribution) -> list[str]:
     return lines or ["not checked: no sanity figure was measured for these maps"]
 
 
-def _clip(attribution: Attribution, place: int, clips: Clips, region: str | None, blur: float) -> MappedClip:
+def mapped_clip(attribution: Attribution, place: int, clips: Clips, region: str | None, blur: float) -> MappedClip:
+    """One clip of an attribution with all that is drawn of it: maps smoothed for the eye, course, face, outline."""
     clip_id = attribution.table["clip_id"].iloc[place]
     row, _ = clip_row(clips, clip_id)
     frames, flow, course, signed = attribution.frames_heat, attribution.flow_heat, None, True
