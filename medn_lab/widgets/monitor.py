@@ -71,7 +71,9 @@ class TrainingMonitor(widgets.VBox):
         self._resume = _button("Resume", "play", "Go on with the same training to its planned end", width=110)
         self._stop.on_click(lambda _: self.stop())
         self._resume.on_click(lambda _: self._try_to_resume())
-        self._bar = widgets.IntProgress(0, 0, max(1, epochs or 1), layout=widgets.Layout(width="180px"))
+        self._bar = widgets.IntProgress(
+            0, 0, max(1, epochs or 1), layout=widgets.Layout(width="150px", flex="0 0 auto")
+        )
         self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
         top = widgets.HBox([self._stop, self._resume, self._bar, self._status])
         super().__init__(
@@ -198,7 +200,7 @@ class TrainingMonitor(widgets.VBox):
 
 
 def _button(text: str, icon: str, tooltip: str, *, width: int = 190) -> widgets.Button:
-    layout = widgets.Layout(width=f"{width}px")
+    layout = widgets.Layout(width=f"{width}px", flex="0 0 auto")
     return widgets.Button(description=text, icon=icon, disabled=True, tooltip=tooltip, layout=layout)
 
 
