@@ -2,6 +2,8 @@
 
 VENV     ?= .venv
 LAB_ARGS ?=
+# Passed to voila, for instance VOILA_ARGS="--no-browser --port=8890".
+VOILA_ARGS ?=
 # Passed to pytest as they are, for instance PYTEST_ARGS="-k records -x".
 PYTEST_ARGS ?=
 # Test processes: one a core, four at most, one thread each (small models gain nothing from a second thread).
@@ -17,7 +19,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test lint notebooks proof bench clean
+.PHONY: help lab voila test lint notebooks proof bench clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +27,10 @@ help: ## list these commands
 
 lab: $(STAMPS)/lab ## install what is missing and open JupyterLab on the first notebook
 	$(VENV)/bin/jupyter lab $(AS_ROOT) $(LAB_ARGS) notebooks/00_start_here.ipynb
+
+# Each page runs its notebook when it is opened, which takes as long as the notebook does.
+voila: $(STAMPS)/voila ## serve the notebooks as pages without code (http://localhost:8866)
+	$(VENV)/bin/voila --strip_sources=True $(VOILA_ARGS) notebooks
 
 # One pytest run for everything: notebooks under nbval, browser, library, doctests. Files are dealt to the processes whole
 # (nbval shares one kernel a notebook), the long ones first. Benchmarks run once, untimed, so that they cannot rot.
@@ -87,6 +93,10 @@ endef
 $(STAMPS)/lab: $(STAMPS)/venv pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e .
 	$(CHECK_OPENCV)
+	@touch $@
+
+$(STAMPS)/voila: $(STAMPS)/lab
+	$(PIP) install -c constraints.txt -e '.[voila]'
 	@touch $@
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml constraints.txt

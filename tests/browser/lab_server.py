@@ -65,17 +65,17 @@ def serve_lab(folder: Path) -> Iterator[LabServer]:
     command += ["--expose-app-in-browser", "--allow-root", "--LabApp.extension_manager=readonly"]
     with open(server.log, "wb") as log:
         process = subprocess.Popen(
-            command, cwd=root, env=_environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            command, cwd=root, env=environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             start_new_session=True,
         )  # fmt: skip
         try:
             _wait_until_up(server, process)
             yield server
         finally:
-            _stop(process)
+            stop_process(process)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """The kernels' and the server's environment: nothing of the user's configuration, and proxies that lead nowhere."""
     nowhere = "http://127.0.0.1:9"
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
@@ -109,7 +109,7 @@ def _wait_until_up(server: LabServer, process: subprocess.Popen, *, seconds: flo
     )
 
 
-def _stop(process: subprocess.Popen) -> None:
+def stop_process(process: subprocess.Popen) -> None:
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
         try:

@@ -1,0 +1,117 @@
+"""A figure inside a widget: alive where it can be, still and said to be still where it cannot."""
+
+from __future__ import annotations
+
+import html
+import sys
+from copy import deepcopy
+from functools import cache
+
+import ipywidgets as widgets
+import plotly.graph_objects as go
+
+from medn_lab.widgets.pacing import Dwell
+from medn_lab.widgets.style import note
+
+STILL = "This figure is still: it can be looked at, but pointing at it does nothing. The controls beside it work. Why: "
+NO_ANYWIDGET = "the package anywidget is missing here. Run pip install anywidget and restart the kernel."
+COLAB = (
+    "Colab lets such figures live only after “from google.colab import output; output.enable_custom_widget_manager()”."
+    " Run that, then make this widget again."
+)
+_REDRAW = 0.4  # seconds without a change before the still figure is drawn again: each drawing sends 5 MB
+
+
+def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
+    """A figure that can be changed in place, and the widget that shows it.
+
+    Where plotly's FigureWidget cannot be made (anywidget is missing) or is known not to be shown (Colab without its
+    custom widget manager), a still figure takes its place and says why.
+
+    Parameters
+    ----------
+    figure : Figure
+
+    Returns
+    -------
+    figure : FigureWidget or StillFigure
+        Take data and layout from it, and change them, as with any plotly figure.
+    widget : DOMWidget
+        What is put on the page. Where FigureWidget can be made, it is the figure itself.
+    """
+    why = _not_shown()
+    if not why:
+        try:
+            live = _live_kind()(figure)
+        except ImportError:
+            why = NO_ANYWIDGET
+        else:
+            return live, live
+    still = StillFigure(figure, why=why)
+    return still, still.widget
+
+
+def _not_shown() -> str:
+    """Why this front end would not show a FigureWidget, as far as the kernel can know; empty where nothing is known."""
+    if "google.colab" not in sys.modules:
+        return ""
+    manager = sys.modules.get("google.colab.output._widgets")
+    return COLAB if getattr(manager, "_installed_url", None) is None else ""
+
+
+@cache
+def _live_kind() -> type[go.FigureWidget]:
+    """FigureWidget, but for one thing: who asks for its whole state is told the present one.
+
+    plotly sends the data that it was made with to every page that comes later (Lab reloaded, Voila), and changes only
+    to those that are open.
+    """
+
+    class LiveFigure(go.FigureWidget):
+        def get_state(self, key: object = None, drop_defaults: bool = False) -> dict[str, object]:
+            if key is None and "_layout_obj" in vars(self):  # not while it is being made
+                self._trait_values["_widget_data"] = deepcopy(self._data)
+                self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
+            return super().get_state(key, drop_defaults)
+
+    return LiveFigure
+
+
+class StillFigure(go.Figure):
+    """A plain figure in a page within the page, drawn again once changes have paused.
+
+    Attributes
+    ----------
+    widget : VBox
+        What is put on the page: the figure, and why it is still.
+    """
+
+    def __init__(self, figure: go.Figure, *, why: str) -> None:
+        super().__init__(figure)
+        self._frame = widgets.HTML()
+        self._soon = Dwell(self._draw, seconds=_REDRAW)
+        self._widget = widgets.VBox([self._frame, widgets.HTML(note(STILL + why, warn=True))])
+        self._widget.add_class("medn-still")
+        self._draw()
+
+    @property
+    def widget(self) -> widgets.VBox:
+        """The figure on the page."""
+        return self._widget
+
+    def _draw(self) -> None:
+        width, height = self.layout.width or 700, self.layout.height or 450
+        page = self.to_html(include_plotlyjs=True, config={"displaylogo": False, "displayModeBar": False})
+        self._frame.value = (
+            f"<iframe srcdoc='{html.escape(page)}' width='{width:.0f}' height='{height:.0f}'"
+            " style='border:0' scrolling='no' title='figure'></iframe>"
+        )
+
+    # What plotly calls after a change, for its own widget to pass it on.
+
+    def _changed(self, *_: object, **__: object) -> None:
+        if "_soon" in vars(self):
+            self._soon()
+
+    _send_addTraces_msg = _send_deleteTraces_msg = _send_moveTraces_msg = _changed
+    _send_restyle_msg = _send_relayout_msg = _send_update_msg = _changed

@@ -1,0 +1,110 @@
+"""The widgets as a page without code: Voila shows them and they obey. Only where it is installed (``make voila``)."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from lab_server import environment, stop_process
+from pictures_shown import IMAGE
+from playwright.sync_api import Browser, Page
+
+pytest.importorskip("voila", reason="Voila is not installed: pip install -c constraints.txt -e '.[voila]'")
+
+CELLS = (
+    "import numpy as np\nimport medn_lab as medn",
+    "clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=6, seed=3)\n"
+    "predictions = medn.predict(medn.load_pretrained(), clips)\n"
+    "features = medn.extract_features(medn.load_pretrained(), clips)",
+    "medn.widgets.ClipPlayer(clips)",
+    "medn.widgets.EvaluationPanel(predictions, clips=clips)",
+    "xy = {f'{name}_xy': getattr(features, name)[:, :2] for name in ('motion', 'emotion', 'fused')}\n"
+    "medn.widgets.BranchExplorer(medn.records.Embedding(**xy, table=clips.table), clips=clips)",
+)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Voila that serves one notebook of widgets."""
+    folder = tmp_path_factory.mktemp("voila")
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+    book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    nbformat.write(book, folder / "widgets.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--strip_sources=True"]
+    log = folder / "voila.log"
+    with open(log, "wb") as stream:
+        process = subprocess.Popen(
+            [*command, str(folder / "widgets.ipynb")], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL,
+            stdout=stream, stderr=stream, start_new_session=True,
+        )  # fmt: skip
+        try:
+            _wait_until_up(f"http://127.0.0.1:{port}/static/", process, log)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            stop_process(process)
+
+
+def _wait_until_up(url: str, process: subprocess.Popen, log: Path, *, seconds: float = 120) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends and process.poll() is None:
+        try:
+            opener.open(url, timeout=10)
+        except urllib.error.HTTPError:
+            return  # it answers
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise RuntimeError(f"Voila did not come up; its log ends:\n{log.read_text()[-3000:]}")
+
+
+@pytest.fixture
+def page(browser: Browser, address: str, pictures: Path) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
+    page = context.new_page()
+    outside: list[str] = []
+    page.on("request", lambda one: outside.append(one.url) if "127.0.0.1" not in one.url[:24] else None)
+    page.goto(address, timeout=180_000)
+    page.locator(".medn-branch-explorer").wait_for(timeout=180_000)
+    yield page
+    page.screenshot(path=pictures / "voila.png", full_page=True)
+    context.close()
+    assert not [url for url in outside if not url.startswith(("data:", "blob:"))]
+
+
+def test_the_widgets_live_on_a_page_without_code(page):
+    assert page.get_by_text("import medn_lab").count() == 0
+
+    # Play and slider are joined in the page itself (jslink).
+    player = page.locator(".medn-clip-player")
+    image = player.locator("img.widget-image")
+    first = image.evaluate(IMAGE)
+    player.locator("button[title='Play']").first.click()
+    page.wait_for_function(
+        "([node, before]) => node.src !== before",
+        arg=[image.element_handle(), image.get_attribute("src")],
+        timeout=20_000,
+    )
+    assert image.evaluate(IMAGE) != first or player.get_by_text("apex").count()
+
+    panel = page.locator(".medn-evaluation-panel")
+    cells = panel.locator(".medn-cells button")
+    fullest = max(range(cells.count()), key=lambda k: int(cells.nth(k).inner_text()))
+    cells.nth(fullest).click()
+    panel.locator(".medn-title").wait_for(timeout=20_000)
+    assert panel.locator("select option").count() > 0
+
+    plot = page.locator(".medn-branch-explorer .js-plotly-plot")
+    plot.wait_for(timeout=60_000)
+    assert plot.evaluate("gd => gd._fullData.filter(trace => trace.name.endsWith('points')).length") == 3
