@@ -42,6 +42,14 @@ class Attributor:
         Those that have something to say of this model.
     targets : tuple of str
         As `attribution_targets` lists them.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> make = Attributor(medn.load_pretrained("medn_tiny.synthme_v1"), clips=clips)
+    >>> "saliency" in make.methods, "gate" in make.targets
+    (True, True)
     """
 
     def __init__(

@@ -77,6 +77,16 @@ def decoupling_watch(
     See Also
     --------
     leakage, decoupling_report, medn_lab.train.fit, medn_lab.widgets.TrainingMonitor, medn_lab.view.plot_history
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
+    >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
+    >>> watch = decoupling_watch(clips, every=5)  # then fit(model, others, callbacks=[watch])
+    >>> decoupling_watch(clips.with_table(table[:8]))
+    Traceback (most recent call last):
+        ...
+    ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
     """
     n_subjects = len(set(persons(clips.table)))
     if len(clips) < SMALLEST or n_subjects < 2:
@@ -95,6 +105,14 @@ class DecouplingWatch:
     ----------
     clips, every, allowed, label, batch_size, seed
         As :func:`decoupling_watch` takes them.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
+    >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
+    >>> sorted(decoupling_watch(clips).of(BranchFeatures(*rng.normal(size=(3, 20, 4)), table)))[1:]
+    ['dependence_distance_correlation', 'dependence_linear_cka']
     """
 
     def __init__(

@@ -141,6 +141,18 @@ def note_arrays(folder: Path, *, files: Mapping[str, Path]) -> None:
         Written by :func:`write_parts`.
     files : dict of Path
         Where each array lies now.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> with TemporaryDirectory() as root:
+    ...     folder = write_parts(Path(root, "whole"), "Clips", Parts())
+    ...     np.save(Path(root, "flow.npy"), np.zeros((1, 4, 4, 2)))
+    ...     note_arrays(folder, files={"flow": Path(root, "flow.npy")})
+    ...     noted = json.loads((folder / "record.json").read_text())["arrays"]
+    >>> noted
+    ['flow']
     """
     head = _head(folder)
     head["arrays"] = sorted({*head["arrays"], *files})

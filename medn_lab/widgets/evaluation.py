@@ -76,6 +76,14 @@ class EvaluationPanel(widgets.VBox):
         Row and column chosen; empty stands for all of them.
     clip_id : str
         The clip in hand.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> panel = EvaluationPanel(Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y")))
+    >>> panel.select("y", "x")["clip_id"].tolist()
+    ['d']
     """
 
     selection = traitlets.Instance(pd.DataFrame)

@@ -75,6 +75,13 @@ class BranchExplorer(widgets.VBox):
     ------
     ValueError
         If `predictions` or `features` share no clip with the embedding, or a map is not there.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> explorer = BranchExplorer(Embedding(*np.random.default_rng(0).normal(size=(3, 4, 2)), table))
+    >>> explorer.select(["b", "c"])["label"].tolist()
+    ['y', 'x']
     """
 
     selection = traitlets.Instance(pd.DataFrame)

@@ -88,6 +88,11 @@ class FaceLab(widgets.VBox):
     Examples
     --------
     ``FaceLab(medn.synthme.face_studio(), answer=medn.evaluate.answerer(model))``
+
+    >>> from medn_lab.synthme import face_studio
+    >>> lab = FaceLab(face_studio(), state={"aus": {"AU12": "C"}})
+    >>> lab.clip.table["action_units"].tolist()
+    ['12']
     """
 
     state = traitlets.Dict()

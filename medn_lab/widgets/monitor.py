@@ -57,6 +57,14 @@ class TrainingMonitor(widgets.VBox):
     Examples
     --------
     ``monitor = TrainingMonitor(); display(monitor); fit(model, clips, callbacks=[monitor])``
+
+    >>> from types import SimpleNamespace
+    >>> epochs = pd.DataFrame({"epoch": [1], "seconds": [0.5], "loss": [1.6], "accuracy": [0.3]})
+    >>> monitor = TrainingMonitor(epochs=2)  # display(monitor); fit(model, clips, callbacks=[monitor])
+    >>> monitor.on_fit_start(SimpleNamespace(history=History(epochs[:0]), stop=lambda: None))
+    >>> monitor.on_epoch_end(SimpleNamespace(history=History(epochs), stop=lambda: None))
+    >>> monitor.history
+    History: 1 epochs in 0 s, finished; at the end loss 1.600, accuracy 0.300
     """
 
     def __init__(self, *, epochs: int | None = None, width: int = 980, height: int | None = None) -> None:
