@@ -2,7 +2,7 @@
 
 import doctest
 import inspect
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def section(value: object) -> str:
     return text
 
 
-@lru_cache(maxsize=None)
+@cache
 def collected(module: str) -> set[str]:
     """The dotted names of a module whose examples pytest would run."""
     return {test.name for test in doctest.DocTestFinder().find(import_module(module)) if test.examples}
