@@ -1,4 +1,91 @@
 """What a reader does with the panels of scores and of decoupling."""
 
-BY_HAND = {}
+from lab_page import LabPage
+from pictures_shown import IMAGE, expect_other_picture
+
+
+def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
+    """The panel of ``04_evaluation``: a cell lists its clips, which play; the tables and the matrix change as asked."""
+    panel = lab.scroll_to_class("medn-evaluation-panel")
+    cells = panel.locator(".medn-cells button")
+    counts = [int(text) for text in cells.all_inner_texts()]
+    fullest = max(range(len(counts)), key=counts.__getitem__)
+    cells.nth(fullest).click()
+    panel.get_by_text(f"{counts[fullest]} clips", exact=True).first.wait_for(timeout=15_000)
+    assert "medn-picked" in cells.nth(fullest).get_attribute("class")
+    listed = panel.locator(".medn-listed option")
+    assert listed.count() == counts[fullest]
+    image = panel.locator("img.widget-image")
+    image.wait_for(timeout=15_000)
+    title = panel.locator(".medn-title")
+    assert title.inner_text() in listed.first.inner_text()
+    lab.screenshot("evaluation-cell")
+
+    before = image.evaluate(IMAGE)
+    panel.locator("button[title^='The next']").click()
+    title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for(timeout=15_000)
+    before = expect_other_picture(lab, image, before)
+    panel.locator("select.widget-input, .medn-listed select").last.select_option(index=2)
+    title.filter(has_text=listed.nth(2).inner_text().split()[0]).wait_for(timeout=15_000)
+    expect_other_picture(lab, image, before)
+
+    panel.get_by_role("button", name="row shares").click()
+    cells.nth(fullest).filter(has_text="%").wait_for(timeout=15_000)
+    for table, heading in (("folds", "held out"), ("subjects", "missed most often"), ("AUs", "AUC")):
+        panel.get_by_role("button", name=table, exact=True).click()
+        panel.locator("th").get_by_text(heading, exact=True).wait_for(timeout=15_000)
+        lab.screenshot(f"evaluation-{table}")
+    panel.get_by_role("button", name="scores", exact=True).click()
+    panel.get_by_text("AU-only floor").first.wait_for(timeout=15_000)
+
+    # The keyboard does the same: the lists of rows and columns.
+    panel.get_by_label("called").select_option("all")
+    panel.get_by_text("called any").wait_for(timeout=15_000)
+    assert listed.count() >= counts[fullest]
+
+
+def compare_checkpoints(lab: LabPage) -> None:
+    """The panel of ``05_decoupling``: models are compared, a cell is explained, the page is written."""
+    panel = lab.scroll_to_class("medn-decoupling-panel")
+    cells = panel.locator(".medn-cells button:visible")
+    panel.get_by_label("orthogonal").wait_for()
+    all_three = cells.count()
+    cells.first.click()
+    panel.get_by_text("linear CKA of motion and emotion branch").wait_for(timeout=15_000)
+    lab.screenshot("decoupling-dependence")
+
+    panel.get_by_label("orthogonal").uncheck()
+    panel.locator(".medn-cells").get_by_text("orthogonal").wait_for(state="detached", timeout=15_000)
+    assert cells.count() < all_three
+    panel.get_by_label("orthogonal").check()
+    panel.get_by_role("button", name="leakage", exact=True).click()
+    panel.get_by_text("AUs, mean").wait_for(timeout=15_000)
+    panel.locator(".medn-cells button[title*='AUs from the emotion branch of none']").click()
+    panel.get_by_text("The interval of the excess lies above 0: a leak.").wait_for(timeout=15_000)
+    lab.screenshot("decoupling-leakage")
+    panel.get_by_label("each AU").check()
+    panel.locator(".medn-cells").get_by_text("AU25").wait_for(timeout=15_000)
+    lab.screenshot("decoupling-each-au")
+    panel.get_by_role("button", name="information", exact=True).click()
+    cells.first.filter(has_text="nats").click()
+    panel.get_by_text("The emotion code of bottleneck carries").wait_for(timeout=15_000)
+
+    name = panel.get_by_label("File")
+    name.fill("decoupling.pdf")
+    name.press("Tab")
+    panel.get_by_role("button", name="Export").click()
+    panel.get_by_text("end 'decoupling.pdf' in .html").wait_for(timeout=15_000)
+    name.fill("decoupling.html")
+    name.press("Tab")
+    panel.get_by_role("button", name="Export").click()
+    panel.get_by_text("fetches nothing from elsewhere").wait_for(timeout=60_000)
+    page = (lab.server.root / "notebooks" / "decoupling.html").read_text(encoding="utf-8")
+    assert page.count("<figure") == 2
+    lab.screenshot("decoupling-exported")
+
+
+BY_HAND = {
+    "04_evaluation.ipynb": (look_through_a_cell_of_the_confusion_matrix,),
+    "05_decoupling.ipynb": (compare_checkpoints,),
+}
 """What is tried in a notebook once it has run."""
