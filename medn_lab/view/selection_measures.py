@@ -130,7 +130,10 @@ def plot_selection_measures(
                 )  # fmt: skip
     n_clips = int(measured["drawn_from"].max()) if len(measured) and "drawn_from" in measured else 0
     title = f"<b>{n_clips} clips</b> beside all" if of_all is not None else f"<b>{n_clips} clips</b>"
-    subtitle = "lower is better decoupled; chance: clips exchanged, or labels shuffled, within each subject"
+    subtitle = (
+        "lower is better decoupled, but for the last two, which a branch should have; chance: clips exchanged, or"
+        " labels shuffled, within each subject"
+    )
     theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(190, 20, 92, 62))
     figure.update_yaxes(autorange="reversed", showgrid=True)
     figure.update_xaxes(zeroline=False)

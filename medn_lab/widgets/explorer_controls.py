@@ -51,7 +51,7 @@ class ExplorerControls:
             name: _listed(*_FILTER_LOOK[name], options=filter_options(counts), value="")
             for name, counts in filters.items()
         }
-        self.everything = _button("Show all", 92, "Take every filter away", "eye")
+        self.everything = _button("Show all", 100, "Take every filter away", "eye")
         self.partner_at_click = widgets.Checkbox(
             value=False, indent=False, description="partner at a click",
             tooltip="A click on a point also plays its confusable partner beside it",
@@ -95,5 +95,5 @@ def _listed(description: str, width: int, tooltip: str, **more: object) -> widge
 
 
 def _button(text: str, width: int, tooltip: str, icon: str) -> widgets.Button:
-    layout = widgets.Layout(width=f"{width}px", margin="2px 6px 2px 0")
+    layout = widgets.Layout(width=f"{width}px", flex="0 0 auto", margin="2px 6px 2px 0")
     return widgets.Button(description=text, tooltip=tooltip, icon=icon, layout=layout)

@@ -26,7 +26,7 @@ _HEADS = {
     "dependence": "dependence of motion and emotion branch",
     "leakage": "leakage: AUC of a probe on unseen subjects",
 }
-_GRID = "grid-template-columns:max-content 104px repeat(3, 52px);text-align:right"
+_GRID = "grid-template-columns:max-content 104px repeat(3, 50px);column-gap:10px;text-align:right"
 _READING = (
     "● selected  ○ all clips  | chance  ◇ allowed by the branch’s own factor. Lower is better decoupled, but for the"
     " two figures in grey, which a branch should have. A selection made by eye is no sample: these figures describe,"
@@ -174,7 +174,7 @@ def _line(row: pd.Series, own: pd.Series | None, every: pd.Series | None, *, wai
         marks += _mark(own, "value", f"width:9px;height:9px;background:{colour};border-radius:50%", 4)
     track = f"<div class='medn-track' style='background:none;border-bottom:1px solid {theme.FAINT}'>{marks}</div>"
     if row["measure"] in NOT_ON_A_SCALE:
-        track = "<span class='medn-quiet' style='text-align:left'>no scale of its own</span>"
+        track = "<span class='medn-quiet' style='text-align:left'>no scale</span>"
     said = "…" if waiting else _number(own)
     return f"{title}{track}<b>{said}</b><span>{_number(every)}</span><span>{_number(given, 'chance')}</span>"
 
@@ -192,7 +192,8 @@ def _number(row: pd.Series | None, name: str = "value") -> str:
     if row is None:
         return ""
     if np.isfinite(row[name]):
-        return f"{row[name]:.4f}" if row["measure"] in NOT_ON_A_SCALE else f"{row[name]:.2f}"
+        said = f"{row[name]:.4f}" if row["measure"] in NOT_ON_A_SCALE else f"{row[name]:.2f}"
+        return said if float(said) else said.removeprefix("-")
     return "…" if row["reason"] == COMPUTING else "–"
 
 

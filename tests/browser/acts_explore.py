@@ -33,6 +33,76 @@ def click_and_encircle_clips(lab: LabPage) -> None:
     lab.screenshot("explorer-lasso")
 
 
+def read_the_measures_of_a_lasso(lab: LabPage) -> None:
+    """The explorer of ``00_start_here``: below the maps, dependence and leakage of the clips that were encircled."""
+    explorer = lab.scroll_to_class("medn-branch-explorer")
+    count = explorer.get_by_text("of 240 clips").first.inner_text().split(" of ")[0]
+    explorer.get_by_text(f"Selected: {count} clips of 8 subjects").wait_for(timeout=30_000)
+    explorer.get_by_text("AUs from the emotion branch").wait_for()
+    rows = explorer.locator(".medn-rows", has=lab.page.get_by_text("linear CKA"))
+    lab.page.wait_for_function("node => !node.innerText.includes('…')", arg=rows.element_handle(), timeout=30_000)
+    figures = [line for line in rows.inner_text().splitlines() if line.strip("-–").replace(".", "").isdigit()]
+    assert len(figures) >= 12, figures  # selected, all and chance of at least four measures
+    lab.screenshot("explorer-measures")
+
+
+def click_for_the_pair(lab: LabPage) -> None:
+    """The explorer of ``00_start_here``: with the switch on, a click shows the pair."""
+    explorer = lab.scroll_to_class("medn-branch-explorer")
+    explorer.get_by_label("partner at a click").check()
+    plot = lab.plot(".medn-branch-explorer")
+    points = plot.points(plot.trace_names().index("motion points"))
+    before = explorer.locator(".medn-title").first.inner_text()
+    far = max((q for q in points if q["customdata"] != before), key=lambda q: q["x"])
+    plot.click(far["x"], far["y"], axes=far["axes"])
+    partner = explorer.locator(".medn-title").nth(1)
+    partner.wait_for(timeout=15_000)
+    assert partner.inner_text() != explorer.locator(".medn-title").first.inner_text()
+    explorer.get_by_text("has the same AU set as").wait_for()
+    rings = plot.points(plot.trace_names().index("fused rings"))
+    assert len(rings) == 2
+    lab.screenshot("explorer-pair")
+
+
+def show_one_subject_alone(lab: LabPage) -> None:
+    """The explorer of ``00_start_here``: a filter leaves one person's clips on every map, a button brings all back."""
+    explorer = lab.scroll_to_class("medn-branch-explorer")
+    subjects = explorer.get_by_label("Subject")
+    subjects.select_option(index=1)
+    explorer.get_by_text("30 of 240 clips shown").wait_for(timeout=15_000)
+    drawn = _drawn_points(lab)
+    assert {name: count for name, count in drawn.items() if name.endswith("points")} == dict.fromkeys(
+        ("motion points", "emotion points", "fused points"), 30
+    )
+    lab.screenshot("explorer-filtered")
+    explorer.get_by_role("button", name="Show all").click()
+    explorer.get_by_text("of 240 clips shown").wait_for(state="hidden", timeout=15_000)
+    assert _drawn_points(lab)["fused points"] == 240
+
+
+def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
+    """The explorer of ``06_feature_space``: another colouring changes the legend, a group of it the selection."""
+    explorer = lab.scroll_to_class("medn-branch-explorer")
+    explorer.get_by_label("Colour by").select_option(label="gate (0 all emotion, 1 all motion)")
+    explorer.get_by_text("gate (0 all emotion, 1 all motion):").wait_for(timeout=15_000)
+    explorer.get_by_label("Light up").select_option(index=1)
+    explorer.get_by_text("of 240 clips").first.wait_for(timeout=15_000)
+    lit = _drawn_points(lab)["emotion lit"]
+    assert 20 < lit < 80
+    explorer.get_by_text(f"Selected: {lit} clips").wait_for(timeout=30_000)
+    lab.page.wait_for_timeout(4 * SETTLE_MS)
+    lab.screenshot("explorer-gate")
+
+
+def _drawn_points(lab: LabPage) -> dict[str, int]:
+    """How many points of each trace have a place."""
+    lab.page.wait_for_timeout(2 * SETTLE_MS)
+    return lab.plot(".medn-branch-explorer").graph.evaluate(
+        """gd => Object.fromEntries(gd._fullData.map(
+          trace => [trace.name, Array.from(trace.x ?? []).filter(Number.isFinite).length]))"""
+    )
+
+
 def look_at_the_curves(lab: LabPage) -> None:
     """The monitor of ``03_training`` after the training."""
     monitor = lab.scroll_to_class("medn-training-monitor")
@@ -41,10 +111,21 @@ def look_at_the_curves(lab: LabPage) -> None:
     assert len(names) >= 3
     lengths = [sum(point["y"] is not None for point in plot.points(place)) for place, _ in enumerate(names)]
     assert max(lengths) >= 3, f"the curves {names} have {lengths} points"
+    assert {"linear CKA", "AUs from the emotion branch", "emotion from the motion branch"} <= set(names)
     assert "Epoch" in monitor.inner_text()
     assert monitor.get_by_role("button", name="Stop after this epoch").is_disabled()
+    assert monitor.get_by_role("button", name="Resume").is_disabled()  # it is finished
     lab.screenshot("training-curves")
 
 
-BY_HAND = {"00_start_here.ipynb": (click_and_encircle_clips,), "03_training.ipynb": (look_at_the_curves,)}
+BY_HAND = {
+    "00_start_here.ipynb": (
+        click_and_encircle_clips,
+        read_the_measures_of_a_lasso,
+        click_for_the_pair,
+        show_one_subject_alone,
+    ),
+    "03_training.ipynb": (look_at_the_curves,),
+    "06_feature_space.ipynb": (colour_by_the_gate_and_light_a_step,),
+}
 """What is tried in a notebook once it has run."""
