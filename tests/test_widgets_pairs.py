@@ -381,7 +381,8 @@ class TestWhatIsMissing:
         bare.attrs = {"none": "none here, because the AUs of all 9 clips are unknown"}
         browser = PairBrowser(bare)
         assert "No confusable pairs: none here, because the AUs of all 9 clips are unknown." in browser._message.value
-        assert browser._sheet.layout.display == "none"
+        for part in (browser._sheet, browser._filters, browser._bar):
+            assert part.layout.display == "none"
         assert len(browser.selection) == 0
         with pytest.raises(ValueError, match="No confusable pairs"):
             browser.next()

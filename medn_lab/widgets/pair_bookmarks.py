@@ -78,7 +78,7 @@ class Bookmarks:
             return "<span class='medn-note'>No pair is bookmarked yet.</span>"
         payload = base64.b64encode(self.table().to_csv(index=False).encode()).decode()
         told = counted(len(self), "bookmark")
-        return (
-            f"<a class='medn-line medn-download' download='confusable_pairs.csv' href='data:text/csv;base64,{payload}'"
-            f" title='Save the bookmarked pairs and their notes as a csv file'>⭳ save {told} as csv</a>"
-        )
+        look = "class='medn-line medn-download' style='text-decoration:underline'"
+        hint = "Save the bookmarked pairs and their notes as a csv file"
+        where = f"download='confusable_pairs.csv' href='data:text/csv;base64,{payload}'"
+        return f"<a {look} {where} title='{hint}'>↓ save {told} as csv</a>"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ipywidgets as widgets
 import traitlets
 
@@ -42,17 +44,17 @@ class PairStage(widgets.VBox):
         self._when = widgets.HTML(layout=widgets.Layout(width=f"{2 * FACE + 10}px", margin="0 auto"))
         self._loops = widgets.ToggleButton(
             True, description="loop", icon="repeat", tooltip="Play both clips again and again, in step",
-            layout=widgets.Layout(width="78px"),
+            layout=widgets.Layout(width="78px", flex="0 0 auto"),
         )  # fmt: skip
         self._slider = widgets.IntSlider(
             0, 0, max(1, count - 1), description="frame", readout=False, style={"description_width": "42px"},
             tooltip="Show one frame of both clips (arrow keys step); stops the loop", disabled=count < 2,
-            layout=widgets.Layout(width="172px"),
+            layout=widgets.Layout(width="212px"),
         )  # fmt: skip
         self._magnifies = widgets.FloatSlider(
             magnify, min=1, max=MOST, step=0.5, description="motion ×", readout_format=".1f", continuous_update=False,
             tooltip="How many times as large the motion is drawn", style={"description_width": "64px"},
-            layout=widgets.Layout(width="216px"),
+            layout=widgets.Layout(width="264px"),
         )  # fmt: skip
         self._overlays = widgets.Dropdown(
             options=[(title, key) for key, title in OVERLAYS.items()], description="overlay",
@@ -60,16 +62,19 @@ class PairStage(widgets.VBox):
             layout=widgets.Layout(width="176px", flex="0 0 auto"),
         )  # fmt: skip
         self._told = widgets.HTML()
-        upper = widgets.HBox([self._loops, self._slider, self._magnifies], layout={"justify_content": "center"})
-        lower = widgets.HBox([self._overlays, self._told], layout={"justify_content": "center"})
+        upper = widgets.HBox([self._slider, self._magnifies], layout={"justify_content": "center"})
+        lower = widgets.HBox([self._loops, self._overlays, self._told], layout={"justify_content": "center"})
         super().__init__([self._picture, self._when, upper, lower])
-        for control in (upper, self._overlays):  # without frames there is nothing that they could do
+        for control in (upper, self._loops, self._overlays):  # without frames there is nothing that they could do
             control.layout.display = "" if count else "none"
         self._wire()
 
     def show(self, clip_ids: tuple[str, ...]) -> None:
         """Put a pair on the stage; an empty tuple clears it."""
         self._pair = clip_ids
+        if self.looping and clip_ids and not any(map(self._faces.why_not, clip_ids)):
+            # The first frame at once: the whole loop takes some tenths of a second to draw.
+            self._picture.value, _ = self._faces.still(clip_ids, 0, **self._look())
         self._draw()
 
     @property
@@ -110,13 +115,16 @@ class PairStage(widgets.VBox):
         self._when.value = ""
         if hidden:
             return
-        look = {"magnify": self._magnifies.value, "overlay": self._overlays.value}
+        look = self._look()
         if self.looping:
             self._picture.value, told = self._faces.animation(self._pair, **look)
         else:
             self._picture.value, told = self._faces.still(self._pair, self.frame, **look)
             self._when.value = self._moments()
         self._told.value = note(told)
+
+    def _look(self) -> dict[str, Any]:
+        return {"magnify": self._magnifies.value, "overlay": self._overlays.value}
 
     def _moments(self) -> str:
         """Which frame stands still on either side; both are the same share of their clips."""

@@ -131,6 +131,8 @@ class PairBrowser(widgets.VBox):
             unmark=lambda: self._try(self.unbookmark),
         )  # fmt: skip
         self.observe(self._on_pair, "pair")
+        for part in (self._filters, self._bar):
+            part.layout.display = "" if len(self._list) else "none"
         self._apply()
 
     # What may be called -----------------------------------------------------------------------------------------------

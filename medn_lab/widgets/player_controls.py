@@ -45,8 +45,9 @@ class PlayerControls:
             layout=widgets.Layout(width=f"{size - 12}px", margin="2px 0 0 6px"),
         )
         self.play = widgets.Play(
-            value=0, min=0, max=1, interval=100, tooltip="Play the clip", layout=widgets.Layout(width="148px")
-        )
+            value=0, min=0, max=1, interval=100, show_repeat=False, tooltip="Play the clip",
+            layout=widgets.Layout(width="104px"),
+        )  # fmt: skip
         self.axis = widgets.HTML(layout=widgets.Layout(width=f"{size}px", height="48px"))
         self.now = widgets.HTML(layout=widgets.Layout(flex="1 1 auto"))
         self.heading = widgets.HTML(layout=wide)

@@ -96,6 +96,7 @@ def browse_pairs(lab: LabPage) -> None:
     browser.get_by_text(" ms").first.wait_for(timeout=10_000)
     for _ in range(2):
         lab.page.keyboard.press("ArrowRight")
+    lab.page.wait_for_timeout(1500)
     box = browser.locator(".widget-slider", has_text="motion").locator(".noUi-base").bounding_box()
     shown = faces.evaluate(IMAGE)
     lab.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
