@@ -1,3 +1,4 @@
+from .attribution import AttributionViewer as AttributionViewer
 from .decoupling import DecouplingPanel as DecouplingPanel
 from .evaluation import EvaluationPanel as EvaluationPanel
 from .explorer import BranchExplorer as BranchExplorer
