@@ -19,7 +19,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab voila test lint notebooks proof bench clean
+.PHONY: help lab voila test lint notebooks docs proof bench audit clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,11 +47,20 @@ lint: $(STAMPS)/dev ## check style and formatting
 notebooks: $(STAMPS)/dev ## execute the notebooks and store them with their pictures (needs a Chromium)
 	$(PY) tests/tools/execute_notebooks.py
 
+docs: $(STAMPS)/docs ## write the API reference from the docstrings, into build/docs
+	$(VENV)/bin/pdoc --docformat numpy --no-show-source -o build/docs medn_lab '!medn_lab\.\w+\..+'
+
 proof: $(STAMPS)/test ## train and measure everything that notebook 10 shows (resumes; an hour or more)
 	OMP_NUM_THREADS=1 $(PY) notebooks/proof/run_proof.py
 
 bench: $(STAMPS)/test ## measure speed (import cost and others)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only $(PYTEST_ARGS)
+
+# In an environment of its own: what it needs is no part of the tested set.
+audit: $(STAMPS)/venv ## ask whether the pinned packages have known holes (needs the network)
+	$(PY) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip --disable-pip-version-check --no-input install --quiet pip-audit
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 clean: ## remove the environment and every cache
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .benchmarks screenshots
@@ -101,6 +110,11 @@ $(STAMPS)/voila: $(STAMPS)/lab
 
 $(STAMPS)/test: $(STAMPS)/venv pyproject.toml constraints.txt
 	$(PIP) install -c constraints.txt -e '.[test]'
+	$(CHECK_OPENCV)
+	@touch $@ $(STAMPS)/lab
+
+$(STAMPS)/docs: $(STAMPS)/venv pyproject.toml constraints.txt
+	$(PIP) install -c constraints.txt -e '.[docs]'
 	$(CHECK_OPENCV)
 	@touch $@ $(STAMPS)/lab
 

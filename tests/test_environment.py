@@ -57,7 +57,7 @@ def test_conda_installs_the_project_itself():
 def test_every_dependency_is_pinned_within_its_range():
     pins = constraints()
     extras = PROJECT["optional-dependencies"]
-    named = [*PROJECT["dependencies"], *extras["test"], *extras["voila"]]
+    named = [*PROJECT["dependencies"], *extras["test"], *extras["voila"], *extras["docs"]]
     named += [line for line in extras["dev"] if "medn-lab" not in line]
     for line in map(Requirement, named):
         pin = pins[canonicalize_name(line.name)]
