@@ -11,6 +11,7 @@ from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring
 from medn_lab.view.maps import map_figure, marker_look
+from medn_lab.widgets.live import live_figure
 from medn_lab.widgets.outlines import Outline, newest, read_outlines, selector_corners
 from medn_lab.widgets.pacing import Dwell, Turn
 
@@ -84,7 +85,7 @@ class BranchMaps:
             )  # fmt: skip
             for trace in (points, lit, ring):
                 figure.add_trace(trace, row=1, col=place)
-        self.figure = go.FigureWidget(figure)
+        self.figure, self.widget = live_figure(figure)
         self.figure._config = {
             "displaylogo": False, "scrollZoom": False, "responsive": False, "doubleClick": "reset+autosize",
             "modeBarButtons": [["zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d"]],

@@ -72,8 +72,9 @@ class DecouplingPanel(widgets.VBox):
 
     Examples
     --------
-    >>> row = {"kind": "dependence", "measure": "linear_cka", "value": 0.02, "null_mean": 0.0, "null_95": 0.01, "p": 0.01}
-    >>> table = pd.DataFrame([row | {"model": "tiny", "n_clips": 80, "n_subjects": 8, "direction": "lower"}])
+    >>> row = {"kind": "dependence", "measure": "linear_cka", "value": 0.02, "null_mean": 0.0, "null_95": 0.01}
+    >>> more = {"p": 0.01, "model": "tiny", "n_clips": 80, "n_subjects": 8, "direction": "lower"}
+    >>> table = pd.DataFrame([row | more])
     >>> panel = DecouplingPanel(DecouplingReport(table))
     >>> panel.models, panel.selection["measure"].tolist()
     (['tiny'], ['linear_cka'])

@@ -138,7 +138,7 @@ class BranchExplorer(widgets.VBox):
                 sheet(),
                 self._controls.bar,
                 self._legend,
-                self._maps.figure,
+                self._maps.widget,
                 self._selected,
                 self._measured.widget,
                 self._pair.widget,

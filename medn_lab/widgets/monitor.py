@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary, watched_columns
+from medn_lab.widgets.live import live_figure
 from medn_lab.widgets.style import note, sheet
 
 _RESUMABLE = ("stopped", "interrupted")
@@ -73,7 +74,7 @@ class TrainingMonitor(widgets.VBox):
         self._run: Run | None = None
         self._running, self._asked = False, False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._figure = go.FigureWidget(self._drawn(History(_no_epochs(), status="waiting")))
+        self._figure, shown = live_figure(self._drawn(History(_no_epochs(), status="waiting")))
         self._figure._config = {"displaylogo": False, "displayModeBar": False}
         self._stop = _button("Stop after this epoch", "stop", "End the training after this epoch; the model stays")
         self._resume = _button("Resume", "play", "Go on with the same training to its planned end", width=110)
@@ -85,7 +86,7 @@ class TrainingMonitor(widgets.VBox):
         self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
         top = widgets.HBox([self._stop, self._resume, self._bar, self._status])
         super().__init__(
-            children=[sheet(), top, self._figure], layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden")
+            children=[sheet(), top, shown], layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden")
         )
         self.add_class("medn")
         self.add_class("medn-training-monitor")
