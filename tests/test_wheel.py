@@ -1,0 +1,115 @@
+"""The wheel, built from the checkout's files alone and installed elsewhere, does what the checkout does."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import medn_lab
+
+pytestmark = pytest.mark.slow
+
+NEEDED = {".py", ".pyi", ".typed", ".csv", ".json"}
+MODEL = "medn_tiny.synthme_v1"
+
+CLIPS = {"n_subjects": 1, "clips_per_subject": 2, "seed": 7}
+
+ELSEWHERE = f"""
+import json, sys
+import medn_lab as medn
+model = medn.load_pretrained(sys.argv[1])
+said = medn.predict(model, medn.synthetic_clips(**{CLIPS}))
+names = medn.model.pretrained_names()
+print(json.dumps([medn.__file__, medn.__version__, model.name, names, said.logits.tolist()]))
+"""
+
+
+def pip(*arguments: object, cwd: Path | None = None) -> None:
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", *map(str, arguments)]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert not done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(repository, tmp_path_factory) -> Path:
+    """Built offline, with the setuptools that is here."""
+    try:
+        major = int(version("setuptools").partition(".")[0])
+        version("pip")
+    except PackageNotFoundError as missing:
+        pytest.skip(f"a wheel cannot be built here without {missing.name}")
+    if major < 77:
+        pytest.skip(f"a wheel needs setuptools 77 or newer, here is {major}")
+    source = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(repository / "medn_lab", source / "medn_lab", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(repository / name, source)
+    out = tmp_path_factory.mktemp("wheel")
+    pip("wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", out, cwd=source)
+    (built,) = out.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory) -> Path:
+    """The interpreter of an environment with the wheel, which sees the packages here but not the checkout."""
+    place = tmp_path_factory.mktemp("elsewhere") / "venv"
+    venv.create(place, symlinks=os.name != "nt")
+    found = place / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip("--python", found, "install", "--no-deps", "--no-index", wheel)
+    ask = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    library = Path(subprocess.run([found, "-I", "-c", ask], capture_output=True, text=True, check=True).stdout.strip())
+    # A path in a .pth file brings a folder's packages, not its own .pth files: an editable install stays out.
+    library.joinpath("packages_here.pth").write_text(
+        "\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}) + "\n"
+    )
+    return found
+
+
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel, repository):
+    package = repository / "medn_lab"
+    wanted = {path.relative_to(repository).as_posix() for path in package.rglob("*") if path.suffix in NEEDED}
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert held == wanted
+    assert {"medn_lab/py.typed", "medn_lab/__init__.pyi", "medn_lab/diagnose/__init__.pyi"} <= held
+
+
+def test_the_wheel_says_its_licence_and_needs_nothing_of_the_tests(wheel):
+    with zipfile.ZipFile(wheel) as opened:
+        (metadata,) = [name for name in opened.namelist() if name.endswith(".dist-info/METADATA")]
+        lines = opened.read(metadata).decode().splitlines()
+    assert "License-Expression: MIT" in lines
+    plain = [line for line in lines if line.startswith("Requires-Dist:") and "extra ==" not in line]
+    assert any(line.startswith("Requires-Dist: torch") for line in plain)
+    assert not [line for line in plain if "pytest" in line or "playwright" in line]
+
+
+@pytest.mark.parametrize("where", ["by an absolute path", "from the checkout's folder"])
+def test_the_wheel_loads_the_pretrained_model_and_predicts_what_the_checkout_predicts(
+    python, repository, tmp_path, where
+):
+    absolute = where == "by an absolute path"
+    folder = str(repository / "pretrained" / MODEL) if absolute else f"pretrained/{MODEL}"
+    done = subprocess.run(
+        [python, "-I", "-c", ELSEWHERE, folder],
+        cwd=tmp_path if absolute else repository,
+        env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert not done.returncode, done.stderr
+    file, told, name, names, logits = json.loads(done.stdout.splitlines()[-1])
+    assert Path(file).is_relative_to(python.parents[1])
+    assert not Path(file).is_relative_to(repository / "medn_lab")
+    assert (told, name, names) == (medn_lab.__version__, MODEL, [])
+    here = medn_lab.predict(medn_lab.load_pretrained(MODEL), medn_lab.synthetic_clips(**CLIPS))
+    np.testing.assert_allclose(logits, here.logits, rtol=0, atol=1e-5)
