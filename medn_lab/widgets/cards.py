@@ -91,7 +91,8 @@ def selection_text(table: pd.DataFrame, *, of: int) -> str:
         )
     said = [f"<b>{len(table)} of {of} clips</b>"]
     if "subject" in table.columns:
-        said.append(f"{table['subject'].nunique()} subjects")
+        people = table["subject"].nunique()
+        said.append(f"{people} subject{'s' if people != 1 else ''}")
     column = label_column(table)
     lines = []
     if column:

@@ -62,7 +62,8 @@ class ExplorerControls:
         second = [*self.filters.values(), self.everything, self.partner_at_click, self.shown]
         if not self.filters:
             self.everything.layout.display = "none"
-        rows = [widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in (first, second)]
+        look = {"flex_flow": "row wrap", "align_items": "center"}
+        rows = [widgets.HBox(row, layout=widgets.Layout(**look)) for row in (first, second)]
         self.bar = widgets.VBox(rows)
 
     def choose_filter(self, name: str, wanted: list[str], counts: dict[str, int]) -> None:
@@ -82,9 +83,9 @@ def filter_options(counts: dict[str, int]) -> list[tuple[str, str]]:
 
 
 _FILTER_LOOK = {
-    "au_sets": ("AU set", 196, "Show only the clips in which exactly these AUs are coded"),
+    "au_sets": ("AU set", 180, "Show only the clips in which exactly these AUs are coded"),
     "aus": ("AU", 132, "Show only the clips in which this AU is coded, alone or with others"),
-    "subjects": ("Subject", 166, "Show only this person's clips"),
+    "subjects": ("Subject", 204, "Show only this person's clips"),
     "datasets": ("Data set", 158, "Show only the clips of one data set"),
 }
 

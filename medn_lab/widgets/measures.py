@@ -127,10 +127,16 @@ class MeasuresPanel:
             ]
             parts.append(
                 f"<div><div class='medn-note'><b>{heading}</b></div><div class='medn-rows' style='{_GRID}'>"
-                f"{_columns()}{''.join(lines)}</div></div>"
+                f"{_columns()}{''.join(lines)}</div>{_reasons(rows[rows['kind'] == kind])}</div>"
             )
         grid = f"<div style='display:flex;gap:34px;flex-wrap:wrap'>{''.join(parts)}</div>"
         self.widget.value = grid + note(_of_whom(rows, waiting, own is None) + _READING)
+
+
+def _reasons(rows: pd.DataFrame) -> str:
+    """Why figures are missing, each reason once."""
+    told = dict.fromkeys(str(reason) for reason in rows["reason"] if reason not in ("", COMPUTING))
+    return note(f"– {'; '.join(told)}") if told else ""
 
 
 def _of_whom(rows: pd.DataFrame, waiting: int, of_all: bool) -> str:
@@ -141,7 +147,7 @@ def _of_whom(rows: pd.DataFrame, waiting: int, of_all: bool) -> str:
     used, of = int(rows["n_clips"].max()), int(rows.get("drawn_from", rows["n_clips"]).max())
     people = rows["n_subjects"].max() if "n_subjects" in rows else np.nan
     whom = f"{'All' if of_all else 'Selected:'} {of} clips"
-    whom += f" of {int(people)} subjects" if np.isfinite(people) else ""
+    whom += f" of {int(people)} subject{'s' if people != 1 else ''}" if np.isfinite(people) else ""
     return f"{whom}{f', {used} of them drawn for these figures' if used < of else ''}. "
 
 
@@ -158,10 +164,7 @@ def _line(row: pd.Series, own: pd.Series | None, every: pd.Series | None, *, wai
     if given["reason"] not in ("", COMPUTING):
         why = html.escape(str(given["reason"]))
         beside = "" if own is None else _number(every)
-        return (
-            f"{title}<span class='medn-note' style='grid-column:span 2;text-align:left;white-space:nowrap;"
-            f"overflow:hidden;text-overflow:ellipsis' title='{why}'>{why}</span><span>{beside}</span><span></span>"
-        )
+        return f"{title}<span></span><b title='{why}'>–</b><span>{beside}</span><span></span>"
     marks = _mark(every, "value", f"width:7px;height:7px;border:2px solid {colour};border-radius:50%", 5)
     marks += _mark(given, "chance", "width:2px;height:11px;background:var(--jp-ui-font-color2,#666)", 1)
     marks += _mark(
