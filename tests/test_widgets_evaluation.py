@@ -156,6 +156,15 @@ class TestPanel:
         panel._list._back.click()
         assert panel.clip_id == listed[0]
 
+    def test_another_cell_begins_at_its_first_clip_whatever_was_in_hand(self, panel):
+        panel.select("others", "others")
+        panel._list._play.value = 3
+        seen = []
+        panel.observe(lambda change: seen.append(change.new), "clip_id")
+        panel.select("happiness", "happiness")
+        assert seen == [panel._list.listed[0]]
+        assert panel._list._play.value == 0
+
     def test_another_magnification_draws_another_picture(self, panel):
         panel.select("disgust", "disgust")
         before = panel._list._picture.value

@@ -49,6 +49,7 @@ class ClipList(widgets.HBox):
         self._predictions, self._faces = predictions, FaceLoop(clips, size=_FACE)
         self._table = _listed_columns(predictions, label)
         self._shown = self._table.iloc[:0]
+        self._filling = False
         self._build(magnify)
         super().__init__(children=[self._left, self._middle, self._card], layout=widgets.Layout(min_height="292px"))
         for control in (self._sorts, self._persons):
@@ -157,14 +158,17 @@ class ClipList(widgets.HBox):
         self._head.value = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
         rows = listed[["clip_id", "au_set", "score_label", "score_predicted"]].itertuples(index=False)
         options = [(_columns(c, a, _percent(s), _percent(p), wide=wide), c) for c, a, s, p in rows]
-        self._list.options = options
-        self._list.value = options[0][1] if options else None
-        self._play.value, self._play.max = 0, max(len(options) - 1, 0)
-        for control in (self._play, self._back, self._on):
-            control.disabled = len(options) < 2
+        # The words first: the picture of the clip in hand takes a moment.
         more = len(self._shown) - len(options)
         told = f"{len(self._shown):,} clips" + (f", the first {len(options)} listed" if more else "")
         self._said.value = note(told)
+        self._filling = True  # what the play bar says now is of the list before
+        self._play.value, self._play.max = 0, max(len(options) - 1, 0)
+        self._filling = False
+        for control in (self._play, self._back, self._on):
+            control.disabled = len(options) < 2
+        self._list.options = options
+        self._list.value = options[0][1] if options else None
         if not options:
             self.clip_id = ""
             self._draw()
@@ -177,7 +181,7 @@ class ClipList(widgets.HBox):
             self._play.value = self._list.index
 
     def _step_to(self, place: int) -> None:
-        if 0 <= place < len(self._list.options) and self._list.index != place:
+        if not self._filling and 0 <= place < len(self._list.options) and self._list.index != place:
             self._list.index = place
 
     def _draw(self) -> None:

@@ -53,14 +53,14 @@ def table_html(
     ----------
     table : DataFrame
     columns : mapping of column to (title, how a value is shown)
-        Columns that the table does not have are left out.
+        Columns that the table does not have, or that say nothing in any row, are left out.
     by : str
         Sort by this column.
     ascending : bool
     most : int
         Rows shown; how many more there are is said.
     """
-    there = {name: how for name, how in columns.items() if name in table}
+    there = {name: how for name, how in columns.items() if name in table and _says_anything(table[name])}
     rows = table
     if by in table:
         rows = table.sort_values(by, ascending=ascending, kind="stable", na_position="last", key=_sortable)
@@ -88,3 +88,7 @@ def _sortable(values: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(values):
         return values
     return values.map(lambda text: re.sub(r"\d+", lambda digits: digits[0].zfill(9), str(text)))
+
+
+def _says_anything(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) or bool(values.map(plain).ne("").any())

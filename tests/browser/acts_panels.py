@@ -36,7 +36,7 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
         panel.locator("th").get_by_text(heading, exact=True).wait_for(timeout=15_000)
         lab.screenshot(f"evaluation-{table}")
     panel.get_by_role("button", name="scores", exact=True).click()
-    panel.get_by_text("AU-only floor").first.wait_for(timeout=15_000)
+    panel.get_by_text("interval over resampled persons").wait_for(timeout=15_000)
 
     # The keyboard does the same: the lists of rows and columns.
     panel.get_by_label("called").select_option("all")
