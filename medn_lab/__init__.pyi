@@ -10,6 +10,7 @@ from . import widgets as widgets
 from .evaluate import extract_features as extract_features
 from .evaluate import predict as predict
 from .model import load_pretrained as load_pretrained
+from .rerunning import rerun as rerun
 from .synthme import synthetic_clips as synthetic_clips
 from .train import fit as fit
 

@@ -73,6 +73,7 @@ POSITIONAL = {
     "diagnose.kept_tokens": "a model and the clips it is asked about",
     "diagnose.occlusion": "a model and the clips it is asked about",
     "diagnose.randomisation_check": "a model and the clips it is asked about",
+    "diagnose.compare_attributions": "a model and the clips it is asked about",
     "diagnose.saliency": "a model and the clips it is asked about",
 }
 """Names with more than one positional parameter, and why."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,12 @@ from medn_lab.evaluate.fold_store import FoldOutcome
 from medn_lab.evaluate.folds import Plan
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions
+from medn_lab.records import Predictions, run_record
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
+
+CALLS = {"leave one subject out": "evaluate_loso", "leave one data set out": "evaluate_cross_dataset"}
+"""Which function makes folds in this way."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +81,7 @@ class CrossValidation:
             ``part, measure, value, low, high, floor, n_clips, n_subjects``; `part` is ``all`` or, where there are
             several, a data set's name. The bounds are NaN where a part has one subject.
         """
-        settings = {"level": level, "n_resamples": n_resamples, "seed": seed}
+        settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
         return score_table(self.predictions, self.floor, label=self.label, **settings)
 
     def __repr__(self) -> str:
@@ -172,7 +176,7 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
     order = pd.Index(ids).get_indexer(table["clip_id"])
     parts = list(finished.values())
     aus = parts[0].au_logits is not None
-    told = {plan.folds[n].held_out: p.source.get("sha256") for n, p in finished.items()}
+    weights = {plan.folds[n].held_out: p.source.get("sha256") for n, p in finished.items()}
     return Predictions(
         logits=np.concatenate([p.logits for p in parts])[order],
         au_logits=np.concatenate([p.au_logits for p in parts])[order] if aus else None,
@@ -187,8 +191,9 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
             "rule": rule,
             "model": asdict(plan.config),
             "training": asdict(plan.training),
-            "sha256": told,
+            "sha256": weights,
             "recipe": dict(plan.clips.clips.recipe),
+            "run": run_record(CALLS.get(plan.split, "evaluate_folds"), table=plan.clips.table, label=plan.label),
         },
     )
 

@@ -10,7 +10,7 @@ import torch
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, weights_sha256
-from medn_lab.records import BranchFeatures, Clips, Predictions
+from medn_lab.records import BranchFeatures, Clips, Predictions, run_record
 
 
 def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> Predictions:
@@ -61,7 +61,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
         aus=model.config.aus if has_aus else (),
         table=clips.table,
         classes=model.config.classes,
-        source=_source(model, clips),
+        source=_source(model, clips, call="predict"),
     )
 
 
@@ -105,7 +105,7 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     parts = {
         name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate", "nats")
     }
-    return BranchFeatures(**parts, table=clips.table, source=_source(model, clips))
+    return BranchFeatures(**parts, table=clips.table, source=_source(model, clips, call="extract_features"))
 
 
 def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> Iterator[MEDNOutput]:
@@ -128,19 +128,33 @@ def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> I
         for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
             with torch.inference_mode():
-                yield model(*as_inputs(model.config, clips, rows=rows, device=device))
+                output = model(*as_inputs(model.config, clips, rows=rows, device=device))
+            _check_numbers(output, clips, rows)
+            yield output
     finally:
         model.train(was_training)
+
+
+def _check_numbers(output: MEDNOutput, clips: Clips, rows: np.ndarray) -> None:
+    """Raise ValueError where the network overflowed; its clips then hold numbers, but none that a face could move."""
+    parts = [part for part in (output.logits, output.au_logits, output.fused) if part is not None]
+    broken = ~torch.stack([part.isfinite().flatten(1).all(dim=1) for part in parts]).all(dim=0).cpu().numpy()
+    if broken.any():
+        raise ValueError(
+            f"the scores of {broken.sum()} of {len(rows)} clips are not numbers, such as those of"
+            f" {clips.table['clip_id'].iloc[rows[broken.argmax()]]!r}; look at those clips for extreme flow"
+        )
 
 
 def _stack(parts: list[torch.Tensor | None]) -> np.ndarray | None:
     return None if parts[0] is None else torch.cat(parts).float().cpu().numpy()
 
 
-def _source(model: MEDN, clips: Clips) -> dict[str, object]:
+def _source(model: MEDN, clips: Clips, *, call: str) -> dict[str, object]:
     return {
         "name": model.name,
         "sha256": weights_sha256(model),
         "recipe": dict(clips.recipe),
         "decoupling": model.config.decoupling,
+        "run": run_record(call, table=clips.table),
     }

@@ -7,6 +7,7 @@ from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.results import Attribution, BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
+from medn_lab.records.run import run_record
 from medn_lab.records.storage import (
     Parts,
     RecordError,
@@ -43,6 +44,7 @@ __all__ = [
     "positions",
     "read_parts",
     "read_table",
+    "run_record",
     "sha256_of_file",
     "whole_folder",
     "write_parts",

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.rows import check_rows, check_table, positions
+from medn_lab.records.run import told
 from medn_lab.records.storage import Parts, read_parts, write_parts
 
 R = TypeVar("R", bound="_Record")
@@ -20,6 +21,7 @@ R = TypeVar("R", bound="_Record")
 class _Record:
     """Saving and loading for records made of arrays (or None), one table, and JSON-ready metadata."""
 
+    table: pd.DataFrame
     _arrays: tuple[str, ...] = ()
     _meta: tuple[str, ...] = ()
     _tuples: tuple[str, ...] = ()
@@ -36,7 +38,8 @@ class _Record:
         parts = read_parts(path, cls.__name__)
         meta = {n: tuple(v) if n in cls._tuples else v for n, v in parts.meta.items()}
         arrays = {name: parts.arrays.get(name) for name in cls._arrays}
-        return cls(table=parts.tables["table"], **arrays, **meta)
+        made: Any = cls
+        return made(table=parts.tables["table"], **arrays, **meta)
 
 
 class _ClipRecord(_Record):
@@ -49,7 +52,8 @@ class _ClipRecord(_Record):
         """The named clips, in the order named; ValueError if none is named or one is not here."""
         rows = positions(self.table, clip_ids, owner=f"this {type(self).__name__}")
         arrays = {n: getattr(self, n)[rows] for n in self._arrays if getattr(self, n) is not None}
-        return replace(self, table=self.table.iloc[rows], **arrays)
+        whole: Any = self
+        return replace(whole, table=self.table.iloc[rows], **arrays)
 
     def _check(self) -> None:
         object.__setattr__(self, "table", check_table(self.table, owner=type(self).__name__))
@@ -150,7 +154,7 @@ class Predictions(_ClipRecord):
         if "label" in self.table:
             right = (self.predicted == self.table["label"].to_numpy()).mean()
             said += f", {right:.3f} of them right"
-        return said
+        return "; ".join(filter(None, [said, told(self.source)]))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -218,7 +222,8 @@ class BranchFeatures(_ClipRecord):
             f"{name} {getattr(self, name).shape[1]}-d" if getattr(self, name) is not None else f"no {name}"
             for name in ("motion", "emotion", "fused")
         )
-        return f"BranchFeatures: {len(self)} clips; {widths}; from {self.source.get('name', 'an unnamed model')}"
+        made = told(self.source) or f"from {self.source.get('name', 'an unnamed model')}"
+        return f"BranchFeatures: {len(self)} clips; {widths}; {made}"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -308,7 +313,7 @@ class Embedding(_ClipRecord):
         parts = read_parts(path, "Embedding")
         meta = dict(parts.meta)
         layers = {name: parts.arrays[f"layer_{place}"] for place, name in enumerate(meta.pop("layers", ()))}
-        arrays = {name: parts.arrays.get(name) for name in cls._arrays}
+        arrays: dict[str, Any] = {name: parts.arrays.get(name) for name in cls._arrays}
         return cls(table=parts.tables["table"], layers=layers, **arrays, **meta)
 
 

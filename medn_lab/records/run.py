@@ -1,0 +1,85 @@
+"""How a result came about, kept beside it: what was called, on which clips, by which versions, on what machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pandas as pd
+
+PACKAGES = ("medn-lab", "torch", "numpy", "opencv-python", "opencv-python-headless", "captum", "umap-learn")
+"""Whose versions are written down; those that are not installed are left out."""
+
+
+def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, Any]:
+    """What must be known to make a result again, as JSON-ready values.
+
+    Parameters
+    ----------
+    call : str
+        The function's name.
+    table : DataFrame
+        The clips' table, of which the number and the ids' sha256 are kept.
+    **settings
+        The function's own arguments, JSON-ready.
+
+    Returns
+    -------
+    dict
+        ``call``, the settings, ``clips`` (``n``, ``sha256``), ``versions``, ``hardware``. No path and no name of the
+        machine or its user is in it.
+
+    See Also
+    --------
+    medn_lab.rerun
+
+    Examples
+    --------
+    >>> kept = run_record("predict", table=pd.DataFrame({"clip_id": ["a", "b"]}))
+    >>> kept["call"], kept["clips"]["n"], kept["clips"]["sha256"][:8], "torch" in kept["versions"]
+    ('predict', 2, '7e18f737', True)
+    """
+    ids = "\n".join(table["clip_id"].astype(str))
+    return {
+        "call": call,
+        **settings,
+        "clips": {"n": len(table), "sha256": hashlib.sha256(ids.encode()).hexdigest()},
+        "versions": {"python": platform.python_version(), **_versions()},
+        "hardware": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
+    }
+
+
+def told(source: Mapping[str, Any]) -> str:
+    """One line on how a result came about, for a record's ``repr``; empty where nothing is known.
+
+    Examples
+    --------
+    >>> told({"name": "tiny", "sha256": "0123456789ab", "run": {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}}})
+    'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0'
+    """
+    run = source.get("run")
+    if not run:
+        return ""
+    name, sha = source.get("name", ""), source.get("sha256", "")
+    model = f"{name} ({sha[:8]})" if isinstance(sha, str) and sha else str(name)
+    versions = run.get("versions", {})
+    training = source.get("training") or {}
+    said = [f"by {model}", *([f"seed {training['seed']}"] if "seed" in training else [])]
+    said += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
+    return ", ".join(said)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            # What is loaded may be newer than what was installed: an editable checkout says its own version.
+            found[name] = sys.modules["medn_lab"].__version__ if name == "medn-lab" else version(name)
+        except PackageNotFoundError:
+            continue
+    return found
