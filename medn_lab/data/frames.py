@@ -6,6 +6,7 @@ import io
 import os
 import re
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise UnreadableFrameError(f"{path.name} is empty")
     if not _is_whole(content):
         raise UnreadableFrameError(f"{path.name} is truncated after {len(content)} bytes")
+    if not _is_sound(content):
+        raise UnreadableFrameError(f"{path.name} is damaged: a checksum in it is wrong")
     _check_size(content, path.name)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
@@ -147,6 +150,22 @@ def _is_whole(content: bytes) -> bool:
     if content.startswith(b"\x89PNG"):
         return b"IEND" in content[-64:]
     return True
+
+
+def _is_sound(content: bytes) -> bool:
+    """Whether the checksums of a PNG are right; a decoder may go on where they are wrong, with other pixels."""
+    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return True
+    place = 8
+    while place + 12 <= len(content):
+        length = int.from_bytes(content[place : place + 4])
+        end = place + 8 + length
+        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4]):
+            return False
+        if content[place + 4 : place + 8] == b"IEND":
+            return True
+        place = end + 4
+    return False
 
 
 def stays_within(path: Path, root: Path) -> bool:

@@ -100,12 +100,17 @@ class FlowRecipe:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> FlowRecipe:
-        """The recipe of such fields; ValueError if one is unknown to this version."""
+        """The recipe of such fields; ValueError if one is unknown to this version, or no value of its kind."""
+        if not isinstance(fields, Mapping):
+            raise ValueError(f"a FlowRecipe is made of named fields; this is a {type(fields).__name__}")
         known = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(fields) - known)
         if unknown:
             raise ValueError(f"a FlowRecipe has no {', '.join(unknown)}; it was written by another version of medn_lab")
-        return cls(**fields)
+        try:
+            return cls(**fields)
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"a field of the FlowRecipe is of the wrong kind: {error}") from error
 
     @classmethod
     def from_json(cls, text: str) -> FlowRecipe:

@@ -312,19 +312,30 @@ def attribute(
                     values[name].append(as_record(name, value))
     stacked = {name: np.concatenate(parts) for name, parts in values.items()}
     return Attribution(
+    told_of = torch.cat(scores).float().cpu().numpy()
+    _check_numbers(clips, method, told_of, *stacked.values())
         frames=stacked.get("frames"),
         flow=stacked.get("flow"),
         table=clips.table,
         target=str(parsed),
         branch=parsed.through if len(explained.reads) == len(parsed.inputs) else _branch_of(explained.reads[0]),
         method=method,
-        scores=torch.cat(scores).float().cpu().numpy(),
+        scores=told_of,
         baseline_scores=torch.cat(baseline_scores).float().cpu().numpy(),
         params=dict(params),
     )
 
 
 def _branch_of(name: str) -> str:
+def _check_numbers(clips: Clips, method: str, *arrays: np.ndarray) -> None:
+    broken = ~np.logical_and.reduce([np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in arrays])
+    if broken.any():
+        raise ValueError(
+            f"the {method} map of {broken.sum()} of {len(clips)} clips is not of numbers, such as of"
+            f" {clips.table['clip_id'].iloc[int(broken.argmax())]!r}; look at those clips for extreme flow"
+        )
+
+
     return next(branch for branch, own in INPUT_OF.items() if own == name)
 
 

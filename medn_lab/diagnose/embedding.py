@@ -187,6 +187,14 @@ def feature_spaces(
             raise ValueError(
                 f"{(~finite).sum()} of {n} clips have {name} features that are not finite; leave those clips out"
             )
+    still = [name for name, values in spaces.items() if (values == values[0]).all()]
+    if still:
+        warnings.warn(
+            f"the {' and '.join(still)} features of all {n} clips are the same: there is nothing to map, and"
+            " trustworthiness and continuity are not known",
+            UserWarning,
+            stacklevel=3,
+        )
     return spaces
 
 

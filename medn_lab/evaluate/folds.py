@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -105,7 +106,26 @@ def plan_folds(
     made = tuple(folds(table) if callable(folds) else folds)
     _check_folds(table, made)
     training = replace(TrainConfig() if training is None else training, threads=1)
-    return Plan(config, training, SharedClips(clips, table), dropped, made, label, protocol or "", split)
+    shared = SharedClips(clips, table)
+    _tell_doubles(shared, made)
+    return Plan(config, training, shared, dropped, made, label, protocol or "", split)
+
+
+def _tell_doubles(clips: SharedClips, folds: tuple[Fold, ...]) -> None:
+    """Warn of clips that are trained on and tested under two names: they are recognised, not understood."""
+    doubles = clips.doubles()
+    group = {name: number for number, names in enumerate(doubles) for name in names}
+    met = []
+    for fold in folds:
+        trained = {group[name] for name in fold.train if name in group}
+        met += [name for name in fold.test if group.get(name) in trained]
+    if met:
+        warnings.warn(
+            f"{len(met)} tested clips are also trained on, under another name and person: {met[0]!r} has the same"
+            f" frames and flow as {next(n for n in doubles[group[met[0]]] if n != met[0])!r}; leave doubles out",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _check_pixels(config: MEDNConfig, clips: Clips, table: pd.DataFrame) -> None:

@@ -51,6 +51,16 @@ class SharedClips:
                 digest.update(np.ascontiguousarray(array[rows[start : start + 64]]).tobytes())
         return digest.hexdigest()
 
+    def doubles(self) -> list[list[str]]:
+        """Clips whose pixels and flow are the same to the last bit, the ids of each group."""
+        rows = pd.Index(self.clips.table["clip_id"]).get_indexer(self.table["clip_id"])
+        arrays = [array for array in (self.clips.frames, self.clips.flow) if array is not None]
+        alike: dict[bytes, list[str]] = {}
+        for name, row in zip(self.table["clip_id"], rows, strict=True):
+            digest = hashlib.sha256(b"".join(np.ascontiguousarray(array[row]).tobytes() for array in arrays)).digest()
+            alike.setdefault(digest, []).append(name)
+        return [names for names in alike.values() if len(names) > 1]
+
     def __getstate__(self) -> dict[str, Any]:
         arrays = {name: _by_name(getattr(self.clips, name)) for name in ("frames", "flow")}
         return {"arrays": arrays, "clips": self.clips.table, "recipe": dict(self.clips.recipe), "table": self.table}

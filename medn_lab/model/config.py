@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
 from medn_lab.records import Clips
@@ -97,6 +99,7 @@ class MEDNConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
+        _check_kinds(self)
         for name in ("classes", "aus", "keep_rates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, allowed in CHOICES.items():
@@ -215,7 +218,34 @@ class MEDNConfig:
     def from_json(cls, text: str) -> MEDNConfig:
         """A configuration from :meth:`to_json`; ValueError names fields that this version does not know."""
         values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"a MEDNConfig is made of named fields; this is a {type(values).__name__}")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"the configuration has unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?")
         return cls(**values)
+
+
+MOST = {"depth": 1_000, "heads": 1_000, "n_frames": 10_000}
+"""Beyond, and beyond 100,000 of anything else, a number is an error, or made to fill the memory."""
+
+
+def _check_kinds(config: MEDNConfig) -> None:
+    """Raise ValueError where a field's value is of another kind, as a configuration from elsewhere may have it."""
+    for field in fields(MEDNConfig):
+        value = getattr(config, field.name)
+        whole = isinstance(value, Integral) and not isinstance(value, bool)
+        if field.type == "int":
+            most = MOST.get(field.name, 100_000)
+            right, kind = whole and value <= most, f"a whole number up to {most:,}"
+        elif field.type == "float":
+            right, kind = whole or isinstance(value, Real), "a number"
+        elif field.type.startswith("tuple"):
+            wanted = Real if "float" in field.type else str
+            right = not isinstance(value, (str, bytes, Mapping)) and isinstance(value, Iterable)
+            right = right and all(isinstance(one, wanted) for one in value)
+            kind = "numbers in a list" if wanted is Real else "names in a list"
+        else:
+            right, kind = isinstance(value, str), "a name"
+        if not right:
+            raise ValueError(f"{field.name} must be {kind}; got {value!r}")

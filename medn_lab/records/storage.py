@@ -12,6 +12,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import tempfile
@@ -202,9 +203,36 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     with _told(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        _clear_away(target)
+        beside = Path(tempfile.mkdtemp(prefix=f"{_mark(target)}{os.getpid()}.", dir=target.parent))
         with _moved_when_whole(beside, target):
             yield beside
+
+
+def _mark(target: Path) -> str:
+    """How the hidden folders begin in which this machine writes what will be `target`; a process number follows."""
+    return f".{target.name}.{re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'here'}."
+
+
+def _clear_away(target: Path) -> None:
+    """Remove what killed processes of this machine left beside `target`."""
+    if os.name != "posix":
+        return
+    mark = _mark(target)
+    for left in [path for path in target.parent.iterdir() if path.name.startswith(mark)]:
+        number = left.name.removeprefix(mark).partition(".")[0]
+        if number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 @contextmanager

@@ -16,12 +16,12 @@ from medn_lab.data.frames import stays_within
 from medn_lab.data.layouts import FIELD_NAMES, Coding, Layout, header_key
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv")
-MOST_ROWS = 100_000
+MOST_ROWS = 20_000
 """The largest data set has under ten thousand clips; what is longer is something else, or made to fill the memory."""
 
 MOST_COLUMNS = 1_000
 
-MOST_BYTES = 200_000_000
+MOST_BYTES = 100_000_000
 """Unpacked, of any one part of a workbook, and of a ``.csv``."""
 
 HEADER_SEARCH = 40

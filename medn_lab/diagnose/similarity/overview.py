@@ -44,8 +44,8 @@ def dependence(
     Returns
     -------
     DataFrame
-        A measure a row: ``measure, value, unbiased, n_clips, direction``; `value` NaN where a branch does not vary,
-        `direction` which way is better decoupled.
+        A measure a row: ``measure, value, unbiased, n_clips, direction, reason``; `value` NaN where a branch does not
+        vary, which `reason` says; `direction` which way is better decoupled.
 
     Raises
     ------
@@ -71,6 +71,7 @@ def dependence(
     if factors is not None:
         x, y = partial_out(x, factors=factors), partial_out(y, factors=factors)
     rows = [
+    still = [name for name, own in (("motion", x), ("emotion", y)) if _is_still(own)] or ["motion or emotion"]
         {
             "measure": name,
             "value": figure,
@@ -78,12 +79,17 @@ def dependence(
             "n_clips": len(x),
             "direction": "lower",
         }
+            "reason": f"the {' and '.join(still)} features do not vary" if np.isnan(figure) else "",
         for name, figure in figures(x, y).items()
     ]
     return pd.DataFrame(rows)
 
 
 def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def _is_still(values: np.ndarray) -> bool:
+    return bool(np.ptp(values, axis=0).max(initial=0.0) <= 1e-9 * np.abs(values).max(initial=0.0))
+
+
     """The value of every measure that fits two features; the cosine needs one width."""
     x, y = check_pair(x, y)
     apart = squared_distances(x), squared_distances(y)
