@@ -162,18 +162,21 @@ class ClipList(widgets.HBox):
         more = len(self._shown) - len(options)
         told = f"{len(self._shown):,} clips" + (f", the first {len(options)} listed" if more else "")
         self._said.value = note(told)
-        self._filling = True  # what the play bar says now is of the list before
+        self._filling = True  # what the list and the play bar say on the way is of no clip
         self._play.value, self._play.max = 0, max(len(options) - 1, 0)
-        self._filling = False
         for control in (self._play, self._back, self._on):
             control.disabled = len(options) < 2
         self._list.options = options
         self._list.value = options[0][1] if options else None
+        self._filling = False
+        self._take(self._list.value)
         if not options:
             self.clip_id = ""
             self._draw()
 
     def _take(self, clip_id: str | None) -> None:
+        if self._filling:
+            return
         if clip_id is not None and clip_id != self.clip_id:
             self.clip_id = clip_id
             self._draw()
