@@ -160,9 +160,12 @@ class TestPanel:
         panel.select("others", "others")
         panel._list._play.value = 3
         seen = []
+        selected = []
         panel.observe(lambda change: seen.append(change.new), "clip_id")
-        panel.select("happiness", "happiness")
+        panel.observe(lambda change: selected.append(len(change.new)), "selection")
+        chosen = panel.select("happiness", "happiness")
         assert seen == [panel._list.listed[0]]
+        assert selected == [len(chosen)]
         assert panel._list._play.value == 0
 
     def test_another_magnification_draws_another_picture(self, panel):

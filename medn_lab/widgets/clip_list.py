@@ -53,7 +53,7 @@ class ClipList(widgets.HBox):
         self._build(magnify)
         super().__init__(children=[self._left, self._middle, self._card], layout=widgets.Layout(min_height="292px"))
         for control in (self._sorts, self._persons):
-            control.observe(lambda change: self._fill(), "value")
+            control.observe(lambda change: None if self._filling else self._fill(), "value")
         self._list.observe(lambda change: self._take(change.new), "value")
         self._play.observe(lambda change: self._step_to(change.new), "value")
         self._back.on_click(lambda _: self.step(-1))
@@ -66,10 +66,10 @@ class ClipList(widgets.HBox):
         """List the clips at these positions of the predictions, of all persons again."""
         self._here = self._table.iloc[places]
         counts = self._here["subject"].value_counts().sort_index()
-        self._persons.unobserve_all("value")
+        self._filling = True
         self._persons.options = [(f"all {len(counts)} subjects", "")] + [(f"{k} ({n})", k) for k, n in counts.items()]
         self._persons.value = ""
-        self._persons.observe(lambda change: self._fill(), "value")
+        self._filling = False
         self._fill()
 
     @property

@@ -106,6 +106,7 @@ class EvaluationPanel(widgets.VBox):
         self._cells = confusion_cells(summary.predictions, label=summary.label)
         self._frame = _frame(summary.predictions)
         self._grid = CellGrid(self._on_cell)
+        self._putting = False
         self._list = ClipList(summary.predictions, clips=clips, label=summary.label, magnify=magnify)
         self._build(width)
         super().__init__(
@@ -141,7 +142,7 @@ class EvaluationPanel(widgets.VBox):
         places = self._cells.places(true, predicted)
         with self.hold_trait_notifications():
             self.true, self.predicted = true or "", predicted or ""
-        self._trues.value, self._calleds.value = self.true, self.predicted
+        self._put_lists()
         self._mark()
         chosen = self._frame.iloc[places]
         self._say_selected(chosen)
@@ -218,16 +219,22 @@ class EvaluationPanel(widgets.VBox):
     def _on_cell(self, row: int, column: int) -> None:
         self.select(self._cells.rows[row], self._cells.columns[column])
 
+    def _put_lists(self) -> None:
+        """Let the two lists say what is chosen; half of that is nobody's choice."""
+        self._putting = True
+        self._trues.value, self._calleds.value = self.true, self.predicted
+        self._putting = False
+
     def _on_choice(self) -> None:
         chosen = self._trues.value, self._calleds.value
-        if chosen != (self.true, self.predicted):
+        if not self._putting and chosen != (self.true, self.predicted):
             self.select(chosen[0] or None, chosen[1] or None)
 
     def _select_mistakes(self) -> None:
         wrong = (self._cells.true != self._cells.predicted) & (self._cells.true != UNLABELLED)
         with self.hold_trait_notifications():
             self.true = self.predicted = ""
-        self._trues.value = self._calleds.value = ""
+        self._put_lists()
         self._grid.mark(None)
         chosen = self._frame.iloc[np.flatnonzero(wrong)]
         self._say_selected(chosen, what="off the diagonal")
