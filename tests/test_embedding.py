@@ -218,7 +218,8 @@ def test_saving_keeps_the_layers(tmp_path):
 def test_duplicated_clips_do_not_break_the_map_and_have_no_quality():
     features = clustered(30)
     features.motion[:] = features.motion[0]
-    embedding = umap(features)
+    with pytest.warns(UserWarning, match="the motion features of all 30 clips are the same"):
+        embedding = umap(features)
     assert np.isfinite(embedding.motion_xy).all()
     assert np.isnan(embedding.trustworthiness["motion"])
     assert embedding.trustworthiness["fused"] > 0.5

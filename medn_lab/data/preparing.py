@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,13 @@ def prepare(
     Raises
     ------
     FileExistsError
-        If `out` is another set, or no set at all.
+        If `out` is another set, or no set at all, or another process is preparing it right now.
     ValueError
         If no clip at all could be prepared.
     OSError
-        If the disk fills up; what is done is kept for the next call.
+        If the disk fills up or is read-only; what is done is kept for the next call.
+    RuntimeError
+        If a worker process dies; what is done is kept for the next call.
 
     See Also
     --------
@@ -94,8 +97,10 @@ def prepare(
         raise ValueError("the index is empty: there is no clip to prepare")
     points = _landmarks(landmarks)
     if out is not None:
-        is_model = isinstance(points, LandmarkModel)
-        told = points.sha256 if is_model else {name: place.tolist() for name, place in sorted(points.items())}
+        if isinstance(points, LandmarkModel):
+            told: Any = points.sha256
+        else:
+            told = {name: place.tolist() for name, place in sorted(points.items())}
         identity = fingerprint(index, recipe, {"crop": crop, "landmarks": told})
         store = PreparedSet.open(Path(out), len(index), recipe, identity)
         if store.complete:
@@ -130,7 +135,13 @@ def _results(jobs: Iterator[tuple], n_jobs: int) -> Iterator[tuple[int, ClipInpu
 
     # Results are handed over one by one, in the order in which they are ready, so that none pile up in memory.
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
-    yield from parallel(delayed(_work_alone)(*job) for job in jobs)
+    try:
+        yield from parallel(delayed(_work_alone)(*job) for job in jobs)
+    except BrokenExecutor as error:
+        raise RuntimeError(
+            f"a worker process was killed, mostly for want of memory ({type(error).__name__}); with a folder what is"
+            " done is kept: call prepare again, with a smaller n_jobs, which needs less"
+        ) from error
 
 
 def _work_alone(*job: Any) -> tuple[int, ClipInput | str]:
@@ -140,7 +151,7 @@ def _work_alone(*job: Any) -> tuple[int, ClipInput | str]:
     return _work(*job)
 
 
-def _bar(total: int, initial: int, progress: bool):
+def _bar(total: int, initial: int, progress: bool) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, initial=initial, desc="prepare", unit="clip", disable=not progress)

@@ -17,6 +17,9 @@ from medn_lab.data.opencv import cv2
 from medn_lab.data.recipe import FlowRecipe
 from medn_lab.records import PROBLEM_COLUMNS, Clips
 
+MOST_BYTES = 4_000_000_000
+"""Of frames in memory: 26 s of full HD at 25 frames a second."""
+
 
 def read_clip(
     path: str | os.PathLike[str],
@@ -131,6 +134,7 @@ def _frames_of(source: Path, onset: int | None, offset: int | None) -> tuple[np.
             if not read or (offset is not None and count > offset):
                 break
             if _within(count, onset, offset):
+                _check_memory(source, len(numbers) + 1, frame)
                 numbers.append(count)
                 frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
             count += 1
@@ -138,6 +142,15 @@ def _frames_of(source: Path, onset: int | None, offset: int | None) -> tuple[np.
         video.release()
     _check_count(source, len(frames), count, onset, offset)
     return np.array(numbers), frames, rate
+
+
+def _check_memory(source: Path, count: int, frame: np.ndarray) -> None:
+    if count * frame.nbytes > MOST_BYTES:
+        height, width = frame.shape[:2]
+        raise ValueError(
+            f"{source.name} has more than {count - 1} frames of {width}x{height} px, which is no single"
+            " micro-expression; say which part of it with onset= and offset="
+        )
 
 
 def _within(number: int, onset: int | None, offset: int | None) -> bool:
@@ -159,5 +172,5 @@ class LateFrames(Sequence):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, place: int) -> np.ndarray:
+    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
         return read_image(self.paths[place])
