@@ -40,9 +40,10 @@ test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) \
 	  --benchmark-disable $(PYTEST_ARGS)
 
-lint: $(STAMPS)/dev ## check style and formatting
+lint: $(STAMPS)/dev ## check style, security, formatting and types
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
 
 notebooks: $(STAMPS)/dev ## execute the notebooks and store them with their pictures (needs a Chromium)
 	$(PY) tests/tools/execute_notebooks.py

@@ -59,7 +59,7 @@ class _Pictures(Sequence):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, place: int) -> np.ndarray:
+    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
         return read_image(self.paths[int(self.numbers[place])])
 
 
@@ -72,7 +72,7 @@ class _Faces(Sequence):
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, place: int) -> np.ndarray:
+    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
         return crop_face(self.frames[place], box=self.box, size=SPOTTING_SIDE)
 
 

@@ -124,7 +124,7 @@ def resize_flow(flow: np.ndarray, *, size: int | tuple[int, int]) -> np.ndarray:
         return np.ascontiguousarray(flow)
     shrinks = height <= from_height and width <= from_width
     pooled = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return pooled * np.float32((width / from_width, height / from_height))
+    return pooled * np.array((width / from_width, height / from_height), np.float32)
 
 
 def _check_images(onset: np.ndarray, apex: np.ndarray, method: str) -> None:
@@ -182,7 +182,7 @@ def half_resolution_flow(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
 def _dis_estimator(finest: int) -> cv2.DISOpticalFlow:
     # An estimator keeps buffers of the last images it saw, so no two threads may share one.
     if not hasattr(_local, f"dis{finest}"):
-        estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
         estimator.setFinestScale(finest)
         setattr(_local, f"dis{finest}", estimator)
     return getattr(_local, f"dis{finest}")
@@ -194,7 +194,7 @@ def _farneback(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
 
 def _tvl1(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     try:  # asking with hasattr is not enough: stubs of the module exist in wheels that lack it
-        estimator = cv2.optflow.DualTVL1OpticalFlow_create()
+        estimator = cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
         return estimator.calc(onset, apex, None)
     except (AttributeError, cv2.error) as error:
         raise ImportError(

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -68,12 +68,12 @@ class PreparedSet:
         size = recipe.size
         self.path, self.count, self.identity = path, count, identity
         self.shapes = {"frames": (count, recipe.n_frames, size, size, 3), "flow": (count, size, size, recipe.channels)}
-        self.types = {"frames": np.dtype(np.uint8), "flow": np.dtype(np.float32)}
+        self.types: dict[str, np.dtype] = {"frames": np.dtype(np.uint8), "flow": np.dtype(np.float32)}
         self.finished: dict[int, dict[str, Any]] = {}
         self.complete = False
         self._arrays: dict[str, np.ndarray] = {}
         self._files: dict[str, tuple[Any, int]] = {}
-        self._journal = None
+        self._journal: IO[bytes] | None = None
         self._lock: FileLock | None = None
 
     @classmethod
@@ -255,7 +255,7 @@ class PreparedSet:
                 self._arrays[name][row] = value
                 continue
             stream, start = self._files[name]
-            content = memoryview(np.ascontiguousarray(value, dtype=self.types[name])).cast("B")
+            content = np.ascontiguousarray(value, dtype=self.types[name]).data.cast("B")
             stream.seek(start + row * len(content))
             with self._told():
                 _write_whole(stream, content)

@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -223,7 +224,7 @@ def _refined(matrix: np.ndarray, grey: np.ndarray, still: np.ndarray, where: np.
 def _followed(still: np.ndarray, grey: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Corners that are found in the frame and again on the way back, (k, 2) in the onset and in the frame."""
     window = max(9, round(11 * max(still.shape) / CORNERS_SIDE)) | 1
-    settings = {
+    settings: dict[str, Any] = {
         "winSize": (window, window),
         "maxLevel": 3,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 0.003),

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution_target import INPUT_OF, Target, parse_target
 from medn_lab.model import MEDN, MEDNOutput, MotionOutput, as_inputs, check_clips
+from medn_lab.model.decoupling import GaussianCode
 from medn_lab.records import Attribution, Clips
 
 Tensors = tuple[Tensor, ...]
@@ -200,7 +201,7 @@ def maker_of(method: str, params: Mapping[str, Any]) -> Maker:
 
 
 @contextmanager
-def at_rest(model: nn.Module) -> Iterator[None]:
+def at_rest(model: MEDN) -> Iterator[None]:
     """The model in evaluation mode and smooth, each of its modules afterwards in the mode it was in.
 
     Under the bottleneck two things stand in a gradient's way. The motion branch's features are cut from it on their way
@@ -227,7 +228,7 @@ def at_rest(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _unrounded(code: nn.Module) -> list[RemovableHandle]:
+def _unrounded(code: GaussianCode) -> list[RemovableHandle]:
     """Let the bottleneck's code pass its mean as it is; the handles of the hooks that do so."""
     held: dict[str, Tensor] = {}
 
@@ -311,9 +312,9 @@ def attribute(
                 if name in values:
                     values[name].append(as_record(name, value))
     stacked = {name: np.concatenate(parts) for name, parts in values.items()}
-    return Attribution(
     told_of = torch.cat(scores).float().cpu().numpy()
     _check_numbers(clips, method, told_of, *stacked.values())
+    return Attribution(
         frames=stacked.get("frames"),
         flow=stacked.get("flow"),
         table=clips.table,
@@ -326,7 +327,6 @@ def attribute(
     )
 
 
-def _branch_of(name: str) -> str:
 def _check_numbers(clips: Clips, method: str, *arrays: np.ndarray) -> None:
     broken = ~np.logical_and.reduce([np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in arrays])
     if broken.any():
@@ -336,6 +336,7 @@ def _check_numbers(clips: Clips, method: str, *arrays: np.ndarray) -> None:
         )
 
 
+def _branch_of(name: str) -> str:
     return next(branch for branch, own in INPUT_OF.items() if own == name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -212,7 +212,10 @@ class Attributor:
         if truth is None:
             return found
         figures = {}
-        regions = {"frames": "cue", "flow": found.target if found.target in truth.aus else "AUs"}
+        regions: dict[Literal["frames", "flow"], str] = {
+            "frames": "cue",
+            "flow": found.target if found.target in truth.aus else "AUs",
+        }
         for of, region in regions.items():
             if getattr(found, of) is None or not METHODS[found.method].places:
                 continue

@@ -21,6 +21,10 @@ from typing import Literal
 
 from medn_lab.model import MEDN, MEDNConfig
 
+Through = Literal["both", "motion", "emotion"]
+
+BRANCHES: dict[str, Through] = {"motion": "motion", "emotion": "emotion"}
+
 INPUT_OF = {"motion": "flow", "emotion": "frames"}
 """What each branch reads."""
 
@@ -45,7 +49,7 @@ class Target:
     kind: Literal["emotion", "au", "gate", "norm"]
     name: str = ""
     against: str = ""
-    through: Literal["both", "motion", "emotion"] = "both"
+    through: Through = "both"
     contribution: bool = False
 
     def __str__(self) -> str:
@@ -125,12 +129,12 @@ def parse_target(model: MEDN, text: str) -> Target:
     if said.startswith("norm of "):
         name = said.removeprefix("norm of ")
         if f"norm of {name}" in attribution_targets(model):
-            return Target("norm", name, through=config.branches if name == "fused" else name)
+            return Target("norm", name, through=BRANCHES.get(name, config.branches))
     base, _, branch = said.rpartition(" from ")
     if base and config.branches == "both" and branch in INPUT_OF:
         emotions = _emotions(config, base)
         if emotions:
-            return Target("emotion", *emotions, through=branch, contribution=True)
+            return Target("emotion", *emotions, through=BRANCHES[branch], contribution=True)
     emotions = _emotions(config, said)
     if emotions:
         return Target("emotion", *emotions, through=config.branches)
@@ -141,14 +145,14 @@ def parse_target(model: MEDN, text: str) -> Target:
     )
 
 
-def _emotions(config: MEDNConfig, text: str) -> tuple[str, ...]:
-    """One emotion, or two different ones around a minus; nothing where the text is neither."""
+def _emotions(config: MEDNConfig, text: str) -> tuple[str, str] | None:
+    """One emotion and nothing, or two different ones around a minus; None where the text is neither."""
     if text in config.classes:
-        return (text,)
+        return text, ""
     for first in config.classes:
         if text.startswith(first):
             rest = text[len(first) :].strip()
             second = rest.removeprefix("-").strip()
             if rest.startswith("-") and second in config.classes and second != first:
                 return first, second
-    return ()
+    return None

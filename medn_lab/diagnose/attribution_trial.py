@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -120,7 +120,9 @@ def _gap(own: Attribution) -> float:
     return completeness(own)["completeness_error"] if own.method in COMPLETE else np.nan
 
 
-def _planted(own: Attribution, randomised: Attribution, *, truth: Truth, of: str) -> dict[str, Any]:
+def _planted(
+    own: Attribution, randomised: Attribution, *, truth: Truth, of: Literal["frames", "flow"]
+) -> dict[str, Any]:
     region = "cue" if of == "frames" else own.target if own.target in truth.aus else "AUs"
     here, there = (planted_mass(each, truth=truth, region=region, of=of) for each in (own, randomised))
     names = ("share", "low", "high", "area", "random_share", "hits", "random_hits")

@@ -6,7 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -198,11 +198,9 @@ def feature_spaces(
     return spaces
 
 
-def parameters_of(
-    n: int, *, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int
-) -> dict[str, object]:
+def parameters_of(n: int, *, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
     """The parameters as used, for the record and the picture: neighbours lowered where there are too few clips."""
-    params: dict[str, object] = {"method": method}
+    params: dict[str, Any] = {"method": method}
     if method != "pca":
         used = max(2, min(n_neighbors, (n - 1) // 2))
         params["n_neighbors"] = used
@@ -217,10 +215,10 @@ def parameters_of(
 
 
 def judged(
-    maps: Mapping[str, np.ndarray], spaces: Mapping[str, np.ndarray], *, table: pd.DataFrame, params: dict[str, object]
+    maps: Mapping[str, np.ndarray], spaces: Mapping[str, np.ndarray], *, table: pd.DataFrame, params: dict[str, Any]
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity."""
-    how = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
+    how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
     branches = get_args(Branch)
     return Embedding(
         **{f"{name}_xy": maps[name].astype(np.float32) if name in maps else None for name in branches},
@@ -251,7 +249,7 @@ def _umap_alone() -> Iterator[None]:
         yield
 
 
-def place_by_umap(values: np.ndarray, params: Mapping[str, object]) -> np.ndarray:
+def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     """One map, (n, 2)."""
     with _umap_alone():
         from umap import UMAP
@@ -260,7 +258,7 @@ def place_by_umap(values: np.ndarray, params: Mapping[str, object]) -> np.ndarra
         return UMAP(**_told(params), **known, n_jobs=1).fit_transform(values)
 
 
-def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, object]) -> list[np.ndarray]:
+def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
     """Maps of several spaces of the same clips, (n, 2) each, held together while they are made."""
     with _umap_alone():
         from umap import AlignedUMAP
@@ -270,16 +268,16 @@ def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, ob
         return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
 
 
-def _neighbours(values: np.ndarray, params: Mapping[str, object]) -> tuple[np.ndarray, np.ndarray, None]:
+def _neighbours(values: np.ndarray, params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, None]:
     near, far = nearest_in_order(values.astype(np.float64), params["n_neighbors"], params["metric"])
     return near, far.astype(np.float32), None
 
 
-def _told(params: Mapping[str, object]) -> dict[str, object]:
+def _told(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: params[name] for name in ("n_neighbors", "min_dist", "metric")} | {"random_state": params["seed"]}
 
 
-def place_by_pca(values: np.ndarray, params: Mapping[str, object]) -> np.ndarray:
+def place_by_pca(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     """The first two principal components, (n, 2); each axis points along its largest weight."""
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     left, spread, axes = np.linalg.svd(centred, full_matrices=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,13 @@ def leakage(
         label = "emotion"
     questions = _questions(table, targets, extra or {}, label)
     truths = truths_of(table, allowed, label)
-    options = {"kind": kind, "n_folds": n_folds, "n_shuffles": n_shuffles, "level": level, "n_resamples": n_resamples}
+    options: dict[str, Any] = {
+        "kind": kind,
+        "n_folds": n_folds,
+        "n_shuffles": n_shuffles,
+        "level": level,
+        "n_resamples": n_resamples,
+    }
     by_truth: dict[str, dict[str, Reading]] = {}
     rows = []
     for branch in BRANCHES:
@@ -206,7 +213,7 @@ def _ask_all(
     *,
     level: float,
     seed: int,
-    **options: object,
+    **options: Any,
 ) -> dict[str, Reading]:
     by_subject = {target: asked for target, asked in questions.items() if asked is not None}
     answers = read(list(by_subject.values()), features, subjects=who, level=level, seed=seed, **options)
@@ -234,7 +241,7 @@ def _mean_of_aus(readings: list[Reading], min_positives: int, level: float) -> R
     if not kept:
         reason = f"no AU has {min_positives} positive and {min_positives} negative clips"
         sizes = (most.n_clips, most.n_subjects, 0, most.n_unknown)
-        empty = ProbeScore(*[np.nan] * 3, level, *[np.nan] * 3, *sizes, reason=reason)
+        empty = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
         return Reading(empty, np.full(len(readings[0].resampled), np.nan), np.empty(0))
     resampled = mean_known(np.stack([one.resampled for one in kept], axis=-1))
     shuffled = mean_known(np.stack([one.shuffled for one in kept], axis=-1))
@@ -269,7 +276,7 @@ def _identity(
     sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
     if not len(kept):
         reason = "every subject has one clip only"
-        score = ProbeScore(*[np.nan] * 3, level, *[np.nan] * 3, *sizes, reason=reason)
+        score = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
         return Reading(score, np.full(n_resamples, np.nan), np.empty(0))
     generator = np.random.default_rng(seed)
     folds = clip_folds(who, n_folds=n_folds, seed=seed)

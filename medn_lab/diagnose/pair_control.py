@@ -226,8 +226,9 @@ class _NearerControls:
         for one in range(sets.max() + 1):
             mine = self._set_of == one
             ascending = distance[controls[bounds[one] : bounds[one + 1]]]
-            for side, slack, found in (("left", -TIE, self._below), ("right", TIE, self._upto)):
-                found[mine] = bounds[one] + np.searchsorted(ascending, distance[pairs[mine]] + slack, side=side)
+            own = distance[pairs[mine]]
+            self._below[mine] = bounds[one] + np.searchsorted(ascending, own - TIE, side="left")
+            self._upto[mine] = bounds[one] + np.searchsorted(ascending, own + TIE, side="right")
         self._ties = bool((self._below != self._upto).any())
 
     def __call__(self, weight: np.ndarray) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -92,7 +94,13 @@ def probe(
         raise ValueError(f"a probe needs at least 2 folds, {n_folds} were asked for")
     if len(set(who.astype(str))) < 2:
         raise ValueError("a probe is tried on subjects that it has not met; there are fewer than 2 subjects")
-    options = {"kind": kind, "n_folds": n_folds, "n_shuffles": n_shuffles, "level": level, "n_resamples": n_resamples}
+    options: dict[str, Any] = {
+        "kind": kind,
+        "n_folds": n_folds,
+        "n_shuffles": n_shuffles,
+        "level": level,
+        "n_resamples": n_resamples,
+    }
     return read([asked], x, subjects=who, seed=seed, **options)[0].score
 
 

@@ -71,27 +71,27 @@ def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
     >>> bool(np.allclose(superimpose(reference[:, ::-1] / 4 - 1, reference), reference))
     True
     """
-    moved, target = (_standard(array, name) for array, name in ((xy, "xy"), (reference, "reference")))
+    moved, target = _standard(xy, "xy"), _standard(reference, "reference")
     _check_rows(len(moved), len(target))
-    reference = np.asarray(reference, dtype=np.float64)
+    place = np.asarray(reference, dtype=np.float64)
     left, kept, right = np.linalg.svd(moved.T @ target)
-    spread = np.linalg.norm(reference - reference.mean(axis=0))
-    return kept.sum() * spread * moved @ (left @ right) + reference.mean(axis=0)
+    spread = np.linalg.norm(place - place.mean(axis=0))
+    return kept.sum() * spread * moved @ (left @ right) + place.mean(axis=0)
 
 
 def _standard(array: ArrayLike, name: str) -> np.ndarray:
     """Centred and of unit norm."""
-    array = np.asarray(array, dtype=np.float64)
-    if array.ndim != 2:
-        raise ValueError(f"{name} has the shape {array.shape}; one row a clip, (n, d), is needed")
-    if not np.isfinite(array).all():
-        bad = int((~np.isfinite(array)).any(axis=1).sum())
-        raise ValueError(f"{bad} of {len(array)} rows of {name} are not finite; leave those clips out")
-    array = array - array.mean(axis=0)
-    norm = np.linalg.norm(array)
+    points = np.asarray(array, dtype=np.float64)
+    if points.ndim != 2:
+        raise ValueError(f"{name} has the shape {points.shape}; one row a clip, (n, d), is needed")
+    if not np.isfinite(points).all():
+        bad = int((~np.isfinite(points)).any(axis=1).sum())
+        raise ValueError(f"{bad} of {len(points)} rows of {name} are not finite; leave those clips out")
+    points = points - points.mean(axis=0)
+    norm = np.linalg.norm(points)
     if norm == 0:
-        raise ValueError(f"all {len(array)} points of {name} lie on one spot, so nothing can be laid over it")
-    return array / norm
+        raise ValueError(f"all {len(points)} points of {name} lie on one spot, so nothing can be laid over it")
+    return points / norm
 
 
 def _check_rows(first: int, second: int) -> None:

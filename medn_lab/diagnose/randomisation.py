@@ -156,7 +156,7 @@ def randomisation_check(
     if n_draws < 1 or not 0 < threshold <= 1:
         raise ValueError(f"n_draws must be at least 1 and threshold in (0, 1]; got {n_draws} and {threshold}")
     named = {"method": method, "params": method_params(method, params)}
-    run = {"target": target, **named, "batch_size": batch_size}
+    run: dict[str, Any] = {"target": target, **named, "batch_size": batch_size}
     own = attribute(model, clips, progress=progress, **run)
     rows, randomised = [], own
     for draw in range(n_draws):
@@ -203,7 +203,7 @@ def method_params(method: str, params: Mapping[str, Any] | None) -> dict[str, An
     return own | dict(params or {})
 
 
-def _randomised(model: nn.Module, randomise: str, *, seed: int) -> Iterator[tuple[str, nn.Module]]:
+def _randomised(model: MEDN, randomise: str, *, seed: int) -> Iterator[tuple[str, MEDN]]:
     """The stages of one draw: what is random by now, and the network in which it is."""
     fresh = copy.deepcopy(model)
     _draw_weights(fresh, seed=seed)
@@ -226,8 +226,8 @@ def _draw_weights(model: nn.Module, *, seed: int) -> None:
         # near which training has left it.
         torch.manual_seed(FAR_SEED + seed)
         for module in model.modules():
-            if hasattr(module, "reset_parameters"):
-                module.reset_parameters()
+            if reset := getattr(module, "reset_parameters", None):
+                reset()
                 continue
             for value in module.parameters(recurse=False):
                 spread = float(value.std()) if value.numel() > 1 else 1.0
@@ -236,7 +236,8 @@ def _draw_weights(model: nn.Module, *, seed: int) -> None:
 
 def _alike(own: Attribution, other: Attribution) -> Iterator[tuple[str, dict[str, float]]]:
     """For each input the mean similarity over clips."""
-    for name, axes in (("frames", (1, 4)), ("flow", (3,))):
+    summed: dict[str, tuple[int, ...]] = {"frames": (1, 4), "flow": (3,)}
+    for name, axes in summed.items():
         pair = [getattr(own, name), getattr(other, name)]
         if pair[0] is None:
             continue

@@ -168,18 +168,18 @@ def read(
         patterns.setdefault(np.isfinite(asked.columns[:, 0]).tobytes(), []).append(place)
     for places in patterns.values():
         rows = np.flatnonzero(np.isfinite(questions[places[0]].columns[:, 0]))
-        asked = [questions[place] for place in places]
+        group = [questions[place] for place in places]
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        reasons = [one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in asked]
+        reasons = [one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group]
         open_ones = [own for own, reason in enumerate(reasons) if not reason]
         counts, shuffled = None, None
         if open_ones:
-            columns = [asked[own].columns[rows] for own in open_ones]
+            columns = [group[own].columns[rows] for own in open_ones]
             folds = subject_folds(who, n_folds=n_folds, seed=seed)
             counts, shuffled = _read(features[rows], columns, folds, units, kind, n_shuffles, seed)
         draws = draw_units(len(names), n_draws=n_resamples, seed=seed) if len(names) else None
-        for own, (place, one, reason) in enumerate(zip(places, asked, reasons, strict=True)):
+        for own, (place, one, reason) in enumerate(zip(places, group, reasons, strict=True)):
             sizes = (len(rows), len(names), one.n_positive, len(features) - len(rows))
             if reason:
                 answers[place] = Reading(_nothing(reason, level, sizes), np.full(n_resamples, np.nan), np.empty(0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,11 +128,11 @@ def decoupling_report(
     strange = set(nats) - set(models)
     if strange:
         raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
-    leak_options = {
+    leak_options: dict[str, Any] = {
         "targets": targets, "allowed": allowed, "extra": extra, "label": label, "kind": kind,
         "n_shuffles": n_shuffles, "seed": seed,
     }  # fmt: skip
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
     steps = sum(2 + len(some) for some in factors.values())
     with tqdm(total=steps, desc="measuring", unit="step", disable=not progress) as bar:
@@ -168,7 +169,7 @@ def _dependence_rows(
     label: str,
     n_permutations: int,
     seed: int,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     who = persons(features.table)
     common = {
         "model": name, "kind": "dependence", "given": factor, "n_clips": len(features),
@@ -188,7 +189,12 @@ def _dependence_rows(
         if function is absolute_cosine and x.shape[1] != y.shape[1]:
             continue
         test = permutation_test(function, x, y, groups=groups, n_permutations=n_permutations, seed=seed)
-        found = {"value": test.value, "null_mean": test.null_mean, "null_95": test.null_95, "p": test.p_value}
+        found: dict[str, Any] = {
+            "value": test.value,
+            "null_mean": test.null_mean,
+            "null_95": test.null_95,
+            "p": test.p_value,
+        }
         found["allowed"] = true.get(measure, np.nan)
         if not np.isfinite(test.value):
             found["reason"] = "a branch does not vary" + (f" given {factor}" if factor else "")
@@ -239,7 +245,7 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     return table[named].astype(str).to_numpy(dtype=object)
 
 
-def _leakage_rows(name: str, leaks: pd.DataFrame) -> list[dict[str, object]]:
+def _leakage_rows(name: str, leaks: pd.DataFrame) -> list[dict[str, Any]]:
     rows = leaks.rename(columns={"auc": "value", "chance": "null_mean", "chance_95": "null_95"})
     rows = rows.assign(
         model=name,
@@ -261,7 +267,7 @@ def _direction(branch: str, target: str, has_cue: bool) -> str:
     return "higher" if holds else "at most allowed"
 
 
-def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, object]:
+def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, Any]:
     values = np.asarray(nats, dtype=np.float64)
     if values.shape != (len(features),) or not np.isfinite(values).all():
         raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
@@ -285,7 +291,7 @@ def _name(features: BranchFeatures) -> str:
     return str(features.source.get("name", "an unnamed model"))
 
 
-def _facts(features: BranchFeatures) -> dict[str, object]:
+def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
     branches = {name: getattr(features, name) for name in BRANCHES}
     data = table["dataset"].value_counts().sort_index() if "dataset" in table else pd.Series(dtype=int)

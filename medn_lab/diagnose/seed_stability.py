@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ class MapStability:
     table: pd.DataFrame
     clips: pd.DataFrame
     trustworthiness: pd.DataFrame
-    params: Mapping[str, object]
+    params: Mapping[str, Any]
 
     def __repr__(self) -> str:
         told = []
@@ -124,7 +125,7 @@ def map_stability(
         check_parameters(min_dist=min_dist, metric=metric, n_neighbors=n_neighbors, seed=seed)
     spaces = feature_spaces(features, layers=layers, branches=branches)
     n = len(features)
-    how = {"method": "umap", "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
+    how: dict[str, Any] = {"method": "umap", "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
     params = {seed: parameters_of(n, seed=seed, **how) for seed in seeds}
     k = min(params[seeds[0]]["n_neighbors"], n - 2)
     judged_by = params[seeds[0]]["quality_neighbors"]

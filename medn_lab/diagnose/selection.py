@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -199,7 +200,7 @@ class SelectionMeasures:
         alike = motion is not None and emotion is not None and motion.shape[1] == emotion.shape[1]
         return [name for name, measure in MEASURES.items() if alike or measure is not absolute_cosine]
 
-    def _values(self, rows: list[dict[str, object]], chosen: BranchFeatures, who: np.ndarray | None) -> None:
+    def _values(self, rows: list[dict[str, Any]], chosen: BranchFeatures, who: np.ndarray | None) -> None:
         try:
             found = figures(*both_branches(chosen))
         except ValueError as fault:
@@ -211,7 +212,7 @@ class SelectionMeasures:
             row["value"] = value
             row["reason"] = "" if np.isfinite(value) else reason if not found else "a branch does not vary here"
 
-    def _chances(self, rows: list[dict[str, object]], chosen: BranchFeatures, who: np.ndarray | None) -> None:
+    def _chances(self, rows: list[dict[str, Any]], chosen: BranchFeatures, who: np.ndarray | None) -> None:
         if not any(np.isfinite(row["value"]) for row in rows):
             return
         groups = who
@@ -226,7 +227,7 @@ class SelectionMeasures:
             )  # fmt: skip
             row["chance"] = test.null_mean
 
-    def _leak(self, row: dict[str, object], chosen: BranchFeatures, who: np.ndarray | None) -> None:
+    def _leak(self, row: dict[str, Any], chosen: BranchFeatures, who: np.ndarray | None) -> None:
         row["reason"] = self._no_probe(row, chosen, who)
         if row["reason"]:
             return
@@ -239,7 +240,7 @@ class SelectionMeasures:
         row |= {"value": found["auc"], "chance": found["chance"], "allowed": found["allowed"]}
         row |= {"n_clips": int(found["n_clips"]), "reason": found["reason"]}
 
-    def _no_probe(self, row: dict[str, object], chosen: BranchFeatures, who: np.ndarray | None) -> str:
+    def _no_probe(self, row: dict[str, Any], chosen: BranchFeatures, who: np.ndarray | None) -> str:
         if getattr(chosen, row["branch"]) is None:
             return f"this model has no {row['branch']} branch"
         if row["target"] == MEAN_OF_AUS and not au_columns(chosen.table):
@@ -261,7 +262,7 @@ def _persons(table: pd.DataFrame) -> np.ndarray | None:
         return None
 
 
-def _as_table(rows: list[dict[str, object]]) -> pd.DataFrame:
+def _as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     texts = ["branch", "target"]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +99,7 @@ class Answerer:
 
     def _answers(self, output: MEDNOutput, clips: Clips, *, both: bool) -> Answers:
         count, table = len(clips), clips.table
-        source = {
+        source: dict[str, Any] = {
             "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe),
             "decoupling": self._model.config.decoupling,
         }  # fmt: skip
@@ -115,7 +116,7 @@ class Answerer:
                 source=source,
             )
 
-        features = {
+        features: dict[str, Any] = {
             name: None if (value := getattr(output, name)) is None else _array(value[:count])
             for name in ("motion", "emotion", "fused", "gate", "nats")
         }
@@ -127,7 +128,7 @@ class Answerer:
             kept=None if output.sevit_output is None else self._kept(output, clips, source),
         )
 
-    def _kept(self, output: MEDNOutput, clips: Clips, source: dict[str, object]) -> KeptTokens:
+    def _kept(self, output: MEDNOutput, clips: Clips, source: dict[str, Any]) -> KeptTokens:
         config, seen, count = self._model.config, output.sevit_output, len(clips)
         grid = config.size // config.patch
         masks = np.zeros((count, len(seen.kept), grid * grid), dtype=bool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -135,11 +136,11 @@ def au_detection(
 
 def _one_au(
     coded: np.ndarray, logits: np.ndarray, *, draws: Draws
-) -> tuple[dict[str, object], Statistic | None, Statistic | None]:
+) -> tuple[dict[str, Any], Statistic | None, Statistic | None]:
     positive, negative = coded == 1, coded == 0
     n_positive, n_negative = int(positive.sum()), int(negative.sum())
     shown_by = len(np.unique(draws.person[positive]))
-    row: dict[str, object] = {
+    row: dict[str, Any] = {
         "n_positive": n_positive,
         "n_negative": n_negative,
         "n_unknown": len(coded) - n_positive - n_negative,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -89,7 +90,7 @@ def compare_predictions(
     a: Predictions,
     b: Predictions,
     *,
-    measure: Callable[..., object] = accuracy,
+    measure: Callable[..., Any] = accuracy,
     label: str = "label",
     names: tuple[str, str] | None = None,
     level: float = 0.95,
@@ -162,7 +163,7 @@ def compare_predictions(
     side = np.sign(value_a - value_b)
     return Comparison(
         measure=_TITLES.get(measure, getattr(measure, "__name__", type(measure).__name__)),
-        names=_names(a, b) if names is None else tuple(map(str, names)),
+        names=_names(a, b) if names is None else (str(names[0]), str(names[1])),
         a=value_a,
         b=value_b,
         difference=value_a - value_b,
@@ -210,7 +211,7 @@ def _pairs_of_both(a: Predictions, b: Predictions, *, label: str) -> pd.DataFram
 
 def _names(a: Predictions, b: Predictions) -> tuple[str, str]:
     told = [str(predictions.source.get("name", "")) for predictions in (a, b)]
-    return tuple(told) if all(told) and told[0] != told[1] else ("a", "b")
+    return (told[0], told[1]) if all(told) and told[0] != told[1] else ("a", "b")
 
 
 def _same_partition(a: np.ndarray | None, b: np.ndarray | None) -> bool:

@@ -125,7 +125,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     scored = table[table["clip_id"].astype(str).isin(decided.keys())].reset_index(drop=True)
     predicted = pd.Series(decided).reindex(scored["clip_id"].astype(str)).rename_axis("clip_id")
     true = scored[label].to_numpy()
-    scores = [measure(true, predicted.to_numpy()) for measure in (accuracy, uf1, uar)]
+    right, f1, recall = (measure(true, predicted.to_numpy()) for measure in (accuracy, uf1, uar))
     unknown = sum(set_of[clip_id] is None for clip_id in predicted.index)
     classes = tuple(sorted(rows["label"].unique()))
     predictions = Predictions(
@@ -137,7 +137,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
         source={"name": "AU-only floor"},
     )
     n_subjects = people(scored).nunique()
-    return Floor(*scores, predicted, len(scored), n_subjects, unseen, unknown, predictions)
+    return Floor(right, f1, recall, predicted, len(scored), n_subjects, unseen, unknown, predictions)
 
 
 def _votes(training: pd.DataFrame) -> tuple[dict[frozenset[str], Counter], dict[str, Counter]]:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import joblib
 import pandas as pd
@@ -144,9 +144,9 @@ def _parallel(backend: Backend, n_jobs: int, clips: SharedClips) -> tuple[joblib
     """
     if backend == "ray":
         importlib.import_module("ray.util.joblib").register_ray()
-    settings = {"loky": {"inner_max_num_threads": 1}, "dask": {"scatter": [clips]}}.get(backend, {})
+    settings: dict[str, Any] = {"loky": {"inner_max_num_threads": 1}, "dask": {"scatter": [clips]}}
     returned = "list" if backend == "ray" else "generator_unordered"
-    with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **settings):
+    with joblib.parallel_config(backend=backend, n_jobs=n_jobs, **settings.get(backend, {})):
         parallel = joblib.Parallel(n_jobs=n_jobs, batch_size=1, return_as=returned)
         return parallel, joblib.effective_n_jobs(n_jobs) if backend == "ray" else 0
 

@@ -66,15 +66,16 @@ class SharedClips:
         return {"arrays": arrays, "clips": self.clips.table, "recipe": dict(self.clips.recipe), "table": self.table}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arrays = {name: _opened(value) for name, value in state["arrays"].items()}
+        arrays: dict[str, Any] = {name: _opened(value) for name, value in state["arrays"].items()}
         self.clips = Clips(**arrays, table=state["clips"], recipe=state["recipe"])
         self.table = state["table"]
 
 
 def _by_name(array: np.ndarray | None) -> np.ndarray | dict[str, Any] | None:
     """A whole memory-mapped file as its name and layout; any other array as it is."""
-    whole = isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap) and array.filename is not None
-    if not whole or not array.flags["C_CONTIGUOUS"]:
+    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or array.filename is None:
+        return array  # a part of a file, or no file
+    if not array.flags["C_CONTIGUOUS"]:
         return array
     return {"filename": str(array.filename), "dtype": array.dtype.str, "shape": array.shape, "offset": array.offset}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -79,7 +79,7 @@ def evaluation_summary(
     if isinstance(predictions, CrossValidation):
         floor, folds, label = floor or predictions.floor, predictions.folds, predictions.label
         predictions = predictions.predictions
-    settings = {"level": level, "n_resamples": n_resamples, "seed": seed}
+    settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
     scored, notes = _scored(predictions, label)
     scores, told = _scores(scored, floor, label, settings)
     notes += told
@@ -131,7 +131,7 @@ def _scored(predictions: Predictions, label: str) -> tuple[Predictions | None, l
 
 
 def _scores(
-    scored: Predictions | None, floor: Floor | None, label: str, settings: Mapping[str, float]
+    scored: Predictions | None, floor: Floor | None, label: str, settings: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row a measure and part; the columns of :attr:`EvaluationSummary.scores`."""
     if scored is None:

@@ -8,7 +8,7 @@ time, read by temporal and then spatial attention, and summed up; the scales' su
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from einops import rearrange, reduce, repeat
@@ -135,8 +135,8 @@ class VariationScore(nn.Module):
         super().__init__()
         self.position = nn.Parameter(torch.zeros(n_positions))
         self.correction = nn.Sequential(nn.Linear(4, 16), nn.GELU(), nn.Linear(16, 1))
-        nn.init.zeros_(self.correction[-1].weight)
-        nn.init.zeros_(self.correction[-1].bias)
+        for weight in self.correction[-1].parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, detail: Tensor, mean: Tensor) -> Tensor:
         """Score (b, t, n, p) luminance detail and (b, t, n, 3) patch means as (b, n)."""
@@ -167,6 +167,8 @@ class SEVit(nn.Module):
     (torch.Size([3, 32]), torch.Size([3, 2, 32]), [8, 4])
     """
 
+    opponent: Tensor
+
     def __init__(self, config: MEDNConfig) -> None:
         super().__init__()
         dim = config.dim
@@ -192,7 +194,8 @@ class SEVit(nn.Module):
         weight = scores.gather(1, ranked).sigmoid()[:, None, :, None]  # the scores' path to the gradient
         tokens = self.embed(torch.cat([_pick(detail, ranked), _pick(mean, ranked)], dim=-1))  # (b, t, most, d)
         tokens = (tokens + self.place[ranked].unsqueeze(1) + self.time) * weight
-        tokens = self.blocks[0].over_time(tokens)
+        first: Any = self.blocks[0]
+        tokens = first.over_time(tokens)
         summaries = torch.stack([self._summarise(tokens[:, :, :k]) for k in self.kept_positions], dim=1)  # (b, s, d)
         mix = self.mixer(summaries).squeeze(-1).softmax(dim=-1)  # (b, s)
         feature = self.summary((mix.unsqueeze(-1) * summaries).sum(dim=1))
@@ -218,7 +221,8 @@ class SEVit(nn.Module):
 
     def _summarise(self, kept: Tensor) -> Tensor:
         # The first attention over time is done already, once for all scales.
-        kept = self.blocks[0].over_space(kept)
+        first: Any = self.blocks[0]
+        kept = first.over_space(kept)
         for block in self.blocks[1:]:
             kept = block(kept)
         kept = rearrange(self.norm(kept), "b t k d -> b (t k) d")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 
@@ -23,14 +24,14 @@ class SafeWeights(PyTorchModelHubMixin):
         (Path(save_directory) / WEIGHTS_SUM).write_text(f"{sum_of(file)}  {WEIGHTS}\n")
 
     @classmethod
-    def _load_as_safetensor(cls, model, model_file: str, map_location: str, strict: bool):
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         stated = stated_sum(Path(model_file).parent)
         if stated is not None and stated != sum_of(Path(model_file)):
             raise ValueError(f"{model_file} is not the file that was written: its sha256 is not that of {WEIGHTS_SUM}")
         return super()._load_as_safetensor(model, model_file, map_location, strict)
 
     @classmethod
-    def _load_as_pickle(cls, model, model_file: str, map_location: str, strict: bool):
+    def _load_as_pickle(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
         raise ValueError(f"{model_file} is a pickle. {NO_PICKLE}")
 
 

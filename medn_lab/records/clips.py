@@ -229,7 +229,7 @@ class Clips:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of a crop in pixels."""
-        array = self.flow if self.frames is None else self.frames[:, 0]
+        array: Any = self.flow if self.frames is None else self.frames[:, 0]
         return array.shape[1], array.shape[2]
 
     @property
@@ -327,8 +327,10 @@ class Clips:
         parts = read_parts(path, "Clips", memory_map=True, check=check)
         truth = None
         if "truth" in parts.meta:
-            arrays = {n.removeprefix("truth_"): a for n, a in parts.arrays.items() if n.startswith("truth_")}
-            names = {name: tuple(value) for name, value in parts.meta["truth"].items()}
+            arrays: dict[str, Any] = {
+                n.removeprefix("truth_"): a for n, a in parts.arrays.items() if n.startswith("truth_")
+            }
+            names: dict[str, Any] = {name: tuple(value) for name, value in parts.meta["truth"].items()}
             truth = Truth(table=parts.tables["truth"], **arrays, **names)
         return cls(
             frames=parts.arrays.get("frames"),

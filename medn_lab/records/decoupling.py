@@ -102,7 +102,8 @@ class DecouplingReport(_Record):
         """
         if not reports:
             raise ValueError("there is no report to join; give a mapping of names to reports")
-        tables, models = [], {}
+        tables: list[pd.DataFrame] = []
+        models: dict[str, Any] = {}
         for name, report in reports.items():
             own = report.models
             called = {old: f"{name}: {old}" if len(own) > 1 else str(name) for old in own}

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -318,7 +318,7 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
         raise ValueError(
             f"{source} was written in format {head['format']}, this version reads up to {FORMAT}; upgrade medn_lab"
         )
-    mode = "r" if memory_map else None
+    mode: Literal["r"] | None = "r" if memory_map else None
     try:
         text, sums = head.get("text", {}), head.get("sha256", {}) if check else {}
         files = {

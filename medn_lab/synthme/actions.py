@@ -186,12 +186,14 @@ def face_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
     if "grid" not in face.cache:
         axis = ((np.arange(face.size, dtype=np.float32) + 0.5) / face.size) * 2 - 1
         x, y = np.meshgrid(axis, axis)
-        ax, ay = np.float32(face.landmarks.axis)
+        ax, ay = np.array(face.landmarks.axis, np.float32)
         face.cache["grid"] = (ax * x + ay * y, ax * y - ay * x)
     return face.cache["grid"]
 
 
-def bump_at(face: Face, side: str, place: str, offset, spread, angle: float = 0.0) -> np.ndarray:
+def bump_at(
+    face: Face, side: str, place: str, offset: tuple[float, float], spread: tuple[float, float], angle: float = 0.0
+) -> np.ndarray:
     """A Gaussian at a landmark; `offset` is lateral and down."""
     x, y = face_grid(face)
     out = 1.0 if side == "left" else -1.0
@@ -235,7 +237,7 @@ def unit_field(face: Face, au: str, side: str) -> np.ndarray:
 
 def turned_back(face: Face, field: np.ndarray) -> np.ndarray:
     """A field along the face's own axes as a field along those of the picture."""
-    ax, ay = np.float32(face.landmarks.axis)
+    ax, ay = np.array(face.landmarks.axis, np.float32)
     return np.stack([ax * field[..., 0] - ay * field[..., 1], ay * field[..., 0] + ax * field[..., 1]], -1)
 
 

@@ -28,7 +28,7 @@ third with others."""
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
 """How OpenCV weighs red, green and blue into grey."""
 
-FLUSH = np.float32([1.0, -0.5, -(0.299 - 0.5 * 0.587) / 0.114])
+FLUSH = np.array([1.0, -0.5, -(0.299 - 0.5 * 0.587) / 0.114], np.float32)
 """The direction of a flush in RGB, weighing nothing in grey; pallor is its opposite."""
 
 FLUSH_GREYS = 5.0

@@ -131,7 +131,7 @@ def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     z = head_height(p, c, grain).astype(np.float32)
     light, gloss = light_skin(p, c, z)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
-    light = light * (1 - 0.42 * hair_shadow)[..., None] ** np.float32([0.85, 1.0, 1.05])
+    light = light * (1 - 0.42 * hair_shadow)[..., None] ** np.array([0.85, 1.0, 1.05], np.float32)
     # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
     exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
     colour = albedo * light * exposure
@@ -140,8 +140,8 @@ def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
         + 0.018 * (1 - vermilion) * (blob(c, 0, -0.35, 0.2, 0.1) + blob(c, 0, p.nose_y, 0.06, 0.1))
         + 0.06 * vermilion
     )
-    colour = colour + ((oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow))[..., None] * np.float32(
-        [1.0, 0.98, 0.95]
+    colour = colour + ((oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow))[..., None] * np.array(
+        [1.0, 0.98, 0.95], np.float32
     )
     colour = paint_nostrils(p, c, colour)
     colour = paint_beard(p, c, colour, light)

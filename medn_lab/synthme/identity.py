@@ -208,7 +208,7 @@ def draw_identity(seed: int, number: int) -> Identity:
         mouth_curve=about(-0.004, 0.005),
         lip_red=float(np.clip(about(0.75 - 0.45 * m, 0.15), 0.1, 1.0)),
         tone=tone,
-        skin=tuple(float(c) for c in np.clip(skin, 25, 252)),
+        skin=_triple(np.clip(skin, 25, 252)),
         redness=float(np.clip(about(0.5 - 0.3 * tone, 0.2), 0.05, 1)),
         freckles=float(rng.uniform(0.3, 1.0) if rng.random() < 0.3 and tone < 0.5 else rng.uniform(0, 0.12)),
         texture=float(rng.uniform(0.7, 1.3)),
@@ -226,10 +226,15 @@ def draw_identity(seed: int, number: int) -> Identity:
     )
 
 
+def _triple(colour: np.ndarray) -> tuple[float, float, float]:
+    red, green, blue = map(float, colour)
+    return red, green, blue
+
+
 def _hsv(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
     offsets = (np.array([5.0, 3.0, 1.0]) + 6 * hue) % 6
     rgb = value * (1 - saturation * np.clip(np.minimum(offsets, 4 - offsets), 0, 1))
-    return tuple(float(c) for c in 255 * rgb)
+    return _triple(255 * rgb)
 
 
 def _draw_iris(rng: np.random.Generator, tone: float) -> tuple[float, float, float]:
@@ -238,7 +243,7 @@ def _draw_iris(rng: np.random.Generator, tone: float) -> tuple[float, float, flo
     deep = np.array([0.78, 0.20, 0.02, 0.0, 0.0, 0.0])
     share = np.clip(tone / 0.55, 0, 1)
     chosen = rng.choice(len(names), p=(1 - share) * light + share * deep)
-    return tuple(float(c) for c in np.array(_IRIS[names[chosen]]) * rng.uniform(0.88, 1.12))
+    return _triple(np.array(_IRIS[names[chosen]]) * rng.uniform(0.88, 1.12))
 
 
 def _draw_hair(rng: np.random.Generator, tone: float, age: float) -> tuple[float, float, float]:
@@ -250,12 +255,18 @@ def _draw_hair(rng: np.random.Generator, tone: float, age: float) -> tuple[float
     chosen = names[rng.choice(len(names), p=(1 - share) * light + share * deep)]
     if greyed:
         chosen = "white" if rng.random() < 1.6 * (age - 0.55) else "grey"
-    return tuple(float(c) for c in np.clip(np.array(_HAIR[chosen]) * rng.uniform(0.85, 1.15), 0, 255))
+    return _triple(np.clip(np.array(_HAIR[chosen]) * rng.uniform(0.85, 1.15), 0, 255))
 
 
 def _draw_style(rng: np.random.Generator, masculine: float, age: float, tone: float) -> HairStyle:
     if masculine > 0.5:
-        styles = {"bald": 0.04 + 0.16 * age, "receding": 0.06 + 0.3 * age, "crop": 0.3, "quiff": 0.26, "parted": 0.24}
+        styles: dict[HairStyle, float] = {
+            "bald": 0.04 + 0.16 * age,
+            "receding": 0.06 + 0.3 * age,
+            "crop": 0.3,
+            "quiff": 0.26,
+            "parted": 0.24,
+        }
         styles |= {"curly": 0.14, "long": 0.03}
     else:
         styles = {"parted": 0.08, "fringe": 0.18, "bob": 0.22, "long": 0.28, "tied": 0.2, "curly": 0.14}

@@ -52,10 +52,10 @@ def skin_albedo(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray]:
     blood = (0.20 + 0.35 * p.redness) * blood + 0.035 * c.noise(rng, 24)
     absorb = np.stack([0.10 * blood, 0.62 * blood, 0.48 * blood], -1) * (1 - 0.45 * p.tone)
     shade = (0.16 + 0.12 * p.age) * shade
-    absorb += shade[..., None] * np.float32([0.9, 1.1, 0.95])
-    absorb += (pigment * p.texture)[..., None] * np.float32([0.8, 1.0, 1.15])
-    absorb += _freckles(p, c, rng)[..., None] * np.float32([0.30, 0.55, 0.75])
-    absorb += _stubble(p, c, rng)[..., None] * np.float32([1.0, 0.95, 0.82])
+    absorb += shade[..., None] * np.array([0.9, 1.1, 0.95], np.float32)
+    absorb += (pigment * p.texture)[..., None] * np.array([0.8, 1.0, 1.15], np.float32)
+    absorb += _freckles(p, c, rng)[..., None] * np.array([0.30, 0.55, 0.75], np.float32)
+    absorb += _stubble(p, c, rng)[..., None] * np.array([1.0, 0.95, 0.82], np.float32)
     return base * np.exp(-absorb), grain
 
 
@@ -112,14 +112,14 @@ def paint_lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, 
     upper, line, lower, inside = mouth_lines(p, c.x)
     ends = np.clip(inside * 9, 0, 1)
     vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * ends
-    rose = to_linear(p.skin) * np.float32([0.88, 0.47, 0.52]) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
+    rose = to_linear(p.skin) * np.array([0.88, 0.47, 0.52], np.float32) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
     wrinkles = c.noise(rng, 10, across=150)
     tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * wrinkles[..., None])
     albedo = mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
     gap = np.exp(-(((c.y - line) / 0.0075) ** 2)) * np.clip(inside * 7, 0, 1) ** 0.5
     corners = blob(c, p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010, sides=True)
     dark = np.clip(0.86 * gap + 0.40 * corners, 0, 0.93)
-    return mix(albedo, to_linear(p.skin) * np.float32([0.16, 0.07, 0.07]), dark), vermilion
+    return mix(albedo, to_linear(p.skin) * np.array([0.16, 0.07, 0.07], np.float32), dark), vermilion
 
 
 def paint_nostrils(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
@@ -128,8 +128,8 @@ def paint_nostrils(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     hole = np.clip(1.8 * hole - 0.35, 0, 1)
     under = blob(c, 0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
     rim = blob(c, p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25, sides=True)
-    colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** np.float32([0.8, 1.0, 1.0])
-    return mix(colour, colour * np.float32([0.16, 0.09, 0.08]), 0.92 * hole)
+    colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** np.array([0.8, 1.0, 1.0], np.float32)
+    return mix(colour, colour * np.array([0.16, 0.09, 0.08], np.float32), 0.92 * hole)
 
 
 def paint_brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
@@ -178,9 +178,9 @@ def paint_lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     roots = np.exp(-0.5 * ((c.y - lower - 0.015) / 0.006) ** 2) * along * np.clip(t, 0, 1)
     hollow = np.exp(-0.5 * ((c.y - lower - 0.044) / 0.010) ** 2) * along
     dark = 0.44 * (0.5 + 0.5 * p.lid_fold) * crease + 0.17 * roots + (0.05 + 0.12 * p.age) * hollow
-    colour = colour * (1 - dark)[..., None] ** np.float32([0.85, 1.0, 1.0])
+    colour = colour * (1 - dark)[..., None] ** np.array([0.85, 1.0, 1.0], np.float32)
     colour = colour * (1 + 0.07 * glow)[..., None]
-    return mix(colour, colour * np.float32([1.16, 1.0, 0.98]) + 0.01, 0.55 * margin)
+    return mix(colour, colour * np.array([1.16, 1.0, 0.98], np.float32) + 0.01, 0.55 * margin)
 
 
 def paint_eyeballs(p: Identity, c: Canvas) -> np.ndarray:
@@ -230,7 +230,7 @@ def paint_body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> n
     shadow = c.shift(c.blur(head, 0.030), -0.05 * side, 0.085)
     lit = lit * (1 - 0.70 * shadow) * (1 - 0.12 * blob(c, 0, 0.93, 0.05, 0.07))
     tendons = 1 + 0.10 * blob(c, 0.14, 0.92, 0.03, 0.12, angle=0.35, sides=True)
-    neck = skin * np.float32([1.0, 0.93, 0.90]) * (lit * tendons)[..., None]
+    neck = skin * np.array([1.0, 0.93, 0.90], np.float32) * (lit * tendons)[..., None]
     scene = mix(scene, neck, neck_mask)
 
     slope = (
@@ -252,5 +252,5 @@ def paint_body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> n
     rim = np.exp(-0.5 * ((reach - 0.80) / 0.12) ** 2)
     bowl = np.exp(-0.5 * (np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall))) ** 2)
     ear_light = 0.58 + 0.20 * rim - 0.34 * bowl + 0.14 * side * np.sign(c.x)
-    ear = skin * np.float32([1.03, 0.86, 0.82]) * ear_light[..., None]
+    ear = skin * np.array([1.03, 0.86, 0.82], np.float32) * ear_light[..., None]
     return mix(scene, ear.astype(np.float32), ear_mask)

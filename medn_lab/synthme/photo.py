@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import cv2
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from medn_lab.data.crop import NoFaceError, find_face
 from medn_lab.data.flow import optical_flow
@@ -234,6 +235,7 @@ def _cue_kind(cue: str | None) -> Literal["colour", "timing"]:
 
 
 def _parse(action_units: str) -> list[tuple[str, Literal["both", "left", "right"]]]:
+    sides: dict[str, Literal["both", "left", "right"]] = {"L": "left", "R": "right", "": "both"}
     parts = []
     for token in str(action_units).replace("AU", "").split("+"):
         found = re.fullmatch(r"\s*([LR]?)(\d+)\s*", token)
@@ -241,7 +243,7 @@ def _parse(action_units: str) -> list[tuple[str, Literal["both", "left", "right"
             raise ValueError(
                 f"{action_units!r} is not an AU set such as '12', '1+2' or 'L12': {token!r} is not understood"
             )
-        parts.append((check_au(found[2]), {"L": "left", "R": "right", "": "both"}[found[1]]))
+        parts.append((check_au(found[2]), sides[found[1]]))
     return parts
 
 
@@ -291,7 +293,7 @@ def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     span = float(np.sqrt(wide * high))
     corner = middle - span * np.array([1.0, 1.0 + eye[1]])
     zoom = OVERSAMPLING * size / (2 * span)
-    matrix = np.float64([[zoom, 0, -corner[0] * zoom], [0, zoom, -corner[1] * zoom]])
+    matrix = np.array([[zoom, 0, -corner[0] * zoom], [0, zoom, -corner[1] * zoom]], np.float64)
     side = OVERSAMPLING * size
     if zoom < 1:
         photo = cv2.GaussianBlur(photo, (0, 0), 0.5 / zoom)  # so that fine detail does not alias
@@ -319,7 +321,7 @@ def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     return Face(size, skin, None, None, marks, (0.2, -0.5, 0.78), "photo", _oval(place, size))
 
 
-def _oval(place, size: int) -> np.ndarray:
+def _oval(place: Callable[[float, float], ArrayLike], size: int) -> np.ndarray:
     """A soft oval over the face, (size, size) float32."""
     turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     outline = np.array([place(0.46 * np.cos(t), 0.13 + 0.68 * np.sin(t)) for t in turns])

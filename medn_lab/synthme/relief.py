@@ -35,7 +35,7 @@ class Canvas:
 
     def shift(self, image: np.ndarray, dx: float, dy: float) -> np.ndarray:
         """`image` moved by (dx, dy) face units."""
-        matrix = np.float32([[1, 0, dx / self.pixel], [0, 1, dy / self.pixel]])
+        matrix = np.array([[1, 0, dx / self.pixel], [0, 1, dy / self.pixel]], np.float32)
         return cv2.warpAffine(
             image, matrix, image.shape[1::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
@@ -85,7 +85,7 @@ def groove(c: Canvas, points: np.ndarray, width: float) -> np.ndarray:
     return image / peak if peak > 0 else image
 
 
-def half_width(person: Identity, y: np.ndarray) -> np.ndarray:
+def half_width(person: Identity, y: np.ndarray | np.floating) -> np.ndarray:
     """Half the width of the head at height `y`; 0 above the crown and below the chin."""
     up = np.clip((WIDEST_Y - y) / (WIDEST_Y - person.crown_y), 0, 1)
     down = np.clip((y - WIDEST_Y) / (person.chin_y - WIDEST_Y), 0, 1)
@@ -219,13 +219,15 @@ def light_skin(person: Identity, c: Canvas, z: np.ndarray) -> tuple[np.ndarray, 
     normal = normals(c, z)
     key = np.array(person.light) / np.linalg.norm(person.light)
     facing = normal @ key.astype(np.float32)
-    wrap = np.float32([0.40, 0.25, 0.18])
+    wrap = np.array([0.40, 0.25, 0.18], np.float32)
     diffuse = np.clip((facing[..., None] + wrap) / (1 + wrap), 0, 1) ** 1.25
-    fill = np.clip(normal @ np.float32([-0.75 * np.sign(key[0]), -0.1, 0.65]), 0, 1)
+    fill = np.clip(normal @ np.array([-0.75 * np.sign(key[0]), -0.1, 0.65], np.float32), 0, 1)
     sky = 0.5 - 0.5 * normal[..., 1]
     hollow = np.clip(1 - 3.2 * (c.blur(z, 0.055) - z) - 3.0 * (c.blur(z, 0.016) - z), 0.46, 1.14)
-    bounce = np.clip(normal[..., 1], 0, 1)[..., None] * np.float32([0.10, 0.075, 0.06])
-    light = 0.92 * diffuse + (0.09 * fill + 0.15 * sky + 0.10)[..., None] * np.float32([0.97, 1.0, 1.05]) + bounce
+    bounce = np.clip(normal[..., 1], 0, 1)[..., None] * np.array([0.10, 0.075, 0.06], np.float32)
+    light = (
+        0.92 * diffuse + (0.09 * fill + 0.15 * sky + 0.10)[..., None] * np.array([0.97, 1.0, 1.05], np.float32) + bounce
+    )
     half = key + np.array([0, 0, 1.0])
     shine = np.clip(normal @ (half / np.linalg.norm(half)).astype(np.float32), 0, 1)
     # The underside of the nose is small and close to lit skin: without its glow it would be one dark wedge.

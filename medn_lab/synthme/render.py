@@ -21,7 +21,7 @@ from medn_lab.synthme.faces import Face
 LASH_WIDTH = 0.0075
 """Half the height of the upper lash line in face units."""
 
-MOUTH_INSIDE = np.float32([44, 18, 17])
+MOUTH_INSIDE = np.array([44, 18, 17], np.float32)
 """What parted lips show, sRGB."""
 
 
@@ -131,7 +131,9 @@ def _pixel_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
     return face.cache["pixels"]
 
 
-def _unturned(column, row, size: int, head: tuple[float, float, float], scale: np.float32):
+def _unturned(
+    column: np.ndarray, row: np.ndarray, size: int, head: tuple[float, float, float], scale: np.float32
+) -> tuple[np.ndarray, np.ndarray]:
     """Where each pixel of the moved head was before the head moved."""
     dx, dy, angle = head
     if not (dx or dy or angle):
@@ -156,7 +158,16 @@ def _take(image: np.ndarray, x: np.ndarray, y: np.ndarray, zoom: float) -> np.nd
     )
 
 
-def _open_lids(face: Face, frame, from_x, from_y, still_x, still_y, zoom: float, blink: float) -> None:
+def _open_lids(
+    face: Face,
+    frame: np.ndarray,
+    from_x: np.ndarray,
+    from_y: np.ndarray,
+    still_x: np.ndarray,
+    still_y: np.ndarray,
+    zoom: float,
+    blink: float,
+) -> None:
     """Cut the eyeballs into `frame` where the moved lids leave them bare, and draw the lashes; the eyes' rows only."""
     rows, columns = _eye_box(face)
     lids = _take(face.lids, from_x[rows, columns], from_y[rows, columns], zoom)

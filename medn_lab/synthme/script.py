@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.synthme.actions import AUS, MIDLINE_AUS, PEAK_PIXELS, sides_of, time_course
+from medn_lab.synthme.actions import AUS, MIDLINE_AUS, PEAK_PIXELS, Side, sides_of, time_course
 from medn_lab.synthme.cue import CueKind, check_cue, cue_course
 from medn_lab.synthme.emotions import EMOTIONS, cue_of, emotion_table
 from medn_lab.synthme.nuisance import Disturbance
@@ -23,6 +23,9 @@ ONE_SIDED_SHARE = 0.2
 
 DISTRACTOR_SHARE = 0.35
 """Of the clips in which a weak AU outside the coded set moves."""
+
+
+_SIDES: dict[str, Side] = {"left": "left", "right": "right", "both": "both"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Script:
 
     def cue_course(self, kind: CueKind, frames: np.ndarray) -> np.ndarray:
         """Time course of the cue, -1 to 1."""
-        marks = {"onset": self.onset, "apex": self.apex, "offset": self.offset, "delay": self.delay}
+        marks: dict[str, Any] = {"onset": self.onset, "apex": self.apex, "offset": self.offset, "delay": self.delay}
         return cue_course(kind, self.state, frames, **marks)
 
 
@@ -90,8 +93,8 @@ def draw_script(seed: int, subject: int, clip: int, *, cue: CueKind, cue_strengt
     aus = [f"AU{number}" for number in action_units.split("+")]
 
     one_sided = rng.random() < ONE_SIDED_SHARE and not set(aus) <= set(MIDLINE_AUS)
-    chosen_side = str(rng.choice(("left", "right")))
-    side = chosen_side if one_sided else "both"
+    chosen_side = _SIDES[str(rng.choice(("left", "right")))]
+    side: Side = chosen_side if one_sided else "both"
     intensities, pixels = {}, {}
     for au in aus:
         letter = str(rng.choice(list(PEAK_PIXELS), p=(0.16, 0.30, 0.30, 0.16, 0.08)))
@@ -112,7 +115,7 @@ def draw_script(seed: int, subject: int, clip: int, *, cue: CueKind, cue_strengt
     has_distractor = rng.random() < DISTRACTOR_SHARE
     au, half, peak = (
         str(rng.choice(others)),
-        str(rng.choice(("left", "right", "both"))),
+        _SIDES[str(rng.choice(("left", "right", "both")))],
         rng.uniform(0.08, 0.22) * noise,
     )
     if has_distractor and noise > 0:

@@ -166,7 +166,8 @@ class FaceStudio:
 
     def _pixels(self, state: Mapping[str, Any]) -> tuple[dict[tuple[str, str], float], dict[str, str]]:
         """Each AU's peak on each half of the face, and the side of each AU that moves on one alone."""
-        pixels, sides = {}, {}
+        pixels: dict[tuple[str, str], float] = {}
+        sides: dict[str, str] = {}
         for au, amount in state["aus"].items():
             peak = peak_of(amount)
             side = state["sides"].get(au, "both")

@@ -256,7 +256,7 @@ def _cell(value: str | None) -> str | int | None:
 def _write_frames(
     clips: Clips, one: WrittenClip, root: Path, tree: FrameTree, suffix: str, size: int, shared: bool
 ) -> None:
-    pictures = render_frames(clips, one.source, list(one.numbers.values()), size=size)
+    pictures = list(render_frames(clips, one.source, list(one.numbers.values()), size=size))
     if tree.cropped:
         box = _face_box(pictures[0])
         pictures = [crop_face(picture, box=box) for picture in pictures]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from torch import nn
-
+from medn_lab.model import MEDN
 from medn_lab.records import History
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ class Run:
 
     Attributes
     ----------
-    model : nn.Module
+    model : MEDN
         The model in training.
     config : TrainConfig
     history : History
@@ -44,7 +43,7 @@ class Run:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: MEDN,
         *,
         config: TrainConfig,
         history: History,

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -248,7 +248,7 @@ def fit(
 
 def _epoch(
     fabric: Fabric,
-    model: torch.nn.Module,
+    model: Any,
     optimiser: torch.optim.Optimizer,
     clips: Clips,
     targets: Targets,
@@ -301,7 +301,8 @@ def _epoch(
         right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
     if ranks > 1:
         told = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
-        right, *totals = fabric.all_reduce(told, reduce_op="sum").tolist()
+        reduced: Any = fabric.all_reduce(told, reduce_op="sum")
+        right, *totals = reduced.tolist()
         sums = dict(zip(sums, totals, strict=True))
     rate = optimiser.param_groups[0]["lr"]
     means = {name: value / len(clips) for name, value in sums.items()}

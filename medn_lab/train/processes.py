@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning_fabric import Fabric
@@ -17,9 +17,10 @@ def processes(config: TrainConfig) -> Fabric:
     strategy = config.strategy
     if strategy == "auto" and config.devices * config.num_nodes > 1:
         strategy = "ddp_find_unused_parameters_true"  # the AU head has no say where no clip of a share knows its AUs
+    precision: Any = config.precision
     fabric = Fabric(
         accelerator=config.device, devices=config.devices, num_nodes=config.num_nodes, strategy=strategy,
-        precision=config.precision,
+        precision=precision,
     )  # fmt: skip
     fabric.launch()
     return fabric
@@ -35,4 +36,5 @@ def share_buffers(fabric: Fabric, model: nn.Module) -> None:
         return
     for buffer in model.buffers():
         if buffer.is_floating_point():
-            buffer.copy_(fabric.all_reduce(buffer.clone(), reduce_op="mean"))
+            mean: Any = fabric.all_reduce(buffer.clone(), reduce_op="mean")
+            buffer.copy_(mean)

@@ -87,8 +87,8 @@ def plot_embeddings(
             heading.update(x=figure.get_subplot(row, column).xaxis.domain[0], xanchor="left", align="left")
             together = [embeddings[other].maps[branch] for other in names] if aligned else [maps[branch]]
             frame_panel(figure, np.concatenate(together), branch, row=row, column=column)
-            shown = {"row": row, "column": column, "legend": row == column == 1}
-            draw_points(figure, maps[branch], table, colours=colours, texts=texts, **shown)
+            named = row == column == 1
+            draw_points(figure, maps[branch], table, colours=colours, texts=texts, row=row, column=column, legend=named)
     title = f"<b>The same {len(table)} clips in {len(names)} checkpoints</b> · coloured by {html.escape(colours.title)}"
     subtitle = "<br>".join(lines)
     height = round(top + bottom + inner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -112,7 +113,7 @@ def plot_attribution(
                 add_course(figure, row, column, one, clips, span=common_span(courses))
                 continue
             face = None if one.faces is None else one.faces[0]
-            look = {"largest": limits[panel], "size": PIXELS, "outline": one.outline}
+            look: dict[str, Any] = {"largest": limits[panel], "size": PIXELS, "outline": one.outline}
             add_picture(figure, row, column, draw_heat(face, summed(one, panel), **look))
     if with_strip:
         add_strip(figure, drawn[0], clips)

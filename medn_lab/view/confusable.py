@@ -110,9 +110,9 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
             font={"size": 11},
         )  # fmt: skip
     thinned = f", one in {step} drawn" if step > 1 else ""
-    same = int(pairs["same_subject"].sum())
-    opposite = int(pairs["opposite"].sum())
-    said = f"{counted(len(pairs), 'pair')}{thinned} · {opposite} of opposite valence · {same} of one subject"
+    n_same = int(pairs["same_subject"].sum())
+    n_opposite = int(pairs["opposite"].sum())
+    said = f"{counted(len(pairs), 'pair')}{thinned} · {n_opposite} of opposite valence · {n_same} of one subject"
     subtitle = "<br>".join([said, *rule_lines(pairs, width)])
     theme.finish(
         figure, width=width, height=height, title=title, subtitle=subtitle,

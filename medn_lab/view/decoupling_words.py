@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -156,6 +157,6 @@ def _text(row: Mapping[str, object], name: str) -> str:
     return "" if value is None or value != value else str(value)
 
 
-def _number(row: Mapping[str, object], name: str) -> float:
+def _number(row: Mapping[str, Any], name: str) -> float:
     value = row.get(name)
     return np.nan if value is None or value == "" else float(value)

@@ -226,8 +226,8 @@ def to_webp(images: Sequence[np.ndarray], *, milliseconds: Sequence[float] | flo
     if len(pages) == 1:
         pages[0].save(stream, "WEBP", quality=quality, method=2)
     else:
-        stays = [milliseconds] * len(pages) if np.isscalar(milliseconds) else list(milliseconds)
-        stays = [max(20, round(stay)) for stay in stays]
+        each = list(milliseconds) if isinstance(milliseconds, Sequence) else [milliseconds] * len(pages)
+        stays = [max(20, round(stay)) for stay in each]
         pages[0].save(
             stream, "WEBP", save_all=True, append_images=pages[1:], duration=stays, loop=0, quality=quality, method=1
         )

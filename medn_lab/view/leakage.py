@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def _targets(table: pd.DataFrame, each_au: bool) -> list[str]:
     return [*(["AUs"] if "AUs" in there else []), *others, *(single if each_au or len(single) == len(there) else [])]
 
 
-def _said(cell: object) -> str:
+def _said(cell: Any) -> str:
     if not np.isfinite(cell.auc):
         return "–"
     mark = " <span style='font-size:10px'>▲</span>" if getattr(cell, "excess_low", np.nan) > 0 else ""
@@ -142,7 +143,7 @@ def _short(auc: float) -> str:
     return f"{auc:.2f}".removeprefix("0") if auc < 0.995 else "1"
 
 
-def _hover(cell: object) -> str:
+def _hover(cell: Any) -> str:
     head = f"{html.escape(cell.branch)} branch, {html.escape(cell.target)}"
     if not np.isfinite(cell.auc):
         return f"{head}<br>{html.escape(str(getattr(cell, 'reason', '') or 'not known'))}"

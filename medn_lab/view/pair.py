@@ -176,8 +176,8 @@ def pair_row(pairs: pd.DataFrame, names: Sequence[str]) -> pd.Series:
 
 
 def _empty(width: int, columns: int, cell: float, scored: bool) -> go.Figure:
-    specs = [{}, {}, {"rowspan": 2}] + [{}] * (columns - 3) + [{}] * scored
-    below = [None if spec.get("rowspan") else {} for spec in specs]
+    specs: list[dict[str, int]] = [{}, {}, {"rowspan": 2}] + [{}] * (columns - 3 + scored)
+    below: list[dict[str, int] | None] = [None if spec.get("rowspan") else {} for spec in specs]
     inner = width - 24
     rest = inner - columns * cell - _GAP * (columns - 1 + scored)
     figure = make_subplots(

@@ -70,7 +70,8 @@ def watched_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     >>> watched_columns(pd.DataFrame(columns=["epoch", "loss", "leak_aus_from_emotion", "dependence_linear_cka"]))
     (['dependence_linear_cka'], ['leak_aus_from_emotion'])
     """
-    return tuple([name for name in table.columns if name.startswith(kind)] for kind in WATCHED)
+    first, second = ([name for name in table.columns if name.startswith(kind)] for kind in WATCHED)
+    return first, second
 
 
 def curve_name(column: str) -> str:

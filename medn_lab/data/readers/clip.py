@@ -126,7 +126,9 @@ def _frames_of(source: Path, onset: int | None, offset: int | None) -> tuple[np.
     if source.suffix.lower() not in VIDEO_SUFFIXES:
         raise ValueError(f"{source.name} is no video ({', '.join(VIDEO_SUFFIXES)}); give a video or a folder of frames")
     video = cv2.VideoCapture(str(source))
-    numbers, frames, count = [], [], 0
+    numbers: list[int] = []
+    frames: list[np.ndarray] = []
+    count = 0
     try:
         rate = float(video.get(cv2.CAP_PROP_FPS))
         while True:

@@ -144,7 +144,8 @@ def read_flow_pack(
     for path in pictures:
         for key in _keys_of(path, people):
             by_key.setdefault(key, path)
-    rows, flows, problems, used = [], [], [], set()
+    rows, problems, used = [], [], set()
+    flows: list[np.ndarray] = []
     for row in listed.to_dict("records"):
         clip_id = f"{row['dataset']}/{row['subject']}/{row['filename']}"
         image = name_key(row["image"].removesuffix(".png")) if row["image"] else None

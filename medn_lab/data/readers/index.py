@@ -111,7 +111,8 @@ def read_layout(
         raise FileNotFoundError(f"no folder {root}; give the folder in which {layout.title} was unpacked")
     sheet = open_spreadsheet(root, layout, spreadsheet, word=sheet_word)
     folders = FrameFolders(root, layout, frames=frames, within=within)
-    rows, seen = [], {}
+    rows: list[_Row] = []
+    seen: dict[str, int] = {}
     for raw in sheet.rows.to_dict("records"):
         row = _start(layout, raw, repair)
         count = seen[row.clip_id] = seen.get(row.clip_id, 0) + 1

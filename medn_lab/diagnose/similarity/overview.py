@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,30 +71,30 @@ def dependence(
     x, y = both_branches(chosen)
     if factors is not None:
         x, y = partial_out(x, factors=factors), partial_out(y, factors=factors)
-    rows = [
     still = [name for name, own in (("motion", x), ("emotion", y)) if _is_still(own)] or ["motion or emotion"]
+    rows = [
         {
             "measure": name,
             "value": figure,
             "unbiased": name in ("linear_cka", "distance_correlation", "hsic", "branch_correlation"),
             "n_clips": len(x),
             "direction": "lower",
-        }
             "reason": f"the {' and '.join(still)} features do not vary" if np.isnan(figure) else "",
+        }
         for name, figure in figures(x, y).items()
     ]
     return pd.DataFrame(rows)
 
 
-def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 def _is_still(values: np.ndarray) -> bool:
     return bool(np.ptp(values, axis=0).max(initial=0.0) <= 1e-9 * np.abs(values).max(initial=0.0))
 
 
+def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The value of every measure that fits two features; the cosine needs one width."""
     x, y = check_pair(x, y)
     apart = squared_distances(x), squared_distances(y)
-    shared = {distance_correlation: of_distances, hsic: of_kernels}
+    shared: dict[Callable[..., Any], Callable[..., Any]] = {distance_correlation: of_distances, hsic: of_kernels}
     found = {}
     for name, measure in MEASURES.items():
         if measure is absolute_cosine and x.shape[1] != y.shape[1]:

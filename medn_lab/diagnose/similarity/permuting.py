@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -165,5 +166,5 @@ def _orders(groups: np.ndarray, count: int, seed: int) -> np.ndarray:
     return orders
 
 
-def _figure(result: object) -> float:
+def _figure(result: Any) -> float:
     return float(getattr(result, "value", result))
