@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 import ipywidgets as widgets
 import pandas as pd
@@ -20,32 +19,13 @@ from medn_lab.widgets.map_pictures import MapPictures
 from medn_lab.widgets.map_stage import PIXELS, WIDTH, MapStage
 from medn_lab.widgets.sanity_card import figures_row, history, sanity_html, verdict_line
 from medn_lab.widgets.style import note, sheet
-from medn_lab.widgets.target_lists import PAIR, by_kind, kind_of, partners
+from medn_lab.widgets.target_lists import PAIR, Maps, by_kind, kind_of, partners
 
 SOON = 0.02
 """Seconds after a choice until the map is asked for, so that a quick run of choices asks once."""
 
 _NONE = "No attributor was handed in, so there is no map: give attribute=medn.diagnose.attributor(model, clips)."
 _RIGHT = 264
-
-
-class Maps(Protocol):
-    """What makes maps when they are asked for."""
-
-    methods: tuple[str, ...]
-    targets: tuple[str, ...]
-
-    def __call__(self, clip_id: str, *, target: str, method: str, partner: str) -> Attribution:
-        """The map of a clip, or of a pair."""
-
-    def check(self, clip_id: str, *, target: str, method: str, partner: str) -> Attribution:
-        """The same with the slow figures."""
-
-    def is_made(self, clip_id: str, *, target: str, method: str, partner: str) -> bool:
-        """Whether it comes at once."""
-
-    def kept(self, clip_id: str) -> KeptTokens | None:
-        """The places that the emotion branch kept."""
 
 
 class AttributionViewer(widgets.VBox):
@@ -162,6 +142,15 @@ class AttributionViewer(widgets.VBox):
         self, target: str | None = None, *, method: str | None = None, partner: str | None = None
     ) -> Attribution:
         """Map the clip in hand for another target, by another method, or against a partner; what is None stays.
+
+        Parameters
+        ----------
+        target : str, optional
+            As the attributor lists them, or the difference of two emotions; a pair is given up.
+        method : str, optional
+            By its function's name.
+        partner : str, optional
+            A clip of another emotion, to be told apart from.
 
         Returns
         -------

@@ -1,16 +1,37 @@
-"""The targets of a map sorted into kinds, and the clips that a clip can be told apart from."""
+"""What makes maps, its targets sorted into kinds, and the clips that a clip can be told apart from."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import pandas as pd
 
+from medn_lab.records import Attribution, KeptTokens
 from medn_lab.view.rows import UNKNOWN_AUS, au_sets, label_column
 
 PAIR = "a pair, told apart"
 KINDS = ("an emotion", "an AU", "what a branch adds", "the gate", "the length of a feature", "two emotions")
 MOST_PARTNERS = 200
+
+
+class Maps(Protocol):
+    """What makes maps when they are asked for."""
+
+    methods: tuple[str, ...]
+    targets: tuple[str, ...]
+
+    def __call__(self, clip_id: str, *, target: str, method: str, partner: str) -> Attribution:
+        """The map of a clip, or of a pair."""
+
+    def check(self, clip_id: str, *, target: str, method: str, partner: str) -> Attribution:
+        """The same with the slow figures."""
+
+    def is_made(self, clip_id: str, *, target: str, method: str, partner: str) -> bool:
+        """Whether it comes at once."""
+
+    def kept(self, clip_id: str) -> KeptTokens | None:
+        """The places that the emotion branch kept."""
 
 
 def kind_of(target: str) -> str:

@@ -50,5 +50,39 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     face.get_by_text("AU 4D, cue flush").first.wait_for(timeout=15_000)
 
 
-BY_HAND = {"02_network.ipynb": (move_a_face_and_make_a_pair,)}
+def ask_a_clip_for_other_maps(lab: LabPage) -> None:
+    """The viewer of ``07_attribution``: the frame in view, an AU, a pair, another method, and the check."""
+    viewer = lab.scroll_to_class("medn-attribution-viewer")
+    picture = viewer.locator("img").first
+    kinds, which, methods = (viewer.locator("select").nth(place) for place in range(3))
+    viewer.get_by_text("Is it to be believed?").wait_for(timeout=30_000)
+    viewer.get_by_text("press Check").first.wait_for(timeout=15_000)
+
+    seen = picture.evaluate(IMAGE)
+    viewer.locator(".noUi-handle").first.focus()
+    for _ in range(2):
+        lab.page.keyboard.press("ArrowRight")
+    seen = expect_other_picture(lab, picture, than=seen)
+
+    methods.select_option(label="saliency")
+    viewer.get_by_text("saliency does not claim to add up").wait_for(timeout=60_000)
+    seen = expect_other_picture(lab, picture, than=seen)
+    viewer.get_by_role("button", name="Check").click()
+    viewer.get_by_text("Checked in").wait_for(timeout=240_000)
+    assert "press Check" not in viewer.inner_text()
+    lab.screenshot("attribution-checked")
+
+    kinds.select_option(label="an AU")
+    viewer.get_by_text("the frame in view: no say in this map").wait_for(timeout=60_000)
+    seen = expect_other_picture(lab, picture, than=seen)
+    kinds.select_option(label="a pair, told apart")
+    viewer.get_by_text("score of b").wait_for(timeout=60_000)
+    first = which.input_value()
+    expect_other_picture(lab, picture, than=seen)
+    lab.page.wait_for_timeout(SETTLE_MS)
+    lab.screenshot("attribution-pair")
+    assert first
+
+
+BY_HAND = {"02_network.ipynb": (move_a_face_and_make_a_pair,), "07_attribution.ipynb": (ask_a_clip_for_other_maps,)}
 """What is tried in a notebook once it has run."""
