@@ -106,7 +106,11 @@ def _draw_scores(figure: go.Figure, summary: EvaluationSummary) -> None:
     figure.update_xaxes(range=[0, 1.04], tickformat=".1f", zeroline=False, **where)
     if not len(rows):
         figure.add_annotation(
-            x=0.5, y=0.5, text=html.escape(" ".join(summary.notes) or "nothing was scored", quote=False), showarrow=False, **where
+            x=0.5,
+            y=0.5,
+            text=html.escape(" ".join(summary.notes) or "nothing was scored", quote=False),
+            showarrow=False,
+            **where,
         )
         return
     places = np.arange(len(rows))
