@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class Run:
     """The training as a callback sees it.
 
+    Parameters
+    ----------
+    go_on : callable, optional
+        What trains on from where the run stands; `fit` gives it.
+
     Attributes
     ----------
     model : MEDN
