@@ -100,6 +100,6 @@ def kept_strip(kept: KeptTokens, clips: Clips, clip_id: str) -> tuple[bytes, str
             covers = f"{kept.cover[place, scale]:.0%} of the {html.escape(kept.region)}"
             said += f", {covers}, chance {kept.kept_shares[scale]:.0%}"
         told.append(said)
-    text = "<div class='medn-note'>What the emotion branch kept; no map of the frames can fall elsewhere. "
+    text = "<div class='medn-note'>What the emotion branch kept. What a map says elsewhere came by the ranking alone. "
     text += " · ".join(told) + ".</div>"
     return to_webp([joined], quality=84), text, joined.shape[1] // 2, joined.shape[0] // 2
