@@ -10,6 +10,8 @@ PYTEST_ARGS ?=
 WORKERS  ?= logical
 # Seconds that a notebook's cell may take before its test fails; training on a slow machine needs room.
 CELL_TIMEOUT ?= 900
+# Of "make fuzz", for all kinds of input together.
+FUZZ_SECONDS ?= 600
 
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip --disable-pip-version-check --no-input
@@ -19,7 +21,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab voila test lint notebooks docs proof bench audit clean
+.PHONY: help lab voila test lint notebooks docs proof bench audit fuzz endure clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -56,6 +58,14 @@ proof: $(STAMPS)/test ## train and measure everything that notebook 10 shows (re
 
 bench: $(STAMPS)/test ## measure speed (import cost and others)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only $(PYTEST_ARGS)
+
+fuzz: $(STAMPS)/test ## spoil every kind of input for FUZZ_SECONDS (the suite does so briefly)
+	$(PY) tests/endurance/fuzz.py --seconds $(FUZZ_SECONDS)
+
+endure: $(STAMPS)/test ## kill long jobs in 30 rounds and at every step, and start and stop 50 trainings
+	$(PY) tests/endurance/kill_rounds.py --rounds 30
+	$(PY) tests/endurance/kill_rounds.py --rounds 0 --steps
+	$(PY) tests/endurance/soak.py --starts 50
 
 # In an environment of its own: what it needs is no part of the tested set.
 audit: $(STAMPS)/venv ## ask whether the pinned packages have known holes (needs the network)

@@ -114,9 +114,12 @@ class FoldStore:
             return None
         try:
             told = json.loads((place / "fold.json").read_text())
+            astray = [rule for rule in told["rules"] if Path(rule).name != rule]
+            if astray:
+                raise ValueError(f"{astray[0]!r} leads out of its folder")
             predictions = {rule: Predictions.load(place / rule) for rule in told["rules"]}
             epochs = pd.DataFrame(told["epochs"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"the finished fold {place} cannot be read ({error}); remove that folder and call again,"
                 " the other folds are kept"

@@ -72,7 +72,7 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
                 mode="markers",
                 marker={"size": 5, "color": colour, "opacity": 0.6},
                 name=html.escape(name),
-                customdata=features.table["clip_id"].to_numpy()[rows],
+                customdata=[html.escape(str(name)) for name in features.table["clip_id"].to_numpy()[rows]],
                 hovertemplate="%{customdata}: %{x:.3f}<extra>%{fullData.name}</extra>",
                 showlegend=False,
             )

@@ -216,7 +216,7 @@ def _scores(figure: go.Figure, predictions: Predictions, names: Sequence[str], c
     for row, name in enumerate(names, start=1):
         shares, truth = clip_scores(predictions, name)
         bars = score_bars(shares, truth)
-        longest = max(longest, *(len(label) for label in bars.y))
+        longest = max(longest, *(len(html.unescape(label)) for label in bars.y))
         figure.add_trace(bars, row=row, col=column)
         where = {"row": row, "col": column}
         figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10.5}, dtick=1, **where)
@@ -230,6 +230,7 @@ def _scores(figure: go.Figure, predictions: Predictions, names: Sequence[str], c
     for row in (1, 2):
         panel = figure.get_subplot(row, column)
         low, high = panel.xaxis.domain
-        panel.xaxis.domain = (low + (14 + 5.9 * longest) / inner, high)
+        room = min((14 + 5.9 * longest) / inner, 0.7 * (high - low))  # a name that is longer runs out of the panel
+        panel.xaxis.domain = (low + room, high)
         bottom, top = panel.yaxis.domain
         panel.yaxis.domain = (bottom + 0.16 * (top - bottom), top - 0.08 * (top - bottom))

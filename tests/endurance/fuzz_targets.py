@@ -132,10 +132,12 @@ def data_set(layout: str) -> tuple[Path, list[list[str]]]:
     written(root, layout, size=64, fps=15)
     sheet = next(path for path in sorted(root.rglob("*")) if path.suffix in (".xlsx", ".csv"))
     if sheet.suffix == ".csv":
-        cells = list(csv.reader(sheet.open(encoding="utf-8-sig", newline="")))
+        with open(sheet, encoding="utf-8-sig", newline="") as stream:
+            cells = list(csv.reader(stream))
     else:
-        rows = openpyxl.load_workbook(sheet).active.iter_rows(values_only=True)
-        cells = [["" if cell is None else cell for cell in row] for row in rows]
+        book = openpyxl.load_workbook(sheet)
+        cells = [["" if cell is None else cell for cell in row] for row in book.active.iter_rows(values_only=True)]
+        book.close()
     return root, cells[:22]
 
 
