@@ -237,12 +237,12 @@ def test_two_folders_change_places(tmp_path, monkeypatch, in_one_step):
 
 
 def test_what_a_killed_process_left_goes_with_the_next_save(clips, tmp_path):
-    from medn_lab.records import storage
+    from medn_lab.records.whole_folder import _mark
 
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     for number in (dead.pid, os.getpid()):
-        left = tmp_path / f"{storage._mark(tmp_path / 'set')}{number}.x"
+        left = tmp_path / f"{_mark(tmp_path / 'set')}{number}.x"
         left.mkdir()
         (left / "flow.npy").write_bytes(b"half")
     clips.save(tmp_path / "set")

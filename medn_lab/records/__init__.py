@@ -15,9 +15,9 @@ from medn_lab.records.storage import (
     read_parts,
     read_table,
     sha256_of_file,
-    whole_folder,
     write_parts,
 )
+from medn_lab.records.whole_folder import whole_folder
 
 __all__ = [
     "PROBLEM_COLUMNS",
