@@ -18,7 +18,7 @@ from written_sets import written
 from medn_lab.data import FlowRecipe, prepare, preparing, read_casme2
 from medn_lab.evaluate import evaluate_loso, predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
-from medn_lab.records import ClipIndex, Clips, History, Predictions, read_parts, write_parts
+from medn_lab.records import ClipIndex, Clips, History, Predictions, read_parts, whole_folder, write_parts
 from medn_lab.records.exchange import exchange as change_places
 from medn_lab.train import TrainConfig, fit
 
@@ -273,3 +273,12 @@ def test_a_record_of_before_there_were_sums_still_loads(clips, tmp_path):
     said = Predictions(np.ones((12, 2), np.float32), clips.table, ("a", "b"))
     parts = read_parts(said.save(tmp_path / "said"), "Predictions")
     assert write_parts(tmp_path / "again", "Predictions", parts).is_dir()
+
+
+def test_two_processes_that_finish_the_same_folder_at_once_both_succeed(tmp_path):
+    with whole_folder(tmp_path / "fold") as mine:
+        (mine / "says").write_text("the same")
+        with whole_folder(tmp_path / "fold") as others:
+            (others / "says").write_text("the same")
+    assert (tmp_path / "fold" / "says").read_text() == "the same"
+    assert [path.name for path in tmp_path.iterdir()] == ["fold"]
