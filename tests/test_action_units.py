@@ -140,3 +140,18 @@ def test_the_rules_are_nested(text):
     numbers = {rule: set(parse_action_units(text, alternatives=rule).numbers) for rule in ("first", "all", "common")}
     assert numbers["first"] <= numbers["all"]
     assert numbers["common"] <= numbers["first"]
+
+
+@pytest.mark.parametrize(
+    "text", ["2014-04-05 00:00:00", "2014-04-05", "4-May", "04/05/2014", "00:00:00", "0?", "5.4.2014"]
+)
+def test_a_date_or_a_doubt_is_not_read_as_no_action_unit(text):
+    # A spreadsheet makes a date of 4-5; its midnight, 00:00:00, must not pass for the 0 of a face at rest.
+    read = parse_action_units(text)
+    assert (read.units, read.known) == ((), False)
+    assert np.isnan(au_table([text], aus=[4, 5]).to_numpy()).all()
+
+
+def test_what_cannot_be_read_and_has_a_digit_leaves_the_others_unknown():
+    np.testing.assert_array_equal(au_table(["4and7", "4 and so on"], aus=[4, 7]).to_numpy(), [[1, np.nan], [1, 0]])
+    assert parse_action_units("4.0+7.0").numbers == (4, 7)

@@ -228,7 +228,9 @@ def parse_action_units(
     cell = "" if text is None or (isinstance(text, float) and np.isnan(text)) or text is pd.NA else str(text)
     said, junk, complete = _read(_AS_FLOAT.sub(r"\1", cell))  # a column with blanks makes pandas read 4 as 4.0
     mentions = tuple(_mentions(said))
-    none_said = bool(mentions) and all(unit.number == 0 for unit in mentions)  # a lone 0 says that nothing moved
+    none_said = bool(mentions) and all(
+        unit.number == 0 and not unit.doubtful for unit in mentions
+    )  # a lone 0 says that nothing moved
     chosen = {unit for unit in _chosen(said, alternatives) if _moves_skin(unit) and not unit.reference}
     certain = {unit.number for unit in _chosen(said, "common") if not unit.reference and not unit.doubtful}
     disputed = {unit.number for unit in mentions if _moves_skin(unit)} - certain
