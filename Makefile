@@ -56,8 +56,12 @@ docs: $(STAMPS)/docs ## write the API reference from the docstrings, into build/
 proof: $(STAMPS)/test ## train and measure everything that notebook 10 shows (resumes; an hour or more)
 	OMP_NUM_THREADS=1 $(PY) notebooks/proof/run_proof.py
 
-bench: $(STAMPS)/test ## measure speed (import cost and others)
-	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only $(PYTEST_ARGS)
+bench: $(STAMPS)/test ## measure speed: tables, and build/benchmarks.json (a quarter of an hour on an idle machine)
+	@mkdir -p build
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/benchmarks --benchmark-only --benchmark-json=build/benchmarks.json $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_model.py steps overhead
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_scale.py folds prepare --counts 100 1000
+	OMP_NUM_THREADS=1 $(PY) tests/benchmarks/bench_diagnose.py --draws 20
 
 fuzz: $(STAMPS)/test ## spoil every kind of input for FUZZ_SECONDS (the suite does so briefly)
 	$(PY) tests/endurance/fuzz.py --seconds $(FUZZ_SECONDS)

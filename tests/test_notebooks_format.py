@@ -15,6 +15,9 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
 LARGEST = 1_000_000
 LONGEST_CELL = 6
+MOST_SECONDS = 60
+MOST_SECONDS_OF_A_TRAINING = 180
+"""What a notebook may take of one processor, and one that trains (03) too."""
 CLOSING = ("What we saw", "What this does not show", "Questions")
 PLOTLY = "application/vnd.plotly.v1+json"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -141,6 +144,15 @@ def _has_a_picture_beside_each_figure(book: Book) -> list[str]:
     return faults
 
 
+def _keeps_its_budget(book: Book) -> list[str]:
+    spent = book.metadata.get(KEY, {}).get("seconds")
+    if spent is None:
+        return ["nothing says how long it took: run make notebooks"]
+    trains = any("fit(" in cell.source for cell in code(book))
+    most = MOST_SECONDS_OF_A_TRAINING if trains else MOST_SECONDS
+    return [] if spent <= most else [f"it took {spent} s of one processor when it was executed, over {most} s"]
+
+
 RULES: dict[str, Callable[[Book], list[str]]] = {
     "executed from top to bottom": _is_in_order,
     "no stored errors": _has_no_errors,
@@ -155,6 +167,7 @@ RULES: dict[str, Callable[[Book], list[str]]] = {
     "a parameters cell": _has_parameters,
     "a picture beside each figure": _has_a_picture_beside_each_figure,
     "outputs of this version and these weights": staleness,
+    "within its budget of time": _keeps_its_budget,
 }
 
 
@@ -193,7 +206,7 @@ def good_book() -> Book:
         new.new_markdown_cell("## What we saw\n\n## What this does not show\n\n## Questions\n\nWhy?"),
     ]
     book = new.new_notebook(cells=cells)
-    book.metadata[KEY] = made_with(book)
+    book.metadata[KEY] = made_with(book) | {"seconds": 12}
     return book
 
 
@@ -253,9 +266,13 @@ def _spoil_version(book):
     book.metadata[KEY] = {"version": "0.0.1", "checkpoints": {}}
 
 
+def _spoil_budget(book):
+    book.metadata[KEY]["seconds"] = 61
+
+
 SPOILERS = (
     _spoil_order, _spoil_errors, _spoil_state, _spoil_times, _spoil_paths, _spoil_prose, _spoil_length,
-    _spoil_definitions, _spoil_title, _spoil_end, _spoil_parameters, _spoil_picture, _spoil_version,
+    _spoil_definitions, _spoil_title, _spoil_end, _spoil_parameters, _spoil_picture, _spoil_version, _spoil_budget,
 )  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_a_map_of_eight_clips(benchmark, model, eight_clips, method, options):
 
 @pytest.mark.parametrize("measure", ["infidelity", "sensitivity"])
 def test_a_figure_beside_eight_maps(benchmark, model, eight_clips, measure):
-    found = diagnose.integrated_gradients(model, eight_clips, target="disgust")
+    found = diagnose.integrated_gradients(model, eight_clips, target="disgust", n_steps=8)
     benchmark.pedantic(
         getattr(diagnose, measure), (found,), {"model": model, "clips": eight_clips}, rounds=2, iterations=1
     )

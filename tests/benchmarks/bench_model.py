@@ -104,9 +104,9 @@ def goal(*, subjects: int, epochs: int, seeds: int) -> pd.DataFrame:
         )
         ceilings = medn.synthme.ceilings(held_out.table)
         variants = {
-            "sparse": ({}, ceilings.joint.accuracy),
-            "dense": ({"keep_rates": (1.0,)}, ceilings.joint.accuracy),
-            "motion only": ({"branches": "motion", "decoupling": "none"}, ceilings.au_only.accuracy),
+            "sparse": ({}, ceilings.joint),
+            "dense": ({"keep_rates": (1.0,)}, ceilings.joint),
+            "motion only": ({"branches": "motion", "decoupling": "none"}, ceilings.au_only),
         }
         for name, (changes, ceiling) in variants.items():
             for count in (4, 8, 12, epochs):

@@ -83,7 +83,7 @@ def prepare_against_decoding(*, subjects: int, per_subject: int) -> pd.DataFrame
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "originals")
         clips = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, n_frames=3, seed=11)
-        medn.synthme.write_dataset(clips, root, layout="casme2", fps=100)
+        medn.synthme.write_dataset(clips, root, layout="casme2", tree="raw", fps=30, size=480)  # CASME II's own height
         index = medn.data.read_casme2(root)
         own, read = clip_input.read_image, []
 
