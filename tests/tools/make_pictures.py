@@ -1,14 +1,17 @@
-"""Make the README's pictures again: the explorer after a lasso in a real JupyterLab, and a sheet of drawn persons.
+"""Make the README's pictures again: the explorer after a lasso in a real JupyterLab, persons, a thumbnail a notebook.
 
 Run as ``python tests/tools/make_pictures.py``; a developer's tool, which needs a Chromium.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import sys
 import tempfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 from PIL import Image
 
@@ -32,6 +35,26 @@ def draw_persons() -> None:
     sheet = np.vstack([np.hstack(faces[:8]), np.hstack(faces[8:])])
     small = Image.fromarray(sheet).resize((1280, 320), Image.Resampling.LANCZOS)
     small.save(PICTURES / "faces.png", optimize=True)
+
+
+THUMBNAILS = {
+    "00_start_here": 2, "01_clips_and_preprocessing": 3, "02_network": 5, "03_training": 0, "04_evaluation": 5,
+    "05_decoupling": 8, "06_feature_space": 5, "07_attribution": 0, "08_confusable_pairs": 2, "09_your_own_data": 2,
+    "10_proof": 1,
+}  # fmt: skip
+"""Which of a notebook's stored pictures stands for it in the README."""
+
+
+def draw_thumbnails() -> None:
+    """One stored picture of each notebook, small."""
+    for name, number in THUMBNAILS.items():
+        book = nbformat.read(PICTURES.parent / f"{name}.ipynb", as_version=4)
+        outputs = [output.get("data", {}) for cell in book.cells for output in cell.get("outputs", [])]
+        stored = [data["image/png"] for data in outputs if "image/png" in data][number]
+        picture = Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGB")
+        picture.thumbnail((520, 380), Image.Resampling.LANCZOS)
+        small = picture.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        small.save(PICTURES / f"{name}.png", optimize=True)
 
 
 def draw_explorer() -> None:
@@ -67,4 +90,5 @@ def draw_explorer() -> None:
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
     draw_persons()
+    draw_thumbnails()
     draw_explorer()
