@@ -18,7 +18,9 @@ from medn_lab.diagnose import (
     linear_cka,
     partial_out,
 )
+from medn_lab.diagnose.similarity.alignment import MANY, CovarianceProduct
 from medn_lab.diagnose.similarity.overview import MEASURES
+from medn_lab.diagnose.similarity.pairing import MatrixProduct, centred, u_centred
 from medn_lab.diagnose.similarity.partialling import cells
 from medn_lab.records import BranchFeatures
 
@@ -89,6 +91,23 @@ class TestClosedForms:
         k, m = np.exp(-((x - x.T) ** 2) / 18), np.exp(-((y - y.T) ** 2) / 8)
         terms = [k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q]) for i, j, q, r in itertools.permutations(range(6), 4)]
         assert hsic(x, y, bandwidths=(3.0, 2.0)) == pytest.approx(np.mean(terms), abs=1e-14)
+
+    @pytest.mark.parametrize("n", [4, 5, 60])
+    def test_linear_cka_of_covariances_is_that_of_products_between_clips(self, n):
+        x, y = (centred(noise(n, d, seed=d)) for d in (6, 3))
+        y[:, 0] += 0.5 * x[:, 1]
+        y = centred(y)
+        order = np.random.default_rng(0).permutation(n)
+        between = MatrixProduct(*(u_centred(one @ one.T) for one in (x, y)))
+        np.testing.assert_allclose(CovarianceProduct(x, y)(order), between(order), rtol=1e-9, atol=1e-12)
+
+    def test_linear_cka_of_a_thousand_clips_takes_the_short_way_to_the_same_figure(self):
+        x, y = noise(MANY + 40, 5), noise(MANY + 40, 4, seed=9)
+        y[:, :2] += x[:, :2]
+        many = linear_cka(x, y)
+        few = MatrixProduct(*(u_centred(one @ one.T) for one in (centred(x), centred(y))))(np.arange(len(x)))
+        assert many == pytest.approx(few, rel=1e-9)
+        assert np.isnan(linear_cka(np.ones((MANY, 3)), noise(MANY, 2)))
 
     def test_biased_linear_cka_is_the_squared_correlation_of_two_single_features(self):
         r = np.corrcoef(X[:, 0], Y[:, 0])[0, 1]

@@ -36,6 +36,10 @@ class Dwell:
             self._waiting = None
 
 
+BREATH = 0.4
+"""Seconds before the first step: a page that draws thousands of points needs the processor more than a figure does."""
+
+
 class Steps:
     """Go through iterators a step at a time, so that whoever points or clicks meanwhile is heard in between.
 
@@ -62,7 +66,7 @@ class Steps:
             while self._step():
                 pass
             return
-        self._waiting = loop.call_later(self._seconds, self._next, loop)
+        self._waiting = loop.call_later(BREATH, self._next, loop)
 
     def stop(self) -> None:
         """Forget what is not done yet."""

@@ -31,7 +31,9 @@ from medn_lab.data.opencv import cv2
 from medn_lab.data.recipe import RECIPES
 from medn_lab.synthme import draw_face, draw_identity, move_face, render_frames, synthetic_clips
 
-METHODS = ("dis", "farneback", "tvl1_skimage")
+HAS_TVL1 = hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create")
+METHODS = ("dis", "farneback", "tvl1_skimage", *(["tvl1"] if HAS_TVL1 else []))
+"""OpenCV's own TV-L1 too where its contrib modules are installed."""
 ACTIONS = (
     {"AU12": 1.2},
     {"AU4": 0.9},

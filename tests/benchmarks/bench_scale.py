@@ -54,7 +54,7 @@ def folds(*, subjects: int, epochs: int, rounds: int) -> pd.DataFrame:
 def prepared_in_a_process(root: Path, out: Path, *, count: int, jobs: int) -> dict[str, float]:
     """Seconds and highest memory (of the process that writes) of a preparation in a fresh process."""
     script = (
-        "import json, resource, sys, time\n"
+        "import json, sys, time\n"
         "import medn_lab as medn\n"
         "from medn_lab.records import ClipIndex\n"
         "root, out, count, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])\n"
@@ -66,7 +66,8 @@ def prepared_in_a_process(root: Path, out: Path, *, count: int, jobs: int) -> di
         "began = time.perf_counter()\n"
         "medn.data.prepare(index, out, n_jobs=jobs, progress=False)\n"
         "spent = time.perf_counter() - began\n"
-        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3\n"
+        "told = open('/proc/self/status').read()\n"  # ru_maxrss would be that of the process that started this one
+        "peak = int(told.split('VmHWM:')[1].split()[0]) / 1e3\n"
         "print(json.dumps({'seconds': spent, 'MB': peak}))\n"
     )
     done = subprocess.run(
