@@ -70,6 +70,7 @@ endure: $(STAMPS)/test ## kill long jobs in 30 rounds and at every step, and sta
 	$(PY) tests/endurance/kill_rounds.py --rounds 30
 	$(PY) tests/endurance/kill_rounds.py --rounds 0 --steps
 	$(PY) tests/endurance/soak.py --starts 50
+	$(PY) tests/endurance/soak_explorer.py
 
 # In an environment of its own: what it needs is no part of the tested set.
 audit: $(STAMPS)/venv ## ask whether the pinned packages have known holes (needs the network)

@@ -18,3 +18,12 @@ def test_memory_stays_flat_over_trainings_that_are_started_and_stopped():
     told = json.loads(done.stdout)
     assert told["ended"] == {"finished": 4, "interrupted": 4, "stopped": 4}
     assert told["rise_percent"] < 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="the memory of a process is read from /proc")
+def test_memory_stays_flat_over_the_gestures_of_a_reader():
+    script = SCRIPT.with_name("soak_explorer.py")
+    done = subprocess.run([sys.executable, str(script), "--gestures", "42"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
+    assert json.loads(done.stdout)["rise_percent"] < 5

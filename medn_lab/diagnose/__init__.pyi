@@ -36,6 +36,7 @@ from .randomisation import RandomisationCheck as RandomisationCheck
 from .randomisation import randomisation_check as randomisation_check
 from .reading import ProbeScore as ProbeScore
 from .report import decoupling_report as decoupling_report
+from .sampling import sample_clips as sample_clips
 from .sanity import check_attribution as check_attribution
 from .sanity import infidelity as infidelity
 from .sanity import sensitivity as sensitivity

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.map_quality import chance_trustworthiness, continuity, trustworthiness
 from medn_lab.diagnose.neighbourhoods import Metric, nearest_in_order
-from medn_lab.records import BranchFeatures, Embedding
+from medn_lab.diagnose.sampling import sample_clips
+from medn_lab.records import BranchFeatures, Embedding, positions
 
 Branch = Literal["motion", "emotion", "fused"]
 
@@ -35,6 +36,7 @@ def umap(
     metric: Metric = "euclidean",
     seed: int = 0,
     method: Literal["umap", "pca"] = "umap",
+    most_clips: int = 50_000,
 ) -> Embedding:
     """A map of each branch on which neighbours in feature space stay neighbours.
 
@@ -66,6 +68,9 @@ def umap(
     method : {"umap", "pca"}
         ``pca`` is the quick linear fallback; of the parameters above it uses none, though `metric` still says by which
         distance the map is judged.
+    most_clips : int
+        Of more clips a sample is mapped, drawn by :func:`sample_clips` with this seed; the picture says of how many
+        (``params["drawn_from"]``). The features keep every clip, and so does every measure taken of them.
 
     Returns
     -------
@@ -81,7 +86,7 @@ def umap(
 
     See Also
     --------
-    trustworthiness, continuity, map_stability, aligned_umap, warm_umap, medn_lab.view.plot_embedding
+    trustworthiness, continuity, map_stability, aligned_umap, warm_umap, sample_clips, medn_lab.view.plot_embedding
 
     References
     ----------
@@ -99,14 +104,20 @@ def umap(
     if method not in ("umap", "pca"):
         raise ValueError(f"no method {method!r}; there are umap, pca")
     spaces = feature_spaces(features, layers=layers, branches=branches)
+    table, drawn_from = features.table, len(features)
+    if drawn_from > most_clips:
+        rows = positions(table, sample_clips(table, most=most_clips, seed=seed), owner="these features")
+        spaces, table = {name: values[rows] for name, values in spaces.items()}, table.iloc[rows].reset_index(drop=True)
     params = parameters_of(
-        len(features), method=method, n_neighbors=n_neighbors, min_dist=min_dist, metric=metric, seed=seed
+        len(table), method=method, n_neighbors=n_neighbors, min_dist=min_dist, metric=metric, seed=seed
     )
+    if drawn_from > len(table):
+        params["drawn_from"] = drawn_from
     place = place_by_pca if method == "pca" else place_by_umap
     maps = {name: place(values, params) for name, values in spaces.items()}
     if method == "pca":
         params["variance"] = {name: _variance_kept(values, maps[name]) for name, values in spaces.items()}
-    return judged(maps, spaces, table=features.table, params=params)
+    return judged(maps, spaces, table=table, params=params)
 
 
 def warm_umap(*, aligned: bool = False) -> threading.Thread:

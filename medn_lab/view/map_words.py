@@ -17,7 +17,8 @@ FEW = 15
 
 _ROOMY = 900  # pixels in which two sentences find room beside each other
 _SAID_ELSEWHERE = (
-    "n_neighbors_asked", "n_clips", "quality_neighbors", "quality_chance", "variance", "aligned_to", "shift",
+    "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance", "aligned_to",
+    "shift",
 )  # fmt: skip
 """Parameters that are told in words of their own, not as name and value."""
 
@@ -36,6 +37,8 @@ def params_line(embedding: Embedding) -> str:
             few = f": {made_of} clips are few for a map" if made_of < FEW else ""
             said[-1] += f" (lowered from {params['n_neighbors_asked']}{few})"
     clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
+    if "drawn_from" in params:
+        clips += f" drawn from {params['drawn_from']}"
     aligned = f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
     return f"{method} · {', '.join(said) or 'parameters not recorded'} · {clips}{aligned}"
 
