@@ -36,7 +36,8 @@ def test_the_whole_answer_is_what_predict_and_extract_features_say(model, clips)
     np.testing.assert_allclose(answers.predictions.au_logits, whole.au_logits, **ABOUT)
     for name in ("motion", "emotion", "fused", "gate"):
         np.testing.assert_allclose(getattr(answers.features, name), getattr(features, name), **ABOUT)
-    assert answers.predictions.source == whole.source
+    made = {name: value for name, value in whole.source.items() if name != "run"}  # no run record: a face that is moved
+    assert answers.predictions.source == made
     assert answers.predictions.table.equals(whole.table)
 
 

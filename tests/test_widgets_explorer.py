@@ -210,7 +210,7 @@ def in_messages(*messages):
             for act in acts:
                 act()
             await asyncio.sleep(0.02)
-        await asyncio.sleep(3 * branch_maps.SETTLED)
+        await asyncio.sleep(12 * branch_maps.SETTLED)
 
     asyncio.run(talk())
 

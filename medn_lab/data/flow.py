@@ -182,10 +182,12 @@ def half_resolution_flow(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
 def _dis_estimator(finest: int) -> cv2.DISOpticalFlow:
     # An estimator keeps buffers of the last images it saw, so no two threads may share one.
     if not hasattr(_local, f"dis{finest}"):
-        estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        estimator.setFinestScale(finest)
-        setattr(_local, f"dis{finest}", estimator)
-    return getattr(_local, f"dis{finest}")
+        setattr(_local, f"dis{finest}", cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM))
+    estimator = getattr(_local, f"dis{finest}")
+    # Anew each time: for an image too small for its scales it chooses others, and would keep them for the next image.
+    estimator.setFinestScale(finest)
+    estimator.setPatchSize(8)
+    return estimator
 
 
 def _farneback(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:

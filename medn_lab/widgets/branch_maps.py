@@ -111,7 +111,7 @@ class BranchMaps:
                 if points.point_inds:
                     self._clicked = self._turn.now() if click else None
                     if not self._drawn and (click or self._removed != self._turn.now()):
-                        settle_soon()
+                        (settle_soon if click else settle_later)()
                     act(int(points.point_inds[0]))
 
             return pointed
@@ -125,7 +125,8 @@ class BranchMaps:
             if self._outlined and not self._drawn:
                 cleared()
 
-        settle_soon = Dwell(settle, seconds=2 * SETTLED)
+        # A hover is the weaker sign: on a busy machine one from before the gesture may come in while it is being drawn.
+        settle_soon, settle_later = (Dwell(settle, seconds=turns * SETTLED) for turns in (2, 10))
 
         def outlined(*_: object) -> None:
             drawn = read_outlines(self._selections())
