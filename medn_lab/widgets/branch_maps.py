@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -21,6 +22,9 @@ _OUTLINE = {"color": theme.RING, "width": 1.5, "dash": "dot"}
 SETTLED = 0.16
 """Seconds after which a lasso that was let go is settled: plotly takes up its last corner 0.1 s late, and any change of
 the figure before that makes it forget the outline."""
+
+LATER = 1.0
+"""Seconds after which a hover says that an outline went by a double click, and not because the next one is begun."""
 
 MOST_SVG_POINTS = 400
 """More points than this are drawn by WebGL, which redraws them about twice as fast even without a graphics card."""
@@ -55,7 +59,7 @@ class BranchMaps:
         self._outlined = False  # whether what is lit now was encircled
         self._turn = Turn()
         self._clicked: int | None = None  # the turn in which a click came, if that was the last that the pointer did
-        self._removed: int | None = None  # the turn in which the outline went
+        self._removed_at = 0.0  # when the outline went
         figure = map_figure(embedding, names=names, width=width, height=height, margin=(4, 4, 30, 6))
         figure.update_layout(dragmode="lasso", hovermode="closest", hoverdistance=12, showlegend=False)
         figure.update_layout(newselection={"line": _OUTLINE})
@@ -110,29 +114,26 @@ class BranchMaps:
                 # plotly calls every trace that listens, with no points where it was not the one hit.
                 if points.point_inds:
                     self._clicked = self._turn.now() if click else None
-                    if not self._drawn and (click or self._removed != self._turn.now()):
-                        (settle_soon if click else settle_later)()
+                    if not self._drawn and (click or time.monotonic() - self._removed_at > LATER):
+                        settle_soon()
                     act(int(points.point_inds[0]))
 
             return pointed
 
         # The outline goes where a new one is begun, and by a double click, whose own event may be lost to the hover or
-        # click beside it. It was a double click if a click came along with it, or if the pointer touches points later
-        # (whoever draws an outline touches none) and no outline has come a moment after that. A hover that comes along
-        # with it tells nothing: while the kernel is busy the page collects what it has to say into one message, and the
-        # pointer may have rested there before the new outline was begun.
+        # click beside it. It was a double click if a click came along with it, or if the pointer touches points a while
+        # later: whoever draws an outline touches none meanwhile, and a hover from before it comes in soon or never.
         def settle() -> None:
             if self._outlined and not self._drawn:
                 cleared()
 
-        # A hover is the weaker sign: on a busy machine one from before the gesture may come in while it is being drawn.
-        settle_soon, settle_later = (Dwell(settle, seconds=turns * SETTLED) for turns in (2, 10))
+        settle_soon = Dwell(settle, seconds=2 * SETTLED)
 
         def outlined(*_: object) -> None:
             drawn = read_outlines(self._selections())
             if all(one in self._drawn for one in drawn):  # none is new: one was taken away, or this is an echo
-                self._drawn, self._removed = drawn, self._turn.now()
-                if self._clicked == self._removed and not drawn:
+                self._drawn, self._removed_at = drawn, time.monotonic()
+                if self._clicked == self._turn.now() and not drawn:
                     settle_soon()
                 return
             self._drawn = newest(drawn, known=self._drawn)

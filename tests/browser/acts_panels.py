@@ -1,7 +1,5 @@
 """What a reader does with the panels of scores and of decoupling."""
 
-import re
-
 from lab_page import LabPage
 from pictures_shown import IMAGE, expect_other_picture
 
@@ -10,8 +8,12 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     """The panel of ``04_evaluation``: a cell lists its clips, which play; the tables and the matrix change as asked."""
     panel = lab.scroll_to_class("medn-evaluation-panel")
     cells = panel.locator(".medn-cells button")
-    cells.last.filter(has_text=re.compile(r"\d")).wait_for(timeout=15_000)  # A button comes before its text.
-    counts = [int(text) for text in cells.all_inner_texts()]
+    for _ in range(60):  # After scrolling, Lab draws the buttons before what is written on them.
+        texts = cells.all_text_contents()
+        if texts and all(text.strip().isdigit() for text in texts):
+            break
+        lab.page.wait_for_timeout(250)
+    counts = [int(text) for text in texts]
     fullest = max(range(len(counts)), key=counts.__getitem__)
     cells.nth(fullest).click()
     panel.get_by_text(f"{counts[fullest]} clips", exact=True).first.wait_for(timeout=15_000)
