@@ -55,17 +55,22 @@ def model() -> MEDN:
 @pytest.mark.parametrize(("method", "options"), METHODS, ids=[name_of(*one) for one in METHODS])
 def test_a_map_of_eight_clips(benchmark, model, eight_clips, method, options):
     explain = getattr(diagnose, method)
-    benchmark.pedantic(
+    found = benchmark.pedantic(
         explain, (model, eight_clips), {"target": "disgust", **options}, rounds=3, warmup_rounds=1, iterations=1
     )
+    maps = [values for values in (found.frames, found.flow) if values is not None]
+    assert maps
+    assert all(np.isfinite(values).all() and values.any() for values in maps)
 
 
 @pytest.mark.parametrize("measure", ["infidelity", "sensitivity"])
 def test_a_figure_beside_eight_maps(benchmark, model, eight_clips, measure):
     found = diagnose.integrated_gradients(model, eight_clips, target="disgust", n_steps=8)
-    benchmark.pedantic(
+    figures = benchmark.pedantic(
         getattr(diagnose, measure), (found,), {"model": model, "clips": eight_clips}, rounds=2, iterations=1
     )
+    assert len(figures) == len(eight_clips)
+    assert (figures >= 0).all()
 
 
 def speeds(model: MEDN, clips: Clips) -> pd.DataFrame:

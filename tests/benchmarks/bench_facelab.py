@@ -44,13 +44,17 @@ def lab() -> FaceLab:
 
 
 def test_a_move_of_a_slider(benchmark, lab):
-    places = iter(moves(medn.synthme.face_studio(identity_seed=3), seed=0))
+    places, made = iter(moves(medn.synthme.face_studio(identity_seed=3), seed=0)), []
 
     def move() -> None:
-        au, letter = next(places)
+        made.append(next(places))
+        au, letter = made[-1]
         lab._controls.amounts[au].value = letter
 
     benchmark.pedantic(move, rounds=20, warmup_rounds=5, iterations=1)
+    au, letter = made[-1]
+    assert lab.clip.table[au].tolist() == [1.0]
+    assert lab._controls.amounts[au].value == letter
 
 
 def times(studio: FaceStudio, model: medn.model.MEDN, *, seed: int) -> pd.DataFrame:

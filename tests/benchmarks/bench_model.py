@@ -65,7 +65,10 @@ class Step:
 @pytest.mark.parametrize("rate", RATES)
 def test_a_step(benchmark, rate, attention):
     step = Step(branch(rate, attention), torch.rand(1, 8, 3, 112, 112))
+    before = step.network.embed.weight.detach().clone()
     benchmark.pedantic(step, rounds=3, warmup_rounds=1, iterations=1)
+    assert not torch.equal(step.network.embed.weight, before)
+    assert torch.isfinite(step.network.embed.weight).all()
 
 
 def steps(*, batch: int, rounds: int) -> pd.DataFrame:
