@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -74,6 +75,7 @@ def told(source: Mapping[str, Any]) -> str:
     return ", ".join(said)
 
 
+@cache  # a process keeps its packages, and every prediction asks
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
