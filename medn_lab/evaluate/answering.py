@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.model import MEDN, Inputs, MEDNOutput, SEVitOutput, as_inputs, check_clips, weights_sha256
 from medn_lab.records import Answers, BranchFeatures, Clips, KeptTokens, Predictions
 
 FEW = 4
@@ -79,23 +79,17 @@ class Answerer:
         """
         model, config = self._model, self._model.config
         check_clips(config, clips)
-        frames, flow = as_inputs(config, clips, rows=np.arange(len(clips)), device=next(model.parameters()).device)
-        both = frames is not None and flow is not None
+        inputs = as_inputs(config, clips, rows=np.arange(len(clips)), device=next(model.parameters()).device)
         modes = {module: module.training for module in model.modules()}
         model.eval()
         try:
             with torch.inference_mode(), _one_thread(wanted=len(clips) <= FEW):
-                if both:
-                    # Whole, with a flow of zeros, and with frames that all are the onset: one pass over three times as
-                    # many clips.
-                    still = frames[:, :1].expand_as(frames)
-                    output = model(torch.cat([frames, frames, still]), torch.cat([flow, torch.zeros_like(flow), flow]))
-                else:
-                    output = model(frames, flow)
+                thrice = _thrice(inputs)
+                output = model(*(inputs if thrice is None else thrice))
         finally:
             for module, mode in modes.items():
                 module.training = mode
-        return self._answers(output, clips, both=both)
+        return self._answers(output, clips, both=thrice is not None)
 
     def _answers(self, output: MEDNOutput, clips: Clips, *, both: bool) -> Answers:
         count, table = len(clips), clips.table
@@ -103,14 +97,15 @@ class Answerer:
             "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe),
             "decoupling": self._model.config.decoupling,
         }  # fmt: skip
-        has_aus = output.au_logits is not None and bool(self.aus)
+        au_logits = output.au_logits if self.aus else None
+        seen = output.sevit_output
 
         def said(part: int) -> Predictions:
             rows = slice(part * count, (part + 1) * count)
             return Predictions(
                 logits=_array(output.logits[rows]),
-                au_logits=_array(output.au_logits[rows]) if has_aus else None,
-                aus=self.aus if has_aus else (),
+                au_logits=None if au_logits is None else _array(au_logits[rows]),
+                aus=() if au_logits is None else self.aus,
                 table=table,
                 classes=self.classes,
                 source=source,
@@ -125,11 +120,11 @@ class Answerer:
             features=BranchFeatures(**features, table=table, source=source),
             frames_alone=said(1) if both else None,
             flow_alone=said(2) if both else None,
-            kept=None if output.sevit_output is None else self._kept(output, clips, source),
+            kept=None if seen is None else self._kept(seen, clips, source),
         )
 
-    def _kept(self, output: MEDNOutput, clips: Clips, source: dict[str, Any]) -> KeptTokens:
-        config, seen, count = self._model.config, output.sevit_output, len(clips)
+    def _kept(self, seen: SEVitOutput, clips: Clips, source: dict[str, Any]) -> KeptTokens:
+        config, count = self._model.config, len(clips)
         grid = config.size // config.patch
         masks = np.zeros((count, len(seen.kept), grid * grid), dtype=bool)
         for scale, places in enumerate(seen.kept):
@@ -179,6 +174,15 @@ def answerer(model: MEDN) -> Answerer:
     ((1, 5), (1, 64))
     """
     return Answerer(model)
+
+
+def _thrice(inputs: Inputs) -> Inputs | None:
+    """The clips whole, with a flow of zeros, and with frames that all are the onset; None without both inputs."""
+    frames, flow = inputs
+    if frames is None or flow is None:
+        return None
+    still = frames[:, :1].expand_as(frames)
+    return Inputs(torch.cat([frames, frames, still]), torch.cat([flow, torch.zeros_like(flow), flow]))
 
 
 def _array(value: Tensor) -> np.ndarray:

@@ -123,12 +123,12 @@ def au_detection(
     coded = predictions.table.reindex(columns=list(predictions.aus)).to_numpy(dtype=float, na_value=np.nan)
     rows, aucs, f1s = [], [], []
     for column, au in enumerate(predictions.aus):
-        row, auc, f1 = _one_au(coded[:, column], predictions.au_logits[:, column], draws=draws)
-        enters = bool(row["n_positive"] >= min_positives and auc is not None)
-        rows.append({"au": au} | row | {"in_macro": enters})
-        if enters:
-            aucs.append(auc)
-            f1s.append(f1)
+        row, found = _one_au(coded[:, column], predictions.au_logits[:, column], draws=draws)
+        entering = found if row["n_positive"] >= min_positives else None
+        rows.append({"au": au} | row | {"in_macro": entering is not None})
+        if entering is not None:
+            aucs.append(entering[0])
+            f1s.append(entering[1])
     columns = ["au", "n_positive", "n_negative", "n_unknown", "n_subjects", "auc", "auc_low", "auc_high"]
     table = pd.DataFrame(rows)[[*columns, "f1", "f1_low", "f1_high", "in_macro", "reason"]]
     return AUDetection(table, _macro(aucs, draws=draws), _macro(f1s, draws=draws), min_positives)
@@ -136,7 +136,8 @@ def au_detection(
 
 def _one_au(
     coded: np.ndarray, logits: np.ndarray, *, draws: Draws
-) -> tuple[dict[str, Any], Statistic | None, Statistic | None]:
+) -> tuple[dict[str, Any], tuple[Statistic, Statistic] | None]:
+    """An AU's row, and its AUC and F1 as functions of how often each subject is drawn; None where it has none."""
     positive, negative = coded == 1, coded == 0
     n_positive, n_negative = int(positive.sum()), int(negative.sum())
     shown_by = len(np.unique(draws.person[positive]))
@@ -152,7 +153,7 @@ def _one_au(
         known = n_positive + n_negative
         kind = "positive" if not n_positive else "negative"
         row["reason"] = f"no {kind} among {known} coded clips" if known else "it is coded in no clip"
-        return row, None, None
+        return row, None
     auc = _auc_statistic(logits, positive, negative, draws=draws)
     f1 = _f1_statistic(logits, positive, negative, draws=draws)
     row |= {"auc": float(auc(draws.all_once())[0]), "f1": float(f1(draws.all_once())[0])}
@@ -161,7 +162,7 @@ def _one_au(
         row["f1_low"], row["f1_high"] = draws.bounds(f1(draws.counts))
     else:
         row["reason"] = "all positives are of one subject: no interval"
-    return row, auc, f1
+    return row, (auc, f1)
 
 
 def _auc_statistic(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, *, draws: Draws) -> Statistic:

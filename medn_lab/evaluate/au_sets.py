@@ -32,8 +32,9 @@ def au_set(text: object, *, keep_side: bool = False) -> frozenset[str] | None:
     """
     if not isinstance(text, str) or not text.strip():
         return None
-    terms = [_TERM.fullmatch(term) for term in text.split("+")]
-    if not all(terms):
+    written = text.split("+")
+    terms = [found for term in written if (found := _TERM.fullmatch(term)) is not None]
+    if len(terms) < len(written):
         return None
     return frozenset((term[1].upper() if keep_side else "") + term[2] for term in terms)
 

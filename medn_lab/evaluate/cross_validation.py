@@ -15,7 +15,7 @@ from medn_lab.evaluate.fold_store import FoldOutcome
 from medn_lab.evaluate.folds import Plan
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions, run_record
+from medn_lab.records import Predictions, present, run_record
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 
@@ -203,7 +203,8 @@ def floor_of(predictions: Predictions, plan: Plan) -> Floor:
     table = plan.clips.table
     if "action_units" not in table:
         table = table.assign(action_units="?")
-    folds = [plan.folds[n] for n in np.unique(predictions.fold)]
+    told = present(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
+    folds = [plan.folds[n] for n in np.unique(told)]
     return au_only_floor(table, label=plan.label, folds=folds)
 
 

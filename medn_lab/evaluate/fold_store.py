@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,9 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from medn_lab.records import Predictions, whole_folder
+from medn_lab.records import Predictions, sha256_of_file, whole_folder
 
 NOTE = "run.json"
+
+FOLD = "fold.json"
+FOLD_SUM = "fold.sha256"
+"""The sha256 of the fold's own file, as ``sha256sum -c`` reads it; its predictions are records with sums of their own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,24 +104,28 @@ class FoldStore:
                 "notes": list(outcome.notes),
                 "epochs": outcome.epochs.to_dict("list"),
             }
-            (beside / "fold.json").write_text(json.dumps(told) + "\n")
+            (beside / FOLD).write_text(json.dumps(told) + "\n")
+            (beside / FOLD_SUM).write_text(f"{sha256_of_file(beside / FOLD)}  {FOLD}\n")
 
     def load(self, number: int) -> FoldOutcome | None:
-        """A finished fold, or None where it is still to be done.
+        """A finished fold, or None where it is still to be done: also where an older version left it without a sum.
 
         Raises
         ------
         ValueError
-            If its folder is there but cannot be read.
+            If its folder is there but cannot be read, or is not what was written.
         """
         place = self.place(number)
-        if not place.is_dir():
+        if not place.is_dir() or ((place / FOLD).is_file() and not (place / FOLD_SUM).exists()):
             return None
         try:
-            told = json.loads((place / "fold.json").read_text())
+            written = (place / FOLD).read_bytes()
+            told = json.loads(written)
             astray = [rule for rule in told["rules"] if Path(rule).name != rule]
             if astray:
                 raise ValueError(f"{astray[0]!r} leads out of its folder")
+            if (place / FOLD_SUM).read_text().split()[:1] != [hashlib.sha256(written).hexdigest()]:
+                raise ValueError(f"{FOLD} is not the file that was written: its sha256 is not that of {FOLD_SUM}")
             predictions = {rule: Predictions.load(place / rule) for rule in told["rules"]}
             epochs = pd.DataFrame(told["epochs"])
         except (OSError, ValueError, KeyError, TypeError) as error:

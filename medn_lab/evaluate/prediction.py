@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
     has_aus = outputs[0].au_logits is not None and bool(model.config.aus)
     return Predictions(
-        logits=_stack([out.logits for out in outputs]),
+        logits=_stacked([out.logits for out in outputs]),
         au_logits=_stack([out.au_logits for out in outputs]) if has_aus else None,
         aus=model.config.aus if has_aus else (),
         table=clips.table,
@@ -102,7 +103,7 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     ((2, 64), (2, 64), 2)
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    parts = {
+    parts: dict[str, Any] = {
         name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate", "nats")
     }
     return BranchFeatures(**parts, table=clips.table, source=_source(model, clips, call="extract_features"))
@@ -147,7 +148,12 @@ def _check_numbers(output: MEDNOutput, clips: Clips, rows: np.ndarray) -> None:
 
 
 def _stack(parts: list[torch.Tensor | None]) -> np.ndarray | None:
-    return None if parts[0] is None else torch.cat(parts).float().cpu().numpy()
+    there = [part for part in parts if part is not None]
+    return _stacked(there) if there else None
+
+
+def _stacked(parts: list[torch.Tensor]) -> np.ndarray:
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def _source(model: MEDN, clips: Clips, *, call: str) -> dict[str, object]:

@@ -88,8 +88,8 @@ def evaluation_summary(
         aus = au_detection(predictions, min_positives=min_positives, **settings).table
     except ValueError as reason:
         notes.append(f"No AU table: {reason}.")
-    if folds is None and predictions.fold is not None and scored is not None:
-        folds = _folds(scored, label)
+    if folds is None and scored is not None and scored.fold is not None:
+        folds = _folds(scored, label, scored.fold)
     return EvaluationSummary(
         predictions=predictions,
         scores=scores,
@@ -188,12 +188,12 @@ def _subjects(scored: Predictions | None, label: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _folds(scored: Predictions, label: str) -> pd.DataFrame:
+def _folds(scored: Predictions, label: str, fold: np.ndarray) -> pd.DataFrame:
     """What each fold that held clips out scored."""
     right = scored.predicted == scored.table[label].to_numpy()
     rows = []
-    for number in np.unique(scored.fold):
-        own = scored.fold == number
+    for number in np.unique(fold):
+        own = fold == number
         held = scored.table["subject"][own].unique() if "subject" in scored.table else []
         rows.append((number, held[0] if len(held) == 1 else f"fold {number}", int(own.sum()), right[own].mean(), ""))
     return pd.DataFrame(rows, columns=list(FOLD_COLUMNS))

@@ -10,6 +10,7 @@ from .inputs import Inputs as Inputs
 from .inputs import as_inputs as as_inputs
 from .inputs import check_clips as check_clips
 from .medn import MEDN as MEDN
+from .medn import MEDNFeatures as MEDNFeatures
 from .medn import MEDNOutput as MEDNOutput
 from .motion import MotionBranch as MotionBranch
 from .motion import MotionOutput as MotionOutput

@@ -15,6 +15,30 @@ from medn_lab.model.sevit import SEVit, SEVitOutput
 from medn_lab.model.weights import SafeWeights
 
 
+class MEDNFeatures(NamedTuple):
+    """What a MEDN knows of clips before it names an emotion; a part that the model or the input lacks is None.
+
+    The parts are those of :class:`MEDNOutput` but for the emotion scores, in the same order.
+
+    Examples
+    --------
+    >>> model = MEDN(MEDNConfig(size=32, dim=32, branches="motion")).eval()
+    >>> features = model.forward_features(None, torch.rand(2, 2, 32, 32))
+    >>> features.fused.shape, features.emotion is None
+    (torch.Size([2, 32]), True)
+    """
+
+    au_logits: Tensor | None
+    motion: Tensor | None
+    emotion: Tensor | None
+    fused: Tensor
+    gate: Tensor | None
+    nats: Tensor | None = None
+    guess: Tensor | None = None
+    motion_output: MotionOutput | None = None
+    sevit_output: SEVitOutput | None = None
+
+
 class MEDNOutput(NamedTuple):
     """What a MEDN returns; a part that the model or the input lacks is None.
 
@@ -25,7 +49,7 @@ class MEDNOutput(NamedTuple):
     (torch.Size([2, 5]), True)
     """
 
-    logits: Tensor | None
+    logits: Tensor
     """(b, n_classes) emotion scores before softmax."""
     au_logits: Tensor | None
     """(b, n_aus) AU scores before the sigmoid, from the motion branch alone."""
@@ -33,7 +57,7 @@ class MEDNOutput(NamedTuple):
     """(b, d) motion feature."""
     emotion: Tensor | None
     """(b, d) emotion feature, or (b, code_dim) under the bottleneck."""
-    fused: Tensor | None
+    fused: Tensor
     """(b, d)"""
     gate: Tensor | None
     """(b, d) in (0, 1); 1 takes the motion side, 0 the emotion side."""
@@ -118,11 +142,11 @@ class MEDN(
         ValueError
             If a shape is not that of the configuration, or no input that the model can use is given.
         """
-        output = self.forward_features(frames, flow)
-        return output._replace(logits=self.forward_head(output.fused))
+        features = self.forward_features(frames, flow)
+        return MEDNOutput(self.forward_head(features.fused), *features)
 
-    def forward_features(self, frames: Tensor | None = None, flow: Tensor | None = None) -> MEDNOutput:
-        """Everything but the emotion logits, which are None.
+    def forward_features(self, frames: Tensor | None = None, flow: Tensor | None = None) -> MEDNFeatures:
+        """Everything but the emotion logits.
 
         Parameters
         ----------
@@ -131,7 +155,7 @@ class MEDN(
 
         Returns
         -------
-        MEDNOutput
+        MEDNFeatures
 
         Raises
         ------
@@ -141,11 +165,6 @@ class MEDN(
         self._check(frames, flow)
         motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
         emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
-        if motion is None and emotion is None:
-            given = (
-                "neither frames nor flow" if frames is None and flow is None else "only what its branch does not read"
-            )
-            raise ValueError(f"a MEDN with branches {self.config.branches!r} was given {given}")
         motion_feature = None if motion is None else motion.feature
         if emotion is None:
             emotion_feature = wide = tokens = nats = None
@@ -155,18 +174,23 @@ class MEDN(
         else:
             emotion_feature, wide, nats = self.code(emotion.feature)
             tokens = wide.unsqueeze(1)  # fusion may look at nothing that has not paid for passing the code
-        if motion is None:
-            fused, gate = wide, None
-        elif emotion is None:
-            fused, gate = motion_feature, None
-        else:
+        gate = None
+        if self.fusion is not None and motion is not None and wide is not None:
             # Under the bottleneck the motion branch learns from the AU task alone.
             seen, seen_tokens = (motion.feature, motion.tokens)
             if self.code is not None:
                 seen, seen_tokens = seen.detach(), seen_tokens.detach()
             fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
-        return MEDNOutput(
-            logits=None,
+        elif wide is not None:
+            fused = wide
+        elif motion_feature is not None:
+            fused = motion_feature
+        else:
+            given = (
+                "neither frames nor flow" if frames is None and flow is None else "only what its branch does not read"
+            )
+            raise ValueError(f"a MEDN with branches {self.config.branches!r} was given {given}")
+        return MEDNFeatures(
             au_logits=None if motion is None else motion.au_logits,
             motion=motion_feature,
             emotion=emotion_feature,

@@ -5,6 +5,7 @@ from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
+from medn_lab.records.present import present
 from medn_lab.records.results import Attribution, BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
 from medn_lab.records.run import run_record
@@ -42,6 +43,7 @@ __all__ = [
     "no_problems",
     "note_arrays",
     "positions",
+    "present",
     "read_parts",
     "read_table",
     "run_record",

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from medn_lab.model import Inputs, MEDNConfig
+from medn_lab.records import present
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,8 @@ def _shift(x: Tensor, dx: int, dy: int) -> Tensor:
 
 def augment(inputs: Inputs, *, max_shift: int, mirrored: bool, generator: torch.Generator) -> Inputs:
     """Mirror half of the clips if `mirrored`, in place, and shift the batch by up to `max_shift` pixels."""
-    reference = inputs.flow if inputs.frames is None else inputs.frames
+    either = inputs.flow if inputs.frames is None else inputs.frames
+    reference = present(either, otherwise="there is nothing to augment: neither frames nor flow were given")
     chosen = torch.rand(len(reference), generator=generator) < (0.5 if mirrored else 0.0)
     dx, dy = torch.randint(-max_shift, max_shift + 1, (2,), generator=generator).tolist()
     return shift(_mirror(inputs, chosen), dx, dy)

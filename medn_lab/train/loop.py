@@ -184,7 +184,7 @@ def fit(
     held_out = None
     if validation is not None:
         check_clips(model.config, validation)
-        held_out = read_targets(model.config, validation.table, label=label, training=False)
+        held_out = validation, read_targets(model.config, validation.table, label=label, training=False)
 
     fabric = processes(config)
     said = {
@@ -218,8 +218,8 @@ def fit(
                         break
                     row = _epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
                     share_buffers(fabric, model)
-                    if validation is not None:
-                        row |= _validate(fabric, model, validation, held_out, config)
+                    if held_out is not None:
+                        row |= _validate(fabric, model, *held_out, config)
                     before = run.history.table.to_dict("records")
                     run.history = History(pd.DataFrame([*before, row]), said, "stopped")
                     standing.take(run.history)
