@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from medn_lab.records import present
+
 if TYPE_CHECKING:
     from lark import Lark, Tree
 
@@ -369,7 +371,7 @@ class _Reader:
 
 
 def _unit(text: str, *, reference: bool) -> Unit:
-    found = _UNIT.fullmatch(text)
+    found = present(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
     prefix = found["prefix"].upper()
     intensity = "/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", found["intensity"].upper()))
     sides = [letter for letter in "LR" if letter in prefix]

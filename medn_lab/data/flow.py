@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from medn_lab.data.opencv import cv2
+from medn_lab.data.opencv import FROM_NOTHING, cv2
 
 FlowMethod = Literal["dis", "farneback", "tvl1", "tvl1_skimage"]
 
@@ -167,7 +167,7 @@ def _blurred(field: np.ndarray, weights: np.ndarray | None, sigma: float) -> np.
 
 def _dis(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     # The presets stop at half or quarter resolution, which loses small motion.
-    return _dis_estimator(0).calc(onset, apex, None)
+    return _dis_estimator(0).calc(onset, apex, FROM_NOTHING)
 
 
 def half_resolution_flow(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
@@ -176,7 +176,7 @@ def half_resolution_flow(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     A similarity fitted to it lies as near to the truth as one that is fitted to the full field, for a quarter of the
     time: of a field that is averaged over thousands of points, the finest scale only brings noise.
     """
-    return _dis_estimator(1).calc(onset, apex, None)
+    return _dis_estimator(1).calc(onset, apex, FROM_NOTHING)
 
 
 def _dis_estimator(finest: int) -> cv2.DISOpticalFlow:
@@ -191,13 +191,13 @@ def _dis_estimator(finest: int) -> cv2.DISOpticalFlow:
 
 
 def _farneback(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
-    return cv2.calcOpticalFlowFarneback(onset, apex, None, 0.5, 5, 13, 10, 5, 1.1, 0)
+    return cv2.calcOpticalFlowFarneback(onset, apex, FROM_NOTHING, 0.5, 5, 13, 10, 5, 1.1, 0)
 
 
 def _tvl1(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     try:  # asking with hasattr is not enough: stubs of the module exist in wheels that lack it
         estimator = cv2.optflow.DualTVL1OpticalFlow_create()  # type: ignore[attr-defined]
-        return estimator.calc(onset, apex, None)
+        return estimator.calc(onset, apex, FROM_NOTHING)
     except (AttributeError, cv2.error) as error:
         raise ImportError(
             "TV-L1 is in OpenCV's contrib modules only: run 'pip uninstall opencv-python' and then "

@@ -1,5 +1,7 @@
 """OpenCV, with a helpful sentence where its wheel cannot be loaded; every module of this room takes it from here."""
 
+from typing import Any
+
 try:
     import cv2
 except ImportError as error:
@@ -8,4 +10,7 @@ except ImportError as error:
         "'pip uninstall opencv-python' and then 'pip install opencv-python-headless'"
     ) from error
 
-__all__ = ["cv2"]
+FROM_NOTHING: Any = None
+"""No first guess of what is to be estimated; OpenCV takes None there, and its types do not say so."""
+
+__all__ = ["FROM_NOTHING", "cv2"]

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import ClipInput
 from medn_lab.data.recipe import FlowRecipe
-from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, write_parts
+from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, present, write_parts
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -153,12 +153,16 @@ class PreparedSet:
             self._lock = None
 
     @property
+    def _folder(self) -> Path:
+        return present(self.path, otherwise="this set is kept in memory; it has no folder")
+
+    @property
     def _beside(self) -> Path:
-        return self.path.parent / f".{self.path.name}.preparing"
+        return self._folder.parent / f".{self._folder.name}.preparing"
 
     def _is_same(self) -> bool:
         try:
-            head = json.loads((self.path / "record.json").read_text())
+            head = json.loads((self._folder / "record.json").read_text())
             found = head["meta"]["prepared"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FileExistsError(
@@ -268,7 +272,7 @@ class PreparedSet:
             yield
         except OSError as error:
             if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-                said = f"{self.path} cannot be written: {self.path.parent} is read-only or not yours"
+                said = f"{self.path} cannot be written: {self._folder.parent} is read-only or not yours"
                 raise OSError(error.errno, f"{said}; choose another folder") from error
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from medn_lab.data.flow import SMALLEST_SIDE, half_resolution_flow
-from medn_lab.data.opencv import cv2
+from medn_lab.data.opencv import FROM_NOTHING, cv2
 
 FEWEST_CORNERS = 12
 """With fewer followed corners a fit says nothing, and the frame is left as it is."""
@@ -229,8 +229,8 @@ def _followed(still: np.ndarray, grey: np.ndarray, corners: np.ndarray) -> tuple
         "maxLevel": 3,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 0.003),
     }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(still, grey, corners, None, **settings)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, still, there, None, **settings)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(still, grey, corners, FROM_NOTHING, **settings)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(grey, still, there, FROM_NOTHING, **settings)
     error = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
     good = found.ravel().astype(bool) & returned.ravel().astype(bool) & (error < 0.1 * window / 11 * 2)
     return corners.reshape(-1, 2)[good].astype(np.float64), there.reshape(-1, 2)[good].astype(np.float64)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medn_lab.data.layouts import Coding, Layout
+from medn_lab.records import present
 
 if TYPE_CHECKING:
     from medn_lab.synthme.write import WrittenClip
@@ -133,5 +134,5 @@ def plant_in_frames(one: WrittenClip, folder: Path, names: Mapping[int, str], *,
         import cv2
 
         path = folder / names[one.apex]
-        picture = cv2.imread(str(path))
+        picture = present(cv2.imread(str(path)), otherwise=f"{path} cannot be read as a picture")
         cv2.imwrite(str(path), cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0])))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from medn_lab.records import present
+
 RESIDUAL_PIXELS = 0.03
 """Scale of the head translation that registration leaves, per axis, in pixels of a 128 px picture: about what
 ``medn_lab.data.register`` was measured to leave there."""
@@ -69,7 +71,7 @@ class Disturbance:
 
     def record(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Sensor noise, rounding and JPEG: a float frame becomes uint8."""
-        if self.noise == 0:
+        if self.quality is None:
             return np.clip(frame + np.float32(0.5), 0, 255).astype(np.uint8)
         # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
         pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape).astype(np.float32)
@@ -77,4 +79,5 @@ class Disturbance:
         noisy = np.clip(frame + grain + np.float32(0.5), 0, 255).astype(np.uint8)
         # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
         _, code = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
-        return np.ascontiguousarray(cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1])
+        told = "OpenCV cannot read the JPEG that it wrote; install opencv-python anew"
+        return np.ascontiguousarray(present(cv2.imdecode(code, cv2.IMREAD_COLOR), otherwise=told)[..., ::-1])

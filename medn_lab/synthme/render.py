@@ -80,8 +80,7 @@ def compose(
     frame = _take(face.skin, from_x, from_y, zoom) * np.clip(shade, 0.72, 1.28)[..., None]
     if gap is not None:
         frame += (MOUTH_INSIDE - frame) * gap[..., None]
-    if face.eyes is not None:
-        _open_lids(face, frame, from_x, from_y, turned_x, turned_y, zoom, blink)
+    _open_lids(face, frame, from_x, from_y, turned_x, turned_y, zoom, blink)
     if flush:
         frame += (np.float32(flush) * colour_weight(face))[..., None] * FLUSH
     return frame
@@ -169,6 +168,8 @@ def _open_lids(
     blink: float,
 ) -> None:
     """Cut the eyeballs into `frame` where the moved lids leave them bare, and draw the lashes; the eyes' rows only."""
+    if face.eyes is None or face.lids is None:  # a photo: its eyes move with the skin
+        return
     rows, columns = _eye_box(face)
     lids = _take(face.lids, from_x[rows, columns], from_y[rows, columns], zoom)
     eyes = _take(face.eyes, still_x[rows, columns], still_y[rows, columns], zoom)

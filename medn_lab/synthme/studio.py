@@ -180,7 +180,7 @@ class FaceStudio:
         """The usual nuisance with its head motion and its light scaled apart; no blink."""
         usual = self._usual
         scale = np.array([drift] * 3 + [noise] * 3)
-        quality = None if noise == 0 else max(round(100 - noise * (100 - usual.quality)), 50)
+        quality = None if noise == 0 or usual.quality is None else max(round(100 - noise * (100 - usual.quality)), 50)
         return replace(usual, noise=noise, drift=usual.drift * scale, blink=None, quality=quality)
 
     def _frame(

@@ -150,7 +150,8 @@ def _chosen(layout: str, coding: str | None, tree: str | None) -> tuple[Layout, 
         raise ValueError(f"no coding {coding!r} of {found.title}; there are {', '.join(codings)}")
     if tree is not None and tree not in trees:
         raise ValueError(f"{found.title} has no frames {tree!r}; there are {', '.join(trees)}")
-    return found, codings.get(coding, found.codings[0]), trees.get(tree, found.trees[0])
+    chosen = found.codings[0] if coding is None else codings[coding]
+    return found, chosen, found.trees[0] if tree is None else trees[tree]
 
 
 def _named(clips: Clips, layout: Layout, rate: float) -> list[WrittenClip]:

@@ -141,9 +141,9 @@ def read_flow_pack(
     people = {key[0] for key in listed["key"]}
     by_key: dict[tuple[str, str], Path] = {}
     by_name = {name_key(path.stem): path for path in pictures}
-    for path in pictures:
-        for key in _keys_of(path, people):
-            by_key.setdefault(key, path)
+    for one in pictures:
+        for key in _keys_of(one, people):
+            by_key.setdefault(key, one)
     rows, problems, used = [], [], set()
     flows: list[np.ndarray] = []
     for row in listed.to_dict("records"):
