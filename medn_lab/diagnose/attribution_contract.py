@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from medn_lab.diagnose.attribution_target import INPUT_OF, Target, parse_target
 from medn_lab.model import MEDN, MEDNOutput, MotionOutput, as_inputs, check_clips
 from medn_lab.model.decoupling import GaussianCode
-from medn_lab.records import Attribution, Clips
+from medn_lab.records import Attribution, Clips, present
 
 Tensors = tuple[Tensor, ...]
 
@@ -142,11 +142,12 @@ class Explained:
 
     def _read(self, output: MEDNOutput) -> Tensor:
         if self.target.kind == "gate":
-            return output.gate.mean(dim=1)
+            return present(output.gate, otherwise="this model has no gate, for it has one branch").mean(dim=1)
         if self.target.kind == "norm":
             return getattr(output, self.target.name).norm(dim=1)
         if self.target.kind == "au":
-            return output.au_logits[:, self._column]
+            au_logits = present(output.au_logits, otherwise="this model tells no AUs: it has no motion branch")
+            return au_logits[:, self._column]
         value = output.logits[:, self._column]
         return value if self._against is None else value - output.logits[:, self._against]
 
@@ -214,12 +215,13 @@ def at_rest(model: MEDN) -> Iterator[None]:
     handles = []
     model.eval()
     try:
-        if getattr(model, "fusion", None) is not None:
+        motion, fusion, code = (getattr(model, name, None) for name in ("motion_branch", "fusion", "code"))
+        if motion is not None and fusion is not None:
             held: dict[str, Any] = {}
-            handles.append(model.motion_branch.register_forward_hook(lambda _, __, out: held.update(motion=out)))
-            handles.append(model.fusion.register_forward_pre_hook(lambda _, args: _bridged(args, held["motion"])))
-        if getattr(model, "code", None) is not None:
-            handles += _unrounded(model.code)
+            handles.append(motion.register_forward_hook(lambda _, __, out: held.update(motion=out)))
+            handles.append(fusion.register_forward_pre_hook(lambda _, args: _bridged(args, held["motion"])))
+        if code is not None:
+            handles += _unrounded(code)
         yield
     finally:
         for handle in handles:
@@ -367,7 +369,9 @@ def completeness(attribution: Attribution) -> dict[str, float]:
         differences themselves; 0 is a complete map, and 1 what a map of zeros would leave. ``completeness_gap_95``: the
         95th percentile of what is left of a clip, in the target's own unit.
     """
-    difference = attribution.scores.astype(np.float64) - attribution.baseline_scores
+    told = "this attribution does not hold what the clips score, so nothing can add up to it"
+    scores, without = (present(part, otherwise=told) for part in (attribution.scores, attribution.baseline_scores))
+    difference = scores.astype(np.float64) - without
     gap = np.abs(attribution.totals - difference)
     whole = np.abs(difference).sum()
     return {

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from medn_lab.diagnose.attribution_contract import Explained, Maker, Tensors, attribute
 from medn_lab.model import MEDN
-from medn_lab.records import Attribution, Clips
+from medn_lab.records import Attribution, Clips, present
 
 
 def grad_cam(
@@ -153,10 +153,12 @@ def _layers(explained: Explained) -> Iterator[dict[str, list[Any]]]:
     model, handles = explained.model, []
     try:
         if "flow" in explained.reads:
-            handles.append(model.motion_branch.stem.register_forward_hook(keep("grid")))
+            motion = present(model.motion_branch, otherwise="this model has no motion branch, which reads flow")
+            handles.append(motion.stem.register_forward_hook(keep("grid")))
         if "frames" in explained.reads:
-            handles.append(model.emotion_branch.norm.register_forward_hook(keep("tokens")))
-            handles.append(model.emotion_branch.register_forward_hook(keep("kept", lambda out: out.kept)))
+            emotion = present(model.emotion_branch, otherwise="this model has no emotion branch, which reads frames")
+            handles.append(emotion.norm.register_forward_hook(keep("tokens")))
+            handles.append(emotion.register_forward_hook(keep("kept", lambda out: out.kept)))
         yield seen
     finally:
         for handle in handles:

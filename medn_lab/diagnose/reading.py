@@ -173,19 +173,20 @@ def read(
         names, units = np.unique(who, return_inverse=True)
         reasons = [one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group]
         open_ones = [own for own, reason in enumerate(reasons) if not reason]
-        counts, shuffled = None, None
+        read_ones: dict[int, tuple[PairCounts, np.ndarray, np.ndarray]] = {}
         if open_ones:
             columns = [group[own].columns[rows] for own in open_ones]
             folds = subject_folds(who, n_folds=n_folds, seed=seed)
             counts, shuffled = _read(features[rows], columns, folds, units, kind, n_shuffles, seed)
-        draws = draw_units(len(names), n_draws=n_resamples, seed=seed) if len(names) else None
-        for own, (place, one, reason) in enumerate(zip(places, group, reasons, strict=True)):
-            sizes = (len(rows), len(names), one.n_positive, len(features) - len(rows))
+            draws = draw_units(len(names), n_draws=n_resamples, seed=seed)
+            for own, one, by_chance in zip(open_ones, counts, shuffled, strict=True):
+                read_ones[own] = one, one.resampled(draws), by_chance
+        for own, (place, question, reason) in enumerate(zip(places, group, reasons, strict=True)):
+            sizes = (len(rows), len(names), question.n_positive, len(features) - len(rows))
             if reason:
                 answers[place] = Reading(_nothing(reason, level, sizes), np.full(n_resamples, np.nan), np.empty(0))
                 continue
-            at = open_ones.index(own)
-            answers[place] = summarise(counts[at], counts[at].resampled(draws), shuffled[at], level, sizes)
+            answers[place] = summarise(*read_ones[own], level, sizes)
     return [answers[place] for place in range(len(questions))]
 
 

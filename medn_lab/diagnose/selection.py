@@ -232,7 +232,7 @@ class SelectionMeasures:
         if row["reason"]:
             return
         branch, target = row["branch"], row["target"]
-        others = {name: None for name in ("motion", "emotion", "fused") if name != branch}
+        others: dict[str, Any] = {name: None for name in ("motion", "emotion", "fused") if name != branch}
         found = leakage(
             replace(chosen, **others), targets=["aus" if target == MEAN_OF_AUS else "emotion"], label=self._label,
             n_shuffles=self._n_shuffles, n_resamples=0, seed=self._seed,

@@ -66,7 +66,8 @@ def kept_tokens(
     >>> kept.masks.shape, kept.keep_rates
     ((1, 2, 8, 8), (0.25, 0.125))
     """
-    if model.config.branches == "motion":
+    branch = model.emotion_branch
+    if branch is None:
         raise ValueError("this model has only a motion branch; the emotion branch alone keeps and drops positions")
     if clips.frames is None:
         raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
@@ -79,7 +80,7 @@ def kept_tokens(
         starts = range(0, len(clips), batch_size)
         for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
-            output = model.emotion_branch(as_inputs(config, clips, rows=rows, device=device).frames)
+            output = branch(as_inputs(config, clips, rows=rows, device=device).frames)
             kept = torch.zeros(len(rows), n_scales, grid * grid, dtype=torch.bool, device=device)
             for scale, places in enumerate(output.kept):
                 kept[:, scale].scatter_(1, places, True)

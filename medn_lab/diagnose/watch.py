@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -153,7 +153,7 @@ class DecouplingWatch:
         return found
 
     def _leak(self, features: BranchFeatures, *, branch: str, target: str) -> dict[str, float]:
-        others = {name: None for name in ("motion", "emotion", "fused") if name != branch}
+        others: dict[str, Any] = {name: None for name in ("motion", "emotion", "fused") if name != branch}
         row = leakage(
             replace(features, **others), targets=[target], allowed=self._allowed, label=self._label, n_shuffles=0,
             n_resamples=0, seed=self._seed,

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Attribution, Clips, positions
+from medn_lab.records import Attribution, Clips, positions, present
 from medn_lab.view import theme
 from medn_lab.view.attribution_panels import (
     MappedClip,
@@ -113,8 +113,9 @@ def plot_attribution(
                 add_course(figure, row, column, one, clips, span=common_span(courses))
                 continue
             face = None if one.faces is None else one.faces[0]
+            heat = present(summed(one, panel), otherwise=f"the {panel} have no map in this attribution")
             look: dict[str, Any] = {"largest": limits[panel], "size": PIXELS, "outline": one.outline}
-            add_picture(figure, row, column, draw_heat(face, summed(one, panel), **look))
+            add_picture(figure, row, column, draw_heat(face, heat, **look))
     if with_strip:
         add_strip(figure, drawn[0], clips)
     theme.finish(
@@ -162,9 +163,10 @@ def mapped_clip(attribution: Attribution, place: int, clips: Clips, region: str 
     """One clip of an attribution with all that is drawn of it: maps smoothed for the eye, course, face, outline."""
     clip_id = attribution.table["clip_id"].iloc[place]
     row, _ = clip_row(clips, clip_id)
-    frames, flow, course, signed = attribution.frames_heat, attribution.flow_heat, None, True
-    if frames is not None:
-        course = attribution.course[place]
+    frames, flow, courses = attribution.frames_heat, attribution.flow_heat, attribution.course
+    course, signed = None, True
+    if frames is not None and courses is not None:
+        course = courses[place]
         weights = np.abs(frames[place]).sum(axis=(1, 2))
         # Slopes of a branch that reads local change cancel over the face: what is left is rounding.
         signed = bool(np.abs(course).max() >= 1e-3 * weights.max())

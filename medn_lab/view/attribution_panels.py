@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from medn_lab.records import Clips
+from medn_lab.records import Clips, present
 from medn_lab.view import theme
 from medn_lab.view.drawing import data_uri, to_webp
 from medn_lab.view.heat import AGAINST, FOR, SIGNED_SCALE, draw_heat, full_colour
 from medn_lab.view.moments import clip_moments
 
+_NO_FRAMES = "the frames have no map in this attribution"
 STRIP_PIXELS = 168
 
 
@@ -63,10 +64,11 @@ def add_course(
 ) -> None:
     """Bars of what each frame spoke, or of what it weighs where signs cancel over the face."""
     where = {"row": row, "col": column}
+    course = present(one.course, otherwise=_NO_FRAMES)
     bars = go.Bar(
         x=_moment_names(clips, one.clip_id),
-        y=one.course,
-        marker={"color": [_colour(value) if one.signed else theme.GREY for value in one.course]},
+        y=course,
+        marker={"color": [_colour(value) if one.signed else theme.GREY for value in course]},
         hovertemplate="%{x}: %{y:.3g}<extra></extra>",
         showlegend=False,
     )
@@ -82,7 +84,8 @@ def _colour(value: float) -> str:
 
 def add_strip(figure: go.Figure, one: MappedClip, clips: Clips) -> None:
     """All frames side by side as one picture, each named below it."""
-    largest = full_colour(one.frames)
+    frames = present(one.frames, otherwise=_NO_FRAMES)
+    largest = full_colour(frames)
     cells = [
         draw_heat(
             None if one.faces is None else one.faces[place],
@@ -91,7 +94,7 @@ def add_strip(figure: go.Figure, one: MappedClip, clips: Clips) -> None:
             size=STRIP_PIXELS,
             outline=one.outline,
         )
-        for place, heat in enumerate(one.frames)
+        for place, heat in enumerate(frames)
     ]
     gap = np.full((cells[0].shape[0], 6, 3), 255, dtype=np.uint8)
     wide = np.concatenate([part for cell in cells for part in (cell, gap)][:-1], axis=1)

@@ -70,8 +70,9 @@ class Magnifier:
     ) -> None:
         self._frames = frames
         self._size = size or max(frames.shape[1:3])
-        self._field = None if flow is None else _steady(flow[..., :2].astype(np.float32))
-        self._course = None if flow is None else time_course(frames, apex, flow=flow)
+        self._motion: tuple[np.ndarray, np.ndarray] | None = None
+        if flow is not None:
+            self._motion = _steady(flow[..., :2].astype(np.float32)), time_course(frames, apex, flow=flow)
 
     def frame(self, place: int, factor: float) -> np.ndarray:
         """The frame at `place` with its motion made `factor` times as large, (h', w', 3) uint8.
@@ -86,11 +87,12 @@ class Magnifier:
         image = enlarge(self._frames[place], self._size)
         if factor == 1:
             return image
-        if self._field is None:
+        if self._motion is None:
             onset = enlarge(self._frames[0], self._size).astype(np.float32)
             return np.clip(onset + factor * (image.astype(np.float32) - onset), 0, 255).astype(np.uint8)
-        step = (factor - 1) * self._course[place]
-        return image if abs(step) < 1e-3 else _push(image, self._field, step)
+        field, course = self._motion
+        step = (factor - 1) * course[place]
+        return image if abs(step) < 1e-3 else _push(image, field, step)
 
 
 def magnify_clip(

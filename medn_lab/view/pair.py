@@ -123,7 +123,7 @@ def plot_pair(
     _place(figure, 1, 3, flows[1])
     for row, tile in enumerate(maps, start=1):
         _place(figure, row, 4, tile)
-    if scored:
+    if predictions is not None:
         _scores(figure, predictions, names, columns + 1)
     return figure
 

@@ -52,12 +52,10 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, size: int) -> list[Tile
         where the two faces differ in shape, for a crop brings eyes and mouth together only so far.
     """
     places = [clip_row(clips, name)[0] for name in clip_ids]
-    fields = [motion_field(clips, place) for place in places]
+    (one, why_one), (other, why_other) = (motion_field(clips, place) for place in places)
     headings = "flow of a", "difference of flows, a − b", "flow of b"
-    why_not = next((why for _, why in fields if why), "")
-    if why_not:
-        return [Tile(heading, None, why_not) for heading in headings]
-    one, other = (field for field, _ in fields)
+    if one is None or other is None:
+        return [Tile(heading, None, why_one or why_other) for heading in headings]
     faces = [_ground(clips, place) for place in places]
     both = (0.5 * faces[0] + 0.5 * faces[1]).astype(np.uint8)
     flows = [one, one - other, other]

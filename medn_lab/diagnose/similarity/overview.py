@@ -15,7 +15,7 @@ from medn_lab.diagnose.similarity.kernels import hsic, of_kernels
 from medn_lab.diagnose.similarity.pairing import check_pair, squared_distances
 from medn_lab.diagnose.similarity.partialling import partial_out
 from medn_lab.diagnose.similarity.permuting import PREPARED
-from medn_lab.records import BranchFeatures
+from medn_lab.records import BranchFeatures, present
 
 MEASURES = {measure.__name__: measure for measure in PREPARED}
 """The measures of this room by their names, in the order of every table."""
@@ -106,7 +106,6 @@ def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Motion and emotion features; ValueError where the model has only one of the two."""
-    missing = [name for name in ("motion", "emotion") if getattr(features, name) is None]
-    if missing:
-        raise ValueError(f"these features have no {missing[0]} branch; dependence is between two branches")
-    return features.motion, features.emotion
+    told = "these features have no {} branch; dependence is between two branches"
+    motion = present(features.motion, otherwise=told.format("motion"))
+    return motion, present(features.emotion, otherwise=told.format("emotion"))
