@@ -209,6 +209,26 @@ class TestResuming:
         with pytest.raises(ValueError, match=r"fold_002 cannot be read .* remove that folder and call again"):
             go()
 
+    def test_a_fold_whose_figures_were_changed_is_refused_and_one_without_a_sum_is_made_again(
+        self, clips, serial, tmp_path
+    ):
+        go = partial(
+            evaluate_loso, small(clips), clips, training=QUICK, n_jobs=1, folder=tmp_path / "r", progress=False
+        )
+        go()
+        changed, old = (tmp_path / "r" / name / "fold.json" for name in ("fold_001", "fold_003"))
+        told = json.loads(changed.read_text())
+        changed.write_text(json.dumps(told | {"seconds": told["seconds"] + 1}) + "\n")
+        with pytest.raises(ValueError, match=r"fold_001 cannot be read .*sha256 is not that of fold.sha256"):
+            go()
+        changed.write_text(json.dumps(told) + "\n")
+        (old.parent / "fold.sha256").unlink()
+        before = changed.stat().st_mtime_ns, old.stat().st_mtime_ns
+        assert same(serial, go())
+        assert changed.stat().st_mtime_ns == before[0]
+        assert old.stat().st_mtime_ns > before[1]
+        assert (old.parent / "fold.sha256").read_text().endswith("  fold.json\n")
+
 
 class TestFailures:
     def test_a_fold_that_leaves_a_class_without_clips_is_reported_and_the_others_finish(self, clips):
