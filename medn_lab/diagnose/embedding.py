@@ -231,8 +231,11 @@ def judged(
     """The record of finished maps, each with its trustworthiness and continuity."""
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
     branches = get_args(Branch)
+    planes: dict[str, Any] = {
+        f"{name}_xy": maps[name].astype(np.float32) if name in maps else None for name in branches
+    }
     return Embedding(
-        **{f"{name}_xy": maps[name].astype(np.float32) if name in maps else None for name in branches},
+        **planes,
         table=table,
         params=params,
         trustworthiness={name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()},
