@@ -182,7 +182,7 @@ class TestRecord:
 
     def test_it_tells_itself_a_line_a_model(self, report):
         first, second, third = repr(report).splitlines()
-        assert first == f"DecouplingReport: {len(report.table)} measures of without, bottleneck"
+        assert first == f"DecouplingReport: {len(report.table)} measures of without, bottleneck; seed 3"
         cka = row(report, model="without", measure="linear_cka", given="")
         assert f"without: linear cka {cka['value']:.3f} (p 0.01)" in second
         assert "AUs from the emotion branch" in third

@@ -1,14 +1,15 @@
 """The frozen records that flow between the steps; this room knows no other."""
 
 from medn_lab.records.answers import Answers
+from medn_lab.records.attribution import Attribution
 from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.present import present
-from medn_lab.records.results import Attribution, BranchFeatures, Embedding, History, Predictions
+from medn_lab.records.results import BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, positions
-from medn_lab.records.run import run_record
+from medn_lab.records.run import ids_sha256, run_record
 from medn_lab.records.storage import (
     Parts,
     RecordError,
@@ -40,6 +41,7 @@ __all__ = [
     "check_rows",
     "check_table",
     "frame_numbers",
+    "ids_sha256",
     "no_problems",
     "note_arrays",
     "positions",

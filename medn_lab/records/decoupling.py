@@ -13,6 +13,7 @@ import pandas as pd
 
 from medn_lab.records.report_html import report_page, write_page
 from medn_lab.records.results import _Record
+from medn_lab.records.run import told
 
 KEYS = ("kind", "measure", "given", "branch", "target")
 """Columns that together say what a row measures, whatever the model."""
@@ -33,7 +34,9 @@ class DecouplingReport(_Record):
         ``n_positive, n_unknown``; and ``reason`` where a figure is missing.
     source : dict
         ``models`` (by name: checkpoint's sha256, recipe, data sets), ``protocol``, ``parameters`` (seed, permutations,
-        probe), ``versions``, ``about`` (whatever the caller knows, such as the training switch).
+        probe), ``versions``, ``about`` (whatever the caller knows, such as the training switch), ``run``.
+    clips : DataFrame
+        What was measured: the clips' table of each ``model``.
 
     Examples
     --------
@@ -49,14 +52,21 @@ class DecouplingReport(_Record):
 
     table: pd.DataFrame
     source: Mapping[str, Any] = field(default_factory=dict)
+    clips: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["model", "clip_id"]))
 
+    _tables = ("table", "clips")
     _meta = ("source",)
 
     def __repr__(self) -> str:
         named = self.models or [str(self.source.get("name", "an unnamed model"))]
-        told = [f"DecouplingReport: {len(self.table)} measures of {', '.join(named)}"]
-        told += [f"  {name}: {line}" for name in self.models if (line := self._headline(name))]
-        return "\n".join(told)
+        seed = self.source.get("parameters", {}).get("seed")
+        first = f"DecouplingReport: {len(self.table)} measures of {', '.join(named)}"
+        lines = [first if seed is None else f"{first}; seed {seed}"]
+        facts = self.source.get("models", {})
+        for name in self.models:
+            said = [part for part in (self._headline(name), told(facts.get(name, {}))) if part]
+            lines += [f"  {name}: {'; '.join(said)}"] if said else []
+        return "\n".join(lines)
 
     @property
     def models(self) -> list[str]:
@@ -103,12 +113,14 @@ class DecouplingReport(_Record):
         if not reports:
             raise ValueError("there is no report to join; give a mapping of names to reports")
         tables: list[pd.DataFrame] = []
+        clips: list[pd.DataFrame] = []
         models: dict[str, Any] = {}
         for name, report in reports.items():
             own = report.models
             called = {old: f"{name}: {old}" if len(own) > 1 else str(name) for old in own}
             table = report.table
             tables.append(table.assign(model=table["model"].map(called) if own else str(name)))
+            clips.append(report.clips.assign(model=report.clips["model"].map(called)))
             facts = report.source.get("models", {})
             models |= {new: facts.get(old, {}) for old, new in called.items()}
         source: dict[str, Any] = {"models": models}
@@ -116,18 +128,19 @@ class DecouplingReport(_Record):
             given = {name: report.source.get(what) for name, report in reports.items()}
             first = next(iter(given.values()))
             source[what] = first if all(one == first for one in given.values()) else given
-        return cls(pd.concat(tables, ignore_index=True), source)
+        return cls(pd.concat(tables, ignore_index=True), source, pd.concat(clips, ignore_index=True))
 
     def only(self, models: Iterable[str]) -> DecouplingReport:
         """The report on these models alone, in their order here; ValueError if one is not in it."""
         wanted = list(models)
         strange = [name for name in wanted if name not in self.models]
         if strange or not wanted:
-            told = f"no model {strange[0]!r}" if strange else "no model is named"
-            raise ValueError(f"{told}; the report has {', '.join(self.models) or 'none'}")
+            fault = f"no model {strange[0]!r}" if strange else "no model is named"
+            raise ValueError(f"{fault}; the report has {', '.join(self.models) or 'none'}")
         facts = {name: one for name, one in self.source.get("models", {}).items() if name in wanted}
         table = self.table[self.table["model"].isin(wanted)].reset_index(drop=True)
-        return DecouplingReport(table, {**self.source, "models": facts})
+        clips = self.clips[self.clips["model"].isin(wanted)].reset_index(drop=True)
+        return DecouplingReport(table, {**self.source, "models": facts}, clips)
 
     def to_html(
         self,

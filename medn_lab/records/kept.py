@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.results import _ClipRecord
+from medn_lab.records.run import told
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +36,7 @@ class KeptTokens(_ClipRecord):
     region : str
         What was planted: ``cue``, an AU, or ``AUs``; empty without truth.
     source : dict
-        Model name and weights' sha256.
+        Model name, weights' sha256, recipe, run record.
 
     Examples
     --------
@@ -72,16 +73,19 @@ class KeptTokens(_ClipRecord):
         grid = self.masks.shape[-1]
         rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
         said = f"KeptTokens: {len(self)} clips, keep rates {rates} of {grid}x{grid} positions"
+        return "; ".join(filter(None, [said, self._told_cover(), told(self.source)]))
+
+    def _told_cover(self) -> str:
         if self.cover is None:
-            return f"{said}; cover not measured, as no truth was given"
+            return "cover not measured, as no truth was given"
         planted = ~np.isnan(self.cover).all(axis=1)
         if not planted.any():
-            return f"{said}; {self.region} is planted in none of them"
+            return f"{self.region} is planted in none of them"
         covered = ", ".join(
             f"{value:.3f} (chance {share:.3f})"
             for value, share in zip(self.cover[planted].mean(axis=0), self.kept_shares, strict=True)
         )
-        return f"{said}; of the {self.region} they cover {covered} in {planted.sum()} clips where it is planted"
+        return f"of the {self.region} they cover {covered} in {planted.sum()} clips where it is planted"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a keep rate: ``keep_rate, chance, cover, covers_more_often`` and the number of clips behind them.

@@ -1,4 +1,4 @@
-"""The records of the output side: histories, predictions, features, embeddings, attributions."""
+"""The records of the output side: histories, predictions, features, embeddings."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ R = TypeVar("R", bound="_Record")
 
 
 class _Record:
-    """Saving and loading for records made of arrays (or None), one table, and JSON-ready metadata."""
+    """Saving and loading for records made of arrays (or None), tables, and JSON-ready metadata."""
 
     table: pd.DataFrame
     _arrays: tuple[str, ...] = ()
+    _tables: tuple[str, ...] = ("table",)
     _meta: tuple[str, ...] = ()
     _tuples: tuple[str, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
         arrays = {name: getattr(self, name) for name in self._arrays if getattr(self, name) is not None}
+        tables = {name: getattr(self, name) for name in self._tables}
         meta = {name: getattr(self, name) for name in self._meta}
-        return write_parts(path, type(self).__name__, Parts(arrays, {"table": self.table}, {}, meta))
+        return write_parts(path, type(self).__name__, Parts(arrays, tables, {}, meta))
 
     @classmethod
     def load(cls: type[R], path: str | os.PathLike[str]) -> R:
@@ -38,8 +40,9 @@ class _Record:
         parts = read_parts(path, cls.__name__)
         meta = {n: tuple(v) if n in cls._tuples else v for n, v in parts.meta.items()}
         arrays = {name: parts.arrays.get(name) for name in cls._arrays}
+        tables = {name: parts.tables[name] for name in cls._tables if name in parts.tables or name == "table"}
         made: Any = cls
-        return made(table=parts.tables["table"], **arrays, **meta)
+        return made(**tables, **arrays, **meta)
 
 
 class _ClipRecord(_Record):
@@ -73,6 +76,11 @@ class History(_Record):
         The model's and the training's configuration, the seed and the versions.
     status : str
         ``finished``, ``stopped`` (by a callback or the user) or ``interrupted``.
+    source : dict
+        How the training is made again: the weights that it began from, the sha256 of those that it ended with, recipe,
+        callbacks, run record.
+    clips : DataFrame
+        What was learned from: ``part`` (``training`` or ``validation``), ``clip_id``, class and AUs.
 
     Examples
     --------
@@ -84,8 +92,11 @@ class History(_Record):
     table: pd.DataFrame
     config: Mapping[str, Any] = field(default_factory=dict)
     status: str = "finished"
+    source: Mapping[str, Any] = field(default_factory=dict)
+    clips: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["part", "clip_id"]))
 
-    _meta = ("config", "status")
+    _tables = ("table", "clips")
+    _meta = ("config", "status", "source")
 
     def __len__(self) -> int:
         return len(self.table)
@@ -98,7 +109,8 @@ class History(_Record):
         if "validation_accuracy" in last:
             said.append(f"validation accuracy {last['validation_accuracy']:.3f}")
         seconds = self.table["seconds"].sum()
-        return f"History: {len(self)} epochs in {seconds:.0f} s, {self.status}; at the end {', '.join(said)}"
+        lasted = f"{len(self)} epochs in {seconds:.0f} s, {self.status}; at the end {', '.join(said)}"
+        return "; ".join(filter(None, [f"History: {lasted}", told(self.source)]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,7 +166,8 @@ class Predictions(_ClipRecord):
         if "label" in self.table:
             right = (self.predicted == self.table["label"].to_numpy()).mean()
             said += f", {right:.3f} of them right"
-        return "; ".join(filter(None, [said, told(self.source)]))
+        protocol = f"protocol {self.protocol}" if self.protocol else ""
+        return "; ".join(filter(None, [said, protocol, told(self.source)]))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -244,6 +257,8 @@ class Embedding(_ClipRecord):
         Of each map, in [0, 1]: 1 when every neighbour in feature space is a neighbour on the map.
     layers : dict of (n, 2) float32
         Maps of further layers by name.
+    source : dict
+        Of the features (model name, weights' sha256, recipe), and the run records of features and map.
 
     Examples
     --------
@@ -260,9 +275,10 @@ class Embedding(_ClipRecord):
     trustworthiness: Mapping[str, float] = field(default_factory=dict)
     continuity: Mapping[str, float] = field(default_factory=dict)
     layers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
 
     _arrays = ("motion_xy", "emotion_xy", "fused_xy")
-    _meta = ("params", "trustworthiness", "continuity")
+    _meta = ("params", "trustworthiness", "continuity", "source")
 
     def __post_init__(self) -> None:
         self._check()
@@ -278,11 +294,11 @@ class Embedding(_ClipRecord):
         params = {name: value for name, value in self.params.items() if not isinstance(value, Mapping)}
         if params.get("n_clips") == len(self):
             del params["n_clips"]
-        told = [", ".join(f"{name} {value}" for name, value in params.items())]
+        said = [", ".join(f"{name} {value}" for name, value in params.items())]
         for what in ("trustworthiness", "continuity"):
             values = ", ".join(f"{name} {value:.3f}" for name, value in getattr(self, what).items())
-            told.append(f"{what} {values or 'not measured'}")
-        return f"Embedding: {len(self)} clips; {'; '.join(filter(None, told))}"
+            said.append(f"{what} {values or 'not measured'}")
+        return f"Embedding: {len(self)} clips; {'; '.join(filter(None, [*said, told(self.source)]))}"
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -315,79 +331,3 @@ class Embedding(_ClipRecord):
         layers = {name: parts.arrays[f"layer_{place}"] for place, name in enumerate(meta.pop("layers", ()))}
         arrays: dict[str, Any] = {name: parts.arrays.get(name) for name in cls._arrays}
         return cls(table=parts.tables["table"], layers=layers, **arrays, **meta)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Attribution(_ClipRecord):
-    """How much each input value spoke for a target, signed, in the input's shape.
-
-    Attributes
-    ----------
-    frames : (n, t, h, w, 3) float32 or None
-    flow : (n, h, w, c) float32 or None
-        None for an input that the target does not see.
-    table : DataFrame
-    target, branch, method : str
-        What was attributed, through which branch (``both``, ``motion`` or ``emotion``), and how.
-    sanity : dict
-        Completeness error, infidelity, sensitivity, randomisation check, as far as they were measured.
-    scores, baseline_scores : (n,) float32 or None
-        The target's value for each clip, and for the same clip in which nothing happens.
-    params : dict
-        The method's own arguments: with them the map can be made again.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"clip_id": ["a"]})
-    >>> flow = np.full((1, 4, 4, 2), 0.5)
-    >>> Attribution(None, flow, table, "disgust", "motion", "saliency", sanity={"completeness": 0.01})
-    Attribution of disgust (motion, saliency): 1 clips; completeness 0.010
-    """
-
-    frames: np.ndarray | None
-    flow: np.ndarray | None
-    table: pd.DataFrame
-    target: str
-    branch: str
-    method: str
-    sanity: Mapping[str, float] = field(default_factory=dict)
-    scores: np.ndarray | None = None
-    baseline_scores: np.ndarray | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-
-    _arrays = ("frames", "flow", "scores", "baseline_scores")
-    _meta = ("target", "branch", "method", "sanity", "params")
-
-    def __post_init__(self) -> None:
-        self._check()
-        if self.frames is None and self.flow is None:
-            raise ValueError("an Attribution needs values for frames, flow or both; neither was given")
-
-    def __repr__(self) -> str:
-        told = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items())
-        return f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips; {told or 'unchecked'}"
-
-    def with_sanity(self, figures: Mapping[str, float]) -> Attribution:
-        """The same maps with more sanity figures beside them; a figure of the same name is replaced."""
-        return replace(self, sanity={**self.sanity, **figures})
-
-    @property
-    def totals(self) -> np.ndarray:
-        """The sum of all values of each clip, (n,) float64; a complete map adds up to score minus baseline score."""
-        given = [array for array in (self.frames, self.flow) if array is not None]
-        return sum(array.reshape(len(array), -1).sum(axis=1, dtype=np.float64) for array in given)
-
-    @property
-    def frames_heat(self) -> np.ndarray | None:
-        """Frames' values summed over colour, (n, t, h, w), signed; None without frames."""
-        return None if self.frames is None else self.frames.sum(axis=-1)
-
-    @property
-    def flow_heat(self) -> np.ndarray | None:
-        """Flow's values summed over its components, (n, h, w), signed; None without flow."""
-        return None if self.flow is None else self.flow.sum(axis=-1)
-
-    @property
-    def course(self) -> np.ndarray | None:
-        """What each frame spoke for the target, (n, t), signed: its values summed over space; None without frames."""
-        return None if self.frames is None else self.frames.sum(axis=(2, 3, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import sys
@@ -45,14 +46,34 @@ def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, 
     >>> kept["call"], kept["clips"]["n"], kept["clips"]["sha256"][:8], "torch" in kept["versions"]
     ('predict', 2, '7e18f737', True)
     """
-    ids = "\n".join(table["clip_id"].astype(str))
     return {
         "call": call,
         **settings,
-        "clips": {"n": len(table), "sha256": hashlib.sha256(ids.encode()).hexdigest()},
+        "clips": {"n": len(table), "sha256": ids_sha256(table)},
         "versions": {"python": platform.python_version(), **_versions()},
         "hardware": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
     }
+
+
+def ids_sha256(table: pd.DataFrame) -> str:
+    """The sha256 of a table's clip ids in their order, by which a run record knows its clips.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id``.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> ids_sha256(pd.DataFrame({"clip_id": ["a", "b"]}))[:8]
+    '7e18f737'
+    """
+    return hashlib.sha256("\n".join(table["clip_id"].astype(str)).encode()).hexdigest()
 
 
 def told(source: Mapping[str, Any]) -> str:
@@ -60,19 +81,33 @@ def told(source: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> told({"name": "tiny", "sha256": "0123456789ab", "run": {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}}})
-    'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0'
+    >>> run = {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}, "hardware": {"system": "Linux", "machine": "x86_64"}}
+    >>> told({"name": "tiny", "sha256": "0123456789ab", "recipe": {"corpus": "SynthME", "seed": 4}, "run": run})
+    'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0, Linux x86_64, on SynthME seed 4'
     """
     run = source.get("run")
     if not run:
         return ""
-    name, sha = source.get("name", ""), source.get("sha256", "")
+    name, sha, training = source.get("name", ""), source.get("sha256", ""), source.get("training") or {}
+    versions, hardware = run.get("versions", {}), run.get("hardware", {})
     model = f"{name} ({sha[:8]})" if isinstance(sha, str) and sha else str(name)
-    versions = run.get("versions", {})
-    training = source.get("training") or {}
-    said = [f"by {model}", *([f"seed {training['seed']}"] if "seed" in training else [])]
+    said = [f"by {model}"] if model else []
+    said += [f"seed {training['seed']}"] if "seed" in training else []
     said += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
-    return ", ".join(said)
+    machine = [str(hardware[part]) for part in ("system", "machine") if hardware.get(part)]
+    said += [" ".join(machine)] if machine else []
+    said += [str(run["device"])] if run.get("device", "cpu") != "cpu" else []
+    return ", ".join(said + _told_clips(source.get("recipe") or {}))
+
+
+def _told_clips(recipe: Mapping[str, Any]) -> list[str]:
+    """A recipe in two words: a drawn corpus by its seed, any other by the first digits of its sha256."""
+    if not recipe:
+        return []
+    if "corpus" in recipe and "seed" in recipe:
+        return [f"on {recipe['corpus']} seed {recipe['seed']}"]
+    digest = hashlib.sha256(json.dumps(dict(recipe), sort_keys=True, default=str).encode()).hexdigest()
+    return [f"recipe {digest[:8]}"]
 
 
 @cache  # a process keeps its packages, and every prediction asks
