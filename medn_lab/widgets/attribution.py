@@ -9,7 +9,7 @@ import ipywidgets as widgets
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions
+from medn_lab.records import Attribution, Clips, KeptTokens, positions, present
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.view.rows import describe, label_column
 from medn_lab.widgets.kept_strip import KeptStrip
@@ -24,6 +24,7 @@ from medn_lab.widgets.target_lists import PAIR, Maps, by_kind, kind_of, partners
 SOON = 0.02
 """Seconds after a choice until the map is asked for, so that a quick run of choices asks once."""
 
+_NO_MAP = "there is no map in view"
 _NONE = "No attributor was handed in, so there is no map: give attribute=medn.diagnose.attributor(model, clips)."
 _RIGHT = 264
 
@@ -175,7 +176,7 @@ class AttributionViewer(widgets.VBox):
         new = self.partner if partner is None and target is None else partner or ""
         self._choose(target=target, method=method, partner=new)
         self._ask(loudly=True)
-        return self.attribution
+        return present(self.attribution, otherwise=_NO_MAP)
 
     def check(self) -> Attribution:
         """Measure the slow figures of the map in view: infidelity, sensitivity, random weights.
@@ -190,8 +191,8 @@ class AttributionViewer(widgets.VBox):
         ValueError
             If there is no map in view.
         """
-        if self.attribution is None:
-            raise ValueError("there is no map in view to check")
+        if self.attribution is None or self._attribute is None:
+            raise ValueError(f"{_NO_MAP} to check")
         asked = {"target": self.target, "method": self.method, "partner": self.partner}
         self._say(f"Checking {self._asked_text()}: squares stilled, noise added, weights drawn at random ...")
         begun = time.perf_counter()
@@ -325,7 +326,7 @@ class AttributionViewer(widgets.VBox):
 
     def _on_look(self) -> None:
         if self.attribution is not None and not self._writing:
-            self._picture_map()
+            self._picture_map(self.attribution)
 
     def _try(self, act: Callable[[], object]) -> None:
         """Do what a control asks for; what is wrong is said on the page, for nobody sees an exception there."""
@@ -362,12 +363,12 @@ class AttributionViewer(widgets.VBox):
         """Take a map in hand: its pictures, its figures, and a row for whoever follows the selection."""
         self._rows.append(figures_row(found, seconds))
         self.attribution = found
-        self._picture_map()
+        self._picture_map(found)
         self._check.disabled = "randomised_threshold" in found.sanity
         self.selection = history(self._rows)
 
-    def _picture_map(self) -> None:
-        found, truth = self.attribution, self._clips.truth
+    def _picture_map(self, found: Attribution) -> None:
+        truth = self._clips.truth
         pictures = MapPictures(
             found, clips=self._clips, region=self._regions.value, blur=self._blurs.value, size=PIXELS
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +41,7 @@ class CellMatrix:
     columns: list[str]
     cells: list[list[Cell | None]]
     numbers: dict[tuple[int, int], int]
-    look: Mapping[str, object] = field(default_factory=dict)
+    look: Mapping[str, Any] = field(default_factory=dict)
 
 
 def dependence_cells(rows: pd.DataFrame, *, models: Sequence[str], width: int) -> CellMatrix:
@@ -133,7 +134,7 @@ def _names(models: Sequence[str]) -> list[str]:
     return [f"<div class='medn-line' style='white-space:nowrap'><b>{html.escape(name)}</b></div>" for name in models]
 
 
-def _leak_cell(row: Mapping[str, object], *, wide: bool) -> Cell:
+def _leak_cell(row: Mapping[str, Any], *, wide: bool) -> Cell:
     value, allowed, excess = (float(row[name]) for name in ("value", "allowed", "excess"))
     if not np.isfinite(value):
         return Cell("–", str(row["reason"]) or "no figure")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medn_lab.records import Clips
+from medn_lab.records import Clips, present
 from medn_lab.view.drawing import common_scale, to_webp
 from medn_lab.view.magnify import Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
@@ -19,6 +19,9 @@ _PREPARED = 4  # clips: a pair, and the pair before it
 _PAUSE = 420.0  # milliseconds on the last frame, so that the eye sees where the loop begins
 _FRAME_MS = 130.0
 _GAP = 10
+_NO_FRAMES = "These clips have no frames (flow alone), so there are no faces to play."
+
+NO_CLIPS = "No clips were given, so there are no faces to play."
 
 
 class FaceLoop:
@@ -40,9 +43,9 @@ class FaceLoop:
     def why_not(self, clip_id: str) -> str:
         """Why this clip cannot be played, as a sentence; empty where it can."""
         if self._clips is None:
-            return "No clips were given, so there are no faces to play."
+            return NO_CLIPS
         if self._clips.frames is None:
-            return "These clips have no frames (flow alone), so there are no faces to play."
+            return _NO_FRAMES
         return "" if clip_id in self._known else f"{clip_id} is not among the clips that were given."
 
     def count(self) -> int:
@@ -57,19 +60,25 @@ class FaceLoop:
         """
         count = self.count()
         stays = [_FRAME_MS] * (count - 1) + [_PAUSE]
-        return self._kept_or((clip_ids, magnify, overlay), range(count), stays)
+        return self._kept_or(clip_ids, magnify, overlay, places=range(count), stays=stays)
 
     def still(self, clip_ids: tuple[str, ...], place: int, *, magnify: float, overlay: str) -> tuple[bytes, str]:
         """Frame `place` of the clips side by side as a WebP, and one line on its overlay."""
-        return self._kept_or((clip_ids, magnify, overlay, place), [place], 0)
+        return self._kept_or(clip_ids, magnify, overlay, places=(place,), stays=0)
 
     def _kept_or(
-        self, key: tuple[object, ...], places: Sequence[int], stays: Sequence[float] | float
+        self,
+        clip_ids: tuple[str, ...],
+        magnify: float,
+        overlay: str,
+        *,
+        places: Sequence[int],
+        stays: Sequence[float] | float,
     ) -> tuple[bytes, str]:
+        key = (clip_ids, magnify, overlay, tuple(places))
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
-        clip_ids, magnify, overlay = key[:3]
         clips = [self._prepare(clip_id) for clip_id in clip_ids]
         flows = [flow for _, flow in clips if flow is not None]
         scale = common_scale(flows) if len(flows) > 1 else None
@@ -86,10 +95,11 @@ class FaceLoop:
 
     def _prepare(self, clip_id: str) -> tuple[Magnifier, np.ndarray | None]:
         if clip_id not in self._prepared:
-            place, _ = clip_row(self._clips, clip_id)
-            frames = np.asarray(self._clips.frames[place])
-            flow, _ = motion_field(self._clips, place)
-            apex = clip_moments(self._clips, clip_id).apex
+            clips = present(self._clips, otherwise=NO_CLIPS)
+            place, _ = clip_row(clips, clip_id)
+            frames = np.asarray(present(clips.frames, otherwise=_NO_FRAMES)[place])
+            flow, _ = motion_field(clips, place)
+            apex = clip_moments(clips, clip_id).apex
             while len(self._prepared) >= _PREPARED:
                 self._prepared.pop(next(iter(self._prepared)))
             self._prepared[clip_id] = Magnifier(frames, flow, apex=apex, size=self._size), flow

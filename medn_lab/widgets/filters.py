@@ -26,12 +26,13 @@ def filter_values(table: pd.DataFrame) -> dict[str, list[np.ndarray]]:
     for au in aus:
         given["aus"].append(np.where(table[au].to_numpy(dtype=float) == 1, au, "").astype(object))
     datasets = table["dataset"].astype(str).to_numpy(dtype=object) if "dataset" in table else None
-    several = datasets is not None and len(set(datasets)) > 1
-    if several:
+    if datasets is not None and len(set(datasets)) < 2:
+        datasets = None
+    if datasets is not None:
         given["datasets"] = [datasets]
     if "subject" in table:
         people = table["subject"].astype(str).to_numpy(dtype=object)
-        given["subjects"] = [datasets + "/" + people if several else people]
+        given["subjects"] = [people if datasets is None else datasets + "/" + people]
     return given
 
 

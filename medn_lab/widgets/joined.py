@@ -60,17 +60,18 @@ def _common(records: list[Clips]) -> dict[str, object]:
 
 
 def _joined_truth(parts: Mapping[str, Clips]) -> Truth | None:
-    truths = [clips.truth for clips in parts.values()]
-    if any(truth is None or truth.aus != truths[0].aus for truth in truths):
+    known = {name: clips.truth for name, clips in parts.items() if clips.truth is not None}
+    truths = list(known.values())
+    if len(truths) < len(parts) or any(truth.aus != truths[0].aus for truth in truths):
         return None
     faces: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for truth in truths:
         for place, subject in enumerate(truth.subjects):
             masks = truth.au_masks[place], truth.cue_mask[place]
-            known = faces.setdefault(subject, masks)
-            if not all(np.array_equal(a, b) for a, b in zip(known, masks, strict=True)):
+            before = faces.setdefault(subject, masks)
+            if not all(np.array_equal(a, b) for a, b in zip(before, masks, strict=True)):
                 return None
-    tables = [clips.truth.table.assign(clip_id=name) for name, clips in parts.items()]
+    tables = [truth.table.assign(clip_id=name) for name, truth in known.items()]
     return replace(
         truths[0],
         table=pd.concat(tables, ignore_index=True),

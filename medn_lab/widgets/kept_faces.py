@@ -154,15 +154,14 @@ class KeptFaces:
             apart = np.linalg.norm(a.clips.flow - b.clips.flow, axis=-1).max()
             parts.append(f"their flows differ by at most {apart:.2f} px")
         if a.answers is not None and b.answers is not None:
-            said = [one.answers.predictions.predicted[0] for one in (a, b)]
+            both = a.answers.predictions, b.answers.predictions
+            said = [one.predicted[0] for one in both]
             parts.append(
                 f"the model says {emotion_chip(said[0])} and {emotion_chip(said[1])}"
                 if said[0] != said[1]
                 else f"the model says {emotion_chip(said[0])} to both"
             )
-            aus = [
-                clip_au_scores(one.answers.predictions, row["clip_id"]) for one, row in zip((a, b), rows, strict=True)
-            ]
+            aus = [clip_au_scores(one, row["clip_id"]) for one, row in zip(both, rows, strict=True)]
             if not any(table.empty for table in aus) and list(aus[0]["au"]) == list(aus[1]["au"]):
                 moved = float((aus[0]["probability"] - aus[1]["probability"]).abs().max())
                 parts.append(f"AU scores differ by at most {moved:.0%}")

@@ -38,6 +38,9 @@ _MISSING = (
 )
 
 
+Measure = Callable[[Iterable[str]], pd.DataFrame]
+
+
 class MeasuresPanel:
     """The figures of a selection as a small table.
 
@@ -54,7 +57,7 @@ class MeasuresPanel:
 
     def __init__(
         self,
-        measure: Callable[[Iterable[str]], pd.DataFrame] | None,
+        measure: Measure | None,
         *,
         clip_ids: np.ndarray,
         known: Callable[[pd.DataFrame], None],
@@ -70,7 +73,7 @@ class MeasuresPanel:
         if measure is None:
             self.widget.value = note(_MISSING)
         elif len(clip_ids):
-            self._whole = self._work(None)
+            self._whole = self._work(measure, None)
             self._draw()
 
     def start(self) -> None:
@@ -89,13 +92,13 @@ class MeasuresPanel:
             self._steps.go_through(self._whole)
             return
         self._draw(waiting=len(clip_ids))
-        self._steps.go_through(self._work(clip_ids), self._whole)
+        self._steps.go_through(self._work(self._measure, clip_ids), self._whole)
 
-    def _work(self, clip_ids: np.ndarray | None) -> Iterator[bool]:
+    def _work(self, measure: Measure, clip_ids: np.ndarray | None) -> Iterator[bool]:
         wanted = self._ids if clip_ids is None else clip_ids
-        by_step = getattr(self._measure, "steps", None)
+        by_step = getattr(measure, "steps", None)
         try:
-            for table in by_step(wanted) if by_step is not None else iter([self._measure(wanted)]):
+            for table in by_step(wanted) if by_step is not None else iter([measure(wanted)]):
                 if clip_ids is None:
                     self._all = table
                     if self._own is None and not self._busy:
@@ -160,15 +163,14 @@ def _line(row: pd.Series, own: pd.Series | None, every: pd.Series | None, *, wai
     colour = measure_colour(row) if row["kind"] == "dependence" or is_leak(row) else theme.GREY
     quiet = "" if row["kind"] == "dependence" or is_leak(row) else " class='medn-quiet'"
     title = f"<span{quiet} style='text-align:left'>{html.escape(measure_title(row))}</span>"
-    given = own if own is not None else every
-    if given["reason"] not in ("", COMPUTING):
-        why = html.escape(str(given["reason"]))
+    if row["reason"] not in ("", COMPUTING):
+        why = html.escape(str(row["reason"]))
         beside = "" if own is None else _number(every)
         return f"{title}<span></span><b title='{why}'>–</b><span>{beside}</span><span></span>"
     marks = _mark(every, "value", f"width:7px;height:7px;border:2px solid {colour};border-radius:50%", 5)
-    marks += _mark(given, "chance", "width:2px;height:11px;background:var(--jp-ui-font-color2,#666)", 1)
+    marks += _mark(row, "chance", "width:2px;height:11px;background:var(--jp-ui-font-color2,#666)", 1)
     marks += _mark(
-        given,
+        row,
         "allowed",
         "width:6px;height:6px;border:1.5px solid var(--jp-ui-font-color2,#666);transform:rotate(45deg)",
         4,
@@ -179,7 +181,7 @@ def _line(row: pd.Series, own: pd.Series | None, every: pd.Series | None, *, wai
     if row["measure"] in NOT_ON_A_SCALE:
         track = "<span class='medn-quiet' style='text-align:left'>no scale</span>"
     said = "…" if waiting else _number(own)
-    return f"{title}{track}<b>{said}</b><span>{_number(every)}</span><span>{_number(given, 'chance')}</span>"
+    return f"{title}{track}<b>{said}</b><span>{_number(every)}</span><span>{_number(row, 'chance')}</span>"
 
 
 def _mark(row: pd.Series | None, name: str, look: str, half: int) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import ipywidgets as widgets
 import pandas as pd
@@ -176,7 +176,8 @@ class TrainingMonitor(widgets.VBox):
         ipykernel sends what a widget says to the thread that wrote to the widget last: here the one that trains and has
         no time. Where that mark is forgotten, the press goes to the side thread that JupyterLab opens for widgets.
         """
-        vars(getattr(self._stop, "comm", None) or self).pop("_reply_subshell_id", None)
+        channel: Any = getattr(self._stop, "comm", None) or self
+        vars(channel).pop("_reply_subshell_id", None)
 
     def _drawn(self, history: History) -> go.Figure:
         watched = any(watched_columns(history.table))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions
+from medn_lab.records import Attribution, Clips, KeptTokens, positions, present
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.drawing import draw_arrows, draw_magnitude
 from medn_lab.view.heat import draw_heat, full_colour, smooth
@@ -94,12 +94,13 @@ class ClipOverlays:
     def why_not(self, overlay: str, part: str) -> str:
         """Why this overlay cannot be drawn over the clip in hand; empty where it can."""
         if overlay == "kept" and self._clip_id not in self._known_kept:
-            return f"{self._clip_id} is not among the {len(self._kept)} clips whose kept tokens were given."
+            return f"{self._clip_id} is not among the {len(self._known_kept)} clips whose kept tokens were given."
         if overlay == "attribution":
             if self._clip_id not in self._known_heat:
-                return f"{self._clip_id} is not among the {len(self._attribution)} clips of this attribution."
-            if part == "frames" and self._clips.frames is not None:
-                told, shown = self._attribution.frames.shape[1], self._clips.frames.shape[1]
+                return f"{self._clip_id} is not among the {len(self._known_heat)} clips of this attribution."
+            heats = None if self._attribution is None else self._attribution.frames
+            if part == "frames" and heats is not None and self._clips.frames is not None:
+                told, shown = heats.shape[1], self._clips.frames.shape[1]
                 if told != shown:
                     return f"This attribution tells of {told} frames and the clip has {shown}: attribute these clips."
         return ""
@@ -118,34 +119,41 @@ class ClipOverlays:
 
     def checked(self) -> list[str]:
         """What was measured of the attribution's trustworthiness, as lines of HTML."""
-        return sanity_lines(self._attribution)
+        return sanity_lines(self._maps())
 
     def _draw_kept(self, picture: np.ndarray, keep_rate: float) -> tuple[np.ndarray, str]:
-        row = int(positions(self._kept.table, self._clip_id, owner="these kept tokens")[0])
+        kept = present(
+            self._kept, otherwise="no kept tokens were given; give kept=medn.diagnose.kept_tokens(model, clips)"
+        )
+        row = int(positions(kept.table, self._clip_id, owner="these kept tokens")[0])
         scale = self.keep_rates.index(keep_rate)
-        mask = np.asarray(self._kept.masks[row, scale])
+        mask = np.asarray(kept.masks[row, scale])
         told = (
             f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {keep_rate:g}, in every frame the"
-            f" same; this scale has weight {float(self._kept.mix[row, scale]):.2f} of 1 in the branch."
+            f" same; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
         )
         return dim_dropped(picture, mask), told
 
     def _draw_heat(self, picture: np.ndarray, frame: int, part: str) -> tuple[np.ndarray, str]:
-        heat, largest = self._heat(part)
+        maps = self._maps()
+        heat, largest = self._heat(maps, part)
         drawn = draw_heat(
             picture, heat[frame] if part == "frames" else heat, largest=largest, size=max(picture.shape[:2])
         )
         what = "this frame" if part == "frames" else "the flow, for the whole clip"
         told = (
-            f"{self._attribution.target} by {self._attribution.method.replace('_', ' ')}, {what}: red speaks for it,"
+            f"{maps.target} by {maps.method.replace('_', ' ')}, {what}: red speaks for it,"
             f" blue against; full colour is ±{largest:.2g} a pixel"
         )
         return drawn, told + (", in all frames alike." if part == "frames" else ".")
 
-    def _heat(self, part: str) -> tuple[np.ndarray, float]:
+    def _maps(self) -> Attribution:
+        return present(self._attribution, otherwise="no attribution was given to draw")
+
+    def _heat(self, maps: Attribution, part: str) -> tuple[np.ndarray, float]:
         if part not in self._heats:
-            row = int(positions(self._attribution.table, self._clip_id, owner="this attribution")[0])
-            values = np.asarray(getattr(self._attribution, part)[row]).sum(axis=-1)
+            row = int(positions(maps.table, self._clip_id, owner="this attribution")[0])
+            values = np.asarray(getattr(maps, part)[row]).sum(axis=-1)
             heat = smooth(values, _BLUR)
             self._heats[part] = heat, full_colour(heat)
         return self._heats[part]

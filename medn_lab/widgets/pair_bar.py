@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import ipywidgets as widgets
+from traitlets import Bunch
 
 
 class PairBar(widgets.HBox):
@@ -36,13 +37,28 @@ class PairBar(widgets.HBox):
         mark: Callable[[str], None], unmark: Callable[[], None],
     ) -> None:  # fmt: skip
         """Call these for what is pressed or typed: `go` with a place from 0, `mark` with the note."""
+
+        def heard_number(change: Bunch) -> None:
+            if not self._quiet:
+                go(change.new - 1)
+
+        def heard_mark(change: Bunch) -> None:
+            if self._quiet:
+                return
+            if change.new:
+                mark(self.note.value)
+            else:
+                unmark()
+
+        def heard_note(change: Bunch) -> None:
+            if not self._quiet and (change.new or self.mark.value):
+                mark(change.new)
+
         self.previous.on_click(lambda _: previous())
         self.next.on_click(lambda _: next())
-        self.number.observe(lambda change: self._quiet or go(change.new - 1), "value")
-        self.mark.observe(lambda change: self._quiet or (mark(self.note.value) if change.new else unmark()), "value")
-        self.note.observe(
-            lambda change: self._quiet or not (change.new or self.mark.value) or mark(change.new), "value"
-        )
+        self.number.observe(heard_number, "value")
+        self.mark.observe(heard_mark, "value")
+        self.note.observe(heard_note, "value")
 
     def show_place(self, at: int, count: int, said: str) -> None:
         """Say which of how many pairs is in view; without pairs nothing can be pressed."""

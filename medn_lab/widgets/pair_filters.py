@@ -74,9 +74,13 @@ class PairFilters(widgets.VBox):
             if not self._quiet:
                 changed()
 
+        def reset(_: object) -> None:
+            self.set(DEFAULTS, order=None)
+            changed()
+
         for control in (*self._controls.values(), self._order):
             control.observe(heard, "value")
-        self._reset.on_click(lambda _: self.set(DEFAULTS, order=None) or changed())
+        self._reset.on_click(reset)
 
     @property
     def chosen(self) -> dict[str, object]:

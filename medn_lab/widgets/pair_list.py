@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -149,7 +149,7 @@ class PairList:
             self._flags["dataset"] = titles[of_pair]
             self.datasets = _counted(of_pair, titles)
 
-    def _flag(self, column: str, choice: object, there: object) -> np.ndarray:
+    def _flag(self, column: str, choice: object, there: Collection[str]) -> np.ndarray:
         if not self.has(column):
             raise ValueError(f"these pairs do not tell the {column.replace('_', ' ')}, so none can be chosen by it")
         if choice not in there:
@@ -164,10 +164,11 @@ class PairList:
         return codes[str(name)]
 
     def _in_order(self, order: str) -> np.ndarray:
-        if order not in self.orders:
-            raise ValueError(f"there is no order {order!r} here; there are {', '.join(self.orders)}")
         if order not in self._sorted:
-            self._sorted[order] = np.argsort(-np.nan_to_num(self._key(order), nan=-np.inf), kind="stable")
+            key = self._key(order) if order in self.orders else None
+            if key is None:
+                raise ValueError(f"there is no order {order!r} here; there are {', '.join(self.orders)}")
+            self._sorted[order] = np.argsort(-np.nan_to_num(key, nan=-np.inf), kind="stable")
         return self._sorted[order]
 
     def _key(self, order: str) -> np.ndarray | None:

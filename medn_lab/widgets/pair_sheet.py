@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import ipywidgets as widgets
 import pandas as pd
 
-from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions
+from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, present
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair_tiles import difference_tiles, flow_tiles, scale_line
 from medn_lab.widgets.overlays import checked_lines
@@ -47,7 +47,7 @@ class PairSheet(widgets.VBox):
         self._clips, self._predictions, self._features = clips, predictions, features
         self._attribute, self._swap = attribute, swap
         self._about = clips.table if clips is not None else None if predictions is None else predictions.table
-        self._place = None if self._about is None else pd.Index(self._about["clip_id"])
+        self._place = pd.Index([] if self._about is None else self._about["clip_id"])
         self._attributed: OrderedDict[tuple[str, ...], Attribution] = OrderedDict()
         self._swapped: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
         self._shown: tuple[str, ...] = ()
@@ -112,10 +112,11 @@ class PairSheet(widgets.VBox):
         self._verdicts.value = verdict_panel(row, features=self._features, swaps=swaps, told=told)
 
     def _flow_tiles(self) -> str:
-        why_not = self._not_among_clips()
-        if why_not:
-            return note(why_not, warn=True)
-        return tile_row(flow_tiles(self._clips, self._shown, size=2 * TILE))
+        try:
+            clips = self._clips_of_the_pair()
+        except ValueError as why_not:
+            return note(str(why_not), warn=True)
+        return tile_row(flow_tiles(clips, self._shown, size=2 * TILE))
 
     def _show_difference(self) -> None:
         if self._attribute is None or not self._shown:
@@ -123,13 +124,14 @@ class PairSheet(widgets.VBox):
         if not self._attributes.value:
             self._maps.value = note(_INVITATION)
             return
-        why_not = self._not_among_clips()
-        if why_not:
-            self._maps.value = note(why_not, warn=True)
+        try:
+            clips = self._clips_of_the_pair()
+        except ValueError as why_not:
+            self._maps.value = note(str(why_not), warn=True)
             return
         try:
             found, part = self._attribution(), self._parts.value
-            tiles = difference_tiles(found, self._clips, self._shown, part=part, size=2 * TILE)
+            tiles = difference_tiles(found, clips, self._shown, part=part, size=2 * TILE)
         except ValueError as problem:
             self._maps.value = note(f"Not attributed: {problem}", warn=True)
             return
@@ -146,11 +148,13 @@ class PairSheet(widgets.VBox):
             _remember(self._attributed, self._shown, self._attribute(*self._shown))
         return self._attributed[self._shown]
 
-    def _not_among_clips(self) -> str:
-        if self._clips is None:
-            return "No clips were given, so there is no flow to draw."
+    def _clips_of_the_pair(self) -> Clips:
+        """The clips that were given; ValueError where there are none, or one of the pair is not among them."""
+        clips = present(self._clips, otherwise="No clips were given, so there is no flow to draw.")
         missing = [name for name in self._shown if name not in self._place]
-        return f"{missing[0]} is not among the clips that were given." if missing else ""
+        if missing:
+            raise ValueError(f"{missing[0]} is not among the clips that were given.")
+        return clips
 
     def _clip(self, row: pd.Series, letter: str) -> pd.Series:
         """What is known of one clip of the pair: its row of the clips' table, or what the pair itself tells."""

@@ -333,14 +333,13 @@ class PairBrowser(widgets.VBox):
     def _go(self, at: int) -> None:
         self._at = at
         self._message.value = ""
-        there = len(self._rows) > 0
-        row = self._row() if there else None
-        self._shown = (str(row["clip_a"]), str(row["clip_b"])) if there else _NO_PAIR
+        row = self._row() if len(self._rows) else None
+        self._shown = _NO_PAIR if row is None else (str(row["clip_a"]), str(row["clip_b"]))
         said = said_of(len(self._rows), len(self._list), unlabelled=self._list.unlabelled)
         self._bar.show_place(at, len(self._rows), said)
         self._show_mark()
         self._sheet.show(self._shown, row)
-        if not there:
+        if row is None:
             self._message.value = note(self._why_none(), warn=True)
         self.pair = self._shown
         self.selection = self._list.table.iloc[self._rows[at : at + 1]]

@@ -110,12 +110,13 @@ class ClipPlayer(widgets.VBox):
         super().__init__(children=[sheet(), self._body], layout=widgets.Layout(width="100%", max_width="1000px"))
         self.add_class("medn")
         self.add_class("medn-clip-player")
+        first: str = overlay
         if overlay not in self._overlaid.choices and overlay == "none":  # without frames there is no bare face
-            overlay = "magnitude" if "magnitude" in self._overlaid.choices else next(iter(self._overlaid.choices), "")
+            first = "magnitude" if "magnitude" in self._overlaid.choices else next(iter(self._overlaid.choices), "")
         self._which_at_first()
         self.magnify = magnify
-        if overlay:
-            self.overlay = overlay
+        if first:
+            self.overlay = first
         self._wire()
         self.show(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
 
@@ -183,7 +184,8 @@ class ClipPlayer(widgets.VBox):
 
     def _offer_which(self) -> None:
         """The second choice beside some overlays: which keep rate, which input."""
-        options, value = [], ""
+        options: list[tuple[str, float | str]] = []
+        value: float | str = ""
         if self.overlay == "kept":
             options, value = [(f"keep rate {rate:g}", rate) for rate in self._overlaid.keep_rates], self.keep_rate
         elif self.overlay == "attribution" and len(self._overlaid.parts) > 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,17 +21,17 @@ def plain(value: object) -> str:
     return "" if value is None or (np.isscalar(value) and pd.isna(value)) else html.escape(str(value))
 
 
-def number(value: object) -> str:
+def number(value: Any) -> str:
     """A figure with three digits; a dash where it is missing."""
     return "–" if pd.isna(value) else f"{float(value):.3f}"
 
 
-def count(value: object) -> str:
+def count(value: Any) -> str:
     """A whole number; a dash where it is missing."""
     return "–" if pd.isna(value) else f"{int(value):,}"
 
 
-def share(value: object) -> str:
+def share(value: Any) -> str:
     """A share as a bar and a percentage; a dash where it is missing."""
     if pd.isna(value):
         return "–"
