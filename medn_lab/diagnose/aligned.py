@@ -9,6 +9,7 @@ import numpy as np
 
 from medn_lab.diagnose.embedding import (
     Branch,
+    came_about,
     check_parameters,
     feature_spaces,
     judged,
@@ -19,7 +20,7 @@ from medn_lab.diagnose.embedding import (
 )
 from medn_lab.diagnose.neighbourhoods import Metric
 from medn_lab.diagnose.procrustes import superimpose
-from medn_lab.records import BranchFeatures, Embedding
+from medn_lab.records import BranchFeatures, Embedding, run_record
 
 
 def aligned_umap(
@@ -113,12 +114,15 @@ def aligned_umap(
         for name, xy in zip(names, placed, strict=True):
             maps[name][branch] = xy
             shift[name][branch] = _shift(xy, placed[0])
+    sources = {name: dict(each.source) for name, each in checkpoints.items()}
+    made = run_record("aligned_umap", table=first.table, branches=list(shared), checkpoints=sources)
     return {
         name: judged(
             maps[name],
             spaces[name],
             table=first.table,
             params=params | {"aligned_to": names[0], "shift": shift[name]},
+            source=came_about(checkpoints[name], made | {"checkpoint": name}),
         )
         for name in names
     }

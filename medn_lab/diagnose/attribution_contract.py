@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution_target import INPUT_OF, Target, parse_target
+from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, MEDNOutput, MotionOutput, as_inputs, check_clips
 from medn_lab.model.decoupling import GaussianCode
 from medn_lab.records import Attribution, Clips, present
@@ -326,6 +327,7 @@ def attribute(
         scores=told_of,
         baseline_scores=torch.cat(baseline_scores).float().cpu().numpy(),
         params=dict(params),
+        source=source_of(model, clips, call="attribute", batch_size=batch_size),
     )
 
 

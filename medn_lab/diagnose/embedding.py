@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from medn_lab.diagnose.map_quality import chance_trustworthiness, continuity, trustworthiness
 from medn_lab.diagnose.neighbourhoods import Metric, nearest_in_order
 from medn_lab.diagnose.sampling import sample_clips
-from medn_lab.records import BranchFeatures, Embedding, positions
+from medn_lab.records import BranchFeatures, Embedding, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
 
@@ -117,7 +117,8 @@ def umap(
     maps = {name: place(values, params) for name, values in spaces.items()}
     if method == "pca":
         params["variance"] = {name: _variance_kept(values, maps[name]) for name, values in spaces.items()}
-    return judged(maps, spaces, table=table, params=params)
+    made = run_record("umap", table=features.table, branches=list(branches) if branches is not None else None)
+    return judged(maps, spaces, table=table, params=params, source=came_about(features, made))
 
 
 def warm_umap(*, aligned: bool = False) -> threading.Thread:
@@ -226,7 +227,12 @@ def parameters_of(n: int, *, method: str, n_neighbors: int, min_dist: float, met
 
 
 def judged(
-    maps: Mapping[str, np.ndarray], spaces: Mapping[str, np.ndarray], *, table: pd.DataFrame, params: dict[str, Any]
+    maps: Mapping[str, np.ndarray],
+    spaces: Mapping[str, np.ndarray],
+    *,
+    table: pd.DataFrame,
+    params: dict[str, Any],
+    source: Mapping[str, Any],
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity."""
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
@@ -241,7 +247,14 @@ def judged(
         trustworthiness={name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()},
         continuity={name: continuity(spaces[name], xy, **how) for name, xy in maps.items()},
         layers={name: xy.astype(np.float32) for name, xy in maps.items() if name not in branches},
+        source=source,
     )
+
+
+def came_about(features: BranchFeatures, run: Mapping[str, Any]) -> dict[str, Any]:
+    """A map's source: that of its features, whose own run goes under ``features``, and the run that made the map."""
+    about = {name: value for name, value in features.source.items() if name != "run"}
+    return {**about, "features": features.source.get("run", {}), "run": dict(run)}
 
 
 _COMPILING = threading.Lock()

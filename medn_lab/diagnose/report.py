@@ -20,7 +20,7 @@ from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
 from medn_lab.diagnose.similarity.partialling import cells, partial_out
 from medn_lab.diagnose.similarity.permuting import permutation_test
-from medn_lab.records import BranchFeatures, DecouplingReport, au_columns
+from medn_lab.records import BranchFeatures, DecouplingReport, au_columns, run_record
 
 COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
@@ -119,6 +119,9 @@ def decoupling_report(
     models = dict(features) if isinstance(features, Mapping) else {_name(features): features}
     if not models:
         raise ValueError("there is no model to report on; give features, or a mapping of names to features")
+    handed_in = {"allowed": allowed, "extra": extra, "nats": nats}
+    by_hand = [name for name, values in handed_in.items() if values is not None]
+    measured = pd.concat([own.table.assign(model=name) for name, own in models.items()], ignore_index=True)
     if nats is not None and not isinstance(nats, Mapping):
         if len(models) > 1:
             raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
@@ -157,8 +160,12 @@ def decoupling_report(
         },
         "versions": _versions(),
         "about": dict(about or {}),
+        "run": run_record(
+            "decoupling_report", table=measured, given=None if given is None else list(given),
+            targets=None if targets is None else list(targets), by_hand=by_hand,
+        ),
     }  # fmt: skip
-    return DecouplingReport(table, source)
+    return DecouplingReport(table, source, measured)
 
 
 def _dependence_rows(

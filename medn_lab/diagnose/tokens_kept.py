@@ -8,7 +8,8 @@ from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution_contract import at_rest
 from medn_lab.diagnose.planted import planted_regions
-from medn_lab.model import MEDN, as_inputs, check_clips, weights_sha256
+from medn_lab.evaluate.prediction import source_of
+from medn_lab.model import MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, KeptTokens, Truth
 
 
@@ -97,7 +98,7 @@ def kept_tokens(
         kept_shares=tuple(float(share) for share in masks_of_all[0].mean(axis=(1, 2))),
         cover=None if truth is None else _cover(masks_of_all, clips, truth, region),
         region="" if truth is None else region,
-        source={"name": model.name, "sha256": weights_sha256(model)},
+        source=source_of(model, clips, call="kept_tokens", batch_size=batch_size),
     )
 
 

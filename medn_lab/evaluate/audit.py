@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from medn_lab.evaluate.loso import LAST, jobs_by_default
 from medn_lab.evaluate.parallel import Backend, run_folds
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions
+from medn_lab.records.run import told
 from medn_lab.train import TrainConfig
 
 RULES = {
@@ -98,13 +100,15 @@ class SelectionAudit:
         for rule, rows in self.table.groupby("rule", sort=False):
             mark = "   OPTIMISTIC: chosen by the clips that it is scored on" if rows["optimistic"].any() else ""
             lines.append(f"  {RULES[rule]}{mark}")
-            told = [f"{row.measure} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
-            lines.append(f"    {'   '.join(told)}")
+            scored = [f"{row.measure} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
+            lines.append(f"    {'   '.join(scored)}")
         lines.append(
             f"  choosing on the test alone gives {self.gain.difference:+.3f} [{self.gain.low:+.3f},"
             f" {self.gain.high:+.3f}] of accuracy"
         )
         lines.append(f"  AU-only floor: accuracy {self.floor.accuracy:.3f}")
+        made = told(self.predictions[LAST].source)
+        lines += [f"  {made}"] if made else []
         lines += [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
         return "\n".join(lines)
 
@@ -199,7 +203,8 @@ def selection_audit(
 
 
 def _audit(outcomes: list[FoldOutcome], plan: Plan, *, validation_share: float) -> SelectionAudit:
-    predictions = {rule: pool(outcomes, plan, rule=rule) for rule in RULES}
+    how: dict[str, Any] = {"call": "selection_audit", "validation_share": validation_share}
+    predictions = {rule: pool(outcomes, plan, rule=rule, **how) for rule in RULES}
     floor = floor_of(predictions[LAST], plan)
     parts = []
     for rule, pooled in predictions.items():

@@ -16,6 +16,7 @@ from medn_lab.evaluate.folds import Plan
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
 from medn_lab.records import Predictions, present, run_record
+from medn_lab.records.run import told
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 
@@ -93,6 +94,8 @@ class CrossValidation:
         ]
         lines += score_lines(self.scores())
         lines.append("  last epoch of each fold; intervals: 95%, over resampled subjects")
+        made = told(self.predictions.source)
+        lines += [f"  {made}"] if made else []
         shown = [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
         lines += shown[:5] + ([f"  and {len(shown) - 5} more, see folds"] if len(shown) > 5 else [])
         return "\n".join(lines)
@@ -147,7 +150,7 @@ def score_lines(scores: pd.DataFrame) -> list[str]:
     return lines
 
 
-def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictions:
+def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = "", **settings: Any) -> Predictions:
     """The held-out predictions of all finished folds as one record, in the order of the plan's table.
 
     Parameters
@@ -157,6 +160,10 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
     plan : Plan
     rule : str
         Which of a fold's predictions.
+    call : str
+        The function that made them; by default the one that makes folds in this way.
+    **settings
+        What that function was told beyond the plan, JSON-ready.
 
     Returns
     -------
@@ -176,6 +183,10 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
     order = pd.Index(ids).get_indexer(table["clip_id"])
     parts = list(finished.values())
     aus = parts[0].au_logits is not None
+    device = next(iter(finished.values())).source.get("run", {}).get("device", "cpu")
+    call = call or CALLS.get(plan.split, "evaluate_folds")
+    if call == "evaluate_folds":
+        settings["folds"] = [_told_fold(fold, plan) for fold in plan.folds]
     weights = {plan.folds[n].held_out: p.source.get("sha256") for n, p in finished.items()}
     return Predictions(
         logits=np.concatenate([p.logits for p in parts])[order],
@@ -193,9 +204,16 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
             "training": asdict(plan.training),
             "sha256": weights,
             "recipe": dict(plan.clips.clips.recipe),
-            "run": run_record(CALLS.get(plan.split, "evaluate_folds"), table=plan.clips.table, label=plan.label),
+            "run": run_record(call, table=plan.clips.table, label=plan.label, device=device, **settings),
         },
     )
+
+
+def _told_fold(fold: Fold, plan: Plan) -> dict[str, Any]:
+    """A fold as JSON; `train` is None where it is all clips that are not tested."""
+    others = set(plan.clips.table["clip_id"]) - set(fold.test)
+    train = None if set(fold.train) == others else list(fold.train)
+    return {"held_out": fold.held_out, "test": list(fold.test), "train": train}
 
 
 def floor_of(predictions: Predictions, plan: Plan) -> Floor:
@@ -203,8 +221,8 @@ def floor_of(predictions: Predictions, plan: Plan) -> Floor:
     table = plan.clips.table
     if "action_units" not in table:
         table = table.assign(action_units="?")
-    told = present(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
-    folds = [plan.folds[n] for n in np.unique(told)]
+    tested_in = present(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
+    folds = [plan.folds[n] for n in np.unique(tested_in)]
     return au_only_floor(table, label=plan.label, folds=folds)
 
 

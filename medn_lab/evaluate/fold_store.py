@@ -18,7 +18,7 @@ NOTE = "run.json"
 
 FOLD = "fold.json"
 FOLD_SUM = "fold.sha256"
-"""The sha256 of the fold's own file, as ``sha256sum -c`` reads it; its predictions are records with sums of their own."""
+"""The sha256 of that file, as ``sha256sum -c`` reads it; the fold's predictions are records with sums of their own."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, device_name, weights_sha256
 from medn_lab.records import BranchFeatures, Clips, Predictions, run_record
 
 
@@ -62,7 +62,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
         aus=model.config.aus if has_aus else (),
         table=clips.table,
         classes=model.config.classes,
-        source=_source(model, clips, call="predict"),
+        source=source_of(model, clips, call="predict", batch_size=batch_size),
     )
 
 
@@ -106,7 +106,8 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     parts: dict[str, Any] = {
         name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate", "nats")
     }
-    return BranchFeatures(**parts, table=clips.table, source=_source(model, clips, call="extract_features"))
+    source = source_of(model, clips, call="extract_features", batch_size=batch_size)
+    return BranchFeatures(**parts, table=clips.table, source=source)
 
 
 def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> Iterator[MEDNOutput]:
@@ -156,11 +157,27 @@ def _stacked(parts: list[torch.Tensor]) -> np.ndarray:
     return torch.cat(parts).float().cpu().numpy()
 
 
-def _source(model: MEDN, clips: Clips, *, call: str) -> dict[str, object]:
+def source_of(model: MEDN, clips: Clips, *, call: str, **settings: Any) -> dict[str, Any]:
+    """What a record says of the model and the clips that it came from, and how it is made again.
+
+    Parameters
+    ----------
+    model : MEDN
+    clips : Clips
+    call : str
+        The function's name.
+    **settings
+        The function's own arguments, JSON-ready.
+
+    Returns
+    -------
+    dict
+        ``name, sha256, recipe, decoupling`` and ``run``.
+    """
     return {
         "name": model.name,
         "sha256": weights_sha256(model),
         "recipe": dict(clips.recipe),
         "decoupling": model.config.decoupling,
-        "run": run_record(call, table=clips.table),
+        "run": run_record(call, table=clips.table, device=device_name(next(model.parameters()).device), **settings),
     }

@@ -9,6 +9,7 @@ from .decoupling import orthogonal_loss as orthogonal_loss
 from .inputs import Inputs as Inputs
 from .inputs import as_inputs as as_inputs
 from .inputs import check_clips as check_clips
+from .inputs import device_name as device_name
 from .medn import MEDN as MEDN
 from .medn import MEDNFeatures as MEDNFeatures
 from .medn import MEDNOutput as MEDNOutput

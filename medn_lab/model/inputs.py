@@ -119,3 +119,22 @@ def as_inputs(config: MEDNConfig, clips: Clips, *, rows: np.ndarray, device: str
         picked = torch.from_numpy(np.ascontiguousarray(clips.flow[rows], dtype=np.float32)).to(device)
         flow = picked.permute(0, 3, 1, 2).contiguous()
     return Inputs(frames, flow)
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called in a run record: ``cpu``, or the kind and what the maker calls it.
+
+    Parameters
+    ----------
+    device : torch.device
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> device_name(torch.device("cpu"))
+    'cpu'
+    """
+    return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type

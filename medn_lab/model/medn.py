@@ -13,6 +13,7 @@ from medn_lab.model.decoupling import Adversary, GaussianCode
 from medn_lab.model.motion import MotionBranch, MotionOutput
 from medn_lab.model.sevit import SEVit, SEVitOutput
 from medn_lab.model.weights import SafeWeights
+from medn_lab.records import History
 
 
 class MEDNFeatures(NamedTuple):
@@ -85,6 +86,13 @@ class MEDN(
     seed : int
         Of the initial weights; the global generator is left as it was.
 
+    Attributes
+    ----------
+    name : str
+        By which results call it; the folder's, where it was loaded.
+    history : History or None
+        Of the training that made its weights, as far as it is known; ``save_pretrained`` keeps it.
+
     See Also
     --------
     medn_lab.train.fit : trains it.
@@ -106,6 +114,8 @@ class MEDN(
     def __init__(self, config: MEDNConfig = MEDNConfig(), *, seed: int = 0) -> None:  # noqa: B008 (frozen)
         super().__init__()
         self.config = config
+        self.seed = seed
+        self.history: History | None = None  # of the training that made its weights
         self.name = f"MEDN, untrained (seed {seed})"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)

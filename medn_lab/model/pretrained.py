@@ -15,7 +15,8 @@ from torch import nn
 import medn_lab
 from medn_lab.model.config import MEDNConfig
 from medn_lab.model.medn import MEDN
-from medn_lab.model.weights import NO_PICKLE, WEIGHTS, stated_sum, sum_of
+from medn_lab.model.weights import HISTORY, NO_PICKLE, WEIGHTS, stated_sum, sum_of
+from medn_lab.records import History
 
 CONFIG = "config.json"
 
@@ -96,6 +97,7 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v1") -> ME
     model = MEDN(config)
     load_model(model, folder / WEIGHTS, strict=True)
     model.name = folder.resolve().name
+    model.history = History.load(folder / HISTORY) if (folder / HISTORY).is_dir() else None
     return model.eval()
 
 
@@ -143,5 +145,5 @@ def weights_sha256(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -8,9 +8,14 @@ from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
 
+from medn_lab.records import History
+
 WEIGHTS = "model.safetensors"
 WEIGHTS_SUM = "model.sha256"
 """The sha256 of the weights' file, as ``sha256sum -c`` reads it."""
+
+HISTORY = "history"
+"""The folder beside the weights that says how they were trained."""
 
 NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not read; convert them to safetensors first"
 
@@ -22,6 +27,9 @@ class SafeWeights(PyTorchModelHubMixin):
         super()._save_pretrained(save_directory)
         file = Path(save_directory) / WEIGHTS
         (Path(save_directory) / WEIGHTS_SUM).write_text(f"{sum_of(file)}  {WEIGHTS}\n")
+        history: History | None = getattr(self, "history", None)
+        if history is not None:
+            history.save(Path(save_directory) / HISTORY)
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:

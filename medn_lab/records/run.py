@@ -81,7 +81,8 @@ def told(source: Mapping[str, Any]) -> str:
 
     Examples
     --------
-    >>> run = {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}, "hardware": {"system": "Linux", "machine": "x86_64"}}
+    >>> run = {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}}
+    >>> run["hardware"] = {"system": "Linux", "machine": "x86_64"}
     >>> told({"name": "tiny", "sha256": "0123456789ab", "recipe": {"corpus": "SynthME", "seed": 4}, "run": run})
     'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0, Linux x86_64, on SynthME seed 4'
     """

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +16,6 @@ import torch
 from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
-import medn_lab
 from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, History
 from medn_lab.train.batches import Targets, augment, read_targets, shuffled_rows
@@ -27,6 +25,7 @@ from medn_lab.train.losses import medn_loss
 from medn_lab.train.processes import processes, share_buffers
 from medn_lab.train.schedule import learning_rate, ramp
 from medn_lab.train.standing import Standing
+from medn_lab.train.telling import Telling
 
 
 @dataclass(frozen=True)
@@ -187,20 +186,18 @@ def fit(
         held_out = validation, read_targets(model.config, validation.table, label=label, training=False)
 
     fabric = processes(config)
-    said = {
-        "model": asdict(model.config),
-        "training": asdict(config),
-        "clips": _fingerprint(clips),
-        "versions": {"medn_lab": medn_lab.__version__, "torch": torch.__version__},
-    }
+    watchers = list(callbacks)
+    telling = Telling(
+        model, clips, config=config, label=label, validation=validation, callbacks=watchers, device=fabric.device
+    )
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    history = History(pd.DataFrame(columns=["epoch"]), said, "stopped")
+    history = telling.history(pd.DataFrame(columns=["epoch"]))
     if checkpoint is not None and is_checkpoint(checkpoint):
-        history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=said)
+        history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=telling.said)
+        telling.take_up(history)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimiser = fabric.setup(model, optimiser)
-    watchers = list(callbacks)
     if not fabric.is_global_zero:
         watchers, progress = [], False
     standing = Standing(model, optimiser=optimiser, history=history)
@@ -221,11 +218,12 @@ def fit(
                     if held_out is not None:
                         row |= _validate(fabric, model, *held_out, config)
                     before = run.history.table.to_dict("records")
-                    run.history = History(pd.DataFrame([*before, row]), said, "stopped")
+                    run.history = telling.history(pd.DataFrame([*before, row]), summed=checkpoint is not None)
                     standing.take(run.history)
                     more = measured(watchers, run)
                     if more:
-                        run.history = History(pd.DataFrame([*before, row | more]), said, "stopped")
+                        rows = pd.DataFrame([*before, row | more])
+                        run.history = telling.history(rows, summed=checkpoint is not None)
                         standing.take(run.history)
                     if checkpoint is not None and fabric.is_global_zero:
                         save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
@@ -239,7 +237,8 @@ def fit(
             finally:
                 model.eval()
                 run.running = False
-            run.history = History(run.history.table, said, status)
+            run.history = telling.history(run.history.table, status=status, summed=True)
+            telling.name_model(run.history)
             tell(watchers, "on_fit_end", run)
         return run.history
 
@@ -330,11 +329,6 @@ def _check_finite(terms: dict[str, float], epoch: int) -> None:
             f"{', '.join(broken)} is no longer a number in epoch {epoch}; lower learning_rate"
             " or decoupling_weight, and look at the clips for constant or extreme values"
         )
-
-
-def _fingerprint(clips: Clips) -> dict[str, object]:
-    names = "\n".join(clips.table["clip_id"])
-    return {"n": len(clips), "sha256": hashlib.sha256(names.encode()).hexdigest(), "recipe": dict(clips.recipe)}
 
 
 @contextmanager
