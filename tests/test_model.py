@@ -65,6 +65,20 @@ def test_every_parameter_receives_a_gradient(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=described)
+def test_what_is_returned_is_the_features_and_the_head_on_the_fused_one(config):
+    model = MEDN(config).eval()
+    given = torch.rand(3, 8, 3, 32, 32), torch.rand(3, 2, 32, 32)
+    features, out = model.forward_features(*given), model(*given)
+    assert out._fields == ("logits", *features._fields)
+    torch.testing.assert_close(out.logits, model.forward_head(features.fused), rtol=0, atol=0)
+    for name in ("au_logits", "motion", "emotion", "fused", "gate", "nats", "guess"):
+        one, other = getattr(features, name), getattr(out, name)
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("config", VARIANTS, ids=described)
 def test_output_shapes_are_those_stated(config):
     model = MEDN(config).eval()
     out = model(torch.rand(3, 8, 3, 32, 32), torch.rand(3, 2, 32, 32))
