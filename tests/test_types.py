@@ -8,14 +8,18 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["mypy"]
 
+MOST_LEFT_OUT = 6
+
 
 def test_the_package_says_that_it_is_typed():
     assert (REPOSITORY / "medn_lab" / "py.typed").is_file()
 
 
-def test_nothing_but_the_widgets_is_left_out():
+def test_few_widgets_are_left_out_and_nothing_else():
     assert not [one for one in SETTINGS["overrides"] if one.get("strict_optional") is False]
-    assert [one["module"] for one in SETTINGS["overrides"] if one.get("ignore_errors")] == [["medn_lab.widgets.*"]]
+    left_out = [name for one in SETTINGS["overrides"] if one.get("ignore_errors") for name in one["module"]]
+    assert all(name.startswith("medn_lab.widgets.") and "*" not in name for name in left_out)
+    assert len(left_out) <= MOST_LEFT_OUT
 
 
 @pytest.mark.slow
