@@ -2,7 +2,7 @@
 
 from lab_page import SETTLE_MS, LabPage
 from pictures_shown import IMAGE, expect_other_picture
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 
 def _drag_to_end(lab: LabPage, row: Locator) -> None:
@@ -39,7 +39,7 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     expect_other_picture(lab, kept, than=places)
     face.get_by_role("button", name="Same AUs, other cue").click()
     face.get_by_text("AU 4C, cue pallor").nth(1).wait_for(timeout=15_000)  # in hand and as B
-    assert "A and B have the same AUs and mean" in face.inner_text()
+    expect(face).to_contain_text("A and B have the same AUs and mean")
     lab.page.wait_for_timeout(2 * SETTLE_MS)
     lab.screenshot("face-pair")
 
@@ -69,7 +69,7 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     seen = expect_other_picture(lab, picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=240_000)
-    assert "press Check" not in viewer.inner_text()
+    expect(viewer).not_to_contain_text("press Check")
     lab.screenshot("attribution-checked")
 
     kinds.select_option(label="an AU")

@@ -1,6 +1,7 @@
 """What a reader does with the explorer and with the curves of a training."""
 
 from lab_page import SETTLE_MS, LabPage
+from playwright.sync_api import expect
 
 
 def click_and_encircle_clips(lab: LabPage) -> None:
@@ -10,13 +11,9 @@ def click_and_encircle_clips(lab: LabPage) -> None:
     points = plot.points(plot.trace_names().index("motion points"))
     assert len(points) == 240
     axes = points[0]["axes"]
-
-    def alone(point: dict) -> float:
-        return min((point["x"] - q["x"]) ** 2 + (point["y"] - q["y"]) ** 2 for q in points if q is not point)
-
     title = explorer.locator(".medn-title").first
     before = title.inner_text()
-    clip = max((point for point in points if point["customdata"] != before), key=alone)
+    clip = loneliest(points, but=before)
     plot.click(clip["x"], clip["y"], axes=axes)
     title.filter(has_text=clip["customdata"]).wait_for(timeout=15_000)
 
@@ -53,14 +50,17 @@ def click_for_the_pair(lab: LabPage) -> None:
     plot = lab.plot(".medn-branch-explorer")
     points = plot.points(plot.trace_names().index("motion points"))
     before = explorer.locator(".medn-title").first.inner_text()
-    far = max((q for q in points if q["customdata"] != before), key=lambda q: q["x"])
-    plot.click(far["x"], far["y"], axes=far["axes"])
+    clip = loneliest(points, but=before)
+    plot.click(clip["x"], clip["y"], axes=clip["axes"])
     partner = explorer.locator(".medn-title").nth(1)
     partner.wait_for(timeout=15_000)
-    assert partner.inner_text() != explorer.locator(".medn-title").first.inner_text()
+    expect(explorer.locator(".medn-title").first).to_contain_text(clip["customdata"])
+    expect(partner).not_to_contain_text(clip["customdata"])
     explorer.get_by_text("has the same AU set as").wait_for()
-    rings = plot.points(plot.trace_names().index("fused rings"))
-    assert len(rings) == 2
+    lab.page.wait_for_function(
+        "gd => gd.calcdata[gd._fullData.findIndex(trace => trace.name === 'fused rings')].length === 2",
+        arg=plot.graph.element_handle(),
+    )
     lab.screenshot("explorer-pair")
 
 
@@ -70,14 +70,12 @@ def show_one_subject_alone(lab: LabPage) -> None:
     subjects = explorer.get_by_label("Subject")
     subjects.select_option(index=1)
     explorer.get_by_text("30 of 240 clips shown").wait_for(timeout=15_000)
-    drawn = _drawn_points(lab)
-    assert {name: count for name, count in drawn.items() if name.endswith("points")} == dict.fromkeys(
-        ("motion points", "emotion points", "fused points"), 30
-    )
+    for branch in ("motion", "emotion", "fused"):
+        wait_until_drawn(lab, f"{branch} points", least=30, most=30)
     lab.screenshot("explorer-filtered")
     explorer.get_by_role("button", name="Show all").click()
     explorer.get_by_text("of 240 clips shown").wait_for(state="hidden", timeout=15_000)
-    assert _drawn_points(lab)["fused points"] == 240
+    wait_until_drawn(lab, "fused points", least=240, most=240)
 
 
 def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
@@ -87,20 +85,31 @@ def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
     explorer.get_by_text("gate (0 all emotion, 1 all motion):").wait_for(timeout=15_000)
     explorer.get_by_label("Light up").select_option(index=1)
     explorer.get_by_text("of 240 clips").first.wait_for(timeout=15_000)
-    lit = _drawn_points(lab)["emotion lit"]
-    assert 20 < lit < 80
+    lit = wait_until_drawn(lab, "emotion lit", least=21, most=79)
     explorer.get_by_text(f"Selected: {lit} clips").wait_for(timeout=30_000)
     lab.page.wait_for_timeout(4 * SETTLE_MS)
     lab.screenshot("explorer-gate")
 
 
-def _drawn_points(lab: LabPage) -> dict[str, int]:
-    """How many points of each trace have a place."""
-    lab.page.wait_for_timeout(2 * SETTLE_MS)
-    return lab.plot(".medn-branch-explorer").graph.evaluate(
-        """gd => Object.fromEntries(gd._fullData.map(
-          trace => [trace.name, Array.from(trace.x ?? []).filter(Number.isFinite).length]))"""
+def wait_until_drawn(lab: LabPage, name: str, *, least: int, most: int) -> int:
+    """Wait until so many points of a trace have a place, and say how many."""
+    drawn = lab.page.wait_for_function(
+        """([gd, name, least, most]) => {
+          const count = Array.from(gd._fullData.find(one => one.name === name)?.x ?? []).filter(Number.isFinite).length;
+          return least <= count && count <= most && count; }""",
+        arg=[lab.plot(".medn-branch-explorer").graph.element_handle(), name, least, most],
+        timeout=15_000,
     )
+    return drawn.json_value()
+
+
+def loneliest(points: list[dict], *, but: str) -> dict:
+    """The point farthest from its next neighbour, where a click can mean no other; not the clip `but`."""
+
+    def room(point: dict) -> float:
+        return min((point["x"] - q["x"]) ** 2 + (point["y"] - q["y"]) ** 2 for q in points if q is not point)
+
+    return max((point for point in points if point["customdata"] != but), key=room)
 
 
 def look_at_the_curves(lab: LabPage) -> None:
@@ -112,9 +121,9 @@ def look_at_the_curves(lab: LabPage) -> None:
     lengths = [sum(point["y"] is not None for point in plot.points(place)) for place, _ in enumerate(names)]
     assert max(lengths) >= 3, f"the curves {names} have {lengths} points"
     assert {"linear CKA", "AUs from the emotion branch", "emotion from the motion branch"} <= set(names)
-    assert "Epoch" in monitor.inner_text()
-    assert monitor.get_by_role("button", name="Stop after this epoch").is_disabled()
-    assert monitor.get_by_role("button", name="Resume").is_disabled()  # it is finished
+    expect(monitor).to_contain_text("Epoch")
+    expect(monitor.get_by_role("button", name="Stop after this epoch")).to_be_disabled()
+    expect(monitor.get_by_role("button", name="Resume")).to_be_disabled()  # it is finished
     lab.screenshot("training-curves")
 
 

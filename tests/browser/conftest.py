@@ -8,7 +8,9 @@ import pytest
 from chromium_here import CHROMIUMS, FLAGS, find_chromium
 from lab_page import LabPage
 from lab_server import REPOSITORY, LabServer, serve_lab
-from playwright.sync_api import Browser, BrowserContext, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
+
+expect.set_options(timeout=15_000)  # What follows a gesture comes in its own time: the picture before its words, say.
 
 HERE = {"127.0.0.1", "localhost"}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab_page import SETTLE_MS, LabPage, PlotlyPlot
+from playwright.sync_api import expect
 
 SETUP = f"""
 import sys
@@ -131,7 +132,7 @@ def test_a_lasso_on_the_next_map_replaces_the_first_and_a_double_click_clears(la
     place = roomy(fused, radius=0.7)[0]
     lab.page.mouse.dblclick(*plot.pixel(place["x"], place["y"], axes=place["axes"]))
     expect_heard(lab, [*heard, 0])
-    assert plot.graph.evaluate("gd => gd.layout.selections.length") == 0
+    lab.page.wait_for_function("gd => gd.layout.selections.length === 0", arg=plot.graph.element_handle())
 
 
 def test_a_clip_inside_a_lasso_can_still_be_clicked_and_the_button_takes_the_lasso_away(lab, plot):
@@ -146,4 +147,4 @@ def test_a_clip_inside_a_lasso_can_still_be_clicked_and_the_button_takes_the_las
     lab.page.wait_for_function(
         "gd => gd.layout.selections.length === 0", arg=plot.graph.element_handle(), timeout=10_000
     )
-    assert "Nothing is selected" in lab.page.locator(".medn-branch-explorer").inner_text()
+    expect(lab.page.locator(".medn-branch-explorer")).to_contain_text("Nothing is selected")

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from lab_page import LabPage
+from playwright.sync_api import expect
 
 SETUP = f"""
 import sys
@@ -82,17 +83,17 @@ def expect_printed(lab: LabPage, words: str) -> None:
 def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopped_again(training):
     lab = training
     stop, resume = (lab.page.get_by_role("button", name=name) for name in ("Stop after this epoch", "Resume"))
-    assert resume.is_disabled()
+    expect(resume).to_be_disabled()
     stop.click()
     expect_status(lab, "Stopped: the model is as it was after epoch")
     done = epochs(lab)
     expect_printed(lab, f"used 24 stopped {done} False")
-    assert stop.is_disabled()
+    expect(stop).to_be_disabled()
     assert lab.plot(".medn-training-monitor").trace_names()
     lab.screenshot("monitor-stopped")
     resume.click()
     wait_for_epochs(lab, done + 2)
-    assert resume.is_disabled()
+    expect(resume).to_be_disabled()
     stop.click()
     expect_status(lab, "Stopped: the model is as it was after epoch")
     assert epochs(lab) > done + 2
