@@ -13,6 +13,7 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer, branch_maps
+from medn_lab.widgets.dots import CanvasMarks
 from medn_lab.widgets.outlines import read_outlines
 from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.partners import confusable_partner
@@ -32,7 +33,7 @@ def records():
     }
 
 
-@pytest.fixture(params=["svg", "webgl"])
+@pytest.fixture(params=["svg", "canvas"])
 def explorer(records, request, monkeypatch):
     monkeypatch.setattr(branch_maps, "MOST_SVG_POINTS", 400 if request.param == "svg" else 10)
     return BranchExplorer(**records)
@@ -92,20 +93,61 @@ def followed(explorer):
     return seen
 
 
+def dots_of(explorer):
+    """What the page is told to draw by itself; None where the figure's traces are what is drawn."""
+    marks = explorer._maps._marks
+    return marks.widget if isinstance(marks, CanvasMarks) else None
+
+
+def drawn_on(dots, explorer, branch, rows):
+    """Where the page draws these rows."""
+    places = np.frombuffer(dots.xy, np.float32).reshape(len(dots.axes), -1, 2)
+    return places[explorer._maps.names.index(branch), rows]
+
+
 def rings(explorer, branch):
+    dots = dots_of(explorer)
+    if dots:
+        return drawn_on(dots, explorer, branch, [row for row, _ in dots.rings])
     trace = explorer._maps.trace(branch, "rings")
     return np.stack([trace.x, trace.y], axis=1)
 
 
+def ring_colours(explorer):
+    dots = dots_of(explorer)
+    return [colour for _, colour in dots.rings] if dots else list(explorer._maps.trace("motion", "rings").marker.color)
+
+
 def strengths(explorer, branch):
     """How strongly the points of a map are drawn, whether plotly takes them for selected or not."""
+    dots = dots_of(explorer)
+    if dots:
+        return [dots.opacity * (dots.dimmed if dots.lit else 1.0)]
     points = explorer._maps.trace(branch, "points")
     whole = 1.0 if points.opacity is None else points.opacity
     return [whole * part.marker.opacity for part in (points, points.selected, points.unselected)]
 
 
 def lit_rows(explorer, branch):
+    dots = dots_of(explorer)
+    if dots:
+        return np.frombuffer(dots.lit, np.int32).tolist()
     return np.flatnonzero(np.isfinite(explorer._maps.trace(branch, "lit").x)).tolist()
+
+
+def lit_places(explorer, branch):
+    rows, dots = lit_rows(explorer, branch), dots_of(explorer)
+    if dots:
+        return drawn_on(dots, explorer, branch, rows)
+    lit = explorer._maps.trace(branch, "lit")
+    return np.stack([lit.x, lit.y], axis=1)[rows]
+
+
+def colours_on(explorer, branch):
+    dots = dots_of(explorer)
+    if dots:
+        return {dots.styles[place][0] for place in dots.style_of}
+    return set(explorer._maps.trace(branch, "points").marker.color)
 
 
 def faces(explorer):
@@ -123,9 +165,7 @@ def test_a_lasso_in_one_map_lights_the_same_clips_in_the_others(explorer, record
     lasso(explorer, "motion", rows)
     for branch in MAPS:
         assert lit_rows(explorer, branch) == rows
-        lit = explorer._maps.trace(branch, "lit")
-        places = getattr(records["embedding"], f"{branch}_xy")[rows]
-        assert np.allclose(np.stack([lit.x, lit.y], axis=1)[rows], places)
+        assert np.allclose(lit_places(explorer, branch), getattr(records["embedding"], f"{branch}_xy")[rows])
         assert max(strengths(explorer, branch)) < 0.3
     assert explorer.selection["clip_id"].tolist() == records["clips"].table["clip_id"].iloc[rows].tolist()
     assert "3 of 40 clips" in explorer._selected.value
@@ -307,7 +347,9 @@ def test_hovering_rings_the_clip_in_every_map_and_shows_it(explorer, records):
 
 def test_a_hover_that_is_repeated_by_a_redraw_changes_nothing(explorer, monkeypatch):
     gesture(explorer, "hover", "motion", [9])
-    updates = []
+    updates, dots = [], dots_of(explorer)
+    if dots:
+        monkeypatch.setattr(dots, "send_state", lambda *args, **kwargs: updates.append(args))
     monkeypatch.setattr(explorer._maps.figure, "_send_update_msg", lambda *args, **kwargs: updates.append(args))
     gesture(explorer, "hover", "motion", [9])
     assert updates == []
@@ -335,7 +377,7 @@ def test_the_partner_has_the_same_aus_and_another_emotion_and_plays_beside(explo
     assert partner in explorer._pair.cards[1].value
     for branch in MAPS:
         assert len(rings(explorer, branch)) == 2
-    assert list(explorer._maps.trace("motion", "rings").marker.color) == [theme.RING, theme.PARTNER_RING]
+    assert ring_colours(explorer) == [theme.RING, theme.PARTNER_RING]
 
 
 def test_the_partner_is_the_nearest_in_the_motion_features(records):
@@ -381,7 +423,7 @@ def test_colouring_recolours_every_map_and_the_legend(explorer):
     assert explorer.colour_by == "predicted"
     colours = {theme.emotion_colour(name) for name in explorer._table["predicted"]}
     for branch in MAPS:
-        assert set(explorer._maps.trace(branch, "points").marker.color) == colours
+        assert colours_on(explorer, branch) == colours
     assert "predicted emotion" in explorer._legend.value
 
 

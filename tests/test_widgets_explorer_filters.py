@@ -316,7 +316,7 @@ def test_ten_thousand_clips_are_made_filtered_and_lassoed_in_time():
     )  # fmt: skip
     maps = {f"{name}_xy": rng.normal(size=(n, 2)).astype(np.float32) for name in ("motion", "emotion", "fused")}
     explorer = BranchExplorer(Embedding(**maps, table=table))
-    assert explorer._maps.trace("motion", "points").type == "scattergl"
+    assert explorer._maps.trace("motion", "points").mode == "none"  # the page draws them by itself
     times = {}
     for name, act in {
         "lasso": lambda: explorer._on_lasso(range(0, n, 4)),
@@ -327,4 +327,5 @@ def test_ten_thousand_clips_are_made_filtered_and_lassoed_in_time():
         act()
         times[name] = time.perf_counter() - began
     assert len(explorer.selection) == (table["AU4"].iloc[::4] == 1).sum()
+    assert np.array_equal(np.frombuffer(explorer._maps._marks.widget.kept, np.uint8) == 1, table["AU4"] == 1)
     assert max(times.values()) < 3, times

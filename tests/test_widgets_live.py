@@ -3,13 +3,14 @@
 import sys
 from types import ModuleType
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly import missing_anywidget
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history
 
-from medn_lab.widgets import BranchExplorer, TrainingMonitor, live
-from medn_lab.widgets.live import StillFigure, live_figure
+from medn_lab.widgets import BranchExplorer, TrainingMonitor, branch_maps, live
+from medn_lab.widgets.live import StillFigure, live_figure, stands_still
 
 
 def drawn():
@@ -28,6 +29,7 @@ def without_anywidget(monkeypatch):
 def test_a_page_that_comes_later_is_told_what_has_changed():
     figure, widget = live_figure(drawn())
     assert widget is figure
+    assert not stands_still()
     with figure.batch_update():
         figure.data[0].marker.color = "#123456"
         figure.layout.title.text = "changed"
@@ -35,6 +37,20 @@ def test_a_page_that_comes_later_is_told_what_has_changed():
     assert state["_widget_data"][0]["marker"]["color"] == "#123456"
     assert state["_widget_layout"]["title"]["text"] == "changed"
     assert set(figure.get_state("_view_count")) == {"_view_count"}
+
+
+def test_the_page_is_not_told_what_a_lasso_selects_but_told_all_else(monkeypatch):
+    figure, _ = live_figure(drawn())
+    sent = []
+    monkeypatch.setattr(go.FigureWidget, "_send_restyle_msg", lambda self, data, *more, **named: sent.append(data))
+    points = {"trace_indexes": [0], "point_indexes": [1], "xs": [2.0], "ys": [4.0]}
+    figure._js2py_pointsCallback = {
+        "event_type": "plotly_selected", "points": points, "device_state": None, "selector": None,
+    }  # fmt: skip
+    assert list(figure.data[0].selectedpoints) == [1]
+    assert sent == []
+    figure.data[0].name = "renamed"
+    assert sent == [{"name": ["renamed"]}]
 
 
 def test_plotly_s_own_widget_tells_what_it_was_made_with():
@@ -61,6 +77,7 @@ class TestWithoutAnywidget:
     def test_the_figure_stands_still_and_says_why(self):
         figure, widget = live_figure(drawn())
         assert isinstance(figure, StillFigure)
+        assert stands_still()
         frame, words = widget.children
         assert "iframe" in frame.value
         assert "width='300' height='200'" in frame.value
@@ -86,6 +103,16 @@ class TestWithoutAnywidget:
         explorer.show(clips.table["clip_id"].iloc[1])
         explorer.colour_by = "subject"
         explorer.clear()
+
+    def test_an_explorer_of_many_clips_keeps_its_points_in_the_figure(self, monkeypatch):
+        monkeypatch.setattr(branch_maps, "MOST_SVG_POINTS", 10)
+        clips = sample_clips(n=20)
+        explorer = BranchExplorer(sample_embedding(sample_features(clips)), clips=clips)
+        points, lit = (explorer._maps.trace("fused", part) for part in ("points", "lit"))
+        assert (points.type, points.mode) == ("scattergl", "markers")
+        explorer.select(clips.table["clip_id"].iloc[[2, 5]])
+        assert np.flatnonzero(np.isfinite(lit.x)).tolist() == [2, 5]
+        assert points.opacity < 0.3
 
     def test_the_monitor_draws_each_epoch(self):
         class Run:

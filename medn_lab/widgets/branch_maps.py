@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import ipywidgets as widgets
 import numpy as np
 import plotly.graph_objects as go
 
@@ -12,7 +13,9 @@ from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring
 from medn_lab.view.maps import map_figure, marker_look
-from medn_lab.widgets.live import live_figure
+from medn_lab.widgets.dots import CanvasMarks
+from medn_lab.widgets.live import live_figure, stands_still
+from medn_lab.widgets.map_marks import ALIKE, TraceMarks
 from medn_lab.widgets.outlines import Outline, newest, read_outlines, selector_corners
 from medn_lab.widgets.pacing import Dwell, Turn
 
@@ -27,15 +30,14 @@ LATER = 1.0
 """Seconds after which a hover says that an outline went by a double click, and not because the next one is begun."""
 
 MOST_SVG_POINTS = 400
-"""More points than this are drawn by WebGL, which redraws them about twice as fast even without a graphics card."""
+"""More points than this are drawn on a canvas of our own; by WebGL where the figure stands still."""
 
 
 class BranchMaps:
     """Three linked maps in one FigureWidget.
 
-    Each map has three traces: all points; the lit ones again over them (the points themselves are only dimmed, which is
-    one number and not an array); and the rings around the clip in hand and its partner. Setting another trace's
-    selected points from a selection handler is not stable in plotly, so nothing relies on it.
+    Points, lit points and rings are traces of the figure, or with many clips drawn on a canvas over it: plotly then
+    keeps the axes, the pointer and the outlines, and points that nobody sees.
 
     Parameters
     ----------
@@ -52,7 +54,7 @@ class BranchMaps:
         self.names = names
         self._xy = {name: np.asarray(embedding.maps[name], dtype=np.float32) for name in names}
         self._kept = np.ones(len(embedding), dtype=bool)
-        self._look = marker_look(len(embedding))
+        look = marker_look(len(embedding))
         self._ringed: tuple[int | None, int | None] = (None, None)
         self._drawn: list[Outline] = []
         self._encircled: list[int] | None = None  # the rows of the lasso that was acted on last
@@ -65,38 +67,33 @@ class BranchMaps:
         figure.update_layout(newselection={"line": _OUTLINE})
         figure.update_layout(uirevision="kept")
         ids = embedding.table["clip_id"].to_numpy(dtype=object)
-        kind = go.Scattergl if len(embedding) > MOST_SVG_POINTS else go.Scatter
+        many, still = len(embedding) > MOST_SVG_POINTS, stands_still()
+        kind = go.Scattergl if many and still else go.Scatter
         for place, name in enumerate(self.names, start=1):
             xy = self._xy[name]
-            full = {"marker": {"opacity": 1.0}}
-            alike = {"selected": full, "unselected": full}
-            points = kind(
-                x=xy[:, 0], y=xy[:, 1], customdata=ids, hovertext=texts, hoverinfo="text", mode="markers",
-                marker=dict(self._look), name=f"{name} points", **alike,
-            )  # fmt: skip
-            lit = kind(
-                x=np.full(len(xy), np.nan, dtype=np.float32),
-                y=xy[:, 1],
-                mode="markers",
-                hoverinfo="skip",
-                marker=self._look | {"opacity": 1.0},
-                name=f"{name} lit",
-                **alike,
-            )
-            ring = go.Scatter(
-                x=[], y=[], mode="markers", hoverinfo="skip", name=f"{name} rings",
-                marker={"symbol": "circle-open", "size": 19, "color": theme.RING, "line": {"width": 3}}, **alike,
-            )  # fmt: skip
-            for trace in (points, lit, ring):
+            shared = {"x": xy[:, 0], "y": xy[:, 1], "customdata": ids, "hovertext": texts, "hoverinfo": "text"}
+            if many and not still:
+                traces = [go.Scatter(mode="none", hoveron="points", name=f"{name} points", **shared)]
+            else:
+                points = kind(mode="markers", marker=dict(look), name=f"{name} points", **shared, **ALIKE)
+                traces = [points, *TraceMarks.traces(name, xy, look=look, kind=kind)]
+            for trace in traces:
                 figure.add_trace(trace, row=1, col=place)
         self.figure, self.widget = live_figure(figure)
+        self._marks: CanvasMarks | TraceMarks = TraceMarks(self.figure, xy=self._xy, dimmed=_DIMMED)
+        if many and not still:
+            self._marks = CanvasMarks(
+                np.stack(list(self._xy.values())), axes=[self._axes(name) for name in self.names],
+                size=look["size"], opacity=look["opacity"], dimmed=_DIMMED,
+            )  # fmt: skip
+            self.widget = widgets.VBox([self.figure, self._marks.widget]).add_class("medn-maps")
         self.figure._config = {
             "displaylogo": False, "scrollZoom": False, "responsive": False, "doubleClick": "reset+autosize",
             "modeBarButtons": [["zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d"]],
         }  # fmt: skip
 
     def trace(self, branch: str, part: str) -> go.Scatter:
-        """The trace of a map: ``points``, ``lit`` or ``rings``."""
+        """The trace of a map: ``points``, and where traces are what is drawn, ``lit`` and ``rings``."""
         return next(trace for trace in self.figure.data if trace.name == f"{branch} {part}")
 
     def listen(
@@ -177,52 +174,26 @@ class BranchMaps:
     def keep(self, shown: np.ndarray) -> None:
         """Show these clips alone: (n,) of bool. The others cannot be pointed at or encircled."""
         self._kept = shown
+        self._marks.keep(shown)
         with self.figure.batch_update():
-            for name in self.names:
-                self.trace(name, "points").x = self._placed(name, shown)
+            for name in self.names:  # NaN where a point is not shown: the rows keep their numbers
+                self.trace(name, "points").x = np.where(shown, self._xy[name][:, 0], np.float32(np.nan))
 
     def paint(self, colours: Colouring) -> None:
         """Colour all points; what is lit stays lit."""
-        with self.figure.batch_update():
-            for name in self.names:
-                for part in ("points", "lit"):
-                    marker = self.trace(name, part).marker
-                    marker.color, marker.symbol = colours.colours, colours.symbols
+        self._marks.paint(colours)
 
     def light(self, lit: np.ndarray) -> None:
         """Light the rows in `lit` in every map; an empty `lit` lights all."""
-        share = _DIMMED if lit.size else 1.0
-        chosen = np.zeros(len(self._kept), dtype=bool)
-        chosen[lit] = True
-        with self.figure.batch_update():
-            for name in self.names:
-                points = self.trace(name, "points")
-                # A drawn trace is dimmed as a whole. WebGL ignores that once a lasso was drawn: there the points are,
-                # all three kinds of them, for plotly has its own idea of which are selected.
-                if points.type == "scatter":
-                    points.opacity = share
-                else:
-                    for part in (points, points.selected, points.unselected):
-                        part.marker.opacity = share
-                # Only x is sent, as numbers: checking thousands of colours takes longer than a gesture may.
-                self.trace(name, "lit").x = self._placed(name, chosen)
-
-    def _placed(self, name: str, shown: np.ndarray) -> np.ndarray:
-        """The x of each point, NaN where it is not to be drawn: the rows keep their numbers."""
-        return np.where(shown, self._xy[name][:, 0], np.float32(np.nan))
+        self._marks.light(lit)
 
     def ring(self, row: int | None, partner: int | None) -> None:
         """Put rings around a clip and its partner in every map."""
         if (row, partner) == self._ringed:
             return  # a redraw under a resting pointer counts as a new hover: answering it would never end
         self._ringed = row, partner
-        rows = [place for place in (row, partner) if place is not None]
-        colours = [c for c, place in ((theme.RING, row), (theme.PARTNER_RING, partner)) if place is not None]
-        with self.figure.batch_update():
-            for name in self.names:
-                trace = self.trace(name, "rings")
-                trace.x, trace.y = self._xy[name][rows, 0], self._xy[name][rows, 1]
-                trace.marker.color = colours or theme.RING
+        ringed = [(place, c) for place, c in ((row, theme.RING), (partner, theme.PARTNER_RING)) if place is not None]
+        self._marks.ring([place for place, _ in ringed], [colour for _, colour in ringed])
 
     def forget_lasso(self) -> None:
         """Take the drawn outlines away."""
@@ -231,6 +202,11 @@ class BranchMaps:
         # itself for empty already and sends nothing.
         if self._selections():
             self.figure.plotly_relayout({"selections": []})
+
+    def _axes(self, name: str) -> tuple[str, str]:
+        """The layout's names of a map's axes."""
+        trace = self.trace(name, "points")
+        return f"xaxis{(trace.xaxis or 'x')[1:]}", f"yaxis{(trace.yaxis or 'y')[1:]}"
 
     def _selections(self) -> list[dict[str, object]]:
         return self.figure.layout.to_plotly_json().get("selections") or []

@@ -51,6 +51,11 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
     return still, still.widget
 
 
+def stands_still() -> bool:
+    """Whether :func:`live_figure` makes a still figure here; without anywidget, plotly's widget is none."""
+    return bool(_not_shown()) or not issubclass(go.FigureWidget, widgets.DOMWidget)
+
+
 def _not_shown() -> str:
     """Why this front end would not show a FigureWidget, as far as the kernel can know; empty where nothing is known."""
     if "google.colab" not in sys.modules:
@@ -61,10 +66,11 @@ def _not_shown() -> str:
 
 @cache
 def _live_kind() -> type[go.FigureWidget]:
-    """FigureWidget, but for one thing: who asks for its whole state is told the present one.
+    """FigureWidget, but its whole state is the present one, and no page is told which points a lasso selects.
 
     plotly sends the data that it was made with to every page that comes later (Lab reloaded, Voila), and changes only
-    to those that are open.
+    to those that are open. And it answers a lasso by sending its points back to the page, a message a trace: with
+    thousands of clips the page draws itself anew for a fifth of a second, for what it knows and nothing here shows.
     """
 
     class LiveFigure(go.FigureWidget):
@@ -73,6 +79,10 @@ def _live_kind() -> type[go.FigureWidget]:
                 self._trait_values["_widget_data"] = deepcopy(self._data)
                 self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
             return super().get_state(key, drop_defaults)
+
+        def _send_restyle_msg(self, restyle_data: dict[str, object], *places: object, **more: object) -> None:
+            if set(restyle_data) != {"selectedpoints"}:
+                super()._send_restyle_msg(restyle_data, *places, **more)
 
     return LiveFigure
 

@@ -13,8 +13,9 @@ import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
 import ipywidgets as widgets
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
-from medn_lab.widgets import BranchExplorer
+from medn_lab.widgets import BranchExplorer, branch_maps
 
+branch_maps.MOST_SVG_POINTS = AT_MOST
 clips = sample_clips(n=90)
 features = sample_features(clips)
 explorer = BranchExplorer(
@@ -31,14 +32,15 @@ explorer.observe(hear, "selection")
 CORNERS = 10
 
 
-@pytest.fixture(scope="module")
-def explorer_notebook(lab_server) -> str:
+@pytest.fixture(scope="module", params=["traces", "canvas"])
+def explorer_notebook(lab_server, request) -> str:
+    setup = SETUP.strip().replace("AT_MOST", "400" if request.param == "traces" else "10")
     book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(SETUP.strip()), nbformat.v4.new_code_cell("widgets.VBox([explorer, told])")]
+        cells=[nbformat.v4.new_code_cell(setup), nbformat.v4.new_code_cell("widgets.VBox([explorer, told])")]
     )
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / "explorer.ipynb")
-    return "explorer.ipynb"
+    nbformat.write(book, lab_server.root / f"explorer-{request.param}.ipynb")
+    return f"explorer-{request.param}.ipynb"
 
 
 @pytest.fixture
@@ -148,3 +150,43 @@ def test_a_clip_inside_a_lasso_can_still_be_clicked_and_the_button_takes_the_las
         "gd => gd.layout.selections.length === 0", arg=plot.graph.element_handle(), timeout=10_000
     )
     expect(lab.page.locator(".medn-branch-explorer")).to_contain_text("Nothing is selected")
+
+
+DRAWN = """canvas => {
+  const pen = canvas.getContext('2d'), { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
+  let full = 0, there = 0;
+  for (let k = 3; k < data.length; k += 4) { full += data[k] === 255; there += data[k] > 0; }
+  return { full, there, lit: +canvas.dataset.lit, rings: +canvas.dataset.rings };
+}"""
+"""How many pixels of the canvas are drawn at full strength, and at all."""
+
+
+@pytest.mark.parametrize("explorer_notebook", ["canvas"], indirect=True)
+def test_the_canvas_draws_the_points_lights_a_lasso_rings_a_clip_and_follows_a_zoom(lab, plot):
+    canvas = lab.page.locator(".medn-branch-explorer canvas.medn-dots")
+    handle, points = canvas.element_handle(), plot.points(plot.trace_names().index("motion points"))
+    before = canvas.evaluate(DRAWN)
+    assert before["lit"] == before["rings"] == 0
+    assert before["there"] > 90 * 3 * 9  # 90 points on three maps, the smallest marker well over nine pixels
+    middle = roomy(points, radius=0.6)[0]
+    plot.lasso(circle(middle, radius=0.6), axes=middle["axes"])
+    lab.page.wait_for_function("canvas => +canvas.dataset.lit > 0", arg=handle, timeout=10_000)
+    lit = canvas.evaluate(DRAWN)
+    assert lit["lit"] in (within(points, circle(middle, radius=0.6)), within(points, circle(middle, radius=0.6)) + 1)
+    plot.click(middle["x"], middle["y"], axes=middle["axes"])
+    lab.page.wait_for_function("canvas => canvas.dataset.rings === '1'", arg=handle, timeout=10_000)
+    lab.screenshot("explorer-canvas")
+    lab.page.locator(".medn-branch-explorer button", has_text="Clear").click()
+    lab.page.wait_for_function("canvas => canvas.dataset.lit === '0'", arg=handle, timeout=10_000)
+    plot.choose_tool("Zoom")
+    x, y = middle["x"], middle["y"]
+    lab.page.mouse.move(*plot.pixel(x - 0.2, y - 0.2, axes=middle["axes"]))
+    lab.page.mouse.down()
+    lab.page.mouse.move(*plot.pixel(x + 0.2, y + 0.2, axes=middle["axes"]), steps=8)
+    lab.page.mouse.up()
+    lab.page.wait_for_function(
+        "gd => gd._fullLayout.xaxis.range[1] - gd._fullLayout.xaxis.range[0] < 0.6", arg=plot.graph.element_handle()
+    )
+    lab.page.wait_for_timeout(SETTLE_MS)
+    assert canvas.evaluate(DRAWN)["there"] < before["there"]  # most points of the first map are out of its frame
+    lab.screenshot("explorer-canvas-zoomed")
