@@ -1,6 +1,7 @@
 """What strangers send: folders that lead elsewhere, weights that run code, names that are markup. And: no network."""
 
 import ast
+import html
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
 
 import ipywidgets
@@ -18,11 +20,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_predictions
+from hostile_records import EVIL, hostile_records, hostile_widgets
+from sample_records import sample_embedding
 from tiny_clips import tiny_clips
 from written_sets import written
 
-from medn_lab import diagnose, view, widgets
+from medn_lab import diagnose, view
 from medn_lab.data import read_casme2, read_flow_pack
 from medn_lab.evaluate import confusion_matrix, evaluate_loso, evaluation_summary
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained
@@ -30,7 +33,6 @@ from medn_lab.records import Clips
 from medn_lab.train import TrainConfig
 
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
-EVIL = '<img src=x onerror="alert(1)">'
 
 
 class RunsCode:
@@ -241,19 +243,7 @@ def test_a_sheet_that_would_fill_the_memory_is_refused(casme2, tmp_path):
 
 @pytest.fixture(scope="module")
 def hostile():
-    """Sample clips whose every name is markup, predictions and features of them."""
-    clips = sample_clips(n=40, size=32)
-    features, predictions = sample_features(clips), sample_predictions(clips)
-    table = clips.table.copy()
-    for name in ("clip_id", "dataset", "subject", "emotion", "label"):
-        table[name] = EVIL + table[name].astype(str)
-    said = replace(predictions, table=table, classes=tuple(EVIL + name for name in CLASSES), protocol=EVIL)
-    source = {"name": EVIL}
-    return (
-        replace(clips, table=table),
-        replace(said, source=source),
-        replace(features, table=table, source=source),
-    )
+    return hostile_records()
 
 
 def shown(node: object, hidden: tuple[str, ...] = ("meta", "legendgroup", "customdata", "uid")) -> Iterator[str]:
@@ -297,6 +287,7 @@ def test_figures_show_names_from_data_as_text(hostile):
         view.plot_pair(clips, (one, other), predictions=predictions),
         view.plot_magnification(clips, one),
     ):
+        assert "sendChartToCloud" in figure.layout.template.layout.modebar.remove, "it offers to be uploaded"
         texts = shown_texts(figure)
         assert not [text for text in texts if "<img" in text]
         assert any("&lt;img" in text for text in texts), "no name is shown, so that nothing was tested"
@@ -309,6 +300,27 @@ def test_a_report_shows_names_from_data_as_text(hostile, tmp_path):
     assert "&lt;img" in page
 
 
+def planted(texts: list[str]) -> list[str]:
+    """The tags that a browser would make of `EVIL` in these texts, alone or as attributes of others."""
+    found = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            names = dict(attributes)
+            if names.get("src") == "x" or "onwheel" in names or "onerror" in names:
+                found.append(self.get_starttag_text())
+
+    for text in texts:
+        Reader().feed(text)
+    return found
+
+
+def test_the_check_itself_finds_what_is_planted():
+    assert len(planted([EVIL])) == 1
+    assert len(planted([f"<b title='{html.escape(EVIL, quote=False)}'>"])) == 1
+    assert planted([html.escape(EVIL), f"<b title='{html.escape(EVIL)}'>"]) == []
+
+
 def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
     """The markup that a widget and all in it give to the browser."""
     if isinstance(widget, ipywidgets.HTML):
@@ -319,21 +331,11 @@ def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
         yield from html_of(child)
 
 
-def test_widgets_show_names_from_data_as_text(hostile):
-    clips, predictions, features = hostile
-    explorer = widgets.BranchExplorer(
-        sample_embedding(features), clips=clips, predictions=predictions, features=features
-    )
-    explorer.select(clips.table["clip_id"][:5])
-    player = widgets.ClipPlayer(clips, clip_id=clips.table["clip_id"].iloc[1])
-    panel = widgets.EvaluationPanel(evaluation_summary(predictions), clips=clips)
-    report = diagnose.decoupling_report(features, n_permutations=9, n_shuffles=2)
-    pairs = diagnose.rank_pairs(clips.table, features=features).table
-    browser = widgets.PairBrowser(pairs, clips=clips, predictions=predictions)
-    for widget in (explorer, player, panel, widgets.DecouplingPanel(report), browser):
+def test_widgets_show_names_from_data_as_text():
+    for name, widget in hostile_widgets().items():
         texts = list(html_of(widget))
-        assert not [text for text in texts if "<img src=x" in text], type(widget).__name__
-        assert any("&lt;img" in text for text in texts), type(widget).__name__
+        assert planted(texts) == [], name
+        assert any("&lt;img" in text for text in texts), name
 
 
 # --- the library itself ---------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +13,7 @@ from medn_lab.view import theme
 from medn_lab.view.colouring import colouring
 from medn_lab.view.map_words import made_lines, map_title, reading_lines
 from medn_lab.view.maps import BETWEEN_ROWS, draw_points, frame_panel, legend_room, put_legend_below
+from medn_lab.view.markup import as_text
 from medn_lab.view.rows import hover_texts
 from medn_lab.view.sheets import wrapped
 
@@ -89,7 +89,7 @@ def plot_embeddings(
             frame_panel(figure, np.concatenate(together), branch, row=row, column=column)
             named = row == column == 1
             draw_points(figure, maps[branch], table, colours=colours, texts=texts, row=row, column=column, legend=named)
-    title = f"<b>The same {len(table)} clips in {len(names)} checkpoints</b> · coloured by {html.escape(colours.title)}"
+    title = f"<b>The same {len(table)} clips in {len(names)} checkpoints</b> · coloured by {as_text(colours.title)}"
     subtitle = "<br>".join(lines)
     height = round(top + bottom + inner)
     theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(14, 14, top, bottom))
@@ -111,7 +111,7 @@ def _comparable(first: Embedding, *, aligned: bool) -> list[str]:
 
 def _heading(embedding: Embedding, name: str, branch: str) -> str:
     branch_name, _, figures = map_title(embedding, branch, full=True).partition("<br>")
-    return f"{branch_name} · {html.escape(str(name))}<br>{figures}"
+    return f"{branch_name} · {as_text(name)}<br>{figures}"
 
 
 def _shared_maps(embeddings: Mapping[str, Embedding]) -> tuple[list[str], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from medn_lab.records import Answers, Clips, positions
 from medn_lab.view import theme
 from medn_lab.view.answer_pictures import arrow_gain, face_pictures, table_allows
 from medn_lab.view.attribution_panels import add_picture
+from medn_lab.view.markup import as_text
 from medn_lab.view.rows import au_sets
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 
@@ -99,7 +99,7 @@ def plot_answers(
         figure,
         width=sum(widths) + _BETWEEN * (len(widths) - 1) + 34,
         height=_TOP + body + _FOOT,
-        title=f"<b>What it answers</b> · {html.escape(str(answers.predictions.source.get('name', 'a model')))}",
+        title=f"<b>What it answers</b> · {as_text(answers.predictions.source.get('name', 'a model'))}",
         subtitle=_key(answers),
         margin=(14, 20, _TOP, _FOOT),
     )
@@ -159,7 +159,7 @@ def score_table(answers: Answers, clips: Clips, clip_id: str) -> pd.DataFrame:
 
 def _add_scores(figure: go.Figure, row: int, column: int, answers: Answers, clips: Clips, clip_id: str) -> None:
     table = score_table(answers, clips, clip_id)
-    where, names = {"row": row, "col": column}, [html.escape(str(name)) for name in table.index]
+    where, names = {"row": row, "col": column}, [as_text(name) for name in table.index]
     figure.add_trace(
         go.Bar(
             x=table["model"], y=names, orientation="h", name="whole model", showlegend=False,
@@ -250,7 +250,7 @@ def _above(figure: go.Figure, row: int, column: int, text: str) -> None:
 
 def _heading(figure: go.Figure, row: int, clips: Clips, answers: Answers, clip_id: str) -> None:
     gate = gate_of(answers, clip_id)
-    told = [f"<b>{html.escape(clip_id)}</b>", html.escape(state_text(clips, clip_id))]
+    told = [f"<b>{as_text(clip_id)}</b>", as_text(state_text(clips, clip_id))]
     if gate is not None:
         told.append(f"gate {gate:.2f}")
     figure.add_annotation(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from medn_lab.view.attribution_panels import (
     tells_places,
 )
 from medn_lab.view.heat import draw_heat, full_colour, region_of, smooth
+from medn_lab.view.markup import as_text
 from medn_lab.view.moments import clip_row
 from medn_lab.view.rows import describe
 
@@ -122,7 +122,7 @@ def plot_attribution(
         figure,
         width=width,
         height=height,
-        title=f"<b>{html.escape(attribution.target)}</b> by {attribution.method.replace('_', ' ')}",
+        title=f"<b>{as_text(attribution.target)}</b> by {attribution.method.replace('_', ' ')}",
         subtitle="<br>".join(subtitle),
         margin=(left, 14 + max(0, _NARROWEST - needed), top, _FOOT),
     )
@@ -216,7 +216,7 @@ def _empty(drawn: Sequence[MappedClip], panels: Sequence[str], with_strip: bool,
     }
     titles = []
     for one in drawn:
-        named = f"<b>{html.escape(one.clip_id)}</b> · " if rows > 1 else ""
+        named = f"<b>{as_text(one.clip_id)}</b> · " if rows > 1 else ""
         titles += [(named if place == 0 else "") + said[panel] for place, panel in enumerate(panels)]
     figure = make_subplots(
         rows=rows + with_strip,
@@ -244,5 +244,5 @@ def _score_lines(attribution: Attribution, drawn: Sequence[MappedClip]) -> list[
         told = f"score {score:.2f}, of which {score - still:+.2f} is due to what happens"
         if "completeness_error" in attribution.sanity:
             told += f"; the map adds up to {float(attribution.totals[one.place]):+.2f}"
-        said.append(told if len(drawn) == 1 else f"{html.escape(one.clip_id)}: {told}")
+        said.append(told if len(drawn) == 1 else f"{as_text(one.clip_id)}: {told}")
     return said

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
 """Each input in the colour of the branch that reads it."""
@@ -161,7 +160,7 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=word, marker=marker), row=1, col=1)
     threshold = float(table["threshold"].iloc[0])
     figure.add_vline(x=threshold, line={"color": theme.INK, "width": 1.5, "dash": "dash"}, row=1, col=1)
-    target, clips = html.escape(str(table["target"].iloc[0])), int(table["n_clips"].max())
+    target, clips = as_text(table["target"].iloc[0]), int(table["n_clips"].max())
     theme.finish(
         figure, width=width, height=height or 190 + 62 * len(methods), margin=(134, 24, 92, 92),
         title=f"<b>Maps of {target}, put to the trial</b>",
@@ -185,7 +184,7 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
 
 
 def _draw_shares(figure: go.Figure, rows: pd.DataFrame, at: np.ndarray, *, colour: str, name: str) -> None:
-    region = html.escape(str(rows["region"].iloc[0]))
+    region = as_text(rows["region"].iloc[0])
     figure.add_trace(
         go.Bar(
             x=rows["area"], y=at, orientation="h", width=0.24, marker={"color": theme.FAINT}, showlegend=False,
@@ -215,7 +214,7 @@ def _draw_shares(figure: go.Figure, rows: pd.DataFrame, at: np.ndarray, *, colou
 
 
 def _stage(name: str) -> str:
-    return html.escape(name).replace("_", " ").replace(" and above", "<br>and above")
+    return as_text(name).replace("_", " ").replace(" and above", "<br>and above")
 
 
 def _demand(table: pd.DataFrame, columns: tuple[str, ...], *, of: str) -> None:

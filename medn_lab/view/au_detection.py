@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 PANELS = (("auc", "AUC", 0.5), ("f1", "F1 at probability ½", None))
 """Column, title, and the value of chance where it is the same for all AUs."""
@@ -57,10 +56,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
         raise ValueError(f"the table of AUs {'lacks ' + ', '.join(missing) if missing else 'is empty'}")
     figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=("AUC", "F1"))
     colour = theme.branch_colour("motion")
-    names = [
-        f"<b>{html.escape(str(row.au))}</b> · {row.n_positive} clips, {row.n_subjects} subj."
-        for row in table.itertuples()
-    ]
+    names = [f"<b>{as_text(row.au)}</b> · {row.n_positive} clips, {row.n_subjects} subj." for row in table.itertuples()]
     places = np.arange(len(table))
     for column, (key, title, chance) in enumerate(PANELS, start=1):
         there = table[key].notna().to_numpy()
@@ -101,7 +97,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
         if np.isnan(row.auc):
             figure.add_annotation(
                 x=figure.layout.xaxis.range[0] + 0.02, y=place, xanchor="left", showarrow=False, row=1, col=1,
-                text=html.escape(str(getattr(row, "reason", "") or "no figure")), font={"size": 12, "color": theme.INK},
+                text=as_text(getattr(row, "reason", "") or "no figure"), font={"size": 12, "color": theme.INK},
             )  # fmt: skip
     out = int((~table["in_macro"].astype(bool) & table["auc"].notna()).sum())
     subtitle = "beside each AU: clips that show it, and of how many subjects they are"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,6 +10,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Clips, Predictions
 from medn_lab.view import theme
 from medn_lab.view.drawing import arrow_grid, data_uri, enlarge, flow_magnitude, resize_field, to_webp
+from medn_lab.view.markup import as_text
 from medn_lab.view.moments import Moments, clip_moments, clip_row
 from medn_lab.view.motion_field import motion_field
 from medn_lab.view.rows import coded_aus, describe
@@ -280,9 +279,7 @@ def _say(figure: go.Figure, column: int, text: str, *, row: int = 1) -> None:
     """A sentence in the middle of an empty panel."""
     figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip"), row=row, col=column)
     place = {"row": row, "col": column}
-    figure.add_annotation(
-        text=html.escape(text), showarrow=False, x=0.5, y=0.5, xref="x domain", yref="y domain", **place
-    )
+    figure.add_annotation(text=as_text(text), showarrow=False, x=0.5, y=0.5, xref="x domain", yref="y domain", **place)
     figure.update_xaxes(visible=False, **place)
     figure.update_yaxes(visible=False, **place)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
 from medn_lab.view.folds import without_common_start
+from medn_lab.view.markup import as_text
 
 CLEAR_OF_ZERO = "#2F7FD0"
 BETTER, WORSE, EQUAL = "#0B7A57", "#E2553F", theme.GREY
@@ -102,7 +101,7 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     models = {(row.model_a, row.model_b) for row in table.itertuples()}
     said = "difference = first minus second"
     if len(models) == 1:
-        first, second = (html.escape(str(name)) for name in next(iter(models)))
+        first, second = (as_text(name) for name in next(iter(models)))
         said = f"{first} minus {second}"
     margin = (int(30 + 6.6 * longest), 20, 104 if beside else 70, 72 if beside else 52)
     theme.finish(
@@ -124,11 +123,8 @@ def _names(table: pd.DataFrame) -> list[str]:
     """The rows' names: the measure where one pair of models is compared, both models otherwise."""
     pairs = {(row.model_a, row.model_b) for row in table.itertuples()}
     if len(pairs) == 1:
-        return [html.escape(str(name)) for name in table["measure"]]
-    return [
-        f"{html.escape(str(row.model_a))}<br>− {html.escape(str(row.model_b))}, {html.escape(str(row.measure))}"
-        for row in table.itertuples()
-    ]
+        return [as_text(name) for name in table["measure"]]
+    return [f"{as_text(row.model_a)}<br>− {as_text(row.model_b)}, {as_text(row.measure)}" for row in table.itertuples()]
 
 
 def _draw_subjects(figure: go.Figure, subjects: pd.DataFrame, first: pd.Series) -> None:
@@ -155,10 +151,10 @@ def _draw_subjects(figure: go.Figure, subjects: pd.DataFrame, first: pd.Series) 
             row=1,
             col=2,
         )
-    names = [html.escape(str(name)) for name in rows["subject"]]
+    names = [as_text(name) for name in rows["subject"]]
     colours = [BETTER if d > 0 else WORSE if d < 0 else EQUAL for d in rows["difference"]]
     for side, symbol in (("b", "circle-open"), ("a", "circle")):
-        model = html.escape(str(first[f"model_{side}"]))
+        model = as_text(first[f"model_{side}"])
         figure.add_trace(
             go.Scatter(
                 x=places,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 from medn_lab.view.sheets import check_columns, counted, nothing_here, rule_lines
 
 MOST_PAIRS = 4000
@@ -180,14 +179,14 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820, height: int | 
                 x=counts,
                 y=names,
                 orientation="h",
-                name=html.escape(str(emotion)),
+                name=as_text(emotion),
                 marker={"color": theme.emotion_colour(emotion)},
                 text=[str(count) if count else "" for count in counts],
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
                 textfont={"color": "#FFFFFF", "size": 11},
-                hovertemplate=f"%{{y}}: %{{x}} {html.escape(str(emotion))}<extra></extra>",
+                hovertemplate=f"%{{y}}: %{{x}} {as_text(emotion)}<extra></extra>",
             )
         )
     notes = [
@@ -218,7 +217,7 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820, height: int | 
 
 def _au_text(text: object) -> str:
     """The AU set as it is read aloud: ``AU 4+L7``."""
-    return f"AU {html.escape(str(text))}"
+    return f"AU {as_text(text)}"
 
 
 def _pair_texts(pairs: pd.DataFrame) -> np.ndarray:
@@ -228,8 +227,8 @@ def _pair_texts(pairs: pd.DataFrame) -> np.ndarray:
         lines = []
         for side in ("a", "b"):
             emotion, said = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
-            wrong = f", predicted {html.escape(str(said))}" if said != emotion else ""
-            lines.append(f"<b>{html.escape(str(row[f'clip_{side}']))}</b> {html.escape(str(emotion))}{wrong}")
+            wrong = f", predicted {as_text(said)}" if said != emotion else ""
+            lines.append(f"<b>{as_text(row[f'clip_{side}'])}</b> {as_text(emotion)}{wrong}")
         who = "one subject" if row["same_subject"] else "two subjects"
         lines.append(f"{_au_text(row['action_units'])} · {who}{' · opposite valence' if row['opposite'] else ''}")
         texts.append("<br>".join([*lines, f"rank {rank}"]))

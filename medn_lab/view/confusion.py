@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 
 def plot_confusion_matrix(
@@ -49,8 +48,8 @@ def plot_confusion_matrix(
         raise ValueError("a confusion matrix holds counts of clips; this one has negative or missing values")
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-    truth = [html.escape(str(name)) for name in matrix.index]
-    called = [html.escape(str(name)) for name in matrix.columns]
+    truth = [as_text(name) for name in matrix.index]
+    called = [as_text(name) for name in matrix.columns]
     cell = 76 if len(called) <= 5 else 64
     longest = max(len(name) for name in [*truth, *called])
     left = 60 + 7 * (longest + 2)
@@ -88,7 +87,7 @@ def plot_confusion_matrix(
         figure,
         width=width or left + cell * len(called) + 110,
         height=112 + cell * len(truth) + 40,
-        title=f"<b>{html.escape(title)}</b>",
+        title=f"<b>{as_text(title)}</b>",
         subtitle=f"{whole:.0f} clips{scored}",
         margin=(left, 20, 66, 62),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -11,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 ABOVE, WITHIN = "#E2553F", "#0B7A57"
 """A value above the 95 % of its null, and one within."""
@@ -83,7 +82,7 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     figure = make_subplots(
         rows=n_rows,
         cols=2,
-        subplot_titles=[f"<b>{html.escape(NAMES.get(name, name))}</b>" for name in measures],
+        subplot_titles=[f"<b>{as_text(NAMES.get(name, name))}</b>" for name in measures],
         horizontal_spacing=80 / (width - left - _RIGHT),
         vertical_spacing=_AROUND / (height - _TOP - 44) if n_rows > 1 else 0,
     )
@@ -93,12 +92,12 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
         where = {"row": place // 2 + 1, "col": place % 2 + 1}
         _draw(figure, rows, np.array(places), labels, first=place == 0, **where)
         figure.update_yaxes(
-            tickvals=list(range(len(keys))), ticktext=[html.escape(label) for label in labels],
+            tickvals=list(range(len(keys))), ticktext=[as_text(label) for label in labels],
             range=[len(keys) - 0.5, -0.5], showgrid=False, zeroline=False, showticklabels=place % 2 == 0, **where,
         )  # fmt: skip
     clips = f"{table['n_clips'].max():.0f} clips · " if "n_clips" in table else ""
     inside = ", ".join(dict.fromkeys(name for name in table["within"] if name)).replace("aus", "AU set")
-    exchanged = f"clips exchanged inside {html.escape(inside)}" if inside else "all clips exchanged"
+    exchanged = f"clips exchanged inside {as_text(inside)}" if inside else "all clips exchanged"
     exchanged += ", or over all" if inside and (table["within"] == "").any() else ""
     theme.finish(
         figure,
@@ -180,7 +179,7 @@ def _draw(
             go.Scatter(
                 x=np.where(chosen, value, np.nan), y=places, mode="markers", name=name, showlegend=first,
                 marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2.2, "color": colour}},
-                customdata=[html.escape(labels[place]) for place in places],
+                customdata=[as_text(labels[place]) for place in places],
                 hovertemplate="%{customdata}: %{x:.4g}<extra></extra>",
             ),
             **where,
@@ -191,7 +190,7 @@ def _draw(
         figure.add_annotation(
             y=place,
             xref="x domain",
-            text=html.escape(str(reason)) or _p(one),
+            text=as_text(reason) or _p(one),
             showarrow=False,
             font=small,
             **told,

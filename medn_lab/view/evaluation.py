@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -11,6 +9,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records import EvaluationSummary
 from medn_lab.view import theme
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
+from medn_lab.view.markup import as_text
 
 SCORE = "#2F7FD0"
 CEILING = "#159A74"
@@ -62,8 +61,8 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
         subplot_titles=("Who is taken for whom", "Scores between floor and ceilings"),
     )  # fmt: skip
     shares, n = cells.shares, cells.counts.sum(axis=1)
-    rows = [html.escape(name) for name in cells.rows]
-    columns = [html.escape(name) for name in cells.columns]
+    rows = [as_text(name) for name in cells.rows]
+    columns = [as_text(name) for name in cells.columns]
     figure.add_trace(
         go.Heatmap(
             z=np.nan_to_num(shares), x=np.arange(len(columns)), y=np.arange(len(rows)), zmin=0, zmax=1, xgap=2, ygap=2,
@@ -108,7 +107,7 @@ def _draw_scores(figure: go.Figure, summary: EvaluationSummary) -> None:
         figure.add_annotation(
             x=0.5,
             y=0.5,
-            text=html.escape(" ".join(summary.notes) or "nothing was scored", quote=False),
+            text=as_text(" ".join(summary.notes) or "nothing was scored"),
             showarrow=False,
             **where,
         )
@@ -140,12 +139,12 @@ def _draw_scores(figure: go.Figure, summary: EvaluationSummary) -> None:
         figure.add_trace(
             go.Scatter(
                 x=[ceiling, ceiling], y=[-0.62, 0.3], mode="lines", name="ceilings of accuracy", showlegend=not place,
-                line={"color": CEILING, "width": 2, "dash": "dot"}, hovertemplate=f"{html.escape(name)} %{{x:.3f}}",
+                line={"color": CEILING, "width": 2, "dash": "dot"}, hovertemplate=f"{as_text(name)} %{{x:.3f}}",
             ),
             **where,
         )  # fmt: skip
         figure.add_annotation(
-            x=ceiling, y=-0.66, text=f"{html.escape(name)}<br>{ceiling:.2f}", showarrow=False, yanchor="bottom",
+            x=ceiling, y=-0.66, text=f"{as_text(name)}<br>{ceiling:.2f}", showarrow=False, yanchor="bottom",
             xanchor="center", font={"size": 11, "color": CEILING}, **where,
         )  # fmt: skip
     figure.update_yaxes(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from medn_lab.view.drawing import (
     to_webp,
 )
 from medn_lab.view.magnify import Magnifier
+from medn_lab.view.markup import as_text
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.view.motion_field import motion_field
 from medn_lab.view.rows import describe
@@ -232,7 +232,7 @@ def _difference(onset: np.ndarray, frame: np.ndarray) -> np.ndarray:
 def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list[_Panel]:
     """The panels of one recipe: a colour picture, or u, v and perhaps strain."""
     side, channels = flow.shape[0], flow.shape[-1]
-    heading = f"<b>{html.escape(name)}</b><br>{flow.shape[1]}×{side} px, {channels} channels"
+    heading = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{side} px, {channels} channels"
     if recipe.get("coding") == "hsv":
         picture = np.clip(flow * 255.0 + 0.5, 0, 255).astype(np.uint8)
         note = "hue: direction"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 MODEL = "#2F7FD0"
 BAND = "rgba(47, 127, 208, 0.18)"
@@ -73,7 +72,7 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
                 y=part["accuracy"],
                 name=label,
                 marker={"color": colour, "line": {"width": 0}},
-                customdata=np.stack([part["held_out"].map(html.escape), part["n_test"]], axis=1),
+                customdata=np.stack([part["held_out"].map(as_text), part["n_test"]], axis=1),
                 hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
                 showlegend=bool(label),
             )
@@ -102,7 +101,7 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
                 mode="markers",
                 name="failed",
                 marker={"symbol": "x-thin-open", "size": 11, "color": FAILED, "line": {"width": 2, "color": FAILED}},
-                customdata=np.stack([rows.loc[failed, "held_out"].map(html.escape), told.map(html.escape)], axis=1),
+                customdata=np.stack([rows.loc[failed, "held_out"].map(as_text), told.map(as_text)], axis=1),
                 hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
             )
         )
@@ -138,7 +137,7 @@ def _short(rows: pd.DataFrame) -> list[str]:
     """The names of the folds: of subjects, whose data set the colour tells, or of data sets."""
     by_subject = "subject" in rows and (rows["subject"] != "").all()
     names = [str(name) for name in rows["subject" if by_subject else "held_out"]]
-    return [html.escape(name) for name in without_common_start(names)]
+    return [as_text(name) for name in without_common_start(names)]
 
 
 def without_common_start(names: list[str]) -> list[str]:
@@ -163,7 +162,7 @@ def _groups(rows: pd.DataFrame) -> list[tuple[str, str, np.ndarray]]:
         return [(MODEL, "", done)]
     chosen = [(rows["dataset"].astype(str) == name).to_numpy() for name in datasets]
     colours = [theme.category_style(place)[0] for place in range(len(datasets))]
-    return [(colour, html.escape(n), c & done) for colour, n, c in zip(colours, datasets, chosen, strict=True)]
+    return [(colour, as_text(n), c & done) for colour, n, c in zip(colours, datasets, chosen, strict=True)]
 
 
 def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import plotly.graph_objects as go
 
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 
 def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, height: int | None = None) -> go.Figure:
@@ -71,8 +70,8 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
                 y=place + scatter[rows],
                 mode="markers",
                 marker={"size": 5, "color": colour, "opacity": 0.6},
-                name=html.escape(name),
-                customdata=[html.escape(str(name)) for name in features.table["clip_id"].to_numpy()[rows]],
+                name=as_text(name),
+                customdata=[as_text(name) for name in features.table["clip_id"].to_numpy()[rows]],
                 hovertemplate="%{customdata}: %{x:.3f}<extra>%{fullData.name}</extra>",
                 showlegend=False,
             )
@@ -85,10 +84,10 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
         figure,
         width=width,
         height=height or 116 + 34 * len(order),
-        title=f"<b>CoFM's gate</b> · {len(gates)} clips by {html.escape(by.replace('_', ' '))}",
+        title=f"<b>CoFM's gate</b> · {len(gates)} clips by {as_text(by.replace('_', ' '))}",
         margin=(110, 24, 48, 52),
     )
-    names = [f"{html.escape(name)} ({(groups == name).sum()})" for name in order]
+    names = [f"{as_text(name)} ({(groups == name).sum()})" for name in order]
     figure.update_yaxes(tickvals=list(range(len(order))), ticktext=names, range=[-0.6, len(order) - 0.4])
     figure.update_xaxes(title_text="mean gate: emotion side ← → motion side")
     return figure

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 
 def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 760) -> go.Figure:
@@ -49,7 +48,7 @@ def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 76
     rows = table[table["kind"] == "information"] if "kind" in table else table
     if not len(rows):
         raise ValueError("there is no row on information: none of these models has a bottleneck")
-    names = [html.escape(str(name)) for name in rows.get("model", pd.Series("the model", index=rows.index))]
+    names = [as_text(name) for name in rows.get("model", pd.Series("the model", index=rows.index))]
     value = rows["value"].to_numpy(dtype=float)
     low, high, allowed = (rows.get(n, pd.Series(np.nan, index=rows.index)).to_numpy(float) for n in _ENDS)
     figure = go.Figure()
@@ -64,7 +63,7 @@ def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 76
             hovertemplate="%{y}: %{x:.3f} nats<extra></extra>",
         )
     )  # fmt: skip
-    targets = ", ".join(dict.fromkeys(html.escape(str(name)) for name in rows.get("target", []) if name))
+    targets = ", ".join(dict.fromkeys(as_text(name) for name in rows.get("target", []) if name))
     figure.add_trace(
         go.Scatter(
             x=allowed, y=names, mode="markers", name=f"entropy of the {targets or 'factor'}",

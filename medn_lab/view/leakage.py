@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 """Blue below what is allowed, white at it, red above it: all light enough for dark figures but the last."""
@@ -144,9 +144,9 @@ def _short(auc: float) -> str:
 
 
 def _hover(cell: Any) -> str:
-    head = f"{html.escape(cell.branch)} branch, {html.escape(cell.target)}"
+    head = f"{as_text(cell.branch)} branch, {as_text(cell.target)}"
     if not np.isfinite(cell.auc):
-        return f"{head}<br>{html.escape(str(getattr(cell, 'reason', '') or 'not known'))}"
+        return f"{head}<br>{as_text(getattr(cell, 'reason', '') or 'not known')}"
     lines = [f"{head}<br>AUC {cell.auc:.3f}"]
     for name, low, high in (("", "low", "high"), (f"<br>excess {cell.excess:+.3f}", "excess_low", "excess_high")):
         bounds = getattr(cell, low, np.nan), getattr(cell, high, np.nan)
@@ -166,7 +166,7 @@ def _finish(
     counts = table.groupby("target")["n_positive"].max()
     names = {"AUs": "<b>AUs, mean</b>"}
     labels = [
-        f"{names.get(target, html.escape(target))}  <span style='font-size:10px'>{counts[target]:.0f}</span>"
+        f"{names.get(target, as_text(target))}  <span style='font-size:10px'>{counts[target]:.0f}</span>"
         for target in targets
     ]
     longest = max(len(target) for target in targets)
@@ -187,7 +187,7 @@ def _finish(
         own = [x for x, (name, _) in enumerate(columns) if name == model]
         if model:
             figure.add_annotation(
-                x=np.mean(own), y=1, yref="paper", yshift=46, text=f"<b>{html.escape(str(model))}</b>",
+                x=np.mean(own), y=1, yref="paper", yshift=46, text=f"<b>{as_text(model)}</b>",
                 showarrow=False, font={"size": 12, "color": theme.INK},
             )  # fmt: skip
         if own[0] > 0:

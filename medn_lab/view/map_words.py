@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 
 import numpy as np
 
 from medn_lab.records import Embedding
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 from medn_lab.view.sheets import wrapped
 
 CAUTION = "Neighbours mean something here; distances between clusters, and their sizes, do not."
@@ -67,7 +67,7 @@ def map_title(embedding: Embedding, name: str, *, full: bool = False) -> str:
     The share of variance stands beside the name: beside the other figures it would run into the next map.
     """
     figures = [f"trustworthiness {_figure(embedding.trustworthiness, name)}"]
-    heading = f"<b style='color:{map_colour(name)}'>{html.escape(_full_name(name))}</b>"
+    heading = f"<b style='color:{map_colour(name)}'>{as_text(_full_name(name))}</b>"
     if full:
         figures.append(f"continuity {_figure(embedding.continuity, name)}")
         if embedding.params.get("shift", {}).get(name):

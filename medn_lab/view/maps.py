@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -13,6 +11,7 @@ from medn_lab.records import BranchFeatures, Embedding, Predictions
 from medn_lab.view import theme
 from medn_lab.view.colouring import Colouring, colouring
 from medn_lab.view.map_words import made_lines, map_colour, map_title, reading_lines
+from medn_lab.view.markup import as_text
 from medn_lab.view.rows import hover_texts
 
 MOST_SVG_POINTS = 1200
@@ -126,7 +125,7 @@ def draw_points(
                 hovertext=texts[chosen],
                 hoverinfo="text",
                 mode="markers",
-                name=f"{html.escape(str(value))} ({chosen.size})",
+                name=f"{as_text(value)} ({chosen.size})",
                 legendgroup=str(value),
                 showlegend=legend,
                 marker={"color": colour, "symbol": symbol, **marker_look(len(table))},
@@ -199,7 +198,7 @@ def plot_embedding(
         xy = embedding.maps[name]
         draw_points(figure, xy, table, colours=colours, texts=texts, row=row, column=column, legend=place == 0)
     together = f"The same {len(embedding)} clips in each map" if len(names) > 1 else f"{len(embedding)} clips"
-    title = f"<b>{together}</b> · coloured by {html.escape(colours.title)}"
+    title = f"<b>{together}</b> · coloured by {as_text(colours.title)}"
     subtitle = "<br>".join(lines)
     theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=margin)
     put_legend_below(figure)

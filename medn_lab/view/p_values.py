@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 LEVEL = 0.05
 """The level at which the share found is written beside each name."""
@@ -98,8 +97,8 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
         figure.add_trace(
             go.Scatter(
                 x=at, y=share, mode="lines", line=line,
-                name=f"{html.escape(name)}<br><b>{found}</b> at or below .05", meta=name,
-                hovertemplate=f"{html.escape(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
+                name=f"{as_text(name)}<br><b>{found}</b> at or below .05", meta=name,
+                hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
             )
         )  # fmt: skip
     figure.add_vline(x=LEVEL, line={"color": theme.INK, "width": 1.5, "dash": "dot"})

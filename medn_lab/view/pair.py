@@ -16,6 +16,7 @@ from medn_lab.view import theme
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.drawing import data_uri, to_webp
 from medn_lab.view.magnify import Magnifier
+from medn_lab.view.markup import as_text
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.view.motion_field import motion_field
 from medn_lab.view.pair_tiles import Tile, difference_tiles, flow_tiles, scale_line
@@ -150,8 +151,8 @@ def _verdict_lines(
         for verdict in branch_verdicts(row):
             word = f"{verdict.branch} branch {verdict.word}"
             text = wrapped(f"{word}: {'; '.join(verdict.lines)}", room, 6.3)
-            coloured = f"<b style='color:{theme.branch_colour(verdict.branch)}'>{html.escape(word)}</b>"
-            lines += [text[0].replace(html.escape(word), coloured, 1), *text[1:]]
+            coloured = f"<b style='color:{theme.branch_colour(verdict.branch)}'>{as_text(word)}</b>"
+            lines += [text[0].replace(as_text(word), coloured, 1), *text[1:]]
         said = model_verdict(row)
         lines += wrapped(said, room, 6.3) if said else []
     if swaps is not None:
@@ -206,7 +207,7 @@ def _place(figure: go.Figure, row: int, column: int, tile: Tile) -> None:
     anchor = figure.get_subplot(row, column).xaxis.plotly_name.replace("axis", "")
     figure.update_xaxes(visible=False, range=[-0.5, width - 0.5], constrain="domain", **where)
     figure.update_yaxes(visible=False, range=[height - 0.5, -0.5], scaleanchor=anchor, constrain="domain", **where)
-    heading, note = html.escape(tile.heading), html.escape(tile.note)
+    heading, note = as_text(tile.heading), as_text(tile.note)
     figure.add_annotation(text=heading, x=0.5, y=1, yanchor="bottom", font={"size": 12.5}, **middle)
     figure.add_annotation(text=note, x=0.5, y=0, yanchor="top", font={"size": 11, "color": theme.INK}, **middle)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 from medn_lab.view.sheets import check_columns, nothing_here, rule_lines
 
 _SEPARATED_BY = {"motion": "motion branch", "emotion": "emotion branch", "fused": "fused"}
@@ -48,8 +47,8 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820, height: int |
     if table.empty:
         return nothing_here(table, title=title, width=width)
     names = [
-        f"{html.escape(_SEPARATED_BY.get(row.branch, row.branch))}<br>"
-        f"<span style='font-size:11px'>{html.escape(row.direction)}</span>"
+        f"{as_text(_SEPARATED_BY.get(row.branch, row.branch))}<br>"
+        f"<span style='font-size:11px'>{as_text(row.direction)}</span>"
         for row in table.itertuples()
     ]
     colours = [theme.BRANCH_COLOURS.get(name, theme.INK) for name in table["branch"]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 _SWITCH_STYLE = {
     "none": ("#8E8E8E", "x"),
@@ -69,7 +69,7 @@ def plot_variants(
     _need(table, ("variant", measure, f"{measure}_low", f"{measure}_high"))
     rows = table.iloc[::-1]
     values, low, high = (rows[name].to_numpy(dtype=float) for name in (measure, f"{measure}_low", f"{measure}_high"))
-    names = [html.escape(str(name)) for name in rows["variant"]]
+    names = [as_text(name) for name in rows["variant"]]
     figure = go.Figure(
         go.Scatter(
             x=values,
@@ -90,10 +90,10 @@ def plot_variants(
         figure,
         width=width,
         height=height or 110 + 26 * len(rows),
-        title=f"<b>{html.escape(measure.replace('_', ' '))}</b> on persons not seen in training, 95 % intervals",
+        title=f"<b>{as_text(measure.replace('_', ' '))}</b> on persons not seen in training, 95 % intervals",
         margin=(230, 30, 72, 48),
     )
-    figure.update_xaxes(title_text=html.escape(measure.replace("_", " ")))
+    figure.update_xaxes(title_text=as_text(measure.replace("_", " ")))
     return figure
 
 
@@ -153,7 +153,7 @@ def plot_frontier(table: pd.DataFrame, *, goal: float | None = 0.05, width: int 
                 textfont={"color": colour, "size": 11},
                 line={"color": colour, "width": 1, "dash": "dot"},
                 marker={"color": colour, "symbol": symbol, "size": 10},
-                name=html.escape(str(switch).replace("_", " ")),
+                name=as_text(str(switch).replace("_", " ")),
                 hovertemplate="excess %{x:.3f}, accuracy %{y:.3f}, weight %{text}<extra>%{fullData.name}</extra>",
             )
         )
@@ -232,7 +232,7 @@ def plot_training_size(
                 mode="lines+markers",
                 line={"color": colour, "width": 1.6},
                 marker={"color": colour, "symbol": symbol, "size": 9},
-                name=html.escape(name),
+                name=as_text(name),
                 customdata=rows["n_subjects"],
                 hovertemplate="%{customdata} persons: %{y:.3f}<extra>%{fullData.name}</extra>",
             )

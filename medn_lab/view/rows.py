@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 
 from medn_lab.records import au_columns
+from medn_lab.view.markup import as_text
 
 NO_AU = "no AU"
 UNKNOWN_AUS = "AUs unknown"
@@ -88,7 +87,7 @@ def coded_aus(row: pd.Series, names: list[str]) -> dict[str, bool | None]:
 def text_of(row: pd.Series, column: str, *, missing: str = "") -> str:
     """One cell as escaped text, `missing` where the column or its value is not there."""
     value = row.get(column)
-    return missing if _is_missing(value) else html.escape(str(value))
+    return missing if _is_missing(value) else as_text(value)
 
 
 def describe(row: pd.Series) -> str:
@@ -99,7 +98,7 @@ def describe(row: pd.Series) -> str:
         parts.append(f"subject {text_of(row, 'subject')}")
     if label and text_of(row, label):
         parts.append(text_of(row, label))
-    parts.append(html.escape(str(au_sets(row.to_frame().T)[0])))
+    parts.append(as_text(au_sets(row.to_frame().T)[0]))
     return " · ".join(parts)
 
 
@@ -120,12 +119,12 @@ def hover_texts(table: pd.DataFrame, *, predicted: np.ndarray | None = None) -> 
     sets = au_sets(table)
     texts = []
     for place, row in enumerate(table.to_dict("records")):
-        lines = [f"<b>{html.escape(str(row['clip_id']))}</b>", html.escape(str(sets[place]))]
+        lines = [f"<b>{as_text(row['clip_id'])}</b>", as_text(sets[place])]
         if label and not _is_missing(row[label]):
-            lines.append(html.escape(str(row[label])))
+            lines.append(as_text(row[label]))
         if predicted is not None and not _is_missing(predicted[place]):
-            lines.append(f"predicted {html.escape(str(predicted[place]))}")
+            lines.append(f"predicted {as_text(predicted[place])}")
         if not _is_missing(row.get("subject")):
-            lines.append(f"subject {html.escape(str(row['subject']))}")
+            lines.append(f"subject {as_text(row['subject'])}")
         texts.append("<br>".join(lines))
     return np.asarray(texts, dtype=object)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.records import Predictions, positions
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 from medn_lab.view.rows import coded_aus, label_column
 
 ABSENT = "#9DB4C8"
@@ -45,7 +44,7 @@ def score_bars(shares: pd.Series, truth: str | None) -> go.Bar:
     names = [str(name) for name in shares.index]
     return go.Bar(
         x=shares.to_numpy(),
-        y=[html.escape(name) + (" ◀ label" if name == truth else "") for name in names],
+        y=[as_text(name) + (" ◀ label" if name == truth else "") for name in names],
         orientation="h",
         marker={
             "color": [theme.emotion_colour(name) for name in names],
@@ -127,7 +126,7 @@ def plot_scores(predictions: Predictions, clip_id: str, *, width: int = 460, hei
     """
     shares, truth = clip_scores(predictions, clip_id)
     figure = go.Figure(score_bars(shares, truth))
-    title = f"<b>Emotion scores</b> · {html.escape(str(clip_id))}"
+    title = f"<b>Emotion scores</b> · {as_text(clip_id)}"
     margin = (_left_of([*figure.data[0].y]), 46, 44, 44)
     theme.finish(figure, width=width, height=height or 100 + 30 * len(shares), title=title, margin=margin)
     figure.update_yaxes(autorange="reversed", showgrid=False)
@@ -176,7 +175,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
             "these predictions hold no AU scores: the model was made without a motion branch or without AUs"
         )
     figure = go.Figure(au_bars(table))
-    title = f"<b>AU scores</b> · {html.escape(str(clip_id))}"
+    title = f"<b>AU scores</b> · {as_text(clip_id)}"
     marks = f"<span style='color:{theme.RING}'>◆</span> coded, <span style='color:{theme.RING}'>◇</span> coded absent"
     subtitle = f"bar: the motion branch's probability · {marks}"
     height = height or 118 + 26 * len(table)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 _COLUMNS = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
 
@@ -110,4 +109,4 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900, height: int | N
 
 
 def _tick(name: object) -> str:
-    return html.escape(str(name))
+    return as_text(name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import html
-
 import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 
 def check_columns(table: pd.DataFrame, needed: tuple[str, ...], maker: str) -> None:
@@ -47,7 +46,7 @@ def wrapped(text: str, width: int, letter: float) -> list[str]:
             lines[-1] += f" {word}"
         else:
             lines.append(word)
-    return [html.escape(line) for line in lines]
+    return [as_text(line) for line in lines]
 
 
 def counted(n: int, what: str) -> str:

@@ -199,7 +199,8 @@ def template() -> go.layout.Template:
         yaxis=axis,
         legend={"orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant"},
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
-        modebar={"bgcolor": CLEAR, "color": "#9A9A9A", "activecolor": RING},
+        # plotly's bar offers to upload a figure, faces and all, to its makers' server.
+        modebar={"bgcolor": CLEAR, "color": "#9A9A9A", "activecolor": RING, "remove": ["sendChartToCloud"]},
     )
     return go.layout.Template(layout=layout)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 _NAMES = {
@@ -82,7 +81,7 @@ def curve_name(column: str) -> str:
         return _NAMES[column]
     if column.startswith("validation_"):
         return f"{curve_name(column.removeprefix('validation_'))}, validation clips"
-    return html.escape(column.replace("_", " "))
+    return as_text(column.replace("_", " "))
 
 
 def plot_history(history: History, *, width: int = 960, height: int | None = None) -> go.Figure:
@@ -131,7 +130,7 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
         legend = "legend" if place == 1 else f"legend{place}"
         for name in columns:
             figure.add_trace(_curve(history.table, name, columns, legend=legend), row=row, col=column)
-    title = f"<b>Training</b> · {html.escape(summary(history))}"
+    title = f"<b>Training</b> · {as_text(summary(history))}"
     theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
     figure.update_xaxes(title_text="epoch", rangemode="tozero", showspikes=False, dtick=_epoch_step(len(history)))
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)

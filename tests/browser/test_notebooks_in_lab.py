@@ -26,6 +26,8 @@ def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(la
     pictures = lab.screenshots_down(Path(name).stem)
     assert lab.errors() == []
     assert lab.not_executed() == []
+    sharing = lab.page.locator("[data-title^='Share']")
+    assert sharing.count() == 0, "a figure offers to be uploaded"
     assert all(picture.stat().st_size > 10_000 for picture in pictures)
     for act in (act for acts in BY_HAND for act in acts.get(name, ())):
         act(lab)

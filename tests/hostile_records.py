@@ -1,0 +1,89 @@
+"""Records in which every name that comes from data is markup, and the eight widgets that show them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import ipywidgets
+from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
+
+from medn_lab import diagnose, widgets
+from medn_lab.evaluate import answerer, evaluation_summary
+from medn_lab.model import MEDN, MEDNConfig
+from medn_lab.records import BranchFeatures, Clips, Predictions
+from medn_lab.synthme import face_studio, synthetic_clips
+
+EVIL = """' onwheel=1 " onwheel=1 ><img src=x onerror="window.planted=1">"""
+"""What a browser that takes a name for markup would run, be it inside an attribute or out of it."""
+
+
+def hostile_records() -> tuple[Clips, Predictions, BranchFeatures]:
+    """Sample clips whose every name is markup, predictions and features of them."""
+    clips = sample_clips(n=40, size=32)
+    features, predictions = sample_features(clips), sample_predictions(clips)
+    table = _renamed(clips)
+    said = replace(predictions, table=table, classes=tuple(EVIL + name for name in CLASSES), protocol=EVIL)
+    return (
+        replace(clips, table=table),
+        replace(said, source={"name": EVIL}),
+        replace(features, table=table, source={"name": EVIL}),
+    )
+
+
+def hostile_widgets() -> dict[str, ipywidgets.Widget]:
+    """Each widget with names that are markup, by its CSS class."""
+    clips, predictions, features = hostile_records()
+    names = clips.table["clip_id"]
+    explorer = widgets.BranchExplorer(
+        sample_embedding(features),
+        clips=clips,
+        predictions=predictions,
+        features=features,
+        measure=diagnose.selection_measures(features),
+    )
+    explorer.select(names[:5])
+    report = diagnose.decoupling_report({EVIL: features, "plain": features}, n_permutations=9, n_shuffles=2)
+    ranked = diagnose.rank_pairs(clips.table, features=features).table
+    return {
+        "medn-branch-explorer": explorer,
+        "medn-clip-player": widgets.ClipPlayer(clips, clip_id=names.iloc[1]),
+        "medn-evaluation-panel": widgets.EvaluationPanel(evaluation_summary(predictions), clips=clips),
+        "medn-decoupling-panel": widgets.DecouplingPanel(report),
+        "medn-pair-browser": widgets.PairBrowser(ranked, clips=clips, predictions=predictions),
+        **_of_a_hostile_model(),
+        "medn-training-monitor": _monitor(),
+    }
+
+
+def _of_a_hostile_model() -> dict[str, ipywidgets.Widget]:
+    """What asks a model, of a model whose classes are markup."""
+    clips = synthetic_clips(n_subjects=2, clips_per_subject=4, seed=2, n_jobs=1)
+    clips = replace(clips, table=_renamed(clips), truth=None)
+    model = MEDN(MEDNConfig(dim=16, depth=1, classes=tuple(sorted(set(clips.table["label"])))), seed=1).eval()
+    attribute = diagnose.attributor(model, clips, params={"integrated_gradients": {"n_steps": 2}}, n_checked=2)
+    return {
+        "medn-attribution-viewer": widgets.AttributionViewer(clips, attribute=attribute),
+        "medn-face-lab": widgets.FaceLab({EVIL: face_studio(identity_seed=3)}, answer=answerer(model)),
+    }
+
+
+def _monitor() -> widgets.TrainingMonitor:
+    """A monitor that a callback of the user's gave a curve with markup for a name."""
+
+    class Run:
+        history = sample_history(epochs=2)
+
+    Run.history = replace(Run.history, table=Run.history.table.assign(**{f"leak_{EVIL}": 0.5, EVIL: 0.25}))
+    monitor = widgets.TrainingMonitor(epochs=2)
+    monitor.on_fit_start(Run())
+    monitor.on_epoch_end(Run())
+    return monitor
+
+
+def _renamed(clips: Clips):
+    table = clips.table.copy()
+    if "label" not in table:
+        table["label"] = table["emotion"]
+    for name in ("clip_id", "dataset", "subject", "emotion", "label"):
+        table[name] = EVIL + table[name].astype(str)
+    return table
