@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-pdoc = pytest.importorskip("pdoc", reason="pip install 'medn-lab[docs]'")
+pdoc = pytest.importorskip("pdoc", reason="pip install 'medn-lab[test]'")
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def test_few_widgets_are_left_out_and_nothing_else():
 
 @pytest.mark.slow
 def test_mypy_finds_nothing(repository, tmp_path):
-    mypy = pytest.importorskip("mypy.api", reason="pip install 'medn-lab[dev]'")
+    mypy = pytest.importorskip("mypy.api", reason="pip install 'medn-lab[test]'")
     config = str(repository / "pyproject.toml")
     found, faults, status = mypy.run(
         ["--config-file", config, "--cache-dir", str(tmp_path), str(repository / "medn_lab")]
