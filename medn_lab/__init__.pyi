@@ -3,6 +3,7 @@ from . import diagnose as diagnose
 from . import evaluate as evaluate
 from . import model as model
 from . import records as records
+from . import rerunning as rerunning
 from . import synthme as synthme
 from . import train as train
 from . import view as view

@@ -21,6 +21,7 @@ MAY_KNOW = {
     "diagnose": {"evaluate", "model", "records"},
     "view": {"records"},
     "widgets": {"records", "view"},
+    "rerunning": {"diagnose", "evaluate", "train", "model", "synthme", "data.protocols", "records"},
 }
 """Rooms (or single modules of a room) that a room may import; each also knows itself."""
 

@@ -15,6 +15,7 @@ import pytest
 import medn_lab
 
 ROOMS = ("records", "data", "data.readers", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets")
+ROOMS += ("rerunning",)
 
 PAIRED_FIRST = {
     ("x", "y"),

@@ -1,20 +1,48 @@
 """A result is made again from what it says about itself: in a fresh process and to the last bit, where that can be."""
 
+import dataclasses
+import inspect
+import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
-from medn_lab.evaluate import evaluate_loso, extract_features, predict
-from medn_lab.model import MEDNConfig
-from medn_lab.records import Predictions, run_record
-from medn_lab.train import TrainConfig
+from medn_lab.data.protocols import Fold
+from medn_lab.diagnose import aligned_umap, decoupling_report, gradient_shap, kept_tokens, umap
+from medn_lab.evaluate import (
+    bootstrap_interval,
+    evaluate_cross_dataset,
+    evaluate_folds,
+    evaluate_loso,
+    extract_features,
+    predict,
+    selection_audit,
+)
+from medn_lab.model import MEDN, MEDNConfig, weights_sha256
+from medn_lab.records import BranchFeatures, History, Predictions, run_record
+from medn_lab.rerunning.outcome import Rerunnable
+from medn_lab.train import Callback, TrainConfig
 
 NAME = "medn_tiny.synthme_v1"
+ONE = TrainConfig(epochs=1, batch_size=4)
+THREE = TrainConfig(epochs=3, batch_size=4, seed=2)
+
+INPUTS = {"Clips": "what comes in; rerun draws them itself", "ClipIndex": "what a reader found in a folder"}
+"""Records that are saved and are no results, and why."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _each_corpus_drawn_once():
+    """The test in a fresh process draws for itself; the others ask what is done with the clips."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("medn_lab.rerunning.clips.synthetic_clips", cache(medn.synthetic_clips))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -24,29 +52,131 @@ def clips():
 
 
 @pytest.fixture(scope="module")
-def predictions(clips):
-    return predict(medn.load_pretrained(NAME), clips)
+def two(clips):
+    """The same clips under classes of our own, in an order of our own."""
+    table = clips.table.assign(label=np.where(np.arange(len(clips)) % 2, "others", "happiness"))
+    return clips.with_table(table.iloc[::-1])
 
 
 @pytest.fixture(scope="module")
-def folds(clips):
-    two = clips.with_table(clips.table.assign(label=np.where(np.arange(len(clips)) % 2, "others", "happiness")))
-    config = MEDNConfig.for_clips(two, dim=16, branches="motion", decoupling="none")
-    return evaluate_loso(
-        config, two, training=TrainConfig(epochs=1, batch_size=4), n_jobs=1, progress=False
-    ).predictions
+def config(two):
+    return MEDNConfig.for_clips(two, dim=16, branches="motion", decoupling="none")
 
 
-def test_a_fresh_process_makes_the_stored_predictions_again_to_the_last_bit(predictions, folds, tmp_path):
-    script = (
-        "import sys, medn_lab as medn\n"
-        "for path in sys.argv[1:]:\n"
-        "    again = medn.rerun(medn.records.Predictions.load(path), progress=False)\n"
-        "    print(again.identical, again.difference, dict(again.changed))\n"
+@pytest.fixture(scope="module")
+def pretrained():
+    return medn.load_pretrained(NAME)
+
+
+@pytest.fixture(scope="module")
+def predictions(clips, pretrained):
+    return predict(pretrained, clips)
+
+
+@pytest.fixture(scope="module")
+def features(clips, pretrained):
+    return extract_features(pretrained, clips)
+
+
+@pytest.fixture(scope="module")
+def trained(config, two):
+    """A network trained on nine clips while three are watched, and its history."""
+    ids = two.table["clip_id"]
+    model = MEDN(config, seed=5)
+    history = medn.fit(model, two.select(ids[:9]), config=THREE, validation=two.select(ids[9:]), progress=False)
+    return model, history
+
+
+@pytest.fixture(scope="module")
+def folds(two, config):
+    return evaluate_loso(config, two, training=ONE, n_jobs=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def report(features):
+    other = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v1"), medn.synthetic_clips(
+        n_subjects=2, clips_per_subject=5, seed=9, n_jobs=1,
+    ))  # fmt: skip
+    relabelled = replace(features, table=features.table.assign(label=np.where(np.arange(12) % 3, "a", "b")))
+    return decoupling_report(
+        {"bottleneck": relabelled, "coupled": other}, n_permutations=9, n_shuffles=2, targets=["emotion"], seed=6
     )
-    paths = [str(predictions.save(tmp_path / "predictions")), str(folds.save(tmp_path / "folds"))]
-    done = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == ["True 0.0 {}"] * 2
+
+
+def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(
+    clips, two, config, pretrained, predictions, features, trained, folds, report, tmp_path
+):
+    model, history = trained
+    model.save_pretrained(tmp_path / "mine")
+    by_hand = [Fold("first", tuple(two.table["clip_id"][4:10]), tuple(two.table["clip_id"][:4]))]
+    by_hand.append(Fold("others", tuple(two.table["clip_id"][:4]), tuple(two.table["clip_id"][4:])))
+    kinds = {
+        "predictions": predictions,
+        "selected": predictions.select(predictions.table["clip_id"][7:2:-1]),
+        "own": predict(model, two),
+        "folds": folds.predictions,
+        "given": evaluate_folds(config, two, folds=by_hand, training=ONE, n_jobs=1, progress=False).predictions,
+        "features": features,
+        "history": history,
+        "map": umap(features, method="pca"),
+        "attribution": gradient_shap(pretrained, clips, target="happiness", n_samples=2, seed=3),
+        "kept": kept_tokens(pretrained, clips, truth=clips.truth),
+        "report": report,
+    }
+    for name, record in kinds.items():
+        record.save(tmp_path / name)
+    script = (
+        "import json, pathlib, sys, medn_lab as medn\n"
+        "root, *names = sys.argv[1:]\n"
+        "for name in names:\n"
+        "    folder = pathlib.Path(root, name)\n"
+        "    kind = getattr(medn.records, json.loads((folder / 'record.json').read_text())['kind'])\n"
+        "    model = pathlib.Path(root, 'mine') if name == 'own' else None\n"
+        "    again = medn.rerun(kind.load(folder), model=model, progress=False)\n"
+        "    print(name, again.identical, again.difference, dict(again.changed), again.notes)\n"
+        "again = medn.rerun(medn.load_pretrained(pathlib.Path(root, 'mine')), progress=False)\n"
+        "print('mine', again.identical, again.difference, dict(again.changed), again.notes)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), *kinds], capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{name} True 0.0 {{}} ()" for name in (*kinds, "mine")], done.stderr[-2000:]
+
+
+class TestSayingHow:
+    def test_every_record_that_is_saved_says_how_it_came_about_or_is_an_input(self):
+        saved = {name for name in medn.records.__all__ if hasattr(getattr(medn.records, name), "save")}
+        results = {kind.__name__ for kind in Rerunnable.__args__ if kind is not MEDN}
+        assert saved == results | set(INPUTS)
+        for kind in Rerunnable.__args__:
+            if kind is not MEDN:
+                assert "source" in {field.name for field in dataclasses.fields(kind)}, kind
+
+    def test_the_repr_says_by_what_on_what_and_where(
+        self, clips, pretrained, predictions, features, trained, folds, report
+    ):
+        by = f"by {NAME} ({predictions.source['sha256'][:8]}), medn_lab {medn.__version__}, torch"
+        made = [predictions, features, umap(features, method="pca"), kept_tokens(pretrained, clips), report]
+        for record in [*made, gradient_shap(pretrained, clips, target="gate", n_samples=1)]:
+            assert by in repr(record), type(record)
+            assert "on SynthME seed 4" in repr(record), type(record)
+        _, history = trained
+        assert f"by MEDN, trained (seed 5) ({history.source['sha256'][:8]}), seed 2, medn_lab" in repr(history)
+        assert "by MEDN, leave one subject out, seed 0, medn_lab" in repr(folds)
+        assert f", {predictions.source['run']['hardware']['machine']}" in repr(predictions).replace("Linux ", "")
+
+    def test_the_page_of_a_report_says_it_too(self, report, tmp_path):
+        page = report.to_html(tmp_path / "report.html").read_text()
+        for part in ("decoupling_report", report.source["models"]["coupled"]["sha256"], "hardware", "versions"):
+            assert part in page
+
+    def test_a_run_record_knows_no_path_and_no_name_of_the_machine(self, predictions, trained):
+        import getpass
+        import os
+        import platform
+
+        told = repr(predictions.source["run"]) + repr(trained[1].source)
+        assert os.getcwd() not in told
+        assert platform.node() not in told or len(platform.node()) < 3
+        assert f"'{getpass.getuser()}'" not in told
 
 
 def test_a_result_that_was_changed_is_not_identical(predictions):
@@ -58,13 +188,13 @@ def test_a_result_that_was_changed_is_not_identical(predictions):
     assert "the largest difference is 0.25" in repr(found)
 
 
-def test_features_are_made_again_and_what_has_changed_is_named(clips):
-    features = extract_features(medn.load_pretrained(NAME), clips)
+def test_what_has_changed_of_versions_and_machine_is_named(features):
     run = features.source["run"]
-    old = {**features.source, "run": {**run, "versions": {**run["versions"], "torch": "1.0"}}}
+    old = {**features.source, "run": {**run, "versions": {**run["versions"], "torch": "1.0"}, "device": "cuda (H100)"}}
     found = medn.rerun(replace(features, source=old), progress=False)
     assert found.identical
-    assert found.changed == {"torch": ("1.0", run["versions"]["torch"])}
+    assert found.changed["torch"] == ("1.0", run["versions"]["torch"])
+    assert found.changed["device"][0] == "cuda (H100)"
     assert "torch 1.0 -> " in repr(found)
 
 
@@ -82,30 +212,244 @@ def test_other_clips_need_to_be_given_and_must_be_the_same(predictions):
         medn.rerun(predictions, clips=other)
 
 
-def test_what_cannot_be_made_again_says_why(predictions, clips):
-    with pytest.raises(ValueError, match="does not say how it was made"):
+def test_a_part_of_a_run_whose_clips_are_not_known_asks_for_them(clips, pretrained):
+    some = clips.select(clips.table["clip_id"][:8])
+    part = predict(pretrained, some).select(some.table["clip_id"][:3])
+    with pytest.raises(ValueError, match="this record holds 3 of the 8 clips that its run was of"):
+        medn.rerun(part, progress=False)
+    assert medn.rerun(part, clips=some, progress=False).identical
+
+
+def test_what_cannot_be_made_again_says_why(predictions, clips, folds):
+    with pytest.raises(ValueError, match="does not say how it was made: it was put together by hand"):
         medn.rerun(Predictions(np.zeros((1, 2)), clips.table.iloc[:1], ("a", "b")))
     by_hand = {**predictions.source, "run": run_record("evaluate_folds", table=predictions.table)}
     with pytest.raises(ValueError, match="what evaluate_folds has made cannot be made again"):
         medn.rerun(replace(predictions, source=by_hand))
     other = {**predictions.source, "sha256": "0" * 64}
     with pytest.raises(ValueError, match="has other weights by now"):
-        medn.rerun(replace(predictions, source=other))
-    lacking = {**predictions.source, "run": {**predictions.source["run"], "clips": {"n": 20, "sha256": ""}}}
-    with pytest.raises(ValueError, match="8 of 20 clips have no prediction: their folds failed"):
-        medn.rerun(replace(predictions, source=lacking))
+        medn.rerun(replace(predictions, source=other), progress=False)
+    with pytest.raises(ValueError, match="the model 'mine' is not in pretrained/; give it, or the folder"):
+        medn.rerun(replace(predictions, source={**predictions.source, "name": "mine"}), progress=False)
+    with pytest.raises(ValueError, match="2 of 12 clips have no prediction: their folds failed, no fold tested them"):
+        medn.rerun(folds.predictions.select(folds.predictions.table["clip_id"][2:]))
+    with pytest.raises(TypeError, match="Interval is no saved result; rerun takes Predictions"):
+        medn.rerun(bootstrap_interval(predictions, n_resamples=9))
 
 
-def test_a_run_record_knows_no_path_and_no_name_of_the_machine(predictions):
-    import getpass
-    import os
-    import platform
+class TestEvaluations:
+    @pytest.fixture(autouse=True)
+    def _one_fold_at_a_time(self, monkeypatch):
+        """In this process: starting others takes longer than these folds."""
+        for module in ("loso", "audit"):
+            monkeypatch.setattr(f"medn_lab.evaluate.{module}.jobs_by_default", lambda training: 1)
 
-    told = repr(predictions.source["run"])
-    assert os.getcwd() not in told
-    assert platform.node() not in told or len(platform.node()) < 3
-    assert f"'{getpass.getuser()}'" not in told
+    def test_each_data_set_left_out_and_the_whole_result(self, two, config):
+        table = two.table.assign(dataset=np.where(two.table["subject"].str.endswith("s01"), "here", "there"))
+        made = evaluate_cross_dataset(config, two.with_table(table), training=ONE, n_jobs=1, progress=False)
+        found = medn.rerun(made, progress=False)
+        assert found.stored is made.predictions
+        assert found.identical
+        assert found.again.source["run"]["call"] == "evaluate_cross_dataset"
+
+    def test_an_audit_is_made_again_by_its_rule_and_not_as_a_plain_evaluation(self, two, config):
+        training = TrainConfig(epochs=3, batch_size=4)
+        audit = selection_audit(config, two, training=training, validation_share=0.5, n_jobs=1, progress=False)
+        assert {made.source["run"]["call"] for made in audit.predictions.values()} == {"selection_audit"}
+        found = medn.rerun(audit.predictions["best_on_test"], progress=False)
+        assert found.identical
+        assert not np.array_equal(found.again.logits, audit.predictions["last_epoch"].logits)
+        assert f"medn_lab {medn.__version__}" in repr(audit)
 
 
-def test_the_repr_says_by_what(predictions):
-    assert f"by {NAME} ({predictions.source['sha256'][:8]}), medn_lab {medn.__version__}, torch" in repr(predictions)
+class Watch(Callback):
+    """Measures something, and ends the training after `epochs` in one of two ways."""
+
+    def __init__(self, epochs, *, interrupt=False):
+        self.epochs, self.interrupt = epochs, interrupt
+
+    def measure(self, run):
+        return {"watched": float(run.epoch)}
+
+    def on_epoch_end(self, run):
+        if run.epoch == self.epochs:
+            if self.interrupt:
+                raise KeyboardInterrupt
+            run.stop()
+
+
+class TestTrainings:
+    @pytest.mark.parametrize(("interrupt", "status"), [(False, "stopped"), (True, "interrupted")])
+    def test_one_that_ended_early_is_made_again_as_far_as_it_came(self, config, two, interrupt, status):
+        watch = Watch(2, interrupt=interrupt)
+        history = medn.fit(MEDN(config), two, config=THREE, callbacks=[watch], progress=False)
+        assert (history.status, len(history)) == (status, 2)
+        found = medn.rerun(history, progress=False)
+        assert found.identical
+        assert found.again.source["sha256"] == history.source["sha256"]
+        assert found.notes == ("the callbacks Watch were not called again, so watched are not compared",)
+
+    def test_another_loss_or_other_weights_are_not_identical(self, trained):
+        _, history = trained
+        table = history.table.assign(loss=history.table["loss"] + [0, 0.5, 0])
+        found = medn.rerun(replace(history, table=table), progress=False)
+        assert not found.identical
+        assert found.difference == pytest.approx(0.5)
+        found = medn.rerun(replace(history, source={**history.source, "sha256": "0" * 64}), progress=False)
+        assert (found.identical, found.difference) == (False, 0.0)
+        assert "not identical" in repr(found)
+        assert f"have the sha256 {history.source['sha256'][:12]} and not 000000000000" in repr(found)
+
+    def test_one_taken_up_from_a_checkpoint_is_made_again_whole(self, config, two, tmp_path):
+        medn.fit(
+            MEDN(config, seed=1), two, config=THREE, checkpoint=tmp_path / "c", callbacks=[Watch(1)], progress=False
+        )
+        put_aside = History.load(tmp_path / "c" / "history")
+        assert medn.rerun(put_aside, progress=False).identical
+        history = medn.fit(MEDN(config, seed=1), two, config=THREE, checkpoint=tmp_path / "c", progress=False)
+        assert len(history) == 3
+        assert medn.rerun(history, progress=False).identical
+
+    def test_one_that_began_from_trained_weights_needs_them(self, clips, pretrained, config, two, trained):
+        on = medn.load_pretrained(NAME)
+        further = medn.fit(on, clips, config=ONE, progress=False)
+        assert on.name == f"{NAME}, trained further"
+        assert medn.rerun(further, progress=False).identical
+        mine, history = trained
+        model = MEDN(config)
+        model.load_state_dict(mine.state_dict())
+        again = medn.fit(model, two, config=ONE, progress=False)
+        with pytest.raises(
+            ValueError, match=r"began from the weights .* which are not a fresh network's; give the model"
+        ):
+            medn.rerun(again, progress=False)
+        assert medn.rerun(again, model=mine, progress=False).identical
+        assert weights_sha256(mine) == history.source["sha256"]  # what was given is not trained on
+
+    def test_validation_clips_that_cannot_be_had_change_nothing_but_their_own_scores(self, trained):
+        _, history = trained
+        table = history.clips.assign(
+            clip_id=history.clips["clip_id"].where(history.clips["part"] == "training", "gone")
+        )
+        found = medn.rerun(replace(history, clips=table), progress=False)
+        assert found.identical
+        assert found.notes[0].startswith(
+            "the validation scores were not made again: 1 of 3 clips of the record are not"
+        )
+
+    def test_what_it_does_not_hold_is_said(self, trained):
+        _, history = trained
+        with pytest.raises(ValueError, match="does not say how it was made"):
+            medn.rerun(History(history.table))
+        with pytest.raises(ValueError, match="does not say from which weights the training began"):
+            medn.rerun(replace(history, source={**history.source, "start": {}}), progress=False)
+        with pytest.raises(ValueError, match="this training ended before its first epoch"):
+            medn.rerun(replace(history, table=history.table[:0]), progress=False)
+        several = {**history.config, "training": {**history.config["training"], "devices": 2}}
+        with pytest.raises(ValueError, match="this training was of 2 processes, which one call cannot start"):
+            medn.rerun(replace(history, config=several), progress=False)
+
+
+class TestModels:
+    def test_one_without_a_history_or_with_other_weights_is_refused_before_the_work(self, config, trained):
+        with pytest.raises(ValueError, match=r"'MEDN, untrained \(seed 0\)' does not say how it was trained"):
+            medn.rerun(MEDN(config))
+        changed = MEDN(config)
+        changed.name, changed.history = "mine", trained[1]
+        with pytest.raises(ValueError, match="the weights of 'mine' were changed since"):
+            medn.rerun(changed)
+
+    def test_a_shipped_one_is_trained_again_as_its_card_says(self, tmp_path, monkeypatch, capsys):
+        corpus = {"n_subjects": 2, "clips_per_subject": 5, "size": 64, "n_frames": 8, "seed": 9}
+        clips = medn.synthetic_clips(**corpus)
+        model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
+        medn.fit(model, clips, config=ONE, progress=False)
+        model.history = None
+        model.save_pretrained(tmp_path / "tiny")
+        card = {
+            "training_corpus": corpus,
+            "training": {"epochs": 1, "batch_size": 4},
+            "minutes": 3.3,
+            "medn_lab": "0.0",
+        }
+        (tmp_path / "tiny" / "figures.json").write_text(json.dumps(card))
+        for module in ("medn_lab.model.pretrained", "medn_lab.rerunning.training"):
+            monkeypatch.setattr(f"{module}.pretrained_folder", lambda: tmp_path)
+        shipped = medn.load_pretrained("tiny")
+        found = medn.rerun(shipped)
+        assert found.identical
+        assert weights_sha256(found.again) == weights_sha256(shipped)
+        assert found.changed == {"medn-lab": ("0.0", medn.__version__)}
+        assert "training again: 1 epochs of 10 clips, which took 3 minutes then" in capsys.readouterr().out
+
+    def test_the_cards_of_the_shipped_ones_hold_what_that_needs(self):
+        accepted = {
+            "training_corpus": inspect.signature(medn.synthetic_clips).parameters,
+            "training": {field.name for field in dataclasses.fields(TrainConfig)},
+        }
+        for name in medn.model.pretrained_names():
+            card = json.loads((medn.model.pretrained.pretrained_folder() / name / "figures.json").read_text())
+            assert card["minutes"] > 0
+            for part, names in accepted.items():
+                assert card[part], name
+                assert set(card[part]) <= set(names), name
+
+
+class TestMaps:
+    def test_a_map_of_a_sample_draws_the_same_sample(self, features):
+        made = umap(features, method="pca", most_clips=9, seed=0)
+        assert len(made) == 9
+        assert medn.rerun(made.select(made.table["clip_id"][1:4]), progress=False).identical
+
+    def test_a_map_of_some_of_the_features(self, features):
+        made = umap(features.select(features.table["clip_id"][8:1:-1]), method="pca", branches=["motion"])
+        assert medn.rerun(made, progress=False).identical
+        with pytest.raises(ValueError, match="this Embedding holds 3 of the 7 clips that were mapped"):
+            medn.rerun(made.select(made.table["clip_id"][:3]), progress=False)
+
+    def test_aligned_maps_are_made_again_together(self, clips, features):
+        coupled = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v1"), clips)
+        for made in aligned_umap({"here": features, "there": coupled}, method="pca").values():
+            found = medn.rerun(made, progress=False)
+            assert found.identical
+            assert found.again.params == made.params
+
+    def test_maps_of_layers_are_left_out_and_said(self, features):
+        layers = {"stem": np.random.default_rng(0).normal(size=(12, 5))}
+        found = medn.rerun(umap(features, layers=layers, method="pca"), progress=False)
+        assert found.identical
+        assert found.notes == ("the map of layer 'stem' was not made again: its activations are not in the record",)
+        with pytest.raises(ValueError, match=r"the maps are of layers alone \(stem\)"):
+            medn.rerun(umap(features, layers=layers, branches=[], method="pca"))
+
+    def test_a_map_of_features_put_together_by_hand_is_refused(self, clips):
+        features = BranchFeatures(*np.random.default_rng(0).normal(size=(3, 12, 4)), clips.table)
+        with pytest.raises(ValueError, match="the features do not say how they were made"):
+            medn.rerun(umap(features, method="pca"))
+
+    def test_a_umap_that_came_out_otherwise_says_what_may_be_expected(self, features, monkeypatch):
+        drawn = iter(np.random.default_rng(0).normal(size=(6, 12, 2)))
+        monkeypatch.setattr("medn_lab.diagnose.embedding.place_by_umap", lambda values, params: next(drawn))
+        found = medn.rerun(umap(features), progress=False)
+        assert not found.identical
+        assert "UMAP with a seed draws the same map in every process of one machine" in repr(found)
+
+
+class TestReports:
+    def test_what_was_handed_in_is_not_in_the_record(self, features):
+        made = decoupling_report(features, targets=[], nats=np.ones(12), n_permutations=9)
+        with pytest.raises(ValueError, match="made with nats handed in by the caller, which are not in the record"):
+            medn.rerun(made)
+
+    def test_one_on_features_put_together_by_hand_is_refused(self, clips):
+        features = BranchFeatures(*np.random.default_rng(0).normal(size=(3, 12, 4)), clips.table)
+        with pytest.raises(ValueError, match=r"the features of .* do not say how they were made"):
+            medn.rerun(decoupling_report(features, targets=[], n_permutations=9))
+
+    def test_one_model_of_several_is_made_again_alone(self, report):
+        alone = report.only(["coupled"])
+        found = medn.rerun(alone, progress=False)
+        assert found.identical
+        assert found.again.models == ["coupled"]
+        changed = replace(alone, table=alone.table.assign(p=alone.table["p"] + 0.125))
+        assert medn.rerun(changed, progress=False).difference == pytest.approx(0.125)

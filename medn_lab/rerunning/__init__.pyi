@@ -1,0 +1,2 @@
+from .again import rerun as rerun
+from .outcome import Rerun as Rerun
