@@ -8,6 +8,7 @@ import textwrap
 import typing
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,6 +87,18 @@ def _public() -> Iterator[tuple[str, object]]:
         for name in getattr(module, "__all__", ()):
             if not inspect.ismodule(getattr(module, name)):
                 yield f"{room}.{name}", getattr(module, name)
+
+
+OTHER_SEEDS = {
+    "synthme.face_studio": ("identity_seed", "whose face it is; `seed` draws what disturbs the recording"),
+    "diagnose.map_stability": ("seeds", "several, because what differs between them is the result"),
+}
+"""Functions with a second argument for chance, and why."""
+
+OTHER_NAMES = re.compile(r"random_state|random_seed|rng|generator|seeds|\w+_seed")
+
+UNNAMED_DRAWS = {"model": "weights, dropout and noise of a network: MEDN and fit set torch's own generator"}
+"""Rooms that draw from a generator which others seed."""
 
 
 PUBLIC = dict(_public())
@@ -271,6 +284,52 @@ def test_no_default_can_be_changed_by_a_call(name):
     assert not mutable, f"{name}: {', '.join(mutable)}"
 
 
+@every("name", SIGNATURES)
+def test_chance_has_one_argument_and_it_is_called_seed(name):
+    other = [value.name for value in parameters(SIGNATURES[name]) if OTHER_NAMES.fullmatch(value.name)]
+    assert other == ([OTHER_SEEDS[name][0]] if name in OTHER_SEEDS else [])
+
+
+@every("name", [name for name in SIGNATURES if "seed" in inspect.signature(SIGNATURES[name]).parameters])
+def test_a_seed_is_a_whole_number_and_0_by_default(name):
+    place, seed = next(one for one in enumerate(parameters(SIGNATURES[name])) if one[1].name == "seed")
+    assert seed.annotation in (int, "int")
+    # It has no default where the seed is what is asked for, and in classes that a function with a default makes.
+    required = seed.default is seed.empty and (place == 0 or (name in CONSTRUCTORS and name != "model.MEDN()"))
+    assert required or seed.default == 0
+
+
+def unseeded(source: str) -> list[str]:
+    """Calls in a module's text that take chance from somewhere else than a seed."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            found += [f"line {node.lineno}: import random" for one in names if one == "random"]
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        named = {word.arg for word in node.keywords}
+        if called.endswith(("default_rng", "RandomState", "SeedSequence")) and not (node.args or named):
+            found.append(f"line {node.lineno}: {called} of nothing")
+        elif re.fullmatch(r"(np|numpy)\.random\.[a-z]\w*", called) and not called.endswith("default_rng"):
+            found.append(f"line {node.lineno}: {called}")
+        elif re.fullmatch(r"torch\.(rand|randn|randint|randperm|bernoulli|multinomial|normal)(_like)?", called):
+            found += [] if "generator" in named else [f"line {node.lineno}: {called}"]
+        elif called.endswith(".Generator") and called.startswith("torch"):
+            found.append(f"line {node.lineno}: {called} of nothing")
+    seeded = {n.lineno for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and n.attr == "manual_seed"}
+    return [one for one in found if not ("Generator" in one and int(re.findall(r"\d+", one)[0]) in seeded)]
+
+
+@every("path", sorted(Path(medn_lab.__file__).parent.rglob("*.py")), ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_no_number_is_drawn_but_from_a_seed(path):
+    found = unseeded(path.read_text())
+    if path.parent.name in UNNAMED_DRAWS:
+        found = [one for one in found if "torch.rand" not in one]
+    assert not found
+
+
 class TestTheCheckerItself:
     def test_it_sees_undocumented_parameters(self):
         def planted(clips: int, *, size: int, seed: int) -> None:
@@ -312,3 +371,16 @@ class TestTheCheckerItself:
 
         assert raises_value_error(planted)
         assert not raises_value_error(quiet)
+
+    def test_it_sees_chance_without_a_seed(self):
+        planted = [
+            "import random", "from random import choice", "np.random.default_rng()", "np.random.normal(size=3)",
+            "numpy.random.shuffle(x)", "torch.rand(3)", "torch.randn_like(x)", "torch.Generator()",
+            "np.random.RandomState()",
+        ]  # fmt: skip
+        assert [len(unseeded(text)) for text in planted] == [1] * len(planted)
+        fine = [
+            "np.random.default_rng(seed).normal()", "torch.rand(3, generator=generator)",
+            "torch.Generator().manual_seed(seed)", "np.random.Generator", "np.random.SeedSequence(seed)",
+        ]  # fmt: skip
+        assert [unseeded(text) for text in fine] == [[]] * len(fine)
