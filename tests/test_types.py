@@ -1,5 +1,6 @@
-"""What mypy is told: the settings of pyproject.toml hold for the package, and their exceptions only ever get fewer."""
+"""What mypy is told: the settings of pyproject.toml hold for the whole package, without an exception."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,18 +9,23 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["mypy"]
 
-MOST_LEFT_OUT = 6
-
 
 def test_the_package_says_that_it_is_typed():
     assert (REPOSITORY / "medn_lab" / "py.typed").is_file()
 
 
-def test_few_widgets_are_left_out_and_nothing_else():
-    assert not [one for one in SETTINGS["overrides"] if one.get("strict_optional") is False]
-    left_out = [name for one in SETTINGS["overrides"] if one.get("ignore_errors") for name in one["module"]]
-    assert all(name.startswith("medn_lab.widgets.") and "*" not in name for name in left_out)
-    assert len(left_out) <= MOST_LEFT_OUT
+def test_no_part_of_the_package_is_let_off():
+    for one in SETTINGS["overrides"]:
+        assert set(one) == {"module", "ignore_missing_imports"}
+        assert not [name for name in one["module"] if name.split(".")[0] in ("medn_lab", "*")]
+    assert not set(SETTINGS) & {"ignore_errors", "strict_optional", "disable_error_code", "exclude", "follow_imports"}
+    files = [*(REPOSITORY / "medn_lab").rglob("*.py"), *(REPOSITORY / "medn_lab").rglob("*.pyi")]
+    told = {
+        file.name
+        for file in files
+        if re.search(r"#\s*mypy:|@no_type_check|type:\s*ignore(?!\[)", file.read_text("utf-8"))
+    }
+    assert not told, "settings of mypy inside of a module, or an ignored error that is not named"
 
 
 @pytest.mark.slow

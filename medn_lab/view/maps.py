@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -249,7 +251,7 @@ def joined_table(
     return table, predicted
 
 
-def marker_look(count: int) -> dict[str, object]:
+def marker_look(count: int) -> dict[str, Any]:
     """Size and opacity of the points: smaller and lighter the more there are."""
     size = 9 if count <= 150 else 7.5 if count <= 600 else 6 if count <= 2000 else 4.5
     return {"size": size, "opacity": 0.9 if count <= 600 else 0.75, "line": {"width": 0}}

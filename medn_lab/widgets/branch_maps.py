@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -107,7 +108,7 @@ class BranchMaps:
         """
 
         def one(act: Callable[[int], None], *, click: bool = False) -> Callable[..., None]:
-            def pointed(trace: go.Scatter, points: object, state: object) -> None:
+            def pointed(trace: go.Scatter, points: Any, state: object) -> None:
                 # plotly calls every trace that listens, with no points where it was not the one hit.
                 if points.point_inds:
                     self._clicked = self._turn.now() if click else None
@@ -140,7 +141,7 @@ class BranchMaps:
             take(self._drawn)
             self._outlined = bool(self._drawn)
 
-        def selected(trace: go.Scatter, points: object, selector: object) -> None:
+        def selected(trace: go.Scatter, points: Any, selector: object) -> None:
             # A second witness, for a lasso whose outline plotly has dropped: the page then keeps none.
             corners = selector_corners(selector)
             if points.point_inds and corners:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -77,12 +78,12 @@ def _dots_kind() -> type[widgets.DOMWidget]:
     class Dots(anywidget.AnyWidget):
         _esm = (Path(__file__).parent / "dots.js").read_text(encoding="utf-8")
         xy = traitlets.Bytes().tag(sync=True)
-        axes = traitlets.List().tag(sync=True)
+        axes: traitlets.List[Any] = traitlets.List().tag(sync=True)
         style_of = traitlets.Bytes().tag(sync=True)
         styles = traitlets.List([[theme.GREY, "circle"]]).tag(sync=True)
         kept = traitlets.Bytes().tag(sync=True)
         lit = traitlets.Bytes().tag(sync=True)
-        rings = traitlets.List().tag(sync=True)
+        rings: traitlets.List[Any] = traitlets.List().tag(sync=True)
         size = traitlets.Float(6.0).tag(sync=True)
         opacity = traitlets.Float(1.0).tag(sync=True)
         dimmed = traitlets.Float(1.0).tag(sync=True)

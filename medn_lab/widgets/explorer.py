@@ -205,8 +205,8 @@ class BranchExplorer(widgets.VBox):
         ValueError
             If no clip has what is asked for, or none passes all filters together.
         """
-        wanted = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
-        wanted = {name: [own] if isinstance(own, str) else [str(one) for one in own] for name, own in wanted.items()}
+        given = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
+        wanted = {name: [own] if isinstance(own, str) else [str(one) for one in own] for name, own in given.items()}
         kept = shown_rows(self._filter_values, len(self._table), wanted)
         if len(kept) and not kept.any():
             told = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)

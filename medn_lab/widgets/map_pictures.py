@@ -6,7 +6,7 @@ import html
 
 import numpy as np
 
-from medn_lab.records import Attribution, Clips
+from medn_lab.records import Attribution, Clips, present
 from medn_lab.view import theme
 from medn_lab.view.attribution import mapped_clip
 from medn_lab.view.attribution_panels import MappedClip, summed, tells_moments, tells_places
@@ -44,7 +44,8 @@ class MapPictures:
     def __init__(self, attribution: Attribution, *, clips: Clips, region: str, blur: float, size: int) -> None:
         places = range(len(attribution))
         self._drawn = [mapped_clip(attribution, place, clips, region or None, blur) for place in places]
-        self._clips, self._size, self._still = clips, size, {}
+        self._clips, self._size = clips, size
+        self._still: dict[tuple[int, str], np.ndarray] = {}
         self._made: dict[int, bytes] = {}
         one = self._drawn[0]
         self.n_frames = 1 if one.faces is None else len(one.faces)
@@ -87,7 +88,11 @@ class MapPictures:
 
     def course(self, place: int, *, width: int) -> str:
         """What each frame spoke, as bars with the frame in view marked: an SVG a clip; empty without frames."""
-        parts = [self._bars(one, place, width) for one in self._drawn if one.course is not None and tells_moments(one)]
+        parts = [
+            self._bars(one, one.course, place, width)
+            for one in self._drawn
+            if one.course is not None and tells_moments(one)
+        ]
         return "".join(parts)
 
     def _row(self, number: int, place: int) -> np.ndarray:
@@ -98,8 +103,9 @@ class MapPictures:
                 continue
             if (number, kind) not in self._still:
                 face = None if one.faces is None else one.faces[0]
+                heat = present(summed(one, kind), otherwise=f"the {kind} have no map in this attribution")
                 self._still[number, kind] = draw_heat(
-                    face, summed(one, kind), largest=self._largest[kind], size=self._size, outline=one.outline
+                    face, heat, largest=self._largest[kind], size=self._size, outline=one.outline
                 )
             pictures.append(self._still[number, kind])
         pictures = [_square(picture, self._size) for picture in pictures]
@@ -109,7 +115,7 @@ class MapPictures:
     def _moment(self, one: MappedClip, place: int) -> np.ndarray:
         face = None if one.faces is None else one.faces[place]
         if one.frames is None:
-            return enlarge(face, self._size)
+            return enlarge(present(face, otherwise="these clips have no frames to show"), self._size)
         return draw_heat(face, one.frames[place], largest=self._largest["moment"], size=self._size, outline=one.outline)
 
     def _scale(self, kind: str) -> str:
@@ -119,16 +125,16 @@ class MapPictures:
             f"<span style='color:rgb{AGAINST}'>■</span> −{largest:.2g}"
         )
 
-    def _bars(self, one: MappedClip, place: int, width: int) -> str:
-        moments, count = clip_moments(self._clips, one.clip_id), len(one.course)
+    def _bars(self, one: MappedClip, course: np.ndarray, place: int, width: int) -> str:
+        moments, count = clip_moments(self._clips, one.clip_id), len(course)
         left, right, height, foot = 46.0, 8.0, 58.0, 17.0
-        largest = float(np.abs(one.course).max()) or 1.0
-        low, high = min(0.0, float(one.course.min())), max(0.0, float(one.course.max()))
+        largest = float(np.abs(course).max()) or 1.0
+        low, high = min(0.0, float(course.min())), max(0.0, float(course.max()))
         span = (high - low) or 1.0
         step = (width - left - right) / count
         zero = 4 + (height - 8) * high / span
         parts = []
-        for number, value in enumerate(one.course):
+        for number, value in enumerate(course):
             x = left + number * step
             y = zero - (height - 8) * max(value, 0) / span
             tall = max((height - 8) * abs(value) / span, 0.5)

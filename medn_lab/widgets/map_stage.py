@@ -32,7 +32,8 @@ class MapStage:
     """
 
     def __init__(self, clips: Clips, *, moved: Callable[[int], None]) -> None:
-        self._clips, self._pictures, self._clip_id = clips, None, ""
+        self._clips, self._clip_id = clips, ""
+        self._pictures: MapPictures | None = None
         self._titles, self._now, self._course = (widgets.HTML() for _ in range(3))
         self._picture = widgets.Image(format="webp")
         self._slider = widgets.IntSlider(

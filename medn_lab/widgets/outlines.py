@@ -10,8 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+Ring = tuple[tuple[float, float], ...]
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _PAIR = re.compile(rf"({_NUMBER})[\s,]+({_NUMBER})")
@@ -30,7 +33,7 @@ class Outline:
     """
 
     axes: tuple[str, str]
-    rings: tuple[tuple[tuple[float, float], ...], ...]
+    rings: tuple[Ring, ...]
 
     def contains(self, xy: np.ndarray) -> np.ndarray:
         """Which of the points (n, 2) are inside, (n,) of bool.
@@ -61,7 +64,7 @@ class Outline:
         return {"xref": self.axes[0], "yref": self.axes[1], "type": "path", "path": path}
 
 
-def read_outlines(selections: Iterable[Mapping[str, object]]) -> list[Outline]:
+def read_outlines(selections: Iterable[Mapping[str, Any]]) -> list[Outline]:
     """The outlines in ``layout.selections``; what is not one (fewer than three corners) is left out.
 
     Examples
@@ -73,7 +76,7 @@ def read_outlines(selections: Iterable[Mapping[str, object]]) -> list[Outline]:
     for one in selections:
         if one.get("type") == "rect":
             x0, x1, y0, y1 = (float(one[name]) for name in ("x0", "x1", "y0", "y1"))
-            rings = [((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
+            rings: list[Ring] = [((x0, y0), (x1, y0), (x1, y1), (x0, y1))]
         else:
             parts = str(one.get("path", "")).split("M")
             rings = [tuple((float(x), float(y)) for x, y in _PAIR.findall(part)) for part in parts]
@@ -83,7 +86,7 @@ def read_outlines(selections: Iterable[Mapping[str, object]]) -> list[Outline]:
     return found
 
 
-def selector_corners(selector: object) -> tuple[tuple[float, float], ...]:
+def selector_corners(selector: Any) -> Ring:
     """The corners of a LassoSelector or BoxSelector that came with plotly's selection event; none where it has none.
 
     An event about outlines in several subplots carries a selector whose values are not numbers.
