@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from medn_lab.data.layouts import MMEW
+from medn_lab.data.readers.docstrings import reader_of
 from medn_lab.data.readers.index import FrameChoice, read_layout
 from medn_lab.records import ClipIndex
 
 
+@reader_of(MMEW, below="``Micro_Expression`` and the spreadsheet", clip_id="01/S01-01-001")
 def read_mmew(
     root: str | os.PathLike[str],
     *,
@@ -16,44 +18,5 @@ def read_mmew(
     frames: FrameChoice = "auto",
     repair: bool = True,
 ) -> ClipIndex:
-    """The clips of MMEW as it came: 300 clips of 30 subjects, 90 frames a second.
-
-    Parameters
-    ----------
-    root : path-like
-        The folder with ``Micro_Expression`` and the spreadsheet somewhere below.
-    spreadsheet : path-like, optional
-        Which one, where several fit.
-    frames : {"auto", "raw", "cropped"}
-        Which frames, where there are several kinds.
-    repair : bool
-        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
-
-    Returns
-    -------
-    ClipIndex
-        ``clip_id`` is ``mmew/01/S01-01-001``. Emotions and AUs are in one spelling.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder.
-    ValueError
-        If no spreadsheet or several fit, or no row has its frames.
-
-    See Also
-    --------
-    prepare : makes clips of it.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> from medn_lab.synthme import synthetic_clips, write_dataset
-    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> with TemporaryDirectory() as root:
-    ...     _ = write_dataset(drawn, root, layout="mmew", fps=15, size=64)
-    ...     index = read_mmew(root)
-    >>> index
-    ClipIndex: 1 clips of 1 subjects (mmew 1); 0 problems, 0 rows left out
-    """
+    """The clips of MMEW as it came: 300 clips of 30 subjects, 90 frames a second."""
     return read_layout(MMEW, root, spreadsheet=spreadsheet, frames=frames, repair=repair)
