@@ -21,7 +21,7 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab voila test lint notebooks docs proof bench audit fuzz endure clean
+.PHONY: help lab voila test quick lint notebooks docs proof bench audit fuzz endure clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,10 @@ test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder \
 	  --nbval-lax --nbval-current-env --nbval-cell-timeout $(CELL_TIMEOUT) \
 	  --benchmark-disable $(PYTEST_ARGS)
+
+quick: $(STAMPS)/test ## the library's tests and doctests alone, without what takes processes of its own or long
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest tests medn_lab --ignore=tests/browser -m "not slow" \
+	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --benchmark-disable $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## check style, security, formatting and types
 	$(VENV)/bin/ruff check

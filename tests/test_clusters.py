@@ -14,7 +14,10 @@ from medn_lab.train import TrainConfig
 
 distributed = pytest.importorskip("distributed", reason="dask is not installed: pip install distributed")
 
-pytestmark = pytest.mark.filterwarnings("default")  # what dask's own threads warn of while a cluster comes and goes
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # what dask's own threads warn of while a cluster comes and goes
+]
 
 
 @pytest.fixture(scope="module")

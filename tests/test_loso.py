@@ -255,6 +255,7 @@ class TestFailures:
         )
         assert [outcome.error for outcome in outcomes] == ["", "", "RuntimeError: no room for this", ""]
 
+    @pytest.mark.slow
     def test_a_worker_that_is_killed_leaves_a_sentence(self, clips):
         folds = leave_one_subject_out(clips.table)
         shared = SharedClips(clips, clips.table)

@@ -82,6 +82,7 @@ def together(tmp_path_factory) -> list[dict]:
     return train_together(tmp_path_factory.mktemp("together") / "first")
 
 
+@pytest.mark.slow
 def test_both_processes_end_with_one_model_and_one_history(together):
     first, second = together
     assert first["sha256"] == second["sha256"]
@@ -90,6 +91,7 @@ def test_both_processes_end_with_one_model_and_one_history(together):
     assert (first["status"], len(first["table"]["epoch"])) == ("finished", 20)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(together):
     clips, held_out = tiny_clips(n_subjects=8), tiny_clips(n_subjects=4, seed=1)
     alone = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=1)
@@ -106,6 +108,7 @@ def test_two_processes_learn_what_one_learns(together):
     assert accuracy(held_out.table["label"], said) == 1
 
 
+@pytest.mark.slow
 def test_a_stop_in_the_first_process_stops_both_and_what_was_stopped_is_taken_up_again(tmp_path, together):
     stopped = train_together(tmp_path / "run", stop=True)
     assert [each["status"] for each in stopped] == ["stopped", "stopped"]

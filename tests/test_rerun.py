@@ -103,6 +103,7 @@ def report(features):
     )
 
 
+@pytest.mark.slow
 def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(
     clips, two, config, pretrained, predictions, features, trained, folds, report, tmp_path
 ):

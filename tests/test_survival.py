@@ -127,6 +127,7 @@ def dies(*job):
     return preparing._work(*job)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 def test_a_worker_that_is_killed_costs_its_clips_alone(index, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
