@@ -29,7 +29,10 @@ def test_a_linear_logit_is_attributed_exactly():
 
         def __init__(self, weight):
             super().__init__()
-            self.config = MEDNConfig(size=32, dim=32, classes=("a", "b"), aus=(), branches="motion")
+            self.name, self.config = (
+                "linear",
+                MEDNConfig(size=32, dim=32, classes=("a", "b"), aus=(), branches="motion"),
+            )
             self.motion_branch = torch.nn.Identity()
             self.weight = torch.nn.Parameter(weight)
 

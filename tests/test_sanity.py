@@ -20,7 +20,7 @@ from medn_lab.diagnose import (
     saliency,
     sensitivity,
 )
-from medn_lab.diagnose.attribution_contract import completeness
+from medn_lab.diagnose.completeness import completeness
 from medn_lab.diagnose.sanity import squares
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Attribution

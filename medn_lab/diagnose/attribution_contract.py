@@ -7,28 +7,21 @@ on other inputs and other weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.attribution_target import INPUT_OF, Target, parse_target
+from medn_lab.diagnose.attribution_explained import Explained, Tensors, as_record
+from medn_lab.diagnose.attribution_rest import at_rest
+from medn_lab.diagnose.attribution_target import INPUT_OF, parse_target
 from medn_lab.evaluate.prediction import source_of
-from medn_lab.model import MEDN, MEDNOutput, MotionOutput, as_inputs, check_clips
-from medn_lab.model.decoupling import GaussianCode
-from medn_lab.records import Attribution, Clips, present
-
-Tensors = tuple[Tensor, ...]
-
-NEXT_TO_NOTHING = 0.003
-"""The share of the frames' change that is left where a clip has all but faded away."""
+from medn_lab.model import MEDN, check_clips
+from medn_lab.records import Attribution, Clips
 
 
 @dataclass(frozen=True)
@@ -65,111 +58,6 @@ METHODS = {
 }
 
 
-class Explained:
-    """A target as a function of the inputs that it is attributed to.
-
-    Parameters
-    ----------
-    model : MEDN
-    target : Target
-    clips : Clips
-        Decide which inputs there are.
-
-    Attributes
-    ----------
-    reads : tuple of str
-        The inputs it is attributed to, ``frames`` before ``flow``.
-    beside : tuple of str
-        Inputs that it needs and that keep their values.
-
-    Raises
-    ------
-    ValueError
-        If the clips lack what the target needs.
-    """
-
-    def __init__(self, model: MEDN, target: Target, clips: Clips) -> None:
-        self.model, self.target = model, target
-        there = [name for name in ("frames", "flow") if getattr(clips, name) is not None]
-        self.reads = tuple(name for name in target.inputs if name in there)
-        needed = ("frames", "flow") if target.kind == "gate" or target.contribution else target.inputs[:1]
-        lacking = [name for name in needed if name not in there]
-        if not self.reads or (len(needed) == 2 and lacking):
-            raise ValueError(
-                f"{str(target)!r} needs the clips' {' and '.join(lacking or needed)}, and these clips hold"
-                f" {' and '.join(there)} alone"
-            )
-        self.beside = tuple(name for name in there if target.contribution and name not in self.reads)
-        classes, aus = model.config.classes, model.config.aus
-        self._column = aus.index(target.name) if target.kind == "au" else None
-        if target.kind == "emotion":
-            self._column = classes.index(target.name)
-            self._against = classes.index(target.against) if target.against else None
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """The target's value (b,) for the inputs of `reads` and then `beside`, as the model takes them."""
-        given = dict(zip((*self.reads, *self.beside), inputs, strict=True))
-        value = self._value(given)
-        if not self.target.contribution:
-            return value
-        with torch.no_grad():  # what it is compared with does not depend on what it is attributed to
-            without = self._faded_away(given, self.reads)
-        return value - without
-
-    def of_nothing(self, inputs: Tensors) -> Tensor:
-        """The target's value (b,) for the same clips in which nothing happens; what a branch then adds is nothing."""
-        if self.target.contribution:
-            return torch.zeros(len(inputs[0]), device=inputs[0].device)
-        return self._faded_away(dict(zip(self.reads, inputs, strict=True)), self.reads)
-
-    def _faded_away(self, given: Mapping[str, Tensor], names: tuple[str, ...]) -> Tensor:
-        """What the value tends to as what happens in some inputs fades away.
-
-        In perfect stillness all positions of the face tie, and what the emotion branch keeps hangs on their order; a
-        clip that fades away keeps its own positions to the end.
-        """
-        still = {name: stillness(name, given[name]) for name in names}
-        if "frames" not in names:
-            return self._value({**given, **still})
-        change = given["frames"] - still["frames"]
-        near, nearer = (
-            self._value({**given, **still, "frames": still["frames"] + share * change})
-            for share in (2 * NEXT_TO_NOTHING, NEXT_TO_NOTHING)
-        )
-        return 2 * nearer - near  # on along the line through both
-
-    def _value(self, given: Mapping[str, Tensor]) -> Tensor:
-        return self._read(self.model(given.get("frames"), given.get("flow")))
-
-    def _read(self, output: MEDNOutput) -> Tensor:
-        if self.target.kind == "gate":
-            return present(output.gate, otherwise="this model has no gate, for it has one branch").mean(dim=1)
-        if self.target.kind == "norm":
-            return getattr(output, self.target.name).norm(dim=1)
-        if self.target.kind == "au":
-            au_logits = present(output.au_logits, otherwise="this model tells no AUs: it has no motion branch")
-            return au_logits[:, self._column]
-        value = output.logits[:, self._column]
-        return value if self._against is None else value - output.logits[:, self._against]
-
-    def tensors(self, clips: Clips, rows: np.ndarray) -> tuple[Tensors, Tensors]:
-        """The inputs of some clips: those attributed to, and those beside."""
-        device = next(self.model.parameters()).device
-        inputs = as_inputs(self.model.config, clips, rows=rows, device=device)
-        # A convolution's backward pass wants its input in one piece.
-        named = {name: getattr(inputs, name).contiguous() for name in (*self.reads, *self.beside)}
-        return tuple(named[name] for name in self.reads), tuple(named[name] for name in self.beside)
-
-    def baselines(self, inputs: Tensors) -> Tensors:
-        """The same faces in which nothing happens."""
-        return tuple(stillness(name, value) for name, value in zip(self.reads, inputs, strict=True))
-
-
-def stillness(name: str, value: Tensor) -> Tensor:
-    """The baseline of an input: frames (b, t, 3, h, w) that all are the onset, or flow (b, c, h, w) of zeros."""
-    return value[:, :1].expand_as(value).contiguous() if name == "frames" else torch.zeros_like(value)
-
-
 class Maker(Protocol):
     """A method at work on one batch."""
 
@@ -200,58 +88,6 @@ def maker_of(method: str, params: Mapping[str, Any]) -> Maker:
         raise ValueError(f"there is no attribution method {method!r}; there are {', '.join(METHODS)}")
     module = import_module(f"medn_lab.diagnose.{METHODS[method].module}")
     return module.MAKERS[method](**params)
-
-
-@contextmanager
-def at_rest(model: MEDN) -> Iterator[None]:
-    """The model in evaluation mode and smooth, each of its modules afterwards in the mode it was in.
-
-    Under the bottleneck two things stand in a gradient's way. The motion branch's features are cut from it on their way
-    into the fusion, so that they learn from the AU task alone: here nothing is learned, and the cut is bridged, or no
-    emotion would seem to owe anything to the flow. And the emotion code is rounded to the resolution of its noise, so
-    that scores move in steps which no slope shows: what is attributed is the score with the code as it is before it is
-    rounded.
-    """
-    modes = {module: module.training for module in model.modules()}
-    handles = []
-    model.eval()
-    try:
-        motion, fusion, code = (getattr(model, name, None) for name in ("motion_branch", "fusion", "code"))
-        if motion is not None and fusion is not None:
-            held: dict[str, Any] = {}
-            handles.append(motion.register_forward_hook(lambda _, __, out: held.update(motion=out)))
-            handles.append(fusion.register_forward_pre_hook(lambda _, args: _bridged(args, held["motion"])))
-        if code is not None:
-            handles += _unrounded(code)
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
-
-
-def _unrounded(code: GaussianCode) -> list[RemovableHandle]:
-    """Let the bottleneck's code pass its mean as it is; the handles of the hooks that do so."""
-    held: dict[str, Tensor] = {}
-
-    def whole(_: object, __: object, out: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        mean = held["encoded"][:, : out[0].shape[1]]
-        return mean, code.expand(mean), out[2]
-
-    return [
-        code.encode.register_forward_hook(lambda _, __, out: held.update(encoded=out)),
-        code.register_forward_hook(whole),
-    ]
-
-
-def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
-    """The fusion's arguments, with what was cut off the motion branch's output replaced by that output."""
-    whole = {part.data_ptr(): part for part in (motion.feature, motion.tokens)}
-    return tuple(
-        whole.get(part.data_ptr(), part) if isinstance(part, Tensor) and not part.requires_grad else part
-        for part in args
-    )
 
 
 def attribute(
@@ -342,41 +178,3 @@ def _check_numbers(clips: Clips, method: str, *arrays: np.ndarray) -> None:
 
 def _branch_of(name: str) -> str:
     return next(branch for branch, own in INPUT_OF.items() if own == name)
-
-
-def as_record(name: str, value: Tensor) -> np.ndarray:
-    """Values in the model's layout as an array in the record's: colour or component last."""
-    order = (0, 1, 3, 4, 2) if name == "frames" else (0, 2, 3, 1)
-    return value.detach().permute(order).float().cpu().numpy()
-
-
-def as_tensor(name: str, value: np.ndarray) -> Tensor:
-    """The way back from :func:`as_record`."""
-    order = (0, 1, 4, 2, 3) if name == "frames" else (0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(value)).permute(order).contiguous()
-
-
-def completeness(attribution: Attribution) -> dict[str, float]:
-    """How nearly the values of each clip add up to its score minus its baseline score.
-
-    Parameters
-    ----------
-    attribution : Attribution
-        Of a method that claims completeness.
-
-    Returns
-    -------
-    dict
-        ``completeness_error``: the differences that the maps leave unexplained, summed over clips, as a share of the
-        differences themselves; 0 is a complete map, and 1 what a map of zeros would leave. ``completeness_gap_95``: the
-        95th percentile of what is left of a clip, in the target's own unit.
-    """
-    told = "this attribution does not hold what the clips score, so nothing can add up to it"
-    scores, without = (present(part, otherwise=told) for part in (attribution.scores, attribution.baseline_scores))
-    difference = scores.astype(np.float64) - without
-    gap = np.abs(attribution.totals - difference)
-    whole = np.abs(difference).sum()
-    return {
-        "completeness_error": float(gap.sum() / whole) if whole > 0 else float(gap.sum() > 0),
-        "completeness_gap_95": float(np.quantile(gap, 0.95)),
-    }

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medn_lab.diagnose.attribution_contract import METHODS, attribute, completeness
+from medn_lab.diagnose.attribution_contract import METHODS, attribute
 from medn_lab.diagnose.attribution_pair import attribute_pair
 from medn_lab.diagnose.attribution_target import attribution_targets
+from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.diagnose.planted import planted_mass
 from medn_lab.diagnose.randomisation import method_params, randomisation_check
-from medn_lab.diagnose.sanity import COMPLETE, check_attribution
+from medn_lab.diagnose.sanity import check_attribution
 from medn_lab.diagnose.tokens_kept import kept_tokens
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, KeptTokens, positions
@@ -205,7 +206,7 @@ class Attributor:
         found = attribute(
             self._model, one, target=target, method=method, params=self._params[method], batch_size=1, progress=False
         )
-        return found.with_sanity(completeness(found)) if method in COMPLETE else found
+        return found.with_sanity(claimed_completeness(found))
 
     def _with_planted(self, found: Attribution) -> Attribution:
         truth = self._clips.select(found.table["clip_id"]).truth

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from medn_lab.diagnose.attribution_contract import attribute, completeness
+from medn_lab.diagnose.attribution_contract import attribute
+from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.diagnose.randomisation import method_params
-from medn_lab.diagnose.sanity import COMPLETE
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips
 
@@ -87,7 +87,7 @@ def attribute_pair(
         batch_size=2,
         progress=False,
     )
-    return found.with_sanity(completeness(found)) if method in COMPLETE else found
+    return found.with_sanity(claimed_completeness(found))
 
 
 def pair_attributor(

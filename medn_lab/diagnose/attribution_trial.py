@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.attribution_contract import completeness
+from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.diagnose.planted import planted_mass
 from medn_lab.diagnose.randomisation import RandomisationCheck, randomisation_check
-from medn_lab.diagnose.sanity import COMPLETE
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, Truth
 
@@ -117,7 +116,7 @@ def _rows(check: RandomisationCheck, *, truth: Truth | None) -> list[dict[str, A
 
 
 def _gap(own: Attribution) -> float:
-    return completeness(own)["completeness_error"] if own.method in COMPLETE else np.nan
+    return claimed_completeness(own).get("completeness_error", np.nan)
 
 
 def _planted(

@@ -11,7 +11,8 @@ from einops import repeat
 from torch import Tensor
 from torch.nn import functional as F
 
-from medn_lab.diagnose.attribution_contract import Explained, Maker, Tensors, attribute
+from medn_lab.diagnose.attribution_contract import Maker, attribute
+from medn_lab.diagnose.attribution_explained import Explained, Tensors
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, present
 

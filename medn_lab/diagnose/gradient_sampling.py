@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from medn_lab.diagnose.attribution_contract import Explained, Maker, Tensors, attribute, completeness
+from medn_lab.diagnose.attribution_contract import Maker, attribute
+from medn_lab.diagnose.attribution_explained import Explained, Tensors
+from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips
 
@@ -82,7 +84,7 @@ def gradient_shap(
     found = attribute(
         model, clips, target=target, method="gradient_shap", params=params, batch_size=batch_size, progress=progress
     )
-    return found.with_sanity(completeness(found))
+    return found.with_sanity(claimed_completeness(found))
 
 
 def _gradient_shap(n_samples: int, frames_noise: float, flow_noise: float, seed: int) -> Maker:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from medn_lab.diagnose.attribution_contract import Explained, Maker, Tensors, attribute, completeness
+from medn_lab.diagnose.attribution_contract import Maker, attribute
+from medn_lab.diagnose.attribution_explained import Explained, Tensors
+from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips
 
@@ -134,7 +136,7 @@ def integrated_gradients(
         batch_size=batch_size,
         progress=progress,
     )
-    return found.with_sanity(completeness(found))
+    return found.with_sanity(claimed_completeness(found))
 
 
 def bare_change(model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, progress: bool = False) -> Attribution:

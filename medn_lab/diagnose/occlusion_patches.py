@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from medn_lab.diagnose.attribution_contract import Explained, Maker, Tensors, attribute
+from medn_lab.diagnose.attribution_contract import Maker, attribute
+from medn_lab.diagnose.attribution_explained import Explained, Tensors
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips
 

@@ -6,22 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medn_lab.diagnose.attribution_contract import (
-    METHODS,
-    Explained,
-    Tensors,
-    as_tensor,
-    at_rest,
-    completeness,
-    maker_of,
-)
+from medn_lab.diagnose.attribution_contract import METHODS, maker_of
+from medn_lab.diagnose.attribution_explained import Explained, Tensors, as_tensor
+from medn_lab.diagnose.attribution_rest import at_rest
 from medn_lab.diagnose.attribution_target import parse_target
+from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips
 
 GREY_LEVELS = 255
-COMPLETE = ("integrated_gradients", "gradient_shap")
-"""Methods that claim to add up to the score."""
 
 
 def infidelity(
@@ -236,7 +229,7 @@ def check_attribution(attribution: Attribution, *, model: MEDN, clips: Clips, se
     >>> sorted(maps.sanity)
     ['infidelity', 'sensitivity']
     """
-    found = dict(completeness(attribution)) if attribution.method in COMPLETE else {}
+    found = claimed_completeness(attribution)
     for name, measure in (("infidelity", infidelity), ("sensitivity", sensitivity)):
         values = measure(attribution, model=model, clips=clips, seed=seed)
         if not np.isnan(values).all():

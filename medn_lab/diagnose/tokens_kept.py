@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.attribution_contract import at_rest
+from medn_lab.diagnose.attribution_rest import at_rest
 from medn_lab.diagnose.planted import planted_regions
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, as_inputs, check_clips
