@@ -1,5 +1,6 @@
 """Maps of the branches: neighbours are kept, seeds hold, checkpoints lie over each other, too few clips are refused."""
 
+import os
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
+import medn_lab as medn
 from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, trustworthiness, umap, warm_umap
 from medn_lab.diagnose.neighbourhoods import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
@@ -67,14 +69,23 @@ def test_the_same_seed_gives_the_same_map():
 
 
 @pytest.mark.slow
-def test_another_process_makes_the_same_map(tmp_path):
+def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path):
     features = clustered(60)
     features.save(tmp_path / "features")
+    clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=5, seed=3)
+    of_clips = umap(medn.extract_features(medn.load_pretrained(), clips), n_neighbors=4, seed=2)
+    of_clips.save(tmp_path / "record")
     script = (
-        "import sys; from medn_lab.records import BranchFeatures; from medn_lab.diagnose import umap;"
-        "umap(BranchFeatures.load(sys.argv[1] + '/features'), seed=3).save(sys.argv[1] + '/map')"
+        "import sys, medn_lab as medn; from medn_lab.records import BranchFeatures, Embedding\n"
+        "from medn_lab.diagnose import umap\n"
+        "umap(BranchFeatures.load(sys.argv[1] + '/features'), seed=3).save(sys.argv[1] + '/map')\n"
+        "found = medn.rerun(Embedding.load(sys.argv[1] + '/record'), progress=False)\n"
+        "import torch\n"
+        "assert torch.get_num_threads() == 1  # torch came after numba, and shares OpenMP's threads with it\n"
+        "assert found.identical and found.again.trustworthiness == found.stored.trustworthiness, found\n"
     )
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, env=one_thread)
     here, there = umap(features, seed=3), Embedding.load(tmp_path / "map")
     for name, xy in here.maps.items():
         np.testing.assert_array_equal(xy, there.maps[name])

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import torch
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
@@ -197,6 +198,20 @@ def test_what_has_changed_of_versions_and_machine_is_named(features):
     assert found.changed["torch"] == ("1.0", run["versions"]["torch"])
     assert found.changed["device"][0] == "cuda (H100)"
     assert "torch 1.0 -> " in repr(found)
+
+
+def test_as_many_threads_are_taken_as_there_were(clips, pretrained, monkeypatch):
+    seen, forward = [], MEDN.forward
+    monkeypatch.setattr(MEDN, "forward", lambda *args: (seen.append(torch.get_num_threads()), forward(*args))[1])
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        made = predict(pretrained, clips)
+    finally:
+        torch.set_num_threads(before)
+    assert medn.rerun(made, clips=clips, progress=False).identical
+    assert seen == [before + 1, before + 1]
+    assert torch.get_num_threads() == before
 
 
 def test_other_clips_need_to_be_given_and_must_be_the_same(predictions):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -64,7 +65,8 @@ def umap(
     metric : {"euclidean", "cosine", "correlation"}
         Distance in feature space.
     seed : int
-        The same seed gives the same map in every process of the same machine.
+        The same seed gives the same map in every process of one machine, also from the map's own record
+        (``medn.rerun``); on another processor the last digits of the features differ, and with them the whole map.
     method : {"umap", "pca"}
         ``pca`` is the quick linear fallback; of the parameters above it uses none, though `metric` still says by which
         distance the map is judged.
@@ -271,9 +273,14 @@ def _umap_alone() -> Iterator[None]:
     # numba must not compile the same functions in two threads at once, and umap warns of its own choices (n_jobs, graph
     # size) on every call. numba also sets OpenMP's threads to all cores and leaves them so: torch, which shares them,
     # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
-    with _COMPILING, warnings.catch_warnings(), threadpool_limits(limits=1, user_api="openmp"):
+    with _COMPILING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        with suppress(
+            ImportError
+        ):  # loads OpenMP where torch has not yet: only what is loaded has its threads set back
+            import_module("numba.np.ufunc.omppool")
+        with threadpool_limits(limits=1, user_api="openmp"):
+            yield
 
 
 def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:

@@ -174,10 +174,12 @@ def source_of(model: MEDN, clips: Clips, *, call: str, **settings: Any) -> dict[
     dict
         ``name, sha256, recipe, decoupling`` and ``run``.
     """
+    # The order of sums, and with it the last digits, depends on the number of threads.
+    where = {"device": device_name(next(model.parameters()).device), "threads": torch.get_num_threads()}
     return {
         "name": model.name,
         "sha256": weights_sha256(model),
         "recipe": dict(clips.recipe),
         "decoupling": model.config.decoupling,
-        "run": run_record(call, table=clips.table, device=device_name(next(model.parameters()).device), **settings),
+        "run": run_record(call, table=clips.table, **where, **settings),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -61,3 +62,14 @@ def _where_it_ran(model: MEDN, run: Mapping[str, Any]) -> MEDN:
     kind = str(run.get("device", "cpu")).split(" ")[0]
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return model.to(kind) if there.get(kind) else model
+
+
+@contextmanager
+def as_many_threads(run: Mapping[str, Any]) -> Iterator[None]:
+    """As many threads of torch as the run had: the order of sums, and with it the last digits, depends on them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(run.get("threads", before))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -24,7 +24,7 @@ from medn_lab.records import (
     ids_sha256,
 )
 from medn_lab.rerunning.clips import ClipsAgain
-from medn_lab.rerunning.models import GivenModel, model_again
+from medn_lab.rerunning.models import GivenModel, as_many_threads, model_again
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,8 @@ class Means:
 def predictions_again(stored: Predictions, means: Means) -> Predictions:
     """The same clips asked of the same model."""
     model, clips, how = means.asked(stored.source, stored.table)
-    return predict(model, clips, **how).select(stored.table["clip_id"])
+    with as_many_threads(stored.source["run"]):
+        return predict(model, clips, **how).select(stored.table["clip_id"])
 
 
 def features_again(stored: BranchFeatures, means: Means) -> BranchFeatures:
@@ -66,7 +67,8 @@ def attribution_again(stored: Attribution, means: Means) -> Attribution:
     """The maps alone: sanity figures are measured of them by calls of their own."""
     model, clips, how = means.asked(stored.source, stored.table)
     how |= {"target": stored.target, "method": stored.method, "params": stored.params}
-    return attribute(model, clips, **how).select(stored.table["clip_id"])
+    with as_many_threads(stored.source["run"]):
+        return attribute(model, clips, **how).select(stored.table["clip_id"])
 
 
 def kept_again(stored: KeptTokens, means: Means) -> KeptTokens:
@@ -78,7 +80,8 @@ def kept_again(stored: KeptTokens, means: Means) -> KeptTokens:
                 f"the cover of the {stored.region} needs the truth, which these clips do not hold; give the drawn ones"
             )
         how |= {"truth": clips.truth, "region": stored.region}
-    return kept_tokens(model, clips, **how).select(stored.table["clip_id"])
+    with as_many_threads(stored.source["run"]):
+        return kept_tokens(model, clips, **how).select(stored.table["clip_id"])
 
 
 def embedding_again(stored: Embedding, means: Means) -> tuple[Embedding, tuple[str, ...]]:
@@ -147,7 +150,8 @@ def _features(source: Mapping[str, Any], table: pd.DataFrame, means: Means) -> B
     if not source.get("run"):
         raise ValueError("the features do not say how they were made, so what was made of them cannot be made again")
     model, clips, how = means.asked(source, table)
-    return extract_features(model, clips, **how)
+    with as_many_threads(source["run"]):
+        return extract_features(model, clips, **how)
 
 
 def _mapped(features: BranchFeatures, stored: Embedding, run: Mapping[str, Any]) -> BranchFeatures:

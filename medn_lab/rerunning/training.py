@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
 from medn_lab.model.pretrained import pretrained_folder
 from medn_lab.records import Clips, History
-from medn_lab.rerunning.models import candidates
+from medn_lab.rerunning.models import as_many_threads, candidates
 from medn_lab.rerunning.results import Means
 from medn_lab.synthme import synthetic_clips
 from medn_lab.train import Callback, Run, TrainConfig, fit
@@ -65,10 +65,11 @@ def training_again(stored: History, means: Means) -> tuple[MEDN, History, tuple[
     validation, notes = _watched(parts.get("validation"), source, means)
     if means.progress:
         tqdm.write(_announced(len(stored), len(clips), float(stored.table["seconds"].sum())))
-    again = fit(
-        model, clips, config=config, label=run["label"], validation=validation, progress=means.progress,
-        callbacks=[_StopAfter(len(stored))] if len(stored) < config.epochs else [],
-    )  # fmt: skip
+    with as_many_threads(run):  # where the configuration leaves their number alone
+        again = fit(
+            model, clips, config=config, label=run["label"], validation=validation, progress=means.progress,
+            callbacks=[_StopAfter(len(stored))] if len(stored) < config.epochs else [],
+        )  # fmt: skip
     measured = [name for name in stored.table if name not in again.table and not name.startswith("validation_")]
     if source["callbacks"]:
         columns = f", so {', '.join(measured)} are not compared" if measured else ""

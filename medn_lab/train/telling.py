@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 import torch
@@ -13,9 +13,7 @@ import torch
 import medn_lab
 from medn_lab.model import MEDN, device_name, weights_sha256
 from medn_lab.records import Clips, History, run_record
-
-if TYPE_CHECKING:
-    from medn_lab.train.loop import TrainConfig
+from medn_lab.train.config import TrainConfig
 
 
 class Telling:
@@ -63,7 +61,13 @@ class Telling:
             "recipe": dict(clips.recipe),
             "validation": None if validation is None else dict(validation.recipe),
             "callbacks": [type(callback).__name__ for callback in callbacks],
-            "run": run_record("fit", table=clips.table, label=label, device=device_name(device)),
+            "run": run_record(
+                "fit",
+                table=clips.table,
+                label=label,
+                device=device_name(device),
+                threads=config.threads or torch.get_num_threads(),
+            ),
         }
         parts = {"training": clips, **({} if validation is None else {"validation": validation})}
         self._clips = pd.concat(
