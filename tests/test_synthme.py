@@ -142,7 +142,7 @@ def test_bayes_decisions_score_what_the_ceilings_say():
 
 
 def test_motion_peaks_where_the_intensities_say():
-    from medn_lab.synthme.actions import PEAK_PIXELS
+    from medn_lab.synthme.action_table import PEAK_PIXELS
 
     clips = synthetic_clips(n_subjects=1, clips_per_subject=24, n_frames=2, size=128, noise=0, seed=8)
     single = clips.table["action_units"].str.fullmatch(r"\d+") & (clips.table["action_units"] != "5")

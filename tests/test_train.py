@@ -77,7 +77,7 @@ def test_the_decoupling_weight_waits_and_then_rises(monkeypatch):
         weights.append(options["decoupling_weight"])
         return medn_loss(*args, **options)
 
-    monkeypatch.setattr("medn_lab.train.loop.medn_loss", spy)
+    monkeypatch.setattr("medn_lab.train.epoch.medn_loss", spy)
     config = TrainConfig(epochs=10, batch_size=len(clips), decoupling_weight=2.0, decoupling_ramp=(0.2, 0.6))
     fit(small_model(clips), clips, config=config, progress=False)
     np.testing.assert_allclose(weights, [0, 0, 0, 0.5, 1, 1.5, 2, 2, 2, 2])

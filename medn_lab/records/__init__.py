@@ -2,7 +2,8 @@
 
 from medn_lab.records.answers import Answers
 from medn_lab.records.attribution import Attribution
-from medn_lab.records.clips import PROBLEM_COLUMNS, ClipIndex, Clips, Truth, no_problems
+from medn_lab.records.clip_index import PROBLEM_COLUMNS, ClipIndex, no_problems
+from medn_lab.records.clips import Clips, Truth
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens

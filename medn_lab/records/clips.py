@@ -1,4 +1,4 @@
-"""The records of the input side: an index of clips on disk, the clips themselves, and a synthetic clip's truth."""
+"""The clips themselves, and a synthetic clip's truth."""
 
 from __future__ import annotations
 
@@ -11,86 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medn_lab.records.clip_index import no_problems, tally
 from medn_lab.records.rows import au_columns, check_rows, check_table, positions
 from medn_lab.records.storage import Parts, read_parts, write_parts
-
-PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
-
-
-def no_problems() -> pd.DataFrame:
-    """An empty table of problems.
-
-    Returns
-    -------
-    DataFrame
-        No rows; the columns of :data:`PROBLEM_COLUMNS`.
-
-    Examples
-    --------
-    >>> list(no_problems().columns), len(no_problems())
-    (['clip_id', 'field', 'found', 'done', 'kept'], 0)
-    """
-    return pd.DataFrame(columns=list(PROBLEM_COLUMNS))
-
-
-def _tally(table: pd.DataFrame, column: str) -> str:
-    counts = table[column].value_counts() if column in table else pd.Series(dtype=int)
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ClipIndex:
-    """What a data set's spreadsheet and folders hold, before any frame is read.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row a clip: ``clip_id, dataset, subject, onset, apex, offset, fps, emotion, action_units, AU1 ...,
-        frames_folder``. Frame numbers are those of the files.
-    problems : DataFrame
-        One row a fault: ``clip_id, field, found, done, kept`` (what was found, what was done, whether the clip is
-        kept).
-    source : dict
-        Which root, spreadsheet and coding this was read from.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "dataset": "own", "subject": ["01", "02"]})
-    >>> ClipIndex(table, no_problems())
-    ClipIndex: 2 clips of 2 subjects (own 2); 0 problems, 0 rows left out
-    """
-
-    table: pd.DataFrame
-    problems: pd.DataFrame = field(default_factory=no_problems)
-    source: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "table", check_table(self.table, owner="ClipIndex", required=("clip_id", "subject")))
-        missing = [name for name in PROBLEM_COLUMNS if name not in self.problems.columns]
-        if missing:
-            raise ValueError(f"the problems of a ClipIndex lack {', '.join(missing)}")
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def __repr__(self) -> str:
-        kept = self.problems["kept"].astype(bool)
-        return (
-            f"ClipIndex: {len(self)} clips of {self.table['subject'].nunique()} subjects"
-            f" ({_tally(self.table, 'dataset') or 'no data set named'}); {len(self.problems)} problems,"
-            f" {self.problems.loc[~kept, 'clip_id'].nunique()} rows left out"
-        )
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the index as a folder; see :mod:`medn_lab.records.storage`."""
-        tables = {"clips": self.table, "problems": self.problems}
-        return write_parts(path, "ClipIndex", Parts(tables=tables, documents={"source": dict(self.source)}))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ClipIndex:
-        """Read an index that :meth:`save` wrote."""
-        parts = read_parts(path, "ClipIndex")
-        return cls(parts.tables["clips"], parts.tables["problems"], parts.documents["source"])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -245,8 +168,8 @@ class Clips:
         return (
             f"Clips: {len(self)} clips of {self.table['subject'].nunique()} subjects,"
             f" {frames} and {flow} at {w}x{h} px\n"
-            f"  data set  {_tally(self.table, 'dataset') or 'not named'}\n"
-            f"  {label:<9} {_tally(self.table, label) or 'none'}\n"
+            f"  data set  {tally(self.table, 'dataset') or 'not named'}\n"
+            f"  {label:<9} {tally(self.table, label) or 'none'}\n"
             f"  recipe    {', '.join(f'{k} {v}' for k, v in self.recipe.items()) or 'not recorded'}"
         )
 

@@ -1,4 +1,4 @@
-from .actions import AUS as AUS
+from .action_table import AUS as AUS
 from .ceilings import Ceilings as Ceilings
 from .ceilings import ceilings as ceilings
 from .corpus import render_frames as render_frames
@@ -16,7 +16,7 @@ from .photo import move_photo as move_photo
 from .render import move_face as move_face
 from .script import draw_table as draw_table
 from .studio import FaceStudio as FaceStudio
-from .studio import face_studio as face_studio
-from .studio import photo_studio as photo_studio
+from .studio_makers import face_studio as face_studio
+from .studio_makers import photo_studio as photo_studio
 from .write import write_dataset as write_dataset
 from .write_flow_pack import write_flow_pack as write_flow_pack

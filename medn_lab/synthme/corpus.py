@@ -13,7 +13,8 @@ import numpy as np
 
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers, positions
-from medn_lab.synthme.actions import AUS, au_mask, expression_field
+from medn_lab.synthme.action_table import AUS
+from medn_lab.synthme.actions import au_mask, expression_field
 from medn_lab.synthme.cue import FLUSH_GREYS, PULSE_PIXELS, CueKind, cue_mask
 from medn_lab.synthme.faces import Face, draw_face
 from medn_lab.synthme.identity import draw_identity

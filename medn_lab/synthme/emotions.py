@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medn_lab.synthme.actions import AUS, check_au
+from medn_lab.synthme.action_table import AUS, check_au
 from medn_lab.synthme.cue import CUES
 
 EMOTIONS = ("happiness", "disgust", "repression", "surprise", "others")

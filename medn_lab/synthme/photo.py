@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 from medn_lab.data.crop import NoFaceError, find_face
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers
-from medn_lab.synthme.actions import AUS, PEAK_PIXELS, au_mask, check_au, expression_field, sides_of, time_course
+from medn_lab.synthme.action_table import AUS, PEAK_PIXELS, check_au, sides_of
+from medn_lab.synthme.actions import au_mask, expression_field, time_course
 from medn_lab.synthme.corpus import SIZES, render_size
 from medn_lab.synthme.cue import CUES, FLUSH_GREYS, PULSE_PIXELS, cue_course, cue_mask
 from medn_lab.synthme.faces import OVERSAMPLING, Face

@@ -5,16 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from medn_lab.synthme.actions import (
-    PEAK_PIXELS,
-    Side,
-    check_au,
-    lips_apart,
-    sides_of,
-    turned_back,
-    unit_field,
-    unit_shade,
-)
+from medn_lab.synthme.action_table import PEAK_PIXELS, Side, check_au, sides_of
+from medn_lab.synthme.actions import lips_apart, turned_back, unit_field, unit_shade
 from medn_lab.synthme.cue import FLUSH, FLUSH_GREYS, PULSE_PIXELS, CueKind, check_cue, colour_weight, pulse_field
 from medn_lab.synthme.faces import Face
 

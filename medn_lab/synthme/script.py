@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.synthme.actions import AUS, MIDLINE_AUS, PEAK_PIXELS, Side, sides_of, time_course
+from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, PEAK_PIXELS, Side, sides_of
+from medn_lab.synthme.actions import time_course
 from medn_lab.synthme.cue import CueKind, check_cue, cue_course
 from medn_lab.synthme.emotions import EMOTIONS, cue_of, emotion_table
 from medn_lab.synthme.nuisance import Disturbance

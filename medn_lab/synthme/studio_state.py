@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from medn_lab.synthme.actions import PEAK_PIXELS, check_au
+from medn_lab.synthme.action_table import PEAK_PIXELS, check_au
 
 MOST = 4.0
 """The largest strength of the cue, of noise and of drift, as in ``synthetic_clips``."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from medn_lab.model import MEDN
 from medn_lab.records import History
-
-if TYPE_CHECKING:
-    from medn_lab.train.loop import TrainConfig
+from medn_lab.train.config import TrainConfig
 
 
 class Run:

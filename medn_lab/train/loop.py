@@ -2,113 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from tqdm.auto import tqdm
 
-from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs, check_clips
+from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Clips, History
-from medn_lab.train.batches import Targets, augment, read_targets, shuffled_rows
+from medn_lab.train.batches import read_targets
 from medn_lab.train.callbacks import Run, measured, tell
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
-from medn_lab.train.losses import medn_loss
+from medn_lab.train.config import TrainConfig
+from medn_lab.train.epoch import train_epoch, validate
 from medn_lab.train.processes import processes, share_buffers
-from medn_lab.train.schedule import learning_rate, ramp
 from medn_lab.train.standing import Standing
 from medn_lab.train.telling import Telling
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained.
-
-    Parameters
-    ----------
-    epochs : int
-    batch_size : int
-        Clips a step, at least 2.
-    learning_rate : float
-        Peak of AdamW's rate, reached after a tenth of the steps and let down to 0 along a half cosine.
-    weight_decay : float
-    au_weight : float
-        Weight of the AU task.
-    decoupling_weight : float or None
-        Weight of the decoupling term; None takes the method's own (:data:`medn_lab.model.DECOUPLING_WEIGHTS`).
-    decoupling_ramp : tuple of two floats
-        Shares of the training between which the weight rises from 0 to its full value. A price on the emotion code
-        from the first step keeps the emotion branch from ever finding its cue.
-    label_smoothing : float
-    max_shift : int
-        Augmentation: a batch is moved by up to this many pixels.
-    mirror : bool
-        Augmentation: half of the clips are mirrored.
-    seed : int
-        Of shuffling, augmentation, dropout and sampling (the model has its own for its weights).
-    device : {"auto", "cpu", "cuda", "mps"}
-    precision : str
-        One of Fabric's; ``32-true`` by default, ``bf16-mixed`` for GPUs.
-    threads : int or None
-        CPU threads; one is fastest for small models. None leaves the setting alone.
-    devices, num_nodes : int
-        Devices (on a CPU: processes) of each machine, and machines. Above one, each step's clips are shared out to the
-        processes and their gradients averaged; start them all with ``torchrun``, or let a script start its own.
-    strategy : str
-        Fabric's way of doing that; ``auto`` is ``ddp`` where there is more than one process.
-
-    Raises
-    ------
-    ValueError
-        If a number is out of its range.
-
-    Examples
-    --------
-    >>> config = TrainConfig(epochs=10, seed=3)
-    >>> config.epochs, config.learning_rate, config.device
-    (10, 0.002, 'auto')
-    """
-
-    epochs: int = 25
-    batch_size: int = 32
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    au_weight: float = 1.0
-    decoupling_weight: float | None = None
-    decoupling_ramp: tuple[float, float] = (0.4, 0.8)
-    label_smoothing: float = 0.05
-    max_shift: int = 1
-    mirror: bool = True
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    precision: str = "32-true"
-    threads: int | None = 1
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(f"epochs must be at least 1 and batch_size 2; got {self.epochs} and {self.batch_size}")
-        if min(self.devices, self.num_nodes) < 1:
-            raise ValueError(f"devices and num_nodes must be at least 1; got {self.devices} and {self.num_nodes}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
-        if min(self.weight_decay, self.au_weight, self.decoupling_weight or 0.0, self.max_shift) < 0:
-            raise ValueError("weight_decay, au_weight, decoupling_weight and max_shift must not be negative")
-        if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing must be in [0, 1); got {self.label_smoothing}")
-        object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
-        if len(self.decoupling_ramp) != 2 or not 0 <= self.decoupling_ramp[0] <= self.decoupling_ramp[1] <= 1:
-            raise ValueError(f"decoupling_ramp must be two shares in order, in [0, 1]; got {self.decoupling_ramp}")
 
 
 def fit(
@@ -213,10 +124,10 @@ def fit(
                     if run.stopping:
                         status = "stopped"
                         break
-                    row = _epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
+                    row = train_epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
                     share_buffers(fabric, model)
                     if held_out is not None:
-                        row |= _validate(fabric, model, *held_out, config)
+                        row |= validate(fabric, model, *held_out, config)
                     before = run.history.table.to_dict("records")
                     run.history = telling.history(pd.DataFrame([*before, row]), summed=checkpoint is not None)
                     standing.take(run.history)
@@ -243,92 +154,6 @@ def fit(
         return run.history
 
     return go_on(Run(model, config=config, history=history, go_on=go_on))
-
-
-def _epoch(
-    fabric: Fabric,
-    model: Any,
-    optimiser: torch.optim.Optimizer,
-    clips: Clips,
-    targets: Targets,
-    config: TrainConfig,
-    epoch: int,
-) -> dict[str, float]:
-    # Seeding by epoch makes a resumed training the same as one that never stopped.
-    rank, ranks = fabric.global_rank, fabric.world_size
-    seed = config.seed * 100_003 + epoch
-    generator = torch.Generator().manual_seed(seed)
-    began = time.perf_counter()
-    batches = list(shuffled_rows(len(clips), config.batch_size, least=2 * ranks, generator=generator))
-    torch.manual_seed(seed + 1_000_000_007 * rank)
-    if rank:  # the processes share their batches, and draw what else is drawn each for itself
-        generator.manual_seed(seed + 1_000_000_007 * rank)
-    steps = config.epochs * len(batches)
-    weight = config.decoupling_weight
-    if weight is None:
-        weight = DECOUPLING_WEIGHTS[model.config.decoupling]
-    sums: dict[str, float] = {}
-    right = 0
-    model.train()
-    for place, everyones in enumerate(batches):
-        rows = everyones.tensor_split(ranks)[rank]
-        done = epoch * len(batches) + place
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(done, steps, config.learning_rate)
-        inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
-        if config.mirror or config.max_shift:
-            inputs = augment(inputs, max_shift=config.max_shift, mirrored=config.mirror, generator=generator)
-        batch = targets.take(rows).to(fabric.device)
-        output = model(*inputs)
-        terms = medn_loss(
-            output,
-            batch,
-            config=model.config,
-            au_weight=config.au_weight,
-            decoupling_weight=weight * ramp(done / steps, config.decoupling_ramp),
-            label_smoothing=config.label_smoothing,
-        )
-        values = {name: value.item() for name, value in terms.items()}
-        _check_finite(values, epoch + 1)
-        optimiser.zero_grad(set_to_none=True)
-        share = len(rows) * ranks / len(everyones)  # gradients are averaged over processes, and are meant over clips
-        fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
-        fabric.clip_gradients(model, optimiser, max_norm=1.0)
-        optimiser.step()
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value * len(rows)
-        right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
-    if ranks > 1:
-        told = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
-        reduced: Any = fabric.all_reduce(told, reduce_op="sum")
-        right, *totals = reduced.tolist()
-        sums = dict(zip(sums, totals, strict=True))
-    rate = optimiser.param_groups[0]["lr"]
-    means = {name: value / len(clips) for name, value in sums.items()}
-    seconds = time.perf_counter() - began
-    return {"epoch": epoch + 1, "seconds": seconds, "learning_rate": rate} | means | {"accuracy": right / len(clips)}
-
-
-@torch.inference_mode()
-def _validate(fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, config: TrainConfig) -> dict[str, float]:
-    model.eval()
-    right, loss = 0, 0.0
-    for start in range(0, len(clips), 64):
-        rows = np.arange(start, min(start + 64, len(clips)))
-        batch = targets.take(torch.from_numpy(rows)).to(fabric.device)
-        logits = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device)).logits
-        right += (logits.argmax(dim=1) == batch.labels).sum().item()
-        loss += torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum").item()
-    return {"validation_emotion": loss / len(clips), "validation_accuracy": right / len(clips)}
-
-
-def _check_finite(terms: dict[str, float], epoch: int) -> None:
-    broken = [name for name, value in terms.items() if not math.isfinite(value)]
-    if broken:
-        raise ValueError(
-            f"{', '.join(broken)} is no longer a number in epoch {epoch}; lower learning_rate"
-            " or decoupling_weight, and look at the clips for constant or extreme values"
-        )
 
 
 @contextmanager

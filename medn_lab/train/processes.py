@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-if TYPE_CHECKING:
-    from medn_lab.train.loop import TrainConfig
+from medn_lab.train.config import TrainConfig
 
 
 def processes(config: TrainConfig) -> Fabric:

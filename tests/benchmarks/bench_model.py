@@ -149,13 +149,13 @@ def overhead(*, epochs: int) -> pd.DataFrame:
 
     import lightning_fabric
 
-    import medn_lab.train.loop as loop
+    import medn_lab.train.epoch as epoch
 
-    kept = loop.medn_loss, loop.as_inputs, loop.augment, lightning_fabric.Fabric.backward, torch.optim.AdamW.step
+    kept = epoch.medn_loss, epoch.as_inputs, epoch.augment, lightning_fabric.Fabric.backward, torch.optim.AdamW.step
     timed(model, "forward", "forward")
-    timed(loop, "medn_loss", "loss")
-    timed(loop, "as_inputs", "reading a batch")
-    timed(loop, "augment", "augmenting")
+    timed(epoch, "medn_loss", "loss")
+    timed(epoch, "as_inputs", "reading a batch")
+    timed(epoch, "augment", "augmenting")
     timed(lightning_fabric.Fabric, "backward", "backward")
     timed(torch.optim.AdamW, "step", "optimiser")
     try:
@@ -163,7 +163,7 @@ def overhead(*, epochs: int) -> pd.DataFrame:
         medn.fit(model, clips, config=TrainConfig(epochs=epochs), progress=False)
         began["all"] = time.perf_counter() - start
     finally:
-        loop.medn_loss, loop.as_inputs, loop.augment = kept[:3]
+        epoch.medn_loss, epoch.as_inputs, epoch.augment = kept[:3]
         lightning_fabric.Fabric.backward, torch.optim.AdamW.step = kept[3:]
     network = sum(spent[part] for part in ("forward", "loss", "backward", "optimiser"))
     rows = [(part, seconds / epochs, seconds / network) for part, seconds in spent.items()]

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
-from medn_lab.data.layouts import Layout
+from medn_lab.data.layout import Layout
 
 Reader = TypeVar("Reader", bound=Callable[..., object])
 

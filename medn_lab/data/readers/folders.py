@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from medn_lab.data.frames import frame_number, list_frames, stays_within
-from medn_lab.data.layouts import FrameTree, Layout
+from medn_lab.data.layout import FrameTree, Layout
 
 _LEADING_ZEROS = re.compile(r"0+(?=\d)")
 _DIGITS = re.compile(r"\d+")

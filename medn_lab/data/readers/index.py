@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.action_units import au_table, parse_action_units
-from medn_lab.data.layouts import Layout
+from medn_lab.data.layout import Layout
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.data.readers.folders import FrameFolders
 from medn_lab.data.readers.spreadsheet import open_spreadsheet

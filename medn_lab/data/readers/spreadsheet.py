@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from medn_lab.data.frames import stays_within
-from medn_lab.data.layouts import FIELD_NAMES, Coding, Layout, header_key
+from medn_lab.data.layout import FIELD_NAMES, Coding, Layout, header_key
 
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".csv")
 MOST_ROWS = 20_000

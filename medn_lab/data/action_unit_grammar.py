@@ -1,0 +1,189 @@
+"""Action Units as coders write them, read into one expression.
+
+The notations of CASME, CASME II, SAMM, CAS(ME)^3, MMEW and 4DME in one grammar:
+
+=================  ====================================================================================
+``12+15``          both
+``L4``, ``R10``    on one side
+``A12``            asymmetric (a prefix), while in ``12A`` the A is an intensity (a suffix, A to E)
+``T23``, ``B28``   top or bottom lip
+``10A/B``          one AU, intensity A or B
+``4/7``            AU 4 or AU 7; ``/`` binds tighter than ``+``
+``L12 or L14``     either; ``or`` binds looser than ``+``, parentheses decide: ``(R6 or R12) + R15``
+``ref(24)``        AU 24 is there as a reference, already present before the movement
+``4?``, ``?``      doubtful; unknown
+``AU4+7(k)``       the letters AU and remarks change nothing
+``17+soft focus``  what is no AU is kept aside as junk; with a digit in it, the list may not be complete
+=================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from medn_lab.records import present
+
+if TYPE_CHECKING:
+    from lark import Lark, Tree
+
+
+_GRAMMAR = r"""
+start: [either]
+?either: both (_OR both)*
+?both: (_PLUS* choice)+ _PLUS*
+?choice: item (_SLASH item)*
+?item: UNIT -> unit
+     | "(" either ")"
+     | _REF "(" either ")" -> reference
+     | UNKNOWN -> unknown
+     | JUNK -> junk
+
+_OR.4: /or\b/i
+_REF.4: /ref\b/i
+UNIT.3: /(?:AU\s*)?[LRTBA]{0,3}\d{1,2}(?!\d)(?:[A-E](?!\w)(?:\s*(?:\/|\bor\b)\s*[A-E](?!\w))*)?\??/i
+UNKNOWN.2: "?"
+_PLUS: /[+,;&]/
+_SLASH: "/"
+JUNK.-1: /[^\s+,;&\/()?]+/
+%ignore /\s+/
+"""
+
+
+_DATE = re.compile(
+    r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
+    r"|\d{1,2}[- ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)(?:[ T][\d:.]+)?",
+    re.IGNORECASE,
+)
+"""What a spreadsheet makes of ``4-5`` and ``4/5``: a day in May, and its AUs are lost."""
+
+
+_UNIT = re.compile(r"(?:AU\s*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One AU as it was written.
+
+    Attributes
+    ----------
+    number : int
+    side : {"", "L", "R"}
+    part : {"", "T", "B"}
+        Top or bottom lip.
+    asymmetric : bool
+        The prefix ``A``: both sides, one of them stronger.
+    intensity : str
+        ``""``, one letter from ``A`` (trace) to ``E`` (greatest), or alternatives as in ``A/B``.
+    reference, doubtful : bool
+        Written as ``ref(24)``; written with a question mark.
+    """
+
+    number: int
+    side: str = ""
+    part: str = ""
+    asymmetric: bool = False
+    intensity: str = ""
+    reference: bool = False
+    doubtful: bool = False
+
+    def __str__(self) -> str:
+        prefix = self.side + self.part + ("A" if self.asymmetric else "")
+        text = f"{prefix}{self.number}{self.intensity}{'?' if self.doubtful else ''}"
+        return f"ref({text})" if self.reference else text
+
+
+@dataclass(frozen=True)
+class Both:
+    """All of the parts are there."""
+
+    parts: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        return "+".join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Either:
+    """One of the parts is there."""
+
+    parts: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
+
+
+Expression = Unit | Both | Either
+
+
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    from lark import Lark
+
+    return Lark(_GRAMMAR, parser="lalr")
+
+
+@lru_cache(maxsize=4096)
+def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool]:
+    """What was said, the junk, and whether the list is complete."""
+    from lark.exceptions import UnexpectedInput
+
+    if not text.strip():
+        return None, (), False
+    if _DATE.fullmatch(text.strip()):
+        return None, (text.strip(),), False
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedInput:  # unbalanced parentheses and the like: say so rather than guess
+        return None, (text.strip(),), False
+    reader = _Reader()
+    said = reader.read(tree)
+    # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
+    complete = reader.complete and not any(sign.isdigit() for word in reader.junk for sign in word)
+    return said, tuple(reader.junk), complete
+
+
+class _Reader:
+    """Turns lark's tree into an expression, setting junk aside."""
+
+    def __init__(self) -> None:
+        self.junk: list[str] = []
+        self.complete = True
+
+    def read(self, tree: Tree | None, *, reference: bool = False) -> Expression | None:
+        if tree is None:
+            return None
+        if tree.data == "unit":
+            return _unit(str(tree.children[0]), reference=reference)
+        if tree.data == "unknown":
+            self.complete = False
+            return None
+        if tree.data == "junk":
+            self.junk.append(str(tree.children[0]))
+            return None
+        reference = reference or tree.data == "reference"
+        parts = [self.read(child, reference=reference) for child in tree.children]
+        kept = [part for part in parts if part is not None]
+        if len(kept) < 2:
+            return kept[0] if kept else None
+        kind = Either if tree.data in ("either", "choice") else Both
+        return kind(tuple(inner for part in kept for inner in (part.parts if isinstance(part, kind) else (part,))))
+
+
+def _unit(text: str, *, reference: bool) -> Unit:
+    found = present(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
+    prefix = found["prefix"].upper()
+    intensity = "/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", found["intensity"].upper()))
+    sides = [letter for letter in "LR" if letter in prefix]
+    parts = [letter for letter in "TB" if letter in prefix]
+    return Unit(
+        number=int(found["number"]),
+        side=sides[0] if len(sides) == 1 else "",  # left and right together are both sides
+        part=parts[0] if len(parts) == 1 else "",
+        asymmetric="A" in prefix,
+        intensity=intensity,
+        reference=reference,
+        doubtful=bool(found["doubt"]),
+    )

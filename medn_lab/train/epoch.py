@@ -1,0 +1,106 @@
+"""One pass over the training clips, and a look at those held out."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs
+from medn_lab.records import Clips
+from medn_lab.train.batches import Targets, augment, shuffled_rows
+from medn_lab.train.config import TrainConfig
+from medn_lab.train.losses import medn_loss
+from medn_lab.train.schedule import learning_rate, ramp
+
+
+def train_epoch(
+    fabric: Fabric,
+    model: Any,
+    optimiser: torch.optim.Optimizer,
+    clips: Clips,
+    targets: Targets,
+    config: TrainConfig,
+    epoch: int,
+) -> dict[str, float]:
+    """Train on every clip once; the epoch's row of the history."""
+    # Seeding by epoch makes a resumed training the same as one that never stopped.
+    rank, ranks = fabric.global_rank, fabric.world_size
+    seed = config.seed * 100_003 + epoch
+    generator = torch.Generator().manual_seed(seed)
+    began = time.perf_counter()
+    batches = list(shuffled_rows(len(clips), config.batch_size, least=2 * ranks, generator=generator))
+    torch.manual_seed(seed + 1_000_000_007 * rank)
+    if rank:  # the processes share their batches, and draw what else is drawn each for itself
+        generator.manual_seed(seed + 1_000_000_007 * rank)
+    steps = config.epochs * len(batches)
+    weight = config.decoupling_weight
+    if weight is None:
+        weight = DECOUPLING_WEIGHTS[model.config.decoupling]
+    sums: dict[str, float] = {}
+    right = 0
+    model.train()
+    for place, everyones in enumerate(batches):
+        rows = everyones.tensor_split(ranks)[rank]
+        done = epoch * len(batches) + place
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(done, steps, config.learning_rate)
+        inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
+        if config.mirror or config.max_shift:
+            inputs = augment(inputs, max_shift=config.max_shift, mirrored=config.mirror, generator=generator)
+        batch = targets.take(rows).to(fabric.device)
+        output = model(*inputs)
+        terms = medn_loss(
+            output,
+            batch,
+            config=model.config,
+            au_weight=config.au_weight,
+            decoupling_weight=weight * ramp(done / steps, config.decoupling_ramp),
+            label_smoothing=config.label_smoothing,
+        )
+        values = {name: value.item() for name, value in terms.items()}
+        _check_finite(values, epoch + 1)
+        optimiser.zero_grad(set_to_none=True)
+        share = len(rows) * ranks / len(everyones)  # gradients are averaged over processes, and are meant over clips
+        fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
+        fabric.clip_gradients(model, optimiser, max_norm=1.0)
+        optimiser.step()
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value * len(rows)
+        right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
+    if ranks > 1:
+        told = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
+        reduced: Any = fabric.all_reduce(told, reduce_op="sum")
+        right, *totals = reduced.tolist()
+        sums = dict(zip(sums, totals, strict=True))
+    rate = optimiser.param_groups[0]["lr"]
+    means = {name: value / len(clips) for name, value in sums.items()}
+    seconds = time.perf_counter() - began
+    return {"epoch": epoch + 1, "seconds": seconds, "learning_rate": rate} | means | {"accuracy": right / len(clips)}
+
+
+@torch.inference_mode()
+def validate(fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, config: TrainConfig) -> dict[str, float]:
+    """The loss and the accuracy on clips that are held out."""
+    model.eval()
+    right, loss = 0, 0.0
+    for start in range(0, len(clips), 64):
+        rows = np.arange(start, min(start + 64, len(clips)))
+        batch = targets.take(torch.from_numpy(rows)).to(fabric.device)
+        logits = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device)).logits
+        right += (logits.argmax(dim=1) == batch.labels).sum().item()
+        loss += torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum").item()
+    return {"validation_emotion": loss / len(clips), "validation_accuracy": right / len(clips)}
+
+
+def _check_finite(terms: dict[str, float], epoch: int) -> None:
+    broken = [name for name, value in terms.items() if not math.isfinite(value)]
+    if broken:
+        raise ValueError(
+            f"{', '.join(broken)} is no longer a number in epoch {epoch}; lower learning_rate"
+            " or decoupling_weight, and look at the clips for constant or extreme values"
+        )
