@@ -375,6 +375,18 @@ class TestModels:
         with pytest.raises(ValueError, match="the weights of 'mine' were changed since"):
             medn.rerun(changed)
 
+    def test_the_folder_of_one_trained_on_real_clips_names_them_and_tells_nothing_of_their_coding(self, tmp_path):
+        mine = tiny_clips()
+        model = MEDN(MEDNConfig.for_clips(mine, dim=16, branches="motion"))
+        history = medn.fit(model, mine, config=ONE, progress=False)
+        assert {"part", "clip_id", "subject", "label"} < set(history.clips)
+        model.save_pretrained(tmp_path / "mine")
+        loaded = medn.load_pretrained(tmp_path / "mine")
+        assert list(loaded.history.clips) == ["part", "clip_id"]
+        with pytest.raises(ValueError, match="clips are not in the record; give the prepared set"):
+            medn.rerun(loaded, progress=False)
+        assert medn.rerun(loaded, clips=mine, progress=False).identical
+
     def test_a_shipped_one_is_trained_again_as_its_card_says(self, tmp_path, monkeypatch, capsys):
         corpus = {"n_subjects": 2, "clips_per_subject": 5, "size": 64, "n_frames": 8, "seed": 9}
         clips = medn.synthetic_clips(**corpus)

@@ -13,14 +13,13 @@ from tqdm.auto import tqdm
 
 from medn_lab import __version__
 from medn_lab.diagnose.concordance import draw_units
-from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage, truths_of
 from medn_lab.diagnose.reading import Kind, bounds
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
 from medn_lab.diagnose.similarity.partialling import cells, partial_out
 from medn_lab.diagnose.similarity.permuting import permutation_test
-from medn_lab.records import BranchFeatures, DecouplingReport, au_columns, run_record
+from medn_lab.records import BranchFeatures, DecouplingReport, au_columns, people, run_record
 
 COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
@@ -32,6 +31,9 @@ TEXTS = ("model", "kind", "measure", "given", "branch", "target", "within", "dir
 
 ENOUGH = 0.5
 """Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept."""
+
+PLACES = ("frames_folder", "filename")
+"""Columns that say where the originals lie; no measure reads them, and the report does not keep them."""
 
 WRITTEN_DOWN = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
 """Packages whose versions stand in the report."""
@@ -121,7 +123,8 @@ def decoupling_report(
         raise ValueError("there is no model to report on; give features, or a mapping of names to features")
     handed_in = {"allowed": allowed, "extra": extra, "nats": nats}
     by_hand = [name for name, values in handed_in.items() if values is not None]
-    measured = pd.concat([own.table.assign(model=name) for name, own in models.items()], ignore_index=True)
+    tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
+    measured = pd.concat(tables, ignore_index=True)
     if nats is not None and not isinstance(nats, Mapping):
         if len(models) > 1:
             raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
@@ -177,7 +180,7 @@ def _dependence_rows(
     n_permutations: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    who = persons(features.table)
+    who = people(features.table).to_numpy(dtype=object)
     common = {
         "model": name, "kind": "dependence", "given": factor, "n_clips": len(features),
         "n_subjects": len(set(who)), "direction": "lower", "reason": "",
@@ -279,7 +282,7 @@ def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label
     if values.shape != (len(features),) or not np.isfinite(values).all():
         raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
     table = features.table
-    _, units = np.unique(persons(table).astype(str), return_inverse=True)
+    _, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
     draws = draw_units(units.max() + 1, n_draws=1000, seed=seed)
     sums, counts = np.bincount(units, weights=values), np.bincount(units).astype(float)
     low, high = bounds((draws @ sums) / (draws @ counts), level=0.95)
@@ -306,7 +309,7 @@ def _facts(features: BranchFeatures) -> dict[str, Any]:
         **dict(features.source),
         "data sets": {str(name): int(count) for name, count in data.items()},
         "clips": len(table),
-        "subjects": len(set(persons(table))),
+        "subjects": len(set(people(table))),
         "widths": {name: values.shape[1] for name, values in branches.items() if values is not None},
     }
 

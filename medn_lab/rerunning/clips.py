@@ -57,7 +57,8 @@ class ClipsAgain:
     def under(self, table: pd.DataFrame, recipe: Mapping[str, Any], run: Mapping[str, Any]) -> Clips:
         """The clips of a table, with its classes, in its order; ValueError where one is not there."""
         clips = self.by_recipe_of(table, recipe, run)
-        return clips.with_table(table)
+        # Beside weights only the ids are kept of clips that are not drawn; their classes are in the set that is given.
+        return clips.with_table(table) if "subject" in table else clips.select(table["clip_id"])
 
     def by_recipe_of(self, table: pd.DataFrame, recipe: Mapping[str, Any], run: Mapping[str, Any]) -> Clips:
         """All clips of a recipe, those of the table among them."""
