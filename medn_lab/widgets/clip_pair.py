@@ -57,9 +57,11 @@ class ClipPair:
             [self.picture, tools, self.message],
             layout=widgets.Layout(width="412px", flex="0 0 412px", margin="0 8px"),
         )
-        self.widget = widgets.HBox(
-            [self.cards[0], middle, self.cards[1]], layout=widgets.Layout(min_height="238px", margin="6px 0 0 0")
-        )
+        self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=widgets.Layout(margin="6px 0 0 0"))
+        if clips is None:  # nothing to play
+            tools.layout.display = "none"
+        else:  # what is below stays where it is when the first clip comes
+            self.widget.layout.min_height = "238px"
         for control in (self.magnifies, self.overlays):
             control.observe(lambda change: self._draw(), "value")
         self.show()

@@ -132,7 +132,7 @@ class MeasuresPanel:
                 f"<div><div class='medn-note'><b>{heading}</b></div><div class='medn-rows' style='{_GRID}'>"
                 f"{_columns()}{''.join(lines)}</div>{_reasons(rows[rows['kind'] == kind])}</div>"
             )
-        grid = f"<div style='display:flex;gap:34px;flex-wrap:wrap'>{''.join(parts)}</div>"
+        grid = f"<div style='display:flex;gap:34px;flex-wrap:wrap;margin-bottom:6px'>{''.join(parts)}</div>"
         self.widget.value = grid + note(_of_whom(rows, waiting, own is None) + _READING)
 
 

@@ -10,7 +10,8 @@ from medn_lab.view import theme
 
 # Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets the
 # letters of a figure inside a widget follow the theme; a figure on its own keeps its mid-grey, which reads on both. A
-# drawn lasso would catch the pointer: the second lets the points inside of it be hovered and clicked.
+# drawn lasso would catch the pointer: the second lets the points inside of it be hovered and clicked. The arrow of a
+# list is a dark picture in ipywidgets, whatever the theme.
 SHEET = """
 .medn { color: var(--jp-ui-font-color1, #222); font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
 .medn .medn-line { font-size: 12.5px; line-height: 1.45; color: var(--jp-ui-font-color1, #222); }
@@ -49,6 +50,9 @@ SHEET = """
 .medn .jupyter-button.medn-picked { box-shadow: inset 0 0 0 3px #FF9F1C; }
 .medn .medn-listed select, .medn .medn-listed-head { font-family: var(--jp-code-font-family, monospace);
   font-size: 11.5px; }
+[data-jp-theme-light="false"] .medn .widget-dropdown > select { background-image: url("data:image/svg+xml,%3Csvg\
+ xmlns='http://www.w3.org/2000/svg' viewBox='0 0 18 18'%3E%3Cpath fill='%23ccc' d='M5.2 5.9 9 9.7l3.8-3.8 1.2 1.2L9\
+ 12.1 4 7.1z'/%3E%3C/svg%3E"); }
 .medn button:focus-visible, .medn select:focus-visible, .medn input:focus-visible, .medn .noUi-handle:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #2196f3); outline-offset: 1px; }
 """
