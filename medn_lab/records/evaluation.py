@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.results import Predictions
+from medn_lab.records.run import told
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,8 +41,7 @@ class EvaluationSummary:
     Examples
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"]})
-    >>> told = EvaluationSummary(Predictions(np.eye(2), table, ("x", "y")), ceilings={"AUs alone": 0.42})
-    >>> told
+    >>> EvaluationSummary(Predictions(np.eye(2), table, ("x", "y")), ceilings={"AUs alone": 0.42})
     EvaluationSummary: 2 clips, 2 classes
       ceilings: AUs alone 0.420
     """
@@ -64,4 +64,6 @@ class EvaluationSummary:
             lines.append(f"  {part}{row.measure:<9}{row.value:.3f} {bounds}{floor}")
         if self.ceilings:
             lines.append("  ceilings: " + ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items()))
+        made = told(self.predictions.source)
+        lines += [f"  {made}"] if made else []
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
