@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from tiny_clips import tiny_model
 
 from medn_lab.diagnose import compare_attributions, planted_mass, randomisation_check
-from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.synthme import synthetic_clips
 from medn_lab.view import plot_attribution_comparison, plot_randomisation
 
@@ -20,7 +20,7 @@ def clips():
 
 @pytest.fixture(scope="module")
 def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=3).eval()
+    return tiny_model(clips)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from pair_tables import table_of
 from scipy.spatial.distance import pdist, squareform
 
 import medn_lab as medn
@@ -10,11 +11,6 @@ from medn_lab.diagnose import confusable_pairs, confusable_sets, pair_separation
 from medn_lab.diagnose.pair_control import _NearerControls
 from medn_lab.diagnose.pair_distance import pair_distance, place_among_all
 from medn_lab.records import BranchFeatures, Predictions
-
-
-def table_of(*rows):
-    table = pd.DataFrame(rows, columns=["subject", "action_units", "label"])
-    return table.assign(clip_id=[f"c{i}" for i in range(len(table))])
 
 
 def drawn(n_subjects=8, clips_per_subject=20, seed=0):

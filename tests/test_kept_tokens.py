@@ -1,14 +1,11 @@
 """Kept positions: SEVit's own, counted against chance, and drawn over the face."""
 
-import base64
-import io
 from dataclasses import replace
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 import torch
-from PIL import Image
+from figure_contents import pictures, words
 from tiny_clips import tiny_clips
 
 from medn_lab import view
@@ -193,12 +190,3 @@ class TestPicture:
             view.plot_kept_tokens(found, "nobody", clips=clips)
         with pytest.raises(ValueError, match="no truth to draw the region 'cue' from"):
             view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, truth=None), region="cue")
-
-
-def pictures(figure):
-    sources = [trace.source for trace in figure.data if isinstance(trace, go.Image)]
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one.split(",")[1])))) for one in sources]
-
-
-def words(figure):
-    return [str(note.text) for note in figure.layout.annotations]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from pair_tables import table_of
 
 import medn_lab as medn
 from medn_lab.data import Fold
@@ -12,11 +13,6 @@ from medn_lab.diagnose import confusable_pairs
 from medn_lab.evaluate import au_only_floor, bootstrap_interval, pair_auc
 from medn_lab.evaluate.pairs import _valence
 from medn_lab.records import Predictions
-
-
-def table_of(*rows):
-    table = pd.DataFrame(rows, columns=["subject", "action_units", "label"])
-    return table.assign(clip_id=[f"c{i}" for i in range(len(table))])
 
 
 def predictions_of(table, scores):

@@ -275,10 +275,9 @@ class TestWhatCannotBeAsked:
         rng = np.random.default_rng(15)
         target = np.tile([0, 1], 30)
         features = rng.normal(size=(60, 300))
-        features[:, 0] += 4 * target
-        features[:, 1:] *= 1.0
+        features[:, :30] += target[:, None]
         found = probe(features, target, subjects=np.repeat(np.arange(6), 10), n_shuffles=0)
-        assert np.isfinite(found.auc)
+        assert found.auc > 0.9
 
     @pytest.mark.parametrize(
         ("change", "sentence"),

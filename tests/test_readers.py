@@ -24,7 +24,10 @@ from medn_lab.data import (
     to_classes,
 )
 from medn_lab.records import ClipIndex
-from medn_lab.synthme.faults import LEFT_OUT_BY_PREPARE, LEFT_OUT_BY_READER
+
+LEFT_OUT_BY_READER = {"onset_missing", "folder_missing", "frames_mostly_missing"}
+LEFT_OUT_BY_PREPARE = {"frame_truncated", "frame_resized"}
+"""Planted faults that cannot be repaired; all others are."""
 
 READERS = {
     "casme2": read_casme2,

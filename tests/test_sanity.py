@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from planted_readers import LinearReader, PatchReader
-from tiny_clips import tiny_clips
+from tiny_clips import tiny_clips, tiny_model
 
 from medn_lab.diagnose import (
     bare_change,
@@ -33,7 +33,7 @@ def clips():
 
 @pytest.fixture(scope="module")
 def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=3).eval()
+    return tiny_model(clips)
 
 
 class TestCompleteness:

@@ -1,13 +1,11 @@
 """Pictures of attributions, judged by the pixels, bars and words they hold."""
 
-import base64
-import io
 from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from PIL import Image
+from figure_contents import pictures, words
 from sample_records import sample_clips
 
 from medn_lab import view
@@ -40,15 +38,6 @@ def mapped(clips, **changes):
 
 def first(clips):
     return clips.table["clip_id"].iloc[0]
-
-
-def pictures(figure):
-    sources = [trace.source for trace in figure.data if isinstance(trace, go.Image)]
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one.split(",")[1]))).convert("RGB")) for one in sources]
-
-
-def words(figure):
-    return [str(note.text) for note in figure.layout.annotations]
 
 
 def subtitle(figure):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from figure_contents import words
 from scipy.stats import kstwo
 
 from medn_lab import view
@@ -51,21 +52,17 @@ def traces(figure, name):
     return [trace for trace in figure.data if trace.name == name]
 
 
-def texts(figure):
-    return [str(note.text) for note in figure.layout.annotations]
-
-
 class TestLeakage:
     def test_each_cell_holds_the_area_and_what_is_allowed_and_is_coloured_by_the_excess(self):
         figure = view.plot_leakage(leakage_table())
         assert np.allclose(figure.data[1].z, [[0.1, 0.1], [-0.02, -0.02], [0.3, 0.3], [np.nan, np.nan]], equal_nan=True)
         assert (figure.data[1].zmin, figure.data[1].zmax) == (-EXCESS_RANGE, EXCESS_RANGE)
-        said = texts(figure)
+        said = words(figure)
         assert said.count("<b>.80</b> <span style='font-size:11px'>of .70</span>") == 2
         assert said.count("–") == 2
 
     def test_a_leak_beyond_its_interval_has_a_mark(self):
-        marked = [text for text in texts(view.plot_leakage(leakage_table())) if "▲" in text]
+        marked = [text for text in words(view.plot_leakage(leakage_table())) if "▲" in text]
         assert len(marked) == 2
         assert all(text.startswith("<b>.90</b>") for text in marked)
 
@@ -79,7 +76,7 @@ class TestLeakage:
         figure = view.plot_leakage(leakage_table(("first", "sec<ond")))
         assert figure.data[1].z.shape == (4, 4)
         assert figure.data[1].z[0, 2] == pytest.approx(0.0)
-        assert {"<b>first</b>", "<b>sec&lt;ond</b>"} <= set(texts(figure))
+        assert {"<b>first</b>", "<b>sec&lt;ond</b>"} <= set(words(figure))
 
     def test_hovering_tells_the_reason_or_the_intervals(self):
         hover = view.plot_leakage(leakage_table()).data[1].customdata
@@ -91,7 +88,7 @@ class TestLeakage:
         table = leakage_table().assign(allowed=np.nan, excess=np.nan, excess_low=np.nan)
         figure = view.plot_leakage(table)
         assert np.isnan(figure.data[1].z).all()
-        assert "<b>.80</b>" in texts(figure)
+        assert "<b>.80</b>" in words(figure)
 
     def test_a_report_is_taken_as_it_is(self):
         rows = leakage_table(("m",)).rename(columns={"auc": "value", "chance": "null_mean", "chance_95": "null_95"})
@@ -135,7 +132,7 @@ class TestDependence:
     def test_rows_say_what_is_given_and_for_which_model_and_p_stands_beside(self):
         one = view.plot_dependence(report(given=("", "aus")))
         assert list(one.layout.yaxis.ticktext) == ["as it is", "given AU set"]
-        assert texts(one).count("p .010") == 2
+        assert words(one).count("p .010") == 2
         assert "clips exchanged inside subject, subject and AU set" in one.layout.title.subtitle.text
         two = view.plot_dependence(report(models=("a", "<b")))
         assert list(two.layout.yaxis.ticktext) == [
@@ -147,7 +144,7 @@ class TestDependence:
         table = report().dependence
         table.loc[0, ["value", "p", "null_mean", "null_95"]] = np.nan
         table.loc[0, "reason"] = "a branch does not vary"
-        assert "a branch does not vary" in texts(view.plot_dependence(table))
+        assert "a branch does not vary" in words(view.plot_dependence(table))
 
     def test_a_table_without_models_or_factors_is_drawn(self):
         bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]

@@ -1,13 +1,10 @@
 """Pictures of flow, registration and magnified motion, judged by the pixels and words they hold."""
 
-import base64
 import dataclasses
-import io
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
-from PIL import Image
+from figure_contents import pictures, words
 from sample_records import sample_clips
 
 from medn_lab import view
@@ -18,16 +15,6 @@ from medn_lab.view.flows import AWAY, TOWARDS
 @pytest.fixture(scope="module")
 def clips():
     return sample_clips(n=4, size=48)
-
-
-def pictures(figure):
-    """The embedded pictures in the order in which they were placed."""
-    sources = [trace.source for trace in figure.data if isinstance(trace, go.Image)]
-    return [np.asarray(Image.open(io.BytesIO(base64.b64decode(one.split(",")[1])))) for one in sources]
-
-
-def words(figure):
-    return [str(note.text) for note in figure.layout.annotations]
 
 
 def with_flow(clips: Clips, flow: np.ndarray, **recipe) -> Clips:

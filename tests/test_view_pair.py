@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from pair_tables import swaps_of
 from sample_records import sample_clips, sample_features, sample_predictions
 
 from medn_lab import view
@@ -40,11 +41,6 @@ def attribution_of(clips, names):
     frames[0, 0] = 9  # the onset's own values do not count
     frames[0, 3, :, :13], frames[1, 3, :, 19:] = 1, -0.5
     return Attribution(frames, None, both.table, "happiness - others", "emotion", "integrated_gradients")
-
-
-def swaps_of(margins=(5.0, 4.0, -4.0, -5.0)):
-    said = ["happiness" if margin > 0 else "others" for margin in margins]
-    return pd.DataFrame({"frames_of": list("aabb"), "flow_of": list("abab"), "margin": margins, "predicted": said})
 
 
 def texts(figure):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
 
 PLACES = {"AU1": (4, 4), "AU12": (20, 8), "AU14": (20, 20)}
@@ -37,3 +38,8 @@ def tiny_clips(*, n_subjects: int = 4, clips_per_subject: int = 6, size: int = 3
             )  # fmt: skip
     table = pd.DataFrame(rows).assign(emotion=lambda t: t["label"])
     return Clips(np.stack(frames), np.stack(flows), table, recipe={"corpus": "tiny", "seed": seed})
+
+
+def tiny_model(clips: Clips) -> MEDN:
+    """An untrained network for these clips, small but whole: both branches and two keep rates."""
+    return MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=3).eval()

@@ -9,6 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
+from medn_lab.records import people
+
 ProtocolName = Literal[
     "megc2019",
     "casme2_5class",
@@ -240,37 +242,6 @@ class Fold:
 
     def __repr__(self) -> str:
         return f"Fold without {self.held_out}: {len(self.train)} clips to train, {len(self.test)} to test"
-
-
-def people(table: pd.DataFrame) -> pd.Series:
-    """Who is in each clip, as ``dataset/subject``: subject 01 of one data set is not subject 01 of another.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With ``subject`` and, where it has several data sets, ``dataset``.
-
-    Returns
-    -------
-    Series of str
-        In the table's order.
-
-    Raises
-    ------
-    ValueError
-        If a clip has no subject.
-
-    Examples
-    --------
-    >>> people(pd.DataFrame({"dataset": ["casme2", "samm"], "subject": ["06", "06"]})).tolist()
-    ['casme2/06', 'samm/06']
-    """
-    if "subject" not in table:
-        raise ValueError(f"the table has no column subject; it has {', '.join(map(str, table.columns))}")
-    subjects = table["subject"].astype(str)
-    if (table["subject"].isna() | (subjects.str.strip() == "")).any():
-        raise ValueError("some clips have no subject; without it a split could share a person")
-    return table["dataset"].astype(str) + "/" + subjects if "dataset" in table else subjects
 
 
 def leave_one_subject_out(table: pd.DataFrame) -> list[Fold]:

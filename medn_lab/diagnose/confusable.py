@@ -7,10 +7,9 @@ from typing import Literal
 
 import pandas as pd
 
-from medn_lab.diagnose.held_out import persons
 from medn_lab.evaluate.au_sets import au_sets, canonical
 from medn_lab.evaluate.pairs import confusable_pairs
-from medn_lab.records import check_table
+from medn_lab.records import check_table, people
 
 __all__ = ["ConfusableSets", "confusable_pairs", "confusable_sets"]
 
@@ -115,7 +114,7 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
             {
                 "action_units": aus,
                 "n_clips": len(group),
-                "n_subjects": len(set(persons(group))),
+                "n_subjects": len(set(people(group))),
                 "n_emotions": len(counts),
                 "n_pairs": len(mine),
                 "n_opposite": int(mine["opposite"].sum()),
@@ -142,7 +141,7 @@ def usable(table: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
 def mark_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
     """The confusable pairs of :func:`usable` clips with ``opposite`` and ``same_subject``, both bool."""
     pairs = confusable_pairs(known, label=label, keep_side=keep_side)
-    who = pd.Series(persons(known), index=known["clip_id"], dtype=object)
+    who = people(known).set_axis(known["clip_id"])
     named = pd.MultiIndex.from_arrays([pairs["label_a"], pairs["label_b"]])
     return pairs.assign(
         opposite=named.isin(_opposite_labels(known[label])),
@@ -155,7 +154,7 @@ def same_set_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.Da
     # Where every clip is a class of its own, every pair of an AU set is confusable.
     pairs = confusable_pairs(known.assign(_each=known["clip_id"]), label="_each", keep_side=keep_side)
     emotion = known.set_index("clip_id")[label]
-    who = pd.Series(persons(known), index=known["clip_id"], dtype=object)
+    who = people(known).set_axis(known["clip_id"])
     of = {column: pairs[column].to_numpy(dtype=object) for column in ("clip_a", "clip_b")}
     return pairs.assign(
         differ=emotion.reindex(of["clip_a"]).to_numpy() != emotion.reindex(of["clip_b"]).to_numpy(),

@@ -10,24 +10,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 
 PENALTIES = 10.0 ** np.arange(-5, 2)
 """Tried by every probe, as multiples of the number of training clips."""
 
 LANDMARKS = 256
 """Most components of the Gaussian kernel that the ``rbf`` probe keeps."""
-
-
-def persons(table: pd.DataFrame) -> np.ndarray:
-    """Who is in each clip, as ``dataset/subject``: 01 of one data set is not 01 of another; ValueError without it."""
-    if "subject" not in table:
-        raise ValueError(f"the table has no column subject; it has {', '.join(map(str, table.columns))}")
-    subjects = table["subject"].astype(str)
-    if (table["subject"].isna() | (subjects.str.strip() == "")).any():
-        raise ValueError("some clips have no subject; without it a split could share a person")
-    named = table["dataset"].astype(str) + "/" + subjects if "dataset" in table else subjects
-    return named.to_numpy(dtype=object)
 
 
 def subject_folds(subjects: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
-from medn_lab.diagnose.held_out import clip_folds, held_out_scores, persons
+from medn_lab.diagnose.held_out import clip_folds, held_out_scores
 from medn_lab.diagnose.reading import (
     Kind,
     ProbeScore,
@@ -23,7 +23,7 @@ from medn_lab.diagnose.reading import (
     mean_known,
     read,
 )
-from medn_lab.records import BranchFeatures, au_columns, positions
+from medn_lab.records import BranchFeatures, au_columns, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -110,7 +110,7 @@ def leakage(
     {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
     table = features.table
-    who = persons(table)
+    who = people(table).to_numpy(dtype=object)
     if len(set(who)) < 2:
         raise ValueError("leakage is read on subjects that the probe has not met; there are fewer than 2 subjects")
     if n_folds < 2:

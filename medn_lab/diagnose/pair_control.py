@@ -8,11 +8,10 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.diagnose.confusable import Subjects, of_subjects, rule_of, same_set_pairs, usable, why_none
-from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.pair_distance import TIE, PairMetric, pair_distance
 from medn_lab.diagnose.pair_ranking import rows_of
 from medn_lab.evaluate.resampling import draw_subjects
-from medn_lab.records import BranchFeatures
+from medn_lab.records import BranchFeatures, people
 
 _DIRECTION = {
     "motion": "0.5 is good: motion cannot know",
@@ -177,9 +176,9 @@ def _measured(
     _, sets = np.unique(pairs["action_units"].to_numpy(dtype=str), return_inverse=True)
     differ = pairs["differ"].to_numpy(dtype=bool)
     confusable = np.union1d(a[differ], b[differ])
-    n_subjects = len(set(persons(known.iloc[confusable])))
+    n_subjects = len(set(people(known.iloc[confusable])))
     draws, who = None, np.zeros(len(pairs), int)
-    if len(set(persons(known))) > 1:
+    if len(set(people(known))) > 1:
         draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
         who = draws.person[a] * len(draws.names) + draws.person[b]
     shares = {

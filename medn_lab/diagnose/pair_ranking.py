@@ -17,9 +17,8 @@ from medn_lab.diagnose.confusable import (
     usable,
     why_none,
 )
-from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.pair_distance import PairMetric, nearer_controls, pair_distance, place_among_all
-from medn_lab.records import BranchFeatures, Predictions, positions
+from medn_lab.records import BranchFeatures, Predictions, people, positions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -191,7 +190,7 @@ def rank_pairs(
     none = "" if len(pairs) else why_none(table, label=label, keep_side=keep_side, subjects=subjects)
     pairs.attrs = {"rule": rule, "none": none}
     used = known[known["clip_id"].isin(set(pairs["clip_a"]) | set(pairs["clip_b"]))]
-    return RankedPairs(pairs, rule, len(used), len(set(persons(used))), none)
+    return RankedPairs(pairs, rule, len(used), len(set(people(used))), none)
 
 
 class _Controls:

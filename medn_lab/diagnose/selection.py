@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.leaks import MEAN_OF_AUS, leakage
 from medn_lab.diagnose.reading import check_features
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
 from medn_lab.diagnose.similarity.pairing import SMALLEST
 from medn_lab.diagnose.similarity.permuting import permutation_test
-from medn_lab.records import BranchFeatures, au_columns, positions
+from medn_lab.records import BranchFeatures, au_columns, people, positions
 
 COMPUTING = "computing"
 """The reason that stands in a row whose figure is on its way."""
@@ -250,14 +249,14 @@ class SelectionMeasures:
         if who is None:
             return "the subjects are not known, so none can be held out"
         if len(chosen) < ENOUGH_FOR_A_PROBE or len(set(who)) < 2:
-            people, clips = len(set(who)), len(chosen)
-            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {clips} of {people}"
+            subjects, clips = len(set(who)), len(chosen)
+            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {clips} of {subjects}"
         return ""
 
 
 def _persons(table: pd.DataFrame) -> np.ndarray | None:
     try:
-        return persons(table)
+        return people(table).to_numpy(dtype=object)
     except ValueError:
         return None
 

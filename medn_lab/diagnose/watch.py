@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.held_out import persons
 from medn_lab.diagnose.leaks import MEAN_OF_AUS, leakage
 from medn_lab.diagnose.similarity.alignment import linear_cka
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.distances import distance_correlation
 from medn_lab.evaluate import extract_features
 from medn_lab.model import MEDN
-from medn_lab.records import BranchFeatures, Clips, au_columns
+from medn_lab.records import BranchFeatures, Clips, au_columns, people
 
 SMALLEST = 20
 """Fewer clips say next to nothing of a leak."""
@@ -88,7 +87,7 @@ def decoupling_watch(
         ...
     ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
     """
-    n_subjects = len(set(persons(clips.table)))
+    n_subjects = len(set(people(clips.table)))
     if len(clips) < SMALLEST or n_subjects < 2:
         raise ValueError(
             f"watching a leak needs at least {SMALLEST} clips of 2 subjects, there are {len(clips)} of {n_subjects}"

@@ -172,3 +172,34 @@ def frame_numbers(onset: int, apex: int, offset: int, n_frames: int) -> np.ndarr
     if n_frames > 2 and onset < apex < offset:
         numbers[1 + np.abs(numbers[1:-1] - apex).argmin()] = apex
     return numbers
+
+
+def people(table: pd.DataFrame) -> pd.Series:
+    """Who is in each clip, as ``dataset/subject``: subject 01 of one data set is not subject 01 of another.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``subject`` and, where it has several data sets, ``dataset``.
+
+    Returns
+    -------
+    Series of str
+        In the table's order.
+
+    Raises
+    ------
+    ValueError
+        If a clip has no subject.
+
+    Examples
+    --------
+    >>> people(pd.DataFrame({"dataset": ["casme2", "samm"], "subject": ["06", "06"]})).tolist()
+    ['casme2/06', 'samm/06']
+    """
+    if "subject" not in table:
+        raise ValueError(f"the table has no column subject; it has {', '.join(map(str, table.columns))}")
+    subjects = table["subject"].astype(str)
+    if (table["subject"].isna() | (subjects.str.strip() == "")).any():
+        raise ValueError("some clips have no subject; without it a split could share a person")
+    return table["dataset"].astype(str) + "/" + subjects if "dataset" in table else subjects

@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-import cv2
 import numpy as np
 
 from medn_lab.data.flow import optical_flow
@@ -18,7 +17,7 @@ from medn_lab.synthme.actions import au_mask, expression_field
 from medn_lab.synthme.cue import FLUSH_GREYS, PULSE_PIXELS, CueKind, cue_mask
 from medn_lab.synthme.faces import Face, draw_face
 from medn_lab.synthme.identity import draw_identity
-from medn_lab.synthme.render import bare_eyes, compose
+from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
 from medn_lab.synthme.script import FPS as FPS
 from medn_lab.synthme.script import Script, check_counts, draw_script, table_of, truth_table_of
 
@@ -58,10 +57,6 @@ def _frame(face: Face, script: Script, number: int, recipe: Mapping[str, Any]) -
         np.random.SeedSequence(script.seed, spawn_key=(2, script.subject, script.clip, number))
     )
     return script.disturbance.record(script.disturbance.expose(frame, along), grain)
-
-
-def _shrink(frame: np.ndarray, size: int) -> np.ndarray:
-    return frame if frame.shape[0] == size else cv2.resize(frame, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def synthetic_clips(
@@ -179,10 +174,10 @@ def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
     for row, script in enumerate(scripts):
         numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames)
         large = {number: _frame(face, script, number, recipe) for number in {*numbers.tolist(), script.apex}}
-        frames[row] = [_shrink(large[number], size) for number in numbers.tolist()]
+        frames[row] = [shrunk(large[number], size) for number in numbers.tolist()]
         flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
         moved = expression_field(face, script.pixels | script.distractors) * skin
-        displacement[row] = _shrink(moved, size) * (size / face.size)
+        displacement[row] = shrunk(moved, size) * (size / face.size)
         course[row] = recipe["cue_strength"] * script.cue_course(recipe["cue"], numbers)
     return {
         "scripts": scripts,
@@ -190,13 +185,9 @@ def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
         "flow": flow,
         "displacement": displacement,
         "cue_course": course,
-        "au_masks": np.stack([_shrink_mask(au_mask(face, au), size) for au in AUS]),
-        "cue_mask": _shrink_mask(cue_mask(face, recipe["cue"]), size),
+        "au_masks": np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS]),
+        "cue_mask": shrunk_mask(cue_mask(face, recipe["cue"]), size),
     }
-
-
-def _shrink_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    return _shrink(mask.astype(np.float32), size) >= 0.5
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -242,7 +233,7 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
         seed, subject, clip, cue=recipe["cue"], cue_strength=recipe["cue_strength"], noise=recipe["noise"]
     )
     face = _face(seed, subject, render_size(size))
-    return np.stack([_shrink(_frame(face, script, number, recipe), size) for number in numbers])
+    return np.stack([shrunk(_frame(face, script, number, recipe), size) for number in numbers])
 
 
 def _numbers_of(clip_id: str) -> tuple[int, int, int]:

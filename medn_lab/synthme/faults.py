@@ -41,8 +41,6 @@ FAULTS: dict[str, str] = {
 NEEDS_APEX = {name for name in FAULTS if name.startswith("apex")}
 NEEDS_AUS = {name for name in FAULTS if name.startswith("aus")}
 NEEDS_OWN_FOLDER = {"folder_missing", "folder_renamed"}
-LEFT_OUT_BY_READER = {"onset_missing", "folder_missing", "frames_mostly_missing"}
-LEFT_OUT_BY_PREPARE = {"frame_truncated", "frame_resized"}
 
 
 def planned_faults(faults: bool | Sequence[str], *, layout: Layout, count: int) -> list[str]:

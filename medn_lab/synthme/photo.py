@@ -20,7 +20,7 @@ from medn_lab.synthme.corpus import SIZES, render_size
 from medn_lab.synthme.cue import CUES, FLUSH_GREYS, PULSE_PIXELS, cue_course, cue_mask
 from medn_lab.synthme.faces import OVERSAMPLING, Face
 from medn_lab.synthme.landmarks import Landmarks
-from medn_lab.synthme.render import compose, to_bytes
+from medn_lab.synthme.render import compose, shrunk, shrunk_mask, to_bytes
 from medn_lab.synthme.script import FPS
 
 LANDMARK_NAMES = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
@@ -164,7 +164,7 @@ def move_photo(
         ]
     )  # fmt: skip
     return Clips(
-        frames=np.stack([_shrunk(frame, size) for frame in large])[None],
+        frames=np.stack([shrunk(frame, size) for frame in large])[None],
         flow=flow[None],
         table=table,
         recipe={
@@ -176,9 +176,9 @@ def move_photo(
             table=table[["clip_id", "subject"]].assign(
                 intensities="+".join(f"{au[2:]}{intensity}" for au, _ in parts), peak_px128=max(pixels.values())
             ),
-            displacement=(_shrunk(truth, size) * (size / face.size)).astype(np.float16)[None],
-            au_masks=np.stack([_small(au_mask(face, au), size) for au in AUS])[None],
-            cue_mask=_small(cue_mask(face, kind), size)[None],
+            displacement=(shrunk(truth, size) * (size / face.size)).astype(np.float16)[None],
+            au_masks=np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS])[None],
+            cue_mask=shrunk_mask(cue_mask(face, kind), size)[None],
             cue_course=course[None],
             subjects=("photo",),
             aus=AUS,
@@ -217,14 +217,6 @@ def photo_face(
     _check_photo(photo)
     points = _find_points(photo) if landmarks is None else _check_landmarks(landmarks)
     return _face_of(photo, points, size), "detected" if landmarks is None else "given"
-
-
-def _shrunk(image: np.ndarray, size: int) -> np.ndarray:
-    return image if len(image) == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
-
-
-def _small(mask: np.ndarray, size: int) -> np.ndarray:
-    return _shrunk(mask.astype(np.float32), size) >= 0.5
 
 
 def _cue_kind(cue: str | None) -> Literal["colour", "timing"]:

@@ -203,6 +203,16 @@ def to_bytes(frame: np.ndarray) -> np.ndarray:
     return np.clip(frame + np.float32(0.5), 0, 255).astype(np.uint8)
 
 
+def shrunk(image: np.ndarray, size: int) -> np.ndarray:
+    """A square picture or field at `size` px, each pixel the mean of what it covers; values stay what they are."""
+    return image if len(image) == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
+
+
+def shrunk_mask(mask: np.ndarray, size: int) -> np.ndarray:
+    """A square bool mask at `size` px: pixels of which at least half is covered."""
+    return shrunk(mask.astype(np.float32), size) >= 0.5
+
+
 def move_face(
     face: Face,
     actions: dict[str, float | str] | None = None,

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
@@ -19,7 +18,7 @@ from medn_lab.synthme.emotions import EMOTIONS, allowed_emotions
 from medn_lab.synthme.faces import Face
 from medn_lab.synthme.nuisance import Disturbance
 from medn_lab.synthme.photo import APEX, OFFSET, ONSET
-from medn_lab.synthme.render import bare_eyes, compose
+from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
 from medn_lab.synthme.script import FPS
 from medn_lab.synthme.studio_state import letter_of, peak_of, whole_state
 
@@ -142,13 +141,13 @@ class FaceStudio:
         table, truth_table = self._tables(state, pixels, aus, sides, shown, disturbance)
         au_masks, cue_region = self._regions()
         return Clips(
-            frames=np.stack([_shrunk(large[int(number)], size) for number in self._numbers])[None],
+            frames=np.stack([shrunk(large[int(number)], size) for number in self._numbers])[None],
             flow=optical_flow(large[ONSET], large[APEX], size=size, mask=face.mask)[None],
             table=table,
             recipe=self._recipe | {"noise": noise, "drift": float(state["drift"]), "cue_strength": strength},
             truth=Truth(
                 table=truth_table,
-                displacement=(_shrunk(moved, size) * (size / face.size)).astype(np.float16)[None],
+                displacement=(shrunk(moved, size) * (size / face.size)).astype(np.float16)[None],
                 au_masks=au_masks,
                 cue_mask=cue_region,
                 cue_course=np.asarray(course, np.float32)[None],
@@ -231,11 +230,7 @@ class FaceStudio:
     def _regions(self) -> tuple[np.ndarray, np.ndarray]:
         if self._masks is None:
             face, size = self._face, self._size
-            of_aus = np.stack([_shrunk(au_mask(face, au).astype(np.float32), size) >= 0.5 for au in AUS])[None]
-            of_cue = (_shrunk(cue_mask(face, self._kind).astype(np.float32), size) >= 0.5)[None]
+            of_aus = np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS])[None]
+            of_cue = shrunk_mask(cue_mask(face, self._kind), size)[None]
             self._masks = of_aus, of_cue
         return self._masks
-
-
-def _shrunk(image: np.ndarray, size: int) -> np.ndarray:
-    return image if len(image) == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)

@@ -199,13 +199,6 @@ def magnitude_colours(share: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(share, stops, colours[:, channel]) for channel in range(3)], axis=-1)
 
 
-def to_png(image: np.ndarray) -> bytes:
-    """The image as a PNG file."""
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(image)).save(stream, "PNG", compress_level=6)
-    return stream.getvalue()
-
-
 def to_webp(images: Sequence[np.ndarray], *, milliseconds: Sequence[float] | float = 120.0, quality: int = 82) -> bytes:
     """One image, or an endlessly looping animation, as a WebP file.
 
@@ -234,6 +227,6 @@ def to_webp(images: Sequence[np.ndarray], *, milliseconds: Sequence[float] | flo
     return stream.getvalue()
 
 
-def data_uri(payload: bytes, kind: str = "webp") -> str:
-    """Image bytes as a ``data:`` address that a page can show without asking anyone."""
-    return f"data:image/{kind};base64,{base64.b64encode(payload).decode()}"
+def data_uri(payload: bytes) -> str:
+    """A WebP file's bytes as a ``data:`` address that a page can show without asking anyone."""
+    return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
