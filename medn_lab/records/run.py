@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -33,8 +34,8 @@ def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, 
     Returns
     -------
     dict
-        ``call``, the settings, ``clips`` (``n``, ``sha256``), ``versions``, ``hardware``. No path and no name of the
-        machine or its user is in it.
+        ``call``, the settings, ``clips`` (``n``, ``sha256``), ``versions``, ``hardware`` (the system, and what kind of
+        processor). No path and no name of the machine or its user is in it.
 
     See Also
     --------
@@ -51,7 +52,7 @@ def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, 
         **settings,
         "clips": {"n": len(table), "sha256": ids_sha256(table)},
         "versions": {"python": platform.python_version(), **_versions()},
-        "hardware": {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()},
+        "hardware": dict(_hardware()),
     }
 
 
@@ -109,6 +110,23 @@ def _told_clips(recipe: Mapping[str, Any]) -> list[str]:
         return [f"on {recipe['corpus']} seed {recipe['seed']}"]
     digest = hashlib.sha256(json.dumps(dict(recipe), sort_keys=True, default=str).encode()).hexdigest()
     return [f"recipe {digest[:8]}"]
+
+
+@cache
+def _hardware() -> dict[str, Any]:
+    return {
+        "system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), "processor": _processor(),
+    }  # fmt: skip
+
+
+def _processor() -> str:
+    """What the maker calls the processor: of two of one kind, one may sum in wider steps and end on other digits."""
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor()
+    named = (line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name"))
+    return next(named, platform.processor())
 
 
 @cache  # a process keeps its packages, and every prediction asks
