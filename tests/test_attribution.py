@@ -157,7 +157,7 @@ def test_what_was_not_planted_gets_a_sentence(drawn):
         planted_mass(even, truth=drawn.truth, region="cue", of="faces")
 
 
-def test_nothing_is_left_behind_on_the_model(drawn):
+def test_nothing_is_left_behind_on_the_model():
     clips = tiny_clips(n_subjects=2, clips_per_subject=2)
     model = MEDN(MEDNConfig.for_clips(clips, dim=32)).train()
     integrated_gradients(model, clips, target="others", n_steps=4)

@@ -121,7 +121,7 @@ def test_labels_of_the_person_alone_stay_at_chance():
     assert (canary["low"] <= 0.5).all()
 
 
-def test_a_stored_figure_can_be_made_again(script, stored, tmp_path):
+def test_a_stored_figure_can_be_made_again(script, stored):
     """The ceilings and the floor of one run's test persons, drawn anew."""
     runs, _ = stored
     script.CLIPS_EACH, script.HELD_OUT, script.PERSONS = 30, 12, 24

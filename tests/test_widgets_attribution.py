@@ -178,7 +178,7 @@ def test_a_map_comes_again_from_memory(viewer):
     assert "Made before" in viewer._message.value
 
 
-def test_slow_work_is_announced_before_it_begins(clips, make, monkeypatch):
+def test_slow_work_is_announced_before_it_begins(clips, make):
     viewer = AttributionViewer(clips, attribute=make, method="saliency")
     said = []
     viewer._message.observe(lambda change: said.append(change.new), "value")

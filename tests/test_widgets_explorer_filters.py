@@ -271,7 +271,7 @@ def test_predictions_of_another_class_list_are_not_called_wrong(records):
     assert "negative" in explorer._pair.cards[0].value
 
 
-def test_labels_and_aus_that_are_not_known_are_shown_as_that(records, measure):
+def test_labels_and_aus_that_are_not_known_are_shown_as_that(records):
     table = records["embedding"].table.copy()
     table["label"] = table["label"].where(np.arange(80) % 3 > 0)
     table = table.drop(columns=["action_units"]).assign(AU1=np.nan, AU4=np.nan, AU12=np.nan, AU15=np.nan)

@@ -187,9 +187,10 @@ class SelectionMeasures:
             for branch, target in _ASKED
         ]
         known = [*dependences, *leaks]
-        for fill in (self._values, self._chances):
-            fill(dependences, chosen, who)
-            yield _as_table(known)
+        self._values(dependences, chosen)
+        yield _as_table(known)
+        self._chances(dependences, chosen, who)
+        yield _as_table(known)
         for row in leaks:
             self._leak(row, chosen, who)
             yield _as_table(known)
@@ -199,7 +200,7 @@ class SelectionMeasures:
         alike = motion is not None and emotion is not None and motion.shape[1] == emotion.shape[1]
         return [name for name, measure in MEASURES.items() if alike or measure is not absolute_cosine]
 
-    def _values(self, rows: list[dict[str, Any]], chosen: BranchFeatures, who: np.ndarray | None) -> None:
+    def _values(self, rows: list[dict[str, Any]], chosen: BranchFeatures) -> None:
         try:
             found = figures(*both_branches(chosen))
         except ValueError as fault:

@@ -59,7 +59,7 @@ def planned_faults(faults: bool | Sequence[str], *, layout: Layout, count: int) 
     impossible |= NEEDS_OWN_FOLDER if layout.shared_folders else set()
     if "onset" in layout.key:
         impossible.add("onset_missing")
-    if layout.subject in ("{number}",):
+    if layout.subject == "{number}":
         impossible.add("subject_unpadded")
     if faults is True:
         plan = [name for name in FAULTS if name not in impossible]

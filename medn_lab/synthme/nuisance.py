@@ -38,7 +38,7 @@ class Disturbance:
     quality: int | None
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, *, noise: float, onset: int, apex: int, offset: int) -> Disturbance:
+    def draw(cls, rng: np.random.Generator, *, noise: float, apex: int, offset: int) -> Disturbance:
         """Draw a clip's nuisance; the draws are the same whatever `noise` is."""
         sizes = np.array([RESIDUAL_PIXELS, RESIDUAL_PIXELS, RESIDUAL_DEGREES, 0.012, 0.012, 0.003])
         drift = noise * sizes * rng.standard_normal((4, 6)) / np.sqrt(1 + np.arange(4))[:, None] * 0.8

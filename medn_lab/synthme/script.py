@@ -121,7 +121,7 @@ def draw_script(seed: int, subject: int, clip: int, *, cue: CueKind, cue_strengt
     )
     if has_distractor and noise > 0:
         weak = {(au, h): min(peak, 0.28) for h in sides_of(au, half)}
-    disturbance = Disturbance.draw(rng, noise=noise, onset=onset, apex=apex, offset=offset)
+    disturbance = Disturbance.draw(rng, noise=noise, apex=apex, offset=offset)
     return Script(
         seed=seed, subject=subject, clip=clip, emotion=emotion, action_units=action_units, side=side,
         state=cue_of(emotion, cue) if cue_strength > 0 else "absent", onset=onset, apex=apex, offset=offset,

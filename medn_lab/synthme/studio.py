@@ -88,7 +88,7 @@ class FaceStudio:
             "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
         }  # fmt: skip
         rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(3,)))
-        self._usual = Disturbance.draw(rng, noise=1.0, onset=ONSET, apex=APEX, offset=OFFSET)
+        self._usual = Disturbance.draw(rng, noise=1.0, apex=APEX, offset=OFFSET)
         self._skin = (face.mask * (1 - bare_eyes(face)))[..., None]
         self._masks: tuple[np.ndarray, np.ndarray] | None = None
 

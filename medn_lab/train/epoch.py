@@ -84,7 +84,7 @@ def train_epoch(
 
 
 @torch.inference_mode()
-def validate(fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, config: TrainConfig) -> dict[str, float]:
+def validate(fabric: Fabric, model: MEDN, clips: Clips, targets: Targets) -> dict[str, float]:
     """The loss and the accuracy on clips that are held out."""
     model.eval()
     right, loss = 0, 0.0

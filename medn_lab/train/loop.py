@@ -127,7 +127,7 @@ def fit(
                     row = train_epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
                     share_buffers(fabric, model)
                     if held_out is not None:
-                        row |= validate(fabric, model, *held_out, config)
+                        row |= validate(fabric, model, *held_out)
                     before = run.history.table.to_dict("records")
                     run.history = telling.history(pd.DataFrame([*before, row]), summed=checkpoint is not None)
                     standing.take(run.history)

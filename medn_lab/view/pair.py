@@ -103,7 +103,7 @@ def plot_pair(
     maps: list[Tile] = []
     if attribution is not None:
         maps = difference_tiles(attribution, clips, names, part=part, size=PIXELS)
-        checked = f"{scale_line(attribution, names, part=part)}; {sanity_lines(attribution)[0]}"
+        checked = f"{scale_line(attribution, part=part)}; {sanity_lines(attribution)[0]}"
         verdicts += wrapped(checked, width - 30, 6.2)
     columns = 3 + bool(maps)
     scored = predictions is not None
@@ -181,7 +181,7 @@ def _empty(width: int, columns: int, cell: float, scored: bool) -> go.Figure:
     below: list[dict[str, int] | None] = [None if spec.get("rowspan") else {} for spec in specs]
     inner = width - 24
     rest = inner - columns * cell - _GAP * (columns - 1 + scored)
-    figure = make_subplots(
+    return make_subplots(
         rows=2,
         cols=columns + scored,
         specs=[specs, below],
@@ -189,7 +189,6 @@ def _empty(width: int, columns: int, cell: float, scored: bool) -> go.Figure:
         horizontal_spacing=_GAP / inner,
         vertical_spacing=_BETWEEN / (2 * cell + _BETWEEN),
     )
-    return figure
 
 
 def _place(figure: go.Figure, row: int, column: int, tile: Tile) -> None:

@@ -114,7 +114,7 @@ def difference_tiles(
     return tiles
 
 
-def scale_line(attribution: Attribution, clip_ids: Sequence[str], *, part: str) -> str:
+def scale_line(attribution: Attribution, *, part: str) -> str:
     """One line on the colours of :func:`difference_tiles`."""
     part = part if getattr(attribution, part) is not None else {"frames": "flow", "flow": "frames"}[part]
     first, _, second = attribution.target.partition(" - ")

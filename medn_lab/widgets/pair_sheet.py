@@ -135,7 +135,7 @@ class PairSheet(widgets.VBox):
         except ValueError as problem:
             self._maps.value = note(f"Not attributed: {problem}", warn=True)
             return
-        said = note(scale_line(found, self._shown, part=part)) + checked_lines(sanity_lines(found))
+        said = note(scale_line(found, part=part)) + checked_lines(sanity_lines(found))
         self._maps.value = tile_row(tiles) + said
 
     def _attribution(self) -> Attribution:
