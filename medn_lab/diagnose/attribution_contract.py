@@ -65,6 +65,12 @@ class Maker(Protocol):
         """Values of the shapes of `inputs`."""
 
 
+def check_method(name: str) -> None:
+    """ValueError unless `name` is one of :data:`METHODS`."""
+    if name not in METHODS:
+        raise ValueError(f"there is no attribution method {name!r}; there are {', '.join(METHODS)}")
+
+
 def maker_of(method: str, params: Mapping[str, Any]) -> Maker:
     """A method by name with its own arguments, ready to be run.
 
@@ -84,8 +90,7 @@ def maker_of(method: str, params: Mapping[str, Any]) -> Maker:
     ValueError
         If there is no such method.
     """
-    if method not in METHODS:
-        raise ValueError(f"there is no attribution method {method!r}; there are {', '.join(METHODS)}")
+    check_method(method)
     module = import_module(f"medn_lab.diagnose.{METHODS[method].module}")
     return module.MAKERS[method](**params)
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from medn_lab.diagnose.attribution_contract import METHODS, attribute
+from medn_lab.diagnose.attribution_contract import METHODS, attribute, check_method
 from medn_lab.diagnose.attribution_pair import attribute_pair
 from medn_lab.diagnose.attribution_target import attribution_targets
 from medn_lab.diagnose.completeness import claimed_completeness
@@ -65,9 +65,8 @@ class Attributor:
         if n_checked < 1:
             raise ValueError(f"n_checked must be at least 1; got {n_checked}")
         self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
-        unknown = [name for name in params or {} if name not in METHODS]
-        if unknown:
-            raise ValueError(f"there is no attribution method {unknown[0]!r}; there are {', '.join(METHODS)}")
+        for name in params or {}:
+            check_method(name)
         reads = {"both": ("frames", "flow"), "motion": ("flow",), "emotion": ("frames",)}[model.config.branches]
         there = [name for name in reads if getattr(clips, name) is not None]
         self.methods = tuple(name for name, method in METHODS.items() if set(method.inputs) & set(there))

@@ -9,7 +9,7 @@ from medn_lab.diagnose.attribution_contract import attribute
 from medn_lab.diagnose.completeness import claimed_completeness
 from medn_lab.diagnose.randomisation import method_params
 from medn_lab.model import MEDN
-from medn_lab.records import Attribution, Clips
+from medn_lab.records import Attribution, Clips, check_label
 
 
 def attribute_pair(
@@ -73,8 +73,7 @@ def attribute_pair(
     (2, 8, 64, 64, 3)
     """
     both = clips.select([clip_a, clip_b])
-    if label not in both.table:
-        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+    check_label(both.table, label=label)
     first, second = both.table[label].astype(str)
     if first == second:
         raise ValueError(f"{clip_a!r} and {clip_b!r} both are {first}; a pair to tell apart has two emotions")
@@ -137,8 +136,7 @@ def pair_attributor(
     (2, 64, 64, 2)
     """
     own = method_params(method, params)
-    if label not in clips.table:
-        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+    check_label(clips.table, label=label)
 
     def attribute_difference(clip_a: str, clip_b: str) -> Attribution:
         return attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, label=label, method=method, params=own)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN
-from medn_lab.records import Clips, positions
+from medn_lab.records import Clips, check_label, positions
 
 _MIXES = (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
 
@@ -154,5 +154,4 @@ def _check(model: MEDN, clips: Clips, label: str) -> None:
     lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
     if lacking:
         raise ValueError(f"these clips have no {lacking[0]}, so one branch is shown nothing that could be swapped")
-    if label not in clips.table:
-        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+    check_label(clips.table, label=label)

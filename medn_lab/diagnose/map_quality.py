@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.neighbourhoods import TIE, Metric, distance_blocks, kth_nearest, membership, slack_of
+from medn_lab.diagnose.points import finite_points
 
 
 def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Metric = "euclidean") -> float:
@@ -245,13 +246,7 @@ def _check_neighbors(k: int, n: int, most: Callable[[int], int]) -> None:
 def _validate(
     x: ArrayLike, y: ArrayLike, n_neighbors: int, *, names: tuple[str, str], metric: str, most: Callable[[int], int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    arrays = [np.asarray(array, dtype=np.float64) for array in (x, y)]
-    for name, array in zip(names, arrays, strict=True):
-        if array.ndim != 2:
-            raise ValueError(f"{name} has the shape {array.shape}; one row a clip, (n, d), is needed")
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).any(axis=1).sum())
-            raise ValueError(f"{bad} of {len(array)} rows of {name} are not finite; leave those clips out")
+    arrays = [finite_points(array, name=name) for name, array in zip(names, (x, y), strict=True)]
     if len(arrays[0]) != len(arrays[1]):
         raise ValueError(
             f"{names[0]} has {len(arrays[0])} rows but {names[1]} {len(arrays[1])}; both must be the same clips"

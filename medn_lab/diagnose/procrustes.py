@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from medn_lab.diagnose.points import finite_points
+
 
 def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
     """What is left between two maps after the best shift, rotation, reflection and scale, in [0, 1].
@@ -81,12 +83,7 @@ def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
 
 def _standard(array: ArrayLike, name: str) -> np.ndarray:
     """Centred and of unit norm."""
-    points = np.asarray(array, dtype=np.float64)
-    if points.ndim != 2:
-        raise ValueError(f"{name} has the shape {points.shape}; one row a clip, (n, d), is needed")
-    if not np.isfinite(points).all():
-        bad = int((~np.isfinite(points)).any(axis=1).sum())
-        raise ValueError(f"{bad} of {len(points)} rows of {name} are not finite; leave those clips out")
+    points = finite_points(array, name=name)
     points = points - points.mean(axis=0)
     norm = np.linalg.norm(points)
     if norm == 0:

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from medn_lab.diagnose.attribution_contract import METHODS, attribute
+from medn_lab.diagnose.attribution_contract import METHODS, attribute, check_method
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips
 
@@ -192,8 +192,7 @@ def method_params(method: str, params: Mapping[str, Any] | None) -> dict[str, An
 
     from medn_lab import diagnose
 
-    if method not in METHODS:
-        raise ValueError(f"there is no attribution method {method!r}; there are {', '.join(METHODS)}")
+    check_method(method)
     signature = inspect.signature(getattr(diagnose, method)).parameters
     shared = {"model", "clips", "target", "batch_size", "progress"}
     own = {name: value.default for name, value in signature.items() if name not in shared}

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from medn_lab.data.protocols import Fold, hold_out_subjects, people
+from medn_lab.data.protocols import Fold, hold_out_subjects
 from medn_lab.evaluate.loso import LAST
 from medn_lab.evaluate.metrics import accuracy
 from medn_lab.evaluate.prediction import predict
 from medn_lab.evaluate.shared_clips import SharedClips
 from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.records import Clips, Predictions
+from medn_lab.records import Clips, Predictions, people
 from medn_lab.train import Callback, Run, TrainConfig, fit
 
 TRIES = 20

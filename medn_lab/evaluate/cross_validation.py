@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import Fold, people
+from medn_lab.data.protocols import Fold
 from medn_lab.evaluate.floors import Floor, au_only_floor
 from medn_lab.evaluate.fold_store import FoldOutcome
 from medn_lab.evaluate.folds import Plan
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions, present, run_record
+from medn_lab.records import Predictions, people, present, run_record
 from medn_lab.records.run import told
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import Fold, leave_one_subject_out, people
+from medn_lab.data.protocols import Fold, leave_one_subject_out
 from medn_lab.evaluate.au_sets import au_sets
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions
+from medn_lab.records import Predictions, people
 
 
 @dataclass(frozen=True)

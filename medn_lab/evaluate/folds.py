@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 
 import medn_lab
-from medn_lab.data.protocols import PROTOCOLS, Fold, ProtocolName, people, to_classes
+from medn_lab.data.protocols import PROTOCOLS, Fold, ProtocolName, to_classes
 from medn_lab.evaluate.shared_clips import SharedClips
 from medn_lab.model import MEDNConfig, check_clips
-from medn_lab.records import Clips
+from medn_lab.records import Clips, people
 from medn_lab.train import TrainConfig
 
 

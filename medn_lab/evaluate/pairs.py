@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import canonical_emotion, people
+from medn_lab.data.protocols import canonical_emotion
 from medn_lab.evaluate.au_sets import au_sets, canonical
 from medn_lab.evaluate.resampling import Draws, Statistic, draw_subjects
-from medn_lab.records import Predictions, check_table
+from medn_lab.records import Predictions, check_table, people
 
 COLUMNS = ("clip_a", "clip_b", "action_units", "label_a", "label_b")
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import people
 from medn_lab.evaluate.metrics import FROM_COUNTS
+from medn_lab.records import people
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """From how often each person counts, (r, n_people) float, to a figure for each of r resamples; NaN if undefined."""

@@ -8,12 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import people
 from medn_lab.evaluate.au_detection import au_detection
 from medn_lab.evaluate.cross_validation import MEASURES, CrossValidation
 from medn_lab.evaluate.floors import Floor
 from medn_lab.evaluate.intervals import bootstrap_interval
-from medn_lab.records import EvaluationSummary, Predictions
+from medn_lab.records import EvaluationSummary, Predictions, people
 
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
 FOLD_COLUMNS = ("fold", "held_out", "n_test", "accuracy", "error")

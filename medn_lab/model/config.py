@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-from medn_lab.records import Clips
+from medn_lab.records import Clips, check_label
 
 Branches = Literal["both", "motion", "emotion"]
 Fusion = Literal["cofm", "concat", "sum"]
@@ -190,8 +190,7 @@ class MEDNConfig:
         ValueError
             If the clips have no such column, are not square, or a change does not fit.
         """
-        if label not in clips.table:
-            raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+        check_label(clips.table, label=label)
         height, width = clips.size
         if height != width:
             raise ValueError(f"MEDN reads square crops; these clips are {width}x{height} px")

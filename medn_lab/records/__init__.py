@@ -9,7 +9,7 @@ from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.present import present
 from medn_lab.records.results import BranchFeatures, Embedding, History, Predictions
-from medn_lab.records.rows import au_columns, check_rows, check_table, frame_numbers, people, positions
+from medn_lab.records.rows import au_columns, check_label, check_rows, check_table, frame_numbers, people, positions
 from medn_lab.records.run import ids_sha256, run_record
 from medn_lab.records.storage import (
     Parts,
@@ -39,6 +39,7 @@ __all__ = [
     "RecordError",
     "Truth",
     "au_columns",
+    "check_label",
     "check_rows",
     "check_table",
     "frame_numbers",

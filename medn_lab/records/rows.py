@@ -203,3 +203,27 @@ def people(table: pd.DataFrame) -> pd.Series:
     if (table["subject"].isna() | (subjects.str.strip() == "")).any():
         raise ValueError("some clips have no subject; without it a split could share a person")
     return table["dataset"].astype(str) + "/" + subjects if "dataset" in table else subjects
+
+
+def check_label(table: pd.DataFrame, *, label: str) -> None:
+    """That the clips have a class: what a protocol writes, or a column of the caller's own.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of clips.
+    label : str
+        The column's name.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column.
+
+    Examples
+    --------
+    >>> check_label(pd.DataFrame({"clip_id": ["a"], "label": ["others"]}), label="label") is None
+    True
+    """
+    if label not in table:
+        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")

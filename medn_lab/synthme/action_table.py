@@ -177,3 +177,15 @@ def check_au(name: str) -> str:
 def sides_of(au: str, side: Side) -> tuple[str, ...]:
     """The halves of the face that an AU plays on; midline AUs always on both."""
     return ("right", "left") if side == "both" or au in MIDLINE_AUS else (side,)
+
+
+def check_intensity(letter: str) -> str:
+    """The letter itself; ValueError unless it is one of :data:`PEAK_PIXELS`."""
+    if letter not in PEAK_PIXELS:
+        raise ValueError(f"intensity must be one of {', '.join(PEAK_PIXELS)}; it is {letter!r}")
+    return letter
+
+
+def peak_of(amount: float | str) -> float:
+    """The peak of an intensity in pixels of a 128 px picture: the middle of a letter's range."""
+    return sum(PEAK_PIXELS[amount]) / 2 if isinstance(amount, str) else amount

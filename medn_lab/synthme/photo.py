@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from medn_lab.data.crop import NoFaceError, find_face
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers
-from medn_lab.synthme.action_table import AUS, PEAK_PIXELS, check_au, sides_of
+from medn_lab.synthme.action_table import AUS, PEAK_PIXELS, check_au, check_intensity, sides_of
 from medn_lab.synthme.actions import au_mask, expression_field, time_course
 from medn_lab.synthme.corpus import SIZES, render_size
 from medn_lab.synthme.cue import CUES, FLUSH_GREYS, PULSE_PIXELS, cue_course, cue_mask
@@ -119,8 +119,7 @@ def move_photo(
     """
     if not SIZES[0] <= size <= SIZES[1]:
         raise ValueError(f"a photo is moved at {SIZES[0]} to {SIZES[1]} px; size is {size}")
-    if intensity not in PEAK_PIXELS:
-        raise ValueError(f"intensity must be one of {', '.join(PEAK_PIXELS)}; it is {intensity!r}")
+    check_intensity(intensity)
     kind = _cue_kind(cue)
     parts = _parse(action_units)
     face, found = photo_face(photo, landmarks=landmarks, size=render_size(size))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from medn_lab.synthme.action_table import PEAK_PIXELS, Side, check_au, sides_of
+from medn_lab.synthme.action_table import Side, check_au, check_intensity, peak_of, sides_of
 from medn_lab.synthme.actions import lips_apart, turned_back, unit_field, unit_shade
 from medn_lab.synthme.cue import FLUSH, FLUSH_GREYS, PULSE_PIXELS, CueKind, check_cue, colour_weight, pulse_field
 from medn_lab.synthme.faces import Face
@@ -263,10 +263,8 @@ def move_face(
     for name, amount in (actions or {}).items():
         au = check_au(name)
         if isinstance(amount, str):
-            if amount not in PEAK_PIXELS:
-                raise ValueError(f"intensity must be one of {', '.join(PEAK_PIXELS)}; it is {amount!r}")
-            amount = sum(PEAK_PIXELS[amount]) / 2
+            check_intensity(amount)
         for half in sides_of(au, side):
-            pixels[au, half] = float(amount)
+            pixels[au, half] = float(peak_of(amount))
     flush, pulse = (FLUSH_GREYS * cue_level, 0.0) if cue == "colour" else (0.0, PULSE_PIXELS * abs(cue_level))
     return to_bytes(compose(face, pixels, flush=flush, pulse=pulse, blink=blink))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers
-from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, sides_of
+from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, peak_of, sides_of
 from medn_lab.synthme.actions import au_mask, expression_field, time_course
 from medn_lab.synthme.cue import CUES, FLUSH_GREYS, PULSE_PIXELS, CueKind, cue_course, cue_mask
 from medn_lab.synthme.emotions import EMOTIONS, allowed_emotions
@@ -20,7 +20,7 @@ from medn_lab.synthme.nuisance import Disturbance
 from medn_lab.synthme.photo import APEX, OFFSET, ONSET
 from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
 from medn_lab.synthme.script import FPS
-from medn_lab.synthme.studio_state import letter_of, peak_of, whole_state
+from medn_lab.synthme.studio_state import letter_of, whole_state
 
 
 class FaceStudio:

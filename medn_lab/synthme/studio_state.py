@@ -79,11 +79,6 @@ def _within(name: str, value: object) -> float:
     return float(value)
 
 
-def peak_of(amount: float | str) -> float:
-    """The peak of an intensity in pixels of a 128 px picture: the middle of a letter's range."""
-    return sum(PEAK_PIXELS[amount]) / 2 if isinstance(amount, str) else amount
-
-
 def letter_of(amount: float | str) -> str:
     """The intensity whose range a number of pixels falls into.
 

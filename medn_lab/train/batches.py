@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from medn_lab.model import Inputs, MEDNConfig
-from medn_lab.records import present
+from medn_lab.records import check_label, present
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,7 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     >>> read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=True).aus.tolist()
     [[1.0], [0.0]]
     """
-    if label not in table:
-        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+    check_label(table, label=label)
     places = pd.Index(config.classes).get_indexer(table[label])
     if (places < 0).any():
         strange = sorted(set(table.loc[places < 0, label].astype(str)))
