@@ -304,10 +304,10 @@ def _name(features: BranchFeatures) -> str:
 def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
     branches = {name: getattr(features, name) for name in BRANCHES}
-    data = table["dataset"].value_counts().sort_index() if "dataset" in table else pd.Series(dtype=int)
+    sets = table["dataset"].value_counts().sort_index() if "dataset" in table else pd.Series(dtype=int)
     return {
         **dict(features.source),
-        "data sets": {str(name): int(count) for name, count in data.items()},
+        "data sets": {str(name): int(count) for name, count in sets.items()},
         "clips": len(table),
         "subjects": len(set(people(table))),
         "widths": {name: values.shape[1] for name, values in branches.items() if values is not None},

@@ -217,8 +217,8 @@ def _figures(figures: Sequence[tuple[str, object]]) -> list[str]:
     parts, drawn = [], False
     for caption, figure in figures:
         if isinstance(figure, bytes) and figure.startswith(PNG_SIGNATURE):
-            data = base64.b64encode(figure).decode("ascii")
-            picture = f'<img alt="{html.escape(caption, quote=True)}" src="data:image/png;base64,{data}">'
+            encoded = base64.b64encode(figure).decode("ascii")
+            picture = f'<img alt="{html.escape(caption, quote=True)}" src="data:image/png;base64,{encoded}">'
         elif hasattr(figure, "to_html") and hasattr(figure, "to_plotly_json"):
             picture = figure.to_html(full_html=False, include_plotlyjs=not drawn)
             drawn = True

@@ -27,7 +27,7 @@ def processor_seconds(statement: str) -> float:
 
 @pytest.mark.parametrize("statement", STATEMENTS.values(), ids=STATEMENTS.keys())
 def test_import_cost(benchmark, statement):
+    """Fails where the import does; what it costs is reported and not judged."""
     benchmark.pedantic(processor_seconds, args=(statement,), rounds=5, warmup_rounds=1)
     if benchmark.enabled:
         benchmark.extra_info["processor seconds"] = min(processor_seconds(statement) for _ in range(5))
-    assert processor_seconds(statement) > 0
