@@ -20,7 +20,7 @@ from medn_lab.records.storage import (
     sha256_of_file,
     write_parts,
 )
-from medn_lab.records.whole_folder import whole_folder
+from medn_lab.records.whole_folder import clear_away, whole_folder
 
 __all__ = [
     "PROBLEM_COLUMNS",
@@ -42,6 +42,7 @@ __all__ = [
     "check_label",
     "check_rows",
     "check_table",
+    "clear_away",
     "frame_numbers",
     "ids_sha256",
     "no_problems",

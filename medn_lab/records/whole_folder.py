@@ -51,7 +51,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     with _told(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _clear_away(target)
+        clear_away(target)
         beside = Path(tempfile.mkdtemp(prefix=f"{_mark(target)}{os.getpid()}.", dir=target.parent))
         with _moved_when_whole(beside, target):
             yield beside
@@ -62,8 +62,24 @@ def _mark(target: Path) -> str:
     return f".{target.name}.{re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'here'}."
 
 
-def _clear_away(target: Path) -> None:
-    """Remove what killed processes of this machine left beside `target`."""
+def clear_away(target: Path) -> None:
+    """Remove what killed processes of this machine left beside `target`; what running ones write stays.
+
+    Parameters
+    ----------
+    target : Path
+        A folder that :func:`whole_folder` writes; it need not be there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     with whole_folder(Path(root, "run")):
+    ...         clear_away(Path(root, "run"))  # this process runs: its folder stays
+    ...         waiting = len(list(Path(root).iterdir()))
+    >>> waiting
+    1
+    """
     if os.name != "posix":
         return
     mark = _mark(target)

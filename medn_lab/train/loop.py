@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, check_clips
-from medn_lab.records import Clips, History
+from medn_lab.records import Clips, History, clear_away
 from medn_lab.train.batches import read_targets
 from medn_lab.train.callbacks import Run, measured, tell
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
@@ -104,6 +105,7 @@ def fit(
     optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     history = telling.history(pd.DataFrame(columns=["epoch"]))
     if checkpoint is not None and is_checkpoint(checkpoint):
+        clear_away(Path(checkpoint))
         history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=telling.said)
         telling.take_up(history)
     if fabric.world_size > 1 and fabric.device.type == "cuda":

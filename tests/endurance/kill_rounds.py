@@ -269,7 +269,7 @@ def main() -> int:
             told = endure(name, given, Path(folder) / name, options.rounds, options.steps, options.seed)
             told["originals_untouched"] = hashes(given) == before
             print(json.dumps(told), flush=True)
-            failed |= bool(told["failures"]) or not told["originals_untouched"]
+            failed |= bool(told["failures"] or told["left_behind"]) or not told["originals_untouched"]
     return int(failed)
 
 
