@@ -40,7 +40,7 @@ def answer(model):
 @pytest.fixture
 def lab(studio, answer):
     lab = FaceLab(studio, answer=answer)
-    lab._loop_soon._act = lambda: None  # playing the face takes a moment, and has a test of its own
+    lab._stage._play_soon._act = lambda: None  # playing the face takes a moment, and has a test of its own
     return lab
 
 
@@ -49,14 +49,14 @@ def picture(image):
 
 
 def test_a_slider_that_moves_draws_the_clip_of_its_state_and_asks_the_model(lab, studio, model):
-    before = picture(lab._pictures["flow"])
+    before = picture(lab._stage.pictures["flow"])
     lab._controls.amounts["AU12"].value = "D"
     assert lab.state["aus"] == {"AU12": "D"}
     expected = studio(lab.state)
     assert (lab.clip.frames == expected.frames).all()
     said = predict(model, expected)
     np.testing.assert_allclose(lab.answers.predictions.logits, said.logits, rtol=1e-4, atol=1e-5)
-    assert np.abs(picture(lab._pictures["flow"]) - before).max() > 50
+    assert np.abs(picture(lab._stage.pictures["flow"]) - before).max() > 50
     assert "AU 12D" in lab._said.value
     assert "<b>AU12</b>" in lab._aus.value
     assert 0 < lab.seconds < 5
@@ -182,15 +182,15 @@ def test_several_faces_can_be_chosen_from(studio, answer):
 
 def test_the_face_plays_once_the_sliders_rest(studio):
     lab = FaceLab(studio, state=SMILE)  # where no loop runs at once
-    assert Image.open(io.BytesIO(lab._pictures["face"].value)).n_frames == 8
+    assert Image.open(io.BytesIO(lab._stage.pictures["face"].value)).n_frames == 8
 
 
 def test_the_drawn_motion_is_magnified_and_the_clip_is_not(lab):
     lab.show(SMILE)
-    clip, small = lab.clip, picture(lab._pictures["face"])
-    lab._magnifies.value = 1
+    clip, small = lab.clip, picture(lab._stage.pictures["face"])
+    lab._stage.magnifies.value = 1
     assert lab.clip is clip
-    assert np.abs(picture(lab._pictures["face"]) - small).max() > 10
+    assert np.abs(picture(lab._stage.pictures["face"]) - small).max() > 10
 
 
 def test_without_a_model_the_face_and_the_truth_are_shown(studio):
@@ -198,7 +198,7 @@ def test_without_a_model_the_face_and_the_truth_are_shown(studio):
     assert lab.answers is None
     assert "No model was handed in" in lab._scores.value
     assert "happiness 42%" in lab._aus.value
-    assert lab._pictures["kept"].layout.visibility == "hidden"
+    assert lab._stage.pictures["kept"].layout.visibility == "hidden"
     lab.other_cue()
     assert "confusable pair" in lab._kept._between.value
     assert "predicted" not in lab.selection
@@ -208,7 +208,7 @@ def test_a_model_of_another_size_is_one_sentence_beside_the_face(studio):
     lab = FaceLab(studio, answer=answerer(MEDN(MEDNConfig(size=32, dim=32))), state=SMILE)
     assert "64x64 px but the model reads 32x32" in lab._scores.value
     assert lab.answers is None
-    assert lab._pictures["face"].layout.visibility == "visible"
+    assert lab._stage.pictures["face"].layout.visibility == "visible"
     lab.keep("A")
 
 
@@ -227,7 +227,7 @@ def test_a_model_of_one_branch_says_what_it_has(studio, branches, missing):
     assert "no gate" in lab._gate.value
     assert "frames alone" not in lab._scores.value
     assert ("no AU scores" in lab._aus.value) == (branches == "emotion")
-    assert (lab._pictures["kept"].layout.visibility == "hidden") == (missing == "kept")
+    assert (lab._stage.pictures["kept"].layout.visibility == "hidden") == (missing == "kept")
 
 
 def test_a_model_without_aus_says_so(studio):

@@ -8,21 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import ipywidgets as widgets
-import numpy as np
 import pandas as pd
 import traitlets
 
 from medn_lab.records import Answers, Clips
-from medn_lab.view.answer_pictures import face_pictures
 from medn_lab.view.answers import state_text
-from medn_lab.view.drawing import to_webp
 from medn_lab.view.magnify import MOST
 from medn_lab.widgets.answer_card import allowed_html, answer_row, aus_html, gate_html, scores_html, verdict
 from medn_lab.widgets.face_controls import FaceControls
-from medn_lab.widgets.faces import FaceLoop
+from medn_lab.widgets.face_stage import FaceStage
 from medn_lab.widgets.kept_faces import KeptFaces
 from medn_lab.widgets.latest import Latest
-from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.style import note, sheet
 
 PRESETS = ("12", "6+12", "4", "4+7", "9", "14", "15", "1+2", "1+2+5", "20+25")
@@ -31,10 +27,6 @@ PRESETS = ("12", "6+12", "4", "4+7", "9", "14", "15", "1+2", "1+2+5", "20+25")
 SOON = 0.015
 """Seconds after the first move of a slider until the face is drawn as the slider then stands."""
 
-SETTLED = 0.35
-"""Seconds without a move after which the face begins to play."""
-
-_PIXELS = 160
 _OWN = """
 .medn-face-lab .widget-readout { min-width: 14px; width: auto; margin-left: 2px; padding: 0; }
 """
@@ -116,7 +108,6 @@ class FaceLab(widgets.VBox):
         self._answers: Answers | None = None
         self.seconds = 0.0
         self._soon = Latest(self._play, seconds=SOON)
-        self._loop_soon = Dwell(self._loop, seconds=SETTLED)
         self._writing = False
         self._kept = KeptFaces(recall=lambda slot: self._try(lambda: self.recall(slot)))
         self._build(magnify)
@@ -165,7 +156,7 @@ class FaceLab(widgets.VBox):
         """
         if slot not in self._kept.slots:
             raise ValueError(f"a clip can be kept as {' or '.join(self._kept.slots)}, not as {slot!r}")
-        self._kept.put(slot, self.clip, self._answers, dict(self.state), magnify=self._magnifies.value)
+        self._kept.put(slot, self.clip, self._answers, dict(self.state), magnify=self._stage.magnifies.value)
         self._tell()
 
     def recall(self, slot: str) -> None:
@@ -259,23 +250,9 @@ class FaceLab(widgets.VBox):
             [self._faces, self._presets, self._rest, self._other, self._keep_a, self._keep_b],
             layout=widgets.Layout(flex_flow="row wrap"),
         )
-        self._magnifies = widgets.FloatSlider(
-            magnify, min=1, max=MOST, step=1, description="drawn motion ×", readout_format=".0f",
-            tooltip="How many times as large the motion is drawn; the model sees it as it is",
-            style={"description_width": "108px"}, layout=widgets.Layout(width="400px", margin="0"),
-            continuous_update=False,
-        )  # fmt: skip
-        size = {"width": f"{_PIXELS}px", "height": f"{_PIXELS}px", "object_fit": "contain"}
-        self._pictures = {
-            name: widgets.Image(format="webp", layout=widgets.Layout(**size)) for name in ("face", "flow", "kept")
-        }
-        self._captions = {name: widgets.HTML(layout=widgets.Layout(width=f"{_PIXELS}px")) for name in self._pictures}
-        views = [
-            widgets.VBox([picture, self._captions[name]], layout=widgets.Layout(margin="0 4px 0 0"))
-            for name, picture in self._pictures.items()
-        ]
-        strengths = widgets.VBox([*self._controls.strengths.children, self._magnifies])
-        right = widgets.VBox([widgets.HBox(views), strengths], layout=widgets.Layout(width="498px", margin="0 0 0 4px"))
+        self._stage = FaceStage(magnify=magnify, answered=self._answer is not None)
+        strengths = widgets.VBox([*self._controls.strengths.children, self._stage.magnifies])
+        right = widgets.VBox([self._stage.views, strengths], layout=widgets.Layout(width="498px", margin="0 0 0 4px"))
         self._said, self._gate, self._foot = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self._gate.layout.width = "470px"
         left = widgets.VBox(
@@ -290,7 +267,6 @@ class FaceLab(widgets.VBox):
     def _wire(self) -> None:
         self._faces.observe(lambda change: self._try(self._play), "value")
         self._presets.observe(self._on_preset, "value")
-        self._magnifies.observe(lambda change: self._draw_pictures(), "value")
         self._rest.on_click(lambda _: self._try(self.rest))
         self._other.on_click(lambda _: self._try(self.other_cue))
         self._keep_a.on_click(lambda _: self._try(lambda: self.keep("A")))
@@ -319,7 +295,7 @@ class FaceLab(widgets.VBox):
         """Draw the state that the controls say, ask the model, and show both."""
         began = time.perf_counter()
         state = self._controls.read()
-        self._loop_soon.cancel()
+        self._stage.still()
         self._problem, self._answers = "", None
         try:
             self._clip = self._studios[self._faces.value](state)
@@ -330,7 +306,7 @@ class FaceLab(widgets.VBox):
                 self._answers = self._answer(self._clip)
             except ValueError as problem:
                 self._problem = str(problem)
-        self._draw_pictures()
+        self._stage.show(self._clip, self._answers)
         self._draw_answers()
         self.seconds = time.perf_counter() - began
         self._foot.value = note(
@@ -347,8 +323,6 @@ class FaceLab(widgets.VBox):
         if chosen and {f"AU{number}" for number in chosen.split("+")} != set(state["aus"]):
             self._presets.value = ""
         self._tell()
-        if self._clip is not None:
-            self._loop_soon()
 
     def _tell(self) -> None:
         """Let whoever follows the selection know what is in hand and what is kept."""
@@ -356,29 +330,6 @@ class FaceLab(widgets.VBox):
         self.selection = pd.DataFrame([*rows, *(answer_row(*one) for one in self._kept.held())])
 
     # What is drawn ----------------------------------------------------------------------------------------------------
-
-    def _draw_pictures(self) -> None:
-        pictures: dict[str, np.ndarray] = {}
-        if self._clip is not None:
-            clip_id = self._clip.table["clip_id"].iloc[0]
-            kept = None if self._answers is None else self._answers.kept
-            pictures = face_pictures(self._clip, clip_id, kept=kept, size=_PIXELS, magnify=self._magnifies.value)
-        for name, view in self._pictures.items():
-            view.layout.visibility = "visible" if name in pictures else "hidden"
-            if name in pictures:
-                view.value = to_webp([pictures[name]], quality=84)
-        missing = "no model, no kept places" if self._answer is None else "no emotion branch, no kept places"
-        self._captions["face"].value = note(f"the face, motion × {self._magnifies.value:g}")
-        self._captions["flow"].value = note("the motion branch reads this flow")
-        self._captions["kept"].value = note("the emotion branch keeps these" if "kept" in pictures else missing)
-
-    def _loop(self) -> None:
-        """Let the face play; it takes a moment, so only once the sliders rest."""
-        if self._clip is None or self._clip.frames is None:
-            return
-        clip_id = self._clip.table["clip_id"].iloc[0]
-        faces = FaceLoop(self._clip, size=_PIXELS)
-        self._pictures["face"].value, _ = faces.animation((clip_id,), magnify=self._magnifies.value, overlay="none")
 
     def _draw_answers(self) -> None:
         self._gate.value = self._scores.value = self._aus.value = ""

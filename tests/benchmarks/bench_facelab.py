@@ -34,7 +34,7 @@ def moves(studio: FaceStudio, *, seed: int) -> list[tuple[str, str]]:
 def still_lab(studio: FaceStudio, model: medn.model.MEDN) -> FaceLab:
     """A FaceLab whose face does not begin to play; without an event loop it would at every move."""
     lab = FaceLab(studio, answer=medn.evaluate.answerer(model), state={"aus": {"AU12": "C"}, "cue": "flush"})
-    lab._loop_soon._act = lambda: None
+    lab._stage._play_soon._act = lambda: None
     return lab
 
 
