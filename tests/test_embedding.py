@@ -16,6 +16,8 @@ from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, tr
 from medn_lab.diagnose.neighbourhoods import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 
+pytestmark = pytest.mark.slow  # UMAP is compiled by whichever test is first
+
 
 def clustered(n, *, n_clusters=3, seed=0):
     generator = np.random.default_rng(seed)
@@ -68,7 +70,6 @@ def test_the_same_seed_gives_the_same_map():
     assert first.params["n_clips"] == 40
 
 
-@pytest.mark.slow
 def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path):
     features = clustered(60)
     features.save(tmp_path / "features")
@@ -273,7 +274,6 @@ def shifts(maps):
     return np.linalg.norm(one - other, axis=1) / np.sqrt(((one - one.mean(axis=0)) ** 2).sum(axis=1).mean())
 
 
-@pytest.mark.slow
 def test_aligned_maps_keep_the_clips_that_stayed_and_move_those_that_moved(checkpoints):
     features, moved = checkpoints
     maps = aligned_umap(features, branches=("motion",))

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent / "endurance"))
 from fuzz_targets import TARGETS, warm_up
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_spoiled_input_gives_a_sentence_or_a_result_that_keeps_its_promises(name):
     target, outcomes = TARGETS[name], []

@@ -102,7 +102,7 @@ def test_the_scores_are_those_of_the_pooled_predictions_beside_the_floor(serial)
         assert part in said
 
 
-@pytest.mark.parametrize(("backend", "n_jobs"), [("loky", 2), ("threading", 3)])
+@pytest.mark.parametrize(("backend", "n_jobs"), [pytest.param("loky", 2, marks=pytest.mark.slow), ("threading", 3)])
 def test_every_backend_gives_the_same_predictions(clips, serial, backend, n_jobs, tmp_path):
     # loky is given a prepared set, whose arrays stay in their files.
     given = Clips.load(clips.save(tmp_path / "set")) if backend == "loky" else clips

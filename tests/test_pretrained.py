@@ -10,6 +10,7 @@ import medn_lab as medn
 from medn_lab.model.pretrained import pretrained_folder
 
 NAMES = medn.model.pretrained_names()
+EACH = [pytest.param(name, marks=pytest.mark.slow) if "small" in name else name for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def test_the_pretrained_models_are_there(maker):
     assert set(NAMES) == set(maker.RECIPES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EACH)
 def test_the_card_states_how_far_the_branches_are_apart(name, held_out):
     folder, stated = card_of(name)
     model = medn.load_pretrained(name)

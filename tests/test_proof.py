@@ -62,6 +62,7 @@ def test_no_person_is_in_training_and_test_or_in_a_pretrained_model(script):
     assert not (sides[0] | sides[1]) & {0, 1}
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_read_and_not_trained_again(script, small, monkeypatch):
     runs, rows, work = small
     monkeypatch.setattr(script.medn, "fit", None)
@@ -69,6 +70,7 @@ def test_a_finished_run_is_read_and_not_trained_again(script, small, monkeypatch
     assert again["accuracy"] == rows["accuracy"].iloc[1]
 
 
+@pytest.mark.slow
 def test_seeds_are_pooled_by_clip_and_means_are_those_of_the_runs(script, small):
     runs, rows, work = small
     summary = script.summarise(runs, rows, work).set_index("variant")

@@ -95,6 +95,7 @@ def test_bad_packs_get_a_sentence(tmp_path):
         read_list(tmp_path / "list.csv")
 
 
+@pytest.mark.slow
 def test_motion_alone_learns_from_a_pack_and_is_tested_on_each_person_unseen(tmp_path):
     write_flow_pack(synthetic_clips(n_subjects=6, clips_per_subject=12, n_frames=2, seed=0, n_jobs=1), tmp_path)
     clips = read_flow_pack(tmp_path)
