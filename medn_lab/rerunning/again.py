@@ -103,7 +103,7 @@ def rerun(
     Rerun of 6 Predictions: identical to the last bit; same versions and hardware
     >>> maps = medn.diagnose.umap(medn.extract_features(trained, clips), method="pca")
     >>> medn.rerun(maps, progress=False)
-    Rerun of 6 Embedding: identical to the last bit; same versions and hardware
+    Rerun of an Embedding of 6 clips: identical to the last bit; same versions and hardware
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, branches="motion")
     >>> mine = medn.model.MEDN(config, seed=3)
     >>> history = medn.fit(mine, clips, config=medn.train.TrainConfig(epochs=2), progress=False)

@@ -45,7 +45,7 @@ class Rerun:
     --------
     >>> epochs = History(pd.DataFrame({"epoch": [1], "seconds": 1.0, "loss": 0.5}))
     >>> Rerun(epochs, epochs, identical=True, difference=0.0, changed={"torch": ("2.12.0", "2.13.0")})
-    Rerun of a History of 1 epochs: identical to the last bit; changed since: torch 2.12.0 -> 2.13.0
+    Rerun of a History of 1 epoch: identical to the last bit; changed since: torch 2.12.0 -> 2.13.0
     """
 
     stored: Rerunnable
@@ -74,10 +74,13 @@ def _called(record: Rerunnable) -> str:
     if isinstance(record, MEDN):
         return f"the training of {record.name}"
     if isinstance(record, History):
-        return f"a History of {len(record)} epochs"
+        return f"a History of {len(record)} epoch{'s' * (len(record) != 1)}"
     if isinstance(record, DecouplingReport):
         return f"a DecouplingReport of {len(record.table)} measures"
-    return f"{len(record)} {type(record).__name__}"
+    if isinstance(record, Predictions):
+        return f"{len(record)} Predictions"
+    article = "an " if isinstance(record, Embedding | Attribution) else ""
+    return f"{article}{type(record).__name__} of {len(record)} clips"
 
 
 def difference_of(stored: Any, again: Any, *, names: Iterable[str]) -> float:
