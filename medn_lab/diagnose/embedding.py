@@ -275,9 +275,8 @@ def _umap_alone() -> Iterator[None]:
     # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
     with _COMPILING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with suppress(
-            ImportError
-        ):  # loads OpenMP where torch has not yet: only what is loaded has its threads set back
+        # Loads OpenMP where torch has not yet: only what is loaded has its threads set back.
+        with suppress(ImportError):
             import_module("numba.np.ufunc.omppool")
         with threadpool_limits(limits=1, user_api="openmp"):
             yield

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -11,22 +9,12 @@ import torch
 from torch import Tensor
 
 from medn_lab.model import MEDN, Inputs, MEDNOutput, SEVitOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.model.threads import torch_threads
 from medn_lab.records import Answers, BranchFeatures, Clips, KeptTokens, Predictions
 
 FEW = 4
-"""Clips for which one thread is best: there is too little to share, and threads wait for each other."""
-
-
-@contextmanager
-def _one_thread(*, wanted: bool) -> Iterator[None]:
-    """No threads inside of torch's operations: beside any other load they cost a slider many times its time."""
-    count = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(count)
+"""Clips for which one thread is best: there is too little to share, and threads wait for each other; beside any other
+load they cost a slider many times its time."""
 
 
 class Answerer:
@@ -83,7 +71,7 @@ class Answerer:
         modes = {module: module.training for module in model.modules()}
         model.eval()
         try:
-            with torch.inference_mode(), _one_thread(wanted=len(clips) <= FEW):
+            with torch.inference_mode(), torch_threads(1 if len(clips) <= FEW else None):
                 thrice = _thrice(inputs)
                 output = model(*(inputs if thrice is None else thrice))
         finally:

@@ -8,17 +8,16 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import joblib
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from medn_lab.data.protocols import Fold
 from medn_lab.evaluate.fold_store import FoldOutcome, FoldStore
 from medn_lab.evaluate.shared_clips import SharedClips
+from medn_lab.model.threads import torch_threads
 from medn_lab.records import Predictions
 
 Backend = Literal["loky", "threading", "dask", "ray"]
@@ -167,7 +166,8 @@ def run_fold(task: Task, clips: SharedClips, fold: Fold, number: int) -> tuple[i
     number : int
     outcome : FoldOutcome
     """
-    with _ONE_AT_A_TIME, one_thread(), warnings.catch_warnings(record=True) as caught:
+    # One thread, so that sums are taken in the same order wherever a fold runs.
+    with _ONE_AT_A_TIME, torch_threads(1), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         began = time.perf_counter()
         try:
@@ -177,17 +177,6 @@ def run_fold(task: Task, clips: SharedClips, fold: Fold, number: int) -> tuple[i
         seconds = time.perf_counter() - began
     notes = dict.fromkeys(str(note.message) for note in caught if note.category is UserWarning)
     return number, FoldOutcome(predictions, epochs, seconds, notes=tuple(notes))
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch, so that sums are taken in the same order wherever a fold runs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _sentence(error: Exception) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from medn_lab.model import MEDN, load_pretrained, pretrained_names, weights_sha256
+from medn_lab.model.threads import torch_threads
 
 GivenModel = MEDN | str | os.PathLike[str]
 
@@ -64,12 +65,6 @@ def _where_it_ran(model: MEDN, run: Mapping[str, Any]) -> MEDN:
     return model.to(kind) if there.get(kind) else model
 
 
-@contextmanager
-def as_many_threads(run: Mapping[str, Any]) -> Iterator[None]:
-    """As many threads of torch as the run had: the order of sums, and with it the last digits, depends on them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(run.get("threads", before))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def as_many_threads(run: Mapping[str, Any]) -> AbstractContextManager[None]:
+    """As many threads of torch as the run had."""
+    return torch_threads(run.get("threads"))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, check_clips
+from medn_lab.model.threads import torch_threads
 from medn_lab.records import Clips, History, clear_away
 from medn_lab.train.batches import read_targets
 from medn_lab.train.callbacks import Run, measured, tell
@@ -119,7 +120,7 @@ def fit(
         standing.check()
         run.running, run.stopping, status = True, False, "finished"
         bar = tqdm(total=config.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
-        with bar, _threads(config.threads), torch.random.fork_rng(devices=[]):
+        with bar, torch_threads(config.threads), torch.random.fork_rng(devices=[]):
             try:
                 tell(watchers, "on_fit_start", run)
                 while run.epoch < config.epochs:
@@ -135,8 +136,7 @@ def fit(
                     standing.take(run.history)
                     more = measured(watchers, run)
                     if more:
-                        rows = pd.DataFrame([*before, row | more])
-                        run.history = telling.history(rows, summed=checkpoint is not None)
+                        run.history = replace(run.history, table=pd.DataFrame([*before, row | more]))
                         standing.take(run.history)
                     if checkpoint is not None and fabric.is_global_zero:
                         save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
@@ -156,14 +156,3 @@ def fit(
         return run.history
 
     return go_on(Run(model, config=config, history=history, go_on=go_on))
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 
 import medn_lab
 from medn_lab.model import MEDN, device_name, weights_sha256
-from medn_lab.records import Clips, History, run_record
+from medn_lab.records import Clips, History, ids_sha256, run_record
 from medn_lab.train.config import TrainConfig
 
 
@@ -107,5 +106,4 @@ def _learned_from(table: pd.DataFrame, model: MEDN, label: str) -> pd.DataFrame:
 
 
 def _fingerprint(clips: Clips) -> dict[str, object]:
-    names = "\n".join(clips.table["clip_id"])
-    return {"n": len(clips), "sha256": hashlib.sha256(names.encode()).hexdigest(), "recipe": dict(clips.recipe)}
+    return {"n": len(clips), "sha256": ids_sha256(clips.table), "recipe": dict(clips.recipe)}

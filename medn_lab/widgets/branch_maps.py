@@ -16,7 +16,7 @@ from medn_lab.view.colouring import Colouring
 from medn_lab.view.maps import map_figure, marker_look
 from medn_lab.widgets.dots import CanvasMarks
 from medn_lab.widgets.live import live_figure, stands_still
-from medn_lab.widgets.map_marks import ALIKE, TraceMarks
+from medn_lab.widgets.map_marks import ALIKE, TraceMarks, trace_of
 from medn_lab.widgets.outlines import Outline, newest, read_outlines, selector_corners
 from medn_lab.widgets.pacing import Dwell, Turn
 
@@ -68,12 +68,13 @@ class BranchMaps:
         figure.update_layout(newselection={"line": _OUTLINE})
         figure.update_layout(uirevision="kept")
         ids = embedding.table["clip_id"].to_numpy(dtype=object)
-        many, still = len(embedding) > MOST_SVG_POINTS, stands_still()
-        kind = go.Scattergl if many and still else go.Scatter
+        many = len(embedding) > MOST_SVG_POINTS
+        on_canvas = many and not stands_still()
+        kind = go.Scattergl if many else go.Scatter
         for place, name in enumerate(self.names, start=1):
             xy = self._xy[name]
             shared = {"x": xy[:, 0], "y": xy[:, 1], "customdata": ids, "hovertext": texts, "hoverinfo": "text"}
-            if many and not still:
+            if on_canvas:
                 traces = [go.Scatter(mode="none", hoveron="points", name=f"{name} points", **shared)]
             else:
                 points = kind(mode="markers", marker=dict(look), name=f"{name} points", **shared, **ALIKE)
@@ -81,13 +82,15 @@ class BranchMaps:
             for trace in traces:
                 figure.add_trace(trace, row=1, col=place)
         self.figure, self.widget = live_figure(figure)
-        self._marks: CanvasMarks | TraceMarks = TraceMarks(self.figure, xy=self._xy, dimmed=_DIMMED)
-        if many and not still:
+        self._marks: CanvasMarks | TraceMarks
+        if on_canvas:
             self._marks = CanvasMarks(
                 np.stack(list(self._xy.values())), axes=[self._axes(name) for name in self.names],
                 size=look["size"], opacity=look["opacity"], dimmed=_DIMMED,
             )  # fmt: skip
             self.widget = widgets.VBox([self.figure, self._marks.widget]).add_class("medn-maps")
+        else:
+            self._marks = TraceMarks(self.figure, xy=self._xy, dimmed=_DIMMED)
         self.figure._config = {
             "displaylogo": False, "scrollZoom": False, "responsive": False, "doubleClick": "reset+autosize",
             "modeBarButtons": [["zoom2d", "pan2d", "select2d", "lasso2d", "resetScale2d"]],
@@ -95,7 +98,7 @@ class BranchMaps:
 
     def trace(self, branch: str, part: str) -> go.Scatter:
         """The trace of a map: ``points``, and where traces are what is drawn, ``lit`` and ``rings``."""
-        return next(trace for trace in self.figure.data if trace.name == f"{branch} {part}")
+        return trace_of(self.figure, branch, part)
 
     def listen(
         self, *, hovered: Callable[[int], None], left: Callable[[int], None], clicked: Callable[[int], None],

@@ -41,23 +41,21 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
     """
     why = _not_shown()
     if not why:
-        try:
-            live = _live_kind()(figure)
-        except ImportError:
-            why = NO_ANYWIDGET
-        else:
-            return live, live
+        live = _live_kind()(figure)
+        return live, live
     still = StillFigure(figure, why=why)
     return still, still.widget
 
 
 def stands_still() -> bool:
-    """Whether :func:`live_figure` makes a still figure here; without anywidget, plotly's widget is none."""
-    return bool(_not_shown()) or not issubclass(go.FigureWidget, widgets.DOMWidget)
+    """Whether :func:`live_figure` makes a still figure here."""
+    return bool(_not_shown())
 
 
 def _not_shown() -> str:
-    """Why this front end would not show a FigureWidget, as far as the kernel can know; empty where nothing is known."""
+    """Why a FigureWidget cannot be made or shown here, as far as the kernel can know; empty where nothing is known."""
+    if not issubclass(go.FigureWidget, widgets.DOMWidget):  # plotly's stand-in where anywidget is missing
+        return NO_ANYWIDGET
     if "google.colab" not in sys.modules:
         return ""
     manager = sys.modules.get("google.colab.output._widgets")

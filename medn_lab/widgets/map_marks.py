@@ -15,6 +15,11 @@ ALIKE = {"selected": _FULL, "unselected": _FULL}
 """For every trace that plotly may take for selected: here it is we who say what is."""
 
 
+def trace_of(figure: go.Figure, name: str, part: str) -> go.Scatter:
+    """A part of a map, by the map's name: ``points``, ``lit`` or ``rings``."""
+    return next(trace for trace in figure.data if trace.name == f"{name} {part}")
+
+
 class TraceMarks:
     """Three traces a map: all points, the lit ones again over them, and rings.
 
@@ -53,7 +58,7 @@ class TraceMarks:
         with self._figure.batch_update():
             for name in self._xy:
                 for part in ("points", "lit"):
-                    marker = self._trace(name, part).marker
+                    marker = trace_of(self._figure, name, part).marker
                     marker.color, marker.symbol = colours.colours, colours.symbols
 
     def keep(self, shown: np.ndarray) -> None:
@@ -64,19 +69,16 @@ class TraceMarks:
         share = self._dimmed if lit.size else 1.0
         with self._figure.batch_update():
             for name, xy in self._xy.items():
-                self._trace(name, "points").opacity = share
+                trace_of(self._figure, name, "points").opacity = share
                 # Only x is sent, as numbers: checking thousands of colours takes longer than a gesture may.
                 chosen = np.full(len(xy), np.nan, dtype=np.float32)
                 chosen[lit] = xy[lit, 0]
-                self._trace(name, "lit").x = chosen
+                trace_of(self._figure, name, "lit").x = chosen
 
     def ring(self, rows: Sequence[int], colours: Sequence[str]) -> None:
         """Put a ring around each of these rows in every map."""
         with self._figure.batch_update():
             for name, xy in self._xy.items():
-                trace = self._trace(name, "rings")
+                trace = trace_of(self._figure, name, "rings")
                 trace.x, trace.y = xy[list(rows), 0], xy[list(rows), 1]
                 trace.marker.color = list(colours) or theme.RING
-
-    def _trace(self, name: str, part: str) -> go.Scatter:
-        return next(trace for trace in self._figure.data if trace.name == f"{name} {part}")
