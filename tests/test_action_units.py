@@ -75,17 +75,20 @@ def test_a_reference_is_said_but_not_in_the_set():
 def test_unknown_is_not_the_same_as_none():
     for nothing in ("?", "", None, float("nan"), "soft focus"):
         assert not parse_action_units(nothing).known
-    table = au_table(["?", "0", "12+?", "12"], aus=[4, 12])
+    table = au_table(["?", "0", "12+?", "12"], aus=[4, 12], alternatives="first")
     np.testing.assert_array_equal(table.to_numpy(), [[np.nan, np.nan], [0, 0], [np.nan, 1], [0, 1]])
 
 
 def test_disputed_aus_are_neither_present_nor_absent():
-    table = au_table(["12 or 14", "12A+ref(24)", "4?"], aus=[4, 12, 14, 24])
+    table = au_table(["12 or 14", "12A+ref(24)", "4?"], aus=[4, 12, 14, 24], alternatives="first")
     np.testing.assert_array_equal(table.to_numpy(), [[0, 1, np.nan, 0], [0, 1, 0, np.nan], [1, 0, 0, 0]])
 
 
 def test_au_table_has_a_column_for_each_au_that_occurs():
-    assert au_table(["4+R10", "L12 or 14", "61"]).columns.tolist() == ["AU4", "AU10", "AU12"]
+    texts = ["4+R10", "L12 or 14", "61"]
+    assert au_table(texts).columns.tolist() == ["AU4", "AU10"]
+    assert au_table(texts, alternatives="first").columns.tolist() == ["AU4", "AU10", "AU12"]
+    assert au_table(texts, alternatives="all").columns.tolist() == ["AU4", "AU10", "AU12", "AU14"]
 
 
 def test_what_cannot_be_read_is_junk_and_never_half_a_set():
@@ -153,5 +156,6 @@ def test_a_date_or_a_doubt_is_not_read_as_no_action_unit(text):
 
 
 def test_what_cannot_be_read_and_has_a_digit_leaves_the_others_unknown():
-    np.testing.assert_array_equal(au_table(["4and7", "4 and so on"], aus=[4, 7]).to_numpy(), [[1, np.nan], [1, 0]])
+    table = au_table(["4and7", "4 and so on"], aus=[4, 7], alternatives="first")
+    np.testing.assert_array_equal(table.to_numpy(), [[1, np.nan], [1, 0]])
     assert parse_action_units("4.0+7.0").numbers == (4, 7)

@@ -1,5 +1,16 @@
 """The frozen records that flow between the steps; this room knows no other."""
 
+from medn_lab.records.action_units import (
+    CODING_COLUMNS,
+    ActionUnits,
+    AlternativeRule,
+    au_codings,
+    au_doubt,
+    au_set_text,
+    au_sets,
+    au_table,
+    parse_action_units,
+)
 from medn_lab.records.answers import Answers
 from medn_lab.records.attribution import Attribution
 from medn_lab.records.clip_index import PROBLEM_COLUMNS, ClipIndex, no_problems
@@ -24,7 +35,10 @@ from medn_lab.records.text import normalise_text
 from medn_lab.records.whole_folder import clear_away, whole_folder
 
 __all__ = [
+    "CODING_COLUMNS",
     "PROBLEM_COLUMNS",
+    "ActionUnits",
+    "AlternativeRule",
     "Answers",
     "Attribution",
     "BranchFeatures",
@@ -39,7 +53,12 @@ __all__ = [
     "Predictions",
     "RecordError",
     "Truth",
+    "au_codings",
     "au_columns",
+    "au_doubt",
+    "au_set_text",
+    "au_sets",
+    "au_table",
     "check_label",
     "check_rows",
     "check_table",
@@ -49,6 +68,7 @@ __all__ = [
     "no_problems",
     "normalise_text",
     "note_arrays",
+    "parse_action_units",
     "people",
     "positions",
     "present",

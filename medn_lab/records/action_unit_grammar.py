@@ -11,7 +11,9 @@ The notations of CASME, CASME II, SAMM, CAS(ME)^3, MMEW and 4DME in one grammar:
 ``4/7``            AU 4 or AU 7; ``/`` binds tighter than ``+``
 ``L12 or L14``     either; ``or`` binds looser than ``+``, parentheses decide: ``(R6 or R12) + R15``
 ``ref(24)``        AU 24 is there as a reference, already present before the movement
-``4?``, ``?``      doubtful; unknown
+``4?``, ``?``      doubtful; unknown; ``maybe``, ``probably`` and ``not`` are read as ``?``
+``12L``, ``L 12``  on one side as well, as are ``left 12`` and ``左12``
+``４，７``、``4或7``  full-width and Chinese signs are read as what they are
 ``AU4+7(k)``       the letters AU and remarks change nothing
 ``17+soft focus``  what is no AU is kept aside as junk; with a digit in it, the list may not be complete
 =================  ====================================================================================
@@ -24,11 +26,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from medn_lab.records import present
+from medn_lab.records.present import present
+from medn_lab.records.text import normalise_text
 
 if TYPE_CHECKING:
     from lark import Lark, Tree
 
+
+_UNIT_PATTERN = (
+    r"(?:[LR]\s*)?(?:AU\s*)?[LRTBA]{0,3}\d{1,2}(?!\d)"
+    r"(?:[A-E](?!\w)(?:\s*(?:\/|\bor\b)\s*[A-E](?!\w))*|[LR](?!\w))?\??"
+)
 
 _GRAMMAR = r"""
 start: [either]
@@ -43,13 +51,13 @@ start: [either]
 
 _OR.4: /or\b/i
 _REF.4: /ref\b/i
-UNIT.3: /(?:AU\s*)?[LRTBA]{0,3}\d{1,2}(?!\d)(?:[A-E](?!\w)(?:\s*(?:\/|\bor\b)\s*[A-E](?!\w))*)?\??/i
-UNKNOWN.2: "?"
+UNIT.3: /{unit}/i
+UNKNOWN.2: /\?|(?:maybe|perhaps|possibl[ey]|probabl[ey]|uncertain|unclear|unsure|not|no|without)\b/i
 _PLUS: /[+,;&]/
 _SLASH: "/"
 JUNK.-1: /[^\s+,;&\/()?]+/
 %ignore /\s+/
-"""
+""".replace("{unit}", _UNIT_PATTERN)
 
 
 _DATE = re.compile(
@@ -60,7 +68,22 @@ _DATE = re.compile(
 """What a spreadsheet makes of ``4-5`` and ``4/5``: a day in May, and its AUs are lost."""
 
 
-_UNIT = re.compile(r"(?:AU\s*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)", re.IGNORECASE)
+_UNIT = re.compile(
+    r"(?P<lead>[LR]?)\s*(?:AU\s*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)", re.IGNORECASE
+)
+
+_WORDS = [
+    (re.compile(pattern, re.IGNORECASE), plain)
+    for pattern, plain in (
+        ("(?<=[0-9A-Za-z)])[\u2070-\u209f\u00b2\u00b3\u00b9]+", " ^1"),  # a superscript is no digit of the AU: in doubt
+        ("或者?", " or "),
+        ("[和与與及]", "+"),
+        (r"(?:\bleft|左侧?)\s*(?=(?:AU\s*)?\d)", "L"),
+        (r"(?:\bright|右侧?)\s*(?=(?:AU\s*)?\d)", "R"),
+        ("可能|不确定|疑似|没有|无", " ? "),
+    )
+]
+"""Words for what the grammar has a sign for."""
 
 
 @dataclass(frozen=True)
@@ -130,14 +153,17 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
     """What was said, the junk, and whether the list is complete."""
     from lark.exceptions import UnexpectedInput
 
-    if not text.strip():
+    for pattern, plain in _WORDS:
+        text = pattern.sub(plain, text)
+    text = normalise_text(text)
+    if not text:
         return None, (), False
-    if _DATE.fullmatch(text.strip()):
-        return None, (text.strip(),), False
+    if _DATE.fullmatch(text):
+        return None, (text,), False
     try:
         tree = _parser().parse(text)
     except UnexpectedInput:  # unbalanced parentheses and the like: say so rather than guess
-        return None, (text.strip(),), False
+        return None, (text,), False
     reader = _Reader()
     said = reader.read(tree)
     # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
@@ -174,8 +200,9 @@ class _Reader:
 
 def _unit(text: str, *, reference: bool) -> Unit:
     found = present(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
-    prefix = found["prefix"].upper()
-    intensity = "/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", found["intensity"].upper()))
+    behind = found["intensity"].upper()
+    intensity = "/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", behind))
+    prefix = found["lead"].upper() + found["prefix"].upper() + (behind if behind in ("L", "R") else "")
     sides = [letter for letter in "LR" if letter in prefix]
     parts = [letter for letter in "TB" if letter in prefix]
     return Unit(

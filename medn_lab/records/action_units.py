@@ -1,0 +1,472 @@
+"""What a coder's text means: the AU set of a clip, and the columns of a table that hold it.
+
+Two clips have the *same AU set* where :func:`au_sets` gives them equal sets; the whole library goes by it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records.action_unit_grammar import Both, Expression, Unit, read_expression
+from medn_lab.records.rows import au_columns
+from medn_lab.records.text import normalise_text
+
+SideRule = Literal["drop", "keep"]
+Alternatives = Literal["first", "all", "common"]
+AlternativeRule = Literal["leave_out", "first", "all", "common"]
+
+LARGEST_MUSCLE_AU = 46
+"""Codes above this describe how head and eyes are turned (61: eyes left); they are read, but move no skin."""
+
+CODING_COLUMNS = (
+    "action_units",
+    "action_units_coded",
+    "action_units_sided",
+    "action_units_intensity",
+    "action_units_doubt",
+)
+"""The columns of :func:`au_codings`, all text."""
+
+_AS_FLOAT = re.compile(r"\b(\d{1,2})\.0+(?!\d)")
+_SIDE_APART = re.compile(r"l|r|left|right|uni\w*|左侧?|右侧?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ActionUnits:
+    """What a coder wrote, and the AU set that it means under a rule.
+
+    Attributes
+    ----------
+    text : str
+        As it was found.
+    said : Unit, Both, Either or None
+        What was read from it; its ``str`` is the same in one notation.
+    units : tuple of str
+        The AU set under the rule asked for, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
+    disputed : tuple of int
+        AUs about which the text leaves a doubt: alternatives, references, question marks; with sides kept, also those
+        whose side is in doubt. Neither present nor absent.
+    junk : tuple of str
+        What was no AU.
+    known : bool
+        False where nothing was coded (empty, ``?``, junk alone).
+    complete : bool
+        False where an AU that is not named may be there as well (``12+?``, ``4and7``).
+
+    Examples
+    --------
+    >>> read = parse_action_units("R2+12")
+    >>> read.units, read.certain, str(read.said)
+    (('2', '12'), True, 'R2+12')
+    """
+
+    text: str
+    said: Expression | None
+    units: tuple[str, ...]
+    disputed: tuple[int, ...]
+    junk: tuple[str, ...]
+    known: bool
+    complete: bool
+
+    def __str__(self) -> str:
+        return "+".join(self.units)
+
+    @property
+    def certain(self) -> bool:
+        """Whether the AU set is known and complete, and no AU of it is disputed."""
+        return self.known and self.complete and not self.disputed
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The AU set without sides, rising."""
+        return tuple(sorted({int(unit.lstrip("LR")) for unit in self.units}))
+
+    def mentions(self) -> tuple[Unit, ...]:
+        """Every AU that was written, in its order."""
+        return tuple(_mentions(self.said))
+
+    def expression(self, *, side: SideRule = "drop") -> str:
+        """The whole text without intensities, asymmetry and lip parts: ``12 or 14``, ``4+ref(7)``, ``12+?``.
+
+        ``+?`` stands for AUs that may be there as well. It is ``""`` where nothing is known.
+        """
+        if not self.known or self.said is None:
+            return ""
+        text = str(_bare(self.said, side))
+        if self.complete:
+            return text
+        return f"({text})+?" if " or " in text else f"{text}+?"
+
+
+def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: Alternatives = "first") -> ActionUnits:
+    """The AU set that a coder's text means.
+
+    Asymmetry, intensity and lip part are read (see ``mentions()``) but never part of the set. References (``ref(24)``)
+    and codes above 46 (positions of head and eyes) are read and left out of the set.
+
+    Parameters
+    ----------
+    text : str or a missing value
+        One cell of a spreadsheet.
+    side : {"drop", "keep"}
+        Whether ``L4`` becomes ``4`` or stays ``L4``. Keeping sides makes fewer pairs of clips share an AU set.
+    alternatives : {"first", "all", "common"}
+        What ``12 or 14`` becomes: the coder's first choice, every one (which says more than the coder did), or what all
+        readings share, without AUs in question. In each case the AUs in doubt are listed in ``disputed``.
+
+    Returns
+    -------
+    ActionUnits
+        ``str`` of it is the canonical text of the set, such as ``"1+2"``; ``certain`` says whether there is no doubt
+        about it. Any text at all gives a result; what cannot be read is in ``junk``.
+
+    Raises
+    ------
+    ValueError
+        If `side` or `alternatives` is no rule.
+
+    See Also
+    --------
+    au_table : the AU columns of a table.
+
+    Examples
+    --------
+    >>> str(parse_action_units("R2 + L1"))
+    '1+2'
+    >>> str(parse_action_units("R2 + L1", side="keep"))
+    'L1+R2'
+    >>> read = parse_action_units("(R6B or A12C) + R15")
+    >>> read.units, read.disputed, read.certain, read.expression()
+    (('6', '15'), (6, 12), False, '(6 or 12)+15')
+    >>> parse_action_units("R14+17+soft focus").junk
+    ('soft', 'focus')
+    >>> parse_action_units("?").known
+    False
+    """
+    if side not in ("drop", "keep"):
+        raise ValueError(f"side must be 'drop' or 'keep', not {side!r}")
+    if alternatives not in ("first", "all", "common"):
+        raise ValueError(f"alternatives must be 'first', 'all' or 'common', not {alternatives!r}")
+    cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
+    said, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
+    mentions = [unit for unit in _mentions(said) if _moves_skin(unit)]
+    keep = side == "keep"
+    certain = {_name(unit, keep) for unit in _chosen(said, "common", keep)}
+    chosen = {_name(unit, keep) for unit in _chosen(said, alternatives, keep)}
+    disputed = {unit.number for unit in mentions if _name(unit, keep) not in certain}
+    if keep and any(_SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
+        disputed |= {unit.number for unit in mentions}
+    return ActionUnits(
+        text=cell,
+        said=said,
+        units=tuple(f"{where}{number}" for number, where in sorted(chosen)),
+        disputed=tuple(sorted(disputed)),
+        junk=junk,
+        known=bool(mentions) or (complete and _says_none(said)),
+        complete=complete,
+    )
+
+
+def au_table(
+    texts: Iterable[object], *, aus: Iterable[int] | None = None, alternatives: AlternativeRule = "leave_out"
+) -> pd.DataFrame:
+    """AU columns: 1 where an AU is there, 0 where it is not, NaN where that is not known.
+
+    Parameters
+    ----------
+    texts : iterable
+        One coder's text a clip.
+    aus : iterable of int, optional
+        Which AUs get a column. By default every one that is present in some clip.
+    alternatives : {"leave_out", "first", "all", "common"}
+        ``leave_out``: a row whose AU set is disputed or incomplete is NaN throughout. The others are those of
+        :func:`parse_action_units`: a disputed AU outside the chosen set is NaN, neither present nor absent.
+
+    Returns
+    -------
+    DataFrame
+        One row a text, columns ``AU1 ...`` rising, float64.
+
+    Raises
+    ------
+    ValueError
+        If `alternatives` is no rule.
+
+    Examples
+    --------
+    >>> au_table(["1+R2", "12 or 1", "?"])
+       AU1  AU2
+    0  1.0  1.0
+    1  NaN  NaN
+    2  NaN  NaN
+    >>> au_table(["1+R2", "12 or 1"], alternatives="first")
+       AU1  AU2  AU12
+    0  1.0  1.0   0.0
+    1  NaN  0.0   1.0
+    """
+    rule = _rule(alternatives)
+    codes, unique = pd.factorize(np.array([*texts, None], dtype=object)[:-1], use_na_sentinel=False)
+    read = [parse_action_units(text, alternatives=rule) for text in unique]
+    used = [one.known and (one.certain or alternatives != "leave_out") for one in read]
+    there = {number for one, use in zip(read, used, strict=True) if use for number in one.numbers}
+    numbers = sorted(there if aus is None else {int(au) for au in aus})
+    values = np.full((len(read), len(numbers)), np.nan)
+    for row in np.flatnonzero(used):
+        one = read[row]
+        for column, number in enumerate(numbers):
+            if number in one.numbers:
+                values[row, column] = 1.0
+            elif one.complete and number not in one.disputed:
+                values[row, column] = 0.0
+    return pd.DataFrame(values[codes], columns=[f"AU{number}" for number in numbers])
+
+
+def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leave_out") -> pd.DataFrame:
+    """What coders wrote, as the text columns of a reader's table.
+
+    Parameters
+    ----------
+    texts : iterable
+        One coder's text a clip.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed or incomplete set becomes in ``action_units`` and ``action_units_sided``: an expression that is
+        no plain set, so that the clip takes part in nothing, or the set by this rule of :func:`parse_action_units`.
+
+    Returns
+    -------
+    DataFrame
+        One row a text. ``action_units``: the set without sides, ``"0"`` where no AU is coded to be there, ``""`` where
+        nothing is known. ``action_units_coded``: the text as found. ``action_units_sided``: the set with sides.
+        ``action_units_intensity``: the AUs that have one, such as ``"12B"``. ``action_units_doubt``: what is in doubt,
+        ``""`` where nothing is.
+
+    Raises
+    ------
+    ValueError
+        If `alternatives` is no rule.
+
+    Examples
+    --------
+    >>> coded = au_codings(["L12C", "12 or 14"])
+    >>> coded[["action_units", "action_units_sided", "action_units_intensity", "action_units_doubt"]]
+      action_units action_units_sided action_units_intensity    action_units_doubt
+    0           12                L12                    12C
+    1     12 or 14           12 or 14                         12 and 14 disputed
+    """
+    rule = _rule(alternatives)
+    codes, unique = pd.factorize(np.array([*texts, None], dtype=object)[:-1], use_na_sentinel=False)
+    rows = np.empty((len(unique), len(CODING_COLUMNS)), dtype=object)
+    for place, text in enumerate(unique):
+        sides: tuple[SideRule, SideRule] = ("drop", "keep")
+        plain, sided = (parse_action_units(text, side=side, alternatives=rule) for side in sides)
+        graded = [_bare(unit, "drop", intensity=True) for unit in plain.mentions() if unit.intensity]
+        rows[place] = (
+            _written(plain, "drop", alternatives),
+            plain.text,
+            _written(sided, "keep", alternatives),
+            "+".join(dict.fromkeys(map(str, graded))),
+            _doubt(plain, sided),
+        )
+    return pd.DataFrame(rows[codes], columns=list(CODING_COLUMNS))
+
+
+def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[str] | None]:
+    """The AU set of every clip; clips with equal sets have the *same AU set*.
+
+    Intensity, asymmetry and lip part are no part of it: ``12A`` and ``12C`` are one set. A coded ``0`` is the empty
+    set: it is known that no AU is there. Two such clips have the same set, and share no AU, so they make no pair.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``action_units``, read by the grammar of :func:`parse_action_units`, so that ``1+2``, ``L12`` and ``4，7``
+        are read. Where that cell is empty or missing, the set is that of the AU columns, if none of them is NaN.
+    keep_side : bool
+        Whether ``L12`` is another AU than ``12``. The set is then that of ``action_units_sided``; where that is empty
+        or missing, of ``action_units_coded``, then ``action_units``. A column ``side`` with ``left`` or ``right``
+        marks the AUs too.
+
+    Returns
+    -------
+    list of frozenset or None
+        One a row. None where the AUs are unknown, disputed (``12 or 14``, ``4?``, ``ref(7)``) or incomplete (``4+?``);
+        :func:`au_doubt` tells which.
+
+    Raises
+    ------
+    ValueError
+        If the table has neither a column of AU texts nor AU columns.
+
+    Examples
+    --------
+    >>> sets = au_sets(pd.DataFrame({"action_units": ["2+L1", "12 or 14", "0", "?"]}))
+    >>> [None if one is None else sorted(one) for one in sets]
+    [['1', '2'], None, [], None]
+    """
+    names = ["action_units_sided", "action_units_coded", "action_units"] if keep_side else ["action_units"]
+    codes, unique = pd.factorize(_texts(table, names), use_na_sentinel=False)
+    read = [parse_action_units(text, side="keep" if keep_side else "drop") for text in unique]
+    of_text = np.array([*(frozenset(one.units) if one.certain else None for one in read), None], dtype=object)[:-1]
+    sets = of_text[codes]
+    aus = au_columns(table)
+    if aus:
+        blank = np.flatnonzero(np.array([text == "" for text in unique], dtype=bool)[codes])
+        values = table[aus].to_numpy(dtype=float, na_value=np.nan)[blank]
+        whole = ~np.isnan(values).any(axis=1)
+        patterns, of = np.unique(values[whole] == 1, axis=0, return_inverse=True)
+        by_pattern = [frozenset(au[2:] for au, there in zip(aus, row, strict=True) if there) for row in patterns]
+        for row, pattern in zip(blank[whole], np.ravel(of), strict=True):
+            sets[row] = by_pattern[pattern]
+    if keep_side and "side" in table:
+        marks = table["side"].map({"left": "L", "right": "R"}).fillna("")
+        for row in np.flatnonzero(marks != ""):
+            if sets[row] is not None:
+                sets[row] = frozenset(au if au[0].isalpha() else marks.iloc[row] + au for au in sets[row])
+    return list(sets)
+
+
+def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
+    """What the coder wrote, where the AU set is disputed or incomplete; ``""`` where it is certain or unknown.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As in :func:`au_sets`.
+    keep_side : bool
+        As in :func:`au_sets`; then a doubt about a side counts as well.
+
+    Returns
+    -------
+    (n,) object array of str
+
+    Raises
+    ------
+    ValueError
+        If the table has neither a column of AU texts nor AU columns.
+
+    Examples
+    --------
+    >>> au_doubt(pd.DataFrame({"action_units": ["12", "R12 or L14", "4+?", "?"]})).tolist()
+    ['', '12 or 14', '4+?', '']
+    """
+    names = ["action_units_sided", "action_units_coded", "action_units"]
+    codes, unique = pd.factorize(_texts(table, names if keep_side else names[:0:-1]), use_na_sentinel=False)
+    side: SideRule = "keep" if keep_side else "drop"
+    said = np.array([*(parse_action_units(text).expression(side=side) for text in unique), None], dtype=object)[:-1]
+    unsettled = [one is None for one in au_sets(table, keep_side=keep_side)]
+    return np.where(unsettled, said[codes], "").astype(object)
+
+
+def au_set_text(aus: frozenset[str]) -> str:
+    """An AU set as text in the order of the AUs' numbers, ``"0"`` for the empty one.
+
+    Parameters
+    ----------
+    aus : frozenset of str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> au_set_text(frozenset({"12", "L4"})), au_set_text(frozenset())
+    ('L4+12', '0')
+    """
+    return "+".join(sorted(aus, key=lambda au: (int(re.sub(r"\D", "", au)), au))) or "0"
+
+
+def _rule(alternatives: AlternativeRule) -> Alternatives:
+    if alternatives not in ("leave_out", "first", "all", "common"):
+        raise ValueError(f"alternatives must be 'leave_out', 'first', 'all' or 'common', not {alternatives!r}")
+    return "first" if alternatives == "leave_out" else alternatives
+
+
+def _texts(table: pd.DataFrame, names: list[str]) -> np.ndarray:
+    """Of each row the first of these columns that is not blank, as text; ``""`` where all are."""
+    names = [name for name in names if name in table]
+    if not names and not au_columns(table):
+        raise ValueError(f"the table has no column action_units; it has {', '.join(map(str, table.columns))}")
+    found = np.full(len(table), "", dtype=object)
+    for name in names:
+        codes, unique = pd.factorize(table[name].to_numpy(dtype=object), use_na_sentinel=False)
+        texts = np.array([*map(normalise_text, unique), ""], dtype=object)[:-1]
+        found = np.where(found == "", texts[codes], found)
+    return found
+
+
+def _written(read: ActionUnits, side: SideRule, alternatives: AlternativeRule) -> str:
+    if not read.known:
+        return ""
+    if alternatives == "leave_out" and not read.certain:
+        return read.expression(side=side)
+    return str(read) or ("0" if read.certain else "")
+
+
+def _doubt(plain: ActionUnits, sided: ActionUnits) -> str:
+    if not plain.known:
+        return "unknown"
+    sides = [number for number in sided.disputed if number not in plain.disputed]
+    parts = [
+        f"{' and '.join(map(str, plain.disputed))} disputed" if plain.disputed else "",
+        "there may be more" if not plain.complete else "",
+        f"side of {' and '.join(map(str, sides))} disputed" if sides else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _bare(said: Expression, side: SideRule, *, intensity: bool = False) -> Expression:
+    """An expression without lip parts and asymmetry, and without what else is not asked for."""
+    if isinstance(said, Unit):
+        return replace(
+            said,
+            side=said.side if side == "keep" else "",
+            part="",
+            asymmetric=False,
+            intensity=said.intensity if intensity else "",
+        )
+    return replace(said, parts=tuple(dict.fromkeys(_bare(part, side, intensity=intensity) for part in said.parts)))
+
+
+def _moves_skin(unit: Unit) -> bool:
+    return 0 < unit.number <= LARGEST_MUSCLE_AU
+
+
+def _says_none(said: Expression | None) -> bool:
+    """Whether a lone 0 says that nothing moved."""
+    units = list(_mentions(said))
+    return bool(units) and all(unit.number == 0 and not unit.doubtful for unit in units)
+
+
+def _name(unit: Unit, keep_side: bool) -> tuple[int, str]:
+    return unit.number, unit.side if keep_side else ""
+
+
+def _mentions(said: Expression | None) -> Iterator[Unit]:
+    if isinstance(said, Unit):
+        yield said
+    elif said is not None:
+        for part in said.parts:
+            yield from _mentions(part)
+
+
+def _chosen(said: Expression | None, rule: Alternatives, keep_side: bool) -> set[Unit]:
+    """The units that hold under a rule."""
+    if said is None:
+        return set()
+    if isinstance(said, Unit):
+        holds = _moves_skin(said) and not said.reference and not (rule == "common" and said.doubtful)
+        return {said} if holds else set()
+    parts = [_chosen(part, rule, keep_side) for part in said.parts]
+    if isinstance(said, Both) or rule == "all":
+        return set().union(*parts)
+    if rule == "first":
+        return parts[0]
+    shared = set.intersection(*({_name(unit, keep_side) for unit in part} for part in parts))
+    return {unit for part in parts for unit in part if _name(unit, keep_side) in shared}
