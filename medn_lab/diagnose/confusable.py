@@ -7,9 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from medn_lab.evaluate.au_sets import au_sets, canonical
 from medn_lab.evaluate.pairs import confusable_pairs
-from medn_lab.records import check_table, people
+from medn_lab.records import au_doubt, au_set_text, au_sets, check_table, people
 
 __all__ = ["ConfusableSets", "confusable_pairs", "confusable_sets"]
 
@@ -30,11 +29,12 @@ class ConfusableSets:
         of clips with different emotions, ``n_opposite`` of them of opposite valence, ``n_same_subject`` of them of one
         person; then a column an emotion with its number of clips. ``table.attrs`` holds `rule` and `none` for pictures.
     rule : str
-        What makes two AU sets the same: whether side and intensity count.
+        What makes two AU sets the same: whether side and intensity count, and how many clips are left out because
+        their AU set is disputed or incomplete.
     n_clips, n_sets : int
-        All clips with known AUs and a label, and their AU sets, confusable or not.
+        All clips with a certain AU set of at least one AU and a label, and their AU sets, confusable or not.
     n_left_out : int
-        Clips whose AUs or label are unknown.
+        All other clips.
     none : str
         Why there is no such set; empty where there is one.
 
@@ -54,7 +54,9 @@ class ConfusableSets:
     none: str = ""
 
     def __repr__(self) -> str:
-        left_out = f"; {self.n_left_out} clips left out, their AUs or emotion unknown" if self.n_left_out else ""
+        left_out = (
+            f"; {self.n_left_out} clips left out, their AUs or emotion unknown or in doubt" if self.n_left_out else ""
+        )
         if self.none:
             return f"ConfusableSets: {self.none}; {self.rule}{left_out}"
         sums = self.table[["n_clips", "n_pairs", "n_opposite", "n_same_subject"]].sum()
@@ -74,7 +76,8 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     Parameters
     ----------
     table : DataFrame
-        With ``clip_id, subject, action_units``.
+        With ``clip_id, subject`` and ``action_units`` or AU columns; :func:`medn_lab.records.au_sets` says which AU
+        sets are the same.
     label : str
         Column of the emotion.
     keep_side : bool
@@ -104,7 +107,7 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     """
     known = usable(table, label=label, keep_side=keep_side)
     pairs = mark_pairs(known, label=label, keep_side=keep_side)
-    rule = rule_of(keep_side=keep_side)
+    rule = rule_of(table, keep_side=keep_side)
     emotions = [str(name) for name in known[label].value_counts().index]
     rows = []
     for aus, mine in pairs.groupby("action_units", sort=False):
@@ -131,9 +134,9 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
 
 
 def usable(table: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
-    """The clips whose AUs and emotion are known, with their AU set as canonical text in ``_aus``."""
-    table = check_table(table, owner="confusable pairs", required=("clip_id", "subject", "action_units", label))
-    sets = [None if aus is None else canonical(aus) for aus in au_sets(table, keep_side=keep_side)]
+    """The clips with a certain AU set of at least one AU and an emotion, with their AU set as text in ``_aus``."""
+    table = check_table(table, owner="confusable pairs", required=("clip_id", "subject", label))
+    sets = [au_set_text(aus) if aus else None for aus in au_sets(table, keep_side=keep_side)]
     table = table.assign(_aus=pd.Series(sets, dtype=object))
     return table[table["_aus"].notna() & table[label].notna()].reset_index(drop=True)
 
@@ -179,10 +182,14 @@ def of_subjects(pairs: pd.DataFrame, subjects: Subjects) -> pd.DataFrame:
     return pairs[pairs["same_subject"].to_numpy(dtype=bool) == (subjects == "same")].reset_index(drop=True)
 
 
-def rule_of(*, keep_side: bool, subjects: Subjects = "all") -> str:
-    """What makes a pair, in words."""
+def rule_of(table: pd.DataFrame, *, keep_side: bool, subjects: Subjects = "all") -> str:
+    """What makes a pair, in words, and how many clips are left out because their AUs are in doubt."""
     sides = "AU sets with side, without intensity" if keep_side else "AU sets without side and intensity"
-    return sides + {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}[subjects]
+    n_doubtful = int((au_doubt(table, keep_side=keep_side) != "").sum())
+    doubt = f"; {n_doubtful} clips with AUs in doubt left out" if n_doubtful else ""
+    return (
+        sides + {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}[subjects] + doubt
+    )
 
 
 def why_none(table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subjects = "all") -> str:
@@ -190,8 +197,9 @@ def why_none(table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subj
     n = len(table)
     if not n:
         return "none here, because there are no clips"
-    if all(aus is None for aus in au_sets(table)):
-        return f"none here, because the AUs of all {n} clips are unknown"
+    if all(aus is None for aus in au_sets(table, keep_side=keep_side)):
+        in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
+        return f"none here, because the AUs of all {n} clips are unknown{in_doubt}"
     if table[label].isna().all():
         return f"none here, because no clip has a {label}"
     known = usable(table, label=label, keep_side=keep_side)

@@ -93,7 +93,7 @@ def pair_separation(
     Parameters
     ----------
     table : DataFrame
-        The clips, with ``clip_id, subject, action_units`` and the emotion.
+        The clips, with ``clip_id, subject``, the emotion, and ``action_units`` or AU columns.
     features : BranchFeatures
         Of the same clips, joined by clip_id. All branches that there are get a row.
     subjects : {"all", "same", "different"}
@@ -136,7 +136,7 @@ def pair_separation(
     {'motion': 0.51, 'emotion': 1.0, 'fused': 1.0}
     """
     known = usable(table, label=label, keep_side=keep_side)
-    rule = f"{rule_of(keep_side=keep_side, subjects=subjects)}; {metric} distance"
+    rule = f"{rule_of(table, keep_side=keep_side, subjects=subjects)}; {metric} distance"
     pairs = of_subjects(same_set_pairs(known, label=label, keep_side=keep_side), subjects)
     both = pairs.groupby("action_units")["differ"].agg(["any", "all"])
     usable_sets = both.index[both["any"] & ~both["all"]]

@@ -104,7 +104,7 @@ def rank_pairs(
     Parameters
     ----------
     table : DataFrame
-        The clips, with ``clip_id, subject, action_units`` and the emotion.
+        The clips, with ``clip_id, subject``, the emotion, and ``action_units`` or AU columns.
     features : BranchFeatures
         Of the same clips, joined by clip_id; more clips do no harm. The motion branch must be there.
     predictions : Predictions or None
@@ -159,7 +159,8 @@ def rank_pairs(
         )
     known = usable(table, label=label, keep_side=keep_side)
     pairs = of_subjects(mark_pairs(known, label=label, keep_side=keep_side), subjects)
-    rule = f"{rule_of(keep_side=keep_side, subjects=subjects)}; {metric} distance; {_ORDER[by]}, opposite valence first"
+    rule = rule_of(table, keep_side=keep_side, subjects=subjects)
+    rule += f"; {metric} distance; {_ORDER[by]}, opposite valence first"
     ids = table["clip_id"].astype(str).tolist()
     place = pd.Index(ids)
     a, b = place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])

@@ -106,7 +106,7 @@ class SelectionAudit:
             f"  choosing on the test alone gives {self.gain.difference:+.3f} [{self.gain.low:+.3f},"
             f" {self.gain.high:+.3f}] of accuracy"
         )
-        lines.append(f"  AU-only floor: accuracy {self.floor.accuracy:.3f}")
+        lines.append(f"  {self.floor.name}: accuracy {self.floor.accuracy:.3f}")
         made = told(self.predictions[LAST].source)
         lines += [f"  {made}"] if made else []
         lines += [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
@@ -219,6 +219,7 @@ def _audit(outcomes: list[FoldOutcome], plan: Plan, *, validation_share: float) 
     names = (RULES["best_on_test"], RULES[LAST])
     gain = compare_predictions(predictions["best_on_test"], predictions[LAST], label=plan.label, names=names)
     table = pd.concat(parts, ignore_index=True)
+    table.attrs["floor"] = floor.name
     return SelectionAudit(
         table, predictions, epochs, chosen, gain, folds, floor, plan.training.epochs, validation_share
     )

@@ -15,7 +15,7 @@ from medn_lab.evaluate.fold_store import FoldOutcome
 from medn_lab.evaluate.folds import Plan
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions, people, present, run_record
+from medn_lab.records import Predictions, au_columns, people, present, run_record
 from medn_lab.records.run import told
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
@@ -80,7 +80,8 @@ class CrossValidation:
         -------
         DataFrame
             ``part, measure, value, low, high, floor, n_clips, n_subjects``; `part` is ``all`` or, where there are
-            several, a data set's name. The bounds are NaN where a part has one subject.
+            several, a data set's name. The bounds are NaN where a part has one subject. ``.attrs["floor"]`` is the
+            floor's name.
         """
         settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
         return score_table(self.predictions, self.floor, label=self.label, **settings)
@@ -133,7 +134,9 @@ def score_table(
                     "n_subjects": n_subjects,
                 }
             )
-    return pd.DataFrame(rows)
+    scores = pd.DataFrame(rows)
+    scores.attrs["floor"] = floor.name
+    return scores
 
 
 def score_lines(scores: pd.DataFrame) -> list[str]:
@@ -146,7 +149,7 @@ def score_lines(scores: pd.DataFrame) -> list[str]:
             lines.append(f"  {part} ({first['n_clips']} clips, {first['n_subjects']} subjects)")
         for row in rows.itertuples():
             bounds = "no interval: 1 subject" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
-            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   AU-only floor {row.floor:.3f}")
+            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   {scores.attrs['floor']} {row.floor:.3f}")
     return lines
 
 
@@ -219,7 +222,7 @@ def _told_fold(fold: Fold, plan: Plan) -> dict[str, Any]:
 def floor_of(predictions: Predictions, plan: Plan) -> Floor:
     """The AU-only floor on the folds that finished; where no AUs are coded, the majority class."""
     table = plan.clips.table
-    if "action_units" not in table:
+    if "action_units" not in table and not au_columns(table):
         table = table.assign(action_units="?")
     tested_in = present(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
     folds = [plan.folds[n] for n in np.unique(tested_in)]

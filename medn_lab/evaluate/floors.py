@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, leave_one_subject_out
-from medn_lab.evaluate.au_sets import au_sets
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions, people
+from medn_lab.records import Predictions, au_doubt, au_sets, people
+
+_FLOOR = "AU-only floor"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,10 @@ class Floor:
     n_unseen : int
         Clips whose AU set no training subject showed.
     n_unknown : int
-        Clips whose AUs are unknown; they are among the unseen, and were given the majority of all.
+        Clips whose AU set is unknown, disputed or incomplete; they are among the unseen, and were given the majority of
+        all. They have no vote.
+    n_doubtful : int
+        Those of them whose AU set is disputed or incomplete.
     predictions : Predictions
         The same decisions as the record that models give, so that :func:`bootstrap_interval` and
         :func:`compare_predictions` take them; the decided class has logit 0, every other -inf.
@@ -52,11 +56,18 @@ class Floor:
     n_unseen: int
     n_unknown: int
     predictions: Predictions
+    n_doubtful: int = 0
+
+    @property
+    def name(self) -> str:
+        """``"AU-only floor"``, or ``"majority class (no AUs known)"`` where the AU set of no clip is known."""
+        return self.predictions.source["name"]
 
     def __repr__(self) -> str:
         unknown = f", {self.n_unknown} of them with unknown AUs" if self.n_unknown else ""
+        unknown += f" ({self.n_doubtful} in doubt)" if self.n_doubtful else ""
         return (
-            f"AU-only floor: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f}"
+            f"{self.name}: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f}"
             f" ({self.n_clips} clips, {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before"
             f"{unknown})"
         )
@@ -69,12 +80,15 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     decided by the vote of its single AUs, and if those are new too (or the AUs unknown) by the majority of all.
     Ties go to the emotion that is more frequent among the training clips, then to the alphabet.
 
+    A clip whose AU set is disputed or incomplete counts as one with unknown AUs. Where no AU set is known at all, this
+    is the majority class, and the result says so.
+
     It reads the coders' AUs, which a network has to detect first; a network of AUs alone will score less.
 
     Parameters
     ----------
     table : DataFrame
-        With ``clip_id, subject, action_units`` and, where it has several data sets, ``dataset``.
+        With ``clip_id, subject, action_units`` (or AU columns) and, where it has several data sets, ``dataset``.
     label : str
         Column of the emotion.
     folds : sequence of Fold, optional
@@ -104,7 +118,8 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     """
     if label not in table:
         raise ValueError(f"the table has no column {label!r}; choose a protocol with medn.data.to_classes first")
-    rows = pd.DataFrame({"aus": au_sets(table), "label": table[label].to_numpy()}, index=table["clip_id"].astype(str))
+    sets, doubt = au_sets(table), pd.Series(au_doubt(table) != "", index=table["clip_id"].astype(str))
+    rows = pd.DataFrame({"aus": sets, "label": table[label].to_numpy()}, index=table["clip_id"].astype(str))
     set_of = rows["aus"].to_dict()
     folds = leave_one_subject_out(table) if folds is None else folds
     decided: dict[str, str] = {}
@@ -127,17 +142,19 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     true = scored[label].to_numpy()
     right, f1, recall = (measure(true, predicted.to_numpy()) for measure in (accuracy, uf1, uar))
     unknown = sum(set_of[clip_id] is None for clip_id in predicted.index)
+    name = _FLOOR if any(aus is not None for aus in sets) else "majority class (no AUs known)"
     classes = tuple(sorted(rows["label"].unique()))
     predictions = Predictions(
         logits=np.where(predicted.to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("float32"),
         table=scored,
         classes=classes,
         fold=np.array([fold_of[clip_id] for clip_id in predicted.index]),
-        protocol="AU-only floor",
-        source={"name": "AU-only floor"},
+        protocol=name,
+        source={"name": name},
     )
     n_subjects = people(scored).nunique()
-    return Floor(right, f1, recall, predicted, len(scored), n_subjects, unseen, unknown, predictions)
+    doubtful = int(doubt[predicted.index].sum())
+    return Floor(right, f1, recall, predicted, len(scored), n_subjects, unseen, unknown, predictions, doubtful)
 
 
 def _votes(training: pd.DataFrame) -> tuple[dict[frozenset[str], Counter], dict[str, Counter]]:

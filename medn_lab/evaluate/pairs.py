@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.protocols import canonical_emotion
-from medn_lab.evaluate.au_sets import au_sets, canonical
 from medn_lab.evaluate.resampling import Draws, Statistic, draw_subjects
-from medn_lab.records import Predictions, check_table, people
+from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_table, people
 
 COLUMNS = ("clip_a", "clip_b", "action_units", "label_a", "label_b")
 
@@ -37,7 +36,8 @@ def confusable_pairs(
     Parameters
     ----------
     table : DataFrame
-        With ``clip_id`` and ``action_units``.
+        With ``clip_id`` and ``action_units`` or AU columns; :func:`medn_lab.records.au_sets` says which AU sets are the
+        same.
     label : str
         Column of the emotion.
     keep_side : bool
@@ -50,8 +50,9 @@ def confusable_pairs(
     -------
     DataFrame
         One row a pair: ``clip_a, clip_b, action_units, label_a, label_b``; `clip_a` comes before `clip_b` in the table.
-        Clips with unknown AUs or without a label are in no pair. Empty where there are none, as for SAMM's five
-        classes.
+        Clips without a label are in no pair, nor those whose AUs are unknown, disputed or incomplete, nor those in
+        which no AU is coded. ``.attrs["n_doubtful"]`` counts the clips left out because their AU set is disputed or
+        incomplete. Empty where there are none, as for SAMM's five classes.
 
     Raises
     ------
@@ -70,11 +71,12 @@ def confusable_pairs(
       clip_a clip_b action_units    label_a     label_b
     0      a      b           12  happiness  repression
     """
-    table = check_table(table, owner="confusable_pairs", required=("clip_id", "action_units", label))
-    rows = table.assign(_aus=au_sets(table, keep_side=keep_side))
-    rows = rows[rows["_aus"].notna() & rows[label].notna()]
+    table = check_table(table, owner="confusable_pairs", required=("clip_id", label))
+    names = pd.Series([au_set_text(aus) if aus else "" for aus in au_sets(table, keep_side=keep_side)], dtype=object)
+    n_doubtful = int((au_doubt(table, keep_side=keep_side) != "").sum())
+    rows = table[(names != "") & table[label].notna()]
     found = []
-    for aus, group in rows.groupby(rows["_aus"].map(canonical), sort=True):
+    for aus, group in rows.groupby(names[rows.index], sort=True):
         ids, labels = group["clip_id"].to_numpy(), group[label].to_numpy()
         first, second = np.triu_indices(len(group), k=1)
         differ = labels[first] != labels[second]
@@ -93,7 +95,9 @@ def confusable_pairs(
             )
         )
     found = [pairs for pairs in found if len(pairs)]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
+    pairs = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
+    pairs.attrs["n_doubtful"] = n_doubtful
+    return pairs
 
 
 def _valence(labels: np.ndarray) -> np.ndarray:
@@ -118,6 +122,8 @@ class PairAUC:
     n_pairs, n_clips, n_subjects : int
     opposite : bool
         Whether only pairs of opposite emotions were asked about.
+    n_doubtful : int
+        Clips in no pair because their AU set is disputed or incomplete.
     reason : str
         Why there is no figure; empty where there is one.
 
@@ -138,14 +144,16 @@ class PairAUC:
     n_subjects: int
     opposite: bool = False
     reason: str = ""
+    n_doubtful: int = 0
 
     def __repr__(self) -> str:
+        doubt = f"; {self.n_doubtful} clips with AUs in doubt left out" if self.n_doubtful else ""
         if not self.n_pairs:
-            return f"pair AUC: none, because {self.reason}"
+            return f"pair AUC: none, because {self.reason}{doubt}"
         pairs = f"{self.n_pairs} pairs of opposite emotions," if self.opposite else f"{self.n_pairs} pairs of"
         return (
             f"pair AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {pairs}"
-            f" {self.n_clips} clips, {self.n_subjects} subjects)"
+            f" {self.n_clips} clips, {self.n_subjects} subjects{doubt})"
         )
 
 
@@ -209,13 +217,14 @@ def pair_auc(
     pair AUC 0.500 [0.000, 1.000] (95%, 2 pairs of 3 clips, 3 subjects)
     """
     every = confusable_pairs(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
+    doubtful = every.attrs["n_doubtful"]
     pairs = every if across_folds else pairs_within_folds(every, predictions)
     if not len(pairs):
         if len(every):
             reason = f"the clips of each of {len(every)} pairs were held out in different folds"
         else:
-            reason = _why_none(predictions.table, label=label, opposite=opposite)
-        return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0, opposite, reason)
+            reason = _why_none(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
+        return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0, opposite, reason, doubtful)
     people_of = people(predictions.table).set_axis(predictions.table["clip_id"])
     clips = pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
     n_subjects = people_of[clips].nunique()
@@ -224,7 +233,8 @@ def pair_auc(
     if n_subjects > 1:
         draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
         low, high = draws.bounds(pair_statistic(predictions, pairs, draws=draws)(draws.counts))
-    return PairAUC(float(right.mean()), low, high, level, len(pairs), len(clips), n_subjects, opposite)
+    sizes = (len(pairs), len(clips), n_subjects)
+    return PairAUC(float(right.mean()), low, high, level, *sizes, opposite, n_doubtful=doubtful)
 
 
 def pairs_within_folds(pairs: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
@@ -297,9 +307,10 @@ def _wins(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     return (right > wrong) + 0.5 * (right == wrong)
 
 
-def _why_none(table: pd.DataFrame, *, label: str, opposite: bool) -> str:
-    if all(aus is None for aus in au_sets(table)):
-        return f"the AUs of all {len(table)} clips are unknown"
+def _why_none(table: pd.DataFrame, *, label: str, keep_side: bool, opposite: bool) -> str:
+    if all(aus is None for aus in au_sets(table, keep_side=keep_side)):
+        in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
+        return f"the AUs of all {len(table)} clips are unknown{in_doubt}"
     if not opposite:
         return "no two clips share an AU set and differ in emotion"
     signs = _valence(table[label].to_numpy())

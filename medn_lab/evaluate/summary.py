@@ -157,7 +157,12 @@ def _scores(
             under = np.nan if beneath is None else measure(*beneath)
             row = (part, name, value, low, high, under, len(own), n_subjects)
             rows.append(dict(zip(SCORE_COLUMNS, row, strict=True)))
-    return pd.DataFrame(rows), notes
+    scores = pd.DataFrame(rows)
+    if floor is not None:
+        scores.attrs["floor"] = floor.name
+        if floor.n_doubtful:
+            notes.append(f"{floor.n_doubtful} clips with AUs in doubt count as unknown in the {floor.name}.")
+    return scores, notes
 
 
 def _beneath(own: Predictions, floor: Floor | None, label: str) -> tuple[tuple[np.ndarray, np.ndarray] | None, str]:
@@ -167,8 +172,8 @@ def _beneath(own: Predictions, floor: Floor | None, label: str) -> tuple[tuple[n
     truth = own.table.set_index("clip_id")[label]
     both = [clip_id for clip_id in truth.index if clip_id in floor.predicted.index]
     if not both:
-        return None, "The AU-only floor is of other clips."
-    told = "" if len(both) == len(truth) else f"The AU-only floor knows {len(both)} of the {len(truth)} scored clips."
+        return None, f"The {floor.name} is of other clips."
+    told = "" if len(both) == len(truth) else f"The {floor.name} knows {len(both)} of the {len(truth)} scored clips."
     return (truth[both].to_numpy(dtype=object), floor.predicted[both].to_numpy(dtype=object)), told
 
 

@@ -25,6 +25,7 @@ class EvaluationSummary:
     scores : DataFrame
         ``part, measure, value, low, high, floor, n_clips, n_subjects``: accuracy, UF1 and UAR of all clips and of each
         data set, with the interval over resampled subjects and the AU-only floor (NaN where there is none).
+        ``.attrs["floor"]`` names the floor.
     subjects : DataFrame
         A person a row: ``subject, n_clips, accuracy, most_missed`` (the class of theirs that was missed most often).
     aus : DataFrame or None
@@ -59,7 +60,9 @@ class EvaluationSummary:
         lines = [f"EvaluationSummary: {len(self.predictions)} clips, {len(self.predictions.classes)} classes"]
         for row in self.scores.itertuples():
             bounds = "no interval" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
-            floor = "" if np.isnan(row.floor) else f"   AU-only floor {row.floor:.3f}"
+            floor = (
+                "" if np.isnan(row.floor) else f"   {self.scores.attrs.get('floor', 'AU-only floor')} {row.floor:.3f}"
+            )
             part = "" if row.part == "all" else f"{row.part}: "
             lines.append(f"  {part}{row.measure:<9}{row.value:.3f} {bounds}{floor}")
         if self.ceilings:

@@ -102,7 +102,7 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = N
         )  # fmt: skip
     figure.add_trace(
         go.Scatter(
-            x=[None], y=[None], mode="lines", name="AU-only floor", hoverinfo="skip",
+            x=[None], y=[None], mode="lines", name=table.attrs.get("floor", "AU-only floor"), hoverinfo="skip",
             line={"color": theme.INK, "width": 1.5, "dash": "dash"},
         ),
         row=1,

@@ -130,7 +130,8 @@ def _draw_scores(figure: go.Figure, summary: EvaluationSummary) -> None:
     if rows["floor"].notna().any():
         figure.add_trace(
             go.Scatter(
-                x=rows["floor"], y=places, mode="markers", name="AU-only floor", hovertemplate="floor %{x:.3f}",
+                x=rows["floor"], y=places, mode="markers", hovertemplate="floor %{x:.3f}",
+                name=summary.scores.attrs.get("floor", "AU-only floor"),
                 marker={"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": theme.INK}},
             ),
             **where,

@@ -184,7 +184,7 @@ def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
     apart = 0.0 if abs(row["value"] - row["floor"]) > 0.11 else 0.055 * (1 if row["value"] >= row["floor"] else -1)
     for name, value, shift, colour in (
         ("pooled", row["value"], apart, MODEL),
-        ("AU-only floor", row["floor"], -apart, theme.INK),
+        (scores.attrs.get("floor", "AU-only floor"), row["floor"], -apart, theme.INK),
     ):
         figure.add_annotation(
             x=1.01, xref="paper", xanchor="left", y=value + shift, yanchor="middle", showarrow=False,

@@ -18,6 +18,7 @@ _LEFT, _RIGHT = 84, 26
 def scores_drawing(summary: EvaluationSummary, *, width: int) -> str:
     """Accuracy, UF1 and UAR with their intervals between the AU-only floor and the ceilings, as SVG with a legend."""
     rows = summary.scores[summary.scores["part"] == "all"].to_dict("records")
+    floor = html.escape(summary.scores.attrs.get("floor", "AU-only floor"))
     span = width - _LEFT - _RIGHT
     height = 40 + _ROW * len(rows) + 20
 
@@ -49,7 +50,7 @@ def scores_drawing(summary: EvaluationSummary, *, width: int) -> str:
             at = x(row["floor"])
             parts.append(
                 f"<line class='medn-floor' x1='{at:.1f}' x2='{at:.1f}' y1='{y - 15:.1f}' y2='{y + 15:.1f}'>"
-                f"<title>AU-only floor {row['floor']:.3f}</title></line>"
+                f"<title>{floor} {row['floor']:.3f}</title></line>"
             )
         said = f"{row['value']:.3f}"
         if np.isfinite(row["low"]):
@@ -69,7 +70,7 @@ def scores_drawing(summary: EvaluationSummary, *, width: int) -> str:
         parts.append(f"<text class='medn-halo' {where}>{said}</text>")
     legend = [f"<span style='color:{SCORE}'>●━</span> score, interval over resampled persons"]
     if any(np.isfinite(row["floor"]) for row in rows):
-        legend.append("<span class='medn-quiet'>┃</span> AU-only floor")
+        legend.append(f"<span class='medn-quiet'>┃</span> {floor}")
     if summary.ceilings:
         legend.append(f"<span style='color:{CEILING}'>┊</span> ceilings of accuracy")
     label = "; ".join(f"{row['measure']} {row['value']:.3f}" for row in rows)
