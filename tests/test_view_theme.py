@@ -9,7 +9,7 @@ import pytest
 from medn_lab import view
 from medn_lab.view import theme
 from medn_lab.view.colouring import colour_choices, colouring
-from medn_lab.view.rows import au_sets, hover_texts
+from medn_lab.view.rows import au_set_names, au_set_texts, hover_texts
 
 # Machado, Oliveira, Fernandes 2009: severity 1.
 COLOUR_BLIND = {
@@ -68,16 +68,18 @@ def test_an_unknown_branch_is_refused():
         view.branch_colour("gate")
 
 
-def test_an_au_set_is_read_from_the_columns_and_from_the_text_where_they_are_unknown():
+def test_an_au_set_is_read_from_the_text_and_from_the_columns_where_there_is_none():
     table = pd.DataFrame(
         {
-            "clip_id": ["a", "b", "c", "d"],
-            "AU4": [1, 0, np.nan, np.nan],
-            "AU12": [1, 0, np.nan, np.nan],
-            "action_units": ["4+12", "", "L14", ""],
+            "clip_id": ["a", "b", "c", "d", "e", "f", "g"],
+            "AU4": [1, 0, np.nan, np.nan, 1, 1, np.nan],
+            "AU12": [1, 0, np.nan, np.nan, 1, np.nan, np.nan],
+            "action_units": ["4+12", "", "L14", "", "", "", "12 or 14"],
         }
     )
-    assert au_sets(table).tolist() == ["AU4+AU12", "no AU", "L14", "AUs unknown"]
+    names = ["AU4+AU12", "no AU", "AU14", "AUs unknown", "AU4+AU12", "AUs unknown"]
+    assert au_set_names(table).tolist() == [*names, "AUs in doubt"]
+    assert au_set_texts(table).tolist() == [*names, "AUs in doubt: 12 or 14"]
 
 
 def test_a_hover_text_escapes_what_the_table_holds():
@@ -120,7 +122,7 @@ def test_the_rarest_of_many_au_sets_share_one_entry():
     table = pd.DataFrame({"clip_id": [str(i) for i in range(80)], "action_units": sets + ["0"] * 40})
     made = colouring(table, "au_set")
     assert len(made.styles) <= 13
-    assert made.counts["0"] == 41
+    assert made.counts["no AU"] == 41
 
 
 def test_colouring_by_what_is_not_there_names_what_is():

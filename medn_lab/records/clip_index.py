@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from medn_lab.records.rows import check_table
+from medn_lab.records.action_units import au_doubt
+from medn_lab.records.rows import au_columns, check_table
 from medn_lab.records.storage import Parts, read_parts, write_parts
 
 PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
@@ -38,6 +39,12 @@ def tally(table: pd.DataFrame, column: str) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
+def doubt_tally(table: pd.DataFrame) -> str:
+    """How many clips take part in no pair and no AU figure because their AUs are in doubt; empty for none."""
+    n = int((au_doubt(table) != "").sum()) if "action_units" in table or au_columns(table) else 0
+    return f"{n} clips with AUs in doubt" if n else ""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ClipIndex:
     """What a data set's spreadsheet and folders hold, before any frame is read.
@@ -46,7 +53,9 @@ class ClipIndex:
     ----------
     table : DataFrame
         One row a clip: ``clip_id, dataset, subject, onset, apex, offset, fps, emotion, action_units, AU1 ...,
-        frames_folder``. Frame numbers are those of the files.
+        frames_folder``. Frame numbers are those of the files. ``action_units_coded, action_units_sided,
+        action_units_intensity, action_units_doubt`` hold what the coder wrote, as
+        :func:`medn_lab.records.au_codings` reads it.
     problems : DataFrame
         One row a fault: ``clip_id, field, found, done, kept`` (what was found, what was done, whether the clip is
         kept).
@@ -75,10 +84,11 @@ class ClipIndex:
 
     def __repr__(self) -> str:
         kept = self.problems["kept"].astype(bool)
+        doubt = doubt_tally(self.table)
         return (
             f"ClipIndex: {len(self)} clips of {self.table['subject'].nunique()} subjects"
             f" ({tally(self.table, 'dataset') or 'no data set named'}); {len(self.problems)} problems,"
-            f" {self.problems.loc[~kept, 'clip_id'].nunique()} rows left out"
+            f" {self.problems.loc[~kept, 'clip_id'].nunique()} rows left out" + (f", {doubt}" if doubt else "")
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.clip_index import no_problems, tally
+from medn_lab.records.clip_index import doubt_tally, no_problems, tally
 from medn_lab.records.rows import au_columns, check_rows, check_table, positions
 from medn_lab.records.storage import Parts, read_parts, write_parts
 
@@ -165,12 +165,14 @@ class Clips:
         frames = "no frames" if self.frames is None else f"{self.frames.shape[1]} frames"
         flow = "no flow" if self.flow is None else f"flow ({self.flow.shape[-1]} channels)"
         label = "label" if "label" in self.table else "emotion"
+        doubt = doubt_tally(self.table)
         return (
             f"Clips: {len(self)} clips of {self.table['subject'].nunique()} subjects,"
             f" {frames} and {flow} at {w}x{h} px\n"
             f"  data set  {tally(self.table, 'dataset') or 'not named'}\n"
             f"  {label:<9} {tally(self.table, label) or 'none'}\n"
             f"  recipe    {', '.join(f'{k} {v}' for k, v in self.recipe.items()) or 'not recorded'}"
+            + (f"\n  AUs       {doubt}" if doubt else "")
         )
 
     def select(self, clip_ids: Iterable[str]) -> Clips:

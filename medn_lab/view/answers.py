@@ -14,7 +14,7 @@ from medn_lab.view import theme
 from medn_lab.view.answer_pictures import arrow_gain, face_pictures, table_allows
 from medn_lab.view.attribution_panels import add_picture
 from medn_lab.view.markup import as_text
-from medn_lab.view.rows import au_sets
+from medn_lab.view.rows import au_set_texts
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 
 PIXELS = 320
@@ -110,7 +110,7 @@ def state_text(clips: Clips, clip_id: str) -> str:
     """A clip in a few words: AU set with intensities where they are known, and its cue; not escaped."""
     place = int(positions(clips.table, clip_id, owner="these clips")[0])
     row = clips.table.iloc[place]
-    aus = str(au_sets(clips.table.iloc[[place]])[0])
+    aus = str(au_set_texts(clips.table.iloc[[place]])[0])
     if clips.truth is not None and "intensities" in clips.truth.table:
         at = int(positions(clips.truth.table, clip_id, owner="this truth")[0])
         told = str(clips.truth.table["intensities"].iloc[at])

@@ -11,7 +11,7 @@ import pandas as pd
 
 from medn_lab.records import au_columns
 from medn_lab.view import theme
-from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column, rightness
+from medn_lab.view.rows import AUS_IN_DOUBT, NO_AU, UNKNOWN_AUS, au_set_names, label_column, rightness
 
 UNKNOWN = "unknown"
 REST = "all others"
@@ -159,7 +159,7 @@ def _most_frequent(text: np.ndarray) -> tuple[list[str], np.ndarray]:
 
 def _with_rest(styles: dict[str, tuple[str, str]], text: np.ndarray) -> dict[str, tuple[str, str]]:
     present = set(text)
-    for name in (REST, UNKNOWN, UNKNOWN_AUS):
+    for name in (REST, UNKNOWN, UNKNOWN_AUS, AUS_IN_DOUBT):
         if name in present:
             styles[name] = (theme.GREY, "circle-open")
     return styles
@@ -180,12 +180,12 @@ def _by_au(table: pd.DataFrame, name: str) -> Colouring:
 
 
 def _by_au_set(table: pd.DataFrame) -> Colouring:
-    sets = au_sets(table)
+    sets = au_set_names(table)
     counts = pd.Series(sets).value_counts()
-    names = [name for name in counts.index if name not in (UNKNOWN_AUS,)]
+    names = [name for name in counts.index if name not in (UNKNOWN_AUS, AUS_IN_DOUBT)]
     if len(names) > MOST_CATEGORIES:
         names = names[: MOST_CATEGORIES - 1]
-        sets = np.where(np.isin(sets, [*names, UNKNOWN_AUS]), sets, REST).astype(object)
+        sets = np.where(np.isin(sets, [*names, UNKNOWN_AUS, AUS_IN_DOUBT]), sets, REST).astype(object)
     styles = {name: theme.category_style(place) for place, name in enumerate(names)}
     if NO_AU in styles:
         styles[NO_AU] = (theme.GREY, "circle")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medn_lab.records import au_columns
+from medn_lab.records import au_columns, au_doubt, au_set_text, au_sets
 from medn_lab.view.markup import as_text
 
 NO_AU = "no AU"
 UNKNOWN_AUS = "AUs unknown"
+AUS_IN_DOUBT = "AUs in doubt"
 
 
 def _is_missing(value: object) -> bool:
@@ -21,11 +22,10 @@ def label_column(table: pd.DataFrame) -> str | None:
     return next((name for name in ("label", "emotion") if name in table.columns), None)
 
 
-def au_sets(table: pd.DataFrame) -> np.ndarray:
-    """The AU set of each clip as text: ``AU1+AU2``, ``no AU``, or ``AUs unknown``.
+def au_set_names(table: pd.DataFrame) -> np.ndarray:
+    """The AU set of each clip as text to group by: ``AU1+AU2``, ``no AU``, ``AUs unknown`` or ``AUs in doubt``.
 
-    The AU columns decide where they are coded; the text of ``action_units`` stands in where they are not. Sides and
-    intensities are not part of an AU set made from the columns.
+    The sets are those of :func:`medn_lab.records.au_sets`, without sides and intensities.
 
     Parameters
     ----------
@@ -38,19 +38,36 @@ def au_sets(table: pd.DataFrame) -> np.ndarray:
 
     Examples
     --------
-    >>> au_sets(pd.DataFrame({"clip_id": ["a", "b"], "AU4": [1, 0], "AU12": [1, 0]})).tolist()
-    ['AU4+AU12', 'no AU']
+    >>> au_set_names(pd.DataFrame({"clip_id": ["a", "b", "c"], "action_units": ["12+4", "0", "4?"]})).tolist()
+    ['AU4+AU12', 'no AU', 'AUs in doubt']
     """
-    names = au_columns(table)
-    values = table[names].to_numpy(dtype=float) if names else np.full((len(table), 0), np.nan)
-    texts = table["action_units"] if "action_units" in table.columns else [None] * len(table)
-    sets = []
-    for row, text in zip(values, texts, strict=True):
-        if row.size and not np.isnan(row).all():
-            sets.append("+".join(name for name, there in zip(names, row, strict=True) if there == 1) or NO_AU)
-        else:
-            sets.append(UNKNOWN_AUS if _is_missing(text) else str(text).strip())
-    return np.asarray(sets, dtype=object)
+    if "action_units" not in table and not au_columns(table):
+        return np.full(len(table), UNKNOWN_AUS, dtype=object)
+    doubt = au_doubt(table)
+    names = [
+        AUS_IN_DOUBT if said else UNKNOWN_AUS if aus is None else _set_name(aus)
+        for aus, said in zip(au_sets(table), doubt, strict=True)
+    ]
+    return np.asarray(names, dtype=object)
+
+
+def au_set_texts(table: pd.DataFrame) -> np.ndarray:
+    """The AU set of each clip as text to show: as :func:`au_set_names`, with the coder's text where it is in doubt.
+
+    Examples
+    --------
+    >>> au_set_texts(pd.DataFrame({"clip_id": ["a", "b"], "action_units": ["12", "12 or 14"]})).tolist()
+    ['AU12', 'AUs in doubt: 12 or 14']
+    """
+    names = au_set_names(table)
+    doubtful = names == AUS_IN_DOUBT
+    if doubtful.any():
+        names[doubtful] = [f"{AUS_IN_DOUBT}: {said}" for said in au_doubt(table)[doubtful]]
+    return names
+
+
+def _set_name(aus: frozenset[str]) -> str:
+    return "+".join(f"AU{au}" for au in au_set_text(aus).split("+")) if aus else NO_AU
 
 
 def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +115,7 @@ def describe(row: pd.Series) -> str:
         parts.append(f"subject {text_of(row, 'subject')}")
     if label and text_of(row, label):
         parts.append(text_of(row, label))
-    parts.append(as_text(au_sets(row.to_frame().T)[0]))
+    parts.append(as_text(au_set_texts(row.to_frame().T)[0]))
     return " · ".join(parts)
 
 
@@ -116,7 +133,7 @@ def hover_texts(table: pd.DataFrame, *, predicted: np.ndarray | None = None) -> 
     (n,) object array of str, lines divided by ``<br>``.
     """
     label = label_column(table)
-    sets = au_sets(table)
+    sets = au_set_texts(table)
     texts = []
     for place, row in enumerate(table.to_dict("records")):
         lines = [f"<b>{as_text(row['clip_id'])}</b>", as_text(sets[place])]

@@ -10,7 +10,7 @@ import pandas as pd
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.moments import Moments
-from medn_lab.view.rows import au_sets, coded_aus, label_column, rightness, text_of
+from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, rightness, text_of
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 from medn_lab.widgets.style import chip, emotion_chip, note
 
@@ -36,7 +36,7 @@ def au_chips(row: pd.Series) -> str:
     names = [name for name, there in coded_aus(row, au_columns(row.to_frame().T)).items() if there]
     if names:
         return "".join(chip(name, hint="coded in this clip") for name in names)
-    return chip(str(au_sets(row.to_frame().T)[0]), faint=True)
+    return chip(str(au_set_texts(row.to_frame().T)[0]), faint=True)
 
 
 def score_rows(predictions: Predictions | None, clip_id: str) -> str:
@@ -102,7 +102,7 @@ def selection_text(table: pd.DataFrame, *, of: int) -> str:
     if known.any():
         said.append(f"{right[known].mean():.0%} of {'them' if known.all() else f'{known.sum()}'} predicted right")
     lines.append(f"<div class='medn-line'>{' · '.join(said)}</div>")
-    sets = pd.Series(au_sets(table))
+    sets = pd.Series(au_set_names(table))
     groups = [
         _set_group(name, table[(sets == name).to_numpy()], column) for name in sets.value_counts().index[:_MOST_SETS]
     ]

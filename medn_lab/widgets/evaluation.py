@@ -12,7 +12,7 @@ import traitlets
 from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
 from medn_lab.view import theme
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
-from medn_lab.view.rows import au_sets
+from medn_lab.view.rows import au_set_names
 from medn_lab.widgets.cell_grid import ON_DARK, ON_LIGHT, Cell, CellGrid, scale_colour
 from medn_lab.widgets.clip_list import ClipList
 from medn_lab.widgets.score_lines import scores_drawing
@@ -325,7 +325,7 @@ class EvaluationPanel(widgets.VBox):
         if len(chosen):
             if "subject" in chosen:
                 parts.append(f"{chosen['subject'].nunique()} subjects")
-            sets = pd.Series(au_sets(chosen)).value_counts()
+            sets = pd.Series(au_set_names(chosen)).value_counts()
             shown = ", ".join(f"{html.escape(str(name))} {n}" for name, n in sets.head(4).items())
             parts.append(f"AU sets {shown}" + (f" and {len(sets) - 4} more" if len(sets) > 4 else ""))
         self._selected.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"

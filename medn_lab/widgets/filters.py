@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import au_columns
-from medn_lab.view.rows import au_sets
+from medn_lab.view.rows import au_set_names
 
 FILTERS = {"au_sets": "AU set", "aus": "AU", "subjects": "subject", "datasets": "data set"}
 """What a filter goes by, and what it is called."""
@@ -22,7 +22,7 @@ def filter_values(table: pd.DataFrame) -> dict[str, list[np.ndarray]]:
     given: dict[str, list[np.ndarray]] = {name: [] for name in FILTERS}
     aus = au_columns(table)
     if aus or "action_units" in table:
-        given["au_sets"] = [au_sets(table)]
+        given["au_sets"] = [au_set_names(table)]
     for au in aus:
         given["aus"].append(np.where(table[au].to_numpy(dtype=float) == 1, au, "").astype(object))
     datasets = table["dataset"].astype(str).to_numpy(dtype=object) if "dataset" in table else None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from medn_lab.records import positions
-from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column
+from medn_lab.records import au_doubt, au_set_text, au_sets, positions
+from medn_lab.view.rows import label_column
 
 
 def same_au_set(table: pd.DataFrame, clip_id: str) -> list[str]:
@@ -15,13 +15,15 @@ def same_au_set(table: pd.DataFrame, clip_id: str) -> list[str]:
     Raises
     ------
     ValueError
-        If the clip is unknown, or its AUs are.
+        If the clip is unknown, or its AU set is unknown or in doubt.
     """
     row = int(positions(table, clip_id, owner="this explorer")[0])
     sets = au_sets(table)
-    if sets[row] == UNKNOWN_AUS:
-        raise ValueError(f"the AUs of {clip_id!r} are not known, so no clip can be said to share them")
-    return table.loc[sets == sets[row], "clip_id"].tolist()
+    if sets[row] is None:
+        doubt = au_doubt(table)[row]
+        why = f"in doubt ({doubt})" if doubt else "not known"
+        raise ValueError(f"the AUs of {clip_id!r} are {why}, so no clip can be said to share them")
+    return table.loc[[one == sets[row] for one in sets], "clip_id"].tolist()
 
 
 def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray) -> tuple[str, float]:
@@ -44,7 +46,7 @@ def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray)
     Raises
     ------
     ValueError
-        If the clip is unknown, its AUs or emotion are not known, or no such clip exists.
+        If the clip is unknown, its AUs or emotion are not known, no AU is coded in it, or no such clip exists.
 
     Examples
     --------
@@ -57,13 +59,15 @@ def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray)
     if column is None or pd.isna(table[column].iloc[row]):
         raise ValueError(f"the emotion of {clip_id!r} is not known, so it has no confusable partner")
     alike = table["clip_id"].isin(same_au_set(table, clip_id)).to_numpy()
+    aus = au_sets(table)[row]
+    if not aus:
+        raise ValueError(f"no confusable partner here: no AU is coded in {clip_id!r} that another clip could share")
     emotion = table[column].iloc[row]
     other = alike & (table[column].notna() & (table[column] != emotion)).to_numpy()
     if not other.any():
-        name = au_sets(table)[row]
-        what = "no coded AU" if name == NO_AU else f"the AU set {name}"
         raise ValueError(
-            f"no confusable partner here: all {int(alike.sum())} clips with {what} are labelled {emotion!r}"
+            f"no confusable partner here: all {int(alike.sum())} clips with the AU set {au_set_text(aus)} are labelled"
+            f" {emotion!r}"
         )
     spread = places.std(axis=0)
     scaled = places / np.where(spread > 0, spread, 1.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
-from medn_lab.records import Attribution, KeptTokens
-from medn_lab.view.rows import UNKNOWN_AUS, au_sets, label_column
+from medn_lab.records import Attribution, KeptTokens, au_sets
+from medn_lab.view.rows import label_column
 
 PAIR = "a pair, told apart"
 KINDS = ("an emotion", "an AU", "what a branch adds", "the gate", "the length of a feature", "two emotions")
@@ -80,7 +81,7 @@ def partners(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
     if others.empty:
         raise ValueError(f"every clip with a known emotion is {emotion}; a pair to tell apart has two emotions")
     sets = au_sets(table)
-    alike = sets[others.index] == sets[row] if sets[row] != UNKNOWN_AUS else others["clip_id"].isna().to_numpy()
+    alike = np.array([bool(sets[row]) and sets[place] == sets[row] for place in others.index])
     ordered = pd.concat([others[alike], others[~alike]]).head(MOST_PARTNERS)
     same = set(others.loc[alike, "clip_id"])
     return [

@@ -6,7 +6,7 @@ import os
 
 from medn_lab.data.layouts import CASME2
 from medn_lab.data.readers.index import FrameChoice, read_layout
-from medn_lab.records import ClipIndex
+from medn_lab.records import AlternativeRule, ClipIndex
 
 
 def read_casme2(
@@ -15,6 +15,7 @@ def read_casme2(
     spreadsheet: str | os.PathLike[str] | None = None,
     frames: FrameChoice = "auto",
     repair: bool = True,
+    alternatives: AlternativeRule = "leave_out",
 ) -> ClipIndex:
     """The clips of CASME II as it came: 255 clips of 26 subjects, 200 frames a second.
 
@@ -32,6 +33,10 @@ def read_casme2(
         ``auto`` prefers the authors' cropped frames.
     repair : bool
         Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
+        kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
+        rules let it in with the set that :func:`parse_action_units` reads by them.
 
     Returns
     -------
@@ -64,4 +69,4 @@ def read_casme2(
       field found  kept
     0  apex   '/'  True
     """
-    return read_layout(CASME2, root, spreadsheet=spreadsheet, frames=frames, repair=repair)
+    return read_layout(CASME2, root, spreadsheet=spreadsheet, frames=frames, repair=repair, alternatives=alternatives)

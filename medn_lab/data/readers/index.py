@@ -16,12 +16,19 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.action_units import au_table, parse_action_units
 from medn_lab.data.layout import Layout
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.data.readers.folders import FrameFolders
 from medn_lab.data.readers.spreadsheet import open_spreadsheet
-from medn_lab.records import PROBLEM_COLUMNS, ClipIndex
+from medn_lab.records import (
+    CODING_COLUMNS,
+    PROBLEM_COLUMNS,
+    AlternativeRule,
+    ClipIndex,
+    au_codings,
+    au_table,
+    parse_action_units,
+)
 
 FrameChoice = Literal["auto", "raw", "cropped"]
 
@@ -74,6 +81,7 @@ def read_layout(
     spreadsheet: str | os.PathLike[str] | None = None,
     frames: FrameChoice = "auto",
     repair: bool = True,
+    alternatives: AlternativeRule = "leave_out",
     within: str | None = None,
     sheet_word: str | None = None,
 ) -> ClipIndex:
@@ -90,6 +98,8 @@ def read_layout(
         Which frames, where both are there; ``auto`` prefers those that are cropped.
     repair : bool
         Whether faulty rows are repaired where that can be done, or left out.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed or incomplete AU set becomes, as in :func:`medn_lab.records.au_codings`.
     within : str, optional
         Only folders below one of this name (a camera of SMIC).
     sheet_word : str, optional
@@ -122,7 +132,7 @@ def read_layout(
             row.problems.clear()
             row.leave_out("clip_id", f"row {count} of {first}")
         if row.kept:
-            _read_clip(row, raw, layout, folders)
+            _read_clip(row, raw, layout, folders, alternatives)
         rows.append(row)
     kept = [row for row in rows if row.kept]
     if not kept:
@@ -134,7 +144,7 @@ def read_layout(
         "rows": len(rows),
         "frames": sorted({row.values["tree"] for row in kept}),
     }
-    return ClipIndex(_table(kept, layout, sheet.coding), _problems(rows), source)
+    return ClipIndex(_table(kept, layout, sheet.coding, alternatives), _problems(rows), source)
 
 
 def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
@@ -157,7 +167,9 @@ def subject_name(layout: Layout, text: str) -> str:
     return layout.subject.format(number=int(digits[-1])) if digits else text
 
 
-def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders) -> None:
+def _read_clip(
+    row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders, alternatives: AlternativeRule
+) -> None:
     values = row.values
     fields = {name: str(values[name]) for name in ("subject", "filename")} | {"emotion": raw["emotion"]}
     folder, differs = folders.find(fields)
@@ -178,7 +190,7 @@ def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: Frame
     seconds = (values["offset"] - values["onset"] + 1) / values["fps"]
     if seconds > LONGEST_SECONDS:
         row.note("offset", f"{values['offset'] - values['onset'] + 1} frames, {seconds:.1f} s", "kept as it is")
-    _read_labels(row, raw, layout)
+    _read_labels(row, raw, layout, alternatives)
 
 
 def _read_course(row: _Row, raw: Mapping[str, str], layout: Layout, there: np.ndarray) -> None:
@@ -228,26 +240,31 @@ def _check_frames(row: _Row, there: np.ndarray) -> None:
         row.fix("frames", f"{missing} of {wanted} frames are missing: {told}", "the nearest are taken instead")
 
 
-def _read_labels(row: _Row, raw: Mapping[str, str], layout: Layout) -> None:
+def _read_labels(row: _Row, raw: Mapping[str, str], layout: Layout, alternatives: AlternativeRule) -> None:
     emotion = canonical_emotion(raw["emotion"])
     if not emotion:
         row.note("emotion", repr(raw["emotion"]), "kept without an emotion")
     elif emotion not in KNOWN_EMOTIONS:
         row.note("emotion", repr(raw["emotion"]), "kept under this name; no protocol knows it")
-    row.values |= {"emotion": emotion, "said": "", "action_units": ""}
+    row.values |= {"emotion": emotion, "action_units": ""}
     if "objective_class" in raw:
         row.values["objective_class"] = raw["objective_class"]
     if not layout.has_aus:
         return
-    said = parse_action_units(raw["action_units"])
-    row.values |= {"said": raw["action_units"], "action_units": str(said)}
-    if not said.known:
-        row.note("action_units", repr(raw["action_units"]), "AUs unknown")
-    elif said.junk:
-        row.note("action_units", raw["action_units"], f"read as {said}; not an AU: {' '.join(said.junk)}")
-    elif said.disputed or not said.complete:
-        doubt = ", ".join(str(number) for number in said.disputed) or "whether there are more"
-        row.note("action_units", raw["action_units"], f"read as {str(said) or 'none'}; in doubt: {doubt}")
+    coded = raw["action_units"]
+    read = au_codings([coded], alternatives=alternatives).iloc[0]
+    row.values |= dict(read)
+    junk = parse_action_units(coded).junk
+    words = f"; not an AU: {' '.join(junk)}" if junk else ""
+    if read["action_units_doubt"] == "unknown":
+        row.note("action_units", repr(coded), "AUs unknown")
+    elif read["action_units_doubt"]:
+        done = f"read as {read['action_units'] or 'no AU'}"
+        if alternatives == "leave_out":
+            done = "kept, out of pairs, floors and AU targets"
+        row.note("action_units", coded, f"{done}; in doubt: {read['action_units_doubt']}{words}")
+    elif junk:
+        row.note("action_units", coded, f"read as {read['action_units']}{words}")
 
 
 def _fps(raw: Mapping[str, str], layout: Layout) -> float:
@@ -269,7 +286,7 @@ def _number_text(text: str) -> str:
     return text if number is None else str(number)
 
 
-def _table(kept: list[_Row], layout: Layout, coding: str) -> pd.DataFrame:
+def _table(kept: list[_Row], layout: Layout, coding: str, alternatives: AlternativeRule) -> pd.DataFrame:
     table = pd.DataFrame([{"clip_id": row.clip_id, **row.values, "coding": coding} for row in kept])
     if table["apex"].notna().all():
         table["apex"] = table["apex"].astype(np.int64)
@@ -277,7 +294,8 @@ def _table(kept: list[_Row], layout: Layout, coding: str) -> pd.DataFrame:
     last = [name for name in ("objective_class", "coding", "cropped", "frames_folder") if name in table]
     if not layout.has_aus:
         return table[first + last]
-    return pd.concat([table[first], au_table(table["said"]), table[last]], axis=1)
+    aus = au_table(table["action_units_coded"], alternatives=alternatives)
+    return pd.concat([table[first], table[list(CODING_COLUMNS[1:])], aus, table[last]], axis=1)
 
 
 def _problems(rows: list[_Row]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import os
 from medn_lab.data.layouts import SAMM
 from medn_lab.data.readers.docstrings import reader_of
 from medn_lab.data.readers.index import FrameChoice, read_layout
-from medn_lab.records import ClipIndex
+from medn_lab.records import AlternativeRule, ClipIndex
 
 
 @reader_of(SAMM, below="the subjects' folders (``006/006_1_2``) and the spreadsheet", clip_id="006/006_1_2")
@@ -20,6 +20,7 @@ def read_samm(
     spreadsheet: str | os.PathLike[str] | None = None,
     frames: FrameChoice = "auto",
     repair: bool = True,
+    alternatives: AlternativeRule = "leave_out",
 ) -> ClipIndex:
     """The clips of SAMM as it came: 159 clips of 29 subjects, 200 frames a second, grey.
 
@@ -27,4 +28,4 @@ def read_samm(
     references; :func:`parse_action_units` reads them. Two rows have an apex outside onset to offset: it is spotted when
     the clip is prepared.
     """
-    return read_layout(SAMM, root, spreadsheet=spreadsheet, frames=frames, repair=repair)
+    return read_layout(SAMM, root, spreadsheet=spreadsheet, frames=frames, repair=repair, alternatives=alternatives)

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from medn_lab.data.layouts import SMIC
 from medn_lab.data.readers.index import FrameChoice, read_layout
-from medn_lab.records import ClipIndex
+from medn_lab.records import AlternativeRule, ClipIndex
 
 Camera = Literal["hs", "vis", "nir"]
 
@@ -20,6 +20,7 @@ def read_smic(
     spreadsheet: str | os.PathLike[str] | None = None,
     frames: FrameChoice = "auto",
     repair: bool = True,
+    alternatives: AlternativeRule = "leave_out",
 ) -> ClipIndex:
     """The clips of SMIC as it came: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
 
@@ -37,6 +38,10 @@ def read_smic(
         ``auto`` prefers the authors' cropped frames.
     repair : bool
         Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
+        kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
+        rules let it in with the set that :func:`parse_action_units` reads by them.
 
     Returns
     -------
@@ -69,5 +74,12 @@ def read_smic(
         raise ValueError(f"no camera {camera!r} in SMIC; there are {', '.join(get_args(Camera))}")
     layout = SMIC if camera == "hs" else dataclasses.replace(SMIC, fps=25.0)
     return read_layout(
-        layout, root, spreadsheet=spreadsheet, frames=frames, repair=repair, within=camera, sheet_word=camera
+        layout,
+        root,
+        spreadsheet=spreadsheet,
+        frames=frames,
+        repair=repair,
+        alternatives=alternatives,
+        within=camera,
+        sheet_word=camera,
     )
