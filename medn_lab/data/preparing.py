@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def prepare(
 
     The set is written clip by clip beside its place and moved there when it is whole, so that a set that loads is
     complete. After a kill the same call goes on where it stopped. Asked for a set that is already there, it is
-    opened and nothing computed.
+    opened and nothing computed; labels, AUs and whatever else the index says of a clip are then the index's.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def prepare(
         identity = fingerprint(index, recipe, {"crop": crop, "landmarks": told})
         store = PreparedSet.open(Path(out), len(index), recipe, identity)
         if store.complete:
-            return Clips.load(out)
+            return _coded_as(index, Clips.load(out))
     else:
         store = PreparedSet.in_memory(len(index), recipe)
     waiting = [place for place in range(len(index)) if place not in store.finished]
@@ -197,6 +198,17 @@ def _finished(store: PreparedSet, index: ClipIndex, recipe: FlowRecipe) -> Clips
     table = table.iloc[keeps].reset_index(drop=True)
     table["apex"] = table["apex"].astype(np.int64)
     return store.close(keeps, table, _joined(problems), recipe.to_dict())
+
+
+def _coded_as(index: ClipIndex, clips: Clips) -> Clips:
+    """A set that was there already, with what the index says of its clips: another coding changes no frame."""
+    stored = clips.table.set_index("clip_id")
+    table = index.table.set_index("clip_id").loc[stored.index]
+    for name in stored.columns:
+        if name == "apex" or name not in table:
+            table[name] = stored[name]
+    problems = pd.concat([part for part in (index.problems, clips.problems) if len(part)] or [index.problems])
+    return replace(clips, table=table.reset_index(), problems=problems.drop_duplicates(ignore_index=True))
 
 
 def _joined(problems: list[pd.DataFrame]) -> pd.DataFrame:

@@ -173,7 +173,8 @@ def truths_of(table: pd.DataFrame, allowed: Mapping[str, object] | None, label: 
     """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
     if allowed is None:
         aus = au_columns(table)
-        allowed = {"motion": table[aus].fillna(0.0).to_numpy(dtype=float)} if aus else {}
+        # An AU that is not known says nothing: it gets the mean of the clips in which it is.
+        allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
         if "cue" in table or label in table:
             allowed["emotion"] = _one_hot(table["cue" if "cue" in table else label])
     strange = set(allowed) - set(BRANCHES)

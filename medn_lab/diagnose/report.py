@@ -19,7 +19,7 @@ from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
 from medn_lab.diagnose.similarity.partialling import cells, partial_out
 from medn_lab.diagnose.similarity.permuting import permutation_test
-from medn_lab.records import BranchFeatures, DecouplingReport, au_columns, people, run_record
+from medn_lab.records import BranchFeatures, DecouplingReport, au_columns, au_set_text, au_sets, people, run_record
 
 COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
@@ -73,8 +73,9 @@ def decoupling_report(
     features : BranchFeatures, or mapping of str to BranchFeatures
         Of one model, or of several by name (two trainings, two checkpoints).
     given : sequence of str, optional
-        ``emotion`` (the column `label`), ``aus`` (the AU set, from the AU columns) or any column of the table. By
-        default the first two, as far as a table knows them.
+        ``emotion`` (the column `label`), ``aus`` (the AU set, as :func:`medn_lab.records.au_sets` reads it; clips
+        without a certain one are left out there) or any column of the table. By default the first two, as far as a
+        table knows them.
     n_permutations : int
         Of each measure.
     targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
@@ -180,12 +181,16 @@ def _dependence_rows(
     n_permutations: int,
     seed: int,
 ) -> list[dict[str, Any]]:
+    classes = None if not factor else _classes(features.table, factor, label)
+    if classes is not None and pd.isna(classes).any():
+        known = ~pd.isna(classes)
+        features = features.select(features.table["clip_id"][known])
+        truths, classes = {branch: values[known] for branch, values in truths.items()}, classes[known]
     who = people(features.table).to_numpy(dtype=object)
     common = {
         "model": name, "kind": "dependence", "given": factor, "n_clips": len(features),
         "n_subjects": len(set(who)), "direction": "lower", "reason": "",
     }  # fmt: skip
-    classes = None if not factor else _classes(features.table, factor, label)
     groups, within = _exchangeable(who, classes, factor)
     try:
         x, y = both_branches(features)
@@ -239,14 +244,18 @@ def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> t
 
 def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
     """Emotion and AU set, each if the table has it with more than one class."""
-    known = {"emotion": label in table or "emotion" in table, "aus": bool(au_columns(table))}
-    return [name for name, there in known.items() if there and len(set(_classes(table, name, label))) > 1]
+    aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
+    known = {"emotion": label in table or "emotion" in table, "aus": aus}
+    return [name for name, there in known.items() if there and len(set(_classes(table, name, label)) - {None}) > 1]
 
 
 def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
-    aus = au_columns(table)
-    if factor == "aus" and aus:
-        return np.array(["+".join(map(str, row)) for row in table[aus].to_numpy(dtype=float)], dtype=object)
+    """The class of each clip; None where its AU set is unknown or in doubt."""
+    if factor == "aus" and au_columns(table):
+        classes = np.array([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
+        if pd.isna(classes).all():
+            raise ValueError(f"nothing can be given 'aus': the AU set of none of {len(table)} clips is known")
+        return classes
     named = factor
     if factor == "emotion":
         named = label if label in table else "emotion"

@@ -65,7 +65,7 @@ class Floor:
 
     def __repr__(self) -> str:
         unknown = f", {self.n_unknown} of them with unknown AUs" if self.n_unknown else ""
-        unknown += f" ({self.n_doubtful} in doubt)" if self.n_doubtful else ""
+        unknown += f", {self.n_doubtful} of these in doubt" if self.n_doubtful else ""
         return (
             f"{self.name}: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f}"
             f" ({self.n_clips} clips, {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medn_lab.data.action_units import parse_action_units
-from medn_lab.records import ClipIndex
+from medn_lab.records import ClipIndex, parse_action_units
 
-COMPARED = ("action_units", "emotion", "onset", "apex", "offset")
+COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
 
 
 def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
@@ -22,7 +21,9 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     -------
     DataFrame
         One row a difference: ``clip_id, field, a, b``. ``field`` is ``clip`` where only one of the two has it,
-        otherwise ``action_units, emotion, onset, apex`` or ``offset``. AU sets are compared, not their spelling.
+        otherwise ``action_units``; ``action_units_sided`` or ``action_units_doubt``, where only sides or doubt differ;
+        ``emotion, onset, apex`` or ``offset``. AU sets are compared, not their spelling, and a disputed set differs
+        from a certain one.
         ``.attrs`` names the codings.
 
     Raises
@@ -56,9 +57,10 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
             rows.append((clip_id, "clip", "there" if here else "not there", "not there" if here else "there"))
             continue
         one, other = left.loc[clip_id], right.loc[clip_id]
-        for field in COMPARED:
-            if field in left and field in right and _differ(field, one[field], other[field]):
-                rows.append((clip_id, field, _told(one[field]), _told(other[field])))
+        found = [name for name in COMPARED if name in left and name in right and _differ(name, one[name], other[name])]
+        if "action_units" in found:  # the others tell more of the same difference
+            found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
+        rows += [(clip_id, name, _told(one[name]), _told(other[name])) for name in found]
     table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
     table.attrs = {"a": a.source.get("coding", ""), "b": b.source.get("coding", ""), "clips": len(common)}
     return table
@@ -67,9 +69,15 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
 def _differ(field: str, one: object, other: object) -> bool:
     if pd.isna(one) or pd.isna(other):
         return bool(pd.isna(one)) != bool(pd.isna(other))
-    if field == "action_units":
-        return parse_action_units(one).units != parse_action_units(other).units
+    if field in ("action_units", "action_units_sided"):
+        return _meaning(one) != _meaning(other)
     return one != other
+
+
+def _meaning(text: object) -> object:
+    """What is compared of an AU text: the set where it is certain, and otherwise the whole expression."""
+    read = parse_action_units(text, side="keep")
+    return frozenset(read.units) if read.certain else read.expression(side="keep")
 
 
 def _told(value: object) -> str:

@@ -13,7 +13,7 @@ from medn_lab.data.protocols import to_classes
 from medn_lab.data.readers.casme2 import read_casme2
 from medn_lab.data.readers.samm import read_samm
 from medn_lab.data.readers.smic import read_smic
-from medn_lab.records import ClipIndex
+from medn_lab.records import CODING_COLUMNS, ClipIndex
 
 Source = ClipIndex | str | os.PathLike[str]
 
@@ -51,15 +51,18 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
         raise ValueError("there is no index to join")
     table = pd.concat([index.table for index in indexes], ignore_index=True)
     units = sorted((name for name in table if name[:2] == "AU" and name[2:].isdigit()), key=lambda name: int(name[2:]))
+    texts = [name for name in CODING_COLUMNS if name in table]
+    table[texts] = table[texts].astype(object).fillna("")  # a data set without AUs has none of these
     last = [name for name in ("objective_class", "label", "coding", "cropped", "frames_folder") if name in table]
     first = [name for name in table if name not in units and name not in last]
+    no_doubt = pd.Series("", index=table.index)
     for index in indexes:
         # An AU that a data set codes and no clip of it shows is absent there, not unknown.
-        if any(name in index.table for name in units):
-            rows = table["clip_id"].isin(index.table["clip_id"]) & table["action_units"].ne("")
-            for name in units:
-                if name not in index.table:
-                    table.loc[rows, name] = 0.0
+        own = [name for name in units if name in index.table]
+        coded = index.table.loc[index.table[own].notna().any(axis=1), "clip_id"]
+        rows = table["clip_id"].isin(coded) & ~table.get("action_units_doubt", no_doubt).str.contains("may be more")
+        for name in set(units) - set(own):
+            table.loc[rows, name] = 0.0
     problems = [index.problems for index in indexes if len(index.problems)]
     return ClipIndex(
         table[first + units + last],

@@ -254,16 +254,16 @@ def _read_labels(row: _Row, raw: Mapping[str, str], layout: Layout, alternatives
     coded = raw["action_units"]
     read = au_codings([coded], alternatives=alternatives).iloc[0]
     row.values |= dict(read)
-    junk = parse_action_units(coded).junk
-    words = f"; not an AU: {' '.join(junk)}" if junk else ""
+    plain = parse_action_units(coded)
+    words = f"; not an AU: {' '.join(plain.junk)}" if plain.junk else ""
     if read["action_units_doubt"] == "unknown":
         row.note("action_units", repr(coded), "AUs unknown")
     elif read["action_units_doubt"]:
         done = f"read as {read['action_units'] or 'no AU'}"
-        if alternatives == "leave_out":
+        if alternatives == "leave_out" and not plain.certain:
             done = "kept, out of pairs, floors and AU targets"
         row.note("action_units", coded, f"{done}; in doubt: {read['action_units_doubt']}{words}")
-    elif junk:
+    elif words:
         row.note("action_units", coded, f"read as {read['action_units']}{words}")
 
 

@@ -39,9 +39,7 @@ def read_smic(
     repair : bool
         Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
     alternatives : {"leave_out", "first", "all", "common"}
-        What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
-        kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
-        rules let it in with the set that :func:`parse_action_units` reads by them.
+        As in the other readers. SMIC has no AUs, so it changes nothing.
 
     Returns
     -------
