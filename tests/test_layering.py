@@ -26,7 +26,7 @@ MAY_KNOW = {
 """Rooms (or single modules of a room) that a room may import; each also knows itself."""
 
 THIRD_PARTIES = {
-    "records": {"numpy", "pandas"},
+    "records": {"lark", "numpy", "pandas"},
     "view": {"lazy_loader", "numpy", "pandas", "PIL", "plotly"},
 }
 """Rooms that keep to few outside packages."""

@@ -396,7 +396,7 @@ def _texts(table: pd.DataFrame, names: list[str]) -> np.ndarray:
     found = np.full(len(table), "", dtype=object)
     for name in names:
         codes, unique = pd.factorize(table[name].to_numpy(dtype=object), use_na_sentinel=False)
-        texts = np.array([*map(normalise_text, unique), ""], dtype=object)[:-1]
+        texts = np.array([*(str(text) if normalise_text(text) else "" for text in unique), ""], dtype=object)[:-1]
         found = np.where(found == "", texts[codes], found)
     return found
 
@@ -405,7 +405,8 @@ def _written(read: ActionUnits, side: SideRule, alternatives: AlternativeRule) -
     if not read.known:
         return ""
     if alternatives == "leave_out" and not read.certain:
-        return read.expression(side=side)
+        text = read.expression(side=side)
+        return read.text if parse_action_units(text, side=side).certain else text  # a side stands apart: "4 left"
     return str(read) or ("0" if read.certain else "")
 
 

@@ -38,8 +38,16 @@ FAULTS: dict[str, str] = {
 }
 """Every fault by name."""
 
+CODINGS: dict[str, str] = {
+    "aus_full_width": "the AUs are in full-width signs",
+    "aus_reference": "a reference stands among the AUs",
+    "aus_side_disputed": "the AUs are on the left or on the right",
+}
+"""Ways to write AUs; they are planted only where they are named."""
+
 NEEDS_APEX = {name for name in FAULTS if name.startswith("apex")}
-NEEDS_AUS = {name for name in FAULTS if name.startswith("aus")}
+NEEDS_AUS = {name for name in FAULTS | CODINGS if name.startswith("aus")}
+_FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
 NEEDS_OWN_FOLDER = {"folder_missing", "folder_renamed"}
 
 
@@ -64,9 +72,9 @@ def planned_faults(faults: bool | Sequence[str], *, layout: Layout, count: int) 
     if faults is True:
         plan = [name for name in FAULTS if name not in impossible]
     else:
-        unknown = [name for name in faults if name not in FAULTS]
+        unknown = [name for name in faults if name not in FAULTS | CODINGS]
         if unknown:
-            raise ValueError(f"no fault {unknown[0]!r}; there are {', '.join(FAULTS)}")
+            raise ValueError(f"no fault {unknown[0]!r}; there are {', '.join(FAULTS | CODINGS)}")
         wrong = [name for name in faults if name in impossible]
         if wrong:
             raise ValueError(f"{', '.join(wrong)} cannot be planted in {layout.title}")
@@ -89,6 +97,7 @@ def plant_in_rows(
 
 def _changes(one: WrittenClip, row: Mapping[str, str]) -> dict[str, str]:
     units = row.get("action_units", "")
+    bare = units.replace("L", "").replace("R", "").split("+")
     changes = {
         "apex_slash": {"apex": "/"},
         "apex_is_onset": {"apex": str(one.onset)},
@@ -100,6 +109,9 @@ def _changes(one: WrittenClip, row: Mapping[str, str]) -> dict[str, str]:
         "aus_unknown": {"action_units": "?"},
         "aus_junk": {"action_units": f"{units} + soft focus"},
         "aus_alternative": {"action_units": f"{units} or 38"},
+        "aus_full_width": {"action_units": units.translate(_FULL_WIDTH)},
+        "aus_reference": {"action_units": f"{units}+ref(38)"},
+        "aus_side_disputed": {"action_units": " or ".join(one + f"+{one}".join(bare) for one in "LR")},
         "aus_differ": {"action_units": "+".join([*units.split("+"), "43"])},
         "emotion_spelled": {"emotion": f"{row['emotion'].upper()} "},
         "subject_unpadded": {"subject": row["subject"].lower().lstrip("0") + "  "},

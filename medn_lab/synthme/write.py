@@ -89,7 +89,7 @@ def write_dataset(
         Whether to write the frames, or only the spreadsheet (for a second coding).
     faults : bool or sequence of str
         Plant the faults that the real files have, one a clip: all those that apply, or those named; see
-        :data:`medn_lab.synthme.faults.FAULTS`.
+        :data:`medn_lab.synthme.faults.FAULTS`. Those of :data:`medn_lab.synthme.faults.CODINGS` can be named as well.
     progress : bool
         Show a bar, one step a clip.
 
