@@ -3,13 +3,15 @@
 from medn_lab.records.action_units import (
     CODING_COLUMNS,
     ActionUnits,
-    AlternativeRule,
     au_codings,
     au_doubt,
     au_set_text,
     au_sets,
     au_table,
     parse_action_units,
+)
+from medn_lab.records.action_units import (
+    AlternativeRule as AlternativeRule,
 )
 from medn_lab.records.answers import Answers
 from medn_lab.records.attribution import Attribution
@@ -38,7 +40,6 @@ __all__ = [
     "CODING_COLUMNS",
     "PROBLEM_COLUMNS",
     "ActionUnits",
-    "AlternativeRule",
     "Answers",
     "Attribution",
     "BranchFeatures",

@@ -22,7 +22,8 @@ The notations of CASME, CASME II, SAMM, CAS(ME)^3, MMEW and 4DME in one grammar:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -139,6 +140,63 @@ class Either:
 
 
 Expression = Unit | Both | Either
+
+LARGEST_MUSCLE_AU = 46
+"""Codes above this describe how head and eyes are turned (61: eyes left); they are read, but move no skin."""
+
+
+def bare(said: Expression, side: str, *, intensity: bool = False) -> Expression:
+    """An expression without lip parts and asymmetry, and without what else is not asked for."""
+    if isinstance(said, Unit):
+        return replace(
+            said,
+            side=said.side if side == "keep" else "",
+            part="",
+            asymmetric=False,
+            intensity=said.intensity if intensity else "",
+        )
+    return replace(said, parts=tuple(dict.fromkeys(bare(part, side, intensity=intensity) for part in said.parts)))
+
+
+def moves_skin(unit: Unit) -> bool:
+    """Whether it is an AU, and no position of head or eyes."""
+    return 0 < unit.number <= LARGEST_MUSCLE_AU
+
+
+def says_none(said: Expression | None) -> bool:
+    """Whether a lone 0 says that nothing moved."""
+    units = list(mentions_of(said))
+    return bool(units) and all(unit.number == 0 and not unit.doubtful for unit in units)
+
+
+def named(unit: Unit, keep_side: bool) -> tuple[int, str]:
+    """What an AU is known by in a set."""
+    return unit.number, unit.side if keep_side else ""
+
+
+def mentions_of(said: Expression | None) -> Iterator[Unit]:
+    """Every AU that was written, in its order."""
+    if isinstance(said, Unit):
+        yield said
+    elif said is not None:
+        for part in said.parts:
+            yield from mentions_of(part)
+
+
+def chosen_units(said: Expression | None, rule: str, keep_side: bool) -> set[Unit]:
+    """The units that hold under a rule."""
+    if said is None:
+        return set()
+    if isinstance(said, Unit):
+        holds = moves_skin(said) and not said.reference and not (rule == "common" and said.doubtful)
+        return {said} if holds else set()
+    parts = [chosen_units(part, rule, keep_side) for part in said.parts]
+    if isinstance(said, Both) or rule == "all":
+        return set().union(*parts)
+    if rule == "first":
+        return parts[0]
+    shared = set.intersection(*({named(unit, keep_side) for unit in part} for part in parts))
+    return {unit for part in parts for unit in part if named(unit, keep_side) in shared}
 
 
 @lru_cache(maxsize=1)

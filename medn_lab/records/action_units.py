@@ -6,23 +6,30 @@ Two clips have the *same AU set* where :func:`au_sets` gives them equal sets; th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.action_unit_grammar import Both, Expression, Unit, read_expression
+from medn_lab.records.action_unit_grammar import (
+    Expression,
+    Unit,
+    bare,
+    chosen_units,
+    mentions_of,
+    moves_skin,
+    named,
+    read_expression,
+    says_none,
+)
 from medn_lab.records.rows import au_columns
 from medn_lab.records.text import normalise_text
 
 SideRule = Literal["drop", "keep"]
 Alternatives = Literal["first", "all", "common"]
 AlternativeRule = Literal["leave_out", "first", "all", "common"]
-
-LARGEST_MUSCLE_AU = 46
-"""Codes above this describe how head and eyes are turned (61: eyes left); they are read, but move no skin."""
 
 CODING_COLUMNS = (
     "action_units",
@@ -89,7 +96,7 @@ class ActionUnits:
 
     def mentions(self) -> tuple[Unit, ...]:
         """Every AU that was written, in its order."""
-        return tuple(_mentions(self.said))
+        return tuple(mentions_of(self.said))
 
     def expression(self, *, side: SideRule = "drop") -> str:
         """The whole text without intensities, asymmetry and lip parts: ``12 or 14``, ``4+ref(7)``, ``12+?``.
@@ -98,7 +105,7 @@ class ActionUnits:
         """
         if not self.known or self.said is None:
             return ""
-        text = str(_bare(self.said, side))
+        text = str(bare(self.said, side))
         if self.complete:
             return text
         return f"({text})+?" if " or " in text else f"{text}+?"
@@ -155,11 +162,11 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
         raise ValueError(f"alternatives must be 'first', 'all' or 'common', not {alternatives!r}")
     cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
     said, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
-    mentions = [unit for unit in _mentions(said) if _moves_skin(unit)]
+    mentions = [unit for unit in mentions_of(said) if moves_skin(unit)]
     keep = side == "keep"
-    certain = {_name(unit, keep) for unit in _chosen(said, "common", keep)}
-    chosen = {_name(unit, keep) for unit in _chosen(said, alternatives, keep)}
-    disputed = {unit.number for unit in mentions if _name(unit, keep) not in certain}
+    certain = {named(unit, keep) for unit in chosen_units(said, "common", keep)}
+    chosen = {named(unit, keep) for unit in chosen_units(said, alternatives, keep)}
+    disputed = {unit.number for unit in mentions if named(unit, keep) not in certain}
     if keep and any(_SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
         disputed |= {unit.number for unit in mentions}
     return ActionUnits(
@@ -168,7 +175,7 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
         units=tuple(f"{where}{number}" for number, where in sorted(chosen)),
         disputed=tuple(sorted(disputed)),
         junk=junk,
-        known=bool(mentions) or (complete and _says_none(said)),
+        known=bool(mentions) or (complete and says_none(said)),
         complete=complete,
     )
 
@@ -265,7 +272,7 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
     for place, text in enumerate(unique):
         sides: tuple[SideRule, SideRule] = ("drop", "keep")
         plain, sided = (parse_action_units(text, side=side, alternatives=rule) for side in sides)
-        graded = [_bare(unit, "drop", intensity=True) for unit in plain.mentions() if unit.intensity]
+        graded = [bare(unit, "drop", intensity=True) for unit in plain.mentions() if unit.intensity]
         rows[place] = (
             _written(plain, "drop", alternatives),
             plain.text,
@@ -420,54 +427,3 @@ def _doubt(plain: ActionUnits, sided: ActionUnits) -> str:
         f"side of {' and '.join(map(str, sides))} disputed" if sides else "",
     ]
     return "; ".join(part for part in parts if part)
-
-
-def _bare(said: Expression, side: SideRule, *, intensity: bool = False) -> Expression:
-    """An expression without lip parts and asymmetry, and without what else is not asked for."""
-    if isinstance(said, Unit):
-        return replace(
-            said,
-            side=said.side if side == "keep" else "",
-            part="",
-            asymmetric=False,
-            intensity=said.intensity if intensity else "",
-        )
-    return replace(said, parts=tuple(dict.fromkeys(_bare(part, side, intensity=intensity) for part in said.parts)))
-
-
-def _moves_skin(unit: Unit) -> bool:
-    return 0 < unit.number <= LARGEST_MUSCLE_AU
-
-
-def _says_none(said: Expression | None) -> bool:
-    """Whether a lone 0 says that nothing moved."""
-    units = list(_mentions(said))
-    return bool(units) and all(unit.number == 0 and not unit.doubtful for unit in units)
-
-
-def _name(unit: Unit, keep_side: bool) -> tuple[int, str]:
-    return unit.number, unit.side if keep_side else ""
-
-
-def _mentions(said: Expression | None) -> Iterator[Unit]:
-    if isinstance(said, Unit):
-        yield said
-    elif said is not None:
-        for part in said.parts:
-            yield from _mentions(part)
-
-
-def _chosen(said: Expression | None, rule: Alternatives, keep_side: bool) -> set[Unit]:
-    """The units that hold under a rule."""
-    if said is None:
-        return set()
-    if isinstance(said, Unit):
-        holds = _moves_skin(said) and not said.reference and not (rule == "common" and said.doubtful)
-        return {said} if holds else set()
-    parts = [_chosen(part, rule, keep_side) for part in said.parts]
-    if isinstance(said, Both) or rule == "all":
-        return set().union(*parts)
-    if rule == "first":
-        return parts[0]
-    shared = set.intersection(*({_name(unit, keep_side) for unit in part} for part in parts))
-    return {unit for part in parts for unit in part if _name(unit, keep_side) in shared}
