@@ -34,6 +34,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 TEXT_COLUMNS = (
     "clip_id", "dataset", "subject", "emotion", "label", "action_units", "cue", "frames_folder", "filename", "field",
     "found", "done", "reason", "predicted", "protocol", "side", "coding", "measure", "null", "direction",
+    "spreadsheet", "sheet",
 )  # fmt: skip
 """Columns that are text in every table: read as numbers, subject ``01`` would become ``1``."""
 
