@@ -390,6 +390,13 @@ def test_a_folder_of_nothing_but_shadow_files_holds_no_frames(casme2):
     assert len(read_casme2(casme2)) == 2
 
 
+def test_a_video_next_to_the_frames_does_no_harm(casme2):
+    book(casme2 / "CASME2-coding-20140508.xlsx", Sheet1=[CASME2_HEADERS, *CASME2_ROWS])
+    (casme2 / "videos").mkdir()
+    (casme2 / "videos" / "EP02_01f.avi").write_bytes(b"RIFF")
+    assert len(read_casme2(casme2)) == 2
+
+
 def test_a_data_set_of_videos_gets_the_line_that_writes_its_frames(tmp_path):
     book(tmp_path / "CASME2-coding-20140508.xlsx", Sheet1=[CASME2_HEADERS, *CASME2_ROWS])
     for subject, clip, *_ in CASME2_ROWS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,14 +172,16 @@ class FrameFolders:
                     return found[0], "" if actual == "/".join(parts) else actual
                 if len(found) > 1:
                     return None, self._several([one.path.relative_to(self.root) for one in found])
-            video = self._videos.get(_clip_name(parts[-1]))
-            if video is not None:
-                name = video.relative_to(self.root)
-                return None, (
-                    f"no folder of frames, but the video {name}; write its frames first: mkdir {name.with_suffix('')}"
-                    f" && ffmpeg -i {name} -start_number N {name.with_suffix('')}/%d.png, where N is the number that "
-                    "the spreadsheet gives the video's first frame (mostly 0 or 1)"
-                )
+        names = [_clip_name(tree.folder.format(**{"emotion": "", **fields}).split("/")[-1]) for tree in self.trees]
+        video = next((self._videos[name] for name in names if name in self._videos), None)
+        if video is not None:
+            name = video.relative_to(self.root)
+            source, folder = shlex.quote(name.as_posix()), shlex.quote(name.with_suffix("").as_posix())
+            return None, (
+                f"no folder of frames, but the video {name.as_posix()}; write its frames first, N being the number "
+                f"that the spreadsheet gives the video's first frame (mostly 0 or 1): mkdir {folder} && "
+                f"ffmpeg -i {source} -start_number N {folder}/%d.png"
+            )
         return None, f"no folder for {fields['subject']}/{fields['filename']}"
 
     def _several(self, found: list[Path]) -> str:

@@ -118,7 +118,7 @@ def read_layout(
             first = row.clip_id
             row.clip_id = f"{first}#{count}"
             row.problems.clear()
-            row.leave_out("clip_id", f"row {count} of {first}")
+            row.leave_out("clip_id", f"row {raw['sheet_row']} of the sheet is number {count} of {first}")
         if row.kept:
             _read_clip(row, raw, layout, folders)
         rows.append(row)
@@ -149,7 +149,7 @@ def _expressions(sheet: Spreadsheet) -> Iterator[dict[str, str]]:
 
 
 def _is_coded(text: str) -> bool:
-    return any(sign in "123456789" for sign in normalise_text(text))
+    return normalise_text(text).lower() not in ("", "0", "0.0", "/", "-", "nan", "none", "n/a")
 
 
 def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
@@ -158,7 +158,9 @@ def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
     if not normalise_text(raw["subject"]) or not filename:
         words = raw["row_text"]
         row = _Row(f"{layout.dataset}/({words[:40]})", repair)
-        row.leave_out("row", words, "left out: no subject and file name, so no clip")
+        row.leave_out(
+            "row", words, f"left out: row {raw['sheet_row']} of the sheet names no subject and file, so no clip"
+        )
         return row
     subject = subject_name(layout, normalise_text(raw["subject"]))
     if "expression" in raw:  # no file is called so, hence no clip of the sheet is
