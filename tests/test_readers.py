@@ -160,13 +160,14 @@ def test_two_codings_are_told_apart_and_compared(casme2, tmp_path):
     assert compare_codings(old, fewer)[["field", "a", "b"]].values.tolist() == [["clip", "there", "not there"]]
 
 
-def test_a_retyped_coding_is_recognised(casme2, tmp_path):
+def test_a_retyped_coding_is_read_and_is_not_called_by_the_name_of_an_official_one(casme2, tmp_path):
     root, told = casme2
     table = pd.read_excel(root / "CASME2-coding-20140508.xlsx", dtype=str).drop(columns=["Unnamed: 2", "Unnamed: 6"])
     names = {"OnsetFrame": "Onset Frame", "ApexFrame": "apex", "Action Units": "au", "Estimated Emotion": "emotion"}
     table.rename(columns=names).to_csv(tmp_path / "mine.csv", index=False)
     index = read_casme2(root, spreadsheet=tmp_path / "mine.csv")
-    assert set(index.table["coding"]) == {"casme2_2014_retyped"}
+    (coding,) = set(index.table["coding"])
+    assert coding == f"unknown (mine.csv, sha256 {index.source['sha256'][:8]})"
     assert index.table["clip_id"].tolist() == told["written_as"].tolist()
 
 
@@ -183,8 +184,10 @@ def test_smic_cameras_are_kept_apart(tmp_path):
     told = written(tmp_path, "smic", size=64, fps=15)
     assert len(read_smic(tmp_path)) == len(told)
     assert (read_smic(tmp_path).table["fps"] == 100).all()
-    with pytest.raises(ValueError, match="0 folders of frames"):
+    with pytest.raises(ValueError, match=r"SMIC-HS-E_annotation.xlsx: it is for camera hs, not nir.*SMIC-NIR-E"):
         read_smic(tmp_path, camera="nir")
+    with pytest.raises(ValueError, match="0 folders of frames"):
+        read_smic(tmp_path, camera="nir", spreadsheet="SMIC-HS-E_annotation.xlsx")
     with pytest.raises(ValueError, match="no camera 'red'"):
         read_smic(tmp_path, camera="red")
 
@@ -232,8 +235,8 @@ def test_missing_things_get_a_sentence(casme2, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "xlrd", None)
     with pytest.raises(ValueError, match=r"needs another package to be read .*pip install 'medn-lab\[xls\]'"):
         read_casme2(root, spreadsheet=old)
-    (tmp_path / "smic.csv").write_text("Subject,Filename,OnsetF,OffsetF,AU,Emotion\n1,a,1,2,4,x\n")
-    with pytest.raises(ValueError, match="no row has the headers of apex"):
+    (tmp_path / "smic.csv").write_text("Subject,Filename,OnsetF,OffsetF,Emotion\n1,a,1,2,x\n")
+    with pytest.raises(ValueError, match="no row has the headers of action_units"):
         read_casme2(root, spreadsheet=tmp_path / "smic.csv")
     with pytest.raises(ValueError, match=r"no spreadsheet at other.xlsx"):
         read_casme2(root, spreadsheet="other.xlsx")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from medn_lab.records import normalise_text
+
 FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "subject": ("subject", "subid", "sub", "subjectid"),
     "filename": ("filename", "foldname", "clip", "video", "sequence", "filenameo"),
@@ -15,19 +17,23 @@ FIELD_NAMES: dict[str, tuple[str, ...]] = {
     "emotion": ("estimatedemotion", "emotion", "emotionlabel", "label"),
     "objective_class": ("objectiveclasses", "objectiveclass"),
     "fps": ("fps", "framerate"),
+    "onset2": ("onset2f",),
+    "offset2": ("offset2f",),
+    "onset3": ("onset3f",),
+    "offset3": ("offset3f",),
 }
 """Field to the headers that stand for it, written without blanks, case and punctuation."""
 
 
 def header_key(text: object) -> str:
-    """A header without blanks, case and punctuation, as in ``FIELD_NAMES``.
+    """A header without blanks, case, punctuation and Chinese signs, as in ``FIELD_NAMES``.
 
     Examples
     --------
-    >>> header_key("Onset Frame"), header_key("sub_ID")
-    ('onsetframe', 'subid')
+    >>> header_key("Onset Frame"), header_key("sub_ID"), header_key("ＯｎｓｅｔＦ（帧）")
+    ('onsetframe', 'subid', 'onsetf')
     """
-    return re.sub(r"[^a-z0-9]", "", str(text).lower())
+    return re.sub(r"[^a-z0-9]", "", normalise_text(text).lower())
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Coding:
         Rows above the header.
     closing : tuple of str
         Text rows below the last clip.
+    also : tuple of str
+        Other names under which the same file circulates, without suffix.
     """
 
     name: str
@@ -60,6 +68,7 @@ class Coding:
     columns: tuple[Column, ...]
     preamble: int = 0
     closing: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     def header_of(self, field: str) -> str | None:
         """The header of a field, or None where this coding has none."""
@@ -73,13 +82,13 @@ class FrameTree:
     Attributes
     ----------
     name : str
-        ``raw`` or ``cropped``.
+        ``raw``, ``cropped`` or ``clips``.
     folder : str
         Template of a clip's folder below the root.
     frame : str
         Template of a frame's file name.
     marker : str
-        The folder by which this tree is told from the others.
+        Part of a folder's name that this tree alone has; of several that fit the longest counts.
     tail : int
         How many of the last parts of `folder` name the clip.
     """
@@ -119,6 +128,8 @@ class Layout:
     shared_folders : bool
         Whether a folder holds a whole recording and not one clip.
     has_aus, has_apex : bool
+    cameras : tuple of str
+        Cameras that filmed the same clips, each in a tree, a spreadsheet, a sheet or columns with its name.
     """
 
     dataset: str
@@ -132,9 +143,14 @@ class Layout:
     shared_folders: bool = False
     has_aus: bool = True
     has_apex: bool = True
+    cameras: tuple[str, ...] = ()
 
     @property
     def required(self) -> tuple[str, ...]:
         """Fields without which a spreadsheet cannot be this data set's."""
-        fields = ["subject", "filename", "onset", "offset", "emotion"]
-        return tuple(fields + ["apex"] * self.has_apex + ["action_units"] * self.has_aus)
+        return ("subject", "filename", "onset", "emotion", *(["action_units"] if self.has_aus else []))
+
+    @property
+    def spotted(self) -> tuple[str, ...]:
+        """Fields that are worked out where a spreadsheet has no column for them."""
+        return ("apex", "offset") if self.has_apex else ("offset",)

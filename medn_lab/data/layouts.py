@@ -38,11 +38,27 @@ CASME2 = Layout(
             "CASME2-coding-20190701.xlsx",
             _columns(*_CASME2_COMMON, ("Objective Classes", "objective_class")),
         ),
+        Coding("casme2_label_ver_2", "CASME2_label_Ver_2.xls", _columns(*_CASME2_COMMON)),
     ),
     trees=(
-        FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_img{number}.jpg", "cropped"),
+        FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_img{number}.jpg", "crop"),
         FrameTree("raw", "CASME2_RAW_selected/sub{subject}/{filename}", "img{number}.jpg", "raw"),
     ),
+)
+
+_SAMM_COLUMNS = _columns(
+    _SUBJECT,
+    _FILENAME,
+    "Inducement Code",
+    ("Onset Frame", "onset"),
+    ("Apex Frame", "apex"),
+    ("Offset Frame", "offset"),
+    "Duration",
+    "Micro",
+    ("Action Units", "action_units"),
+    ("Estimated Emotion", "emotion"),
+    ("Objective Classes", "objective_class"),
+    "Notes",
 )
 
 SAMM = Layout(
@@ -50,30 +66,31 @@ SAMM = Layout(
     title="SAMM",
     fps=200.0,
     codings=(
-        Coding(
-            "samm_v2",
-            "SAMM_Micro_FACS_Codes_v2.xlsx",
-            _columns(
-                _SUBJECT,
-                _FILENAME,
-                "Inducement Code",
-                ("Onset Frame", "onset"),
-                ("Apex Frame", "apex"),
-                ("Offset Frame", "offset"),
-                "Duration",
-                "Micro",
-                ("Action Units", "action_units"),
-                ("Estimated Emotion", "emotion"),
-                ("Objective Classes", "objective_class"),
-                "Notes",
-            ),
-            preamble=13,
-        ),
+        Coding("samm_v2", "SAMM_Micro_FACS_Codes_v2.xlsx", _SAMM_COLUMNS, preamble=13),
+        Coding("samm_v2_20181215", "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", _SAMM_COLUMNS),
     ),
     trees=(FrameTree("raw", "SAMM/{subject}/{filename}", "{subject}_{number:05d}.jpg", "samm"),),
     subject="{number:03d}",
     clip="{subject}_{number}_1",
 )
+
+_SMIC_BEFORE = (_SUBJECT, _FILENAME, "", ("OnsetF", "onset"))
+_SMIC_AFTER = (
+    ("OffsetF", "offset"),
+    ("Onset2F", "onset2"),
+    ("Offset2F", "offset2"),
+    ("Onset3F", "onset3"),
+    ("Offset3F", "offset3"),
+    "",
+    "FirstF",
+    "LastF",
+    "TotalMF1",
+    "TotalMF2",
+    "TotalMF3",
+    "TotalVL",
+    ("Emotion", "emotion"),
+)
+_SMIC_CLOSING = ("Onset and offset are frame numbers of the original recording.",)
 
 SMIC = Layout(
     dataset="smic",
@@ -83,34 +100,25 @@ SMIC = Layout(
         Coding(
             "smic_hs",
             "SMIC-HS-E_annotation.xlsx",
-            _columns(
-                _SUBJECT,
-                _FILENAME,
-                "",
-                ("OnsetF", "onset"),
-                ("OffsetF", "offset"),
-                "Onset2F",
-                "Offset2F",
-                "Onset3F",
-                "Offset3F",
-                "",
-                "FirstF",
-                "LastF",
-                "TotalMF1",
-                "TotalMF2",
-                "TotalMF3",
-                "TotalVL",
-                ("Emotion", "emotion"),
-            ),
-            closing=("Onset and offset are frame numbers of the original recording.",),
+            _columns(*_SMIC_BEFORE, *_SMIC_AFTER),
+            closing=_SMIC_CLOSING,
         ),
+        Coding(
+            "smic_hs_2019",
+            "SMIC-HS-E_annotation_2019.xlsx",
+            _columns(*_SMIC_BEFORE, ("ApexF", "apex"), *_SMIC_AFTER),
+            closing=_SMIC_CLOSING,
+            also=("SMIC-HS-E_annotation",),
+        ),
+        Coding("smic_vis", "SMIC-VIS-E_annotation.xlsx", _columns(*_SMIC_BEFORE, *_SMIC_AFTER)),
+        Coding("smic_nir", "SMIC-NIR-E_annotation.xlsx", _columns(*_SMIC_BEFORE, *_SMIC_AFTER)),
     ),
     trees=(
         FrameTree(
             "cropped",
             "SMIC_all_cropped/HS/s{subject}/micro/{emotion}/{filename}",
             "reg_image{number:06d}.bmp",
-            "cropped",
+            "crop",
             tail=1,
         ),
         FrameTree("raw", "HS/s{subject:0>2}/{filename}", "image{number:06d}.bmp", "hs", tail=1),
@@ -119,6 +127,18 @@ SMIC = Layout(
     clip="s{subject}_{short}_{number:02d}",
     has_aus=False,
     has_apex=False,
+    cameras=("hs", "vis", "nir"),
+)
+
+_CASME3_COLUMNS = _columns(
+    _SUBJECT,
+    _FILENAME,
+    ("Onset", "onset"),
+    ("Apex", "apex"),
+    ("Offset", "offset"),
+    ("AU", "action_units"),
+    ("Objective class", "objective_class"),
+    ("emotion", "emotion"),
 )
 
 CASME3 = Layout(
@@ -126,22 +146,13 @@ CASME3 = Layout(
     title="CAS(ME)^3 part A",
     fps=30.0,
     codings=(
-        Coding(
-            "casme3_a_v2",
-            "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx",
-            _columns(
-                _SUBJECT,
-                _FILENAME,
-                ("Onset", "onset"),
-                ("Apex", "apex"),
-                ("Offset", "offset"),
-                ("AU", "action_units"),
-                ("Objective class", "objective_class"),
-                ("emotion", "emotion"),
-            ),
-        ),
+        Coding("casme3_a_v2", "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", _CASME3_COLUMNS),
+        Coding("casme3_a_v1", "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", _CASME3_COLUMNS),
     ),
-    trees=(FrameTree("raw", "part_A/{subject}/{filename}/color", "{number}.jpg", "part_a", tail=3),),
+    trees=(
+        FrameTree("raw", "part_A/{subject}/{filename}/color", "{number}.jpg", "part_a", tail=3),
+        FrameTree("clips", "Part_A_ME_clip/frame/{subject}_{filename}_{onset}", "{number}.jpg", "me_clip"),
+    ),
     subject="spNO.{number}",
     clip="{letter}",
     key=("subject", "filename", "onset"),
@@ -222,7 +233,7 @@ CASME = Layout(
         ),
     ),
     trees=(
-        FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_{filename}-{number:03d}.jpg", "cropped"),
+        FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_{filename}-{number:03d}.jpg", "crop"),
         FrameTree("raw", "raw/sub{subject}/{filename}", "{filename}-{number:03d}.jpg", "raw"),
     ),
 )

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.records import people
+from medn_lab.records import normalise_text, people
 
 ProtocolName = Literal[
     "megc2019",
@@ -30,8 +30,11 @@ EMOTIONS = {
     "other": "others",
     "surprised": "surprise",
     "disgusted": "disgust",
-}
-"""Spellings of the data sets and the one word used here for each."""
+} | dict.fromkeys(("nan", "none", "null", "n/a", "na", "<na>", "nat"), "")
+"""Spellings of the data sets and the one word used here for each; ``""`` for the ways to write that there is none."""
+
+_AROUND_A_WORD = " .,:;!?*·。`'\"-_/\\()[]{}<>#"
+"""Signs before and behind a label that people type or export along with it."""
 
 _THREE = ("negative", "positive", "surprise")
 _POLAR = {"negative": "negative", "positive": "positive", "surprise": "surprise"}
@@ -138,7 +141,7 @@ def canonical_emotion(text: object) -> str:
     Parameters
     ----------
     text : str or a missing value
-        As a spreadsheet has it.
+        As a spreadsheet has it: capitals, full-width letters, blanks and punctuation around the word do not count.
 
     Returns
     -------
@@ -147,12 +150,12 @@ def canonical_emotion(text: object) -> str:
 
     Examples
     --------
-    >>> canonical_emotion(" Other "), canonical_emotion("happy"), canonical_emotion(None)
+    >>> canonical_emotion(" Other. "), canonical_emotion("ｈａｐｐｙ"), canonical_emotion(None)
     ('others', 'happiness', '')
     """
-    if text is None or (isinstance(text, float) and np.isnan(text)) or text is pd.NA:
-        return ""
-    word = str(text).strip().lower()
+    word = normalise_text(text).casefold()
+    if word not in EMOTIONS:
+        word = word.strip(_AROUND_A_WORD)
     return EMOTIONS.get(word, word)
 
 
@@ -194,7 +197,7 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     datasets = table["dataset"] if "dataset" in table else pd.Series(_only_dataset(chosen), index=table.index)
     labels, reasons = [], []
     for dataset, emotion in zip(datasets, table["emotion"].map(canonical_emotion), strict=True):
-        rule = chosen.rules.get(str(dataset).lower())
+        rule = chosen.rules.get(normalise_text(dataset).lower())
         label = None if rule is None else rule.get(emotion)
         labels.append(label)
         if rule is None:

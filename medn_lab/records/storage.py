@@ -35,6 +35,7 @@ TEXT_COLUMNS = (
     "clip_id", "dataset", "subject", "emotion", "label", "action_units", "cue", "frames_folder", "filename", "field",
     "found", "done", "reason", "predicted", "protocol", "side", "coding", "measure", "null", "direction",
     "action_units_coded", "action_units_sided", "action_units_intensity", "action_units_doubt",
+    "spreadsheet", "sheet",
 )  # fmt: skip
 """Columns that are text in every table: read as numbers, subject ``01`` would become ``1``."""
 

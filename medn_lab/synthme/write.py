@@ -229,7 +229,7 @@ def _rows(written: list[WrittenClip], coding: Coding) -> list[dict[str, str]]:
     for one in written:
         times = {"onset": str(one.onset), "apex": str(one.apex), "offset": str(one.offset)}
         values = one.fields | times
-        rows.append({column.field: values[column.field] for column in coding.columns if column.field})
+        rows.append({column.field: values[column.field] for column in coding.columns if column.field in values})
     return rows
 
 

@@ -28,9 +28,10 @@ def read_casme2(
     root : path-like
         The folder with ``Cropped`` or ``CASME2_RAW_selected``, and the spreadsheet somewhere below.
     spreadsheet : path-like, optional
-        Which one, where both codings are there.
-    frames : {"auto", "raw", "cropped"}
-        ``auto`` prefers the authors' cropped frames.
+        Which one, where both codings are there; ``book.xlsx#Sheet2`` for one sheet of a workbook.
+    frames : {"auto", "raw", "cropped"} or str
+        ``auto`` prefers the authors' cropped frames. Where two folders fit a clip, the name of a folder that only one
+        of them lies in, such as ``CASME2_RAW_selected``.
     repair : bool
         Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
     alternatives : {"leave_out", "first", "all", "common"}
@@ -41,7 +42,8 @@ def read_casme2(
     Returns
     -------
     ClipIndex
-        ``clip_id`` is ``casme2/01/EP02_01f``. Emotions and AUs are in one spelling.
+        ``clip_id`` is ``casme2/01/EP02_01f``. Emotions and AUs are in one spelling. ``coding, spreadsheet, sheet`` and
+        ``sheet_row`` say where a clip comes from.
 
     Raises
     ------

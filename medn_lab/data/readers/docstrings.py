@@ -17,9 +17,10 @@ Parameters
 root : path-like
     The folder with {below} somewhere below.
 spreadsheet : path-like, optional
-    Which one, where several fit.
-frames : {{"auto", "raw", "cropped"}}
-    Which frames, where there are several kinds; ``auto`` prefers those that are cropped.
+    Which one, where several fit; ``book.xlsx#Sheet2`` for one sheet of a workbook.
+frames : {{"auto", "raw", "cropped"}} or str
+    Which frames, where there are several kinds; ``auto`` prefers those that are cropped. Where two folders fit a clip,
+    the name of a folder that only one of them lies in.
 repair : bool
     Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
 alternatives : {{"leave_out", "first", "all", "common"}}
@@ -30,7 +31,8 @@ alternatives : {{"leave_out", "first", "all", "common"}}
 Returns
 -------
 ClipIndex
-    ``clip_id`` is ``{dataset}/{clip_id}``. Emotions and AUs are in one spelling.
+    ``clip_id`` is ``{dataset}/{clip_id}``. Emotions and AUs are in one spelling. ``coding, spreadsheet, sheet`` and
+    ``sheet_row`` say where a clip comes from.
 
 Raises
 ------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ import pandas as pd
 from medn_lab.data.layout import Layout
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.data.readers.folders import FrameFolders
-from medn_lab.data.readers.spreadsheet import open_spreadsheet
+from medn_lab.data.readers.spreadsheet import Spreadsheet, open_spreadsheet
 from medn_lab.records import (
     CODING_COLUMNS,
     PROBLEM_COLUMNS,
@@ -27,18 +27,19 @@ from medn_lab.records import (
     ClipIndex,
     au_codings,
     au_table,
+    normalise_text,
     parse_action_units,
 )
 
-FrameChoice = Literal["auto", "raw", "cropped"]
+FrameChoice = Literal["auto", "raw", "cropped"] | str
 
 KNOWN_EMOTIONS = {
     "happiness", "disgust", "repression", "surprise", "others", "sadness", "fear", "anger", "contempt", "negative",
     "positive", "tense",
 }  # fmt: skip
 
-SLOWEST_FPS, FASTEST_FPS = 1.0, 100_000.0
-"""A frame rate outside is a wrong cell, and the data set's own is taken."""
+SLOWEST_FPS, FASTEST_FPS = 5.0, 1_000.0
+"""A frame rate outside is a wrong cell (1,000 and 90,000 are clocks of video files); the data set's own is taken."""
 
 LONGEST_SECONDS = 2.0
 """Longer than this, something else than a micro-expression was coded, or a number is wrong."""
@@ -82,8 +83,7 @@ def read_layout(
     frames: FrameChoice = "auto",
     repair: bool = True,
     alternatives: AlternativeRule = "leave_out",
-    within: str | None = None,
-    sheet_word: str | None = None,
+    camera: str | None = None,
 ) -> ClipIndex:
     """Read a data set that comes in a known layout.
 
@@ -93,17 +93,16 @@ def read_layout(
     root : path-like
         The folder as it came.
     spreadsheet : path-like, optional
-        Which spreadsheet, where several fit or it lies elsewhere.
-    frames : {"auto", "raw", "cropped"}
-        Which frames, where both are there; ``auto`` prefers those that are cropped.
+        Which spreadsheet, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
+    frames : {"auto", "raw", "cropped"} or str
+        Which frames, where both are there; ``auto`` prefers those that are cropped. Or the name of the folder they are
+        in, where two fit, such as ``CASME2_RAW_selected``.
     repair : bool
         Whether faulty rows are repaired where that can be done, or left out.
     alternatives : {"leave_out", "first", "all", "common"}
         What a disputed or incomplete AU set becomes, as in :func:`medn_lab.records.au_codings`.
-    within : str, optional
-        Only folders below one of this name (a camera of SMIC).
-    sheet_word : str, optional
-        Of several spreadsheets that fit, take the one with this word in its name.
+    camera : str, optional
+        One of the layout's: folders, spreadsheets, sheets and columns with another one's name are passed over.
 
     Returns
     -------
@@ -119,18 +118,18 @@ def read_layout(
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which {layout.title} was unpacked")
-    sheet = open_spreadsheet(root, layout, spreadsheet, word=sheet_word)
-    folders = FrameFolders(root, layout, frames=frames, within=within)
+    sheet = open_spreadsheet(root, layout, spreadsheet, camera=camera)
+    folders = FrameFolders(root, layout, frames=frames, camera=camera)
     rows: list[_Row] = []
     seen: dict[str, int] = {}
-    for raw in sheet.rows.to_dict("records"):
+    for raw in _expressions(sheet):
         row = _start(layout, raw, repair)
         count = seen[row.clip_id] = seen.get(row.clip_id, 0) + 1
         if count > 1:
             first = row.clip_id
             row.clip_id = f"{first}#{count}"
             row.problems.clear()
-            row.leave_out("clip_id", f"row {count} of {first}")
+            row.leave_out("clip_id", f"row {raw['sheet_row']} of the sheet is number {count} of {first}")
         if row.kept:
             _read_clip(row, raw, layout, folders, alternatives)
         rows.append(row)
@@ -140,24 +139,48 @@ def read_layout(
     source = {
         "root": str(root),
         "spreadsheet": sheet.path.name,
+        "sheets": [name for name in sheet.sheets if name],
+        "sha256": sheet.sha256,
         "coding": sheet.coding,
         "rows": len(rows),
         "frames": sorted({row.values["tree"] for row in kept}),
     }
-    return ClipIndex(_table(kept, layout, sheet.coding, alternatives), _problems(rows), source)
+    return ClipIndex(_table(kept, layout, alternatives), _problems(rows), source)
+
+
+def _expressions(sheet: Spreadsheet) -> Iterator[dict[str, str]]:
+    """One row an expression: SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``."""
+    for raw in sheet.rows:
+        raw = raw | {"coding": sheet.coding, "spreadsheet": sheet.path.name}
+        yield raw
+        for more in "23":
+            onset, offset = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")
+            if raw["filename"] and (_is_coded(onset) or _is_coded(offset)):
+                yield raw | {"onset": onset, "apex": "", "offset": offset, "expression": more}
+
+
+def _is_coded(text: str) -> bool:
+    return normalise_text(text).lower() not in ("", "0", "0.0", "/", "-", "nan", "none", "n/a")
 
 
 def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
     """The row's identity."""
-    if not raw["subject"] or not raw["filename"]:
+    filename = normalise_text(raw["filename"])
+    if not normalise_text(raw["subject"]) or not filename:
         words = raw["row_text"]
         row = _Row(f"{layout.dataset}/({words[:40]})", repair)
-        row.leave_out("row", words, "left out: no subject and file name, so no clip")
+        row.leave_out(
+            "row", words, f"left out: row {raw['sheet_row']} of the sheet names no subject and file, so no clip"
+        )
         return row
-    subject = subject_name(layout, raw["subject"])
-    parts = {"subject": subject, "filename": raw["filename"], "onset": _number_text(raw["onset"])}
+    subject = subject_name(layout, normalise_text(raw["subject"]))
+    if "expression" in raw:  # no file is called so, hence no clip of the sheet is
+        filename += f"/{raw['expression']}"
+    parts = {"subject": subject, "filename": filename, "onset": _number_text(raw["onset"])}
     row = _Row("/".join([layout.dataset, *(parts[name] for name in layout.key)]), repair)
-    row.values |= {"dataset": layout.dataset, "subject": subject, "filename": raw["filename"]}
+    row.values |= {"dataset": layout.dataset, "subject": subject, "filename": filename}
+    row.values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet")}
+    row.values["sheet_row"] = int(raw["sheet_row"])
     return row
 
 
@@ -171,10 +194,10 @@ def _read_clip(
     row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders, alternatives: AlternativeRule
 ) -> None:
     values = row.values
-    fields = {name: str(values[name]) for name in ("subject", "filename")} | {"emotion": raw["emotion"]}
-    folder, differs = folders.find(fields)
+    fields = {"subject": values["subject"], "filename": values["filename"].removesuffix(f"/{raw.get('expression')}")}
+    folder, differs = folders.find(fields | {"emotion": raw["emotion"], "onset": _number_text(raw["onset"])})
     if folder is None:
-        row.leave_out("frames", differs or f"no folder for {values['subject']}/{values['filename']}")
+        row.leave_out("frames", differs)
         return
     if differs:
         row.note("frames_folder", differs, "matched despite its name")
@@ -184,9 +207,15 @@ def _read_clip(
     if not row.kept:
         return
     _check_frames(row, there)
-    values["fps"] = _fps(raw, layout)
-    if raw.get("fps") and str(raw["fps"]).removesuffix(".0") != f"{values['fps']:g}":
-        row.note("fps", repr(raw["fps"]), f"-> {values['fps']:g}, the data set's own")
+    if not row.kept:
+        return
+    fps = _fps(raw.get("fps", ""))
+    values["fps"] = layout.fps if fps is None else fps
+    if fps is None and raw.get("fps"):
+        row.note("fps", repr(raw["fps"]), f"-> {layout.fps:g}, the data set's own")
+    if "expression" in raw:
+        words = f"expression {raw['expression']} of {values['subject']}/{fields['filename']}"
+        row.note("filename", f"{words}, {values['onset']} to {values['offset']}", "a clip with an id for itself")
     seconds = (values["offset"] - values["onset"] + 1) / values["fps"]
     if seconds > LONGEST_SECONDS:
         row.note("offset", f"{values['offset'] - values['onset'] + 1} frames, {seconds:.1f} s", "kept as it is")
@@ -195,13 +224,13 @@ def _read_clip(
 
 def _read_course(row: _Row, raw: Mapping[str, str], layout: Layout, there: np.ndarray) -> None:
     """Onset, apex and offset, in order."""
-    onset, offset = _number(raw["onset"]), _number(raw["offset"])
+    onset, offset = _number(raw["onset"]), _number(raw.get("offset", ""))
     apex = _number(raw.get("apex", ""))
     if onset is None:
         row.leave_out("onset", repr(raw["onset"]))
         return
     if offset is None or offset <= onset:
-        said = repr(raw["offset"]) if offset is None else f"{offset}, onset {onset}"
+        said = _found(raw, "offset") if offset is None else f"{offset}, onset {onset}"
         if apex is not None and apex > onset:
             offset = apex + (apex - onset)
             row.fix("offset", said, f"-> {offset}, as long after the apex as the onset is before it")
@@ -211,8 +240,10 @@ def _read_course(row: _Row, raw: Mapping[str, str], layout: Layout, there: np.nd
         else:
             row.leave_out("offset", said)
             return
-    if layout.has_apex and apex is None:
-        row.fix("apex", repr(raw.get("apex", "")), "-> spotted when the clip is prepared")
+    if layout.has_apex and "apex" not in raw:
+        row.note("apex", _found(raw, "apex"), "-> spotted when the clip is prepared")
+    elif layout.has_apex and apex is None:
+        row.fix("apex", _found(raw, "apex"), "-> spotted when the clip is prepared")
     elif apex is not None and not onset <= apex <= offset:
         row.fix("apex", f"{apex}, outside {onset} to {offset}", "-> spotted when the clip is prepared")
         apex = None
@@ -267,17 +298,20 @@ def _read_labels(row: _Row, raw: Mapping[str, str], layout: Layout, alternatives
         row.note("action_units", coded, f"read as {read['action_units']}{words}")
 
 
-def _fps(raw: Mapping[str, str], layout: Layout) -> float:
-    try:
-        said = float(raw["fps"])
-    except (KeyError, ValueError):
-        return layout.fps
-    return said if SLOWEST_FPS <= said <= FASTEST_FPS else layout.fps
+def _found(raw: Mapping[str, str], name: str) -> str:
+    return repr(raw[name]) if name in raw else "the sheet has no such column"
+
+
+def _fps(text: str) -> float | None:
+    """A frame rate, also with its unit or a decimal comma; None for what cannot be one."""
+    found = re.fullmatch(r"(\d{1,9}(?:[.,]\d*)?) ?(?:fps|hz)?", normalise_text(text).lower())
+    said = float(found[1].replace(",", ".")) if found else 0.0
+    return said if SLOWEST_FPS <= said < FASTEST_FPS else None
 
 
 def _number(text: str) -> int | None:
-    """A frame's number, of nine digits at most: what is longer is no frame."""
-    found = re.fullmatch(r"(\d{1,9})(?:\.0*)?", text)
+    """A frame's number, of nine digits at most (what is longer is no frame), also as ``46.0`` or ``46,0``."""
+    found = re.fullmatch(r"(\d{1,9})(?:\.0*|,0{1,2})?", normalise_text(text))
     return int(found[1]) if found else None
 
 
@@ -286,12 +320,13 @@ def _number_text(text: str) -> str:
     return text if number is None else str(number)
 
 
-def _table(kept: list[_Row], layout: Layout, coding: str, alternatives: AlternativeRule) -> pd.DataFrame:
-    table = pd.DataFrame([{"clip_id": row.clip_id, **row.values, "coding": coding} for row in kept])
+def _table(kept: list[_Row], layout: Layout, alternatives: AlternativeRule) -> pd.DataFrame:
+    table = pd.DataFrame([{"clip_id": row.clip_id, **row.values} for row in kept])
     if table["apex"].notna().all():
         table["apex"] = table["apex"].astype(np.int64)
     first = ["clip_id", "dataset", "subject", "filename", "onset", "apex", "offset", "fps", "emotion", "action_units"]
-    last = [name for name in ("objective_class", "coding", "cropped", "frames_folder") if name in table]
+    source = ("coding", "spreadsheet", "sheet", "sheet_row")
+    last = [name for name in ("objective_class", *source, "cropped", "frames_folder") if name in table]
     if not layout.has_aus:
         return table[first + last]
     aus = au_table(table["action_units_coded"], alternatives=alternatives)

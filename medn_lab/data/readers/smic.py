@@ -29,13 +29,16 @@ def read_smic(
     Parameters
     ----------
     root : path-like
-        The folder with ``HS``, ``VIS``, ``NIR`` or ``SMIC_all_cropped``, and the spreadsheet somewhere below.
+        The folder with ``HS``, ``HS_long``, ``VIS`` ..., ``SMIC_all_raw`` or ``SMIC_all_cropped``, and the spreadsheet
+        somewhere below.
     camera : {"hs", "vis", "nir"}
         The fast camera (100 frames a second), the usual one or the infrared one (25 each).
     spreadsheet : path-like, optional
-        Which one, where several fit; otherwise the one whose name has the camera's.
-    frames : {"auto", "raw", "cropped"}
-        ``auto`` prefers the authors' cropped frames.
+        Which one, where several fit (``book.xlsx#Sheet2`` for one sheet of a workbook); otherwise the file and the
+        sheet whose name has the camera's.
+    frames : {"auto", "raw", "cropped"} or str
+        ``auto`` prefers the authors' cropped frames. Where two folders fit a clip, the name of a folder that only one
+        of them lies in, such as ``HS_long``.
     repair : bool
         Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
     alternatives : {"leave_out", "first", "all", "common"}
@@ -44,7 +47,8 @@ def read_smic(
     Returns
     -------
     ClipIndex
-        ``clip_id`` is ``smic/3/s3_ne_03``; emotions are negative, positive, surprise.
+        ``clip_id`` is ``smic/3/s3_ne_03``; emotions are negative, positive, surprise. A second and a third expression
+        in a row are clips too, ``smic/3/s3_ne_03/2`` and ``/3``, with a row of ``problems`` that names them.
 
     Raises
     ------
@@ -72,12 +76,5 @@ def read_smic(
         raise ValueError(f"no camera {camera!r} in SMIC; there are {', '.join(get_args(Camera))}")
     layout = SMIC if camera == "hs" else dataclasses.replace(SMIC, fps=25.0)
     return read_layout(
-        layout,
-        root,
-        spreadsheet=spreadsheet,
-        frames=frames,
-        repair=repair,
-        alternatives=alternatives,
-        within=camera,
-        sheet_word=camera,
+        layout, root, spreadsheet=spreadsheet, frames=frames, repair=repair, alternatives=alternatives, camera=camera
     )
