@@ -20,6 +20,7 @@ from medn_lab.records.storage import (
     sha256_of_file,
     write_parts,
 )
+from medn_lab.records.text import normalise_text
 from medn_lab.records.whole_folder import clear_away, whole_folder
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "frame_numbers",
     "ids_sha256",
     "no_problems",
+    "normalise_text",
     "note_arrays",
     "people",
     "positions",
