@@ -72,7 +72,7 @@ def read_layout(
     root: str | os.PathLike[str],
     *,
     spreadsheet: str | os.PathLike[str] | None = None,
-    frames: FrameChoice = "auto",
+    frames: FrameChoice | None = "auto",
     repair: bool = True,
     within: str | None = None,
     sheet_word: str | None = None,
@@ -86,8 +86,8 @@ def read_layout(
         The folder as it came.
     spreadsheet : path-like, optional
         Which spreadsheet, where several fit or it lies elsewhere.
-    frames : {"auto", "raw", "cropped"}
-        Which frames, where both are there; ``auto`` prefers those that are cropped.
+    frames : {"auto", "raw", "cropped"} or None
+        Which frames, where both are there; ``auto`` prefers those that are cropped. None reads the spreadsheet alone.
     repair : bool
         Whether faulty rows are repaired where that can be done, or left out.
     within : str, optional
@@ -110,7 +110,7 @@ def read_layout(
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which {layout.title} was unpacked")
     sheet = open_spreadsheet(root, layout, spreadsheet, word=sheet_word)
-    folders = FrameFolders(root, layout, frames=frames, within=within)
+    folders = None if frames is None else FrameFolders(root, layout, frames=frames, within=within)
     rows: list[_Row] = []
     seen: dict[str, int] = {}
     for raw in sheet.rows.to_dict("records"):
@@ -132,7 +132,7 @@ def read_layout(
         "spreadsheet": sheet.path.name,
         "coding": sheet.coding,
         "rows": len(rows),
-        "frames": sorted({row.values["tree"] for row in kept}),
+        "frames": sorted({row.values["tree"] for row in kept if "tree" in row.values}),
     }
     return ClipIndex(_table(kept, layout, sheet.coding), _problems(rows), source)
 
@@ -157,21 +157,15 @@ def subject_name(layout: Layout, text: str) -> str:
     return layout.subject.format(number=int(digits[-1])) if digits else text
 
 
-def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders) -> None:
+def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders | None) -> None:
+    there = np.arange(0) if folders is None else _find_frames(row, raw, folders)
+    if row.kept:
+        _read_course(row, raw, layout, there)
+    if row.kept and folders is not None:
+        _check_frames(row, there)
+    if "offset" not in row.values:
+        return
     values = row.values
-    fields = {name: str(values[name]) for name in ("subject", "filename")} | {"emotion": raw["emotion"]}
-    folder, differs = folders.find(fields)
-    if folder is None:
-        row.leave_out("frames", differs or f"no folder for {values['subject']}/{values['filename']}")
-        return
-    if differs:
-        row.note("frames_folder", differs, "matched despite its name")
-    values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
-    there = folders.numbers(folder.path)
-    _read_course(row, raw, layout, there)
-    if not row.kept:
-        return
-    _check_frames(row, there)
     values["fps"] = _fps(raw, layout)
     if raw.get("fps") and str(raw["fps"]).removesuffix(".0") != f"{values['fps']:g}":
         row.note("fps", repr(raw["fps"]), f"-> {values['fps']:g}, the data set's own")
@@ -179,6 +173,20 @@ def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: Frame
     if seconds > LONGEST_SECONDS:
         row.note("offset", f"{values['offset'] - values['onset'] + 1} frames, {seconds:.1f} s", "kept as it is")
     _read_labels(row, raw, layout)
+
+
+def _find_frames(row: _Row, raw: Mapping[str, str], folders: FrameFolders) -> np.ndarray:
+    """The frame numbers in the row's folder; without a folder the row is left out."""
+    values = row.values
+    fields = {name: str(values[name]) for name in ("subject", "filename")} | {"emotion": raw["emotion"]}
+    folder, differs = folders.find(fields)
+    if folder is None:
+        row.leave_out("frames", differs or f"no folder for {values['subject']}/{values['filename']}")
+        return np.arange(0)
+    if differs:
+        row.note("frames_folder", differs, "matched despite its name")
+    values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
+    return folders.numbers(folder.path)
 
 
 def _read_course(row: _Row, raw: Mapping[str, str], layout: Layout, there: np.ndarray) -> None:
@@ -285,10 +293,13 @@ def _problems(rows: list[_Row]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
 
 
-def _nothing(rows: list[_Row], folders: FrameFolders, layout: Layout, root: Path) -> str:
+def _nothing(rows: list[_Row], folders: FrameFolders | None, layout: Layout, root: Path) -> str:
     if not rows:
         return f"the spreadsheet of {layout.title} has a header and no rows"
     problem = next(problem for row in rows for problem in row.problems)
+    first = f"the first, {problem['clip_id']}: {problem['field']} {problem['found']}"
+    if folders is None:
+        return f"none of {len(rows)} rows of {layout.title} can be used; {first}"
     expected = " or ".join(tree.folder for tree in folders.trees)
     if folders.links:
         expected += (
@@ -296,5 +307,5 @@ def _nothing(rows: list[_Row], folders: FrameFolders, layout: Layout, root: Path
         )
     return (
         f"none of {len(rows)} rows of {layout.title} can be used with the {folders.count} folders of frames below "
-        f"{root} (expected {expected}); the first, {problem['clip_id']}: {problem['field']} {problem['found']}"
+        f"{root} (expected {expected}); {first}"
     )
