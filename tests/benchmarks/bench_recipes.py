@@ -1,9 +1,9 @@
 """What a flow recipe costs in accuracy: the default against the public tool's, on drawn persons that no model saw.
 
-Run as ``python tests/benchmarks/bench_recipes.py``; it writes ``bench_recipes.csv`` beside itself. Onset and apex are
-drawn at 256 px and go through ``input_of_frames`` as a user's frames do, with the true places of eyes, nose and mouth.
-Every recipe gives 64 px here, so that one network reads all, and TV-L1 is scikit-image's. The default with the tool's
-colours tells what the coding costs that scales each clip by itself.
+Run as ``python tests/benchmarks/bench_recipes.py --work FOLDER``; it writes ``bench_recipes.csv`` to its own folder.
+Onset and apex are drawn at ``--side`` px and go through ``input_of_frames`` as a user's frames do, with the true places
+of eyes, nose and mouth. Every recipe gives 64 px here, so that one network reads all, and TV-L1 is scikit-image's. The
+default with the tool's colours tells what the coding costs that scales each clip by itself.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from medn_lab.synthme import draw_identity, render_frames
 from medn_lab.synthme.landmarks import landmarks_of
 from medn_lab.train import TrainConfig
 
-SIDE = 256
 TOOL = replace(FlowRecipe.named("hsv_tvl1"), method="tvl1_skimage", size=64)
 RECIPES = {
     "default": FlowRecipe(),
@@ -37,25 +36,26 @@ RECIPES = {
 BRANCHES = (("motion", tuple(RECIPES)), ("both", ("default", "tool")))
 
 
-def points_of(clip_id: str) -> np.ndarray:
+def points_of(clip_id: str, side: int) -> np.ndarray:
     """Eyes, nose tip and mouth corners of a drawn person in pixels of the frame."""
     corpus, subject, _ = clip_id.split("-")
     marks = landmarks_of(draw_identity(int(corpus.removeprefix("synthme")), int(subject[1:]) - 1))
     places = [marks.right["eye"], marks.left["eye"], marks.middle["nose_tip"]]
     places += [marks.right["mouth_corner"], marks.left["mouth_corner"]]
-    return (np.array(places) + 1.0) / 2.0 * SIDE - 0.5
+    return (np.array(places) + 1.0) / 2.0 * side - 0.5
 
 
-def inputs(clips: Clips) -> dict[str, Clips]:
+def inputs(clips: Clips, side: int) -> dict[str, Clips]:
     """The same clips with the flow of each recipe."""
     flows: dict[str, list[np.ndarray]] = {name: [] for name in RECIPES}
     numbers = np.array([0, 1])
     for row in clips.table.itertuples():
-        frames = render_frames(clips, row.clip_id, [row.onset, row.apex], size=SIDE)
+        frames = render_frames(clips, row.clip_id, [row.onset, row.apex], size=side)
         for name, recipe in RECIPES.items():
             made = input_of_frames(
-                numbers, frames, box=FaceBox.around(frames[0]), apex=1, recipe=replace(recipe, n_frames=2),
-                landmarks=points_of(row.clip_id),
+                numbers, frames, box=FaceBox.around(frames[0]), apex=1,
+                recipe=replace(recipe, n_frames=2, compute_size=side),
+                landmarks=points_of(row.clip_id, side),
             )  # fmt: skip
             flows[name].append(made.flow)
     recipes = {name: {**clips.recipe, "coding": recipe.coding} for name, recipe in RECIPES.items()}
@@ -71,7 +71,7 @@ def carry_out(seed: int, args: argparse.Namespace, work: Path) -> None:
             drawn = medn.synthetic_clips(
                 n_subjects=persons, clips_per_subject=args.clips, seed=200 + 2 * seed + (part == "test"), n_jobs=1
             )
-            for name, clips in inputs(drawn).items():
+            for name, clips in inputs(drawn, args.side).items():
                 clips.save(folder / name.replace(", ", "-").replace(" ", "_"))
         parts[part] = {name: Clips.load(folder / name.replace(", ", "-").replace(" ", "_")) for name in RECIPES}
         print(f"seed {seed}: {part} drawn", flush=True)
@@ -110,9 +110,9 @@ def summarise(seeds: int, args: argparse.Namespace, work: Path) -> pd.DataFrame:
             said = pooled(branches, name, seeds, work)
             interval = bootstrap_interval(said)
             row = {
-                "branches": branches, "recipe": name, "n_seeds": seeds, "train_persons": args.persons,
-                "test_persons": interval.n_subjects, "n_clips": interval.n_clips, "accuracy": interval.value,
-                "accuracy_low": interval.low, "accuracy_high": interval.high,
+                "branches": branches, "recipe": name, "side": args.side, "n_seeds": seeds,
+                "train_persons": args.persons, "test_persons": interval.n_subjects, "n_clips": interval.n_clips,
+                "accuracy": interval.value, "accuracy_low": interval.low, "accuracy_high": interval.high,
                 "uf1": uf1(said.table["label"], said.predicted), "uar": uar(said.table["label"], said.predicted),
             }  # fmt: skip
             found_aus = au_detection(said, n_resamples=1).macro_auc
@@ -130,6 +130,7 @@ def main() -> None:
     parser.add_argument("--persons", type=int, default=12)
     parser.add_argument("--held-out", type=int, default=8)
     parser.add_argument("--clips", type=int, default=12, help="of each person")
+    parser.add_argument("--side", type=int, default=256, help="of a face, in pixels")
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--work", type=Path, required=True, help="folder for what is drawn and trained")
     args = parser.parse_args()

@@ -141,9 +141,8 @@ def read_list(path: str | os.PathLike[str]) -> ClipIndex:
             wrong = wrong or said["label"]
             problems.append((clip_id, "label", f"class {said['label']!r} in {path.name}", "left out"))
         elif clip_id in rows:
-            differs = (
-                "" if rows[clip_id]["label"] == label else f"; it is {label} there, {rows[clip_id]['label']} before"
-            )
+            before = rows[clip_id]["label"]
+            differs = "" if before == label else f", as {label} and before as {before}"
             problems.append((f"{clip_id}#{number}", "clip_id", f"again in row {number}{differs}", "left out"))
         else:
             dataset, subject, filename = clip_id.split("/", 2)

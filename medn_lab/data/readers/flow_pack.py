@@ -30,6 +30,9 @@ MIDDLE = 127.5
 SCALED = "clip by clip, so 0 is not no motion and values are no pixels"
 """What the recipe says of the values."""
 
+LEAST_SHARED = 0.1
+"""Share of a spreadsheet's rows, or of the pack's clips of its data set, that must be in both."""
+
 _OF_FRAMES = ("frames_folder", "cropped")
 
 
@@ -240,19 +243,26 @@ def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alterna
     if not Path(str(path).partition("#")[0]).is_file():
         raise FileNotFoundError(f"no spreadsheet at {path}")
     rule: Any = {} if alternatives == "leave_out" else {"alternatives": alternatives}
+    datasets = [layout for name, layout in LAYOUTS.items() if name in set(listed["dataset"])]
     fitting, why = [], []
-    for layout in LAYOUTS.values():
+    for layout in datasets:
         try:
             index = read_layout(layout, path.parent, spreadsheet=path, frames=None, **rule)
         except ValueError as error:
-            why.append((layout.dataset in set(listed["dataset"]), str(error)))
+            why.append(str(error))
         else:
-            known = str(index.source["coding"]) in {coding.name for coding in layout.codings}
-            fitting.append((known, int(keys_of(index.table).isin(keys).sum()), layout.title, index))
+            fitting.append((int(keys_of(index.table).isin(keys).sum()), layout, index))
     if not fitting:
-        raise ValueError(f"{path.name} is no spreadsheet of the pack's data sets: {max(why)[1]}")
-    known, _, title, index = max(fitting, key=lambda one: one[:2])
-    return _checked(index, f"{path.name} (read as {title})", keys)
+        raise ValueError(f"{path.name} is no spreadsheet of the pack's data sets: {'; '.join(why)}")
+    shared, layout, index = max(fitting, key=lambda one: one[0])
+    clips = int((listed["dataset"] == layout.dataset).sum())
+    if shared < LEAST_SHARED * min(len(index), clips):  # names of data sets that are not in the pack agree by chance
+        titles = ", ".join(layout.title for layout in datasets)
+        raise ValueError(
+            f"{path.name} has {shared} of the pack's clips in {len(index)} rows, so it is a spreadsheet of none of "
+            f"{titles}"
+        )
+    return _checked(index, path.name, keys)
 
 
 def _checked(index: ClipIndex, name: str, keys: pd.Series) -> ClipIndex:
