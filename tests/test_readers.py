@@ -11,6 +11,7 @@ from written_sets import drawn_clips, written
 from medn_lab.data import (
     FlowRecipe,
     compare_codings,
+    join_indexes,
     prepare,
     read_4dme,
     read_casme,
@@ -218,6 +219,48 @@ def test_the_official_list_decides_what_is_in_megc2019(casme2, tmp_path):
     listed = read_megc2019(casme2=index, gt=tmp_path / "combined_3class_gt.csv")
     assert listed.table["clip_id"].tolist() == chosen["clip_id"].tolist()
     assert (listed.problems["found"] == "not in the official list").any()
+
+
+def test_what_the_official_list_changes_or_lacks_is_a_problem(casme2, tmp_path):
+    index = read_casme2(casme2[0])
+    happy = index.table[index.table["emotion"] == "happiness"].iloc[:2]
+    other = index.table[index.table["emotion"] == "others"].iloc[0]
+    one, two = happy.itertuples()
+    rows = [
+        ("casme2", f"sub{one.subject}", one.filename, 0),  # the sheet's class is positive
+        ("CASME II", two.subject, two.filename.lower(), 1),
+        ("casme2", other["subject"], other["filename"], 0),  # in no class by its emotion
+        ("casme2", f"sub{two.subject}", two.filename, 1),
+        ("casme2", "sub26", "EP99_01", 2),
+        ("samm", "006", "006_1_2", 2),
+        ("casme2", one.subject, "EP98_01", 9),
+    ]
+    listing = pd.DataFrame(rows, columns=["data", "subject", "clip", "label"])
+    listing.to_csv(tmp_path / "list.csv", index=False)
+    listed = read_megc2019(casme2=index, gt=tmp_path / "list.csv")
+    labels = dict(zip(listed.table["clip_id"], listed.table["label"], strict=True))
+    assert labels == {one.clip_id: "negative", two.clip_id: "positive", other["clip_id"]: "negative"}
+    problems = listed.problems.iloc[len(index.problems) :]
+    changed = problems[(problems["field"] == "label") & problems["kept"]].set_index("clip_id")
+    assert set(changed.index) == {one.clip_id, other["clip_id"]}
+    assert "happiness" in changed.loc[one.clip_id, "found"]
+    assert "positive" in changed.loc[one.clip_id, "found"]
+    assert "negative" in changed.loc[one.clip_id, "done"]
+    assert "others" in changed.loc[other["clip_id"], "found"]
+    left_out = problems[~problems["kept"]].set_index("clip_id")["field"]
+    assert left_out["casme2/26/EP99_01"] == "gt"  # the list has it, the data set does not
+    assert left_out[f"{two.clip_id}#4"] == "clip_id"
+    assert left_out[f"casme2/{one.subject}/EP98_01"] == "label"
+    assert not left_out.index.str.startswith("samm").any()  # no SAMM was given
+    assert (left_out == "gt").sum() == len(index) - 3 + 1
+
+
+def test_aus_stay_unknown_where_a_clip_is_not_coded_when_data_sets_are_joined():
+    one = pd.DataFrame({"clip_id": ["a", "b"], "subject": "1", "action_units": ["12", "12 or 14"]})
+    one["AU12"] = [1.0, np.nan]
+    other = pd.DataFrame({"clip_id": ["c"], "subject": "2", "action_units": ["4"], "AU4": [1.0]})
+    joined = join_indexes([ClipIndex(one), ClipIndex(other)]).table
+    np.testing.assert_array_equal(joined["AU4"], [0.0, np.nan, 1.0])
 
 
 def test_missing_things_get_a_sentence(casme2, tmp_path, monkeypatch):

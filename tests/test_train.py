@@ -8,6 +8,7 @@ import pytest
 import torch
 from tiny_clips import tiny_clips
 
+from medn_lab.data import flow_colours
 from medn_lab.evaluate import accuracy, extract_features, predict
 from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, Inputs, MEDNConfig, as_inputs, weights_sha256
 from medn_lab.train import Callback, TrainConfig, au_loss, fit, medn_loss, read_targets
@@ -201,6 +202,24 @@ def test_a_mirrored_flow_points_the_other_way_at_the_mirrored_place():
     assert torch.equal(mirrored.frames[0, 2], frames[0, 2].flip(-1))
     twice = mirror(mirrored, torch.tensor([True, False]))
     assert torch.equal(twice.flow, flow)
+
+
+def test_a_mirrored_colour_says_the_mirrored_direction():
+    field = np.random.default_rng(0).normal(size=(6, 6, 2)).astype(np.float32)
+    other = field[:, ::-1] * np.float32([-1, 1])
+    flow, there = (torch.from_numpy(flow_colours(one)).permute(2, 0, 1)[None] for one in (field, other))
+    mirrored = mirror(Inputs(None, flow), torch.tensor([True]), colours=True)
+    torch.testing.assert_close(mirrored.flow, there, atol=1e-5, rtol=0)
+
+
+def test_training_mirrors_colours_by_their_hue(monkeypatch):
+    said = []
+    monkeypatch.setattr("medn_lab.train.epoch.augment", lambda inputs, **how: said.append(how["colours"]) or inputs)
+    for coding in ("uv_strain", "hsv"):
+        clips = replace(tiny_clips(), recipe={"coding": coding})
+        fit(small_model(clips), clips, config=replace(QUICK, epochs=1), progress=False)
+    assert said[0] is False
+    assert said[-1] is True
 
 
 def test_a_shift_moves_everything_alike():

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, face_mask, find_face
+from medn_lab.data.eye_alignment import BACKGROUND, eye_alignment, face_outline, five_points, transform_points
 from medn_lab.data.flow import optical_flow
 from medn_lab.data.flow_coding import code_flow
 from medn_lab.data.frames import UnreadableFrameError, list_frames, nearest, read_image
@@ -119,8 +120,10 @@ def input_of_clip(
     apex = row.get("apex")
     apex = None if apex is None or np.isnan(float(apex)) else int(apex)
     try:
-        box = _box(frames[0], row, crop, landmarks)
-        return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=(onset, offset))
+        points = landmarks.landmarks(frames[0]) if isinstance(landmarks, LandmarkModel) else landmarks
+        box = _box(frames[0], row, crop, points)
+        span = (onset, offset)
+        return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=span, landmarks=points)
     except (UnreadableFrameError, NoFaceError) as error:
         raise ClipError(str(error)) from error
 
@@ -133,8 +136,12 @@ def input_of_frames(
     apex: int | None,
     recipe: FlowRecipe,
     span: tuple[int, int] | None = None,
+    landmarks: np.ndarray | None = None,
 ) -> ClipInput:
-    """As :func:`input_of_clip`, from frames: `numbers` rises and says which they are, `span` is onset and offset."""
+    """As :func:`input_of_clip`, from frames: `numbers` rises and says which they are, `span` is onset and offset.
+
+    `landmarks` are the onset's in pixels, for a recipe that aligns the eyes.
+    """
     onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
     problems: list[dict[str, str]] = []
     confidence = 1.0
@@ -153,29 +160,32 @@ def input_of_frames(
     needed = np.unique([*there.tolist(), first, apex_there])
     images = {int(number): frames[int(np.searchsorted(numbers, number))] for number in needed}
     _check_sizes(images)
-    faces = _registered_faces(images, box, recipe, problems, first=first)
+    faces, outline = _cropped_faces(images, box, recipe, problems, landmarks=landmarks)
+    if recipe.register:
+        _register_faces(faces, problems, first=first)
     return ClipInput(
         frames=np.stack([_shrunk(faces[int(number)], recipe.size) for number in there]),
-        flow=flow_of_faces(faces[first], faces[apex_there], recipe=recipe),
+        flow=flow_of_faces(faces[first], faces[apex_there], recipe=recipe, outline=outline),
         apex=apex,
         apex_confidence=confidence,
         problems=problems,
     )
 
 
-def flow_of_faces(onset: np.ndarray, apex: np.ndarray, *, recipe: FlowRecipe) -> np.ndarray:
-    """The flow input of two registered face crops at the computing resolution, (size, size, c) float32."""
-    face = face_mask(onset.shape[0])
+def flow_of_faces(
+    onset: np.ndarray, apex: np.ndarray, *, recipe: FlowRecipe, outline: np.ndarray | None = None
+) -> np.ndarray:
+    """The flow input of two registered face crops at the computing resolution, (size, size, c) float32.
+
+    `outline` is 1 inside the face and 0 outside; an ellipse where it is not given.
+    """
+    face = face_mask(onset.shape[0]) if outline is None else outline
     mask = recipe.outside + (1.0 - recipe.outside) * face
     flow = optical_flow(onset, apex, method=recipe.method, mask=mask, blur=recipe.blur)
-    return code_flow(flow, coding=recipe.coding, size=recipe.size)
+    return code_flow(flow, coding=recipe.coding, size=recipe.size, face=face)
 
 
-def _box(
-    first: np.ndarray, row: Mapping[str, Any], crop: CropRule, landmarks: np.ndarray | LandmarkModel | None
-) -> FaceBox:
-    if isinstance(landmarks, LandmarkModel):
-        return FaceBox.of_landmarks(landmarks.landmarks(first))
+def _box(first: np.ndarray, row: Mapping[str, Any], crop: CropRule, landmarks: np.ndarray | None) -> FaceBox:
     if landmarks is not None:
         return FaceBox.of_landmarks(landmarks)
     if crop == "none" or (crop == "auto" and bool(row.get("cropped", False))):
@@ -198,15 +208,37 @@ def _say_missing(wanted: np.ndarray, there: np.ndarray, problems: list[dict[str,
         problems.append({"field": "frames", "found": found, "done": done})
 
 
-def _registered_faces(
-    images: Mapping[int, np.ndarray], box: FaceBox, recipe: FlowRecipe, problems: list[dict[str, str]], *, first: int
-) -> dict[int, np.ndarray]:
+def _cropped_faces(
+    images: Mapping[int, np.ndarray],
+    box: FaceBox,
+    recipe: FlowRecipe,
+    problems: list[dict[str, str]],
+    *,
+    landmarks: np.ndarray | None,
+) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
+    """Every frame's face at the computing resolution, and the face's outline in it where the landmarks give one."""
+    points = five_points(landmarks) if recipe.align == "eyes" else None
+    if landmarks is not None and points is not None:
+        side = recipe.compute_size
+        matrix = eye_alignment(points, size=side)
+        turned = {
+            number: cv2.warpAffine(image, matrix, (side, side), borderValue=BACKGROUND)
+            for number, image in images.items()
+        }
+        return turned, face_outline(transform_points(np.asarray(landmarks, dtype=float), matrix), size=side)
+    if recipe.align == "eyes":
+        found = (
+            "no eye positions" if landmarks is None else f"{len(landmarks)} landmarks, of which the eyes are unknown"
+        )
+        problems.append({"field": "landmarks", "found": found, "done": "cropped to the box, the eyes not made level"})
     # Enlarging adds nothing, yet flow wants twice the network's size: coarse faces stay near their own resolution.
     side = min(recipe.compute_size, max(round(box.side), 2 * recipe.size))
-    faces = {number: crop_face(image, box=box, size=side) for number, image in images.items()}
-    if not recipe.register:
-        return faces
-    mask = face_mask(side)
+    return {number: crop_face(image, box=box, size=side) for number, image in images.items()}, None
+
+
+def _register_faces(faces: dict[int, np.ndarray], problems: list[dict[str, str]], *, first: int) -> None:
+    """Move each face onto the onset's, where enough points can be followed."""
+    mask = face_mask(faces[first].shape[0])
     lost = []
     for number, face in faces.items():
         if number == first:
@@ -219,7 +251,6 @@ def _registered_faces(
     if lost:
         told = f"too few points to follow in {len(lost)} of {len(faces)} frames"
         problems.append({"field": "registration", "found": told, "done": "left where they were"})
-    return faces
 
 
 def _shrunk(face: np.ndarray, size: int) -> np.ndarray:

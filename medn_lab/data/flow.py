@@ -13,6 +13,7 @@ References
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Literal, get_args
 
@@ -192,6 +193,22 @@ def _dis_estimator(finest: int) -> cv2.DISOpticalFlow:
 
 def _farneback(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     return cv2.calcOpticalFlowFarneback(onset, apex, FROM_NOTHING, 0.5, 5, 13, 10, 5, 1.1, 0)
+
+
+def usable_method(method: FlowMethod) -> FlowMethod:
+    """The method itself, or scikit-image's TV-L1 with a warning where this OpenCV has no TV-L1."""
+    if method != "tvl1":
+        return method
+    try:
+        _tvl1(np.zeros((16, 16), np.uint8), np.zeros((16, 16), np.uint8))
+    except ImportError:
+        warnings.warn(
+            "this OpenCV has no TV-L1, so scikit-image's is computed (tvl1_skimage), which is not the same to the last"
+            " digit; OpenCV's own is in the wheel opencv-contrib-python, which replaces opencv-python",
+            stacklevel=3,
+        )
+        return "tvl1_skimage"
+    return method
 
 
 def _tvl1(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:

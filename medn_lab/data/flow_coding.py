@@ -66,7 +66,7 @@ def flow_colours(flow: np.ndarray, *, longest: float | None = None) -> np.ndarra
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def code_flow(flow: np.ndarray, *, coding: FlowCoding, size: int) -> np.ndarray:
+def code_flow(flow: np.ndarray, *, coding: FlowCoding, size: int, face: np.ndarray | None = None) -> np.ndarray:
     """A field at the computing resolution as the network's flow input.
 
     Parameters
@@ -77,13 +77,19 @@ def code_flow(flow: np.ndarray, *, coding: FlowCoding, size: int) -> np.ndarray:
         As in :class:`FlowRecipe`.
     size : int
         Side of the result.
+    face : (h, w) float, optional
+        1 inside the face, 0 outside. No colour outside is then brighter than three times their mean.
 
     Returns
     -------
     (size, size, 2 or 3) float32
     """
     if coding == "hsv":  # the picture is made first and then resized, as its authors do
-        return cv2.resize(flow_colours(flow), (size, size), interpolation=cv2.INTER_AREA)
+        colours = flow_colours(flow)
+        outside = np.zeros(colours.shape[:2], dtype=bool) if face is None else face < 0.5
+        if outside.any():
+            colours[outside] = np.minimum(colours[outside], 3.0 * colours[outside].mean())
+        return cv2.resize(colours, (size, size), interpolation=cv2.INTER_AREA)
     small = resize_flow(flow, size=size)
     if coding == "uv":
         return small

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.clip_input import ClipError, ClipInput, CropRule, input_of_clip
+from medn_lab.data.flow import usable_method
 from medn_lab.data.landmark_model import TASK_SUFFIX, LandmarkModel
 from medn_lab.data.prepared_set import PreparedSet, fingerprint
 from medn_lab.data.recipe import FlowRecipe
@@ -94,6 +95,7 @@ def prepare(
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     recipe = FlowRecipe() if recipe is None else recipe
+    recipe = replace(recipe, method=usable_method(recipe.method))
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
     points = _landmarks(landmarks)

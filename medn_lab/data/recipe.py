@@ -11,6 +11,8 @@ from typing import Any, Literal, get_args
 from medn_lab.data.flow import FlowMethod
 
 FlowCoding = Literal["uv", "uv_strain", "hsv"]
+FaceAlign = Literal["box", "eyes"]
+RecipeName = Literal["default", "hsv_tvl1", "uv_strain_28", "uv_strain_48"]
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,17 @@ class FlowRecipe:
         ``uv``: displacement in pixels at `size`, 2 channels. ``uv_strain``: with the optical strain as a third channel,
         ``sqrt(u_x**2 + v_y**2 + (u_y + v_x)**2 / 2)``, the Frobenius norm of the symmetric gradient, without unit.
         ``hsv``: a colour picture, 3 channels in [0, 1]: hue the direction, value the length over the clip's longest.
+        Lengths of two clips cannot be compared then, and values are no pixels.
     outside : float
         Weight of the flow outside the face, from 0 (masked) to 1 (kept).
     blur : float or None
         As in :func:`optical_flow`.
     register : bool
         Whether frames are moved onto the onset (shift, rotation, scale) before flow is computed.
+    align : {"box", "eyes"}
+        ``box``: the square of the detector or around the landmarks. ``eyes``: frames are turned until the onset's eyes
+        are level and cropped to 2.5 times the extent of eyes, nose tip and mouth corners; where these are unknown the
+        crop is the box, and a row of ``problems`` says so.
 
     Examples
     --------
@@ -58,12 +65,15 @@ class FlowRecipe:
     outside: float = 0.0
     blur: float | None = None
     register: bool = True
+    align: FaceAlign = "box"
 
     def __post_init__(self) -> None:
         if self.method not in get_args(FlowMethod):
             raise ValueError(f"no flow method {self.method!r}; there are {', '.join(get_args(FlowMethod))}")
         if self.coding not in get_args(FlowCoding):
             raise ValueError(f"no flow coding {self.coding!r}; there are {', '.join(get_args(FlowCoding))}")
+        if self.align not in get_args(FaceAlign):
+            raise ValueError(f"no face alignment {self.align!r}; there are {', '.join(get_args(FaceAlign))}")
         if not 8 <= self.size <= self.compute_size:
             raise ValueError(f"size must be from 8 to compute_size ({self.compute_size}), not {self.size}")
         if self.n_frames < 2:
@@ -74,12 +84,21 @@ class FlowRecipe:
             raise ValueError(f"blur is a sigma in pixels, not {self.blur}")
 
     @classmethod
-    def named(cls, name: Literal["default", "hsv_tvl1", "uv_strain_28", "uv_strain_48"]) -> FlowRecipe:
+    def named(cls, name: RecipeName) -> FlowRecipe:
         """A recipe of this library or of the field.
 
-        ``default`` is measured to be the most accurate. ``hsv_tvl1`` is what the first author of MEDN publishes:
-        TV-L1 at 256 px, flow outside the face divided by 3, colours, 128 px. ``uv_strain_28`` and ``uv_strain_48`` are
-        the field's small inputs: u, v and optical strain.
+        ``default`` is measured to be the most accurate (``tests/benchmarks/bench_recipes.py``).
+
+        ``hsv_tvl1`` is that of the public preprocessing tool of MEDN's first author; whether the paper used it is not
+        known. A 256 px crop with level eyes, 2.5 times as large as eyes, nose tip and mouth corners; dual TV-L1 from
+        onset to apex; flow outside the face's outline divided by 3; colours whose brightness is the length over the
+        clip's longest; 128 px. It differs from the tool in three ways. The tool aligns onset and apex by landmarks of
+        their own, here one alignment serves the clip and frames are registered. The outline comes from 68 or more
+        landmarks and is an ellipse otherwise. Without OpenCV's contrib modules TV-L1 is scikit-image's; a warning says
+        so and the recipe of the clips names it.
+
+        ``uv_strain_28`` and ``uv_strain_48`` are the field's small inputs: u, v and optical strain, in pixels here. In
+        the packs that circulate each channel is scaled clip by clip (:func:`read_flow_pack`).
         """
         if name not in RECIPES:
             raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
@@ -91,8 +110,9 @@ class FlowRecipe:
         return 2 if self.coding == "uv" else 3
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields as plain values."""
-        return dataclasses.asdict(self)
+        """The fields as plain values; `align` only where it is not ``box``, as earlier versions wrote recipes."""
+        fields = dataclasses.asdict(self)
+        return fields if self.align != "box" else {name: value for name, value in fields.items() if name != "align"}
 
     def to_json(self) -> str:
         """The recipe as JSON text."""
@@ -122,7 +142,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         FlowRecipe(),
-        FlowRecipe(name="hsv_tvl1", method="tvl1", size=128, coding="hsv", outside=1.0 / 3.0),
+        FlowRecipe(name="hsv_tvl1", method="tvl1", size=128, coding="hsv", outside=1.0 / 3.0, align="eyes"),
         FlowRecipe(name="uv_strain_28", size=28, coding="uv_strain"),
         FlowRecipe(name="uv_strain_48", size=48, coding="uv_strain"),
     )

@@ -14,6 +14,7 @@ from medn_lab.data.flow_coding import code_flow
 from medn_lab.data.layout import Layout
 from medn_lab.data.layouts import CASME2, SAMM, SMIC
 from medn_lab.data.protocols import PROTOCOLS, to_classes
+from medn_lab.data.readers.clip_list import reader_id
 from medn_lab.records import Clips
 
 SIDE = 28
@@ -24,11 +25,11 @@ _FOLDER_SUBJECT = {"casme2": "sub{}", "samm": "{}", "smic": "s{:0>2}"}
 def write_flow_pack(
     clips: Clips, root: str | os.PathLike[str], *, listing: Literal["official", "named", "both"] = "official"
 ) -> pd.DataFrame:
-    """Write SynthME's flow as 28x28 PNGs of ``u, v, optical strain`` beside a list, quirks included.
+    """Write SynthME's flow as 28x28 PNGs of ``u, v, optical strain`` with a list, quirks included.
 
     Subjects are dealt out to CASME II, SAMM and SMIC by turns, emotions joined to the three classes of MEGC 2019. Each
-    channel of each clip is scaled to 0-255 by itself, motion around 127.5. File names have a blank before the dot,
-    and SMIC's differ between list and file.
+    channel of each clip runs from 0 to 255, from its smallest value to its largest, as in the packs that circulate.
+    File names have a blank before the dot, and SMIC's differ between list and file.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ def write_flow_pack(
         named["sub_filename"] = named["sub"] + "_" + named["filename_o"]
         columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
         named[columns].to_csv(root / "all_442_list.csv", index=False)
-    written_as = table["dataset"] + "/" + table["subject"] + "/" + table["filename"]
+    names = table[["dataset", "subject", "filename"]].itertuples(index=False)
+    written_as = [reader_id(*name) for name in names]
     return pd.DataFrame({"clip_id": table["source"], "written_as": written_as, "label": table["label"]})
 
 
@@ -110,10 +112,6 @@ def _names(layout: Layout, number: int, count: int, label: str) -> dict[str, str
 
 
 def _scaled(flow: np.ndarray) -> np.ndarray:
-    """Each channel in 0-255 by itself: motion around the middle, strain from nothing."""
-    picture = np.empty(flow.shape, np.uint8)
-    for channel in range(2):
-        longest = max(float(np.abs(flow[..., channel]).max()), 1e-6)
-        picture[..., channel] = np.rint(127.5 + 127.5 * flow[..., channel] / longest).clip(0, 255)
-    picture[..., 2] = np.rint(255 * flow[..., 2] / max(float(flow[..., 2].max()), 1e-6))
-    return picture
+    """Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value."""
+    low, high = flow.min(axis=(0, 1)), flow.max(axis=(0, 1))
+    return np.rint(255 * (flow - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)

@@ -120,7 +120,7 @@ def shuffled_rows(n: int, batch_size: int, *, least: int = 2, generator: torch.G
         yield order[start:stop]
 
 
-def mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
+def mirror(inputs: Inputs, chosen: Tensor, *, colours: bool = False) -> Inputs:
     """Mirror the chosen clips left to right.
 
     The face's right and left change places, so an AU set without sides keeps its meaning; the horizontal component of
@@ -130,22 +130,27 @@ def mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
     ----------
     inputs : Inputs
     chosen : (b,) bool tensor
+    colours : bool
+        Whether the flow is coded as colours, of which the hue then says the mirrored direction.
 
     Returns
     -------
     Inputs
     """
-    return _mirror(Inputs(*(None if x is None else x.clone() for x in inputs)), chosen)
+    return _mirror(Inputs(*(None if x is None else x.clone() for x in inputs)), chosen, colours)
 
 
-def _mirror(inputs: Inputs, chosen: Tensor) -> Inputs:
+def _mirror(inputs: Inputs, chosen: Tensor, colours: bool) -> Inputs:
     frames, flow = inputs
     for row in chosen.nonzero()[:, 0].tolist():  # a clip at a time: it stays in the cache, and nothing large is copied
         if frames is not None:
             frames[row] = frames[row].flip(-1)
         if flow is not None:
             flow[row] = flow[row].flip(-1)
-            flow[row, 0] *= -1
+            if colours:  # a hue of h degrees becomes 180 - h: the complement, with green and blue exchanged
+                flow[row] = (flow[row].amax(0) + flow[row].amin(0) - flow[row])[[0, 2, 1]]
+            else:
+                flow[row, 0] *= -1
     return inputs
 
 
@@ -179,10 +184,12 @@ def _shift(x: Tensor, dx: int, dy: int) -> Tensor:
     return moved
 
 
-def augment(inputs: Inputs, *, max_shift: int, mirrored: bool, generator: torch.Generator) -> Inputs:
+def augment(
+    inputs: Inputs, *, max_shift: int, mirrored: bool, generator: torch.Generator, colours: bool = False
+) -> Inputs:
     """Mirror half of the clips if `mirrored`, in place, and shift the batch by up to `max_shift` pixels."""
     either = inputs.flow if inputs.frames is None else inputs.frames
     reference = present(either, otherwise="there is nothing to augment: neither frames nor flow were given")
     chosen = torch.rand(len(reference), generator=generator) < (0.5 if mirrored else 0.0)
     dx, dy = torch.randint(-max_shift, max_shift + 1, (2,), generator=generator).tolist()
-    return shift(_mirror(inputs, chosen), dx, dy)
+    return shift(_mirror(inputs, chosen, colours), dx, dy)

@@ -51,7 +51,10 @@ def train_epoch(
             group["lr"] = learning_rate(done, steps, config.learning_rate)
         inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
         if config.mirror or config.max_shift:
-            inputs = augment(inputs, max_shift=config.max_shift, mirrored=config.mirror, generator=generator)
+            inputs = augment(
+                inputs, max_shift=config.max_shift, mirrored=config.mirror, generator=generator,
+                colours=clips.recipe.get("coding") == "hsv",
+            )  # fmt: skip
         batch = targets.take(rows).to(fabric.device)
         output = model(*inputs)
         terms = medn_loss(

@@ -12,7 +12,7 @@ from medn_lab.view import theme
 from medn_lab.view.drawing import arrow_grid, data_uri, enlarge, flow_magnitude, resize_field, to_webp
 from medn_lab.view.markup import as_text
 from medn_lab.view.moments import Moments, clip_moments, clip_row
-from medn_lab.view.motion_field import motion_field
+from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
 from medn_lab.view.rows import coded_aus, describe
 from medn_lab.view.scores import ABSENT, SCORE_RANGE, au_bars, clip_au_scores, clip_scores, score_bars
 
@@ -97,7 +97,10 @@ def plot_clip(
     if field is None:
         _say(figure, 3, "no flow in these clips" if clips.flow is None else "flow coded as colours")
     else:
-        _flow(figure, 3, field, None if frames is None else frames[0])
+        scaled = scaled_by_clip(clips.recipe)
+        _flow(figure, 3, field, None if frames is None else frames[0], unit="scaled" if scaled else "px")
+        if scaled:
+            figure.layout.annotations[2].text += f"<br><span style='font-size:10px'>{SCALED_NOTE}</span>"
     _right_side(figure, au_table, scores)
     _square_faces(figure, *clips.size)
     for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
@@ -168,7 +171,7 @@ def _face(figure: go.Figure, column: int, image: np.ndarray) -> None:
     )
 
 
-def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | None) -> None:
+def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | None, *, unit: str) -> None:
     h, w = flow.shape[:2]
     magnitude = flow_magnitude(flow)
     if face is not None:
@@ -190,9 +193,9 @@ def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | N
             zmax=largest,
             colorscale=shades,
             zsmooth="best",
-            hovertemplate="x %{x:.0f}, y %{y:.0f} px<br>motion %{z:.2f} px<extra></extra>",
+            hovertemplate=f"x %{{x:.0f}}, y %{{y:.0f}} px<br>motion %{{z:.2f}} {unit}<extra></extra>",
             colorbar={
-                "title": {"text": "px", "side": "right", "font": {"size": 11}},
+                "title": {"text": unit, "side": "right", "font": {"size": 11}},
                 "orientation": "h",
                 "thickness": 7,
                 "len": 0.96 * (high - low),

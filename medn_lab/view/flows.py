@@ -22,7 +22,7 @@ from medn_lab.view.drawing import (
 from medn_lab.view.magnify import Magnifier
 from medn_lab.view.markup import as_text
 from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.view.motion_field import motion_field
+from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
 from medn_lab.view.rows import describe
 
 PIXELS = 240
@@ -50,7 +50,7 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     A column is a recipe (a single one has its channels side by side). ``u`` (to the right) and ``v`` (down) are red
     where they are positive and blue where they are negative; the strain glows; a colour coding is shown as the picture
     that it is. Pixels are drawn as squares, so that the size of the input can be seen. Each panel has its own scale,
-    written below it.
+    written below it. The flow of a pack is no displacement in pixels, and its heading says so.
 
     Parameters
     ----------
@@ -241,10 +241,13 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
             _Panel(None, note="brightness: length,<br>over the clip's longest"),
         ]
     panels = []
+    scaled = scaled_by_clip(recipe)
+    if scaled:
+        heading += "<br>" + SCALED_NOTE.replace(": ", ":<br>")
     for channel, said in ((0, "u, right"), (1, "v, down")):
         values = flow[..., channel]
         longest = max(float(np.abs(values).max()), 1e-6)
-        note = f"{said}: ±{longest:.2f} px"
+        note = f"{said}: ±{longest:.2f}" + ("" if scaled else " px")
         panels.append(_Panel(_squares(_signed(values / longest)), heading if channel == 0 else "", note))
     if channels == 2:
         return [*panels, _Panel(None, note="no third channel")]
@@ -272,7 +275,7 @@ def _grid(columns: Sequence[Sequence[_Panel]], *, title: str, cell: int) -> go.F
     panels = {(row, place): panel for place, column in enumerate(columns, 1) for row, panel in enumerate(column, 1)}
     top = 40 if not title else 72
     headings = [panels[row, place].heading for row, place in sorted(panels) if row == 1]
-    top += 18 * any("<br>" in heading for heading in headings)
+    top += 18 * max(heading.count("<br>") for heading in headings)
     notes = any(panel.note for panel in panels.values())
     gap, foot = 44, 30 if notes else 12
     height = top + count * (cell - 12) + (count - 1) * gap + foot

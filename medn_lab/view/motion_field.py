@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from medn_lab.records import Clips
+
+SCALED_NOTE = "scaled clip by clip: no pixels, and 0 is not no motion"
 
 
 def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
@@ -21,7 +25,8 @@ def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
     Returns
     -------
     field, why_not
-        (h, w, 2) float32 in pixels and an empty text, or None and a sentence.
+        (h, w, 2) float32 in pixels (:func:`scaled_by_clip` says where it is not) and an empty text, or None and a
+        sentence.
 
     Examples
     --------
@@ -38,3 +43,14 @@ def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
             "The flow of these clips is coded as colours, which no longer tell how many pixels something moved.",
         )
     return np.asarray(clips.flow[place][..., :2], dtype=np.float32), ""
+
+
+def scaled_by_clip(recipe: Mapping[str, object]) -> bool:
+    """Whether each channel of the flow was scaled clip by clip, as in the packs that circulate.
+
+    Examples
+    --------
+    >>> scaled_by_clip({"name": "flow pack"}), scaled_by_clip({"name": "default"})
+    (True, False)
+    """
+    return "scaled" in recipe or recipe.get("name") == "flow pack"

@@ -11,7 +11,7 @@ from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view.drawing import common_scale, draw_arrows, draw_magnitude, enlarge, flow_magnitude
 from medn_lab.view.heat import draw_heat, full_colour, smooth
 from medn_lab.view.moments import clip_row
-from medn_lab.view.motion_field import motion_field
+from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
 
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy
 _GROUND = 205
@@ -61,11 +61,13 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, size: int) -> list[Tile
     flows = [one, one - other, other]
     grounds = [faces[0], both, faces[1]]
     largest, gain = common_scale(flows)
+    unit = SCALED_NOTE if scaled_by_clip(clips.recipe) else "px"
     tiles = []
     for heading, flow, ground in zip(headings, flows, grounds, strict=True):
         glow, _ = draw_magnitude(enlarge(ground, size), flow, largest=largest)
         drawn, _ = draw_arrows(glow, flow, gain=gain)
-        tiles.append(Tile(heading, drawn, f"longest {float(flow_magnitude(flow).max()):.2f} px, arrows ×{gain:g}"))
+        longest = f"longest {float(flow_magnitude(flow).max()):.2f}"
+        tiles.append(Tile(heading, drawn, f"{longest} {unit}, arrows ×{gain:g}"))
     return tiles
 
 

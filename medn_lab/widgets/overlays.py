@@ -10,7 +10,7 @@ from medn_lab.view.drawing import draw_arrows, draw_magnitude
 from medn_lab.view.heat import draw_heat, full_colour, smooth
 from medn_lab.view.kept import dim_dropped
 from medn_lab.view.moments import clip_row
-from medn_lab.view.motion_field import motion_field
+from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
 
 OVERLAYS = {"none": "none", "arrows": "flow arrows", "magnitude": "flow length"}
 """What every clip with frames and flow has."""
@@ -29,9 +29,17 @@ _BLUR = 1.0  # pixels: single pixels of an attribution are noisy
 
 
 def render(
-    picture: np.ndarray, flow: np.ndarray | None, overlay: str, *, scale: tuple[float, float] | None = None
+    picture: np.ndarray,
+    flow: np.ndarray | None,
+    overlay: str,
+    *,
+    scale: tuple[float, float] | None = None,
+    scaled: bool = False,
 ) -> tuple[np.ndarray, str]:
-    """A face with its flow over it, and one line on how to read it; `scale` is that of several clips together."""
+    """A face with its flow over it, and one line on how to read it.
+
+    `scale` is that of several clips together; `scaled` says that the flow was scaled clip by clip.
+    """
     if overlay == "none" or flow is None:
         return picture, ""
     flow = flow[..., :2].astype(np.float32)
@@ -39,8 +47,12 @@ def render(
     alike = "" if scale is None else ", in both clips alike"
     if overlay == "arrows":
         drawn, gain = draw_arrows(picture, flow, gain=gain)
+        if scaled:
+            return drawn, f"Arrows: flow from onset to apex, {SCALED_NOTE}."
         return drawn, f"Arrows: flow from onset to apex, drawn {gain:g} times as long as the motion{alike}."
     drawn, largest = draw_magnitude(picture, flow, largest=largest)
+    if scaled:
+        return drawn, f"Glow: length of the flow from onset to apex, {SCALED_NOTE}."
     told = f"Glow: length of the flow from onset to apex; the brightest is {largest:.2f} px of {flow.shape[1]}"
     return drawn, f"{told}{alike}."
 
@@ -64,10 +76,13 @@ class ClipOverlays:
         The inputs that the attribution tells something about: ``frames``, ``flow``.
     flow : (h, w, 2) float32 or None
         Of the clip in hand.
+    scaled : bool
+        Whether the flow was scaled clip by clip.
     """
 
     def __init__(self, clips: Clips, *, kept: KeptTokens | None, attribution: Attribution | None) -> None:
         self._clips, self._kept, self._attribution = clips, kept, attribution
+        self.scaled = scaled_by_clip(clips.recipe)
         _, self.no_flow = motion_field(clips, 0) if len(clips) else (None, "These clips have no flow.")
         there = ["none"] * (clips.frames is not None) + ["arrows", "magnitude"] * (not self.no_flow)
         there += ["kept"] * (kept is not None) + ["attribution"] * (attribution is not None)
@@ -115,7 +130,7 @@ class ClipOverlays:
             return self._draw_kept(picture, keep_rate)
         if overlay == "attribution":
             return self._draw_heat(picture, frame, part)
-        return render(picture, self.flow, overlay)
+        return render(picture, self.flow, overlay, scaled=self.scaled)
 
     def checked(self) -> list[str]:
         """What was measured of the attribution's trustworthiness, as lines of HTML."""

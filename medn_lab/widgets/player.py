@@ -320,7 +320,7 @@ class ClipPlayer(widgets.VBox):
         else:
             plain = self._magnifier.frame(self.frame, self.magnify)
         if self.overlay in OVERLAYS:
-            return render(plain, self._overlaid.flow, self.overlay)
+            return render(plain, self._overlaid.flow, self.overlay, scaled=self._overlaid.scaled)
         return self._overlaid.draw(
             plain, overlay=self.overlay, frame=self.frame, keep_rate=self.keep_rate, part=self.attributed
         )

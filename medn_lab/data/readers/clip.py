@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas as pd
 
 from medn_lab.data.clip_input import ClipError, CropRule, input_of_frames
 from medn_lab.data.crop import FaceBox, NoFaceError, find_face
+from medn_lab.data.flow import usable_method
 from medn_lab.data.frames import VIDEO_SUFFIXES, UnreadableFrameError, list_frames, read_image
 from medn_lab.data.opencv import cv2
 from medn_lab.data.recipe import FlowRecipe
@@ -82,6 +84,7 @@ def read_clip(
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
     recipe = FlowRecipe() if recipe is None else recipe
+    recipe = replace(recipe, method=usable_method(recipe.method))
     source = Path(path).expanduser()
     numbers, frames, rate = _frames_of(source, onset, offset)
     rate = float(fps if fps is not None else rate if rate else 30.0)

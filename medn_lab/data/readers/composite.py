@@ -11,6 +11,7 @@ import pandas as pd
 
 from medn_lab.data.protocols import to_classes
 from medn_lab.data.readers.casme2 import read_casme2
+from medn_lab.data.readers.clip_list import PROTOCOL, keys_of, problem_table, read_list
 from medn_lab.data.readers.samm import read_samm
 from medn_lab.data.readers.smic import read_smic
 from medn_lab.records import CODING_COLUMNS, ClipIndex
@@ -88,8 +89,9 @@ def read_megc2019(
     casme2, samm, smic : path-like or ClipIndex, optional
         The data set's folder, or its index where it needed arguments of its own.
     gt : path-like, optional
-        The official list ``combined_3class_gt.csv``. It decides which clips are in, and their class, where it and the
-        emotion differ: it leaves out two negative clips of CASME II that its rule alone would keep.
+        The official list ``combined_3class_gt.csv``, or one with a header. It decides which clips are in and their
+        class. Where its class is another than the emotion's, where it lists a clip that the data sets given lack, names
+        one twice or gives a class that is none, there is a row in ``problems``.
 
     Returns
     -------
@@ -125,34 +127,61 @@ def read_megc2019(
     if not indexes:
         raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
     joined = join_indexes(indexes)
-    kept, dropped = to_classes(joined.table, "megc2019")
-    left_out = [
-        (clip_id, "emotion", reason) for clip_id, reason in zip(dropped["clip_id"], dropped["reason"], strict=True)
-    ]
-    if gt is not None:
-        kept, unlisted = _by_list(kept, gt)
-        left_out += [(clip_id, "gt", "not in the official list") for clip_id in unlisted]
-    rows = [
-        {"clip_id": clip_id, "field": field, "found": found, "done": "left out of megc2019", "kept": False}
-        for clip_id, field, found in left_out
-    ]
-    problems = pd.concat([joined.problems, pd.DataFrame(rows)], ignore_index=True) if rows else joined.problems
-    return ClipIndex(kept, problems.astype({"kept": bool}), {**joined.source, "protocol": "megc2019"})
+    kept, dropped = to_classes(joined.table, PROTOCOL)
+    found = [joined.problems]
+    if gt is None:
+        found.append(_left_out(dropped["clip_id"], "emotion", dropped["reason"]))
+    else:
+        labels = kept.set_index("clip_id")["label"]
+        kept, problems = _by_list(joined.table.assign(label=joined.table["clip_id"].map(labels).fillna("")), gt)
+        found += problems
+    problems = pd.concat([one for one in found if len(one)] or found[:1], ignore_index=True)
+    return ClipIndex(kept, problems.astype({"kept": bool}), {**joined.source, "protocol": PROTOCOL})
 
 
-def _by_list(table: pd.DataFrame, gt: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[str]]:
-    from medn_lab.data.readers.flow_pack import read_list
+def changed_classes(table: pd.DataFrame, listed: pd.Series, *, name: str) -> pd.DataFrame:
+    """A row of problems for each clip to which a list gives another class than its emotion does.
 
-    listed = read_list(gt).set_index("key")["label"]
-    keys = [_key(*row) for row in table[["dataset", "subject", "filename"]].itertuples(index=False)]
-    found = pd.Series(keys, index=table.index).map(listed)
-    kept = table[found.notna()].assign(label=found[found.notna()].astype(object))
-    if not len(kept):
+    Parameters
+    ----------
+    table : DataFrame
+        ``clip_id, emotion`` and ``label``, the emotion's class, ``""`` where it has none.
+    listed : Series
+        The list's class of each row.
+    name : str
+        The list's file name.
+    """
+    rows = zip(table["clip_id"], table["emotion"], table["label"], listed, strict=True)
+    return problem_table(
+        [
+            (clip_id, "label", f"{emotion or 'no emotion'}, {own or 'in no class'}", f"-> {given}, the class in {name}")
+            for clip_id, emotion, own, given in rows
+            if own != given
+        ]
+    )
+
+
+def _by_list(table: pd.DataFrame, gt: str | os.PathLike[str]) -> tuple[pd.DataFrame, list[pd.DataFrame]]:
+    """The listed clips of a table, with the list's class, and what was found."""
+    index = read_list(gt)
+    keys, there = keys_of(table), keys_of(index.table)
+    found = keys.map(pd.Series(index.table["label"].to_numpy(), index=there.to_numpy()).groupby(level=0).first())
+    kept = found.notna()
+    if not kept.any():
         raise ValueError(f"none of {len(table)} clips is in the list {gt}")
-    return kept.reset_index(drop=True), table.loc[found.isna(), "clip_id"].tolist()
+    lacking = index.table[~there.isin(set(keys)) & index.table["dataset"].isin(table["dataset"])]
+    name = str(index.source["list"])
+    problems = [
+        _left_out(table.loc[~kept, "clip_id"], "gt", "not in the official list"),
+        _left_out(lacking["clip_id"], "gt", f"in {name}, and no clip of the data sets that were given"),
+        changed_classes(table[kept], found[kept], name=name),
+        index.problems,
+    ]
+    return table[kept].assign(label=found[kept].astype(object)).reset_index(drop=True), problems
 
 
-def _key(dataset: str, subject: str, filename: str) -> tuple[str, str]:
-    from medn_lab.data.readers.flow_pack import clip_key
-
-    return clip_key(dataset, subject, filename)
+def _left_out(clip_ids: pd.Series, field: str, found: str | pd.Series) -> pd.DataFrame:
+    said = [found] * len(clip_ids) if isinstance(found, str) else found
+    return problem_table(
+        [(name, field, one, f"left out of {PROTOCOL}") for name, one in zip(clip_ids, said, strict=True)]
+    )

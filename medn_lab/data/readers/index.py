@@ -80,7 +80,7 @@ def read_layout(
     root: str | os.PathLike[str],
     *,
     spreadsheet: str | os.PathLike[str] | None = None,
-    frames: FrameChoice = "auto",
+    frames: FrameChoice | None = "auto",
     repair: bool = True,
     alternatives: AlternativeRule = "leave_out",
     camera: str | None = None,
@@ -94,9 +94,9 @@ def read_layout(
         The folder as it came.
     spreadsheet : path-like, optional
         Which spreadsheet, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
-    frames : {"auto", "raw", "cropped"} or str
+    frames : {"auto", "raw", "cropped"}, str or None
         Which frames, where both are there; ``auto`` prefers those that are cropped. Or the name of the folder they are
-        in, where two fit, such as ``CASME2_RAW_selected``.
+        in, where two fit, such as ``CASME2_RAW_selected``. None reads the spreadsheet alone.
     repair : bool
         Whether faulty rows are repaired where that can be done, or left out.
     alternatives : {"leave_out", "first", "all", "common"}
@@ -119,7 +119,7 @@ def read_layout(
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which {layout.title} was unpacked")
     sheet = open_spreadsheet(root, layout, spreadsheet, camera=camera)
-    folders = FrameFolders(root, layout, frames=frames, camera=camera)
+    folders = None if frames is None else FrameFolders(root, layout, frames=frames, camera=camera)
     rows: list[_Row] = []
     seen: dict[str, int] = {}
     for raw in _expressions(sheet):
@@ -143,7 +143,7 @@ def read_layout(
         "sha256": sheet.sha256,
         "coding": sheet.coding,
         "rows": len(rows),
-        "frames": sorted({row.values["tree"] for row in kept}),
+        "frames": sorted({row.values["tree"] for row in kept if "tree" in row.values}),
     }
     return ClipIndex(_table(kept, layout, alternatives), _problems(rows), source)
 
@@ -191,35 +191,46 @@ def subject_name(layout: Layout, text: str) -> str:
 
 
 def _read_clip(
-    row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders, alternatives: AlternativeRule
+    row: _Row, raw: Mapping[str, str], layout: Layout, folders: FrameFolders | None, alternatives: AlternativeRule
 ) -> None:
+    there = np.arange(0) if folders is None else _find_frames(row, raw, folders)
+    if row.kept:
+        _read_course(row, raw, layout, there)
+    if row.kept and folders is not None:
+        _check_frames(row, there)
+    if not row.kept:
+        return
     values = row.values
-    fields = {"subject": values["subject"], "filename": values["filename"].removesuffix(f"/{raw.get('expression')}")}
-    folder, differs = folders.find(fields | {"emotion": raw["emotion"], "onset": _number_text(raw["onset"])})
-    if folder is None:
-        row.leave_out("frames", differs)
-        return
-    if differs:
-        row.note("frames_folder", differs, "matched despite its name")
-    values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
-    there = folders.numbers(folder.path)
-    _read_course(row, raw, layout, there)
-    if not row.kept:
-        return
-    _check_frames(row, there)
-    if not row.kept:
-        return
     fps = _fps(raw.get("fps", ""))
     values["fps"] = layout.fps if fps is None else fps
     if fps is None and raw.get("fps"):
         row.note("fps", repr(raw["fps"]), f"-> {layout.fps:g}, the data set's own")
     if "expression" in raw:
-        words = f"expression {raw['expression']} of {values['subject']}/{fields['filename']}"
+        words = f"expression {raw['expression']} of {values['subject']}/{_sheet_name(values, raw)}"
         row.note("filename", f"{words}, {values['onset']} to {values['offset']}", "a clip with an id for itself")
     seconds = (values["offset"] - values["onset"] + 1) / values["fps"]
     if seconds > LONGEST_SECONDS:
         row.note("offset", f"{values['offset'] - values['onset'] + 1} frames, {seconds:.1f} s", "kept as it is")
     _read_labels(row, raw, layout, alternatives)
+
+
+def _find_frames(row: _Row, raw: Mapping[str, str], folders: FrameFolders) -> np.ndarray:
+    """The frame numbers in the row's folder; without a folder the row is left out."""
+    values = row.values
+    fields = {"subject": values["subject"], "filename": _sheet_name(values, raw)}
+    folder, differs = folders.find(fields | {"emotion": raw["emotion"], "onset": _number_text(raw["onset"])})
+    if folder is None:
+        row.leave_out("frames", differs)
+        return np.arange(0)
+    if differs:
+        row.note("frames_folder", differs, "matched despite its name")
+    values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
+    return folders.numbers(folder.path)
+
+
+def _sheet_name(values: Mapping[str, Any], raw: Mapping[str, str]) -> str:
+    """The clip's name in the sheet, without the number of the expression."""
+    return str(values["filename"]).removesuffix(f"/{raw.get('expression')}")
 
 
 def _read_course(row: _Row, raw: Mapping[str, str], layout: Layout, there: np.ndarray) -> None:
@@ -338,10 +349,13 @@ def _problems(rows: list[_Row]) -> pd.DataFrame:
     return pd.DataFrame(found, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
 
 
-def _nothing(rows: list[_Row], folders: FrameFolders, layout: Layout, root: Path) -> str:
+def _nothing(rows: list[_Row], folders: FrameFolders | None, layout: Layout, root: Path) -> str:
     if not rows:
         return f"the spreadsheet of {layout.title} has a header and no rows"
     problem = next(problem for row in rows for problem in row.problems)
+    first = f"the first, {problem['clip_id']}: {problem['field']} {problem['found']}"
+    if folders is None:
+        return f"none of {len(rows)} rows of {layout.title} can be used; {first}"
     expected = " or ".join(tree.folder for tree in folders.trees)
     if folders.links:
         expected += (
@@ -349,5 +363,5 @@ def _nothing(rows: list[_Row], folders: FrameFolders, layout: Layout, root: Path
         )
     return (
         f"none of {len(rows)} rows of {layout.title} can be used with the {folders.count} folders of frames below "
-        f"{root} (expected {expected}); the first, {problem['clip_id']}: {problem['field']} {problem['found']}"
+        f"{root} (expected {expected}); {first}"
     )
