@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, face_mask, find_face
+from medn_lab.data import centerface
+from medn_lab.data.crop import LEAST_PART, Detector, FaceBox, NoFaceError, crop_face, face_mask, find_face
 from medn_lab.data.eye_alignment import BACKGROUND, eye_alignment, face_outline, five_points, transform_points
 from medn_lab.data.flow import optical_flow
 from medn_lab.data.flow_coding import code_flow
-from medn_lab.data.frames import UnreadableFrameError, list_frames, nearest, read_image
+from medn_lab.data.frames import NEARLY_BLACK, FrameFiles, FrameNameError, UnreadableFrameError, list_frames, nearest
 from medn_lab.data.landmark_model import LandmarkModel
 from medn_lab.data.opencv import cv2
 from medn_lab.data.recipe import FlowRecipe
@@ -40,6 +40,8 @@ class ClipInput:
         Frame number that was used.
     apex_confidence : float
         1 where the apex was coded, as in :class:`SpottedApex` where it was spotted.
+    face : dict
+        Where the face is and what found it: the columns of :func:`face_columns`.
     problems : list of dict
         ``field, found, done`` of what was repaired on the way.
     """
@@ -48,33 +50,21 @@ class ClipInput:
     flow: np.ndarray
     apex: int
     apex_confidence: float = 1.0
+    face: dict[str, Any] = field(default_factory=dict)
     problems: list[dict[str, str]] = field(default_factory=list)
-
-
-class _Pictures(Sequence):
-    """The frames of a clip, each read when it is asked for."""
-
-    def __init__(self, paths: Mapping[int, Path], numbers: np.ndarray) -> None:
-        self.paths, self.numbers = paths, numbers
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
-        return read_image(self.paths[int(self.numbers[place])])
 
 
 class _Faces(Sequence):
     """Small crops of a clip's frames, made when they are asked for."""
 
-    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox) -> None:
-        self.frames, self.box = frames, box
+    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox, places: np.ndarray) -> None:
+        self.frames, self.box, self.places = frames, box, places
 
     def __len__(self) -> int:
-        return len(self.frames)
+        return len(self.places)
 
     def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
-        return crop_face(self.frames[place], box=self.box, size=SPOTTING_SIDE)
+        return crop_face(self.frames[self.places[place]], box=self.box, size=SPOTTING_SIDE)
 
 
 def input_of_clip(
@@ -83,6 +73,7 @@ def input_of_clip(
     recipe: FlowRecipe,
     crop: CropRule = "auto",
     landmarks: np.ndarray | LandmarkModel | None = None,
+    detector: Detector | None = None,
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip of an index.
 
@@ -96,6 +87,8 @@ def input_of_clip(
         ``detect`` searches the face on the onset; ``none`` takes frames as they are; ``auto`` asks the row.
     landmarks : (k, 2) array or LandmarkModel, optional
         The onset's landmarks in pixels, or what finds them, instead of a detector.
+    detector : str, optional
+        As in :func:`find_face`.
 
     Returns
     -------
@@ -111,19 +104,23 @@ def input_of_clip(
     onset, offset = int(row["onset"]), int(row["offset"])
     try:
         paths = list_frames(row["frames_folder"])
-    except FileNotFoundError as error:
+    except (FileNotFoundError, FrameNameError) as error:
         raise ClipError(str(error)) from error
     numbers = np.array([number for number in paths if onset <= number <= offset])
     if len(numbers) < 2:
         raise ClipError(f"only {len(numbers)} frames from {onset} to {offset} are in the folder")
-    frames = _Pictures(paths, numbers)
+    frames = FrameFiles([paths[int(number)] for number in numbers])
     apex = row.get("apex")
     apex = None if apex is None or np.isnan(float(apex)) else int(apex)
+    cropped = bool(row.get("cropped", False))
+    rule: CropRule = crop if crop != "auto" else "none" if cropped else "detect"
     try:
-        points = landmarks.landmarks(frames[0]) if isinstance(landmarks, LandmarkModel) else landmarks
-        box = _box(frames[0], row, crop, points)
+        box = face_box(frames[0], crop=rule, landmarks=landmarks, detector=detector)
+        if cropped and box.detector in get_args(Detector) and box.side < LEAST_PART * min(frames[0].shape[:2]):
+            height, width = frames[0].shape[:2]
+            raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
         span = (onset, offset)
-        return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=span, landmarks=points)
+        return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=span, look=crop != "none")
     except (UnreadableFrameError, NoFaceError) as error:
         raise ClipError(str(error)) from error
 
@@ -136,18 +133,31 @@ def input_of_frames(
     apex: int | None,
     recipe: FlowRecipe,
     span: tuple[int, int] | None = None,
-    landmarks: np.ndarray | None = None,
+    look: bool = True,
 ) -> ClipInput:
     """As :func:`input_of_clip`, from frames: `numbers` rises and says which they are, `span` is onset and offset.
 
-    `landmarks` are the onset's in pixels, for a recipe that aligns the eyes.
+    `look` asks for a face in every frame that is used.
     """
     onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
     problems: list[dict[str, str]] = []
     confidence = 1.0
+    if box.n_faces > 1:
+        found = f"{box.n_faces:.0f} faces on the onset"
+        done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
+        problems.append({"field": "face", "found": found, "done": done})
     if apex is None:
-        spotted = spot_apex(_Faces(frames, box))
-        apex, confidence = int(numbers[spotted.position]), spotted.confidence
+        places = np.arange(len(numbers))
+        spotted = spot_apex(_Faces(frames, box, places))
+        if look and _faceless({spotted.position: frames[spotted.position]}, box):
+            places = np.array([place for place in range(len(numbers)) if not _faceless({place: frames[place]}, box)])
+            if len(places) >= 2:
+                spotted = spot_apex(_Faces(frames, box, places))
+            elif box.detector in get_args(Detector):
+                raise ClipError(f"no face in {len(numbers) - len(places)} of {len(numbers)} frames")
+            else:
+                places = np.arange(len(numbers))
+        apex, confidence = int(numbers[places[spotted.position]]), spotted.confidence
         done = f"spotted at {apex}, confidence {confidence:.2f}"
         problems.append({"field": "apex", "found": "not coded or not usable", "done": done})
     wanted = frame_numbers(onset, apex, offset, recipe.n_frames)
@@ -160,7 +170,15 @@ def input_of_frames(
     needed = np.unique([*there.tolist(), first, apex_there])
     images = {int(number): frames[int(np.searchsorted(numbers, number))] for number in needed}
     _check_sizes(images)
-    faces, outline = _cropped_faces(images, box, recipe, problems, landmarks=landmarks)
+    if look:
+        _check_faces(images, box, problems, first=first, apex=apex_there)
+    if isinstance(frames, FrameFiles):
+        problems += frames.depth_problems()
+    largest = max(int(image.max()) for image in images.values())
+    if largest < NEARLY_BLACK:
+        found = f"nearly black: no value over {largest} of 255"
+        problems.append({"field": "frames", "found": found, "done": "kept as they are"})
+    faces, outline = _cropped_faces(images, box, recipe, problems, landmarks=box.landmarks)
     if recipe.register:
         _register_faces(faces, problems, first=first)
     return ClipInput(
@@ -168,6 +186,7 @@ def input_of_frames(
         flow=flow_of_faces(faces[first], faces[apex_there], recipe=recipe, outline=outline),
         apex=apex,
         apex_confidence=confidence,
+        face=face_columns(box),
         problems=problems,
     )
 
@@ -185,12 +204,50 @@ def flow_of_faces(
     return code_flow(flow, coding=recipe.coding, size=recipe.size, face=face)
 
 
-def _box(first: np.ndarray, row: Mapping[str, Any], crop: CropRule, landmarks: np.ndarray | None) -> FaceBox:
+def face_box(
+    onset: np.ndarray,
+    *,
+    crop: CropRule,
+    landmarks: np.ndarray | LandmarkModel | None = None,
+    detector: Detector | None = None,
+) -> FaceBox:
+    """The face's square on the onset: around landmarks, the whole frame (``none``), or what a detector finds."""
+    if isinstance(landmarks, LandmarkModel):
+        points = landmarks.landmarks(onset)
+        return replace(FaceBox.of_landmarks(points), detector="mediapipe", landmarks=points)
     if landmarks is not None:
-        return FaceBox.of_landmarks(landmarks)
-    if crop == "none" or (crop == "auto" and bool(row.get("cropped", False))):
-        return FaceBox.around(first)
-    return find_face(first)
+        return replace(FaceBox.of_landmarks(landmarks), landmarks=landmarks)
+    return FaceBox.around(onset) if crop == "none" else find_face(onset, detector=detector)
+
+
+def face_columns(box: FaceBox) -> dict[str, Any]:
+    """What a table of clips says of the face: ``face_x, face_y, face_side`` in pixels of the frames, and by what."""
+    place = {"face_x": float(box.x), "face_y": float(box.y), "face_side": float(box.side)}
+    return place | {"face_detector": box.detector, "face_score": box.score, "n_faces": box.n_faces}
+
+
+def _faceless(images: Mapping[int, np.ndarray], box: FaceBox) -> list[int]:
+    """The frames that have no face where the onset's is; none where CenterFace is not there: LBP misses too many."""
+    if not centerface.available():
+        return []
+    return [number for number, one in images.items() if not centerface.has_face(one, x=box.x, y=box.y, side=box.side)]
+
+
+def _check_faces(
+    images: Mapping[int, np.ndarray], box: FaceBox, problems: list[dict[str, str]], *, first: int, apex: int
+) -> None:
+    """Say which frames have no face; refuse a clip whose onset or apex has none where others have."""
+    gone = _faceless(images, box)
+    if not gone:
+        return
+    told = f"no face in {len(gone)} of {len(images)} frames looked at: {', '.join(str(number) for number in gone)}"
+    if len(gone) == len(images):  # given by hand, or frames that are said to be cropped, of a kind that it cannot see
+        problems.append({"field": "face", "found": told, "done": "kept: the box was not found by a detector"})
+        return
+    for name, number in (("onset", first), ("apex", apex)):
+        if number in gone and box.detector not in ("box", "landmarks"):
+            raise ClipError(f"{told}; frame {number} is the {name}")
+    problems.append({"field": "face", "found": told, "done": "kept as they are"})
 
 
 def _check_sizes(images: Mapping[int, np.ndarray]) -> None:

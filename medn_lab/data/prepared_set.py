@@ -25,6 +25,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import ClipInput
+from medn_lab.data.crop import Detector
 from medn_lab.data.recipe import FlowRecipe
 from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, present, write_parts
 
@@ -41,8 +42,13 @@ _OTHER = {
 """What to say where a part of the fingerprint differs."""
 
 
-def fingerprint(index: ClipIndex, recipe: FlowRecipe, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides a prepared set's content, so that another one is never continued or opened in its stead."""
+def fingerprint(
+    index: ClipIndex, recipe: FlowRecipe, settings: Mapping[str, Any], detector: Detector
+) -> dict[str, Any]:
+    """What decides a prepared set's content, so that another one is never continued or opened in its stead.
+
+    A set that was made by another detector is opened, and goes on, with that one.
+    """
     names = ["clip_id", "onset", "apex", "offset", "frames_folder"]
     rows = index.table[[name for name in names if name in index.table]].to_csv(index=False)
     return {
@@ -50,6 +56,7 @@ def fingerprint(index: ClipIndex, recipe: FlowRecipe, settings: Mapping[str, Any
         "recipe": recipe.to_dict(),
         "clips": hashlib.sha256(rows.encode()).hexdigest(),
         "settings": hashlib.sha256(json.dumps(dict(settings), sort_keys=True).encode()).hexdigest(),
+        "detector": detector,
     }
 
 
@@ -102,7 +109,7 @@ class PreparedSet:
             if path.exists():  # another process finished it between the look and the lock
                 made.discard()
                 made.complete = made._is_same()
-            elif made._begun_as() == _plain(identity) and made._fits():
+            elif made._takes(made._begun_as()) and made._fits():
                 made._continue()
             else:  # nothing there, or the rest of another recipe's attempt
                 with made._told():
@@ -168,12 +175,22 @@ class PreparedSet:
             raise FileExistsError(
                 f"{self.path} exists and is no prepared set; choose another folder, nothing was written"
             ) from error
-        if found != _plain(self.identity):
-            differs = [_OTHER[name] for name in self.identity if found.get(name) != _plain(self.identity)[name]]
+        if not self._takes(found):
+            differs = [said for name, said in _OTHER.items() if found.get(name) != _plain(self.identity)[name]]
             raise FileExistsError(
                 f"{self.path} was prepared with {' and '.join(differs)}; choose another folder, or remove this "
                 "one to prepare anew"
             )
+        return True
+
+    def _takes(self, found: Any) -> bool:
+        """Whether a fingerprint is this set's; its detector becomes this set's too."""
+        if not isinstance(found, Mapping):
+            return False
+        found = {"detector": "lbp", **found}  # version 0.1.0 knew no other
+        if found != {**_plain(self.identity), "detector": found["detector"]}:
+            return False
+        self.identity = {**self.identity, "detector": found["detector"]}
         return True
 
     def _begun_as(self) -> Any:
@@ -246,7 +263,7 @@ class PreparedSet:
         if isinstance(made, str):
             done: dict[str, Any] = {"failed": made}
         else:
-            done = {"apex": made.apex, "problems": made.problems}
+            done = {"apex": made.apex, "problems": made.problems, "face": made.face}
             self._write(row, {"frames": made.frames, "flow": made.flow})
         if self._journal is not None:
             with self._told():

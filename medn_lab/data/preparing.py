@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.clip_input import ClipError, ClipInput, CropRule, input_of_clip
+from medn_lab.data.crop import Detector, default_detector
 from medn_lab.data.flow import usable_method
 from medn_lab.data.landmark_model import TASK_SUFFIX, LandmarkModel
 from medn_lab.data.prepared_set import PreparedSet, fingerprint
@@ -35,7 +36,9 @@ def prepare(
     """Crop, register, compute flow, sample frames, and write a *prepared set*.
 
     The face is found once a clip, on its onset, and every frame cropped by that one box; frames are then registered to
-    the onset, so that what moves is the face's expression and not its head. Originals are opened read-only.
+    the onset, so that what moves is the face's expression and not its head. The box and the detector are in the table
+    (``face_x, face_y, face_side, face_detector, face_score, n_faces``). Frames without a face and faces too many are
+    rows of ``problems``; a clip whose onset or apex has no face is left out. Originals are opened read-only.
 
     The set is written clip by clip beside its place and moved there when it is whole, so that a set that loads is
     complete. After a kill the same call goes on where it stopped. Asked for a set that is already there, it is
@@ -104,15 +107,18 @@ def prepare(
             told: Any = points.sha256
         else:
             told = {name: place.tolist() for name, place in sorted(points.items())}
-        identity = fingerprint(index, recipe, {"crop": crop, "landmarks": told})
+        identity = fingerprint(index, recipe, {"crop": crop, "landmarks": told}, default_detector())
         store = PreparedSet.open(Path(out), len(index), recipe, identity)
         if store.complete:
             return _coded_as(index, Clips.load(out))
     else:
         store = PreparedSet.in_memory(len(index), recipe)
+    detector = store.identity.get("detector", default_detector())  # a set that was begun goes on with its own
     waiting = [place for place in range(len(index)) if place not in store.finished]
     rows = index.table.to_dict("records")
-    jobs = ((place, rows[place], recipe, crop, _landmarks_of(points, rows[place]["clip_id"])) for place in waiting)
+    jobs = (
+        (place, rows[place], recipe, crop, _landmarks_of(points, rows[place]["clip_id"]), detector) for place in waiting
+    )
     with store, _bar(len(index), len(index) - len(waiting), progress) as bar:
         for place, made in _results(jobs, n_jobs):
             store.put(place, made)
@@ -121,10 +127,15 @@ def prepare(
 
 
 def _work(
-    place: int, row: dict[str, Any], recipe: FlowRecipe, crop: CropRule, points: np.ndarray | LandmarkModel | None
+    place: int,
+    row: dict[str, Any],
+    recipe: FlowRecipe,
+    crop: CropRule,
+    points: np.ndarray | LandmarkModel | None,
+    detector: Detector,
 ) -> tuple[int, ClipInput | str]:
     try:
-        return place, input_of_clip(row, recipe=recipe, crop=crop, landmarks=points)
+        return place, input_of_clip(row, recipe=recipe, crop=crop, landmarks=points, detector=detector)
     except ClipError as error:
         return place, str(error)
 
@@ -196,6 +207,8 @@ def _finished(store: PreparedSet, index: ClipIndex, recipe: FlowRecipe) -> Clips
             f"{store.finished[0]['failed']}"
         )
     table["apex"] = [store.finished[place].get("apex", np.nan) for place in range(len(index))]
+    faces = pd.DataFrame([store.finished[place].get("face", {}) for place in range(len(index))], index=table.index)
+    table[list(faces)] = faces
     keeps = np.setdiff1d(np.arange(len(index)), failed)
     table = table.iloc[keeps].reset_index(drop=True)
     table["apex"] = table["apex"].astype(np.int64)

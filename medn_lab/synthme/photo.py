@@ -43,7 +43,7 @@ _IN_BOX = {
     "mouth_right": (0.37, 0.78),
     "mouth_left": (0.63, 0.78),
 }
-"""Where the five points lie in the detector's square on an average face, as shares of its side."""
+"""Where the five points lie on an average face in the square of a detector without landmarks, as shares of its side."""
 
 _TEMPLATE_SIDE = {
     "brow_inner": (0.109, -0.224), "brow_mid": (0.236, -0.246), "brow_outer": (0.345, -0.228), "eye": (0.212, -0.085),
@@ -272,6 +272,8 @@ def _find_points(photo: np.ndarray) -> np.ndarray:
             f"no face was found in the photo of {photo.shape[1]}x{photo.shape[0]} px; give an upright frontal portrait,"
             f" or landmarks={{{', '.join(repr(name) + ': (x, y)' for name in LANDMARK_NAMES)}}}"
         ) from error
+    if box.landmarks is not None:
+        return np.asarray(box.landmarks, dtype=float)
     return np.array([(box.x + u * box.side, box.y + v * box.side) for u, v in _IN_BOX.values()])
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from medn_lab.data.frames import FrameNameError
 from medn_lab.data.layout import Layout
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.data.readers.folders import FrameFolders
@@ -225,7 +226,11 @@ def _find_frames(row: _Row, raw: Mapping[str, str], folders: FrameFolders) -> np
     if differs:
         row.note("frames_folder", differs, "matched despite its name")
     values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
-    return folders.numbers(folder.path)
+    try:
+        return folders.numbers(folder.path)
+    except FrameNameError as error:
+        row.leave_out("frames", str(error))
+        return np.arange(0)
 
 
 def _sheet_name(values: Mapping[str, Any], raw: Mapping[str, str]) -> str:
