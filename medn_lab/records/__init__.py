@@ -4,6 +4,7 @@ from medn_lab.records.answers import Answers
 from medn_lab.records.attribution import Attribution
 from medn_lab.records.clip_index import PROBLEM_COLUMNS, ClipIndex, no_problems
 from medn_lab.records.clips import Clips, Truth
+from medn_lab.records.constant import constant_columns, constant_reason, is_constant
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
@@ -20,6 +21,7 @@ from medn_lab.records.storage import (
     sha256_of_file,
     write_parts,
 )
+from medn_lab.records.text import normalise_text
 from medn_lab.records.whole_folder import clear_away, whole_folder
 
 __all__ = [
@@ -43,9 +45,13 @@ __all__ = [
     "check_rows",
     "check_table",
     "clear_away",
+    "constant_columns",
+    "constant_reason",
     "frame_numbers",
     "ids_sha256",
+    "is_constant",
     "no_problems",
+    "normalise_text",
     "note_arrays",
     "people",
     "positions",
