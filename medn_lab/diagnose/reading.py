@@ -178,7 +178,7 @@ def read(
         group = [questions[place] for place in places]
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        still = CONSTANT if is_constant(features[rows]) else ""
+        still = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
         reasons = [still or one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group]
         open_ones = [own for own, reason in enumerate(reasons) if not reason]
         read_ones: dict[int, tuple[PairCounts, np.ndarray, np.ndarray]] = {}

@@ -76,7 +76,7 @@ def constant_reason(features: Mapping[str, ArrayLike | None], *, given: str = ""
     Parameters
     ----------
     features : mapping of str to (n, d) array-like or None
-        By the name of the branch.
+        By the name of the branch or the layer.
     given : str
         The factor that was taken off the features.
 
@@ -89,8 +89,11 @@ def constant_reason(features: Mapping[str, ArrayLike | None], *, given: str = ""
     >>> constant_reason({"motion": np.eye(5), "emotion": np.ones((5, 3))})
     'the emotion branch is constant'
     """
-    names = [name for name, values in features.items() if values is not None and is_constant(values)]
-    if not names:
+    found = [
+        f"the {name} branch" if name in ("motion", "emotion", "fused") else f"the layer {name}"
+        for name, values in features.items()
+        if values is not None and is_constant(values)
+    ]
+    if not found:
         return ""
-    what = f"{' and '.join(names)} branch is" if len(names) == 1 else f"{' and '.join(names)} branches are"
-    return f"the {what} constant" + (f" given {given}" if given else "")
+    return f"{' and '.join(found)} {'is' if len(found) == 1 else 'are'} constant" + (f" given {given}" if given else "")
