@@ -184,9 +184,9 @@ def test_a_model_of_clips_that_do_not_move_has_no_figure_of_its_emotion_branch()
 
 UNVARIED = {
     "frames do not move": lambda c: replace(c, frames=np.repeat(c.frames[:, :1], c.frames.shape[1], axis=1)),
-    "frames of all 24 clips are the same": lambda c: replace(c, frames=np.repeat(c.frames[:1], len(c), axis=0)),
-    "flow is 0 in all 24 clips": lambda c: replace(c, flow=np.zeros_like(c.flow)),
-    "flow of all 24 clips is the same": lambda c: replace(c, flow=np.full_like(c.flow, 0.5)),
+    "all clips have the same frames": lambda c: replace(c, frames=np.repeat(c.frames[:1], len(c), axis=0)),
+    "flow is 0 in all clips": lambda c: replace(c, flow=np.zeros_like(c.flow)),
+    "all clips have the same flow": lambda c: replace(c, flow=np.full_like(c.flow, 0.5)),
     "no AU": lambda c: replace(c, table=c.table.assign(**dict.fromkeys(c.aus, 0.0))),
 }
 

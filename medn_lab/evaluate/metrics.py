@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.records import Predictions
+from medn_lab.records import Predictions, check_label
 
 
 def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
@@ -127,7 +127,7 @@ def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.Da
     Raises
     ------
     ValueError
-        If there is no such column, or it holds a class that the predictions do not know.
+        If there is no such column, a clip has no class, or it has one that the predictions do not know.
 
     See Also
     --------
@@ -165,12 +165,10 @@ def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tup
     Raises
     ------
     ValueError
-        If there is no such column, or it holds a class that the predictions do not know.
+        If there is no such column, a clip has no class, or it has one that the predictions do not know.
     """
-    if label not in predictions.table:
-        raise ValueError(f"the predictions' table has no column {label!r} to compare with")
-    true = predictions.table[label].to_numpy(dtype=object)
-    strange = sorted({str(name) for name in true} - set(predictions.classes))
+    true = check_label(predictions.table, label=label).to_numpy(dtype=object)
+    strange = sorted(set(true) - set(predictions.classes))
     if strange:
         raise ValueError(
             f"column {label!r} holds {', '.join(strange)}; the classes are {', '.join(predictions.classes)}"

@@ -10,7 +10,16 @@ from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.present import present
 from medn_lab.records.results import BranchFeatures, Embedding, History, Predictions
-from medn_lab.records.rows import au_columns, check_label, check_rows, check_table, frame_numbers, people, positions
+from medn_lab.records.rows import (
+    au_columns,
+    check_label,
+    check_rows,
+    check_table,
+    frame_numbers,
+    normalise_labels,
+    people,
+    positions,
+)
 from medn_lab.records.run import ids_sha256, run_record
 from medn_lab.records.storage import (
     Parts,
@@ -51,6 +60,7 @@ __all__ = [
     "ids_sha256",
     "is_constant",
     "no_problems",
+    "normalise_labels",
     "normalise_text",
     "note_arrays",
     "people",
