@@ -125,10 +125,12 @@ def test_a_fold_whose_training_lacks_a_class_scores_its_clips_as_wrong(clips):
     labelled = replace(clips, table=clips.table.assign(label=alone))
     quick = replace(TRAINING, epochs=1)
     found = selection_audit(small(labelled), labelled, training=quick, n_jobs=1, progress=False)
-    assert (found.folds["error"] == "").all() and found.folds["n_unseen"].tolist() == [0, 0, 0, 0, 6, 0]
+    assert (found.folds["error"] == "").all()
+    assert found.folds["n_unseen"].tolist() == [0, 0, 0, 0, 6, 0]
     assert found.folds.set_index("held_out").loc["tiny/04", "accuracy"] == 0
     for said in found.predictions.values():
-        assert len(said) == 36 and not (said.predicted == "surprise")[(said.table["subject"] == "04")].any()
+        assert len(said) == 36
+        assert not (said.predicted == "surprise")[(said.table["subject"] == "04")].any()
     alone = clips.table["label"].where(~clips.table["subject"].isin(["03", "04"]), "surprise")
     labelled = replace(clips, table=clips.table.assign(label=alone))
     with pytest.raises(ValueError, match="each draw takes a whole class from the training"):

@@ -252,11 +252,13 @@ class TestFailures:
         labelled = relabelled(clips, label=labels)
         with pytest.warns(UserWarning, match="no training clip is of surprise.*unseen_classes='leave_out'"):
             found = evaluate_loso(small(labelled), labelled, training=QUICK, n_jobs=1, progress=False)
-        assert (found.folds["error"] == "").all() and len(found.predictions) == 24
+        assert (found.folds["error"] == "").all()
+        assert len(found.predictions) == 24
         assert found.folds["n_unseen"].tolist() == [0, len(rows), 0, 0]
         assert found.folds["unseen"].tolist() == ["", "surprise", "", ""]
         own = found.predictions.table["label"] == "surprise"
-        assert own.sum() == len(rows) and not (found.predictions.predicted[own] == "surprise").any()
+        assert own.sum() == len(rows)
+        assert not (found.predictions.predicted[own] == "surprise").any()
         assert np.isfinite(found.predictions.logits).all()
         assert found.predictions.probabilities[own, found.predictions.classes.index("surprise")].max() < 1e-20
         scores = found.scores().set_index("measure")["value"]
@@ -269,9 +271,12 @@ class TestFailures:
         labelled = relabelled(clips, label=labels)
         how = {"training": QUICK, "n_jobs": 1, "progress": False}
         found = evaluate_loso(small(labelled), labelled, unseen_classes="leave_out", **how)
-        assert found.predictions.classes == ("happiness", "others") and len(found.predictions) == 23
-        assert found.dropped["clip_id"].tolist() == ["tiny0_s01_c01"] and found.dropped["reason"].str.len().gt(10).all()
-        assert found.folds["n_unseen"].sum() == 0 and "as wrong" not in repr(found)
+        assert found.predictions.classes == ("happiness", "others")
+        assert len(found.predictions) == 23
+        assert found.dropped["clip_id"].tolist() == ["tiny0_s01_c01"]
+        assert found.dropped["reason"].str.len().gt(10).all()
+        assert found.folds["n_unseen"].sum() == 0
+        assert "as wrong" not in repr(found)
         folds = leave_one_subject_out(labelled.table)
         again = evaluate_folds(small(labelled), labelled, folds=folds, unseen_classes="leave_out", **how)
         assert (again.predictions.logits == found.predictions.logits).all()
@@ -287,7 +292,8 @@ class TestFailures:
         found = evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, progress=False)
         monkeypatch.setattr("medn_lab.evaluate.resampling.draw_subjects", None)
         monkeypatch.setattr("medn_lab.evaluate.cross_validation.bootstrap_interval", None)
-        assert repr(found) == repr(found) and "[" in repr(found)
+        assert repr(found) == repr(found)
+        assert "[" in repr(found)
 
     def test_any_error_in_a_fold_is_told_with_its_kind(self, clips):
         def task(shared, fold):

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import kstest
 
 from medn_lab.diagnose import (
-    absolute_cosine,
     branch_correlation,
     canonical_correlations,
     distance_correlation,

@@ -157,8 +157,8 @@ def attribute(
                 if name in values:
                     values[name].append(as_record(name, value))
     stacked = {name: np.concatenate(parts) for name, parts in values.items()}
-    for name, value in stacked.items():
-        if not value.any():
+    for name, array in stacked.items():
+        if not array.any():
             warnings.warn(
                 f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {str(parsed)!r} does not"
                 f" depend on the {name} here, so nothing can be read from where the map points",

@@ -79,8 +79,8 @@ def umap(
     Embedding
         ``motion_xy, emotion_xy, fused_xy`` (n, 2), None where there is no such map; ``layers`` by name; trustworthiness
         and continuity of each map in [0, 1], over ``params["quality_neighbors"]`` neighbours, where a random map scores
-        ``params["quality_chance"]``; NaN where a branch is constant, which ``params["reason"]`` says (its clips lie on one
-        spot). ``params["variance"]`` holds the share of variance on a ``pca`` map.
+        ``params["quality_chance"]``. A branch that is constant has all clips on one spot and NaN for both, and
+        ``params["reason"]`` names it. ``params["variance"]`` holds the share of variance on a ``pca`` map.
 
     Raises
     ------
@@ -315,7 +315,7 @@ def _told(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def place_by_pca(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """The first two principal components, (n, 2); each axis points along its largest weight, constant features are 0."""
+    """The first two principal components, (n, 2); each axis points along its largest weight; 0 if all is constant."""
     if is_constant(values):
         return np.zeros((len(values), 2))
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)

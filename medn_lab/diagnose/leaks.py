@@ -86,9 +86,9 @@ def leakage(
         A branch and target a row: ``branch, target, auc, low, high`` (interval over resampled subjects), ``chance,
         chance_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
         of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``. All AUCs in [0, 1]. `reason` says
-        why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for the target subject alone: whom a probe has
-        not met it cannot name, so each subject's clips are spread over the folds, and the interval is over subjects as
-        classes. ``attrs`` holds the parameters.
+        why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for
+        the target subject alone: whom a probe has not met it cannot name, so each subject's clips are spread over the
+        folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
 
     Raises
     ------

@@ -28,8 +28,9 @@ class PairSeparation:
     ----------
     table : DataFrame
         One row a branch: ``branch, value`` in [0, 1] with .5 for a branch that does not know the emotion beyond its
-        AUs, ``low, high`` (percentile bounds over resampled subjects, NaN with one subject), ``direction`` (which way is good; of a constant branch, which has no value, that it is constant), ``n_pairs,
-        n_controls, n_clips, n_subjects``. ``table.attrs`` holds `rule`, `level` and `none` for pictures.
+        AUs, ``low, high`` (percentile bounds over resampled subjects, NaN with one subject), ``direction`` (which way
+        is good; of a branch without a value, that it is constant), ``n_pairs, n_controls, n_clips, n_subjects``.
+        ``table.attrs`` holds `rule`, `level` and `none` for pictures.
     rule : str
         What makes a pair, and what was measured.
     level : float
@@ -185,9 +186,7 @@ def _measured(
     values = {branch: rows_of(features, ids, branch) for branch in branches}
     constant = {branch: constant_reason({branch: values[branch]}) for branch in branches}
     shares = {
-        branch: _NearerControls(
-            pair_distance(values[branch], a, b, metric=metric), sets=sets, differ=differ, who=who
-        )
+        branch: _NearerControls(pair_distance(values[branch], a, b, metric=metric), sets=sets, differ=differ, who=who)
         for branch in branches
     }
     bounds = dict.fromkeys(branches, (np.nan, np.nan))

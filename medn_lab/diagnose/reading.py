@@ -179,7 +179,9 @@ def read(
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
         still = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
-        reasons = [still or one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group]
+        reasons = [
+            still or one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group
+        ]
         open_ones = [own for own, reason in enumerate(reasons) if not reason]
         read_ones: dict[int, tuple[PairCounts, np.ndarray, np.ndarray]] = {}
         if open_ones:

@@ -37,8 +37,9 @@ class CrossValidation:
         Every held-out clip once, in the order of the clips' table, with its ``fold`` and the ``protocol``.
     folds : DataFrame
         One row a fold: ``fold, held_out, dataset, subject, n_train, n_test``, ``n_<class>`` (held-out clips of each
-        class), ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the accuracy NaN.
-        `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count as wrong.
+        class), ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the
+        accuracy NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count
+        as wrong.
     floor : Floor
         What AUs alone score on the same clips and the same folds.
     dropped : DataFrame
@@ -123,7 +124,9 @@ def unseen_line(folds: pd.DataFrame) -> str:
     rows = folds[(folds["error"] == "") & (folds["n_unseen"] > 0)]
     names = sorted({name for text in rows["unseen"] for name in text.split(", ")})
     n = int(rows["n_unseen"].sum())
-    return f"{n} clip{'s count' if n > 1 else ' counts'} as wrong: no training clip is of {', '.join(names)}" if n else ""
+    return (
+        f"{n} clip{'s count' if n > 1 else ' counts'} as wrong: no training clip is of {', '.join(names)}" if n else ""
+    )
 
 
 def score_table(

@@ -17,7 +17,6 @@ from medn_lab.model import MEDNConfig, check_clips
 from medn_lab.records import Clips, check_label, people
 from medn_lab.train import TrainConfig
 
-
 UnseenClasses = Literal["wrong", "leave_out"]
 """What becomes of a clip whose class no training clip of its fold has."""
 
@@ -124,8 +123,8 @@ def plan_folds(
         made = tuple(folds(table)) if callable(folds) else _without(made, set(table["clip_id"]))
     elif unseen:
         warnings.warn(
-            f"in some folds no training clip is of {', '.join(unseen)}: the clips of these classes tested there count as"
-            " wrong; unseen_classes='leave_out' leaves the classes out",
+            f"in some folds no training clip is of {', '.join(unseen)}: the clips of these classes tested there count"
+            " as wrong; unseen_classes='leave_out' leaves the classes out",
             UserWarning,
             stacklevel=4,
         )

@@ -81,8 +81,8 @@ def evaluate_loso(
     -------
     CrossValidation
         Pooled ``predictions`` with their ``fold``, a table of ``folds``, the AU-only ``floor``; prints as UF1, UAR and
-        accuracy with intervals over subjects. A fold that fails is a row with its sentence, and the others finish; its clips
-        are not scored.
+        accuracy with intervals over subjects. A fold that fails is a row with its sentence, and the others finish; its
+        clips are not scored.
 
     Raises
     ------

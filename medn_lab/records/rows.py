@@ -303,5 +303,5 @@ def check_label(table: pd.DataFrame, *, label: str) -> pd.Series:
     for name in names.unique():
         other = by_letters.setdefault(name.casefold(), name)
         if other != name:
-            raise ValueError(f"{label} holds {other!r} and {name!r}, which differ in capital letters; write one of them")
+            raise ValueError(f"{label} holds {other!r} and {name!r}, which differ in capital letters; write one")
     return names

@@ -74,7 +74,8 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     Raises
     ------
     ValueError
-        If the column is missing, a clip has no class, a name is not one of the model's classes, or a class has no training clip.
+        If the column is missing, a clip has no class, a name is not one of the model's classes, or a class has no
+        training clip.
 
     Examples
     --------

@@ -130,7 +130,8 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
     figure.update_xaxes(title_text="epoch", rangemode="tozero", showspikes=False, dtick=_epoch_step(len(history)))
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="share of clips right" if scores == ["accuracy"] else "from 0 to 1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
+    share = "share of clips right, UF1" if "validation_uf1" in scores else "share of clips right"
+    figure.update_yaxes(title_text=share, range=[0, 1.02], tickformat=".0%", row=1, col=2)
     if rows == 2:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
         figure.update_yaxes(title_text="AUC (0.5 is guessing)", range=[0.38, 1.22], row=2, col=2)
