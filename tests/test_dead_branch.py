@@ -38,6 +38,7 @@ from medn_lab.evaluate import extract_features
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import BranchFeatures, constant_reason, is_constant
 from medn_lab.train import TrainConfig, fit
+from medn_lab.widgets import DecouplingPanel
 
 N = 60
 DEAD = "the emotion branch is constant"
@@ -144,7 +145,14 @@ def test_the_report_names_the_branch_in_table_headline_page_and_pictures(tmp_pat
 
 def test_information_in_a_constant_code_is_no_figure():
     given = replace(features(), nats=np.full(N, 0.3, np.float32))
-    row = decoupling_report(given, n_permutations=3, targets=[]).table.set_index("kind").loc["information"]
+    report = decoupling_report(given, n_permutations=3, targets=["aus"], n_shuffles=2)
+    assert DEAD in view.plot_information(report).to_json()
+    panel = DecouplingPanel(report)
+    for family in ("dependence", "leakage", "information"):
+        panel.family = family
+        numbers = np.flatnonzero((panel.selection["kind"] == family) & (panel.selection["branch"] != "motion"))
+        assert "no figure. The emotion branch is constant" in panel.explain(int(numbers[0]))
+    row = report.table.set_index("kind").loc["information"]
     assert np.isnan(row["value"])
     assert row["reason"] == DEAD
 

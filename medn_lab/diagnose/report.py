@@ -191,10 +191,12 @@ def _dependence_rows(
         x, y = both_branches(features)
     except ValueError as fault:
         return [{**common, "measure": measure, "reason": str(fault)} for measure in MEASURES]
+    reason = constant_reason({"motion": x, "emotion": y})
     if classes is not None:
         x, y = partial_out(x, factors=classes), partial_out(y, factors=classes)
+        named = {"aus": "the AU set", "emotion": "the emotion"}.get(factor, factor)
+        reason = reason or constant_reason({"motion": x, "emotion": y}, given=named)
     true = _true_figures(truths, classes)
-    reason = constant_reason({"motion": x, "emotion": y}, given=factor) or UNDEFINED
     rows = []
     for measure, function in MEASURES.items():
         if function is absolute_cosine and x.shape[1] != y.shape[1]:
@@ -208,7 +210,7 @@ def _dependence_rows(
         }
         found["allowed"] = true.get(measure, np.nan)
         if not np.isfinite(test.value):
-            found["reason"] = reason
+            found["reason"] = reason or UNDEFINED
         rows.append({**common, "measure": measure, "within": within, **found})
     return rows
 
