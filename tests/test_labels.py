@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tiny_clips import tiny_clips
 
-from medn_lab.diagnose import swap_branches
+from medn_lab.diagnose import leakage, partial_out, swap_branches
 from medn_lab.evaluate import (
     accuracy,
     bootstrap_interval,
@@ -16,9 +16,11 @@ from medn_lab.evaluate import (
     evaluate_loso,
     evaluation_summary,
     predict,
+    uar,
+    uf1,
 )
 from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.records import Clips, Predictions, check_label, normalise_labels, people
+from medn_lab.records import BranchFeatures, Clips, Predictions, check_label, normalise_labels, people
 from medn_lab.train import TrainConfig, fit
 
 QUICK = TrainConfig(epochs=1, batch_size=8)
@@ -132,3 +134,44 @@ def test_a_missing_subject_is_nobody(missing):
     for given in (table, Clips(None, flow, table).table):
         with pytest.raises(ValueError, match="1 of 3 clips have no subject"):
             people(given)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", object, "category"])
+def test_the_dtype_of_an_au_column_does_not_matter(dtype):
+    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": np.repeat(list("abcd"), 10)})
+    plain = table.assign(AU12=[1.0, 0.0, np.nan, 1.0] * 10)
+    typed = table.assign(AU12=plain["AU12"].astype("Int64").astype(dtype))
+    both = np.random.default_rng(0).normal(size=(40, 3))
+    first, second = (leakage(BranchFeatures(both, both, both, one), targets=["aus"]) for one in (plain, typed))
+    pd.testing.assert_frame_equal(first, second)
+
+
+def test_text_in_an_au_column_is_named():
+    with pytest.raises(ValueError, match=r"column AU12 holds text .*'yes'.*; an AU column holds 1, 0 or NaN"):
+        Predictions(np.zeros((1, 2)), pd.DataFrame({"clip_id": ["a"], "AU12": ["yes"]}), ("x", "y"))
+
+
+def test_an_unknown_numeric_factor_is_counted_in_any_dtype():
+    with pytest.raises(ValueError, match="factor 'age' is not known of 1 clips"):
+        partial_out(np.eye(3), factors=pd.DataFrame({"age": pd.array([1, None, 3], "Int64")}))
+
+
+@pytest.mark.parametrize("name", ["logits", "au_logits"])
+def test_scores_that_are_no_numbers_are_refused_by_clip(name):
+    scores = {"logits": np.zeros((2, 2)), "au_logits": np.zeros((2, 1))}
+    scores[name][1, 0] = np.nan
+    table = pd.DataFrame({"clip_id": ["a", "b"]})
+    with pytest.raises(ValueError, match=f"the {name} of 1 of 2 clips are NaN, such as of 'b'"):
+        Predictions(scores["logits"], table, ("x", "y"), scores["au_logits"], ("AU12",))
+
+
+@pytest.mark.parametrize("score", [accuracy, uf1, uar])
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_a_score_refuses_missing_classes(score, missing):
+    with pytest.raises(ValueError, match="1 of 2 true classes are missing"):
+        score(["a", missing], ["a", "a"])
+
+
+def test_predictions_of_no_clips_have_a_repr():
+    nothing = Predictions(np.zeros((0, 2)), pd.DataFrame({"clip_id": [], "label": []}), ("x", "y"))
+    assert repr(nothing).startswith("Predictions: 0 clips")

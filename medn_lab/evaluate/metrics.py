@@ -26,7 +26,7 @@ def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If the lengths differ or there are no clips.
+        If the lengths differ, a class is missing, or there are no clips.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     Raises
     ------
     ValueError
-        If the lengths differ or there are no clips.
+        If the lengths differ, a class is missing, or there are no clips.
 
     References
     ----------
@@ -212,6 +212,11 @@ def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.nda
         raise ValueError(f"true has shape {true.shape} but predicted {predicted.shape}; both must be (n,)")
     if not len(true):
         raise ValueError("there are no clips to score")
+    for name, values in (("true", true), ("predicted", predicted)):
+        if pd.isna(values).any():
+            raise ValueError(
+                f"{pd.isna(values).sum()} of {len(values)} {name} classes are missing; leave those clips out"
+            )
     return true, predicted
 
 

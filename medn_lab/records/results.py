@@ -161,10 +161,16 @@ class Predictions(_ClipRecord):
             raise ValueError(f"logits are {self.logits.shape} but there are {len(self.classes)} classes")
         if self.au_logits is not None and self.au_logits.shape[1:] != (len(self.aus),):
             raise ValueError(f"au_logits are {self.au_logits.shape} but there are {len(self.aus)} AUs")
+        for name in ("logits", "au_logits"):
+            scores = getattr(self, name)
+            broken = np.isnan(scores).any(axis=1) if scores is not None else np.zeros(0, dtype=bool)
+            if broken.any():
+                first = self.table["clip_id"].iloc[int(broken.argmax())]
+                raise ValueError(f"the {name} of {broken.sum()} of {len(broken)} clips are NaN, such as of {first!r}")
 
     def __repr__(self) -> str:
         said = f"Predictions: {len(self)} clips, {len(self.classes)} classes ({', '.join(self.classes)})"
-        if "label" in self.table:
+        if "label" in self.table and len(self):
             right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
             said += f", {right:.3f} of them right"
         protocol = f"protocol {self.protocol}" if self.protocol else ""

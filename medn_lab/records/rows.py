@@ -46,12 +46,12 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     -------
     DataFrame
         ``clip_id`` and ``subject`` are text, as they will be when read from the disk; a missing subject is None.
-        Names in ``label`` and ``emotion`` are in one spelling (:func:`normalise_labels`).
+        Names in ``label`` and ``emotion`` are in one spelling (:func:`normalise_labels`), AU columns are float.
 
     Raises
     ------
     ValueError
-        If a required column is missing, or a ``clip_id`` is empty or appears twice.
+        If a required column is missing, a ``clip_id`` is empty or appears twice, or an AU column holds text.
 
     Examples
     --------
@@ -63,6 +63,9 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
         there = ", ".join(map(str, table.columns)) or "no columns"
         raise ValueError(f"the table of {owner} lacks {', '.join(missing)}; it has {there}")
     table = table.reset_index(drop=True).copy()
+    for name in au_columns(table):
+        if not isinstance(table[name].dtype, np.dtype) or table[name].dtype == object:
+            table[name] = _au_values(table[name])
     nameless = table["clip_id"].isna()
     table["clip_id"] = table["clip_id"].astype(str).astype(object)
     if "subject" in table:
@@ -220,6 +223,14 @@ def people(table: pd.DataFrame) -> pd.Series:
         if other != name:
             raise ValueError(f"the subjects {other!r} and {name!r} differ only by zeros; write one person in one way")
     return who.astype(object)
+
+
+def _au_values(column: pd.Series) -> np.ndarray:
+    """An AU column of any dtype as float, NaN where missing; ValueError where a value is no number."""
+    try:
+        return np.array([np.nan if pd.isna(value) else float(value) for value in column])
+    except ValueError as fault:
+        raise ValueError(f"column {column.name} holds text ({fault}); an AU column holds 1, 0 or NaN") from None
 
 
 def _subject_names(column: pd.Series) -> pd.Series:

@@ -86,7 +86,7 @@ def factor_columns(factors: ArrayLike | pd.DataFrame) -> Iterator[np.ndarray]:
     for name in table.columns:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-            values = column.to_numpy(dtype=np.float64)
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
             if not np.isfinite(values).all():
                 raise ValueError(f"factor {name!r} is not known of {(~np.isfinite(values)).sum()} clips")
             yield values
