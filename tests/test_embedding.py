@@ -230,9 +230,10 @@ def test_saving_keeps_the_layers(tmp_path):
 def test_duplicated_clips_do_not_break_the_map_and_have_no_quality():
     features = clustered(30)
     features.motion[:] = features.motion[0]
-    with pytest.warns(UserWarning, match="the motion features of all 30 clips are the same"):
+    with pytest.warns(UserWarning, match="the motion branch is constant"):
         embedding = umap(features)
-    assert np.isfinite(embedding.motion_xy).all()
+    assert not embedding.motion_xy.any()
+    assert embedding.params["reason"] == "the motion branch is constant"
     assert np.isnan(embedding.trustworthiness["motion"])
     assert embedding.trustworthiness["fused"] > 0.5
 

@@ -182,9 +182,16 @@ class TestTheTable:
         assert rows.loc["cue", "excess"] < -0.4
         assert rows.loc["AUs", "excess"] < 0.03
 
-    def test_constant_features_guess_everything(self, table):
+    def test_a_constant_branch_has_no_figure_but_a_reason(self, table):
         rows = leakage(features_of(table, motion=np.ones((240, 4)), emotion=None), n_resamples=20)
-        assert (rows["auc"] == 0.5).all()
+        own = rows[rows["branch"] == "motion"]
+        assert own[["auc", "low", "high", "chance", "p", "excess"]].isna().all(axis=None)
+        assert set(own["reason"]) == {"the motion branch is constant"}
+
+    def test_a_truth_that_is_constant_allows_guessing(self, table):
+        features = features_of(table, motion=None, emotion=one_hot(table["cue"]))
+        rows = leakage(features, targets=["cue"], allowed={"emotion": np.ones((240, 1))}, n_resamples=20)
+        assert set(rows.loc[rows["branch"] == "emotion", "allowed"]) == {0.5}
 
     def test_rows_follow_the_clip_id(self, table):
         emotion = one_hot(table["cue"]) + 0.0

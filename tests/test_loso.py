@@ -20,6 +20,7 @@ from medn_lab.evaluate import (
     evaluate_cross_dataset,
     evaluate_folds,
     evaluate_loso,
+    evaluation_summary,
     leave_one_dataset_out,
     predict,
 )
@@ -231,17 +232,68 @@ class TestResuming:
 
 
 class TestFailures:
-    def test_a_fold_that_leaves_a_class_without_clips_is_reported_and_the_others_finish(self, clips):
+    def test_a_fold_that_leaves_one_class_to_train_is_reported_and_the_others_finish(self, clips):
         rare = clips.table["label"].where(clips.table["subject"] != "01", "surprise")
-        labelled = relabelled(clips, label=rare)
-        found = evaluate_loso(small(labelled), labelled, training=QUICK, n_jobs=1, progress=False)
+        labelled = relabelled(clips, label=rare.where(clips.table["subject"] == "01", "others"))
+        with pytest.warns(UserWarning, match="no training clip is of surprise"):
+            found = evaluate_loso(small(labelled), labelled, training=QUICK, n_jobs=1, progress=False)
         failed = found.folds[found.folds["error"] != ""]
         assert failed["held_out"].tolist() == ["tiny/01"]
-        assert failed["error"].iloc[0].startswith("no training clip of surprise among 18")
+        assert failed["error"].iloc[0].startswith("all 18 training clips are of others")
         assert failed["accuracy"].isna().all()
         assert len(found.predictions) == found.floor.n_clips == 18
         assert "3 of 4 folds finished" in repr(found)
-        assert "failed: tiny/01 (no training clip of surprise" in repr(found)
+        assert "failed: tiny/01 (all 18 training clips are of others" in repr(found)
+        assert "6 clips of 1 failed folds are not scored" in repr(found)
+
+    @pytest.mark.parametrize("rows", [[7], [6, 7, 8], list(range(6, 12))])
+    def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(self, clips, rows):
+        labels = clips.table["label"].where(~clips.table.index.isin(rows), "surprise")
+        labelled = relabelled(clips, label=labels)
+        with pytest.warns(UserWarning, match="no training clip is of surprise.*unseen_classes='leave_out'"):
+            found = evaluate_loso(small(labelled), labelled, training=QUICK, n_jobs=1, progress=False)
+        assert (found.folds["error"] == "").all()
+        assert len(found.predictions) == 24
+        assert found.folds["n_unseen"].tolist() == [0, len(rows), 0, 0]
+        assert found.folds["unseen"].tolist() == ["", "surprise", "", ""]
+        own = found.predictions.table["label"] == "surprise"
+        assert own.sum() == len(rows)
+        assert not (found.predictions.predicted[own] == "surprise").any()
+        assert np.isfinite(found.predictions.logits).all()
+        assert found.predictions.probabilities[own, found.predictions.classes.index("surprise")].max() < 1e-20
+        scores = found.scores().set_index("measure")["value"]
+        assert scores["accuracy"] == pytest.approx((found.predictions.predicted == labels).mean())
+        assert "as wrong: no training clip is of surprise" in repr(found)
+        assert any("as wrong" in note for note in evaluation_summary(found).notes)
+
+    def test_such_a_class_can_be_left_out(self, clips):
+        labels = clips.table["label"].where(clips.table.index != 7, "surprise")
+        labelled = relabelled(clips, label=labels)
+        how = {"training": QUICK, "n_jobs": 1, "progress": False}
+        found = evaluate_loso(small(labelled), labelled, unseen_classes="leave_out", **how)
+        assert found.predictions.classes == ("happiness", "others")
+        assert len(found.predictions) == 23
+        assert found.dropped["clip_id"].tolist() == ["tiny0_s01_c01"]
+        assert found.dropped["reason"].str.len().gt(10).all()
+        assert found.folds["n_unseen"].sum() == 0
+        assert "as wrong" not in repr(found)
+        folds = leave_one_subject_out(labelled.table)
+        again = evaluate_folds(small(labelled), labelled, folds=folds, unseen_classes="leave_out", **how)
+        assert (again.predictions.logits == found.predictions.logits).all()
+        with pytest.raises(ValueError, match="unseen_classes must be wrong or leave_out"):
+            evaluate_loso(small(labelled), labelled, unseen_classes="drop", **how)
+
+    def test_two_folds_of_one_name_keep_their_weights_apart(self, clips):
+        folds = [replace(fold, held_out="held out") for fold in leave_one_subject_out(clips.table)[:2]]
+        found = evaluate_folds(small(clips), clips, folds=folds, training=QUICK, n_jobs=1, progress=False)
+        assert len(set(found.predictions.source["sha256"].values())) == 2
+
+    def test_a_repr_runs_no_bootstrap(self, clips, monkeypatch):
+        found = evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, progress=False)
+        monkeypatch.setattr("medn_lab.evaluate.resampling.draw_subjects", None)
+        monkeypatch.setattr("medn_lab.evaluate.cross_validation.bootstrap_interval", None)
+        assert repr(found) == repr(found)
+        assert "[" in repr(found)
 
     def test_any_error_in_a_fold_is_told_with_its_kind(self, clips):
         def task(shared, fold):
@@ -264,9 +316,12 @@ class TestFailures:
         assert all(outcome.error.startswith("a worker process was killed") for outcome in outcomes)
 
     def test_where_every_fold_fails_the_reason_is_raised(self, clips):
-        table = clips.table.assign(label=clips.table["subject"].map({"00": "a", "01": "b", "02": "c", "03": "d"}))
-        labelled = replace(clips, table=table)
-        with pytest.raises(ValueError, match="none of 4 folds finished: no training clip of a among 18"):
+        two = clips.where(subject=["00", "01"])
+        labelled = replace(two, table=two.table.assign(label=two.table["subject"].map({"00": "a", "01": "b"})))
+        with (
+            pytest.warns(UserWarning, match="no training clip is of a, b"),
+            pytest.raises(ValueError, match="none of 2 folds finished: all 6 training clips are of b"),
+        ):
             evaluate_loso(small(labelled), labelled, training=QUICK, n_jobs=1, progress=False)
 
     def test_what_a_fold_warns_of_is_said_once(self, clips):
@@ -358,7 +413,7 @@ class TestWhatIsRefused:
     def test_classes_and_labels_that_do_not_agree(self, clips):
         with pytest.raises(ValueError, match=r"clips are labelled happiness and no clip is of fear; build it with"):
             evaluate_loso(small(clips, classes=("fear", "others")), clips, progress=False)
-        with pytest.raises(ValueError, match="no column 'mood'; give a protocol"):
+        with pytest.raises(ValueError, match="no column 'mood'; choose a protocol"):
             evaluate_loso(small(clips), clips, label="mood", progress=False)
         with pytest.raises(ValueError, match="a protocol makes the column 'label' itself"):
             evaluate_loso(small(clips), clips, label="emotion", protocol="synthme_5class", progress=False)

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import kstest
 
 from medn_lab.diagnose import (
-    absolute_cosine,
     branch_correlation,
     canonical_correlations,
     distance_correlation,
@@ -172,10 +171,9 @@ class TestTheTest:
 
     @every_measure
     def test_a_dead_branch_has_neither_value_nor_p(self, measure):
-        if measure is absolute_cosine:
-            pytest.skip("the cosine of a constant feature is known")
         test = permutation_test(measure, np.ones((10, 2)), noise(10, 2), n_permutations=9)
         assert np.isnan([test.value, test.p_value]).all()
+        assert test.reason == "x is constant"
 
     @pytest.mark.parametrize(
         ("options", "sentence"),

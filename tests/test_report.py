@@ -130,9 +130,12 @@ class TestRows:
         dead = BranchFeatures(whole.motion, np.ones((96, 4)), whole.fused, whole.table)
         alone = BranchFeatures(whole.motion, None, whole.motion, whole.table)
         report = decoupling_report({"dead": dead, "alone": alone}, n_permutations=9, n_shuffles=0, targets=["aus"])
-        assert row(report, model="dead", measure="linear_cka", given="")["reason"] == "a branch does not vary"
+        assert row(report, model="dead", measure="linear_cka", given="")["reason"] == "the emotion branch is constant"
         assert "no emotion branch" in row(report, model="alone", measure="hsic", given="emotion")["reason"]
-        assert row(report, model="dead", branch="emotion", target="AUs")["value"] == 0.5
+        leak = row(report, model="dead", branch="emotion", target="AUs")
+        assert np.isnan(leak["value"])
+        assert leak["reason"] == "the emotion branch is constant"
+        assert "dead: the emotion branch is constant" in repr(report)
 
     def test_factors_that_leave_no_two_clips_alike_are_kept_as_far_as_they_can_be(self):
         features = planted()

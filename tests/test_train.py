@@ -9,10 +9,11 @@ import torch
 from tiny_clips import tiny_clips
 
 from medn_lab.data import flow_colours
-from medn_lab.evaluate import accuracy, extract_features, predict
+from medn_lab.evaluate import accuracy, extract_features, predict, uf1
 from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, Inputs, MEDNConfig, as_inputs, weights_sha256
 from medn_lab.train import Callback, TrainConfig, au_loss, fit, medn_loss, read_targets
 from medn_lab.train.batches import mirror, shift, shuffled_rows
+from medn_lab.view.training import curve_columns, curve_name
 
 QUICK = TrainConfig(epochs=3, batch_size=8)
 
@@ -140,8 +141,32 @@ def test_the_history_holds_every_loss_term_and_the_validation():
     clips = tiny_clips()
     history = fit(small_model(clips), clips, config=QUICK, validation=tiny_clips(seed=1), progress=False)
     wanted = {"epoch", "seconds", "learning_rate", "loss", "emotion", "au", "decoupling", "accuracy"}
-    assert wanted | {"validation_accuracy", "validation_emotion"} == set(history.table)
+    scored = {f"validation_{name}" for name in ("loss", "emotion", "au", "decoupling", "accuracy", "uf1")}
+    assert wanted | scored == set(history.table)
     assert history.table["epoch"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("decoupling", list(DECOUPLING_WEIGHTS))
+def test_every_column_of_a_history_has_a_name_and_validation_is_the_model_on_those_clips(decoupling):
+    clips, others = tiny_clips(), tiny_clips(seed=1)
+    model = MEDN(MEDNConfig.for_clips(clips, dim=16, decoupling=decoupling), seed=0)
+    last = fit(model, clips, config=QUICK, validation=others, progress=False).table.iloc[-1]
+    said = predict(model, others)
+    assert last["validation_accuracy"] == accuracy(others.table["label"], said.predicted)
+    assert last["validation_uf1"] == pytest.approx(uf1(others.table["label"], said.predicted))
+    if decoupling == "none":
+        assert last["validation_loss"] == pytest.approx(last["validation_emotion"] + last["validation_au"])
+    own = {name.removeprefix("validation_") for name in last.index if name.startswith("validation_")}
+    assert own == (set(last.index) & own) | {"uf1"}
+    losses, scores = curve_columns(last.to_frame().T.astype(float))
+    assert {"validation_loss", "loss"} <= set(losses)
+    assert "validation_uf1" in scores
+    assert curve_name("validation_uf1") == "UF1, validation clips"
+    for n in (2, 65):
+        some = tiny_clips(n_subjects=13, clips_per_subject=5, seed=1)
+        some = some.select(some.table["clip_id"][:n])
+        history = fit(model, clips, config=replace(QUICK, epochs=1), validation=some, progress=False)
+        assert np.isfinite(history.table.filter(like="validation_")).all(axis=None)
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms():

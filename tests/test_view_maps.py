@@ -104,7 +104,7 @@ class TestMaps:
         embedding = sample_embedding(sample_features(clips))
         dead = dataclasses.replace(embedding, trustworthiness={"motion": float("nan")})
         said = texts(view.plot_embedding(dead))
-        assert "trustworthiness none: all clips are equal" in said
+        assert "motion branch</b><br><span style='font-size:11px'>constant</span>" in said
         assert "continuity not measured" in said
 
 

@@ -20,7 +20,7 @@ from medn_lab.diagnose.embedding import (
 )
 from medn_lab.diagnose.neighbourhoods import Metric
 from medn_lab.diagnose.procrustes import superimpose
-from medn_lab.records import BranchFeatures, Embedding, run_record
+from medn_lab.records import BranchFeatures, Embedding, is_constant, run_record
 
 
 def aligned_umap(
@@ -67,7 +67,8 @@ def aligned_umap(
     -------
     dict of Embedding
         By the names given. ``params["aligned_to"]`` names the reference; ``params["shift"]`` holds, for each map, the
-        median distance between a clip's places on it and on the reference, in radii of the reference's map.
+        median distance between a clip's places on it and on the reference, in radii of the reference's map; NaN
+        where the branch of one of the two is constant.
 
     Raises
     ------
@@ -129,11 +130,17 @@ def aligned_umap(
 
 
 def _place(several: Sequence[np.ndarray], params: Mapping[str, object]) -> list[np.ndarray]:
-    if params["method"] == "aligned_umap":
-        return place_by_aligned_umap(several, params)
-    place = place_by_pca if params["method"] == "pca" else place_by_umap
-    reference, *others = (place(values, params) for values in several)
-    return [reference, *(superimpose(xy, reference) for xy in others)]
+    live = [place for place, values in enumerate(several) if not is_constant(values)]
+    found = [np.zeros((len(values), 2)) for values in several]
+    if params["method"] == "aligned_umap" and len(live) > 1:
+        maps = place_by_aligned_umap([several[place] for place in live], params)
+    else:
+        alone = place_by_pca if params["method"] == "pca" else place_by_umap
+        maps = [alone(several[place], params) for place in live]
+        maps = [*maps[:1], *(superimpose(xy, maps[0]) for xy in maps[1:])]
+    for place, xy in zip(live, maps, strict=True):
+        found[place] = xy
+    return found
 
 
 def _same_clips(checkpoints: Mapping[str, BranchFeatures]) -> dict[str, BranchFeatures]:
@@ -155,5 +162,7 @@ def _shared_branches(checkpoints: Mapping[str, BranchFeatures], branches: Sequen
 
 
 def _shift(xy: np.ndarray, reference: np.ndarray) -> float:
+    if is_constant(xy) or is_constant(reference):
+        return float("nan")
     radius = np.sqrt(((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean())
     return round(float(np.median(np.linalg.norm(xy - reference, axis=1)) / max(radius, 1e-12)), 4)

@@ -7,6 +7,7 @@ on other inputs and other weights.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -156,6 +157,14 @@ def attribute(
                 if name in values:
                     values[name].append(as_record(name, value))
     stacked = {name: np.concatenate(parts) for name, parts in values.items()}
+    for name, array in stacked.items():
+        if not array.any():
+            warnings.warn(
+                f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {str(parsed)!r} does not"
+                f" depend on the {name} here, so nothing can be read from where the map points",
+                UserWarning,
+                stacklevel=3,
+            )
     told_of = torch.cat(scores).float().cpu().numpy()
     _check_numbers(clips, method, told_of, *stacked.values())
     return Attribution(

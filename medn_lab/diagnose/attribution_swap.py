@@ -72,10 +72,7 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     """
     _check(model, clips, label)
     a, b = positions(clips.table, [clip_a, clip_b], owner="these clips")
-    emotions = clips.table[label].iloc[[a, b]]
-    if emotions.isna().any():
-        raise ValueError(f"{emotions.isna().sum()} of the two clips have no {label}; a pair to tell apart has two")
-    first, second = emotions.astype(str)
+    first, second = check_label(clips.table.iloc[[a, b]], label=label)
     if first == second:
         raise ValueError(f"{clip_a!r} and {clip_b!r} both are {first}; a pair to tell apart has two emotions")
     classes = list(model.config.classes)
@@ -154,4 +151,4 @@ def _check(model: MEDN, clips: Clips, label: str) -> None:
     lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
     if lacking:
         raise ValueError(f"these clips have no {lacking[0]}, so one branch is shown nothing that could be swapped")
-    check_label(clips.table, label=label)
+    check_label(clips.table[:0], label=label)

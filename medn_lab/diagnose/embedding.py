@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from medn_lab.diagnose.map_quality import chance_trustworthiness, continuity, trustworthiness
 from medn_lab.diagnose.neighbourhoods import Metric, nearest_in_order
 from medn_lab.diagnose.sampling import sample_clips
-from medn_lab.records import BranchFeatures, Embedding, positions, run_record
+from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
 
@@ -79,7 +79,8 @@ def umap(
     Embedding
         ``motion_xy, emotion_xy, fused_xy`` (n, 2), None where there is no such map; ``layers`` by name; trustworthiness
         and continuity of each map in [0, 1], over ``params["quality_neighbors"]`` neighbours, where a random map scores
-        ``params["quality_chance"]``. ``params["variance"]`` holds the share of variance on a ``pca`` map.
+        ``params["quality_chance"]``. A branch that is constant has all clips on one spot and NaN for both, and
+        ``params["reason"]`` names it. ``params["variance"]`` holds the share of variance on a ``pca`` map.
 
     Raises
     ------
@@ -201,11 +202,10 @@ def feature_spaces(
             raise ValueError(
                 f"{(~finite).sum()} of {n} clips have {name} features that are not finite; leave those clips out"
             )
-    still = [name for name, values in spaces.items() if (values == values[0]).all()]
-    if still:
+    reason = constant_reason(spaces)
+    if reason:
         warnings.warn(
-            f"the {' and '.join(still)} features of all {n} clips are the same: there is nothing to map, and"
-            " trustworthiness and continuity are not known",
+            f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity",
             UserWarning,
             stacklevel=3,
         )
@@ -237,6 +237,8 @@ def judged(
     source: Mapping[str, Any],
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity."""
+    reason = constant_reason(spaces)
+    params = params | ({"reason": reason} if reason else {})
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
     branches = get_args(Branch)
     planes: dict[str, Any] = {
@@ -283,7 +285,9 @@ def _umap_alone() -> Iterator[None]:
 
 
 def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """One map, (n, 2)."""
+    """One map, (n, 2); all clips on one spot where the features are constant."""
+    if is_constant(values):
+        return np.zeros((len(values), 2))
     with _umap_alone():
         from umap import UMAP
 
@@ -311,7 +315,9 @@ def _told(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def place_by_pca(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """The first two principal components, (n, 2); each axis points along its largest weight."""
+    """The first two principal components, (n, 2); each axis points along its largest weight; 0 if all is constant."""
+    if is_constant(values):
+        return np.zeros((len(values), 2))
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     left, spread, axes = np.linalg.svd(centred, full_matrices=False)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)[:, 0]

@@ -1,6 +1,6 @@
 """Scores of clips whose subject was not seen: the folds, and the ridge that every probe here is made of.
 
-Numpy alone. One decomposition of a fold's features serves all targets at once, so that sixteen AUs and a hundred
+One decomposition of a fold's features serves all targets at once, so that sixteen AUs and a hundred
 shuffles of each cost little more than one.
 """
 
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
+
+from medn_lab.records import constant_columns
 
 PENALTIES = 10.0 ** np.arange(-5, 2)
 """Tried by every probe, as multiples of the number of training clips."""
@@ -69,7 +71,7 @@ def held_out_scores(
         if not train.any():
             continue
         centre, spread = features[train].mean(axis=0), features[train].std(axis=0)
-        moving = spread > 1e-9 * np.maximum(1.0, np.abs(centre))
+        moving = ~constant_columns(features[train])
         near = (features[train][:, moving] - centre[moving]) / spread[moving]
         far = (features[test][:, moving] - centre[moving]) / spread[moving]
         if kind == "rbf" and near.shape[1]:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
 from medn_lab.diagnose.held_out import clip_folds, held_out_scores
 from medn_lab.diagnose.reading import (
+    CONSTANT,
     Kind,
     ProbeScore,
     Question,
@@ -23,7 +24,7 @@ from medn_lab.diagnose.reading import (
     mean_known,
     read,
 )
-from medn_lab.records import BranchFeatures, au_columns, people, positions
+from medn_lab.records import BranchFeatures, au_columns, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -85,9 +86,9 @@ def leakage(
         A branch and target a row: ``branch, target, auc, low, high`` (interval over resampled subjects), ``chance,
         chance_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
         of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``. All AUCs in [0, 1]. `reason` says
-        why a figure is missing. `split` is ``subjects``, or ``clips`` for the target subject alone: whom a probe has
-        not met it cannot name, so each subject's clips are spread over the folds, and the interval is over subjects as
-        classes. ``attrs`` holds the parameters.
+        why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for
+        the target subject alone: whom a probe has not met it cannot name, so each subject's clips are spread over the
+        folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
 
     Raises
     ------
@@ -240,7 +241,8 @@ def _mean_of_aus(readings: list[Reading], min_positives: int, level: float) -> R
     ]
     most = max(readings, key=lambda one: one.score.n_clips).score
     if not kept:
-        reason = f"no AU has {min_positives} positive and {min_positives} negative clips"
+        still = [one.score.reason for one in readings if one.score.reason == CONSTANT]
+        reason = still[0] if still else f"no AU has {min_positives} positive and {min_positives} negative clips"
         sizes = (most.n_clips, most.n_subjects, 0, most.n_unknown)
         empty = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
         return Reading(empty, np.full(len(readings[0].resampled), np.nan), np.empty(0))
@@ -275,8 +277,8 @@ def _identity(
     names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(clips >= 2)
     sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
-    if not len(kept):
-        reason = "every subject has one clip only"
+    if not len(kept) or is_constant(features):
+        reason = "every subject has one clip only" if not len(kept) else CONSTANT
         score = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
         return Reading(score, np.full(n_resamples, np.nan), np.empty(0))
     generator = np.random.default_rng(seed)
@@ -300,7 +302,10 @@ def _row(branch: str, target: str, reading: Reading, truth: Reading | None) -> d
     allowed = truth.score.auc if truth is not None else np.nan
     low, high = (np.nan, np.nan)
     if truth is not None and np.isfinite(score.auc):
-        low, high = bounds(reading.resampled - truth.resampled, level=score.level)
+        by_draw = truth.resampled
+        if truth.score.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
+            allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
+        low, high = bounds(reading.resampled - by_draw, level=score.level)
     return {
         "branch": branch,
         "target": target,
@@ -319,5 +324,5 @@ def _row(branch: str, target: str, reading: Reading, truth: Reading | None) -> d
         "n_positive": score.n_positive,
         "n_unknown": score.n_unknown,
         "split": "clips" if target == "subject" else "subjects",
-        "reason": score.reason,
+        "reason": f"the {branch} branch is constant" if score.reason == CONSTANT else score.reason,
     }

@@ -8,8 +8,9 @@ from typing import get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.neighbourhoods import TIE, Metric, distance_blocks, kth_nearest, membership, slack_of
+from medn_lab.diagnose.neighbourhoods import Metric, distance_blocks, kth_nearest, membership, slack_of
 from medn_lab.diagnose.points import finite_points
+from medn_lab.records import is_constant
 
 
 def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Metric = "euclidean") -> float:
@@ -35,8 +36,8 @@ def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric
     -------
     float
         Clips at equal distance count as equally near, so duplicates cost nothing: where more than `n_neighbors` are
-        nearest together, all of them are the neighbourhood. NaN where all clips are equal in one of the two: there are
-        no neighbours then, as in a branch that has died.
+        nearest together, all of them are the neighbourhood. NaN where one of the two is constant: a dead branch
+        has no neighbours.
 
     Raises
     ------
@@ -83,8 +84,8 @@ def continuity(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Met
     -------
     float
         Clips at equal distance count as equally near: of many that coincide in feature space none is nearer than the
-        others, so a map may lay them out in any order, and loses only by parting them. NaN where all clips are equal in
-        one of the two.
+        others, so a map may lay them out in any order, and loses only by parting them. NaN where one of the
+        two is constant.
 
     Raises
     ------
@@ -160,7 +161,7 @@ def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metr
     -------
     float
         The mean over the clips. Where more clips are equally near than find room among the nearest, each counts with
-        the part that there is room for, so spaces with the same ties agree.
+        the part that there is room for, so spaces with the same ties agree. NaN where one of the two is constant.
 
     Raises
     ------
@@ -178,6 +179,8 @@ def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metr
     1.0
     """
     x, y = _validate(x, y, n_neighbors, names=("x", "y"), metric=metric, most=_all_but_two)
+    if is_constant(x) or is_constant(y):
+        return float("nan")
     blocks = zip(distance_blocks(x, metric), distance_blocks(y, metric), strict=True)
     common = sum(
         float(np.minimum(membership(one, n_neighbors), membership(other, n_neighbors)).sum())
@@ -189,7 +192,7 @@ def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metr
 def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) -> float:
     """One minus the mean share of how far the nearest in `y` lie beyond as many nearest in `x`."""
     n = len(x)
-    if _is_one_spot(x) or _is_one_spot(y):
+    if is_constant(x) or is_constant(y):
         return float("nan")
     lost, most = np.zeros(n), np.zeros(n)
     for (rows, own), (_, other) in zip(distance_blocks(x, x_metric), distance_blocks(y, y_metric), strict=True):
@@ -222,10 +225,6 @@ def _most_beyond(size: np.ndarray, n: int) -> np.ndarray:
     ranks = np.arange(1, n)
     far = (ranks > size[:, None]) & (ranks >= n - size[:, None])
     return np.where(far, ranks - size[:, None], 0).sum(axis=1)
-
-
-def _is_one_spot(x: np.ndarray) -> bool:
-    return bool((np.ptp(x, axis=0) <= TIE * np.abs(x).max(initial=0.0)).all())
 
 
 def _half(n: int) -> int:

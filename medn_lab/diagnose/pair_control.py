@@ -11,7 +11,7 @@ from medn_lab.diagnose.confusable import Subjects, of_subjects, rule_of, same_se
 from medn_lab.diagnose.pair_distance import TIE, PairMetric, pair_distance
 from medn_lab.diagnose.pair_ranking import rows_of
 from medn_lab.evaluate.resampling import draw_subjects
-from medn_lab.records import BranchFeatures, people
+from medn_lab.records import BranchFeatures, constant_reason, people
 
 _DIRECTION = {
     "motion": "0.5 is good: motion cannot know",
@@ -28,8 +28,9 @@ class PairSeparation:
     ----------
     table : DataFrame
         One row a branch: ``branch, value`` in [0, 1] with .5 for a branch that does not know the emotion beyond its
-        AUs, ``low, high`` (percentile bounds over resampled subjects, NaN with one subject), ``direction, n_pairs,
-        n_controls, n_clips, n_subjects``. ``table.attrs`` holds `rule`, `level` and `none` for pictures.
+        AUs, ``low, high`` (percentile bounds over resampled subjects, NaN with one subject), ``direction`` (which way
+        is good; of a branch without a value, that it is constant), ``n_pairs, n_controls, n_clips, n_subjects``.
+        ``table.attrs`` holds `rule`, `level` and `none` for pictures.
     rule : str
         What makes a pair, and what was measured.
     level : float
@@ -62,7 +63,8 @@ class PairSeparation:
             return f"PairSeparation: {self.none}; {self.rule}"
         first = self.table.iloc[0]
         told = ", ".join(
-            f"{row.branch} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in self.table.itertuples()
+            f"{row.branch} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" if np.isfinite(row.value) else row.direction
+            for row in self.table.itertuples()
         )
         left_out = f", {self.n_without_control} pairs without a control left out" if self.n_without_control else ""
         return (
@@ -181,25 +183,25 @@ def _measured(
     if len(set(people(known))) > 1:
         draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
         who = draws.person[a] * len(draws.names) + draws.person[b]
+    values = {branch: rows_of(features, ids, branch) for branch in branches}
+    constant = {branch: constant_reason({branch: values[branch]}) for branch in branches}
     shares = {
-        branch: _NearerControls(
-            pair_distance(rows_of(features, ids, branch), a, b, metric=metric), sets=sets, differ=differ, who=who
-        )
+        branch: _NearerControls(pair_distance(values[branch], a, b, metric=metric), sets=sets, differ=differ, who=who)
         for branch in branches
     }
     bounds = dict.fromkeys(branches, (np.nan, np.nan))
     if draws is not None:
         # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
         weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in draws.counts)
-        values = np.array([[shares[branch](weight) for branch in branches] for weight in weights])
-        bounds = {branch: draws.bounds(values[:, column]) for column, branch in enumerate(branches)}
+        drawn = np.array([[shares[branch](weight) for branch in branches] for weight in weights])
+        bounds = {branch: draws.bounds(drawn[:, column]) for column, branch in enumerate(branches)}
     return [
         {
             "branch": branch,
-            "value": shares[branch](np.ones(who.max() + 1)),
-            "low": bounds[branch][0],
-            "high": bounds[branch][1],
-            "direction": _DIRECTION[branch],
+            "value": np.nan if constant[branch] else shares[branch](np.ones(who.max() + 1)),
+            "low": np.nan if constant[branch] else bounds[branch][0],
+            "high": np.nan if constant[branch] else bounds[branch][1],
+            "direction": constant[branch] or _DIRECTION[branch],
             "n_pairs": int(differ.sum()),
             "n_controls": int((~differ).sum()),
             "n_clips": len(confusable),

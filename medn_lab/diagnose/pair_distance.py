@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from medn_lab.records import constant_columns, is_constant
+
 PairMetric = Literal["standardised", "cosine"]
 
 TIE = 1e-6
@@ -32,7 +34,7 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
     Returns
     -------
     distance, nearer : (m,) float arrays
-        `nearer` in [0, 1]; a tie counts half.
+        `nearer` in [0, 1]; a tie counts half. Both NaN where the features are constant.
 
     Raises
     ------
@@ -40,6 +42,8 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
         If there is no such metric.
     """
     space = _space(x, metric)
+    if is_constant(x):
+        return np.full(len(a), np.nan), np.full(len(a), np.nan)
     first, second = np.minimum(a, b), np.maximum(a, b)
     distance = np.zeros(len(a))
     for rows, block in _blocks(space, metric):
@@ -61,7 +65,9 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
 def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: PairMetric) -> np.ndarray:
     """The distance of each pair alone, (m,), as in :func:`place_among_all`."""
     space = _space(x, metric)
-    found = np.empty(len(a))
+    found = np.full(len(a), np.nan)
+    if is_constant(x):
+        return found
     step = max(1, _BLOCK // max(space.shape[1], 1))
     for start in range(0, len(a), step):
         rows = slice(start, start + step)
@@ -103,6 +109,7 @@ def nearer_controls(
             below = np.searchsorted(of_set, distance[mine] - TIE, side="left")
             upto = np.searchsorted(of_set, distance[mine] + TIE, side="right")
             share[mine] = 0.5 * (below + upto) / (stop - start)
+    share[np.isnan(distance)] = np.nan
     return share, n
 
 
@@ -110,11 +117,12 @@ def _space(x: np.ndarray, metric: str) -> np.ndarray:
     centred = np.asarray(x, dtype=np.float64) - np.mean(x, axis=0, dtype=np.float64)
     if metric == "standardised":
         spread = centred.std(axis=0)
-        alive = spread > 1e-9 * np.abs(x).max(initial=0.0)
+        alive = ~constant_columns(x)
         # All pairs of n rows with unit variance have a mean squared distance of 2 n / (n - 1) a dimension.
         unit = np.sqrt(2 * max(alive.sum(), 1) * len(x) / max(len(x) - 1, 1))
         return centred[:, alive] / spread[alive] / unit
     if metric == "cosine":
+        centred = centred * ~constant_columns(x)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         return centred / np.where(length > 0, length, 1.0)
     raise ValueError(f"no metric {metric!r}; there are standardised, cosine")

@@ -18,7 +18,7 @@ from medn_lab.diagnose.confusable import (
     why_none,
 )
 from medn_lab.diagnose.pair_distance import PairMetric, nearer_controls, pair_distance, place_among_all
-from medn_lab.records import BranchFeatures, Predictions, people, positions
+from medn_lab.records import BranchFeatures, Predictions, constant_reason, people, positions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -169,6 +169,8 @@ def rank_pairs(
         distance, nearer, beyond = np.full((3, len(pairs)), np.nan)
         if len(pairs) and (branch == "motion" or features.emotion is not None):
             values = rows_of(features, ids, branch)
+            constant = constant_reason({branch: values})
+            rule += f"; {constant}" if constant else ""
             distance, nearer = place_among_all(values, a, b, metric=metric)
             beyond = controls.nearer(values, distance, metric=metric)
         pairs[f"{branch}_distance"] = distance

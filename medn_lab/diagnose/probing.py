@@ -38,7 +38,7 @@ def probe(
     Parameters
     ----------
     features : (n, d) array-like
-        Finite. A feature that is constant is as good as absent: all scores tie and the AUC is 0.5.
+        Finite. A single column that is constant is left out.
     target : (n,) array-like
         0/1 (or False/True), class names, or an amount (numbers with more than two values, read by how well its order is
         kept). NaN or None where unknown: those clips are left out.
@@ -63,7 +63,8 @@ def probe(
     Returns
     -------
     ProbeScore
-        NaN with a reason where no clip (or every clip) has the target, or no fold holds both kinds.
+        NaN with a reason where the features are constant, no clip (or every clip) has the target, or no fold holds both
+        kinds.
 
     Raises
     ------

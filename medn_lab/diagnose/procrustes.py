@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.points import finite_points
+from medn_lab.records import is_constant
 
 
 def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
@@ -84,11 +85,10 @@ def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
 def _standard(array: ArrayLike, name: str) -> np.ndarray:
     """Centred and of unit norm."""
     points = finite_points(array, name=name)
-    points = points - points.mean(axis=0)
-    norm = np.linalg.norm(points)
-    if norm == 0:
+    if is_constant(points):
         raise ValueError(f"all {len(points)} points of {name} lie on one spot, so nothing can be laid over it")
-    return points / norm
+    points = points - points.mean(axis=0)
+    return points / np.linalg.norm(points)
 
 
 def _check_rows(first: int, second: int) -> None:

@@ -63,6 +63,9 @@ class RandomisationCheck:
     def __repr__(self) -> str:
         told = []
         for row in self.table[self.table["stage"] == "all weights"].itertuples():
+            if np.isnan(row.spearman) and np.isnan(row.spearman_absolute):
+                told.append(f"the map of the {row.input} is 0 everywhere, so it cannot be compared")
+                continue
             word = "SURVIVES" if row.input in self.surviving else "changes with"
             structure = "" if np.isnan(row.ssim) else f"; SSIM {row.ssim:.2f}"
             told.append(
@@ -248,18 +251,24 @@ def _alike(own: Attribution, other: Attribution) -> Iterator[tuple[str, dict[str
         yield (
             name,
             {
-                "spearman": float(np.mean([_spearman(a, b) for a, b in zip(*signed, strict=True)])),
-                "spearman_absolute": float(np.mean([_spearman(a, b) for a, b in zip(*absolute, strict=True)])),
-                "ssim": float(np.mean([_ssim(a, b) for a, b in zip(*absolute, strict=True)])),
+                "spearman": _mean([_spearman(a, b) for a, b in zip(*signed, strict=True)]),
+                "spearman_absolute": _mean([_spearman(a, b) for a, b in zip(*absolute, strict=True)]),
+                "ssim": _mean([_ssim(a, b) for a, b in zip(*absolute, strict=True)]),
             },
         )
 
 
+def _mean(values: list[float]) -> float:
+    """The mean of what is known; NaN where nothing is, as of maps that are 0 everywhere."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else np.nan
+
+
 def _ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity of two pictures, each in shares of its largest value; NaN of two courses in time."""
+    """Structural similarity of two pictures, each in shares of its largest value; NaN of courses and empty pictures."""
     from skimage.metrics import structural_similarity
 
-    if a.ndim < 2:
+    if a.ndim < 2 or not (a.any() and b.any()):
         return np.nan
     window = min(7, (min(a.shape) - 1) // 2 * 2 + 1)
     return float(structural_similarity(_of_largest(a), _of_largest(b), win_size=window, data_range=1.0))
@@ -271,10 +280,10 @@ def _of_largest(picture: np.ndarray) -> np.ndarray:
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation of two pictures; 0 where one has no ranks because it is the same everywhere."""
+    """Rank correlation of two pictures; NaN where one has no ranks because it is the same everywhere."""
     from scipy.stats import rankdata
 
     ranks = [rankdata(picture.ravel()) for picture in (a, b)]
     centred = [rank - rank.mean() for rank in ranks]
     size = np.sqrt(np.square(centred[0]).sum() * np.square(centred[1]).sum())
-    return float(centred[0] @ centred[1] / size) if size > 0 else 0.0
+    return float(centred[0] @ centred[1] / size) if size > 0 else np.nan

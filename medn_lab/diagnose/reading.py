@@ -11,8 +11,12 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.concordance import PairCounts, concordance, count_pairs, draw_units
 from medn_lab.diagnose.held_out import held_out_scores, subject_folds
+from medn_lab.records import is_constant
 
 Kind = Literal["linear", "rbf"]
+
+CONSTANT = "the features are constant"
+"""Why a probe has no score where the features are the same for all clips."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,10 @@ def read(
     n_resamples: int,
     seed: int,
 ) -> list[Reading]:
-    """Ask many questions of the same features at once; each answer is what it would be if asked alone."""
+    """Ask many questions of the same features at once; each answer is what it would be if asked alone.
+
+    Where the features of the clips with a known target are constant, there is no score, and the reason says so.
+    """
     answers: dict[int, Reading] = {}
     patterns: dict[bytes, list[int]] = {}
     for place, asked in enumerate(questions):
@@ -171,7 +178,10 @@ def read(
         group = [questions[place] for place in places]
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        reasons = [one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group]
+        still = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
+        reasons = [
+            still or one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group
+        ]
         open_ones = [own for own, reason in enumerate(reasons) if not reason]
         read_ones: dict[int, tuple[PairCounts, np.ndarray, np.ndarray]] = {}
         if open_ones:

@@ -16,10 +16,19 @@ from medn_lab.diagnose.concordance import draw_units
 from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage, truths_of
 from medn_lab.diagnose.reading import Kind, bounds
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
-from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
+from medn_lab.diagnose.similarity.overview import MEASURES, UNDEFINED, both_branches, figures
 from medn_lab.diagnose.similarity.partialling import cells, partial_out
 from medn_lab.diagnose.similarity.permuting import permutation_test
-from medn_lab.records import BranchFeatures, DecouplingReport, au_columns, au_set_text, au_sets, people, run_record
+from medn_lab.records import (
+    BranchFeatures,
+    DecouplingReport,
+    au_columns,
+    au_set_text,
+    au_sets,
+    constant_reason,
+    people,
+    run_record,
+)
 
 COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
@@ -196,8 +205,11 @@ def _dependence_rows(
         x, y = both_branches(features)
     except ValueError as fault:
         return [{**common, "measure": measure, "reason": str(fault)} for measure in MEASURES]
+    reason = constant_reason({"motion": x, "emotion": y})
     if classes is not None:
         x, y = partial_out(x, factors=classes), partial_out(y, factors=classes)
+        named = {"aus": "the AU set", "emotion": "the emotion"}.get(factor, factor)
+        reason = reason or constant_reason({"motion": x, "emotion": y}, given=named)
     true = _true_figures(truths, classes)
     rows = []
     for measure, function in MEASURES.items():
@@ -212,7 +224,7 @@ def _dependence_rows(
         }
         found["allowed"] = true.get(measure, np.nan)
         if not np.isfinite(test.value):
-            found["reason"] = "a branch does not vary" + (f" given {factor}" if factor else "")
+            found["reason"] = reason or UNDEFINED
         rows.append({**common, "measure": measure, "within": within, **found})
     return rows
 
@@ -298,11 +310,13 @@ def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label
     factor = next((column for column in ("cue", label, "emotion") if column in table), None)
     shares = table[factor].value_counts(normalize=True).to_numpy() if factor else np.array([])
     held = float(-(shares * np.log(shares)).sum()) if len(shares) else np.nan
-    mean = float(values.mean())
+    reason = constant_reason({"emotion": features.emotion})
+    mean = np.nan if reason else float(values.mean())
+    low, high = (np.nan, np.nan) if reason else (low, high)
     return {
         "model": name, "kind": "information", "measure": "nats", "branch": "emotion", "target": factor or "",
         "value": mean, "low": low, "high": high, "allowed": held, "excess": mean - held, "n_clips": len(values),
-        "n_subjects": units.max() + 1, "direction": "at most allowed",
+        "n_subjects": units.max() + 1, "direction": "at most allowed", "reason": reason,
     }  # fmt: skip
 
 

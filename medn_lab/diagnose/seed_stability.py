@@ -16,7 +16,7 @@ from medn_lab.diagnose.embedding import Branch, check_parameters, feature_spaces
 from medn_lab.diagnose.map_quality import trustworthiness
 from medn_lab.diagnose.neighbourhoods import Metric, nearest, shared_neighbours
 from medn_lab.diagnose.procrustes import procrustes_disparity
-from medn_lab.records import BranchFeatures
+from medn_lab.records import BranchFeatures, constant_reason
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,7 +28,7 @@ class MapStability:
     table : DataFrame
         One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
         in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, what is left after the best shift, turn and
-        scale, in [0, 1], 0 is best; ``n_neighbors, n_clips``.
+        scale, in [0, 1], 0 is best; ``n_neighbors, n_clips``; ``reason``, why there is no figure (a constant branch).
     clips : DataFrame
         One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
         of that clip is the seed's doing.
@@ -54,6 +54,9 @@ class MapStability:
     def __repr__(self) -> str:
         told = []
         for name, rows in self.table.groupby("map", sort=False):
+            if not np.isfinite(rows["overlap"]).any():
+                told.append(str(rows["reason"].iloc[0]))
+                continue
             trust = self.trustworthiness.loc[self.trustworthiness["map"] == name, "trustworthiness"]
             told.append(
                 f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f}), disparity"
@@ -138,10 +141,11 @@ def map_stability(
             told = trustworthiness(values, maps[seed], n_neighbors=judged_by, metric=metric)
             trust.append({"map": name, "seed": seed, "trustworthiness": told})
             bar.update()
+        reason = constant_reason({name: values})
         near = {seed: nearest(xy.astype(np.float64), k, "euclidean") for seed, xy in maps.items()}
         each = []
         for a, b in itertools.combinations(seeds, 2):
-            each.append(shared_neighbours(near[a], near[b]))
+            each.append(np.full(n, np.nan) if reason else shared_neighbours(near[a], near[b]))
             pairs.append(
                 {
                     "map": name,
@@ -149,9 +153,10 @@ def map_stability(
                     "seed_b": b,
                     "overlap": float(each[-1].mean()),
                     "chance": k / (n - 1),
-                    "disparity": procrustes_disparity(maps[a], maps[b]),
+                    "disparity": np.nan if reason else procrustes_disparity(maps[a], maps[b]),
                     "n_neighbors": k,
                     "n_clips": n,
+                    "reason": reason,
                 }
             )
         clips[name] = np.mean(each, axis=0)

@@ -12,10 +12,10 @@ import pandas as pd
 from medn_lab.diagnose.leaks import MEAN_OF_AUS, leakage
 from medn_lab.diagnose.reading import check_features
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
-from medn_lab.diagnose.similarity.overview import MEASURES, both_branches, figures
+from medn_lab.diagnose.similarity.overview import MEASURES, UNDEFINED, both_branches, figures
 from medn_lab.diagnose.similarity.pairing import SMALLEST
 from medn_lab.diagnose.similarity.permuting import permutation_test
-from medn_lab.records import BranchFeatures, au_columns, people, positions
+from medn_lab.records import BranchFeatures, au_columns, constant_reason, people, positions
 
 COMPUTING = "computing"
 """The reason that stands in a row whose figure is on its way."""
@@ -207,10 +207,12 @@ class SelectionMeasures:
             small = len(chosen) < SMALLEST
             reason = f"needs at least {SMALLEST} clips, there are {len(chosen)}" if small else str(fault)
             found = {}
+        else:
+            reason = constant_reason({"motion": chosen.motion, "emotion": chosen.emotion}) or UNDEFINED
         for row in rows:
             value = found.get(row["measure"], np.nan)
             row["value"] = value
-            row["reason"] = "" if np.isfinite(value) else reason if not found else "a branch does not vary here"
+            row["reason"] = "" if np.isfinite(value) else reason
 
     def _chances(self, rows: list[dict[str, Any]], chosen: BranchFeatures, who: np.ndarray | None) -> None:
         if not any(np.isfinite(row["value"]) for row in rows):

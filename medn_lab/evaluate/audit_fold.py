@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, hold_out_subjects
-from medn_lab.evaluate.loso import LAST
+from medn_lab.evaluate.loso import LAST, seen_classes, with_all_classes
 from medn_lab.evaluate.metrics import accuracy
 from medn_lab.evaluate.prediction import predict
 from medn_lab.evaluate.shared_clips import SharedClips
@@ -100,13 +100,15 @@ def train_and_record(
     table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
     # Another draw in each fold: the same one or two persons everywhere would decide every choice.
     seed = (training.seed + zlib.crc32(fold.held_out.encode())) % 2**31
-    train_ids, validation_ids = keep_back(table, classes=config.classes, label=label, share=validation_share, seed=seed)
+    known = seen_classes(config, clips.take(fold.train), label=label)
+    train_ids, validation_ids = keep_back(table, classes=known.classes, label=label, share=validation_share, seed=seed)
     recorder = Recorder(clips.take(validation_ids), held_out=clips.take(fold.test), label=label)
-    model = MEDN(config, seed=training.seed)
+    model = MEDN(known, seed=training.seed)
     history = fit(model, clips.take(train_ids), config=training, label=label, callbacks=[recorder], progress=False)
     if history.status == "interrupted":
         raise KeyboardInterrupt
-    return recorder.predictions, pd.DataFrame(recorder.rows)
+    said = {rule: with_all_classes(one, config.classes) for rule, one in recorder.predictions.items()}
+    return said, pd.DataFrame(recorder.rows)
 
 
 def keep_back(

@@ -187,14 +187,13 @@ def _aligned(a: Predictions, b: Predictions, *, label: str) -> Predictions:
             " choose those with predictions.select before comparing"
         )
     b = b.select(a.table["clip_id"])
-    for predictions in (a, b):
-        true_and_predicted(predictions, label=label)
-    differ = a.table[label].to_numpy(dtype=object) != b.table[label].to_numpy(dtype=object)
+    true_a, true_b = (true_and_predicted(predictions, label=label)[0] for predictions in (a, b))
+    differ = true_a != true_b
     if differ.any():
         place = int(np.flatnonzero(differ)[0])
         raise ValueError(
             f"{differ.sum()} of {len(a)} clips are labelled otherwise in a than in b, such as"
-            f" {a.table['clip_id'].iloc[place]!r} ({a.table[label].iloc[place]}, {b.table[label].iloc[place]});"
+            f" {a.table['clip_id'].iloc[place]!r} ({true_a[place]}, {true_b[place]});"
             " both must come from one table and one protocol"
         )
     return b

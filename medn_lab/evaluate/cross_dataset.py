@@ -8,6 +8,7 @@ import pandas as pd
 
 from medn_lab.data.protocols import Fold, ProtocolName
 from medn_lab.evaluate.cross_validation import CrossValidation
+from medn_lab.evaluate.folds import UnseenClasses
 from medn_lab.evaluate.loso import cross_validate
 from medn_lab.evaluate.parallel import Backend
 from medn_lab.model import MEDNConfig
@@ -57,6 +58,7 @@ def evaluate_cross_dataset(
     protocol: ProtocolName | None = None,
     label: str = "label",
     training: TrainConfig | None = None,
+    unseen_classes: UnseenClasses = "wrong",
     n_jobs: int | None = None,
     backend: Backend = "loky",
     folder: str | os.PathLike[str] | None = None,
@@ -74,7 +76,7 @@ def evaluate_cross_dataset(
         Of at least two data sets; join their prepared sets or indexes first (``medn.data.join_indexes``).
     protocol : str, optional
         A protocol in which the data sets share classes, such as ``megc2019``.
-    label, training, n_jobs, backend, folder, progress
+    label, training, unseen_classes, n_jobs, backend, folder, progress
         As :func:`evaluate_loso` takes them.
 
     Returns
@@ -109,6 +111,7 @@ def evaluate_cross_dataset(
         protocol=protocol,
         label=label,
         training=training,
+        unseen_classes=unseen_classes,
         n_jobs=n_jobs,
         backend=backend,
         folder=folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,16 @@ import pandas as pd
 from medn_lab.data.protocols import Fold
 from medn_lab.evaluate.floors import Floor, au_only_floor
 from medn_lab.evaluate.fold_store import FoldOutcome
-from medn_lab.evaluate.folds import Plan
+from medn_lab.evaluate.folds import Plan, classes_unseen
 from medn_lab.evaluate.intervals import bootstrap_interval
-from medn_lab.evaluate.metrics import accuracy, uar, uf1
+from medn_lab.evaluate.metrics import accuracy, true_and_predicted, uar, uf1
 from medn_lab.records import Predictions, au_columns, people, present, run_record
 from medn_lab.records.run import told
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
+
+DEFAULTS: dict[str, Any] = {"level": 0.95, "n_resamples": 2000, "seed": 0}
+"""How the intervals are made that a cross-validation prints."""
 
 CALLS = {"leave one subject out": "evaluate_loso", "leave one data set out": "evaluate_cross_dataset"}
 """Which function makes folds in this way."""
@@ -34,11 +37,13 @@ class CrossValidation:
         Every held-out clip once, in the order of the clips' table, with its ``fold`` and the ``protocol``.
     folds : DataFrame
         One row a fold: ``fold, held_out, dataset, subject, n_train, n_test``, ``n_<class>`` (held-out clips of each
-        class), ``accuracy, seconds, error``; where a fold failed, `error` is the sentence and the accuracy NaN.
+        class), ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the
+        accuracy NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count
+        as wrong.
     floor : Floor
         What AUs alone score on the same clips and the same folds.
     dropped : DataFrame
-        Rows that the protocol drops, with the reason.
+        Rows that the protocol drops or whose class is left out, with the reason.
     split : str
         How the folds were made.
     label : str
@@ -65,6 +70,7 @@ class CrossValidation:
     dropped: pd.DataFrame
     split: str
     label: str
+    _scores: pd.DataFrame = field(init=False)
 
     def scores(self, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
         """Accuracy, UF1 and UAR with their intervals over subjects, of all clips and of each data set.
@@ -84,7 +90,13 @@ class CrossValidation:
             floor's name.
         """
         settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
+        if settings == DEFAULTS:
+            return self._scores.copy()
         return score_table(self.predictions, self.floor, label=self.label, **settings)
+
+    def __post_init__(self) -> None:
+        scores = score_table(self.predictions, self.floor, label=self.label, **DEFAULTS)
+        object.__setattr__(self, "_scores", scores)
 
     def __repr__(self) -> str:
         table = self.predictions.table
@@ -93,13 +105,29 @@ class CrossValidation:
             f"{self.split}, {self.predictions.protocol or 'no protocol'}: {len(self.folds) - len(failed)} of"
             f" {len(self.folds)} folds finished, {len(table)} clips of {people(table).nunique()} subjects"
         ]
-        lines += score_lines(self.scores())
+        lines += score_lines(self._scores)
         lines.append("  last epoch of each fold; intervals: 95%, over resampled subjects")
+        told_of = unseen_line(self.folds)
+        lines += [f"  {told_of}"] if told_of else []
+        if len(failed):
+            lines.append(f"  {int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
         made = told(self.predictions.source)
         lines += [f"  {made}"] if made else []
         shown = [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
         lines += shown[:5] + ([f"  and {len(shown) - 5} more, see folds"] if len(shown) > 5 else [])
         return "\n".join(lines)
+
+
+def unseen_line(folds: pd.DataFrame) -> str:
+    """How many clips count as wrong because no training clip has their class; empty for none."""
+    if "n_unseen" not in folds:
+        return ""
+    rows = folds[(folds["error"] == "") & (folds["n_unseen"] > 0)]
+    names = sorted({name for text in rows["unseen"] for name in text.split(", ")})
+    n = int(rows["n_unseen"].sum())
+    return (
+        f"{n} clip{'s count' if n > 1 else ' counts'} as wrong: no training clip is of {', '.join(names)}" if n else ""
+    )
 
 
 def score_table(
@@ -113,7 +141,7 @@ def score_table(
     rows = []
     for part, clip_ids in parts.items():
         scored, beneath = predictions.select(clip_ids), floor.predictions.select(clip_ids)
-        true = scored.table[label].to_numpy()
+        true, _ = true_and_predicted(scored, label=label)
         n_subjects = people(scored.table).nunique()
         for name, measure in MEASURES.items():
             low = high = np.nan
@@ -190,7 +218,11 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = 
     call = call or CALLS.get(plan.split, "evaluate_folds")
     if call == "evaluate_folds":
         settings["folds"] = [_told_fold(fold, plan) for fold in plan.folds]
-    weights = {plan.folds[n].held_out: p.source.get("sha256") for n, p in finished.items()}
+    names = [fold.held_out for fold in plan.folds]
+    weights = {
+        f"{names[n]} (fold {n})" if names.count(names[n]) > 1 else names[n]: p.source.get("sha256")
+        for n, p in finished.items()
+    }
     return Predictions(
         logits=np.concatenate([p.logits for p in parts])[order],
         au_logits=np.concatenate([p.au_logits for p in parts])[order] if aus else None,
@@ -239,9 +271,10 @@ def _row(number: int, outcome: FoldOutcome, plan: Plan, rule: str) -> dict[str, 
     fold: Fold = plan.folds[number]
     tested = plan.clips.table[plan.clips.table["clip_id"].isin(set(fold.test))]
     labels = tested[plan.label]
+    unseen = classes_unseen(plan.clips.table, fold, label=plan.label)
     hits = np.nan
     if not outcome.error:
-        hits = accuracy(*_answers(outcome.predictions[rule], plan.label))
+        hits = accuracy(*true_and_predicted(outcome.predictions[rule], label=plan.label))
     return {
         "fold": number,
         "held_out": fold.held_out,
@@ -253,11 +286,9 @@ def _row(number: int, outcome: FoldOutcome, plan: Plan, rule: str) -> dict[str, 
         "accuracy": hits,
         "seconds": round(outcome.seconds, 3),
         "error": outcome.error,
+        "unseen": ", ".join(unseen),
+        "n_unseen": int(labels.isin(unseen).sum()),
     }
-
-
-def _answers(predictions: Predictions, label: str) -> tuple[np.ndarray, np.ndarray]:
-    return predictions.table[label].to_numpy(dtype=object), predictions.predicted
 
 
 def _only(rows: pd.DataFrame, column: str) -> str:

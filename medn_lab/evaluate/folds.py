@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -14,8 +14,11 @@ import medn_lab
 from medn_lab.data.protocols import PROTOCOLS, Fold, ProtocolName, to_classes
 from medn_lab.evaluate.shared_clips import SharedClips
 from medn_lab.model import MEDNConfig, check_clips
-from medn_lab.records import Clips, people
+from medn_lab.records import Clips, check_label, people
 from medn_lab.train import TrainConfig
+
+UnseenClasses = Literal["wrong", "leave_out"]
+"""What becomes of a clip whose class no training clip of its fold has."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +34,7 @@ class Plan:
     clips : SharedClips
         The clips that take part, with their labels.
     dropped : DataFrame
-        Rows that the protocol drops, with the reason.
+        Rows that the protocol drops or whose class is left out, with the reason.
     folds : tuple of Fold
     label, protocol, split : str
         Column of the class, the protocol's name (or ""), and how the split was made.
@@ -68,6 +71,7 @@ def plan_folds(
     protocol: ProtocolName | None,
     label: str,
     training: TrainConfig | None,
+    unseen_classes: UnseenClasses = "wrong",
 ) -> Plan:
     """Settle what will be done, or say in one sentence why it cannot be.
 
@@ -83,6 +87,8 @@ def plan_folds(
     label : str
         Column of the class, without a protocol.
     training : TrainConfig, optional
+    unseen_classes : {"wrong", "leave_out"}
+        As :func:`medn_lab.evaluate.evaluate_loso` takes it.
 
     Returns
     -------
@@ -94,6 +100,8 @@ def plan_folds(
         If labels and classes do not agree, the clips do not fit the model, or a fold shares a person between training
         and test, tests a clip twice, or names a clip that is not there.
     """
+    if unseen_classes not in get_args(UnseenClasses):
+        raise ValueError(f"unseen_classes must be wrong or leave_out; got {unseen_classes!r}")
     table, dropped = clips.table, clips.table.iloc[:0].assign(reason="")
     if protocol is not None:
         if label != "label":
@@ -101,14 +109,45 @@ def plan_folds(
         table, dropped = to_classes(table, protocol)
         there = set(table["label"])
         config = replace(config, classes=tuple(name for name in PROTOCOLS[protocol].classes if name in there))
+    table = table.assign(**{label: check_label(table, label=label)})
     _check_labels(config, table, label)
     _check_pixels(config, clips, table)
     made = tuple(folds(table) if callable(folds) else folds)
     _check_folds(table, made)
+    unseen = sorted({name for fold in made for name in classes_unseen(table, fold, label=label)})
+    rare = table[label].isin(unseen)
+    if unseen and unseen_classes == "leave_out":
+        why = "no training clip of its class in the fold that tests it"
+        table, dropped = table[~rare], pd.concat([dropped, table[rare].assign(reason=why)], ignore_index=True)
+        config = replace(config, classes=tuple(name for name in config.classes if name not in unseen))
+        made = tuple(folds(table)) if callable(folds) else _without(made, set(table["clip_id"]))
+    elif unseen:
+        warnings.warn(
+            f"in some folds no training clip is of {', '.join(unseen)}: the clips of these classes tested there count"
+            " as wrong; unseen_classes='leave_out' leaves the classes out",
+            UserWarning,
+            stacklevel=4,
+        )
     training = replace(TrainConfig() if training is None else training, threads=1)
     shared = SharedClips(clips, table)
     _tell_doubles(shared, made)
     return Plan(config, training, shared, dropped, made, label, protocol or "", split)
+
+
+def classes_unseen(table: pd.DataFrame, fold: Fold, *, label: str) -> list[str]:
+    """Classes that a fold tests and does not train, in alphabetical order."""
+    ids = table["clip_id"].astype(str)
+    trained, tested = (set(table.loc[ids.isin(set(part)).to_numpy(), label]) for part in (fold.train, fold.test))
+    return sorted(tested - trained)
+
+
+def _without(folds: tuple[Fold, ...], kept: set[str]) -> tuple[Fold, ...]:
+    """The folds with the clips that are kept, those that test none left out."""
+    parts = [
+        Fold(fold.held_out, *(tuple(name for name in part if name in kept) for part in (fold.train, fold.test)))
+        for fold in folds
+    ]
+    return tuple(fold for fold in parts if fold.test)
 
 
 def _tell_doubles(clips: SharedClips, folds: tuple[Fold, ...]) -> None:
@@ -138,14 +177,8 @@ def _check_pixels(config: MEDNConfig, clips: Clips, table: pd.DataFrame) -> None
 
 
 def _check_labels(config: MEDNConfig, table: pd.DataFrame, label: str) -> None:
-    if label not in table:
-        raise ValueError(f"the clips have no column {label!r}; give a protocol, or the column of class names as label")
-    found = table[label]
-    if found.isna().any():
-        raise ValueError(
-            f"{found.isna().sum()} of {len(table)} clips have no {label}; leave them out with clips.select"
-        )
-    strange, absent = sorted(set(found) - set(config.classes)), sorted(set(config.classes) - set(found))
+    found = set(table[label])
+    strange, absent = sorted(found - set(config.classes)), sorted(set(config.classes) - found)
     if strange or absent:
         told = [f"clips are labelled {', '.join(map(str, strange))}"] if strange else []
         told += [f"no clip is of {', '.join(absent)}"] if absent else []

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pandas as pd
 import torch
 
 from medn_lab.data.protocols import Fold, ProtocolName, leave_one_subject_out
 from medn_lab.evaluate.cross_validation import CrossValidation, floor_of, fold_table, pool
 from medn_lab.evaluate.fold_store import FoldStore
-from medn_lab.evaluate.folds import plan_folds
+from medn_lab.evaluate.folds import UnseenClasses, plan_folds
 from medn_lab.evaluate.parallel import Backend, run_folds
 from medn_lab.evaluate.prediction import predict
 from medn_lab.evaluate.shared_clips import SharedClips
@@ -30,6 +32,7 @@ def evaluate_loso(
     protocol: ProtocolName | None = None,
     label: str = "label",
     training: TrainConfig | None = None,
+    unseen_classes: UnseenClasses = "wrong",
     n_jobs: int | None = None,
     backend: Backend = "loky",
     folder: str | os.PathLike[str] | None = None,
@@ -56,6 +59,11 @@ def evaluate_loso(
     label : str
         Column of the class, without a protocol.
     training : TrainConfig, optional
+    unseen_classes : {"wrong", "leave_out"}
+        What becomes of a clip whose class no training clip of its fold has, such as the one clip of a class, or all
+        clips where one subject alone shows it. ``wrong``: the network of that fold does not know the class, and the
+        clip counts as wrong; ``folds["unseen"]`` names the classes. ``leave_out``: all clips of such classes are left
+        out, and are rows of ``dropped``.
     n_jobs : int, optional
         Folds at once; by default one a core, or one where the training runs on a GPU.
     backend : {"loky", "threading", "dask", "ray"}
@@ -73,8 +81,8 @@ def evaluate_loso(
     -------
     CrossValidation
         Pooled ``predictions`` with their ``fold``, a table of ``folds``, the AU-only ``floor``; prints as UF1, UAR and
-        accuracy with intervals over subjects. A fold that fails (one that leaves a class without training clips, for
-        instance) is a row with its sentence, and the others finish.
+        accuracy with intervals over subjects. A fold that fails is a row with its sentence, and the others finish; its
+        clips are not scored.
 
     Raises
     ------
@@ -109,6 +117,7 @@ def evaluate_loso(
         protocol=protocol,
         label=label,
         training=training,
+        unseen_classes=unseen_classes,
         n_jobs=n_jobs,
         backend=backend,
         folder=folder,
@@ -124,6 +133,7 @@ def evaluate_folds(
     protocol: ProtocolName | None = None,
     label: str = "label",
     training: TrainConfig | None = None,
+    unseen_classes: UnseenClasses = "wrong",
     n_jobs: int | None = None,
     backend: Backend = "loky",
     folder: str | os.PathLike[str] | None = None,
@@ -137,7 +147,7 @@ def evaluate_folds(
     clips : Clips
     folds : sequence of Fold
         No person may be on both sides of one, and no clip may be tested twice; clips that no fold tests are not scored.
-    protocol, label, training, n_jobs, backend, folder, progress
+    protocol, label, training, unseen_classes, n_jobs, backend, folder, progress
         As :func:`evaluate_loso` takes them.
 
     Returns
@@ -172,6 +182,7 @@ def evaluate_folds(
         protocol=protocol,
         label=label,
         training=training,
+        unseen_classes=unseen_classes,
         n_jobs=n_jobs,
         backend=backend,
         folder=folder,
@@ -188,6 +199,7 @@ def cross_validate(
     protocol: ProtocolName | None,
     label: str,
     training: TrainConfig | None,
+    unseen_classes: UnseenClasses,
     n_jobs: int | None,
     backend: Backend,
     folder: str | os.PathLike[str] | None,
@@ -202,14 +214,17 @@ def cross_validate(
     split : str
         How the folds are made, in words.
     folds : sequence of Fold, or a function of the kept table that makes them
-    protocol, label, training, n_jobs, backend, folder, progress
+    protocol, label, training, unseen_classes, n_jobs, backend, folder, progress
         As :func:`evaluate_loso` takes them.
 
     Returns
     -------
     CrossValidation
     """
-    plan = plan_folds(config, clips, split=split, folds=folds, protocol=protocol, label=label, training=training)
+    plan = plan_folds(
+        config, clips, split=split, folds=folds, protocol=protocol, label=label, training=training,
+        unseen_classes=unseen_classes,
+    )  # fmt: skip
     task = partial(train_and_predict, config=plan.config, training=plan.training, label=label)
     store = None if folder is None else FoldStore(folder, plan.identity(task=LAST))
     jobs = jobs_by_default(plan.training) if n_jobs is None else n_jobs
@@ -245,8 +260,29 @@ def train_and_predict(
     epochs : DataFrame
         The training's history.
     """
-    model = MEDN(config, seed=training.seed)
-    history = fit(model, clips.take(fold.train), config=training, label=label, progress=False)
+    trained = clips.take(fold.train)
+    model = MEDN(seen_classes(config, trained, label=label), seed=training.seed)
+    history = fit(model, trained, config=training, label=label, progress=False)
     if history.status == "interrupted":  # fit keeps a half-trained model; a fold of one would be no fold
         raise KeyboardInterrupt
-    return {LAST: predict(model, clips.take(fold.test))}, history.table
+    return {LAST: with_all_classes(predict(model, clips.take(fold.test)), config.classes)}, history.table
+
+
+def seen_classes(config: MEDNConfig, clips: Clips, *, label: str) -> MEDNConfig:
+    """The configuration with the classes that these training clips have."""
+    there = set(clips.table[label])
+    seen = tuple(name for name in config.classes if name in there)
+    if len(seen) < 2:
+        raise ValueError(f"all {len(clips)} training clips are of {' and '.join(seen)}; a network needs two classes")
+    return replace(config, classes=seen)
+
+
+def with_all_classes(predictions: Predictions, classes: Sequence[str]) -> Predictions:
+    """The predictions with columns for classes that the network does not know, which it never predicts.
+
+    Their scores lie 100 below the lowest of the clip, a probability of 0.
+    """
+    known = [predictions.classes.index(name) if name in predictions.classes else -1 for name in classes]
+    below = predictions.logits.min(axis=1, keepdims=True) - 100
+    logits = np.hstack([predictions.logits, below])[:, known]
+    return replace(predictions, logits=logits, classes=tuple(classes))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.records import Predictions
+from medn_lab.records import Predictions, check_label
 
 
 def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
@@ -26,7 +26,7 @@ def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If the lengths differ or there are no clips.
+        If the lengths differ, a class is missing, or there are no clips.
 
     Examples
     --------
@@ -58,7 +58,7 @@ def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     Raises
     ------
     ValueError
-        If the lengths differ or there are no clips.
+        If the lengths differ, a class is missing, or there are no clips.
 
     References
     ----------
@@ -127,7 +127,7 @@ def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.Da
     Raises
     ------
     ValueError
-        If there is no such column, or it holds a class that the predictions do not know.
+        If there is no such column, a clip has no class, or it has one that the predictions do not know.
 
     See Also
     --------
@@ -165,12 +165,10 @@ def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tup
     Raises
     ------
     ValueError
-        If there is no such column, or it holds a class that the predictions do not know.
+        If there is no such column, a clip has no class, or it has one that the predictions do not know.
     """
-    if label not in predictions.table:
-        raise ValueError(f"the predictions' table has no column {label!r} to compare with")
-    true = predictions.table[label].to_numpy(dtype=object)
-    strange = sorted({str(name) for name in true} - set(predictions.classes))
+    true = check_label(predictions.table, label=label).to_numpy(dtype=object)
+    strange = sorted(set(true) - set(predictions.classes))
     if strange:
         raise ValueError(
             f"column {label!r} holds {', '.join(strange)}; the classes are {', '.join(predictions.classes)}"
@@ -214,6 +212,11 @@ def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.nda
         raise ValueError(f"true has shape {true.shape} but predicted {predicted.shape}; both must be (n,)")
     if not len(true):
         raise ValueError("there are no clips to score")
+    for name, values in (("true", true), ("predicted", predicted)):
+        if pd.isna(values).any():
+            raise ValueError(
+                f"{pd.isna(values).sum()} of {len(values)} {name} classes are missing; leave those clips out"
+            )
     return true, predicted
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.evaluate.au_detection import au_detection
-from medn_lab.evaluate.cross_validation import MEASURES, CrossValidation
+from medn_lab.evaluate.cross_validation import MEASURES, CrossValidation, unseen_line
 from medn_lab.evaluate.floors import Floor
 from medn_lab.evaluate.intervals import bootstrap_interval
-from medn_lab.records import EvaluationSummary, Predictions, people
+from medn_lab.records import EvaluationSummary, Predictions, normalise_labels, people
 
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
 FOLD_COLUMNS = ("fold", "held_out", "n_test", "accuracy", "error")
@@ -89,6 +90,8 @@ def evaluation_summary(
         notes.append(f"No AU table: {reason}.")
     if folds is None and scored is not None and scored.fold is not None:
         folds = _folds(scored, label, scored.fold)
+    if folds is not None and unseen_line(folds):
+        notes.append(f"{unseen_line(folds)}.")
     return EvaluationSummary(
         predictions=predictions,
         scores=scores,
@@ -107,8 +110,8 @@ def _scored(predictions: Predictions, label: str) -> tuple[Predictions | None, l
         return None, ["There are no clips."]
     if label not in predictions.table:
         return None, [f"The table has no column {label!r}: nothing can be scored."]
-    truth, notes = predictions.table[label], []
-    unlabelled = truth.isna().to_numpy()
+    truth, notes = normalise_labels(predictions.table[label]), []
+    unlabelled = (truth.isna() | (truth == "")).to_numpy(dtype=bool)
     strange = ~unlabelled & ~truth.isin(predictions.classes).to_numpy()
     of = f"of {len(truth)} clips"
     if unlabelled.any():
@@ -126,7 +129,8 @@ def _scored(predictions: Predictions, label: str) -> tuple[Predictions | None, l
         return None, [*notes, "No clip is left to be scored."]
     if len(set(truth[keep])) == 1:
         notes.append(f"All scored clips are of one class ({truth[keep].iloc[0]}): the scores say little.")
-    return predictions.select(predictions.table["clip_id"][keep]), notes
+    table = predictions.table.assign(**{label: truth})
+    return replace(predictions, table=table).select(table["clip_id"][keep]), notes
 
 
 def _scores(

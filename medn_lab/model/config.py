@@ -188,14 +188,14 @@ class MEDNConfig:
         Raises
         ------
         ValueError
-            If the clips have no such column, are not square, or a change does not fit.
+            If the clips have no such column, a clip has no class, they are not square, or a change does not fit.
         """
-        check_label(clips.table, label=label)
+        names = check_label(clips.table, label=label)
         height, width = clips.size
         if height != width:
             raise ValueError(f"MEDN reads square crops; these clips are {width}x{height} px")
         fitted: dict[str, Any] = {
-            "classes": tuple(sorted(clips.table[label].unique())),
+            "classes": tuple(sorted(names.unique())),
             "aus": clips.aus,
             "size": height,
         }

@@ -17,12 +17,22 @@ from medn_lab.records.answers import Answers
 from medn_lab.records.attribution import Attribution
 from medn_lab.records.clip_index import PROBLEM_COLUMNS, ClipIndex, no_problems
 from medn_lab.records.clips import Clips, Truth
+from medn_lab.records.constant import constant_columns, constant_reason, is_constant
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
 from medn_lab.records.present import present
 from medn_lab.records.results import BranchFeatures, Embedding, History, Predictions
-from medn_lab.records.rows import au_columns, check_label, check_rows, check_table, frame_numbers, people, positions
+from medn_lab.records.rows import (
+    au_columns,
+    check_label,
+    check_rows,
+    check_table,
+    frame_numbers,
+    normalise_labels,
+    people,
+    positions,
+)
 from medn_lab.records.run import ids_sha256, run_record
 from medn_lab.records.storage import (
     Parts,
@@ -64,9 +74,13 @@ __all__ = [
     "check_rows",
     "check_table",
     "clear_away",
+    "constant_columns",
+    "constant_reason",
     "frame_numbers",
     "ids_sha256",
+    "is_constant",
     "no_problems",
+    "normalise_labels",
     "normalise_text",
     "note_arrays",
     "parse_action_units",

@@ -180,11 +180,16 @@ class DecouplingReport(_Record):
 
     def _headline(self, name: str) -> str:
         own = self.table[self.table["model"] == name]
+        of_aus = own[(own["branch"] == "emotion") & (own["target"] == "AUs")]
+        of_branches = own[(own["kind"] == "dependence") & (own["given"] == "")]
         said = []
-        for row in own[(own["kind"] == "dependence") & (own["given"] == "")].to_dict("records"):
+        if "reason" in own:
+            reasons = dict.fromkeys([*of_branches["reason"], *of_aus["reason"]])
+            said = [str(reason) for reason in reasons if str(reason).endswith(" constant")]
+        for row in of_branches.to_dict("records"):
             if row["measure"] in ("linear_cka", "distance_correlation") and np.isfinite(row["value"]):
                 said.append(f"{row['measure'].replace('_', ' ')} {row['value']:.3f} (p {row['p']:.2g})")
-        for row in own[(own["branch"] == "emotion") & (own["target"] == "AUs")].to_dict("records"):
+        for row in of_aus.to_dict("records"):
             if np.isfinite(row["value"]):
                 allowed = f", allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else ""
                 said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}")

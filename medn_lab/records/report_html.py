@@ -197,6 +197,10 @@ def _leakage_cell(row: pd.Series) -> str:
 def _information(rows: pd.DataFrame, models: list[str]) -> str:
     parts = ['<tr><th class="text">model</th><th>nats</th><th>interval</th><th>the factor holds</th></tr>']
     for row in rows.to_dict("records"):
+        if row["reason"]:
+            why = f'<td colspan="3" class="text"><small>{_text(row["reason"])}</small></td>'
+            parts.append(f'<tr><td class="text">{_text(row["model"])}</td>{why}</tr>')
+            continue
         parts.append(
             f'<tr><td class="text">{_text(row["model"])}</td><td>{_number(row["value"])}</td>'
             f"<td>[{row['low']:.2f}, {row['high']:.2f}]</td><td>{_number(row['allowed'])}</td></tr>"

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.rows import check_rows, check_table, positions
+from medn_lab.records.rows import check_rows, check_table, normalise_labels, positions
 from medn_lab.records.run import told
 from medn_lab.records.storage import Parts, read_parts, write_parts
 
@@ -71,7 +71,8 @@ class History(_Record):
     ----------
     table : DataFrame
         ``epoch, seconds, learning_rate``, the mean of each loss term over the epoch (``loss, emotion, au, ...``),
-        ``accuracy`` (training clips as seen), and ``validation_*`` where validation clips were given.
+        ``accuracy`` (training clips as seen), and where validation clips were given the same of them
+        (``validation_loss, validation_emotion, ...``), with ``validation_uf1``.
     config : dict
         The model's and the training's configuration, the seed and the versions.
     status : str
@@ -160,11 +161,17 @@ class Predictions(_ClipRecord):
             raise ValueError(f"logits are {self.logits.shape} but there are {len(self.classes)} classes")
         if self.au_logits is not None and self.au_logits.shape[1:] != (len(self.aus),):
             raise ValueError(f"au_logits are {self.au_logits.shape} but there are {len(self.aus)} AUs")
+        for name in ("logits", "au_logits"):
+            scores = getattr(self, name)
+            broken = np.isnan(scores).any(axis=1) if scores is not None else np.zeros(0, dtype=bool)
+            if broken.any():
+                first = self.table["clip_id"].iloc[int(broken.argmax())]
+                raise ValueError(f"the {name} of {broken.sum()} of {len(broken)} clips are NaN, such as of {first!r}")
 
     def __repr__(self) -> str:
         said = f"Predictions: {len(self)} clips, {len(self.classes)} classes ({', '.join(self.classes)})"
-        if "label" in self.table:
-            right = (self.predicted == self.table["label"].to_numpy()).mean()
+        if "label" in self.table and len(self):
+            right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
             said += f", {right:.3f} of them right"
         protocol = f"protocol {self.protocol}" if self.protocol else ""
         return "; ".join(filter(None, [said, protocol, told(self.source)]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import pandas as pd
+
+from medn_lab.records.text import normalise_text
 
 
 def au_columns(table: pd.DataFrame) -> list[str]:
@@ -43,12 +45,13 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     Returns
     -------
     DataFrame
-        ``clip_id`` and ``subject`` are text, as they will be when read from the disk.
+        ``clip_id`` and ``subject`` are text, as they will be when read from the disk; a missing subject is None.
+        Names in ``label`` and ``emotion`` are in one spelling (:func:`normalise_labels`), AU columns are float.
 
     Raises
     ------
     ValueError
-        If a required column is missing, or a ``clip_id`` is empty or appears twice.
+        If a required column is missing, a ``clip_id`` is empty or appears twice, or an AU column holds text.
 
     Examples
     --------
@@ -60,10 +63,16 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
         there = ", ".join(map(str, table.columns)) or "no columns"
         raise ValueError(f"the table of {owner} lacks {', '.join(missing)}; it has {there}")
     table = table.reset_index(drop=True).copy()
+    for name in au_columns(table):
+        if not isinstance(table[name].dtype, np.dtype) or table[name].dtype == object:
+            table[name] = _au_values(table[name])
     nameless = table["clip_id"].isna()
-    for name in ("clip_id", "subject"):
-        if name in table:
-            table[name] = table[name].astype(str).astype(object)
+    table["clip_id"] = table["clip_id"].astype(str).astype(object)
+    if "subject" in table:
+        table["subject"] = _subject_names(table["subject"])
+    for name in ("label", "emotion"):
+        if name in table and table[name].map(lambda value: isinstance(value, str)).any():
+            table[name] = normalise_labels(table[name])
     if (nameless | (table["clip_id"].str.strip() == "")).any():
         raise ValueError(f"the table of {owner} has rows without a clip_id")
     repeated = table["clip_id"][table["clip_id"].duplicated()].unique()
@@ -190,7 +199,7 @@ def people(table: pd.DataFrame) -> pd.Series:
     Raises
     ------
     ValueError
-        If a clip has no subject.
+        If a clip has no subject, or two subjects of a data set differ only by zeros in front.
 
     Examples
     --------
@@ -199,14 +208,72 @@ def people(table: pd.DataFrame) -> pd.Series:
     """
     if "subject" not in table:
         raise ValueError(f"the table has no column subject; it has {', '.join(map(str, table.columns))}")
-    subjects = table["subject"].astype(str)
-    if (table["subject"].isna() | (subjects.str.strip() == "")).any():
-        raise ValueError("some clips have no subject; without it a split could share a person")
-    return table["dataset"].astype(str) + "/" + subjects if "dataset" in table else subjects
+    subjects = _subject_names(table["subject"])
+    missing = (subjects.isna() | (subjects == "")).to_numpy(dtype=bool)
+    if missing.any():
+        raise ValueError(
+            f"{missing.sum()} of {len(table)} clips have no subject; without it a split could share a person: write"
+            " their subject, or leave them out"
+        )
+    who = table["dataset"].astype(str) + "/" + subjects if "dataset" in table else subjects
+    by_number: dict[str, str] = {}
+    for name in who.unique():
+        head, slash, number = name.rpartition("/")
+        other = by_number.setdefault(f"{head}{slash}{number.lstrip('0') or '0'}" if number.isdigit() else name, name)
+        if other != name:
+            raise ValueError(f"the subjects {other!r} and {name!r} differ only by zeros; write one person in one way")
+    return who.astype(object)
 
 
-def check_label(table: pd.DataFrame, *, label: str) -> None:
-    """That the clips have a class: what a protocol writes, or a column of the caller's own.
+def _au_values(column: pd.Series) -> np.ndarray:
+    """An AU column of any dtype as float, NaN where missing; ValueError where a value is no number."""
+    try:
+        return np.array([np.nan if pd.isna(value) else float(value) for value in column])
+    except ValueError as fault:
+        raise ValueError(f"column {column.name} holds text ({fault}); an AU column holds 1, 0 or NaN") from None
+
+
+def _subject_names(column: pd.Series) -> pd.Series:
+    """Subjects as text, 1, 1.0 and " 1" all "1"; None where missing."""
+    return _in_one_spelling(
+        column, lambda value: normalise_text(int(value) if isinstance(value, float) and value.is_integer() else value)
+    )
+
+
+def _in_one_spelling(column: pd.Series, spell: Callable[[object], str]) -> pd.Series:
+    """Every value as text, None where missing; each different value is spelled once."""
+    values = column.astype(object)
+    names = {(type(value), value): spell(value) for value in values.dropna().unique()}
+    given = [None if pd.isna(value) else names.get((type(value), value)) or spell(value) for value in values]
+    return pd.Series(given, index=column.index, name=column.name, dtype=object)
+
+
+def normalise_labels(labels: pd.Series) -> pd.Series:
+    """Class names as text in one spelling: full-width signs as plain ones, no blanks at the ends, single ones inside.
+
+    Parameters
+    ----------
+    labels : Series
+        Of any dtype.
+
+    Returns
+    -------
+    Series of object
+        With the same index; None where missing.
+
+    Examples
+    --------
+    >>> normalise_labels(pd.Series(["disgust ", "ｆｅａｒ", 3, None])).tolist()
+    ['disgust', 'fear', '3', None]
+    """
+    return _in_one_spelling(labels, normalise_text)
+
+
+def check_label(table: pd.DataFrame, *, label: str) -> pd.Series:
+    """The class of each clip, after checking that each has one: the border of ``fit``, ``evaluate`` and ``diagnose``.
+
+    Blanks and full-width signs typed by hand are mended (:func:`normalise_labels`): ``"disgust "`` is ``"disgust"``.
+    Two names that differ only in capital letters are refused.
 
     Parameters
     ----------
@@ -215,15 +282,37 @@ def check_label(table: pd.DataFrame, *, label: str) -> None:
     label : str
         The column's name.
 
+    Returns
+    -------
+    Series of str
+        With the table's index.
+
     Raises
     ------
     ValueError
-        If there is no such column.
+        If there is no such column, a clip has no class, or two classes differ only in capital letters.
 
     Examples
     --------
-    >>> check_label(pd.DataFrame({"clip_id": ["a"], "label": ["others"]}), label="label") is None
-    True
+    >>> check_label(pd.DataFrame({"clip_id": ["a", "b"], "label": ["others", " others"]}), label="label").tolist()
+    ['others', 'others']
     """
     if label not in table:
-        raise ValueError(f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes first")
+        raise ValueError(
+            f"the clips have no column {label!r}; choose a protocol with medn.data.to_classes, or name the column of"
+            " the classes with label="
+        )
+    names = normalise_labels(table[label])
+    missing = (names.isna() | (names == "")).to_numpy(dtype=bool)
+    if missing.any():
+        such = f", such as {table['clip_id'].iloc[int(missing.argmax())]!r}" if "clip_id" in table else ""
+        raise ValueError(
+            f"{missing.sum()} of {len(table)} clips have no {label}{such}; write their class, or leave them out with"
+            " clips.select"
+        )
+    by_letters: dict[str, str] = {}
+    for name in names.unique():
+        other = by_letters.setdefault(name.casefold(), name)
+        if other != name:
+            raise ValueError(f"{label} holds {other!r} and {name!r}, which differ in capital letters; write one")
+    return names

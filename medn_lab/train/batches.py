@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from medn_lab.model import Inputs, MEDNConfig
-from medn_lab.records import check_label, present
+from medn_lab.records import Clips, check_label, is_constant, present
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     Raises
     ------
     ValueError
-        If the column is missing, a name is not one of the model's classes, or a class has no training clip.
+        If the column is missing, a clip has no class, a name is not one of the model's classes, or a class has no
+        training clip.
 
     Examples
     --------
@@ -83,10 +85,10 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     >>> read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=True).aus.tolist()
     [[1.0], [0.0]]
     """
-    check_label(table, label=label)
-    places = pd.Index(config.classes).get_indexer(table[label])
+    names = check_label(table, label=label)
+    places = pd.Index(config.classes).get_indexer(names)
     if (places < 0).any():
-        strange = sorted(set(table.loc[places < 0, label].astype(str)))
+        strange = sorted(set(names[places < 0]))
         raise ValueError(
             f"{(places < 0).sum()} of {len(table)} clips are labelled {', '.join(strange)},"
             f" which the model does not know; its classes are {', '.join(config.classes)}"
@@ -108,6 +110,45 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
         torch.from_numpy(class_weight.astype(np.float32)),
         torch.from_numpy(au_weight.astype(np.float32)),
     )
+
+
+def warn_if_constant(config: MEDNConfig, clips: Clips, targets: Targets, *, stacklevel: int) -> None:
+    """Warn of each input or target that is the same in all training clips: its branch learns nothing and dies.
+
+    Reads clips until two differ, so that of clips that vary only the first few are read.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+        Says which inputs are read.
+    clips : Clips
+    targets : Targets
+        Of the same clips.
+    stacklevel : int
+        Of the caller's caller, for the warning.
+    """
+    found = []
+    if clips.frames is not None and config.branches != "motion":
+        if all((own[1:] == own[:1]).all() for own in clips.frames):
+            found.append("the frames do not move in any clip, so the emotion branch has nothing to learn from")
+        elif _all_alike(clips.frames):
+            found.append("all clips have the same frames, so the emotion branch will be constant")
+    if clips.flow is not None and config.branches != "emotion":
+        if not any(own.any() for own in clips.flow):
+            found.append("the flow is 0 in all clips, so the motion branch will be constant")
+        elif _all_alike(clips.flow):
+            found.append("all clips have the same flow, so the motion branch will be constant")
+    aus = targets.aus.numpy()
+    known = aus[~np.isnan(aus)]
+    if known.size and is_constant(known[:, None]):
+        found.append(f"no AU varies: every AU known is {known[0]:g} in all clips, so the AUs teach nothing")
+    for fault in found:
+        warnings.warn(f"{fault}; look at how the clips were prepared", UserWarning, stacklevel=stacklevel + 1)
+
+
+def _all_alike(clips: np.ndarray) -> bool:
+    first = np.asarray(clips[0])
+    return all(is_constant(np.stack([first.ravel(), np.ravel(own)])) for own in clips[1:])
 
 
 def shuffled_rows(n: int, batch_size: int, *, least: int = 2, generator: torch.Generator) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, as_inputs
+from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, MEDNConfig, as_inputs
 from medn_lab.records import Clips
 from medn_lab.train.batches import Targets, augment, shuffled_rows
 from medn_lab.train.config import TrainConfig
@@ -38,9 +38,6 @@ def train_epoch(
     if rank:  # the processes share their batches, and draw what else is drawn each for itself
         generator.manual_seed(seed + 1_000_000_007 * rank)
     steps = config.epochs * len(batches)
-    weight = config.decoupling_weight
-    if weight is None:
-        weight = DECOUPLING_WEIGHTS[model.config.decoupling]
     sums: dict[str, float] = {}
     right = 0
     model.train()
@@ -62,7 +59,7 @@ def train_epoch(
             batch,
             config=model.config,
             au_weight=config.au_weight,
-            decoupling_weight=weight * ramp(done / steps, config.decoupling_ramp),
+            decoupling_weight=_decoupling_weight(model.config, config, done / steps),
             label_smoothing=config.label_smoothing,
         )
         values = {name: value.item() for name, value in terms.items()}
@@ -87,17 +84,38 @@ def train_epoch(
 
 
 @torch.inference_mode()
-def validate(fabric: Fabric, model: MEDN, clips: Clips, targets: Targets) -> dict[str, float]:
-    """The loss and the accuracy on clips that are held out."""
+def validate(
+    fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, config: TrainConfig, epoch: int
+) -> dict[str, float]:
+    """The terms of the loss, accuracy and UF1 on clips that are held out, weighted as at the end of the epoch."""
     model.eval()
-    right, loss = 0, 0.0
-    for start in range(0, len(clips), 64):
-        rows = np.arange(start, min(start + 64, len(clips)))
+    sums: dict[str, float] = {}
+    n_classes = len(model.config.classes)
+    counts = np.zeros((n_classes, n_classes))
+    for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // 64)):
         batch = targets.take(torch.from_numpy(rows)).to(fabric.device)
-        logits = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device)).logits
-        right += (logits.argmax(dim=1) == batch.labels).sum().item()
-        loss += torch.nn.functional.cross_entropy(logits, batch.labels, reduction="sum").item()
-    return {"validation_emotion": loss / len(clips), "validation_accuracy": right / len(clips)}
+        output = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device))
+        terms = medn_loss(
+            output,
+            batch,
+            config=model.config,
+            au_weight=config.au_weight,
+            decoupling_weight=_decoupling_weight(model.config, config, (epoch + 1) / config.epochs),
+            label_smoothing=config.label_smoothing,
+        )
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.item() * len(rows)
+        np.add.at(counts, (batch.labels.cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
+    hits, meant, said = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
+    f1 = 2 * hits[meant > 0] / (meant + said)[meant > 0]
+    sums |= {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}
+    return {f"validation_{name}": float(value / len(clips)) for name, value in sums.items()}
+
+
+def _decoupling_weight(model: MEDNConfig, config: TrainConfig, done: float) -> float:
+    """The weight of the decoupling term when a share `done` of the training is over."""
+    weight = DECOUPLING_WEIGHTS[model.decoupling] if config.decoupling_weight is None else config.decoupling_weight
+    return weight * ramp(done, config.decoupling_ramp)
 
 
 def _check_finite(terms: dict[str, float], epoch: int) -> None:

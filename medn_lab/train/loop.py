@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from medn_lab.model import MEDN, check_clips
 from medn_lab.model.threads import torch_threads
 from medn_lab.records import Clips, History, clear_away
-from medn_lab.train.batches import read_targets
+from medn_lab.train.batches import read_targets, warn_if_constant
 from medn_lab.train.callbacks import Run, measured, tell
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from medn_lab.train.config import TrainConfig
@@ -56,7 +56,8 @@ def fit(
     label : str
         Column of class names.
     validation : Clips, optional
-        Held-out clips scored after each epoch, for looking at: nothing is chosen by them.
+        Held-out clips scored after each epoch by the same loss terms, accuracy and UF1, for looking at: nothing is
+        chosen by them.
     callbacks : iterable
         Objects with ``on_fit_start``, ``measure``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`. What
         ``measure`` returns, a mapping of names to numbers, becomes columns of the history.
@@ -74,6 +75,11 @@ def fit(
     ------
     ValueError
         If the clips do not fit the model, hold NaN, are fewer than 2, lack a class, or a loss stops being a number.
+
+    Warns
+    -----
+    UserWarning
+        If an input or the AUs are the same in all clips: frames that do not move, flow that is 0.
 
     See Also
     --------
@@ -93,10 +99,12 @@ def fit(
     if len(clips) < 2:
         raise ValueError(f"training needs at least 2 clips, there is {len(clips)}")
     targets = read_targets(model.config, clips.table, label=label, training=True)
+    warn_if_constant(model.config, clips, targets, stacklevel=2)
     held_out = None
     if validation is not None:
         check_clips(model.config, validation)
-        held_out = validation, read_targets(model.config, validation.table, label=label, training=False)
+        scored = read_targets(model.config, validation.table, label=label, training=False)
+        held_out = validation, replace(scored, class_weight=targets.class_weight, au_weight=targets.au_weight)
 
     fabric = processes(config)
     watchers = list(callbacks)
@@ -130,7 +138,7 @@ def fit(
                     row = train_epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
                     share_buffers(fabric, model)
                     if held_out is not None:
-                        row |= validate(fabric, model, *held_out)
+                        row |= validate(fabric, model, *held_out, config, run.epoch)
                     before = run.history.table.to_dict("records")
                     run.history = telling.history(pd.DataFrame([*before, row]), summed=checkpoint is not None)
                     standing.take(run.history)

@@ -108,6 +108,8 @@ def _leak(row: Mapping[str, object]) -> tuple[str, str]:
 
 
 def _information(row: Mapping[str, object]) -> tuple[str, str]:
+    if not np.isfinite(_number(row, "value")):
+        return f"Nats of the emotion code{_of(row)}: no figure. {_reason(row)}", _rests(row)
     what = f"The emotion code{_of(row)} carries {_number(row, 'value'):.2f} nats a clip{_bounds(row, 'low', 'high')}"
     allowed, target = _number(row, "allowed"), _text(row, "target") or "its factor"
     if np.isfinite(allowed):

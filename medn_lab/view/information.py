@@ -59,7 +59,8 @@ def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 76
                 "type": "data", "symmetric": False, "array": np.nan_to_num(high - value),
                 "arrayminus": np.nan_to_num(value - low), "color": theme.INK, "thickness": 1.8,
             },
-            text=[f"<b>{one:.2f}</b>" for one in value], textposition="inside", insidetextanchor="start",
+            text=[f"<b>{one:.2f}</b>" if np.isfinite(one) else "" for one in value], textposition="inside",
+            insidetextanchor="start",
             hovertemplate="%{y}: %{x:.3f} nats<extra></extra>",
         )
     )  # fmt: skip
@@ -76,6 +77,9 @@ def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 76
         subtitle="mean of the clips, interval over resampled subjects",
         margin=(34 + 7 * max(map(len, names)), 24, 92, 44),
     )  # fmt: skip
+    for name, one, why in zip(names, value, rows.get("reason", pd.Series("", index=rows.index)), strict=True):
+        if not np.isfinite(one):
+            figure.add_annotation(text=as_text(why or "no figure"), x=0, y=name, xanchor="left", showarrow=False)
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title_text="nats a clip", rangemode="tozero")
     figure.update_layout(legend={"x": 0, "y": 1.02, "yanchor": "bottom"})

@@ -66,9 +66,10 @@ def map_title(embedding: Embedding, name: str, *, full: bool = False) -> str:
 
     The share of variance stands beside the name: beside the other figures it would run into the next map.
     """
-    figures = [f"trustworthiness {_figure(embedding.trustworthiness, name)}"]
+    constant = np.isnan(embedding.trustworthiness.get(name, 0.0))
+    figures = ["constant" if constant else f"trustworthiness {_figure(embedding.trustworthiness, name)}"]
     heading = f"<b style='color:{map_colour(name)}'>{as_text(_full_name(name))}</b>"
-    if full:
+    if full and not constant:
         figures.append(f"continuity {_figure(embedding.continuity, name)}")
         if embedding.params.get("shift", {}).get(name):
             figures.append(f"shift {embedding.params['shift'][name]:.2f}")
@@ -89,6 +90,4 @@ def _full_name(name: str) -> str:
 
 def _figure(values: Mapping[str, float], name: str) -> str:
     value = values.get(name)
-    if value is None:
-        return "not measured"
-    return "none: all clips are equal" if np.isnan(value) else f"{value:.3f}"
+    return "not measured" if value is None else f"{value:.3f}"

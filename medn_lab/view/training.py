@@ -15,14 +15,10 @@ _NAMES = {
     "loss": "total loss",
     "emotion": "emotion (cross-entropy)",
     "au": "AU detection (binary cross-entropy)",
-    "orthogonal": "orthogonal (squared cosine)",
     "decoupling": "decoupling",
-    "bottleneck": "bottleneck (nats)",
-    "kl": "bottleneck (nats)",
     "accuracy": "accuracy, training clips",
     "validation_accuracy": "accuracy, validation clips",
-    "validation_loss": "total loss, validation clips",
-    "validation_uf1": "UF1, validation clips",
+    "uf1": "UF1",
     "dependence_linear_cka": "linear CKA",
     "dependence_distance_correlation": "distance correlation",
     "dependence_absolute_cosine": "mean |cosine|",
@@ -116,7 +112,7 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     dependences, leaks = watched_columns(history.table)
     rows = 2 if dependences or leaks else 1
     height = height or (360, 640)[rows - 1]
-    titles = ["Loss terms, mean over the epoch", "Accuracy"]
+    titles = ["Loss terms, mean over the epoch", "Accuracy and UF1" if "validation_uf1" in scores else "Accuracy"]
     titles += (
         ["Dependence of the branches, watched clips", "Leakage, watched clips (dotted: what is allowed)"]
         if rows == 2
@@ -134,7 +130,8 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
     figure.update_xaxes(title_text="epoch", rangemode="tozero", showspikes=False, dtick=_epoch_step(len(history)))
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
-    figure.update_yaxes(title_text="share of clips right", range=[0, 1.02], tickformat=".0%", row=1, col=2)
+    share = "share of clips right, UF1" if "validation_uf1" in scores else "share of clips right"
+    figure.update_yaxes(title_text=share, range=[0, 1.02], tickformat=".0%", row=1, col=2)
     if rows == 2:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
         figure.update_yaxes(title_text="AUC (0.5 is guessing)", range=[0.38, 1.22], row=2, col=2)

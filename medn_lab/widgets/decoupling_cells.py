@@ -118,6 +118,9 @@ def information_cells(rows: pd.DataFrame, *, models: Sequence[str], width: int) 
     for x, name in enumerate(there):
         numbers[0, x] = int(rows.index[rows["model"] == name][0])
         value, allowed = (float(rows.loc[numbers[0, x], one]) for one in ("value", "allowed"))
+        if not np.isfinite(value):
+            cells.append(Cell("–", str(rows.loc[numbers[0, x], "reason"]) or "no figure"))
+            continue
         more, axis = value > allowed, (0.0, 1.05 * top)
         drawn = null_drawing(value, band=(np.nan,) * 2, allowed=allowed, axis=axis, found=more, width=beside - 4)
         hint = f"{name}: {value:.3f} nats. Press to read what it means."

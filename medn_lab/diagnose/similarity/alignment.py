@@ -36,7 +36,7 @@ def linear_cka(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -> float:
     Returns
     -------
     float
-        In [-1, 1] debiased, in [0, 1] biased; lower is better decoupled. NaN if a feature does not vary. Clips that are
+        In [-1, 1] debiased, in [0, 1] biased; lower is better decoupled. NaN if a feature is constant. Clips that are
         copies of each other count as clips.
 
     Raises

@@ -36,12 +36,12 @@ class CanonicalCorrelations:
 
     @property
     def value(self) -> float:
-        """The one figure that stands for all: the first, in [0, 1]; NaN where a branch does not vary."""
+        """The one figure that stands for all: the first, in [0, 1]; NaN where a feature is constant."""
         return float(self.values[0]) if len(self.values) else np.nan
 
     def __repr__(self) -> str:
         if not len(self.values):
-            return "canonical correlations: none, because a branch does not vary"
+            return "canonical correlations: none, because a feature is constant"
         told = ", ".join(f"{value:.3f}" for value in self.values[:3])
         more = f" and {len(self.values) - 3} more" if len(self.values) > 3 else ""
         return f"canonical correlations {told}{more} (penalty {self.penalty:g}, {self.n_clips} clips)"

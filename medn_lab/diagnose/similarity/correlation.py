@@ -50,6 +50,8 @@ class BranchCorrelation:
 
     def __repr__(self) -> str:
         p, q = self.matrix.shape
+        if not np.isfinite(self.mean_square):
+            return f"branch correlation {p} x {q}: none, because a feature is constant ({self.n_clips} clips)"
         return (
             f"branch correlation {p} x {q}: mean square {self.mean_square:.4f} (bias taken off), mean absolute"
             f" {self.mean_abs:.3f}, largest {self.max_abs:.3f} ({self.n_clips} clips, {self.n_constant} constant)"

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.similarity.pairing import check_pair
+from medn_lab.records import is_constant
 
 
 def absolute_cosine(x: ArrayLike, y: ArrayLike) -> float:
@@ -22,7 +23,7 @@ def absolute_cosine(x: ArrayLike, y: ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1]; independent features of width d have about sqrt(2 / (pi d)).
+        In [0, 1]; independent features of width d have about sqrt(2 / (pi d)). NaN if a feature is constant.
 
     Raises
     ------
@@ -50,10 +51,11 @@ class PreparedCosine:
 
     def __init__(self, x: np.ndarray, y: np.ndarray) -> None:
         self.x, self.y = _unit(x), _unit(y)
+        self.known = not (is_constant(x) or is_constant(y))
 
     def __call__(self, order: np.ndarray) -> float:
         """Mean absolute cosine of x and y[order]."""
-        return float(np.abs(np.einsum("ij,ij->i", self.x, self.y[order])).mean())
+        return float(np.abs(np.einsum("ij,ij->i", self.x, self.y[order])).mean()) if self.known else np.nan
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

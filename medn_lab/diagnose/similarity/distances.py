@@ -32,7 +32,7 @@ def distance_correlation(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -
     -------
     float
         In [-1, 1] debiased, in [0, 1] biased; lower is better decoupled. This is on the scale of a *squared*
-        correlation. NaN if a feature does not vary. Clips that are copies of each other count as clips.
+        correlation. NaN if a feature is constant. Clips that are copies of each other count as clips.
 
     Raises
     ------

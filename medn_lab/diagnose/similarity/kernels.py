@@ -31,7 +31,7 @@ def hsic(
     Returns
     -------
     float
-        Lower is better decoupled. NaN if a feature does not vary. Clips that are copies of each other count as clips.
+        Lower is better decoupled. NaN if a feature is constant. Clips that are copies of each other count as clips.
 
     Raises
     ------

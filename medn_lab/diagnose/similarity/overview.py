@@ -15,10 +15,12 @@ from medn_lab.diagnose.similarity.kernels import hsic, of_kernels
 from medn_lab.diagnose.similarity.pairing import check_pair, squared_distances
 from medn_lab.diagnose.similarity.partialling import partial_out
 from medn_lab.diagnose.similarity.permuting import PREPARED
-from medn_lab.records import BranchFeatures, present
+from medn_lab.records import BranchFeatures, constant_reason, present
 
 MEASURES = {measure.__name__: measure for measure in PREPARED}
 """The measures of this room by their names, in the order of every table."""
+
+UNDEFINED = "the measure has no value for these clips"
 
 
 def dependence(
@@ -45,8 +47,8 @@ def dependence(
     Returns
     -------
     DataFrame
-        A measure a row: ``measure, value, unbiased, n_clips, direction, reason``; `value` NaN where a branch does not
-        vary, which `reason` says; `direction` which way is better decoupled.
+        A measure a row: ``measure, value, unbiased, n_clips, direction, reason``; `value` NaN where a branch is
+        constant, which `reason` says; `direction` which way is better decoupled.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def dependence(
     x, y = both_branches(chosen)
     if factors is not None:
         x, y = partial_out(x, factors=factors), partial_out(y, factors=factors)
-    still = [name for name, own in (("motion", x), ("emotion", y)) if _is_still(own)] or ["motion or emotion"]
+    reason = constant_reason({"motion": x, "emotion": y}, given="" if factors is None else "the factors")
     rows = [
         {
             "measure": name,
@@ -79,15 +81,11 @@ def dependence(
             "unbiased": name in ("linear_cka", "distance_correlation", "hsic", "branch_correlation"),
             "n_clips": len(x),
             "direction": "lower",
-            "reason": f"the {' and '.join(still)} features do not vary" if np.isnan(figure) else "",
+            "reason": (reason or UNDEFINED) if np.isnan(figure) else "",
         }
         for name, figure in figures(x, y).items()
     ]
     return pd.DataFrame(rows)
-
-
-def _is_still(values: np.ndarray) -> bool:
-    return bool(np.ptp(values, axis=0).max(initial=0.0) <= 1e-9 * np.abs(values).max(initial=0.0))
 
 
 def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
+from medn_lab.records import constant_columns
+
 SMALLEST = 4
 """Fewer clips leave nothing to estimate without bias."""
 
@@ -41,10 +43,9 @@ def check_pair(x: ArrayLike, y: ArrayLike, *, smallest: int = SMALLEST) -> tuple
 
 
 def centred(x: np.ndarray) -> np.ndarray:
-    """Columns with their mean taken off; one that varies by rounding alone becomes exactly 0."""
+    """Columns with their mean taken off; a constant one becomes exactly 0."""
     moved = x - x.mean(axis=0)
-    still = np.abs(moved).max(axis=0) <= 1e-12 * np.maximum(1.0, np.abs(x).max(axis=0))
-    moved[:, still] = 0.0
+    moved[:, constant_columns(x)] = 0.0
     return moved
 
 

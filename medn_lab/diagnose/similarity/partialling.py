@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.similarity.pairing import centred
+from medn_lab.records import constant_columns
 
 
 def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np.ndarray:
@@ -54,7 +55,6 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
     if columns and len(columns[0]) != len(x):
         raise ValueError(f"features have {len(x)} rows but factors {len(columns[0])}; both must be of the same clips")
     moved = centred(x)
-    spread = np.abs(moved).max(axis=0)
     if len(columns) == 1 and columns[0].dtype == object:
         _, place = np.unique(columns[0], return_inverse=True)
         count = np.bincount(place)
@@ -66,7 +66,7 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
         u = u[:, s > 1e-10 * s[0]] if s[0] > 0 else u[:, :0]
         moved = moved - u @ (u.T @ moved)
     # What is left of a feature that the factors explain fully is rounding.
-    moved[:, np.abs(moved).max(axis=0) <= 1e-10 * spread] = 0.0
+    moved[:, constant_columns(moved, size=np.abs(x).max(axis=0, initial=0.0))] = 0.0
     return moved
 
 
@@ -86,7 +86,7 @@ def factor_columns(factors: ArrayLike | pd.DataFrame) -> Iterator[np.ndarray]:
     for name in table.columns:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
-            values = column.to_numpy(dtype=np.float64)
+            values = column.to_numpy(dtype=np.float64, na_value=np.nan)
             if not np.isfinite(values).all():
                 raise ValueError(f"factor {name!r} is not known of {(~np.isfinite(values)).sum()} clips")
             yield values

@@ -18,6 +18,7 @@ from medn_lab.diagnose.similarity.distances import distance_correlation, prepare
 from medn_lab.diagnose.similarity.kernels import hsic, prepare_hsic
 from medn_lab.diagnose.similarity.pairing import Prepared, check_pair
 from medn_lab.diagnose.similarity.partialling import cells
+from medn_lab.records import is_constant
 
 PREPARED: dict[Callable, Callable[[np.ndarray, np.ndarray], Prepared]] = {
     linear_cka: prepare_linear_cka,
@@ -32,7 +33,7 @@ PREPARED: dict[Callable, Callable[[np.ndarray, np.ndarray], Prepared]] = {
 
 @dataclass(frozen=True, eq=False)
 class PermutationTest:
-    """A measure beside what it says of features that are not of the same clips.
+    """A measure and its values for features that are not of the same clips.
 
     Attributes
     ----------
@@ -47,6 +48,8 @@ class PermutationTest:
         Clips were exchanged inside each group alone.
     n_movable : int
         Clips in groups of two or more; the others stayed in their place.
+    reason : str
+        Why there is no value; empty where there is one.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class PermutationTest:
     n_clips: int
     n_groups: int
     n_movable: int
+    reason: str = ""
 
     @property
     def null_mean(self) -> float:
@@ -75,6 +79,8 @@ class PermutationTest:
         return float(np.quantile(self.null, 0.95))
 
     def __repr__(self) -> str:
+        if self.reason:
+            return f"permutation test: no value, because {self.reason} ({self.n_clips} clips)"
         inside = f" inside {self.n_groups} groups" if self.n_groups > 1 else ""
         return (
             f"{self.value:.3g} where {len(self.null)} permutations{inside} give {self.null_mean:.3g} (95% below"
@@ -114,7 +120,7 @@ def permutation_test(
     Returns
     -------
     PermutationTest
-        p and every value of the null NaN where a feature does not vary.
+        Value, p and null are NaN where x or y is constant, which `reason` says.
 
     Raises
     ------
@@ -147,6 +153,10 @@ def permutation_test(
     movable = int(sizes[sizes > 1].sum())
     if not movable:
         raise ValueError(f"none of the {len(sizes)} groups has two clips, so none can be exchanged; use coarser groups")
+    still = [name for name, values in (("x", x), ("y", y)) if is_constant(values)]
+    if still:
+        reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant"
+        return PermutationTest(np.nan, np.full(n_permutations, np.nan), np.nan, n, len(sizes), movable, reason)
     of_order = PREPARED[measure](x, y) if measure in PREPARED else lambda order: _figure(measure(x, y[order]))
     value = of_order(np.arange(n))
     null = np.array([of_order(order) for order in _orders(place, n_permutations, seed)])
