@@ -128,7 +128,7 @@ class BranchMaps:
             if self._outlined and not self._drawn:
                 cleared()
 
-        settle_soon = Dwell(settle, seconds=2 * SETTLED)
+        settle_soon = self._settle_soon = Dwell(settle, seconds=2 * SETTLED)
 
         def outlined(*_: object) -> None:
             drawn = read_outlines(self._selections())

@@ -82,14 +82,17 @@ def _grid(rows: list[str]) -> str:
     return f"<div class='medn-rows'>{''.join(rows)}</div>"
 
 
-def selection_text(table: pd.DataFrame, *, of: int) -> str:
-    """What is selected: clips, subjects, emotions, and how each AU set in it falls apart by emotion."""
+def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
+    """What is selected: clips, subjects, emotions, and how each AU set in it falls apart by emotion.
+
+    `of` clips are on the maps, `hidden` more are hidden by the filter.
+    """
     if not len(table):
         return (
             "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a group under "
             "<i>Light up</i>. Hover or click a point to see the clip.</div>"
         )
-    said = [f"<b>{len(table)} of {of} clips</b>"]
+    said = [f"<b>{len(table)} of {of} {'shown ' if hidden else ''}clips</b>"]
     if "subject" in table.columns:
         people = table["subject"].nunique()
         said.append(f"{people} subject{'s' if people != 1 else ''}")
