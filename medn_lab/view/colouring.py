@@ -11,6 +11,7 @@ import pandas as pd
 
 from medn_lab.records import au_columns
 from medn_lab.view import theme
+from medn_lab.view.markup import as_text
 from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column, rightness
 
 UNKNOWN = "unknown"
@@ -64,6 +65,17 @@ class Colouring:
     def counts(self) -> dict[str, int]:
         """How many clips each category has, in the order of the legend."""
         return {name: int((self.values == name).sum()) for name in self.styles}
+
+    def named(self, texts: np.ndarray) -> np.ndarray:
+        """Hover texts (n,), where categories were folded each with the clip's own, unless a line names it already."""
+        if self.own is None:
+            return texts
+        title = as_text(self.title.rpartition(", ")[0])
+        named = []
+        for text, own in zip(texts, map(as_text, self.own), strict=True):
+            there = any(f" {line}".endswith(f" {own}") for line in text.split("<br>"))
+            named.append(text if there else f"{text}<br>{title} {own}")
+        return np.asarray(named, dtype=object)
 
 
 def colour_choices(table: pd.DataFrame) -> dict[str, str]:
@@ -155,13 +167,14 @@ def _by_category(key: str, title: str, values: pd.Series, style: Callable[[str],
     if style is not None:  # emotions: the most frequent first, so that the legend reads as the data do
         styles = {name: style(name) for name in names}
     else:
-        styles = {name: theme.category_style(place) for place, name in enumerate(sorted(names, key=natural))}
+        styles = {name: theme.category_style(place) for place, name in enumerate(sorted(names))}
     return _folded(key, title, text, styles)
 
 
 def _most_frequent(text: np.ndarray) -> list[str]:
     """The categories, the most frequent first; some of them where there are more than a legend names."""
-    names = [name for name in pd.Series(text).value_counts().index if name not in (UNKNOWN, UNKNOWN_AUS)]
+    counts = pd.Series(text).value_counts(sort=False).drop([UNKNOWN, UNKNOWN_AUS], errors="ignore")
+    names = sorted(counts.index, key=lambda name: -counts[name])  # of two alike the one that comes first in the table
     return names if len(names) <= MOST_CATEGORIES else names[: MOST_CATEGORIES - 1]
 
 
