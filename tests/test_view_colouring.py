@@ -98,3 +98,14 @@ def test_the_explorer_names_the_true_one_too(embedding, by):
     assert len(explorer.selection) == n
     explorer.colour_by = "few"
     assert "day " not in explorer._maps.trace("motion", "points").hovertext[0]
+
+
+def test_one_subject_number_in_two_data_sets_is_two_people():
+    table = pd.DataFrame(
+        {"clip_id": list("abcd"), "subject": ["01"] * 4, "dataset": ["casme2", "casme2", "samm", "samm"]}
+    )
+    assert colouring(table, "subject").counts == {"casme2/01": 2, "samm/01": 2}
+    explorer = BranchExplorer(Embedding(*np.zeros((3, 4, 2), np.float32), table))
+    explorer.select(["a", "c"])
+    assert "2 subjects" in explorer._selected.value
+    assert explorer.filter(subjects=["samm/01"])["clip_id"].tolist() == ["c", "d"]

@@ -12,7 +12,7 @@ import pandas as pd
 from medn_lab.records import au_columns
 from medn_lab.view import theme
 from medn_lab.view.markup import as_text
-from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column, rightness
+from medn_lab.view.rows import NO_AU, UNKNOWN_AUS, au_sets, label_column, persons, rightness
 
 UNKNOWN = "unknown"
 REST = "other"
@@ -140,7 +140,7 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     if by in au_columns(table):
         return _by_au(table, by)
     if by in table.columns:
-        values = table[by]
+        values = persons(table) if by == "subject" else table[by]
         if by not in _NAMES and _is_number(values) and values.nunique() > MOST_CATEGORIES:
             return _by_step(by, _COLUMNS.get(by, by), values)
         return _by_category(by, _COLUMNS.get(by, by), values, None)

@@ -10,7 +10,7 @@ import pandas as pd
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.moments import Moments
-from medn_lab.view.rows import au_sets, coded_aus, label_column, rightness, text_of
+from medn_lab.view.rows import au_sets, coded_aus, label_column, persons, rightness, text_of
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 from medn_lab.widgets.style import chip, emotion_chip, note
 
@@ -94,7 +94,7 @@ def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
         )
     said = [f"<b>{len(table)} of {of} {'shown ' if hidden else ''}clips</b>"]
     if "subject" in table.columns:
-        people = table["subject"].nunique()
+        people = persons(table).nunique()
         said.append(f"{people} subject{'s' if people != 1 else ''}")
     column = label_column(table)
     lines = []

@@ -9,7 +9,7 @@ import traitlets
 
 from medn_lab.records import Clips, Predictions, positions
 from medn_lab.view.magnify import MOST
-from medn_lab.view.rows import au_sets
+from medn_lab.view.rows import au_sets, persons
 from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.faces import FaceLoop
 from medn_lab.widgets.player import OVERLAYS
@@ -219,7 +219,7 @@ def _listed_columns(predictions: Predictions, label: str) -> pd.DataFrame:
         {
             "clip_id": table["clip_id"].astype(str),
             "au_set": au_sets(table) if len(table) else [],
-            "subject": table["subject"].astype(str) if "subject" in table else "",
+            "subject": persons(table).astype(str) if "subject" in table else "",
             "score_label": np.asarray(own, dtype=float),
             "score_predicted": chances.max(axis=1) if len(table) else np.zeros(0),
         }

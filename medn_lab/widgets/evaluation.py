@@ -12,7 +12,7 @@ import traitlets
 from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
 from medn_lab.view import theme
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
-from medn_lab.view.rows import au_sets
+from medn_lab.view.rows import au_sets, persons
 from medn_lab.widgets.cell_grid import ON_DARK, ON_LIGHT, Cell, CellGrid, scale_colour
 from medn_lab.widgets.clip_list import ClipList
 from medn_lab.widgets.panel import Panel
@@ -347,7 +347,7 @@ class EvaluationPanel(Panel):
         parts = [f"<b>{len(chosen):,} clips</b> {said}"]
         if len(chosen):
             if "subject" in chosen:
-                parts.append(f"{chosen['subject'].nunique()} subjects")
+                parts.append(f"{persons(chosen).nunique()} subjects")
             sets = pd.Series(au_sets(chosen)).value_counts()
             shown = ", ".join(f"{html.escape(str(name))} {n}" for name, n in sets.head(4).items())
             parts.append(f"AU sets {shown}" + (f" and {len(sets) - 4} more" if len(sets) > 4 else ""))

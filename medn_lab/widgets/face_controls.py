@@ -14,6 +14,7 @@ INTENSITIES = ("–", "A", "B", "C", "D", "E")
 """Of an AU; the first is rest."""
 
 SIDES = {"both": "both", "L": "left", "R": "right"}
+SIDE_HINT = "The person's own side: L is on the right of the picture"
 MOST = 4.0
 """The largest strength of cue, noise and drift."""
 
@@ -138,7 +139,7 @@ class FaceControls:
     def _side(self, au: str, *, free: bool) -> widgets.Dropdown:
         return widgets.Dropdown(
             options=list(SIDES.items()), value="both", disabled=not free,
-            tooltip="The subject's own side" if free else "Lies on the midline: moves on both sides",
+            tooltip=SIDE_HINT if free else "Lies on the midline: moves on both sides",
             layout=widgets.Layout(width="62px", margin="1px 8px 1px 0"),
         )  # fmt: skip
 

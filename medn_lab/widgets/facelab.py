@@ -65,7 +65,8 @@ class FaceLab(Panel):
     Attributes
     ----------
     state : dict
-        ``aus, sides, cue, cue_strength, noise, drift``; a trait. Set it to move the sliders, observe it to follow them.
+        ``aus, sides, cue, cue_strength, noise, drift``; a trait. Sides are the person's own: ``left`` moves what is on
+        the right of the picture. Set it to move the sliders, observe it to follow them.
     selection : DataFrame
         A row for the clip in hand and for each that is kept, with what is true and what is said; a
         read-only trait.
