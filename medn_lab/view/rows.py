@@ -131,7 +131,7 @@ def hover_texts(table: pd.DataFrame, *, predicted: np.ndarray | None = None) -> 
 
 
 def persons(table: pd.DataFrame) -> pd.Series:
-    """The subject of each clip, as ``dataset/subject`` where there are several data sets; missing where it is unknown."""
+    """The subject of each clip, as ``dataset/subject`` where there are several data sets; missing where unknown."""
     subjects = table["subject"]
     if "dataset" not in table or table["dataset"].nunique() < 2:
         return subjects
