@@ -268,3 +268,10 @@ class TestWords:
         assert list(entropy.x) == [row["allowed"]]
         with pytest.raises(ValueError, match="none of these models has a bottleneck"):
             view.plot_information(reports["coupled"])
+
+
+def test_a_leak_without_an_excess_is_drawn_plain(reports):
+    table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
+    panel = DecouplingPanel({"clean": dataclasses.replace(reports["clean"], table=table)})
+    panel.show("leakage")
+    assert len(panel.selection) > 0

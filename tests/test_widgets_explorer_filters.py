@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+import traitlets
 from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_predictions
 from test_widgets_explorer import gesture, lasso, lit_rows
 
@@ -329,3 +330,84 @@ def test_ten_thousand_clips_are_made_filtered_and_lassoed_in_time():
     assert len(explorer.selection) == (table["AU4"].iloc[::4] == 1).sum()
     assert np.array_equal(np.frombuffer(explorer._maps._marks.widget.kept, np.uint8) == 1, table["AU4"] == 1)
     assert max(times.values()) < 3, times
+
+
+class TestHiddenClips:
+    """What a filter hides is neither shown, ringed, selected nor anyone's partner."""
+
+    @pytest.fixture
+    def hidden(self, records):
+        """An explorer with a filter, and a clip that it hides."""
+        explorer = BranchExplorer(**records)
+        subject = explorer.shown["subject"].iloc[0]
+        clip_id = explorer.shown.loc[explorer.shown["subject"] != subject, "clip_id"].iloc[0]
+        return explorer, subject, clip_id
+
+    def test_a_hidden_clip_is_not_shown(self, hidden):
+        explorer, subject, clip_id = hidden
+        explorer.filter(subjects=[subject])
+        for act in (explorer.show, lambda name: setattr(explorer, "clip_id", name)):
+            with pytest.raises((ValueError, traitlets.TraitError), match=r"hidden by the filter; call filter\(\)"):
+                act(clip_id)
+        explorer._controls.clip_list.value = clip_id
+        assert "hidden by the filter" in explorer._pair.message.value
+        assert (explorer.clip_id, explorer._controls.clip_list.value) == ("", "")
+        explorer.filter()
+        explorer.show(clip_id)
+        assert explorer.clip_id == clip_id
+
+    def test_a_filter_puts_away_what_it_hides(self, hidden):
+        explorer, subject, clip_id = hidden
+        explorer.show(clip_id)
+        explorer.filter(subjects=[subject])
+        assert (explorer.clip_id, explorer.partner_id, explorer._maps._ringed) == ("", "", (None, None))
+        with pytest.raises(ValueError, match="no clip is in hand"):
+            explorer.show_partner()
+
+    def test_a_filter_puts_a_partner_away_and_leaves_the_clip(self, hidden):
+        explorer, subject, clip_id = hidden
+        own = explorer.shown.loc[explorer.shown["subject"] == subject, "clip_id"].iloc[0]
+        explorer.show(own)
+        explorer.partner_id = clip_id
+        explorer.filter(subjects=[subject])
+        assert (explorer.clip_id, explorer.partner_id) == (own, "")
+
+    def test_the_partner_is_the_nearest_that_the_filter_leaves(self):
+        table = pd.DataFrame(
+            {"clip_id": list("abcd"), "subject": list("1234"), "AU4": [1, 1, 1, 0], "label": ["x", "y", "y", "y"]}
+        )
+        places = np.array([[0.0, 0.0], [1.0, 0.0], [5.0, 0.0], [0.1, 0.0]], np.float32)
+        explorer = BranchExplorer(Embedding(places, places, places, table))
+        explorer.show("a")
+        assert explorer.show_partner() == "b"
+        explorer.filter(subjects=["1", "3", "4"])
+        assert (explorer.clip_id, explorer.partner_id) == ("a", "")
+        assert explorer.show_partner() == "c"
+
+    def test_all_partners_hidden_is_one_sentence(self):
+        table = pd.DataFrame(
+            {"clip_id": list("abc"), "subject": ["1", "2", "2"], "AU4": [1, 1, 1], "label": ["x", "y", "y"]}
+        )
+        explorer = BranchExplorer(Embedding(*np.random.default_rng(0).normal(size=(3, 3, 2)), table))
+        explorer.filter(subjects=["1"])
+        explorer.show("a")
+        with pytest.raises(ValueError, match="all 2 confusable partners of 'a' are hidden by the filter; show all"):
+            explorer.show_partner()
+        assert explorer.partner_id == ""
+
+    def test_the_line_counts_the_clips_that_are_shown(self, hidden):
+        explorer, subject, _ = hidden
+        own = explorer.shown.loc[explorer.shown["subject"] == subject, "clip_id"]
+        explorer.select(list(own[:3]))
+        assert f"<b>3 of {len(explorer.shown)} clips</b>" in explorer._selected.value
+        explorer.filter(subjects=[subject])
+        assert f"<b>3 of {len(own)} shown clips</b>" in explorer._selected.value
+
+    def test_a_filter_that_leaves_none_leaves_the_lists_as_they_were(self, records):
+        table = pd.DataFrame({"clip_id": list("ab"), "subject": ["1", "2"], "AU4": [1, 0], "AU12": [0, 1]})
+        explorer = BranchExplorer(Embedding(*np.random.default_rng(0).normal(size=(3, 2, 2)), table))
+        explorer.filter(subjects=["1"])
+        explorer._controls.filters["aus"].value = "AU12"
+        assert "no clip has" in explorer._pair.message.value
+        assert (explorer._controls.filters["aus"].value, explorer._controls.filters["subjects"].value) == ("", "1")
+        assert explorer.shown["clip_id"].tolist() == ["a"]

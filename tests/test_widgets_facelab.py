@@ -364,3 +364,23 @@ def test_a_table_that_is_not_synthmes_has_no_truth_to_show(answer, studio):
     table = score_table(answer(bare), bare, bare.table["clip_id"].item())
     assert table["given_aus"].isna().all()
     assert isinstance(table, pd.DataFrame)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_side_is_the_persons_own_and_its_hint_says_where_it_is_in_the_picture(studio, side):
+    lab = FaceLab(studio, state={"aus": {"AU12": "E"}, "sides": {"AU12": side}, "noise": 0, "drift": 0}, magnify=1)
+    length = np.linalg.norm(lab.clip.flow[0, ..., :2], axis=-1)
+    half = length.shape[1] // 2
+    left, right = length[:, :half].sum(), length[:, half:].sum()
+    assert (right > 10 * left) if side == "left" else (left > 10 * right)
+    assert lab.selection["side"].tolist() == [side]
+    assert "L is on the right of the picture" in lab._controls.sides["AU12"].tooltip
+
+
+def test_a_face_with_one_cue_has_no_other_one(studio):
+    class OneCue:
+        aus, one_sided, cues = studio.aus, studio.one_sided, ("still",)
+        __call__ = staticmethod(studio)
+
+    with pytest.raises(ValueError, match="one cue, 'still', so there is no other"):
+        FaceLab(OneCue(), magnify=1).other_cue()

@@ -495,3 +495,22 @@ def test_a_list_sorts_and_filters_at_once():
     assert table["opposite"].all()
     assert (np.diff(table["motion_similarity"]) <= 0).all()
     assert len(rows) == pairs.table["opposite"].sum()
+
+
+def test_a_pair_that_loses_its_bookmark_leaves_the_bookmarked_ones(browser):
+    browser.bookmark()
+    browser.next()
+    browser.bookmark(note="second")
+    assert browser.filter(bookmarked=True) == 2
+    browser.unbookmark()
+    assert len(browser.pairs) == 1
+    assert browser.pair == tuple(browser.bookmarks.iloc[0][["clip_a", "clip_b"]])
+    assert browser.selection["clip_a"].tolist() == [browser.pair[0]]
+    browser.unbookmark()
+    assert (browser.pair, len(browser.selection)) == (("", ""), 0)
+    assert "no pair passes these filters" in browser._message.value
+
+
+def test_no_confusable_pair_has_one_emotion_on_both_sides(browser):
+    emotion = browser.pairs["label_a"].iloc[0]
+    assert browser.filter(emotion=emotion, against=emotion) == 0

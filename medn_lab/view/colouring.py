@@ -11,12 +11,14 @@ import pandas as pd
 
 from medn_lab.records import au_columns
 from medn_lab.view import theme
-from medn_lab.view.rows import AUS_IN_DOUBT, NO_AU, UNKNOWN_AUS, au_set_names, label_column, rightness
+from medn_lab.view.markup import as_text
+from medn_lab.view.rows import AUS_IN_DOUBT, NO_AU, UNKNOWN_AUS, au_set_names, label_column, persons, rightness
 
 UNKNOWN = "unknown"
-REST = "all others"
+_NOT_KNOWN = (UNKNOWN, UNKNOWN_AUS, AUS_IN_DOUBT)
+REST = "other"
 MOST_CATEGORIES = 12
-"""More than this and the rarest share one grey entry: nobody tells thirty colours apart."""
+"""Entries of a legend: with more categories the rarest share the last one, which is grey."""
 
 _STEP_COLOURS = ("#3B4CA8", "#2F7FD0", "#2BA8A0", "#86B83E", "#E0B020")
 _COLUMNS = {
@@ -24,6 +26,8 @@ _COLUMNS = {
     "gate": "gate (0 all emotion, 1 all motion)",
 }  # fmt: skip
 _EMOTION_KEYS = ("label", "emotion", "predicted")
+_NAMES = ("subject", "dataset", "fold", "cue", "clip_id")
+"""Columns whose values are names, also where they are written as numbers."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +37,20 @@ class Colouring:
     Attributes
     ----------
     key, title : str
-        What is coloured by, as asked for and as written in the legend.
+        What is coloured by, as asked for and as written in the legend. Where the rarest categories are folded into
+        ``other``, the title says how many of how many have an entry.
     values : (n,) object array of str
     styles : mapping of str to (colour, marker symbol)
         In the order of the legend; every value is a key.
+    own : (n,) object array of str, or None
+        The category of each clip before the rarest were folded into ``other``; None where none was.
     """
 
     key: str
     title: str
     values: np.ndarray
     styles: Mapping[str, tuple[str, str]]
+    own: np.ndarray | None = None
 
     @property
     def colours(self) -> np.ndarray:
@@ -58,6 +66,17 @@ class Colouring:
     def counts(self) -> dict[str, int]:
         """How many clips each category has, in the order of the legend."""
         return {name: int((self.values == name).sum()) for name in self.styles}
+
+    def named(self, texts: np.ndarray) -> np.ndarray:
+        """Hover texts (n,), where categories were folded each with the clip's own, unless a line names it already."""
+        if self.own is None:
+            return texts
+        title = as_text(self.title.rpartition(", ")[0])
+        named = []
+        for text, own in zip(texts, map(as_text, self.own), strict=True):
+            there = any(f" {line}".endswith(f" {own}") for line in text.split("<br>"))
+            named.append(text if there else f"{text}<br>{title} {own}")
+        return np.asarray(named, dtype=object)
 
 
 def colour_choices(table: pd.DataFrame) -> dict[str, str]:
@@ -93,7 +112,8 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     table : DataFrame
     by : str
         A key of :func:`colour_choices`, or any column. ``label`` falls back on ``emotion``; a numeric column with many
-        values is cut at its quintiles.
+        values is cut at its quintiles. Of more than 12 categories the 11 most frequent are named, the others share the
+        entry ``other``.
 
     Returns
     -------
@@ -121,8 +141,8 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     if by in au_columns(table):
         return _by_au(table, by)
     if by in table.columns:
-        values = table[by]
-        if pd.api.types.is_float_dtype(values) and values.nunique() > MOST_CATEGORIES:
+        values = persons(table) if by == "subject" else table[by]
+        if by not in _NAMES and _is_number(values) and values.nunique() > MOST_CATEGORIES:
             return _by_step(by, _COLUMNS.get(by, by), values)
         return _by_category(by, _COLUMNS.get(by, by), values, None)
     raise ValueError(f"cannot colour by {by!r}; there are {', '.join(colour_choices(table)) or 'no columns for it'}")
@@ -130,6 +150,10 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
 
 def _emotion_style(name: str) -> tuple[str, str]:
     return theme.emotion_colour(name), theme.emotion_symbol(name)
+
+
+def _is_number(values: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
 
 
 def _as_text(values: pd.Series) -> np.ndarray:
@@ -140,26 +164,37 @@ def _as_text(values: pd.Series) -> np.ndarray:
 
 def _by_category(key: str, title: str, values: pd.Series, style: Callable[[str], tuple[str, str]] | None) -> Colouring:
     text = _as_text(values)
+    names = _most_frequent(text)
     if style is not None:  # emotions: the most frequent first, so that the legend reads as the data do
-        names = list(pd.Series(text).value_counts().index)
-        styles = {name: style(name) for name in names if name != UNKNOWN}
+        styles = {name: style(name) for name in names}
     else:
-        names, text = _most_frequent(text)
         styles = {name: theme.category_style(place) for place, name in enumerate(sorted(names))}
-    return Colouring(key, title, text, _with_rest(styles, text))
+    return _folded(key, title, text, styles)
 
 
-def _most_frequent(text: np.ndarray) -> tuple[list[str], np.ndarray]:
-    names = [name for name in pd.Series(text).value_counts().index if name not in (UNKNOWN, UNKNOWN_AUS)]
-    if len(names) > MOST_CATEGORIES and len(names) > len(theme.CATEGORY_COLOURS) * 3:
-        names = names[:MOST_CATEGORIES]
-        text = np.where(np.isin(text, [*names, UNKNOWN, UNKNOWN_AUS]), text, REST).astype(object)
-    return names, text
+def _most_frequent(text: np.ndarray) -> list[str]:
+    """The categories, the most frequent first; some of them where there are more than a legend names."""
+    counts = pd.Series(text).value_counts(sort=False).drop(list(_NOT_KNOWN), errors="ignore")
+    names = sorted(counts.index, key=lambda name: -counts[name])  # of two alike the one that comes first in the table
+    return names if len(names) <= MOST_CATEGORIES else names[: MOST_CATEGORIES - 1]
+
+
+def _folded(key: str, title: str, own: np.ndarray, styles: dict[str, tuple[str, str]]) -> Colouring:
+    """A colouring in which what has no style and is not unknown shares one grey entry."""
+    rest = REST if REST not in styles else f"all {REST}"
+    text = np.where(np.isin(own, [*styles, *_NOT_KNOWN]), own, rest).astype(object)
+    folded = set(own[text == rest])
+    if folded:
+        title = f"{title}, {len(styles)} of {len(styles) + len(folded)} named"
+    for name in (rest, *_NOT_KNOWN):
+        if name in set(text):
+            styles[name] = (theme.GREY, "circle-open")
+    return Colouring(key, title, text, styles, own if folded else None)
 
 
 def _with_rest(styles: dict[str, tuple[str, str]], text: np.ndarray) -> dict[str, tuple[str, str]]:
     present = set(text)
-    for name in (REST, UNKNOWN, UNKNOWN_AUS, AUS_IN_DOUBT):
+    for name in (REST, *_NOT_KNOWN):
         if name in present:
             styles[name] = (theme.GREY, "circle-open")
     return styles
@@ -181,15 +216,10 @@ def _by_au(table: pd.DataFrame, name: str) -> Colouring:
 
 def _by_au_set(table: pd.DataFrame) -> Colouring:
     sets = au_set_names(table)
-    counts = pd.Series(sets).value_counts()
-    names = [name for name in counts.index if name not in (UNKNOWN_AUS, AUS_IN_DOUBT)]
-    if len(names) > MOST_CATEGORIES:
-        names = names[: MOST_CATEGORIES - 1]
-        sets = np.where(np.isin(sets, [*names, UNKNOWN_AUS, AUS_IN_DOUBT]), sets, REST).astype(object)
-    styles = {name: theme.category_style(place) for place, name in enumerate(names)}
+    styles = {name: theme.category_style(place) for place, name in enumerate(_most_frequent(sets))}
     if NO_AU in styles:
         styles[NO_AU] = (theme.GREY, "circle")
-    return Colouring("au_set", "AU set", sets, _with_rest(styles, sets))
+    return _folded("au_set", "AU set", sets, styles)
 
 
 def _by_step(key: str, title: str, values: pd.Series) -> Colouring:

@@ -57,7 +57,7 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
     if by not in features.table:
         raise ValueError(f"the table has no column {by!r}; it has {', '.join(map(str, features.table.columns))}")
     gates = features.gate.mean(axis=1)
-    groups = features.table[by].astype(str).to_numpy()
+    groups = features.table[by].astype(object).where(features.table[by].notna(), "unknown").astype(str).to_numpy()
     order = sorted(set(groups), key=lambda name: (np.median(gates[groups == name]), name))
     scatter = np.random.default_rng(0).uniform(-0.26, 0.26, len(gates))  # so that points do not hide each other
     figure = go.Figure()

@@ -113,7 +113,7 @@ def draw_points(
     legend: bool,
 ) -> None:
     """Draw the clips of one map, a trace a category, with their ids in ``customdata``."""
-    ids = table["clip_id"].to_numpy(dtype=object)
+    ids, texts = table["clip_id"].to_numpy(dtype=object), colours.named(texts)
     kind = go.Scattergl if len(table) > MOST_SVG_POINTS else go.Scatter
     for value, (colour, symbol) in colours.styles.items():
         chosen = np.flatnonzero(colours.values == value)

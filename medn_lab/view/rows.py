@@ -145,3 +145,11 @@ def hover_texts(table: pd.DataFrame, *, predicted: np.ndarray | None = None) -> 
             lines.append(f"subject {as_text(row['subject'])}")
         texts.append("<br>".join(lines))
     return np.asarray(texts, dtype=object)
+
+
+def persons(table: pd.DataFrame) -> pd.Series:
+    """The subject of each clip, as ``dataset/subject`` where there are several data sets; missing where unknown."""
+    subjects = table["subject"]
+    if "dataset" not in table or table["dataset"].nunique() < 2:
+        return subjects
+    return (table["dataset"].astype(str) + "/" + subjects.astype(str)).where(subjects.notna())

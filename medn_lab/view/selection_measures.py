@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
 from medn_lab.view.dependence import NAMES
+from medn_lab.view.markup import as_text
 
 NEEDED = ("kind", "measure", "branch", "target", "value", "chance", "reason")
 NOT_ON_A_SCALE = ("hsic",)
@@ -125,7 +126,8 @@ def plot_selection_measures(
         for place, (_, row) in enumerate(rows.iterrows()):
             if row["reason"]:
                 figure.add_annotation(
-                    text=row["reason"], x=0, xref="x domain", xanchor="left", y=place, showarrow=False, yshift=-11,
+                    text=as_text(row["reason"]), x=0, xref="x domain", xanchor="left", y=place,
+                    showarrow=False, yshift=-11,
                     font={"size": 10}, row=1, col=column,
                 )  # fmt: skip
     n_clips = int(measured["drawn_from"].max()) if len(measured) and "drawn_from" in measured else 0

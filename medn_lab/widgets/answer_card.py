@@ -90,7 +90,7 @@ def aus_html(answers: Answers, clip_id: str) -> str:
                 continue
             au, share, coded = scores[place]
             mark = f"<span style='color:{theme.RING}' title='was set'>◆</span>" if coded is True else ""
-            name = f"<b>{au}</b>" if coded is True else str(au)
+            name = f"<b>{html.escape(au)}</b>" if coded is True else html.escape(au)
             fill = f"width:{100 * share:.0f}%;background:{colour if share >= 0.5 else ABSENT}"
             cells.append(
                 f"<span>{name}</span><div class='medn-track'><div class='medn-fill' style='{fill}'></div></div>"

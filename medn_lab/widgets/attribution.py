@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 import traitlets
 
@@ -17,19 +18,22 @@ from medn_lab.widgets.latest import Latest
 from medn_lab.widgets.map_controls import map_controls
 from medn_lab.widgets.map_pictures import MapPictures
 from medn_lab.widgets.map_stage import PIXELS, WIDTH, MapStage
-from medn_lab.widgets.sanity_card import figures_row, history, sanity_html, verdict_line
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.sanity_card import figures_row, history, map_key, sanity_html, verdict_line
+from medn_lab.widgets.style import note
 from medn_lab.widgets.target_lists import PAIR, Maps, by_kind, kind_of, partners
 
 SOON = 0.02
 """Seconds after a choice until the map is asked for, so that a quick run of choices asks once."""
 
+_ASKED = ("clip_id", "target", "method", "partner")
 _NO_MAP = "there is no map in view"
-_NONE = "No attributor was handed in, so there is no map: give attribute=medn.diagnose.attributor(model, clips)."
+_GIVE = "give attribute=medn.diagnose.attributor(model, clips)"
+_NONE = f"No attributor was handed in, so there is no map: {_GIVE}."
 _RIGHT = 264
 
 
-class AttributionViewer(widgets.VBox):
+class AttributionViewer(Panel):
     """Ask of a clip what spoke for an answer, by method after method, and see beside it whether to believe the map.
 
     Choose a clip, a target (an emotion, an AU, what a branch adds, the gate, the length of a feature, the difference of
@@ -57,13 +61,16 @@ class AttributionViewer(widgets.VBox):
     Attributes
     ----------
     clip_id, target, method, partner : str
-        What is shown; traits. `partner` is empty but for a pair.
+        What is shown; traits: set one to show that. `partner` is empty except for a pair, which another clip or target
+        gives up; `target` is not read while a pair is shown.
     frame : int
         Position of the frame in view; a trait.
     attribution : Attribution or None
-        The map in view, with its figures: to be given to ``plot_attribution`` and the rest. A trait.
+        The map in view, with its figures: to be given to ``plot_attribution`` and the rest. A read-only trait.
     selection : DataFrame
-        A row for each map that was looked at, with all figures that were measured. A trait.
+        A row for each map that was looked at, with all figures that were measured; ``seconds`` is the time in which the
+        map was computed, which neither *Check* nor a second look at it changes (NaN where it was computed before this
+        viewer asked for it). A read-only trait.
 
     Raises
     ------
@@ -92,8 +99,8 @@ class AttributionViewer(widgets.VBox):
     method = traitlets.Unicode("")
     partner = traitlets.Unicode("")
     frame = traitlets.Int(0)
-    attribution = traitlets.Instance(Attribution, allow_none=True)
-    selection = traitlets.Instance(pd.DataFrame)
+    attribution = traitlets.Instance(Attribution, allow_none=True, read_only=True)
+    selection = traitlets.Instance(pd.DataFrame, read_only=True)
 
     def __init__(
         self,
@@ -116,17 +123,18 @@ class AttributionViewer(widgets.VBox):
         self._clips, self._attribute = clips, attribute
         self._targets = by_kind(() if attribute is None else attribute.targets)
         self._rows: list[dict[str, object]] = []
+        self._seconds: dict[tuple[str, ...], float] = {}
+        self._pending: tuple[dict[str, str], Attribution | None, str] | None = None  # a map that is not shown yet
         self._writing = False
         self._kept = KeptStrip(clips, kept=kept, ask=None if attribute is None else attribute.kept)
         self._soon = Latest(self._ask, seconds=SOON)
         self._build(blur)
         super().__init__(
-            children=[sheet(), self._controls, self._message, self._body, self._kept.box],
-            layout=widgets.Layout(width=f"{WIDTH + _RIGHT + 16}px", overflow="hidden"),
-            selection=history([]),
+            [self._controls, self._message, self._body, self._kept.box],
+            name="attribution-viewer",
+            width=f"{WIDTH + _RIGHT + 16}px",
+            results={"selection": history([])},
         )
-        self.add_class("medn")
-        self.add_class("medn-attribution-viewer")
         self._wire()
         self._begin(first, target, method)
         if check and self.attribution is not None:
@@ -142,9 +150,7 @@ class AttributionViewer(widgets.VBox):
         ValueError
             If there is no such clip.
         """
-        positions(self._clips.table, [clip_id], owner="this viewer")
-        self._choose(clip_id=str(clip_id), partner="")
-        self._ask(loudly=True)
+        self._show(clip_id=str(clip_id))
 
     def explain(
         self, target: str | None = None, *, method: str | None = None, partner: str | None = None
@@ -170,12 +176,9 @@ class AttributionViewer(widgets.VBox):
             If no attributor was handed in, or it cannot make this map.
         """
         if self._attribute is None:
-            raise ValueError("no attributor was handed in: give attribute=medn.diagnose.attributor(model, clips)")
-        if partner:
-            positions(self._clips.table, [partner], owner="this viewer")
-        new = self.partner if partner is None and target is None else partner or ""
-        self._choose(target=target, method=method, partner=new)
-        self._ask(loudly=True)
+            raise ValueError(f"no attributor was handed in: {_GIVE}")
+        given = {"target": target, "method": method, "partner": partner}
+        self._show(**{name: value for name, value in given.items() if value is not None})
         return present(self.attribution, otherwise=_NO_MAP)
 
     def check(self) -> Attribution:
@@ -193,11 +196,11 @@ class AttributionViewer(widgets.VBox):
         """
         if self.attribution is None or self._attribute is None:
             raise ValueError(f"{_NO_MAP} to check")
-        asked = {"target": self.target, "method": self.method, "partner": self.partner}
-        self._say(f"Checking {self._asked_text()}: squares stilled, noise added, weights drawn at random ...")
+        asked = self._wanted()
+        self._say(f"Checking {_asked_text(asked)}: squares stilled, noise added, weights drawn at random ...")
         begun = time.perf_counter()
-        found = self._attribute.check(self.clip_id, **asked)
-        self._note(found, time.perf_counter() - begun)
+        found = self._attribute.check(**asked)
+        self._note(found)
         self._say(f"Checked in {time.perf_counter() - begun:.1f} s; it is remembered.")
         return found
 
@@ -227,6 +230,7 @@ class AttributionViewer(widgets.VBox):
 
     def _wire(self) -> None:
         self.observe(lambda change: self._stage.draw(change.new), "frame")
+        self.observe(self._on_asked, _ASKED)
         self._names.observe(self._on_name, "value")
         self._kinds.observe(lambda change: self._on_kind(), "value")
         for control in (self._which, self._methods):
@@ -241,9 +245,10 @@ class AttributionViewer(widgets.VBox):
         if method is None and self._attribute is not None:
             usual = "integrated_gradients"
             method = usual if usual in self._attribute.methods else self._attribute.methods[0]
-        self._choose(clip_id=clip_id, target=target, method=method)
-        self.frame = clip_moments(self._clips, clip_id).apex or 0  # of the onset there is nothing to say
-        self._ask(loudly=True)
+        wanted = {"clip_id": clip_id, "target": target or "", "method": method or "", "partner": ""}
+        if self._clips.frames is not None:
+            self.frame = clip_moments(self._clips, clip_id).apex or 0  # of the onset there is nothing to say
+        self._show(**wanted)
 
     def _usual(self, targets: list[str], *, clip_id: str = "") -> str:
         """Of some targets the one that a clip is about: its emotion, an AU that it shows; else the first."""
@@ -282,8 +287,7 @@ class AttributionViewer(widgets.VBox):
                 if kind in self._targets:
                     self._kinds.value = kind
                     self._fill([(name, name) for name in self._targets[kind]], self.target)
-            if self.method in self._attribute.methods:
-                self._methods.value = self.method
+            self._methods.value = self.method
         finally:
             self._writing = False
 
@@ -299,6 +303,7 @@ class AttributionViewer(widgets.VBox):
     def _on_name(self, change: traitlets.Bunch) -> None:
         if not self._writing and change.new and change.new != self.clip_id:
             self._try(lambda: self.show(change.new))
+            self._names.value = self.clip_id
 
     def _on_kind(self) -> None:
         if self._writing:
@@ -337,35 +342,91 @@ class AttributionViewer(widgets.VBox):
 
     # What is asked and drawn ------------------------------------------------------------------------------------------
 
-    def _ask(self, *, loudly: bool = False) -> None:
-        """Make the map that the traits say and show it; what cannot be made is said, and raised where `loudly`."""
-        self._kept.show(self.clip_id)
-        if self._attribute is None:
-            self._forget(_NONE)
+    @traitlets.validate(*_ASKED)
+    def _can_be_shown(self, proposal: traitlets.Bunch) -> str:
+        if not self._writing:
+            try:
+                self._make(self._wanted(**{proposal.trait.name: proposal.value}))
+            except ValueError as problem:
+                raise traitlets.TraitError(str(problem)) from None
+        return proposal.value
+
+    @traitlets.validate("frame")
+    def _within_clip(self, proposal: traitlets.Bunch) -> int:
+        last = 0 if self._clips.frames is None else self._clips.frames.shape[1] - 1
+        if not 0 <= proposal.value <= last:
+            raise traitlets.TraitError(f"these clips have frames 0 to {last}; there is no frame {proposal.value}")
+        return proposal.value
+
+    def _on_asked(self, change: traitlets.Bunch) -> None:
+        if not self._writing:
+            self._show(**{change.name: change.new})
+
+    def _wanted(self, **new: str) -> dict[str, str]:
+        """What is shown, with these in its place; another clip or target gives a pair up."""
+        alone = {"partner": ""} if {"clip_id", "target"} & set(new) else {}
+        return {name: getattr(self, name) for name in _ASKED} | alone | new
+
+    def _show(self, **new: str) -> None:
+        """Show another map; ValueError where it cannot be made, and nothing has changed then."""
+        wanted = self._wanted(**new)
+        found, said = self._make(wanted)
+        self._choose(**wanted)
+        self._take(found, said)
+
+    def _ask(self) -> None:
+        """Show the map that was chosen on the page; what cannot be made is said there."""
+        try:
+            found, said = self._make(self._wanted())
+        except ValueError as problem:
+            self._kept.show(self.clip_id)
+            self._forget(str(problem))
             return
-        asked = {"target": self.target, "method": self.method, "partner": self.partner}
-        ready = self._attribute.is_made(self.clip_id, **asked)
+        self._take(found, said)
+
+    def _make(self, wanted: dict[str, str]) -> tuple[Attribution | None, str]:
+        """A map, and a sentence on how it came; ValueError where it cannot be made."""
+        if self._pending is not None and self._pending[0] == wanted:
+            return self._pending[1:]
+        named = [wanted["clip_id"], *filter(None, [wanted["partner"]])]
+        positions(self._clips.table, named, owner="this viewer")
+        if self._attribute is None:
+            if any(wanted[name] for name in _ASKED[1:]):
+                raise ValueError(f"no attributor was handed in: {_GIVE}")
+            return None, _NONE
+        ready = self._attribute.is_made(**wanted)
+        before = self._message.value
         if not ready:
-            self._say(f"Computing {self._asked_text()} ...")
+            self._say(f"Computing {_asked_text(wanted)} ...", clip_id=wanted["clip_id"])
         begun = time.perf_counter()
         try:
-            found = self._attribute(self.clip_id, **asked)
-        except ValueError as problem:
-            self._forget(str(problem))
-            if loudly:
-                raise
-            return
+            found = self._attribute(**wanted)
+        except ValueError:
+            self._message.value = before
+            raise
         seconds = time.perf_counter() - begun
-        self._note(found, seconds)
-        self._say("Made before: it came at once." if ready else f"Computed in {seconds:.2f} s; it is remembered.")
+        if not ready:
+            self._seconds[map_key(found)] = seconds
+        said = "Made before: it came at once." if ready else f"Computed in {seconds:.2f} s; it is remembered."
+        self._pending = wanted, found, said
+        return found, said
 
-    def _note(self, found: Attribution, seconds: float) -> None:
-        """Take a map in hand: its pictures, its figures, and a row for whoever follows the selection."""
-        self._rows.append(figures_row(found, seconds))
-        self.attribution = found
+    def _take(self, found: Attribution | None, said: str) -> None:
+        self._kept.show(self.clip_id)
+        if found is None:
+            self._forget(said)
+            return
+        self._note(found)
+        self._say(said)
+
+    def _note(self, found: Attribution) -> None:
+        """Show a map: its pictures, its figures, and its row in the selection."""
+        self._pending = None
+        self._rows.append(figures_row(found, self._seconds.get(map_key(found), np.nan)))
+        self.set_trait("attribution", found)
         self._picture_map(found)
         self._check.disabled = "randomised_threshold" in found.sanity
-        self.selection = history(self._rows)
+        self.set_trait("selection", history(self._rows))
 
     def _picture_map(self, found: Attribution) -> None:
         truth = self._clips.truth
@@ -379,16 +440,19 @@ class AttributionViewer(widgets.VBox):
 
     def _forget(self, why: str) -> None:
         """Show no map, and say why; the face stays."""
-        self.attribution = None
+        self.set_trait("attribution", None)
         self._stage.clear()
         self._check.disabled = True
         self._sanity.value = self._verdict.value = ""
         self._say(why, warn=True)
 
-    def _asked_text(self) -> str:
-        method = self.method.replace("_", " ")
-        return f"{method} of {self.clip_id} against {self.partner}" if self.partner else f"{method} of {self.target}"
-
-    def _say(self, text: str, *, warn: bool = False) -> None:
-        _, row = clip_row(self._clips, self.clip_id)
+    def _say(self, text: str, *, warn: bool = False, clip_id: str = "") -> None:
+        _, row = clip_row(self._clips, clip_id or self.clip_id)
         self._message.value = f"<div class='medn-line'>{describe(row)}</div>{note(text, warn=warn)}"
+
+
+def _asked_text(asked: dict[str, str]) -> str:
+    method = asked["method"].replace("_", " ")
+    if asked["partner"]:
+        return f"{method} of {asked['clip_id']} against {asked['partner']}"
+    return f"{method} of {asked['target']}"

@@ -55,6 +55,7 @@ class BranchMaps:
         self.names = names
         self._xy = {name: np.asarray(embedding.maps[name], dtype=np.float32) for name in names}
         self._kept = np.ones(len(embedding), dtype=bool)
+        self._texts = self._named = texts
         look = marker_look(len(embedding))
         self._ringed: tuple[int | None, int | None] = (None, None)
         self._drawn: list[Outline] = []
@@ -128,7 +129,7 @@ class BranchMaps:
             if self._outlined and not self._drawn:
                 cleared()
 
-        settle_soon = Dwell(settle, seconds=2 * SETTLED)
+        settle_soon = self._settle_soon = Dwell(settle, seconds=2 * SETTLED)
 
         def outlined(*_: object) -> None:
             drawn = read_outlines(self._selections())
@@ -186,6 +187,12 @@ class BranchMaps:
     def paint(self, colours: Colouring) -> None:
         """Colour all points; what is lit stays lit."""
         self._marks.paint(colours)
+        named = colours.named(self._texts)
+        if named is not self._named:
+            self._named = named
+            with self.figure.batch_update():
+                for name in self.names:
+                    self.trace(name, "points").hovertext = named
 
     def light(self, lit: np.ndarray) -> None:
         """Light the rows in `lit` in every map; an empty `lit` lights all."""

@@ -10,7 +10,7 @@ import pandas as pd
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.moments import Moments
-from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, rightness, text_of
+from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, persons, rightness, text_of
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 from medn_lab.widgets.style import chip, emotion_chip, note
 
@@ -82,16 +82,19 @@ def _grid(rows: list[str]) -> str:
     return f"<div class='medn-rows'>{''.join(rows)}</div>"
 
 
-def selection_text(table: pd.DataFrame, *, of: int) -> str:
-    """What is selected: clips, subjects, emotions, and how each AU set in it falls apart by emotion."""
+def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
+    """What is selected: clips, subjects, emotions, and how each AU set in it falls apart by emotion.
+
+    `of` clips are on the maps, `hidden` more are hidden by the filter.
+    """
     if not len(table):
         return (
             "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a group under "
             "<i>Light up</i>. Hover or click a point to see the clip.</div>"
         )
-    said = [f"<b>{len(table)} of {of} clips</b>"]
+    said = [f"<b>{len(table)} of {of} {'shown ' if hidden else ''}clips</b>"]
     if "subject" in table.columns:
-        people = table["subject"].nunique()
+        people = persons(table).nunique()
         said.append(f"{people} subject{'s' if people != 1 else ''}")
     column = label_column(table)
     lines = []

@@ -62,6 +62,7 @@ class CellGrid(widgets.GridBox):
         self._picked = picked
         self._buttons: list[widgets.Button] = []
         self._texts: list[widgets.HTML] = []
+        self._pairs: list[widgets.HBox] = []
         self._places: dict[int, tuple[int, int]] = {}
         self._marked: widgets.Button | None = None
         super().__init__(children=())
@@ -92,7 +93,9 @@ class CellGrid(widgets.GridBox):
         head_width, cell_width, beside_width, row_height : int
             In pixels; without `beside_width` there is nothing beside the buttons.
         """
-        buttons, texts = count(), count()
+        if self.comm is None:  # closed: a part that is made now would never be freed
+            return
+        buttons, texts, pairs = count(), count(), count()
         self.mark(None)
         self._places = {}
         children: list[widgets.Widget] = [self._text(next(texts), corner)]
@@ -107,9 +110,7 @@ class CellGrid(widgets.GridBox):
                     self._places[number] = (y, x)
                 if beside_width:
                     beside = self._text(next(texts), "" if cell is None else cell.beside)
-                    shown = widgets.HBox(
-                        [shown, beside], layout=widgets.Layout(overflow="hidden", align_items="center")
-                    )
+                    shown = self._pair(next(pairs), [shown, beside])
                 children.append(shown)
         self.layout.grid_template_columns = f"{head_width}px repeat({len(columns)}, {cell_width + beside_width}px)"
         self.layout.grid_template_rows = f"auto repeat({len(rows)}, {row_height}px)"
@@ -140,6 +141,12 @@ class CellGrid(widgets.GridBox):
         button.description, button.tooltip = cell.text, cell.hint
         button.style.button_color, button.style.text_color = cell.ground, cell.ink
         return button
+
+    def _pair(self, number: int, parts: list[widgets.Widget]) -> widgets.HBox:
+        if number == len(self._pairs):
+            self._pairs.append(widgets.HBox(layout=widgets.Layout(overflow="hidden", align_items="center")))
+        self._pairs[number].children = tuple(parts)
+        return self._pairs[number]
 
     def _text(self, number: int, text: str, *, middle: bool = False) -> widgets.HTML:
         if number == len(self._texts):

@@ -9,7 +9,7 @@ import traitlets
 
 from medn_lab.records import Clips, Predictions, positions
 from medn_lab.view.magnify import MOST
-from medn_lab.view.rows import au_set_texts
+from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.faces import FaceLoop
 from medn_lab.widgets.player import OVERLAYS
@@ -55,6 +55,7 @@ class ClipList(widgets.HBox):
         for control in (self._sorts, self._persons):
             control.observe(lambda change: None if self._filling else self._fill(), "value")
         self._list.observe(lambda change: self._take(change.new), "value")
+        self.observe(self._on_clip, "clip_id")
         self._play.observe(lambda change: self._step_to(change.new), "value")
         self._back.on_click(lambda _: self.step(-1))
         self._on.on_click(lambda _: self.step(1))
@@ -80,13 +81,10 @@ class ClipList(widgets.HBox):
     def show(self, clip_id: str) -> None:
         """Play this clip; it is marked in the list if it stands there."""
         self.clip_id = clip_id
-        if clip_id in dict(self._list.options).values():
-            self._list.value = clip_id
-        self._draw()
 
     def step(self, by: int) -> None:
         """Take up the clip so many places further in the list; at its ends nothing happens."""
-        self._step_to((self._list.index or 0) + by)
+        self._step_to(max(by, 0) - 1 if self._list.index is None else self._list.index + by)
 
     # How it is made ---------------------------------------------------------------------------------------------------
 
@@ -174,12 +172,16 @@ class ClipList(widgets.HBox):
             self.clip_id = ""
             self._draw()
 
+    def _on_clip(self, change: traitlets.Bunch) -> None:
+        there = change.new in dict(self._list.options).values()
+        self._list.value = change.new if there else None
+        self._draw()
+
     def _take(self, clip_id: str | None) -> None:
         if self._filling:
             return
-        if clip_id is not None and clip_id != self.clip_id:
+        if clip_id is not None:
             self.clip_id = clip_id
-            self._draw()
         if self._list.index is not None and self._play.value != self._list.index:
             self._play.value = self._list.index
 
@@ -217,7 +219,7 @@ def _listed_columns(predictions: Predictions, label: str) -> pd.DataFrame:
         {
             "clip_id": table["clip_id"].astype(str),
             "au_set": au_set_texts(table) if len(table) else [],
-            "subject": table["subject"].astype(str) if "subject" in table else "",
+            "subject": persons(table).astype(str) if "subject" in table else "",
             "score_label": np.asarray(own, dtype=float),
             "score_predicted": chances.max(axis=1) if len(table) else np.zeros(0),
         }

@@ -18,7 +18,8 @@ from medn_lab.view.dependence import plot_dependence
 from medn_lab.view.leakage import plot_leakage
 from medn_lab.widgets.cell_grid import CellGrid
 from medn_lab.widgets.decoupling_cells import CellMatrix, dependence_cells, information_cells, leakage_cells
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.style import note
 
 MOST_SIDE_BY_SIDE = 5
 """Models that fit beside each other."""
@@ -42,7 +43,7 @@ _LEGENDS = {
 }
 
 
-class DecouplingPanel(widgets.VBox):
+class DecouplingPanel(Panel):
     """Compare how far the branches of one or several models are apart.
 
     Tick the models, switch between *dependence*, *leakage* and *information*, and press a cell: a sentence says what it
@@ -59,11 +60,11 @@ class DecouplingPanel(widgets.VBox):
     Attributes
     ----------
     selection : DataFrame
-        The rows of the report that are shown; a trait, so that it can be followed.
+        The rows of the report that are shown; a read-only trait, so that it can be followed.
     family : str
-        ``dependence``, ``leakage`` or ``information``.
+        ``dependence``, ``leakage`` or ``information``; a trait: set it to show another.
     models : list of str
-        The models ticked.
+        The models ticked, in the order in which they are shown; a trait: set it to compare others.
 
     Raises
     ------
@@ -80,7 +81,7 @@ class DecouplingPanel(widgets.VBox):
     (['tiny'], ['linear_cka'])
     """
 
-    selection = traitlets.Instance(pd.DataFrame)
+    selection = traitlets.Instance(pd.DataFrame, read_only=True)
     family = traitlets.Enum(FAMILIES, "dependence")
     models = traitlets.List(traitlets.Unicode())
 
@@ -97,15 +98,15 @@ class DecouplingPanel(widgets.VBox):
         self._table = table
         self._grid = CellGrid(self._on_cell)
         self._numbers: dict[tuple[int, int], int] = {}
+        self._writing = False
         self._build()
         super().__init__(
-            children=[sheet(), self._which, self._choose, self._grid, self._words, self._legend, self._out],
-            layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden"),
-            selection=table.iloc[:0],
+            [self._which, self._choose, self._grid, self._words, self._legend, self._out],
+            name="decoupling-panel",
+            width=f"{width + 8}px",
+            results={"selection": table.iloc[:0]},
             models=reports.models[:MOST_SIDE_BY_SIDE],
         )
-        self.add_class("medn")
-        self.add_class("medn-decoupling-panel")
         self._wire()
         self._draw()
 
@@ -120,8 +121,7 @@ class DecouplingPanel(widgets.VBox):
             If one is not in the reports, or there is none.
         """
         self._report.only(models)
-        for box in self._boxes:
-            box.value = box.description in models
+        self.models = list(models)
         return self.selection
 
     def show(
@@ -255,6 +255,7 @@ class DecouplingPanel(widgets.VBox):
             box.observe(lambda change: self._on_tick(), "value")
         self._families.observe(lambda change: setattr(self, "family", change.new), "value")
         self.observe(lambda change: self._on_family(), "family")
+        self.observe(lambda change: self._on_models(), "models")
         for control in (self._givens, self._each, self._fused):
             control.observe(lambda change: self._draw(), "value")
         self._export.on_click(lambda _: self._on_export())
@@ -265,7 +266,24 @@ class DecouplingPanel(widgets.VBox):
         self.explain(self._numbers[row, column])
 
     def _on_tick(self) -> None:
-        self.models = [box.description for box in self._boxes if box.value]
+        if not self._writing:
+            ticked = [box.description for box in self._boxes if box.value]
+            self.models = sorted(ticked, key=lambda name: self.models.index(name) if name in self.models else 999)
+
+    @traitlets.validate("models")
+    def _in_the_reports(self, proposal: traitlets.Bunch) -> list[str]:
+        there, asked = self._report.models, list(proposal.value)
+        strange = [name for place, name in enumerate(asked) if name not in there or name in asked[:place]]
+        if strange:
+            why = "twice among the models" if strange[0] in there else "not among the models of these reports"
+            raise traitlets.TraitError(f"{strange[0]!r} is {why}; there are {', '.join(there)}")
+        return asked
+
+    def _on_models(self) -> None:
+        self._writing = True
+        for box in self._boxes:
+            box.value = box.description in self.models
+        self._writing = False
         self._draw()
 
     def _on_family(self) -> None:
@@ -293,7 +311,7 @@ class DecouplingPanel(widgets.VBox):
         self._legend.value = note(_LEGENDS[self.family])
         shown = self.models[:MOST_SIDE_BY_SIDE]
         rows = self._table[self._table["kind"] == self.family]
-        rows = rows[rows["model"].isin(shown)]
+        rows = pd.concat([rows[rows["model"] == name] for name in shown]) if shown else rows[:0]
         if self.family == "dependence" and len(self._givens.options):
             rows = rows[rows["given"] == self._givens.value]
         if self.family == "leakage":
@@ -308,7 +326,7 @@ class DecouplingPanel(widgets.VBox):
             self._grid.draw(matrix.rows, matrix.columns, matrix.cells, **matrix.look)
         self._grid.layout.display = "" if len(rows) else "none"
         self._words.value = self._hint(rows, shown)
-        self.selection = rows
+        self.set_trait("selection", rows)
 
     def _matrix(self, rows: pd.DataFrame, shown: list[str]) -> CellMatrix:
         if self.family == "leakage":

@@ -146,7 +146,8 @@ def _leak_cell(row: Mapping[str, Any], *, wide: bool) -> Cell:
     ground = PLAIN
     if np.isfinite(allowed):
         text += f" of {_short(allowed)}" if wide else ""
-        ground = scale_colour(EXCESS_SCALE, 0.5 + excess / (2 * EXCESS_RANGE))
+        if np.isfinite(excess):
+            ground = scale_colour(EXCESS_SCALE, 0.5 + excess / (2 * EXCESS_RANGE))
     hint = f"{row['target']} from the {row['branch']} branch of {row['model']}: AUC {value:.3f}"
     hint += f", allowed {allowed:.3f}" if np.isfinite(allowed) else ""
     return Cell(text, f"{hint}. Press to read what it means.", ground)

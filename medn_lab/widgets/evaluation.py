@@ -12,15 +12,16 @@ import traitlets
 from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
 from medn_lab.view import theme
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
-from medn_lab.view.rows import au_set_names
+from medn_lab.view.rows import au_set_names, persons
 from medn_lab.widgets.cell_grid import ON_DARK, ON_LIGHT, Cell, CellGrid, scale_colour
 from medn_lab.widgets.clip_list import ClipList
+from medn_lab.widgets.panel import Panel
 from medn_lab.widgets.score_lines import scores_drawing
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.style import note
 from medn_lab.widgets.tables import count, number, plain, share, table_html
 
 _HEAD = 126
-_MOST_ROW = 40
+_CELL = ("true", "predicted")
 
 TABLES = {
     "subjects": {
@@ -49,7 +50,7 @@ TABLES = {
 """The tables of the panel: column, its title and how it is shown."""
 
 
-class EvaluationPanel(widgets.VBox):
+class EvaluationPanel(Panel):
     """Read an evaluation: press a cell of the confusion matrix and see its clips, beside what the score is worth.
 
     Press a cell: its clips are listed below, the surest first, and the one in hand plays with its scores. *Next* and
@@ -71,11 +72,12 @@ class EvaluationPanel(widgets.VBox):
     Attributes
     ----------
     selection : DataFrame
-        The clips of the cell, with ``predicted`` and a probability a class; a trait, so that it can be followed.
+        The clips of the cell, with ``predicted`` and a probability a class; a read-only trait, so that it
+        can be followed.
     true, predicted : str
-        Row and column chosen; empty stands for all of them.
+        Row and column chosen; empty stands for all of them. Traits: set them to list other clips.
     clip_id : str
-        The clip in hand.
+        The clip that plays; a trait: set it to play another.
 
     Examples
     --------
@@ -86,7 +88,7 @@ class EvaluationPanel(widgets.VBox):
     ['d']
     """
 
-    selection = traitlets.Instance(pd.DataFrame)
+    selection = traitlets.Instance(pd.DataFrame, read_only=True)
     true = traitlets.Unicode("")
     predicted = traitlets.Unicode("")
     clip_id = traitlets.Unicode("")
@@ -107,15 +109,15 @@ class EvaluationPanel(widgets.VBox):
         self._frame = _frame(summary.predictions)
         self._grid = CellGrid(self._on_cell)
         self._putting = False
+        self._chosen = ("", "")  # row and column whose clips are listed
         self._list = ClipList(summary.predictions, clips=clips, label=summary.label, magnify=magnify)
         self._build(width)
         super().__init__(
-            children=[sheet(), self._top, self._selected, self._list, self._foot],
-            layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden"),
-            selection=self._frame.iloc[:0],
+            [self._top, self._selected, self._list, self._foot],
+            name="evaluation-panel",
+            width=f"{width + 8}px",
+            results={"selection": self._frame.iloc[:0]},
         )
-        self.add_class("medn")
-        self.add_class("medn-evaluation-panel")
         self._wire()
         self._draw_matrix()
         self._draw_table()
@@ -139,16 +141,11 @@ class EvaluationPanel(widgets.VBox):
         ValueError
             If there is no such class.
         """
-        places = self._cells.places(true, predicted)
-        with self.hold_trait_notifications():
-            self.true, self.predicted = true or "", predicted or ""
-        self._put_lists()
+        places = self._cells.places(true or None, predicted or None)
+        self._choose(true or "", predicted or "")
         self._mark()
-        chosen = self._frame.iloc[places]
-        self._say_selected(chosen)
-        self._list.put(places)
-        self.selection = chosen
-        return chosen
+        self._put(places)
+        return self.selection
 
     def show(self, clip_id: str) -> None:
         """Play this clip, whether its cell is chosen or not.
@@ -159,7 +156,7 @@ class EvaluationPanel(widgets.VBox):
             If it is not among the predictions.
         """
         positions(self._summary.predictions.table, clip_id, owner="this panel")
-        self._list.show(clip_id)
+        self.clip_id = str(clip_id)
 
     # How it is made ---------------------------------------------------------------------------------------------------
 
@@ -212,18 +209,49 @@ class EvaluationPanel(widgets.VBox):
         self._wrong.on_click(lambda _: self._select_mistakes())
         self._views.observe(lambda change: self._on_view(), "value")
         self._sorts.observe(lambda change: self._draw_table(), "value")
-        self._list.observe(lambda change: setattr(self, "clip_id", change.new), "clip_id")
+        self.observe(self._on_chosen, ["true", "predicted"])
+        traitlets.link((self._list, "clip_id"), (self, "clip_id"))
 
     # What the gestures do ---------------------------------------------------------------------------------------------
 
     def _on_cell(self, row: int, column: int) -> None:
         self.select(self._cells.rows[row], self._cells.columns[column])
 
-    def _put_lists(self) -> None:
-        """Let the two lists say what is chosen; half of that is nobody's choice."""
-        self._putting = True
-        self._trues.value, self._calleds.value = self.true, self.predicted
+    @traitlets.validate("true", "predicted")
+    def _a_class(self, proposal: traitlets.Bunch) -> str:
+        try:
+            self._cells.places(*(proposal.value or None if proposal.trait.name == one else None for one in _CELL))
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal.value
+
+    @traitlets.validate("clip_id")
+    def _a_clip(self, proposal: traitlets.Bunch) -> str:
+        try:
+            if proposal.value:
+                positions(self._summary.predictions.table, proposal.value, owner="this panel")
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal.value
+
+    def _choose(self, true: str, predicted: str) -> None:
+        """Let traits and lists say the same cell; half of that is nobody's choice."""
+        self._chosen, self._putting = (true, predicted), True
+        with self.hold_trait_notifications():
+            self.true, self.predicted = true, predicted
+        self._trues.value, self._calleds.value = true, predicted
         self._putting = False
+
+    def _put(self, places: np.ndarray, *, what: str = "") -> None:
+        """List the clips at these positions."""
+        chosen = self._frame.iloc[places]
+        self._say_selected(chosen, what=what)
+        self._list.put(places)
+        self.set_trait("selection", chosen)
+
+    def _on_chosen(self, change: traitlets.Bunch) -> None:
+        if self._chosen != (self.true, self.predicted):
+            self.select(self.true, self.predicted)
 
     def _on_choice(self) -> None:
         chosen = self._trues.value, self._calleds.value
@@ -232,14 +260,9 @@ class EvaluationPanel(widgets.VBox):
 
     def _select_mistakes(self) -> None:
         wrong = (self._cells.true != self._cells.predicted) & (self._cells.true != UNLABELLED)
-        with self.hold_trait_notifications():
-            self.true = self.predicted = ""
-        self._put_lists()
+        self._choose("", "")
         self._grid.mark(None)
-        chosen = self._frame.iloc[np.flatnonzero(wrong)]
-        self._say_selected(chosen, what="off the diagonal")
-        self._list.put(np.flatnonzero(wrong))
-        self.selection = chosen
+        self._put(np.flatnonzero(wrong), what="off the diagonal")
 
     def _on_view(self) -> None:
         columns = TABLES.get(self._views.value)
@@ -324,7 +347,7 @@ class EvaluationPanel(widgets.VBox):
         parts = [f"<b>{len(chosen):,} clips</b> {said}"]
         if len(chosen):
             if "subject" in chosen:
-                parts.append(f"{chosen['subject'].nunique()} subjects")
+                parts.append(f"{persons(chosen).nunique()} subjects")
             sets = pd.Series(au_set_names(chosen)).value_counts()
             shown = ", ".join(f"{html.escape(str(name))} {n}" for name, n in sets.head(4).items())
             parts.append(f"AU sets {shown}" + (f" and {len(sets) - 4} more" if len(sets) > 4 else ""))

@@ -22,17 +22,19 @@ from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partn
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
 from medn_lab.widgets.measures import MeasuresPanel
 from medn_lab.widgets.pacing import Dwell
+from medn_lab.widgets.panel import Panel
 from medn_lab.widgets.partners import confusable_partner, same_au_set
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.style import note
 
 
-class BranchExplorer(widgets.VBox):
+class BranchExplorer(Panel):
     """Explore what each branch holds: the same clips on the motion, emotion and fused map.
 
     Hover a point: it is ringed in every map and its clip plays below with its AUs and scores. Draw a lasso in one map:
     the same clips light up in the others, a line says which emotions and AU sets they are, and dependence and leakage
     of these clips are worked out beside those of all. *Confusable partner* finds the clip with the same AU set and
-    another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps.
+    another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps; a
+    clip that they hide is neither selected nor shown nor anyone's partner.
 
     Parameters
     ----------
@@ -61,15 +63,18 @@ class BranchExplorer(widgets.VBox):
     Attributes
     ----------
     selection : DataFrame
-        The selected rows; a trait, so ``explorer.observe(f, "selection")`` follows it. Empty where nothing is selected.
+        The selected rows; a read-only trait, so ``explorer.observe(f, "selection")`` follows it. Empty where nothing is
+        selected.
     measures : DataFrame
         Dependence and leakage of the selected clips (of all where nothing is selected), as far as they are known; a
-        trait.
+        read-only trait.
     shown : DataFrame
-        The rows that the filters leave; a trait.
+        The rows that the filters leave; a read-only trait.
     clip_id, partner_id : str
-        The clip in hand and its partner; empty where there is none.
+        The clip that plays and the one that plays next to it; empty where there is none. Traits: set them to show
+        others.
     colour_by : str
+        What the points are coloured by; a trait.
 
     Raises
     ------
@@ -84,9 +89,9 @@ class BranchExplorer(widgets.VBox):
     ['y', 'x']
     """
 
-    selection = traitlets.Instance(pd.DataFrame)
-    measures = traitlets.Instance(pd.DataFrame)
-    shown = traitlets.Instance(pd.DataFrame)
+    selection = traitlets.Instance(pd.DataFrame, read_only=True)
+    measures = traitlets.Instance(pd.DataFrame, read_only=True)
+    shown = traitlets.Instance(pd.DataFrame, read_only=True)
     clip_id = traitlets.Unicode("")
     partner_id = traitlets.Unicode("")
     colour_by = traitlets.Unicode("label")
@@ -116,9 +121,11 @@ class BranchExplorer(widgets.VBox):
             colour_by = next(iter(self._choices), "clip_id")
         self._colours: Colouring = colouring(table, colour_by)
         self._lit = np.array([], dtype=int)
+        self._drawn: tuple[str, str] | None = ("", "")  # the clip and the partner that are ringed and play
         self._filter_values = filter_values(table)
         self._kept = np.ones(len(table), dtype=bool)
-        self._filtering = False
+        self._wanted: dict[str, list[str]] = {name: [] for name in FILTERS}
+        self._writing = False
         self._maps = BranchMaps(
             embedding, names=names, texts=hover_texts(table, predicted=predicted), width=width, height=map_height
         )
@@ -134,8 +141,7 @@ class BranchExplorer(widgets.VBox):
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
         self._measured = MeasuresPanel(measure, clip_ids=self._ids, known=self._on_measured)
         super().__init__(
-            children=[
-                sheet(),
+            [
                 self._controls.bar,
                 self._legend,
                 self._maps.widget,
@@ -144,17 +150,14 @@ class BranchExplorer(widgets.VBox):
                 self._pair.widget,
                 self._foot,
             ],
-            layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden"),
-            selection=table.iloc[:0],
-            measures=pd.DataFrame(),
-            shown=table,
+            name="branch-explorer",
+            width=f"{width + 8}px",
+            results={"selection": table.iloc[:0], "measures": pd.DataFrame(), "shown": table},
             colour_by=colour_by,
         )
-        self.add_class("medn")
-        self.add_class("medn-branch-explorer")
         self._wire()
         self._recolour(colour_by)
-        self._selected.value = selection_text(self.selection, of=len(table))
+        self._say_selected()
         self._measured.start()
 
     # What may be called -----------------------------------------------------------------------------------------------
@@ -175,6 +178,7 @@ class BranchExplorer(widgets.VBox):
                 " call filter() to show all"
             )
         self._maps.forget_lasso()
+        self._controls.groups.value = ""
         self._light(rows)
         return self.selection
 
@@ -188,7 +192,7 @@ class BranchExplorer(widgets.VBox):
     ) -> pd.DataFrame:
         """Show only the clips that pass every filter given (all where none is), and return their rows.
 
-        The others go from the maps and from the selection.
+        The others go from the maps, from the selection, and from what plays.
 
         Parameters
         ----------
@@ -207,16 +211,17 @@ class BranchExplorer(widgets.VBox):
         """
         given = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
         wanted = {name: [own] if isinstance(own, str) else [str(one) for one in own] for name, own in given.items()}
-        kept = shown_rows(self._filter_values, len(self._table), wanted)
-        if len(kept) and not kept.any():
-            told = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)
-            raise ValueError(f"no clip has {told} all together; take one of the filters away")
-        self._filtering = True
         try:
-            for name, own in wanted.items():
+            kept = shown_rows(self._filter_values, len(self._table), wanted)
+            if len(kept) and not kept.any():
+                told = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)
+                raise ValueError(f"no clip has {told} all together; take one of the filters away")
+            self._wanted = wanted
+        finally:  # the lists say what is filtered by, also where what they were set to cannot be
+            self._writing = True
+            for name, own in self._wanted.items():
                 self._controls.choose_filter(name, own, self._filter_counts[name])
-        finally:
-            self._filtering = False
+            self._writing = False
         self._keep(kept)
         return self.shown
 
@@ -226,9 +231,9 @@ class BranchExplorer(widgets.VBox):
         Raises
         ------
         ValueError
-            If it is not on the maps.
+            If it is not on the maps, or hidden by the filter.
         """
-        row = self._row(clip_id)
+        row = self._visible(clip_id)
         self._show_soon.cancel()
         self._show_clip(row)
 
@@ -252,17 +257,15 @@ class BranchExplorer(widgets.VBox):
         return self.select(self._ids[alike[self._kept[alike]]])
 
     def show_partner(self) -> str:
-        """Play the confusable partner of the clip in hand beside it, and return its id.
+        """Play the confusable partner of the clip in hand beside it, and return its id; one that the filter leaves.
 
         Raises
         ------
         ValueError
-            If no clip is in hand, or it has no partner; the sentence says why.
+            If no clip is in hand, it has no partner, or the filter hides all of them; the sentence says why.
         """
-        partner, distance = confusable_partner(self._table, self._in_hand(), places=self._places)
+        partner, distance = confusable_partner(self._table, self._in_hand(), places=self._places, among=self._kept)
         self.partner_id = partner
-        self._maps.ring(self._row(self.clip_id), self._row(partner))
-        self._pair.show(self.clip_id, partner)
         self._pair.say(
             f"{partner} has the same AU set as {self.clip_id} and another emotion; of those it is the nearest on the "
             f"{self._places_name} ({distance:.2f} standard deviations)."
@@ -277,8 +280,9 @@ class BranchExplorer(widgets.VBox):
             lassoed=self._on_lasso, cleared=self.clear,
         )  # fmt: skip
         by_hand = self._controls
-        by_hand.colour_list.observe(lambda change: setattr(self, "colour_by", change.new), "value")
+        by_hand.colour_list.observe(self._on_colour, "value")
         self.observe(lambda change: self._recolour(change.new), "colour_by")
+        self.observe(self._on_in_hand, ["clip_id", "partner_id"])
         by_hand.groups.observe(self._on_group, "value")
         by_hand.clip_list.observe(self._on_clip_named, "value")
         for one in by_hand.filters.values():
@@ -314,18 +318,47 @@ class BranchExplorer(widgets.VBox):
             self._light(np.flatnonzero((self._colours.values == change.new) & self._kept))
 
     def _on_filter(self) -> None:
-        if not self._filtering:
+        if not self._writing:
             chosen = {
                 name: [one for one in own.value.split("\n") if one] for name, own in self._controls.filters.items()
             }
             self._try(lambda: self.filter(**chosen))
 
+    def _on_colour(self, change: traitlets.Bunch) -> None:
+        if not self._writing:
+            self.colour_by = change.new
+
     def _on_measured(self, table: pd.DataFrame) -> None:
-        self.measures = table
+        self.set_trait("measures", table)
 
     def _on_clip_named(self, change: traitlets.Bunch) -> None:
         if change.new and change.new != self.clip_id:
             self._try(lambda: self.show(change.new))
+            self._controls.clip_list.value = self.clip_id
+
+    @traitlets.validate("clip_id", "partner_id")
+    def _on_the_maps(self, proposal: traitlets.Bunch) -> str:
+        try:
+            if proposal.value:
+                self._visible(proposal.value)
+                if proposal.trait.name == "partner_id" and proposal.value == self._in_hand():
+                    raise ValueError(f"{proposal.value!r} is the clip that plays; its partner is another clip")
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal.value
+
+    @traitlets.validate("colour_by")
+    def _a_colouring(self, proposal: traitlets.Bunch) -> str:
+        try:
+            colouring(self._table, proposal.value)
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+        return proposal.value
+
+    def _on_in_hand(self, change: traitlets.Bunch) -> None:
+        if change.name == "clip_id" and self._drawn is not None and self.partner_id == self._drawn[1]:
+            self.partner_id = ""
+        self._draw_in_hand()
 
     def _try(self, act: Callable[[], object]) -> None:
         """Do what a control asks for; what is wrong is said on the page, for nobody sees an exception there."""
@@ -334,37 +367,59 @@ class BranchExplorer(widgets.VBox):
         except ValueError as problem:
             self._pair.say(str(problem), warn=True)
 
-    def _show_clip(self, row: int) -> None:
+    def _show_clip(self, row: int | None) -> None:
+        self._drawn = None
         with self.hold_trait_notifications():
-            self.clip_id, self.partner_id = str(self._ids[row]), ""
+            self.clip_id, self.partner_id = "" if row is None else str(self._ids[row]), ""
+        self._draw_in_hand()
+
+    def _draw_in_hand(self) -> None:
+        """Ring and play what the traits say."""
+        if self._drawn == (self.clip_id, self.partner_id):
+            return
+        self._drawn = self.clip_id, self.partner_id
         self._controls.clip_list.value = self.clip_id
-        self._maps.ring(row, None)
+        clip, partner = (self._row(name) if name else None for name in self._drawn)
+        self._maps.ring(clip, partner)
         self._pair.say("")
-        self._pair.show(self.clip_id)
+        self._pair.show(*filter(None, self._drawn))
 
     def _light(self, rows: np.ndarray) -> None:
         self._lit = rows
-        chosen = self._table.iloc[rows].copy()
         # The line first, for it is there at once; then the maps; then whoever follows the selection, however slowly.
-        self._selected.value = selection_text(chosen, of=len(self._table))
+        self._say_selected()
         self._maps.light(rows)
         self._measured.follow(self._ids[rows])
-        self.selection = chosen
+        self.set_trait("selection", self._table.iloc[rows].copy())
+
+    def _say_selected(self) -> None:
+        chosen, shown = self._table.iloc[self._lit], int(self._kept.sum())
+        self._selected.value = selection_text(chosen, of=shown, hidden=len(self._table) - shown)
 
     def _keep(self, kept: np.ndarray) -> None:
         self._kept = kept
+        self._show_soon.cancel()
         self._maps.keep(kept)
         self._controls.shown.value = note("" if kept.all() else f"{kept.sum()} of {len(kept)} clips shown")
         if len(self._lit) and not kept[self._lit].all():
             self._maps.forget_lasso()
             self._light(self._lit[kept[self._lit]])
+        self._say_selected()
         self._name_groups()
-        self.shown = self._table.iloc[np.flatnonzero(kept)].copy()
+        if self.clip_id and not kept[self._row(self.clip_id)]:
+            self._show_clip(None)
+        elif self.partner_id and not kept[self._row(self.partner_id)]:
+            self.partner_id = ""
+        self.set_trait("shown", self._table.iloc[np.flatnonzero(kept)].copy())
 
     def _recolour(self, key: str) -> None:
         self._colours = colouring(self._table, key)
-        if self._controls.colour_list.value != key and key in self._choices:
-            self._controls.colour_list.value = key
+        by_hand = self._controls.colour_list
+        if key not in [value for _, value in by_hand.options]:
+            self._writing = True  # new options choose the first: that is nobody's choice
+            by_hand.options = (*by_hand.options, (key, key))
+            self._writing = False
+        by_hand.value = key
         self._name_groups()
         self._maps.paint(self._colours)
 
@@ -383,7 +438,13 @@ class BranchExplorer(widgets.VBox):
     def _row(self, clip_id: str) -> int:
         return int(positions(self._table, clip_id, owner="this explorer")[0])
 
+    def _visible(self, clip_id: str) -> int:
+        row = self._row(clip_id)
+        if not self._kept[row]:
+            raise ValueError(f"{clip_id!r} is hidden by the filter; call filter() to show all clips")
+        return row
+
     def _in_hand(self) -> str:
         if not self.clip_id:
-            raise ValueError("no clip is in hand yet: hover or click a point first, or call show(clip_id)")
+            raise ValueError("no clip is in hand: hover or click a point first, or call show(clip_id)")
         return self.clip_id

@@ -14,6 +14,7 @@ INTENSITIES = ("–", "A", "B", "C", "D", "E")
 """Of an AU; the first is rest."""
 
 SIDES = {"both": "both", "L": "left", "R": "right"}
+SIDE_HINT = "The person's own side: L is on the right of the picture"
 MOST = 4.0
 """The largest strength of cue, noise and drift."""
 
@@ -82,19 +83,20 @@ class FaceControls:
         ValueError
             If it names what no control can say; nothing has moved then.
         """
-        amounts, sides, cue, levels = self._understood(state)
+        state = self.whole(state)
         self._quiet = True
         try:
             for au in self.amounts:
-                self.amounts[au].value = amounts.get(au, INTENSITIES[0])
-                self.sides[au].value = sides.get(au, "both")
-            self.cue.value = cue
+                self.amounts[au].value = state["aus"].get(au, INTENSITIES[0])
+                self.sides[au].value = state["sides"].get(au, "both")
+            self.cue.value = state["cue"]
             for name, slider in self.levels.items():
-                slider.value = levels[name]
+                slider.value = state[name]
         finally:
             self._quiet = False
 
-    def _understood(self, state: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], str, dict[str, float]]:
+    def whole(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """A state as `read` gives it, with what it leaves out; ValueError if it names what no control can say."""
         known = ("aus", "sides", "cue", *self.levels)
         unknown = [name for name in state if name not in known]
         if unknown:
@@ -119,7 +121,9 @@ class FaceControls:
         for name, level in levels.items():
             if not isinstance(level, (int, float)) or not 0 <= level <= MOST:
                 raise ValueError(f"{name} must lie between 0 and {MOST:g}; it is {level!r}")
-        return amounts, sides, cue, levels
+        moving = {au: amount for au in self.amounts if (amount := amounts.get(au, INTENSITIES[0])) != INTENSITIES[0]}
+        one_sided = {au: sides[au] for au in moving if sides.get(au, "both") != "both"}
+        return {"aus": moving, "sides": one_sided, "cue": cue} | {n: float(level) for n, level in levels.items()}
 
     def _moved(self, change: traitlets.Bunch) -> None:
         if not self._quiet:
@@ -135,7 +139,7 @@ class FaceControls:
     def _side(self, au: str, *, free: bool) -> widgets.Dropdown:
         return widgets.Dropdown(
             options=list(SIDES.items()), value="both", disabled=not free,
-            tooltip="The subject's own side" if free else "Lies on the midline: moves on both sides",
+            tooltip=SIDE_HINT if free else "Lies on the midline: moves on both sides",
             layout=widgets.Layout(width="62px", margin="1px 8px 1px 0"),
         )  # fmt: skip
 

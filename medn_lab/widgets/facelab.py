@@ -19,7 +19,8 @@ from medn_lab.widgets.face_controls import FaceControls
 from medn_lab.widgets.face_stage import FaceStage
 from medn_lab.widgets.kept_faces import KeptFaces
 from medn_lab.widgets.latest import Latest
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.style import note
 
 PRESETS = ("12", "6+12", "4", "4+7", "9", "14", "15", "1+2", "1+2+5", "20+25")
 """AU sets of the published table that the list *AU set* offers, as far as the face has them."""
@@ -43,7 +44,7 @@ class Studio(Protocol):
         """Play a state; ValueError where it cannot be played."""
 
 
-class FaceLab(widgets.VBox):
+class FaceLab(Panel):
     """Move a face with sliders and see at once what the model answers, and by which branch.
 
     Every move draws the clip anew, flow and all, and asks the model three times: as it is, with a flow of zeros, and
@@ -64,9 +65,11 @@ class FaceLab(widgets.VBox):
     Attributes
     ----------
     state : dict
-        ``aus, sides, cue, cue_strength, noise, drift``; a trait. Set it to move the sliders, observe it to follow them.
+        ``aus, sides, cue, cue_strength, noise, drift``; a trait. Sides are the person's own: ``left`` moves what is on
+        the right of the picture. Set it to move the sliders, observe it to follow them.
     selection : DataFrame
-        A row for the clip in hand and for each that is kept, with what is true and what is said; a trait.
+        A row for the clip in hand and for each that is kept, with what is true and what is said; a
+        read-only trait.
 
     Raises
     ------
@@ -88,7 +91,7 @@ class FaceLab(widgets.VBox):
     """
 
     state = traitlets.Dict()
-    selection = traitlets.Instance(pd.DataFrame)
+    selection = traitlets.Instance(pd.DataFrame, read_only=True)
 
     def __init__(
         self,
@@ -112,7 +115,6 @@ class FaceLab(widgets.VBox):
         self._kept = KeptFaces(recall=lambda slot: self._try(lambda: self.recall(slot)))
         self._build(magnify)
         children = [
-            sheet(),
             widgets.HTML(f"<style>{_OWN}</style>", layout=widgets.Layout(height="0px", margin="0")),
             self._top,
             self._middle,
@@ -120,11 +122,7 @@ class FaceLab(widgets.VBox):
             self._kept.box,
             self._foot,
         ]
-        super().__init__(
-            children=children, layout=widgets.Layout(width="1008px", overflow="hidden"), selection=pd.DataFrame()
-        )
-        self.add_class("medn")
-        self.add_class("medn-face-lab")
+        super().__init__(children, name="face-lab", width="1008px", results={"selection": pd.DataFrame()})
         self._wire()
         self.show(state or {})
 
@@ -190,6 +188,8 @@ class FaceLab(widgets.VBox):
         others = [name for name in self._controls.cue.options if name != self.state["cue"]]
         if cue is not None and cue not in others:
             raise ValueError(f"the other cue must be one of {', '.join(others)}; it is {cue!r}")
+        if not others:
+            raise ValueError(f"this face has one cue, {self.state['cue']!r}, so there is no other to make a pair with")
         first = dict(self.state)
         if first["cue_strength"] == 0:
             raise ValueError("the cue's strength is 0, so that no cue differs from another: raise it first")
@@ -280,6 +280,13 @@ class FaceLab(widgets.VBox):
             aus = {f"AU{number}": "C" for number in change.new.split("+")}
             self._try(lambda: self.show({**self.state, "aus": aus, "sides": {}}))
 
+    @traitlets.validate("state")
+    def _playable(self, proposal: traitlets.Bunch) -> dict[str, Any]:
+        try:
+            return self._controls.whole(proposal.value)
+        except ValueError as problem:
+            raise traitlets.TraitError(str(problem)) from None
+
     def _on_state(self, change: traitlets.Bunch) -> None:
         if not self._writing:
             self.show(change.new)
@@ -327,7 +334,7 @@ class FaceLab(widgets.VBox):
     def _tell(self) -> None:
         """Let whoever follows the selection know what is in hand and what is kept."""
         rows = [] if self._clip is None else [answer_row("now", self._clip, self._answers)]
-        self.selection = pd.DataFrame([*rows, *(answer_row(*one) for one in self._kept.held())])
+        self.set_trait("selection", pd.DataFrame([*rows, *(answer_row(*one) for one in self._kept.held())]))
 
     # What is drawn ----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import au_columns
-from medn_lab.view.rows import au_set_names
+from medn_lab.view.rows import au_set_names, persons
 
 FILTERS = {"au_sets": "AU set", "aus": "AU", "subjects": "subject", "datasets": "data set"}
 """What a filter goes by, and what it is called."""
@@ -31,8 +31,7 @@ def filter_values(table: pd.DataFrame) -> dict[str, list[np.ndarray]]:
     if datasets is not None:
         given["datasets"] = [datasets]
     if "subject" in table:
-        people = table["subject"].astype(str).to_numpy(dtype=object)
-        given["subjects"] = [people if datasets is None else datasets + "/" + people]
+        given["subjects"] = [persons(table).astype(str).to_numpy(dtype=object)]
     return given
 
 

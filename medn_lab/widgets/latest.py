@@ -44,27 +44,3 @@ class Latest:
     def _go(self) -> None:
         self._waiting = None
         self._act(*self._arguments)
-
-
-class Turn:
-    """Tells whether two things were heard in one turn of the event loop, which is in one message of the page.
-
-    Where no event loop runs, all is one turn.
-    """
-
-    def __init__(self) -> None:
-        self._number, self._ends = 0, False
-
-    def now(self) -> int:
-        """The number of this turn."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            return self._number
-        if not self._ends:
-            self._ends = True
-            loop.call_soon(self._end)
-        return self._number
-
-    def _end(self) -> None:
-        self._number, self._ends = self._number + 1, False

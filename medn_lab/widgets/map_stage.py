@@ -42,7 +42,7 @@ class MapStage:
         self._play = widgets.Play(
             value=0, min=0, max=1, interval=320, tooltip="Go through the frames", layout=widgets.Layout(width="148px")
         )
-        widgets.jslink((self._play, "value"), (self._slider, "value"))
+        self._link = widgets.jslink((self._play, "value"), (self._slider, "value"))
         self._slider.observe(lambda change: moved(change.new), "value")
         bar = widgets.HBox([self._play, self._slider, self._now], layout=widgets.Layout(align_items="center"))
         self.box = widgets.VBox(

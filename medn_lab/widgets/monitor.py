@@ -11,11 +11,13 @@ from typing import Any, Protocol
 import ipywidgets as widgets
 import pandas as pd
 import plotly.graph_objects as go
+import traitlets
 
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary, watched_columns
 from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.style import note
 
 _RESUMABLE = ("stopped", "interrupted")
 
@@ -32,7 +34,7 @@ class Run(Protocol):
         """Go on with a training that was stopped."""
 
 
-class TrainingMonitor(widgets.VBox):
+class TrainingMonitor(Panel):
     """Watch a training live: loss terms, accuracy, dependence and leakage, with buttons that stop and resume it.
 
     Hand it to ``fit`` as a callback, and beside it ``medn_lab.diagnose.decoupling_watch(held_out)`` for the curves of
@@ -53,7 +55,7 @@ class TrainingMonitor(widgets.VBox):
     Attributes
     ----------
     history : History or None
-        What has been shown last: all epochs, also those after a resume.
+        What has been shown last: all epochs, also those after a resume. A read-only trait, so that it can be followed.
 
     Examples
     --------
@@ -68,8 +70,9 @@ class TrainingMonitor(widgets.VBox):
     History: 1 epochs in 0 s, finished; at the end loss 1.600, accuracy 0.300
     """
 
+    history = traitlets.Instance(History, allow_none=True, read_only=True)
+
     def __init__(self, *, epochs: int | None = None, width: int = 980, height: int | None = None) -> None:
-        self.history: History | None = None
         self._epochs, self._width, self._height = epochs, width, height
         self._run: Run | None = None
         self._running, self._asked = False, False
@@ -85,11 +88,7 @@ class TrainingMonitor(widgets.VBox):
         )
         self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
         top = widgets.HBox([self._stop, self._resume, self._bar, self._status])
-        super().__init__(
-            children=[sheet(), top, shown], layout=widgets.Layout(width=f"{width + 8}px", overflow="hidden")
-        )
-        self.add_class("medn")
-        self.add_class("medn-training-monitor")
+        super().__init__([top, shown], name="training-monitor", width=f"{width + 8}px", results={})
         self._say("Waiting for a training: hand this to fit as a callback.")
 
     # What may be called -----------------------------------------------------------------------------------------------
@@ -184,7 +183,7 @@ class TrainingMonitor(widgets.VBox):
         return plot_history(history, width=self._width, height=self._height or (600 if watched else 320))
 
     def _show(self, history: History) -> None:
-        self.history = history
+        self.set_trait("history", history)
         drawn = self._drawn(history)
         shown = {trace.meta: trace for trace in self._figure.data}
         with self._figure.batch_update():

@@ -58,7 +58,7 @@ class Steps:
 
     def go_through(self, *work: Iterator[object]) -> None:
         """Do this work, one iterator after the other, in place of what is not done yet."""
-        self.stop()
+        self.cancel()
         self._left = list(work)
         try:
             loop = asyncio.get_running_loop()
@@ -68,7 +68,7 @@ class Steps:
             return
         self._waiting = loop.call_later(BREATH, self._next, loop)
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         """Forget what is not done yet."""
         self._left = []
         if self._waiting is not None:

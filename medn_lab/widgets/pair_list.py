@@ -107,7 +107,8 @@ class PairList:
             keep &= self._sets == self._code(self._set_code, chosen["aus"], "AU set")
         one, other = (chosen.get(name) or "" for name in ("emotion", "against"))
         for name in filter(None, (one, other)):
-            keep &= (self._labels == self._code(self._label_code, name, "emotion")).any(axis=0)
+            has = self._labels == self._code(self._label_code, name, "emotion")
+            keep &= has.all(axis=0) if one == other else has.any(axis=0)
         if chosen.get("opposite") and self.has("opposite"):
             keep &= self._flags["opposite"]
         if chosen.get("subjects"):

@@ -53,7 +53,6 @@ class PairSheet(widgets.VBox):
         self._shown: tuple[str, ...] = ()
         self._cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 0", min_width="0")) for _ in range(2)]
         self.stage = PairStage(clips, magnify=magnify)
-        self.stage.layout = widgets.Layout(width="492px", flex="0 0 492px", margin="0 6px")
         scene = widgets.HBox([self._cards[0], self.stage, self._cards[1]], layout=widgets.Layout(margin="6px 0 0 0"))
         self._verdicts = widgets.HTML()
         self._flows = widgets.HTML(layout=widgets.Layout(width=f"{3 * TILE + 24}px", flex="0 0 auto"))

@@ -29,6 +29,7 @@ class PairStage(widgets.VBox):
     ----------
     looping : bool
     frame : int
+        The frame that stands still; setting it stops the loop.
     """
 
     looping = traitlets.Bool(True)
@@ -64,7 +65,10 @@ class PairStage(widgets.VBox):
         self._told = widgets.HTML()
         upper = widgets.HBox([self._slider, self._magnifies], layout={"justify_content": "center"})
         lower = widgets.HBox([self._loops, self._overlays, self._told], layout={"justify_content": "center"})
-        super().__init__([self._picture, self._when, upper, lower])
+        super().__init__(
+            [self._picture, self._when, upper, lower],
+            layout=widgets.Layout(width="492px", flex="0 0 492px", margin="0 6px"),
+        )
         for control in (upper, self._loops, self._overlays):  # without frames there is nothing that they could do
             control.layout.display = "" if count else "none"
         self._wire()
@@ -90,9 +94,7 @@ class PairStage(widgets.VBox):
         self.observe(self._on_state, ["looping", "frame"])
 
     def _on_slider(self, change: traitlets.Bunch) -> None:
-        with self.hold_trait_notifications():
-            self.looping = False
-            self.frame = change.new
+        self.frame = change.new
 
     @traitlets.validate("frame")
     def _within_clip(self, proposal: traitlets.Bunch) -> int:
@@ -102,6 +104,9 @@ class PairStage(widgets.VBox):
         return proposal.value
 
     def _on_state(self, change: traitlets.Bunch) -> None:
+        if change.name == "frame" and self.looping:
+            self.looping = False  # which draws the frame
+            return
         self._loops.value = self.looping
         if self._slider.value != self.frame:
             self._slider.value = self.frame

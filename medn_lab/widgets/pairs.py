@@ -18,13 +18,14 @@ from medn_lab.widgets.pair_bookmarks import Bookmarks
 from medn_lab.widgets.pair_filters import DEFAULTS, PairFilters
 from medn_lab.widgets.pair_list import PairList, said_of
 from medn_lab.widgets.pair_sheet import PairSheet
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.style import note
 
 _NO_PAIR = ("", "")
 _NONE = "none here, because no two clips share an AU set and differ in emotion"
 
 
-class PairBrowser(widgets.VBox):
+class PairBrowser(Panel):
     """Look at confusable pairs one by one: both faces in step, their flows and the difference, who tells them apart.
 
     *Next* and *previous* walk through the pairs that the filters leave, in the order chosen. The faces play side by
@@ -60,9 +61,9 @@ class PairBrowser(widgets.VBox):
     pair : (str, str)
         The two clip ids, empty where no pair passes. Set it to show a pair, observe it to follow.
     selection : DataFrame
-        The pair's row of the table, one row (none without a pair): a trait for the next cell.
+        The pair's row of the table, one row (none without a pair): a read-only trait for the next cell.
     bookmarks : DataFrame
-        The marked pairs with their ``note``, in the order in which they were marked; a trait.
+        The marked pairs with their ``note``, in the order in which they were marked; a read-only trait.
     stage : PairStage
         What plays: ``stage.frame`` and ``stage.looping`` are traits.
 
@@ -89,8 +90,8 @@ class PairBrowser(widgets.VBox):
     """
 
     pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=_NO_PAIR)
-    selection = traitlets.Instance(pd.DataFrame)
-    bookmarks = traitlets.Instance(pd.DataFrame)
+    selection = traitlets.Instance(pd.DataFrame, read_only=True)
+    bookmarks = traitlets.Instance(pd.DataFrame, read_only=True)
 
     def __init__(
         self,
@@ -116,13 +117,11 @@ class PairBrowser(widgets.VBox):
         self.stage = self._sheet.stage
         self._filters, self._bar, self._message = PairFilters(self._list), PairBar(), widgets.HTML()
         super().__init__(
-            children=[sheet(), self._filters, self._bar, self._message, self._sheet],
-            layout=widgets.Layout(width="1008px", overflow="hidden"),
-            selection=self._list.table.iloc[:0],
-            bookmarks=self._marks.table(),
+            [self._filters, self._bar, self._message, self._sheet],
+            name="pair-browser",
+            width="1008px",
+            results={"selection": self._list.table.iloc[:0], "bookmarks": self._marks.table()},
         )
-        self.add_class("medn")
-        self.add_class("medn-pair-browser")
         self._filters.set({}, order=order)
         self._filters.listen(lambda: self._try(self._apply))
         self._bar.listen(
@@ -304,15 +303,18 @@ class PairBrowser(widgets.VBox):
             self._go(at)
 
     def _on_pair(self, change: traitlets.Bunch) -> None:
-        if tuple(change.new) not in (_NO_PAIR, self._shown):
+        if change.new != self._shown:
             self.show(change.new[0], clip_b=change.new[1])
 
     @traitlets.validate("pair")
     def _among_pairs(self, proposal: traitlets.Bunch) -> tuple[str, str]:
         wanted = tuple(proposal.value)
-        if wanted not in (_NO_PAIR, self._shown) and self._list.find(*wanted) is None:
+        if wanted == self._shown:
+            return wanted
+        place = self._list.find(*wanted)
+        if place is None:
             raise traitlets.TraitError(f"{wanted[0]!r} and {wanted[1]!r} are not among the pairs of this browser")
-        return wanted
+        return self._names(place)
 
     def _apply(self) -> None:
         """Choose anew and show the first pair that passes."""
@@ -334,7 +336,7 @@ class PairBrowser(widgets.VBox):
         self._at = at
         self._message.value = ""
         row = self._row() if len(self._rows) else None
-        self._shown = _NO_PAIR if row is None else (str(row["clip_a"]), str(row["clip_b"]))
+        self._shown = _NO_PAIR if row is None else self._names(int(self._rows[at]))
         said = said_of(len(self._rows), len(self._list), unlabelled=self._list.unlabelled)
         self._bar.show_place(at, len(self._rows), said)
         self._show_mark()
@@ -342,7 +344,7 @@ class PairBrowser(widgets.VBox):
         if row is None:
             self._message.value = note(self._why_none(), warn=True)
         self.pair = self._shown
-        self.selection = self._list.table.iloc[self._rows[at : at + 1]]
+        self.set_trait("selection", self._list.table.iloc[self._rows[at : at + 1]])
 
     # What is written --------------------------------------------------------------------------------------------------
 
@@ -351,8 +353,16 @@ class PairBrowser(widgets.VBox):
         self._bar.show_mark(place in self._marks, note=self._marks.note(place), link=self._marks.link())
 
     def _marks_changed(self) -> None:
-        self._show_mark()
-        self.bookmarks = self._marks.table()
+        self.set_trait("bookmarks", self._marks.table())
+        if self._filters.chosen["bookmarked"] and len(self._marks) != len(self._rows):
+            self._choose()
+            self._go(max(0, min(self._at, len(self._rows) - 1)))
+        else:
+            self._show_mark()
+
+    def _names(self, place: int) -> tuple[str, str]:
+        row = self._list.table.iloc[place]
+        return str(row["clip_a"]), str(row["clip_b"])
 
     def _row(self) -> pd.Series:
         return self._list.table.iloc[self._rows[self._at]]

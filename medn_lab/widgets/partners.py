@@ -26,7 +26,9 @@ def same_au_set(table: pd.DataFrame, clip_id: str) -> list[str]:
     return table.loc[[one == sets[row] for one in sets], "clip_id"].tolist()
 
 
-def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray) -> tuple[str, float]:
+def confusable_partner(
+    table: pd.DataFrame, clip_id: str, *, places: np.ndarray, among: np.ndarray | None = None
+) -> tuple[str, float]:
     """The clip with the same AU set and another emotion that lies nearest.
 
     Parameters
@@ -37,6 +39,8 @@ def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray)
     places : (n, d) float
         Where each clip lies: motion features, or positions on the motion map. Each dimension is scaled to unit
         variance first.
+    among : (n,) bool or None
+        The clips that may be the partner: those that a filter leaves. All where None.
 
     Returns
     -------
@@ -46,7 +50,8 @@ def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray)
     Raises
     ------
     ValueError
-        If the clip is unknown, its AUs or emotion are not known, no AU is coded in it, or no such clip exists.
+        If the clip is unknown, its AUs or emotion are not known, no AU is coded in it, no such clip exists, or none is
+        in `among`.
 
     Examples
     --------
@@ -69,6 +74,12 @@ def confusable_partner(table: pd.DataFrame, clip_id: str, *, places: np.ndarray)
             f"no confusable partner here: all {int(alike.sum())} clips with the AU set {au_set_text(aus)} are labelled"
             f" {emotion!r}"
         )
+    if among is not None:
+        if not (other & among).any():
+            n = int(other.sum())
+            told = "the only confusable partner" if n == 1 else f"all {n} confusable partners"
+            raise ValueError(f"{told} of {clip_id!r} {'is' if n == 1 else 'are'} hidden by the filter; show all clips")
+        other = other & among
     spread = places.std(axis=0)
     scaled = places / np.where(spread > 0, spread, 1.0)
     distance = np.linalg.norm(scaled - scaled[row], axis=1)

@@ -14,8 +14,9 @@ from medn_lab.view.magnify import MOST, Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.widgets.cards import clip_heading, timeline
 from medn_lab.widgets.overlays import ALL_OVERLAYS, OVERLAYS, ClipOverlays, checked_lines, render
+from medn_lab.widgets.panel import Panel
 from medn_lab.widgets.player_controls import SPEEDS, PlayerControls
-from medn_lab.widgets.style import note, sheet
+from medn_lab.widgets.style import note
 
 __all__ = ["OVERLAYS", "ClipPlayer", "render"]
 
@@ -23,7 +24,7 @@ _WITHOUT_TIMES = 20.0  # milliseconds a frame at real time, where the frame rate
 _SHORTEST = 25  # a browser redraws a picture sent by the kernel about this often, in milliseconds
 
 
-class ClipPlayer(widgets.VBox):
+class ClipPlayer(Panel):
     """Play a clip, frame by frame or slowly, with its flow and with its motion magnified.
 
     Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
@@ -107,9 +108,8 @@ class ClipPlayer(widgets.VBox):
         self._magnifier: Magnifier | None = None
         self._shown, self._offering = "", False
         self._build()
-        super().__init__(children=[sheet(), self._body], layout=widgets.Layout(width="100%", max_width="1000px"))
-        self.add_class("medn")
-        self.add_class("medn-clip-player")
+        super().__init__([self._body], name="clip-player", width="100%", results={})
+        self.layout.max_width = "1000px"
         first: str = overlay
         if overlay not in self._overlaid.choices and overlay == "none":  # without frames there is no bare face
             first = "magnitude" if "magnitude" in self._overlaid.choices else next(iter(self._overlaid.choices), "")
@@ -161,13 +161,13 @@ class ClipPlayer(widgets.VBox):
         self._body = controls.body
 
     def _wire(self) -> None:
-        widgets.jslink((self._play, "value"), (self._slider, "value"))
+        self._link = widgets.jslink((self._play, "value"), (self._slider, "value"))
         self._slider.observe(lambda change: self._set("frame", change.new), "value")
         self._chooser.observe(self._on_choice, "value")
         self._overlays.observe(lambda change: self._set("overlay", change.new), "value")
         self._which.observe(self._on_which, "value")
         self._magnifies.observe(lambda change: self._set("magnify", change.new), "value")
-        self._speeds.observe(lambda change: self._set("speed", change.new), "value")
+        self._speeds.observe(lambda change: None if self._offering else self._set("speed", change.new), "value")
         self._loops.observe(lambda change: self._set("loop", change.new), "value")
         self.observe(self._on_state, ["frame", "overlay", "keep_rate", "attributed", "magnify", "speed", "loop"])
         self.observe(self._on_clip, "clip_id")
@@ -214,6 +214,7 @@ class ClipPlayer(widgets.VBox):
         try:
             self.show(change.new)
         except ValueError as problem:  # a name that was typed
+            self._chooser.value = self.clip_id
             self._reading.value = note(str(problem), warn=True)
 
     def _on_clip(self, change: traitlets.Bunch) -> None:
@@ -264,6 +265,14 @@ class ClipPlayer(widgets.VBox):
             raise traitlets.TraitError(f"there is no attribution of {proposal.value!r} here; there are {told}")
         return proposal.value
 
+    @traitlets.validate("speed")
+    def _forward(self, proposal: traitlets.Bunch) -> float:
+        if not 0 < proposal.value <= 1:
+            raise traitlets.TraitError(
+                f"the speed is a share of real time, above 0 and up to 1; it cannot be {proposal.value}"
+            )
+        return proposal.value
+
     @traitlets.validate("magnify")
     def _within_reach(self, proposal: traitlets.Bunch) -> float:
         if not 1 <= proposal.value <= MOST:
@@ -278,8 +287,11 @@ class ClipPlayer(widgets.VBox):
         if control is not None and control.value != change.new:
             control.value = change.new
         if change.name == "speed":
-            if change.new in SPEEDS.values():
-                self._speeds.value = change.new
+            if change.new not in dict(self._speeds.options).values():
+                self._offering = True  # new options choose the first: that is nobody's choice
+                self._speeds.options = [*SPEEDS.items(), (f"{change.new:g}", change.new)]
+                self._offering = False
+            self._speeds.value = change.new
             self._set_pace()
         elif change.name == "loop":
             self._play.repeat = change.new

@@ -36,12 +36,15 @@ def sanity_html(attribution: Attribution, *, region_of_flow: str = "AUs") -> str
     return f"<div class='medn-title'>Is it to be believed?</div><div class='medn-rows' style='{grid}'>{cells}</div>"
 
 
+def map_key(attribution: Attribution) -> tuple[str, ...]:
+    """What a map is of: clip ids, target, method."""
+    return " | ".join(attribution.table["clip_id"]), attribution.target, attribution.method
+
+
 def figures_row(attribution: Attribution, seconds: float) -> dict[str, object]:
-    """A map and its figures as a row of a table."""
+    """A map and its figures as a row of a table; `seconds` is the time in which it was computed."""
     return {
-        "clip_id": " | ".join(attribution.table["clip_id"]),
-        "target": attribution.target,
-        "method": attribution.method,
+        **dict(zip(("clip_id", "target", "method"), map_key(attribution), strict=True)),
         "score": None if attribution.scores is None else float(attribution.scores[0]),
         **{name: float(value) for name, value in attribution.sanity.items()},
         "seconds": seconds,
