@@ -21,10 +21,10 @@ AS_ROOT = $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab voila test quick lint notebooks docs proof bench audit fuzz endure clean
+.PHONY: help lab voila test test-portable quick lint notebooks docs proof bench audit fuzz endure clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 	@echo '  variables: LAB_ARGS="--no-browser --port=8890", PYTEST_ARGS="-k records", WORKERS=2, PYTHON=python3.12'
 
 lab: $(STAMPS)/lab ## install what is missing and open JupyterLab on the first notebook
@@ -45,6 +45,12 @@ test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 quick: $(STAMPS)/test ## the library's tests and doctests alone, without what takes processes of its own or long
 	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest tests medn_lab --ignore=tests/browser --ignore=tests/benchmarks -m "not slow" \
 	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --benchmark-disable $(PYTEST_ARGS)
+
+# The long file first. 3 processes: another number than "make test" takes where CI runs.
+test-portable: $(STAMPS)/test ## the library's tests and the browser acts as on an older processor, whose last digits differ
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) tests/tools/other_processor.py $(PY) -m pytest \
+	  tests/browser/test_notebooks_in_lab.py tests medn_lab --ignore=tests/benchmarks -m "not slow and (acts or not browser)" \
+	  -n 3 --dist loadfile --no-loadscope-reorder --benchmark-disable $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## check style, security, formatting and types
 	$(VENV)/bin/ruff check

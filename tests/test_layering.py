@@ -27,7 +27,7 @@ MAY_KNOW = {
 
 THIRD_PARTIES = {
     "records": {"lark", "numpy", "pandas"},
-    "view": {"lazy_loader", "numpy", "pandas", "PIL", "plotly"},
+    "view": {"IPython", "lazy_loader", "numpy", "pandas", "PIL", "plotly"},
 }
 """Rooms that keep to few outside packages."""
 

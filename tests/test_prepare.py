@@ -130,16 +130,20 @@ def test_a_killed_process_leaves_no_set_and_its_work(cropped, tmp_path):
     index = first(cropped[0], 8)
     index.save(tmp_path / "index")
     code = (
-        "import sys, time; from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare\n"
-        "import medn_lab.data.preparing as p; real = p.input_of_clip\n"
-        "p.input_of_clip = lambda row, **o: (time.sleep(0.15), real(row, **o))[1]\n"
+        "import sys, time; from pathlib import Path\n"
+        "from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare\n"
+        "import medn_lab.data.preparing as p; real, made = p.input_of_clip, []\n"
+        "def held(row, **o):\n"
+        "    while len(made) == 2 and not Path(sys.argv[2] + '.go').exists(): time.sleep(0.02)\n"
+        "    made.append(row)\n"
+        "    return real(row, **o)\n"
+        "p.input_of_clip = held\n"
         f"small = FlowRecipe.from_json({SMALL.to_json()!r})\n"
         "prepare(ClipIndex.load(sys.argv[1]), sys.argv[2], progress=False, recipe=small)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "index"), str(tmp_path / "set")])
     journal = tmp_path / ".set.preparing" / "journal.jsonl"
-    until = time.monotonic() + 60
-    while not (journal.is_file() and len(journal.read_text().splitlines()) >= 2) and time.monotonic() < until:
+    while not (journal.is_file() and len(journal.read_text().splitlines()) >= 2) and process.poll() is None:
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

@@ -93,19 +93,26 @@ def test_a_set_is_read_from_a_folder_that_is_read_only(clips):
 def test_a_second_process_that_prepares_the_same_set_is_told_and_later_opens_it(index, tmp_path):
     index.save(tmp_path / "index")
     code = (
-        "import sys, time; from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare\n"
-        "import medn_lab.data.preparing as p; real = p.input_of_clip\n"
-        "p.input_of_clip = lambda row, **o: (time.sleep(0.4), real(row, **o))[1]\n"
+        "import sys, time; from pathlib import Path\n"
+        "from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare\n"
+        "import medn_lab.data.preparing as p; real, made = p.input_of_clip, []\n"
+        "def held(row, **o):\n"
+        "    while len(made) == 1 and not Path(sys.argv[2] + '.go').exists(): time.sleep(0.02)\n"
+        "    made.append(row)\n"
+        "    return real(row, **o)\n"
+        "p.input_of_clip = held\n"
         f"small = FlowRecipe.from_json({SMALL.to_json()!r})\n"
         "prepare(ClipIndex.load(sys.argv[1]), sys.argv[2], progress=False, recipe=small)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "index"), str(tmp_path / "set")])
-    journal, until = tmp_path / ".set.preparing" / "journal.jsonl", time.monotonic() + 60
-    while not (journal.is_file() and journal.read_text()) and time.monotonic() < until:
+    journal = tmp_path / ".set.preparing" / "journal.jsonl"
+    while not (journal.is_file() and journal.read_text()) and process.poll() is None:
         time.sleep(0.02)
     with pytest.raises(FileExistsError, match=r"set is being prepared by another process right now; call again when"):
         prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
+    (tmp_path / "set.go").touch()
     assert process.wait() == 0
+    (tmp_path / "set.go").unlink()
     opened = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     np.testing.assert_array_equal(opened.flow, prepare(index, recipe=SMALL, progress=False).flow)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["index", "set"]

@@ -153,8 +153,8 @@ def test_a_press_in_a_side_thread_resumes_in_the_main_one_where_an_interrupt_arr
         run.resume = resume
         side = threading.Thread(target=monitor._resume.click)
         side.start()
-        await asyncio.sleep(0.05)
-        side.join()
+        while side.is_alive() or not threads:
+            await asyncio.sleep(0.01)
 
     before = signal.getsignal(signal.SIGINT)
     asyncio.run(page())

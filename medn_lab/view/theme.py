@@ -13,6 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from medn_lab.view.html_export import keep_figures_in_html
+
 INK = "#7A7A7A"
 """Text and axes: contrast of 4.2 or more with white and with JupyterLab's dark background."""
 
@@ -232,6 +234,7 @@ def finish(
     Figure
         The same figure.
     """
+    keep_figures_in_html()
     left, right, top, bottom = margin
     figure.update_layout(
         template=template(), width=width, height=height, margin={"l": left, "r": right, "t": top, "b": bottom}

@@ -1,6 +1,6 @@
 """What a reader does with the attribution viewer and the face that answers."""
 
-from lab_page import SETTLE_MS, LabPage
+from lab_page import PATIENCE_MS, SETTLE_MS, LabPage
 from pictures_shown import IMAGE, expect_other_picture
 from playwright.sync_api import Locator, expect
 
@@ -19,35 +19,35 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     """FaceLab in ``02_network``: a slider dragged, a cue pressed, a pair made, a key pressed."""
     face = lab.scroll_to_class("medn-face-lab")
     flow, kept = face.locator("img").nth(1), face.locator("img").nth(2)
-    face.get_by_text("confusable pair", exact=True).wait_for(timeout=15_000)
+    face.get_by_text("confusable pair", exact=True).wait_for()
 
     before = flow.evaluate(IMAGE)
     brow = face.locator(".widget-slider", has_text="AU4").first
     _drag_to_end(lab, brow)
-    face.get_by_text("AU 4E + AU 6B + AU 12C").first.wait_for(timeout=15_000)
+    face.get_by_text("AU 4E + AU 6B + AU 12C").first.wait_for()
     expect_other_picture(lab, flow, than=before)
 
     face.get_by_role("button", name="Rest").click()
-    face.get_by_text("No movement:").first.wait_for(timeout=15_000)
+    face.get_by_text("No movement:").first.wait_for()
     lab.screenshot("face-at-rest")
 
     face.locator("select", has=lab.page.locator("option", has_text="AU 4+7")).first.select_option(label="AU 4")
-    face.get_by_text("AU 4C, cue still").first.wait_for(timeout=15_000)
+    face.get_by_text("AU 4C, cue still").first.wait_for()
     places = kept.evaluate(IMAGE)
     face.get_by_role("button", name="flush").click()
-    face.get_by_text("AU 4C, cue flush").first.wait_for(timeout=15_000)
+    face.get_by_text("AU 4C, cue flush").first.wait_for()
     expect_other_picture(lab, kept, than=places)
     face.get_by_role("button", name="Same AUs, other cue").click()
-    face.get_by_text("AU 4C, cue pallor").nth(1).wait_for(timeout=15_000)  # in hand and as B
+    face.get_by_text("AU 4C, cue pallor").nth(1).wait_for()  # in hand and as B
     expect(face).to_contain_text("A and B have the same AUs and mean")
     lab.page.wait_for_timeout(2 * SETTLE_MS)
     lab.screenshot("face-pair")
 
     face.get_by_role("button", name="Back to A").click()
-    face.get_by_text("AU 4C, cue flush").nth(1).wait_for(timeout=15_000)
+    face.get_by_text("AU 4C, cue flush").nth(1).wait_for()
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
-    face.get_by_text("AU 4D, cue flush").first.wait_for(timeout=15_000)
+    face.get_by_text("AU 4D, cue flush").first.wait_for()
 
 
 def ask_a_clip_for_other_maps(lab: LabPage) -> None:
@@ -55,8 +55,8 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer = lab.scroll_to_class("medn-attribution-viewer")
     picture = viewer.locator("img").first
     kinds, which, methods = (viewer.locator("select").nth(place) for place in range(3))
-    viewer.get_by_text("Is it to be believed?").wait_for(timeout=30_000)
-    viewer.get_by_text("press Check").first.wait_for(timeout=15_000)
+    viewer.get_by_text("Is it to be believed?").wait_for()
+    viewer.get_by_text("press Check").first.wait_for()
 
     seen = picture.evaluate(IMAGE)
     viewer.locator(".noUi-handle").first.focus()
@@ -65,18 +65,18 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     seen = expect_other_picture(lab, picture, than=seen)
 
     methods.select_option(label="saliency")
-    viewer.get_by_text("saliency does not claim to add up").wait_for(timeout=60_000)
+    viewer.get_by_text("saliency does not claim to add up").wait_for()
     seen = expect_other_picture(lab, picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
-    viewer.get_by_text("Checked in").wait_for(timeout=240_000)
+    viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
     expect(viewer).not_to_contain_text("press Check")
     lab.screenshot("attribution-checked")
 
     kinds.select_option(label="an AU")
-    viewer.get_by_text("the frame in view: no say in this map").wait_for(timeout=60_000)
+    viewer.get_by_text("the frame in view: no say in this map").wait_for()
     seen = expect_other_picture(lab, picture, than=seen)
     kinds.select_option(label="a pair, told apart")
-    viewer.get_by_text("score of b").wait_for(timeout=60_000)
+    viewer.get_by_text("score of b").wait_for()
     first = which.input_value()
     expect_other_picture(lab, picture, than=seen)
     lab.page.wait_for_timeout(SETTLE_MS)

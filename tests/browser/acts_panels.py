@@ -11,44 +11,40 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     """The panel of ``04_evaluation``: a cell lists its clips, which play; the tables and the matrix change as asked."""
     panel = lab.scroll_to_class("medn-evaluation-panel")
     cells = panel.locator(".medn-cells button")
-    for _ in range(60):  # After scrolling, Lab draws the buttons before what is written on them.
-        texts = cells.all_text_contents()
-        if texts and all(text.strip().isdigit() for text in texts):
-            break
-        lab.page.wait_for_timeout(250)
-    counts = [int(text) for text in texts]
+    expect(cells).to_have_text([re.compile(r"\d+")] * 25)  # After scrolling, Lab draws the buttons before their text.
+    counts = [int(text) for text in cells.all_text_contents()]
     fullest = max(range(len(counts)), key=counts.__getitem__)
     cells.nth(fullest).click()
-    panel.get_by_text(f"{counts[fullest]} clips", exact=True).first.wait_for(timeout=15_000)
+    panel.get_by_text(f"{counts[fullest]} clips", exact=True).first.wait_for()
     expect(cells.nth(fullest)).to_have_class(re.compile("medn-picked"))
     listed = panel.locator(".medn-listed option")
     expect(listed).to_have_count(counts[fullest])
     image = panel.locator("img.widget-image")
-    image.wait_for(timeout=15_000)
+    image.wait_for()
     title = panel.locator(".medn-title")
     expect(title).to_have_text(listed.first.inner_text().split()[0])
     lab.screenshot("evaluation-cell")
 
     before = image.evaluate(IMAGE)
     panel.locator("button[title^='The next']").click()
-    title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for(timeout=15_000)
+    title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for()
     before = expect_other_picture(lab, image, before)
     panel.locator("select.widget-input, .medn-listed select").last.select_option(index=2)
-    title.filter(has_text=listed.nth(2).inner_text().split()[0]).wait_for(timeout=15_000)
+    title.filter(has_text=listed.nth(2).inner_text().split()[0]).wait_for()
     expect_other_picture(lab, image, before)
 
     panel.get_by_role("button", name="row shares").click()
-    cells.nth(fullest).filter(has_text="%").wait_for(timeout=15_000)
+    cells.nth(fullest).filter(has_text="%").wait_for()
     for table, heading in (("folds", "held out"), ("subjects", "missed most often"), ("AUs", "AUC")):
         panel.get_by_role("button", name=table, exact=True).click()
-        panel.locator("th").get_by_text(heading, exact=True).wait_for(timeout=15_000)
+        panel.locator("th").get_by_text(heading, exact=True).wait_for()
         lab.screenshot(f"evaluation-{table}")
     panel.get_by_role("button", name="scores", exact=True).click()
-    panel.get_by_text("interval over resampled persons").wait_for(timeout=15_000)
+    panel.get_by_text("interval over resampled persons").wait_for()
 
     # The keyboard does the same: the lists of rows and columns.
     panel.get_by_label("called").select_option("all")
-    panel.get_by_text("called any").wait_for(timeout=15_000)
+    panel.get_by_text("called any").wait_for()
     expect(listed.nth(counts[fullest] - 1)).to_be_attached()  # at least as many as in the cell
 
 
@@ -59,35 +55,35 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.get_by_label("orthogonal").wait_for()
     all_three = cells.count()
     cells.first.click()
-    panel.get_by_text("linear CKA of motion and emotion branch").wait_for(timeout=15_000)
+    panel.get_by_text("linear CKA of motion and emotion branch").wait_for()
     lab.screenshot("decoupling-dependence")
 
     panel.get_by_label("orthogonal").uncheck()
-    panel.locator(".medn-cells").get_by_text("orthogonal").wait_for(state="detached", timeout=15_000)
+    panel.locator(".medn-cells").get_by_text("orthogonal").wait_for(state="detached")
     expect(cells).not_to_have_count(all_three)
     assert cells.count() < all_three
     panel.get_by_label("orthogonal").check()
     panel.get_by_role("button", name="leakage", exact=True).click()
-    panel.get_by_text("AUs, mean").wait_for(timeout=15_000)
+    panel.get_by_text("AUs, mean").wait_for()
     panel.locator(".medn-cells button[title*='AUs from the emotion branch of none']").click()
-    panel.get_by_text("The interval of the excess lies above 0: a leak.").wait_for(timeout=15_000)
+    panel.get_by_text("The interval of the excess lies above 0: a leak.").wait_for()
     lab.screenshot("decoupling-leakage")
     panel.get_by_label("each AU").check()
-    panel.locator(".medn-cells").get_by_text("AU25").wait_for(timeout=15_000)
+    panel.locator(".medn-cells").get_by_text("AU25").wait_for()
     lab.screenshot("decoupling-each-au")
     panel.get_by_role("button", name="information", exact=True).click()
     cells.first.filter(has_text="nats").click()
-    panel.get_by_text("The emotion code of bottleneck carries").wait_for(timeout=15_000)
+    panel.get_by_text("The emotion code of bottleneck carries").wait_for()
 
     name = panel.get_by_label("File")
     name.fill("decoupling.pdf")
     name.press("Tab")
     panel.get_by_role("button", name="Export").click()
-    panel.get_by_text("end 'decoupling.pdf' in .html").wait_for(timeout=15_000)
+    panel.get_by_text("end 'decoupling.pdf' in .html").wait_for()
     name.fill("decoupling.html")
     name.press("Tab")
     panel.get_by_role("button", name="Export").click()
-    panel.get_by_text("fetches nothing from elsewhere").wait_for(timeout=60_000)
+    panel.get_by_text("fetches nothing from elsewhere").wait_for()
     page = (lab.server.root / "notebooks" / "decoupling.html").read_text(encoding="utf-8")
     assert page.count("<figure") == 2
     lab.screenshot("decoupling-exported")

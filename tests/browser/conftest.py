@@ -6,11 +6,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from chromium_here import CHROMIUMS, FLAGS, find_chromium
-from lab_page import LabPage
+from lab_page import PATIENCE_MS, LabPage
 from lab_server import REPOSITORY, LabServer, serve_lab
 from playwright.sync_api import Browser, BrowserContext, Route, expect, sync_playwright
 
-expect.set_options(timeout=15_000)  # What follows a gesture comes in its own time: the picture before its words, say.
+expect.set_options(
+    timeout=PATIENCE_MS
+)  # What follows a gesture comes in its own time: the picture before its words, say.
 
 HERE = {"127.0.0.1", "localhost"}
 
@@ -57,7 +59,7 @@ def guarded_lab(browser: Browser, lab_server: LabServer, pictures: Path) -> Iter
     _guard(context, outside)
     page = context.new_page()
     page.on("websocket", lambda socket: _note(socket.url, outside))
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(PATIENCE_MS)
     try:
         yield LabPage(page, server=lab_server, pictures=pictures, outside=outside)
     finally:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from lab_server import LabServer
 from playwright.sync_api import Locator, Page
 
@@ -31,6 +32,9 @@ SCROLLER = """() => {
   return [panel, ...panel.querySelectorAll('.jp-WindowedPanel-outer')].find(
     node => node.scrollHeight > node.clientHeight + 1 && getComputedStyle(node).overflowY !== 'visible') ?? panel;
 }"""
+
+PATIENCE_MS = 120_000
+"""How long anything that must come is waited for; a slow machine needs it, a fast one does not notice."""
 
 SETTLE_MS = 400
 """Between moving to a point and clicking it: plotly takes up a hover first, and an earlier click is lost."""
@@ -74,6 +78,13 @@ class LabPage:
               && window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'""",
             timeout=seconds * 1000,
             polling=250,
+        )
+
+    def execute(self, code: str) -> None:
+        """Run code in the notebook's kernel, in no cell."""
+        self.page.evaluate(
+            "code => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }).done",
+            code,
         )
 
     def cells(self) -> list[dict]:
@@ -168,16 +179,28 @@ class PlotlyPlot:
 
     def pixel(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> tuple[float, float]:
         """Where a data point is in the window, in CSS pixels."""
-        place = self.graph.evaluate(
-            """(gd, [x, y, xName, yName]) => {
+        return self.pixels([{"x": x, "y": y, "axes": axes}])[0]
+
+    def pixels(self, points: Sequence[dict]) -> list[tuple[float, float]]:
+        """Where points of :meth:`points` are in the window, in CSS pixels."""
+        places = self.graph.evaluate(
+            """(gd, points) => {
               const axis = name => gd._fullLayout[name[0] + 'axis' + name.slice(1)];
               const box = gd.getBoundingClientRect();
-              const px = axis(xName), py = axis(yName);
-              return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
+              return points.map(({ x, y, axes: [xName, yName] }) => {
+                const px = axis(xName), py = axis(yName);
+                return [box.left + px._offset + px.d2p(x), box.top + py._offset + py.d2p(y)];
+              });
             }""",
-            [x, y, *axes],
+            [{"x": point["x"], "y": point["y"], "axes": list(point["axes"])} for point in points],
         )
-        return place[0], place[1]
+        return [(left, top) for left, top in places]
+
+    def data(self, places: np.ndarray, *, axes: Sequence[str] = ("x", "y")) -> list[tuple[float, float]]:
+        """The data units of places in the window: the way back of :meth:`pixel`."""
+        origin, right, up = self.pixels([{"x": x, "y": y, "axes": axes} for x, y in ((0, 0), (1, 0), (0, 1))])
+        xs, ys = (places[:, 0] - origin[0]) / (right[0] - origin[0]), (places[:, 1] - origin[1]) / (up[1] - origin[1])
+        return list(zip(xs.tolist(), ys.tolist(), strict=True))
 
     def hover(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
         """Move the mouse onto a data point and stay there until plotly has taken it up."""
@@ -198,8 +221,10 @@ class PlotlyPlot:
         self.graph.hover()
         self.graph.locator(f'.modebar-btn[data-title="{title}"]').click(force=True)
 
-    def lasso(self, points: Sequence[tuple[float, float]], *, axes: Sequence[str] = ("x", "y")) -> None:
-        """Draw a lasso round data points: through the corners given, in data units, kept inside of the subplot.
+    def lasso(
+        self, points: Sequence[tuple[float, float]], *, axes: Sequence[str] = ("x", "y")
+    ) -> list[tuple[float, float]]:
+        """Draw a lasso through the corners given, in data units, kept inside of the subplot; the corners in pixels.
 
         The gesture ends where it began. Where that is over a point, a bare FigureWidget may hear the hover that follows
         in place of the selection event (one widget message is in flight at a time, and both travel in the same trait).
@@ -223,6 +248,7 @@ class PlotlyPlot:
             self.page.mouse.move(*corner, steps=8)
         self.page.mouse.up()
         self.page.wait_for_timeout(SETTLE_MS)
+        return corners
 
     def lasso_round(
         self, x: float, y: float, *, radius: float, axes: Sequence[str] = ("x", "y"), corners: int = 12

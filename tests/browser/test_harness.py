@@ -42,7 +42,7 @@ def notebook(lab_server):
 
 
 def expect_card(lab: LabPage, text: str, *, css_class: str = "harness-card") -> None:
-    lab.page.locator(f".{css_class}", has_text=text).wait_for(timeout=10_000)
+    lab.page.locator(f".{css_class}", has_text=text).wait_for()
 
 
 def test_hover_click_and_lasso_reach_python(lab, notebook):
@@ -90,7 +90,8 @@ def test_a_request_that_leaves_the_machine_is_stopped_and_seen(guarded_lab, note
     image = "from IPython.display import HTML\nHTML('<img src=\"https://outside.invalid/pixel.png\">')"
     guarded_lab.open_notebook(notebook("request.ipynb", image))
     guarded_lab.run_all(seconds=120)
-    guarded_lab.page.wait_for_timeout(500)
+    while not guarded_lab.outside:
+        guarded_lab.page.wait_for_timeout(100)
     assert set(guarded_lab.outside) == {"https://outside.invalid/pixel.png"}
 
 

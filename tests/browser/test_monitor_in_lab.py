@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import LabPage
+from lab_page import PATIENCE_MS, LabPage
 from playwright.sync_api import expect
 
 SETUP = f"""
@@ -25,7 +25,7 @@ watch = decoupling_watch(held_out)
 """
 TRAIN = """
 display(monitor)
-history = fit(model, clips, config=TrainConfig(epochs=5000, batch_size=8), callbacks=[watch, monitor], progress=False)
+history = fit(model, clips, config=TrainConfig(epochs=10**6, batch_size=8), callbacks=[watch, monitor], progress=False)
 """
 USE = "said = predict(model, clips); print('used', len(said), history.status, len(monitor.history), model.training)"
 
@@ -39,7 +39,7 @@ def training(lab, lab_server) -> LabPage:
     lab.open_notebook("monitor.ipynb")
     lab.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
     monitor = lab.page.locator(".medn-training-monitor")
-    monitor.wait_for(timeout=60_000)
+    monitor.wait_for()
     wait_for_epochs(lab, 2)
     return lab
 
@@ -56,12 +56,12 @@ def wait_for_epochs(lab: LabPage, more_than: int) -> None:
     lab.page.wait_for_function(
         """least => { const node = document.querySelector('.medn-training-monitor .medn-note');
           const found = /Epoch (\\d+)/.exec(node?.innerText ?? ''); return found && Number(found[1]) > least; }""",
-        arg=more_than, timeout=60_000,
+        arg=more_than, timeout=PATIENCE_MS,
     )  # fmt: skip
 
 
 def expect_status(lab: LabPage, words: str) -> None:
-    lab.page.locator(".medn-training-monitor .medn-note").first.filter(has_text=words).wait_for(timeout=30_000)
+    lab.page.locator(".medn-training-monitor .medn-note").first.filter(has_text=words).wait_for()
 
 
 def printed(lab: LabPage) -> str:
@@ -73,7 +73,7 @@ def printed(lab: LabPage) -> str:
 
 
 def expect_printed(lab: LabPage, words: str) -> None:
-    for _ in range(120):
+    for _ in range(PATIENCE_MS // 250):
         if words in printed(lab):
             return
         lab.page.wait_for_timeout(250)

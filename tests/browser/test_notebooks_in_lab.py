@@ -17,7 +17,16 @@ BY_HAND = [module.BY_HAND for module in (acts_clips, acts_explore, acts_attribut
 """What is tried in a notebook once it has run, by topic."""
 
 
-@pytest.mark.parametrize("name", sorted({*NOTEBOOKS, *(name for acts in BY_HAND for name in acts)}))
+WITH_ACTS = {name for acts in BY_HAND for name in acts}
+LONG = {"03_training.ipynb"}
+"""Not run a second time by ``make test-portable``: it trains for minutes, and its act points at no figure."""
+
+
+def _marked(name: str) -> object:
+    return pytest.param(name, marks=[pytest.mark.acts] if name in WITH_ACTS - LONG else [])
+
+
+@pytest.mark.parametrize("name", [_marked(name) for name in sorted({*NOTEBOOKS, *WITH_ACTS})])
 def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(lab, name):
     if name not in NOTEBOOKS:
         pytest.skip(f"there is no notebooks/{name} to run")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from lab_page import PATIENCE_MS
 from lab_server import environment, stop_process
 from pictures_shown import IMAGE
 from playwright.sync_api import Browser, Page
@@ -73,6 +74,7 @@ def _wait_until_up(url: str, process: subprocess.Popen, log: Path, *, seconds: f
 def page(browser: Browser, address: str, pictures: Path) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1400, "height": 1000}, reduced_motion="reduce")
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     outside: list[str] = []
     page.on("request", lambda one: outside.append(one.url) if "127.0.0.1" not in one.url[:24] else None)
     page.goto(address, timeout=180_000)
@@ -92,7 +94,7 @@ def test_the_widgets_live_on_a_page_without_code(page):
     image = player.locator("img.widget-image")
     first = image.evaluate(IMAGE)
     player.locator(".widget-play button").first.click()
-    for _ in range(80):
+    for _ in range(480):
         page.wait_for_timeout(250)
         if image.evaluate(IMAGE) != first:
             break
@@ -103,11 +105,11 @@ def test_the_widgets_live_on_a_page_without_code(page):
     cells = panel.locator(".medn-cells button")
     fullest = max(range(cells.count()), key=lambda k: int(cells.nth(k).inner_text()))
     cells.nth(fullest).click()
-    panel.locator(".medn-title").wait_for(timeout=20_000)
+    panel.locator(".medn-title").wait_for()
     assert panel.locator("select option").count() > 0
 
     plot = page.locator(".medn-branch-explorer .js-plotly-plot")
-    plot.wait_for(timeout=60_000)
+    plot.wait_for()
     colours = plot.evaluate("gd => gd._fullData.find(one => one.name === 'motion points').marker.color")
     assert len(set(colours)) > 1  # what was painted after the figure was made is on this page too
     assert plot.evaluate("gd => gd._fullData.filter(trace => trace.name.endsWith('points')).length") == 3

@@ -1,0 +1,75 @@
+"""Figures on the page that nbconvert writes draw in a browser without a network, and JupyterLab draws its own alone."""
+
+import nbformat
+import pytest
+from executed_books import CELLS, executed
+from lab_page import LabPage
+from nbconvert import HTMLExporter
+from playwright.sync_api import expect
+
+from medn_lab.view.html_export import MISSING
+
+DRAWN = "[data-medn-figure].js-plotly-plot .main-svg:first-child"
+
+
+@pytest.fixture(scope="module")
+def book(chromium, tmp_path_factory) -> nbformat.NotebookNode:
+    return executed(tmp_path_factory.mktemp("book"))
+
+
+@pytest.fixture
+def offline(browser):
+    context = browser.new_context(offline=True)
+    yield context.new_page()
+    context.close()
+
+
+def opened(page, book, folder):
+    path = folder / "page.html"
+    path.write_text(HTMLExporter().from_notebook_node(book)[0], encoding="utf-8")
+    page.goto(path.as_uri())
+    return page.locator("[data-medn-figure]")
+
+
+def test_an_exported_page_draws_every_figure_from_a_file_without_a_network(book, offline, tmp_path):
+    figures = opened(offline, book, tmp_path)
+    expect(offline.locator(DRAWN)).to_have_count(4)
+    assert figures.evaluate_all("all => all.every(gd => gd.data.length && gd.calcdata.length)")
+    assert (
+        figures.evaluate_all("all => new Set(all.map(gd => gd.clientHeight)).size") == 2
+    )  # two figures, one of them thrice
+
+
+def test_plotly_js_also_loads_beside_an_amd_loader(book, offline, tmp_path):
+    offline.add_init_script("window.define = () => { throw 'define was called'; }; window.define.amd = {};")
+    opened(offline, book, tmp_path)
+    expect(offline.locator(DRAWN)).to_have_count(4)
+
+
+def test_figures_without_the_first_say_what_to_do(book, offline, tmp_path):
+    rest = nbformat.from_dict({**book, "cells": [*book.cells[:1], *book.cells[2:]]})
+    figures = opened(offline, rest, tmp_path)
+    expect(figures).to_have_text([MISSING] * 3)
+    expect(offline.locator(DRAWN)).to_have_count(0)
+
+
+def test_lab_draws_each_figure_once_from_its_json_and_stores_the_html(lab: LabPage, lab_server):
+    cells = [nbformat.v4.new_code_cell(text.strip()) for text in CELLS]
+    book = nbformat.v4.new_notebook(cells=cells)
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, lab_server.root / "figures.ipynb")
+    lab.open_notebook("figures.ipynb")
+    lab.run_all(seconds=180)
+    assert lab.errors() == []
+    stored = lab.page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.model.toJSON().cells
+          .flatMap(cell => cell.outputs ?? []).map(output => Object.keys(output.data ?? {}))"""
+    )
+    assert len(stored) == 4
+    assert all({"application/vnd.plotly.v1+json", "text/html"} <= set(kinds) for kinds in stored)
+    for cell, figures in ((1, 1), (2, 1), (3, 2)):
+        lab.scroll_to(cell)
+        expect(lab.page.locator(".jp-CodeCell").nth(cell).locator(".js-plotly-plot")).to_have_count(figures)
+    expect(lab.page.locator("[data-medn-figure]")).to_have_count(0)
+    plot = lab.plot()
+    assert plot.points()
