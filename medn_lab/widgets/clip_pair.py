@@ -38,7 +38,7 @@ class ClipPair:
         self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
         self._faces = FaceLoop(clips, size=_FACE)
         self._shown: tuple[str, ...] = ()
-        self.message = widgets.HTML()
+        self.message, self.reading = widgets.HTML(), widgets.HTML()
         self.cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 0", min_width="0")) for _ in range(2)]
         self.picture = widgets.Image(
             format="webp", layout=widgets.Layout(height=f"{_FACE}px", object_fit="contain", margin="0 auto")
@@ -54,7 +54,7 @@ class ClipPair:
         )  # fmt: skip
         tools = widgets.HBox([self.magnifies, self.overlays], layout=widgets.Layout(justify_content="center"))
         middle = widgets.VBox(
-            [self.picture, tools, self.message],
+            [self.picture, tools, self.reading, self.message],
             layout=widgets.Layout(width="412px", flex="0 0 412px", margin="0 8px"),
         )
         self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=widgets.Layout(margin="6px 0 0 0"))
@@ -78,6 +78,7 @@ class ClipPair:
         self.message.value = note(text, warn=warn)
 
     def _draw(self) -> None:
+        self.reading.value = ""
         problems = [self._faces.why_not(name) for name in self._shown]
         if not self._shown or any(problems):
             self.picture.layout.display = "none"
@@ -85,9 +86,10 @@ class ClipPair:
                 self.say(next(filter(None, problems)), warn=True)
             return
         self.picture.layout.display = ""
-        self.picture.value, _ = self._faces.animation(
+        self.picture.value, reading = self._faces.animation(
             self._shown, magnify=self.magnifies.value, overlay=self.overlays.value
         )
+        self.reading.value = note(reading)
 
     def _card(self, clip_id: str) -> str:
         row = self._rows.loc[clip_id]
