@@ -49,7 +49,7 @@ NETWORK_PACKAGES = {"torch", "captum", "lightning_fabric", "torchvision"}
 
 HEAVY = ("torch", "captum", "umap", "sklearn", "scipy.stats", "matplotlib", "cv2", "skimage", "pandas", "plotly")
 
-LONGEST_MODULE = 400
+LONGEST_MODULE = 500
 
 
 def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, str]]:
