@@ -80,6 +80,7 @@ class TestInfidelity:
         np.testing.assert_allclose(first, second, rtol=1e-4)
         assert ((first >= 0) & (first <= 1)).all()
 
+    @pytest.mark.filterwarnings("ignore:the saliency map of the .* is 0 everywhere")
     def test_a_target_that_nothing_changes_has_no_figure(self, clips):
         reader = PatchReader(frames_cell=(0, 0), kept=((3,),))  # its patch is dropped, and its flow cell is still
         still = replace(clips, flow=np.zeros_like(clips.flow))

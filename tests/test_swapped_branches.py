@@ -95,7 +95,7 @@ def test_what_cannot_be_swapped_is_said_in_one_sentence(model, clips):
         ({"clips": dataclasses.replace(clips, flow=None)}, "these clips have no flow"),
         ({"clips": dataclasses.replace(clips, frames=None)}, "these clips have no frames"),
         ({"clips": clips.with_table(clips.table.drop(columns="label"))}, "no column 'label'"),
-        ({"clips": unlabelled}, "1 of the two clips have no label"),
+        ({"clips": unlabelled}, "1 of 2 clips have no label"),
         ({"pair": (PAIR[0], PAIR[0])}, "both are happiness"),
         ({"pair": (PAIR[0], "nobody")}, "'nobody'"),
         ({"clips": clips.with_table(clips.table.replace({"label": {"others": "awe"}}))}, "the model knows no awe"),
