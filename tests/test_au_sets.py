@@ -71,6 +71,8 @@ CODED = [
     ("(R6 or R12) + R15", None, None, True),
     ("R14+17+soft focus", "14+17", "R14+17", False),
     ("L12 + 61", "12", "L12", False),
+    ("=4+7", "4+7", "4+7", False),
+    ("AU：4、AU 7", "4+7", "4+7", False),
     ("0", "0", "0", False),
     ("?", None, None, False),
     ("", None, None, False),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 _UNIT_PATTERN = (
-    r"(?:[LR]\s*)?(?:AU\s*)?[LRTBA]{0,3}\d{1,2}(?!\d)"
+    r"(?:[LR]\s*)?(?:AUs?[\s:.]*)?[LRTBA]{0,3}\d{1,2}(?!\d)"
     r"(?:[A-E](?!\w)(?:\s*(?:\/|\bor\b)\s*[A-E](?!\w))*|[LR](?!\w))?\??"
 )
 
@@ -70,7 +70,8 @@ _DATE = re.compile(
 
 
 _UNIT = re.compile(
-    r"(?P<lead>[LR]?)\s*(?:AU\s*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)", re.IGNORECASE
+    r"(?P<lead>[LR]?)\s*(?:AUs?[\s:.]*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)",
+    re.IGNORECASE,
 )
 
 _WORDS = [
@@ -213,7 +214,7 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
 
     for pattern, plain in _WORDS:
         text = pattern.sub(plain, text)
-    text = normalise_text(text)
+    text = normalise_text(text).lstrip("='")  # what makes text of a cell
     if not text:
         return None, (), False
     if _DATE.fullmatch(text):
