@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.action_units import au_table, parse_action_units
-from medn_lab.data.frames import FrameNameError
 from medn_lab.data.layout import Layout
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.data.readers.folders import FrameFolders
@@ -170,7 +169,7 @@ def _read_clip(row: _Row, raw: Mapping[str, str], layout: Layout, folders: Frame
     values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
     try:
         there = folders.numbers(folder.path)
-    except FrameNameError as error:
+    except ValueError as error:  # two files of one number
         row.leave_out("frames", str(error))
         return
     _read_course(row, raw, layout, there)
