@@ -279,3 +279,14 @@ def test_a_box_or_landmarks_of_ones_own_place_the_crop(tmp_path, portrait):
 def test_a_box_that_makes_no_sense_is_refused(tmp_path, portrait, place, said):
     with pytest.raises(ValueError, match=said):
         read_clip(folder_of(tmp_path, [portrait] * 4), apex=2, recipe=SMALL, **place)
+
+
+@pytest.mark.parametrize("cropped", [False, True])
+def test_a_recipe_with_level_eyes_has_them_from_the_detector(tmp_path, portrait, cropped):
+    turn = cv2.getRotationMatrix2D((128, 115), 20, 1.0)
+    frames = [cv2.warpAffine(portrait, turn, (256, 256), borderMode=cv2.BORDER_REPLICATE)] * 2
+    recipe = FlowRecipe(name="level", size=64, compute_size=128, n_frames=2, register=False, align="eyes")
+    made = prepare(index_of(folder_of(tmp_path, frames), apex=2, cropped=cropped), recipe=recipe, progress=False)
+    assert len(made.problems) == 0
+    left, right = find_face(made.frames[0, 0]).landmarks[:2]
+    assert abs(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))) < 5

@@ -119,6 +119,8 @@ def input_of_clip(
         if cropped and box.detector in get_args(Detector) and box.side < LEAST_PART * min(frames[0].shape[:2]):
             height, width = frames[0].shape[:2]
             raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
+        if box.landmarks is None and crop != "none" and recipe.align == "eyes" and centerface.available():
+            box = replace(box, landmarks=next((face.landmarks for face in centerface.faces_in(frames[0])), None))
         span = (onset, offset)
         return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=span, look=crop != "none")
     except (UnreadableFrameError, NoFaceError) as error:

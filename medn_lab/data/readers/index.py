@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.frames import FrameNameError
 from medn_lab.data.layout import Layout
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.data.readers.folders import FrameFolders
@@ -228,7 +227,7 @@ def _find_frames(row: _Row, raw: Mapping[str, str], folders: FrameFolders) -> np
     values |= {"frames_folder": str(folder.path), "cropped": folder.tree.cropped, "tree": folder.tree.name}
     try:
         return folders.numbers(folder.path)
-    except FrameNameError as error:
+    except ValueError as error:  # two files of one number
         row.leave_out("frames", str(error))
         return np.arange(0)
 
