@@ -93,7 +93,7 @@ def test_without_eye_positions_the_box_is_taken_and_said(tmp_path, landmarks):
 
 
 def test_outside_the_outline_flow_is_a_third_and_no_colour_is_far_above_the_mean():
-    frames, _points = tilted_face(0.0)
+    frames, _ = tilted_face(0.0)
     outline = np.zeros((200, 200), np.float32)
     outline[:, :100] = 1.0
     recipe = FlowRecipe(size=200, compute_size=200, outside=1 / 3, blur=0.0)

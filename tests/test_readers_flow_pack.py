@@ -15,6 +15,7 @@ from medn_lab.records import ClipIndex, Clips
 from medn_lab.synthme import synthetic_clips, write_dataset
 from medn_lab.synthme.write_flow_pack import write_flow_pack
 from medn_lab.train import TrainConfig, fit
+from medn_lab.widgets import ClipPlayer
 
 
 @pytest.fixture
@@ -259,6 +260,12 @@ def test_a_coding_that_is_none_of_the_pack_gets_a_sentence(pack):
         read_flow_pack(root, gt=listed, codings=ClipIndex(pd.DataFrame({"clip_id": ["a"], "subject": "1"})))
 
 
+def texts_of(widget):
+    """Every text in a widget and in what it contains."""
+    own = [widget.value] if isinstance(getattr(widget, "value", None), str) else []
+    return own + [text for child in getattr(widget, "children", ()) for text in texts_of(child)]
+
+
 def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
     root, _ = pack
     clips = read_flow_pack(root)
@@ -278,6 +285,10 @@ def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
         assert "px" not in heat.colorbar.title.text
         assert "px" not in heat.hovertemplate.split("motion")[1]
         assert not any("px" in str(note.text) for note in drawn[1].layout.annotations[1:])
+        player = ClipPlayer(one, clip_id=clip_id)
+        for overlay in ("arrows", "magnitude"):
+            player.overlay = overlay
+            assert any("0 is not no motion" in text for text in texts_of(player))
 
 
 def test_ids_of_earlier_versions_still_load(pack, tmp_path):

@@ -105,7 +105,7 @@ def test_choosing_a_clip_in_the_list_shows_it(player, clips):
 
 def test_a_frame_that_was_drawn_is_not_drawn_again(player, monkeypatch):
     drawn = []
-    monkeypatch.setattr(player_module, "render", lambda picture, *_: (drawn.append(1), (picture, ""))[1])
+    monkeypatch.setattr(player_module, "render", lambda picture, *_, **__: (drawn.append(1), (picture, ""))[1])
     for frame in (1, 2, 1, 0, 2):
         player.frame = frame
     assert len(drawn) == 2  # frames 1 and 2; frame 0 was drawn when the clip was shown

@@ -50,7 +50,7 @@ def inputs(clips: Clips, side: int) -> dict[str, Clips]:
     flows: dict[str, list[np.ndarray]] = {name: [] for name in RECIPES}
     numbers = np.array([0, 1])
     for row in clips.table.itertuples():
-        frames = render_frames(clips, row.clip_id, [row.onset, row.apex], size=side)
+        frames = list(render_frames(clips, row.clip_id, [row.onset, row.apex], size=side))
         for name, recipe in RECIPES.items():
             made = input_of_frames(
                 numbers, frames, box=FaceBox.around(frames[0]), apex=1,
