@@ -242,12 +242,13 @@ def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alterna
     path = Path(source).expanduser()
     if not Path(str(path).partition("#")[0]).is_file():
         raise FileNotFoundError(f"no spreadsheet at {path}")
-    rule: Any = {} if alternatives == "leave_out" else {"alternatives": alternatives}
+    rule: Any = {"alternatives": alternatives}
     datasets = [layout for name, layout in LAYOUTS.items() if name in set(listed["dataset"])]
     fitting, why = [], []
     for layout in datasets:
         try:
-            index = read_layout(layout, path.parent, spreadsheet=path, frames=None, **rule)
+            camera = "hs" if layout.cameras else None
+            index = read_layout(layout, path.parent, spreadsheet=path, frames=None, camera=camera, **rule)
         except ValueError as error:
             why.append(str(error))
         else:
