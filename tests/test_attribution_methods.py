@@ -116,6 +116,7 @@ class TestALinearNetwork:
         np.testing.assert_allclose(found.frames, change_of(clips), atol=1e-6)
         np.testing.assert_allclose(found.flow, clips.flow)
 
+    @pytest.mark.filterwarnings("ignore:the saliency map of the .* is 0 everywhere")
     def test_a_difference_of_emotions_is_the_difference_of_their_maps(self, linear, clips):
         first, second, difference = (
             saliency(linear, clips, target=target) for target in ("happiness", "others", "happiness - others")
@@ -169,6 +170,7 @@ class TestOnePlantedPatch:
         share = heat[:, cell_mask((2, 1)).numpy()].sum(axis=1) / heat.sum(axis=(1, 2))
         assert (share < 0.6).all()
 
+    @pytest.mark.filterwarnings("ignore:the grad_cam map of the .* is 0 everywhere")
     def test_a_dropped_position_has_exactly_nothing(self, clips):
         reader = PatchReader(frames_cell=(2, 1), kept=((3, 0), (3,)))
         found = grad_cam(reader, clips, target="others")
