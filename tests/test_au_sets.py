@@ -73,6 +73,27 @@ CODED = [
     ("L12 + 61", "12", "L12", False),
     ("=4+7", "4+7", "4+7", False),
     ("AU：4、AU 7", "4+7", "4+7", False),
+    ("12(L)", "12", "L12", False),
+    ("12C（左）", "12", "L12", False),
+    ("AU12 (right)", "12", "R12", False),
+    ("U12", "12", None, True),
+    ("[4]", "4", "4", False),
+    ("[4,7]", "4+7", "4+7", False),
+    ('"4"', "4", "4", False),
+    ("AU_4+AU-7", "4+7", "4+7", False),
+    ("4+AD29", "4+29", "4+29", False),
+    ("4 and 7", "4+7", "4+7", False),
+    ("4+7 (k)", "4+7", "4+7", False),
+    ("4 vs 7", None, None, True),
+    ("4 oder 7", None, None, True),
+    ("4 rather than 7", None, None, True),
+    ("4 or nothing", None, None, True),
+    ("4 or smile", None, None, True),
+    ("4 absent", None, None, True),
+    ("4+ref 7", None, None, True),
+    ("4.7", None, None, True),
+    (4.7, None, None, True),
+    ("10 A/B", "10", "10", False),
     ("0", "0", "0", False),
     ("?", None, None, False),
     ("", None, None, False),
@@ -113,7 +134,7 @@ def test_the_columns_of_a_reader_mean_what_the_text_means(written_as, dropped, k
 
 
 def test_sides_intensities_and_doubt_stand_in_columns():
-    coded = au_codings(["L12C+1A", "12 or L14", "4?", "12+?", "R6A/B", "?", "4 or 7+?"])
+    coded = au_codings(["L12(C)+1 A", "12 or L14", "4?", "12+?", "R6A/B", "?", "4 or 7+?"])
     assert coded["action_units"].tolist() == ["1+12", "12 or 14", "4?", "12+?", "6", "", "(4 or 7)+?"]
     assert coded["action_units_sided"].tolist() == ["1+L12", "12 or L14", "4?", "12+?", "R6", "", "(4 or 7)+?"]
     assert coded["action_units_intensity"].tolist() == ["12C+1A", "", "", "", "6A/B", "", ""]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.action_unit_grammar import (
+    SIDE_APART,
     Expression,
     Unit,
     bare,
@@ -41,7 +42,6 @@ CODING_COLUMNS = (
 """The columns of :func:`au_codings`, all text."""
 
 _AS_FLOAT = re.compile(r"\b(\d{1,2})\.0+(?!\d)")
-_SIDE_APART = re.compile(r"l|r|left|right|uni\w*|左侧?|右侧?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     certain = {named(unit, keep) for unit in chosen_units(said, "common", keep)}
     chosen = {named(unit, keep) for unit in chosen_units(said, alternatives, keep)}
     disputed = {unit.number for unit in mentions if named(unit, keep) not in certain}
-    if keep and any(_SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
+    if keep and any(SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
         disputed |= {unit.number for unit in mentions}
     return ActionUnits(
         text=cell,
