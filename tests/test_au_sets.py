@@ -163,8 +163,36 @@ def test_au_columns_give_the_set_where_there_is_no_text_and_all_are_known():
         au_sets(table[["clip_id"]])
 
 
+@pytest.mark.parametrize(
+    ("column", "sets"),
+    [
+        ([[4, 7], [4], {12}], ["4+7", "4", "12"]),
+        (np.array([4.0, 12.0, np.nan]), ["4", "12", None]),
+        (pd.array([4, None, 12], dtype="Int64"), ["4", None, "12"]),
+        (pd.Categorical(["4", None, "7+4"]), ["4", None, "4+7"]),
+        (pd.array(["4", "L12", None], dtype="string"), ["4", "12", None]),
+    ],
+    ids=["lists", "float", "Int64", "categorical", "string"],
+)
+def test_a_column_of_any_type_has_its_au_sets(column, sets):
+    table = pd.DataFrame({"action_units": pd.Series(column), 5: 1})
+    assert texts_of(table) == sets
+
+
+@pytest.mark.parametrize("value", [0.3, 2, 3.5, -1, 9, "", "yes"])
+def test_au_columns_that_hold_something_else_are_refused(value):
+    table = pd.DataFrame({"AU4": pd.Series([1, value, 0], dtype=object)})
+    with pytest.raises(ValueError, match=r"the AU columns hold .*, such as an intensity|column AU4 holds text"):
+        au_sets(table)
+
+
+def test_au_columns_with_a_leading_zero_are_the_same_aus():
+    table = pd.DataFrame({"action_units": ["4", ""], "AU04": [1, 1], "AU12": [0, 0]})
+    assert texts_of(table) == ["4", "4"]
+
+
 def test_a_column_of_sides_marks_the_aus_as_in_synthme():
-    table = pd.DataFrame({"action_units": ["1+2", "12", "4 or 7"], "side": ["left", "both", "right"]})
+    table = pd.DataFrame({"action_units": ["1+2", "12", "4 or 7"], "side": ["Left ", "both", "R"]})
     assert texts_of(table, keep_side=True) == ["L1+L2", "12", None]
     assert texts_of(table) == ["1+2", "12", None]
 
@@ -415,6 +443,8 @@ def test_two_codings_differ_in_sides_and_doubt(casme2):
         (ids[3], "action_units_sided", "4", "R4"),
     ]
     assert compare_codings(index, index).empty
+    turned = index.table.assign(**au_codings([*SHEET[:2], "14 or 12", "4", "ref(7)+4", *["25"] * (len(index) - 5)]))
+    assert not set(compare_codings(index, ClipIndex(turned))["clip_id"]) & set(ids[:5])
 
 
 def test_joined_indexes_keep_doubt_as_doubt():
