@@ -62,9 +62,12 @@ JUNK.-1: /[^\s+,;&\/()?]+/
 """.replace("{unit}", _UNIT_PATTERN)
 
 
+_MONTH = (
+    r"(?:jan|f[eé][bv]|m[aä]r|mrz|apr|avr|ma[iy](?!be)|jui?[nl]|jul|aug|ao[uû]|sep|o[ck]t|nov|d[eé][cz])[^\W\d_]*\.?"
+)
 _DATE = re.compile(
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
-    r"|\d{1,2}[- ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)(?:[ T][\d:.]+)?",
+    rf"|\d{{1,2}}[-. ]{{0,2}}{_MONTH}(?:[- ]\d+)?|{_MONTH}[-. ]{{0,2}}\d+)(?:[ T][\d:.]+)?",
     re.IGNORECASE,
 )
 """What a spreadsheet makes of ``4-5`` and ``4/5``: a day in May, and its AUs are lost."""
