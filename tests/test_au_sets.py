@@ -73,6 +73,32 @@ CODED = [
     ("L12 + 61", "12", "L12", False),
     ("=4+7", "4+7", "4+7", False),
     ("AU：4、AU 7", "4+7", "4+7", False),
+    ("12(L)", "12", "L12", False),
+    ("12C（左）", "12", "L12", False),
+    ("AU12 (right)", "12", "R12", False),
+    ("U12", "12", None, True),
+    ("[4]", "4", "4", False),
+    ("[4,7]", "4+7", "4+7", False),
+    ('"4"', "4", "4", False),
+    ("AU_4+AU-7", "4+7", "4+7", False),
+    ("4+AD29", "4+29", "4+29", False),
+    ("4 and 7", "4+7", "4+7", False),
+    ("4+7 (k)", "4+7", "4+7", False),
+    ("4 vs 7", None, None, True),
+    ("4 oder 7", None, None, True),
+    ("4 rather than 7", None, None, True),
+    ("4 or nothing", None, None, True),
+    ("4 or smile", None, None, True),
+    ("4 absent", None, None, True),
+    ("4+ref 7", None, None, True),
+    ("4.7", None, None, True),
+    (4.7, None, None, True),
+    ("07. Apr", None, None, False),
+    ("12. Mai", None, None, False),
+    ("April 7", None, None, False),
+    ("Okt 12", None, None, False),
+    ("4-juil.", None, None, False),
+    ("10 A/B", "10", "10", False),
     ("0", "0", "0", False),
     ("?", None, None, False),
     ("", None, None, False),
@@ -113,7 +139,7 @@ def test_the_columns_of_a_reader_mean_what_the_text_means(written_as, dropped, k
 
 
 def test_sides_intensities_and_doubt_stand_in_columns():
-    coded = au_codings(["L12C+1A", "12 or L14", "4?", "12+?", "R6A/B", "?", "4 or 7+?"])
+    coded = au_codings(["L12(C)+1 A", "12 or L14", "4?", "12+?", "R6A/B", "?", "4 or 7+?"])
     assert coded["action_units"].tolist() == ["1+12", "12 or 14", "4?", "12+?", "6", "", "(4 or 7)+?"]
     assert coded["action_units_sided"].tolist() == ["1+L12", "12 or L14", "4?", "12+?", "R6", "", "(4 or 7)+?"]
     assert coded["action_units_intensity"].tolist() == ["12C+1A", "", "", "", "6A/B", "", ""]
@@ -142,8 +168,36 @@ def test_au_columns_give_the_set_where_there_is_no_text_and_all_are_known():
         au_sets(table[["clip_id"]])
 
 
+@pytest.mark.parametrize(
+    ("column", "sets"),
+    [
+        ([[4, 7], [4], {12}], ["4+7", "4", "12"]),
+        (np.array([4.0, 12.0, np.nan]), ["4", "12", None]),
+        (pd.array([4, None, 12], dtype="Int64"), ["4", None, "12"]),
+        (pd.Categorical(["4", None, "7+4"]), ["4", None, "4+7"]),
+        (pd.array(["4", "L12", None], dtype="string"), ["4", "12", None]),
+    ],
+    ids=["lists", "float", "Int64", "categorical", "string"],
+)
+def test_a_column_of_any_type_has_its_au_sets(column, sets):
+    table = pd.DataFrame({"action_units": pd.Series(column), 5: 1})
+    assert texts_of(table) == sets
+
+
+@pytest.mark.parametrize("value", [0.3, 2, 3.5, -1, 9, "", "yes"])
+def test_au_columns_that_hold_something_else_are_refused(value):
+    table = pd.DataFrame({"AU4": pd.Series([1, value, 0], dtype=object)})
+    with pytest.raises(ValueError, match=r"the AU columns hold .*, such as an intensity|column AU4 holds text"):
+        au_sets(table)
+
+
+def test_au_columns_with_a_leading_zero_are_the_same_aus():
+    table = pd.DataFrame({"action_units": ["4", ""], "AU04": [1, 1], "AU12": [0, 0]})
+    assert texts_of(table) == ["4", "4"]
+
+
 def test_a_column_of_sides_marks_the_aus_as_in_synthme():
-    table = pd.DataFrame({"action_units": ["1+2", "12", "4 or 7"], "side": ["left", "both", "right"]})
+    table = pd.DataFrame({"action_units": ["1+2", "12", "4 or 7"], "side": ["Left ", "both", "R"]})
     assert texts_of(table, keep_side=True) == ["L1+L2", "12", None]
     assert texts_of(table) == ["1+2", "12", None]
 
@@ -394,6 +448,8 @@ def test_two_codings_differ_in_sides_and_doubt(casme2):
         (ids[3], "action_units_sided", "4", "R4"),
     ]
     assert compare_codings(index, index).empty
+    turned = index.table.assign(**au_codings([*SHEET[:2], "14 or 12", "4", "ref(7)+4", *["25"] * (len(index) - 5)]))
+    assert not set(compare_codings(index, ClipIndex(turned))["clip_id"]) & set(ids[:5])
 
 
 def test_joined_indexes_keep_doubt_as_doubt():

@@ -268,6 +268,15 @@ def test_a_copy_of_a_spreadsheet_is_one_and_an_extract_gives_way_to_the_whole(ca
     assert len(read_casme2(casme2)) == 2
 
 
+def test_a_clip_in_two_capitalisations_is_one_clip(casme2):
+    again = [1, "ep02_01F ", 3, 5, 9, "4", "others"]
+    book(casme2 / "mine.xlsx", Sheet1=[CASME2_HEADERS, *CASME2_ROWS, again])
+    index = read_casme2(casme2)
+    assert index.table["emotion"].tolist() == ["disgust", "happiness"]
+    assert index.problems[["clip_id", "kept"]].values.tolist() == [["casme2/01/ep02_01F#2", False]]
+    assert accounted(index)
+
+
 # --- columns --------------------------------------------------------------------------------------------------------
 
 
@@ -320,7 +329,8 @@ def test_a_frame_rate_is_read_as_it_is_typed(tmp_path, fps, right):
     "typed",
     ["disgust", "disgust ", " Disgust", "DISGUST", "ｄｉｓｇｕｓｔ", "disgust\u00a0", "disgust.", "disgust;",
      "'disgust'",
-     "“disgust”", "disgusted", "disgust\n", "\ufeffdisgust", "disgust,", "disgust，", "(disgust)"],
+     "“disgust”", "disgusted", "disgust\n", "\ufeffdisgust", "disgust,", "disgust，", "(disgust)",
+     "Disgust (厌恶)", "disgust（厌恶）", "厌恶 disgust", "disgust/厌恶", "Disgust [厌恶]", "厌恶"],
 )  # fmt: skip
 def test_a_label_is_one_class_however_it_is_typed(typed):
     assert canonical_emotion(typed) == "disgust"

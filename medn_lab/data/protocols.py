@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -30,7 +31,11 @@ EMOTIONS = {
     "other": "others",
     "surprised": "surprise",
     "disgusted": "disgust",
-} | dict.fromkeys(("nan", "none", "null", "n/a", "na", "<na>", "nat"), "")
+    "高兴": "happiness", "开心": "happiness", "快乐": "happiness", "厌恶": "disgust", "压抑": "repression",
+    "惊讶": "surprise", "吃惊": "surprise", "悲伤": "sadness", "伤心": "sadness", "恐惧": "fear", "害怕": "fear",
+    "愤怒": "anger", "生气": "anger", "轻蔑": "contempt", "蔑视": "contempt", "其他": "others", "其它": "others",
+    "积极": "positive", "消极": "negative",
+} | dict.fromkeys(("nan", "none", "null", "n/a", "na", "<na>", "nat"), "")  # fmt: skip
 """Spellings of the data sets and the one word used here for each; ``""`` for the ways to write that there is none."""
 
 _AROUND_A_WORD = " .,:;!?*·。`'\"-_/\\()[]{}<>#"
@@ -141,7 +146,8 @@ def canonical_emotion(text: object) -> str:
     Parameters
     ----------
     text : str or a missing value
-        As a spreadsheet has it: capitals, full-width letters, blanks and punctuation around the word do not count.
+        As a spreadsheet has it: capitals, full-width letters, blanks and punctuation around the word do not count, nor
+        does a Chinese translation of it.
 
     Returns
     -------
@@ -155,7 +161,7 @@ def canonical_emotion(text: object) -> str:
     """
     word = normalise_text(text).casefold()
     if word not in EMOTIONS:
-        word = word.strip(_AROUND_A_WORD)
+        word = re.sub("[\u4e00-\u9fff]+", "", word).strip(_AROUND_A_WORD) or word.strip(_AROUND_A_WORD)
     return EMOTIONS.get(word, word)
 
 

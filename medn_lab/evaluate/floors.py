@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,16 +125,17 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     decided: dict[str, str] = {}
     fold_of: dict[str, int] = {}
     unseen = 0
+    (by_set, by_au), all_labels = _votes(rows), Counter(rows["label"])
     for number, fold in enumerate(folds):
-        training = rows.loc[list(fold.train)]
-        by_set, by_au = _votes(training)
-        overall = Counter(training["label"])
+        out = rows[~rows.index.isin(fold.train)]  # mostly one person: fewer to count than the others
+        out_set, out_au = _votes(out)
+        overall = all_labels - Counter(out["label"])
         for clip_id in fold.test:
             aus = set_of[clip_id]
-            votes = by_set.get(aus)
-            if votes is None:
+            votes = by_set[aus] - out_set[aus]
+            if not votes:
                 unseen += 1
-                votes = sum((by_au.get(au, Counter()) for au in aus or ()), Counter())
+                votes = sum((by_au[au] - out_au[au] for au in aus or ()), Counter())
             decided[clip_id] = _winner(votes or overall, overall)
             fold_of[clip_id] = number
     scored = table[table["clip_id"].astype(str).isin(decided.keys())].reset_index(drop=True)
@@ -157,15 +158,15 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     return Floor(right, f1, recall, predicted, len(scored), n_subjects, unseen, unknown, predictions, doubtful)
 
 
-def _votes(training: pd.DataFrame) -> tuple[dict[frozenset[str], Counter], dict[str, Counter]]:
-    by_set: dict[frozenset[str], Counter] = {}
-    by_au: dict[str, Counter] = {}
-    for aus, emotion in zip(training["aus"], training["label"], strict=True):
-        if aus is None:
-            continue
-        by_set.setdefault(aus, Counter())[emotion] += 1
-        for au in aus:
-            by_au.setdefault(au, Counter())[emotion] += 1
+def _votes(rows: pd.DataFrame) -> tuple[defaultdict[frozenset[str] | None, Counter], defaultdict[str, Counter]]:
+    """How often each emotion has each AU set and each AU; what is not known has no vote."""
+    by_set: defaultdict[frozenset[str] | None, Counter] = defaultdict(Counter)
+    by_au: defaultdict[str, Counter] = defaultdict(Counter)
+    for aus, emotion in zip(rows["aus"], rows["label"], strict=True):
+        if aus is not None:
+            by_set[aus][emotion] += 1
+            for au in aus:
+                by_au[au][emotion] += 1
     return by_set, by_au
 
 

@@ -10,12 +10,13 @@ The notations of CASME, CASME II, SAMM, CAS(ME)^3, MMEW and 4DME in one grammar:
 ``10A/B``          one AU, intensity A or B
 ``4/7``            AU 4 or AU 7; ``/`` binds tighter than ``+``
 ``L12 or L14``     either; ``or`` binds looser than ``+``, parentheses decide: ``(R6 or R12) + R15``
-``ref(24)``        AU 24 is there as a reference, already present before the movement
+``ref(24)``        AU 24 is there as a reference, already present before the movement; ``ref 24`` as well
 ``4?``, ``?``      doubtful; unknown; ``maybe``, ``probably`` and ``not`` are read as ``?``
-``12L``, ``L 12``  on one side as well, as are ``left 12`` and ``左12``
-``４，７``、``4或7``  full-width and Chinese signs are read as what they are
+``12L``, ``L 12``  on one side as well, as are ``12(L)``, ``left 12`` and ``左12``; ``U12`` on one that is not said
+``４，７``、``4或7``  full-width and Chinese signs are read as what they are, and ``[4]`` as ``(4)``
 ``AU4+7(k)``       the letters AU and remarks change nothing
-``17+soft focus``  what is no AU is kept aside as junk; with a digit in it, the list may not be complete
+``17+soft focus``  what is no AU is kept aside as junk; with a digit in it, between two AUs (``4 then 7``) or as an
+                   alternative (``4 or smile``), the list may not be complete
 =================  ====================================================================================
 """
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 
 _UNIT_PATTERN = (
-    r"(?:[LR]\s*)?(?:AUs?[\s:.]*)?[LRTBA]{0,3}\d{1,2}(?!\d)"
-    r"(?:[A-E](?!\w)(?:\s*(?:\/|\bor\b)\s*[A-E](?!\w))*|[LR](?!\w))?\??"
+    r"(?:[LR]\s*)?(?:A[UD]s?[\s:._-]*)?[LRTBA]{0,3}\d{1,2}(?!\d)"
+    r"(?:\s?[A-E](?!\w)(?:\s*(?:\/|\bor\b)\s*[A-E](?!\w))*|[LR](?!\w))?\??"
 )
 
 _GRAMMAR = r"""
@@ -50,38 +51,57 @@ start: [either]
      | UNKNOWN -> unknown
      | JUNK -> junk
 
-_OR.4: /or\b/i
+_OR.4: /(?:or|vs\.?|versus|oder|ou)(?!\w)/i
 _REF.4: /ref\b/i
 UNIT.3: /{unit}/i
-UNKNOWN.2: /\?|(?:maybe|perhaps|possibl[ey]|probabl[ey]|uncertain|unclear|unsure|not|no|without)\b/i
-_PLUS: /[+,;&]/
+UNKNOWN.2: /\?|(?:maybe|perhaps|possibl[ey]|probabl[ey]|uncertain|unclear|unsure|not|no|none|nothing|absent|without)\b/i
+_PLUS.2: /[+,;&]|(?:and|with|plus|und|et)\b/i
 _SLASH: "/"
 JUNK.-1: /[^\s+,;&\/()?]+/
 %ignore /\s+/
 """.replace("{unit}", _UNIT_PATTERN)
 
 
+_MONTH = (
+    r"(?:jan|f[eé][bv]|m[aä]r|mrz|apr|avr|ma[iy](?!be)|jui?[nl]|jul|aug|ao[uû]|sep|o[ck]t|nov|d[eé][cz])[^\W\d_]*\.?"
+)
 _DATE = re.compile(
     r"(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}"
-    r"|\d{1,2}[- ]?(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)(?:[ T][\d:.]+)?",
+    rf"|\d{{1,2}}[-. ]{{0,2}}{_MONTH}(?:[- ]\d+)?|{_MONTH}[-. ]{{0,2}}\d+)(?:[ T][\d:.]+)?",
     re.IGNORECASE,
 )
 """What a spreadsheet makes of ``4-5`` and ``4/5``: a day in May, and its AUs are lost."""
 
 
 _UNIT = re.compile(
-    r"(?P<lead>[LR]?)\s*(?:AUs?[\s:.]*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)",
+    r"(?P<lead>[LR]?)\s*(?:A[UD]s?[\s:._-]*)?(?P<prefix>[LRTBA]*)(?P<number>\d+)(?P<intensity>[^?]*)(?P<doubt>\??)",
     re.IGNORECASE,
 )
+
+SIDE_APART = re.compile(r"l|r|left|right|uni\w*|左侧?|右侧?", re.IGNORECASE)
+"""A side that stands apart from the AU."""
+
+_BETWEEN = re.compile(
+    r"\d[A-ELR]?\s(?:(?!(?:or|vs|versus|oder|ou|and|with|plus|und|et|A[UD]s?|ref)\b)[^\W\d_]{2,}\s)+[LRTBA]*\d",
+    re.IGNORECASE,
+)
+"""Words between two AUs that are neither *and* nor *or*, as in ``4 rather than 7``."""
+
+_SUPERSCRIPT = re.compile("(?<=[0-9A-Za-z)])[\u2070-\u209f\u00b2\u00b3\u00b9]+")
+_BRACKETS = str.maketrans("[]{}<>", "()()()")
 
 _WORDS = [
     (re.compile(pattern, re.IGNORECASE), plain)
     for pattern, plain in (
-        ("(?<=[0-9A-Za-z)])[\u2070-\u209f\u00b2\u00b3\u00b9]+", " ^1"),  # a superscript is no digit of the AU: in doubt
         ("或者?", " or "),
         ("[和与與及]", "+"),
+        (r"(?<!\d)(\d{1,2}[A-E]?) ?\((?:L|left|左侧?)\)", r"L\1"),
+        (r"(?<!\d)(\d{1,2}[A-E]?) ?\((?:R|right|右侧?)\)", r"R\1"),
+        (r"(?<!\d)(\d{1,2}) ?\(([A-E])\)", r"\1\2"),
         (r"(?:\bleft|左侧?)\s*(?=(?:AU\s*)?\d)", "L"),
         (r"(?:\bright|右侧?)\s*(?=(?:AU\s*)?\d)", "R"),
+        (r"\bU(?=[LR]?\d)", "uni "),
+        (r"\bref\.? ?([LRTBA]*\d+[A-E]?)", r"ref(\1)"),
         ("可能|不确定|疑似|没有|无", " ? "),
     )
 ]
@@ -212,9 +232,10 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
     """What was said, the junk, and whether the list is complete."""
     from lark.exceptions import UnexpectedInput
 
+    text = normalise_text(_SUPERSCRIPT.sub(" ^1", text))  # a superscript is no digit of the AU: in doubt
+    text = text.lstrip("='").strip("\"'").translate(_BRACKETS)  # what makes text of a cell, and what stands around it
     for pattern, plain in _WORDS:
         text = pattern.sub(plain, text)
-    text = normalise_text(text).lstrip("='")  # what makes text of a cell
     if not text:
         return None, (), False
     if _DATE.fullmatch(text):
@@ -227,6 +248,7 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
     said = reader.read(tree)
     # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
     complete = reader.complete and not any(sign.isdigit() for word in reader.junk for sign in word)
+    complete = complete and not _BETWEEN.search(text)
     return said, tuple(reader.junk), complete
 
 
@@ -251,9 +273,11 @@ class _Reader:
         reference = reference or tree.data == "reference"
         parts = [self.read(child, reference=reference) for child in tree.children]
         kept = [part for part in parts if part is not None]
+        kind = Either if tree.data in ("either", "choice") else Both
+        if kind is Either and 0 < len(kept) < len(parts) and not all(map(SIDE_APART.fullmatch, self.junk)):
+            self.complete = False
         if len(kept) < 2:
             return kept[0] if kept else None
-        kind = Either if tree.data in ("either", "choice") else Both
         return kind(tuple(inner for part in kept for inner in (part.parts if isinstance(part, kind) else (part,))))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.action_unit_grammar import (
+    SIDE_APART,
     Expression,
     Unit,
     bare,
@@ -24,7 +25,7 @@ from medn_lab.records.action_unit_grammar import (
     read_expression,
     says_none,
 )
-from medn_lab.records.rows import au_columns
+from medn_lab.records.rows import au_columns, au_values
 from medn_lab.records.text import normalise_text
 
 SideRule = Literal["drop", "keep"]
@@ -41,7 +42,6 @@ CODING_COLUMNS = (
 """The columns of :func:`au_codings`, all text."""
 
 _AS_FLOAT = re.compile(r"\b(\d{1,2})\.0+(?!\d)")
-_SIDE_APART = re.compile(r"l|r|left|right|uni\w*|左侧?|右侧?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     certain = {named(unit, keep) for unit in chosen_units(said, "common", keep)}
     chosen = {named(unit, keep) for unit in chosen_units(said, alternatives, keep)}
     disputed = {unit.number for unit in mentions if named(unit, keep) not in certain}
-    if keep and any(_SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
+    if keep and any(SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
         disputed |= {unit.number for unit in mentions}
     return ActionUnits(
         text=cell,
@@ -218,7 +218,7 @@ def au_table(
     1  NaN  0.0   1.0
     """
     rule = _rule(alternatives)
-    codes, unique = pd.factorize(np.array([*texts, None], dtype=object)[:-1], use_na_sentinel=False)
+    codes, unique = _unique(texts)
     read = [parse_action_units(text, alternatives=rule) for text in unique]
     used = [one.known and (one.certain or alternatives != "leave_out") for one in read]
     there = {number for one, use in zip(read, used, strict=True) if use for number in one.numbers}
@@ -267,7 +267,7 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
     1     12 or 14           12 or 14                         12 and 14 disputed
     """
     rule = _rule(alternatives)
-    codes, unique = pd.factorize(np.array([*texts, None], dtype=object)[:-1], use_na_sentinel=False)
+    codes, unique = _unique(texts)
     rows = np.empty((len(unique), len(CODING_COLUMNS)), dtype=object)
     for place, text in enumerate(unique):
         sides: tuple[SideRule, SideRule] = ("drop", "keep")
@@ -308,7 +308,7 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     Raises
     ------
     ValueError
-        If the table has neither a column of AU texts nor AU columns.
+        If the table has neither a column of AU texts nor AU columns, or these hold anything but 1, 0 and NaN.
 
     Examples
     --------
@@ -317,21 +317,29 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     [['1', '2'], None, [], None]
     """
     names = ["action_units_sided", "action_units_coded", "action_units"] if keep_side else ["action_units"]
-    codes, unique = pd.factorize(_texts(table, names), use_na_sentinel=False)
+    codes, unique = _unique(_texts(table, names))
     read = [parse_action_units(text, side="keep" if keep_side else "drop") for text in unique]
     of_text = np.array([*(frozenset(one.units) if one.certain else None for one in read), None], dtype=object)[:-1]
     sets = of_text[codes]
     aus = au_columns(table)
     if aus:
         blank = np.flatnonzero(np.array([text == "" for text in unique], dtype=bool)[codes])
-        values = table[aus].to_numpy(dtype=float, na_value=np.nan)[blank]
+        values = np.column_stack([au_values(table[au]) for au in aus])[blank]
+        strange = values[~np.isnan(values) & (values != 0) & (values != 1)]
+        if len(strange):
+            raise ValueError(
+                f"the AU columns hold {strange[0]:g}, such as an intensity; they hold 1 (there), 0 (not there) or NaN"
+            )
         whole = ~np.isnan(values).any(axis=1)
         patterns, of = np.unique(values[whole] == 1, axis=0, return_inverse=True)
-        by_pattern = [frozenset(au[2:] for au, there in zip(aus, row, strict=True) if there) for row in patterns]
+        by_pattern = [
+            frozenset(str(int(au[2:])) for au, there in zip(aus, row, strict=True) if there) for row in patterns
+        ]
         for row, pattern in zip(blank[whole], np.ravel(of), strict=True):
             sets[row] = by_pattern[pattern]
     if keep_side and "side" in table:
-        marks = table["side"].map({"left": "L", "right": "R"}).fillna("")
+        marks = table["side"].map(normalise_text).astype(str).str.lower()
+        marks = marks.map({"left": "L", "l": "L", "right": "R", "r": "R"}).fillna("")
         for row in np.flatnonzero(marks != ""):
             if sets[row] is not None:
                 sets[row] = frozenset(au if au[0].isalpha() else marks.iloc[row] + au for au in sets[row])
@@ -363,7 +371,7 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     ['', '12 or 14', '4+?', '']
     """
     names = ["action_units_sided", "action_units_coded", "action_units"]
-    codes, unique = pd.factorize(_texts(table, names if keep_side else names[:0:-1]), use_na_sentinel=False)
+    codes, unique = _unique(_texts(table, names if keep_side else names[:0:-1]))
     side: SideRule = "keep" if keep_side else "drop"
     said = np.array([*(parse_action_units(text).expression(side=side) for text in unique), None], dtype=object)[:-1]
     unsettled = [one is None for one in au_sets(table, keep_side=keep_side)]
@@ -389,6 +397,12 @@ def au_set_text(aus: frozenset[str]) -> str:
     return "+".join(sorted(aus, key=lambda au: (int(re.sub(r"\D", "", au)), au))) or "0"
 
 
+def _unique(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
+    """Codes and what they stand for, each different cell once; a list of AUs counts by its text."""
+    cells = [value if pd.api.types.is_hashable(value) else str(value) for value in values]
+    return pd.factorize(np.array([*cells, None], dtype=object)[:-1], use_na_sentinel=False)
+
+
 def _rule(alternatives: AlternativeRule) -> Alternatives:
     if alternatives not in ("leave_out", "first", "all", "common"):
         raise ValueError(f"alternatives must be 'leave_out', 'first', 'all' or 'common', not {alternatives!r}")
@@ -402,7 +416,7 @@ def _texts(table: pd.DataFrame, names: list[str]) -> np.ndarray:
         raise ValueError(f"the table has no column action_units; it has {', '.join(map(str, table.columns))}")
     found = np.full(len(table), "", dtype=object)
     for name in names:
-        codes, unique = pd.factorize(table[name].to_numpy(dtype=object), use_na_sentinel=False)
+        codes, unique = _unique(table[name])
         texts = np.array([*(str(text) if normalise_text(text) else "" for text in unique), ""], dtype=object)[:-1]
         found = np.where(found == "", texts[codes], found)
     return found

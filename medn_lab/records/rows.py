@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -27,7 +28,7 @@ def au_columns(table: pd.DataFrame) -> list[str]:
     >>> au_columns(pd.DataFrame(columns=["clip_id", "AU4", "AU12", "AUC"]))
     ['AU4', 'AU12']
     """
-    return [name for name in table.columns if name.startswith("AU") and name[2:].isdigit()]
+    return [name for name in table.columns if isinstance(name, str) and re.fullmatch(r"AU\d+", name)]
 
 
 def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("clip_id",)) -> pd.DataFrame:
@@ -65,7 +66,7 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     table = table.reset_index(drop=True).copy()
     for name in au_columns(table):
         if not isinstance(table[name].dtype, np.dtype) or table[name].dtype == object:
-            table[name] = _au_values(table[name])
+            table[name] = au_values(table[name])
     nameless = table["clip_id"].isna()
     table["clip_id"] = table["clip_id"].astype(str).astype(object)
     if "subject" in table:
@@ -225,7 +226,7 @@ def people(table: pd.DataFrame) -> pd.Series:
     return who.astype(object)
 
 
-def _au_values(column: pd.Series) -> np.ndarray:
+def au_values(column: pd.Series) -> np.ndarray:
     """An AU column of any dtype as float, NaN where missing; ValueError where a value is no number."""
     try:
         return np.array([np.nan if pd.isna(value) else float(value) for value in column])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from medn_lab.records import ClipIndex, parse_action_units
+from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
 COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
 
@@ -75,9 +76,15 @@ def _differ(field: str, one: object, other: object) -> bool:
 
 
 def _meaning(text: object) -> object:
-    """What is compared of an AU text: the set where it is certain, and otherwise the whole expression."""
+    """What is compared of an AU text: the set where it is certain, otherwise the expression in any order."""
     read = parse_action_units(text, side="keep")
-    return frozenset(read.units) if read.certain else read.expression(side="keep")
+    if read.certain or read.said is None:
+        return frozenset(read.units), read.known
+    return _unordered(bare(read.said, "keep")), read.complete
+
+
+def _unordered(said: Expression) -> object:
+    return said if isinstance(said, Unit) else (type(said), frozenset(map(_unordered, said.parts)))
 
 
 def _told(value: object) -> str:

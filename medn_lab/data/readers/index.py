@@ -124,7 +124,8 @@ def read_layout(
     seen: dict[str, int] = {}
     for raw in _expressions(sheet):
         row = _start(layout, raw, repair)
-        count = seen[row.clip_id] = seen.get(row.clip_id, 0) + 1
+        key = row.clip_id.casefold()  # in two capitalisations it would be one folder twice
+        count = seen[key] = seen.get(key, 0) + 1
         if count > 1:
             first = row.clip_id
             row.clip_id = f"{first}#{count}"
@@ -170,7 +171,10 @@ def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
         words = raw["row_text"]
         row = _Row(f"{layout.dataset}/({words[:40]})", repair)
         row.leave_out(
-            "row", words, f"left out: row {raw['sheet_row']} of the sheet names no subject and file, so no clip"
+            "row",
+            words,
+            f"left out: row {raw['sheet_row']} of the sheet names no subject and file (of merged cells the first alone "
+            "has the text), so no clip",
         )
         return row
     subject = subject_name(layout, normalise_text(raw["subject"]))
