@@ -125,7 +125,7 @@ def input_of_clip(
         span = (onset, offset)
         return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=span, look=crop != "none")
     except NoFaceError as error:
-        raise ClipError(f"onset {numbers[0]}: {error}") from error
+        raise ClipError(f"{error} (frame {numbers[0]}, the onset)") from error
     except UnreadableFrameError as error:
         raise ClipError(str(error)) from error
 

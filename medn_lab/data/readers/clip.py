@@ -123,7 +123,7 @@ def read_clip(
         apex = None if apex is None else int(apex)
         made = input_of_frames(numbers, frames, box=place, apex=apex, recipe=recipe, look=crop != "none")
     except NoFaceError as error:
-        raise ValueError(f"{source.name}: onset {first}: {error}") from error
+        raise ValueError(f"{source.name}: {error} (frame {first}, the onset)") from error
     except (UnreadableFrameError, ClipError) as error:
         raise ValueError(f"{source.name}: {error}") from error
     row: dict[str, Any] = {
