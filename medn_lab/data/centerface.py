@@ -28,8 +28,11 @@ SEARCH_SIDES = (224, 352, 896)
 BORDER = 1 / 7
 """Grey on each side of the picture searched, over its side: a face that fills a picture is found with air around it."""
 
-CLOSE_SIDE, CHECK_SIDE = 128, 96
-"""Pixels of the square in which a face is looked at again, and in which other frames are asked for it."""
+CLOSE_SIDE = 128
+"""Pixels of the square in which a face is looked at again."""
+
+CHECK_SIDES = (64, 96)
+"""Pixels of the square in which other frames are asked for it: the second where the first shows none."""
 
 CLOSE_REGION = 2.0
 """That square's side over the face's."""
@@ -103,8 +106,8 @@ def faces_in(image: np.ndarray) -> list[Face]:
 
 def has_face(image: np.ndarray, *, x: float, y: float, side: float) -> bool:
     """Whether there is a face in and around a square of a picture; 2 ms."""
-    close, *_ = _square(image, x + side / 2, y + side / 2, CLOSE_REGION * side, size=CHECK_SIDE)
-    return bool(_detect(close, STILL_FACE))
+    squares = (_square(image, x + side / 2, y + side / 2, CLOSE_REGION * side, size=size)[0] for size in CHECK_SIDES)
+    return any(_detect(close, STILL_FACE) for close in squares)
 
 
 def _search(image: np.ndarray, side: int) -> list[Face]:
@@ -133,7 +136,6 @@ def _square(
     left, top = round(x - length / 2), round(y - length / 2)
     height, width = image.shape[:2]
     part = image[max(0, top) : max(0, top + length), max(0, left) : max(0, left + length)]
-    part = np.repeat(part[..., None], 3, axis=2) if part.ndim == 2 else part
     if not part.size:
         return np.full((size, size, 3), _GREY[0], np.uint8), left, top, length / size
     over = (max(0, -top), max(0, top + length - height), max(0, -left), max(0, left + length - width))

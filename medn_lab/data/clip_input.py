@@ -23,6 +23,9 @@ from medn_lab.records import frame_numbers
 
 CropRule = Literal["auto", "detect", "none"]
 
+MOST_TURNED = 45
+"""Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` says so."""
+
 
 class ClipError(ValueError):
     """A clip cannot be prepared; it becomes a row of the problems table."""
@@ -99,8 +102,6 @@ def input_of_clip(
     ClipError
         If it cannot be done; the text says why.
     """
-    if crop not in get_args(CropRule):
-        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
     onset, offset = int(row["onset"]), int(row["offset"])
     try:
         paths = list_frames(row["frames_folder"])
@@ -123,7 +124,9 @@ def input_of_clip(
             box = replace(box, landmarks=next((face.landmarks for face in centerface.faces_in(frames[0])), None))
         span = (onset, offset)
         return input_of_frames(numbers, frames, box=box, apex=apex, recipe=recipe, span=span, look=crop != "none")
-    except (UnreadableFrameError, NoFaceError) as error:
+    except NoFaceError as error:
+        raise ClipError(f"{error} (frame {numbers[0]}, the onset)") from error
+    except UnreadableFrameError as error:
         raise ClipError(str(error)) from error
 
 
@@ -148,6 +151,12 @@ def input_of_frames(
         found = f"{box.n_faces:.0f} faces on the onset"
         done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
         problems.append({"field": "face", "found": found, "done": done})
+    if box.detector == "centerface" and box.landmarks is not None:
+        across, down = box.landmarks[1] - box.landmarks[0]
+        turn = float(np.degrees(np.arctan2(down, across)))
+        if abs(turn) > MOST_TURNED:
+            found = f"turned by {abs(turn):.0f} degrees"
+            problems.append({"field": "face", "found": found, "done": "kept as it is; turn the frames upright"})
     if apex is None:
         places = np.arange(len(numbers))
         spotted = spot_apex(_Faces(frames, box, places))
@@ -180,7 +189,7 @@ def input_of_frames(
     if largest < NEARLY_BLACK:
         found = f"nearly black: no value over {largest} of 255"
         problems.append({"field": "frames", "found": found, "done": "kept as they are"})
-    faces, outline = _cropped_faces(images, box, recipe, problems, landmarks=box.landmarks)
+    faces, outline = _cropped_faces(images, box, recipe, problems)
     if recipe.register:
         _register_faces(faces, problems, first=first)
     return ClipInput(
@@ -214,6 +223,8 @@ def face_box(
     detector: Detector | None = None,
 ) -> FaceBox:
     """The face's square on the onset: around landmarks, the whole frame (``none``), or what a detector finds."""
+    if crop not in get_args(CropRule):
+        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
     if isinstance(landmarks, LandmarkModel):
         points = landmarks.landmarks(onset)
         return replace(FaceBox.of_landmarks(points), detector="mediapipe", landmarks=points)
@@ -268,14 +279,10 @@ def _say_missing(wanted: np.ndarray, there: np.ndarray, problems: list[dict[str,
 
 
 def _cropped_faces(
-    images: Mapping[int, np.ndarray],
-    box: FaceBox,
-    recipe: FlowRecipe,
-    problems: list[dict[str, str]],
-    *,
-    landmarks: np.ndarray | None,
+    images: Mapping[int, np.ndarray], box: FaceBox, recipe: FlowRecipe, problems: list[dict[str, str]]
 ) -> tuple[dict[int, np.ndarray], np.ndarray | None]:
     """Every frame's face at the computing resolution, and the face's outline in it where the landmarks give one."""
+    landmarks = box.landmarks
     points = five_points(landmarks) if recipe.align == "eyes" else None
     if landmarks is not None and points is not None:
         side = recipe.compute_size

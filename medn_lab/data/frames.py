@@ -149,7 +149,7 @@ class FrameFiles(Sequence):
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self._largest: float | None = None
+        self._range: tuple[float, float] | None = None
         self._deep = ""
 
     def __len__(self) -> int:
@@ -158,21 +158,24 @@ class FrameFiles(Sequence):
     def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
         image = _decoded(self.paths[place])
         if image.dtype != np.uint8:
-            if self._largest is None:
-                self._largest = max(_largest(one) for one in map(_decoded, self.paths) if one.dtype != np.uint8)
+            if self._range is None:
+                ranges = [_range_of(one) for one in map(_decoded, self.paths) if one.dtype != np.uint8]
+                self._range = min(low for low, _ in ranges), max(high for _, high in ranges)
                 self._deep = str(image.dtype)
-            return _to_bytes(image, self._largest)
+            return _to_bytes(image, *self._range)
         return image
 
     def depth_problems(self) -> list[dict[str, str]]:
         """What is said of frames whose brightness was scaled by other than a full 16 bits."""
-        if self._largest is None:
+        if self._range is None:
             return []
-        full = _full_scale(np.dtype(self._deep), self._largest)
+        low, high = self._range
+        full = _full_scale(np.dtype(self._deep), high)
         if self._deep == "uint16" and full > 2**14:
             return []
-        found = f"values up to {self._largest:g} in {self._deep} files"
-        return [{"field": "frames", "found": found, "done": f"{full:g} taken for white in the whole clip"}]
+        found = f"values {f'from {low:g} to' if low else 'up to'} {high:g} in {self._deep} files"
+        black = f"{low:g} taken for black and " if low else ""
+        return [{"field": "frames", "found": found, "done": f"{black}{full:g} taken for white in the whole clip"}]
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -204,11 +207,13 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     (120, 160, 3)
     """
     image = _decoded(Path(path))
-    return image if image.dtype == np.uint8 else _to_bytes(image, _largest(image))
+    return image if image.dtype == np.uint8 else _to_bytes(image, *_range_of(image))
 
 
-def _largest(image: np.ndarray) -> float:
-    return float(np.nanmax(image, initial=0))
+def _range_of(image: np.ndarray) -> tuple[float, float]:
+    """The smallest (0 where none is negative) and the largest finite value."""
+    finite = np.isfinite(image)
+    return float(np.min(image, initial=0, where=finite)), float(np.max(image, initial=0, where=finite))
 
 
 def _full_scale(kind: np.dtype, largest: float) -> float:
@@ -217,9 +222,10 @@ def _full_scale(kind: np.dtype, largest: float) -> float:
     return next((2.0**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits), largest)
 
 
-def _to_bytes(image: np.ndarray, largest: float) -> np.ndarray:
-    scale = 255 / _full_scale(image.dtype, largest)
-    return np.rint(np.clip(np.nan_to_num(image.astype(np.float32), posinf=largest) * scale, 0, 255)).astype(np.uint8)
+def _to_bytes(image: np.ndarray, low: float, high: float) -> np.ndarray:
+    scale = 255 / (_full_scale(image.dtype, high) - low)
+    finite = np.nan_to_num(image.astype(np.float32), nan=low, posinf=high, neginf=low)
+    return np.rint(np.clip((finite - low) * scale, 0, 255)).astype(np.uint8)
 
 
 def _decoded(path: Path) -> np.ndarray:

@@ -113,7 +113,7 @@ def prepare(
             return _coded_as(index, Clips.load(out))
     else:
         store = PreparedSet.in_memory(len(index), recipe)
-    detector = store.identity.get("detector", default_detector())  # a set that was begun goes on with its own
+    detector = store.identity.get("detector") or default_detector()  # a set that was begun goes on with its own
     waiting = [place for place in range(len(index)) if place not in store.finished]
     rows = index.table.to_dict("records")
     jobs = (

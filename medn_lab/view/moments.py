@@ -69,7 +69,7 @@ def clip_moments(clips: Clips, clip_id: str) -> Moments:
     Parameters
     ----------
     clips : Clips
-        With frames; without them the axis holds onset and offset alone.
+        With frames; without them the axis holds onset, apex (where it is known) and offset.
     clip_id : str
 
     Returns
@@ -77,8 +77,8 @@ def clip_moments(clips: Clips, clip_id: str) -> Moments:
     Moments
     """
     _, row = clip_row(clips, clip_id)
-    count = 2 if clips.frames is None else clips.frames.shape[1]
     onset, apex, offset, fps = (_number(row.get(name)) for name in ("onset", "apex", "offset", "fps"))
+    count = 2 + (apex is not None) if clips.frames is None else clips.frames.shape[1]
     if onset is None or offset is None or offset <= onset or count < 2:
         note = "the table does not say where this clip begins and ends, so frames are counted from 1"
         return Moments(np.arange(count), None, 0, None, count - 1, False, note)

@@ -15,7 +15,7 @@ import pandas as pd
 from medn_lab.data.clip_input import ClipError, CropRule, face_box, input_of_frames
 from medn_lab.data.crop import FaceBox, NoFaceError
 from medn_lab.data.flow import usable_method
-from medn_lab.data.frames import VIDEO_SUFFIXES, FrameFiles, UnreadableFrameError, list_frames
+from medn_lab.data.frames import IMAGE_SUFFIXES, VIDEO_SUFFIXES, FrameFiles, UnreadableFrameError, list_frames
 from medn_lab.data.landmark_model import LandmarkModel
 from medn_lab.data.opencv import cv2
 from medn_lab.data.recipe import FlowRecipe
@@ -105,7 +105,7 @@ def read_clip(
     """
     recipe = FlowRecipe() if recipe is None else recipe
     recipe = replace(recipe, method=usable_method(recipe.method))
-    source = Path(path).expanduser()
+    source = Path(os.path.abspath(Path(path).expanduser()))
     if fps is not None and not _is_rate(fps):
         raise ValueError(f"fps is {fps}; give the frames a second of the camera, above 0 and below {MOST_FPS}")
     if landmarks is not None and box is not None:
@@ -114,13 +114,20 @@ def read_clip(
     first, last = int(numbers[0]), int(numbers[-1])
     if apex is not None and not first < apex <= last:
         raise ValueError(f"apex {apex} must come after the onset {first} and not after the offset {last}")
+    for name, wanted, there in (("onset", onset, first), ("offset", offset, last)):
+        if wanted is not None and wanted != there:
+            problems.append({"field": name, "found": f"no frame {wanted}", "done": f"{there} taken"})
+    clip_id = source.name if source.is_dir() else source.stem
     try:
         place = _place(frames[0], crop, landmarks, box)
+        apex = None if apex is None else int(apex)
         made = input_of_frames(numbers, frames, box=place, apex=apex, recipe=recipe, look=crop != "none")
-    except (NoFaceError, UnreadableFrameError, ClipError) as error:
+    except NoFaceError as error:
+        raise ValueError(f"{source.name}: {error} (frame {first}, the onset)") from error
+    except (UnreadableFrameError, ClipError) as error:
         raise ValueError(f"{source.name}: {error}") from error
     row: dict[str, Any] = {
-        "clip_id": source.stem,
+        "clip_id": clip_id,
         "dataset": "own",
         "subject": subject,
         "onset": first,
@@ -132,7 +139,7 @@ def read_clip(
         "apex_confidence": made.apex_confidence,
         **made.face,
     }
-    said = [{"clip_id": source.stem, **problem, "kept": True} for problem in [*problems, *made.problems]]
+    said = [{"clip_id": clip_id, **problem, "kept": True} for problem in [*problems, *made.problems]]
     return Clips(
         frames=made.frames[None],
         flow=made.flow[None],
@@ -150,7 +157,7 @@ def _place(
 ) -> FaceBox:
     if box is not None:
         if not isinstance(box, FaceBox):
-            numbers = np.asarray(box, dtype=float)
+            numbers = _numbers(box, "box must be a FaceBox or (x, y, side) in pixels")
             if numbers.shape != (3,):
                 raise ValueError(f"box must be a FaceBox or (x, y, side), not an array of shape {numbers.shape}")
             box = FaceBox(*numbers.tolist())
@@ -158,8 +165,16 @@ def _place(
     if isinstance(landmarks, (str, os.PathLike)):
         return face_box(onset, crop=crop, landmarks=LandmarkModel.open(landmarks))
     if landmarks is not None:
-        return face_box(onset, crop=crop, landmarks=np.asarray(landmarks, dtype=float)).check(onset)
+        points = _numbers(landmarks, "landmarks must be (k, 2) pixels or the path of a .task file")
+        return face_box(onset, crop=crop, landmarks=points).check(onset)
     return face_box(onset, crop=crop)
+
+
+def _numbers(value: Any, said: str) -> np.ndarray:
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise ValueError(f"{said}, not {value!r}") from None
 
 
 def _is_rate(fps: float) -> bool:
@@ -171,6 +186,9 @@ def _frames_of(
 ) -> tuple[np.ndarray, Sequence[np.ndarray], float, list[dict[str, str]]]:
     if source.is_dir():
         paths = list_frames(source)
+        if not paths:
+            kinds = ", ".join(IMAGE_SUFFIXES)
+            raise ValueError(f"{source.name} has no picture with a number in its name; frames are {kinds}")
         chosen = {number: path for number, path in paths.items() if _within(number, onset, offset)}
         _check_count(source, len(chosen), len(paths), onset, offset)
         return np.array(list(chosen)), FrameFiles(list(chosen.values())), 30.0 if fps is None else float(fps), []
@@ -201,7 +219,9 @@ def _read_video(
                 cv2.CAP_PROP_FRAME_HEIGHT,
             )
         )
-        if 0 < total <= source.stat().st_size / FEWEST_BYTES:
+        if not 0 < total <= source.stat().st_size / FEWEST_BYTES:
+            total = 0
+        if total:
             _check_memory(source, min(last, total - 1) - first + 1, width, height)
         while count <= last and video.grab():
             if count >= first:
@@ -217,6 +237,9 @@ def _read_video(
         video.release()
     _check_count(source, len(frames), count, onset, offset)
     problems = []
+    if count < min(total, last + 1):
+        found = f"{count} of {total:.0f} frames that the video's header promises"
+        problems.append({"field": "frames", "found": found, "done": "the others are not in the file"})
     if fps is not None:
         rate = float(fps)
     elif not _is_rate(rate):

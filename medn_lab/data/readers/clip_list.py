@@ -113,20 +113,23 @@ def read_list(path: str | os.PathLike[str]) -> ClipIndex:
     Raises
     ------
     ValueError
-        If it is no such list, or no row has a clip and a class.
+        If it is no such list, no row has a clip and a class, or classes are numbered from 1.
     """
     path = Path(path)
     cells = _cells(path)
     fields = _columns(cells[0]) if cells else {}
     if set(_FIELDS) <= set(fields):
         cells = cells[1:]
-    elif cells and {len(row) for row in cells} == {4}:
+    elif cells and all(len(row) >= 4 and not any(row[4:]) for row in cells):
         fields = {name: place for place, name in enumerate(_FIELDS)}
     else:
         raise ValueError(
             f"{path.name} is no list of a flow pack: it has neither four columns (dataset, subject, clip, class) nor a "
             "header with a data set, a subject, a clip and a label"
         )
+    given = {re.sub(r"\.0*$", "", row[fields["label"]]) for row in cells if len(row) > fields["label"]}
+    if "3" in given and "0" not in given:
+        raise ValueError(f"{path.name} numbers its classes from 1; number them 0, 1 and 2 ({', '.join(CLASSES)})")
     rows: dict[str, dict[str, str]] = {}
     problems = []
     wrong = ""

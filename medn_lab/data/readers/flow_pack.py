@@ -83,7 +83,7 @@ def read_flow_pack(
     FileNotFoundError
         If there is no such folder or spreadsheet.
     ValueError
-        If no list fits, or no picture, or a coding has no clip of the pack.
+        If no list fits, or no picture, a coding has no clip of the pack, or `pixels` or `size` cannot be.
 
     See Also
     --------
@@ -103,6 +103,8 @@ def read_flow_pack(
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which the flow pack was unpacked")
+    if not 0 < pixels < np.inf or (size is not None and size < 1):
+        raise ValueError(f"pixels must be above 0 and size at least 1; they are {pixels} and {size}")
     listed = _find_list(root) if gt is None else read_list(gt)
     given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex, pd.DataFrame)) else list(codings)
     table, coded_problems = _with_codings(listed.table, given, alternatives)
