@@ -11,7 +11,7 @@ import pandas as pd
 
 from medn_lab.data.protocols import Fold, leave_one_subject_out
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions, au_doubt, au_sets, people
+from medn_lab.records import Predictions, au_doubt, au_sets, check_label, people
 
 _FLOOR = "AU-only floor"
 
@@ -116,8 +116,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     >>> au_only_floor(table)
     AU-only floor: accuracy 0.500, ...
     """
-    if label not in table:
-        raise ValueError(f"the table has no column {label!r}; choose a protocol with medn.data.to_classes first")
+    table = table.assign(**{label: check_label(table, label=label)})
     sets, doubt = au_sets(table), pd.Series(au_doubt(table) != "", index=table["clip_id"].astype(str))
     rows = pd.DataFrame({"aus": sets, "label": table[label].to_numpy()}, index=table["clip_id"].astype(str))
     set_of = rows["aus"].to_dict()
