@@ -219,7 +219,7 @@ def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.nda
     return true, predicted
 
 
-def _names(values: ArrayLike) -> np.ndarray:
+def _names(values: ArrayLike | Sequence[object]) -> np.ndarray:
     return normalise_labels(pd.Series(values, dtype=object)).to_numpy()
 
 
