@@ -10,6 +10,7 @@ from tiny_clips import tiny_clips
 from medn_lab.diagnose import (
     confusable_pairs,
     confusable_sets,
+    decoupling_report,
     leakage,
     pair_separation,
     partial_out,
@@ -114,6 +115,31 @@ def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor(missing):
         au_only_floor(table)
     with pytest.raises(ValueError, match="1 of 6 true classes are missing"):
         uf1(table["label"], PAIR_LABELS)
+
+
+def measured_features(labels):
+    """Features of 24 clips with these emotions in a column of another name."""
+    table = tiny_clips().table.drop(columns=["label", "emotion"], errors="ignore").assign(mood=labels)
+    return BranchFeatures(*np.random.default_rng(0).normal(size=(3, 24, 2)), table)
+
+
+QUICKLY = {"n_shuffles": 2, "label": "mood"}
+
+
+def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out():
+    labels = tiny_clips().table["label"]
+    plain, typed = (measured_features(own) for own in (labels, labels.where(labels.index != 0, labels[0] + " ")))
+    pd.testing.assert_frame_equal(leakage(plain, **QUICKLY), leakage(typed, **QUICKLY))
+    pd.testing.assert_frame_equal(
+        *(decoupling_report(own, n_permutations=3, **QUICKLY).table for own in (plain, typed))
+    )
+    for missing in (None, np.nan, pd.NA, " "):
+        rows = decoupling_report(measured_features([missing, *labels[1:]]), n_permutations=3, **QUICKLY).table
+        assert set(rows.loc[rows["given"] == "emotion", "n_clips"]) == {23}
+        unknown = decoupling_report(measured_features([missing] * 24), n_permutations=3, **QUICKLY).table
+        assert set(unknown["given"].dropna()) <= {"", "aus"}
+        with pytest.raises(ValueError, match="nothing can be given 'emotion': it is known of none of 24 clips"):
+            decoupling_report(measured_features([missing] * 24), given=["emotion"], n_permutations=3, **QUICKLY)
 
 
 @pytest.mark.parametrize("dtype", ["category", "string", object])
