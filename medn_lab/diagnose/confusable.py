@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from medn_lab.evaluate.pairs import confusable_pairs
+from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.records import au_doubt, au_set_text, au_sets, check_label, check_table, people
 
 __all__ = ["ConfusableSets", "confusable_pairs", "confusable_sets"]
@@ -195,13 +195,11 @@ def rule_of(table: pd.DataFrame, *, keep_side: bool, subjects: Subjects = "all")
 
 def why_none(table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subjects = "all") -> str:
     """The sentence for a table without confusable pairs."""
-    n = len(table)
-    if not n:
+    if not len(table):
         return "none here, because there are no clips"
-    if all(aus is None for aus in au_sets(table, keep_side=keep_side)):
-        in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
-        return f"none here, because the AUs of all {n} clips are unknown{in_doubt}"
-    if table[label].isna().all():
+    if unknown := aus_unknown(table, keep_side=keep_side):
+        return f"none here, because {unknown}"
+    if check_label(table, label=label, complete=False).isna().all():
         return f"none here, because no clip has a {label}"
     known = usable(table, label=label, keep_side=keep_side)
     if not len(known):

@@ -308,10 +308,17 @@ def _wins(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     return (right > wrong) + 0.5 * (right == wrong)
 
 
+def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
+    """That the AU set of no clip is known, as a sentence; empty where one is."""
+    if any(aus is not None for aus in au_sets(table, keep_side=keep_side)):
+        return ""
+    in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
+    return f"the AUs of all {len(table)} clips are unknown{in_doubt}"
+
+
 def _why_none(table: pd.DataFrame, *, label: str, keep_side: bool, opposite: bool) -> str:
-    if all(aus is None for aus in au_sets(table, keep_side=keep_side)):
-        in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
-        return f"the AUs of all {len(table)} clips are unknown{in_doubt}"
+    if unknown := aus_unknown(table, keep_side=keep_side):
+        return unknown
     if not opposite:
         return "no two clips share an AU set and differ in emotion"
     signs = _valence(table[label].to_numpy())
