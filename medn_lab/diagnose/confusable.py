@@ -54,9 +54,7 @@ class ConfusableSets:
     none: str = ""
 
     def __repr__(self) -> str:
-        left_out = (
-            f"; {self.n_left_out} clips left out, their AUs or emotion unknown or in doubt" if self.n_left_out else ""
-        )
+        left_out = f"; {self.n_left_out} clips left out in all" if self.n_left_out else ""
         if self.none:
             return f"ConfusableSets: {self.none}; {self.rule}{left_out}"
         sums = self.table[["n_clips", "n_pairs", "n_opposite", "n_same_subject"]].sum()

@@ -13,8 +13,6 @@ from medn_lab.data.protocols import Fold, leave_one_subject_out
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
 from medn_lab.records import Predictions, au_doubt, au_sets, check_label, people
 
-_FLOOR = "AU-only floor"
-
 
 @dataclass(frozen=True)
 class Floor:
@@ -141,7 +139,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     true = scored[label].to_numpy()
     right, f1, recall = (measure(true, predicted.to_numpy()) for measure in (accuracy, uf1, uar))
     unknown = sum(set_of[clip_id] is None for clip_id in predicted.index)
-    name = _FLOOR if any(aus is not None for aus in sets) else "majority class (no AUs known)"
+    name = "AU-only floor" if any(aus is not None for aus in sets) else "majority class (no AUs known)"
     classes = tuple(sorted(rows["label"].unique()))
     predictions = Predictions(
         logits=np.where(predicted.to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("float32"),
