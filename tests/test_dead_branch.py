@@ -141,6 +141,8 @@ def test_the_report_names_the_branch_in_table_headline_page_and_pictures(tmp_pat
     assert DEAD in page
     for figure in (view.plot_dependence(report), view.plot_leakage(report)):
         assert DEAD in figure.to_json()
+    named = [note.text for note in view.plot_leakage(report).layout.annotations if note.x == 1]
+    assert set(named) - {"<b>an unnamed model</b>"} == {"constant"}
 
 
 def test_information_in_a_constant_code_is_no_figure():
@@ -167,6 +169,8 @@ def test_maps_and_their_figures_name_the_branch():
     assert not made.emotion_xy.any()
     assert np.isnan(made.trustworthiness["emotion"])
     assert DEAD in repr(made)
+    assert "nan" not in repr(made)
+    assert "reason" not in view.plot_embedding(made).to_json() + repr(made)
     assert "constant" in view.plot_embedding(made).to_json()
     with pytest.warns(UserWarning, match=DEAD):
         maps = aligned_umap({"dead": features(), "alive": features(NOISE)}, method="pca")

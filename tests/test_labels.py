@@ -7,9 +7,19 @@ import pandas as pd
 import pytest
 from tiny_clips import tiny_clips
 
-from medn_lab.diagnose import leakage, partial_out, swap_branches
+from medn_lab.diagnose import (
+    confusable_pairs,
+    confusable_sets,
+    decoupling_report,
+    leakage,
+    pair_separation,
+    partial_out,
+    rank_pairs,
+    swap_branches,
+)
 from medn_lab.evaluate import (
     accuracy,
+    au_only_floor,
     bootstrap_interval,
     compare_predictions,
     confusion_matrix,
@@ -59,6 +69,79 @@ def test_blanks_and_full_width_signs_make_no_second_class(clips, typed, column):
     assert found.folds["n_happiness"].sum() == (clips.table["label"] == "happiness").sum()
 
 
+PAIR_LABELS = ["disgust", "happiness", "disgust", "happiness", "happiness", "disgust"]
+
+
+def bare_table(labels, column="label"):
+    """Two AU sets of three clips each, as a table that no reader made."""
+    aus, subjects = ["12", "12", "4", "4", "12", "4"], list("112233")
+    table = pd.DataFrame({"clip_id": list("abcdef"), "subject": subjects, "action_units": aus})
+    return table.assign(**{column: labels})
+
+
+def of_a_bare_table(table, label="label"):
+    """What each function that reads labels from a bare table says of it."""
+    rng = np.random.default_rng(0)
+    features = BranchFeatures(rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), None, table)
+    pairs = confusable_pairs(table, label=label)
+    return [
+        pairs.to_numpy().tolist(),
+        confusable_sets(table, label=label).table.to_numpy().tolist(),
+        rank_pairs(table, features=features, label=label).table[["clip_a", "clip_b", "label_a"]].to_numpy().tolist(),
+        repr(pair_separation(table, features=features, label=label, n_resamples=20)),
+    ]
+
+
+@pytest.mark.parametrize("column", ["label", "mood"])
+@pytest.mark.parametrize("typed", [*ONE_SPELLING, "numbers"])
+def test_a_bare_table_has_one_spelling_too(column, typed):
+    labels = [name.replace("happiness", typed) if place == 1 else name for place, name in enumerate(PAIR_LABELS)]
+    plain, given = bare_table(PAIR_LABELS, column), bare_table(labels, column)
+    if typed == "numbers":  # text, whole and floating numbers are the same names
+        plain, given = (bare_table(of, column) for of in (list("010110"), ["0", 1, 0.0, 1.0, 1, "0 "]))
+    assert of_a_bare_table(given, column) == of_a_bare_table(plain, column)
+    assert repr(au_only_floor(given, label=column)) == repr(au_only_floor(plain, label=column))
+    for measure in (accuracy, uf1, uar):
+        assert measure(given[column], plain[column]) == measure(plain[column], given[column]) == 1
+    assert uf1(given[column], plain[column], classes=given[column].unique()) == 1
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "", "  "])
+def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor(missing):
+    table = bare_table([missing, *PAIR_LABELS[1:]])
+    pairs, *_ = of_a_bare_table(table)
+    assert pairs == [pair for pair in of_a_bare_table(bare_table(PAIR_LABELS))[0] if pair[0] != "a"]
+    with pytest.raises(ValueError, match="1 of 6 clips have no label, such as 'a'"):
+        au_only_floor(table)
+    with pytest.raises(ValueError, match="1 of 6 true classes are missing"):
+        uf1(table["label"], PAIR_LABELS)
+
+
+def measured_features(labels):
+    """Features of 24 clips with these emotions in a column of another name."""
+    table = tiny_clips().table.drop(columns=["label", "emotion"], errors="ignore").assign(mood=labels)
+    return BranchFeatures(*np.random.default_rng(0).normal(size=(3, 24, 2)), table)
+
+
+QUICKLY = {"n_shuffles": 2, "label": "mood"}
+
+
+def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out():
+    labels = tiny_clips().table["label"]
+    plain, typed = (measured_features(own) for own in (labels, labels.where(labels.index != 0, labels[0] + " ")))
+    pd.testing.assert_frame_equal(leakage(plain, **QUICKLY), leakage(typed, **QUICKLY))
+    pd.testing.assert_frame_equal(
+        *(decoupling_report(own, n_permutations=3, **QUICKLY).table for own in (plain, typed))
+    )
+    for missing in (None, np.nan, pd.NA, " "):
+        rows = decoupling_report(measured_features([missing, *labels[1:]]), n_permutations=3, **QUICKLY).table
+        assert set(rows.loc[rows["given"] == "emotion", "n_clips"]) == {23}
+        unknown = decoupling_report(measured_features([missing] * 24), n_permutations=3, **QUICKLY).table
+        assert set(unknown["given"].dropna()) <= {"", "aus"}
+        with pytest.raises(ValueError, match="nothing can be given 'emotion': it is known of none of 24 clips"):
+            decoupling_report(measured_features([missing] * 24), given=["emotion"], n_permutations=3, **QUICKLY)
+
+
 @pytest.mark.parametrize("dtype", ["category", "string", object])
 def test_the_dtype_of_a_label_column_does_not_matter(clips, dtype):
     given = with_labels(clips, clips.table["label"].astype(dtype))
@@ -103,6 +186,9 @@ def test_names_that_differ_in_capital_letters_are_refused(clips):
     given = with_labels(clips, clips.table["label"].where(clips.table.index != 0, "Others"))
     with pytest.raises(ValueError, match="'Others' and 'others', which differ in capital letters"):
         MEDNConfig.for_clips(given)
+    for call in (au_only_floor, of_a_bare_table):
+        with pytest.raises(ValueError, match="'disgust' and 'Disgust', which differ in capital letters"):
+            call(bare_table([*PAIR_LABELS[:5], "Disgust"]))
 
 
 def test_the_index_of_a_table_does_not_matter(clips):

@@ -6,12 +6,14 @@ import pickle
 import shutil
 from dataclasses import replace
 from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
 import pytest
 from tiny_clips import tiny_clips
 
+import medn_lab.evaluate.cross_validation as cross_validation
 import medn_lab.evaluate.loso as loso
 from medn_lab.data import Fold, leave_one_subject_out
 from medn_lab.evaluate import (
@@ -288,12 +290,19 @@ class TestFailures:
         found = evaluate_folds(small(clips), clips, folds=folds, training=QUICK, n_jobs=1, progress=False)
         assert len(set(found.predictions.source["sha256"].values())) == 2
 
-    def test_a_repr_runs_no_bootstrap(self, clips, monkeypatch):
+    def test_a_repr_runs_no_bootstrap_and_a_record_made_again_runs_one(self, clips, monkeypatch):
         found = evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, progress=False)
         monkeypatch.setattr("medn_lab.evaluate.resampling.draw_subjects", None)
         monkeypatch.setattr("medn_lab.evaluate.cross_validation.bootstrap_interval", None)
         assert repr(found) == repr(found)
         assert "[" in repr(found)
+        found = replace(found)
+        monkeypatch.undo()
+        counted = Mock(wraps=cross_validation.bootstrap_interval)
+        monkeypatch.setattr(cross_validation, "bootstrap_interval", counted)
+        assert repr(found) == repr(found)
+        assert found.scores().equals(found.scores())
+        assert counted.call_count == 3  # accuracy, UF1 and UAR of the one data set
 
     def test_any_error_in_a_fold_is_told_with_its_kind(self, clips):
         def task(shared, fold):

@@ -365,6 +365,21 @@ def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, 
     assert repr(widget) == f"{name} (closed)"
 
 
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_no_button_raises_whatever_is_chosen(name, records, caplog, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # where a page is written
+    before = set(_instances)
+    widget = make(name, records)
+    for toggles in [None, *kinds_of(widget, ipywidgets.ToggleButtons)]:
+        for value in [None] if toggles is None else [value for _, value in toggles._options_full]:
+            if toggles is not None:
+                toggles.value = value
+            for button in [one for key, one in _instances.items() if key not in before]:
+                if isinstance(button, ipywidgets.Button):
+                    button.click()  # ipywidgets logs what a callback raises
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_close_stops_what_waits(records):
     async def leave():
         explorer = make("BranchExplorer", records)

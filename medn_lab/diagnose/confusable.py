@@ -7,8 +7,8 @@ from typing import Literal
 
 import pandas as pd
 
-from medn_lab.evaluate.pairs import confusable_pairs
-from medn_lab.records import au_doubt, au_set_text, au_sets, check_table, people
+from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
+from medn_lab.records import au_doubt, au_set_text, au_sets, check_label, check_table, people
 
 __all__ = ["ConfusableSets", "confusable_pairs", "confusable_sets"]
 
@@ -54,9 +54,7 @@ class ConfusableSets:
     none: str = ""
 
     def __repr__(self) -> str:
-        left_out = (
-            f"; {self.n_left_out} clips left out, their AUs or emotion unknown or in doubt" if self.n_left_out else ""
-        )
+        left_out = f"; {self.n_left_out} clips left out in all" if self.n_left_out else ""
         if self.none:
             return f"ConfusableSets: {self.none}; {self.rule}{left_out}"
         sums = self.table[["n_clips", "n_pairs", "n_opposite", "n_same_subject"]].sum()
@@ -136,6 +134,7 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
 def usable(table: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
     """The clips with a certain AU set of at least one AU and an emotion, with their AU set as text in ``_aus``."""
     table = check_table(table, owner="confusable pairs", required=("clip_id", "subject", label))
+    table[label] = check_label(table, label=label, complete=False)
     sets = [au_set_text(aus) if aus else None for aus in au_sets(table, keep_side=keep_side)]
     table = table.assign(_aus=pd.Series(sets, dtype=object))
     return table[table["_aus"].notna() & table[label].notna()].reset_index(drop=True)
@@ -155,7 +154,7 @@ def mark_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFr
 def same_set_pairs(known: pd.DataFrame, *, label: str, keep_side: bool) -> pd.DataFrame:
     """All pairs of clips of one AU set: whether their emotions ``differ``, whether they are of the ``same_subject``."""
     # Where every clip is a class of its own, every pair of an AU set is confusable.
-    pairs = confusable_pairs(known.assign(_each=known["clip_id"]), label="_each", keep_side=keep_side)
+    pairs = confusable_pairs(known.assign(_each=range(len(known))), label="_each", keep_side=keep_side)
     emotion = known.set_index("clip_id")[label]
     who = people(known).set_axis(known["clip_id"])
     of = {column: pairs[column].to_numpy(dtype=object) for column in ("clip_a", "clip_b")}
@@ -194,13 +193,11 @@ def rule_of(table: pd.DataFrame, *, keep_side: bool, subjects: Subjects = "all")
 
 def why_none(table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subjects = "all") -> str:
     """The sentence for a table without confusable pairs."""
-    n = len(table)
-    if not n:
+    if not len(table):
         return "none here, because there are no clips"
-    if all(aus is None for aus in au_sets(table, keep_side=keep_side)):
-        in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
-        return f"none here, because the AUs of all {n} clips are unknown{in_doubt}"
-    if table[label].isna().all():
+    if unknown := aus_unknown(table, keep_side=keep_side):
+        return f"none here, because {unknown}"
+    if check_label(table, label=label, complete=False).isna().all():
         return f"none here, because no clip has a {label}"
     known = usable(table, label=label, keep_side=keep_side)
     if not len(known):

@@ -24,7 +24,7 @@ from medn_lab.diagnose.reading import (
     mean_known,
     read,
 )
-from medn_lab.records import BranchFeatures, au_columns, is_constant, people, positions
+from medn_lab.records import BranchFeatures, au_columns, check_label, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -118,6 +118,8 @@ def leakage(
         raise ValueError(f"a probe needs at least 2 folds, {n_folds} were asked for")
     if label not in table and label == "label" and "emotion" in table:
         label = "emotion"
+    if label in table:
+        table = table.assign(**{label: check_label(table, label=label, complete=False)})
     questions = _questions(table, targets, extra or {}, label)
     truths = truths_of(table, allowed, label)
     options: dict[str, Any] = {
@@ -176,8 +178,10 @@ def truths_of(table: pd.DataFrame, allowed: Mapping[str, object] | None, label: 
         aus = au_columns(table)
         # An AU that is not known says nothing: it gets the mean of the clips in which it is.
         allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
-        if "cue" in table or label in table:
-            allowed["emotion"] = _one_hot(table["cue" if "cue" in table else label])
+        names = [check_label(table, label=name, complete=False) for name in ("cue", label) if name in table]
+        known = [column for column in names if column.notna().any()]
+        if known:
+            allowed["emotion"] = _one_hot(known[0])
     strange = set(allowed) - set(BRANCHES)
     if strange:
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")

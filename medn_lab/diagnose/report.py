@@ -25,6 +25,7 @@ from medn_lab.records import (
     au_columns,
     au_set_text,
     au_sets,
+    check_label,
     constant_reason,
     people,
     run_record,
@@ -257,23 +258,26 @@ def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> t
 def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
     """Emotion and AU set, each if the table has it with more than one class."""
     aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
-    known = {"emotion": label in table or "emotion" in table, "aus": aus}
+    column = label if label in table else "emotion"
+    emotion = column in table and check_label(table, label=column, complete=False).notna().any()
+    known = {"emotion": emotion, "aus": aus}
     return [name for name, there in known.items() if there and len(set(_classes(table, name, label)) - {None}) > 1]
 
 
 def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
-    """The class of each clip; None where its AU set is unknown or in doubt."""
+    """The class of each clip; None where it is missing, or its AU set is unknown or in doubt."""
     if factor == "aus" and au_columns(table):
-        classes = np.array([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
-        if pd.isna(classes).all():
-            raise ValueError(f"nothing can be given 'aus': the AU set of none of {len(table)} clips is known")
-        return classes
-    named = factor
-    if factor == "emotion":
-        named = label if label in table else "emotion"
-    if named not in table:
-        raise ValueError(f"nothing can be given {factor!r}: the table has no such column (and emotion, aus are not it)")
-    return table[named].astype(str).to_numpy(dtype=object)
+        classes = pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
+    else:
+        named = label if factor == "emotion" and label in table else factor
+        if named not in table:
+            raise ValueError(
+                f"nothing can be given {factor!r}: the table has no such column (and emotion, aus are not it)"
+            )
+        classes = check_label(table, label=named, complete=False)
+    if classes.isna().all():
+        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
+    return classes.to_numpy()
 
 
 def _leakage_rows(name: str, leaks: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,6 @@ class CrossValidation:
     dropped: pd.DataFrame
     split: str
     label: str
-    _scores: pd.DataFrame = field(init=False)
 
     def scores(self, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
         """Accuracy, UF1 and UAR with their intervals over subjects, of all clips and of each data set.
@@ -94,9 +94,9 @@ class CrossValidation:
             return self._scores.copy()
         return score_table(self.predictions, self.floor, label=self.label, **settings)
 
-    def __post_init__(self) -> None:
-        scores = score_table(self.predictions, self.floor, label=self.label, **DEFAULTS)
-        object.__setattr__(self, "_scores", scores)
+    @cached_property
+    def _scores(self) -> pd.DataFrame:
+        return score_table(self.predictions, self.floor, label=self.label, **DEFAULTS)
 
     def __repr__(self) -> str:
         table = self.predictions.table

@@ -11,9 +11,7 @@ import pandas as pd
 
 from medn_lab.data.protocols import Fold, leave_one_subject_out
 from medn_lab.evaluate.metrics import accuracy, uar, uf1
-from medn_lab.records import Predictions, au_doubt, au_sets, people
-
-_FLOOR = "AU-only floor"
+from medn_lab.records import Predictions, au_doubt, au_sets, check_label, people
 
 
 @dataclass(frozen=True)
@@ -116,8 +114,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     >>> au_only_floor(table)
     AU-only floor: accuracy 0.500, ...
     """
-    if label not in table:
-        raise ValueError(f"the table has no column {label!r}; choose a protocol with medn.data.to_classes first")
+    table = table.assign(**{label: check_label(table, label=label)})
     sets, doubt = au_sets(table), pd.Series(au_doubt(table) != "", index=table["clip_id"].astype(str))
     rows = pd.DataFrame({"aus": sets, "label": table[label].to_numpy()}, index=table["clip_id"].astype(str))
     set_of = rows["aus"].to_dict()
@@ -143,7 +140,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     true = scored[label].to_numpy()
     right, f1, recall = (measure(true, predicted.to_numpy()) for measure in (accuracy, uf1, uar))
     unknown = sum(set_of[clip_id] is None for clip_id in predicted.index)
-    name = _FLOOR if any(aus is not None for aus in sets) else "majority class (no AUs known)"
+    name = "AU-only floor" if any(aus is not None for aus in sets) else "majority class (no AUs known)"
     classes = tuple(sorted(rows["label"].unique()))
     predictions = Predictions(
         logits=np.where(predicted.to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("float32"),

@@ -231,7 +231,9 @@ def cross_validate(
     outcomes = run_folds(task, plan.clips, plan.folds, n_jobs=jobs, backend=backend, store=store, progress=progress)
     predictions = pool(outcomes, plan, rule=LAST)
     table = fold_table(outcomes, plan, rule=LAST)
-    return CrossValidation(predictions, table, floor_of(predictions, plan), plan.dropped, split, label)
+    found = CrossValidation(predictions, table, floor_of(predictions, plan), plan.dropped, split, label)
+    found.scores()  # their intervals are kept, so that printing needs no bootstrap
+    return found
 
 
 def jobs_by_default(training: TrainConfig) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.records import Predictions, check_label
+from medn_lab.records import Predictions, check_label, normalise_labels
 
 
 def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
@@ -17,7 +17,7 @@ def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     Parameters
     ----------
     true, predicted : (n,) array-like
-        Class names or numbers of the same clips.
+        Class names or numbers of the same clips, in one spelling or another: ``"disgust "`` is ``"disgust"``.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     Parameters
     ----------
     true, predicted : (n,) array-like
-        Class names or numbers of the same clips.
+        Class names or numbers of the same clips, in one spelling or another: ``"disgust "`` is ``"disgust"``.
     classes : sequence, optional
         The classes to average over; by default those in `true`. A class without clips and without predictions counts
         as 0.
@@ -84,7 +84,7 @@ def uar(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     Parameters
     ----------
     true, predicted : (n,) array-like
-        Class names or numbers of the same clips.
+        Class names or numbers of the same clips, in one spelling or another: ``"disgust "`` is ``"disgust"``.
     classes : sequence, optional
         The classes to average over; by default those in `true`. A class without clips is left out of the mean.
 
@@ -207,18 +207,21 @@ Rows are true classes; as in the scores themselves, a class without a clip in a 
 def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(true, pd.Series) and isinstance(predicted, pd.Series) and not true.index.equals(predicted.index):
         raise ValueError("true and predicted have different indices; join them by clip_id first")
-    true, predicted = np.asarray(true, dtype=object), np.asarray(predicted, dtype=object)
-    if true.shape != predicted.shape or true.ndim != 1:
-        raise ValueError(f"true has shape {true.shape} but predicted {predicted.shape}; both must be (n,)")
+    shapes = np.shape(true), np.shape(predicted)
+    if shapes[0] != shapes[1] or len(shapes[0]) != 1:
+        raise ValueError(f"true has shape {shapes[0]} but predicted {shapes[1]}; both must be (n,)")
+    true, predicted = (_names(values) for values in (true, predicted))
     if not len(true):
         raise ValueError("there are no clips to score")
     for name, values in (("true", true), ("predicted", predicted)):
-        if pd.isna(values).any():
-            raise ValueError(
-                f"{pd.isna(values).sum()} of {len(values)} {name} classes are missing; leave those clips out"
-            )
+        if (missing := pd.isna(values) | (values == "")).any():
+            raise ValueError(f"{missing.sum()} of {len(values)} {name} classes are missing; leave those clips out")
     return true, predicted
 
 
+def _names(values: ArrayLike | Sequence[object]) -> np.ndarray:
+    return normalise_labels(pd.Series(values, dtype=object)).to_numpy()
+
+
 def _classes(true: np.ndarray, classes: Sequence[object] | None) -> Sequence[object]:
-    return sorted(set(true), key=str) if classes is None else classes
+    return sorted(set(true)) if classes is None else list(_names(classes))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from medn_lab.data.protocols import canonical_emotion
 from medn_lab.evaluate.resampling import Draws, Statistic, draw_subjects
-from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_table, people
+from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_label, check_table, people
 
 COLUMNS = ("clip_a", "clip_b", "action_units", "label_a", "label_b")
 
@@ -72,6 +72,7 @@ def confusable_pairs(
     0      a      b           12  happiness  repression
     """
     table = check_table(table, owner="confusable_pairs", required=("clip_id", label))
+    table[label] = check_label(table, label=label, complete=False)
     names = pd.Series([au_set_text(aus) if aus else "" for aus in au_sets(table, keep_side=keep_side)], dtype=object)
     n_doubtful = int((au_doubt(table, keep_side=keep_side) != "").sum())
     rows = table[(names != "") & table[label].notna()]
@@ -307,10 +308,17 @@ def _wins(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
     return (right > wrong) + 0.5 * (right == wrong)
 
 
+def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
+    """That the AU set of no clip is known, as a sentence; empty where one is."""
+    if any(aus is not None for aus in au_sets(table, keep_side=keep_side)):
+        return ""
+    in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
+    return f"the AUs of all {len(table)} clips are unknown{in_doubt}"
+
+
 def _why_none(table: pd.DataFrame, *, label: str, keep_side: bool, opposite: bool) -> str:
-    if all(aus is None for aus in au_sets(table, keep_side=keep_side)):
-        in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
-        return f"the AUs of all {len(table)} clips are unknown{in_doubt}"
+    if unknown := aus_unknown(table, keep_side=keep_side):
+        return unknown
     if not opposite:
         return "no two clips share an AU set and differ in emotion"
     signs = _valence(table[label].to_numpy())

@@ -111,7 +111,7 @@ def _scored(predictions: Predictions, label: str) -> tuple[Predictions | None, l
     if label not in predictions.table:
         return None, [f"The table has no column {label!r}: nothing can be scored."]
     truth, notes = normalise_labels(predictions.table[label]), []
-    unlabelled = (truth.isna() | (truth == "")).to_numpy(dtype=bool)
+    unlabelled = (truth.isna() | (truth == "")).to_numpy()
     strange = ~unlabelled & ~truth.isin(predictions.classes).to_numpy()
     of = f"of {len(truth)} clips"
     if unlabelled.any():

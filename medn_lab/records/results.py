@@ -301,9 +301,11 @@ class Embedding(_ClipRecord):
         params = {name: value for name, value in self.params.items() if not isinstance(value, Mapping)}
         if params.get("n_clips") == len(self):
             del params["n_clips"]
-        said = [", ".join(f"{name} {value}" for name, value in params.items())]
+        reason = params.pop("reason", "")
+        said = [", ".join(f"{name} {value}" for name, value in params.items()), reason]
         for what in ("trustworthiness", "continuity"):
-            values = ", ".join(f"{name} {value:.3f}" for name, value in getattr(self, what).items())
+            figures = {name: value for name, value in getattr(self, what).items() if np.isfinite(value)}
+            values = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
             said.append(f"{what} {values or 'not measured'}")
         return f"Embedding: {len(self)} clips; {'; '.join(filter(None, [*said, told(self.source)]))}"
 

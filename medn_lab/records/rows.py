@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -46,8 +46,8 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     Returns
     -------
     DataFrame
-        ``clip_id`` and ``subject`` are text, as they will be when read from the disk; a missing subject is None.
-        Names in ``label`` and ``emotion`` are in one spelling (:func:`normalise_labels`), AU columns are float.
+        ``clip_id`` is text, as it will be when read from the disk. ``subject``, ``label`` and ``emotion`` are text in
+        one spelling, None where missing (:func:`normalise_labels`); AU columns are float.
 
     Raises
     ------
@@ -69,10 +69,8 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
             table[name] = au_values(table[name])
     nameless = table["clip_id"].isna()
     table["clip_id"] = table["clip_id"].astype(str).astype(object)
-    if "subject" in table:
-        table["subject"] = _subject_names(table["subject"])
-    for name in ("label", "emotion"):
-        if name in table and table[name].map(lambda value: isinstance(value, str)).any():
+    for name in ("subject", "label", "emotion"):
+        if name in table:
             table[name] = normalise_labels(table[name])
     if (nameless | (table["clip_id"].str.strip() == "")).any():
         raise ValueError(f"the table of {owner} has rows without a clip_id")
@@ -209,8 +207,8 @@ def people(table: pd.DataFrame) -> pd.Series:
     """
     if "subject" not in table:
         raise ValueError(f"the table has no column subject; it has {', '.join(map(str, table.columns))}")
-    subjects = _subject_names(table["subject"])
-    missing = (subjects.isna() | (subjects == "")).to_numpy(dtype=bool)
+    subjects = normalise_labels(table["subject"])
+    missing = subjects.isna() | (subjects == "")
     if missing.any():
         raise ValueError(
             f"{missing.sum()} of {len(table)} clips have no subject; without it a split could share a person: write"
@@ -234,23 +232,8 @@ def au_values(column: pd.Series) -> np.ndarray:
         raise ValueError(f"column {column.name} holds text ({fault}); an AU column holds 1, 0 or NaN") from None
 
 
-def _subject_names(column: pd.Series) -> pd.Series:
-    """Subjects as text, 1, 1.0 and " 1" all "1"; None where missing."""
-    return _in_one_spelling(
-        column, lambda value: normalise_text(int(value) if isinstance(value, float) and value.is_integer() else value)
-    )
-
-
-def _in_one_spelling(column: pd.Series, spell: Callable[[object], str]) -> pd.Series:
-    """Every value as text, None where missing; each different value is spelled once."""
-    values = column.astype(object)
-    names = {(type(value), value): spell(value) for value in values.dropna().unique()}
-    given = [None if pd.isna(value) else names.get((type(value), value)) or spell(value) for value in values]
-    return pd.Series(given, index=column.index, name=column.name, dtype=object)
-
-
 def normalise_labels(labels: pd.Series) -> pd.Series:
-    """Class names as text in one spelling: full-width signs as plain ones, no blanks at the ends, single ones inside.
+    """Names of classes or subjects as text in one spelling, as :func:`normalise_text` writes it; ``1.0`` is ``"1"``.
 
     Parameters
     ----------
@@ -260,21 +243,29 @@ def normalise_labels(labels: pd.Series) -> pd.Series:
     Returns
     -------
     Series of object
-        With the same index; None where missing.
+        With the same index; None where a value is missing.
 
     Examples
     --------
     >>> normalise_labels(pd.Series(["disgust ", "ｆｅａｒ", 3, None])).tolist()
     ['disgust', 'fear', '3', None]
     """
-    return _in_one_spelling(labels, normalise_text)
+    spelled: dict[tuple[type, object], str | None] = {}  # each different value is spelled once
+    names = []
+    for value in labels.astype(object):
+        kind = type(value), value
+        if kind not in spelled:
+            whole = isinstance(value, float) and value.is_integer()
+            spelled[kind] = None if pd.isna(value) else normalise_text(int(value) if whole else value)
+        names.append(spelled[kind])
+    return pd.Series(names, index=labels.index, name=labels.name, dtype=object)
 
 
-def check_label(table: pd.DataFrame, *, label: str) -> pd.Series:
-    """The class of each clip, after checking that each has one: the border of ``fit``, ``evaluate`` and ``diagnose``.
+def check_label(table: pd.DataFrame, *, label: str, complete: bool = True) -> pd.Series:
+    """The class of each clip: every function that takes a table and a `label` reads the column through this one.
 
-    Blanks and full-width signs typed by hand are mended (:func:`normalise_labels`): ``"disgust "`` is ``"disgust"``.
-    Two names that differ only in capital letters are refused.
+    Blanks and full-width signs typed by hand are mended (:func:`normalise_labels`): ``"disgust "`` is ``"disgust"``,
+    and numbers become text. Two names that differ only in capital letters are refused.
 
     Parameters
     ----------
@@ -282,11 +273,13 @@ def check_label(table: pd.DataFrame, *, label: str) -> pd.Series:
         Of clips.
     label : str
         The column's name.
+    complete : bool
+        Whether each clip must have a class.
 
     Returns
     -------
     Series of str
-        With the table's index.
+        With the table's index; None where a clip has no class and `complete` is False.
 
     Raises
     ------
@@ -304,15 +297,16 @@ def check_label(table: pd.DataFrame, *, label: str) -> pd.Series:
             " the classes with label="
         )
     names = normalise_labels(table[label])
-    missing = (names.isna() | (names == "")).to_numpy(dtype=bool)
-    if missing.any():
+    names = names.mask(names == "", None)
+    missing = names.isna()
+    if complete and missing.any():
         such = f", such as {table['clip_id'].iloc[int(missing.argmax())]!r}" if "clip_id" in table else ""
         raise ValueError(
             f"{missing.sum()} of {len(table)} clips have no {label}{such}; write their class, or leave them out with"
             " clips.select"
         )
     by_letters: dict[str, str] = {}
-    for name in names.unique():
+    for name in names.dropna().unique():
         other = by_letters.setdefault(name.casefold(), name)
         if other != name:
             raise ValueError(f"{label} holds {other!r} and {name!r}, which differ in capital letters; write one")

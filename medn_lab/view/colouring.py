@@ -186,15 +186,13 @@ def _folded(key: str, title: str, own: np.ndarray, styles: dict[str, tuple[str, 
     folded = set(own[text == rest])
     if folded:
         title = f"{title}, {len(styles)} of {len(styles) + len(folded)} named"
-    for name in (rest, *_NOT_KNOWN):
-        if name in set(text):
-            styles[name] = (theme.GREY, "circle-open")
-    return Colouring(key, title, text, styles, own if folded else None)
+    return Colouring(key, title, text, _with_rest(styles, text, rest), own if folded else None)
 
 
-def _with_rest(styles: dict[str, tuple[str, str]], text: np.ndarray) -> dict[str, tuple[str, str]]:
+def _with_rest(styles: dict[str, tuple[str, str]], text: np.ndarray, *rest: str) -> dict[str, tuple[str, str]]:
+    """The styles with a grey entry for each of the rest and the unknown that is there."""
     present = set(text)
-    for name in (REST, *_NOT_KNOWN):
+    for name in (*rest, *_NOT_KNOWN):
         if name in present:
             styles[name] = (theme.GREY, "circle-open")
     return styles

@@ -132,7 +132,7 @@ def _targets(table: pd.DataFrame, each_au: bool) -> list[str]:
 
 def _said(cell: Any) -> str:
     if not np.isfinite(cell.auc):
-        return "–"
+        return "constant" if str(getattr(cell, "reason", "")).endswith(" is constant") else "–"
     mark = " <span style='font-size:10px'>▲</span>" if getattr(cell, "excess_low", np.nan) > 0 else ""
     if not np.isfinite(cell.allowed):
         return f"<b>{_short(cell.auc)}</b>"

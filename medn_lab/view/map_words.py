@@ -18,7 +18,7 @@ FEW = 15
 _ROOMY = 900  # pixels in which two sentences find room beside each other
 _SAID_ELSEWHERE = (
     "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance", "aligned_to",
-    "shift",
+    "shift", "reason",
 )  # fmt: skip
 """Parameters that are told in words of their own, not as name and value."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,7 +17,7 @@ from medn_lab.widgets.latest import Latest
 from medn_lab.widgets.map_controls import map_controls
 from medn_lab.widgets.map_pictures import MapPictures
 from medn_lab.widgets.map_stage import PIXELS, WIDTH, MapStage
-from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.sanity_card import figures_row, history, map_key, sanity_html, verdict_line
 from medn_lab.widgets.style import note
 from medn_lab.widgets.target_lists import PAIR, Maps, by_kind, kind_of, partners
@@ -333,22 +332,16 @@ class AttributionViewer(Panel):
         if self.attribution is not None and not self._writing:
             self._picture_map(self.attribution)
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what a control asks for; what is wrong is said on the page, for nobody sees an exception there."""
-        try:
-            act()
-        except ValueError as problem:
-            self._say(str(problem), warn=True)
+    def _warn(self, text: str) -> None:
+        self._say(text, warn=True)
 
     # What is asked and drawn ------------------------------------------------------------------------------------------
 
     @traitlets.validate(*_ASKED)
     def _can_be_shown(self, proposal: traitlets.Bunch) -> str:
         if not self._writing:
-            try:
+            with trait_errors():
                 self._make(self._wanted(**{proposal.trait.name: proposal.value}))
-            except ValueError as problem:
-                raise traitlets.TraitError(str(problem)) from None
         return proposal.value
 
     @traitlets.validate("frame")

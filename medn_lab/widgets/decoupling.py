@@ -263,7 +263,8 @@ class DecouplingPanel(Panel):
     # What the gestures do ---------------------------------------------------------------------------------------------
 
     def _on_cell(self, row: int, column: int) -> None:
-        self.explain(self._numbers[row, column])
+        if (row, column) in self._numbers:  # a press on a cell that was taken away meanwhile says nothing
+            self.explain(self._numbers[row, column])
 
     def _on_tick(self) -> None:
         if not self._writing:

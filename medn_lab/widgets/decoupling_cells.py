@@ -140,7 +140,8 @@ def _names(models: Sequence[str]) -> list[str]:
 def _leak_cell(row: Mapping[str, Any], *, wide: bool) -> Cell:
     value, allowed, excess = (float(row[name]) for name in ("value", "allowed", "excess"))
     if not np.isfinite(value):
-        return Cell("–", str(row["reason"]) or "no figure")
+        reason = str(row["reason"]) or "no figure"
+        return Cell("constant" if reason.endswith(" is constant") else "–", reason)
     mark = " ▲" if float(row["excess_low"]) > 0 else ""
     text = f"{_short(value)}{mark}"
     ground = PLAIN

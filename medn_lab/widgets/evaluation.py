@@ -15,7 +15,7 @@ from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
 from medn_lab.view.rows import au_set_names, persons
 from medn_lab.widgets.cell_grid import ON_DARK, ON_LIGHT, Cell, CellGrid, scale_colour
 from medn_lab.widgets.clip_list import ClipList
-from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.score_lines import scores_drawing
 from medn_lab.widgets.style import note
 from medn_lab.widgets.tables import count, number, plain, share, table_html
@@ -219,19 +219,15 @@ class EvaluationPanel(Panel):
 
     @traitlets.validate("true", "predicted")
     def _a_class(self, proposal: traitlets.Bunch) -> str:
-        try:
+        with trait_errors():
             self._cells.places(*(proposal.value or None if proposal.trait.name == one else None for one in _CELL))
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
         return proposal.value
 
     @traitlets.validate("clip_id")
     def _a_clip(self, proposal: traitlets.Bunch) -> str:
-        try:
+        with trait_errors():
             if proposal.value:
                 positions(self._summary.predictions.table, proposal.value, owner="this panel")
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
         return proposal.value
 
     def _choose(self, true: str, predicted: str) -> None:

@@ -22,7 +22,7 @@ from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partn
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
 from medn_lab.widgets.measures import MeasuresPanel
 from medn_lab.widgets.pacing import Dwell
-from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.partners import confusable_partner, same_au_set
 from medn_lab.widgets.style import note
 
@@ -338,21 +338,17 @@ class BranchExplorer(Panel):
 
     @traitlets.validate("clip_id", "partner_id")
     def _on_the_maps(self, proposal: traitlets.Bunch) -> str:
-        try:
+        with trait_errors():
             if proposal.value:
                 self._visible(proposal.value)
                 if proposal.trait.name == "partner_id" and proposal.value == self._in_hand():
                     raise ValueError(f"{proposal.value!r} is the clip that plays; its partner is another clip")
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
         return proposal.value
 
     @traitlets.validate("colour_by")
     def _a_colouring(self, proposal: traitlets.Bunch) -> str:
-        try:
+        with trait_errors():
             colouring(self._table, proposal.value)
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
         return proposal.value
 
     def _on_in_hand(self, change: traitlets.Bunch) -> None:
@@ -360,12 +356,8 @@ class BranchExplorer(Panel):
             self.partner_id = ""
         self._draw_in_hand()
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what a control asks for; what is wrong is said on the page, for nobody sees an exception there."""
-        try:
-            act()
-        except ValueError as problem:
-            self._pair.say(str(problem), warn=True)
+    def _warn(self, text: str) -> None:
+        self._pair.say(text, warn=True)
 
     def _show_clip(self, row: int | None) -> None:
         self._drawn = None

@@ -19,7 +19,7 @@ from medn_lab.widgets.face_controls import FaceControls
 from medn_lab.widgets.face_stage import FaceStage
 from medn_lab.widgets.kept_faces import KeptFaces
 from medn_lab.widgets.latest import Latest
-from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.style import note
 
 PRESETS = ("12", "6+12", "4", "4+7", "9", "14", "15", "1+2", "1+2+5", "20+25")
@@ -282,21 +282,16 @@ class FaceLab(Panel):
 
     @traitlets.validate("state")
     def _playable(self, proposal: traitlets.Bunch) -> dict[str, Any]:
-        try:
-            return self._controls.whole(proposal.value)
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
+        with trait_errors():
+            state = self._controls.whole(proposal.value)
+        return state
 
     def _on_state(self, change: traitlets.Bunch) -> None:
         if not self._writing:
             self.show(change.new)
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what a control asks for; what is wrong is said on the page, for nobody sees an exception there."""
-        try:
-            act()
-        except ValueError as problem:
-            self._said.value = note(str(problem), warn=True)
+    def _warn(self, text: str) -> None:
+        self._said.value = note(text, warn=True)
 
     def _play(self) -> None:
         """Draw the state that the controls say, ask the model, and show both."""

@@ -291,12 +291,8 @@ class PairBrowser(Panel):
 
     # What the gestures do ---------------------------------------------------------------------------------------------
 
-    def _try(self, act: Callable[[], object]) -> None:
-        """Do what a control asks for; what is wrong is said on the page, for nobody sees an exception there."""
-        try:
-            act()
-        except ValueError as problem:
-            self._message.value = note(str(problem), warn=True)
+    def _warn(self, text: str) -> None:
+        self._message.value = note(text, warn=True)
 
     def _go_if_there(self, at: int) -> None:
         if at < len(self._rows):

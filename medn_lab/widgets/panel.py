@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ipywidgets as widgets
+import traitlets
 
 from medn_lab.widgets.latest import Latest
 from medn_lab.widgets.pacing import Dwell, Steps
@@ -40,6 +43,17 @@ class Panel(widgets.VBox):
     def __repr__(self) -> str:
         return super().__repr__() if self.comm is not None else f"{type(self).__name__} (closed)"
 
+    def _try(self, act: Callable[[], object]) -> None:
+        """Do what a control asks for; a ValueError is shown on the page, where ipywidgets would hide it in a log."""
+        try:
+            act()
+        except ValueError as problem:
+            self._warn(str(problem))
+
+    def _warn(self, text: str) -> None:
+        """Show a sentence as a warning; each widget that uses `_try` says where."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Take the widget off every page, free all its parts and stop what waits; twice is harmless."""
         for part in _parts(self):
@@ -48,6 +62,15 @@ class Panel(widgets.VBox):
             elif part is not self:
                 part.close()
         super().close()
+
+
+@contextmanager
+def trait_errors() -> Iterator[None]:
+    """Raise a ValueError from inside as a TraitError, so that a validator can use the checks of the methods."""
+    try:
+        yield
+    except ValueError as problem:
+        raise traitlets.TraitError(str(problem)) from None
 
 
 def _parts(root: widgets.Widget) -> list[Any]:

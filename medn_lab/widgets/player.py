@@ -14,7 +14,7 @@ from medn_lab.view.magnify import MOST, Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.widgets.cards import clip_heading, timeline
 from medn_lab.widgets.overlays import ALL_OVERLAYS, OVERLAYS, ClipOverlays, checked_lines, render
-from medn_lab.widgets.panel import Panel
+from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.player_controls import SPEEDS, PlayerControls
 from medn_lab.widgets.style import note
 
@@ -223,10 +223,8 @@ class ClipPlayer(Panel):
 
     @traitlets.validate("clip_id")
     def _among_clips(self, proposal: traitlets.Bunch) -> str:
-        try:
+        with trait_errors():
             clip_row(self._clips, proposal.value)
-        except ValueError as problem:
-            raise traitlets.TraitError(str(problem)) from None
         return proposal.value
 
     @traitlets.validate("frame")
