@@ -112,7 +112,11 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     dependences, leaks = watched_columns(history.table)
     rows = 2 if dependences or leaks else 1
     height = height or (360, 640)[rows - 1]
-    titles = ["Loss terms, mean over the epoch", "Accuracy and UF1" if "validation_uf1" in scores else "Accuracy"]
+    dashed = " (dashed: validation clips)" if any(_is_second(name, losses) for name in losses) else ""
+    titles = [
+        f"Loss terms, mean over the epoch{dashed}",
+        "Accuracy and UF1" if "validation_uf1" in scores else "Accuracy",
+    ]
     titles += (
         ["Dependence of the branches, watched clips", "Leakage, watched clips (dotted: what is allowed)"]
         if rows == 2
@@ -177,7 +181,7 @@ def _curve(table: pd.DataFrame, column: str, beside: list[str], *, legend: str) 
         name=curve_name(column),
         meta=column,
         mode="lines" if allowed else "lines+markers",
-        showlegend=not allowed,
+        showlegend=not allowed and not (legend == "legend" and _is_second(column, beside)),
         connectgaps=True,
         line={
             "color": colour,
@@ -188,6 +192,11 @@ def _curve(table: pd.DataFrame, column: str, beside: list[str], *, legend: str) 
         hovertemplate="%{y:.3f}",
         legend=legend,
     )
+
+
+def _is_second(column: str, columns: list[str]) -> bool:
+    """Whether a curve is that of the validation clips and the training clips' curve is there too."""
+    return column.startswith("validation_") and _base(column) in columns
 
 
 def _base(column: str) -> str:
