@@ -35,6 +35,13 @@ def test_of_two_runs_that_vary_the_one_that_counts_frames_is_taken(tmp_path):
     assert list(list_frames(tmp_path)) == [1, 2, 3, 4, 5]
 
 
+def test_a_random_code_in_each_name_is_no_frame_number(tmp_path):
+    codes = ("8e1f0ac9", "77ab12", "1c9d33", "abf001", "9e9e9e", "12ab34", "77777a")
+    for number, code in enumerate(codes, start=4):
+        (tmp_path / f"frame_{number:04d}_jpg.rf.{code}.jpg").touch()
+    assert list(list_frames(tmp_path)) == list(range(4, 11))
+
+
 def test_a_single_name_has_its_number_and_a_unit_is_none():
     names = ("img7.png", "a_12_200fps.jpg", "x_1080px_3.png", "25fps.png", "no.png")
     assert [frame_number(name) for name in names] == [7, 12, 3, 25, None]

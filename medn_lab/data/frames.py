@@ -69,11 +69,15 @@ def _numbers_of(names: Iterable[str]) -> dict[str, int]:
     for name in names:
         if frame_number(name) is not None:
             alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), []).append(name)
+    kept = None
+    if 2 < len(alike) > sum(map(len, alike.values())) / 2:  # a random code in each name: runs that all names have count
+        kept = min(map(len, alike)) - 1
+        alike = {("",) * (kept + 1): [name for group in alike.values() for name in group]}
     numbers = {}
     chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
     for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
         columns = list(
-            zip(*([int(run) for run in _RUN.findall(name.rpartition(".")[0])] for name in group), strict=True)
+            zip(*([int(run) for run in _RUN.findall(name.rpartition(".")[0])[:kept]] for name in group), strict=True)
         )
         places = [place for place, column in enumerate(columns) if len(set(column)) > 1]
         places = [place for place in places if max(columns[place]) < 10**_MOST_DIGITS]
