@@ -222,7 +222,7 @@ def test_a_header_with_no_rate_at_all(tmp_path, monkeypatch, rate):
     assert clip.problems["field"].tolist() == ["fps"]
 
 
-@pytest.mark.parametrize("fps", [0, -30, float("nan"), float("inf"), 90000, 1000])
+@pytest.mark.parametrize("fps", [0, -30, float("nan"), float("inf"), 90000, 1000, "30", np.float64("nan")])
 def test_a_rate_that_cannot_be_is_refused_as_an_argument(tmp_path, fps):
     video(tmp_path / "v.avi")
     with pytest.raises(ValueError, match=r"fps is .*below 1000"):

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def read_clip(
     recipe = replace(recipe, method=usable_method(recipe.method))
     source = Path(os.path.abspath(Path(path).expanduser()))
     if fps is not None and not _is_rate(fps):
-        raise ValueError(f"fps is {fps}; give the frames a second of the camera, above 0 and below {MOST_FPS}")
+        raise ValueError(f"fps is {fps!r}; give the frames a second of the camera, above 0 and below {MOST_FPS}")
     if landmarks is not None and box is not None:
         raise ValueError("give landmarks or a box, not both")
     numbers, frames, rate, problems = _frames_of(source, onset, offset, fps)
@@ -177,8 +178,8 @@ def _numbers(value: Any, said: str) -> np.ndarray:
         raise ValueError(f"{said}, not {value!r}") from None
 
 
-def _is_rate(fps: float) -> bool:
-    return bool(np.isfinite(fps) and 0 < fps < MOST_FPS)
+def _is_rate(fps: object) -> bool:
+    return isinstance(fps, Real) and 0 < float(fps) < MOST_FPS
 
 
 def _frames_of(
