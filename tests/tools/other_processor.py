@@ -19,9 +19,12 @@ def settings() -> dict[str, str]:
         return {}
     core = getattr(np, "_core", None) or np.core
     build, here = core._multiarray_umath.__cpu_dispatch__, core._multiarray_umath.__cpu_features__
+    off = set(os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split())  # numpy reports what is off already as absent
     unused = [name for name in ("AVX2", "AVX512_SKX") if here.get(name)]
     return {
-        "NPY_DISABLE_CPU_FEATURES": " ".join(name for name in build if here.get(name)),  # numpy refuses any other
+        "NPY_DISABLE_CPU_FEATURES": " ".join(
+            name for name in build if name in off or here.get(name)
+        ),  # numpy refuses any other
         "ATEN_CPU_CAPABILITY": "default",
         "MKL_CBWR": "COMPATIBLE",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
