@@ -253,14 +253,14 @@ def _check_faces(
     gone = _faceless(images, box)
     if not gone:
         return
-    told = f"no face in {len(gone)} of {len(images)} frames looked at: {', '.join(str(number) for number in gone)}"
+    found = f"no face in {len(gone)} of {len(images)} frames looked at: {', '.join(str(number) for number in gone)}"
     if len(gone) == len(images):  # given by hand, or frames that are said to be cropped, of a kind that it cannot see
-        problems.append({"field": "face", "found": told, "done": "kept: the box was not found by a detector"})
+        problems.append({"field": "face", "found": found, "done": "kept: the box was not found by a detector"})
         return
     for name, number in (("onset", first), ("apex", apex)):
         if number in gone and box.detector not in ("box", "landmarks"):
-            raise ClipError(f"{told}; frame {number} is the {name}")
-    problems.append({"field": "face", "found": told, "done": "kept as they are"})
+            raise ClipError(f"{found}; frame {number} is the {name}")
+    problems.append({"field": "face", "found": found, "done": "kept as they are"})
 
 
 def _check_sizes(images: Mapping[int, np.ndarray]) -> None:

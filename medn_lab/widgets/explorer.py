@@ -214,8 +214,8 @@ class BranchExplorer(Panel):
         try:
             kept = shown_rows(self._filter_values, len(self._table), wanted)
             if len(kept) and not kept.any():
-                told = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)
-                raise ValueError(f"no clip has {told} all together; take one of the filters away")
+                asked = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)
+                raise ValueError(f"no clip has {asked} all together; take one of the filters away")
             self._wanted = wanted
         finally:  # the lists say what is filtered by, also where what they were set to cannot be
             self._writing = True

@@ -52,7 +52,7 @@ class Panel(widgets.VBox):
 
     def _warn(self, text: str) -> None:
         """Show a sentence as a warning; each widget that uses `_try` says where."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} shows no warning: _warn is abstract")
 
     def close(self) -> None:
         """Take the widget off every page, free all its parts and stop what waits; twice is harmless."""

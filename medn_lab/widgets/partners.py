@@ -77,8 +77,10 @@ def confusable_partner(
     if among is not None:
         if not (other & among).any():
             n = int(other.sum())
-            told = "the only confusable partner" if n == 1 else f"all {n} confusable partners"
-            raise ValueError(f"{told} of {clip_id!r} {'is' if n == 1 else 'are'} hidden by the filter; show all clips")
+            partners = "the only confusable partner" if n == 1 else f"all {n} confusable partners"
+            raise ValueError(
+                f"{partners} of {clip_id!r} {'is' if n == 1 else 'are'} hidden by the filter; show all clips"
+            )
         other = other & among
     spread = places.std(axis=0)
     scaled = places / np.where(spread > 0, spread, 1.0)

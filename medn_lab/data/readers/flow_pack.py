@@ -141,8 +141,8 @@ def _find_list(root: Path) -> ClipIndex:
         return next(iter(found.values()))
     if found:
         raise ValueError(f"{len(found)} lists fit: {', '.join(path.name for path in found)}; say which with gt=")
-    told = "; ".join(why[:3]) or "there is no .csv"
-    raise ValueError(f"no list of clips below {root} ({told}); give it with gt=")
+    reasons = "; ".join(why[:3]) or "there is no .csv"
+    raise ValueError(f"no list of clips below {root} ({reasons}); give it with gt=")
 
 
 def _pictures(
