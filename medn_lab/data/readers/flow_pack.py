@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from medn_lab.data.readers.clip_list import PROTOCOL, clip_key, keys_of, problem
 from medn_lab.data.readers.composite import changed_classes, join_indexes
 from medn_lab.data.readers.folders import name_key
 from medn_lab.data.readers.index import read_layout
-from medn_lab.records import ClipIndex, Clips
+from medn_lab.records import AlternativeRule, ClipIndex, Clips
 
 CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex | pd.DataFrame
 
@@ -41,7 +41,7 @@ def read_flow_pack(
     *,
     gt: str | os.PathLike[str] | None = None,
     codings: CodingSource | Sequence[CodingSource] = (),
-    alternatives: Literal["leave_out", "first", "all", "common"] = "leave_out",
+    alternatives: AlternativeRule = "leave_out",
     pixels: float = 1.0,
     size: int | None = None,
 ) -> Clips:
@@ -188,7 +188,7 @@ def _pictures(
 
 
 def _with_codings(
-    listed: pd.DataFrame, sources: list[CodingSource], alternatives: str
+    listed: pd.DataFrame, sources: list[CodingSource], alternatives: AlternativeRule
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The listed clips with what the codings say of them, and what was found."""
     if not sources:
@@ -235,7 +235,7 @@ def _with_codings(
     return table, pd.concat([part for part in problems if len(part)] or problems[:1], ignore_index=True)
 
 
-def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: str) -> ClipIndex:
+def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
     """A coding as an index, from whatever was given; of a spreadsheet the data set that has most of the clips."""
     if isinstance(source, ClipIndex):
         return _checked(source, "the index", keys)
@@ -244,13 +244,14 @@ def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alterna
     path = Path(source).expanduser()
     if not Path(str(path).partition("#")[0]).is_file():
         raise FileNotFoundError(f"no spreadsheet at {path}")
-    rule: Any = {"alternatives": alternatives}
     datasets = [layout for name, layout in LAYOUTS.items() if name in set(listed["dataset"])]
     fitting, why = [], []
     for layout in datasets:
         try:
-            camera = "hs" if layout.cameras else None
-            index = read_layout(layout, path.parent, spreadsheet=path, frames=None, camera=camera, **rule)
+            index = read_layout(
+                layout, path.parent, spreadsheet=path, frames=None, alternatives=alternatives,
+                camera="hs" if layout.cameras else None,
+            )  # fmt: skip
         except ValueError as error:
             why.append(str(error))
         else:
