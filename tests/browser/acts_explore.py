@@ -36,7 +36,8 @@ def read_the_measures_of_a_lasso(lab: LabPage) -> None:
     rows = explorer.locator(".medn-rows", has=lab.page.get_by_text("linear CKA"))
     expect(rows).not_to_contain_text("…")
     figures = [line for line in rows.inner_text().splitlines() if line.strip("-–").replace(".", "").isdigit()]
-    assert len(figures) >= 12, figures  # selected, all and chance of at least four measures
+    # Four measures: the value of all clips each, of the selection and chance unless it is too small for a measure.
+    assert len(figures) >= 8, figures
     lab.screenshot("explorer-measures")
 
 
