@@ -66,12 +66,13 @@ class PatchEmotion(nn.Module):
     def forward(self, frames: Tensor) -> SEVitOutput:
         change = frames - frames[:, :1]
         means = nn.functional.avg_pool2d(rearrange(change, "b t c h w -> (b t) c h w"), PATCH)
-        tokens = rearrange(means, "(b t) c h w -> b t (h w) c", b=len(frames))  # (b, t, n, 3)
+        tokens = rearrange(means, "(b t) c h w -> b (h w) (t c)", b=len(frames))  # a place with its course
         feature = 0 * frames.flatten(1)[:, :3]  # what is not read still is part of the graph
         for places in self.kept:  # one call a keep rate, as SEVit does
-            read = self.norm(tokens[:, :, list(places)])
+            read = self.norm(tokens[:, list(places)])
             if self.place in places:
-                feature = feature + read[:, self.moment, places.index(self.place)] * self.weight
+                course = read[:, places.index(self.place)].unflatten(1, (-1, 3))
+                feature = feature + course[:, self.moment] * self.weight
         b = len(frames)
         kept = tuple(torch.tensor(places).expand(b, -1) for places in self.kept)
         mix = torch.full((b, len(kept)), 1 / len(kept))

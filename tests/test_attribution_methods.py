@@ -161,8 +161,12 @@ class TestOnePlantedPatch:
         change = change_of(clips)[:, 5].reshape(len(clips), 4, 8, 4, 8, 3).mean(axis=(2, 4))[:, 2, 1]  # (n, 3)
         summed = 2 * (change * [4.0, 1.0, -2.0]).sum(axis=1)  # the feature: both keep rates hold it
         slope = 20 * (1 - np.tanh(20 * summed) ** 2)
-        np.testing.assert_allclose(found.course[:, 5], slope * summed, rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(np.delete(found.course, 5, axis=1), 0, atol=1e-7)
+        assert found.frames_heat.shape == (len(clips), 8, 32, 32)
+        places = found.frames_heat.reshape(len(clips), 8, 4, 8, 4, 8).sum(axis=(3, 5))
+        # A token is a place with its whole course: an eighth of its value in each of the eight frames.
+        expected = np.repeat((slope * summed)[:, None] / 8, 8, axis=1)
+        np.testing.assert_allclose(places[:, :, 2, 1], expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(np.delete(places.reshape(len(clips), 8, 16), 9, axis=2), 0, atol=1e-7)
 
     def test_classic_grad_cam_does_not_land_there(self, reader, clips):
         # It gives every place the mean slope, so that what is read in one patch is looked for in all of them.
@@ -203,15 +207,15 @@ class TestGradCamAgainstCaptum:
                 self.norm, self.here = norm, nn.Identity()
 
             def forward(self, x):
-                return self.here(self.norm(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+                return self.here(self.norm(x).permute(0, 2, 1)).permute(0, 2, 1)
 
         dense.emotion_branch.norm = ChannelsFirst(dense.emotion_branch.norm)
         frames = torch.from_numpy(clips.frames).permute(0, 1, 4, 2, 3).float() / 255
         explain = LayerGradCam(lambda x: dense(x).logits, dense.emotion_branch.norm.here)
-        theirs = explain.attribute(frames, target=0, relu_attributions=False)[:, 0].detach()  # (b, t, k)
+        theirs = explain.attribute(frames, target=0, relu_attributions=False)[:, 0].detach()  # (b, k)
         kept = dense(frames).sevit_output.kept[0]
-        placed = torch.zeros_like(theirs).scatter(2, kept[:, None].expand_as(theirs), theirs).numpy()
-        blocks = found.frames_heat.reshape(len(clips), 8, 4, 8, 4, 8).sum(axis=(3, 5)).reshape(placed.shape)
+        placed = torch.zeros_like(theirs).scatter(1, kept, theirs).numpy()
+        blocks = found.frames_heat.reshape(len(clips), 8, 8, 4, 8, 4).sum(axis=(1, 3, 5)).reshape(placed.shape)
         np.testing.assert_allclose(blocks, placed, rtol=1e-3, atol=1e-6)
 
 

@@ -25,7 +25,7 @@ from medn_lab.model import (
     weights_sha256,
 )
 from medn_lab.model.decoupling import GaussianCode
-from medn_lab.model.sevit import BLOCKS
+from medn_lab.model.sevit import Whiten, place_courses
 from medn_lab.train import medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
@@ -38,21 +38,19 @@ VARIANTS = [
     replace(SMALL, decoupling="cross_covariance", keep_rates=(1.0,)),
     replace(SMALL, branches="motion"),
     replace(SMALL, branches="emotion"),
-    replace(SMALL, attention="joint", depth=2),
+    replace(SMALL, patch=8, n_frames=5, depth=2),
 ]
 
 
 def described(config):
-    return f"{config.branches}-{config.fusion}-{config.decoupling}-{config.keep_rates}-{config.attention}"
+    return f"{config.branches}-{config.fusion}-{config.decoupling}-{config.keep_rates}-{config.patch}"
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=described)
 def test_every_parameter_receives_a_gradient(config):
     clips = tiny_clips()
+    clips = replace(clips, frames=clips.frames[:, : config.n_frames])
     model = MEDN(config).train()
-    # The last layer of the learned score starts at zero, which hides the gradient of the layer before it.
-    if model.emotion_branch is not None:
-        torch.nn.init.normal_(model.emotion_branch.score.correction[-1].weight)
     output = model(*as_inputs(config, clips, rows=np.arange(len(clips))))
     targets = read_targets(config, clips.table, label="label", training=True)
     medn_loss(output, targets, config=config)["loss"].backward()
@@ -67,7 +65,7 @@ def test_every_parameter_receives_a_gradient(config):
 @pytest.mark.parametrize("config", VARIANTS, ids=described)
 def test_what_is_returned_is_the_features_and_the_head_on_the_fused_one(config):
     model = MEDN(config).eval()
-    given = torch.rand(3, 8, 3, 32, 32), torch.rand(3, 2, 32, 32)
+    given = torch.rand(3, config.n_frames, 3, 32, 32), torch.rand(3, 2, 32, 32)
     features, out = model.forward_features(*given), model(*given)
     assert out._fields == ("logits", *features._fields)
     torch.testing.assert_close(out.logits, model.forward_head(features.fused), rtol=0, atol=0)
@@ -81,7 +79,7 @@ def test_what_is_returned_is_the_features_and_the_head_on_the_fused_one(config):
 @pytest.mark.parametrize("config", VARIANTS, ids=described)
 def test_output_shapes_are_those_stated(config):
     model = MEDN(config).eval()
-    out = model(torch.rand(3, 8, 3, 32, 32), torch.rand(3, 2, 32, 32))
+    out = model(torch.rand(3, config.n_frames, 3, 32, 32), torch.rand(3, 2, 32, 32))
     assert out.logits.shape == (3, 2)
     assert out.fused.shape == (3, 32)
     if config.branches != "emotion":
@@ -93,29 +91,72 @@ def test_output_shapes_are_those_stated(config):
         assert (out.gate is not None) == (config.fusion == "cofm")
 
 
-@pytest.mark.parametrize(("attention", "one_set"), [("divided", False), ("joint", True)])
-def test_joint_attention_reads_a_clips_tokens_as_one_set_and_divided_does_not(attention, one_set):
-    torch.manual_seed(0)
-    block, tokens = BLOCKS[attention](16, 2, 0.0).eval(), torch.randn(2, 4, 6, 16)
-    order = torch.randperm(4 * 6)
+def fine_texture(*, right, down):
+    """Waves of 6 and 7 pixels, (64, 64), as a camera sees them after a motion of so many pixels."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    return 0.5 + 0.15 * torch.sin(x - right) * torch.cos(0.9 * (y - down))
 
-    def exchanged(x):
-        return x.flatten(1, 2)[:, order].unflatten(1, (4, 6))
 
-    assert torch.allclose(block(exchanged(tokens)), exchanged(block(tokens)), atol=1e-5) == one_set
+@pytest.mark.parametrize(("right", "down"), [(0.3, 0.0), (0.0, -0.5), (-0.2, 0.4)])
+def test_a_course_is_the_motion_of_its_place_in_pixels(right, down):
+    skin, moved = fine_texture(right=0.0, down=0.0), fine_texture(right=right, down=down)
+    frames = torch.stack([skin, skin, moved, skin + 0.1])[None, :, None].expand(1, 4, 3, 64, 64)
+    motion, _ = place_courses(frames, patch=4)
+    inner = motion[0].unflatten(0, (16, 16))[2:14, 2:14].flatten(0, 1)
+    expected = torch.tensor([[0.0, 0.0], [right, down], [0.0, 0.0]]).expand_as(inner)  # still, moved, lit
+    torch.testing.assert_close(inner, expected, atol=0.03, rtol=0)
+
+
+def test_a_course_has_the_colour_change_of_its_place_and_not_that_of_the_light():
+    frames = torch.full((1, 4, 3, 32, 32), 0.4)
+    frames += torch.tensor([0.0, 0.1, 0.2, 0.3]).view(1, 4, 1, 1, 1)  # a lamp
+    frames[0, 2, 0, 8:12, 20:24] += 0.064
+    colour = place_courses(frames, patch=4)[1]
+    expected = torch.zeros(64, 3, 3)
+    expected[2 * 8 + 5, 1, 0] = 0.064
+    expected[:, 1, 0] -= 0.064 / 64
+    torch.testing.assert_close(colour[0], expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(("size", "patch"), [(16, 1), (18, 3), (16, 16), (112, 8), (20, 5)])
+def test_there_is_a_course_for_each_place(size, patch):
+    motion, colour = place_courses(torch.rand(2, 3, 3, size, size), patch=patch)
+    assert motion.shape == (2, (size // patch) ** 2, 2, 2)
+    assert colour.shape == (2, (size // patch) ** 2, 2, 3)
+    assert motion.isfinite().all()
+
+
+def test_whitening_gives_every_direction_the_same_size():
+    generator = torch.Generator().manual_seed(0)
+    mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.02, 0.01], [0.0, 0.0, 0.01]])
+    rows = torch.randn(5000, 3, generator=generator) @ mixing + torch.tensor([3.0, 0.0, -1.0])
+    norm = Whiten(3).train()
+    for _ in range(200):
+        white = norm(rows)
+    torch.testing.assert_close(norm.eval()(rows), white)  # the running covariance has arrived
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=3e-2, rtol=0)
+    torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=1e-2, rtol=0)
+
+
+def test_whitening_does_not_blow_up_what_grey_clips_lack():
+    grey = torch.rand(1000, 1, generator=torch.Generator().manual_seed(0)).expand(1000, 3)
+    white = Whiten(3).train()(grey)
+    assert white.isfinite().all()
+    assert white.std(dim=0).max() < 2
+    assert (white - white.mean(dim=1, keepdim=True)).abs().max() < 0.05
 
 
 def test_the_keep_rates_gather_that_share_of_positions_without_repeats():
     branch = SEVit(MEDNConfig(size=64, keep_rates=(0.5, 0.25, 0.125))).eval()
     kept = branch(torch.rand(2, 8, 3, 64, 64)).kept
-    assert [places.shape[1] for places in kept] == [32, 16, 8]
+    assert [places.shape[1] for places in kept] == [128, 64, 32]
     for places in kept:
         assert all(len(set(row.tolist())) == len(row) for row in places)
     assert set(kept[2][0].tolist()) <= set(kept[0][0].tolist())
 
 
 def test_an_untrained_sevit_keeps_the_position_that_changes():
-    config = MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))
+    config = MEDNConfig(size=32, patch=8, dim=32, keep_rates=(1 / 16,))
     branch = SEVit(config).eval()
     frames = torch.full((1, 8, 3, 32, 32), 0.5)
     frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
@@ -123,20 +164,20 @@ def test_an_untrained_sevit_keeps_the_position_that_changes():
 
 
 def test_dropped_positions_do_not_reach_the_feature(monkeypatch):
-    branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(0.25,))).eval()
+    branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
     # A score reads all positions; held fixed, what is left is the path through the tokens.
-    monkeypatch.setattr(branch.score, "forward", lambda detail, mean: torch.arange(16.0)[None])
-    frames = torch.rand(1, 8, 3, 32, 32)
-    chequered = 0.1 * (-1.0) ** torch.arange(8).add(torch.arange(8)[:, None])  # leaves a patch's mean as it is
+    monkeypatch.setattr(branch, "score", lambda course: torch.arange(64.0)[None])
+    frames = 0.5 + 0.02 * torch.rand(1, 8, 3, 32, 32)
+    edge = 0.02 * torch.tensor([1.0, 1.0, -1.0, -1.0])  # leaves a place's mean as it is
 
     def feature_with_texture_at(row, column):
         changed = frames.clone()
-        changed[:, 4, :, 8 * row : 8 * row + 8, 8 * column : 8 * column + 8] += chequered
+        changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += edge
         return branch(changed).feature
 
-    assert branch(frames).kept[0].tolist() == [[15, 14, 13, 12]]
+    assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
     torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
-    assert not torch.allclose(feature_with_texture_at(3, 2), branch(frames).feature, atol=1e-4)
+    assert not torch.allclose(feature_with_texture_at(7, 5), branch(frames).feature, atol=1e-4)
 
 
 def test_the_emotion_branch_does_not_see_a_constant_face():
@@ -172,19 +213,38 @@ def test_under_the_bottleneck_logits_see_frames_only_through_the_code():
     torch.testing.assert_close(first.nats, torch.zeros(2))
 
 
-def test_in_evaluation_the_code_has_the_resolution_of_its_noise():
+def code_of(means, deviations):
+    """A code of two dimensions whose means are columns of the feature and whose noise is given."""
     code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=2)).eval()
     torch.nn.init.zeros_(code.encode.weight)
-    # Means 2.4 and 0.1 with standard deviations 1 and 0.5: two steps of 1, and nothing that was ever received.
-    code.encode.bias.data = torch.tensor([2.4, 0.1, 0.0, 2 * np.log(0.5)], dtype=torch.float32)
+    code.encode.bias.data = torch.cat([torch.tensor(means), 2 * torch.tensor(deviations).log()])
+    return code
+
+
+def test_in_evaluation_the_code_lies_in_bins_as_wide_as_the_noise_of_training():
+    code = code_of([2.4, 0.1], [1.0, 0.5])
+    with torch.random.fork_rng():
+        for _ in range(100):
+            code.train()(torch.rand(8, 32))
+    code.eval()
     feature = torch.zeros(1, 32, requires_grad=True)
     sent, _, nats = code(feature)
-    torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]))
+    # Means 2.4 and 0.1 in bins of 1 and 0.5: two bins of 1, and nothing that was ever received.
+    torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]), atol=1e-3, rtol=0)
     expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
     torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
     torch.nn.init.ones_(code.encode.weight)
     code(feature)[0].sum().backward()
-    torch.testing.assert_close(feature.grad, torch.full((1, 32), 2.0))
+    assert (feature.grad > 0).all()
+
+
+def test_the_code_in_evaluation_does_not_show_a_clips_noise():
+    noise = []
+    for deviation in (0.3, 0.4, 0.7):
+        code = code_of([1.3, -0.8], [deviation, deviation])
+        noise.append(code(torch.zeros(1, 32))[0])
+    torch.testing.assert_close(noise[0], noise[1], atol=0, rtol=0)
+    torch.testing.assert_close(noise[0], noise[2], atol=0, rtol=0)
 
 
 def test_in_training_the_code_is_sampled_around_its_mean():
@@ -232,15 +292,28 @@ def test_named_sizes_grow_and_the_largest_is_about_a_vit_s():
         MEDNConfig.named("medn_huge")
 
 
-def test_scales_share_the_first_attention_over_time():
+def test_a_scale_does_not_depend_on_the_others():
     branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
     frames = torch.rand(3, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    calls = []
-    branch.blocks[0].temporal.register_forward_hook(lambda *_: calls.append(1))
     both = branch(frames).tokens[:, 1]
-    assert len(calls) == 1
     branch.kept_positions = branch.kept_positions[1:]  # the finer scale on its own
     torch.testing.assert_close(branch(frames).tokens[:, 0], both)
+
+
+def test_weights_of_the_former_emotion_branch_are_refused_by_name(tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    MEDN(SMALL).save_pretrained(tmp_path / "old")
+    file = tmp_path / "old" / "model.safetensors"
+    save_file(load_file(file) | {"emotion_branch.time": torch.zeros(8, 1, 32)}, file)
+    (tmp_path / "old" / "model.sha256").unlink()
+    with pytest.raises(ValueError, match=r"medn_lab 0\.1\.0.*train the model again"):
+        MEDN.from_pretrained(tmp_path / "old")
+
+
+def test_a_configuration_of_0_1_0_is_read_without_its_switch_of_attention():
+    values = json.loads(SMALL.to_json()) | {"attention": "divided"}
+    assert MEDNConfig.from_json(json.dumps(values)) == SMALL
 
 
 @pytest.mark.parametrize(("frames", "flow", "branch"), [(None, 1, "motion"), (1, None, "emotion")])
@@ -326,7 +399,7 @@ def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path):
     [
         ({"keep_rates": (0.0,)}, r"keep_rates must be in \(0, 1\]"),
         ({"keep_rates": ()}, "at least one"),
-        ({"size": 60}, "at least 16 and a multiple of patch 8"),
+        ({"size": 62}, "at least 16 and a multiple of patch 4"),
         ({"size": 8}, "at least 16"),
         ({"dim": 30}, "multiple of 8 and of heads"),
         ({"classes": ("one",)}, "at least two"),

@@ -29,8 +29,9 @@ def grad_cam(
     """Where the last spatial features that each branch has speak for a target, signed and coarse.
 
     For the flow these are the convolutional stem's grid (8 x 8 at 64 px), enlarged smoothly; for the frames SEVit's
-    tokens after its last block, each put back on its patch and frame, summed over the keep rates. A patch that no keep
-    rate kept has exactly 0. There is no rectifier: what speaks against the target is negative.
+    tokens after its last block, each put back on its place, summed over the keep rates. A token is a place with its
+    whole course in time, so the map is the same in every frame; integrated gradients have a map for each frame. A place
+    that no keep rate kept has exactly 0. There is no rectifier: what speaks against the target is negative.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def grad_cam(
     -------
     Attribution
         ``frames (n, t, h, w, 3)`` and ``flow (n, h, w, c)``: the value of a token or a cell spread evenly over its
-        pixels and colours or components, so that sums over them give it back. The maps do not add up to the score.
+        pixels and frames and colours, or components, so that sums over them give it back. The maps do not add up to
+        the score.
 
     Raises
     ------
@@ -128,15 +130,14 @@ def _over_flow(cam: Tensor, flow: Tensor) -> Tensor:
 
 
 def _over_frames(cams: list[Tensor], kept: tuple[Tensor, ...], frames: Tensor, patch: int) -> Tensor:
-    """Tokens (b, t, k) of each keep rate at their places (b, k), over (b, t, 3, h, w)."""
+    """Tokens (b, k) of each keep rate at their places (b, k), over (b, t, 3, h, w)."""
     b, t, _, h, w = frames.shape
     places = {scale.shape[1]: scale for scale in kept}
-    on_grid = frames.new_zeros(b, t, (h // patch) * (w // patch))
+    on_grid = frames.new_zeros(b, (h // patch) * (w // patch))
     for cam in cams:
-        where = repeat(places[cam.shape[2]], "b k -> b t k", t=t)
-        on_grid.scatter_add_(2, where, cam)
-    spread = repeat(on_grid, "b t (gh gw) -> b t c (gh p) (gw q)", gh=h // patch, c=3, p=patch, q=patch)
-    return spread / (3 * patch**2)
+        on_grid.scatter_add_(1, places[cam.shape[1]], cam)
+    spread = repeat(on_grid, "b (gh gw) -> b t c (gh p) (gw q)", gh=h // patch, t=t, c=3, p=patch, q=patch)
+    return spread / (3 * t * patch**2)
 
 
 @contextmanager

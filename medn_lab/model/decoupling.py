@@ -208,16 +208,19 @@ class GaussianCode(nn.Module):
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion
     does not say already.
 
-    While training the code is sampled. In evaluation it is the mean *at the resolution of its own noise*: rounded to
-    whole standard deviations. What lies below was never received in training, so it is no part of the code; a probe
-    with standardised inputs would read it all the same, and call a leak what no reader of the code ever got. The
-    gradient passes the rounding as if it were not there.
+    While training the code is sampled. In evaluation it is the mean in bins *as wide as the noise of training*: one
+    width a dimension, the running mean of the noise's deviation, the same for every clip. Detail below that width was
+    never received in training, so it is no part of the code; a probe with standardised inputs would read it all the
+    same. (Bins as wide as each clip's own noise would let a probe read that noise, which depends on the AUs.) The
+    gradient passes the bins as if they were not there.
 
     Parameters
     ----------
     config : MEDNConfig
         Uses `dim` and `code_dim`.
     """
+
+    bin_width: Tensor
 
     def __init__(self, config: MEDNConfig) -> None:
         super().__init__()
@@ -227,6 +230,7 @@ class GaussianCode(nn.Module):
         self.expand = nn.Linear(config.code_dim, config.dim)
         # Quiet at first: noise of the prior's size would drown the cue until long after the price has begun to rise.
         nn.init.constant_(self.encode.bias[config.code_dim :], QUIET_LOG_VARIANCE)
+        self.register_buffer("bin_width", torch.full((config.code_dim,), QUIET_LOG_VARIANCE / 2).exp())
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and its information in nats (b,)."""
@@ -235,9 +239,10 @@ class GaussianCode(nn.Module):
         nats = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
         deviation = (0.5 * log_variance).exp()
         if self.training:
+            self.bin_width.lerp_(deviation.detach().float().mean(dim=0), self.norm.momentum)
             code = mean + torch.randn_like(mean) * deviation
         else:
-            code = mean + (torch.round(mean / deviation) * deviation - mean).detach()
+            code = mean + (torch.round(mean / self.bin_width) * self.bin_width - mean).detach()
         return code, self.expand(code), nats
 
 

@@ -15,7 +15,7 @@ from torch import nn
 import medn_lab
 from medn_lab.model.config import MEDNConfig
 from medn_lab.model.medn import MEDN
-from medn_lab.model.weights import HISTORY, NO_PICKLE, WEIGHTS, stated_sum, sum_of
+from medn_lab.model.weights import HISTORY, NO_PICKLE, WEIGHTS, refuse_old, stated_sum, sum_of
 from medn_lab.records import History
 
 CONFIG = "config.json"
@@ -90,6 +90,7 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v1") -> ME
         raise ValueError(f"the weights in {folder} have sha256 {found[:12]}..., its card says {stated[:12]}...")
     try:
         config = MEDNConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+        refuse_old(folder / WEIGHTS)
         with torch.device("meta"):  # shapes alone, so that a false configuration cannot fill the memory
             _check_shapes(MEDN(config), folder / WEIGHTS)
     except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, SafetensorError) as error:

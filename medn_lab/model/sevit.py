@@ -1,30 +1,38 @@
 """SEVit, the emotion branch: a video transformer that keeps only the spatial tokens with local temporal variation.
 
 *Stated in the abstract:* spatial tokens are sparsified to highlight local temporal variations, at multi-scale
-sparsity rates. *Our reading:* a patch position's score is its measured temporal variation plus a learned correction; at
-each keep rate the best positions are gathered (not masked, so that the others cost nothing) with their whole course in
-time, read by temporal and then spatial attention, and summed up; the scales' summaries are mixed by learned weights.
+sparsity rates. *Our reading:* a token is a small place of the face with its whole course in time: how its skin moves
+and how its colour changes from the onset to each later frame. A place's score is the temporal variation of its course
+plus a learned correction. At each keep rate the best places are gathered (not masked, so that the others cost nothing)
+and read by attention over places. The summaries of the keep rates are mixed by learned weights.
+
+Nothing here is fitted to a kind of cue: the scale of each part of a course follows from the training data
+(:class:`Whiten`). The constants that remain are :data:`SLOPE_FLOOR` and :data:`LARGEST`.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from einops import rearrange, reduce, repeat
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from medn_lab.model.config import MEDNConfig
 
-DETAIL_GAIN = 16.0
-"""Luminance of single pixels changes by some 1/50 of its range when skin moves; this brings it to the order of one."""
+LUMINANCE = (0.299, 0.587, 0.114)
+"""Rec. 601 luminance, in which motion is estimated."""
 
-MEAN_GAIN = 128.0
-"""A patch's mean colour changes by some 1/150 when blood flows, far above the noise that averaging leaves."""
+SLOPE_FLOOR = 1e-4
+"""Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: 0.01 a pixel, above camera noise.
+Smooth skin then counts as still, instead of as moving with the noise."""
 
-# Rec. 601 luminance and the two colour differences: blood flow shows in the latter, movement mostly in the first.
-OPPONENT = ((0.299, 0.587, 0.114), (0.5, -0.4187, -0.0813), (-0.1687, -0.3313, 0.5))
+LARGEST = 6.0
+"""Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face."""
+
+COURSE_CHANNELS = 5
+"""Numbers of a place in a frame: motion to the right and downwards, and change of red, green and blue."""
 
 
 class SEVitOutput(NamedTuple):
@@ -34,7 +42,7 @@ class SEVitOutput(NamedTuple):
     --------
     >>> out = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(0.5, 0.25)))(torch.rand(3, 8, 3, 32, 32))
     >>> out.scores.shape, out.mix.sum(dim=1).round(decimals=4).tolist()
-    (torch.Size([3, 16]), [1.0, 1.0, 1.0])
+    (torch.Size([3, 64]), [1.0, 1.0, 1.0])
     """
 
     feature: Tensor
@@ -50,7 +58,7 @@ class SEVitOutput(NamedTuple):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over the last but one axis, with a residual and layer norm before."""
+    """Multi-head self-attention over places, with a residual and layer norm before."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -60,127 +68,103 @@ class Attention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (n, length, d) to the same."""
-        q, k, v = rearrange(self.qkv(self.norm(x)), "n l (three h c) -> three n h l c", three=3, h=self.heads)
+        """Map (b, k, d) to the same."""
+        q, k, v = rearrange(self.qkv(self.norm(x)), "b k (three h c) -> three b h k c", three=3, h=self.heads)
         attended = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(rearrange(attended, "n h l c -> n l (h c)"))
+        return x + self.out(rearrange(attended, "b h k c -> b k (h c)"))
 
 
 class Block(nn.Module):
-    """Attention over time at each kept position, then over the kept positions in each frame, then a small MLP."""
+    """Attention over the kept places of a clip, then a small MLP."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.temporal = Attention(dim, heads)
-        self.spatial = Attention(dim, heads)
-        self.mlp = _mlp(dim, dropout)
+        self.attention = Attention(dim, heads)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (b, t, k, d) to the same."""
-        return self.over_space(self.over_time(x))
-
-    def over_time(self, x: Tensor) -> Tensor:
-        """Attend over time alone: positions do not see each other yet, so that several scales may share the result."""
-        b = len(x)
-        return rearrange(self.temporal(rearrange(x, "b t k d -> (b k) t d")), "(b k) t d -> b t k d", b=b)
-
-    def over_space(self, x: Tensor) -> Tensor:
-        """Attend over the positions of each frame, then the MLP."""
-        b = len(x)
-        x = rearrange(self.spatial(rearrange(x, "b t k d -> (b t) k d")), "(b t) k d -> b t k d", b=b)
+        """Map (b, k, d) to the same."""
+        x = self.attention(x)
         return x + self.mlp(x)
 
 
-class JointBlock(nn.Module):
-    """Attention over all kept tokens of a clip at once, then a small MLP."""
+class Whiten(nn.Module):
+    """Whiten channels by their running covariance over clips, places and frames (ZCA).
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
-        super().__init__()
-        self.joint = Attention(dim, heads)
-        self.mlp = _mlp(dim, dropout)
+    Training data set the scale of motion and of each direction of colour: a direction with little variation, such as
+    chroma beside luminance, counts as much as one with much. A direction below :data:`FLOOR` of the largest is left
+    small: in grey clips chroma holds rounding errors only.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (b, t, k, d) to the same."""
-        x = rearrange(self.joint(rearrange(x, "b t k d -> b (t k) d")), "b (t k) d -> b t k d", t=x.shape[1])
-        return x + self.mlp(x)
-
-    def over_time(self, x: Tensor) -> Tensor:
-        """Nothing: here time is attended to together with space."""
-        return x
-
-    def over_space(self, x: Tensor) -> Tensor:
-        """The whole block."""
-        return self(x)
-
-
-def _mlp(dim: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
-    )
-
-
-BLOCKS = {"divided": Block, "joint": JointBlock}
-
-
-class VariationScore(nn.Module):
-    """How much each spatial position changes in time, with a learned correction.
-
-    Four log energies of the change since the onset are standardised over the face: luminance detail, mean luminance,
-    and two mean colour differences. The measured part is high where detail or either colour stands out. Mean luminance
-    is left to the learned part, since a head that turns changes the shading everywhere; the learned part sees all four
-    and the position, and re-ranks.
+    Parameters
+    ----------
+    n_channels : int
     """
 
-    def __init__(self, n_positions: int) -> None:
-        super().__init__()
-        self.position = nn.Parameter(torch.zeros(n_positions))
-        self.correction = nn.Sequential(nn.Linear(4, 16), nn.GELU(), nn.Linear(16, 1))
-        for weight in self.correction[-1].parameters():
-            nn.init.zeros_(weight)
+    FLOOR = 1e-5
+    MOMENTUM = 0.05
+    START = 0.03
+    """Deviation before any training, about that of a clip's courses; the first batch replaces it."""
 
-    def forward(self, detail: Tensor, mean: Tensor) -> Tensor:
-        """Score (b, t, n, p) luminance detail and (b, t, n, 3) patch means as (b, n)."""
-        energies = torch.cat(
-            [reduce(detail.square(), "b t n p -> b n 1", "mean"), reduce(mean.square(), "b t n c -> b n c", "mean")],
-            dim=-1,
-        )  # (b, n, 4)
-        energies = torch.log(energies + 1e-6)
-        energies = energies - energies.mean(dim=1, keepdim=True)
-        energies = energies / (energies.std(dim=1, keepdim=True) + 1e-3)
-        measured = energies[..., [0, 2, 3]].logsumexp(dim=-1)  # a smooth maximum: detail, or one of the two colours
-        return measured + self.correction(energies).squeeze(-1) + self.position
+    mean: Tensor
+    covariance: Tensor
+    n_batches: Tensor
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(n_channels))
+        self.register_buffer("covariance", torch.eye(n_channels) * self.START**2)
+        self.register_buffer("n_batches", torch.tensor(0))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., n_channels) to the same; while training the running covariance takes the batch in first."""
+        if self.training:
+            self._update(x.detach().flatten(0, -2).float())
+        variance, axes = torch.linalg.eigh(self.covariance)
+        scale = variance.clamp_min(self.FLOOR * variance[-1]).rsqrt()
+        return (x - self.mean) @ ((axes * scale) @ axes.T)
+
+    def _update(self, rows: Tensor) -> None:
+        mean = rows.mean(dim=0)
+        centred = rows - mean
+        share = torch.where(self.n_batches == 0, 1.0, self.MOMENTUM)
+        self.mean.lerp_(mean, share)
+        self.covariance.lerp_(centred.T @ centred / len(rows), share)
+        self.n_batches += 1
 
 
 class SEVit(nn.Module):
-    """Read a registered face clip through the tokens that change.
+    """Read a registered face clip through the places that change.
 
     Parameters
     ----------
     config : MEDNConfig
-        Uses `size`, `n_frames`, `patch`, `dim`, `depth`, `attention`, `heads`, `keep_rates` and `dropout`.
+        Uses `size`, `n_frames`, `patch`, `dim`, `depth`, `heads`, `keep_rates` and `dropout`.
 
     Examples
     --------
     >>> branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(0.5, 0.25)))
     >>> out = branch(torch.rand(3, 8, 3, 32, 32))
     >>> out.feature.shape, out.tokens.shape, [kept.shape[1] for kept in out.kept]
-    (torch.Size([3, 32]), torch.Size([3, 2, 32]), [8, 4])
+    (torch.Size([3, 32]), torch.Size([3, 2, 32]), [32, 16])
     """
-
-    opponent: Tensor
 
     def __init__(self, config: MEDNConfig) -> None:
         super().__init__()
-        dim = config.dim
+        dim, length = config.dim, config.n_frames - 1
         self.patch = config.patch
         self.kept_positions = config.kept_positions
-        self.register_buffer("opponent", torch.tensor(OPPONENT), persistent=False)
-        self.score = VariationScore(config.n_positions)
-        self.embed = nn.Linear(config.patch**2 + 3, dim)
-        self.place = nn.Parameter(torch.randn(config.n_positions, dim) * 0.02)
-        self.time = nn.Parameter(torch.randn(config.n_frames, 1, dim) * 0.02)
-        block = BLOCKS[config.attention]
-        self.blocks = nn.ModuleList(block(dim, config.heads, config.dropout) for _ in range(config.depth))
+        self.whiten_motion = Whiten(2)
+        self.whiten_colour = Whiten(3)
+        self.correction = nn.Linear(COURSE_CHANNELS, 1)
+        nn.init.zeros_(self.correction.weight)
+        nn.init.zeros_(self.correction.bias)
+        self.position_score = nn.Parameter(torch.zeros(config.n_positions))
+        self.embed = nn.Sequential(nn.Linear(length * COURSE_CHANNELS, dim), nn.GELU(), nn.Linear(dim, dim))
+        self.place = nn.Parameter(torch.randn(config.n_positions, dim) * 0.1)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(dim, config.heads, config.dropout) for _ in range(config.depth))
         self.norm = nn.LayerNorm(dim)
         self.pool = nn.Linear(dim, 1)
         self.mixer = nn.Linear(dim, 1)
@@ -188,31 +172,24 @@ class SEVit(nn.Module):
 
     def forward(self, frames: Tensor) -> SEVitOutput:
         """Read (b, t, 3, h, w) frames in [0, 1]."""
-        detail, mean = self._variation(frames)  # (b, t, n, p) and (b, t, n, 3)
-        scores = self.score(detail, mean)  # (b, n)
+        motion, colour = place_courses(frames, patch=self.patch)
+        course = torch.cat([self.whiten_motion(motion), self.whiten_colour(colour)], dim=-1).clamp(-LARGEST, LARGEST)
+        scores = self.score(course)  # (b, n)
         ranked = self._rank(scores)  # (b, most), best first: every scale is a beginning of it
-        weight = scores.gather(1, ranked).sigmoid()[:, None, :, None]  # the scores' path to the gradient
-        tokens = self.embed(torch.cat([_pick(detail, ranked), _pick(mean, ranked)], dim=-1))  # (b, t, most, d)
-        tokens = (tokens + self.place[ranked].unsqueeze(1) + self.time) * weight
-        first: Any = self.blocks[0]
-        tokens = first.over_time(tokens)
-        summaries = torch.stack([self._summarise(tokens[:, :, :k]) for k in self.kept_positions], dim=1)  # (b, s, d)
+        weight = scores.gather(1, ranked).sigmoid().unsqueeze(-1)  # the scores' path to the gradient
+        course = course.flatten(2)
+        tokens = self.embed(course.gather(1, ranked.unsqueeze(-1).expand(-1, -1, course.shape[2])))
+        tokens = (tokens + self.place[ranked]) * weight  # (b, most, d)
+        summaries = torch.stack([self._summarise(tokens[:, :k]) for k in self.kept_positions], dim=1)  # (b, s, d)
         mix = self.mixer(summaries).squeeze(-1).softmax(dim=-1)  # (b, s)
         feature = self.summary((mix.unsqueeze(-1) * summaries).sum(dim=1))
         return SEVitOutput(feature, summaries, mix, scores, tuple(ranked[:, :k] for k in self.kept_positions))
 
-    def _variation(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        # Against the onset and not the clip's mean: a slow change keeps its sign when it is averaged over time.
-        p, t = self.patch, frames.shape[1]
-        colour = F.avg_pool2d(rearrange(frames, "b t c h w -> (b t) c h w"), p)
-        colour = rearrange(colour, "(b t) c h w -> b t (h w) c", t=t)
-        mean = (colour - colour[:, :1]) @ self.opponent.T  # luminance and two colour differences of each patch
-        red, green, blue = self.opponent[0]
-        luminance = red * frames[:, :, 0] + green * frames[:, :, 1] + blue * frames[:, :, 2]
-        detail = rearrange(luminance - luminance[:, :1], "b t (h p) (w q) -> b t (h w) (p q)", p=p, q=p)
-        detail = detail - mean[..., :1]
-        mean = mean - mean.mean(dim=2, keepdim=True)  # local change alone: a lamp that drifts moves all patches
-        return DETAIL_GAIN * detail, MEAN_GAIN * mean
+    def score(self, course: Tensor) -> Tensor:
+        """Temporal variation of whitened courses (b, n, t - 1, 5) with the learned correction, (b, n)."""
+        variation = course.var(dim=2, unbiased=False).add(1e-3).log()
+        strongest = variation.logsumexp(dim=-1)  # a smooth maximum over motion and colour
+        return strongest + self.correction(variation).squeeze(-1) + self.position_score
 
     def _rank(self, scores: Tensor) -> Tensor:
         # A little noise while training lets positions just below the cut be tried, or they would never be learned.
@@ -220,15 +197,57 @@ class SEVit(nn.Module):
         return (scores.detach() + noise).topk(max(self.kept_positions), dim=1).indices
 
     def _summarise(self, kept: Tensor) -> Tensor:
-        # The first attention over time is done already, once for all scales.
-        first: Any = self.blocks[0]
-        kept = first.over_space(kept)
-        for block in self.blocks[1:]:
+        kept = self.dropout(kept)
+        for block in self.blocks:
             kept = block(kept)
-        kept = rearrange(self.norm(kept), "b t k d -> b (t k) d")
+        kept = self.norm(kept)
         return (self.pool(kept).softmax(dim=1) * kept).sum(dim=1)  # (b, d)
 
 
-def _pick(x: Tensor, places: Tensor) -> Tensor:
-    """Of (b, t, n, c) the positions (b, k), as (b, t, k, c)."""
-    return x.gather(2, repeat(places, "b k -> b t k c", t=x.shape[1], c=x.shape[3]))
+def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
+    """How each place moves and changes colour from the onset to every later frame.
+
+    Motion is the least-squares displacement of the luminance around a place (Lucas and Kanade, "An iterative image
+    registration technique", 1981), after the change that the surrounding `2 * patch + 1` pixels share was taken out:
+    light that drifts is no motion. Colour is the change of the place's mean colour, less the mean change of the face.
+
+    Parameters
+    ----------
+    frames : (b, t, 3, h, w) tensor in [0, 1]
+        The onset first, registered to it.
+    patch : int
+        Side of a place in pixels; a place's motion is estimated in a window of twice that side.
+
+    Returns
+    -------
+    (b, n, t - 1, 2) tensor in pixels (right, down), and (b, n, t - 1, 3) tensor (red, green, blue)
+        Places row by row from the upper left.
+
+    Examples
+    --------
+    >>> ramp = torch.linspace(0, 1, 32).expand(1, 1, 3, 32, 32)
+    >>> motion, colour = place_courses(torch.cat([ramp, ramp + 0.1], dim=1), patch=4)
+    >>> motion.shape, colour.abs().max().item() < 1e-6  # light alone
+    (torch.Size([1, 64, 1, 2]), True)
+    """
+    b, t = frames.shape[:2]
+    red, green, blue = LUMINANCE
+    grey = F.avg_pool2d(red * frames[:, :, 0] + green * frames[:, :, 1] + blue * frames[:, :, 2], 3, 1, 1, **_INSIDE)
+    change = grey[:, 1:] - grey[:, :1]
+    change = change - F.avg_pool2d(change, 2 * patch + 1, 1, patch, **_INSIDE)
+    middle = F.pad((grey[:, 1:] + grey[:, :1]) / 2, (1, 1, 1, 1), mode="replicate")
+    right = (middle[..., 1:-1, 2:] - middle[..., 1:-1, :-2]) / 2
+    down = (middle[..., 2:, 1:-1] - middle[..., :-2, 1:-1]) / 2
+    products = torch.stack([right * right, right * down, down * down, right * change, down * change], dim=2)
+    window = 2 * patch + patch % 2
+    sums = F.avg_pool2d(products.flatten(0, 1), window, patch, (window - patch) // 2, **_INSIDE)
+    xx, xy, yy, xt, yt = rearrange(sums, "(b t) c h w -> c b (h w) t", b=b)
+    xx, yy = xx + SLOPE_FLOOR, yy + SLOPE_FLOOR
+    area = xx * yy - xy * xy
+    motion = torch.stack([(xy * yt - yy * xt) / area, (xy * xt - xx * yt) / area], dim=-1)
+    colour = rearrange(F.avg_pool2d(frames.flatten(0, 1), patch), "(b t) c h w -> b (h w) t c", t=t)
+    colour = colour[:, :, 1:] - colour[:, :, :1]
+    return motion, colour - colour.mean(dim=1, keepdim=True)
+
+
+_INSIDE = {"count_include_pad": False}  # at the border a mean is that of the pixels there are

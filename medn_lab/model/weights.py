@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import PyTorchModelHubMixin
+from safetensors import safe_open
 
 from medn_lab.records import History
 
@@ -17,6 +18,9 @@ WEIGHTS_SUM = "model.sha256"
 
 HISTORY = "history"
 """The folder beside the weights that says how they were trained."""
+
+OLD_SEVIT = "emotion_branch.time"
+"""A tensor that only the emotion branch of 0.1.0 has."""
 
 NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not read; convert them to safetensors first"
 
@@ -37,6 +41,7 @@ class SafeWeights(PyTorchModelHubMixin):
         stated = stated_sum(Path(model_file).parent)
         if stated is not None and stated != sum_of(Path(model_file)):
             raise ValueError(f"{model_file} is not the file that was written: its sha256 is not that of {WEIGHTS_SUM}")
+        refuse_old(Path(model_file))
         return super()._load_as_safetensor(model, model_file, map_location, strict)
 
     @classmethod
@@ -49,6 +54,16 @@ def _without_coding(history: History) -> History:
     if history.source.get("recipe", {}).get("corpus") == "SynthME":
         return history
     return replace(history, clips=history.clips[["part", "clip_id"]])
+
+
+def refuse_old(file: Path) -> None:
+    """ValueError if the weights are those of another network that had the same name."""
+    with safe_open(file, framework="pt") as stored:
+        if OLD_SEVIT in stored.keys():  # noqa: SIM118 (no mapping)
+            raise ValueError(
+                f"{file} holds weights of medn_lab 0.1.0, whose emotion branch is another network;"
+                " train the model again, or use medn_lab 0.1.0"
+            )
 
 
 def sum_of(file: Path) -> str:
