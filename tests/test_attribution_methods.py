@@ -412,8 +412,7 @@ class TestBranchesAndInputs:
             MEDNConfig.for_clips(clips, dim=32, decoupling="bottleneck", keep_rates=(1.0,), fusion="sum"), seed=2
         )
         with torch.no_grad():
-            model.code.encode.bias[model.config.code_dim :] = 4.0  # noise of more than seven: every code rounds to 0
-            model.code.encode.weight[model.config.code_dim :] = 0.0
+            model.code.bin_width.fill_(7.0)  # every code lies in the bin around 0
         assert np.ptp(predict(model, replace(clips, flow=0 * clips.flow)).logits, axis=0).max() < 1e-5
         found = integrated_gradients(model, clips, target="happiness from emotion", n_steps=64)
         assert np.abs(found.frames).max() > 0

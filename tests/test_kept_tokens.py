@@ -23,7 +23,7 @@ def clips():
 
 @pytest.fixture(scope="module")
 def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=RATES), seed=1)
+    return MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=RATES), seed=1)
 
 
 def planted(clips):
@@ -96,7 +96,7 @@ def test_chance_is_the_share_of_positions_kept():
 
 
 def test_a_dense_network_covers_everything(clips):
-    dense = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(1.0,)))
+    dense = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(1.0,)))
     found = kept_tokens(dense, clips, truth=clips.truth, region="AUs")
     np.testing.assert_array_equal(found.cover, 1)
     assert found.kept_shares == (1.0,)
@@ -111,7 +111,7 @@ def test_the_reddening_patch_is_kept_more_often_than_chance(model, clips):
 
 
 def test_an_emotion_branch_alone_will_do_and_a_motion_branch_will_not(clips):
-    alone = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="emotion", keep_rates=(0.5,)))
+    alone = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, branches="emotion", keep_rates=(0.5,)))
     assert kept_tokens(alone, replace(clips, flow=None)).masks.shape == (8, 1, 4, 4)
     motion = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="motion"))
     with pytest.raises(ValueError, match="only a motion branch; the emotion branch alone keeps and drops positions"):
@@ -127,7 +127,7 @@ def test_what_cannot_be_measured_gets_a_sentence(model, clips):
 
 
 def test_the_model_is_left_as_it_was(clips):
-    model = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=RATES)).train()
+    model = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=RATES)).train()
     kept_tokens(model, clips)
     assert model.training
     assert not any(module._forward_hooks for module in model.modules())

@@ -239,7 +239,7 @@ class GaussianCode(nn.Module):
         nats = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(dim=-1)
         deviation = (0.5 * log_variance).exp()
         if self.training:
-            self.bin_width.lerp_(deviation.detach().float().mean(dim=0), self.norm.momentum)
+            self.bin_width.lerp_(deviation.detach().float().mean(dim=0), 0.1)
             code = mean + torch.randn_like(mean) * deviation
         else:
             code = mean + (torch.round(mean / self.bin_width) * self.bin_width - mean).detach()
