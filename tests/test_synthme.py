@@ -238,9 +238,10 @@ def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
 
 
 def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
+    from medn_lab.synthme.emotions import check_emotions
     from medn_lab.synthme.script import draw_script
 
-    drawn = {"cue": "mixed", "cue_strength": 1.0, "noise": 1.0}
+    drawn = {"cue": "mixed", "cue_strength": 1.0, "noise": 1.0, "emotions": check_emotions(None)}
     scripts = [draw_script(11, person, clip, **drawn) for person in range(20) for clip in range(100)]
     table = pd.DataFrame([(s.kind, s.emotion, s.action_units) for s in scripts], columns=["kind", "emotion", "aus"])
     assert table["kind"].value_counts(normalize=True).to_dict() == pytest.approx(

@@ -178,13 +178,13 @@ class Clips:
         flow = "no flow" if self.flow is None else f"flow ({self.flow.shape[-1]} channels)"
         label = "label" if "label" in self.table else "emotion"
         doubt = doubt_tally(self.table)
+        recipe = (f"{k} {'given' if isinstance(v, Mapping) else v}" for k, v in self.recipe.items())
         return (
             f"Clips: {len(self)} clips of {self.table['subject'].nunique()} subjects,"
             f" {frames} and {flow} at {w}x{h} px\n"
             f"  data set  {tally(self.table, 'dataset') or 'not named'}\n"
             f"  {label:<9} {tally(self.table, label) or 'none'}\n"
-            f"  recipe    {', '.join(f'{k} {v}' for k, v in self.recipe.items()) or 'not recorded'}"
-            + (f"\n  AUs       {doubt}" if doubt else "")
+            f"  recipe    {', '.join(recipe) or 'not recorded'}" + (f"\n  AUs       {doubt}" if doubt else "")
         )
 
     def select(self, clip_ids: Iterable[str]) -> Clips:

@@ -15,6 +15,7 @@ from medn_lab.records import Clips, Truth, frame_numbers, positions
 from medn_lab.synthme.action_table import AUS
 from medn_lab.synthme.actions import au_mask, expression_field
 from medn_lab.synthme.cue import cue_kinds, cue_mask
+from medn_lab.synthme.emotions import Table, check_emotions, kept_table
 from medn_lab.synthme.faces import Face, draw_face
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
@@ -66,6 +67,7 @@ def synthetic_clips(
     cue: str = "colour",
     cue_strength: float = 1.0,
     noise: float = 1.0,
+    emotions_given_aus: Table | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     progress: bool = False,
@@ -73,7 +75,8 @@ def synthetic_clips(
     """Draw SynthME: synthetic micro-expression clips whose motion, implicit emotion cue and label are known exactly.
 
     The label is drawn from the published :func:`emotion_table` given the AU set, and sets the state of the cue. AUs
-    alone are right in 42 of 100 clips, AUs and cue together always (:func:`ceilings`).
+    alone are right in 42 of 100 clips, AUs and cue together always (:func:`ceilings`). Another table makes another
+    distribution of the same clips, for training on one and testing on another.
 
     Parameters
     ----------
@@ -95,6 +98,10 @@ def synthetic_clips(
         128 px, or a change of 5 levels of grey.
     noise : float
         0 to 4; scales everything in :mod:`medn_lab.synthme.nuisance` and the weak distractor AUs; 0 removes them.
+    emotions_given_aus : DataFrame, optional
+        Another table P(emotion | AU set), as :func:`emotion_table` returns it: an AU set a row, the shares in
+        proportion, each row of emotions summing to 1, zeros allowed. The recipe keeps it. The published one where
+        None.
     seed : int
         Other seeds have other people. Same arguments, same bytes.
     n_jobs : int, optional
@@ -132,7 +139,7 @@ def synthetic_clips(
         "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames),
         "cue": "+".join(cue_kinds(cue)), "cue_strength": float(cue_strength), "noise": float(noise),
         "render_size": render_size(size), "flow": "dis",
-        "head": "registered to the onset with a residual",
+        "head": "registered to the onset with a residual", **kept_table(emotions_given_aus),
     }  # fmt: skip
     from tqdm.auto import tqdm
 
@@ -164,7 +171,7 @@ def synthetic_clips(
 def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """All clips of one person."""
     size, n_frames, count = recipe["size"], recipe["n_frames"], recipe["clips_per_subject"]
-    drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
+    drawn = _drawn(recipe)
     # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
     face = draw_face(draw_identity(recipe["seed"], subject), size=recipe["render_size"])
     scripts = [draw_script(recipe["seed"], subject, clip, **drawn) for clip in range(count)]
@@ -231,11 +238,15 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     size = int(recipe["size"] if size is None else size)
     _check_size(size)
     seed, subject, clip = _numbers_of(clip_id)
-    script = draw_script(
-        seed, subject, clip, cue=recipe["cue"], cue_strength=recipe["cue_strength"], noise=recipe["noise"]
-    )
+    script = draw_script(seed, subject, clip, **_drawn(recipe))
     face = _face(seed, subject, render_size(size))
     return np.stack([shrunk(_frame(face, script, number, recipe), size) for number in numbers])
+
+
+def _drawn(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe a script depends on, besides the seed and the clip."""
+    drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
+    return drawn | {"emotions": check_emotions(recipe.get("emotions_given_aus"))}
 
 
 def _numbers_of(clip_id: str) -> tuple[int, int, int]:

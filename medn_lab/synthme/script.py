@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import pandas as pd
 from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, PEAK_PIXELS, Side, sides_of
 from medn_lab.synthme.actions import time_course
 from medn_lab.synthme.cue import cue_course, cue_kinds
-from medn_lab.synthme.emotions import EMOTIONS, cue_of, emotion_table
+from medn_lab.synthme.emotions import EMOTIONS, EmotionShares, Table, check_emotions, cue_of
 from medn_lab.synthme.nuisance import Disturbance
 
 FPS = 200
@@ -77,18 +76,12 @@ class Script:
         return cue_course(self.kind, self.state, frames, **marks)
 
 
-@cache
-def _published() -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The published table as names, shares and probabilities."""
-    table = emotion_table()
-    shares = table["share"].to_numpy()
-    return table["action_units"].tolist(), shares / shares.sum(), table[list(EMOTIONS)].to_numpy()
-
-
-def draw_script(seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float) -> Script:
+def draw_script(
+    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: EmotionShares
+) -> Script:
     """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kind of cue."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
-    names, shares, given = _published()
+    names, shares, given = emotions
     chosen = int(rng.choice(len(names), p=shares))
     emotion = str(rng.choice(EMOTIONS, p=given[chosen]))
     action_units = names[chosen]
@@ -140,6 +133,7 @@ def draw_table(
     clips_per_subject: int = 30,
     cue: str = "colour",
     cue_strength: float = 1.0,
+    emotions_given_aus: Table | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The table that :func:`synthetic_clips` would return, without drawing a picture.
@@ -152,6 +146,8 @@ def draw_table(
         Kind of the implicit cue, or several, as there.
     cue_strength : float
         0 to 4; at 0 the column ``cue`` says ``absent``.
+    emotions_given_aus : DataFrame, optional
+        The table P(emotion | AU set), as there.
     seed : int
         As there.
 
@@ -172,8 +168,9 @@ def draw_table(
     ('synthme5-s02-c03', 2)
     """
     check_counts(n_subjects, clips_per_subject, cue, cue_strength, 1.0, seed)
+    emotions = check_emotions(emotions_given_aus)
     scripts = [
-        draw_script(seed, s, c, cue=cue, cue_strength=cue_strength, noise=1.0)
+        draw_script(seed, s, c, cue=cue, cue_strength=cue_strength, noise=1.0, emotions=emotions)
         for s in range(n_subjects)
         for c in range(clips_per_subject)
     ]
