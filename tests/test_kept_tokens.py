@@ -95,7 +95,7 @@ def test_cover_and_picture_follow_the_size_of_a_position(clips, patch):
 
 
 def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_path):
-    kinds = ["colour", "timing", "timing", "colour", "timing", "timing", "colour", "colour"]
+    kinds = ["timing", "colour", "timing", "colour", "timing", "timing", "colour", "colour"]
     red = clips.truth.cue_mask
     masks = np.concatenate([red, np.roll(red, 16, axis=2)], axis=1)
     both = replace(

@@ -96,7 +96,7 @@ class KeptTokens(_ClipRecord):
         """
         kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else None
         rows: list[dict[str, object]] = []
-        for kind in [None] if kinds is None else list(dict.fromkeys(kinds)):
+        for kind in [None] if kinds is None else np.unique(kinds):
             own = np.ones(len(self), bool) if kinds is None else kinds == kind
             for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
                 cover = np.array([]) if self.cover is None else self.cover[own, place]
