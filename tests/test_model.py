@@ -104,7 +104,7 @@ def test_a_course_is_the_motion_of_its_place_in_pixels(right, down):
     motion, _ = place_courses(frames, patch=4)
     inner = motion[0].unflatten(0, (16, 16))[2:14, 2:14].flatten(0, 1)
     expected = torch.tensor([[0.0, 0.0], [right, down], [0.0, 0.0]]).expand_as(inner)  # still, moved, lit
-    torch.testing.assert_close(inner, expected, atol=0.03, rtol=0)
+    torch.testing.assert_close(inner, expected, atol=1e-3, rtol=0.2)  # a slope over two pixels is too flat by a seventh
 
 
 def test_a_course_has_the_colour_change_of_its_place_and_not_that_of_the_light():
@@ -158,7 +158,8 @@ def test_the_keep_rates_gather_that_share_of_positions_without_repeats():
 def test_an_untrained_sevit_keeps_the_position_that_changes():
     config = MEDNConfig(size=32, patch=8, dim=32, keep_rates=(1 / 16,))
     branch = SEVit(config).eval()
-    frames = torch.full((1, 8, 3, 32, 32), 0.5)
+    skin = 0.4 + 0.2 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    frames = skin.repeat(1, 8, 1, 1, 1)
     frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
     assert branch(frames).kept[0].tolist() == [[1 * 4 + 2]]
 

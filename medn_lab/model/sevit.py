@@ -24,9 +24,9 @@ from medn_lab.model.config import MEDNConfig
 LUMINANCE = (0.299, 0.587, 0.114)
 """Rec. 601 luminance, in which motion is estimated."""
 
-SLOPE_FLOOR = 1e-4
-"""Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: 0.01 a pixel, above camera noise.
-Smooth skin then counts as still, instead of as moving with the noise."""
+SLOPE_FLOOR = 1e-5
+"""Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: about one level of 255 a pixel.
+Skin without texture then counts as still, instead of as moving with the camera's noise."""
 
 LARGEST = 6.0
 """Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face."""
@@ -216,7 +216,7 @@ def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
     frames : (b, t, 3, h, w) tensor in [0, 1]
         The onset first, registered to it.
     patch : int
-        Side of a place in pixels; a place's motion is estimated in a window of twice that side.
+        Side of a place in pixels; its motion is estimated with a margin of a quarter of that side around it.
 
     Returns
     -------
@@ -232,15 +232,15 @@ def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
     """
     b, t = frames.shape[:2]
     red, green, blue = LUMINANCE
-    grey = F.avg_pool2d(red * frames[:, :, 0] + green * frames[:, :, 1] + blue * frames[:, :, 2], 3, 1, 1, **_INSIDE)
+    grey = red * frames[:, :, 0] + green * frames[:, :, 1] + blue * frames[:, :, 2]
     change = grey[:, 1:] - grey[:, :1]
-    change = change - F.avg_pool2d(change, 2 * patch + 1, 1, patch, **_INSIDE)
+    change = change - _mean_around(change, reach=patch)
     middle = F.pad((grey[:, 1:] + grey[:, :1]) / 2, (1, 1, 1, 1), mode="replicate")
     right = (middle[..., 1:-1, 2:] - middle[..., 1:-1, :-2]) / 2
     down = (middle[..., 2:, 1:-1] - middle[..., :-2, 1:-1]) / 2
     products = torch.stack([right * right, right * down, down * down, right * change, down * change], dim=2)
-    window = 2 * patch + patch % 2
-    sums = F.avg_pool2d(products.flatten(0, 1), window, patch, (window - patch) // 2, **_INSIDE)
+    margin = patch // 4
+    sums = F.avg_pool2d(products.flatten(0, 1), patch + 2 * margin, patch, margin, count_include_pad=False)
     xx, xy, yy, xt, yt = rearrange(sums, "(b t) c h w -> c b (h w) t", b=b)
     xx, yy = xx + SLOPE_FLOOR, yy + SLOPE_FLOOR
     area = xx * yy - xy * xy
@@ -250,4 +250,8 @@ def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
     return motion, colour - colour.mean(dim=1, keepdim=True)
 
 
-_INSIDE = {"count_include_pad": False}  # at the border a mean is that of the pixels there are
+def _mean_around(x: Tensor, *, reach: int) -> Tensor:
+    """Mean of the pixels at most `reach` rows and columns away; at the border, of those that there are."""
+    side = 2 * reach + 1
+    over_rows = F.avg_pool2d(x, (side, 1), 1, (reach, 0), count_include_pad=False)
+    return F.avg_pool2d(over_rows, (1, side), 1, (0, reach), count_include_pad=False)
