@@ -13,6 +13,7 @@ from medn_lab.evaluate import answerer, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
 from medn_lab.synthme import face_studio, photo_studio
+from medn_lab.synthme.cue import CUES
 from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
@@ -235,10 +236,31 @@ def test_a_model_without_aus_says_so(studio):
     assert "no AU scores" in lab._aus.value
 
 
-def test_the_timing_cue_has_its_own_states(answer):
-    lab = FaceLab(face_studio(cue="timing"), answer=answer, state={"aus": {"AU4": "C"}, "cue": "late"})
-    assert lab._controls.cue.options == ("early", "late", "still")
+@pytest.mark.parametrize("kind", list(CUES))
+def test_every_kind_of_cue_has_its_own_states_and_its_truth(kind, answer, model):
+    first, second, resting = CUES[kind]
+    drawn = face_studio(identity_seed=3, cue=kind)
+    lab = FaceLab(drawn, answer=answer, state={"aus": {"AU4": "C"}, "cue": second})
+    assert lab._controls.cue.options == CUES[kind]
     assert lab.clip.table["label"].tolist() == ["repression"]
+    assert lab.clip.truth.table["cue_kind"].tolist() == [kind]
+    lab._controls.cue.value = first
+    assert lab.state["cue"] == first
+    assert (lab.clip.frames == drawn(lab.state).frames).all()
+    assert f"cue {first}" in lab._said.value
+    table = score_table(lab.answers, lab.clip, lab.clip.table["clip_id"].item())
+    assert table["given_cue"].max() == 1 > table["given_aus"].max()
+    assert table["given_cue"].idxmax() == lab.clip.table["label"].item() != "repression"
+    np.testing.assert_allclose(lab.answers.predictions.logits, predict(model, lab.clip).logits, rtol=1e-4, atol=1e-5)
+    assert lab.other_cue() == second
+    assert lab.clips.table["cue"].tolist() == [first, second]
+    assert lab.clips.table["label"].nunique() == 2
+    assert "confusable pair" in lab._kept._between.value
+    assert (lab.clips.frames[0] != lab.clips.frames[1]).any()
+    lab.rest()
+    assert lab.state["cue"] == resting
+    assert "the cue is still" in lab._said.value
+    assert "red" not in lab._controls.levels["cue_strength"].tooltip
 
 
 @pytest.mark.parametrize(
