@@ -251,5 +251,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--card", action="store_true", help="write the card anew from the stored figures; no training")
+    parser.add_argument("--small", action="store_true", help="few clips and one epoch, to see that the command runs")
     asked = parser.parse_args()
+    if asked.small:
+        for corpus in (TRAINING, HELD_OUT):
+            corpus.update(n_subjects=4, clips_per_subject=12)
+        RECIPES[asked.name]["training"]["epochs"] = 1
     write_card(asked.name) if asked.card else make(asked.name)

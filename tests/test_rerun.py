@@ -190,6 +190,58 @@ def test_a_result_that_was_changed_is_not_identical(predictions):
     assert "the largest difference is 0.25" in repr(found)
 
 
+def test_answers_are_compared_as_well_as_numbers(predictions):
+    same = medn.rerun(replace(predictions, logits=predictions.logits * 2), progress=False)
+    assert (same.agreement, same.answers) == (1.0, (12, 12))
+    assert same.difference > 1e-3
+    assert "not identical, the same class for 12 of 12 clips, the largest difference is " in repr(same)
+    logits = predictions.logits.copy()
+    logits[:3, 0], logits[:3, 1] = -50, 50  # class 1
+    logits[3, 0], logits[3, 1] = 50, -50
+    changed = replace(predictions, logits=logits)
+    other = medn.rerun(changed, progress=False)
+    expected = int((changed.predicted == predictions.predicted).sum())
+    assert 8 <= expected < 12
+    assert other.agreement == expected / 12
+    assert f"the same class for {expected} of 12 clips" in repr(other)
+
+
+def test_a_result_without_classes_has_no_agreement(features):
+    found = medn.rerun(replace(features, motion=features.motion + 1), progress=False)
+    assert (found.identical, found.agreement) == (False, None)
+    assert "class" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("versions", "hardware", "unrecorded"),
+    [
+        (None, None, set()),
+        (("python", "medn-lab"), None, {"torch", "numpy"}),
+        (None, ("system",), {"processor", "cpus", "machine"}),
+        ((), (), {"python", "torch", "processor"}),
+    ],
+)
+def test_what_a_record_does_not_hold_is_not_said_to_be_the_same(predictions, versions, hardware, unrecorded):
+    run = dict(predictions.source["run"])
+    for part, kept in (("versions", versions), ("hardware", hardware)):
+        if kept is not None:
+            run[part] = {name: run[part][name] for name in kept}
+    found = medn.rerun(replace(predictions, source={**predictions.source, "run": run}), progress=False)
+    assert found.identical
+    assert found.changed == {}
+    assert unrecorded <= set(found.unrecorded)
+    assert bool(found.unrecorded) == bool(unrecorded)
+    assert ("versions and hardware are the same" in repr(found)) == (not unrecorded)
+    for name in unrecorded:
+        assert name in repr(found).partition("not recorded: ")[2]
+
+
+def test_a_device_that_is_not_recorded_is_not_said_to_be_the_same(predictions):
+    run = {name: value for name, value in predictions.source["run"].items() if name != "device"}
+    found = medn.rerun(replace(predictions, source={**predictions.source, "run": run}), progress=False)
+    assert found.unrecorded == ("device",)
+
+
 def test_what_has_changed_of_versions_and_machine_is_named(features):
     run = features.source["run"]
     old = {**features.source, "run": {**run, "versions": {**run["versions"], "torch": "1.0"}, "device": "cuda (H100)"}}
@@ -408,7 +460,28 @@ class TestModels:
         assert found.identical
         assert weights_sha256(found.again) == weights_sha256(shipped)
         assert found.changed == {"medn-lab": ("0.0", medn.__version__)}
+        assert {"python", "torch", "processor", "device"} <= set(found.unrecorded)
+        assert "not recorded: python, torch" in repr(found)
         assert "training again: 1 epochs of 10 clips, which took 3 minutes then" in capsys.readouterr().out
+
+    def test_one_that_came_out_otherwise_is_judged_by_its_answers_to_clips_that_it_did_not_learn(
+        self, trained, monkeypatch
+    ):
+        model, history = trained
+        again = MEDN(model.config)
+        again.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            next(again.parameters()).add_(1e-6)  # as another processor's last digits
+        monkeypatch.setattr("medn_lab.rerunning.training.MEDN", lambda config, seed: again)
+        monkeypatch.setattr(
+            "medn_lab.rerunning.training.weights_sha256", lambda model: history.source["start"]["sha256"]
+        )
+        monkeypatch.setattr("medn_lab.rerunning.training.fit", lambda *args, **named: history)
+        found = medn.rerun(model, progress=False)
+        assert not found.identical
+        assert 0 < found.difference < 1e-5
+        assert (found.agreement, found.answers) == (1.0, (3, 3))
+        assert "both models were asked about the 3 validation clips" in repr(found)
 
     def test_the_cards_of_the_shipped_ones_hold_what_that_needs(self):
         accepted = {

@@ -235,14 +235,31 @@ def test_a_model_without_aus_says_so(studio):
     assert "no AU scores" in lab._aus.value
 
 
-@pytest.mark.parametrize("kind", ["timing", "brightness"])
-def test_each_kind_of_cue_has_its_own_states(answer, kind):
-    second = CUES[kind][1]
-    lab = FaceLab(face_studio(cue=kind), answer=answer, state={"aus": {"AU4": "C"}, "cue": second})
+@pytest.mark.parametrize("kind", list(CUES))
+def test_every_kind_of_cue_has_its_own_states_and_its_truth(kind, answer, model):
+    first, second, resting = CUES[kind]
+    drawn = face_studio(identity_seed=3, cue=kind)
+    lab = FaceLab(drawn, answer=answer, state={"aus": {"AU4": "C"}, "cue": second})
     assert lab._controls.cue.options == CUES[kind]
     assert lab.clip.table["label"].tolist() == ["repression"]
-    lab.other_cue()
-    assert lab.clips.table["cue"].tolist()[0] == second
+    assert lab.clip.truth.table["cue_kind"].tolist() == [kind]
+    lab._controls.cue.value = first
+    assert lab.state["cue"] == first
+    assert (lab.clip.frames == drawn(lab.state).frames).all()
+    assert f"cue {first}" in lab._said.value
+    table = score_table(lab.answers, lab.clip, lab.clip.table["clip_id"].item())
+    assert table["given_cue"].max() == 1 > table["given_aus"].max()
+    assert table["given_cue"].idxmax() == lab.clip.table["label"].item() != "repression"
+    np.testing.assert_allclose(lab.answers.predictions.logits, predict(model, lab.clip).logits, rtol=1e-4, atol=1e-5)
+    assert lab.other_cue() == second
+    assert lab.clips.table["cue"].tolist() == [first, second]
+    assert lab.clips.table["label"].nunique() == 2
+    assert "confusable pair" in lab._kept._between.value
+    assert (lab.clips.frames[0] != lab.clips.frames[1]).any()
+    lab.rest()
+    assert lab.state["cue"] == resting
+    assert "the cue is still" in lab._said.value
+    assert "red" not in lab._controls.levels["cue_strength"].tooltip
 
 
 @pytest.mark.parametrize(

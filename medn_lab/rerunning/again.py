@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from medn_lab.evaluate import CrossValidation
+from medn_lab.evaluate import CrossValidation, predict
 from medn_lab.model import MEDN, weights_sha256
 from medn_lab.records import (
     Attribution,
@@ -21,7 +21,7 @@ from medn_lab.records import (
 from medn_lab.rerunning.clips import ClipsAgain
 from medn_lab.rerunning.evaluation import EVALUATIONS, evaluation_again
 from medn_lab.rerunning.models import GivenModel
-from medn_lab.rerunning.outcome import Rerun, Rerunnable, changed_since, difference_of, difference_of_tables
+from medn_lab.rerunning.outcome import Rerun, Rerunnable, difference_of, difference_of_tables, same_answers, since
 from medn_lab.rerunning.results import (
     Means,
     attribution_again,
@@ -79,8 +79,10 @@ def rerun(
     Returns
     -------
     Rerun
-        ``identical`` on the same machine and versions; ``changed`` names what is not the same, ``notes`` what could not
-        be made again (figures of your own callbacks, maps of layers that were handed in).
+        ``identical`` on the same machine and versions. Elsewhere ``agreement``, the share of clips with the same
+        predicted class, says whether a difference matters. ``changed`` names what differs, ``unrecorded`` what the
+        result does not hold, ``notes`` what could not be made again (figures of your own callbacks, maps of layers that
+        were handed in).
 
     Raises
     ------
@@ -100,15 +102,15 @@ def rerun(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=6, seed=7)
     >>> trained = medn.load_pretrained("medn_tiny.synthme_v1")
     >>> medn.rerun(medn.predict(trained, clips), progress=False)
-    Rerun of 6 Predictions: identical to the last bit; same versions and hardware
+    Rerun of 6 Predictions: identical to the last bit; recorded versions and hardware are the same
     >>> maps = medn.diagnose.umap(medn.extract_features(trained, clips), method="pca")
     >>> medn.rerun(maps, progress=False)
-    Rerun of an Embedding of 6 clips: identical to the last bit; same versions and hardware
+    Rerun of an Embedding of 6 clips: identical to the last bit; recorded versions and hardware are the same
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, branches="motion")
     >>> mine = medn.model.MEDN(config, seed=3)
     >>> history = medn.fit(mine, clips, config=medn.train.TrainConfig(epochs=2), progress=False)
     >>> medn.rerun(history, progress=False)
-    Rerun of a History of 2 epochs: identical to the last bit; same versions and hardware
+    Rerun of a History of 2 epochs: identical to the last bit; recorded versions and hardware are the same
 
     ``medn.rerun(medn.load_pretrained("medn_tiny.synthme_v1"))`` draws 720 clips and trains 24 epochs, three minutes.
     """
@@ -154,7 +156,7 @@ def _record(stored: Any, means: Means) -> Rerun:
 
 
 def _history(stored: History, means: Means) -> Rerun:
-    _, again, notes = training_again(stored, means)
+    _, again, notes, _ = training_again(stored, means)
     shared = [name for name in stored.table if name in again.table and name != "seconds"]
     difference = difference_of_tables(stored.table[shared], again.table[shared])
     found = _compared(stored, again, difference, notes)
@@ -168,31 +170,52 @@ def _history(stored: History, means: Means) -> Rerun:
 
 
 def _model(stored: MEDN, means: Means) -> Rerun:
+    notes: tuple[str, ...] = ()
     if stored.history is None:
-        again, card = by_card(stored, means)
-        run: Mapping[str, Any] = {"versions": {"medn-lab": card["medn_lab"]}, "hardware": {}}
-        notes: tuple[str, ...] = ("its card holds the version of medn_lab alone: what else has changed is not known",)
+        again, card, (which, clips) = by_card(stored, means)
+        run: Mapping[str, Any] = {"versions": {"medn-lab": card["medn_lab"]}}
     else:
         if stored.history.source.get("sha256") != weights_sha256(stored):
             raise ValueError(f"the weights of {stored.name!r} were changed since: its history is not of them")
-        again, _, notes = training_again(stored.history, means)
+        again, _, notes, (which, clips) = training_again(stored.history, means)
         run = stored.history.source["run"]
     one, other = stored.state_dict(), again.state_dict()
     apart = [(one[name].detach().cpu().double() - other[name].detach().cpu().double()).abs().max() for name in one]
-    identical = weights_sha256(stored) == weights_sha256(again)
-    return Rerun(stored, again, identical, float(max(apart)), changed_since(run), notes)
+    if weights_sha256(stored) == weights_sha256(again):
+        return _found(stored, again, run, 0.0, notes)
+    answers = same_answers(predict(stored, clips), predict(again, clips))
+    notes += (f"both models were asked about the {len(clips)} {which}",)
+    return replace(_found(stored, again, run, float(max(apart)), notes, answers), identical=False)
 
 
 def _compared(stored: Any, again: Any, difference: float, notes: tuple[str, ...] = ()) -> Rerun:
-    changed = changed_since(stored.source["run"])
+    answers = same_answers(stored, again) if isinstance(stored, Predictions) else None
+    return _found(stored, again, stored.source["run"], difference, notes, answers)
+
+
+def _found(
+    stored: Any,
+    again: Any,
+    run: Mapping[str, Any],
+    difference: float,
+    notes: tuple[str, ...],
+    answers: tuple[int, int] | None = None,
+) -> Rerun:
+    changed, unrecorded = since(run)
     then, now = _devices(stored), _devices(again)
     if then and then != now:
         changed["device"] = (", ".join(then), ", ".join(now))
-    return Rerun(stored, again, difference == 0.0, difference, changed, notes)
+    elif now and not then:
+        unrecorded += ("device",)
+    return Rerun(stored, again, difference == 0.0, difference, changed, notes, unrecorded, answers)
 
 
 def _devices(record: Any) -> list[str]:
-    """The devices that a record's networks ran on, as far as it tells."""
+    """The devices that a record's networks ran on, as far as the record holds them."""
+    if isinstance(record, MEDN):
+        record = record.history
+    if record is None:
+        return []
     sources = record.source["models"].values() if isinstance(record, DecouplingReport) else [record.source]
     runs = [source.get("features") or source.get("run") or {} for source in sources]
     return sorted({run["device"] for run in runs if "device" in run})

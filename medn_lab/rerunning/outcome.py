@@ -37,15 +37,21 @@ class Rerun:
     difference : float
         The largest difference of any number; infinite where shapes or words differ.
     changed : dict
-        What of versions and hardware is another than it was: name to (then, now).
+        Recorded versions and hardware that differ now: name to (then, now).
     notes : tuple of str
         What was not made again, or could not be compared, a sentence each.
+    unrecorded : tuple of str
+        Versions and parts of the hardware that the stored result does not hold, so that a change of them is not known.
+    answers : tuple of int or None
+        Clips with the same predicted class, and clips compared; None where the result predicts no class.
 
     Examples
     --------
     >>> epochs = History(pd.DataFrame({"epoch": [1], "seconds": 1.0, "loss": 0.5}))
     >>> Rerun(epochs, epochs, identical=True, difference=0.0, changed={"torch": ("2.12.0", "2.13.0")})
     Rerun of a History of 1 epoch: identical to the last bit; changed since: torch 2.12.0 -> 2.13.0
+    >>> Rerun(epochs, epochs, identical=True, difference=0.0, changed={}, unrecorded=("python", "torch"))
+    Rerun of a History of 1 epoch: identical to the last bit; nothing recorded has changed; not recorded: python, torch
     """
 
     stored: Rerunnable
@@ -54,20 +60,28 @@ class Rerun:
     difference: float
     changed: Mapping[str, tuple[Any, Any]]
     notes: tuple[str, ...] = ()
+    unrecorded: tuple[str, ...] = ()
+    answers: tuple[int, int] | None = None
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of clips with the same predicted class, 0 to 1; None where the result predicts no class."""
+        return self.answers[0] / self.answers[1] if self.answers and self.answers[1] else None
 
     def __repr__(self) -> str:
-        if self.identical:
-            found = "identical to the last bit"
-        elif self.difference:
-            found = f"the largest difference is {self.difference:.3g}"
-        else:
-            found = "not identical"
-        same = (
-            "same versions and hardware"
-            if not self.changed
-            else "changed since: " + ", ".join(f"{name} {then} -> {now}" for name, (then, now) in self.changed.items())
-        )
-        return "\n  ".join([f"Rerun of {_called(self.stored)}: {found}; {same}", *self.notes])
+        found = ["identical to the last bit" if self.identical else "not identical"]
+        if self.answers and not self.identical:
+            found.append("the same class for {:,} of {:,} clips".format(*self.answers))
+        if self.difference:
+            found.append(f"the largest difference is {self.difference:.3g}")
+        known = ["recorded versions and hardware are the same"]
+        if self.unrecorded:
+            known = ["nothing recorded has changed", f"not recorded: {', '.join(self.unrecorded)}"]
+        if self.changed:
+            changes = (f"{name} {then} -> {now}" for name, (then, now) in self.changed.items())
+            known[0] = f"changed since: {', '.join(changes)}"
+        said = "; ".join([", ".join(found), *known])
+        return "\n  ".join([f"Rerun of {_called(self.stored)}: {said}", *self.notes])
 
 
 def _called(record: Rerunnable) -> str:
@@ -115,12 +129,18 @@ def _apart(one: np.ndarray | None, other: np.ndarray | None) -> float:
     return float(np.nanmax(apart, initial=0.0))
 
 
-def changed_since(run: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What of versions and hardware is another now than what was written down in `run`."""
+def since(run: Mapping[str, Any]) -> tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]:
+    """Recorded versions and hardware that differ now, name to (then, now), and the names that `run` does not hold."""
     now = run_record("rerun", table=pd.DataFrame({"clip_id": []}))
-    return {
-        name: (then, now[part].get(name))
-        for part in ("versions", "hardware")
-        for name, then in run[part].items()
-        if then != now[part].get(name)
-    }
+    changed: dict[str, tuple[Any, Any]] = {}
+    unrecorded: list[str] = []
+    for part in ("versions", "hardware"):
+        then, here = run.get(part, {}), now[part]
+        changed |= {name: (value, here.get(name)) for name, value in then.items() if value != here.get(name)}
+        unrecorded += [name for name in here if name not in then]
+    return changed, tuple(unrecorded)
+
+
+def same_answers(stored: Predictions, again: Predictions) -> tuple[int, int]:
+    """Clips with the same predicted class, and clips compared."""
+    return int((stored.predicted == again.predicted).sum()), len(stored)

@@ -30,7 +30,11 @@ class _StopAfter(Callback):
             run.stop()
 
 
-def training_again(stored: History, means: Means) -> tuple[MEDN, History, tuple[str, ...]]:
+Asked = tuple[str, Clips]
+"""Clips that two models can be compared on, unseen ones where there are any, and what they are."""
+
+
+def training_again(stored: History, means: Means) -> tuple[MEDN, History, tuple[str, ...], Asked]:
     """Train again, for as many epochs as the stored training had when it ended.
 
     Parameters
@@ -44,6 +48,8 @@ def training_again(stored: History, means: Means) -> tuple[MEDN, History, tuple[
     history : History
     notes : tuple of str
         What was not made again.
+    asked : (str, Clips)
+        The validation clips, or the training clips where there are none.
 
     Raises
     ------
@@ -74,11 +80,12 @@ def training_again(stored: History, means: Means) -> tuple[MEDN, History, tuple[
     if source["callbacks"]:
         columns = f", so {', '.join(measured)} are not compared" if measured else ""
         notes.append(f"the callbacks {', '.join(source['callbacks'])} were not called again{columns}")
-    return model, again, tuple(notes)
+    asked = ("clips of its training", clips) if validation is None else ("validation clips", validation)
+    return model, again, tuple(notes), asked
 
 
-def by_card(model: MEDN, means: Means) -> tuple[MEDN, Mapping[str, Any]]:
-    """Train a model of ``pretrained/`` again as its card says; the new model and the card."""
+def by_card(model: MEDN, means: Means) -> tuple[MEDN, Mapping[str, Any], Asked]:
+    """Train a model of ``pretrained/`` again as its card says; the new model, the card, and clips to ask both about."""
     file = pretrained_folder() / model.name / "figures.json"
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if not {"training_corpus", "training"} <= card.keys():
@@ -93,7 +100,9 @@ def by_card(model: MEDN, means: Means) -> tuple[MEDN, Mapping[str, Any]]:
         tqdm.write(_announced(settings.epochs, len(clips), 60 * float(card["minutes"])))
     again = MEDN(model.config)
     fit(again, clips, config=settings, progress=means.progress)
-    return again, card
+    if "held_out_corpus" not in card:
+        return again, card, ("clips of its training", clips)
+    return again, card, ("held-out clips of its card", synthetic_clips(**card["held_out_corpus"], progress=False))
 
 
 def _announced(epochs: int, clips: int, seconds: float) -> str:

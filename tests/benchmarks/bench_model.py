@@ -88,15 +88,15 @@ def steps(*, batch: int, rounds: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["keep", "ms a clip", "times faster", "saved MB", "times less"])
 
 
-def goal(*, subjects: int, epochs: int, seeds: int) -> pd.DataFrame:
+def goal(*, subjects: int, clips: int, epochs: int, seeds: int) -> pd.DataFrame:
     """Seconds of training until clips of unseen persons are answered at 0.95 of what can be reached, and where it ends.
 
     The schedule of a training is made for its number of epochs, so each number is a training of its own.
     """
     rows = []
     for seed in range(seeds):
-        train = medn.synthetic_clips(n_subjects=subjects, seed=10 * seed)
-        held_out = medn.synthetic_clips(n_subjects=12, seed=10 * seed + 1)
+        train = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=clips, seed=10 * seed)
+        held_out = medn.synthetic_clips(n_subjects=min(12, subjects), clips_per_subject=clips, seed=10 * seed + 1)
         train, held_out = (
             each.with_table(medn.data.to_classes(each.table, "synthme_5class")[0]) for each in (train, held_out)
         )
@@ -107,7 +107,7 @@ def goal(*, subjects: int, epochs: int, seeds: int) -> pd.DataFrame:
             "motion only": ({"branches": "motion", "decoupling": "none"}, ceilings.au_only),
         }
         for name, (changes, ceiling) in variants.items():
-            for count in (4, 8, 12, epochs):
+            for count in sorted({min(count, epochs) for count in (4, 8, 12, epochs)}):
                 config = MEDNConfig.for_clips(train, **({"decoupling": "bottleneck"} | changes))
                 model = medn.model.MEDN(config, seed=seed)
                 began = time.perf_counter()
@@ -122,11 +122,11 @@ def goal(*, subjects: int, epochs: int, seeds: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "network", "epochs", "seconds", "accuracy", "of its ceiling"])
 
 
-def overhead(*, epochs: int) -> pd.DataFrame:
+def overhead(*, subjects: int, clips: int, epochs: int) -> pd.DataFrame:
     """An epoch of `fit` against its own forward passes, losses, backward passes and optimiser steps."""
-    clips = medn.synthetic_clips(n_subjects=16, seed=0)
-    clips = clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
-    model = medn.model.MEDN(MEDNConfig.for_clips(clips, decoupling="bottleneck"), seed=0)
+    drawn = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=clips, seed=0)
+    drawn = drawn.with_table(medn.data.to_classes(drawn.table, "synthme_5class")[0])
+    model = medn.model.MEDN(MEDNConfig.for_clips(drawn, decoupling="bottleneck"), seed=0)
     spent: dict[str, float] = {}
     began: dict[str, float] = {}
 
@@ -155,7 +155,7 @@ def overhead(*, epochs: int) -> pd.DataFrame:
     timed(torch.optim.AdamW, "step", "optimiser")
     try:
         start = time.perf_counter()
-        medn.fit(model, clips, config=TrainConfig(epochs=epochs), progress=False)
+        medn.fit(model, drawn, config=TrainConfig(epochs=epochs), progress=False)
         began["all"] = time.perf_counter() - start
     finally:
         epoch.medn_loss, epoch.as_inputs, epoch.augment = kept[:3]
@@ -176,8 +176,9 @@ def main() -> None:
     arguments.add_argument("what", nargs="+", choices=["steps", "goal", "overhead"])
     arguments.add_argument("--batch", type=int, default=4)
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--subjects", type=int, default=24)
-    arguments.add_argument("--epochs", type=int, default=16)
+    arguments.add_argument("--subjects", type=int, default=24, help="of goal; of overhead at most 16")
+    arguments.add_argument("--clips", type=int, default=30, help="of each subject")
+    arguments.add_argument("--epochs", type=int, default=16, help="of goal; of overhead at most 3")
     arguments.add_argument("--seeds", type=int, default=2)
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
@@ -185,11 +186,14 @@ def main() -> None:
         print(f"28 x 28 places of 8 frames, width 128, depth 4, {chosen.batch} clips a step, median of {chosen.rounds}")
         print(steps(batch=chosen.batch, rounds=chosen.rounds).round(2).to_string(index=False), end="\n\n")
     if "overhead" in chosen.what:
-        print("medn_tiny, 480 clips of 64 px")
-        print(overhead(epochs=3).round(3).to_string(index=False), end="\n\n")
+        size = {"subjects": min(16, chosen.subjects), "clips": chosen.clips}
+        print(f"medn_tiny, {size['subjects']} subjects of {chosen.clips} clips of 64 px")
+        print(overhead(**size, epochs=min(3, chosen.epochs)).round(3).to_string(index=False), end="\n\n")
     if "goal" in chosen.what:
-        print(f"{chosen.subjects} subjects, 64 px, bottleneck; 12 other persons to be scored on")
-        table = goal(subjects=chosen.subjects, epochs=chosen.epochs, seeds=chosen.seeds)
+        print(
+            f"{chosen.subjects} subjects, 64 px, bottleneck; {min(12, chosen.subjects)} other persons to be scored on"
+        )
+        table = goal(subjects=chosen.subjects, clips=chosen.clips, epochs=chosen.epochs, seeds=chosen.seeds)
         print(table.round(3).to_string(index=False))
 
 

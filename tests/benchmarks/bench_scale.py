@@ -29,9 +29,9 @@ def labelled(clips: Clips) -> Clips:
     return clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
 
 
-def folds(*, subjects: int, epochs: int, rounds: int) -> pd.DataFrame:
+def folds(*, subjects: int, per_subject: int, epochs: int, rounds: int) -> pd.DataFrame:
     """Leave one subject out, serially and with two workers that are there already; equal to the last bit."""
-    clips = labelled(medn.synthetic_clips(n_subjects=subjects, clips_per_subject=20, seed=3))
+    clips = labelled(medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, seed=3))
     config = MEDNConfig.for_clips(clips, decoupling="bottleneck")
     training = TrainConfig(epochs=epochs)
     spent: dict[int, list[float]] = {1: [], 2: []}
@@ -79,29 +79,29 @@ def prepared_in_a_process(root: Path, out: Path, *, count: int, jobs: int) -> di
 
 def prepare_against_decoding(*, subjects: int, per_subject: int) -> pd.DataFrame:
     """A data set in CASME II's layout, cropped, registered and with flow, against reading the same frames alone."""
-    import medn_lab.data.clip_input as clip_input
+    from medn_lab.data.frames import FrameFiles
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "originals")
         clips = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, n_frames=3, seed=11)
         medn.synthme.write_dataset(clips, root, layout="casme2", tree="raw", fps=30, size=480)  # CASME II's own height
         index = medn.data.read_casme2(root)
-        own, read = clip_input.read_image, []
+        own, read = FrameFiles.__getitem__, []
 
-        def noting(path: Path) -> np.ndarray:
-            read.append(path)
-            return own(path)
+        def noting(frames: FrameFiles, place: int) -> np.ndarray:
+            read.append(frames.paths[place])
+            return own(frames, place)
 
-        clip_input.read_image = noting
+        FrameFiles.__getitem__ = noting
         try:
             began = time.perf_counter()
             made = medn.data.prepare(index, Path(folder, "serial"), progress=False)
             serial = time.perf_counter() - began
         finally:
-            clip_input.read_image = own
+            FrameFiles.__getitem__ = own
         began = time.perf_counter()
         for path in read:
-            own(path)
+            medn.data.read_image(path)
         alone = time.perf_counter() - began
         medn.data.prepare(_first(index, 8), Path(folder, "warm"), n_jobs=2, progress=False)
         began = time.perf_counter()
@@ -195,14 +195,19 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("what", nargs="+", choices=["folds", "prepare", "growth"])
     arguments.add_argument("--counts", type=int, nargs="+", default=[100, 1000, 5000])
-    arguments.add_argument("--subjects", type=int, default=8)
+    arguments.add_argument("--subjects", type=int, default=8, help="of folds; of prepare at most 4")
+    arguments.add_argument("--clips", type=int, default=20, help="of each subject of folds; of prepare at most 10")
+    arguments.add_argument("--epochs", type=int, default=4, help="of each fold")
+    arguments.add_argument("--rounds", type=int, default=3, help="of folds")
     chosen = arguments.parse_args()
     if "folds" in chosen.what:
         print("leave one subject out")
-        print(folds(subjects=chosen.subjects, epochs=4, rounds=3).round(2).to_string(index=False), end="\n\n")
+        size = {"subjects": chosen.subjects, "per_subject": chosen.clips}
+        table = folds(**size, epochs=chosen.epochs, rounds=chosen.rounds)
+        print(table.round(2).to_string(index=False), end="\n\n")
     if "prepare" in chosen.what:
         print("a written data set, prepared")
-        table = prepare_against_decoding(subjects=4, per_subject=10)
+        table = prepare_against_decoding(subjects=min(4, chosen.subjects), per_subject=min(10, chosen.clips))
         print(table.round(3).to_string(index=False), end="\n\n")
         print(memory_of_preparing(chosen.counts).round(1).to_string(index=False), end="\n\n")
     if "growth" in chosen.what:

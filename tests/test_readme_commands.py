@@ -1,0 +1,227 @@
+"""Every command that README.md names runs, with options for a short run; one that this file cannot run is a failure."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+FENCES = r"^```(sh|powershell|bash)\n(.*?)^```"
+PROGRAM = re.compile(
+    r"(make|python3?|pip|jupyter|voila|conda|torchrun|py|pytest|(bench|test)_\w+\.py|\.venv[/\\](bin|Scripts)[/\\]\w+)(?=\s|$)"
+)
+NOTEBOOK = '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+
+SHORT = {
+    "bench_attribution.py": "--subjects 2",
+    "bench_data.py": "--count 1 --seeds",
+    "bench_diagnose.py": "--draws 1 --runs 1 --seeds 1",
+    "bench_facelab.py": "--moves 2",
+    "bench_lasso.py": ". --clips 40 --rounds 1",  # the folder is that of --against
+    "bench_maps.py": "--clips 40 --aligned 0",
+    "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
+    "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
+    "bench_start.py": "--rounds 1",
+    "fuzz.py": "--seconds 1",
+    "kill_rounds.py": "--rounds 1 --jobs prepare",
+    "make_pretrained.py": "--small",
+    "soak.py": "--starts 5",
+    "soak_explorer.py": "--gestures 10",
+}
+"""Added to a script's command; the last of an option given twice counts."""
+
+IN_A_BROWSER = ("bench_lasso.py", "bench_start.py")
+MAKE_RUNS = re.compile(r"[\w./-]+/\w+\.(?:py|ipynb)")
+
+
+def commands(text: str) -> list[str]:
+    """The commands in a text: each line of a shell's code block, and inline code that begins with a program's name.
+
+    ``...`` at the beginning of inline code stands for the script of the command before.
+    """
+    found = []
+    for block in re.finditer(FENCES, text, flags=re.M | re.S):
+        found += [line.partition(" #")[0].strip() for line in block[2].splitlines()]
+    before = ""
+    for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)):
+        code = code.replace("...", " ".join(before.split()[:2]), 1) if code.startswith("... ") else code
+        if PROGRAM.match(code):
+            found.append(code)
+            before = code
+    return list(dict.fromkeys(filter(None, found)))
+
+
+def run(*words: object, cwd: Path = ROOT, seconds: int = 300) -> str:
+    """What a command prints; its failure is the test's."""
+    paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        list(map(str, words)), capture_output=True, text=True, cwd=cwd, env=environment, timeout=seconds, check=False
+    )
+    assert done.returncode == 0, f"{shlex.join(map(str, words))}\n{done.stdout[-1500:]}{done.stderr[-3000:]}"
+    return done.stdout + done.stderr
+
+
+def run_make(words: list[str], folder: Path) -> None:
+    """What a target would do, without doing it; each script and notebook that it would start is there."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    said = run("make", "-n", *words)
+    assert said.strip()
+    started = [path for path in MAKE_RUNS.findall(said) if not path.startswith((".venv", "/"))]
+    assert not [path for path in started if not (ROOT / path).is_file()]
+    for option in words[1:]:
+        assert option.partition("=")[2] in said
+
+
+def run_script(script: Path, options: list[str], folder: Path) -> None:
+    """A script of the repository, shortened."""
+    if script.name in IN_A_BROWSER:
+        sys.path.insert(0, str(ROOT / "tests" / "browser"))
+        from chromium_here import find_chromium
+
+        if find_chromium() is None:
+            pytest.skip("there is no Chromium")
+    if script.parent.name == "pretrained":  # which writes to its own folder
+        shutil.copytree(script.parent, folder / "pretrained")
+        script = folder / "pretrained" / script.name
+        shipped = min(path.name for path in script.parent.iterdir() if path.is_dir() and path.name != "__pycache__")
+        options = [shipped if word == "NAME" else word for word in options]
+    assert script.name in SHORT, f"say in SHORT how {script.name} is run in a few seconds"
+    assert run(sys.executable, script, *options, *SHORT[script.name].split()).strip()
+
+
+def run_python(words: list[str], folder: Path) -> None:
+    """``python ...``: a module, a statement or a script; alone it is the interpreter."""
+    first, *rest = words or ["--version"]
+    if first.endswith(".py"):
+        run_script(ROOT / first, rest, folder)
+    elif words[:2] == ["-m", "venv"]:
+        run(sys.executable, "-m", "venv", "--without-pip", folder / rest[1])
+    elif words[:2] == ["-m", "pip"]:
+        run_pip(words[2:], folder)
+    elif words[:2] == ["-m", "pytest"]:
+        places = [word for word in rest if (ROOT / word).exists()]
+        assert places
+        options = [word for word in rest[1:] if word not in places]
+        run(sys.executable, "-m", "pytest", *options, "-q", "tests/test_text.py")
+    else:
+        run(sys.executable, first, *rest)
+
+
+def run_pip(words: list[str], folder: Path) -> None:
+    """Resolve the checkout and its extras without installing anything or asking a server."""
+    if words[:1] == ["install"] and not {".", "-e"} & set(words):
+        pytest.fail(f"pip {' '.join(words)} installs other than the checkout")
+    for name in ("medn_lab", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
+    offline = ["--dry-run", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
+    said = run(sys.executable, "-m", "pip", *words, *offline, cwd=folder)
+    assert "medn-lab" in said or "medn_lab" in said
+    assert "does not provide the extra" not in said
+
+
+def run_jupyter(words: list[str], folder: Path) -> None:
+    """Lab without serving (the browser tests do), nbconvert with an empty notebook."""
+    if words[:1] == ["nbconvert"]:
+        (folder / words[-1]).write_text(NOTEBOOK)
+        run(sys.executable, "-m", "jupyter", *words, cwd=folder)
+        assert list(folder.glob("*.html"))
+        return
+    assert all((ROOT / word).is_file() for word in words[1:])
+    assert run(sys.executable, "-m", "jupyter", *(words[:1] or []), "--version").strip()
+
+
+def run_voila(words: list[str], folder: Path) -> None:
+    """Its options; ``tests/browser/test_voila.py`` serves pages."""
+    assert (ROOT / words[-1]).is_dir()
+    if shutil.which("voila") is None:
+        pytest.skip("voila is not installed")
+    run("voila", *words[:-1], "--version")
+
+
+def run_conda(words: list[str], folder: Path) -> None:
+    """The file and the name of the environment; making it needs a server."""
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert words in (["env", "create", "-f", "environment.yml"], ["activate", environment["name"]])
+
+
+def run_torchrun(words: list[str], folder: Path) -> None:
+    """A script that trains in two processes in place of its number."""
+    (folder / words[-1]).write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
+        "import medn_lab as medn\n"
+        "from tiny_clips import tiny_clips\n"
+        "from medn_lab.train import TrainConfig\n"
+        "clips = tiny_clips()\n"
+        "model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16, branches='motion'))\n"
+        "medn.fit(model, clips, config=TrainConfig(epochs=1, devices=2, device='cpu'), progress=False)\n"
+    )
+    options = [re.sub(r"(--nproc_per_node)=\d+", r"\1=2", word) for word in words[:-1]]
+    run(sys.executable, "-m", "torch.distributed.run", "--standalone", *options, words[-1], cwd=folder)
+
+
+PROGRAMS: dict[str, Callable[[list[str], Path], None]] = {
+    "make": run_make, "python": run_python, "python3": run_python, "pip": run_pip, "jupyter": run_jupyter,
+    "voila": run_voila, "conda": run_conda, "torchrun": run_torchrun,
+}  # fmt: skip
+
+
+def carry_out(command: str, folder: Path) -> None:
+    """Run a command in its short form; a failure where this file has none."""
+    program, *words = shlex.split(command.replace("\\", "/"))
+    program = Path(program).name if program.startswith(".venv/") else program
+    if program == "py":  # the launcher on Windows, whose first option chooses the version
+        program, words = "python", words[1:]
+    if program.endswith(".py"):
+        script = ROOT / "tests" / "benchmarks" / program
+        if program.startswith("test_"):
+            run(sys.executable, "-m", "pytest", "-q", "--benchmark-disable", script)
+        else:
+            run_script(script, words, folder)
+    elif program in PROGRAMS:
+        PROGRAMS[program](words, folder)
+    else:
+        pytest.fail(f"nothing here runs {command!r}")
+
+
+def as_case(command: str) -> object:
+    slow = re.search(r"\w+\.py\b", command)
+    return pytest.param(command, marks=pytest.mark.slow if slow else (), id=command)
+
+
+COMMANDS = commands(README)
+
+
+@pytest.mark.parametrize("command", list(map(as_case, COMMANDS)))
+def test_a_command_of_the_readme_runs(command, tmp_path):
+    carry_out(command, tmp_path)
+    assert command in COMMANDS
+
+
+def test_the_commands_are_found_where_they_stand():
+    text = "Say `make lab` and `umap`, `.venv/bin/python`.\n```sh\nmake test    # all\n```\n"
+    text += "| `python a/b.py --n 3` | `... --m` |\n"
+    assert commands(text) == ["make test", "make lab", ".venv/bin/python", "python a/b.py --n 3", "python a/b.py --m"]
+    assert len(COMMANDS) > 25
+    assert {"make test", "make proof", "bench_facelab.py"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "command", ["make nothing", "python tests/none.py", "bench_none.py", "pytest --all", "pip install others"]
+)
+def test_a_command_that_nothing_runs_is_a_failure(command, tmp_path):
+    if command.startswith("make") and shutil.which("make") is None:
+        pytest.skip("there is no make")
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        carry_out(command, tmp_path)
