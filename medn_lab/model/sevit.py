@@ -24,9 +24,9 @@ from medn_lab.model.config import MEDNConfig
 LUMINANCE = (0.299, 0.587, 0.114)
 """Rec. 601 luminance, in which motion is estimated."""
 
-SLOPE_FLOOR = 1e-5
-"""Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: about one level of 255 a pixel.
-Skin without texture then counts as still, instead of as moving with the camera's noise."""
+SLOPE_FLOOR = 1e-4
+"""Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: 2.5 levels of 255 a pixel. Skin
+without texture then counts as still. A tenth of it lets camera noise decide which places are kept."""
 
 LARGEST = 6.0
 """Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face."""
