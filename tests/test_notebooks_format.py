@@ -288,7 +288,7 @@ class TestStaleness:
 
     @pytest.fixture
     def weights(self, tmp_path):
-        for name in ("medn_a.synthme_v1", "medn_a_coupled.synthme_v1", "medn_b.synthme_v2"):
+        for name in ("medn_a.synthme_v2", "medn_a_coupled.synthme_v2", "medn_b.synthme_v2"):
             (tmp_path / name).mkdir()
             (tmp_path / name / "model.safetensors").write_bytes(name.encode())
         return tmp_path
@@ -296,15 +296,15 @@ class TestStaleness:
     @pytest.fixture
     def book(self, weights):
         book = good_book()
-        book.cells[3]["source"] = 'model = medn.load_pretrained("medn_a.synthme_v1")'
+        book.cells[3]["source"] = 'model = medn.load_pretrained("medn_a.synthme_v2")'
         book.metadata[KEY] = made_with(book, folder=weights)
         return book
 
     def test_other_weights_make_it_stale_and_are_named(self, book, weights):
         assert staleness(book, folder=weights) == []
-        (weights / "medn_a.synthme_v1" / "model.safetensors").write_bytes(b"trained again")
+        (weights / "medn_a.synthme_v2" / "model.safetensors").write_bytes(b"trained again")
         (fault,) = staleness(book, folder=weights)
-        assert "other weights of medn_a.synthme_v1" in fault
+        assert "other weights of medn_a.synthme_v2" in fault
 
     def test_weights_that_it_does_not_name_do_not_matter(self, book, weights):
         (weights / "medn_b.synthme_v2" / "model.safetensors").write_bytes(b"trained again")
@@ -321,13 +321,13 @@ class TestStaleness:
     @pytest.mark.parametrize(
         ("source", "named"),
         [
-            ('f"medn_a{kind}.synthme_v1"', ["medn_a.synthme_v1", "medn_a_coupled.synthme_v1"]),
+            ('f"medn_a{kind}.synthme_v2"', ["medn_a.synthme_v2", "medn_a_coupled.synthme_v2"]),
             ('names = ["medn_b.synthme_v2"]', ["medn_b.synthme_v2"]),
-            ('"medn_unknown.synthme_v1"', []),
+            ('"medn_unknown.synthme_v2"', []),
         ],
     )
     def test_names_are_read_also_where_an_f_string_makes_them(self, weights, source, named):
         assert checkpoints_named(source, folder=weights) == named
 
     def test_the_default_model_counts_where_none_is_named(self):
-        assert checkpoints_named("medn.load_pretrained()", folder=PRETRAINED) == ["medn_tiny.synthme_v1"]
+        assert checkpoints_named("medn.load_pretrained()", folder=PRETRAINED) == ["medn_tiny.synthme_v2"]

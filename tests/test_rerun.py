@@ -30,7 +30,7 @@ from medn_lab.records import BranchFeatures, History, Predictions, run_record
 from medn_lab.rerunning.outcome import Rerunnable
 from medn_lab.train import Callback, TrainConfig
 
-NAME = "medn_tiny.synthme_v1"
+NAME = "medn_tiny.synthme_v2"
 ONE = TrainConfig(epochs=1, batch_size=4)
 THREE = TrainConfig(epochs=3, batch_size=4, seed=2)
 
@@ -95,7 +95,7 @@ def folds(two, config):
 
 @pytest.fixture(scope="module")
 def report(features):
-    other = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v1"), medn.synthetic_clips(
+    other = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v2"), medn.synthetic_clips(
         n_subjects=2, clips_per_subject=5, seed=9, n_jobs=1,
     ))  # fmt: skip
     relabelled = replace(features, table=features.table.assign(label=np.where(np.arange(12) % 3, "a", "b")))
@@ -509,7 +509,7 @@ class TestMaps:
             medn.rerun(made.select(made.table["clip_id"][:3]), progress=False)
 
     def test_aligned_maps_are_made_again_together(self, clips, features):
-        coupled = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v1"), clips)
+        coupled = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v2"), clips)
         for made in aligned_umap({"here": features, "there": coupled}, method="pca").values():
             found = medn.rerun(made, progress=False)
             assert found.identical

@@ -89,7 +89,7 @@ def test_clips_of_another_table_can_be_drawn_again(clips, tmp_path):
 
 
 def test_a_result_on_clips_of_another_table_is_made_again(clips):
-    predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     again = medn.rerun(predictions, progress=False)
     np.testing.assert_array_equal(again.again.logits, predictions.logits)
 

@@ -48,7 +48,7 @@ class Attributor:
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> make = Attributor(medn.load_pretrained("medn_tiny.synthme_v1"), clips=clips)
+    >>> make = Attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips=clips)
     >>> "saliency" in make.methods, "gate" in make.targets
     (True, True)
     """
@@ -288,7 +288,7 @@ def attributor(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=22)
-    >>> make = attributor(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> make = attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> found = make(clips.table["clip_id"][0], target="gate", method="saliency")
     >>> found.target, found.frames.shape
     ('gate', (1, 8, 64, 64, 3))

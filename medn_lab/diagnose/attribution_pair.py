@@ -68,7 +68,7 @@ def attribute_pair(
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> pair = medn.diagnose.confusable_pairs(clips.table).loc[0, ["clip_a", "clip_b"]]
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> attribute_pair(model, clips, **pair, method="saliency").frames.shape
     (2, 8, 64, 64, 3)
     """
@@ -130,7 +130,7 @@ def pair_attributor(
 
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> attribute = pair_attributor(medn.load_pretrained("medn_tiny.synthme_v1"), clips, method="saliency")
+    >>> attribute = pair_attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips, method="saliency")
     >>> attribute(*clips.table["clip_id"]).flow.shape
     (2, 64, 64, 2)
     """

@@ -66,7 +66,7 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> a, b = clips.table["clip_id"]
-    >>> swaps = swap_branches(medn.load_pretrained("medn_tiny.synthme_v1"), clips, clip_a=a, clip_b=b)
+    >>> swaps = swap_branches(medn.load_pretrained("medn_tiny.synthme_v2"), clips, clip_a=a, clip_b=b)
     >>> (swaps["frames_of"] == swaps["flow_of"]).tolist()
     [True, False, False, True]
     """
@@ -133,7 +133,7 @@ def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable
 
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> swap = pair_swapper(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> swap = pair_swapper(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> len(swap(*clips.table["clip_id"]))
     4
     """

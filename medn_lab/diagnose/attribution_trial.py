@@ -79,7 +79,7 @@ def compare_attributions(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> methods = ["bare_change", "saliency"]
     >>> table = compare_attributions(model, clips, target="happiness", methods=methods, n_draws=1)
     >>> table.loc[table["method"] == "bare_change", "survives"].tolist()

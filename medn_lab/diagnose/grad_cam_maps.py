@@ -75,7 +75,7 @@ def grad_cam(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = grad_cam(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps = grad_cam(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
     >>> maps.frames.shape, maps.flow.shape
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """

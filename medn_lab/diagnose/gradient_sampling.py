@@ -76,7 +76,7 @@ def gradient_shap(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = gradient_shap(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness", n_samples=4)
+    >>> maps = gradient_shap(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness", n_samples=4)
     >>> maps.frames.shape, maps.method
     ((1, 8, 64, 64, 3), 'gradient_shap')
     """

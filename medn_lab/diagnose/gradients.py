@@ -58,7 +58,7 @@ def saliency(model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, pr
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = saliency(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps = saliency(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
     >>> maps.frames.shape, maps.flow.shape
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
@@ -121,7 +121,7 @@ def integrated_gradients(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> maps = integrated_gradients(model, clips, target="happiness", n_steps=8)
     >>> maps.frames.shape, sorted(maps.sanity)
     ((1, 8, 64, 64, 3), ['completeness_error', 'completeness_gap_95'])
@@ -176,7 +176,7 @@ def bare_change(model: MEDN, clips: Clips, *, target: str, batch_size: int = 16,
     >>> import numpy as np
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = bare_change(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps = bare_change(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
     >>> bool(np.allclose(maps.flow, clips.flow, atol=1e-5)), maps.frames.shape
     (True, (1, 8, 64, 64, 3))
     """

@@ -51,7 +51,7 @@ def frame_ablation(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = frame_ablation(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps = frame_ablation(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
     >>> bool(abs(maps.frames[0, 0]).max() < 1e-6 < abs(maps.frames[0, 4]).max())
     True
     """

@@ -67,7 +67,7 @@ def occlusion(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = occlusion(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness", patch=32)
+    >>> maps = occlusion(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness", patch=32)
     >>> maps.frames.shape, maps.params["patch"]
     ((1, 8, 64, 64, 3), 32)
     """

@@ -148,7 +148,7 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="others")
+    >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="others")
     >>> found = planted_mass(maps, truth=clips.truth, region="cue", of="frames")
     >>> found.share.shape, bool((found.chance > 0).all())
     ((2,), True)

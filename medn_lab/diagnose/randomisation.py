@@ -42,7 +42,7 @@ class RandomisationCheck:
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> check = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
     >>> check.table[["stage", "input", "n_clips"]].iloc[0].astype(str).tolist()
     ['all weights', 'frames', '1']
@@ -149,7 +149,7 @@ def randomisation_check(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> check = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
     >>> bool((check.table["spearman_absolute"] <= 1).all())
     True

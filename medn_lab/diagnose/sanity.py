@@ -71,7 +71,7 @@ def infidelity(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
     >>> infidelity(maps, model=model, clips=clips, n_samples=4).shape
     (1,)
@@ -159,7 +159,7 @@ def sensitivity(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
     >>> sensitivity(maps, model=model, clips=clips, n_samples=1).shape
     (1,)
@@ -224,7 +224,7 @@ def check_attribution(attribution: Attribution, *, model: MEDN, clips: Clips, se
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> maps = check_attribution(medn.diagnose.saliency(model, clips, target="happiness"), model=model, clips=clips)
     >>> sorted(maps.sanity)
     ['infidelity', 'sensitivity']

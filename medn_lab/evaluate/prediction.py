@@ -50,7 +50,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> predictions.logits.shape, predictions.au_logits.shape, predictions.table["label"].tolist()
     ((2, 5), (2, 16), ['repression', 'others'])
     """
@@ -98,7 +98,7 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> features = medn.extract_features(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> features = medn.extract_features(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> features.fused.shape, features.gate.shape, len(features.table)
     ((2, 64), (2, 64), 2)
     """

@@ -36,14 +36,14 @@ def pretrained_names() -> list[str]:
 
     Examples
     --------
-    >>> "medn_tiny.synthme_v1" in pretrained_names()
+    >>> "medn_tiny.synthme_v2" in pretrained_names()
     True
     """
     folder = pretrained_folder()
     return sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}")) if folder.is_dir() else []
 
 
-def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v1") -> MEDN:
+def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> MEDN:
     """A trained MEDN in evaluation mode, from the checkout's ``pretrained/`` or from a folder of yours.
 
     Parameters
@@ -70,9 +70,9 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v1") -> ME
 
     Examples
     --------
-    >>> model = load_pretrained("medn_tiny.synthme_v1")
+    >>> model = load_pretrained("medn_tiny.synthme_v2")
     >>> model.name, model.config.decoupling
-    ('medn_tiny.synthme_v1', 'bottleneck')
+    ('medn_tiny.synthme_v2', 'bottleneck')
     """
     places = [Path(name)] + ([pretrained_folder() / str(name)] if Path(name).name == str(name) else [])
     folder = next((place for place in places if place.is_dir()), None)

@@ -100,7 +100,7 @@ def rerun(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=6, seed=7)
-    >>> trained = medn.load_pretrained("medn_tiny.synthme_v1")
+    >>> trained = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> medn.rerun(medn.predict(trained, clips), progress=False)
     Rerun of 6 Predictions: identical to the last bit; recorded versions and hardware are the same
     >>> maps = medn.diagnose.umap(medn.extract_features(trained, clips), method="pca")
@@ -112,7 +112,7 @@ def rerun(
     >>> medn.rerun(history, progress=False)
     Rerun of a History of 2 epochs: identical to the last bit; recorded versions and hardware are the same
 
-    ``medn.rerun(medn.load_pretrained("medn_tiny.synthme_v1"))`` draws 720 clips and trains 24 epochs, three minutes.
+    ``medn.rerun(medn.load_pretrained("medn_tiny.synthme_v2"))`` draws 720 clips and trains 24 epochs, three minutes.
     """
     means = Means(ClipsAgain(clips, progress=progress), model, progress)
     if isinstance(record, CrossValidation):

@@ -62,10 +62,10 @@ def plot_answers(
     --------
     >>> import medn_lab as medn
     >>> clip = medn.synthme.face_studio()({"aus": {"AU12": "C"}})
-    >>> answers = medn.evaluate.answerer(medn.load_pretrained("medn_tiny.synthme_v1"))(clip)
+    >>> answers = medn.evaluate.answerer(medn.load_pretrained("medn_tiny.synthme_v2"))(clip)
     >>> figure = plot_answers(answers, clips=clip)
     >>> figure.layout.title.text
-    '<b>What it answers</b> · medn_tiny.synthme_v1'
+    '<b>What it answers</b> · medn_tiny.synthme_v2'
     """
     if clip_ids is None:
         names = list(answers.predictions.table["clip_id"])

@@ -85,7 +85,7 @@ def plot_attribution(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v1"), clips, target="happiness")
+    >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
     >>> figure = plot_attribution(maps, clips.table["clip_id"][0], clips=clips)
     >>> figure.layout.title.text
     '<b>happiness</b> by saliency'

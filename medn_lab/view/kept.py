@@ -52,7 +52,7 @@ def plot_kept_tokens(
     --------
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> kept = medn.diagnose.kept_tokens(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> kept = medn.diagnose.kept_tokens(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> figure = plot_kept_tokens(kept, clips.table["clip_id"][0], clips=clips)
     >>> figure.layout.title.text
     '<b>Kept positions</b> · synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14'

@@ -87,7 +87,7 @@ class AttributionViewer(Panel):
 
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> make = medn.diagnose.attributor(medn.load_pretrained("medn_tiny.synthme_v1"), clips)
+    >>> make = medn.diagnose.attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> viewer = AttributionViewer(clips, attribute=make, target="happiness", method="saliency", check=False)
     >>> viewer.clip_id, viewer.method
     ('synthme22-s01-c01', 'saliency')

@@ -147,7 +147,7 @@ def randomised(model: MEDN, clips: Clips) -> pd.DataFrame:
 def main() -> None:
     """Print the tables."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--model", default="medn_tiny.synthme_v1", help="a name or folder for load_pretrained")
+    arguments.add_argument("--model", default="medn_tiny.synthme_v2", help="a name or folder for load_pretrained")
     arguments.add_argument("--subjects", type=int, default=16)
     arguments.add_argument("--seed", type=int, default=1, help="of the corpus, whose persons the model must not know")
     chosen = arguments.parse_args()

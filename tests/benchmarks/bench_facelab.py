@@ -94,7 +94,7 @@ def times(studio: FaceStudio, model: medn.model.MEDN, *, count: int, seed: int) 
 def main() -> None:
     """Print the table."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--model", default="medn_tiny.synthme_v1", help="a name or folder for load_pretrained")
+    arguments.add_argument("--model", default="medn_tiny.synthme_v2", help="a name or folder for load_pretrained")
     arguments.add_argument("--moves", type=int, default=50)
     arguments.add_argument("--seed", type=int, default=0)
     chosen = arguments.parse_args()

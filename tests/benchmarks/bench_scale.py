@@ -140,7 +140,7 @@ def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
 def growth(counts: list[int]) -> pd.DataFrame:
     """Disk, memory and seconds of each step at these numbers of clips, and carried on to more on paper."""
     rows = []
-    model = medn.load_pretrained("medn_tiny.synthme_v1")
+    model = medn.load_pretrained("medn_tiny.synthme_v2")
     medn.diagnose.warm_umap().join()
     for count in counts:
         subjects = max(4, count // 30)

@@ -24,15 +24,15 @@ def checkpoints_named(source: str, *, folder: Path = PRETRAINED) -> list[str]:
 
     Examples
     --------
-    >>> checkpoints_named('load_pretrained(f"medn_tiny{kind}.synthme_v1")')
-    ['medn_tiny.synthme_v1', 'medn_tiny_coupled.synthme_v1', 'medn_tiny_orthogonal.synthme_v1']
+    >>> checkpoints_named('load_pretrained(f"medn_tiny{kind}.synthme_v2")')
+    ['medn_tiny.synthme_v2', 'medn_tiny_coupled.synthme_v2', 'medn_tiny_orthogonal.synthme_v2']
     >>> checkpoints_named("no model is asked")
     []
     """
     shipped = [path.parent.name for path in folder.glob("*/model.safetensors")]
     wanted = [".*".join(map(re.escape, _BRACES.split(name))) for name in _NAME.findall(source)]
     if re.search(r"load_pretrained\(\s*\)", source):
-        wanted.append(re.escape("medn_tiny.synthme_v1"))
+        wanted.append(re.escape("medn_tiny.synthme_v2"))
     return sorted(name for name in shipped if any(re.fullmatch(pattern, name) for pattern in wanted))
 
 
