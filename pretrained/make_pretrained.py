@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import medn_lab as medn
+from medn_lab.diagnose.held_out import READERS
 from medn_lab.records import BranchFeatures, Clips, Predictions
 
 FOLDER = Path(__file__).resolve().parent
@@ -128,7 +129,7 @@ def readers_of(features: BranchFeatures) -> dict[str, dict]:
     """What each kind of probe reads of the AUs from the emotion branch: the mean AUC, and the worst AU."""
     found = {}
     alone = replace(features, motion=None, fused=None)
-    for kind in medn.diagnose.PROBE_KINDS:
+    for kind in READERS:
         leaks = medn.diagnose.leakage(
             alone, targets=("aus",), allowed=medn.synthme.allowed_auc(), kind=kind, n_shuffles=0, n_resamples=0
         )
