@@ -56,7 +56,7 @@ class TrainConfig:
     """
 
     epochs: int = 25
-    batch_size: int = 32
+    batch_size: int = 16
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     au_weight: float = 1.0
