@@ -338,7 +338,7 @@ def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: 
             row[f"{branch}_{target.lower()}{ending}"] = found.loc[(branch, target), "auc"]
             row[f"{branch}_{target.lower()}_leak{ending}"] = found.loc[(branch, target), "excess"]
         if kind == "linear" and "emotion" in found.index:
-            aus = found.loc["emotion"].drop(index=["AUs", "cue"], errors="ignore")
+            aus = found.loc["emotion"].filter(regex=r"^AU\d+$", axis=0)
             row |= {f"leak_{au}": excess for au, excess in aus.query("n_positive >= 8")["excess"].items()}
     if features.nats is not None:
         row["nats"] = float(features.nats.mean())
