@@ -67,7 +67,7 @@ def test_two_clips_that_differ_in_the_cue_differ_where_the_cue_lies_and_not_in_t
     flush, pallor = (studio({"aus": {"AU4": "C"}, "cue": cue, **QUIET}) for cue in ("flush", "pallor"))
     change = flush.frames[0, -1].astype(int) - pallor.frames[0, -1]
     weights = np.array([0.299, 0.587, 0.114])
-    inside = flush.truth.cue_mask[0]
+    inside = flush.truth.cue_mask[0, 0]
     assert change[inside][:, 0].mean() > 4  # red
     assert np.abs((change @ weights)[inside]).mean() < 1
     assert np.abs(change[:6]).max() == 0  # above the forehead there is no blood to see

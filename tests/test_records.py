@@ -347,7 +347,7 @@ class TestTruth:
     def test_masks_are_those_of_the_clips_own_face(self):
         truth = a_truth()
         np.testing.assert_array_equal(truth.au_mask("c2", "AU12"), truth.au_masks[1, 1])
-        np.testing.assert_array_equal(truth.cue_region("c1"), truth.cue_mask[0])
+        np.testing.assert_array_equal(truth.cue_region("c1"), truth.cue_mask[0, 0])
 
     def test_an_unknown_au_is_a_sentence(self):
         with pytest.raises(ValueError, match="no mask for 'AU9'; there are AU4, AU12"):

@@ -1,5 +1,7 @@
 """SynthME: same seed, same bytes; the truth is what the pictures show; the cue is where it should be, nowhere else."""
 
+import hashlib
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -162,7 +164,7 @@ def test_a_clip_without_motion_has_no_flow_but_what_nuisance_makes(clips):
     assert np.linalg.norm(clips.flow, axis=-1).max() < 3
 
 
-@pytest.mark.parametrize("kind", ["colour", "timing"])
+@pytest.mark.parametrize("kind", ["colour", "timing", "brightness"])
 def test_the_cue_is_invisible_to_onset_apex_flow(kind):
     arguments = {"n_subjects": 2, "clips_per_subject": 4, "n_frames": 6, "noise": 0, "seed": 6}
     seen = synthetic_clips(**arguments, cue=kind)
@@ -199,6 +201,79 @@ def test_the_timing_cue_is_at_rest_at_onset_apex_and_offset():
         )
 
 
+def test_the_brightness_cue_is_a_grey_pulse_on_the_chin_between_apex_and_offset():
+    arguments = {"n_subjects": 3, "clips_per_subject": 4, "n_frames": 8, "noise": 0, "seed": 6, "cue": "brightness"}
+    seen, unseen = synthetic_clips(**arguments), synthetic_clips(**arguments, cue_strength=0)
+    assert set(seen.table["cue"]) == set(CUES["brightness"])
+    change = seen.frames.astype(float) - unseen.frames
+    for row, clip in seen.table.iterrows():
+        numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 8)
+        sign = {"brighten": 1, "dim": -1, "still": 0}[clip["cue"]]
+        inside = seen.truth.cue_region(clip["clip_id"])
+        pulse = sign * change[row][:, inside].mean(axis=(1, 2))
+        assert (change[row][(numbers <= clip["apex"]) | (numbers == clip["offset"])] == 0).all()
+        assert pulse.max() == pytest.approx(2.7 * abs(sign), abs=0.5)
+        assert np.ptp(change[row][:, inside].mean(axis=1), axis=1).max() < 0.25, "all three channels alike"
+        assert np.abs(change[row][:, ~inside]).mean() < 0.05
+    others = synthetic_clips(n_subjects=3, clips_per_subject=1, n_frames=2, cue="mixed", seed=6).truth.cue_mask
+    assert not (seen.truth.cue_mask & others).any(), "a place apart from the other two cues"
+
+
+@pytest.mark.parametrize("kind", ["colour", "timing", "brightness"])
+def test_scripts_of_several_kinds_are_those_of_one_kind_with_another_cue(kind):
+    several = draw_table(n_subjects=4, clips_per_subject=60, cue="colour+timing+brightness", seed=3)
+    alone = draw_table(n_subjects=4, clips_per_subject=60, cue=kind, seed=3)
+    pd.testing.assert_frame_equal(several.drop(columns="cue"), alone.drop(columns="cue"))
+    same = several["cue"] == alone["cue"]
+    assert set(several.loc[~same, "cue"]) == {s for k in CUES if k != kind for s in CUES[k][:2]}
+    states = {emotion: set(part) for emotion, part in several.groupby("emotion")["cue"]}
+    assert states["happiness"] == {"flush", "early", "brighten"}
+    assert states["others"] == {"still"}
+
+
+@pytest.mark.parametrize(("kind", "begins"), [("colour", "8f100f778b1baced"), ("timing", "d2eae38f823cc62a")])
+def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
+    table = draw_table(cue=kind, seed=7).to_csv(index=False, lineterminator="\n")
+    assert hashlib.sha256(table.encode()).hexdigest().startswith(begins)
+
+
+def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
+    from medn_lab.synthme.emotions import check_emotions
+    from medn_lab.synthme.script import draw_script
+
+    drawn = {"cue": "mixed", "cue_strength": 1.0, "noise": 1.0, "emotions": check_emotions(None)}
+    scripts = [draw_script(11, person, clip, **drawn) for person in range(20) for clip in range(100)]
+    table = pd.DataFrame([(s.kind, s.emotion, s.action_units) for s in scripts], columns=["kind", "emotion", "aus"])
+    assert table["kind"].value_counts(normalize=True).to_dict() == pytest.approx(
+        {"colour": 0.5, "timing": 0.5}, abs=0.04
+    )
+    for factor in ("emotion", "aus"):
+        counts = pd.crosstab(table["kind"], table[factor])
+        expected = counts.sum(axis=1).to_numpy()[:, None] * counts.sum(axis=0).to_numpy() / len(table)
+        assert ((counts - expected) ** 2 / expected).to_numpy().sum() < 2 * counts.shape[1] + 10
+
+
+def test_a_mixed_clip_is_the_clip_of_its_own_kind(tmp_path):
+    arguments = {"n_subjects": 1, "clips_per_subject": 8, "n_frames": 6, "seed": 4}
+    mixed = synthetic_clips(**arguments, cue="mixed")
+    assert mixed.recipe == synthetic_clips(**arguments | {"clips_per_subject": 1}, cue="timing+colour").recipe | {
+        "clips_per_subject": 8
+    }
+    kinds = mixed.truth.table["cue_kind"]
+    assert set(kinds) == set(mixed.truth.cue_kinds) == {"colour", "timing"}
+    back = Clips.load(mixed.save(tmp_path / "mixed")).select(mixed.table["clip_id"][::-1])
+    assert back.truth.cue_kinds == mixed.truth.cue_kinds
+    for kind in ("colour", "timing"):
+        alone = synthetic_clips(**arguments, cue=kind)
+        for row in np.flatnonzero(kinds == kind):
+            clip_id = mixed.table["clip_id"][row]
+            np.testing.assert_array_equal(mixed.frames[row], alone.frames[row])
+            np.testing.assert_array_equal(mixed.truth.cue_course[row], alone.truth.cue_course[row])
+            np.testing.assert_array_equal(back.truth.cue_region(clip_id), alone.truth.cue_region(clip_id))
+            numbers = frame_numbers(*mixed.table.loc[row, ["onset", "apex", "offset"]], 6)
+            np.testing.assert_array_equal(render_frames(back, clip_id, numbers), mixed.frames[row])
+
+
 def test_noise_zero_leaves_the_onset_and_offset_alike():
     clips = synthetic_clips(n_subjects=1, clips_per_subject=3, n_frames=2, noise=0, cue_strength=0, seed=1)
     np.testing.assert_array_equal(clips.frames[:, 0], clips.frames[:, 1])
@@ -212,6 +287,7 @@ def test_noise_zero_leaves_the_onset_and_offset_alike():
         ({"size": 32}, "64 to 512 px; size is 32"),
         ({"size": 1024}, "size is 1024"),
         ({"cue": "smell"}, "no cue 'smell'; there are colour, timing"),
+        ({"cue": "colour+colour"}, "no cue 'colour\\+colour'; there are colour, timing, brightness, two or three"),
         ({"clips_per_subject": 0}, "clips_per_subject must be at least 1; it is 0"),
         ({"n_subjects": 0}, "n_subjects must be at least 1"),
         ({"n_frames": 1}, "n_frames must be at least 2"),

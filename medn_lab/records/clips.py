@@ -28,12 +28,14 @@ class Truth:
         True expression displacement onset to apex, (x, y) in pixels at the clips' size, head motion excluded.
     au_masks : (n_subjects, n_aus, h, w) bool
         Where each AU can move a subject's face, in the order of `subjects` and `aus`.
-    cue_mask : (n_subjects, h, w) bool
-        Where the emotion cue lies on a subject's face.
+    cue_mask : (n_subjects, n_kinds, h, w) bool
+        Where each kind of emotion cue lies on a subject's face, in the order of `subjects` and `cue_kinds`. An array
+        ``(n_subjects, h, w)`` is of one kind.
     cue_course : (n, t) float32
         The cue's strength in each frame, signed; 0 where there is none.
-    subjects, aus : tuple of str
-        The first axes of the masks; AUs are named as the columns of the clips' table (``AU12``).
+    subjects, aus, cue_kinds : tuple of str
+        The first axes of the masks; AUs are named as the columns of the clips' table (``AU12``). Of several kinds of
+        cue, the table's column ``cue_kind`` has that of each clip.
 
     Examples
     --------
@@ -50,11 +52,20 @@ class Truth:
     cue_course: np.ndarray
     subjects: tuple[str, ...]
     aus: tuple[str, ...]
+    cue_kinds: tuple[str, ...] = ("cue",)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", check_table(self.table, owner="Truth", required=("clip_id", "subject")))
+        required = ("clip_id", "subject", "cue_kind")[: 2 + (len(self.cue_kinds) > 1)]
+        object.__setattr__(self, "table", check_table(self.table, owner="Truth", required=required))
+        if self.cue_mask.ndim == 3:
+            object.__setattr__(self, "cue_mask", self.cue_mask[:, None])
         check_rows(len(self.table), owner="Truth", displacement=self.displacement, cue_course=self.cue_course)
         check_rows(len(self.subjects), owner="Truth masks", au_masks=self.au_masks, cue_mask=self.cue_mask)
+        if self.cue_mask.shape[1] != len(self.cue_kinds):
+            raise ValueError(
+                f"cue_mask must be (n_subjects, n_kinds, h, w) with a mask for each of {len(self.cue_kinds)} cue_kinds;"
+                f" it is {self.cue_mask.shape}"
+            )
 
     def __repr__(self) -> str:
         return f"Truth of {len(self.table)} synthetic clips: {len(self.aus)} AUs, {len(self.subjects)} faces"
@@ -83,9 +94,10 @@ class Truth:
         return self.au_masks[self.subjects.index(self.table["subject"].iloc[row]), self.aus.index(au)]
 
     def cue_region(self, clip_id: str) -> np.ndarray:
-        """Where the cue lies on the face of this clip, (h, w) bool."""
-        row = positions(self.table, clip_id, owner="Truth")[0]
-        return self.cue_mask[self.subjects.index(self.table["subject"].iloc[row])]
+        """Where the clip's own kind of cue lies on its face, (h, w) bool."""
+        row = self.table.iloc[positions(self.table, clip_id, owner="Truth")[0]]
+        kind = self.cue_kinds.index(row["cue_kind"]) if len(self.cue_kinds) > 1 else 0
+        return self.cue_mask[self.subjects.index(row["subject"]), kind]
 
     def _take(self, clip_ids: list[str]) -> Truth:
         rows = positions(self.table, clip_ids, owner="Truth")
@@ -166,13 +178,13 @@ class Clips:
         flow = "no flow" if self.flow is None else f"flow ({self.flow.shape[-1]} channels)"
         label = "label" if "label" in self.table else "emotion"
         doubt = doubt_tally(self.table)
+        recipe = (f"{k} {'given' if isinstance(v, Mapping) else v}" for k, v in self.recipe.items())
         return (
             f"Clips: {len(self)} clips of {self.table['subject'].nunique()} subjects,"
             f" {frames} and {flow} at {w}x{h} px\n"
             f"  data set  {tally(self.table, 'dataset') or 'not named'}\n"
             f"  {label:<9} {tally(self.table, label) or 'none'}\n"
-            f"  recipe    {', '.join(f'{k} {v}' for k, v in self.recipe.items()) or 'not recorded'}"
-            + (f"\n  AUs       {doubt}" if doubt else "")
+            f"  recipe    {', '.join(recipe) or 'not recorded'}" + (f"\n  AUs       {doubt}" if doubt else "")
         )
 
     def select(self, clip_ids: Iterable[str]) -> Clips:
@@ -227,7 +239,7 @@ class Clips:
             for name in ("displacement", "au_masks", "cue_mask", "cue_course"):
                 arrays[f"truth_{name}"] = getattr(self.truth, name)
             tables["truth"] = self.truth.table
-            meta["truth"] = {"subjects": list(self.truth.subjects), "aus": list(self.truth.aus)}
+            meta["truth"] = {name: list(getattr(self.truth, name)) for name in ("subjects", "aus", "cue_kinds")}
         return write_parts(path, "Clips", Parts(arrays, tables, {"recipe": dict(self.recipe)}, meta))
 
     @classmethod

@@ -10,8 +10,10 @@ import pandas as pd
 from medn_lab.records import Clips, ids_sha256
 from medn_lab.synthme import synthetic_clips
 
-_DRAWN = ("seed", "n_subjects", "clips_per_subject", "size", "n_frames", "cue", "cue_strength", "noise")
-"""What of a SynthME recipe draws the same clips again."""
+_DRAWN = (
+    "seed", "n_subjects", "clips_per_subject", "size", "n_frames", "cue", "cue_strength", "noise", "emotions_given_aus",
+)  # fmt: skip
+"""What of a SynthME recipe draws the same clips again; a recipe holds no table where it is the published one."""
 
 
 class ClipsAgain:
@@ -51,7 +53,8 @@ class ClipsAgain:
         for clips in self._drawn:
             if dict(clips.recipe) == dict(recipe):
                 return clips
-        self._drawn = [synthetic_clips(**{name: recipe[name] for name in _DRAWN}, progress=self._progress)]
+        asked = {name: recipe[name] for name in _DRAWN if name in recipe}
+        self._drawn = [synthetic_clips(**asked, progress=self._progress)]
         return self._drawn[0]
 
     def under(self, table: pd.DataFrame, recipe: Mapping[str, Any], run: Mapping[str, Any]) -> Clips:

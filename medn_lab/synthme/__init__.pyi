@@ -1,5 +1,6 @@
 from .action_table import AUS as AUS
 from .ceilings import Ceilings as Ceilings
+from .ceilings import allowed_auc as allowed_auc
 from .ceilings import ceilings as ceilings
 from .corpus import render_frames as render_frames
 from .corpus import synthetic_clips as synthetic_clips

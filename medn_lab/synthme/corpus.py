@@ -14,7 +14,8 @@ from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers, positions
 from medn_lab.synthme.action_table import AUS
 from medn_lab.synthme.actions import au_mask, expression_field
-from medn_lab.synthme.cue import FLUSH_GREYS, PULSE_PIXELS, CueKind, cue_mask
+from medn_lab.synthme.cue import cue_kinds, cue_mask
+from medn_lab.synthme.emotions import Table, check_emotions, kept_table
 from medn_lab.synthme.faces import Face, draw_face
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
@@ -42,14 +43,12 @@ def _frame(face: Face, script: Script, number: int, recipe: Mapping[str, Any]) -
     """One frame at the face's size, uint8, nuisance and all; a function of its arguments alone."""
     number = int(number)
     along = float(np.clip((number - script.onset) / (script.offset - script.onset), 0, 1))
-    cue = float(recipe["cue_strength"]) * float(script.cue_course(recipe["cue"], np.array([number]))[0])
-    colour = recipe["cue"] == "colour"
     x, y, degrees = script.disturbance.slow(along)[:3]
     frame = compose(
         face,
         script.strengths(number),
-        flush=FLUSH_GREYS * cue if colour else 0.0,
-        pulse=0.0 if colour else PULSE_PIXELS * abs(cue),
+        cue=script.kind,
+        level=float(recipe["cue_strength"]) * float(script.cue_course(np.array([number]))[0]),
         blink=script.disturbance.lids(number),
         head=(float(x), float(y), float(degrees)),
     )
@@ -65,9 +64,10 @@ def synthetic_clips(
     clips_per_subject: int = 30,
     size: int = 64,
     n_frames: int = 8,
-    cue: CueKind = "colour",
+    cue: str = "colour",
     cue_strength: float = 1.0,
     noise: float = 1.0,
+    emotions_given_aus: Table | None = None,
     seed: int = 0,
     n_jobs: int | None = None,
     progress: bool = False,
@@ -75,7 +75,8 @@ def synthetic_clips(
     """Draw SynthME: synthetic micro-expression clips whose motion, implicit emotion cue and label are known exactly.
 
     The label is drawn from the published :func:`emotion_table` given the AU set, and sets the state of the cue. AUs
-    alone are right in 42 of 100 clips, AUs and cue together always (:func:`ceilings`).
+    alone are right in 42 of 100 clips, AUs and cue together always (:func:`ceilings`). Another table makes another
+    distribution of the same clips, for training on one and testing on another.
 
     Parameters
     ----------
@@ -86,15 +87,21 @@ def synthetic_clips(
     size : int
         Side of frames and flow in pixels, 64 to 512. Pictures are drawn, and flow computed, at :func:`render_size`.
     n_frames : int
-        Frames a clip from onset to offset, at least 2 (:func:`medn_lab.records.frame_numbers`). The timing cue needs 5
-        or more to be seen.
-    cue : {"colour", "timing"}
-        Kind of the implicit cue; see :mod:`medn_lab.synthme.cue`.
+        Frames a clip from onset to offset, at least 2 (:func:`medn_lab.records.frame_numbers`). The timing and the
+        brightness cue need 5 or more to be seen.
+    cue : str
+        Kind of the implicit cue, ``colour``, ``timing`` or ``brightness`` (:mod:`medn_lab.synthme.cue`). Each clip of
+        ``colour+brightness`` has one of the two, drawn independently of AUs and emotion; ``mixed`` is
+        ``colour+timing``. The column ``cue`` holds the state, ``truth.table["cue_kind"]`` the kind.
     cue_strength : float
-        0 (no cue; the column ``cue`` says ``absent``) to 4; 1 is a change of 5 levels of red, or a pulse of 1.1 px at
-        128 px.
+        0 (no cue; the column ``cue`` says ``absent``) to 4; 1 is a change of 5 levels of red, a pulse of 1.1 px at
+        128 px, or a change of 5 levels of grey.
     noise : float
         0 to 4; scales everything in :mod:`medn_lab.synthme.nuisance` and the weak distractor AUs; 0 removes them.
+    emotions_given_aus : DataFrame, optional
+        Another table P(emotion | AU set), as :func:`emotion_table` returns it: an AU set a row, the shares in
+        proportion, each row of emotions summing to 1, zeros allowed. The recipe keeps it. The published one where
+        None.
     seed : int
         Other seeds have other people. Same arguments, same bytes.
     n_jobs : int, optional
@@ -129,9 +136,10 @@ def synthetic_clips(
         raise ValueError(f"n_frames must be at least 2, the onset and the offset; it is {n_frames}")
     recipe = {
         "corpus": "SynthME", "version": VERSION, "seed": int(seed), "n_subjects": int(n_subjects),
-        "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames), "cue": cue,
-        "cue_strength": float(cue_strength), "noise": float(noise), "render_size": render_size(size), "flow": "dis",
-        "head": "registered to the onset with a residual",
+        "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames),
+        "cue": "+".join(cue_kinds(cue)), "cue_strength": float(cue_strength), "noise": float(noise),
+        "render_size": render_size(size), "flow": "dis",
+        "head": "registered to the onset with a residual", **kept_table(emotions_given_aus),
     }  # fmt: skip
     from tqdm.auto import tqdm
 
@@ -149,6 +157,7 @@ def synthetic_clips(
         cue_course=np.concatenate([part["cue_course"] for part in parts]),
         subjects=tuple(part["scripts"][0].subject_name for part in parts),
         aus=AUS,
+        cue_kinds=cue_kinds(cue),
     )
     return Clips(
         frames=np.concatenate([part["frames"] for part in parts]),
@@ -162,7 +171,7 @@ def synthetic_clips(
 def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
     """All clips of one person."""
     size, n_frames, count = recipe["size"], recipe["n_frames"], recipe["clips_per_subject"]
-    drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
+    drawn = _drawn(recipe)
     # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
     face = draw_face(draw_identity(recipe["seed"], subject), size=recipe["render_size"])
     scripts = [draw_script(recipe["seed"], subject, clip, **drawn) for clip in range(count)]
@@ -178,7 +187,7 @@ def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
         flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
         moved = expression_field(face, script.pixels | script.distractors) * skin
         displacement[row] = shrunk(moved, size) * (size / face.size)
-        course[row] = recipe["cue_strength"] * script.cue_course(recipe["cue"], numbers)
+        course[row] = recipe["cue_strength"] * script.cue_course(numbers)
     return {
         "scripts": scripts,
         "frames": frames,
@@ -186,7 +195,7 @@ def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
         "displacement": displacement,
         "cue_course": course,
         "au_masks": np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS]),
-        "cue_mask": shrunk_mask(cue_mask(face, recipe["cue"]), size),
+        "cue_mask": np.stack([shrunk_mask(cue_mask(face, kind), size) for kind in cue_kinds(recipe["cue"])]),
     }
 
 
@@ -229,11 +238,15 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     size = int(recipe["size"] if size is None else size)
     _check_size(size)
     seed, subject, clip = _numbers_of(clip_id)
-    script = draw_script(
-        seed, subject, clip, cue=recipe["cue"], cue_strength=recipe["cue_strength"], noise=recipe["noise"]
-    )
+    script = draw_script(seed, subject, clip, **_drawn(recipe))
     face = _face(seed, subject, render_size(size))
     return np.stack([shrunk(_frame(face, script, number, recipe), size) for number in numbers])
+
+
+def _drawn(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe a script depends on, besides the seed and the clip."""
+    drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
+    return drawn | {"emotions": check_emotions(recipe.get("emotions_given_aus"))}
 
 
 def _numbers_of(clip_id: str) -> tuple[int, int, int]:

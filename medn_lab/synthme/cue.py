@@ -1,8 +1,9 @@
 """The implicit emotion cue: tied to the emotion, independent of the AUs given the emotion, unseen by onset->apex flow.
 
-Two kinds. ``colour``: facial blood flow, an isoluminant change of chroma over cheeks and forehead with a slow course
-of its own. ``timing``: the wings of the nose pulse before the apex, after it, or not at all, and are at rest at onset
-and apex.
+Three kinds. ``colour``: facial blood flow, an isoluminant change of chroma over cheeks and forehead with its own slow
+course. ``timing``: the wings of the nose pulse before the apex, after it, or not at all. ``brightness``: the chin grows
+brighter or darker between apex and offset, in grey as much as in colour. The last two are exactly 0 at the onset, the
+apex and the offset.
 
 References
 ----------
@@ -19,9 +20,13 @@ import numpy as np
 from medn_lab.synthme.actions import bump_at
 from medn_lab.synthme.faces import Face
 
-CueKind = Literal["colour", "timing"]
+CueKind = Literal["colour", "timing", "brightness"]
 
-CUES = {"colour": ("flush", "pallor", "still"), "timing": ("early", "late", "still")}
+CUES: dict[str, tuple[str, str, str]] = {
+    "colour": ("flush", "pallor", "still"),
+    "timing": ("early", "late", "still"),
+    "brightness": ("brighten", "dim", "still"),
+}
 """The states of each kind: the first goes with happiness and disgust, the second with repression and surprise, the
 third with others."""
 
@@ -38,10 +43,28 @@ PULSE_PIXELS = 1.1
 """Peak of the timing pulse at strength 1, in pixels of a 128 px picture."""
 
 
+BRIGHT_GREYS = 5.0
+"""Change of all three channels at the centre of the chin, at full course and strength 1, in levels of 255."""
+
+
 def check_cue(kind: str) -> None:
     """ValueError unless `kind` is one of :data:`CUES`."""
     if kind not in CUES:
         raise ValueError(f"no cue {kind!r}; there are {', '.join(CUES)}")
+
+
+def cue_kinds(cue: str) -> tuple[str, ...]:
+    """The kinds of a corpus, in the order of :data:`CUES`.
+
+    Examples
+    --------
+    >>> cue_kinds("mixed"), cue_kinds("brightness+colour")
+    (('colour', 'timing'), ('colour', 'brightness'))
+    """
+    named = ["colour", "timing"] if cue == "mixed" else str(cue).split("+")
+    if not set(named) <= set(CUES) or len(set(named)) < len(named):
+        raise ValueError(f"no cue {cue!r}; there are {', '.join(CUES)}, two or three of them joined by +, and mixed")
+    return tuple(kind for kind in CUES if kind in named)
 
 
 def colour_weight(face: Face) -> np.ndarray:
@@ -68,25 +91,34 @@ def pulse_field(face: Face) -> np.ndarray:
     return face.cache["pulse"]
 
 
-def cue_mask(face: Face, kind: CueKind) -> np.ndarray:
+def bright_weight(face: Face) -> np.ndarray:
+    """How strongly the brightness changes at each place, (size, size) float32 from 0 to 1: the chin."""
+    if "bright" not in face.cache:
+        bump = bump_at(face, "left", "chin", (0.0, -0.08), (0.21, 0.12))
+        face.cache["bright"] = np.clip((bump - 0.1) / 0.9, 0, 1) * face.mask
+    return face.cache["bright"]
+
+
+def cue_mask(face: Face, kind: str) -> np.ndarray:
     """Where the cue lies, (size, size) bool: where it has more than a fifth of its peak."""
-    if kind == "colour":
-        return colour_weight(face) > 0.2
-    return np.linalg.norm(pulse_field(face), axis=-1) > 0.2
+    if kind == "timing":
+        return np.linalg.norm(pulse_field(face), axis=-1) > 0.2
+    return (colour_weight(face) if kind == "colour" else bright_weight(face)) > 0.2
 
 
 def cue_course(
-    kind: CueKind, state: str, frames: np.ndarray, *, onset: int, apex: int, offset: int, delay: float = 0.0
+    kind: str, state: str, frames: np.ndarray, *, onset: int, apex: int, offset: int, delay: float = 0.0
 ) -> np.ndarray:
     """Strength of the cue in each frame, signed, 0 at the onset.
 
     Colour rises slowly (half of it by three tenths of the clip) and stays; flush is positive, pallor negative. The
     timing pulse is one hump halfway between onset and apex (``early``, positive) or between apex and offset (``late``,
-    negative by convention: it moves the skin the same way), exactly 0 at the onset, the apex and the offset.
+    negative by convention: it moves the skin the same way), exactly 0 at the onset, the apex and the offset. The
+    brightness has the hump between apex and offset; ``brighten`` is positive, ``dim`` negative.
 
     Parameters
     ----------
-    kind : {"colour", "timing"}
+    kind : {"colour", "timing", "brightness"}
     state : str
         One of ``CUES[kind]``, or ``absent``.
     frames : (k,) int

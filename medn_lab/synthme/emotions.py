@@ -9,6 +9,9 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
 import numpy as np
 import pandas as pd
 
@@ -42,6 +45,62 @@ EMOTIONS_GIVEN_AUS: dict[str, tuple[float, dict[str, float]]] = {
     "23+24": (0.029, {"disgust": 0.42, "repression": 0.33, "others": 0.25}),
 }
 """AU set: how often it is drawn, and the probability of each emotion given it (0 for those not named)."""
+
+
+Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
+"""P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
+
+
+class EmotionShares(NamedTuple):
+    """A checked table: AU sets, how often each is drawn ``(n_sets,)``, P(emotion | AU set) ``(n_sets, 5)``."""
+
+    sets: tuple[str, ...]
+    shares: np.ndarray
+    given: np.ndarray
+
+
+def check_emotions(table: Table | None) -> EmotionShares:
+    """The table checked, the published one where None; ValueError with a sentence where it is no probability table."""
+    frame = emotion_table() if table is None else pd.DataFrame(table)
+    columns = {"action_units", "share", *EMOTIONS}
+    if set(frame.columns) != columns or not len(frame):
+        wrong = ", ".join(sorted(map(str, columns ^ set(frame.columns)))) or "no row"
+        raise ValueError(
+            "emotions_given_aus must have an AU set a row and the columns of emotion_table(), action_units, share and"
+            f" {', '.join(EMOTIONS)}; the difference is {wrong}"
+        )
+    sets = tuple(canonical_set(name) for name in frame["action_units"])
+    if "" in sets or len(set(sets)) < len(sets):
+        twice = next(name for name in sets if not name or sets.count(name) > 1)
+        raise ValueError(
+            f"emotions_given_aus must have each AU set once and none empty; it has {twice!r} twice or more"
+        )
+    numbers = frame[["share", *EMOTIONS]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    shares, given = numbers[:, 0], numbers[:, 1:]
+    if not (numbers >= 0).all() or not 0 < shares.sum() < np.inf:
+        raise ValueError("emotions_given_aus must hold shares and probabilities of 0 or more, with a share above 0")
+    off = np.flatnonzero(~np.isclose(given.sum(axis=1), 1, rtol=0, atol=1e-8))
+    if len(off):
+        raise ValueError(
+            f"P(emotion | AU set) must sum to 1 in each row of emotions_given_aus; for {sets[off[0]]} it sums to"
+            f" {given[off[0]].sum():g}"
+        )
+    return EmotionShares(sets, shares / shares.sum(), given)
+
+
+def kept_table(table: Table | None) -> dict[str, dict[str, list]]:
+    """What a recipe keeps of a table: nothing of the published one, and lists of text and numbers of another."""
+    if table is None:
+        return {}
+    sets, shares, given = check_emotions(table)
+    rows = {"action_units": list(sets), "share": shares.tolist(), **dict(zip(EMOTIONS, given.T.tolist(), strict=True))}
+    return {"emotions_given_aus": rows}
+
+
+def canonical_set(action_units: object) -> str:
+    """An AU set in the order of :data:`AUS`, such as ``6+12``; ValueError where SynthME does not play one of them."""
+    named = {check_au(part) for part in str(action_units).split("+") if part.strip()}
+    return "+".join(au[2:] for au in AUS if au in named)
 
 
 def cue_states() -> dict[str, set[str]]:
@@ -82,26 +141,30 @@ def emotion_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def allowed_emotions(action_units: str, *, cue: str | None = None) -> pd.Series:
-    """What the published table allows for an AU set, alone or with a state of the cue.
+def allowed_emotions(
+    action_units: str, *, cue: str | None = None, emotions_given_aus: Table | None = None
+) -> pd.Series:
+    """What the table P(emotion | AU set) allows for an AU set, alone or with a state of the cue.
 
     Parameters
     ----------
     action_units : str
         Such as ``"6+12"``, in any order.
     cue : str, optional
-        A state of :data:`CUES`; where None, the AUs alone speak.
+        A state of :data:`CUES`; where None, only the AUs are known.
+    emotions_given_aus : DataFrame, optional
+        Another table, as in :func:`synthetic_clips`; the published one where None.
 
     Returns
     -------
     Series
         P(emotion | AU set) or P(emotion | AU set, cue), an emotion each, adding up to 1; all NaN where the set is not
-        in the table, as for a face at rest.
+        in the table, as for a face at rest, or where the set never occurs with that cue.
 
     Raises
     ------
     ValueError
-        If an AU or the state of the cue is not known.
+        If an AU or the state of the cue is not known, or the table is no probability table.
 
     See Also
     --------
@@ -117,11 +180,11 @@ def allowed_emotions(action_units: str, *, cue: str | None = None) -> pd.Series:
     states = [state for kind in CUES.values() for state in kind]
     if cue is not None and cue not in states:
         raise ValueError(f"no cue state {cue!r}; there are {', '.join(dict.fromkeys(states))}")
-    named = {check_au(part) for part in str(action_units).split("+") if part.strip()}
-    given = EMOTIONS_GIVEN_AUS.get("+".join(au[2:] for au in AUS if au in named))
-    if given is None:
+    sets, _, given = check_emotions(emotions_given_aus)
+    named = canonical_set(action_units)
+    if named not in sets:
         return pd.Series(np.nan, index=list(EMOTIONS), dtype=float)
-    shares = pd.Series({emotion: given[1].get(emotion, 0.0) for emotion in EMOTIONS})
+    shares = pd.Series(given[sets.index(named)], index=list(EMOTIONS))
     if cue is None:
         return shares
     fits = pd.Series({emotion: cue in told for emotion, told in cue_states().items()})

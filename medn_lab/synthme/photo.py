@@ -17,7 +17,7 @@ from medn_lab.records import Clips, Truth, frame_numbers
 from medn_lab.synthme.action_table import AUS, PEAK_PIXELS, check_au, check_intensity, sides_of
 from medn_lab.synthme.actions import au_mask, expression_field, time_course
 from medn_lab.synthme.corpus import SIZES, render_size
-from medn_lab.synthme.cue import CUES, FLUSH_GREYS, PULSE_PIXELS, cue_course, cue_mask
+from medn_lab.synthme.cue import CUES, cue_course, cue_mask
 from medn_lab.synthme.faces import OVERSAMPLING, Face
 from medn_lab.synthme.landmarks import Landmarks
 from medn_lab.synthme.render import compose, shrunk, shrunk_mask, to_bytes
@@ -89,7 +89,7 @@ def move_photo(
     intensity : {"A", "B", "C", "D", "E"}
         Of all of them; ``"A"`` moves the skin by 0.4 px at 128 px, ``"E"`` by 1.8 px.
     cue : str, optional
-        State of an implicit cue to add: ``flush``, ``pallor``, ``early``, ``late`` or ``still``.
+        State of an implicit cue to add: ``flush``, ``pallor``, ``early``, ``late``, ``brighten``, ``dim`` or ``still``.
     size : int
         Side of frames and flow, 64 to 512 px.
     n_frames : int
@@ -137,14 +137,11 @@ def move_photo(
     large = []
     for strength, level in zip(time_course(numbers, **marks), course, strict=True):
         moved = {key: float(strength) * peak for key, peak in pixels.items()}
-        flush, pulse = (
-            (FLUSH_GREYS * float(level), 0.0) if kind == "colour" else (0.0, PULSE_PIXELS * abs(float(level)))
-        )
-        large.append(to_bytes(compose(face, moved, flush=flush, pulse=pulse)))
+        large.append(to_bytes(compose(face, moved, cue=kind, level=float(level))))
     at_apex = dict(zip(numbers.tolist(), large, strict=True)).get(APEX)
     if at_apex is None:
-        colour_level = FLUSH_GREYS * float(cue_course(kind, cue or "absent", np.array([APEX]), **marks)[0])
-        at_apex = to_bytes(compose(face, pixels, flush=colour_level if kind == "colour" else 0.0))
+        level = float(cue_course(kind, cue or "absent", np.array([APEX]), **marks)[0])
+        at_apex = to_bytes(compose(face, pixels, cue=kind, level=level))
 
     flow = optical_flow(large[0], at_apex, size=size, mask=face.mask)
     truth = expression_field(face, pixels) * face.mask[..., None]
@@ -173,14 +170,16 @@ def move_photo(
         },
         truth=Truth(
             table=table[["clip_id", "subject"]].assign(
-                intensities="+".join(f"{au[2:]}{intensity}" for au, _ in parts), peak_px128=max(pixels.values())
+                intensities="+".join(f"{au[2:]}{intensity}" for au, _ in parts), peak_px128=max(pixels.values()),
+                cue_kind=kind,
             ),
             displacement=(shrunk(truth, size) * (size / face.size)).astype(np.float16)[None],
             au_masks=np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS])[None],
-            cue_mask=shrunk_mask(cue_mask(face, kind), size)[None],
+            cue_mask=shrunk_mask(cue_mask(face, kind), size)[None, None],
             cue_course=course[None],
             subjects=("photo",),
             aus=AUS,
+            cue_kinds=(kind,),
         ),
     )  # fmt: skip
 
@@ -218,11 +217,10 @@ def photo_face(
     return _face_of(photo, points, size), "detected" if landmarks is None else "given"
 
 
-def _cue_kind(cue: str | None) -> Literal["colour", "timing"]:
-    if cue is None or cue in CUES["colour"]:
-        return "colour"
-    if cue in CUES["timing"]:
-        return "timing"
+def _cue_kind(cue: str | None) -> str:
+    for kind, states in CUES.items():
+        if cue is None or cue in states:
+            return kind
     raise ValueError(f"no cue state {cue!r}; there are {', '.join(dict.fromkeys(s for c in CUES.values() for s in c))}")
 
 

@@ -7,7 +7,17 @@ import numpy as np
 
 from medn_lab.synthme.action_table import Side, check_au, check_intensity, peak_of, sides_of
 from medn_lab.synthme.actions import lips_apart, turned_back, unit_field, unit_shade
-from medn_lab.synthme.cue import FLUSH, FLUSH_GREYS, PULSE_PIXELS, CueKind, check_cue, colour_weight, pulse_field
+from medn_lab.synthme.cue import (
+    BRIGHT_GREYS,
+    FLUSH,
+    FLUSH_GREYS,
+    PULSE_PIXELS,
+    CueKind,
+    bright_weight,
+    check_cue,
+    colour_weight,
+    pulse_field,
+)
 from medn_lab.synthme.faces import Face
 
 LASH_WIDTH = 0.0075
@@ -21,8 +31,8 @@ def compose(
     face: Face,
     pixels: dict[tuple[str, str], float],
     *,
-    pulse: float = 0.0,
-    flush: float = 0.0,
+    cue: str = "colour",
+    level: float = 0.0,
     blink: float = 0.0,
     head: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> np.ndarray:
@@ -33,16 +43,16 @@ def compose(
     face : Face
     pixels : dict of (AU, half of the face) to float
         Peak of each AU's motion now, in pixels of a 128 px picture.
-    pulse : float
-        Peak of the timing cue's motion, same unit.
-    flush : float
-        Change of red by blood flow in levels of 255; negative for pallor.
+    cue : {"colour", "timing", "brightness"}
+    level : float
+        The cue now: its strength times its course, as :func:`medn_lab.synthme.cue.cue_course` signs it.
     blink : float
         0 open to 1 closed.
     head : (x, y, angle)
         The head's motion: pixels of a 128 px picture, and degrees.
     """
     size, scale = face.size, np.float32(face.size / 128)
+    pulse = PULSE_PIXELS * abs(level) if cue == "timing" else 0.0
     field = np.zeros((size, size, 2), np.float32)
     shade = np.ones((size, size), np.float32)
     parted = 0.0
@@ -73,8 +83,10 @@ def compose(
     if gap is not None:
         frame += (MOUTH_INSIDE - frame) * gap[..., None]
     _open_lids(face, frame, from_x, from_y, turned_x, turned_y, zoom, blink)
-    if flush:
-        frame += (np.float32(flush) * colour_weight(face))[..., None] * FLUSH
+    if level and cue == "colour":
+        frame += (np.float32(FLUSH_GREYS * level) * colour_weight(face))[..., None] * FLUSH
+    elif level and cue == "brightness":
+        frame += (np.float32(BRIGHT_GREYS * level) * bright_weight(face))[..., None]
     return frame
 
 
@@ -233,9 +245,9 @@ def move_face(
         Above 2 px the motion is exaggerated beyond a micro-expression; above 5 px skin folds over itself.
     side : {"both", "left", "right"}
         The subject's own side; midline AUs play on both whatever is said.
-    cue : {"colour", "timing"}
+    cue : {"colour", "timing", "brightness"}
     cue_level : float
-        -1 (pallor) to 1 (flush) for colour; 0 to 1 of the pulse for timing.
+        -1 (pallor, dim) to 1 (flush, brighten) for colour and brightness; 0 to 1 of the pulse for timing.
     blink : float
         0 open to 1 closed.
 
@@ -266,5 +278,4 @@ def move_face(
             check_intensity(amount)
         for half in sides_of(au, side):
             pixels[au, half] = float(peak_of(amount))
-    flush, pulse = (FLUSH_GREYS * cue_level, 0.0) if cue == "colour" else (0.0, PULSE_PIXELS * abs(cue_level))
-    return to_bytes(compose(face, pixels, flush=flush, pulse=pulse, blink=blink))
+    return to_bytes(compose(face, pixels, cue=cue, level=cue_level, blink=blink))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,8 +11,8 @@ import pandas as pd
 
 from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, PEAK_PIXELS, Side, sides_of
 from medn_lab.synthme.actions import time_course
-from medn_lab.synthme.cue import CueKind, check_cue, cue_course
-from medn_lab.synthme.emotions import EMOTIONS, cue_of, emotion_table
+from medn_lab.synthme.cue import cue_course, cue_kinds
+from medn_lab.synthme.emotions import EMOTIONS, EmotionShares, Table, check_emotions, cue_of
 from medn_lab.synthme.nuisance import Disturbance
 
 FPS = 200
@@ -39,6 +38,7 @@ class Script:
     emotion: str
     action_units: str
     side: str
+    kind: str
     state: str
     onset: int
     apex: int
@@ -70,24 +70,18 @@ class Script:
         """Time course of the expression, 0 to 1."""
         return time_course(frames, onset=self.onset, apex=self.apex, offset=self.offset, rise=self.rise, fall=self.fall)
 
-    def cue_course(self, kind: CueKind, frames: np.ndarray) -> np.ndarray:
+    def cue_course(self, frames: np.ndarray) -> np.ndarray:
         """Time course of the cue, -1 to 1."""
         marks: dict[str, Any] = {"onset": self.onset, "apex": self.apex, "offset": self.offset, "delay": self.delay}
-        return cue_course(kind, self.state, frames, **marks)
+        return cue_course(self.kind, self.state, frames, **marks)
 
 
-@cache
-def _published() -> tuple[list[str], np.ndarray, np.ndarray]:
-    """The published table as names, shares and probabilities."""
-    table = emotion_table()
-    shares = table["share"].to_numpy()
-    return table["action_units"].tolist(), shares / shares.sum(), table[list(EMOTIONS)].to_numpy()
-
-
-def draw_script(seed: int, subject: int, clip: int, *, cue: CueKind, cue_strength: float, noise: float) -> Script:
-    """Draw one clip's script from its own stream: the same whatever else is drawn beside it."""
+def draw_script(
+    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: EmotionShares
+) -> Script:
+    """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kind of cue."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
-    names, shares, given = _published()
+    names, shares, given = emotions
     chosen = int(rng.choice(len(names), p=shares))
     emotion = str(rng.choice(EMOTIONS, p=given[chosen]))
     action_units = names[chosen]
@@ -122,9 +116,12 @@ def draw_script(seed: int, subject: int, clip: int, *, cue: CueKind, cue_strengt
     if has_distractor and noise > 0:
         weak = {(au, h): min(peak, 0.28) for h in sides_of(au, half)}
     disturbance = Disturbance.draw(rng, noise=noise, apex=apex, offset=offset)
+    kinds = cue_kinds(cue)
+    of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
+    kind = kinds[of_kind.integers(len(kinds))]
     return Script(
         seed=seed, subject=subject, clip=clip, emotion=emotion, action_units=action_units, side=side,
-        state=cue_of(emotion, cue) if cue_strength > 0 else "absent", onset=onset, apex=apex, offset=offset,
+        kind=kind, state=cue_of(emotion, kind) if cue_strength > 0 else "absent", onset=onset, apex=apex, offset=offset,
         intensities=intensities, pixels=pixels, distractors=weak, rise=rise, fall=fall, delay=delay,
         disturbance=disturbance,
     )  # fmt: skip
@@ -134,8 +131,9 @@ def draw_table(
     *,
     n_subjects: int = 24,
     clips_per_subject: int = 30,
-    cue: CueKind = "colour",
+    cue: str = "colour",
     cue_strength: float = 1.0,
+    emotions_given_aus: Table | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """The table that :func:`synthetic_clips` would return, without drawing a picture.
@@ -144,10 +142,12 @@ def draw_table(
     ----------
     n_subjects, clips_per_subject : int
         At least 1 each.
-    cue : {"colour", "timing"}
-        Kind of the implicit cue.
+    cue : str
+        Kind of the implicit cue, or several, as there.
     cue_strength : float
         0 to 4; at 0 the column ``cue`` says ``absent``.
+    emotions_given_aus : DataFrame, optional
+        The table P(emotion | AU set), as there.
     seed : int
         As there.
 
@@ -168,8 +168,9 @@ def draw_table(
     ('synthme5-s02-c03', 2)
     """
     check_counts(n_subjects, clips_per_subject, cue, cue_strength, 1.0, seed)
+    emotions = check_emotions(emotions_given_aus)
     scripts = [
-        draw_script(seed, s, c, cue=cue, cue_strength=cue_strength, noise=1.0)
+        draw_script(seed, s, c, cue=cue, cue_strength=cue_strength, noise=1.0, emotions=emotions)
         for s in range(n_subjects)
         for c in range(clips_per_subject)
     ]
@@ -215,7 +216,7 @@ def truth_table_of(scripts: Sequence[Script], recipe: Mapping[str, Any]) -> pd.D
                 "peak_px128": max(script.pixels.values()),
                 "distractors": "+".join(dict.fromkeys(au[2:] for au, _ in script.distractors)) or "none",
                 "distractor_px128": max(script.distractors.values(), default=0.0),
-                "cue_kind": recipe["cue"],
+                "cue_kind": script.kind,
                 "cue_strength": recipe["cue_strength"],
                 "head_x_px128": shift[0],
                 "head_y_px128": shift[1],
@@ -233,7 +234,7 @@ def check_counts(
     for name, count in (("n_subjects", n_subjects), ("clips_per_subject", clips_per_subject)):
         if count < 1:
             raise ValueError(f"{name} must be at least 1; it is {count}")
-    check_cue(cue)
+    cue_kinds(cue)
     for name, value in (("cue_strength", cue_strength), ("noise", noise)):
         if not 0 <= value <= 4:
             raise ValueError(f"{name} must lie between 0 and 4; it is {value}")

@@ -13,7 +13,7 @@ from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers
 from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, peak_of, sides_of
 from medn_lab.synthme.actions import au_mask, expression_field, time_course
-from medn_lab.synthme.cue import CUES, FLUSH_GREYS, PULSE_PIXELS, CueKind, cue_course, cue_mask
+from medn_lab.synthme.cue import CUES, CueKind, cue_course, cue_mask
 from medn_lab.synthme.emotions import EMOTIONS, allowed_emotions
 from medn_lab.synthme.faces import Face
 from medn_lab.synthme.nuisance import Disturbance
@@ -34,7 +34,7 @@ class FaceStudio:
         Side of frames and flow of the clips in pixels.
     n_frames : int
         Frames a clip.
-    cue : {"colour", "timing"}
+    cue : {"colour", "timing", "brightness"}
     dataset : str
         What the clips' table says under ``dataset``.
     recipe : mapping
@@ -153,6 +153,7 @@ class FaceStudio:
                 cue_course=np.asarray(course, np.float32)[None],
                 subjects=(self.name,),
                 aus=AUS,
+                cue_kinds=(self._kind,),
             ),
         )
 
@@ -179,13 +180,12 @@ class FaceStudio:
         self, number: int, pixels: dict[tuple[str, str], float], rise: float, level: float, disturbance: Disturbance
     ) -> np.ndarray:
         along = (number - ONSET) / (OFFSET - ONSET)
-        colour = self._kind == "colour"
         x, y, degrees = disturbance.slow(along)[:3]
         frame = compose(
             self._face,
             {key: rise * peak for key, peak in pixels.items()},
-            flush=FLUSH_GREYS * level if colour else 0.0,
-            pulse=0.0 if colour else PULSE_PIXELS * abs(level),
+            cue=self._kind,
+            level=level,
             head=(float(x), float(y), float(degrees)),
         )
         grain = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(2, number)))
@@ -231,6 +231,6 @@ class FaceStudio:
         if self._masks is None:
             face, size = self._face, self._size
             of_aus = np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS])[None]
-            of_cue = shrunk_mask(cue_mask(face, self._kind), size)[None]
+            of_cue = shrunk_mask(cue_mask(face, self._kind), size)[None, None]
             self._masks = of_aus, of_cue
         return self._masks

@@ -33,7 +33,7 @@ def face_studio(
         Side of frames and flow in pixels, 64 to 512; what the model reads.
     n_frames : int
         At least 2.
-    cue : {"colour", "timing"}
+    cue : {"colour", "timing", "brightness"}
         Kind of the implicit cue.
     seed : int
         Of sensor noise and drift.
@@ -91,7 +91,7 @@ def photo_studio(
         Side of frames and flow in pixels, 64 to 512; what the model reads.
     n_frames : int
         At least 2.
-    cue : {"colour", "timing"}
+    cue : {"colour", "timing", "brightness"}
         Kind of the implicit cue.
     seed : int
         Of sensor noise and drift.

@@ -62,7 +62,7 @@ def _common(records: list[Clips]) -> dict[str, object]:
 def _joined_truth(parts: Mapping[str, Clips]) -> Truth | None:
     known = {name: clips.truth for name, clips in parts.items() if clips.truth is not None}
     truths = list(known.values())
-    if len(truths) < len(parts) or any(truth.aus != truths[0].aus for truth in truths):
+    if len(truths) < len(parts) or len({(truth.aus, truth.cue_kinds) for truth in truths}) > 1:
         return None
     faces: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for truth in truths:
