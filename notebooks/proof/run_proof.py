@@ -167,7 +167,7 @@ def estimated_seconds(runs: Iterable[Run]) -> pd.Series:
     for run in runs:
         kind = {"motion only": 2.2, "emotion only": 4.6, "difference picture": 0.3, "bottleneck, dense": 10.0}
         training = kind.get(run.variant, 7.0) / 1000 * run.n_subjects * CLIPS_EACH * run.epochs
-        seconds = training + 3.0 + 1.0 * (len(run.tests) - 1)
+        seconds = training + (4.0 if run.n_subjects == PERSONS else 3.0) + 1.0 * (len(run.tests) - 1)
         for test in (None, *run.tests):
             if (run.corpus, test) not in drawn:
                 drawn.add((run.corpus, test))
@@ -342,7 +342,7 @@ def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: 
             row |= {f"leak_{au}": excess for au, excess in aus.query("n_positive >= 8")["excess"].items()}
     if features.nats is not None:
         row["nats"] = float(features.nats.mean())
-    if model.emotion_branch is not None and has_cue:
+    if model.emotion_branch is not None and run.n_subjects == PERSONS:
         kept = medn.diagnose.kept_tokens(model, clips, truth=clips.truth).to_frame().iloc[0]
         row |= {"kept_chance": kept["chance"], "kept_cover": kept["cover"], "kept_above": kept["covers_more_often"]}
     return row
@@ -500,7 +500,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     found = list(tqdm(jobs, total=len(together), desc="training", unit="corpus"))
     rows = pd.DataFrame([row for group in found for row in group])
-    rows = rows.sort_values([*KEYS, "seed"]).reset_index(drop=True)
+    orders = {
+        "condition": list(dict.fromkeys(run.condition for run in runs)),
+        "variant": list(VARIANTS),
+        "test": list(dict.fromkeys(test for run in runs for test in run.tests)),
+    }
+    rows = rows.sort_values(
+        [*KEYS, "seed"],
+        key=lambda one: one.map(orders[one.name].index) if one.name in orders else one,
+        ignore_index=True,
+    )
     about = {
         "command": f"python notebooks/proof/run_proof.py --seeds {asked.seeds}",
         "trainings": len(runs),
