@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import stdtrit
 from sklearn.metrics import f1_score, roc_auc_score
 
 from medn_lab.evaluate import au_detection
@@ -53,8 +54,10 @@ def test_the_interval_is_that_of_repeated_clips(drawn):
         repeated = repeated[~np.isnan(coded[repeated])]
         aucs.append(roc_auc_score(coded[repeated], drawn.au_logits[repeated, 1]))
         f1s.append(f1_score(coded[repeated], drawn.au_logits[repeated, 1] >= 0))
-    assert tuple(rows.loc["AU4", ["auc_low", "auc_high"]]) == pytest.approx(tuple(np.quantile(aucs, [0.025, 0.975])))
-    assert tuple(rows.loc["AU4", ["f1_low", "f1_high"]]) == pytest.approx(tuple(np.quantile(f1s, [0.025, 0.975])))
+    known = int((~np.isnan(coded)).sum())
+    for name, values in (("auc", aucs), ("f1", f1s)):
+        bounds = draws.bounds(np.array(values), n_clips=known, share=True, n_people=int(rows.loc["AU4", "n_subjects"]))
+        assert tuple(rows.loc["AU4", [f"{name}_low", f"{name}_high"]]) == pytest.approx(bounds)
 
 
 def test_an_au_without_positives_gets_no_figure_and_says_why(drawn):
@@ -85,11 +88,13 @@ def test_positives_of_one_subject_have_a_figure_and_no_interval():
     assert row["reason"] == "all positives are of one subject: no interval"
 
 
-def test_perfect_scores_give_one_with_an_interval_of_no_width():
+def test_perfect_scores_give_one_with_the_interval_of_so_many_clips():
     coded = np.tile([[1, 0], [0, 1]], (8, 1))
     found = au_detection(scored(coded, 2 * coded - 1, aus=("AU1", "AU2")), min_positives=2)
     for interval in (found.macro_auc, found.macro_f1):
-        assert (interval.value, interval.low, interval.high) == (1.0, 1.0, 1.0)
+        assert (interval.value, interval.high) == (1.0, 1.0)
+        t = stdtrit(interval.n_subjects - 1, 0.975)
+        assert interval.low == pytest.approx(interval.n_clips / (interval.n_clips + t**2))
 
 
 def test_scores_without_knowledge_stand_at_one_half():

@@ -80,7 +80,10 @@ def test_the_share_of_resamples_on_the_other_side_has_a_closed_form_for_two_pers
     found = compare_predictions(first, second, n_resamples=20_000)
     assert found.difference == pytest.approx(0.25)
     assert found.p == pytest.approx(0.25, abs=0.01)
-    assert (found.low, found.high) == pytest.approx((-0.25, 0.75))
+    # The persons' differences are .75 and -.25, so the standard error is .5, and t with one degree of freedom 12.7; one
+    # clip in eight is added to the error.
+    half = 12.7062 * np.hypot(0.5, 1 / 8)
+    assert (found.low, found.high) == pytest.approx((0.25 - half, 0.25 + half), rel=0.02)
 
 
 def test_clips_are_joined_by_id_and_not_by_row():
@@ -116,7 +119,9 @@ def test_pair_auc_can_be_compared():
     knows = Predictions(true, table, classes)
     guesses = Predictions(by_au[pd.factorize(table["action_units"])[0]].astype(np.float32), table, classes)
     found = compare_predictions(knows, guesses, measure=pair_auc)
-    assert (found.a, found.b, found.low, found.high) == (1.0, 0.5, 0.5, 0.5)
+    assert (found.a, found.b, found.difference) == (1.0, 0.5, 0.5)
+    # No resample changes it; what is left is one clip in 90, times t with 5 degrees of freedom.
+    assert (found.low, found.high) == pytest.approx((0.5 - 2.5706 / 90, 0.5 + 2.5706 / 90), abs=1e-4)
     assert found.measure == "pair AUC"
     alone = table.drop_duplicates("action_units")
     with pytest.raises(ValueError, match="pair AUC: none, because no two clips share an AU set"):

@@ -152,10 +152,12 @@ def test_scores_from_a_confusion_matrix_are_those_of_the_clips(pairs):
 
 
 @pytest.mark.parametrize("measure", [accuracy, uf1, uar])
-def test_perfect_predictions_score_one_with_an_interval_of_no_width(measure):
-    true = ["negative", "positive", "surprise"] * 4
-    found = bootstrap_interval(predictions_of(true, true), measure=measure)
-    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+def test_perfect_predictions_score_one_with_the_interval_of_so_many_clips(measure):
+    true = ["negative", "positive", "surprise"] * 40
+    found = bootstrap_interval(predictions_of(true, true, np.repeat(list("abcde"), 24)), measure=measure)
+    assert (found.value, found.high) == (1.0, 1.0)
+    # Wilson's bound n / (n + t^2) of 120 clips, with Student's t of 4 degrees of freedom.
+    assert found.low == pytest.approx(120 / (120 + 2.776445**2))
 
 
 def test_each_resample_draws_as_many_people_as_there_are():

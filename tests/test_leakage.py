@@ -11,7 +11,8 @@ AUS = ("AU1", "AU4", "AU12")
 CUES = ("flush", "none", "pallor")
 COLUMNS = [
     "branch", "target", "auc", "low", "high", "chance", "chance_95", "p", "allowed", "excess", "excess_low",
-    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "split", "reason",
+    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "split", "reason", "worst_target", "worst_auc",
+    "worst_excess",
 ]  # fmt: skip
 
 
@@ -59,7 +60,8 @@ def perfect(table):
 class TestCalibration:
     def test_a_branch_that_is_the_au_vector_tells_every_au_fully(self, perfect):
         aus = perfect.loc["motion"].loc[[*AUS, "AUs"]]
-        assert (aus[["auc", "low", "high"]] == 1.0).all(axis=None)
+        assert (aus[["auc", "high"]] == 1.0).all(axis=None)
+        assert aus["low"].tolist() == pytest.approx([240 / (240 + 2.262157**2)] * 4)  # Wilson's bound, t of 10 subjects
 
     def test_a_branch_that_is_the_cue_tells_what_the_cue_allows_and_no_more(self, perfect):
         rows = perfect.loc["emotion"]
@@ -222,7 +224,7 @@ class TestTheTable:
     def test_the_parameters_travel_with_the_table(self, perfect, table):
         found = leakage(features_of(table, motion=None, emotion=one_hot(table["cue"])), targets=["cue"], seed=9)
         assert found.attrs["seed"] == 9
-        assert found.attrs["kind"] == "linear"
+        assert found.attrs["kind"] == "ridge"
 
     @pytest.mark.parametrize(
         ("options", "sentence"),

@@ -10,6 +10,7 @@ from scipy.stats import kstest
 from medn_lab.diagnose import (
     branch_correlation,
     canonical_correlations,
+    decoupling_report,
     distance_correlation,
     hsic,
     linear_cka,
@@ -18,6 +19,8 @@ from medn_lab.diagnose import (
 )
 from medn_lab.diagnose.similarity.overview import MEASURES
 from medn_lab.diagnose.similarity.permuting import PREPARED
+from medn_lab.records import BranchFeatures
+from medn_lab.view.decoupling_words import explain_row
 
 every_measure = pytest.mark.parametrize("measure", MEASURES.values(), ids=MEASURES)
 
@@ -112,6 +115,84 @@ class TestCalibration:
         assert found.p_value <= 0.01
         # The null keeps what the subjects alone bring.
         assert found.null_mean > permutation_test(linear_cka, x, y, n_permutations=199).null_mean + 0.05
+
+
+def drifting(rng, *, groups, clips, memory):
+    """Features of three columns that drift in each group: autoregressive, variance 1."""
+    found = np.empty((groups, clips, 3))
+    found[:, 0] = rng.normal(size=(groups, 3))
+    for clip in range(1, clips):
+        found[:, clip] = memory * found[:, clip - 1] + np.sqrt(1 - memory**2) * rng.normal(size=(groups, 3))
+    return found.reshape(-1, 3)
+
+
+class TestDrift:
+    @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])
+    def test_shifts_keep_the_level_where_independent_branches_drift_and_exchange_does_not(self, groups, clips):
+        rejected = []
+        who = np.repeat(np.arange(groups), clips)
+        for draw in range(150):
+            rng = np.random.default_rng(draw)
+            x, y = (drifting(rng, groups=groups, clips=clips, memory=0.9) for _ in range(2))
+            options = {"groups": who, "seed": draw, "n_permutations": 39}
+            rejected.append(
+                [
+                    permutation_test(branch_correlation, x, y, scheme=scheme, **options).p_value <= 0.05
+                    for scheme in ("exchange", "shift")
+                ]
+            )
+        exchange, shift = np.mean(rejected, axis=0)
+        assert exchange > 0.4
+        assert abs(shift - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 150)
+
+    def test_shifts_find_a_dependence_of_drifting_branches(self):
+        rng = np.random.default_rng(0)
+        x, noise_of_y = (drifting(rng, groups=4, clips=50, memory=0.9) for _ in range(2))
+        test = permutation_test(
+            linear_cka, x, x + noise_of_y, groups=np.repeat(range(4), 50), scheme="shift", n_permutations=199
+        )
+        assert test.p_value == test.smallest_p == 1 / 200
+        assert "199 circular shifts inside 4 groups" in repr(test)
+
+    def test_each_group_is_shifted_in_a_circle_by_a_number_of_places_of_its_own(self):
+        groups = np.array(list("aabbbabbaab"))
+        seen = []
+        permutation_test(
+            lambda a, b: float(len(seen) if seen.append(b[:, 0].astype(int)) else 0), np.arange(11), np.arange(11),
+            groups=groups, n_permutations=200, scheme="shift",
+        )  # fmt: skip
+        moves = []
+        for order in seen:
+            steps = []
+            for name in "ab":
+                rows = np.flatnonzero(groups == name)
+                steps.append(int(np.flatnonzero(rows == order[rows][0])[0]))
+                assert (order[rows] == np.roll(rows, -steps[-1])).all()
+            moves.append(tuple(steps))
+        assert len(set(moves)) == 5 * 6  # 200 draws meet every pair of numbers
+
+    def test_too_few_shifts_are_refused_with_the_smallest_p(self):
+        with pytest.raises(ValueError, match=r"12 different shifts inside 1 groups, so p cannot be below 0\.083"):
+            permutation_test(linear_cka, noise(12, 2), noise(12, 2, seed=1), scheme="shift")
+        few = permutation_test(linear_cka, noise(25, 2), noise(25, 2, seed=1), scheme="shift")
+        assert few.smallest_p == pytest.approx(1 / 25)
+        assert few.p_value >= 0.02
+        with pytest.raises(ValueError, match="scheme is 'mirror'; it must be one of exchange, shift"):
+            permutation_test(linear_cka, noise(25, 2), noise(25, 2, seed=1), scheme="mirror")
+
+    def test_the_report_says_what_its_null_assumes(self):
+        rng = np.random.default_rng(0)
+        x, y = (drifting(rng, groups=4, clips=40, memory=0.9) for _ in range(2))
+        table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(160)], "subject": np.repeat(list("abcd"), 40)})
+        table["emotion"] = np.tile(["fear", "anger"], 80)
+        options = {"n_permutations": 99, "targets": []}
+        features = BranchFeatures(x, y, np.hstack([x, y]), table)
+        exchange, shift = (decoupling_report(features, scheme=s, **options).table for s in ("exchange", "shift"))
+        assert set(shift["within"]) == {"subject by shifts in time", "subject and emotion by shifts in time"}
+        assert set(exchange["within"]) == {"subject", "subject and emotion"}
+        for rows, assumed in ((shift, "are stationary in time"), (exchange, "are exchangeable, without a drift")):
+            assert assumed in explain_row(rows.iloc[0].to_dict())[1]
+        assert (shift["null_95"] > exchange["null_95"])[shift["measure"] == "linear_cka"].all()
 
 
 class TestTheTest:

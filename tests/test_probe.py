@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from medn_lab.diagnose import probe
-from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
-from medn_lab.diagnose.held_out import PENALTIES, clip_folds, held_out_scores, subject_folds
+from medn_lab.diagnose.concordance import concordance, count_pairs
+from medn_lab.diagnose.held_out import PENALTIES, READERS, clip_folds, held_out_scores, subject_folds
+from medn_lab.evaluate.resampling import draw_counts
 
 
 def planted(*, n_subjects=8, clips=20, d=6, strength=1.0, share=0.4, seed=0):
@@ -55,7 +56,7 @@ class TestAgainstScikitLearn:
     def test_scores_are_those_of_a_ridge_whose_penalty_leaves_subjects_out(self):
         features, target, subjects = planted(seed=1, strength=0.7)
         folds = subject_folds(subjects, n_folds=4, seed=0)
-        ours = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="linear")[:, 0]
+        ours = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="ridge")[:, 0]
         theirs = np.zeros(len(target))
         for fold in range(4):
             train, test = folds != fold, folds == fold
@@ -126,14 +127,15 @@ def test_a_draw_of_units_counts_pairs_as_if_the_units_were_repeated():
     expected = concordance(scores[rows, None], target[rows, None], folds=folds[rows])[0]
     counts = count_pairs(scores[:, None], target[:, None], folds=folds, units=units)
     assert counts.resampled(draw[None].astype(float))[0, 0] == pytest.approx(expected)
-    assert (draw_units(4, n_draws=50, seed=0).sum(axis=1) == 4).all()
+    assert (draw_counts(4, n_draws=50, seed=0).sum(axis=1) == 4).all()
 
 
 class TestWhatIsPlanted:
     def test_a_feature_that_is_the_target_reads_it_fully(self):
         _, target, subjects = planted()
         found = probe(target[:, None], target, subjects=subjects)
-        assert (found.auc, found.low, found.high) == (1.0, 1.0, 1.0)
+        assert (found.auc, found.high) == (1.0, 1.0)
+        assert found.low == pytest.approx(160 / (160 + 2.364624**2))  # Wilson's bound of 160 clips, t of 8 subjects
         assert found.p_value == pytest.approx(1 / 101)
         assert abs(found.chance - 0.5) < 0.05
 
@@ -172,10 +174,46 @@ class TestWhatIsPlanted:
         features = np.column_stack([radius * np.cos(angle), radius * np.sin(angle)])
         subjects = np.repeat(np.arange(10), 30)
         linear, gaussian = (
-            probe(features, target, subjects=subjects, kind=kind, n_shuffles=0) for kind in ("linear", "rbf")
+            probe(features, target, subjects=subjects, kind=kind, n_shuffles=0) for kind in ("ridge", "rbf")
         )
         assert linear.auc < 0.6
         assert gaussian.auc > 0.98
+
+    @pytest.mark.parametrize("kind", READERS)
+    def test_every_reader_finds_a_linear_dependence_and_is_at_one_half_on_noise(self, kind):
+        known, blank = [], []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            features, subjects = rng.normal(size=(300, 6)), np.repeat(np.arange(10), 30)
+            luck = rng.integers(0, 2, 300)
+            options = {"subjects": subjects, "kind": kind, "n_shuffles": 0, "n_resamples": 0, "seed": seed}
+            known.append(probe(features, features[:, 0] + 0.5 * rng.normal(size=300) > 0, **options).auc)
+            blank.append(probe(features, luck, **options).auc)
+        assert np.mean(known) > 0.85
+        assert abs(np.mean(blank) - 0.5) < 0.06
+
+    @pytest.mark.parametrize("kind", [kind for kind in READERS if kind != "ridge"])
+    def test_every_reader_but_the_ridge_finds_a_product_of_two_features(self, kind):
+        rng = np.random.default_rng(2)
+        features, subjects = rng.normal(size=(300, 6)), np.repeat(np.arange(10), 30)
+        target = features[:, 0] * features[:, 1] > 0
+        options = {"subjects": subjects, "n_shuffles": 0, "n_resamples": 0}
+        assert probe(features, target, kind=kind, **options).auc > 0.8
+        assert probe(features, target, kind="ridge", **options).auc < 0.6
+
+    @pytest.mark.parametrize("kind", READERS)
+    def test_a_reader_is_seeded_and_reads_a_target_as_if_it_were_alone(self, kind):
+        features, target, subjects = planted(seed=3)
+        folds = subject_folds(subjects, n_folds=3, seed=0)
+        both = np.column_stack([target, 1 - target, np.zeros(len(target))])
+        given = {"folds": folds, "units": subjects, "kind": kind, "seed": 1}
+        together, alone = held_out_scores(features, both, **given), held_out_scores(features, both[:, :1], **given)
+        assert (together[:, :1] == alone).all()
+        assert np.isnan(together[:, 2]).all()
+        scaled = held_out_scores(features * 8 + 4, both[:, :1], **given)
+        assert concordance(scaled, both[:, :1], folds=folds) == pytest.approx(
+            concordance(alone, both[:, :1], folds=folds), abs=0.02
+        )
 
     def test_classes_are_averaged_one_against_the_rest(self):
         rng = np.random.default_rng(10)
@@ -207,7 +245,7 @@ class TestChance:
         for seed in range(40):
             features, target, subjects = planted(strength=0.0, n_subjects=6, clips=10, d=4, seed=seed)
             folds = subject_folds(subjects, n_folds=6, seed=seed)
-            scores = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="linear")
+            scores = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="ridge")
             # What a fit with its intercept would score: the training folds' share of positives.
             intercept = np.array([target[folds != fold].mean() for fold in range(6)])[folds]
             inside.append(concordance(scores, target[:, None], folds=folds)[0])
@@ -288,6 +326,7 @@ class TestWhatCannotBeAsked:
             ({"features": np.full((160, 1), np.nan)}, "features of 160 clips are not numbers"),
             ({"subjects": ["a"] * 160}, "fewer than 2 subjects"),
             ({"n_folds": 1}, "at least 2 folds"),
+            ({"kind": "forest"}, "kind is 'forest'; it must be one of ridge, rbf, knn, boosting, mlp"),
             ({"target": np.zeros((160, 2))}, r"it must be \(n,\)"),
         ],
     )

@@ -75,11 +75,5 @@ def concordance(scores: np.ndarray, targets: np.ndarray, *, folds: np.ndarray) -
     return _share(wins, pairs)
 
 
-def draw_units(n_units: int, *, n_draws: int, seed: int) -> np.ndarray:
-    """How often each of `n_units` is in each of `n_draws` draws with replacement, (n_draws, n_units)."""
-    generator = np.random.default_rng(seed)
-    return generator.multinomial(n_units, np.full(n_units, 1 / n_units), size=n_draws).astype(float)
-
-
 def _share(wins: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     return np.divide(wins, pairs, out=np.full(np.shape(wins), np.nan), where=pairs > 0)

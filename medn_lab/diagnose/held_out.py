@@ -1,17 +1,21 @@
-"""Scores of clips whose subject was not seen: the folds, and the ridge that every probe here is made of.
+"""Scores of clips whose subject was not seen: the folds, and the readers that a probe may be.
 
-One decomposition of a fold's features serves all targets at once, so that sixteen AUs and a hundred
-shuffles of each cost little more than one.
+The ridge is the default: one decomposition of a fold's features serves all targets at once, so that sixteen AUs and a
+hundred shuffles of each cost little more than one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from medn_lab.records import constant_columns
+
+Kind = Literal["ridge", "rbf", "knn", "boosting", "mlp"]
+"""The readers, by their names in `READERS`."""
 
 PENALTIES = 10.0 ** np.arange(-5, 2)
 """Tried by every probe, as multiples of the number of training clips."""
@@ -54,16 +58,19 @@ def held_out_scores(
     *,
     folds: np.ndarray,
     units: np.ndarray,
-    kind: Literal["linear", "rbf"],
+    kind: Kind,
+    seed: int = 0,
 ) -> np.ndarray:
-    """Each clip's score for each target, (n, k), from a ridge fitted to the other folds; NaN where it cannot be fitted.
+    """Each clip's score for each target, (n, k), from a reader fitted to the other folds; NaN where it cannot be.
 
-    Features are standardised by the training folds, a constant one is dropped. The penalty is chosen for each target
-    among `PENALTIES` by the squared error of leaving out each training *unit* (subject) in turn, which a ridge gives in
-    closed form. A target without two values in the training folds has no score in that fold.
+    Features are standardised by the training folds, a constant one is dropped. The ridge's penalty is chosen for each
+    target among `PENALTIES` by the squared error of leaving out each training *unit* (subject) in turn, which a ridge
+    gives in closed form. A target without two values in the training folds has no score in that fold.
 
     `features` (n, d), `targets` (n, k), `folds` and `units` (n,): checked by the caller.
     """
+    if kind not in READERS:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(READERS)}")
     scores = np.full(targets.shape, np.nan)
     for fold in np.unique(folds):
         test = folds == fold
@@ -74,19 +81,20 @@ def held_out_scores(
         moving = ~constant_columns(features[train])
         near = (features[train][:, moving] - centre[moving]) / spread[moving]
         far = (features[test][:, moving] - centre[moving]) / spread[moving]
-        if kind == "rbf" and near.shape[1]:
-            near, far = _gaussian_components(near, far)
-        given = targets[train]
-        fitted = _ridge(near, given - given.mean(axis=0), far, _rows_of(units[train]))
-        scores[test] = np.where(np.ptp(given, axis=0) > 0, fitted, np.nan)
+        given = targets[train] - targets[train].mean(axis=0)
+        told = np.ptp(given, axis=0) > 0
+        fitted = np.where(told, np.zeros((len(far), 1)), np.nan)
+        if near.shape[1]:
+            fitted[:, told] = READERS[kind](near, given[:, told], far, _rows_of(units[train]), seed)
+        scores[test] = fitted
     # Equal features must have equal scores, whatever the order in which a product was summed.
     return np.round(scores, 10)
 
 
-def _ridge(near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray]) -> np.ndarray:
+def _ridge(
+    near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
+) -> np.ndarray:
     n = len(near)
-    if not near.shape[1]:
-        return np.zeros((len(far), targets.shape[1]))
     u, s, vt = np.linalg.svd(near, full_matrices=False)
     there = s > 1e-10 * s[0]
     u, s, vt = u[:, there], s[there], vt[there]
@@ -108,6 +116,59 @@ def _ridge(near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequen
     chosen = penalties[errors.argmin(axis=0)]
     weights = (s[:, None] / (s[:, None] ** 2 + chosen)) * turned
     return (far @ vt.T) @ weights
+
+
+def _kernel_ridge(
+    near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
+) -> np.ndarray:
+    near, far = _gaussian_components(near, far)
+    return _ridge(near, targets, far, units, seed)
+
+
+def _of_sklearn(made: Callable[[int, int], Any]) -> Callable[..., np.ndarray]:
+    """A reader from a scikit-learn regressor of (training clips, seed), fitted to each target alone."""
+
+    def reader(
+        near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
+    ) -> np.ndarray:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few iterations are meant
+            columns = [made(len(near), seed).fit(near, target).predict(far) for target in targets.T]
+        return np.column_stack(columns) if columns else np.empty((len(far), 0))
+
+    return reader
+
+
+def _knn(n: int, seed: int) -> Any:
+    from sklearn.neighbors import KNeighborsRegressor
+
+    return KNeighborsRegressor(n_neighbors=min(n, max(5, round(np.sqrt(n)))), weights="distance")
+
+
+def _boosting(n: int, seed: int) -> Any:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    return HistGradientBoostingRegressor(
+        max_iter=60, max_leaf_nodes=8, min_samples_leaf=min(20, max(2, n // 10)), early_stopping=False,
+        random_state=seed,
+    )  # fmt: skip
+
+
+def _mlp(n: int, seed: int) -> Any:
+    from sklearn.neural_network import MLPRegressor
+
+    return MLPRegressor(hidden_layer_sizes=(32,), solver="lbfgs", alpha=1.0, max_iter=100, random_state=seed)
+
+
+READERS: dict[str, Callable[..., np.ndarray]] = {
+    "ridge": _ridge,
+    "rbf": _kernel_ridge,
+    "knn": _of_sklearn(_knn),
+    "boosting": _of_sklearn(_boosting),
+    "mlp": _of_sklearn(_mlp),
+}
+"""Each kind of reader: (training features, centred targets, test features, rows of each training unit, seed) to scores.
+Another one is an entry here and in `Kind`."""
 
 
 def _rows_of(units: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Leakage: what each branch still tells of everything, beside what it may tell by its own factor."""
+"""Leakage: the probe AUC of every target from each branch, with the AUC that the branch's own factor allows."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.concordance import concordance, count_pairs, draw_units
-from medn_lab.diagnose.held_out import clip_folds, held_out_scores
+from medn_lab.diagnose.concordance import concordance, count_pairs
+from medn_lab.diagnose.held_out import Kind, clip_folds, held_out_scores
 from medn_lab.diagnose.reading import (
     CONSTANT,
-    Kind,
     ProbeScore,
     Question,
     Reading,
     ask,
-    bounds,
     chance_of,
     check_features,
     mean_known,
     read,
 )
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, au_columns, check_label, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
@@ -36,25 +35,30 @@ def leakage(
     features: BranchFeatures,
     *,
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     min_positives: int = 8,
-    kind: Kind = "linear",
+    kind: Kind = "ridge",
     n_folds: int = 5,
     n_shuffles: int = 20,
     level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What each branch still tells of AUs, emotion, cue and subject, minus what its own factor's truth allows.
+    """The AUC of AUs, emotion, cue and subject from each branch, minus what the branch's own factor allows.
 
-    Every branch is asked for every target by the same probe (:func:`medn_lab.diagnose.probe`), and so is the truth of
-    the factor that the branch should hold. A motion branch that held the AUs and nothing else would tell the emotion
-    as well as the AUs do, and an emotion branch that held the cue alone would tell the AUs as well as the cue does:
-    that is `allowed`, and only the `excess` over it is a leak. Without a planted cue (real data) the labels stand in
-    for it: an emotion branch may tell of the AUs what the emotion's name tells. A branch that holds its own factor has
-    no excess there and should have none elsewhere; an excess well below zero means that it has not even learned it.
+    One probe (:func:`medn_lab.diagnose.probe`) reads every target from every branch, and from the truth of the factor
+    that the branch should hold. A motion branch that holds the AUs and nothing else gives the emotion as well as the
+    AUs do, and an emotion branch that holds the cue alone gives the AUs as well as the cue does: that is `allowed`, and
+    only the `excess` over it is a leak. Without a planted cue (real data) the labels replace it: an emotion branch may
+    give of the AUs what the emotion's name gives. A branch that holds its own factor has no excess there and should
+    have none elsewhere; an excess well below zero means that it has not learned its factor.
+
+    Where the exact truth is known (SynthME), give its table as `allowed`. A probe that learns from few clips then reads
+    less than `allowed` even from the truth itself; `excess_high` is raised by what it misses there. In a simulation of
+    features that hold the cue alone 95 % intervals of the excess held 0 in .95 of the samples or more, with 8, 12 and
+    24 persons.
 
     Parameters
     ----------
@@ -64,19 +68,23 @@ def leakage(
         ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, the name of any
         other column of the table, or a key of `extra`. By default all of the first four that the table has, and
         `extra`.
-    allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, optional
-        The truth that a branch should hold; a DataFrame is joined by its ``clip_id`` (column or index), an array goes
-        by row. ``fused`` may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue``
-        one-hot, or the label one-hot where there is no cue. An empty mapping measures without.
+    allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
+        A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
+        reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
+        should hold; a DataFrame in it is joined by its ``clip_id`` (column or index), an array goes by row. ``fused``
+        may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
+        label one-hot where there is no cue. An empty mapping measures without.
     extra : mapping of str to (n,) arrays or Series, optional
         More targets, such as the speed of the head (an amount is read by how well its order is kept). A Series is
         joined by its index of clip ids.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     min_positives : int
-        AUs with fewer positive (or negative) clips are listed but not in the mean of the AUs.
-    kind : {"linear", "rbf"}
-        The probe.
+        AUs with fewer positive (or negative) clips are listed, but neither in the mean of the AUs nor the worst of
+        them.
+    kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
+        The reader, as :func:`medn_lab.diagnose.probe` takes it. ``boosting`` and ``mlp`` take some 0.1 s for each
+        target, fold and shuffle; ``n_shuffles=0`` saves most of it.
     n_folds, n_shuffles, level, n_resamples, seed : int, int, float, int, int
         As :func:`medn_lab.diagnose.probe` takes them; all branches and the truth share folds, shuffles and draws.
 
@@ -85,7 +93,10 @@ def leakage(
     DataFrame
         A branch and target a row: ``branch, target, auc, low, high`` (interval over resampled subjects), ``chance,
         chance_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
-        of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``. All AUCs in [0, 1]. `reason` says
+        of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``; in the row
+        ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess (the largest
+        AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above its mean by
+        chance. All AUCs in [0, 1]. `reason` says
         why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for
         the target subject alone: whom a probe has not met it cannot name, so each subject's clips are spread over the
         folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
@@ -129,7 +140,7 @@ def leakage(
         "level": level,
         "n_resamples": n_resamples,
     }
-    by_truth: dict[str, dict[str, Reading]] = {}
+    exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
     rows = []
     for branch in BRANCHES:
         values = getattr(features, branch)
@@ -137,10 +148,15 @@ def leakage(
             continue
         given = check_features(values, owner=f"the {branch} features")
         found = _ask_all(questions, given, who, min_positives, seed=seed, **options)
-        truth = truths.get(branch)
+        truth, by_truth = truths.get(branch), {}
         if truth is not None:
-            by_truth[branch] = _ask_all(questions, truth, who, min_positives, seed=seed, **{**options, "n_shuffles": 0})
-        rows += [_row(branch, target, one, by_truth.get(branch, {}).get(target)) for target, one in found.items()]
+            by_truth = _ask_all(questions, truth, who, min_positives, seed=seed, **{**options, "n_shuffles": 0})
+        own = [
+            _row(branch, target, one, by_truth.get(target), exact.get((branch, target)))
+            for target, one in found.items()
+        ]
+        worst = _worst(own, min_positives)
+        rows += [row | (worst if row["target"] == MEAN_OF_AUS else _NO_WORST) for row in own]
     result = pd.DataFrame(rows)
     result.attrs = {**options, "seed": seed, "min_positives": min_positives, "label": label}
     return result
@@ -172,9 +188,22 @@ def _questions(
     return found
 
 
-def truths_of(table: pd.DataFrame, allowed: Mapping[str, object] | None, label: str) -> dict[str, np.ndarray]:
+def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The exact AUC by branch and target."""
+    missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
+    if missing:
+        raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
+    values = allowed["allowed"].to_numpy(dtype=float)
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ValueError(f"allowed AUCs must be in [0, 1]; {(~((values >= 0) & (values <= 1))).sum()} are not")
+    return dict(zip(zip(allowed["branch"], allowed["target"], strict=True), values.tolist(), strict=True))
+
+
+def truths_of(
+    table: pd.DataFrame, allowed: Mapping[str, object] | pd.DataFrame | None, label: str
+) -> dict[str, np.ndarray]:
     """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
-    if allowed is None:
+    if allowed is None or isinstance(allowed, pd.DataFrame):
         aus = au_columns(table)
         # An AU that is not known says nothing: it gets the mean of the clips in which it is.
         allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
@@ -225,7 +254,7 @@ def _ask_all(
     answers = read(list(by_subject.values()), features, subjects=who, level=level, seed=seed, **options)
     named = dict(zip(by_subject, answers, strict=True))
     found: dict[str, Reading] = {}
-    aus = [target for target in named if target.startswith("AU") and target[2:].isdigit()]
+    aus = [target for target in named if is_au(target)]
     for target in questions:
         if target == "subject" and questions[target] is None:
             found[target] = _identity(features, who, level=level, seed=seed, **options)
@@ -255,7 +284,7 @@ def _mean_of_aus(readings: list[Reading], min_positives: int, level: float) -> R
     auc = float(np.mean([one.score.auc for one in kept]))
     score = ProbeScore(
         auc,
-        *bounds(resampled, level=level),
+        *t_bounds(resampled, n_units=most.n_subjects, level=level, n_clips=most.n_clips, share=True),
         level,
         *chance_of(shuffled, auc=auc),
         n_clips=most.n_clips,
@@ -284,32 +313,60 @@ def _identity(
     if not len(kept) or is_constant(features):
         reason = "every subject has one clip only" if not len(kept) else CONSTANT
         score = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
-        return Reading(score, np.full(n_resamples, np.nan), np.empty(0))
+        return Reading(score, np.full(1 + n_resamples, np.nan), np.empty(0))
     generator = np.random.default_rng(seed)
     folds = clip_folds(who, n_folds=n_folds, seed=seed)
     columns = (person[:, None] == kept).astype(float)
     asked = np.concatenate([columns, *(columns[generator.permutation(len(who))] for _ in range(n_shuffles))], axis=1)
     # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
-    scores = held_out_scores(features, asked, folds=folds, units=np.arange(len(who)), kind=kind)
+    scores = held_out_scores(features, asked, folds=folds, units=np.arange(len(who)), kind=kind, seed=seed)
     one_unit = np.zeros(len(who), dtype=int)
     values = count_pairs(scores[:, : len(kept)], columns, folds=folds, units=one_unit).values
     shuffled = concordance(scores, asked, folds=folds)[len(kept) :].reshape(n_shuffles, len(kept)).mean(axis=1)
-    drawn = draw_units(len(kept), n_draws=n_resamples, seed=seed)
+    drawn = draw_counts(len(kept), n_draws=n_resamples, seed=seed)
     resampled = drawn @ values / len(kept)
     auc = float(values.mean())
     chance = chance_of(shuffled, auc=auc)
-    return Reading(ProbeScore(auc, *bounds(resampled, level=level), level, *chance, *sizes), resampled, shuffled)
+    bounds = t_bounds(resampled, n_units=len(kept), level=level, n_clips=len(who), share=True)
+    return Reading(ProbeScore(auc, *bounds, level, *chance, *sizes), resampled, shuffled)
 
 
-def _row(branch: str, target: str, reading: Reading, truth: Reading | None) -> dict[str, object]:
+def is_au(target: str) -> bool:
+    """Whether a target is a single AU."""
+    return target.startswith("AU") and target[2:].isdigit()
+
+
+_NO_WORST: dict[str, object] = {"worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan}
+
+
+def _worst(rows: list[dict[str, Any]], min_positives: int) -> dict[str, object]:
+    """The single AU with the largest excess, of those that enter the mean; by its AUC where nothing is allowed."""
+    some = [
+        row
+        for row in rows
+        if is_au(row["target"])
+        and np.isfinite(row["auc"])
+        and min(row["n_positive"], row["n_clips"] - row["n_positive"]) >= min_positives
+    ]
+    if not some:
+        return _NO_WORST
+    row = max(some, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["auc"] - 1)
+    return {"worst_target": row["target"], "worst_auc": row["auc"], "worst_excess": row["excess"]}
+
+
+def _row(branch: str, target: str, reading: Reading, truth: Reading | None, exact: float | None) -> dict[str, object]:
     score = reading.score
     allowed = truth.score.auc if truth is not None else np.nan
     low, high = (np.nan, np.nan)
-    if truth is not None and np.isfinite(score.auc):
+    if exact is not None:
+        missed = max(exact - allowed, 0.0) if np.isfinite(allowed) else 0.0
+        allowed = exact
+        low, high = score.low - exact, score.high - exact + missed
+    elif truth is not None and np.isfinite(score.auc):
         by_draw = truth.resampled
         if truth.score.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        low, high = bounds(reading.resampled - by_draw, level=score.level)
+        low, high = t_bounds(reading.resampled - by_draw, n_units=score.n_subjects, level=score.level)
     return {
         "branch": branch,
         "target": target,

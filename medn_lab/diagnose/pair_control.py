@@ -28,7 +28,7 @@ class PairSeparation:
     ----------
     table : DataFrame
         One row a branch: ``branch, value`` in [0, 1] with .5 for a branch that does not know the emotion beyond its
-        AUs, ``low, high`` (percentile bounds over resampled subjects, NaN with one subject), ``direction`` (which way
+        AUs, ``low, high`` (bounds over subjects, NaN with one), ``direction`` (which way
         is good; of a branch without a value, that it is constant), ``n_pairs, n_controls, n_clips, n_subjects``.
         ``table.attrs`` holds `rule`, `level` and `none` for pictures.
     rule : str
@@ -194,7 +194,10 @@ def _measured(
         # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
         weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in draws.counts)
         drawn = np.array([[shares[branch](weight) for branch in branches] for weight in weights])
-        bounds = {branch: draws.bounds(drawn[:, column]) for column, branch in enumerate(branches)}
+        bounds = {
+            branch: draws.bounds(drawn[:, column], n_clips=len(confusable), share=True)
+            for column, branch in enumerate(branches)
+        }
     return [
         {
             "branch": branch,

@@ -101,7 +101,8 @@ class PlantedMass:
         draws = draw_subjects(table, n_resamples=n_resamples, level=level, seed=seed)
         sums = np.bincount(draws.person, weights=values, minlength=len(draws.names))
         clips = np.bincount(draws.person, minlength=len(draws.names))
-        low, high = draws.bounds((draws.counts @ sums) / (draws.counts @ clips))
+        share = of != "excess"
+        low, high = draws.bounds((draws.counts @ sums) / (draws.counts @ clips), n_clips=len(values), share=share)
         return Interval(float(values.mean()), low, high, level, len(values), len(draws.names))
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.concordance import PairCounts, concordance, count_pairs, draw_units
-from medn_lab.diagnose.held_out import held_out_scores, subject_folds
+from medn_lab.diagnose.concordance import PairCounts, concordance, count_pairs
+from medn_lab.diagnose.held_out import Kind, held_out_scores, subject_folds
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import is_constant
-
-Kind = Literal["linear", "rbf"]
 
 CONSTANT = "the features are constant"
 """Why a probe has no score where the features are the same for all clips."""
@@ -29,7 +27,7 @@ class ProbeScore:
         In [0, 1]: of two clips of one fold that differ in the target, how often the right one is scored higher; 0.5 is
         guessing; NaN where it cannot be told.
     low, high : float
-        Percentile bounds over resampled subjects, at `level`.
+        Bounds at `level`, from Student's t over subjects.
     level : float
     chance, chance_95 : float
         Mean and 95th percentile of the same with shuffled labels; NaN without shuffles.
@@ -104,8 +102,9 @@ class Reading:
     Attributes
     ----------
     score : ProbeScore
-    resampled : (n_resamples,) float array
-        The AUC under each draw of subjects; two readings of the same clips, folds and seed share their draws.
+    resampled : (1 + n_resamples,) float array
+        The AUC, then that under each draw of subjects; two readings of the same clips, folds and seed share their
+        draws.
     shuffled : (n_shuffles,) float array
     """
 
@@ -183,33 +182,31 @@ def read(
             still or one.reason or ("" if len(names) > 1 else "one subject alone has a known target") for one in group
         ]
         open_ones = [own for own, reason in enumerate(reasons) if not reason]
-        read_ones: dict[int, tuple[PairCounts, np.ndarray, np.ndarray]] = {}
+        read_ones: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if open_ones:
             columns = [group[own].columns[rows] for own in open_ones]
             folds = subject_folds(who, n_folds=n_folds, seed=seed)
             counts, shuffled = _read(features[rows], columns, folds, units, kind, n_shuffles, seed)
-            draws = draw_units(len(names), n_draws=n_resamples, seed=seed)
+            draws = draw_counts(len(names), n_draws=n_resamples, seed=seed)
             for own, one, by_chance in zip(open_ones, counts, shuffled, strict=True):
-                read_ones[own] = one, one.resampled(draws), by_chance
+                read_ones[own] = one.resampled(draws), by_chance
         for own, (place, question, reason) in enumerate(zip(places, group, reasons, strict=True)):
             sizes = (len(rows), len(names), question.n_positive, len(features) - len(rows))
             if reason:
-                answers[place] = Reading(_nothing(reason, level, sizes), np.full(n_resamples, np.nan), np.empty(0))
+                answers[place] = Reading(_nothing(reason, level, sizes), np.full(1 + n_resamples, np.nan), np.empty(0))
                 continue
             answers[place] = summarise(*read_ones[own], level, sizes)
     return [answers[place] for place in range(len(questions))]
 
 
-def summarise(
-    counts: PairCounts, by_draw: np.ndarray, shuffled: np.ndarray, level: float, sizes: tuple[int, int, int, int]
-) -> Reading:
-    """Average over the classes, and put bounds and chance beside the figure."""
-    auc = float(mean_known(counts.values[None])[0])
+def summarise(by_draw: np.ndarray, shuffled: np.ndarray, level: float, sizes: tuple[int, int, int, int]) -> Reading:
+    """Average over the classes, and add bounds and chance to the figure."""
+    resampled = mean_known(by_draw)
+    auc = float(resampled[0])
     if not np.isfinite(auc):
         reason = "no fold holds clips with and without it"
         return Reading(_nothing(reason, level, sizes), np.full(len(by_draw), np.nan), np.empty(0))
-    resampled = mean_known(by_draw)
-    low, high = bounds(resampled, level=level)
+    low, high = t_bounds(resampled, n_units=sizes[1], level=level, n_clips=sizes[0], share=True)
     chance = chance_of(shuffled, auc=auc)
     return Reading(ProbeScore(auc, low, high, level, *chance, *sizes), resampled=resampled, shuffled=shuffled)
 
@@ -221,15 +218,6 @@ def chance_of(shuffled: np.ndarray, *, auc: float) -> tuple[float, float, float]
         return np.nan, np.nan, np.nan
     p_value = (1 + (known >= auc - 1e-12).sum()) / (1 + len(known))
     return float(known.mean()), float(np.quantile(known, 0.95)), float(p_value)
-
-
-def bounds(values: np.ndarray, *, level: float) -> tuple[float, float]:
-    """The percentile interval of what resampling gave; NaN where it gave nothing."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return np.nan, np.nan
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def _read(
@@ -245,7 +233,7 @@ def _read(
     asked = np.concatenate(
         [*columns, *(one[order] for one, own in zip(columns, orders, strict=True) for order in own)], 1
     )
-    scores = held_out_scores(features, asked, folds=folds, units=units, kind=kind)
+    scores = held_out_scores(features, asked, folds=folds, units=units, kind=kind, seed=seed)
     counts, values, start = [], [], 0
     for one in columns:
         stop = start + one.shape[1]

@@ -12,13 +12,13 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from medn_lab import __version__
-from medn_lab.diagnose.concordance import draw_units
-from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage, truths_of
-from medn_lab.diagnose.reading import Kind, bounds
+from medn_lab.diagnose.held_out import Kind
+from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, is_au, leakage, truths_of
 from medn_lab.diagnose.similarity.cosine import absolute_cosine
 from medn_lab.diagnose.similarity.overview import MEASURES, UNDEFINED, both_branches, figures
 from medn_lab.diagnose.similarity.partialling import cells, partial_out
-from medn_lab.diagnose.similarity.permuting import permutation_test
+from medn_lab.diagnose.similarity.permuting import Scheme, permutation_test
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
     BranchFeatures,
     DecouplingReport,
@@ -33,11 +33,12 @@ from medn_lab.records import (
 
 COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
-    "allowed", "excess", "excess_low", "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "within",
+    "allowed", "excess", "excess_low", "excess_high", "worst_target", "worst_auc", "worst_excess",
+    "n_clips", "n_subjects", "n_positive", "n_unknown", "within",
     "direction", "reason",
 )  # fmt: skip
 
-TEXTS = ("model", "kind", "measure", "given", "branch", "target", "within", "direction", "reason")
+TEXTS = ("model", "kind", "measure", "given", "branch", "target", "worst_target", "within", "direction", "reason")
 
 ENOUGH = 0.5
 """Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept."""
@@ -54,29 +55,30 @@ def decoupling_report(
     *,
     given: Sequence[str] | None = None,
     n_permutations: int = 499,
+    scheme: Scheme = "exchange",
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     nats: ArrayLike | Mapping[str, ArrayLike] | None = None,
     label: str = "label",
-    kind: Kind = "linear",
+    kind: Kind = "ridge",
     n_shuffles: int = 20,
     protocol: str = "",
     about: Mapping[str, object] | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> DecouplingReport:
-    """Dependence, leakage and information of a model's branches, each beside its null, in one table.
+    """Dependence, leakage and information of a model's branches, each with its null, in one table.
 
     *Dependence*: every measure between motion and emotion branch, with a permutation null inside subjects (a subject
-    that both branches know is not a coupling); then the same given each factor, whose class means are taken off both
-    branches and inside whose classes clips are exchanged. Where fewer than half of the clips share subject and factor
-    with another, the factor alone is kept, and `within` says so. `allowed` is the same measure of the two factors
-    themselves (AUs and cue, or AUs and label): branches that hold their factors well depend on each other as these do.
-    Mind that *given the emotion* even independent factors may, if both go into it: of two clips of one emotion, the one
-    with the other AUs then has the other cue. SynthME's cue is fixed by the emotion, so there `allowed` is NaN and what
-    is found given the emotion is a leak. *Leakage*: as :func:`leakage`. *Information*: with a
-    bottleneck, the mean of the code's nats beside the entropy of the factor that it should hold.
+    that both branches know is not a coupling) under the assumption of `scheme`; then the same given each factor, whose
+    class means are taken off both branches and inside whose classes clips are exchanged. Where fewer than half of the
+    clips share subject and factor with another, the factor alone is kept, and `within` says so. `allowed` is the same
+    measure of the two factors themselves (AUs and cue, or AUs and label): branches that hold their factors well depend
+    on each other as these do. Mind that *given the emotion* even independent factors may, if both go into it: of two
+    clips of one emotion, the one with the other AUs then has the other cue. SynthME's cue is fixed by the emotion, so
+    there `allowed` is NaN and what is found given the emotion is a leak. *Leakage*: as :func:`leakage`. *Information*:
+    with a bottleneck, the mean of the code's nats beside the entropy of the factor that it should hold.
 
     Parameters
     ----------
@@ -88,6 +90,10 @@ def decoupling_report(
         table knows them.
     n_permutations : int
         Of each measure.
+    scheme : {"exchange", "shift"}
+        As :func:`permutation_test` takes it. ``exchange`` assumes that the clips of a subject are exchangeable,
+        ``shift`` that they are stationary in time; under ``shift`` the rows of a subject must be in their order in time
+        (``features.select(features.table.sort_values("onset")["clip_id"])``).
     targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
         No target at all (an empty sequence) leaves leakage out.
     nats : (n,) array-like, or mapping of str to (n,) array-like, optional
@@ -156,7 +162,7 @@ def decoupling_report(
         for name, own in models.items():
             truths = truths_of(own.table, allowed, label)
             for factor in ("", *factors[name]):
-                rows += _dependence_rows(name, own, truths, factor, label, n_permutations, seed)
+                rows += _dependence_rows(name, own, truths, factor, label, n_permutations, scheme, seed)
                 bar.update()
             if targets is None or len(targets):
                 rows += _leakage_rows(name, leakage(own, **leak_options))
@@ -169,7 +175,7 @@ def decoupling_report(
         "models": {name: _facts(own) for name, own in models.items()},
         "protocol": protocol,
         "parameters": {
-            "seed": seed, "permutations": n_permutations, "label shuffles": n_shuffles, "probe": kind,
+            "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "emotion column": label, "given": list(dict.fromkeys(one for some in factors.values() for one in some)),
         },
         "versions": _versions(),
@@ -189,6 +195,7 @@ def _dependence_rows(
     factor: str,
     label: str,
     n_permutations: int,
+    scheme: Scheme,
     seed: int,
 ) -> list[dict[str, Any]]:
     classes = None if not factor else _classes(features.table, factor, label)
@@ -202,6 +209,8 @@ def _dependence_rows(
         "n_subjects": len(set(who)), "direction": "lower", "reason": "",
     }  # fmt: skip
     groups, within = _exchangeable(who, classes, factor)
+    if scheme == "shift":
+        within = f"{within or 'all clips'} by shifts in time"
     try:
         x, y = both_branches(features)
     except ValueError as fault:
@@ -216,7 +225,7 @@ def _dependence_rows(
     for measure, function in MEASURES.items():
         if function is absolute_cosine and x.shape[1] != y.shape[1]:
             continue
-        test = permutation_test(function, x, y, groups=groups, n_permutations=n_permutations, seed=seed)
+        test = permutation_test(function, x, y, groups=groups, n_permutations=n_permutations, seed=seed, scheme=scheme)
         found: dict[str, Any] = {
             "value": test.value,
             "null_mean": test.null_mean,
@@ -296,7 +305,7 @@ def _leakage_rows(name: str, leaks: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _direction(branch: str, target: str, has_cue: bool) -> str:
     """Which way is good: high for what the branch is there to hold, else no higher than allowed."""
-    of_aus = target == MEAN_OF_AUS or (target.startswith("AU") and target[2:].isdigit())
+    of_aus = target == MEAN_OF_AUS or is_au(target)
     own = {"motion": of_aus, "emotion": target == ("cue" if has_cue else "emotion")}
     holds = own.get(branch, of_aus or target in ("cue", "emotion"))
     return "higher" if holds else "at most allowed"
@@ -308,9 +317,9 @@ def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label
         raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
     table = features.table
     _, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
-    draws = draw_units(units.max() + 1, n_draws=1000, seed=seed)
+    draws = draw_counts(units.max() + 1, n_draws=1000, seed=seed)
     sums, counts = np.bincount(units, weights=values), np.bincount(units).astype(float)
-    low, high = bounds((draws @ sums) / (draws @ counts), level=0.95)
+    low, high = t_bounds((draws @ sums) / (draws @ counts), n_units=units.max() + 1, level=0.95)
     factor = next((column for column in ("cue", label, "emotion") if column in table), None)
     shares = table[factor].value_counts(normalize=True).to_numpy() if factor else np.array([])
     held = float(-(shares * np.log(shares)).sum()) if len(shares) else np.nan

@@ -13,6 +13,7 @@ from .floors import Floor as Floor
 from .floors import au_only_floor as au_only_floor
 from .intervals import Interval as Interval
 from .intervals import bootstrap_interval as bootstrap_interval
+from .intervals import interval_over_seeds as interval_over_seeds
 from .layers import layer_features as layer_features
 from .loso import evaluate_folds as evaluate_folds
 from .loso import evaluate_loso as evaluate_loso

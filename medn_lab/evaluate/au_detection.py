@@ -156,11 +156,12 @@ def _one_au(
         return row, None
     auc = _auc_statistic(logits, positive, negative, draws=draws)
     f1 = _f1_statistic(logits, positive, negative, draws=draws)
-    row |= {"auc": float(auc(draws.all_once())[0]), "f1": float(f1(draws.all_once())[0])}
-    if shown_by > 1:
-        row["auc_low"], row["auc_high"] = draws.bounds(auc(draws.counts))
-        row["f1_low"], row["f1_high"] = draws.bounds(f1(draws.counts))
-    else:
+    for name, values in (("auc", auc(draws.counts)), ("f1", f1(draws.counts))):
+        row[name] = float(values[0])
+        # The persons who show the AU are the few: its interval is over them.
+        low, high = draws.bounds(values, n_clips=n_positive + n_negative, share=True, n_people=shown_by)
+        row |= {f"{name}_low": low, f"{name}_high": high}
+    if shown_by < 2:
         row["reason"] = "all positives are of one subject: no interval"
     return row, (auc, f1)
 
@@ -209,5 +210,6 @@ def _macro(statistics: list[Statistic], *, draws: Draws) -> Interval | None:
         n = defined.sum(axis=0)
         return np.divide(np.where(defined, values, 0).sum(axis=0), n, out=np.full(len(n), np.nan), where=n > 0)
 
-    low, high = draws.bounds(mean(draws.counts))
-    return Interval(float(mean(draws.all_once())[0]), low, high, draws.level, len(draws.person), len(draws.names))
+    values = mean(draws.counts)
+    low, high = draws.bounds(values, n_clips=len(draws.person), share=True)
+    return Interval(float(values[0]), low, high, draws.level, len(draws.person), len(draws.names))

@@ -32,7 +32,8 @@ class Comparison:
     difference : float
         `a` minus `b`.
     low, high : float
-        Percentile bounds of the difference over resampled subjects, the same subjects for both models.
+        Bounds of the difference at `level`: Student's t with the standard error over resampled subjects, the same
+        subjects for both models.
     p : float
         Share of the resamples in which the difference is 0 or on the other side of 0; 1 where it is 0.
     level : float
@@ -155,11 +156,12 @@ def compare_predictions(
     else:
         answers = (true_and_predicted(p, label=label) for p in (a, b))
         first, second = (class_statistic(measure, true, said, draws=draws) for true, said in answers)
-    whole = draws.all_once()
-    value_a, value_b = float(first(whole)[0]), float(second(whole)[0])
-    differences = first(draws.counts) - second(draws.counts)
-    low, high = draws.bounds(differences)
-    defined = differences[~np.isnan(differences)]
+    of_a, of_b = first(draws.counts), second(draws.counts)
+    value_a, value_b = float(of_a[0]), float(of_b[0])
+    differences = of_a - of_b
+    same = np.array_equal(a.probabilities, b.probabilities)  # a model and itself differ by nothing
+    low, high = draws.bounds(differences, n_clips=0 if same or not _shares(of_a, of_b) else len(a))
+    defined = differences[1:][~np.isnan(differences[1:])]
     side = np.sign(value_a - value_b)
     return Comparison(
         measure=_TITLES.get(measure, getattr(measure, "__name__", type(measure).__name__)),
@@ -206,6 +208,10 @@ def _pairs_of_both(a: Predictions, b: Predictions, *, label: str) -> pd.DataFram
         apart = f"none of {len(every)} pairs was held out together in both; compare by another measure"
         raise ValueError(apart if len(every) else repr(pair_auc(a, label=label)))
     return pairs
+
+
+def _shares(*values: np.ndarray) -> bool:
+    return not any(((one < 0) | (one > 1)).any() for one in values)
 
 
 def _names(a: Predictions, b: Predictions) -> tuple[str, str]:

@@ -118,7 +118,7 @@ class PairAUC:
     value : float
         In [0, 1]; 0.5 is what motion alone can do; NaN where there is no pair.
     low, high : float
-        Percentile bounds over resampled subjects at `level`; NaN where all clips are of one subject.
+        Bounds at `level`, from Student's t over the subjects of the pairs; NaN where all clips are of one subject.
     level : float
     n_pairs, n_clips, n_subjects : int
     opposite : bool
@@ -231,9 +231,12 @@ def pair_auc(
     n_subjects = people_of[clips].nunique()
     right = _answers(predictions, pairs)
     low = high = np.nan
-    if n_subjects > 1:
+    if (right == 0.5).all():  # the two clips of every pair are scored alike, as by a model of the AUs alone
+        low = high = 0.5
+    elif n_subjects > 1:
         draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
-        low, high = draws.bounds(pair_statistic(predictions, pairs, draws=draws)(draws.counts))
+        values = pair_statistic(predictions, pairs, draws=draws)(draws.counts)
+        low, high = draws.bounds(values, n_clips=len(clips), share=True, n_people=n_subjects)
     sizes = (len(pairs), len(clips), n_subjects)
     return PairAUC(float(right.mean()), low, high, level, *sizes, opposite, n_doubtful=doubtful)
 

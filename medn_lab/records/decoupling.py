@@ -30,7 +30,8 @@ class DecouplingReport(_Record):
         ``medn.diagnose.decoupling_report`` makes it: ``model``; ``kind`` (``dependence``, ``leakage``,
         ``information``); ``given``, the factor taken off both branches first (empty for none); ``within``, inside what
         clips were exchanged for the null; ``branch, target`` of a leak; ``low, high`` (interval); ``allowed, excess,
-        excess_low, excess_high`` (what the truth of the branch's own factor tells, and what is beyond it);
+        excess_low, excess_high`` (what the branch's own factor allows, and what is beyond it); ``worst_target,
+        worst_auc, worst_excess`` (the single AU that leaks most, in the row of their mean);
         ``n_positive, n_unknown``; and ``reason`` where a figure is missing.
     source : dict
         ``models`` (by name: checkpoint's sha256, recipe, data sets), ``protocol``, ``parameters`` (seed, permutations,
@@ -192,5 +193,10 @@ class DecouplingReport(_Record):
         for row in of_aus.to_dict("records"):
             if np.isfinite(row["value"]):
                 allowed = f", allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else ""
-                said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}")
+                worst = (
+                    f", worst {row['worst_target']} {row['worst_auc']:.3f}"
+                    if np.isfinite(row.get("worst_auc", np.nan))
+                    else ""
+                )
+                said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}{worst}")
         return "; ".join(said)

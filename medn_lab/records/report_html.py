@@ -34,17 +34,22 @@ figure { margin: 1.2rem 0; overflow-x: auto; } figcaption { color: #55606c; }
 """
 
 READING = """
-<p><b>Dependence.</b> Each value stands beside its null: the same features with the clips of one branch exchanged inside
-the groups named, so that what the groups alone bring is in the null too. A value above the 95 % of the null (p of .05
-or less, shaded red) says that the branches depend on each other. <i>Given</i> a factor means that its class means were
-taken off both branches first and clips were exchanged inside its classes. Linear CKA, distance correlation, HSIC and
-the mean squared correlation are estimated without bias and lie around 0 without dependence; the others have a level of
-their own. <i>Factors</i> is the same measure of what the branches should hold (AUs and cue, or AUs and label): branches
-that hold it well depend on each other as much as it does, and given the emotion even independent factors may depend on
-each other, because both go into the emotion. It is missing where a factor has no variation left.</p>
+<p><b>Dependence.</b> Each value has its null: the same features with the clips of one branch exchanged inside the
+groups named, so that what the groups alone bring is in the null too. This assumes that the clips of a group are
+exchangeable: branches that both drift in time are then found dependent though they are not. <i>By shifts in time</i>
+means that the clips of a group kept their order and were shifted in a circle, which assumes that they are stationary in
+time. A value above the 95 % of the null (p of .05 or less, shaded red) says that the branches depend on each other.
+<i>Given</i> a factor means that its class means were taken off both branches first and clips were exchanged inside its
+classes. Linear CKA, distance correlation, HSIC and the mean squared correlation are estimated without bias and lie
+around 0 without dependence; the others have a level of their own. <i>Factors</i> is the same measure of what the
+branches should hold (AUs and cue, or AUs and label): branches that hold it well depend on each other as much as it
+does, and given the emotion even independent factors may depend on each other, because both go into the emotion. It is
+missing where a factor has no variation left.</p>
 <p><b>Leakage.</b> The AUC of a probe that has not met the subject (for the subject itself: the clip). <i>Allowed</i> is
-what the same probe reads from the truth of the factor that the branch should hold; only the <i>excess</i> over it is a
-leak, and it is shaded red where its interval over resampled subjects lies above 0.</p>
+what the factor that the branch should hold allows: the exact figure where the truth was given, else what the same probe
+reads from the factor. Only the <i>excess</i> over it is a leak, and it is shaded red where its interval over subjects
+(Student's t) lies above 0. <i>Worst</i> is the single AU with the largest excess; the largest of many lies above the
+mean by chance.</p>
 <p><b>What this does not show.</b> A value within its null is no proof of independence: a weak dependence may be missed
 in so many clips, and a probe finds only what its kind can read. Nothing here says which branch <i>uses</i> what it
 holds. p values are not corrected for the number of measures.</p>
@@ -190,6 +195,8 @@ def _leakage_cell(row: pd.Series) -> str:
     told = f"<small>{interval}</small>"
     if np.isfinite(row["allowed"]):
         told += f"<small>allowed {row['allowed']:.3f}, excess {_signed(row['excess'])}</small>"
+    if np.isfinite(row.get("worst_auc", np.nan)):
+        told += f"<small>worst {_text(row['worst_target'])} {row['worst_auc']:.3f}</small>"
     shade = _shade(row["excess_low"] > 0) if np.isfinite(row["excess_low"]) else ""
     return f"<td{shade}>{row['value']:.3f}{told}</td>"
 

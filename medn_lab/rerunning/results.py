@@ -137,6 +137,7 @@ def report_again(stored: DecouplingReport, means: Means) -> DecouplingReport:
         targets=run["targets"],
         label=told["emotion column"],
         kind=told["probe"],
+        scheme=told.get("scheme", "exchange"),
         n_shuffles=told["label shuffles"],
         protocol=stored.source.get("protocol", ""),
         about=stored.source.get("about"),

@@ -61,6 +61,11 @@ def _dependence(row: Mapping[str, object]) -> tuple[str, str]:
         )
     found = _number(row, "p") <= 0.05
     reading = [f"It says {MEANINGS[measure]}." if measure in MEANINGS else "", "Lower is better decoupled."]
+    if np.isfinite(top):
+        assumed = (
+            "stationary in time" if "by shifts" in _text(row, "within") else "exchangeable, without a drift in time"
+        )
+        reading.append(f"The null assumes that the clips inside a group are {assumed}.")
     if np.isfinite(_number(row, "p")):
         reading.append(
             "It lies above its null: chance does not explain it."
@@ -84,12 +89,14 @@ def _leak(row: Mapping[str, object]) -> tuple[str, str]:
     what += f": AUC {_number(row, 'value'):.3f}{_bounds(row, 'low', 'high')}"
     allowed, excess = _number(row, "allowed"), _number(row, "excess")
     if np.isfinite(allowed):
-        what += f"; the truth of what this branch should hold allows {allowed:.3f}, excess {excess:+.3f}"
+        what += f"; the factor that this branch should hold allows {allowed:.3f}, excess {excess:+.3f}"
         what += _bounds(row, "excess_low", "excess_high", signed=True)
     if np.isfinite(_number(row, "null_mean")):
         what += f"; shuffled labels give {_number(row, 'null_mean'):.3f}"
         what += f" (p {_number(row, 'p'):.2g})" if np.isfinite(_number(row, "p")) else ""
-    reading = ["A linear or curved probe, tried on persons it has not met: .5 is not knowing, 1 is knowing."]
+    if np.isfinite(_number(row, "worst_auc")):
+        what += f"; the worst single AU is {_text(row, 'worst_target')}, AUC {_number(row, 'worst_auc'):.3f}"
+    reading = ["A probe, tested on persons it was not trained on: .5 is guessing, 1 is perfect."]
     reading.append(
         "Here high is good: the branch is there to hold it."
         if _text(row, "direction") == "higher"

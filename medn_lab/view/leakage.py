@@ -1,4 +1,4 @@
-"""Leakage as a matrix: what each branch tells of each target, and what of it is more than it may."""
+"""Leakage as a matrix: the AUC of each target from each branch, and its excess over what is allowed."""
 
 from __future__ import annotations
 
@@ -156,6 +156,9 @@ def _hover(cell: Any) -> str:
             lines.append(f" [{bounds[0]:.3f}, {bounds[1]:.3f}]")
     if np.isfinite(getattr(cell, "chance", np.nan)):
         lines.append(f"<br>shuffled labels {cell.chance:.3f}")
+    if np.isfinite(getattr(cell, "worst_auc", np.nan)):
+        over = f", excess {cell.worst_excess:+.3f}" if np.isfinite(cell.worst_excess) else ""
+        lines.append(f"<br>worst single AU: {as_text(cell.worst_target)}, AUC {cell.worst_auc:.3f}{over}")
     return "".join(lines) + f"<br>{cell.n_positive:.0f} clips with it"
 
 

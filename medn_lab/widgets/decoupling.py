@@ -27,11 +27,12 @@ MOST_SIDE_BY_SIDE = 5
 FAMILIES = ("dependence", "leakage", "information")
 COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
-    "allowed", "excess", "excess_low", "excess_high", "n_positive", "within", "direction", "reason",
+    "allowed", "excess", "excess_low", "excess_high", "worst_target", "worst_auc", "worst_excess", "n_positive",
+    "within", "direction", "reason",
 )  # fmt: skip
 """Columns that a report of other making may lack; they count as missing then."""
 
-_TEXTS = {"model", "kind", "measure", "given", "branch", "target", "within", "direction", "reason"}
+_TEXTS = {"model", "kind", "measure", "given", "branch", "target", "worst_target", "within", "direction", "reason"}
 _LEGENDS = {
     "dependence": "The grey band runs from the mean of the null to its 95th percentile. ● beyond it: chance does not"
     " explain the dependence. ○ within it. ◇ the same measure of what the branches should hold. Each row has an axis of"

@@ -1,0 +1,236 @@
+"""Intervals hold the true figure as often as they say, also where persons are few: simulations with person effects."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medn_lab.diagnose import leakage
+from medn_lab.evaluate import (
+    accuracy,
+    bootstrap_interval,
+    compare_predictions,
+    interval_over_seeds,
+    pair_auc,
+    uar,
+    uf1,
+)
+from medn_lab.evaluate.resampling import class_statistic, draw_subjects
+from medn_lab.records import BranchFeatures, Predictions
+
+NOMINAL = 0.95
+LOWEST = 0.93
+CLASSES = ("negative", "positive", "surprise")
+SHARES = (0.5, 0.3, 0.2)
+
+
+def at_least(covered, *, lowest=LOWEST):
+    """Whether a share of hits is at least `lowest`, less two standard errors of the simulation."""
+    return np.mean(covered) >= lowest - 2 * np.sqrt(lowest * (1 - lowest) / len(covered))
+
+
+def persons(rng, n, *, mean, spread=1.0):
+    """Each person's share of right answers: logistic-normal."""
+    return 1 / (1 + np.exp(-(mean + spread * rng.normal(size=n))))
+
+
+def answers(rng, rates, *, clips):
+    """True and predicted class of the clips of persons with these rates; a wrong answer is any other class."""
+    subjects = np.repeat(np.arange(len(rates)), clips)
+    true = rng.choice(3, size=len(subjects), p=SHARES)
+    wrong = (true + rng.integers(1, 3, size=len(subjects))) % 3
+    return subjects, true, np.where(rng.random(len(subjects)) < rates[subjects], true, wrong)
+
+
+def as_predictions(subjects, true, said):
+    table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(len(true))], "subject": subjects.astype(str)})
+    table["label"] = np.array(CLASSES)[true]
+    return Predictions(np.eye(3, dtype=np.float32)[said], table, CLASSES)
+
+
+@pytest.mark.parametrize("mean", [0.5, 1.4, 3.5], ids=["accuracy .61", "accuracy .76", "accuracy .96"])
+@pytest.mark.parametrize("n", [5, 8, 12, 24])
+def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(n, mean):
+    rng = np.random.default_rng(n)
+    _, true, said = answers(rng, persons(rng, 20_000, mean=mean), clips=10)
+    truth = {measure: measure(true, said) for measure in (accuracy, uf1, uar)}
+    covered = {measure: [] for measure in truth}
+    for seed in range(150):
+        subjects, true, said = answers(rng, persons(rng, n, mean=mean), clips=10)
+        draws = draw_subjects(pd.DataFrame({"subject": subjects.astype(str)}), n_resamples=200, level=0.95, seed=seed)
+        for measure, value in truth.items():
+            values = class_statistic(measure, true, said, draws=draws)(draws.counts)
+            low, high = draws.bounds(values, n_clips=len(true), share=True)
+            assert 0 <= low <= values[0] <= high <= 1
+            covered[measure].append(low <= value <= high)
+    assert all(at_least(hits) for hits in covered.values()), {m.__name__: np.mean(h) for m, h in covered.items()}
+
+
+def test_the_public_interval_is_the_one_simulated():
+    rng = np.random.default_rng(0)
+    told = as_predictions(*answers(rng, persons(rng, 6, mean=1.4), clips=10))
+    found = bootstrap_interval(told, n_resamples=200, seed=3)
+    draws = draw_subjects(told.table, n_resamples=200, level=0.95, seed=3)
+    true, said = told.table["label"].to_numpy(), told.predicted
+    values = class_statistic(accuracy, true, said, draws=draws)(draws.counts)
+    assert (found.low, found.high) == draws.bounds(values, n_clips=60, share=True)
+
+
+@pytest.mark.parametrize(("mean", "gap"), [(0.5, 0.6), (3.0, 0.8)], ids=["middle", "near 1"])
+@pytest.mark.parametrize("n", [5, 12])
+def test_the_interval_of_a_difference_covers(n, mean, gap):
+    rng = np.random.default_rng(n)
+    effects = rng.normal(size=200_000)
+    first, second = (1 / (1 + np.exp(-(mean + shift + effects))) for shift in (gap, 0.0))
+    truth, covered = (first - second).mean(), []
+    for seed in range(150):
+        effects = rng.normal(size=n)
+        subjects = np.repeat(np.arange(n), 10)
+        luck = rng.random(len(subjects))
+        told = []
+        for shift in (gap, 0.0):
+            right = luck < 1 / (1 + np.exp(-(mean + shift + effects[subjects])))
+            told.append(as_predictions(subjects, np.zeros(len(subjects), int), np.where(right, 0, 1)))
+            # Two models never agree in every probability, even where they agree in every answer.
+            told[-1] = replace(told[-1], logits=told[-1].logits * np.float32(0.9 ** len(told)))
+        found = compare_predictions(*told, n_resamples=150, seed=seed)
+        covered.append(found.low <= truth <= found.high)
+    assert at_least(covered), np.mean(covered)
+
+
+@pytest.mark.parametrize("n", [5, 12])
+def test_the_interval_of_the_pair_auc_covers(n):
+    # Two emotions of one AU set; a clip's score is normal, one apart, with a shift of its person that both kinds share.
+    rng = np.random.default_rng(n)
+    apart, spread = 1.2, 0.5
+    gap = rng.normal(size=(2, 400_000)) + spread * rng.normal(size=(2, 400_000))
+    truth = np.mean(gap[0] + apart > gap[1])
+    covered = []
+    for seed in range(120):
+        subjects = np.repeat(np.arange(n), 8)
+        label = np.tile([0, 1], 4 * n)
+        score = apart * label + spread * rng.normal(size=n)[subjects] + rng.normal(size=8 * n)
+        table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(8 * n)], "subject": subjects.astype(str)})
+        table = table.assign(label=np.array(["others", "surprise"])[label], action_units="4")
+        told = Predictions(np.column_stack([-score, score]).astype(np.float32), table, ("others", "surprise"))
+        found = pair_auc(told, n_resamples=150, seed=seed)
+        covered.append(found.low <= truth <= found.high)
+    assert at_least(covered), np.mean(covered)
+
+
+@pytest.mark.parametrize("n_seeds", [5, 10])
+def test_the_interval_over_seeds_covers_with_a_seed_effect_and_the_one_over_persons_does_not(n_seeds):
+    rng = np.random.default_rng(n_seeds)
+
+    def table_of(n):
+        effects = 0.8 * rng.normal(size=n).repeat(12)
+        rates = 1 / (1 + np.exp(-(1.5 + effects + rng.normal(size=12 * n))))
+        score = rng.binomial(10, rates) / 10
+        return pd.DataFrame({"seed": np.arange(n).repeat(12), "subject": np.tile(np.arange(12), n), "score": score})
+
+    truth = table_of(40_000)["score"].mean()
+    covered, persons_alone = [], []
+    for _ in range(300):
+        table = table_of(n_seeds)
+        found = interval_over_seeds(table)
+        assert (found.n_seeds, found.n_subjects, found.n_clips) == (n_seeds, 12 * n_seeds, 12 * n_seeds)
+        covered.append(found.low <= truth <= found.high)
+        error = table["score"].std() / np.sqrt(len(table))
+        persons_alone.append(abs(table["score"].mean() - truth) <= 1.96 * error)
+    assert at_least(covered), np.mean(covered)
+    assert np.mean(persons_alone) < 0.85
+
+
+def test_an_interval_over_seeds_has_a_closed_form_and_says_what_is_wrong():
+    table = pd.DataFrame({"seed": [1, 1, 2, 2, 3, 3], "score": [0.8, 1.0, 0.7, 0.9, 0.9, 0.9]})
+    found = interval_over_seeds(table, within=None)
+    half = 4.302653 * np.std([0.9, 0.8, 0.9], ddof=1) / np.sqrt(3)
+    assert (found.value, found.low, found.high) == pytest.approx((2.6 / 3, 2.6 / 3 - half, 2.6 / 3 + half))
+    assert interval_over_seeds(table).high == 1.0
+    assert "3 seeds" in repr(found)
+    with pytest.raises(ValueError, match="needs 2 seeds or more"):
+        interval_over_seeds(table[:2])
+    with pytest.raises(ValueError, match="holds 1 rows without a number"):
+        interval_over_seeds(table.assign(score=table["score"].where(table.index > 0)))
+
+
+AUS = ("AU1", "AU4", "AU12")
+GIVEN_AU12 = {0: (0.25, 0.25, 0.5), 1: (0.45, 0.25, 0.3)}
+"""P(cue state | AU12); the other AUs have no part in the cue."""
+AUC_OF_AU12 = 0.625
+"""Over pairs with and without AU12: states in the order of their likelihood ratio (1.8, 1, .6), a tie counts half."""
+
+
+def cue_alone(rng, n, *, clips=16):
+    """Features that hold the cue state and noise, so that they are independent of the AUs given the state."""
+    subjects = np.repeat(np.arange(n), clips)
+    aus = (rng.random((len(subjects), 3)) < 0.4).astype(float)
+    chances = np.array([GIVEN_AU12[int(one)] for one in aus[:, 2]])
+    state = (rng.random(len(subjects))[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    table = pd.DataFrame(aus, columns=list(AUS)).assign(
+        clip_id=[f"c{i}" for i in range(len(subjects))], subject=subjects.astype(str), cue=np.array(list("abc"))[state]
+    )
+    emotion = np.eye(3)[state] @ rng.normal(size=(3, 6)) + 0.2 * rng.normal(size=(len(subjects), 6))
+    return replace(BranchFeatures(None, emotion, emotion, table), fused=None)  # one branch is enough here
+
+
+def exact_table():
+    aucs = {"AU1": 0.5, "AU4": 0.5, "AU12": AUC_OF_AU12, "AUs": (1 + AUC_OF_AU12) / 3, "cue": 1.0}
+    return pd.DataFrame(
+        [("emotion", target, auc) for target, auc in aucs.items()], columns=["branch", "target", "allowed"]
+    )
+
+
+def test_the_exact_auc_of_the_planted_cue_is_the_one_stated():
+    with_it, without = np.array(GIVEN_AU12[1]), np.array(GIVEN_AU12[0])
+    ratio = with_it / without
+    wins = (ratio[:, None] > ratio[None]) + 0.5 * (ratio[:, None] == ratio[None])
+    assert with_it @ wins @ without == pytest.approx(AUC_OF_AU12)
+
+
+@pytest.mark.parametrize("n", [8, 12, 24])
+def test_the_interval_of_an_excess_that_is_none_holds_0(n):
+    rng = np.random.default_rng(n)
+    hits = {"AUs": [], "AU12": [], "AU4": []}
+    for seed in range(40):
+        options = {"targets": ["aus"], "n_shuffles": 0, "n_resamples": 100, "seed": seed}
+        features = cue_alone(rng, n)
+        rows = leakage(features, allowed=exact_table(), **options)
+        rows = rows[rows["branch"] == "emotion"].set_index("target")
+        assert rows.loc["AU12", "allowed"] == AUC_OF_AU12
+        for target, found in hits.items():
+            found.append(rows.loc[target, "excess_low"] <= 0 <= rows.loc[target, "excess_high"])
+    assert all(at_least(found) for found in hits.values()), {t: np.mean(found) for t, found in hits.items()}
+
+
+def test_a_real_leak_is_still_found_against_the_exact_truth():
+    features = cue_alone(np.random.default_rng(1), 12)
+    leaky = np.hstack(
+        [features.emotion, features.table[["AU4"]].to_numpy() + 0.5 * np.random.default_rng(2).normal(size=(192, 1))]
+    )
+    rows = leakage(
+        BranchFeatures(None, leaky, leaky, features.table), allowed=exact_table(), n_shuffles=0, targets=["aus"]
+    )
+    rows = rows[rows["branch"] == "emotion"].set_index("target")
+    assert rows.loc["AU4", "excess_low"] > 0.2
+    assert rows.loc["AUs", "excess_low"] > 0
+    assert rows.loc["AUs", "worst_target"] == "AU4"
+    assert rows.loc["AUs", "worst_auc"] == rows.loc["AU4", "auc"]
+    assert rows.loc["AUs", "worst_excess"] == pytest.approx(rows.loc["AU4", "auc"] - 0.5)
+    assert (rows.drop("AUs")["worst_target"] == "").all()
+
+
+def test_a_table_of_allowed_aucs_replaces_the_estimate_and_what_it_lacks_is_estimated():
+    features = cue_alone(np.random.default_rng(3), 8)
+    some = exact_table().query("target == 'AU12'")
+    options = {"n_shuffles": 0, "n_resamples": 20}
+    estimated, exact = (leakage(features, allowed=given, **options) for given in (None, some))
+    told = (exact["branch"] == "emotion") & (exact["target"] == "AU12")
+    assert exact.loc[told, "allowed"].tolist() == [AUC_OF_AU12]
+    pd.testing.assert_series_equal(exact.loc[~told, "allowed"], estimated.loc[~told, "allowed"])
+    pd.testing.assert_series_equal(exact["auc"], estimated["auc"])
+    with pytest.raises(ValueError, match="lacks target; it needs branch, target, allowed"):
+        leakage(features, allowed=some.drop(columns="target"))
+    with pytest.raises(ValueError, match="must be in"):
+        leakage(features, allowed=some.assign(allowed=1.5))
