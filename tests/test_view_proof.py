@@ -45,6 +45,16 @@ def test_a_measure_without_an_interval_is_drawn():
     assert figure.to_json()
 
 
+def test_the_axis_ends_where_the_measure_does():
+    table = scores().assign(accuracy_low=-3.0, accuracy_high=4.0)
+    low, high = plot_variants(table, by="test").layout.xaxis.range
+    assert -0.1 <= low <= 0
+    assert 1 <= high <= 1.1
+    low, high = plot_variants(scores().iloc[:2]).layout.xaxis.range
+    assert 0.85 < low < 0.91
+    assert 0.99 < high <= 1.1
+
+
 def test_what_is_missing_is_named():
     with pytest.raises(ValueError, match="no column accuracy_low"):
         plot_variants(scores().drop(columns="accuracy_low"))

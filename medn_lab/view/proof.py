@@ -9,6 +9,13 @@ import plotly.graph_objects as go
 from medn_lab.view import theme
 from medn_lab.view.markup import as_text
 
+_COLOURS = {
+    "motion only": theme.BRANCH_COLOURS["motion"],
+    "emotion only": theme.BRANCH_COLOURS["emotion"],
+    "none": "#8E8E8E",
+    "orthogonal": "#2F7FD0",
+    "bottleneck": "#7D55CC",
+}
 _LIMITS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
@@ -29,7 +36,7 @@ def plot_variants(
         One row a variant, or a variant and value of `by`, from top to bottom: ``variant``, the column `measure`, and
         its ``_low`` and ``_high``, NaN where there is no interval.
     measure : str
-        The column to draw.
+        The column to draw, in [0, 1]; the axis ends there, even where an interval does not.
     by : str
         The column whose values are the lines of the figure. With another column than ``variant``, each variant has its
         colour and an entry in the legend.
@@ -69,14 +76,14 @@ def plot_variants(
     figure = go.Figure()
     for place, (variant, rows) in enumerate(groups):
         values, low, high = rows[columns].to_numpy(dtype=float).T
-        colour, symbol = theme.category_style(place)
+        colour = _COLOURS.get(str(variant), theme.category_style(place)[0])
         figure.add_trace(
             go.Scatter(
                 x=values,
                 y=rows[by].map(lines.index) + 0.7 * ((place + 0.5) / len(groups) - 0.5),
                 error_x={"array": high - values, "arrayminus": values - low, "thickness": 1.6, "width": 4},
                 mode="markers",
-                marker={"size": 9, "color": colour, "symbol": symbol},
+                marker={"size": 9, "color": colour},
                 name=as_text(variant),
                 showlegend=len(groups) > 1,
                 customdata=np.stack([low, high], axis=1),
@@ -98,7 +105,8 @@ def plot_variants(
         title=f"<b>{said[:1].upper()}{said[1:]}</b> on unseen persons, mean and 95 % interval over seeds",
         margin=(200, 30, 72, 84 if len(groups) > 1 else 48),
     )
-    figure.update_xaxes(title_text=said)
+    shown = np.append(table[columns].to_numpy(dtype=float), list((ceilings or {}).values()))
+    figure.update_xaxes(title_text=said, range=[max(np.nanmin(shown), 0.0) - 0.02, min(np.nanmax(shown), 1.0) + 0.02])
     names = [as_text(str(line)) for line in lines]
     figure.update_yaxes(tickvals=list(range(len(lines))), ticktext=names, range=[len(lines) - 0.5, -0.5])
     figure.update_layout(legend={"y": -46 / (figure.layout.height - 156), "yanchor": "top"})

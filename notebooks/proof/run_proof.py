@@ -328,16 +328,17 @@ def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: 
     features = replace(features, table=features.table.assign(cue=features.table["cue"].map(states)))
     has_cue = run.condition != "no cue"
     allowed = medn.synthme.allowed_auc(emotions_given_aus=table)
-    for kind in ("linear", "rbf"):
+    allowed["allowed"] = allowed["allowed"].clip(upper=1.0)  # the sum of shares may exceed 1 in the last digit
+    for kind in ("ridge", "rbf"):
         found = medn.diagnose.leakage(
             features, targets=("aus", "cue") if has_cue else ("aus",), allowed=allowed, kind=kind, n_shuffles=0,
             n_resamples=0,
         ).set_index(["branch", "target"])  # fmt: skip
-        ending = "" if kind == "linear" else "_rbf"
+        ending = "" if kind == "ridge" else "_rbf"
         for branch, target in found.index.intersection([(b, t) for b in ("motion", "emotion") for t in ("AUs", "cue")]):
             row[f"{branch}_{target.lower()}{ending}"] = found.loc[(branch, target), "auc"]
             row[f"{branch}_{target.lower()}_leak{ending}"] = found.loc[(branch, target), "excess"]
-        if kind == "linear" and "emotion" in found.index:
+        if kind == "ridge" and "emotion" in found.index:
             aus = found.loc["emotion"].filter(regex=r"^AU\d+$", axis=0)
             row |= {f"leak_{au}": excess for au, excess in aus.query("n_positive >= 8")["excess"].items()}
     if features.nats is not None:
