@@ -91,6 +91,17 @@ def made_of(clips, **maps):
     )
 
 
+def test_planted_mass_looks_where_the_clips_own_kind_of_cue_lies():
+    clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=5, n_frames=6, cue="colour+brightness", seed=4)
+    kinds = clips.truth.table["cue_kind"]
+    assert set(kinds) == {"colour", "brightness"}
+    of_brightness = clips.truth.cue_mask[[0] * 5 + [1] * 5, clips.truth.cue_kinds.index("brightness")]
+    heat = np.zeros(clips.frames.shape, np.float32) + of_brightness[:, None, :, :, None]
+    found = planted_mass(made_of(clips, frames=heat), truth=clips.truth, region="cue", of="frames")
+    np.testing.assert_allclose(found.share, kinds == "brightness")
+    np.testing.assert_array_equal(found.planted, clips.table["cue"] != "still")
+
+
 def test_planted_mass_closed_forms(drawn):
     clips = drawn.select(drawn.table["clip_id"][:3])
     masks = np.stack([drawn.truth.cue_region(name) for name in clips.table["clip_id"]])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medn_lab.diagnose import leakage
+from medn_lab.diagnose import decoupling_report, leakage
 from medn_lab.evaluate import (
     accuracy,
     bootstrap_interval,
@@ -18,6 +18,8 @@ from medn_lab.evaluate import (
 )
 from medn_lab.evaluate.resampling import class_statistic, draw_subjects
 from medn_lab.records import BranchFeatures, Predictions
+from medn_lab.view import plot_leakage
+from medn_lab.view.decoupling_words import explain_row
 
 NOMINAL = 0.95
 LOWEST = 0.93
@@ -219,6 +221,23 @@ def test_a_real_leak_is_still_found_against_the_exact_truth():
     assert rows.loc["AUs", "worst_auc"] == rows.loc["AU4", "auc"]
     assert rows.loc["AUs", "worst_excess"] == pytest.approx(rows.loc["AU4", "auc"] - 0.5)
     assert (rows.drop("AUs")["worst_target"] == "").all()
+
+
+def test_the_report_its_page_and_its_pictures_name_the_worst_au(tmp_path):
+    features = cue_alone(np.random.default_rng(1), 12)
+    leaky = np.hstack([features.emotion, features.table[["AU4"]].to_numpy()])
+    features = BranchFeatures(None, leaky, leaky, features.table, source={"name": "leaky"})
+    report = decoupling_report(features, targets=["aus"], allowed=exact_table(), n_permutations=19, n_shuffles=0)
+    row = report.leakage.set_index(["branch", "target"]).loc[("emotion", "AUs")]
+    assert (row["worst_target"], row["worst_auc"], row["worst_excess"]) == ("AU4", 1.0, 0.5)
+    assert row["allowed"] == pytest.approx((1 + AUC_OF_AU12) / 3)
+    assert "worst AU4 1.000" in repr(report)
+    assert "worst AU4 1.000" in report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
+    table = report.table
+    told = table[(table["target"] == "AUs") & (table["branch"] == "emotion")].iloc[0].to_dict()
+    assert "the worst single AU is AU4, AUC 1.000" in explain_row(told)[0]
+    hover = "".join(map(str, plot_leakage(report).data[1].customdata.ravel()))
+    assert "worst single AU: AU4, AUC 1.000, excess +0.500" in hover
 
 
 def test_a_table_of_allowed_aucs_replaces_the_estimate_and_what_it_lacks_is_estimated():

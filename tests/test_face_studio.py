@@ -134,11 +134,29 @@ def test_a_photo_moves_as_move_photo_moves_it(portrait):
     assert (clip.truth.cue_mask == reference.truth.cue_mask).all()
 
 
-def test_the_timing_cue_is_still_at_onset_and_apex():
-    studio = face_studio(cue="timing")
-    early, still = (studio({"cue": cue, **QUIET}) for cue in ("early", "still"))
-    assert np.abs(early.flow - still.flow).max() < 1e-6
-    assert (early.frames != still.frames).any()
+@pytest.mark.parametrize(("kind", "state"), [("timing", "early"), ("brightness", "brighten"), ("brightness", "dim")])
+def test_a_pulse_is_still_at_onset_and_apex(kind, state):
+    studio = face_studio(cue=kind)
+    seen, still = (studio({"aus": {"AU17": "C"}, "cue": cue, **QUIET}) for cue in (state, "still"))
+    assert np.abs(seen.flow - still.flow).max() < 1e-6
+    assert (seen.frames != still.frames).any()
+    assert seen.truth.table["cue_kind"].tolist() == [kind]
+
+
+def test_the_brightness_of_a_photo_and_of_a_still_changes_in_grey_on_the_chin(portrait):
+    bright, dim = (move_photo(cue=cue, size=64) for cue in ("brighten", "dim"))
+    change = (bright.frames[0].astype(int) - dim.frames[0]).mean(axis=-1)
+    inside = bright.truth.cue_region(bright.table["clip_id"][0])
+    assert change[:, inside].mean(axis=1).max() > 4
+    assert np.abs(change[:, ~inside]).mean() < 0.1
+    np.testing.assert_array_equal(bright.flow, dim.flow)
+    hand = photo_studio(cue="brightness")({"aus": {"AU12": "C"}, "cue": "brighten", **QUIET})
+    np.testing.assert_array_equal(hand.truth.cue_mask, bright.truth.cue_mask)
+    face = draw_face(draw_identity(3, 0), size=128)
+    low, high = (move_face(face, cue="brightness", cue_level=level).astype(int) for level in (-1, 1))
+    rows, columns = np.nonzero((high - low).min(axis=-1) > 6)
+    assert rows.min() > 85
+    assert 40 < columns.min() < columns.max() < 88
 
 
 def test_two_frames_have_the_flow_of_eight(studio):

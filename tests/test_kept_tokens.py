@@ -77,6 +77,48 @@ def test_cover_is_the_share_of_the_region_in_kept_patches(model, clips):
     assert found.kept_shares == (0.5, 0.25, 0.125)
 
 
+@pytest.mark.parametrize("patch", [2, 4, 16])
+def test_cover_and_picture_follow_the_size_of_a_position(clips, patch):
+    small = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=patch, keep_rates=(0.25,)), seed=1)
+    found = kept_tokens(small, clips, truth=clips.truth)
+    grid = 32 // patch
+    assert found.masks.shape == (8, 1, grid, grid)
+    assert found.kept_shares == (0.25,)
+    region = np.zeros((32, 32), dtype=bool)
+    region[8:16, 12:20] = True
+    for row in range(7):
+        kept = np.kron(found.masks[row, 0], np.ones((patch, patch))) > 0
+        assert found.cover[row, 0] == pytest.approx((kept & region).sum() / region.sum())
+    said = words(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))
+    assert f"<b>keep 0.25</b> · {grid * grid // 4} of {grid * grid}" in said
+    assert f"weight 1.00<br>{found.cover[1, 0]:.0%} of the cue, chance 25%" in said
+
+
+def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_path):
+    kinds = ["timing", "colour", "timing", "colour", "timing", "timing", "colour", "colour"]
+    red = clips.truth.cue_mask
+    masks = np.concatenate([red, np.roll(red, 16, axis=2)], axis=1)
+    both = replace(
+        clips.truth, table=clips.truth.table.assign(cue_kind=kinds), cue_mask=masks, cue_kinds=("colour", "timing")
+    )
+    found = kept_tokens(model, replace(clips, truth=both), truth=both)
+    for row, kind in enumerate(kinds[:-1]):
+        first = 1 if kind == "colour" else 3
+        for scale in range(3):
+            kept = found.masks[row, scale]
+            assert found.cover[row, scale] == pytest.approx(0.5 * kept[first, 1] + 0.5 * kept[first, 2])
+    frame = found.to_frame()
+    assert frame["cue_kind"].tolist() == ["colour"] * 3 + ["timing"] * 3
+    assert frame["keep_rate"].tolist() == [*RATES, *RATES]
+    assert frame["n_clips"].tolist() == [3] * 3 + [4] * 3, "the last clip, of colour, has no cue"
+    of_timing = np.array(kinds) == "timing"
+    np.testing.assert_allclose(frame["cover"][3:], found.cover[of_timing].mean(axis=0))
+    np.testing.assert_allclose(frame["mix"][3:], found.mix[of_timing].mean(axis=0), rtol=1e-6)
+    found.save(tmp_path / "kept")
+    assert KeptTokens.load(tmp_path / "kept").to_frame().equals(frame)
+    assert "cue_kind" not in kept_tokens(model, clips, truth=both, region="AU12").to_frame()
+
+
 def test_a_clip_in_which_nothing_was_planted_has_no_cover(model, clips):
     found = kept_tokens(model, clips, truth=clips.truth)
     assert np.isnan(found.cover[-1]).all()

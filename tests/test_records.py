@@ -349,6 +349,20 @@ class TestTruth:
         np.testing.assert_array_equal(truth.au_mask("c2", "AU12"), truth.au_masks[1, 1])
         np.testing.assert_array_equal(truth.cue_region("c1"), truth.cue_mask[0, 0])
 
+    def test_a_record_of_version_0_1_has_one_kind_of_cue_and_still_loads(self, tmp_path):
+        from medn_lab.records.storage import Parts, write_parts
+
+        clips, truth = some_clips(truth=True), a_truth()
+        arrays = {"frames": clips.frames, "flow": clips.flow, "truth_cue_mask": truth.cue_mask[:, 0]}
+        arrays |= {f"truth_{name}": getattr(truth, name) for name in ("displacement", "au_masks", "cue_course")}
+        tables = {"clips": clips.table, "problems": clips.problems, "truth": truth.table}
+        meta = {"truth": {"subjects": list(truth.subjects), "aus": list(truth.aus)}}
+        write_parts(tmp_path / "old", "Clips", Parts(arrays, tables, {"recipe": {}}, meta))
+        back = Clips.load(tmp_path / "old")
+        np.testing.assert_array_equal(back.truth.cue_region("c2"), truth.cue_mask[1, 0])
+        again = Clips.load(back.select(["c2"]).save(tmp_path / "new"))
+        np.testing.assert_array_equal(again.truth.cue_region("c2"), truth.cue_mask[1, 0])
+
     def test_an_unknown_au_is_a_sentence(self):
         with pytest.raises(ValueError, match="no mask for 'AU9'; there are AU4, AU12"):
             a_truth().au_mask("c0", "AU9")

@@ -12,7 +12,7 @@ from PIL import Image
 from medn_lab.evaluate import answerer, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
-from medn_lab.synthme import face_studio, photo_studio
+from medn_lab.synthme import CUES, face_studio, photo_studio
 from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
@@ -235,10 +235,14 @@ def test_a_model_without_aus_says_so(studio):
     assert "no AU scores" in lab._aus.value
 
 
-def test_the_timing_cue_has_its_own_states(answer):
-    lab = FaceLab(face_studio(cue="timing"), answer=answer, state={"aus": {"AU4": "C"}, "cue": "late"})
-    assert lab._controls.cue.options == ("early", "late", "still")
+@pytest.mark.parametrize("kind", ["timing", "brightness"])
+def test_each_kind_of_cue_has_its_own_states(answer, kind):
+    second = CUES[kind][1]
+    lab = FaceLab(face_studio(cue=kind), answer=answer, state={"aus": {"AU4": "C"}, "cue": second})
+    assert lab._controls.cue.options == CUES[kind]
     assert lab.clip.table["label"].tolist() == ["repression"]
+    lab.other_cue()
+    assert lab.clips.table["cue"].tolist()[0] == second
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from written_sets import COARSE, drawn_clips, written
 
 from medn_lab.data.frames import list_frames, read_image
 from medn_lab.data.layouts import LAYOUTS
-from medn_lab.synthme import render_frames
+from medn_lab.synthme import render_frames, synthetic_clips, write_dataset
 from medn_lab.synthme.faults import FAULTS, planned_faults
 
 
@@ -39,6 +39,18 @@ def test_frames_are_those_of_synthme_under_official_names(tmp_path):
     apex = drawn_clips().table.set_index("clip_id").loc[told["clip_id"], "apex"]
     drawn = render_frames(drawn_clips(), told["clip_id"], [apex], size=64)[0]
     np.testing.assert_array_equal(read_image(paths[told["apex"]]), drawn)
+
+
+def test_written_frames_of_several_kinds_of_cue_are_those_of_synthme(tmp_path):
+    clips = synthetic_clips(n_subjects=1, clips_per_subject=4, n_frames=2, cue="colour+brightness", seed=4)
+    assert set(clips.truth.table["cue_kind"]) == {"colour", "brightness"}
+    for row in write_dataset(clips, tmp_path, layout="samm", tree="raw", fps=20, size=64).to_dict("records"):
+        clip = clips.table.set_index("clip_id").loc[row["clip_id"]]
+        path = next(tmp_path.rglob(f"*{row['written_as'].rpartition('/')[2]}*/"))
+        drawn = render_frames(clips, row["clip_id"], [clip["onset"], clip["apex"]], size=64)
+        images = list_frames(path)
+        for number, picture in zip((row["onset"], row["apex"]), drawn, strict=True):
+            np.testing.assert_array_equal(read_image(images[number]), picture)
 
 
 def test_casme3_has_two_clips_in_a_folder_and_samm_intensities(tmp_path):

@@ -27,7 +27,8 @@ class PlantedMass:
         Whether the strongest pixel lies in the region (the pointing game); by chance as often as `chance` says. Where
         several are equally strong, as in the maps of patches, the share of them that does.
     planted : (n,) bool array
-        Whether the region was in use: the clip shows that AU, or its cue flows. Means and intervals are of these clips.
+        Whether the region was in use: the clip shows that AU, or its cue changes. Means and intervals are of these
+        clips.
     table : DataFrame
         The clips' table.
     region, of : str
@@ -120,7 +121,8 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
     truth : Truth
         The clips' truth.
     region : str
-        ``cue``; an AU such as ``AU12``; or ``AUs``, where any of the clip's own AUs can move the face.
+        ``cue``, where the clip's own kind of cue lies; an AU such as ``AU12``; or ``AUs``, where any of the clip's own
+        AUs can move the face.
     of : {"frames", "flow"}
         Which input's attribution.
 
@@ -184,7 +186,7 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
     -------
     masks : (n, h, w) bool array
     planted : (n,) bool array
-        Whether the clip shows the AU (any AU, for ``AUs``), or its cue flows.
+        Whether the clip shows the AU (any AU, for ``AUs``), or its cue changes.
 
     Raises
     ------
@@ -193,13 +195,13 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
     """
     if region not in ("cue", "AUs", *truth.aus):
         raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
-    flowing = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
+    changing = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
     names = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
     masks, planted = [], []
     for _, row in table.iterrows():
         if region == "cue":
             masks.append(truth.cue_region(row["clip_id"]))
-            planted.append(flowing[row["clip_id"]])
+            planted.append(changing[row["clip_id"]])
             continue
         shown = [name for name in names if row.get(name) == 1]
         of_each = [truth.au_mask(row["clip_id"], name) for name in (shown if region == "AUs" else names)]

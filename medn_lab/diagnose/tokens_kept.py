@@ -10,7 +10,7 @@ from medn_lab.diagnose.attribution_rest import at_rest
 from medn_lab.diagnose.planted import planted_regions
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, as_inputs, check_clips
-from medn_lab.records import Clips, KeptTokens, Truth
+from medn_lab.records import Clips, KeptTokens, Truth, positions
 
 
 def kept_tokens(
@@ -47,7 +47,8 @@ def kept_tokens(
     -------
     KeptTokens
         ``masks (n, n_scales, grid, grid)``, the ranking ``scores (n, grid, grid)``, the scales' weights ``mix``, and
-        ``cover (n, n_scales)`` where there is truth.
+        ``cover (n, n_scales)`` where there is truth. Where the truth knows each clip's kind of cue, the table has it as
+        ``cue_kind``, and ``to_frame`` has a row a kind.
 
     Raises
     ------
@@ -89,11 +90,15 @@ def kept_tokens(
             scores.append(output.scores.view(-1, grid, grid).float().cpu().numpy())
             mix.append(output.mix.float().cpu().numpy())
     masks_of_all = np.concatenate(masks)
+    table = clips.table
+    if truth is not None and region == "cue" and "cue_kind" in truth.table:
+        rows = positions(truth.table, table["clip_id"], owner="Truth")
+        table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
     return KeptTokens(
         masks=masks_of_all,
         scores=np.concatenate(scores),
         mix=np.concatenate(mix),
-        table=clips.table,
+        table=table,
         keep_rates=config.keep_rates,
         kept_shares=tuple(float(share) for share in masks_of_all[0].mean(axis=(1, 2))),
         cover=None if truth is None else _cover(masks_of_all, clips, truth, region),

@@ -88,22 +88,28 @@ class KeptTokens(_ClipRecord):
         return f"of the {self.region} they cover {covered} in {planted.sum()} clips where it is planted"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a keep rate: ``keep_rate, chance, cover, covers_more_often`` and the number of clips behind them.
+        """One row a keep rate, for each kind of cue: ``keep_rate, chance, cover, covers_more_often, mix, n_clips``.
 
         ``cover`` is the mean share of the region that is kept, ``covers_more_often`` how often a clip's cover is above
-        chance; both NaN without truth.
+        chance; both NaN without truth. ``n_clips`` counts the clips with a cover. Where the table has a column
+        ``cue_kind``, each kind has its rows, and the first column names it.
         """
-        rows = []
-        for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
-            cover = np.array([]) if self.cover is None else self.cover[:, place][~np.isnan(self.cover[:, place])]
-            rows.append(
-                {
-                    "keep_rate": rate,
-                    "chance": share,
-                    "cover": cover.mean() if len(cover) else np.nan,
-                    "covers_more_often": (cover > share).mean() if len(cover) else np.nan,
-                    "mix": float(self.mix[:, place].mean()),
-                    "n_clips": len(cover),
-                }
-            )
+        kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else None
+        rows: list[dict[str, object]] = []
+        for kind in [None] if kinds is None else np.unique(kinds):
+            own = np.ones(len(self), bool) if kinds is None else kinds == kind
+            for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
+                cover = np.array([]) if self.cover is None else self.cover[own, place]
+                cover = cover[~np.isnan(cover)]
+                rows.append(
+                    ({} if kinds is None else {"cue_kind": kind})
+                    | {
+                        "keep_rate": rate,
+                        "chance": share,
+                        "cover": cover.mean() if len(cover) else np.nan,
+                        "covers_more_often": (cover > share).mean() if len(cover) else np.nan,
+                        "mix": float(self.mix[own, place].mean()),
+                        "n_clips": len(cover),
+                    }
+                )
         return pd.DataFrame(rows)

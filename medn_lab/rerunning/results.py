@@ -136,7 +136,7 @@ def report_again(stored: DecouplingReport, means: Means) -> DecouplingReport:
         n_permutations=told["permutations"],
         targets=run["targets"],
         label=told["emotion column"],
-        kind=told["probe"],
+        kind={"linear": "ridge"}.get(told["probe"], told["probe"]),  # as 0.1 named it
         scheme=told.get("scheme", "exchange"),
         n_shuffles=told["label shuffles"],
         protocol=stored.source.get("protocol", ""),

@@ -10,6 +10,7 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -61,7 +62,9 @@ class EmotionShares(NamedTuple):
 
 def check_emotions(table: Table | None) -> EmotionShares:
     """The table checked, the published one where None; ValueError with a sentence where it is no probability table."""
-    frame = emotion_table() if table is None else pd.DataFrame(table)
+    if table is None:
+        return _published()
+    frame = pd.DataFrame(table)
     columns = {"action_units", "share", *EMOTIONS}
     if set(frame.columns) != columns or not len(frame):
         wrong = ", ".join(sorted(map(str, columns ^ set(frame.columns)))) or "no row"
@@ -86,6 +89,11 @@ def check_emotions(table: Table | None) -> EmotionShares:
             f" {given[off[0]].sum():g}"
         )
     return EmotionShares(sets, shares / shares.sum(), given)
+
+
+@cache
+def _published() -> EmotionShares:
+    return check_emotions(emotion_table())
 
 
 def kept_table(table: Table | None) -> dict[str, dict[str, list]]:

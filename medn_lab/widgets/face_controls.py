@@ -19,7 +19,7 @@ MOST = 4.0
 """The largest strength of cue, noise and drift."""
 
 _STRENGTHS = {
-    "cue_strength": ("cue strength", "How strong the cue is: 1 is a change of 5 of 255 levels of red, 0 none"),
+    "cue_strength": ("cue strength", "How strong the cue is: 1 as in SynthME, 0 none"),
     "noise": ("sensor noise", "Sensor noise, light and JPEG: 1 as in SynthME, 0 none"),
     "drift": ("head drift", "What registration leaves of the head's motion: 1 as in SynthME, 0 none"),
 }
