@@ -343,8 +343,10 @@ def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: 
             row |= {f"leak_{au}": excess for au, excess in aus.query("n_positive >= 8")["excess"].items()}
     if features.nats is not None:
         row["nats"] = float(features.nats.mean())
-    if model.emotion_branch is not None and run.n_subjects == PERSONS:
-        kept = medn.diagnose.kept_tokens(model, clips, truth=clips.truth).to_frame().iloc[0]
+    if model.emotion_branch is not None and has_cue and run.n_subjects == PERSONS:
+        kept = medn.diagnose.kept_tokens(model, clips, truth=clips.truth).to_frame()
+        kept = kept[kept["keep_rate"] == kept["keep_rate"].max()]
+        kept = kept.loc[kept["cover"].idxmin()]  # of several kinds of cue the one that is covered least
         row |= {"kept_chance": kept["chance"], "kept_cover": kept["cover"], "kept_above": kept["covers_more_often"]}
     return row
 
