@@ -1,134 +1,358 @@
-"""The proof: its script trains, resumes and pools as it says, and the stored tables hold together."""
+"""The proof: its plan keeps its budget, its script trains, resumes and compares, and the notebook reads its tables."""
 
+import ast
 import importlib.util
 import json
+import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import medn_lab as medn
+from medn_lab.records import Predictions
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks" / "proof"
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+FOLDER = NOTEBOOKS / "proof"
+
+OF_A_TEST = ["accuracy", "share_of_joint", "ceiling_au_only", "ceiling_cue_only", "ceiling_joint", "uf1", "pair_auc"]
+READ = [
+    f"{branch}_{target}{what}{kind}"
+    for branch in ("motion", "emotion")
+    for target in ("aus", "cue")
+    for what in ("", "_leak")
+    for kind in ("", "_rbf")
+]
+MEASURES = [*OF_A_TEST, *READ, "worst_group", "nats", "kept_chance", "kept_cover", "kept_above"]
+OF_A_RUN = ["condition", "variant", "n_subjects", "seed", "test", "epochs", "seconds"]
 
 
 @pytest.fixture(scope="module")
 def script():
     spec = importlib.util.spec_from_file_location("run_proof", FOLDER / "run_proof.py")
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their module up by name.
-    import sys
-
-    sys.modules["run_proof"] = module
+    sys.modules["run_proof"] = module  # dataclasses look their module up by name
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.fixture(scope="module")
-def stored():
-    return pd.read_csv(FOLDER / "runs.csv"), pd.read_csv(FOLDER / "summary.csv")
+def about_of(script, rows):
+    return {
+        "command": "python run_proof.py",
+        "trainings": len(rows),
+        "training_hours": 1.0,
+        "kinds": script.KINDS,
+        "ablation": script.ABLATION,
+        "shares": script.SHARES,
+        "withheld": script.WITHHELD,
+        "least_clips_of_a_group": script.LEAST_CLIPS,
+        "step_seconds": {"none": 1.0, "bottleneck": 1.0, "bottleneck, dense": 2.0},
+    }
 
 
-@pytest.fixture(scope="module")
-def small(script, tmp_path_factory):
-    """Two variants and two seeds on few persons, one epoch."""
-    script.CLIPS_EACH, script.HELD_OUT, script.PERSONS = 24, 3, 3
-    work = tmp_path_factory.mktemp("proof")
-    training = {"epochs": 1}
-    runs = [
-        script.Run("main", name, seed, n_subjects=2, model=script.MAIN[name], training=training)
-        for seed in (0, 1)
-        for name in ("motion only", "bottleneck")
-    ]
-    return runs, pd.DataFrame([script.carry_out(run, work) for run in runs]), work
+# --- the plan --------------------------------------------------------------------------------------------------------
 
 
-def test_every_run_has_a_name_of_its_own_and_every_part_is_planned(script):
-    runs = script.plan(seeds=5, fewer=2)
+def test_the_plan_holds_every_part_and_the_seeds_are_outermost(script):
+    runs = script.plan()
     assert len({run.name for run in runs}) == len(runs)
-    assert {run.part for run in runs} == {"main", "conditions", "frontier", "persons"}
-    assert {run.seed for run in runs if run.part == "main"} == set(range(5))
-    # As many steps, however few the persons.
-    steps = {run.n_subjects * run.training["epochs"] for run in runs if run.part == "persons"}
-    assert max(steps) - min(steps) <= 0.05 * max(steps)
+    assert set(runs.values()) == {"cues", "shift", "ablation", "sparse and dense", "persons", "losses"}
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    seeds = pd.DataFrame([(run.condition, run.n_subjects, run.variant, run.seed) for run in runs])
+    counted = seeds.groupby([0, 1, 2]).size()
+    conditions = ("colour", "timing", "brightness", "mixed", "timing, grey", "brightness, grey")
+    assert all(counted[condition, 24, "bottleneck"] == 5 for condition in conditions)
+    assert all(counted["shift", 16, arm] == 10 for arm in ("none", "orthogonal", "price 0", "bottleneck"))
+    assert counted["colour", 16, "bottleneck"] == counted["colour", 16, "bottleneck, dense"] == 5
+    assert all((counted["colour", n, "none"], counted["colour", n, "bottleneck"]) >= (2, 2) for n in (4, 8, 16))
+    assert all(("colour", 16, name) in counted for name in (*script.ABLATION, *script.LOSSES))
+
+
+def test_the_plan_keeps_its_budget_with_a_tenth_of_reserve(script):
+    plan = script.told_plan(script.plan(), n_jobs=2)
+    assert plan.loc["all", "minutes"] <= 0.9 * 90
+    assert plan.loc["all", "trainings"] == len(script.plan())
+
+
+def test_fewer_persons_get_more_epochs(script):
+    epochs = [script.Run("colour", "none", n, 0).epochs for n in (4, 8, 16, 24)]
+    assert epochs == [32, 23, 16, 16]
 
 
 def test_no_person_is_in_training_and_test_or_in_a_pretrained_model(script):
-    runs = script.plan(seeds=5, fewer=5)
-    sides = [{script.corpus_settings(run, held_out=side)["seed"] for run in runs} for side in (False, True)]
-    assert not sides[0] & sides[1]
-    assert not (sides[0] | sides[1]) & {0, 1}
+    drawn = {test: set() for test in (None, "test")}
+    for run in script.plan():
+        for test in (None, *run.tests):
+            drawn["test" if test else None].add(script.corpus_settings(*run.corpus, test=test)["seed"])
+    assert not drawn[None] & drawn["test"]
+    assert not (drawn[None] | drawn["test"]) & {0, 1}
 
 
-@pytest.mark.slow
-def test_a_finished_run_is_read_and_not_trained_again(script, small, monkeypatch):
-    runs, rows, work = small
-    monkeypatch.setattr(script.medn, "fit", None)
-    again = script.carry_out(runs[1], work)
-    assert again["accuracy"] == rows["accuracy"].iloc[1]
+def test_a_dry_run_prints_the_plan_and_trains_nothing(script, tmp_path, capsys):
+    script.main(["--dry-run", "--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr()
+    assert str(len(script.plan())) in said.out + said.err
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
-def test_seeds_are_pooled_by_clip_and_means_are_those_of_the_runs(script, small):
-    runs, rows, work = small
-    summary = script.summarise(runs, rows, work).set_index("variant")
-    assert (summary["n_clips"] == 2 * 3 * 24).all()
-    assert (summary["n_persons"] == 6).all()
-    for variant, group in rows.groupby("variant"):
-        assert summary.loc[variant, "accuracy"] == pytest.approx(group["accuracy"].mean())  # as many clips a seed
-        assert summary.loc[variant, "uf1"] == pytest.approx(group["uf1"].mean())
-    own = summary.loc["bottleneck"]
-    assert own["over_motion_only"] == pytest.approx(own["accuracy"] - summary.loc["motion only", "accuracy"])
-    assert own["over_motion_only_low"] <= own["over_motion_only"] <= own["over_motion_only_high"]
+# --- the shift -------------------------------------------------------------------------------------------------------
+
+
+def test_the_tables_of_the_shift_are_those_announced(script):
+    tables = {name: script.shift_table(name) for name in ("training", "same", "uniform", "reversed", "withheld")}
+    for table in tables.values():
+        assert table.iloc[:, 2:].sum(axis=1).to_numpy() == pytest.approx(1.0)
+        assert table["share"].sum() == pytest.approx(1.0, abs=0.01)
+        assert list(table) == list(medn.synthme.emotion_table())
+    by_set = {name: table.set_index("action_units") for name, table in tables.items()}
+    whole = ["disgust", "repression", "others"]  # 15+17: .42, .25, .33, nothing withheld
+    assert by_set["training"].loc["15+17", whole].tolist() == pytest.approx([0.80, 0.08, 0.12])
+    assert by_set["reversed"].loc["15+17", whole].tolist() == pytest.approx([0.08, 0.80, 0.12])
+    assert by_set["uniform"].loc["15+17", whole].tolist() == pytest.approx([1 / 3] * 3)
+    pd.testing.assert_frame_equal(tables["training"], tables["same"])
+    for units, emotion in script.WITHHELD.items():
+        assert [by_set[name].loc[units, emotion] for name in by_set] == [0, 0, 0, 0, 1]
+        assert by_set["training"].loc[units].max() == pytest.approx(0.80 / 0.88)
+    assert set(tables["withheld"]["action_units"]) == set(script.WITHHELD)
+
+
+def test_the_worst_group_is_that_of_the_frequency_in_training(script, monkeypatch):
+    monkeypatch.setattr(script, "LEAST_CLIPS", 2)
+    # 6+12 is happiness .42, repression .33, others .25; 12 with repression is withheld.
+    labels = ["happiness"] * 4 + ["repression"] * 2 + ["others"] * 2 + ["happiness"]
+    said = ["happiness"] * 4 + ["repression", "others"] + ["others"] * 2 + ["others"]
+    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(9)], "subject": "a", "label": labels})
+    table["action_units"] = ["6+12"] * 8 + ["12"]
+    classes = ("happiness", "repression", "others")
+    predictions = Predictions(np.eye(3)[[classes.index(name) for name in said]], table, classes)
+    assert list(script.groups_of(table))[3:7] == ["first", "second", "second", "third"]
+    assert script.worst_group(predictions) == 0.5
+    one = table.assign(action_units="12", label="repression")
+    assert set(script.groups_of(one)) == {"withheld"}
+
+
+# --- networks of the ablation ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def few_clips():
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=12, seed=31)
+
+
+def outputs(script, variant, clips):
+    model = script.build(script.Run("colour", variant, 2, 0), clips).eval()
+    return model, model(*script.as_inputs(model.config, clips, rows=np.arange(len(clips))))
+
+
+def test_a_closed_token_path_makes_the_fusion_read_the_feature_alone(script, few_clips):
+    model, _ = outputs(script, "token path closed", few_clips)
+    motion, motion_tokens, emotion = torch.rand(2, 64), torch.rand(2, 5, 64), torch.rand(2, 64)
+    first, second = (model.fusion(motion, motion_tokens, emotion, torch.rand(2, 3, 64))[0] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("variant", "learns"), [("none", True), ("token path closed", True), ("and motion detached", False)]
+)
+def test_a_detached_motion_branch_does_not_learn_from_the_emotion(script, few_clips, variant, learns):
+    model, output = outputs(script, variant, few_clips)
+    output.logits.square().sum().backward()
+    moved = [p.grad is not None and bool(p.grad.abs().sum() > 0) for p in model.motion_branch.parameters()]
+    assert any(moved) is learns
+    assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in model.emotion_branch.parameters())
+
+
+def test_the_narrow_feature_has_eight_numbers_and_no_price(script, few_clips):
+    _, output = outputs(script, "and 8 wide", few_clips)
+    assert output.emotion.shape == (len(few_clips), 8)
+    assert not output.nats.any()
+    again = outputs(script, "and 8 wide", few_clips)[1]
+    assert torch.equal(output.logits, again.logits)
+
+
+def test_a_difference_picture_reads_what_the_last_frame_has_beyond_the_first(script, few_clips):
+    frames = np.full_like(few_clips.frames, 100)
+    blind = script.difference_picture(*[replace(few_clips, frames=frames)] * 2)
+    assert medn.evaluate.pair_auc(blind, n_resamples=10).value == 0.5
+    frames[:, -1, :32, :, 0] += 2 * pd.factorize(few_clips.table["label"])[0].astype(np.uint8)[:, None, None]
+    read = script.difference_picture(*[replace(few_clips, frames=frames)] * 2)
+    assert medn.evaluate.pair_auc(read, n_resamples=10).value > 0.7
+    frames[:, 0] = frames[:, -1]
+    assert np.ptp(script.difference_picture(*[replace(few_clips, frames=frames)] * 2).logits, axis=0).max() < 1e-6
+
+
+# --- intervals and differences ---------------------------------------------------------------------------------------
 
 
 def test_the_interval_over_seeds_is_students(script):
-    low, high = script._over_seeds(np.array([1.0, 2.0, 3.0]))
+    mean, low, high = script.over_seeds(np.array([1.0, 2.0, 3.0]))
     # t(.975, 2) = 4.3027 and the standard error is 1 / sqrt(3).
     assert (high - low) / 2 == pytest.approx(4.3027 / np.sqrt(3), rel=1e-4)
-    assert (high + low) / 2 == pytest.approx(2.0)
+    assert mean == (high + low) / 2 == pytest.approx(2.0)
+    assert np.isnan(script.over_seeds([1.0])[1:]).all()
+    assert script.over_seeds([1.0])[0] == 1.0
 
 
-def test_the_stored_tables_are_of_this_plan(script, stored):
-    runs, summary = stored
+def test_differences_are_paired_by_seed(script):
+    common = {"condition": "colour", "n_subjects": 4, "test": "same", "worst_group": np.nan, "emotion_aus_leak": np.nan}
+    rows = [common | {"seed": seed, "variant": "none", "accuracy": 0.1 * seed} for seed in range(5)]
+    rows += [common | {"seed": seed, "variant": "bottleneck", "accuracy": 0.1 * seed + 0.02} for seed in range(3)]
+    (found,) = script.differences(pd.DataFrame(rows)).to_dict("records")
+    assert (found["variant"], found["rival"], found["measure"]) == ("bottleneck", "none", "accuracy")
+    assert (found["n_seeds"], found["outcome"]) == (3, "established")
+    assert [found[name] for name in ("difference", "low", "high")] == pytest.approx([0.02] * 3)
+    rows[-1]["accuracy"] -= 0.5
+    (found,) = script.differences(pd.DataFrame(rows)).to_dict("records")
+    assert found["outcome"] == "not established"
+
+
+# --- a tiny plan, end to end -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny(script, tmp_path_factory):
+    """A few variants on few persons, one epoch; ``main`` called twice, the second time without training."""
+    tiny_parts = (
+        ("cues", 1, ("colour", "timing, grey"), (2,), ("bottleneck", "difference picture")),
+        ("shift", 1, ("shift",), (2,), ("none", "price 0")),
+        ("cues", 1, ("no cue",), (2,), ("bottleneck",)),
+        ("ablation", 1, ("colour",), (2,), ("motion only", "emotion only", "and motion detached", "and 8 wide")),
+        ("persons", 2, ("colour",), (1,), ("none",)),
+    )
+    folder = tmp_path_factory.mktemp("proof")
+    arguments = ["--n-jobs", "1", "--work", str(folder / "work")]
+    with pytest.MonkeyPatch.context() as patch:
+        sizes = {"EPOCHS": 1, "PERSONS": 2, "FEWER_PERSONS": 2, "HELD_OUT": 2, "CLIPS_EACH": 16}
+        sizes |= {"CLIPS_OF_MOVED": 8, "CLIPS_OF_SHIFT": 8, "LEAST_CLIPS": 1, "PARTS": tiny_parts}
+        for name, value in sizes.items():
+            patch.setattr(script, name, value)
+        step_times = script.step_times
+        patch.setattr(script, "step_times", lambda: step_times(repeats=1))
+        script.main([*arguments, "--out", str(folder / "first")])
+        patch.setattr(script.medn, "fit", None)
+        patch.setattr(script.medn, "synthetic_clips", None)
+        patch.setattr(script, "step_times", dict)
+        script.main([*arguments, "--out", str(folder / "second")])
+    return folder
+
+
+@pytest.mark.slow
+def test_every_run_and_test_has_a_row_with_all_measures(tiny):
+    runs = pd.read_csv(tiny / "first" / "runs.csv")
+    leaks = [name for name in runs if name.startswith("leak_")]
+    assert set(runs) - set(leaks) == {*OF_A_RUN, *MEASURES}
+    assert leaks
+    tests = runs[runs["variant"] == "bottleneck"].groupby("condition")["test"].apply(list)
+    assert set(tests["colour"]) == {"same", "timing", "brightness"}
+    assert tests["timing, grey"] == tests["no cue"] == ["same"]
+    assert set(runs.loc[runs["condition"] == "shift", "test"]) == {"same", "uniform", "reversed", "withheld"}
+    assert runs.loc[runs["condition"] == "shift", "worst_group"].notna().all()
+    assert runs["accuracy"].between(0, 1).all()
+    about = json.loads((tiny / "first" / "about.json").read_text())
+    assert about["trainings"] == len(runs.drop_duplicates(["condition", "variant", "n_subjects", "seed"])) == 13
+    assert set(about["step_seconds"]) > {"bottleneck", "bottleneck, dense"}
+
+
+@pytest.mark.slow
+def test_finished_trainings_are_read_and_not_trained_again(tiny):
+    for name in ("runs.csv", "summary.csv", "differences.csv"):
+        assert (tiny / "first" / name).read_bytes() == (tiny / "second" / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_grey_frames_have_three_equal_channels_and_the_same_flow(script):
+    run = script.Run("timing, grey", "bottleneck", 2, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "PERSONS", 2)
+        patch.setattr(script, "CLIPS_EACH", 2)
+        script.draw.cache_clear()
+        grey, colour = script.clips_of(run, None), script.draw("timing", 0, None)
+        script.draw.cache_clear()
+    assert (grey.frames == grey.frames[..., :1]).all()
+    assert not (colour.frames == colour.frames[..., :1]).all()
+    assert np.array_equal(grey.flow, colour.flow)
+
+
+# --- the notebook ----------------------------------------------------------------------------------------------------
+
+
+def book():
+    return nbformat.read(NOTEBOOKS / "10_proof.ipynb", as_version=4)
+
+
+def check_stored_tables(script, folder):
+    runs = pd.read_csv(folder / "runs.csv")
+    for name, made in (("summary", script.summarise), ("differences", script.differences)):
+        found = made(runs).replace({"": np.nan})
+        pd.testing.assert_frame_equal(found, pd.read_csv(folder / f"{name}.csv"), atol=1e-4, check_dtype=False)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_notebook_reads_the_tables_of_any_outcome(script, seed, tmp_path, monkeypatch, capsys):
+    """Random figures for every run of the plan; the last cells print what these figures say."""
+    generator = np.random.default_rng(seed)
+    runs = [(run, test) for run in script.plan() for test in run.tests]
+    rows = pd.DataFrame([vars(run) | {"test": test, "epochs": 1, "seconds": 1.0} for run, test in runs])
+    rows = rows.assign(**{name: generator.uniform(0, 1, len(rows)) for name in [*MEASURES, "leak_AU1", "leak_AU12"]})
+    rows.loc[rows["condition"] != "shift", "worst_group"] = np.nan
+    gain = 0.3 if seed else 0.0
+    changed = rows["test"] == "reversed"
+    rows.loc[changed, "worst_group"] = generator.normal(0.5, 0.01, changed.sum())
+    rows.loc[changed & (rows["variant"] == "bottleneck"), "worst_group"] += gain
+    script.write_tables(rows, about_of(script, rows), tmp_path)
+    monkeypatch.chdir(NOTEBOOKS)
+    check_stored_tables(script, tmp_path)
+    space = {}
+    for cell in book().cells:
+        if cell.cell_type == "code":
+            source = cell.source.replace('results = "proof"', f"results = {str(tmp_path)!r}")
+            *before, last = ast.parse(source).body
+            exec(compile(ast.Module([*before, last], []), "10_proof", "exec"), space)
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last.startswith("Worst group, reversed, bottleneck minus none")
+    assert (", established" in last) is bool(seed)
+
+
+def test_the_prose_holds_no_figure_of_a_result():
+    """Figures are printed by the cells; the prose has thresholds alone."""
+    prose = " ".join(cell.source for cell in book().cells if cell.cell_type == "markdown")
+    assert set(re.findall(r"(?<![\w.])\d*\.\d+", prose)) <= {".05", ".8"}
+
+
+# --- what is stored --------------------------------------------------------------------------------------------------
+
+
+def test_the_stored_tables_are_of_this_plan(script):
+    runs = pd.read_csv(FOLDER / "runs.csv")
+    keys = ["condition", "variant", "n_subjects", "seed", "test"]
+    planned = {(*vars(run).values(), test) for run in script.plan() for test in run.tests}
+    assert set(runs[keys].itertuples(index=False, name=None)) == planned
     about = json.loads((FOLDER / "about.json").read_text())
-    seeds = runs.loc[runs["part"] == "main", "seed"].nunique()
-    fewer = runs.loc[runs["part"] == "frontier", "seed"].nunique()
-    assert f"--seeds {seeds} --fewer {fewer}" in about["command"]
-    assert seeds == 5
-    planned = script.plan(seeds=seeds, fewer=fewer)
-    assert len(runs) == len(planned) == about["runs"]
-    assert set(summary.loc[summary["part"] == "main", "variant"]) == set(script.MAIN) | set(script.WITHOUT_AUS)
+    assert about["trainings"] == len(script.plan())
+    assert about["withheld"] == script.WITHHELD
 
 
-def test_the_stored_summary_is_that_of_the_stored_runs(stored):
-    runs, summary = stored
-    keys = ["part", "condition", "n_subjects", "variant", "weight"]
-    means = runs.fillna({"weight": -1}).groupby(keys)[["accuracy", "emotion_aus_excess", "pair_auc"]].mean()
-    found = summary.fillna({"weight": -1}).set_index(keys).loc[means.index, means.columns]
-    pd.testing.assert_frame_equal(found, means, atol=2e-5, check_dtype=False)
+def test_the_stored_means_and_differences_are_those_of_the_stored_runs(script):
+    check_stored_tables(script, FOLDER)
 
 
-def test_nothing_beats_the_au_only_ceiling_without_a_cue_nor_motion_alone_with_one(stored):
-    _, summary = stored
+def test_nothing_beats_the_au_only_ceiling_without_a_cue_nor_motion_alone_with_one():
+    summary = pd.read_csv(FOLDER / "summary.csv")
     blind = summary[(summary["condition"] == "no cue") | (summary["variant"] == "motion only")]
-    assert len(blind) > 5
-    assert (blind["accuracy_low"] <= blind["ceiling_au_only"]).all()
+    blind = blind[blind["condition"] != "shift"]
+    assert len(blind) > 3
+    # With few seeds a small margin for chance: two standard errors of 360 clips.
+    assert (blind["accuracy"] <= blind["ceiling_au_only"] + 2 * np.sqrt(0.42 * 0.58 / 360)).all()
 
 
-def test_labels_of_the_person_alone_stay_at_chance():
-    canary = pd.DataFrame(json.loads((FOLDER / "about.json").read_text())["subject_canary"])
-    assert (canary["low"] <= 0.5).all()
-
-
-def test_a_stored_figure_can_be_made_again(script, stored):
-    """The ceilings and the floor of one run's test persons, drawn anew."""
-    runs, _ = stored
-    script.CLIPS_EACH, script.HELD_OUT, script.PERSONS = 30, 12, 24
-    row = runs[(runs["part"] == "main") & (runs["seed"] == 0)].iloc[0]
-    settings = script.corpus_settings(replace(script.plan(seeds=1, fewer=0)[0]), held_out=True)
+def test_a_stored_figure_can_be_made_again(script):
+    """The ceilings of one run's test persons, drawn anew."""
+    row = pd.read_csv(FOLDER / "runs.csv").query("condition == 'timing' and test == 'same' and seed == 0").iloc[0]
+    settings = script.corpus_settings("timing", 0, test="same")
     table = medn.synthme.draw_table(**settings)
     assert medn.synthme.ceilings(table).cue_only == pytest.approx(row["ceiling_cue_only"], abs=1e-4)
-    assert medn.evaluate.au_only_floor(table).accuracy == pytest.approx(row["au_only_floor"], abs=1e-4)

@@ -26,8 +26,6 @@ from .maps import plot_embedding as plot_embedding
 from .p_values import plot_p_values as plot_p_values
 from .pair import plot_pair as plot_pair
 from .pair_control import plot_pair_separation as plot_pair_separation
-from .proof import plot_frontier as plot_frontier
-from .proof import plot_training_size as plot_training_size
 from .proof import plot_variants as plot_variants
 from .scores import plot_au_scores as plot_au_scores
 from .scores import plot_scores as plot_scores

@@ -1,8 +1,9 @@
-"""Put MEDN's claim to the proof on planted truth: ``python notebooks/proof/run_proof.py`` (or ``make proof``).
+"""Train and measure what notebook 10 shows: ``python notebooks/proof/run_proof.py`` (or ``make proof``).
 
-Trains every variant on drawn persons, scores it on others, and writes ``runs.csv`` (a training a row), ``summary.csv``
-(a variant a row, seeds pooled) and ``about.json`` beside this file, which the notebook ``10_proof`` shows. Stop it when
-you like: finished trainings are kept in the working folder and taken up. The same seeds give the same figures.
+Trains each variant of the network on drawn persons and tests it on other drawn persons. Writes ``runs.csv`` (one row a
+training and test), ``summary.csv`` (means over seeds), ``differences.csv`` (variant minus variant, paired by seed) and
+``about.json`` to the folder of this file. Finished trainings are kept in the working folder, so that the script can be
+stopped and started again. ``--dry-run`` prints the plan and its estimated cost.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import medn_lab as medn
@@ -27,241 +30,425 @@ from medn_lab.records import Clips, Predictions, whole_folder
 from medn_lab.train import TrainConfig
 
 HERE = Path(__file__).resolve().parent
-COMMAND = "python notebooks/proof/run_proof.py"
 EPOCHS = 16
 PERSONS = 24
+FEWER_PERSONS = 16
 HELD_OUT = 12
 CLIPS_EACH = 30
+CLIPS_OF_MOVED = 10
+CLIPS_OF_SHIFT = 20
+"""Clips of each held-out person in a test with another kind of cue than in training, and in a test of the shift."""
+
+KINDS = ("colour", "timing", "brightness")
+GREY = ", grey"
+CONDITIONS: dict[str, dict] = {
+    "colour": {"cue": "colour"},
+    "timing": {"cue": "timing"},
+    "brightness": {"cue": "brightness"},
+    "mixed": {"cue": "mixed"},
+    "no cue": {"cue": "colour", "cue_strength": 0.0},
+    "shift": {"cue": "colour"},
+}
+"""Arguments of the corpus. A name that ends with ``, grey`` is the same corpus with grey frames."""
 
 DENSE = {"keep_rates": (1.0,)}
-MAIN: dict[str, dict] = {
+BOTTLENECK = {"decoupling": "bottleneck"}
+ABLATION = ("none", "token path closed", "and motion detached", "and 8 wide", "price 0", "bottleneck")
+"""From no decoupling to the bottleneck, one change at a time. ``price 0`` adds batch norm, noise and rounding."""
+
+LOSSES = ("orthogonal", "cross_covariance", "hsic", "adversarial")
+VARIANTS: dict[str, dict] = {
+    "difference picture": {},
     "motion only": {"branches": "motion"},
     "emotion only": {"branches": "emotion"},
-    "emotion only, dense": {"branches": "emotion"} | DENSE,
     "none": {"decoupling": "none"},
-    "orthogonal": {"decoupling": "orthogonal"},
-    "cross_covariance": {"decoupling": "cross_covariance"},
-    "hsic": {"decoupling": "hsic"},
-    "adversarial": {"decoupling": "adversarial"},
-    "bottleneck": {"decoupling": "bottleneck"},
-    "bottleneck, dense SEVit": {"decoupling": "bottleneck"} | DENSE,
-    "bottleneck, keep .5 .25 .125": {"decoupling": "bottleneck", "keep_rates": (0.5, 0.25, 0.125)},
-    "bottleneck, keep .125": {"decoupling": "bottleneck", "keep_rates": (0.125,)},
-    "bottleneck, concatenation": {"decoupling": "bottleneck", "fusion": "concat"},
+    "token path closed": {"decoupling": "none"},
+    "and motion detached": {"decoupling": "none"},
+    "and 8 wide": BOTTLENECK,
+    **{name: {"decoupling": name} for name in LOSSES},
+    "price 0": BOTTLENECK,
+    "bottleneck, dense": BOTTLENECK | DENSE,
+    "bottleneck": BOTTLENECK,
 }
-"""The main table: what is changed of the default network."""
+"""What differs from the default network. ``difference picture`` is no network: see :func:`difference_picture`."""
 
-WITHOUT_AUS = {"orthogonal, no AU task": "orthogonal"}
-"""Variants whose AU task has weight 0. Under the bottleneck the motion branch learns from that task alone."""
+PARTS: tuple[tuple[str, int, tuple[str, ...], tuple[int, ...], tuple[str, ...]], ...] = (
+    ("cues", 5, (*KINDS, "mixed", "timing, grey", "brightness, grey"), (PERSONS,), ("bottleneck",)),
+    ("shift", 10, ("shift",), (FEWER_PERSONS,), ("none", "orthogonal", "price 0", "bottleneck")),
+    ("shift", 5, ("shift",), (FEWER_PERSONS,), ("motion only",)),
+    ("cues", 2, ("no cue",), (FEWER_PERSONS,), ("bottleneck",)),
+    ("cues", 2, (*KINDS, "mixed"), (PERSONS,), ("none", "difference picture")),
+    ("cues", 1, (*KINDS, "mixed"), (PERSONS,), ("emotion only",)),
+    ("cues", 2, ("colour",), (PERSONS,), ("motion only",)),
+    ("ablation", 2, ("colour",), (FEWER_PERSONS,), ABLATION),
+    ("sparse and dense", 5, ("colour",), (FEWER_PERSONS,), ("bottleneck", "bottleneck, dense")),
+    ("persons", 2, ("colour",), (4, 8, 16), ("motion only", "emotion only", "none", "bottleneck")),
+    ("losses", 2, ("colour",), (FEWER_PERSONS,), LOSSES),
+)
+"""Part, number of seeds, conditions, numbers of training persons, variants; the most important first.
 
-FRONTIER: dict[str, Sequence[float]] = {
-    "orthogonal": (10.0,),
-    "cross_covariance": (3.0,),
-    "hsic": (3.0,),
-    "adversarial": (1.0,),
-    "bottleneck": (0.05, 0.5),
+No kind of cue is in the flow from onset to apex, so that ``motion only`` is trained on one kind."""
+
+SHARES = {
+    "training": (0.80, 0.12, 0.08),
+    "same": (0.80, 0.12, 0.08),
+    "uniform": (1 / 3, 1 / 3, 1 / 3),
+    "reversed": (0.08, 0.12, 0.80),
 }
-"""Further decoupling weights; the default ones are in the main table."""
+"""Tables of the shift: what replaces the published .42, .33 and .25 of each AU set."""
 
-SIZES = (4, 8, 16, 32)
-OPPONENTS = ("motion only", "emotion only", "bottleneck")
-CONDITIONS = {
-    "half cue": {"cue_strength": 0.5},
-    "double noise": {"noise": 2.0},
-    "no cue": {"cue_strength": 0.0},
+WITHHELD = {
+    "1+2+5": "surprise",
+    "4": "others",
+    "4+9": "disgust",
+    "10+25": "surprise",
+    "12": "repression",
+    "17": "disgust",
 }
-CONTENDERS = ("motion only", "emotion only", "bottleneck")
+"""Cells (AU set, emotion) of the shift that have probability 0 in every table but ``withheld``, which has no others."""
+
+PUBLISHED = (0.42, 0.33, 0.25)
+LEAST_CLIPS = 10
+"""A group with fewer clips in a test does not count for the worst group."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training and its measurement."""
+    """One training."""
 
-    part: str
+    condition: str
     variant: str
+    n_subjects: int
     seed: int
-    condition: str = "standard"
-    n_subjects: int = PERSONS
-    model: dict = field(default_factory=dict)
-    training: dict = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """The run's folder: everything that it is."""
-        words = [self.part, self.variant, self.condition, f"{self.n_subjects}-persons", f"seed-{self.seed}"]
-        if "decoupling_weight" in self.training:
-            words.insert(2, f"weight-{self.training['decoupling_weight']:g}")
+        """The run's folder."""
+        words = (self.condition, self.variant, f"{self.n_subjects}-persons", f"seed-{self.seed}")
         return "_".join(words).replace(",", "").replace(" ", "-")
 
+    @property
+    def corpus(self) -> tuple[str, int]:
+        """Condition and seed of the clips; grey clips are made of those in colour."""
+        return self.condition.removesuffix(GREY), self.seed
 
-def plan(*, seeds: int, fewer: int, epochs: int = EPOCHS) -> list[Run]:
-    """Every run, the seeds outermost, so that what is finished early is a whole table of fewer seeds."""
-    runs = []
+    @property
+    def epochs(self) -> int:
+        """More epochs for fewer persons; the number of steps falls with the root of the number of persons."""
+        return round(EPOCHS * max(1.0, FEWER_PERSONS / self.n_subjects) ** 0.5)
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """The test corpora of this run."""
+        if self.condition == "shift":
+            return ("same", "uniform", "reversed", "withheld")
+        moved = self.variant == "bottleneck" and self.condition in KINDS and self.n_subjects == PERSONS
+        return ("same", *(kind for kind in KINDS if kind != self.condition)) if moved else ("same",)
+
+
+def plan(*, seeds: int = 10) -> dict[Run, str]:
+    """Every run with the part that asks for it first; the seeds are the outermost loop."""
+    runs: dict[Run, str] = {}
     for seed in range(seeds):
-        standard = {"epochs": epochs}
-        runs += [Run("main", name, seed, model=changes, training=standard) for name, changes in MAIN.items()]
-        runs += [
-            Run("main", name, seed, model={"decoupling": switch}, training=standard | {"au_weight": 0.0})
-            for name, switch in WITHOUT_AUS.items()
-        ]
-        if seed >= fewer:
-            continue
-        for condition in CONDITIONS:
-            runs += [
-                Run("conditions", name, seed, condition, model=MAIN[name], training=standard) for name in CONTENDERS
-            ]
-        for switch, weights in FRONTIER.items():
-            runs += [
-                Run("frontier", switch, seed, model=MAIN[switch], training=standard | {"decoupling_weight": weight})
-                for weight in weights
-            ]
-        for n in SIZES:
-            # As many steps however few the persons.
-            longer = {"epochs": round(epochs * PERSONS / n)}
-            runs += [Run("persons", name, seed, n_subjects=n, model=MAIN[name], training=longer) for name in OPPONENTS]
+        for part, most, conditions, sizes, variants in PARTS:
+            if seed >= most:
+                continue
+            for condition in conditions:
+                for n in sizes:
+                    for variant in variants:
+                        runs.setdefault(Run(condition, variant, n, seed), part)
     return runs
 
 
-def corpus_settings(run: Run, *, held_out: bool) -> dict:
-    """What a run's clips are drawn with; no person is on both sides, nor in a pretrained model."""
-    persons = HELD_OUT if held_out else max(run.n_subjects, PERSONS)
-    return {
-        "n_subjects": persons,
+def estimated_seconds(runs: Iterable[Run]) -> pd.Series:
+    """Core-seconds of each run, and of drawing and measuring, by estimates of a 2.5 GHz core."""
+    by_run = {}
+    drawn: set[tuple] = set()
+    for run in runs:
+        kind = {"motion only": 2.2, "emotion only": 4.6, "difference picture": 0.3, "bottleneck, dense": 10.0}
+        training = kind.get(run.variant, 7.0) / 1000 * run.n_subjects * CLIPS_EACH * run.epochs
+        seconds = training + (4.0 if run.n_subjects == PERSONS else 3.0) + 1.0 * (len(run.tests) - 1)
+        for test in (None, *run.tests):
+            if (run.corpus, test) not in drawn:
+                drawn.add((run.corpus, test))
+                settings = corpus_settings(*run.corpus, test=test)
+                seconds += settings["n_subjects"] * settings["clips_per_subject"] * 0.028
+        by_run[run] = seconds
+    return pd.Series(by_run.values(), index=list(by_run), dtype=float)
+
+
+def shift_table(name: str) -> pd.DataFrame:
+    """P(emotion | AU set) of a corpus of the shift, as ``emotions_given_aus`` takes it."""
+    table = medn.synthme.emotion_table().set_index("action_units")
+    emotions = [name for name in table if name != "share"]
+    if name == "withheld":
+        table = table.loc[list(WITHHELD)]
+        table[emotions] = 0.0
+        for units, emotion in WITHHELD.items():
+            table.loc[units, emotion] = 1.0
+        return table.assign(share=table["share"] / table["share"].sum()).reset_index()
+    table[emotions] = table[emotions].replace(dict(zip(PUBLISHED, SHARES[name], strict=True)))
+    for units, emotion in WITHHELD.items():
+        table.loc[units, emotion] = 0.0
+    table[emotions] = table[emotions].div(table[emotions].sum(axis=1), axis=0)
+    return table.reset_index()
+
+
+def corpus_settings(condition: str, seed: int, *, test: str | None) -> dict:
+    """Arguments of the training clips (`test` None) or of a test; no person is in both, nor in a pretrained model."""
+    fewer = condition in ("shift", "no cue")
+    settings = {
+        "n_subjects": HELD_OUT if test else FEWER_PERSONS if fewer else PERSONS,
         "clips_per_subject": CLIPS_EACH,
-        "seed": 10 + 2 * run.seed + held_out,
-        **CONDITIONS.get(run.condition, {}),
+        "seed": 10 + 2 * seed + (test is not None),
+        **CONDITIONS[condition],
     }
+    if condition == "shift":
+        settings |= {"emotions_given_aus": shift_table(test or "training")}
+        settings |= {"clips_per_subject": CLIPS_OF_SHIFT} if test else {}
+    elif test in KINDS:
+        settings |= {"cue": test, "clips_per_subject": CLIPS_OF_MOVED}
+    return settings
 
 
-def corpus(settings: dict, work: Path) -> Clips:
-    """The clips of some settings, drawn once and read from the disk afterwards."""
-    name = "_".join(f"{key}-{value:g}" for key, value in sorted(settings.items()))
-    folder = work / "corpora" / name
-    if not folder.is_dir():
-        medn.synthetic_clips(**settings).save(folder)
-    return Clips.load(folder)
+@lru_cache(maxsize=5)
+def draw(condition: str, seed: int, test: str | None) -> Clips:
+    """The clips of a condition; the last few are kept, as several runs share them."""
+    return medn.synthetic_clips(**corpus_settings(condition, seed, test=test), n_jobs=1)
 
 
-def measure(run: Run, model: MEDN, test: Clips, predictions: Predictions) -> dict[str, float]:
-    """All figures of a trained model on persons that it never saw."""
-    features = medn.extract_features(model, test)
-    row: dict[str, float] = {}
-    for name in ("accuracy", "uf1", "uar"):
-        row[name] = getattr(medn.evaluate, name)(test.table["label"], predictions.predicted)
-    limits = medn.synthme.ceilings(test.table)
-    row |= {f"ceiling_{name}": getattr(limits, name) for name in ("au_only", "cue_only", "joint")}
-    row["au_only_floor"] = medn.evaluate.au_only_floor(test.table).accuracy
-    pairs = medn.evaluate.pair_auc(predictions, n_resamples=200)
-    row |= {"pair_auc": pairs.value, "n_pairs": pairs.n_pairs}
-    targets = ("aus", "cue") if run.condition != "no cue" else ("aus",)
-    told = medn.diagnose.leakage(features, targets=targets, n_shuffles=0, n_resamples=0)
-    told = told.set_index(["branch", "target"])
-    curved = medn.diagnose.leakage(features, targets=targets, n_shuffles=0, n_resamples=0, kind="rbf")
-    curved = curved.set_index(["branch", "target"])
-    for branch, target in (("emotion", "AUs"), ("emotion", "cue"), ("motion", "AUs"), ("motion", "cue")):
-        if (branch, target) in told.index:
-            key = f"{branch}_{target.lower()}"
-            row |= {key: told.loc[(branch, target), "auc"], f"{key}_excess": told.loc[(branch, target), "excess"]}
-            row[f"{key}_excess_rbf"] = curved.loc[(branch, target), "excess"]
-    if features.motion is not None and features.emotion is not None:
-        row["linear_cka"] = medn.diagnose.linear_cka(features.motion, features.emotion)
-    row["nats"] = float("nan") if features.nats is None else float(features.nats.mean())
-    return row
+def clips_of(run: Run, test: str | None) -> Clips:
+    """The clips that a run is trained on (`test` None) or tested on."""
+    clips = draw(*run.corpus, test)
+    if run.condition.endswith(GREY):
+        import cv2
+
+        flat = clips.frames.reshape(-1, clips.frames.shape[-2], 3)
+        grey = cv2.cvtColor(flat, cv2.COLOR_RGB2GRAY).reshape(clips.frames.shape[:-1])
+        clips = replace(clips, frames=np.repeat(grey[..., None], 3, axis=-1))
+    if test is None:
+        persons = clips.table["subject"].unique()[: run.n_subjects]
+        clips = clips.select(clips.table.loc[clips.table["subject"].isin(persons), "clip_id"])
+    return clips
 
 
-def carry_out(run: Run, work: Path) -> dict:
-    """Train and measure one run, or read what it gave before."""
-    folder = work / "runs" / run.name
-    if folder.is_dir():
-        return json.loads((folder / "row.json").read_text())
-    torch.set_num_threads(1)
-    clips = corpus(corpus_settings(run, held_out=False), work)
-    test = corpus(corpus_settings(run, held_out=True), work)
-    persons = clips.table["subject"].unique()[: run.n_subjects]
-    train = clips.select(clips.table.loc[clips.table["subject"].isin(persons), "clip_id"])
-    model = MEDN(MEDNConfig.for_clips(train, **run.model), seed=run.seed)
-    history = medn.fit(model, train, config=TrainConfig(seed=run.seed, **run.training), progress=False)
-    predictions = medn.predict(model, test)
-    said = {name: getattr(run, name) for name in ("part", "variant", "condition", "n_subjects", "seed")}
-    row = said | {"weight": run.training.get("decoupling_weight", float("nan")), "epochs": len(history)}
-    row |= {"seconds": float(history.table["seconds"].sum())} | measure(run, model, test, predictions)
-    with whole_folder(folder) as beside:
-        predictions.save(beside / "predictions")
-        (beside / "row.json").write_text(json.dumps(row, default=float))
-    return row
+class ClosedFusion(nn.Module):
+    """A fusion that reads the emotion branch's feature alone, not its tokens, and optionally detaches motion."""
+
+    def __init__(self, fusion: nn.Module, *, detached: bool) -> None:
+        super().__init__()
+        self.fusion, self.detached = fusion, detached
+
+    def forward(self, motion: Tensor, motion_tokens: Tensor, emotion: Tensor, emotion_tokens: Tensor) -> tuple:
+        """Fuse as the wrapped module does."""
+        if self.detached:
+            motion, motion_tokens = motion.detach(), motion_tokens.detach()
+        return self.fusion(motion, motion_tokens, emotion, emotion.unsqueeze(1))
 
 
-def pooled(parts: Sequence[Predictions]) -> Predictions:
-    """The predictions of several seeds as one record; every seed has persons of its own."""
-    first = parts[0]
-    return Predictions(
-        logits=np.concatenate([part.logits for part in parts]),
-        table=pd.concat([part.table for part in parts], ignore_index=True),
-        classes=first.classes,
-        source={"name": first.source["name"]},
+class PlainCode(nn.Module):
+    """The bottleneck's width without its batch norm, noise, rounding and price."""
+
+    def __init__(self, config: MEDNConfig) -> None:
+        super().__init__()
+        self.encode = nn.Linear(config.dim, config.code_dim)
+        self.expand = nn.Linear(config.code_dim, config.dim)
+
+    def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and 0 nats (b,)."""
+        code = self.encode(feature)
+        return code, self.expand(code), torch.zeros(len(feature))
+
+
+def build(run: Run, clips: Clips) -> MEDN:
+    """The untrained network of a run."""
+    model = MEDN(MEDNConfig.for_clips(clips, **VARIANTS[run.variant]), seed=run.seed)
+    if run.variant in ("token path closed", "and motion detached"):
+        model.fusion = ClosedFusion(model.fusion, detached=run.variant == "and motion detached")
+    elif run.variant == "and 8 wide":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(run.seed)
+            model.code = PlainCode(model.config)
+    return model
+
+
+def difference_picture(train: Clips, test: Clips) -> Predictions:
+    """Predictions by logistic regression of the last frame minus the first, averaged to 16 px."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def pictures(clips: Clips) -> np.ndarray:
+        changed = clips.frames[:, -1].astype(np.float32) - clips.frames[:, 0]
+        n, size = changed.shape[:2]
+        return changed.reshape(n, 16, size // 16, 16, size // 16, 3).mean(axis=(2, 4)).reshape(n, -1)
+
+    reader = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000))
+    reader.fit(pictures(train), train.table["label"])
+    logits = reader.predict_log_proba(pictures(test)).astype(np.float32)
+    return Predictions(logits, test.table, tuple(reader.classes_), source={"name": "difference picture"})
+
+
+def groups_of(table: pd.DataFrame) -> pd.Series:
+    """The group of each clip of the shift: how frequent its emotion is in training among clips with its AU set."""
+    published = medn.synthme.emotion_table().set_index("action_units")
+    names = dict(zip(PUBLISHED, ("first", "second", "third"), strict=True))
+    return pd.Series(
+        [
+            "withheld" if WITHHELD.get(units) == label else names[published.loc[units, label]]
+            for units, label in zip(table["action_units"], table["label"], strict=True)
+        ],
+        index=table.index,
     )
 
 
-def summarise(runs: Sequence[Run], rows: pd.DataFrame, work: Path) -> pd.DataFrame:
-    """One row a variant: seeds pooled, intervals over persons, differences of the same clips."""
-    keys = ["part", "condition", "n_subjects", "variant", "weight"]
-    said = {(r.part, r.condition, r.n_subjects, r.variant, r.training.get("decoupling_weight", -1.0)): [] for r in runs}
+def worst_group(predictions: Predictions) -> float:
+    """The lowest accuracy of a group with at least ``LEAST_CLIPS`` clips."""
+    right = pd.Series(predictions.predicted == predictions.table["label"].to_numpy(), index=predictions.table.index)
+    found = right.groupby(groups_of(predictions.table)).agg(["mean", "size"])
+    return float(found.loc[found["size"] >= LEAST_CLIPS, "mean"].min())
+
+
+def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: MEDN | None) -> dict[str, object]:
+    """All figures of one test."""
+    table = shift_table(test) if run.condition == "shift" else None
+    limits = medn.synthme.ceilings(clips.table, emotions_given_aus=table)
+    accuracy = medn.evaluate.accuracy(clips.table["label"], predictions.predicted)
+    row: dict[str, object] = {"accuracy": accuracy, "share_of_joint": accuracy / limits.joint}
+    row |= {f"ceiling_{name}": getattr(limits, name) for name in ("au_only", "cue_only", "joint")}
+    row["uf1"] = medn.evaluate.uf1(clips.table["label"], predictions.predicted)
+    row["pair_auc"] = medn.evaluate.pair_auc(predictions, n_resamples=10).value
+    if run.condition == "shift":
+        row["worst_group"] = worst_group(predictions)
+    if model is None or test != ("uniform" if run.condition == "shift" else "same"):
+        return row
+    features = medn.extract_features(model, clips)
+    # What the emotion depends on: the first, second or third state, whichever the kind of cue.
+    states = {name: str(place) for kind in medn.synthme.CUES.values() for place, name in enumerate(kind)}
+    features = replace(features, table=features.table.assign(cue=features.table["cue"].map(states)))
+    has_cue = run.condition != "no cue"
+    allowed = medn.synthme.allowed_auc(emotions_given_aus=table)
+    allowed["allowed"] = allowed["allowed"].clip(upper=1.0)  # the sum of shares may exceed 1 in the last digit
+    for kind in ("ridge", "rbf"):
+        found = medn.diagnose.leakage(
+            features, targets=("aus", "cue") if has_cue else ("aus",), allowed=allowed, kind=kind, n_shuffles=0,
+            n_resamples=0,
+        ).set_index(["branch", "target"])  # fmt: skip
+        ending = "" if kind == "ridge" else "_rbf"
+        for branch, target in found.index.intersection([(b, t) for b in ("motion", "emotion") for t in ("AUs", "cue")]):
+            row[f"{branch}_{target.lower()}{ending}"] = found.loc[(branch, target), "auc"]
+            row[f"{branch}_{target.lower()}_leak{ending}"] = found.loc[(branch, target), "excess"]
+        if kind == "ridge" and "emotion" in found.index:
+            aus = found.loc["emotion"].filter(regex=r"^AU\d+$", axis=0)
+            row |= {f"leak_{au}": excess for au, excess in aus.query("n_positive >= 8")["excess"].items()}
+    if features.nats is not None:
+        row["nats"] = float(features.nats.mean())
+    if model.emotion_branch is not None and has_cue and run.n_subjects == PERSONS:
+        kept = medn.diagnose.kept_tokens(model, clips, truth=clips.truth).to_frame()
+        kept = kept[kept["keep_rate"] == kept["keep_rate"].max()]
+        kept = kept.loc[kept["cover"].idxmin()]  # of several kinds of cue the one that is covered least
+        row |= {"kept_chance": kept["chance"], "kept_cover": kept["cover"], "kept_above": kept["covers_more_often"]}
+    return row
+
+
+def carry_out(runs: Sequence[Run], work: Path) -> list[dict]:
+    """Train and test the runs of one corpus, or read what was stored; one row a test."""
+    torch.set_num_threads(1)
+    rows = []
     for run in runs:
-        key = (run.part, run.condition, run.n_subjects, run.variant, run.training.get("decoupling_weight", -1.0))
-        said[key].append(Predictions.load(work / "runs" / run.name / "predictions"))
-    together = {key: pooled(parts) for key, parts in said.items()}
-    grouped = rows.assign(weight=rows["weight"].fillna(-1.0)).groupby(keys, sort=False)
-    table = []
-    for key, group in grouped:
-        predictions = together[key]
-        interval = medn.evaluate.bootstrap_interval(predictions)
-        row = dict(zip(keys, key, strict=True)) | {
-            "n_seeds": len(group),
-            "n_persons": interval.n_subjects,
-            "n_clips": interval.n_clips,
-            "accuracy": interval.value,
-            "accuracy_low": interval.low,
-            "accuracy_high": interval.high,
-        }
-        for rival in ("motion only", "emotion only", "none"):
-            against = together.get((*key[:3], rival, -1.0))
-            # The frontier's runs have their rivals in the main table, on the seeds that both have.
-            if against is None and key[0] == "frontier":
-                against = _cut(together.get(("main", *key[1:3], rival, -1.0)), predictions)
-            if against is None or rival == key[3]:
-                continue
-            found = medn.evaluate.compare_predictions(predictions, against)
-            name = f"over_{rival.replace(' ', '_')}"
-            row |= {name: found.difference, f"{name}_low": found.low, f"{name}_high": found.high}
-        for name in group.columns.difference([*keys, "seed", "accuracy"]):
-            values = group[name].to_numpy(dtype=float)
-            row[name] = float(np.mean(values))
-            if name.startswith(("pair_auc", "emotion_", "motion_", "uf1", "uar")) and len(values) > 2:
-                row[f"{name}_low"], row[f"{name}_high"] = _over_seeds(values)
-        table.append(row)
-    return pd.DataFrame(table).replace({"weight": {-1.0: np.nan}})
+        folder = work / "runs" / run.name
+        if not folder.is_dir():
+            found = train_and_test(run)
+            with whole_folder(folder) as beside:
+                (beside / "rows.json").write_text(json.dumps(found, default=float))
+        rows += json.loads((folder / "rows.json").read_text())
+    return rows
 
 
-def _cut(wider: Predictions | None, narrower: Predictions) -> Predictions | None:
-    return None if wider is None else wider.select(narrower.table["clip_id"])
+def train_and_test(run: Run) -> list[dict]:
+    """The rows of one run."""
+    train = clips_of(run, None)
+    model, began = None, time.perf_counter()
+    if run.variant != "difference picture":
+        model = build(run, train)
+        price = {"decoupling_weight": 0.0} if run.variant == "price 0" else {}
+        training = TrainConfig(seed=run.seed, epochs=run.epochs, **price)
+        medn.fit(model, train, config=training, progress=False)
+    seconds = time.perf_counter() - began
+    rows = []
+    for test in run.tests:
+        clips = clips_of(run, test)
+        predictions = difference_picture(train, clips) if model is None else medn.predict(model, clips)
+        row = asdict(run) | {"test": test, "epochs": run.epochs, "seconds": seconds}
+        rows.append(row | measure(run, test, clips, predictions, model))
+    return rows
 
 
-def _over_seeds(values: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of the mean over seeds; of two seeds it would be as wide as the picture."""
+KEYS = ["condition", "n_subjects", "variant", "test"]
+
+
+def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and Student's 95 % interval over seeds; without an interval where there is one seed.
+
+    Every seed has its own persons in training and in the test, and its own initial weights, so that the interval holds
+    all of these.
+    """
     from scipy.stats import t
 
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    if len(known) < 2:
+        return (float(known.mean()) if len(known) else np.nan), np.nan, np.nan
+    half = t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    return float(known.mean()), float(known.mean() - half), float(known.mean() + half)
 
 
-def step_times(work: Path, *, repeats: int = 15) -> dict[str, float]:
+def summarise(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a variant and test: the mean over seeds of each measure with its interval, and the AU that leaks most."""
+    leaks = [name for name in rows if name.startswith("leak_")]
+    measures = [name for name in rows if name not in {*KEYS, *leaks, "seed", "epochs", "seconds"}]
+    table = []
+    for key, group in rows.groupby(KEYS, sort=False):
+        row: dict[str, object] = dict(zip(KEYS, key, strict=True)) | {"n_seeds": len(group)}
+        for name in measures:
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = over_seeds(group[name])
+        of_aus = group[leaks].mean().dropna()
+        worst = str(of_aus.idxmax()) if len(of_aus) else ""
+        found = over_seeds(group[worst]) if worst else (np.nan,) * 3
+        row["worst_au"] = worst.removeprefix("leak_")
+        row |= dict(zip(("worst_au_leak", "worst_au_leak_low", "worst_au_leak_high"), found, strict=True))
+        table.append(row)
+    return pd.DataFrame(table)
+
+
+def differences(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each variant minus each that comes before it in ``VARIANTS``, on the seeds that both have."""
+    order = list(VARIANTS)
+    keys = ["condition", "n_subjects", "test"]
+    table = []
+    for key, group in rows.groupby(keys, sort=False):
+        for name in ("accuracy", "worst_group", "emotion_aus_leak"):
+            by_seed = group.pivot_table(index="seed", columns="variant", values=name).dropna(axis=1, how="all")
+            there = sorted(by_seed, key=order.index)
+            for place, variant in enumerate(there):
+                for rival in there[:place]:
+                    paired = (by_seed[variant] - by_seed[rival]).dropna()
+                    value, low, high = over_seeds(paired)
+                    outcome = "established" if low > 0 or high < 0 else "not established"
+                    table.append([*key, name, variant, rival, len(paired), value, low, high, outcome])
+    ending = ["measure", "variant", "rival", "n_seeds", "difference", "low", "high", "outcome"]
+    return pd.DataFrame(table, columns=[*keys, *ending])
+
+
+def step_times(*, repeats: int = 15) -> dict[str, float]:
     """Median seconds of a training step of 32 clips, one thread, the variants in turn in one process."""
     from medn_lab.train import medn_loss, read_targets
 
     torch.set_num_threads(1)
-    clips = corpus(corpus_settings(Run("main", "none", 0), held_out=True), work)
+    clips = medn.synthetic_clips(n_subjects=4, clips_per_subject=8, seed=11)
     rows = np.arange(32)
-    models = {name: MEDN(MEDNConfig.for_clips(clips, **changes)).train() for name, changes in MAIN.items()}
+    names = ("motion only", "emotion only", "none", "bottleneck", "bottleneck, dense")
+    models = {name: build(Run("colour", name, 4, 0), clips).train() for name in names}
     taken: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(repeats + 2):
         for name, model in models.items():
@@ -275,60 +462,74 @@ def step_times(work: Path, *, repeats: int = 15) -> dict[str, float]:
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 
-def subject_canary(*, seeds: int, n_jobs: int) -> list[dict]:
-    """Labels that depend on the person alone, left out one person at a time: nothing can be known of them."""
-    found = []
-    for seed in range(seeds):
-        clips = medn.synthetic_clips(n_subjects=12, clips_per_subject=10, seed=50 + seed)
-        draw = np.random.default_rng(seed).permutation(np.arange(12) % 2)
-        of = dict(zip(clips.table["subject"].unique(), np.array(["happiness", "disgust"])[draw], strict=True))
-        clips = clips.with_table(clips.table.assign(label=clips.table["subject"].map(of)))
-        config = MEDNConfig.for_clips(clips)
-        result = medn.evaluate.evaluate_loso(
-            config, clips, training=TrainConfig(epochs=4, seed=seed), n_jobs=n_jobs, progress=False
-        )
-        interval = medn.evaluate.bootstrap_interval(result.predictions)
-        found.append({"seed": seed, "accuracy": interval.value, "low": interval.low, "high": interval.high})
-    return found
+def told_plan(runs: dict[Run, str], *, n_jobs: int) -> pd.DataFrame:
+    """Trainings and estimated core-minutes of each part, and the minutes of the whole."""
+    seconds = estimated_seconds(runs)
+    parts = pd.Series(list(runs.values()), index=seconds.index)
+    table = seconds.groupby(parts, sort=False).agg(trainings="size", core_minutes="sum")
+    table.loc["all"] = table.sum()
+    table["minutes"] = table["core_minutes"] / 60 / n_jobs
+    return table.assign(core_minutes=table["core_minutes"] / 60).round(1)
 
 
-def main() -> None:
+def write_tables(rows: pd.DataFrame, about: dict, out: Path) -> None:
+    """Write the four files that the notebook reads."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows.round(5).to_csv(out / "runs.csv", index=False)
+    summarise(rows).round(5).to_csv(out / "summary.csv", index=False)
+    differences(rows).round(5).to_csv(out / "differences.csv", index=False)
+    (out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run what is missing and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=5, help="of the main table")
-    parser.add_argument("--fewer", type=int, default=2, help="seeds of the frontier, the conditions and the persons")
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--seeds", type=int, default=10, help="at most; each part has its own number")
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("runs/proof"), help="finished trainings are kept here")
-    parser.add_argument("--out", type=Path, default=HERE, help="where the tables go")
-    asked = parser.parse_args()
+    parser.add_argument("--out", type=Path, default=HERE, help="folder of the tables")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and its estimated cost only")
+    asked = parser.parse_args(arguments)
     began = time.perf_counter()
-    runs = plan(seeds=asked.seeds, fewer=asked.fewer, epochs=asked.epochs)
-    settings = [corpus_settings(run, held_out=side) for run in runs for side in (False, True)]
-    for one in tqdm({json.dumps(s, sort_keys=True): s for s in settings}.values(), desc="drawing", unit="corpus"):
-        corpus(one, asked.work)
+    runs = plan(seeds=asked.seeds)
+    tqdm.write(told_plan(runs, n_jobs=asked.n_jobs).to_string())
+    if asked.dry_run:
+        return
+    together: dict[tuple, list[Run]] = {}
+    for run in runs:
+        together.setdefault(run.corpus, []).append(run)
     jobs = Parallel(n_jobs=asked.n_jobs, return_as="generator_unordered")(
-        delayed(carry_out)(run, asked.work) for run in runs
+        delayed(carry_out)(group, asked.work) for group in together.values()
     )
-    rows = pd.DataFrame(list(tqdm(jobs, total=len(runs), desc="training", unit="run")))
-    order = {run.name: place for place, run in enumerate(runs)}
-    keys = ["part", "condition", "n_subjects", "variant", "weight", "seed"]
-    rows = rows.sort_values(keys).reset_index(drop=True)
+    found = list(tqdm(jobs, total=len(together), desc="training", unit="corpus"))
+    rows = pd.DataFrame([row for group in found for row in group])
+    orders = {
+        "condition": list(dict.fromkeys(run.condition for run in runs)),
+        "variant": list(VARIANTS),
+        "test": list(dict.fromkeys(test for run in runs for test in run.tests)),
+    }
+    rows = rows.sort_values(
+        [*KEYS, "seed"],
+        key=lambda one: one.map(orders[one.name].index) if one.name in orders else one,
+        ignore_index=True,
+    )
     about = {
-        "command": f"{COMMAND} --seeds {asked.seeds} --fewer {asked.fewer} --epochs {asked.epochs}",
-        "runs": len(order),
-        "training_hours": round(float(rows["seconds"].sum()) / 3600, 2),
+        "command": f"python notebooks/proof/run_proof.py --seeds {asked.seeds}",
+        "trainings": len(runs),
+        "training_hours": round(float(rows.drop_duplicates([*KEYS[:3], "seed"])["seconds"].sum()) / 3600, 2),
         "minutes_of_this_call": round((time.perf_counter() - began) / 60, 1),
         "network": asdict(MEDNConfig()),
-        "training": asdict(TrainConfig(epochs=asked.epochs)),
+        "training": asdict(TrainConfig(epochs=EPOCHS)),
         "decoupling_weights": medn.model.DECOUPLING_WEIGHTS,
-        "step_seconds": step_times(asked.work),
-        "subject_canary": subject_canary(seeds=asked.fewer, n_jobs=asked.n_jobs),
+        "kinds": KINDS,
+        "ablation": ABLATION,
+        "shares": SHARES,
+        "withheld": WITHHELD,
+        "least_clips_of_a_group": LEAST_CLIPS,
+        "step_seconds": step_times(),
         "versions": {"medn_lab": medn.__version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    rows.round(5).to_csv(asked.out / "runs.csv", index=False)
-    summarise(runs, rows, asked.work).round(5).to_csv(asked.out / "summary.csv", index=False)
-    (asked.out / "about.json").write_text(json.dumps(about, indent=1) + "\n")
+    write_tables(rows, about, asked.out)
 
 
 if __name__ == "__main__":
