@@ -74,7 +74,7 @@ def test_the_plan_holds_every_part_and_the_seeds_are_outermost(script):
 
 
 def test_the_plan_keeps_its_budget_with_a_tenth_of_reserve(script):
-    plan = script.told_plan(script.plan(), n_jobs=2)
+    plan = script.plan_table(script.plan(), n_jobs=2)
     assert plan.loc["all", "minutes"] <= 0.9 * 90
     assert plan.loc["all", "trainings"] == len(script.plan())
 

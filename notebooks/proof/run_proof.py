@@ -462,7 +462,7 @@ def step_times(*, repeats: int = 15) -> dict[str, float]:
     return {name: float(np.median(seconds)) for name, seconds in taken.items()}
 
 
-def told_plan(runs: dict[Run, str], *, n_jobs: int) -> pd.DataFrame:
+def plan_table(runs: dict[Run, str], *, n_jobs: int) -> pd.DataFrame:
     """Trainings and estimated core-minutes of each part, and the minutes of the whole."""
     seconds = estimated_seconds(runs)
     parts = pd.Series(list(runs.values()), index=seconds.index)
@@ -492,7 +492,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     began = time.perf_counter()
     runs = plan(seeds=asked.seeds)
-    tqdm.write(told_plan(runs, n_jobs=asked.n_jobs).to_string())
+    tqdm.write(plan_table(runs, n_jobs=asked.n_jobs).to_string())
     if asked.dry_run:
         return
     together: dict[tuple, list[Run]] = {}
