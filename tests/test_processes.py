@@ -59,7 +59,7 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
-def train_together(folder: Path, *, processes: int = 2, epochs: int = 20, stop: bool = False) -> list[dict]:
+def train_together(folder: Path, *, processes: int = 2, epochs: int = 40, stop: bool = False) -> list[dict]:
     """What each process tells after a training that ``torchrun`` has started."""
     folder.mkdir(exist_ok=True)
     tests = str(Path(__file__).parent)
@@ -88,7 +88,7 @@ def test_both_processes_end_with_one_model_and_one_history(together):
     assert first["sha256"] == second["sha256"]
     assert first["table"] == second["table"]
     assert first["logits"] == second["logits"]
-    assert (first["status"], len(first["table"]["epoch"])) == ("finished", 20)
+    assert (first["status"], len(first["table"]["epoch"])) == ("finished", 40)
 
 
 @pytest.mark.slow
@@ -98,7 +98,7 @@ def test_two_processes_learn_what_one_learns(together):
     fit(
         alone,
         clips,
-        config=TrainConfig(epochs=20, batch_size=16, learning_rate=3e-3, seed=2, device="cpu"),
+        config=TrainConfig(epochs=40, batch_size=16, learning_rate=3e-3, seed=2, device="cpu"),
         progress=False,
     )
     wanted = predict(alone, held_out)

@@ -193,10 +193,12 @@ def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
     missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
     if missing:
         raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
-    values = allowed["allowed"].to_numpy(dtype=float)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise ValueError(f"allowed AUCs must be in [0, 1]; {(~((values >= 0) & (values <= 1))).sum()} are not")
-    return dict(zip(zip(allowed["branch"], allowed["target"], strict=True), values.tolist(), strict=True))
+    known = allowed.dropna(subset=["allowed"])
+    values = known["allowed"].to_numpy(dtype=float)
+    outside = (values < 0) | (values > 1)
+    if outside.any():
+        raise ValueError(f"allowed AUCs must be in [0, 1]; {outside.sum()} are not")
+    return dict(zip(zip(known["branch"], known["target"], strict=True), values.tolist(), strict=True))
 
 
 def truths_of(

@@ -122,7 +122,7 @@ class Whiten(nn.Module):
         if self.training:
             self._update(x.detach().flatten(0, -2).float())
         variance, axes = torch.linalg.eigh(self.covariance)
-        scale = variance.clamp_min(self.FLOOR * variance[-1]).rsqrt()
+        scale = torch.maximum(variance, self.FLOOR * variance[-1]).clamp_min(1e-12).rsqrt()  # 1e-12: a still clip
         return (x - self.mean) @ ((axes * scale) @ axes.T)
 
     def _update(self, rows: Tensor) -> None:

@@ -328,7 +328,6 @@ def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: 
     features = replace(features, table=features.table.assign(cue=features.table["cue"].map(states)))
     has_cue = run.condition != "no cue"
     allowed = medn.synthme.allowed_auc(emotions_given_aus=table)
-    allowed["allowed"] = allowed["allowed"].clip(upper=1.0)  # the sum of shares may exceed 1 in the last digit
     for kind in ("ridge", "rbf"):
         found = medn.diagnose.leakage(
             features, targets=("aus", "cue") if has_cue else ("aus",), allowed=allowed, kind=kind, n_shuffles=0,
