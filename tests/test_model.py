@@ -55,8 +55,8 @@ def test_every_parameter_receives_a_gradient(config):
     targets = read_targets(config, clips.table, label="label", training=True)
     medn_loss(output, targets, config=config)["loss"].backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    # A softmax over one scale has nothing to learn, and a bias before it never has.
-    allowed = {"emotion_branch.mixer.bias"} | (
+    # A softmax over one scale has nothing to learn, and a bias before a softmax never has.
+    allowed = {"emotion_branch.mixer.bias", "emotion_branch.pool.bias"} | (
         {"emotion_branch.mixer.weight"} if len(config.keep_rates) == 1 else set()
     )
     assert set(without) <= allowed
