@@ -126,6 +126,26 @@ def test_there_is_a_course_for_each_place(size, patch):
     assert motion.isfinite().all()
 
 
+@pytest.mark.parametrize(("size", "n_frames"), [(64, 5), (64, 16), (96, 8), (112, 5), (112, 16), (64, 2)])
+@pytest.mark.parametrize("grey", [False, True])
+def test_the_branch_reads_other_crops_clip_lengths_and_grey_frames(size, n_frames, grey):
+    generator = torch.Generator().manual_seed(0)
+    frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size, generator=generator).repeat(1, n_frames, 1, 1, 1)
+    frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
+    if grey:
+        frames = frames.mean(dim=2, keepdim=True).expand(4, n_frames, 3, size, size)
+    branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
+    out = branch(frames)
+    out.feature.sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
+    grid = size // 4
+    changed = [row * grid + column for row in (2, 3) for column in (4, 5, 6, 7)]
+    found = branch.eval()(frames)
+    assert set(changed) <= set(found.kept[1][0].tolist())
+    torch.testing.assert_close(found.feature[2], found.feature[3])
+    assert not torch.allclose(found.feature[0], found.feature[2], atol=1e-4)
+
+
 def test_whitening_gives_every_direction_the_same_size():
     generator = torch.Generator().manual_seed(0)
     mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.02, 0.01], [0.0, 0.0, 0.01]])

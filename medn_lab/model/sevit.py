@@ -187,7 +187,9 @@ class SEVit(nn.Module):
 
     def score(self, course: Tensor) -> Tensor:
         """Temporal variation of whitened courses (b, n, t - 1, 5) with the learned correction, (b, n)."""
-        variation = course.var(dim=2, unbiased=False).add(1e-3).log()
+        one = course.shape[2] == 1  # a clip of two frames has one change, which cannot vary
+        variation = course.square().mean(dim=2) if one else course.var(dim=2, unbiased=False)
+        variation = variation.add(1e-3).log()
         strongest = variation.logsumexp(dim=-1)  # a smooth maximum over motion and colour
         return strongest + self.correction(variation).squeeze(-1) + self.position_score
 
