@@ -147,8 +147,8 @@ def test_the_interval_of_planted_mass_resamples_subjects(drawn):
     flow[~first] = ~masks[~first][..., None]
     found = planted_mass(made_of(drawn, flow=flow), truth=drawn.truth, region="cue", of="flow").interval(of="share")
     assert found.n_subjects == 4
-    # Drawn k times of 4 with probability (3/4)^4 for none: the lower bound is 0, the upper near three of four.
-    assert found.low == 0
+    # One of four subjects: Wilson's interval with Student's t of three degrees of freedom is wide on both sides.
+    assert found.low < 0.05
     assert found.high > 0.6
     alone = drawn.select(drawn.table["clip_id"][first])
     with pytest.raises(ValueError, match="at least 2 subjects"):

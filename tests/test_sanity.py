@@ -214,10 +214,10 @@ class TestRandomisation:
     def test_places_kept_by_an_unlearned_rule_are_found_out(self, clips):
         # Grad-CAM on tokens is zero where SEVit dropped a position, by a measured score that no weight decides: with a
         # single position kept, the maps of any two networks lie on the same patch.
-        one = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.07,), branches="emotion"), seed=3)
+        one = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(0.07,), branches="emotion"), seed=3)
         with torch.no_grad():
-            one.emotion_branch.score.correction[-1].weight.zero_()
-            one.emotion_branch.score.position.zero_()
+            one.emotion_branch.correction.weight.zero_()
+            one.emotion_branch.position_score.zero_()
         check = randomisation_check(one, clips, target="happiness", method="grad_cam", n_draws=1, seed=1)
         assert check.table["spearman_absolute"].iloc[0] > 0.3
 

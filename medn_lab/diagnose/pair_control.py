@@ -49,7 +49,7 @@ class PairSeparation:
     >>> features = BranchFeatures(rng.normal(size=(24, 3)), emotion, emotion, table)
     >>> found = pair_separation(table, features=features, n_resamples=50)
     >>> found
-    PairSeparation: motion 0.506 [0.456, 0.578], emotion 1.000 [1.000, 1.000], fused 1.000 [1.000, 1.000] ...
+    PairSeparation: motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000] ...
     """
 
     table: pd.DataFrame

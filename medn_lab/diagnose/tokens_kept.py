@@ -66,7 +66,7 @@ def kept_tokens(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> kept = kept_tokens(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> kept.masks.shape, kept.keep_rates
-    ((1, 2, 8, 8), (0.25, 0.125))
+    ((1, 2, 16, 16), (0.25, 0.125))
     """
     branch = model.emotion_branch
     if branch is None:

@@ -33,9 +33,9 @@ class AUDetection:
     >>> predictions = Predictions(np.zeros((6, 1)), table, ("x",), au_logits=scores, aus=("AU12",))
     >>> au_detection(predictions, min_positives=3)
     AU detection, over 1 of 1 AUs, those with 3 positives or more
-      macro AUC 1.000 [1.000, 1.000] (95%, 3 subjects, 6 clips)
-      macro F1  1.000 [1.000, 1.000] (95%, 3 subjects, 6 clips)
-      AU12  AUC 1.000 [1.000, 1.000]  F1 1.000 [1.000, 1.000]  3 positives of 3 subjects
+      macro AUC 1.000 [0.245, 1.000] (95%, 3 subjects, 6 clips)
+      macro F1  1.000 [0.245, 1.000] (95%, 3 subjects, 6 clips)
+      AU12  AUC 1.000 [0.245, 1.000]  F1 1.000 [0.245, 1.000]  3 positives of 3 subjects
     """
 
     table: pd.DataFrame

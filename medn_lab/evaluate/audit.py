@@ -76,7 +76,7 @@ class SelectionAudit:
         accuracy 0.750 [0.500, 1.000]
       best on the held-out subject   OPTIMISTIC: chosen by the clips that it is scored on
         accuracy 1.000 [1.000, 1.000]
-      choosing on the test alone gives +0.250 [+0.000, +0.500] of accuracy
+      choosing on the test alone gives +0.250 [-1.000, +1.000] of accuracy
       AU-only floor: accuracy 0.500
     """
 

@@ -145,8 +145,8 @@ def compare_predictions(
     >>> wrong = Predictions(np.eye(2)[[0, 1, 0, 0, 1, 1]], table, ("x", "y"))
     >>> compare_predictions(right, wrong, names=("ours", "theirs"))
     accuracy: ours 1.000, theirs 0.667
-      difference +0.333 [+0.000, +0.500], not clear of 0 (95%, 3 subjects, 6 clips)
-      68 of 2000 resamples at 0 or on the other side
+      difference +0.333 [-0.686, +1.000], not clear of 0 (95%, 3 subjects, 6 clips)
+      76 of 2000 resamples at 0 or on the other side
     """
     b = _aligned(a, b, label=label)
     draws = draw_subjects(a.table, n_resamples=n_resamples, level=level, seed=seed)

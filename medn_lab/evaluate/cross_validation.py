@@ -59,9 +59,9 @@ class CrossValidation:
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": ""})
     >>> CrossValidation(said, folds, au_only_floor(table), table[:0], "leave one subject out", "label")
     leave one subject out, no protocol: 2 of 2 folds finished, 4 clips of 2 subjects
-      accuracy 0.750 [0.500, 1.000]   AU-only floor 0.500
-      UF1      0.733 [0.333, 1.000]   AU-only floor 0.333
-      UAR      0.750 [0.500, 1.000]   AU-only floor 0.500
+      accuracy 0.750 [0.010, 0.999]   AU-only floor 0.500
+      UF1      0.733 [0.006, 0.999]   AU-only floor 0.333
+      UAR      0.750 [0.010, 0.999]   AU-only floor 0.500
       last epoch of each fold; intervals: 95%, over resampled subjects
     """
 

@@ -107,7 +107,7 @@ def bootstrap_interval(
     >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "label": list("xyxyxy")})
     >>> said = Predictions(np.eye(2)[[0, 1, 0, 1, 1, 1]], table, ("x", "y"))
     >>> bootstrap_interval(said)
-    0.833 [0.197, 0.991] (95%, 3 subjects, 6 clips)
+    0.833 [0.154, 0.993] (95%, 3 subjects, 6 clips)
     """
     true, predicted = true_and_predicted(predictions, label=label)
     draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)

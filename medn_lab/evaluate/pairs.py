@@ -215,7 +215,7 @@ def pair_auc(
     >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": list("123"), "label": list("xyx")})
     >>> table["action_units"] = "4"
     >>> pair_auc(Predictions(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), table, ("x", "y")), n_resamples=50)
-    pair AUC 0.500 [0.000, 1.000] (95%, 2 pairs of 3 clips, 3 subjects)
+    pair AUC 0.500 [0.015, 0.985] (95%, 2 pairs of 3 clips, 3 subjects)
     """
     every = confusable_pairs(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
     doubtful = every.attrs["n_doubtful"]

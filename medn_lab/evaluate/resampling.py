@@ -39,7 +39,7 @@ def t_bounds(
     variance that divides by n; the quantile is Student's with n - 1 degrees of freedom. A share in [0, 1] gets Wilson's
     interval for as many independent clips as have this standard error, at most `n_clips`: it stays within [0, 1] and
     keeps a width where every clip is right. The error of a difference is made larger by one clip in `n_clips` (Agresti
-    and Min), for the same reason.
+    and Min), for the same reason, and its interval stays within [-1, 1].
 
     Parameters
     ----------
@@ -70,8 +70,10 @@ def t_bounds(
     error = drawn.std(ddof=1) * np.sqrt(n_units / (n_units - 1))
     t = stdtrit(n_units - 1, (1 + level) / 2)
     if not share:
-        error = np.hypot(error, 1 / n_clips if n_clips else 0.0)
-        return float(value - t * error), float(value + t * error)
+        if not n_clips:
+            return float(value - t * error), float(value + t * error)
+        half = t * np.hypot(error, 1 / n_clips)
+        return max(float(value - half), -1.0), min(float(value + half), 1.0)
     spread = value * (1 - value)
     # As many clips as have this error; where it is 0 (every person alike) all of them, and never more.
     n = min(spread / error**2, n_clips) if error > 0 and spread > 0 else n_clips
