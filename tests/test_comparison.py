@@ -80,7 +80,7 @@ def test_the_share_of_resamples_on_the_other_side_has_a_closed_form_for_two_pers
     found = compare_predictions(first, second, n_resamples=20_000)
     assert found.difference == pytest.approx(0.25)
     assert found.p == pytest.approx(0.25, abs=0.01)
-    # The standard error is .5 and t with one degree of freedom 12.7: two persons are too few, and a difference of shares
+    # The standard error is .5 and t with one degree of freedom 12.7: two persons are too few. A difference of shares
     # is within [-1, 1].
     assert (found.low, found.high) == (-1.0, 1.0)
 
