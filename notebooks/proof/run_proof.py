@@ -386,20 +386,15 @@ def train_and_test(run: Run) -> list[dict]:
 KEYS = ["condition", "n_subjects", "variant", "test"]
 
 
-def over_seeds(values: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and Student's 95 % interval over seeds; without an interval where there is one seed.
-
-    Every seed has its own persons in training and in the test, and its own initial weights, so that the interval holds
-    all of these.
-    """
-    from scipy.stats import t
-
+def over_seeds(values: Sequence[float], *, share: bool = False) -> tuple[float, float, float]:
+    """Mean and 95 % interval over seeds (:func:`medn_lab.evaluate.interval_over_seeds`); of one seed without interval."""
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if len(known) < 2:
         return (float(known.mean()) if len(known) else np.nan), np.nan, np.nan
-    half = t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
-    return float(known.mean()), float(known.mean() - half), float(known.mean() + half)
+    scores = pd.DataFrame({"seed": range(len(known)), "score": known})
+    found = medn.evaluate.interval_over_seeds(scores, within=(0.0, 1.0) if share else None)
+    return found.value, found.low, found.high
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -410,7 +405,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     for key, group in rows.groupby(KEYS, sort=False):
         row: dict[str, object] = dict(zip(KEYS, key, strict=True)) | {"n_seeds": len(group)}
         for name in measures:
-            row[name], row[f"{name}_low"], row[f"{name}_high"] = over_seeds(group[name])
+            amount = "leak" in name or name == "nats"
+            row[name], row[f"{name}_low"], row[f"{name}_high"] = over_seeds(group[name], share=not amount)
         of_aus = group[leaks].mean().dropna()
         worst = str(of_aus.idxmax()) if len(of_aus) else ""
         found = over_seeds(group[worst]) if worst else (np.nan,) * 3
