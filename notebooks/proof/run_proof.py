@@ -387,7 +387,7 @@ KEYS = ["condition", "n_subjects", "variant", "test"]
 
 
 def over_seeds(values: Sequence[float], *, share: bool = False) -> tuple[float, float, float]:
-    """Mean and 95 % interval over seeds (:func:`medn_lab.evaluate.interval_over_seeds`); of one seed without interval."""
+    """Mean and 95 % interval over seeds (:func:`medn_lab.evaluate.interval_over_seeds`); one seed has no interval."""
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
     if len(known) < 2:
@@ -405,7 +405,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     for key, group in rows.groupby(KEYS, sort=False):
         row: dict[str, object] = dict(zip(KEYS, key, strict=True)) | {"n_seeds": len(group)}
         for name in measures:
-            amount = "leak" in name or name == "nats"
+            amount = "leak" in name or name in ("nats", "share_of_joint")
             row[name], row[f"{name}_low"], row[f"{name}_high"] = over_seeds(group[name], share=not amount)
         of_aus = group[leaks].mean().dropna()
         worst = str(of_aus.idxmax()) if len(of_aus) else ""
