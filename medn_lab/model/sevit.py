@@ -7,7 +7,7 @@ plus a learned correction. At each keep rate the best places are gathered (not m
 and read by attention over places. The summaries of the keep rates are mixed by learned weights.
 
 Nothing here is fitted to a kind of cue: the scale of each part of a course follows from the training data
-(:class:`Whiten`). The constants that remain are :data:`SLOPE_FLOOR` and :data:`LARGEST`.
+(:class:`Whiten`). The constants that remain are named below; the network notebook shows what they do.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ without texture then counts as still. A tenth of it lets camera noise decide whi
 
 LARGEST = 6.0
 """Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face."""
+
+VARIATION_FLOOR = 1e-3
+"""Added to the variance of a whitened course before its logarithm: a course that does not vary has a finite score."""
+
+RANKING_NOISE = 0.3
+"""Deviation of the noise on the scores in training: places just below the cut are tried, or they would not be learned."""
 
 COURSE_CHANNELS = 5
 """Numbers of a place in a frame: motion to the right and downwards, and change of red, green and blue."""
@@ -189,13 +195,12 @@ class SEVit(nn.Module):
         """Temporal variation of whitened courses (b, n, t - 1, 5) with the learned correction, (b, n)."""
         one = course.shape[2] == 1  # a clip of two frames has one change, which cannot vary
         variation = course.square().mean(dim=2) if one else course.var(dim=2, unbiased=False)
-        variation = variation.add(1e-3).log()
+        variation = variation.add(VARIATION_FLOOR).log()
         strongest = variation.logsumexp(dim=-1)  # a smooth maximum over motion and colour
         return strongest + self.correction(variation).squeeze(-1) + self.position_score
 
     def _rank(self, scores: Tensor) -> Tensor:
-        # A little noise while training lets positions just below the cut be tried, or they would never be learned.
-        noise = 0.3 * torch.randn_like(scores) if self.training else 0.0
+        noise = RANKING_NOISE * torch.randn_like(scores) if self.training else 0.0
         return (scores.detach() + noise).topk(max(self.kept_positions), dim=1).indices
 
     def _summarise(self, kept: Tensor) -> Tensor:
