@@ -35,7 +35,7 @@ VARIATION_FLOOR = 1e-3
 """Added to the variance of a whitened course before its logarithm: a course that does not vary has a finite score."""
 
 RANKING_NOISE = 0.3
-"""Deviation of the noise on the scores in training: places just below the cut are tried, or they would not be learned."""
+"""Deviation of the noise on the scores in training, so that places just below the cut are tried."""
 
 COURSE_CHANNELS = 5
 """Numbers of a place in a frame: motion to the right and downwards, and change of red, green and blue."""
