@@ -212,9 +212,9 @@ class TestRandomisation:
         assert alike[0]["spearman_absolute"] == pytest.approx(alike[1]["spearman_absolute"], abs=0.15)
 
     def test_places_kept_by_an_unlearned_rule_are_found_out(self, clips):
-        # Grad-CAM on tokens is zero where SEVit dropped a position, by a measured score that no weight decides: with a
-        # single position kept, the maps of any two networks lie on the same patch.
-        one = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(0.07,), branches="emotion"), seed=3)
+        # Grad-CAM on tokens is zero where SEVit dropped a position, mostly by a measured score that no weight decides:
+        # with two positions kept, the maps of any two networks lie on nearly the same patches.
+        one = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(0.13,), branches="emotion"), seed=3)
         with torch.no_grad():
             one.emotion_branch.correction.weight.zero_()
             one.emotion_branch.position_score.zero_()
