@@ -195,6 +195,7 @@ def test_the_interval_over_seeds_is_students(script):
     assert (high - low) / 2 == pytest.approx(4.3027 / np.sqrt(3), rel=1e-4)
     assert mean == (high + low) / 2 == pytest.approx(2.0)
     assert np.isnan(script.over_seeds([1.0])[1:]).all()
+    assert np.isnan(script.over_seeds([-0.011, -0.011])[1:]).all()  # two that agree by chance establish nothing
     assert script.over_seeds([1.0])[0] == 1.0
 
 

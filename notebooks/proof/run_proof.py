@@ -387,10 +387,13 @@ KEYS = ["condition", "n_subjects", "variant", "test"]
 
 
 def over_seeds(values: Sequence[float], *, share: bool = False) -> tuple[float, float, float]:
-    """Mean and 95 % interval over seeds (:func:`medn_lab.evaluate.interval_over_seeds`); one seed has no interval."""
+    """Mean and 95 % interval over seeds (:func:`medn_lab.evaluate.interval_over_seeds`), from three seeds on.
+
+    Two seeds may agree by chance, and their interval then has no width.
+    """
     known = np.asarray(values, dtype=float)
     known = known[np.isfinite(known)]
-    if len(known) < 2:
+    if len(known) < 3:
         return (float(known.mean()) if len(known) else np.nan), np.nan, np.nan
     scores = pd.DataFrame({"seed": range(len(known)), "score": known})
     found = medn.evaluate.interval_over_seeds(scores, within=(0.0, 1.0) if share else None)
