@@ -38,9 +38,9 @@ def draw_persons() -> None:
 
 
 THUMBNAILS = {
-    "00_start_here": 2, "01_clips_and_preprocessing": 3, "02_network": 5, "03_training": 0, "04_evaluation": 5,
+    "00_start_here": 2, "01_clips_and_preprocessing": 3, "02_network": 2, "03_training": 0, "04_evaluation": 5,
     "05_decoupling": 8, "06_feature_space": 5, "07_attribution": 0, "08_confusable_pairs": 2, "09_your_own_data": 2,
-    "10_proof": 1,
+    "10_proof": 0,
 }  # fmt: skip
 """Which of a notebook's stored pictures stands for it in the README."""
 
