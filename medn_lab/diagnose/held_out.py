@@ -82,10 +82,10 @@ def held_out_scores(
         near = (features[train][:, moving] - centre[moving]) / spread[moving]
         far = (features[test][:, moving] - centre[moving]) / spread[moving]
         given = targets[train] - targets[train].mean(axis=0)
-        told = np.ptp(given, axis=0) > 0
-        fitted = np.where(told, np.zeros((len(far), 1)), np.nan)
+        varies = np.ptp(given, axis=0) > 0
+        fitted = np.where(varies, np.zeros((len(far), 1)), np.nan)
         if near.shape[1]:
-            fitted[:, told] = READERS[kind](near, given[:, told], far, _rows_of(units[train]), seed)
+            fitted[:, varies] = READERS[kind](near, given[:, varies], far, _rows_of(units[train]), seed)
         scores[test] = fitted
     # Equal features must have equal scores, whatever the order in which a product was summed.
     return np.round(scores, 10)

@@ -100,7 +100,7 @@ class Whiten(nn.Module):
     """Whiten channels by their running covariance over clips, places and frames (ZCA).
 
     Training data set the scale of motion and of each direction of colour: a direction with little variation, such as
-    chroma beside luminance, counts as much as one with much. A direction below :data:`FLOOR` of the largest is left
+    chroma next to luminance, counts as much as one with much. A direction below :data:`FLOOR` of the largest is left
     small: in grey clips chroma holds rounding errors only.
 
     Parameters

@@ -167,7 +167,7 @@ def allowed_emotions(
     -------
     Series
         P(emotion | AU set) or P(emotion | AU set, cue), an emotion each, adding up to 1; all NaN where the set is not
-        in the table, as for a face at rest, or where the set never occurs with that cue.
+        in the table, as for a face without AUs, or where the set never occurs with that cue.
 
     Raises
     ------

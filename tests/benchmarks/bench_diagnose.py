@@ -169,7 +169,7 @@ def main() -> None:
         ("speed", speeds(chosen.runs)),
         (f"p at most .05, {chosen.draws} draws", found(chosen.draws)),
         (f"coverage of 95 % intervals, {chosen.draws} draws", covered(chosen.draws)),
-        ("the probe beside a logistic regression", beside_logistic(chosen.seeds)),
+        ("the probe next to a logistic regression", beside_logistic(chosen.seeds)),
     ):
         print(title)
         print(table.round(3).to_string(index=False), end="\n\n")
