@@ -161,7 +161,7 @@ def make(name: str) -> None:
     recipe, folder = RECIPES[name], FOLDER / name
     clips = medn.synthetic_clips(**TRAINING)
     model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, **recipe["model"]))
-    medn.fit(model, clips, config=medn.train.TrainConfig(**recipe["training"]))
+    medn.fit(model, clips, training=medn.train.TrainConfig(**recipe["training"]))
     model.save_pretrained(folder)
     (folder / "config.json").write_text(model.config.to_json() + "\n")
     (folder / "figures.json").unlink(missing_ok=True)
@@ -174,7 +174,7 @@ def write_figures(name: str) -> None:
     clips, held_out, others = (medn.synthetic_clips(**settings) for settings in (TRAINING, HELD_OUT, READ))
     motion_settings = recipe["model"] | {"branches": "motion"}
     motion_alone = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, **motion_settings))
-    medn.fit(motion_alone, clips, config=medn.train.TrainConfig(**recipe["training"]))
+    medn.fit(motion_alone, clips, training=medn.train.TrainConfig(**recipe["training"]))
 
     model = medn.load_pretrained(folder)
     features, predictions = read_features(model, held_out), medn.predict(model, held_out)

@@ -8,7 +8,7 @@ import ipywidgets
 from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 
 from medn_lab import diagnose, widgets
-from medn_lab.evaluate import answerer, evaluation_summary
+from medn_lab.evaluate import evaluation_summary, live_predictor
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import BranchFeatures, Clips, Predictions
 from medn_lab.synthme import face_studio, synthetic_clips
@@ -63,7 +63,7 @@ def _of_a_hostile_model() -> dict[str, ipywidgets.Widget]:
     attribute = diagnose.attributor(model, clips, params={"integrated_gradients": {"n_steps": 2}}, n_checked=2)
     return {
         "medn-attribution-viewer": widgets.AttributionViewer(clips, attribute=attribute),
-        "medn-face-lab": widgets.FaceLab({EVIL: face_studio(identity_seed=3)}, answer=answerer(model)),
+        "medn-face-lab": widgets.FaceLab({EVIL: face_studio(identity_seed=3)}, answer=live_predictor(model)),
     }
 
 

@@ -8,9 +8,9 @@ import torch
 from tiny_clips import tiny_clips
 
 from medn_lab.diagnose import kept_tokens
-from medn_lab.evaluate import answerer, extract_features, predict
+from medn_lab.evaluate import extract_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.records import Answers
+from medn_lab.records import LivePrediction
 
 ABOUT = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -30,7 +30,7 @@ def model(clips, request):
 
 
 def test_the_whole_answer_is_what_predict_and_extract_features_say(model, clips):
-    answers = answerer(model)(clips)
+    answers = live_predictor(model)(clips)
     whole, features = predict(model, clips), extract_features(model, clips)
     np.testing.assert_allclose(answers.predictions.logits, whole.logits, **ABOUT)
     np.testing.assert_allclose(answers.predictions.au_logits, whole.au_logits, **ABOUT)
@@ -42,14 +42,14 @@ def test_the_whole_answer_is_what_predict_and_extract_features_say(model, clips)
 
 
 def test_what_was_kept_is_what_kept_tokens_says(model, clips):
-    answers, kept = answerer(model)(clips), kept_tokens(model, clips)
+    answers, kept = live_predictor(model)(clips), kept_tokens(model, clips)
     assert (answers.kept.masks == kept.masks).all()
     assert answers.kept.kept_shares == kept.kept_shares
     np.testing.assert_allclose(answers.kept.scores, kept.scores, **ABOUT)
 
 
 def test_one_input_alone_is_the_model_shown_nothing_by_the_other(model, clips):
-    answers = answerer(model)(clips)
+    answers = live_predictor(model)(clips)
     without_flow = predict(model, replace(clips, flow=np.zeros_like(clips.flow)))
     stilled = predict(model, replace(clips, frames=np.repeat(clips.frames[:, :1], 8, axis=1)))
     np.testing.assert_allclose(answers.frames_alone.logits, without_flow.logits, **ABOUT)
@@ -59,7 +59,7 @@ def test_one_input_alone_is_the_model_shown_nothing_by_the_other(model, clips):
 
 @pytest.mark.parametrize("branches", ["motion", "emotion"])
 def test_a_model_of_one_branch_answers_once(clips, branches):
-    answers = answerer(small(clips, branches=branches))(clips)
+    answers = live_predictor(small(clips, branches=branches))(clips)
     assert answers.frames_alone is None
     assert answers.flow_alone is None
     assert answers.features.gate is None
@@ -70,7 +70,7 @@ def test_a_model_of_one_branch_answers_once(clips, branches):
 def test_each_module_keeps_its_mode(clips):
     model = small(clips).train()
     model.motion_branch.eval()
-    answerer(model)(clips)
+    live_predictor(model)(clips)
     assert model.training
     assert model.head.training
     assert not model.motion_branch.stem.training
@@ -82,7 +82,7 @@ def test_torch_gets_its_threads_back(model, clips):
     count = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        answerer(model)(clips)
+        live_predictor(model)(clips)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(count)
@@ -90,20 +90,20 @@ def test_torch_gets_its_threads_back(model, clips):
 
 def test_clips_of_another_size_are_one_sentence(model):
     with pytest.raises(ValueError, match="16x16 px but the model reads 32x32"):
-        answerer(model)(tiny_clips(n_subjects=1, clips_per_subject=1, size=32).__class__(
+        live_predictor(model)(tiny_clips(n_subjects=1, clips_per_subject=1, size=32).__class__(
             np.zeros((1, 8, 16, 16, 3), np.uint8), np.zeros((1, 16, 16, 2), np.float32),
             tiny_clips(n_subjects=1, clips_per_subject=1).table,
         ))  # fmt: skip
 
 
 def test_answers_of_different_clips_do_not_go_together(model, clips):
-    answers = answerer(model)(clips)
-    other = answerer(model)(clips.select(clips.table["clip_id"][::-1]))
-    with pytest.raises(ValueError, match="features and predictions of these Answers are of different clips"):
-        Answers(answers.predictions, other.features)
+    answers = live_predictor(model)(clips)
+    other = live_predictor(model)(clips.select(clips.table["clip_id"][::-1]))
+    with pytest.raises(ValueError, match="features and predictions of these predictions are of different clips"):
+        LivePrediction(answers.predictions, other.features)
 
 
 def test_the_repr_names_model_and_answers(model, clips):
-    said = repr(answerer(model)(clips))
-    assert said.startswith(f"Answers of {model.name} to 4 clips: tiny0_s00_c00 ")
+    said = repr(live_predictor(model)(clips))
+    assert said.startswith(f"LivePrediction of {model.name} to 4 clips: tiny0_s00_c00 ")
     assert said.endswith("and 1 more")

@@ -81,7 +81,7 @@ def test_a_fold_of_the_audit_is_the_training_without_the_subjects_kept_back(clip
     train_ids, back_ids = keep_back(table, classes=("happiness", "others"), label="label", share=0.2, seed=seed % 2**31)
     assert table.set_index("clip_id").loc[back_ids, "subject"].nunique() == 1
     model = MEDN(small(clips), seed=TRAINING.seed)
-    history = fit(model, clips.select(train_ids), config=TRAINING, validation=clips.select(back_ids), progress=False)
+    history = fit(model, clips.select(train_ids), training=TRAINING, validation=clips.select(back_ids), progress=False)
     by_hand = predict(model, clips.select(fold.test))
     assert np.array_equal(by_hand.logits, audit.predictions["last_epoch"].select(fold.test).logits)
     epochs = audit.epochs[audit.epochs["fold"] == 3]

@@ -199,7 +199,7 @@ def test_a_model_of_clips_that_do_not_move_has_no_figure_of_its_emotion_branch()
     still = replace(clips, frames=np.repeat(clips.frames[:, :1], clips.frames.shape[1], axis=1))
     model = MEDN(MEDNConfig.for_clips(still, dim=16), seed=0)
     with pytest.warns(UserWarning, match="frames do not move"):
-        fit(model, still, config=TrainConfig(epochs=2, batch_size=8), progress=False)
+        fit(model, still, training=TrainConfig(epochs=2, batch_size=8), progress=False)
     given = extract_features(model, still, batch_size=7)
     found = dependence(given)
     assert found["value"].isna().all()
@@ -221,12 +221,12 @@ UNVARIED = {
 def test_fit_warns_where_an_input_does_not_vary(said):
     clips = UNVARIED[said](tiny_clips())
     with pytest.warns(UserWarning, match=said):
-        fit(MEDN(MEDNConfig.for_clips(clips, dim=16)), clips, config=TrainConfig(epochs=1), progress=False)
+        fit(MEDN(MEDNConfig.for_clips(clips, dim=16)), clips, training=TrainConfig(epochs=1), progress=False)
 
 
 def test_fit_of_clips_that_vary_does_not_warn():
     clips = tiny_clips()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        fit(MEDN(MEDNConfig.for_clips(clips, dim=16)), clips, config=TrainConfig(epochs=1), progress=False)
+        fit(MEDN(MEDNConfig.for_clips(clips, dim=16)), clips, training=TrainConfig(epochs=1), progress=False)
     assert caught == []

@@ -45,8 +45,8 @@ def test_a_planted_leak_is_seen(features, watch):
 def test_a_watched_training_gives_the_same_weights_and_has_the_figures_in_its_history():
     clips, held_out = tiny_clips(), tiny_clips(seed=1, n_subjects=6)
     alone, watched = (MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1)) for _ in range(2))
-    fit(alone, clips, config=QUICK, progress=False)
-    history = fit(watched, clips, config=QUICK, callbacks=[decoupling_watch(held_out, every=2)], progress=False)
+    fit(alone, clips, training=QUICK, progress=False)
+    history = fit(watched, clips, training=QUICK, callbacks=[decoupling_watch(held_out, every=2)], progress=False)
     assert weights_sha256(alone) == weights_sha256(watched)
     seen = history.table["dependence_linear_cka"].notna()
     assert seen.tolist() == [False, True, False]

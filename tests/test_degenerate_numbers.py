@@ -126,7 +126,7 @@ def test_a_value_that_is_no_number_is_refused_by_clip(model, clips, value):
     for call in (
         lambda: predict(model, spoiled),
         lambda: extract_features(model, spoiled),
-        lambda: fit(model, spoiled, config=QUICK, progress=False),
+        lambda: fit(model, spoiled, training=QUICK, progress=False),
         lambda: saliency(model, spoiled, target="happiness"),
     ):
         with pytest.raises(ValueError, match=r"1 of 24 clips holds NaN or infinity, such as 'tiny0_s00_c03'"):

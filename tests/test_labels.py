@@ -58,7 +58,7 @@ def test_blanks_and_full_width_signs_make_no_second_class(clips, typed, column):
     given = with_labels(clips, labels, column)
     config = MEDNConfig.for_clips(given, label=column, dim=16, branches="motion")
     assert config.classes == ("happiness", "others")
-    fit(MEDN(config), given, config=QUICK, label=column, progress=False)
+    fit(MEDN(config), given, training=QUICK, label=column, progress=False)
     said = predict(MEDN(config), given)
     assert confusion_matrix(said, label=column).to_numpy().sum() == 24
     assert evaluation_summary(said, label=column, n_resamples=20).scores["n_clips"].eq(24).all()
@@ -154,7 +154,7 @@ def test_the_dtype_of_a_label_column_does_not_matter(clips, dtype):
 def test_numbers_are_class_names(clips, dtype):
     given = with_labels(clips, pd.Series(np.arange(24) % 2).astype(dtype))
     config = MEDNConfig.for_clips(given, dim=16)
-    fit(MEDN(config), given, config=QUICK, progress=False)
+    fit(MEDN(config), given, training=QUICK, progress=False)
     said = predict(MEDN(config, seed=1), given)
     right = (said.predicted == np.array(config.classes)[np.arange(24) % 2]).mean()
     assert confusion_matrix(said).to_numpy().trace() / 24 == pytest.approx(right)
@@ -168,7 +168,7 @@ def test_missing_labels_are_counted_and_named(clips, model, missing):
     given = with_labels(clips, labels)
     for call in (
         lambda: MEDNConfig.for_clips(given),
-        lambda: fit(model, given, config=QUICK, progress=False),
+        lambda: fit(model, given, training=QUICK, progress=False),
         lambda: evaluate_loso(model.config, given, training=QUICK, n_jobs=1, progress=False),
         lambda: confusion_matrix(predict(model, given)),
         lambda: bootstrap_interval(predict(model, given)),

@@ -83,7 +83,7 @@ def test_every_clip_is_predicted_once_by_a_network_that_did_not_see_its_subject(
 def test_a_fold_is_the_training_that_one_would_do_by_hand(clips, serial):
     fold = leave_one_subject_out(clips.table)[2]
     model = MEDN(small(clips), seed=QUICK.seed)
-    fit(model, clips.select(fold.train), config=QUICK, progress=False)
+    fit(model, clips.select(fold.train), training=QUICK, progress=False)
     by_hand = predict(model, clips.select(fold.test))
     assert np.array_equal(by_hand.logits, serial.predictions.select(fold.test).logits)
     assert serial.predictions.source["sha256"][fold.held_out] == weights_sha256(model)
@@ -407,7 +407,7 @@ class TestSeveralDataSets:
         assert found.folds["subject"].tolist() == ["", ""]
         model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
         kept = composite.with_table(found.predictions.table)
-        fit(model, kept.where(dataset="samm"), config=QUICK, progress=False)
+        fit(model, kept.where(dataset="samm"), training=QUICK, progress=False)
         by_hand = predict(model, kept.where(dataset="casme2"))
         assert np.array_equal(by_hand.logits, found.predictions.select(by_hand.table["clip_id"]).logits)
 

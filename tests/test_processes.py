@@ -42,7 +42,8 @@ clips, held_out = tiny_clips(n_subjects=8), tiny_clips(n_subjects=4, seed=1)
 model = MEDN(MEDNConfig.for_clips(clips, dim=32, keep_rates=(0.5, 0.25)), seed=1)
 config = TrainConfig(epochs={epochs}, batch_size=16, learning_rate=3e-3, seed=2, device="cpu", devices={devices})
 watcher = StopAfterThree()
-history = fit(model, clips, config=config, callbacks=[watcher] if {stop} else [], checkpoint={folder!r}, progress=False)
+watchers = [watcher] if {stop} else []
+history = fit(model, clips, training=config, callbacks=watchers, checkpoint={folder!r}, progress=False)
 rank = int(os.environ.get("RANK", 0))
 told = {{
     "sha256": weights_sha256(model), "status": history.status, "heard": watcher.heard,
@@ -98,7 +99,7 @@ def test_two_processes_learn_what_one_learns(together):
     fit(
         alone,
         clips,
-        config=TrainConfig(epochs=40, batch_size=16, learning_rate=3e-3, seed=2, device="cpu"),
+        training=TrainConfig(epochs=40, batch_size=16, learning_rate=3e-3, seed=2, device="cpu"),
         progress=False,
     )
     wanted = predict(alone, held_out)

@@ -317,7 +317,7 @@ def test_motion_alone_learns_from_a_pack_and_is_tested_on_each_person_unseen(tmp
         train, test = clips.select(fold.train), clips.select(fold.test)
         model = MEDN(MEDNConfig.for_clips(train), seed=0)
         assert (model.config.branches, model.config.flow_channels, model.config.size) == ("motion", 3, 28)
-        fit(model, train, config=TrainConfig(epochs=20, batch_size=16), progress=False)
+        fit(model, train, training=TrainConfig(epochs=20, batch_size=16), progress=False)
         said |= dict(zip(fold.test, predict(model, test).predicted, strict=True))
     assert sorted(said) == sorted(clips.table["clip_id"])
     true = clips.table["label"].to_numpy()

@@ -165,7 +165,7 @@ def run_torchrun(words: list[str], folder: Path) -> None:
         "from medn_lab.train import TrainConfig\n"
         "clips = tiny_clips()\n"
         "model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16, branches='motion'))\n"
-        "medn.fit(model, clips, config=TrainConfig(epochs=1, devices=2, device='cpu'), progress=False)\n"
+        "medn.fit(model, clips, training=TrainConfig(epochs=1, devices=2, device='cpu'), progress=False)\n"
     )
     options = [re.sub(r"(--nproc_per_node)=\d+", r"\1=2", word) for word in words[:-1]]
     run(sys.executable, "-m", "torch.distributed.run", "--standalone", *options, words[-1], cwd=folder)

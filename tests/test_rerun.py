@@ -84,7 +84,7 @@ def trained(config, two):
     """A network trained on nine clips while three are watched, and its history."""
     ids = two.table["clip_id"]
     model = MEDN(config, seed=5)
-    history = medn.fit(model, two.select(ids[:9]), config=THREE, validation=two.select(ids[9:]), progress=False)
+    history = medn.fit(model, two.select(ids[:9]), training=THREE, validation=two.select(ids[9:]), progress=False)
     return model, history
 
 
@@ -350,7 +350,7 @@ class TestTrainings:
     @pytest.mark.parametrize(("interrupt", "status"), [(False, "stopped"), (True, "interrupted")])
     def test_one_that_ended_early_is_made_again_as_far_as_it_came(self, config, two, interrupt, status):
         watch = Watch(2, interrupt=interrupt)
-        history = medn.fit(MEDN(config), two, config=THREE, callbacks=[watch], progress=False)
+        history = medn.fit(MEDN(config), two, training=THREE, callbacks=[watch], progress=False)
         assert (history.status, len(history)) == (status, 2)
         found = medn.rerun(history, progress=False)
         assert found.identical
@@ -370,23 +370,23 @@ class TestTrainings:
 
     def test_one_taken_up_from_a_checkpoint_is_made_again_whole(self, config, two, tmp_path):
         medn.fit(
-            MEDN(config, seed=1), two, config=THREE, checkpoint=tmp_path / "c", callbacks=[Watch(1)], progress=False
+            MEDN(config, seed=1), two, training=THREE, checkpoint=tmp_path / "c", callbacks=[Watch(1)], progress=False
         )
         put_aside = History.load(tmp_path / "c" / "history")
         assert medn.rerun(put_aside, progress=False).identical
-        history = medn.fit(MEDN(config, seed=1), two, config=THREE, checkpoint=tmp_path / "c", progress=False)
+        history = medn.fit(MEDN(config, seed=1), two, training=THREE, checkpoint=tmp_path / "c", progress=False)
         assert len(history) == 3
         assert medn.rerun(history, progress=False).identical
 
     def test_one_that_began_from_trained_weights_needs_them(self, clips, pretrained, config, two, trained):
         on = medn.load_pretrained(NAME)
-        further = medn.fit(on, clips, config=ONE, progress=False)
+        further = medn.fit(on, clips, training=ONE, progress=False)
         assert on.name == f"{NAME}, trained further"
         assert medn.rerun(further, progress=False).identical
         mine, history = trained
         model = MEDN(config)
         model.load_state_dict(mine.state_dict())
-        again = medn.fit(model, two, config=ONE, progress=False)
+        again = medn.fit(model, two, training=ONE, progress=False)
         with pytest.raises(
             ValueError, match=r"began from the weights .* which are not a fresh network's; give the model"
         ):
@@ -430,7 +430,7 @@ class TestModels:
     def test_the_folder_of_one_trained_on_real_clips_names_them_and_tells_nothing_of_their_coding(self, tmp_path):
         mine = tiny_clips()
         model = MEDN(MEDNConfig.for_clips(mine, dim=16, branches="motion"))
-        history = medn.fit(model, mine, config=ONE, progress=False)
+        history = medn.fit(model, mine, training=ONE, progress=False)
         assert {"part", "clip_id", "subject", "label"} < set(history.clips)
         model.save_pretrained(tmp_path / "mine")
         loaded = medn.load_pretrained(tmp_path / "mine")
@@ -443,7 +443,7 @@ class TestModels:
         corpus = {"n_subjects": 2, "clips_per_subject": 5, "size": 64, "n_frames": 8, "seed": 9}
         clips = medn.synthetic_clips(**corpus)
         model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
-        medn.fit(model, clips, config=ONE, progress=False)
+        medn.fit(model, clips, training=ONE, progress=False)
         model.history = None
         model.save_pretrained(tmp_path / "tiny")
         card = {

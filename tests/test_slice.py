@@ -55,7 +55,7 @@ def test_a_model_trains_evaluates_and_is_explored_on_clips_from_the_disk(prepare
     train, test = clips.select(train_ids), clips.select(test_ids)
     assert not set(train.table["subject"]) & set(test.table["subject"])
     model = MEDN(MEDNConfig.for_clips(train, dim=32))
-    history = medn.fit(model, train, config=TrainConfig(epochs=20, batch_size=8), progress=False)
+    history = medn.fit(model, train, training=TrainConfig(epochs=20, batch_size=8), progress=False)
     assert history.table["loss"].iloc[-1] < 0.9 * history.table["loss"].iloc[0]
     predictions = medn.predict(model, test)
     # The AUs of unseen persons are read from flow that was computed from files.

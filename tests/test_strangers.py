@@ -379,7 +379,7 @@ for room in (medn.data, medn.diagnose, medn.evaluate, medn.model, medn.records, 
 import medn_lab.widgets
 clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=6, seed=3, n_jobs=1)
 model = MEDN(MEDNConfig.for_clips(clips, dim=16))
-medn.fit(model, clips, config=TrainConfig(epochs=1, batch_size=8), progress=False)
+medn.fit(model, clips, training=TrainConfig(epochs=1, batch_size=8), progress=False)
 model.save_pretrained(sys.argv[2])
 model = medn.load_pretrained(sys.argv[2])
 predictions, features = medn.predict(model, clips), medn.extract_features(model, clips)

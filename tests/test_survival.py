@@ -18,8 +18,8 @@ from written_sets import written
 from medn_lab.data import FlowRecipe, prepare, preparing, read_casme2
 from medn_lab.evaluate import evaluate_loso, predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
-from medn_lab.records import ClipIndex, Clips, History, Predictions, read_parts, whole_folder, write_parts
-from medn_lab.records.exchange import exchange as change_places
+from medn_lab.records import ClipIndex, Clips, History, Predictions, atomic_write, read_parts, write_parts
+from medn_lab.records.exchange import atomic_swap as change_places
 from medn_lab.train import TrainConfig, fit
 
 SMALL = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)
@@ -67,7 +67,7 @@ def test_a_read_only_folder_gets_a_sentence_and_stays_as_it_is(untouchable, inde
         clips.save(untouchable / "record")
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
     with pytest.raises(PermissionError, match=r"kept cannot be written: .*inside is read-only or not yours; choose"):
-        fit(model, clips, config=QUICK, checkpoint=untouchable / "kept", progress=False)
+        fit(model, clips, training=QUICK, checkpoint=untouchable / "kept", progress=False)
     assert list(untouchable.iterdir()) == []
 
 
@@ -164,7 +164,7 @@ def test_a_clock_that_jumps_changes_nothing(index, clips, tmp_path, monkeypatch,
     made = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     np.testing.assert_array_equal(made.flow, prepare(index, recipe=SMALL, progress=False).flow)
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="motion"))
-    history = fit(model, clips, config=QUICK, checkpoint=tmp_path / "kept", progress=False)
+    history = fit(model, clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     assert (history.table["seconds"] >= 0).all()
 
 
@@ -197,16 +197,16 @@ def test_a_set_can_be_opened_without_its_check(clips, tmp_path):
 
 def test_spoiled_checkpoints_and_folds_are_named(clips, tmp_path):
     config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
-    fit(MEDN(config), clips, config=QUICK, checkpoint=tmp_path / "kept", progress=False)
+    fit(MEDN(config), clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     state = tmp_path / "kept" / "state.safetensors"
     whole = state.read_bytes()
     state.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(ValueError, match=r"state.safetensors is not the file that was written .* remove the folder"):
-        fit(MEDN(config), clips, config=QUICK, checkpoint=tmp_path / "kept", progress=False)
+        fit(MEDN(config), clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     (tmp_path / "kept" / "state.sha256").unlink()
     state.write_bytes(whole[:100])
     with pytest.raises(ValueError, match=r"state.safetensors holds no safetensors .* train from the start"):
-        fit(MEDN(config), clips, config=QUICK, checkpoint=tmp_path / "kept", progress=False)
+        fit(MEDN(config), clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     evaluate_loso(config, clips, training=QUICK, n_jobs=1, folder=tmp_path / "run", progress=False)
     logits = tmp_path / "run" / "fold_001" / "last_epoch" / "logits.npy"
     np.save(logits, np.load(logits) + 1)
@@ -223,11 +223,11 @@ def test_a_checkpoint_takes_the_place_of_nothing_else(clips, tmp_path):
     (tmp_path / "thesis" / "chapter.txt").write_text("1")
     for name in ("weights.pt", "thesis"):
         with pytest.raises(FileExistsError, match=r"exists and is no checkpoint .* nothing was written"):
-            fit(model, clips, config=QUICK, checkpoint=tmp_path / name, progress=False)
+            fit(model, clips, training=QUICK, checkpoint=tmp_path / name, progress=False)
     assert (tmp_path / "weights.pt").read_bytes() == b"mine"
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "1"
     (tmp_path / "empty").mkdir()
-    fit(model, clips, config=QUICK, checkpoint=tmp_path / "empty", progress=False)
+    fit(model, clips, training=QUICK, checkpoint=tmp_path / "empty", progress=False)
     assert len(History.load(tmp_path / "empty" / "history")) == 2
 
 
@@ -284,9 +284,9 @@ def test_a_record_of_before_there_were_sums_still_loads(clips, tmp_path):
 
 
 def test_two_processes_that_finish_the_same_folder_at_once_both_succeed(tmp_path):
-    with whole_folder(tmp_path / "fold") as mine:
+    with atomic_write(tmp_path / "fold") as mine:
         (mine / "says").write_text("the same")
-        with whole_folder(tmp_path / "fold") as others:
+        with atomic_write(tmp_path / "fold") as others:
             (others / "says").write_text("the same")
     assert (tmp_path / "fold" / "says").read_text() == "the same"
     assert [path.name for path in tmp_path.iterdir()] == ["fold"]

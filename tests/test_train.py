@@ -25,7 +25,7 @@ def small_model(clips, **changes):
 def test_training_learns_a_label_that_needs_both_branches():
     clips = tiny_clips(n_subjects=8, clips_per_subject=8)
     model = small_model(clips)
-    fit(model, clips, config=TrainConfig(epochs=30, batch_size=16, mirror=False), progress=False)
+    fit(model, clips, training=TrainConfig(epochs=30, batch_size=16, mirror=False), progress=False)
     held_out = tiny_clips(n_subjects=6, clips_per_subject=8, seed=1)
     predictions = predict(model, held_out)
     assert accuracy(held_out.table["label"], predictions.predicted) > 0.9
@@ -37,16 +37,16 @@ def test_training_learns_a_label_that_needs_both_branches():
 def test_the_same_seeds_give_the_same_weights():
     clips = tiny_clips()
     first, second, third = (small_model(clips) for _ in range(3))
-    fit(first, clips, config=QUICK, progress=False)
-    fit(second, clips, config=QUICK, progress=False)
-    fit(third, clips, config=replace(QUICK, seed=1), progress=False)
+    fit(first, clips, training=QUICK, progress=False)
+    fit(second, clips, training=QUICK, progress=False)
+    fit(third, clips, training=replace(QUICK, seed=1), progress=False)
     assert weights_sha256(first) == weights_sha256(second) != weights_sha256(third)
 
 
 def test_training_leaves_the_global_generator_and_the_threads_alone():
     clips = tiny_clips()
     before, threads = torch.random.get_rng_state(), torch.get_num_threads()
-    fit(small_model(clips), clips, config=QUICK, progress=False)
+    fit(small_model(clips), clips, training=QUICK, progress=False)
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.get_num_threads() == threads
 
@@ -61,10 +61,10 @@ def test_a_resumed_training_equals_one_that_never_stopped(tmp_path):
                 run.stop()
 
     straight, broken, resumed = (small_model(clips) for _ in range(3))
-    whole = fit(straight, clips, config=config, progress=False)
-    part = fit(broken, clips, config=config, callbacks=[StopAfterTwo()], checkpoint=tmp_path / "run", progress=False)
+    whole = fit(straight, clips, training=config, progress=False)
+    part = fit(broken, clips, training=config, callbacks=[StopAfterTwo()], checkpoint=tmp_path / "run", progress=False)
     assert (part.status, len(part)) == ("stopped", 2)
-    rest = fit(resumed, clips, config=config, checkpoint=tmp_path / "run", progress=False)
+    rest = fit(resumed, clips, training=config, checkpoint=tmp_path / "run", progress=False)
     assert (rest.status, len(rest)) == ("finished", 4)
     assert weights_sha256(resumed) == weights_sha256(straight) != weights_sha256(broken)
     columns = [name for name in whole.table if name != "seconds"]
@@ -81,13 +81,13 @@ def test_the_decoupling_weight_waits_and_then_rises(monkeypatch):
 
     monkeypatch.setattr("medn_lab.train.epoch.medn_loss", spy)
     config = TrainConfig(epochs=10, batch_size=len(clips), decoupling_weight=2.0, decoupling_ramp=(0.2, 0.6))
-    fit(small_model(clips), clips, config=config, progress=False)
+    fit(small_model(clips), clips, training=config, progress=False)
     np.testing.assert_allclose(weights, [0, 0, 0, 0.5, 1, 1.5, 2, 2, 2, 2])
     weights.clear()
     fit(
         small_model(clips, decoupling="bottleneck"),
         clips,
-        config=replace(config, decoupling_weight=None),
+        training=replace(config, decoupling_weight=None),
         progress=False,
     )
     assert weights[-1] == DECOUPLING_WEIGHTS["bottleneck"]
@@ -97,12 +97,12 @@ def test_the_decoupling_weight_waits_and_then_rises(monkeypatch):
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
     clips = tiny_clips()
-    fit(small_model(clips), clips, config=QUICK, checkpoint=tmp_path / "run", progress=False)
+    fit(small_model(clips), clips, training=QUICK, checkpoint=tmp_path / "run", progress=False)
     with pytest.raises(ValueError, match="made with another training"):
-        fit(small_model(clips), clips, config=replace(QUICK, seed=9), checkpoint=tmp_path / "run", progress=False)
+        fit(small_model(clips), clips, training=replace(QUICK, seed=9), checkpoint=tmp_path / "run", progress=False)
     fewer = clips.select(clips.table["clip_id"][:-1])
     with pytest.raises(ValueError, match="made with another clips"):
-        fit(small_model(clips), fewer, config=QUICK, checkpoint=tmp_path / "run", progress=False)
+        fit(small_model(clips), fewer, training=QUICK, checkpoint=tmp_path / "run", progress=False)
 
 
 def test_an_interrupt_keeps_the_model_and_the_history():
@@ -113,7 +113,7 @@ def test_an_interrupt_keeps_the_model_and_the_history():
         def on_epoch_end(self, run):
             raise KeyboardInterrupt
 
-    history = fit(model, clips, config=QUICK, callbacks=[Interrupt()], progress=False)
+    history = fit(model, clips, training=QUICK, callbacks=[Interrupt()], progress=False)
     assert (history.status, len(history)) == ("interrupted", 1)
     assert not model.training
     assert np.isfinite(predict(model, clips).logits).all()
@@ -133,13 +133,13 @@ def test_callbacks_see_every_epoch():
         def on_fit_end(self, run):
             seen.append(run.history.status)
 
-    fit(small_model(clips), clips, config=QUICK, callbacks=[Watch()], progress=False)
+    fit(small_model(clips), clips, training=QUICK, callbacks=[Watch()], progress=False)
     assert seen == ["start", 1, 2, 3, "finished"]
 
 
 def test_the_history_holds_every_loss_term_and_the_validation():
     clips = tiny_clips()
-    history = fit(small_model(clips), clips, config=QUICK, validation=tiny_clips(seed=1), progress=False)
+    history = fit(small_model(clips), clips, training=QUICK, validation=tiny_clips(seed=1), progress=False)
     wanted = {"epoch", "seconds", "learning_rate", "loss", "emotion", "au", "decoupling", "accuracy"}
     scored = {f"validation_{name}" for name in ("loss", "emotion", "au", "decoupling", "accuracy", "uf1")}
     assert wanted | scored == set(history.table)
@@ -150,7 +150,7 @@ def test_the_history_holds_every_loss_term_and_the_validation():
 def test_every_column_of_a_history_has_a_name_and_validation_is_the_model_on_those_clips(decoupling):
     clips, others = tiny_clips(), tiny_clips(seed=1)
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, decoupling=decoupling), seed=0)
-    last = fit(model, clips, config=QUICK, validation=others, progress=False).table.iloc[-1]
+    last = fit(model, clips, training=QUICK, validation=others, progress=False).table.iloc[-1]
     said = predict(model, others)
     assert last["validation_accuracy"] == accuracy(others.table["label"], said.predicted)
     assert last["validation_uf1"] == pytest.approx(uf1(others.table["label"], said.predicted))
@@ -165,7 +165,7 @@ def test_every_column_of_a_history_has_a_name_and_validation_is_the_model_on_tho
     for n in (2, 65):
         some = tiny_clips(n_subjects=13, clips_per_subject=5, seed=1)
         some = some.select(some.table["clip_id"][:n])
-        history = fit(model, clips, config=replace(QUICK, epochs=1), validation=some, progress=False)
+        history = fit(model, clips, training=replace(QUICK, epochs=1), validation=some, progress=False)
         assert np.isfinite(history.table.filter(like="validation_")).all(axis=None)
 
 
@@ -200,21 +200,21 @@ def test_a_class_without_training_clips_is_named():
     clips = tiny_clips()
     model = MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1, classes=("happiness", "others", "fear")))
     with pytest.raises(ValueError, match="no training clip of fear among 24"):
-        fit(model, clips, config=QUICK, progress=False)
+        fit(model, clips, training=QUICK, progress=False)
 
 
 def test_a_label_the_model_does_not_know_is_named():
     clips = tiny_clips()
     model = MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1, classes=("happiness", "surprise")))
     with pytest.raises(ValueError, match="12 of 24 clips are labelled others, which the model does not know"):
-        fit(model, clips, config=QUICK, progress=False)
+        fit(model, clips, training=QUICK, progress=False)
 
 
 def test_a_loss_that_explodes_is_named():
     clips = tiny_clips()
     huge = replace(clips, flow=clips.flow * 1e38)
     with pytest.raises(ValueError, match="no longer a number in epoch 1; lower learning_rate"):
-        fit(small_model(clips), huge, config=QUICK, progress=False)
+        fit(small_model(clips), huge, training=QUICK, progress=False)
 
 
 def test_a_mirrored_flow_points_the_other_way_at_the_mirrored_place():
@@ -242,7 +242,7 @@ def test_training_mirrors_colours_by_their_hue(monkeypatch):
     monkeypatch.setattr("medn_lab.train.epoch.augment", lambda inputs, **how: said.append(how["colours"]) or inputs)
     for coding in ("uv_strain", "hsv"):
         clips = replace(tiny_clips(), recipe={"coding": coding})
-        fit(small_model(clips), clips, config=replace(QUICK, epochs=1), progress=False)
+        fit(small_model(clips), clips, training=replace(QUICK, epochs=1), progress=False)
     assert said[0] is False
     assert said[-1] is True
 
@@ -314,7 +314,7 @@ def test_the_source_names_model_weights_and_recipe():
 def test_an_interrupt_in_the_middle_of_a_step_leaves_the_last_whole_epoch(monkeypatch):
     clips = tiny_clips()
     whole, broken = small_model(clips), small_model(clips)
-    fit(whole, clips, config=replace(QUICK, epochs=3), callbacks=[StopAfter(2)], progress=False)
+    fit(whole, clips, training=replace(QUICK, epochs=3), callbacks=[StopAfter(2)], progress=False)
     own, steps = torch.optim.AdamW.step, []
 
     def interrupted(self, *args, **options):
@@ -325,7 +325,7 @@ def test_an_interrupt_in_the_middle_of_a_step_leaves_the_last_whole_epoch(monkey
         return result
 
     monkeypatch.setattr(torch.optim.AdamW, "step", interrupted)
-    history = fit(broken, clips, config=QUICK, progress=False)
+    history = fit(broken, clips, training=QUICK, progress=False)
     assert (history.status, len(history)) == ("interrupted", 2)
     assert weights_sha256(broken) == weights_sha256(whole)
     assert not broken.training
@@ -367,8 +367,8 @@ class InterruptAt(Callback):
 def test_a_run_that_is_resumed_equals_one_that_never_stopped(watcher, request):
     clips = tiny_clips()
     straight, resumed = small_model(clips), small_model(clips)
-    whole = fit(straight, clips, config=QUICK, progress=False)
-    part = fit(resumed, clips, config=QUICK, callbacks=[watcher], progress=False)
+    whole = fit(straight, clips, training=QUICK, progress=False)
+    part = fit(resumed, clips, training=QUICK, callbacks=[watcher], progress=False)
     assert (part.status, len(part)) == (request.node.callspec.id, 1)
     history = watcher.run.resume()
     assert (history.status, len(history)) == ("finished", 3)
@@ -382,7 +382,7 @@ def test_a_run_that_is_resumed_equals_one_that_never_stopped(watcher, request):
 def test_a_training_whose_model_was_changed_meanwhile_or_that_runs_is_not_resumed():
     clips = tiny_clips()
     model, watcher = small_model(clips), StopAfter(1)
-    fit(model, clips, config=QUICK, callbacks=[watcher], progress=False)
+    fit(model, clips, training=QUICK, callbacks=[watcher], progress=False)
     predict(model, clips)  # reading changes nothing
     with torch.no_grad():
         next(model.parameters()).add_(1)
@@ -394,7 +394,7 @@ def test_a_training_whose_model_was_changed_meanwhile_or_that_runs_is_not_resume
             run.resume()
 
     with pytest.raises(ValueError, match="under way"):
-        fit(small_model(clips), clips, config=QUICK, callbacks=[Eager()], progress=False)
+        fit(small_model(clips), clips, training=QUICK, callbacks=[Eager()], progress=False)
 
 
 def test_what_a_callback_measures_stands_in_the_history_and_in_the_checkpoint(tmp_path):
@@ -404,10 +404,10 @@ def test_what_a_callback_measures_stands_in_the_history_and_in_the_checkpoint(tm
 
     clips = tiny_clips()
     history = fit(
-        small_model(clips), clips, config=QUICK, callbacks=[Watch()], checkpoint=tmp_path / "run", progress=False
+        small_model(clips), clips, training=QUICK, callbacks=[Watch()], checkpoint=tmp_path / "run", progress=False
     )
     np.testing.assert_allclose(history.table["leak"], [0.1, np.nan, 0.3])
-    again = fit(small_model(clips), clips, config=QUICK, checkpoint=tmp_path / "run", progress=False)
+    again = fit(small_model(clips), clips, training=QUICK, checkpoint=tmp_path / "run", progress=False)
     np.testing.assert_allclose(again.table["leak"], [0.1, np.nan, 0.3])
 
     class Clash(Callback):
@@ -415,4 +415,4 @@ def test_what_a_callback_measures_stands_in_the_history_and_in_the_checkpoint(tm
             return {"loss": 0.0}
 
     with pytest.raises(ValueError, match="measures 'loss', which the history"):
-        fit(small_model(clips), clips, config=QUICK, callbacks=[Clash()], progress=False)
+        fit(small_model(clips), clips, training=QUICK, callbacks=[Clash()], progress=False)

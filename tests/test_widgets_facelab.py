@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from medn_lab.evaluate import answerer, predict
+from medn_lab.evaluate import live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
 from medn_lab.synthme import CUES, face_studio, photo_studio
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def answer(model):
-    return answerer(model)
+    return live_predictor(model)
 
 
 @pytest.fixture
@@ -205,7 +205,7 @@ def test_without_a_model_the_face_and_the_truth_are_shown(studio):
 
 
 def test_a_model_of_another_size_is_one_sentence_beside_the_face(studio):
-    lab = FaceLab(studio, answer=answerer(MEDN(MEDNConfig(size=32, dim=32))), state=SMILE)
+    lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(size=32, dim=32))), state=SMILE)
     assert "64x64 px but the model reads 32x32" in lab._scores.value
     assert lab.answers is None
     assert lab._stage.pictures["face"].layout.visibility == "visible"
@@ -214,7 +214,7 @@ def test_a_model_of_another_size_is_one_sentence_beside_the_face(studio):
 
 def test_a_model_of_other_classes_is_told_from_the_table(studio):
     config = MEDNConfig(classes=("negative", "positive", "surprise"))
-    lab = FaceLab(studio, answer=answerer(MEDN(config)), state=SMILE)
+    lab = FaceLab(studio, answer=live_predictor(MEDN(config)), state=SMILE)
     assert "happiness" in lab._said.value
     assert "none of this model's classes (negative, positive, surprise)" in lab._said.value
     lab.show({"aus": {"AU1": "C", "AU2": "C"}, "cue": "pallor"})
@@ -223,7 +223,7 @@ def test_a_model_of_other_classes_is_told_from_the_table(studio):
 
 @pytest.mark.parametrize(("branches", "missing"), [("motion", "kept"), ("emotion", None)])
 def test_a_model_of_one_branch_says_what_it_has(studio, branches, missing):
-    lab = FaceLab(studio, answer=answerer(MEDN(MEDNConfig(branches=branches))), state=SMILE)
+    lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(branches=branches))), state=SMILE)
     assert "no gate" in lab._gate.value
     assert "frames alone" not in lab._scores.value
     assert ("no AU scores" in lab._aus.value) == (branches == "emotion")
@@ -231,7 +231,7 @@ def test_a_model_of_one_branch_says_what_it_has(studio, branches, missing):
 
 
 def test_a_model_without_aus_says_so(studio):
-    lab = FaceLab(studio, answer=answerer(MEDN(MEDNConfig(aus=()))), state=SMILE)
+    lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(aus=()))), state=SMILE)
     assert "no AU scores" in lab._aus.value
 
 
@@ -365,14 +365,14 @@ class TestPlotAnswers:
     def test_clips_without_frames_or_truth_are_drawn_as_far_as_they_go(self, pair, model):
         clips, _ = pair
         bare = replace(clips, frames=None, truth=None)
-        answers = answerer(model)(bare)
+        answers = live_predictor(model)(bare)
         figure = plot_answers(answers, clips=bare)
         assert sum(trace.type == "image" for trace in figure.data) == 2
         assert answers.kept is None
 
     def test_too_many_or_unknown_clips_are_one_sentence(self, pair, answer, studio):
         clips, answers = pair
-        with pytest.raises(ValueError, match="not in these Answers"):
+        with pytest.raises(ValueError, match="not in these predictions"):
             plot_answers(answers, "C", clips=clips)
         many = join_clips({f"c{place}": studio(SMILE) for place in range(9)})
         with pytest.raises(ValueError, match="9 clips are too many"):

@@ -167,7 +167,7 @@ def test_a_real_training_is_stopped_and_resumed_by_the_buttons():
     clips = tiny_clips()
     config = TrainConfig(epochs=3, batch_size=8)
     straight, model = (MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1)) for _ in range(2))
-    fit(straight, clips, config=config, progress=False)
+    fit(straight, clips, training=config, progress=False)
     monitor = TrainingMonitor()
 
     class Press:
@@ -175,7 +175,7 @@ def test_a_real_training_is_stopped_and_resumed_by_the_buttons():
             if run.epoch == 1:
                 monitor._stop.click()
 
-    fit(model, clips, config=config, callbacks=[Press(), monitor], progress=False)
+    fit(model, clips, training=config, callbacks=[Press(), monitor], progress=False)
     assert len(monitor.history) == 1
     assert monitor._bar.max == 3
     monitor._resume.click()

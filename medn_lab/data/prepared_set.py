@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from medn_lab.data.clip_input import ClipInput
 from medn_lab.data.crop import Detector
 from medn_lab.data.recipe import FlowRecipe
-from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, present, write_parts
+from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, require, write_parts
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -161,7 +161,7 @@ class PreparedSet:
 
     @property
     def _folder(self) -> Path:
-        return present(self.path, otherwise="this set is kept in memory; it has no folder")
+        return require(self.path, otherwise="this set is kept in memory; it has no folder")
 
     @property
     def _beside(self) -> Path:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from medn_lab.diagnose.attribution_target import Target
 from medn_lab.model import MEDN, MEDNOutput, as_inputs
-from medn_lab.records import Clips, present
+from medn_lab.records import Clips, require
 
 Tensors = tuple[Tensor, ...]
 
@@ -96,11 +96,11 @@ class Explained:
 
     def _read(self, output: MEDNOutput) -> Tensor:
         if self.target.kind == "gate":
-            return present(output.gate, otherwise="this model has no gate, for it has one branch").mean(dim=1)
+            return require(output.gate, otherwise="this model has no gate, for it has one branch").mean(dim=1)
         if self.target.kind == "norm":
             return getattr(output, self.target.name).norm(dim=1)
         if self.target.kind == "au":
-            au_logits = present(output.au_logits, otherwise="this model tells no AUs: it has no motion branch")
+            au_logits = require(output.au_logits, otherwise="this model tells no AUs: it has no motion branch")
             return au_logits[:, self._column]
         value = output.logits[:, self._column]
         return value if self._against is None else value - output.logits[:, self._against]

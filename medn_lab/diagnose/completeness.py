@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medn_lab.records import Attribution, present
+from medn_lab.records import Attribution, require
 
 COMPLETE = ("integrated_gradients", "gradient_shap")
 """Methods that claim to add up to the score."""
@@ -40,7 +40,7 @@ def completeness(attribution: Attribution) -> dict[str, float]:
         95th percentile of what is left of a clip, in the target's own unit.
     """
     told = "this attribution does not hold what the clips score, so nothing can add up to it"
-    scores, without = (present(part, otherwise=told) for part in (attribution.scores, attribution.baseline_scores))
+    scores, without = (require(part, otherwise=told) for part in (attribution.scores, attribution.baseline_scores))
     difference = scores.astype(np.float64) - without
     gap = np.abs(attribution.totals - difference)
     whole = np.abs(difference).sum()

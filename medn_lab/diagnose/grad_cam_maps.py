@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from medn_lab.diagnose.attribution_contract import Maker, attribute
 from medn_lab.diagnose.attribution_explained import Explained, Tensors
 from medn_lab.model import MEDN
-from medn_lab.records import Attribution, Clips, present
+from medn_lab.records import Attribution, Clips, require
 
 
 def grad_cam(
@@ -155,10 +155,10 @@ def _layers(explained: Explained) -> Iterator[dict[str, list[Any]]]:
     model, handles = explained.model, []
     try:
         if "flow" in explained.reads:
-            motion = present(model.motion_branch, otherwise="this model has no motion branch, which reads flow")
+            motion = require(model.motion_branch, otherwise="this model has no motion branch, which reads flow")
             handles.append(motion.stem.register_forward_hook(keep("grid")))
         if "frames" in explained.reads:
-            emotion = present(model.emotion_branch, otherwise="this model has no emotion branch, which reads frames")
+            emotion = require(model.emotion_branch, otherwise="this model has no emotion branch, which reads frames")
             handles.append(emotion.norm.register_forward_hook(keep("tokens")))
             handles.append(emotion.register_forward_hook(keep("kept", lambda out: out.kept)))
         yield seen

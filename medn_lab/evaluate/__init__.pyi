@@ -1,5 +1,5 @@
-from .answering import Answerer as Answerer
-from .answering import answerer as answerer
+from .answering import LivePredictor as LivePredictor
+from .answering import live_predictor as live_predictor
 from .au_detection import AUDetection as AUDetection
 from .au_detection import au_detection as au_detection
 from .audit import SelectionAudit as SelectionAudit

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from medn_lab.model import MEDN, Inputs, MEDNOutput, SEVitOutput, as_inputs, check_clips, weights_sha256
 from medn_lab.model.threads import torch_threads
-from medn_lab.records import Answers, BranchFeatures, Clips, KeptTokens, Predictions
+from medn_lab.records import BranchFeatures, Clips, KeptTokens, LivePrediction, Predictions
 
 FEW = 4
 """Clips for which one thread is best: there is too little to share, and threads wait for each other; beside any other
 load they cost a slider many times its time."""
 
 
-class Answerer:
-    """A model ready to answer to a few clips without delay; made by `answerer`.
+class LivePredictor:
+    """A model ready to answer to a few clips without delay; made by `live_predictor`.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Answerer:
     --------
     >>> from medn_lab.model import MEDNConfig
     >>> from medn_lab.synthme import face_studio
-    >>> answer = answerer(MEDN(MEDNConfig(), seed=0))
+    >>> answer = live_predictor(MEDN(MEDNConfig(), seed=0))
     >>> answer(face_studio()({"aus": {"AU4": "C"}})).flow_alone.logits.shape
     (1, 5)
     """
@@ -46,9 +46,9 @@ class Answerer:
         self._sha256 = weights_sha256(model)
 
     def __repr__(self) -> str:
-        return f"Answerer of {self.name}: {', '.join(self.classes)}"
+        return f"LivePredictor of {self.name}: {', '.join(self.classes)}"
 
-    def __call__(self, clips: Clips) -> Answers:
+    def __call__(self, clips: Clips) -> LivePrediction:
         """Answer to some clips in one pass.
 
         Parameters
@@ -58,7 +58,7 @@ class Answerer:
 
         Returns
         -------
-        Answers
+        LivePrediction
 
         Raises
         ------
@@ -79,7 +79,7 @@ class Answerer:
                 module.training = mode
         return self._answers(output, clips, both=thrice is not None)
 
-    def _answers(self, output: MEDNOutput, clips: Clips, *, both: bool) -> Answers:
+    def _answers(self, output: MEDNOutput, clips: Clips, *, both: bool) -> LivePrediction:
         count, table = len(clips), clips.table
         source: dict[str, Any] = {
             "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe),
@@ -103,7 +103,7 @@ class Answerer:
             name: None if (value := getattr(output, name)) is None else _array(value[:count])
             for name in ("motion", "emotion", "fused", "gate", "nats")
         }
-        return Answers(
+        return LivePrediction(
             predictions=said(0),
             features=BranchFeatures(**features, table=table, source=source),
             frames_alone=said(1) if both else None,
@@ -128,7 +128,7 @@ class Answerer:
         )
 
 
-def answerer(model: MEDN) -> Answerer:
+def live_predictor(model: MEDN) -> LivePredictor:
     """A callable that answers to a few clips at once, for sliders and other live questions.
 
     Unlike `predict` it keeps no queue and makes no batches: all that the model says of a clip comes from one pass, in a
@@ -144,8 +144,8 @@ def answerer(model: MEDN) -> Answerer:
 
     Returns
     -------
-    Answerer
-        Call it with `Clips`; it returns `Answers`.
+    LivePredictor
+        Call it with `Clips`; it returns `LivePrediction`.
 
     See Also
     --------
@@ -156,12 +156,12 @@ def answerer(model: MEDN) -> Answerer:
     --------
     >>> from medn_lab.model import MEDN, MEDNConfig
     >>> from medn_lab.synthme import face_studio
-    >>> answer = answerer(MEDN(MEDNConfig()))
+    >>> answer = live_predictor(MEDN(MEDNConfig()))
     >>> answers = answer(face_studio()({"aus": {"AU12": "C"}}))
     >>> answers.predictions.logits.shape, answers.features.gate.shape
     ((1, 5), (1, 64))
     """
-    return Answerer(model)
+    return LivePredictor(model)
 
 
 def _thrice(inputs: Inputs) -> Inputs | None:

@@ -21,7 +21,7 @@ from medn_lab.evaluate.loso import LAST, jobs_by_default
 from medn_lab.evaluate.parallel import Backend, run_folds
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions
-from medn_lab.records.run import told
+from medn_lab.records.run import describe_source
 from medn_lab.train import TrainConfig
 
 RULES = {
@@ -107,7 +107,7 @@ class SelectionAudit:
             f" {self.gain.high:+.3f}] of accuracy"
         )
         lines.append(f"  {self.floor.name}: accuracy {self.floor.accuracy:.3f}")
-        made = told(self.predictions[LAST].source)
+        made = describe_source(self.predictions[LAST].source)
         lines += [f"  {made}"] if made else []
         lines += [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
         return "\n".join(lines)
@@ -226,10 +226,10 @@ def _audit(outcomes: list[FoldOutcome], plan: Plan, *, validation_share: float) 
 
 
 def _told(number: int, plan: Plan, outcome: FoldOutcome) -> pd.DataFrame:
-    told = outcome.epochs.copy()
-    told.insert(0, "fold", number)
-    told.insert(1, "held_out", plan.folds[number].held_out)
-    return told
+    epochs = outcome.epochs.copy()
+    epochs.insert(0, "fold", number)
+    epochs.insert(1, "held_out", plan.folds[number].held_out)
+    return epochs
 
 
 def _chosen(number: int, plan: Plan, epochs: pd.DataFrame) -> dict[str, object]:

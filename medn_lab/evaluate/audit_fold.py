@@ -104,7 +104,7 @@ def train_and_record(
     train_ids, validation_ids = keep_back(table, classes=known.classes, label=label, share=validation_share, seed=seed)
     recorder = Recorder(clips.take(validation_ids), held_out=clips.take(fold.test), label=label)
     model = MEDN(known, seed=training.seed)
-    history = fit(model, clips.take(train_ids), config=training, label=label, callbacks=[recorder], progress=False)
+    history = fit(model, clips.take(train_ids), training=training, label=label, callbacks=[recorder], progress=False)
     if history.status == "interrupted":
         raise KeyboardInterrupt
     said = {rule: with_all_classes(one, config.classes) for rule, one in recorder.predictions.items()}

@@ -16,8 +16,8 @@ from medn_lab.evaluate.fold_store import FoldOutcome
 from medn_lab.evaluate.folds import Plan, classes_unseen
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, true_and_predicted, uar, uf1
-from medn_lab.records import Predictions, au_columns, people, present, run_record
-from medn_lab.records.run import told
+from medn_lab.records import Predictions, au_columns, people, require, run_record
+from medn_lab.records.run import describe_source
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 
@@ -111,7 +111,7 @@ class CrossValidation:
         lines += [f"  {told_of}"] if told_of else []
         if len(failed):
             lines.append(f"  {int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
-        made = told(self.predictions.source)
+        made = describe_source(self.predictions.source)
         lines += [f"  {made}"] if made else []
         shown = [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
         lines += shown[:5] + ([f"  and {len(shown) - 5} more, see folds"] if len(shown) > 5 else [])
@@ -207,8 +207,8 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = 
     """
     finished = {n: outcome.predictions[rule] for n, outcome in enumerate(outcomes) if not outcome.error}
     if not finished:
-        told = list(dict.fromkeys(outcome.error for outcome in outcomes))
-        raise ValueError(f"none of {len(outcomes)} folds finished: {'; '.join(told[:3])}")
+        errors = list(dict.fromkeys(outcome.error for outcome in outcomes))
+        raise ValueError(f"none of {len(outcomes)} folds finished: {'; '.join(errors[:3])}")
     ids = np.concatenate([p.table["clip_id"].to_numpy(dtype=object) for p in finished.values()])
     table = plan.clips.table[plan.clips.table["clip_id"].isin(set(ids))].reset_index(drop=True)
     order = pd.Index(ids).get_indexer(table["clip_id"])
@@ -256,7 +256,7 @@ def floor_of(predictions: Predictions, plan: Plan) -> Floor:
     table = plan.clips.table
     if "action_units" not in table and not au_columns(table):
         table = table.assign(action_units="?")
-    tested_in = present(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
+    tested_in = require(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
     folds = [plan.folds[n] for n in np.unique(tested_in)]
     return au_only_floor(table, label=plan.label, folds=folds)
 

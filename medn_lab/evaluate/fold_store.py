@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from medn_lab.records import Predictions, sha256_of_file, whole_folder
+from medn_lab.records import Predictions, atomic_write, sha256_of_file
 
 NOTE = "run.json"
 
@@ -95,7 +95,7 @@ class FoldStore:
 
     def save(self, number: int, outcome: FoldOutcome) -> None:
         """Write a finished fold; its folder appears when it is whole."""
-        with whole_folder(self.place(number)) as beside:
+        with atomic_write(self.place(number)) as beside:
             for rule, predictions in outcome.predictions.items():
                 predictions.save(beside / rule)
             told = {

@@ -264,7 +264,7 @@ def train_and_predict(
     """
     trained = clips.take(fold.train)
     model = MEDN(seen_classes(config, trained, label=label), seed=training.seed)
-    history = fit(model, trained, config=training, label=label, progress=False)
+    history = fit(model, trained, training=training, label=label, progress=False)
     if history.status == "interrupted":  # fit keeps a half-trained model; a fold of one would be no fold
         raise KeyboardInterrupt
     return {LAST: with_all_classes(predict(model, clips.take(fold.test)), config.classes)}, history.table

@@ -13,7 +13,7 @@ from medn_lab.records.action_units import (
 from medn_lab.records.action_units import (
     AlternativeRule as AlternativeRule,
 )
-from medn_lab.records.answers import Answers
+from medn_lab.records.answers import LivePrediction
 from medn_lab.records.attribution import Attribution
 from medn_lab.records.clip_index import PROBLEM_COLUMNS, ClipIndex, no_problems
 from medn_lab.records.clips import Clips, Truth
@@ -21,7 +21,7 @@ from medn_lab.records.constant import constant_columns, constant_reason, is_cons
 from medn_lab.records.decoupling import DecouplingReport
 from medn_lab.records.evaluation import EvaluationSummary
 from medn_lab.records.kept import KeptTokens
-from medn_lab.records.present import present
+from medn_lab.records.present import require
 from medn_lab.records.results import BranchFeatures, Embedding, History, Predictions
 from medn_lab.records.rows import (
     au_columns,
@@ -44,13 +44,13 @@ from medn_lab.records.storage import (
     write_parts,
 )
 from medn_lab.records.text import normalise_text
-from medn_lab.records.whole_folder import clear_away, whole_folder
+from medn_lab.records.whole_folder import atomic_write, remove_leftovers
 
 __all__ = [
     "CODING_COLUMNS",
     "PROBLEM_COLUMNS",
     "ActionUnits",
-    "Answers",
+    "LivePrediction",
     "Attribution",
     "BranchFeatures",
     "ClipIndex",
@@ -73,7 +73,7 @@ __all__ = [
     "check_label",
     "check_rows",
     "check_table",
-    "clear_away",
+    "remove_leftovers",
     "constant_columns",
     "constant_reason",
     "frame_numbers",
@@ -86,11 +86,11 @@ __all__ = [
     "parse_action_units",
     "people",
     "positions",
-    "present",
+    "require",
     "read_parts",
     "read_table",
     "run_record",
     "sha256_of_file",
-    "whole_folder",
+    "atomic_write",
     "write_parts",
 ]

@@ -28,7 +28,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from medn_lab.records.present import present
+from medn_lab.records.present import require
 from medn_lab.records.text import normalise_text
 
 if TYPE_CHECKING:
@@ -282,7 +282,7 @@ class _Reader:
 
 
 def _unit(text: str, *, reference: bool) -> Unit:
-    found = present(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
+    found = require(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
     behind = found["intensity"].upper()
     intensity = "/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", behind))
     prefix = found["lead"].upper() + found["prefix"].upper() + (behind if behind in ("L", "R") else "")

@@ -9,7 +9,7 @@ from medn_lab.records.results import BranchFeatures, Predictions
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Answers:
+class LivePrediction:
     """A model's answers to clips, and what it says when one of its inputs shows nothing.
 
     Attributes
@@ -33,8 +33,8 @@ class Answers:
     >>> import pandas as pd
     >>> table = pd.DataFrame({"clip_id": ["a", "b"]})
     >>> said = Predictions(np.eye(2), table, ("happiness", "disgust"))
-    >>> Answers(said, BranchFeatures(None, None, np.zeros((2, 4)), table))
-    Answers of an unnamed model to 2 clips: a happiness, b disgust
+    >>> LivePrediction(said, BranchFeatures(None, None, np.zeros((2, 4)), table))
+    LivePrediction of an unnamed model to 2 clips: a happiness, b disgust
     """
 
     predictions: Predictions
@@ -48,7 +48,7 @@ class Answers:
         for name in ("features", "frames_alone", "flow_alone", "kept"):
             part = getattr(self, name)
             if part is not None and list(part.table["clip_id"]) != whole:
-                raise ValueError(f"{name} and predictions of these Answers are of different clips")
+                raise ValueError(f"{name} and predictions of these predictions are of different clips")
 
     def __len__(self) -> int:
         return len(self.predictions)
@@ -60,4 +60,4 @@ class Answers:
         ]
         more = f" and {len(said) - 3} more" if len(said) > 3 else ""
         model = self.predictions.source.get("name", "an unnamed model")
-        return f"Answers of {model} to {len(self)} clips: {', '.join(said[:3])}{more}"
+        return f"LivePrediction of {model} to {len(self)} clips: {', '.join(said[:3])}{more}"

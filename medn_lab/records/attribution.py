@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.results import _ClipRecord
-from medn_lab.records.run import told
+from medn_lab.records.run import describe_source
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,7 +65,7 @@ class Attribution(_ClipRecord):
     def __repr__(self) -> str:
         checked = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items()) or "unchecked"
         what = f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips"
-        return "; ".join(filter(None, [what, checked, told(self.source)]))
+        return "; ".join(filter(None, [what, checked, describe_source(self.source)]))
 
     def with_sanity(self, figures: Mapping[str, float]) -> Attribution:
         """The same maps with more sanity figures beside them; a figure of the same name is replaced."""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from medn_lab.records.report_html import report_page, write_page
 from medn_lab.records.results import _Record
-from medn_lab.records.run import told
+from medn_lab.records.run import describe_source
 
 KEYS = ("kind", "measure", "given", "branch", "target")
 """Columns that together say what a row measures, whatever the model."""
@@ -65,7 +65,7 @@ class DecouplingReport(_Record):
         lines = [first if seed is None else f"{first}; seed {seed}"]
         facts = self.source.get("models", {})
         for name in self.models:
-            said = [part for part in (self._headline(name), told(facts.get(name, {}))) if part]
+            said = [part for part in (self._headline(name), describe_source(facts.get(name, {}))) if part]
             lines += [f"  {name}: {'; '.join(said)}"] if said else []
         return "\n".join(lines)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.results import Predictions
-from medn_lab.records.run import told
+from medn_lab.records.run import describe_source
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,6 +67,6 @@ class EvaluationSummary:
             lines.append(f"  {part}{row.measure:<9}{row.value:.3f} {bounds}{floor}")
         if self.ceilings:
             lines.append("  ceilings: " + ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items()))
-        made = told(self.predictions.source)
+        made = describe_source(self.predictions.source)
         lines += [f"  {made}"] if made else []
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])

@@ -13,7 +13,7 @@ _SWAP = 2
 """``RENAME_EXCHANGE`` of Linux and ``RENAME_SWAP`` of macOS."""
 
 
-def exchange(beside: Path, target: Path) -> None:
+def atomic_swap(beside: Path, target: Path) -> None:
     """Let two folders of one file system change their names.
 
     Linux and macOS do it in one step. Elsewhere, and on file systems that cannot, it takes three renames: a kill

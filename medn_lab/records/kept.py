@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.results import _ClipRecord
-from medn_lab.records.run import told
+from medn_lab.records.run import describe_source
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,7 +73,7 @@ class KeptTokens(_ClipRecord):
         grid = self.masks.shape[-1]
         rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
         said = f"KeptTokens: {len(self)} clips, keep rates {rates} of {grid}x{grid} positions"
-        return "; ".join(filter(None, [said, self._told_cover(), told(self.source)]))
+        return "; ".join(filter(None, [said, self._told_cover(), describe_source(self.source)]))
 
     def _told_cover(self) -> str:
         if self.cover is None:

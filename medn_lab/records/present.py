@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def present(part: T | None, *, otherwise: str) -> T:
+def require(part: T | None, *, otherwise: str) -> T:
     """A part that cannot be done without.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.rows import check_rows, check_table, normalise_labels, positions
-from medn_lab.records.run import told
+from medn_lab.records.run import describe_source
 from medn_lab.records.storage import Parts, read_parts, write_parts
 
 R = TypeVar("R", bound="_Record")
@@ -111,7 +111,7 @@ class History(_Record):
             said.append(f"validation accuracy {last['validation_accuracy']:.3f}")
         seconds = self.table["seconds"].sum()
         lasted = f"{len(self)} epochs in {seconds:.0f} s, {self.status}; at the end {', '.join(said)}"
-        return "; ".join(filter(None, [f"History: {lasted}", told(self.source)]))
+        return "; ".join(filter(None, [f"History: {lasted}", describe_source(self.source)]))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -174,7 +174,7 @@ class Predictions(_ClipRecord):
             right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
             said += f", {right:.3f} of them right"
         protocol = f"protocol {self.protocol}" if self.protocol else ""
-        return "; ".join(filter(None, [said, protocol, told(self.source)]))
+        return "; ".join(filter(None, [said, protocol, describe_source(self.source)]))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -242,7 +242,7 @@ class BranchFeatures(_ClipRecord):
             f"{name} {getattr(self, name).shape[1]}-d" if getattr(self, name) is not None else f"no {name}"
             for name in ("motion", "emotion", "fused")
         )
-        made = told(self.source) or f"from {self.source.get('name', 'an unnamed model')}"
+        made = describe_source(self.source) or f"from {self.source.get('name', 'an unnamed model')}"
         return f"BranchFeatures: {len(self)} clips; {widths}; {made}"
 
 
@@ -307,7 +307,7 @@ class Embedding(_ClipRecord):
             figures = {name: value for name, value in getattr(self, what).items() if np.isfinite(value)}
             values = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
             said.append(f"{what} {values or 'not measured'}")
-        return f"Embedding: {len(self)} clips; {'; '.join(filter(None, [*said, told(self.source)]))}"
+        return f"Embedding: {len(self)} clips; {'; '.join(filter(None, [*said, describe_source(self.source)]))}"
 
     @property
     def maps(self) -> dict[str, np.ndarray]:

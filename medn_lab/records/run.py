@@ -77,7 +77,7 @@ def ids_sha256(table: pd.DataFrame) -> str:
     return hashlib.sha256("\n".join(table["clip_id"].astype(str)).encode()).hexdigest()
 
 
-def told(source: Mapping[str, Any]) -> str:
+def describe_source(source: Mapping[str, Any]) -> str:
     """One line on how a result came about, for a record's ``repr``; empty where nothing is known.
 
     Examples
@@ -122,10 +122,10 @@ def _hardware() -> dict[str, Any]:
 def _processor() -> str:
     """What the maker calls the processor: of two of one kind, one may sum in wider steps and end on other digits."""
     try:
-        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor()
-    named = (line.partition(":")[2].strip() for line in told.splitlines() if line.startswith("model name"))
+    named = (line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name"))
     return next(named, platform.processor())
 
 

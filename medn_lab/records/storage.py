@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.whole_folder import whole_folder
+from medn_lab.records.whole_folder import atomic_write
 
 FORMAT = 1
 """Version of the folder layout; a reader refuses a newer one."""
@@ -106,7 +106,7 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     for name in (*parts.arrays, *parts.tables, *parts.documents):
         if not _PLAIN_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a part of a record; take letters, digits, _ and - alone")
-    with whole_folder(target) as beside:
+    with atomic_write(target) as beside:
         for name, array in parts.arrays.items():
             np.save(beside / f"{name}.npy", array, allow_pickle=False)
         for name, table in parts.tables.items():

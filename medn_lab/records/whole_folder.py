@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from medn_lab.records.exchange import exchange
+from medn_lab.records.exchange import atomic_swap
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
+def atomic_write(target: Path) -> Iterator[Path]:
     """Write a folder beside its place and move it there when it is whole.
 
     Parameters
@@ -42,7 +42,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
-    ...     with whole_folder(Path(root, "run")) as beside:
+    ...     with atomic_write(Path(root, "run")) as beside:
     ...         _ = (beside / "note.txt").write_text("whole or not at all")
     ...         before = Path(root, "run").exists()
     ...     after = Path(root, "run", "note.txt").read_text()
@@ -51,7 +51,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     with _told(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        clear_away(target)
+        remove_leftovers(target)
         beside = Path(tempfile.mkdtemp(prefix=f"{_mark(target)}{os.getpid()}.", dir=target.parent))
         with _moved_when_whole(beside, target):
             yield beside
@@ -62,20 +62,20 @@ def _mark(target: Path) -> str:
     return f".{target.name}.{re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'here'}."
 
 
-def clear_away(target: Path) -> None:
+def remove_leftovers(target: Path) -> None:
     """Remove what killed processes of this machine left beside `target`; what running ones write stays.
 
     Parameters
     ----------
     target : Path
-        A folder that :func:`whole_folder` writes; it need not be there.
+        A folder that :func:`atomic_write` writes; it need not be there.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
-    ...     with whole_folder(Path(root, "run")):
-    ...         clear_away(Path(root, "run"))  # this process runs: its folder stays
+    ...     with atomic_write(Path(root, "run")):
+    ...         remove_leftovers(Path(root, "run"))  # this process runs: its folder stays
     ...         waiting = len(list(Path(root).iterdir()))
     >>> waiting
     1
@@ -130,7 +130,7 @@ def _moved_when_whole(beside: Path, target: Path) -> Iterator[None]:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-            exchange(beside, target)  # in one step: a kill leaves either the old folder in its place or the new one
+            atomic_swap(beside, target)  # in one step: a kill leaves either the old folder in its place or the new one
             shutil.rmtree(beside)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)

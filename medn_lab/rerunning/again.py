@@ -108,7 +108,7 @@ def rerun(
     Rerun of an Embedding of 6 clips: identical to the last bit; recorded versions and hardware are the same
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, branches="motion")
     >>> mine = medn.model.MEDN(config, seed=3)
-    >>> history = medn.fit(mine, clips, config=medn.train.TrainConfig(epochs=2), progress=False)
+    >>> history = medn.fit(mine, clips, training=medn.train.TrainConfig(epochs=2), progress=False)
     >>> medn.rerun(history, progress=False)
     Rerun of a History of 2 epochs: identical to the last bit; recorded versions and hardware are the same
 

@@ -73,7 +73,7 @@ def training_again(stored: History, means: Means) -> tuple[MEDN, History, tuple[
         tqdm.write(_announced(len(stored), len(clips), float(stored.table["seconds"].sum())))
     with as_many_threads(run):  # where the configuration leaves their number alone
         again = fit(
-            model, clips, config=config, label=run["label"], validation=validation, progress=means.progress,
+            model, clips, training=config, label=run["label"], validation=validation, progress=means.progress,
             callbacks=[_StopAfter(len(stored))] if len(stored) < config.epochs else [],
         )  # fmt: skip
     measured = [name for name in stored.table if name not in again.table and not name.startswith("validation_")]
@@ -99,7 +99,7 @@ def by_card(model: MEDN, means: Means) -> tuple[MEDN, Mapping[str, Any], Asked]:
     if means.progress:
         tqdm.write(_announced(settings.epochs, len(clips), 60 * float(card["minutes"])))
     again = MEDN(model.config)
-    fit(again, clips, config=settings, progress=means.progress)
+    fit(again, clips, training=settings, progress=means.progress)
     if "held_out_corpus" not in card:
         return again, card, ("clips of its training", clips)
     return again, card, ("held-out clips of its card", synthetic_clips(**card["held_out_corpus"], progress=False))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medn_lab.data.layout import Coding, Layout
-from medn_lab.records import present
+from medn_lab.records import require
 
 if TYPE_CHECKING:
     from medn_lab.synthme.write import WrittenClip
@@ -144,5 +144,5 @@ def plant_in_frames(one: WrittenClip, folder: Path, names: Mapping[int, str], *,
         import cv2
 
         path = folder / names[one.apex]
-        picture = present(cv2.imread(str(path)), otherwise=f"{path} cannot be read as a picture")
+        picture = require(cv2.imread(str(path)), otherwise=f"{path} cannot be read as a picture")
         cv2.imwrite(str(path), cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0])))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from medn_lab.records import present
+from medn_lab.records import require
 
 RESIDUAL_PIXELS = 0.03
 """Scale of the head translation that registration leaves, per axis, in pixels of a 128 px picture: about what
@@ -80,4 +80,4 @@ class Disturbance:
         # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
         _, code = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
         told = "OpenCV cannot read the JPEG that it wrote; install opencv-python anew"
-        return np.ascontiguousarray(present(cv2.imdecode(code, cv2.IMREAD_COLOR), otherwise=told)[..., ::-1])
+        return np.ascontiguousarray(require(cv2.imdecode(code, cv2.IMREAD_COLOR), otherwise=told)[..., ::-1])

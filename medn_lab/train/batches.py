@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from medn_lab.model import Inputs, MEDNConfig
-from medn_lab.records import Clips, check_label, is_constant, present
+from medn_lab.records import Clips, check_label, is_constant, require
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ def augment(
 ) -> Inputs:
     """Mirror half of the clips if `mirrored`, in place, and shift the batch by up to `max_shift` pixels."""
     either = inputs.flow if inputs.frames is None else inputs.frames
-    reference = present(either, otherwise="there is nothing to augment: neither frames nor flow were given")
+    reference = require(either, otherwise="there is nothing to augment: neither frames nor flow were given")
     chosen = torch.rand(len(reference), generator=generator) < (0.5 if mirrored else 0.0)
     dx, dy = torch.randint(-max_shift, max_shift + 1, (2,), generator=generator).tolist()
     return shift(_mirror(inputs, chosen, colours), dx, dy)

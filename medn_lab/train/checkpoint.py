@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from medn_lab.records import History, sha256_of_file, whole_folder
+from medn_lab.records import History, atomic_write, sha256_of_file
 
 STATE = "state.safetensors"
 SUM = "state.sha256"
@@ -72,7 +72,7 @@ def save_checkpoint(
     """
     target = Path(path)
     is_checkpoint(target)
-    with whole_folder(target) as beside:
+    with atomic_write(target) as beside:
         tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         for index, state in optimiser.state_dict()["state"].items():
             for name, value in state.items():

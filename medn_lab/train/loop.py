@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, check_clips
 from medn_lab.model.threads import torch_threads
-from medn_lab.records import Clips, History, clear_away
+from medn_lab.records import Clips, History, remove_leftovers
 from medn_lab.train.batches import read_targets, warn_if_constant
 from medn_lab.train.callbacks import Run, measured, tell
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
@@ -28,7 +28,7 @@ def fit(
     model: MEDN,
     clips: Clips,
     *,
-    config: TrainConfig | None = None,
+    training: TrainConfig | None = None,
     label: str = "label",
     validation: Clips | None = None,
     callbacks: Iterable[object] = (),
@@ -52,7 +52,7 @@ def fit(
         Trained in place; left in evaluation mode.
     clips : Clips
         The training clips.
-    config : TrainConfig, optional
+    training : TrainConfig, optional
     label : str
         Column of class names.
     validation : Clips, optional
@@ -90,11 +90,11 @@ def fit(
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1))
-    >>> history = medn.fit(model, clips, config=TrainConfig(epochs=2), progress=False)
+    >>> history = medn.fit(model, clips, training=TrainConfig(epochs=2), progress=False)
     >>> history.status, history.table["epoch"].tolist(), "loss" in history.table
     ('finished', [1, 2], True)
     """
-    config = TrainConfig() if config is None else config
+    training = TrainConfig() if training is None else training
     check_clips(model.config, clips)
     if len(clips) < 2:
         raise ValueError(f"training needs at least 2 clips, there is {len(clips)}")
@@ -106,15 +106,15 @@ def fit(
         scored = read_targets(model.config, validation.table, label=label, training=False)
         held_out = validation, replace(scored, class_weight=targets.class_weight, au_weight=targets.au_weight)
 
-    fabric = processes(config)
+    fabric = processes(training)
     watchers = list(callbacks)
     telling = Telling(
-        model, clips, config=config, label=label, validation=validation, callbacks=watchers, device=fabric.device
+        model, clips, config=training, label=label, validation=validation, callbacks=watchers, device=fabric.device
     )
-    optimiser = torch.optim.AdamW(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
     history = telling.history(pd.DataFrame(columns=["epoch"]))
     if checkpoint is not None and is_checkpoint(checkpoint):
-        clear_away(Path(checkpoint))
+        remove_leftovers(Path(checkpoint))
         history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=telling.said)
         telling.take_up(history)
     if fabric.world_size > 1 and fabric.device.type == "cuda":
@@ -127,18 +127,18 @@ def fit(
     def go_on(run: Run) -> History:
         standing.check()
         run.running, run.stopping, status = True, False, "finished"
-        bar = tqdm(total=config.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
-        with bar, torch_threads(config.threads), torch.random.fork_rng(devices=[]):
+        bar = tqdm(total=training.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
+        with bar, torch_threads(training.threads), torch.random.fork_rng(devices=[]):
             try:
                 tell(watchers, "on_fit_start", run)
-                while run.epoch < config.epochs:
+                while run.epoch < training.epochs:
                     if run.stopping:
                         status = "stopped"
                         break
-                    row = train_epoch(fabric, wrapped, optimiser, clips, targets, config, run.epoch)
+                    row = train_epoch(fabric, wrapped, optimiser, clips, targets, training, run.epoch)
                     share_buffers(fabric, model)
                     if held_out is not None:
-                        row |= validate(fabric, model, *held_out, config, run.epoch)
+                        row |= validate(fabric, model, *held_out, training, run.epoch)
                     before = run.history.table.to_dict("records")
                     run.history = telling.history(pd.DataFrame([*before, row]), summed=checkpoint is not None)
                     standing.take(run.history)
@@ -163,4 +163,4 @@ def fit(
             tell(watchers, "on_fit_end", run)
         return run.history
 
-    return go_on(Run(model, config=config, history=history, go_on=go_on))
+    return go_on(Run(model, config=training, history=history, go_on=go_on))

@@ -9,7 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Answers, Clips, positions
+from medn_lab.records import Clips, LivePrediction, positions
 from medn_lab.view import theme
 from medn_lab.view.answer_pictures import arrow_gain, face_pictures, table_allows
 from medn_lab.view.attribution_panels import add_picture
@@ -25,7 +25,7 @@ _ROW, _GAP, _FOOT, _TOP, _BETWEEN = 160, 80, 36, 100, 12
 
 
 def plot_answers(
-    answers: Answers, clip_ids: str | Sequence[str] | None = None, *, clips: Clips, magnify: float = 6.0
+    answers: LivePrediction, clip_ids: str | Sequence[str] | None = None, *, clips: Clips, magnify: float = 6.0
 ) -> go.Figure:
     """Draw clips beside a model's answers to them: what went in, what was looked at, what was said.
 
@@ -36,7 +36,7 @@ def plot_answers(
 
     Parameters
     ----------
-    answers : Answers
+    answers : LivePrediction
     clip_ids : str or sequence of str, optional
         Which clips, such as a pair; all where None.
     clips : Clips
@@ -55,14 +55,14 @@ def plot_answers(
 
     See Also
     --------
-    medn_lab.evaluate.answerer : makes answers.
+    medn_lab.evaluate.live_predictor : makes answers.
     medn_lab.widgets.FaceLab : the same with sliders.
 
     Examples
     --------
     >>> import medn_lab as medn
     >>> clip = medn.synthme.face_studio()({"aus": {"AU12": "C"}})
-    >>> answers = medn.evaluate.answerer(medn.load_pretrained("medn_tiny.synthme_v2"))(clip)
+    >>> answers = medn.evaluate.live_predictor(medn.load_pretrained("medn_tiny.synthme_v2"))(clip)
     >>> figure = plot_answers(answers, clips=clip)
     >>> figure.layout.title.text
     '<b>What it answers</b> · medn_tiny.synthme_v2'
@@ -73,7 +73,7 @@ def plot_answers(
         names = [clip_ids] if isinstance(clip_ids, str) else [str(name) for name in clip_ids]
     if len(names) > 8:
         raise ValueError(f"{len(names)} clips are too many for one picture; name up to 8 of them in clip_ids")
-    positions(answers.predictions.table, names, owner="these Answers")
+    positions(answers.predictions.table, names, owner="these predictions")
     drawn = [face_pictures(clips, name, kept=answers.kept, size=PIXELS, magnify=magnify) for name in names]
     kinds = [kind for kind in ("face", "flow", "kept") if any(kind in pictures for pictures in drawn)]
     widths = [_PICTURE] * len(kinds) + [_LABELS, _SCORES, _NUMBERS, _AUS]
@@ -119,20 +119,20 @@ def state_text(clips: Clips, clip_id: str) -> str:
     return aus if cue is None or pd.isna(cue) else f"{aus}, cue {cue}"
 
 
-def gate_of(answers: Answers, clip_id: str) -> float | None:
+def gate_of(answers: LivePrediction, clip_id: str) -> float | None:
     """The mean gate of a clip: 1 all motion, 0 all emotion; None without a gate."""
     if answers.features.gate is None:
         return None
-    place = int(positions(answers.features.table, clip_id, owner="these Answers")[0])
+    place = int(positions(answers.features.table, clip_id, owner="these predictions")[0])
     return float(answers.features.gate[place].mean())
 
 
-def score_table(answers: Answers, clips: Clips, clip_id: str) -> pd.DataFrame:
+def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataFrame:
     """Everything that is said of a clip's emotion, a class a row.
 
     Parameters
     ----------
-    answers : Answers
+    answers : LivePrediction
     clips : Clips
     clip_id : str
 
@@ -157,7 +157,7 @@ def score_table(answers: Answers, clips: Clips, clip_id: str) -> pd.DataFrame:
     return rows.astype(float)
 
 
-def _add_scores(figure: go.Figure, row: int, column: int, answers: Answers, clips: Clips, clip_id: str) -> None:
+def _add_scores(figure: go.Figure, row: int, column: int, answers: LivePrediction, clips: Clips, clip_id: str) -> None:
     table = score_table(answers, clips, clip_id)
     where, names = {"row": row, "col": column}, [as_text(name) for name in table.index]
     figure.add_trace(
@@ -192,7 +192,7 @@ _MARKS = {
 }
 
 
-def _key(answers: Answers) -> str:
+def _key(answers: LivePrediction) -> str:
     glyphs = {"given_aus": "|", "given_cue": "◆", "frames_alone": "▲", "flow_alone": "●"}
     told = [
         f"<span style='color:{colour}'>{glyphs[key]}</span> {title}"
@@ -202,7 +202,7 @@ def _key(answers: Answers) -> str:
     return " · ".join(["bar: the whole model", *told])
 
 
-def _add_aus(figure: go.Figure, row: int, column: int, answers: Answers, clip_id: str) -> None:
+def _add_aus(figure: go.Figure, row: int, column: int, answers: LivePrediction, clip_id: str) -> None:
     where, table = {"row": row, "col": column}, clip_au_scores(answers.predictions, clip_id)
     if table.empty:
         figure.update_xaxes(visible=False, **where)
@@ -248,7 +248,7 @@ def _above(figure: go.Figure, row: int, column: int, text: str) -> None:
     )  # fmt: skip
 
 
-def _heading(figure: go.Figure, row: int, clips: Clips, answers: Answers, clip_id: str) -> None:
+def _heading(figure: go.Figure, row: int, clips: Clips, answers: LivePrediction, clip_id: str) -> None:
     gate = gate_of(answers, clip_id)
     told = [f"<b>{as_text(clip_id)}</b>", as_text(state_text(clips, clip_id))]
     if gate is not None:

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Attribution, Clips, positions, present
+from medn_lab.records import Attribution, Clips, positions, require
 from medn_lab.view import theme
 from medn_lab.view.attribution_panels import (
     MappedClip,
@@ -113,7 +113,7 @@ def plot_attribution(
                 add_course(figure, row, column, one, clips, span=common_span(courses))
                 continue
             face = None if one.faces is None else one.faces[0]
-            heat = present(summed(one, panel), otherwise=f"the {panel} have no map in this attribution")
+            heat = require(summed(one, panel), otherwise=f"the {panel} have no map in this attribution")
             look: dict[str, Any] = {"largest": limits[panel], "size": PIXELS, "outline": one.outline}
             add_picture(figure, row, column, draw_heat(face, heat, **look))
     if with_strip:

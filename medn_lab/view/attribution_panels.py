@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
-from medn_lab.records import Clips, present
+from medn_lab.records import Clips, require
 from medn_lab.view import theme
 from medn_lab.view.drawing import data_uri, to_webp
 from medn_lab.view.heat import AGAINST, FOR, SIGNED_SCALE, draw_heat, full_colour
@@ -64,7 +64,7 @@ def add_course(
 ) -> None:
     """Bars of what each frame spoke, or of what it weighs where signs cancel over the face."""
     where = {"row": row, "col": column}
-    course = present(one.course, otherwise=_NO_FRAMES)
+    course = require(one.course, otherwise=_NO_FRAMES)
     bars = go.Bar(
         x=_moment_names(clips, one.clip_id),
         y=course,
@@ -84,7 +84,7 @@ def _colour(value: float) -> str:
 
 def add_strip(figure: go.Figure, one: MappedClip, clips: Clips) -> None:
     """All frames side by side as one picture, each named below it."""
-    frames = present(one.frames, otherwise=_NO_FRAMES)
+    frames = require(one.frames, otherwise=_NO_FRAMES)
     largest = full_colour(frames)
     cells = [
         draw_heat(

@@ -7,7 +7,7 @@ import html
 import numpy as np
 import pandas as pd
 
-from medn_lab.records import Answers, Clips
+from medn_lab.records import Clips, LivePrediction
 from medn_lab.view import theme
 from medn_lab.view.answer_pictures import table_allows
 from medn_lab.view.answers import gate_of, score_table
@@ -23,7 +23,7 @@ _COLUMNS = {
 }
 
 
-def scores_html(answers: Answers, clips: Clips, clip_id: str) -> str:
+def scores_html(answers: LivePrediction, clips: Clips, clip_id: str) -> str:
     """Emotions in rows, what is true and what is said in columns."""
     table = score_table(answers, clips, clip_id)
     shown = [name for name in _COLUMNS if table[name].notna().any() or name in ("given_aus", "model")]
@@ -55,7 +55,7 @@ def _cell(share: float, colour: str) -> str:
     )
 
 
-def gate_html(answers: Answers, clip_id: str) -> str:
+def gate_html(answers: LivePrediction, clip_id: str) -> str:
     """The mean gate as a mark between the branches."""
     gate = gate_of(answers, clip_id)
     if gate is None:
@@ -74,7 +74,7 @@ def gate_html(answers: Answers, clip_id: str) -> str:
     )
 
 
-def aus_html(answers: Answers, clip_id: str) -> str:
+def aus_html(answers: LivePrediction, clip_id: str) -> str:
     """All AU scores in two columns, those that were set marked."""
     table = clip_au_scores(answers.predictions, clip_id)
     if table.empty:
@@ -104,7 +104,7 @@ def aus_html(answers: Answers, clip_id: str) -> str:
     return f"{heading}<div class='medn-rows' style='{columns}'>{''.join(cells)}</div>"
 
 
-def verdict(answers: Answers | None, clips: Clips, clip_id: str) -> str:
+def verdict(answers: LivePrediction | None, clips: Clips, clip_id: str) -> str:
     """What the model says and whether it is right, or why nobody can say, as one line of HTML."""
     row = clips.table.set_index("clip_id").loc[clip_id]
     moves = any(row.get(au) == 1 for au in clips.aus)
@@ -147,7 +147,7 @@ def allowed_html(clips: Clips, clip_id: str) -> str:
     return note(f"The AUs alone allow {told}.")
 
 
-def answer_row(name: str, clips: Clips, answers: Answers | None) -> dict[str, object]:
+def answer_row(name: str, clips: Clips, answers: LivePrediction | None) -> dict[str, object]:
     """One clip as a row of the selection."""
     row = clips.table.iloc[0]
     told = {"slot": name, **{key: row.get(key) for key in ("clip_id", "action_units", "side", "cue", "label")}}

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions, present
+from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
 from medn_lab.view.moments import clip_moments, clip_row
 from medn_lab.view.rows import describe, label_column
 from medn_lab.widgets.kept_strip import KeptStrip
@@ -178,7 +178,7 @@ class AttributionViewer(Panel):
             raise ValueError(f"no attributor was handed in: {_GIVE}")
         given = {"target": target, "method": method, "partner": partner}
         self._show(**{name: value for name, value in given.items() if value is not None})
-        return present(self.attribution, otherwise=_NO_MAP)
+        return require(self.attribution, otherwise=_NO_MAP)
 
     def check(self) -> Attribution:
         """Measure the slow figures of the map in view: infidelity, sensitivity, random weights.

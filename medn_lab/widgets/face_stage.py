@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipywidgets as widgets
 import numpy as np
 
-from medn_lab.records import Answers, Clips
+from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answer_pictures import face_pictures
 from medn_lab.view.drawing import to_webp
 from medn_lab.view.magnify import MOST
@@ -37,7 +37,7 @@ class FaceStage:
 
     def __init__(self, *, magnify: float, answered: bool) -> None:
         self._clip: Clips | None = None
-        self._answers: Answers | None = None
+        self._answers: LivePrediction | None = None
         self._lacking = "no emotion branch, no kept places" if answered else "no model, no kept places"
         self._play_soon = Dwell(self._play, seconds=SETTLED)
         size = {"width": f"{_PIXELS}px", "height": f"{_PIXELS}px", "object_fit": "contain"}
@@ -63,7 +63,7 @@ class FaceStage:
         """Do not begin to play: the face is about to change."""
         self._play_soon.cancel()
 
-    def show(self, clip: Clips | None, answers: Answers | None) -> None:
+    def show(self, clip: Clips | None, answers: LivePrediction | None) -> None:
         """Draw a clip with what the model kept of it, both as far as they are there; play it once nothing moves."""
         self._clip, self._answers = clip, answers
         self._draw()

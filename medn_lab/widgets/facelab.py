@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Answers, Clips
+from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answers import state_text
 from medn_lab.view.magnify import MOST
 from medn_lab.widgets.answer_card import allowed_html, answer_row, aus_html, gate_html, scores_html, verdict
@@ -56,7 +56,7 @@ class FaceLab(Panel):
     draw : callable, or mapping of str to callable
         From ``medn_lab.synthme.face_studio`` or ``photo_studio``; several by name to choose from.
     answer : callable or None
-        From ``medn_lab.evaluate.answerer``; without it there are faces and the truth alone.
+        From ``medn_lab.evaluate.live_predictor``; without it there are faces and the truth alone.
     state : mapping, optional
         To begin with; at rest where None. As the studio takes it, with intensities from A to E.
     magnify : float
@@ -82,7 +82,7 @@ class FaceLab(Panel):
 
     Examples
     --------
-    ``FaceLab(medn.synthme.face_studio(), answer=medn.evaluate.answerer(model))``
+    ``FaceLab(medn.synthme.face_studio(), answer=medn.evaluate.live_predictor(model))``
 
     >>> from medn_lab.synthme import face_studio
     >>> lab = FaceLab(face_studio(), state={"aus": {"AU12": "C"}})
@@ -97,7 +97,7 @@ class FaceLab(Panel):
         self,
         draw: Studio | Mapping[str, Studio],
         *,
-        answer: Callable[[Clips], Answers] | None = None,
+        answer: Callable[[Clips], LivePrediction] | None = None,
         state: Mapping[str, Any] | None = None,
         magnify: float = 8.0,
     ) -> None:
@@ -108,7 +108,7 @@ class FaceLab(Panel):
             raise ValueError("there is no face: hand in medn.synthme.face_studio() or photo_studio()")
         self._answer, self._problem = answer, ""
         self._clip: Clips | None = None
-        self._answers: Answers | None = None
+        self._answers: LivePrediction | None = None
         self.seconds = 0.0
         self._soon = Latest(self._play, seconds=SOON)
         self._writing = False
@@ -211,7 +211,7 @@ class FaceLab(Panel):
         return self._kept.clips() if self._kept.filled else self.clip
 
     @property
-    def answers(self) -> Answers | None:
+    def answers(self) -> LivePrediction | None:
         """What the model answers to the clip in hand; None without a model, or where it cannot read the clip."""
         return self._answers
 
@@ -343,7 +343,7 @@ class FaceLab(Panel):
         line = verdict(self._answers, self._clip, clip_id)
         self._said.value = f"<div class='medn-line' style='margin-top:6px'>{told}</div>{line}"
         if self._answers is None:
-            none = "No model was handed in, so nothing is answered: give answer=medn.evaluate.answerer(model)."
+            none = "No model was handed in, so nothing is answered: give answer=medn.evaluate.live_predictor(model)."
             self._scores.value = note(self._problem or none, warn=bool(self._problem))
             self._aus.value = allowed_html(self._clip, clip_id)
             return

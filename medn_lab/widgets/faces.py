@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medn_lab.records import Clips, present
+from medn_lab.records import Clips, require
 from medn_lab.view.drawing import common_scale, to_webp
 from medn_lab.view.magnify import Magnifier
 from medn_lab.view.moments import clip_moments, clip_row
@@ -95,9 +95,9 @@ class FaceLoop:
 
     def _prepare(self, clip_id: str) -> tuple[Magnifier, np.ndarray | None]:
         if clip_id not in self._prepared:
-            clips = present(self._clips, otherwise=NO_CLIPS)
+            clips = require(self._clips, otherwise=NO_CLIPS)
             place, _ = clip_row(clips, clip_id)
-            frames = np.asarray(present(clips.frames, otherwise=_NO_FRAMES)[place])
+            frames = np.asarray(require(clips.frames, otherwise=_NO_FRAMES)[place])
             flow, _ = motion_field(clips, place)
             apex = clip_moments(clips, clip_id).apex
             while len(self._prepared) >= _PREPARED:

@@ -10,7 +10,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 
-from medn_lab.records import Answers, Clips
+from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answer_pictures import face_pictures
 from medn_lab.view.answers import state_text
 from medn_lab.view.drawing import to_webp
@@ -26,7 +26,7 @@ _GAP = 6
 @dataclass(frozen=True)
 class _Kept:
     clips: Clips
-    answers: Answers | None
+    answers: LivePrediction | None
     state: dict[str, Any]
 
 
@@ -92,7 +92,9 @@ class KeptFaces:
         """The slots that hold a clip."""
         return tuple(slot for slot in self.slots if slot in self._held)
 
-    def put(self, slot: str, clips: Clips, answers: Answers | None, state: dict[str, Any], *, magnify: float) -> None:
+    def put(
+        self, slot: str, clips: Clips, answers: LivePrediction | None, state: dict[str, Any], *, magnify: float
+    ) -> None:
         """Keep a clip; ValueError where it does not go together with the other."""
         held = {**self._held, slot: _Kept(clips, answers, state)}
         join_clips({name: one.clips for name, one in held.items()})
@@ -116,7 +118,7 @@ class KeptFaces:
         """The kept clips as one record, named by their slots."""
         return join_clips({slot: self._held[slot].clips for slot in self.filled})
 
-    def held(self) -> list[tuple[str, Clips, Answers | None]]:
+    def held(self) -> list[tuple[str, Clips, LivePrediction | None]]:
         """Slot, clip and answers of each that is kept."""
         return [(slot, self._held[slot].clips, self._held[slot].answers) for slot in self.filled]
 

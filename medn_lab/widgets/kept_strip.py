@@ -8,7 +8,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 import numpy as np
 
-from medn_lab.records import Clips, KeptTokens, positions, present
+from medn_lab.records import Clips, KeptTokens, positions, require
 from medn_lab.view.drawing import enlarge, to_webp
 from medn_lab.view.heat import draw_outline, region_of
 from medn_lab.view.kept import dim_dropped
@@ -86,7 +86,7 @@ def kept_strip(kept: KeptTokens, clips: Clips, clip_id: str) -> tuple[bytes, str
     place = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
     row, _ = clip_row(clips, clip_id)
     apex = clip_moments(clips, clip_id).apex
-    frames = present(clips.frames, otherwise="these clips have no frames to draw kept positions over")
+    frames = require(clips.frames, otherwise="these clips have no frames to draw kept positions over")
     face = enlarge(np.asarray(frames[row, 0 if apex is None else apex]), 2 * PIXELS)
     outline = None if clips.truth is None or not kept.region else region_of(clips, clip_id, kept.region)
     pictures = [dim_dropped(face, mask) for mask in kept.masks[place]]

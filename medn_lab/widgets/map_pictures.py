@@ -6,7 +6,7 @@ import html
 
 import numpy as np
 
-from medn_lab.records import Attribution, Clips, present
+from medn_lab.records import Attribution, Clips, require
 from medn_lab.view import theme
 from medn_lab.view.attribution import mapped_clip
 from medn_lab.view.attribution_panels import MappedClip, summed, tells_moments, tells_places
@@ -103,7 +103,7 @@ class MapPictures:
                 continue
             if (number, kind) not in self._still:
                 face = None if one.faces is None else one.faces[0]
-                heat = present(summed(one, kind), otherwise=f"the {kind} have no map in this attribution")
+                heat = require(summed(one, kind), otherwise=f"the {kind} have no map in this attribution")
                 self._still[number, kind] = draw_heat(
                     face, heat, largest=self._largest[kind], size=self._size, outline=one.outline
                 )
@@ -115,7 +115,7 @@ class MapPictures:
     def _moment(self, one: MappedClip, place: int) -> np.ndarray:
         face = None if one.faces is None else one.faces[place]
         if one.frames is None:
-            return enlarge(present(face, otherwise="these clips have no frames to show"), self._size)
+            return enlarge(require(face, otherwise="these clips have no frames to show"), self._size)
         return draw_heat(face, one.frames[place], largest=self._largest["moment"], size=self._size, outline=one.outline)
 
     def _scale(self, kind: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions, present
+from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.drawing import draw_arrows, draw_magnitude
 from medn_lab.view.heat import draw_heat, full_colour, smooth
@@ -137,7 +137,7 @@ class ClipOverlays:
         return sanity_lines(self._maps())
 
     def _draw_kept(self, picture: np.ndarray, keep_rate: float) -> tuple[np.ndarray, str]:
-        kept = present(
+        kept = require(
             self._kept, otherwise="no kept tokens were given; give kept=medn.diagnose.kept_tokens(model, clips)"
         )
         row = int(positions(kept.table, self._clip_id, owner="these kept tokens")[0])
@@ -163,7 +163,7 @@ class ClipOverlays:
         return drawn, told + (", in all frames alike." if part == "frames" else ".")
 
     def _maps(self) -> Attribution:
-        return present(self._attribution, otherwise="no attribution was given to draw")
+        return require(self._attribution, otherwise="no attribution was given to draw")
 
     def _heat(self, maps: Attribution, part: str) -> tuple[np.ndarray, float]:
         if part not in self._heats:

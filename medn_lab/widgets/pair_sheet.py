@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 import ipywidgets as widgets
 import pandas as pd
 
-from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, present
+from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair_tiles import difference_tiles, flow_tiles, scale_line
 from medn_lab.widgets.overlays import checked_lines
@@ -149,7 +149,7 @@ class PairSheet(widgets.VBox):
 
     def _clips_of_the_pair(self) -> Clips:
         """The clips that were given; ValueError where there are none, or one of the pair is not among them."""
-        clips = present(self._clips, otherwise="No clips were given, so there is no flow to draw.")
+        clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
         missing = [name for name in self._shown if name not in self._place]
         if missing:
             raise ValueError(f"{missing[0]} is not among the clips that were given.")

@@ -7,7 +7,7 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from medn_lab.records import Clips, present
+from medn_lab.records import Clips, require
 from medn_lab.view.magnify import MOST
 from medn_lab.view.moments import clip_moments
 from medn_lab.widgets.faces import NO_CLIPS, FaceLoop
@@ -133,7 +133,7 @@ class PairStage(widgets.VBox):
 
     def _moments(self) -> str:
         """Which frame stands still on either side; both are the same share of their clips."""
-        clips = present(self._clips, otherwise=NO_CLIPS)
+        clips = require(self._clips, otherwise=NO_CLIPS)
         said = [clip_moments(clips, name).describe(self.frame) for name in self._pair]
         cells = "".join(f"<span style='flex:1;text-align:center'>{text}</span>" for text in said)
         return f"<div class='medn-note' style='display:flex'>{cells}</div>"

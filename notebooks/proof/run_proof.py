@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 import medn_lab as medn
 from medn_lab.model import MEDN, MEDNConfig, as_inputs
-from medn_lab.records import Clips, Predictions, whole_folder
+from medn_lab.records import Clips, Predictions, atomic_write
 from medn_lab.train import TrainConfig
 
 HERE = Path(__file__).resolve().parent
@@ -358,7 +358,7 @@ def carry_out(runs: Sequence[Run], work: Path) -> list[dict]:
         folder = work / "runs" / run.name
         if not folder.is_dir():
             found = train_and_test(run)
-            with whole_folder(folder) as beside:
+            with atomic_write(folder) as beside:
                 (beside / "rows.json").write_text(json.dumps(found, default=float))
         rows += json.loads((folder / "rows.json").read_text())
     return rows
@@ -372,7 +372,7 @@ def train_and_test(run: Run) -> list[dict]:
         model = build(run, train)
         price = {"decoupling_weight": 0.0} if run.variant == "price 0" else {}
         training = TrainConfig(seed=run.seed, epochs=run.epochs, **price)
-        medn.fit(model, train, config=training, progress=False)
+        medn.fit(model, train, training=training, progress=False)
     seconds = time.perf_counter() - began
     rows = []
     for test in run.tests:

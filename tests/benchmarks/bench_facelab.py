@@ -43,7 +43,7 @@ async def without_playing(act: Callable[[], object]) -> object:
 @pytest.fixture(scope="module")
 def lab() -> FaceLab:
     studio = medn.synthme.face_studio(identity_seed=3)
-    return FaceLab(studio, answer=medn.evaluate.answerer(medn.load_pretrained()), state=START)
+    return FaceLab(studio, answer=medn.evaluate.live_predictor(medn.load_pretrained()), state=START)
 
 
 def test_a_move_of_a_slider(benchmark, lab):
@@ -64,7 +64,7 @@ def test_a_move_of_a_slider(benchmark, lab):
 
 def times(studio: FaceStudio, model: medn.model.MEDN, *, count: int, seed: int) -> pd.DataFrame:
     """Milliseconds of each part over the moves: median and ninth decile on the clock, and the median of the process."""
-    answer = medn.evaluate.answerer(model)
+    answer = medn.evaluate.live_predictor(model)
     lab = FaceLab(studio, answer=answer, state=START)
     spent: dict[str, list[tuple[float, float]]] = {}
 

@@ -111,7 +111,7 @@ def goal(*, subjects: int, clips: int, epochs: int, seeds: int) -> pd.DataFrame:
                 config = MEDNConfig.for_clips(train, **({"decoupling": "bottleneck"} | changes))
                 model = medn.model.MEDN(config, seed=seed)
                 began = time.perf_counter()
-                medn.fit(model, train, config=TrainConfig(epochs=count, seed=seed), progress=False)
+                medn.fit(model, train, training=TrainConfig(epochs=count, seed=seed), progress=False)
                 seconds = time.perf_counter() - began
                 predictions = medn.predict(model, held_out)
                 score = float((predictions.predicted == held_out.table["label"].to_numpy()).mean())
@@ -155,7 +155,7 @@ def overhead(*, subjects: int, clips: int, epochs: int) -> pd.DataFrame:
     timed(torch.optim.AdamW, "step", "optimiser")
     try:
         start = time.perf_counter()
-        medn.fit(model, drawn, config=TrainConfig(epochs=epochs), progress=False)
+        medn.fit(model, drawn, training=TrainConfig(epochs=epochs), progress=False)
         began["all"] = time.perf_counter() - start
     finally:
         epoch.medn_loss, epoch.as_inputs, epoch.augment = kept[:3]

@@ -82,7 +82,7 @@ def carry_out(seed: int, args: argparse.Namespace, work: Path) -> None:
                 continue
             train, test = parts["train"][name], parts["test"][name]
             model = MEDN(MEDNConfig.for_clips(train, branches=branches), seed=seed)
-            medn.fit(model, train, config=TrainConfig(seed=seed, epochs=args.epochs), progress=False)
+            medn.fit(model, train, training=TrainConfig(seed=seed, epochs=args.epochs), progress=False)
             medn.predict(model, test).save(out)
             print(f"seed {seed}: {branches} {name}", flush=True)
 

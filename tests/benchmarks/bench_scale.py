@@ -153,7 +153,7 @@ def growth(counts: list[int]) -> pd.DataFrame:
             row["disk MB"] = sum(p.stat().st_size for p in Path(folder, "set").rglob("*") if p.is_file()) / 1e6
         config = MEDNConfig.for_clips(clips, decoupling="bottleneck")
         began = time.perf_counter()
-        medn.fit(medn.model.MEDN(config), clips, config=TrainConfig(epochs=1), progress=False)
+        medn.fit(medn.model.MEDN(config), clips, training=TrainConfig(epochs=1), progress=False)
         row["epoch s"] = time.perf_counter() - began
         began = time.perf_counter()
         features = medn.extract_features(model, clips)

@@ -25,7 +25,8 @@ watch = decoupling_watch(held_out)
 """
 TRAIN = """
 display(monitor)
-history = fit(model, clips, config=TrainConfig(epochs=10**6, batch_size=8), callbacks=[watch, monitor], progress=False)
+training = TrainConfig(epochs=10**6, batch_size=8)
+history = fit(model, clips, training=training, callbacks=[watch, monitor], progress=False)
 """
 USE = "said = predict(model, clips); print('used', len(said), history.status, len(monitor.history), model.training)"
 

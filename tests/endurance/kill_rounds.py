@@ -98,7 +98,7 @@ def state_of_prepare(out: Path) -> tuple[int, str]:
 def run_fit(given: Path, out: Path) -> str:
     clips = Clips.load(given / "clips")
     model = MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1)
-    history = fit(model, clips, config=TRAINING, checkpoint=out, progress=False)
+    history = fit(model, clips, training=TRAINING, checkpoint=out, progress=False)
     told = history.table.drop(columns="seconds").to_csv()
     return digest(weights_sha256(model), predict(model, clips).logits, told)
 

@@ -62,7 +62,7 @@ def one_start(number: int, clips: object, folder: Path) -> str:
     watcher = StopAfter(how)
     model = MEDN(MEDNConfig.for_clips(clips, dim=32), seed=number)
     config = TrainConfig(epochs=2, batch_size=16, seed=number)
-    history = fit(model, clips, config=config, callbacks=[watcher], checkpoint=folder / f"c{number}", progress=False)
+    history = fit(model, clips, training=config, callbacks=[watcher], checkpoint=folder / f"c{number}", progress=False)
     assert len(predict(model, clips)) == len(clips)
     assert watcher.epochs == len(history) == (2 if how == "finish" else 1)
     return history.status

@@ -15,7 +15,7 @@ from medn_lab.diagnose.similarity.kernels import hsic, of_kernels
 from medn_lab.diagnose.similarity.pairing import check_pair, squared_distances
 from medn_lab.diagnose.similarity.partialling import partial_out
 from medn_lab.diagnose.similarity.permuting import PREPARED
-from medn_lab.records import BranchFeatures, constant_reason, present
+from medn_lab.records import BranchFeatures, constant_reason, require
 
 MEASURES = {measure.__name__: measure for measure in PREPARED}
 """The measures of this room by their names, in the order of every table."""
@@ -105,5 +105,5 @@ def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Motion and emotion features; ValueError where the model has only one of the two."""
     told = "these features have no {} branch; dependence is between two branches"
-    motion = present(features.motion, otherwise=told.format("motion"))
-    return motion, present(features.emotion, otherwise=told.format("emotion"))
+    motion = require(features.motion, otherwise=told.format("motion"))
+    return motion, require(features.emotion, otherwise=told.format("emotion"))
