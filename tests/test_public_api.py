@@ -2,21 +2,21 @@
 
 import ast
 import dataclasses
+import doctest
 import inspect
 import re
 import textwrap
 import typing
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 import medn_lab
 
-ROOMS = ("records", "data", "data.readers", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets")
-ROOMS += ("rerunning",)
+ROOMS = ("records", "data", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets", "rerunning")
 
 PAIRED_FIRST = {
     ("x", "y"),
@@ -81,6 +81,12 @@ POSITIONAL = {
 """Names with more than one positional parameter, and why."""
 
 
+WITHOUT_EXAMPLE = {
+    "diagnose.warm_umap": "starts some 15 s of compiling in the background, and its result is that it is done"
+}
+"""Names whose example does not run, and why."""
+
+
 def _public() -> Iterator[tuple[str, object]]:
     for room in ROOMS:
         module = import_module(f"medn_lab.{room}")
@@ -128,8 +134,6 @@ CONSTRUCTORS = {
 }
 
 SIGNATURES = FUNCTIONS | METHODS | CONSTRUCTORS
-
-every = pytest.mark.parametrize
 
 
 def sections(docstring: str) -> dict[str, str]:
@@ -196,8 +200,14 @@ def raises_value_error(function: Callable) -> bool:
     return any(isinstance(call, ast.Call) and getattr(call.func, "id", "") == "ValueError" for call in raised)
 
 
+def faults_of(found: dict[str, object]) -> dict[str, object]:
+    """Only what is at fault, so that a failing rule lists every name that breaks it."""
+    return {name: fault for name, fault in found.items() if fault}
+
+
 def test_names_in_the_lists_above_exist():
     assert not set(POSITIONAL) - set(PUBLIC) - set(METHODS)
+    assert set(WITHOUT_EXAMPLE) <= set(PUBLIC)
 
 
 def test_the_everyday_few_are_at_the_top():
@@ -208,95 +218,110 @@ def test_no_private_name_is_exported():
     assert not [name for name in (*PUBLIC, *medn_lab.__all__) if name.rpartition(".")[2].startswith("_")]
 
 
-@every("name", PUBLIC)
-def test_a_public_name_has_a_docstring_with_a_summary_line(name):
-    value = PUBLIC[name]
-    if not callable(value):
-        pytest.skip("a constant; its docstring stands below it in the source")
+def _summary_fault(value: object) -> str:
     summary, _, rest = (inspect.getdoc(value) or "").partition("\n")
-    assert len(summary) > 10, f"{name} has no docstring"
-    assert summary.endswith((".", "?", ":")), f"the first line of {name} is not a sentence: {summary!r}"
-    assert not rest or rest.startswith("\n"), f"the first line of {name} runs on"
-    assert summary.partition("(")[0] != value.__name__, f"{name} has only the docstring that a dataclass makes"
+    if len(summary) <= 10 or summary.partition("(")[0] == value.__name__:
+        return "no docstring"
+    if not summary.endswith((".", "?", ":")):
+        return f"the first line is not a sentence: {summary!r}"
+    return "the first line runs on" if rest and not rest.startswith("\n") else ""
 
 
-@every("name", FUNCTIONS)
-def test_a_function_documents_parameters_returns_and_errors(name):
-    function = FUNCTIONS[name]
-    told = sections(function.__doc__ or "")
-    missing = undocumented(function, told.get("Parameters", ""))
-    assert not missing, f"{name} documents no {', '.join(missing)} under Parameters"
-    if inspect.signature(function).return_annotation not in (None, "None", inspect.Signature.empty):
-        assert {"Returns", "Yields"} & set(told), f"{name} does not say what it returns"
-    if raises_value_error(function):
-        assert "Raises" in told, f"{name} raises ValueError and does not say when"
+def test_a_public_name_has_a_docstring_with_a_summary_line():
+    # A constant's docstring stands below it in the source.
+    assert not faults_of({name: _summary_fault(value) for name, value in PUBLIC.items() if callable(value)})
 
 
-@every("name", CLASSES)
-def test_a_class_documents_its_fields_or_its_arguments(name):
-    value = CLASSES[name]
-    told = sections(value.__doc__ or "")
-    text = told.get("Attributes", "") + "\n" + told.get("Parameters", "")
+def _function_fault(function: Callable) -> list[str]:
+    text = sections(function.__doc__ or "")
+    found = undocumented(function, text.get("Parameters", ""))
+    returned = inspect.signature(function).return_annotation
+    if returned not in (None, "None", inspect.Signature.empty) and not {"Returns", "Yields"} & set(text):
+        found.append("Returns")
+    if raises_value_error(function) and "Raises" not in text:
+        found.append("Raises")
+    return found
+
+
+def test_a_function_documents_parameters_returns_and_errors():
+    assert not faults_of({name: _function_fault(function) for name, function in FUNCTIONS.items()})
+
+
+def _class_fault(name: str, value: type) -> list[str]:
+    text = sections(value.__doc__ or "")
+    described = text.get("Attributes", "") + "\n" + text.get("Parameters", "")
     if dataclasses.is_dataclass(value):
         fields = {field.name for field in dataclasses.fields(value) if not field.name.startswith("_")}
-        missing = sorted(fields - documented_names(text)) if name not in DESCRIBED_TOGETHER else []
-    else:
-        missing = undocumented(CONSTRUCTORS[f"{name}()"], text) if f"{name}()" in CONSTRUCTORS else []
-    assert not missing, f"{name} does not document {', '.join(missing)}"
+        return sorted(fields - documented_names(described)) if name not in DESCRIBED_TOGETHER else []
+    return undocumented(CONSTRUCTORS[f"{name}()"], described) if f"{name}()" in CONSTRUCTORS else []
 
 
-@every("name", METHODS)
-def test_a_method_has_a_docstring_and_names_its_parameters_when_it_has_several(name):
-    method = METHODS[name]
-    assert (inspect.getdoc(method) or "").strip(), f"{name} has no docstring"
+def test_a_class_documents_its_fields_or_its_arguments():
+    assert not faults_of({name: _class_fault(name, value) for name, value in CLASSES.items()})
+
+
+def _method_fault(method: Callable) -> list[str]:
+    if not (inspect.getdoc(method) or "").strip():
+        return ["no docstring"]
     if len(parameters(method)) > 1 and method.__name__ != "forward":
-        missing = undocumented(method, sections(method.__doc__).get("Parameters", ""))
-        assert not missing, f"{name} documents no {', '.join(missing)} under Parameters"
+        return undocumented(method, sections(method.__doc__).get("Parameters", ""))
+    return []
 
 
-@every("name", SIGNATURES)
-def test_only_the_first_argument_may_be_given_by_place(name):
-    if name.rpartition(".")[2] in {"forward", "forward_features", "forward_head", "__call__"} or name.endswith(
-        ".on_epoch"
-    ):
-        pytest.skip("the network's own calls pass tensors by place, as torch does; callbacks are called by the loop")
-    excess = excess_positionals(name, SIGNATURES[name])
-    assert not excess, f"{name}: {', '.join(excess)} must be keyword-only"
+def test_a_method_has_a_docstring_and_names_its_parameters_when_it_has_several():
+    assert not faults_of({name: _method_fault(method) for name, method in METHODS.items()})
 
 
-@every("name", SIGNATURES)
-def test_every_parameter_and_result_has_a_type(name):
-    function = SIGNATURES[name]
-    bare = [value.name for value in parameters(function) if value.annotation is inspect.Parameter.empty]
-    assert not bare, f"{name} has no type for {', '.join(bare)}"
-    assert inspect.signature(function).return_annotation is not inspect.Signature.empty, f"{name} has no return type"
+def test_only_the_first_argument_may_be_given_by_place():
+    # The network's own calls pass tensors by place, as torch does; callbacks are called by the loop.
+    free = ("forward", "forward_features", "forward_head", "__call__", "on_epoch")
+    checked = {name: value for name, value in SIGNATURES.items() if name.rpartition(".")[2] not in free}
+    assert not faults_of({name: excess_positionals(name, value) for name, value in checked.items()})
 
 
-@every("name", SIGNATURES)
-def test_a_closed_set_of_words_is_a_literal(name):
-    assert not open_string_defaults(SIGNATURES[name])
+def test_every_parameter_and_result_has_a_type():
+    assert not faults_of(
+        {
+            name: [value.name for value in parameters(function) if value.annotation is inspect.Parameter.empty]
+            + ["return"] * (inspect.signature(function).return_annotation is inspect.Signature.empty)
+            for name, function in SIGNATURES.items()
+        }
+    )
 
 
-@every("name", SIGNATURES)
-def test_no_default_can_be_changed_by_a_call(name):
-    defaults = {value.name: value.default for value in parameters(SIGNATURES[name])}
-    mutable = [key for key, value in defaults.items() if isinstance(value, (list, dict, set, bytearray, np.ndarray))]
-    assert not mutable, f"{name}: {', '.join(mutable)}"
+def test_a_closed_set_of_words_is_a_literal():
+    assert not faults_of({name: open_string_defaults(function) for name, function in SIGNATURES.items()})
 
 
-@every("name", SIGNATURES)
-def test_chance_has_one_argument_and_it_is_called_seed(name):
-    other = [value.name for value in parameters(SIGNATURES[name]) if OTHER_NAMES.fullmatch(value.name)]
-    assert other == ([OTHER_SEEDS[name][0]] if name in OTHER_SEEDS else [])
+def test_no_default_can_be_changed_by_a_call():
+    changeable = (list, dict, set, bytearray, np.ndarray)
+    assert not faults_of(
+        {
+            name: [value.name for value in parameters(function) if isinstance(value.default, changeable)]
+            for name, function in SIGNATURES.items()
+        }
+    )
 
 
-@every("name", [name for name in SIGNATURES if "seed" in inspect.signature(SIGNATURES[name]).parameters])
-def test_a_seed_is_a_whole_number_and_0_by_default(name):
-    place, seed = next(one for one in enumerate(parameters(SIGNATURES[name])) if one[1].name == "seed")
-    assert seed.annotation in (int, "int")
+def test_chance_has_one_argument_and_it_is_called_seed():
+    other = {
+        name: [value.name for value in parameters(function) if OTHER_NAMES.fullmatch(value.name)]
+        for name, function in SIGNATURES.items()
+    }
+    assert faults_of(other) == {name: [argument] for name, (argument, _) in OTHER_SEEDS.items()}
+
+
+def _seed_fault(name: str, function: Callable) -> bool:
+    place, seed = next(one for one in enumerate(parameters(function)) if one[1].name == "seed")
     # It has no default where the seed is what is asked for, and in classes that a function with a default makes.
     required = seed.default is seed.empty and (place == 0 or (name in CONSTRUCTORS and name != "model.MEDN()"))
-    assert required or seed.default == 0
+    return seed.annotation not in (int, "int") or not (required or seed.default == 0)
+
+
+def test_a_seed_is_a_whole_number_and_0_by_default():
+    seeded = {name: f for name, f in SIGNATURES.items() if "seed" in inspect.signature(f).parameters}
+    assert len(seeded) > 20
+    assert not faults_of({name: _seed_fault(name, function) for name, function in seeded.items()})
 
 
 def unseeded(source: str) -> list[str]:
@@ -322,12 +347,45 @@ def unseeded(source: str) -> list[str]:
     return [one for one in found if not ("Generator" in one and int(re.findall(r"\d+", one)[0]) in seeded)]
 
 
-@every("path", sorted(Path(medn_lab.__file__).parent.rglob("*.py")), ids=lambda path: f"{path.parent.name}.{path.stem}")
-def test_no_number_is_drawn_but_from_a_seed(path):
-    found = unseeded(path.read_text())
-    if path.parent.name in UNNAMED_DRAWS:
-        found = [one for one in found if "torch.rand" not in one]
-    assert not found
+def test_no_number_is_drawn_but_from_a_seed():
+    found = {}
+    for path in Path(medn_lab.__file__).parent.rglob("*.py"):
+        calls = unseeded(path.read_text())
+        if path.parent.name in UNNAMED_DRAWS:
+            calls = [one for one in calls if "torch.rand" not in one]
+        found[f"{path.parent.name}.{path.stem}"] = calls
+    assert not faults_of(found)
+
+
+def examples_section(value: object) -> str:
+    """The text of a docstring's Examples section; empty without one."""
+    _, _, text = (inspect.getdoc(value) or "").partition("\nExamples\n--------\n")
+    return text
+
+
+@cache
+def collected(module: str) -> set[str]:
+    """The dotted names of a module whose examples pytest would run."""
+    return {test.name for test in doctest.DocTestFinder().find(import_module(module)) if test.examples}
+
+
+def _example_fault(value: type) -> str:
+    found = doctest.DocTestParser().get_examples(examples_section(value))
+    if not found:
+        return "no section Examples with a line that runs"
+    if f"{value.__module__}.{value.__name__}" not in collected(value.__module__):
+        return "its example is not collected"
+    if len(found) > 12:
+        return f"its example has {len(found)} lines, more than 12"
+    everywhere = doctest.DocTestParser().get_examples(inspect.getdoc(value) or "")
+    if any(example.options.get(doctest.SKIP) for example in everywhere):
+        return "a line of its example is skipped"
+    return "" if any(example.want for example in found) else "its example shows nothing"
+
+
+def test_a_public_name_has_an_example_that_runs_and_shows_something():
+    checked = {name: value for name, value in PUBLIC.items() if callable(value) and name not in WITHOUT_EXAMPLE}
+    assert not faults_of({name: _example_fault(value) for name, value in checked.items()})
 
 
 class TestTheCheckerItself:
@@ -384,3 +442,16 @@ class TestTheCheckerItself:
             "torch.Generator().manual_seed(seed)", "np.random.Generator", "np.random.SeedSequence(seed)",
         ]  # fmt: skip
         assert [unseeded(text) for text in fine] == [[]] * len(fine)
+
+    def test_it_sees_an_example_outside_its_section(self):
+        def planted():
+            """Do nothing.
+
+            >>> 1 + 1
+            2
+            """
+
+        assert examples_section(planted) == ""
+
+    def test_a_rule_lists_every_name_that_breaks_it(self):
+        assert faults_of({"a": [], "b": ["seed"], "c": ""}) == {"b": ["seed"]}
