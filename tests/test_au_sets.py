@@ -187,7 +187,7 @@ def test_a_column_of_any_type_has_its_au_sets(column, sets):
 @pytest.mark.parametrize("value", [0.3, 2, 3.5, -1, 9, "", "yes"])
 def test_au_columns_that_hold_something_else_are_refused(value):
     table = pd.DataFrame({"AU4": pd.Series([1, value, 0], dtype=object)})
-    with pytest.raises(ValueError, match=r"the AU columns hold .*, such as an intensity|column AU4 holds text"):
+    with pytest.raises(ValueError, match=r"the AU columns hold|column AU4 holds text"):
         au_sets(table)
 
 

@@ -18,8 +18,7 @@ from written_sets import written
 from medn_lab.data import FlowRecipe, prepare, preparing, read_casme2
 from medn_lab.evaluate import evaluate_loso, predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
-from medn_lab.records import ClipIndex, Clips, History, Predictions, atomic_write, read_parts, write_parts
-from medn_lab.records.exchange import atomic_swap as change_places
+from medn_lab.records import ClipIndex, Clips, History, Predictions, atomic_write, read_parts, storage, write_parts
 from medn_lab.train import TrainConfig, fit
 
 SMALL = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)
@@ -234,27 +233,29 @@ def test_a_checkpoint_takes_the_place_of_nothing_else(clips, tmp_path):
 @pytest.mark.parametrize("in_one_step", [True, False])
 def test_two_folders_change_places(tmp_path, monkeypatch, in_one_step):
     if not in_one_step:
-        monkeypatch.setattr(sys.modules["medn_lab.records.exchange"], "_in_one_step", lambda *_: False)
+        monkeypatch.setattr(storage.ctypes, "CDLL", lambda _: None)
     for name in ("old", "new"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "says").write_text(name)
-    change_places(tmp_path / "new", tmp_path / "old")
+    storage.atomic_swap(tmp_path / "new", tmp_path / "old")
     assert (tmp_path / "old" / "says").read_text() == "new"
     assert (tmp_path / "new" / "says").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "old"]
 
 
 def test_what_a_killed_process_left_goes_with_the_next_save(clips, tmp_path):
-    from medn_lab.records.whole_folder import _mark
-
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    for number in (dead.pid, os.getpid()):
-        left = tmp_path / f"{_mark(tmp_path / 'set')}{number}.x"
-        left.mkdir()
-        (left / "flow.npy").write_bytes(b"half")
-    clips.save(tmp_path / "set")
-    assert [path.name for path in tmp_path.iterdir() if path.name != "set"] == [left.name]  # of a process that lives
+    code = (
+        "import os, signal, sys; from pathlib import Path; from medn_lab.records import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as beside:\n"
+        "    (beside / 'flow.npy').write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "set")], check=False)
+    [left] = tmp_path.iterdir()
+    assert left.name != "set"
+    with atomic_write(tmp_path / "set") as running:
+        clips.save(tmp_path / "set")
+        assert {path.name for path in tmp_path.iterdir()} == {"set", running.name}
 
 
 def test_saved_weights_are_checked_by_their_sum(clips, tmp_path):
