@@ -5,6 +5,7 @@ import inspect
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 
@@ -19,7 +20,7 @@ def public() -> dict[str, object]:
     """Functions and classes by ``room.name``; a constant's docstring stands below it in the source."""
     rooms = {room: import_module(f"medn_lab.{room}") for room in ROOMS}
     named = {f"{room}.{name}": getattr(module, name) for room, module in rooms.items() for name in module.__all__}
-    return {name: value for name, value in named.items() if callable(value) and not inspect.ismodule(value)}
+    return {name: value for name, value in named.items() if callable(value) and get_origin(value) is None}
 
 
 PUBLIC = public()

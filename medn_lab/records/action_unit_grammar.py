@@ -114,23 +114,20 @@ class Unit:
 
 
 @dataclass(frozen=True)
-class Both:
+class _Group:
+    parts: tuple[Expression, ...]
+
+    def __str__(self) -> str:
+        sign = "+" if isinstance(self, Both) else " or "
+        return sign.join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
+
+
+class Both(_Group):
     """All of the parts are there."""
 
-    parts: tuple[Expression, ...]
 
-    def __str__(self) -> str:
-        return "+".join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Either:
+class Either(_Group):
     """One of the parts is there."""
-
-    parts: tuple[Expression, ...]
-
-    def __str__(self) -> str:
-        return " or ".join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
 
 
 Expression = Unit | Both | Either

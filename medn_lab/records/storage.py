@@ -133,7 +133,7 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
             (beside / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
         head = {"kind": kind, "format": FORMAT}
         head |= {part: sorted(getattr(parts, part)) for part in _SUFFIXES}
-        head["text"] = {name: list(table.columns[_is_text(table)]) for name, table in parts.tables.items()}
+        head["text"] = {name: _text_columns(table) for name, table in parts.tables.items()}
         head["sha256"] = {file.name: sha256_of_file(file) for file in sorted(beside.iterdir())}
         _write_head(beside, head | {"meta": dict(parts.meta)})
     return target
@@ -295,23 +295,18 @@ def atomic_write(target: Path) -> Iterator[Path]:
                 with open(written, "rb+") as stream:
                     os.fsync(stream.fileno())
             beside.chmod(0o755)
-            _put_in_place(beside, target)
+            try:
+                beside.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                atomic_swap(beside, target)  # a kill leaves the old folder or the new one in its place
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
         raise OSError(error.errno, _DISK_FAULTS[error.errno].format(target)) from error
-
-
-def _put_in_place(beside: Path, target: Path) -> None:
-    """Rename; a folder already there takes the other name, so that a kill leaves one of the two in its place."""
-    try:
-        beside.rename(target)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-            raise
-        atomic_swap(beside, target)
 
 
 def atomic_swap(beside: Path, target: Path) -> None:
@@ -429,9 +424,9 @@ def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> P
     return file
 
 
-def _is_text(table: pd.DataFrame) -> list[bool]:
-    """Which columns hold text and are read as text: subject ``01`` would become the number 1."""
-    return [pd.api.types.is_string_dtype(dtype) for dtype in table.dtypes]
+def _text_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold text and are read as text: subject ``01`` would become the number 1."""
+    return [str(name) for name, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
 
 
 def _read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
