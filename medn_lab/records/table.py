@@ -103,6 +103,8 @@ def au_columns(table: pd.DataFrame) -> list[str]:
 
 def au_values(column: pd.Series) -> np.ndarray:
     """An AU column of any dtype as float, NaN where missing; ValueError where a value is no number."""
+    if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+        return column.to_numpy(dtype=float)
     try:
         return np.array([np.nan if pd.isna(value) else float(value) for value in column])
     except ValueError as fault:
