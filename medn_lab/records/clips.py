@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.action_units import au_doubt
-from medn_lab.records.storage import Parts, read_parts, write_parts
+from medn_lab.records.storage import Parts, RecordError, read_parts, write_parts
 from medn_lab.records.table import au_columns, check_table, positions
 
 PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
@@ -40,7 +40,15 @@ class _Record:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read a record of this kind that :meth:`save` wrote."""
-        return cls._of_parts(read_parts(path, cls.__name__))
+        return cls._load(path)
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str], **reading: bool) -> Self:
+        parts = read_parts(path, cls.__name__, **reading)
+        try:
+            return cls._of_parts(parts)
+        except (KeyError, TypeError) as error:
+            raise RecordError(f"the {cls.__name__} at {path} is broken (its parts: {error}); make it again") from error
 
     def _parts(self) -> Parts:
         arrays = {name: array for name in self._arrays if (array := getattr(self, name)) is not None}
@@ -394,7 +402,10 @@ class Clips(_ClipRecord):
         FileNotFoundError, ValueError
             If there is none, or a file of it is not the one that was written.
         """
-        parts = read_parts(path, "Clips", memory_map=True, check=check)
+        return cls._load(path, memory_map=True, check=check)
+
+    @classmethod
+    def _of_parts(cls, parts: Parts) -> Clips:
         arrays, tables, truth = parts.arrays, parts.tables, None
         if "truth" in parts.meta:
             of_truth = {name[6:]: array for name, array in arrays.items() if name.startswith("truth_")}
