@@ -12,7 +12,7 @@ The notations of CASME, CASME II, SAMM, CAS(ME)^3, MMEW and 4DME in one grammar:
 ``L12 or L14``     either; ``or`` binds looser than ``+``, parentheses decide: ``(R6 or R12) + R15``
 ``ref(24)``        AU 24 is there as a reference, already present before the movement; ``ref 24`` as well
 ``4?``, ``?``      doubtful; unknown; ``maybe``, ``probably`` and ``not`` are read as ``?``
-``12L``, ``L 12``  on one side as well, as are ``12(L)``, ``left 12`` and ``左12``; ``U12`` on one that is not said
+``12L``, ``L 12``  on one side as well, as are ``12(L)``, ``left 12`` and ``左12``; ``U12`` on one that is not named
 ``４，７``、``4或7``  full-width and Chinese signs are read as what they are, and ``[4]`` as ``(4)``
 ``AU4+7(k)``       the letters AU and remarks change nothing
 ``17+soft focus``  what is no AU is kept aside as junk; with a digit in it, between two AUs (``4 then 7``) or as an

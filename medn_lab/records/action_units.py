@@ -55,7 +55,7 @@ class ActionUnits:
     said : Unit, Both, Either or None
         What was read from it; its ``str`` is the same in one notation.
     units : tuple of str
-        The AU set under the rule asked for, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
+        The AU set under the chosen rule, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
     disputed : tuple of int
         AUs about which the text leaves a doubt: alternatives, references, question marks; with sides kept, also those
         whose side is in doubt. Neither present nor absent.
@@ -124,13 +124,13 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     side : {"drop", "keep"}
         Whether ``L4`` becomes ``4`` or stays ``L4``. Keeping sides makes fewer pairs of clips share an AU set.
     alternatives : {"first", "all", "common"}
-        What ``12 or 14`` becomes: the coder's first choice, every one (which says more than the coder did), or what all
+        What ``12 or 14`` becomes: the coder's first choice, every one (more than the coder wrote), or what all
         readings share, without AUs in question. In each case the AUs in doubt are listed in ``disputed``.
 
     Returns
     -------
     ActionUnits
-        ``str`` of it is the canonical text of the set, such as ``"1+2"``; ``certain`` says whether there is no doubt
+        ``str`` of it is the canonical text of the set, such as ``"1+2"``; ``certain`` is whether there is no doubt
         about it. Any text at all gives a result; what cannot be read is in ``junk``.
 
     Raises
@@ -282,7 +282,7 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     -------
     list of frozenset or None
         One a row. None where the AUs are unknown, disputed (``12 or 14``, ``4?``, ``ref(7)``) or incomplete (``4+?``);
-        :func:`au_doubt` tells which.
+        :func:`au_doubt` gives the text of the latter.
 
     Raises
     ------

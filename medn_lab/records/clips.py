@@ -264,6 +264,8 @@ class Truth(_ClipRecord):
 class Clips(_ClipRecord):
     """Clips ready for the network, one row of the table each.
 
+    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``.
+
     Attributes
     ----------
     frames : (n, t, h, w, 3) uint8 or None
@@ -378,10 +380,6 @@ class Clips(_ClipRecord):
             tables["truth"] = self.truth.table
             meta["truth"] = {name: list(value) for name, value in truth.meta.items()}
         return Parts(arrays, tables, {"recipe": dict(self.recipe)}, meta)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a *prepared set*: ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``."""
-        return super().save(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, check: bool = True) -> Clips:

@@ -1,4 +1,4 @@
-"""What several measures say together: the report on decoupling with its page, and the summary of an evaluation."""
+"""Several measures in one record: the report on decoupling with its page, and the summary of an evaluation."""
 
 from __future__ import annotations
 
@@ -177,8 +177,8 @@ class DecouplingReport(_Record):
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
         page = template.render(self._page_facts(), title=title, figures=_drawn(captioned), isfinite=np.isfinite)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
-            whole = Path(beside, path.name)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            whole = Path(folder, path.name)
             whole.write_text(page, encoding="utf-8")
             whole.replace(path)
         return path

@@ -15,9 +15,9 @@ from medn_lab.records.storage import Parts
 from medn_lab.records.table import normalise_labels
 
 
-def _joined(*said: str) -> str:
+def _joined(*facts: str) -> str:
     """What is known of a record, in one line; empty parts are left out."""
-    return "; ".join(filter(None, said))
+    return "; ".join(filter(None, facts))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +68,7 @@ class History(_Record):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(_ClipRecord):
-    """What a model says of each clip.
+    """A model's scores of each clip.
 
     Attributes
     ----------
@@ -187,7 +187,7 @@ class BranchFeatures(_ClipRecord):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Embedding(_ClipRecord):
-    """A map of each branch, and of other layers where they were asked for.
+    """A map of each branch, and of other layers, where given.
 
     Attributes
     ----------
@@ -266,7 +266,7 @@ class Embedding(_ClipRecord):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Attribution(_ClipRecord):
-    """How much each input value spoke for a target, signed, in the input's shape.
+    """How much each input value contributed to a target, signed, in the input's shape.
 
     Attributes
     ----------
@@ -355,7 +355,7 @@ class KeptTokens(_ClipRecord):
         The weight of each scale in the branch's feature; rows sum to 1.
     table : DataFrame
     keep_rates : tuple of float
-        As the model was asked to keep.
+        Those of the model's config.
     kept_shares : tuple of float
         The share of positions really kept at each scale: what a random choice would cover of any region.
     cover : (n, n_scales) float32 or None

@@ -124,18 +124,18 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     for name in (*parts.arrays, *parts.tables, *parts.documents):
         if not _PLAIN_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a part of a record; take letters, digits, _ and - alone")
-    with atomic_write(target) as beside:
+    with atomic_write(target) as draft:
         for name, array in parts.arrays.items():
-            np.save(beside / f"{name}.npy", array, allow_pickle=False)
+            np.save(draft / f"{name}.npy", array, allow_pickle=False)
         for name, table in parts.tables.items():
-            table.to_csv(beside / f"{name}.csv", index=False)
+            table.to_csv(draft / f"{name}.csv", index=False)
         for name, document in parts.documents.items():
-            (beside / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
+            (draft / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
         head = {"kind": kind, "format": FORMAT}
         head |= {part: sorted(getattr(parts, part)) for part in _SUFFIXES}
         head["text"] = {name: _text_columns(table) for name, table in parts.tables.items()}
-        head["sha256"] = {file.name: sha256_of_file(file) for file in sorted(beside.iterdir())}
-        _write_head(beside, head | {"meta": dict(parts.meta)})
+        head["sha256"] = {file.name: sha256_of_file(file) for file in sorted(draft.iterdir())}
+        _write_head(draft, head | {"meta": dict(parts.meta)})
     return target
 
 
@@ -256,7 +256,7 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
 
 @contextmanager
 def atomic_write(target: Path) -> Iterator[Path]:
-    """Write a folder beside its place and move it there when it is whole.
+    """Write a folder under a hidden name and rename it when it is whole.
 
     Parameters
     ----------
@@ -272,14 +272,14 @@ def atomic_write(target: Path) -> Iterator[Path]:
     Raises
     ------
     OSError
-        If the disk is full, or the folder around `target` is read-only: a sentence says which.
+        If the disk is full, or the folder around `target` is read-only.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
-    ...     with atomic_write(Path(root, "run")) as beside:
-    ...         _ = (beside / "note.txt").write_text("whole or not at all")
+    ...     with atomic_write(Path(root, "run")) as draft:
+    ...         _ = (draft / "note.txt").write_text("whole or not at all")
     ...         before = Path(root, "run").exists()
     ...     after = Path(root, "run", "note.txt").read_text()
     >>> before, after
@@ -288,36 +288,36 @@ def atomic_write(target: Path) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(target)
-        beside = Path(tempfile.mkdtemp(prefix=f"{_mark(target)}{os.getpid()}.", dir=target.parent))
+        draft = Path(tempfile.mkdtemp(prefix=f"{_mark(target)}{os.getpid()}.", dir=target.parent))
         try:
-            yield beside
-            for written in filter(Path.is_file, beside.rglob("*")):
+            yield draft
+            for written in filter(Path.is_file, draft.rglob("*")):
                 with open(written, "rb+") as stream:
                     os.fsync(stream.fileno())
-            beside.chmod(0o755)
+            draft.chmod(0o755)
             try:
-                beside.rename(target)
+                draft.rename(target)
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
-                atomic_swap(beside, target)  # a kill leaves the old folder or the new one in its place
+                atomic_swap(draft, target)  # a kill leaves the old folder or the new one in its place
         finally:
-            shutil.rmtree(beside, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         if error.errno not in _DISK_FAULTS:
             raise
         raise OSError(error.errno, _DISK_FAULTS[error.errno].format(target)) from error
 
 
-def atomic_swap(beside: Path, target: Path) -> None:
+def atomic_swap(draft: Path, target: Path) -> None:
     """Let two folders of one file system change their names.
 
     Linux and macOS do it in one step. Elsewhere, and on file systems that cannot, it takes three renames: a kill
-    between them leaves the old folder whole under a hidden name beside its place.
+    between them leaves the old folder whole under a hidden name in the same folder.
 
     Parameters
     ----------
-    beside, target : Path
+    draft, target : Path
         Both must be there.
 
     Raises
@@ -325,12 +325,12 @@ def atomic_swap(beside: Path, target: Path) -> None:
     OSError
         If one is not there or may not be renamed.
     """
-    if _in_one_step(os.fsencode(beside), os.fsencode(target)):
+    if _in_one_step(os.fsencode(draft), os.fsencode(target)):
         return
     waiting = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)) / target.name
     target.rename(waiting)
-    beside.rename(target)
-    waiting.rename(beside)
+    draft.rename(target)
+    waiting.rename(draft)
     waiting.parent.rmdir()
 
 
@@ -345,7 +345,7 @@ def _in_one_step(one: bytes, other: bytes) -> bool:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what killed processes of this machine left beside `target`; what running ones write stays.
+    """Remove what killed processes of this machine left next to `target`; what running ones write stays.
 
     Parameters
     ----------

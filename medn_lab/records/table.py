@@ -160,7 +160,7 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
 
 
 def positions(table: pd.DataFrame, clip_ids: Iterable[str], *, owner: str) -> np.ndarray:
-    """The row of each clip id, in the order asked for.
+    """The row of each clip id, in the order of `clip_ids`.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ def positions(table: pd.DataFrame, clip_ids: Iterable[str], *, owner: str) -> np
     Raises
     ------
     ValueError
-        If none is asked for, or one is not in the table.
+        If none is named, or one is not in the table.
 
     Examples
     --------
@@ -213,7 +213,7 @@ def frame_numbers(onset: int, apex: int, offset: int, n_frames: int) -> np.ndarr
     Raises
     ------
     ValueError
-        If fewer than 2 frames are asked for, or onset, apex and offset are out of order.
+        If `n_frames` is below 2, or onset, apex and offset are out of order.
 
     Examples
     --------
