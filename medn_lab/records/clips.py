@@ -219,10 +219,9 @@ class Truth(_ClipRecord):
             object.__setattr__(self, "cue_mask", self.cue_mask[:, None])
         self._check_rows(len(self.table), "displacement", "cue_course")
         self._check_rows(len(self.subjects), "au_masks", "cue_mask")
-        if self.cue_mask.shape[1] != len(self.cue_kinds):
-            raise ValueError(
-                f"cue_mask is {self.cue_mask.shape}, not one mask for each of {len(self.cue_kinds)} cue_kinds"
-            )
+        n = len(self.cue_kinds)
+        if self.cue_mask.shape[1] != n:
+            raise ValueError(f"cue_mask is {self.cue_mask.shape}; it must hold a mask for each of {n} cue_kinds")
 
     def __repr__(self) -> str:
         return f"Truth of {len(self.table)} synthetic clips: {len(self.aus)} AUs, {len(self.subjects)} faces"
@@ -372,7 +371,7 @@ class Clips(_ClipRecord):
         return replace(self.select(table["clip_id"]), table=table)
 
     def _parts(self) -> Parts:
-        arrays = {name: array for name in self._arrays if (array := getattr(self, name)) is not None}
+        arrays = dict(super()._parts().arrays)
         tables, meta = {"clips": self.table, "problems": self.problems}, {}
         if self.truth is not None:
             truth = self.truth._parts()
