@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -253,7 +254,7 @@ def _number(value: float, form: str = "") -> str:
 
 
 def _factor_name(factor: str) -> str:
-    return " ".join("AU set" if word == "aus" else word for word in factor.replace("_", " ").split(" "))
+    return re.sub(r"\baus\b", "AU set", factor.replace("_", " "))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
