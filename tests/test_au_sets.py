@@ -1,4 +1,4 @@
-"""What the coder wrote reaches every rule, and a doubt makes no pair: right values on real notations."""
+"""What the coder wrote reaches every room, and a doubt makes no pair: one definition of the same AU set."""
 
 from dataclasses import replace
 from itertools import combinations
@@ -11,269 +11,87 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pair_tables import table_of
 from sample_records import sample_clips, sample_features, sample_predictions
+from test_action_units import CODED, texts_of
 from written_sets import written
 
-from medn_lab.data import au_table, compare_codings, parse_action_units, prepare, read_casme2
-from medn_lab.data.readers.composite import join_indexes
+from medn_lab.data import au_table, compare_codings, join_indexes, prepare, read_casme2
 from medn_lab.diagnose import confusable_pairs, confusable_sets, decoupling_report, leakage, pair_separation, rank_pairs
-from medn_lab.evaluate import (
-    au_detection,
-    au_only_floor,
-    evaluation_summary,
-    pair_auc,
-)
+from medn_lab.evaluate import au_detection, au_only_floor, evaluation_summary, pair_auc
 from medn_lab.records import (
     CODING_COLUMNS,
     BranchFeatures,
     ClipIndex,
     Clips,
+    Embedding,
     Predictions,
     au_codings,
-    au_doubt,
-    au_set_text,
-    au_sets,
 )
-from medn_lab.view import plot_evaluation
-from medn_lab.view.colouring import colouring
-from medn_lab.view.rows import au_set_texts, hover_texts
-from medn_lab.widgets.filters import filter_counts, filter_values
-from medn_lab.widgets.partners import confusable_partner, same_au_set
-
-CODED = [
-    # as written, set without sides, set with sides, whether something is in doubt
-    ("L12", "12", "L12", False),
-    ("12", "12", "12", False),
-    ("12C", "12", "12", False),
-    ("A12", "12", "12", False),
-    ("１２", "12", "12", False),
-    ("12 or 14", None, None, True),
-    ("12或14", None, None, True),
-    ("4，7", "4+7", "4+7", False),
-    ("4、7", "4+7", "4+7", False),
-    ("4；７", "4+7", "4+7", False),
-    ("４＋７", "4+7", "4+7", False),
-    ("4", "4", "4", False),
-    ("4?", None, None, True),
-    ("4？", None, None, True),
-    ("（4）", "4", "4", False),
-    ("4+ref(7)", None, None, True),
-    ("4+?", None, None, True),
-    ("4and7", None, None, True),
-    ("maybe 4", None, None, True),
-    ("not 4", None, None, True),
-    ("10A/B", "10", "10", False),
-    ("4／7", None, None, True),
-    ("L4 or R4", "4", None, True),
-    ("4 left", "4", None, True),
-    ("12L", "12", "L12", False),
-    ("L 12", "12", "L12", False),
-    ("左12", "12", "L12", False),
-    ("(R6 or R12) + R15", None, None, True),
-    ("R14+17+soft focus", "14+17", "R14+17", False),
-    ("L12 + 61", "12", "L12", False),
-    ("=4+7", "4+7", "4+7", False),
-    ("AU：4、AU 7", "4+7", "4+7", False),
-    ("12(L)", "12", "L12", False),
-    ("12C（左）", "12", "L12", False),
-    ("AU12 (right)", "12", "R12", False),
-    ("U12", "12", None, True),
-    ("[4]", "4", "4", False),
-    ("[4,7]", "4+7", "4+7", False),
-    ('"4"', "4", "4", False),
-    ("AU_4+AU-7", "4+7", "4+7", False),
-    ("4+AD29", "4+29", "4+29", False),
-    ("4 and 7", "4+7", "4+7", False),
-    ("4+7 (k)", "4+7", "4+7", False),
-    ("4 vs 7", None, None, True),
-    ("4 oder 7", None, None, True),
-    ("4 rather than 7", None, None, True),
-    ("4 or nothing", None, None, True),
-    ("4 or smile", None, None, True),
-    ("4 absent", None, None, True),
-    ("4+ref 7", None, None, True),
-    ("4.7", None, None, True),
-    (4.7, None, None, True),
-    ("07. Apr", None, None, False),
-    ("12. Mai", None, None, False),
-    ("April 7", None, None, False),
-    ("Okt 12", None, None, False),
-    ("4-juil.", None, None, False),
-    ("10 A/B", "10", "10", False),
-    ("0", "0", "0", False),
-    ("?", None, None, False),
-    ("", None, None, False),
-    ("5月4日", None, None, True),
-    ("4²", None, None, True),
-    (4.0, "4", "4", False),
-    (12, "12", "12", False),
-    (None, None, None, False),
-    (np.nan, None, None, False),
-]
-
-
-def texts_of(table, **options):
-    return [None if aus is None else au_set_text(aus) for aus in au_sets(table, **options)]
-
-
-@pytest.mark.parametrize(("written_as", "dropped", "kept", "doubt"), CODED, ids=[str(row[0]) for row in CODED])
-def test_a_bare_table_of_any_notation_has_its_au_sets(written_as, dropped, kept, doubt):
-    table = pd.DataFrame({"action_units": pd.Series([written_as], dtype=object)})
-    assert texts_of(table) == [dropped]
-    assert texts_of(table, keep_side=True) == [kept]
-    assert bool(au_doubt(table, keep_side=True)[0]) == doubt
-    assert bool(au_doubt(table)[0]) == (doubt and dropped is None)
-
-
-@pytest.mark.parametrize(("written_as", "dropped", "kept", "doubt"), CODED, ids=[str(row[0]) for row in CODED])
-def test_the_columns_of_a_reader_mean_what_the_text_means(written_as, dropped, kept, doubt):
-    coded = au_codings([written_as])
-    assert list(coded) == list(CODING_COLUMNS)
-    assert texts_of(coded) == [dropped]
-    assert texts_of(coded, keep_side=True) == [kept]
-    assert (coded["action_units_doubt"][0] not in ("", "unknown")) == doubt
-    assert coded["action_units_coded"][0] == ("" if pd.isna(written_as) else str(written_as))
-    if dropped is not None:
-        assert coded["action_units"][0] == dropped
-    row = au_table([written_as], aus=[4, 7, 12]).to_numpy()[0]
-    assert np.isnan(row).all() if dropped is None else not np.isnan(row).any()
-
-
-def test_sides_intensities_and_doubt_stand_in_columns():
-    coded = au_codings(["L12(C)+1 A", "12 or L14", "4?", "12+?", "R6A/B", "?", "4 or 7+?"])
-    assert coded["action_units"].tolist() == ["1+12", "12 or 14", "4?", "12+?", "6", "", "(4 or 7)+?"]
-    assert coded["action_units_sided"].tolist() == ["1+L12", "12 or L14", "4?", "12+?", "R6", "", "(4 or 7)+?"]
-    assert coded["action_units_intensity"].tolist() == ["12C+1A", "", "", "", "6A/B", "", ""]
-    assert coded["action_units_doubt"].tolist() == [
-        "", "12 and 14 disputed", "4 disputed", "there may be more", "", "unknown",
-        "4 and 7 disputed; there may be more",
-    ]  # fmt: skip
-
-
-def test_certainty_is_a_property_of_what_was_read():
-    certain = {
-        text: parse_action_units(text).certain for text in ("12", "0", "12A or 12B", "12 or 14", "12+?", "?", "")
-    }
-    assert certain == {
-        "12": True, "0": True, "12A or 12B": True, "12 or 14": False, "12+?": False, "?": False, "": False,
-    }  # fmt: skip
-    assert parse_action_units("L12 or R12").certain
-    assert not parse_action_units("L12 or R12", side="keep").certain
-
-
-def test_au_columns_give_the_set_where_there_is_no_text_and_all_are_known():
-    table = pd.DataFrame({"clip_id": list("abcd"), "AU4": [1, 0, np.nan, 1], "AU12": [1, 0, 1, 0]})
-    assert texts_of(table) == ["4+12", "0", None, "4"]
-    assert texts_of(table.assign(action_units=["7", "", "?", None])) == ["7", "0", None, "4"]
-    with pytest.raises(ValueError, match="action_units"):
-        au_sets(table[["clip_id"]])
-
-
-@pytest.mark.parametrize(
-    ("column", "sets"),
-    [
-        ([[4, 7], [4], {12}], ["4+7", "4", "12"]),
-        (np.array([4.0, 12.0, np.nan]), ["4", "12", None]),
-        (pd.array([4, None, 12], dtype="Int64"), ["4", None, "12"]),
-        (pd.Categorical(["4", None, "7+4"]), ["4", None, "4+7"]),
-        (pd.array(["4", "L12", None], dtype="string"), ["4", "12", None]),
-    ],
-    ids=["lists", "float", "Int64", "categorical", "string"],
-)
-def test_a_column_of_any_type_has_its_au_sets(column, sets):
-    table = pd.DataFrame({"action_units": pd.Series(column), 5: 1})
-    assert texts_of(table) == sets
-
-
-@pytest.mark.parametrize("value", [0.3, 2, 3.5, -1, 9, "", "yes"])
-def test_au_columns_that_hold_something_else_are_refused(value):
-    table = pd.DataFrame({"AU4": pd.Series([1, value, 0], dtype=object)})
-    with pytest.raises(ValueError, match=r"the AU columns hold .*, such as an intensity|column AU4 holds text"):
-        au_sets(table)
-
-
-def test_au_columns_with_a_leading_zero_are_the_same_aus():
-    table = pd.DataFrame({"action_units": ["4", ""], "AU04": [1, 1], "AU12": [0, 0]})
-    assert texts_of(table) == ["4", "4"]
-
-
-def test_a_column_of_sides_marks_the_aus_as_in_synthme():
-    table = pd.DataFrame({"action_units": ["1+2", "12", "4 or 7"], "side": ["Left ", "both", "R"]})
-    assert texts_of(table, keep_side=True) == ["L1+L2", "12", None]
-    assert texts_of(table) == ["1+2", "12", None]
-
+from medn_lab.view import plot_embedding, plot_evaluation
+from medn_lab.widgets import BranchExplorer
 
 HAND = table_of(
-    ("1", "L12", "happiness"),
-    ("1", "12", "disgust"),
-    ("2", "12C", "happiness"),
-    ("2", "12 or 14", "disgust"),
-    ("3", "4", "disgust"),
-    ("3", "4+ref(7)", "others"),
-    ("4", "4，7", "others"),
-    ("4", "7+4", "disgust"),
-    ("5", "4?", "others"),
-    ("5", "L12", "disgust"),
-    ("6", "0", "others"),
-    ("6", "0", "disgust"),
-    ("7", "?", "others"),
-)
+    ("1", "L12", "happiness"), ("1", "12", "disgust"), ("2", "12C", "happiness"), ("2", "12 or 14", "disgust"),
+    ("3", "4", "disgust"), ("3", "4+ref(7)", "others"), ("4", "4，7", "others"), ("4", "7+4", "disgust"),
+    ("5", "4?", "others"), ("5", "L12", "disgust"), ("6", "0", "others"), ("6", "0", "disgust"), ("7", "?", "others"),
+)  # fmt: skip
 
 
 def test_pairs_counted_by_hand():
-    pairs = confusable_pairs(HAND)
-    found = list(pairs[["clip_a", "clip_b", "action_units"]].itertuples(index=False, name=None))
-    assert found == [
-        ("c0", "c1", "12"),
-        ("c0", "c9", "12"),
-        ("c1", "c2", "12"),
-        ("c2", "c9", "12"),
-        ("c6", "c7", "4+7"),
-    ]
-    kept = confusable_pairs(HAND, keep_side=True)
-    found = list(kept[["clip_a", "clip_b", "action_units"]].itertuples(index=False, name=None))
-    assert found == [("c1", "c2", "12"), ("c6", "c7", "4+7"), ("c0", "c9", "L12")]
+    pairs, kept = (confusable_pairs(HAND, keep_side=side) for side in (False, True))
+    columns = ["clip_a", "clip_b", "action_units"]
+    assert pairs[columns].to_numpy().tolist() == [
+        ["c0", "c1", "12"], ["c0", "c9", "12"], ["c1", "c2", "12"], ["c2", "c9", "12"], ["c6", "c7", "4+7"],
+    ]  # fmt: skip
+    assert kept[columns].to_numpy().tolist() == [["c1", "c2", "12"], ["c6", "c7", "4+7"], ["c0", "c9", "L12"]]
     assert pairs.attrs["n_doubtful"] == kept.attrs["n_doubtful"] == 3
 
 
-def test_the_pairs_of_the_issue_are_none():
-    assert confusable_pairs(table_of(("1", "L12", "happiness"), ("2", "12", "disgust")), keep_side=True).empty
-    for one, other in (("12", "12 or 14"), ("4", "4+ref(7)"), ("4", "4，7"), ("4", "4?"), ("4", "4+?")):
-        assert confusable_pairs(table_of(("1", one, "happiness"), ("2", other, "disgust"))).empty, other
+def explorer_of(table):
+    places = np.arange(2.0 * len(table)).reshape(-1, 2)
+    return BranchExplorer(Embedding(None, None, places, table))
 
 
-@given(st.lists(st.tuples(st.sampled_from([row[0] for row in CODED]), st.sampled_from("xyz")), min_size=2, max_size=12))
-def test_pairs_floor_partner_and_view_go_by_one_definition(rows):
-    table = table_of(*((str(k % 3), text, label) for k, (text, label) in enumerate(rows)))
+def pairs_by_hand(table):
+    """Pairs of clips with one known AU set that is not empty, and two labels."""
     meant = {str(row[0]): row[1] for row in CODED}
     sets = [meant[str(text)] for text in table["action_units"]]
-    wanted = {
+    return {
         (f"c{a}", f"c{b}")
         for a, b in combinations(range(len(table)), 2)
         if sets[a] == sets[b] not in (None, "0") and table["label"][a] != table["label"][b]
     }
+
+
+@given(st.lists(st.tuples(st.sampled_from([row[0] for row in CODED]), st.sampled_from("xyz")), min_size=2, max_size=12))
+def test_pairs_go_by_the_sets_of_the_notations(rows):
+    table = table_of(*((str(k % 3), text, label) for k, (text, label) in enumerate(rows)))
     pairs = confusable_pairs(table)
-    assert set(zip(pairs["clip_a"], pairs["clip_b"], strict=True)) == wanted
-    in_pairs = {clip_id for pair in wanted for clip_id in pair}
-    places = np.arange(len(table), dtype=float)[:, None]
+    assert set(zip(pairs["clip_a"], pairs["clip_b"], strict=True)) == pairs_by_hand(table)
+
+
+def test_the_partners_of_the_explorer_go_by_the_same_sets():
+    table = table_of(*((str(k % 3), row[0], "xyz"[k % 3]) for k, row in enumerate(CODED)))
+    wanted, explorer = pairs_by_hand(table), explorer_of(table)
     for clip_id in table["clip_id"]:
-        try:
-            partner, _ = confusable_partner(table, clip_id, places=places)
-        except ValueError:
-            assert clip_id not in in_pairs
+        explorer.show(clip_id)
+        if any(clip_id in pair for pair in wanted):
+            assert {(clip_id, explorer.show_partner()), (explorer.partner_id, clip_id)} & wanted
         else:
-            assert tuple(sorted((clip_id, partner), key=lambda name: int(name[1:]))) in wanted
+            with pytest.raises(ValueError, match="AU"):
+                explorer.show_partner()
 
 
 def test_doubtful_clips_are_never_one_group():
     table = table_of(("1", "12 or 14", "x"), ("2", "12 or 14", "y"), ("3", "12", "x"), ("3", "?", "x"))
-    assert au_set_texts(table).tolist() == [*["AUs in doubt: 12 or 14"] * 2, "AU12", "AUs unknown"]
-    with pytest.raises(ValueError, match=r"the AUs of 'c0' are in doubt \(12 or 14\)"):
-        same_au_set(table, "c0")
-    with pytest.raises(ValueError, match="the AUs of 'c3' are not known"):
-        same_au_set(table, "c3")
-    assert filter_counts(filter_values(table), "au_sets") == {"AUs in doubt": 2, "AU12": 1, "AUs unknown": 1}
-    assert colouring(table, "au_set").counts == {"AU12": 1, "AUs in doubt": 2, "AUs unknown": 1}
-    assert "12 or 14" in hover_texts(table)[0]
+    explorer = explorer_of(table)
+    for clip_id, facts in (("c0", r"'c0' .*doubt.*12 or 14"), ("c3", "'c3' .*not known")):
+        explorer.show(clip_id)
+        with pytest.raises(ValueError, match=facts):
+            explorer.select_same_aus()
+    for name, count in (("AUs in doubt", 2), ("AU12", 1), ("AUs unknown", 1)):
+        assert len(explorer.filter(au_sets=name)) == count
+    figure = plot_embedding(Embedding(None, None, np.eye(4, 2), table), colour_by="au_set").to_json()
+    assert all(text in figure for text in ("AUs in doubt", "12 or 14", "AU12", "AUs unknown"))
 
 
 def test_a_floor_gives_doubtful_clips_no_vote_and_counts_them():
@@ -342,21 +160,19 @@ def test_sides_change_every_pair_result():
     assert "16" in confusable_sets(table, keep_side=True).none
 
 
-# --- from the spreadsheet to the network ----------------------------------------------------------------------------
-
 SHEET = ["L12", "12", "12 or 14", "4", "4+ref(7)", "4，7", "７、４", "4?", "R1+R2", "？", "0", "12+?", "L4 or R4"]
 
 
 @pytest.fixture(scope="module")
 def casme2(tmp_path_factory):
     root = tmp_path_factory.mktemp("coded")
-    told = written(root, "casme2", size=64, fps=15)
+    faults = written(root, "casme2", size=64, fps=15)
     [path] = root.glob("*.xlsx")
     book = openpyxl.load_workbook(path)
     column = next(cell.column for cell in book.active[1] if cell.value == "Action Units")
     for row, text in enumerate(SHEET, start=2):
         book.active.cell(row, column).value = text
-    for row in range(len(SHEET) + 2, len(told) + 2):
+    for row in range(len(SHEET) + 2, len(faults) + 2):
         book.active.cell(row, column).value = "25"
     book.save(path)
     return root
@@ -391,13 +207,11 @@ def test_a_reader_keeps_what_the_coder_wrote(casme2):
 )
 def test_an_argument_lets_disputed_sets_in(casme2, rule, sets):
     index = read_casme2(casme2, alternatives=rule)
-    assert texts_of(index.table.iloc[: len(SHEET)]) == sets
-    assert index.table["action_units_coded"].tolist()[: len(SHEET)] == SHEET
-    assert set(index.problems.loc[index.problems["field"] == "action_units", "clip_id"]) == set(
-        index.table["clip_id"].iloc[[2, 4, 7, 9, 11, 12]]
-    )
-    with pytest.raises(ValueError, match="'leave_out', 'first', 'all' or 'common', not 'second'"):
-        read_casme2(casme2, alternatives="second")
+    table = index.table.iloc[: len(SHEET)]
+    assert texts_of(table) == sets
+    assert table["action_units_coded"].tolist() == SHEET
+    noted = index.problems.loc[index.problems["field"] == "action_units", "clip_id"]
+    assert set(noted) == set(table["clip_id"].iloc[[2, 4, 7, 9, 11, 12]])
 
 
 def test_sides_and_doubt_survive_prepare_the_disk_and_predictions(casme2, tmp_path):
@@ -465,19 +279,17 @@ def test_joined_indexes_keep_doubt_as_doubt():
     assert joined["action_units_doubt"].tolist() == ["", "4 and 7 disputed", "unknown", "", ""]
 
 
-@pytest.mark.parametrize("coding", ["aus_full_width", "aus_reference", "aus_side_disputed", "aus_alternative"])
-def test_planted_codings_are_read_as_what_they_are(tmp_path, coding):
-    told = written(tmp_path, "casme2", size=64, fps=15, faults=[coding])
-    table = read_casme2(tmp_path).table.set_index("clip_id")
-    [clip] = told.loc[told["fault"] == coding, "written_as"]
-    certain = texts_of(table.loc[[clip]])[0] is not None
-    sided = texts_of(table.loc[[clip]], keep_side=True)[0] is not None
-    assert (certain, sided) == {"aus_full_width": (True, True), "aus_side_disputed": (True, False)}.get(
-        coding, (False, False)
-    )
-
-
-# --- clips without any known AU -------------------------------------------------------------------------------------
+def test_planted_codings_are_read_as_what_they_are(tmp_path):
+    planted = {
+        "aus_full_width": (True, True),
+        "aus_side_disputed": (True, False),
+        "aus_reference": (False, False),
+        "aus_alternative": (False, False),
+    }
+    faults = written(tmp_path, "casme2", size=64, fps=15, faults=list(planted)).set_index("fault")
+    rows = read_casme2(tmp_path).table.set_index("clip_id").loc[faults.loc[list(planted), "written_as"]]
+    certain, sided = ([one is not None for one in texts_of(rows, keep_side=keep)] for keep in (False, True))
+    assert dict(zip(planted, zip(certain, sided, strict=True), strict=True)) == planted
 
 
 @pytest.mark.parametrize("share", [0.4, 1.0])

@@ -1,4 +1,4 @@
-"""Labels and subjects typed by hand: one spelling at the border, or one sentence that says what to do."""
+"""Labels and subjects typed by hand: one spelling in every room, or an error that says what to do."""
 
 from dataclasses import replace
 
@@ -35,6 +35,8 @@ from medn_lab.train import TrainConfig, fit
 
 QUICK = TrainConfig(epochs=1, batch_size=8)
 ONE_SPELLING = ["happiness ", " happiness", "ｈａｐｐｉｎｅｓｓ", "happiness\u3000", "happiness\n"]
+MISSING = [None, np.nan, pd.NA, "", "  "]
+PAIR_LABELS = ["disgust", "happiness", "disgust", "happiness", "happiness", "disgust"]
 
 
 def with_labels(clips, labels, column="label"):
@@ -52,24 +54,20 @@ def model(clips):
 
 
 @pytest.mark.parametrize("column", ["label", "mood"])
-@pytest.mark.parametrize("typed", ONE_SPELLING)
-def test_blanks_and_full_width_signs_make_no_second_class(clips, typed, column):
-    labels = clips.table["label"].where(clips.table.index != 0, typed)
+def test_blanks_and_full_width_signs_make_no_second_class(clips, column):
+    labels = clips.table["label"].to_numpy(dtype=object, copy=True)
+    labels[np.flatnonzero(labels == "happiness")[:5]] = ONE_SPELLING
     given = with_labels(clips, labels, column)
     config = MEDNConfig.for_clips(given, label=column, dim=16, branches="motion")
     assert config.classes == ("happiness", "others")
     fit(MEDN(config), given, training=QUICK, label=column, progress=False)
-    said = predict(MEDN(config), given)
-    assert confusion_matrix(said, label=column).to_numpy().sum() == 24
-    assert evaluation_summary(said, label=column, n_resamples=20).scores["n_clips"].eq(24).all()
-    assert bootstrap_interval(said, label=column, n_resamples=20).value == accuracy(
-        clips.table["label"], said.predicted
-    )
+    predictions = predict(MEDN(config), given)
+    assert confusion_matrix(predictions, label=column).to_numpy().sum() == 24
+    assert evaluation_summary(predictions, label=column, n_resamples=20).scores["n_clips"].eq(24).all()
+    scored = bootstrap_interval(predictions, label=column, n_resamples=20).value
+    assert scored == accuracy(clips.table["label"], predictions.predicted)
     found = evaluate_loso(config, given, label=column, training=QUICK, n_jobs=1, progress=False)
     assert found.folds["n_happiness"].sum() == (clips.table["label"] == "happiness").sum()
-
-
-PAIR_LABELS = ["disgust", "happiness", "disgust", "happiness", "happiness", "disgust"]
 
 
 def bare_table(labels, column="label"):
@@ -80,12 +78,11 @@ def bare_table(labels, column="label"):
 
 
 def of_a_bare_table(table, label="label"):
-    """What each function that reads labels from a bare table says of it."""
+    """What each function that reads labels from a bare table gives."""
     rng = np.random.default_rng(0)
     features = BranchFeatures(rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), None, table)
-    pairs = confusable_pairs(table, label=label)
     return [
-        pairs.to_numpy().tolist(),
+        confusable_pairs(table, label=label).to_numpy().tolist(),
         confusable_sets(table, label=label).table.to_numpy().tolist(),
         rank_pairs(table, features=features, label=label).table[["clip_a", "clip_b", "label_a"]].to_numpy().tolist(),
         repr(pair_separation(table, features=features, label=label, n_resamples=20)),
@@ -93,12 +90,16 @@ def of_a_bare_table(table, label="label"):
 
 
 @pytest.mark.parametrize("column", ["label", "mood"])
-@pytest.mark.parametrize("typed", [*ONE_SPELLING, "numbers"])
-def test_a_bare_table_has_one_spelling_too(column, typed):
-    labels = [name.replace("happiness", typed) if place == 1 else name for place, name in enumerate(PAIR_LABELS)]
-    plain, given = bare_table(PAIR_LABELS, column), bare_table(labels, column)
-    if typed == "numbers":  # text, whole and floating numbers are the same names
-        plain, given = (bare_table(of, column) for of in (list("010110"), ["0", 1, 0.0, 1.0, 1, "0 "]))
+@pytest.mark.parametrize(
+    ("given", "plain"),
+    [
+        *(([name.replace("happiness", typed) for name in PAIR_LABELS], PAIR_LABELS) for typed in ONE_SPELLING),
+        (["0", 1, 0.0, 1.0, 1, "0 "], list("010110")),
+    ],
+    ids=[*map(repr, ONE_SPELLING), "numbers"],
+)
+def test_a_bare_table_has_one_spelling_too(given, plain, column):
+    given, plain = bare_table(given, column), bare_table(plain, column)
     assert of_a_bare_table(given, column) == of_a_bare_table(plain, column)
     assert repr(au_only_floor(given, label=column)) == repr(au_only_floor(plain, label=column))
     for measure in (accuracy, uf1, uar):
@@ -106,15 +107,16 @@ def test_a_bare_table_has_one_spelling_too(column, typed):
     assert uf1(given[column], plain[column], classes=given[column].unique()) == 1
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "", "  "])
-def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor(missing):
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_clip_without_a_label_is_in_no_pair_and_has_no_floor_and_no_score(missing):
     table = bare_table([missing, *PAIR_LABELS[1:]])
     pairs, *_ = of_a_bare_table(table)
     assert pairs == [pair for pair in of_a_bare_table(bare_table(PAIR_LABELS))[0] if pair[0] != "a"]
     with pytest.raises(ValueError, match="1 of 6 clips have no label, such as 'a'"):
         au_only_floor(table)
-    with pytest.raises(ValueError, match="1 of 6 true classes are missing"):
-        uf1(table["label"], PAIR_LABELS)
+    for score in (accuracy, uf1, uar):
+        with pytest.raises(ValueError, match="1 of 6 true classes"):
+            score(table["label"], PAIR_LABELS)
 
 
 def measured_features(labels):
@@ -123,31 +125,26 @@ def measured_features(labels):
     return BranchFeatures(*np.random.default_rng(0).normal(size=(3, 24, 2)), table)
 
 
-QUICKLY = {"n_shuffles": 2, "label": "mood"}
-
-
 def test_leaks_and_reports_read_one_spelling_and_leave_clips_without_a_label_out():
-    labels = tiny_clips().table["label"]
+    labels, quickly = tiny_clips().table["label"], {"n_shuffles": 2, "label": "mood"}
     plain, typed = (measured_features(own) for own in (labels, labels.where(labels.index != 0, labels[0] + " ")))
-    pd.testing.assert_frame_equal(leakage(plain, **QUICKLY), leakage(typed, **QUICKLY))
-    pd.testing.assert_frame_equal(
-        *(decoupling_report(own, n_permutations=3, **QUICKLY).table for own in (plain, typed))
-    )
-    for missing in (None, np.nan, pd.NA, " "):
-        rows = decoupling_report(measured_features([missing, *labels[1:]]), n_permutations=3, **QUICKLY).table
-        assert set(rows.loc[rows["given"] == "emotion", "n_clips"]) == {23}
-        unknown = decoupling_report(measured_features([missing] * 24), n_permutations=3, **QUICKLY).table
-        assert set(unknown["given"].dropna()) <= {"", "aus"}
-        with pytest.raises(ValueError, match="nothing can be given 'emotion': it is known of none of 24 clips"):
-            decoupling_report(measured_features([missing] * 24), given=["emotion"], n_permutations=3, **QUICKLY)
+    pd.testing.assert_frame_equal(leakage(plain, **quickly), leakage(typed, **quickly))
+    quickly["n_permutations"] = 3
+    pd.testing.assert_frame_equal(*(decoupling_report(own, **quickly).table for own in (plain, typed)))
+    rows = decoupling_report(measured_features([*MISSING, *labels[5:]]), **quickly).table
+    assert set(rows.loc[rows["given"] == "emotion", "n_clips"]) == {24 - len(MISSING)}
+    unknown = measured_features([pd.NA] * 24)
+    assert set(decoupling_report(unknown, **quickly).table["given"].dropna()) <= {"", "aus"}
+    with pytest.raises(ValueError, match=r"'emotion'.* none of 24 clips"):
+        decoupling_report(unknown, given=["emotion"], **quickly)
 
 
 @pytest.mark.parametrize("dtype", ["category", "string", object])
-def test_the_dtype_of_a_label_column_does_not_matter(clips, dtype):
+def test_the_dtype_of_a_label_column_does_not_matter(clips, model, dtype):
     given = with_labels(clips, clips.table["label"].astype(dtype))
     assert MEDNConfig.for_clips(given).classes == ("happiness", "others")
-    said = predict(MEDN(MEDNConfig.for_clips(given, dim=16), seed=1), given)
-    assert f"{accuracy(clips.table['label'], said.predicted):.3f} of them right" in repr(said)
+    predictions = predict(model, given)
+    assert f"{accuracy(clips.table['label'], predictions.predicted):.3f} of them right" in repr(predictions)
 
 
 @pytest.mark.parametrize("dtype", [int, "Int64", "category", float])
@@ -155,31 +152,30 @@ def test_numbers_are_class_names(clips, dtype):
     given = with_labels(clips, pd.Series(np.arange(24) % 2).astype(dtype))
     config = MEDNConfig.for_clips(given, dim=16)
     fit(MEDN(config), given, training=QUICK, progress=False)
-    said = predict(MEDN(config, seed=1), given)
-    right = (said.predicted == np.array(config.classes)[np.arange(24) % 2]).mean()
-    assert confusion_matrix(said).to_numpy().trace() / 24 == pytest.approx(right)
-    assert f"{right:.3f} of them right" in repr(said)
+    predictions = predict(MEDN(config, seed=1), given)
+    right = (predictions.predicted == np.array(config.classes)[np.arange(24) % 2]).mean()
+    assert confusion_matrix(predictions).to_numpy().trace() / 24 == pytest.approx(right)
+    assert f"{right:.3f} of them right" in repr(predictions)
 
 
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA, "", "  "])
-def test_missing_labels_are_counted_and_named(clips, model, missing):
+def test_missing_labels_are_counted_and_named(clips, model):
     labels = clips.table["label"].astype(object).copy()
-    labels[[3, 5]] = missing
+    labels[range(3, 8)] = MISSING
     given = with_labels(clips, labels)
+    predictions = predict(model, given)
     for call in (
         lambda: MEDNConfig.for_clips(given),
         lambda: fit(model, given, training=QUICK, progress=False),
         lambda: evaluate_loso(model.config, given, training=QUICK, n_jobs=1, progress=False),
-        lambda: confusion_matrix(predict(model, given)),
-        lambda: bootstrap_interval(predict(model, given)),
-        lambda: compare_predictions(predict(model, given), predict(model, given)),
+        lambda: confusion_matrix(predictions),
+        lambda: bootstrap_interval(predictions),
+        lambda: compare_predictions(predictions, predictions),
     ):
-        with pytest.raises(ValueError, match="2 of 24 clips have no label, such as 'tiny0_s00_c03'; write"):
+        with pytest.raises(ValueError, match="5 of 24 clips have no label, such as 'tiny0_s00_c03'; write"):
             call()
-    notes = evaluation_summary(predict(model, given), n_resamples=20).notes
-    assert "2 of 24 clips have no label and are not scored." in notes
-    known = given.table["clip_id"][[0, 1]] if labels[0] != labels[1] else given.table["clip_id"][[0, 2]]
-    assert len(swap_branches(model, given, clip_a=known.iloc[0], clip_b=known.iloc[1])) == 4
+    assert "5 of 24 clips have no label and are not scored." in evaluation_summary(predictions, n_resamples=20).notes
+    other = int(np.flatnonzero(clips.table["label"] != labels[0])[0])
+    assert len(swap_branches(model, given, clip_a=clips.table["clip_id"][0], clip_b=clips.table["clip_id"][other])) == 4
 
 
 def test_names_that_differ_in_capital_letters_are_refused(clips):
@@ -202,8 +198,7 @@ def test_the_index_of_a_table_does_not_matter(clips):
 def test_one_subject_written_in_several_ways_is_one_person(column):
     table = pd.DataFrame({"clip_id": list("abcd"), "subject": column})
     assert people(table).tolist() == ["1"] * 4
-    said = Predictions(np.zeros((4, 2)), table, ("x", "y"))
-    assert said.table["subject"].tolist() == ["1"] * 4
+    assert Predictions(np.zeros((4, 2)), table, ("x", "y")).table["subject"].tolist() == ["1"] * 4
 
 
 def test_subjects_that_differ_by_zeros_alone_are_refused_within_a_data_set():
@@ -216,8 +211,7 @@ def test_subjects_that_differ_by_zeros_alone_are_refused_within_a_data_set():
 @pytest.mark.parametrize("missing", [None, np.nan, pd.NA, " "])
 def test_a_missing_subject_is_nobody(missing):
     table = pd.DataFrame({"clip_id": list("abc"), "subject": ["1", missing, "2"]})
-    flow = np.zeros((3, 32, 32, 2), np.float32)
-    for given in (table, Clips(None, flow, table).table):
+    for given in (table, Clips(None, np.zeros((3, 32, 32, 2), np.float32), table).table):
         with pytest.raises(ValueError, match="1 of 3 clips have no subject"):
             people(given)
 
@@ -232,32 +226,6 @@ def test_the_dtype_of_an_au_column_does_not_matter(dtype):
     pd.testing.assert_frame_equal(first, second)
 
 
-def test_text_in_an_au_column_is_named():
-    with pytest.raises(ValueError, match=r"column AU12 holds text .*'yes'.*; an AU column holds 1, 0 or NaN"):
-        Predictions(np.zeros((1, 2)), pd.DataFrame({"clip_id": ["a"], "AU12": ["yes"]}), ("x", "y"))
-
-
 def test_an_unknown_numeric_factor_is_counted_in_any_dtype():
-    with pytest.raises(ValueError, match="factor 'age' is not known of 1 clips"):
+    with pytest.raises(ValueError, match=r"'age' .* 1 clips"):
         partial_out(np.eye(3), factors=pd.DataFrame({"age": pd.array([1, None, 3], "Int64")}))
-
-
-@pytest.mark.parametrize("name", ["logits", "au_logits"])
-def test_scores_that_are_no_numbers_are_refused_by_clip(name):
-    scores = {"logits": np.zeros((2, 2)), "au_logits": np.zeros((2, 1))}
-    scores[name][1, 0] = np.nan
-    table = pd.DataFrame({"clip_id": ["a", "b"]})
-    with pytest.raises(ValueError, match=f"the {name} of 1 of 2 clips are NaN, such as of 'b'"):
-        Predictions(scores["logits"], table, ("x", "y"), scores["au_logits"], ("AU12",))
-
-
-@pytest.mark.parametrize("score", [accuracy, uf1, uar])
-@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
-def test_a_score_refuses_missing_classes(score, missing):
-    with pytest.raises(ValueError, match="1 of 2 true classes are missing"):
-        score(["a", missing], ["a", "a"])
-
-
-def test_predictions_of_no_clips_have_a_repr():
-    nothing = Predictions(np.zeros((0, 2)), pd.DataFrame({"clip_id": [], "label": []}), ("x", "y"))
-    assert repr(nothing).startswith("Predictions: 0 clips")

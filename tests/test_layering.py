@@ -26,7 +26,7 @@ MAY_KNOW = {
 """Rooms (or single modules of a room) that a room may import; each also knows itself."""
 
 THIRD_PARTIES = {
-    "records": {"lark", "numpy", "pandas"},
+    "records": {"jinja2", "lark", "lazy_loader", "numpy", "pandas"},
     "view": {"IPython", "lazy_loader", "numpy", "pandas", "PIL", "plotly"},
 }
 """Rooms that keep to few outside packages."""

@@ -47,7 +47,7 @@ def test_prepared_flow_is_the_true_displacement_of_the_crop(raw):
     likeness = []
     for place, row in enumerate(index.table.to_dict("records")):
         box = find_face(read_image(list_frames(row["frames_folder"])[row["onset"]]))
-        field = truth._take([names[row["clip_id"]]]).displacement[0].astype(np.float32)
+        field = truth.select([names[row["clip_id"]]]).displacement[0].astype(np.float32)
         x, y, side = (round(value / 2) for value in (box.x, box.y, box.side))  # the truth is at 64 px, frames at 128
         true = cv2.resize(
             np.pad(field, ((32, 32), (32, 32), (0, 0)))[32 + y : 32 + y + side, 32 + x : 32 + x + side], (64, 64)

@@ -47,7 +47,6 @@ DESCRIBED_TOGETHER = {"synthme.Identity": "some fifty lengths, shares and colour
 
 POSITIONAL = {
     "records.Parts": "a dataclass of four mappings",
-    "records.check_rows": "named arrays follow as keywords",
     "records.Truth.au_mask": "a clip and one of its AUs",
     "records.frame_numbers": "onset, apex, offset, in the order of time and of every spreadsheet",
     "records.positions": "a table and the ids looked up in it",
@@ -91,7 +90,7 @@ def _public() -> Iterator[tuple[str, object]]:
     for room in ROOMS:
         module = import_module(f"medn_lab.{room}")
         for name in getattr(module, "__all__", ()):
-            if not inspect.ismodule(getattr(module, name)):
+            if not inspect.ismodule(getattr(module, name)) and typing.get_origin(getattr(module, name)) is None:
                 yield f"{room}.{name}", getattr(module, name)
 
 

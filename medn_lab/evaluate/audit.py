@@ -21,7 +21,7 @@ from medn_lab.evaluate.loso import LAST, jobs_by_default
 from medn_lab.evaluate.parallel import Backend, run_folds
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions
-from medn_lab.records.run import describe_source
+from medn_lab.records.provenance import describe_source
 from medn_lab.train import TrainConfig
 
 RULES = {

@@ -17,7 +17,7 @@ from medn_lab.evaluate.folds import Plan, classes_unseen
 from medn_lab.evaluate.intervals import bootstrap_interval
 from medn_lab.evaluate.metrics import accuracy, true_and_predicted, uar, uf1
 from medn_lab.records import Predictions, au_columns, people, require, run_record
-from medn_lab.records.run import describe_source
+from medn_lab.records.provenance import describe_source
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 

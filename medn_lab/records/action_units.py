@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,9 @@ from medn_lab.records.action_unit_grammar import (
     bare,
     chosen_units,
     mentions_of,
-    moves_skin,
-    named,
     read_expression,
-    says_none,
 )
-from medn_lab.records.rows import au_columns, au_values
-from medn_lab.records.text import normalise_text
+from medn_lab.records.table import au_columns, au_values, normalise_text
 
 SideRule = Literal["drop", "keep"]
 Alternatives = Literal["first", "all", "common"]
@@ -40,6 +36,10 @@ CODING_COLUMNS = (
     "action_units_doubt",
 )
 """The columns of :func:`au_codings`, all text."""
+
+# Where a set with sides stands, the best first.
+SIDED = ("action_units_sided", "action_units_coded", "action_units")
+_SIDE_MARKS = {"left": "L", "l": "L", "right": "R", "r": "R"}
 
 _AS_FLOAT = re.compile(r"\b(\d{1,2})\.0+(?!\d)")
 
@@ -55,7 +55,7 @@ class ActionUnits:
     said : Unit, Both, Either or None
         What was read from it; its ``str`` is the same in one notation.
     units : tuple of str
-        The AU set under the rule asked for, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
+        The AU set under the chosen rule, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
     disputed : tuple of int
         AUs about which the text leaves a doubt: alternatives, references, question marks; with sides kept, also those
         whose side is in doubt. Neither present nor absent.
@@ -124,13 +124,13 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     side : {"drop", "keep"}
         Whether ``L4`` becomes ``4`` or stays ``L4``. Keeping sides makes fewer pairs of clips share an AU set.
     alternatives : {"first", "all", "common"}
-        What ``12 or 14`` becomes: the coder's first choice, every one (which says more than the coder did), or what all
+        What ``12 or 14`` becomes: the coder's first choice, every one (more than the coder wrote), or what all
         readings share, without AUs in question. In each case the AUs in doubt are listed in ``disputed``.
 
     Returns
     -------
     ActionUnits
-        ``str`` of it is the canonical text of the set, such as ``"1+2"``; ``certain`` says whether there is no doubt
+        ``str`` of it is the canonical text of the set, such as ``"1+2"``; ``certain`` is whether there is no doubt
         about it. Any text at all gives a result; what cannot be read is in ``junk``.
 
     Raises
@@ -156,28 +156,20 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     >>> parse_action_units("?").known
     False
     """
-    if side not in ("drop", "keep"):
-        raise ValueError(f"side must be 'drop' or 'keep', not {side!r}")
-    if alternatives not in ("first", "all", "common"):
-        raise ValueError(f"alternatives must be 'first', 'all' or 'common', not {alternatives!r}")
+    _one_of(get_args(SideRule), side=side)
+    _one_of(get_args(Alternatives), alternatives=alternatives)
     cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
     said, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
-    mentions = [unit for unit in mentions_of(said) if moves_skin(unit)]
-    keep = side == "keep"
-    certain = {named(unit, keep) for unit in chosen_units(said, "common", keep)}
-    chosen = {named(unit, keep) for unit in chosen_units(said, alternatives, keep)}
-    disputed = {unit.number for unit in mentions if named(unit, keep) not in certain}
-    if keep and any(SIDE_APART.fullmatch(word) for word in junk):  # a side stands there, and it is not clear whose
+    written = list(mentions_of(said))
+    nothing_moved = complete and bool(written) and all(unit.number == 0 and not unit.doubtful for unit in written)
+    mentions = [unit for unit in written if unit.moves_skin]
+    certain = chosen_units(said, "common", side)
+    disputed = {unit.number for unit in mentions if unit.named(side) not in certain}
+    if side == "keep" and any(map(SIDE_APART.fullmatch, junk)):  # a side stands there, and it is not clear whose
         disputed |= {unit.number for unit in mentions}
-    return ActionUnits(
-        text=cell,
-        said=said,
-        units=tuple(f"{where}{number}" for number, where in sorted(chosen)),
-        disputed=tuple(sorted(disputed)),
-        junk=junk,
-        known=bool(mentions) or (complete and says_none(said)),
-        complete=complete,
-    )
+    units = tuple(f"{where}{number}" for number, where in sorted(chosen_units(said, alternatives, side)))
+    known = bool(mentions) or nothing_moved
+    return ActionUnits(cell, said, units, tuple(sorted(disputed)), junk, known, complete)
 
 
 def au_table(
@@ -219,18 +211,10 @@ def au_table(
     """
     rule = _rule(alternatives)
     codes, unique = _unique(texts)
-    read = [parse_action_units(text, alternatives=rule) for text in unique]
-    used = [one.known and (one.certain or alternatives != "leave_out") for one in read]
-    there = {number for one, use in zip(read, used, strict=True) if use for number in one.numbers}
-    numbers = sorted(there if aus is None else {int(au) for au in aus})
-    values = np.full((len(read), len(numbers)), np.nan)
-    for row in np.flatnonzero(used):
-        one = read[row]
-        for column, number in enumerate(numbers):
-            if number in one.numbers:
-                values[row, column] = 1.0
-            elif one.complete and number not in one.disputed:
-                values[row, column] = 0.0
+    every = [parse_action_units(text, alternatives=rule) for text in unique]
+    read = [one if one.known and (one.certain or alternatives != "leave_out") else None for one in every]
+    numbers = sorted({n for one in read if one for n in one.numbers} if aus is None else {int(au) for au in aus})
+    values = np.array([_presence(one, numbers) for one in read]).reshape(len(read), len(numbers))
     return pd.DataFrame(values[codes], columns=[f"AU{number}" for number in numbers])
 
 
@@ -270,16 +254,11 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
     codes, unique = _unique(texts)
     rows = np.empty((len(unique), len(CODING_COLUMNS)), dtype=object)
     for place, text in enumerate(unique):
-        sides: tuple[SideRule, SideRule] = ("drop", "keep")
-        plain, sided = (parse_action_units(text, side=side, alternatives=rule) for side in sides)
-        graded = [bare(unit, "drop", intensity=True) for unit in plain.mentions() if unit.intensity]
-        rows[place] = (
-            _written(plain, "drop", alternatives),
-            plain.text,
-            _written(sided, "keep", alternatives),
-            "+".join(dict.fromkeys(map(str, graded))),
-            _doubt(plain, sided),
-        )
+        plain = parse_action_units(text, alternatives=rule)
+        sided = parse_action_units(text, side="keep", alternatives=rule)
+        graded = dict.fromkeys(str(bare(unit, "drop", intensity=True)) for unit in plain.mentions() if unit.intensity)
+        sets = [_written(plain, "drop", alternatives), _written(sided, "keep", alternatives)]
+        rows[place] = sets[0], plain.text, sets[1], "+".join(graded), _doubt(plain, sided)
     return pd.DataFrame(rows[codes], columns=list(CODING_COLUMNS))
 
 
@@ -303,7 +282,7 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     -------
     list of frozenset or None
         One a row. None where the AUs are unknown, disputed (``12 or 14``, ``4?``, ``ref(7)``) or incomplete (``4+?``);
-        :func:`au_doubt` tells which.
+        :func:`au_doubt` gives the text of the latter.
 
     Raises
     ------
@@ -316,33 +295,26 @@ def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[s
     >>> [None if one is None else sorted(one) for one in sets]
     [['1', '2'], None, [], None]
     """
-    names = ["action_units_sided", "action_units_coded", "action_units"] if keep_side else ["action_units"]
-    codes, unique = _unique(_texts(table, names))
+    texts = _texts(table, SIDED if keep_side else ("action_units",))
+    codes, unique = _unique(texts)
     read = [parse_action_units(text, side="keep" if keep_side else "drop") for text in unique]
-    of_text = np.array([*(frozenset(one.units) if one.certain else None for one in read), None], dtype=object)[:-1]
-    sets = of_text[codes]
+    sets = _objects(frozenset(one.units) if one.certain else None for one in read)[codes]
     aus = au_columns(table)
     if aus:
-        blank = np.flatnonzero(np.array([text == "" for text in unique], dtype=bool)[codes])
-        values = np.column_stack([au_values(table[au]) for au in aus])[blank]
-        strange = values[~np.isnan(values) & (values != 0) & (values != 1)]
+        values = np.column_stack([au_values(table[au]) for au in aus])
+        blank, unknown = texts == "", np.isnan(values)
+        strange = values[blank[:, None] & ~unknown & (values != 0) & (values != 1)]
         if len(strange):
-            raise ValueError(
-                f"the AU columns hold {strange[0]:g}, such as an intensity; they hold 1 (there), 0 (not there) or NaN"
-            )
-        whole = ~np.isnan(values).any(axis=1)
-        patterns, of = np.unique(values[whole] == 1, axis=0, return_inverse=True)
-        by_pattern = [
-            frozenset(str(int(au[2:])) for au, there in zip(aus, row, strict=True) if there) for row in patterns
-        ]
-        for row, pattern in zip(blank[whole], np.ravel(of), strict=True):
-            sets[row] = by_pattern[pattern]
+            raise ValueError(f"the AU columns hold {strange[0]:g}; they hold 1 (there), 0 (not there) or NaN")
+        known = blank & ~unknown.any(axis=1)
+        patterns, of = np.unique(values[known] == 1, axis=0, return_inverse=True)
+        numbers = np.array([str(int(au[2:])) for au in aus])
+        sets[known] = _objects(frozenset(numbers[there].tolist()) for there in patterns)[np.ravel(of)]
     if keep_side and "side" in table:
-        marks = table["side"].map(normalise_text).astype(str).str.lower()
-        marks = marks.map({"left": "L", "l": "L", "right": "R", "r": "R"}).fillna("")
-        for row in np.flatnonzero(marks != ""):
-            if sets[row] is not None:
-                sets[row] = frozenset(au if au[0].isalpha() else marks.iloc[row] + au for au in sets[row])
+        for row, side in enumerate(table["side"].map(normalise_text)):
+            mark = _SIDE_MARKS.get(side.lower())
+            if mark and sets[row] is not None:
+                sets[row] = frozenset(au if au[0].isalpha() else mark + au for au in sets[row])
     return list(sets)
 
 
@@ -370,12 +342,11 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     >>> au_doubt(pd.DataFrame({"action_units": ["12", "R12 or L14", "4+?", "?"]})).tolist()
     ['', '12 or 14', '4+?', '']
     """
-    names = ["action_units_sided", "action_units_coded", "action_units"]
-    codes, unique = _unique(_texts(table, names if keep_side else names[:0:-1]))
+    codes, unique = _unique(_texts(table, SIDED if keep_side else SIDED[:0:-1]))
     side: SideRule = "keep" if keep_side else "drop"
-    said = np.array([*(parse_action_units(text).expression(side=side) for text in unique), None], dtype=object)[:-1]
+    said = _objects(parse_action_units(text, side=side).expression(side=side) for text in unique)[codes]
     unsettled = [one is None for one in au_sets(table, keep_side=keep_side)]
-    return np.where(unsettled, said[codes], "").astype(object)
+    return np.where(unsettled, said, "").astype(object)
 
 
 def au_set_text(aus: frozenset[str]) -> str:
@@ -397,19 +368,39 @@ def au_set_text(aus: frozenset[str]) -> str:
     return "+".join(sorted(aus, key=lambda au: (int(re.sub(r"\D", "", au)), au))) or "0"
 
 
+def _objects(values: Iterable[object]) -> np.ndarray:
+    """A flat array of objects, whatever they hold."""
+    return np.array([*values, None], dtype=object)[:-1]
+
+
 def _unique(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
     """Codes and what they stand for, each different cell once; a list of AUs counts by its text."""
-    cells = [value if pd.api.types.is_hashable(value) else str(value) for value in values]
-    return pd.factorize(np.array([*cells, None], dtype=object)[:-1], use_na_sentinel=False)
+    cells = _objects(value if pd.api.types.is_hashable(value) else str(value) for value in values)
+    return pd.factorize(cells, use_na_sentinel=False)
+
+
+def _one_of(choices: Iterable[str], **argument: str) -> None:
+    [(name, value)] = argument.items()
+    if value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
 
 
 def _rule(alternatives: AlternativeRule) -> Alternatives:
-    if alternatives not in ("leave_out", "first", "all", "common"):
-        raise ValueError(f"alternatives must be 'leave_out', 'first', 'all' or 'common', not {alternatives!r}")
+    _one_of(get_args(AlternativeRule), alternatives=alternatives)
     return "first" if alternatives == "leave_out" else alternatives
 
 
-def _texts(table: pd.DataFrame, names: list[str]) -> np.ndarray:
+def _presence(read: ActionUnits | None, numbers: list[int]) -> list[float]:
+    """1, 0 or NaN for each of these AUs."""
+    if read is None:
+        return [np.nan] * len(numbers)
+    absent = set(numbers if read.complete else ()) - set(read.disputed)
+    there = read.numbers
+    return [1.0 if number in there else 0.0 if number in absent else np.nan for number in numbers]
+
+
+def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
     """Of each row the first of these columns that is not blank, as text; ``""`` where all are."""
     names = [name for name in names if name in table]
     if not names and not au_columns(table):
@@ -417,7 +408,7 @@ def _texts(table: pd.DataFrame, names: list[str]) -> np.ndarray:
     found = np.full(len(table), "", dtype=object)
     for name in names:
         codes, unique = _unique(table[name])
-        texts = np.array([*(str(text) if normalise_text(text) else "" for text in unique), ""], dtype=object)[:-1]
+        texts = _objects(str(text) if normalise_text(text) else "" for text in unique)
         found = np.where(found == "", texts[codes], found)
     return found
 
@@ -435,9 +426,11 @@ def _doubt(plain: ActionUnits, sided: ActionUnits) -> str:
     if not plain.known:
         return "unknown"
     sides = [number for number in sided.disputed if number not in plain.disputed]
-    parts = [
-        f"{' and '.join(map(str, plain.disputed))} disputed" if plain.disputed else "",
-        "there may be more" if not plain.complete else "",
-        f"side of {' and '.join(map(str, sides))} disputed" if sides else "",
-    ]
-    return "; ".join(part for part in parts if part)
+    parts = [f"{_listed(plain.disputed)} disputed"] if plain.disputed else []
+    parts += ["there may be more"] if not plain.complete else []
+    parts += [f"side of {_listed(sides)} disputed"] if sides else []
+    return "; ".join(parts)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return " and ".join(map(str, numbers))

@@ -1,23 +1,181 @@
-"""The clips themselves, and a synthetic clip's truth."""
+"""The clips: their index on disk, a synthetic clip's truth, the prepared set; and what every record shares."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import get_annotations
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.clip_index import doubt_tally, no_problems, tally
-from medn_lab.records.rows import au_columns, check_rows, check_table, positions
-from medn_lab.records.storage import Parts, read_parts, write_parts
+from medn_lab.records.action_units import au_doubt
+from medn_lab.records.storage import Parts, RecordError, read_parts, write_parts
+from medn_lab.records.table import au_columns, check_table, positions
+
+PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
+
+
+class _Record:
+    """Saving and loading: the annotated fields of a record are its arrays (or None), its tables and its metadata."""
+
+    table: pd.DataFrame
+    _arrays: ClassVar[tuple[str, ...]]
+    _tables: ClassVar[tuple[str, ...]]
+    _meta: ClassVar[dict[str, str]]
+
+    def __init_subclass__(cls) -> None:
+        kinds = get_annotations(cls)
+        cls._arrays = tuple(name for name, kind in kinds.items() if kind.startswith("np.ndarray"))
+        cls._tables = tuple(name for name, kind in kinds.items() if kind == "pd.DataFrame")
+        cls._meta = {name: kind for name, kind in kinds.items() if name not in cls._arrays + cls._tables}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
+        return write_parts(path, type(self).__name__, self._parts())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a record of this kind that :meth:`save` wrote."""
+        return cls._load(path)
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str], **reading: bool) -> Self:
+        parts = read_parts(path, cls.__name__, **reading)
+        try:
+            return cls._of_parts(parts)
+        except (KeyError, TypeError) as error:
+            raise RecordError(f"the {cls.__name__} at {path} is broken (its parts: {error}); make it again") from error
+
+    def _parts(self) -> Parts:
+        arrays = {name: array for name in self._arrays if (array := getattr(self, name)) is not None}
+        tables = {name: getattr(self, name) for name in self._tables}
+        return Parts(arrays, tables, meta={name: getattr(self, name) for name in self._meta})
+
+    @classmethod
+    def _of_parts(cls, parts: Parts) -> Self:
+        arrays = {name: parts.arrays.get(name) for name in cls._arrays}
+        meta = {name: tuple(v) if cls._meta[name].startswith("tuple") else v for name, v in parts.meta.items()}
+        return cls(**parts.tables, **arrays, **meta)
+
+
+class _ClipRecord(_Record):
+    """A record with one row a clip."""
+
+    _required: ClassVar[tuple[str, ...]] = ("clip_id",)
+    _called: ClassVar[str] = "this record"
+
+    def __post_init__(self) -> None:
+        owner = type(self).__name__
+        object.__setattr__(self, "table", check_table(self.table, owner=owner, required=self._required))
+        self._check_rows(len(self.table), *self._arrays)
+
+    def _check_rows(self, count: int, *names: str) -> None:
+        for name in names:
+            array = getattr(self, name)
+            if array is not None and len(array) != count:
+                fault = f"{type(self).__name__}: {name} has {len(array)} rows but the table {count}"
+                raise ValueError(f"{fault}; both must come from the same clips")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def select(self, clip_ids: Iterable[str]) -> Self:
+        """The named clips, in the order named; ValueError if none is named or one is not here."""
+        rows = positions(self.table, clip_ids, owner=self._called)
+        record: Any = self
+        return replace(record, table=self.table.iloc[rows], **self._rows(rows))
+
+    def _rows(self, rows: np.ndarray) -> dict[str, Any]:
+        """These rows of the fields that hold a row a clip."""
+        return {name: array[rows] for name in self._arrays if (array := getattr(self, name)) is not None}
+
+
+def no_problems() -> pd.DataFrame:
+    """An empty table of problems.
+
+    Returns
+    -------
+    DataFrame
+        No rows; the columns of :data:`PROBLEM_COLUMNS`.
+
+    Examples
+    --------
+    >>> list(no_problems().columns), len(no_problems())
+    (['clip_id', 'field', 'found', 'done', 'kept'], 0)
+    """
+    return pd.DataFrame(columns=list(PROBLEM_COLUMNS))
+
+
+def _tally(table: pd.DataFrame, column: str) -> str:
+    """How often each value of a column occurs, the most frequent first; empty where there is no such column."""
+    counts = table[column].value_counts() if column in table else {}
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
+def _doubt_tally(table: pd.DataFrame) -> str:
+    """How many clips take part in no pair and no AU figure because their AUs are in doubt; empty for none."""
+    n = int((au_doubt(table) != "").sum()) if "action_units" in table or au_columns(table) else 0
+    return f"{n} clips with AUs in doubt" if n else ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Truth:
+class ClipIndex(_Record):
+    """What a data set's spreadsheet and folders hold, before any frame is read.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a clip: ``clip_id, dataset, subject, onset, apex, offset, fps, emotion, action_units, AU1 ...,
+        frames_folder``. Frame numbers are those of the files. ``action_units_coded, action_units_sided,
+        action_units_intensity, action_units_doubt`` hold what the coder wrote, as
+        :func:`medn_lab.records.au_codings` reads it.
+    problems : DataFrame
+        One row a fault: ``clip_id, field, found, done, kept`` (what was found, what was done, whether the clip is
+        kept).
+    source : dict
+        Which root, spreadsheet and coding this was read from.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "dataset": "own", "subject": ["01", "02"]})
+    >>> ClipIndex(table, no_problems())
+    ClipIndex: 2 clips of 2 subjects (own 2); 0 problems, 0 rows left out
+    """
+
+    table: pd.DataFrame
+    problems: pd.DataFrame = field(default_factory=no_problems)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "table", check_table(self.table, owner="ClipIndex", required=("clip_id", "subject")))
+        missing = [name for name in PROBLEM_COLUMNS if name not in self.problems.columns]
+        if missing:
+            raise ValueError(f"the problems of a ClipIndex lack {', '.join(missing)}")
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        left_out = self.problems.loc[~self.problems["kept"].astype(bool), "clip_id"].nunique()
+        clips = f"{len(self)} clips of {self.table['subject'].nunique()} subjects"
+        problems = f"{len(self.problems)} problems, {left_out} rows left out"
+        said = f"ClipIndex: {clips} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
+        return ", ".join(filter(None, [said, _doubt_tally(self.table)]))
+
+    def _parts(self) -> Parts:
+        return Parts({}, {"clips": self.table, "problems": self.problems}, {"source": dict(self.source)})
+
+    @classmethod
+    def _of_parts(cls, parts: Parts) -> Self:
+        return cls(parts.tables["clips"], parts.tables["problems"], parts.documents["source"])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Truth(_ClipRecord):
     """What is known of synthetic clips and of no others.
 
     Attributes
@@ -59,13 +217,11 @@ class Truth:
         object.__setattr__(self, "table", check_table(self.table, owner="Truth", required=required))
         if self.cue_mask.ndim == 3:
             object.__setattr__(self, "cue_mask", self.cue_mask[:, None])
-        check_rows(len(self.table), owner="Truth", displacement=self.displacement, cue_course=self.cue_course)
-        check_rows(len(self.subjects), owner="Truth masks", au_masks=self.au_masks, cue_mask=self.cue_mask)
-        if self.cue_mask.shape[1] != len(self.cue_kinds):
-            raise ValueError(
-                f"cue_mask must be (n_subjects, n_kinds, h, w) with a mask for each of {len(self.cue_kinds)} cue_kinds;"
-                f" it is {self.cue_mask.shape}"
-            )
+        self._check_rows(len(self.table), "displacement", "cue_course")
+        self._check_rows(len(self.subjects), "au_masks", "cue_mask")
+        n = len(self.cue_kinds)
+        if self.cue_mask.shape[1] != n:
+            raise ValueError(f"cue_mask is {self.cue_mask.shape}; it must hold a mask for each of {n} cue_kinds")
 
     def __repr__(self) -> str:
         return f"Truth of {len(self.table)} synthetic clips: {len(self.aus)} AUs, {len(self.subjects)} faces"
@@ -99,15 +255,15 @@ class Truth:
         kind = self.cue_kinds.index(row["cue_kind"]) if len(self.cue_kinds) > 1 else 0
         return self.cue_mask[self.subjects.index(row["subject"]), kind]
 
-    def _take(self, clip_ids: list[str]) -> Truth:
-        rows = positions(self.table, clip_ids, owner="Truth")
-        table = self.table.iloc[rows]
-        return replace(self, table=table, displacement=self.displacement[rows], cue_course=self.cue_course[rows])
+    def _rows(self, rows: np.ndarray) -> dict[str, Any]:
+        return {"displacement": self.displacement[rows], "cue_course": self.cue_course[rows]}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Clips:
+class Clips(_ClipRecord):
     """Clips ready for the network, one row of the table each.
+
+    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``.
 
     Attributes
     ----------
@@ -146,20 +302,19 @@ class Clips:
     truth: Truth | None = None
     problems: pd.DataFrame = field(default_factory=no_problems)
 
+    _required = ("clip_id", "subject")
+    _called = "these Clips"
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", check_table(self.table, owner="Clips", required=("clip_id", "subject")))
+        super().__post_init__()
         if self.frames is None and self.flow is None:
             raise ValueError("Clips need frames, flow or both; neither was given")
-        check_rows(len(self.table), owner="Clips", frames=self.frames, flow=self.flow)
         if self.frames is not None and (self.frames.ndim != 5 or self.frames.shape[-1] != 3):
             raise ValueError(f"frames must be (n, t, h, w, 3); these are {self.frames.shape}")
         if self.frames is not None and self.frames.dtype != np.uint8:
             raise ValueError(f"frames must be uint8 from 0 to 255; these are {self.frames.dtype}")
         if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[-1] not in (2, 3)):
             raise ValueError(f"flow must be (n, h, w, 2 or 3); this is {self.flow.shape}")
-
-    def __len__(self) -> int:
-        return len(self.table)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -177,35 +332,21 @@ class Clips:
         frames = "no frames" if self.frames is None else f"{self.frames.shape[1]} frames"
         flow = "no flow" if self.flow is None else f"flow ({self.flow.shape[-1]} channels)"
         label = "label" if "label" in self.table else "emotion"
-        doubt = doubt_tally(self.table)
         recipe = (f"{k} {'given' if isinstance(v, Mapping) else v}" for k, v in self.recipe.items())
-        return (
-            f"Clips: {len(self)} clips of {self.table['subject'].nunique()} subjects,"
-            f" {frames} and {flow} at {w}x{h} px\n"
-            f"  data set  {tally(self.table, 'dataset') or 'not named'}\n"
-            f"  {label:<9} {tally(self.table, label) or 'none'}\n"
-            f"  recipe    {', '.join(recipe) or 'not recorded'}" + (f"\n  AUs       {doubt}" if doubt else "")
-        )
+        facts = {
+            "data set": _tally(self.table, "dataset") or "not named",
+            label: _tally(self.table, label) or "none",
+            "recipe": ", ".join(recipe) or "not recorded",
+            "AUs": _doubt_tally(self.table),
+        }
+        people = f"{len(self)} clips of {self.table['subject'].nunique()} subjects"
+        lines = [f"Clips: {people}, {frames} and {flow} at {w}x{h} px"]
+        return "\n".join(lines + [f"  {name:<9} {said}" for name, said in facts.items() if said])
 
-    def select(self, clip_ids: Iterable[str]) -> Clips:
-        """The named clips, in the order named.
-
-        Raises
-        ------
-        ValueError
-            If no clip is named, or one is not here.
-        """
-        rows = positions(self.table, clip_ids, owner="these Clips")
-        table = self.table.iloc[rows]
-        names = list(table["clip_id"])
-        return replace(
-            self,
-            frames=None if self.frames is None else self.frames[rows],
-            flow=None if self.flow is None else self.flow[rows],
-            table=table,
-            truth=None if self.truth is None else self.truth._take(names),
-            problems=self.problems[self.problems["clip_id"].isin(names)],
-        )
+    def _rows(self, rows: np.ndarray) -> dict[str, Any]:
+        names = list(self.table["clip_id"].iloc[rows])
+        truth = None if self.truth is None else self.truth.select(names)
+        return super()._rows(rows) | {"truth": truth, "problems": self.problems[self.problems["clip_id"].isin(names)]}
 
     def where(self, **columns: object) -> Clips:
         """The clips whose columns hold the given values; a list of values means any of them.
@@ -227,20 +368,17 @@ class Clips:
 
     def with_table(self, table: pd.DataFrame) -> Clips:
         """These clips under another table of the same clip ids (for instance the kept rows of ``to_classes``)."""
-        chosen = self.select(table["clip_id"])
-        return replace(chosen, table=table)
+        return replace(self.select(table["clip_id"]), table=table)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a *prepared set*: ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``."""
-        arrays = {name: value for name, value in (("frames", self.frames), ("flow", self.flow)) if value is not None}
-        tables = {"clips": self.table, "problems": self.problems}
-        meta: dict[str, Any] = {}
+    def _parts(self) -> Parts:
+        arrays = dict(super()._parts().arrays)
+        tables, meta = {"clips": self.table, "problems": self.problems}, {}
         if self.truth is not None:
-            for name in ("displacement", "au_masks", "cue_mask", "cue_course"):
-                arrays[f"truth_{name}"] = getattr(self.truth, name)
+            truth = self.truth._parts()
+            arrays |= {f"truth_{name}": array for name, array in truth.arrays.items()}
             tables["truth"] = self.truth.table
-            meta["truth"] = {name: list(getattr(self.truth, name)) for name in ("subjects", "aus", "cue_kinds")}
-        return write_parts(path, "Clips", Parts(arrays, tables, {"recipe": dict(self.recipe)}, meta))
+            meta["truth"] = {name: list(value) for name, value in truth.meta.items()}
+        return Parts(arrays, tables, {"recipe": dict(self.recipe)}, meta)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, check: bool = True) -> Clips:
@@ -261,19 +399,13 @@ class Clips:
         FileNotFoundError, ValueError
             If there is none, or a file of it is not the one that was written.
         """
-        parts = read_parts(path, "Clips", memory_map=True, check=check)
-        truth = None
+        return cls._load(path, memory_map=True, check=check)
+
+    @classmethod
+    def _of_parts(cls, parts: Parts) -> Clips:
+        arrays, tables, truth = parts.arrays, parts.tables, None
         if "truth" in parts.meta:
-            arrays: dict[str, Any] = {
-                n.removeprefix("truth_"): a for n, a in parts.arrays.items() if n.startswith("truth_")
-            }
-            names: dict[str, Any] = {name: tuple(value) for name, value in parts.meta["truth"].items()}
-            truth = Truth(table=parts.tables["truth"], **arrays, **names)
-        return cls(
-            frames=parts.arrays.get("frames"),
-            flow=parts.arrays.get("flow"),
-            table=parts.tables["clips"],
-            recipe=parts.documents["recipe"],
-            truth=truth,
-            problems=parts.tables["problems"],
-        )
+            of_truth = {name[6:]: array for name, array in arrays.items() if name.startswith("truth_")}
+            truth = Truth._of_parts(Parts(of_truth, {"table": tables["truth"]}, {}, parts.meta["truth"]))
+        recipe = parts.documents["recipe"]
+        return cls(arrays.get("frames"), arrays.get("flow"), tables["clips"], recipe, truth, tables["problems"])

@@ -1,66 +1,23 @@
-"""The records of the output side: histories, predictions, features, embeddings."""
+"""What a model gives: histories, predictions, features, embeddings, attributions, kept positions."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.rows import check_rows, check_table, normalise_labels, positions
-from medn_lab.records.run import describe_source
-from medn_lab.records.storage import Parts, read_parts, write_parts
-
-R = TypeVar("R", bound="_Record")
-
-
-class _Record:
-    """Saving and loading for records made of arrays (or None), tables, and JSON-ready metadata."""
-
-    table: pd.DataFrame
-    _arrays: tuple[str, ...] = ()
-    _tables: tuple[str, ...] = ("table",)
-    _meta: tuple[str, ...] = ()
-    _tuples: tuple[str, ...] = ()
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
-        arrays = {name: getattr(self, name) for name in self._arrays if getattr(self, name) is not None}
-        tables = {name: getattr(self, name) for name in self._tables}
-        meta = {name: getattr(self, name) for name in self._meta}
-        return write_parts(path, type(self).__name__, Parts(arrays, tables, {}, meta))
-
-    @classmethod
-    def load(cls: type[R], path: str | os.PathLike[str]) -> R:
-        """Read a record of this kind that :meth:`save` wrote."""
-        parts = read_parts(path, cls.__name__)
-        meta = {n: tuple(v) if n in cls._tuples else v for n, v in parts.meta.items()}
-        arrays = {name: parts.arrays.get(name) for name in cls._arrays}
-        tables = {name: parts.tables[name] for name in cls._tables if name in parts.tables or name == "table"}
-        made: Any = cls
-        return made(**tables, **arrays, **meta)
+from medn_lab.records.clips import _ClipRecord, _Record
+from medn_lab.records.provenance import describe_source
+from medn_lab.records.storage import Parts
+from medn_lab.records.table import normalise_labels
 
 
-class _ClipRecord(_Record):
-    """A record with one row a clip."""
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    def select(self: R, clip_ids: Iterable[str]) -> R:
-        """The named clips, in the order named; ValueError if none is named or one is not here."""
-        rows = positions(self.table, clip_ids, owner=f"this {type(self).__name__}")
-        arrays = {n: getattr(self, n)[rows] for n in self._arrays if getattr(self, n) is not None}
-        whole: Any = self
-        return replace(whole, table=self.table.iloc[rows], **arrays)
-
-    def _check(self) -> None:
-        object.__setattr__(self, "table", check_table(self.table, owner=type(self).__name__))
-        check_rows(len(self.table), owner=type(self).__name__, **{n: getattr(self, n) for n in self._arrays})
+def _joined(*facts: str) -> str:
+    """What is known of a record, in one line; empty parts are left out."""
+    return "; ".join(filter(None, facts))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -96,27 +53,22 @@ class History(_Record):
     source: Mapping[str, Any] = field(default_factory=dict)
     clips: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["part", "clip_id"]))
 
-    _tables = ("table", "clips")
-    _meta = ("config", "status", "source")
-
     def __len__(self) -> int:
         return len(self.table)
 
     def __repr__(self) -> str:
         if not len(self):
             return f"History: no epochs, {self.status}"
-        last = self.table.iloc[-1]
-        said = [f"loss {last['loss']:.3f}", f"accuracy {last['accuracy']:.3f}"]
-        if "validation_accuracy" in last:
-            said.append(f"validation accuracy {last['validation_accuracy']:.3f}")
-        seconds = self.table["seconds"].sum()
-        lasted = f"{len(self)} epochs in {seconds:.0f} s, {self.status}; at the end {', '.join(said)}"
-        return "; ".join(filter(None, [f"History: {lasted}", describe_source(self.source)]))
+        last, seconds = self.table.iloc[-1], self.table["seconds"].sum()
+        shown = [name for name in ("loss", "accuracy", "validation_accuracy") if name in last]
+        said = ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in shown)
+        lasted = f"History: {len(self)} epochs in {seconds:.0f} s, {self.status}"
+        return _joined(lasted, f"at the end {said}", describe_source(self.source))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Predictions(_ClipRecord):
-    """What a model says of each clip.
+    """A model's scores of each clip.
 
     Attributes
     ----------
@@ -151,19 +103,15 @@ class Predictions(_ClipRecord):
     protocol: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    _arrays = ("logits", "au_logits", "fold")
-    _meta = ("classes", "aus", "protocol", "source")
-    _tuples = ("classes", "aus")
-
     def __post_init__(self) -> None:
-        self._check()
-        if self.logits.shape[1:] != (len(self.classes),):
-            raise ValueError(f"logits are {self.logits.shape} but there are {len(self.classes)} classes")
-        if self.au_logits is not None and self.au_logits.shape[1:] != (len(self.aus),):
-            raise ValueError(f"au_logits are {self.au_logits.shape} but there are {len(self.aus)} AUs")
-        for name in ("logits", "au_logits"):
-            scores = getattr(self, name)
-            broken = np.isnan(scores).any(axis=1) if scores is not None else np.zeros(0, dtype=bool)
+        super().__post_init__()
+        columns = {"logits": (self.logits, self.classes, "classes"), "au_logits": (self.au_logits, self.aus, "AUs")}
+        for name, (scores, named, what) in columns.items():
+            if scores is None:
+                continue
+            if scores.shape[1:] != (len(named),):
+                raise ValueError(f"{name} are {scores.shape} but there are {len(named)} {what}")
+            broken = np.isnan(scores).any(axis=1)
             if broken.any():
                 first = self.table["clip_id"].iloc[int(broken.argmax())]
                 raise ValueError(f"the {name} of {broken.sum()} of {len(broken)} clips are NaN, such as of {first!r}")
@@ -173,8 +121,7 @@ class Predictions(_ClipRecord):
         if "label" in self.table and len(self):
             right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
             said += f", {right:.3f} of them right"
-        protocol = f"protocol {self.protocol}" if self.protocol else ""
-        return "; ".join(filter(None, [said, protocol, describe_source(self.source)]))
+        return _joined(said, f"protocol {self.protocol}" if self.protocol else "", describe_source(self.source))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -231,24 +178,16 @@ class BranchFeatures(_ClipRecord):
     source: Mapping[str, Any] = field(default_factory=dict)
     nats: np.ndarray | None = None
 
-    _arrays = ("motion", "emotion", "fused", "gate", "nats")
-    _meta = ("source",)
-
-    def __post_init__(self) -> None:
-        self._check()
-
     def __repr__(self) -> str:
-        widths = ", ".join(
-            f"{name} {getattr(self, name).shape[1]}-d" if getattr(self, name) is not None else f"no {name}"
-            for name in ("motion", "emotion", "fused")
-        )
+        branches = {"motion": self.motion, "emotion": self.emotion, "fused": self.fused}
+        widths = (f"no {name}" if one is None else f"{name} {one.shape[1]}-d" for name, one in branches.items())
         made = describe_source(self.source) or f"from {self.source.get('name', 'an unnamed model')}"
-        return f"BranchFeatures: {len(self)} clips; {widths}; {made}"
+        return _joined(f"BranchFeatures: {len(self)} clips", ", ".join(widths), made)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Embedding(_ClipRecord):
-    """A map of each branch, and of other layers where they were asked for.
+    """A map of each branch, and of other layers, where given.
 
     Attributes
     ----------
@@ -284,18 +223,14 @@ class Embedding(_ClipRecord):
     layers: Mapping[str, np.ndarray] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    _arrays = ("motion_xy", "emotion_xy", "fused_xy")
-    _meta = ("params", "trustworthiness", "continuity", "source")
-
     def __post_init__(self) -> None:
-        self._check()
+        super().__post_init__()
         if not self.maps:
             raise ValueError("an Embedding needs at least one map; none was given")
+        shape = (len(self.table), 2)
         for name, xy in self.maps.items():
-            if np.shape(xy) != (len(self.table), 2):
-                raise ValueError(
-                    f"the {name} map is {np.shape(xy)} but a map of {len(self.table)} clips is ({len(self.table)}, 2)"
-                )
+            if np.shape(xy) != shape:
+                raise ValueError(f"the {name} map is {np.shape(xy)} but a map of {len(self.table)} clips is {shape}")
 
     def __repr__(self) -> str:
         params = {name: value for name, value in self.params.items() if not isinstance(value, Mapping)}
@@ -304,39 +239,243 @@ class Embedding(_ClipRecord):
         reason = params.pop("reason", "")
         said = [", ".join(f"{name} {value}" for name, value in params.items()), reason]
         for what in ("trustworthiness", "continuity"):
-            figures = {name: value for name, value in getattr(self, what).items() if np.isfinite(value)}
-            values = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-            said.append(f"{what} {values or 'not measured'}")
-        return f"Embedding: {len(self)} clips; {'; '.join(filter(None, [*said, describe_source(self.source)]))}"
+            figures = [f"{name} {value:.3f}" for name, value in getattr(self, what).items() if np.isfinite(value)]
+            said.append(f"{what} {', '.join(figures) or 'not measured'}")
+        return f"Embedding: {len(self)} clips; {_joined(*said, describe_source(self.source))}"
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
         """Every map that there is by name, (n, 2) each: motion, emotion, fused, then the further layers."""
-        branches = {name.removesuffix("_xy"): getattr(self, name) for name in self._arrays}
+        branches = {"motion": self.motion_xy, "emotion": self.emotion_xy, "fused": self.fused_xy}
         return {name: xy for name, xy in (branches | dict(self.layers)).items() if xy is not None}
 
-    def select(self, clip_ids: Iterable[str]) -> Embedding:
-        """The named clips, in the order named; ValueError if none is named or one is not here.
+    def _rows(self, rows: np.ndarray) -> dict[str, Any]:
+        return super()._rows(rows) | {"layers": {name: xy[rows] for name, xy in self.layers.items()}}
 
-        The maps' figures stay those of all clips that the maps were made of.
-        """
-        rows = positions(self.table, clip_ids, owner="this Embedding")
-        chosen = {name: xy[rows] for name in self._arrays if (xy := getattr(self, name)) is not None}
-        layers = {name: xy[rows] for name, xy in self.layers.items()}
-        return replace(self, table=self.table.iloc[rows], layers=layers, **chosen)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
-        arrays = {name: xy for name in self._arrays if (xy := getattr(self, name)) is not None}
-        arrays |= {f"layer_{place}": xy for place, xy in enumerate(self.layers.values())}
-        meta = {name: getattr(self, name) for name in self._meta} | {"layers": list(self.layers)}
-        return write_parts(path, "Embedding", Parts(arrays, {"table": self.table}, {}, meta))
+    def _parts(self) -> Parts:
+        parts = super()._parts()
+        layers = {f"layer_{place}": xy for place, xy in enumerate(self.layers.values())}
+        return replace(parts, arrays={**parts.arrays, **layers}, meta={**parts.meta, "layers": list(self.layers)})
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Embedding:
-        """Read a record of this kind that :meth:`save` wrote."""
-        parts = read_parts(path, "Embedding")
-        meta = dict(parts.meta)
-        layers = {name: parts.arrays[f"layer_{place}"] for place, name in enumerate(meta.pop("layers", ()))}
-        arrays: dict[str, Any] = {name: parts.arrays.get(name) for name in cls._arrays}
-        return cls(table=parts.tables["table"], layers=layers, **arrays, **meta)
+    def _of_parts(cls, parts: Parts) -> Self:
+        names = parts.meta.get("layers", ())
+        layers = {name: parts.arrays[f"layer_{place}"] for place, name in enumerate(names)}
+        return super()._of_parts(replace(parts, meta={**parts.meta, "layers": layers}))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Attribution(_ClipRecord):
+    """How much each input value contributed to a target, signed, in the input's shape.
+
+    Attributes
+    ----------
+    frames : (n, t, h, w, 3) float32 or None
+    flow : (n, h, w, c) float32 or None
+        None for an input that the target does not see.
+    table : DataFrame
+    target, branch, method : str
+        What was attributed, through which branch (``both``, ``motion`` or ``emotion``), and how.
+    sanity : dict
+        Completeness error, infidelity, sensitivity, randomisation check, as far as they were measured.
+    scores, baseline_scores : (n,) float32 or None
+        The target's value for each clip, and for the same clip in which nothing happens.
+    params : dict
+        The method's own arguments: with them the map can be made again.
+    source : dict
+        Model name, weights' sha256, recipe, run record.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"]})
+    >>> flow = np.full((1, 4, 4, 2), 0.5)
+    >>> Attribution(None, flow, table, "disgust", "motion", "saliency", sanity={"completeness": 0.01})
+    Attribution of disgust (motion, saliency): 1 clips; completeness 0.010
+    """
+
+    frames: np.ndarray | None
+    flow: np.ndarray | None
+    table: pd.DataFrame
+    target: str
+    branch: str
+    method: str
+    sanity: Mapping[str, float] = field(default_factory=dict)
+    scores: np.ndarray | None = None
+    baseline_scores: np.ndarray | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frames is None and self.flow is None:
+            raise ValueError("an Attribution needs values for frames, flow or both; neither was given")
+
+    def __repr__(self) -> str:
+        checked = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items()) or "unchecked"
+        what = f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips"
+        return _joined(what, checked, describe_source(self.source))
+
+    def with_sanity(self, figures: Mapping[str, float]) -> Attribution:
+        """The same maps with more sanity figures; a figure of the same name is replaced."""
+        return replace(self, sanity={**self.sanity, **figures})
+
+    @property
+    def totals(self) -> np.ndarray:
+        """The sum of all values of each clip, (n,) float64; a complete map adds up to score minus baseline score."""
+        given = [array for array in (self.frames, self.flow) if array is not None]
+        return sum(array.reshape(len(array), -1).sum(axis=1, dtype=np.float64) for array in given)
+
+    @property
+    def frames_heat(self) -> np.ndarray | None:
+        """Frames' values summed over colour, (n, t, h, w), signed; None without frames."""
+        return None if self.frames is None else self.frames.sum(axis=-1)
+
+    @property
+    def flow_heat(self) -> np.ndarray | None:
+        """Flow's values summed over its components, (n, h, w), signed; None without flow."""
+        return None if self.flow is None else self.flow.sum(axis=-1)
+
+    @property
+    def course(self) -> np.ndarray | None:
+        """Attribution per frame, (n, t), signed: the frame's values summed over space; None without frames."""
+        return None if self.frames is None else self.frames.sum(axis=(2, 3, 4))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class KeptTokens(_ClipRecord):
+    """The spatial positions that SEVit kept of each clip, a mask for each keep rate.
+
+    Attributes
+    ----------
+    masks : (n, n_scales, grid, grid) bool
+        True where a position was kept, rows from the top; a position is a square of ``size / grid`` pixels.
+    scores : (n, grid, grid) float32
+        What they were ranked by; higher is kept first.
+    mix : (n, n_scales) float32
+        The weight of each scale in the branch's feature; rows sum to 1.
+    table : DataFrame
+    keep_rates : tuple of float
+        Those of the model's config.
+    kept_shares : tuple of float
+        The share of positions really kept at each scale: what a random choice would cover of any region.
+    cover : (n, n_scales) float32 or None
+        The share of the planted region's area that lies in kept positions, in [0, 1]; NaN for a clip in which nothing
+        was planted, None where no truth was given.
+    region : str
+        What was planted: ``cue``, an AU, or ``AUs``; empty without truth.
+    source : dict
+        Model name, weights' sha256, recipe, run record.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"]})
+    >>> masks = np.zeros((1, 1, 4, 4), bool)
+    >>> masks[0, 0, 1:3, 1:3] = True
+    >>> KeptTokens(masks, np.zeros((1, 4, 4)), np.ones((1, 1)), table, keep_rates=(0.25,), kept_shares=(0.25,))
+    KeptTokens: 1 clips, keep rates 0.25 of 4x4 positions; cover not measured, as no truth was given
+    """
+
+    masks: np.ndarray
+    scores: np.ndarray
+    mix: np.ndarray
+    table: pd.DataFrame
+    keep_rates: tuple[float, ...]
+    kept_shares: tuple[float, ...]
+    cover: np.ndarray | None = None
+    region: str = ""
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        n = len(self.keep_rates)
+        if self.masks.ndim != 4 or self.masks.shape[1] != n:
+            fault = f"with a scale for each of {n} keep rates; these are {self.masks.shape}"
+            raise ValueError(f"masks must be (n, n_scales, grid, grid) {fault}")
+
+    def __repr__(self) -> str:
+        grid = self.masks.shape[-1]
+        rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
+        said = f"KeptTokens: {len(self)} clips, keep rates {rates} of {grid}x{grid} positions"
+        return _joined(said, self._cover_text(), describe_source(self.source))
+
+    def _cover_text(self) -> str:
+        if self.cover is None:
+            return "cover not measured, as no truth was given"
+        planted = ~np.isnan(self.cover).all(axis=1)
+        if not planted.any():
+            return f"{self.region} is planted in none of them"
+        means = zip(self.cover[planted].mean(axis=0), self.kept_shares, strict=True)
+        covered = ", ".join(f"{value:.3f} (chance {share:.3f})" for value, share in means)
+        return f"of the {self.region} they cover {covered} in {planted.sum()} clips where it is planted"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a keep rate, for each kind of cue: ``keep_rate, chance, cover, covers_more_often, mix, n_clips``.
+
+        ``cover`` is the mean share of the region that is kept, ``covers_more_often`` how often a clip's cover is above
+        chance; both NaN without truth. ``n_clips`` counts the clips with a cover. Where the table has a column
+        ``cue_kind``, each kind has its rows, and the first column names it.
+        """
+        kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else None
+        cover = np.full(self.mix.shape, np.nan) if self.cover is None else self.cover
+        rows: list[dict[str, object]] = []
+        for kind in [None] if kinds is None else np.unique(kinds):
+            own = np.ones(len(self), bool) if kinds is None else kinds == kind
+            named = {} if kinds is None else {"cue_kind": kind}
+            for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
+                found = cover[own, place]
+                found = found[~np.isnan(found)]
+                mean, above = (found.mean(), (found > share).mean()) if len(found) else (np.nan, np.nan)
+                figures = {"keep_rate": rate, "chance": share, "cover": mean, "covers_more_often": above}
+                rows.append({**named, **figures, "mix": float(self.mix[own, place].mean()), "n_clips": len(found)})
+        return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LivePrediction:
+    """A model's predictions of a few clips, whole and with one of its inputs blanked.
+
+    Attributes
+    ----------
+    predictions : Predictions
+        Of the whole model.
+    features : BranchFeatures
+        Of the same pass, the gate among them.
+    frames_alone : Predictions or None
+        With a flow of zero everywhere: the model sees the frames through the emotion branch, and no movement. None for
+        a model or clips without one of the two inputs.
+    flow_alone : Predictions or None
+        With every frame replaced by the onset: the model sees the flow through the motion branch, and a face that
+        neither changes colour nor moves.
+    kept : KeptTokens or None
+        The positions that the emotion branch kept; None without one.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"]})
+    >>> said = Predictions(np.eye(2), table, ("happiness", "disgust"))
+    >>> LivePrediction(said, BranchFeatures(None, None, np.zeros((2, 4)), table))
+    LivePrediction of an unnamed model to 2 clips: a happiness, b disgust
+    """
+
+    predictions: Predictions
+    features: BranchFeatures
+    frames_alone: Predictions | None = None
+    flow_alone: Predictions | None = None
+    kept: KeptTokens | None = None
+
+    def __post_init__(self) -> None:
+        whole = list(self.predictions.table["clip_id"])
+        for name in ("features", "frames_alone", "flow_alone", "kept"):
+            part = getattr(self, name)
+            if part is not None and list(part.table["clip_id"]) != whole:
+                raise ValueError(f"{name} and predictions of a LivePrediction are of different clips")
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __repr__(self) -> str:
+        clips = zip(self.predictions.table["clip_id"], self.predictions.predicted, strict=True)
+        said = [f"{clip} {emotion}" for clip, emotion in clips]
+        more = f" and {len(said) - 3} more" if len(said) > 3 else ""
+        model = self.predictions.source.get("name", "an unnamed model")
+        return f"LivePrediction of {model} to {len(self)} clips: {', '.join(said[:3])}{more}"

@@ -1,43 +1,61 @@
 """How every record reaches the disk and comes back: one folder a record, no pickles.
 
 A folder holds ``record.json`` (kind, format, metadata, the sha256 of every file), one ``.npy`` an array, one ``.csv`` a
-table and one ``.json`` a document. It is written beside its place and renamed into it, so that a half-written folder
-never carries the name. What is read is checked against its sha256, and nothing outside the folder is opened,
-whatever a stranger's ``record.json`` names.
+table and one ``.json`` a document. It is written under a hidden name and renamed when it is whole, so that a
+half-written folder never carries the name. What is read is checked against its sha256, and nothing outside the folder
+is opened, whatever ``record.json`` names.
 """
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import hashlib
 import json
 import os
+import platform
 import re
-from collections.abc import Collection, Mapping
+import shutil
+import sys
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.whole_folder import atomic_write
+FORMAT = 1  # of the folder layout; a reader refuses a newer one
+_HEAD = "record.json"
+_OWN = "sha256_of_this"  # the name under which record.json holds the sha256 of everything else in it
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")  # of a record's file, without its suffix: no dots, so no way out
+_SUFFIXES = {"arrays": ".npy", "tables": ".csv", "documents": ".json"}
 
-FORMAT = 1
-"""Version of the folder layout; a reader refuses a newer one."""
+_FULL = "the disk is full; {0} was not written, and what was there before stays. Make room and try again"
+_READ_ONLY = "{0} cannot be written: {0.parent} is read-only or not yours; choose another folder"
+_DISK_FAULTS = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), _FULL)
+_DISK_FAULTS |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _READ_ONLY)
 
-_OWN = "sha256_of_this"
-"""Under this name ``record.json`` holds the sha256 of everything else in it."""
+_AT_FDCWD, _SWAP = -100, 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-"""Names of a record's files, without their suffix: no dots, so no way out of the folder."""
 
-TEXT_COLUMNS = (
-    "clip_id", "dataset", "subject", "emotion", "label", "action_units", "cue", "frames_folder", "filename", "field",
-    "found", "done", "reason", "predicted", "protocol", "side", "coding", "measure", "null", "direction",
-    "action_units_coded", "action_units_sided", "action_units_intensity", "action_units_doubt",
-    "spreadsheet", "sheet",
-)  # fmt: skip
-"""Columns that are text in every table: read as numbers, subject ``01`` would become ``1``."""
+class RecordError(ValueError):
+    """A record's folder is broken, or its files are not those that were written.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}))
+    ...     _ = (folder / "xy.npy").write_bytes(b"torn")
+    ...     try:
+    ...         read_parts(folder, "Maps")
+    ...     except RecordError as error:
+    ...         print(str(error).partition("/maps")[2])
+    /xy.npy is not the file that was written (its sha256 differs): it was changed, or the disk or a copy ...
+    """
 
 
 @dataclass(frozen=True)
@@ -106,62 +124,19 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     for name in (*parts.arrays, *parts.tables, *parts.documents):
         if not _PLAIN_NAME.fullmatch(name):
             raise ValueError(f"{name!r} cannot name a part of a record; take letters, digits, _ and - alone")
-    with atomic_write(target) as beside:
+    with atomic_write(target) as draft:
         for name, array in parts.arrays.items():
-            np.save(beside / f"{name}.npy", array, allow_pickle=False)
+            np.save(draft / f"{name}.npy", array, allow_pickle=False)
         for name, table in parts.tables.items():
-            table.to_csv(beside / f"{name}.csv", index=False)
+            table.to_csv(draft / f"{name}.csv", index=False)
         for name, document in parts.documents.items():
-            (beside / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
-        head = {
-            "kind": kind,
-            "format": FORMAT,
-            "arrays": sorted(parts.arrays),
-            "tables": sorted(parts.tables),
-            "documents": sorted(parts.documents),
-            "text": {name: _text_columns(table) for name, table in parts.tables.items()},
-            "sha256": {file.name: sha256_of_file(file) for file in sorted(beside.iterdir())},
-            "meta": dict(parts.meta),
-        }
-        _write_head(beside, head)
+            (draft / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
+        head = {"kind": kind, "format": FORMAT}
+        head |= {part: sorted(getattr(parts, part)) for part in _SUFFIXES}
+        head["text"] = {name: _text_columns(table) for name, table in parts.tables.items()}
+        head["sha256"] = {file.name: sha256_of_file(file) for file in sorted(draft.iterdir())}
+        _write_head(draft, head | {"meta": dict(parts.meta)})
     return target
-
-
-def note_arrays(folder: Path, *, files: Mapping[str, Path]) -> None:
-    """Enter arrays that were written elsewhere, and will be moved into a record's folder, in its ``record.json``.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by :func:`write_parts`.
-    files : dict of Path
-        Where each array lies now.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> import numpy as np
-    >>> with TemporaryDirectory() as root:
-    ...     folder = write_parts(Path(root, "whole"), "Clips", Parts())
-    ...     np.save(Path(root, "flow.npy"), np.zeros((1, 4, 4, 2)))
-    ...     note_arrays(folder, files={"flow": Path(root, "flow.npy")})
-    ...     noted = json.loads((folder / "record.json").read_text())["arrays"]
-    >>> noted
-    ['flow']
-    """
-    head = _head(folder)
-    head["arrays"] = sorted({*head["arrays"], *files})
-    head["sha256"] |= {f"{name}.npy": sha256_of_file(file) for name, file in files.items()}
-    _write_head(folder, head)
-
-
-def _write_head(folder: Path, head: Mapping[str, Any]) -> None:
-    plain = json.loads(json.dumps({name: value for name, value in head.items() if name != _OWN}, default=_plain))
-    (folder / "record.json").write_text(json.dumps(plain | {_OWN: _digest(plain)}, indent=1) + "\n")
-
-
-def _digest(head: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
 
 def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False, check: bool = True) -> Parts:
@@ -200,79 +175,58 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
     ([[1.0, 0.0], [0.0, 1.0]], 3)
     """
     source = Path(path)
-    if not (source / "record.json").is_file():
-        raise FileNotFoundError(f"no saved {kind} at {source}: it has no record.json")
+    if not (source / _HEAD).is_file():
+        raise FileNotFoundError(f"no saved {kind} at {source}: it has no {_HEAD}")
     head = _head(source)
-    if head.get("kind") != kind:
-        raise ValueError(f"{source} holds a {head.get('kind')}, not a {kind}; load it with {head.get('kind')}.load")
-    if head.get("format", 0) > FORMAT:
-        raise ValueError(
-            f"{source} was written in format {head['format']}, this version reads up to {FORMAT}; upgrade medn_lab"
-        )
-    mode: Literal["r"] | None = "r" if memory_map else None
+    found, version = head.get("kind"), head.get("format", 0)
+    if found != kind:
+        raise ValueError(f"{source} holds a {found}, not a {kind}; load it with {found}.load")
+    if version > FORMAT:
+        raise ValueError(f"{source} has format {version}, this version reads up to {FORMAT}; upgrade medn_lab")
     try:
         text, sums = head.get("text", {}), head.get("sha256", {}) if check else {}
-        files = {
-            part: {name: _file_of(source, name, suffix, sums) for name in head[part]}
-            for part, suffix in (("arrays", ".npy"), ("tables", ".csv"), ("documents", ".json"))
-        }
+        arrays, tables, documents = (
+            {name: _file_of(source, name, suffix, sums) for name in head[part]} for part, suffix in _SUFFIXES.items()
+        )
         return Parts(
-            arrays={n: np.load(file, mmap_mode=mode, allow_pickle=False) for n, file in files["arrays"].items()},
-            tables={n: read_table(file, text=text.get(n, ())) for n, file in files["tables"].items()},
-            documents={n: json.loads(file.read_text(encoding="utf-8")) for n, file in files["documents"].items()},
-            meta=dict(head["meta"]),
+            {n: np.load(file, mmap_mode="r" if memory_map else None, allow_pickle=False) for n, file in arrays.items()},
+            {n: _read_table(file, text.get(n, ())) for n, file in tables.items()},
+            {n: json.loads(file.read_text(encoding="utf-8")) for n, file in documents.items()},
+            dict(head["meta"]),
         )
     except RecordError:
         raise
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
-        raise RecordError(
-            f"the {kind} at {source} is broken ({type(error).__name__}: {error}); make it again, or take a copy"
-        ) from error
+        fault = f"the {kind} at {source} is broken ({type(error).__name__}: {error})"
+        raise RecordError(f"{fault}; make it again, or take a copy") from error
 
 
-class RecordError(ValueError):
-    """A record's folder is broken, or its files are not those that were written.
+def note_arrays(folder: Path, *, files: Mapping[str, Path]) -> None:
+    """Enter arrays that were written elsewhere, and will be moved into a record's folder, in its ``record.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        Written by :func:`write_parts`.
+    files : dict of Path
+        Where each array lies now.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
     >>> with TemporaryDirectory() as root:
-    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}))
-    ...     _ = (folder / "xy.npy").write_bytes(b"torn")
-    ...     try:
-    ...         read_parts(folder, "Maps")
-    ...     except RecordError as error:
-    ...         print(str(error).partition("/maps")[2])
-    /xy.npy is not the file that was written (its sha256 differs): it was changed, or the disk or a copy ...
+    ...     folder = write_parts(Path(root, "whole"), "Clips", Parts())
+    ...     np.save(Path(root, "flow.npy"), np.zeros((1, 4, 4, 2)))
+    ...     note_arrays(folder, files={"flow": Path(root, "flow.npy")})
+    ...     noted = json.loads((folder / "record.json").read_text())["arrays"]
+    >>> noted
+    ['flow']
     """
-
-
-def _head(source: Path) -> dict[str, Any]:
-    try:
-        head = json.loads((source / "record.json").read_text(encoding="utf-8"))
-        if not isinstance(head, dict) or not isinstance(head.get("format", 0), int):
-            raise ValueError("it is no description of a record")
-        own = head.pop(_OWN, None)
-        if own is not None and own != _digest(head) and head.get("format", 0) <= FORMAT:
-            raise ValueError("its sha256 differs: it was changed after it was written")
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{source / 'record.json'} cannot be read ({error}); make the record again") from error
-    return head
-
-
-def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> Path:
-    """A part's file, which must lie in the folder and be the one that was written."""
-    file = source / f"{name}{suffix}"
-    if not isinstance(name, str) or not _PLAIN_NAME.fullmatch(name) or file.resolve().parent != source.resolve():
-        raise RecordError(f"{source} names {name!r} as a part, which leads out of its folder; it is not read")
-    if not file.is_file():
-        raise RecordError(f"{source} lacks {file.name}; make the record again, or take a whole copy")
-    if file.name in sums and sha256_of_file(file) != sums[file.name]:
-        raise RecordError(
-            f"{file} is not the file that was written (its sha256 differs): it was changed, or the disk or a copy"
-            " failed; make the record again, or take a whole copy"
-        )
-    return file
+    head = _head(folder)
+    head["arrays"] = sorted({*head["arrays"], *files})
+    head["sha256"] |= {f"{name}.npy": sha256_of_file(file) for name, file in files.items()}
+    _write_head(folder, head)
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
@@ -300,61 +254,193 @@ def sha256_of_file(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _text_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of a table that hold text; an empty column counts as text if its name usually does."""
-    return [
-        str(name)
-        for name, column in table.items()
-        if pd.api.types.is_string_dtype(column.dtype)
-        or (column.dtype == object and pd.api.types.infer_dtype(column) in ("string", "mixed"))
-        or (not len(column) and name in TEXT_COLUMNS)
-    ]
-
-
-def read_table(path: str | os.PathLike[str], *, text: Collection[str] | None = None) -> pd.DataFrame:
-    """Read a CSV table: the text columns stay text, empty cells of the others become NaN.
+@contextmanager
+def atomic_write(target: Path) -> Iterator[Path]:
+    """Write a folder under a hidden name and rename it when it is whole.
 
     Parameters
     ----------
-    path : path-like
-    text : collection of str, optional
-        Names of the text columns; by default those of :data:`TEXT_COLUMNS`.
+    target : Path
+        Where the folder shall stand; its parent is made, and a folder already there goes only when the new one has
+        taken its place.
 
-    Returns
-    -------
-    DataFrame
+    Yields
+    ------
+    Path
+        The empty folder to write into. If the block raises, it is removed and `target` stays as it was.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder around `target` is read-only.
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
-    ...     file = Path(root, "clips.csv")
-    ...     pd.DataFrame({"clip_id": ["a", "b"], "subject": ["01", "02"], "AU12": [1, None]}).to_csv(file)
-    ...     table = read_table(file)
-    >>> table["subject"].tolist(), table["AU12"].tolist()
-    (['01', '02'], [1.0, nan])
+    ...     with atomic_write(Path(root, "run")) as draft:
+    ...         _ = (draft / "note.txt").write_text("whole or not at all")
+    ...         before = Path(root, "run").exists()
+    ...     after = Path(root, "run", "note.txt").read_text()
+    >>> before, after
+    (False, 'whole or not at all')
     """
-    named = TEXT_COLUMNS if text is None else text
-    columns = pd.read_csv(path, nrows=0).columns
-    texts = [name for name in columns if name in named]
-    gaps = {name: [""] for name in columns if name not in named}
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=gaps)
-    for name in texts:
-        table[name] = table[name].astype(object)
-    return table
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(target)
+        draft = Path(tempfile.mkdtemp(prefix=f"{_mark(target)}{os.getpid()}.", dir=target.parent))
+        try:
+            yield draft
+            for written in filter(Path.is_file, draft.rglob("*")):
+                with open(written, "rb+") as stream:
+                    os.fsync(stream.fileno())
+            draft.chmod(0o755)
+            try:
+                draft.rename(target)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                atomic_swap(draft, target)  # a kill leaves the old folder or the new one in its place
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        if error.errno not in _DISK_FAULTS:
+            raise
+        raise OSError(error.errno, _DISK_FAULTS[error.errno].format(target)) from error
+
+
+def atomic_swap(draft: Path, target: Path) -> None:
+    """Let two folders of one file system change their names.
+
+    Linux and macOS do it in one step. Elsewhere, and on file systems that cannot, it takes three renames: a kill
+    between them leaves the old folder whole under a hidden name in the same folder.
+
+    Parameters
+    ----------
+    draft, target : Path
+        Both must be there.
+
+    Raises
+    ------
+    OSError
+        If one is not there or may not be renamed.
+    """
+    if _in_one_step(os.fsencode(draft), os.fsencode(target)):
+        return
+    waiting = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)) / target.name
+    target.rename(waiting)
+    draft.rename(target)
+    waiting.rename(draft)
+    waiting.parent.rmdir()
+
+
+def _in_one_step(one: bytes, other: bytes) -> bool:
+    try:
+        library = ctypes.CDLL(None)
+        if sys.platform == "linux":
+            return library.renameat2(_AT_FDCWD, one, _AT_FDCWD, other, _SWAP) == 0
+        return sys.platform == "darwin" and library.renamex_np(one, other, _SWAP) == 0
+    except (AttributeError, OSError, TypeError):  # an old C library, or Windows, which has no such call
+        return False
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed processes of this machine left next to `target`; what running ones write stays.
+
+    Parameters
+    ----------
+    target : Path
+        A folder that :func:`atomic_write` writes; it need not be there.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as root:
+    ...     with atomic_write(Path(root, "run")):
+    ...         remove_leftovers(Path(root, "run"))  # this process runs: its folder stays
+    ...         waiting = len(list(Path(root).iterdir()))
+    >>> waiting
+    1
+    """
+    mark = _mark(target)
+    for left in [path for path in target.parent.iterdir() if path.name.startswith(mark)]:
+        number = left.name.removeprefix(mark).partition(".")[0]
+        if os.name == "posix" and number.isdigit() and not _is_running(int(number)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _mark(target: Path) -> str:
+    """How the hidden folders begin in which this machine writes what will be `target`; a process number follows."""
+    return f".{target.name}.{re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'here'}."
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (OSError, OverflowError) as error:  # PermissionError: it is another user's
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
+def _write_head(folder: Path, head: Mapping[str, Any]) -> None:
+    plain = json.loads(json.dumps(head, default=_plain))
+    (folder / _HEAD).write_text(json.dumps(plain | {_OWN: _digest(plain)}, indent=1) + "\n")
+
+
+def _head(source: Path) -> dict[str, Any]:
+    try:
+        head = json.loads((source / _HEAD).read_text(encoding="utf-8"))
+        if not isinstance(head, dict) or not isinstance(head.get("format", 0), int):
+            raise ValueError("it is no description of a record")
+        own = head.pop(_OWN, None)
+        if own is not None and own != _digest(head) and head.get("format", 0) <= FORMAT:
+            raise ValueError("its sha256 differs: it was changed after it was written")
+    except (OSError, ValueError, RecursionError) as error:
+        raise RecordError(f"{source / _HEAD} cannot be read ({error}); make the record again") from error
+    return head
+
+
+def _digest(head: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
 
 def _kind_of(folder: Path) -> str | None:
     try:
-        return json.loads((folder / "record.json").read_text()).get("kind")
+        return json.loads((folder / _HEAD).read_text()).get("kind")
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> Path:
+    """A part's file, which must lie in the folder and be the one that was written."""
+    file, mend = source / f"{name}{suffix}", "make the record again, or take a whole copy"
+    if not isinstance(name, str) or not _PLAIN_NAME.fullmatch(name) or file.resolve().parent != source.resolve():
+        raise RecordError(f"{source} names {name!r} as a part, which leads out of its folder; it is not read")
+    if not file.is_file():
+        raise RecordError(f"{source} lacks {file.name}; {mend}")
+    if file.name in sums and sha256_of_file(file) != sums[file.name]:
+        fault = "(its sha256 differs): it was changed, or the disk or a copy failed"
+        raise RecordError(f"{file} is not the file that was written {fault}; {mend}")
+    return file
+
+
+def _text_columns(table: pd.DataFrame) -> list[str]:
+    """The columns that hold text and are read as text: subject ``01`` would become the number 1."""
+    return [str(name) for name, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
+
+
+def _read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
+    """A CSV table: the text columns stay text, empty cells of the others become NaN."""
+    columns = pd.read_csv(path, nrows=0).columns
+    texts = [name for name in columns if name in text]
+    gaps = {name: [""] for name in columns if name not in text}
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=gaps)
+    return table.astype(dict.fromkeys(texts, object))
 
 
 def _plain(value: object) -> object:
     """What JSON can hold of a numpy number or array."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
-    raise TypeError(
-        f"a record's metadata holds a {type(value).__name__}, which JSON cannot; give text, numbers or lists"
-    )
+    name = type(value).__name__
+    raise TypeError(f"a record's metadata holds a {name}, which JSON cannot; give text, numbers or lists")

@@ -39,7 +39,7 @@ from written_sets import written
 from medn_lab.data import FlowRecipe, prepare, read_casme2
 from medn_lab.evaluate import evaluate_loso, predict
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
-from medn_lab.records import ClipIndex, Clips, History, Predictions
+from medn_lab.records import ClipIndex, Clips, History, Predictions, storage
 from medn_lab.train import TrainConfig, fit
 
 RECIPE = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)
@@ -177,9 +177,7 @@ def die_at(last: int) -> None:
 
     for name in ("fsync", "rename", "replace", "unlink", "remove", "rmdir", "mkdir", "link"):
         setattr(os, name, deadly(getattr(os, name)))
-    sys.modules["medn_lab.records.exchange"]._in_one_step = deadly(
-        sys.modules["medn_lab.records.exchange"]._in_one_step
-    )
+    storage.atomic_swap = deadly(storage.atomic_swap)
 
 
 def finish(child: int, answer: Path, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""How a result came about, kept beside it: what was called, on which clips, by which versions, on what machine."""
+"""How a result came about: what was called, on which clips, by which versions, on what machine."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+# Whose versions are written down; those that are not installed are left out.
 PACKAGES = ("medn-lab", "torch", "numpy", "opencv-python", "opencv-python-headless", "captum", "umap-learn")
-"""Whose versions are written down; those that are not installed are left out."""
 
 
 def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, Any]:
@@ -84,57 +84,48 @@ def describe_source(source: Mapping[str, Any]) -> str:
     --------
     >>> run = {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}}
     >>> run["hardware"] = {"system": "Linux", "machine": "x86_64"}
-    >>> told({"name": "tiny", "sha256": "0123456789ab", "recipe": {"corpus": "SynthME", "seed": 4}, "run": run})
+    >>> source = {"name": "tiny", "sha256": "0123456789ab", "recipe": {"corpus": "SynthME", "seed": 4}, "run": run}
+    >>> describe_source(source)
     'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0, Linux x86_64, on SynthME seed 4'
     """
     run = source.get("run")
     if not run:
         return ""
-    name, sha, training = source.get("name", ""), source.get("sha256", ""), source.get("training") or {}
+    name, sha, recipe = source.get("name", ""), source.get("sha256", ""), source.get("recipe") or {}
     versions, hardware = run.get("versions", {}), run.get("hardware", {})
     model = f"{name} ({sha[:8]})" if isinstance(sha, str) and sha else str(name)
     said = [f"by {model}"] if model else []
-    said += [f"seed {training['seed']}"] if "seed" in training else []
+    said += [f"seed {seed}" for part, seed in (source.get("training") or {}).items() if part == "seed"]
     said += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
-    machine = [str(hardware[part]) for part in ("system", "machine") if hardware.get(part)]
-    said += [" ".join(machine)] if machine else []
+    said += [" ".join(str(hardware[part]) for part in ("system", "machine") if hardware.get(part))]
     said += [str(run["device"])] if run.get("device", "cpu") != "cpu" else []
-    return ", ".join(said + _told_clips(source.get("recipe") or {}))
-
-
-def _told_clips(recipe: Mapping[str, Any]) -> list[str]:
-    """A recipe in two words: a drawn corpus by its seed, any other by the first digits of its sha256."""
-    if not recipe:
-        return []
     if "corpus" in recipe and "seed" in recipe:
-        return [f"on {recipe['corpus']} seed {recipe['seed']}"]
-    digest = hashlib.sha256(json.dumps(dict(recipe), sort_keys=True, default=str).encode()).hexdigest()
-    return [f"recipe {digest[:8]}"]
+        said.append(f"on {recipe['corpus']} seed {recipe['seed']}")
+    elif recipe:
+        digest = hashlib.sha256(json.dumps(dict(recipe), sort_keys=True, default=str).encode()).hexdigest()
+        said.append(f"recipe {digest[:8]}")
+    return ", ".join(filter(None, said))
 
 
 @cache
 def _hardware() -> dict[str, Any]:
-    return {
-        "system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), "processor": _processor(),
-    }  # fmt: skip
+    """With the processor's name: of two of one kind, one may sum in wider steps and end on other digits."""
+    cpus, processor = os.cpu_count(), platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        named = (
+            line.partition(":")[::2] for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        )
+        processor = next((name.strip() for key, name in named if key.startswith("model name")), processor)
+    return {"system": platform.system(), "machine": platform.machine(), "cpus": cpus, "processor": processor}
 
 
-def _processor() -> str:
-    """What the maker calls the processor: of two of one kind, one may sum in wider steps and end on other digits."""
-    try:
-        cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor()
-    named = (line.partition(":")[2].strip() for line in cpuinfo.splitlines() if line.startswith("model name"))
-    return next(named, platform.processor())
-
-
-@cache  # a process keeps its packages, and every prediction asks
+@cache  # a process keeps its packages, and every prediction reads them
 def _versions() -> dict[str, str]:
     found = {}
     for name in PACKAGES:
         try:
-            # What is loaded may be newer than what was installed: an editable checkout says its own version.
+            # What is loaded may be newer than what was installed: an editable checkout has another version.
             found[name] = sys.modules["medn_lab"].__version__ if name == "medn-lab" else version(name)
         except PackageNotFoundError:
             continue

@@ -1,0 +1,315 @@
+"""Several measures in one record: the report on decoupling with its page, and the summary of an evaluation."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.records.clips import _Record
+from medn_lab.records.provenance import describe_source
+from medn_lab.records.results import Predictions
+
+# Columns that together say what a row measures, whatever the model.
+KEYS = ("kind", "measure", "given", "branch", "target")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecouplingReport(_Record):
+    """Dependence and leakage between the branches, a measure a row.
+
+    Attributes
+    ----------
+    table : DataFrame
+        ``measure, value, null_mean, null_95, p, n_clips, n_subjects, direction`` and, as
+        ``medn.diagnose.decoupling_report`` makes it: ``model``; ``kind`` (``dependence``, ``leakage``,
+        ``information``); ``given``, the factor taken off both branches first (empty for none); ``within``, inside what
+        clips were exchanged for the null; ``branch, target`` of a leak; ``low, high`` (interval); ``allowed, excess,
+        excess_low, excess_high`` (what the branch's own factor allows, and what is beyond it); ``worst_target,
+        worst_auc, worst_excess`` (the single AU that leaks most, in the row of their mean);
+        ``n_positive, n_unknown``; and ``reason`` where a figure is missing.
+    source : dict
+        ``models`` (by name: checkpoint's sha256, recipe, data sets), ``protocol``, ``parameters`` (seed, permutations,
+        probe), ``versions``, ``about`` (whatever the caller knows, such as the training switch), ``run``.
+    clips : DataFrame
+        What was measured: the clips' table of each ``model``.
+
+    Examples
+    --------
+    >>> measures = pd.DataFrame({"measure": ["linear_cka", "hsic"], "value": [0.02, 0.001], "p": [0.4, 0.3]})
+    >>> table = measures.assign(model="tiny", kind="dependence", given="", within="", branch="", target="")
+    >>> report = DecouplingReport(table)
+    >>> report
+    DecouplingReport: 2 measures of tiny
+      tiny: linear cka 0.020 (p 0.4)
+    >>> report.compare()["tiny"].tolist()
+    [0.02, 0.001]
+    """
+
+    table: pd.DataFrame
+    source: Mapping[str, Any] = field(default_factory=dict)
+    clips: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=["model", "clip_id"]))
+
+    def __repr__(self) -> str:
+        named = ", ".join(self.models) or self.source.get("name", "an unnamed model")
+        seed = self.source.get("parameters", {}).get("seed")
+        lines = [
+            f"DecouplingReport: {len(self.table)} measures of {named}" + ("" if seed is None else f"; seed {seed}")
+        ]
+        facts = self.source.get("models", {})
+        for name in self.models:
+            said = [*self._headlines(name), describe_source(facts.get(name, {}))]
+            lines += [f"  {name}: {'; '.join(filter(None, said))}"] if any(said) else []
+        return "\n".join(lines)
+
+    @property
+    def models(self) -> list[str]:
+        """The names of the models compared, in their order."""
+        return list(dict.fromkeys(self.table["model"])) if "model" in self.table else []
+
+    @property
+    def dependence(self) -> pd.DataFrame:
+        """The rows on dependence between the two branches."""
+        return self._of_kind("dependence").reset_index(drop=True)
+
+    @property
+    def leakage(self) -> pd.DataFrame:
+        """The rows on leakage, named as ``medn.diagnose.leakage`` names them: ``auc, chance, chance_95``."""
+        names = {"value": "auc", "null_mean": "chance", "null_95": "chance_95"}
+        return self._of_kind("leakage").rename(columns=names).reset_index(drop=True)
+
+    def compare(self) -> pd.DataFrame:
+        """The values side by side: what is measured in the rows, a model a column."""
+        rows = self.table.set_index([name for name in KEYS if name in self.table])
+        order = rows.index.drop_duplicates()
+        return pd.DataFrame({name: rows.loc[rows["model"] == name, "value"].reindex(order) for name in self.models})
+
+    @classmethod
+    def joined(cls, reports: Mapping[str, DecouplingReport]) -> DecouplingReport:
+        """Several reports as one, so that their models can be compared.
+
+        Parameters
+        ----------
+        reports : mapping of str to DecouplingReport
+            A report of one model goes under its name here, one of several under ``name: model``.
+
+        Returns
+        -------
+        DecouplingReport
+            The protocol, parameters and versions of each report stand under its name where they differ.
+
+        Raises
+        ------
+        ValueError
+            If there is no report.
+        """
+        if not reports:
+            raise ValueError("there is no report to join; give a mapping of names to reports")
+        tables, clips = [], []
+        models: dict[str, Any] = {}
+        for name, report in reports.items():
+            own, facts = report.models, report.source.get("models", {})
+            called = {old: f"{name}: {old}" if len(own) > 1 else str(name) for old in own}
+            tables.append(report.table.assign(model=report.table["model"].map(called) if own else str(name)))
+            clips.append(report.clips.assign(model=report.clips["model"].map(called)))
+            models |= {new: facts.get(old, {}) for old, new in called.items()}
+        source: dict[str, Any] = {"models": models}
+        for what in dict.fromkeys(key for report in reports.values() for key in report.source if key != "models"):
+            given = {name: report.source.get(what) for name, report in reports.items()}
+            first, *others = given.values()
+            source[what] = first if all(one == first for one in others) else given
+        return cls(pd.concat(tables, ignore_index=True), source, pd.concat(clips, ignore_index=True))
+
+    def only(self, models: Iterable[str]) -> DecouplingReport:
+        """The report on these models alone, in their order here; ValueError if one is not in it."""
+        wanted = list(models)
+        unknown = [name for name in wanted if name not in self.models]
+        if unknown or not wanted:
+            fault = f"no model {unknown[0]!r}" if unknown else "no model is named"
+            raise ValueError(f"{fault}; the report has {', '.join(self.models) or 'none'}")
+        facts = {name: one for name, one in self.source.get("models", {}).items() if name in wanted}
+        table, clips = (own[own["model"].isin(wanted)].reset_index(drop=True) for own in (self.table, self.clips))
+        return DecouplingReport(table, {**self.source, "models": facts}, clips)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        figures: Mapping[str, object] | Iterable[object] = (),
+        title: str = "Are the branches decoupled?",
+    ) -> Path:
+        """Write one self-contained page, to be attached to a paper: nothing in it is fetched from elsewhere.
+
+        Parameters
+        ----------
+        path : path-like
+            The ``.html`` file; its folder is made. A file that is there is replaced when the new one is whole.
+        figures : mapping of str to figure, or iterable of figures
+            Pictures with their captions: plotly figures (they stay interactive; the first brings some 5 MB of plotly
+            with it) or the bytes of PNG files. ``medn.view.plot_dependence(report)`` and ``plot_leakage(report)`` are
+            made for it.
+        title : str
+            Plain text.
+
+        Returns
+        -------
+        Path
+            The file written.
+
+        Raises
+        ------
+        ValueError
+            If a figure is neither a plotly figure nor a PNG.
+        """
+        from jinja2 import Environment, StrictUndefined
+
+        path = Path(path)
+        captioned = figures.items() if isinstance(figures, Mapping) else [("", figure) for figure in figures]
+        environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+        environment.filters |= {"number": _number, "factor": _factor_name}
+        template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+        page = template.render(self._page_facts(), title=title, figures=_drawn(captioned), isfinite=np.isfinite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            whole = Path(folder, path.name)
+            whole.write_text(page, encoding="utf-8")
+            whole.replace(path)
+        return path
+
+    def _page_facts(self) -> dict[str, Any]:
+        """What the template shows: the rows of each kind, nested by what stands in rows and columns of its table."""
+        dependence, leakage, information = map(self._of_kind, ("dependence", "leakage", "information"))
+        others = self.table.drop(index=[*dependence.index, *leakage.index, *information.index])
+        sizes = self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else self.table
+        return {
+            "report": self,
+            "sizes": sizes.to_dict("index") if self.models else {},
+            "dependence": _nested(dependence, "given", "measure", "model"),
+            "within": {} if dependence.empty else dependence.groupby("given")["within"].unique(),
+            "branches": _nested(leakage, "model", "branch"),
+            "leakage": _nested(leakage, "target", "model", "branch"),
+            "with_it": {} if leakage.empty else leakage.groupby("target")["n_positive"].max(),
+            "information": information.to_dict("records"),
+            "others": others.to_dict("records"),
+        }
+
+    def _of_kind(self, kind: str) -> pd.DataFrame:
+        return self.table[self.table["kind"] == kind] if "kind" in self.table else self.table.iloc[:0]
+
+    def _headlines(self, name: str) -> list[str]:
+        own = self.table[self.table["model"] == name]
+        of_aus = own[(own["branch"] == "emotion") & (own["target"] == "AUs")]
+        of_branches = own[(own["kind"] == "dependence") & (own["given"] == "")]
+        reasons = [*of_branches["reason"], *of_aus["reason"]] if "reason" in own else []
+        said = [str(reason) for reason in dict.fromkeys(reasons) if str(reason).endswith(" constant")]
+        for row in of_branches[np.isfinite(of_branches["value"])].to_dict("records"):
+            if row["measure"] in ("linear_cka", "distance_correlation"):
+                said.append(f"{row['measure'].replace('_', ' ')} {row['value']:.3f} (p {row['p']:.2g})")
+        for row in of_aus[np.isfinite(of_aus["value"])].to_dict("records"):
+            allowed = f", allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else ""
+            known = np.isfinite(row.get("worst_auc", np.nan))
+            worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if known else ""
+            said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}{worst}")
+        return said
+
+
+def _nested(rows: pd.DataFrame, *keys: str) -> dict[str, Any]:
+    """The rows as dicts, nested by these columns in the order of the rows; of equal ones the first."""
+    tree: dict[str, Any] = {}
+    for row in rows.to_dict("records"):
+        level = tree
+        for key in keys[:-1]:
+            level = level.setdefault(row[key], {})
+        level.setdefault(row[keys[-1]], row)
+    return tree
+
+
+def _drawn(figures: Iterable[tuple[str, object]]) -> list[dict[str, str]]:
+    """Each picture for the page: PNG bytes as base64, plotly figures as HTML with one copy of plotly for all."""
+    drawn: list[dict[str, str]] = []
+    for caption, figure in figures:
+        if isinstance(figure, bytes) and figure.startswith(b"\x89PNG\r\n\x1a\n"):
+            drawn.append({"caption": caption, "png": base64.b64encode(figure).decode("ascii")})
+        elif hasattr(figure, "to_html") and hasattr(figure, "to_plotly_json"):
+            first = not any("html" in one for one in drawn)
+            drawn.append({"caption": caption, "html": figure.to_html(full_html=False, include_plotlyjs=first)})
+        else:
+            kind = type(figure).__name__
+            raise ValueError(f"a figure of the report is a {kind}; give plotly figures or the bytes of PNG files")
+    return drawn
+
+
+def _number(value: float, form: str = "") -> str:
+    if not np.isfinite(value):
+        return "–"
+    return format(value, form or (".3f" if abs(value) >= 0.0095 or value == 0 else ".2g")).replace("-", "−")
+
+
+def _factor_name(factor: str) -> str:
+    return re.sub(r"\baus\b", "AU set", factor.replace("_", " "))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class EvaluationSummary:
+    """What a model scores, and what stands behind the score.
+
+    Made by ``medn.evaluate.evaluation_summary``; what could not be worked out is None or empty, and `notes` says why.
+
+    Attributes
+    ----------
+    predictions : Predictions
+        All clips, also those without a label.
+    scores : DataFrame
+        ``part, measure, value, low, high, floor, n_clips, n_subjects``: accuracy, UF1 and UAR of all clips and of each
+        data set, with the interval over resampled subjects and the AU-only floor (NaN where there is none).
+        ``.attrs["floor"]`` names the floor.
+    subjects : DataFrame
+        A person a row: ``subject, n_clips, accuracy, most_missed`` (the class of theirs that was missed most often).
+    aus : DataFrame or None
+        An AU a row, as ``medn.evaluate.au_detection(...).table``.
+    folds : DataFrame or None
+        ``fold, held_out, n_test, accuracy, error``.
+    ceilings : dict of str to float
+        The best accuracy that a perfect reader can expect, by what it reads.
+    label : str
+        Column of the true class.
+    notes : tuple of str
+        What is missing, a sentence each.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"]})
+    >>> EvaluationSummary(Predictions(np.eye(2), table, ("x", "y")), ceilings={"AUs alone": 0.42})
+    EvaluationSummary: 2 clips, 2 classes
+      ceilings: AUs alone 0.420
+    """
+
+    predictions: Predictions
+    scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    subjects: pd.DataFrame = field(default_factory=pd.DataFrame)
+    aus: pd.DataFrame | None = None
+    folds: pd.DataFrame | None = None
+    ceilings: Mapping[str, float] = field(default_factory=dict)
+    label: str = "label"
+    notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        lines = [f"EvaluationSummary: {len(self.predictions)} clips, {len(self.predictions.classes)} classes"]
+        named = self.scores.attrs.get("floor", "AU-only floor")
+        for row in self.scores.itertuples():
+            bounds = "no interval" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
+            floor = "" if np.isnan(row.floor) else f"   {named} {row.floor:.3f}"
+            part = "" if row.part == "all" else f"{row.part}: "
+            lines.append(f"  {part}{row.measure:<9}{row.value:.3f} {bounds}{floor}")
+        if self.ceilings:
+            lines.append("  ceilings: " + ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items()))
+        made = describe_source(self.predictions.source)
+        return "\n".join(lines + [f"  {said}" for said in (made, *self.notes) if said])

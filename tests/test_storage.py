@@ -1,0 +1,170 @@
+"""A record's folder on the disk: whole or not there, checked when read, and safe from kills and full disks."""
+
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from read_only import needs_rights, read_only
+from test_records import assert_same, some_clips
+
+from medn_lab.records import Clips, Parts, RecordError, atomic_write, read_parts, storage, write_parts
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return some_clips().save(tmp_path / "set")
+
+
+def names(path):
+    return sorted(one.name for one in path.iterdir())
+
+
+def test_loaded_clips_stay_on_the_disk_read_only_and_can_be_saved_over_themselves(folder):
+    clips = Clips.load(folder)
+    assert isinstance(clips.frames, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        clips.frames[0] = 0
+    clips.select(["c2"]).save(folder)
+    np.testing.assert_array_equal(Clips.load(folder).frames, some_clips().frames[[2]])
+
+
+def test_a_reader_of_a_set_keeps_it_when_it_is_written_anew(folder):
+    opened, clips = Clips.load(folder), some_clips()
+    some_clips(flow=clips.flow + 1).save(folder)
+    np.testing.assert_array_equal(opened.flow, clips.flow)
+    np.testing.assert_array_equal(Clips.load(folder).flow, clips.flow + 1)
+    assert names(folder.parent) == ["set"]
+
+
+def test_saving_does_not_replace_what_is_not_a_record(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="nothing was written"):
+        some_clips().save(tmp_path / "mine")
+    assert names(tmp_path) == ["mine"]
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_failed_save_leaves_the_old_folder_whole(folder, monkeypatch):
+    with pytest.raises(ValueError, match="allow_pickle"):
+        write_parts(folder, "Clips", Parts(arrays={"frames": np.array([object()])}))
+    with pytest.raises(TypeError, match="object"):
+        some_clips(recipe={"model": object()}).save(folder)
+    with pytest.raises(ValueError, match=r"'\.\./x'"):
+        write_parts(folder, "Clips", Parts(documents={"../x": {}}))
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match=f"disk is full.*{folder}") as found:
+        some_clips().save(folder)
+    assert found.value.errno == errno.ENOSPC
+    assert names(folder.parent) == ["set"]
+    assert_same(Clips.load(folder), some_clips())
+
+
+@needs_rights
+def test_a_folder_that_is_read_only_is_read_and_not_written():
+    with read_only(lambda folder: some_clips().save(folder / "set")) as folder:
+        with pytest.raises(PermissionError, match=r"record cannot be written: .*inside is read-only"):
+            some_clips().save(folder / "record")
+        assert_same(Clips.load(folder / "set"), some_clips())
+        assert names(folder) == ["set"]
+
+
+def test_numpy_numbers_in_a_recipe_are_written_as_numbers(tmp_path):
+    clips = some_clips(recipe={"size": np.int64(64), "sigma": np.float32(0.5), "mean": np.arange(2)})
+    assert Clips.load(clips.save(tmp_path / "set")).recipe == {"size": 64, "sigma": 0.5, "mean": [0, 1]}
+
+
+def test_a_bit_that_flips_anywhere_in_a_set_is_found_and_so_is_a_missing_file(folder):
+    files = sorted(folder.iterdir())
+    assert len(files) == 6
+    for file in files:
+        whole = file.read_bytes()
+        for place in {0, len(whole) // 3, len(whole) // 2, len(whole) - 2}:
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+            with pytest.raises(ValueError, match=file.name if file.name != "record.json" else "record|holds a"):
+                Clips.load(folder)
+        file.write_bytes(whole)
+        file.rename(folder.parent / "away")
+        with pytest.raises((RecordError, FileNotFoundError), match=file.name):
+            Clips.load(folder)
+        (folder.parent / "away").rename(file)
+    assert len(Clips.load(folder)) == 3
+
+
+def test_a_set_can_be_opened_without_its_check(folder):
+    np.save(folder / "flow.npy", some_clips().flow + 1)
+    with pytest.raises(RecordError, match=r"flow.npy .* sha256"):
+        Clips.load(folder)
+    np.testing.assert_array_equal(Clips.load(folder, check=False).flow, some_clips().flow + 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts"),
+    [
+        ({"format": 99}, "format 99.* up to 1; upgrade"),
+        ({"arrays": ["../frames"]}, "'../frames'"),
+        ({"tables": ["clips"]}, "problems"),
+        ({"text": 7}, "broken"),
+    ],
+)
+def test_a_head_of_a_newer_format_or_that_does_not_describe_its_folder_is_refused(folder, changes, facts):
+    head = json.loads((folder / "record.json").read_text())
+    del head["sha256_of_this"]
+    (folder / "record.json").write_text(json.dumps({**head, **changes}))
+    with pytest.raises(ValueError, match=facts):
+        Clips.load(folder)
+
+
+@pytest.mark.parametrize("in_one_step", [True, False])
+def test_two_folders_change_places(tmp_path, monkeypatch, in_one_step):
+    if not in_one_step:
+        monkeypatch.setattr(storage.ctypes, "CDLL", lambda _: None)
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "holds").write_text(name)
+    storage.atomic_swap(tmp_path / "new", tmp_path / "old")
+    assert [(tmp_path / name / "holds").read_text() for name in ("old", "new")] == ["new", "old"]
+    assert names(tmp_path) == ["new", "old"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
+def test_what_a_killed_process_left_goes_with_the_next_save_and_a_running_one_keeps_its_own(tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from medn_lab.records import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as beside:\n"
+        "    (beside / 'flow.npy').write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "set")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    [left] = names(tmp_path)
+    assert left != "set"
+    with atomic_write(tmp_path / "set") as running:
+        some_clips().save(tmp_path / "set")
+        assert set(names(tmp_path)) == {"set", running.name}
+
+
+def test_two_processes_that_finish_the_same_folder_at_once_both_succeed(tmp_path):
+    with atomic_write(tmp_path / "fold") as mine, atomic_write(tmp_path / "fold") as others:
+        for beside in (mine, others):
+            (beside / "holds").write_text("the same")
+    assert (tmp_path / "fold" / "holds").read_text() == "the same"
+    assert names(tmp_path) == ["fold"]
+
+
+@pytest.mark.parametrize("part", ["documents", "tables"])
+def test_a_record_that_lacks_a_part_is_named_as_broken(folder, part):
+    parts = read_parts(folder, "Clips")
+    write_parts(folder, "Clips", dataclasses.replace(parts, **{part: {}}))
+    with pytest.raises(RecordError, match=r"the Clips at .*set is broken"):
+        Clips.load(folder)
