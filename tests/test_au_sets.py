@@ -13,8 +13,7 @@ from pair_tables import table_of
 from sample_records import sample_clips, sample_features, sample_predictions
 from written_sets import written
 
-from medn_lab.data import au_table, compare_codings, parse_action_units, prepare, read_casme2
-from medn_lab.data.readers.composite import join_indexes
+from medn_lab.data import au_table, compare_codings, join_indexes, parse_action_units, prepare, read_casme2
 from medn_lab.diagnose import confusable_pairs, confusable_sets, decoupling_report, leakage, pair_separation, rank_pairs
 from medn_lab.evaluate import (
     au_detection,

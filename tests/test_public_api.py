@@ -15,7 +15,7 @@ import pytest
 
 import medn_lab
 
-ROOMS = ("records", "data", "data.readers", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets")
+ROOMS = ("records", "data", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets")
 ROOMS += ("rerunning",)
 
 PAIRED_FIRST = {
@@ -138,6 +138,13 @@ def sections(docstring: str) -> dict[str, str]:
     return {"": parts[0].strip(), **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 
+def described(name: str) -> dict[str, str]:
+    """As `sections`, with those of the function to which "See Also" refers for the parameters."""
+    told = sections(FUNCTIONS[name].__doc__ or "")
+    other = re.search(r"^(\w+) : the parameters", told.get("See Also", ""), flags=re.MULTILINE)
+    return (described(f"{name.rpartition('.')[0]}.{other[1]}") if other else {}) | told
+
+
 def documented_names(section: str) -> set[str]:
     """The names that a Parameters or Attributes section describes (``a, b : int`` describes two)."""
     heads = re.findall(r"^(\S[^:\n]*?)\s*(?::|$)", inspect.cleandoc(section), flags=re.MULTILINE)
@@ -222,8 +229,7 @@ def test_a_public_name_has_a_docstring_with_a_summary_line(name):
 
 @every("name", FUNCTIONS)
 def test_a_function_documents_parameters_returns_and_errors(name):
-    function = FUNCTIONS[name]
-    told = sections(function.__doc__ or "")
+    function, told = FUNCTIONS[name], described(name)
     missing = undocumented(function, told.get("Parameters", ""))
     assert not missing, f"{name} documents no {', '.join(missing)} under Parameters"
     if inspect.signature(function).return_annotation not in (None, "None", inspect.Signature.empty):
