@@ -300,7 +300,6 @@ def make_index(
 def _expressions(sheet: Spreadsheet) -> Iterator[dict[str, str]]:
     """One row an expression: SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``."""
     for raw in sheet.rows:
-        raw = raw | {"coding": sheet.coding, "spreadsheet": sheet.path.name}
         yield raw
         for more in "23":
             onset, offset = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")

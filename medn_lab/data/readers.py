@@ -425,26 +425,23 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
             rows.append((clip_id, "clip", "there" if here else "not there", "not there" if here else "there"))
             continue
         one, other = left.loc[clip_id], right.loc[clip_id]
-        found = [name for name in COMPARED if name in left and name in right and _differ(name, one[name], other[name])]
-        if "action_units" in found:  # the others tell more of the same difference
+        shared = [name for name in COMPARED if name in left and name in right]
+        found = [name for name in shared if _meaning(name, one[name]) != _meaning(name, other[name])]
+        if "action_units" in found:  # sides and doubt tell more of the same difference
             found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
-        rows += [(clip_id, name, _told(one[name]), _told(other[name])) for name in found]
+        rows += [(clip_id, name, _in_words(one[name]), _in_words(other[name])) for name in found]
     table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
     table.attrs = {"a": a.source.get("coding", ""), "b": b.source.get("coding", ""), "clips": len(common)}
     return table
 
 
-def _differ(field: str, one: object, other: object) -> bool:
-    if pd.isna(one) or pd.isna(other):
-        return bool(pd.isna(one)) != bool(pd.isna(other))
-    if field in ("action_units", "action_units_sided"):
-        return _meaning(one) != _meaning(other)
-    return one != other
-
-
-def _meaning(text: object) -> object:
-    """What is compared of an AU text: the set where it is certain, otherwise the expression in any order."""
-    read = parse_action_units(text, side="keep")
+def _meaning(field: str, value: object) -> object:
+    """What is compared of a cell: of AUs the set where it is certain, otherwise the expression in any order."""
+    if pd.isna(value):
+        return None
+    if field not in ("action_units", "action_units_sided"):
+        return value
+    read = parse_action_units(value, side="keep")
     if read.certain or read.said is None:
         return frozenset(read.units), read.known
     return _unordered(bare(read.said, "keep")), read.complete
@@ -454,7 +451,7 @@ def _unordered(said: Expression) -> object:
     return said if isinstance(said, Unit) else (type(said), frozenset(map(_unordered, said.parts)))
 
 
-def _told(value: object) -> str:
+def _in_words(value: object) -> str:
     if pd.isna(value):
         return "not coded"
     return f"{value:g}" if isinstance(value, float) else str(value)

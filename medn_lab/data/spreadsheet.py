@@ -102,8 +102,8 @@ class Spreadsheet:
     fields : frozenset of str
         Fields that it has a column for.
     rows : list of dict
-        Field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``sheet`` and ``sheet_row`` (as a
-        spreadsheet program counts). Rows without any text are not there.
+        Field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``spreadsheet``, ``coding``,
+        ``sheet`` and ``sheet_row`` (as a spreadsheet program counts). Rows without any text are not there.
     """
 
     path: Path
@@ -239,14 +239,15 @@ def _read(path: Path, layout: Layout, camera: str | None, sheet: str | None) -> 
         except ValueError as error:
             reasons[name] = str(error)
             continue
+        coding = _coding(layout, path, {cells[place][column] for column in columns.values()}, sha256)
         rows = [
             {field: row[column] if column < len(row) else "" for field, column in columns.items()}
             # Words below the table may stand in a column that is no field's; they count as a row.
             | {"row_text": " ".join(filter(None, row)), "sheet": name, "sheet_row": str(number)}
+            | {"spreadsheet": path.name, "coding": coding}
             for number, row in enumerate(cells[place + 1 :], place + 2)
             if any(row)
         ]
-        coding = _coding(layout, path, {cells[place][column] for column in columns.values()}, sha256)
         found.append(Spreadsheet(path, (name,), coding, sha256, frozenset(columns), rows))
     if not found:
         raise ValueError(
