@@ -35,10 +35,10 @@ def three(tmp_path):
     return tmp_path
 
 
-def sheet_of(told, path, *, changed=(), dataset="casme2"):
+def sheet_of(wrote, path, *, changed=(), dataset="casme2"):
     """A spreadsheet with a row for each clip of a pack, its emotion as the class has it but for those `changed`."""
     rows = []
-    for number, (clip_id, label) in enumerate(zip(told["written_as"], told["label"], strict=True)):
+    for number, (clip_id, label) in enumerate(zip(wrote["written_as"], wrote["label"], strict=True)):
         name, subject, filename = clip_id.split("/")
         if name == dataset:
             emotion = dict(changed).get(clip_id, EMOTIONS[label])
@@ -48,21 +48,21 @@ def sheet_of(told, path, *, changed=(), dataset="casme2"):
 
 
 def test_every_picture_is_found_by_the_official_list_and_people_stay_apart(pack):
-    root, told = pack
+    root, wrote = pack
     clips = read_flow_pack(root)
     assert clips.frames is None
-    assert clips.flow.shape == (len(told), 28, 28, 3)
-    assert clips.table[["clip_id", "label"]].values.tolist() == told[["written_as", "label"]].values.tolist()
+    assert clips.flow.shape == (len(wrote), 28, 28, 3)
+    assert clips.table[["clip_id", "label"]].values.tolist() == wrote[["written_as", "label"]].values.tolist()
     assert len(clips.problems) == 0
-    assert read_flow_pack(root, size=32).flow.shape == (len(told), 32, 32, 3)
+    assert read_flow_pack(root, size=32).flow.shape == (len(wrote), 32, 32, 3)
     assert [fold.held_out for fold in leave_one_subject_out(clips.table)] == ["casme2/01", "samm/001", "smic/1"]
 
 
 def test_motion_survives_up_to_its_scale(pack):
-    root, told = pack
+    root, wrote = pack
     clips, source = read_flow_pack(root), drawn_clips()
-    for place in range(0, len(told), 5):
-        flow = source.select([told["clip_id"][place]]).flow[0].reshape(64, 64, 2)
+    for place in range(0, len(wrote), 5):
+        flow = source.select([wrote["clip_id"][place]]).flow[0].reshape(64, 64, 2)
         where = np.unravel_index(np.abs(flow[..., 1]).argmax(), (64, 64))
         packed = clips.flow[place][where[0] * 28 // 64, where[1] * 28 // 64, 1]
         assert np.sign(packed) == np.sign(flow[where][1])
@@ -83,15 +83,15 @@ def test_both_lists_say_the_same(tmp_path):
 
 
 def test_missing_and_surplus_pictures_are_problems(pack):
-    root, told = pack
+    root, wrote = pack
     pictures = sorted(root.glob("*.png"))
     pictures[0].unlink()
     pictures[1].write_bytes(pictures[1].read_bytes()[:40])
     (root / "sub99_EP01_01 .png").write_bytes(pictures[2].read_bytes())
     clips = read_flow_pack(root)
-    assert len(clips) == len(told) - 2
+    assert len(clips) == len(wrote) - 2
     lost = set(clips.problems.loc[clips.problems["field"] == "flow", "clip_id"])
-    assert lost == set(told["written_as"]) - set(clips.table["clip_id"])
+    assert lost == set(wrote["written_as"]) - set(clips.table["clip_id"])
     assert "sub99_EP01_01" in clips.problems.loc[clips.problems["field"] == "gt", "clip_id"].tolist()
     assert not clips.problems["kept"].any()
 
@@ -176,17 +176,17 @@ def test_bad_arguments_are_named(pack):
 
 
 def test_codings_bring_aus_emotions_and_frames_without_any_frames(pack):
-    root, told = pack
-    changed = told.loc[told["written_as"].str.startswith("casme2/"), "written_as"].iloc[0]
-    sheet = sheet_of(told, root / "any name.csv", changed=[(changed, "others")])
+    root, wrote = pack
+    changed = wrote.loc[wrote["written_as"].str.startswith("casme2/"), "written_as"].iloc[0]
+    sheet = sheet_of(wrote, root / "any name.csv", changed=[(changed, "others")])
     clips = read_flow_pack(root, gt=root / "combined_3class_gt.csv", codings=sheet)
-    assert clips.table[["clip_id", "label"]].values.tolist() == told[["written_as", "label"]].values.tolist()
+    assert clips.table[["clip_id", "label"]].values.tolist() == wrote[["written_as", "label"]].values.tolist()
     of_casme2 = clips.table["dataset"] == "casme2"
     table, others = clips.table[of_casme2], clips.table[~of_casme2]
     assert set(table["action_units"]) == {"12"}
     assert (table["AU12"] == 1).all()
     assert ((table["apex"] - table["onset"]) == 4).all()
-    assert set(table["emotion"]) == {"others", *told.loc[of_casme2, "label"].map(EMOTIONS)[1:]}
+    assert set(table["emotion"]) == {"others", *wrote.loc[of_casme2, "label"].map(EMOTIONS)[1:]}
     assert others["AU12"].isna().all()
     assert set(others["action_units"]) == {""}
     problems = clips.problems.set_index("clip_id")
@@ -195,13 +195,13 @@ def test_codings_bring_aus_emotions_and_frames_without_any_frames(pack):
     (disagreed,) = problems[problems["field"] == "label"].itertuples()
     assert disagreed.Index == changed
     assert "others" in disagreed.found
-    assert told.loc[told["written_as"] == changed, "label"].iloc[0] in disagreed.done
+    assert wrote.loc[wrote["written_as"] == changed, "label"].iloc[0] in disagreed.done
 
 
 def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
-    root, told = pack
-    casme2, samm = sheet_of(told, root / "one.csv"), sheet_of(told, root / "two.csv", dataset="samm")
-    smic = pd.read_csv(sheet_of(told, root / "three.csv", dataset="smic"))
+    root, wrote = pack
+    casme2, samm = sheet_of(wrote, root / "one.csv"), sheet_of(wrote, root / "two.csv", dataset="samm")
+    smic = pd.read_csv(sheet_of(wrote, root / "three.csv", dataset="smic"))
     smic["Emotion"] = smic["Estimated Emotion"].map({emotion: label for label, emotion in EMOTIONS.items()})
     smic = smic.rename(columns={"OnsetFrame": "OnsetF", "OffsetFrame": "OffsetF"})
     smic[["Subject", "Filename", "OnsetF", "OffsetF", "Emotion"]].to_csv(root / "three.csv", index=False)
@@ -219,24 +219,24 @@ def test_codings_of_several_data_sets_are_recognised_and_joined(pack, tmp_path):
 
 
 def test_the_first_of_two_codings_counts_and_what_the_second_says_is_a_problem(pack):
-    root, told = pack
-    first = sheet_of(told, root / "first.csv")
+    root, wrote = pack
+    first = sheet_of(wrote, root / "first.csv")
     table = pd.read_csv(first, dtype=str)
     table.loc[0, "Action Units"] = "4"
     table.to_csv(root / "second.csv", index=False)
     clips = read_flow_pack(root, gt=root / "combined_3class_gt.csv", codings=[first, root / "second.csv"])
-    clip_id = told.loc[told["written_as"].str.startswith("casme2/"), "written_as"].iloc[0]
+    clip_id = wrote.loc[wrote["written_as"].str.startswith("casme2/"), "written_as"].iloc[0]
     assert clips.table.loc[clips.table["clip_id"] == clip_id, "action_units"].tolist() == ["12"]
     found = clips.problems[clips.problems["field"] == "action_units"]
     assert found[["clip_id", "found"]].values.tolist() == [[clip_id, "4 in second.csv, 12 in first.csv"]]
 
 
 def test_a_reader_and_a_pack_name_clips_and_people_alike(pack):
-    root, told = pack
+    root, wrote = pack
     index = read_samm(shared_set("samm")[0])
     clips = read_flow_pack(root, codings=[index])
     shared = set(clips.table["clip_id"]) & set(index.table["clip_id"])
-    assert len(shared) == told["written_as"].str.startswith("samm/").sum()
+    assert len(shared) == wrote["written_as"].str.startswith("samm/").sum()
     people = [{fold.held_out for fold in leave_one_subject_out(one.table)} for one in (index, clips)]
     assert people[0] & people[1] == {"samm/001"}
     assert "frames_folder" not in clips.table
@@ -244,15 +244,15 @@ def test_a_reader_and_a_pack_name_clips_and_people_alike(pack):
 
 
 def test_a_coding_that_is_none_of_the_pack_is_named(pack):
-    root, told = pack
+    root, wrote = pack
     gt = root / "combined_3class_gt.csv"
     with pytest.raises(FileNotFoundError, match=r"nowhere\.xlsx"):
         read_flow_pack(root, gt=gt, codings=root / "nowhere.xlsx")
     (root / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ValueError, match=r"other.csv is no spreadsheet"):
         read_flow_pack(root, gt=gt, codings=root / "other.csv")
-    sheet = sheet_of(told.assign(written_as="casme2/77/" + told["clip_id"]), root / "strangers.csv")
-    with pytest.raises(ValueError, match=rf"0 of the pack's clips in {len(told)} rows"):
+    sheet = sheet_of(wrote.assign(written_as="casme2/77/" + wrote["clip_id"]), root / "strangers.csv")
+    with pytest.raises(ValueError, match=rf"0 of the pack's clips in {len(wrote)} rows"):
         read_flow_pack(root, gt=gt, codings=sheet)
     with pytest.raises(ValueError, match="lacks emotion"):
         read_flow_pack(root, gt=gt, codings=ClipIndex(pd.DataFrame({"clip_id": ["a"], "subject": "1"})))
@@ -298,15 +298,15 @@ def test_ids_of_earlier_versions_still_load(pack, tmp_path):
 def test_motion_alone_learns_from_a_pack_and_is_tested_on_each_person_unseen(tmp_path):
     write_flow_pack(synthetic_clips(n_subjects=10, clips_per_subject=12, n_frames=2, seed=0, n_jobs=1), tmp_path)
     clips = read_flow_pack(tmp_path)
-    said = {}
+    predicted_as = {}
     for fold in leave_one_subject_out(clips.table):
         train, test = clips.select(fold.train), clips.select(fold.test)
         model = MEDN(MEDNConfig.for_clips(train), seed=0)
         assert (model.config.branches, model.config.flow_channels, model.config.size) == ("motion", 3, 28)
         fit(model, train, training=TrainConfig(epochs=20, batch_size=16), progress=False)
-        said |= dict(zip(fold.test, predict(model, test).predicted, strict=True))
-    assert sorted(said) == sorted(clips.table["clip_id"])
+        predicted_as |= dict(zip(fold.test, predict(model, test).predicted, strict=True))
+    assert sorted(predicted_as) == sorted(clips.table["clip_id"])
     true = clips.table["label"].to_numpy()
-    predicted = clips.table["clip_id"].map(said).to_numpy()
+    predicted = clips.table["clip_id"].map(predicted_as).to_numpy()
     assert (predicted == true).mean() > max((true == name).mean() for name in set(true))
     assert uf1(true, predicted) > 0.4  # a guess of the largest class has .2

@@ -351,13 +351,13 @@ def test_a_later_smic_sheet_and_another_samm_sheet_are_told_apart(tmp_path):
     index = read_smic(tmp_path)
     assert index.source["coding"] == "smic_hs_2019"
     assert index.table["apex"].tolist() == [121]
-    root, told = shared_set("samm")
+    root, wrote = shared_set("samm")
     sheet = tmp_path / "SAMM_Micro_FACS_Codes_v2.xlsx"
     table = pd.read_excel(root / sheet.name, skiprows=13, dtype=str)
     table.drop(columns="Objective Classes").to_excel(sheet, index=False)
     index = read_samm(root, spreadsheet=sheet)
     assert index.source["coding"].startswith(f"unknown ({sheet.name}, sha256 ")
-    assert len(index) == len(told)
+    assert len(index) == len(wrote)
 
 
 def test_a_prepared_clip_leads_back_to_the_row_of_the_sheet(coded, tmp_path):

@@ -158,12 +158,12 @@ def test_a_fold_names_no_folder_but_its_own(tmp_path):
     ["../../../outside/sub01/EP01", "/etc", "..", "~/x", "EP01/../../sub02/EP02", "{0.__class__}", "a\\..\\b"],
 )
 def test_a_name_in_a_sheet_does_not_lead_out_of_the_data_set(tmp_path, filename):
-    root, told = shared_set("casme2")
+    root, wrote = shared_set("casme2")
     table = pd.read_excel(next(root.glob("*.xlsx")), dtype=str)
     table.loc[0, "Filename"] = filename
     table.to_csv(tmp_path / "coding.csv", index=False)
     index = read_casme2(root, spreadsheet=tmp_path / "coding.csv")
-    assert len(index) == len(told) - 1
+    assert len(index) == len(wrote) - 1
     assert index.problems[["field", "kept"]].values.tolist() == [["frames", False]]
     assert all(Path(place).resolve().is_relative_to(root) for place in index.table["frames_folder"])
 

@@ -295,8 +295,8 @@ def read_flow_pack(
     coded = coded.assign(clip_id=named)[named.isin(kept["clip_id"])]
     flow = np.stack(list(flows.values()))
     recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": float(pixels)}
-    told = problem_table([], problem_table([*problems, *of_pictures]), coded)
-    return Clips(frames=None, flow=flow, table=kept, recipe={**recipe, "scaled": SCALED}, problems=told)
+    problems = problem_table([], problem_table([*problems, *of_pictures]), coded)
+    return Clips(frames=None, flow=flow, table=kept, recipe={**recipe, "scaled": SCALED}, problems=problems)
 
 
 def _files(root: Path, *suffixes: str) -> list[Path]:

@@ -293,8 +293,8 @@ def make_index(
         "frames": sorted({row.values["tree"] for row in kept if "tree" in row.values}),
     }
     problems = [(row.clip_id, *problem, row.kept) for row in rows for problem in row.problems]
-    told = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
-    return ClipIndex(_table(kept, layout, alternatives), told, source)
+    found = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
+    return ClipIndex(_table(kept, layout, alternatives), found, source)
 
 
 def _expressions(sheet: Spreadsheet) -> Iterator[dict[str, str]]:
@@ -411,8 +411,8 @@ def _check_frames(row: _Row, there: np.ndarray) -> None:
         row.leave_out("frames", lacks, "left out: more than half are missing")
     elif missing:
         gone = np.setdiff1d(np.arange(onset, offset + 1), inside)
-        told = ", ".join(map(str, gone[:5])) + (" ..." if missing > 5 else "")
-        row.fix("frames", f"{lacks}: {told}", "the nearest are taken instead")
+        some = ", ".join(map(str, gone[:5])) + (" ..." if missing > 5 else "")
+        row.fix("frames", f"{lacks}: {some}", "the nearest are taken instead")
 
 
 def _read_labels(row: _Row, layout: Layout, alternatives: AlternativeRule) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from medn_lab.records import normalise_text
@@ -94,7 +95,7 @@ class Coding:
     closing: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns in their order."""
         headers = map(str.strip, self.headers.split(","))
@@ -182,12 +183,12 @@ class Layout:
     key: tuple[str, ...] = ("subject", "filename")
     cameras: Mapping[str, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def has_aus(self) -> bool:
         """Whether AUs are coded."""
         return self.codings[0].header_of("action_units") is not None
 
-    @property
+    @cached_property
     def has_apex(self) -> bool:
         """Whether apexes are coded."""
         return self.codings[0].header_of("apex") is not None

@@ -447,8 +447,8 @@ def _meaning(field: str, value: object) -> object:
     return _unordered(bare(read.said, "keep")), read.complete
 
 
-def _unordered(said: Expression) -> object:
-    return said if isinstance(said, Unit) else (type(said), frozenset(map(_unordered, said.parts)))
+def _unordered(part: Expression) -> object:
+    return part if isinstance(part, Unit) else (type(part), frozenset(map(_unordered, part.parts)))
 
 
 def _in_words(value: object) -> str:

@@ -208,9 +208,9 @@ def _joined(found: list[Spreadsheet], layout: Layout) -> Spreadsheet:
     if len({table.path for table in found}) == 1 and len(set().union(*clips)) == sum(map(len, clips)):
         sheets = tuple(sheet for table in found for sheet in table.sheets)
         return replace(first, sheets=sheets, fields=frozenset().union(*(table.fields for table in found)), rows=rows)
-    told = ", ".join(f"{table.name} ({table.coding}, {len(table.rows)} rows)" for table in found)
+    listed = ", ".join(f"{table.name} ({table.coding}, {len(table.rows)} rows)" for table in found)
     raise ValueError(
-        f"{len(found)} spreadsheets fit {layout.title}: {told}; say which with spreadsheet={first.name!r} or another "
+        f"{len(found)} spreadsheets fit {layout.title}: {listed}; say which with spreadsheet={first.name!r} or another "
         "of them"
     )
 
