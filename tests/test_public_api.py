@@ -141,6 +141,13 @@ def sections(docstring: str) -> dict[str, str]:
     return {"": parts[0].strip(), **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 
+def described(name: str) -> dict[str, str]:
+    """As `sections`, with those of the function to which "See Also" refers for the parameters."""
+    own = sections(FUNCTIONS[name].__doc__ or "")
+    other = re.search(r"^(\w+) : the parameters", own.get("See Also", ""), flags=re.MULTILINE)
+    return (described(f"{name.rpartition('.')[0]}.{other[1]}") if other else {}) | own
+
+
 def documented_names(section: str) -> set[str]:
     """The names that a Parameters or Attributes section describes (``a, b : int`` describes two)."""
     heads = re.findall(r"^(\S[^:\n]*?)\s*(?::|$)", inspect.cleandoc(section), flags=re.MULTILINE)
@@ -231,8 +238,8 @@ def test_a_public_name_has_a_docstring_with_a_summary_line():
     assert not faults_of({name: _summary_fault(value) for name, value in PUBLIC.items() if callable(value)})
 
 
-def _function_fault(function: Callable) -> list[str]:
-    text = sections(function.__doc__ or "")
+def _function_fault(name: str) -> list[str]:
+    function, text = FUNCTIONS[name], described(name)
     found = undocumented(function, text.get("Parameters", ""))
     returned = inspect.signature(function).return_annotation
     if returned not in (None, "None", inspect.Signature.empty) and not {"Returns", "Yields"} & set(text):
@@ -243,7 +250,7 @@ def _function_fault(function: Callable) -> list[str]:
 
 
 def test_a_function_documents_parameters_returns_and_errors():
-    assert not faults_of({name: _function_fault(function) for name, function in FUNCTIONS.items()})
+    assert not faults_of({name: _function_fault(name) for name in FUNCTIONS})
 
 
 def _class_fault(name: str, value: type) -> list[str]:

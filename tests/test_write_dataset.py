@@ -13,14 +13,14 @@ from medn_lab.synthme.faults import FAULTS, planned_faults
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_the_spreadsheet_has_the_official_name_headers_and_preamble(tmp_path, layout):
-    told = written(tmp_path, layout, frames=False)
+    wrote = written(tmp_path, layout, frames=False)
     coding = LAYOUTS[layout].codings[0]
     path = tmp_path / coding.filename
     read = pd.read_csv if path.suffix == ".csv" else pd.read_excel
     table = read(path, skiprows=coding.preamble, dtype=str)
     headers = [name if not str(name).startswith("Unnamed") else "" for name in table.columns]
     assert headers == [column.header for column in coding.columns]
-    assert len(table) - len(coding.closing) * (layout == "smic") == len(told)
+    assert len(table) - len(coding.closing) * (layout == "smic") == len(wrote)
 
 
 def test_subjects_with_a_leading_zero_stay_text(tmp_path):
@@ -31,14 +31,14 @@ def test_subjects_with_a_leading_zero_stay_text(tmp_path):
 
 
 def test_frames_are_those_of_synthme_under_official_names(tmp_path):
-    told = written(tmp_path, "casme2", tree="raw", size=64).iloc[0]
-    folder = tmp_path / "CASME2_RAW_selected" / "sub01" / told["written_as"].rpartition("/")[2]
+    wrote = written(tmp_path, "casme2", tree="raw", size=64).iloc[0]
+    folder = tmp_path / "CASME2_RAW_selected" / "sub01" / wrote["written_as"].rpartition("/")[2]
     paths = list_frames(folder)
-    assert list(paths) == list(range(told["onset"], told["offset"] + 1))
-    assert paths[told["apex"]].name == f"img{told['apex']}.png"
-    apex = drawn_clips().table.set_index("clip_id").loc[told["clip_id"], "apex"]
-    drawn = render_frames(drawn_clips(), told["clip_id"], [apex], size=64)[0]
-    np.testing.assert_array_equal(read_image(paths[told["apex"]]), drawn)
+    assert list(paths) == list(range(wrote["onset"], wrote["offset"] + 1))
+    assert paths[wrote["apex"]].name == f"img{wrote['apex']}.png"
+    apex = drawn_clips().table.set_index("clip_id").loc[wrote["clip_id"], "apex"]
+    drawn = render_frames(drawn_clips(), wrote["clip_id"], [apex], size=64)[0]
+    np.testing.assert_array_equal(read_image(paths[wrote["apex"]]), drawn)
 
 
 def test_written_frames_of_several_kinds_of_cue_are_those_of_synthme(tmp_path):
@@ -62,14 +62,14 @@ def test_casme3_has_two_clips_in_a_folder_and_samm_intensities(tmp_path):
 
 
 def test_smic_leaves_out_what_it_has_no_class_for(tmp_path):
-    told = written(tmp_path, "smic", frames=False)
-    assert set(told["emotion"]) <= {"positive", "negative", "surprise"}
-    assert len(told) == (drawn_clips().table["emotion"] != "others").sum()
+    wrote = written(tmp_path, "smic", frames=False)
+    assert set(wrote["emotion"]) <= {"positive", "negative", "surprise"}
+    assert len(wrote) == (drawn_clips().table["emotion"] != "others").sum()
 
 
 def test_faults_are_planted_one_a_clip(tmp_path):
-    told = written(tmp_path, "casme2", frames=False, faults=True)
-    assert set(FAULTS) == set(told["fault"]) - {""}
+    wrote = written(tmp_path, "casme2", frames=False, faults=True)
+    assert set(FAULTS) == set(wrote["fault"]) - {""}
     assert planned_faults(True, layout=LAYOUTS["smic"], count=30).count("apex_slash") == 0
 
 

@@ -1,15 +1,18 @@
 """SynthME written once a test run for all that read it back."""
 
-from functools import lru_cache
+import tempfile
+from functools import cache, lru_cache
+from pathlib import Path
 
 import pandas as pd
 
-from medn_lab.records import Clips
-from medn_lab.synthme import synthetic_clips
-from medn_lab.synthme.write import write_dataset
+from medn_lab.records import ClipIndex, Clips
+from medn_lab.synthme import synthetic_clips, write_dataset
 
 COARSE = {"fps": 30, "size": 96}
 """A dozen frames a clip: small enough to be written by the second."""
+
+_FOLDERS: list[tempfile.TemporaryDirectory] = []
 
 
 @lru_cache(maxsize=1)
@@ -20,3 +23,17 @@ def drawn_clips() -> Clips:
 
 def written(root, layout: str, **options) -> pd.DataFrame:
     return write_dataset(drawn_clips(), root, layout=layout, **COARSE | options)
+
+
+@cache
+def shared_set(layout: str, **options) -> tuple[Path, pd.DataFrame]:
+    """A data set of small pictures and what was written, for tests that only read it."""
+    _FOLDERS.append(tempfile.TemporaryDirectory())
+    root = Path(_FOLDERS[-1].name, "set")
+    return root, written(root, layout, **{"size": 64, "fps": 15} | options)
+
+
+def is_accounted_for(index: ClipIndex) -> bool:
+    """Whether each row of the sheet is one clip or left out."""
+    left_out = set(index.problems.loc[~index.problems["kept"].astype(bool), "clip_id"])
+    return not left_out & set(index.table["clip_id"]) and len(index) + len(left_out) == index.source["rows"]

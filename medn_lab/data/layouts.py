@@ -1,44 +1,223 @@
-"""What each data set's folders and spreadsheets look like: described once, used for reading and for writing."""
+"""How each data set comes: its folders and spreadsheets, described once, used for reading and for writing."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple, TypeAlias
 
-from medn_lab.data.layout import Coding, Column, FrameTree, Layout
+from medn_lab.records import normalise_text
 
-LayoutName = Literal["casme2", "samm", "smic", "casme3", "mmew", "4dme", "casme", "dfme"]
+LayoutName: TypeAlias = str
+"""The name of a data set in ``LAYOUTS``."""
+
+FIELD_NAMES = {
+    "subject": "subject subid sub subjectid",
+    "filename": "filename foldname clip video sequence filenameo",
+    "onset": "onsetframe onset onsetf",
+    "apex": "apexframe apex apexf apexf1",
+    "offset": "offsetframe offset offsetf",
+    "action_units": "actionunits aus au actionunit",
+    "emotion": "estimatedemotion emotion emotionlabel label",
+    "objective_class": "objectiveclasses objectiveclass",
+    "fps": "fps framerate",
+    "onset2": "onset2f",
+    "offset2": "offset2f",
+    "onset3": "onset3f",
+    "offset3": "offset3f",
+}
+"""Field to the headers that stand for it, written without blanks, case and punctuation."""
+
+FIELD_OF_HEADER = {header: name for name, headers in FIELD_NAMES.items() for header in headers.split()}
 
 
-def _columns(*pairs: tuple[str, str] | str) -> tuple[Column, ...]:
-    return tuple(Column(pair) if isinstance(pair, str) else Column(*pair) for pair in pairs)
+def header_key(text: object) -> str:
+    """A header without blanks, case, punctuation and Chinese signs, as in ``FIELD_NAMES``.
+
+    Examples
+    --------
+    >>> header_key("Onset Frame"), header_key("sub_ID"), header_key("ＯｎｓｅｔＦ（帧）")
+    ('onsetframe', 'subid', 'onsetf')
+    """
+    return re.sub(r"[^a-z0-9]", "", normalise_text(text).lower())
 
 
-_SUBJECT, _FILENAME = ("Subject", "subject"), ("Filename", "filename")
+def name_key(name: str) -> str:
+    """A name without case and leading zeros: ``spNo.01`` and ``spNO.1`` are one.
 
-_CASME2_COMMON = (
-    _SUBJECT,
-    _FILENAME,
-    "",
-    ("OnsetFrame", "onset"),
-    ("ApexFrame", "apex"),
-    ("OffsetFrame", "offset"),
-    "",
-    ("Action Units", "action_units"),
-    ("Estimated Emotion", "emotion"),
-)
+    Examples
+    --------
+    >>> name_key("S03_ne_03") == name_key("s3_NE_3")
+    True
+    """
+    return re.sub(r"\d+", lambda number: str(int(number[0])), normalise_text(name).lower())
 
+
+class Column(NamedTuple):
+    """One column of a spreadsheet: its header and the field it holds, ``""`` for one that is not read."""
+
+    header: str
+    field: str
+
+
+@dataclass(frozen=True)
+class Coding:
+    """One spreadsheet as it is distributed.
+
+    Attributes
+    ----------
+    name : str
+        How the coding is called in the table's column ``coding``.
+    filename : str
+    headers : str
+        The headers in their order, separated by commas; a blank header is a blank column. A header holds the field
+        that ``FIELD_NAMES`` gives it.
+    preamble : int
+        Rows above the header.
+    closing : tuple of str
+        Text rows below the last clip.
+    also : tuple of str
+        Other names under which the same file circulates, without suffix.
+
+    Examples
+    --------
+    >>> coding = Coding("mine", "mine.xlsx", "Subject, Clip, Onset, Apex, Offset, AU, Emotion, Remarks")
+    >>> coding.columns[1], coding.header_of("action_units"), coding.header_of("fps")
+    (Column(header='Clip', field='filename'), 'AU', None)
+    """
+
+    name: str
+    filename: str
+    headers: str
+    preamble: int = 0
+    closing: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns in their order."""
+        headers = map(str.strip, self.headers.split(","))
+        return tuple(Column(header, FIELD_OF_HEADER.get(header_key(header), "")) for header in headers)
+
+    def header_of(self, field: str) -> str | None:
+        """The header of a field, or None where this coding has none."""
+        return next((column.header for column in self.columns if column.field == field), None)
+
+
+@dataclass(frozen=True)
+class FrameTree:
+    """One arrangement of frame folders.
+
+    Attributes
+    ----------
+    name : str
+        ``raw``, ``cropped`` or ``clips``.
+    folder : str
+        Template of a clip's folder below the root.
+    frame : str
+        Template of a frame's file name.
+    marker : str
+        Part of a folder's name that this tree alone has; of several that fit the longest counts.
+    tail : int
+        How many of the last parts of `folder` name the clip.
+
+    Examples
+    --------
+    >>> FrameTree("raw", "frames/{subject}/{filename}", "{number:04d}.png", "frames").cropped
+    False
+    """
+
+    name: str
+    folder: str
+    frame: str
+    marker: str
+    tail: int = 2
+
+    @property
+    def cropped(self) -> bool:
+        """Whether its frames are cropped to the face."""
+        return self.name == "cropped"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A data set as it comes.
+
+    Attributes
+    ----------
+    dataset : str
+        Its name in ``LAYOUTS``, in the table and in front of each clip's id.
+    title : str
+        As its authors write it.
+    fps : float
+        Frames a second, where neither the spreadsheet nor the camera says another.
+    codings : tuple of Coding
+        The first is written by default, and says whether the data set codes AUs and apexes.
+    trees : tuple of FrameTree
+        In order of preference when several are there.
+    subject : str
+        Template of a subject's name in spreadsheet and table, from a number.
+    clip : str
+        Template of a clip's name in the spreadsheet, from ``subject`` and ``number``.
+    key : tuple of str
+        Fields that together name a clip; with ``onset`` where a folder holds a whole recording and not one clip.
+    cameras : dict
+        Cameras that filmed the same clips, each in a tree, a spreadsheet, a sheet or columns with its name, and their
+        frames a second. The first is read by default.
+
+    Examples
+    --------
+    >>> LAYOUTS["samm"].title, LAYOUTS["samm"].subject_name("sub6"), LAYOUTS["smic"].has_aus
+    ('SAMM', '006', False)
+    """
+
+    dataset: str
+    title: str
+    fps: float
+    codings: tuple[Coding, ...]
+    trees: tuple[FrameTree, ...]
+    subject: str = "{number:02d}"
+    clip: str = "EP{number:02d}_01"
+    key: tuple[str, ...] = ("subject", "filename")
+    cameras: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def has_aus(self) -> bool:
+        """Whether AUs are coded."""
+        return self.codings[0].header_of("action_units") is not None
+
+    @cached_property
+    def has_apex(self) -> bool:
+        """Whether apexes are coded."""
+        return self.codings[0].header_of("apex") is not None
+
+    @property
+    def shared_folders(self) -> bool:
+        """Whether a folder holds a whole recording and not one clip."""
+        return "onset" in self.key
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Fields without which a spreadsheet cannot be this data set's."""
+        return ("subject", "filename", "onset", "emotion", *(["action_units"] if self.has_aus else []))
+
+    def subject_name(self, text: str) -> str:
+        """A subject as the data set writes it: ``1``, ``sub01`` and ``01`` are all ``01``."""
+        digits = re.findall(r"(?<!\d)\d{1,9}(?!\d)", text.removesuffix(".0"))
+        return self.subject.format(number=int(digits[-1])) if digits else text
+
+
+_CASME2 = "Subject, Filename, , OnsetFrame, ApexFrame, OffsetFrame, , Action Units, Estimated Emotion"
 CASME2 = Layout(
     dataset="casme2",
     title="CASME II",
     fps=200.0,
     codings=(
-        Coding("casme2_2014", "CASME2-coding-20140508.xlsx", _columns(*_CASME2_COMMON)),
-        Coding(
-            "casme2_2019",
-            "CASME2-coding-20190701.xlsx",
-            _columns(*_CASME2_COMMON, ("Objective Classes", "objective_class")),
-        ),
-        Coding("casme2_label_ver_2", "CASME2_label_Ver_2.xls", _columns(*_CASME2_COMMON)),
+        Coding("casme2_2014", "CASME2-coding-20140508.xlsx", _CASME2),
+        Coding("casme2_2019", "CASME2-coding-20190701.xlsx", f"{_CASME2}, Objective Classes"),
+        Coding("casme2_label_ver_2", "CASME2_label_Ver_2.xls", _CASME2),
     ),
     trees=(
         FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_img{number}.jpg", "crop"),
@@ -46,72 +225,44 @@ CASME2 = Layout(
     ),
 )
 
-_SAMM_COLUMNS = _columns(
-    _SUBJECT,
-    _FILENAME,
-    "Inducement Code",
-    ("Onset Frame", "onset"),
-    ("Apex Frame", "apex"),
-    ("Offset Frame", "offset"),
-    "Duration",
-    "Micro",
-    ("Action Units", "action_units"),
-    ("Estimated Emotion", "emotion"),
-    ("Objective Classes", "objective_class"),
-    "Notes",
+_SAMM = (
+    "Subject, Filename, Inducement Code, Onset Frame, Apex Frame, Offset Frame, Duration, Micro, Action Units, "
+    "Estimated Emotion, Objective Classes, Notes"
 )
-
 SAMM = Layout(
     dataset="samm",
     title="SAMM",
     fps=200.0,
     codings=(
-        Coding("samm_v2", "SAMM_Micro_FACS_Codes_v2.xlsx", _SAMM_COLUMNS, preamble=13),
-        Coding("samm_v2_20181215", "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", _SAMM_COLUMNS),
+        Coding("samm_v2", "SAMM_Micro_FACS_Codes_v2.xlsx", _SAMM, preamble=13),
+        Coding("samm_v2_20181215", "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", _SAMM),
     ),
     trees=(FrameTree("raw", "SAMM/{subject}/{filename}", "{subject}_{number:05d}.jpg", "samm"),),
     subject="{number:03d}",
     clip="{subject}_{number}_1",
 )
 
-_SMIC_BEFORE = (_SUBJECT, _FILENAME, "", ("OnsetF", "onset"))
-_SMIC_AFTER = (
-    ("OffsetF", "offset"),
-    ("Onset2F", "onset2"),
-    ("Offset2F", "offset2"),
-    ("Onset3F", "onset3"),
-    ("Offset3F", "offset3"),
-    "",
-    "FirstF",
-    "LastF",
-    "TotalMF1",
-    "TotalMF2",
-    "TotalMF3",
-    "TotalVL",
-    ("Emotion", "emotion"),
+_SMIC_START, _SMIC_END = (
+    "Subject, Filename, , OnsetF",
+    "OffsetF, Onset2F, Offset2F, Onset3F, Offset3F, , FirstF, LastF, TotalMF1, TotalMF2, TotalMF3, TotalVL, Emotion",
 )
-_SMIC_CLOSING = ("Onset and offset are frame numbers of the original recording.",)
-
+_SMIC = f"{_SMIC_START}, {_SMIC_END}"
+_SMIC_NOTE = ("Onset and offset are frame numbers of the original recording.",)
 SMIC = Layout(
     dataset="smic",
     title="SMIC",
     fps=100.0,
     codings=(
-        Coding(
-            "smic_hs",
-            "SMIC-HS-E_annotation.xlsx",
-            _columns(*_SMIC_BEFORE, *_SMIC_AFTER),
-            closing=_SMIC_CLOSING,
-        ),
+        Coding("smic_hs", "SMIC-HS-E_annotation.xlsx", _SMIC, closing=_SMIC_NOTE),
         Coding(
             "smic_hs_2019",
             "SMIC-HS-E_annotation_2019.xlsx",
-            _columns(*_SMIC_BEFORE, ("ApexF", "apex"), *_SMIC_AFTER),
-            closing=_SMIC_CLOSING,
+            f"{_SMIC_START}, ApexF, {_SMIC_END}",
+            closing=_SMIC_NOTE,
             also=("SMIC-HS-E_annotation",),
         ),
-        Coding("smic_vis", "SMIC-VIS-E_annotation.xlsx", _columns(*_SMIC_BEFORE, *_SMIC_AFTER)),
-        Coding("smic_nir", "SMIC-NIR-E_annotation.xlsx", _columns(*_SMIC_BEFORE, *_SMIC_AFTER)),
+        Coding("smic_vis", "SMIC-VIS-E_annotation.xlsx", _SMIC),
+        Coding("smic_nir", "SMIC-NIR-E_annotation.xlsx", _SMIC),
     ),
     trees=(
         FrameTree(
@@ -125,29 +276,17 @@ SMIC = Layout(
     ),
     subject="{number}",
     clip="s{subject}_{short}_{number:02d}",
-    has_aus=False,
-    has_apex=False,
-    cameras=("hs", "vis", "nir"),
+    cameras={"hs": 100.0, "vis": 25.0, "nir": 25.0},
 )
 
-_CASME3_COLUMNS = _columns(
-    _SUBJECT,
-    _FILENAME,
-    ("Onset", "onset"),
-    ("Apex", "apex"),
-    ("Offset", "offset"),
-    ("AU", "action_units"),
-    ("Objective class", "objective_class"),
-    ("emotion", "emotion"),
-)
-
+_CASME3 = "Subject, Filename, Onset, Apex, Offset, AU, Objective class, emotion"
 CASME3 = Layout(
     dataset="casme3",
     title="CAS(ME)^3 part A",
     fps=30.0,
     codings=(
-        Coding("casme3_a_v2", "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", _CASME3_COLUMNS),
-        Coding("casme3_a_v1", "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", _CASME3_COLUMNS),
+        Coding("casme3_a_v2", "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", _CASME3),
+        Coding("casme3_a_v1", "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", _CASME3),
     ),
     trees=(
         FrameTree("raw", "part_A/{subject}/{filename}/color", "{number}.jpg", "part_a", tail=3),
@@ -156,108 +295,47 @@ CASME3 = Layout(
     subject="spNO.{number}",
     clip="{letter}",
     key=("subject", "filename", "onset"),
-    shared_folders=True,
 )
 
+_MMEW = "Subject, Filename, OnsetFrame, ApexFrame, OffsetFrame, Action Units, Estimated Emotion, remarks"
 MMEW = Layout(
     dataset="mmew",
     title="MMEW",
     fps=90.0,
-    codings=(
-        Coding(
-            "mmew",
-            "MMEW_Micro_Exp.xlsx",
-            _columns(
-                _SUBJECT,
-                _FILENAME,
-                ("OnsetFrame", "onset"),
-                ("ApexFrame", "apex"),
-                ("OffsetFrame", "offset"),
-                ("Action Units", "action_units"),
-                ("Estimated Emotion", "emotion"),
-                "remarks",
-            ),
-        ),
-    ),
+    codings=(Coding("mmew", "MMEW_Micro_Exp.xlsx", _MMEW),),
     trees=(FrameTree("raw", "Micro_Expression/{emotion}/{filename}", "{number}.jpg", "micro_expression", tail=1),),
     clip="S{subject}-{number:02d}-001",
 )
 
+_4DME = "sub_ID, fold_name, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, Others"
 FOURDME = Layout(
     dataset="4dme",
     title="4DME",
     fps=60.0,
-    codings=(
-        Coding(
-            "4dme_v1",
-            "4DME_Labelling_Micro_release v1.xlsx",
-            _columns(
-                ("sub_ID", "subject"),
-                ("fold_name", "filename"),
-                ("Onset", "onset"),
-                ("Apex", "apex"),
-                ("Offset", "offset"),
-                ("AUs", "action_units"),
-                ("Emotion", "emotion"),
-                "Positive",
-                "Negative",
-                "Surprise",
-                "Repression",
-                "Others",
-            ),
-        ),
-    ),
+    codings=(Coding("4dme_v1", "4DME_Labelling_Micro_release v1.xlsx", _4DME),),
     trees=(FrameTree("raw", "gray_micro/{filename}", "{number}.jpg", "micro", tail=1),),
     subject="{number}",
     clip="{subject}_{number:02d}",
 )
 
+_CASME = "Subject, Filename, OnsetF, ApexF1, ApexF2, OffsetF, AU, Emotion"
 CASME = Layout(
     dataset="casme",
     title="CASME",
     fps=60.0,
-    codings=(
-        Coding(
-            "casme",
-            "CASME-coding.xlsx",
-            _columns(
-                _SUBJECT,
-                _FILENAME,
-                ("OnsetF", "onset"),
-                ("ApexF1", "apex"),
-                "ApexF2",
-                ("OffsetF", "offset"),
-                ("AU", "action_units"),
-                ("Emotion", "emotion"),
-            ),
-        ),
-    ),
+    codings=(Coding("casme", "CASME-coding.xlsx", _CASME),),
     trees=(
         FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_{filename}-{number:03d}.jpg", "crop"),
         FrameTree("raw", "raw/sub{subject}/{filename}", "{filename}-{number:03d}.jpg", "raw"),
     ),
 )
 
+_DFME = "subject, filename, fps, onset, apex, offset, AUs, emotion"
 DFME = Layout(
     dataset="dfme",
     title="DFME",
     fps=200.0,
-    codings=(
-        Coding(
-            "dfme",
-            "DFME_annotations.csv",
-            _columns(
-                ("subject", "subject"),
-                ("filename", "filename"),
-                ("fps", "fps"),
-                ("onset", "onset"),
-                ("apex", "apex"),
-                ("offset", "offset"),
-                ("AUs", "action_units"),
-                ("emotion", "emotion"),
-            ),
-        ),
-    ),
+    codings=(Coding("dfme", "DFME_annotations.csv", _DFME),),
     trees=(FrameTree("raw", "DFME/{subject}/{filename}", "{number}.png", "dfme"),),
     subject="sub{number:04d}",
     clip="{letter}_{number}",
@@ -266,4 +344,4 @@ DFME = Layout(
 LAYOUTS: dict[str, Layout] = {
     layout.dataset: layout for layout in (CASME2, SAMM, SMIC, CASME3, MMEW, FOURDME, CASME, DFME)
 }
-"""Every layout by the data set's name."""
+"""Every layout by the data set's name; enter another one here, its classes in ``PROTOCOLS``."""

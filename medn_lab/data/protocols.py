@@ -5,44 +5,36 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.records import normalise_text, people
 
-ProtocolName = Literal[
-    "megc2019",
-    "casme2_5class",
-    "casme2_3class",
-    "samm_5class",
-    "samm_3class",
-    "casme3_3class",
-    "casme3_4class",
-    "casme3_7class",
-    "synthme_5class",
-]
+ProtocolName: TypeAlias = str
+"""The name of a protocol in ``PROTOCOLS``."""
 
 EMOTIONS = {
-    "happy": "happiness",
-    "sad": "sadness",
-    "angry": "anger",
-    "other": "others",
-    "surprised": "surprise",
-    "disgusted": "disgust",
-    "高兴": "happiness", "开心": "happiness", "快乐": "happiness", "厌恶": "disgust", "压抑": "repression",
-    "惊讶": "surprise", "吃惊": "surprise", "悲伤": "sadness", "伤心": "sadness", "恐惧": "fear", "害怕": "fear",
-    "愤怒": "anger", "生气": "anger", "轻蔑": "contempt", "蔑视": "contempt", "其他": "others", "其它": "others",
-    "积极": "positive", "消极": "negative",
-} | dict.fromkeys(("nan", "none", "null", "n/a", "na", "<na>", "nat"), "")  # fmt: skip
-"""Spellings of the data sets and the one word used here for each; ``""`` for the ways to write that there is none."""
+    "happiness": "happy 高兴 开心 快乐",
+    "disgust": "disgusted 厌恶",
+    "repression": "压抑",
+    "surprise": "surprised 惊讶 吃惊",
+    "sadness": "sad 悲伤 伤心",
+    "fear": "恐惧 害怕",
+    "anger": "angry 愤怒 生气",
+    "contempt": "轻蔑 蔑视",
+    "others": "other 其他 其它",
+    "positive": "积极",
+    "negative": "消极",
+    "": "nan none null n/a na <na> nat",
+}
+"""The one word used here for an emotion and its other spellings in the data sets; ``""`` where there is none."""
+
+_EMOTION_OF = {spelling: emotion for emotion, spellings in EMOTIONS.items() for spelling in spellings.split()}
 
 _AROUND_A_WORD = " .,:;!?*·。`'\"-_/\\()[]{}<>#"
 """Signs before and behind a label that people type or export along with it."""
-
-_THREE = ("negative", "positive", "surprise")
-_POLAR = {"negative": "negative", "positive": "positive", "surprise": "surprise"}
 
 
 @dataclass(frozen=True)
@@ -76,68 +68,64 @@ class Protocol:
         return f"Protocol {self.name}: {', '.join(self.classes)} ({', '.join(self.rules)})"
 
 
-def _as_named(*emotions: str) -> dict[str, str]:
-    return {emotion: emotion for emotion in emotions}
+_POLAR = {"negative": "negative", "positive": "positive", "surprise": "surprise"}
+_THREE = tuple(_POLAR)
 
 
-def _joined(positive: tuple[str, ...], negative: tuple[str, ...]) -> dict[str, str]:
-    groups = {"positive": positive, "negative": negative, "surprise": ("surprise",)}
-    return {emotion: name for name, emotions in groups.items() for emotion in emotions} | _POLAR
+def _named(*emotions: str) -> dict[str, str]:
+    """Each emotion as a class."""
+    return dict(zip(emotions, emotions, strict=True))
 
 
-_CASME2_FIVE = _as_named("happiness", "disgust", "repression", "surprise", "others")
-_CASME2_THREE = _joined(("happiness",), ("disgust", "repression"))
-_SAMM_THREE = _joined(("happiness",), ("anger", "contempt", "disgust", "fear", "sadness"))
-_CASME3_THREE = _joined(("happiness",), ("anger", "disgust", "fear", "sadness"))
-_CASME3_SEVEN = ("happiness", "disgust", "fear", "anger", "sadness", "surprise", "others")
+def _three(*negative: str) -> dict[str, str]:
+    """The three classes of MEGC 2019, with these emotions as negative."""
+    return {"happiness": "positive", **dict.fromkeys(negative, "negative"), **_POLAR}
 
 
-def _with_synthme(rule: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
+def _casme2(rule: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     """A rule for CASME II; SynthME uses its labels and stands in for it."""
     return {"casme2": rule, "synthme": rule}
 
 
-PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            "megc2019",
-            _THREE,
-            {**_with_synthme(_CASME2_THREE), "samm": _SAMM_THREE, "smic": _POLAR},
-            "The composite of the 2019 challenge, one subject left out over all three data sets. Fear and sadness are "
-            "negative in SAMM and dropped in CASME II.",
-        ),
-        Protocol(
-            "casme2_5class",
-            tuple(_CASME2_FIVE),
-            _with_synthme(_CASME2_FIVE),
-            "Fear and sadness are dropped; three labels differ between the 2014 and the 2019 coding.",
-        ),
-        Protocol("casme2_3class", _THREE, _with_synthme(_CASME2_THREE), "CASME II's part of megc2019."),
-        Protocol(
-            "samm_5class",
-            ("anger", "happiness", "others", "surprise", "contempt"),
-            {"samm": _as_named("anger", "happiness", "others", "surprise", "contempt")},
-            "Disgust, fear and sadness are dropped; no two clips with one AU set differ in their label.",
-        ),
-        Protocol("samm_3class", _THREE, {"samm": _SAMM_THREE}, "SAMM's part of megc2019; others are dropped."),
-        Protocol("casme3_3class", _THREE, {"casme3": _CASME3_THREE}, "Others are dropped."),
-        Protocol(
-            "casme3_4class",
-            (*_THREE, "others"),
-            {"casme3": {**_CASME3_THREE, "others": "others"}},
-            "The 3 classes with others beside them.",
-        ),
-        Protocol("casme3_7class", _CASME3_SEVEN, {"casme3": _as_named(*_CASME3_SEVEN)}, "Every emotion a class."),
-        Protocol(
-            "synthme_5class",
-            tuple(_CASME2_FIVE),
-            _with_synthme(_CASME2_FIVE),
-            "SynthME's own five emotions, those of CASME II.",
-        ),
-    )
-}
-"""Every protocol by name."""
+_CASME2_FIVE = _named("happiness", "disgust", "repression", "surprise", "others")
+_CASME2_THREE = _three("disgust", "repression")
+_SAMM_FIVE = _named("anger", "happiness", "others", "surprise", "contempt")
+_SAMM_THREE = _three("anger", "contempt", "disgust", "fear", "sadness")
+_CASME3_THREE = _three("anger", "disgust", "fear", "sadness")
+_CASME3_FOUR = {**_CASME3_THREE, "others": "others"}
+_CASME3_SEVEN = _named("happiness", "disgust", "fear", "anger", "sadness", "surprise", "others")
+_TABLE = (
+    Protocol(
+        "megc2019",
+        _THREE,
+        {**_casme2(_CASME2_THREE), "samm": _SAMM_THREE, "smic": _POLAR},
+        "The composite of the 2019 challenge, one subject left out over all three data sets. Fear and sadness are "
+        "negative in SAMM and dropped in CASME II.",
+    ),
+    Protocol(
+        "casme2_5class",
+        tuple(_CASME2_FIVE),
+        _casme2(_CASME2_FIVE),
+        "Fear and sadness are dropped; three labels differ between the 2014 and the 2019 coding.",
+    ),
+    Protocol("casme2_3class", _THREE, _casme2(_CASME2_THREE), "CASME II's part of megc2019."),
+    Protocol(
+        "samm_5class",
+        tuple(_SAMM_FIVE),
+        {"samm": _SAMM_FIVE},
+        "Disgust, fear and sadness are dropped; no two clips with one AU set differ in their label.",
+    ),
+    Protocol("samm_3class", _THREE, {"samm": _SAMM_THREE}, "SAMM's part of megc2019; others are dropped."),
+    Protocol("casme3_3class", _THREE, {"casme3": _CASME3_THREE}, "Others are dropped."),
+    Protocol("casme3_4class", (*_THREE, "others"), {"casme3": _CASME3_FOUR}, "The 3 classes and others."),
+    Protocol("casme3_7class", tuple(_CASME3_SEVEN), {"casme3": _CASME3_SEVEN}, "Each emotion is a class."),
+    Protocol(
+        "synthme_5class", tuple(_CASME2_FIVE), _casme2(_CASME2_FIVE), "The five emotions of SynthME, those of CASME II."
+    ),
+)
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _TABLE}
+"""Every protocol by name; enter another one here."""
 
 
 def canonical_emotion(text: object) -> str:
@@ -160,9 +148,9 @@ def canonical_emotion(text: object) -> str:
     ('others', 'happiness', '')
     """
     word = normalise_text(text).casefold()
-    if word not in EMOTIONS:
+    if word not in _EMOTION_OF:
         word = re.sub("[\u4e00-\u9fff]+", "", word).strip(_AROUND_A_WORD) or word.strip(_AROUND_A_WORD)
-    return EMOTIONS.get(word, word)
+    return _EMOTION_OF.get(word, word)
 
 
 def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -194,20 +182,21 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     >>> kept["label"].tolist(), dropped["reason"].tolist()
     (['positive'], ["emotion 'fear' of casme2 is in no class of casme2_3class"])
     """
-    if protocol not in get_args(ProtocolName):
+    if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are {', '.join(PROTOCOLS)}")
-    chosen = PROTOCOLS[protocol]
+    rules = PROTOCOLS[protocol].rules
     missing = [name for name in ("clip_id", "emotion") if name not in table]
     if missing:
         raise ValueError(f"to_classes needs the columns clip_id and emotion; {', '.join(missing)} is missing")
-    datasets = table["dataset"] if "dataset" in table else pd.Series(_only_dataset(chosen), index=table.index)
+    if "dataset" not in table and any(rule != next(iter(rules.values())) for rule in rules.values()):
+        raise ValueError(f"{protocol} treats data sets differently: the table needs a column dataset")
+    datasets = table["dataset"] if "dataset" in table else [next(iter(rules))] * len(table)
     labels, reasons = [], []
     for dataset, emotion in zip(datasets, table["emotion"].map(canonical_emotion), strict=True):
-        rule = chosen.rules.get(normalise_text(dataset).lower())
-        label = None if rule is None else rule.get(emotion)
-        labels.append(label)
+        rule = rules.get(normalise_text(dataset).lower())
+        labels.append(None if rule is None else rule.get(emotion))
         if rule is None:
-            reasons.append(f"data set {dataset} has no part in {protocol} ({', '.join(chosen.rules)})")
+            reasons.append(f"data set {dataset} has no part in {protocol} ({', '.join(rules)})")
         elif not emotion:
             reasons.append("no emotion is given")
         else:
@@ -219,12 +208,6 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     kept = table.loc[keeps].assign(label=np.array(labels, dtype=object)[keeps])
     dropped = table.loc[~keeps].assign(reason=np.array(reasons, dtype=object)[~keeps])
     return kept.reset_index(drop=True), dropped.reset_index(drop=True)
-
-
-def _only_dataset(protocol: Protocol) -> str:
-    if len(protocol.rules) > 1 and len({tuple(rule.items()) for rule in protocol.rules.values()}) > 1:
-        raise ValueError(f"{protocol.name} treats data sets differently: the table needs a column dataset")
-    return next(iter(protocol.rules))
 
 
 @dataclass(frozen=True, repr=False)

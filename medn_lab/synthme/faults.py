@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medn_lab.data.layout import Coding, Layout
+from medn_lab.data.layouts import Coding, Layout
 from medn_lab.records import require
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, find_face
-from medn_lab.data.layout import Coding, FrameTree, Layout
-from medn_lab.data.layouts import LAYOUTS, LayoutName
+from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, Layout, LayoutName
 from medn_lab.records import Clips
 from medn_lab.synthme.corpus import render_frames
 from medn_lab.synthme.faults import planned_faults, plant_in_frames, plant_in_rows

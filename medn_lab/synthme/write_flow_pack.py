@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.flow_coding import code_flow
-from medn_lab.data.layout import Layout
-from medn_lab.data.layouts import CASME2, SAMM, SMIC
+from medn_lab.data.index import reader_id
+from medn_lab.data.layouts import CASME2, SAMM, SMIC, Layout
 from medn_lab.data.protocols import PROTOCOLS, to_classes
-from medn_lab.data.readers.clip_list import reader_id
 from medn_lab.records import Clips
 
 SIDE = 28

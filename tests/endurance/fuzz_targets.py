@@ -26,9 +26,9 @@ from written_sets import written
 
 import medn_lab.data
 from medn_lab.data import FlowRecipe, au_table, parse_action_units, read_clip
+from medn_lab.data.flow_pack import read_list
 from medn_lab.data.frames import read_image
 from medn_lab.data.opencv import cv2
-from medn_lab.data.readers.clip_list import read_list
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips, Predictions
 
@@ -235,7 +235,7 @@ def check_list(steps: list[tuple], folder: Path) -> bool:
     said = []
     if refused(lambda: said.append(read_list(path))):
         return True
-    assert set(said[0].table["label"]) <= {"negative", "positive", "surprise"}
+    assert set(said[0][0]["label"]) <= {"negative", "positive", "surprise"}
     return False
 
 

@@ -1,0 +1,448 @@
+"""MEGC 2019: its list of clips, its composite, and the flow packs that circulate instead of frames.
+
+See, Yap, Li, Hong, Wang, MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge. FG 2019. A flow pack is 442
+PNGs of 28x28, ``u, v, optical strain`` scaled to 0-255.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.data.frames import read_image, stays_within
+from medn_lab.data.index import Problem, clip_keys, problem_table, reader_id
+from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, header_key, name_key
+from medn_lab.data.opencv import cv2
+from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
+from medn_lab.data.readers import join_indexes, read_dataset
+from medn_lab.data.spreadsheet import TEXT_SUFFIXES, AnyPath, text_cells
+from medn_lab.records import AlternativeRule, ClipIndex, Clips, normalise_text
+
+CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex | pd.DataFrame
+
+PROTOCOL = "megc2019"
+CLASSES = PROTOCOLS[PROTOCOL].classes
+
+MIDDLE = 127.5
+"""The byte that becomes 0: the middle of a clip's range, not the absence of motion."""
+
+SCALED = "clip by clip, so 0 is not no motion and values are no pixels"
+"""What the recipe says of the values."""
+
+LEAST_SHARED = 0.1
+"""Share of a spreadsheet's rows, or of the pack's clips of its data set, that must be in both."""
+
+_HEADERS = {
+    "dataset": "dataset datasetname data database db corpus",
+    "subject": f"{FIELD_NAMES['subject']} person participant",
+    "filename": f"{FIELD_NAMES['filename']} clipname videoname name",
+    "label": "label labels class gt groundtruth target emotionlabel emotion",
+    "image": "imagename image picture png",
+}
+"""Field to the headers of a list that stand for it, the first that is there, as in ``FIELD_NAMES``."""
+
+_FIELDS = ("dataset", "subject", "filename", "label")
+_SHORT_NAMES = {short: name for name in CLASSES for short in (name[:length] for length in range(2, len(name) + 1))}
+
+
+def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
+    """The clips of a list that goes with flow packs or with the challenge, and what was found.
+
+    Parameters
+    ----------
+    path : path-like
+        ``combined_3class_gt.csv`` (no header: ``casme2,sub01,EP02_01f,1``), or a list with a header such as
+        ``dataset,sub,filename_o,label,apex,imagename,sub_filename`` or ``data,subject,clip,label``, in any order, with
+        other columns among them, separated by comma, semicolon or tab. Classes are 0, 1 and 2 or words.
+
+    Returns
+    -------
+    table : DataFrame
+        ``clip_id, dataset, subject, filename`` (all as the readers spell them), ``label`` (the class's name), ``image``
+        (``""`` where the list has none).
+    problems : list
+        Rows without a clip or a class, and clips that are there again.
+
+    Raises
+    ------
+    ValueError
+        If it is no such list, no row has a clip and a class, or classes are numbered from 1.
+    """
+    path = Path(path)
+    none = f"{path.name} is no list of a flow pack"
+    try:
+        cells = [row for row in ([normalise_text(cell) for cell in row] for row in text_cells(path)) if any(row)]
+    except Exception as error:  # csv has its own for a broken file
+        raise ValueError(f"{none}: it cannot be read ({error})") from error
+    keys = [header_key(cell) for cell in cells[0]] if cells else []
+    named = {field: next((name for name in names.split() if name in keys), "") for field, names in _HEADERS.items()}
+    fields = {field: keys.index(name) for field, name in named.items() if name}
+    if set(_FIELDS) <= set(fields):
+        cells = cells[1:]
+    elif cells and all(len(row) >= 4 and not any(row[4:]) for row in cells):
+        fields = {name: place for place, name in enumerate(_FIELDS)}
+    else:
+        raise ValueError(
+            f"{none}: it has neither four columns (dataset, subject, clip, class) nor a header with a data set, a "
+            "subject, a clip and a label"
+        )
+    listed = [{name: row[at] if at < len(row) else "" for name, at in fields.items()} for row in cells]
+    given = {re.sub(r"\.0*$", "", row["label"]) for row in listed}
+    if "3" in given and "0" not in given:
+        raise ValueError(f"{path.name} numbers its classes from 1; number them 0, 1 and 2 ({', '.join(CLASSES)})")
+    clips: dict[str, dict[str, str]] = {}
+    problems: list[Problem] = []
+    for number, (row, words) in enumerate(zip(listed, cells, strict=True), 1):
+        clip_id = reader_id(row["dataset"], row["subject"], row["filename"])
+        dataset, subject, filename = clip_id.split("/", 2)
+        label = _class_of(row["label"], dataset)
+        if not all(row[name] for name in _FIELDS[:3]):
+            problems.append((f"list/({' '.join(words)[:40]})", "row", "no data set, subject or clip", "left out"))
+        elif not label:
+            problems.append((clip_id, "label", f"class {row['label']!r} in {path.name}", "left out"))
+        elif clip_id in clips:
+            before = clips[clip_id]["label"]
+            differs = "" if before == label else f", as {label} and before as {before}"
+            problems.append((f"{clip_id}#{number}", "clip_id", f"again in row {number}{differs}", "left out"))
+        else:
+            clip = {"clip_id": clip_id, "dataset": dataset, "subject": subject, "filename": filename}
+            clips[clip_id] = {**clip, "label": label, "image": row.get("image", "")}
+    if not clips:
+        why = problems[0][2] if problems else "no row"
+        raise ValueError(f"{none}: no row has a clip and one of the classes 0, 1 and 2 ({', '.join(CLASSES)}); {why}")
+    return pd.DataFrame(list(clips.values())), problems
+
+
+def _class_of(text: str, dataset: str) -> str:
+    """The class that a number, a word or its beginning stands for, ``""`` for none."""
+    number = re.fullmatch(r"([012])(?:\.0*)?", text)
+    if number:
+        return CLASSES[int(number[1])]
+    word = canonical_emotion(text)
+    return _SHORT_NAMES.get(word) or PROTOCOLS[PROTOCOL].rules.get(dataset, {}).get(word, "")
+
+
+def _changed(table: pd.DataFrame, listed: pd.Series, name: str) -> list[Problem]:
+    """A problem for each clip to which the list of this name gives another class than its emotion does."""
+    problems = []
+    for row, label in zip(table.to_dict("records"), listed, strict=True):
+        emotion = canonical_emotion(row["emotion"])
+        own = PROTOCOLS[PROTOCOL].rules.get(row["dataset"], {}).get(emotion, "")
+        if own != label:
+            found = f"{row['emotion'] or 'no emotion'}, {own or 'in no class'}"
+            problems.append((row["clip_id"], "label", found, f"-> {label}, the class in {name}"))
+    return problems
+
+
+def read_megc2019(
+    *,
+    casme2: ClipIndex | AnyPath | None = None,
+    samm: ClipIndex | AnyPath | None = None,
+    smic: ClipIndex | AnyPath | None = None,
+    gt: AnyPath | None = None,
+) -> ClipIndex:
+    """The composite of the 2019 challenge, from whichever of its three data sets are given.
+
+    Three classes: CASME II gives 145 clips of 24 subjects, SAMM 133 of 28, SMIC 164 of 16, together 442 of 68. The
+    class is in the column ``label``; clips without one are rows of ``problems``.
+
+    Parameters
+    ----------
+    casme2, samm, smic : path-like or ClipIndex, optional
+        The data set's folder, or its index where it needed other arguments.
+    gt : path-like, optional
+        The official list ``combined_3class_gt.csv``, or one with a header. It decides which clips are in and their
+        class. Where its class is another than the emotion's, where it lists a clip that the data sets given lack, names
+        one twice or gives a class that is none, there is a row in ``problems``.
+
+    Returns
+    -------
+    ClipIndex
+
+    Raises
+    ------
+    ValueError
+        If nothing is given, or nothing has a class.
+
+    See Also
+    --------
+    leave_one_subject_out : the challenge's split; ``casme2/06`` and ``samm/006`` are two people.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
+    ...     index = read_megc2019(smic=root)
+    >>> index.table["label"].tolist()
+    ['positive']
+    """
+    given = {"casme2": casme2, "samm": samm, "smic": smic}
+    indexes = [
+        source if isinstance(source, ClipIndex) else read_dataset(source, layout=name)
+        for name, source in given.items()
+        if source is not None
+    ]
+    if not indexes:
+        raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
+    joined = join_indexes(indexes)
+    out = f"left out of {PROTOCOL}"
+    problems: list[Problem] = []
+    if gt is None:
+        table, dropped = to_classes(joined.table, PROTOCOL)
+        problems += [(row.clip_id, "emotion", row.reason, out) for row in dropped.itertuples()]
+    else:
+        listed, of_list = read_list(gt)
+        keys, there = clip_keys(joined.table), clip_keys(listed)
+        labels = keys.map(dict(zip(there[::-1], listed["label"][::-1], strict=True)))  # the first of two counts
+        kept = labels.notna()
+        if not kept.any():
+            raise ValueError(f"none of {len(joined)} clips is in the list {gt}")
+        table = joined.table[kept].assign(label=labels[kept].astype(object)).reset_index(drop=True)
+        lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
+        problems += [(one, "gt", "not in the official list", out) for one in joined.table.loc[~kept, "clip_id"]]
+        name = Path(gt).name
+        problems += [(one, "gt", f"in {name}, and no clip of the data sets that were given", out) for one in lacking]
+        problems += _changed(table, table["label"], name) + of_list
+    source = {**joined.source, "protocol": PROTOCOL}
+    return ClipIndex(table, problem_table(problems, joined.problems), source)
+
+
+def read_flow_pack(
+    root: AnyPath,
+    *,
+    gt: AnyPath | None = None,
+    codings: CodingSource | Sequence[CodingSource] = (),
+    alternatives: AlternativeRule = "leave_out",
+    pixels: float = 1.0,
+    size: int | None = None,
+) -> Clips:
+    """A circulating flow pack as clips without frames: the motion branch's input alone.
+
+    Each PNG holds the flow onset to apex of one clip of the MEGC 2019 composite, its channels ``u, v, optical strain``.
+    In every pack in circulation each channel of each picture runs from 0 to 255: it was scaled clip by clip, from the
+    clip's smallest value to its largest, and neither is in the pack. So grey 127.5 is not rest, the 0.0 that it becomes
+    here is not "no motion", values are no pixels, and neither lengths nor signs can be compared between clips.
+
+    Parameters
+    ----------
+    root : path-like
+        A folder with the PNGs in it or below, and the list.
+    gt : path-like, optional
+        The list, where several are there or it lies elsewhere: ``combined_3class_gt.csv``, or one with a header such as
+        ``data,subject,clip,label``.
+    codings : path-like, ClipIndex, DataFrame or sequence of them
+        Spreadsheets of the pack's data sets (of any name; the data set is recognised), or what a reader made of one.
+        Emotions, AUs, frame numbers and the spreadsheet's row are joined from them by clip, without any frames. Where
+        two have a clip the first one counts.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed AU set (``12 or 14``) of a spreadsheet becomes, as in the readers.
+    pixels : float
+        The largest absolute value of ``u`` and ``v``, by which all clips are multiplied alike.
+    size : int, optional
+        Enlarge or shrink to this side for a network that does not take 28 px; the values stay.
+
+    Returns
+    -------
+    Clips
+        ``frames`` None, ``flow (n, 28, 28, 3)`` with ``u`` and ``v`` from ``-pixels`` to ``pixels`` and strain from 0
+        to 1. ``clip_id``, ``dataset, subject, filename`` are those of the data sets' readers; ``label`` is the list's
+        class. Rows of the list without a picture, pictures outside the list, clips without a row in the codings and
+        what list and codings say differently are in ``problems``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder or spreadsheet.
+    ValueError
+        If no list fits, or no picture, a coding has no clip of the pack, or `pixels` or `size` cannot be.
+
+    See Also
+    --------
+    FlowRecipe : flow from frames, in pixels.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_flow_pack
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_flow_pack(drawn, root)
+    ...     clips = read_flow_pack(root)
+    >>> clips.flow.shape, clips.frames, clips.table["clip_id"].tolist()
+    ((1, 28, 28, 3), None, ['casme2/01/EP01_01'])
+    """
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}; give the folder in which the flow pack was unpacked")
+    if not 0 < pixels < np.inf or (size is not None and size < 1):
+        raise ValueError(f"pixels must be above 0 and size at least 1; they are {pixels} and {size}")
+    table, problems = _find_list(root) if gt is None else read_list(gt)
+    given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex, pd.DataFrame)) else list(codings)
+    table, coded = _with_codings(table, given, alternatives)
+    flows, of_pictures = _pictures(root, table, pixels=pixels, size=size)
+    kept = table.iloc[list(flows)].drop(columns="image").reset_index(drop=True)
+    named = coded["clip_id"].astype(str).str.replace(r"#\d+$", "", regex=True)  # a sheet may repeat a row
+    coded = coded.assign(clip_id=named)[named.isin(kept["clip_id"])]
+    flow = np.stack(list(flows.values()))
+    recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": float(pixels)}
+    problems = problem_table([], problem_table([*problems, *of_pictures]), coded)
+    return Clips(frames=None, flow=flow, table=kept, recipe={**recipe, "scaled": SCALED}, problems=problems)
+
+
+def _files(root: Path, *suffixes: str) -> list[Path]:
+    found = (path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.name[0] != ".")
+    return sorted(path for path in found if stays_within(path, root))
+
+
+def _find_list(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    found, why = {}, []
+    for path in _files(root, *TEXT_SUFFIXES):
+        try:
+            found[path] = read_list(path)
+        except ValueError as error:
+            why.append(str(error))
+    if len(found) == 1:
+        return next(iter(found.values()))
+    if found:
+        raise ValueError(f"{len(found)} lists fit: {', '.join(path.name for path in found)}; say which with gt=")
+    reasons = "; ".join(why[:3]) or "there is no .csv"
+    raise ValueError(f"no list of clips below {root} ({reasons}); give it with gt=")
+
+
+def _pictures(
+    root: Path, table: pd.DataFrame, *, pixels: float, size: int | None
+) -> tuple[dict[int, np.ndarray], list[Problem]]:
+    """The flow of each row of the table with a usable picture, and what was found of the others."""
+    pictures = _files(root, ".png")
+    by_name = {name_key(one.stem): one for one in pictures}
+    by_key: dict[str, Path] = {}
+    for one in pictures:
+        for dataset in table["dataset"].unique():
+            for subject in (one.stem.strip().split("_")[0], one.parent.name):
+                by_key.setdefault(name_key(reader_id(dataset, subject, one.stem)), one)
+    flows: dict[int, np.ndarray] = {}
+    problems: list[Problem] = []
+    used = set()
+    for place, (row, key) in enumerate(zip(table.to_dict("records"), clip_keys(table), strict=True)):
+        named = name_key(re.sub(r"\.png$", "", row["image"], flags=re.IGNORECASE))
+        path = by_name.get(named) or by_key.get(key)
+        try:
+            if path is None:
+                raise ValueError("no picture")
+            flow = _flow(read_image(path), pixels, size)
+            if flow.shape != next(iter(flows.values()), flow).shape:
+                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px, the others are larger or smaller")
+        except ValueError as error:
+            problems.append((row["clip_id"], "flow", str(error), "left out"))
+            continue
+        used.add(path)
+        flows[place] = flow
+    if not flows:
+        raise ValueError(f"none of {len(table)} listed clips has one of the {len(pictures)} pictures below {root}")
+    problems += [(one.stem.strip(), "gt", "not in the list", "left out") for one in pictures if one not in used]
+    return flows, problems
+
+
+def _flow(picture: np.ndarray, pixels: float, size: int | None) -> np.ndarray:
+    if picture.shape[0] != picture.shape[1]:
+        raise ValueError(f"{picture.shape[1]}x{picture.shape[0]} px is not square")
+    values = picture.astype(np.float32)
+    motion = (values[..., :2] - MIDDLE) / MIDDLE * np.float32(pixels)
+    flow = np.concatenate([motion, values[..., 2:] / 255.0], axis=-1)
+    if size is None or size == len(flow):
+        return flow
+    return cv2.resize(flow, (size, size), interpolation=cv2.INTER_AREA if size < len(flow) else cv2.INTER_LINEAR)
+
+
+def _with_codings(
+    listed: pd.DataFrame, sources: list[CodingSource], alternatives: AlternativeRule
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The listed clips with what the codings say of them, and what was found."""
+    if not sources:
+        return listed.assign(emotion=listed["label"], action_units=""), problem_table([])
+    keys = clip_keys(listed)
+    codings = [_coding(source, listed, keys, alternatives) for source in sources]
+    first: dict[str, tuple[dict[str, Any], str]] = {}  # a clip's key to its row and coding
+    problems: list[Problem] = []
+    taken = []
+    for index in codings:
+        name = str(index.source.get("spreadsheet", "an index"))
+        new = []
+        for key, row in zip(clip_keys(index.table), index.table.to_dict("records"), strict=True):
+            if key in first:
+                problems += _differences(row, name, *first[key])
+            elif key in set(keys):
+                first[key] = row, name
+                new.append(row["clip_id"])
+        taken.append(replace(index, table=index.table[index.table["clip_id"].isin(new)]))
+    joined = join_indexes([index for index in taken if len(index)]).table
+    joined = joined.drop(columns=["frames_folder", "cropped", "label"], errors="ignore").set_axis(clip_keys(joined))
+    found = joined.reindex(keys).reset_index(drop=True)
+    has_row = found["clip_id"].notna()
+    for name in found.select_dtypes(exclude="number"):
+        found[name] = found[name].fillna("")
+    for name in ("clip_id", "dataset", "subject", "filename"):
+        found[name] = found[name].where(has_row, listed[name])
+    found["emotion"] = found["emotion"].where(has_row, listed["label"])
+    if has_row.all():
+        found = found.astype(dict.fromkeys(joined.select_dtypes("integer").columns, np.int64))
+    table = found.assign(label=listed["label"], image=listed["image"])
+    problems += _changed(table, table["label"], "the list")
+    without = table.loc[~has_row, "clip_id"]
+    problems += [(name, "coding", "in none of the codings", "kept without AUs and frames") for name in without]
+    return table, problem_table(problems, *(index.problems.assign(kept=True) for index in codings))
+
+
+def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
+    """A coding as an index, from whatever was given; of a spreadsheet the data set that has most of the clips."""
+    if isinstance(source, ClipIndex):
+        index, name = source, "the index"
+    elif isinstance(source, pd.DataFrame):
+        index, name = ClipIndex(source), "the table"
+    else:
+        index, name = _sheet_of_pack(Path(source).expanduser(), listed, keys, alternatives), Path(source).name
+    lacking = [column for column in ("emotion", "action_units") if column not in index.table]
+    if lacking:
+        raise ValueError(f"{name} lacks {', '.join(lacking)}; a coding has both")
+    if not clip_keys(index.table).isin(keys).any():
+        raise ValueError(f"none of {len(index)} clips of {name} is among the {len(keys)} clips of the pack")
+    return index
+
+
+def _sheet_of_pack(path: Path, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
+    if not Path(str(path).partition("#")[0]).is_file():
+        raise FileNotFoundError(f"no spreadsheet at {path}")
+    clips = listed["dataset"].value_counts()
+    fitting, why = [], []
+    for name in [name for name in LAYOUTS if name in clips]:
+        try:
+            index = read_dataset(path.parent, layout=name, spreadsheet=path, frames=None, alternatives=alternatives)
+        except ValueError as error:
+            why.append(str(error))
+            continue
+        shared = int(clip_keys(index.table).isin(keys).sum())
+        why.append(f"of {LAYOUTS[name].title} it has {shared} of the pack's clips in {len(index)} rows")
+        if shared >= LEAST_SHARED * min(len(index), clips[name]):  # names of other data sets agree by chance
+            fitting.append((shared, index))
+    if not fitting:
+        raise ValueError(f"{path.name} is no spreadsheet of the pack's data sets: {'; '.join(why)}")
+    return max(fitting, key=lambda one: one[0])[1]
+
+
+def _differences(row: dict[str, Any], name: str, counted: dict[str, Any], first: str) -> list[Problem]:
+    """A problem for each thing that a second coding says differently of a clip."""
+    return [
+        (counted["clip_id"], field, f"{row[field]} in {name}, {counted[field]} in {first}", f"{first} is taken")
+        for field in ("onset", "apex", "offset", "emotion", "action_units")
+        if field in row and field in counted and str(row[field]) != str(counted[field])
+    ]

@@ -1,0 +1,457 @@
+"""A reader a data set, all of them ``read_dataset`` with a layout; indexes joined and compared."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+import pandas as pd
+
+from medn_lab.data.index import FrameFolders, make_index, problem_table
+from medn_lab.data.layouts import LAYOUTS, Layout, LayoutName
+from medn_lab.data.spreadsheet import AnyPath, open_spreadsheet
+from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
+from medn_lab.records.action_unit_grammar import Expression, Unit, bare
+
+__path__ = [str(Path(__file__).with_suffix(""))]  # read_clip is there still
+
+Camera = Literal["hs", "vis", "nir"]
+
+COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
+
+
+def read_dataset(
+    root: AnyPath,
+    *,
+    layout: LayoutName | Layout,
+    spreadsheet: AnyPath | None = None,
+    frames: Literal["auto", "raw", "cropped"] | str | None = "auto",
+    repair: bool = True,
+    alternatives: AlternativeRule = "leave_out",
+    camera: str | None = None,
+) -> ClipIndex:
+    """The clips of a data set as it came, every row of its spreadsheet accounted for.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder with the folders of frames and the spreadsheet somewhere below.
+    layout : str or Layout
+        The data set: a name in ``LAYOUTS``, or the description itself.
+    spreadsheet : path-like, optional
+        Which one, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
+    frames : {"auto", "raw", "cropped"}, str or None
+        Which frames, where there are several kinds; ``auto`` prefers those that are cropped. Where two folders fit a
+        clip, the name of a folder that only one of them lies in, such as ``CASME2_RAW_selected``. None reads the
+        spreadsheet alone.
+    repair : bool
+        Whether faulty rows are repaired, each repair a row of ``problems``, or left out.
+    alternatives : {"leave_out", "first", "all", "common"}
+        What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
+        kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
+        rules let it in with the set that :func:`parse_action_units` reads by them.
+    camera : str, optional
+        One of the layout's, by default its first: folders, spreadsheets, sheets and columns with another one's name
+        are passed over.
+
+    Returns
+    -------
+    ClipIndex
+        ``clip_id`` is ``dataset/subject/filename``. Emotions and AUs are in one spelling. ``coding, spreadsheet,
+        sheet`` and ``sheet_row`` say where a clip comes from.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such folder.
+    ValueError
+        If the layout or the camera is unknown, no spreadsheet or several fit, or no row has its frames.
+
+    See Also
+    --------
+    prepare : makes clips of it.
+    read_casme2 : the same for one data set; there is such a name for each.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64, faults=["apex_slash"])
+    ...     index = read_dataset(root, layout="casme2")
+    >>> index
+    ClipIndex: 2 clips of 1 subjects (casme2 2); 1 problems, 0 rows left out
+    >>> index.problems[["field", "found", "kept"]]
+      field found  kept
+    0  apex   '/'  True
+    """
+    if not isinstance(layout, Layout):
+        if layout not in LAYOUTS:
+            raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+        layout = LAYOUTS[layout]
+    if camera is not None and camera not in layout.cameras:
+        raise ValueError(f"no camera {camera!r} in {layout.title}; there are {', '.join(layout.cameras) or 'none'}")
+    camera = camera or next(iter(layout.cameras), None)
+    if camera is not None:
+        layout = replace(layout, fps=layout.cameras[camera])
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise FileNotFoundError(f"no folder {root}; give the folder in which {layout.title} was unpacked")
+    sheet = open_spreadsheet(root, layout, spreadsheet, camera=camera)
+    folders = None if frames is None else FrameFolders(root, layout, frames=frames, camera=camera)
+    return make_index(root, sheet, layout, folders, repair=repair, alternatives=alternatives)
+
+
+class ReadOptions(TypedDict, total=False):
+    """What every reader hands on to :func:`read_dataset`."""
+
+    spreadsheet: AnyPath | None
+    frames: Literal["auto", "raw", "cropped"] | str | None
+    repair: bool
+    alternatives: AlternativeRule
+
+
+def read_casme2(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of CASME II as it came: 255 clips of 26 subjects, 200 frames a second.
+
+    Two codings circulate (2014 and 2019) and differ in the AUs of about a fifth of the clips; which one was read is in
+    the column ``coding``. The one row without an apex, and the one whose apex is its onset, get theirs spotted when
+    they are prepared. The id of a clip is ``casme2/01/EP02_01f``. Yan et al., CASME II: An Improved Spontaneous
+    Micro-Expression Database. PLoS ONE 9(1), 2014.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+    compare_codings : where two codings differ.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64)
+    ...     index = read_casme2(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (casme2 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="casme2", **options)
+
+
+def read_samm(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of SAMM as it came: 159 clips of 29 subjects, 200 frames a second, grey.
+
+    The spreadsheet has 13 rows of preamble. Its AU notation knows sides, asymmetry, intensities, alternatives and
+    references; :func:`parse_action_units` reads them. Two rows have an apex outside onset to offset: it is spotted when
+    the clip is prepared. The id of a clip is ``samm/006/006_1_2``. Davison et al., SAMM: A Spontaneous Micro-Facial
+    Movement Dataset. IEEE TAFFC 9(1), 2018.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="samm", fps=15, size=64)
+    ...     index = read_samm(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (samm 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="samm", **options)
+
+
+def read_casme3(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of CAS(ME)^3 part A as it came: 860 rows of 94 subjects, 30 frames a second.
+
+    A folder holds a whole recording and ``(Subject, Filename)`` is not unique, so the onset is part of the clip's id,
+    ``casme3/spNO.1/b/166``. Some clips are longer than two seconds; they are kept and listed in ``problems``. Li et
+    al., CAS(ME)3: A Third Generation Facial Spontaneous Micro-Expression Database. IEEE TPAMI 45(3), 2023.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme3", fps=15, size=64)
+    ...     index = read_casme3(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (casme3 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="casme3", **options)
+
+
+def read_mmew(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of MMEW as it came: 300 clips of 30 subjects, 90 frames a second.
+
+    The id of a clip is ``mmew/01/S01-01-001``. Ben et al., Video-Based Facial Micro-Expression Analysis. IEEE TPAMI
+    44(9), 2022.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="mmew", fps=15, size=64)
+    ...     index = read_mmew(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (mmew 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="mmew", **options)
+
+
+def read_4dme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of 4DME (grey video) as it came: micro-expressions at 60 frames a second.
+
+    The id of a clip is ``4dme/1/1_01``. Li et al., 4DME: A Spontaneous 4D Micro-Expression Dataset With
+    Multimodalities. IEEE TAFFC 14(4), 2023.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="4dme", fps=15, size=64)
+    ...     index = read_4dme(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (4dme 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="4dme", **options)
+
+
+def read_casme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of CASME as it came: 195 clips of 19 subjects, 60 frames a second.
+
+    Where two apexes are coded the first is taken. The id of a clip is ``casme/01/EP01_01``. Yan et al., CASME Database:
+    A Dataset of Spontaneous Micro-Expressions. FG 2013.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="casme", fps=15, size=64)
+    ...     index = read_casme(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (casme 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="casme", **options)
+
+
+def read_dfme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of DFME as it came: frames a second differ by part and are in the list.
+
+    The spreadsheet is a ``.csv`` list. The id of a clip is ``dfme/sub0001/a_1``. Zhao et al., DFME: A New Benchmark for
+    Dynamic Facial Micro-Expression Recognition. IEEE TAFFC 15(3), 2024.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="dfme", fps=15, size=64)
+    ...     index = read_dfme(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (dfme 1); 0 problems, 0 rows left out
+    """
+    return read_dataset(root, layout="dfme", **options)
+
+
+def read_smic(root: AnyPath, *, camera: Camera = "hs", **options: Unpack[ReadOptions]) -> ClipIndex:
+    """The clips of SMIC as it came: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
+
+    SMIC has neither AUs nor apexes: the table has no AU columns, and the apex is spotted when a clip is prepared.
+    Emotions are negative, positive, surprise. The id of a clip is ``smic/3/s3_ne_03``. A second and a third expression
+    in a row are clips too, ``smic/3/s3_ne_03/2`` and ``/3``, with a row of ``problems`` that names them. The cameras
+    are ``hs`` (100 frames a second), ``vis`` and ``nir`` (infrared; 25 each). Li et al., A Spontaneous Micro-Expression
+    Database. FG 2013.
+
+    See Also
+    --------
+    read_dataset : the parameters, and what is returned.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips, write_dataset
+    >>> drawn = synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
+    ...     index = read_smic(root)
+    >>> index
+    ClipIndex: 1 clips of 1 subjects (smic 1); 1 problems, 1 rows left out
+    """
+    return read_dataset(root, layout="smic", camera=camera, **options)
+
+
+def _show_options(reader: Callable[..., ClipIndex]) -> None:
+    """Give a reader the signature that help and completion show: its own parameters and those it hands on."""
+    own, shared = inspect.signature(reader).parameters, inspect.signature(read_dataset).parameters
+    names = [name for name in shared if name in own or name in ReadOptions.__annotations__]
+    shown = [own.get(name, shared[name]) for name in names]
+    vars(reader)["__signature__"] = inspect.Signature(shown, return_annotation="ClipIndex")
+    reader.__annotations__ = {one.name: one.annotation for one in shown} | {"return": "ClipIndex"}
+
+
+for _reader in (read_casme2, read_samm, read_casme3, read_mmew, read_4dme, read_casme, read_dfme, read_smic):
+    _show_options(_reader)
+
+
+def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
+    """Several data sets as one index; AUs that a data set does not code are unknown in its rows.
+
+    Parameters
+    ----------
+    indexes : list of ClipIndex
+        One or more, without a clip in common.
+
+    Returns
+    -------
+    ClipIndex
+
+    Raises
+    ------
+    ValueError
+        If the list is empty or a clip is in two of them.
+
+    Examples
+    --------
+    >>> from medn_lab.records import no_problems
+    >>> one = pd.DataFrame({"clip_id": ["casme2/a"], "dataset": "casme2", "subject": "01", "AU4": 1.0})
+    >>> one["action_units"] = "4"
+    >>> other = pd.DataFrame({"clip_id": ["smic/a"], "dataset": "smic", "subject": "01", "action_units": "?"})
+    >>> joined = join_indexes([ClipIndex(one, no_problems()), ClipIndex(other, no_problems())])
+    >>> joined
+    ClipIndex: 2 clips of 1 subjects (casme2 1, smic 1); 0 problems, 0 rows left out
+    >>> joined.table["AU4"].tolist()
+    [1.0, nan]
+    """
+    if not indexes:
+        raise ValueError("there is no index to join")
+    table = pd.concat([index.table for index in indexes], ignore_index=True)
+    units = sorted(au_columns(table), key=lambda name: int(name[2:]))
+    texts = [name for name in CODING_COLUMNS if name in table]
+    table[texts] = table[texts].astype(object).fillna("")  # a data set without AUs has none of these
+    last = [name for name in ("objective_class", "label", "coding", "cropped", "frames_folder") if name in table]
+    first = [name for name in table if name not in units and name not in last]
+    doubt = table.get("action_units_doubt", pd.Series("", index=table.index))
+    for index in indexes:
+        # An AU that a data set codes and no clip of it shows is absent there, not unknown.
+        own = au_columns(index.table)
+        coded = index.table.loc[index.table[own].notna().any(axis=1), "clip_id"]
+        rows = table["clip_id"].isin(coded) & ~doubt.str.contains("may be more")
+        table.loc[rows, [name for name in units if name not in own]] = 0.0
+    problems = problem_table([], *(index.problems for index in indexes))
+    return ClipIndex(table[first + units + last], problems, {"joined": [dict(index.source) for index in indexes]})
+
+
+def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
+    """The clips whose AUs, labels or frames differ between two codings.
+
+    Parameters
+    ----------
+    a, b : ClipIndex
+        Two codings of one data set, read with ``spreadsheet=``.
+
+    Returns
+    -------
+    DataFrame
+        One row a difference: ``clip_id, field, a, b``. ``field`` is ``clip`` where only one of the two has it,
+        otherwise ``action_units``; ``action_units_sided`` or ``action_units_doubt``, where only sides or doubt differ;
+        ``emotion, onset, apex`` or ``offset``. AU sets are compared, not their spelling, and a disputed set differs
+        from a certain one.
+        ``.attrs`` names the codings.
+
+    Raises
+    ------
+    ValueError
+        If the two have no clip in common.
+
+    See Also
+    --------
+    read_casme2 : two codings of CASME II circulate.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": "01", "emotion": "fear", "action_units": ["4", "4+7"]})
+    >>> one = ClipIndex(table.assign(coding="first"))
+    >>> other = ClipIndex(table.assign(coding="second", action_units=["4", "4"]))
+    >>> compare_codings(one, other)
+      clip_id         field    a  b
+    0       b  action_units  4+7  4
+    """
+    left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
+    common = left.index.intersection(right.index)
+    if not len(common):
+        raise ValueError(
+            f"the two codings have no clip in common: {left.index[0]!r} is of one and {right.index[0]!r} of the other"
+        )
+    rows = []
+    for clip_id in left.index.union(right.index, sort=False):
+        if clip_id not in common:
+            here = clip_id in left.index
+            rows.append((clip_id, "clip", "there" if here else "not there", "not there" if here else "there"))
+            continue
+        one, other = left.loc[clip_id], right.loc[clip_id]
+        shared = [name for name in COMPARED if name in left and name in right]
+        found = [name for name in shared if _meaning(name, one[name]) != _meaning(name, other[name])]
+        if "action_units" in found:  # sides and doubt tell more of the same difference
+            found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
+        rows += [(clip_id, name, _in_words(one[name]), _in_words(other[name])) for name in found]
+    table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
+    table.attrs = {"a": a.source.get("coding", ""), "b": b.source.get("coding", ""), "clips": len(common)}
+    return table
+
+
+def _meaning(field: str, value: object) -> object:
+    """What is compared of a cell: of AUs the set where it is certain, otherwise the expression in any order."""
+    if pd.isna(value):
+        return None
+    if field not in ("action_units", "action_units_sided"):
+        return value
+    read = parse_action_units(value, side="keep")
+    if read.certain or read.said is None:
+        return frozenset(read.units), read.known
+    return _unordered(bare(read.said, "keep")), read.complete
+
+
+def _unordered(part: Expression) -> object:
+    return part if isinstance(part, Unit) else (type(part), frozenset(map(_unordered, part.parts)))
+
+
+def _in_words(value: object) -> str:
+    if pd.isna(value):
+        return "not coded"
+    return f"{value:g}" if isinstance(value, float) else str(value)
