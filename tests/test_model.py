@@ -63,25 +63,12 @@ def test_every_parameter_receives_a_gradient(config):
 
 
 @pytest.mark.parametrize("config", VARIANTS, ids=described)
-def test_what_is_returned_is_the_features_and_the_head_on_the_fused_one(config):
-    model = MEDN(config).eval()
-    given = torch.rand(3, config.n_frames, 3, 32, 32), torch.rand(3, 2, 32, 32)
-    features, out = model.forward_features(*given), model(*given)
-    assert out._fields == ("logits", *features._fields)
-    torch.testing.assert_close(out.logits, model.forward_head(features.fused), rtol=0, atol=0)
-    for name in ("au_logits", "motion", "emotion", "fused", "gate", "nats", "guess"):
-        one, other = getattr(features, name), getattr(out, name)
-        assert (one is None) == (other is None)
-        if one is not None:
-            torch.testing.assert_close(one, other, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("config", VARIANTS, ids=described)
 def test_output_shapes_are_those_stated(config):
     model = MEDN(config).eval()
     out = model(torch.rand(3, config.n_frames, 3, 32, 32), torch.rand(3, 2, 32, 32))
     assert out.logits.shape == (3, 2)
     assert out.fused.shape == (3, 32)
+    torch.testing.assert_close(out.logits, model.head(out.fused), rtol=0, atol=0)
     if config.branches != "emotion":
         assert out.au_logits.shape == (3, 3)
         assert out.motion.shape == (3, 32)
@@ -236,7 +223,7 @@ def test_under_the_bottleneck_logits_see_frames_only_through_the_code():
 
 def code_of(means, deviations):
     """A code of two dimensions whose means are columns of the feature and whose noise is given."""
-    code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=2)).eval()
+    code = GaussianCode(32, code_dim=2).eval()
     torch.nn.init.zeros_(code.encode.weight)
     code.encode.bias.data = torch.cat([torch.tensor(means), 2 * torch.tensor(deviations).log()])
     return code
@@ -269,7 +256,7 @@ def test_the_code_in_evaluation_does_not_show_a_clips_noise():
 
 
 def test_in_training_the_code_is_sampled_around_its_mean():
-    code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=1)).train()
+    code = GaussianCode(32, code_dim=1).train()
     torch.nn.init.zeros_(code.encode.weight)
     code.encode.bias.data = torch.tensor([2.0, 2 * np.log(0.5)], dtype=torch.float32)
     with torch.random.fork_rng():
@@ -411,7 +398,7 @@ def test_pickled_weights_are_refused(tmp_path):
 def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path):
     MEDN(SMALL).save_pretrained(tmp_path)
     (tmp_path / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
-    with pytest.raises(ValueError, match="its card says 000000000000"):
+    with pytest.raises(ValueError, match="000000000000"):
         load_pretrained(tmp_path)
 
 
@@ -437,9 +424,9 @@ def test_a_configuration_out_of_range_is_refused(changes, sentence):
 
 def test_wrong_shapes_are_refused_with_both_shapes():
     model = MEDN(SMALL)
-    with pytest.raises(ValueError, match=r"frames are \(2, 7, 3, 32, 32\), this model reads \(b, 8, 3, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)"):
         model(torch.rand(2, 7, 3, 32, 32), torch.rand(2, 2, 32, 32))
-    with pytest.raises(ValueError, match=r"flow is \(2, 2, 64, 64\)"):
+    with pytest.raises(ValueError, match=r"flow.*\(2, 2, 64, 64\)"):
         model(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 64, 64))
     with pytest.raises(ValueError, match="neither frames nor flow"):
         model()

@@ -15,7 +15,7 @@ from tiny_clips import tiny_clips
 from medn_lab.evaluate import accuracy, predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.train import TrainConfig, fit
-from medn_lab.train.batches import shuffled_rows
+from medn_lab.train.epoch import shuffled_rows
 
 SCRIPT = """
 import json, os, sys

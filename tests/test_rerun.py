@@ -27,7 +27,7 @@ from medn_lab.evaluate import (
 )
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures, History, Predictions, run_record
-from medn_lab.rerunning.outcome import Rerunnable
+from medn_lab.rerunning import AGAIN
 from medn_lab.train import Callback, TrainConfig
 
 NAME = "medn_tiny.synthme_v2"
@@ -42,7 +42,7 @@ INPUTS = {"Clips": "what comes in; rerun draws them itself", "ClipIndex": "what 
 def _each_corpus_drawn_once():
     """The test in a fresh process draws for itself; the others ask what is done with the clips."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("medn_lab.rerunning.clips.synthetic_clips", cache(medn.synthetic_clips))
+        patched.setattr("medn_lab.rerunning.synthetic_clips", cache(medn.synthetic_clips))
         yield
 
 
@@ -146,9 +146,9 @@ def test_a_fresh_process_makes_every_kind_of_result_again_to_the_last_bit(
 class TestSayingHow:
     def test_every_record_that_is_saved_says_how_it_came_about_or_is_an_input(self):
         saved = {name for name in medn.records.__all__ if hasattr(getattr(medn.records, name), "save")}
-        results = {kind.__name__ for kind in Rerunnable.__args__ if kind is not MEDN}
+        results = {kind.__name__ for kind in AGAIN if kind is not MEDN}
         assert saved == results | set(INPUTS)
-        for kind in Rerunnable.__args__:
+        for kind in AGAIN:
             if kind is not MEDN:
                 assert "source" in {field.name for field in dataclasses.fields(kind)}, kind
 
@@ -453,7 +453,7 @@ class TestModels:
             "medn_lab": "0.0",
         }
         (tmp_path / "tiny" / "figures.json").write_text(json.dumps(card))
-        for module in ("medn_lab.model.pretrained", "medn_lab.rerunning.training"):
+        for module in ("medn_lab.model.pretrained", "medn_lab.rerunning"):
             monkeypatch.setattr(f"{module}.pretrained_folder", lambda: tmp_path)
         shipped = medn.load_pretrained("tiny")
         found = medn.rerun(shipped)
@@ -472,11 +472,11 @@ class TestModels:
         again.load_state_dict(model.state_dict())
         with torch.no_grad():
             next(again.parameters()).add_(1e-6)  # as another processor's last digits
-        monkeypatch.setattr("medn_lab.rerunning.training.MEDN", lambda config, seed: again)
+        monkeypatch.setattr("medn_lab.rerunning.MEDN", lambda config, seed: again)
         monkeypatch.setattr(
-            "medn_lab.rerunning.training.weights_sha256", lambda model: history.source["start"]["sha256"]
+            "medn_lab.rerunning.weights_sha256", lambda model: history.source["start"]["sha256"]
         )
-        monkeypatch.setattr("medn_lab.rerunning.training.fit", lambda *args, **named: history)
+        monkeypatch.setattr("medn_lab.rerunning.fit", lambda *args, **named: history)
         found = medn.rerun(model, progress=False)
         assert not found.identical
         assert 0 < found.difference < 1e-5

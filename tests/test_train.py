@@ -10,9 +10,9 @@ from tiny_clips import tiny_clips
 
 from medn_lab.data import flow_colours
 from medn_lab.evaluate import accuracy, extract_features, predict, uf1
-from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, Inputs, MEDNConfig, as_inputs, weights_sha256
+from medn_lab.model import DECOUPLING_METHODS, MEDN, Inputs, MEDNConfig, as_inputs, weights_sha256
 from medn_lab.train import Callback, TrainConfig, au_loss, fit, medn_loss, read_targets
-from medn_lab.train.batches import mirror, shift, shuffled_rows
+from medn_lab.train.epoch import mirror, shift, shuffled_rows
 from medn_lab.view.training import curve_columns, curve_name
 
 QUICK = TrainConfig(epochs=3, batch_size=8)
@@ -90,7 +90,7 @@ def test_the_decoupling_weight_waits_and_then_rises(monkeypatch):
         training=replace(config, decoupling_weight=None),
         progress=False,
     )
-    assert weights[-1] == DECOUPLING_WEIGHTS["bottleneck"]
+    assert weights[-1] == DECOUPLING_METHODS["bottleneck"].weight
     with pytest.raises(ValueError, match="two shares in order"):
         TrainConfig(decoupling_ramp=(0.6, 0.2))
 
@@ -146,7 +146,7 @@ def test_the_history_holds_every_loss_term_and_the_validation():
     assert history.table["epoch"].tolist() == [1, 2, 3]
 
 
-@pytest.mark.parametrize("decoupling", list(DECOUPLING_WEIGHTS))
+@pytest.mark.parametrize("decoupling", list(DECOUPLING_METHODS))
 def test_every_column_of_a_history_has_a_name_and_validation_is_the_model_on_those_clips(decoupling):
     clips, others = tiny_clips(), tiny_clips(seed=1)
     model = MEDN(MEDNConfig.for_clips(clips, dim=16, decoupling=decoupling), seed=0)
@@ -221,20 +221,21 @@ def test_a_mirrored_flow_points_the_other_way_at_the_mirrored_place():
     flow = torch.zeros(2, 3, 4, 6)
     flow[:, 0, 1, 0], flow[:, 1, 1, 0], flow[:, 2, 1, 0] = 1.0, 2.0, 3.0  # x, y, strain at the left edge
     frames = torch.rand(2, 5, 3, 4, 6)
-    mirrored = mirror(Inputs(frames, flow), torch.tensor([True, False]))
+    mirrored, chosen = Inputs(frames.clone(), flow.clone()), torch.tensor([True, False])
+    mirror(mirrored, chosen, colours=False)
     assert mirrored.flow[0, :, 1, 5].tolist() == [-1.0, 2.0, 3.0]
     assert torch.equal(mirrored.flow[1], flow[1])
     assert torch.equal(mirrored.frames[0, 2], frames[0, 2].flip(-1))
-    twice = mirror(mirrored, torch.tensor([True, False]))
-    assert torch.equal(twice.flow, flow)
+    mirror(mirrored, chosen, colours=False)
+    assert torch.equal(mirrored.flow, flow)
 
 
 def test_a_mirrored_colour_says_the_mirrored_direction():
     field = np.random.default_rng(0).normal(size=(6, 6, 2)).astype(np.float32)
     other = field[:, ::-1] * np.float32([-1, 1])
     flow, there = (torch.from_numpy(flow_colours(one)).permute(2, 0, 1)[None] for one in (field, other))
-    mirrored = mirror(Inputs(None, flow), torch.tensor([True]), colours=True)
-    torch.testing.assert_close(mirrored.flow, there, atol=1e-5, rtol=0)
+    mirror(Inputs(None, flow), torch.tensor([True]), colours=True)
+    torch.testing.assert_close(flow, there, atol=1e-5, rtol=0)
 
 
 def test_training_mirrors_colours_by_their_hue(monkeypatch):
@@ -249,9 +250,8 @@ def test_training_mirrors_colours_by_their_hue(monkeypatch):
 
 def test_a_shift_moves_everything_alike():
     frames, flow = torch.rand(1, 2, 3, 5, 5), torch.rand(1, 2, 5, 5)
-    moved = shift(Inputs(frames, flow), 2, -1)
-    assert torch.equal(moved.frames[..., :4, 2:], frames[..., 1:, :3])
-    assert torch.equal(moved.flow[..., :4, 2:], flow[..., 1:, :3])
+    for whole in (frames, flow):
+        assert torch.equal(shift(whole, dx=2, dy=-1)[..., :4, 2:], whole[..., 1:, :3])
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(9, 4), (8, 4), (3, 2), (2, 5)])
