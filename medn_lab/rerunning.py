@@ -1,4 +1,4 @@
-"""A stored result made again from what it says about itself, and compared with what was stored."""
+"""A stored result made again from its source and run record, and compared with what was stored."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Rerun:
 
 
 def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None, progress: bool = True) -> Rerun:
-    """Make a stored result again from what it says about itself, and compare.
+    """Make a stored result again from its source and run record, and compare.
 
     =================================  =====================================================================
     result                             how it is made again
@@ -114,7 +114,7 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
     a model                            its training, by the history kept with it or the card in ``pretrained/``
     =================================  =====================================================================
 
-    Before a training a line says how long it took. All else that this library computes (intervals, comparisons,
+    Before a training a line states how long it took. All else that this library computes (intervals, comparisons,
     leakage, pairs) is a function of one of these and its own arguments: call it again on it.
 
     Parameters
@@ -127,13 +127,13 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
         One that is not in ``pretrained/``: the model of the result, or of a training the one that it began from.
         Weights decide which it is, and it is not changed.
     progress : bool
-        Show bars, and say before a training how long it took.
+        Show bars, and before a training how long it took.
 
     Returns
     -------
     Rerun
         ``identical`` on the same machine and versions. Elsewhere ``agreement``, the share of clips with the same
-        predicted class, says whether a difference matters. ``changed`` names what differs, ``unrecorded`` what the
+        predicted class, shows whether a difference matters. ``changed`` names what differs, ``unrecorded`` what the
         result does not hold, ``notes`` what could not be made again (figures of your own callbacks, maps of layers that
         you gave).
 
@@ -239,8 +239,8 @@ class _Given:
         loaded = [model if isinstance(model, MEDN) else load_pretrained(model) for model in named]
         return {weights_sha256(model): model for model in loaded}
 
-    def ask(self, call: Callable[..., Any], source: Mapping[str, Any], table: pd.DataFrame, **how: Any) -> Any:
-        """The call once more: the same model, clips and number of threads.
+    def call(self, function: Callable[..., Any], source: Mapping[str, Any], table: pd.DataFrame, **how: Any) -> Any:
+        """The function called again: the same model, clips and number of threads.
 
         A record may hold a selection of its clips. Rounding depends on which clips share a batch, so the whole run is
         made again.
@@ -264,11 +264,11 @@ class _Given:
             model = model.to(kind)
         with torch_threads(run.get("threads")):
             size = run.get("batch_size", 64)
-            return call(model, clips.with_table(whole), batch_size=size, progress=self.progress, **how)
+            return function(model, clips.with_table(whole), batch_size=size, progress=self.progress, **how)
 
-    def ask_for(self, stored: Any, call: Callable[..., Any], **how: Any) -> _Made:
-        """A record of one call once more, with the clips of the stored one."""
-        return _Made(self.ask(call, stored.source, stored.table, **how).select(stored.table["clip_id"]))
+    def call_for(self, stored: Any, function: Callable[..., Any], **how: Any) -> _Made:
+        """A record of one call made again, with the clips of the stored one."""
+        return _Made(self.call(function, stored.source, stored.table, **how).select(stored.table["clip_id"]))
 
 
 def _of_run(run: Mapping[str, Any], *tables: pd.DataFrame, otherwise: str) -> pd.DataFrame:
@@ -282,7 +282,7 @@ def _predictions(stored: Predictions, given: _Given) -> _Made:
     source, run, ids = stored.source, stored.source["run"], stored.table["clip_id"]
     call, n = run["call"], run["clips"]["n"]
     if call not in ("evaluate_loso", "evaluate_cross_dataset", "evaluate_folds", "selection_audit"):
-        return given.ask_for(stored, predict)
+        return given.call_for(stored, predict)
     if call == "evaluate_folds" and "folds" not in run:
         raise ValueError("what evaluate_folds has made cannot be made again: the folds are not in this record")
     if len(ids) != n:
@@ -320,7 +320,7 @@ def _embedding(stored: Embedding, given: _Given) -> _Made:
         how["most_clips"] = params["n_clips"]
     features = {}
     for name, of in run.get("checkpoints", {"": {**source, "run": source.get("features")}}).items():
-        found = given.ask(extract_features, of, stored.table)
+        found = given.call(extract_features, of, stored.table)
         lacking = f"the record holds {len(stored)} of the {run['clips']['n']} clips that were mapped; rerun the whole"
         features[name] = found.select(_of_run(run, found.table, stored.table, otherwise=lacking)["clip_id"])
     if run["call"] == "aligned_umap":
@@ -339,7 +339,7 @@ def _report(stored: DecouplingReport, given: _Given) -> _Made:
     features = {}
     for name, of in source["models"].items():
         table = stored.clips[stored.clips["model"] == name].drop(columns="model").reset_index(drop=True)
-        features[name] = replace(given.ask(extract_features, of, table).select(table["clip_id"]), table=table)
+        features[name] = replace(given.call(extract_features, of, table).select(table["clip_id"]), table=table)
     kind: Any = "ridge" if parameters["probe"] == "linear" else parameters["probe"]  # 0.1.0 called it linear
     return _Made(diagnose.decoupling_report(
         features, given=run["given"], targets=run["targets"], n_permutations=parameters["permutations"],
@@ -394,7 +394,7 @@ def _trained(stored: History, given: _Given) -> _Made:
 
 
 def _fit(model: MEDN, clips: Clips, training: TrainConfig, given: _Given, *, seconds: float, **how: Any) -> History:
-    """Train, and say before how long it took."""
+    """Train, and print before how long it took."""
     if given.progress:
         took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
         tqdm.write(f"training again on {len(clips)} clips, which took {took} then")
@@ -426,11 +426,11 @@ def _model(stored: MEDN, given: _Given) -> _Made:
 # How each kind of result is made again.
 AGAIN: dict[Any, Callable[[Any, _Given], _Made]] = {
     Predictions: _predictions,
-    BranchFeatures: lambda stored, given: given.ask_for(stored, extract_features),
-    records.Attribution: lambda stored, given: given.ask_for(
+    BranchFeatures: lambda stored, given: given.call_for(stored, extract_features),
+    records.Attribution: lambda stored, given: given.call_for(
         stored, attribute, target=stored.target, method=stored.method, params=stored.params
     ),
-    records.KeptTokens: lambda stored, given: given.ask_for(stored, _kept_tokens, region=stored.region),
+    records.KeptTokens: lambda stored, given: given.call_for(stored, _kept_tokens, region=stored.region),
     Embedding: _embedding,
     DecouplingReport: _report,
     History: _history,

@@ -201,7 +201,7 @@ def test_spoiled_checkpoints_and_folds_are_named(clips, tmp_path):
     state = tmp_path / "kept" / "state.safetensors"
     whole = state.read_bytes()
     state.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    with pytest.raises(ValueError, match=r"state.safetensors is not the file that was written .* remove the folder"):
+    with pytest.raises(ValueError, match=r"state.safetensors.*sha256.*remove the folder"):
         fit(MEDN(config), clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     (tmp_path / "kept" / "state.sha256").unlink()
     state.write_bytes(whole[:100])
@@ -264,7 +264,7 @@ def test_saved_weights_are_checked_by_their_sum(clips, tmp_path):
     np.testing.assert_array_equal(predict(load_pretrained(tmp_path / "m"), clips).logits, predict(model, clips).logits)
     weights = (tmp_path / "m" / "model.safetensors").read_bytes()
     (tmp_path / "m" / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
-    with pytest.raises(ValueError, match=r"the weights in .* have sha256"):
+    with pytest.raises(ValueError, match=r"model.safetensors.*sha256"):
         load_pretrained(tmp_path / "m")
     with pytest.raises(ValueError, match=r"is not the file that was written"):
         MEDN.from_pretrained(tmp_path / "m")

@@ -4,7 +4,7 @@
 does not mean that one feature cannot be predicted from the other. ``cross_covariance`` and ``hsic`` penalise linear and
 any dependence over a batch; ``adversarial`` trains a network to guess the motion feature from the emotion feature, and
 the emotion branch to spoil its guess; ``bottleneck`` gives the emotion feature a price, so that it keeps only what
-motion cannot say. ``TrainConfig.decoupling_weight`` weights the loss.
+motion does not hold. ``TrainConfig.decoupling_weight`` weights the loss.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 def orthogonal_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     """Mean squared cosine between the two branch features of a clip.
 
-    0 when every pair is orthogonal, 1 when every pair is parallel or opposed. It says nothing about dependence *across*
+    0 when every pair is orthogonal, 1 when every pair is parallel or opposed. It is no measure of dependence *across*
     clips: two features may be orthogonal in each clip and still determine each other.
 
     Parameters
@@ -185,9 +185,9 @@ def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
 class GaussianCode(nn.Module):
     """The bottleneck: an emotion feature as a small Gaussian code whose information has a price.
 
-    Ours. The head sees the motion feature for free beside the code, and pays for each nat that the code carries about
+    Ours. The head sees the motion feature for free next to the code, and pays for each nat that the code carries about
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion
-    does not say already.
+    does not hold already.
 
     While training the code is sampled. In evaluation it is the mean in bins *as wide as the noise of training*: one
     width a dimension, the running mean of the noise's deviation, the same for every clip. Detail below that width was
@@ -205,7 +205,7 @@ class GaussianCode(nn.Module):
 
     def __init__(self, dim: int, *, code_dim: int) -> None:
         super().__init__()
-        # Clips differ little beside what they share; standardised, their difference is found in half the epochs.
+        # Clips differ little against what they share; standardised, their difference is found in half the epochs.
         self.norm = nn.BatchNorm1d(dim)
         self.encode = nn.Linear(dim, 2 * code_dim)
         self.expand = nn.Linear(code_dim, dim)

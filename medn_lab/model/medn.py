@@ -19,7 +19,7 @@ from medn_lab.model.motion import MotionBranch, MotionOutput
 from medn_lab.model.sevit import SEVit, SEVitOutput
 from medn_lab.records import History, sha256_of_file
 
-WEIGHTS, HISTORY = "model.safetensors", "history"  # a file, and the folder that says how the weights were trained
+WEIGHTS, HISTORY = "model.safetensors", "history"  # a file, and the folder of its training's history
 OLD_SEVIT = "emotion_branch.time"  # a tensor that only the emotion branch of 0.1.0 has
 TAGS = ["micro-expression", "facial-action-units"]
 NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not read; convert them to safetensors first"
@@ -233,7 +233,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             tokens = emotion.tokens
             if self.code is not None:
                 feature, wide, nats = self.code(emotion.feature)
-                tokens = wide.unsqueeze(1)  # fusion may look at nothing that has not paid for passing the code
+                tokens = wide.unsqueeze(1)  # fusion reads nothing that has not paid for passing the code
         if self.fusion is not None and motion is not None and emotion is not None:
             seen, seen_tokens = motion.feature, motion.tokens
             if self.code is not None:  # under the bottleneck the motion branch learns from the AU task alone
@@ -281,14 +281,14 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
 
 
 def write_sum(file: Path) -> None:
-    """Write the sha256 of a file beside it, as ``sha256sum -c`` reads it."""
+    """Write the sha256 of a file next to it, as ``sha256sum -c`` reads it."""
     file.with_suffix(".sha256").write_text(f"{sha256_of_file(file)}  {file.name}\n")
 
 
 def stated_sum(file: Path) -> str | None:
-    """The sha256 that :func:`write_sum` wrote beside a file; None where there is none."""
-    beside = file.with_suffix(".sha256")
-    return beside.read_text(encoding="utf-8", errors="replace").split(" ")[0] if beside.is_file() else None
+    """The sha256 that :func:`write_sum` wrote next to a file; None where there is none."""
+    stated = file.with_suffix(".sha256")
+    return stated.read_text(encoding="utf-8", errors="replace").split(" ")[0] if stated.is_file() else None
 
 
 def check_weights(file: Path, *, stated: str | None) -> None:

@@ -44,7 +44,7 @@ class MotionOutput(NamedTuple):
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first may halve the resolution."""
+    """Two 3x3 convolutions and a shortcut; the first may halve the resolution."""
 
     def __init__(self, width_in: int, width_out: int, *, stride: int) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class ResidualBlock(nn.Module):
 
 
 class MotionBranch(nn.Module):
-    """Read optical flow and say which AUs moved the face.
+    """Map optical flow to a motion feature and AU logits.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class MotionBranch(nn.Module):
         self.summary = nn.Sequential(
             nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(GRID**2 * dim, dim), nn.GELU(), nn.Linear(dim, dim)
         )
-        # A layer without outputs would warn at every start, and has nothing to say.
+        # A layer without outputs would warn at every start.
         self.au_head = nn.Linear(dim, len(config.aus)) if config.aus else None
 
     def forward(self, flow: Tensor) -> MotionOutput:

@@ -141,7 +141,7 @@ class Run:
         return len(self.history)
 
     def stop(self) -> None:
-        """Ask the training to end after this epoch."""
+        """Request the training to end after this epoch."""
         self.stopping = True
 
     def resume(self) -> History:
@@ -184,7 +184,7 @@ class Callback:
         """Before the first epoch, and again where a stopped training is resumed."""
 
     def measure(self, run: Run) -> dict[str, float]:
-        """Figures that go into the epoch's row of the history; asked after each epoch, before ``on_epoch_end``."""
+        """Figures that go into the epoch's row of the history; called after each epoch, before ``on_epoch_end``."""
         return {}
 
     def on_epoch_end(self, run: Run) -> None:
@@ -194,7 +194,7 @@ class Callback:
         """After the last epoch, also after a stop or an interrupt."""
 
 
-def tell(callbacks: list[object], event: str, run: Run) -> None:
+def notify(callbacks: list[object], event: str, run: Run) -> None:
     """Call `event` on every callback that has it."""
     for callback in callbacks:
         if hasattr(callback, event):

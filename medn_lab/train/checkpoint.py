@@ -1,4 +1,4 @@
-"""A training put aside and taken up again: safetensors and JSON in one folder, replaced in one step."""
+"""Checkpoints of a training: safetensors and JSON in one folder, replaced in one step."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATE = "state.safetensors"
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether a training was put aside at `path`; False where nothing is, or an empty folder.
+    """Whether there is a checkpoint at `path`; False where nothing is, or an empty folder.
 
     Parameters
     ----------
@@ -69,14 +69,14 @@ def save_checkpoint(
     """
     target = Path(path)
     is_checkpoint(target)
-    with atomic_write(target) as beside:
+    with atomic_write(target) as folder:
         tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         for index, state in optimiser.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-        save_file(tensors, beside / STATE)
-        write_sum(beside / STATE)
-        history.save(beside / "history")
+        save_file(tensors, folder / STATE)
+        write_sum(folder / STATE)
+        history.save(folder / "history")
     return target
 
 

@@ -24,7 +24,7 @@ from medn_lab.train.callbacks import TrainConfig
 
 @dataclass(frozen=True)
 class Targets:
-    """What the clips' table says, row by row.
+    """Labels and AUs of clips, row by row.
 
     Attributes
     ----------
@@ -174,7 +174,7 @@ def shift(x: Tensor, *, dx: int, dy: int) -> Tensor:
 
 
 def augment(inputs: Inputs, *, training: TrainConfig, colours: bool, generator: torch.Generator) -> Inputs:
-    """Mirror half of the clips, in place, and shift the batch by a few pixels, as the configuration says."""
+    """Mirror half of the clips, in place, and shift the batch by a few pixels, as configured."""
     n = next(len(part) for part in inputs if part is not None)
     mirror(inputs, torch.rand(n, generator=generator) < (0.5 if training.mirror else 0.0), colours=colours)
     most = training.max_shift

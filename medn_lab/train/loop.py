@@ -1,4 +1,4 @@
-"""The training loop: plain, seeded, resumable; it knows the records and the loss, and nothing of the network."""
+"""The training loop: seeded and resumable, over one or several processes, with the metadata to make it again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from medn_lab import __version__
 from medn_lab.model import MEDN, check_clips, device_name, weights_sha256
 from medn_lab.model.inputs import torch_threads
 from medn_lab.records import Clips, History, ids_sha256, remove_leftovers, run_record
-from medn_lab.train.callbacks import Run, TrainConfig, measured, tell
+from medn_lab.train.callbacks import Run, TrainConfig, measured, notify
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from medn_lab.train.epoch import read_targets, train_epoch, validate, warn_if_constant
 
@@ -38,11 +38,11 @@ def fit(
     """Train a model in place.
 
     On one CPU the result depends on the seeds, the clips and the versions alone. A keyboard interrupt ends the training
-    and leaves the model as it was after the last whole epoch, which is what the history tells of. After a stop or an
+    and leaves the model as it was after the last whole epoch, which the history describes. After a stop or an
     interrupt a callback may go on with the same training (:meth:`Run.resume`); a checkpoint does so in a new process.
 
     With ``devices`` or ``num_nodes`` above one, every process calls ``fit`` with the same arguments and ends with the
-    same model. Only the first draws a bar, writes the checkpoint and tells the callbacks. Batch statistics are those of
+    same model. Only the first draws a bar, writes the checkpoint and calls the callbacks. Batch statistics are those of
     a process's own share (on GPUs of all), and chance draws differ between processes, so that the result depends on
     the number of processes too.
 
@@ -62,7 +62,7 @@ def fit(
         Objects with ``on_fit_start``, ``measure``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`. What
         ``measure`` returns, a mapping of names to numbers, becomes columns of the history.
     checkpoint : path-like, optional
-        A folder. It is written after each epoch, and taken up if it is there already.
+        A folder. It is written after each epoch, and resumed from if it is there already.
     progress : bool
         Show a progress bar.
 
@@ -132,7 +132,7 @@ def fit(
         bar = tqdm(total=training.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
         with bar, torch_threads(training.threads), torch.random.fork_rng(devices=[]):
             try:
-                tell(watchers, "on_fit_start", run)
+                notify(watchers, "on_fit_start", run)
                 while run.epoch < training.epochs:
                     if run.stopping:
                         status = "stopped"
@@ -152,7 +152,7 @@ def fit(
                         save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=history)
                     bar.update()
                     bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
-                    tell(watchers, "on_epoch_end", run)
+                    notify(watchers, "on_epoch_end", run)
                     run.stopping = fabric.broadcast(run.stopping)
             except KeyboardInterrupt:
                 status = "interrupted"
@@ -162,7 +162,7 @@ def fit(
                 run.running = False
             run.history = _with_sum(replace(run.history, status=status), model)
             model.name, model.history = str(record.source["name"]), run.history
-            tell(watchers, "on_fit_end", run)
+            notify(watchers, "on_fit_end", run)
         return run.history
 
     return go_on(Run(model, training=training, history=record, go_on=go_on))
@@ -262,7 +262,7 @@ def _launch(training: TrainConfig) -> Fabric:
     """The processes of a training, launched: this one alone, or all that :class:`TrainConfig` names."""
     strategy = training.strategy
     if strategy == "auto" and training.devices * training.num_nodes > 1:
-        strategy = "ddp_find_unused_parameters_true"  # the AU head has no say where no clip of a share knows its AUs
+        strategy = "ddp_find_unused_parameters_true"  # the AU head has no gradient where no clip of a share has AUs
     precision: Any = training.precision
     fabric = Fabric(
         accelerator=training.device, devices=training.devices, num_nodes=training.num_nodes, strategy=strategy,
