@@ -205,7 +205,7 @@ def test_spoiled_checkpoints_and_folds_are_named(clips, tmp_path):
         fit(MEDN(config), clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     (tmp_path / "kept" / "state.sha256").unlink()
     state.write_bytes(whole[:100])
-    with pytest.raises(ValueError, match=r"state.safetensors holds no safetensors .* train from the start"):
+    with pytest.raises(ValueError, match=r"state.safetensors cannot be read.*train from the start"):
         fit(MEDN(config), clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     evaluate_loso(config, clips, training=QUICK, n_jobs=1, folder=tmp_path / "run", progress=False)
     logits = tmp_path / "run" / "fold_001" / "last_epoch" / "logits.npy"
