@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_clips import tiny_clips
 
 from medn_lab.model import (
@@ -29,10 +30,11 @@ from medn_lab.model.sevit import Whiten, place_courses
 from medn_lab.train import medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
+CODED = replace(SMALL, decoupling="bottleneck")
 VARIANTS = [
     SMALL,
     replace(SMALL, decoupling="none", fusion="concat"),
-    replace(SMALL, decoupling="bottleneck", fusion="sum"),
+    replace(CODED, fusion="sum"),
     replace(SMALL, decoupling="hsic"),
     replace(SMALL, decoupling="adversarial", depth=2),
     replace(SMALL, decoupling="cross_covariance", keep_rates=(1.0,)),
@@ -40,13 +42,26 @@ VARIANTS = [
     replace(SMALL, branches="emotion"),
     replace(SMALL, patch=8, n_frames=5, depth=2),
 ]
+EACH = pytest.mark.parametrize(
+    "config", VARIANTS, ids=lambda c: f"{c.branches}-{c.fusion}-{c.decoupling}-{c.keep_rates}-{c.patch}"
+)
 
 
-def described(config):
-    return f"{config.branches}-{config.fusion}-{config.decoupling}-{config.keep_rates}-{config.patch}"
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("config", VARIANTS, ids=described)
+def inputs_of(config, n=3):
+    return torch.rand(n, config.n_frames, 3, config.size, config.size), torch.rand(n, 2, config.size, config.size)
+
+
+def still(layer):
+    """Set a layer to 0."""
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+
+
+@EACH
 def test_every_parameter_receives_a_gradient(config):
     clips = tiny_clips()
     clips = replace(clips, frames=clips.frames[:, : config.n_frames])
@@ -54,34 +69,19 @@ def test_every_parameter_receives_a_gradient(config):
     output = model(*as_inputs(config, clips, rows=np.arange(len(clips))))
     targets = read_targets(config, clips.table, label="label", training=True)
     medn_loss(output, targets, config=config)["loss"].backward()
-    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     # A softmax over one scale has nothing to learn, and a bias before a softmax never has.
-    allowed = {"emotion_branch.mixer.bias", "emotion_branch.pool.bias"} | (
-        {"emotion_branch.mixer.weight"} if len(config.keep_rates) == 1 else set()
-    )
-    assert set(without) <= allowed
+    allowed = {"emotion_branch.mixer.bias", "emotion_branch.pool.bias"}
+    assert without <= allowed | ({"emotion_branch.mixer.weight"} if len(config.keep_rates) == 1 else set())
 
 
-@pytest.mark.parametrize("config", VARIANTS, ids=described)
-def test_what_is_returned_is_the_features_and_the_head_on_the_fused_one(config):
+@EACH
+def test_output_shapes_are_those_stated_and_the_logits_are_the_head_on_the_fused_feature(config):
     model = MEDN(config).eval()
-    given = torch.rand(3, config.n_frames, 3, 32, 32), torch.rand(3, 2, 32, 32)
-    features, out = model.forward_features(*given), model(*given)
-    assert out._fields == ("logits", *features._fields)
-    torch.testing.assert_close(out.logits, model.forward_head(features.fused), rtol=0, atol=0)
-    for name in ("au_logits", "motion", "emotion", "fused", "gate", "nats", "guess"):
-        one, other = getattr(features, name), getattr(out, name)
-        assert (one is None) == (other is None)
-        if one is not None:
-            torch.testing.assert_close(one, other, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("config", VARIANTS, ids=described)
-def test_output_shapes_are_those_stated(config):
-    model = MEDN(config).eval()
-    out = model(torch.rand(3, config.n_frames, 3, 32, 32), torch.rand(3, 2, 32, 32))
+    out = model(*inputs_of(config))
     assert out.logits.shape == (3, 2)
     assert out.fused.shape == (3, 32)
+    torch.testing.assert_close(out.logits, model.head(out.fused), rtol=0, atol=0)
     if config.branches != "emotion":
         assert out.au_logits.shape == (3, 3)
         assert out.motion.shape == (3, 32)
@@ -91,383 +91,343 @@ def test_output_shapes_are_those_stated(config):
         assert (out.gate is not None) == (config.fusion == "cofm")
 
 
-def fine_texture(*, right, down):
-    """Waves of 6 and 7 pixels, (64, 64), as a camera sees them after a motion of so many pixels."""
-    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
-    return 0.5 + 0.15 * torch.sin(x - right) * torch.cos(0.9 * (y - down))
+class TestCourses:
+    """How a place of the face moves and changes colour."""
+
+    @pytest.mark.parametrize(("right", "down"), [(0.3, 0.0), (0.0, -0.5), (-0.2, 0.4)])
+    def test_a_course_is_the_motion_of_its_place_in_pixels(self, right, down):
+        y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+        # Waves of 6 and 7 pixels, as a camera sees them before and after a motion of so many pixels.
+        skin, moved = (0.5 + 0.15 * torch.sin(x - dx) * torch.cos(0.9 * (y - dy)) for dx, dy in ((0, 0), (right, down)))
+        frames = torch.stack([skin, skin, moved, skin + 0.1])[None, :, None].expand(1, 4, 3, 64, 64)
+        motion, _ = place_courses(frames, patch=4)
+        inner = motion[0].unflatten(0, (16, 16))[2:14, 2:14].flatten(0, 1)
+        expected = torch.tensor([[0.0, 0.0], [right, down], [0.0, 0.0]]).expand_as(inner)  # still, moved, lit
+        # A slope over two pixels is too flat by a seventh.
+        torch.testing.assert_close(inner, expected, atol=1e-3, rtol=0.2)
+
+    def test_a_course_has_the_colour_change_of_its_place_and_not_that_of_the_light(self):
+        frames = torch.full((1, 4, 3, 32, 32), 0.4)
+        frames += torch.tensor([0.0, 0.1, 0.2, 0.3]).view(1, 4, 1, 1, 1)  # a lamp
+        frames[0, 2, 0, 8:12, 20:24] += 0.064
+        colour = place_courses(frames, patch=4)[1]
+        expected = torch.zeros(64, 3, 3)
+        expected[2 * 8 + 5, 1, 0] = 0.064
+        expected[:, 1, 0] -= 0.064 / 64
+        torch.testing.assert_close(colour[0], expected, atol=1e-6, rtol=0)
+
+    @pytest.mark.parametrize(("size", "patch"), [(16, 1), (18, 3), (16, 16), (112, 8), (20, 5)])
+    def test_there_is_a_course_for_each_place(self, size, patch):
+        motion, colour = place_courses(torch.rand(2, 3, 3, size, size), patch=patch)
+        assert motion.shape == (2, (size // patch) ** 2, 2, 2)
+        assert colour.shape == (2, (size // patch) ** 2, 2, 3)
+        assert motion.isfinite().all()
+
+    def test_whitening_gives_every_direction_the_same_size(self):
+        mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.02, 0.01], [0.0, 0.0, 0.01]])
+        rows = torch.randn(5000, 3, generator=seeded()) @ mixing + torch.tensor([3.0, 0.0, -1.0])
+        norm = Whiten(3).train()
+        for _ in range(200):
+            white = norm(rows)
+        torch.testing.assert_close(norm.eval()(rows), white)  # the running covariance has arrived
+        torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=3e-2, rtol=0)
+        torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=1e-2, rtol=0)
+
+    def test_whitening_does_not_blow_up_what_grey_clips_lack(self):
+        white = Whiten(3).train()(torch.rand(1000, 1, generator=seeded()).expand(1000, 3))
+        assert white.isfinite().all()
+        assert white.std(dim=0).max() < 2
+        assert (white - white.mean(dim=1, keepdim=True)).abs().max() < 0.05
 
 
-@pytest.mark.parametrize(("right", "down"), [(0.3, 0.0), (0.0, -0.5), (-0.2, 0.4)])
-def test_a_course_is_the_motion_of_its_place_in_pixels(right, down):
-    skin, moved = fine_texture(right=0.0, down=0.0), fine_texture(right=right, down=down)
-    frames = torch.stack([skin, skin, moved, skin + 0.1])[None, :, None].expand(1, 4, 3, 64, 64)
-    motion, _ = place_courses(frames, patch=4)
-    inner = motion[0].unflatten(0, (16, 16))[2:14, 2:14].flatten(0, 1)
-    expected = torch.tensor([[0.0, 0.0], [right, down], [0.0, 0.0]]).expand_as(inner)  # still, moved, lit
-    torch.testing.assert_close(inner, expected, atol=1e-3, rtol=0.2)  # a slope over two pixels is too flat by a seventh
+class TestSEVit:
+    @pytest.mark.parametrize(("size", "n_frames"), [(64, 5), (64, 16), (96, 8), (112, 5), (112, 16), (64, 2)])
+    @pytest.mark.parametrize("grey", [False, True])
+    def test_it_reads_other_crops_clip_lengths_and_grey_frames(self, size, n_frames, grey):
+        frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size, generator=seeded()).repeat(1, n_frames, 1, 1, 1)
+        frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
+        if grey:
+            frames = frames.mean(dim=2, keepdim=True).expand(4, n_frames, 3, size, size)
+        branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
+        branch(frames).feature.sum().backward()
+        assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
+        grid = size // 4
+        changed = {row * grid + column for row in (2, 3) for column in (4, 5, 6, 7)}
+        found = branch.eval()(frames)
+        assert changed <= set(found.kept[1][0].tolist())
+        torch.testing.assert_close(found.feature[2], found.feature[3])
+        assert not torch.allclose(found.feature[0], found.feature[2], atol=1e-4)
+
+    def test_the_keep_rates_gather_that_share_of_positions_without_repeats(self):
+        branch = SEVit(MEDNConfig(size=64, keep_rates=(0.5, 0.25, 0.125))).eval()
+        kept = branch(torch.rand(2, 8, 3, 64, 64)).kept
+        assert [places.shape[1] for places in kept] == [128, 64, 32]
+        assert all(len(set(row.tolist())) == len(row) for places in kept for row in places)
+        assert set(kept[2][0].tolist()) <= set(kept[0][0].tolist())
+
+    def test_an_untrained_one_keeps_the_position_that_changes(self):
+        branch = SEVit(MEDNConfig(size=32, patch=8, dim=32, keep_rates=(1 / 16,))).eval()
+        frames = (0.4 + 0.2 * torch.rand(3, 32, 32, generator=seeded())).repeat(1, 8, 1, 1, 1)
+        frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
+        assert branch(frames).kept[0].tolist() == [[1 * 4 + 2]]
+
+    def test_dropped_positions_do_not_reach_the_feature(self, monkeypatch):
+        branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
+        # A score reads all positions; held fixed, what is left is the path through the tokens.
+        monkeypatch.setattr(branch, "score", lambda course: torch.arange(64.0)[None])
+        frames = 0.5 + 0.02 * torch.rand(1, 8, 3, 32, 32)
+        edge = 0.02 * torch.tensor([1.0, 1.0, -1.0, -1.0])  # leaves a place's mean as it is
+
+        def feature_with_texture_at(row, column):
+            changed = frames.clone()
+            changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += edge
+            return branch(changed).feature
+
+        assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
+        torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
+        assert not torch.allclose(feature_with_texture_at(7, 5), branch(frames).feature, atol=1e-4)
+
+    def test_it_does_not_see_a_constant_face(self):
+        branch = SEVit(MEDNConfig(size=32, dim=32)).eval()
+        one, other = (torch.rand(1, 1, 3, 32, 32).expand(1, 8, 3, 32, 32) for _ in range(2))
+        torch.testing.assert_close(branch(one).feature, branch(other).feature)
+
+    def test_a_scale_does_not_depend_on_the_others(self):
+        branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
+        frames = torch.rand(3, 8, 3, 32, 32, generator=seeded())
+        both = branch(frames).tokens[:, 1]
+        branch.kept_positions = branch.kept_positions[1:]  # the finer scale alone
+        torch.testing.assert_close(branch(frames).tokens[:, 0], both)
 
 
-def test_a_course_has_the_colour_change_of_its_place_and_not_that_of_the_light():
-    frames = torch.full((1, 4, 3, 32, 32), 0.4)
-    frames += torch.tensor([0.0, 0.1, 0.2, 0.3]).view(1, 4, 1, 1, 1)  # a lamp
-    frames[0, 2, 0, 8:12, 20:24] += 0.064
-    colour = place_courses(frames, patch=4)[1]
-    expected = torch.zeros(64, 3, 3)
-    expected[2 * 8 + 5, 1, 0] = 0.064
-    expected[:, 1, 0] -= 0.064 / 64
-    torch.testing.assert_close(colour[0], expected, atol=1e-6, rtol=0)
+class TestWhatABranchSees:
+    def test_au_logits_depend_on_the_flow_alone(self):
+        model, flow = MEDN(SMALL).eval(), torch.rand(2, 2, 32, 32)
+        first, second = (model(torch.rand(2, 8, 3, 32, 32), flow) for _ in range(2))
+        torch.testing.assert_close(first.au_logits, second.au_logits)
+        assert not torch.allclose(first.logits, second.logits)
 
+    def test_under_the_bottleneck_emotion_cannot_teach_the_motion_branch(self):
+        model = MEDN(CODED).train()
+        model(*inputs_of(CODED)).logits.sum().backward()
+        assert all(p.grad is None for p in model.motion_branch.parameters())
 
-@pytest.mark.parametrize(("size", "patch"), [(16, 1), (18, 3), (16, 16), (112, 8), (20, 5)])
-def test_there_is_a_course_for_each_place(size, patch):
-    motion, colour = place_courses(torch.rand(2, 3, 3, size, size), patch=patch)
-    assert motion.shape == (2, (size // patch) ** 2, 2, 2)
-    assert colour.shape == (2, (size // patch) ** 2, 2, 3)
-    assert motion.isfinite().all()
+    def test_under_the_bottleneck_logits_see_frames_only_through_the_code(self):
+        model, flow = MEDN(CODED).eval(), torch.rand(2, 2, 32, 32)
+        still(model.code.encode)
+        first, second = (model(torch.rand(2, 8, 3, 32, 32), flow) for _ in range(2))
+        torch.testing.assert_close(first.logits, second.logits)
+        torch.testing.assert_close(first.nats, torch.zeros(2))
 
+    @pytest.mark.parametrize("present", ["motion", "emotion"])
+    def test_one_absent_input_leaves_the_other_branch(self, present):
+        frames, flow = inputs_of(SMALL)
+        out = MEDN(SMALL).eval()(*((None, flow) if present == "motion" else (frames, None)))
+        assert out.gate is None
+        torch.testing.assert_close(out.fused, getattr(out, present))
 
-@pytest.mark.parametrize(("size", "n_frames"), [(64, 5), (64, 16), (96, 8), (112, 5), (112, 16), (64, 2)])
-@pytest.mark.parametrize("grey", [False, True])
-def test_the_branch_reads_other_crops_clip_lengths_and_grey_frames(size, n_frames, grey):
-    generator = torch.Generator().manual_seed(0)
-    frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size, generator=generator).repeat(1, n_frames, 1, 1, 1)
-    frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
-    if grey:
-        frames = frames.mean(dim=2, keepdim=True).expand(4, n_frames, 3, size, size)
-    branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
-    out = branch(frames)
-    out.feature.sum().backward()
-    assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
-    grid = size // 4
-    changed = [row * grid + column for row in (2, 3) for column in (4, 5, 6, 7)]
-    found = branch.eval()(frames)
-    assert set(changed) <= set(found.kept[1][0].tolist())
-    torch.testing.assert_close(found.feature[2], found.feature[3])
-    assert not torch.allclose(found.feature[0], found.feature[2], atol=1e-4)
-
-
-def test_whitening_gives_every_direction_the_same_size():
-    generator = torch.Generator().manual_seed(0)
-    mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.02, 0.01], [0.0, 0.0, 0.01]])
-    rows = torch.randn(5000, 3, generator=generator) @ mixing + torch.tensor([3.0, 0.0, -1.0])
-    norm = Whiten(3).train()
-    for _ in range(200):
-        white = norm(rows)
-    torch.testing.assert_close(norm.eval()(rows), white)  # the running covariance has arrived
-    torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=3e-2, rtol=0)
-    torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=1e-2, rtol=0)
-
-
-def test_whitening_does_not_blow_up_what_grey_clips_lack():
-    grey = torch.rand(1000, 1, generator=torch.Generator().manual_seed(0)).expand(1000, 3)
-    white = Whiten(3).train()(grey)
-    assert white.isfinite().all()
-    assert white.std(dim=0).max() < 2
-    assert (white - white.mean(dim=1, keepdim=True)).abs().max() < 0.05
-
-
-def test_the_keep_rates_gather_that_share_of_positions_without_repeats():
-    branch = SEVit(MEDNConfig(size=64, keep_rates=(0.5, 0.25, 0.125))).eval()
-    kept = branch(torch.rand(2, 8, 3, 64, 64)).kept
-    assert [places.shape[1] for places in kept] == [128, 64, 32]
-    for places in kept:
-        assert all(len(set(row.tolist())) == len(row) for row in places)
-    assert set(kept[2][0].tolist()) <= set(kept[0][0].tolist())
-
-
-def test_an_untrained_sevit_keeps_the_position_that_changes():
-    config = MEDNConfig(size=32, patch=8, dim=32, keep_rates=(1 / 16,))
-    branch = SEVit(config).eval()
-    skin = 0.4 + 0.2 * torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    frames = skin.repeat(1, 8, 1, 1, 1)
-    frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
-    assert branch(frames).kept[0].tolist() == [[1 * 4 + 2]]
-
-
-def test_dropped_positions_do_not_reach_the_feature(monkeypatch):
-    branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
-    # A score reads all positions; held fixed, what is left is the path through the tokens.
-    monkeypatch.setattr(branch, "score", lambda course: torch.arange(64.0)[None])
-    frames = 0.5 + 0.02 * torch.rand(1, 8, 3, 32, 32)
-    edge = 0.02 * torch.tensor([1.0, 1.0, -1.0, -1.0])  # leaves a place's mean as it is
-
-    def feature_with_texture_at(row, column):
-        changed = frames.clone()
-        changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += edge
-        return branch(changed).feature
-
-    assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
-    torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
-    assert not torch.allclose(feature_with_texture_at(7, 5), branch(frames).feature, atol=1e-4)
-
-
-def test_the_emotion_branch_does_not_see_a_constant_face():
-    branch = SEVit(MEDNConfig(size=32, dim=32)).eval()
-    one, other = (torch.rand(1, 1, 3, 32, 32).expand(1, 8, 3, 32, 32) for _ in range(2))
-    torch.testing.assert_close(branch(one).feature, branch(other).feature)
-
-
-def test_au_logits_depend_on_the_flow_alone():
-    model = MEDN(SMALL).eval()
-    flow = torch.rand(2, 2, 32, 32)
-    first = model(torch.rand(2, 8, 3, 32, 32), flow)
-    second = model(torch.rand(2, 8, 3, 32, 32), flow)
-    torch.testing.assert_close(first.au_logits, second.au_logits)
-    assert not torch.allclose(first.logits, second.logits)
-
-
-def test_under_the_bottleneck_emotion_cannot_teach_the_motion_branch():
-    model = MEDN(replace(SMALL, decoupling="bottleneck")).train()
-    out = model(torch.rand(4, 8, 3, 32, 32), torch.rand(4, 2, 32, 32))
-    out.logits.sum().backward()
-    assert all(p.grad is None for p in model.motion_branch.parameters())
-
-
-def test_under_the_bottleneck_logits_see_frames_only_through_the_code():
-    model = MEDN(replace(SMALL, decoupling="bottleneck")).eval()
-    torch.nn.init.zeros_(model.code.encode.weight)
-    torch.nn.init.zeros_(model.code.encode.bias)
-    flow = torch.rand(2, 2, 32, 32)
-    first = model(torch.rand(2, 8, 3, 32, 32), flow)
-    second = model(torch.rand(2, 8, 3, 32, 32), flow)
-    torch.testing.assert_close(first.logits, second.logits)
-    torch.testing.assert_close(first.nats, torch.zeros(2))
+    def test_the_gate_interpolates_between_the_sides(self):
+        fusion = CoFM(16, heads=4)
+        still(fusion.motion_asks.out)
+        still(fusion.emotion_asks.out)
+        motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
+        fused, gate = fusion(motion, torch.rand(5, 3, 16), emotion, torch.rand(5, 2, 16))
+        torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
 
 
 def code_of(means, deviations):
-    """A code of two dimensions whose means are columns of the feature and whose noise is given."""
-    code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=2)).eval()
+    """A code whose means do not depend on the feature and whose noise is given."""
+    code = GaussianCode(32, code_dim=len(means)).eval()
     torch.nn.init.zeros_(code.encode.weight)
     code.encode.bias.data = torch.cat([torch.tensor(means), 2 * torch.tensor(deviations).log()])
     return code
 
 
-def test_in_evaluation_the_code_lies_in_bins_as_wide_as_the_noise_of_training():
-    code = code_of([2.4, 0.1], [1.0, 0.5])
-    with torch.random.fork_rng():
-        for _ in range(100):
-            code.train()(torch.rand(8, 32))
-    code.eval()
-    feature = torch.zeros(1, 32, requires_grad=True)
-    sent, _, nats = code(feature)
-    # Means 2.4 and 0.1 in bins of 1 and 0.5: two bins of 1, and nothing that was ever received.
-    torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]), atol=1e-3, rtol=0)
-    expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
-    torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
-    torch.nn.init.ones_(code.encode.weight)
-    code(feature)[0].sum().backward()
-    assert (feature.grad > 0).all()
+class TestBottleneck:
+    def test_in_evaluation_the_code_lies_in_bins_as_wide_as_the_noise_of_training(self):
+        code = code_of([2.4, 0.1], [1.0, 0.5])
+        with torch.random.fork_rng():
+            for _ in range(100):
+                code.train()(torch.rand(8, 32))
+        code.eval()
+        feature = torch.zeros(1, 32, requires_grad=True)
+        sent, _, nats = code(feature)
+        # Means 2.4 and 0.1 in bins of 1 and 0.5: two bins of 1, and nothing that was ever received.
+        torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]), atol=1e-3, rtol=0)
+        expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
+        torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
+        torch.nn.init.ones_(code.encode.weight)
+        code(feature)[0].sum().backward()
+        assert (feature.grad > 0).all()
+
+    def test_the_code_in_evaluation_does_not_show_a_clips_noise(self):
+        sent = [code_of([1.3, -0.8], [deviation] * 2)(torch.zeros(1, 32))[0] for deviation in (0.3, 0.4, 0.7)]
+        assert torch.equal(sent[0], sent[1])
+        assert torch.equal(sent[0], sent[2])
+
+    def test_in_training_the_code_is_sampled_around_its_mean(self):
+        code = code_of([2.0], [0.5]).train()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            sent = code(torch.zeros(20_000, 32))[0]
+        assert sent.mean().item() == pytest.approx(2.0, abs=0.02)
+        assert sent.std().item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_code_in_evaluation_does_not_show_a_clips_noise():
-    noise = []
-    for deviation in (0.3, 0.4, 0.7):
-        code = code_of([1.3, -0.8], [deviation, deviation])
-        noise.append(code(torch.zeros(1, 32))[0])
-    torch.testing.assert_close(noise[0], noise[1], atol=0, rtol=0)
-    torch.testing.assert_close(noise[0], noise[2], atol=0, rtol=0)
-
-
-def test_in_training_the_code_is_sampled_around_its_mean():
-    code = GaussianCode(replace(SMALL, decoupling="bottleneck", code_dim=1)).train()
-    torch.nn.init.zeros_(code.encode.weight)
-    code.encode.bias.data = torch.tensor([2.0, 2 * np.log(0.5)], dtype=torch.float32)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        sent = code(torch.zeros(20_000, 32))[0]
-    assert sent.mean().item() == pytest.approx(2.0, abs=0.02)
-    assert sent.std().item() == pytest.approx(0.5, abs=0.02)
-
-
-def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide():
-    model = MEDN(replace(SMALL, decoupling="adversarial"))
-    generator = torch.Generator().manual_seed(0)
-    motion = torch.randn(64, 32, generator=generator)
-    feature = motion.clone().requires_grad_()  # an emotion feature that is the motion feature itself
-    before = adversarial_loss(motion, model.adversary(feature))
-    before.backward()
-    steps = [(p, p.grad.clone()) for p in model.adversary.parameters()]
-    with torch.no_grad():
-        hidden = adversarial_loss(motion, model.adversary(feature - feature.grad * 20))
-        for parameter, gradient in steps:
-            parameter -= 0.1 * gradient
-        guessed = adversarial_loss(motion, model.adversary(feature))
-    assert guessed < before < hidden
-
-
-def test_adversarial_loss_closed_forms():
-    motion = torch.tensor([[-2.0], [2.0]], requires_grad=True)
-    assert adversarial_loss(motion, torch.zeros(2, 1)).item() == pytest.approx(1.0, abs=1e-5)
-    assert adversarial_loss(motion, torch.tensor([[-1.0], [1.0]])).item() == pytest.approx(0.0, abs=1e-5)
-    guess = torch.zeros(2, 1, requires_grad=True)
-    adversarial_loss(motion, guess).backward()
-    assert motion.grad is None
-    assert guess.grad is not None
-
-
-def test_named_sizes_grow_and_the_largest_is_about_a_vit_s():
-    sizes = [sum(p.numel() for p in MEDN(MEDNConfig.named(name)).parameters()) for name in NETWORKS]
-    assert sizes == sorted(sizes)
-    assert 20e6 < sizes[-1] < 30e6
-    with pytest.raises(ValueError, match="no network 'medn_huge'; there are medn_tiny"):
-        MEDNConfig.named("medn_huge")
-
-
-def test_a_scale_does_not_depend_on_the_others():
-    branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
-    frames = torch.rand(3, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    both = branch(frames).tokens[:, 1]
-    branch.kept_positions = branch.kept_positions[1:]  # the finer scale on its own
-    torch.testing.assert_close(branch(frames).tokens[:, 0], both)
-
-
-def test_weights_of_the_former_emotion_branch_are_refused_by_name(tmp_path):
-    from safetensors.torch import load_file, save_file
-
-    MEDN(SMALL).save_pretrained(tmp_path / "old")
-    file = tmp_path / "old" / "model.safetensors"
-    save_file(load_file(file) | {"emotion_branch.time": torch.zeros(8, 1, 32)}, file)
-    (tmp_path / "old" / "model.sha256").unlink()
-    with pytest.raises(ValueError, match=r"medn_lab 0\.1\.0.*train the model again"):
-        MEDN.from_pretrained(tmp_path / "old")
-
-
-def test_a_configuration_of_0_1_0_is_read_without_its_switch_of_attention():
-    values = json.loads(SMALL.to_json()) | {"attention": "divided"}
-    assert MEDNConfig.from_json(json.dumps(values)) == SMALL
-
-
-@pytest.mark.parametrize(("frames", "flow", "branch"), [(None, 1, "motion"), (1, None, "emotion")])
-def test_one_absent_input_leaves_the_other_branch(frames, flow, branch):
-    model = MEDN(SMALL).eval()
-    out = model(
-        None if frames is None else torch.rand(2, 8, 3, 32, 32), None if flow is None else torch.rand(2, 2, 32, 32)
+class TestDecouplingLosses:
+    @pytest.mark.parametrize(
+        ("loss", "motion", "other", "expected"),
+        [
+            (orthogonal_loss, [[1.0, 0.0]], [[0.0, 2.0]], 0.0),
+            (orthogonal_loss, [[1.0, 0.0]], [[-3.0, 0.0]], 1.0),
+            (orthogonal_loss, [[1.0, 0.0]], [[1.0, 1.0]], 0.5),
+            (adversarial_loss, [[-2.0], [2.0]], [[0.0], [0.0]], 1.0),
+            (adversarial_loss, [[-2.0], [2.0]], [[-1.0], [1.0]], 0.0),
+        ],
     )
-    assert out.gate is None
-    torch.testing.assert_close(out.fused, getattr(out, branch))
+    def test_closed_forms(self, loss, motion, other, expected):
+        assert loss(torch.tensor(motion), torch.tensor(other)).item() == pytest.approx(expected, abs=1e-5)
+
+    def test_those_of_dependence_are_one_for_a_copy_and_small_for_noise(self):
+        x, y = torch.randn(2, 400, 1, generator=seeded())
+        assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
+        assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
+        assert cross_covariance_loss(x, y).item() < 0.02
+        assert hsic_loss(x, y).item() < 0.02
+
+    def test_hsic_sees_what_a_covariance_does_not(self):
+        x = torch.linspace(-1, 1, 201)[:, None]
+        assert cross_covariance_loss(x, x.square()).item() < 1e-6
+        assert hsic_loss(x, x.square()).item() > 0.1
+
+    def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide(self):
+        model = MEDN(replace(SMALL, decoupling="adversarial"))
+        motion = torch.randn(64, 32, generator=seeded()).requires_grad_()
+        feature = motion.detach().clone().requires_grad_()  # an emotion feature that is the motion feature itself
+        before = adversarial_loss(motion, model.adversary(feature))
+        before.backward()
+        assert motion.grad is None
+        steps = [(p, p.grad.clone()) for p in model.adversary.parameters()]
+        with torch.no_grad():
+            hidden = adversarial_loss(motion, model.adversary(feature - feature.grad * 20))
+            for parameter, gradient in steps:
+                parameter -= 0.1 * gradient
+            guessed = adversarial_loss(motion, model.adversary(feature))
+        assert guessed < before < hidden
 
 
-def test_the_gate_interpolates_between_the_sides():
-    fusion = CoFM(16, heads=4)
-    for asks in (fusion.motion_asks, fusion.emotion_asks):
-        torch.nn.init.zeros_(asks.out.weight)
-        torch.nn.init.zeros_(asks.out.bias)
-    motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
-    fused, gate = fusion(motion, torch.rand(5, 3, 16), emotion, torch.rand(5, 2, 16))
-    torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
+class TestWeights:
+    def test_the_seed_decides_them_and_the_global_generator_is_left_alone(self):
+        before = torch.random.get_rng_state()
+        first, second, third = (weights_sha256(MEDN(SMALL, seed=seed)) for seed in (1, 1, 2))
+        assert first == second != third
+        assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_they_survive_saving_and_loading(self, tmp_path):
+        model = MEDN(CODED, seed=3)
+        model.save_pretrained(tmp_path / "mine")
+        loaded = load_pretrained(tmp_path / "mine")
+        assert (
+            weights_sha256(loaded) == weights_sha256(model) == weights_sha256(MEDN.from_pretrained(tmp_path / "mine"))
+        )
+        assert (loaded.config, loaded.name, loaded.training) == (model.config, "mine", False)
+
+    def test_those_of_the_former_emotion_branch_are_refused_by_name(self, tmp_path):
+        MEDN(SMALL).save_pretrained(tmp_path)
+        file = tmp_path / "model.safetensors"
+        save_file(load_file(file) | {"emotion_branch.time": torch.zeros(8, 1, 32)}, file)
+        (tmp_path / "model.sha256").unlink()
+        for load in (MEDN.from_pretrained, load_pretrained):
+            with pytest.raises(ValueError, match=r"medn_lab 0\.1\.0.*train the model again"):
+                load(tmp_path)
+
+    def test_those_that_are_not_of_the_card_are_refused(self, tmp_path):
+        MEDN(SMALL).save_pretrained(tmp_path)
+        (tmp_path / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
+        with pytest.raises(ValueError, match="000000000000"):
+            load_pretrained(tmp_path)
+
+    def test_pickled_ones_are_refused(self, tmp_path):
+        (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
+        with pytest.raises(ValueError, match=r"Pickled weights .* are not read"):
+            load_pretrained(tmp_path)
+
+    def test_an_unknown_name_lists_those_there_are(self):
+        with pytest.raises(FileNotFoundError, match="medn_huge") as caught:
+            load_pretrained("medn_huge")
+        assert all(name in str(caught.value) for name in pretrained_names())
 
 
-def test_orthogonal_loss_closed_forms():
-    east, north = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]])
-    assert orthogonal_loss(east, north).item() == pytest.approx(0.0)
-    assert orthogonal_loss(east, -3 * east).item() == pytest.approx(1.0)
-    assert orthogonal_loss(east, east + north / 2).item() == pytest.approx(0.5)
+class TestConfiguration:
+    def test_named_sizes_grow_and_the_largest_is_about_a_vit_s(self):
+        sizes = [sum(p.numel() for p in MEDN(MEDNConfig.named(name)).parameters()) for name in NETWORKS]
+        assert sizes == sorted(sizes)
+        assert 20e6 < sizes[-1] < 30e6
+        with pytest.raises(ValueError, match=r"medn_huge.*medn_tiny"):
+            MEDNConfig.named("medn_huge")
+
+    def test_one_of_0_1_0_is_read_without_its_switch_of_attention(self):
+        values = json.loads(SMALL.to_json()) | {"attention": "divided"}
+        assert MEDNConfig.from_json(json.dumps(values)) == SMALL
+
+    @pytest.mark.parametrize(
+        ("changes", "facts"),
+        [
+            ({"keep_rates": (0.0,)}, r"keep_rates.*\(0, 1\]"),
+            ({"keep_rates": ()}, "keep_rates.*at least one"),
+            ({"size": 62}, "62.*multiple of patch 4"),
+            ({"size": 8}, "8.*at least 16"),
+            ({"dim": 30}, "30.*multiple of 8"),
+            ({"classes": ("one",)}, "classes.*at least two"),
+            ({"fusion": "magic"}, "fusion.*cofm, concat, sum.*'magic'"),
+            ({"decoupling": "magic"}, "decoupling.*orthogonal.*'magic'"),
+            ({"flow_channels": 1}, "flow_channels.*1"),
+            ({"dropout": 1.0}, "dropout.*1.0"),
+            ({"depth": True}, "depth.*True"),
+            ({"aus": "AU1"}, "aus.*names"),
+        ],
+    )
+    def test_a_field_out_of_range_is_refused_by_its_name(self, changes, facts):
+        with pytest.raises(ValueError, match=facts):
+            replace(SMALL, **changes)
+
+    def test_one_fitted_to_clips_reads_them(self):
+        clips = tiny_clips()
+        config = MEDNConfig.for_clips(clips, dim=32)
+        check_clips(config, clips)
+        assert config.classes == ("happiness", "others")
+        assert config.aus == ("AU1", "AU12", "AU14")
+        assert MEDNConfig.for_clips(replace(clips, frames=None)).branches == "motion"
+        assert MEDNConfig.for_clips(replace(clips, flow=None)).branches == "emotion"
 
 
-def test_dependence_losses_are_one_for_a_copy_and_small_for_noise():
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(400, 1, generator=generator), torch.randn(400, 1, generator=generator)
-    assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
-    assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
-    assert cross_covariance_loss(x, y).item() < 0.02
-    assert hsic_loss(x, y).item() < 0.02
+class TestInputs:
+    def test_wrong_shapes_are_refused_with_both_shapes(self):
+        model = MEDN(SMALL)
+        with pytest.raises(ValueError, match=r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)"):
+            model(torch.rand(2, 7, 3, 32, 32), torch.rand(2, 2, 32, 32))
+        with pytest.raises(ValueError, match=r"flow.*\(2, 2, 64, 64\).*\(b, 2, 32, 32\)"):
+            model(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 64, 64))
+        with pytest.raises(ValueError, match="2 clips but flow 3"):
+            model(torch.rand(2, 8, 3, 32, 32), torch.rand(3, 2, 32, 32))
+        with pytest.raises(ValueError, match="neither frames nor flow"):
+            model()
+        with pytest.raises(ValueError, match=r"'motion'.*does not read"):
+            MEDN(replace(SMALL, branches="motion"))(torch.rand(2, 8, 3, 32, 32))
 
+    def test_clips_that_do_not_fit_are_refused_with_the_cure(self):
+        clips = tiny_clips()
+        with pytest.raises(ValueError, match=r"32x32.*64x64.*size=64"):
+            check_clips(MEDNConfig(), clips)
+        with pytest.raises(ValueError, match=r"8 frames.*12.*n_frames=12"):
+            check_clips(replace(SMALL, n_frames=12), clips)
+        broken = clips.flow.copy()
+        broken[3, 0, 0, 0] = np.nan
+        with pytest.raises(ValueError, match=r"1 of 24 clips.*'tiny0_s00_c03'"):
+            check_clips(SMALL, replace(clips, flow=broken))
 
-def test_hsic_sees_what_a_covariance_does_not():
-    x = torch.linspace(-1, 1, 201)[:, None]
-    assert cross_covariance_loss(x, x.square()).item() < 1e-6
-    assert hsic_loss(x, x.square()).item() > 0.1
-
-
-def test_the_same_seed_gives_the_same_weights_and_leaves_the_global_generator():
-    before = torch.random.get_rng_state()
-    first, second, third = MEDN(SMALL, seed=1), MEDN(SMALL, seed=1), MEDN(SMALL, seed=2)
-    assert weights_sha256(first) == weights_sha256(second) != weights_sha256(third)
-    assert torch.equal(before, torch.random.get_rng_state())
-
-
-def test_weights_survive_saving_and_loading(tmp_path):
-    model = MEDN(replace(SMALL, decoupling="bottleneck"), seed=3)
-    model.save_pretrained(tmp_path / "mine")
-    loaded = load_pretrained(tmp_path / "mine")
-    assert weights_sha256(loaded) == weights_sha256(model)
-    assert loaded.config == model.config
-    assert loaded.name == "mine"
-    assert not loaded.training
-
-
-def test_an_unknown_pretrained_name_lists_those_there_are():
-    with pytest.raises(FileNotFoundError, match=r"no pretrained model 'medn_huge'; there are: .*") as caught:
-        load_pretrained("medn_huge")
-    assert all(name in str(caught.value) for name in pretrained_names())
-
-
-def test_pickled_weights_are_refused(tmp_path):
-    (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
-    with pytest.raises(ValueError, match=r"Pickled weights .* are not read"):
-        load_pretrained(tmp_path)
-
-
-def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path):
-    MEDN(SMALL).save_pretrained(tmp_path)
-    (tmp_path / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
-    with pytest.raises(ValueError, match="its card says 000000000000"):
-        load_pretrained(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "sentence"),
-    [
-        ({"keep_rates": (0.0,)}, r"keep_rates must be in \(0, 1\]"),
-        ({"keep_rates": ()}, "at least one"),
-        ({"size": 62}, "at least 16 and a multiple of patch 4"),
-        ({"size": 8}, "at least 16"),
-        ({"dim": 30}, "multiple of 8 and of heads"),
-        ({"classes": ("one",)}, "at least two"),
-        ({"fusion": "magic"}, "fusion must be one of cofm, concat, sum; got 'magic'"),
-        ({"decoupling": "magic"}, "decoupling must be one of orthogonal"),
-        ({"flow_channels": 1}, "flow_channels must be 2"),
-        ({"dropout": 1.0}, "dropout must be in"),
-    ],
-)
-def test_a_configuration_out_of_range_is_refused(changes, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        replace(SMALL, **changes)
-
-
-def test_wrong_shapes_are_refused_with_both_shapes():
-    model = MEDN(SMALL)
-    with pytest.raises(ValueError, match=r"frames are \(2, 7, 3, 32, 32\), this model reads \(b, 8, 3, 32, 32\)"):
-        model(torch.rand(2, 7, 3, 32, 32), torch.rand(2, 2, 32, 32))
-    with pytest.raises(ValueError, match=r"flow is \(2, 2, 64, 64\)"):
-        model(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 64, 64))
-    with pytest.raises(ValueError, match="neither frames nor flow"):
-        model()
-
-
-def test_clips_that_do_not_fit_are_refused_with_the_cure():
-    clips = tiny_clips()
-    with pytest.raises(ValueError, match=r"clips are 32x32 px but the model reads 64x64; prepare them at size=64"):
-        check_clips(MEDNConfig(), clips)
-    with pytest.raises(ValueError, match="have 8 frames but the model reads 12"):
-        check_clips(replace(SMALL, n_frames=12), clips)
-    broken = clips.flow.copy()
-    broken[3, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="flow of 1 of 24 clips holds NaN or infinity, such as 'tiny0_s00_c03'"):
-        check_clips(SMALL, replace(clips, flow=broken))
-
-
-def test_a_flow_pack_of_28_pixels_without_aus_is_read_by_the_motion_branch():
-    model = MEDN(MEDNConfig(size=28, aus=(), branches="motion", flow_channels=3)).eval()
-    out = model(flow=torch.rand(2, 3, 28, 28))
-    assert out.au_logits is None
-    assert out.logits.shape == (2, 5)
-
-
-def test_a_configuration_fitted_to_clips_reads_them():
-    clips = tiny_clips()
-    config = MEDNConfig.for_clips(clips, dim=32)
-    check_clips(config, clips)
-    assert config.classes == ("happiness", "others")
-    assert config.aus == ("AU1", "AU12", "AU14")
-    assert MEDNConfig.for_clips(replace(clips, frames=None)).branches == "motion"
+    def test_a_flow_pack_of_28_pixels_without_aus_is_read_by_the_motion_branch(self):
+        model = MEDN(MEDNConfig(size=28, aus=(), branches="motion", flow_channels=3)).eval()
+        out = model(flow=torch.rand(2, 3, 28, 28))
+        assert out.au_logits is None
+        assert out.logits.shape == (2, 5)

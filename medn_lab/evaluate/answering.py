@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from medn_lab.model import MEDN, Inputs, MEDNOutput, SEVitOutput, as_inputs, check_clips, weights_sha256
-from medn_lab.model.threads import torch_threads
+from medn_lab.model.inputs import torch_threads
 from medn_lab.records import BranchFeatures, Clips, KeptTokens, LivePrediction, Predictions
 
 FEW = 4

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from medn_lab.data.protocols import Fold
 from medn_lab.evaluate.fold_store import FoldOutcome, FoldStore
 from medn_lab.evaluate.shared_clips import SharedClips
-from medn_lab.model.threads import torch_threads
+from medn_lab.model.inputs import torch_threads
 from medn_lab.records import Predictions
 
 Backend = Literal["loky", "threading", "dask", "ray"]

@@ -1,7 +1,7 @@
-from .cofm import CoFM as CoFM
 from .config import NETWORKS as NETWORKS
 from .config import MEDNConfig as MEDNConfig
-from .decoupling import DECOUPLING_WEIGHTS as DECOUPLING_WEIGHTS
+from .decoupling import DECOUPLING_METHODS as DECOUPLING_METHODS
+from .decoupling import DecouplingMethod as DecouplingMethod
 from .decoupling import adversarial_loss as adversarial_loss
 from .decoupling import cross_covariance_loss as cross_covariance_loss
 from .decoupling import hsic_loss as hsic_loss
@@ -11,7 +11,7 @@ from .inputs import as_inputs as as_inputs
 from .inputs import check_clips as check_clips
 from .inputs import device_name as device_name
 from .medn import MEDN as MEDN
-from .medn import MEDNFeatures as MEDNFeatures
+from .medn import CoFM as CoFM
 from .medn import MEDNOutput as MEDNOutput
 from .motion import MotionBranch as MotionBranch
 from .motion import MotionOutput as MotionOutput

@@ -1,4 +1,4 @@
-"""What decides the shape of a MEDN: one frozen dataclass, stored as JSON beside every set of weights."""
+"""What decides the shape of a MEDN: one frozen dataclass, stored as JSON with every set of weights."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
+from medn_lab.model.decoupling import DECOUPLING_METHODS
 from medn_lab.records import Clips, check_label
 
 Branches = Literal["both", "motion", "emotion"]
@@ -22,8 +23,6 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "medn_base": {"size": 224, "n_frames": 16, "patch": 16, "dim": 384, "depth": 12, "heads": 6},
 }
 """The named sizes: 0.25 and 1.1 million parameters for a CPU, and 21 million, about a ViT-S, for a GPU."""
-
-CHOICES = {"branches": Branches, "fusion": Fusion, "decoupling": Decoupling}
 
 
 @dataclass(frozen=True)
@@ -97,9 +96,10 @@ class MEDNConfig:
         _check_kinds(self)
         for name in ("classes", "aus", "keep_rates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in get_args(allowed):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}; got {getattr(self, name)!r}")
+        choices = {"branches": get_args(Branches), "fusion": get_args(Fusion), "decoupling": (*DECOUPLING_METHODS,)}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise ValueError(f"classes must be at least two different names; got {self.classes}")
         if len(set(self.aus)) != len(self.aus):
@@ -189,19 +189,9 @@ class MEDNConfig:
         height, width = clips.size
         if height != width:
             raise ValueError(f"MEDN reads square crops; these clips are {width}x{height} px")
-        fitted: dict[str, Any] = {
-            "classes": tuple(sorted(names.unique())),
-            "aus": clips.aus,
-            "size": height,
-        }
-        if clips.frames is not None:
-            fitted["n_frames"] = clips.frames.shape[1]
-        else:
-            fitted["branches"] = "motion"
-        if clips.flow is not None:
-            fitted["flow_channels"] = clips.flow.shape[-1]
-        else:
-            fitted["branches"] = "emotion"
+        fitted: dict[str, Any] = {"classes": tuple(sorted(names.unique())), "aus": clips.aus, "size": height}
+        fitted |= {"branches": "motion"} if clips.frames is None else {"n_frames": clips.frames.shape[1]}
+        fitted |= {"branches": "emotion"} if clips.flow is None else {"flow_channels": clips.flow.shape[-1]}
         return cls.named(network, **(fitted | changes))
 
     def to_json(self) -> str:
@@ -221,6 +211,12 @@ class MEDNConfig:
         return cls(**values)
 
 
+KINDS: dict[str, tuple[Any, str]] = {
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "tuple[str, ...]": (str, "names in a list"),
+    "tuple[float, ...]": (Real, "numbers in a list"),
+}
 MOST = {"depth": 1_000, "heads": 1_000, "n_frames": 10_000}
 """Beyond, and beyond 100,000 of anything else, a number is an error, or made to fill the memory."""
 
@@ -228,19 +224,14 @@ MOST = {"depth": 1_000, "heads": 1_000, "n_frames": 10_000}
 def _check_kinds(config: MEDNConfig) -> None:
     """Raise ValueError where a field's value is of another kind, as a configuration from elsewhere may have it."""
     for field in fields(MEDNConfig):
-        value = getattr(config, field.name)
-        whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if field.type == "int":
-            most = MOST.get(field.name, 100_000)
-            right, kind = whole and value <= most, f"a whole number up to {most:,}"
-        elif field.type == "float":
-            right, kind = whole or isinstance(value, Real), "a number"
-        elif field.type.startswith("tuple"):
-            wanted = Real if "float" in field.type else str
-            right = not isinstance(value, (str, bytes, Mapping)) and isinstance(value, Iterable)
-            right = right and all(isinstance(one, wanted) for one in value)
-            kind = "numbers in a list" if wanted is Real else "names in a list"
+        value, most = getattr(config, field.name), MOST.get(field.name, 100_000)
+        kind, named = KINDS.get(str(field.type), (str, "a name"))
+        if str(field.type).startswith("tuple"):
+            right = isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+            right = right and all(isinstance(one, kind) for one in value)
         else:
-            right, kind = isinstance(value, str), "a name"
+            right = isinstance(value, kind) and not isinstance(value, bool)
+        if field.type == "int":
+            right, named = right and value <= most, f"{named} up to {most:,}"
         if not right:
-            raise ValueError(f"{field.name} must be {kind}; got {value!r}")
+            raise ValueError(f"{field.name} must be {named}; got {value!r}")

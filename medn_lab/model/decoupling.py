@@ -1,27 +1,26 @@
-"""What keeps the branches apart: one function or module a method, all behind ``MEDNConfig.decoupling``.
+"""What keeps the branches apart: one function a method, entered in :data:`DECOUPLING_METHODS` with its default weight.
 
 ``orthogonal`` is what the paper's abstract states. The others are ours, to be compared with it: a squared cosine near 0
 does not mean that one feature cannot be predicted from the other. ``cross_covariance`` and ``hsic`` penalise linear and
 any dependence over a batch; ``adversarial`` trains a network to guess the motion feature from the emotion feature, and
 the emotion branch to spoil its guess; ``bottleneck`` gives the emotion feature a price, so that it keeps only what
-motion cannot say. All are weighted by ``TrainConfig.decoupling_weight``.
+motion does not hold. ``TrainConfig.decoupling_weight`` weights the loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from medn_lab.model.config import MEDNConfig
-
 
 def orthogonal_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     """Mean squared cosine between the two branch features of a clip.
 
-    0 when every pair is orthogonal, 1 when every pair is parallel or opposed. It says nothing about dependence *across*
+    0 when every pair is orthogonal, 1 when every pair is parallel or opposed. It is no measure of dependence *across*
     clips: two features may be orthogonal in each clip and still determine each other.
 
     Parameters
@@ -116,25 +115,8 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     return (first * second).sum() / (first.norm() * second.norm()).clamp_min(1e-12)
 
 
-DECOUPLING_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "orthogonal": orthogonal_loss,
-    "cross_covariance": cross_covariance_loss,
-    "hsic": hsic_loss,
-}
-"""The methods that are a penalty on the two features; ``bottleneck`` and ``adversarial`` have a module of their own."""
-
+# Log variance of the code's noise at the start of a training; the prior's is 0.
 QUIET_LOG_VARIANCE = -4.0
-"""Log variance of the code's noise at the start of a training; the prior's is 0."""
-
-DECOUPLING_WEIGHTS: dict[str, float] = {
-    "orthogonal": 1.0,
-    "cross_covariance": 1.0,
-    "hsic": 1.0,
-    "adversarial": 0.3,
-    "bottleneck": 0.2,
-    "none": 0.0,
-}
-"""What ``TrainConfig.decoupling_weight = None`` stands for: the terms differ in scale, nats above all."""
 
 
 class Adversary(nn.Module):
@@ -146,13 +128,12 @@ class Adversary(nn.Module):
 
     Parameters
     ----------
-    config : MEDNConfig
-        Uses `dim`.
+    dim : int
+        Width of both features.
     """
 
-    def __init__(self, config: MEDNConfig) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
-        dim = config.dim
         self.guess = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
 
     def forward(self, emotion: Tensor) -> Tensor:
@@ -204,9 +185,9 @@ def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
 class GaussianCode(nn.Module):
     """The bottleneck: an emotion feature as a small Gaussian code whose information has a price.
 
-    Ours. The head sees the motion feature for free beside the code, and pays for each nat that the code carries about
+    Ours. The head sees the motion feature for free next to the code, and pays for each nat that the code carries about
     its input (Alemi et al., "Deep variational information bottleneck", 2017): it is cheapest to carry only what motion
-    does not say already.
+    does not hold already.
 
     While training the code is sampled. In evaluation it is the mean in bins *as wide as the noise of training*: one
     width a dimension, the running mean of the noise's deviation, the same for every clip. Detail below that width was
@@ -216,21 +197,21 @@ class GaussianCode(nn.Module):
 
     Parameters
     ----------
-    config : MEDNConfig
-        Uses `dim` and `code_dim`.
+    dim, code_dim : int
+        Width of the feature and of the code.
     """
 
     bin_width: Tensor
 
-    def __init__(self, config: MEDNConfig) -> None:
+    def __init__(self, dim: int, *, code_dim: int) -> None:
         super().__init__()
-        # Clips differ little beside what they share; standardised, their difference is found in half the epochs.
-        self.norm = nn.BatchNorm1d(config.dim)
-        self.encode = nn.Linear(config.dim, 2 * config.code_dim)
-        self.expand = nn.Linear(config.code_dim, config.dim)
+        # Clips differ little against what they share; standardised, their difference is found in half the epochs.
+        self.norm = nn.BatchNorm1d(dim)
+        self.encode = nn.Linear(dim, 2 * code_dim)
+        self.expand = nn.Linear(code_dim, dim)
         # Quiet at first: noise of the prior's size would drown the cue until long after the price has begun to rise.
-        nn.init.constant_(self.encode.bias[config.code_dim :], QUIET_LOG_VARIANCE)
-        self.register_buffer("bin_width", torch.full((config.code_dim,), QUIET_LOG_VARIANCE / 2).exp())
+        nn.init.constant_(self.encode.bias[code_dim:], QUIET_LOG_VARIANCE)
+        self.register_buffer("bin_width", torch.full((code_dim,), QUIET_LOG_VARIANCE / 2).exp())
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Map (b, d) to the code (b, code_dim), the code at full width (b, d), and its information in nats (b,)."""
@@ -265,3 +246,37 @@ def _centred_kernel(x: Tensor) -> Tensor:
     bandwidth = distances.detach()[off_diagonal].median().clamp_min(1e-6)
     kernel = torch.exp(-distances / bandwidth)
     return kernel - kernel.mean(0) - kernel.mean(1, keepdim=True) + kernel.mean()
+
+
+class DecouplingMethod(NamedTuple):
+    """A loss that keeps the branches apart, as :data:`DECOUPLING_METHODS` holds it.
+
+    Attributes
+    ----------
+    loss : callable or None
+        Maps the parts that it reads to a scalar tensor; None for no loss.
+    weight : float
+        What ``TrainConfig.decoupling_weight = None`` stands for: the losses differ in scale, nats above all.
+    reads : tuple of str
+        The parts of :class:`~medn_lab.model.MEDNOutput` that the loss takes, in this order.
+
+    Examples
+    --------
+    >>> DECOUPLING_METHODS["bottleneck"].weight, DECOUPLING_METHODS["bottleneck"].reads
+    (0.2, ('nats',))
+    """
+
+    loss: Callable[..., Tensor] | None
+    weight: float
+    reads: tuple[str, ...] = ("motion", "emotion")
+
+
+DECOUPLING_METHODS: dict[str, DecouplingMethod] = {
+    "orthogonal": DecouplingMethod(orthogonal_loss, 1.0),
+    "cross_covariance": DecouplingMethod(cross_covariance_loss, 1.0),
+    "hsic": DecouplingMethod(hsic_loss, 1.0),
+    "adversarial": DecouplingMethod(adversarial_loss, 0.3, reads=("motion", "guess")),
+    "bottleneck": DecouplingMethod(torch.mean, 0.2, reads=("nats",)),
+    "none": DecouplingMethod(None, 0.0),
+}
+"""Every value of ``MEDNConfig.decoupling``; a loss that is entered here can be trained with."""

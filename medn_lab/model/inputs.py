@@ -1,7 +1,9 @@
-"""From records to tensors: the border at which a model's inputs are checked once."""
+"""From records to tensors: the border at which a model's inputs are checked once; devices and threads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +17,11 @@ from medn_lab.records import Clips
 class Inputs(NamedTuple):
     """What :class:`~medn_lab.model.MEDN` reads.
 
+    Attributes
+    ----------
+    frames : (b, t, 3, h, w) float tensor in [0, 1], or None
+    flow : (b, c, h, w) float tensor in pixels, or None
+
     Examples
     --------
     >>> config = MEDNConfig(size=32, n_frames=4)
@@ -24,9 +31,7 @@ class Inputs(NamedTuple):
     """
 
     frames: Tensor | None
-    """(b, t, 3, h, w) float in [0, 1]"""
     flow: Tensor | None
-    """(b, c, h, w) float in pixels"""
 
 
 def check_clips(config: MEDNConfig, clips: Clips) -> None:
@@ -138,3 +143,26 @@ def device_name(device: torch.device) -> str:
     'cpu'
     """
     return f"cuda ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else device.type
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Set the number of torch's threads within the block; None leaves it alone.
+
+    The order of sums, and with it the last digits of a result, depends on the number of threads.
+
+    Examples
+    --------
+    >>> before = torch.get_num_threads()
+    >>> with torch_threads(1):
+    ...     within = torch.get_num_threads()
+    >>> within, torch.get_num_threads() == before
+    (1, True)
+    """
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

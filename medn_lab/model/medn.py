@@ -2,46 +2,135 @@
 
 # No postponed annotations here: huggingface_hub's mixin looks at the type of `config`.
 
-from typing import NamedTuple
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
+from einops import rearrange
+from huggingface_hub import PyTorchModelHubMixin
+from safetensors import safe_open
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from medn_lab.model.cofm import CoFM, Concat, Sum
 from medn_lab.model.config import MEDNConfig
 from medn_lab.model.decoupling import Adversary, GaussianCode
 from medn_lab.model.motion import MotionBranch, MotionOutput
 from medn_lab.model.sevit import SEVit, SEVitOutput
-from medn_lab.model.weights import SafeWeights
-from medn_lab.records import History
+from medn_lab.records import History, sha256_of_file
+
+WEIGHTS, HISTORY = "model.safetensors", "history"  # a file, and the folder of its training's history
+OLD_SEVIT = "emotion_branch.time"  # a tensor that only the emotion branch of 0.1.0 has
+TAGS = ["micro-expression", "facial-action-units"]
+NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not read; convert them to safetensors first"
 
 
-class MEDNFeatures(NamedTuple):
-    """What a MEDN knows of clips before it names an emotion; a part that the model or the input lacks is None.
+class CrossAttention(nn.Module):
+    """One query a clip over another branch's tokens and a learned token that stands for nothing found."""
 
-    The parts are those of :class:`MEDNOutput` but for the emotion scores, in the same order.
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query_norm = nn.LayerNorm(dim)
+        self.token_norm = nn.LayerNorm(dim)
+        self.nothing = nn.Parameter(torch.randn(1, 1, dim) * 0.02)
+        self.query = nn.Linear(dim, dim, bias=False)
+        self.key_value = nn.Linear(dim, 2 * dim, bias=False)
+        self.out = nn.Linear(dim, dim)
+
+    def forward(self, feature: Tensor, tokens: Tensor) -> Tensor:
+        """Answer (b, d) with what it finds among (b, n, d) tokens, (b, d)."""
+        tokens = torch.cat([self.nothing.expand(len(tokens), -1, -1), tokens], dim=1)
+        q = rearrange(self.query(self.query_norm(feature)), "b (h c) -> b h 1 c", h=self.heads)
+        k, v = rearrange(self.key_value(self.token_norm(tokens)), "b n (two h c) -> two b h n c", two=2, h=self.heads)
+        return self.out(rearrange(F.scaled_dot_product_attention(q, k, v), "b h 1 c -> b (h c)"))
+
+
+class CoFM(nn.Module):
+    """Fuse motion and emotion by cross-attention and a gate for every feature.
+
+    *Stated in the abstract:* CoFM fuses the disentangled features adaptively. *Our reading:* each branch's feature
+    attends to the other branch's tokens, and a gate decides feature by feature how much each side contributes; the gate
+    is returned so that it can be looked at.
+
+    Parameters
+    ----------
+    dim : int
+        Width of both features and of the fused one.
+    heads : int
+        Attention heads.
 
     Examples
     --------
-    >>> model = MEDN(MEDNConfig(size=32, dim=32, branches="motion")).eval()
-    >>> features = model.forward_features(None, torch.rand(2, 2, 32, 32))
-    >>> features.fused.shape, features.emotion is None
-    (torch.Size([2, 32]), True)
+    >>> fusion = CoFM(32, heads=4)
+    >>> motion, emotion = torch.rand(3, 32), torch.rand(3, 32)
+    >>> fused, gate = fusion(motion, torch.rand(3, 16, 32), emotion, torch.rand(3, 2, 32))
+    >>> fused.shape, bool(((gate > 0) & (gate < 1)).all())
+    (torch.Size([3, 32]), True)
     """
 
-    au_logits: Tensor | None
-    motion: Tensor | None
-    emotion: Tensor | None
-    fused: Tensor
-    gate: Tensor | None
-    nats: Tensor | None = None
-    guess: Tensor | None = None
-    motion_output: MotionOutput | None = None
-    sevit_output: SEVitOutput | None = None
+    def __init__(self, dim: int, *, heads: int) -> None:
+        super().__init__()
+        self.motion_asks = CrossAttention(dim, heads)
+        self.emotion_asks = CrossAttention(dim, heads)
+        self.gate = nn.Linear(2 * dim, dim)
+
+    def forward(
+        self, motion: Tensor, motion_tokens: Tensor, emotion: Tensor, emotion_tokens: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Fuse (b, d) and (b, d); returns the fused feature and the gate, both (b, d), gate 1 = all motion."""
+        motion = motion + self.motion_asks(motion, emotion_tokens)
+        emotion = emotion + self.emotion_asks(emotion, motion_tokens)
+        gate = self.gate(torch.cat([motion, emotion], dim=-1)).sigmoid()
+        return gate * motion + (1 - gate) * emotion, gate
+
+
+class Concat(nn.Module):
+    """The ablation: both features side by side through one linear layer; tokens are not used and there is no gate."""
+
+    def __init__(self, dim: int, *, heads: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(2 * dim, dim)
+
+    def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
+        """Fuse (b, d) and (b, d) to (b, d)."""
+        return self.mix(torch.cat([motion, emotion], dim=-1)), None
+
+
+class Sum(nn.Module):
+    """The plainest ablation: the features added."""
+
+    def __init__(self, dim: int, *, heads: int) -> None:
+        super().__init__()
+
+    def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
+        """Fuse (b, d) and (b, d) to (b, d)."""
+        return motion + emotion, None
+
+
+FUSIONS = {"cofm": CoFM, "concat": Concat, "sum": Sum}
 
 
 class MEDNOutput(NamedTuple):
     """What a MEDN returns; a part that the model or the input lacks is None.
+
+    Attributes
+    ----------
+    logits : (b, n_classes) tensor
+        Emotion scores before softmax.
+    au_logits : (b, n_aus) tensor or None
+        AU scores before the sigmoid, from the motion branch alone.
+    motion, emotion : (b, d) tensor or None
+        Features of the branches; the emotion feature is (b, code_dim) under the bottleneck.
+    fused : (b, d) tensor
+    gate : (b, d) tensor or None
+        In (0, 1); 1 takes the motion side, 0 the emotion side.
+    nats : (b,) tensor or None
+        Information in the emotion code, bottleneck only.
+    guess : (b, d) tensor or None
+        The adversary's guess of the standardised motion feature, adversarial only.
+    motion_output : MotionOutput or None
+    sevit_output : SEVitOutput or None
 
     Examples
     --------
@@ -51,32 +140,18 @@ class MEDNOutput(NamedTuple):
     """
 
     logits: Tensor
-    """(b, n_classes) emotion scores before softmax."""
     au_logits: Tensor | None
-    """(b, n_aus) AU scores before the sigmoid, from the motion branch alone."""
     motion: Tensor | None
-    """(b, d) motion feature."""
     emotion: Tensor | None
-    """(b, d) emotion feature, or (b, code_dim) under the bottleneck."""
     fused: Tensor
-    """(b, d)"""
     gate: Tensor | None
-    """(b, d) in (0, 1); 1 takes the motion side, 0 the emotion side."""
     nats: Tensor | None = None
-    """(b,) information in the emotion code, bottleneck only."""
     guess: Tensor | None = None
-    """(b, d) the adversary's guess of the standardised motion feature, adversarial only."""
     motion_output: MotionOutput | None = None
     sevit_output: SEVitOutput | None = None
 
 
-class MEDN(
-    nn.Module,
-    SafeWeights,
-    library_name="medn_lab",
-    license="mit",
-    tags=["micro-expression", "facial-action-units"],
-):
+class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mit", tags=TAGS):
     """Motion-Emotion Feature Decoupling Network.
 
     Parameters
@@ -122,15 +197,12 @@ class MEDN(
             both = config.branches == "both"
             self.motion_branch = MotionBranch(config) if config.branches != "emotion" else None
             self.emotion_branch = SEVit(config) if config.branches != "motion" else None
-            self.code = GaussianCode(config) if both and config.decoupling == "bottleneck" else None
-            self.adversary = Adversary(config) if both and config.decoupling == "adversarial" else None
-            self.fusion = _fusion(config) if both else None
+            dim, drop, named = config.dim, config.dropout, config.decoupling if both else "none"
+            self.code = GaussianCode(dim, code_dim=config.code_dim) if named == "bottleneck" else None
+            self.adversary = Adversary(dim) if named == "adversarial" else None
+            self.fusion = FUSIONS[config.fusion](dim, heads=config.heads) if both else None
             self.head = nn.Sequential(
-                nn.LayerNorm(config.dim),
-                nn.Linear(config.dim, config.dim),
-                nn.GELU(),
-                nn.Dropout(config.dropout),
-                nn.Linear(config.dim, len(config.classes)),
+                nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Dropout(drop), nn.Linear(dim, len(config.classes))
             )
 
     def forward(self, frames: Tensor | None = None, flow: Tensor | None = None) -> MEDNOutput:
@@ -152,85 +224,82 @@ class MEDN(
         ValueError
             If a shape is not that of the configuration, or no input that the model can use is given.
         """
-        features = self.forward_features(frames, flow)
-        return MEDNOutput(self.forward_head(features.fused), *features)
-
-    def forward_features(self, frames: Tensor | None = None, flow: Tensor | None = None) -> MEDNFeatures:
-        """Everything but the emotion logits.
-
-        Parameters
-        ----------
-        frames, flow : tensors or None
-            As :meth:`forward` takes them.
-
-        Returns
-        -------
-        MEDNFeatures
-
-        Raises
-        ------
-        ValueError
-            As :meth:`forward` does.
-        """
         self._check(frames, flow)
         motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
         emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
-        motion_feature = None if motion is None else motion.feature
-        if emotion is None:
-            emotion_feature = wide = tokens = nats = None
-        elif self.code is None:
-            emotion_feature = wide = emotion.feature
-            tokens, nats = emotion.tokens, None
-        else:
-            emotion_feature, wide, nats = self.code(emotion.feature)
-            tokens = wide.unsqueeze(1)  # fusion may look at nothing that has not paid for passing the code
-        gate = None
-        if self.fusion is not None and motion is not None and wide is not None:
-            # Under the bottleneck the motion branch learns from the AU task alone.
-            seen, seen_tokens = (motion.feature, motion.tokens)
+        feature = wide = tokens = nats = gate = None
+        if emotion is not None:
+            feature = wide = emotion.feature
+            tokens = emotion.tokens
             if self.code is not None:
+                feature, wide, nats = self.code(emotion.feature)
+                tokens = wide.unsqueeze(1)  # fusion reads nothing that has not paid for passing the code
+        if self.fusion is not None and motion is not None and emotion is not None:
+            seen, seen_tokens = motion.feature, motion.tokens
+            if self.code is not None:  # under the bottleneck the motion branch learns from the AU task alone
                 seen, seen_tokens = seen.detach(), seen_tokens.detach()
             fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
-        elif wide is not None:
-            fused = wide
-        elif motion_feature is not None:
-            fused = motion_feature
         else:
-            given = (
-                "neither frames nor flow" if frames is None and flow is None else "only what its branch does not read"
-            )
-            raise ValueError(f"a MEDN with branches {self.config.branches!r} was given {given}")
-        return MEDNFeatures(
-            au_logits=None if motion is None else motion.au_logits,
-            motion=motion_feature,
-            emotion=emotion_feature,
-            fused=fused,
-            gate=gate,
-            nats=nats,
-            guess=self.adversary(wide) if self.adversary is not None and wide is not None else None,
-            motion_output=motion,
-            sevit_output=emotion,
-        )
-
-    def forward_head(self, fused: Tensor) -> Tensor:
-        """Emotion logits (b, n_classes) of fused features (b, d)."""
-        return self.head(fused)
+            fused = wide if motion is None else motion.feature
+        guess = None if self.adversary is None or emotion is None else self.adversary(wide)
+        moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
+        return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, motion, emotion)
 
     def _check(self, frames: Tensor | None, flow: Tensor | None) -> None:
         c = self.config
-        if frames is not None and (frames.ndim != 5 or tuple(frames.shape[1:]) != (c.n_frames, 3, c.size, c.size)):
-            raise ValueError(
-                f"frames are {tuple(frames.shape)}, this model reads (b, {c.n_frames}, 3, {c.size}, {c.size})"
-            )
-        if flow is not None and (flow.ndim != 4 or tuple(flow.shape[1:]) != (c.flow_channels, c.size, c.size)):
-            raise ValueError(
-                f"flow is {tuple(flow.shape)}, this model reads (b, {c.flow_channels}, {c.size}, {c.size})"
-            )
+        for name, given, shape in (
+            ("frames", frames, (c.n_frames, 3, c.size, c.size)),
+            ("flow", flow, (c.flow_channels, c.size, c.size)),
+        ):
+            if given is not None and tuple(given.shape[1:]) != shape:
+                reads = ", ".join(map(str, shape))
+                raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
         if frames is not None and flow is not None and len(frames) != len(flow):
             raise ValueError(f"frames hold {len(frames)} clips but flow {len(flow)}")
+        if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
+            what = "neither frames nor flow" if frames is flow else "only what its branch does not read"
+            raise ValueError(f"a MEDN with branches {c.branches!r} was given {what}")
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        super()._save_pretrained(save_directory)
+        write_sum(Path(save_directory) / WEIGHTS)
+        if self.history is not None:
+            history = self.history
+            if history.source.get("recipe", {}).get("corpus") != "SynthME":
+                # Of clips that nobody can draw, a history that is given away names no class, AU or person.
+                history = replace(history, clips=history.clips[["part", "clip_id"]])
+            history.save(Path(save_directory) / HISTORY)
+
+    @classmethod
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
+        check_weights(Path(model_file), stated=stated_sum(Path(model_file)))
+        return super()._load_as_safetensor(model, model_file, map_location, strict)
+
+    @classmethod
+    def _load_as_pickle(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
+        raise ValueError(f"{model_file} is a pickle. {NO_PICKLE}")
 
 
-def _fusion(config: MEDNConfig) -> nn.Module:
-    if config.fusion == "cofm":
-        return CoFM(config.dim, heads=config.heads)
-    return Concat(config.dim) if config.fusion == "concat" else Sum()
+def write_sum(file: Path) -> None:
+    """Write the sha256 of a file next to it, as ``sha256sum -c`` reads it."""
+    file.with_suffix(".sha256").write_text(f"{sha256_of_file(file)}  {file.name}\n")
+
+
+def stated_sum(file: Path) -> str | None:
+    """The sha256 that :func:`write_sum` wrote next to a file; None where there is none."""
+    stated = file.with_suffix(".sha256")
+    return stated.read_text(encoding="utf-8", errors="replace").split(" ")[0] if stated.is_file() else None
+
+
+def check_weights(file: Path, *, stated: str | None) -> None:
+    """ValueError unless the file has the stated sha256 and holds weights of this network."""
+    if stated is not None and (found := sha256_of_file(file)) != stated:
+        raise ValueError(
+            f"{file} is not the file that was written: its sha256 is {found:.12}, stated is {stated!s:.12}"
+        )
+    with safe_open(file, framework="pt") as stored:
+        if OLD_SEVIT in stored.keys():  # noqa: SIM118 (no mapping)
+            raise ValueError(
+                f"{file} holds weights of medn_lab 0.1.0, whose emotion branch is another network;"
+                " train the model again, or use medn_lab 0.1.0"
+            )

@@ -14,15 +14,22 @@ from torch import Tensor, nn
 
 from medn_lab.model.config import MEDNConfig
 
+# The branch keeps a grid of GRID x GRID tokens: registered faces have their parts at fixed places.
 GRID = 4
-"""The branch keeps a grid of GRID x GRID tokens: registered faces have their parts at fixed places."""
-
+# Flow is rescaled to pixels of a crop this wide, so that a feature means the same at every size.
 REFERENCE_SIZE = 128
-"""Flow is rescaled to pixels of a crop this wide, so that a feature means the same at every size."""
 
 
 class MotionOutput(NamedTuple):
     """What the motion branch returns.
+
+    Attributes
+    ----------
+    feature : (b, d) tensor
+    tokens : (b, GRID * GRID, d) tensor
+        Row by row from the upper left.
+    au_logits : (b, n_aus) tensor or None
+        None where the configuration names no AUs.
 
     Examples
     --------
@@ -32,15 +39,12 @@ class MotionOutput(NamedTuple):
     """
 
     feature: Tensor
-    """(b, d)"""
     tokens: Tensor
-    """(b, GRID * GRID, d), row by row from the upper left."""
     au_logits: Tensor | None
-    """(b, n_aus), or None where the configuration names no AUs."""
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first may halve the resolution."""
+    """Two 3x3 convolutions and a shortcut; the first may halve the resolution."""
 
     def __init__(self, width_in: int, width_out: int, *, stride: int) -> None:
         super().__init__()
@@ -60,7 +64,7 @@ class ResidualBlock(nn.Module):
 
 
 class MotionBranch(nn.Module):
-    """Read optical flow and say which AUs moved the face.
+    """Map optical flow to a motion feature and AU logits.
 
     Parameters
     ----------
@@ -87,13 +91,9 @@ class MotionBranch(nn.Module):
         )
         self.pool = nn.AdaptiveAvgPool2d(GRID)
         self.summary = nn.Sequential(
-            nn.Flatten(),
-            nn.Dropout(config.dropout),
-            nn.Linear(GRID * GRID * dim, dim),
-            nn.GELU(),
-            nn.Linear(dim, dim),
+            nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(GRID**2 * dim, dim), nn.GELU(), nn.Linear(dim, dim)
         )
-        # A layer without outputs would warn at every start, and has nothing to say.
+        # A layer without outputs would warn at every start.
         self.au_head = nn.Linear(dim, len(config.aus)) if config.aus else None
 
     def forward(self, flow: Tensor) -> MotionOutput:

@@ -14,11 +14,10 @@ from torch import nn
 
 import medn_lab
 from medn_lab.model.config import MEDNConfig
-from medn_lab.model.medn import MEDN
-from medn_lab.model.weights import HISTORY, NO_PICKLE, WEIGHTS, refuse_old, stated_sum, sum_of
+from medn_lab.model.medn import HISTORY, MEDN, NO_PICKLE, WEIGHTS, check_weights, stated_sum
 from medn_lab.records import History
 
-CONFIG = "config.json"
+CONFIG, CARD = "config.json", "figures.json"
 
 
 def pretrained_folder() -> Path:
@@ -84,32 +83,19 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> ME
     for needed in (WEIGHTS, CONFIG):
         if not (folder / needed).is_file():
             raise ValueError(f"{folder} has no {needed}. {NO_PICKLE}")
-    stated = _stated_sha256(folder)
-    found = sum_of(folder / WEIGHTS)
-    if stated is not None and stated != found:
-        raise ValueError(f"the weights in {folder} have sha256 {found[:12]}..., its card says {stated[:12]}...")
     try:
         config = MEDNConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
-        refuse_old(folder / WEIGHTS)
+        card = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
+        check_weights(folder / WEIGHTS, stated=card.get("sha256") or stated_sum(folder / WEIGHTS))
         with torch.device("meta"):  # shapes alone, so that a false configuration cannot fill the memory
             _check_shapes(MEDN(config), folder / WEIGHTS)
     except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, SafetensorError) as error:
-        raise ValueError(f"{folder} holds no MEDN: {error}") from error
+        raise ValueError(f"{folder} holds no MEDN that can be loaded: {error}") from error
     model = MEDN(config)
     load_model(model, folder / WEIGHTS, strict=True)
     model.name = folder.resolve().name
     model.history = History.load(folder / HISTORY) if (folder / HISTORY).is_dir() else None
     return model.eval()
-
-
-def _stated_sha256(folder: Path) -> str | None:
-    """What the card, or the sum that ``save_pretrained`` writes, says of the weights; None where neither does."""
-    card = folder / "figures.json"
-    try:
-        told = json.loads(card.read_text(encoding="utf-8")).get("sha256") if card.is_file() else None
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{card} cannot be read ({error}); the weights it belongs to are not loaded") from error
-    return stated_sum(folder) if told is None else str(told)
 
 
 def _check_shapes(model: nn.Module, weights: Path) -> None:

@@ -21,28 +21,35 @@ from torch.nn import functional as F
 
 from medn_lab.model.config import MEDNConfig
 
+# Rec. 601 luminance, in which motion is estimated.
 LUMINANCE = (0.299, 0.587, 0.114)
-"""Rec. 601 luminance, in which motion is estimated."""
-
+# Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: 2.5 levels of 255 a pixel. Skin
+# without texture then counts as still. A tenth of it lets camera noise decide which places are kept.
 SLOPE_FLOOR = 1e-4
-"""Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: 2.5 levels of 255 a pixel. Skin
-without texture then counts as still. A tenth of it lets camera noise decide which places are kept."""
-
+# Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face.
 LARGEST = 6.0
-"""Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face."""
-
+# Added to the variance of a whitened course before its logarithm: a course that does not vary has a finite score.
 VARIATION_FLOOR = 1e-3
-"""Added to the variance of a whitened course before its logarithm: a course that does not vary has a finite score."""
-
+# Deviation of the noise on the scores in training, so that places just below the cut are tried.
 RANKING_NOISE = 0.3
-"""Deviation of the noise on the scores in training, so that places just below the cut are tried."""
-
+# Numbers of a place in a frame: motion to the right and downwards, and change of red, green and blue.
 COURSE_CHANNELS = 5
-"""Numbers of a place in a frame: motion to the right and downwards, and change of red, green and blue."""
 
 
 class SEVitOutput(NamedTuple):
     """What the emotion branch returns.
+
+    Attributes
+    ----------
+    feature : (b, d) tensor
+    tokens : (b, n_scales, d) tensor
+        One summary a keep rate.
+    mix : (b, n_scales) tensor
+        The weight of each scale; rows sum to 1.
+    scores : (b, n_positions) tensor
+        Higher is kept first.
+    kept : tuple of (b, k) tensors
+        Kept positions for each keep rate, best first, counted row by row from the upper left.
 
     Examples
     --------
@@ -52,15 +59,10 @@ class SEVitOutput(NamedTuple):
     """
 
     feature: Tensor
-    """(b, d)"""
     tokens: Tensor
-    """(b, n_scales, d), one summary a keep rate."""
     mix: Tensor
-    """(b, n_scales), the weight of each scale; rows sum to 1."""
     scores: Tensor
-    """(b, n_positions), higher is kept first."""
     kept: tuple[Tensor, ...]
-    """A tensor (b, k) of kept positions for each keep rate, best first, counted row by row from the upper left."""
 
 
 class Attention(nn.Module):
@@ -110,8 +112,7 @@ class Whiten(nn.Module):
 
     FLOOR = 1e-5
     MOMENTUM = 0.05
-    START = 0.03
-    """Deviation before any training, about that of a clip's courses; the first batch replaces it."""
+    START = 0.03  # deviation before any training, about that of a clip's courses; the first batch replaces it
 
     mean: Tensor
     covariance: Tensor
@@ -181,7 +182,9 @@ class SEVit(nn.Module):
         motion, colour = place_courses(frames, patch=self.patch)
         course = torch.cat([self.whiten_motion(motion), self.whiten_colour(colour)], dim=-1).clamp(-LARGEST, LARGEST)
         scores = self.score(course)  # (b, n)
-        ranked = self._rank(scores)  # (b, most), best first: every scale is a beginning of it
+        noise = RANKING_NOISE * torch.randn_like(scores) if self.training else 0.0
+        # (b, most), best first: every scale is a beginning of it
+        ranked = (scores.detach() + noise).topk(max(self.kept_positions), dim=1).indices
         weight = scores.gather(1, ranked).sigmoid().unsqueeze(-1)  # the scores' path to the gradient
         course = course.flatten(2)
         tokens = self.embed(course.gather(1, ranked.unsqueeze(-1).expand(-1, -1, course.shape[2])))
@@ -198,10 +201,6 @@ class SEVit(nn.Module):
         variation = variation.add(VARIATION_FLOOR).log()
         strongest = variation.logsumexp(dim=-1)  # a smooth maximum over motion and colour
         return strongest + self.correction(variation).squeeze(-1) + self.position_score
-
-    def _rank(self, scores: Tensor) -> Tensor:
-        noise = RANKING_NOISE * torch.randn_like(scores) if self.training else 0.0
-        return (scores.detach() + noise).topk(max(self.kept_positions), dim=1).indices
 
     def _summarise(self, kept: Tensor) -> Tensor:
         kept = self.dropout(kept)

@@ -1,10 +1,9 @@
-from .batches import Targets as Targets
-from .batches import read_targets as read_targets
 from .callbacks import Callback as Callback
 from .callbacks import Run as Run
-from .config import TrainConfig as TrainConfig
+from .callbacks import TrainConfig as TrainConfig
+from .epoch import Targets as Targets
+from .epoch import au_loss as au_loss
+from .epoch import medn_loss as medn_loss
+from .epoch import read_targets as read_targets
 from .loop import History as History
 from .loop import fit as fit
-from .losses import au_loss as au_loss
-from .losses import medn_loss as medn_loss
-from .losses import orthogonal_loss as orthogonal_loss

@@ -1,12 +1,99 @@
-"""What may watch a training: any object with some of these methods."""
+"""How a model is trained, and what may watch the training: any object with some of the methods of Callback."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
 
 from medn_lab.model import MEDN
 from medn_lab.records import History
-from medn_lab.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    epochs : int
+    batch_size : int
+        Clips a step, at least 2.
+    learning_rate : float
+        Peak of AdamW's rate, reached after a tenth of the steps and let down to 0 along a half cosine.
+    weight_decay : float
+    au_weight : float
+        Weight of the AU task.
+    decoupling_weight : float or None
+        Weight of the decoupling term; None takes the method's own (:data:`medn_lab.model.DECOUPLING_METHODS`).
+    decoupling_ramp : tuple of two floats
+        Shares of the training between which the weight rises from 0 to its full value. A price on the emotion code
+        from the first step keeps the emotion branch from ever finding its cue.
+    label_smoothing : float
+    max_shift : int
+        Augmentation: a batch is moved by up to this many pixels.
+    mirror : bool
+        Augmentation: half of the clips are mirrored.
+    seed : int
+        Of shuffling, augmentation, dropout and sampling (the model has its own for its weights).
+    device : {"auto", "cpu", "cuda", "mps"}
+    precision : str
+        One of Fabric's; ``32-true`` by default, ``bf16-mixed`` for GPUs.
+    threads : int or None
+        CPU threads; one is fastest for small models. None leaves the setting alone.
+    devices, num_nodes : int
+        Devices (on a CPU: processes) of each machine, and machines. Above one, each step's clips are shared out to the
+        processes and their gradients averaged; start them all with ``torchrun``, or let a script start its own.
+    strategy : str
+        Fabric's way of doing that; ``auto`` is ``ddp`` where there is more than one process.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> config = TrainConfig(epochs=10, seed=3)
+    >>> config.epochs, config.learning_rate, config.device
+    (10, 0.002, 'auto')
+    """
+
+    epochs: int = 25
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    au_weight: float = 1.0
+    decoupling_weight: float | None = None
+    decoupling_ramp: tuple[float, float] = (0.4, 0.8)
+    label_smoothing: float = 0.05
+    max_shift: int = 1
+    mirror: bool = True
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: str = "32-true"
+    threads: int | None = 1
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch_size < 2:
+            raise ValueError(f"epochs must be at least 1 and batch_size 2; got {self.epochs} and {self.batch_size}")
+        if min(self.devices, self.num_nodes) < 1:
+            raise ValueError(f"devices and num_nodes must be at least 1; got {self.devices} and {self.num_nodes}")
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
+        if min(self.weight_decay, self.au_weight, self.decoupling_weight or 0.0, self.max_shift) < 0:
+            raise ValueError("weight_decay, au_weight, decoupling_weight and max_shift must not be negative")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing must be in [0, 1); got {self.label_smoothing}")
+        object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
+        if len(self.decoupling_ramp) != 2 or not 0 <= self.decoupling_ramp[0] <= self.decoupling_ramp[1] <= 1:
+            raise ValueError(f"decoupling_ramp must be two shares in order, in [0, 1]; got {self.decoupling_ramp}")
+
+
+GoOn = Callable[["Run"], History]
 
 
 class Run:
@@ -21,7 +108,7 @@ class Run:
     ----------
     model : MEDN
         The model in training.
-    config : TrainConfig
+    training : TrainConfig
     history : History
         The epochs so far.
     epoch : int
@@ -37,25 +124,15 @@ class Run:
     >>> import pandas as pd
     >>> from medn_lab.train import TrainConfig
     >>> nothing_yet = History(pd.DataFrame(columns=["epoch", "seconds", "loss"]))
-    >>> run = Run(torch.nn.Linear(2, 2), config=TrainConfig(epochs=3), history=nothing_yet)
+    >>> run = Run(torch.nn.Linear(2, 2), training=TrainConfig(epochs=3), history=nothing_yet)
     >>> run.stop()
     >>> run.stopping
     True
     """
 
-    def __init__(
-        self,
-        model: MEDN,
-        *,
-        config: TrainConfig,
-        history: History,
-        go_on: Callable[[Run], History] | None = None,
-    ) -> None:
-        self.model = model
-        self.config = config
-        self.history = history
-        self.stopping = False
-        self.running = False
+    def __init__(self, model: MEDN, *, training: TrainConfig, history: History, go_on: GoOn | None = None) -> None:
+        self.model, self.training, self.history = model, training, history
+        self.stopping = self.running = False
         self._go_on = go_on
 
     @property
@@ -64,7 +141,7 @@ class Run:
         return len(self.history)
 
     def stop(self) -> None:
-        """Ask the training to end after this epoch."""
+        """Request the training to end after this epoch."""
         self.stopping = True
 
     def resume(self) -> History:
@@ -84,8 +161,8 @@ class Run:
         """
         if self.running:
             raise ValueError("the training is under way: stop it before resuming it")
-        if self.epoch >= self.config.epochs:
-            raise ValueError(f"the training is finished: all {self.config.epochs} epochs are done")
+        if self.epoch >= self.training.epochs:
+            raise ValueError(f"the training is finished: all {self.training.epochs} epochs are done")
         if self._go_on is None:
             raise ValueError("this run has no training behind it that could go on")
         return self._go_on(self)
@@ -107,7 +184,7 @@ class Callback:
         """Before the first epoch, and again where a stopped training is resumed."""
 
     def measure(self, run: Run) -> dict[str, float]:
-        """Figures that go into the epoch's row of the history; asked after each epoch, before ``on_epoch_end``."""
+        """Figures that go into the epoch's row of the history; called after each epoch, before ``on_epoch_end``."""
         return {}
 
     def on_epoch_end(self, run: Run) -> None:
@@ -117,28 +194,20 @@ class Callback:
         """After the last epoch, also after a stop or an interrupt."""
 
 
-def tell(callbacks: list[object], event: str, run: Run) -> None:
+def notify(callbacks: list[object], event: str, run: Run) -> None:
     """Call `event` on every callback that has it."""
     for callback in callbacks:
-        method = getattr(callback, event, None)
-        if method is not None:
-            method(run)
+        if hasattr(callback, event):
+            getattr(callback, event)(run)
 
 
 def measured(callbacks: list[object], run: Run) -> dict[str, float]:
-    """What every callback that has a ``measure`` says of the epoch that has just ended.
-
-    Raises
-    ------
-    ValueError
-        If two name a figure alike, or one takes the name of a column that the history has by itself.
-    """
+    """The figures of every callback that has a ``measure``; ValueError if two figures have one name."""
     found: dict[str, float] = {}
     taken = set(run.history.table.iloc[-1:].dropna(axis=1).columns)
     for callback in callbacks:
         figures = callback.measure(run) if hasattr(callback, "measure") else {}
-        twice = sorted(figures.keys() & (taken | found.keys()))
-        if twice:
+        if twice := sorted(figures.keys() & (taken | found.keys())):
             raise ValueError(f"a callback measures {twice[0]!r}, which the history of this epoch has already")
         found |= {name: float(value) for name, value in figures.items()}
     return found

@@ -1,9 +1,10 @@
-"""A training put aside and taken up again: safetensors and JSON in one folder, replaced in one step."""
+"""Checkpoints of a training: safetensors and JSON in one folder, replaced in one step."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,15 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from medn_lab.model.medn import stated_sum, write_sum
 from medn_lab.records import History, atomic_write, sha256_of_file
 
 STATE = "state.safetensors"
-SUM = "state.sha256"
-"""The sha256 of the state, as ``sha256sum -c`` reads it."""
 
 
 def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether a training was put aside at `path`; False where nothing is, or an empty folder.
+    """Whether there is a checkpoint at `path`; False where nothing is, or an empty folder.
 
     Parameters
     ----------
@@ -35,17 +35,14 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
         If something else is there, which a checkpoint would replace.
     """
     folder = Path(path)
-    if folder.is_dir() and (folder / STATE).is_file():
+    if (folder / STATE).is_file():
         return True
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise FileExistsError(
             f"{folder} exists and is no checkpoint (a folder with {STATE}; pickled ones, .pt or .ckpt, are not read);"
             " choose another folder, nothing was written"
         )
     return False
-
-
-_ANEW = "take a whole copy, or remove the folder to train from the start"
 
 
 def save_checkpoint(
@@ -72,19 +69,19 @@ def save_checkpoint(
     """
     target = Path(path)
     is_checkpoint(target)
-    with atomic_write(target) as beside:
+    with atomic_write(target) as folder:
         tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         for index, state in optimiser.state_dict()["state"].items():
             for name, value in state.items():
                 tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-        save_file(tensors, beside / STATE)
-        (beside / SUM).write_text(f"{sha256_of_file(beside / STATE)}  {STATE}\n")
-        history.save(beside / "history")
+        save_file(tensors, folder / STATE)
+        write_sum(folder / STATE)
+        history.save(folder / "history")
     return target
 
 
 def load_checkpoint(
-    path: str | os.PathLike[str], *, model: nn.Module, optimiser: torch.optim.Optimizer, config: dict
+    path: str | os.PathLike[str], *, model: nn.Module, optimiser: torch.optim.Optimizer, config: Mapping
 ) -> History:
     """Bring model and optimiser to where :func:`save_checkpoint` left them.
 
@@ -93,7 +90,7 @@ def load_checkpoint(
     path : path-like
     model : nn.Module
     optimiser : torch.optim.Optimizer
-    config : dict
+    config : mapping
         What this training is; must be what the checkpoint was made with.
 
     Returns
@@ -108,25 +105,26 @@ def load_checkpoint(
     """
     folder = Path(path)
     history = History.load(folder / "history")
-    stored, wanted = json.loads(json.dumps(dict(history.config))), json.loads(json.dumps(config))
+    stored, wanted = json.loads(json.dumps(dict(history.config))), json.loads(json.dumps(dict(config)))
     if stored != wanted:
         differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
         raise ValueError(
             f"the checkpoint {folder} was made with another {', '.join(differing)};"
             " give the same configuration and clips, or another checkpoint folder"
         )
-    if (folder / SUM).is_file() and (folder / SUM).read_text().split()[:1] != [sha256_of_file(folder / STATE)]:
-        raise ValueError(f"{folder / STATE} is not the file that was written (its sha256 differs); {_ANEW}")
     try:
+        if stated_sum(folder / STATE) not in {None, sha256_of_file(folder / STATE)}:
+            raise ValueError("its sha256 is not the one that was written")
         tensors = load_file(folder / STATE)
-    except SafetensorError as error:
-        raise ValueError(f"{folder / STATE} holds no safetensors ({error}); {_ANEW}") from error
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"{folder / STATE} cannot be read: {error}; take a whole copy, or remove the folder to train from the start"
+        ) from error
     prefix = "model."
     model.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
     states: dict[int, dict[str, torch.Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, key = name.split(".", 2)
-            states.setdefault(int(index), {})[key] = tensor
+    for name in [name for name in tensors if not name.startswith(prefix)]:
+        _, index, key = name.split(".", 2)
+        states.setdefault(int(index), {})[key] = tensors[name]
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
     return history

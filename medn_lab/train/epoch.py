@@ -1,91 +1,358 @@
-"""One pass over the training clips, and a look at those held out."""
+"""One epoch: which clips a step sees and their targets, augmentation, the objective, and the pass over the clips."""
 
 from __future__ import annotations
 
 import math
 import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
+from torch.nn import functional as F
 
-from medn_lab.model import DECOUPLING_WEIGHTS, MEDN, MEDNConfig, as_inputs
-from medn_lab.records import Clips
-from medn_lab.train.batches import Targets, augment, shuffled_rows
-from medn_lab.train.config import TrainConfig
-from medn_lab.train.losses import medn_loss
-from medn_lab.train.schedule import learning_rate, ramp
+from medn_lab.model import DECOUPLING_METHODS, MEDN, Inputs, MEDNConfig, MEDNOutput, as_inputs
+from medn_lab.records import Clips, check_label, is_constant
+from medn_lab.train.callbacks import TrainConfig
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels and AUs of clips, row by row.
+
+    Attributes
+    ----------
+    labels : (n,) int64 tensor
+        Places in ``config.classes``.
+    aus : (n, n_aus) float32 tensor
+        1 present, 0 absent, NaN unknown.
+    class_weight : (n_classes,) float32 tensor
+        Inverse class frequency, mean 1 over the clips.
+    au_weight : (n_aus,) float32 tensor
+        Weight of a positive: negatives over positives, at most 10; 1 for an AU without positives.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from medn_lab.model import MEDNConfig
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, None]})
+    >>> targets = read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=False)
+    >>> targets.labels.tolist(), targets.aus.tolist()
+    ([0, 1], [[1.0], [nan]])
+    """
+
+    labels: Tensor
+    aus: Tensor
+    class_weight: Tensor
+    au_weight: Tensor
+
+    def take(self, rows: Tensor) -> Targets:
+        """The targets of some rows; the weights stay those of all."""
+        return replace(self, labels=self.labels[rows], aus=self.aus[rows])
+
+    def to(self, device: torch.device) -> Targets:
+        """The same on another device."""
+        return Targets(**{name: part.to(device) for name, part in vars(self).items()})
+
+
+def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, training: bool) -> Targets:
+    """Read labels and AUs from a table.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    table : DataFrame
+    label : str
+        Column of class names.
+    training : bool
+        Whether every class must occur.
+
+    Returns
+    -------
+    Targets
+
+    Raises
+    ------
+    ValueError
+        If the column is missing, a clip has no class, a name is not one of the model's classes, or a class has no
+        training clip.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from medn_lab.model import MEDNConfig
+    >>> table = pd.DataFrame({"clip_id": ["a", "b"], "label": ["x", "y"], "AU12": [1.0, 0.0]})
+    >>> read_targets(MEDNConfig(classes=("x", "y"), aus=("AU12",)), table, label="label", training=True).aus.tolist()
+    [[1.0], [0.0]]
+    """
+    names = check_label(table, label=label)
+    places = pd.Index(config.classes).get_indexer(names).astype(np.int64)
+    if (places < 0).any():
+        strange = sorted(set(names[places < 0]))
+        raise ValueError(
+            f"{(places < 0).sum()} of {len(table)} clips are labelled {', '.join(strange)},"
+            f" which the model does not know; its classes are {', '.join(config.classes)}"
+        )
+    counts = np.bincount(places, minlength=len(config.classes))
+    absent = [name for name, count in zip(config.classes, counts, strict=True) if count == 0]
+    if training and absent:
+        raise ValueError(
+            f"no training clip of {', '.join(absent)} among {len(table)}; build the model with"
+            " MEDNConfig.for_clips(clips) or choose another split"
+        )
+    class_weight = len(table) / (len(config.classes) * np.maximum(counts, 1))
+    aus = table.reindex(columns=list(config.aus)).to_numpy(dtype=np.float32, na_value=np.nan).copy()
+    positives, negatives = (aus == 1).sum(axis=0), (aus == 0).sum(axis=0)
+    au_weight = np.where(positives > 0, np.clip(negatives / np.maximum(positives, 1), 1, 10), 1)
+    weights = (torch.from_numpy(weight.astype(np.float32)) for weight in (class_weight, au_weight))
+    return Targets(torch.from_numpy(places), torch.from_numpy(aus), *weights)
+
+
+def warn_if_constant(config: MEDNConfig, clips: Clips, targets: Targets, *, stacklevel: int) -> None:
+    """Warn of each input or target that is the same in all training clips: its branch learns nothing and dies.
+
+    Reads clips until two differ, so that of clips that vary only the first few are read. `stacklevel` is that of the
+    caller's caller.
+    """
+    found = []
+    for branch, named, part, still in (
+        ("emotion", "frames", clips.frames, "the frames do not move in any clip"),
+        ("motion", "flow", clips.flow, "the flow is 0 in all clips"),
+    ):
+        if part is None or config.branches not in ("both", branch):
+            continue
+        first = np.asarray(part[0])
+        if not any((clip != (clip[:1] if branch == "emotion" else 0)).any() for clip in part):
+            found.append(f"{still}, so the {branch} branch will be constant")
+        elif all(is_constant(np.stack([first.ravel(), np.ravel(clip)])) for clip in part[1:]):
+            found.append(f"all clips have the same {named}, so the {branch} branch will be constant")
+    known = targets.aus[~targets.aus.isnan()].numpy()
+    if known.size and is_constant(known[:, None]):
+        found.append(f"no AU varies: every AU known is {known[0]:g} in all clips, so the AUs teach nothing")
+    for fault in found:
+        warnings.warn(f"{fault}; look at how the clips were prepared", UserWarning, stacklevel=stacklevel + 1)
+
+
+def shuffled_rows(n: int, batch_size: int, *, least: int = 2, generator: torch.Generator) -> Iterator[Tensor]:
+    """Batches of rows in random order; a last one below `least` is joined to the one before (batch norm needs two)."""
+    order = torch.randperm(n, generator=generator)
+    edges = list(range(0, n, batch_size)) + [n]
+    if len(edges) > 2 and edges[-1] - edges[-2] < least:
+        del edges[-2]
+    for start, stop in pairwise(edges):
+        yield order[start:stop]
+
+
+def mirror(inputs: Inputs, chosen: Tensor, *, colours: bool) -> None:
+    """Mirror the chosen clips left to right, in place.
+
+    The face's right and left change places, so an AU set without sides keeps its meaning; the horizontal component of
+    the flow changes its sign, or where the flow is coded as `colours` its hue.
+    """
+    for row in chosen.nonzero()[:, 0].tolist():  # a clip at a time: it stays in the cache, and nothing large is copied
+        for clip in (part[row] for part in inputs if part is not None):
+            clip.copy_(clip.flip(-1))
+        if inputs.flow is not None:
+            flow = inputs.flow[row]
+            if colours:  # a hue of h degrees becomes 180 - h: the complement, with green and blue exchanged
+                flow.copy_((flow.amax(0) + flow.amin(0) - flow)[[0, 2, 1]])
+            else:
+                flow[0] *= -1
+
+
+def shift(x: Tensor, *, dx: int, dy: int) -> Tensor:
+    """Move pictures (..., h, w) by whole pixels, `dx` right and `dy` down, repeating the edge: no crop is exact."""
+    top, left = max(-dy, 0), max(-dx, 0)
+    padded = F.pad(x.flatten(0, -4), (max(dx, 0), left, max(dy, 0), top), mode="replicate")
+    return padded[..., top : top + x.shape[-2], left : left + x.shape[-1]].reshape(x.shape)
+
+
+def augment(inputs: Inputs, *, training: TrainConfig, colours: bool, generator: torch.Generator) -> Inputs:
+    """Mirror half of the clips, in place, and shift the batch by a few pixels, as configured."""
+    n = next(len(part) for part in inputs if part is not None)
+    mirror(inputs, torch.rand(n, generator=generator) < (0.5 if training.mirror else 0.0), colours=colours)
+    most = training.max_shift
+    dx, dy = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
+    return Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
+
+
+def medn_loss(
+    output: MEDNOutput,
+    targets: Targets,
+    *,
+    config: MEDNConfig,
+    au_weight: float = 1.0,
+    decoupling_weight: float = 1.0,
+    label_smoothing: float = 0.0,
+) -> dict[str, Tensor]:
+    """The terms of MEDN's loss and their weighted sum.
+
+    Parameters
+    ----------
+    output : MEDNOutput
+        Of a forward pass with `b` clips.
+    targets : Targets
+        Of the same clips.
+    config : MEDNConfig
+        Says which decoupling term there is.
+    au_weight, decoupling_weight : float
+        Weights of the AU and the decoupling term; the emotion term has weight 1.
+    label_smoothing : float
+        In [0, 1), on the emotion term.
+
+    Returns
+    -------
+    dict of str to scalar Tensor
+        ``loss`` (the sum), ``emotion`` (class-weighted cross-entropy), and where they apply ``au`` (binary
+        cross-entropy over the known AUs, positives weighted) and ``decoupling`` (unweighted; in nats under the
+        bottleneck, the adversary's error under ``adversarial``).
+
+    See Also
+    --------
+    orthogonal_loss
+
+    Examples
+    --------
+    >>> from medn_lab.model import MEDN, MEDNConfig
+    >>> from medn_lab.train import Targets
+    >>> config = MEDNConfig(size=32, dim=16, classes=("x", "y"), aus=("AU12",))
+    >>> output = MEDN(config)(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32))
+    >>> targets = Targets(torch.tensor([0, 1]), torch.tensor([[1.0], [0.0]]), torch.ones(2), torch.ones(1))
+    >>> list(medn_loss(output, targets, config=config))
+    ['loss', 'emotion', 'au', 'decoupling']
+    """
+    total = F.cross_entropy(output.logits, targets.labels, weight=targets.class_weight, label_smoothing=label_smoothing)
+    terms = {"emotion": total}
+    if output.au_logits is not None and config.aus:
+        terms["au"] = au_loss(output.au_logits, targets.aus, positive_weight=targets.au_weight)
+        total = total + au_weight * terms["au"]
+    method = DECOUPLING_METHODS[config.decoupling]
+    parts = [getattr(output, name) for name in method.reads]
+    if method.loss is not None and all(part is not None for part in parts):
+        terms["decoupling"] = method.loss(*parts)
+        total = total + decoupling_weight * terms["decoupling"]
+    return {"loss": total} | terms
+
+
+def au_loss(au_logits: Tensor, aus: Tensor, *, positive_weight: Tensor) -> Tensor:
+    """Binary cross-entropy of AU logits over the entries that are known.
+
+    Parameters
+    ----------
+    au_logits : (b, n_aus) tensor
+    aus : (b, n_aus) tensor
+        1 present, 0 absent, NaN unknown; an unknown entry has neither loss nor gradient.
+    positive_weight : (n_aus,) tensor
+        Weight of a positive against a negative.
+
+    Returns
+    -------
+    Tensor
+        A scalar; 0 where nothing is known (SMIC has no AUs).
+
+    Examples
+    --------
+    >>> logits = torch.tensor([[0.0, 5.0]])
+    >>> au_loss(logits, torch.tensor([[1.0, float("nan")]]), positive_weight=torch.ones(2)).item()
+    0.693...
+    """
+    known = ~torch.isnan(aus)
+    loss = F.binary_cross_entropy_with_logits(
+        au_logits, torch.nan_to_num(aus), pos_weight=positive_weight, reduction="none"
+    )
+    return (loss * known).sum() / known.sum().clamp_min(1)
+
+
+def learning_rate(step: int, steps: int, peak: float) -> float:
+    """The rate of a step: linear to `peak` over the first tenth of `steps`, then down to 0 along a half cosine.
+
+    Examples
+    --------
+    >>> [round(learning_rate(step, 100, 1.0), 3) for step in (0, 9, 10, 55, 99)]
+    [0.1, 1.0, 1.0, 0.5, 0.0]
+    """
+    warm = max(1, steps // 10)
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
+def ramp(done: float, between: tuple[float, float]) -> float:
+    """The share of the full decoupling weight when a share `done` of the training is over.
+
+    Examples
+    --------
+    >>> [round(ramp(done, (0.25, 0.75)), 2) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    [0.0, 0.0, 0.5, 1.0, 1.0]
+    """
+    start, full = between
+    if done >= full:
+        return 1.0
+    return max(0.0, (done - start) / (full - start))
 
 
 def train_epoch(
-    fabric: Fabric,
-    model: Any,
-    optimiser: torch.optim.Optimizer,
-    clips: Clips,
-    targets: Targets,
-    config: TrainConfig,
-    epoch: int,
-) -> dict[str, float]:
+    fabric: Fabric, model: Any, optimiser: torch.optim.Optimizer, clips: Clips, targets: Targets,
+    training: TrainConfig, epoch: int,
+) -> dict[str, float]:  # fmt: skip
     """Train on every clip once; the epoch's row of the history."""
     # Seeding by epoch makes a resumed training the same as one that never stopped.
     rank, ranks = fabric.global_rank, fabric.world_size
-    seed = config.seed * 100_003 + epoch
+    seed = training.seed * 100_003 + epoch
     generator = torch.Generator().manual_seed(seed)
     began = time.perf_counter()
-    batches = list(shuffled_rows(len(clips), config.batch_size, least=2 * ranks, generator=generator))
+    batches = list(shuffled_rows(len(clips), training.batch_size, least=2 * ranks, generator=generator))
     torch.manual_seed(seed + 1_000_000_007 * rank)
     if rank:  # the processes share their batches, and draw what else is drawn each for itself
         generator.manual_seed(seed + 1_000_000_007 * rank)
-    steps = config.epochs * len(batches)
+    steps = training.epochs * len(batches)
     sums: dict[str, float] = {}
     right = 0
     model.train()
-    for place, everyones in enumerate(batches):
-        rows = everyones.tensor_split(ranks)[rank]
-        done = epoch * len(batches) + place
+    for place, of_all in enumerate(batches):
+        rows = of_all.tensor_split(ranks)[rank]
+        step = epoch * len(batches) + place
+        rate = learning_rate(step, steps, training.learning_rate)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(done, steps, config.learning_rate)
+            group["lr"] = rate
         inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
-        if config.mirror or config.max_shift:
-            inputs = augment(
-                inputs, max_shift=config.max_shift, mirrored=config.mirror, generator=generator,
-                colours=clips.recipe.get("coding") == "hsv",
-            )  # fmt: skip
+        if training.mirror or training.max_shift:
+            colours = clips.recipe.get("coding") == "hsv"
+            inputs = augment(inputs, training=training, colours=colours, generator=generator)
         batch = targets.take(rows).to(fabric.device)
         output = model(*inputs)
-        terms = medn_loss(
-            output,
-            batch,
-            config=model.config,
-            au_weight=config.au_weight,
-            decoupling_weight=_decoupling_weight(model.config, config, done / steps),
-            label_smoothing=config.label_smoothing,
-        )
+        terms = _terms(output, batch, model.config, training, done=step / steps)
         values = {name: value.item() for name, value in terms.items()}
-        _check_finite(values, epoch + 1)
+        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
+            raise ValueError(
+                f"{', '.join(broken)} is no longer a number in epoch {epoch + 1}; lower learning_rate"
+                " or decoupling_weight, and look at the clips for constant or extreme values"
+            )
         optimiser.zero_grad(set_to_none=True)
-        share = len(rows) * ranks / len(everyones)  # gradients are averaged over processes, and are meant over clips
+        share = len(rows) * ranks / len(of_all)  # gradients are averaged over processes, and are meant over clips
         fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
         fabric.clip_gradients(model, optimiser, max_norm=1.0)
         optimiser.step()
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + value * len(rows)
+        _add(sums, values, len(rows))
         right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
     if ranks > 1:
-        told = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
-        reduced: Any = fabric.all_reduce(told, reduce_op="sum")
+        own = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
+        reduced: Any = fabric.all_reduce(own, reduce_op="sum")
         right, *totals = reduced.tolist()
         sums = dict(zip(sums, totals, strict=True))
-    rate = optimiser.param_groups[0]["lr"]
-    means = {name: value / len(clips) for name, value in sums.items()}
-    seconds = time.perf_counter() - began
-    return {"epoch": epoch + 1, "seconds": seconds, "learning_rate": rate} | means | {"accuracy": right / len(clips)}
+    row = {"epoch": epoch + 1, "seconds": time.perf_counter() - began, "learning_rate": rate}
+    return row | {name: value / len(clips) for name, value in (sums | {"accuracy": right}).items()}
 
 
 @torch.inference_mode()
 def validate(
-    fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, config: TrainConfig, epoch: int
+    fabric: Fabric, model: MEDN, clips: Clips, targets: Targets, training: TrainConfig, epoch: int
 ) -> dict[str, float]:
     """The terms of the loss, accuracy and UF1 on clips that are held out, weighted as at the end of the epoch."""
     model.eval()
@@ -95,33 +362,28 @@ def validate(
     for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // 64)):
         batch = targets.take(torch.from_numpy(rows)).to(fabric.device)
         output = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device))
-        terms = medn_loss(
-            output,
-            batch,
-            config=model.config,
-            au_weight=config.au_weight,
-            decoupling_weight=_decoupling_weight(model.config, config, (epoch + 1) / config.epochs),
-            label_smoothing=config.label_smoothing,
-        )
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0.0) + value.item() * len(rows)
+        terms = _terms(output, batch, model.config, training, done=(epoch + 1) / training.epochs)
+        _add(sums, {name: value.item() for name, value in terms.items()}, len(rows))
         np.add.at(counts, (batch.labels.cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
-    hits, meant, said = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
-    f1 = 2 * hits[meant > 0] / (meant + said)[meant > 0]
+    hits, present, predicted = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
+    f1 = 2 * hits[present > 0] / (present + predicted)[present > 0]
     sums |= {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}
     return {f"validation_{name}": float(value / len(clips)) for name, value in sums.items()}
 
 
-def _decoupling_weight(model: MEDNConfig, config: TrainConfig, done: float) -> float:
-    """The weight of the decoupling term when a share `done` of the training is over."""
-    weight = DECOUPLING_WEIGHTS[model.decoupling] if config.decoupling_weight is None else config.decoupling_weight
-    return weight * ramp(done, config.decoupling_ramp)
+def _terms(
+    output: MEDNOutput, batch: Targets, config: MEDNConfig, training: TrainConfig, *, done: float
+) -> dict[str, Tensor]:
+    """The loss when a share `done` of the training is over."""
+    weight = training.decoupling_weight
+    weight = DECOUPLING_METHODS[config.decoupling].weight if weight is None else weight
+    return medn_loss(
+        output, batch, config=config, au_weight=training.au_weight, label_smoothing=training.label_smoothing,
+        decoupling_weight=weight * ramp(done, training.decoupling_ramp),
+    )  # fmt: skip
 
 
-def _check_finite(terms: dict[str, float], epoch: int) -> None:
-    broken = [name for name, value in terms.items() if not math.isfinite(value)]
-    if broken:
-        raise ValueError(
-            f"{', '.join(broken)} is no longer a number in epoch {epoch}; lower learning_rate"
-            " or decoupling_weight, and look at the clips for constant or extreme values"
-        )
+def _add(sums: dict[str, float], values: dict[str, float], n_clips: int) -> None:
+    """Add the means of `n_clips` clips to the sums over clips."""
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0.0) + value * n_clips

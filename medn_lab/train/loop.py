@@ -1,27 +1,27 @@
-"""The training loop: plain, seeded, resumable; it knows the records and the loss, and nothing of the network."""
+"""The training loop: seeded and resumable, over one or several processes, with the metadata to make it again."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
+from lightning_fabric import Fabric
+from torch import nn
 from tqdm.auto import tqdm
 
-from medn_lab.model import MEDN, check_clips
-from medn_lab.model.threads import torch_threads
-from medn_lab.records import Clips, History, remove_leftovers
-from medn_lab.train.batches import read_targets, warn_if_constant
-from medn_lab.train.callbacks import Run, measured, tell
+from medn_lab import __version__
+from medn_lab.model import MEDN, check_clips, device_name, weights_sha256
+from medn_lab.model.inputs import torch_threads
+from medn_lab.records import Clips, History, ids_sha256, remove_leftovers, run_record
+from medn_lab.train.callbacks import Run, TrainConfig, measured, notify
 from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
-from medn_lab.train.config import TrainConfig
-from medn_lab.train.epoch import train_epoch, validate
-from medn_lab.train.processes import processes, share_buffers
-from medn_lab.train.standing import Standing
-from medn_lab.train.telling import Telling
+from medn_lab.train.epoch import read_targets, train_epoch, validate, warn_if_constant
 
 
 def fit(
@@ -38,11 +38,11 @@ def fit(
     """Train a model in place.
 
     On one CPU the result depends on the seeds, the clips and the versions alone. A keyboard interrupt ends the training
-    and leaves the model as it was after the last whole epoch, which is what the history tells of. After a stop or an
+    and leaves the model as it was after the last whole epoch, which the history describes. After a stop or an
     interrupt a callback may go on with the same training (:meth:`Run.resume`); a checkpoint does so in a new process.
 
     With ``devices`` or ``num_nodes`` above one, every process calls ``fit`` with the same arguments and ends with the
-    same model. Only the first draws a bar, writes the checkpoint and tells the callbacks. Batch statistics are those of
+    same model. Only the first draws a bar, writes the checkpoint and calls the callbacks. Batch statistics are those of
     a process's own share (on GPUs of all), and chance draws differ between processes, so that the result depends on
     the number of processes too.
 
@@ -62,7 +62,7 @@ def fit(
         Objects with ``on_fit_start``, ``measure``, ``on_epoch_end`` or ``on_fit_end``, each given a :class:`Run`. What
         ``measure`` returns, a mapping of names to numbers, becomes columns of the history.
     checkpoint : path-like, optional
-        A folder. It is written after each epoch, and taken up if it is there already.
+        A folder. It is written after each epoch, and resumed from if it is there already.
     progress : bool
         Show a progress bar.
 
@@ -104,63 +104,179 @@ def fit(
     if validation is not None:
         check_clips(model.config, validation)
         scored = read_targets(model.config, validation.table, label=label, training=False)
-        held_out = validation, replace(scored, class_weight=targets.class_weight, au_weight=targets.au_weight)
+        held_out = validation, replace(targets, labels=scored.labels, aus=scored.aus)
 
-    fabric = processes(training)
+    fabric = _launch(training)
     watchers = list(callbacks)
-    telling = Telling(
-        model, clips, config=training, label=label, validation=validation, callbacks=watchers, device=fabric.device
+    record = training_record(
+        model, clips, training=training, label=label, validation=validation, callbacks=watchers, device=fabric.device
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-    history = telling.history(pd.DataFrame(columns=["epoch"]))
     if checkpoint is not None and is_checkpoint(checkpoint):
         remove_leftovers(Path(checkpoint))
-        history = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=telling.said)
-        telling.take_up(history)
+        done = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=record.config)
+        record = replace(record, table=done.table, source={**record.source, "start": done.source.get("start", {})})
+    else:
+        start = {"name": model.name, "seed": model.seed, "sha256": weights_sha256(model)}
+        record = replace(record, source={**record.source, "start": start})
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimiser = fabric.setup(model, optimiser)
     if not fabric.is_global_zero:
         watchers, progress = [], False
-    standing = Standing(model, optimiser=optimiser, history=history)
+    snapshot = Snapshot(model, optimiser, record)
 
     def go_on(run: Run) -> History:
-        standing.check()
+        snapshot.check()
         run.running, run.stopping, status = True, False, "finished"
         bar = tqdm(total=training.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
         with bar, torch_threads(training.threads), torch.random.fork_rng(devices=[]):
             try:
-                tell(watchers, "on_fit_start", run)
+                notify(watchers, "on_fit_start", run)
                 while run.epoch < training.epochs:
                     if run.stopping:
                         status = "stopped"
                         break
+                    before = run.history.table
                     row = train_epoch(fabric, wrapped, optimiser, clips, targets, training, run.epoch)
-                    share_buffers(fabric, model)
+                    _share_buffers(fabric, model)
                     if held_out is not None:
                         row |= validate(fabric, model, *held_out, training, run.epoch)
-                    before = run.history.table.to_dict("records")
-                    run.history = telling.history(pd.DataFrame([*before, row]), summed=checkpoint is not None)
-                    standing.take(run.history)
-                    more = measured(watchers, run)
-                    if more:
-                        run.history = replace(run.history, table=pd.DataFrame([*before, row | more]))
-                        standing.take(run.history)
+                    run.history = replace(record, table=_grown(before, row))
+                    snapshot.take(run.history)
+                    row |= measured(watchers, run)
+                    run.history = replace(record, table=_grown(before, row))
+                    snapshot.amend(run.history)
                     if checkpoint is not None and fabric.is_global_zero:
-                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=run.history)
+                        history = _with_sum(run.history, model)
+                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=history)
                     bar.update()
                     bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
-                    tell(watchers, "on_epoch_end", run)
+                    notify(watchers, "on_epoch_end", run)
                     run.stopping = fabric.broadcast(run.stopping)
             except KeyboardInterrupt:
                 status = "interrupted"
-                run.history = standing.give_back()
+                run.history = snapshot.restore()
             finally:
                 model.eval()
                 run.running = False
-            run.history = telling.history(run.history.table, status=status, summed=True)
-            telling.name_model(run.history)
-            tell(watchers, "on_fit_end", run)
+            run.history = _with_sum(replace(run.history, status=status), model)
+            model.name, model.history = str(record.source["name"]), run.history
+            notify(watchers, "on_fit_end", run)
         return run.history
 
-    return go_on(Run(model, config=training, history=history, go_on=go_on))
+    return go_on(Run(model, training=training, history=record, go_on=go_on))
+
+
+def _grown(table: pd.DataFrame, row: dict[str, float]) -> pd.DataFrame:
+    """The history's table with one more epoch."""
+    last = pd.DataFrame([row])
+    return pd.concat([table, last], ignore_index=True) if len(table) else last
+
+
+def _with_sum(history: History, model: MEDN) -> History:
+    """The history with the sha256 of the weights as they are now."""
+    return replace(history, source={**history.source, "sha256": weights_sha256(model)})
+
+
+def training_record(
+    model: MEDN, clips: Clips, *, training: TrainConfig, label: str, validation: Clips | None,
+    callbacks: Iterable[object], device: torch.device,
+) -> History:  # fmt: skip
+    """The history of a training before its first epoch: the metadata by which the training can be made again.
+
+    Its `config` identifies the training: a checkpoint of another one is refused by it.
+    """
+    name = model.name
+    if "untrained" in name:
+        name = name.replace("untrained", "trained")
+    elif not name.startswith("MEDN, trained") and not name.endswith(", trained further"):
+        name = f"{name}, trained further"
+    source = {
+        "name": name,
+        "training": asdict(training),
+        "recipe": dict(clips.recipe),
+        "validation": None if validation is None else dict(validation.recipe),
+        "callbacks": [type(callback).__name__ for callback in callbacks],
+        "run": run_record(
+            "fit", table=clips.table, label=label, device=device_name(device),
+            threads=training.threads or torch.get_num_threads(),
+        ),
+    }  # fmt: skip
+    config = {
+        "model": asdict(model.config),
+        "training": asdict(training),
+        "clips": {"n": len(clips), "sha256": ids_sha256(clips.table), "recipe": dict(clips.recipe)},
+        "versions": {"medn_lab": __version__, "torch": torch.__version__},
+    }
+    wanted = dict.fromkeys(["clip_id", "dataset", "subject", label, *model.config.aus])
+    learned = [
+        part.table[[column for column in wanted if column in part.table]].assign(part=named)
+        for named, part in (("training", clips), ("validation", validation))
+        if part is not None
+    ]
+    empty = pd.DataFrame(columns=["epoch"])
+    return History(empty, config, "stopped", source, pd.concat(learned, ignore_index=True))
+
+
+class Snapshot:
+    """Model, optimiser and history after the last whole epoch, kept in memory so that an interrupt cannot spoil them.
+
+    An interrupt may fall into the middle of a step, when half of the weights have moved. A snapshot costs the memory of
+    three more copies of the weights.
+    """
+
+    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, history: History) -> None:
+        self._model, self._optimiser = model, optimiser
+        self.take(history)
+
+    @torch.no_grad()
+    def take(self, history: History) -> None:
+        """Keep the state as it is now; an interrupt meanwhile leaves the snapshot before."""
+        weights = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+        self._kept = weights, deepcopy(self._optimiser.state_dict()), history
+
+    def amend(self, history: History) -> None:
+        """Replace the history alone."""
+        self._kept = (*self._kept[:2], history)
+
+    def restore(self) -> History:
+        """Set model and optimiser back, and return the history."""
+        weights, steps, history = self._kept
+        self._model.load_state_dict(weights)
+        self._optimiser.load_state_dict(deepcopy(steps))
+        return history
+
+    def check(self) -> None:
+        """Raise ValueError where the weights were changed from outside since."""
+        weights, now = self._kept[0], self._model.state_dict()
+        changed = [name for name, value in weights.items() if not torch.equal(value, now[name].to(value.device))]
+        if changed:
+            raise ValueError(
+                f"{len(changed)} of {len(weights)} weights have changed since this training stopped, such as"
+                f" {changed[0]}; it would not be the same training: start a new one with fit"
+            )
+
+
+def _launch(training: TrainConfig) -> Fabric:
+    """The processes of a training, launched: this one alone, or all that :class:`TrainConfig` names."""
+    strategy = training.strategy
+    if strategy == "auto" and training.devices * training.num_nodes > 1:
+        strategy = "ddp_find_unused_parameters_true"  # the AU head has no gradient where no clip of a share has AUs
+    precision: Any = training.precision
+    fabric = Fabric(
+        accelerator=training.device, devices=training.devices, num_nodes=training.num_nodes, strategy=strategy,
+        precision=precision,
+    )  # fmt: skip
+    fabric.launch()
+    return fabric
+
+
+@torch.no_grad()
+def _share_buffers(fabric: Fabric, model: nn.Module) -> None:
+    """Average the running batch statistics over the processes, each of which has seen a part of each batch."""
+    if fabric.world_size > 1:
+        for buffer in model.buffers():
+            if buffer.is_floating_point():
+                mean: Any = fabric.all_reduce(buffer.clone(), reduce_op="mean")
+                buffer.copy_(mean)

@@ -1,2 +1,0 @@
-from .again import rerun as rerun
-from .outcome import Rerun as Rerun
