@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import PATIENCE_MS
+from lab_page import PATIENCE_MS, MapsOnPage
 from lab_server import environment, stop_process
 from pictures_shown import IMAGE
 from playwright.sync_api import Browser, Page
@@ -108,8 +108,9 @@ def test_the_widgets_live_on_a_page_without_code(page):
     panel.locator(".medn-title").wait_for()
     assert panel.locator("select option").count() > 0
 
-    plot = page.locator(".medn-branch-explorer .js-plotly-plot")
-    plot.wait_for()
-    colours = plot.evaluate("gd => gd._fullData.find(one => one.name === 'motion points').marker.color")
-    assert len(set(colours)) > 1  # what was painted after the figure was made is on this page too
-    assert plot.evaluate("gd => gd._fullData.filter(trace => trace.name.endsWith('points')).length") == 3
+    maps = MapsOnPage(page)
+    assert maps.canvases.count() == 3
+    entries = page.locator(".medn-branch-explorer .medn-entry")
+    assert entries.count() > 1  # what was painted after the maps were made is on this page too
+    maps.hover(0)
+    assert maps.drawn(number=2)["hovered"] == 0
