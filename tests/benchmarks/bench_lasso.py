@@ -116,7 +116,7 @@ class Measured:
         if self.maps is not None:
             places = self.maps.places()
         else:
-            around = [point for point in self.plot.points(0)]
+            around = self.plot.points(0)
             places = np.array(self.plot.pixels(around))
         self._middle = np.median(places, axis=0)
         self._wide = np.quantile(places, 0.8, axis=0) - np.quantile(places, 0.2, axis=0)

@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from hostile_records import EVIL, hostile_records
-from lab_page import MapsOnPage
+from lab_page import LabPage, MapsOnPage
 from playwright.sync_api import expect
 
 from medn_lab import diagnose, view

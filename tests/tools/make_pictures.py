@@ -24,7 +24,7 @@ sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 from chromium_here import FLAGS, find_chromium  # noqa: E402
 from lab_page import LabPage, MapsOnPage  # noqa: E402
 from lab_server import serve_lab  # noqa: E402
-from outlines import circle
+from outlines import circle  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 
