@@ -401,11 +401,3 @@ class TestHiddenClips:
         assert "no clip has" in explorer._pair.message.value
         assert (explorer._controls.filters["aus"].value, explorer._controls.filters["subjects"].value) == ("", "1")
         assert explorer.shown["clip_id"].tolist() == ["a"]
-
-
-def test_an_overlay_says_its_scale(explorer):
-    explorer.show(explorer.shown["clip_id"].iloc[0])
-    explorer._pair.overlays.value = "magnitude"
-    assert "the brightest is" in explorer._pair.reading.value
-    explorer._pair.overlays.value = "none"
-    assert explorer._pair.reading.value == ""

@@ -20,6 +20,7 @@ from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
 
 _HERE = Path(__file__).parent
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy
+NO_CLIPS = "No clips were given, so there are no faces to play."
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 
 OVERLAYS = {
@@ -30,12 +31,19 @@ OVERLAYS = {
     "attribution": ("attribution", "What raised the target (red) and what lowered it (blue), frame by frame"),
 }
 
+_LACKING = {
+    "kept": "; give kept=medn.diagnose.kept_tokens(model, clips)",
+    "attribution": "; give attribution=, such as medn.diagnose.integrated_gradients(model, clips)",
+    "none": "; these clips have no frames",
+}
+
 
 class ClipView(anywidget.AnyWidget):
     """One to n clips that play in step, with magnified motion and overlays.
 
-    Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that frame
-    is on its way to the apex; a factor of 1 is the clip itself. Without flow, differences from the onset are amplified.
+    Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
+    frame is on its way to the apex; a factor of 1 is the clip itself. Without flow, differences from the onset are
+    amplified.
 
     Parameters
     ----------
@@ -96,6 +104,7 @@ class ClipView(anywidget.AnyWidget):
         **traits: Any,
     ) -> None:
         self._clips, self._kept, self._attribution = clips, kept, attribution
+        self._ids = set() if clips is None else set(clips.table["clip_id"])
         there = ["none"] * (clips is not None and clips.frames is not None)
         if clips is not None and len(clips) and motion_field(clips, 0)[0] is not None:
             there += ["arrows", "magnitude"]
@@ -112,39 +121,67 @@ class ClipView(anywidget.AnyWidget):
     def show(self, *clip_ids: str, titles: Sequence[str] = ()) -> None:
         """Show these clips from their onsets, in step: frame k of one next to frame k of the others.
 
-        Raises
-        ------
-        ValueError
-            If there is no such clip.
+        A clip that is not among the clips is named under the faces.
         """
         clips = self._clips
-        if clips is None or not clip_ids:
-            self.faces = []
+        there = [] if clips is None else [one for one in clip_ids if one in self._ids]
+        lacking = (
+            []
+            if clips is None
+            else [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
+        )
+        if clips is None or not there:
+            with self.hold_sync():
+                self.faces, self.moments = [], []
+                self.notes = lacking or ([NO_CLIPS] if clips is None and clip_ids else [])
             return
-        flows = [motion_field(clips, clip_row(clips, clip_id)[0])[0] for clip_id in clip_ids]
+        flows = [motion_field(clips, clip_row(clips, clip_id)[0])[0] for clip_id in there]
         known = [flow for flow in flows if flow is not None]
         largest = max((float(flow_magnitude(flow).max()) for flow in known), default=0.0)
         gain = min((arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
-        titles = titles or [""] * len(clip_ids)
+        named = dict(zip(clip_ids, titles, strict=True)) if titles else {}
         faces = [
-            self._face(clip_id, flow, title=title, gain=gain, largest=largest, several=len(known) > 1)
-            for clip_id, flow, title in zip(clip_ids, flows, titles, strict=True)
+            self._face(clip_id, flow, title=named.get(clip_id, ""), gain=gain, largest=largest, several=len(known) > 1)
+            for clip_id, flow in zip(there, flows, strict=True)
         ]
-        moments = clip_moments(clips, clip_ids[0])
+        moments = clip_moments(clips, there[0])
         count = 0 if clips.frames is None else len(moments.numbers)
         times = moments.milliseconds
         with self.hold_sync():
             self.frame = 0
             self.interval = _INTERVAL if times is None else float(np.diff(times).mean())
             self.moments = [{"text": moments.describe(k), "name": moments.names(k)} for k in range(count)]
-            self.notes = [note for note in (moments.note if count else "", self._about()) if note]
+            self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips)))]
             self.faces = faces
 
-    def _about(self) -> str:
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value of a trait; TraitError where these clips do not allow it."""
+        if name == "frame":
+            last = max(len(self.moments) - 1, 0)
+            if not 0 <= value <= last:
+                raise traitlets.TraitError(f"these clips have frames 0 to {last}; there is no frame {value}")
+        elif name == "magnify" and not 1 <= value <= self.most:
+            raise traitlets.TraitError(f"the motion can be magnified by 1 to {self.most:g}, not by {value}")
+        elif name == "speed" and not 0 < value <= 1:
+            raise traitlets.TraitError(f"the speed is a share of real time, above 0 and up to 1; it cannot be {value}")
+        there = {
+            "overlay": [key for key, *_ in self.overlays] or ["none"],
+            "keep_rate": self.keep_rates or [1.0],
+            "attributed": self.parts or ["frames"],
+        }
+        if value not in there.get(name, [value]):
+            more = _LACKING.get(value, "") if name == "overlay" else ""
+            raise traitlets.TraitError(
+                f"there is no {name} {value!r} here; there are {', '.join(map(str, there[name]))}{more}"
+            )
+        return value
+
+    @traitlets.validate("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
+    def _checked(self, proposal: traitlets.Bunch) -> Any:
+        return self.check(proposal.trait.name, proposal.value)
+
+    def _about(self, clips: Clips) -> str:
         """What the clips lack."""
-        clips = self._clips
-        if clips is None:
-            return "No clips were given, so there are no faces to play."
         why = motion_field(clips, 0)[1]
         if clips.frames is None:
             return "These clips have no frames: " + (
@@ -163,7 +200,8 @@ class ClipView(anywidget.AnyWidget):
         alike = ", in all clips alike" if several else ""
         of_flow = SCALED_NOTE if scaled_by_clip(clips.recipe) else ""
         texts = {
-            "arrows": f"Arrows: flow from onset to apex, {of_flow or f'drawn {gain:g} times as long as the motion{alike}'}.",
+            "arrows": "Arrows: flow from onset to apex, "
+            + (of_flow or f"drawn {gain:g} times as long as the motion{alike}") + ".",
             "magnitude": "Colour: length of the flow from onset to apex, "
             + (of_flow or f"up to {largest:.2f} px of {width}{alike}") + ".",
         } if flow is not None else {}  # fmt: skip
@@ -192,8 +230,8 @@ class ClipView(anywidget.AnyWidget):
         for scale, rate in enumerate(kept.keep_rates):
             mask = np.asarray(kept.masks[row, scale])
             text = (
-                f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every frame;"
-                f" this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
+                f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
+                f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
             )
             face["kept"].append(
                 {"rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(), "text": text}
