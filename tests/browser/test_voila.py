@@ -89,14 +89,13 @@ def page(browser: Browser, address: str, pictures: Path) -> Iterator[Page]:
 def test_the_widgets_live_on_a_page_without_code(page):
     assert page.get_by_text("import medn_lab").count() == 0
 
-    # Play and slider are joined in the page itself (jslink).
     player = page.locator(".medn-clip-player")
-    image = player.locator("img.widget-image")
-    first = image.evaluate(IMAGE)
-    player.locator(".widget-play button").first.click()
+    face = player.locator("canvas.medn-face-canvas")
+    first = face.evaluate(IMAGE)
+    player.get_by_role("button", name="Play").click()
     for _ in range(480):
         page.wait_for_timeout(250)
-        if image.evaluate(IMAGE) != first:
+        if face.evaluate(IMAGE) != first:
             break
     else:
         raise AssertionError("the clip did not play")
