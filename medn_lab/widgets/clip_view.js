@@ -326,7 +326,7 @@ function render({ model, el }) {
   /** Decode a clip's strip of frames and unpack its fields. */
   const open = async packed => {
     const box = element("figure", "medn-face", null);
-    element("figcaption", "medn-title", box, packed.title);
+    if (packed.title) element("figcaption", "medn-face-title", box, packed.title);
     const canvas = element("canvas", "medn-face-canvas", box);
     const size = model.get("size"), ratio = size / Math.max(packed.width, packed.height);
     canvas.width = Math.round(packed.width * ratio);
