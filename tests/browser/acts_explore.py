@@ -67,7 +67,7 @@ def show_one_subject_alone(lab: LabPage) -> None:
     for number in range(3):
         assert np.isfinite(maps.places(number=number)[:, 0]).sum() == 30
     lab.screenshot("explorer-filtered")
-    explorer.get_by_role("button", name="Show all", exact=True).click()
+    explorer.locator("button.jupyter-button", has_text="Show all").click()
     explorer.get_by_text("of 240 clips shown").wait_for(state="hidden")
     assert np.isfinite(maps.places(number=2)).all()
 
