@@ -18,7 +18,7 @@ import medn_lab
 
 pytestmark = pytest.mark.slow
 
-NEEDED = {".py", ".pyi", ".typed", ".csv", ".json", ".js", ".css"}
+NEEDED = {".py", ".pyi", ".typed", ".csv", ".json", ".js", ".css", ".html"}
 MODEL = "medn_tiny.synthme_v2"
 
 CLIPS = {"n_subjects": 1, "clips_per_subject": 2, "seed": 7}

@@ -14,7 +14,7 @@ from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer
 from medn_lab.widgets.pacing import Dwell
-from medn_lab.widgets.partners import confusable_partner
+from medn_lab.widgets.partners import all_partners, confusable_partner
 
 MAPS = ("motion", "emotion", "fused")
 
@@ -280,3 +280,20 @@ def test_a_clip_is_drawn_by_its_category_and_the_pointer_reads_plain_text(record
     explorer = BranchExplorer(dataclasses.replace(records["embedding"], table=table))
     assert explorer.branch_maps.texts[0].split("\n")[0] == table["clip_id"].iloc[0]
     assert "a < b & c" in explorer.branch_maps.texts[0]
+
+
+def test_the_partners_of_all_clips_are_those_that_are_shown_one_by_one():
+    rng = np.random.default_rng(0)
+    n = 120
+    table = pd.DataFrame(
+        {
+            "clip_id": [f"c{k}" for k in range(n)], "AU4": rng.integers(0, 2, n), "AU12": rng.integers(0, 2, n),
+            "label": rng.choice(["a", "b", None], n),
+        }
+    )  # fmt: skip
+    places = rng.normal(size=(n, 3))
+    for clip_id, found in zip(table["clip_id"], all_partners(table, places=places), strict=True):
+        try:
+            assert confusable_partner(table, clip_id, places=places)[0] == table["clip_id"].iloc[found]
+        except ValueError:
+            assert found == -1

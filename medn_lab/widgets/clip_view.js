@@ -105,7 +105,7 @@ function render({ model, el }) {
   };
   const magnify = labelled("magnify ×", element("input", "medn-magnify", null));
   Object.assign(magnify, { type: "range", min: 1, max: model.get("most"), step: 0.5 });
-  const factor = element("span", "medn-factor", tools);
+  const factor = element("span", "medn-factor", magnify.parentElement);
   const speed = labelled("speed", element("select", "medn-speed", null));
   const loop = labelled("loop", element("input", "medn-loop", null));
   loop.type = "checkbox";
@@ -368,6 +368,7 @@ function render({ model, el }) {
     }));
     frame = Math.min(model.get("frame"), count() - 1);
     fillControls();
+    if (model.get("playing")) start();
   };
 
   const follow = () => { if (model.get("frame") !== frame && !timer) show(model.get("frame"), false); };
@@ -376,7 +377,7 @@ function render({ model, el }) {
     ["keep_rate", fillControls], ["attributed", fillControls], ["speed", fillControls], ["loop", fillControls],
     ["notes", soon], ["size", load]];
   for (const [name, act] of events) model.on(`change:${name}`, act);
-  load().then(() => { if (model.get("playing")) start(); });
+  load();
 
   return () => {
     clearTimeout(timer);

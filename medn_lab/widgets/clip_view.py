@@ -154,6 +154,24 @@ class ClipView(anywidget.AnyWidget):
             self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips)))]
             self.faces = faces
 
+    def packed(self, clip_id: str) -> dict[str, Any] | None:
+        """What a page without a kernel needs to play a clip, at half the flow's size; None where it is not here."""
+        clips = self._clips
+        if clips is None or clip_id not in self._ids:
+            return None
+        flow = motion_field(clips, clip_row(clips, clip_id)[0])[0]
+        if flow is not None:
+            flow = _halved(flow)
+        largest = 0.0 if flow is None else float(flow_magnitude(flow).max())
+        gain = 1.0 if flow is None or not np.any(flow) else arrow_grid(flow)[-1]
+        moments = clip_moments(clips, clip_id)
+        times = moments.milliseconds
+        return {
+            "face": self._face(clip_id, flow, title="", gain=gain, largest=largest, several=False, quality=80),
+            "moments": [{"text": moments.describe(k), "name": moments.names(k)} for k in range(len(moments.numbers))],
+            "interval": _INTERVAL if times is None else float(np.diff(times).mean()),
+        }
+
     def check(self, name: str, value: Any) -> Any:
         """Return the value of a trait; TraitError where these clips do not allow it."""
         if name == "frame":
@@ -190,7 +208,15 @@ class ClipView(anywidget.AnyWidget):
         return f"{why} Differences between frames are amplified instead." if why else ""
 
     def _face(
-        self, clip_id: str, flow: np.ndarray | None, *, title: str, gain: float, largest: float, several: bool
+        self,
+        clip_id: str,
+        flow: np.ndarray | None,
+        *,
+        title: str,
+        gain: float,
+        largest: float,
+        several: bool,
+        quality: int = 92,
     ) -> dict[str, Any]:
         clips = self._clips
         assert clips is not None
@@ -203,7 +229,7 @@ class ClipView(anywidget.AnyWidget):
             "arrows": "Arrows: flow from onset to apex, "
             + (of_flow or f"drawn {gain:g} times as long as the motion{alike}") + ".",
             "magnitude": "Colour: length of the flow from onset to apex, "
-            + (of_flow or f"up to {largest:.2f} px of {width}{alike}") + ".",
+            + (of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}") + ".",
         } if flow is not None else {}  # fmt: skip
         face: dict[str, Any] = {
             "title": title, "width": width, "height": height, "count": 1 if frames is None else len(frames),
@@ -211,7 +237,7 @@ class ClipView(anywidget.AnyWidget):
             "texts": texts, "kept": [], "heat": {},
         }  # fmt: skip
         if frames is not None:
-            face["frames"] = to_webp([frames.reshape(-1, width, 3)], quality=92)
+            face["frames"] = to_webp([frames.reshape(-1, width, 3)], quality=quality)
             if flow is not None:
                 face["push"] = _packed(steady(flow))
                 face["course"] = time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
@@ -260,6 +286,12 @@ class ClipView(anywidget.AnyWidget):
                 "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {what}: red raises it, blue lowers it;"
                 f" full colour is ±{largest:.2g} a pixel.",
             }  # fmt: skip
+
+
+def _halved(flow: np.ndarray) -> np.ndarray:
+    """A flow on a grid of half the size, in pixels of that grid."""
+    h, w = (side - side % 2 for side in flow.shape[:2])
+    return flow[:h, :w].reshape(h // 2, 2, w // 2, 2, 2).mean(axis=(1, 3)) / 2
 
 
 def _packed(flow: np.ndarray | None) -> dict[str, Any] | None:

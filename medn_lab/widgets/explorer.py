@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
@@ -18,6 +20,7 @@ from medn_lab.widgets.branch_maps import BranchMaps
 from medn_lab.widgets.cards import selection_text
 from medn_lab.widgets.clip_pair import ClipPair
 from medn_lab.widgets.explorer_controls import ExplorerControls
+from medn_lab.widgets.explorer_page import write_explorer
 from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
 from medn_lab.widgets.measures import MeasuresPanel
@@ -114,7 +117,7 @@ class BranchExplorer(Panel):
         magnify: float = 6.0,
         map_height: int = 322,
     ) -> None:
-        self._embedding = embedding
+        self._embedding, self._predictions = embedding, predictions
         names = names_of_maps(embedding, maps)
         table, predicted = joined_table(embedding, predictions, features=features)
         self._table = table
@@ -273,6 +276,59 @@ class BranchExplorer(Panel):
             f"{self._places_name} ({distance:.2f} standard deviations)."
         )
         return partner
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Branch explorer",
+        faces: bool = True,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+        most_megabytes: float = 20.0,
+    ) -> Path:
+        """Write the explorer as one file that opens from disk in any browser, offline and without a kernel.
+
+        The file holds the maps with hover, click, lasso, colouring, filter and legend, the clips with magnification and
+        overlays, scores, AUs and the confusable partner of each clip. Figures of a selection need the notebook.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str
+        faces : bool
+            Whether the pictures of the faces are in the file. Faces are biometric data.
+        tables : mapping of str to DataFrame, optional
+            Tables to write below, by their headings, such as the table of a decoupling report. By default the measures
+            of all clips, where the explorer has them.
+        most_megabytes : float
+            Above this size fewer clips have pictures, and the file says how many.
+
+        Returns
+        -------
+        Path
+        """
+        measures = self.measures
+        if tables is None:
+            tables = {} if measures.empty else {"Dependence and leakage": measures}
+        return write_explorer(
+            self, path, table=self._table, view=self._pair.view, places=self._places, predictions=self._predictions,
+            choices=self._choices, caution=CAUTION, title=title, about=self._about(), tables=tables, faces=faces,
+            most_bytes=int(most_megabytes * 1e6),
+        )  # fmt: skip
+
+    def _about(self) -> str:
+        """Data set, model, weights, recipe and versions, as far as the records hold them."""
+        sets = self._table["dataset"].unique() if "dataset" in self._table else []
+        made = [", ".join(map(str, sets)), f"{len(self._table)} clips", params_line(self._embedding)]
+        source = self._embedding.source
+        named = {"name": "model", "sha256": "weights"}
+        made += [f"{title} {source[name]}" for name, title in named.items() if source.get(name)]
+        recipe = source.get("recipe") or {}
+        made += ["recipe: " + ", ".join(f"{name} {value}" for name, value in recipe.items())] if recipe else []
+        versions = (source.get("run") or {}).get("versions", {})
+        made += [f"{name} {value}" for name, value in versions.items()]
+        return "; ".join(filter(None, made))
 
     # How it is made ---------------------------------------------------------------------------------------------------
 
