@@ -18,7 +18,7 @@ import medn_lab
 
 pytestmark = pytest.mark.slow
 
-NEEDED = {".py", ".pyi", ".typed", ".csv", ".json", ".js", ".html", ".lark"}
+NEEDED = {".py", ".pyi", ".typed", ".csv", ".json", ".js", ".css", ".html", ".lark"}
 MODEL = "medn_tiny.synthme_v2"
 
 CLIPS = {"n_subjects": 1, "clips_per_subject": 2, "seed": 7}

@@ -1,12 +1,10 @@
 """EvaluationPanel and the summary behind it: cells, clips, scores, tables, and what is said where one is missing."""
 
 import dataclasses
-import io
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 from sample_records import CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
@@ -113,7 +111,7 @@ class TestPanel:
         assert set(panel.selection["label"]) == set(panel.selection["predicted"]) == {"happiness"}
         assert sorted(panel._list.listed) == sorted(panel.selection["clip_id"])
         assert panel.clip_id == panel._list.listed[0]
-        assert Image.open(io.BytesIO(panel._list._picture.value)).n_frames == 8
+        assert [face["count"] for face in panel._list.view.faces] == [8]
         assert panel.clip_id in panel._list._card.value
         assert "medn-picked" in panel._grid.button(0, 0)._dom_classes
 
@@ -168,12 +166,6 @@ class TestPanel:
         assert selected == [len(chosen)]
         assert panel._list._play.value == 0
 
-    def test_another_magnification_draws_another_picture(self, panel):
-        panel.select("disgust", "disgust")
-        before = panel._list._picture.value
-        panel._list._magnifies.value = 1
-        assert panel._list._picture.value != before
-
     def test_shares_replace_counts(self, panel, predictions):
         panel._as.value = "row shares"
         matrix = evaluate.confusion_matrix(predictions)
@@ -222,12 +214,12 @@ class TestWhatIsMissing:
     def test_without_clips_or_frames_the_rest_is_shown(self, summary, clips):
         panel = EvaluationPanel(summary)
         panel.select("others", None)
-        assert "No clips were given" in panel._list._message.value
+        assert "No clips were given" in panel._list.view.notes[0]
         assert "emotion scores" in panel._list._card.value
         flow_alone = dataclasses.replace(clips, frames=None)
         panel = EvaluationPanel(summary, clips=flow_alone)
         panel.select("others", None)
-        assert "no frames (flow alone)" in panel._list._message.value
+        assert "no frames" in panel._list.view.notes[0]
 
     def test_an_empty_record_is_said_to_be_empty(self, predictions):
         empty = Predictions(predictions.logits[:0], predictions.table.iloc[:0], CLASSES)

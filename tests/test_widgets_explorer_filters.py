@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import traitlets
 from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_predictions
-from test_widgets_explorer import gesture, lasso, lit_rows
+from test_widgets_explorer import click, lasso, styles_drawn
 
 from medn_lab.diagnose import selection_measures
 from medn_lab.records import Embedding, Predictions
@@ -39,7 +39,7 @@ def measure(records):
 
 
 def on_the_maps(explorer):
-    return [np.flatnonzero(np.isfinite(explorer._maps.trace(name, "points").x)) for name in explorer._maps.names]
+    return np.flatnonzero(np.frombuffer(explorer.branch_maps.kept, np.uint8))
 
 
 # Filters --------------------------------------------------------------------------------------------------------------
@@ -49,11 +49,11 @@ def test_a_filter_leaves_its_clips_alone_on_every_map(explorer, records):
     table = records["clips"].table
     explorer._controls.filters["subjects"].value = "s02"
     wanted = np.flatnonzero(table["subject"] == "s02")
-    assert all(np.array_equal(rows, wanted) for rows in on_the_maps(explorer))
+    assert np.array_equal(on_the_maps(explorer), wanted)
     assert set(explorer.shown["subject"]) == {"s02"}
     assert "20 of 80 clips shown" in explorer._controls.shown.value
     explorer._controls.everything.click()
-    assert all(len(rows) == 80 for rows in on_the_maps(explorer))
+    assert len(on_the_maps(explorer)) == 80
     assert explorer._controls.filters["subjects"].value == ""
     assert explorer._controls.shown.value == ""
 
@@ -73,7 +73,7 @@ def test_filters_by_au_set_au_and_subject_work_together(explorer, records):
 def test_a_lasso_a_group_and_same_aus_take_what_is_shown_alone(explorer, records):
     table = records["clips"].table
     explorer.filter(subjects=["s01"])
-    lasso(explorer, "motion", [0, 1, 2, 4, 8])
+    lasso(explorer, [0, 1, 2, 4, 8])
     assert explorer.selection["clip_id"].tolist() == table["clip_id"].iloc[[0, 4, 8]].tolist()
     explorer._controls.groups.value = "others"
     assert set(explorer.selection["subject"]) == {"s01"}
@@ -119,11 +119,9 @@ def test_every_colouring_of_the_issue_has_a_legend(records):
     explorer = BranchExplorer(**{**records, "predictions": folds})
     for key in ("label", "AU12", "au_set", "subject", "correctness", "gate", "fold"):
         explorer._controls.colour_list.value = key
-        drawn = set(explorer._maps.trace("motion", "points").marker.color)
-        assert drawn == {colour for colour, _ in explorer._colours.styles.values()}
-        assert all(colour in explorer._legend.value for colour in drawn)
-        assert explorer._colours.title in explorer._legend.value
-    assert len(explorer._colours.styles) == 4
+        assert {one["name"] for one in styles_drawn(explorer)} == {one["name"] for one in explorer.branch_maps.styles}
+        assert explorer.branch_maps.legend_title
+    assert len(explorer.branch_maps.styles) == 4
 
 
 def test_the_gate_is_joined_by_clip_and_coloured_in_steps(records):
@@ -144,7 +142,7 @@ def test_the_gate_is_joined_by_clip_and_coloured_in_steps(records):
 def test_the_measures_of_all_clips_and_then_of_the_selection_are_shown(records, measure):
     explorer = BranchExplorer(**records, measure=measure)
     pd.testing.assert_frame_equal(explorer.measures, measure())
-    lasso(explorer, "motion", range(40))
+    lasso(explorer, range(40))
     pd.testing.assert_frame_equal(explorer.measures, measure(records["clips"].table["clip_id"][:40]))
     written = explorer._measured.widget.value
     selected, every = (
@@ -211,15 +209,15 @@ def test_without_a_measure_it_says_how_to_get_one(explorer):
 
 
 def test_a_click_shows_the_pair_where_that_is_switched_on(explorer, records):
-    gesture(explorer, "click", "motion", [0])
+    click(explorer, 0)
     assert explorer.partner_id == ""
     explorer._controls.partner_at_click.value = True
-    gesture(explorer, "click", "motion", [1])
+    click(explorer, 1)
     table = records["clips"].table.set_index("clip_id")
     assert table.loc[explorer.partner_id, "action_units"] == table.loc[explorer.clip_id, "action_units"]
     assert table.loc[explorer.partner_id, "label"] != table.loc[explorer.clip_id, "label"]
     lonely = int(np.flatnonzero(table["action_units"] == "")[0])
-    gesture(explorer, "click", "motion", [lonely])
+    click(explorer, lonely)
     assert explorer.partner_id == ""
     assert "no confusable partner here" in explorer._pair.message.value
 
@@ -232,14 +230,15 @@ def test_maps_of_layers_alone_can_be_explored(records):
     layers = {f"layer {place}": xy + place for place in range(4)}
     embedding = Embedding(None, None, None, records["embedding"].table, layers=layers)
     explorer = BranchExplorer(embedding, clips=records["clips"])
-    assert explorer._maps.names == ["layer 0", "layer 1", "layer 2"]
+    assert explorer.branch_maps.titles == ["layer 0", "layer 1", "layer 2"]
     explorer.select(embedding.table["clip_id"].iloc[[1, 6]])
-    assert lit_rows(explorer, "layer 2") == [1, 6]
-    assert np.allclose(explorer._maps.trace("layer 2", "lit").x[[1, 6]], xy[[1, 6], 0] + 2)
+    assert explorer.branch_maps.rows.tolist() == [1, 6]
+    places = np.frombuffer(explorer.branch_maps.xy, np.float32).reshape(3, -1, 2)
+    assert np.allclose(places[2, [1, 6]], xy[[1, 6]] + 2)
     explorer.show(embedding.table["clip_id"].iloc[0])
     assert explorer.show_partner()
     assert "layer 0 map" in explorer._pair.message.value
-    assert BranchExplorer(embedding, maps=["layer 3"])._maps.names == ["layer 3"]
+    assert BranchExplorer(embedding, maps=["layer 3"]).branch_maps.titles == ["layer 3"]
     with pytest.raises(ValueError, match="name one to 3 different ones of layer 0"):
         BranchExplorer(embedding, maps=["motion"])
 
@@ -280,7 +279,7 @@ def test_labels_and_aus_that_are_not_known_are_shown_as_that(records):
         dataclasses.replace(records["embedding"], table=table), features=features, clips=records["clips"],
         predictions=records["predictions"], measure=selection_measures(features),
     )  # fmt: skip
-    assert theme.GREY in explorer._legend.value
+    assert theme.GREY in {one["colour"] for one in explorer.branch_maps.styles}
     explorer.select(table["clip_id"][:30])
     explorer.show(table["clip_id"].iloc[0])
     assert "AUs unknown" in explorer._pair.cards[0].value
@@ -316,12 +315,11 @@ def test_ten_thousand_clips_are_made_filtered_and_lassoed_in_time():
     )  # fmt: skip
     maps = {f"{name}_xy": rng.normal(size=(n, 2)).astype(np.float32) for name in ("motion", "emotion", "fused")}
     explorer = BranchExplorer(Embedding(**maps, table=table))
-    assert explorer._maps.trace("motion", "points").mode == "none"  # the page draws them by itself
-    explorer._on_lasso(range(0, n, 4))
+    lasso(explorer, range(0, n, 4))
     explorer.filter(aus=["AU4"])
     explorer.show("clip00007")
     assert len(explorer.selection) == (table["AU4"].iloc[::4] == 1).sum()
-    assert np.array_equal(np.frombuffer(explorer._maps._marks.widget.kept, np.uint8) == 1, table["AU4"] == 1)
+    assert np.array_equal(np.frombuffer(explorer.branch_maps.kept, np.uint8) == 1, table["AU4"] == 1)
 
 
 class TestHiddenClips:
@@ -352,7 +350,7 @@ class TestHiddenClips:
         explorer, subject, clip_id = hidden
         explorer.show(clip_id)
         explorer.filter(subjects=[subject])
-        assert (explorer.clip_id, explorer.partner_id, explorer._maps._ringed) == ("", "", (None, None))
+        assert (explorer.clip_id, explorer.partner_id, explorer.branch_maps.rings) == ("", "", [])
         with pytest.raises(ValueError, match="no clip is in hand"):
             explorer.show_partner()
 
@@ -403,11 +401,3 @@ class TestHiddenClips:
         assert "no clip has" in explorer._pair.message.value
         assert (explorer._controls.filters["aus"].value, explorer._controls.filters["subjects"].value) == ("", "1")
         assert explorer.shown["clip_id"].tolist() == ["a"]
-
-
-def test_an_overlay_says_its_scale(explorer):
-    explorer.show(explorer.shown["clip_id"].iloc[0])
-    explorer._pair.overlays.value = "magnitude"
-    assert "the brightest is" in explorer._pair.reading.value
-    explorer._pair.overlays.value = "none"
-    assert explorer._pair.reading.value == ""

@@ -3,13 +3,12 @@
 import sys
 from types import ModuleType
 
-import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly import missing_anywidget
-from sample_records import sample_clips, sample_embedding, sample_features, sample_history
+from sample_records import sample_history
 
-from medn_lab.widgets import BranchExplorer, TrainingMonitor, branch_maps, live
+from medn_lab.widgets import TrainingMonitor, live
 from medn_lab.widgets.live import StillFigure, live_figure, stands_still
 
 
@@ -93,26 +92,6 @@ class TestWithoutAnywidget:
         assert "renamed" in widget.children[0].value
         figure.add_traces([go.Scatter(x=[1], y=[1], name="another")])
         assert "another" in widget.children[0].value
-
-    def test_the_explorer_shows_its_maps_and_its_controls_work(self):
-        clips = sample_clips(n=20)
-        explorer = BranchExplorer(sample_embedding(sample_features(clips)), clips=clips)
-        assert any("medn-still" in child._dom_classes for child in explorer.children)
-        explorer.select(clips.table["clip_id"].head(3))
-        assert len(explorer.selection) == 3
-        explorer.show(clips.table["clip_id"].iloc[1])
-        explorer.colour_by = "subject"
-        explorer.clear()
-
-    def test_an_explorer_of_many_clips_keeps_its_points_in_the_figure(self, monkeypatch):
-        monkeypatch.setattr(branch_maps, "MOST_SVG_POINTS", 10)
-        clips = sample_clips(n=20)
-        explorer = BranchExplorer(sample_embedding(sample_features(clips)), clips=clips)
-        points, lit = (explorer._maps.trace("fused", part) for part in ("points", "lit"))
-        assert (points.type, points.mode) == ("scattergl", "markers")
-        explorer.select(clips.table["clip_id"].iloc[[2, 5]])
-        assert np.flatnonzero(np.isfinite(lit.x)).tolist() == [2, 5]
-        assert points.opacity < 0.3
 
     def test_the_monitor_draws_each_epoch(self):
         class Run:

@@ -117,36 +117,18 @@ class TestWalking:
 
 
 class TestStage:
-    def test_both_faces_loop_in_step_and_stop_at_one_frame(self, browser, clips):
-        assert browser.stage.looping
-        assert len(pages(browser.stage._picture)) == clips.frames.shape[1]
-        browser.stage._slider.value = 3
-        assert not browser.stage.looping
-        assert not browser.stage._loops.value
-        (still,) = pages(browser.stage._picture)
-        assert still.shape == (236, 2 * 236 + 10, 3)
-        for text in browser.stage._moments().split("</span>")[:2]:
-            assert "frame " in text
-            assert " ms" in text
-        browser.stage._loops.value = True
-        assert len(pages(browser.stage._picture)) == clips.frames.shape[1]
-
-    def test_magnifying_moves_both_faces(self, browser, clips):
-        browser.filter(aus="12")
-        browser.stage.frame = 3
-        browser.stage._magnifies.value = 1.0
-        (plain,) = pages(browser.stage._picture)
-        browser.stage._magnifies.value = 20.0
-        (large,) = pages(browser.stage._picture)
-        change = np.abs(large - plain).mean(axis=(0, 2))
-        assert change[:236].mean() > 1
-        assert change[246:].mean() > 1
-
-    def test_the_overlay_has_one_scale_for_both(self, browser):
-        browser.stage._overlays.value = "magnitude"
-        assert "in both clips alike" in browser.stage._told.value
+    def test_both_faces_play_in_step_on_one_scale(self, browser, clips, pairs):
+        assert browser.stage.playing
+        first, second = browser.stage.faces
+        assert first["count"] == second["count"] == clips.frames.shape[1]
+        assert (first["gain"], first["largest"]) == (second["gain"], second["largest"])
+        assert "in all clips alike" in first["texts"]["magnitude"]
+        longest = max(np.hypot(*np.asarray(clips.flow[clips.table["clip_id"] == name])[0][..., :2].T).max()
+                      for name in browser.pair)  # fmt: skip
+        assert first["largest"] == pytest.approx(longest, rel=1e-5)
 
     def test_a_frame_that_is_not_there_is_refused(self, browser):
+        browser.stage.frame = 3
         with pytest.raises(traitlets.TraitError, match="frames 0 to 7; there is no frame 8"):
             browser.stage.frame = 8
 
@@ -393,7 +375,7 @@ class TestWhatIsMissing:
 
     def test_without_clips_or_predictions_the_rest_is_shown(self, pairs, clips, predictions):
         alone = PairBrowser(pairs)
-        assert "No clips were given" in alone.stage._told.value
+        assert "No clips were given" in alone.stage.notes[0]
         assert "no scores" in alone._sheet._cards[0].value
         assert pairs["clip_a"].iloc[0] in alone._sheet._cards[0].value
         scored = PairBrowser(pairs, predictions=predictions)
@@ -401,13 +383,13 @@ class TestWhatIsMissing:
 
     def test_flow_alone_is_drawn_and_no_face_is_promised(self, pairs, clips):
         browser = PairBrowser(pairs, clips=dataclasses.replace(clips, frames=None))
-        assert "no frames" in browser.stage._told.value
-        assert browser.stage._picture.layout.display == "none"
+        assert "no frames" in browser.stage.notes[0]
+        assert all(face["frames"] is None for face in browser.stage.faces)
         assert len(pictures_in(browser._sheet._flows.value)) == 3
 
     def test_frames_alone_play_and_the_flows_are_excused(self, pairs, clips):
         browser = PairBrowser(pairs, clips=dataclasses.replace(clips, flow=None))
-        assert len(pages(browser.stage._picture)) == 8
+        assert [face["count"] for face in browser.stage.faces] == [8, 8]
         assert pictures_in(browser._sheet._flows.value) == []
         assert "These clips have no flow" in browser._sheet._flows.value
 
@@ -419,7 +401,7 @@ class TestWhatIsMissing:
             pairs, clips=some, predictions=few, features=features.select(some.table["clip_id"]),
             attribute=lambda a, b: attribution_of(clips, [a, b]),
         )  # fmt: skip
-        assert f"{gone} is not among the clips" in browser.stage._told.value
+        assert f"{gone} is not among the clips" in browser.stage.notes[0]
         assert f"{gone} is not among the clips" in browser._sheet._flows.value
         assert "not among the predictions" in browser._sheet._cards[1].value
         assert f"{gone} is not among the features" in browser._sheet._verdicts.value

@@ -1,4 +1,4 @@
-"""ClipPlayer: its traits are its state, its picture follows them."""
+"""ClipPlayer and the view under it: its traits are its state, and what the page draws is what was sent."""
 
 import dataclasses
 import io
@@ -11,9 +11,7 @@ from PIL import Image
 from sample_records import sample_clips
 
 from medn_lab.records import Attribution, Clips, KeptTokens
-from medn_lab.view.drawing import enlarge
 from medn_lab.widgets import ClipPlayer
-from medn_lab.widgets import player as player_module
 
 
 @pytest.fixture(scope="module")
@@ -26,65 +24,88 @@ def player(clips):
     return ClipPlayer(clips)
 
 
-def picture(player):
-    return np.asarray(Image.open(io.BytesIO(player._picture.value)).convert("RGB")).astype(int)
+def strip(face):
+    """The frames of a face as the page decodes them, (t, h, w, 3)."""
+    picture = np.asarray(Image.open(io.BytesIO(face["frames"])).convert("RGB"))
+    return picture.reshape(face["count"], face["height"], face["width"], 3).astype(int)
 
 
-def test_the_picture_is_the_frame_enlarged(player, clips):
-    player.frame = 3
-    assert picture(player).shape == (320, 320, 3)
-    assert np.abs(picture(player) - enlarge(clips.frames[0, 3], 320)).mean() < 4
+def flow_of(packed):
+    """A flow as the page unpacks it, in pixels."""
+    values = np.frombuffer(packed["data"], np.int8).astype(float) * packed["scale"]
+    return values.reshape(packed["height"], packed["width"], 2)
 
 
-def test_moving_the_slider_moves_the_frame_and_the_other_way_round(player):
-    player._slider.value = 4
-    assert player.frame == 4
-    player.frame = 2
-    assert player._slider.value == 2
+def titles(player):
+    return {key: title for key, title, _ in player.view.overlays}
+
+
+def written(player):
+    """The sentences under the face."""
+    (face,) = player.view.faces
+    kept = {one["rate"]: one["text"] for one in face["kept"]}
+    heat = {part: one["text"] for part, one in face["heat"].items()}
+    own = {"kept": kept.get(player.keep_rate), "attribution": heat.get(player.attributed)}.get(player.overlay)
+    return " ".join(filter(None, [own or face["texts"].get(player.overlay, ""), *player.view.notes]))
+
+
+def test_the_page_gets_the_frames_and_the_flow_of_the_clip(player, clips):
+    (face,) = player.view.faces
+    assert np.abs(strip(face) - clips.frames[0]).mean() < 3
+    flow = np.asarray(clips.flow[0][..., :2], dtype=float)
+    assert np.abs(flow_of(face["flow"]) - flow).max() <= np.abs(flow).max() / 200
+    assert len(face["frames"]) + len(face["flow"]["data"]) < 30_000
+
+
+def test_frames_are_pushed_as_far_as_they_are_on_the_way_to_the_apex(player):
+    (face,) = player.view.faces
+    assert face["course"][0] == 0
+    assert face["course"][player.moments.apex] == pytest.approx(1)
+    # What is pushed is the flow, without what hardly moves: a large factor would tear it.
+    assert np.abs(flow_of(face["push"])).max() <= 1.01 * np.abs(flow_of(face["flow"])).max()
 
 
 def test_the_time_axis_names_onset_apex_and_offset_with_their_times(player, clips):
     row = clips.table.iloc[0]
-    for part in ("onset", "apex", "offset", f"{row['apex']}, {(row['apex'] - row['onset']) * 5:.0f} ms"):
-        assert part in player._axis.value
+    apex = player.view.moments[player.moments.apex]
+    assert apex["name"] == "apex"
+    assert apex["text"] == f"frame {row['apex']} · {(row['apex'] - row['onset']) * 5:.0f} ms · apex"
+    assert [player.view.moments[place]["name"] for place in (0, -1)] == ["onset", "offset"]
 
 
-def test_magnifying_and_overlays_change_the_picture_at_the_apex(player):
-    player.frame = player.moments.apex
-    plain = picture(player)
-    player.magnify = 10
-    magnified = picture(player)
-    player.magnify = 1
+def test_overlays_say_their_scale(player):
     player.overlay = "arrows"
-    arrows = picture(player)
-    assert np.abs(magnified - plain).mean() > 1
-    assert np.abs(arrows - plain).mean() > 1
-    assert "times as long as the motion" in player._reading.value
+    assert "times as long as the motion" in written(player)
     player.overlay = "magnitude"
-    assert "the brightest is" in player._reading.value
+    assert f"up to {player.view.faces[0]['largest']:.2f} px of 48" in written(player)
 
 
-def test_the_onset_stays_as_it_is_however_much_is_magnified(player):
-    plain = picture(player)
-    player.magnify = 20
-    assert np.array_equal(picture(player), plain)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("frame", 4), ("magnify", 7.5), ("overlay", "magnitude"), ("loop", False), ("speed", 0.3)],
+)
+def test_the_player_and_the_page_are_one_state(player, name, value):
+    before = getattr(player, name)
+    setattr(player.view, name, value)
+    assert getattr(player, name) == value
+    setattr(player, name, before)
+    assert getattr(player.view, name) == before
 
 
-def test_controls_and_traits_are_one_state(player):
-    player._magnifies.value = 7.5
-    player._overlays.value = "magnitude"
-    player._loops.value = False
-    assert (player.magnify, player.overlay, player.loop) == (7.5, "magnitude", False)
-    player.overlay = "none"
-    assert player._overlays.value == "none"
-    assert player._play.repeat is False
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("frame", 8), ("frame", -1), ("magnify", 40), ("magnify", 0.5), ("speed", 0), ("speed", 2), ("overlay", "mood")],
+)
+def test_what_is_out_of_range_is_refused_and_changes_nothing(player, name, value):
+    before = getattr(player, name)
+    with pytest.raises(traitlets.TraitError, match=str(value)):
+        setattr(player, name, value)
+    assert getattr(player, name) == getattr(player.view, name) == before
 
 
-def test_half_the_speed_doubles_the_time_between_frames(player):
-    player.speed = 0.25
-    quick = player._play.interval
-    player.speed = 0.125
-    assert player._play.interval == pytest.approx(2 * quick, abs=1)
+def test_the_pace_is_that_of_the_recording(player, clips):
+    times = player.moments.milliseconds
+    assert player.view.interval == pytest.approx(np.diff(times).mean())
 
 
 def test_showing_another_clip_begins_at_its_onset(player, clips):
@@ -93,72 +114,48 @@ def test_showing_another_clip_begins_at_its_onset(player, clips):
     player.observe(lambda change: seen.append(change.new), "clip_id")
     other = clips.table["clip_id"].iloc[3]
     player.show(other)
-    assert (player.clip_id, player.frame, player._chooser.value) == (other, 0, other)
+    assert (player.clip_id, player.frame) == (other, 0)
     assert seen == [other]
-    assert other in player._heading.value
+    assert np.abs(strip(player.view.faces[0]) - clips.frames[3]).mean() < 3
+    player.clip_id = clips.table["clip_id"].iloc[2]
+    assert np.abs(strip(player.view.faces[0]) - clips.frames[2]).mean() < 3
 
 
-def test_choosing_a_clip_in_the_list_shows_it(player, clips):
-    player._chooser.value = clips.table["clip_id"].iloc[2]
-    assert player.clip_id == clips.table["clip_id"].iloc[2]
-
-
-def test_a_frame_that_was_drawn_is_not_drawn_again(player, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(player_module, "render", lambda picture, *_, **__: (drawn.append(1), (picture, ""))[1])
-    for frame in (1, 2, 1, 0, 2):
-        player.frame = frame
-    assert len(drawn) == 2  # frames 1 and 2; frame 0 was drawn when the clip was shown
-
-
-def test_unknown_clips_frames_and_factors_are_refused(player):
+def test_an_unknown_clip_is_refused(player):
     with pytest.raises(ValueError, match="'nobody'"):
         player.show("nobody")
-    with pytest.raises(traitlets.TraitError, match="frames 0 to 7; there is no frame 8"):
-        player.frame = 8
-    with pytest.raises(traitlets.TraitError, match="magnified by 1 to 20, not by 40"):
-        player.magnify = 40
+    with pytest.raises(traitlets.TraitError, match="'nobody'"):
+        player.clip_id = "nobody"
 
 
 def test_clips_without_flow_play_and_say_so(clips):
     player = ClipPlayer(dataclasses.replace(clips, flow=None))
-    assert player._overlays.disabled
-    assert "no flow" in player._reading.value
-    assert picture(player).shape == (320, 320, 3)
+    assert list(titles(player)) == ["none"]
+    assert "no flow" in written(player)
+    assert player.view.faces[0]["push"] is None
 
 
 def test_clips_of_flow_alone_show_their_flow_on_a_plain_ground(clips):
     player = ClipPlayer(dataclasses.replace(clips, frames=None))
-    assert "These clips have no frames: their flow is drawn on a plain ground" in player._reading.value
+    assert "no frames: their flow is drawn on a plain ground" in written(player)
     assert player.overlay == "magnitude"
-    assert dict(player._overlays.options) == {"flow arrows": "arrows", "flow length": "magnitude"}
-    glow = picture(player)
-    assert np.ptp(glow) > 100  # it glows
-    player.overlay = "arrows"
-    arrows = picture(player)
-    assert np.abs(arrows - glow).mean() > 1
-    assert (arrows[:20] == arrows[0, 0]).all()  # nothing moves above the brows: plain ground
-    with pytest.raises(traitlets.TraitError, match=r"no overlay 'none' here.*these clips have no frames"):
+    assert titles(player) == {"arrows": "flow arrows", "magnitude": "flow length"}
+    assert player.view.faces[0]["frames"] is None
+    with pytest.raises(traitlets.TraitError, match="these clips have no frames"):
         player.overlay = "none"
-    assert player._play.disabled
-    player.show(clips.table["clip_id"].iloc[1])
-    assert clips.table["clip_id"].iloc[1] in player._heading.value
 
 
 def test_flow_that_is_a_colour_picture_is_not_taken_for_pixels(clips):
     coloured = dataclasses.replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
     player = ClipPlayer(coloured)
-    assert list(dict(player._overlays.options).values()) == ["none"]
-    assert "coded as colours" in player._reading.value
-    nothing = ClipPlayer(dataclasses.replace(coloured, frames=None))
-    assert nothing._picture.layout.display == "none"
-    assert "nothing can be played" in nothing._reading.value
+    assert list(titles(player)) == ["none"]
+    assert "coded as colours" in written(player)
+    assert "nothing can be played" in written(ClipPlayer(dataclasses.replace(coloured, frames=None)))
 
 
-def test_an_empty_record_is_refused_in_one_sentence(clips):
-    empty = Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0])
-    with pytest.raises(ValueError, match="no clips to play: the record is empty"):
-        ClipPlayer(empty)
+def test_an_empty_record_is_refused(clips):
+    with pytest.raises(ValueError, match="empty"):
+        ClipPlayer(Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]))
 
 
 def kept_of(clips, *, rates=(0.5, 0.25)):
@@ -172,7 +169,7 @@ def kept_of(clips, *, rates=(0.5, 0.25)):
 
 
 def attribution_of(clips, *, parts=("frames", "flow"), frames=None):
-    """Each frame speaks at one pixel of its own, for in even frames and against in odd ones."""
+    """Each frame has one patch, positive in even frames and negative in odd ones."""
     n, t, h, w, _ = clips.frames.shape if frames is None else (len(clips), frames, 48, 48, 3)
     heat = np.zeros((n, t, h, w, 3), np.float32)
     for frame in range(t):
@@ -183,94 +180,62 @@ def attribution_of(clips, *, parts=("frames", "flow"), frames=None):
     return Attribution(**made, table=clips.table, target="happiness", branch="both", method="saliency")
 
 
-def test_dropped_positions_are_darkened_at_each_keep_rate(clips):
-    plain = picture(ClipPlayer(clips))
+def test_kept_positions_are_sent_at_each_keep_rate(clips):
     player = ClipPlayer(clips, kept=kept_of(clips), overlay="kept")
-    half = picture(player)
-    assert np.abs(half[:150] - plain[:150]).mean() < 4
-    assert half[170:].mean() < 0.6 * plain[170:].mean()
-    assert "the 8 of 16 positions kept at rate 0.5" in player._reading.value
-    assert "weight 0.70" in player._reading.value
-    assert [label for label, _ in player._which.options] == ["keep rate 0.5", "keep rate 0.25"]
-    player._which.value = 0.25
-    assert player.keep_rate == 0.25
-    assert "the 4 of 16" in player._reading.value
-    assert picture(player)[90:150].mean() < 0.6 * plain[90:150].mean()
-    with pytest.raises(traitlets.TraitError, match=r"no keep rate 0.9 here; there are 0.5, 0.25"):
+    assert player.view.keep_rates == [0.5, 0.25]
+    masks = [np.frombuffer(one["mask"], np.uint8).reshape(4, 4) for one in player.view.faces[0]["kept"]]
+    assert [mask.any(axis=1).sum() for mask in masks] == [2, 1]
+    assert "8 of 16 positions kept at rate 0.5" in written(player)
+    assert "weight 0.70" in written(player)
+    player.keep_rate = 0.25
+    assert "4 of 16" in written(player)
+    with pytest.raises(traitlets.TraitError, match=r"0\.9.*0\.5, 0\.25"):
         player.keep_rate = 0.9
 
 
-def test_an_attribution_follows_the_frame_in_red_and_blue(clips):
+def test_an_attribution_is_sent_frame_by_frame_with_its_sign(clips):
     player = ClipPlayer(clips, attribution=attribution_of(clips), overlay="attribution")
+    heat = player.view.faces[0]["heat"]["frames"]
+    values = np.frombuffer(heat["data"], np.int8).reshape(8, heat["height"], heat["width"]).astype(int)
     for frame, sign in ((0, 1), (1, -1), (4, 1)):
-        player.frame = frame
-        shown = picture(player)
-        red = (shown[..., 0] - shown[..., 2]) * sign
-        row, column = np.unravel_index(red.argmax(), red.shape)
-        assert red.max() > 100
-        assert row / 320 * 48 == pytest.approx(4 * frame + 2, abs=3)
-        assert column / 320 * 48 == pytest.approx(12, abs=3)
-    assert "happiness by saliency, this frame: red speaks for it, blue against" in player._reading.value
-    assert "not checked" in player._reading.value  # no sanity figure was measured, and it says so
-    player._which.value = "flow"
-    assert player.attributed == "flow"
-    assert "the flow, for the whole clip" in player._reading.value
-    first = picture(player)
-    assert (first[..., 0] - first[..., 2]).min() > 50  # red everywhere
+        row, column = np.unravel_index((sign * values[frame]).argmax(), values[frame].shape)
+        assert sign * values[frame].min() > -10
+        assert (row, column) == (pytest.approx(4 * frame + 1.5, abs=2), pytest.approx(11.5, abs=2))
+    assert "happiness by saliency, this frame: red raises it, blue lowers it" in written(player)
+    player.attributed = "flow"
+    assert "one map for the whole clip" in written(player)
 
 
 def test_an_overlay_is_there_only_where_it_was_given(clips):
-    assert "kept" not in dict(ClipPlayer(clips)._overlays.options).values()
-    with pytest.raises(traitlets.TraitError, match=r"no overlay 'kept' here.*hand over kept=medn.diagnose.kept_tokens"):
+    assert "kept" not in titles(ClipPlayer(clips))
+    with pytest.raises(traitlets.TraitError, match=r"kept=medn\.diagnose\.kept_tokens"):
         ClipPlayer(clips, overlay="kept")
-    alone = ClipPlayer(clips, attribution=attribution_of(clips, parts=("flow",)), overlay="attribution")
-    assert alone.attributed == "flow"
-    assert alone._which.layout.display == "none"
+    assert ClipPlayer(clips, attribution=attribution_of(clips, parts=("flow",))).attributed == "flow"
 
 
-def test_a_clip_that_a_record_lacks_is_named_and_still_plays(clips):
+@pytest.mark.parametrize("overlay", ["kept", "attribution"])
+def test_a_clip_that_a_record_lacks_is_named_and_still_plays(clips, overlay):
     some = clips.select(clips.table["clip_id"][:2])
-    player = ClipPlayer(clips, kept=kept_of(some), attribution=attribution_of(some))
+    player = ClipPlayer(clips, kept=kept_of(some), attribution=attribution_of(some), overlay=overlay)
     missing = clips.table["clip_id"].iloc[4]
     player.show(missing)
-    plain = picture(player)
-    for overlay in ("kept", "attribution"):
-        player.overlay = overlay
-        assert f"{missing} is not among the 2 clips" in player._reading.value
-        assert np.array_equal(picture(player), plain)
+    assert f"{missing} is not among the 2 clips" in written(player)
+    assert player.view.faces[0]["frames"]
 
 
 def test_an_attribution_of_other_frames_is_not_drawn(clips):
     player = ClipPlayer(clips, attribution=attribution_of(clips, frames=5), overlay="attribution")
-    assert "tells of 5 frames and the clip has 8" in player._reading.value
+    assert "5 frames" in written(player)
+    assert "frames" not in player.view.faces[0]["heat"]
 
 
-def test_setting_the_clip_shows_it_and_an_unknown_one_is_refused(player, clips):
-    player.clip_id = clips.table["clip_id"].iloc[2]
-    assert player._heading.value.count(player.clip_id) == 1
-    with pytest.raises(traitlets.TraitError, match="'nobody'"):
-        player.clip_id = "nobody"
-
-
-def test_ten_thousand_clips_are_found_by_typing(clips):
+def test_ten_thousand_clips_can_be_shown(clips):
     n = 10_000
     table = pd.DataFrame({"clip_id": [f"c{i:05d}" for i in range(n)], "subject": "s"})
     frames = np.broadcast_to(clips.frames[:1], (n, *clips.frames.shape[1:]))
     player = ClipPlayer(Clips(frames, None, table))
-    assert len(player._chooser.options) <= 400
-    player._chooser.value = "c09999"
+    player.show("c09999")
     assert player.clip_id == "c09999"
-    player._chooser.value = "nobody"
-    assert "nobody" in player._reading.value
-    assert player.clip_id == "c09999"
-
-
-def test_names_from_the_table_are_escaped():
-    table = pd.DataFrame({"clip_id": ["<i>c</i>"], "subject": ["<script>"], "emotion": ["<b>"]})
-    player = ClipPlayer(Clips(np.zeros((1, 3, 8, 8, 3), np.uint8), None, table))
-    assert "<i>c" not in player._heading.value
-    assert "<script>" not in player._heading.value
-    assert "&lt;b&gt;" in player._heading.value
 
 
 def test_the_player_can_be_found_on_the_page(player):

@@ -72,7 +72,7 @@ class Magnifier:
         self._size = size or max(frames.shape[1:3])
         self._motion: tuple[np.ndarray, np.ndarray] | None = None
         if flow is not None:
-            self._motion = _steady(flow[..., :2].astype(np.float32)), time_course(frames, apex, flow=flow)
+            self._motion = steady(flow[..., :2].astype(np.float32)), time_course(frames, apex, flow=flow)
 
     def frame(self, place: int, factor: float) -> np.ndarray:
         """The frame at `place` with its motion made `factor` times as large, (h', w', 3) uint8.
@@ -131,7 +131,7 @@ def magnify_clip(
     return np.stack([magnifier.frame(place, factor) for place in range(len(frames))])
 
 
-def _steady(flow: np.ndarray) -> np.ndarray:
+def steady(flow: np.ndarray) -> np.ndarray:
     """The flow without what a large factor would tear: blurred, and still where it hardly moved."""
     h, w = flow.shape[:2]
     smooth = _blur(flow, max(h, w) / 40)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import html
 
-import numpy as np
 import pandas as pd
 
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
-from medn_lab.view.moments import Moments
 from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, persons, rightness, text_of
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 from medn_lab.widgets.style import chip, emotion_chip, note
@@ -125,40 +123,3 @@ def _set_group(name: str, table: pd.DataFrame, column: str | None) -> str:
     )
     hint = html.escape(", ".join(f"{emotion} {count}" for emotion, count in counts.items()))
     return f"<span class='medn-group' title='{hint}'>{text} <span class='medn-stack'>{parts}</span></span>"
-
-
-def legend(styles: dict[str, tuple[str, str]], counts: dict[str, int], *, title: str) -> str:
-    """The legend of a map as text: marker, name, number of clips."""
-    chips = "".join(
-        f"<span class='medn-group'><span style='color:{colour}'>{theme.SYMBOL_GLYPHS.get(symbol, '●')}</span>"
-        f"{html.escape(str(name))} <span class='medn-quiet'>{counts[name]}</span></span>"
-        for name, (colour, symbol) in styles.items()
-    )
-    return f"<div class='medn-line'><span class='medn-quiet'>{html.escape(title)}:</span> {chips}</div>"
-
-
-def timeline(moments: Moments, place: int, *, width: int) -> str:
-    """The time axis of a clip as a drawing: a tick a frame, onset, apex and offset named, the frame in view marked."""
-    count = len(moments.numbers)
-    left = right = 10.0
-    xs = np.linspace(left, width - right, count)
-    parts = [f"<line class='medn-axis' x1='{left}' x2='{width - right}' y1='8' y2='8' stroke-width='1.5'/>"]
-    for position, x in enumerate(xs):
-        tall = 6 if moments.names(position) else 3
-        parts.append(
-            f"<line class='medn-axis' x1='{x:.1f}' x2='{x:.1f}' y1='{8 - tall}' y2='{8 + tall}' stroke-width='1.5'/>"
-        )
-    parts.append(f"<circle cx='{xs[place]:.1f}' cy='8' r='5' fill='{theme.RING}'/>")
-    for position, x in enumerate(xs):
-        name = moments.names(position)
-        if not name:
-            continue
-        anchor = "start" if position == 0 else "end" if position == count - 1 else "middle"
-        x = x - 6 if anchor == "start" else x + 6 if anchor == "end" else x
-        lines = [f"<tspan font-weight='600'>{name}</tspan>"]
-        if moments.named:
-            time = "" if moments.milliseconds is None else f", {moments.milliseconds[position]:.0f} ms"
-            lines.append(f"<tspan x='{x:.1f}' dy='13'>{moments.numbers[position]}{time}</tspan>")
-        parts.append(f"<text x='{x:.1f}' y='27' text-anchor='{anchor}' font-size='11'>{''.join(lines)}</text>")
-    label = html.escape(moments.describe(place))
-    return f"<svg width='{width}' height='44' role='img' aria-label='{label}'>{''.join(parts)}</svg>"

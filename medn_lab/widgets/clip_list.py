@@ -8,11 +8,9 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import Clips, Predictions, positions
-from medn_lab.view.magnify import MOST
 from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.cards import clip_heading, score_rows
-from medn_lab.widgets.faces import FaceLoop
-from medn_lab.widgets.player import OVERLAYS
+from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.style import note
 
 MOST_LISTED = 400
@@ -46,11 +44,12 @@ class ClipList(widgets.HBox):
     clip_id = traitlets.Unicode("")
 
     def __init__(self, predictions: Predictions, *, clips: Clips | None, label: str, magnify: float) -> None:
-        self._predictions, self._faces = predictions, FaceLoop(clips, size=_FACE)
+        self._predictions = predictions
+        self.view = ClipView(clips, size=_FACE, magnify=magnify, playing=True)
         self._table = _listed_columns(predictions, label)
         self._shown = self._table.iloc[:0]
         self._filling = False
-        self._build(magnify)
+        self._build()
         super().__init__(children=[self._left, self._middle, self._card], layout=widgets.Layout(min_height="292px"))
         for control in (self._sorts, self._persons):
             control.observe(lambda change: None if self._filling else self._fill(), "value")
@@ -59,8 +58,6 @@ class ClipList(widgets.HBox):
         self._play.observe(lambda change: self._step_to(change.new), "value")
         self._back.on_click(lambda _: self.step(-1))
         self._on.on_click(lambda _: self.step(1))
-        for control in (self._magnifies, self._overlays):
-            control.observe(lambda change: self._draw(), "value")
         self._fill()
 
     def put(self, places: np.ndarray) -> None:
@@ -88,7 +85,7 @@ class ClipList(widgets.HBox):
 
     # How it is made ---------------------------------------------------------------------------------------------------
 
-    def _build(self, magnify: float) -> None:
+    def _build(self) -> None:
         style = {"description_width": "initial"}
         self._here = self._table.iloc[:0]
         self._sorts = widgets.Dropdown(
@@ -123,22 +120,8 @@ class ClipList(widgets.HBox):
             ],
             layout=widgets.Layout(width="384px", flex="0 0 384px", overflow="hidden"),
         )
-        self._picture = widgets.Image(
-            format="webp", layout=widgets.Layout(height=f"{_FACE}px", object_fit="contain", margin="0 auto")
-        )
-        self._message = widgets.HTML()
-        self._magnifies = widgets.FloatSlider(
-            magnify, min=1, max=MOST, step=0.5, description="motion ×", readout_format=".1f", continuous_update=False,
-            tooltip="How many times as large the motion is drawn", style={"description_width": "68px"},
-            layout=widgets.Layout(width="260px"),
-        )  # fmt: skip
-        self._overlays = widgets.Dropdown(
-            options=[(title, key) for key, title in OVERLAYS.items()], description="overlay", style=style,
-            tooltip="What is drawn over the face", layout=widgets.Layout(width="200px", margin="2px auto"),
-        )  # fmt: skip
         self._middle = widgets.VBox(
-            [self._picture, self._magnifies, self._overlays, self._message],
-            layout=widgets.Layout(width="276px", flex="0 0 276px", margin="0 8px", overflow="hidden"),
+            [self.view], layout=widgets.Layout(width="276px", flex="0 0 276px", margin="0 8px", overflow="hidden")
         )
         self._card = widgets.HTML(layout=widgets.Layout(flex="1 1 0", min_width="0"))
 
@@ -190,23 +173,15 @@ class ClipList(widgets.HBox):
             self._list.index = place
 
     def _draw(self) -> None:
+        self.view.show(*filter(None, [self.clip_id]))
+        self.view.layout.display = "" if self.clip_id else "none"
         if not self.clip_id:
-            self._picture.layout.display = "none"
-            self._message.value = ""
             self._card.value = note("Press a cell of the matrix, or choose its row and column: its clips are listed.")
             return
         row = self._predictions.table.iloc[positions(self._table, self.clip_id, owner="these Predictions")[0]]
         self._card.value = (
             f"<div class='medn-card'>{clip_heading(row)}{score_rows(self._predictions, self.clip_id)}</div>"
         )
-        problem = self._faces.why_not(self.clip_id)
-        self._message.value = note(problem, warn=True)
-        self._picture.layout.display = "none" if problem else ""
-        if not problem:
-            self._picture.value, reading = self._faces.animation(
-                (self.clip_id,), magnify=self._magnifies.value, overlay=self._overlays.value
-            )
-            self._message.value = note(reading)
 
 
 def _listed_columns(predictions: Predictions, label: str) -> pd.DataFrame:

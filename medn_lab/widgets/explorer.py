@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import ipywidgets as widgets
 import numpy as np
@@ -14,10 +16,11 @@ from medn_lab.view.colouring import Colouring, colour_choices, colouring
 from medn_lab.view.map_words import CAUTION, params_line
 from medn_lab.view.maps import joined_table
 from medn_lab.view.rows import hover_texts
-from medn_lab.widgets.branch_maps import SETTLED, BranchMaps
-from medn_lab.widgets.cards import legend, selection_text
+from medn_lab.widgets.branch_maps import BranchMaps
+from medn_lab.widgets.cards import selection_text
 from medn_lab.widgets.clip_pair import ClipPair
 from medn_lab.widgets.explorer_controls import ExplorerControls
+from medn_lab.widgets.explorer_page import write_explorer
 from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
 from medn_lab.widgets.measures import MeasuresPanel
@@ -25,6 +28,8 @@ from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.partners import confusable_partner, same_au_set
 from medn_lab.widgets.style import note
+
+_DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 
 
 class BranchExplorer(Panel):
@@ -57,8 +62,8 @@ class BranchExplorer(Panel):
         What the points are coloured by at first; a key of the *Colour by* list.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
-    width, map_height : int
-        Of the maps, in pixels.
+    map_height : int
+        The largest height of a map in pixels; the width follows the page.
 
     Attributes
     ----------
@@ -75,6 +80,9 @@ class BranchExplorer(Panel):
         others.
     colour_by : str
         What the points are coloured by; a trait.
+    branch_maps : BranchMaps
+        The maps in the page; its traits ``lit``, ``hovered``, ``clicked`` and ``hidden`` hold what the pointer
+        did there.
 
     Raises
     ------
@@ -107,10 +115,9 @@ class BranchExplorer(Panel):
         maps: Sequence[str] | None = None,
         colour_by: str = "label",
         magnify: float = 6.0,
-        width: int = 1000,
         map_height: int = 322,
     ) -> None:
-        self._embedding = embedding
+        self._embedding, self._predictions = embedding, predictions
         names = names_of_maps(embedding, maps)
         table, predicted = joined_table(embedding, predictions, features=features)
         self._table = table
@@ -123,35 +130,35 @@ class BranchExplorer(Panel):
         self._lit = np.array([], dtype=int)
         self._drawn: tuple[str, str] | None = ("", "")  # the clip and the partner that are ringed and play
         self._filter_values = filter_values(table)
-        self._kept = np.ones(len(table), dtype=bool)
+        self._passing = self._kept = np.ones(len(table), dtype=bool)
         self._wanted: dict[str, list[str]] = {name: [] for name in FILTERS}
         self._writing = False
-        self._maps = BranchMaps(
-            embedding, names=names, texts=hover_texts(table, predicted=predicted), width=width, height=map_height
-        )
-        self._show_soon = Dwell(self._show_clip, seconds=SETTLED)
+        self.branch_maps = BranchMaps(
+            {name: embedding.maps[name] for name in names},
+            texts=hover_texts(table, predicted=predicted), height=map_height,
+        )  # fmt: skip
+        self._show_soon = Dwell(self._show_clip, seconds=_DWELL)
         counts = {name: filter_counts(self._filter_values, name) for name in FILTERS}
         self._controls = ExplorerControls(
             choices=self._choices, colour_by=colour_by, clip_ids=self._ids,
             filters={name: own for name, own in counts.items() if len(own) > 1 or (name == "aus" and own)},
         )  # fmt: skip
         self._filter_counts = counts
-        self._legend, self._selected, self._foot = (widgets.HTML() for _ in range(3))
+        self._selected, self._foot = widgets.HTML(), widgets.HTML()
         self._foot.value = note(doubts_about(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}")
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
         self._measured = MeasuresPanel(measure, clip_ids=self._ids, known=self._on_measured)
         super().__init__(
             [
                 self._controls.bar,
-                self._legend,
-                self._maps.widget,
+                self.branch_maps,
                 self._selected,
                 self._measured.widget,
                 self._pair.widget,
                 self._foot,
             ],
             name="branch-explorer",
-            width=f"{width + 8}px",
+            width="100%",
             results={"selection": table.iloc[:0], "measures": pd.DataFrame(), "shown": table},
             colour_by=colour_by,
         )
@@ -177,7 +184,6 @@ class BranchExplorer(Panel):
                 f"{len(hidden)} of {len(rows)} clips are hidden by the filter, such as {self._ids[hidden[0]]!r};"
                 " call filter() to show all"
             )
-        self._maps.forget_lasso()
         self._controls.groups.value = ""
         self._light(rows)
         return self.selection
@@ -239,7 +245,6 @@ class BranchExplorer(Panel):
 
     def clear(self) -> None:
         """Select nothing: every clip is at full strength again."""
-        self._maps.forget_lasso()
         self._controls.groups.value = ""
         self._light(np.array([], dtype=int))
 
@@ -272,13 +277,66 @@ class BranchExplorer(Panel):
         )
         return partner
 
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Branch explorer",
+        faces: bool = True,
+        tables: Mapping[str, pd.DataFrame] | None = None,
+        most_megabytes: float = 20.0,
+    ) -> Path:
+        """Write the explorer as one file that opens from disk in any browser, offline and without a kernel.
+
+        The file holds the maps with hover, click, lasso, colouring, filter and legend, the clips with magnification and
+        overlays, scores, AUs and the confusable partner of each clip. Figures of a selection need the notebook.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str
+        faces : bool
+            Whether the pictures of the faces are in the file. Faces are biometric data.
+        tables : mapping of str to DataFrame, optional
+            Tables to write below, by their headings, such as the table of a decoupling report. By default the measures
+            of all clips, where the explorer has them.
+        most_megabytes : float
+            Above this size fewer clips have pictures, and the file says how many.
+
+        Returns
+        -------
+        Path
+        """
+        measures = self.measures
+        if tables is None:
+            tables = {} if measures.empty else {"Dependence and leakage": measures}
+        return write_explorer(
+            self, path, table=self._table, view=self._pair.view, places=self._places, predictions=self._predictions,
+            choices=self._choices, caution=CAUTION, title=title, about=self._about(), tables=tables, faces=faces,
+            most_bytes=int(most_megabytes * 1e6),
+        )  # fmt: skip
+
+    def _about(self) -> str:
+        """Data set, model, weights, recipe and versions, as far as the records hold them."""
+        sets = self._table["dataset"].unique() if "dataset" in self._table else []
+        made = [", ".join(map(str, sets)), f"{len(self._table)} clips", params_line(self._embedding)]
+        source = self._embedding.source
+        named = {"name": "model", "sha256": "weights"}
+        made += [f"{title} {source[name]}" for name, title in named.items() if source.get(name)]
+        recipe = source.get("recipe") or {}
+        made += ["recipe: " + ", ".join(f"{name} {value}" for name, value in recipe.items())] if recipe else []
+        versions = (source.get("run") or {}).get("versions", {})
+        made += [f"{name} {value}" for name, value in versions.items()]
+        return "; ".join(filter(None, made))
+
     # How it is made ---------------------------------------------------------------------------------------------------
 
     def _wire(self) -> None:
-        self._maps.listen(
-            hovered=self._on_hover, left=lambda row: self._show_soon.cancel(), clicked=self._on_click,
-            lassoed=self._on_lasso, cleared=self.clear,
-        )  # fmt: skip
+        self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
+        self.branch_maps.observe(lambda change: self._on_lasso(self.branch_maps.rows), "lit")
+        self.branch_maps.observe(lambda change: self._keep(self._passing), "hidden")
+        self.branch_maps.observe(lambda change: self._on_click(change.new[0]), "clicked")
         by_hand = self._controls
         by_hand.colour_list.observe(self._on_colour, "value")
         self.observe(lambda change: self._recolour(change.new), "colour_by")
@@ -296,7 +354,7 @@ class BranchExplorer(Panel):
 
     def _on_hover(self, row: int) -> None:
         self._show_soon.cancel()
-        if self._ids[row] != self.clip_id:
+        if row >= 0 and self._ids[row] != self.clip_id:
             self._show_soon(row)
 
     def _on_click(self, row: int) -> None:
@@ -305,16 +363,14 @@ class BranchExplorer(Panel):
         if self._controls.partner_at_click.value:
             self._try(self.show_partner)
 
-    def _on_lasso(self, rows: list[int]) -> None:
-        if not rows:
-            self.clear()
-            return
-        self._controls.groups.value = ""
-        self._light(np.unique(rows))
+    def _on_lasso(self, rows: np.ndarray) -> None:
+        rows = rows[self._kept[rows]]
+        if not np.array_equal(rows, self._lit):
+            self._controls.groups.value = ""
+            self._light(rows)
 
     def _on_group(self, change: traitlets.Bunch) -> None:
         if change.new:
-            self._maps.forget_lasso()
             self._light(np.flatnonzero((self._colours.values == change.new) & self._kept))
 
     def _on_filter(self) -> None:
@@ -372,7 +428,7 @@ class BranchExplorer(Panel):
         self._drawn = self.clip_id, self.partner_id
         self._controls.clip_list.value = self.clip_id
         clip, partner = (self._row(name) if name else None for name in self._drawn)
-        self._maps.ring(clip, partner)
+        self.branch_maps.ring((clip, partner))
         self._pair.say("")
         self._pair.show(*filter(None, self._drawn))
 
@@ -380,7 +436,7 @@ class BranchExplorer(Panel):
         self._lit = rows
         # The line first, for it is there at once; then the maps; then whoever follows the selection, however slowly.
         self._say_selected()
-        self._maps.light(rows)
+        self.branch_maps.light(rows)
         self._measured.follow(self._ids[rows])
         self.set_trait("selection", self._table.iloc[rows].copy())
 
@@ -388,13 +444,14 @@ class BranchExplorer(Panel):
         chosen, shown = self._table.iloc[self._lit], int(self._kept.sum())
         self._selected.value = selection_text(chosen, of=shown, hidden=len(self._table) - shown)
 
-    def _keep(self, kept: np.ndarray) -> None:
-        self._kept = kept
+    def _keep(self, passing: np.ndarray) -> None:
+        """Show the clips that pass the filters and whose category the legend has not switched off."""
+        self._passing = passing
+        kept = self._kept = passing & ~np.isin(self._colours.values, self.branch_maps.hidden)
         self._show_soon.cancel()
-        self._maps.keep(kept)
+        self.branch_maps.keep(passing)
         self._controls.shown.value = note("" if kept.all() else f"{kept.sum()} of {len(kept)} clips shown")
         if len(self._lit) and not kept[self._lit].all():
-            self._maps.forget_lasso()
             self._light(self._lit[kept[self._lit]])
         self._say_selected()
         self._name_groups()
@@ -412,18 +469,17 @@ class BranchExplorer(Panel):
             by_hand.options = (*by_hand.options, (key, key))
             self._writing = False
         by_hand.value = key
+        self.branch_maps.paint(self._colours)
         self._name_groups()
-        self._maps.paint(self._colours)
 
     def _name_groups(self) -> None:
-        """Legend and *Light up* list, with the numbers of clips that are shown."""
+        """The *Light up* list, with the numbers of clips that are shown."""
         values = pd.Series(self._colours.values[self._kept]).value_counts()
         counts = {name: int(values.get(name, 0)) for name in self._colours.styles}
         self._controls.groups.options = [
             ("–", ""), *((f"{name} ({count})", name) for name, count in counts.items() if count)
         ]  # fmt: skip
         self._controls.groups.value = ""
-        self._legend.value = legend(dict(self._colours.styles), counts, title=self._colours.title)
 
     # What is known ----------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ import numpy as np
 from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answer_pictures import face_pictures
 from medn_lab.view.drawing import to_webp
-from medn_lab.view.magnify import MOST
-from medn_lab.widgets.faces import FaceLoop
+from medn_lab.view.magnify import MOST, Magnifier
+from medn_lab.view.moments import clip_moments
+from medn_lab.view.motion_field import motion_field
 from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.style import note
 
@@ -17,6 +18,7 @@ SETTLED = 0.35
 """Seconds without a move after which the face begins to play."""
 
 _PIXELS = 160
+_FRAME_MS, _PAUSE = 130.0, 420.0  # the last frame stays longer, so that the eye sees where the loop begins
 
 
 class FaceStage:
@@ -88,6 +90,9 @@ class FaceStage:
         """Let the face play; it takes a moment, so only once the sliders rest."""
         if self._clip is None or self._clip.frames is None:
             return
-        clip_id = self._clip.table["clip_id"].iloc[0]
-        faces = FaceLoop(self._clip, size=_PIXELS)
-        self.pictures["face"].value, _ = faces.animation((clip_id,), magnify=self.magnifies.value, overlay="none")
+        frames = np.asarray(self._clip.frames[0])
+        apex = clip_moments(self._clip, self._clip.table["clip_id"].iloc[0]).apex
+        magnifier = Magnifier(frames, motion_field(self._clip, 0)[0], apex=apex, size=_PIXELS)
+        pictures = [magnifier.frame(place, self.magnifies.value) for place in range(len(frames))]
+        stays = [_FRAME_MS] * (len(frames) - 1) + [_PAUSE]
+        self.pictures["face"].value = to_webp(pictures, milliseconds=stays, quality=80)

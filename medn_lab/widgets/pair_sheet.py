@@ -12,14 +12,14 @@ import pandas as pd
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair_tiles import difference_tiles, flow_tiles, scale_line
-from medn_lab.widgets.overlays import checked_lines
+from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.pair_pages import TILE, clip_card, tile_row, verdict_panel
-from medn_lab.widgets.pair_stage import PairStage
 from medn_lab.widgets.style import note
 
 V = TypeVar("V")
 
 _REMEMBERED = 32
+_FACE = 236  # longer side of a face in pixels of the page
 _INVITATION = "Where in the two clips does the model see the difference? The button computes it, about a second a pair."
 _NOTHING_SWAPS = "Which branch the difference is owed to: hand over swap=medn.diagnose.pair_swapper(model, clips)."
 _NOTHING_ATTRIBUTES = "Where the difference lies: hand over attribute=medn.diagnose.pair_attributor(model, clips)."
@@ -52,8 +52,9 @@ class PairSheet(widgets.VBox):
         self._swapped: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
         self._shown: tuple[str, ...] = ()
         self._cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 0", min_width="0")) for _ in range(2)]
-        self.stage = PairStage(clips, magnify=magnify)
-        scene = widgets.HBox([self._cards[0], self.stage, self._cards[1]], layout=widgets.Layout(margin="6px 0 0 0"))
+        self.stage = ClipView(clips, size=_FACE, magnify=magnify, playing=True)
+        middle = widgets.Box([self.stage], layout=widgets.Layout(width="492px", flex="0 0 492px", margin="0 6px"))
+        scene = widgets.HBox([self._cards[0], middle, self._cards[1]], layout=widgets.Layout(margin="6px 0 0 0"))
         self._verdicts = widgets.HTML()
         self._flows = widgets.HTML(layout=widgets.Layout(width=f"{3 * TILE + 24}px", flex="0 0 auto"))
         self._maps = widgets.HTML()
@@ -80,12 +81,12 @@ class PairSheet(widgets.VBox):
         self.layout.display = "none" if row is None else ""
         if row is None:
             self._shown = ()
-            self.stage.show(())
+            self.stage.show()
             return
         self._shown = pair
         for card, letter in zip(self._cards, "ab", strict=True):
             card.value = clip_card(self._clip(row, letter), self._predictions, letter=letter)
-        self.stage.show(pair)
+        self.stage.show(*pair)
         self._flows.value = self._flow_tiles()
         self._show_verdicts(row)
         self._show_difference()
@@ -134,7 +135,9 @@ class PairSheet(widgets.VBox):
         except ValueError as problem:
             self._maps.value = note(f"Not attributed: {problem}", warn=True)
             return
-        said = note(scale_line(found, part=part)) + checked_lines(sanity_lines(found))
+        said = note(scale_line(found, part=part)) + "".join(
+            f"<div class='medn-note'>{line}</div>" for line in sanity_lines(found)
+        )
         self._maps.value = tile_row(tiles) + said
 
     def _attribution(self) -> Attribution:

@@ -64,8 +64,8 @@ class PairBrowser(Panel):
         The pair's row of the table, one row (none without a pair): a read-only trait for the next cell.
     bookmarks : DataFrame
         The marked pairs with their ``note``, in the order in which they were marked; a read-only trait.
-    stage : PairStage
-        What plays: ``stage.frame`` and ``stage.looping`` are traits.
+    stage : ClipView
+        What plays: ``stage.frame``, ``stage.playing``, ``stage.magnify`` and ``stage.overlay`` are traits.
 
     Raises
     ------

@@ -87,3 +87,29 @@ def confusable_partner(
     distance = np.linalg.norm(scaled - scaled[row], axis=1)
     nearest = int(np.where(other, distance, np.inf).argmin())
     return str(table["clip_id"].iloc[nearest]), float(distance[nearest])
+
+
+def all_partners(table: pd.DataFrame, *, places: np.ndarray) -> np.ndarray:
+    """The row of each clip's confusable partner as :func:`confusable_partner` finds it, (n,) int; -1 where none is.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "AU4": [1, 1, 1], "label": ["disgust", "others", "others"]})
+    >>> all_partners(table, places=np.array([[0.0], [9.0], [1.0]])).tolist()
+    [2, 0, 0]
+    """
+    found = np.full(len(table), -1)
+    column = label_column(table)
+    if column is None:
+        return found
+    spread = places.std(axis=0)
+    scaled = places / np.where(spread > 0, spread, 1.0)
+    keys = np.array([" ".join(sorted(one)) if one else "" for one in au_sets(table)], dtype=object)
+    labels = table[column].to_numpy(dtype=object)
+    for key in set(keys) - {""}:
+        rows = np.flatnonzero((keys == key) & table[column].notna().to_numpy())
+        for row in rows:
+            others = rows[labels[rows] != labels[row]]
+            if len(others):
+                found[row] = others[np.linalg.norm(scaled[others] - scaled[row], axis=1).argmin()]
+    return found

@@ -82,3 +82,8 @@ def emotion_chip(emotion: object, *, count: int | None = None) -> str:
 def note(text: str, *, warn: bool = False) -> str:
     """One quiet sentence, escaped."""
     return f"<div class='medn-note{' medn-warn' if warn else ''}'>{html.escape(text)}</div>" if text else ""
+
+
+def small_print(lines: list[str]) -> str:
+    """Lines of HTML as quiet small print."""
+    return "".join(f"<div class='medn-note'>{line}</div>" for line in lines)

@@ -19,9 +19,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "browser"))
 
 import nbformat
+import numpy as np
 import pandas as pd
 from chromium_here import FLAGS, find_chromium
-from lab_page import SETTLE_MS, LabPage, PlotlyPlot
+from lab_page import SETTLE_MS, LabPage, MapsOnPage
 from lab_server import LabServer, serve_lab
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -52,14 +53,14 @@ SHOWN = "widgets.VBox([explorer, widgets.HBox([button, empty]).add_class('empty'
 
 # A task of the highest priority, asked for while a frame is made, runs as soon as that frame has been handed over: no
 # message of the kernel comes in between.
-WATCH = """([gd, empty]) => {
+WATCH = """([maps, empty]) => {
   const times = window.times = {};
-  const root = gd.closest('.medn-branch-explorer');
+  const root = maps.closest('.medn-branch-explorer'), gd = maps.tagName === 'CANVAS' ? null : maps;
   const drawn = what => requestAnimationFrame(() => scheduler.postTask(
     () => { times[what] ??= performance.now(); }, { priority: 'user-blocking' }));
   const line = () => Array.from(root.querySelectorAll('.medn-line'), one => one.innerText)
     .find(text => / of \\d+ clips/.test(text)) ?? '';
-  const canvas = gd.querySelector('canvas.medn-dots');
+  const canvas = gd ? gd.querySelector('canvas.medn-dots') : root.querySelectorAll('canvas.medn-map')[2];
   const lit = () => canvas ? +canvas.dataset.lit
     : Array.from(gd._fullData.find(one => one.name === 'fused lit').x).filter(Number.isFinite).length;
   let said = line(), shown = lit();
@@ -76,7 +77,7 @@ WATCH = """([gd, empty]) => {
   if (canvas) new MutationObserver(look).observe(canvas, { attributes: true });
   else gd.on('plotly_afterplot', look);
   empty.on('plotly_afterplot', () => drawn('empty'));
-  document.addEventListener('mouseup', () => { times.begun = performance.now(); }, true);
+  document.addEventListener('pointerup', () => { times.begun = performance.now(); }, true);
 }"""
 
 PRESS = """() => {
@@ -84,12 +85,6 @@ PRESS = """() => {
   window.times.begun = performance.now();
   document.querySelector('.move').click();
 }"""
-
-MIDDLE = """gd => ['x', 'y'].map(side => {
-  const values = Array.from(gd._fullData[0][side]).sort((a, b) => a - b);
-  const at = share => values[Math.floor(share * (values.length - 1))];
-  return [at(.5), at(.8) - at(.2)];
-})"""
 
 
 class Measured:
@@ -109,12 +104,22 @@ class Measured:
         if lab.errors():
             raise RuntimeError("; ".join(lab.errors()))
         lab.scroll_to(1)
-        self.plot: PlotlyPlot = lab.plot(".medn-branch-explorer")
+        drawn = self.page.locator(".medn-branch-explorer canvas.medn-map, .medn-branch-explorer .js-plotly-plot").first
+        drawn.wait_for(state="visible")
+        # Maps of version 0.1.0 are a plotly figure.
+        self.maps = MapsOnPage(self.page) if drawn.evaluate("one => one.tagName") == "CANVAS" else None
+        self.plot = lab.plot(".medn-branch-explorer") if self.maps is None else None
         empty = self.page.locator(".empty .js-plotly-plot").element_handle()
         self.page.wait_for_function("gd => gd._fullLayout?._size", arg=empty)
         self.page.get_by_text(f"All {clips} clips").wait_for()  # the figures of all clips have been worked out
-        self.page.evaluate(WATCH, [self.plot.graph.element_handle(), empty])
-        self._around = self.plot.graph.evaluate(MIDDLE)
+        self.page.evaluate(WATCH, [drawn.element_handle(), empty])
+        if self.maps is not None:
+            places = self.maps.places()
+        else:
+            around = self.plot.points(0)
+            places = np.array(self.plot.pixels(around))
+        self._middle = np.median(places, axis=0)
+        self._wide = np.quantile(places, 0.8, axis=0) - np.quantile(places, 0.2, axis=0)
 
     def press(self) -> dict[str, float]:
         """Milliseconds from the button to the empty figure drawn."""
@@ -123,10 +128,9 @@ class Measured:
 
     def lasso(self, turn: int) -> dict[str, float]:
         """Milliseconds from the mouse let go to each change; no lasso is drawn twice."""
-        (x, wide), (y, high) = self._around
-        x, y = x + 0.3 * wide * math.cos(turn), y + 0.3 * high * math.sin(turn)
+        middle = self._middle + 0.3 * self._wide * [math.cos(turn), math.sin(turn)]
         angles = [2 * math.pi * k / 12 for k in range(12)]
-        corners = [self.plot.pixel(x + 0.5 * wide * math.cos(a), y + 0.5 * high * math.sin(a)) for a in angles]
+        corners = [tuple(middle + 0.5 * self._wide * [math.cos(a), math.sin(a)]) for a in angles]
         mouse = self.page.mouse
         mouse.move(*corners[0])
         self.page.wait_for_timeout(SETTLE_MS)

@@ -9,42 +9,49 @@ from lab_page import PATIENCE_MS, LabPage
 from pictures_shown import IMAGE, expect_other_picture
 from playwright.sync_api import Locator, expect
 
+FACE = "canvas.medn-face-canvas"
+
+
+def drag_to_share(lab: LabPage, slider: Locator, share: float) -> None:
+    """Press a slider of the page at a share of its length."""
+    box = slider.bounding_box()
+    lab.page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+
 
 def play_and_magnify_the_clip(lab: LabPage) -> None:
     """The player of ``00_start_here``."""
     player = lab.scroll_to_class("medn-clip-player")
-    image = player.locator("img").first
-    still = image.evaluate(IMAGE)
-    slider = player.locator(".widget-slider", has_text="magnify").locator(".noUi-base")
-    box = slider.bounding_box()
-    lab.page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + box["height"] / 2)
-    lab.page.wait_for_timeout(1000)
-    play, pause = (player.locator(".jupyter-widget-play button, .widget-play button").nth(place) for place in (0, 1))
-    play.click()
-    moved = expect_other_picture(lab, image, than=still)
-    expect_other_picture(lab, image, than=moved)
-    pause.click()
+    face = player.locator(FACE)
+    still = face.evaluate(IMAGE)
+    drag_to_share(lab, player.locator(".medn-magnify"), 0.95)
+    expect(player.locator(".medn-factor")).not_to_have_text("1.0")
+    player.get_by_role("button", name="Play").click()
+    moved = expect_other_picture(lab, face, than=still)
+    expect_other_picture(lab, face, than=moved)
+    player.get_by_role("button", name="Pause").click()
+    lab.page.wait_for_timeout(500)
+    held = face.evaluate(IMAGE)
+    lab.page.wait_for_timeout(1200)
+    assert face.evaluate(IMAGE) == held
     lab.screenshot("player-magnified")
 
 
 def step_and_overlay_the_clip(lab: LabPage) -> None:
     """The player of ``01_clips_and_preprocessing``: a key steps a frame, a button draws the flow."""
     player = lab.scroll_to_class("medn-clip-player")
-    image = player.locator("img").first
-    knob = player.locator(".noUi-handle").first
-    knob.focus()
+    face, line = player.locator(FACE), player.locator(".medn-now")
+    player.locator(".medn-frames").focus()
     took = []
     for _ in range(4):
-        shown = image.evaluate(IMAGE)
-        line = player.locator(".medn-line", has_text=" ms").last
-        now = line.inner_text()
+        shown, now = face.evaluate(IMAGE), line.inner_text()
         lab.page.keyboard.press("ArrowRight")
-        took.append(seconds_until_other(lab, image, than=shown))
+        took.append(seconds_until_other(lab, face, than=shown))
         expect(line).not_to_have_text(now)
     note_times("player: arrow key to picture", took)
-    shown = image.evaluate(IMAGE)
+    expect(line).to_contain_text(" ms")
+    shown = face.evaluate(IMAGE)
     player.get_by_role("button", name="flow arrows").click()
-    note_times("player: overlay button to picture", [seconds_until_other(lab, image, than=shown)])
+    note_times("player: overlay button to picture", [seconds_until_other(lab, face, than=shown)])
     player.get_by_text("times as long as the motion").wait_for()
     lab.screenshot("player-arrows")
 
@@ -52,51 +59,50 @@ def step_and_overlay_the_clip(lab: LabPage) -> None:
 def watch_what_the_network_keeps(lab: LabPage) -> None:
     """The player of ``08_confusable_pairs``: kept tokens at two keep rates, then the attribution in red and blue."""
     player = lab.scroll_to_class("medn-clip-player")
-    image = player.locator("img").first
-    shown = image.evaluate(IMAGE)
-    player.get_by_role("button", name="kept tokens").click()
-    shown = expect_other_picture(lab, image, than=shown)
-    rates = player.locator("select", has_text="keep rate")
-    rates.select_option(index=1)
-    shown = expect_other_picture(lab, image, than=shown)
+    face = player.locator(FACE)
+    shown = face.evaluate(IMAGE)
+    if player.get_by_role("button", name="kept tokens").get_attribute("aria-pressed") == "false":
+        player.get_by_role("button", name="kept tokens").click()
+        shown = expect_other_picture(lab, face, than=shown)
+    player.locator(".medn-which").select_option(index=1)
+    shown = expect_other_picture(lab, face, than=shown)
     lab.screenshot("player-kept")
     player.get_by_role("button", name="attribution").click()
-    shown = expect_other_picture(lab, image, than=shown)
-    knob = player.locator(".noUi-handle").first
-    knob.focus()
+    shown = expect_other_picture(lab, face, than=shown)
+    player.locator(".medn-frames").focus()
     for _ in range(3):
         lab.page.keyboard.press("ArrowRight")
-        shown = expect_other_picture(lab, image, than=shown)
-    player.get_by_text("red speaks for it").wait_for()
+        shown = expect_other_picture(lab, face, than=shown)
+    player.get_by_text("red raises it").wait_for()
     lab.screenshot("player-attribution")
 
 
 def browse_pairs(lab: LabPage) -> None:
     """The browser of ``08_confusable_pairs``: next, a frame, a filter, the attribution, a bookmark saved as a file."""
     browser = lab.scroll_to_class("medn-pair-browser")
-    titles = browser.locator(".medn-title")
-    faces = browser.locator("img").first
-    first, shown = titles.all_inner_texts(), faces.evaluate(IMAGE)
+    titles = browser.locator(".medn-title").filter(has_text="-")
+    faces = browser.locator(FACE)
+    expect(faces).to_have_count(2)
+    browser.get_by_role("button", name="Pause").click()
+    first, shown = titles.all_inner_texts(), faces.first.evaluate(IMAGE)
     began = time.monotonic()
     browser.get_by_role("button", name="next").click()
     wait_for(lab, lambda: titles.all_inner_texts() != first)
-    cards = time.monotonic() - began
-    note_times("pairs: next to cards", [cards])
-    note_times("pairs: next to faces", [time.monotonic() - began + seconds_until_other(lab, faces, than=shown)])
+    note_times("pairs: next to cards", [time.monotonic() - began])
+    note_times("pairs: next to faces", [time.monotonic() - began + seconds_until_other(lab, faces.first, than=shown)])
 
-    shown = faces.evaluate(IMAGE)
-    knob = browser.locator(".widget-slider", has_text="frame").locator(".noUi-handle")
-    knob.focus()
+    shown = faces.first.evaluate(IMAGE)
+    browser.locator(".medn-frames").focus()
     lab.page.keyboard.press("ArrowRight")
-    note_times("pairs: arrow key to frame", [seconds_until_other(lab, faces, than=shown)])
-    browser.get_by_text(" ms").first.wait_for()
+    note_times("pairs: arrow key to frame", [seconds_until_other(lab, faces.first, than=shown)])
+    expect(browser.locator(".medn-now")).to_contain_text(" ms")
     for _ in range(2):
         lab.page.keyboard.press("ArrowRight")
-    lab.page.wait_for_timeout(1500)
-    box = browser.locator(".widget-slider", has_text="motion").locator(".noUi-base").bounding_box()
-    shown = faces.evaluate(IMAGE)
-    lab.page.mouse.click(box["x"] + 0.9 * box["width"], box["y"] + box["height"] / 2)
-    note_times("pairs: magnify to frame", [seconds_until_other(lab, faces, than=shown)])
+    lab.page.wait_for_timeout(500)
+    shown = [face.evaluate(IMAGE) for face in faces.all()]
+    drag_to_share(lab, browser.locator(".medn-magnify"), 0.9)
+    note_times("pairs: magnify to frame", [seconds_until_other(lab, faces.first, than=shown[0])])
+    expect_other_picture(lab, faces.last, than=shown[1])
     lab.screenshot("pairs-frame")
 
     count = browser.get_by_text("pairs").filter(has_text="of ").first
@@ -107,7 +113,7 @@ def browse_pairs(lab: LabPage) -> None:
 
     browser.get_by_role("button", name="attribute the difference").click()
     browser.get_by_text("red speaks for").wait_for()
-    expect(browser.locator("img")).to_have_count(6)
+    expect(browser.locator("img").first).to_be_visible()
     browser.locator(".medn-tiles").last.scroll_into_view_if_needed()
     lab.screenshot("pairs-attributed")
 

@@ -3,26 +3,24 @@
 import re
 
 import numpy as np
-from lab_page import LabPage, PlotlyPlot
-from outlines import held, through_a_gap
+from lab_page import LabPage, MapsOnPage
+from outlines import held, loneliest, through_a_gap
 from playwright.sync_api import expect
 
 
 def click_and_encircle_clips(lab: LabPage) -> None:
     """The explorer of ``00_start_here``: a click on the motion map changes the card, a lasso there the selection."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
-    plot = lab.plot(".medn-branch-explorer")
-    points = plot.points(plot.trace_names().index("motion points"))
-    assert len(points) == 240
-    axes = points[0]["axes"]
-    title = explorer.locator(".medn-title").first
-    before = title.inner_text()
-    clip = loneliest(plot, points, but=before)
-    plot.click(clip["x"], clip["y"], axes=axes)
-    title.filter(has_text=clip["customdata"]).wait_for()
+    maps = MapsOnPage(lab.page)
+    places, texts = maps.places(), maps.texts()
+    assert len(places) == 240
+    row = loneliest(places)
+    maps.click(row)
+    explorer.locator(".medn-title", has_text=texts[row].splitlines()[0]).first.wait_for()
 
-    corners = plot.lasso(through_a_gap(plot, points, least=80, most=200), axes=axes)
-    counts = "|".join(map(str, held(plot, points, corners)))
+    corners = through_a_gap(places, least=80, most=200)
+    maps.lasso(corners)
+    counts = "|".join(map(str, held(places, corners)))
     explorer.get_by_text(re.compile(rf"^({counts}) of 240 clips")).first.wait_for()
     lab.screenshot("explorer-lasso")
 
@@ -45,66 +43,47 @@ def click_for_the_pair(lab: LabPage) -> None:
     """The explorer of ``00_start_here``: with the switch on, a click shows the pair."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
     explorer.get_by_label("partner at a click").check()
-    plot = lab.plot(".medn-branch-explorer")
-    points = plot.points(plot.trace_names().index("motion points"))
+    maps = MapsOnPage(lab.page)
+    places, texts = maps.places(), maps.texts()
     before = explorer.locator(".medn-title").first.inner_text()
-    clip = loneliest(plot, points, but=before)  # every clip of this corpus has a partner
-    plot.click(clip["x"], clip["y"], axes=clip["axes"])
+    names = [text.splitlines()[0] for text in texts]
+    row = loneliest(places, but=names.index(before))  # every clip of this corpus has a partner
+    maps.click(row)
     partner = explorer.locator(".medn-title").nth(1)
     partner.wait_for()
-    expect(explorer.locator(".medn-title").first).to_contain_text(clip["customdata"])
-    expect(partner).not_to_contain_text(clip["customdata"])
+    expect(explorer.locator(".medn-title").first).to_contain_text(names[row])
+    expect(partner).not_to_contain_text(names[row])
     explorer.get_by_text("has the same AU set as").wait_for()
-    lab.page.wait_for_function(
-        "gd => gd.calcdata[gd._fullData.findIndex(trace => trace.name === 'fused rings')].length === 2",
-        arg=plot.graph.element_handle(),
-    )
+    maps.wait_for("+rings === 2", number=2)
     lab.screenshot("explorer-pair")
 
 
 def show_one_subject_alone(lab: LabPage) -> None:
     """The explorer of ``00_start_here``: a filter leaves one person's clips on every map, a button brings all back."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
-    subjects = explorer.get_by_label("Subject")
-    subjects.select_option(index=1)
+    maps = MapsOnPage(lab.page)
+    explorer.get_by_label("Subject").select_option(index=1)
     explorer.get_by_text("30 of 240 clips shown").wait_for()
-    for branch in ("motion", "emotion", "fused"):
-        wait_until_drawn(lab, f"{branch} points", least=30, most=30)
+    for number in range(3):
+        assert np.isfinite(maps.places(number=number)[:, 0]).sum() == 30
     lab.screenshot("explorer-filtered")
-    explorer.get_by_role("button", name="Show all").click()
+    explorer.locator("button.jupyter-button", has_text="Show all").click()
     explorer.get_by_text("of 240 clips shown").wait_for(state="hidden")
-    wait_until_drawn(lab, "fused points", least=240, most=240)
+    assert np.isfinite(maps.places(number=2)).all()
 
 
 def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
     """The explorer of ``06_feature_space``: another colouring changes the legend, a group of it the selection."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
     explorer.get_by_label("Colour by").select_option(label="gate (0 all emotion, 1 all motion)")
-    explorer.get_by_text("gate (0 all emotion, 1 all motion):").wait_for()
+    explorer.get_by_text("gate (0 all emotion, 1 all motion)").last.wait_for()
     explorer.get_by_label("Light up").select_option(index=1)
-    lit = wait_until_drawn(lab, "emotion lit", least=1, most=239)
+    maps = MapsOnPage(lab.page)
+    maps.wait_for("+lit >= 1 && +lit <= 239", number=1)
+    lit = maps.drawn(number=1)["lit"]
     explorer.get_by_text(f"{lit} of 240 clips").first.wait_for()
     explorer.get_by_text(f"Selected: {lit} clips").wait_for()
     lab.screenshot("explorer-gate")
-
-
-def wait_until_drawn(lab: LabPage, name: str, *, least: int, most: int) -> int:
-    """Wait until so many points of a trace have a place, and say how many."""
-    drawn = lab.page.wait_for_function(
-        """([gd, name, least, most]) => {
-          const count = Array.from(gd._fullData.find(one => one.name === name)?.x ?? []).filter(Number.isFinite).length;
-          return least <= count && count <= most && count; }""",
-        arg=[lab.plot(".medn-branch-explorer").graph.element_handle(), name, least, most],
-    )
-    return drawn.json_value()
-
-
-def loneliest(plot: PlotlyPlot, points: list[dict], *, but: str) -> dict:
-    """The point farthest on the page from its next neighbour, where a click can mean no other; not the clip `but`."""
-    places = np.array(plot.pixels(points))
-    apart = np.linalg.norm(places[:, None] - places, axis=2) + np.diag(np.full(len(points), np.inf))
-    room = apart.min(axis=1) * [point["customdata"] != but for point in points]
-    return points[int(room.argmax())]
 
 
 def look_at_the_curves(lab: LabPage) -> None:

@@ -19,7 +19,7 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     expect(cells.nth(fullest)).to_have_class(re.compile("medn-picked"))
     listed = panel.locator(".medn-listed option")
     expect(listed).to_have_count(counts[fullest])
-    image = panel.locator("img.widget-image")
+    image = panel.locator("canvas.medn-face-canvas")
     image.wait_for()
     title = panel.locator(".medn-title")
     expect(title).to_have_text(listed.first.inner_text().split()[0])

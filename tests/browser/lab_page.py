@@ -151,6 +151,75 @@ class LabPage:
         return PlotlyPlot(self.page, graph)
 
 
+class MapsOnPage:
+    """The maps of an explorer on the page: where clips are drawn, and what a person does with them.
+
+    ``number`` counts the maps from 0; places are CSS pixels of the window.
+    """
+
+    def __init__(self, page: Page, *, within: str = ".medn-branch-explorer") -> None:
+        self.page = page
+        self.canvases = page.locator(f"{within} canvas.medn-map")
+        self.canvases.first.wait_for(state="visible", timeout=60_000)
+        self.canvases.first.scroll_into_view_if_needed()
+        page.wait_for_function("canvas => +canvas.dataset.clips > 0", arg=self.canvases.first.element_handle())
+
+    def texts(self) -> list[str]:
+        """What the pointer shows of each clip."""
+        return self.canvases.first.evaluate(
+            "canvas => Array.from({ length: +canvas.dataset.clips }, (_, k) => canvas.clip(k).text)"
+        )
+
+    def places(self, *, number: int = 0) -> np.ndarray:
+        """Where each clip is in the window, (n, 2); NaN where it is not shown."""
+        found = self.canvases.nth(number).evaluate(
+            """canvas => {
+              const { left, top } = canvas.getBoundingClientRect();
+              return Array.from({ length: +canvas.dataset.clips }, (_, k) => canvas.clip(k)).map(
+                clip => (clip.shown ? [left + clip.x, top + clip.y] : null));
+            }"""
+        )
+        return np.array([place or [np.nan, np.nan] for place in found])
+
+    def drawn(self, *, number: int = 0) -> dict[str, int]:
+        """Numbers of the clips, of the selected ones and of the rings, and the row under the pointer (-1: none)."""
+        data = self.canvases.nth(number).evaluate("canvas => ({ ...canvas.dataset })")
+        return {name: int(value) for name, value in data.items()}
+
+    def wait_for(self, condition: str, *, number: int = 0) -> None:
+        """Wait until an expression of the canvas's numbers holds, such as ``lit > 0``."""
+        self.page.wait_for_function(
+            f"canvas => {{ const {{ clips, lit, rings, hovered }} = canvas.dataset; return {condition}; }}",
+            arg=self.canvases.nth(number).element_handle(),
+        )
+
+    def hover(self, row: int, *, number: int = 0) -> None:
+        """Move the mouse onto a clip."""
+        left, top = self.places(number=number)[row]
+        self.page.mouse.move(left - 3, top - 3)
+        self.page.mouse.move(left, top, steps=3)
+        self.wait_for("+hovered >= 0", number=number)
+
+    def click(self, row: int, *, number: int = 0) -> None:
+        """Click a clip."""
+        self.hover(row, number=number)
+        self.page.mouse.down()
+        self.page.mouse.up()
+
+    def lasso(self, corners: Sequence[tuple[float, float]], *, modifier: str = "") -> None:
+        """Draw a lasso through the corners and let the mouse go at the last."""
+        mouse, keyboard = self.page.mouse, self.page.keyboard
+        mouse.move(*corners[0])
+        if modifier:
+            keyboard.down(modifier)
+        mouse.down()
+        for corner in corners[1:]:
+            mouse.move(*corner, steps=3)
+        mouse.up()
+        if modifier:
+            keyboard.up(modifier)
+
+
 class PlotlyPlot:
     """A drawn plotly figure: where its data are on the screen, and gestures on them.
 

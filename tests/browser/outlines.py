@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from lab_page import PlotlyPlot
-
-NEAR = 4.0
-"""Pixels from an outline within which the page may take a point for inside or outside: it rounds corners to pixels."""
+NEAR = 3.0
+"""Pixels from an outline within which a point may count as inside or outside: the mouse moves by whole pixels."""
 
 CORNERS = 24
 
 
-def held(plot: PlotlyPlot, points: list[dict], corners: list[tuple[float, float]]) -> range:
-    """The counts of `points` that an outline through `corners` (in pixels) may hold: one, where no point is near it."""
-    places = np.array(plot.pixels(points))
-    inside, near = _inside(places, np.array(corners)), _distance(places, np.array(corners)) < NEAR
+def circle(middle: tuple[float, float], *, radius: float) -> list[tuple[float, float]]:
+    """The corners of a circle, in pixels."""
+    angles = 2 * np.pi * np.arange(CORNERS) / CORNERS
+    return [(float(middle[0] + radius * np.cos(a)), float(middle[1] + radius * np.sin(a))) for a in angles]
+
+
+def held(places: np.ndarray, corners: list[tuple[float, float]]) -> range:
+    """The counts of places that an outline through `corners` may hold: one, where no place is near it."""
+    outline = np.array(corners)
+    inside, near = _inside(places, outline), _distance(places, outline) < NEAR
     return range(int((inside & ~near).sum()), int((inside | near).sum()) + 1)
 
 
-def through_a_gap(plot: PlotlyPlot, points: list[dict], *, least: int, most: int) -> list[tuple[float, float]]:
-    """The corners, in data units, of the circle with `least` to `most` points in it that is farthest from any point."""
-    places = np.array(plot.pixels(points))
+def through_a_gap(places: np.ndarray, *, least: int, most: int) -> list[tuple[float, float]]:
+    """The corners of the circle with `least` to `most` places in it that is farthest from any place."""
     low, high = places.min(axis=0), places.max(axis=0)
     best, chosen = -1.0, None
     for middle in np.stack(np.meshgrid(*np.linspace(low, high, 25).T), axis=2).reshape(-1, 2):
@@ -34,12 +34,17 @@ def through_a_gap(plot: PlotlyPlot, points: list[dict], *, least: int, most: int
         widest = int(gaps.argmax())
         if gaps[widest] > best:
             best, chosen = gaps[widest], (middle, radii[widest])
-    assert chosen is not None, f"no circle on the map holds {least} to {most} of {len(points)} points"
-    (x, y), radius = chosen
-    angles = 2 * np.pi * np.arange(CORNERS) / CORNERS
-    return plot.data(
-        np.column_stack([x + radius * np.cos(angles), y + radius * np.sin(angles)]), axes=points[0]["axes"]
-    )
+    assert chosen is not None, f"no circle on the map holds {least} to {most} of {len(places)} places"
+    return circle(chosen[0], radius=chosen[1])
+
+
+def loneliest(places: np.ndarray, *, but: int = -1) -> int:
+    """The row farthest from its next neighbour, where a click can mean no other; not the row `but`."""
+    apart = np.linalg.norm(places[:, None] - places, axis=2) + np.diag(np.full(len(places), np.inf))
+    room = apart.min(axis=1)
+    if but >= 0:
+        room[but] = 0
+    return int(room.argmax())
 
 
 def _inside(places: np.ndarray, corners: np.ndarray) -> np.ndarray:

@@ -1,13 +1,13 @@
-"""BranchExplorer in a real browser: no lasso is lost, wherever the mouse is let go, and none is counted twice."""
+"""BranchExplorer in a real browser: every gesture on the maps, in the page and in the kernel."""
 
 import json
-import math
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
-from lab_page import SETTLE_MS, LabPage, PlotlyPlot
-from outlines import held, through_a_gap
+from lab_page import LabPage, MapsOnPage
+from outlines import circle, held, loneliest, through_a_gap
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.acts
@@ -17,172 +17,164 @@ import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
 import ipywidgets as widgets
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
-from medn_lab.widgets import BranchExplorer, branch_maps
+from medn_lab.widgets import BranchExplorer
 
-branch_maps.MOST_SVG_POINTS = AT_MOST
-branch_maps.LATER = 3600  # a slow machine takes long to draw a lasso; only a double click clears one here
 clips = sample_clips(n=90)
 features = sample_features(clips)
 explorer = BranchExplorer(
     sample_embedding(features), clips=clips, predictions=sample_predictions(clips), features=features)
 heard = []
-told = widgets.Label("[]").add_class("heard-selections")
+sizes = widgets.Label("[]").add_class("heard-selections")
 
 def hear(change):
     heard.append(len(change.new))
-    told.value = str(heard)
+    sizes.value = str(heard)
 
 explorer.observe(hear, "selection")
 """
-CORNERS = 10
 
 
-@pytest.fixture(scope="module", params=["traces", "canvas"])
-def explorer_notebook(lab_server, request) -> str:
-    setup = SETUP.strip().replace("AT_MOST", "400" if request.param == "traces" else "10")
+@pytest.fixture(scope="module")
+def explorer_notebook(lab_server) -> str:
     book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(setup), nbformat.v4.new_code_cell("widgets.VBox([explorer, told])")]
+        cells=[nbformat.v4.new_code_cell(text) for text in (SETUP.strip(), "widgets.VBox([explorer, sizes])")]
     )
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(book, lab_server.root / f"explorer-{request.param}.ipynb")
-    return f"explorer-{request.param}.ipynb"
+    nbformat.write(book, lab_server.root / "explorer.ipynb")
+    return "explorer.ipynb"
 
 
 @pytest.fixture
-def plot(lab, explorer_notebook) -> PlotlyPlot:
+def maps(lab, explorer_notebook) -> MapsOnPage:
     lab.open_notebook(explorer_notebook)
     lab.run_all(seconds=120)
     assert lab.errors() == []
     lab.scroll_to(1)
-    return lab.plot(".medn-branch-explorer")
+    return MapsOnPage(lab.page)
 
 
 def heard_sizes(lab: LabPage, *, at_least: int) -> list[int]:
     """Wait until so many selections have been heard and a moment longer, and return the sizes of all that were."""
-    told = lab.page.locator(".heard-selections").element_handle()
-    lab.page.wait_for_function("([node, count]) => JSON.parse(node.innerText).length >= count", arg=[told, at_least])
-    lab.page.wait_for_timeout(700)
-    return json.loads(told.inner_text())
+    sizes = lab.page.locator(".heard-selections").element_handle()
+    lab.page.wait_for_function("([node, count]) => JSON.parse(node.innerText).length >= count", arg=[sizes, at_least])
+    lab.page.wait_for_timeout(300)
+    return json.loads(sizes.inner_text())
 
 
-def expect_heard(lab: LabPage, sizes: list[range]) -> None:
-    """Wait until selections of these sizes have been heard, and see that no further one follows."""
-    heard = heard_sizes(lab, at_least=len(sizes))
-    assert len(heard) == len(sizes), heard
-    assert all(size in allowed for size, allowed in zip(heard, sizes, strict=True)), (heard, sizes)
-
-
-def circle(point: dict, *, radius: float) -> list[tuple[float, float]]:
-    angles = [2 * math.pi * k / CORNERS for k in range(CORNERS)]
-    return [(point["x"] + radius * math.cos(a), point["y"] + radius * math.sin(a)) for a in angles]
-
-
-def encircle(lab: LabPage, plot: PlotlyPlot, corners: list[tuple[float, float]], *, axes: list[str]) -> list:
-    """Draw a lasso through the corners, let the mouse go at the last and leave it there; the corners in pixels."""
-    mouse = lab.page.mouse
-    places = [plot.pixel(x, y, axes=axes) for x, y in corners]
-    mouse.move(*places[0])
-    lab.page.wait_for_timeout(SETTLE_MS)
-    mouse.down()
-    for place in places[1:]:
-        mouse.move(*place, steps=4)
-    mouse.up()
-    left, top = places[-1]
-    mouse.move(left + 1, top)  # A hand is never still: this is the hover that follows.
-    mouse.move(left, top)
-    return places
-
-
-def roomy(points: list[dict], *, radius: float) -> list[dict]:
-    """Points whose circle stays inside of the others' span, so that no corner is cut off at the frame."""
-    sides = {key: [point[key] for point in points] for key in "xy"}
-    return [
-        point for point in points
-        if all(min(values) < point[key] - radius and point[key] + radius < max(values) for key, values in sides.items())
-    ]  # fmt: skip
-
-
-def test_ten_lassos_that_end_on_a_point_are_all_heard_once(lab, plot):
-    points = plot.points(plot.trace_names().index("motion points"))
-    axes, heard = points[0]["axes"], []
-    ends = roomy(points, radius=0.5)[:10]
-    assert len(ends) == 10
-    for end in ends:
-        # The middle of the circle lies off the point by the radius, so that the point itself is the last corner.
-        corners = circle({"x": end["x"] - 0.4, "y": end["y"]}, radius=0.4)
+def test_ten_lassos_are_each_heard_once_wherever_they_end_and_light_every_map(lab, maps):
+    places = maps.places()
+    heard = []
+    for end in np.argsort(np.linalg.norm(places - places.mean(axis=0), axis=1))[:10]:
+        corners = circle((places[end][0] - 25, places[end][1]), radius=25)  # the clip is the last corner
         corners = [*corners[1:], corners[0]]
-        drawn = encircle(lab, plot, corners, axes=axes)
+        maps.lasso(corners)
         sizes = heard_sizes(lab, at_least=len(heard) + 1)
         assert sizes[:-1] == heard
-        assert sizes[-1] in held(plot, points, drawn)  # the last corner itself may fall on either side
+        assert sizes[-1] in held(places, corners)
+        assert [maps.drawn(number=number)["lit"] for number in range(3)] == [sizes[-1]] * 3
         heard = sizes
+    lab.screenshot("explorer-lasso")
 
 
-def test_a_lasso_on_the_next_map_replaces_the_first_and_a_double_click_clears(lab, plot):
-    names = plot.trace_names()
-    motion, fused = (plot.points(names.index(f"{branch} points")) for branch in ("motion", "fused"))
-    heard = []
-    for points in (motion, fused):
-        drawn = plot.lasso(through_a_gap(plot, points, least=5, most=40), axes=points[0]["axes"])
-        heard.append(held(plot, points, drawn))
-        expect_heard(lab, heard)
-    drawn = plot.graph.evaluate("gd => gd.layout.selections.map(one => one.xref)")
-    assert drawn == [fused[0]["axes"][0]]
-    place = roomy(fused, radius=0.7)[0]
-    lab.execute("branch_maps.LATER = 1.0")
-    lab.page.mouse.dblclick(*plot.pixel(place["x"], place["y"], axes=place["axes"]))
-    expect_heard(lab, [*heard, range(1)])
-    lab.page.wait_for_function("gd => gd.layout.selections.length === 0", arg=plot.graph.element_handle())
-
-
-def test_a_clip_inside_a_lasso_can_still_be_clicked_and_the_button_takes_the_lasso_away(lab, plot):
-    points = plot.points(plot.trace_names().index("motion points"))
-    middle = roomy(points, radius=0.6)[0]
-    plot.lasso(circle(middle, radius=0.6), axes=middle["axes"])
-    lab.page.locator(".heard-selections", has_text="[").filter(has_not_text="[]").wait_for()
-    plot.click(middle["x"], middle["y"], axes=middle["axes"])
-    card = lab.page.locator(".medn-branch-explorer .medn-title")
-    card.filter(has_text=str(middle["customdata"])).wait_for()
-    lab.page.locator(".medn-branch-explorer button", has_text="Clear").click()
-    lab.page.wait_for_function("gd => gd.layout.selections.length === 0", arg=plot.graph.element_handle())
+def test_shift_adds_alt_takes_away_and_a_double_click_or_escape_clears(lab, maps):
+    places = maps.places(number=1)
+    first = through_a_gap(places, least=5, most=20)
+    maps.lasso(first)
+    (size,) = heard_sizes(lab, at_least=1)
+    everything = [tuple(map(float, corner)) for corner in _box(places)]
+    maps.lasso(everything, modifier="Shift")
+    assert heard_sizes(lab, at_least=2)[1] == 90
+    maps.lasso(first, modifier="Alt")
+    assert heard_sizes(lab, at_least=3)[2] == 90 - size
+    row = loneliest(places)
+    lab.page.mouse.dblclick(*places[row])
+    assert heard_sizes(lab, at_least=4)[3] == 0
+    maps.lasso(first)
+    maps.canvases.nth(1).press("Escape")
+    assert heard_sizes(lab, at_least=6) == [size, 90, 90 - size, 0, size, 0]
     expect(lab.page.locator(".medn-branch-explorer")).to_contain_text("Nothing is selected")
 
 
-DRAWN = """canvas => {
-  const pen = canvas.getContext('2d'), { data } = pen.getImageData(0, 0, canvas.width, canvas.height);
-  let full = 0, there = 0;
-  for (let k = 3; k < data.length; k += 4) { full += data[k] === 255; there += data[k] > 0; }
-  return { full, there, lit: +canvas.dataset.lit, rings: +canvas.dataset.rings };
-}"""
-"""How many pixels of the canvas are drawn at full strength, and at all."""
+def _box(places: np.ndarray) -> list[list[float]]:
+    (left, top), (right, bottom) = places.min(axis=0) - 4, places.max(axis=0) + 4
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
 
 
-@pytest.mark.parametrize("explorer_notebook", ["canvas"], indirect=True)
-def test_the_canvas_draws_the_points_lights_a_lasso_rings_a_clip_and_follows_a_zoom(lab, plot):
-    canvas = lab.page.locator(".medn-branch-explorer canvas.medn-dots")
-    handle, points = canvas.element_handle(), plot.points(plot.trace_names().index("motion points"))
-    before = canvas.evaluate(DRAWN)
-    assert before["lit"] == before["rings"] == 0
-    assert before["there"] > 90 * 3 * 9  # 90 points on three maps, the smallest marker well over nine pixels
-    middle = roomy(points, radius=0.6)[0]
-    drawn = plot.lasso(circle(middle, radius=0.6), axes=middle["axes"])
-    lab.page.wait_for_function("canvas => +canvas.dataset.lit > 0", arg=handle)
-    lit = canvas.evaluate(DRAWN)
-    assert lit["lit"] in held(plot, points, drawn)
-    plot.click(middle["x"], middle["y"], axes=middle["axes"])
-    lab.page.wait_for_function("canvas => canvas.dataset.rings === '1'", arg=handle)
-    lab.screenshot("explorer-canvas")
-    lab.page.locator(".medn-branch-explorer button", has_text="Clear").click()
-    lab.page.wait_for_function("canvas => canvas.dataset.lit === '0'", arg=handle)
-    plot.choose_tool("Zoom")
-    x, y = middle["x"], middle["y"]
-    lab.page.mouse.move(*plot.pixel(x - 0.2, y - 0.2, axes=middle["axes"]))
+def test_the_pointer_rings_a_clip_on_every_map_and_a_click_plays_it_inside_a_lasso_too(lab, maps):
+    places, texts = maps.places(), maps.texts()
+    row = loneliest(places)
+    maps.lasso(circle(tuple(places[row]), radius=30))
+    maps.wait_for("+lit > 0")
+    maps.hover(row)
+    assert [maps.drawn(number=number)["hovered"] for number in range(3)] == [row] * 3
+    clip_id = texts[row].splitlines()[0]
+    expect(lab.page.locator(".medn-branch-explorer .medn-tip")).to_contain_text(clip_id)
+    maps.click(row)
+    lab.page.locator(".medn-branch-explorer .medn-title", has_text=clip_id).wait_for()
+    maps.wait_for("+rings === 1", number=2)
+    lab.screenshot("explorer-click")
+
+
+def test_a_map_is_zoomed_panned_and_reset_with_mouse_buttons_and_keys(lab, maps):
+    before = maps.places()
+    canvas = maps.canvases.first
+    box = canvas.bounding_box()
+    canvas.press("+")
+    lab.page.wait_for_timeout(100)
+    zoomed = maps.places()
+    spread = np.ptp(zoomed, axis=0) / np.ptp(before, axis=0)
+    assert spread == pytest.approx([1.25, 1.25], rel=0.01)
+    explorer = lab.page.locator(".medn-branch-explorer")
+    explorer.get_by_role("button", name="Pan").click()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    lab.page.mouse.move(x, y)
     lab.page.mouse.down()
-    lab.page.mouse.move(*plot.pixel(x + 0.2, y + 0.2, axes=middle["axes"]), steps=8)
+    lab.page.mouse.move(x + 40, y - 25, steps=4)
     lab.page.mouse.up()
-    lab.page.wait_for_function(
-        "gd => gd._fullLayout.xaxis.range[1] - gd._fullLayout.xaxis.range[0] < 0.6", arg=plot.graph.element_handle()
-    )
-    lab.page.wait_for_timeout(SETTLE_MS)
-    assert canvas.evaluate(DRAWN)["there"] < before["there"]  # most points of the first map are out of its frame
-    lab.screenshot("explorer-canvas-zoomed")
+    lab.page.wait_for_timeout(100)
+    assert np.median(maps.places() - zoomed, axis=0) == pytest.approx([40, -25], abs=1)
+    assert maps.drawn()["lit"] == 0
+    explorer.get_by_role("button", name="Show all points").click()
+    lab.page.wait_for_timeout(100)
+    assert maps.places() == pytest.approx(before, abs=0.5)
+    canvas.focus()  # until then the wheel scrolls the page
+    lab.page.mouse.move(x, y)
+    lab.page.mouse.wheel(0, -200)
+    lab.page.wait_for_timeout(100)
+    assert (np.ptp(maps.places(), axis=0) > 1.2 * np.ptp(before, axis=0)).all()
+
+
+def test_keys_alone_reach_a_clip_and_play_it(lab, maps):
+    texts = maps.texts()
+    canvas = maps.canvases.first
+    for _ in range(3):
+        canvas.press("ArrowRight")
+    maps.wait_for("+hovered === 2")
+    canvas.press("Enter")
+    lab.page.locator(".medn-branch-explorer .medn-title", has_text=texts[2].splitlines()[0]).wait_for()
+
+
+def test_the_legend_hides_a_category_and_brings_it_back(lab, maps):
+    entry = lab.page.locator(".medn-branch-explorer .medn-entry").first
+    count = int(entry.inner_text().split()[-1])
+    entry.click()
+    lab.page.get_by_text(f"{90 - count} of 90 clips shown").wait_for()
+    assert np.isnan(maps.places()[:, 0]).sum() == count
+    expect(entry).to_have_attribute("aria-pressed", "false")
+    lab.page.locator(".medn-branch-explorer .medn-entry").first.click(modifiers=["Shift"])
+    lab.page.get_by_text(f"{count} of 90 clips shown").wait_for()
+    lab.page.locator(".medn-branch-explorer .medn-entry").first.click(modifiers=["Shift"])
+    lab.page.get_by_text("of 90 clips shown").wait_for(state="hidden")
+    assert not np.isnan(maps.places()).any()
+
+
+def test_the_maps_follow_the_width_of_the_page(lab, maps):
+    sizes = []
+    for width in (900, 1500):
+        lab.page.set_viewport_size({"width": width, "height": 900})
+        lab.page.wait_for_timeout(600)
+        sizes.append(sum(canvas.bounding_box()["width"] for canvas in maps.canvases.all()))
+        explorer = lab.page.locator(".medn-branch-explorer").bounding_box()
+        last = maps.canvases.nth(2).bounding_box()
+        assert last["x"] + last["width"] <= explorer["x"] + explorer["width"] + 1
+    assert sizes[1] > 1.3 * sizes[0]

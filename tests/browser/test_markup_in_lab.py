@@ -5,7 +5,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from hostile_records import EVIL, hostile_records
-from lab_page import LabPage
+from lab_page import LabPage, MapsOnPage
 from playwright.sync_api import expect
 
 from medn_lab import diagnose, view
@@ -50,10 +50,8 @@ def test_every_widget_shows_it_as_text(hostile_lab):
         expect(widget).to_contain_text(EVIL)
         expect_text_only(lab.page)
     explorer = lab.scroll_to_class("medn-branch-explorer")
-    plot = lab.plot(".medn-branch-explorer")
-    point = plot.points(plot.trace_names().index("emotion points"))[0]
-    plot.hover(point["x"], point["y"], axes=point["axes"])
-    expect(explorer.locator(".hoverlayer")).to_contain_text(EVIL)
+    MapsOnPage(lab.page).hover(0, number=1)
+    expect(explorer.locator(".medn-tip")).to_contain_text(EVIL)
     expect_text_only(lab.page)
     lab.screenshot("markup-explorer")
 

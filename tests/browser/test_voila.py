@@ -12,7 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from lab_page import PATIENCE_MS
+from lab_page import PATIENCE_MS, MapsOnPage
 from lab_server import environment, stop_process
 from pictures_shown import IMAGE
 from playwright.sync_api import Browser, Page
@@ -89,14 +89,13 @@ def page(browser: Browser, address: str, pictures: Path) -> Iterator[Page]:
 def test_the_widgets_live_on_a_page_without_code(page):
     assert page.get_by_text("import medn_lab").count() == 0
 
-    # Play and slider are joined in the page itself (jslink).
     player = page.locator(".medn-clip-player")
-    image = player.locator("img.widget-image")
-    first = image.evaluate(IMAGE)
-    player.locator(".widget-play button").first.click()
+    face = player.locator("canvas.medn-face-canvas")
+    first = face.evaluate(IMAGE)
+    player.get_by_role("button", name="Play").click()
     for _ in range(480):
         page.wait_for_timeout(250)
-        if image.evaluate(IMAGE) != first:
+        if face.evaluate(IMAGE) != first:
             break
     else:
         raise AssertionError("the clip did not play")
@@ -108,8 +107,9 @@ def test_the_widgets_live_on_a_page_without_code(page):
     panel.locator(".medn-title").wait_for()
     assert panel.locator("select option").count() > 0
 
-    plot = page.locator(".medn-branch-explorer .js-plotly-plot")
-    plot.wait_for()
-    colours = plot.evaluate("gd => gd._fullData.find(one => one.name === 'motion points').marker.color")
-    assert len(set(colours)) > 1  # what was painted after the figure was made is on this page too
-    assert plot.evaluate("gd => gd._fullData.filter(trace => trace.name.endsWith('points')).length") == 3
+    maps = MapsOnPage(page)
+    assert maps.canvases.count() == 3
+    entries = page.locator(".medn-branch-explorer .medn-entry")
+    assert entries.count() > 1  # what was painted after the maps were made is on this page too
+    maps.hover(0)
+    assert maps.drawn(number=2)["hovered"] == 0

@@ -22,8 +22,9 @@ PICTURES = REPOSITORY / "notebooks" / "pictures"
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
 from chromium_here import FLAGS, find_chromium  # noqa: E402
-from lab_page import LabPage  # noqa: E402
+from lab_page import LabPage, MapsOnPage  # noqa: E402
 from lab_server import serve_lab  # noqa: E402
+from outlines import circle  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
 
@@ -67,19 +68,14 @@ def draw_explorer() -> None:
         lab.run_all()
         explorer = lab.scroll_to_class("medn-branch-explorer")
         page.wait_for_timeout(1500)
-        plot = lab.plot(".medn-branch-explorer")
-        points = plot.points(0)
-        xy = np.array([[point["x"], point["y"]] for point in points])
-        # The tightest crowd of the motion map: the point whose twentieth neighbour is nearest.
-        distances = np.linalg.norm(xy[:, None] - xy[None], axis=2)
-        middle = xy[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
-        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        reach = 1.35 * np.sort(np.linalg.norm(xy - middle, axis=1))[24]
-        axes = points[0]["axes"]
-        plot.lasso([(middle[0] + reach * np.cos(a), middle[1] + reach * np.sin(a)) for a in angles], axes=axes)
+        maps = MapsOnPage(page)
+        places = maps.places()
+        # The tightest crowd of the motion map: the clip whose twentieth neighbour is nearest.
+        distances = np.linalg.norm(places[:, None] - places[None], axis=2)
+        middle = places[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
+        maps.lasso(circle(middle, radius=1.35 * np.sort(np.linalg.norm(places - middle, axis=1))[24]))
         page.wait_for_timeout(1500)
-        nearest = xy[np.linalg.norm(xy - middle, axis=1).argmin()]
-        plot.click(nearest[0], nearest[1], axes=axes)
+        maps.click(int(np.linalg.norm(places - middle, axis=1).argmin()))
         page.wait_for_timeout(1500)
         explorer.get_by_role("button", name="Confusable partner").click()
         page.wait_for_timeout(2500)

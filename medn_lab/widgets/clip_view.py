@@ -1,0 +1,303 @@
+"""Clips that play in the page: frames and flow are sent once; the page plays, magnifies and draws overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+
+from medn_lab.records import Attribution, Clips, KeptTokens, positions
+from medn_lab.view import theme
+from medn_lab.view.drawing import arrow_grid, flow_magnitude, to_webp
+from medn_lab.view.heat import full_colour, smooth
+from medn_lab.view.magnify import MOST, steady, time_course
+from medn_lab.view.moments import clip_moments, clip_row
+from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
+
+_HERE = Path(__file__).parent
+_BLUR = 1.0  # pixels: single pixels of an attribution are noisy
+NO_CLIPS = "No clips were given, so there are no faces to play."
+_INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
+
+OVERLAYS = {
+    "none": ("none", "The face alone"),
+    "arrows": ("flow arrows", "Direction and length of the motion"),
+    "magnitude": ("flow length", "Length of the motion"),
+    "kept": ("kept tokens", "The positions of the face that the emotion branch kept, one keep rate at a time"),
+    "attribution": ("attribution", "What raised the target (red) and what lowered it (blue), frame by frame"),
+}
+
+_LACKING = {
+    "kept": "; give kept=medn.diagnose.kept_tokens(model, clips)",
+    "attribution": "; give attribution=, such as medn.diagnose.integrated_gradients(model, clips)",
+    "none": "; these clips have no frames",
+}
+
+
+class ClipView(anywidget.AnyWidget):
+    """One to n clips that play in step, with magnified motion and overlays.
+
+    Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
+    frame is on its way to the apex; a factor of 1 is the clip itself. Without flow, differences from the onset are
+    amplified.
+
+    Parameters
+    ----------
+    clips : Clips or None
+    kept : KeptTokens or None
+        Adds an overlay of the kept positions. Joined by clip_id.
+    attribution : Attribution or None
+        Adds an overlay of the attribution. Joined by clip_id.
+    size : int
+        Longer side of a face in pixels of the page.
+    **traits
+        The first values of the traits.
+
+    Attributes
+    ----------
+    frame : int
+        From 0.
+    playing, loop : bool
+    speed : float
+        A share of real time.
+    magnify : float
+        From 1 to 20.
+    overlay : str
+        One of those that :attr:`overlays` lists.
+    keep_rate : float
+    attributed : str
+        The input whose attribution is drawn: ``frames`` or ``flow``.
+    """
+
+    _esm = _HERE / "clip_view.js"
+    _css = _HERE / "clip_view.css"
+    faces: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    moments: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    notes: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    overlays: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    keep_rates: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    parts: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    scale: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    interval = traitlets.Float(_INTERVAL).tag(sync=True)
+    most = traitlets.Float(MOST).tag(sync=True)
+    size = traitlets.Int(320).tag(sync=True)
+    frame = traitlets.Int(0).tag(sync=True)
+    playing = traitlets.Bool(False).tag(sync=True)
+    loop = traitlets.Bool(True).tag(sync=True)
+    speed = traitlets.Float(0.125).tag(sync=True)
+    magnify = traitlets.Float(1.0).tag(sync=True)
+    overlay = traitlets.Unicode("none").tag(sync=True)
+    keep_rate = traitlets.Float(1.0).tag(sync=True)
+    attributed = traitlets.Unicode("frames").tag(sync=True)
+
+    def __init__(
+        self,
+        clips: Clips | None,
+        *,
+        kept: KeptTokens | None = None,
+        attribution: Attribution | None = None,
+        size: int = 320,
+        **traits: Any,
+    ) -> None:
+        self._clips, self._kept, self._attribution = clips, kept, attribution
+        self._ids = set() if clips is None else set(clips.table["clip_id"])
+        there = ["none"] * (clips is not None and clips.frames is not None)
+        if clips is not None and len(clips) and motion_field(clips, 0)[0] is not None:
+            there += ["arrows", "magnitude"]
+        there += ["kept"] * (kept is not None) + ["attribution"] * (attribution is not None)
+        rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
+        parts = [] if attribution is None else [p for p in ("frames", "flow") if getattr(attribution, p) is not None]
+        first = "none" if "none" in there else "magnitude" if "magnitude" in there else next(iter(there), "none")
+        super().__init__(
+            overlays=[[key, *OVERLAYS[key]] for key in there], keep_rates=rates, parts=parts, size=size,
+            scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
+            **{"overlay": first, "keep_rate": (*rates, 1.0)[0], "attributed": (*parts, "frames")[0], **traits},
+        )  # fmt: skip
+
+    def show(self, *clip_ids: str, titles: Sequence[str] = ()) -> None:
+        """Show these clips from their onsets, in step: frame k of one next to frame k of the others.
+
+        A clip that is not among the clips is named under the faces.
+        """
+        clips = self._clips
+        there = [] if clips is None else [one for one in clip_ids if one in self._ids]
+        lacking = (
+            []
+            if clips is None
+            else [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
+        )
+        if clips is None or not there:
+            with self.hold_sync():
+                self.faces, self.moments = [], []
+                self.notes = lacking or ([NO_CLIPS] if clips is None and clip_ids else [])
+            return
+        flows = [motion_field(clips, clip_row(clips, clip_id)[0])[0] for clip_id in there]
+        known = [flow for flow in flows if flow is not None]
+        largest = max((float(flow_magnitude(flow).max()) for flow in known), default=0.0)
+        gain = min((arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
+        named = dict(zip(clip_ids, titles, strict=True)) if titles else {}
+        faces = [
+            self._face(clip_id, flow, title=named.get(clip_id, ""), gain=gain, largest=largest, several=len(known) > 1)
+            for clip_id, flow in zip(there, flows, strict=True)
+        ]
+        moments = clip_moments(clips, there[0])
+        count = 0 if clips.frames is None else len(moments.numbers)
+        times = moments.milliseconds
+        with self.hold_sync():
+            self.frame = 0
+            self.interval = _INTERVAL if times is None else float(np.diff(times).mean())
+            self.moments = [{"text": moments.describe(k), "name": moments.names(k)} for k in range(count)]
+            self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips)))]
+            self.faces = faces
+
+    def packed(self, clip_id: str) -> dict[str, Any] | None:
+        """What a page without a kernel needs to play a clip, at half the flow's size; None where it is not here."""
+        clips = self._clips
+        if clips is None or clip_id not in self._ids:
+            return None
+        flow = motion_field(clips, clip_row(clips, clip_id)[0])[0]
+        if flow is not None:
+            flow = _halved(flow)
+        largest = 0.0 if flow is None else float(flow_magnitude(flow).max())
+        gain = 1.0 if flow is None or not np.any(flow) else arrow_grid(flow)[-1]
+        moments = clip_moments(clips, clip_id)
+        times = moments.milliseconds
+        return {
+            "face": self._face(clip_id, flow, title="", gain=gain, largest=largest, several=False, quality=80),
+            "moments": [{"text": moments.describe(k), "name": moments.names(k)} for k in range(len(moments.numbers))],
+            "interval": _INTERVAL if times is None else float(np.diff(times).mean()),
+        }
+
+    def check(self, name: str, value: Any) -> Any:
+        """Return the value of a trait; TraitError where these clips do not allow it."""
+        if name == "frame":
+            last = max(len(self.moments) - 1, 0)
+            if not 0 <= value <= last:
+                raise traitlets.TraitError(f"these clips have frames 0 to {last}; there is no frame {value}")
+        elif name == "magnify" and not 1 <= value <= self.most:
+            raise traitlets.TraitError(f"the motion can be magnified by 1 to {self.most:g}, not by {value}")
+        elif name == "speed" and not 0 < value <= 1:
+            raise traitlets.TraitError(f"the speed is a share of real time, above 0 and up to 1; it cannot be {value}")
+        there = {
+            "overlay": [key for key, *_ in self.overlays] or ["none"],
+            "keep_rate": self.keep_rates or [1.0],
+            "attributed": self.parts or ["frames"],
+        }
+        if value not in there.get(name, [value]):
+            more = _LACKING.get(value, "") if name == "overlay" else ""
+            raise traitlets.TraitError(
+                f"there is no {name} {value!r} here; there are {', '.join(map(str, there[name]))}{more}"
+            )
+        return value
+
+    @traitlets.validate("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
+    def _checked(self, proposal: traitlets.Bunch) -> Any:
+        return self.check(proposal.trait.name, proposal.value)
+
+    def _about(self, clips: Clips) -> str:
+        """What the clips lack."""
+        why = motion_field(clips, 0)[1]
+        if clips.frames is None:
+            return "These clips have no frames: " + (
+                f"nothing can be played. {why}" if why else "their flow is drawn on a plain ground."
+            )
+        return f"{why} Differences between frames are amplified instead." if why else ""
+
+    def _face(
+        self,
+        clip_id: str,
+        flow: np.ndarray | None,
+        *,
+        title: str,
+        gain: float,
+        largest: float,
+        several: bool,
+        quality: int = 92,
+    ) -> dict[str, Any]:
+        clips = self._clips
+        assert clips is not None
+        place, _ = clip_row(clips, clip_id)
+        height, width = clips.size
+        frames = None if clips.frames is None else np.asarray(clips.frames[place])
+        alike = ", in all clips alike" if several else ""
+        of_flow = SCALED_NOTE if scaled_by_clip(clips.recipe) else ""
+        texts = {
+            "arrows": "Arrows: flow from onset to apex, "
+            + (of_flow or f"drawn {gain:g} times as long as the motion{alike}") + ".",
+            "magnitude": "Colour: length of the flow from onset to apex, "
+            + (of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}") + ".",
+        } if flow is not None else {}  # fmt: skip
+        face: dict[str, Any] = {
+            "title": title, "width": width, "height": height, "count": 1 if frames is None else len(frames),
+            "frames": None, "course": [], "flow": _packed(flow), "push": None, "gain": gain, "largest": largest,
+            "texts": texts, "kept": [], "heat": {},
+        }  # fmt: skip
+        if frames is not None:
+            face["frames"] = to_webp([frames.reshape(-1, width, 3)], quality=quality)
+            if flow is not None:
+                face["push"] = _packed(steady(flow))
+                face["course"] = time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
+        self._add_kept(face, clip_id)
+        self._add_heat(face, clip_id)
+        return face
+
+    def _add_kept(self, face: dict[str, Any], clip_id: str) -> None:
+        kept = self._kept
+        if kept is None:
+            return
+        if clip_id not in set(kept.table["clip_id"]):
+            face["texts"]["kept"] = f"{clip_id} is not among the {len(kept)} clips whose kept tokens were given."
+            return
+        row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
+        for scale, rate in enumerate(kept.keep_rates):
+            mask = np.asarray(kept.masks[row, scale])
+            text = (
+                f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
+                f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
+            )
+            face["kept"].append(
+                {"rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(), "text": text}
+            )
+
+    def _add_heat(self, face: dict[str, Any], clip_id: str) -> None:
+        maps = self._attribution
+        if maps is None:
+            return
+        if clip_id not in set(maps.table["clip_id"]):
+            face["texts"]["attribution"] = f"{clip_id} is not among the {len(maps)} clips of this attribution."
+            return
+        row = int(positions(maps.table, clip_id, owner="this attribution")[0])
+        for part in self.parts:
+            heat = smooth(np.asarray(getattr(maps, part)[row]).sum(axis=-1), _BLUR)
+            if part == "frames" and face["frames"] is not None and len(heat) != face["count"]:
+                face["texts"]["attribution"] = (
+                    f"This attribution has {len(heat)} frames and the clip has {face['count']}: attribute these clips."
+                )
+                continue
+            largest = full_colour(heat)
+            what = "this frame" if part == "frames" else "the flow, one map for the whole clip"
+            packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
+            face["heat"][part] = {
+                "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1],
+                "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {what}: red raises it, blue lowers it;"
+                f" full colour is ±{largest:.2g} a pixel.",
+            }  # fmt: skip
+
+
+def _halved(flow: np.ndarray) -> np.ndarray:
+    """A flow on a grid of half the size, in pixels of that grid."""
+    h, w = (side - side % 2 for side in flow.shape[:2])
+    return flow[:h, :w].reshape(h // 2, 2, w // 2, 2, 2).mean(axis=(1, 3)) / 2
+
+
+def _packed(flow: np.ndarray | None) -> dict[str, Any] | None:
+    """A flow as int8 and its scale in pixels."""
+    if flow is None:
+        return None
+    scale = float(np.abs(flow).max()) / 127 or 1.0
+    values = np.round(flow / scale).astype(np.int8)
+    return {"data": values.tobytes(), "height": flow.shape[0], "width": flow.shape[1], "scale": scale}

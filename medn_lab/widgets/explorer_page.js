@@ -1,0 +1,107 @@
+// The explorer as a page that needs no kernel. `page` is the unpacked data; BranchMaps and ClipView are the components.
+
+/** A model with the methods that the components use. */
+function plainModel(state) {
+  const acts = {};
+  return {
+    get: name => state[name],
+    set(name, value) {
+      state[name] = value;
+      (acts[`change:${name}`] ?? []).forEach(act => act());
+    },
+    save_changes() {},
+    on(event, act) { (acts[event] ??= []).push(act); },
+    off() {},
+  };
+}
+
+function start(page) {
+  const at = id => document.getElementById(id);
+  const maps = plainModel(page.maps), view = plainModel(page.view);
+  let chosen = -1, partner = -1;
+  const ids = page.clips.map(clip => clip.id);
+
+  const count = values => [...values.reduce((all, value) => all.set(value, (all.get(value) ?? 0) + 1), new Map())]
+    .sort((a, b) => b[1] - a[1]);
+  const rows = name => {
+    const data = maps.get(name);
+    return new (name === "lit" ? Int32Array : Uint8Array)(
+      data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
+  };
+
+  const describe = () => {
+    const lit = [...rows("lit")], subjects = new Set(lit.map(row => page.clips[row].subject));
+    const list = (title, values, most) => `${title}: ` + count(values).slice(0, most).map(([v, n]) => `${v} ${n}`).join(", ");
+    at("selection").textContent = lit.length === 0
+      ? "Nothing is selected. Draw a lasso in a map; hover or click a point to see the clip."
+      : [`${lit.length} of ${ids.length} clips, ${subjects.size} subjects`,
+        list("emotions", lit.map(row => page.clips[row].label), 8),
+        list("AU sets", lit.map(row => page.clips[row].aus), 6)].join(". ") + ".";
+  };
+
+  const show = () => {
+    const shown = [chosen, partner].filter(row => row >= 0);
+    at("card-a").innerHTML = chosen < 0 ? "" : page.clips[chosen].card;
+    at("card-b").innerHTML = partner < 0 ? "" : page.clips[partner].card;
+    at("message").textContent = chosen < 0 ? "" : partner < 0
+      ? (at("partner").checked ? "No confusable partner: no clip with the same known AUs has another emotion." : "")
+      : `${ids[partner]} has the same AU set as ${ids[chosen]} and another emotion; of those it is the nearest.`;
+    const faces = shown.map(row => page.clips[row].face).filter(Boolean), scale = {
+      gain: Math.min(...faces.map(face => face.gain)), largest: Math.max(...faces.map(face => face.largest)),
+    };
+    view.set("moments", chosen < 0 ? [] : page.clips[chosen].moments);
+    view.set("interval", chosen < 0 ? 20 : page.clips[chosen].interval);
+    view.set("notes", shown.filter(row => !page.clips[row].face).map(row => `The pictures of ${ids[row]} are not in this file.`));
+    view.set("frame", 0);
+    view.set("faces", faces.map(face => ({ ...face, ...scale })));
+    maps.set("rings", shown.map((row, k) => [row, page.rings[k]]));
+  };
+  const choose = row => {
+    chosen = row;
+    partner = at("partner").checked ? page.clips[row].partner : -1;
+    show();
+  };
+
+  const colour = () => {
+    const own = page.colourings[at("colour").value];
+    maps.set("hidden", []);
+    maps.set("styles", own.styles);
+    maps.set("legend_title", own.title);
+    maps.set("style_of", own.style_of);
+  };
+  const filter = () => {
+    const kept = Uint8Array.from(page.clips, clip => (
+      (!at("aus").value || clip.aus === at("aus").value) && (!at("subject").value || clip.subject === at("subject").value)));
+    maps.set("kept", new DataView(kept.buffer));
+    maps.set("lit", new DataView(Int32Array.from([...rows("lit")].filter(row => kept[row])).buffer));
+    if (chosen >= 0 && !kept[chosen]) { chosen = partner = -1; show(); }
+  };
+  const fill = (id, options) => at(id).replaceChildren(...options.map(([text, value]) => new Option(text, value)));
+  fill("colour", Object.entries(page.colourings).map(([key, { title }]) => [title, key]));
+  for (const id of ["aus", "subject"]) {
+    fill(id, [["all", ""], ...count(page.clips.map(clip => clip[id])).map(([value, n]) => [`${value} (${n})`, value])]);
+    at(id).addEventListener("change", filter);
+  }
+  at("colour").value = page.colour_by;
+  at("colour").addEventListener("change", colour);
+  at("partner").addEventListener("change", () => { if (chosen >= 0) choose(chosen); });
+  let resting = 0;
+  maps.on("change:clicked", () => choose(maps.get("clicked")[0]));
+  maps.on("change:hovered", () => {
+    clearTimeout(resting);
+    const row = maps.get("hovered");
+    if (row >= 0 && row !== chosen) resting = setTimeout(() => choose(row), 160);
+  });
+  maps.on("change:lit", describe);
+  BranchMaps.render({ model: maps, el: at("maps") });
+  ClipView.render({ model: view, el: at("view") });
+  describe();
+}
+
+/** Bytes that were written as {"b64": text} become DataViews again. */
+const revive = (_, value) => (value && value.b64 !== undefined
+  ? new DataView(Uint8Array.from(atob(value.b64), letter => letter.charCodeAt(0)).buffer) : value);
+
+const packed = Uint8Array.from(atob(document.getElementById("data").textContent.trim()), letter => letter.charCodeAt(0));
+new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text()
+  .then(text => start(JSON.parse(text, revive)));

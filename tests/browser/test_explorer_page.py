@@ -1,0 +1,117 @@
+"""The explorer as one file: it opens from disk without a network, and plays, selects, colours and filters."""
+
+import numpy as np
+import pytest
+from lab_page import MapsOnPage
+from outlines import held, loneliest, through_a_gap
+from pictures_shown import IMAGE
+from playwright.sync_api import expect
+from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
+
+from medn_lab.widgets import BranchExplorer
+
+pytestmark = pytest.mark.acts
+EVIL = "<img src=x onerror='window.planted=1'>"
+
+
+@pytest.fixture(scope="module")
+def explorer() -> BranchExplorer:
+    clips = sample_clips(n=60)
+    features = sample_features(clips)
+    return BranchExplorer(
+        sample_embedding(features), clips=clips, predictions=sample_predictions(clips), features=features
+    )
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 1000})
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url))
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    page.on("console", lambda message: broken.append(message.text) if message.type == "error" else None)
+    yield page
+    context.close()
+    assert broken == []
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
+
+
+def opened(page, explorer, folder, **options) -> MapsOnPage:
+    page.goto(explorer.to_html(folder / "explorer.html", **options).as_uri())
+    return MapsOnPage(page, within="#maps")
+
+
+def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, explorer, tmp_path):
+    maps = opened(page, explorer, tmp_path)
+    places, texts = maps.places(), maps.texts()
+    with_aus = [row for row, text in enumerate(texts) if text.splitlines()[1].startswith("AU")]
+    row = with_aus[loneliest(places[with_aus])]
+    maps.click(row)
+    expect(page.locator("#card-a .medn-title")).to_have_text(texts[row].splitlines()[0])
+    faces = page.locator("canvas.medn-face-canvas")
+    expect(faces).to_have_count(2)
+    expect(page.locator("#message")).to_contain_text("same AU set")
+    first = faces.first.evaluate(IMAGE)
+    page.wait_for_function(  # it plays
+        "node => +node.dataset.frame > 2", arg=faces.first.element_handle()
+    )
+    page.get_by_role("button", name="Pause").click()
+    still = faces.first.evaluate(IMAGE)
+    assert still != first
+    page.locator(".medn-magnify").focus()
+    page.keyboard.press("End")
+    page.wait_for_function("node => node.dataset.magnify === '20'", arg=faces.first.element_handle())
+    assert faces.first.evaluate(IMAGE) != still
+    maps.wait_for("+rings === 2", number=2)
+
+
+def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, explorer, tmp_path):
+    maps = opened(page, explorer, tmp_path)
+    places = maps.places()
+    corners = through_a_gap(places, least=10, most=40)
+    maps.lasso(corners)
+    maps.wait_for("+lit > 0", number=2)
+    lit = maps.drawn(number=2)["lit"]
+    assert lit in held(places, corners)
+    expect(page.locator("#selection")).to_contain_text(f"{lit} of 60 clips")
+    page.locator("#subject").select_option(index=1)
+    kept = explorer.shown["subject"].value_counts().max()
+    assert np.isfinite(maps.places(number=1)[:, 0]).sum() == kept
+    page.locator("#subject").select_option("")
+    page.locator("#colour").select_option("predicted")
+    expect(page.locator(".medn-legend-title")).to_have_text("predicted emotion")
+    entries = page.locator(".medn-entry")
+    entries.first.click()
+    assert np.isnan(maps.places(number=1)[:, 0]).sum() == int(entries.first.inner_text().split()[-1])
+
+
+def test_without_faces_there_is_no_picture_in_the_file_and_it_says_so(page, explorer, tmp_path):
+    maps = opened(page, explorer, tmp_path, faces=False)
+    maps.click(0)
+    expect(page.locator("body")).to_contain_text("No pictures of faces are in this file")
+    expect(page.locator("#view")).to_contain_text("are not in this file")
+    expect(page.locator("canvas.medn-face-canvas")).to_have_count(0)
+
+
+def test_a_cap_leaves_pictures_out_and_says_how_many_are_there(page, explorer, tmp_path):
+    opened(page, explorer, tmp_path, most_megabytes=0.1)
+    text = page.locator("body").inner_text()
+    count = int(text.partition("The pictures of ")[2].split()[0])
+    assert 0 < count < 60
+    assert (tmp_path / "explorer.html").stat().st_size < 400_000
+
+
+def test_names_from_the_data_are_text(page, tmp_path):
+    clips = sample_clips(n=12)
+    table = clips.table.assign(subject=EVIL, label=EVIL, dataset=EVIL)
+    features = sample_features(clips)
+    hostile = BranchExplorer(
+        sample_embedding(type(features)(features.motion, features.emotion, features.fused, table)), clips=clips
+    )
+    maps = opened(page, hostile, tmp_path, title=EVIL)
+    maps.click(0)
+    expect(page.locator("h1")).to_have_text(EVIL)
+    assert page.evaluate("window.planted") is None
+    assert page.locator("img[src=x]").count() == 0
