@@ -4,11 +4,12 @@ from lab_page import PATIENCE_MS, LabPage
 from playwright.sync_api import Locator
 
 IMAGE = """async node => {
-  const answer = await fetch(node.tagName === 'CANVAS' ? node.toDataURL() : node.src);
+  if (node.tagName === 'CANVAS') return node.toDataURL();
+  const answer = await fetch(node.src);
   const bytes = new Uint8Array(await answer.arrayBuffer());
   return [bytes.length, bytes.reduce((sum, byte) => (sum * 31 + byte) >>> 0, 7)].join(':');
 }"""
-"""Length and checksum of the picture that an image element or a canvas shows."""
+"""What an image element (length and checksum) or a canvas shows."""
 
 
 def expect_other_picture(lab: LabPage, image: Locator, than: str) -> str:
