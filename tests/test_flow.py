@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from medn_lab.data import optical_flow
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2
 
 
 def skin(height, width, seed=0):

@@ -9,8 +9,8 @@ from PIL import Image
 
 from medn_lab.data import FlowRecipe, flow_colours, prepare
 from medn_lab.data.clip_input import flow_of_faces
-from medn_lab.data.eye_alignment import eye_alignment, five_points, transform_points
-from medn_lab.data.opencv import cv2
+from medn_lab.data.crop import level_eyes, transform_points
+from medn_lab.data.frames import cv2
 from medn_lab.records import ClipIndex
 from medn_lab.synthme import draw_face, draw_identity, move_face
 
@@ -69,14 +69,16 @@ def test_the_public_tools_recipe_makes_the_eyes_level(tmp_path, kind):
 
 def test_a_crop_with_level_eyes_is_two_and_a_half_times_the_five_points():
     _, points = tilted_face(-15.0)
-    placed = transform_points(points, eye_alignment(points, size=101))
+    matrix, outline = level_eyes(points, size=101)
+    assert outline is None
+    placed = transform_points(points, matrix)
     assert placed[0, 1] == pytest.approx(placed[1, 1])
     low, high = placed.min(axis=0), placed.max(axis=0)
     assert (high - low).max() == pytest.approx(100 / 2.5)
     np.testing.assert_allclose((low + high) / 2, [50, 50])
-    np.testing.assert_allclose(five_points(points[[1, 0, 2, 4, 3]]), points)  # the other eye first
+    np.testing.assert_array_equal(level_eyes(points[[1, 0, 2, 4, 3]], size=101)[0], matrix)  # the other eye first
     with pytest.raises(ValueError, match="must be two places"):
-        eye_alignment(np.zeros((5, 2)), size=64)
+        level_eyes(np.zeros((5, 2)), size=64)
 
 
 @pytest.mark.parametrize("landmarks", [None, {"a": np.array([[20.0, 60], [60, 60], [40, 90], [30, 20]])}])
@@ -122,5 +124,5 @@ def test_a_recipe_of_an_earlier_version_is_the_same_recipe():
     old = {name: value for name, value in dataclasses.asdict(FlowRecipe()).items() if name != "align"}
     assert FlowRecipe().to_dict() == old
     assert FlowRecipe.from_dict(old) == FlowRecipe()
-    with pytest.raises(ValueError, match="no face alignment"):
+    with pytest.raises(ValueError, match="align must be"):
         FlowRecipe(align="nose")

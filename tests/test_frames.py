@@ -6,8 +6,7 @@ from PIL import Image
 from written_sets import written
 
 from medn_lab.data import FlowRecipe, list_frames, prepare, read_casme2, read_clip, read_image
-from medn_lab.data.frames import FrameNameError, frame_number
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import FrameNameError, cv2, frame_number
 from medn_lab.records import ClipIndex
 
 TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=4, register=False)
@@ -231,7 +230,7 @@ def test_a_rate_that_cannot_be_is_refused_as_an_argument(tmp_path, fps):
 
 def test_a_long_video_is_refused_by_its_header_before_a_frame_is_read(tmp_path, monkeypatch):
     video(tmp_path / "v.avi")
-    monkeypatch.setattr("medn_lab.data.readers.clip.MOST_BYTES", 10 * 96 * 96 * 3)
+    monkeypatch.setattr("medn_lab.data.frames.MOST_BYTES", 10 * 96 * 96 * 3)
     with monkeypatch.context() as unread:
         unread.setattr(cv2, "cvtColor", lambda *_: pytest.fail("a frame was read"))
         with pytest.raises(ValueError, match=r"more than 10 frames of 96x96 px.*onset= and offset="):
@@ -259,6 +258,6 @@ def test_a_video_that_was_cut_off_is_said(tmp_path):
 def test_a_header_that_lies_about_its_frames_changes_nothing(tmp_path, monkeypatch, frames):
     with_header(tmp_path / "v.avi", frames=frames)
     assert read_clip(tmp_path / "v.avi", apex=5, recipe=TINY, crop="none").table["offset"].tolist() == [11]
-    monkeypatch.setattr("medn_lab.data.readers.clip.MOST_BYTES", 10 * 96 * 96 * 3)
+    monkeypatch.setattr("medn_lab.data.frames.MOST_BYTES", 10 * 96 * 96 * 3)
     with pytest.raises(ValueError, match=r"more than 10 frames"):
         read_clip(tmp_path / "v.avi", crop="none")

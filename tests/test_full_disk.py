@@ -53,7 +53,7 @@ def test_a_disk_that_fills_up_among_the_clips_keeps_what_is_done(index, whole, t
     out, made = tmp_path / "set", []
     with monkeypatch.context() as patch:
         fails_after(
-            patch, "_write_whole", calls
+            patch, "_write", calls
         )  # three writes a clip (frames, flow, journal), one where there is none
         with pytest.raises(OSError, match=r"the disk is full after \d of 4 clips; the whole set needs 1 MB. Make room"):
             prepare(index, out, recipe=SMALL, progress=False)
@@ -61,7 +61,7 @@ def test_a_disk_that_fills_up_among_the_clips_keeps_what_is_done(index, whole, t
     from medn_lab.data.clip_input import input_of_clip
 
     monkeypatch.setattr(
-        "medn_lab.data.preparing.input_of_clip", lambda row, **told: (made.append(row), input_of_clip(row, **told))[1]
+        "medn_lab.data.prepared_set.input_of_clip", lambda row, **told: (made.append(row), input_of_clip(row, **told))[1]
     )
     again = prepare(index, out, recipe=SMALL, progress=False)
     finished = 0 if not calls else 1 + (calls - 1) // 3
@@ -79,7 +79,7 @@ def test_a_disk_that_fills_up_at_the_very_end_leaves_all_clips_done(index, whole
         with pytest.raises(OSError, match="the disk is full after 4 of 4 clips"):
             prepare(index, out, recipe=SMALL, progress=False)
     never_loads(out)
-    monkeypatch.setattr("medn_lab.data.preparing.input_of_clip", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr("medn_lab.data.prepared_set.input_of_clip", lambda *_, **__: pytest.fail("computed again"))
     np.testing.assert_array_equal(prepare(index, out, recipe=SMALL, progress=False).flow, whole.flow)
 
 
@@ -101,6 +101,6 @@ def test_a_disk_that_is_full_from_the_start_is_begun_anew(index, whole, tmp_path
 
 
 def test_another_fault_of_the_disk_is_not_called_full(index, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepared_set, "_write_whole", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+    monkeypatch.setattr(prepared_set, "_write", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
     with pytest.raises(OSError, match="I/O error"):
         prepare(index, tmp_path / "set", recipe=SMALL, progress=False)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from medn_lab.data import FlowRecipe, NoFaceError, prepare
-from medn_lab.data.landmark_model import LandmarkModel, _landmarker
-from medn_lab.data.opencv import cv2
+from medn_lab.data.face_finders import LandmarkModel, _landmarker
+from medn_lab.data.frames import cv2
 from medn_lab.records import ClipIndex
 
 SMALL = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)

@@ -14,8 +14,7 @@ import pytest
 from written_sets import drawn_clips, written
 
 from medn_lab.data import FlowRecipe, find_face, flow_colours, optical_strain, prepare, read_casme2, read_clip
-from medn_lab.data.frames import frame_number, list_frames, nearest, read_image
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2, frame_number, list_frames, nearest, read_image
 from medn_lab.records import ClipIndex, Clips
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4)
@@ -86,7 +85,7 @@ def test_disk_memory_and_several_processes_give_the_same_bytes(cropped, tmp_path
 def test_a_set_that_is_there_is_opened_and_not_made_again(cropped, tmp_path, monkeypatch):
     index = first(cropped[0], 3)
     made = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
-    monkeypatch.setattr("medn_lab.data.preparing.input_of_clip", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr("medn_lab.data.prepared_set.input_of_clip", lambda *_, **__: pytest.fail("computed again"))
     np.testing.assert_array_equal(prepare(index, tmp_path / "set", recipe=SMALL, progress=False).flow, made.flow)
     with pytest.raises(FileExistsError, match="was prepared with another recipe"):
         prepare(index, tmp_path / "set", recipe=FlowRecipe(size=16), progress=False)
@@ -107,7 +106,7 @@ def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_p
         done.append(row["clip_id"])
         return input_of_clip(row, **options)
 
-    monkeypatch.setattr("medn_lab.data.preparing.input_of_clip", interrupted)
+    monkeypatch.setattr("medn_lab.data.prepared_set.input_of_clip", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     assert not (tmp_path / "set").exists()
@@ -119,7 +118,7 @@ def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_p
         rest.append(row["clip_id"])
         return input_of_clip(row, **options)
 
-    monkeypatch.setattr("medn_lab.data.preparing.input_of_clip", counted)
+    monkeypatch.setattr("medn_lab.data.prepared_set.input_of_clip", counted)
     prepared = prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     assert done + rest == index.table["clip_id"].tolist()
     monkeypatch.undo()
@@ -132,7 +131,7 @@ def test_a_killed_process_leaves_no_set_and_its_work(cropped, tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare\n"
-        "import medn_lab.data.preparing as p; real, made = p.input_of_clip, []\n"
+        "import medn_lab.data.prepared_set as p; real, made = p.input_of_clip, []\n"
         "def held(row, **o):\n"
         "    while len(made) == 2 and not Path(sys.argv[2] + '.go').exists(): time.sleep(0.02)\n"
         "    made.append(row)\n"
@@ -244,7 +243,7 @@ def test_recipes_survive_json_and_refuse_nonsense():
     with pytest.raises(ValueError, match="a FlowRecipe has no colour"):
         FlowRecipe.from_dict({"colour": "red"})
     for wrong in ({"size": 4}, {"size": 300}, {"n_frames": 1}, {"outside": 2.0}, {"blur": -1.0}, {"method": "x"}):
-        with pytest.raises(ValueError, match=r"size|n_frames|outside|blur|no flow method"):
+        with pytest.raises(ValueError, match=r"size|n_frames|outside|blur|method must be"):
             FlowRecipe(**wrong)
 
 

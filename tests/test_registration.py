@@ -5,8 +5,8 @@ import pytest
 
 from medn_lab.data import find_face, optical_flow, register, spot_apex
 from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, face_mask
-from medn_lab.data.flow import half_resolution_flow
-from medn_lab.data.opencv import cv2
+from medn_lab.data.flow import dis_flow
+from medn_lab.data.frames import cv2
 from medn_lab.synthme import draw_face, draw_identity, move_face
 
 
@@ -131,7 +131,7 @@ def test_nothing_depends_on_the_images_that_were_looked_at_before(face):
     before = register(moved, onset=still).matrix, optical_flow(still, moved)
     for side in (16, 24, 40, 128):  # too small for the estimator's scales: OpenCV chooses others, and keeps them
         tiny = [cv2.cvtColor(cv2.resize(image, (side, side)), cv2.COLOR_RGB2GRAY) for image in (still, moved)]
-        half_resolution_flow(*tiny)
+        dis_flow(*tiny, finest=1)
         optical_flow(*tiny)
     np.testing.assert_array_equal(register(moved, onset=still).matrix, before[0])
     np.testing.assert_array_equal(optical_flow(still, moved), before[1])

@@ -15,7 +15,7 @@ import pytest
 from tiny_clips import tiny_clips
 from written_sets import written
 
-from medn_lab.data import FlowRecipe, prepare, preparing, read_casme2
+from medn_lab.data import FlowRecipe, prepare, prepared_set, read_casme2
 from medn_lab.evaluate import evaluate_loso, predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
 from medn_lab.records import ClipIndex, Clips, History, Predictions, atomic_write, read_parts, write_parts
@@ -95,7 +95,7 @@ def test_a_second_process_that_prepares_the_same_set_is_told_and_later_opens_it(
     code = (
         "import sys, time; from pathlib import Path\n"
         "from medn_lab.records import ClipIndex; from medn_lab.data import FlowRecipe, prepare\n"
-        "import medn_lab.data.preparing as p; real, made = p.input_of_clip, []\n"
+        "import medn_lab.data.prepared_set as p; real, made = p.input_of_clip, []\n"
         "def held(row, **o):\n"
         "    while len(made) == 1 and not Path(sys.argv[2] + '.go').exists(): time.sleep(0.02)\n"
         "    made.append(row)\n"
@@ -127,18 +127,18 @@ def test_who_reads_a_set_keeps_it_when_it_is_written_anew(clips, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
 
-def dies(*job):
+def dies(*job, **options):
     """Stands in for the work on a clip in a worker process: the system kills it, as it does for want of memory."""
     if job[0] == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return preparing._work(*job)
+    return prepared_set._made(*job, **options)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
 def test_a_worker_that_is_killed_costs_its_clips_alone(index, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "_work_alone", dies)
+        patch.setattr(prepared_set, "_made", dies)
         with pytest.raises(RuntimeError, match=r"a worker process was killed, mostly for want of memory .* is kept"):
             prepare(index, tmp_path / "set", recipe=SMALL, n_jobs=2, progress=False)
     assert not (tmp_path / "set").exists()
@@ -153,9 +153,9 @@ def test_a_clock_that_jumps_changes_nothing(index, clips, tmp_path, monkeypatch,
             raise KeyboardInterrupt
         return real(row, **options)
 
-    real = preparing.input_of_clip
+    real = prepared_set.input_of_clip
     with monkeypatch.context() as patch:
-        patch.setattr(preparing, "input_of_clip", interrupted)
+        patch.setattr(prepared_set, "input_of_clip", interrupted)
         with pytest.raises(KeyboardInterrupt):
             prepare(index, tmp_path / "set", recipe=SMALL, progress=False)
     for path in [*Path(index.source["root"]).rglob("*.jpg"), *(tmp_path / ".set.preparing").iterdir()]:
