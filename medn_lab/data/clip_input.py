@@ -96,21 +96,25 @@ def input_of_frames(
     `numbers` rises and says which frames there are; `span` is onset and offset, by default the first and the last. An
     `apex` that is None is spotted, and without a `box` the face is found on the first frame. `crop` is ``detect``
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
-    if the frames are not `cropped` to a face already). `landmarks` and `detector` are those of :func:`face_box`.
+    if the frames are not `cropped` to a face already). Landmarks of the onset, or what finds them, are used instead of
+    a `detector` (:func:`find_face`).
     """
     onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
     look = crop != "none"
     if box is None:
         rule: CropRule = crop if crop != "auto" else "none" if cropped else "detect"
+        if rule not in get_args(CropRule):
+            raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
+        still = frames[0]
         try:
-            box = face_box(frames[0], crop=rule, landmarks=landmarks, detector=detector)
+            box = _find_box(still, rule, landmarks, detector)
         except NoFaceError as error:
             raise ClipError(f"{error} (frame {numbers[0]}, the onset)") from error
-        height, width = frames[0].shape[:2]
+        height, width = still.shape[:2]
         if cropped and box.detector in get_args(Detector) and box.side < LEAST_PART * min(height, width):
             raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
         if box.landmarks is None and look and recipe.align == "eyes" and centerface_available():
-            box = replace(box, landmarks=next((face.landmarks for face in centerface_faces(frames[0])), None))
+            box = replace(box, landmarks=next((face.landmarks for face in centerface_faces(still)), None))
     problems = _box_problems(box)
     confidence = 1.0
     if apex is None:
@@ -166,21 +170,13 @@ def flow_of_faces(
     return code_flow(flow, coding=recipe.coding, size=recipe.size, face=face)
 
 
-def face_box(
-    onset: np.ndarray,
-    *,
-    crop: CropRule,
-    landmarks: Landmarks | None = None,
-    detector: Detector | None = None,
-) -> FaceBox:
-    """The face's square on the onset: around landmarks, the whole frame (``none``), or what a detector finds."""
-    if crop not in get_args(CropRule):
-        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
+def _find_box(onset: np.ndarray, rule: CropRule, landmarks: Landmarks | None, detector: Detector | None) -> FaceBox:
+    """The face's square: around landmarks, the whole frame (``none``), or what a detector finds."""
     if isinstance(landmarks, LandmarkModel):
         return FaceBox.of_landmarks(landmarks.landmarks(onset), detector="mediapipe")
     if landmarks is not None:
         return FaceBox.of_landmarks(landmarks)
-    return FaceBox.around(onset) if crop == "none" else find_face(onset, detector=detector)
+    return FaceBox.around(onset) if rule == "none" else find_face(onset, detector=detector)
 
 
 def _box_problems(box: FaceBox) -> list[Problem]:

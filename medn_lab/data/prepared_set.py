@@ -15,7 +15,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -45,7 +45,7 @@ _PARTS = {
 }
 """Parts of a set's identity, and the fault where one differs."""
 
-Landmarks = Mapping[str, np.ndarray]
+OwnLandmarks = Mapping[str, np.ndarray] | str | os.PathLike[str]
 
 
 def prepare(
@@ -54,7 +54,7 @@ def prepare(
     *,
     recipe: FlowRecipe | None = None,
     crop: CropRule = "auto",
-    landmarks: Landmarks | str | os.PathLike[str] | None = None,
+    landmarks: OwnLandmarks | None = None,
     n_jobs: int = 1,
     progress: bool = True,
 ) -> Clips:
@@ -125,8 +125,8 @@ def prepare(
     recipe = (FlowRecipe() if recipe is None else recipe).usable()
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
-    points = _landmarks(landmarks)
-    identity = _identity(index, recipe, crop, points)
+    marks, source = _landmarks(landmarks, index.table["clip_id"])
+    identity = _identity(index, recipe, {"crop": crop, "landmarks": source})
     with PreparedSet(None if out is None else Path(out), len(index), recipe, identity) as store:
         if store.complete:
             return _coded_as(index, Clips.load(str(out)))
@@ -136,67 +136,55 @@ def prepare(
         work = delayed(partial(_made, recipe=recipe, crop=crop, detector=store.identity["detector"], alone=n_jobs != 1))
         rows = index.table.to_dict("records")
         waiting = [place for place in range(len(rows)) if place not in store.finished]
-        marks = [points if isinstance(points, LandmarkModel) else points.get(row["clip_id"]) for row in rows]
-        jobs = (work(place, rows[place], marks[place]) for place in waiting)
+        jobs = (work(place, rows[place], landmarks=marks.get(rows[place]["clip_id"])) for place in waiting)
         # Results come one by one, in the order in which they are ready, so that none pile up in memory.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
-        done = len(rows) - len(waiting)
-        with tqdm(total=len(rows), initial=done, desc="prepare", unit="clip", disable=not progress) as bar:
-            try:
-                for place, made in parallel(jobs):
-                    store.put(place, made)
-                    bar.update()
-            except BrokenExecutor as error:
-                raise RuntimeError(
-                    f"a worker process was killed, mostly for want of memory ({type(error).__name__}); with a folder "
-                    "what is done is kept: call prepare again, with a smaller n_jobs, which needs less"
-                ) from error
+        options = {"total": len(rows), "initial": len(rows) - len(waiting), "desc": "prepare", "unit": "clip"}
+        try:
+            for place, made in tqdm(parallel(jobs), disable=not progress, **options):
+                store.put(place, made)
+        except BrokenExecutor as error:
+            raise RuntimeError(
+                f"a worker process was killed, mostly for want of memory ({type(error).__name__}); with a folder what "
+                "is done is kept: call prepare again, with a smaller n_jobs, which needs less"
+            ) from error
         return store.close(index)
 
 
-def _made(
-    place: int, row: dict[str, Any], landmarks: np.ndarray | LandmarkModel | None, *, alone: bool, **options: Any
-) -> tuple[int, ClipInput | str]:
+def _made(place: int, row: dict[str, Any], *, alone: bool, **options: Any) -> tuple[int, ClipInput | str]:
     """One clip's place in the set with its input, or why there is none; in a worker process OpenCV has one thread."""
     if alone:
         cv2.setNumThreads(1)
     try:
-        return place, input_of_clip(row, landmarks=landmarks, **options)
+        return place, input_of_clip(row, **options)
     except ClipError as error:
         return place, str(error)
 
 
-def _landmarks(landmarks: Landmarks | str | os.PathLike[str] | None) -> dict[str, np.ndarray] | LandmarkModel:
-    if landmarks is None:
-        return {}
-    if isinstance(landmarks, Mapping):
-        return {str(name): np.asarray(points, dtype=float) for name, points in landmarks.items()}
-    if Path(landmarks).suffix == ".task":
-        return LandmarkModel.open(landmarks)
-    table = pd.read_csv(landmarks, dtype={"clip_id": str})
-    missing = [name for name in ("clip_id", "x", "y") if name not in table]
-    if missing:
-        raise ValueError(f"{landmarks} lacks {', '.join(missing)}; landmarks need the columns clip_id, x, y")
-    return {name: points[["x", "y"]].to_numpy(float) for name, points in table.groupby("clip_id")}
+def _landmarks(given: OwnLandmarks | None, clip_ids: Iterable[str]) -> tuple[dict[str, Any], Any]:
+    """Landmarks by clip id, or what finds them, and the plain values or the checksum that they are known by."""
+    if isinstance(given, (str, os.PathLike)) and Path(given).suffix == ".task":
+        model = LandmarkModel.open(given)
+        return dict.fromkeys(clip_ids, model), model.sha256
+    if isinstance(given, (str, os.PathLike)):
+        table = pd.read_csv(given, dtype={"clip_id": str})
+        missing = [name for name in ("clip_id", "x", "y") if name not in table]
+        if missing:
+            raise ValueError(f"{given} lacks {', '.join(missing)}; landmarks need the columns clip_id, x, y")
+        given = {name: points[["x", "y"]].to_numpy(float) for name, points in table.groupby("clip_id")}
+    points = {str(name): np.asarray(points, dtype=float) for name, points in (given or {}).items()}
+    return points, {name: place.tolist() for name, place in sorted(points.items())}
 
 
-def _identity(
-    index: ClipIndex, recipe: FlowRecipe, crop: str, points: dict[str, np.ndarray] | LandmarkModel
-) -> dict[str, Any]:
+def _identity(index: ClipIndex, recipe: FlowRecipe, settings: dict[str, Any]) -> dict[str, Any]:
     """What decides a set's content, so that another one is never continued or opened instead."""
     names = ["clip_id", "onset", "apex", "offset", "frames_folder"]
     rows = index.table[[name for name in names if name in index.table]].to_csv(index=False)
-    marks: Any = (
-        {name: place.tolist() for name, place in sorted(points.items())}
-        if isinstance(points, dict)
-        else (points.sha256)
-    )
-    settings = json.dumps({"crop": crop, "landmarks": marks}, sort_keys=True)
     identity = {
         "pipeline": PIPELINE,
         "recipe": recipe.to_dict(),
         "clips": hashlib.sha256(rows.encode()).hexdigest(),
-        "settings": hashlib.sha256(settings.encode()).hexdigest(),
+        "settings": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
         "detector": default_detector(),
     }
     return json.loads(json.dumps(identity))
@@ -213,9 +201,8 @@ def _coded_as(index: ClipIndex, clips: Clips) -> Clips:
     return replace(clips, table=table.reset_index(), problems=problems)
 
 
-def _joined(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    filled = [part for part in (first, second) if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else first
+def _joined(*parts: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 class PreparedSet:
@@ -360,22 +347,20 @@ class PreparedSet:
     def put(self, row: int, made: ClipInput | str) -> None:
         """Write one clip, or why there is none, and then note that it is finished."""
         note: dict[str, Any] = {"failed": made}
+        values: dict[str, np.ndarray] = {}
         if isinstance(made, ClipInput):
             note = {"apex": made.apex, "problems": made.problems, "face": made.face}
-            for name, kind in self.types.items():
-                self._put_array(name, row, np.ascontiguousarray(getattr(made, name), kind))
-        if not self.in_memory:
+            values = {name: np.ascontiguousarray(getattr(made, name), kind) for name, kind in self.types.items()}
+        if self.in_memory:
+            for name, value in values.items():
+                self._arrays[name][row] = value
+        else:
             with self._explained():
+                for name, value in values.items():
+                    file = self._growing / f"{name}.npy"
+                    _write(file, value.data.cast("B"), at=np.load(file, mmap_mode="r").offset + row * value.nbytes)
                 _write(self._journal, (json.dumps({"row": row, **note}) + "\n").encode())
         self.finished[row] = note
-
-    def _put_array(self, name: str, row: int, value: np.ndarray) -> None:
-        if self.in_memory:
-            self._arrays[name][row] = value
-            return
-        file = self._growing / f"{name}.npy"
-        with self._explained():
-            _write(file, value.data.cast("B"), at=np.load(file, mmap_mode="r").offset + row * value.nbytes)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
