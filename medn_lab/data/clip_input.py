@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.crop import BACKGROUND, LEAST_PART, Detector, FaceBox, crop_face, face_mask, find_face, level_eyes
-from medn_lab.data.face_finders import LandmarkModel, NoFaceError, centerface_available, centerface_faces, has_face
+from medn_lab.data.crop import BACKGROUND, LEAST_PART, FaceBox, crop_face, face_mask, find_face, level_eyes
+from medn_lab.data.face_finders import LandmarkModel, NoFaceError, centerface_faces, has_face
 from medn_lab.data.flow import FlowRecipe, code_flow, optical_flow
 from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames, problem
 from medn_lab.data.registration import SPOTTING_SIDE, register, spot_apex
@@ -89,15 +89,14 @@ def input_of_frames(
     crop: CropRule = "detect",
     cropped: bool = False,
     landmarks: Landmarks | None = None,
-    detector: Detector | None = None,
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip.
 
     `numbers` rises and says which frames there are; `span` is onset and offset, by default the first and the last. An
     `apex` that is None is spotted, and without a `box` the face is found on the first frame. `crop` is ``detect``
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
-    if the frames are not `cropped` to a face already). Landmarks of the onset, or what finds them, are used instead of
-    a `detector` (:func:`find_face`).
+    if the frames are not `cropped` to a face already). `landmarks` of the onset, or what finds them, may take the place
+    of :func:`find_face`.
     """
     onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
     look = crop != "none"
@@ -107,13 +106,13 @@ def input_of_frames(
             raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
         still = frames[0]
         try:
-            box = _find_box(still, rule, landmarks, detector)
+            box = _find_box(still, rule, landmarks)
         except NoFaceError as error:
             raise ClipError(f"{error} (frame {numbers[0]}, the onset)") from error
         height, width = still.shape[:2]
-        if cropped and box.detector in get_args(Detector) and box.side < LEAST_PART * min(height, width):
+        if cropped and box.detector == "centerface" and box.side < LEAST_PART * min(height, width):
             raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
-        if box.landmarks is None and look and recipe.align == "eyes" and centerface_available():
+        if box.landmarks is None and look and recipe.align == "eyes":
             box = replace(box, landmarks=next((face.landmarks for face in centerface_faces(still)), None))
     problems = _box_problems(box)
     confidence = 1.0
@@ -170,13 +169,13 @@ def flow_of_faces(
     return code_flow(flow, coding=recipe.coding, size=recipe.size, face=face)
 
 
-def _find_box(onset: np.ndarray, rule: CropRule, landmarks: Landmarks | None, detector: Detector | None) -> FaceBox:
+def _find_box(onset: np.ndarray, rule: CropRule, landmarks: Landmarks | None) -> FaceBox:
     """The face's square: around landmarks, the whole frame (``none``), or what a detector finds."""
     if isinstance(landmarks, LandmarkModel):
         return FaceBox.of_landmarks(landmarks.landmarks(onset), detector="mediapipe")
     if landmarks is not None:
         return FaceBox.of_landmarks(landmarks)
-    return FaceBox.around(onset) if rule == "none" else find_face(onset, detector=detector)
+    return FaceBox.around(onset) if rule == "none" else find_face(onset)
 
 
 def _box_problems(box: FaceBox) -> list[Problem]:
@@ -215,14 +214,14 @@ def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, lo
         if len(with_face) >= 2:
             places = with_face
             spotted = spot_apex(_Faces(frames, box, places))
-        elif box.detector in get_args(Detector):
+        elif box.detector == "centerface":
             raise ClipError(f"no face in {len(numbers) - len(with_face)} of {len(numbers)} frames")
     return int(numbers[places[spotted.position]]), spotted.confidence
 
 
 def _faceless(image: np.ndarray, box: FaceBox) -> bool:
-    """Whether no face is where the onset's is; False where CenterFace is not there: LBP misses too many."""
-    return centerface_available() and not has_face(image, x=box.x, y=box.y, side=box.side)
+    """Whether no face is where the onset's is."""
+    return not has_face(image, x=box.x, y=box.y, side=box.side)
 
 
 def _face_problems(images: Mapping[int, np.ndarray], box: FaceBox, used: Mapping[str, int]) -> list[Problem]:

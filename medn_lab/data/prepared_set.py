@@ -28,7 +28,6 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import ClipInput, CropRule, input_of_clip
-from medn_lab.data.crop import default_detector
 from medn_lab.data.face_finders import LandmarkModel
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError, cv2
@@ -133,7 +132,7 @@ def prepare(
         from joblib import Parallel, delayed
         from tqdm.auto import tqdm
 
-        work = delayed(partial(_made, recipe=recipe, crop=crop, detector=store.identity["detector"], alone=n_jobs != 1))
+        work = delayed(partial(_made, recipe=recipe, crop=crop, alone=n_jobs != 1))
         rows = index.table.to_dict("records")
         waiting = [place for place in range(len(rows)) if place not in store.finished]
         jobs = (work(place, rows[place], landmarks=marks.get(rows[place]["clip_id"])) for place in waiting)
@@ -185,7 +184,7 @@ def _identity(index: ClipIndex, recipe: FlowRecipe, settings: dict[str, Any]) ->
         "recipe": recipe.to_dict(),
         "clips": hashlib.sha256(rows.encode()).hexdigest(),
         "settings": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
-        "detector": default_detector(),
+        "detector": "centerface",
     }
     return json.loads(json.dumps(identity))
 
@@ -211,7 +210,7 @@ class PreparedSet:
     Attributes
     ----------
     identity : dict
-        What decides the set's content; its ``detector`` is that of the set which is there or was begun.
+        What decides the set's content.
     finished : dict
         Row to what is known of it (``apex, problems, face``, or ``failed``).
     complete : bool
@@ -260,29 +259,20 @@ class PreparedSet:
         self._release()
 
     def _open(self) -> None:
+        """See that the set which is there is this one, though another version may have found the faces otherwise."""
         try:
             found = json.loads((self.path / "record.json").read_text())["meta"]["prepared"]
-            differs = self._differences(found)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            differs = [fault for name, fault in _PARTS.items() if found.get(name) != self.identity[name]]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FileExistsError(
                 f"{self.path} exists and is no prepared set; choose another folder, nothing was written"
             ) from error
-        if differs:
+        if differs or found.keys() - self.identity.keys():
             raise FileExistsError(
-                f"{self.path} was prepared with {' and '.join(differs)}; choose another folder, or remove this one to "
-                "prepare anew"
+                f"{self.path} was prepared with {' and '.join(differs or [_PARTS['pipeline']])}; choose another folder,"
+                " or remove this one to prepare anew"
             )
         self.complete = True
-
-    def _differences(self, found: Mapping[str, Any]) -> list[str]:
-        """What of another identity is not that of this set; where nothing is, its detector becomes this set's."""
-        found = {"detector": "lbp", **found}  # version 0.1.0 had no other
-        differs = [fault for name, fault in _PARTS.items() if found.get(name) != self.identity[name]]
-        if found.keys() != self.identity.keys():
-            differs = differs or [_PARTS["pipeline"]]
-        if not differs:
-            self.identity = found
-        return differs
 
     def _take_lock(self) -> None:
         """Be the only process that writes the set; the lock lies in the folder being written, and goes with it."""
@@ -319,9 +309,9 @@ class PreparedSet:
         try:
             shapes = {name: np.load(self._growing / f"{name}.npy", mmap_mode="r").shape for name in self.shapes}
             text = self._journal.read_text(errors="replace")
-            if shapes != self.shapes or self._differences(json.loads((self._growing / "state.json").read_text())):
+            if shapes != self.shapes or json.loads((self._growing / "state.json").read_text()) != self.identity:
                 return False
-        except (FileNotFoundError, EOFError, ValueError, TypeError):  # never begun, or cut off by a full disk
+        except (FileNotFoundError, EOFError, ValueError):  # never begun, or cut off by a full disk
             return False
         for line in text.splitlines():
             with suppress(ValueError, AttributeError, KeyError):  # a line that a kill cut off: that clip is made again
