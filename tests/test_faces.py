@@ -239,7 +239,8 @@ def test_the_box_is_in_the_table_and_other_columns_pass_through(folder_of, tmp_p
 
 def test_a_box_or_landmarks_of_ones_own_place_the_crop(folder_of, portrait):
     folder = folder_of([portrait] * 4)
-    by_box, by_face_box = (read_clip(folder, apex=2, recipe=SMALL, box=b) for b in ((60, 50, 130), FaceBox(60, 50, 130)))
+    boxes = (60, 50, 130), FaceBox(60, 50, 130)
+    by_box, by_face_box = (read_clip(folder, apex=2, recipe=SMALL, box=box) for box in boxes)
     assert by_box.table[["face_x", "face_side", "face_detector"]].values.tolist() == [[60, 130, "box"]]
     np.testing.assert_array_equal(by_box.frames, by_face_box.frames)
     by_points = read_clip(folder, apex=2, recipe=SMALL, landmarks=np.array([[80, 70], [180, 70], [130, 170]]))
@@ -320,7 +321,7 @@ def test_the_public_tools_recipe_makes_the_eyes_level(folder_of, kind):
 
 
 def test_level_eyes_span_two_fifths_of_the_crop_whichever_eye_comes_first(folder_of):
-    frames, five = tilted_face(-15.0)
+    _, five = tilted_face(-15.0)
     x, y = np.arange(200.0), np.arange(200.0)[:, None]
     dots = [np.hypot(x - one[0], y - one[1]) < 3 for one in five]  # painted where the points are
     frame = np.where(np.any(dots, axis=0), 255, 0).astype(np.uint8)[..., None].repeat(3, axis=2)
@@ -347,8 +348,9 @@ def test_the_outline_of_the_landmarks_bounds_the_flow(folder_of, kind, extent):
     frames, five = tilted_face(0.0)
     recipe = dataclasses.replace(LEVEL, size=128, coding="uv", outside=0.0)
     marks = {"a": landmarks_of_kind(five, kind)}  # in the two schemes with an outline, around the five points
-    flow = prepare(index_of(folder_of(frames), apex=2), recipe=recipe, crop="none", landmarks=marks, progress=False).flow
-    row, column = np.nonzero(np.abs(flow[0]).max(axis=-1))
+    index = index_of(folder_of(frames), apex=2)
+    flow = prepare(index, recipe=recipe, crop="none", landmarks=marks, progress=False).flow[0]
+    row, column = np.nonzero(np.abs(flow).max(axis=-1))
     assert max(np.ptp(row), np.ptp(column)) == pytest.approx(extent * 128, abs=16)
 
 
@@ -454,7 +456,7 @@ def test_without_mediapipe_the_error_has_the_line_that_installs_it(monkeypatch, 
 
 
 def test_a_model_file_that_is_missing_or_broken_is_named(mediapipe, task, wide):
-    with pytest.raises(FileNotFoundError, match="none.task"):
+    with pytest.raises(FileNotFoundError, match=r"none\.task"):
         prepare(wide, recipe=SMALL, landmarks=task.with_name("none.task"), progress=False)
     task.write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"face_landmarker.task .*Unable to open"):

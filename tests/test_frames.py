@@ -247,11 +247,11 @@ def test_a_clip_that_cannot_be_read_is_named_with_the_fault(tmp_path):
     contents = {"notes.txt": b"hello", "broken.avi": b"RIFF"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(FileNotFoundError, match="none.avi"):
+    with pytest.raises(FileNotFoundError, match=r"none\.avi"):
         read_clip(tmp_path / "none.avi")
-    with pytest.raises(ValueError, match="notes.txt is no video"):
+    with pytest.raises(ValueError, match=r"notes\.txt is no video"):
         read_clip(tmp_path / "notes.txt")
-    with pytest.raises(ValueError, match="broken.avi has 0 readable frames"):
+    with pytest.raises(ValueError, match=r"broken\.avi has 0 readable frames"):
         read_clip(tmp_path / "broken.avi")
     fill(tmp_path, "png", 255, np.uint8)
     with pytest.raises(ValueError, match="apex 0"):

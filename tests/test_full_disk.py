@@ -52,17 +52,12 @@ def never_loads(out: Path) -> None:
 def test_a_disk_that_fills_up_among_the_clips_keeps_what_is_done(index, whole, tmp_path, monkeypatch, calls):
     out, made = tmp_path / "set", []
     with monkeypatch.context() as patch:
-        fails_after(
-            patch, "_write", calls
-        )  # three writes a clip (frames, flow, journal), one where there is none
+        fails_after(patch, "_write", calls)  # three writes a clip (frames, flow, journal), one where there is none
         with pytest.raises(OSError, match=r"the disk is full after \d of 4 clips; the whole set needs 1 MB. Make room"):
             prepare(index, out, recipe=SMALL, progress=False)
     never_loads(out)
-    from medn_lab.data.clip_input import input_of_clip
-
-    monkeypatch.setattr(
-        "medn_lab.data.prepared_set.input_of_clip", lambda row, **told: (made.append(row), input_of_clip(row, **told))[1]
-    )
+    real = prepared_set.input_of_clip
+    monkeypatch.setattr(prepared_set, "input_of_clip", lambda row, **told: (made.append(row), real(row, **told))[1])
     again = prepare(index, out, recipe=SMALL, progress=False)
     finished = 0 if not calls else 1 + (calls - 1) // 3
     assert len(made) == 4 - finished

@@ -22,7 +22,7 @@ CropRule = Literal["auto", "detect", "none"]
 Landmarks = np.ndarray | LandmarkModel
 
 MOST_TURNED = 45
-"""Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` says so."""
+"""Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` reports it."""
 
 NEARLY_BLACK = 16
 """A clip of 8-bit frames with no larger value lost its picture before it came here."""
@@ -58,7 +58,7 @@ def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
     """The network's input from one row of a ``ClipIndex`` table: ``frames_folder, onset, apex, offset, cropped``.
 
     `options` are those of :func:`input_of_frames`. An empty apex is spotted; ``cropped`` need not be there. ClipError
-    says why a clip cannot be prepared.
+    is raised for a clip that cannot be prepared.
     """
     onset, offset = int(row["onset"]), int(row["offset"])
     try:
@@ -92,7 +92,7 @@ def input_of_frames(
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip.
 
-    `numbers` rises and says which frames there are; `span` is onset and offset, by default the first and the last. An
+    `numbers` are those of the frames, rising; `span` is onset and offset, by default the first and the last. An
     `apex` that is None is spotted, and without a `box` the face is found on the first frame. `crop` is ``detect``
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
     if the frames are not `cropped` to a face already). `landmarks` of the onset, or what finds them, may take the place
@@ -127,7 +127,7 @@ def input_of_frames(
         gone, taken = (", ".join(map(str, np.unique(one[missing]))) for one in (wanted, there))
         problems.append(problem("frames", f"missing: {gone}", f"nearest taken: {taken}"))
     first = int(numbers[0])
-    # The next frame where the apex's own neighbours are missing: a field from a frame to itself says nothing.
+    # The next frame where the apex's own neighbours are missing: a field from a frame to itself means nothing.
     apex_there = max(int(nearest(numbers, np.array([apex]))[0]), int(numbers[1]))
     needed = np.unique([*there, first, apex_there])
     images = {int(number): frames[int(np.searchsorted(numbers, number))] for number in needed}
@@ -282,17 +282,17 @@ def read_clip(
     landmarks: np.ndarray | str | os.PathLike[str] | None = None,
     box: FaceBox | Sequence[float] | None = None,
 ) -> Clips:
-    """One video file or one folder of frames as a clip that the network can be asked about.
+    """One video file or one folder of frames as a clip for the network.
 
     Parameters
     ----------
     path : path-like
-        A video that OpenCV reads, or a folder of numbered pictures. A video is turned upright where its header says so,
-        and its frames are taken as evenly spaced; where they are not, a row of ``problems`` says so.
+        A video that OpenCV reads, or a folder of numbered pictures. A video is turned upright by its header, and its
+        frames are taken as evenly spaced; where they are not, a row of ``problems`` reports it.
     onset, offset : int, optional
         Frame numbers, in a video from 0; by default its first and last frame.
     apex : int, optional
-        Frame number; spotted where it is not given, and the result says how sure that is.
+        Frame number; spotted where it is not given, with its confidence in the table.
     fps : float, optional
         Frames a second, above 0 and below 1000. By default a video's own, and 30 for a folder or where a video's
         header gives a rate that cannot be.
@@ -326,7 +326,7 @@ def read_clip(
 
     See Also
     --------
-    medn_lab.evaluate.predict : asks a network about it.
+    medn_lab.evaluate.predict : what a network makes of it.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Where the face is: one box a clip, a crop of it, and the region inside it that counts as face.
 
-Landmarks and boxes found anew in each frame jitter by as much as a micro-expression moves, so a box is found once, on
-the onset, and used for every frame of the clip. A crop may also be turned until the eyes are level, as one recipe of
+Landmarks and boxes found in each frame jitter by as much as a micro-expression moves, so a box is found once, on the
+onset, and used for every frame of the clip. A crop may also be turned until the eyes are level, as one recipe of
 the field makes it.
 """
 
@@ -177,7 +177,7 @@ def find_face(image: np.ndarray) -> FaceBox:
     if not faces:
         raise NoFaceError(
             f"no face was found in a frame of {image.shape[1]}x{image.shape[0]} px; if the frames are cropped to the "
-            "face already, say crop='none', or give landmarks"
+            "face already, set crop='none', or give landmarks"
         )
     face = faces[0]
     across = math.sqrt(face.width * face.height)
@@ -195,7 +195,7 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
     image : (h, w) or (h, w, 3) uint8
         Grey or RGB.
     box : FaceBox, optional
-        Where the face is. By default it is searched; hand over one box for all frames of a clip.
+        Where the face is. By default it is searched; give one box for all frames of a clip.
     size : int, optional
         Side of the result in pixels; by default the box's own.
 

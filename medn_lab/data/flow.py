@@ -48,7 +48,7 @@ def optical_flow(
 ) -> np.ndarray:
     """Displacement of the skin from the onset frame to the apex frame, in pixels at `size`.
 
-    ``flow[y, x]`` says how far the point that is at (x, y) in the onset frame has moved in the apex frame. It is
+    ``flow[y, x]`` is how far the point at (x, y) of the onset frame has moved in the apex frame. It is
     computed at the resolution of the images, blurred lightly, masked, and pooled to `size`. Pooling a field that was
     computed at twice the size or more halves its error against one that was computed at `size`.
 
@@ -79,7 +79,7 @@ def optical_flow(
     ValueError
         If the images differ in shape, are not uint8 or are too small, or the mask does not fit them.
     ImportError
-        If ``tvl1`` is asked for and this OpenCV has no contrib modules.
+        If the method is ``tvl1`` and this OpenCV has no contrib modules.
 
     See Also
     --------
@@ -123,7 +123,7 @@ def resize_flow(flow: np.ndarray, *, size: int | tuple[int, int]) -> np.ndarray:
     """
     height, width = (size, size) if isinstance(size, (int, np.integer)) else size
     if height < 1 or width < 1:
-        raise ValueError(f"size must be positive, {height} x {width} was asked for")
+        raise ValueError(f"size must be positive, not {height} x {width}")
     from_height, from_width = flow.shape[:2]
     if (height, width) == (from_height, from_width):
         return np.ascontiguousarray(flow)
@@ -334,7 +334,7 @@ class FlowRecipe:
     align : {"box", "eyes"}
         ``box``: the square of the detector or around the landmarks. ``eyes``: frames are turned until the onset's eyes
         are level and cropped to 2.5 times the extent of eyes, nose tip and mouth corners; where these are unknown the
-        crop is the box, and a row of ``problems`` says so.
+        crop is the box, and a row of ``problems`` reports it.
 
     Examples
     --------

@@ -28,7 +28,7 @@ except ImportError as error:
     ) from error
 
 NO_GUESS: Any = None
-"""No first guess of what is to be estimated; OpenCV takes None there, and its types do not say so."""
+"""No first guess of what is to be estimated; OpenCV takes None there, which its types do not show."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -46,7 +46,7 @@ FEWEST_BYTES = 16
 """Of a file for one frame of video; a header that promises more frames is wrong."""
 
 MOST_FPS = 1000
-"""No camera of this field is as fast; headers that give a clock instead of a rate say 1000, 12800, 90000."""
+"""No camera of this field is as fast; headers with a clock instead of a rate have 1000, 12800, 90000."""
 
 Problem = dict[str, str]
 """``field, found, done`` of a row of ``problems``."""
@@ -218,7 +218,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        Whatever OpenCV decodes, turned upright where its EXIF says so; grey pictures get three equal channels. Of more
+        Any kind that OpenCV decodes, turned upright by its EXIF; grey pictures get three equal channels. Of more
         than 8 bits, the white that the largest value suggests (10, 12, 14 or 16 bits; 1 or 255 for fractions) is 255.
 
     Returns
@@ -392,7 +392,7 @@ def _check_memory(source: Path, count: float, width: float, height: float) -> No
     if count > most:
         raise ValueError(
             f"{source.name} has more than {most} frames of {width:.0f}x{height:.0f} px to be read, which is no single"
-            f" micro-expression; say which part of it with onset= and offset=, at most {most} frames apart"
+            f" micro-expression; choose a part of it with onset= and offset=, at most {most} frames apart"
         )
 
 

@@ -1,8 +1,8 @@
 """Prepared sets: from an index of files to clips ready for the network, in parallel, resumable, in constant memory.
 
-A set grows in a folder that is hidden beside its final place and lacks ``record.json``, so that it can never be loaded;
+A set grows in a hidden folder next to its final place, which lacks ``record.json``, so that it can never be loaded;
 the whole set is renamed into place. Each clip's arrays are written to their rows in the files and brought to the disk
-before a line of the journal says that the clip is finished. They are written to the file rather than through a memory
+before a line of the journal marks the clip as finished. They are written to the file rather than through a memory
 map, because a full disk is then an error to be caught and not a crash. One process at a time holds the folder's lock,
 which the system takes back from a process that dies.
 """
@@ -64,9 +64,9 @@ def prepare(
     (``face_x, face_y, face_side, face_detector, face_score, n_faces``). Frames without a face and faces too many are
     rows of ``problems``; a clip whose onset or apex has no face is left out. Originals are opened read-only.
 
-    The set is written clip by clip beside its place and moved there when it is whole, so that a set that loads is
+    The set is written clip by clip next to its place and moved there when it is whole, so that a set that loads is
     complete. After a kill the same call goes on where it stopped. A set that is already there is opened and nothing
-    computed; labels, AUs and whatever else the index says of a clip are then the index's.
+    computed; labels, AUs and all else that the index holds of a clip are then the index's.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def prepare(
     recipe : FlowRecipe, optional
         The default recipe where none is given.
     crop : {"auto", "detect", "none"}
-        ``auto`` searches the face where the index does not say that frames are cropped already.
+        ``auto`` searches the face where the index does not mark frames as cropped already.
     landmarks : mapping or path-like, optional
-        Own landmarks of each clip's onset instead of a detector: clip id to (k, 2) pixels, or a CSV with the columns
+        Landmarks of each clip's onset instead of a detector: clip id to (k, 2) pixels, or a CSV with the columns
         ``clip_id, x, y``; or the ``.task`` file of a MediaPipe face landmarker, which then finds them (it needs ``pip
         install 'medn-lab[landmarks]'``).
     n_jobs : int
@@ -190,7 +190,7 @@ def _identity(index: ClipIndex, recipe: FlowRecipe, settings: dict[str, Any]) ->
 
 
 def _coded_as(index: ClipIndex, clips: Clips) -> Clips:
-    """A set that was there already, with what the index says of its clips: another coding changes no frame."""
+    """A set that was there already, with what the index holds of its clips: another coding changes no frame."""
     stored = clips.table.set_index("clip_id")
     table = index.table.set_index("clip_id").loc[stored.index]
     for name in stored.columns:
@@ -305,7 +305,7 @@ class PreparedSet:
             shutil.rmtree(self._growing, ignore_errors=True)  # Windows keeps a lock's file as long as it is held
 
     def _goes_on(self) -> bool:
-        """Whether this very set was begun here; what the journal says is then finished."""
+        """Whether this very set was begun here; the finished rows of the journal are then read."""
         try:
             shapes = {name: np.load(self._growing / f"{name}.npy", mmap_mode="r").shape for name in self.shapes}
             text = self._journal.read_text(errors="replace")
@@ -324,15 +324,12 @@ class PreparedSet:
         return True
 
     def _begin(self) -> None:
-        for old in self._growing.iterdir():  # of an attempt with another recipe
-            if old.is_dir():
-                shutil.rmtree(old)
-            elif old.name != "lock":
-                old.unlink()
+        state = self._growing / "state.json"
+        state.unlink(missing_ok=True)  # of another attempt, before its rows go
         for name, shape in self.shapes.items():
             np.lib.format.open_memmap(self._growing / f"{name}.npy", mode="w+", dtype=self.types[name], shape=shape)
-        self._journal.touch()
-        (self._growing / "state.json").write_text(json.dumps(self.identity))
+        self._journal.write_bytes(b"")
+        state.write_text(json.dumps(self.identity))
 
     def put(self, row: int, made: ClipInput | str) -> None:
         """Write one clip, or why there is none, and then note that it is finished."""

@@ -26,7 +26,7 @@ from medn_lab.data.flow import SMALLEST_SIDE, dis_flow, grey, optical_flow, resi
 from medn_lab.data.frames import NO_GUESS, cv2
 
 FEWEST_CORNERS = 12
-"""With fewer followed corners a fit says nothing, and the frame is left as it is."""
+"""With fewer followed corners a fit means nothing, and the frame is left as it is."""
 
 CORNERS_SIDE = 128
 """Pixels; the spacing of corners is scaled from this size."""
@@ -105,7 +105,7 @@ def register(
     frame, onset : (h, w) or (h, w, 3) uint8
         Grey or RGB, of one shape.
     mask : (h, w) bool or float, optional
-        Where the onset may be looked at: the face, without the background behind it.
+        The part of the onset that is used: the face, without the background.
     refine : bool
         Whether the fit to the corners is followed by one to the dense flow; a few ms at 256 px.
 
@@ -260,7 +260,7 @@ class SpottedApex:
         a sixth of the clip's length on 29 of 30 drawn clips, at .7 and below on 12 of 18; below .5 something else
         moves as well (a blink, a second expression) or nothing moves.
     positions : (k,) int64
-        Which frames were looked at.
+        Which frames were examined.
     motion : (k,) float32
         How strong that pattern is in each: root mean square over the face, in pixels at 128 px, signed.
 
@@ -293,8 +293,8 @@ def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
     Parameters
     ----------
     faces : sequence of (h, w) or (h, w, 3) uint8
-        Crops of one face from onset to offset, 2 or more. Any sequence will do, also one that reads its items when
-        they are asked for; of a long one about 60 are.
+        Crops of one face from onset to offset, 2 or more. A sequence may read its items when they are
+        needed; of a long one about 60 are.
 
     Returns
     -------
