@@ -11,8 +11,7 @@ from PIL import Image
 from written_sets import written
 
 from medn_lab.data import FlowRecipe, prepare, read_casme2, read_clip, read_dfme
-from medn_lab.data.frames import UnreadableFrameError, read_image
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import UnreadableFrameError, cv2, read_image
 from medn_lab.records import ClipIndex
 
 TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=2, register=False)
@@ -98,7 +97,7 @@ def test_a_video_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
     for _ in range(12):
         video.write(np.full((96, 96, 3), 120, np.uint8))
     video.release()
-    monkeypatch.setattr("medn_lab.data.readers.clip.MOST_BYTES", 10 * 96 * 96 * 3)
+    monkeypatch.setattr("medn_lab.data.frames.MOST_BYTES", 10 * 96 * 96 * 3)
     with pytest.raises(ValueError, match=r"long.avi has more than 10 frames of 96x96 px.*onset= and offset="):
         read_clip(tmp_path / "long.avi", crop="none")
     assert read_clip(tmp_path / "long.avi", onset=2, offset=8, crop="none", recipe=TINY).table["offset"].tolist() == [8]

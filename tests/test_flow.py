@@ -1,12 +1,18 @@
-"""Flow is checked against planted displacements."""
+"""Flow against planted displacements, and the recipes that turn it into the network's input."""
 
+import dataclasses
+import json
 import threading
 
+import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
-from medn_lab.data import optical_flow
-from medn_lab.data.opencv import cv2
+from medn_lab.data import FlowRecipe, face_mask, flow_colours, optical_flow, optical_strain, prepare
+from medn_lab.records import ClipIndex
+from medn_lab.synthme import draw_face, draw_identity, move_face
 
 
 def skin(height, width, seed=0):
@@ -21,61 +27,58 @@ def bump(height, width, peak=1.5):
     return np.stack([strength, -0.5 * strength], axis=-1).astype(np.float32)
 
 
-def moved(image, field):
+def shift(height, width, x, y):
+    return np.broadcast_to(np.float32([x, y]), (height, width, 2))
+
+
+def pair(field, seed=0):
+    """Onset and apex: skin, and the same moved by a field."""
+    image = skin(*field.shape[:2], seed)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     back = field
     for _ in range(8):  # the apex samples the onset where each point came from
         back = cv2.remap(field, x - back[..., 0], y - back[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return cv2.remap(image, x - back[..., 0], y - back[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
-
-
-def relative_error(flow, field):
-    return np.linalg.norm(flow - field, axis=-1).mean() / np.linalg.norm(field, axis=-1).mean()
+    moved = cv2.remap(image, x - back[..., 0], y - back[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    return image.astype(np.uint8), moved.astype(np.uint8)
 
 
 @pytest.mark.parametrize("method", ["dis", "farneback", "tvl1_skimage"])
 def test_flow_of_a_shifted_face_is_the_shift(method):
-    image = skin(96, 96)
-    field = np.broadcast_to(np.float32([1.5, -0.75]), (96, 96, 2))
-    flow = optical_flow(image.astype(np.uint8), moved(image, field).astype(np.uint8), method=method)
+    flow = optical_flow(*pair(shift(96, 96, 1.5, -0.75)), method=method)
     assert flow.dtype == np.float32
     np.testing.assert_allclose(np.median(flow[16:-16, 16:-16], axis=(0, 1)), [1.5, -0.75], atol=0.1)
 
 
 def test_dis_reads_a_local_displacement_to_a_tenth_of_it():
-    image, field = skin(256, 256), bump(256, 256)
-    flow = optical_flow(image.astype(np.uint8), moved(image, field).astype(np.uint8))
-    assert relative_error(flow, field) < 0.15
+    field = bump(256, 256)
+    error = np.linalg.norm(optical_flow(*pair(field)) - field, axis=-1).mean()
+    assert error / np.linalg.norm(field, axis=-1).mean() < 0.15
 
 
-def test_flow_is_in_pixels_of_the_size_asked_for():
-    image, field = skin(128, 128), bump(128, 128)
-    pair = image.astype(np.uint8), moved(image, field).astype(np.uint8)
-    whole, half = optical_flow(*pair), optical_flow(*pair, size=64)
-    assert half.shape == (64, 64, 2)
+def test_flow_is_in_pixels_of_the_size_of_the_result():
+    frames = pair(bump(128, 128))
+    whole, half = optical_flow(*frames), optical_flow(*frames, size=64)
     np.testing.assert_allclose(half, whole.reshape(64, 2, 64, 2, 2).mean(axis=(1, 3)) / 2, atol=1e-5)
 
 
 def test_flow_of_a_frame_that_is_not_square_keeps_x_and_y_apart():
-    image = skin(64, 128)
-    field = np.broadcast_to(np.float32([2.0, 1.0]), (64, 128, 2))
-    pair = image.astype(np.uint8), moved(image, field).astype(np.uint8)
-    flow = optical_flow(*pair, size=(32, 32))
+    frames = pair(shift(64, 128, 2.0, 1.0))
+    flow = optical_flow(*frames, size=(32, 32))
     np.testing.assert_allclose(np.median(flow, axis=(0, 1)), [0.5, 0.5], atol=0.05)
-    np.testing.assert_array_equal(flow, optical_flow(*pair, size=32))
+    np.testing.assert_array_equal(flow, optical_flow(*frames, size=32))
 
 
 def test_mask_silences_the_background_and_keeps_it_out_of_the_face():
-    image = skin(128, 128)
     field = np.zeros((128, 128, 2), np.float32)
     field[:, 64:, 0] = 2.0  # the background slides, the face is still
-    pair = image.astype(np.uint8), moved(image, field).astype(np.uint8)
+    frames = pair(field)
     face = np.zeros((128, 128), bool)
     face[:, :56] = True
-    flow = optical_flow(*pair, mask=face, blur=4.0)
+    flow = optical_flow(*frames, mask=face, blur=4.0)
     assert np.abs(flow[:, 56:]).max() == 0
-    assert np.abs(flow[:, 50:56]).mean() < np.abs(optical_flow(*pair, blur=4.0)[:, 50:56]).mean() + 1e-6
-    np.testing.assert_allclose(optical_flow(*pair, mask=np.full((128, 128), 0.5)), optical_flow(*pair) / 2, atol=1e-5)
+    assert np.abs(flow[:, 50:56]).mean() < np.abs(optical_flow(*frames, blur=4.0)[:, 50:56]).mean() + 1e-6
+    half = optical_flow(*frames, mask=np.full((128, 128), 0.5))
+    np.testing.assert_allclose(half, optical_flow(*frames) / 2, atol=1e-5)
 
 
 def test_flow_of_two_equal_frames_is_zero():
@@ -85,17 +88,13 @@ def test_flow_of_two_equal_frames_is_zero():
 
 
 def test_colour_frames_give_the_flow_of_their_grey():
-    image, field = skin(64, 64), bump(64, 64)
-    pair = image.astype(np.uint8), moved(image, field).astype(np.uint8)
-    in_colour = optical_flow(*(np.repeat(frame[..., None], 3, axis=2) for frame in pair))
-    np.testing.assert_allclose(in_colour, optical_flow(*pair), atol=1e-4)
+    frames = pair(bump(64, 64))
+    in_colour = optical_flow(*(np.repeat(frame[..., None], 3, axis=2) for frame in frames))
+    np.testing.assert_allclose(in_colour, optical_flow(*frames), atol=1e-4)
 
 
 def test_threads_do_not_disturb_each_other():
-    pairs = [
-        (skin(96, 96, s).astype(np.uint8), moved(skin(96, 96, s), bump(96, 96)).astype(np.uint8)) for s in range(8)
-    ]
-    alone = [optical_flow(*pair) for pair in pairs]
+    pairs = [pair(bump(96, 96), seed) for seed in range(8)]
     together = [None] * len(pairs)
 
     def work(place):
@@ -106,30 +105,121 @@ def test_threads_do_not_disturb_each_other():
         thread.start()
     for thread in threads:
         thread.join()
-    for one, other in zip(alone, together, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for one, frames in zip(together, pairs, strict=True):
+        np.testing.assert_array_equal(one, optical_flow(*frames))
 
 
-def test_bad_flow_input_gets_a_sentence():
-    image = np.zeros((64, 64), np.uint8)
-    with pytest.raises(ValueError, match="both must have one shape"):
-        optical_flow(image, image[:32])
-    with pytest.raises(ValueError, match="must be uint8"):
-        optical_flow(image.astype(float), image.astype(float))
-    with pytest.raises(ValueError, match="8x8 px are too small"):
-        optical_flow(image[:8, :8], image[:8, :8])
-    with pytest.raises(ValueError, match="at the frames' resolution"):
-        optical_flow(image, image, mask=np.ones((32, 32)))
-    with pytest.raises(ValueError, match="there are dis, farneback"):
-        optical_flow(image, image, method="horn")
-    with pytest.raises(ValueError, match=r"grey .* or RGB"):
-        optical_flow(image[..., None], image[..., None])
+IMAGE = np.zeros((64, 64), np.uint8)
 
 
-def test_tvl1_of_contrib_works_or_says_which_wheel_to_install():
+@pytest.mark.parametrize(
+    ("frames", "options", "fact"),
+    [
+        ((IMAGE, IMAGE[:32]), {}, r"\(32, 64\)"),
+        ((IMAGE.astype(float), IMAGE.astype(float)), {}, "float64.*uint8"),
+        ((IMAGE[:8, :8], IMAGE[:8, :8]), {}, "8x8 px.*16"),
+        ((IMAGE, IMAGE), {"mask": np.ones((32, 32))}, r"\(32, 32\)"),
+        ((IMAGE, IMAGE), {"mask": np.full((64, 64), 2.0)}, "0 to 1"),
+        ((IMAGE, IMAGE), {"method": "horn"}, "'horn'.*dis, farneback"),
+        ((IMAGE, IMAGE), {"size": 0}, "0 x 0"),
+        ((IMAGE[..., None], IMAGE[..., None]), {}, r"\(64, 64, 1\)"),
+    ],
+)
+def test_bad_flow_input_is_named(frames, options, fact):
+    with pytest.raises(ValueError, match=fact):
+        optical_flow(*frames, **options)
+
+
+def test_tvl1_of_contrib_works_or_names_the_wheel_to_install():
     image = skin(64, 64).astype(np.uint8)
     if hasattr(cv2, "optflow") and hasattr(cv2.optflow, "DualTVL1OpticalFlow_create"):
         assert optical_flow(image, image, method="tvl1").shape == (64, 64, 2)
     else:
         with pytest.raises(ImportError, match=r"opencv-contrib-python.*tvl1_skimage"):
             optical_flow(image, image, method="tvl1")
+
+
+# --- what the network gets of it ------------------------------------------------------------------------------------
+
+
+def test_colours_tell_the_direction():
+    field = np.zeros((1, 3, 2), np.float32)
+    field[0, 0, 0], field[0, 1, 0] = 2, -1
+    np.testing.assert_allclose(flow_colours(field)[0], [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]], atol=1e-2)
+    assert flow_colours(np.zeros((2, 2, 2), np.float32)).max() == 0
+
+
+def test_strain_is_zero_for_a_shift_and_the_stretch_for_a_stretch():
+    y, x = np.mgrid[:8, :8].astype(np.float32)
+    np.testing.assert_allclose(optical_strain(np.stack([np.full_like(x, 3), np.full_like(x, -1)], -1)), 0)
+    np.testing.assert_allclose(optical_strain(np.stack([0.2 * x, 0.1 * y], -1)), np.hypot(0.2, 0.1), rtol=1e-5)
+    np.testing.assert_allclose(optical_strain(np.stack([-0.1 * y, 0.1 * x], -1)), 0, atol=1e-6)
+
+
+def test_recipes_survive_json_and_refuse_nonsense():
+    for name in ("default", "hsv_tvl1", "uv_strain_28", "uv_strain_48"):
+        recipe = FlowRecipe.named(name)
+        assert FlowRecipe.from_json(json.dumps(json.loads(recipe.to_json()))) == recipe
+    tool = FlowRecipe.named("hsv_tvl1")
+    assert (tool.method, tool.compute_size, tool.size, tool.coding) == ("tvl1", 256, 128, "hsv")
+    with pytest.raises(ValueError, match=r"'best'.*default"):
+        FlowRecipe.named("best")
+    with pytest.raises(ValueError, match="colour"):
+        FlowRecipe.from_dict({"colour": "red"})
+    wrong = {"size": 4, "n_frames": 1, "outside": 2.0, "blur": -1.0, "method": "x", "coding": "x", "align": "nose"}
+    for name, value in wrong.items():
+        with pytest.raises(ValueError, match=name):
+            FlowRecipe(**{name: value})
+    with pytest.raises(ValueError, match="size"):
+        FlowRecipe(size=300)
+
+
+def test_a_recipe_of_an_earlier_version_is_the_same_recipe():
+    old = {name: value for name, value in dataclasses.asdict(FlowRecipe()).items() if name != "align"}
+    assert FlowRecipe().to_dict() == old
+    assert FlowRecipe.from_dict(old) == FlowRecipe()
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    """A clip of two frames of a drawn face."""
+    folder, face = tmp_path_factory.mktemp("clip"), draw_face(draw_identity(3, 0), size=100)
+    for number, actions in enumerate(({}, {"AU12": 1.2}), 1):
+        Image.fromarray(move_face(face, actions)).save(folder / f"{number}.png")
+    row = {"clip_id": "a", "subject": "1", "frames_folder": str(folder), "onset": 1, "apex": 2, "offset": 2}
+    return ClipIndex(pd.DataFrame([row]))
+
+
+def flow_of(index, **options):
+    recipe = FlowRecipe(n_frames=2, register=False, **options)
+    return prepare(index, recipe=recipe, crop="none", progress=False).flow[0]
+
+
+@pytest.mark.parametrize("name", ["uv_strain_28", "uv_strain_48"])
+def test_a_recipe_of_the_field_gives_its_channels(index, name):
+    recipe = FlowRecipe.named(name)
+    flow = prepare(index, recipe=recipe, crop="none", progress=False).flow[0]
+    assert flow.shape == (recipe.size, recipe.size, 3)
+    np.testing.assert_allclose(flow[..., 2], optical_strain(flow[..., :2]), atol=1e-6)
+
+
+def test_outside_the_face_flow_is_a_third_and_no_colour_is_far_above_the_mean(index):
+    face = face_mask(100)
+    whole, part = (flow_of(index, size=100, compute_size=100, outside=outside, blur=0.0) for outside in (1.0, 1 / 3))
+    np.testing.assert_allclose(part[face == 1], whole[face == 1])
+    np.testing.assert_allclose(part[face == 0], whole[face == 0] / 3, rtol=1e-5)
+    colours = flow_of(index, size=100, compute_size=100, outside=1 / 3, blur=0.0, coding="hsv")
+    plain = flow_colours(part)
+    assert colours.min() >= 0
+    assert colours.max() == 1
+    assert colours[face < 0.5].max() <= 3 * plain[face < 0.5].mean() + 1e-6
+    np.testing.assert_allclose(colours[face >= 0.5], plain[face >= 0.5])
+
+
+def test_tvl1_is_scikit_images_where_opencv_has_none_and_the_recipe_records_it(index, monkeypatch):
+    monkeypatch.setattr(cv2, "optflow", None, raising=False)  # a wheel without contrib modules
+    recipe = dataclasses.replace(FlowRecipe.named("hsv_tvl1"), size=32, compute_size=64, n_frames=2, align="box")
+    with pytest.warns(UserWarning, match="scikit-image"):
+        made = prepare(index, recipe=recipe, crop="none", progress=False)
+    assert made.recipe["method"] == "tvl1_skimage"
+    assert made.flow.shape == (1, 32, 32, 3)

@@ -7,7 +7,7 @@ from written_sets import drawn_clips, shared_set
 
 from medn_lab import view
 from medn_lab.data import leave_one_subject_out, read_flow_pack, read_samm
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2
 from medn_lab.evaluate import predict, uf1
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import ClipIndex, Clips

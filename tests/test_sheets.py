@@ -12,7 +12,7 @@ import pytest
 from written_sets import is_accounted_for, shared_set
 
 from medn_lab.data import FlowRecipe, prepare, read_casme2, read_casme3, read_dfme, read_samm, read_smic
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2
 from medn_lab.records import ClipIndex, Clips
 
 PICTURE = cv2.imencode(".bmp", np.full((24, 24, 3), 120, np.uint8))[1].tobytes()

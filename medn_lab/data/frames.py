@@ -1,20 +1,34 @@
-"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only."""
+"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only.
+
+Every module of this room takes ``cv2`` from here, so that a wheel that cannot be loaded is explained.
+"""
 
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from medn_lab.data.opencv import cv2
+try:
+    import cv2
+except ImportError as error:
+    raise ImportError(
+        f"OpenCV could not be loaded ({error}); where libGL or a display is missing, run "
+        "'pip uninstall opencv-python' and then 'pip install opencv-python-headless'"
+    ) from error
+
+NO_GUESS: Any = None
+"""No first guess of what is to be estimated; OpenCV takes None there, which its types do not show."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
@@ -25,26 +39,45 @@ MOST_PIXELS = 100_000_000
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """How many bits cameras write into a 16-bit file."""
 
-NEARLY_BLACK = 16
-"""A clip of 8-bit frames with no larger value lost its picture before it came here."""
+MOST_BYTES = 2_000_000_000
+"""Of frames in memory: 13 s of full HD at 25 frames a second."""
+
+FEWEST_BYTES = 16
+"""Of a file for one frame of video; a header that promises more frames is wrong."""
+
+MOST_FPS = 1000
+"""No camera of this field is as fast; headers with a clock instead of a rate have 1000, 12800, 90000."""
+
+Problem = dict[str, str]
+"""``field, found, done`` of a row of ``problems``."""
 
 _RUN = re.compile(r"\d+")
 _UNIT = re.compile(r"\d+(?=\s?(?:fps|hz|px|bits?)(?![a-z]))", re.IGNORECASE)
 _MOST_DIGITS = 15
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
-class FrameNameError(ValueError):
-    """Two files of a folder are the same frame by their names."""
+class ClipError(ValueError):
+    """A clip cannot be prepared; it becomes a row of the problems table."""
 
 
-class UnreadableFrameError(ValueError):
+class FrameNameError(ClipError):
+    """Two files of a folder have one frame number."""
+
+
+class UnreadableFrameError(ClipError):
     """A frame's file is missing, truncated or no picture."""
+
+
+def problem(field: str, found: str, done: str) -> Problem:
+    """What was wrong, and what was done about it."""
+    return {"field": field, "found": found, "done": done}
 
 
 def frame_number(name: str) -> int | None:
     """The number in a frame's file name: the last run of digits that no unit follows; None where there is none.
 
-    In a folder the other names say which run counts (:func:`list_frames`).
+    In a folder the other names decide which run counts (:func:`list_frames`).
 
     Examples
     --------
@@ -60,8 +93,8 @@ def frame_number(name: str) -> int | None:
     return int(runs[-1]) if runs else None
 
 
-def _numbers_of(names: Iterable[str]) -> dict[str, int]:
-    """The frame number of each name in a folder: of the runs of digits that vary, the one that tells most names apart.
+def _frame_numbers(names: Iterable[str]) -> dict[str, int]:
+    """The frame number of each name in a folder: of the runs of digits that vary, the one with most values.
 
     Of several such runs it is the one with the smallest range, which counts in the smallest steps, and then the last.
     """
@@ -76,20 +109,17 @@ def _numbers_of(names: Iterable[str]) -> dict[str, int]:
     numbers = {}
     chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
     for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
-        columns = list(
-            zip(*([int(run) for run in _RUN.findall(name.rpartition(".")[0])[:kept]] for name in group), strict=True)
-        )
-        places = [place for place, column in enumerate(columns) if len(set(column)) > 1]
-        places = [place for place in places if max(columns[place]) < 10**_MOST_DIGITS]
+        runs = [[int(run) for run in _RUN.findall(name.rpartition(".")[0])[:kept]] for name in group]
+        columns = list(zip(*runs, strict=True))
+        places = [p for p, column in enumerate(columns) if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
+        best = chosen.get(len(pattern), -1)
         if places:
             best = max(places, key=lambda p: (len(set(columns[p])), min(columns[p]) - max(columns[p]), p))
             chosen.setdefault(len(pattern), best)
-        else:
-            best = chosen.get(len(pattern), -1)
         for place, name in enumerate(group):
-            alone = frame_number(name) if best < 0 else columns[best][place]
-            if alone is not None:
-                numbers[name] = alone
+            number = frame_number(name) if best < 0 else columns[best][place]
+            if number is not None:
+                numbers[name] = number
     return numbers
 
 
@@ -129,22 +159,21 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of frames at {folder}")
     there = (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
-    names = sorted(entry.name for entry in there if stays_within(Path(entry.path), folder))
-    numbers = _numbers_of(names)
+    numbers = _frame_numbers(sorted(entry.name for entry in there if stays_within(Path(entry.path), folder)))
     twice = {number: count for number, count in Counter(numbers.values()).items() if count > 1}
     if twice:
         number = min(twice)
-        same = [name for name in names if numbers.get(name) == number]
+        same = [name for name, one in numbers.items() if one == number]
         more = f", and {len(twice) - 1} more numbers are there twice" if len(twice) > 1 else ""
         raise FrameNameError(
-            f"{' and '.join(same[:3])} in {folder.name} are both frame {number}{more}; leave one file a frame, and one "
-            "clip a folder"
+            f"{' and '.join(sorted(same)[:3])} in {folder.name} are both frame {number}{more}; leave one file a frame, "
+            "and one clip a folder"
         )
     return {number: folder / name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
 
 
 class FrameFiles(Sequence):
-    """The pictures of a clip, each read when it is asked for, all with one scale of brightness.
+    """The pictures of a clip, each read when it is needed, all with one scale of brightness.
 
     Parameters
     ----------
@@ -154,32 +183,33 @@ class FrameFiles(Sequence):
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
         self._range: tuple[float, float] | None = None
-        self._deep = ""
+        self._deep = np.dtype(np.uint8)
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
         image = _decoded(self.paths[place])
-        if image.dtype != np.uint8:
-            if self._range is None:
-                ranges = [_range_of(one) for one in map(_decoded, self.paths) if one.dtype != np.uint8]
-                self._range = min(low for low, _ in ranges), max(high for _, high in ranges)
-                self._deep = str(image.dtype)
-            return _to_bytes(image, *self._range)
-        return image
+        if image.dtype == np.uint8:
+            return image
+        if self._range is None:
+            low, high = zip(
+                *[_range_of(one) for one in map(_decoded, self.paths) if one.dtype != np.uint8], strict=True
+            )
+            self._range, self._deep = (min(low), max(high)), image.dtype
+        return _to_bytes(image, *self._range)
 
-    def depth_problems(self) -> list[dict[str, str]]:
-        """What is said of frames whose brightness was scaled by other than a full 16 bits."""
+    def depth_problems(self) -> list[Problem]:
+        """A row of ``problems`` if the brightness was scaled by other than a full 16 bits."""
         if self._range is None:
             return []
         low, high = self._range
-        full = _full_scale(np.dtype(self._deep), high)
-        if self._deep == "uint16" and full > 2**14:
+        full = _full_scale(self._deep, high)
+        if self._deep == np.uint16 and full > 2**14:
             return []
         found = f"values {f'from {low:g} to' if low else 'up to'} {high:g} in {self._deep} files"
         black = f"{low:g} taken for black and " if low else ""
-        return [{"field": "frames", "found": found, "done": f"{black}{full:g} taken for white in the whole clip"}]
+        return [problem("frames", found, f"{black}{full:g} taken for white in the whole clip")]
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -188,7 +218,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Parameters
     ----------
     path : path-like
-        Whatever OpenCV decodes, turned upright where its EXIF says so; grey pictures get three equal channels. Of more
+        Any kind that OpenCV decodes, turned upright by its EXIF; grey pictures get three equal channels. Of more
         than 8 bits, the white that the largest value suggests (10, 12, 14 or 16 bits; 1 or 255 for fractions) is 255.
 
     Returns
@@ -210,8 +240,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     >>> shape
     (120, 160, 3)
     """
-    image = _decoded(Path(path))
-    return image if image.dtype == np.uint8 else _to_bytes(image, *_range_of(image))
+    return FrameFiles([Path(path)])[0]
 
 
 def _range_of(image: np.ndarray) -> tuple[float, float]:
@@ -240,30 +269,35 @@ def _decoded(path: Path) -> np.ndarray:
         raise UnreadableFrameError(f"{path.name} cannot be opened ({error.strerror})") from error
     if not content:
         raise UnreadableFrameError(f"{path.name} is empty")
-    if not _is_whole(content):
-        raise UnreadableFrameError(f"{path.name} is truncated after {len(content)} bytes")
-    if not _is_sound(content):
-        raise UnreadableFrameError(f"{path.name} is damaged: a checksum in it is wrong")
-    _check_size(content, path.name)
+    # Decoders fill the missing half of a truncated picture with grey and give no error.
+    for start, end in ((b"\xff\xd8", b"\xff\xd9"), (_PNG[:4], b"IEND")):
+        if content.startswith(start) and end not in content[-64:]:
+            raise UnreadableFrameError(f"{path.name} is truncated after {len(content)} bytes")
+    _check_head(content, path.name)
     try:
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except (cv2.error, MemoryError):  # what it cannot bear: too many pixels, broken chunks
+    except (cv2.error, MemoryError):  # too many pixels, broken chunks
         image = None
     if image is None:
         raise UnreadableFrameError(f"{path.name} is no picture that OpenCV can read ({len(content)} bytes)")
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
 
 
-def _check_size(content: bytes, name: str) -> None:
-    """Raise where the header promises more pixels than any camera has; a small file may ask for all memory there is."""
+def _check_head(content: bytes, name: str) -> None:
+    """Raise where the header claims more pixels than any camera has, or a checksum of a PNG is wrong."""
+    is_png = content.startswith(_PNG)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own warning of a bomb; ours is an error
             with Image.open(io.BytesIO(content)) as opened:
                 width, height = opened.size
+                if is_png:  # OpenCV may read on where a checksum is wrong, with other pixels
+                    opened.verify()
     except Image.DecompressionBombError:
         raise UnreadableFrameError(f"{name} claims to have far over {MOST_PIXELS:,} pixels; it is not read") from None
-    except Exception:  # a kind that Pillow does not know, or broken: OpenCV shall say
+    except Exception as error:  # a kind that Pillow does not know, or broken: OpenCV decides
+        if is_png and isinstance(error, (SyntaxError, OSError)):
+            raise UnreadableFrameError(f"{name} is damaged: a checksum in it is wrong") from error
         return
     if width * height > MOST_PIXELS:
         raise UnreadableFrameError(
@@ -271,33 +305,99 @@ def _check_size(content: bytes, name: str) -> None:
         )
 
 
-def _is_whole(content: bytes) -> bool:
-    """Whether a JPEG or PNG has its end; decoders fill the missing half of a truncated one with grey in silence."""
-    if content.startswith(b"\xff\xd8"):
-        return b"\xff\xd9" in content[-64:]
-    if content.startswith(b"\x89PNG"):
-        return b"IEND" in content[-64:]
-    return True
+def _is_rate(fps: object) -> bool:
+    return isinstance(fps, Real) and 0 < float(fps) < MOST_FPS
 
 
-def _is_sound(content: bytes) -> bool:
-    """Whether the checksums of a PNG are right; a decoder may go on where they are wrong, with other pixels."""
-    if not content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return True
-    place = 8
-    while place + 12 <= len(content):
-        length = int.from_bytes(content[place : place + 4])
-        end = place + 8 + length
-        if zlib.crc32(content[place + 4 : end]) != int.from_bytes(content[end : end + 4]):
-            return False
-        if content[place + 4 : place + 8] == b"IEND":
-            return True
-        place = end + 4
-    return False
+def open_frames(
+    source: Path, onset: int | None, offset: int | None, fps: float | None
+) -> tuple[np.ndarray, Sequence[np.ndarray], float, list[Problem]]:
+    """Numbers and frames of a folder or video from onset to offset, the frames a second, and rows of ``problems``."""
+    if fps is not None and not _is_rate(fps):
+        raise ValueError(f"fps is {fps!r}; give the frames a second of the camera, above 0 and below {MOST_FPS}")
+    first, last = (0 if onset is None else onset), (math.inf if offset is None else offset)
+    frames: Sequence[np.ndarray]
+    problems: list[Problem] = []
+    if source.is_dir():
+        paths = list_frames(source)
+        if not paths:
+            kinds = ", ".join(IMAGE_SUFFIXES)
+            raise ValueError(f"{source.name} has no picture with a number in its name; frames are {kinds}")
+        numbers = [number for number in paths if first <= number <= last]
+        frames, count = FrameFiles([paths[number] for number in numbers]), len(paths)
+        rate = 30.0 if fps is None else float(fps)
+    elif not source.is_file():
+        raise FileNotFoundError(f"nothing at {source}; give a video file or a folder of frames")
+    elif source.suffix.lower() not in VIDEO_SUFFIXES:
+        raise ValueError(f"{source.name} is no video ({', '.join(VIDEO_SUFFIXES)}); give a video or a folder of frames")
+    else:
+        numbers, frames, count, rate, problems = _read_video(source, max(0, first), last, fps)
+    if len(numbers) < 2:
+        span = f" from onset {onset} to offset {offset}" if onset is not None or offset is not None else ""
+        raise ValueError(
+            f"{source.name} has {len(numbers)} readable frames{span} ({count} in all); a clip needs at least 2"
+        )
+    return np.array(numbers), frames, rate, problems
+
+
+def _read_video(
+    source: Path, first: int, last: float, fps: float | None
+) -> tuple[list[int], list[np.ndarray], int, float, list[Problem]]:
+    """Numbers and frames of a part of a video, all frames there are, the frames a second, and rows of ``problems``.
+
+    What the header promises is checked before a frame is read.
+    """
+    frames: list[np.ndarray] = []
+    times: list[float] = []
+    problems: list[Problem] = []
+    count = 0
+    video = cv2.VideoCapture(str(source))
+    try:
+        rate, total, width, height = (
+            float(video.get(getattr(cv2, f"CAP_PROP_{name}")))
+            for name in ("FPS", "FRAME_COUNT", "FRAME_WIDTH", "FRAME_HEIGHT")
+        )
+        if not 0 < total <= source.stat().st_size / FEWEST_BYTES:
+            total = 0
+        if total:
+            _check_memory(source, min(last, total - 1) - first + 1, width, height)
+        while count <= last and video.grab():
+            if count >= first:
+                read, frame = video.retrieve()
+                if not read:
+                    break
+                _check_memory(source, len(frames) + 1, *frame.shape[1::-1])
+                frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+                times.append(float(video.get(cv2.CAP_PROP_POS_MSEC)))
+            count += 1
+    finally:
+        video.release()
+    if count < min(total, last + 1):
+        found = f"{count} of {total:.0f} frames that the video's header promises"
+        problems.append(problem("frames", found, "the others are not in the file"))
+    if fps is None and not _is_rate(rate):
+        found = f"{rate:g} frames a second in the video's header"
+        problems.append(problem("fps", found, "30 assumed; give fps= where it is known"))
+        fps = 30.0
+    rate = rate if fps is None else float(fps)
+    apart = np.diff(times)
+    if len(apart) and 0 < 1.5 * apart.min() < apart.max():
+        found = f"frames are {apart.min():.0f} to {apart.max():.0f} ms apart"
+        problems.append(problem("fps", found, f"taken as evenly spaced, {rate:g} frames a second"))
+    return list(range(first, first + len(frames))), frames, count, rate, problems
+
+
+def _check_memory(source: Path, count: float, width: float, height: float) -> None:
+    most = int(MOST_BYTES // max(1, 3 * width * height))
+    if count > most:
+        raise ValueError(
+            f"{source.name} has more than {most} frames of {width:.0f}x{height:.0f} px to be read, which is no single"
+            f" micro-expression; choose a part of it with onset= and offset=, at most {most} frames apart"
+        )
 
 
 def stays_within(path: Path, root: Path) -> bool:
-    """Whether a file, followed through its links, lies below `root`: a data set has no business elsewhere."""
+    """Whether a file, followed through its links, lies below `root`."""
     return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
 
 
@@ -309,8 +409,4 @@ def nearest(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     >>> nearest(np.array([1, 2, 5, 9]), np.array([2, 4, 7, 20])).tolist()
     [2, 5, 5, 9]
     """
-    after = np.searchsorted(numbers, wanted).clip(1, max(1, len(numbers) - 1))
-    if len(numbers) == 1:
-        return np.full(len(wanted), numbers[0])
-    left, right = numbers[after - 1], numbers[after]
-    return np.where(wanted - left <= right - wanted, left, right)
+    return numbers[np.abs(numbers[:, None] - wanted).argmin(axis=0)]

@@ -16,8 +16,6 @@ from medn_lab.data.spreadsheet import AnyPath, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
 from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
-__path__ = [str(Path(__file__).with_suffix(""))]  # read_clip is there still
-
 Camera = Literal["hs", "vis", "nir"]
 
 COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")

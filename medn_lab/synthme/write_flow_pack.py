@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.flow_coding import code_flow
+from medn_lab.data.flow import code_flow
 from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import CASME2, SAMM, SMIC, Layout
 from medn_lab.data.protocols import PROTOCOLS, to_classes

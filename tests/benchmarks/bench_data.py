@@ -26,9 +26,8 @@ from medn_lab.data import (
     registration_error,
     spot_apex,
 )
-from medn_lab.data.flow import resize_flow
-from medn_lab.data.opencv import cv2
-from medn_lab.data.recipe import RECIPES
+from medn_lab.data.flow import RECIPES, resize_flow
+from medn_lab.data.frames import cv2
 from medn_lab.synthme import draw_face, draw_identity, move_face, render_frames, synthetic_clips
 
 HAS_TVL1 = hasattr(getattr(cv2, "optflow", None), "DualTVL1OpticalFlow_create")

@@ -19,7 +19,7 @@ import torch
 import medn_lab as medn
 from medn_lab.data import FaceBox, FlowRecipe
 from medn_lab.data.clip_input import input_of_frames
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2
 from medn_lab.evaluate import au_detection, bootstrap_interval, compare_predictions, uar, uf1
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips, Predictions
@@ -52,11 +52,9 @@ def inputs(clips: Clips, side: int) -> dict[str, Clips]:
     for row in clips.table.itertuples():
         frames = list(render_frames(clips, row.clip_id, [row.onset, row.apex], size=side))
         for name, recipe in RECIPES.items():
-            made = input_of_frames(
-                numbers, frames, box=FaceBox.around(frames[0]), apex=1,
-                recipe=replace(recipe, n_frames=2, compute_size=side),
-                landmarks=points_of(row.clip_id, side),
-            )  # fmt: skip
+            box = replace(FaceBox.around(frames[0]), landmarks=points_of(row.clip_id, side))
+            recipe = replace(recipe, n_frames=2, compute_size=side)
+            made = input_of_frames(numbers, frames, box=box, apex=1, recipe=recipe)
             flows[name].append(made.flow)
     recipes = {name: {**clips.recipe, "coding": recipe.coding} for name, recipe in RECIPES.items()}
     return {name: replace(clips, flow=np.stack(flows[name]), recipe=recipes[name]) for name in RECIPES}

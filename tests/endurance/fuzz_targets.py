@@ -27,8 +27,7 @@ from written_sets import written
 import medn_lab.data
 from medn_lab.data import FlowRecipe, au_table, parse_action_units, read_clip
 from medn_lab.data.flow_pack import read_list
-from medn_lab.data.frames import read_image
-from medn_lab.data.opencv import cv2
+from medn_lab.data.frames import cv2, read_image
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips, Predictions
 
