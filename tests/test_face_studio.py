@@ -170,8 +170,8 @@ def test_two_frames_have_the_flow_of_eight(studio):
     [
         ({"au": {}}, "a state has no 'au'; it has aus"),
         ({"aus": {"AU43": "C"}}, "does not play AU 'AU43'"),
-        ({"aus": {"AU4": "F"}}, "A to E"),
-        ({"aus": {"AU4": 9.0}}, "between 0 and 5 px"),
+        ({"aus": {"AU4": "F"}}, "A, B, C, D, E; it is 'F'"),
+        ({"aus": {"AU4": 9.0}}, "AU4.* between 0 and 5; it is 9"),
         ({"sides": {"AU4": "up"}}, "both, left or right"),
         ({"cue": "early"}, "this face has flush, pallor, still"),
         ({"noise": 5}, "noise must lie between 0 and 4"),

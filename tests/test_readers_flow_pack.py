@@ -12,8 +12,7 @@ from medn_lab.data.readers.clip_list import clip_key, read_list
 from medn_lab.evaluate import predict, uf1
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import ClipIndex, Clips
-from medn_lab.synthme import synthetic_clips, write_dataset
-from medn_lab.synthme.write_flow_pack import write_flow_pack
+from medn_lab.synthme import synthetic_clips, write_dataset, write_flow_pack
 from medn_lab.train import TrainConfig, fit
 from medn_lab.widgets import ClipPlayer
 

@@ -10,7 +10,7 @@ import pytest
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, frame_numbers
 from medn_lab.synthme import AUS, CUES, EMOTIONS, ceilings, draw_table, emotion_table, render_frames, synthetic_clips
-from medn_lab.synthme.cue import FLUSH, GREY_WEIGHTS, cue_course
+from medn_lab.synthme.actions import FLUSH, GREY_WEIGHTS, cue_course
 
 SMALL = {"n_subjects": 2, "clips_per_subject": 5, "n_frames": 6}
 
@@ -144,7 +144,7 @@ def test_bayes_decisions_score_what_the_ceilings_say():
 
 
 def test_motion_peaks_where_the_intensities_say():
-    from medn_lab.synthme.action_table import PEAK_PIXELS
+    from medn_lab.synthme.actions import PEAK_PIXELS
 
     clips = synthetic_clips(n_subjects=1, clips_per_subject=24, n_frames=2, size=128, noise=0, seed=8)
     single = clips.table["action_units"].str.fullmatch(r"\d+") & (clips.table["action_units"] != "5")
@@ -238,12 +238,13 @@ def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
 
 
 def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
-    from medn_lab.synthme.emotions import check_emotions
-    from medn_lab.synthme.script import draw_script
+    from medn_lab.synthme.script import check_emotions, draw_script
 
     drawn = {"cue": "mixed", "cue_strength": 1.0, "noise": 1.0, "emotions": check_emotions(None)}
     scripts = [draw_script(11, person, clip, **drawn) for person in range(20) for clip in range(100)]
-    table = pd.DataFrame([(s.kind, s.emotion, s.action_units) for s in scripts], columns=["kind", "emotion", "aus"])
+    table = pd.DataFrame(
+        [(s.kind, s.row["emotion"], s.row["action_units"]) for s in scripts], columns=["kind", "emotion", "aus"]
+    )
     assert table["kind"].value_counts(normalize=True).to_dict() == pytest.approx(
         {"colour": 0.5, "timing": 0.5}, abs=0.04
     )

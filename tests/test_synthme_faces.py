@@ -6,8 +6,7 @@ from skimage import data
 
 from medn_lab.data.crop import find_face
 from medn_lab.synthme import AUS, draw_face, draw_identity, move_face, move_photo
-from medn_lab.synthme.action_table import MIDLINE_AUS
-from medn_lab.synthme.actions import au_mask, time_course, unit_field
+from medn_lab.synthme.actions import MIDLINE_AUS, au_mask, time_course, unit_field
 from medn_lab.synthme.photo import PORTRAIT_LANDMARKS
 
 

@@ -5,8 +5,7 @@ from functools import lru_cache
 import pandas as pd
 
 from medn_lab.records import Clips
-from medn_lab.synthme import synthetic_clips
-from medn_lab.synthme.write import write_dataset
+from medn_lab.synthme import synthetic_clips, write_dataset
 
 COARSE = {"fps": 30, "size": 96}
 """A dozen frames a clip: small enough to be written by the second."""
