@@ -19,7 +19,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
@@ -150,27 +150,25 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+def one_of(value: str, choices: Iterable[str], name: str) -> str:
+    """The value itself; ValueError unless it is one of `choices`."""
+    choices = list(choices)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}; it is {value!r}")
+    return value
+
+
+def check_range(value: object, name: str, low: float, high: float = np.inf) -> None:
+    """ValueError unless a number lies between `low` and `high`."""
+    if not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+        limits = f"at least {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
+        raise ValueError(f"{name} must be {limits}; it is {value!r}")
+
+
 def check_au(name: str) -> str:
     """`name` as a column name, ``AU12`` or ``12`` alike; ValueError where SynthME does not play it."""
     text = str(name).strip().upper()
-    text = text if text.startswith("AU") else f"AU{text}"
-    if text not in AUS:
-        raise ValueError(f"SynthME does not play AU {name!r}; it plays {', '.join(a[2:] for a in AUS)}")
-    return text
-
-
-def check_intensity(letter: str) -> str:
-    """The letter itself; ValueError unless it is one of :data:`PEAK_PIXELS`."""
-    if letter not in PEAK_PIXELS:
-        raise ValueError(f"intensity must be one of {', '.join(PEAK_PIXELS)}; it is {letter!r}")
-    return letter
-
-
-def check_side(side: str, *, of: str = "side") -> str:
-    """The side itself; ValueError unless it is one of :data:`Side`."""
-    if side not in ("both", "left", "right"):
-        raise ValueError(f"{of} must be both, left or right; it is {side!r}")
-    return side
+    return one_of(text if text.startswith("AU") else f"AU{text}", AUS, "an AU that SynthME plays")
 
 
 def cue_kinds(cue: str) -> tuple[str, ...]:
@@ -187,19 +185,10 @@ def cue_kinds(cue: str) -> tuple[str, ...]:
     return tuple(kind for kind in CUES if kind in named)
 
 
-def check_cue(kind: str) -> None:
-    """ValueError unless `kind` is one of :data:`CUES`."""
-    if kind not in CUES:
-        raise ValueError(f"no cue {kind!r}; there are {', '.join(CUES)}")
-
-
-def kind_of_state(state: str | None) -> str:
+def kind_of_state(state: str) -> str:
     """The first kind of cue that has a state; ValueError where none has it."""
-    for kind, states in CUES.items():
-        if state is None or state in states:
-            return kind
-    every = dict.fromkeys(word for states in CUES.values() for word in states)
-    raise ValueError(f"no cue state {state!r}; there are {', '.join(every)}")
+    kinds = {word: kind for kind in reversed(CUES) for word in CUES[kind]}
+    return kinds[one_of(state, kinds, "the cue's state")]
 
 
 def sides_of(au: str, side: str) -> tuple[str, ...]:
@@ -209,7 +198,13 @@ def sides_of(au: str, side: str) -> tuple[str, ...]:
 
 def peak_of(amount: float | str) -> float:
     """The peak of an intensity in pixels of a 128 px picture: the middle of a letter's range."""
-    return sum(PEAK_PIXELS[amount]) / 2 if isinstance(amount, str) else float(amount)
+    return sum(PEAK_PIXELS[one_of(amount, PEAK_PIXELS, "intensity")]) / 2 if isinstance(amount, str) else amount
+
+
+def pixels_of(amounts: Mapping[str, float | str], sides: Mapping[str, str]) -> Pixels:
+    """The peaks of AUs that move, by letters or pixels, on the sides given, both where none is."""
+    peaks = {au: float(peak_of(amount)) for au, amount in amounts.items()}
+    return {(au, half): peak for au, peak in peaks.items() if peak for half in sides_of(au, sides.get(au, "both"))}
 
 
 def kept(make: Callable[Concatenate[Face, P], T]) -> Callable[Concatenate[Face, P], T]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -13,11 +13,12 @@ import pandas as pd
 
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers, positions
-from medn_lab.synthme.actions import AUS, au_mask, cue_kinds, cue_mask, expression_field, kept
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import AUS, cue_kinds
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, moving_skin, shrunk
-from medn_lab.synthme.script import Table, check_corpus, check_emotions, draw_script
+from medn_lab.synthme.script import Table, check_corpus, check_emotions, draw_script, emotion_arrays
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
@@ -33,64 +34,47 @@ def render_size(size: int) -> int:
 
 def check_clip(size: int, n_frames: int = 2) -> None:
     """ValueError where clips cannot have this size or number of frames."""
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"SynthME is drawn at {SIZES[0]} to {SIZES[1]} px; size is {size}")
-    if n_frames < 2:
-        raise ValueError(f"n_frames must be at least 2, the onset and the offset; it is {n_frames}")
+    act.check_range(size, "size in pixels", *SIZES)
+    act.check_range(n_frames, "n_frames (onset and offset are two)", 2)
 
 
-def play(face: Face, scripts: Sequence[Script], *, size: int, n_frames: int, kinds: Sequence[str]) -> dict[str, Any]:
+def play(face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
     """Scripts played by one face: the scripts, and arrays by the names that Clips and Truth have for them."""
-    pictures = np.empty((len(scripts), n_frames, size, size, 3), np.uint8)
-    flow = np.empty((len(scripts), size, size, 2), np.float32)
-    displacement = np.empty((len(scripts), size, size, 2), np.float16)
-    courses = np.empty((len(scripts), n_frames), np.float32)
+    size, n_frames, count = recipe["size"], recipe["n_frames"], len(scripts)
+    frames = np.empty((count, n_frames, size, size, 3), np.uint8)
+    flow = np.empty((count, size, size, 2), np.float32)
+    displacement = np.empty((count, size, size, 2), np.float16)
+    courses = np.empty((count, n_frames), np.float32)
     for row, script in enumerate(scripts):
-        numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames)
-        large = {number: script.frame(face, number) for number in {*numbers.tolist(), script.apex}}
-        pictures[row] = [shrunk(large[number], size) for number in numbers.tolist()]
+        numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames).tolist()
+        large = {number: script.frame(face, number) for number in {*numbers, script.apex}}
+        frames[row] = [shrunk(large[number], size) for number in numbers]
         flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
-        moved = expression_field(face, script.pixels) * moving_skin(face)
+        moved = act.expression_field(face, script.pixels) * moving_skin(face)
         displacement[row] = shrunk(moved, size) * (size / face.size)
-        courses[row] = script.cue_course(numbers)
+        courses[row] = script.strength * script.cue_course(np.array(numbers))
     return {
-        "scripts": scripts, "frames": pictures, "flow": flow, "displacement": displacement, "cue_course": courses,
-        "au_masks": _au_masks(face, size), "cue_mask": np.stack([_cue_mask(face, kind, size) for kind in kinds]),
+        "scripts": scripts, "frames": frames, "flow": flow, "displacement": displacement, "cue_course": courses,
+        "au_masks": _masks(face, size, act.au_mask, AUS), "cue_mask": _masks(face, size, act.cue_mask, tuple(kinds)),
     }  # fmt: skip
 
 
-@kept
-def _au_masks(face: Face, size: int) -> np.ndarray:
-    return np.stack([_half_covered(au_mask(face, au), size) for au in AUS])
-
-
-@kept
-def _cue_mask(face: Face, kind: str, size: int) -> np.ndarray:
-    return _half_covered(cue_mask(face, kind), size)
-
-
-def _half_covered(mask: np.ndarray, size: int) -> np.ndarray:
-    """A bool mask at `size` px: pixels of which at least half is covered."""
-    return shrunk(mask.astype(np.float32), size) >= 0.5
+@act.kept
+def _masks(face: Face, size: int, mask: Callable[[Face, str], np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    """Bool masks (1, names, size, size): pixels of which at least half is covered."""
+    return np.stack([shrunk(mask(face, name).astype(np.float32), size) >= 0.5 for name in names])[None]
 
 
 def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> Clips:
     """What each face played, from :func:`play`, as one record with truth."""
-    scripts = [script for part in parts for script in part["scripts"]]
-    arrays = ("frames", "flow", "displacement", "cue_course")
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in arrays}
+    scripts, *arrays = ([part[name] for part in parts] for name in parts[0])
+    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, arrays)
+    rows = [script for part in scripts for script in part]
     truth = Truth(
-        table=pd.DataFrame([script.truth for script in scripts]),
-        displacement=joined["displacement"],
-        cue_course=joined["cue_course"],
-        au_masks=np.stack([part["au_masks"] for part in parts]),
-        cue_mask=np.stack([part["cue_mask"] for part in parts]),
-        subjects=tuple(part["scripts"][0].row["subject"] for part in parts),
-        aus=AUS,
-        cue_kinds=tuple(kinds),
-    )
-    table = pd.DataFrame([script.row for script in scripts])
-    return Clips(frames=joined["frames"], flow=joined["flow"], table=table, recipe=recipe, truth=truth)
+        pd.DataFrame([script.truth for script in rows]), displacement, au_masks, cue_mask, course,
+        subjects=tuple(part[0].row["subject"] for part in scripts), aus=AUS, cue_kinds=tuple(kinds),
+    )  # fmt: skip
+    return Clips(frames, flow, pd.DataFrame([script.row for script in rows]), recipe=recipe, truth=truth)
 
 
 def synthetic_clips(
@@ -165,9 +149,7 @@ def synthetic_clips(
     >>> clips.frames.shape, clips.flow.shape, clips.truth.displacement.dtype
     ((2, 4, 64, 64, 3), (2, 64, 64, 2), dtype('float16'))
     """
-    check_corpus(
-        n_subjects=n_subjects, clips_per_subject=clips_per_subject, cue_strength=cue_strength, noise=noise, seed=seed
-    )
+    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, noise)
     check_clip(size, n_frames)
     kinds = cue_kinds(cue)
     recipe = {
@@ -185,7 +167,7 @@ def synthetic_clips(
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
         face = draw_face(draw_identity(seed, subject), size=render_size(size))
         scripts = [draw_script(seed, subject, clip, **drawn) for clip in range(clips_per_subject)]
-        return play(face, scripts, size=size, n_frames=n_frames, kinds=kinds)
+        return play(face, scripts, recipe=recipe, kinds=kinds)
 
     drawn = _drawn(recipe)
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
@@ -248,4 +230,4 @@ def _face(seed: int, subject: int, size: int) -> Face:
 def _drawn(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What of a recipe a script depends on, besides the seed and the clip."""
     drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
-    return drawn | {"emotions": check_emotions(recipe.get("emotions_given_aus"))}
+    return drawn | {"emotions": emotion_arrays(recipe.get("emotions_given_aus"))}

@@ -16,6 +16,9 @@ import numpy as np
 
 Colour = tuple[float, float, float]
 
+WIDEST_Y = -0.06
+"""Height of the cheekbones, where the head is widest."""
+
 _SKIN = np.array(
     [
         (250, 221, 202), (241, 203, 178), (226, 180, 148), (206, 153, 116),
@@ -152,6 +155,46 @@ class Identity:
         """A generator of this person for one purpose, the same at every size and in every run."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, self.number, purpose)))
 
+    def half_width(self, y: np.ndarray | np.floating) -> np.ndarray:
+        """Half the width of the head at height `y`; 0 above the crown and below the chin."""
+        up = np.clip((WIDEST_Y - y) / (WIDEST_Y - self.crown_y), 0, 1)
+        down = np.clip((y - WIDEST_Y) / (self.chin_y - WIDEST_Y), 0, 1)
+        skull = np.maximum(1 - up**2.5, 0) ** 0.5
+        jaw = np.maximum(1 - down**self.jaw_square, 0) ** (1 / self.jaw_taper)
+        return self.cheek_width * np.where(y < WIDEST_Y, skull, jaw)
+
+    def mouth_lines(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Upper border, mouth line, lower border of the lips at `x`; how far inside the corners (1 centre, 0 there)."""
+        s = np.abs(x) / self.mouth_width
+        line = self.mouth_y + self.mouth_curve * s**2 + 0.007 * np.exp(-((x / 0.035) ** 2))
+        line = line - 0.004 * np.exp(-(((s - 0.45) / 0.2) ** 2))
+        inside = np.clip(1 - s, 0, 1)
+        bow = 1 - 0.20 * np.exp(-((s / 0.14) ** 2)) + 0.06 * np.exp(-(((s - 0.24) / 0.12) ** 2))
+        upper = line - self.lip_upper * (1 - np.clip(s, 0, 1) ** 1.6) * bow
+        lower = line + self.lip_lower * (1 - np.clip(s, 0, 1) ** 2.4) ** 0.85
+        return upper, line, lower, inside
+
+    def lid_lines(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Upper and lower lid margin at `x` (either eye), and the place along the eye (0 inner, 1 outer corner)."""
+        t = (np.abs(x) - (self.eye_x - self.eye_width)) / (2 * self.eye_width)
+        inside = np.clip(t, 0, 1)
+        base = self.eye_y + 0.012 - (0.012 + self.eye_tilt) * inside
+        high, low = inside**0.86, inside**1.22
+        beyond = 0.3 * np.maximum(np.abs(t - 0.5) - 0.5, 0)
+        upper = base - self.lid_upper * (4 * high * (1 - high)) ** 0.68
+        return upper + beyond, base + self.lid_lower * (4 * low * (1 - low)) ** 0.8 - beyond, t
+
+    def brow_line(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The right-hand brow's middle line from its head (t = 0) to its tail (1), as |x| and y."""
+        y = (
+            self.brow_y
+            + 0.012
+            - self.brow_arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.25)
+            - self.brow_tilt * t
+            + 0.014 * t**3
+        )
+        return 0.085 + 2 * self.brow_length * t, y
+
 
 def draw_identity(seed: int, number: int) -> Identity:
     """The person of a seed and a number, the same however many others are drawn.
@@ -240,10 +283,10 @@ AVERAGE_EYE_DISTANCE = 0.424
 def landmarks_of(person: Identity) -> Landmarks:
     """Where a drawn person's features are, exactly."""
     p = person
-    brows = zip(*brow_line(p, np.array([0.08, 0.5, 0.86])), strict=True)
-    lid_top, lid_bottom, _ = lid_lines(p, np.array([p.eye_x]))
+    brows = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
+    lid_top, lid_bottom, _ = p.lid_lines(np.array([p.eye_x]))
     lip_x = 0.45 * p.mouth_width
-    top, line, bottom, _ = mouth_lines(p, np.array([0.0, lip_x]))
+    top, line, bottom, _ = p.mouth_lines(np.array([0.0, lip_x]))
     here = dict(zip(("brow_inner", "brow_mid", "brow_outer"), brows, strict=True)) | {
         "eye": (p.eye_x, p.eye_y),
         "eye_inner": (p.eye_x - p.eye_width, p.eye_y + 0.012),
@@ -267,48 +310,6 @@ def landmarks_of(person: Identity) -> Landmarks:
         middle={name: (0.0, float(y)) for name, y in middle.items()},
         scale=2 * p.eye_x / AVERAGE_EYE_DISTANCE,
     )
-
-
-WIDEST_Y = -0.06
-"""Height of the cheekbones, where the head is widest."""
-
-
-def half_width(p: Identity, y: np.ndarray | np.floating) -> np.ndarray:
-    """Half the width of the head at height `y`; 0 above the crown and below the chin."""
-    up = np.clip((WIDEST_Y - y) / (WIDEST_Y - p.crown_y), 0, 1)
-    down = np.clip((y - WIDEST_Y) / (p.chin_y - WIDEST_Y), 0, 1)
-    skull = np.maximum(1 - up**2.5, 0) ** 0.5
-    jaw = np.maximum(1 - down**p.jaw_square, 0) ** (1 / p.jaw_taper)
-    return p.cheek_width * np.where(y < WIDEST_Y, skull, jaw)
-
-
-def mouth_lines(p: Identity, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Upper border, mouth line, lower border of the lips at `x`; how far inside the corners (1 centre, 0 there)."""
-    s = np.abs(x) / p.mouth_width
-    line = p.mouth_y + p.mouth_curve * s**2 + 0.007 * np.exp(-((x / 0.035) ** 2))
-    line = line - 0.004 * np.exp(-(((s - 0.45) / 0.2) ** 2))
-    inside = np.clip(1 - s, 0, 1)
-    bow = 1 - 0.20 * np.exp(-((s / 0.14) ** 2)) + 0.06 * np.exp(-(((s - 0.24) / 0.12) ** 2))
-    upper = line - p.lip_upper * (1 - np.clip(s, 0, 1) ** 1.6) * bow
-    lower = line + p.lip_lower * (1 - np.clip(s, 0, 1) ** 2.4) ** 0.85
-    return upper, line, lower, inside
-
-
-def lid_lines(p: Identity, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Upper and lower lid margin at `x` (either eye), and the place along the eye (0 inner, 1 outer corner)."""
-    t = (np.abs(x) - (p.eye_x - p.eye_width)) / (2 * p.eye_width)
-    inside = np.clip(t, 0, 1)
-    base = p.eye_y + 0.012 - (0.012 + p.eye_tilt) * inside
-    high, low = inside**0.86, inside**1.22
-    beyond = 0.3 * np.maximum(np.abs(t - 0.5) - 0.5, 0)
-    upper = base - p.lid_upper * (4 * high * (1 - high)) ** 0.68
-    return upper + beyond, base + p.lid_lower * (4 * low * (1 - low)) ** 0.8 - beyond, t
-
-
-def brow_line(p: Identity, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The right-hand brow's middle line from its head (t = 0) to its tail (1), as |x| and y."""
-    y = p.brow_y + 0.012 - p.brow_arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.25) - p.brow_tilt * t + 0.014 * t**3
-    return 0.085 + 2 * p.brow_length * t, y
 
 
 @dataclass(frozen=True)
@@ -371,10 +372,10 @@ def canvas(person: Identity, size: int) -> Canvas:
     return Canvas(x + 0.0055 * flat.noise(rng, 5), y + 0.0045 * flat.noise(rng, 5), 2 / size)
 
 
-def head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
+def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
     """Height of the skin towards the viewer in face units; `grain` is fine noise that becomes pores."""
     m, age = p.masculine, p.age
-    across = np.abs(c.x) / np.maximum(half_width(p, c.y), 1e-3)
+    across = np.abs(c.x) / np.maximum(p.half_width(c.y), 1e-3)
     under = np.clip((c.y - 0.42) / (p.chin_y + 0.030 - 0.42), 0, 1)
     z = 0.50 * np.sqrt(np.clip(1 - np.minimum(across, 1) ** 2.3 - under**6, 0.004, 1))
     z -= 0.30 * np.clip(-0.34 - c.y, 0, 1) ** 2 + 0.05 * np.clip(c.y - 0.35, 0, 1) ** 1.5
@@ -407,7 +408,7 @@ def _nose(p: Identity, c: Canvas) -> np.ndarray:
 
 
 def _mouth(p: Identity, c: Canvas) -> np.ndarray:
-    upper, line, lower, inside = mouth_lines(p, c.x)
+    upper, line, lower, inside = p.mouth_lines(c.x)
     z = 0.042 * c.blob(0, p.mouth_y - 0.01, 0.17, 0.085)
     on_upper = np.clip((line - c.y) / np.maximum(line - upper, 1e-3), 0, 1)
     on_lower = np.clip((c.y - line) / np.maximum(lower - line, 1e-3), 0, 1)
@@ -442,8 +443,9 @@ def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:
     return z
 
 
-def light_skin(p: Identity, c: Canvas, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def light_skin(p: Identity, c: Canvas, grain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Light reaching the skin, (n, n, 3) linear, red wrapping furthest round the terminator; and the gloss, (n, n)."""
+    z = _head_height(p, c, grain).astype(np.float32)
     # Unit normals of the height field; slopes are eased so that the silhouette does not turn black.
     zx, zy = (cv2.Sobel(z, cv2.CV_32F, 1 - k, k, ksize=3, scale=1 / (8 * c.pixel)) for k in (0, 1))
     steep = np.sqrt(zx * zx + zy * zy) + 1e-6

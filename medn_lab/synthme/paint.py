@@ -7,20 +7,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from medn_lab.synthme.identity import (
-    WIDEST_Y,
-    Canvas,
-    Identity,
-    Landmarks,
-    brow_line,
-    canvas,
-    half_width,
-    head_height,
-    landmarks_of,
-    lid_lines,
-    light_skin,
-    mouth_lines,
-)
+from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, canvas, landmarks_of, light_skin
 
 CAMERA_WHITE = 246.0
 """The camera's white: room above it keeps a flush on bright skin from being clipped."""
@@ -122,13 +109,13 @@ def draw_face(person: Identity, *, size: int) -> Face:
 def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Picture without eyeballs, eyeballs, distances to the lids, and where skin shows."""
     c = canvas(p, size)
-    head = c.soft(half_width(p, c.y) - np.abs(c.x), 0.010) * (c.y > p.crown_y) * (c.y < p.chin_y)
+    head = c.soft(p.half_width(c.y) - np.abs(c.x), 0.010) * (c.y > p.crown_y) * (c.y < p.chin_y)
     head = c.blur(head.astype(np.float32), 0.004)
     hair, hair_behind, hair_front = _hair(p, c)
 
     albedo, grain = _skin(p, c)
     albedo, vermilion = _lips(p, c, albedo)
-    light, gloss = light_skin(p, c, head_height(p, c, grain).astype(np.float32))
+    light, gloss = light_skin(p, c, grain)
     hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
     light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb(0.85, 1.0, 1.05)
     # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
@@ -148,7 +135,7 @@ def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     scene = _mix(scene, hair, hair_front)
 
     eyes = _eyeballs(p, c) * np.clip(light.mean(-1, keepdims=True) * 0.5 + 0.62, 0.55, 1.1) * exposure**0.5
-    upper, lower, _ = lid_lines(p, c.x)
+    upper, lower, _ = p.lid_lines(c.x)
     shade = np.exp(-np.clip(c.y - upper, 0, 1) / 0.013)
     eyes = eyes * (1 - 0.48 * shade)[..., None]
     lids = np.stack([c.y - upper, lower - c.y], -1).astype(np.float32)
@@ -229,8 +216,8 @@ def _freckles(p: Identity, c: Canvas, rng: np.random.Generator) -> np.ndarray:
 
 def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
     """Where a beard grows: jaw, chin and upper lip, 0 to 1."""
-    upper, _, lower, inside = mouth_lines(p, c.x)
-    across = np.abs(c.x) / np.maximum(half_width(p, c.y), 1e-3)
+    upper, _, lower, inside = p.mouth_lines(c.x)
+    across = np.abs(c.x) / np.maximum(p.half_width(c.y), 1e-3)
     edge = 0.31 - 0.30 * np.clip(across - 0.45, 0, 1) ** 1.1
     jaw = c.soft(c.y - edge - 0.10 * _hump(across - 0.52, 0.2), 0.10)
     centre = np.clip(1.5 - np.abs(c.x) / (p.mouth_width * 1.15), 0, 1)
@@ -254,7 +241,7 @@ def _beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.
 
 def _lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vermilion laid on the skin, and its mask (n, n)."""
-    upper, line, lower, inside = mouth_lines(p, c.x)
+    upper, line, lower, inside = p.mouth_lines(c.x)
     vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
     rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
     wrinkles = c.noise(p.generator(3), 10, across=150)
@@ -292,7 +279,7 @@ def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     for side in (-1, 1):
         t = rng.uniform(0, 1, count) ** 0.9
         across = np.clip(rng.normal(0, 0.55, count), -1.1, 1.1)
-        x, y = brow_line(p, t)
+        x, y = p.brow_line(t)
         y = y + across * (width(t) * np.clip(0.55 + 4 * t, 0, 1))
         lean = -1.25 + 1.25 * np.clip(t * 1.5, 0, 1) + 0.35 * across * np.clip(t * 2, 0, 1) + rng.normal(0, 0.16, count)
         length = 0.029 * rng.uniform(0.7, 1.25, count) * np.clip(1.25 - 0.5 * t, 0, 1)
@@ -301,7 +288,7 @@ def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
         for line, shade in zip(lines, rng.uniform(0.5, 1.0, count), strict=True):
             stroke(hairs, line, float(shade), thick)
         t = np.linspace(0.02, 0.97, 40)
-        x, y = brow_line(p, t)
+        x, y = p.brow_line(t)
         points = np.stack([side * x, y], 1)
         for k, broad in enumerate(width(t[:-1]) * 1.5):
             stroke(base, points[k : k + 2], 1.0, max(1, round(broad / c.pixel)))
@@ -315,7 +302,7 @@ def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
 
 def _lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     """Crease of the upper lid, lid margins and the roots of the lower lashes, on the lit skin."""
-    upper, lower, t = lid_lines(p, c.x)
+    upper, lower, t = p.lid_lines(c.x)
     along = np.clip(np.minimum(t + 0.06, 1.10 - t) * 5, 0, 1)
     gap = 0.016 + 0.018 * p.lid_fold + 0.01 * np.clip(t, 0, 1)
     crease = _bell(c.y - (upper - gap), 0.0062) * along
@@ -374,7 +361,7 @@ def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.nda
     edge = _bell(c.y - collar - 0.018, 0.008) * (ax < 0.42)
     scene = _mix(scene, (cloth * (1 - 0.25 * edge)[..., None]).astype(np.float32), body)
 
-    dx, dy = ax - (float(half_width(p, np.float32(0.02))) + 0.012), c.y - 0.035
+    dx, dy = ax - (float(p.half_width(np.float32(0.02))) + 0.012), c.y - 0.035
     tall = p.ear_size * (1 + 0.1 * p.age)
     lean = dx - 0.22 * dy * -1
     reach = np.hypot(lean / (0.42 * tall), dy / tall)
@@ -490,6 +477,6 @@ def _curtains(
     reach = reach + (0.012 + 0.012 * p.hair_wave) * waves * within
     bottom = c.soft(end - c.y + 0.02 * ragged - 0.05 * (ax / 0.6 - 0.5), 0.03)
     fall = c.soft(reach - ax + 0.006 * ragged, 0.014) * bottom
-    inner = half_width(p, np.clip(c.y, -0.3, 0.42)) - 0.050 + 0.06 * np.clip(c.y - 0.25, 0, 1)
+    inner = p.half_width(np.clip(c.y, -0.3, 0.42)) - 0.050 + 0.06 * np.clip(c.y - 0.25, 0, 1)
     curtain = np.where(head, outer, fall) * c.soft(ax - inner + 0.008 * ragged, 0.024) * c.soft(c.y + 0.42, 0.14)
     return np.maximum(outer * head, fall * ~head), np.maximum(front, curtain)

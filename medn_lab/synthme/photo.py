@@ -11,16 +11,8 @@ import numpy as np
 
 from medn_lab.data.crop import NoFaceError, find_face
 from medn_lab.records import Clips
-from medn_lab.synthme.actions import (
-    PEAK_PIXELS,
-    CueKind,
-    Pixels,
-    check_au,
-    check_cue,
-    check_intensity,
-    kind_of_state,
-    sides_of,
-)
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import CueKind, Pixels
 from medn_lab.synthme.corpus import VERSION, check_clip, clips_of, play, render_size
 from medn_lab.synthme.identity import Landmarks
 from medn_lab.synthme.paint import OVERSAMPLING, Face
@@ -114,7 +106,7 @@ def photo_studio(
     ['4']
     """
     check_clip(size, n_frames)
-    check_cue(cue)
+    act.one_of(cue, act.CUES, "cue")
     face, found = _photo_face(photo, landmarks, render_size(size))
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
     return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="photo", recipe=recipe, seed=seed)
@@ -176,23 +168,23 @@ def move_photo(
     ((1, 8, 64, 64, 3), ['12'])
     """
     check_clip(size, n_frames)
-    check_intensity(intensity)
-    kind = kind_of_state(cue)
+    act.one_of(intensity, act.PEAK_PIXELS, "intensity")
+    kind = "colour" if cue is None else act.kind_of_state(cue)
     tokens = [token.strip() for token in str(action_units).replace("AU", "").split("+")]
     strange = [token for token in tokens if not re.fullmatch(r"[LR]?\d+", token)]
     if strange:
         raise ValueError(
             f"{action_units!r} is not an AU set such as '12', '1+2' or 'L12': {strange[0]!r} is not understood"
         )
-    parts = [(check_au(token.lstrip("LR")), _SIDES.get(token[0], "both")) for token in tokens]
+    parts = [(act.check_au(token.lstrip("LR")), _SIDES.get(token[0], "both")) for token in tokens]
     face, found = _photo_face(photo, landmarks, render_size(size))
 
     rng = np.random.default_rng(seed)
-    low, high = PEAK_PIXELS[intensity]
+    low, high = act.PEAK_PIXELS[intensity]
     pixels: Pixels = {}
     for au, side in parts:
         peak = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low)
-        pixels |= {(au, half): peak for half in sides_of(au, side)}
+        pixels |= {(au, half): peak for half in act.sides_of(au, side)}
     named = "+".join(f"{'' if side == 'both' else side[0].upper()}{au[2:]}" for au, side in parts)
     sides = {side for _, side in parts}
     row = clip_row(
@@ -211,8 +203,7 @@ def move_photo(
         "corpus": "photo", "size": int(size), "n_frames": int(n_frames), "intensity": intensity, "flow": "dis",
         "render_size": render_size(size), "seed": int(seed), "landmarks": found,
     }  # fmt: skip
-    part = play(face, [script], size=size, n_frames=n_frames, kinds=(kind,))
-    return clips_of([part], recipe=recipe, kinds=(kind,))
+    return clips_of([play(face, [script], recipe=recipe, kinds=(kind,))], recipe=recipe, kinds=(kind,))
 
 
 def _photo_face(

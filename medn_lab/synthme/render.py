@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,29 +10,8 @@ import cv2
 import numpy as np
 
 from medn_lab.records import require
-from medn_lab.synthme.actions import (
-    CUE_GREYS,
-    FLUSH,
-    PULSE_PIXELS,
-    CueKind,
-    Pixels,
-    Side,
-    check_au,
-    check_cue,
-    check_intensity,
-    check_side,
-    cue_course,
-    cue_weight,
-    kept,
-    lips_apart,
-    peak_of,
-    pulse_field,
-    sides_of,
-    time_course,
-    turned_back,
-    unit_field,
-    unit_shade,
-)
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import CueKind, Pixels, Side
 from medn_lab.synthme.paint import Face
 
 LASH_WIDTH = 0.0075
@@ -126,40 +105,31 @@ class Script:
     fall: float = 1.0
     delay: float = 0.0
 
+    @property
+    def marks(self) -> dict[str, int]:
+        """The three numbered frames."""
+        return {"onset": self.onset, "apex": self.apex, "offset": self.offset}
+
     def cue_course(self, frames: np.ndarray) -> np.ndarray:
-        """Strength of the cue in each frame, signed."""
-        marks = {"onset": self.onset, "apex": self.apex, "offset": self.offset}
-        return self.strength * cue_course(self.kind, self.state, frames, **marks, delay=self.delay)
+        """The cue in each frame, signed, at strength 1."""
+        return act.cue_course(self.kind, self.state, frames, **self.marks, delay=self.delay)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
         """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone."""
-        marks = {"onset": self.onset, "apex": self.apex, "offset": self.offset}
         numbers = np.array([number])
-        rises = float(time_course(numbers, **marks, rise=self.rise, fall=self.fall)[0])
-        course = cue_course(self.kind, self.state, numbers, **marks, delay=self.delay)
+        rises = float(act.time_course(numbers, **self.marks, rise=self.rise, fall=self.fall)[0])
         along = float(np.clip((number - self.onset) / (self.offset - self.onset), 0, 1))
-        x, y, degrees, *_ = self.disturbance.slow(along).tolist()
-        frame = compose(
-            face,
-            {key: rises * peak for key, peak in self.pixels.items()},
-            cue=self.kind,
-            level=self.strength * float(course[0]),
-            blink=self.disturbance.lids(number),
-            head=(x, y, degrees),
-        )
+        pixels = {key: rises * peak for key, peak in self.pixels.items()}
+        level = self.strength * float(self.cue_course(numbers)[0])
+        blink, head = self.disturbance.lids(number), self.disturbance.slow(along)[:3].tolist()
+        frame = compose(face, pixels, cue=self.kind, level=level, blink=blink, head=head)
         seed, *key = self.grain
         grain = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
         return self.disturbance.record(frame, along, grain)
 
 
 def compose(
-    face: Face,
-    pixels: Pixels,
-    *,
-    cue: str = "colour",
-    level: float = 0.0,
-    blink: float = 0.0,
-    head: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    face: Face, pixels: Pixels, *, cue: str, level: float, blink: float = 0.0, head: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> np.ndarray:
     """A frame before camera and compression, (size, size, 3) float32, sRGB 0-255.
 
@@ -168,20 +138,20 @@ def compose(
     motion in pixels of a 128 px picture, and degrees.
     """
     size, scale = face.size, np.float32(face.size / 128)
-    pulse = PULSE_PIXELS * abs(level) if cue == "timing" else 0.0
+    pulse = act.PULSE_PIXELS * abs(level) if cue == "timing" else 0.0
     moved = np.zeros((size, size, 2), np.float32)
     shade = np.ones((size, size), np.float32)
     parted = 0.0
     for (au, side), peak in pixels.items():
         if not peak:
             continue
-        shade += np.float32(peak) * unit_shade(face, au, side)
+        shade += np.float32(peak) * act.unit_shade(face, au, side)
         if au == "AU25":
             parted += peak / 2
         else:
-            moved += np.float32(peak) * scale * unit_field(face, au, side)
+            moved += np.float32(peak) * scale * act.unit_field(face, au, side)
     if pulse:
-        moved += np.float32(pulse) * scale * pulse_field(face)
+        moved += np.float32(pulse) * scale * act.pulse_field(face)
     strongest = max((abs(v) for v in pixels.values()), default=0.0) + abs(pulse)
     steps = 0 if not strongest else 1 if strongest < 2.5 else 5
 
@@ -206,12 +176,12 @@ def compose(
         lids = _take(face, face.lids, from_x[eyes], from_y[eyes])
         _open_lids(frame[eyes], lids, _take(face, face.eyes, column[eyes], row[eyes]), np.float32(2 / size), blink)
     if level and cue != "timing":
-        weight = np.float32(CUE_GREYS * level) * cue_weight(face, cue)
-        frame += weight[..., None] * (FLUSH if cue == "colour" else np.float32(1))
+        weight = np.float32(act.CUE_GREYS * level) * act.cue_weight(face, cue)
+        frame += weight[..., None] * (act.FLUSH if cue == "colour" else np.float32(1))
     return frame
 
 
-@kept
+@act.kept
 def pixel_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
     """Column and row of each pixel, (size, size) float32 each."""
     axis = np.arange(face.size, dtype=np.float32)
@@ -248,8 +218,8 @@ def _part_lips(face: Face, moved: np.ndarray, parted: float, steps: int) -> tupl
     A drawn mouth shows its dark inside in the gap; in a photo the skin at the line is stretched over it.
     """
     column, row = pixel_grid(face)
-    upper, lower, below = lips_apart(face)
-    down = turned_back(face, np.stack([np.zeros_like(below), np.ones_like(below)], -1))
+    upper, lower, below = act.lips_apart(face)
+    down = act.turned_back(face, np.stack([np.zeros_like(below), np.ones_like(below)], -1))
     by_upper, by_lower = (
         _origin(face, moved + np.float32(parted) * lip[..., None] * down, steps) for lip in (upper, lower)
     )
@@ -286,7 +256,7 @@ def _eye_box(face: Face) -> tuple[slice, slice]:
     return rows, columns
 
 
-@kept
+@act.kept
 def moving_skin(face: Face) -> np.ndarray:
     """How much of each pixel is skin, (size, size, 1) float32: eyeballs do not move, the lids over them do."""
     if face.lids is None:
@@ -348,12 +318,8 @@ def move_face(
     >>> smile.shape, bool((smile == move_face(face)).all())
     ((64, 64, 3), False)
     """
-    check_cue(cue)
-    check_side(side)
-    pixels: Pixels = {}
-    for name, amount in (actions or {}).items():
-        au = check_au(name)
-        if isinstance(amount, str):
-            check_intensity(amount)
-        pixels |= {(au, half): peak_of(amount) for half in sides_of(au, side)}
+    act.one_of(cue, act.CUES, "cue")
+    act.one_of(side, ("both", "left", "right"), "side")
+    amounts = {act.check_au(name): amount for name, amount in (actions or {}).items()}
+    pixels = act.pixels_of(amounts, dict.fromkeys(amounts, side))
     return to_bytes(compose(face, pixels, cue=cue, level=cue_level, blink=blink))

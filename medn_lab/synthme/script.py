@@ -17,7 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS, check_au, cue_kinds, kind_of_state, sides_of
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS, cue_kinds
 from medn_lab.synthme.render import Disturbance, Script
 
 FPS = 200
@@ -121,13 +122,20 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
     return checked.assign(share=checked["share"] / total)
 
 
+def emotion_arrays(table: Table | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """A checked table as AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
+    checked = check_emotions(table)
+    return list(checked.index), checked["share"].to_numpy(), checked[list(EMOTIONS)].to_numpy()
+
+
 def canonical_set(action_units: object) -> str:
     """An AU set in the order of :data:`AUS`, such as ``6+12``; ValueError where SynthME does not play one of them."""
-    named = {check_au(part) for part in str(action_units).split("+") if part.strip()}
+    named = {act.check_au(part) for part in str(action_units).split("+") if part.strip()}
     return "+".join(au[2:] for au in AUS if au in named)
 
 
-def cue_shares(kinds: Sequence[str]) -> pd.DataFrame:
+@cache
+def cue_shares(kinds: tuple[str, ...]) -> pd.DataFrame:
     """P(cue state | emotion), a state a row, where each clip has one of `kinds`."""
     shares = pd.DataFrame(0.0, index=dict.fromkeys(s for kind in kinds for s in CUES[kind]), columns=list(EMOTIONS))
     for emotion, place in STATE_OF.items():
@@ -172,23 +180,32 @@ def allowed_emotions(
     >>> allowed_emotions("6+12", cue="pallor").idxmax()
     'repression'
     """
-    kind_of_state(cue)
+    if cue is not None:
+        act.kind_of_state(cue)
     given = check_emotions(emotions_given_aus)[list(EMOTIONS)]
     shares = given.reindex([canonical_set(action_units)]).iloc[0].rename(None)
     if cue is None:
         return shares
-    shares = shares.where(cue_shares(list(CUES)).loc[cue] > 0, 0.0)
+    shares = shares.where(cue_shares(tuple(CUES)).loc[cue] > 0, 0.0)
     return shares / shares.sum() if shares.sum() > 0 else shares * np.nan
 
 
 def draw_script(
-    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: pd.DataFrame
+    seed: int,
+    subject: int,
+    clip: int,
+    *,
+    cue: str,
+    cue_strength: float,
+    noise: float,
+    emotions: tuple[list[str], np.ndarray, np.ndarray],
 ) -> Script:
     """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kind of cue."""
+    sets, shares, given = emotions
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
-    chosen = int(rng.choice(len(emotions), p=emotions["share"].to_numpy()))
-    emotion = str(rng.choice(EMOTIONS, p=emotions[list(EMOTIONS)].to_numpy()[chosen]))
-    action_units = emotions.index[chosen]
+    chosen = int(rng.choice(len(sets), p=shares))
+    emotion = str(rng.choice(EMOTIONS, p=given[chosen]))
+    action_units = sets[chosen]
     aus = [f"AU{number}" for number in action_units.split("+")]
 
     one_sided = rng.random() < ONE_SIDED_SHARE and not set(aus) <= set(MIDLINE_AUS)
@@ -199,7 +216,7 @@ def draw_script(
         letters.append(str(rng.choice(list(PEAK_PIXELS), p=(0.16, 0.30, 0.30, 0.16, 0.08))))
         peak = rng.uniform(*PEAK_PIXELS[letters[-1]])
         lopsided = rng.uniform(-0.06, 0.06)
-        for half in sides_of(au, side):
+        for half in act.sides_of(au, side):
             pixels[au, half] = peak * (1 - abs(lopsided) * (half == ("left" if lopsided > 0 else "right")))
 
     length = int(rng.integers(30, 101))
@@ -208,7 +225,7 @@ def draw_script(
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
     has_distractor = rng.random() < DISTRACTOR_SHARE and noise > 0
     other = str(rng.choice([au for au in AUS if au not in aus]))
-    halves = sides_of(other, str(rng.choice(("left", "right", "both"))))
+    halves = act.sides_of(other, str(rng.choice(("left", "right", "both"))))
     weak = min(rng.uniform(0.08, 0.22) * noise, 0.28)
     disturbance = Disturbance.draw(rng, noise=noise, apex=apex, offset=offset)
     kinds = cue_kinds(cue)
@@ -290,25 +307,20 @@ def draw_table(
     >>> table["clip_id"].tolist()[-1], table["subject"].nunique()
     ('synthme5-s02-c03', 2)
     """
-    check_corpus(n_subjects=n_subjects, clips_per_subject=clips_per_subject, cue_strength=cue_strength, seed=seed)
+    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, 1.0)
     cue_kinds(cue)
-    drawn = {"cue": cue, "cue_strength": cue_strength, "noise": 1.0, "emotions": check_emotions(emotions_given_aus)}
+    drawn = {"cue": cue, "cue_strength": cue_strength, "noise": 1.0, "emotions": emotion_arrays(emotions_given_aus)}
     places = [(person, clip) for person in range(n_subjects) for clip in range(clips_per_subject)]
     return pd.DataFrame([draw_script(seed, *place, **drawn).row for place in places])
 
 
-def check_corpus(
-    *, n_subjects: int, clips_per_subject: int, cue_strength: float, seed: int, noise: float = 1.0
-) -> None:
+def check_corpus(n_subjects: int, clips_per_subject: int, seed: int, cue_strength: float, noise: float) -> None:
     """ValueError where an argument of a corpus is out of its range."""
-    for name, count in (("n_subjects", n_subjects), ("clips_per_subject", clips_per_subject)):
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1; it is {count}")
-    for name, value in (("cue_strength", cue_strength), ("noise", noise)):
-        if not 0 <= value <= 4:
-            raise ValueError(f"{name} must lie between 0 and 4; it is {value}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative; it is {seed}")
+    for name, value in (("n_subjects", n_subjects), ("clips_per_subject", clips_per_subject)):
+        act.check_range(value, name, 1)
+    for name, amount in (("cue_strength", cue_strength), ("noise", noise)):
+        act.check_range(amount, name, 0, 4)
+    act.check_range(seed, "seed", 0)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -380,7 +392,7 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
-    allows = cue_shares(list(CUES)) > 0
+    allows = cue_shares(tuple(CUES)) > 0
     allows.loc["absent"] = True
     for column, what, known in (("action_units", "AU set", given.index), ("cue", "cue", allows.index)):
         strange = sorted(set(table[column]) - set(known))
@@ -440,14 +452,14 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
     >>> [round(float(found[pair]), 3) for pair in (("motion", "cue"), ("emotion", "AUs"), ("motion", "AUs"))]
     [0.549, 0.517, 1.0]
     """
-    table = check_emotions(emotions_given_aus)
+    sets, shares, given = emotion_arrays(emotions_given_aus)
     shows = cue_shares(cue_kinds(cue)).to_numpy()
-    cells = np.einsum("s,se,ce->sce", table["share"].to_numpy(), table[list(EMOTIONS)].to_numpy(), shows)
+    cells = np.einsum("s,se,ce->sce", shares, given, shows)
     by_cell = cells.sum(axis=2)[..., None]
     # P(AU set, cue, class) of each target
     targets = {}
     for au in AUS:
-        has = np.array([au[2:] in name.split("+") for name in table.index])
+        has = np.array([au[2:] in name.split("+") for name in sets])
         targets[au] = by_cell * np.stack([has, ~has], -1)[:, None]
     targets |= {"cue": by_cell * np.eye(len(shows)), "emotion": cells}
     rows = []

@@ -9,20 +9,8 @@ from typing import Any
 import numpy as np
 
 from medn_lab.records import Clips
-from medn_lab.synthme.actions import (
-    AUS,
-    CUES,
-    MIDLINE_AUS,
-    PEAK_PIXELS,
-    CueKind,
-    Pixels,
-    check_au,
-    check_cue,
-    check_intensity,
-    check_side,
-    peak_of,
-    sides_of,
-)
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import AUS, CueKind
 from medn_lab.synthme.corpus import VERSION, check_clip, clips_of, play, render_size
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.paint import Face, draw_face
@@ -86,20 +74,12 @@ class FaceStudio:
     """
 
     aus = AUS
-    one_sided = tuple(au for au in AUS if au not in MIDLINE_AUS)
+    one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
 
     def __init__(
-        self,
-        face: Face,
-        *,
-        size: int,
-        n_frames: int,
-        cue: CueKind,
-        dataset: str,
-        recipe: Mapping[str, Any],
-        seed: int,
+        self, face: Face, *, size: int, n_frames: int, cue: CueKind, dataset: str, recipe: Mapping[str, Any], seed: int
     ) -> None:
-        self.name, self.cues = face.name, CUES[cue]
+        self.name, self.cues = face.name, act.CUES[cue]
         self._face, self._kind, self._seed, self._dataset = face, cue, int(seed), dataset
         self._recipe = dict(recipe) | {
             "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
@@ -137,63 +117,53 @@ class FaceStudio:
             If the state names something that is not there, or a value out of its range.
         """
         state = self._checked(state or {})
-        pixels: Pixels = {}
-        sides: dict[str, str] = {}
-        for au, amount in state["aus"].items():
-            peak, side = peak_of(amount), state["sides"].get(au, "both")
-            if peak > 0:
-                pixels |= {(au, half): peak for half in sides_of(au, side)}
-                sides[au] = "both" if au in MIDLINE_AUS else side
-        coded = {au: _facs(au, side, state["aus"][au]) for au, side in sorted(sides.items(), key=_by_number)}
-        script = self._script(state, pixels, "+".join(dict.fromkeys(sides.values())) or "both", coded)
+        script = self._script(state)
         recipe = self._recipe | {name: state[name] for name in ("noise", "drift", "cue_strength")}
         kinds = (self._kind,)
-        part = play(self._face, [script], size=recipe["size"], n_frames=recipe["n_frames"], kinds=kinds)
-        clips = clips_of([part], recipe=recipe, kinds=kinds)
-        return clips.with_table(clips.table.astype({"label": object}))
+        return clips_of([play(self._face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
 
     def _checked(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """The state with everything that it left out, AUs named as columns."""
-        unknown = [name for name in state if name not in STATE]
-        if unknown:
-            raise ValueError(f"a state has no {unknown[0]!r}; it has {', '.join(STATE)}")
+        for name in state:
+            act.one_of(name, STATE, "an entry of a state")
         whole = {**STATE, **state}
-        whole["aus"] = {check_au(au): amount for au, amount in dict(whole["aus"]).items()}
+        for name in ("aus", "sides"):
+            whole[name] = {act.check_au(au): value for au, value in dict(whole[name]).items()}
+        for au, side in whole["sides"].items():
+            act.one_of(side, ("both", "left", "right"), f"the side of {au}")
         for au, amount in whole["aus"].items():
-            if isinstance(amount, str):
-                check_intensity(amount)
-            else:
-                _check_number(f"the motion of {au} in px of 128", amount, MOST_PIXELS)
-        whole["sides"] = {check_au(au): check_side(side, of=f"the side of {au}") for au, side in whole["sides"].items()}
-        if whole["cue"] not in self.cues:
-            raise ValueError(f"no cue state {whole['cue']!r}; this face has {', '.join(self.cues)}")
+            act.check_range(act.peak_of(amount), f"the motion of {au} in px of 128", 0, MOST_PIXELS)
+        act.one_of(whole["cue"], self.cues, "the cue of this face")
         for name in ("cue_strength", "noise", "drift"):
-            _check_number(name, whole[name], MOST)
+            act.check_range(whole[name], name, 0, MOST)
             whole[name] = float(whole[name])
         return whole
 
-    def _script(self, state: Mapping[str, Any], pixels: Pixels, side: str, coded: Mapping[str, str]) -> Script:
-        """What happens in the clip; `coded` is each AU as FACS writes it."""
+    def _script(self, state: Mapping[str, Any]) -> Script:
+        """What happens in the clip of a whole state."""
         usual, noise, drift = self._usual, state["noise"], state["drift"]
         quality = None if noise == 0 or usual.quality is None else max(round(100 - noise * (100 - usual.quality)), 50)
         scaled = usual.drift * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
         disturbance = replace(usual, noise=noise, drift=scaled, blink=None, quality=quality)
 
+        pixels = act.pixels_of(state["aus"], state["sides"])
+        sides = {au: "both" if au in act.MIDLINE_AUS else state["sides"].get(au, "both") for au, _ in pixels}
+        aus = sorted(sides, key=AUS.index)
+        coded = "+".join(_facs(au, sides[au], state["aus"][au]) for au in aus)
+        numbers = "+".join(au[2:] for au in aus)
         cue = state["cue"] if state["cue_strength"] > 0 else "absent"
-        numbers = "+".join(au[2:] for au in coded)
         given = {"aus": allowed_emotions(numbers)}
         given["cue"] = given["aus"] if cue == "absent" else allowed_emotions(numbers, cue=cue)
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
-        intensities = "+".join(coded.values())
-        clip_id = f"{self.name}-{intensities or 'rest'}-{cue}"
+        names = {"clip_id": f"{self.name}-{coded or 'rest'}-{cue}", "subject": self.name}
         row = clip_row(
-            clip_id=clip_id, dataset=self._dataset, subject=self.name, **MARKS, emotion=label or "unknown", label=label,
-            action_units=numbers, side=side, cue=cue,
+            clip_id=names["clip_id"], dataset=self._dataset, subject=self.name, **MARKS,
+            emotion=label or "unknown", label=label, action_units=numbers,
+            side="+".join(dict.fromkeys(sides.values())) or "both", cue=cue,
         )  # fmt: skip
         head_x, head_y, degrees, *_ = disturbance.slow(MARKS["apex"] / MARKS["offset"])
-        truth = {
-            "clip_id": clip_id, "subject": self.name, "intensities": intensities or "none",
-            "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
+        truth = names | {
+            "intensities": coded or "none", "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
             "cue_strength": state["cue_strength"], "head_x_px128": head_x, "head_y_px128": head_y,
             "head_degrees": degrees,
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
@@ -204,20 +174,11 @@ class FaceStudio:
         )  # fmt: skip
 
 
-def _by_number(item: tuple[str, str]) -> int:
-    return AUS.index(item[0])
-
-
 def _facs(au: str, side: str, amount: float | str) -> str:
     """An AU as FACS writes it: R or L before what moves on one side, the letter of its intensity behind."""
     if not isinstance(amount, str):
-        amount = next((letter for letter, (_, high) in PEAK_PIXELS.items() if amount <= high), "E")
+        amount = next((letter for letter, (_, high) in act.PEAK_PIXELS.items() if amount <= high), "E")
     return f"{'' if side == 'both' else side[0].upper()}{au[2:]}{amount}"
-
-
-def _check_number(name: str, value: object, most: float) -> None:
-    if not isinstance(value, (int, float, np.number)) or not 0 <= value <= most:
-        raise ValueError(f"{name} must lie between 0 and {most:g}; it is {value!r}")
 
 
 def face_studio(
@@ -266,9 +227,9 @@ def face_studio(
     (['repression'], (1, 8, 64, 64, 3))
     """
     check_clip(size, n_frames)
-    check_cue(cue)
-    if identity_seed < 0 or person < 0:
-        raise ValueError(f"identity_seed and person must not be negative; they are {identity_seed} and {person}")
+    act.one_of(cue, act.CUES, "cue")
+    act.check_range(identity_seed, "identity_seed", 0)
+    act.check_range(person, "person", 0)
     face = draw_face(draw_identity(identity_seed, person), size=render_size(size))
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
     return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="SynthME", recipe=recipe, seed=seed)

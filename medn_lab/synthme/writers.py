@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from medn_lab.data.layouts import LAYOUTS, LayoutName
 from medn_lab.data.protocols import PROTOCOLS, to_classes
 from medn_lab.data.readers.clip_list import reader_id
 from medn_lab.records import Clips, require
+from medn_lab.synthme.actions import one_of
 from medn_lab.synthme.corpus import render_frames
 
 EMOTIONS_OF: dict[str, dict[str, str]] = {
@@ -75,60 +76,38 @@ class WrittenClip:
     fault: str = ""
 
 
-_FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
-_Change = Callable[[WrittenClip], dict[str, str]]
-
-
-def _aus(change: Callable[[str], str]) -> _Change:
-    return lambda clip: {"action_units": change(clip.fields["action_units"])}
-
-
-def _either_side(units: str) -> str:
-    bare = units.replace("L", "").replace("R", "").split("+")
-    return " or ".join(side + f"+{side}".join(bare) for side in "LR")
-
-
-_ROW_FAULTS: dict[str, tuple[str, _Change]] = {
-    "apex_slash": ("the apex is the text /", lambda clip: {"apex": "/"}),
-    "apex_is_onset": ("apex and onset are one frame", lambda clip: {"apex": str(clip.onset)}),
-    "apex_is_offset": ("apex and offset are one frame", lambda clip: {"apex": str(clip.offset)}),
-    "apex_after_offset": ("the apex is later than the offset", lambda clip: {"apex": str(clip.offset + 9)}),
-    "apex_before_onset": ("the apex is long before the onset", lambda clip: {"apex": str(max(0, clip.onset - 1000))}),
-    "offset_zero": ("the offset is 0", lambda clip: {"offset": "0"}),
-    "onset_missing": ("there is no onset", lambda clip: {"onset": ""}),
-    "aus_unknown": ("the AUs are a question mark", _aus(lambda units: "?")),
-    "aus_junk": ("words stand among the AUs", _aus(lambda units: f"{units} + soft focus")),
-    "aus_alternative": ("one AU or another", _aus(lambda units: f"{units} or 38")),
-    "aus_differ": ("an AU is missing that another coding has", _aus(lambda units: f"{units}+43")),
-    "emotion_spelled": (
-        "the emotion has a capital and a trailing blank",
-        lambda clip: {"emotion": f"{clip.fields['emotion'].upper()} "},
-    ),
-    "subject_unpadded": (
-        "the subject is a number without its zeros",
-        lambda clip: {"subject": clip.fields["subject"].lower().lstrip("0") + "  "},
-    ),
-    "row_twice": ("the row stands twice", lambda clip: {}),
+FAULTS: dict[str, tuple[str, str, str]] = {
+    "apex_slash": ("the apex is the text /", "apex", "/"),
+    "apex_is_onset": ("apex and onset are one frame", "apex", "{onset}"),
+    "apex_is_offset": ("apex and offset are one frame", "apex", "{offset}"),
+    "apex_after_offset": ("the apex is later than the offset", "apex", "{late}"),
+    "apex_before_onset": ("the apex is long before the onset", "apex", "{early}"),
+    "offset_zero": ("the offset is 0", "offset", "0"),
+    "onset_missing": ("there is no onset", "onset", ""),
+    "aus_unknown": ("the AUs are a question mark", "action_units", "?"),
+    "aus_junk": ("words stand among the AUs", "action_units", "{action_units} + soft focus"),
+    "aus_alternative": ("one AU or another", "action_units", "{action_units} or 38"),
+    "aus_differ": ("an AU is missing that another coding has", "action_units", "{action_units}+43"),
+    "emotion_spelled": ("the emotion has a capital and a trailing blank", "emotion", "{capitals} "),
+    "subject_unpadded": ("the subject is a number without its zeros", "subject", "{unpadded}  "),
+    "row_twice": ("the row stands twice", "subject", "{subject}"),
+    "folder_missing": ("there is no folder", "", ""),
+    "folder_renamed": ("the folder's name differs in case and zeros", "", ""),
+    "frames_missing": ("a fifth of the frames are missing", "", ""),
+    "frames_mostly_missing": ("three quarters of the frames are missing", "", ""),
+    "frame_truncated": ("the apex frame's file ends in the middle", "", ""),
+    "frame_resized": ("one frame is of another size", "", ""),
 }
-_CODINGS: dict[str, tuple[str, _Change]] = {
-    "aus_full_width": ("the AUs are in full-width signs", _aus(lambda units: units.translate(_FULL_WIDTH))),
-    "aus_reference": ("a reference stands among the AUs", _aus(lambda units: f"{units}+ref(38)")),
-    "aus_side_disputed": ("the AUs are on the left or on the right", _aus(_either_side)),
-}
-_CHANGES = {name: change for name, (_, change) in (_ROW_FAULTS | _CODINGS).items()}
+"""Every fault by name: what is wrong, and for a fault of the spreadsheet the column's field with what it then holds."""
 
-FAULTS: dict[str, str] = {name: told for name, (told, _) in _ROW_FAULTS.items()} | {
-    "folder_missing": "there is no folder",
-    "folder_renamed": "the folder's name differs in case and zeros",
-    "frames_missing": "a fifth of the frames are missing",
-    "frames_mostly_missing": "three quarters of the frames are missing",
-    "frame_truncated": "the apex frame's file ends in the middle",
-    "frame_resized": "one frame is of another size",
+CODINGS: dict[str, tuple[str, str, str]] = {
+    "aus_full_width": ("the AUs are in full-width signs", "action_units", "{wide}"),
+    "aus_reference": ("a reference stands among the AUs", "action_units", "{action_units}+ref(38)"),
+    "aus_side_disputed": ("the AUs are on the left or on the right", "action_units", "{left} or {right}"),
 }
-"""Every fault by name."""
-
-CODINGS: dict[str, str] = {name: told for name, (told, _) in _CODINGS.items()}
 """Ways to write AUs; they are planted only where they are named."""
+
+_FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
 
 
 def write_dataset(
@@ -202,11 +181,10 @@ def write_dataset(
     >>> there, written["written_as"].tolist()
     (['CASME2-coding-20140508.xlsx', 'Cropped'], ['casme2/01/EP01_01f'])
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-    found = LAYOUTS[layout]
-    sheet: Coding = _chosen(found.codings, coding, f"coding of {found.title}")
-    arrangement: FrameTree = _chosen(found.trees, tree, f"tree of {found.title}")
+    found = LAYOUTS[one_of(layout, LAYOUTS, "layout")]
+    codings, trees = {part.name: part for part in found.codings}, {part.name: part for part in found.trees}
+    sheet = codings[one_of(coding or found.codings[0].name, codings, f"coding of {found.title}")]
+    arrangement = trees[one_of(tree or found.trees[0].name, trees, f"tree of {found.title}")]
     own = float(clips.table["fps"].iloc[0])
     rate = min(found.fps, own) if fps is None else float(fps)
     if not 0 < rate <= own:
@@ -233,14 +211,6 @@ def write_dataset(
         for one in written
     ]  # fmt: skip
     return pd.DataFrame(rows)
-
-
-def _chosen(parts: Sequence[Any], name: str | None, what: str) -> Any:
-    """The part of that name, or the first where None."""
-    found = [part for part in parts if name in (None, part.name)]
-    if not found:
-        raise ValueError(f"no {what} {name!r}; there are {', '.join(part.name for part in parts)}")
-    return found[0]
 
 
 def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenClip]:
@@ -299,10 +269,9 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
     """The faults to plant, one a clip, in the order of the clips."""
     if faults is False:
         return []
-    known = [*FAULTS, *CODINGS]
     impossible = {
         name
-        for name in known
+        for name in FAULTS | CODINGS
         if (name.startswith("apex") and not layout.has_apex)
         or (name.startswith("aus") and not layout.has_aus)
         or (name.startswith("folder") and layout.shared_folders)
@@ -310,9 +279,8 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
         or (name == "subject_unpadded" and layout.subject == "{number}")
     }
     plan = [name for name in FAULTS if name not in impossible] if faults is True else list(faults)
-    unknown = [name for name in plan if name not in known]
-    if unknown:
-        raise ValueError(f"no fault {unknown[0]!r}; there are {', '.join(known)}")
+    for name in plan:
+        one_of(name, FAULTS | CODINGS, "fault")
     wrong = [name for name in plan if name in impossible]
     if wrong:
         raise ValueError(f"{', '.join(wrong)} cannot be planted in {layout.title}")
@@ -321,12 +289,25 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
     return plan
 
 
+def _row(one: WrittenClip) -> dict[str, str]:
+    """The clip's row of the spreadsheet, with its fault."""
+    units = one.fields["action_units"]
+    bare = re.sub("[LR]", "", units).split("+")
+    known = one.fields | {
+        "late": str(one.offset + 9), "early": str(max(0, one.onset - 1000)), "wide": units.translate(_FULL_WIDTH),
+        "capitals": one.fields["emotion"].upper(), "unpadded": one.fields["subject"].lower().lstrip("0"),
+        "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
+    }  # fmt: skip
+    _, field, text = (FAULTS | CODINGS).get(one.fault, ("", "", ""))
+    return one.fields | {field: text.format(**known)}
+
+
 def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, closing: bool) -> None:
     lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
     lines.append([column.header or None for column in coding.columns])
     for one in written:
-        fields = one.fields | _CHANGES[one.fault](one) if one.fault in _CHANGES else one.fields
-        line = [fields.get(column.field) if column.field else None for column in coding.columns]
+        row = _row(one)
+        line = [row.get(column.field) if column.field else None for column in coding.columns]
         lines += [line] * (2 if one.fault == "row_twice" else 1)
     if closing:
         lines += [[text] for text in coding.closing]
