@@ -70,11 +70,13 @@ def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], k
     scripts, *arrays = ([part[name] for part in parts] for name in parts[0])
     frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, arrays)
     rows = [script for part in scripts for script in part]
+    table = pd.DataFrame([script.row for script in rows])
+    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in rows]))
     truth = Truth(
-        pd.DataFrame([script.truth for script in rows]), displacement, au_masks, cue_mask, course,
+        drawn, displacement, au_masks, cue_mask, course,
         subjects=tuple(part[0].row["subject"] for part in scripts), aus=AUS, cue_kinds=tuple(kinds),
     )  # fmt: skip
-    return Clips(frames, flow, pd.DataFrame([script.row for script in rows]), recipe=recipe, truth=truth)
+    return Clips(frames, flow, table, recipe=recipe, truth=truth)
 
 
 def synthetic_clips(

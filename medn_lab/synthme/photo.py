@@ -16,7 +16,7 @@ from medn_lab.synthme.actions import CueKind, Pixels
 from medn_lab.synthme.corpus import VERSION, check_clip, clips_of, play, render_size
 from medn_lab.synthme.identity import Landmarks
 from medn_lab.synthme.paint import OVERSAMPLING, Face
-from medn_lab.synthme.render import Disturbance, Script
+from medn_lab.synthme.render import Script
 from medn_lab.synthme.script import clip_row
 from medn_lab.synthme.studio import MARKS, FaceStudio
 
@@ -24,30 +24,17 @@ LANDMARK_NAMES = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
 """The five points that place AUs on a photo: the pupils, the tip of the nose, the corners of the mouth. Sides are the
 subject's own: ``eye_right`` lies on the left of the picture."""
 
-PORTRAIT_LANDMARKS = {
-    "eye_right": (202.3, 100.3),
-    "eye_left": (247.3, 102.7),
-    "nose": (225.0, 125.5),
-    "mouth_right": (204.0, 141.7),
-    "mouth_left": (244.0, 141.7),
-}
+_PORTRAIT = ((202.3, 100.3), (247.3, 102.7), (225.0, 125.5), (204.0, 141.7), (244.0, 141.7))
 """The five points of scikit-image's portrait, measured by hand."""
 
-_IN_BOX = {
-    "eye_right": (0.33, 0.37),
-    "eye_left": (0.67, 0.37),
-    "nose": (0.5, 0.60),
-    "mouth_right": (0.37, 0.78),
-    "mouth_left": (0.63, 0.78),
-}
+_IN_BOX = ((0.33, 0.37), (0.67, 0.37), (0.5, 0.60), (0.37, 0.78), (0.63, 0.78))
 """Where the five points lie on an average face in the square of a detector without landmarks, as shares of its side."""
 
 _TEMPLATE_SIDE = {
     "brow_inner": (0.109, -0.224), "brow_mid": (0.236, -0.246), "brow_outer": (0.345, -0.228), "eye": (0.212, -0.085),
     "eye_inner": (0.108, -0.073), "eye_outer": (0.316, -0.096), "lid_upper": (0.212, -0.125),
-    "lid_lower": (0.212, -0.057),
-    "cheek": (0.272, 0.115), "nose_wing": (0.098, 0.224), "nose_side": (0.075, 0.064), "mouth_corner": (0.171, 0.422),
-    "lip_top": (0.077, 0.391), "jaw": (0.360, 0.430),
+    "lid_lower": (0.212, -0.057), "cheek": (0.272, 0.115), "nose_wing": (0.098, 0.224), "nose_side": (0.075, 0.064),
+    "mouth_corner": (0.171, 0.422), "lip_top": (0.077, 0.391), "jaw": (0.360, 0.430),
 }  # fmt: skip
 _TEMPLATE_MIDDLE = {
     "glabella": (0.0, -0.203), "forehead": (0.0, -0.393), "nose_tip": (0.0, 0.194), "lip_upper": (0.0, 0.399),
@@ -193,12 +180,8 @@ def move_photo(
         side=sides.pop() if len(sides) == 1 else "mixed", cue=cue or "absent",
     )  # fmt: skip
     intensities = "+".join(f"{au[2:]}{intensity}" for au, _ in parts)
-    names = {name: row[name] for name in ("clip_id", "subject")}
-    truth = names | {"intensities": intensities, "peak_px128": max(pixels.values()), "cue_kind": kind}
-    script = Script(
-        **MARKS, pixels=pixels, kind=kind, state=row["cue"], strength=1.0, disturbance=Disturbance(), grain=(0,),
-        row=row, truth=truth,
-    )  # fmt: skip
+    truth = {"intensities": intensities, "peak_px128": max(pixels.values()), "cue_kind": kind}
+    script = Script(**MARKS, pixels=pixels, kind=kind, state=row["cue"], row=row, truth=truth)
     recipe = {
         "corpus": "photo", "size": int(size), "n_frames": int(n_frames), "intensity": intensity, "flow": "dis",
         "render_size": render_size(size), "seed": int(seed), "landmarks": found,
@@ -214,7 +197,7 @@ def _photo_face(
         from skimage import data
 
         photo = data.astronaut()
-        landmarks = PORTRAIT_LANDMARKS if landmarks is None else landmarks
+        landmarks = dict(zip(LANDMARK_NAMES, _PORTRAIT, strict=True)) if landmarks is None else landmarks
     if not isinstance(photo, np.ndarray) or photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
         what = f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
         raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {what}")
@@ -248,7 +231,7 @@ def _find_points(photo: np.ndarray) -> np.ndarray:
         ) from error
     if box.landmarks is not None:
         return np.asarray(box.landmarks, dtype=float)
-    return np.array([(box.x + u * box.side, box.y + v * box.side) for u, v in _IN_BOX.values()])
+    return np.array([(box.x + u * box.side, box.y + v * box.side) for u, v in _IN_BOX])
 
 
 def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:

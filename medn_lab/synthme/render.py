@@ -58,6 +58,11 @@ class Disturbance:
         """The six drifts at a share `along` of the clip, all 0 at its start."""
         return (np.cos(np.pi * np.arange(1, 5) * along) - 1) @ self.drift
 
+    def head(self, along: float) -> dict[str, float]:
+        """The head's drift, as the truth's table names it."""
+        names = ("head_x_px128", "head_y_px128", "head_degrees")
+        return dict(zip(names, self.slow(along)[:3], strict=True))
+
     def lids(self, frame: int) -> float:
         """How far a blink has closed the lids in a frame: 0 open, 1 closed."""
         away = 1.0 if self.blink is None else abs(frame - self.blink) / (BLINK_FRAMES / 2)
@@ -86,8 +91,8 @@ class Script:
     """Everything that happens in one clip, before a pixel is drawn.
 
     `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed of the sensor's
-    noise, followed by a spawn key to which each frame's number is added; `row` and `truth` are the clip's rows of the
-    two tables.
+    noise, followed by a spawn key to which each frame's number is added; `row` is the clip's row of the table, `truth`
+    what the truth's table has besides ``clip_id`` and ``subject``.
     """
 
     onset: int
@@ -96,11 +101,11 @@ class Script:
     pixels: Pixels
     kind: str
     state: str
-    strength: float
-    disturbance: Disturbance
-    grain: tuple[int, ...]
     row: Mapping[str, Any]
     truth: Mapping[str, Any]
+    strength: float = 1.0
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    grain: tuple[int, ...] = (0,)
     rise: float = 1.0
     fall: float = 1.0
     delay: float = 0.0

@@ -61,6 +61,8 @@ EMOTIONS_GIVEN_AUS: dict[str, tuple[float, str]] = {
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
 """P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
 
+EmotionArrays: TypeAlias = tuple[list[str], np.ndarray, np.ndarray]
+
 
 def emotion_table() -> pd.DataFrame:
     """The published table: one row an AU set.
@@ -122,7 +124,7 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
     return checked.assign(share=checked["share"] / total)
 
 
-def emotion_arrays(table: Table | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+def emotion_arrays(table: Table | None) -> EmotionArrays:
     """A checked table as AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
     checked = check_emotions(table)
     return list(checked.index), checked["share"].to_numpy(), checked[list(EMOTIONS)].to_numpy()
@@ -191,14 +193,7 @@ def allowed_emotions(
 
 
 def draw_script(
-    seed: int,
-    subject: int,
-    clip: int,
-    *,
-    cue: str,
-    cue_strength: float,
-    noise: float,
-    emotions: tuple[list[str], np.ndarray, np.ndarray],
+    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: EmotionArrays
 ) -> Script:
     """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kind of cue."""
     sets, shares, given = emotions
@@ -234,24 +229,23 @@ def draw_script(
     state = CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent"
 
     name = f"synthme{seed}-s{subject + 1:02d}"
-    head_x, head_y, degrees, *_ = disturbance.slow((apex - onset) / (offset - onset))
     truth = {
-        "clip_id": f"{name}-c{clip + 1:02d}", "subject": name, "identity": subject,
+        "identity": subject,
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
         "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": float(cue_strength),
-        "head_x_px128": head_x, "head_y_px128": head_y, "head_degrees": degrees,
+        **disturbance.head((apex - onset) / (offset - onset)),
         "blink_frame": -1 if disturbance.blink is None else disturbance.blink,
     }  # fmt: skip
     row = clip_row(
-        clip_id=truth["clip_id"], dataset="SynthME", subject=name, onset=onset, apex=apex, offset=offset,
+        clip_id=f"{name}-c{clip + 1:02d}", dataset="SynthME", subject=name, onset=onset, apex=apex, offset=offset,
         emotion=emotion, label=emotion, action_units=action_units, side=side, cue=state,
     )  # fmt: skip
     if has_distractor:
         pixels |= {(other, half): weak for half in halves}
     return Script(
-        onset, apex, offset, pixels, kind, state, float(cue_strength), disturbance, (seed, 2, subject, clip), row,
-        truth, rise, fall, delay,
+        onset, apex, offset, pixels, kind, state, row, truth, float(cue_strength), disturbance,
+        (seed, 2, subject, clip), rise, fall, delay,
     )  # fmt: skip
 
 
@@ -309,9 +303,13 @@ def draw_table(
     """
     check_corpus(n_subjects, clips_per_subject, seed, cue_strength, 1.0)
     cue_kinds(cue)
-    drawn = {"cue": cue, "cue_strength": cue_strength, "noise": 1.0, "emotions": emotion_arrays(emotions_given_aus)}
-    places = [(person, clip) for person in range(n_subjects) for clip in range(clips_per_subject)]
-    return pd.DataFrame([draw_script(seed, *place, **drawn).row for place in places])
+    emotions = emotion_arrays(emotions_given_aus)
+    scripts = (
+        draw_script(seed, person, clip, cue=cue, cue_strength=cue_strength, noise=1.0, emotions=emotions)
+        for person in range(n_subjects)
+        for clip in range(clips_per_subject)
+    )
+    return pd.DataFrame([script.row for script in scripts])
 
 
 def check_corpus(n_subjects: int, clips_per_subject: int, seed: int, cue_strength: float, noise: float) -> None:

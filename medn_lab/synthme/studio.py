@@ -17,7 +17,7 @@ from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Disturbance, Script
 from medn_lab.synthme.script import EMOTIONS, allowed_emotions, clip_row
 
-MARKS = {"onset": 0, "apex": 28, "offset": 68}
+MARKS: dict[str, Any] = {"onset": 0, "apex": 28, "offset": 68}
 """The frames of a clip made by hand, at 200 frames a second: 0.34 s."""
 
 MOST = 4.0
@@ -155,17 +155,14 @@ class FaceStudio:
         given = {"aus": allowed_emotions(numbers)}
         given["cue"] = given["aus"] if cue == "absent" else allowed_emotions(numbers, cue=cue)
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
-        names = {"clip_id": f"{self.name}-{coded or 'rest'}-{cue}", "subject": self.name}
         row = clip_row(
-            clip_id=names["clip_id"], dataset=self._dataset, subject=self.name, **MARKS,
+            clip_id=f"{self.name}-{coded or 'rest'}-{cue}", dataset=self._dataset, subject=self.name, **MARKS,
             emotion=label or "unknown", label=label, action_units=numbers,
             side="+".join(dict.fromkeys(sides.values())) or "both", cue=cue,
         )  # fmt: skip
-        head_x, head_y, degrees, *_ = disturbance.slow(MARKS["apex"] / MARKS["offset"])
-        truth = names | {
+        truth = {
             "intensities": coded or "none", "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
-            "cue_strength": state["cue_strength"], "head_x_px128": head_x, "head_y_px128": head_y,
-            "head_degrees": degrees,
+            "cue_strength": state["cue_strength"], **disturbance.head(MARKS["apex"] / MARKS["offset"]),
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
         return Script(

@@ -27,17 +27,15 @@ from medn_lab.data.readers.clip_list import reader_id
 from medn_lab.records import Clips, require
 from medn_lab.synthme.actions import one_of
 from medn_lab.synthme.corpus import render_frames
+from medn_lab.synthme.script import EMOTIONS
 
 EMOTIONS_OF: dict[str, dict[str, str]] = {
-    "samm": {
-        "happiness": "Happiness", "disgust": "Anger", "repression": "Contempt", "surprise": "Surprise",
-        "others": "Other",
-    },
+    "samm": dict(zip(EMOTIONS, ("Happiness", "Anger", "Contempt", "Surprise", "Other"), strict=True)),
     "smic": {"happiness": "positive", "disgust": "negative", "repression": "negative"},
     "casme3": {"happiness": "happy", "repression": "sad"},
     "mmew": {"repression": "sadness"},
     "dfme": {"repression": "sadness", "others": "anger"},
-}  # fmt: skip
+}
 """How SynthME's five emotions are called where a data set has others, so that its protocols find their classes."""
 
 LEFT_OUT = {"smic": ("others",)}
