@@ -185,6 +185,8 @@ def test_the_brightness_of_a_photo_and_of_a_still_changes_in_grey_on_the_chin(fa
     assert change[:, inside].mean(axis=1).max() > 4
     assert np.abs(change[:, ~inside]).mean() < 0.1
     np.testing.assert_array_equal(bright.flow, dim.flow)
+    by_hand = photo_studio(cue="brightness")({"aus": {"AU12": "C"}, "cue": "brighten", **QUIET})
+    np.testing.assert_array_equal(by_hand.truth.cue_mask, bright.truth.cue_mask)
     low, high = (move_face(face, cue="brightness", cue_level=level).astype(int) for level in (-1, 1))
     rows, columns = np.nonzero((high - low).min(axis=-1) > 6)
     assert rows.min() > 85

@@ -189,7 +189,7 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     clip_id : str
         A clip in it.
     numbers : sequence of int
-        Frame numbers, from the clip's onset to its offset or around them (the face is at rest there).
+        Frame numbers, from the clip's onset to its offset or around them (the face does not move there).
     size : int, optional
         64 to 512; by default the clips' own. At their own size and numbers the bytes are those of ``clips.frames``.
 
