@@ -1,26 +1,24 @@
-"""SynthME clips: faces play what the scripts say, and what is true of each clip is written down."""
+"""Clips of SynthME: faces play what their scripts say, and what is true of each clip is written down."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers, positions
-from medn_lab.synthme.action_table import AUS
-from medn_lab.synthme.actions import au_mask, expression_field
-from medn_lab.synthme.cue import cue_kinds, cue_mask
-from medn_lab.synthme.emotions import Table, check_emotions, kept_table
-from medn_lab.synthme.faces import Face, draw_face
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import AUS, cue_kinds
 from medn_lab.synthme.identity import draw_identity
-from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
-from medn_lab.synthme.script import FPS as FPS
-from medn_lab.synthme.script import Script, check_counts, draw_script, table_of, truth_table_of
+from medn_lab.synthme.paint import Face, draw_face
+from medn_lab.synthme.render import Script, moving_skin, shrunk
+from medn_lab.synthme.script import Table, check_corpus, check_emotions, draw_script, emotion_arrays
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
@@ -34,28 +32,51 @@ def render_size(size: int) -> int:
     return max(min(2 * size, 512), 128)
 
 
-@lru_cache(maxsize=4)
-def _face(seed: int, subject: int, size: int) -> Face:
-    return draw_face(draw_identity(seed, subject), size=size)
+def check_clip(size: int, n_frames: int = 2) -> None:
+    """ValueError where clips cannot have this size or number of frames."""
+    act.check_range(size, "size in pixels", *SIZES)
+    act.check_range(n_frames, "n_frames (onset and offset are two)", 2)
 
 
-def _frame(face: Face, script: Script, number: int, recipe: Mapping[str, Any]) -> np.ndarray:
-    """One frame at the face's size, uint8, nuisance and all; a function of its arguments alone."""
-    number = int(number)
-    along = float(np.clip((number - script.onset) / (script.offset - script.onset), 0, 1))
-    x, y, degrees = script.disturbance.slow(along)[:3]
-    frame = compose(
-        face,
-        script.strengths(number),
-        cue=script.kind,
-        level=float(recipe["cue_strength"]) * float(script.cue_course(np.array([number]))[0]),
-        blink=script.disturbance.lids(number),
-        head=(float(x), float(y), float(degrees)),
-    )
-    grain = np.random.default_rng(
-        np.random.SeedSequence(script.seed, spawn_key=(2, script.subject, script.clip, number))
-    )
-    return script.disturbance.record(script.disturbance.expose(frame, along), grain)
+def play(face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
+    """Scripts played by one face: the scripts, and arrays by the names that Clips and Truth have for them."""
+    size, n_frames, count = recipe["size"], recipe["n_frames"], len(scripts)
+    frames = np.empty((count, n_frames, size, size, 3), np.uint8)
+    flow = np.empty((count, size, size, 2), np.float32)
+    displacement = np.empty((count, size, size, 2), np.float16)
+    courses = np.empty((count, n_frames), np.float32)
+    for row, script in enumerate(scripts):
+        numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames).tolist()
+        large = {number: script.frame(face, number) for number in {*numbers, script.apex}}
+        frames[row] = [shrunk(large[number], size) for number in numbers]
+        flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
+        moved = act.expression_field(face, script.pixels) * moving_skin(face)
+        displacement[row] = shrunk(moved, size) * (size / face.size)
+        courses[row] = script.strength * script.cue_course(np.array(numbers))
+    return {
+        "scripts": scripts, "frames": frames, "flow": flow, "displacement": displacement, "cue_course": courses,
+        "au_masks": _masks(face, size, act.au_mask, AUS), "cue_mask": _masks(face, size, act.cue_mask, tuple(kinds)),
+    }  # fmt: skip
+
+
+@act.kept
+def _masks(face: Face, size: int, mask: Callable[[Face, str], np.ndarray], names: tuple[str, ...]) -> np.ndarray:
+    """Bool masks (1, names, size, size): pixels of which at least half is covered."""
+    return np.stack([shrunk(mask(face, name).astype(np.float32), size) >= 0.5 for name in names])[None]
+
+
+def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> Clips:
+    """What each face played, from :func:`play`, as one record with truth."""
+    scripts, *arrays = ([part[name] for part in parts] for name in parts[0])
+    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, arrays)
+    rows = [script for part in scripts for script in part]
+    table = pd.DataFrame([script.row for script in rows])
+    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in rows]))
+    truth = Truth(
+        drawn, displacement, au_masks, cue_mask, course,
+        subjects=tuple(part[0].row["subject"] for part in scripts), aus=AUS, cue_kinds=tuple(kinds),
+    )  # fmt: skip
+    return Clips(frames, flow, table, recipe=recipe, truth=truth)
 
 
 def synthetic_clips(
@@ -90,14 +111,14 @@ def synthetic_clips(
         Frames a clip from onset to offset, at least 2 (:func:`medn_lab.records.frame_numbers`). The timing and the
         brightness cue need 5 or more to be seen.
     cue : str
-        Kind of the implicit cue, ``colour``, ``timing`` or ``brightness`` (:mod:`medn_lab.synthme.cue`). Each clip of
-        ``colour+brightness`` has one of the two, drawn independently of AUs and emotion; ``mixed`` is
+        Kind of the implicit cue, ``colour``, ``timing`` or ``brightness`` (:mod:`medn_lab.synthme.actions`). Each clip
+        of ``colour+brightness`` has one of the two, drawn independently of AUs and emotion; ``mixed`` is
         ``colour+timing``. The column ``cue`` holds the state, ``truth.table["cue_kind"]`` the kind.
     cue_strength : float
         0 (no cue; the column ``cue`` says ``absent``) to 4; 1 is a change of 5 levels of red, a pulse of 1.1 px at
         128 px, or a change of 5 levels of grey.
     noise : float
-        0 to 4; scales everything in :mod:`medn_lab.synthme.nuisance` and the weak distractor AUs; 0 removes them.
+        0 to 4; scales head motion, light, sensor noise, JPEG, blinks and the weak distractor AUs; 0 removes them.
     emotions_given_aus : DataFrame, optional
         Another table P(emotion | AU set), as :func:`emotion_table` returns it: an AU set a row, the shares in
         proportion, each row of emotions summing to 1, zeros allowed. The recipe keeps it. The published one where
@@ -130,73 +151,32 @@ def synthetic_clips(
     >>> clips.frames.shape, clips.flow.shape, clips.truth.displacement.dtype
     ((2, 4, 64, 64, 3), (2, 64, 64, 2), dtype('float16'))
     """
-    check_counts(n_subjects, clips_per_subject, cue, cue_strength, noise, seed)
-    _check_size(size)
-    if n_frames < 2:
-        raise ValueError(f"n_frames must be at least 2, the onset and the offset; it is {n_frames}")
+    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, noise)
+    check_clip(size, n_frames)
+    kinds = cue_kinds(cue)
     recipe = {
         "corpus": "SynthME", "version": VERSION, "seed": int(seed), "n_subjects": int(n_subjects),
         "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames),
-        "cue": "+".join(cue_kinds(cue)), "cue_strength": float(cue_strength), "noise": float(noise),
-        "render_size": render_size(size), "flow": "dis",
-        "head": "registered to the onset with a residual", **kept_table(emotions_given_aus),
+        "cue": "+".join(kinds), "cue_strength": float(cue_strength), "noise": float(noise),
+        "render_size": render_size(size), "flow": "dis", "head": "registered to the onset with a residual",
     }  # fmt: skip
+    if emotions_given_aus is not None:  # lists of text and numbers, which a recipe can keep
+        table = check_emotions(emotions_given_aus).rename_axis("action_units").reset_index()
+        recipe["emotions_given_aus"] = table.to_dict("list")
     from tqdm.auto import tqdm
 
+    def play_person(subject: int) -> dict[str, Any]:
+        # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
+        face = draw_face(draw_identity(seed, subject), size=render_size(size))
+        scripts = [draw_script(seed, subject, clip, **drawn) for clip in range(clips_per_subject)]
+        return play(face, scripts, recipe=recipe, kinds=kinds)
+
+    drawn = _drawn(recipe)
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
-        people = pool.map(lambda subject: _play_subject(subject, recipe), range(n_subjects))
+        people = pool.map(play_person, range(n_subjects))
         parts = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
-
-    scripts = [script for part in parts for script in part["scripts"]]
-    truth = Truth(
-        table=truth_table_of(scripts, recipe),
-        displacement=np.concatenate([part["displacement"] for part in parts]),
-        au_masks=np.stack([part["au_masks"] for part in parts]),
-        cue_mask=np.stack([part["cue_mask"] for part in parts]),
-        cue_course=np.concatenate([part["cue_course"] for part in parts]),
-        subjects=tuple(part["scripts"][0].subject_name for part in parts),
-        aus=AUS,
-        cue_kinds=cue_kinds(cue),
-    )
-    return Clips(
-        frames=np.concatenate([part["frames"] for part in parts]),
-        flow=np.concatenate([part["flow"] for part in parts]),
-        table=table_of(scripts),
-        recipe=recipe,
-        truth=truth,
-    )
-
-
-def _play_subject(subject: int, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """All clips of one person."""
-    size, n_frames, count = recipe["size"], recipe["n_frames"], recipe["clips_per_subject"]
-    drawn = _drawn(recipe)
-    # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
-    face = draw_face(draw_identity(recipe["seed"], subject), size=recipe["render_size"])
-    scripts = [draw_script(recipe["seed"], subject, clip, **drawn) for clip in range(count)]
-    skin = (face.mask * (1 - bare_eyes(face)))[..., None]
-    frames = np.empty((count, n_frames, size, size, 3), np.uint8)
-    flow = np.empty((count, size, size, 2), np.float32)
-    displacement = np.empty((count, size, size, 2), np.float16)
-    course = np.empty((count, n_frames), np.float32)
-    for row, script in enumerate(scripts):
-        numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames)
-        large = {number: _frame(face, script, number, recipe) for number in {*numbers.tolist(), script.apex}}
-        frames[row] = [shrunk(large[number], size) for number in numbers.tolist()]
-        flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
-        moved = expression_field(face, script.pixels | script.distractors) * skin
-        displacement[row] = shrunk(moved, size) * (size / face.size)
-        course[row] = recipe["cue_strength"] * script.cue_course(numbers)
-    return {
-        "scripts": scripts,
-        "frames": frames,
-        "flow": flow,
-        "displacement": displacement,
-        "cue_course": course,
-        "au_masks": np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS]),
-        "cue_mask": np.stack([shrunk_mask(cue_mask(face, kind), size) for kind in cue_kinds(recipe["cue"])]),
-    }
+    return clips_of(parts, recipe=recipe, kinds=kinds)
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -209,7 +189,7 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     clip_id : str
         A clip in it.
     numbers : sequence of int
-        Frame numbers, from the clip's onset to its offset or around them (the face is at rest there).
+        Frame numbers, from the clip's onset to its offset or around them (the face does not move there).
     size : int, optional
         64 to 512; by default the clips' own. At their own size and numbers the bytes are those of ``clips.frames``.
 
@@ -236,24 +216,20 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
         )
     positions(clips.table, clip_id, owner="these Clips")
     size = int(recipe["size"] if size is None else size)
-    _check_size(size)
-    seed, subject, clip = _numbers_of(clip_id)
-    script = draw_script(seed, subject, clip, **_drawn(recipe))
+    check_clip(size)
+    corpus, person, clip = clip_id.split("-")
+    seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
+    script = draw_script(seed, subject, int(clip[1:]) - 1, **_drawn(recipe))
     face = _face(seed, subject, render_size(size))
-    return np.stack([shrunk(_frame(face, script, number, recipe), size) for number in numbers])
+    return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
+
+
+@lru_cache(maxsize=4)
+def _face(seed: int, subject: int, size: int) -> Face:
+    return draw_face(draw_identity(seed, subject), size=size)
 
 
 def _drawn(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What of a recipe a script depends on, besides the seed and the clip."""
     drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
-    return drawn | {"emotions": check_emotions(recipe.get("emotions_given_aus"))}
-
-
-def _numbers_of(clip_id: str) -> tuple[int, int, int]:
-    corpus, subject, clip = clip_id.split("-")
-    return int(corpus.removeprefix("synthme")), int(subject[1:]) - 1, int(clip[1:]) - 1
-
-
-def _check_size(size: int) -> None:
-    if not SIZES[0] <= size <= SIZES[1]:
-        raise ValueError(f"SynthME is drawn at {SIZES[0]} to {SIZES[1]} px; size is {size}")
+    return drawn | {"emotions": emotion_arrays(recipe.get("emotions_given_aus"))}

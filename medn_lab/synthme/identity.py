@@ -1,4 +1,4 @@
-"""Who a SynthME subject is: geometry, skin, hair, age and light, drawn from a seed and a number.
+"""Who a SynthME subject is: geometry, skin, hair, age and light, drawn from a seed and a number; the head's relief.
 
 Places are in *face units*: the picture spans -1 to 1 in x (to the right) and y (down), so one unit is half the picture
 and one pixel of a 128 px picture is 1/64. Sides are the subject's own: ``right`` lies at negative x, on the left of the
@@ -7,12 +7,17 @@ picture.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
+import cv2
 import numpy as np
 
-HairStyle = Literal["bald", "receding", "crop", "quiff", "parted", "fringe", "bob", "long", "tied", "curly"]
+Colour = tuple[float, float, float]
+
+WIDEST_Y = -0.06
+"""Height of the cheekbones, where the head is widest."""
 
 _SKIN = np.array(
     [
@@ -24,32 +29,29 @@ _SKIN = np.array(
 """Albedo from the lightest to the deepest skin, sRGB."""
 
 _HAIR = {
-    "black": (26, 22, 22),
-    "espresso": (44, 31, 26),
-    "brown": (78, 53, 38),
-    "chestnut": (104, 64, 41),
-    "auburn": (126, 62, 36),
-    "copper": (168, 92, 48),
-    "dark blond": (146, 112, 74),
-    "blond": (198, 163, 112),
-    "grey": (136, 133, 130),
-    "white": (206, 203, 198),
-}
+    "black": ((26, 22, 22), 0.10, 0.72), "espresso": ((44, 31, 26), 0.16, 0.24), "brown": ((78, 53, 38), 0.2, 0.04),
+    "chestnut": ((104, 64, 41), 0.16, 0), "auburn": ((126, 62, 36), 0.08, 0), "copper": ((168, 92, 48), 0.06, 0),
+    "dark blond": ((146, 112, 74), 0.12, 0), "blond": ((198, 163, 112), 0.12, 0), "grey": ((136, 133, 130), 0, 0),
+    "white": ((206, 203, 198), 0, 0),
+}  # fmt: skip
 _IRIS = {
-    "dark brown": (62, 38, 24),
-    "brown": (98, 62, 34),
-    "hazel": (122, 92, 48),
-    "green": (104, 122, 84),
-    "grey": (124, 138, 146),
-    "blue": (96, 132, 166),
-}
+    "dark brown": ((62, 38, 24), 0.08, 0.78), "brown": ((98, 62, 34), 0.24, 0.20), "hazel": ((122, 92, 48), 0.18, 0.02),
+    "green": ((104, 122, 84), 0.14, 0.0), "grey": ((124, 138, 146), 0.12, 0.0), "blue": ((96, 132, 166), 0.24, 0.0),
+}  # fmt: skip
+"""Colour in sRGB, and its share among people of the lightest and of the deepest skin."""
 
 
-@dataclass(frozen=True)
 class Identity:
-    """One person: everything that stays the same in all their clips.
+    """One person: everything that stays the same in all their clips, the same however many others are drawn.
 
     Lengths are in face units (see the module), colours sRGB 0-255, the rest shares from 0 to 1.
+
+    Parameters
+    ----------
+    seed : int
+        Of the corpus; other seeds have other people.
+    number : int
+        From 0; the name counts from 1.
 
     Examples
     --------
@@ -58,65 +60,91 @@ class Identity:
     ('synthme0-s04', True, 3)
     """
 
-    seed: int
-    number: int
-    masculine: float
-    age: float
-    # head
-    cheek_width: float
-    jaw_square: float
-    jaw_taper: float
-    chin_y: float
-    crown_y: float
-    neck_width: float
-    ear_size: float
-    cheek_full: float
-    # eyes and brows
-    eye_x: float
-    eye_y: float
-    eye_width: float
-    lid_upper: float
-    lid_lower: float
-    eye_tilt: float
-    lid_fold: float
-    iris_size: float
-    iris: tuple[float, float, float]
-    brow_y: float
-    brow_thick: float
-    brow_arch: float
-    brow_tilt: float
-    brow_dense: float
-    brow_length: float
-    # nose and mouth
-    nose_y: float
-    nose_width: float
-    nose_bridge: float
-    nose_tip: float
-    mouth_y: float
-    mouth_width: float
-    lip_upper: float
-    lip_lower: float
-    mouth_curve: float
-    lip_red: float
-    # colour and surface
-    tone: float
-    skin: tuple[float, float, float]
-    redness: float
-    freckles: float
-    texture: float
-    stubble: float
-    beard: float
-    # hair
-    style: HairStyle
-    hair: tuple[float, float, float]
-    hairline_y: float
-    hair_volume: float
-    hair_wave: float
-    part_x: float
-    # scene
-    light: tuple[float, float, float]
-    cloth: tuple[float, float, float]
-    backdrop: tuple[float, float, float]
+    def __init__(self, seed: int, number: int) -> None:
+        self.seed, self.number = int(seed), int(number) + 1
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, number)))
+
+        def about(mean: float, spread: float, low: float = -np.inf, high: float = np.inf) -> float:
+            return float(np.clip(mean + spread * np.clip(rng.standard_normal(), -2, 2), low, high))
+
+        # Alternating keeps a small corpus from being all of one sex; the rest is chance.
+        self.masculine = m = about(0.15 if (number + seed) % 2 else 0.85, 0.1, 0, 1)
+        self.age = age = float(rng.beta(1.3, 2.2))
+        self.tone = tone = float((number * 0.618034 + rng.uniform(0, 0.35) + 0.37 * seed) % 1.0)
+        steps = tone * (len(_SKIN) - 1)
+        low = min(int(steps), len(_SKIN) - 2)
+        skin = _SKIN[low] + (steps - low) * (_SKIN[low + 1] - _SKIN[low])
+        skin = skin * (1 + 0.02 * np.clip(rng.standard_normal(), -1.5, 1.5))
+        self.skin = _colour(np.clip(skin * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5)), 25, 252))
+        self.eye_y = about(-0.085, 0.012)
+        self.mouth_y = about(0.425, 0.016)
+
+        self.cheek_width = about(0.500 + 0.012 * m, 0.014)
+        self.jaw_square = about(1.78 + 0.52 * m, 0.15, 1.55, 2.8)
+        self.jaw_taper = about(1.86 + 0.12 * m, 0.08, 1.7, 2.2)
+        self.chin_y = about(0.755 + 0.025 * m, 0.016)
+        self.crown_y = about(-0.83, 0.015)
+        self.neck_width = about(0.235 + 0.075 * m, 0.015)
+        self.ear_size = about(0.125 + 0.01 * m, 0.01)
+        self.cheek_full = about(0.5 - 0.15 * age, 0.2, 0, 1)
+
+        self.eye_x = about(0.212, 0.008)
+        self.eye_width = about(0.104, 0.005)
+        self.lid_upper = about(0.047 - 0.007 * m - 0.007 * age, 0.0045)
+        self.lid_lower = about(0.028, 0.003)
+        self.eye_tilt = about(0.012, 0.010)
+        self.lid_fold = float(rng.uniform(0.15, 1.0))
+        self.iris_size = about(0.0555, 0.0018)
+        iris = np.array(_IRIS[_pick(rng, _IRIS, tone / 0.55)][0])
+        self.iris = _colour(iris * rng.uniform(0.88, 1.12))
+        self.brow_y = about(self.eye_y - 0.158 + 0.018 * m, 0.009)
+        self.brow_thick = about(0.017 + 0.013 * m, 0.003)
+        self.brow_arch = about(0.034 - 0.014 * m, 0.008)
+        self.brow_tilt = about(0.004, 0.010)
+        self.brow_dense = about(0.72 + 0.12 * m, 0.12, 0.45, 1.0)
+        self.brow_length = about(0.150, 0.006)
+
+        self.nose_y = about(0.195, 0.016)
+        self.nose_width = about(0.082 + 0.010 * m + 0.022 * tone, 0.008, 0.066, 0.125)
+        self.nose_bridge = about(0.9 - 0.25 * tone + 0.15 * m, 0.12)
+        self.nose_tip = about(1.0, 0.15)
+        self.mouth_width = about(0.166 + 0.010 * m, 0.009)
+        self.lip_upper = about(0.045 - 0.010 * m + 0.012 * tone - 0.010 * age, 0.005, 0.026, 0.066)
+        self.lip_lower = about(0.066 - 0.010 * m + 0.014 * tone - 0.008 * age, 0.006, 0.042, 0.088)
+        self.mouth_curve = about(-0.004, 0.005)
+        self.lip_red = about(0.75 - 0.45 * m, 0.15, 0.1, 1.0)
+
+        self.redness = about(0.5 - 0.3 * tone, 0.2, 0.05, 1)
+        self.freckles = float(rng.uniform(0.3, 1.0) if rng.random() < 0.3 and tone < 0.5 else rng.uniform(0, 0.12))
+        self.texture = float(rng.uniform(0.7, 1.3))
+        self.stubble = float(m * rng.uniform(0.15, 0.9) if m > 0.5 else 0.0)
+        self.beard = float(rng.uniform(0.5, 1.0) if m > 0.5 and rng.random() < 0.28 else 0.0)
+
+        styles = _hair_styles(m, age, tone)
+        weights = np.array(list(styles.values()))
+        self.style = list(styles)[rng.choice(len(styles), p=weights / weights.sum())]
+        greyed = rng.random() < np.clip((age - 0.42) * 2.2, 0, 0.9)
+        hair = _pick(rng, _HAIR, (tone - 0.1) / 0.45)
+        if greyed:
+            hair = "white" if rng.random() < 1.6 * (age - 0.55) else "grey"
+        self.hair = _colour(np.clip(np.array(_HAIR[hair][0]) * rng.uniform(0.85, 1.15), 0, 255))
+        self.hairline_y = about(-0.515 - 0.03 * m * age, 0.022)
+        self.hair_volume = about(0.075, 0.018)
+        self.hair_wave = float(rng.uniform(0, 1))
+        self.part_x = float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.24))
+
+        self.light = (float(rng.choice([-1, 1]) * rng.uniform(0.12, 0.5)), float(-rng.uniform(0.35, 0.62)), 0.78)
+        self.cloth = _hsv(rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.22, 0.82))
+        self.backdrop = _hsv(rng.uniform(0.52, 0.68), rng.uniform(0.03, 0.2), rng.uniform(0.55, 0.84))
+
+    def __repr__(self) -> str:
+        return f"Identity {self.name}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     @property
     def name(self) -> str:
@@ -124,8 +152,48 @@ class Identity:
         return f"synthme{self.seed}-s{self.number:02d}"
 
     def generator(self, purpose: int) -> np.random.Generator:
-        """A generator of this person's own for one purpose, the same at every size and in every run."""
+        """A generator of this person for one purpose, the same at every size and in every run."""
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, self.number, purpose)))
+
+    def half_width(self, y: np.ndarray | np.floating) -> np.ndarray:
+        """Half the width of the head at height `y`; 0 above the crown and below the chin."""
+        up = np.clip((WIDEST_Y - y) / (WIDEST_Y - self.crown_y), 0, 1)
+        down = np.clip((y - WIDEST_Y) / (self.chin_y - WIDEST_Y), 0, 1)
+        skull = np.maximum(1 - up**2.5, 0) ** 0.5
+        jaw = np.maximum(1 - down**self.jaw_square, 0) ** (1 / self.jaw_taper)
+        return self.cheek_width * np.where(y < WIDEST_Y, skull, jaw)
+
+    def mouth_lines(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Upper border, mouth line, lower border of the lips at `x`; how far inside the corners (1 centre, 0 there)."""
+        s = np.abs(x) / self.mouth_width
+        line = self.mouth_y + self.mouth_curve * s**2 + 0.007 * np.exp(-((x / 0.035) ** 2))
+        line = line - 0.004 * np.exp(-(((s - 0.45) / 0.2) ** 2))
+        inside = np.clip(1 - s, 0, 1)
+        bow = 1 - 0.20 * np.exp(-((s / 0.14) ** 2)) + 0.06 * np.exp(-(((s - 0.24) / 0.12) ** 2))
+        upper = line - self.lip_upper * (1 - np.clip(s, 0, 1) ** 1.6) * bow
+        lower = line + self.lip_lower * (1 - np.clip(s, 0, 1) ** 2.4) ** 0.85
+        return upper, line, lower, inside
+
+    def lid_lines(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Upper and lower lid margin at `x` (either eye), and the place along the eye (0 inner, 1 outer corner)."""
+        t = (np.abs(x) - (self.eye_x - self.eye_width)) / (2 * self.eye_width)
+        inside = np.clip(t, 0, 1)
+        base = self.eye_y + 0.012 - (0.012 + self.eye_tilt) * inside
+        high, low = inside**0.86, inside**1.22
+        beyond = 0.3 * np.maximum(np.abs(t - 0.5) - 0.5, 0)
+        upper = base - self.lid_upper * (4 * high * (1 - high)) ** 0.68
+        return upper + beyond, base + self.lid_lower * (4 * low * (1 - low)) ** 0.8 - beyond, t
+
+    def brow_line(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The right-hand brow's middle line from its head (t = 0) to its tail (1), as |x| and y."""
+        y = (
+            self.brow_y
+            + 0.012
+            - self.brow_arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.25)
+            - self.brow_tilt * t
+            + 0.014 * t**3
+        )
+        return 0.085 + 2 * self.brow_length * t, y
 
 
 def draw_identity(seed: int, number: int) -> Identity:
@@ -149,128 +217,254 @@ def draw_identity(seed: int, number: int) -> Identity:
     >>> draw_identity(0, 3) == draw_identity(0, 3), draw_identity(0, 3) == draw_identity(1, 3)
     (True, False)
     """
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, number)))
-
-    def about(mean: float, spread: float) -> float:
-        return float(mean + spread * np.clip(rng.standard_normal(), -2, 2))
-
-    # Alternating keeps a small corpus from being all of one sex; the rest is chance.
-    masculine = float(np.clip(about(0.15 if (number + seed) % 2 else 0.85, 0.1), 0, 1))
-    m = masculine
-    age = float(rng.beta(1.3, 2.2))
-    tone = float((number * 0.618034 + rng.uniform(0, 0.35) + 0.37 * seed) % 1.0)
-    steps = tone * (len(_SKIN) - 1)
-    low = min(int(steps), len(_SKIN) - 2)
-    skin = _SKIN[low] + (steps - low) * (_SKIN[low + 1] - _SKIN[low])
-    skin = (
-        skin
-        * (1 + 0.02 * np.clip(rng.standard_normal(), -1.5, 1.5))
-        * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5))
-    )
-    eye_y = about(-0.085, 0.012)
-    mouth_y = about(0.425, 0.016)
-    return Identity(
-        seed=int(seed),
-        number=int(number) + 1,
-        masculine=masculine,
-        age=age,
-        cheek_width=about(0.500 + 0.012 * m, 0.014),
-        jaw_square=float(np.clip(about(1.78 + 0.52 * m, 0.15), 1.55, 2.8)),
-        jaw_taper=float(np.clip(about(1.86 + 0.12 * m, 0.08), 1.7, 2.2)),
-        chin_y=about(0.755 + 0.025 * m, 0.016),
-        crown_y=about(-0.83, 0.015),
-        neck_width=about(0.235 + 0.075 * m, 0.015),
-        ear_size=about(0.125 + 0.01 * m, 0.01),
-        cheek_full=float(np.clip(about(0.5 - 0.15 * age, 0.2), 0, 1)),
-        eye_x=about(0.212, 0.008),
-        eye_y=eye_y,
-        eye_width=about(0.104, 0.005),
-        lid_upper=about(0.047 - 0.007 * m - 0.007 * age, 0.0045),
-        lid_lower=about(0.028, 0.003),
-        eye_tilt=about(0.012, 0.010),
-        lid_fold=float(rng.uniform(0.15, 1.0)),
-        iris_size=about(0.0555, 0.0018),
-        iris=_draw_iris(rng, tone),
-        brow_y=about(eye_y - 0.158 + 0.018 * m, 0.009),
-        brow_thick=about(0.017 + 0.013 * m, 0.003),
-        brow_arch=about(0.034 - 0.014 * m, 0.008),
-        brow_tilt=about(0.004, 0.010),
-        brow_dense=float(np.clip(about(0.72 + 0.12 * m, 0.12), 0.45, 1.0)),
-        brow_length=about(0.150, 0.006),
-        nose_y=about(0.195, 0.016),
-        nose_width=float(np.clip(about(0.082 + 0.010 * m + 0.022 * tone, 0.008), 0.066, 0.125)),
-        nose_bridge=about(0.9 - 0.25 * tone + 0.15 * m, 0.12),
-        nose_tip=about(1.0, 0.15),
-        mouth_y=mouth_y,
-        mouth_width=about(0.166 + 0.010 * m, 0.009),
-        lip_upper=float(np.clip(about(0.045 - 0.010 * m + 0.012 * tone - 0.010 * age, 0.005), 0.026, 0.066)),
-        lip_lower=float(np.clip(about(0.066 - 0.010 * m + 0.014 * tone - 0.008 * age, 0.006), 0.042, 0.088)),
-        mouth_curve=about(-0.004, 0.005),
-        lip_red=float(np.clip(about(0.75 - 0.45 * m, 0.15), 0.1, 1.0)),
-        tone=tone,
-        skin=_triple(np.clip(skin, 25, 252)),
-        redness=float(np.clip(about(0.5 - 0.3 * tone, 0.2), 0.05, 1)),
-        freckles=float(rng.uniform(0.3, 1.0) if rng.random() < 0.3 and tone < 0.5 else rng.uniform(0, 0.12)),
-        texture=float(rng.uniform(0.7, 1.3)),
-        stubble=float(m * rng.uniform(0.15, 0.9) if m > 0.5 else 0.0),
-        beard=float(rng.uniform(0.5, 1.0) if m > 0.5 and rng.random() < 0.28 else 0.0),
-        style=_draw_style(rng, masculine, age, tone),
-        hair=_draw_hair(rng, tone, age),
-        hairline_y=about(-0.515 - 0.03 * m * age, 0.022),
-        hair_volume=about(0.075, 0.018),
-        hair_wave=float(rng.uniform(0, 1)),
-        part_x=float(rng.choice([-1, 1]) * rng.uniform(0.06, 0.24)),
-        light=(float(rng.choice([-1, 1]) * rng.uniform(0.12, 0.5)), float(-rng.uniform(0.35, 0.62)), 0.78),
-        cloth=_hsv(rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.22, 0.82)),
-        backdrop=_hsv(rng.uniform(0.52, 0.68), rng.uniform(0.03, 0.2), rng.uniform(0.55, 0.84)),
-    )
+    return Identity(seed, number)
 
 
-def _triple(colour: np.ndarray) -> tuple[float, float, float]:
+def _colour(colour: np.ndarray) -> Colour:
     red, green, blue = map(float, colour)
     return red, green, blue
 
 
-def _hsv(hue: float, saturation: float, value: float) -> tuple[float, float, float]:
+def _hsv(hue: float, saturation: float, value: float) -> Colour:
     offsets = (np.array([5.0, 3.0, 1.0]) + 6 * hue) % 6
-    rgb = value * (1 - saturation * np.clip(np.minimum(offsets, 4 - offsets), 0, 1))
-    return _triple(255 * rgb)
+    return _colour(255 * (value * (1 - saturation * np.clip(np.minimum(offsets, 4 - offsets), 0, 1))))
 
 
-def _draw_iris(rng: np.random.Generator, tone: float) -> tuple[float, float, float]:
-    names = ["dark brown", "brown", "hazel", "green", "grey", "blue"]
-    light = np.array([0.08, 0.24, 0.18, 0.14, 0.12, 0.24])
-    deep = np.array([0.78, 0.20, 0.02, 0.0, 0.0, 0.0])
-    share = np.clip(tone / 0.55, 0, 1)
-    chosen = rng.choice(len(names), p=(1 - share) * light + share * deep)
-    return _triple(np.array(_IRIS[names[chosen]]) * rng.uniform(0.88, 1.12))
+def _pick(rng: np.random.Generator, colours: Mapping[str, tuple[object, float, float]], deep: float) -> str:
+    """A colour's name, by its shares among light and deep skin."""
+    share = np.clip(deep, 0, 1)
+    _, at_light, at_deep = zip(*colours.values(), strict=True)
+    return list(colours)[rng.choice(len(colours), p=(1 - share) * np.array(at_light) + share * np.array(at_deep))]
 
 
-def _draw_hair(rng: np.random.Generator, tone: float, age: float) -> tuple[float, float, float]:
-    names = list(_HAIR)
-    light = np.array([0.10, 0.16, 0.2, 0.16, 0.08, 0.06, 0.12, 0.12, 0, 0])
-    deep = np.array([0.72, 0.24, 0.04, 0, 0, 0, 0, 0, 0, 0])
-    share = np.clip((tone - 0.1) / 0.45, 0, 1)
-    greyed = rng.random() < np.clip((age - 0.42) * 2.2, 0, 0.9)
-    chosen = names[rng.choice(len(names), p=(1 - share) * light + share * deep)]
-    if greyed:
-        chosen = "white" if rng.random() < 1.6 * (age - 0.55) else "grey"
-    return _triple(np.clip(np.array(_HAIR[chosen]) * rng.uniform(0.85, 1.15), 0, 255))
+def _hair_styles(m: float, age: float, tone: float) -> dict[str, float]:
+    """Every style's weight for a person."""
+    curly = 0.14 + 0.25 * max(0.0, tone - 0.6)
+    if m > 0.5:
+        styles = {"bald": 0.04 + 0.16 * age, "receding": 0.06 + 0.3 * age, "crop": 0.3, "quiff": 0.26, "parted": 0.24}
+        return styles | {"curly": curly, "long": 0.03}
+    return {"parted": 0.08, "fringe": 0.18, "bob": 0.22, "long": 0.28, "tied": 0.2, "curly": curly}
 
 
-def _draw_style(rng: np.random.Generator, masculine: float, age: float, tone: float) -> HairStyle:
-    if masculine > 0.5:
-        styles: dict[HairStyle, float] = {
-            "bald": 0.04 + 0.16 * age,
-            "receding": 0.06 + 0.3 * age,
-            "crop": 0.3,
-            "quiff": 0.26,
-            "parted": 0.24,
-        }
-        styles |= {"curly": 0.14, "long": 0.03}
-    else:
-        styles = {"parted": 0.08, "fringe": 0.18, "bob": 0.22, "long": 0.28, "tied": 0.2, "curly": 0.14}
-    styles["curly"] += 0.25 * max(0.0, tone - 0.6)
-    names = list(styles)
-    weights = np.array([styles[name] for name in names])
-    return names[rng.choice(len(names), p=weights / weights.sum())]
+@dataclass(frozen=True)
+class Landmarks:
+    """Named places in face units, which AU fields, masks and cues are anchored to.
+
+    Attributes
+    ----------
+    right, left, middle : dict of str to (x, y)
+        The subject's right (low x) and left side, and the midline.
+    scale : float
+        Distance between the eyes over that of an average drawn face.
+    axis : (2,) tuple
+        Unit vector from the right eye to the left: (1, 0) for an upright face.
+    """
+
+    right: dict[str, tuple[float, float]]
+    left: dict[str, tuple[float, float]]
+    middle: dict[str, tuple[float, float]]
+    scale: float = 1.0
+    axis: tuple[float, float] = (1.0, 0.0)
+
+    def level(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Places or vectors of the picture along the face's axes, in which the line between the eyes is level."""
+        ax, ay = self.axis
+        return ax * x + ay * y, ax * y - ay * x
+
+    def place(self, side: str, name: str) -> tuple[float, float]:
+        """A landmark of one side or of the midline, along the face's axes."""
+        return self.level(*((self.left if side == "left" else self.right).get(name) or self.middle[name]))
+
+
+AVERAGE_EYE_DISTANCE = 0.424
+"""In face units, of drawn faces."""
+
+
+def landmarks_of(person: Identity) -> Landmarks:
+    """Where a drawn person's features are, exactly."""
+    p = person
+    brows = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
+    lid_top, lid_bottom, _ = p.lid_lines(np.array([p.eye_x]))
+    lip_x = 0.45 * p.mouth_width
+    top, line, bottom, _ = p.mouth_lines(np.array([0.0, lip_x]))
+    here = dict(zip(("brow_inner", "brow_mid", "brow_outer"), brows, strict=True)) | {
+        "eye": (p.eye_x, p.eye_y),
+        "eye_inner": (p.eye_x - p.eye_width, p.eye_y + 0.012),
+        "eye_outer": (p.eye_x + p.eye_width, p.eye_y - p.eye_tilt),
+        "lid_upper": (p.eye_x, lid_top[0]),
+        "lid_lower": (p.eye_x, lid_bottom[0]),
+        "cheek": (p.eye_x + 0.06, p.eye_y + 0.20),
+        "nose_wing": (p.nose_width, p.nose_y + 0.03),
+        "nose_side": (0.075, p.nose_y - 0.13),
+        "mouth_corner": (p.mouth_width, p.mouth_y + p.mouth_curve),
+        "lip_top": (lip_x, top[1]),
+        "jaw": (0.36, 0.43),
+    }
+    middle = {
+        "glabella": p.brow_y + 0.03, "forehead": p.brow_y - 0.16, "nose_tip": p.nose_y, "lip_upper": top[0],
+        "mouth": line[0], "lip_lower": bottom[0], "chin": p.chin_y - 0.10,
+    }  # fmt: skip
+    return Landmarks(
+        right={name: (-float(x), float(y)) for name, (x, y) in here.items()},
+        left={name: (float(x), float(y)) for name, (x, y) in here.items()},
+        middle={name: (0.0, float(y)) for name, y in middle.items()},
+        scale=2 * p.eye_x / AVERAGE_EYE_DISTANCE,
+    )
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The grid a face is drawn on: pixel centres in face units, bent a little so that no face is symmetric.
+
+    `x` and `y` are ``(n, n)`` float32; `pixel` is one pixel's width in face units.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    pixel: float
+
+    def blur(self, image: np.ndarray, sigma: float) -> np.ndarray:
+        """`image` smoothed by a Gaussian of `sigma` face units."""
+        return cv2.GaussianBlur(image, (0, 0), max(sigma / self.pixel, 0.3), borderType=cv2.BORDER_REPLICATE)
+
+    def shift(self, image: np.ndarray, dx: float, dy: float) -> np.ndarray:
+        """`image` moved by (dx, dy) face units."""
+        matrix = np.array([[1, 0, dx / self.pixel], [0, 1, dy / self.pixel]], np.float32)
+        return cv2.warpAffine(image, matrix, image.shape[1::-1], borderMode=cv2.BORDER_REPLICATE)
+
+    def soft(self, distance: np.ndarray, width: float = 0.0) -> np.ndarray:
+        """0 to 1 across the line ``distance = 0``, over `width` face units but never less than a pixel."""
+        t = np.clip(distance / max(width, 1.2 * self.pixel) + 0.5, 0, 1)
+        return t * t * (3 - 2 * t)
+
+    def noise(self, rng: np.random.Generator, cells: int, *, across: int | None = None) -> np.ndarray:
+        """Smooth noise of unit variance, `cells` grains over the picture; the same pattern at every size."""
+        grid = rng.standard_normal((cells, across or cells)).astype(np.float32)
+        coarse = max(grid.shape) > len(self.x)
+        return cv2.resize(grid, self.x.shape, interpolation=cv2.INTER_AREA if coarse else cv2.INTER_CUBIC)
+
+    def blob(self, x: float, y: float, sx: float, sy: float, *, angle: float = 0.0, sides: bool = False) -> np.ndarray:
+        """A Gaussian hill at (x, y) with spreads (sx, sy), turned by `angle`; `sides` mirrors it to -x as well."""
+        dx, dy = (np.abs(self.x) if sides else self.x) - x, self.y - y
+        if angle:
+            cos, sin = np.cos(angle), np.sin(angle)
+            dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
+        return np.exp(-0.5 * ((dx / sx) ** 2 + (dy / sy) ** 2))
+
+    def groove(self, points: np.ndarray, width: float) -> np.ndarray:
+        """A soft line through `points` (k, 2), mirrored to both sides: 1 on the line, fading over `width`."""
+        image = np.zeros(self.x.shape, np.float32)
+        thick = max(1, round(width / self.pixel))
+        for side in (-1, 1):
+            pixels = np.rint((points * (side, 1) + 1) / self.pixel * 16).astype(np.int32)
+            cv2.polylines(image, [pixels], False, 1.0, thick, cv2.LINE_AA, 4)
+        image = self.blur(image, width * 0.6)
+        peak = image.max()
+        return image / peak if peak > 0 else image
+
+
+def canvas(person: Identity, size: int) -> Canvas:
+    """The drawing grid of `person` at `size` pixels."""
+    rng = person.generator(1)
+    axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
+    x, y = np.meshgrid(axis, axis)
+    flat = Canvas(x, y, 2 / size)
+    return Canvas(x + 0.0055 * flat.noise(rng, 5), y + 0.0045 * flat.noise(rng, 5), 2 / size)
+
+
+def _head_height(p: Identity, c: Canvas, grain: np.ndarray) -> np.ndarray:
+    """Height of the skin towards the viewer in face units; `grain` is fine noise that becomes pores."""
+    m, age = p.masculine, p.age
+    across = np.abs(c.x) / np.maximum(p.half_width(c.y), 1e-3)
+    under = np.clip((c.y - 0.42) / (p.chin_y + 0.030 - 0.42), 0, 1)
+    z = 0.50 * np.sqrt(np.clip(1 - np.minimum(across, 1) ** 2.3 - under**6, 0.004, 1))
+    z -= 0.30 * np.clip(-0.34 - c.y, 0, 1) ** 2 + 0.05 * np.clip(c.y - 0.35, 0, 1) ** 1.5
+    z += 0.020 * c.blob(0, -0.42, 0.24, 0.11)  # forehead
+    z += 0.012 * c.blob(0.14, -0.44, 0.10, 0.09, sides=True)
+    z += (0.018 + 0.026 * m) * c.blob(0.17, p.brow_y + 0.005, 0.13, 0.045, angle=-0.1, sides=True)  # brow ridge
+    z -= (0.055 + 0.015 * m + 0.012 * age) * c.blob(0.165, p.eye_y - 0.015, 0.105, 0.066, sides=True)  # sockets
+    z += 0.040 * c.blob(p.eye_x, p.eye_y, 0.078, 0.054, sides=True)  # eyeballs under the lids
+    z += (0.042 + 0.012 * (1 - age)) * c.blob(0.335, 0.075, 0.10, 0.080, angle=-0.45, sides=True)  # cheekbones
+    z += (0.010 + 0.028 * p.cheek_full) * c.blob(0.265, 0.24, 0.12, 0.12, sides=True)
+    z -= (0.014 + 0.026 * (1 - p.cheek_full)) * c.blob(0.34, 0.36, 0.07, 0.12, angle=0.35, sides=True)  # hollow cheek
+    z += _nose(p, c)
+    z += _mouth(p, c)
+    z += (0.020 + 0.010 * m) * c.blob(0, p.chin_y - 0.105, 0.105 + 0.02 * m, 0.060)  # chin
+    z -= 0.020 * c.blob(0, p.mouth_y + p.lip_lower + 0.045, 0.10, 0.026)
+    z += _lines_of_age(p, c)
+    return z + 0.00016 * p.texture * (1 + age) * grain
+
+
+def _nose(p: Identity, c: Canvas) -> np.ndarray:
+    root, tip = p.eye_y - 0.04, p.nose_y
+    along = np.clip((c.y - root) / (tip - root), 0, 1)
+    width = 0.044 + (0.40 * p.nose_width) * along**1.8
+    rise = (0.030 * p.nose_bridge + (0.105 - 0.012 * p.tone) * along**1.25) * (1 + 0.05 * p.masculine)
+    below = 1 - c.soft(c.y - (tip + 0.034), 0.105)
+    ridge = rise * np.exp(-0.5 * (c.x / width) ** 2) * below * c.soft(c.y - (root - 0.02), 0.20)
+    ball = 0.046 * p.nose_tip * c.blob(0, tip + 0.004, 0.36 * p.nose_width + 0.014, 0.036)
+    wings = 0.058 * c.blob(p.nose_width * 0.84, tip + 0.024, 0.020 + 0.14 * p.nose_width, 0.030, sides=True)
+    return ridge + ball + wings - 0.012 * c.blob(p.nose_width * 1.36, tip + 0.020, 0.016, 0.034, sides=True)
+
+
+def _mouth(p: Identity, c: Canvas) -> np.ndarray:
+    upper, line, lower, inside = p.mouth_lines(c.x)
+    z = 0.042 * c.blob(0, p.mouth_y - 0.01, 0.17, 0.085)
+    on_upper = np.clip((line - c.y) / np.maximum(line - upper, 1e-3), 0, 1)
+    on_lower = np.clip((c.y - line) / np.maximum(lower - line, 1e-3), 0, 1)
+    fade = np.clip(inside * 2.2, 0, 1)
+    z += 0.017 * np.abs(np.sin(np.pi * on_upper)) ** 0.8 * fade * (on_upper < 1)
+    z += 0.026 * np.abs(np.sin(np.pi * on_lower)) ** 0.7 * fade * (on_lower < 1)
+    z -= 0.018 * np.exp(-(((c.y - line) / 0.010) ** 2)) * np.clip(inside * 4, 0, 1)
+    philtrum = (p.nose_y + 0.06 + p.mouth_y - p.lip_upper) / 2
+    z -= 0.007 * c.blob(0, philtrum, 0.019, 0.045)
+    z += 0.0035 * c.blob(0.034, philtrum, 0.014, 0.045, sides=True)
+    z -= 0.012 * c.blob(p.mouth_width * 1.05, p.mouth_y + 0.006, 0.022, 0.022, sides=True)
+    return z
+
+
+def _lines_of_age(p: Identity, c: Canvas) -> np.ndarray:
+    t = np.linspace(0, 1, 12)[:, None]
+    wing = np.array([p.nose_width * 1.32, p.nose_y + 0.02])
+    corner = np.array([p.mouth_width * 1.28, p.mouth_y - 0.005])
+    fold = wing + t * (corner - wing) + np.array([0.022, -0.01]) * np.sin(np.pi * t)
+    z = -(0.004 + 0.012 * p.age**1.2) * c.groove(fold, 0.018)
+    bag_x = p.eye_x + p.eye_width * np.linspace(-0.8, 0.6, 9)
+    bag = np.stack([bag_x, p.eye_y + 0.066 + 0.014 * np.sin(np.linspace(0.2, 2.9, 9))], 1)
+    z -= (0.0015 + 0.006 * p.age) * c.groove(bag, 0.012)
+    if p.age > 0.3:
+        deep = 0.0042 * (p.age - 0.3)
+        for k, y in enumerate((-0.335, -0.385, -0.435)):
+            x = np.linspace(0, 0.22 - 0.02 * k, 12)
+            z -= deep * c.groove(np.stack([x, y + 0.012 * np.sin(9 * x + k)], 1), 0.010)
+        for k in (-1, 0, 1):
+            start = np.array([p.eye_x + p.eye_width * 1.12, p.eye_y + 0.014 * k])
+            z -= deep * c.groove(start + t * np.array([0.06, 0.028 * k]), 0.008)
+    return z
+
+
+def light_skin(p: Identity, c: Canvas, grain: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Light reaching the skin, (n, n, 3) linear, red wrapping furthest round the terminator; and the gloss, (n, n)."""
+    z = _head_height(p, c, grain).astype(np.float32)
+    # Unit normals of the height field; slopes are eased so that the silhouette does not turn black.
+    zx, zy = (cv2.Sobel(z, cv2.CV_32F, 1 - k, k, ksize=3, scale=1 / (8 * c.pixel)) for k in (0, 1))
+    steep = np.sqrt(zx * zx + zy * zy) + 1e-6
+    eased = np.tanh(steep / 1.9) * 1.9 / steep
+    normal = np.stack([-zx * eased, -zy * eased, np.ones_like(z)], -1)
+    normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
+
+    key = np.array(p.light) / np.linalg.norm(p.light)
+    facing = normal @ key.astype(np.float32)
+    wrap = np.array([0.40, 0.25, 0.18], np.float32)
+    diffuse = np.clip((facing[..., None] + wrap) / (1 + wrap), 0, 1) ** 1.25
+    fill = np.clip(normal @ np.array([-0.75 * np.sign(key[0]), -0.1, 0.65], np.float32), 0, 1)
+    sky = 0.5 - 0.5 * normal[..., 1]
+    hollow = np.clip(1 - 3.2 * (c.blur(z, 0.055) - z) - 3.0 * (c.blur(z, 0.016) - z), 0.46, 1.14)
+    bounce = np.clip(normal[..., 1], 0, 1)[..., None] * np.array([0.10, 0.075, 0.06], np.float32)
+    ambient = (0.09 * fill + 0.15 * sky + 0.10)[..., None] * np.array([0.97, 1.0, 1.05], np.float32)
+    half = key + np.array([0, 0, 1.0])
+    shine = np.clip(normal @ (half / np.linalg.norm(half)).astype(np.float32), 0, 1)
+    # The underside of the nose is small and close to lit skin: without its glow it would be one dark wedge.
+    glow = c.blob(0, p.nose_y + 0.052, 0.75 * p.nose_width, 0.019)
+    light = (0.92 * diffuse + ambient + bounce) * hollow[..., None] * (1 + 0.75 * glow)[..., None]
+    return light, shine**22 * 0.8 + 0.5 * shine**60

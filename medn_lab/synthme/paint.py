@@ -1,256 +1,482 @@
-"""What lies on the relief: skin, lips, brows, eyes, ears, neck and clothes."""
+"""A SynthME face, drawn once per subject: skin, features, body and hair laid on the relief of the head."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
-from medn_lab.synthme.identity import Identity
-from medn_lab.synthme.relief import Canvas, blob, brow_line, half_width, lid_lines, mouth_lines
+from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, canvas, landmarks_of, light_skin
 
 CAMERA_WHITE = 246.0
 """The camera's white: room above it keeps a flush on bright skin from being clipped."""
 
+OVERSAMPLING = 2
+"""The master is drawn this much finer than the pictures taken from it."""
 
-def to_linear(colour: np.ndarray | tuple[float, float, float]) -> np.ndarray:
+COMBED = ("parted", "bob", "long")
+"""Styles whose strands run from a parting over the sides; the others run out from the crown."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Face:
+    """A face ready to be moved.
+
+    Attributes
+    ----------
+    size : int
+        Side of the pictures taken from it, in pixels.
+    skin : (m, m, 3) float32
+        The picture without its eyeballs, sRGB 0-255, `m` = :data:`OVERSAMPLING` times `size` for drawn faces.
+    eyes : (m, m, 3) float32 or None
+        What lies behind the lids; None for a photo, whose eyes move with the skin.
+    lids : (m, m, 2) float32 or None
+        Signed distance below the upper and above the lower lid margin, in face units: both positive where the eye
+        shows.
+    landmarks : Landmarks
+        The named places that actions are anchored to.
+    light : (3,) tuple
+        Direction towards the lamp (x right, y down, z to the viewer).
+    name : str
+        Whose face it is.
+    mask : (size, size) float32
+        Where the face's skin is, 0 to 1.
+    cache : dict
+        Fields and maps already made for this face.
+
+    Examples
+    --------
+    >>> from medn_lab.synthme import draw_identity
+    >>> face = draw_face(draw_identity(0, 0), size=64)
+    >>> face.skin.shape, face.mask.shape, face.name
+    ((128, 128, 3), (64, 64), 'synthme0-s01')
+    """
+
+    size: int
+    skin: np.ndarray
+    eyes: np.ndarray | None
+    lids: np.ndarray | None
+    landmarks: Landmarks
+    light: tuple[float, float, float]
+    name: str
+    mask: np.ndarray
+    cache: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Face {self.name} at {self.size} px"
+
+
+def draw_face(person: Identity, *, size: int) -> Face:
+    """Draw a person.
+
+    Parameters
+    ----------
+    person : Identity
+        From :func:`draw_identity`.
+    size : int
+        Side of the pictures in pixels, 32 to 1024.
+
+    Returns
+    -------
+    Face
+        The same face at every size.
+
+    Raises
+    ------
+    ValueError
+        If `size` is out of range.
+
+    See Also
+    --------
+    move_face : a picture of it.
+
+    Examples
+    --------
+    >>> from medn_lab.synthme import draw_identity
+    >>> draw_face(draw_identity(0, 0), size=64).skin.shape
+    (128, 128, 3)
+    """
+    if not 32 <= size <= 1024:
+        raise ValueError(f"a face can be drawn at 32 to 1024 px; size is {size}")
+    skin, eyes, lids, head = _paint(person, OVERSAMPLING * size)
+    # Every second pixel of the master is read: without this fine grain would flicker as the skin moves.
+    skin = cv2.GaussianBlur(skin, (0, 0), 0.75)
+    mask = np.clip(cv2.resize(head, (size, size), interpolation=cv2.INTER_AREA), 0, 1)
+    return Face(size, skin, eyes, lids, landmarks_of(person), person.light, person.name, mask)
+
+
+def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Picture without eyeballs, eyeballs, distances to the lids, and where skin shows."""
+    c = canvas(p, size)
+    head = c.soft(p.half_width(c.y) - np.abs(c.x), 0.010) * (c.y > p.crown_y) * (c.y < p.chin_y)
+    head = c.blur(head.astype(np.float32), 0.004)
+    hair, hair_behind, hair_front = _hair(p, c)
+
+    albedo, grain = _skin(p, c)
+    albedo, vermilion = _lips(p, c, albedo)
+    light, gloss = light_skin(p, c, grain)
+    hair_shadow = c.shift(c.blur(hair_front, 0.022), -0.03 * np.sign(p.light[0]), 0.035)
+    light = light * (1 - 0.42 * hair_shadow)[..., None] ** _rgb(0.85, 1.0, 1.05)
+    # A camera meets deep skin half way: its exposure follows the skin, but not all the way.
+    exposure = 1.12 * (0.42 * 255 / float(np.mean(p.skin))) ** 0.35
+    oily = c.blob(0, -0.35, 0.2, 0.1) + c.blob(0, p.nose_y, 0.06, 0.1)
+    oily = 0.030 + 0.018 * (1 - vermilion) * oily + 0.06 * vermilion
+    shine = ((oily + 0.02 * p.tone) * gloss * (1 - 0.8 * hair_shadow))[..., None]
+    colour = albedo * light * exposure + shine * _rgb(1.0, 0.98, 0.95)
+    colour = _beard(p, c, _nostrils(p, c, colour), light)
+    colour = _brows(p, c, _lids(p, c, colour))
+
+    back_dim = 1 - 0.45 * c.blur(head, 0.05)
+    cloud = c.noise(p.generator(9), 4)
+    wall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2) + 0.012 * cloud
+    scene = _mix(_linear(p.backdrop) * wall[..., None], hair * back_dim[..., None], hair_behind)
+    scene = _mix(_body(p, c, scene, head), colour, head)
+    scene = _mix(scene, hair, hair_front)
+
+    eyes = _eyeballs(p, c) * np.clip(light.mean(-1, keepdims=True) * 0.5 + 0.62, 0.55, 1.1) * exposure**0.5
+    upper, lower, _ = p.lid_lines(c.x)
+    shade = np.exp(-np.clip(c.y - upper, 0, 1) / 0.013)
+    eyes = eyes * (1 - 0.48 * shade)[..., None]
+    lids = np.stack([c.y - upper, lower - c.y], -1).astype(np.float32)
+    return _srgb(scene), _srgb(eyes.astype(np.float32)), lids, head * (1 - hair_front)
+
+
+def _rgb(red: float, green: float, blue: float) -> np.ndarray:
+    return np.array([red, green, blue], np.float32)
+
+
+def _linear(colour: np.ndarray | tuple[float, float, float]) -> np.ndarray:
     """SRGB 0-255 to linear light 0-1."""
     return (np.asarray(colour, np.float32) / 255) ** 2.2
 
 
-def to_srgb(light: np.ndarray) -> np.ndarray:
+def _srgb(light: np.ndarray) -> np.ndarray:
     """Linear light to sRGB 0-255, float32, with a soft shoulder in place of a hard clip."""
-    light = np.maximum(light, 0)
-    knee = 0.78
+    light, knee = np.maximum(light, 0), 0.78
     light = np.where(light < knee, light, knee + (1 - knee) * np.tanh((light - knee) / (1 - knee)))
     return (CAMERA_WHITE * light ** (1 / 2.2)).astype(np.float32)
 
 
-def mix(base: np.ndarray, over: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _mix(base: np.ndarray, over: np.ndarray, share: np.ndarray) -> np.ndarray:
     """`over` laid on `base` with opacity `share` (n, n)."""
     return base + (over - base) * share[..., None]
 
 
-def skin_albedo(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray]:
+def _bell(distance: np.ndarray, spread: float) -> np.ndarray:
+    return np.exp(-0.5 * (distance / spread) ** 2)
+
+
+def _hump(distance: np.ndarray, width: float) -> np.ndarray:
+    return np.exp(-((distance / width) ** 2))
+
+
+def _skin(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray]:
     """Reflectance of the bare skin, (n, n, 3) linear, and the fine grain that the relief turns into pores."""
     rng = p.generator(2)
-    base = to_linear(p.skin)
-    blood = (
-        0.9 * blob(c, 0.27, 0.17, 0.12, 0.10, sides=True)
-        + 0.9 * blob(c, 0, p.nose_y, 0.07, 0.05)
-        + 0.35 * blob(c, 0, p.chin_y - 0.10, 0.09, 0.06)
-        + 0.25 * blob(c, 0, -0.33, 0.2, 0.08)
-        + 0.35 * blob(c, p.eye_x, p.eye_y + 0.045, 0.09, 0.03, sides=True)
-    )
-    shade = (
-        0.55 * blob(c, p.eye_x - 0.03, p.eye_y + 0.055, 0.075, 0.024, sides=True)
-        + 0.6 * blob(c, p.eye_x - 0.10, p.eye_y - 0.01, 0.035, 0.05, sides=True)
-        + 0.30 * blob(c, p.eye_x, p.eye_y - 0.05, 0.10, 0.028, sides=True)
-    )
+    blood = 0.9 * c.blob(0.27, 0.17, 0.12, 0.10, sides=True) + 0.9 * c.blob(0, p.nose_y, 0.07, 0.05)
+    blood = blood + 0.35 * c.blob(0, p.chin_y - 0.10, 0.09, 0.06) + 0.25 * c.blob(0, -0.33, 0.2, 0.08)
+    blood = blood + 0.35 * c.blob(p.eye_x, p.eye_y + 0.045, 0.09, 0.03, sides=True)
+    shade = 0.55 * c.blob(p.eye_x - 0.03, p.eye_y + 0.055, 0.075, 0.024, sides=True)
+    shade = shade + 0.6 * c.blob(p.eye_x - 0.10, p.eye_y - 0.01, 0.035, 0.05, sides=True)
+    shade = shade + 0.30 * c.blob(p.eye_x, p.eye_y - 0.05, 0.10, 0.028, sides=True)
     mottle = 0.5 * c.noise(rng, 14) + 0.6 * c.noise(rng, 34) + 0.9 * c.noise(rng, 70)
     grain = c.noise(rng, 128) + c.noise(rng, 256)
     pigment = 0.022 * mottle + 0.020 * grain + 0.022 * c.noise(rng, 104)
     blood = (0.20 + 0.35 * p.redness) * blood + 0.035 * c.noise(rng, 24)
     absorb = np.stack([0.10 * blood, 0.62 * blood, 0.48 * blood], -1) * (1 - 0.45 * p.tone)
-    shade = (0.16 + 0.12 * p.age) * shade
-    absorb += shade[..., None] * np.array([0.9, 1.1, 0.95], np.float32)
-    absorb += (pigment * p.texture)[..., None] * np.array([0.8, 1.0, 1.15], np.float32)
-    absorb += _freckles(p, c, rng)[..., None] * np.array([0.30, 0.55, 0.75], np.float32)
-    absorb += _stubble(p, c, rng)[..., None] * np.array([1.0, 0.95, 0.82], np.float32)
-    return base * np.exp(-absorb), grain
+    absorb += ((0.16 + 0.12 * p.age) * shade)[..., None] * _rgb(0.9, 1.1, 0.95)
+    absorb += (pigment * p.texture)[..., None] * _rgb(0.8, 1.0, 1.15)
+    absorb += _freckles(p, c, rng)[..., None] * _rgb(0.30, 0.55, 0.75)
+    if p.stubble:
+        dots = 0.55 + 0.22 * c.noise(rng, 300)
+        stubble = p.stubble * (0.5 - 0.25 * p.tone) * _beard_region(p, c) * dots
+        absorb += stubble[..., None] * _rgb(1.0, 0.95, 0.82)
+    return _linear(p.skin) * np.exp(-absorb), grain
 
 
 def _freckles(p: Identity, c: Canvas, rng: np.random.Generator) -> np.ndarray:
+    """Soft spots, each computed on its few pixels."""
+    spots = [
+        (rng.normal(0, 0.25), rng.normal(0.10, 0.14), rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9))
+        for _ in range(int(8 + 260 * p.freckles))
+    ]
+    spots += [
+        (rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.65), rng.uniform(0.006, 0.011), rng.uniform(0.8, 1.6))
+        for _ in range(int(rng.integers(1, 6)))
+    ]
     image = np.zeros_like(c.x)
-    for _ in range(int(8 + 260 * p.freckles)):
-        x, y = rng.normal(0, 0.25), rng.normal(0.10, 0.14)
-        radius, dark = rng.uniform(0.003, 0.0075), rng.uniform(0.25, 0.9)
-        _dot(image, c, x, y, radius, dark)
-    for _ in range(int(rng.integers(1, 6))):
-        _dot(
-            image, c, rng.uniform(-0.4, 0.4), rng.uniform(-0.4, 0.65), rng.uniform(0.006, 0.011), rng.uniform(0.8, 1.6)
-        )
+    for x, y, radius, dark in spots:
+        reach = max(3 * radius / c.pixel, 2)
+        row, column = (y + 1) / c.pixel, (x + 1) / c.pixel
+        near = tuple(slice(max(int(v - reach), 0), max(int(v + reach) + 2, 0)) for v in (row, column))
+        image[near] += dark * np.exp(-0.5 * ((c.x[near] - x) ** 2 + (c.y[near] - y) ** 2) / radius**2)
     return c.blur(image, 0.003)
 
 
-def _dot(image: np.ndarray, c: Canvas, x: float, y: float, radius: float, dark: float) -> None:
-    """Add one soft spot; computed on its own few pixels."""
-    px, py, reach = (x + 1) / c.pixel, (y + 1) / c.pixel, max(3 * radius / c.pixel, 2)
-    x0, x1 = max(int(px - reach), 0), min(int(px + reach) + 2, c.size)
-    y0, y1 = max(int(py - reach), 0), min(int(py + reach) + 2, c.size)
-    if x0 >= x1 or y0 >= y1:
-        return
-    gx, gy = c.x[y0:y1, x0:x1] - x, c.y[y0:y1, x0:x1] - y
-    image[y0:y1, x0:x1] += dark * np.exp(-0.5 * (gx**2 + gy**2) / radius**2)
-
-
-def _stubble(p: Identity, c: Canvas, rng: np.random.Generator) -> np.ndarray:
-    dots = c.noise(rng, 300)
-    if p.stubble == 0:
-        return np.zeros_like(c.x)
-    return p.stubble * (0.5 - 0.25 * p.tone) * beard_region(p, c) * (0.55 + 0.22 * dots)
-
-
-def beard_region(p: Identity, c: Canvas) -> np.ndarray:
+def _beard_region(p: Identity, c: Canvas) -> np.ndarray:
     """Where a beard grows: jaw, chin and upper lip, 0 to 1."""
-    upper, _, lower, inside = mouth_lines(p, c.x)
-    across = np.abs(c.x) / np.maximum(half_width(p, c.y), 1e-3)
+    upper, _, lower, inside = p.mouth_lines(c.x)
+    across = np.abs(c.x) / np.maximum(p.half_width(c.y), 1e-3)
     edge = 0.31 - 0.30 * np.clip(across - 0.45, 0, 1) ** 1.1
-    jaw = c.soft(c.y - edge - 0.10 * np.exp(-(((across - 0.52) / 0.2) ** 2)), 0.10)
-    moustache_top = p.nose_y + 0.085
+    jaw = c.soft(c.y - edge - 0.10 * _hump(across - 0.52, 0.2), 0.10)
     centre = np.clip(1.5 - np.abs(c.x) / (p.mouth_width * 1.15), 0, 1)
-    jaw = jaw * (1 - 0.55 * blob(c, 0, p.mouth_y + p.lip_lower + 0.025, 0.10, 0.016))
-    above_lip = c.soft(c.y - moustache_top, 0.03) * centre
+    jaw = jaw * (1 - 0.55 * c.blob(0, p.mouth_y + p.lip_lower + 0.025, 0.10, 0.016))
+    above_lip = c.soft(c.y - (p.nose_y + 0.085), 0.03) * centre
     lips = c.soft(c.y - upper + 0.006, 0.012) * c.soft(lower + 0.004 - c.y, 0.012) * np.clip(inside * 8, 0, 1)
     cheeks = c.soft(across - 0.50 - 0.25 * np.clip((p.mouth_y - c.y) * 2, 0, 1), 0.25) + (c.y > p.mouth_y)
     region = np.maximum(jaw * np.clip(cheeks, 0, 1), above_lip * (c.y < p.mouth_y + 0.03))
     return np.clip(region, 0, 1) * (1 - lips)
 
 
-def paint_lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _beard(p: Identity, c: Canvas, colour: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """A short beard of fine strands over the lit skin; nothing where there is none."""
+    if p.beard == 0:
+        return colour
+    fine = c.noise(p.generator(8), 130, across=320)
+    share = np.clip(p.beard * _beard_region(p, c) * (0.88 + 0.20 * fine), 0, 0.95)
+    tint = _linear(p.hair) * 0.85 * np.exp(0.22 * fine)[..., None] * (0.25 + 0.75 * light.mean(-1, keepdims=True))
+    return _mix(colour, tint.astype(np.float32), share)
+
+
+def _lips(p: Identity, c: Canvas, albedo: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Vermilion laid on the skin, and its mask (n, n)."""
-    rng = p.generator(3)
-    upper, line, lower, inside = mouth_lines(p, c.x)
-    ends = np.clip(inside * 9, 0, 1)
-    vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * ends
-    rose = to_linear(p.skin) * np.array([0.88, 0.47, 0.52], np.float32) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
-    wrinkles = c.noise(rng, 10, across=150)
+    upper, line, lower, inside = p.mouth_lines(c.x)
+    vermilion = c.soft(c.y - upper, 0.014) * c.soft(lower - c.y, 0.018) * np.clip(inside * 9, 0, 1)
+    rose = _linear(p.skin) * _rgb(0.88, 0.47, 0.52) ** (0.62 + 0.75 * p.lip_red - 0.25 * p.tone)
+    wrinkles = c.noise(p.generator(3), 10, across=150)
     tint = rose * (1 - 0.10 * (c.y < line)[..., None] + 0.045 * wrinkles[..., None])
-    albedo = mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
-    gap = np.exp(-(((c.y - line) / 0.0075) ** 2)) * np.clip(inside * 7, 0, 1) ** 0.5
-    corners = blob(c, p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010, sides=True)
+    albedo = _mix(albedo, tint.astype(np.float32), 0.88 * vermilion)
+    gap = _hump(c.y - line, 0.0075) * np.clip(inside * 7, 0, 1) ** 0.5
+    corners = c.blob(p.mouth_width * 0.985, p.mouth_y + p.mouth_curve, 0.013, 0.010, sides=True)
     dark = np.clip(0.86 * gap + 0.40 * corners, 0, 0.93)
-    return mix(albedo, to_linear(p.skin) * np.array([0.16, 0.07, 0.07], np.float32), dark), vermilion
+    return _mix(albedo, _linear(p.skin) * _rgb(0.16, 0.07, 0.07), dark), vermilion
 
 
-def paint_nostrils(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
+def _nostrils(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     """Two dark openings under the tip of the nose, and its shadow, on the lit skin."""
-    hole = blob(c, p.nose_width * 0.53, p.nose_y + 0.046, 0.010 + 0.15 * p.nose_width, 0.0105, angle=0.28, sides=True)
-    hole = np.clip(1.8 * hole - 0.35, 0, 1)
-    under = blob(c, 0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
-    rim = blob(c, p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25, sides=True)
-    colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** np.array([0.8, 1.0, 1.0], np.float32)
-    return mix(colour, colour * np.array([0.16, 0.09, 0.08], np.float32), 0.92 * hole)
+    hole = c.blob(p.nose_width * 0.53, p.nose_y + 0.046, 0.010 + 0.15 * p.nose_width, 0.0105, angle=0.28, sides=True)
+    under = c.blob(0, p.nose_y + 0.072, p.nose_width * 0.95, 0.020)
+    rim = c.blob(p.nose_width * 1.16, p.nose_y + 0.036, 0.010, 0.026, angle=-0.25, sides=True)
+    colour = colour * (1 - (0.20 * under + 0.24 * rim))[..., None] ** _rgb(0.8, 1.0, 1.0)
+    return _mix(colour, colour * _rgb(0.16, 0.09, 0.08), 0.92 * np.clip(1.8 * hole - 0.35, 0, 1))
 
 
-def paint_brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
+def _brows(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     """Eyebrows of single hairs over a soft base."""
     rng = p.generator(4)
-    hairs = np.zeros_like(c.x)
-    base = np.zeros_like(c.x)
+    hairs, base = np.zeros_like(c.x), np.zeros_like(c.x)
     count = int(340 * p.brow_dense)
-    scale = 16 / c.pixel
     thick = max(1, round(0.0034 / c.pixel))
+
+    def stroke(image: np.ndarray, ends: np.ndarray, shade: float, thickness: int) -> None:
+        start, end = np.rint((ends + 1) * (16 / c.pixel)).astype(int).tolist()
+        cv2.line(image, start, end, shade, thickness, cv2.LINE_AA, 4)
+
+    def width(t: np.ndarray) -> np.ndarray:
+        return p.brow_thick * (0.72 + 0.75 * t) * np.clip((1 - t) * 2.4, 0.18, 1)
+
     for side in (-1, 1):
         t = rng.uniform(0, 1, count) ** 0.9
         across = np.clip(rng.normal(0, 0.55, count), -1.1, 1.1)
-        x, y = brow_line(p, t)
-        width = p.brow_thick * (0.72 + 0.75 * t) * np.clip((1 - t) * 2.4, 0.18, 1) * np.clip(0.55 + 4 * t, 0, 1)
-        y = y + across * width
+        x, y = p.brow_line(t)
+        y = y + across * (width(t) * np.clip(0.55 + 4 * t, 0, 1))
         lean = -1.25 + 1.25 * np.clip(t * 1.5, 0, 1) + 0.35 * across * np.clip(t * 2, 0, 1) + rng.normal(0, 0.16, count)
         length = 0.029 * rng.uniform(0.7, 1.25, count) * np.clip(1.25 - 0.5 * t, 0, 1)
         ends = np.stack([side * (x + length * np.cos(lean)), y + length * np.sin(lean)], 1)
-        starts = np.stack([side * x, y], 1)
-        for a, b, shade in zip(starts, ends, rng.uniform(0.5, 1.0, count), strict=True):
-            layer = [np.rint((q + 1) * scale).astype(int).tolist() for q in (a, b)]
-            cv2.line(hairs, layer[0], layer[1], float(shade), thick, cv2.LINE_AA, 4)
-        tt = np.linspace(0.02, 0.97, 40)
-        bx, by = brow_line(p, tt)
-        for q in range(len(tt) - 1):
-            w = p.brow_thick * (0.72 + 0.75 * tt[q]) * np.clip((1 - tt[q]) * 2.4, 0.18, 1) * 1.5
-            a, b = (np.rint((np.array([side * bx[k], by[k]]) + 1) * scale).astype(int).tolist() for k in (q, q + 1))
-            cv2.line(base, a, b, 1.0, max(1, round(w / c.pixel)), cv2.LINE_AA, 4)
+        lines = np.stack([np.stack([side * x, y], 1), ends], 1)
+        for line, shade in zip(lines, rng.uniform(0.5, 1.0, count), strict=True):
+            stroke(hairs, line, float(shade), thick)
+        t = np.linspace(0.02, 0.97, 40)
+        x, y = p.brow_line(t)
+        points = np.stack([side * x, y], 1)
+        for k, broad in enumerate(width(t[:-1]) * 1.5):
+            stroke(base, points[k : k + 2], 1.0, max(1, round(broad / c.pixel)))
     share = np.clip(0.42 * p.brow_dense * c.blur(base, 0.012) + 0.80 * c.blur(hairs, 0.0022), 0, 0.93)
     # Brows keep more of their colour than the hair does, on the fair and the grey alike.
     pale = float(np.mean(p.hair)) / 255
-    tint = to_linear(np.array(p.hair) * (0.76 - 0.42 * pale) + np.array(p.skin) * 0.06)
-    light = colour.mean(-1, keepdims=True) / max(float(to_linear(p.skin).mean()), 1e-3)
-    return mix(colour, (tint * np.clip(0.45 + 0.6 * light, 0.4, 1.2)).astype(np.float32), share)
+    tint = _linear(np.array(p.hair) * (0.76 - 0.42 * pale) + np.array(p.skin) * 0.06)
+    light = colour.mean(-1, keepdims=True) / max(float(_linear(p.skin).mean()), 1e-3)
+    return _mix(colour, (tint * np.clip(0.45 + 0.6 * light, 0.4, 1.2)).astype(np.float32), share)
 
 
-def paint_lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
+def _lids(p: Identity, c: Canvas, colour: np.ndarray) -> np.ndarray:
     """Crease of the upper lid, lid margins and the roots of the lower lashes, on the lit skin."""
-    upper, lower, t = lid_lines(p, c.x)
+    upper, lower, t = p.lid_lines(c.x)
     along = np.clip(np.minimum(t + 0.06, 1.10 - t) * 5, 0, 1)
     gap = 0.016 + 0.018 * p.lid_fold + 0.01 * np.clip(t, 0, 1)
-    crease = np.exp(-0.5 * ((c.y - (upper - gap)) / 0.0062) ** 2) * along
-    glow = np.exp(-0.5 * ((c.y - (upper - 0.5 * gap)) / (0.4 * gap)) ** 2) * along
-    margin = np.exp(-0.5 * ((c.y - lower - 0.006) / 0.0055) ** 2) * along
-    roots = np.exp(-0.5 * ((c.y - lower - 0.015) / 0.006) ** 2) * along * np.clip(t, 0, 1)
-    hollow = np.exp(-0.5 * ((c.y - lower - 0.044) / 0.010) ** 2) * along
+    crease = _bell(c.y - (upper - gap), 0.0062) * along
+    glow = _bell(c.y - (upper - 0.5 * gap), 0.4 * gap) * along
+    margin = _bell(c.y - lower - 0.006, 0.0055) * along
+    roots = _bell(c.y - lower - 0.015, 0.006) * along * np.clip(t, 0, 1)
+    hollow = _bell(c.y - lower - 0.044, 0.010) * along
     dark = 0.44 * (0.5 + 0.5 * p.lid_fold) * crease + 0.17 * roots + (0.05 + 0.12 * p.age) * hollow
-    colour = colour * (1 - dark)[..., None] ** np.array([0.85, 1.0, 1.0], np.float32)
-    colour = colour * (1 + 0.07 * glow)[..., None]
-    return mix(colour, colour * np.array([1.16, 1.0, 0.98], np.float32) + 0.01, 0.55 * margin)
+    colour = colour * (1 - dark)[..., None] ** _rgb(0.85, 1.0, 1.0) * (1 + 0.07 * glow)[..., None]
+    return _mix(colour, colour * _rgb(1.16, 1.0, 0.98) + 0.01, 0.55 * margin)
 
 
-def paint_eyeballs(p: Identity, c: Canvas) -> np.ndarray:
+def _eyeballs(p: Identity, c: Canvas) -> np.ndarray:
     """What lies behind the lids, (n, n, 3) linear: sclera, iris, pupil and catchlights; the lids cut it out."""
     rng = p.generator(5)
     gaze_x, gaze_y = rng.normal(0, 0.004), rng.normal(0, 0.002)
-    r = p.iris_size
-    dx, dy = np.abs(c.x) - p.eye_x - np.sign(c.x) * gaze_x + 0.004, c.y - (p.eye_y - 0.011) - gaze_y
+    r, way, lamp = p.iris_size, np.sign(c.x), np.sign(p.light[0])
+    dx, dy = np.abs(c.x) - p.eye_x - way * gaze_x + 0.004, c.y - (p.eye_y - 0.011) - gaze_y
     radius = np.hypot(dx, dy) / r
-    angle = np.arctan2(dy, dx * np.sign(c.x))
-    sclera = to_linear((236, 229, 222)) * (1 - 0.1 * p.tone)
-    round_off = np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)
-    pink = blob(c, p.eye_x - p.eye_width * 0.93, p.eye_y + 0.014, 0.018, 0.016, sides=True)
-    eye = 0.64 * sclera * round_off[..., None]
-    eye = mix(eye, to_linear((206, 140, 126)) * 0.8 * np.ones_like(eye), 0.75 * pink)
+    angle = np.arctan2(dy, dx * way)
+    sclera = _linear((236, 229, 222)) * (1 - 0.1 * p.tone)
+    eye = 0.64 * sclera * np.clip(1 - 0.30 * (radius / 2.1) ** 2.4, 0.45, 1)[..., None]
+    pink = c.blob(p.eye_x - p.eye_width * 0.93, p.eye_y + 0.014, 0.018, 0.016, sides=True)
+    eye = _mix(eye, _linear((206, 140, 126)) * 0.8 * np.ones_like(eye), 0.75 * pink)
     spokes = np.interp(angle, np.linspace(-np.pi, np.pi, 97), np.resize(rng.normal(0, 1, 96), 97)).astype(np.float32)
-    colour = to_linear(p.iris)
     ring = 1 - 0.62 * np.clip((radius - 0.70) / 0.28, 0, 1) ** 1.5
     depth = 0.72 + 0.75 * np.clip(dy / r * 0.55 + 0.35, 0, 1)  # light pools on the side away from the lamp
-    flower = 1 + 0.30 * np.exp(-(((radius - 0.5) / 0.16) ** 2)) + 0.16 * spokes * np.clip(radius * 1.6 - 0.5, 0, 1)
-    iris = colour * (ring * depth * flower)[..., None]
-    eye = mix(eye, iris.astype(np.float32), c.soft((1 - radius) * r, 0.009))
-    eye = mix(eye, np.zeros_like(eye) + 0.004, c.soft((0.43 - radius) * r, 0.008))
-    side = np.sign(p.light[0])
-    spot = np.hypot((c.x - np.sign(c.x) * p.eye_x) - side * 0.32 * r, dy + 0.30 * r)
-    eye = mix(eye, np.ones_like(eye) * 0.95, 0.92 * c.soft(0.20 * r - spot, 0.010))
-    spot = np.hypot((c.x - np.sign(c.x) * p.eye_x) + side * 0.34 * r, dy - 0.40 * r)
+    flower = 1 + 0.30 * _hump(radius - 0.5, 0.16) + 0.16 * spokes * np.clip(radius * 1.6 - 0.5, 0, 1)
+    iris = _linear(p.iris) * (ring * depth * flower)[..., None]
+    eye = _mix(eye, iris.astype(np.float32), c.soft((1 - radius) * r, 0.009))
+    eye = _mix(eye, np.zeros_like(eye) + 0.004, c.soft((0.43 - radius) * r, 0.008))
+    spot = np.hypot((c.x - way * p.eye_x) - lamp * 0.32 * r, dy + 0.30 * r)
+    eye = _mix(eye, np.ones_like(eye) * 0.95, 0.92 * c.soft(0.20 * r - spot, 0.010))
+    spot = np.hypot((c.x - way * p.eye_x) + lamp * 0.34 * r, dy - 0.40 * r)
     return eye + (0.10 * c.soft(0.24 * r - spot, 0.02))[..., None]
 
 
-def paint_backdrop(p: Identity, c: Canvas) -> np.ndarray:
-    """A plain studio wall, (n, n, 3) linear, brighter towards the lamp."""
-    cloud = c.noise(p.generator(9), 4)
-    fall = 1.02 - 0.16 * c.y + 0.10 * np.sign(p.light[0]) * c.x - 0.22 * (c.x**2 + c.y**2) + 0.012 * cloud
-    return to_linear(p.backdrop) * fall[..., None]
-
-
-def paint_body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.ndarray:
+def _body(p: Identity, c: Canvas, scene: np.ndarray, head: np.ndarray) -> np.ndarray:
     """Neck, clothes and ears laid on the backdrop; the head comes later."""
     rng = p.generator(6)
-    side = np.sign(p.light[0])
-    skin = to_linear(p.skin)
+    lamp, skin, ax = np.sign(p.light[0]), _linear(p.skin), np.abs(c.x)
     width = p.neck_width + 0.30 * np.clip(c.y - 0.80, 0, 1) ** 1.35 + 0.02 * np.clip(0.7 - c.y, 0, 1)
-    neck_mask = c.soft(width - np.abs(c.x), 0.008) * (c.y > 0.2)
-    round_neck = np.sqrt(np.clip(1 - (np.abs(c.x) / np.maximum(width, 0.05)) ** 2.2, 0, 1))
-    lit = 0.30 + 0.42 * round_neck + 0.16 * side * c.x / np.maximum(width, 0.05)
-    shadow = c.shift(c.blur(head, 0.030), -0.05 * side, 0.085)
-    lit = lit * (1 - 0.70 * shadow) * (1 - 0.12 * blob(c, 0, 0.93, 0.05, 0.07))
-    tendons = 1 + 0.10 * blob(c, 0.14, 0.92, 0.03, 0.12, angle=0.35, sides=True)
-    neck = skin * np.array([1.0, 0.93, 0.90], np.float32) * (lit * tendons)[..., None]
-    scene = mix(scene, neck, neck_mask)
+    wide = np.maximum(width, 0.05)
+    lit = 0.30 + 0.42 * np.sqrt(np.clip(1 - (ax / wide) ** 2.2, 0, 1)) + 0.16 * lamp * c.x / wide
+    shadow = c.shift(c.blur(head, 0.030), -0.05 * lamp, 0.085)
+    lit = lit * (1 - 0.70 * shadow) * (1 - 0.12 * c.blob(0, 0.93, 0.05, 0.07))
+    tendons = 1 + 0.10 * c.blob(0.14, 0.92, 0.03, 0.12, angle=0.35, sides=True)
+    neck = skin * _rgb(1.0, 0.93, 0.90) * (lit * tendons)[..., None]
+    scene = _mix(scene, neck, c.soft(width - ax, 0.008) * (c.y > 0.2))
 
-    slope = (
-        0.865 + 0.20 * np.clip(np.abs(c.x) - 0.36, 0, 1) ** 1.1 - 0.05 * np.exp(-(((np.abs(c.x) - 0.36) / 0.09) ** 2))
-    )
-    collar = 0.985 - 0.34 * np.clip(np.abs(c.x) / 0.42, 0, 1) ** 2.4
-    body = c.soft(c.y - np.where(np.abs(c.x) < 0.40, np.maximum(collar, slope - 0.02), slope), 0.012)
+    slope = 0.865 + 0.20 * np.clip(ax - 0.36, 0, 1) ** 1.1 - 0.05 * _hump(ax - 0.36, 0.09)
+    collar = 0.985 - 0.34 * np.clip(ax / 0.42, 0, 1) ** 2.4
+    body = c.soft(c.y - np.where(ax < 0.40, np.maximum(collar, slope - 0.02), slope), 0.012)
     weave = 1 + 0.03 * c.noise(rng, 200) + 0.05 * c.noise(rng, 7)
-    cloth = to_linear(p.cloth) * ((0.62 + 0.2 * side * c.x) * weave * (1 - 0.45 * shadow))[..., None]
-    edge = np.exp(-0.5 * ((c.y - collar - 0.018) / 0.008) ** 2) * (np.abs(c.x) < 0.42)
-    scene = mix(scene, (cloth * (1 - 0.25 * edge)[..., None]).astype(np.float32), body)
+    cloth = _linear(p.cloth) * ((0.62 + 0.2 * lamp * c.x) * weave * (1 - 0.45 * shadow))[..., None]
+    edge = _bell(c.y - collar - 0.018, 0.008) * (ax < 0.42)
+    scene = _mix(scene, (cloth * (1 - 0.25 * edge)[..., None]).astype(np.float32), body)
 
-    ear_x = float(half_width(p, np.float32(0.02))) + 0.012
-    dx, dy = np.abs(c.x) - ear_x, c.y - 0.035
+    dx, dy = ax - (float(p.half_width(np.float32(0.02))) + 0.012), c.y - 0.035
     tall = p.ear_size * (1 + 0.1 * p.age)
     lean = dx - 0.22 * dy * -1
     reach = np.hypot(lean / (0.42 * tall), dy / tall)
-    ear_mask = c.soft((1 - reach) * 0.06, 0.012)
-    rim = np.exp(-0.5 * ((reach - 0.80) / 0.12) ** 2)
-    bowl = np.exp(-0.5 * (np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall))) ** 2)
-    ear_light = 0.58 + 0.20 * rim - 0.34 * bowl + 0.14 * side * np.sign(c.x)
-    ear = skin * np.array([1.03, 0.86, 0.82], np.float32) * ear_light[..., None]
-    return mix(scene, ear.astype(np.float32), ear_mask)
+    bowl = _bell(np.hypot((lean + 0.008) / (0.20 * tall), (dy + 0.01) / (0.52 * tall)), 1)
+    lit = 0.58 + 0.20 * _bell(reach - 0.80, 0.12) - 0.34 * bowl + 0.14 * lamp * np.sign(c.x)
+    ear = skin * _rgb(1.03, 0.86, 0.82) * lit[..., None]
+    return _mix(scene, ear.astype(np.float32), c.soft((1 - reach) * 0.06, 0.012))
+
+
+def _hair(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hair's lit colour (n, n, 3) linear, the mask of what hangs behind the head, and of what lies before it."""
+    strands, gloss, ragged = _strands(p, c)
+    behind, front = _hair_regions(p, c, ragged)
+    lamp, hair = np.sign(p.light[0]), _linear(p.hair)
+    dome = np.clip(1 - (c.x / 0.66) ** 2 - 0.55 * np.clip(c.y + 0.45, 0, 2) ** 2, 0, 1)
+    lit = 0.34 + 0.50 * dome**0.7 + 0.16 * lamp * c.x - 0.10 * c.y
+    colour = hair * np.exp(0.40 * strands)[..., None] * np.clip(lit, 0.16, 1.2)[..., None]
+    shine = gloss * (0.05 + 0.22 * hair.mean() ** 0.5) * (1 + 0.28 * lamp * c.x)
+    tint = 0.55 + 0.45 * hair / max(float(hair.max()), 1e-3)
+    return (colour + shine[..., None] * tint).astype(np.float32), behind, front
+
+
+def _strands(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Brightness of strands (about unit variance), the band of gloss, and the raggedness of the hair's edges."""
+    rng = p.generator(7)
+    bend = c.noise(rng, 9)
+    locks, fine, edge = (rng.standard_normal(cells).astype(np.float32) for cells in ((7, 90), (9, 420), (4, 150)))
+    curls = 0.75 * c.noise(rng, 46) + 0.6 * c.noise(rng, 90)
+    if p.style == "curly":
+        big = c.noise(rng, 26)
+        return 0.9 * curls + 0.3 * big, np.clip(0.25 + 0.3 * curls, 0, 1) * np.clip(-c.y, 0, 1), 0.9 * big + 0.4 * curls
+    if p.style in COMBED:
+        wide, high = p.cheek_width + 0.1, WIDEST_Y - p.crown_y + 0.1
+        dx = c.x - p.part_x * np.clip((0.2 - c.y) / 0.8, 0, 1)
+        above, below = np.minimum(c.y - WIDEST_Y, 0), np.maximum(c.y - WIDEST_Y, 0)
+        u = np.hypot(dx / wide, above / high) * 0.5 + 0.004 * np.sign(dx) * np.clip(np.abs(dx) * 8, 0, 1)
+        v = np.clip(np.arctan2(np.abs(dx) / wide, -above / high + 1e-3) / np.pi + below * 0.35, 0, 1)
+        band = _bell(v - 0.24, 0.07) + 0.35 * _bell(v - 0.78, 0.10)
+        u = u + (0.010 + 0.030 * p.hair_wave) * bend * np.clip(v * 1.5, 0.1, 1)
+    else:
+        back, place = (-0.35, 0.36) if p.style == "quiff" else (-0.05, 0.20)
+        dx, dy = c.x - 0.5 * p.part_x, c.y - (p.crown_y + back)
+        u = np.arctan2(dx, dy + 0.06) / (2 * np.pi) + 0.5
+        v = np.clip(np.hypot(dx, dy) / 1.25, 0, 1)
+        band = _bell(v - place, 0.06)
+        u = u + (0.004 + 0.010 * p.hair_wave) * bend
+
+    def read(grid: np.ndarray) -> np.ndarray:
+        across, along = (u * (grid.shape[1] - 1)).astype(np.float32), (v * (len(grid) - 1)).astype(np.float32)
+        return cv2.remap(grid, across, along, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+
+    gloss = band * np.clip(0.65 + 0.40 * read(fine[::-1].copy()), 0, 1.6)
+    return 0.8 * read(locks) + 0.75 * read(fine), gloss, read(edge) + 0.5 * read(fine)
+
+
+def _hair_regions(p: Identity, c: Canvas, ragged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of the hair behind the head and before it."""
+    ax, man = np.abs(c.x), p.masculine > 0.5
+    if p.style == "bald":
+        return np.zeros_like(c.x), np.zeros_like(c.x)
+    side_volume = {"crop": 0.012, "receding": 0.010, "quiff": 0.014, "tied": 0.012, "curly": 0.11, "parted": 0.035,
+                   "fringe": 0.06, "bob": 0.085, "long": 0.075}[p.style]  # fmt: skip
+    tops = {"crop": 0.045, "receding": 0.012, "quiff": 0.095, "tied": 0.030, "curly": 0.125}
+    if man and p.style in ("curly", "parted"):
+        side_volume *= 0.45
+    wide, high = p.cheek_width + side_volume, WIDEST_Y - p.crown_y + tops.get(p.style, p.hair_volume)
+    rough = {"curly": 0.020, "crop": 0.005, "quiff": 0.010}.get(p.style, 0.0035)
+    up = np.clip((WIDEST_Y - c.y) / high, 0, 2)
+    outline = np.where(c.y < WIDEST_Y, (1 - np.hypot(np.abs(ax / wide) ** 1.2, up**1.2)) * 0.45, wide - ax)
+    outer = c.soft(outline + rough * ragged, 0.014)
+
+    parted = c.x - p.part_x
+    line = p.hairline_y + 0.045 * (ax / 0.3) ** 2
+    if p.style == "receding":
+        line = line - 0.09 - 0.10 * _hump(ax - 0.24, 0.10) + 0.05 * _hump(ax, 0.12)
+    elif man:
+        line = line - 0.045 * _hump(ax - 0.27, 0.07)
+    else:
+        line = line + 0.015 * _hump(ax, 0.05)
+    if p.style == "quiff":
+        line = line - 0.03 + 0.05 * (ax / 0.3) ** 2
+    if p.style == "parted":
+        line = line + 0.075 * np.clip(np.where(p.part_x < 0, parted, -parted) * 2.2, 0, 1) ** 0.8 - 0.02
+    if p.style == "fringe":
+        line = p.brow_y - 0.035 + 0.035 * (ax / 0.4) ** 2 + 0.010 * ragged
+    if p.style in ("bob", "long"):
+        line = p.hairline_y - 0.03 + 0.34 * np.clip(np.abs(parted) / 0.50, 0, 1) ** 1.5
+    edge = (0.425 if p.style == "receding" else 0.400) + 0.085 * np.clip((c.y - p.hairline_y) / 0.46, 0, 1) ** 0.75
+    temple = c.soft(ax - edge + 0.004 * ragged, 0.06)
+    line = line + temple * np.maximum((0.10 if man else 0.02) - line, 0)
+    front = outer * c.soft(line - c.y + 0.9 * rough * ragged, 0.022)
+    cloud = p.style == "curly" and not man
+    behind = outer * c.soft((0.30 if cloud else -0.02) - c.y + 0.4 * rough * ragged, 0.05)
+    if p.style in ("bob", "long", "fringe"):
+        return _curtains(p, c, ragged, front, outer, wide)
+    if cloud:
+        reach = np.hypot(c.x / (wide + 0.07), (c.y + 0.18) / 0.72)
+        behind = np.maximum(behind, c.soft((1 - reach) * 0.5 + 0.017 * ragged, 0.016))
+    return behind, front
+
+
+def _curtains(
+    p: Identity, c: Canvas, ragged: np.ndarray, front: np.ndarray, outer: np.ndarray, wide: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Hair that falls before the ears and behind the neck."""
+    ax, head = np.abs(c.x), c.y < WIDEST_Y
+    end, flare = {"bob": (0.52, 0.03), "fringe": (0.78, 0.02), "long": (1.2, 0.05)}[p.style]
+    end = end + 0.05 * (p.hair_volume - 0.075) / 0.02
+    low = np.clip((c.y - WIDEST_Y) / 0.8, 0, 1.4)
+    within = np.clip(low, 0, 1)
+    reach = wide + flare * np.sin(np.pi * within) - (0.07 * low**2 if p.style == "bob" else 0.0 * low)
+    waves = np.sin(c.y * (9 + 5 * p.hair_wave) + 1.3 * np.sign(c.x))
+    reach = reach + (0.012 + 0.012 * p.hair_wave) * waves * within
+    bottom = c.soft(end - c.y + 0.02 * ragged - 0.05 * (ax / 0.6 - 0.5), 0.03)
+    fall = c.soft(reach - ax + 0.006 * ragged, 0.014) * bottom
+    inner = p.half_width(np.clip(c.y, -0.3, 0.42)) - 0.050 + 0.06 * np.clip(c.y - 0.25, 0, 1)
+    curtain = np.where(head, outer, fall) * c.soft(ax - inner + 0.008 * ragged, 0.024) * c.soft(c.y + 0.42, 0.14)
+    return np.maximum(outer * head, fall * ~head), np.maximum(front, curtain)

@@ -1,24 +1,18 @@
-"""One frame of a moved face: warp, folds, lids over eyeballs, blood flow, head motion; a pure function."""
+"""Pictures of a moved face: warp, folds, lids over eyeballs, cue, head motion, camera; and the script of one clip."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 
-from medn_lab.synthme.action_table import Side, check_au, check_intensity, peak_of, sides_of
-from medn_lab.synthme.actions import lips_apart, turned_back, unit_field, unit_shade
-from medn_lab.synthme.cue import (
-    BRIGHT_GREYS,
-    FLUSH,
-    FLUSH_GREYS,
-    PULSE_PIXELS,
-    CueKind,
-    bright_weight,
-    check_cue,
-    colour_weight,
-    pulse_field,
-)
-from medn_lab.synthme.faces import Face
+from medn_lab.records import require
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import CueKind, Pixels, Side
+from medn_lab.synthme.paint import Face
 
 LASH_WIDTH = 0.0075
 """Half the height of the upper lash line in face units."""
@@ -26,163 +20,229 @@ LASH_WIDTH = 0.0075
 MOUTH_INSIDE = np.array([44, 18, 17], np.float32)
 """What parted lips show, sRGB."""
 
+DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
+"""Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what ``medn_lab.data.register``
+was measured to leave there) and its angle in degrees; the light's gain, slope and warmth."""
+
+SENSOR_GREYS = 1.6
+"""Standard deviation of the sensor's noise per channel, in levels of 255."""
+
+BLINK_FRAMES = 26
+"""Length of a blink at 200 frames a second."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """One clip's nuisance, scaled by `noise`: head motion left by registration, light, sensor, compression, a blink.
+
+    `drift` holds the coefficients (4, 6) of slow cosines for :data:`DRIFTS`; `blink` is the frame in the middle of a
+    blink or None; `quality` the JPEG quality or None.
+    """
+
+    noise: float = 0.0
+    drift: np.ndarray = field(default_factory=lambda: np.zeros((4, 6)))
+    blink: int | None = None
+    quality: int | None = None
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, *, noise: float, apex: int, offset: int) -> Disturbance:
+        """Draw a clip's nuisance; the draws are the same whatever `noise` is."""
+        drift = noise * DRIFTS * rng.standard_normal((4, 6)) / np.sqrt(1 + np.arange(4))[:, None] * 0.8
+        blinks = rng.random() < 0.12 * noise
+        middle = (apex + offset) // 2 + int(rng.integers(-2, 3))
+        room = offset - apex > BLINK_FRAMES
+        quality = round(100 - noise * rng.uniform(3, 9))
+        return cls(noise, drift, middle if blinks and room else None, max(quality, 50) if noise > 0 else None)
+
+    def slow(self, along: float) -> np.ndarray:
+        """The six drifts at a share `along` of the clip, all 0 at its start."""
+        return (np.cos(np.pi * np.arange(1, 5) * along) - 1) @ self.drift
+
+    def head(self, along: float) -> dict[str, float]:
+        """The head's drift, as the truth's table names it."""
+        names = ("head_x_px128", "head_y_px128", "head_degrees")
+        return dict(zip(names, self.slow(along)[:3], strict=True))
+
+    def lids(self, frame: int) -> float:
+        """How far a blink has closed the lids in a frame: 0 open, 1 closed."""
+        away = 1.0 if self.blink is None else abs(frame - self.blink) / (BLINK_FRAMES / 2)
+        return float(0.5 + 0.5 * np.cos(np.pi * away)) if away < 1 else 0.0
+
+    def record(self, frame: np.ndarray, along: float, rng: np.random.Generator) -> np.ndarray:
+        """Light drift, sensor noise, rounding and JPEG: a float frame (h, w, 3) becomes uint8."""
+        if self.noise:
+            *_, gain, slope, warmth = self.slow(along)
+            across = np.linspace(-1, 1, frame.shape[1], dtype=np.float32)
+            light = (1 + gain + slope * across)[:, None] * np.array([1 + warmth, 1, 1 - warmth])
+            frame = frame * light.astype(np.float32)[None]
+        if self.quality is None:
+            return to_bytes(frame)
+        # The sum of two random bytes is triangular: near enough to a sensor's noise, and eight times faster drawn.
+        pair = np.frombuffer(rng.bytes(2 * frame.size), np.uint8).reshape(2, *frame.shape).astype(np.float32)
+        noisy = to_bytes(frame + (pair[0] + pair[1] - 255) * np.float32(SENSOR_GREYS * self.noise / 104.5))
+        # OpenCV keeps blue first; the order matters, for JPEG spends its bits on what it takes for luminance.
+        _, code = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, self.quality])
+        otherwise = "OpenCV cannot read the JPEG that it wrote; install opencv-python anew"
+        return np.ascontiguousarray(require(cv2.imdecode(code, cv2.IMREAD_COLOR), otherwise=otherwise)[..., ::-1])
+
+
+@dataclass(frozen=True)
+class Script:
+    """Everything that happens in one clip, before a pixel is drawn.
+
+    `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed of the sensor's
+    noise, followed by a spawn key to which each frame's number is added; `row` is the clip's row of the table, `truth`
+    what the truth's table has besides ``clip_id`` and ``subject``.
+    """
+
+    onset: int
+    apex: int
+    offset: int
+    pixels: Pixels
+    kind: str
+    state: str
+    row: Mapping[str, Any]
+    truth: Mapping[str, Any]
+    strength: float = 1.0
+    disturbance: Disturbance = field(default_factory=Disturbance)
+    grain: tuple[int, ...] = (0,)
+    rise: float = 1.0
+    fall: float = 1.0
+    delay: float = 0.0
+
+    @property
+    def marks(self) -> dict[str, int]:
+        """The three numbered frames."""
+        return {"onset": self.onset, "apex": self.apex, "offset": self.offset}
+
+    def cue_course(self, frames: np.ndarray) -> np.ndarray:
+        """The cue in each frame, signed, at strength 1."""
+        return act.cue_course(self.kind, self.state, frames, **self.marks, delay=self.delay)
+
+    def frame(self, face: Face, number: int) -> np.ndarray:
+        """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone."""
+        numbers = np.array([number])
+        rises = float(act.time_course(numbers, **self.marks, rise=self.rise, fall=self.fall)[0])
+        along = float(np.clip((number - self.onset) / (self.offset - self.onset), 0, 1))
+        pixels = {key: rises * peak for key, peak in self.pixels.items()}
+        level = self.strength * float(self.cue_course(numbers)[0])
+        blink, head = self.disturbance.lids(number), self.disturbance.slow(along)[:3].tolist()
+        frame = compose(face, pixels, cue=self.kind, level=level, blink=blink, head=head)
+        seed, *key = self.grain
+        grain = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
+        return self.disturbance.record(frame, along, grain)
+
 
 def compose(
-    face: Face,
-    pixels: dict[tuple[str, str], float],
-    *,
-    cue: str = "colour",
-    level: float = 0.0,
-    blink: float = 0.0,
-    head: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    face: Face, pixels: Pixels, *, cue: str, level: float, blink: float = 0.0, head: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> np.ndarray:
     """A frame before camera and compression, (size, size, 3) float32, sRGB 0-255.
 
-    Parameters
-    ----------
-    face : Face
-    pixels : dict of (AU, half of the face) to float
-        Peak of each AU's motion now, in pixels of a 128 px picture.
-    cue : {"colour", "timing", "brightness"}
-    level : float
-        The cue now: its strength times its course, as :func:`medn_lab.synthme.cue.cue_course` signs it.
-    blink : float
-        0 open to 1 closed.
-    head : (x, y, angle)
-        The head's motion: pixels of a 128 px picture, and degrees.
+    `pixels` is the AUs' motion now; `level` the cue now: its strength times its course, as
+    :func:`medn_lab.synthme.actions.cue_course` signs it; `blink` goes from 0 (open) to 1 (closed); `head` is the head's
+    motion in pixels of a 128 px picture, and degrees.
     """
     size, scale = face.size, np.float32(face.size / 128)
-    pulse = PULSE_PIXELS * abs(level) if cue == "timing" else 0.0
-    field = np.zeros((size, size, 2), np.float32)
+    pulse = act.PULSE_PIXELS * abs(level) if cue == "timing" else 0.0
+    moved = np.zeros((size, size, 2), np.float32)
     shade = np.ones((size, size), np.float32)
     parted = 0.0
     for (au, side), peak in pixels.items():
         if not peak:
             continue
-        shade += np.float32(peak) * unit_shade(face, au, side)
+        shade += np.float32(peak) * act.unit_shade(face, au, side)
         if au == "AU25":
             parted += peak / 2
         else:
-            field += np.float32(peak) * scale * unit_field(face, au, side)
+            moved += np.float32(peak) * scale * act.unit_field(face, au, side)
     if pulse:
-        field += np.float32(pulse) * scale * pulse_field(face)
+        moved += np.float32(pulse) * scale * act.pulse_field(face)
     strongest = max((abs(v) for v in pixels.values()), default=0.0) + abs(pulse)
     steps = 0 if not strongest else 1 if strongest < 2.5 else 5
 
-    column, row = _pixel_grid(face)
-    gap = None
+    column, row = pixel_grid(face)
     if parted:
-        source, gap = _part_lips(face, field, parted * float(scale), column, row, steps)
+        source, gap = _part_lips(face, moved, parted * float(scale), steps)
     else:
-        source = _origin(field, column, row, steps)
-    turned_x, turned_y = _unturned(column, row, size, head, scale)
-    from_x, from_y = turned_x - source[..., 0], turned_y - source[..., 1]
+        source, gap = _origin(face, moved, steps), None
+    dx, dy, angle = head
+    if dx or dy or angle:  # where each pixel of the moved head was before the head moved
+        turn, middle = np.radians(angle), np.float32((size - 1) / 2)
+        cos, sin = np.float32(np.cos(turn)), np.float32(np.sin(turn))
+        x, y = column - middle - np.float32(dx) * scale, row - middle - np.float32(dy) * scale
+        column, row = cos * x + sin * y + middle, cos * y - sin * x + middle
+    from_x, from_y = column - source[..., 0], row - source[..., 1]
 
-    zoom = len(face.skin) / size
-    frame = _take(face.skin, from_x, from_y, zoom) * np.clip(shade, 0.72, 1.28)[..., None]
+    frame = _take(face, face.skin, from_x, from_y) * np.clip(shade, 0.72, 1.28)[..., None]
     if gap is not None:
         frame += (MOUTH_INSIDE - frame) * gap[..., None]
-    _open_lids(face, frame, from_x, from_y, turned_x, turned_y, zoom, blink)
-    if level and cue == "colour":
-        frame += (np.float32(FLUSH_GREYS * level) * colour_weight(face))[..., None] * FLUSH
-    elif level and cue == "brightness":
-        frame += (np.float32(BRIGHT_GREYS * level) * bright_weight(face))[..., None]
+    if face.eyes is not None and face.lids is not None:  # a photo's eyes move with the skin
+        eyes = _eye_box(face)
+        lids = _take(face, face.lids, from_x[eyes], from_y[eyes])
+        _open_lids(frame[eyes], lids, _take(face, face.eyes, column[eyes], row[eyes]), np.float32(2 / size), blink)
+    if level and cue != "timing":
+        weight = np.float32(act.CUE_GREYS * level) * act.cue_weight(face, cue)
+        frame += weight[..., None] * (act.FLUSH if cue == "colour" else np.float32(1))
     return frame
 
 
-def _origin(field: np.ndarray, column: np.ndarray, row: np.ndarray, steps: int) -> np.ndarray:
+@act.kept
+def pixel_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of each pixel, (size, size) float32 each."""
+    axis = np.arange(face.size, dtype=np.float32)
+    column, row = np.meshgrid(axis, axis)
+    return column, row
+
+
+def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _take(face: Face, image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The master's `image` at places of the picture."""
+    zoom, half = np.float32(len(face.skin) / face.size), np.float32(0.5)
+    return _sample(image, (x + half) * zoom - half, (y + half) * zoom - half)
+
+
+def _origin(face: Face, moved: np.ndarray, steps: int) -> np.ndarray:
     """How far the skin that is now at each pixel has come.
 
     The field says where skin goes; a picture is drawn by asking where it came from. Fixed-point steps, one where the
     motion is that of a micro-expression, more where a slider exaggerates it.
     """
-    source = field
+    column, row = pixel_grid(face)
+    source = moved
     for _ in range(steps):
-        source = cv2.remap(
-            field, column - source[..., 0], row - source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        source = _sample(moved, column - source[..., 0], row - source[..., 1])
     return source
 
 
-def _part_lips(
-    face: Face, field: np.ndarray, parted: float, column: np.ndarray, row: np.ndarray, steps: int
-) -> tuple[np.ndarray, np.ndarray | None]:
+def _part_lips(face: Face, moved: np.ndarray, parted: float, steps: int) -> tuple[np.ndarray, np.ndarray | None]:
     """Like :func:`_origin` for lips that part by `parted` pixels, and how much of each pixel is open mouth.
 
     A drawn mouth shows its dark inside in the gap; in a photo the skin at the line is stretched over it.
     """
-    upper, lower, below = lips_apart(face)
-    down = turned_back(face, np.stack([np.zeros_like(below), np.ones_like(below)], -1))
-    by_upper = _origin(field + np.float32(parted) * upper[..., None] * down, column, row, steps)
-    by_lower = _origin(field + np.float32(parted) * lower[..., None] * down, column, row, steps)
-    pixel = np.float32(2 / face.size)
-    from_lower, from_upper = (
-        cv2.remap(below, column - s[..., 0], row - s[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        for s in (by_lower, by_upper)
+    column, row = pixel_grid(face)
+    upper, lower, below = act.lips_apart(face)
+    down = act.turned_back(face, np.stack([np.zeros_like(below), np.ones_like(below)], -1))
+    by_upper, by_lower = (
+        _origin(face, moved + np.float32(parted) * lip[..., None] * down, steps) for lip in (upper, lower)
     )
+    from_lower, from_upper = (_sample(below, column - s[..., 0], row - s[..., 1]) for s in (by_lower, by_upper))
     source = np.where((from_lower + from_upper > 0)[..., None], by_lower, by_upper)
     if face.eyes is None:
         return source, None
-    open_here = np.clip(np.minimum(-from_lower, from_upper) / pixel + np.float32(0.5), 0, 1)
-    return source, open_here * np.clip((from_upper - from_lower) / pixel, 0, 1)
+    pixel = np.float32(2 / face.size)
+    opened = np.clip(np.minimum(-from_lower, from_upper) / pixel + np.float32(0.5), 0, 1)
+    return source, opened * np.clip((from_upper - from_lower) / pixel, 0, 1)
 
 
-def _pixel_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
-    if "pixels" not in face.cache:
-        axis = np.arange(face.size, dtype=np.float32)
-        face.cache["pixels"] = tuple(np.ascontiguousarray(g) for g in np.meshgrid(axis, axis))
-    return face.cache["pixels"]
-
-
-def _unturned(
-    column: np.ndarray, row: np.ndarray, size: int, head: tuple[float, float, float], scale: np.float32
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where each pixel of the moved head was before the head moved."""
-    dx, dy, angle = head
-    if not (dx or dy or angle):
-        return column, row
-    cos, sin, middle = (
-        np.float32(np.cos(np.radians(angle))),
-        np.float32(np.sin(np.radians(angle))),
-        np.float32((size - 1) / 2),
-    )
-    x, y = column - middle - np.float32(dx) * scale, row - middle - np.float32(dy) * scale
-    return cos * x + sin * y + middle, cos * y - sin * x + middle
-
-
-def _take(image: np.ndarray, x: np.ndarray, y: np.ndarray, zoom: float) -> np.ndarray:
-    z = np.float32(zoom)
-    return cv2.remap(
-        image,
-        (x + np.float32(0.5)) * z - np.float32(0.5),
-        (y + np.float32(0.5)) * z - np.float32(0.5),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-
-
-def _open_lids(
-    face: Face,
-    frame: np.ndarray,
-    from_x: np.ndarray,
-    from_y: np.ndarray,
-    still_x: np.ndarray,
-    still_y: np.ndarray,
-    zoom: float,
-    blink: float,
-) -> None:
-    """Cut the eyeballs into `frame` where the moved lids leave them bare, and draw the lashes; the eyes' rows only."""
-    if face.eyes is None or face.lids is None:  # a photo: its eyes move with the skin
-        return
-    rows, columns = _eye_box(face)
-    lids = _take(face.lids, from_x[rows, columns], from_y[rows, columns], zoom)
-    eyes = _take(face.eyes, still_x[rows, columns], still_y[rows, columns], zoom)
+def _open_lids(patch: np.ndarray, lids: np.ndarray, eyes: np.ndarray, pixel: np.float32, blink: float) -> None:
+    """Cut the eyeballs into the part of a frame around the eyes, where the moved lids are open, and draw the lashes."""
     upper, lower = lids[..., 0], lids[..., 1]
     if blink:
         upper = upper - np.float32(1.06 * blink) * np.maximum(upper + lower, 0)
-    pixel = np.float32(2 / face.size)
     bare = np.clip(np.minimum(upper, lower) / (np.float32(1.3) * pixel) + np.float32(0.5), 0, 1)
-    patch = frame[rows, columns]
     patch += (eyes - patch) * bare[..., None]
     width = max(LASH_WIDTH, 0.55 * float(pixel))
     lash = np.exp(-(((upper + np.float32(0.15 * width)) / np.float32(width)) ** 2))
@@ -190,24 +250,24 @@ def _open_lids(
     patch *= 1 - np.float32(0.84 * min(1.0, LASH_WIDTH / width)) * lash[..., None]
 
 
-def bare_eyes(face: Face) -> np.ndarray:
-    """How much of each pixel shows an eyeball at rest, (size, size) float32: there skin does not move, the lids do."""
-    if face.lids is None:
-        return np.zeros((face.size, face.size), np.float32)
-    bare = (face.lids.min(axis=-1) > 0).astype(np.float32)
-    return cv2.resize(bare, (face.size, face.size), interpolation=cv2.INTER_AREA)
-
-
 def _eye_box(face: Face) -> tuple[slice, slice]:
+    """Rows and columns of the picture around both eyes."""
     marks = face.landmarks
-    xs = [marks.right["eye_outer"][0], marks.left["eye_outer"][0]]
-    ys = [marks.right["eye"][1], marks.left["eye"][1]]
-    x0, x1, y0, y1 = min(xs) - 0.05, max(xs) + 0.05, min(ys) - 0.11, max(ys) + 0.09
-    low, high = (
-        (lambda v: max(int((v + 1) / 2 * face.size), 0)),
-        (lambda v: min(int((v + 1) / 2 * face.size) + 1, face.size)),
-    )
-    return slice(low(y0), high(y1)), slice(low(x0), high(x1))
+    across = [marks.right["eye_outer"][0], marks.left["eye_outer"][0]]
+    down = [marks.right["eye"][1], marks.left["eye"][1]]
+    ends = ((min(down) - 0.11, max(down) + 0.09), (min(across) - 0.05, max(across) + 0.05))
+    pixels = [[int((v + 1) / 2 * face.size) for v in pair] for pair in ends]
+    rows, columns = (slice(max(low, 0), min(high + 1, face.size)) for low, high in pixels)
+    return rows, columns
+
+
+@act.kept
+def moving_skin(face: Face) -> np.ndarray:
+    """How much of each pixel is skin, (size, size, 1) float32: eyeballs do not move, the lids over them do."""
+    if face.lids is None:
+        return face.mask[..., None]
+    bare = (face.lids.min(axis=-1) > 0).astype(np.float32)
+    return (face.mask * (1 - shrunk(bare, face.size)))[..., None]
 
 
 def to_bytes(frame: np.ndarray) -> np.ndarray:
@@ -220,14 +280,9 @@ def shrunk(image: np.ndarray, size: int) -> np.ndarray:
     return image if len(image) == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def shrunk_mask(mask: np.ndarray, size: int) -> np.ndarray:
-    """A square bool mask at `size` px: pixels of which at least half is covered."""
-    return shrunk(mask.astype(np.float32), size) >= 0.5
-
-
 def move_face(
     face: Face,
-    actions: dict[str, float | str] | None = None,
+    actions: Mapping[str, float | str] | None = None,
     *,
     side: Side = "both",
     cue: CueKind = "colour",
@@ -244,7 +299,7 @@ def move_face(
         AU (``"AU12"`` or ``"12"``) to its peak in pixels of a 128 px picture, or to an intensity ``"A"`` to ``"E"``.
         Above 2 px the motion is exaggerated beyond a micro-expression; above 5 px skin folds over itself.
     side : {"both", "left", "right"}
-        The subject's own side; midline AUs play on both whatever is said.
+        The subject's own side; midline AUs play on both in any case.
     cue : {"colour", "timing", "brightness"}
     cue_level : float
         -1 (pallor, dim) to 1 (flush, brighten) for colour and brightness; 0 to 1 of the pulse for timing.
@@ -268,14 +323,8 @@ def move_face(
     >>> smile.shape, bool((smile == move_face(face)).all())
     ((64, 64, 3), False)
     """
-    check_cue(cue)
-    if side not in ("both", "left", "right"):
-        raise ValueError(f"side must be both, left or right; it is {side!r}")
-    pixels = {}
-    for name, amount in (actions or {}).items():
-        au = check_au(name)
-        if isinstance(amount, str):
-            check_intensity(amount)
-        for half in sides_of(au, side):
-            pixels[au, half] = float(peak_of(amount))
+    act.one_of(cue, act.CUES, "cue")
+    act.one_of(side, ("both", "left", "right"), "side")
+    amounts = {act.check_au(name): amount for name, amount in (actions or {}).items()}
+    pixels = act.pixels_of(amounts, dict.fromkeys(amounts, side))
     return to_bytes(compose(face, pixels, cue=cue, level=cue_level, blink=blink))

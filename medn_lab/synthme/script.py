@@ -1,19 +1,25 @@
-"""What happens in each clip before a pixel is drawn: AUs, emotion, cue, timing and nuisance, each clip on its own."""
+"""What is drawn in each clip: the published table P(emotion | AU set), scripts drawn from it, and its exact ceilings.
+
+In CASME II and SAMM the same AUs carry several labels: AU4 is disgust or others, AU12 happiness or repression, AU14
+nearly anything. Here every AU set has three candidate emotions, each with its own state of the implicit cue, with
+probabilities .42, .33 and .25 in some order. The AUs alone can therefore be right in 42 of 100 clips, and the AUs with
+the cue always. The order and the shares of the sets are arranged so that the cue says next to nothing about the AUs:
+the best reading of an AU from the true cue has a mean AUC of about .52.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, PEAK_PIXELS, Side, sides_of
-from medn_lab.synthme.actions import time_course
-from medn_lab.synthme.cue import cue_course, cue_kinds
-from medn_lab.synthme.emotions import EMOTIONS, EmotionShares, Table, check_emotions, cue_of
-from medn_lab.synthme.nuisance import Disturbance
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS, cue_kinds
+from medn_lab.synthme.render import Disturbance, Script
 
 FPS = 200
 """Frames a second that the frame numbers count."""
@@ -24,107 +30,235 @@ ONE_SIDED_SHARE = 0.2
 DISTRACTOR_SHARE = 0.35
 """Of the clips in which a weak AU outside the coded set moves."""
 
+STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "others": 2}
+"""Which state of :data:`CUES` an emotion has."""
 
-_SIDES: dict[str, Side] = {"left": "left", "right": "right", "both": "both"}
+EMOTIONS = tuple(STATE_OF)
+"""The classes of the protocol ``synthme_5class``, as in CASME II."""
+
+EMOTIONS_GIVEN_AUS: dict[str, tuple[float, str]] = {
+    "1+2": (0.057, "surprise others happiness"),
+    "1+2+5": (0.079, "happiness surprise others"),
+    "5": (0.065, "surprise happiness others"),
+    "4": (0.082, "disgust others repression"),
+    "4+7": (0.088, "disgust surprise others"),
+    "4+9": (0.058, "repression disgust others"),
+    "9": (0.042, "disgust surprise others"),
+    "10": (0.053, "surprise disgust others"),
+    "10+25": (0.037, "disgust surprise others"),
+    "6+7": (0.022, "repression others disgust"),
+    "6+12": (0.068, "happiness repression others"),
+    "12": (0.094, "happiness repression others"),
+    "14": (0.067, "happiness repression others"),
+    "15": (0.042, "repression disgust others"),
+    "15+17": (0.029, "disgust others repression"),
+    "17": (0.025, "repression disgust others"),
+    "20+25": (0.063, "happiness surprise others"),
+    "23+24": (0.029, "disgust repression others"),
+}
+"""AU set: how often it is drawn, and its emotions with the probabilities .42, .33 and .25."""
+
+Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
+"""P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
+
+EmotionArrays: TypeAlias = tuple[list[str], np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class Script:
-    """Everything drawn for one clip but its pixels."""
+def emotion_table() -> pd.DataFrame:
+    """The published table: one row an AU set.
 
-    seed: int
-    subject: int
-    clip: int
-    emotion: str
-    action_units: str
-    side: str
-    kind: str
-    state: str
-    onset: int
-    apex: int
-    offset: int
-    intensities: dict[str, str]
-    pixels: dict[tuple[str, str], float]
-    distractors: dict[tuple[str, str], float]
-    rise: float
-    fall: float
-    delay: float
-    disturbance: Disturbance
+    Returns
+    -------
+    DataFrame
+        ``action_units``, ``share`` (how often the set is drawn; sums to 1) and one column an emotion with
+        P(emotion | AU set); each row sums to 1.
 
-    @property
-    def subject_name(self) -> str:
-        """As :attr:`Identity.name`."""
-        return f"synthme{self.seed}-s{self.subject + 1:02d}"
+    Examples
+    --------
+    >>> table = emotion_table().set_index("action_units")
+    >>> float(table.loc["4", "disgust"])
+    0.42
+    """
+    rows = [
+        {"action_units": name, "share": share, **dict.fromkeys(EMOTIONS, 0.0)}
+        | dict(zip(emotions.split(), (0.42, 0.33, 0.25), strict=True))
+        for name, (share, emotions) in EMOTIONS_GIVEN_AUS.items()
+    ]
+    return pd.DataFrame(rows)
 
-    @property
-    def clip_id(self) -> str:
-        """``synthme0-s01-c01``."""
-        return f"{self.subject_name}-c{self.clip + 1:02d}"
 
-    def strengths(self, frame: int) -> dict[tuple[str, str], float]:
-        """Each AU's motion in a frame, distractors included, in pixels of a 128 px picture."""
-        course = self.course(np.array([frame]))[0]
-        return {key: float(course) * peak for key, peak in (self.pixels | self.distractors).items()}
+@cache
+def _published() -> pd.DataFrame:
+    return check_emotions(emotion_table())
 
-    def course(self, frames: np.ndarray) -> np.ndarray:
-        """Time course of the expression, 0 to 1."""
-        return time_course(frames, onset=self.onset, apex=self.apex, offset=self.offset, rise=self.rise, fall=self.fall)
 
-    def cue_course(self, frames: np.ndarray) -> np.ndarray:
-        """Time course of the cue, -1 to 1."""
-        marks: dict[str, Any] = {"onset": self.onset, "apex": self.apex, "offset": self.offset, "delay": self.delay}
-        return cue_course(self.kind, self.state, frames, **marks)
+def check_emotions(table: Table | None) -> pd.DataFrame:
+    """Share and P(emotion | AU set) by canonical AU set, the published ones where None; ValueError where it is none."""
+    if table is None:
+        return _published()
+    frame = pd.DataFrame(table)
+    columns = {"action_units", "share", *EMOTIONS}
+    if set(frame.columns) != columns or not len(frame):
+        wrong = ", ".join(sorted(map(str, columns ^ set(frame.columns)))) or "no row"
+        raise ValueError(
+            "emotions_given_aus must have an AU set a row and the columns of emotion_table(), action_units, share and"
+            f" {', '.join(EMOTIONS)}; the difference is {wrong}"
+        )
+    sets = pd.Index([canonical_set(name) for name in frame["action_units"]])
+    wrong_sets = sets[sets.duplicated() | (sets == "")]
+    if len(wrong_sets):
+        raise ValueError(
+            f"emotions_given_aus must have each AU set once and none empty; it has {wrong_sets[0]!r} twice or more"
+        )
+    checked = frame[["share", *EMOTIONS]].apply(pd.to_numeric, errors="coerce").astype(float).set_index(sets)
+    total = checked["share"].sum()
+    if not (checked >= 0).all(axis=None) or not 0 < total < np.inf:
+        raise ValueError("emotions_given_aus must hold shares and probabilities of 0 or more, with a share above 0")
+    sums = checked[list(EMOTIONS)].sum(axis=1)
+    off = sums[~np.isclose(sums, 1, rtol=0, atol=1e-8)]
+    if len(off):
+        raise ValueError(
+            f"P(emotion | AU set) must sum to 1 in each row of emotions_given_aus; for {off.index[0]} it sums to"
+            f" {off.iloc[0]:g}"
+        )
+    return checked.assign(share=checked["share"] / total)
+
+
+def emotion_arrays(table: Table | None) -> EmotionArrays:
+    """A checked table as AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
+    checked = check_emotions(table)
+    return list(checked.index), checked["share"].to_numpy(), checked[list(EMOTIONS)].to_numpy()
+
+
+def canonical_set(action_units: object) -> str:
+    """An AU set in the order of :data:`AUS`, such as ``6+12``; ValueError where SynthME does not play one of them."""
+    named = {act.check_au(part) for part in str(action_units).split("+") if part.strip()}
+    return "+".join(au[2:] for au in AUS if au in named)
+
+
+@cache
+def cue_shares(kinds: tuple[str, ...]) -> pd.DataFrame:
+    """P(cue state | emotion), a state a row, where each clip has one of `kinds`."""
+    shares = pd.DataFrame(0.0, index=dict.fromkeys(s for kind in kinds for s in CUES[kind]), columns=list(EMOTIONS))
+    for emotion, place in STATE_OF.items():
+        for kind in kinds:
+            shares.loc[CUES[kind][place], emotion] += 1 / len(kinds)
+    return shares
+
+
+def allowed_emotions(
+    action_units: str, *, cue: str | None = None, emotions_given_aus: Table | None = None
+) -> pd.Series:
+    """What the table P(emotion | AU set) allows for an AU set, alone or with a state of the cue.
+
+    Parameters
+    ----------
+    action_units : str
+        Such as ``"6+12"``, in any order.
+    cue : str, optional
+        A state of :data:`CUES`; where None, only the AUs are known.
+    emotions_given_aus : DataFrame, optional
+        Another table, as in :func:`synthetic_clips`; the published one where None.
+
+    Returns
+    -------
+    Series
+        P(emotion | AU set) or P(emotion | AU set, cue), an emotion each, adding up to 1; all NaN where the set is not
+        in the table, as for a face without AUs, or where the set never occurs with that cue.
+
+    Raises
+    ------
+    ValueError
+        If an AU or the state of the cue is not known, or the table is no probability table.
+
+    See Also
+    --------
+    emotion_table : the whole table.
+
+    Examples
+    --------
+    >>> allowed_emotions("12+6").to_dict()
+    {'happiness': 0.42, 'disgust': 0.0, 'repression': 0.33, 'surprise': 0.0, 'others': 0.25}
+    >>> allowed_emotions("6+12", cue="pallor").idxmax()
+    'repression'
+    """
+    if cue is not None:
+        act.kind_of_state(cue)
+    given = check_emotions(emotions_given_aus)[list(EMOTIONS)]
+    shares = given.reindex([canonical_set(action_units)]).iloc[0].rename(None)
+    if cue is None:
+        return shares
+    shares = shares.where(cue_shares(tuple(CUES)).loc[cue] > 0, 0.0)
+    return shares / shares.sum() if shares.sum() > 0 else shares * np.nan
 
 
 def draw_script(
-    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: EmotionShares
+    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: EmotionArrays
 ) -> Script:
     """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kind of cue."""
+    sets, shares, given = emotions
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
-    names, shares, given = emotions
-    chosen = int(rng.choice(len(names), p=shares))
+    chosen = int(rng.choice(len(sets), p=shares))
     emotion = str(rng.choice(EMOTIONS, p=given[chosen]))
-    action_units = names[chosen]
+    action_units = sets[chosen]
     aus = [f"AU{number}" for number in action_units.split("+")]
 
     one_sided = rng.random() < ONE_SIDED_SHARE and not set(aus) <= set(MIDLINE_AUS)
-    chosen_side = _SIDES[str(rng.choice(("left", "right")))]
-    side: Side = chosen_side if one_sided else "both"
-    intensities, pixels = {}, {}
+    side = str(rng.choice(("left", "right")))
+    side = side if one_sided else "both"
+    letters, pixels = [], {}
     for au in aus:
-        letter = str(rng.choice(list(PEAK_PIXELS), p=(0.16, 0.30, 0.30, 0.16, 0.08)))
-        intensities[au] = letter
-        low, high = PEAK_PIXELS[letter]
-        peak = rng.uniform(low, high)
+        letters.append(str(rng.choice(list(PEAK_PIXELS), p=(0.16, 0.30, 0.30, 0.16, 0.08))))
+        peak = rng.uniform(*PEAK_PIXELS[letters[-1]])
         lopsided = rng.uniform(-0.06, 0.06)
-        for half in sides_of(au, side):
+        for half in act.sides_of(au, side):
             pixels[au, half] = peak * (1 - abs(lopsided) * (half == ("left" if lopsided > 0 else "right")))
 
     length = int(rng.integers(30, 101))
     onset = int(rng.integers(20, 160))
-    apex = onset + round(length * rng.uniform(0.34, 0.52))
-    offset = onset + length
+    apex, offset = onset + round(length * rng.uniform(0.34, 0.52)), onset + length
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
-    others = [au for au in AUS if au not in aus]
-    weak = {}
-    has_distractor = rng.random() < DISTRACTOR_SHARE
-    au, half, peak = (
-        str(rng.choice(others)),
-        _SIDES[str(rng.choice(("left", "right", "both")))],
-        rng.uniform(0.08, 0.22) * noise,
-    )
-    if has_distractor and noise > 0:
-        weak = {(au, h): min(peak, 0.28) for h in sides_of(au, half)}
+    has_distractor = rng.random() < DISTRACTOR_SHARE and noise > 0
+    other = str(rng.choice([au for au in AUS if au not in aus]))
+    halves = act.sides_of(other, str(rng.choice(("left", "right", "both"))))
+    weak = min(rng.uniform(0.08, 0.22) * noise, 0.28)
     disturbance = Disturbance.draw(rng, noise=noise, apex=apex, offset=offset)
     kinds = cue_kinds(cue)
     of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
     kind = kinds[of_kind.integers(len(kinds))]
-    return Script(
-        seed=seed, subject=subject, clip=clip, emotion=emotion, action_units=action_units, side=side,
-        kind=kind, state=cue_of(emotion, kind) if cue_strength > 0 else "absent", onset=onset, apex=apex, offset=offset,
-        intensities=intensities, pixels=pixels, distractors=weak, rise=rise, fall=fall, delay=delay,
-        disturbance=disturbance,
+    state = CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent"
+
+    name = f"synthme{seed}-s{subject + 1:02d}"
+    truth = {
+        "identity": subject,
+        "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
+        "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
+        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": float(cue_strength),
+        **disturbance.head((apex - onset) / (offset - onset)),
+        "blink_frame": -1 if disturbance.blink is None else disturbance.blink,
+    }  # fmt: skip
+    row = clip_row(
+        clip_id=f"{name}-c{clip + 1:02d}", dataset="SynthME", subject=name, onset=onset, apex=apex, offset=offset,
+        emotion=emotion, label=emotion, action_units=action_units, side=side, cue=state,
     )  # fmt: skip
+    if has_distractor:
+        pixels |= {(other, half): weak for half in halves}
+    return Script(
+        onset, apex, offset, pixels, kind, state, row, truth, float(cue_strength), disturbance,
+        (seed, 2, subject, clip), rise, fall, delay,
+    )  # fmt: skip
+
+
+def clip_row(
+    *, onset: int, apex: int, offset: int, emotion: str, action_units: str, side: str, cue: str, **names: object
+) -> dict[str, Any]:
+    """A clip's row of the table; `names` are ``clip_id, dataset, subject`` and, where there is one, ``label``."""
+    label = {"label": names.pop("label")} if "label" in names else {}
+    present = {f"AU{number}" for number in action_units.split("+")}
+    return {
+        **names, "onset": onset, "apex": apex, "offset": offset, "fps": FPS, "emotion": emotion, **label,
+        "action_units": action_units, "side": side, "cue": cue, **{au: float(au in present) for au in AUS},
+    }  # fmt: skip
 
 
 def draw_table(
@@ -167,76 +301,185 @@ def draw_table(
     >>> table["clip_id"].tolist()[-1], table["subject"].nunique()
     ('synthme5-s02-c03', 2)
     """
-    check_counts(n_subjects, clips_per_subject, cue, cue_strength, 1.0, seed)
-    emotions = check_emotions(emotions_given_aus)
-    scripts = [
-        draw_script(seed, s, c, cue=cue, cue_strength=cue_strength, noise=1.0, emotions=emotions)
-        for s in range(n_subjects)
-        for c in range(clips_per_subject)
-    ]
-    return table_of(scripts)
-
-
-def table_of(scripts: Sequence[Script]) -> pd.DataFrame:
-    """The clips' table, one row a script."""
-    rows = []
-    for script in scripts:
-        present = {f"AU{number}" for number in script.action_units.split("+")}
-        rows.append(
-            {
-                "clip_id": script.clip_id,
-                "dataset": "SynthME",
-                "subject": script.subject_name,
-                "onset": script.onset,
-                "apex": script.apex,
-                "offset": script.offset,
-                "fps": FPS,
-                "emotion": script.emotion,
-                "label": script.emotion,
-                "action_units": script.action_units,
-                "side": script.side,
-                "cue": script.state,
-                **{au: float(au in present) for au in AUS},
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def truth_table_of(scripts: Sequence[Script], recipe: Mapping[str, Any]) -> pd.DataFrame:
-    """What else was drawn, one row a script; head motion is that at the apex."""
-    rows = []
-    for script in scripts:
-        shift = script.disturbance.slow((script.apex - script.onset) / (script.offset - script.onset))
-        rows.append(
-            {
-                "clip_id": script.clip_id,
-                "subject": script.subject_name,
-                "identity": script.subject,
-                "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in script.intensities.items()),
-                "peak_px128": max(script.pixels.values()),
-                "distractors": "+".join(dict.fromkeys(au[2:] for au, _ in script.distractors)) or "none",
-                "distractor_px128": max(script.distractors.values(), default=0.0),
-                "cue_kind": script.kind,
-                "cue_strength": recipe["cue_strength"],
-                "head_x_px128": shift[0],
-                "head_y_px128": shift[1],
-                "head_degrees": shift[2],
-                "blink_frame": -1 if script.disturbance.blink is None else script.disturbance.blink,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def check_counts(
-    n_subjects: int, clips_per_subject: int, cue: str, cue_strength: float, noise: float, seed: int
-) -> None:
-    """ValueError with a sentence where an argument of a corpus is out of its range."""
-    for name, count in (("n_subjects", n_subjects), ("clips_per_subject", clips_per_subject)):
-        if count < 1:
-            raise ValueError(f"{name} must be at least 1; it is {count}")
+    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, 1.0)
     cue_kinds(cue)
-    for name, value in (("cue_strength", cue_strength), ("noise", noise)):
-        if not 0 <= value <= 4:
-            raise ValueError(f"{name} must lie between 0 and 4; it is {value}")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative; it is {seed}")
+    emotions = emotion_arrays(emotions_given_aus)
+    scripts = (
+        draw_script(seed, person, clip, cue=cue, cue_strength=cue_strength, noise=1.0, emotions=emotions)
+        for person in range(n_subjects)
+        for clip in range(clips_per_subject)
+    )
+    return pd.DataFrame([script.row for script in scripts])
+
+
+def check_corpus(n_subjects: int, clips_per_subject: int, seed: int, cue_strength: float, noise: float) -> None:
+    """ValueError where an argument of a corpus is out of its range."""
+    for name, value in (("n_subjects", n_subjects), ("clips_per_subject", clips_per_subject)):
+        act.check_range(value, name, 1)
+    for name, amount in (("cue_strength", cue_strength), ("noise", noise)):
+        act.check_range(amount, name, 0, 4)
+    act.check_range(seed, "seed", 0)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Ceilings:
+    """The best accuracy that can be expected on the rows of a table.
+
+    Attributes
+    ----------
+    au_only, cue_only, joint : float
+        Mean over the rows of the largest probability of any emotion given the AU set, the cue, or both; in [0, 1].
+    decisions : DataFrame
+        ``clip_id, au_only, cue_only, joint``: the emotion that each reader decides for, row by row. Their accuracy on
+        drawn labels agrees with the figures up to sampling error.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"clip_id": ["a", "b"], "action_units": ["4", "4"], "cue": ["flush", "still"]})
+    >>> found = ceilings(rows)
+    >>> found.au_only, found.joint
+    (0.42, 1.0)
+    """
+
+    au_only: float
+    cue_only: float
+    joint: float
+    decisions: pd.DataFrame
+
+    def __repr__(self) -> str:
+        readers = f"AU-only {self.au_only:.3f}, cue-only {self.cue_only:.3f}, joint {self.joint:.3f}"
+        return f"Ceilings of {len(self.decisions)} clips: {readers}"
+
+
+def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) -> Ceilings:
+    """The accuracy that AUs alone, the cue alone, and both together can reach on SynthME clips.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Rows of SynthME with ``clip_id, action_units, cue``. A cue column of ``absent`` (cue strength 0) says that
+        there is nothing to see: the cue alone then knows the emotions' frequencies, and both together what the AUs
+        alone do.
+    emotions_given_aus : DataFrame, optional
+        The table P(emotion | AU set) that the readers know, as in :func:`synthetic_clips`; the published one where
+        None. Where two emotions of an AU set have the same cue state, `joint` is below 1.
+
+    Returns
+    -------
+    Ceilings
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, there are no rows, an AU set or cue is not SynthME's, a row cannot occur under the
+        table, or the table is no probability table.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"clip_id": ["a", "b"], "action_units": ["12", "4"], "cue": ["flush", "still"]})
+    >>> ceilings(rows).joint
+    1.0
+    >>> ceilings(rows.assign(cue="absent")).joint == ceilings(rows).au_only
+    True
+    """
+    missing = [name for name in ("clip_id", "action_units", "cue") if name not in table]
+    if missing:
+        raise ValueError(f"ceilings need the columns clip_id, action_units and cue; {', '.join(missing)} missing")
+    if not len(table):
+        raise ValueError("ceilings need at least one clip; the table is empty")
+    shares = check_emotions(emotions_given_aus)
+    given = shares[list(EMOTIONS)]
+    # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
+    allows = cue_shares(tuple(CUES)) > 0
+    allows.loc["absent"] = True
+    for column, what, known in (("action_units", "AU set", given.index), ("cue", "cue", allows.index)):
+        strange = sorted(set(table[column]) - set(known))
+        if strange:
+            raise ValueError(f"{what} {strange[0]!r} is not one of SynthME's: {', '.join(known)}")
+    by_au, by_cue = given.loc[table["action_units"]].to_numpy(), allows.loc[table["cue"]].to_numpy()
+    readings = {"au_only": by_au, "cue_only": by_cue * (shares["share"].to_numpy() @ given.to_numpy())}
+    readings["joint"] = by_au * by_cue
+    never = np.flatnonzero(readings["joint"].sum(axis=1) == 0)
+    if len(never):
+        row = table.iloc[never[0]]
+        raise ValueError(
+            f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {row['action_units']}"
+            f" with cue {row['cue']}; give the table that the clips were drawn from"
+        )
+    posteriors = {name: weight / weight.sum(axis=1, keepdims=True) for name, weight in readings.items()}
+    decisions = {name: np.array(EMOTIONS, dtype=object)[p.argmax(axis=1)] for name, p in posteriors.items()}
+    return Ceilings(
+        **{name: float(p.max(axis=1).mean()) for name, p in posteriors.items()},
+        decisions=pd.DataFrame({"clip_id": table["clip_id"].to_numpy(), **decisions}),
+    )
+
+
+def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour") -> pd.DataFrame:
+    """The AUC that a perfect reader of each branch's factor reaches on every target, exact from the table.
+
+    The motion branch should hold the AU set, the emotion branch the cue, the fused features both. A reader that knows
+    its factor and P(emotion | AU set) scores a clip by the probability of the target; more than it reaches is a leak.
+
+    Parameters
+    ----------
+    emotions_given_aus : DataFrame, optional
+        As in :func:`synthetic_clips`; the published table where None.
+    cue : str
+        The kinds of cue of the corpus, as in :func:`synthetic_clips`: they are the classes of the target ``cue``.
+
+    Returns
+    -------
+    DataFrame
+        ``branch, target, allowed``. Targets are each AU, ``AUs`` (their mean), ``cue`` and ``emotion``. For targets of
+        several classes the mean of the AUCs of each class against the rest, as :func:`medn_lab.diagnose.leakage`
+        averages. Ties count 1/2. NaN for an AU that every AU set of the table has, or none.
+
+    Raises
+    ------
+    ValueError
+        If the table is no probability table, or the cue is unknown.
+
+    See Also
+    --------
+    ceilings : the same readers' accuracy.
+    medn_lab.diagnose.leakage : what each branch really holds.
+
+    Examples
+    --------
+    >>> found = allowed_auc().set_index(["branch", "target"])["allowed"]
+    >>> [round(float(found[pair]), 3) for pair in (("motion", "cue"), ("emotion", "AUs"), ("motion", "AUs"))]
+    [0.549, 0.517, 1.0]
+    """
+    sets, shares, given = emotion_arrays(emotions_given_aus)
+    shows = cue_shares(cue_kinds(cue)).to_numpy()
+    cells = np.einsum("s,se,ce->sce", shares, given, shows)
+    by_cell = cells.sum(axis=2)[..., None]
+    # P(AU set, cue, class) of each target
+    targets = {}
+    for au in AUS:
+        has = np.array([au[2:] in name.split("+") for name in sets])
+        targets[au] = by_cell * np.stack([has, ~has], -1)[:, None]
+    targets |= {"cue": by_cell * np.eye(len(shows)), "emotion": cells}
+    rows = []
+    for branch, unknown in {"motion": 1, "emotion": 0, "fused": None}.items():
+        found = {
+            name: _best_auc(p.reshape(-1, p.shape[2]) if unknown is None else p.sum(axis=unknown))
+            for name, p in targets.items()
+        }
+        found["AUs"] = float(pd.Series([found[au] for au in AUS]).mean())
+        rows += [{"branch": branch, "target": name, "allowed": found[name]} for name in (*AUS, "AUs", "cue", "emotion")]
+    return pd.DataFrame(rows)
+
+
+def _best_auc(joint: np.ndarray) -> float:
+    """The best AUC of P(observation, class) ``(n, k)``: the mean over classes of each against the rest."""
+    aucs = []
+    for of_class in joint.T:
+        rest = joint.sum(axis=1) - of_class
+        if of_class.sum() < 1e-12 or rest.sum() < 1e-12:
+            continue
+        order = np.argsort(of_class / np.maximum(of_class + rest, 1e-300))
+        positive, negative = of_class[order] / of_class.sum(), rest[order] / rest.sum()
+        # Equal ratios need no care: whichever comes first, their pairs count 1/2 in sum.
+        aucs.append(positive @ (np.cumsum(negative) - negative / 2))
+    return min(float(np.mean(aucs)), 1.0) if aucs else np.nan  # the shares may add up to more in the last digit

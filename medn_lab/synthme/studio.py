@@ -1,4 +1,4 @@
-"""A face that plays what it is told at once: AUs, cue and noise in, one clip with frames, flow and truth out."""
+"""A face moved by hand, drawn or on a photograph: AUs, cue and noise in, one clip with frames, flow and truth out."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from medn_lab.data.flow import optical_flow
-from medn_lab.records import Clips, Truth, frame_numbers
-from medn_lab.synthme.action_table import AUS, MIDLINE_AUS, peak_of, sides_of
-from medn_lab.synthme.actions import au_mask, expression_field, time_course
-from medn_lab.synthme.cue import CUES, CueKind, cue_course, cue_mask
-from medn_lab.synthme.emotions import EMOTIONS, allowed_emotions
-from medn_lab.synthme.faces import Face
-from medn_lab.synthme.nuisance import Disturbance
-from medn_lab.synthme.photo import APEX, OFFSET, ONSET
-from medn_lab.synthme.render import bare_eyes, compose, shrunk, shrunk_mask
-from medn_lab.synthme.script import FPS
-from medn_lab.synthme.studio_state import letter_of, whole_state
+from medn_lab.records import Clips
+from medn_lab.synthme import actions as act
+from medn_lab.synthme.actions import AUS, CueKind
+from medn_lab.synthme.corpus import VERSION, check_clip, clips_of, play, render_size
+from medn_lab.synthme.identity import draw_identity
+from medn_lab.synthme.paint import Face, draw_face
+from medn_lab.synthme.render import Disturbance, Script
+from medn_lab.synthme.script import EMOTIONS, allowed_emotions, clip_row
+
+MARKS: dict[str, Any] = {"onset": 0, "apex": 28, "offset": 68}
+"""The frames of a clip made by hand, at 200 frames a second: 0.34 s."""
+
+MOST = 4.0
+"""The largest strength of the cue, of noise and of drift, as in ``synthetic_clips``."""
+
+MOST_PIXELS = 5.0
+"""The largest motion, in pixels of a 128 px picture; beyond it skin folds over itself."""
+
+STATE = {"aus": {}, "sides": {}, "cue": "still", "cue_strength": 1.0, "noise": 1.0, "drift": 1.0}
+"""What a state holds, and the values for what it leaves out."""
 
 
 class FaceStudio:
@@ -67,33 +74,23 @@ class FaceStudio:
     """
 
     aus = AUS
-    one_sided = tuple(au for au in AUS if au not in MIDLINE_AUS)
+    one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
 
     def __init__(
-        self,
-        face: Face,
-        *,
-        size: int,
-        n_frames: int,
-        cue: CueKind,
-        dataset: str,
-        recipe: Mapping[str, Any],
-        seed: int,
+        self, face: Face, *, size: int, n_frames: int, cue: CueKind, dataset: str, recipe: Mapping[str, Any], seed: int
     ) -> None:
-        self._face, self._size, self._kind, self._seed = face, int(size), cue, int(seed)
-        self._dataset, self.name, self.cues = dataset, face.name, CUES[cue]
-        self._numbers = frame_numbers(ONSET, APEX, OFFSET, n_frames)
+        self.name, self.cues = face.name, act.CUES[cue]
+        self._face, self._kind, self._seed, self._dataset = face, cue, int(seed), dataset
         self._recipe = dict(recipe) | {
             "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
             "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
         }  # fmt: skip
         rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(3,)))
-        self._usual = Disturbance.draw(rng, noise=1.0, apex=APEX, offset=OFFSET)
-        self._skin = (face.mask * (1 - bare_eyes(face)))[..., None]
-        self._masks: tuple[np.ndarray, np.ndarray] | None = None
+        self._usual = Disturbance.draw(rng, noise=1.0, apex=MARKS["apex"], offset=MARKS["offset"])
 
     def __repr__(self) -> str:
-        return f"FaceStudio: {self.name}, {len(self._numbers)} frames at {self._size} px, {self._kind} cue"
+        size, n_frames = self._recipe["size"], self._recipe["n_frames"]
+        return f"FaceStudio: {self.name}, {n_frames} frames at {size} px, {self._kind} cue"
 
     def __call__(self, state: Mapping[str, Any] | None = None) -> Clips:
         """Play a state.
@@ -104,7 +101,7 @@ class FaceStudio:
             ``aus``: AU to an intensity ``"A"`` to ``"E"`` (the middle of its range) or to its peak in pixels of a 128
             px picture, 0 to 5; ``sides``: AU to ``both`` (where it is left out), ``left`` or ``right``, the subject's
             own; ``cue``: one of `cues`; ``cue_strength``, ``noise`` (sensor, light, JPEG) and ``drift`` (of the head):
-            0 to 4, where 1 is what SynthME has. What is left out is at rest, or 1.
+            0 to 4, where 1 is what SynthME has. What is left out does not move, or is 1.
 
         Returns
         -------
@@ -119,118 +116,117 @@ class FaceStudio:
         ValueError
             If the state names something that is not there, or a value out of its range.
         """
-        state = whole_state(state, cues=self.cues)
-        pixels, sides = self._pixels(state)
-        strength = float(state["cue_strength"])
-        shown = state["cue"] if strength > 0 else "absent"
-        marks = {"onset": ONSET, "apex": APEX, "offset": OFFSET}
-        course = strength * cue_course(self._kind, shown, self._numbers, **marks)
-        noise = float(state["noise"])
-        disturbance = self._disturbance(noise, float(state["drift"]))
-        rises = time_course(self._numbers, **marks)
-        large = {
-            int(number): self._frame(int(number), pixels, float(rise), float(level), disturbance)
-            for number, rise, level in zip(self._numbers, rises, course, strict=True)
-        }
-        if APEX not in large:  # two frames hold no apex
-            level = strength * float(cue_course(self._kind, shown, np.array([APEX]), **marks)[0])
-            large[APEX] = self._frame(APEX, pixels, 1.0, level, disturbance)
-        face, size = self._face, self._size
-        moved = expression_field(face, pixels) * self._skin
-        aus = sorted({au for au, _ in pixels}, key=AUS.index)
-        table, truth_table = self._tables(state, pixels, aus, sides, shown, disturbance)
-        au_masks, cue_region = self._regions()
-        return Clips(
-            frames=np.stack([shrunk(large[int(number)], size) for number in self._numbers])[None],
-            flow=optical_flow(large[ONSET], large[APEX], size=size, mask=face.mask)[None],
-            table=table,
-            recipe=self._recipe | {"noise": noise, "drift": float(state["drift"]), "cue_strength": strength},
-            truth=Truth(
-                table=truth_table,
-                displacement=(shrunk(moved, size) * (size / face.size)).astype(np.float16)[None],
-                au_masks=au_masks,
-                cue_mask=cue_region,
-                cue_course=np.asarray(course, np.float32)[None],
-                subjects=(self.name,),
-                aus=AUS,
-                cue_kinds=(self._kind,),
-            ),
-        )
+        state = self._checked(state or {})
+        script = self._script(state)
+        recipe = self._recipe | {name: state[name] for name in ("noise", "drift", "cue_strength")}
+        kinds = (self._kind,)
+        return clips_of([play(self._face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
 
-    def _pixels(self, state: Mapping[str, Any]) -> tuple[dict[tuple[str, str], float], dict[str, str]]:
-        """Each AU's peak on each half of the face, and the side of each AU that moves on one alone."""
-        pixels: dict[tuple[str, str], float] = {}
-        sides: dict[str, str] = {}
-        for au, amount in state["aus"].items():
-            peak = peak_of(amount)
-            side = state["sides"].get(au, "both")
-            if peak > 0:
-                pixels |= {(au, half): peak for half in sides_of(au, side)}
-                sides[au] = "both" if au in MIDLINE_AUS else side
-        return pixels, sides
+    def _checked(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The state with everything that it left out, AUs named as columns."""
+        for name in state:
+            act.one_of(name, STATE, "an entry of a state")
+        whole = {**STATE, **state}
+        for name in ("aus", "sides"):
+            whole[name] = {act.check_au(au): value for au, value in dict(whole[name]).items()}
+        for au, side in whole["sides"].items():
+            act.one_of(side, ("both", "left", "right"), f"the side of {au}")
+        for au, amount in whole["aus"].items():
+            act.check_range(act.peak_of(amount), f"the motion of {au} in px of 128", 0, MOST_PIXELS)
+        act.one_of(whole["cue"], self.cues, "the cue of this face")
+        for name in ("cue_strength", "noise", "drift"):
+            act.check_range(whole[name], name, 0, MOST)
+            whole[name] = float(whole[name])
+        return whole
 
-    def _disturbance(self, noise: float, drift: float) -> Disturbance:
-        """The usual nuisance with its head motion and its light scaled apart; no blink."""
-        usual = self._usual
-        scale = np.array([drift] * 3 + [noise] * 3)
+    def _script(self, state: Mapping[str, Any]) -> Script:
+        """What happens in the clip of a whole state."""
+        usual, noise, drift = self._usual, state["noise"], state["drift"]
         quality = None if noise == 0 or usual.quality is None else max(round(100 - noise * (100 - usual.quality)), 50)
-        return replace(usual, noise=noise, drift=usual.drift * scale, blink=None, quality=quality)
+        scaled = usual.drift * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
+        disturbance = replace(usual, noise=noise, drift=scaled, blink=None, quality=quality)
 
-    def _frame(
-        self, number: int, pixels: dict[tuple[str, str], float], rise: float, level: float, disturbance: Disturbance
-    ) -> np.ndarray:
-        along = (number - ONSET) / (OFFSET - ONSET)
-        x, y, degrees = disturbance.slow(along)[:3]
-        frame = compose(
-            self._face,
-            {key: rise * peak for key, peak in pixels.items()},
-            cue=self._kind,
-            level=level,
-            head=(float(x), float(y), float(degrees)),
-        )
-        grain = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(2, number)))
-        return disturbance.record(disturbance.expose(frame, along), grain)
-
-    def _tables(
-        self,
-        state: Mapping[str, Any],
-        pixels: dict[tuple[str, str], float],
-        aus: list[str],
-        sides: dict[str, str],
-        shown: str,
-        disturbance: Disturbance,
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        pixels = act.pixels_of(state["aus"], state["sides"])
+        sides = {au: "both" if au in act.MIDLINE_AUS else state["sides"].get(au, "both") for au, _ in pixels}
+        aus = sorted(sides, key=AUS.index)
+        coded = "+".join(_facs(au, sides[au], state["aus"][au]) for au in aus)
         numbers = "+".join(au[2:] for au in aus)
-        given_aus = allowed_emotions(numbers)
-        given_cue = given_aus if shown == "absent" else allowed_emotions(numbers, cue=shown)
-        certain = given_cue.max() == 1
-        label = str(given_cue.idxmax()) if certain else None
-        # Intensities as FACS writes them, R or L before what moves on one side.
-        coded = "+".join(
-            f"{'' if sides[au] == 'both' else sides[au][0].upper()}{au[2:]}{letter_of(state['aus'][au])}" for au in aus
-        )
-        clip_id = f"{self.name}-{coded or 'rest'}-{shown}"
-        row = {
-            "clip_id": clip_id, "dataset": self._dataset, "subject": self.name, "onset": ONSET, "apex": APEX,
-            "offset": OFFSET, "fps": FPS, "emotion": label or "unknown", "label": label, "action_units": numbers,
-            "side": "+".join(dict.fromkeys(sides.values())) or "both", "cue": shown,
-            **{au: float(au in aus) for au in AUS},
-        }  # fmt: skip
-        shift = disturbance.slow((APEX - ONSET) / (OFFSET - ONSET))
+        cue = state["cue"] if state["cue_strength"] > 0 else "absent"
+        given = {"aus": allowed_emotions(numbers)}
+        given["cue"] = given["aus"] if cue == "absent" else allowed_emotions(numbers, cue=cue)
+        label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
+        row = clip_row(
+            clip_id=f"{self.name}-{coded or 'rest'}-{cue}", dataset=self._dataset, subject=self.name, **MARKS,
+            emotion=label or "unknown", label=label, action_units=numbers,
+            side="+".join(dict.fromkeys(sides.values())) or "both", cue=cue,
+        )  # fmt: skip
         truth = {
-            "clip_id": clip_id, "subject": self.name, "intensities": coded or "none",
-            "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
-            "cue_strength": float(state["cue_strength"]), "head_x_px128": shift[0], "head_y_px128": shift[1],
-            "head_degrees": shift[2],
-            **{f"given_aus_{emotion}": given_aus[emotion] for emotion in EMOTIONS},
-            **{f"given_cue_{emotion}": given_cue[emotion] for emotion in EMOTIONS},
+            "intensities": coded or "none", "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
+            "cue_strength": state["cue_strength"], **disturbance.head(MARKS["apex"] / MARKS["offset"]),
+            **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
-        return pd.DataFrame([row]).astype({"label": object}), pd.DataFrame([truth])
+        return Script(
+            **MARKS, pixels=pixels, kind=self._kind, state=cue, strength=state["cue_strength"],
+            disturbance=disturbance, grain=(self._seed, 2), row=row, truth=truth,
+        )  # fmt: skip
 
-    def _regions(self) -> tuple[np.ndarray, np.ndarray]:
-        if self._masks is None:
-            face, size = self._face, self._size
-            of_aus = np.stack([shrunk_mask(au_mask(face, au), size) for au in AUS])[None]
-            of_cue = shrunk_mask(cue_mask(face, self._kind), size)[None, None]
-            self._masks = of_aus, of_cue
-        return self._masks
+
+def _facs(au: str, side: str, amount: float | str) -> str:
+    """An AU as FACS writes it: R or L before what moves on one side, the letter of its intensity behind."""
+    if not isinstance(amount, str):
+        amount = next((letter for letter, (_, high) in act.PEAK_PIXELS.items() if amount <= high), "E")
+    return f"{'' if side == 'both' else side[0].upper()}{au[2:]}{amount}"
+
+
+def face_studio(
+    *,
+    identity_seed: int = 0,
+    person: int = 0,
+    size: int = 64,
+    n_frames: int = 8,
+    cue: CueKind = "colour",
+    seed: int = 0,
+) -> FaceStudio:
+    """A drawn face to play with: call it with a state, get the clip.
+
+    Parameters
+    ----------
+    identity_seed, person : int
+        Whose face: person `person` of ``synthetic_clips(seed=identity_seed)``.
+    size : int
+        Side of frames and flow in pixels, 64 to 512; what the model reads.
+    n_frames : int
+        At least 2.
+    cue : {"colour", "timing", "brightness"}
+        Kind of the implicit cue.
+    seed : int
+        Of sensor noise and drift.
+
+    Returns
+    -------
+    FaceStudio
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of its range.
+
+    See Also
+    --------
+    photo_studio : the same with a photograph.
+    move_face : one still.
+
+    Examples
+    --------
+    >>> studio = face_studio(identity_seed=3)
+    >>> clip = studio({"aus": {"AU12": "C"}, "cue": "pallor"})
+    >>> clip.table["label"].tolist(), clip.frames.shape
+    (['repression'], (1, 8, 64, 64, 3))
+    """
+    check_clip(size, n_frames)
+    act.one_of(cue, act.CUES, "cue")
+    act.check_range(identity_seed, "identity_seed", 0)
+    act.check_range(person, "person", 0)
+    face = draw_face(draw_identity(identity_seed, person), size=render_size(size))
+    recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
+    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="SynthME", recipe=recipe, seed=seed)

@@ -47,8 +47,7 @@ ACTIONS = (
 
 def pairs(side: int, count: int) -> list[dict]:
     """Onset and apex of drawn faces with the true field, noise and a moved head."""
-    from medn_lab.synthme.action_table import sides_of
-    from medn_lab.synthme.actions import expression_field
+    from medn_lab.synthme.actions import expression_field, sides_of
 
     made = []
     for number in range(count):

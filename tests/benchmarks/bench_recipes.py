@@ -24,7 +24,7 @@ from medn_lab.evaluate import au_detection, bootstrap_interval, compare_predicti
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips, Predictions
 from medn_lab.synthme import draw_identity, render_frames
-from medn_lab.synthme.landmarks import landmarks_of
+from medn_lab.synthme.identity import landmarks_of
 from medn_lab.train import TrainConfig
 
 TOOL = replace(FlowRecipe.named("hsv_tvl1"), method="tvl1_skimage", size=64)

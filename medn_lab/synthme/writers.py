@@ -1,0 +1,448 @@
+"""SynthME on the disk in the official layouts, faults of the real files included, and as a flow pack.
+
+Whatever is done with licensed data can so be run before the licence comes: readers and ``prepare`` must survive the
+faults and account for them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, find_face
+from medn_lab.data.flow import code_flow
+from medn_lab.data.index import reader_id
+from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, Layout, LayoutName
+from medn_lab.data.protocols import PROTOCOLS, to_classes
+from medn_lab.records import Clips, require
+from medn_lab.synthme.actions import one_of
+from medn_lab.synthme.corpus import render_frames
+from medn_lab.synthme.script import EMOTIONS
+
+EMOTIONS_OF: dict[str, dict[str, str]] = {
+    "samm": dict(zip(EMOTIONS, ("Happiness", "Anger", "Contempt", "Surprise", "Other"), strict=True)),
+    "smic": {"happiness": "positive", "disgust": "negative", "repression": "negative"},
+    "casme3": {"happiness": "happy", "repression": "sad"},
+    "mmew": {"repression": "sadness"},
+    "dfme": {"repression": "sadness", "others": "anger"},
+}
+"""How SynthME's five emotions are called where a data set has others, so that its protocols find their classes."""
+
+LEFT_OUT = {"smic": ("others",)}
+"""Emotions that a data set has no place for; their clips are not written."""
+
+WITH_SIDES = ("casme2", "samm", "casme3")
+"""Data sets whose AUs have their side in front; SAMM's have an intensity behind as well."""
+
+OBJECTIVE_CLASSES = {"I": {6, 12}, "II": {1, 2, 5, 25}, "III": {4, 7, 23}, "IV": {9, 10}, "V": {15, 17, 14}}
+"""CASME II's objective classes, by AU alone; other sets of AUs are VII."""
+
+SHORT = {"positive": "po", "negative": "ne", "surprise": "sur"}
+"""Emotions in the names of SMIC's clips."""
+
+PACK = {
+    "casme2": ("sub{subject}", "{clip}", "{folder}_{clip} .png"),
+    "samm": ("{subject}", "{clip}", "{clip} .png"),
+    "smic": ("s{subject:0>2}", "{folder}_{clip}", "{folder}_{folder}_{rest} .png"),
+}
+"""Data sets of a flow pack: a subject's name, a clip's name in the list, and the name of its picture."""
+
+SIDE = 28
+"""Side of a flow pack's pictures in pixels."""
+
+
+@dataclass
+class WrittenClip:
+    """One clip on its way to the disk: what the spreadsheet holds, and for each written frame the one drawn for it."""
+
+    source: str
+    onset: int
+    apex: int
+    offset: int
+    numbers: dict[int, int]
+    fields: dict[str, str]
+    fault: str = ""
+
+
+FAULTS: dict[str, tuple[str, str, str]] = {
+    "apex_slash": ("the apex is the text /", "apex", "/"),
+    "apex_is_onset": ("apex and onset are one frame", "apex", "{onset}"),
+    "apex_is_offset": ("apex and offset are one frame", "apex", "{offset}"),
+    "apex_after_offset": ("the apex is later than the offset", "apex", "{late}"),
+    "apex_before_onset": ("the apex is long before the onset", "apex", "{early}"),
+    "offset_zero": ("the offset is 0", "offset", "0"),
+    "onset_missing": ("there is no onset", "onset", ""),
+    "aus_unknown": ("the AUs are a question mark", "action_units", "?"),
+    "aus_junk": ("words stand among the AUs", "action_units", "{action_units} + soft focus"),
+    "aus_alternative": ("one AU or another", "action_units", "{action_units} or 38"),
+    "aus_differ": ("an AU is missing that another coding has", "action_units", "{action_units}+43"),
+    "emotion_spelled": ("the emotion has a capital and a trailing blank", "emotion", "{capitals} "),
+    "subject_unpadded": ("the subject is a number without its zeros", "subject", "{unpadded}  "),
+    "row_twice": ("the row stands twice", "subject", "{subject}"),
+    "folder_missing": ("there is no folder", "", ""),
+    "folder_renamed": ("the folder's name differs in case and zeros", "", ""),
+    "frames_missing": ("a fifth of the frames are missing", "", ""),
+    "frames_mostly_missing": ("three quarters of the frames are missing", "", ""),
+    "frame_truncated": ("the apex frame's file ends in the middle", "", ""),
+    "frame_resized": ("one frame is of another size", "", ""),
+}
+"""Every fault by name: what is wrong, and for a fault of the spreadsheet the column's field with what it then holds."""
+
+CODINGS: dict[str, tuple[str, str, str]] = {
+    "aus_full_width": ("the AUs are in full-width signs", "action_units", "{wide}"),
+    "aus_reference": ("a reference stands among the AUs", "action_units", "{action_units}+ref(38)"),
+    "aus_side_disputed": ("the AUs are on the left or on the right", "action_units", "{left} or {right}"),
+}
+"""Ways to write AUs; they are planted only where they are named."""
+
+_FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
+
+
+def write_dataset(
+    clips: Clips,
+    root: str | os.PathLike[str],
+    *,
+    layout: LayoutName = "casme2",
+    coding: str | None = None,
+    tree: Literal["cropped", "raw"] | None = None,
+    suffix: Literal["png", "jpg"] = "png",
+    size: int | None = None,
+    fps: float | None = None,
+    frames: bool = True,
+    faults: bool | Sequence[str] = False,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Write SynthME clips as frame folders and a spreadsheet with the official names and columns.
+
+    Every frame from onset to offset is drawn again at `size`. Subjects and clips get names in the data set's manner;
+    emotions that it lacks get the nearest that it has.
+
+    Parameters
+    ----------
+    clips : Clips
+        From :func:`synthetic_clips`.
+    root : path-like
+        The folder to write into; made if missing. Files of the same names are replaced.
+    layout : {"casme2", "samm", "smic", "casme3", "mmew", "4dme", "casme", "dfme"}
+    coding : str, optional
+        Which spreadsheet, for CASME II ``casme2_2014`` or ``casme2_2019``. By default the layout's first.
+    tree : {"cropped", "raw"}, optional
+        Which arrangement of folders; by default the layout's first.
+    suffix : {"png", "jpg"}
+        Official frames are mostly JPEG; PNG keeps SynthME's faint colour cue untouched.
+    size : int, optional
+        Side of the pictures in pixels, by default twice the clips' own but at most 256. Cropped frames are the face's
+        part of such a picture, about two thirds of its side.
+    fps : float, optional
+        Frames a second of what is written; by default the data set's own. Fewer make a smaller set.
+    frames : bool
+        Whether to write the frames, or only the spreadsheet (for a second coding).
+    faults : bool or sequence of str
+        Plant the faults that the real files have, one a clip: all those that apply, or those named; see
+        :data:`medn_lab.synthme.writers.FAULTS`. Those of :data:`medn_lab.synthme.writers.CODINGS` can be named as well.
+    progress : bool
+        Show a bar, one step a clip.
+
+    Returns
+    -------
+    DataFrame
+        One row a clip written: ``clip_id`` (SynthME's), ``written_as`` (the id under which the reader finds it),
+        ``emotion, action_units`` (as in the spreadsheet), ``onset, apex, offset``, ``fault`` (``""`` for none).
+
+    Raises
+    ------
+    ValueError
+        If the layout or coding is unknown, a fault is, or there are fewer clips than faults.
+
+    See Also
+    --------
+    medn_lab.data.read_casme2 : reads it back.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     written = write_dataset(clips, root, layout="casme2", fps=15, size=64)
+    ...     there = sorted(path.name for path in Path(root).iterdir())
+    >>> there, written["written_as"].tolist()
+    (['CASME2-coding-20140508.xlsx', 'Cropped'], ['casme2/01/EP01_01f'])
+    """
+    found = LAYOUTS[one_of(layout, LAYOUTS, "layout")]
+    codings, trees = {part.name: part for part in found.codings}, {part.name: part for part in found.trees}
+    sheet = codings[one_of(coding or found.codings[0].name, codings, f"coding of {found.title}")]
+    arrangement = trees[one_of(tree or found.trees[0].name, trees, f"tree of {found.title}")]
+    own = float(clips.table["fps"].iloc[0])
+    rate = min(found.fps, own) if fps is None else float(fps)
+    if not 0 < rate <= own:
+        raise ValueError(f"fps must be above 0 and at most {own:g}, not {rate}")
+    drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
+    written = _written_clips(clips, found, rate)
+    for one, fault in zip(written, _planned_faults(faults, found, len(written)), strict=False):
+        one.fault = fault
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    _write_sheet(root, written, sheet, closing=bool(faults) or layout == "smic")
+    if frames:
+        from tqdm.auto import tqdm
+
+        for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
+            pictures = list(render_frames(clips, one.source, list(one.numbers.values()), size=drawn))
+            _write_frames(one, pictures, root, arrangement, suffix, own_folder=not found.shared_folders)
+    rows = [
+        {
+            "clip_id": one.source, "written_as": "/".join([layout, *(one.fields[name] for name in found.key)]),
+            "emotion": one.fields["emotion"], "action_units": one.fields["action_units"],
+            "onset": one.onset, "apex": one.apex, "offset": one.offset, "fault": one.fault,
+        }
+        for one in written
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenClip]:
+    """The clips under the data set's names, at its frame rate."""
+    dataset, shared = layout.dataset, layout.shared_folders
+    table = clips.table
+    if dataset == "samm" and clips.truth is not None and "intensities" in clips.truth.table:
+        intensities = clips.truth.table.set_index("clip_id")["intensities"]
+        table = table.assign(coded=table["clip_id"].map(intensities))
+    table = table[~table["emotion"].isin(LEFT_OUT.get(dataset, ()))]
+    if not len(table):
+        raise ValueError(f"none of {len(clips)} clips has an emotion that {layout.title} knows")
+    written = []
+    for order, (_, own) in enumerate(table.groupby("subject", sort=True)):
+        subject = layout.subject.format(number=order + 1)
+        after = 0
+        for place, row in enumerate(own.to_dict("records")):
+            emotion = EMOTIONS_OF.get(dataset, {}).get(row["emotion"], row["emotion"])
+            # In a folder that holds a whole recording two clips follow each other, so its name is not unique.
+            recording = place // 2 if shared else place
+            letter = chr(ord("a") + recording) if recording < 26 else f"z{recording}"
+            filename = layout.clip.format(
+                subject=subject, number=recording + 1, letter=letter, short=SHORT.get(emotion, "")
+            )
+            units = row.get("coded", row["action_units"]).split("+")
+            side = {"left": "L", "right": "R"}.get(row.get("side", "both"), "") if dataset in WITH_SIDES else ""
+            numbers = {int(unit) for unit in row["action_units"].split("+") if unit}
+            classes = [name for name, aus in OBJECTIVE_CLASSES.items() if numbers and numbers <= aus]
+            one = _timed(row, rate, start=after + 5 if shared and place % 2 else None)
+            after = one.offset
+            one.fields |= {
+                "subject": subject,
+                "filename": filename + ("f" if dataset == "casme2" and place % 3 == 0 else ""),
+                "emotion": emotion,
+                "action_units": "+".join(f"{side}{unit}" for unit in units),
+                "objective_class": classes[0] if classes else "VII",
+                "fps": f"{rate:g}",
+            }
+            written.append(one)
+    return written
+
+
+def _timed(row: Mapping[str, Any], rate: float, *, start: int | None) -> WrittenClip:
+    """The clip's frame numbers at another frame rate."""
+    step = row["fps"] / rate
+    onset = round(row["onset"] / step) + 1 if start is None else start
+    apex = onset + max(1, round((row["apex"] - row["onset"]) / step))
+    offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
+    numbers = {onset + k: min(row["offset"], round(row["onset"] + k * step)) for k in range(offset - onset + 1)}
+    numbers[apex] = row["apex"]
+    fields = {"onset": str(onset), "apex": str(apex), "offset": str(offset)}
+    return WrittenClip(row["clip_id"], onset, apex, offset, numbers, fields)
+
+
+def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) -> list[str]:
+    """The faults to plant, one a clip, in the order of the clips."""
+    if faults is False:
+        return []
+    impossible = {
+        name
+        for name in FAULTS | CODINGS
+        if (name.startswith("apex") and not layout.has_apex)
+        or (name.startswith("aus") and not layout.has_aus)
+        or (name.startswith("folder") and layout.shared_folders)
+        or (name == "onset_missing" and "onset" in layout.key)
+        or (name == "subject_unpadded" and layout.subject == "{number}")
+    }
+    plan = [name for name in FAULTS if name not in impossible] if faults is True else list(faults)
+    for name in plan:
+        one_of(name, FAULTS | CODINGS, "fault")
+    wrong = [name for name in plan if name in impossible]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} cannot be planted in {layout.title}")
+    if len(plan) > count:
+        raise ValueError(f"{len(plan)} faults need as many clips, there are {count}")
+    return plan
+
+
+def _row(one: WrittenClip) -> dict[str, str]:
+    """The clip's row of the spreadsheet, with its fault."""
+    units = one.fields["action_units"]
+    bare = re.sub("[LR]", "", units).split("+")
+    known = one.fields | {
+        "late": str(one.offset + 9), "early": str(max(0, one.onset - 1000)), "wide": units.translate(_FULL_WIDTH),
+        "capitals": one.fields["emotion"].upper(), "unpadded": one.fields["subject"].lower().lstrip("0"),
+        "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
+    }  # fmt: skip
+    _, field, text = (FAULTS | CODINGS).get(one.fault, ("", "", ""))
+    return one.fields | {field: text.format(**known)}
+
+
+def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, closing: bool) -> None:
+    lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
+    lines.append([column.header or None for column in coding.columns])
+    for one in written:
+        row = _row(one)
+        line = [row.get(column.field) if column.field else None for column in coding.columns]
+        lines += [line] * (2 if one.fault == "row_twice" else 1)
+    if closing:
+        lines += [[text] for text in coding.closing]
+    path = root / coding.filename
+    if path.suffix == ".csv":
+        pd.DataFrame(lines).to_csv(path, header=False, index=False, lineterminator="\r\n")
+        return
+    from openpyxl import Workbook
+
+    book = Workbook()
+    for line in lines:
+        # A number as a number, but for those that a zero begins: subject 01 is text in the official files too.
+        book.active.append([int(v) if v is not None and re.fullmatch("0|[1-9][0-9]*", v) else v for v in line])
+    book.save(path)
+
+
+def _write_frames(
+    one: WrittenClip, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree, suffix: str, *, own_folder: bool
+) -> None:
+    """A clip's frames, spoilt by its fault."""
+    if tree.cropped:
+        box = _face_box(pictures[0])
+        pictures = [crop_face(picture, box=box) for picture in pictures]
+    folder = root / tree.folder.format(**one.fields)
+    stem = tree.frame.rpartition(".")[0]
+    paths = [folder / f"{stem.format(number=number, **one.fields)}.{suffix}" for number in one.numbers]
+    folder.mkdir(parents=True, exist_ok=True)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 97] if suffix == "jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    for path, picture in zip(paths, pictures, strict=True):
+        done, content = cv2.imencode(f".{suffix}", np.ascontiguousarray(picture[..., ::-1]), quality)
+        if not done:
+            raise OSError(f"{path.name} could not be encoded as {suffix}")
+        path.write_bytes(content.tobytes())
+    lost = {"frames_missing": paths[2::5], "frames_mostly_missing": paths[len(paths) // 4 :]}
+    for path in lost.get(one.fault, ()):
+        path.unlink()
+    at_apex = paths[list(one.numbers).index(one.apex)]
+    if one.fault == "folder_missing" and own_folder:
+        shutil.rmtree(folder)
+    elif one.fault == "folder_renamed" and own_folder:  # another case, and one more zero before the last number
+        other = re.sub(r"(\d+)(?=\D*$)", lambda found: f"0{found[1]}", folder.name.upper())
+        folder.rename(folder.with_name(other))
+    elif one.fault == "frame_truncated":
+        at_apex.write_bytes(at_apex.read_bytes()[: at_apex.stat().st_size // 2])
+    elif one.fault == "frame_resized":
+        picture = require(cv2.imread(str(at_apex)), otherwise=f"{at_apex} cannot be read as a picture")
+        cv2.imwrite(str(at_apex), cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0])))
+
+
+def _face_box(onset: np.ndarray) -> FaceBox:
+    try:
+        return find_face(onset)
+    except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
+        side = onset.shape[0]
+        return FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
+
+
+def write_flow_pack(
+    clips: Clips, root: str | os.PathLike[str], *, listing: Literal["official", "named", "both"] = "official"
+) -> pd.DataFrame:
+    """Write SynthME's flow as 28x28 PNGs of ``u, v, optical strain`` with a list, quirks included.
+
+    Subjects are dealt out to CASME II, SAMM and SMIC by turns, emotions joined to the three classes of MEGC 2019. Each
+    channel of each clip runs from 0 to 255, from its smallest value to its largest, as in the packs that circulate.
+    File names have a blank before the dot, and SMIC's differ between list and file.
+
+    Parameters
+    ----------
+    clips : Clips
+        With flow; clips whose emotion has no class are not written.
+    root : path-like
+        The folder to write into; made if missing.
+    listing : {"official", "named", "both"}
+        ``combined_3class_gt.csv`` without a header, the list with one, or both.
+
+    Returns
+    -------
+    DataFrame
+        One row a picture: ``clip_id`` (SynthME's), ``written_as`` (the id under which the reader finds it), ``label``.
+
+    Raises
+    ------
+    ValueError
+        If the clips have no flow, or no emotion has a class.
+
+    See Also
+    --------
+    medn_lab.data.read_flow_pack : reads it back.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from medn_lab.synthme import synthetic_clips
+    >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
+    >>> with TemporaryDirectory() as root:
+    ...     written = write_flow_pack(clips, root)
+    ...     there = sorted(path.name for path in Path(root).iterdir())
+    >>> there, len(written)
+    (['combined_3class_gt.csv', 'sub01_EP01_01 .png'], 1)
+    """
+    if clips.flow is None:
+        raise ValueError("a flow pack needs clips with flow; these have frames alone")
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    kept, _ = to_classes(clips.table, "megc2019")
+    place = {name: row for row, name in enumerate(clips.table["clip_id"])}
+    rows = []
+    for order, (_, own) in enumerate(kept.groupby("subject", sort=True)):
+        dataset = list(PACK)[order % len(PACK)]
+        for count, row in enumerate(own.to_dict("records")):
+            names = _pack_names(dataset, order // len(PACK) + 1, count + 1, row["label"])
+            flow = np.asarray(clips.flow[place[row["clip_id"]]][..., :2])
+            coded = code_flow(flow, coding="uv_strain", size=SIDE)
+            # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
+            low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
+            picture = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
+            _, content = cv2.imencode(".png", picture[..., ::-1])  # u, v, strain in the order of red, green, blue
+            (root / names["imagename"]).write_bytes(content.tobytes())
+            rows.append({"clip_id": row["clip_id"], "class": row["label"], "apex": 0, **names})
+    table = pd.DataFrame(rows)
+    table["label"] = table["class"].map({name: i for i, name in enumerate(PROTOCOLS["megc2019"].classes)})
+    if listing in ("official", "both"):
+        official = table[["dataset", "sub", "filename_o", "label"]]
+        official.to_csv(root / "combined_3class_gt.csv", header=False, index=False, lineterminator="\r\n")
+    if listing in ("named", "both"):
+        columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
+        table[columns].to_csv(root / "all_442_list.csv", index=False)
+    names = table[["dataset", "sub", "filename_o"]].itertuples(index=False)
+    written_as = [reader_id(*name) for name in names]
+    return pd.DataFrame({"clip_id": table["clip_id"], "written_as": written_as, "label": table["class"]})
+
+
+def _pack_names(dataset: str, subject: int, clip: int, label: str) -> dict[str, str]:
+    """A clip's names in list and file, under the headers of the list that has them."""
+    layout = LAYOUTS[dataset]
+    folder, listed, image = PACK[dataset]
+    parts = {"subject": layout.subject.format(number=subject)}
+    parts["clip"] = layout.clip.format(subject=parts["subject"], number=clip, short=SHORT[label])
+    parts |= {"folder": folder.format(**parts), "rest": parts["clip"].partition("_")[2]}
+    names = {"dataset": dataset, "sub": parts["folder"], "filename_o": listed.format(**parts)}
+    return names | {"imagename": image.format(**parts), "sub_filename": f"{names['sub']}_{names['filename_o']}"}
