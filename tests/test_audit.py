@@ -11,7 +11,7 @@ from tiny_clips import tiny_clips
 
 from medn_lab.data import leave_one_subject_out
 from medn_lab.evaluate import accuracy, predict, selection_audit
-from medn_lab.evaluate.audit_fold import keep_back
+from medn_lab.evaluate.audit import keep_back
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.train import TrainConfig, fit
 

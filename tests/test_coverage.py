@@ -16,7 +16,8 @@ from medn_lab.evaluate import (
     uar,
     uf1,
 )
-from medn_lab.evaluate.resampling import class_statistic, draw_subjects
+from medn_lab.evaluate.metrics import class_values
+from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import BranchFeatures, Predictions
 from medn_lab.view import plot_leakage
 from medn_lab.view.decoupling_words import explain_row
@@ -62,7 +63,7 @@ def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(n, mean):
         subjects, true, said = answers(rng, persons(rng, n, mean=mean), clips=10)
         draws = draw_subjects(pd.DataFrame({"subject": subjects.astype(str)}), n_resamples=200, level=0.95, seed=seed)
         for measure, value in truth.items():
-            values = class_statistic(measure, true, said, draws=draws)(draws.counts)
+            values = class_values(measure, true, said, draws=draws)
             low, high = draws.bounds(values, n_clips=len(true), share=True)
             assert 0 <= low <= values[0] <= high <= 1
             covered[measure].append(low <= value <= high)
@@ -75,7 +76,7 @@ def test_the_public_interval_is_the_one_simulated():
     found = bootstrap_interval(told, n_resamples=200, seed=3)
     draws = draw_subjects(told.table, n_resamples=200, level=0.95, seed=3)
     true, said = told.table["label"].to_numpy(), told.predicted
-    values = class_statistic(accuracy, true, said, draws=draws)(draws.counts)
+    values = class_values(accuracy, true, said, draws=draws)
     assert (found.low, found.high) == draws.bounds(values, n_clips=60, share=True)
 
 

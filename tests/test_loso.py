@@ -1,20 +1,19 @@
 """Cross-validation by subject: the same everywhere, resumable, honest about failures, at chance where it must be."""
 
 import json
-import os
-import pickle
 import shutil
 from dataclasses import replace
 from functools import partial
 from unittest.mock import Mock
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 from tiny_clips import tiny_clips
 
-import medn_lab.evaluate.cross_validation as cross_validation
-import medn_lab.evaluate.loso as loso
+import medn_lab.evaluate.folds as loso
+import medn_lab.evaluate.summary as cross_validation
 from medn_lab.data import Fold, leave_one_subject_out
 from medn_lab.evaluate import (
     accuracy,
@@ -26,9 +25,7 @@ from medn_lab.evaluate import (
     leave_one_dataset_out,
     predict,
 )
-from medn_lab.evaluate.fold_store import FoldStore
-from medn_lab.evaluate.parallel import run_folds
-from medn_lab.evaluate.shared_clips import SharedClips
+from medn_lab.evaluate.folds import FoldStore
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Clips, Predictions
 from medn_lab.train import TrainConfig, fit
@@ -109,25 +106,9 @@ def test_the_scores_are_those_of_the_pooled_predictions_beside_the_floor(serial)
 def test_every_backend_gives_the_same_predictions(clips, serial, backend, n_jobs, tmp_path):
     # loky is given a prepared set, whose arrays stay in their files.
     given = Clips.load(clips.save(tmp_path / "set")) if backend == "loky" else clips
-    found = evaluate_loso(small(clips), given, training=QUICK, n_jobs=n_jobs, backend=backend, progress=False)
+    with joblib.parallel_config(backend=backend):
+        found = evaluate_loso(small(clips), given, training=QUICK, n_jobs=n_jobs, progress=False)
     assert same(serial, found)
-
-
-def test_a_prepared_set_travels_by_name(clips, tmp_path):
-    prepared = Clips.load(clips.save(tmp_path / "set"))
-    shared = SharedClips(prepared, prepared.table.iloc[::2])
-    sent = pickle.dumps(shared)
-    assert len(sent) < 20_000 < prepared.frames.nbytes
-    there = pickle.loads(sent)
-    assert there.fingerprint() == shared.fingerprint()
-    taken = there.take(prepared.table["clip_id"][4:1:-2])
-    assert taken.table["clip_id"].tolist() == prepared.table["clip_id"][[2, 4]].tolist()
-    assert np.array_equal(taken.frames, clips.frames[[2, 4]])
-    # A part of a file is not the file, and is sent as it is.
-    part = SharedClips(
-        replace(prepared, frames=prepared.frames[2:], flow=None, table=prepared.table[2:]), clips.table[2:]
-    )
-    assert np.array_equal(pickle.loads(pickle.dumps(part)).clips.frames, clips.frames[2:])
 
 
 class TestResuming:
@@ -292,37 +273,16 @@ class TestFailures:
 
     def test_a_repr_runs_no_bootstrap_and_a_record_made_again_runs_one(self, clips, monkeypatch):
         found = evaluate_loso(small(clips), clips, training=QUICK, n_jobs=1, progress=False)
-        monkeypatch.setattr("medn_lab.evaluate.resampling.draw_subjects", None)
-        monkeypatch.setattr("medn_lab.evaluate.cross_validation.bootstrap_interval", None)
-        assert repr(found) == repr(found)
-        assert "[" in repr(found)
+        with monkeypatch.context() as unavailable:
+            unavailable.setattr("medn_lab.evaluate.summary.class_values", None)
+            assert repr(found) == repr(found)
+            assert "[" in repr(found)
         found = replace(found)
-        monkeypatch.undo()
-        counted = Mock(wraps=cross_validation.bootstrap_interval)
-        monkeypatch.setattr(cross_validation, "bootstrap_interval", counted)
+        counted = Mock(wraps=cross_validation.class_values)
+        monkeypatch.setattr(cross_validation, "class_values", counted)
         assert repr(found) == repr(found)
         assert found.scores().equals(found.scores())
         assert counted.call_count == 3  # accuracy, UF1 and UAR of the one data set
-
-    def test_any_error_in_a_fold_is_told_with_its_kind(self, clips):
-        def task(shared, fold):
-            if fold.held_out == "tiny/02":
-                raise RuntimeError("no room\nfor this")
-            return {"last_epoch": None}, pd.DataFrame()
-
-        folds = leave_one_subject_out(clips.table)
-        outcomes = run_folds(
-            task, SharedClips(clips, clips.table), folds, n_jobs=1, backend="loky", store=None, progress=False
-        )
-        assert [outcome.error for outcome in outcomes] == ["", "", "RuntimeError: no room for this", ""]
-
-    @pytest.mark.slow
-    def test_a_worker_that_is_killed_leaves_a_sentence(self, clips):
-        folds = leave_one_subject_out(clips.table)
-        shared = SharedClips(clips, clips.table)
-        outcomes = run_folds(die, shared, folds, n_jobs=2, backend="loky", store=None, progress=False)
-        assert len(outcomes) == 4
-        assert all(outcome.error.startswith("a worker process was killed") for outcome in outcomes)
 
     def test_where_every_fold_fails_the_reason_is_raised(self, clips):
         two = clips.where(subject=["00", "01"])
@@ -339,33 +299,6 @@ class TestFailures:
         with pytest.warns(UserWarning, match="the clips have no frames") as caught:
             evaluate_loso(config, flow_alone, training=QUICK, n_jobs=1, progress=False)
         assert len(caught) == 1
-
-
-def die(shared, fold):
-    os._exit(1)
-
-
-class TestBackends:
-    def test_an_unknown_backend_is_refused(self, clips):
-        with pytest.raises(ValueError, match="no backend 'slurm'; there are loky, threading, dask, ray"):
-            evaluate_loso(small(clips), clips, training=QUICK, backend="slurm", progress=False)
-
-    @pytest.mark.parametrize(
-        ("backend", "sentence"),
-        [
-            ("dask", r"needs distributed, which is not installed: run pip install 'dask\[distributed\]', start it"),
-            ("ray", r"needs ray, which is not installed: run pip install ray, start it \(import ray; ray.init\(\)\)"),
-        ],
-    )
-    def test_a_backend_that_is_not_installed_says_how_to_install_and_start_it(
-        self, clips, monkeypatch, backend, sentence
-    ):
-        def absent(name):
-            raise ImportError(name)
-
-        monkeypatch.setattr("medn_lab.evaluate.parallel.importlib.import_module", absent)
-        with pytest.raises(ValueError, match=sentence):
-            evaluate_loso(small(clips), clips, training=QUICK, backend=backend, progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import medn_lab as medn
 from medn_lab.data import Fold
 from medn_lab.diagnose import confusable_pairs
 from medn_lab.evaluate import au_only_floor, bootstrap_interval, pair_auc
-from medn_lab.evaluate.pairs import _valence
+from medn_lab.evaluate.pairs import _side
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import Predictions
 
@@ -67,7 +67,7 @@ def test_clips_without_a_label_are_in_no_pair(missing):
 def test_the_sides_of_many_labels_are_those_of_each():
     names = ["Happy", "sadness", "surprise", "others", "negative", "positive", "tense", "Repression", None]
     labels = np.asarray(names * 40, dtype=object)
-    assert _valence(labels).tolist() == [1, -1, 0, 0, -1, 1, 0, -1, 0] * 40
+    assert _side(labels).tolist() == [1, -1, 0, 0, -1, 1, 0, -1, 0] * 40
 
 
 def test_a_perfect_model_has_pair_auc_one_and_a_contrary_one_zero():
