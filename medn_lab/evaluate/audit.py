@@ -10,12 +10,11 @@ from typing import Unpack
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, hold_out_subjects, leave_one_subject_out
-from medn_lab.evaluate.cross_validation import floor_of, fold_table, plan_and_run, pool
-from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, known_classes, train_network, with_all_classes
+from medn_lab.evaluate.cross_validation import collect, plan_and_run
+from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, predict_all, train_network
 from medn_lab.evaluate.metrics import accuracy
 from medn_lab.evaluate.pairs import Floor
-from medn_lab.evaluate.prediction import predict
-from medn_lab.evaluate.summary import Comparison, compare_predictions, score_table
+from medn_lab.evaluate.summary import Comparison, compare_predictions
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions, people
 from medn_lab.records.run import describe_source
@@ -177,16 +176,14 @@ def selection_audit(
         config, clips, "leave one subject out", _subjects, train_and_record, options,
         identity={"task": "selection audit", **share}, **share,
     )  # fmt: skip
-    predictions = {rule: pool(outcomes, plan, rule=rule, call="selection_audit", **share) for rule in RULES}
-    floor = floor_of(predictions[LAST], plan)
+    results = {rule: collect(outcomes, plan, rule=rule, call="selection_audit", **share) for rule in RULES}
     tables = []
-    for rule, pooled in predictions.items():
-        scores = score_table(pooled, floor, label=plan.label)
-        scores = scores[scores["part"] == "all"].drop(columns="part")
+    for rule, result in results.items():
+        scores = result.scores().query("part == 'all'").drop(columns="part")
         scores.insert(0, "rule", rule)
         tables.append(scores.assign(optimistic=rule == "best_on_test"))
     table = pd.concat(tables, ignore_index=True)
-    table.attrs["floor"] = floor.name
+    last, best = results[LAST], results["best_on_test"]
     epochs, chosen = [], []
     for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
         if outcome.error:
@@ -194,17 +191,17 @@ def selection_audit(
         first = {"fold": number, "held_out": fold.held_out}
         own = outcome.epochs
         epochs.append(pd.DataFrame(first, index=own.index).join(own))
-        best = {rule: own["epoch"][own[column].to_numpy().argmax()] for rule, column in CHOSEN_BY.items()}
-        chosen.append(first | {LAST: own["epoch"].iloc[-1]} | best)
+        taken = {rule: own["epoch"][own[column].to_numpy().argmax()] for rule, column in CHOSEN_BY.items()}
+        chosen.append(first | {LAST: own["epoch"].iloc[-1]} | taken)
     names = (RULES["best_on_test"], RULES[LAST])
     return SelectionAudit(
         table=table,
-        predictions=predictions,
+        predictions={rule: result.predictions for rule, result in results.items()},
         epochs=pd.concat(epochs, ignore_index=True),
         chosen=pd.DataFrame(chosen),
-        gain=compare_predictions(predictions["best_on_test"], predictions[LAST], label=plan.label, names=names),
-        folds=fold_table(outcomes, plan),
-        floor=floor,
+        gain=compare_predictions(best.predictions, last.predictions, label=plan.label, names=names),
+        folds=last.folds,
+        floor=last.floor,
         n_epochs=plan.training.epochs,
         validation_share=validation_share,
     )
@@ -223,29 +220,24 @@ def _subjects(table: pd.DataFrame) -> list[Fold]:
 class Recorder(Callback):
     """Predicts two sets of clips after each epoch, and keeps the held-out predictions that each rule would choose."""
 
-    def __init__(self, validation: Clips, held_out: Clips, label: str) -> None:
-        self.validation, self.held_out, self.label = validation, held_out, label
+    def __init__(self, validation: Clips, held_out: Clips, *, classes: Sequence[str], label: str) -> None:
+        self.clips = {"validation": validation, "held_out": held_out}
+        self.classes, self.label = classes, label
         self.rows: list[dict[str, float]] = []
         self.predictions: dict[str, Predictions] = {}
 
     def on_epoch_end(self, run: Run) -> None:
         """Replace the choice of a rule where this epoch is better than all before."""
-        predictions = predict(run.model, self.held_out)
-        row = {
-            "epoch": run.epoch,
-            "validation_accuracy": self._accuracy(predict(run.model, self.validation)),
-            "held_out_accuracy": self._accuracy(predictions),
-            "n_validation": len(self.validation),
-            "n_held_out": len(self.held_out),
-        }
+        row: dict[str, float] = {"epoch": run.epoch}
+        for name, clips in self.clips.items():
+            predictions = predict_all(run.model, clips, classes=self.classes)
+            row[f"{name}_accuracy"] = accuracy(clips.table[self.label].to_numpy(dtype=object), predictions.predicted)
+        row |= {f"n_{name}": len(clips) for name, clips in self.clips.items()}
         self.predictions[LAST] = predictions
         for rule, column in CHOSEN_BY.items():
             if all(row[column] > earlier[column] for earlier in self.rows):  # The first of equals, as usual.
                 self.predictions[rule] = predictions
         self.rows.append(row)
-
-    def _accuracy(self, predictions: Predictions) -> float:
-        return accuracy(predictions.table[self.label].to_numpy(dtype=object), predictions.predicted)
 
 
 def train_and_record(
@@ -255,17 +247,14 @@ def train_and_record(
     table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
     # Another draw in each fold: the same one or two persons everywhere would decide every choice.
     seed = (training.seed + zlib.crc32(fold.held_out.encode())) % 2**31
-    known = known_classes(config, clips.take(fold.train), label=label)
-    train_ids, validation_ids = keep_back(table, classes=known.classes, label=label, share=validation_share, seed=seed)
-    recorder = Recorder(clips.take(validation_ids), clips.take(fold.test), label)
-    train_network(known, clips.take(train_ids), training=training, label=label, callbacks=[recorder])
-    predictions = {rule: with_all_classes(one, config.classes) for rule, one in recorder.predictions.items()}
-    return predictions, pd.DataFrame(recorder.rows)
+    train_ids, validation_ids = keep_back(table, label=label, share=validation_share, seed=seed)
+    held_out = clips.take(fold.test)
+    recorder = Recorder(clips.take(validation_ids), held_out, classes=config.classes, label=label)
+    train_network(config, clips.take(train_ids), training=training, label=label, callbacks=[recorder])
+    return recorder.predictions, pd.DataFrame(recorder.rows)
 
 
-def keep_back(
-    table: pd.DataFrame, *, classes: Sequence[str], label: str, share: float, seed: int
-) -> tuple[list[str], list[str]]:
+def keep_back(table: pd.DataFrame, *, label: str, share: float, seed: int) -> tuple[list[str], list[str]]:
     """Training and validation clip ids: a share of the subjects is kept back such that every class still trains.
 
     `seed` is that of the first draw; the next seeds follow while a draw takes a whole class.
@@ -274,7 +263,7 @@ def keep_back(
     n = min(max(1, round(share * n_people)), n_people - 1)
     for extra in range(TRIES):
         train_ids, validation_ids = hold_out_subjects(table, n=n, seed=seed + extra)
-        if set(table.loc[table["clip_id"].isin(set(train_ids)), label]) >= set(classes):
+        if set(table.loc[table["clip_id"].isin(set(train_ids)), label]) == set(table[label]):
             return train_ids, validation_ids
     raise ValueError(
         "no subjects can be kept back for validation: each draw takes a whole class from the training; a smaller"

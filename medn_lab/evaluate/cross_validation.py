@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from typing import Any, Unpack
@@ -28,7 +28,7 @@ from medn_lab.evaluate.metrics import accuracy, true_and_predicted
 from medn_lab.evaluate.pairs import Floor, au_only_floor
 from medn_lab.evaluate.summary import score_table, unseen_line
 from medn_lab.model import MEDNConfig
-from medn_lab.records import Clips, Predictions, au_columns, people, require, run_record
+from medn_lab.records import Clips, Predictions, au_columns, people, run_record
 from medn_lab.records.run import describe_source
 from medn_lab.train import TrainConfig
 
@@ -334,16 +334,12 @@ def _cross_validate(
     config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, options: FoldOptions
 ) -> CrossValidation:
     plan, outcomes = plan_and_run(config, clips, split, folds, train_and_predict, options, identity={"task": LAST})
-    predictions = pool(outcomes, plan, rule=LAST)
-    floor, table = floor_of(predictions, plan), fold_table(outcomes, plan)
-    found = CrossValidation(predictions, table, floor, plan.dropped, split, plan.label)
-    found.scores()  # Kept, so that printing needs no bootstrap.
-    return found
+    return collect(outcomes, plan, rule=LAST)
 
 
 def plan_and_run(
     config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, task: Any, options: FoldOptions,
-    *, identity: Mapping[str, Any], **settings: Any,
+    *, identity: dict[str, Any], **settings: Any,
 ) -> tuple[Plan, list[FoldOutcome]]:  # fmt: skip
     """Plan a cross-validation and work on its folds; `settings` are further arguments of the task."""
     how: dict[str, Any] = dict(options)
@@ -351,6 +347,20 @@ def plan_and_run(
     plan = plan_folds(config, clips, split=split, folds=folds, **how)
     task = partial(task, config=plan.config, training=plan.training, label=plan.label, **settings)
     return plan, run_folds(plan, task, identity=identity, **run)
+
+
+def collect(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, **how: Any) -> CrossValidation:
+    """The result of all finished folds, by the predictions of one rule; further arguments are those of `pool`."""
+    predictions = pool(outcomes, plan, rule=rule, **how)
+    table = plan.clips.table
+    if "action_units" not in table and not au_columns(table):
+        table = table.assign(action_units="?")  # The floor is then the majority class.
+    finished = [fold for fold, outcome in zip(plan.folds, outcomes, strict=True) if not outcome.error]
+    floor = au_only_floor(table, label=plan.label, folds=finished)
+    folds = fold_table(outcomes, plan)
+    found = CrossValidation(predictions, folds, floor, plan.dropped, plan.split, plan.label)
+    found.scores()  # Kept, so that printing needs no bootstrap.
+    return found
 
 
 def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = "", **settings: Any) -> Predictions:
@@ -403,15 +413,6 @@ def _as_json(fold: Fold, ids: set[str]) -> dict[str, Any]:
     """A fold as JSON; `train` is None where it is all clips that are not tested."""
     train = None if set(fold.train) == ids - set(fold.test) else list(fold.train)
     return {"held_out": fold.held_out, "test": list(fold.test), "train": train}
-
-
-def floor_of(predictions: Predictions, plan: Plan) -> Floor:
-    """The AU-only floor on the folds that finished; where no AUs are coded, the majority class."""
-    table = plan.clips.table
-    if "action_units" not in table and not au_columns(table):
-        table = table.assign(action_units="?")
-    fold = require(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
-    return au_only_floor(table, label=plan.label, folds=[plan.folds[n] for n in np.unique(fold)])
 
 
 def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan) -> pd.DataFrame:

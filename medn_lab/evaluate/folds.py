@@ -64,16 +64,20 @@ class KeptClips:
     def take(self, clip_ids: Iterable[str]) -> Clips:
         """The named clips in the order of the table."""
         own = self.table[self.table["clip_id"].isin(set(clip_ids))]
-        frames, flow = (None if array is None else array[own.index] for array in (self.frames, self.flow))
-        return Clips(frames, flow, own.reset_index(drop=True), self.recipe)
+        arrays = {"frames": self.frames, "flow": self.flow}
+        taken: dict[str, Any] = {name: None if array is None else array[own.index] for name, array in arrays.items()}
+        return Clips(**taken, table=own, recipe=self.recipe)
 
     def checksums(self) -> tuple[str, list[list[str]]]:
         """The sha256 of the table and every pixel, and the ids of clips that are the same to the last bit."""
         whole = hashlib.sha256(self.table.to_csv(index=False).encode())
         of_clip = [hashlib.sha256() for _ in range(len(self.table))]
         for array in (self.frames, self.flow):
-            whole.update(b"none" if array is None else f"{array.dtype} {array.shape[1:]}".encode())
-            for row, digest in zip(() if array is None else self.table.index, of_clip, strict=False):
+            if array is None:
+                whole.update(b"none")
+                continue
+            whole.update(f"{array.dtype} {array.shape[1:]}".encode())
+            for row, digest in zip(self.table.index, of_clip, strict=True):
                 pixels = np.ascontiguousarray(array[row]).tobytes()
                 whole.update(pixels)
                 digest.update(pixels)
@@ -160,7 +164,7 @@ def plan_folds(
         why = "no training clip of its class in the fold that tests it"
         table, dropped = table[~rare], pd.concat([dropped, table[rare].assign(reason=why)], ignore_index=True)
         config = replace(config, classes=tuple(name for name in config.classes if name not in unseen))
-        made = tuple(folds(table)) if callable(folds) else _without(made, set(table["clip_id"]))
+        made = _without(made, set(table["clip_id"]))
     elif unseen:
         warnings.warn(
             f"in some folds no training clip is of {', '.join(unseen)}: the clips of these classes tested there count"
@@ -209,10 +213,9 @@ def _warn_of_doubles(doubles: list[list[str]], folds: tuple[Fold, ...]) -> None:
 def _check_labels(config: MEDNConfig, labels: pd.Series) -> None:
     unknown, absent = sorted(set(labels) - set(config.classes)), sorted(set(config.classes) - set(labels))
     if unknown or absent:
-        faults = [f"clips are labelled {', '.join(map(str, unknown))}"] if unknown else []
-        faults += [f"no clip is of {', '.join(absent)}"] if absent else []
         raise ValueError(
-            f"the model's classes are {', '.join(config.classes)}, but {' and '.join(faults)};"
+            f"the model's classes are {', '.join(config.classes)}, but {len(unknown)} other classes are labelled"
+            f" ({', '.join(map(str, unknown))}) and no clip is of {', '.join(absent) or 'another'};"
             " build it with MEDNConfig.for_clips(clips), or give a protocol"
         )
 
@@ -241,45 +244,39 @@ def _check_folds(table: pd.DataFrame, folds: tuple[Fold, ...]) -> None:
         tested |= set(fold.test)
 
 
-def known_classes(config: MEDNConfig, clips: Clips, *, label: str) -> MEDNConfig:
-    """The configuration with the classes that these training clips have."""
+def train_network(
+    config: MEDNConfig, clips: Clips, *, training: TrainConfig, label: str, callbacks: Sequence[Callback] = ()
+) -> tuple[MEDN, History]:
+    """A network of the classes that these clips have, trained; KeyboardInterrupt where that was interrupted."""
     there = set(clips.table[label])
     known = tuple(name for name in config.classes if name in there)
     if len(known) < 2:
         raise ValueError(f"all {len(clips)} training clips are of {' and '.join(known)}; a network needs two classes")
-    return replace(config, classes=known)
-
-
-def train_network(
-    config: MEDNConfig, clips: Clips, *, training: TrainConfig, label: str, callbacks: Sequence[Callback] = ()
-) -> tuple[MEDN, History]:
-    """A network trained on these clips; KeyboardInterrupt where the training was interrupted."""
-    model = MEDN(config, seed=training.seed)
+    model = MEDN(replace(config, classes=known), seed=training.seed)
     history = fit(model, clips, training=training, label=label, callbacks=callbacks, progress=False)
     if history.status == "interrupted":  # fit keeps a half-trained model; its fold must not count as finished.
         raise KeyboardInterrupt
     return model, history
 
 
-def train_and_predict(
-    clips: KeptClips, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str
-) -> tuple[Mapping[str, Predictions], pd.DataFrame]:
-    """Train on one side of a fold and predict the other with the weights of the last epoch."""
-    trained = clips.take(fold.train)
-    known = known_classes(config, trained, label=label)
-    model, history = train_network(known, trained, training=training, label=label)
-    return {LAST: with_all_classes(predict(model, clips.take(fold.test)), config.classes)}, history.table
-
-
-def with_all_classes(predictions: Predictions, classes: Sequence[str]) -> Predictions:
-    """The predictions with columns for classes that the network does not know, which it never predicts.
+def predict_all(model: MEDN, clips: Clips, *, classes: Sequence[str]) -> Predictions:
+    """Predictions with columns for classes that the network does not know, which it never predicts.
 
     Their scores lie 100 below the lowest of the clip, a probability of 0.
     """
+    predictions = predict(model, clips)
     known = [predictions.classes.index(name) if name in predictions.classes else -1 for name in classes]
     below = predictions.logits.min(axis=1, keepdims=True) - 100
     logits = np.hstack([predictions.logits, below])[:, known]
     return replace(predictions, logits=logits, classes=tuple(classes))
+
+
+def train_and_predict(
+    clips: KeptClips, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str
+) -> tuple[Mapping[str, Predictions], pd.DataFrame]:
+    """Train on one side of a fold and predict the other with the weights of the last epoch."""
+    model, history = train_network(config, clips.take(fold.train), training=training, label=label)
+    return {LAST: predict_all(model, clips.take(fold.test), classes=config.classes)}, history.table
 
 
 class FoldStore:
@@ -365,7 +362,7 @@ def run_folds(
     plan: Plan,
     task: Task,
     *,
-    identity: Mapping[str, Any],
+    identity: dict[str, Any],
     n_jobs: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,

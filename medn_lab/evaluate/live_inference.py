@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medn_lab.evaluate.prediction import FEATURES
-from medn_lab.model import MEDN, Inputs, SEVitOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.evaluate.prediction import features_of, predictions_of
+from medn_lab.model import MEDN, Inputs, MEDNOutput, SEVitOutput, as_inputs, check_clips, weights_sha256
 from medn_lab.model.threads import torch_threads
-from medn_lab.records import BranchFeatures, Clips, KeptTokens, LivePrediction, Predictions
+from medn_lab.records import Clips, KeptTokens, LivePrediction
 
 FEW = 4
 """Clips for which one thread is best: there is too little to share, and threads wait for each other; under any other
@@ -57,26 +57,15 @@ class LivePredictor:
         source: dict[str, Any] = {
             "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe), "decoupling": config.decoupling,
         }  # fmt: skip
-        au_logits = output.au_logits if self.aus else None
-        answers = []
-        for part in range(3 if both else 1):
-            rows = slice(part * count, (part + 1) * count)
-            answers.append(
-                Predictions(
-                    logits=_array(output.logits[rows]),
-                    au_logits=None if au_logits is None else _array(au_logits[rows]),
-                    aus=() if au_logits is None else self.aus,
-                    table=clips.table,
-                    classes=self.classes,
-                    source=source,
-                )
-            )
-        values = {name: getattr(output, name) for name in FEATURES}
-        features: dict[str, Any] = {k: None if value is None else _array(value[:count]) for k, value in values.items()}
+        parts = [
+            MEDNOutput._make(value[start : start + count] if isinstance(value, Tensor) else None for value in output)
+            for start in range(0, 3 * count if both else count, count)
+        ]
+        answers = [predictions_of(model, [part], clips.table, source) for part in parts]
         tokens = output.sevit_output
         return LivePrediction(
             predictions=answers[0],
-            features=BranchFeatures(**features, table=clips.table, source=source),
+            features=features_of(parts[:1], clips.table, source),
             frames_alone=answers[1] if both else None,
             flow_alone=answers[2] if both else None,
             kept=None if tokens is None else self._kept(tokens, clips, source),

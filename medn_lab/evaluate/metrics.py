@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -276,57 +275,6 @@ def bootstrap_interval(
     return Interval(float(values[0]), low, high, level, len(true), len(draws.names))
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class AUDetection:
-    """The figures of :func:`au_detection`.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row an AU: ``au, n_positive, n_negative, n_unknown, n_subjects`` (with a positive), ``auc, auc_low,
-        auc_high, f1, f1_low, f1_high, in_macro, reason`` (why a figure or its interval is missing).
-    macro_auc, macro_f1 : Interval or None
-        Unweighted means over the AUs with at least `min_positives` positives; None where there are none.
-    min_positives : int
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "AU12": [1, 0, 1, 0, 1, 0]})
-    >>> scores = table[["AU12"]].to_numpy() * 2.0 - 1
-    >>> predictions = Predictions(np.zeros((6, 1)), table, ("x",), au_logits=scores, aus=("AU12",))
-    >>> au_detection(predictions, min_positives=3)
-    AU detection, over 1 of 1 AUs, those with 3 positives or more
-      macro AUC 1.000 [0.245, 1.000] (95%, 3 subjects, 6 clips)
-      macro F1  1.000 [0.245, 1.000] (95%, 3 subjects, 6 clips)
-      AU12  AUC 1.000 [0.245, 1.000]  F1 1.000 [0.245, 1.000]  3 positives of 3 subjects
-    """
-
-    table: pd.DataFrame
-    macro_auc: Interval | None
-    macro_f1: Interval | None
-    min_positives: int
-
-    def __repr__(self) -> str:
-        n = int(self.table["in_macro"].sum())
-        over = f"over {n} of {len(self.table)} AUs, those with {self.min_positives} positives or more"
-        if self.macro_auc is None:
-            lines = [f"AU detection: no macro figure, no AU has {self.min_positives} positives or more"]
-        else:
-            lines = [f"AU detection, {over}", f"  macro AUC {self.macro_auc}", f"  macro F1  {self.macro_f1}"]
-        for row in self.table.itertuples():
-            if np.isnan(row.auc):
-                lines.append(f"  {row.au:<5} none: {row.reason}")
-                continue
-            bounds = [
-                "" if np.isnan(low) else f" [{low:.3f}, {high:.3f}]"
-                for low, high in ((row.auc_low, row.auc_high), (row.f1_low, row.f1_high))
-            ]
-            counts = f"{row.n_positive} positives of {row.n_subjects} subjects"
-            note = f"; {row.reason}" if row.reason else ""
-            lines.append(f"  {row.au:<5} AUC {row.auc:.3f}{bounds[0]}  F1 {row.f1:.3f}{bounds[1]}  {counts}{note}")
-        return "\n".join(lines)
-
-
 def au_detection(
     predictions: Predictions,
     *,
@@ -334,7 +282,7 @@ def au_detection(
     level: float = 0.95,
     n_resamples: int = 2000,
     seed: int = 0,
-) -> AUDetection:
+) -> pd.DataFrame:
     """AUC and F1 of each AU, with the positives behind it and an interval over subjects.
 
     AUC is the probability that a clip with the AU is scored above one without it; 0.5 is chance. F1 calls an AU present
@@ -356,7 +304,11 @@ def au_detection(
 
     Returns
     -------
-    AUDetection
+    DataFrame
+        One row an AU: ``au, n_positive, n_negative, n_unknown, n_subjects`` (with a positive), ``auc, auc_low,
+        auc_high, f1, f1_low, f1_high, in_macro, reason`` (why a figure or its interval is missing).
+        ``.attrs["macro_auc"]`` and ``.attrs["macro_f1"]`` are the unweighted means over the AUs with at least
+        ``.attrs["min_positives"]`` positives, each an :class:`Interval`; None where there are no such AUs.
 
     Raises
     ------
@@ -373,8 +325,10 @@ def au_detection(
     >>> scores = np.array([[2.0], [-1.0], [1.0], [-2.0], [-3.0], [0.0]])
     >>> predictions = Predictions(np.zeros((6, 1)), table, ("x",), au_logits=scores, aus=("AU12",))
     >>> found = au_detection(predictions, min_positives=3)
-    >>> round(float(found.table["auc"][0]), 3), int(found.table["n_positive"][0])
+    >>> round(float(found["auc"][0]), 3), int(found["n_positive"][0])
     (0.667, 3)
+    >>> found.attrs["macro_auc"]
+    0.667 [0.078, 0.978] (95%, 3 subjects, 6 clips)
     """
     if predictions.au_logits is None or not predictions.aus:
         raise ValueError(
@@ -387,24 +341,22 @@ def au_detection(
     rows, macro = [], []
     for column, au in enumerate(predictions.aus):
         row, values = _one_au(coded[:, column], predictions.au_logits[:, column], draws=draws)
-        row["in_macro"] = values is not None and row["n_positive"] >= min_positives
+        if values is not None and row["n_positive"] >= min_positives:
+            row["in_macro"] = True
+            macro.append(values)
         rows.append({"au": au} | row)
-        macro += [values] if row["in_macro"] else []
-    if not macro:
-        return AUDetection(pd.DataFrame(rows), None, None, min_positives)
-    intervals = []
-    for values in np.stack(macro, axis=1):  # AUC, then F1: (n_aus, 1 + n_resamples)
+    table = pd.DataFrame(rows)
+    table.attrs = {"min_positives": min_positives, "macro_auc": None, "macro_f1": None}
+    for name, values in zip(("macro_auc", "macro_f1"), np.swapaxes(macro, 0, 1) if macro else (), strict=False):
         # A resample's mean is over the AUs that it holds positives (and negatives) of.
         mean = ratio(np.nan_to_num(values).sum(axis=0), (~np.isnan(values)).sum(axis=0))
         low, high = draws.bounds(mean, n_clips=len(coded), share=True)
-        intervals.append(Interval(float(mean[0]), low, high, level, len(coded), len(draws.names)))
-    return AUDetection(pd.DataFrame(rows), *intervals, min_positives)
+        table.attrs[name] = Interval(float(mean[0]), low, high, level, len(coded), len(draws.names))
+    return table
 
 
-def _one_au(
-    coded: np.ndarray, logits: np.ndarray, *, draws: Draws
-) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray] | None]:
-    """The row of an AU, and its AUC and F1 in the sample and in each draw; None where it has none."""
+def _one_au(coded: np.ndarray, logits: np.ndarray, *, draws: Draws) -> tuple[dict[str, Any], np.ndarray | None]:
+    """The row of an AU, and its AUC and F1 in the sample and in each draw, (2, 1 + n_resamples); None without any."""
     positive, negative = coded == 1, coded == 0
     n_positive, n_negative = int(positive.sum()), int(negative.sum())
     n_known, n_subjects = n_positive + n_negative, len(np.unique(draws.person[positive]))
@@ -417,31 +369,28 @@ def _one_au(
         kind = "positive" if not n_positive else "negative"
         row["reason"] = f"no {kind} among {n_known} coded clips" if n_known else "it is coded in no clip"
         return row, None
-    values = _auc_values(logits, positive, negative, draws), _f1_values(logits >= 0, positive, negative, draws)
-    for name, drawn in zip(("auc", "f1"), values, strict=True):
+    called = logits >= 0
+    hits = draws.counts @ draws.tally(positive & called)
+    n_called = draws.counts @ draws.tally((positive | negative) & called)
+    drawn = draws.counts @ draws.tally(positive)
+    f1 = np.where(drawn > 0, 2 * hits / np.maximum(n_called + drawn, 1), np.nan)
+    values = np.stack([_auc_values(logits, positive, negative, draws), f1])
+    for name, of_draws in zip(("auc", "f1"), values, strict=True):
         # The interval is over the few persons who show the AU.
-        low, high = draws.bounds(drawn, n_clips=n_known, share=True, n_people=n_subjects)
-        row |= {name: float(drawn[0]), f"{name}_low": low, f"{name}_high": high}
+        low, high = draws.bounds(of_draws, n_clips=n_known, share=True, n_people=n_subjects)
+        row |= {name: float(of_draws[0]), f"{name}_low": low, f"{name}_high": high}
     if n_subjects < 2:
         row["reason"] = "all positives are of one subject: no interval"
     return row, values
 
 
 def _auc_values(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, draws: Draws) -> np.ndarray:
-    wins = np.zeros((len(draws.names), len(draws.names)))
-    against = scores[negative]
+    wins, against = np.zeros((len(draws.names), len(draws.names))), scores[negative]
     for person in np.unique(draws.person[positive]):
         own = scores[positive & (draws.person == person)][:, None]
         wins[person] = draws.tally(negative, weights=((own > against) + 0.5 * (own == against)).sum(axis=0))
-    counts = draws.counts
-    pairs = (counts @ draws.tally(positive)) * (counts @ draws.tally(negative))
-    return ratio(((counts @ wins) * counts).sum(axis=1), pairs)
-
-
-def _f1_values(called: np.ndarray, positive: np.ndarray, negative: np.ndarray, draws: Draws) -> np.ndarray:
-    hits = draws.counts @ draws.tally(positive & called)
-    n_called, n_positive = (draws.counts @ draws.tally(m) for m in ((positive | negative) & called, positive))
-    return np.where(n_positive > 0, 2 * hits / np.maximum(n_called + n_positive, 1), np.nan)
+    pairs = (draws.counts @ draws.tally(positive)) * (draws.counts @ draws.tally(negative))
+    return ratio(((draws.counts @ wins) * draws.counts).sum(axis=1), pairs)
 
 
 def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

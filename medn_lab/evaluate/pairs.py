@@ -420,8 +420,11 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
         protocol=name,
         source={"name": name},
     )
+    answers = scored[label].to_numpy(), predicted.to_numpy()
     return Floor(
-        *(measure(scored[label].to_numpy(), predicted.to_numpy()) for measure in (accuracy, uf1, uar)),
+        accuracy=accuracy(*answers),
+        uf1=uf1(*answers),
+        uar=uar(*answers),
         predicted=predicted,
         n_clips=len(scored),
         n_subjects=people(scored).nunique(),

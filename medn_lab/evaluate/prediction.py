@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, device_name, weights_sha256
-from medn_lab.records import BranchFeatures, Clips, Predictions, run_record
-
-FEATURES = ("motion", "emotion", "fused", "gate", "nats")
+from medn_lab.records import BranchFeatures, Clips, Predictions, require, run_record
 
 
 def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> Predictions:
@@ -60,15 +58,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
     ((2, 5), (2, 16), ['repression', 'others'])
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    au_logits = _stack([out.au_logits for out in outputs]) if model.config.aus else None
-    return Predictions(
-        logits=torch.cat([out.logits for out in outputs]).float().cpu().numpy(),
-        au_logits=au_logits,
-        aus=() if au_logits is None else model.config.aus,
-        table=clips.table,
-        classes=model.config.classes,
-        source=source_of(model, clips, call="predict", batch_size=batch_size),
-    )
+    return predictions_of(model, outputs, clips.table, source_of(model, clips, call="predict", batch_size=batch_size))
 
 
 def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> BranchFeatures:
@@ -108,9 +98,8 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     ((2, 64), (2, 64), 2)
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    parts: dict[str, Any] = {name: _stack([getattr(out, name) for out in outputs]) for name in FEATURES}
     source = source_of(model, clips, call="extract_features", batch_size=batch_size)
-    return BranchFeatures(**parts, table=clips.table, source=source)
+    return features_of(outputs, clips.table, source)
 
 
 def layer_features(
@@ -236,9 +225,30 @@ def _check_numbers(output: MEDNOutput, clips: Clips, rows: np.ndarray) -> None:
         )
 
 
-def _stack(parts: list[Tensor | None]) -> np.ndarray | None:
-    there = [part for part in parts if part is not None]
-    return torch.cat(there).float().cpu().numpy() if there else None
+def predictions_of(
+    model: MEDN, outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]
+) -> Predictions:
+    """The record of what a model returned, batch by batch."""
+    au_logits = _stack(outputs, "au_logits") if model.config.aus else None
+    return Predictions(
+        logits=require(_stack(outputs, "logits"), otherwise="there are no clips"),
+        au_logits=au_logits,
+        aus=() if au_logits is None else model.config.aus,
+        table=table,
+        classes=model.config.classes,
+        source=source,
+    )
+
+
+def features_of(outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:
+    """The record of the features that a model returned, batch by batch."""
+    parts: dict[str, Any] = {name: _stack(outputs, name) for name in ("motion", "emotion", "fused", "gate", "nats")}
+    return BranchFeatures(**parts, table=table, source=source)
+
+
+def _stack(outputs: Sequence[MEDNOutput], name: str) -> np.ndarray | None:
+    parts = [part for output in outputs if (part := getattr(output, name)) is not None]
+    return torch.cat(parts).float().cpu().numpy() if parts else None
 
 
 def source_of(model: MEDN, clips: Clips, *, call: str, **settings: Any) -> dict[str, Any]:

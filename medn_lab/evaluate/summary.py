@@ -359,7 +359,7 @@ def evaluation_summary(
             folds = _folds(scored, label, scored.fold)
     aus = None
     try:
-        aus = au_detection(predictions, min_positives=min_positives, **settings).table
+        aus = au_detection(predictions, min_positives=min_positives, **settings)
     except ValueError as reason:
         notes.append(f"No AU table: {reason}.")
     if folds is not None:
