@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Unpack
+from typing import Any, Unpack
 
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, hold_out_subjects, leave_one_subject_out
-from medn_lab.evaluate.cross_validation import collect, plan_and_run
-from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, predict_all, train_network
+from medn_lab.evaluate.cross_validation import collect
+from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, predict_all, run_folds, train_network
 from medn_lab.evaluate.metrics import accuracy
 from medn_lab.evaluate.pairs import Floor
 from medn_lab.evaluate.summary import Comparison, compare_predictions
@@ -171,11 +171,9 @@ def selection_audit(
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    share = {"validation_share": validation_share}
-    plan, outcomes = plan_and_run(
-        config, clips, "leave one subject out", _subjects, train_and_record, options,
-        identity={"task": "selection audit", **share}, **share,
-    )  # fmt: skip
+    share: dict[str, Any] = {"validation_share": validation_share}
+    split, name = "leave one subject out", "selection audit"
+    plan, outcomes = run_folds(config, clips, split, _subjects, train_and_record, options, name=name, **share)
     results = {rule: collect(outcomes, plan, rule=rule, call="selection_audit", **share) for rule in RULES}
     tables = []
     for rule, result in results.items():

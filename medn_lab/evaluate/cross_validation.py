@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, Unpack
 
 import numpy as np
@@ -20,7 +20,6 @@ from medn_lab.evaluate.folds import (
     Split,
     UnseenClasses,
     classes_unseen,
-    plan_folds,
     run_folds,
     train_and_predict,
 )
@@ -333,20 +332,8 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[F
 def _cross_validate(
     config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, options: FoldOptions
 ) -> CrossValidation:
-    plan, outcomes = plan_and_run(config, clips, split, folds, train_and_predict, options, identity={"task": LAST})
+    plan, outcomes = run_folds(config, clips, split, folds, train_and_predict, options)
     return collect(outcomes, plan, rule=LAST)
-
-
-def plan_and_run(
-    config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, task: Any, options: FoldOptions,
-    *, identity: dict[str, Any], **settings: Any,
-) -> tuple[Plan, list[FoldOutcome]]:  # fmt: skip
-    """Plan a cross-validation and work on its folds; `settings` are further arguments of the task."""
-    how: dict[str, Any] = dict(options)
-    run = {name: how.pop(name) for name in ("n_jobs", "folder", "progress") if name in how}
-    plan = plan_folds(config, clips, split=split, folds=folds, **how)
-    task = partial(task, config=plan.config, training=plan.training, label=plan.label, **settings)
-    return plan, run_folds(plan, task, identity=identity, **run)
 
 
 def collect(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, **how: Any) -> CrossValidation:

@@ -97,19 +97,8 @@ class Plan:
     label: str
     protocol: str
     split: str
-    sha256: str
-
-    def identity(self) -> dict[str, Any]:
-        """The plan as JSON, by which a folder knows its run."""
-        return {
-            "model": asdict(self.config),
-            "training": asdict(self.training),
-            "clips": self.sha256,
-            "label": self.label,
-            "protocol": self.protocol,
-            "folds": [[fold.held_out, list(fold.test), len(fold.train)] for fold in self.folds],
-            "versions": {"medn_lab": medn_lab.__version__, "torch": torch.__version__},
-        }
+    identity: Mapping[str, Any]
+    """The plan as JSON, by which a folder knows its run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +166,16 @@ def plan_folds(
     sha256, doubles = kept.checksums()
     _warn_of_doubles(doubles, made)
     training = replace(training or TrainConfig(), threads=1)
-    return Plan(config, training, kept, dropped, made, label, protocol or "", split, sha256)
+    identity = {
+        "model": asdict(config),
+        "training": asdict(training),
+        "clips": sha256,
+        "label": label,
+        "protocol": protocol or "",
+        "folds": [[fold.held_out, list(fold.test), len(fold.train)] for fold in made],
+        "versions": {"medn_lab": medn_lab.__version__, "torch": torch.__version__},
+    }
+    return Plan(config, training, kept, dropped, made, label, protocol or "", split, identity)
 
 
 def classes_unseen(table: pd.DataFrame, fold: Fold, *, label: str) -> list[str]:
@@ -359,19 +357,19 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def run_folds(
-    plan: Plan,
-    task: Task,
-    *,
-    identity: dict[str, Any],
-    n_jobs: int | None = None,
-    folder: str | os.PathLike[str] | None = None,
-    progress: bool = True,
-) -> list[FoldOutcome]:
-    """Work on every fold that is not finished yet, through joblib; the outcomes are in the order of the folds.
+    config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, task: Callable[..., Any],
+    options: FoldOptions, *, name: str = LAST, **settings: Any,
+) -> tuple[Plan, list[FoldOutcome]]:  # fmt: skip
+    """Plan a cross-validation and work on every fold that is not finished yet, through joblib.
 
-    A fold that fails is an outcome with its error. What the folds warned of is a warning here, each sentence once.
+    The outcomes are in the order of the folds; that of a fold that fails is its error. What the folds warned of is a
+    warning here, each sentence once. `name` and `settings` (further arguments of the task) belong to the identity.
     """
-    store = None if folder is None else FoldStore(folder, plan.identity() | identity)
+    choices: dict[str, Any] = dict(options)
+    n_jobs, folder, progress = (choices.pop(k, v) for k, v in (("n_jobs", None), ("folder", None), ("progress", True)))
+    plan = plan_folds(config, clips, split=split, folds=folds, **choices)
+    task = partial(task, config=plan.config, training=plan.training, label=plan.label, **settings)
+    store = None if folder is None else FoldStore(folder, {**plan.identity, "task": name, **settings})
     if n_jobs is None:  # One fold a core on CPUs; one at a time where a GPU would be shared.
         accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
         device = plan.training.device
@@ -390,7 +388,7 @@ def run_folds(
             bar.update()
     for note in dict.fromkeys(note for outcome in outcomes.values() for note in outcome.notes):
         warnings.warn(note, UserWarning, stacklevel=4)
-    return [outcomes[n] for n in range(len(plan.folds))]
+    return plan, [outcomes[n] for n in range(len(plan.folds))]
 
 
 def _results(plan: Plan, task: Task, todo: list[int], n_jobs: int) -> Iterator[tuple[int, FoldOutcome]]:

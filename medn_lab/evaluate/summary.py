@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -289,19 +289,11 @@ def _by_subject(a: Predictions, b: Predictions, draws: Draws, *, label: str) -> 
     return by.assign(difference=by["a"] - by["b"])
 
 
-class _Ceilings(Protocol):
-    """What ``medn.synthme.ceilings`` returns."""
-
-    au_only: float
-    cue_only: float
-    joint: float
-
-
 def evaluation_summary(
     predictions: Predictions | CrossValidation,
     *,
     floor: Floor | None = None,
-    ceilings: _Ceilings | Mapping[str, float] | None = None,
+    ceilings: Any = None,
     label: str = "label",
     min_positives: int = 10,
     level: float = 0.95,
@@ -319,7 +311,7 @@ def evaluation_summary(
         Of a cross-validation, its floor, folds and label column are taken too.
     floor : Floor, optional
         :func:`au_only_floor` of the same clips; only clips that it decides are compared with it.
-    ceilings : optional
+    ceilings : Ceilings or mapping of str to float, optional
         ``medn.synthme.ceilings(table)``, or accuracies by name.
     label : str
         Column of the true class.
