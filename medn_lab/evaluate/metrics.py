@@ -328,7 +328,7 @@ def au_detection(
     >>> round(float(found["auc"][0]), 3), int(found["n_positive"][0])
     (0.667, 3)
     >>> found.attrs["macro_auc"]
-    0.667 [0.078, 0.978] (95%, 3 subjects, 6 clips)
+    0.667 [0.046, 0.988] (95%, 3 subjects, 6 clips)
     """
     if predictions.au_logits is None or not predictions.aus:
         raise ValueError(
