@@ -120,11 +120,11 @@ def selection_audit(
 ) -> SelectionAudit:
     """What the same training would have scored, had the epoch been chosen otherwise.
 
-    Leaves one subject out. After each epoch of a fold the network is asked about the held-out subject and about some
-    training subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the
-    best accuracy on the subjects kept back; and the one with the best accuracy on the held-out subject itself. Much
-    published code does the third. It is no score of a network but of a choice made with the answers at hand, and grows
-    with the number of epochs even where there is nothing to learn.
+    Leaves one subject out. After each epoch of a fold the network predicts the held-out subject and some training
+    subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the best
+    accuracy on the subjects kept back; and the one with the best accuracy on the held-out subject itself. Much
+    published code does the third. It scores a choice made with the labels of the test and not a network, and grows with
+    the number of epochs even where there is nothing to learn.
 
     All three come from one training, so that they differ by the rule alone. That training does without the subjects
     kept back; its last epoch is therefore mostly a little worse than that of :func:`evaluate_loso`, which uses all.

@@ -138,15 +138,20 @@ def evaluate_loso(
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> CrossValidation:
-    """Leave one subject out: train a network for each person on all others, and pool what they say of that person.
+    """Leave one subject out: train a network for each person on all others, and pool its predictions of that person.
 
     The last epoch counts; nothing is chosen by a held-out clip (:func:`selection_audit` shows what choosing would do).
     Clips of several data sets are one composite, as in MEGC 2019, in which subject 01 of one is not subject 01 of
     another; the scores are given for all and for each data set.
 
     Each fold starts from the same seed (``training.seed``, for the weights too) and works on one thread, so that on
-    CPUs the predictions depend neither on `n_jobs` nor on `backend`, and equal those of a fold trained by hand with
+    CPUs the predictions do not depend on `n_jobs` or on the workers, and equal those of a fold trained by hand with
     ``fit(MEDN(config, seed=seed), ...)``.
+
+    The context of joblib chooses the workers: processes of this machine by default, and under ``with
+    joblib.parallel_config(backend="dask")`` (after ``dask.distributed.Client(...)``) those of a cluster, which must find
+    the files of a prepared set. Under ``"threading"`` folds run one after another, because threads share torch's random
+    state.
 
     Parameters
     ----------
@@ -182,8 +187,8 @@ def evaluate_loso(
     Raises
     ------
     ValueError
-        If labels, classes and clips do not fit, there is one subject, the backend is not installed, the folder belongs
-        to another run, or every fold fails.
+        If labels, classes and clips do not fit, there is one subject, the folder belongs to another run, or every
+        fold fails.
 
     See Also
     --------
@@ -214,7 +219,7 @@ def evaluate_loso(
 def evaluate_folds(
     config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], **options: Unpack[FoldOptions]
 ) -> CrossValidation:
-    """Train and test on folds of your own: five groups of subjects, for instance, or a published list.
+    """Train and test on given folds: five groups of subjects, for instance, or a published list.
 
     Parameters
     ----------

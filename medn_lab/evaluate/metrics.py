@@ -75,8 +75,8 @@ def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     scores = []
     for name in _classes(true, classes):
         hits = np.sum((true == name) & (predicted == name))
-        said_or_meant = np.sum(true == name) + np.sum(predicted == name)
-        scores.append(2 * hits / said_or_meant if said_or_meant else 0.0)
+        total = np.sum(true == name) + np.sum(predicted == name)
+        scores.append(2 * hits / total if total else 0.0)
     return float(np.mean(scores))
 
 
@@ -108,7 +108,7 @@ def uar(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     true, predicted = _validate(true, predicted)
     recalls = [np.mean(predicted[true == name] == name) for name in _classes(true, classes) if np.any(true == name)]
     if not recalls:
-        raise ValueError(f"none of {len(true)} clips is of the classes asked for")
+        raise ValueError(f"none of {len(true)} clips is of the classes given")
     return float(np.mean(recalls))
 
 
@@ -168,8 +168,8 @@ def _accuracy_of(counts: np.ndarray) -> np.ndarray:
 
 def _uf1_of(counts: np.ndarray) -> np.ndarray:
     hits = np.diagonal(counts, axis1=1, axis2=2)
-    meant, said = counts.sum(axis=2), counts.sum(axis=1)
-    scores = np.divide(2 * hits, meant + said, out=np.zeros_like(meant), where=meant + said > 0)
+    meant, called = counts.sum(axis=2), counts.sum(axis=1)
+    scores = np.divide(2 * hits, meant + called, out=np.zeros_like(meant), where=meant + called > 0)
     return np.mean(scores, axis=1, where=meant > 0)
 
 
@@ -263,8 +263,8 @@ def bootstrap_interval(
 
     >>> import pandas as pd
     >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "label": list("xyxyxy")})
-    >>> said = Predictions(np.eye(2)[[0, 1, 0, 1, 1, 1]], table, ("x", "y"))
-    >>> bootstrap_interval(said)
+    >>> predictions = Predictions(np.eye(2)[[0, 1, 0, 1, 1, 1]], table, ("x", "y"))
+    >>> bootstrap_interval(predictions)
     0.833 [0.154, 0.993] (95%, 3 subjects, 6 clips)
     """
     true, predicted = true_and_predicted(predictions, label=label)

@@ -92,7 +92,7 @@ def _side(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PairAUC:
-    """How well confusable pairs are told apart.
+    """The result of :func:`pair_auc`: how well confusable pairs are told apart.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class PairAUC:
     level : float
     n_pairs, n_clips, n_subjects : int
     opposite : bool
-        Whether only pairs of opposite emotions were asked about.
+        Whether only pairs of opposite emotions were counted.
     n_doubtful : int
         Clips in no pair because their AU set is disputed or incomplete.
     reason : str
@@ -152,14 +152,14 @@ def pair_auc(
 ) -> PairAUC:
     """Over confusable pairs, how often the right clip is ranked higher for the emotion in question.
 
-    Each pair asks twice: which of the two clips has the first one's emotion, and which the second's. The answer is the
-    clip with the higher probability of that emotion; a tie counts half. A model that reads motion alone gives both
+    Each pair counts twice: which of the two clips has the first one's emotion, and which the second's. The answer is
+    the clip with the higher probability of that emotion; a tie counts half. A model that reads motion alone gives both
     clips nearly the same probabilities and guesses.
 
     Where the predictions come from a cross-validation, only pairs within a fold count: both clips were then new to the
-    one network that scored them. Across folds each network has learned from the very clip that the other one is asked
-    about, and so speaks against its own: AUs alone then score far below 0.5 (0.34 where a motion branch was trained on
-    100 clips), which is no knowledge but the split showing through.
+    one network that scored them. Across folds each network has learned from the clip that the other one scores. AUs
+    alone then score far below 0.5 (0.34 where a motion branch was trained on 100 clips), which is an effect of the
+    split and no knowledge.
 
     Parameters
     ----------
