@@ -149,9 +149,9 @@ def evaluate_loso(
     ``fit(MEDN(config, seed=seed), ...)``.
 
     The context of joblib chooses the workers: processes of this machine by default, and under ``with
-    joblib.parallel_config(backend="dask")`` (after ``dask.distributed.Client(...)``) those of a cluster, which must find
-    the files of a prepared set. Under ``"threading"`` folds run one after another, because threads share torch's random
-    state.
+    joblib.parallel_config(backend="dask")`` (after ``dask.distributed.Client(...)``) those of a cluster, which must
+    find the files of a prepared set. Under ``"threading"`` folds run one after another, because threads share torch's
+    random state.
 
     Parameters
     ----------
