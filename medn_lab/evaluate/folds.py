@@ -402,10 +402,14 @@ def _results(plan: Plan, task: Task, todo: list[int], n_jobs: int) -> Iterator[t
     try:
         for start in range(0, len(todo), max(wave, 1)):
             numbers = todo[start : start + wave]
-            results = parallel(joblib.delayed(run_fold)(task, n, plan.folds[n], *shared) for n in numbers)
-            for number, outcome in results:
-                waiting.remove(number)
-                yield number, outcome
+            results: Any = parallel(joblib.delayed(run_fold)(task, n, plan.folds[n], *shared) for n in numbers)
+            try:
+                for number, outcome in results:
+                    waiting.remove(number)
+                    yield number, outcome
+            finally:
+                if streams:  # After an error or an interrupt here, the workers stop at once.
+                    results.close()
     except BrokenExecutor as error:
         text = (
             f"a worker process was killed, mostly for want of memory ({type(error).__name__}); a smaller n_jobs"
@@ -434,6 +438,6 @@ def run_fold(task: Task, number: int, fold: Fold, *shared: Any) -> tuple[int, Fo
 
 def _by_name(array: np.ndarray | None) -> np.ndarray | Callable[[], np.ndarray] | None:
     """A whole memory-mapped file as the call that opens it on any machine; any other array as it is."""
-    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or not array.flags["C_CONTIGUOUS"]:
-        return array
+    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or not array.flags.c_contiguous:
+        return array  # Not a whole file.
     return partial(np.memmap, str(array.filename), array.dtype, "r", array.offset, array.shape)
