@@ -438,6 +438,7 @@ def run_fold(task: Task, number: int, fold: Fold, *shared: Any) -> tuple[int, Fo
 
 def _by_name(array: np.ndarray | None) -> np.ndarray | Callable[[], np.ndarray] | None:
     """A whole memory-mapped file as the call that opens it on any machine; any other array as it is."""
-    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or not array.flags.c_contiguous:
-        return array  # Not a whole file.
-    return partial(np.memmap, str(array.filename), array.dtype, "r", array.offset, array.shape)
+    if not isinstance(array, np.memmap) or not isinstance(array.base, mmap.mmap) or array.filename is None:
+        return array  # No file, or a part of one.
+    order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
+    return partial(np.memmap, str(array.filename), array.dtype, "r", array.offset, array.shape, order)
