@@ -326,11 +326,11 @@ class FoldStore:
             return None
         try:
             content = json.loads(note.read_bytes())
-            if checksum.read_text().split()[:1] != [sha256_of_file(note)]:
-                raise ValueError("fold.json was changed: its sha256 is not that of fold.sha256")
             outside = [rule for rule in content["rules"] if Path(rule).name != rule]
             if outside:
                 raise ValueError(f"{outside[0]!r} leads out of its folder")
+            if checksum.read_text().split()[:1] != [sha256_of_file(note)]:
+                raise ValueError("fold.json was changed: its sha256 is not that of fold.sha256")
             predictions = {rule: Predictions.load(place / rule) for rule in content["rules"]}
             epochs, notes = pd.DataFrame(content["epochs"]), tuple(content["notes"])
             return FoldOutcome(predictions, epochs, content["seconds"], notes=notes)
