@@ -300,7 +300,7 @@ def test_measures_leave_clips_in_doubt_out_and_count_the_others(share):
     table.loc[out, list(clips.aus)] = np.nan
     table.loc[out, "action_units"] = "12 or 14"
     known = int((~out).sum())
-    found = au_detection(replace(sample_predictions(clips), table=table), n_resamples=20).table
+    found = au_detection(replace(sample_predictions(clips), table=table), n_resamples=20)
     assert (found["n_positive"] + found["n_negative"] == known).all()
     assert (found["n_unknown"] == out.sum()).all()
     features = replace(sample_features(clips), table=table)

@@ -34,7 +34,8 @@ def test_folds_on_two_workers_predict_what_they_predict_here(cluster):
     config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
     training = TrainConfig(epochs=2, batch_size=8, seed=3)
     here = evaluate_loso(config, clips, training=training, n_jobs=1, progress=False).predictions
-    there = evaluate_loso(config, clips, training=training, n_jobs=2, backend="dask", progress=False).predictions
+    with joblib.parallel_config(backend="dask"):
+        there = evaluate_loso(config, clips, training=training, n_jobs=2, progress=False).predictions
     assert there.table["clip_id"].tolist() == here.table["clip_id"].tolist()
     np.testing.assert_array_equal(there.logits, here.logits)
     np.testing.assert_array_equal(there.au_logits, here.au_logits)

@@ -101,7 +101,7 @@ def test_every_fold_has_its_scores_or_says_why_not(clips, harmed):
     found = quiet(lambda: evaluate_loso(config, harmed, training=QUICK, n_jobs=1, progress=False))
     is_told(found.folds, "accuracy")
     assert np.isfinite(found.scores()[["value", "low", "high", "floor"]]).all(axis=None)
-    is_told(au_detection(found.predictions).table, "auc")
+    is_told(au_detection(found.predictions), "auc")
 
 
 def test_a_branch_that_does_not_vary_is_named(model, clips):

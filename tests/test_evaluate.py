@@ -1,199 +1,370 @@
-"""Scores: closed forms, agreement with scikit-learn, intervals over subjects, joins by clip id."""
+"""Scores, intervals and comparisons: closed forms, scikit-learn's numbers, persons as units, joins by clip id."""
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import balanced_accuracy_score, f1_score
-from tiny_clips import tiny_clips
+from scipy.special import stdtrit
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
-from medn_lab.evaluate import accuracy, bootstrap_interval, confusion_matrix, extract_features, uar, uf1
-from medn_lab.evaluate.metrics import FROM_COUNTS
+import medn_lab as medn
+from medn_lab.evaluate import (
+    accuracy,
+    au_detection,
+    au_only_floor,
+    bootstrap_interval,
+    compare_predictions,
+    confusion_matrix,
+    pair_auc,
+    uar,
+    uf1,
+)
 from medn_lab.evaluate.resampling import draw_subjects
-from medn_lab.model import MEDN, MEDNConfig, as_inputs
-from medn_lab.records import BranchFeatures, Predictions
+from medn_lab.records import Predictions
 
 CLASSES = ("negative", "positive", "surprise")
+MEASURES = (accuracy, uf1, uar)
+
+every_measure = pytest.mark.parametrize("measure", MEASURES)
 
 
-def predictions_of(true, predicted, subjects=None, **columns):
-    logits = np.stack([np.where(np.array(predicted) == name, 1.0, 0.0) for name in CLASSES], axis=1)
+def predictions_of(true, predicted, subjects=None, *, name="model", **columns):
+    logits = np.stack([np.where(np.array(predicted) == one, 1.0, 0.0) for one in CLASSES], axis=1)
     subjects = [f"s{i % 4}" for i in range(len(true))] if subjects is None else subjects
-    table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(len(true))], "subject": subjects, "label": true})
-    return Predictions(logits.astype(np.float32), table.assign(**columns), CLASSES)
+    table = pd.DataFrame({"clip_id": [f"c{i:03d}" for i in range(len(true))], "subject": subjects, "label": true})
+    return Predictions(logits.astype(np.float32), table.assign(**columns), CLASSES, source={"name": name})
 
 
-answers = st.lists(st.tuples(st.sampled_from(CLASSES), st.sampled_from(CLASSES)), min_size=1, max_size=40)
+def bounds(found):
+    return found.low, found.high
 
 
-@given(answers)
-def test_scores_agree_with_scikit_learn(pairs):
-    true, predicted = (list(side) for side in zip(*pairs, strict=True))
-    present = sorted(set(true))
-    # zero_division=0 is scikit-learn's name for: a class that nobody meant or said counts as 0.
-    expected = f1_score(true, predicted, labels=CLASSES, average="macro", zero_division=0)
-    assert uf1(true, predicted, classes=CLASSES) == pytest.approx(expected)
-    assert uf1(true, predicted) == pytest.approx(
-        f1_score(true, predicted, labels=present, average="macro", zero_division=0)
-    )
-    assert accuracy(true, predicted) == pytest.approx(np.mean([t == p for t, p in pairs]))
-    if set(predicted) <= set(true) and len(set(true)) > 1:  # scikit-learn warns of others
-        assert uar(true, predicted) == pytest.approx(balanced_accuracy_score(true, predicted))
+class TestScores:
+    answers = st.lists(st.tuples(st.sampled_from(CLASSES), st.sampled_from(CLASSES)), min_size=1, max_size=40)
 
-
-@given(answers, st.randoms())
-def test_scores_do_not_depend_on_the_order_of_clips(pairs, random):
-    shuffled = list(pairs)
-    random.shuffle(shuffled)
-    for measure in (accuracy, uf1, uar):
-        assert measure(*zip(*pairs, strict=True)) == pytest.approx(measure(*zip(*shuffled, strict=True)))
-
-
-def test_the_majority_answer_scores_chance_in_uar_and_less_in_uf1():
-    true = ["negative"] * 8 + ["positive"] + ["surprise"]
-    said = ["negative"] * 10
-    assert accuracy(true, said) == pytest.approx(0.8)
-    assert uar(true, said) == pytest.approx(1 / 3)
-    assert uf1(true, said) == pytest.approx(2 * 8 / 18 / 3)
-
-
-def test_a_confusion_matrix_counts_each_clip_once():
-    matrix = confusion_matrix(
-        predictions_of(["negative", "negative", "surprise"], ["negative", "positive", "surprise"])
-    )
-    assert matrix.loc["negative"].tolist() == [1, 1, 0]
-    assert matrix.loc["surprise"].tolist() == [0, 0, 1]
-    assert matrix.to_numpy().sum() == 3
-    assert list(matrix.columns) == list(CLASSES)
-
-
-def test_an_interval_holds_the_score_and_narrows_with_more_subjects():
-    generator = np.random.default_rng(0)
-
-    def interval(n_subjects):
-        subjects = np.repeat([f"s{i}" for i in range(n_subjects)], 10)
-        right = generator.random(10 * n_subjects) < 0.7
-        return bootstrap_interval(
-            predictions_of(["negative"] * len(right), np.where(right, "negative", "positive"), subjects), seed=1
+    @given(answers)
+    def test_scores_agree_with_scikit_learn_and_depend_on_no_order(self, pairs):
+        true, predicted = (list(side) for side in zip(*pairs, strict=True))
+        # zero_division=0 is scikit-learn's name for: a class without clips and without predictions counts as 0.
+        options = {"average": "macro", "zero_division": 0}
+        assert uf1(true, predicted, classes=CLASSES) == pytest.approx(
+            f1_score(true, predicted, labels=CLASSES, **options)
         )
+        assert uf1(true, predicted) == pytest.approx(f1_score(true, predicted, labels=sorted(set(true)), **options))
+        assert accuracy(true, predicted) == pytest.approx(np.mean([t == p for t, p in pairs]))
+        if set(predicted) <= set(true) and len(set(true)) > 1:  # scikit-learn warns of others
+            assert uar(true, predicted) == pytest.approx(balanced_accuracy_score(true, predicted))
+        for measure in MEASURES:
+            assert measure(*zip(*sorted(pairs), strict=True)) == pytest.approx(measure(true, predicted))
 
-    few, many = interval(8), interval(128)
-    assert few.low <= few.value <= few.high
-    assert (many.high - many.low) < 0.5 * (few.high - few.low)
-    assert (few.n_clips, few.n_subjects) == (80, 8)
+    def test_the_majority_answer_scores_chance_in_uar_and_less_in_uf1(self):
+        true, said = ["negative"] * 8 + ["positive", "surprise"], ["negative"] * 10
+        assert [measure(true, said) for measure in MEASURES] == pytest.approx([0.8, 2 * 8 / 18 / 3, 1 / 3])
 
+    def test_a_confusion_matrix_counts_each_clip_once(self):
+        matrix = confusion_matrix(predictions_of(["negative", "negative", "surprise"], ["negative", *CLASSES[1:]]))
+        assert matrix.to_numpy().tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
+        assert list(matrix.columns) == list(matrix.index) == list(CLASSES)
 
-def test_an_interval_over_persons_is_wider_than_over_clips_when_persons_differ():
-    subjects = np.repeat([f"s{i}" for i in range(10)], 20)
-    right = np.repeat([True, False] * 5, 20)  # five persons always right, five always wrong
-    told = predictions_of(["negative"] * 200, np.where(right, "negative", "positive"), subjects)
-    by_person = bootstrap_interval(told)
-    binomial = 2 * 1.96 * np.sqrt(0.25 / 200)
-    assert by_person.high - by_person.low > 3 * binomial
-
-
-def test_the_same_number_in_two_data_sets_is_two_persons():
-    told = predictions_of(
-        ["negative"] * 4, ["negative"] * 4, ["01"] * 4, dataset=["CASME II", "CASME II", "SAMM", "SAMM"]
-    )
-    assert bootstrap_interval(told).n_subjects == 2
-
-
-def test_an_interval_of_one_subject_is_refused():
-    with pytest.raises(ValueError, match="at least 2 subjects to resample, there is 1"):
-        bootstrap_interval(predictions_of(["negative"], ["negative"]))
-
-
-def test_scores_of_unequal_or_no_clips_are_refused():
-    with pytest.raises(ValueError, match=r"true has shape \(2,\) but predicted \(1,\)"):
-        uf1(["a", "b"], ["a"])
-    with pytest.raises(ValueError, match="no clips to score"):
-        accuracy([], [])
-    with pytest.raises(ValueError, match="different indices; join them by clip_id"):
-        uar(pd.Series(["a", "b"], index=["c1", "c2"]), pd.Series(["a", "b"], index=["c2", "c1"]))
+    def test_what_cannot_be_scored_is_refused(self):
+        with pytest.raises(ValueError, match=r"\(2,\).*\(1,\)"):
+            uf1(["a", "b"], ["a"])
+        with pytest.raises(ValueError, match="no clips"):
+            accuracy([], [])
+        with pytest.raises(ValueError, match="clip_id"):
+            uar(pd.Series(["a", "b"], index=["c1", "c2"]), pd.Series(["a", "b"], index=["c2", "c1"]))
+        with pytest.raises(ValueError, match=r"fear.*negative, positive, surprise"):
+            confusion_matrix(predictions_of(["fear"], ["negative"]))
+        with pytest.raises(ValueError, match="'emotion'"):
+            confusion_matrix(predictions_of(["negative"], ["negative"]), label="emotion")
 
 
-def test_labels_that_the_predictions_do_not_know_are_named():
-    with pytest.raises(ValueError, match="holds fear; the classes are negative, positive, surprise"):
-        confusion_matrix(predictions_of(["fear"], ["negative"]))
-    told = predictions_of(["negative"], ["negative"])
-    with pytest.raises(ValueError, match="no column 'emotion'"):
-        confusion_matrix(told, label="emotion")
-
-
-def noisy_predictions(*, n_subjects=16, clips_per_subject=30, right=0.7, seed=0):
+def noisy(*, n_subjects=16, clips=30, right=0.7, seed=0):
     """Predictions that are right by chance, each person with a rate of her own."""
     generator = np.random.default_rng(seed)
-    subjects = np.repeat([f"s{i:02d}" for i in range(n_subjects)], clips_per_subject)
+    subjects = np.repeat([f"s{i:02d}" for i in range(n_subjects)], clips)
     true = generator.choice(CLASSES, size=len(subjects), p=[0.6, 0.3, 0.1])
-    rates = np.clip(generator.normal(right, 0.15, n_subjects), 0.02, 0.98).repeat(clips_per_subject)
+    rates = np.clip(generator.normal(right, 0.15, n_subjects), 0.02, 0.98).repeat(clips)
     said = np.where(generator.random(len(true)) < rates, true, generator.choice(CLASSES, size=len(true)))
     return predictions_of(true.tolist(), said.tolist(), subjects)
 
 
-@pytest.mark.parametrize("measure", [accuracy, uf1, uar])
-def test_an_interval_from_counts_is_the_one_from_repeated_clips(measure):
-    told = noisy_predictions(n_subjects=5, clips_per_subject=6)
-    fast = bootstrap_interval(told, measure=measure, n_resamples=300)
-    slow = bootstrap_interval(told, measure=lambda true, said: measure(true, said), n_resamples=300)
-    assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)
+class TestIntervals:
+    def test_an_interval_holds_the_score_and_narrows_with_more_subjects(self):
+        few, many = (bootstrap_interval(noisy(n_subjects=n, clips=10), seed=1) for n in (8, 128))
+        assert few.low <= few.value <= few.high
+        assert (many.high - many.low) < 0.5 * (few.high - few.low)
+        assert (few.n_clips, few.n_subjects) == (80, 8)
+
+    def test_an_interval_over_persons_is_wider_than_over_clips_when_persons_differ(self):
+        right = np.repeat([True, False] * 5, 20)  # five persons always right, five always wrong
+        subjects = np.repeat([f"s{i}" for i in range(10)], 20)
+        found = bootstrap_interval(predictions_of(["negative"] * 200, np.where(right, *CLASSES[:2]), subjects))
+        assert found.high - found.low > 3 * 2 * 1.96 * np.sqrt(0.25 / 200)
+
+    def test_the_same_number_in_two_data_sets_is_two_persons(self):
+        datasets = ["CASME II", "CASME II", "SAMM", "SAMM"]
+        assert (
+            bootstrap_interval(
+                predictions_of(["negative"] * 4, ["negative"] * 4, ["01"] * 4, dataset=datasets)
+            ).n_subjects
+            == 2
+        )
+
+    @every_measure
+    def test_an_interval_from_counts_is_the_one_from_repeated_clips(self, measure):
+        told = noisy(n_subjects=5, clips=6)
+        fast, slow = (bootstrap_interval(told, measure=m, n_resamples=300) for m in (measure, lambda *a: measure(*a)))
+        assert (fast.value, *bounds(fast)) == pytest.approx((slow.value, *bounds(slow)), abs=1e-12)
+
+    @every_measure
+    def test_perfect_predictions_score_one_with_the_interval_of_so_many_clips(self, measure):
+        true = list(CLASSES) * 40
+        found = bootstrap_interval(predictions_of(true, true, np.repeat(list("abcde"), 24)), measure=measure)
+        assert (found.value, found.high) == (1.0, 1.0)
+        # Wilson's bound n / (n + t^2) of 120 clips, with Student's t of 4 degrees of freedom.
+        assert found.low == pytest.approx(120 / (120 + 2.776445**2))
+
+    def test_each_resample_draws_as_many_people_as_there_are(self):
+        table = pd.DataFrame({"dataset": ["A", "A", "B"], "subject": ["1", "2", "1"]})
+        draws = draw_subjects(table, n_resamples=4000, level=0.95, seed=0)
+        assert draws.names == ("A/1", "A/2", "B/1")
+        assert (draws.counts.sum(axis=1) == 3).all()
+        # How often one person is drawn is binomial: mean 1, variance 3 * 1/3 * 2/3.
+        assert draws.counts.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.06)
+        assert draws.counts.var(axis=0) == pytest.approx([2 / 3] * 3, abs=0.06)
+
+    def test_the_interval_of_a_score_covers_the_truth_about_as_often_as_it_says(self):
+        truth = 0.7 + 0.3 / 3  # a wrong guess hits by chance as often as the class is drawn, one in three
+        found = [bootstrap_interval(noisy(n_subjects=24, clips=10, seed=seed), n_resamples=200) for seed in range(80)]
+        assert 0.87 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.995
+
+    def test_one_subject_a_level_or_a_number_of_resamples_out_of_range_are_refused(self):
+        with pytest.raises(ValueError, match=r"2 subjects.*there is 1"):
+            bootstrap_interval(predictions_of(["negative"], ["negative"]))
+        for wrong in ({"level": 95}, {"level": 0}, {"n_resamples": 0}):
+            with pytest.raises(ValueError, match=r"level.*n_resamples"):
+                bootstrap_interval(noisy(n_subjects=2), **wrong)
 
 
-@given(answers)
-def test_scores_from_a_confusion_matrix_are_those_of_the_clips(pairs):
-    true, predicted = (np.array(side) for side in zip(*pairs, strict=True))
-    counts = np.zeros((1, 3, 3))
-    for t, p in pairs:
-        counts[0, CLASSES.index(t), CLASSES.index(p)] += 1
-    for measure, of in FROM_COUNTS.items():
-        assert of(counts)[0] == pytest.approx(measure(true, predicted))
+def two_models(*, n_subjects=20, clips=12, gap=0.1, seed=0):
+    """Two models that find the same persons hard; the first is right `gap` more often."""
+    generator = np.random.default_rng(seed)
+    subjects = np.repeat([f"s{i:02d}" for i in range(n_subjects)], clips)
+    hard = generator.uniform(0.2, 0.85, n_subjects).repeat(clips)
+    luck = generator.random(len(subjects))
+    return tuple(by_hits(luck < hard + better, subjects, name=name) for better, name in ((gap, "first"), (0, "second")))
 
 
-@pytest.mark.parametrize("measure", [accuracy, uf1, uar])
-def test_perfect_predictions_score_one_with_the_interval_of_so_many_clips(measure):
-    true = ["negative", "positive", "surprise"] * 40
-    found = bootstrap_interval(predictions_of(true, true, np.repeat(list("abcde"), 24)), measure=measure)
-    assert (found.value, found.high) == (1.0, 1.0)
-    # Wilson's bound n / (n + t^2) of 120 clips, with Student's t of 4 degrees of freedom.
-    assert found.low == pytest.approx(120 / (120 + 2.776445**2))
+def by_hits(right, subjects, *, name="model"):
+    true, other = (np.array(CLASSES, dtype=object)[(np.arange(len(right)) + k) % 2] for k in (0, 1))
+    return predictions_of(true, np.where(right, true, other), subjects, name=name)
 
 
-def test_each_resample_draws_as_many_people_as_there_are():
-    table = pd.DataFrame({"dataset": ["A", "A", "B"], "subject": ["1", "2", "1"]})
-    draws = draw_subjects(table, n_resamples=4000, level=0.95, seed=0)
-    assert draws.names == ("A/1", "A/2", "B/1")
-    assert (draws.counts.sum(axis=1) == 3).all()
-    # How often one person is drawn is binomial: mean 1, variance 3 * 1/3 * 2/3.
-    assert draws.counts.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.06)
-    assert draws.counts.var(axis=0) == pytest.approx([2 / 3] * 3, abs=0.06)
+class TestComparison:
+    @every_measure
+    def test_a_model_compared_with_its_equal_differs_by_nothing(self, measure):
+        first, _ = two_models()
+        found = compare_predictions(first, first, measure=measure)
+        assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
+        assert "not clear of 0" in repr(found)
+
+    def test_a_paired_interval_is_narrower_than_two_intervals_suggest(self):
+        first, second = two_models()
+        found = compare_predictions(first, second)
+        apart = [bootstrap_interval(p, seed=seed) for seed, p in enumerate((first, second))]
+        assert found.high - found.low < 0.5 * np.hypot(*(i.high - i.low for i in apart))
+        assert apart[0].low < apart[1].high  # the two overlap
+        assert found.low > 0  # and yet the difference is clear
+        assert found.p == 0
+
+    @every_measure
+    def test_the_difference_of_the_scores_is_the_difference_stated(self, measure):
+        models = two_models(seed=3)
+        found = compare_predictions(*models, measure=measure)
+        values = [bootstrap_interval(p, measure=measure).value for p in models]
+        assert (found.a, found.b, found.difference) == pytest.approx((*values, values[0] - values[1]))
+        assert found.low <= found.difference <= found.high
+
+    def test_exchanging_the_models_turns_the_interval_round(self):
+        first, second = two_models(gap=0.02, seed=1)
+        there, back = compare_predictions(first, second), compare_predictions(second, first)
+        assert (back.difference, back.low, back.high) == pytest.approx((-there.difference, -there.high, -there.low))
+        assert back.p == there.p
+
+    def test_the_share_of_resamples_on_the_other_side_has_a_closed_form_for_two_persons(self):
+        # The first model wins 3 of 4 clips of one person and loses 1 of 4 of the other. Only a resample of the second
+        # person twice turns the difference round: one in four.
+        subjects = ["s1"] * 4 + ["s2"] * 4
+        first, second = (by_hits(np.array(hits) == 1, subjects) for hits in ([1, 1, 1, 0] * 2, [0] * 4 + [1] * 4))
+        found = compare_predictions(first, second, n_resamples=20_000)
+        assert found.difference == pytest.approx(0.25)
+        assert found.p == pytest.approx(0.25, abs=0.01)
+        # The standard error is .5 and t with one degree of freedom 12.7; a difference of shares is within [-1, 1].
+        assert bounds(found) == (-1.0, 1.0)
+
+    def test_clips_are_joined_by_id_and_the_persons_parts_add_up_to_the_difference(self):
+        first, second = two_models()
+        shuffled = second.select(np.random.default_rng(0).permutation(second.table["clip_id"]))
+        one, other = compare_predictions(first, second), compare_predictions(first, shuffled)
+        assert one.table.equals(other.table)
+        assert one.subjects.equals(other.subjects)
+        assert np.average(one.subjects["difference"], weights=one.subjects["n_clips"]) == pytest.approx(one.difference)
+        assert len(one.subjects) == one.n_subjects == 20
+
+    def test_any_function_of_true_and_predicted_can_be_compared(self):
+        def share_of_negative(true, predicted):
+            return float((predicted == "negative").mean())
+
+        first, second = two_models()
+        found = compare_predictions(first, second, measure=share_of_negative, n_resamples=50)
+        assert (found.measure, found.a) == ("share_of_negative", pytest.approx((first.predicted == "negative").mean()))
+
+    def test_pair_auc_can_be_compared(self):
+        table = medn.synthme.draw_table(n_subjects=6, clips_per_subject=15, seed=0).assign(label=lambda t: t["emotion"])
+        classes = tuple(sorted(table["label"].unique()))
+        true = (table["label"].to_numpy()[:, None] == np.array(classes, dtype=object)).astype(np.float32)
+        by_au = np.random.default_rng(0).normal(size=(table["action_units"].nunique(), 5))
+        knows = Predictions(true, table, classes)
+        guesses = replace(knows, logits=by_au[pd.factorize(table["action_units"])[0]].astype(np.float32))
+        found = compare_predictions(knows, guesses, measure=pair_auc)
+        assert (found.measure, found.a, found.b, found.difference) == ("pair AUC", 1.0, 0.5, 0.5)
+        # No resample changes it; what is left is one clip in 90, times t with 5 degrees of freedom.
+        assert bounds(found) == pytest.approx((0.5 - 2.5706 / 90, 0.5 + 2.5706 / 90), abs=1e-4)
+        alone = table.drop_duplicates("action_units")["clip_id"]
+        with pytest.raises(ValueError, match="no two clips share an AU set"):
+            compare_predictions(knows.select(alone), guesses.select(alone), measure=pair_auc)
+
+    def test_pairs_are_compared_within_the_folds_of_both(self):
+        table = pd.DataFrame({"clip_id": list("abcd"), "subject": ["1", "1", "2", "2"], "action_units": "12"})
+        logits = np.eye(2, dtype=np.float32)[[0, 1, 0, 0]]
+        told = Predictions(logits, table.assign(label=list("xyxy")), ("x", "y"), fold=np.array([0, 0, 1, 1]))
+        assert compare_predictions(told, told, measure=pair_auc).a == pytest.approx(0.75)  # one pair right, one tied
+        with pytest.raises(ValueError, match="none of 4 pairs"):
+            compare_predictions(told, replace(told, fold=np.array([0, 1, 0, 1])), measure=pair_auc)
+
+    def test_a_model_can_be_compared_with_the_floor_and_says_that_the_folds_differ(self):
+        table = medn.synthme.draw_table(n_subjects=5, clips_per_subject=12, seed=0).assign(label=lambda t: t["emotion"])
+        floor = au_only_floor(table)
+        classes = floor.predictions.classes
+        true = (table["label"].to_numpy()[:, None] == np.array(classes, dtype=object)).astype(np.float32)
+        found = compare_predictions(Predictions(true, table, classes, source={"name": "oracle"}), floor.predictions)
+        assert found.names == ("oracle", "AU-only floor")
+        assert found.difference == pytest.approx(1 - floor.accuracy)
+        assert not found.same_folds
+        assert "not trained on the same folds" in repr(found)
+        renumbered = replace(floor.predictions, fold=7 - floor.predictions.fold)
+        assert compare_predictions(floor.predictions, renumbered).same_folds
+
+    def test_other_clips_other_labels_and_one_subject_are_refused(self):
+        first, second = two_models(n_subjects=4)
+        with pytest.raises(ValueError, match="48 clips and b 40, of which 40"):
+            compare_predictions(first, second.select(second.table["clip_id"][:40]))
+        labels = second.table["label"].replace({"positive": "negative"})
+        with pytest.raises(ValueError, match=r"24 of 48 .*'c001' \(positive, negative\)"):
+            compare_predictions(first, replace(second, table=second.table.assign(label=labels)))
+        with pytest.raises(ValueError, match=r"2 subjects.*there is 1"):
+            compare_predictions(*two_models(n_subjects=1))
 
 
-def test_the_interval_of_a_score_covers_the_truth_about_as_often_as_it_says():
-    covered = 0
-    for seed in range(200):
-        found = bootstrap_interval(noisy_predictions(n_subjects=24, clips_per_subject=10, seed=seed), n_resamples=400)
-        # A wrong guess hits by chance as often as the class is drawn, one in three.
-        covered += found.low <= 0.7 + 0.3 / 3 <= found.high
-    assert 0.87 <= covered / 200 <= 0.99
+AUS = ("AU1", "AU4", "AU12", "AU20")
 
 
-def test_a_level_or_a_number_of_resamples_out_of_range_is_refused():
-    told = noisy_predictions(n_subjects=2)
-    for wrong in ({"level": 95}, {"level": 0}, {"n_resamples": 0}):
-        with pytest.raises(ValueError, match=r"level must be in \(0, 1\) and n_resamples at least 1"):
-            bootstrap_interval(told, **wrong)
+def scored(coded, logits, *, aus=AUS):
+    coded, n = np.asarray(coded, dtype=float), len(coded)
+    table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(n)], "subject": [f"s{i % 4}" for i in range(n)]})
+    table = table.assign(label="others", **dict(zip(aus, coded.T, strict=True)))
+    return Predictions(
+        np.zeros((n, 1), np.float32), table, ("others",), au_logits=np.asarray(logits, dtype=np.float32), aus=aus
+    )
 
 
-def test_features_carry_what_the_code_spent_and_the_switch(tmp_path):
-    clips = tiny_clips()
-    model = MEDN(MEDNConfig.for_clips(clips, dim=32, decoupling="bottleneck")).eval()
-    features = extract_features(model, clips)
-    with torch.inference_mode():
-        out = model(*as_inputs(model.config, clips, rows=np.arange(len(clips))))
-    np.testing.assert_allclose(features.nats, out.nats.numpy(), rtol=1e-4)
-    assert features.source["decoupling"] == "bottleneck"
-    features.save(tmp_path / "features")
-    np.testing.assert_array_equal(BranchFeatures.load(tmp_path / "features").nats, features.nats)
-    assert extract_features(MEDN(MEDNConfig.for_clips(clips, dim=32)), clips).nats is None
+@pytest.fixture(scope="module")
+def drawn():
+    """Scores rounded to quarters, so that there are ties; the last AU is shown by no one."""
+    generator = np.random.default_rng(0)
+    coded = (generator.random((120, 4)) < [0.5, 0.2, 0.05, 0.0]).astype(float)
+    coded[generator.random((120, 4)) < 0.1] = np.nan
+    return scored(coded, np.round(4 * (np.nan_to_num(coded) - 0.4 + generator.normal(0, 0.6, coded.shape))) / 4)
+
+
+class TestAUDetection:
+    def test_auc_and_f1_are_those_of_scikit_learn_over_the_coded_clips(self, drawn):
+        rows = au_detection(drawn).set_index("au")
+        for column, au in enumerate(AUS[:3]):
+            coded, row = drawn.table[au].to_numpy(), rows.loc[au]
+            known = ~np.isnan(coded)
+            logits = drawn.au_logits[known, column]
+            expected = roc_auc_score(coded[known], logits), f1_score(coded[known], logits >= 0)
+            assert (row["auc"], row["f1"]) == pytest.approx(expected)
+            counted = (row["n_positive"], row["n_negative"], row["n_unknown"])
+            assert counted == ((coded == 1).sum(), (coded == 0).sum(), (~known).sum())
+
+    def test_the_interval_is_that_of_repeated_clips(self, drawn):
+        row = au_detection(drawn, n_resamples=100, seed=4).set_index("au").loc["AU4"]
+        draws = draw_subjects(drawn.table, n_resamples=100, level=0.95, seed=4)
+        coded, values = drawn.table["AU4"].to_numpy(), []
+        for counts in draws.counts.astype(int):
+            rows = np.repeat(np.arange(len(coded)), counts[draws.person])
+            rows = rows[~np.isnan(coded[rows])]
+            logits = drawn.au_logits[rows, 1]
+            values.append((roc_auc_score(coded[rows], logits), f1_score(coded[rows], logits >= 0)))
+        known = int((~np.isnan(coded)).sum())
+        for name, of_draws in zip(("auc", "f1"), np.transpose(values), strict=True):
+            expected = draws.bounds(of_draws, n_clips=known, share=True, n_people=int(row["n_subjects"]))
+            assert tuple(row[[f"{name}_low", f"{name}_high"]]) == pytest.approx(expected)
+
+    def test_an_au_without_positives_or_negatives_gets_no_figure_and_says_why(self, drawn):
+        row = au_detection(drawn).set_index("au").loc["AU20"]
+        assert row[["auc", "auc_low", "f1", "f1_high"]].isna().all()
+        assert row["reason"] == f"no positive among {row['n_negative']} coded clips"
+        assert not row["in_macro"]
+        coded = np.full((8, 4), np.nan)
+        coded[:, 1], coded[:, 2] = 1, [0, 1] * 4
+        rows = au_detection(scored(coded, np.zeros((8, 4))), min_positives=1).set_index("au")
+        assert rows.loc["AU1", "reason"] == "it is coded in no clip"
+        assert rows.loc["AU4", "reason"] == "no negative among 8 coded clips"
+        assert rows.loc["AU12", "auc"] == 0.5  # all tied
+
+    def test_positives_of_one_subject_have_a_figure_and_no_interval(self):
+        coded = np.zeros((8, 1))
+        coded[0:8:4] = 1
+        row = au_detection(scored(coded, 2 * coded - 1, aus=("AU1",)), min_positives=1).iloc[0]
+        assert (row["auc"], row["f1"], row["n_subjects"]) == (1.0, 1.0, 1)
+        assert np.isnan(row["auc_low"])
+        assert "one subject" in row["reason"]
+
+    def test_perfect_scores_give_one_with_the_interval_of_so_many_clips(self):
+        coded = np.tile([[1, 0], [0, 1]], (8, 1))
+        found = au_detection(scored(coded, 2 * coded - 1, aus=("AU1", "AU2")), min_positives=2).attrs
+        for interval in (found["macro_auc"], found["macro_f1"]):
+            assert (interval.value, interval.high) == (1.0, 1.0)
+            t = stdtrit(interval.n_subjects - 1, 0.975)
+            assert interval.low == pytest.approx(interval.n_clips / (interval.n_clips + t**2))
+
+    def test_scores_without_knowledge_stand_at_one_half(self):
+        generator = np.random.default_rng(1)
+        coded = (generator.random((4000, 1)) < 0.3).astype(float)
+        row = au_detection(scored(coded, generator.normal(size=coded.shape), aus=("AU1",))).iloc[0]
+        assert row["auc"] == pytest.approx(0.5, abs=0.03)
+
+    def test_the_macro_mean_is_over_aus_with_enough_positives(self, drawn):
+        found = au_detection(drawn, min_positives=10)
+        inside = found[found["in_macro"]]
+        assert set(inside["au"]) == set(found.loc[found["n_positive"] >= 10, "au"]) == {"AU1", "AU4"}
+        assert found.attrs["macro_auc"].value == pytest.approx(inside["auc"].mean())
+        assert found.attrs["macro_f1"].value == pytest.approx(inside["f1"].mean())
+        assert au_detection(drawn, min_positives=500).attrs["macro_auc"] is None
+
+    def test_figures_do_not_depend_on_the_order_of_clips(self, drawn):
+        shuffled = drawn.select(np.random.default_rng(0).permutation(drawn.table["clip_id"]))
+        pd.testing.assert_frame_equal(au_detection(drawn), au_detection(shuffled))
+
+    def test_predictions_without_au_scores_are_refused(self, drawn):
+        with pytest.raises(ValueError, match="no AU scores"):
+            au_detection(Predictions(drawn.logits, drawn.table, drawn.classes))
+        with pytest.raises(ValueError, match=r"min_positives.*0"):
+            au_detection(drawn, min_positives=0)

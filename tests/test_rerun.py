@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from functools import cache
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -325,10 +326,10 @@ class TestWhatIsMissing:
 
 class TestEvaluations:
     @pytest.fixture(autouse=True)
-    def _one_fold_at_a_time(self, monkeypatch):
+    def _one_fold_at_a_time(self):
         """In this process: starting others takes longer than these folds."""
-        for module in ("loso", "audit"):
-            monkeypatch.setattr(f"medn_lab.evaluate.{module}.jobs_by_default", lambda training: 1)
+        with joblib.parallel_config(backend="threading"):
+            yield
 
     def test_each_data_set_left_out_and_the_whole_result(self, two, config):
         table = two.table.assign(dataset=np.where(two.table["subject"].str.endswith("s01"), "here", "there"))

@@ -50,7 +50,7 @@ class TestSummary:
             alone = evaluate.bootstrap_interval(predictions, measure=measure, n_resamples=200)
             assert scores.loc[name, ["value", "low", "high"]].tolist() == [alone.value, alone.low, alone.high]
         assert scores.loc["accuracy", "floor"] == evaluate.au_only_floor(clips.table).accuracy
-        assert summary.aus.equals(evaluate.au_detection(predictions, n_resamples=200).table)
+        assert summary.aus.equals(evaluate.au_detection(predictions, n_resamples=200))
         assert summary.notes == ()
 
     def test_the_persons_add_up_to_the_accuracy(self, summary):

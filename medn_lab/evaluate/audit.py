@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
-from medn_lab.data.protocols import ProtocolName, leave_one_subject_out
-from medn_lab.evaluate.audit_fold import train_and_record
-from medn_lab.evaluate.comparison import Comparison, compare_predictions
-from medn_lab.evaluate.cross_validation import floor_of, fold_table, pool, score_table
-from medn_lab.evaluate.floors import Floor
-from medn_lab.evaluate.fold_store import FoldOutcome, FoldStore
-from medn_lab.evaluate.folds import Plan, plan_folds
-from medn_lab.evaluate.loso import LAST, jobs_by_default
-from medn_lab.evaluate.parallel import Backend, run_folds
+from medn_lab.data.protocols import Fold, hold_out_subjects, leave_one_subject_out
+from medn_lab.evaluate.cross_validation import collect
+from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, predict_all, run_folds, train_network
+from medn_lab.evaluate.metrics import accuracy
+from medn_lab.evaluate.pairs import Floor
+from medn_lab.evaluate.summary import Comparison, compare_predictions
 from medn_lab.model import MEDNConfig
-from medn_lab.records import Clips, Predictions
+from medn_lab.records import Clips, Predictions, people
 from medn_lab.records.provenance import describe_source
-from medn_lab.train import TrainConfig
+from medn_lab.train import Callback, Run, TrainConfig
 
 RULES = {
     LAST: "last epoch",
@@ -30,6 +26,12 @@ RULES = {
     "best_on_test": "best on the held-out subject",
 }
 """The three ways of choosing an epoch, from the honest to the optimistic."""
+
+CHOSEN_BY = {"validation": "validation_accuracy", "best_on_test": "held_out_accuracy"}
+"""The column of the epochs by which a rule chooses."""
+
+TRIES = 20
+"""Draws of validation subjects before a fold fails because each draw takes a whole class from the training."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,25 +116,15 @@ class SelectionAudit:
 
 
 def selection_audit(
-    config: MEDNConfig,
-    clips: Clips,
-    *,
-    protocol: ProtocolName | None = None,
-    label: str = "label",
-    training: TrainConfig | None = None,
-    validation_share: float = 0.2,
-    n_jobs: int | None = None,
-    backend: Backend = "loky",
-    folder: str | os.PathLike[str] | None = None,
-    progress: bool = True,
+    config: MEDNConfig, clips: Clips, *, validation_share: float = 0.2, **options: Unpack[FoldOptions]
 ) -> SelectionAudit:
     """What the same training would have scored, had the epoch been chosen otherwise.
 
-    Leaves one subject out. After each epoch of a fold the network is asked about the held-out subject and about some
-    training subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the
-    best accuracy on the subjects kept back; and the one with the best accuracy on the held-out subject itself. Much
-    published code does the third. It is no score of a network but of a choice made with the answers at hand, and grows
-    with the number of epochs even where there is nothing to learn.
+    Leaves one subject out. After each epoch of a fold the network predicts the held-out subject and some training
+    subjects that were kept back (and do not train). Three epochs are then scored: the last; the one with the best
+    accuracy on the subjects kept back; and the one with the best accuracy on the held-out subject itself. Much
+    published code does the third. It scores a choice made with the labels of the test and not a network, and grows with
+    the number of epochs even where there is nothing to learn.
 
     All three come from one training, so that they differ by the rule alone. That training does without the subjects
     kept back; its last epoch is therefore mostly a little worse than that of :func:`evaluate_loso`, which uses all.
@@ -141,10 +133,11 @@ def selection_audit(
     ----------
     config : MEDNConfig
     clips : Clips
-    protocol, label, training, n_jobs, backend, folder, progress
-        As :func:`evaluate_loso` takes them. A folder of an audit is not one of a cross-validation.
     validation_share : float
         Share of each fold's training subjects to keep back, in (0, 1); at least one subject.
+    **options
+        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`. A folder of an
+        audit is not one of a cross-validation.
 
     Returns
     -------
@@ -178,61 +171,99 @@ def selection_audit(
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    split = "leave one subject out"
-    plan = plan_folds(
-        config, clips, split=split, folds=leave_one_subject_out, protocol=protocol, label=label, training=training
-    )
-    if len(plan.folds) < 3:
-        raise ValueError(
-            f"an audit needs at least 3 subjects, one to test, one to keep back and one to train; there are"
-            f" {len(plan.folds)}"
-        )
-    task = partial(
-        train_and_record,
-        config=plan.config,
-        training=plan.training,
-        label=label,
+    share: dict[str, Any] = {"validation_share": validation_share}
+    split, name = "leave one subject out", "selection audit"
+    plan, outcomes = run_folds(config, clips, split, _subjects, train_and_record, options, name=name, **share)
+    results = {rule: collect(outcomes, plan, rule=rule, call="selection_audit", **share) for rule in RULES}
+    tables = []
+    for rule, result in results.items():
+        scores = result.scores().query("part == 'all'").drop(columns="part")
+        scores.insert(0, "rule", rule)
+        tables.append(scores.assign(optimistic=rule == "best_on_test"))
+    table = pd.concat(tables, ignore_index=True)
+    last, best = results[LAST], results["best_on_test"]
+    epochs, chosen = [], []
+    for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
+        if outcome.error:
+            continue
+        first = {"fold": number, "held_out": fold.held_out}
+        own = outcome.epochs
+        epochs.append(pd.DataFrame(first, index=own.index).join(own))
+        taken = {rule: own["epoch"][own[column].to_numpy().argmax()] for rule, column in CHOSEN_BY.items()}
+        chosen.append(first | {LAST: own["epoch"].iloc[-1]} | taken)
+    names = (RULES["best_on_test"], RULES[LAST])
+    return SelectionAudit(
+        table=table,
+        predictions={rule: result.predictions for rule, result in results.items()},
+        epochs=pd.concat(epochs, ignore_index=True),
+        chosen=pd.DataFrame(chosen),
+        gain=compare_predictions(best.predictions, last.predictions, label=plan.label, names=names),
+        folds=last.folds,
+        floor=last.floor,
+        n_epochs=plan.training.epochs,
         validation_share=validation_share,
     )
-    store = None
-    if folder is not None:
-        store = FoldStore(folder, plan.identity(task="selection audit", validation_share=validation_share))
-    jobs = jobs_by_default(plan.training) if n_jobs is None else n_jobs
-    outcomes = run_folds(task, plan.clips, plan.folds, n_jobs=jobs, backend=backend, store=store, progress=progress)
-    return _audit(outcomes, plan, validation_share=validation_share)
 
 
-def _audit(outcomes: list[FoldOutcome], plan: Plan, *, validation_share: float) -> SelectionAudit:
-    how: dict[str, Any] = {"call": "selection_audit", "validation_share": validation_share}
-    predictions = {rule: pool(outcomes, plan, rule=rule, **how) for rule in RULES}
-    floor = floor_of(predictions[LAST], plan)
-    parts = []
-    for rule, pooled in predictions.items():
-        scores = score_table(pooled, floor, label=plan.label, level=0.95, n_resamples=2000, seed=0)
-        scores = scores[scores["part"] == "all"].drop(columns="part")
-        scores.insert(0, "rule", rule)
-        parts.append(scores.assign(optimistic=rule == "best_on_test"))
-    folds = fold_table(outcomes, plan, rule=LAST)
-    done = [(n, outcome) for n, outcome in enumerate(outcomes) if not outcome.error]
-    epochs = pd.concat([_told(n, plan, outcome) for n, outcome in done], ignore_index=True)
-    chosen = pd.DataFrame([_chosen(n, plan, outcome.epochs) for n, outcome in done])
-    names = (RULES["best_on_test"], RULES[LAST])
-    gain = compare_predictions(predictions["best_on_test"], predictions[LAST], label=plan.label, names=names)
-    table = pd.concat(parts, ignore_index=True)
-    table.attrs["floor"] = floor.name
-    return SelectionAudit(
-        table, predictions, epochs, chosen, gain, folds, floor, plan.training.epochs, validation_share
+def _subjects(table: pd.DataFrame) -> list[Fold]:
+    folds = leave_one_subject_out(table)
+    if len(folds) < 3:
+        raise ValueError(
+            "an audit needs at least 3 subjects, one to test, one to keep back and one to train; there are"
+            f" {len(folds)}"
+        )
+    return folds
+
+
+class Recorder(Callback):
+    """Predicts two sets of clips after each epoch, and keeps the held-out predictions that each rule would choose."""
+
+    def __init__(self, validation: Clips, held_out: Clips, *, classes: Sequence[str], label: str) -> None:
+        self.clips = {"validation": validation, "held_out": held_out}
+        self.classes, self.label = classes, label
+        self.rows: list[dict[str, float]] = []
+        self.predictions: dict[str, Predictions] = {}
+
+    def on_epoch_end(self, run: Run) -> None:
+        """Replace the choice of a rule where this epoch is better than all before."""
+        row: dict[str, float] = {"epoch": run.epoch}
+        for name, clips in self.clips.items():
+            predictions = predict_all(run.model, clips, classes=self.classes)
+            row[f"{name}_accuracy"] = accuracy(clips.table[self.label].to_numpy(dtype=object), predictions.predicted)
+        row |= {f"n_{name}": len(clips) for name, clips in self.clips.items()}
+        self.predictions[LAST] = predictions
+        for rule, column in CHOSEN_BY.items():
+            if all(row[column] > earlier[column] for earlier in self.rows):  # The first of equals, as usual.
+                self.predictions[rule] = predictions
+        self.rows.append(row)
+
+
+def train_and_record(
+    clips: KeptClips, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str, validation_share: float
+) -> tuple[Mapping[str, Predictions], pd.DataFrame]:
+    """Train on a part of a fold's training subjects, and keep the held-out predictions of the three rules."""
+    table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
+    # Another draw in each fold: the same one or two persons everywhere would decide every choice.
+    seed = (training.seed + zlib.crc32(fold.held_out.encode())) % 2**31
+    train_ids, validation_ids = keep_back(table, label=label, share=validation_share, seed=seed)
+    held_out = clips.take(fold.test)
+    recorder = Recorder(clips.take(validation_ids), held_out, classes=config.classes, label=label)
+    train_network(config, clips.take(train_ids), training=training, label=label, callbacks=[recorder])
+    return recorder.predictions, pd.DataFrame(recorder.rows)
+
+
+def keep_back(table: pd.DataFrame, *, label: str, share: float, seed: int) -> tuple[list[str], list[str]]:
+    """Training and validation clip ids: a share of the subjects is kept back such that every class still trains.
+
+    `seed` is that of the first draw; the next seeds follow while a draw takes a whole class.
+    """
+    n_people = people(table).nunique()
+    n = min(max(1, round(share * n_people)), n_people - 1)
+    for extra in range(TRIES):
+        train_ids, validation_ids = hold_out_subjects(table, n=n, seed=seed + extra)
+        if set(table.loc[table["clip_id"].isin(set(train_ids)), label]) == set(table[label]):
+            return train_ids, validation_ids
+    raise ValueError(
+        "no subjects can be kept back for validation: each draw takes a whole class from the training; a smaller"
+        " validation_share keeps fewer back"
     )
-
-
-def _told(number: int, plan: Plan, outcome: FoldOutcome) -> pd.DataFrame:
-    epochs = outcome.epochs.copy()
-    epochs.insert(0, "fold", number)
-    epochs.insert(1, "held_out", plan.folds[number].held_out)
-    return epochs
-
-
-def _chosen(number: int, plan: Plan, epochs: pd.DataFrame) -> dict[str, object]:
-    first = {"validation": "validation_accuracy", "best_on_test": "held_out_accuracy"}
-    taken = {rule: int(epochs["epoch"].iloc[epochs[column].to_numpy().argmax()]) for rule, column in first.items()}
-    return {"fold": number, "held_out": plan.folds[number].held_out, LAST: int(epochs["epoch"].iloc[-1])} | taken

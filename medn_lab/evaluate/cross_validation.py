@@ -1,31 +1,35 @@
-"""What a cross-validation found: pooled predictions, a row a fold, scores with intervals beside their floor."""
+"""Cross-validation: every person, or every data set, is tested by a network that never saw it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import Fold
-from medn_lab.evaluate.floors import Floor, au_only_floor
-from medn_lab.evaluate.fold_store import FoldOutcome
-from medn_lab.evaluate.folds import Plan, classes_unseen
-from medn_lab.evaluate.intervals import bootstrap_interval
-from medn_lab.evaluate.metrics import accuracy, true_and_predicted, uar, uf1
-from medn_lab.records import Predictions, au_columns, people, require, run_record
+from medn_lab.data.protocols import Fold, ProtocolName, leave_one_subject_out
+from medn_lab.evaluate.folds import (
+    LAST,
+    FoldOptions,
+    FoldOutcome,
+    Plan,
+    Split,
+    UnseenClasses,
+    classes_unseen,
+    run_folds,
+    train_and_predict,
+)
+from medn_lab.evaluate.metrics import accuracy, true_and_predicted
+from medn_lab.evaluate.pairs import Floor, au_only_floor
+from medn_lab.evaluate.summary import score_table, unseen_line
+from medn_lab.model import MEDNConfig
+from medn_lab.records import Clips, Predictions, au_columns, people, run_record
 from medn_lab.records.provenance import describe_source
-
-MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
-
-DEFAULTS: dict[str, Any] = {"level": 0.95, "n_resamples": 2000, "seed": 0}
-"""How the intervals are made that a cross-validation prints."""
-
-CALLS = {"leave one subject out": "evaluate_loso", "leave one data set out": "evaluate_cross_dataset"}
-"""Which function makes folds in this way."""
+from medn_lab.train import TrainConfig
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -55,9 +59,9 @@ class CrossValidation:
     >>> from medn_lab.evaluate import au_only_floor
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
     >>> table["action_units"] = "4"
-    >>> said = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))
+    >>> predicted = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": ""})
-    >>> CrossValidation(said, folds, au_only_floor(table), table[:0], "leave one subject out", "label")
+    >>> CrossValidation(predicted, folds, au_only_floor(table), table[:0], "leave one subject out", "label")
     leave one subject out, no protocol: 2 of 2 folds finished, 4 clips of 2 subjects
       accuracy 0.750 [0.010, 0.999]   AU-only floor 0.500
       UF1      0.733 [0.006, 0.999]   AU-only floor 0.333
@@ -89,145 +93,298 @@ class CrossValidation:
             several, a data set's name. The bounds are NaN where a part has one subject. ``.attrs["floor"]`` is the
             floor's name.
         """
-        settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
-        if settings == DEFAULTS:
+        if (level, n_resamples, seed) == (0.95, 2000, 0):
             return self._scores.copy()
+        settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
         return score_table(self.predictions, self.floor, label=self.label, **settings)
 
     @cached_property
     def _scores(self) -> pd.DataFrame:
-        return score_table(self.predictions, self.floor, label=self.label, **DEFAULTS)
+        return score_table(self.predictions, self.floor, label=self.label)
 
     def __repr__(self) -> str:
-        table = self.predictions.table
+        table, scores = self.predictions.table, self._scores
         failed = self.folds[self.folds["error"] != ""]
         lines = [
             f"{self.split}, {self.predictions.protocol or 'no protocol'}: {len(self.folds) - len(failed)} of"
             f" {len(self.folds)} folds finished, {len(table)} clips of {people(table).nunique()} subjects"
         ]
-        lines += score_lines(self._scores)
-        lines.append("  last epoch of each fold; intervals: 95%, over resampled subjects")
-        told_of = unseen_line(self.folds)
-        lines += [f"  {told_of}"] if told_of else []
-        if len(failed):
-            lines.append(f"  {int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
-        made = describe_source(self.predictions.source)
-        lines += [f"  {made}"] if made else []
-        shown = [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
-        lines += shown[:5] + ([f"  and {len(shown) - 5} more, see folds"] if len(shown) > 5 else [])
-        return "\n".join(lines)
-
-
-def unseen_line(folds: pd.DataFrame) -> str:
-    """How many clips count as wrong because no training clip has their class; empty for none."""
-    if "n_unseen" not in folds:
-        return ""
-    rows = folds[(folds["error"] == "") & (folds["n_unseen"] > 0)]
-    names = sorted({name for text in rows["unseen"] for name in text.split(", ")})
-    n = int(rows["n_unseen"].sum())
-    return (
-        f"{n} clip{'s count' if n > 1 else ' counts'} as wrong: no training clip is of {', '.join(names)}" if n else ""
-    )
-
-
-def score_table(
-    predictions: Predictions, floor: Floor, *, label: str, level: float, n_resamples: int, seed: int
-) -> pd.DataFrame:
-    """The scores of a model, part by part, beside the floor's; the columns of :meth:`CrossValidation.scores`."""
-    parts = {"all": predictions.table["clip_id"]}
-    if "dataset" in predictions.table:
-        named = {str(name): rows["clip_id"] for name, rows in predictions.table.groupby("dataset", sort=True)}
-        parts |= named if len(named) > 1 else {}
-    rows = []
-    for part, clip_ids in parts.items():
-        scored, beneath = predictions.select(clip_ids), floor.predictions.select(clip_ids)
-        true, _ = true_and_predicted(scored, label=label)
-        n_subjects = people(scored.table).nunique()
-        for name, measure in MEASURES.items():
-            low = high = np.nan
-            if n_subjects > 1:
-                found = bootstrap_interval(
-                    scored, measure=measure, label=label, level=level, n_resamples=n_resamples, seed=seed
-                )
-                low, high = found.low, found.high
-            rows.append(
-                {
-                    "part": part,
-                    "measure": name,
-                    "value": measure(true, scored.predicted),
-                    "low": low,
-                    "high": high,
-                    "floor": measure(true, beneath.predicted),
-                    "n_clips": len(scored),
-                    "n_subjects": n_subjects,
-                }
-            )
-    scores = pd.DataFrame(rows)
-    scores.attrs["floor"] = floor.name
-    return scores
-
-
-def score_lines(scores: pd.DataFrame) -> list[str]:
-    """A score table as lines of text."""
-    lines = []
-    several = len(scores["part"].unique()) > 1
-    for part, rows in scores.groupby("part", sort=False):
-        if several:
-            first = rows.iloc[0]
-            lines.append(f"  {part} ({first['n_clips']} clips, {first['n_subjects']} subjects)")
-        for row in rows.itertuples():
+        part = "all" if len(set(scores["part"])) == 1 else ""
+        for row in scores.itertuples():
+            if row.part != part:
+                part = row.part
+                lines.append(f"  {part} ({row.n_clips} clips, {row.n_subjects} subjects)")
             bounds = "no interval: 1 subject" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
-            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   {scores.attrs['floor']} {row.floor:.3f}")
-    return lines
+            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   {self.floor.name} {row.floor:.3f}")
+        lines.append("  last epoch of each fold; intervals: 95%, over resampled subjects")
+        notes = [unseen_line(self.folds)]
+        if len(failed):
+            notes.append(f"{int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
+        notes.append(describe_source(self.predictions.source))
+        notes += [f"failed: {row.held_out} ({row.error})" for row in failed[:5].itertuples()]
+        notes += [f"and {len(failed) - 5} more, see folds"] if len(failed) > 5 else []
+        return "\n".join(lines + [f"  {note}" for note in notes if note])
+
+
+def evaluate_loso(
+    config: MEDNConfig,
+    clips: Clips,
+    *,
+    protocol: ProtocolName | None = None,
+    label: str = "label",
+    training: TrainConfig | None = None,
+    unseen_classes: UnseenClasses = "wrong",
+    n_jobs: int | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+) -> CrossValidation:
+    """Leave one subject out: train a network for each person on all others, and pool its predictions of that person.
+
+    The last epoch counts; nothing is chosen by a held-out clip (:func:`selection_audit` shows what choosing would do).
+    Clips of several data sets are one composite, as in MEGC 2019, in which subject 01 of one is not subject 01 of
+    another; the scores are given for all and for each data set.
+
+    Each fold starts from the same seed (``training.seed``, for the weights too) and works on one thread, so that on
+    CPUs the predictions do not depend on `n_jobs` or on the workers, and equal those of a fold trained by hand with
+    ``fit(MEDN(config, seed=seed), ...)``.
+
+    The context of joblib chooses the workers: processes of this machine by default, and under ``with
+    joblib.parallel_config(backend="dask")`` (after ``dask.distributed.Client(...)``) those of a cluster, which must
+    find the files of a prepared set. Under ``"threading"`` folds run one after another, because threads share torch's
+    random state.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    clips : Clips
+        A prepared set stays on the disk; each running fold holds a copy of its own training clips.
+    protocol : str, optional
+        Which emotions make which classes, such as ``megc2019``; its classes replace those of `config`. Without one,
+        `label` must name the model's classes.
+    label : str
+        Column of the class, without a protocol.
+    training : TrainConfig, optional
+    unseen_classes : {"wrong", "leave_out"}
+        What becomes of a clip whose class no training clip of its fold has, such as the one clip of a class, or all
+        clips where one subject alone shows it. ``wrong``: the network of that fold does not know the class, and the
+        clip counts as wrong; ``folds["unseen"]`` names the classes. ``leave_out``: all clips of such classes are left
+        out, and are rows of ``dropped``.
+    n_jobs : int, optional
+        Folds at once; by default one a core, or one where the training runs on a GPU.
+    folder : path-like, optional
+        Keeps each finished fold, as predictions. Called again with the same arguments after a kill, a failure or an
+        interrupt, finished folds are read and the others made, with the results of a run that was never cut off.
+    progress : bool
+        Show a bar over the folds with the time left.
+
+    Returns
+    -------
+    CrossValidation
+        Pooled ``predictions`` with their ``fold``, a table of ``folds``, the AU-only ``floor``; prints as UF1, UAR and
+        accuracy with intervals over subjects. A fold that fails is a row with its sentence, and the others finish; its
+        clips are not scored.
+
+    Raises
+    ------
+    ValueError
+        If labels, classes and clips do not fit, there is one subject, the folder belongs to another run, or every
+        fold fails.
+
+    See Also
+    --------
+    evaluate_cross_dataset, evaluate_folds, selection_audit, compare_predictions, medn_lab.view.plot_folds
+
+    References
+    ----------
+    See et al.: "MEGC 2019 - The Second Facial Micro-Expressions Grand Challenge", FG 2019, for the pooling.
+
+    Examples
+    --------
+    ``medn.evaluate.evaluate_loso(MEDNConfig.for_clips(clips), clips, protocol="casme2_5class", folder="runs/casme2")``
+
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> result = evaluate_loso(config, clips, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
+    >>> result.folds["n_test"].tolist(), result.floor.accuracy
+    ([2, 2], 1.0)
+    """
+    options = FoldOptions(
+        protocol=protocol, label=label, training=training, unseen_classes=unseen_classes, n_jobs=n_jobs, folder=folder,
+        progress=progress,
+    )  # fmt: skip
+    return _cross_validate(config, clips, "leave one subject out", leave_one_subject_out, options)
+
+
+def evaluate_folds(
+    config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], **options: Unpack[FoldOptions]
+) -> CrossValidation:
+    """Train and test on given folds: five groups of subjects, for instance, or a published list.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    clips : Clips
+    folds : sequence of Fold
+        No person may be on both sides of one, and no clip may be tested twice; clips that no fold tests are not scored.
+    **options
+        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`.
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    ValueError
+        As :func:`evaluate_loso` does, or if a fold breaks one of the rules above.
+
+    See Also
+    --------
+    evaluate_loso, medn_lab.data.Fold
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> ids = clips.table["clip_id"].tolist()
+    >>> folds = [Fold("s02", train=tuple(ids[:2]), test=tuple(ids[2:]))]
+    >>> result = evaluate_folds(config, clips, folds=folds, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
+    >>> result.predictions.table["subject"].unique().tolist()
+    ['synthme5-s02']
+    """
+    return _cross_validate(config, clips, "given folds", folds, options)
+
+
+def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
+    """One fold a data set: all of its clips are tested, those of the others train.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id`` and ``dataset``.
+
+    Returns
+    -------
+    list of Fold
+        In the order of the data sets' names.
+
+    Raises
+    ------
+    ValueError
+        If there is no column ``dataset``, or fewer than two data sets.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a", "b", "c"], "dataset": ["samm", "smic", "samm"], "subject": "01"})
+    >>> leave_one_dataset_out(table)
+    [Fold without samm: 1 clips to train, 2 to test, Fold without smic: 2 clips to train, 1 to test]
+    """
+    if "dataset" not in table:
+        raise ValueError(f"the table has no column dataset; it has {', '.join(map(str, table.columns))}")
+    where, ids = table["dataset"].astype(str).to_numpy(), table["clip_id"].astype(str).to_numpy()
+    names = sorted(set(where))
+    if len(names) < 2:
+        raise ValueError(
+            f"leaving one data set out needs at least 2 data sets; the {len(table)} clips are of {names[0]}"
+        )
+    return [Fold(name, tuple(ids[where != name]), tuple(ids[where == name])) for name in names]
+
+
+def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[FoldOptions]) -> CrossValidation:
+    """Leave one data set out: train on all others and test on it.
+
+    Harder than leaving out a subject: cameras, frame rates, lighting and coders change too. The interval is over the
+    tested subjects; what it cannot say is how the next data set would do.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+    clips : Clips
+        Of at least two data sets; join their prepared sets or indexes first (``medn.data.join_indexes``).
+    **options
+        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`. Choose a
+        protocol in which the data sets share classes, such as ``megc2019``.
+
+    Returns
+    -------
+    CrossValidation
+        Its scores are given for all clips and for each data set.
+
+    Raises
+    ------
+    ValueError
+        As :func:`evaluate_loso` does, or if there is one data set.
+
+    See Also
+    --------
+    evaluate_loso, leave_one_dataset_out
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
+    >>> clips = clips.with_table(clips.table.assign(dataset=["here", "here", "there", "there"]))
+    >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
+    >>> result = evaluate_cross_dataset(config, clips, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
+    >>> result.folds["held_out"].tolist()
+    ['here', 'there']
+    """
+    return _cross_validate(config, clips, "leave one data set out", leave_one_dataset_out, options)
+
+
+def _cross_validate(
+    config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, options: FoldOptions
+) -> CrossValidation:
+    plan, outcomes = run_folds(config, clips, split, folds, train_and_predict, options)
+    return collect(outcomes, plan, rule=LAST)
+
+
+def collect(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, **how: Any) -> CrossValidation:
+    """The result of all finished folds, by the predictions of one rule; further arguments are those of `pool`."""
+    predictions = pool(outcomes, plan, rule=rule, **how)
+    table = plan.clips.table
+    if "action_units" not in table and not au_columns(table):
+        table = table.assign(action_units="?")  # The floor is then the majority class.
+    finished = [fold for fold, outcome in zip(plan.folds, outcomes, strict=True) if not outcome.error]
+    floor = au_only_floor(table, label=plan.label, folds=finished)
+    folds = fold_table(outcomes, plan)
+    found = CrossValidation(predictions, folds, floor, plan.dropped, plan.split, plan.label)
+    found.scores()  # Kept, so that printing needs no bootstrap.
+    return found
 
 
 def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = "", **settings: Any) -> Predictions:
     """The held-out predictions of all finished folds as one record, in the order of the plan's table.
 
-    Parameters
-    ----------
-    outcomes : sequence of FoldOutcome
-        In the order of ``plan.folds``.
-    plan : Plan
-    rule : str
-        Which of a fold's predictions.
-    call : str
-        The function that made them; by default the one that makes folds in this way.
-    **settings
-        What that function was told beyond the plan, JSON-ready.
-
-    Returns
-    -------
-    Predictions
-
-    Raises
-    ------
-    ValueError
-        If no fold finished.
+    `call` is the function that made them, `settings` its arguments beyond the plan, JSON-ready.
     """
     finished = {n: outcome.predictions[rule] for n, outcome in enumerate(outcomes) if not outcome.error}
     if not finished:
         errors = list(dict.fromkeys(outcome.error for outcome in outcomes))
         raise ValueError(f"none of {len(outcomes)} folds finished: {'; '.join(errors[:3])}")
-    ids = np.concatenate([p.table["clip_id"].to_numpy(dtype=object) for p in finished.values()])
-    table = plan.clips.table[plan.clips.table["clip_id"].isin(set(ids))].reset_index(drop=True)
+    parts, whole = list(finished.values()), plan.clips.table
+    ids = np.concatenate([part.table["clip_id"].to_numpy(dtype=object) for part in parts])
+    table = whole[whole["clip_id"].isin(set(ids))].reset_index(drop=True)
     order = pd.Index(ids).get_indexer(table["clip_id"])
-    parts = list(finished.values())
-    aus = parts[0].au_logits is not None
-    device = next(iter(finished.values())).source.get("run", {}).get("device", "cpu")
-    call = call or CALLS.get(plan.split, "evaluate_folds")
+    if not call:
+        call = {"leave one subject out": "evaluate_loso", "leave one data set out": "evaluate_cross_dataset"}.get(
+            plan.split, "evaluate_folds"
+        )
     if call == "evaluate_folds":
-        settings["folds"] = [_told_fold(fold, plan) for fold in plan.folds]
+        settings["folds"] = [_as_json(fold, set(whole["clip_id"])) for fold in plan.folds]
     names = [fold.held_out for fold in plan.folds]
-    weights = {
-        f"{names[n]} (fold {n})" if names.count(names[n]) > 1 else names[n]: p.source.get("sha256")
-        for n, p in finished.items()
-    }
+    names = [f"{name} (fold {n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
+    device = parts[0].source.get("run", {}).get("device", "cpu")
+    au_logits = None
+    if parts[0].au_logits is not None:
+        au_logits = np.concatenate([part.au_logits for part in parts])[order]
     return Predictions(
-        logits=np.concatenate([p.logits for p in parts])[order],
-        au_logits=np.concatenate([p.au_logits for p in parts])[order] if aus else None,
+        logits=np.concatenate([part.logits for part in parts])[order],
+        au_logits=au_logits,
         aus=parts[0].aus,
-        fold=np.concatenate([np.full(len(p), n) for n, p in finished.items()])[order],
+        fold=np.repeat(list(finished), [len(part) for part in parts])[order],
         table=table,
         classes=parts[0].classes,
         protocol=plan.protocol,
@@ -237,61 +394,41 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = 
             "rule": rule,
             "model": asdict(plan.config),
             "training": asdict(plan.training),
-            "sha256": weights,
-            "recipe": dict(plan.clips.clips.recipe),
-            "run": run_record(call, table=plan.clips.table, label=plan.label, device=device, **settings),
+            "sha256": {names[n]: part.source.get("sha256") for n, part in finished.items()},
+            "recipe": dict(plan.clips.recipe),
+            "run": run_record(call, table=whole, label=plan.label, device=device, **settings),
         },
     )
 
 
-def _told_fold(fold: Fold, plan: Plan) -> dict[str, Any]:
+def _as_json(fold: Fold, ids: set[str]) -> dict[str, Any]:
     """A fold as JSON; `train` is None where it is all clips that are not tested."""
-    others = set(plan.clips.table["clip_id"]) - set(fold.test)
-    train = None if set(fold.train) == others else list(fold.train)
+    train = None if set(fold.train) == ids - set(fold.test) else list(fold.train)
     return {"held_out": fold.held_out, "test": list(fold.test), "train": train}
 
 
-def floor_of(predictions: Predictions, plan: Plan) -> Floor:
-    """The AU-only floor on the folds that finished; where no AUs are coded, the majority class."""
-    table = plan.clips.table
-    if "action_units" not in table and not au_columns(table):
-        table = table.assign(action_units="?")
-    tested_in = require(predictions.fold, otherwise="these predictions do not tell which fold held each clip out")
-    folds = [plan.folds[n] for n in np.unique(tested_in)]
-    return au_only_floor(table, label=plan.label, folds=folds)
-
-
-def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> pd.DataFrame:
+def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan) -> pd.DataFrame:
     """One row a fold; the columns of :attr:`CrossValidation.folds`."""
-    rows = [_row(n, outcome, plan, rule) for n, outcome in enumerate(outcomes)]
+    rows = []
+    for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
+        tested = plan.clips.table[plan.clips.table["clip_id"].isin(set(fold.test))]
+        labels = tested[plan.label]
+        unseen = classes_unseen(plan.clips.table, fold, label=plan.label)
+        only = {name: tested[name].unique() if name in tested else [] for name in ("dataset", "subject")}
+        answers = None if outcome.error else true_and_predicted(outcome.predictions[LAST], label=plan.label)
+        rows.append(
+            {
+                "fold": number,
+                "held_out": fold.held_out,
+                **{name: str(values[0]) if len(values) == 1 else "" for name, values in only.items()},
+                "n_train": len(fold.train),
+                "n_test": len(fold.test),
+                **{f"n_{name}": int((labels == name).sum()) for name in plan.config.classes},
+                "accuracy": np.nan if answers is None else accuracy(*answers),
+                "seconds": round(outcome.seconds, 3),
+                "error": outcome.error,
+                "unseen": ", ".join(unseen),
+                "n_unseen": int(labels.isin(unseen).sum()),
+            }
+        )
     return pd.DataFrame(rows)
-
-
-def _row(number: int, outcome: FoldOutcome, plan: Plan, rule: str) -> dict[str, object]:
-    fold: Fold = plan.folds[number]
-    tested = plan.clips.table[plan.clips.table["clip_id"].isin(set(fold.test))]
-    labels = tested[plan.label]
-    unseen = classes_unseen(plan.clips.table, fold, label=plan.label)
-    hits = np.nan
-    if not outcome.error:
-        hits = accuracy(*true_and_predicted(outcome.predictions[rule], label=plan.label))
-    return {
-        "fold": number,
-        "held_out": fold.held_out,
-        "dataset": _only(tested, "dataset"),
-        "subject": _only(tested, "subject"),
-        "n_train": len(fold.train),
-        "n_test": len(fold.test),
-        **{f"n_{name}": int((labels == name).sum()) for name in plan.config.classes},
-        "accuracy": hits,
-        "seconds": round(outcome.seconds, 3),
-        "error": outcome.error,
-        "unseen": ", ".join(unseen),
-        "n_unseen": int(labels.isin(unseen).sum()),
-    }
-
-
-def _only(rows: pd.DataFrame, column: str) -> str:
-    """The one value of a column; "" where there is none or several."""
-    values = rows[column].unique() if column in rows else []
-    return str(values[0]) if len(values) == 1 else ""

@@ -1,29 +1,22 @@
-"""Confusable pairs: the same Action Units, another emotion. Motion alone can only guess between the two."""
+"""What Action Units alone can score, and the pairs of clips that only something else can tell apart."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.protocols import canonical_emotion
-from medn_lab.evaluate.resampling import Draws, Statistic, draw_subjects
+from medn_lab.data.protocols import Fold, canonical_emotion, leave_one_subject_out
+from medn_lab.evaluate.metrics import accuracy, uar, uf1
+from medn_lab.evaluate.resampling import Draws, draw_subjects, ratio
 from medn_lab.records import Predictions, au_doubt, au_set_text, au_sets, check_label, check_table, people
 
-COLUMNS = ("clip_a", "clip_b", "action_units", "label_a", "label_b")
-
-VALENCE = {
-    "happiness": "positive",
-    "positive": "positive",
-    "disgust": "negative",
-    "repression": "negative",
-    "anger": "negative",
-    "fear": "negative",
-    "sadness": "negative",
-    "contempt": "negative",
-    "negative": "negative",
-}
+SIDES = {"happiness": 1, "positive": 1} | dict.fromkeys(
+    ("disgust", "repression", "anger", "fear", "sadness", "contempt", "negative"), -1
+)
 """Which side an emotion is on. Opposite are a positive and a negative one; surprise, others and whatever else is not
 named here are on neither side and opposite to nothing. Repression counts as negative, as in the protocols of MEGC."""
 
@@ -72,46 +65,34 @@ def confusable_pairs(
     0      a      b           12  happiness  repression
     """
     table = check_table(table, owner="confusable_pairs", required=("clip_id", label))
-    table[label] = check_label(table, label=label, complete=False)
-    names = pd.Series([au_set_text(aus) if aus else "" for aus in au_sets(table, keep_side=keep_side)], dtype=object)
-    n_doubtful = int((au_doubt(table, keep_side=keep_side) != "").sum())
-    rows = table[(names != "") & table[label].notna()]
-    found = []
-    for aus, group in rows.groupby(names[rows.index], sort=True):
-        ids, labels = group["clip_id"].to_numpy(), group[label].to_numpy()
-        first, second = np.triu_indices(len(group), k=1)
-        differ = labels[first] != labels[second]
+    ids = table["clip_id"].to_numpy()
+    labels = check_label(table, label=label, complete=False).to_numpy()
+    names = np.array([au_set_text(aus) if aus else "" for aus in au_sets(table, keep_side=keep_side)], dtype=object)
+    places = pd.Series(np.flatnonzero((names != "") & ~pd.isna(labels)))
+    side = _side(labels)
+    found = [np.empty((2, 0), dtype=int)]
+    for _, group in places.groupby(names[places], sort=True):
+        pairs = group.to_numpy()[np.array(np.triu_indices(len(group), k=1))]
+        differ = labels[pairs[0]] != labels[pairs[1]]
         if opposite:
-            differ &= _valence(labels[first]) * _valence(labels[second]) < 0
-        first, second = first[differ], second[differ]
-        found.append(
-            pd.DataFrame(
-                {
-                    "clip_a": ids[first],
-                    "clip_b": ids[second],
-                    "action_units": aus,
-                    "label_a": labels[first],
-                    "label_b": labels[second],
-                }
-            )
-        )
-    found = [pairs for pairs in found if len(pairs)]
-    pairs = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(COLUMNS))
-    pairs.attrs["n_doubtful"] = n_doubtful
+            differ &= side[pairs[0]] * side[pairs[1]] < 0
+        found.append(pairs[:, differ])
+    a, b = np.concatenate(found, axis=1)
+    columns = {"clip_a": ids[a], "clip_b": ids[b], "action_units": names[a], "label_a": labels[a], "label_b": labels[b]}
+    pairs = pd.DataFrame(columns)
+    pairs.attrs["n_doubtful"] = int((au_doubt(table, keep_side=keep_side) != "").sum())
     return pairs
 
 
-def _valence(labels: np.ndarray) -> np.ndarray:
-    """1 for positive, -1 for negative, 0 for neither."""
-    signs = {"positive": 1, "negative": -1}
-    codes, names = pd.factorize(labels)  # few names stand for many labels: each is looked up once
-    of_name = [signs.get(VALENCE.get(canonical_emotion(name), ""), 0) for name in names]
-    return np.array([*of_name, 0], dtype=int)[codes]  # a label that is missing has the code -1, the last
+def _side(labels: np.ndarray) -> np.ndarray:
+    """1 for a positive emotion, -1 for a negative one, 0 for neither or a missing label."""
+    codes, names = pd.factorize(labels)  # Each name is looked up once; a missing label has the code -1, the last.
+    return np.array([*(SIDES.get(canonical_emotion(name), 0) for name in names), 0])[codes]
 
 
 @dataclass(frozen=True)
 class PairAUC:
-    """How well confusable pairs are told apart.
+    """The result of :func:`pair_auc`: how well confusable pairs are told apart.
 
     Attributes
     ----------
@@ -122,7 +103,7 @@ class PairAUC:
     level : float
     n_pairs, n_clips, n_subjects : int
     opposite : bool
-        Whether only pairs of opposite emotions were asked about.
+        Whether only pairs of opposite emotions were counted.
     n_doubtful : int
         Clips in no pair because their AU set is disputed or incomplete.
     reason : str
@@ -171,14 +152,14 @@ def pair_auc(
 ) -> PairAUC:
     """Over confusable pairs, how often the right clip is ranked higher for the emotion in question.
 
-    Each pair asks twice: which of the two clips has the first one's emotion, and which the second's. The answer is the
-    clip with the higher probability of that emotion; a tie counts half. A model that reads motion alone gives both
+    Each pair counts twice: which of the two clips has the first one's emotion, and which the second's. The answer is
+    the clip with the higher probability of that emotion; a tie counts half. A model that reads motion alone gives both
     clips nearly the same probabilities and guesses.
 
     Where the predictions come from a cross-validation, only pairs within a fold count: both clips were then new to the
-    one network that scored them. Across folds each network has learned from the very clip that the other one is asked
-    about, and so speaks against its own: AUs alone then score far below 0.5 (0.34 where a motion branch was trained on
-    100 clips), which is no knowledge but the split showing through.
+    one network that scored them. Across folds each network has learned from the clip that the other one scores. AUs
+    alone then score far below 0.5 (0.34 where a motion branch was trained on 100 clips), which is an effect of the
+    split and no knowledge.
 
     Parameters
     ----------
@@ -217,98 +198,75 @@ def pair_auc(
     >>> pair_auc(Predictions(np.array([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), table, ("x", "y")), n_resamples=50)
     pair AUC 0.500 [0.015, 0.985] (95%, 2 pairs of 3 clips, 3 subjects)
     """
-    every = confusable_pairs(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
+    table = predictions.table
+    every = confusable_pairs(table, label=label, keep_side=keep_side, opposite=opposite)
     doubtful = every.attrs["n_doubtful"]
     pairs = every if across_folds else pairs_within_folds(every, predictions)
     if not len(pairs):
-        if len(every):
-            reason = f"the clips of each of {len(every)} pairs were held out in different folds"
-        else:
-            reason = _why_none(predictions.table, label=label, keep_side=keep_side, opposite=opposite)
+        reason = f"the clips of each of {len(every)} pairs were held out in different folds"
+        if not len(every):
+            reason = _why_none(table, label=label, keep_side=keep_side, opposite=opposite)
         return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0, opposite, reason, doubtful)
-    people_of = people(predictions.table).set_axis(predictions.table["clip_id"])
     clips = pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
-    n_subjects = people_of[clips].nunique()
-    right = _answers(predictions, pairs)
+    n_subjects = people(table).set_axis(table["clip_id"])[clips].nunique()
+    right = _right_answers(predictions, pairs)
     low = high = np.nan
-    if (right == 0.5).all():  # the two clips of every pair are scored alike, as by a model of the AUs alone
+    if (right == 0.5).all():  # The two clips of every pair have the same scores, as from a model of the AUs alone.
         low = high = 0.5
     elif n_subjects > 1:
-        draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
-        values = pair_statistic(predictions, pairs, draws=draws)(draws.counts)
+        draws = draw_subjects(table, n_resamples=n_resamples, level=level, seed=seed)
+        values = pair_values(predictions, pairs, draws=draws)
         low, high = draws.bounds(values, n_clips=len(clips), share=True, n_people=n_subjects)
     sizes = (len(pairs), len(clips), n_subjects)
     return PairAUC(float(right.mean()), low, high, level, *sizes, opposite, n_doubtful=doubtful)
 
 
 def pairs_within_folds(pairs: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    """Those pairs whose two clips were held out together; all of them where there are no folds.
-
-    Parameters
-    ----------
-    pairs : DataFrame
-        Of :func:`confusable_pairs`.
-    predictions : Predictions
-
-    Returns
-    -------
-    DataFrame
-    """
+    """Those pairs whose two clips were held out together; all of them where there are no folds."""
     if predictions.fold is None:
         return pairs
-    place = pd.Index(predictions.table["clip_id"])
-    first, second = (predictions.fold[place.get_indexer(pairs[name])] for name in ("clip_a", "clip_b"))
+    first, second = (predictions.fold[places] for places in _places(predictions, pairs))
     return pairs[first == second].reset_index(drop=True)
 
 
-def pair_statistic(predictions: Predictions, pairs: pd.DataFrame, *, draws: Draws) -> Statistic:
-    """The pair AUC as a statistic of the draws.
+def pair_values(predictions: Predictions, pairs: pd.DataFrame, *, draws: Draws) -> np.ndarray:
+    """The pair AUC in the sample and in each draw of its persons, (1 + n_resamples,).
 
-    Parameters
-    ----------
-    predictions : Predictions
-    pairs : DataFrame
-        Of :func:`confusable_pairs`, at least one row.
-    draws : Draws
-        Of the predictions' table. A pair of two persons counts as often as both were drawn together, a pair within one
-        person as often as that person.
-
-    Returns
-    -------
-    callable
+    A pair of two persons counts as often as both were drawn together, a pair within one person as often as that person.
     """
-    right, n = _answers(predictions, pairs), len(draws.names)
-    place = pd.Index(predictions.table["clip_id"])
-    first, second = (draws.person[place.get_indexer(pairs[name])] for name in ("clip_a", "clip_b"))
+    right, n = _right_answers(predictions, pairs), len(draws.names)
+    a, b = _places(predictions, pairs)
+    first, second = draws.person[a], draws.person[b]
     within = first == second
-    between_right, between_all = np.zeros((n, n)), np.zeros((n, n))
-    np.add.at(between_right, (first[~within], second[~within]), right[~within])
-    np.add.at(between_all, (first[~within], second[~within]), 1)
-    within_right = np.bincount(first[within], weights=right[within], minlength=n)
-    within_all = np.bincount(first[within], minlength=n)
-
-    def statistic(counts: np.ndarray) -> np.ndarray:
-        won = ((counts @ between_right) * counts).sum(axis=1) + counts @ within_right
-        asked = ((counts @ between_all) * counts).sum(axis=1) + counts @ within_all
-        return np.divide(won, asked, out=np.full(len(counts), np.nan), where=asked > 0)
-
-    return statistic
+    sums = []
+    for weights in (right, np.ones(len(right))):
+        between = np.zeros((n, n))
+        np.add.at(between, (first[~within], second[~within]), weights[~within])
+        own = draws.tally(a[within], weights=weights[within])
+        sums.append(((draws.counts @ between) * draws.counts).sum(axis=1) + draws.counts @ own)
+    return ratio(*sums)
 
 
-def _answers(predictions: Predictions, pairs: pd.DataFrame) -> np.ndarray:
-    """What share of its two questions each pair gets right: 0, a quarter, ... 1."""
-    place, classes = pd.Index(predictions.table["clip_id"]), pd.Index(predictions.classes)
-    a, b = place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])
-    asked_a, asked_b = classes.get_indexer(pairs["label_a"]), classes.get_indexer(pairs["label_b"])
-    strange = sorted((set(pairs["label_a"]) | set(pairs["label_b"])) - set(classes))
-    if strange:
-        raise ValueError(f"the pairs are labelled {', '.join(strange)}; the classes are {', '.join(classes)}")
-    scores = predictions.probabilities
-    return 0.5 * (_wins(scores[a, asked_a], scores[b, asked_a]) + _wins(scores[b, asked_b], scores[a, asked_b]))
+def _places(predictions: Predictions, pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the first and of the second clip of each pair."""
+    place = pd.Index(predictions.table["clip_id"])
+    return place.get_indexer(pairs["clip_a"]), place.get_indexer(pairs["clip_b"])
 
 
-def _wins(right: np.ndarray, wrong: np.ndarray) -> np.ndarray:
-    return (right > wrong) + 0.5 * (right == wrong)
+def _right_answers(predictions: Predictions, pairs: pd.DataFrame) -> np.ndarray:
+    """The share of the two questions about each pair that has a right answer: 0, a quarter, ... 1."""
+    classes = pd.Index(predictions.classes)
+    unknown = sorted((set(pairs["label_a"]) | set(pairs["label_b"])) - set(classes))
+    if unknown:
+        raise ValueError(f"the pairs are labelled {', '.join(unknown)}; the classes are {', '.join(classes)}")
+    (a, b), scores = _places(predictions, pairs), predictions.probabilities
+    answers = []
+    for right, wrong, emotion in ((a, b, pairs["label_a"]), (b, a, pairs["label_b"])):
+        column = classes.get_indexer(emotion)
+        answers.append(
+            (scores[right, column] > scores[wrong, column]) + 0.5 * (scores[right, column] == scores[wrong, column])
+        )
+    return 0.5 * (answers[0] + answers[1])
 
 
 def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
@@ -322,10 +280,168 @@ def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
 def _why_none(table: pd.DataFrame, *, label: str, keep_side: bool, opposite: bool) -> str:
     if unknown := aus_unknown(table, keep_side=keep_side):
         return unknown
-    if not opposite:
-        return "no two clips share an AU set and differ in emotion"
-    signs = _valence(table[label].to_numpy())
-    for sign, side in ((1, "positive"), (-1, "negative")):
-        if not (signs == sign).any():
-            return f"no clip has a {side} emotion; the emotions are {', '.join(sorted(set(table[label].astype(str))))}"
-    return "no two clips share an AU set and have opposite emotions"
+    sides = _side(table[label].to_numpy())
+    for sign, name in ((1, "positive"), (-1, "negative")):
+        if opposite and not (sides == sign).any():
+            return f"no clip has a {name} emotion; the emotions are {', '.join(sorted(set(table[label].astype(str))))}"
+    return f"no two clips share an AU set and {'have opposite emotions' if opposite else 'differ in emotion'}"
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The scores of :func:`au_only_floor`.
+
+    Attributes
+    ----------
+    accuracy, uf1, uar : float
+        Of the pooled folds, in [0, 1].
+    predicted : Series
+        What was decided of each clip, by ``clip_id``.
+    n_clips, n_subjects : int
+    n_unseen : int
+        Clips whose AU set no training subject showed.
+    n_unknown : int
+        Clips whose AU set is unknown, disputed or incomplete; they are among the unseen, and were given the majority of
+        all. They have no vote.
+    n_doubtful : int
+        Those of them whose AU set is disputed or incomplete.
+    predictions : Predictions
+        The same decisions as the record that models give, so that :func:`bootstrap_interval` and
+        :func:`compare_predictions` take them; the decided class has logit 0, every other -inf.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
+    >>> table["action_units"] = ["4", "12", "4", "12"]
+    >>> floor = au_only_floor(table)
+    >>> floor.accuracy, floor.predicted.tolist()
+    (1.0, ['x', 'y', 'x', 'y'])
+    """
+
+    accuracy: float
+    uf1: float
+    uar: float
+    predicted: pd.Series
+    n_clips: int
+    n_subjects: int
+    n_unseen: int
+    n_unknown: int
+    predictions: Predictions
+    n_doubtful: int = 0
+
+    @property
+    def name(self) -> str:
+        """``"AU-only floor"``, or ``"majority class (no AUs known)"`` where the AU set of no clip is known."""
+        return self.predictions.source["name"]
+
+    def __repr__(self) -> str:
+        unknown = f", {self.n_unknown} of them with unknown AUs" if self.n_unknown else ""
+        unknown += f", {self.n_doubtful} of these in doubt" if self.n_doubtful else ""
+        return (
+            f"{self.name}: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f}"
+            f" ({self.n_clips} clips, {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before"
+            f"{unknown})"
+        )
+
+
+def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[Fold] | None = None) -> Floor:
+    """How well a clip's AU set tells its emotion, without any network, on persons left out.
+
+    Each clip gets the majority emotion of its AU set among the training subjects. An AU set that they do not show is
+    decided by the vote of its single AUs, and if those are new too (or the AUs unknown) by the majority of all.
+    Ties go to the emotion that is more frequent among the training clips, then to the alphabet.
+
+    A clip whose AU set is disputed or incomplete counts as one with unknown AUs. Where no AU set is known at all, this
+    is the majority class, and the result says so.
+
+    It reads the coders' AUs, which a network has to detect first; a network of AUs alone will score less.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id, subject, action_units`` (or AU columns) and, where it has several data sets, ``dataset``.
+    label : str
+        Column of the emotion.
+    folds : sequence of Fold, optional
+        The split; by default each subject is left out once. Only clips that a fold tests are scored, so that the floor
+        stands beside the same clips as a model's score.
+
+    Returns
+    -------
+    Floor
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or there are fewer than 2 subjects.
+
+    See Also
+    --------
+    pair_auc, evaluate_loso
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({
+    ...     "clip_id": list("abcd"), "subject": ["1", "1", "2", "2"],
+    ...     "action_units": ["12", "4", "12", "4"], "label": ["happiness", "disgust", "happiness", "others"]})
+    >>> au_only_floor(table)
+    AU-only floor: accuracy 0.500, ...
+    """
+    table = table.assign(**{label: check_label(table, label=label)})
+    ids = table["clip_id"].astype(str)
+    sets, doubt = au_sets(table), pd.Series(au_doubt(table) != "", index=ids)
+    rows = pd.DataFrame({"aus": sets, "label": table[label].to_numpy()}, index=ids)
+    set_of = rows["aus"].to_dict()
+    decided: dict[str, str] = {}
+    fold_of: dict[str, int] = {}
+    n_unseen = 0
+    (by_set, by_au), labels = _votes(rows), Counter(rows["label"])
+    for number, fold in enumerate(leave_one_subject_out(table) if folds is None else folds):
+        out = rows[~rows.index.isin(fold.train)]  # Mostly one person: fewer to count than the others.
+        out_set, out_au = _votes(out)
+        overall = labels - Counter(out["label"])
+        for clip_id in fold.test:
+            aus = set_of[clip_id]
+            votes = by_set[aus] - out_set[aus]
+            if not votes:
+                n_unseen += 1
+                votes = sum((by_au[au] - out_au[au] for au in aus or ()), Counter()) or overall
+            decided[clip_id] = min(votes, key=lambda name: (-votes[name], -overall[name], str(name)))
+            fold_of[clip_id] = number
+    scored = table[ids.isin(decided.keys())].reset_index(drop=True)
+    predicted = pd.Series(decided).reindex(scored["clip_id"].astype(str)).rename_axis("clip_id")
+    classes = tuple(sorted(rows["label"].unique()))
+    name = "AU-only floor" if any(aus is not None for aus in sets) else "majority class (no AUs known)"
+    predictions = Predictions(
+        logits=np.where(predicted.to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("float32"),
+        table=scored,
+        classes=classes,
+        fold=np.array([fold_of[clip_id] for clip_id in predicted.index]),
+        protocol=name,
+        source={"name": name},
+    )
+    answers = scored[label].to_numpy(), predicted.to_numpy()
+    return Floor(
+        accuracy=accuracy(*answers),
+        uf1=uf1(*answers),
+        uar=uar(*answers),
+        predicted=predicted,
+        n_clips=len(scored),
+        n_subjects=people(scored).nunique(),
+        n_unseen=n_unseen,
+        n_unknown=sum(set_of[clip_id] is None for clip_id in predicted.index),
+        predictions=predictions,
+        n_doubtful=int(doubt[predicted.index].sum()),
+    )
+
+
+def _votes(rows: pd.DataFrame) -> tuple[defaultdict[frozenset[str] | None, Counter], defaultdict[str, Counter]]:
+    """How often each emotion has each AU set and each AU; what is not known has no vote."""
+    by_set: defaultdict[frozenset[str] | None, Counter] = defaultdict(Counter)
+    by_au: defaultdict[str, Counter] = defaultdict(Counter)
+    for aus, emotion in zip(rows["aus"], rows["label"], strict=True):
+        if aus is not None:
+            by_set[aus][emotion] += 1
+            for au in aus:
+                by_au[au][emotion] += 1
+    return by_set, by_au

@@ -1,17 +1,20 @@
-"""A model run over clips: what it says, and what its branches hold."""
+"""A model run over clips: its scores, the features of its branches, and the activations of its layers."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, device_name, weights_sha256
-from medn_lab.records import BranchFeatures, Clips, Predictions, run_record
+from medn_lab.records import BranchFeatures, Clips, Predictions, require, run_record
 
 
 def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> Predictions:
@@ -55,15 +58,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
     ((2, 5), (2, 16), ['repression', 'others'])
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    has_aus = outputs[0].au_logits is not None and bool(model.config.aus)
-    return Predictions(
-        logits=_stacked([out.logits for out in outputs]),
-        au_logits=_stack([out.au_logits for out in outputs]) if has_aus else None,
-        aus=model.config.aus if has_aus else (),
-        table=clips.table,
-        classes=model.config.classes,
-        source=source_of(model, clips, call="predict", batch_size=batch_size),
-    )
+    return predictions_of(model, outputs, clips.table, source_of(model, clips, call="predict", batch_size=batch_size))
 
 
 def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> BranchFeatures:
@@ -103,11 +98,93 @@ def extract_features(model: MEDN, clips: Clips, *, batch_size: int = 64, progres
     ((2, 64), (2, 64), 2)
     """
     outputs = list(_outputs(model, clips, batch_size=batch_size, progress=progress))
-    parts: dict[str, Any] = {
-        name: _stack([getattr(out, name) for out in outputs]) for name in ("motion", "emotion", "fused", "gate", "nats")
-    }
     source = source_of(model, clips, call="extract_features", batch_size=batch_size)
-    return BranchFeatures(**parts, table=clips.table, source=source)
+    return features_of(outputs, clips.table, source)
+
+
+def layer_features(
+    model: MEDN, clips: Clips, *, layers: Sequence[str], batch_size: int = 64, progress: bool = False
+) -> dict[str, pd.DataFrame]:
+    """The activations of any layers, one row a clip, averaged over space, time and tokens.
+
+    Parameters
+    ----------
+    model : MEDN
+        Used in evaluation mode and left in the mode it was in; no hook stays behind.
+    clips : Clips
+    layers : sequence of str
+        Modules by their name in ``model.named_modules()``, such as ``motion_branch.stem`` or ``emotion_branch.norm``.
+    batch_size : int
+        Clips a forward pass.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    dict of DataFrame
+        By layer, (n, d), index the clip ids. A layer of 2-d convolutions or pooling keeps its channels, any other its
+        last axis; one that runs several times a pass (once a scale) is averaged over its runs.
+
+    Raises
+    ------
+    ValueError
+        If there is no such layer, it does not run for these clips, or gives something other than one tensor.
+
+    See Also
+    --------
+    extract_features : the branches' own features.
+    medn_lab.diagnose.umap
+
+    Examples
+    --------
+    >>> from medn_lab import synthetic_clips
+    >>> from medn_lab.model import MEDNConfig
+    >>> clips = synthetic_clips(n_subjects=2, clips_per_subject=2, seed=0)
+    >>> found = layer_features(MEDN(MEDNConfig()), clips, layers=["motion_branch.stem"])
+    >>> found["motion_branch.stem"].index.tolist() == clips.table["clip_id"].tolist()
+    True
+    """
+    modules = dict(model.named_modules())
+    unknown = [name for name in layers if name not in modules or not name]
+    if unknown:
+        alike = [name for name in modules if name and name.split(".")[0] == unknown[0].split(".")[0]]
+        raise ValueError(f"no layer {unknown[0]!r}; there are {', '.join(alike or [n for n in modules if n][:8])} ...")
+    n_clips = 0
+    runs: dict[str, list[Tensor]] = {name: [] for name in layers}
+    rows: dict[str, list[Tensor]] = {name: [] for name in layers}
+
+    def begin(_: nn.Module, inputs: tuple, named: dict[str, object]) -> None:
+        nonlocal n_clips
+        n_clips = len(next(value for value in (*inputs, *named.values()) if isinstance(value, Tensor)))
+
+    def take(name: str, module: nn.Module, _: object, out: object) -> None:
+        """Average one run over its places at once: all tokens of all clips would not fit into memory."""
+        if not isinstance(out, Tensor):
+            raise ValueError(f"layer {name!r} gives a {type(out).__name__} and not one tensor; name a module inside it")
+        if out.ndim < 2 or len(out) % n_clips:
+            raise ValueError(f"layer {name!r} gives {tuple(out.shape)} for {n_clips} clips, which has no row a clip")
+        if out.ndim == 4 and any(type(part).__name__.endswith("2d") for part in module.modules()):
+            out = out.movedim(1, -1)
+        # The first axis may hold frames or positions too: (b t) ... c.
+        runs[name].append(out.detach().reshape(n_clips, -1, out.shape[-1]).mean(dim=1))
+
+    def end(*_: object) -> None:
+        for name, of_pass in runs.items():
+            if not of_pass:
+                raise ValueError(f"layer {name!r} does not run for these clips; name a module inside it, or another")
+            rows[name].append(torch.stack(of_pass).mean(dim=0))
+            of_pass.clear()
+
+    hooks = [modules[name].register_forward_hook(partial(take, name)) for name in layers]
+    hooks.append(model.register_forward_pre_hook(begin, with_kwargs=True))
+    hooks.append(model.register_forward_hook(end))
+    try:
+        extract_features(model, clips, batch_size=batch_size, progress=progress)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    ids = pd.Index(clips.table["clip_id"].to_numpy(dtype=object), name="clip_id")
+    return {name: pd.DataFrame(torch.cat(parts).float().cpu().numpy(), index=ids) for name, parts in rows.items()}
 
 
 def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> Iterator[MEDNOutput]:
@@ -148,32 +225,34 @@ def _check_numbers(output: MEDNOutput, clips: Clips, rows: np.ndarray) -> None:
         )
 
 
-def _stack(parts: list[torch.Tensor | None]) -> np.ndarray | None:
-    there = [part for part in parts if part is not None]
-    return _stacked(there) if there else None
+def predictions_of(
+    model: MEDN, outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]
+) -> Predictions:
+    """The record of what a model returned, batch by batch."""
+    au_logits = _stack(outputs, "au_logits") if model.config.aus else None
+    return Predictions(
+        logits=require(_stack(outputs, "logits"), otherwise="there are no clips"),
+        au_logits=au_logits,
+        aus=() if au_logits is None else model.config.aus,
+        table=table,
+        classes=model.config.classes,
+        source=source,
+    )
 
 
-def _stacked(parts: list[torch.Tensor]) -> np.ndarray:
-    return torch.cat(parts).float().cpu().numpy()
+def features_of(outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:
+    """The record of the features that a model returned, batch by batch."""
+    parts: dict[str, Any] = {name: _stack(outputs, name) for name in ("motion", "emotion", "fused", "gate", "nats")}
+    return BranchFeatures(**parts, table=table, source=source)
+
+
+def _stack(outputs: Sequence[MEDNOutput], name: str) -> np.ndarray | None:
+    parts = [part for output in outputs if (part := getattr(output, name)) is not None]
+    return torch.cat(parts).float().cpu().numpy() if parts else None
 
 
 def source_of(model: MEDN, clips: Clips, *, call: str, **settings: Any) -> dict[str, Any]:
-    """What a record says of the model and the clips that it came from, and how it is made again.
-
-    Parameters
-    ----------
-    model : MEDN
-    clips : Clips
-    call : str
-        The function's name.
-    **settings
-        The function's own arguments, JSON-ready.
-
-    Returns
-    -------
-    dict
-        ``name, sha256, recipe, decoupling`` and ``run``.
-    """
+    """The provenance of a result: the model, the clips, and the call with its own arguments (JSON-ready)."""
     # The order of sums, and with it the last digits, depends on the number of threads.
     where = {"device": device_name(next(model.parameters()).device), "threads": torch.get_num_threads()}
     return {

@@ -25,7 +25,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     ----------
     table : DataFrame
         ``au, n_positive, n_subjects, auc, auc_low, auc_high, f1, f1_low, f1_high, in_macro, reason``, as
-        ``medn.evaluate.au_detection(...).table``.
+        ``medn.evaluate.au_detection(...)``.
     width : int
         In pixels.
 

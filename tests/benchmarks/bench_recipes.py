@@ -113,7 +113,7 @@ def summarise(seeds: int, args: argparse.Namespace, work: Path) -> pd.DataFrame:
                 "accuracy": interval.value, "accuracy_low": interval.low, "accuracy_high": interval.high,
                 "uf1": uf1(said.table["label"], said.predicted), "uar": uar(said.table["label"], said.predicted),
             }  # fmt: skip
-            found_aus = au_detection(said, n_resamples=1).macro_auc
+            found_aus = au_detection(said, n_resamples=1).attrs["macro_auc"]
             row["au_auc"] = float("nan") if found_aus is None else found_aus.value
             if name != "default":
                 found = compare_predictions(said, default)

@@ -1,0 +1,153 @@
+"""A model run over clips: live answers equal those of a batch, layers are read by hooks that leave nothing behind."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_clips import tiny_clips
+
+from medn_lab.diagnose import kept_tokens, umap
+from medn_lab.evaluate import extract_features, layer_features, live_predictor, predict
+from medn_lab.model import MEDN, MEDNConfig, as_inputs
+from medn_lab.records import BranchFeatures, LivePrediction
+
+ABOUT = {"rtol": 1e-4, "atol": 1e-5}
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return tiny_clips(n_subjects=2, clips_per_subject=5)
+
+
+def small(clips, **changes) -> MEDN:
+    return MEDN(replace(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(0.5, 0.25)), **changes))
+
+
+@pytest.fixture(scope="module", params=["none", "bottleneck"])
+def model(clips, request):
+    return small(clips, decoupling=request.param)
+
+
+def test_features_carry_what_the_code_spent_and_the_switch(clips, tmp_path):
+    model = small(clips, decoupling="bottleneck").eval()
+    features = extract_features(model, clips)
+    with torch.inference_mode():
+        out = model(*as_inputs(model.config, clips, rows=np.arange(len(clips))))
+    np.testing.assert_allclose(features.nats, out.nats.numpy(), rtol=1e-4)
+    assert features.source["decoupling"] == "bottleneck"
+    features.save(tmp_path / "features")
+    np.testing.assert_array_equal(BranchFeatures.load(tmp_path / "features").nats, features.nats)
+    assert extract_features(small(clips), clips).nats is None
+
+
+@pytest.fixture(scope="module")
+def few(clips):
+    return clips.select(clips.table["clip_id"][:4])
+
+
+@pytest.fixture(scope="module")
+def plain(clips):
+    return small(clips, decoupling="none", dim=16, heads=2)
+
+
+class TestLivePrediction:
+    def test_the_whole_answer_is_that_of_the_batch_functions(self, model, few):
+        answers, whole, features = live_predictor(model)(few), predict(model, few), extract_features(model, few)
+        np.testing.assert_allclose(answers.predictions.logits, whole.logits, **ABOUT)
+        np.testing.assert_allclose(answers.predictions.au_logits, whole.au_logits, **ABOUT)
+        for name in ("motion", "emotion", "fused", "gate"):
+            np.testing.assert_allclose(getattr(answers.features, name), getattr(features, name), **ABOUT)
+        # There is no run record: the clip may be a face that is being changed.
+        assert answers.predictions.source == {name: value for name, value in whole.source.items() if name != "run"}
+        assert answers.predictions.table.equals(whole.table)
+        kept = kept_tokens(model, few)
+        assert (answers.kept.masks == kept.masks).all()
+        assert answers.kept.kept_shares == kept.kept_shares
+        np.testing.assert_allclose(answers.kept.scores, kept.scores, **ABOUT)
+
+    def test_one_input_alone_is_the_model_shown_nothing_by_the_other(self, model, few):
+        answers = live_predictor(model)(few)
+        without_flow = predict(model, replace(few, flow=np.zeros_like(few.flow)))
+        stilled = predict(model, replace(few, frames=np.repeat(few.frames[:, :1], 8, axis=1)))
+        np.testing.assert_allclose(answers.frames_alone.logits, without_flow.logits, **ABOUT)
+        np.testing.assert_allclose(answers.flow_alone.logits, stilled.logits, **ABOUT)
+        assert not np.allclose(answers.frames_alone.logits, answers.flow_alone.logits)
+
+    @pytest.mark.parametrize("branches", ["motion", "emotion"])
+    def test_a_model_of_one_branch_answers_once(self, few, branches):
+        answers = live_predictor(small(few, branches=branches))(few)
+        assert answers.frames_alone is answers.flow_alone is answers.features.gate is None
+        assert (answers.kept is None) == (branches == "motion")
+        assert (answers.predictions.au_logits is None) == (branches == "emotion")
+
+    def test_each_module_keeps_its_mode_and_torch_its_threads(self, few):
+        model, count = small(few).train(), torch.get_num_threads()
+        model.motion_branch.eval()
+        try:
+            torch.set_num_threads(2)
+            live_predictor(model)(few)
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(count)
+        assert (model.training, model.head.training, model.motion_branch.stem.training) == (True, True, False)
+        assert not any(parameter.grad is not None for parameter in model.parameters())
+        assert torch.is_grad_enabled()
+
+    def test_what_does_not_go_together_is_one_sentence(self, model, few):
+        with pytest.raises(ValueError, match=r"16x16 px.*32x32"):
+            live_predictor(model)(replace(few, frames=few.frames[:, :, :16, :16], flow=few.flow[:, :16, :16]))
+        answers, other = (live_predictor(model)(few.select(few.table["clip_id"][::step])) for step in (1, -1))
+        with pytest.raises(ValueError, match="different clips"):
+            LivePrediction(answers.predictions, other.features)
+        assert f"{model.name} to 4 clips: tiny0_s00_c00 " in repr(answers)
+
+
+class TestLayers:
+    @staticmethod
+    def seen_by_a_hook(model, clips, module):
+        runs = []
+        hook = module.register_forward_hook(lambda _, __, out: runs.append(out))
+        with torch.inference_mode():
+            model.eval()(*as_inputs(model.config, clips, rows=np.arange(len(clips)), device="cpu"))
+        hook.remove()
+        return runs
+
+    def test_a_layer_that_ends_a_branch_holds_the_branchs_feature(self, plain, clips):
+        found = layer_features(plain, clips, layers=["emotion_branch.summary"], batch_size=4)["emotion_branch.summary"]
+        np.testing.assert_allclose(found, extract_features(plain, clips).emotion, atol=1e-5)
+        assert found.index.tolist() == clips.table["clip_id"].tolist()
+
+    def test_a_grid_keeps_its_channels_tokens_their_last_axis_and_several_runs_their_mean(self, plain, clips):
+        names = ["motion_branch.stem", "emotion_branch.embed", "emotion_branch.norm"]
+        stem, embed, norm = layer_features(plain, clips, layers=names, batch_size=3).values()
+        grids = self.seen_by_a_hook(plain, clips, plain.motion_branch.stem)
+        assert [grid.ndim for grid in grids] == [4]
+        np.testing.assert_allclose(stem, grids[0].mean(dim=(2, 3)), atol=1e-5)
+        assert embed.shape == (len(clips), 16)
+        runs = [out.mean(dim=1) for out in self.seen_by_a_hook(plain, clips, plain.emotion_branch.norm)]
+        assert len(runs) == 2  # once a scale
+        np.testing.assert_allclose(norm, torch.stack(runs).mean(dim=0), atol=1e-5)
+
+    def test_no_hook_stays_behind_also_after_an_error(self, plain, clips):
+        plain.train()
+        layer_features(plain, clips, layers=["motion_branch.stem"])
+        assert plain.training
+        with pytest.raises(ValueError, match="MotionOutput"):
+            layer_features(plain, clips, layers=["motion_branch"])
+        assert plain.training
+        assert not [m for m in plain.modules() if m._forward_hooks or m._forward_pre_hooks]
+
+    def test_layers_that_are_not_there_or_do_not_run_are_named(self, plain, clips):
+        with pytest.raises(ValueError, match=r"'motion_branch.trunk'; there are motion_branch, motion_branch.stem"):
+            layer_features(plain, clips, layers=["motion_branch.trunk"])
+        with pytest.raises(ValueError, match=r"'emotion_branch.blocks' does not run"):
+            layer_features(plain, clips, layers=["emotion_branch.blocks"])
+
+    def test_a_layer_finds_its_way_to_a_map_by_clip_id(self, plain, clips):
+        layers, features = layer_features(plain, clips, layers=["motion_branch.stem"]), extract_features(plain, clips)
+        shuffled = features.select(features.table["clip_id"][::-1])
+        one, other = (
+            umap(f, layers=layers, branches=(), method="pca").layers["motion_branch.stem"] for f in (features, shuffled)
+        )
+        np.testing.assert_allclose(one, other[::-1], atol=1e-4)
