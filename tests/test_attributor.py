@@ -66,7 +66,7 @@ def test_a_check_adds_the_slow_figures_and_stays(make, model, clips):
     own = diagnose.check_attribution(diagnose.saliency(model, one, target="happiness"), model=model, clips=one)
     assert checked.sanity["infidelity"] == pytest.approx(own.sanity["infidelity"], rel=1e-3)
     assert checked.sanity["sensitivity"] == pytest.approx(own.sanity["sensitivity"], rel=1e-2)
-    few = clips.select([clip_id, *make._few(checked).table["clip_id"][1:]])
+    few = clips.select([clip_id, *make._alike(checked).table["clip_id"][1:]])
     random = diagnose.randomisation_check(model, few, target="happiness", method="saliency", n_draws=1)
     for name in ("randomised_frames", "randomised_flow"):
         assert checked.sanity[name] == pytest.approx(random.attribution.sanity[name], abs=1e-3)
@@ -78,7 +78,7 @@ def test_the_random_weights_are_drawn_once_for_a_target_and_method(make, clips, 
     asked = {"target": "others", "method": "bare_change"}
     make.check(clips.table["clip_id"][0], **asked)
     monkeypatch.setattr(
-        "medn_lab.diagnose.attribution_on_demand.randomisation_check", lambda *_, **__: pytest.fail("drawn again")
+        "medn_lab.diagnose.attribution_pairs.randomisation_check", lambda *_, **__: pytest.fail("drawn again")
     )
     again = make.check(clips.table["clip_id"][3], **asked)
     assert again.sanity["randomised_frames"] == pytest.approx(1)  # it looks at no weight
@@ -86,7 +86,7 @@ def test_the_random_weights_are_drawn_once_for_a_target_and_method(make, clips, 
 
 def test_the_clips_of_a_check_are_of_one_emotion_and_of_other_persons_first(make, clips):
     found = make(clips.table["clip_id"][0], target="happiness", method="bare_change")
-    few = make._few(found)
+    few = make._alike(found)
     assert few.table["clip_id"][0] == clips.table["clip_id"][0]
     assert few.table["label"].nunique() == 1
     assert few.table["subject"].nunique() >= 2
@@ -126,7 +126,7 @@ def test_a_model_or_clips_of_one_input_have_their_methods_alone(clips):
 
 
 def test_no_more_maps_are_remembered_than_there_is_room_for(model, clips, monkeypatch):
-    monkeypatch.setattr("medn_lab.diagnose.attribution_on_demand.REMEMBERED", 2)
+    monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.REMEMBERED", 2)
     make = attributor(model, clips)
     for clip_id in clips.table["clip_id"][:3]:
         make(clip_id, target="gate", method="bare_change")
@@ -159,5 +159,5 @@ def test_what_cannot_be_mapped_is_one_sentence(make, clips):
         make("nobody", target="happiness")
     with pytest.raises(ValueError, match="not in these clips"):
         make.kept("nobody")
-    with pytest.raises(ValueError, match="a pair to tell apart has two emotions"):
+    with pytest.raises(ValueError, match="two emotions"):
         make(clip_id, partner=clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1])

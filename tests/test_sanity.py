@@ -20,8 +20,8 @@ from medn_lab.diagnose import (
     saliency,
     sensitivity,
 )
-from medn_lab.diagnose.completeness import completeness
-from medn_lab.diagnose.sanity import squares
+from medn_lab.diagnose.attribution import completeness
+from medn_lab.diagnose.attribution_checks import _random_squares, draw_weights
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Attribution
 
@@ -97,7 +97,7 @@ class TestInfidelity:
         for row in range(len(clips)):
             flow = torch.from_numpy(clips.flow[row : row + 1]).permute(0, 3, 1, 2).contiguous()
             spoke = torch.from_numpy(found.flow[row : row + 1]).permute(0, 3, 1, 2)
-            (mask,) = squares(("flow",), (flow,), patch=10, n_samples=12, seed=4)
+            mask = _random_squares(flow, patch=10, n_samples=12, generator=torch.Generator().manual_seed(4))
 
             def stilled(x, mask=mask, flow=flow):
                 removed = mask * flow if method is saliency else mask.float()
@@ -266,15 +266,13 @@ class TestRandomisation:
     def test_every_weight_is_drawn_anew(self, model):
         import copy
 
-        from medn_lab.diagnose.randomisation import _draw_weights
-
         trained = copy.deepcopy(model)
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for value in trained.parameters():  # no weight is where it began
                 value.add_(0.1 * torch.randn(value.shape, generator=generator))
         fresh = copy.deepcopy(trained)
-        _draw_weights(fresh, seed=0)
+        draw_weights(fresh, seed=0)
         for (name, own), other in zip(trained.named_parameters(), fresh.parameters(), strict=True):
             assert torch.isclose(own, other, rtol=1e-3).float().mean() < 0.1, name
 

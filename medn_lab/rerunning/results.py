@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pandas as pd
 
 from medn_lab.diagnose import aligned_umap, decoupling_report, kept_tokens, umap
-from medn_lab.diagnose.attribution_contract import attribute
+from medn_lab.diagnose.attribution import attribute
 from medn_lab.diagnose.embedding import Branch
 from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN

@@ -21,7 +21,7 @@ import pytest
 
 import medn_lab as medn
 from medn_lab import diagnose
-from medn_lab.diagnose.randomisation import _draw_weights
+from medn_lab.diagnose.attribution_checks import draw_weights
 from medn_lab.model import MEDN
 from medn_lab.records import Clips
 
@@ -107,7 +107,7 @@ def planted(model: MEDN, clips: Clips, asked: pd.DataFrame, *, of: str, region: 
 def planted_table(model: MEDN, clips: Clips) -> pd.DataFrame:
     """Frames against the cue and flow against the AU, beside area and random weights."""
     random = copy.deepcopy(model)
-    _draw_weights(random, seed=0)
+    draw_weights(random, seed=0)
     table = clips.table
     cued = table[table["cue"] != "still"].groupby("subject").sample(3, random_state=0)
     cued = cued.assign(target=cued["label"])

@@ -1,16 +1,21 @@
-"""Whether a map points at what was planted: on synthetic clips, and only there, this can be checked."""
+"""Where on the face a map falls: its share of a planted region, and the comparison of all methods by it."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from medn_lab.diagnose.attribution import registered_methods
+from medn_lab.diagnose.attribution_checks import RandomisationCheck, randomisation_check
 from medn_lab.evaluate import Interval
 from medn_lab.evaluate.resampling import draw_subjects
-from medn_lab.records import Attribution, Truth, au_columns
+from medn_lab.model import MEDN
+from medn_lab.records import Attribution, Clips, Truth, au_columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +64,11 @@ class PlantedMass:
         if not n:
             return f"planted mass: none, because {self.region} is planted in none of these {left_out} clips"
         share, chance, hits = (values[self.planted].mean() for values in (self.share, self.chance, self.hits))
-        told = f"; {left_out} without it left out" if left_out else ""
+        rest = f"; {left_out} without it left out" if left_out else ""
         return (
             f"planted mass of {self.region} in the {self.of} {share:.3f} where area alone gives {chance:.3f}"
             f" ({share / chance:.1f} times), pointing game {hits:.3f} ({n} clips of"
-            f" {self.table['subject'][self.planted].nunique()} subjects{told})"
+            f" {self.table['subject'][self.planted].nunique()} subjects{rest})"
         )
 
     def interval(
@@ -110,7 +115,7 @@ class PlantedMass:
 def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Literal["frames", "flow"]) -> PlantedMass:
     """The share of an attribution that falls where SynthME planted a movement or the cue.
 
-    The sign does not count. Frames are summed over time and colour, the flow over its components. Beside it belongs the
+    The sign does not count. Frames are summed over time and colour, the flow over its components. Compare it with the
     same figure of :func:`bare_change`, as a map may fall on a region because that is where something moved, and of a
     network with random weights (:func:`randomisation_check` keeps its map).
 
@@ -172,27 +177,7 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
 
 
 def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where something was planted in each clip, and whether it was.
-
-    Parameters
-    ----------
-    table : DataFrame
-        The clips' table.
-    truth : Truth
-    region : str
-        As in :func:`planted_mass`.
-
-    Returns
-    -------
-    masks : (n, h, w) bool array
-    planted : (n,) bool array
-        Whether the clip shows the AU (any AU, for ``AUs``), or its cue changes.
-
-    Raises
-    ------
-    ValueError
-        If the region is not known, or a clip is not in the truth.
-    """
+    """Where `region` was planted, (n, h, w) bool, and whether each clip shows the AU or its cue changes, (n,) bool."""
     if region not in ("cue", "AUs", *truth.aus):
         raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
     changing = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
@@ -208,3 +193,121 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
         masks.append(np.any(of_each, axis=0) if of_each else np.zeros(truth.au_masks.shape[2:], dtype=bool))
         planted.append(bool(shown))
     return np.stack(masks), np.array(planted)
+
+
+def compare_attributions(
+    model: MEDN,
+    clips: Clips,
+    *,
+    target: str,
+    methods: Sequence[str] | None = None,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    truth: Truth | None = None,
+    n_draws: int = 2,
+    threshold: float = 0.5,
+    seed: int = 0,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Compare methods on the same clips and the same target, and each with its maps of random weights.
+
+    Two figures of each map. How alike are the maps of the network and of one whose weights are all drawn at random? And
+    on synthetic clips, where the place is known: how much of the map falls on the planted region, against the region's
+    share of the area and against the same method on random weights? Neither alone is enough. A map that shows where
+    something moved does well at the second without using a single weight (`bare_change`).
+
+    Parameters
+    ----------
+    model : MEDN
+    clips : Clips
+        One dozen to two, all of which can be asked for the target: clips of that emotion, or that show that AU.
+    target : str
+        As in :func:`saliency`.
+    methods : sequence of str, optional
+        Methods by their functions' names; all that tell places apart where None, `bare_change` first.
+    params : mapping of str to mapping, optional
+        A method's own arguments, by its name.
+    truth : Truth, optional
+        Of synthetic clips. Frames are compared with the cue's region; flow with that of the AU that is the target, or
+        of any of the clip's AUs where the target is no AU.
+    n_draws, threshold, seed, progress
+        As in :func:`randomisation_check`.
+
+    Returns
+    -------
+    DataFrame
+        One row a method and input: ``method``, ``input``, ``target``, ``spearman``, ``spearman_absolute`` and ``ssim``
+        with the map of random weights, ``threshold``, ``survives``, ``completeness_error`` (NaN where a method promises
+        none), ``seconds`` (of all its maps, those of random weights too), ``n_clips``; with a truth also ``region``,
+        ``share``, ``low``, ``high`` (95 %, subjects resampled; NaN for one subject), ``area``, ``random_share`` and
+        ``hits``, ``random_hits`` (pointing game), and ``n_planted``; NaN where the region was planted in no clip.
+
+    Raises
+    ------
+    ValueError
+        If no method is named or one is unknown, or the model has no such target.
+
+    See Also
+    --------
+    randomisation_check, planted_mass
+    medn_lab.view.plot_attribution_comparison
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
+    >>> methods = ["bare_change", "saliency"]
+    >>> table = compare_attributions(model, clips, target="happiness", methods=methods, n_draws=1)
+    >>> table.loc[table["method"] == "bare_change", "survives"].tolist()
+    [True, True]
+    """
+    known = registered_methods()
+    if methods is None:
+        methods = sorted((name for name, one in known.items() if one.places), key=lambda name: name != "bare_change")
+    if not methods:
+        raise ValueError(f"no method is named; give some of {', '.join(known)}")
+    rows: list[dict[str, Any]] = []
+    for method in methods:
+        began = time.perf_counter()
+        check = randomisation_check(
+            model, clips, target=target, method=method, params=(params or {}).get(method), n_draws=n_draws,
+            threshold=threshold, seed=seed, progress=progress,
+        )  # fmt: skip
+        seconds = time.perf_counter() - began
+        own, last = check.attribution, check.table[check.table["stage"] == "all weights"]
+        for alike in last.to_dict("records"):
+            row = {
+                "method": method, "input": alike["input"], "target": own.target,
+                **{name: alike[name] for name in ("spearman", "spearman_absolute", "ssim")},
+                "threshold": threshold, "survives": alike["input"] in check.surviving,
+                "completeness_error": own.sanity.get("completeness_error", np.nan), "n_clips": len(own),
+            }  # fmt: skip
+            if truth is not None:
+                row |= _planted(check, truth=truth, of=alike["input"])
+            rows.append(row | {"seconds": seconds})
+    return pd.DataFrame(rows)
+
+
+def region_of(of: Literal["frames", "flow"], *, target: str, truth: Truth) -> str:
+    """The region that a map should fall on: frames on the cue, flow on the AU that is the target or on any AU."""
+    return "cue" if of == "frames" else target if target in truth.aus else "AUs"
+
+
+def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "flow"]) -> dict[str, Any]:
+    region = region_of(of, target=check.attribution.target, truth=truth)
+    own, random = (
+        planted_mass(maps, truth=truth, region=region, of=of) for maps in (check.attribution, check.randomised)
+    )
+    names = ("share", "low", "high", "area", "random_share", "hits", "random_hits")
+    row = {"region": region, "n_planted": int(own.planted.sum())} | dict.fromkeys(names, np.nan)
+    if not own.planted.any():
+        return row
+    figures = {
+        "share": own.share, "area": own.chance, "random_share": random.share, "hits": own.hits,
+        "random_hits": random.hits,
+    }  # fmt: skip
+    row |= {name: float(values[own.planted].mean()) for name, values in figures.items()}
+    if len(own.table["subject"][own.planted].unique()) > 1:
+        interval = own.interval(of="share")
+        row |= {"low": interval.low, "high": interval.high}
+    return row

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.attribution_rest import at_rest
-from medn_lab.diagnose.planted import planted_regions
+from medn_lab.diagnose.attribution import eval_mode
+from medn_lab.diagnose.attribution_planted import planted_regions
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, KeptTokens, Truth, positions
@@ -78,7 +78,7 @@ def kept_tokens(
     grid, n_scales = config.size // config.patch, len(config.keep_rates)
     masks, scores, mix = [], [], []
     device = next(model.parameters()).device
-    with at_rest(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         starts = range(0, len(clips), batch_size)
         for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
