@@ -24,9 +24,6 @@ from .attribution_planted import compare_attributions as compare_attributions
 from .attribution_planted import planted_mass as planted_mass
 from .callbacks import DecouplingWatch as DecouplingWatch
 from .callbacks import decoupling_watch as decoupling_watch
-from .confusable import ConfusableSets as ConfusableSets
-from .confusable import confusable_pairs as confusable_pairs
-from .confusable import confusable_sets as confusable_sets
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
 from .leaks import leakage as leakage
@@ -34,10 +31,10 @@ from .map_quality import chance_trustworthiness as chance_trustworthiness
 from .map_quality import continuity as continuity
 from .map_quality import neighbour_overlap as neighbour_overlap
 from .map_quality import trustworthiness as trustworthiness
-from .pair_control import PairSeparation as PairSeparation
-from .pair_control import pair_separation as pair_separation
-from .pair_ranking import RankedPairs as RankedPairs
-from .pair_ranking import rank_pairs as rank_pairs
+from .pairs import confusable_pairs as confusable_pairs
+from .pairs import confusable_sets as confusable_sets
+from .pairs import pair_separation as pair_separation
+from .pairs import rank_pairs as rank_pairs
 from .probing import probe as probe
 from .procrustes import procrustes_disparity as procrustes_disparity
 from .reading import ProbeScore as ProbeScore
