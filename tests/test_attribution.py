@@ -8,7 +8,7 @@ import torch
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
-from medn_lab.diagnose import bare_change, integrated_gradients, planted_mass, randomisation_check
+from medn_lab.diagnose import bare_change, integrated_gradients, planted_interval, planted_mass, randomisation_check
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Attribution
 
@@ -67,7 +67,7 @@ def test_au_attribution_falls_on_the_planted_au_region(shipped, drawn):
         )
     )
     assert (found.share > found.chance).mean() > 0.9
-    assert found.interval().low > 0
+    assert planted_interval(found).low > 0
     # More than because something moves there, and more than any network's map would.
     assert found.share.mean() > 1.3 * change.share.mean()
     assert found.share.mean() > 1.3 * random.share.mean()
@@ -82,7 +82,7 @@ def test_emotion_attribution_in_the_frames_falls_on_the_planted_cue_region(shipp
     )
     assert found.share.mean() > 3 * found.chance.mean()
     assert change.share.mean() == pytest.approx(change.chance.mean(), rel=0.3)  # a blush is fainter than noise
-    assert found.interval(of="hits").value > 0.5
+    assert planted_interval(found, of="hits").value > 0.5
 
 
 def made_of(clips, **maps):
@@ -130,7 +130,9 @@ def test_clips_in_which_nothing_was_planted_are_left_out_of_the_mean(drawn):
     even = made_of(drawn, flow=np.ones((len(drawn), 64, 64, 1), np.float32))
     cue = planted_mass(even, truth=drawn.truth, region="cue", of="flow")
     assert cue.planted.tolist() == (drawn.table["cue"] != "still").tolist()
-    assert f"({cue.planted.sum()} clips of 4 subjects; {(~cue.planted).sum()} without it left out)" in repr(cue)
+    assert (
+        f"({cue.planted.sum()} clips of 4 subjects; {(~cue.planted).sum()} without it left out)" in cue.attrs["summary"]
+    )
     au = planted_mass(even, truth=drawn.truth, region="AU12", of="flow")
     assert au.planted.tolist() == (drawn.table["AU12"] == 1).tolist()
     own = planted_mass(even, truth=drawn.truth, region="AUs", of="flow")
@@ -145,14 +147,16 @@ def test_the_interval_of_planted_mass_resamples_subjects(drawn):
     first = (drawn.table["subject"] == drawn.table["subject"][0]).to_numpy()
     flow[first] = masks[first][..., None]  # one subject of four has all of its map there
     flow[~first] = ~masks[~first][..., None]
-    found = planted_mass(made_of(drawn, flow=flow), truth=drawn.truth, region="cue", of="flow").interval(of="share")
+    found = planted_interval(
+        planted_mass(made_of(drawn, flow=flow), truth=drawn.truth, region="cue", of="flow"), of="share"
+    )
     assert found.n_subjects == 4
     # One of four subjects: Wilson's interval with Student's t of three degrees of freedom is wide on both sides.
     assert found.low < 0.05
     assert found.high > 0.6
     alone = drawn.select(drawn.table["clip_id"][first])
     with pytest.raises(ValueError, match="at least 2 subjects"):
-        planted_mass(made_of(alone, flow=flow[first]), truth=drawn.truth, region="cue", of="flow").interval()
+        planted_interval(planted_mass(made_of(alone, flow=flow[first]), truth=drawn.truth, region="cue", of="flow"))
 
 
 def test_what_was_not_planted_gets_a_sentence(drawn):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tiny_clips import tiny_model
 
-from medn_lab.diagnose import compare_attributions, planted_mass, randomisation_check
+from medn_lab.diagnose import compare_attributions, planted_interval, planted_mass, randomisation_check
 from medn_lab.synthme import synthetic_clips
 from medn_lab.view import plot_attribution_comparison, plot_randomisation
 
@@ -46,8 +46,8 @@ def test_the_figures_are_those_of_the_single_instruments(trial, model, clips):
         own, drawn = (
             planted_mass(a, truth=clips.truth, region=region, of=of) for a in (check.attribution, check.randomised)
         )
-        assert found["share"] == pytest.approx(own.interval(of="share").value)
-        assert found["low"] == pytest.approx(own.interval(of="share").low)
+        assert found["share"] == pytest.approx(planted_interval(own, of="share").value)
+        assert found["low"] == pytest.approx(planted_interval(own, of="share").low)
         assert found["random_share"] == pytest.approx(drawn.share[drawn.planted].mean())
         assert (found["region"], found["n_planted"]) == (region, own.planted.sum())
 

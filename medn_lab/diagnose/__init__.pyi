@@ -19,8 +19,8 @@ from .attribution_pairs import attributor as attributor
 from .attribution_pairs import pair_attributor as pair_attributor
 from .attribution_pairs import pair_swapper as pair_swapper
 from .attribution_pairs import swap_branches as swap_branches
-from .attribution_planted import PlantedMass as PlantedMass
 from .attribution_planted import compare_attributions as compare_attributions
+from .attribution_planted import planted_interval as planted_interval
 from .attribution_planted import planted_mass as planted_mass
 from .callbacks import DecouplingWatch as DecouplingWatch
 from .callbacks import decoupling_watch as decoupling_watch

@@ -39,6 +39,8 @@ from medn_lab.records import Attribution, Clips, require
 
 Tensors = tuple[Tensor, ...]
 
+Through = Literal["both", "motion", "emotion"]
+
 INPUT_OF: dict[Literal["emotion", "motion"], str] = {"emotion": "frames", "motion": "flow"}
 """What each branch reads."""
 
@@ -53,7 +55,7 @@ class Target:
     kind: Literal["emotion", "au", "gate", "norm"]
     name: str = ""
     against: str = ""
-    through: Literal["both", "motion", "emotion"] = "both"
+    through: Through = "both"
     contribution: bool = False
 
     def __str__(self) -> str:
@@ -71,18 +73,13 @@ class Target:
 def _all_targets(config: MEDNConfig) -> list[Target]:
     """Every target of a model, where two have one name the first counts."""
     emotions = [(name, "") for name in config.classes] + list(permutations(config.classes, 2))
+    branches: tuple[Through, ...] = ("motion", "emotion") if config.branches == "both" else (config.branches,)
     found = [Target("emotion", *pair, through=config.branches) for pair in emotions]
-    if config.branches != "emotion":
-        found += [Target("au", name, through="motion") for name in config.aus]
-    if config.branches == "both":
-        for pair in emotions:
-            found += [Target("emotion", *pair, through="motion", contribution=True)]
-            found += [Target("emotion", *pair, through="emotion", contribution=True)]
+    found += [Target("au", name, through="motion") for name in config.aus if "motion" in branches]
+    if len(branches) == 2:
+        found += [Target("emotion", *pair, through=one, contribution=True) for pair in emotions for one in branches]
         found += [Target("gate")] if config.fusion == "cofm" else []
-    if config.branches != "emotion":
-        found += [Target("norm", "motion", through="motion")]
-    if config.branches != "motion":
-        found += [Target("norm", "emotion", through="emotion")]
+    found += [Target("norm", branch, through=branch) for branch in branches]
     return [*found, Target("norm", "fused", through=config.branches)]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from medn_lab.diagnose.attribution import attribute, attribution_targets, find_method, registered_methods
 from medn_lab.diagnose.attribution_checks import check_attribution, randomisation_check
-from medn_lab.diagnose.attribution_planted import planted_mass, region_of
+from medn_lab.diagnose.attribution_planted import planted_mass
 from medn_lab.diagnose.tokens import kept_tokens
 from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN
@@ -423,10 +423,10 @@ class Attributor:
         for of in inputs:
             if getattr(found, of) is None:
                 continue
-            mass = planted_mass(found, truth=truth, region=region_of(of, target=found.target, truth=truth), of=of)
-            if mass.planted.any():
-                share, area = (float(values[mass.planted].mean()) for values in (mass.share, mass.chance))
-                found = found.with_sanity({f"planted_{of}": share, f"area_{of}": area})
+            mass = planted_mass(found, truth=truth, of=of)
+            if mass["planted"].any():
+                mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
+                found = found.with_sanity({f"planted_{of}": float(mean["share"]), f"area_{of}": float(mean["chance"])})
         return found
 
     def _alike(self, found: Attribution) -> Clips:

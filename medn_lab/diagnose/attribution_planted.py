@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,101 +17,9 @@ from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, Truth, au_columns
 
 
-@dataclass(frozen=True, eq=False)
-class PlantedMass:
-    """How much of an attribution falls on a planted region.
-
-    Attributes
-    ----------
-    share : (n,) float array
-        Of the absolute attribution, a clip each, in [0, 1].
-    chance : (n,) float array
-        The region's share of the picture's area: what a map without any place would score.
-    hits : (n,) float array
-        Whether the strongest pixel lies in the region (the pointing game); by chance as often as `chance` says. Where
-        several are equally strong, as in the maps of patches, the share of them that does.
-    planted : (n,) bool array
-        Whether the region was in use: the clip shows that AU, or its cue changes. Means and intervals are of these
-        clips.
-    table : DataFrame
-        The clips' table.
-    region, of : str
-        What was planted, and in which input's map it was looked for.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> table = clips.table[["clip_id", "subject"]]
-    >>> ones = np.ones(clips.frames.shape, np.float32)
-    >>> everywhere = Attribution(ones, None, table, "happiness", "both", "none")
-    >>> found = planted_mass(everywhere, truth=clips.truth, region="cue", of="frames")
-    >>> bool(np.allclose(found.share, found.chance))
-    True
-    """
-
-    share: np.ndarray
-    chance: np.ndarray
-    hits: np.ndarray
-    planted: np.ndarray
-    table: pd.DataFrame
-    region: str
-    of: str
-
-    def __repr__(self) -> str:
-        n, left_out = int(self.planted.sum()), int((~self.planted).sum())
-        if not n:
-            return f"planted mass: none, because {self.region} is planted in none of these {left_out} clips"
-        share, chance, hits = (values[self.planted].mean() for values in (self.share, self.chance, self.hits))
-        rest = f"; {left_out} without it left out" if left_out else ""
-        return (
-            f"planted mass of {self.region} in the {self.of} {share:.3f} where area alone gives {chance:.3f}"
-            f" ({share / chance:.1f} times), pointing game {hits:.3f} ({n} clips of"
-            f" {self.table['subject'][self.planted].nunique()} subjects{rest})"
-        )
-
-    def interval(
-        self,
-        *,
-        of: Literal["share", "excess", "hits"] = "excess",
-        level: float = 0.95,
-        n_resamples: int = 2000,
-        seed: int = 0,
-    ) -> Interval:
-        """A mean with its interval from resampling whole subjects.
-
-        Parameters
-        ----------
-        of : {"share", "excess", "hits"}
-            The share, the share minus chance, or the pointing game's hit rate.
-        level : float
-            Coverage, in (0, 1).
-        n_resamples : int
-        seed : int
-
-        Returns
-        -------
-        Interval
-            An excess whose interval is clear of 0 says that the map points there.
-
-        Raises
-        ------
-        ValueError
-            If the region is planted in clips of fewer than 2 subjects, or `of` is another word.
-        """
-        figures = {"share": self.share, "excess": self.share - self.chance, "hits": self.hits}
-        if of not in figures:
-            raise ValueError(f"of must be one of {', '.join(figures)}; got {of!r}")
-        values, table = figures[of][self.planted], self.table[self.planted].reset_index(drop=True)
-        draws = draw_subjects(table, n_resamples=n_resamples, level=level, seed=seed)
-        sums = np.bincount(draws.person, weights=values, minlength=len(draws.names))
-        clips = np.bincount(draws.person, minlength=len(draws.names))
-        share = of != "excess"
-        low, high = draws.bounds((draws.counts @ sums) / (draws.counts @ clips), n_clips=len(values), share=share)
-        return Interval(float(values.mean()), low, high, level, len(values), len(draws.names))
-
-
-def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Literal["frames", "flow"]) -> PlantedMass:
+def planted_mass(
+    attribution: Attribution, *, truth: Truth, of: Literal["frames", "flow"], region: str | None = None
+) -> pd.DataFrame:
     """The share of an attribution that falls where SynthME planted a movement or the cue.
 
     The sign does not count. Frames are summed over time and colour, the flow over its components. Compare it with the
@@ -125,16 +32,21 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
         Of synthetic clips.
     truth : Truth
         The clips' truth.
-    region : str
-        ``cue``, where the clip's own kind of cue lies; an AU such as ``AU12``; or ``AUs``, where any of the clip's own
-        AUs can move the face.
     of : {"frames", "flow"}
         Which input's attribution.
+    region : str or None
+        ``cue``, where the clip's own kind of cue lies; an AU such as ``AU12``; or ``AUs``, where any of the clip's own
+        AUs can move the face. None is the cue for frames, and for the flow the AU that is the target, or ``AUs``.
 
     Returns
     -------
-    PlantedMass
-        A share above chance says that the map points there; a clip without any attribution has share 0.
+    DataFrame
+        The clips' table with ``share``, of the absolute attribution, in [0, 1], 0 of a clip without any; ``chance``,
+        the region's share of the picture's area: what a map without any place would score; ``hits``, whether the
+        strongest pixel lies in the region (the pointing game), by chance as often as ``chance`` says; where several are
+        equally strong, as in the maps of patches, the share of them that does; and ``planted``, whether the region was
+        in use: the clip shows that AU, or its cue changes. Means are of these clips. A share above chance says that the
+        map points there. ``.attrs`` holds ``region``, ``of`` and ``summary``, a sentence.
 
     Raises
     ------
@@ -143,7 +55,7 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
 
     See Also
     --------
-    integrated_gradients, bare_change, randomisation_check
+    planted_interval, bare_change, randomisation_check
 
     References
     ----------
@@ -154,15 +66,16 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="others")
-    >>> found = planted_mass(maps, truth=clips.truth, region="cue", of="frames")
-    >>> found.share.shape, bool((found.chance > 0).all())
-    ((2,), True)
+    >>> planted_mass(maps, truth=clips.truth, of="frames")[["chance", "planted"]].round(2).to_dict("list")
+    {'chance': [0.04, 0.04], 'planted': [True, False]}
     """
     if of not in ("frames", "flow"):
         raise ValueError(f"of must be frames or flow; got {of!r}")
     values = getattr(attribution, of)
     if values is None:
         raise ValueError(f"the attribution has no {of}; it was made of a model or clips without them")
+    if region is None:
+        region = "cue" if of == "frames" else attribution.target if attribution.target in truth.aus else "AUs"
     masks, planted = planted_regions(attribution.table, truth=truth, region=region)
     axes = (1, 4) if of == "frames" else (3,)
     heat = np.abs(values).sum(axis=axes, dtype=np.float64)  # (n, h, w)
@@ -173,7 +86,71 @@ def planted_mass(attribution: Attribution, *, truth: Truth, region: str, of: Lit
     strongest = (heat >= heat.max(axis=(1, 2), keepdims=True) * (1 - 1e-6)) & (total > 0)[:, None, None]
     hits = (strongest & masks).sum(axis=(1, 2)) / np.maximum(strongest.sum(axis=(1, 2)), 1)
     share = np.divide(inside, total, out=np.zeros_like(total), where=total > 0)
-    return PlantedMass(share, masks.mean(axis=(1, 2)), hits, planted, attribution.table, region, of)
+    found = attribution.table.assign(share=share, chance=masks.mean(axis=(1, 2)), hits=hits, planted=planted)
+    n, left_out = int(planted.sum()), int((~planted).sum())
+    summary = f"none, because {region} is planted in none of these {left_out} clips"
+    if n:
+        mean = found.loc[planted, ["share", "chance", "hits"]].mean()
+        rest = f"; {left_out} without it left out" if left_out else ""
+        summary = (
+            f"planted mass of {region} in the {of} {mean['share']:.3f} where area alone gives {mean['chance']:.3f}"
+            f" ({mean['share'] / mean['chance']:.1f} times), pointing game {mean['hits']:.3f} ({n} clips of"
+            f" {found.loc[planted, 'subject'].nunique()} subjects{rest})"
+        )
+    found.attrs = {"region": region, "of": of, "summary": summary}
+    return found
+
+
+def planted_interval(
+    mass: pd.DataFrame,
+    *,
+    of: Literal["share", "excess", "hits"] = "excess",
+    level: float = 0.95,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Interval:
+    """A mean of :func:`planted_mass` with its interval from resampling whole subjects.
+
+    Parameters
+    ----------
+    mass : DataFrame
+        As :func:`planted_mass` gives it; clips in which nothing was planted are left out.
+    of : {"share", "excess", "hits"}
+        The share, the share minus chance, or the pointing game's hit rate.
+    level : float
+        Coverage, in (0, 1).
+    n_resamples : int
+    seed : int
+
+    Returns
+    -------
+    Interval
+        An excess whose interval is clear of 0 says that the map points there.
+
+    Raises
+    ------
+    ValueError
+        If the region is planted in clips of fewer than 2 subjects, or `of` is another word.
+
+    See Also
+    --------
+    planted_mass
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"subject": list("aabb"), "share": [0.5, 0.6, 0.4, 0.5], "chance": 0.1, "planted": True})
+    >>> planted_interval(table, n_resamples=50)
+    0.400 [-1.000, 1.000] (95%, 2 subjects, 4 clips)
+    """
+    if of not in ("share", "excess", "hits"):
+        raise ValueError(f"of must be one of share, excess, hits; got {of!r}")
+    mass = mass[mass["planted"]].reset_index(drop=True)
+    values = (mass["share"] - mass["chance"] if of == "excess" else mass[of]).to_numpy()
+    draws = draw_subjects(mass, n_resamples=n_resamples, level=level, seed=seed)
+    sums, clips = (np.bincount(draws.person, weights=one, minlength=len(draws.names)) for one in (values, None))
+    means = (draws.counts @ sums) / (draws.counts @ clips)
+    low, high = draws.bounds(means, n_clips=len(values), share=of != "excess")
+    return Interval(float(values.mean()), low, high, level, len(values), len(draws.names))
 
 
 def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[np.ndarray, np.ndarray]:
@@ -288,26 +265,19 @@ def compare_attributions(
     return pd.DataFrame(rows)
 
 
-def region_of(of: Literal["frames", "flow"], *, target: str, truth: Truth) -> str:
-    """The region that a map should fall on: frames on the cue, flow on the AU that is the target or on any AU."""
-    return "cue" if of == "frames" else target if target in truth.aus else "AUs"
-
-
 def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "flow"]) -> dict[str, Any]:
-    region = region_of(of, target=check.attribution.target, truth=truth)
-    own, random = (
-        planted_mass(maps, truth=truth, region=region, of=of) for maps in (check.attribution, check.randomised)
-    )
+    """The columns of :func:`compare_attributions` that need the truth."""
+    own, random = (planted_mass(maps, truth=truth, of=of) for maps in (check.attribution, check.randomised))
+    shown = own["planted"].to_numpy()
     names = ("share", "low", "high", "area", "random_share", "hits", "random_hits")
-    row = {"region": region, "n_planted": int(own.planted.sum())} | dict.fromkeys(names, np.nan)
-    if not own.planted.any():
-        return row
-    figures = {
-        "share": own.share, "area": own.chance, "random_share": random.share, "hits": own.hits,
-        "random_hits": random.hits,
-    }  # fmt: skip
-    row |= {name: float(values[own.planted].mean()) for name, values in figures.items()}
-    if len(own.table["subject"][own.planted].unique()) > 1:
-        interval = own.interval(of="share")
+    row = {"region": own.attrs["region"], "n_planted": int(shown.sum())} | dict.fromkeys(names, np.nan)
+    if shown.any():
+        row |= {
+            "share": own["share"], "area": own["chance"], "random_share": random["share"], "hits": own["hits"],
+            "random_hits": random["hits"],
+        }  # fmt: skip
+        row |= {name: float(values[shown].mean()) for name, values in row.items() if isinstance(values, pd.Series)}
+    if len(own.loc[shown, "subject"].unique()) > 1:
+        interval = planted_interval(own, of="share")
         row |= {"low": interval.low, "high": interval.high}
     return row
