@@ -380,11 +380,14 @@ class _SameSetPairs:
         # Where every clip is a class of its own, every pair of an AU set is confusable.
         each = self.clips.assign(_each=range(len(self.clips)))
         pairs = confusable_pairs(each, label="_each", keep_side=keep_side)
-        first, second = (pairs[f"label_{side}"].to_numpy(dtype=int) for side in "ab")
-        emotions, persons = self.clips[label].to_numpy(dtype=object), people(self.clips).to_numpy()
-        pairs["label_a"], pairs["label_b"] = emotions[first], emotions[second]
-        pairs["same_subject"] = persons[first] == persons[second]
-        self._all = pairs
+        rows = [pairs[f"label_{side}"].to_numpy(dtype=int) for side in "ab"]
+        codes, names = pd.factorize(self.clips[label])
+        persons, _ = pd.factorize(people(self.clips))
+        first, second = (codes[row] for row in rows)
+        pairs["label_a"], pairs["label_b"] = names.to_numpy(dtype=object)[first], names.to_numpy(dtype=object)[second]
+        pairs["opposite"] = _are_opposite(names)[first, second]
+        pairs["same_subject"] = persons[rows[0]] == persons[rows[1]]
+        self.n_confusable = int((first != second).sum())
         if subjects != "all":
             pairs = pairs[pairs["same_subject"].to_numpy(dtype=bool) == (subjects == "same")].reset_index(drop=True)
         self._choose(pairs)
@@ -392,7 +395,7 @@ class _SameSetPairs:
     def _choose(self, pairs: pd.DataFrame) -> None:
         self.pairs = pairs
         self.differ = (pairs["label_a"] != pairs["label_b"]).to_numpy(dtype=bool)
-        _, self.sets = np.unique(pairs["action_units"].to_numpy(dtype=str), return_inverse=True)
+        self.sets, _ = pd.factorize(pairs["action_units"])
 
     def drop_sets_of_one_kind(self) -> None:
         """Keep AU sets with pairs of two emotions and pairs of one."""
@@ -402,15 +405,8 @@ class _SameSetPairs:
 
     @property
     def confusable(self) -> pd.DataFrame:
-        """The pairs of two emotions, with `opposite`: whether one is positive and the other negative."""
-        pairs = self.pairs[self.differ].reset_index(drop=True)
-        names = self.clips[self.label].unique()
-        one_each = pd.DataFrame({"clip_id": range(len(names)), "action_units": "1", "label": names})
-        found = confusable_pairs(one_each, opposite=True)[["label_a", "label_b"]].itertuples(index=False, name=None)
-        opposite = [pair for a, b in found for pair in ((a, b), (b, a))]
-        named = pd.MultiIndex.from_arrays([pairs["label_a"], pairs["label_b"]])
-        pairs.insert(pairs.columns.get_loc("same_subject"), "opposite", named.isin(opposite))
-        return pairs
+        """The pairs of two emotions."""
+        return self.pairs[self.differ].reset_index(drop=True)
 
     def rows(self, clip_ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The places of both clips of each pair in a list of clips."""
@@ -439,15 +435,25 @@ class _SameSetPairs:
             return "none here, because no clip has both known AUs and an emotion"
         if len(set(known[label])) == 1:
             return f"none here, because all {len(known)} clips are labelled {str(known[label].iloc[0])!r}"
-        if n_pairs := int((self._all["label_a"] != self._all["label_b"]).sum()):
+        if self.n_confusable:
             others = "two subjects" if self.subjects == "same" else "one subject"
-            return f"none here, because all {n_pairs} confusable pairs are of {others}"
+            return f"none here, because all {self.n_confusable} confusable pairs are of {others}"
         reason = "none here, because no two clips share an AU set and differ in emotion"
         if shared := int((known["_aus"].value_counts() > 1).sum()):
             reason += f" ({shared} AU sets have several clips, each set of one emotion)"
         if self.keep_side and (without := len(confusable_pairs(known, label=label))):
             reason += f"; with the side dropped there would be {without}"
         return reason
+
+
+def _are_opposite(names: pd.Index) -> np.ndarray:
+    """Whether each two emotions are opposite, (k, k) bool, by the rule of :func:`confusable_pairs`."""
+    one_each = pd.DataFrame({"clip_id": range(len(names)), "action_units": "1", "label": names})
+    found = confusable_pairs(one_each, opposite=True)
+    a, b = (names.get_indexer(found[f"label_{side}"]) for side in "ab")
+    opposite = np.zeros((len(names), len(names)), dtype=bool)
+    opposite[a, b] = opposite[b, a] = True
+    return opposite
 
 
 def _rows_of(features: BranchFeatures, clip_ids: list[str], branch: str) -> np.ndarray:
