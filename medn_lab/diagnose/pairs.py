@@ -6,6 +6,7 @@ Every number of a pair of clips goes back to one table, all pairs of one AU set.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -377,17 +378,17 @@ class _SameSetPairs:
         sets = [au_set_text(aus) if aus else None for aus in au_sets(known, keep_side=keep_side)]
         known = known.assign(_aus=pd.Series(sets, dtype=object))
         self.clips = known[known["_aus"].notna() & known[label].notna()].reset_index(drop=True)
-        # Where every clip is a class of its own, every pair of an AU set is confusable.
-        each = self.clips.assign(_each=range(len(self.clips)))
-        pairs = confusable_pairs(each, label="_each", keep_side=keep_side)
-        rows = [pairs[f"label_{side}"].to_numpy(dtype=int) for side in "ab"]
         codes, names = pd.factorize(self.clips[label])
         persons, _ = pd.factorize(people(self.clips))
-        first, second = (codes[row] for row in rows)
-        pairs["label_a"], pairs["label_b"] = names.to_numpy(dtype=object)[first], names.to_numpy(dtype=object)[second]
-        pairs["opposite"] = _are_opposite(names)[first, second]
-        pairs["same_subject"] = persons[rows[0]] == persons[rows[1]]
-        self.n_confusable = int((first != second).sum())
+        by_set = self.clips.groupby("_aus").indices.values()
+        rows = [group[np.array(np.triu_indices(len(group), k=1))] for group in by_set]
+        a, b = np.concatenate([np.empty((2, 0), dtype=int), *rows], axis=1)
+        ids = self.clips["clip_id"].to_numpy()
+        pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": self.clips["_aus"].to_numpy()[a]})
+        pairs["label_a"], pairs["label_b"] = (names.to_numpy(dtype=object)[codes[row]] for row in (a, b))
+        pairs["opposite"] = _are_opposite(names)[codes[a], codes[b]]
+        pairs["same_subject"] = persons[a] == persons[b]
+        self.n_confusable = int((codes[a] != codes[b]).sum())
         if subjects != "all":
             pairs = pairs[pairs["same_subject"].to_numpy(dtype=bool) == (subjects == "same")].reset_index(drop=True)
         self._choose(pairs)
@@ -413,7 +414,7 @@ class _SameSetPairs:
         place = pd.Index(clip_ids)
         return place.get_indexer(self.pairs["clip_a"]), place.get_indexer(self.pairs["clip_b"])
 
-    @property
+    @cached_property
     def rule(self) -> str:
         """What makes a pair, and how many clips are left out because their AUs are in doubt."""
         sides = "AU sets with side, without intensity" if self.keep_side else "AU sets without side and intensity"
