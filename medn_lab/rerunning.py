@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from medn_lab import diagnose, evaluate, records
 from medn_lab.data.protocols import Fold
-from medn_lab.diagnose.attribution_contract import attribute
+from medn_lab.diagnose.attribution import attribute
 from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, pretrained_names, weights_sha256
 from medn_lab.model.inputs import torch_threads

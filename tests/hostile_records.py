@@ -43,7 +43,7 @@ def hostile_widgets() -> dict[str, ipywidgets.Widget]:
     )
     explorer.select(names[:5])
     report = diagnose.decoupling_report({EVIL: features, "plain": features}, n_permutations=9, n_shuffles=2)
-    ranked = diagnose.rank_pairs(clips.table, features=features).table
+    ranked = diagnose.rank_pairs(clips.table, features=features)
     return {
         "medn-branch-explorer": explorer,
         "medn-clip-player": widgets.ClipPlayer(clips, clip_id=names.iloc[1]),

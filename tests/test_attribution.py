@@ -1,187 +1,509 @@
-"""Integrated gradients: completeness, what a logit cannot see, and the planted regions."""
+"""Every attribution method: closed forms, one planted patch, one contract, and a model left as it was."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from tiny_clips import tiny_clips
+from planted_readers import CONFIG, LinearReader, PatchReader, cell_mask
+from tiny_clips import tiny_clips, tiny_model
+from torch import nn
 
-import medn_lab as medn
-from medn_lab.diagnose import bare_change, integrated_gradients, planted_mass, randomisation_check
+from medn_lab import diagnose
+from medn_lab.diagnose import (
+    attribution_method,
+    attribution_targets,
+    attributor,
+    bare_change,
+    compare_attributions,
+    frame_ablation,
+    grad_cam,
+    gradient_shap,
+    integrated_gradients,
+    occlusion,
+    randomisation_check,
+    saliency,
+)
+from medn_lab.diagnose.attribution import registered_methods
+from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig
-from medn_lab.records import Attribution
+
+METHODS = tuple(registered_methods())
+QUICK = {"integrated_gradients": {"n_steps": 4}, "gradient_shap": {"n_samples": 3}, "occlusion": {"patch": 16}}
+ZERO_MAP = "ignore:the .* map of the .* is 0 everywhere"
+
+every = pytest.mark.parametrize
+
+
+def run(method, model, clips, **arguments):
+    return getattr(diagnose, method)(model, clips, **QUICK.get(method, {}), **arguments)
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    return medn.synthetic_clips(n_subjects=4, clips_per_subject=12, seed=1)
+def clips():
+    return tiny_clips(n_subjects=2, clips_per_subject=2)
 
 
 @pytest.fixture(scope="module")
-def shipped():
-    return medn.load_pretrained()
+def model(clips):
+    return tiny_model(clips)
 
 
-def test_a_linear_logit_is_attributed_exactly():
-    class Linear(torch.nn.Module):
-        """Emotion logits that are fixed sums over the flow."""
+@pytest.fixture(scope="module")
+def linear():
+    return LinearReader()
 
-        def __init__(self, weight):
-            super().__init__()
-            self.name, self.config = (
-                "linear",
-                MEDNConfig(size=32, dim=32, classes=("a", "b"), aus=(), branches="motion"),
+
+@pytest.fixture(scope="module")
+def weights(linear):
+    frames, flow = linear.of_frames.detach(), linear.of_flow.detach()
+    return {"frames": frames.permute(0, 2, 3, 1).numpy(), "flow": flow.permute(1, 2, 0).numpy()}
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return PatchReader()
+
+
+def bottleneck(clips, **config):
+    config = {"dim": 32, "decoupling": "bottleneck", "keep_rates": (0.5,), **config}
+    return MEDN(MEDNConfig.for_clips(clips, **config), seed=2)
+
+
+def tensors(clips):
+    frames = torch.from_numpy(clips.frames).permute(0, 1, 4, 2, 3).float() / 255
+    return frames, torch.from_numpy(clips.flow).permute(0, 3, 1, 2).contiguous()
+
+
+def change_of(clips):
+    frames = clips.frames.astype(np.float32) / 255
+    return frames - frames[:, :1]
+
+
+def hooks_of(model):
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return [name for name, module in model.named_modules() if any(getattr(module, kind) for kind in kinds)]
+
+
+class TestANewMethod:
+    """A decorated function is a method for everything that takes methods by name."""
+
+    @pytest.fixture
+    def slope_times_change(self):
+        @attribution_method(complete=True)
+        def slope_times_change(score, inputs, fixed, *, scale: float = 1.0):
+            """The slope at the clip times the change since the baseline."""
+            inputs = tuple(value.detach().requires_grad_() for value in inputs)
+            slopes = torch.autograd.grad(score(*inputs, *fixed).sum(), inputs)
+            departures = zip(inputs, score.baselines(inputs), slopes, strict=True)
+            return tuple(scale * slope * (value - base) for value, base, slope in departures)
+
+        yield slope_times_change
+        del registered_methods()["slope_times_change"]
+
+    def test_it_gives_an_attribution_and_is_known_by_its_name(self, linear, weights, clips, slope_times_change):
+        found = slope_times_change(linear, clips, target="happiness")
+        np.testing.assert_allclose(found.flow, clips.flow * weights["flow"], rtol=1e-3, atol=1e-5)
+        assert found.sanity["completeness_error"] < 1e-3
+        assert (found.method, found.params) == ("slope_times_change", {"scale": 1.0})
+        methods = ["bare_change", "slope_times_change"]
+        table = compare_attributions(linear, clips, target="happiness", methods=methods, n_draws=1)
+        alike = table.groupby("method")["spearman"].max()
+        assert alike["bare_change"] == pytest.approx(1)
+        assert alike["slope_times_change"] < 0.5
+        make = attributor(linear, clips, params={"slope_times_change": {"scale": 2.0}}, n_checked=2)
+        assert "slope_times_change" in make.methods
+        checked = make.check(clips.table["clip_id"][0], target="happiness", method="slope_times_change")
+        np.testing.assert_allclose(checked.flow[0], 2 * found.flow[0], rtol=1e-5)
+        assert checked.sanity["infidelity"] < 1e-4
+        assert {"sensitivity", "randomised_flow"} <= checked.sanity.keys()
+
+    def test_a_name_that_is_taken_and_an_argument_without_a_default_are_refused(self):
+        def saliency(score, inputs, fixed): ...
+        def bare(score, inputs, fixed, *, size): ...
+
+        for function in (saliency, bare):
+            with pytest.raises(ValueError, match=function.__name__):
+                attribution_method()(function)
+        assert "bare" not in registered_methods()
+
+
+class TestALinearNetwork:
+    """What each method must give is known to the last digit."""
+
+    def test_saliency_is_the_weights(self, linear, weights, clips):
+        found = saliency(linear, clips, target="happiness")
+        for name, weight in weights.items():
+            np.testing.assert_allclose(getattr(found, name), np.broadcast_to(weight, getattr(found, name).shape))
+
+    @every(
+        ("method", "options"),
+        [(integrated_gradients, {"n_steps": 3}), (gradient_shap, {"frames_noise": 0, "flow_noise": 0, "n_samples": 2})],
+    )
+    def test_path_methods_are_weights_times_departure(self, linear, weights, clips, method, options):
+        found = method(linear, clips, target="happiness", **options)
+        np.testing.assert_allclose(found.frames, change_of(clips) * weights["frames"], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found.flow, clips.flow * weights["flow"], rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found.totals, found.scores - found.baseline_scores, rtol=1e-3, atol=1e-2)
+        assert found.sanity["completeness_error"] < 1e-3
+
+    def test_occlusion_gives_a_patch_the_sum_of_its_products(self, linear, weights, clips):
+        found = occlusion(linear, clips, target="happiness", patch=8)
+        frames, flow = change_of(clips) * weights["frames"], clips.flow * weights["flow"]
+        for values, products, axes in ((found.frames, frames, (1, 4)), (found.flow, flow, (3,))):
+            of_map, expected = (
+                one.sum(axis=axes).reshape(len(clips), 4, 8, 4, 8).sum(axis=(2, 4)) for one in (values, products)
             )
-            self.motion_branch = torch.nn.Identity()
-            self.weight = torch.nn.Parameter(weight)
+            np.testing.assert_allclose(of_map, expected, rtol=1e-3, atol=2e-3)
 
-        def forward(self, frames, flow):
-            score = (flow * self.weight).sum(dim=(1, 2, 3))
-            return medn.model.MEDNOutput(torch.stack([score, -score], dim=1), None, None, None, None, None)
+    def test_overlapping_patches_share_a_pixel_evenly(self, linear, weights, clips):
+        found = occlusion(linear, clips, target="AU12", patch=16, stride=8)
+        products = (clips.flow * weights["flow"]).sum(axis=3)
+        # The upper left cell lies in one patch alone; the next in two.
+        first, second = products[:, :16, :16].sum(axis=(1, 2)), products[:, :16, 8:24].sum(axis=(1, 2))
+        np.testing.assert_allclose(found.flow[:, 0, 0, 0], first / (2 * 256), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(found.flow[:, 0, 12, 0], (first + second) / (4 * 256), rtol=1e-3, atol=1e-5)
 
-    clips = tiny_clips(n_subjects=2, clips_per_subject=2)
-    weight = torch.randn(2, 32, 32, generator=torch.Generator().manual_seed(0))
-    found = integrated_gradients(Linear(weight), clips, target="b")
-    np.testing.assert_allclose(found.flow, -clips.flow * weight.permute(1, 2, 0).numpy(), rtol=1e-3, atol=1e-5)
-    assert found.frames is None
-    assert found.sanity["completeness_error"] < 1e-4
+    def test_frame_ablation_gives_a_frame_the_sum_of_its_products(self, linear, weights, clips):
+        found = frame_ablation(linear, clips, target="happiness")
+        expected = (change_of(clips) * weights["frames"]).sum(axis=(2, 3, 4))
+        np.testing.assert_allclose(found.course, expected, rtol=1e-3, atol=2e-3)
+        assert found.flow is None
+
+    def test_bare_change_uses_no_weight(self, linear, clips):
+        found = bare_change(linear, clips, target="happiness")
+        np.testing.assert_allclose(found.frames, change_of(clips), atol=1e-6)
+        np.testing.assert_allclose(found.flow, clips.flow)
+
+    @pytest.mark.filterwarnings(ZERO_MAP)
+    def test_a_difference_of_emotions_is_the_difference_of_their_maps(self, linear, clips):
+        targets = ("happiness", "others", "happiness - others")
+        first, second, difference = (saliency(linear, clips, target=target) for target in targets)
+        np.testing.assert_allclose(difference.frames, first.frames - second.frames)
+        np.testing.assert_allclose(difference.flow, first.flow - second.flow)
 
 
-def test_an_au_logit_owes_nothing_to_the_frames(shipped, drawn):
-    clips = drawn.select(drawn.table["clip_id"][:4])
-    found = integrated_gradients(shipped, clips, target="AU12")
-    assert found.frames is None
-    assert np.abs(found.flow).max() > 0
-    assert found.sanity["completeness_error"] < 0.05
+class TestOnePlantedPatch:
+    """A network that reads one patch of one frame, and one cell of the flow: whatever a map shows must be there."""
+
+    @every("method", [name for name in METHODS if name not in ("bare_change", "frame_ablation")])
+    def test_all_that_a_map_holds_lies_on_the_patch(self, reader, clips, method):
+        options = {"occlusion": {"patch": 8}, "gradient_shap": {"frames_noise": 0}}.get(method, {})
+        found = getattr(diagnose, method)(reader, clips, target="happiness", **options)
+        on_frames, on_flow = np.abs(found.frames).sum(axis=(1, 4)), np.abs(found.flow).sum(axis=3)
+        share = on_frames[:, cell_mask((2, 1)).numpy()].sum(axis=1) / on_frames.sum(axis=(1, 2))
+        np.testing.assert_allclose(share, 1, atol=1e-5)
+        flow_mask = cell_mask((1, 2)).numpy()
+        share = on_flow[:, flow_mask].sum(axis=1) / on_flow.sum(axis=(1, 2))
+        if method == "grad_cam":  # enlarged smoothly: the strongest pixels are the cell's, and half of the map
+            assert flow_mask.ravel()[on_flow.reshape(len(clips), -1).argmax(axis=1)].all()
+            assert (share > 0.5).all()
+        else:
+            np.testing.assert_allclose(share, 1, atol=1e-5)
+
+    def test_in_time_it_lies_on_the_moment_that_is_read(self, reader, clips):
+        course = frame_ablation(reader, clips, target="happiness").course
+        assert (np.abs(course[:, 5]) > 0).all()
+        np.testing.assert_allclose(np.delete(course, 5, axis=1), 0, atol=1e-7)
+
+    def test_grad_cam_puts_each_token_back_in_its_place(self, clips):
+        # Position 9 is gathered first, 3 second: without their places the heat would lie on patches 0 and 1.
+        found = grad_cam(PatchReader(frames_cell=(2, 1), kept=((3, 9, 0), (9,))), clips, target="happiness")
+        change = change_of(clips)[:, 5].reshape(len(clips), 4, 8, 4, 8, 3).mean(axis=(2, 4))[:, 2, 1]  # (n, 3)
+        summed = 2 * (change * [4.0, 1.0, -2.0]).sum(axis=1)  # the feature: both keep rates hold it
+        slope = 20 * (1 - np.tanh(20 * summed) ** 2)
+        places = found.frames_heat.reshape(len(clips), 8, 4, 8, 4, 8).sum(axis=(3, 5))
+        # A token is a place with its whole course: an eighth of its value in each of the eight frames.
+        expected = np.repeat((slope * summed)[:, None] / 8, 8, axis=1)
+        np.testing.assert_allclose(places[:, :, 2, 1], expected, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(np.delete(places.reshape(len(clips), 8, 16), 9, axis=2), 0, atol=1e-7)
+
+    @every(("method", "options", "most"), [(bare_change, {}, 0.2), (grad_cam, {"weights": "mean"}, 0.6)])
+    def test_the_movement_and_the_classic_grad_cam_do_not_lie_there(self, reader, clips, method, options, most):
+        # Classic Grad-CAM gives every place the mean slope, so that one patch is looked for in all of them.
+        heat = np.abs(method(reader, clips, target="happiness", **options).frames).sum(axis=(1, 4))
+        assert (heat[:, cell_mask((2, 1)).numpy()].sum(axis=1) / heat.sum(axis=(1, 2)) < most).all()
+
+    @pytest.mark.filterwarnings(ZERO_MAP)
+    def test_a_dropped_position_has_exactly_nothing(self, clips):
+        found = grad_cam(PatchReader(frames_cell=(2, 1), kept=((3, 0), (3,))), clips, target="others")
+        assert np.abs(found.frames).max() == 0
 
 
-def test_au_attribution_falls_on_the_planted_au_region(shipped, drawn):
-    clips = drawn.where(AU12=1.0)
-    found, change, random = (
-        planted_mass(one, truth=drawn.truth, region="AU12", of="flow")
-        for one in (
-            integrated_gradients(shipped, clips, target="AU12"),
-            bare_change(shipped, clips, target="AU12"),
-            randomisation_check(shipped, clips, target="AU12", n_draws=1).randomised,
+class TestAgainstCaptum:
+    def test_grad_cam_on_the_flow_stem(self, model, clips):
+        from captum.attr import LayerGradCam
+
+        explain = LayerGradCam(lambda x: model(None, x).au_logits, model.motion_branch.stem)
+        theirs = explain.attribute(tensors(clips)[1], target=1, relu_attributions=False)
+        enlarged = nn.functional.interpolate(theirs, size=(32, 32), mode="bilinear")[:, 0].detach().numpy()
+        found = grad_cam(model, clips, target=model.config.aus[1], weights="mean")
+        np.testing.assert_allclose(found.flow_heat * (32 / theirs.shape[-1]) ** 2, enlarged, rtol=1e-4, atol=1e-7)
+
+    def test_grad_cam_on_tokens_brought_to_channels_first(self, clips):
+        from captum.attr import LayerGradCam
+
+        dense = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="emotion", keep_rates=(1.0,)), seed=1).eval()
+        found = grad_cam(dense, clips, target="happiness", weights="mean")
+
+        class ChannelsFirst(nn.Module):
+            def __init__(self, norm):
+                super().__init__()
+                self.norm, self.here = norm, nn.Identity()
+
+            def forward(self, x):
+                return self.here(self.norm(x).permute(0, 2, 1)).permute(0, 2, 1)
+
+        dense.emotion_branch.norm = ChannelsFirst(dense.emotion_branch.norm)
+        frames, _ = tensors(clips)
+        explain = LayerGradCam(lambda x: dense(x).logits, dense.emotion_branch.norm.here)
+        theirs = explain.attribute(frames, target=0, relu_attributions=False)[:, 0].detach()  # (b, k)
+        placed = torch.zeros_like(theirs).scatter(1, dense(frames).sevit_output.kept[0], theirs).numpy()
+        blocks = found.frames_heat.reshape(len(clips), 8, 8, 4, 8, 4).sum(axis=(1, 3, 5)).reshape(placed.shape)
+        np.testing.assert_allclose(blocks, placed, rtol=1e-3, atol=1e-6)
+
+    def test_integrated_gradients_are_captums_of_the_bare_logit(self, model, clips):
+        from captum.attr import IntegratedGradients
+
+        frames, flow = tensors(clips)
+        still = (frames[:, :1].expand_as(frames).contiguous(), torch.zeros_like(flow))
+        theirs = IntegratedGradients(lambda a, b: model(a, b).logits[:, 0]).attribute((frames, flow), still, n_steps=6)
+        found = integrated_gradients(model, clips, target="happiness", n_steps=6)
+        np.testing.assert_allclose(found.frames, theirs[0].permute(0, 1, 3, 4, 2).numpy(), rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(found.flow, theirs[1].permute(0, 2, 3, 1).numpy(), rtol=1e-3, atol=1e-6)
+
+    def test_gradient_shap_has_the_expectation_of_captums(self, reader, clips):
+        from captum.attr import GradientShap
+
+        one = replace(clips.select(clips.table["clip_id"][:1]), frames=None)
+        flow = torch.from_numpy(one.flow).permute(0, 3, 1, 2)
+        np.random.seed(0)  # noqa: NPY002 (captum draws from it)
+        torch.manual_seed(0)
+        explain = GradientShap(lambda x: reader(None, x).logits[:, 0])
+        expected = explain.attribute(flow, torch.zeros_like(flow), n_samples=2000, stdevs=0.02)[0].sum(dim=0).numpy()
+        heat = gradient_shap(reader, one, target="happiness", n_samples=2000, flow_noise=0.02).flow_heat[0]
+        assert np.abs(heat - expected).max() < 0.1 * np.abs(expected).max()
+        assert abs(heat.sum() - expected.sum()) < 0.03 * np.abs(expected).sum()
+
+
+class TestTheContract:
+    """One shape of answer for every method, from every kind of network."""
+
+    @every("method", METHODS)
+    def test_values_have_the_inputs_shape_and_do_not_depend_on_other_clips(self, model, clips, method):
+        found = run(method, model, clips, target="others")
+        assert found.frames.shape == clips.frames.shape
+        assert found.frames.dtype == np.float32
+        assert (found.flow is None) == (method == "frame_ablation")
+        assert found.flow is None or found.flow.shape == clips.flow.shape
+        assert np.isfinite(found.frames).all()
+        assert np.abs(found.frames).max() > 0
+        assert found.method == method
+        assert list(found.table["clip_id"]) == list(clips.table["clip_id"])
+        np.testing.assert_allclose(found.scores, predict(model, clips).logits[:, 1], rtol=1e-4, atol=1e-5)
+        ids = list(clips.table["clip_id"])
+        single = run(method, model, clips.select(ids[::-1]), target="others", batch_size=1).select(ids)
+        for one, whole in ((single.frames, found.frames), (single.flow, found.flow)):
+            if whole is not None:
+                np.testing.assert_allclose(one, whole, atol=2e-4 * np.abs(whole).max())
+
+    @every("method", METHODS)
+    def test_nothing_is_left_behind(self, clips, method):
+        model = bottleneck(clips).train()
+        model.motion_branch.stem.eval()  # frozen by its owner, and to be found so
+        before = {name: module.training for name, module in model.named_modules()}
+        state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        run(method, model, clips, target="happiness")
+        assert {name: module.training for name, module in model.named_modules()} == before
+        assert all(p.grad is None and p.requires_grad for p in model.parameters())
+        assert not hooks_of(model)
+        assert torch.equal(torch.get_rng_state(), state)
+        assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
+
+    @every("method", [name for name in METHODS if name != "bare_change"])
+    def test_nothing_is_left_behind_after_an_error(self, clips, method):
+        model, calls = bottleneck(clips).train(), []
+
+        def fail(*_):
+            calls.append(1)
+            if len(calls) > 2:  # let the scores pass, and stop the method at its work
+                raise RuntimeError("planted")
+
+        handle = model.head.register_forward_hook(fail)
+        with pytest.raises(RuntimeError, match="planted"):
+            run(method, model, clips, target="happiness")
+        handle.remove()
+        assert model.training
+        assert not hooks_of(model)
+
+    @every("method", ["saliency", "integrated_gradients", "grad_cam"])
+    def test_it_works_where_the_caller_has_switched_gradients_off(self, model, clips, method):
+        own = run(method, model, clips, target="happiness")
+        with torch.no_grad():
+            found = run(method, model, clips, target="happiness")
+        assert np.abs(found.flow).max() > 0
+        np.testing.assert_allclose(found.flow, own.flow, rtol=1e-5, atol=1e-8)
+        np.testing.assert_allclose(found.frames, own.frames, rtol=1e-5, atol=1e-8)
+
+    def test_the_users_own_gradients_are_kept(self, model, clips):
+        weight = model.head[1].weight
+        weight.grad = torch.ones_like(weight)
+        saliency(model, clips, target="happiness")
+        assert torch.equal(weight.grad, torch.ones_like(weight))
+        weight.grad = None
+
+    def test_a_map_can_be_made_again_from_its_params(self, model, clips, tmp_path):
+        found = occlusion(model, clips, target="happiness", patch=16, stride=8)
+        found.save(tmp_path / "map")
+        loaded = type(found).load(tmp_path / "map")
+        again = getattr(diagnose, loaded.method)(model, clips, target=loaded.target, **loaded.params)
+        np.testing.assert_array_equal(again.flow, found.flow)
+        np.testing.assert_array_equal(loaded.scores, found.scores)
+
+
+class TestBranchesAndInputs:
+    """What is not there has no map, and what cannot be attributed gets a sentence."""
+
+    @every(("branches", "there", "missing"), [("motion", "flow", "frames"), ("emotion", "frames", "flow")])
+    def test_a_single_branch_or_input_has_one_map(self, model, clips, branches, there, missing):
+        alone = MEDN(MEDNConfig.for_clips(clips, dim=32, branches=branches, keep_rates=(0.5,)))
+        methods = [name for name in METHODS if name != "frame_ablation" or branches == "emotion"]
+        found = [run(method, alone, clips, target="happiness") for method in methods]
+        found.append(saliency(model, replace(clips, **{missing: None}), target="happiness"))
+        for one in found:
+            assert getattr(one, there) is not None
+            assert getattr(one, missing) is None
+            assert one.branch == branches
+
+    @every(
+        ("missing", "target", "facts"),
+        [
+            ("flow", "AU12", "'AU12'.*flow.*frames"),
+            ("frames", "gate", "'gate'.*frames.*flow"),
+            ("frames", "happiness from motion", "'happiness from motion'.*frames"),
+        ],
+    )
+    def test_a_target_that_needs_what_is_not_there_is_refused(self, model, clips, missing, target, facts):
+        with pytest.raises(ValueError, match=facts):
+            saliency(model, replace(clips, **{missing: None}), target=target)
+
+    @every(
+        ("method", "options", "facts"),
+        [
+            (integrated_gradients, {"n_steps": 0}, "n_steps.*0"),
+            (gradient_shap, {"n_samples": 0}, "n_samples.*0"),
+            (gradient_shap, {"frames_noise": -1}, "noise.*-1"),
+            (occlusion, {"stride": 9}, "8 px.*9"),
+            (occlusion, {"patch": 64}, "64 px.*32 px"),
+            (grad_cam, {"weights": "max"}, "each.*mean.*'max'"),
+            (saliency, {"batch_size": 0}, "batch_size.*0"),
+            (frame_ablation, {"target": "AU12"}, "frames.*'AU12'"),
+        ],
+    )
+    def test_arguments_out_of_range_are_refused(self, model, clips, method, options, facts):
+        with pytest.raises(ValueError, match=facts):
+            method(model, clips, **{"target": "others", **options})
+
+    def test_a_network_with_a_bottleneck_owes_its_emotions_to_the_flow_too(self, clips):
+        # Training cuts this path; a map that kept the cut would show no flow and break completeness.
+        model = bottleneck(clips)
+        found = saliency(model, clips, target="happiness")
+        place = np.unravel_index(np.abs(found.flow[0]).argmax(), found.flow[0].shape)
+        step = np.zeros_like(clips.flow)
+        step[0][place] = 1e-2
+        moved = (replace(clips, flow=clips.flow + sign * step) for sign in (1, -1))
+        up, down = (saliency(model, one, target="happiness").scores[0] for one in moved)
+        assert found.flow[0][place] == pytest.approx((up - down) / 2e-2, rel=0.05)
+        contribution = integrated_gradients(model, clips, target="happiness from motion", n_steps=32)
+        assert contribution.sanity["completeness_error"] < 0.02
+
+    def test_a_rounded_code_is_attributed_before_it_is_rounded(self, clips):
+        # In steps as wide as its noise the score stands still between jumps, and no slope adds up to it.
+        model = bottleneck(clips, keep_rates=(1.0,), fusion="sum")
+        with torch.no_grad():
+            model.code.bin_width.fill_(7.0)  # every code lies in the bin around 0
+        assert np.ptp(predict(model, replace(clips, flow=0 * clips.flow)).logits, axis=0).max() < 1e-5
+        found = integrated_gradients(model, clips, target="happiness from emotion", n_steps=64)
+        assert np.abs(found.frames).max() > 0
+        assert found.sanity["completeness_error"] < 0.05
+        assert not hooks_of(model)
+
+
+class TestTargets:
+    """The grammar of what can be attributed."""
+
+    def test_every_target_that_is_listed_can_be_attributed(self, model, clips):
+        one = clips.select(clips.table["clip_id"][:1])
+        for target in attribution_targets(model):
+            found = saliency(model, one, target=target)
+            assert found.target == target
+            assert np.isfinite(found.scores).all()
+
+    def test_a_contribution_is_what_the_logit_gains_by_the_branch(self, model, clips):
+        with_both = predict(model, clips).logits[:, 0]
+        still_flow = predict(model, replace(clips, flow=np.zeros_like(clips.flow))).logits[:, 0]
+        motion = integrated_gradients(model, clips, target="happiness from motion", n_steps=16)
+        np.testing.assert_allclose(motion.scores, with_both - still_flow, atol=1e-5)
+        np.testing.assert_allclose(motion.baseline_scores, 0, atol=1e-6)
+        np.testing.assert_allclose(motion.totals, with_both - still_flow, atol=2e-3)
+        assert (motion.frames, motion.branch) == (None, "motion")
+        emotion = saliency(model, clips, target="happiness from emotion")
+        frames, flow = tensors(clips)
+        onset = frames[:, :1]
+        # The other branch sees its clip while this one's fades: two points, and on along the line.
+        with torch.no_grad():
+            near, nearer = (model(onset + share * (frames - onset), flow).logits[:, 0] for share in (0.006, 0.003))
+        np.testing.assert_allclose(emotion.scores, with_both - (2 * nearer - near).numpy(), atol=1e-4)
+        assert np.abs(emotion.scores).min() > 0.01
+        assert emotion.flow is None
+
+    def test_the_gate_and_a_norm_are_the_models_own(self, model, clips):
+        features = extract_features(model, clips)
+        gate, motion, emotion = (
+            saliency(model, clips, target=t) for t in ("gate", "norm of motion", "norm of emotion")
         )
+        np.testing.assert_allclose(gate.scores, features.gate.mean(axis=1), atol=1e-5)
+        np.testing.assert_allclose(motion.scores, np.linalg.norm(features.motion, axis=1), rtol=1e-4)
+        assert motion.frames is None
+        assert emotion.flow is None
+
+    def test_an_au_reads_no_frames(self, model, clips):
+        found = integrated_gradients(model, clips, target="AU12")
+        assert found.frames is None
+        assert np.abs(found.flow).max() > 0
+        assert found.sanity["completeness_error"] < 0.05
+
+    def test_spaces_do_not_matter_and_a_class_that_is_written_like_a_rule_is_the_class(self, model, clips):
+        found = saliency(model, clips, target="  happiness-others   from  motion ")
+        assert found.target == "happiness - others from motion"
+        named = MEDN(replace(CONFIG, classes=("fear", "anger", "fear - anger"), aus=clips.aus))
+        expected = predict(named, clips).logits[:, 2]
+        np.testing.assert_allclose(saliency(named, clips, target="fear - anger").scores, expected, atol=1e-5)
+
+    @every(
+        "target",
+        ["joy", "happiness - joy", "happiness - happiness", "AU12 from motion", "norm of gate", "joy from motion"],
     )
-    assert (found.share > found.chance).mean() > 0.9
-    assert found.interval().low > 0
-    # More than because something moves there, and more than any network's map would.
-    assert found.share.mean() > 1.3 * change.share.mean()
-    assert found.share.mean() > 1.3 * random.share.mean()
+    def test_an_unknown_target_lists_those_there_are(self, model, clips, target):
+        with pytest.raises(ValueError, match=f"'{target}'.*happiness, others, AU1"):
+            saliency(model, clips, target=target)
+
+    def test_a_single_branch_has_no_gate_no_contributions_and_no_targets_of_the_other(self, clips):
+        config = MEDNConfig.for_clips(clips, dim=32)
+        motion, emotion, concatenated = (
+            MEDN(replace(config, **more))
+            for more in ({"branches": "motion"}, {"branches": "emotion"}, {"fusion": "concat"})
+        )
+        expected = ["happiness", "others", "AU1", "AU12", "AU14", "norm of motion", "norm of fused"]
+        assert attribution_targets(motion) == expected
+        wrong = [(motion, t) for t in ("gate", "happiness from motion", "norm of emotion")]
+        for model, target in (*wrong, (emotion, "AU12"), (concatenated, "gate")):
+            with pytest.raises(ValueError, match=f"'{target}'"):
+                saliency(model, clips, target=target)
 
 
-def test_emotion_attribution_in_the_frames_falls_on_the_planted_cue_region(shipped, drawn):
-    clips = drawn.where(cue="flush", label="disgust")
-    clips = clips.select(clips.table["clip_id"][::2])
-    found, change = (
-        planted_mass(method(shipped, clips, target="disgust"), truth=drawn.truth, region="cue", of="frames")
-        for method in (integrated_gradients, bare_change)
-    )
-    assert found.share.mean() > 3 * found.chance.mean()
-    assert change.share.mean() == pytest.approx(change.chance.mean(), rel=0.3)  # a blush is fainter than noise
-    assert found.interval(of="hits").value > 0.5
-
-
-def made_of(clips, **maps):
-    return Attribution(
-        **({"frames": None, "flow": None} | maps), table=clips.table, target="x", branch="both", method="x"
-    )
-
-
-def test_planted_mass_looks_where_the_clips_own_kind_of_cue_lies():
-    clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=5, n_frames=6, cue="colour+brightness", seed=4)
-    kinds = clips.truth.table["cue_kind"]
-    assert set(kinds) == {"colour", "brightness"}
-    of_brightness = clips.truth.cue_mask[[0] * 5 + [1] * 5, clips.truth.cue_kinds.index("brightness")]
-    heat = np.zeros(clips.frames.shape, np.float32) + of_brightness[:, None, :, :, None]
-    found = planted_mass(made_of(clips, frames=heat), truth=clips.truth, region="cue", of="frames")
-    np.testing.assert_allclose(found.share, kinds == "brightness")
-    np.testing.assert_array_equal(found.planted, clips.table["cue"] != "still")
-
-
-def test_planted_mass_closed_forms(drawn):
-    clips = drawn.select(drawn.table["clip_id"][:3])
-    masks = np.stack([drawn.truth.cue_region(name) for name in clips.table["clip_id"]])
-    inside = planted_mass(
-        made_of(clips, flow=-masks[..., None].astype(np.float32)), truth=drawn.truth, region="cue", of="flow"
-    )
-    np.testing.assert_allclose(inside.share, 1)
-    np.testing.assert_allclose(inside.hits, 1)
-    even = planted_mass(
-        made_of(clips, flow=np.ones((3, 64, 64, 1), np.float32)), truth=drawn.truth, region="cue", of="flow"
-    )
-    np.testing.assert_allclose(even.share, even.chance, rtol=1e-5)
-    np.testing.assert_allclose(even.hits, even.chance, rtol=1e-5)  # all pixels are the strongest: the share of them
-    nothing = planted_mass(
-        made_of(clips, flow=np.zeros((3, 64, 64, 1), np.float32)), truth=drawn.truth, region="cue", of="flow"
-    )
-    assert nothing.share.tolist() == nothing.hits.tolist() == [0, 0, 0]
-    half = np.zeros((3, 8, 64, 64, 3), np.float32)
-    half[:, 2, :, :, 0] = masks
-    half[:, 5, :, :, 1] = -1.0 * masks  # signs and moments do not cancel
-    in_time = planted_mass(made_of(clips, frames=half), truth=drawn.truth, region="cue", of="frames")
-    np.testing.assert_allclose(in_time.share, 1)
-
-
-def test_clips_in_which_nothing_was_planted_are_left_out_of_the_mean(drawn):
-    even = made_of(drawn, flow=np.ones((len(drawn), 64, 64, 1), np.float32))
-    cue = planted_mass(even, truth=drawn.truth, region="cue", of="flow")
-    assert cue.planted.tolist() == (drawn.table["cue"] != "still").tolist()
-    assert f"({cue.planted.sum()} clips of 4 subjects; {(~cue.planted).sum()} without it left out)" in repr(cue)
-    au = planted_mass(even, truth=drawn.truth, region="AU12", of="flow")
-    assert au.planted.tolist() == (drawn.table["AU12"] == 1).tolist()
-    own = planted_mass(even, truth=drawn.truth, region="AUs", of="flow")
-    row = next(place for place in range(len(drawn)) if drawn.table["action_units"][place] == "12")
-    assert own.chance[row] == pytest.approx(au.chance[row])
-    assert (own.chance >= np.where(au.planted, au.chance, 0) - 1e-9).all()
-
-
-def test_the_interval_of_planted_mass_resamples_subjects(drawn):
-    flow = np.zeros((len(drawn), 64, 64, 1), np.float32)
-    masks = np.stack([drawn.truth.cue_region(name) for name in drawn.table["clip_id"]])
-    first = (drawn.table["subject"] == drawn.table["subject"][0]).to_numpy()
-    flow[first] = masks[first][..., None]  # one subject of four has all of its map there
-    flow[~first] = ~masks[~first][..., None]
-    found = planted_mass(made_of(drawn, flow=flow), truth=drawn.truth, region="cue", of="flow").interval(of="share")
-    assert found.n_subjects == 4
-    # One of four subjects: Wilson's interval with Student's t of three degrees of freedom is wide on both sides.
-    assert found.low < 0.05
-    assert found.high > 0.6
-    alone = drawn.select(drawn.table["clip_id"][first])
-    with pytest.raises(ValueError, match="at least 2 subjects"):
-        planted_mass(made_of(alone, flow=flow[first]), truth=drawn.truth, region="cue", of="flow").interval()
-
-
-def test_what_was_not_planted_gets_a_sentence(drawn):
-    clips = drawn.select(drawn.table["clip_id"][:3])
-    even = made_of(clips, flow=np.ones((3, 64, 64, 1), np.float32))
-    with pytest.raises(ValueError, match="the attribution has no frames"):
-        planted_mass(even, truth=drawn.truth, region="cue", of="frames")
-    with pytest.raises(ValueError, match="no region 'AU99' was planted; there are cue, AUs, AU1"):
-        planted_mass(even, truth=drawn.truth, region="AU99", of="flow")
-    with pytest.raises(ValueError, match=r"the maps are \(32, 32\) px but the truth \(64, 64\)"):
-        planted_mass(replace(even, flow=even.flow[:, ::2, ::2]), truth=drawn.truth, region="cue", of="flow")
-    with pytest.raises(ValueError, match="of must be frames or flow"):
-        planted_mass(even, truth=drawn.truth, region="cue", of="faces")
-
-
-def test_nothing_is_left_behind_on_the_model():
-    clips = tiny_clips(n_subjects=2, clips_per_subject=2)
-    model = MEDN(MEDNConfig.for_clips(clips, dim=32)).train()
-    integrated_gradients(model, clips, target="others", n_steps=4)
-    assert model.training
-    assert all(p.grad is None for p in model.parameters())
-    assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
-
-
-def test_an_unknown_target_lists_those_there_are():
-    clips = tiny_clips(n_subjects=2, clips_per_subject=2)
-    model = MEDN(MEDNConfig.for_clips(clips, dim=32))
-    with pytest.raises(ValueError, match="'joy' is no target of this model; there are happiness, others, AU1"):
-        integrated_gradients(model, clips, target="joy")
-    emotion_only = MEDN(replace(model.config, branches="emotion"))
-    with pytest.raises(ValueError, match="'AU12' is no target"):
-        integrated_gradients(emotion_only, clips, target="AU12")
+def test_a_method_or_an_argument_that_is_not_known_lists_those_there_are(model, clips):
+    for options, facts in (({"method": "lime"}, "'lime'.*saliency, integrated_gradients"),
+                           ({"method": "occlusion", "params": {"window": 3}}, "window.*patch, stride")):  # fmt: skip
+        with pytest.raises(ValueError, match=facts):
+            randomisation_check(model, clips, target="happiness", **options)

@@ -184,14 +184,14 @@ def test_maps_and_their_figures_name_the_branch():
 
 def test_distances_of_pairs_name_the_branch():
     ranked = rank_pairs(table(), features=features())
-    assert ranked.table[["emotion_distance", "emotion_separation", "emotion_beyond"]].isna().all(axis=None)
-    assert ranked.table["motion_similarity"].notna().all()
-    assert DEAD in ranked.rule
+    assert ranked[["emotion_distance", "emotion_separation", "emotion_beyond"]].isna().all(axis=None)
+    assert ranked["motion_similarity"].notna().all()
+    assert DEAD in ranked.attrs["rule"]
     found = pair_separation(table(), features=features(), n_resamples=20)
-    row = found.table.set_index("branch").loc["emotion"]
+    row = found.set_index("branch").loc["emotion"]
     assert np.isnan([row["value"], row["low"], row["high"]]).all()
-    assert DEAD in repr(found)
-    assert DEAD in view.plot_pair_separation(found.table).to_json()
+    assert DEAD in found.attrs["summary"]
+    assert DEAD in view.plot_pair_separation(found).to_json()
 
 
 def test_a_model_of_clips_that_do_not_move_has_no_figure_of_its_emotion_branch():

@@ -43,38 +43,38 @@ def planted(clips):
     return replace(clips, truth=truth)
 
 
-def test_masks_are_the_positions_that_the_branch_kept(model, clips):
+def test_masks_are_the_positions_that_the_branch_kept_and_each_rate_a_beginning_of_the_ranking(model, clips):
     found = kept_tokens(model, clips, batch_size=3)
     assert found.masks.shape == (8, 3, 4, 4)
     assert found.masks.sum(axis=(2, 3)).tolist() == [[8, 4, 2]] * 8
-    model.eval()
     with torch.no_grad():
-        frames = as_inputs(model.config, clips, rows=np.arange(8)).frames
-        output = model.emotion_branch(frames)
+        output = model.eval().emotion_branch(as_inputs(model.config, clips, rows=np.arange(8)).frames)
     for scale, places in enumerate(output.kept):
         for row in range(8):
             assert set(np.flatnonzero(found.masks[row, scale])) == set(places[row].tolist())
     np.testing.assert_allclose(found.scores.reshape(8, 16), output.scores.numpy(), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(found.mix.sum(axis=1), 1, rtol=1e-5)
-
-
-def test_each_keep_rate_is_a_beginning_of_the_ranking(model, clips):
-    found = kept_tokens(model, clips)
-    assert (found.masks[:, 1] <= found.masks[:, 0]).all()
-    assert (found.masks[:, 2] <= found.masks[:, 1]).all()
+    assert (np.diff(found.masks.astype(int), axis=1) <= 0).all()
     lowest_kept = np.where(found.masks[:, 0], found.scores, np.inf).min(axis=(1, 2))
     highest_dropped = np.where(found.masks[:, 0], -np.inf, found.scores).max(axis=(1, 2))
     assert (lowest_kept >= highest_dropped).all()
 
 
-def test_cover_is_the_share_of_the_region_in_kept_patches(model, clips):
+def test_cover_is_the_share_of_the_region_in_kept_patches_where_it_is_planted(model, clips):
     found = kept_tokens(model, clips, truth=clips.truth)
-    for row in range(7):
-        for scale in range(3):
-            kept = found.masks[row, scale]
-            # Rows 8-16 are the grid's second row; columns 12-20 are half of its second and half of its third column.
-            assert found.cover[row, scale] == pytest.approx(0.5 * kept[1, 1] + 0.5 * kept[1, 2])
+    # Rows 8-16 are the grid's second row; columns 12-20 are half of its second and half of its third column.
+    expected = 0.5 * found.masks[:7, :, 1, 1] + 0.5 * found.masks[:7, :, 1, 2]
+    np.testing.assert_allclose(found.cover[:7], expected)
     assert found.kept_shares == (0.5, 0.25, 0.125)
+    assert np.isnan(found.cover[-1]).all()
+    assert "in 7 clips" in repr(found)
+    frame = found.to_frame()
+    # The measured part of the score finds the reddening patch before anything is learned.
+    assert (frame["cover"] > frame["chance"]).all()
+    assert frame["n_clips"].tolist() == [7, 7, 7]
+    assert kept_tokens(model, clips, truth=clips.truth, region="AU12").to_frame()["n_clips"].tolist() == [4, 4, 4]
+    still = clips.select(clips.table["clip_id"][-1:])
+    assert "planted in none" in repr(kept_tokens(model, still, truth=still.truth))
 
 
 @pytest.mark.parametrize("patch", [2, 4, 16])
@@ -102,11 +102,9 @@ def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_
         clips.truth, table=clips.truth.table.assign(cue_kind=kinds), cue_mask=masks, cue_kinds=("colour", "timing")
     )
     found = kept_tokens(model, replace(clips, truth=both), truth=both)
-    for row, kind in enumerate(kinds[:-1]):
-        first = 1 if kind == "colour" else 3
-        for scale in range(3):
-            kept = found.masks[row, scale]
-            assert found.cover[row, scale] == pytest.approx(0.5 * kept[first, 1] + 0.5 * kept[first, 2])
+    rows, first = np.arange(7), np.array([1 if kind == "colour" else 3 for kind in kinds[:-1]])
+    expected = 0.5 * found.masks[rows, :, first, 1] + 0.5 * found.masks[rows, :, first, 2]
+    np.testing.assert_allclose(found.cover[:7], expected)
     frame = found.to_frame()
     assert frame["cue_kind"].tolist() == ["colour"] * 3 + ["timing"] * 3
     assert frame["keep_rate"].tolist() == [*RATES, *RATES]
@@ -117,16 +115,6 @@ def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_
     found.save(tmp_path / "kept")
     assert KeptTokens.load(tmp_path / "kept").to_frame().equals(frame)
     assert "cue_kind" not in kept_tokens(model, clips, truth=both, region="AU12").to_frame()
-
-
-def test_a_clip_in_which_nothing_was_planted_has_no_cover(model, clips):
-    found = kept_tokens(model, clips, truth=clips.truth)
-    assert np.isnan(found.cover[-1]).all()
-    assert not np.isnan(found.cover[:-1]).any()
-    assert "in 7 clips where it is planted" in repr(found)
-    assert kept_tokens(model, clips, truth=clips.truth, region="AU12").to_frame()["n_clips"].tolist() == [4, 4, 4]
-    still = clips.select(clips.table["clip_id"][-1:])
-    assert "cue is planted in none of them" in repr(kept_tokens(model, still, truth=still.truth))
 
 
 def test_chance_is_the_share_of_positions_kept():
@@ -145,34 +133,24 @@ def test_a_dense_network_covers_everything(clips):
     assert found.to_frame()["covers_more_often"].tolist() == [0.0]
 
 
-def test_the_reddening_patch_is_kept_more_often_than_chance(model, clips):
-    # The measured part of the score finds it before anything is learned.
-    frame = kept_tokens(model, clips, truth=clips.truth).to_frame()
-    assert (frame["cover"] > frame["chance"]).all()
-    assert frame["n_clips"].tolist() == [7, 7, 7]
-
-
-def test_an_emotion_branch_alone_will_do_and_a_motion_branch_will_not(clips):
-    alone = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, branches="emotion", keep_rates=(0.5,)))
+def test_an_emotion_branch_alone_will_do_and_the_model_is_left_as_it_was(clips):
+    config = MEDNConfig.for_clips(clips, dim=32, patch=8, branches="emotion", keep_rates=(0.5,))
+    alone = MEDN(config).train()
     assert kept_tokens(alone, replace(clips, flow=None)).masks.shape == (8, 1, 4, 4)
+    assert alone.training
+    assert not any(module._forward_hooks for module in alone.modules())
+
+
+def test_what_cannot_be_measured_is_refused(model, clips):
     motion = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="motion"))
-    with pytest.raises(ValueError, match="only a motion branch; the emotion branch alone keeps and drops positions"):
-        kept_tokens(motion, clips)
-
-
-def test_what_cannot_be_measured_gets_a_sentence(model, clips):
-    with pytest.raises(ValueError, match="no frames, of which the emotion branch would keep positions"):
-        kept_tokens(model, replace(clips, frames=None))
-    with pytest.raises(ValueError, match="no region 'AU99' was planted; there are cue, AUs, AU12, AU14"):
-        kept_tokens(model, clips, truth=clips.truth, region="AU99")
-    assert "as no truth was given" in repr(kept_tokens(model, clips))
-
-
-def test_the_model_is_left_as_it_was(clips):
-    model = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=RATES)).train()
-    kept_tokens(model, clips)
-    assert model.training
-    assert not any(module._forward_hooks for module in model.modules())
+    for given, options, facts in (
+        ((motion, clips), {}, "motion branch"),
+        ((model, replace(clips, frames=None)), {}, "no frames"),
+        ((model, clips), {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
+    ):
+        with pytest.raises(ValueError, match=facts):
+            kept_tokens(*given, **options)
+    assert "no truth" in repr(kept_tokens(model, clips))
 
 
 def test_the_record_survives_the_disk_and_a_selection(model, clips, tmp_path):
@@ -185,7 +163,7 @@ def test_the_record_survives_the_disk_and_a_selection(model, clips, tmp_path):
     assert repr(loaded) == repr(found)
     one = loaded.select(["tiny0_s01_c02"])
     np.testing.assert_array_equal(one.masks[0], found.masks[6])
-    with pytest.raises(ValueError, match="with a scale for each of 3 keep rates"):
+    with pytest.raises(ValueError, match="3 keep rates"):
         replace(found, masks=found.masks[:, :2])
 
 
@@ -224,11 +202,12 @@ class TestPicture:
         assert columns.min() / scale == pytest.approx(12, abs=1)
         assert columns.max() / scale == pytest.approx(20, abs=1)
 
-    def test_what_is_not_there_gets_a_sentence(self, model, clips):
+    def test_what_is_not_there_is_refused(self, model, clips):
         found = kept_tokens(model, clips)
-        with pytest.raises(ValueError, match="no frames to draw kept positions over"):
-            view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, frames=None))
-        with pytest.raises(ValueError, match="'nobody'"):
-            view.plot_kept_tokens(found, "nobody", clips=clips)
-        with pytest.raises(ValueError, match="no truth to draw the region 'cue' from"):
-            view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, truth=None), region="cue")
+        for clip_id, given, options, facts in (
+            ("tiny0_s00_c01", replace(clips, frames=None), {}, "no frames"),
+            ("nobody", clips, {}, "'nobody'"),
+            ("tiny0_s00_c01", replace(clips, truth=None), {"region": "cue"}, "'cue'"),
+        ):
+            with pytest.raises(ValueError, match=facts):
+                view.plot_kept_tokens(found, clip_id, clips=given, **options)

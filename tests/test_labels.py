@@ -83,9 +83,9 @@ def of_a_bare_table(table, label="label"):
     features = BranchFeatures(rng.normal(size=(6, 3)), rng.normal(size=(6, 3)), None, table)
     return [
         confusable_pairs(table, label=label).to_numpy().tolist(),
-        confusable_sets(table, label=label).table.to_numpy().tolist(),
-        rank_pairs(table, features=features, label=label).table[["clip_a", "clip_b", "label_a"]].to_numpy().tolist(),
-        repr(pair_separation(table, features=features, label=label, n_resamples=20)),
+        confusable_sets(table, label=label).to_numpy().tolist(),
+        rank_pairs(table, features=features, label=label)[["clip_a", "clip_b", "label_a"]].to_numpy().tolist(),
+        pair_separation(table, features=features, label=label, n_resamples=20).attrs["summary"],
     ]
 
 

@@ -31,19 +31,9 @@ THIRD_PARTIES = {
 }
 """Rooms that keep to few outside packages."""
 
-USES_NETWORKS = (
-    "attribution",
-    "gradient",
-    "grad_cam",
-    "occlusion",
-    "tokens",
-    "sanity",
-    "randomis",
-    "planted",
-    "captum",
-    "watch",
-)
-"""Parts of the names of those modules of ``diagnose`` that look into a network; all others are numeric: no torch."""
+USES_NETWORKS = ("attribution", "tokens", "callbacks")
+"""The first words of the names of those modules of ``diagnose`` that look into a network; all others are numeric: no
+torch."""
 
 NETWORK_PACKAGES = {"torch", "captum", "lightning_fabric", "torchvision"}
 
@@ -124,7 +114,7 @@ def sources_of_room(room: str, pattern: str) -> list[Path]:
 
 
 def is_numeric(path: Path) -> bool:
-    return not any(part in path.stem for part in USES_NETWORKS)
+    return not path.stem.startswith(USES_NETWORKS)
 
 
 def test_every_folder_and_file_of_the_package_is_a_room_with_known_neighbours():

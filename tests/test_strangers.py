@@ -249,7 +249,7 @@ def test_figures_show_names_from_data_as_text(hostile):
     one, other = clips.table["clip_id"].iloc[:2]
     embedding = replace(sample_embedding(features))
     report = diagnose.decoupling_report(features, n_permutations=9, n_shuffles=2)
-    ranked = diagnose.rank_pairs(clips.table, features=features).table
+    ranked = diagnose.rank_pairs(clips.table, features=features)
     for figure in (
         view.plot_clip(clips, one, predictions=predictions),
         view.plot_scores(predictions, one),
@@ -261,7 +261,7 @@ def test_figures_show_names_from_data_as_text(hostile):
         view.plot_leakage(report),
         view.plot_gate(features, by="label"),
         view.plot_confusable_pairs(ranked),
-        view.plot_confusable_sets(diagnose.confusable_sets(clips.table).table),
+        view.plot_confusable_sets(diagnose.confusable_sets(clips.table)),
         view.plot_pair(clips, (one, other), predictions=predictions),
         view.plot_magnification(clips, one),
     ):

@@ -91,13 +91,16 @@ def test_a_disk_that_fills_up_keeps_the_finished_clips(index, prepared, tmp_path
         with pytest.raises(OSError, match=r"the disk is full after \d of 4 clips; the whole set needs 1 MB") as found:
             prepare(index, out, recipe=SMALL, progress=False)
     finished = int(re.search(r"after (\d)", str(found.value))[1])
-    assert finished == min(4, 1 + calls // 2)  # frames and flow of a clip; the first has neither
+    # Frames, flow and journal of a clip; the first clip has the journal alone.
+    assert finished == min(4, 0 if not calls else 1 + (calls - 1) // 3)
     assert not out.exists()
     for folder in tmp_path.iterdir():
         with pytest.raises(FileNotFoundError):
             Clips.load(folder)
     assert_prepared(prepare(index, out, recipe=SMALL, progress=True), prepared)
-    assert f"| {finished}/4" in capsys.readouterr().err, "what was finished is not done again"
+    begun = int(re.search(r"\| (\d)/4", capsys.readouterr().err)[1])
+    # The journal's line may be on the disk although its fsync failed.
+    assert begun in (finished, finished + 1), "what was finished is not done again"
 
 
 def test_a_disk_that_is_full_from_the_start_is_begun_anew_and_another_fault_is_not_called_full(

@@ -168,13 +168,13 @@ class TestStability:
 
 class TestPairs:
     def test_every_pair_is_a_point_in_its_place(self, ranked):
-        figure = view.plot_confusable_pairs(ranked.table)
+        figure = view.plot_confusable_pairs(ranked)
         drawn = {}
         for trace in figure.data:
             for ids, x, y in zip(trace.customdata, trace.x, trace.y, strict=True):
                 drawn[tuple(ids)] = (x, y, trace.marker.symbol, trace.name)
-        assert len(drawn) == len(ranked.table)
-        for row in ranked.table.itertuples():
+        assert len(drawn) == len(ranked)
+        for row in ranked.itertuples():
             x, y, symbol, name = drawn[row.clip_a, row.clip_b]
             assert (x, y) == pytest.approx((1 - row.motion_similarity, row.emotion_separation))
             assert symbol == ("diamond" if row.opposite else "circle")
@@ -182,19 +182,19 @@ class TestPairs:
         assert "AU sets without side and intensity" in texts(figure).replace("<br>", " ")
 
     def test_the_pointer_shows_both_clips(self, ranked):
-        first = ranked.table.iloc[0]
-        shown = [text for trace in view.plot_confusable_pairs(ranked.table).data for text in trace.hovertext]
+        first = ranked.iloc[0]
+        shown = [text for trace in view.plot_confusable_pairs(ranked).data for text in trace.hovertext]
         mine = next(text for text in shown if "rank 1<" in f"{text}<")
         for part in (first["clip_a"], first["clip_b"], first["label_a"], f"AU {first['action_units']}"):
             assert part in mine
-        for rank, row in ranked.table.iterrows():
+        for rank, row in ranked.iterrows():
             mine = next(text for text in shown if text.endswith(f"rank {rank}"))
             wrong = [row[f"predicted_{side}"] for side in "ab" if row[f"predicted_{side}"] != row[f"label_{side}"]]
             assert mine.count("predicted") == len(wrong)
             assert all(f"predicted {said}" in mine for said in wrong)
 
     def test_many_pairs_are_thinned_out_and_it_is_said(self, ranked):
-        many = pd.concat([ranked.table] * 40, ignore_index=True)
+        many = pd.concat([ranked] * 40, ignore_index=True)
         figure = view.plot_confusable_pairs(many)
         step = -(-len(many) // 4000)
         assert step > 1
@@ -204,15 +204,15 @@ class TestPairs:
     def test_no_pairs_are_said_to_be_none_and_why(self, clips, features):
         table = clips.table.assign(action_units="?")
         for figure in (
-            view.plot_confusable_pairs(rank_pairs(table, features=features).table),
-            view.plot_confusable_sets(confusable_sets(table).table),
-            view.plot_pair_separation(pair_separation(table, features=features).table),
+            view.plot_confusable_pairs(rank_pairs(table, features=features)),
+            view.plot_confusable_sets(confusable_sets(table)),
+            view.plot_pair_separation(pair_separation(table, features=features)),
         ):
             assert not figure.data
             assert "None here, because the AUs of all 60 clips are unknown." in texts(figure)
 
     def test_the_bars_of_the_sets_are_their_counts(self, clips):
-        sets = confusable_sets(clips.table).table
+        sets = confusable_sets(clips.table)
         figure = view.plot_confusable_sets(sets)
         for trace in figure.data:
             assert list(trace.x) == sets[trace.name].tolist()
@@ -221,15 +221,15 @@ class TestPairs:
         assert f"{sets['n_pairs'].iloc[0]} pairs" in texts(figure)
 
     def test_more_sets_than_find_room_are_counted(self, clips):
-        sets = confusable_sets(clips.table).table
+        sets = confusable_sets(clips.table)
         many = pd.concat([sets] * 30, ignore_index=True)
         assert f"{len(many) - 24} smaller sets not drawn" in texts(view.plot_confusable_sets(many))
 
     def test_separation_is_drawn_with_its_interval_and_the_line_of_aus_alone(self, clips, features):
         found = pair_separation(clips.table, features=features, n_resamples=50)
-        figure = view.plot_pair_separation(found.table)
-        assert [trace.x[0] for trace in figure.data] == found.table["value"].tolist()
-        row = found.table.iloc[0]
+        figure = view.plot_pair_separation(found)
+        assert [trace.x[0] for trace in figure.data] == found["value"].tolist()
+        row = found.iloc[0]
         assert figure.data[0].error_x.array[0] == pytest.approx(row["high"] - row["value"])
         assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
         assert f"{row['n_pairs']} pairs against {row['n_controls']}" in texts(figure)

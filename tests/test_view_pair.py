@@ -27,7 +27,7 @@ def predictions(clips):
 
 @pytest.fixture(scope="module")
 def pairs(clips, predictions):
-    return rank_pairs(clips.table, features=sample_features(clips), predictions=predictions).table
+    return rank_pairs(clips.table, features=sample_features(clips), predictions=predictions)
 
 
 @pytest.fixture(scope="module")

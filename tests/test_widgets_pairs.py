@@ -41,7 +41,7 @@ def features(clips):
 
 @pytest.fixture(scope="module")
 def pairs(clips, features, predictions):
-    return rank_pairs(clips.table, features=features, predictions=predictions).table
+    return rank_pairs(clips.table, features=features, predictions=predictions)
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
-"""How far apart two clips lie in a branch: in units of unrelated clips, and among all pairs that there are."""
+"""Distances of pairs of clips in a branch, and the share of other pairs that lie nearer together."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -12,35 +12,61 @@ from medn_lab.records import constant_columns, is_constant
 PairMetric = Literal["standardised", "cosine"]
 
 TIE = 1e-6
-"""Distances of pairs that differ by less are one; 1 is what unrelated clips have."""
+"""Distances that differ by less count as equal; 1 is the distance of unrelated clips."""
 
-_BLOCK = 1 << 22  # distances held at a time: 32 MB
+_BLOCK = 1 << 22  # distances that are in memory at a time: 32 MB
 
 
-def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: PairMetric) -> tuple[np.ndarray, ...]:
-    """The distance of each pair, and the share of all pairs of clips that lie nearer.
+class NearerControls:
+    """The controls of each confusable pair that lie nearer together; a tie counts half.
 
-    Parameters
-    ----------
-    x : (n, d) array
-        Features, all finite.
-    a, b : (m,) int arrays
-        Rows of the pairs.
-    metric : {"standardised", "cosine"}
-        ``standardised``: the euclidean distance after each dimension is brought to unit variance, in units of the root
-        mean square over all pairs; ``cosine``: one minus the cosine of the features about their mean. Either way 1 is
-        what unrelated clips have.
-
-    Returns
-    -------
-    distance, nearer : (m,) float arrays
-        `nearer` in [0, 1]; a tie counts half. Both NaN where the features are constant.
-
-    Raises
-    ------
-    ValueError
-        If there is no such metric.
+    `who` numbers the persons of each pair: pairs of the same persons have the same weight.
     """
+
+    def __init__(
+        self, distance: np.ndarray, *, sets: np.ndarray, differ: np.ndarray, who: np.ndarray | None = None
+    ) -> None:
+        controls, pairs = np.flatnonzero(~differ), np.flatnonzero(differ)
+        controls = controls[np.lexsort((distance[controls], sets[controls]))]
+        bounds = np.searchsorted(sets[controls], np.arange(sets.max(initial=0) + 2))
+        self._start, self._stop, self._set_of = bounds[:-1], bounds[1:], sets[pairs]
+        who = np.zeros(len(distance), int) if who is None else who
+        self._who_of_controls, self._who_of_pairs = who[controls], who[pairs]
+        self._unknown = np.isnan(distance[pairs])
+        self._below, self._upto = np.zeros(len(pairs), int), np.zeros(len(pairs), int)
+        by_set = np.argsort(self._set_of, kind="stable")
+        for one in np.unique(self._set_of):
+            mine = by_set[slice(*np.searchsorted(self._set_of[by_set], [one, one + 1]))]
+            ascending, own = distance[controls[bounds[one] : bounds[one + 1]]], distance[pairs[mine]]
+            self._below[mine] = bounds[one] + np.searchsorted(ascending, own - TIE, side="left")
+            self._upto[mine] = bounds[one] + np.searchsorted(ascending, own + TIE, side="right")
+        self._ties = bool((self._below != self._upto).any())
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of its set's controls that lie nearer together than each pair; NaN without a control."""
+        n = (self._stop - self._start)[self._set_of]
+        nearer = 0.5 * (self._below + self._upto - 2 * self._start[self._set_of])
+        return np.where((n > 0) & ~self._unknown, nearer / np.maximum(n, 1), np.nan)
+
+    def mean(self, weight: np.ndarray) -> float:
+        """The mean of the shares, pairs and controls weighted by `who`; NaN where no pair with a control is left."""
+        so_far = np.concatenate([[0.0], np.cumsum(weight[self._who_of_controls])])
+        before, whole = so_far[self._start], so_far[self._stop] - so_far[self._start]
+        # A set whose controls are all gone has no weight; what is divided by there does not matter.
+        of_set = np.where(whole > 0, 1 / np.where(whole > 0, whole, 1.0), 0.0)
+        weight = weight[self._who_of_pairs] * (whole > 0)[self._set_of]
+        total = weight.sum()
+        if not total:
+            return float("nan")
+        nearer = so_far[self._below]
+        if self._ties:
+            nearer = 0.5 * (nearer + so_far[self._upto])
+        return float((weight * (nearer - before[self._set_of]) * of_set[self._set_of]).sum() / total)
+
+
+def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The distance of each pair of rows, and the share of all pairs that lie nearer; NaN of constant features."""
     space = _space(x, metric)
     if is_constant(x):
         return np.full(len(a), np.nan), np.full(len(a), np.nan)
@@ -62,10 +88,9 @@ def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: Pair
     return distance, nearer
 
 
-def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: PairMetric) -> np.ndarray:
-    """The distance of each pair alone, (m,), as in :func:`place_among_all`."""
-    space = _space(x, metric)
-    found = np.full(len(a), np.nan)
+def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: str) -> np.ndarray:
+    """The distance of each pair of rows; 1 is the distance of unrelated clips, NaN that of constant features."""
+    space, found = _space(x, metric), np.full(len(a), np.nan)
     if is_constant(x):
         return found
     step = max(1, _BLOCK // max(space.shape[1], 1))
@@ -79,53 +104,19 @@ def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: PairMe
     return found
 
 
-def nearer_controls(
-    distance: np.ndarray, sets: np.ndarray, *, control_distance: np.ndarray, control_sets: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """For each pair, the share of the controls of its AU set that lie nearer together.
-
-    Parameters
-    ----------
-    distance, sets : (m,) arrays
-        Of the pairs; `sets` are numbers of AU sets.
-    control_distance, control_sets : (k,) arrays
-        Of the controls.
-
-    Returns
-    -------
-    share, n : (m,) float and int arrays
-        The share is in [0, 1], a tie counts half; NaN where a set has no control. `n` counts the controls.
-    """
-    share, n = np.full(len(distance), np.nan), np.zeros(len(distance), dtype=int)
-    order = np.lexsort((control_distance, control_sets))
-    ascending, of_control = control_distance[order], control_sets[order]
-    by_set = np.argsort(sets, kind="stable")
-    for one in np.unique(sets):
-        mine = by_set[slice(*np.searchsorted(sets[by_set], [one, one + 1]))]
-        start, stop = np.searchsorted(of_control, [one, one + 1])
-        n[mine] = stop - start
-        if stop > start:
-            of_set = ascending[start:stop]
-            below = np.searchsorted(of_set, distance[mine] - TIE, side="left")
-            upto = np.searchsorted(of_set, distance[mine] + TIE, side="right")
-            share[mine] = 0.5 * (below + upto) / (stop - start)
-    share[np.isnan(distance)] = np.nan
-    return share, n
-
-
 def _space(x: np.ndarray, metric: str) -> np.ndarray:
+    """Features in which the metric is the euclidean distance or the cosine."""
+    if metric not in get_args(PairMetric):
+        raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(PairMetric))}")
     centred = np.asarray(x, dtype=np.float64) - np.mean(x, axis=0, dtype=np.float64)
+    alive = ~constant_columns(x)
     if metric == "standardised":
-        spread = centred.std(axis=0)
-        alive = ~constant_columns(x)
         # All pairs of n rows with unit variance have a mean squared distance of 2 n / (n - 1) a dimension.
         unit = np.sqrt(2 * max(alive.sum(), 1) * len(x) / max(len(x) - 1, 1))
-        return centred[:, alive] / spread[alive] / unit
-    if metric == "cosine":
-        centred = centred * ~constant_columns(x)
-        length = np.linalg.norm(centred, axis=1, keepdims=True)
-        return centred / np.where(length > 0, length, 1.0)
-    raise ValueError(f"no metric {metric!r}; there are standardised, cosine")
+        return centred[:, alive] / centred.std(axis=0)[alive] / unit
+    centred = centred * alive
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    return centred / np.where(length > 0, length, 1.0)
 
 
 def _blocks(space: np.ndarray, metric: str) -> Iterator[tuple[slice, np.ndarray]]:

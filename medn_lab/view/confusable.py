@@ -34,8 +34,8 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
     ----------
     pairs : DataFrame
         ``clip_a, clip_b, action_units, label_a, label_b, opposite, same_subject, motion_similarity,
-        emotion_separation`` and, where known, ``verdict, predicted_a, predicted_b``: ``medn.diagnose.rank_pairs(...)
-        .table``, or any rows of it. Beyond 4000 pairs every second, third ... is drawn, and the figure says so.
+        emotion_separation`` and, where known, ``verdict, predicted_a, predicted_b``: ``medn.diagnose.rank_pairs(...)``,
+        or any rows of it. Beyond 4000 pairs every second, third ... is drawn, and the figure says so.
     width, height : int
         In pixels.
 
@@ -141,7 +141,7 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820, height: int | 
     ----------
     sets : DataFrame
         ``action_units, n_clips, n_subjects, n_emotions, n_pairs, n_opposite, n_same_subject`` and a column an emotion:
-        ``medn.diagnose.confusable_sets(...).table``. The first 24 are drawn, and the figure says how many are left.
+        ``medn.diagnose.confusable_sets(...)``. The first 24 are drawn, and the figure says how many are left.
     width, height : int
         In pixels; the height follows the number of sets where None.
 

@@ -20,7 +20,7 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820, height: int |
     ----------
     table : DataFrame
         ``branch, value, low, high, direction, n_pairs, n_controls, n_clips, n_subjects``, a row a branch:
-        ``medn.diagnose.pair_separation(...).table``.
+        ``medn.diagnose.pair_separation(...)``.
     width, height : int
         In pixels; the height follows the number of branches where None.
 

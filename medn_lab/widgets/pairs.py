@@ -36,7 +36,7 @@ class PairBrowser(Panel):
     Parameters
     ----------
     pairs : DataFrame
-        ``medn.diagnose.rank_pairs(...).table``, or any rows of it; the plain table of ``confusable_pairs`` will do, and
+        ``medn.diagnose.rank_pairs(...)``, or any rows of it; the plain table of ``confusable_pairs`` will do, and
         then there is no verdict.
     clips : Clips or None
         What plays; joined by clip_id.

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import copy
 import time
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ import pytest
 
 import medn_lab as medn
 from medn_lab import diagnose
-from medn_lab.diagnose.randomisation import _draw_weights
+from medn_lab.diagnose.attribution_checks import draw_weights
 from medn_lab.model import MEDN
 from medn_lab.records import Clips
 
@@ -87,7 +86,9 @@ def speeds(model: MEDN, clips: Clips) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["method", "s for 8 clips", "completeness error"])
 
 
-def planted(model: MEDN, clips: Clips, asked: pd.DataFrame, *, of: str, region: str | None, fixed: dict) -> object:
+def planted(
+    model: MEDN, clips: Clips, asked: pd.DataFrame, *, of: str, region: str | None, fixed: dict
+) -> pd.DataFrame:
     """The planted mass of one method over clips that are asked for different targets.
 
     `asked` has ``clip_id`` and ``target``; `region` None means the AU that is the target.
@@ -96,18 +97,16 @@ def planted(model: MEDN, clips: Clips, asked: pd.DataFrame, *, of: str, region: 
     for target, group in asked.groupby("target"):
         method, options = fixed["method"], fixed["options"]
         found = getattr(diagnose, method)(model, clips.select(group["clip_id"]), target=target, **options)
-        parts.append(diagnose.planted_mass(found, truth=clips.truth, region=region or target, of=of))
-    arrays = {
-        key: np.concatenate([getattr(part, key) for part in parts]) for key in ("share", "chance", "hits", "planted")
-    }
-    table = pd.concat([part.table for part in parts], ignore_index=True)
-    return replace(parts[0], **arrays, table=table, region=region or "AU")
+        mass = diagnose.planted_mass(found, truth=clips.truth, region=region or target, of=of)
+        mass.attrs = {}
+        parts.append(mass)
+    return pd.concat(parts, ignore_index=True)
 
 
 def planted_table(model: MEDN, clips: Clips) -> pd.DataFrame:
     """Frames against the cue and flow against the AU, beside area and random weights."""
     random = copy.deepcopy(model)
-    _draw_weights(random, seed=0)
+    draw_weights(random, seed=0)
     table = clips.table
     cued = table[table["cue"] != "still"].groupby("subject").sample(3, random_state=0)
     cued = cued.assign(target=cued["label"])
@@ -119,12 +118,12 @@ def planted_table(model: MEDN, clips: Clips) -> pd.DataFrame:
             fixed = {"method": method, "options": options}
             found = planted(model, clips, asked, of=of, region=region, fixed=fixed)
             chance = planted(random, clips, asked, of=of, region=region, fixed=fixed)
-            share = found.interval(of="share")
+            share = diagnose.planted_interval(found, of="share")
+            own, drawn = (one[one["planted"]][["share", "chance", "hits"]].mean() for one in (found, chance))
             rows.append(
                 (
-                    of, found.region, name_of(method, options), share.value, share.low, share.high,
-                    found.chance[found.planted].mean(), chance.share[chance.planted].mean(),
-                    found.hits[found.planted].mean(), chance.hits[chance.planted].mean(), share.n_clips,
+                    of, region or "AU", name_of(method, options), share.value, share.low, share.high, own["chance"],
+                    drawn["share"], own["hits"], drawn["hits"], share.n_clips,
                 )
             )  # fmt: skip
     columns = ["in", "region", "method", "planted", "low", "high", "area", "random", "pointing", "its random", "clips"]

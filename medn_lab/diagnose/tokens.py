@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.attribution_rest import at_rest
-from medn_lab.diagnose.planted import planted_regions
+from medn_lab.diagnose.attribution import eval_mode
+from medn_lab.diagnose.attribution_planted import planted_regions
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, as_inputs, check_clips
 from medn_lab.records import Clips, KeptTokens, Truth, positions
@@ -78,43 +78,35 @@ def kept_tokens(
     grid, n_scales = config.size // config.patch, len(config.keep_rates)
     masks, scores, mix = [], [], []
     device = next(model.parameters()).device
-    with at_rest(model), torch.no_grad():
+    with eval_mode(model), torch.no_grad():
         starts = range(0, len(clips), batch_size)
         for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
             output = branch(as_inputs(config, clips, rows=rows, device=device).frames)
             kept = torch.zeros(len(rows), n_scales, grid * grid, dtype=torch.bool, device=device)
-            for scale, places in enumerate(output.kept):
-                kept[:, scale].scatter_(1, places, True)
+            for scale, positions_kept in enumerate(output.kept):
+                kept[:, scale].scatter_(1, positions_kept, True)
             masks.append(kept.view(-1, n_scales, grid, grid).cpu().numpy())
             scores.append(output.scores.view(-1, grid, grid).float().cpu().numpy())
             mix.append(output.mix.float().cpu().numpy())
-    masks_of_all = np.concatenate(masks)
-    table = clips.table
-    if truth is not None and region == "cue" and "cue_kind" in truth.table:
-        rows = positions(truth.table, table["clip_id"], owner="Truth")
-        table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
+    places, table, cover = np.concatenate(masks), clips.table, None
+    if truth is not None:
+        regions, planted = planted_regions(table, truth=truth, region=region)
+        pixels = places.repeat(config.patch, axis=2).repeat(config.patch, axis=3)  # (n, n_scales, h, w)
+        inside, area = (pixels & regions[:, None]).sum(axis=(2, 3)), regions.sum(axis=(1, 2))
+        known = (planted & (area > 0))[:, None]
+        cover = np.where(known, inside / np.maximum(area, 1)[:, None], np.nan).astype(np.float32)
+        if region == "cue" and "cue_kind" in truth.table:
+            rows = positions(truth.table, table["clip_id"], owner="Truth")
+            table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
     return KeptTokens(
-        masks=masks_of_all,
+        masks=places,
         scores=np.concatenate(scores),
         mix=np.concatenate(mix),
         table=table,
         keep_rates=config.keep_rates,
-        kept_shares=tuple(float(share) for share in masks_of_all[0].mean(axis=(1, 2))),
-        cover=None if truth is None else _cover(masks_of_all, clips, truth, region),
+        kept_shares=tuple(float(share) for share in places[0].mean(axis=(1, 2))),
+        cover=cover,
         region="" if truth is None else region,
         source=source_of(model, clips, call="kept_tokens", batch_size=batch_size),
     )
-
-
-def _cover(masks: np.ndarray, clips: Clips, truth: Truth, region: str) -> np.ndarray:
-    """The share of each clip's region that lies in kept positions, (n, n_scales); NaN where nothing was planted."""
-    regions, planted = planted_regions(clips.table, truth=truth, region=region)
-    patch = regions.shape[-1] // masks.shape[-1]
-    pixels = masks.repeat(patch, axis=2).repeat(patch, axis=3)  # (n, n_scales, h, w)
-    area = regions.sum(axis=(1, 2)).astype(np.float64)
-    inside = (pixels & regions[:, None]).sum(axis=(2, 3))
-    planted = planted & (area > 0)
-    cover = np.full(inside.shape, np.nan, dtype=np.float32)
-    cover[planted] = inside[planted] / area[planted, None]
-    return cover

@@ -1,31 +1,28 @@
-"""Dependence and leakage after each epoch of a training, on clips that it does not see."""
+"""Callback of a training: dependence and leakage after each epoch, on clips that are not trained on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.leaks import MEAN_OF_AUS, leakage
-from medn_lab.diagnose.similarity.alignment import linear_cka
-from medn_lab.diagnose.similarity.cosine import absolute_cosine
-from medn_lab.diagnose.similarity.distances import distance_correlation
+from medn_lab.diagnose import absolute_cosine, distance_correlation, leakage, linear_cka
 from medn_lab.evaluate import extract_features
 from medn_lab.model import MEDN
 from medn_lab.records import BranchFeatures, Clips, au_columns, people
 
 SMALLEST = 20
-"""Fewer clips say next to nothing of a leak."""
+"""Clips, below which a leak cannot be measured."""
 
 _WATCHED = (linear_cka, distance_correlation, absolute_cosine)
 
 
 class TrainingRun(Protocol):
-    """What a training hands to its callbacks, as far as it is needed here."""
+    """The part of a training run that the callback reads."""
 
     model: MEDN
     epoch: int
@@ -42,12 +39,12 @@ def decoupling_watch(
 ) -> DecouplingWatch:
     """Make a callback for ``fit`` that measures how far the branches are decoupled after each epoch.
 
-    It reads the model and changes nothing, so that a watched training gives the same weights as one alone. Its figures
-    become columns of the history: ``dependence_linear_cka``, ``dependence_distance_correlation``, and
+    It reads the model and changes nothing, so that a training with it gives the same weights. Its figures become
+    columns of the history: ``dependence_linear_cka``, ``dependence_distance_correlation``, and
     ``dependence_absolute_cosine`` where the branches have one width; ``leak_aus_from_emotion`` and
-    ``leak_emotion_from_motion`` (AUC of a linear probe on subjects that it has not met), each beside what the branch's
-    own factor would allow (``..._allowed``). They have no null; :func:`decoupling_report` has. And whoever picks the
-    epoch by them has trained on these clips: take others for the report.
+    ``leak_emotion_from_motion`` (AUC of a linear probe on held-out subjects), each with the AUC that the branch's own
+    factor would allow (``..._allowed``). They have no null; :func:`decoupling_report` has. If the epoch is chosen by
+    them, these clips have been trained on: take others for the report.
 
     Parameters
     ----------
@@ -87,20 +84,14 @@ def decoupling_watch(
         ...
     ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
     """
-    n_subjects = len(set(people(clips.table)))
-    if len(clips) < SMALLEST or n_subjects < 2:
-        raise ValueError(
-            f"watching a leak needs at least {SMALLEST} clips of 2 subjects, there are {len(clips)} of {n_subjects}"
-        )
-    if every < 1 or batch_size < 1:
-        raise ValueError(f"every and batch_size must be at least 1; got {every} and {batch_size}")
     return DecouplingWatch(clips, every=every, allowed=allowed, label=label, batch_size=batch_size, seed=seed)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class DecouplingWatch:
-    """What :func:`decoupling_watch` makes: an object whose ``measure`` a training asks after each epoch.
+    """Callback that :func:`decoupling_watch` makes; a training calls its ``measure`` after each epoch.
 
-    Parameters
+    Attributes
     ----------
     clips, every, allowed, label, batch_size, seed
         As :func:`decoupling_watch` takes them.
@@ -114,32 +105,35 @@ class DecouplingWatch:
     ['dependence_distance_correlation', 'dependence_linear_cka']
     """
 
-    def __init__(
-        self,
-        clips: Clips,
-        *,
-        every: int,
-        allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None,
-        label: str,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        self._clips, self._every, self._allowed, self._seed = clips, every, allowed, seed
-        self._label = "emotion" if label == "label" and label not in clips.table else label
-        self._batch_size = batch_size
+    clips: Clips
+    every: int = 1
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None
+    label: str = "label"
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        n_subjects = len(set(people(self.clips.table)))
+        if len(self.clips) < SMALLEST or n_subjects < 2:
+            raise ValueError(
+                f"watching a leak needs at least {SMALLEST} clips of 2 subjects, there are {len(self.clips)} of"
+                f" {n_subjects}"
+            )
+        if self.every < 1 or self.batch_size < 1:
+            raise ValueError(f"every and batch_size must be at least 1; got {self.every} and {self.batch_size}")
 
     def __repr__(self) -> str:
-        often = "each epoch" if self._every == 1 else f"each {self._every} epochs"
-        return f"DecouplingWatch: dependence and leakage on {len(self._clips)} clips, {often}"
+        often = "each epoch" if self.every == 1 else f"each {self.every} epochs"
+        return f"DecouplingWatch: dependence and leakage on {len(self.clips)} clips, {often}"
 
     def measure(self, run: TrainingRun) -> dict[str, float]:
         """The figures of the model as it is after this epoch; none after an epoch that is left out."""
-        if run.epoch % self._every:
+        if run.epoch % self.every:
             return {}
-        return self.of(extract_features(run.model, self._clips, batch_size=self._batch_size))
+        return self.of(extract_features(run.model, self.clips, batch_size=self.batch_size))
 
     def of(self, features: BranchFeatures) -> dict[str, float]:
-        """The same figures of features that are there already: name to value."""
+        """The same figures of features, name to value."""
         found: dict[str, float] = {}
         if features.motion is not None and features.emotion is not None:
             for measure in _WATCHED:
@@ -147,16 +141,20 @@ class DecouplingWatch:
                     found[f"dependence_{measure.__name__}"] = float(measure(features.motion, features.emotion))
         if features.emotion is not None and au_columns(features.table):
             found |= self._leak(features, branch="emotion", target="aus")
-        if features.motion is not None and self._label in features.table:
+        if features.motion is not None and self._column in features.table:
             found |= self._leak(features, branch="motion", target="emotion")
         return found
+
+    @property
+    def _column(self) -> str:
+        return "emotion" if self.label == "label" and "label" not in self.clips.table else self.label
 
     def _leak(self, features: BranchFeatures, *, branch: str, target: str) -> dict[str, float]:
         others: dict[str, Any] = {name: None for name in ("motion", "emotion", "fused") if name != branch}
         row = leakage(
-            replace(features, **others), targets=[target], allowed=self._allowed, label=self._label, n_shuffles=0,
-            n_resamples=0, seed=self._seed,
-        ).set_index("target").loc[MEAN_OF_AUS if target == "aus" else target]  # fmt: skip
+            replace(features, **others), targets=[target], allowed=self.allowed, label=self._column, n_shuffles=0,
+            n_resamples=0, seed=self.seed,
+        ).set_index("target").loc["AUs" if target == "aus" else target]  # fmt: skip
         found = {f"leak_{target}_from_{branch}": float(row["auc"])}
         if np.isfinite(row["allowed"]):
             found[f"leak_{target}_from_{branch}_allowed"] = float(row["allowed"])

@@ -1,0 +1,499 @@
+"""The attribution methods: each is one function of tensors, registered by :func:`attribution_method`.
+
+A function that is added here (copy `saliency`) is a method for `compare_attributions`, `randomisation_check`,
+`check_attribution`, `attributor` and the widget; its name goes into ``diagnose/__init__.pyi``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from einops import repeat
+from torch.nn import functional as F
+
+from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_method
+from medn_lab.records import require
+
+ROWS_AT_ONCE = 64
+"""Inputs a forward pass: steps of a path, or patches, are run together."""
+
+GREY_LEVELS = 255
+
+
+@attribution_method(slopes=True)
+def saliency(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
+    """The signed slope of a target at each input value.
+
+    How much the target would rise if a value rose by one unit while all others stayed. It says what the model is
+    sensitive to, not what made the score: the values add up to nothing, and multiplied with a change they are right for
+    small changes alone.
+
+    Parameters
+    ----------
+    model : MEDN
+        Used in evaluation mode and left in the mode it was in.
+    clips : Clips
+    target : str
+        An emotion, an AU, ``happiness - repression``, ``happiness from motion``, ``gate`` or ``norm of motion``; see
+        :func:`attribution_targets`.
+    batch_size : int
+        Clips at a time.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Attribution
+        ``frames (n, t, h, w, 3)`` per unit of [0, 1], ``flow (n, h, w, c)`` per pixel, signed; None for an input that
+        the target does not read.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, or the clips do not fit it.
+
+    See Also
+    --------
+    integrated_gradients : adds up to the score.
+    medn_lab.view.plot_attribution
+
+    References
+    ----------
+    Simonyan, Vedaldi, Zisserman: "Deep inside convolutional networks", 2014; computed by captum, with its sign.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = saliency(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
+    >>> maps.frames.shape, maps.flow.shape
+    ((1, 8, 64, 64, 3), (1, 64, 64, 2))
+    """
+    from captum.attr import Saliency
+
+    inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)
+    return Saliency(score).attribute(inputs, abs=False, additional_forward_args=fixed or None)
+
+
+@attribution_method(complete=True)
+def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, n_steps: int = 64) -> Tensors:
+    """The effect of each input value on a target, from a clip in which nothing happens to the clip as it is.
+
+    The baseline is the same face in which nothing happens: every frame is the onset, the flow is zero. A positive value
+    speaks for the target, a negative one against it. The values of a clip add up to the difference between its score
+    and the baseline's; how nearly they do is the *completeness error*, without which a map should not be shown. A score
+    that switches suddenly on the way from baseline to clip, as a bottleneck makes it, needs many steps: on the shipped
+    model 64 left a tenth of the differences unaccounted for, 128 a hundredth.
+
+    The baseline's score is what the score tends to as the clip fades away. In perfect stillness itself all positions of
+    the face tie, and what the emotion branch then keeps is arbitrary.
+
+    Parameters
+    ----------
+    model, clips, target, batch_size, progress
+        As in :func:`saliency`.
+    n_steps : int
+        Points on the path from baseline to clip (Gauss-Legendre).
+
+    Returns
+    -------
+    Attribution
+        ``frames (n, t, h, w, 3)`` and ``flow (n, h, w, c)`` in the target's unit (logits), signed; None for an input
+        that the target does not read (an AU reads no frames). ``sanity["completeness_error"]`` is the share of the
+        differences, summed over clips, that is not accounted for, and ``completeness_gap_95`` the 95th percentile of a
+        clip's gap in the target's unit.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, the clips do not fit it, or there is no step.
+
+    See Also
+    --------
+    attribute_pair : the same for two clips that look alike.
+    check_attribution, randomisation_check, planted_mass : whether to believe the map.
+
+    References
+    ----------
+    Sundararajan, Taly, Yan: "Axiomatic attribution for deep networks", 2017; computed by captum.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
+    >>> maps = integrated_gradients(model, clips, target="happiness", n_steps=8)
+    >>> maps.frames.shape, sorted(maps.sanity)
+    ((1, 8, 64, 64, 3), ['completeness_error', 'completeness_gap_95'])
+    """
+    from captum.attr import IntegratedGradients
+
+    if n_steps < 1:
+        raise ValueError(f"n_steps must be at least 1; got {n_steps}")
+    return IntegratedGradients(score).attribute(
+        inputs,
+        baselines=score.baselines(inputs),
+        additional_forward_args=fixed or None,
+        n_steps=n_steps,
+        internal_batch_size=max(ROWS_AT_ONCE, len(inputs[0])),
+    )
+
+
+@attribution_method(complete=True)
+def gradient_shap(
+    score: TargetFunction,
+    inputs: Tensors,
+    fixed: Tensors,
+    *,
+    n_samples: int = 64,
+    frames_noise: float = 0.5,
+    flow_noise: float = 0.01,
+    seed: int = 0,
+) -> Tensors:
+    """Integrated gradients by sampling, with noise on the clip: maps that depend less on single pixels.
+
+    Each sample adds noise to the clip, goes to a random point between the clip in which nothing happens and this one,
+    and takes the gradient there. In expectation the values add up to the noisy clips' mean score minus the baseline's.
+    The points are stratified, one in each of `n_samples` equal steps of the path: free points, as in the paper, left
+    ten times as much unaccounted for. A score that switches suddenly, as a bottleneck makes it, needs hundreds of them.
+
+    Parameters
+    ----------
+    model, clips, target, batch_size, progress
+        As in :func:`saliency`.
+    n_samples : int
+        Random points a clip.
+    frames_noise : float
+        Standard deviation of the noise on frames, in grey levels of 255.
+    flow_noise : float
+        Standard deviation of the noise on the flow, in pixels.
+    seed : int
+        Of noise and points; no other random generator is touched.
+
+    Returns
+    -------
+    Attribution
+        As :func:`integrated_gradients` gives it. Its completeness error holds what sampling and noise cost.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, the clips do not fit it, there is no sample, or a noise is negative.
+
+    See Also
+    --------
+    integrated_gradients : without chance.
+
+    References
+    ----------
+    Lundberg and Lee: "A unified approach to interpreting model predictions", 2017. The background is one
+    clip and not a set: this face with nothing happening, as for every other method here. Captum's ``GradientShap`` with
+    that background has the same expectation.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = gradient_shap(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness", n_samples=4)
+    >>> maps.frames.shape, maps.method
+    ((1, 8, 64, 64, 3), 'gradient_shap')
+    """
+    if n_samples < 1:
+        raise ValueError(f"n_samples must be at least 1; got {n_samples}")
+    if min(frames_noise, flow_noise) < 0:
+        raise ValueError(f"noise must not be negative; got {frames_noise} grey levels and {flow_noise} px")
+    spread = {"frames": frames_noise / GREY_LEVELS, "flow": flow_noise}
+
+    def of_clip(row: int) -> Tensors:
+        one = tuple(value[row : row + 1] for value in inputs)
+        generator = torch.Generator().manual_seed(seed)
+        # One random point in each of n equal steps of the path: where a score switches suddenly, free points miss it.
+        along = (torch.arange(n_samples) + torch.rand(n_samples, generator=generator)) / n_samples
+        points, departures = [], []
+        for name, value, base in zip(score.reads, one, score.baselines(one), strict=True):
+            noise = torch.randn((n_samples, *value.shape[1:]), generator=generator).to(value.device)
+            departures.append(value + spread[name] * noise - base)
+            share = along.to(value.device).view(-1, *[1] * (value.ndim - 1))
+            points.append((base + share * departures[-1]).requires_grad_())
+        others = (value[row : row + 1].expand(n_samples, *value.shape[1:]) for value in fixed)
+        slopes = torch.autograd.grad(score(*points, *others).sum(), points)
+        return tuple((step * slope).mean(dim=0, keepdim=True) for step, slope in zip(departures, slopes, strict=True))
+
+    # Clip by clip with the same draws, so that a clip's map does not depend on the other clips of its batch.
+    clips = [of_clip(row) for row in range(len(inputs[0]))]
+    return tuple(torch.cat(parts) for parts in zip(*clips, strict=True))
+
+
+@attribution_method()
+def grad_cam(
+    score: TargetFunction, inputs: Tensors, fixed: Tensors, *, weights: Literal["each", "mean"] = "each"
+) -> Tensors:
+    """Where the last spatial features of each branch speak for a target, signed and coarse.
+
+    For the flow these are the convolutional stem's grid (8 x 8 at 64 px), enlarged smoothly; for the frames SEVit's
+    tokens after its last block, each put back on its place, summed over the keep rates. A token is a place with its
+    whole course in time, so the map is the same in every frame; integrated gradients have a map for each frame. A place
+    that no keep rate kept has exactly 0. There is no rectifier: what speaks against the target is negative.
+
+    Parameters
+    ----------
+    model, clips, target, batch_size, progress
+        As in :func:`saliency`. A branch feature's own norm works too.
+    weights : {"each", "mean"}
+        ``each`` keeps the gradient of every place (HiResCAM). ``mean`` weighs a channel by its gradient's mean over
+        all places, as the first Grad-CAM does: right for a network that averages its grid before it decides. These
+        branches do not; of a network that reads a single patch the mean shows that patch and all others.
+
+    Returns
+    -------
+    Attribution
+        ``frames (n, t, h, w, 3)`` and ``flow (n, h, w, c)``: the value of a token or a cell spread evenly over its
+        pixels and frames and colours, or components, so that sums over them give it back. The maps do not add up to
+        the score.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, the clips do not fit it, or `weights` is another word.
+
+    See Also
+    --------
+    kept_tokens : which tokens there were.
+    integrated_gradients : finer, and adds up.
+
+    References
+    ----------
+    Selvaraju et al.: "Grad-CAM", ICCV 2017. Draelos and Carin: "Use HiResCAM instead of Grad-CAM", 2020. Captum's
+    ``LayerGradCam`` agrees on the grid; on tokens it would average over the wrong axis, and knows nothing of places.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = grad_cam(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
+    >>> maps.frames.shape, maps.flow.shape
+    ((1, 8, 64, 64, 3), (1, 64, 64, 2))
+    """
+    if weights not in ("each", "mean"):
+        raise ValueError(f"weights must be each or mean; got {weights!r}")
+    inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)
+    with _recorded_layers(score) as seen:
+        value = score(*inputs, *fixed)
+    layers = [*seen["grid"], *seen["tokens"]]
+    slopes = torch.autograd.grad(value.sum(), layers, allow_unused=True, materialize_grads=True)
+    maps = []
+    for number, (layer, slope) in enumerate(zip(layers, slopes, strict=True)):
+        layer = layer.detach()
+        if number < len(seen["grid"]):  # channels last, as the tokens have them
+            layer, slope = layer.movedim(1, -1), slope.movedim(1, -1)
+        if weights == "mean":
+            slope = slope.mean(dim=tuple(range(1, slope.ndim - 1)), keepdim=True)
+        maps.append((layer * slope).sum(dim=-1))
+    made = {}
+    for name, given in zip(score.reads, inputs, strict=True):
+        if name == "flow":
+            enlarged = F.interpolate(maps[0].unsqueeze(1), size=given.shape[2:], mode="bilinear", align_corners=False)
+            cell = given[0, 0].numel() / maps[0][0].numel()
+            made[name] = (enlarged / (cell * given.shape[1])).expand_as(given)
+            continue
+        (b, t, _, h, w), patch = given.shape, score.model.config.patch
+        places = {scale.shape[1]: scale for scale in seen["kept"][0]}
+        on_grid = given.new_zeros(b, (h // patch) * (w // patch))
+        for token_map in maps[len(seen["grid"]) :]:
+            on_grid.scatter_add_(1, places[token_map.shape[1]], token_map)
+        spread = repeat(on_grid, "b (gh gw) -> b t c (gh p) (gw q)", gh=h // patch, t=t, c=3, p=patch, q=patch)
+        made[name] = spread / (3 * t * patch**2)
+    return tuple(made[name] for name in score.reads)
+
+
+@contextmanager
+def _recorded_layers(score: TargetFunction) -> Iterator[dict[str, list[Any]]]:
+    """The outputs of the stem (``grid``) and of SEVit's norm (``tokens``) with gradients, and the ``kept`` places."""
+    seen: dict[str, list[Any]] = {"grid": [], "tokens": [], "kept": []}
+
+    def keep(name: str, read: Callable[[Any], Any] = lambda out: out) -> Callable[..., None]:
+        def hook(_: object, __: object, out: Any) -> None:
+            if torch.is_grad_enabled():  # a contribution also runs the model without its branch, which is not meant
+                seen[name].append(read(out))
+
+        return hook
+
+    handles = []
+    try:
+        if "flow" in score.reads:
+            motion = require(score.model.motion_branch, otherwise="this model has no motion branch, which reads flow")
+            handles.append(motion.stem.register_forward_hook(keep("grid")))
+        if "frames" in score.reads:
+            branch = score.model.emotion_branch
+            emotion = require(branch, otherwise="this model has no emotion branch, which reads frames")
+            handles.append(emotion.norm.register_forward_hook(keep("tokens")))
+            handles.append(emotion.register_forward_hook(keep("kept", lambda out: out.kept)))
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@attribution_method()
+def occlusion(
+    score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: int = 8, stride: int | None = None
+) -> Tensors:
+    """What a target loses when one patch of one input is stilled, patch by patch.
+
+    A patch of the frames is stilled by the onset's patch in every frame, a patch of the flow by zeros; the other input
+    stays. No gradient is used, so that nothing can be hidden from it; but two patches that say the same stand in for
+    each other, and neither is missed.
+
+    Parameters
+    ----------
+    model, clips, target, batch_size, progress
+        As in :func:`saliency`.
+    patch : int
+        Side of the patch in pixels, at most the crop's.
+    stride : int or None
+        Pixels from a patch to the next; `patch` where None, so that patches do not overlap. Where they do, a pixel has
+        the mean of its patches.
+
+    Returns
+    -------
+    Attribution
+        ``frames (n, t, h, w, 3)`` and ``flow (n, h, w, c)`` in the target's unit (logits), signed: positive where the
+        target loses. What a patch loses is spread evenly over its pixels, colours and the frames after the onset, so
+        that without overlap the sum over a patch is its loss. The sum over all is not the score.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, the clips do not fit it, or the patch does not fit into the crop.
+
+    See Also
+    --------
+    frame_ablation : the same in time.
+
+    References
+    ----------
+    Zeiler and Fergus: "Visualizing and understanding convolutional networks", 2014; computed by captum.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = occlusion(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness", patch=32)
+    >>> maps.frames.shape, maps.params["patch"]
+    ((1, 8, 64, 64, 3), 32)
+    """
+    from captum.attr import Occlusion
+
+    stride, side = patch if stride is None else stride, inputs[0].shape[-1]
+    if not 1 <= stride <= patch:
+        raise ValueError(f"patch is {patch} px and stride {stride}; 1 <= stride <= patch, or pixels would be left out")
+    if patch > side:
+        raise ValueError(f"a patch of {patch} px does not fit into a crop of {side} px")
+    losses = Occlusion(score).attribute(
+        inputs,
+        sliding_window_shapes=tuple((*value.shape[1:-2], patch, patch) for value in inputs),
+        strides=tuple((*value.shape[1:-2], stride, stride) for value in inputs),
+        baselines=score.baselines(inputs),
+        additional_forward_args=fixed or None,
+        perturbations_per_eval=max(1, ROWS_AT_ONCE // len(inputs[0])),
+    )
+    made = []
+    for name, value in zip(score.reads, losses, strict=True):
+        n_values = value.shape[1] if name == "flow" else 3 * (value.shape[1] - 1)
+        made.append(value / (n_values * patch**2))
+        if name == "frames":
+            made[-1][:, 0] = 0  # the onset stands in for the others and is itself never changed
+    return tuple(made)
+
+
+@attribution_method(reads=("frames",), places=False)
+def frame_ablation(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
+    """What a target loses when one frame is replaced by the onset, frame by frame: the cheap map in time.
+
+    The flow has no time and is left as it is; a model that was shown the apex by the flow may
+    not miss it in the frames.
+
+    Parameters
+    ----------
+    model, clips, batch_size, progress
+        As in :func:`saliency`; clips with frames.
+    target : str
+        One that reads frames: an emotion, ``happiness - repression``, ``happiness from emotion``, ``gate``, ``norm of
+        emotion``.
+
+    Returns
+    -------
+    Attribution
+        ``frames (n, t, h, w, 3)`` in the target's unit (logits), signed: what a frame loses is spread evenly over its
+        pixels, so that ``course (n, t)`` is the loss; 0 for the onset. ``flow`` is None.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, it reads no frames, or the clips do not fit the model.
+
+    See Also
+    --------
+    occlusion : the same in space.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = frame_ablation(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
+    >>> bool(abs(maps.frames[0, 0]).max() < 1e-6 < abs(maps.frames[0, 4]).max())
+    True
+    """
+    from captum.attr import FeatureAblation
+
+    frames, *others = inputs  # frames come first
+    # One feature a frame; the other inputs stay as they are.
+    moments = torch.arange(frames.shape[1], device=frames.device).view(1, -1, 1, 1, 1).expand(1, *frames.shape[1:])
+    losses = FeatureAblation(score).attribute(
+        frames,
+        baselines=score.baselines(inputs)[0],
+        feature_mask=moments,
+        additional_forward_args=(*others, *fixed) or None,
+        perturbations_per_eval=frames.shape[1],
+    )
+    return (losses / frames[0, 0].numel(), *(torch.zeros_like(value) for value in others))
+
+
+@attribution_method()
+def bare_change(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
+    """What changed, whatever the model: each value's departure from the clip in which nothing happens.
+
+    The control for every other method. It uses no weight, so that a randomisation check must mark it; a map that
+    falls on a planted region no more than this one shows the movement itself and not what the model made of it.
+
+    Parameters
+    ----------
+    model, clips, target, batch_size, progress
+        As in :func:`saliency`; the model only decides which inputs the target reads.
+
+    Returns
+    -------
+    Attribution
+        ``frames (n, t, h, w, 3)``: each frame minus the onset, in [-1, 1]. ``flow (n, h, w, c)``: the flow, in pixels.
+
+    Raises
+    ------
+    ValueError
+        If the model has no such target, or the clips do not fit it.
+
+    See Also
+    --------
+    randomisation_check, planted_mass
+
+    Examples
+    --------
+    >>> import numpy as np, medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> maps = bare_change(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
+    >>> bool(np.allclose(maps.flow, clips.flow, atol=1e-5)), maps.frames.shape
+    (True, (1, 8, 64, 64, 3))
+    """
+    return tuple(value - base for value, base in zip(inputs, score.baselines(inputs), strict=True))

@@ -1,0 +1,499 @@
+"""Maps on demand: for one clip after another, and for pairs of clips that the model takes for two emotions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.diagnose.attribution import attribute, attribution_targets, find_method, registered_methods
+from medn_lab.diagnose.attribution_checks import check_attribution, randomisation_check
+from medn_lab.diagnose.attribution_planted import planted_mass
+from medn_lab.diagnose.tokens import kept_tokens
+from medn_lab.evaluate.prediction import predict
+from medn_lab.model import MEDN
+from medn_lab.records import Attribution, Clips, KeptTokens, check_label, positions
+
+REMEMBERED = 96
+"""Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
+
+_MIXES = (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
+"""The clip of the frames and the clip of the flow."""
+
+
+def attribute_pair(
+    model: MEDN,
+    clips: Clips,
+    *,
+    clip_a: str,
+    clip_b: str,
+    label: str = "label",
+    method: str = "integrated_gradients",
+    params: Mapping[str, Any] | None = None,
+) -> Attribution:
+    """Attribute the difference between two clips' emotions in both of them.
+
+    The target is one number for both clips: the logit of the first clip's emotion minus that of the second's. In clip
+    a, what is positive makes it clip a's emotion; in clip b, what is negative makes it clip b's. With a complete method
+    the sum over clip a minus the sum over clip b is how much further apart the model puts the two than their baselines,
+    and as stillness looks the same to the model on every face, that is how far apart it puts them.
+
+    Parameters
+    ----------
+    model : MEDN
+    clips : Clips
+        Hold both.
+    clip_a, clip_b : str
+        As ``confusable_pairs`` gives them; any two clips with different emotions will do.
+    label : str
+        Column of the emotion.
+    method : str
+        A method by its function's name.
+    params : mapping, optional
+        The method's own arguments.
+
+    Returns
+    -------
+    Attribution
+        Two clips, a and b; the target is written ``happiness - repression``.
+
+    Raises
+    ------
+    ValueError
+        If a clip is not there, both have one emotion, or the model does not know it.
+
+    See Also
+    --------
+    pair_attributor : the same for one pair after another.
+    swap_branches : which branch makes the difference.
+    medn_lab.evaluate.pair_auc, medn_lab.view.plot_attribution, medn_lab.view.plot_pair
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> pair = medn.diagnose.confusable_pairs(clips.table).loc[0, ["clip_a", "clip_b"]]
+    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
+    >>> attribute_pair(model, clips, **pair, method="saliency").frames.shape
+    (2, 8, 64, 64, 3)
+    """
+    first, second = _two_emotions(clips, clip_a, clip_b, label)
+    both, target = clips.select([clip_a, clip_b]), f"{first} - {second}"
+    return attribute(model, both, target=target, method=method, params=params, batch_size=2)
+
+
+def pair_attributor(
+    model: MEDN,
+    clips: Clips,
+    *,
+    label: str = "label",
+    method: str = "integrated_gradients",
+    params: Mapping[str, Any] | None = None,
+) -> Callable[[str, str], Attribution]:
+    """:func:`attribute_pair` as a function of two clip ids, as a browser of pairs takes it.
+
+    Parameters
+    ----------
+    model : MEDN
+    clips : Clips
+        Hold all the pairs.
+    label, method, params
+        As in :func:`attribute_pair`.
+
+    Returns
+    -------
+    callable
+        Takes two clip ids and gives the Attribution of the difference between them. It remembers nothing.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, or the clips have no such column.
+
+    See Also
+    --------
+    attribute_pair, pair_swapper, medn_lab.widgets.PairBrowser
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> attribute = pair_attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips, method="saliency")
+    >>> attribute(*clips.table["clip_id"]).flow.shape
+    (2, 64, 64, 2)
+    """
+    find_method(method, params)
+    check_label(clips.table[:0], label=label)
+    how: dict[str, Any] = {"label": label, "method": method, "params": params}
+    return lambda clip_a, clip_b: attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, **how)
+
+
+def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label: str = "label") -> pd.DataFrame:
+    """What the model predicts for two clips when one branch reads the other clip.
+
+    The *margin* is the logit of clip a's emotion minus that of clip b's: positive, and of the two the model takes the
+    clip for a's emotion. Swap the flow alone and see how far the margin moves: that much the motion branch adds;
+    swap the frames alone for the emotion branch. What each branch adds is the mean over both clips that the other may
+    read, so that the two add up to the whole difference of the margins (the Shapley value of two players).
+
+    A mixed clip never happened: its face does not move as its flow says. For a confusable pair that is mild, as both
+    clips move by the same AUs.
+
+    Parameters
+    ----------
+    model : MEDN
+        With both branches; used in evaluation mode and left in the mode it was in.
+    clips : Clips
+        With frames and flow.
+    clip_a, clip_b, label
+        As in :func:`attribute_pair`.
+
+    Returns
+    -------
+    DataFrame
+        Four rows: ``frames_of`` and ``flow_of`` (``a`` or ``b``: the clip that the emotion and the motion branch
+        read), ``margin`` in logits, ``predicted``, and the probability of each class (``p_happiness``).
+        ``table.attrs`` holds ``clip_a, clip_b, label_a, label_b`` and what each branch adds to the difference,
+        ``motion`` and ``emotion``, in logits.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks a branch, the clips lack its input, a clip is not there, both have one emotion, or the model
+        does not know it.
+
+    See Also
+    --------
+    attribute_pair : where in the clips the difference lies.
+    pair_swapper : the same for one pair after another.
+
+    References
+    ----------
+    Shapley: "A value for n-person games", Contributions to the Theory of Games II, 1953.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> a, b = clips.table["clip_id"]
+    >>> swaps = swap_branches(medn.load_pretrained("medn_tiny.synthme_v2"), clips, clip_a=a, clip_b=b)
+    >>> (swaps["frames_of"] == swaps["flow_of"]).tolist()
+    [True, False, False, True]
+    """
+    _check_swap(model, clips, label)
+    first, second = _two_emotions(clips, clip_a, clip_b, label)
+    classes = list(model.config.classes)
+    if unknown := [name for name in (first, second) if name not in classes]:
+        raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
+    rows = dict(zip("ab", positions(clips.table, [clip_a, clip_b], owner="these clips"), strict=True))
+    mixed = Clips(
+        np.asarray(clips.frames)[[rows[frames] for frames, _ in _MIXES]],
+        np.asarray(clips.flow)[[rows[flow] for _, flow in _MIXES]],
+        pd.DataFrame({"clip_id": [f"frames of {f}, flow of {m}" for f, m in _MIXES], "subject": "mixed"}),
+        recipe=clips.recipe,
+    )
+    predictions = predict(model, mixed)
+    of_first, of_second = (predictions.logits[:, classes.index(name)] for name in (first, second))
+    margin = (of_first - of_second).astype(np.float64)
+    found = pd.DataFrame(_MIXES, columns=["frames_of", "flow_of"])
+    found = found.assign(margin=margin, predicted=predictions.predicted)
+    for place, name in enumerate(classes):
+        found[f"p_{name}"] = predictions.probabilities[:, place]
+    aa, ab, ba, bb = margin
+    found.attrs = {
+        "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
+        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb))),
+    }  # fmt: skip
+    return found
+
+
+def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable[[str, str], pd.DataFrame]:
+    """:func:`swap_branches` as a function of two clip ids, as a browser of pairs takes it.
+
+    Parameters
+    ----------
+    model : MEDN
+    clips : Clips
+        Hold all the pairs.
+    label : str
+        Column of the emotion.
+
+    Returns
+    -------
+    callable
+        Takes two clip ids and gives the table of :func:`swap_branches`.
+
+    Raises
+    ------
+    ValueError
+        If the model lacks a branch, or the clips lack its input or the column.
+
+    See Also
+    --------
+    swap_branches, pair_attributor, medn_lab.widgets.PairBrowser
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
+    >>> swap = pair_swapper(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    >>> len(swap(*clips.table["clip_id"]))
+    4
+    """
+    _check_swap(model, clips, label)
+    return lambda clip_a, clip_b: swap_branches(model, clips, clip_a=clip_a, clip_b=clip_b, label=label)
+
+
+def _check_swap(model: MEDN, clips: Clips, label: str) -> None:
+    if model.config.branches != "both":
+        raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
+    lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
+    if lacking:
+        raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
+    check_label(clips.table[:0], label=label)
+
+
+def _two_emotions(clips: Clips, clip_a: str, clip_b: str, label: str) -> tuple[str, str]:
+    rows = positions(clips.table, [clip_a, clip_b], owner="these clips")
+    first, second = check_label(clips.table.iloc[rows], label=label)
+    if first == second:
+        raise ValueError(f"{clip_a!r} and {clip_b!r} both are {first}; a pair to compare has two emotions")
+    return first, second
+
+
+class Attributor:
+    """Maps of one model over some clips, made when they are requested and remembered; made by :func:`attributor`.
+
+    Parameters
+    ----------
+    model, clips, params, n_checked, seed
+        As :func:`attributor` takes them.
+
+    Attributes
+    ----------
+    methods : tuple of str
+        Those that can attribute to an input that this model and these clips have.
+    targets : tuple of str
+        As `attribution_targets` lists them.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods; 0 maps made
+    """
+
+    def __init__(
+        self, model: MEDN, *, clips: Clips, params: Mapping[str, Mapping[str, Any]] | None, n_checked: int, seed: int
+    ) -> None:
+        if n_checked < 1:
+            raise ValueError(f"n_checked must be at least 1; got {n_checked}")
+        self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
+        self._params = dict(params or {})
+        for name, own in self._params.items():
+            find_method(name, own)
+        reads = {"both": ("frames", "flow"), "motion": ("flow",), "emotion": ("frames",)}[model.config.branches]
+        given = {name for name in reads if getattr(clips, name) is not None}
+        self.methods = tuple(name for name, one in registered_methods().items() if given & set(one.reads))
+        self.targets = tuple(attribution_targets(model))
+        self._made: OrderedDict[tuple[str, ...], Attribution] = OrderedDict()
+        self._random: dict[tuple[str, str], dict[str, float]] = {}
+        self._kept: dict[str, KeptTokens] = {}
+
+    def __repr__(self) -> str:
+        return (
+            f"Attributor of {self._model.name} over {len(self._clips)} clips: {len(self.targets)} targets,"
+            f" {len(self.methods)} methods; {len(self._made)} maps made"
+        )
+
+    def __call__(
+        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
+    ) -> Attribution:
+        """The map of one clip, or of a pair.
+
+        Parameters
+        ----------
+        clip_id : str
+        target : str
+            One of `targets`, or the difference of two emotions; not read for a pair.
+        method : str
+            One of `methods`.
+        partner : str
+            A clip of another emotion: the map is then of the difference, in both clips, as by `attribute_pair`.
+
+        Returns
+        -------
+        Attribution
+            Of one clip, or two. ``sanity`` holds what is quick: ``completeness_error`` where the method claims
+            completeness, and on synthetic clips ``planted_frames`` (the share on the cue) and ``area_frames`` (the
+            cue's share of the face, which is chance), ``planted_flow`` (on the AU that is the target, or else on the
+            clip's AUs) and ``area_flow``; and whatever `check` has measured before.
+
+        Raises
+        ------
+        ValueError
+            If there is no such clip, target or method, or the method says nothing of the target.
+        """
+        key = self._key(clip_id, target, method, partner)
+        return self._remember(key, self._made[key] if key in self._made else self._make(*key))
+
+    def is_made(
+        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
+    ) -> bool:
+        """Whether this map is remembered, so that it comes at once.
+
+        Parameters
+        ----------
+        clip_id, target, method, partner : str
+            As in a call.
+        """
+        return (clip_id, "" if partner else target, method, partner) in self._made
+
+    def check(
+        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
+    ) -> Attribution:
+        """The same map with the slow figures in ``sanity``.
+
+        Parameters
+        ----------
+        clip_id, target, method, partner : str
+            As in a call.
+
+        Returns
+        -------
+        Attribution
+            With ``infidelity`` and ``sensitivity`` of this map, and ``randomised_frames``, ``randomised_flow``,
+            ``randomised_threshold`` and ``randomised_clips`` of `n_checked` clips, this one first: whether the method
+            draws the same for this target when the weights are random. That is measured once for a target and method.
+        """
+        key = self._key(clip_id, target, method, partner)
+        found = self(clip_id, target=target, method=method, partner=partner)
+        if "infidelity" not in found.sanity and "sensitivity" not in found.sanity:
+            found = check_attribution(found, model=self._model, clips=self._clips, seed=self._seed)
+        which = (found.target, method)
+        if which not in self._random:
+            few = self._alike(found)
+            how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
+            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, seed=self._seed, **how)
+            figures = {name: value for name, value in checked.attribution.sanity.items() if name.startswith("random")}
+            self._random[which] = {**figures, "randomised_clips": float(len(few))}
+        return self._remember(key, found.with_sanity(self._random[which]))
+
+    def kept(self, clip_id: str) -> KeptTokens | None:
+        """The places that the emotion branch kept of a clip, with their cover of the cue where the truth is known.
+
+        Returns
+        -------
+        KeptTokens or None
+            None where the model has no emotion branch, or the clips no frames.
+
+        Raises
+        ------
+        ValueError
+            If there is no such clip.
+        """
+        positions(self._clips.table, clip_id, owner="these clips")
+        if self._model.config.branches == "motion" or self._clips.frames is None:
+            return None
+        if clip_id not in self._kept:
+            one = self._clips.select([clip_id])
+            self._kept[clip_id] = kept_tokens(self._model, one, truth=one.truth)
+        return self._kept[clip_id]
+
+    def _key(self, clip_id: str, target: str, method: str, partner: str) -> tuple[str, str, str, str]:
+        if method not in self.methods:
+            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
+        return str(clip_id), "" if partner else target, method, str(partner)
+
+    def _make(self, clip_id: str, target: str, method: str, partner: str) -> Attribution:
+        how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
+        if partner:
+            column = "label" if "label" in self._clips.table else "emotion"
+            found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
+        else:
+            found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
+        truth = self._clips.select(found.table["clip_id"]).truth
+        if truth is None or not find_method(method)[0].places:
+            return found
+        inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
+        for of in inputs:
+            if getattr(found, of) is None:
+                continue
+            mass = planted_mass(found, truth=truth, of=of)
+            if mass["planted"].any():
+                mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
+                found = found.with_sanity({f"planted_{of}": float(mean["share"]), f"area_{of}": float(mean["chance"])})
+        return found
+
+    def _alike(self, found: Attribution) -> Clips:
+        """The clips of a map, and others of the same emotion until there are enough; other persons first."""
+        table, own = self._clips.table, list(found.table["clip_id"])
+        others = table[~table["clip_id"].isin(own)]
+        for name in [name for name in ("label", "emotion") if name in table][:1]:
+            same = others[others[name].isin(set(found.table[name].dropna()))]
+            others = same if len(same) else others
+        turn = others.groupby("subject").cumcount().to_numpy() if "subject" in others else np.zeros(len(others))
+        chosen = others["clip_id"].iloc[np.argsort(turn, kind="stable")][: max(0, self._n_checked - len(own))]
+        return self._clips.select([*own, *chosen])
+
+    def _remember(self, key: tuple[str, ...], found: Attribution) -> Attribution:
+        self._made[key] = found
+        self._made.move_to_end(key)
+        if len(self._made) > REMEMBERED:
+            self._made.popitem(last=False)
+        return found
+
+
+def attributor(
+    model: MEDN,
+    clips: Clips,
+    *,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+    n_checked: int = 4,
+    seed: int = 0,
+) -> Attributor:
+    """A callable that makes the map of any clip, for any target, by any method, and remembers it.
+
+    The quick figures come with each map: whether it adds up, and on synthetic clips how much of it falls on the planted
+    region, and the region's area. The slow ones (infidelity, sensitivity, random weights) come with ``.check(...)``.
+
+    Parameters
+    ----------
+    model : MEDN
+        As it is now: maps that were made before a further training are remembered as they were.
+    clips : Clips
+    params : mapping of str to mapping, optional
+        By method, its own arguments, such as ``{"integrated_gradients": {"n_steps": 64}}``.
+    n_checked : int
+        Clips of which the randomised-weights check is made.
+    seed : int
+        Of the checks.
+
+    Returns
+    -------
+    Attributor
+
+    Raises
+    ------
+    ValueError
+        If a method or its argument is not known, or `n_checked` is below 1.
+
+    See Also
+    --------
+    integrated_gradients, attribute_pair, check_attribution, randomisation_check
+    medn_lab.widgets.AttributionViewer
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=22)
+    >>> make = attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    >>> found = make(clips.table["clip_id"][0], target="gate", method="saliency")
+    >>> found.target, found.frames.shape
+    ('gate', (1, 8, 64, 64, 3))
+    """
+    return Attributor(model, clips=clips, params=params, n_checked=n_checked, seed=seed)

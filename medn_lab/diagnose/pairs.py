@@ -1,0 +1,481 @@
+"""Confusable pairs, clips of one AU set and two emotions: counted, ranked, and compared with pairs of one emotion.
+
+Every number of a pair of clips goes back to one table, all pairs of one AU set. Those of different emotions are
+*confusable*; those of one emotion are their *controls*.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from medn_lab.diagnose.pair_distance import NearerControls, PairMetric, pair_distance, place_among_all
+from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
+from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.records import (
+    BranchFeatures,
+    Predictions,
+    au_doubt,
+    au_set_text,
+    au_sets,
+    check_label,
+    check_table,
+    constant_reason,
+    people,
+    positions,
+)
+
+__all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs"]
+
+Subjects = Literal["all", "same", "different"]
+
+_ORDER = {
+    "separated": "most alike in motion and apart in emotion first",
+    "missed": "most alike in motion and least apart in emotion first",
+    "motion": "most alike in motion first",
+}
+
+_DIRECTION = {
+    "motion": "0.5 is good: motion cannot know",
+    "emotion": "1 is good: kept apart",
+    "fused": "1 is good: kept apart",
+}
+
+
+def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: bool = False) -> pd.DataFrame:
+    """Which AU sets have clips of more than one emotion, and how many of each.
+
+    What AUs alone can never decide. Read it before any figure on confusable pairs: a handful of AU sets, or of persons,
+    may hold nearly all of them.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id, subject`` and ``action_units`` or AU columns; :func:`medn_lab.records.au_sets` says which AU
+        sets are the same.
+    label : str
+        Column of the emotion.
+    keep_side : bool
+        Whether an AU on one side is another AU than on both. The intensity never counts.
+
+    Returns
+    -------
+    DataFrame
+        One row an AU set, the one with most clips first: ``action_units, n_clips, n_subjects, n_emotions``; ``n_pairs``
+        of clips with different emotions, ``n_opposite`` of them of opposite valence, ``n_same_subject`` of them of one
+        person; then a column an emotion with its number of clips. ``.attrs`` holds ``rule``, what makes two AU sets the
+        same; ``n_clips`` and ``n_sets``, all clips with a certain AU set of at least one AU and a label, and their AU
+        sets, confusable or not; ``n_left_out``, all other clips; ``none``, why there is no such set, or empty; and
+        ``summary``, a sentence.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a clip_id appears twice.
+
+    See Also
+    --------
+    confusable_pairs, rank_pairs, medn_lab.view.plot_confusable_sets
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": ["1", "1", "2"], "action_units": ["12", "12", "4"],
+    ...                       "label": ["happiness", "repression", "others"]})
+    >>> found = confusable_sets(table)
+    >>> found[["action_units", "n_clips", "n_pairs", "n_opposite"]].to_dict("records")
+    [{'action_units': '12', 'n_clips': 2, 'n_pairs': 1, 'n_opposite': 1}]
+    >>> found.attrs["summary"]
+    '1 of 2 AU sets have more than one emotion, 2 of 3 clips; 1 pairs, 1 of opposite valence, 1 of one subject; AU sets
+    without side and intensity'
+    """
+    same_set = _SameSetPairs(table, label=label, keep_side=keep_side)
+    known, emotions = same_set.clips, [str(name) for name in same_set.clips[label].value_counts().index]
+    rows = []
+    for aus, pairs in same_set.confusable.groupby("action_units", sort=False):
+        group = known[known["_aus"] == aus]
+        counts = group[label].astype(str).value_counts()
+        sizes = [len(group), len(set(people(group))), len(counts), len(pairs)]
+        sums = [int(pairs[name].sum()) for name in ("opposite", "same_subject")]
+        rows.append([aus, *sizes, *sums, *(int(counts.get(name, 0)) for name in emotions)])
+    columns = ["action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject"]
+    found = pd.DataFrame(rows, columns=[*columns, *emotions])
+    found = found.drop(columns=[name for name in emotions if not found[name].any()])
+    found = found.sort_values(["n_clips", "n_pairs"], ascending=False, kind="stable", ignore_index=True)
+    none = "" if len(found) else same_set.why_none()
+    attrs = {"n_clips": len(known), "n_sets": known["_aus"].nunique(), "n_left_out": len(table) - len(known)}
+    total = found[["n_clips", "n_pairs", "n_opposite", "n_same_subject"]].sum()
+    summary = none or (
+        f"{len(found)} of {attrs['n_sets']} AU sets have more than one emotion, {total['n_clips']} of {len(known)}"
+        f" clips; {total['n_pairs']} pairs, {total['n_opposite']} of opposite valence, {total['n_same_subject']} of one"
+        " subject"
+    )
+    summary += f"; {same_set.rule}" + (f"; {attrs['n_left_out']} clips left out in all" if attrs["n_left_out"] else "")
+    found.attrs = {"rule": same_set.rule, "none": none, **attrs, "summary": summary}
+    return found
+
+
+def rank_pairs(
+    table: pd.DataFrame,
+    *,
+    features: BranchFeatures,
+    predictions: Predictions | None = None,
+    by: Literal["separated", "missed", "motion"] = "separated",
+    subjects: Subjects = "all",
+    metric: PairMetric = "standardised",
+    label: str = "label",
+    keep_side: bool = False,
+) -> pd.DataFrame:
+    """Rank the confusable pairs: opposite valence first, then by how alike they move and how far apart they lie.
+
+    Two clips with the same AU set and another emotion should lie together in the motion branch and apart in the emotion
+    branch. Both are shares of *all* pairs of the table's clips, so that they need no unit. Pairs of one person are
+    nearer to each other in every branch that still knows the person: look at both kinds (`subjects`).
+
+    The ranking finds pairs to look at; it is no score. Even a branch that separates all emotions perfectly holds a
+    confusable pair at ``1 - p / 2`` on average, where ``p`` is the share of all pairs that differ in emotion (.6 for
+    five even classes). Whether a branch separates emotions beyond the AUs is what :func:`pair_separation` answers.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The clips, with ``clip_id, subject``, the emotion, and ``action_units`` or AU columns.
+    features : BranchFeatures
+        Of the same clips, joined by clip_id; more clips do no harm. The motion branch must be there.
+    predictions : Predictions or None
+        Joined by clip_id; adds the model's verdict on each pair.
+    by : {"separated", "missed", "motion"}
+        ``separated``: alike in motion and apart in emotion first (the mean of both shares); ``missed``: alike in motion
+        and *not* apart in emotion first; ``motion``: alike in motion first.
+    subjects : {"all", "same", "different"}
+        Pairs of one person, of two, or all.
+    metric : {"standardised", "cosine"}
+        Distance in feature space. ``standardised``: the euclidean one with each dimension at unit variance, so that all
+        count alike, those that carry nothing too; ``cosine``: one minus the cosine about the mean, where a dimension
+        counts as it spreads.
+    label : str
+        Column of the emotion.
+    keep_side : bool
+        Whether an AU on one side is another AU than on both. The intensity never counts.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair, index the rank from 1. ``clip_a, clip_b, action_units, label_a, label_b``; ``opposite`` (bool),
+        one emotion is positive and the other negative; ``same_subject`` (bool); ``motion_distance`` and
+        ``emotion_distance``, where 1 is what unrelated clips have; ``motion_similarity``, the share of all pairs of
+        clips that move less alike, and ``emotion_separation``, the share of all pairs that the emotion branch keeps
+        less far apart, both in [0, 1] with .5 for a pair drawn at random; ``motion_beyond`` and ``emotion_beyond``, the
+        share of its controls (pairs of the same AU set and the *same* emotion, ``n_controls`` of them) that the branch
+        holds nearer together, .5 for a branch that knows the AUs alone and NaN without a control. With predictions also
+        ``predicted_a, predicted_b`` and ``verdict``: both right, one right, swapped, both wrong. ``.attrs`` holds
+        ``rule``, what makes a pair, what was measured and by what it is ranked; ``n_clips`` and ``n_subjects`` of the
+        pairs; ``none``, why there is no pair, or empty; and ``summary``, a sentence.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a clip has no features or no prediction, a feature is not finite, or the features lack
+        the branch that the ranking needs.
+
+    See Also
+    --------
+    confusable_pairs, confusable_sets, pair_separation, swap_branches, medn_lab.view.plot_confusable_pairs,
+    medn_lab.view.plot_pair, medn_lab.widgets.PairBrowser
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": list("123"), "label": ["fear", "happiness", "fear"]})
+    >>> table["action_units"] = "12"
+    >>> motion = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> features = BranchFeatures(motion, rng.normal(size=(3, 4)), rng.normal(size=(3, 4)), table)
+    >>> rank_pairs(table, features=features, by="motion")[["clip_a", "clip_b", "opposite"]]
+         clip_a clip_b  opposite
+    rank
+    1         a      b      True
+    2         b      c      True
+    """
+    if by not in _ORDER:
+        raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
+    if by != "motion" and features.emotion is None:
+        raise ValueError(
+            "these features have no emotion branch; rank by='motion', or extract them from a model of both"
+        )
+    same_set = _SameSetPairs(table, label=label, keep_side=keep_side, subjects=subjects)
+    pairs, differ = same_set.confusable, same_set.differ
+    rule = f"{same_set.rule}; {metric} distance; {_ORDER[by]}, opposite valence first"
+    ids = table["clip_id"].astype(str).tolist()
+    a, b = same_set.rows(ids)
+    for branch, place in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
+        distance, nearer, beyond = np.full((3, len(pairs)), np.nan)
+        if len(pairs) and (branch == "motion" or features.emotion is not None):
+            values = _rows_of(features, ids, branch)
+            constant = constant_reason({branch: values})
+            rule += f"; {constant}" if constant else ""
+            distance, nearer = place_among_all(values, a[differ], b[differ], metric=metric)
+            of_all = np.empty(len(differ))
+            of_all[differ], of_all[~differ] = distance, pair_distance(values, a[~differ], b[~differ], metric=metric)
+            beyond = NearerControls(of_all, sets=same_set.sets, differ=differ).shares
+        pairs[f"{branch}_distance"] = distance
+        pairs[place] = 1 - nearer if branch == "motion" else nearer
+        pairs[f"{branch}_beyond"] = beyond
+    n_controls = np.bincount(same_set.sets[~differ], minlength=same_set.sets.max(initial=0) + 1)
+    pairs["n_controls"] = n_controls[same_set.sets[differ]]
+    if predictions is not None:
+        pairs = _with_verdict(pairs, predictions)
+    sign = {"separated": 1, "missed": -1}.get(by)
+    score = pairs["motion_similarity"] + (0 if sign is None else sign * pairs["emotion_separation"])
+    order = ["opposite", "_score", "clip_a", "clip_b"]
+    pairs = pairs.assign(_score=score).sort_values(order, ascending=[False, False, True, True]).drop(columns="_score")
+    pairs = pairs.set_axis(pd.RangeIndex(1, len(pairs) + 1, name="rank"))
+    none = "" if len(pairs) else same_set.why_none()
+    used = same_set.clips[same_set.clips["clip_id"].isin(set(pairs["clip_a"]) | set(pairs["clip_b"]))]
+    n_subjects = len(set(people(used)))
+    summary = none or (
+        f"{len(pairs)} pairs of {len(used)} clips, {n_subjects} subjects; {pairs['opposite'].sum()} of opposite"
+        f" valence, {pairs['same_subject'].sum()} of one subject; median motion similarity"
+        f" {pairs['motion_similarity'].median():.3f}"
+    )
+    if len(pairs) and pairs["emotion_separation"].notna().all():
+        summary += f", emotion separation {pairs['emotion_separation'].median():.3f} (at random .5)"
+    if len(pairs) and "verdict" in pairs:
+        shares = pairs["verdict"].value_counts(normalize=True)
+        summary += "; " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+    sizes = {"n_clips": len(used), "n_subjects": n_subjects}
+    pairs.attrs = {"rule": rule, "none": none, **sizes, "summary": f"{summary}; {rule}"}
+    return pairs
+
+
+def pair_separation(
+    table: pd.DataFrame,
+    *,
+    features: BranchFeatures,
+    subjects: Subjects = "all",
+    metric: PairMetric = "standardised",
+    label: str = "label",
+    keep_side: bool = False,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How often a branch keeps a confusable pair further apart than a pair of the same AU set and the *same* emotion.
+
+    The control for :func:`rank_pairs`: any two clips differ a little, so that a large distance means something only
+    in comparison with that of two clips of one emotion. A branch that carries movement alone scores .5, whatever the
+    AUs do to its distances, since both kinds of pair share their AU set; a motion branch clearly above .5 has learned
+    something of the emotion, an emotion branch at .5 nothing beyond the AUs.
+
+    Parameters
+    ----------
+    table, features, subjects, metric, label, keep_side
+        As in :func:`rank_pairs`. All branches that the features have get a row; `subjects` counts for controls too.
+    level : float
+        Coverage of the interval, in (0, 1).
+    n_resamples : int
+        Resamples of whole subjects; a pair of two counts as often as both were drawn together.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        One row a branch: ``branch``; ``value`` in [0, 1], the mean over the pairs of the share of its AU set's controls
+        that lie nearer together, a tie counts half, .5 for a branch that does not know the emotion beyond its AUs;
+        ``low, high`` (bounds over subjects, NaN with one); ``direction`` (which way is good; of a branch without a
+        value, that it is constant); ``n_pairs, n_controls, n_clips, n_subjects``. ``.attrs`` holds ``rule``, what makes
+        a pair and what was measured; ``level``; ``n_without_control``, confusable pairs left out because their AU set
+        has no pair of one emotion; ``none``, why there is no figure, or empty; and ``summary``, a sentence.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a clip has no features, or a feature is not finite.
+
+    See Also
+    --------
+    rank_pairs, medn_lab.evaluate.pair_auc, medn_lab.view.plot_pair_separation
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(24)], "subject": [str(k // 4) for k in range(24)]})
+    >>> table["label"], table["action_units"] = ["fear", "happiness"] * 12, "12"
+    >>> emotion = np.where(table["label"] == "fear", 1.0, -1.0)[:, None] + rng.normal(0, 0.1, (24, 3))
+    >>> features = BranchFeatures(rng.normal(size=(24, 3)), emotion, emotion, table)
+    >>> found = pair_separation(table, features=features, n_resamples=50)
+    >>> found.set_index("branch")["value"].round(2).to_dict()
+    {'motion': 0.51, 'emotion': 1.0, 'fused': 1.0}
+    >>> found.attrs["summary"]
+    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000] ...'
+    """
+    same_set = _SameSetPairs(table, label=label, keep_side=keep_side, subjects=subjects)
+    rule = f"{same_set.rule}; {metric} distance"
+    n_pairs = int(same_set.differ.sum())
+    same_set.drop_sets_of_one_kind()
+    differ, known = same_set.differ, same_set.clips
+    without = n_pairs - int(differ.sum())
+    none = ""
+    if not n_pairs:
+        none = same_set.why_none()
+    elif not len(differ):
+        none = (
+            f"none here, because no AU set of the {n_pairs} confusable pairs has a pair of one emotion to compare with"
+        )
+    columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
+    rows, figures, summary = [], [], none
+    if not none:
+        ids = known["clip_id"].tolist()
+        a, b = same_set.rows(ids)
+        confusable = np.union1d(a[differ], b[differ])
+        sizes = {
+            "n_pairs": int(differ.sum()), "n_controls": int((~differ).sum()), "n_clips": len(confusable),
+            "n_subjects": len(set(people(known.iloc[confusable]))),
+        }  # fmt: skip
+        draws, who = None, np.zeros(len(differ), dtype=int)
+        if len(set(people(known))) > 1:
+            draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
+            who = draws.person[a] * len(draws.names) + draws.person[b]
+        controls, reasons = {}, {}
+        for branch in [name for name in _DIRECTION if getattr(features, name) is not None]:
+            values = _rows_of(features, ids, branch)
+            reasons[branch] = constant_reason({branch: values})
+            distance = pair_distance(values, a, b, metric=metric)
+            controls[branch] = NearerControls(distance, sets=same_set.sets, differ=differ, who=who)
+        # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
+        counts = () if draws is None else draws.counts
+        weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
+        drawn = np.array([[one.mean(weight) for one in controls.values()] for weight in weights])
+        for column, (branch, reason) in enumerate(reasons.items()):
+            value = low = high = np.nan
+            if not reason:
+                value = controls[branch].mean(np.ones(who.max() + 1))
+            if not reason and draws is not None:
+                low, high = draws.bounds(drawn[:, column], n_clips=len(confusable), share=True)
+            rows.append([branch, value, low, high, reason or _DIRECTION[branch], *sizes.values()])
+            figures.append(reason or f"{branch} {value:.3f} [{low:.3f}, {high:.3f}]")
+        left_out = f", {without} pairs without a control left out" if without else ""
+        summary = (
+            f"{', '.join(figures)} ({level:.0%}, {sizes['n_pairs']} pairs against {sizes['n_controls']} of one emotion,"
+            f" {sizes['n_clips']} clips, {sizes['n_subjects']} subjects{left_out})"
+        )
+    found = pd.DataFrame(rows, columns=columns)
+    more = {"n_without_control": without, "summary": f"{summary}; {rule}"}
+    found.attrs = {"rule": rule, "level": level, "none": none, **more}
+    return found
+
+
+class _SameSetPairs:
+    """All pairs of clips of one AU set: of two emotions where they `differ`, else of one; and what makes a pair."""
+
+    def __init__(self, table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subjects = "all") -> None:
+        if subjects not in get_args(Subjects):
+            raise ValueError(f"no choice of subjects {subjects!r}; there are {', '.join(get_args(Subjects))}")
+        self.table, self.label, self.keep_side, self.subjects = table, label, keep_side, subjects
+        known = check_table(table, owner="confusable pairs", required=("clip_id", "subject", label))
+        known[label] = check_label(known, label=label, complete=False)
+        sets = [au_set_text(aus) if aus else None for aus in au_sets(known, keep_side=keep_side)]
+        known = known.assign(_aus=pd.Series(sets, dtype=object))
+        self.clips = known[known["_aus"].notna() & known[label].notna()].reset_index(drop=True)
+        codes, names = pd.factorize(self.clips[label])
+        persons, _ = pd.factorize(people(self.clips))
+        by_set = self.clips.groupby("_aus").indices.values()
+        rows = [group[np.array(np.triu_indices(len(group), k=1))] for group in by_set]
+        a, b = np.concatenate([np.empty((2, 0), dtype=int), *rows], axis=1)
+        ids = self.clips["clip_id"].to_numpy()
+        pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": self.clips["_aus"].to_numpy()[a]})
+        pairs["label_a"], pairs["label_b"] = (names.to_numpy(dtype=object)[codes[row]] for row in (a, b))
+        pairs["opposite"] = _are_opposite(names)[codes[a], codes[b]]
+        pairs["same_subject"] = persons[a] == persons[b]
+        self.n_confusable = int((codes[a] != codes[b]).sum())
+        if subjects != "all":
+            pairs = pairs[pairs["same_subject"].to_numpy(dtype=bool) == (subjects == "same")].reset_index(drop=True)
+        self._choose(pairs)
+
+    def _choose(self, pairs: pd.DataFrame) -> None:
+        self.pairs = pairs
+        self.differ = (pairs["label_a"] != pairs["label_b"]).to_numpy(dtype=bool)
+        self.sets, _ = pd.factorize(pairs["action_units"])
+
+    def drop_sets_of_one_kind(self) -> None:
+        """Keep AU sets with pairs of two emotions and pairs of one."""
+        of_set = pd.Series(self.differ).groupby(self.sets)
+        kept = of_set.transform("any") & ~of_set.transform("all")
+        self._choose(self.pairs[kept.to_numpy(dtype=bool)].reset_index(drop=True))
+
+    @property
+    def confusable(self) -> pd.DataFrame:
+        """The pairs of two emotions."""
+        return self.pairs[self.differ].reset_index(drop=True)
+
+    def rows(self, clip_ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The places of both clips of each pair in a list of clips."""
+        place = pd.Index(clip_ids)
+        return place.get_indexer(self.pairs["clip_a"]), place.get_indexer(self.pairs["clip_b"])
+
+    @cached_property
+    def rule(self) -> str:
+        """What makes a pair, and how many clips are left out because their AUs are in doubt."""
+        sides = "AU sets with side, without intensity" if self.keep_side else "AU sets without side and intensity"
+        n_doubtful = int((au_doubt(self.table, keep_side=self.keep_side) != "").sum())
+        doubt = f"; {n_doubtful} clips with AUs in doubt left out" if n_doubtful else ""
+        of_subjects = {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}
+        return sides + of_subjects[self.subjects] + doubt
+
+    def why_none(self) -> str:
+        """The sentence for a table without confusable pairs."""
+        label, known = self.label, self.clips
+        if not len(self.table):
+            return "none here, because there are no clips"
+        if unknown := aus_unknown(self.table, keep_side=self.keep_side):
+            return f"none here, because {unknown}"
+        if check_label(self.table, label=label, complete=False).isna().all():
+            return f"none here, because no clip has a {label}"
+        if not len(known):
+            return "none here, because no clip has both known AUs and an emotion"
+        if len(set(known[label])) == 1:
+            return f"none here, because all {len(known)} clips are labelled {str(known[label].iloc[0])!r}"
+        if self.n_confusable:
+            others = "two subjects" if self.subjects == "same" else "one subject"
+            return f"none here, because all {self.n_confusable} confusable pairs are of {others}"
+        reason = "none here, because no two clips share an AU set and differ in emotion"
+        if shared := int((known["_aus"].value_counts() > 1).sum()):
+            reason += f" ({shared} AU sets have several clips, each set of one emotion)"
+        if self.keep_side and (without := len(confusable_pairs(known, label=label))):
+            reason += f"; with the side dropped there would be {without}"
+        return reason
+
+
+def _are_opposite(names: pd.Index) -> np.ndarray:
+    """Whether each two emotions are opposite, (k, k) bool, by the rule of :func:`confusable_pairs`."""
+    one_each = pd.DataFrame({"clip_id": range(len(names)), "action_units": "1", "label": names})
+    found = confusable_pairs(one_each, opposite=True)
+    a, b = (names.get_indexer(found[f"label_{side}"]) for side in "ab")
+    opposite = np.zeros((len(names), len(names)), dtype=bool)
+    opposite[a, b] = opposite[b, a] = True
+    return opposite
+
+
+def _rows_of(features: BranchFeatures, clip_ids: list[str], branch: str) -> np.ndarray:
+    """A branch's features of these clips, (n, d), checked."""
+    values = getattr(features, branch)
+    if values is None:
+        raise ValueError(f"these features have no {branch} branch")
+    values = values[positions(features.table, clip_ids, owner="these BranchFeatures")]
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        raise ValueError(f"{(~finite).sum()} of {len(values)} clips have {branch} features that are not finite")
+    return values
+
+
+def _with_verdict(pairs: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
+    of_a, of_b = (
+        predictions.predicted[positions(predictions.table, pairs[f"clip_{side}"], owner="these Predictions")]
+        for side in "ab"
+    )
+    label_a, label_b = (pairs[f"label_{side}"].to_numpy(dtype=object) for side in "ab")
+    n_right = (of_a == label_a).astype(int) + (of_b == label_b).astype(int)
+    verdict = np.asarray(["both wrong", "one right", "both right"], dtype=object)[n_right]
+    verdict = np.where((of_a == label_b) & (of_b == label_a), "swapped", verdict)
+    return pairs.assign(predicted_a=of_a, predicted_b=of_b, verdict=verdict)

@@ -1,0 +1,234 @@
+"""Maps on demand and of pairs are those of the methods, made once; and branches swapped between two clips."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_clips import tiny_clips
+
+from medn_lab import diagnose
+from medn_lab.diagnose import attribute_pair, attributor, pair_attributor, pair_swapper, swap_branches
+from medn_lab.evaluate import predict
+from medn_lab.model import MEDN, MEDNConfig
+from medn_lab.synthme import synthetic_clips
+
+PAIR = ("tiny0_s00_c00", "tiny0_s00_c02")  # one AU, reddened and paled
+
+every = pytest.mark.parametrize
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return tiny_clips(n_subjects=3, clips_per_subject=4)
+
+
+def model_of(branches="both", **config):
+    config = {"size": 32, "dim": 32, "patch": 8, "classes": ("happiness", "others"), "aus": ("AU12", "AU14"), **config}
+    return MEDN(MEDNConfig(branches=branches, **config), seed=3)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return model_of()
+
+
+@pytest.fixture(scope="module")
+def make(model, clips):
+    return attributor(model, clips, params={"integrated_gradients": {"n_steps": 4}}, n_checked=3)
+
+
+def close(found, own):
+    for name in ("frames", "flow"):
+        if getattr(own, name) is not None:
+            np.testing.assert_allclose(getattr(found, name), getattr(own, name), rtol=1e-4, atol=1e-7)
+
+
+class TestOnDemand:
+    @every("method", ["saliency", "integrated_gradients", "grad_cam", "frame_ablation", "bare_change"])
+    def test_a_map_is_that_of_its_method(self, make, model, clips, method):
+        clip_id = clips.table["clip_id"][5]
+        options = {"n_steps": 4} if method == "integrated_gradients" else {}
+        own = getattr(diagnose, method)(model, clips.select([clip_id]), target="happiness", **options)
+        found = make(clip_id, target="happiness", method=method)
+        close(found, own)
+        assert found.sanity.keys() >= own.sanity.keys()
+
+    def test_a_map_is_made_once_and_a_limited_number_is_remembered(self, model, clips, monkeypatch):
+        monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.REMEMBERED", 2)
+        make, how, ids = attributor(model, clips), {"target": "gate", "method": "bare_change"}, clips.table["clip_id"]
+        assert not make.is_made(ids[0], **how)
+        first = make(ids[0], **how)
+        assert make.is_made(ids[0], **how)
+        assert make(ids[0], **how) is first
+        for clip_id in ids[1:3]:
+            make(clip_id, **how)
+        assert [make.is_made(name, **how) for name in ids[:3]] == [False, True, True]
+        assert "2 maps made" in repr(make)
+
+    def test_a_pair_is_attributed_in_both_clips(self, make, model, clips):
+        found = make(PAIR[0], partner=PAIR[1], method="saliency")
+        assert found.target == "happiness - others"
+        assert found.table["clip_id"].tolist() == [*PAIR]
+        close(found, attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], method="saliency"))
+        assert make.is_made(PAIR[0], partner=PAIR[1], method="saliency", target="whatever")
+
+    def test_a_check_adds_the_slow_figures_and_stays(self, make, model, clips):
+        clip_id, how = clips.table["clip_id"][0], {"target": "happiness", "method": "saliency"}
+        checked = make.check(clip_id, **how)
+        one = clips.select([clip_id])
+        own = diagnose.check_attribution(diagnose.saliency(model, one, target="happiness"), model=model, clips=one)
+        for name in ("infidelity", "sensitivity"):
+            assert checked.sanity[name] == pytest.approx(own.sanity[name], rel=1e-2)
+        few = clips.select([clip_id, *self.of_one_emotion(clips, clip_id)])
+        random = diagnose.randomisation_check(model, few, n_draws=1, **how).attribution.sanity
+        for name in ("randomised_frames", "randomised_flow"):
+            assert checked.sanity[name] == pytest.approx(random[name], abs=1e-3)
+        assert checked.sanity["randomised_clips"] == 3
+        assert make(clip_id, **how) is checked
+
+    def of_one_emotion(self, clips, clip_id):
+        """Two more clips of the clip's emotion, of different persons."""
+        table = clips.table[clips.table["clip_id"] != clip_id]
+        return table[table["label"] == "happiness"].drop_duplicates("subject")["clip_id"][:2]
+
+    def test_the_random_weights_are_drawn_once_for_a_target_and_method(self, make, clips, monkeypatch):
+        how = {"target": "others", "method": "bare_change"}
+        make.check(clips.table["clip_id"][0], **how)
+        monkeypatch.setattr(
+            "medn_lab.diagnose.attribution_pairs.randomisation_check", lambda *_, **__: pytest.fail("drawn again")
+        )
+        again = make.check(clips.table["clip_id"][3], **how)
+        assert again.sanity["randomised_frames"] == pytest.approx(1)  # it uses no weight
+
+    def test_the_planted_mass_is_measured_with_its_area(self):
+        clips = synthetic_clips(n_subjects=1, clips_per_subject=6, seed=2, n_jobs=1)
+        make = attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
+        flowing = clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[0]
+        au = next(au for au in clips.aus if clips.table.set_index("clip_id").loc[flowing, au] == 1)
+        found, of_au = (make(flowing, target=target, method="saliency") for target in ("happiness", au))
+        for maps, of, region in ((found, "frames", "cue"), (found, "flow", "AUs"), (of_au, "flow", au)):
+            mass = diagnose.planted_mass(maps, truth=clips.truth, region=region, of=of)
+            assert maps.sanity[f"planted_{of}"] == pytest.approx(mass["share"][0])
+            assert maps.sanity[f"area_{of}"] == pytest.approx(mass["chance"][0])
+        assert "planted_frames" not in of_au.sanity
+        assert "planted_frames" not in make(flowing, target="happiness", method="frame_ablation").sanity
+        kept = make.kept(flowing)
+        assert kept.cover is not None
+        assert make.kept(flowing) is kept
+
+    def test_a_model_or_clips_of_one_input_have_their_methods_alone(self, model, clips):
+        clip_id = clips.table["clip_id"][0]
+        motion, make = attributor(model_of("motion"), clips), attributor(model, replace(clips, frames=None))
+        assert make(clip_id, target="AU12", method="saliency").frames is None
+        for one in (motion, make):
+            assert "frame_ablation" not in one.methods
+            assert one.kept(clip_id) is None
+        with pytest.raises(ValueError, match="'frame_ablation'"):
+            make(clip_id, target="happiness", method="frame_ablation")
+
+    @every(
+        ("arguments", "facts"),
+        [
+            ({"params": {"magic": {}}}, "'magic'"),
+            ({"params": {"occlusion": {"size": 3}}}, "occlusion.*size.*patch"),
+            ({"n_checked": 0}, "n_checked.*0"),
+        ],
+    )
+    def test_an_attributor_that_cannot_be_made_is_refused(self, model, clips, arguments, facts):
+        with pytest.raises(ValueError, match=facts):
+            attributor(model, clips, **arguments)
+
+    def test_what_cannot_be_mapped_is_refused(self, make, clips):
+        clip_id = clips.table["clip_id"][0]
+        same = clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1]
+        for name, options, facts in (
+            (clip_id, {"target": "happiness", "method": "magic"}, "'magic'"),
+            (clip_id, {"target": "joy"}, "'joy'"),
+            ("nobody", {"target": "happiness"}, "'nobody'"),
+            (clip_id, {"partner": same}, "both are"),
+        ):
+            with pytest.raises(ValueError, match=facts):
+                make(name, **options)
+        with pytest.raises(ValueError, match="'nobody'"):
+            make.kept("nobody")
+
+
+class TestAPair:
+    def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(self, clips):
+        # Dense, so that stillness looks the same on every face and the baselines fall out of the difference.
+        pair = ("tiny0_s00_c00", "tiny0_s01_c01")
+        dense = model_of(keep_rates=(1.0,))
+        found = attribute_pair(dense, clips, clip_a=pair[0], clip_b=pair[1], params={"n_steps": 64})
+        labels = clips.table.set_index("clip_id")["label"]
+        assert found.target == f"{labels[pair[0]]} - {labels[pair[1]]}"
+        assert list(found.table["clip_id"]) == [*pair]
+        assert found.baseline_scores[0] == pytest.approx(found.baseline_scores[1], abs=1e-3)
+        apart = float((found.scores - found.baseline_scores) @ [1, -1])
+        assert found.totals[0] - found.totals[1] == pytest.approx(apart, abs=0.05 * abs(apart) + 1e-3)
+
+    def test_one_emotion_or_a_method_that_is_not_known_is_refused(self, model, clips):
+        for clip_b, method, facts in ((PAIR[0], "saliency", "both are"), (PAIR[1], "lime", "'lime'.*saliency")):
+            with pytest.raises(ValueError, match=facts):
+                attribute_pair(model, clips, clip_a=PAIR[0], clip_b=clip_b, method=method)
+
+    def test_functions_of_two_ids_give_what_the_functions_of_clips_give(self, model, clips):
+        swap, attribute = pair_swapper(model, clips), pair_attributor(model, clips, params={"n_steps": 4})
+        assert swap(*PAIR).equals(swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1]))
+        own = attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], params={"n_steps": 4})
+        found = attribute(*PAIR)
+        assert np.array_equal(found.frames, own.frames)
+        assert found.table["clip_id"].tolist() == [*PAIR]
+
+
+class TestSwappedBranches:
+    def test_unmixed_and_mixed_rows_are_the_models_scores_of_such_clips(self, model, clips):
+        found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
+        assert found[["frames_of", "flow_of"]].agg("".join, axis=1).tolist() == ["aa", "ab", "ba", "bb"]
+        assert found.attrs["label_a"] == "happiness"
+        own = predict(model, clips.select(PAIR))
+        unmixed = found.iloc[[0, 3]]
+        assert unmixed["margin"].to_numpy() == pytest.approx(own.logits[:, 0] - own.logits[:, 1], abs=1e-5)
+        assert unmixed[["p_happiness", "p_others"]].to_numpy() == pytest.approx(own.probabilities, abs=1e-5)
+        assert unmixed["predicted"].tolist() == own.predicted.tolist()
+        mixed = predict(model, replace(clips.select(PAIR), flow=clips.select(PAIR[::-1]).flow)).logits
+        assert found["margin"].iloc[1:3].to_numpy() == pytest.approx(mixed[:, 0] - mixed[:, 1], abs=1e-5)
+
+    @every("pair", [PAIR, ("tiny0_s01_c00", "tiny0_s02_c02")])
+    def test_what_the_branches_add_is_the_whole_difference(self, model, clips, pair):
+        found, back = (swap_branches(model, clips, clip_a=a, clip_b=b) for a, b in (pair, pair[::-1]))
+        whole = found["margin"].iloc[0] - found["margin"].iloc[3]
+        assert found.attrs["motion"] + found.attrs["emotion"] == pytest.approx(whole, abs=1e-6)
+        assert back.attrs["motion"] == pytest.approx(found.attrs["motion"], abs=1e-5)
+
+    def test_a_branch_that_the_head_does_not_read_adds_nothing_and_the_mode_stays(self, clips):
+        model = model_of(fusion="sum").train()
+        # The sum of a motion feature that is always zero and the emotion feature: only the frames are read.
+        with torch.no_grad():
+            for value in model.motion_branch.parameters():
+                value.zero_()
+        found = swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1])
+        assert found.attrs["motion"] == pytest.approx(0, abs=1e-6)
+        assert abs(found.attrs["emotion"]) > 1e-4
+        assert model.training
+
+    def test_what_cannot_be_swapped_is_refused(self, model, clips):
+        unlabelled = clips.with_table(clips.table.assign(label=[None, *clips.table["label"].iloc[1:]]))
+        no_column = clips.with_table(clips.table.drop(columns="label"))
+        for changed, facts in (
+            ({"model": model_of("motion")}, "motion branch alone"),
+            ({"clips": replace(clips, flow=None)}, "no flow"),
+            ({"clips": replace(clips, frames=None)}, "no frames"),
+            ({"clips": no_column}, "'label'"),
+            ({"clips": unlabelled}, "1 of 2 clips"),
+            ({"clip_b": PAIR[0]}, "both are happiness"),
+            ({"clip_b": "nobody"}, "'nobody'"),
+            ({"clips": clips.with_table(clips.table.replace({"label": {"others": "awe"}}))}, "awe"),
+        ):
+            given = {"model": model, "clips": clips, "clip_a": PAIR[0], "clip_b": PAIR[1], **changed}
+            with pytest.raises(ValueError, match=facts):
+                swap_branches(given.pop("model"), given.pop("clips"), **given)
+        with pytest.raises(ValueError, match="emotion branch alone"):
+            pair_swapper(model_of("emotion"), clips)
+        with pytest.raises(ValueError, match="'label'"):
+            pair_attributor(model, no_column)
