@@ -38,7 +38,11 @@ NAME = "medn_tiny.synthme_v2"
 ONE = TrainConfig(epochs=1, batch_size=4)
 THREE = TrainConfig(epochs=3, batch_size=4, seed=2)
 
-INPUTS = {"Clips": "what comes in; rerun draws them itself", "ClipIndex": "what a reader found in a folder"}
+INPUTS = {
+    "Clips": "what comes in; rerun draws them itself",
+    "ClipIndex": "what a reader found in a folder",
+    "Truth": "a part of drawn clips",
+}
 """Records that are saved and are no results, and why."""
 
 

@@ -90,14 +90,14 @@ def test_the_explorer_names_the_true_one_too(embedding, by):
     explorer = BranchExplorer(embedding, colour_by=by)
     colours = colouring(embedding.table, by)
     n = colours.counts["other"]
-    assert f"other <span class='medn-quiet'>{n}</span>" in explorer._legend.value
+    assert sum(explorer.branch_maps.styles[place]["name"] == "other" for place in explorer.branch_maps.style_of) == n
     assert (f"other ({n})", "other") in explorer._controls.groups.options
-    for text, own in zip(explorer._maps.trace("motion", "points").hovertext, colours.own, strict=True):
-        assert any(f" {line}".endswith(f" {own}") for line in text.split("<br>"))
+    for text, own in zip(explorer.branch_maps.texts, colours.own, strict=True):
+        assert any(f" {line}".endswith(f" {own}") for line in text.splitlines())
     explorer._controls.groups.value = "other"
     assert len(explorer.selection) == n
     explorer.colour_by = "few"
-    assert "day " not in explorer._maps.trace("motion", "points").hovertext[0]
+    assert "day " not in explorer.branch_maps.texts[0]
 
 
 def test_one_subject_number_in_two_data_sets_is_two_people():
