@@ -10,7 +10,7 @@ from medn_lab.records import BranchFeatures
 AUS = ("AU1", "AU4", "AU12")
 CUES = ("flush", "none", "pallor")
 COLUMNS = [
-    "branch", "target", "auc", "low", "high", "chance", "chance_95", "p", "allowed", "excess", "excess_low",
+    "branch", "target", "value", "low", "high", "null_mean", "null_95", "p", "allowed", "excess", "excess_low",
     "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "split", "reason", "worst_target", "worst_auc",
     "worst_excess",
 ]  # fmt: skip
@@ -60,17 +60,17 @@ def perfect(table):
 class TestCalibration:
     def test_a_branch_that_is_the_au_vector_tells_every_au_fully(self, perfect):
         aus = perfect.loc["motion"].loc[[*AUS, "AUs"]]
-        assert (aus[["auc", "high"]] == 1.0).all(axis=None)
+        assert (aus[["value", "high"]] == 1.0).all(axis=None)
         assert aus["low"].tolist() == pytest.approx([240 / (240 + 2.262157**2)] * 4)  # Wilson's bound, t of 10 subjects
 
     def test_a_branch_that_is_the_cue_tells_what_the_cue_allows_and_no_more(self, perfect):
         rows = perfect.loc["emotion"]
-        assert (rows["auc"] == rows["allowed"]).all()
+        assert (rows["value"] == rows["allowed"]).all()
         assert (rows[["excess", "excess_low", "excess_high"]] == 0.0).all(axis=None)
         # AU12 brings a flush in half of its clips: a cue tells of it, but not all.
-        assert 0.6 < rows.loc["AU12", "auc"] < 0.85
-        assert abs(rows.loc["AU1", "auc"] - 0.5) < 0.1
-        assert rows.loc["cue", "auc"] == 1.0
+        assert 0.6 < rows.loc["AU12", "value"] < 0.85
+        assert abs(rows.loc["AU1", "value"] - 0.5) < 0.1
+        assert rows.loc["cue", "value"] == 1.0
 
     def test_what_the_cue_allows_is_the_area_of_the_best_order_of_its_states(self, perfect, table):
         aus, cue = table["AU12"] == 1, table["cue"] == "flush"
@@ -82,7 +82,7 @@ class TestCalibration:
         leaky = np.hstack([one_hot(table["cue"]), table[["AU4"]].to_numpy()])
         found = leakage(features_of(table, motion=table[list(AUS)].to_numpy(), emotion=leaky), n_resamples=200)
         found = found.set_index(["branch", "target"]).loc["emotion"]
-        assert found.loc["AU4", "auc"] == 1.0
+        assert found.loc["AU4", "value"] == 1.0
         assert found.loc["AU4", "excess_low"] > 0.3
         assert abs(found.loc["AU1", "excess"]) < 0.05
 
@@ -101,8 +101,8 @@ class TestCalibration:
         assert excess[-1] > 0.3
 
     def test_the_fused_branch_may_tell_what_both_truths_tell(self, perfect):
-        assert perfect.loc[("fused", "emotion"), "allowed"] == pytest.approx(perfect.loc[("fused", "emotion"), "auc"])
-        assert perfect.loc[("fused", "emotion"), "auc"] > perfect.loc[("motion", "emotion"), "auc"]
+        assert perfect.loc[("fused", "emotion"), "allowed"] == pytest.approx(perfect.loc[("fused", "emotion"), "value"])
+        assert perfect.loc[("fused", "emotion"), "value"] > perfect.loc[("motion", "emotion"), "value"]
 
     def test_who_is_in_the_clip_is_read_from_clips_held_out(self, table):
         rng = np.random.default_rng(1)
@@ -111,14 +111,14 @@ class TestCalibration:
         rows = leakage(features_of(table, motion=signature, emotion=blank), targets=["subject"], n_resamples=200)
         rows = rows.set_index("branch")
         assert (rows["split"] == "clips").all()
-        assert rows.loc["motion", "auc"] > 0.99
+        assert rows.loc["motion", "value"] > 0.99
         assert rows.loc["motion", "excess"] > 0.4
-        assert abs(rows.loc["emotion", "auc"] - 0.5) < 0.06
-        assert abs(rows.loc["emotion", "chance"] - 0.5) < 0.03
+        assert abs(rows.loc["emotion", "value"] - 0.5) < 0.06
+        assert abs(rows.loc["emotion", "null_mean"] - 0.5) < 0.03
         assert rows.loc["emotion", "low"] < 0.5 < rows.loc["emotion", "high"]
 
     def test_shuffled_labels_are_at_one_half(self, perfect):
-        chance = perfect.loc[(slice(None), ["AUs", "emotion", "cue", "subject"]), "chance"]
+        chance = perfect.loc[(slice(None), ["AUs", "emotion", "cue", "subject"]), "null_mean"]
         assert np.allclose(chance, 0.5, atol=0.04)
 
 
@@ -141,7 +141,7 @@ class TestTheTable:
         for target, column in (("AU4", "AU4"), ("AU12", "AU12"), ("emotion", "label"), ("cue", "cue")):
             alone = probe(motion, table[column], subjects=table["subject"], n_shuffles=20, n_resamples=100, seed=5)
             row = rows.loc[("motion", target)]
-            for field in ("auc", "low", "high", "chance", "chance_95", "n_clips", "n_positive", "n_unknown"):
+            for field in ("value", "low", "high", "null_mean", "null_95", "n_clips", "n_positive", "n_unknown"):
                 assert row[field] == pytest.approx(getattr(alone, field)), (target, field)
         assert rows.loc[("motion", "AU4"), "n_unknown"] == table["AU4"].isna().sum() > 20
 
@@ -151,14 +151,14 @@ class TestTheTable:
         features = features_of(rare, motion=rare[list(AUS)].to_numpy() * 1.0, emotion=None)
         rows = leakage(features, targets=["aus"], n_shuffles=0, n_resamples=0).set_index(["branch", "target"])
         assert rows.loc[("motion", "AU1"), "n_positive"] == 4
-        kept = rows.loc[("motion", ["AU4", "AU12"]), "auc"]
-        assert rows.loc[("motion", "AUs"), "auc"] == pytest.approx(kept.mean())
+        kept = rows.loc[("motion", ["AU4", "AU12"]), "value"]
+        assert rows.loc[("motion", "AUs"), "value"] == pytest.approx(kept.mean())
         assert rows.loc[("motion", "AUs"), "n_positive"] == min(rare["AU4"].sum(), rare["AU12"].sum())
 
     def test_an_au_that_nobody_shows_has_no_figure_and_says_why(self, table):
         features = features_of(table.assign(AU1=0.0), motion=table[list(AUS)].to_numpy(), emotion=None)
         row = leakage(features, n_shuffles=0, n_resamples=0).set_index(["branch", "target"]).loc[("motion", "AU1")]
-        assert np.isnan(row["auc"])
+        assert np.isnan(row["value"])
         assert row["reason"] == "no clip has it"
 
     def test_unknown_aus_leave_no_figure_but_the_rest_stands(self, table):
@@ -167,7 +167,7 @@ class TestTheTable:
         rows = rows.set_index(["branch", "target"])
         assert rows.loc[("emotion", "AUs"), "reason"] == "no AU has 8 positive and 8 negative clips"
         assert rows.loc[("emotion", "AU4"), "n_unknown"] == 240
-        assert rows.loc[("emotion", "cue"), "auc"] == 1.0
+        assert rows.loc[("emotion", "cue"), "value"] == 1.0
 
     def test_on_real_data_the_label_stands_for_the_cue(self, table):
         real = table.drop(columns="cue")
@@ -187,7 +187,7 @@ class TestTheTable:
     def test_a_constant_branch_has_no_figure_but_a_reason(self, table):
         rows = leakage(features_of(table, motion=np.ones((240, 4)), emotion=None), n_resamples=20)
         own = rows[rows["branch"] == "motion"]
-        assert own[["auc", "low", "high", "chance", "p", "excess"]].isna().all(axis=None)
+        assert own[["value", "low", "high", "null_mean", "p", "excess"]].isna().all(axis=None)
         assert set(own["reason"]) == {"the motion branch is constant"}
 
     def test_a_truth_that_is_constant_allows_guessing(self, table):
@@ -211,9 +211,9 @@ class TestTheTable:
         speed = np.random.default_rng(6).exponential(size=240)
         features = features_of(table, motion=np.log(speed)[:, None], emotion=one_hot(table["cue"]))
         rows = leakage(features, targets=["head"], extra={"head": speed}, n_resamples=100).set_index("branch")
-        assert rows.loc["motion", "auc"] > 0.99
+        assert rows.loc["motion", "value"] > 0.99
         assert rows.loc["motion", "excess"] > 0.35
-        assert abs(rows.loc["emotion", "auc"] - 0.5) < 0.1
+        assert abs(rows.loc["emotion", "value"] - 0.5) < 0.1
 
     def test_without_a_truth_nothing_is_subtracted(self, table):
         features = features_of(table, motion=table[list(AUS)].to_numpy(), emotion=None)

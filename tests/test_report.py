@@ -89,7 +89,7 @@ class TestRows:
         own = leakage(planted(leak=1.5), n_shuffles=5, seed=3)
         table = report.leakage
         table = table[table["model"] == "without"].reset_index(drop=True)
-        for name in ("branch", "target", "auc", "low", "high", "chance", "chance_95", "p", "allowed", "excess_low"):
+        for name in ("branch", "target", "value", "low", "high", "null_mean", "null_95", "p", "allowed", "excess_low"):
             pd.testing.assert_series_equal(table[name], own[name], check_dtype=False)
 
     def test_the_leak_is_found_and_its_absence_too(self, report):
@@ -204,7 +204,7 @@ class TestRecord:
         assert source["models"]["without"]["data sets"] == {"planted": 96}
         assert source["parameters"]["seed"] == 3
         assert source["protocol"] == "planted_2class"
-        assert {"medn_lab", "numpy", "pandas"} <= set(source["versions"])
+        assert {"medn-lab", "numpy", "pandas"} <= set(source["versions"])
 
 
 class Page(HTMLParser):

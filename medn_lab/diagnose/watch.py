@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.leaks import MEAN_OF_AUS, leakage
-from medn_lab.diagnose.similarity.alignment import linear_cka
-from medn_lab.diagnose.similarity.cosine import absolute_cosine
-from medn_lab.diagnose.similarity.distances import distance_correlation
+from medn_lab.diagnose.leakage import MEAN_OF_AUS, leakage
+from medn_lab.diagnose.similarity import absolute_cosine, distance_correlation, linear_cka
 from medn_lab.evaluate import extract_features
 from medn_lab.model import MEDN
 from medn_lab.records import BranchFeatures, Clips, au_columns, people
@@ -152,12 +149,11 @@ class DecouplingWatch:
         return found
 
     def _leak(self, features: BranchFeatures, *, branch: str, target: str) -> dict[str, float]:
-        others: dict[str, Any] = {name: None for name in ("motion", "emotion", "fused") if name != branch}
         row = leakage(
-            replace(features, **others), targets=[target], allowed=self._allowed, label=self._label, n_shuffles=0,
+            features, branches=[branch], targets=[target], allowed=self._allowed, label=self._label, n_shuffles=0,
             n_resamples=0, seed=self._seed,
         ).set_index("target").loc[MEAN_OF_AUS if target == "aus" else target]  # fmt: skip
-        found = {f"leak_{target}_from_{branch}": float(row["auc"])}
+        found = {f"leak_{target}_from_{branch}": float(row["value"])}
         if np.isfinite(row["allowed"]):
             found[f"leak_{target}_from_{branch}_allowed"] = float(row["allowed"])
         return found

@@ -1,0 +1,462 @@
+"""Leakage: the probe AUC of every target from each branch, with the AUC that the branch's own factor allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
+from medn_lab.diagnose.probe import (
+    CONSTANT,
+    Kind,
+    ProbeOptions,
+    ProbeResult,
+    ProbeTarget,
+    encode_target,
+    mean_of_aus,
+    probe_subject,
+    probe_targets,
+)
+from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures
+from medn_lab.evaluate.resampling import t_bounds
+from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, people, positions
+
+BRANCHES = ("motion", "emotion", "fused")
+
+MEAN_OF_AUS = "AUs"
+"""The target of the row that averages the AUs."""
+
+COMPUTING = "computing"
+"""The reason of a row whose value is not computed yet."""
+
+ENOUGH_FOR_A_PROBE = 20
+"""With fewer clips a probe's AUC says next to nothing."""
+
+
+def leakage(
+    features: BranchFeatures,
+    *,
+    branches: Sequence[str] = BRANCHES,
+    targets: Sequence[str] | None = None,
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
+    label: str = "label",
+    min_positives: int = 8,
+    kind: Kind = "ridge",
+    n_folds: int = 5,
+    n_shuffles: int = 20,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The AUC of AUs, emotion, cue and subject from each branch, minus what the branch's own factor allows.
+
+    One probe (:func:`medn_lab.diagnose.probe`) reads every target from every branch, and from the truth of the factor
+    that the branch should hold. A motion branch that holds the AUs and nothing else gives the emotion as well as the
+    AUs do, and an emotion branch that holds the cue alone gives the AUs as well as the cue does: that is `allowed`, and
+    only the `excess` over it is a leak. Without a planted cue (real data) the labels replace it: an emotion branch may
+    give of the AUs what the emotion's name gives. A branch that holds its own factor has no excess there and should
+    have none elsewhere; an excess well below zero means that it has not learned its factor.
+
+    Where the exact truth is known (SynthME), give its table as `allowed`. A probe that learns from few clips then reads
+    less than `allowed` even from the truth itself; `excess_high` is raised by what it misses there. In a simulation of
+    features that hold the cue alone 95 % intervals of the excess held 0 in .95 of the samples or more, with 8, 12 and
+    24 persons.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        A branch that is None has no rows. The table's ``subject`` keeps persons apart.
+    branches : sequence of {"motion", "emotion", "fused"}
+        Which branches to probe.
+    targets : sequence of str, optional
+        ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, the name of any
+        other column of the table, or a key of `extra`. By default all of the first four that the table has, and
+        `extra`.
+    allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
+        A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
+        reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
+        should hold; a DataFrame in it is joined by its ``clip_id`` (column or index), an array goes by row. ``fused``
+        may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
+        label one-hot where there is no cue. An empty mapping measures without.
+    extra : mapping of str to (n,) arrays or Series, optional
+        More targets, such as the speed of the head (an amount is read by how well its order is kept). A Series is
+        joined by its index of clip ids.
+    label : str
+        Column of the emotion; ``emotion`` where the table has no such column.
+    min_positives : int
+        AUs with fewer positive (or negative) clips are listed, but neither in the mean of the AUs nor the worst of
+        them.
+    kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
+        The reader, as :func:`medn_lab.diagnose.probe` takes it. ``boosting`` and ``mlp`` take some 0.1 s for each
+        target, fold and shuffle; ``n_shuffles=0`` saves most of it.
+    n_folds, n_shuffles, level, n_resamples, seed : int, int, float, int, int
+        As :func:`medn_lab.diagnose.probe` takes them; all branches and the truth share folds, shuffles and draws.
+
+    Returns
+    -------
+    DataFrame
+        A branch and target a row: ``branch, target, value, low, high`` (the AUC, with its interval over resampled
+        subjects), ``null_mean, null_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
+        of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``; in the row
+        ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess (the largest
+        AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above its mean by
+        chance. All AUCs in [0, 1]. `reason` says
+        why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for
+        the target subject alone: whom a probe has not met it cannot name, so each subject's clips are spread over the
+        folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
+
+    Raises
+    ------
+    ValueError
+        If a target is unknown, there are fewer than 2 subjects, or rows or branches do not fit.
+
+    See Also
+    --------
+    probe, decoupling_report, medn_lab.view.plot_leakage
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(80)], "subject": list("abcdefgh") * 10})
+    >>> table["AU12"] = rng.integers(0, 2, 80)
+    >>> motion, emotion = table[["AU12"]].to_numpy() + rng.normal(0, 0.1, (80, 3)), rng.normal(size=(80, 3))
+    >>> features = BranchFeatures(motion, emotion, emotion, table)
+    >>> found = leakage(features, targets=["AU12"], n_shuffles=5, n_resamples=50).set_index("branch")
+    >>> found["value"].round(1).to_dict()
+    {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
+    """
+    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed)
+    table, who = features.table, people(features.table).to_numpy(dtype=object)
+    if len(set(who)) < 2:
+        raise ValueError(
+            "leakage is read on subjects that the probe was not fitted to; there are fewer than 2 subjects"
+        )
+    if set(branches) - set(BRANCHES):
+        raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
+    if label not in table and label == "label" and "emotion" in table:
+        label = "emotion"
+    if label in table:
+        table = table.assign(**{label: check_label(table, label=label, complete=False)})
+    encoded = _encoded_targets(table, targets, extra or {}, label)
+    exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
+    truths = truths_of(table, allowed, label)
+    rows: list[dict[str, Any]] = []
+    for branch in BRANCHES:
+        values = getattr(features, branch)
+        if values is None or branch not in branches:
+            continue
+        given = check_features(values, owner=f"the {branch} features")
+        found, by_truth = _probe_all(encoded, given, who, min_positives, options), {}
+        if branch in truths:
+            by_truth = _probe_all(encoded, truths[branch], who, min_positives, replace(options, n_shuffles=0))
+        own = {
+            target: _row(branch, target, one, by_truth.get(target), exact.get((branch, target)))
+            for target, one in found.items()
+        }
+        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(min_positives)]
+        if counted:
+            worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
+            names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
+            own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
+        rows += own.values()
+    result = pd.DataFrame(rows)
+    result.attrs = {**asdict(options), "min_positives": min_positives, "label": label}
+    return result
+
+
+def is_au(target: str) -> bool:
+    """Whether a target is a single AU."""
+    return target.startswith("AU") and target[2:].isdigit()
+
+
+def truths_of(
+    table: pd.DataFrame, allowed: Mapping[str, object] | pd.DataFrame | None, label: str
+) -> dict[str, np.ndarray]:
+    """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
+    if allowed is None or isinstance(allowed, pd.DataFrame):
+        aus = au_columns(table)
+        # An AU that is not known says nothing: it gets the mean of the clips in which it is.
+        allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
+        names = [check_label(table, label=name, complete=False) for name in ("cue", label) if name in table]
+        known = [column for column in names if column.notna().any()]
+        if known:
+            allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
+    strange = set(allowed) - set(BRANCHES)
+    if strange:
+        raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
+    truths = {
+        branch: check_features(_by_clip(table, value, owner=f"allowed[{branch!r}]"), owner=f"the truths of {branch}")
+        for branch, value in allowed.items()
+    }
+    if "fused" not in truths and {"motion", "emotion"} <= set(truths):
+        truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
+    return truths
+
+
+def _encoded_targets(
+    table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
+) -> dict[str, ProbeTarget | None]:
+    """Each target encoded; None for the subject, whose clips and not persons are held out."""
+    aus = au_columns(table)
+    there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
+    if targets is None:
+        targets = [name for name, present in there.items() if present] + list(extra)
+    if not targets:
+        raise ValueError("no target was named")
+    found: dict[str, ProbeTarget | None] = {}
+    for name in targets:
+        if name in extra:
+            found[name] = encode_target(_by_clip(table, extra[name], owner=f"extra[{name!r}]"))
+        elif not there.get(name, name in table):
+            known = [key for key, present in there.items() if present]
+            raise ValueError(f"no target {name!r} in this table; there are {', '.join([*known, *extra])}, or a column")
+        elif name == "aus":
+            found |= {au: encode_target(table[au].to_numpy(dtype=float)) for au in aus}
+        elif name == "subject":
+            found[name] = None
+        else:
+            found[name] = encode_target(table[label if name == "emotion" else name].to_numpy(dtype=object))
+    return found
+
+
+def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The exact AUC by branch and target."""
+    missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
+    if missing:
+        raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
+    known = allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float)
+    outside = int((~known.between(0, 1)).sum())
+    if outside:
+        raise ValueError(f"allowed AUCs must be in [0, 1]; {outside} are not")
+    return known.to_dict()
+
+
+def _by_clip(table: pd.DataFrame, values: object, *, owner: str) -> np.ndarray:
+    """Rows of `values` in the table's order: by clip id where it has them, else as they are."""
+    if isinstance(values, pd.DataFrame) and "clip_id" in values:
+        values = values.set_index("clip_id")
+    if isinstance(values, (pd.DataFrame, pd.Series)):
+        place = positions(pd.DataFrame({"clip_id": values.index.astype(str)}), table["clip_id"], owner=owner)
+        return values.to_numpy()[place]
+    values = np.asarray(values)
+    if len(values) != len(table):
+        raise ValueError(f"{owner} has {len(values)} rows but there are {len(table)} clips")
+    return values
+
+
+def _probe_all(
+    encoded: Mapping[str, ProbeTarget | None],
+    features: np.ndarray,
+    who: np.ndarray,
+    min_positives: int,
+    options: ProbeOptions,
+) -> dict[str, ProbeResult]:
+    """The probe of each target, the subject and the mean of the AUs."""
+    by_subject = {target: one for target, one in encoded.items() if one is not None}
+    results = probe_targets(list(by_subject.values()), features, subjects=who, options=options)
+    probed, found = dict(zip(by_subject, results, strict=True)), {}
+    aus = [target for target in probed if is_au(target)]
+    for target in encoded:
+        found[target] = probed[target] if target in probed else probe_subject(features, who, options)
+        if aus and target == aus[-1]:
+            found[MEAN_OF_AUS] = mean_of_aus([probed[au] for au in aus], min_positives, options)
+    return found
+
+
+def _row(
+    branch: str, target: str, found: ProbeResult, truth: ProbeResult | None, exact: float | None
+) -> dict[str, Any]:
+    allowed, low, high = np.nan if truth is None else truth.value, np.nan, np.nan
+    if exact is not None:
+        missed = max(exact - allowed, 0.0) if np.isfinite(allowed) else 0.0
+        allowed, low, high = exact, found.low - exact, found.high - exact + missed
+    elif truth is not None and np.isfinite(found.value):
+        by_draw = truth.draws
+        if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
+            allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
+        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=found.level)
+    return {
+        "branch": branch, "target": target, "value": found.value, "low": found.low, "high": found.high,
+        "null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value,
+        "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
+        "n_clips": found.n_clips, "n_subjects": found.n_subjects, "n_positive": found.n_positive,
+        "n_unknown": found.n_unknown, "split": "clips" if target == "subject" else "subjects",
+        "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
+        "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
+    }  # fmt: skip
+
+
+_LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
+
+
+def selection_measures(
+    features: BranchFeatures,
+    *,
+    label: str = "label",
+    n_permutations: int = 19,
+    n_shuffles: int = 10,
+    most_clips: int = 600,
+    seed: int = 0,
+) -> SelectionMeasures:
+    """Make the callable that measures dependence and leakage of any selection of these clips.
+
+    For :class:`medn_lab.widgets.BranchExplorer`, which calls it as one lassoes. The figures describe the clips that
+    were picked. They are no test: whoever draws a lasso round a heap on a map has chosen clips for being alike, which
+    changes every figure here. Compare with the same figures of all clips, and publish those of
+    :func:`decoupling_report`.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+    label : str
+        Column of the emotion; ``emotion`` where the table has no such column.
+    n_permutations : int
+        For the chance of each dependence: clips of one subject exchanged.
+    n_shuffles : int
+        For the chance of each probe: labels shuffled within subjects.
+    most_clips : int
+        Of a larger selection this many are drawn (by `seed`), so that no step takes long.
+    seed : int
+
+    Returns
+    -------
+    SelectionMeasures
+        Call it with clip ids, or with none for all clips. It returns a DataFrame, a measure a row: ``kind``
+        (``dependence`` or ``leakage``), ``measure``, ``branch``, ``target``, ``value`` (lower is better decoupled; a
+        leak is an AUC in [0, 1]), ``chance`` (the mean with exchanged clips or shuffled labels of the same selection),
+        ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``, ``drawn_from`` (the
+        size of the selection), ``reason`` (why there is no value). Its method ``steps`` yields the same table again and
+        again, with more values each time; the reason of the rest is ``computing``.
+
+    Raises
+    ------
+    ValueError
+        If a feature is not finite, or a count is below 1 (`most_clips` below 20); of the callable, if no clip is named
+        or a clip is not in the table.
+
+    See Also
+    --------
+    dependence, leakage, decoupling_report, medn_lab.view.plot_selection_measures
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> both = rng.normal(size=(40, 3))
+    >>> measure = selection_measures(BranchFeatures(both, both, both, table))
+    >>> measure(table["clip_id"][:20])["value"].iloc[0].round(6).item()
+    1.0
+    """
+    return SelectionMeasures(features, label, n_permutations, n_shuffles, most_clips, seed)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SelectionMeasures:
+    """The callable that :func:`selection_measures` returns."""
+
+    features: BranchFeatures
+    label: str
+    n_permutations: int
+    n_shuffles: int
+    most_clips: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if min(self.n_permutations, self.n_shuffles) < 1 or self.most_clips < ENOUGH_FOR_A_PROBE:
+            raise ValueError(
+                f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE};"
+                f" got {self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
+            )
+        for branch in ("motion", "emotion"):
+            if getattr(self.features, branch) is not None:
+                check_features(getattr(self.features, branch), owner=f"the {branch} features")
+
+    def __repr__(self) -> str:
+        return f"SelectionMeasures of {len(self.features)} clips; call it with some of their ids"
+
+    def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        """The table of these clips; of all clips where None."""
+        *_, last = self.steps(clip_ids)
+        return last
+
+    def steps(self, clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
+        """The same table again and again, with more of it known each time; the reason of the rest is ``computing``."""
+        table = self.features.table
+        rows = np.arange(len(table))
+        if clip_ids is not None:
+            rows = np.unique(positions(table, clip_ids, owner="these BranchFeatures"))
+        size = len(rows)
+        if size > self.most_clips:
+            rows = np.sort(np.random.default_rng(self.seed).choice(rows, self.most_clips, replace=False))
+        chosen = self.features.select(table["clip_id"].iloc[rows])
+        who = _persons(chosen.table)
+        motion, emotion = chosen.motion, chosen.emotion
+        alike = motion is not None and emotion is not None and motion.shape[1] == emotion.shape[1]
+        names = [name for name in MEASURES if alike or name != "absolute_cosine"]
+        rows_of = [("dependence", name, "", "") for name in names] + [("leakage", "auc", *one) for one in _LEAKS]
+        found = pd.DataFrame(rows_of, columns=["kind", "measure", "branch", "target"]).assign(
+            value=np.nan, chance=np.nan, allowed=np.nan, n_clips=len(rows),
+            n_subjects=np.nan if who is None else len(set(who)), drawn_from=size, reason=COMPUTING,
+        )  # fmt: skip
+        self._measure(found, names, chosen)
+        yield found.copy()
+        if found["value"].notna().any():
+            groups = who if who is not None and pd.Series(who).duplicated(keep=False).mean() >= 0.5 else None
+            how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": self.n_permutations}
+            for place, name in enumerate(names):
+                test = permutation_test(MEASURES[name], *both_branches(chosen), **how)
+                found.loc[place, "chance"] = test.null_mean
+        yield found.copy()
+        for place, (branch, target) in enumerate(_LEAKS, start=len(names)):
+            found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
+            if not reason:
+                leak = leakage(
+                    chosen, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], label=self.label,
+                    n_shuffles=self.n_shuffles, n_resamples=0, seed=self.seed,
+                ).set_index("target").loc[target]  # fmt: skip
+                found.loc[place, ["value", "chance", "allowed", "n_clips", "reason"]] = leak[
+                    ["value", "null_mean", "allowed", "n_clips", "reason"]
+                ].to_list()
+            yield found.copy()
+
+    def _measure(self, found: pd.DataFrame, names: list[str], chosen: BranchFeatures) -> None:
+        """Write the values of the measures of dependence, or why there are none."""
+        values: dict[str, float] = {}
+        try:
+            values = figures(*both_branches(chosen))
+            reason = constant_reason({"motion": chosen.motion, "emotion": chosen.emotion}) or UNDEFINED
+        except ValueError as fault:
+            small = f"needs at least {SMALLEST} clips, there are {len(chosen)}"
+            reason = small if len(chosen) < SMALLEST else str(fault)
+        for place, name in enumerate(names):
+            found.loc[place, "value"] = values.get(name, np.nan)
+            found.loc[place, "reason"] = "" if np.isfinite(found.loc[place, "value"]) else reason
+
+    def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
+        """Why this target cannot be probed in these clips; empty where it can."""
+        label = "emotion" if self.label == "label" and self.label not in chosen.table else self.label
+        if getattr(chosen, branch) is None:
+            return f"this model has no {branch} branch"
+        if target == MEAN_OF_AUS and not au_columns(chosen.table):
+            return "no AUs are coded"
+        if target != MEAN_OF_AUS and label not in chosen.table:
+            return "the emotions are not known"
+        if who is None:
+            return "the subjects are not known, so none can be held out"
+        if len(chosen) < ENOUGH_FOR_A_PROBE or len(set(who)) < 2:
+            counted = f"there are {len(chosen)} of {len(set(who))}"
+            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, {counted}"
+        return ""
+
+
+def _persons(table: pd.DataFrame) -> np.ndarray | None:
+    try:
+        return people(table).to_numpy(dtype=object)
+    except ValueError:
+        return None
