@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import medn_lab as medn
 from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, trustworthiness, umap, warm_umap
-from medn_lab.diagnose.neighbourhoods import nearest_in_order
+from medn_lab.diagnose.map_quality import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 
 pytestmark = pytest.mark.slow  # UMAP is compiled by whichever test is first
@@ -191,10 +191,10 @@ def test_a_layer_in_a_table_is_joined_by_clip_id():
 @pytest.mark.parametrize(
     ("layers", "sentence"),
     [
-        ({"stem": np.zeros((19, 3))}, r"layer 'stem' has the shape \(19, 3\); 20 rows of features"),
+        ({"stem": np.zeros((19, 3))}, "layer 'stem' has 19 rows but there are 20 clips"),
         ({"stem": np.zeros((20, 3, 4))}, "average or flatten the other axes"),
         ({"motion": np.zeros((20, 3))}, "a layer may not be called 'motion'"),
-        ({"stem": pd.DataFrame(np.zeros((20, 3)))}, "layer 'stem' lacks 20 of 20 clips, such as 'c0'"),
+        ({"stem": pd.DataFrame(np.zeros((20, 3)))}, "20 of 20 clips are not in layer 'stem', such as 'c0'"),
         ({"stem": pd.DataFrame(np.zeros((2, 3)), index=["c0", "c0"])}, "layer 'stem' names 'c0' more than once"),
     ],
 )

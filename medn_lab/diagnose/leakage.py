@@ -22,7 +22,7 @@ from medn_lab.diagnose.probe import (
     probe_subject,
     probe_targets,
 )
-from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures
+from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
 from medn_lab.evaluate.resampling import t_bounds
 from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, people, positions
 
@@ -102,14 +102,14 @@ def leakage(
     -------
     DataFrame
         A branch and target a row: ``branch, target, value, low, high`` (the AUC, with its interval over resampled
-        subjects), ``null_mean, null_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
-        of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``; in the row
-        ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess (the largest
-        AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above its mean by
-        chance. All AUCs in [0, 1]. `reason` says
-        why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for
-        the target subject alone: whom a probe has not met it cannot name, so each subject's clips are spread over the
-        folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
+        subjects), ``null_mean, null_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high``
+        (differences under the same draws of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
+        In the row ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess
+        (the largest AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above
+        its mean by chance. All AUCs are in [0, 1]. `reason` says why a value is missing, such as ``the emotion branch
+        is constant``. `split` is ``subjects``, or ``clips`` for the target subject alone: a probe cannot name a subject
+        that it was not fitted to, so each subject's clips are spread over the folds, and the interval is over subjects
+        as classes. ``attrs`` holds the parameters.
 
     Raises
     ------
@@ -191,7 +191,9 @@ def truths_of(
     if strange:
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
     truths = {
-        branch: check_features(_by_clip(table, value, owner=f"allowed[{branch!r}]"), owner=f"the truths of {branch}")
+        branch: check_features(
+            rows_by_clip(value, table, owner=f"allowed[{branch!r}]"), owner=f"the truths of {branch}"
+        )
         for branch, value in allowed.items()
     }
     if "fused" not in truths and {"motion", "emotion"} <= set(truths):
@@ -212,7 +214,7 @@ def _encoded_targets(
     found: dict[str, ProbeTarget | None] = {}
     for name in targets:
         if name in extra:
-            found[name] = encode_target(_by_clip(table, extra[name], owner=f"extra[{name!r}]"))
+            found[name] = encode_target(rows_by_clip(extra[name], table, owner=f"extra[{name!r}]"))
         elif not there.get(name, name in table):
             known = [key for key, present in there.items() if present]
             raise ValueError(f"no target {name!r} in this table; there are {', '.join([*known, *extra])}, or a column")
@@ -235,19 +237,6 @@ def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
     if outside:
         raise ValueError(f"allowed AUCs must be in [0, 1]; {outside} are not")
     return known.to_dict()
-
-
-def _by_clip(table: pd.DataFrame, values: object, *, owner: str) -> np.ndarray:
-    """Rows of `values` in the table's order: by clip id where it has them, else as they are."""
-    if isinstance(values, pd.DataFrame) and "clip_id" in values:
-        values = values.set_index("clip_id")
-    if isinstance(values, (pd.DataFrame, pd.Series)):
-        place = positions(pd.DataFrame({"clip_id": values.index.astype(str)}), table["clip_id"], owner=owner)
-        return values.to_numpy()[place]
-    values = np.asarray(values)
-    if len(values) != len(table):
-        raise ValueError(f"{owner} has {len(values)} rows but there are {len(table)} clips")
-    return values
 
 
 def _probe_all(

@@ -1,26 +1,21 @@
 """Measures of the dependence between two features of the same clips.
 
-Each measure is a pure function of ``(x, y)``. Those without bias (``linear_cka``, ``distance_correlation``, ``hsic``
-and the mean square of ``branch_correlation``) are around 0 for independent features at any n and may fall below it. The
-others have a level that grows with the widths and falls with n; read them against ``permutation_test``. All are NaN
-where a feature is constant (``records.is_constant``).
+Those without bias are around 0 for independent features at any n and may fall below it. The others have a level that
+grows with the widths and falls with n; read them against ``permutation_test``. All are NaN where a feature is constant.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.records import constant_columns, is_constant
+from medn_lab.records import constant_columns, is_constant, positions
 
-SMALLEST = 4
-"""Fewer clips leave nothing to estimate without bias."""
-
-MANY = 1000
-"""From this many clips on ``linear_cka`` uses covariances: the products between clips would fill the memory."""
+SMALLEST = 4  # fewer clips leave nothing to estimate without bias
+MANY = 1000  # from this many clips on linear_cka uses covariances: the products between clips would fill the memory
 
 Prepared = Callable[[np.ndarray], float]
 """A measure of x and y[order], with all work that does not depend on the order done."""
@@ -31,10 +26,24 @@ def check_features(values: ArrayLike, *, owner: str) -> np.ndarray:
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 2 or not x.shape[1]:
         raise ValueError(f"{owner}: the shape is {x.shape}; it must be (n clips, d)")
-    wrong = (~np.isfinite(x)).any(axis=1).sum()
-    if wrong:
+    if wrong := (~np.isfinite(x)).any(axis=1).sum():
         raise ValueError(f"{owner}: {wrong} of {len(x)} clips have values that are not finite; leave those clips out")
     return x
+
+
+def rows_by_clip(values: object, table: pd.DataFrame, *, owner: str) -> np.ndarray:
+    """Rows in the table's order: by the clip ids of a DataFrame or Series, else as they are."""
+    if isinstance(values, pd.DataFrame) and "clip_id" in values:
+        values = values.set_index("clip_id")
+    if isinstance(values, (pd.DataFrame, pd.Series)):
+        ids = values.index.astype(str)
+        if ids.has_duplicates:
+            raise ValueError(f"{owner} names {ids[ids.duplicated()][0]!r} more than once")
+        values = values.iloc[positions(pd.DataFrame({"clip_id": ids}), table["clip_id"], owner=owner)]
+    rows = np.asarray(values)
+    if len(rows) != len(table):
+        raise ValueError(f"{owner} has {len(rows)} rows but there are {len(table)} clips")
+    return rows
 
 
 def check_pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -259,10 +268,9 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     -------
     (p, q) DataFrame
         Pearson's correlations in [-1, 1]; NaN for a column without variation. Lower is better decoupled. ``attrs``
-        holds ``mean_square``, the mean of the squares without bias, around 0 (and as often below) for independent
-        features and at most 1, the one value that ``permutation_test`` and ``dependence`` use; ``mean_abs`` and
-        ``max_abs``, mean and largest absolute correlation, both with bias; ``n_clips``; ``n_constant``, the columns of
-        either feature that do not vary. The three means are NaN where no pair varies.
+        holds ``mean_square``, the mean of the squares without bias (at most 1, around 0 for independent features), the
+        one value that ``permutation_test`` and ``dependence`` use; ``mean_abs`` and ``max_abs``, with bias;
+        ``n_clips``; ``n_constant``, the columns of either feature that do not vary.
 
     Raises
     ------
@@ -277,9 +285,8 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     Examples
     --------
     >>> x = np.array([[1.0, 0.0], [2.0, 1.0], [3.0, 0.0], [4.0, 1.0]])
-    >>> found = branch_correlation(x, -x[:, 0])
-    >>> found[0].round(3).tolist(), found.attrs["n_clips"]
-    ([-1.0, -0.447], 4)
+    >>> branch_correlation(x, -x[:, 0])[0].round(3).tolist()
+    [-1.0, -0.447]
     """
     x, y = check_pair(x, y)
     a, b = _unit_columns(x), _unit_columns(y)
@@ -377,11 +384,7 @@ def _of_distances(x: np.ndarray, y: np.ndarray, *, debiased: bool = True) -> Pre
 
 
 def _of_kernels(
-    x: np.ndarray,
-    y: np.ndarray,
-    *,
-    bandwidths: tuple[float | None, float | None] = (None, None),
-    normalised: bool = False,
+    x: np.ndarray, y: np.ndarray, *, bandwidths: Sequence[float | None] = (None, None), normalised: bool = False
 ) -> Prepared:
     """HSIC of two (n, n) matrices of squared distances."""
     kernels = [_kernel(squared, width) for squared, width in zip((x, y), bandwidths, strict=True)]
