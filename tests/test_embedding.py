@@ -192,7 +192,7 @@ def test_a_layer_in_a_table_is_joined_by_clip_id():
     ("layers", "sentence"),
     [
         ({"stem": np.zeros((19, 3))}, "layer 'stem' has 19 rows but there are 20 clips"),
-        ({"stem": np.zeros((20, 3, 4))}, "average or flatten the other axes"),
+        ({"stem": np.zeros((20, 3, 4))}, "average or flatten"),
         ({"motion": np.zeros((20, 3))}, "a layer may not be called 'motion'"),
         ({"stem": pd.DataFrame(np.zeros((20, 3)))}, "20 of 20 clips are not in layer 'stem', such as 'c0'"),
         ({"stem": pd.DataFrame(np.zeros((2, 3)), index=["c0", "c0"])}, "layer 'stem' names 'c0' more than once"),

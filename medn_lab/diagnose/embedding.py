@@ -55,8 +55,8 @@ def umap(
     Read neighbourhoods from it: which clips lie together, and whether a group on one map stays together on another.
     Distances between clusters, their sizes and the axes mean nothing. All maps get the same parameters and seed.
 
-    At most half of the clips count as neighbours of one clip: below 31 clips `n_neighbors` is lowered, and the map says
-    so (``params["n_neighbors_asked"]``, written on the picture too). Below 15 clips a map shows little that a table of
+    At most half of the clips count as neighbours of one clip: below 31 clips `n_neighbors` is lowered and recorded
+    (``params["n_neighbors_asked"]``, written on the picture too). Below 15 clips a map shows little that a table of
     the distances would not show better.
 
     Parameters
@@ -136,7 +136,7 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     """Import UMAP now (some 3 s) and compile it in the background (some 15 s), so that the first map does not wait.
 
     The imports are not left to the background: two threads that import packages which import each other can lock each
-    other out. A map that is asked for meanwhile waits for the compilation to end.
+    other out. A map made meanwhile waits for the compilation to end.
 
     Parameters
     ----------
@@ -252,23 +252,16 @@ def feature_spaces(
             raise ValueError(f"a layer may not be called {name!r}, which is a branch; give it another name")
         spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}").astype(np.float64)
         if spaces[name].ndim != 2:
-            raise ValueError(
-                f"layer {name!r} has the shape {spaces[name].shape}; {n} rows of features, one a clip, are needed:"
-                " average or flatten the other axes"
-            )
+            shape = spaces[name].shape
+            raise ValueError(f"layer {name!r} has the shape {shape}; average or flatten it to ({n} clips, d)")
     if not spaces:
         raise ValueError("nothing to map: name at least one branch or layer")
     for name, values in spaces.items():
-        wrong = (~np.isfinite(values)).any(axis=1).sum()
-        if wrong:
+        if wrong := (~np.isfinite(values)).any(axis=1).sum():
             raise ValueError(f"{wrong} of {n} clips have {name} features that are not finite; leave those clips out")
-    reason = constant_reason(spaces)
-    if reason:
-        warnings.warn(
-            f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity",
-            UserWarning,
-            stacklevel=3,
-        )
+    if reason := constant_reason(spaces):
+        sentence = f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity"
+        warnings.warn(sentence, UserWarning, stacklevel=3)
     return spaces
 
 

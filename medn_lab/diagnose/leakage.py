@@ -35,7 +35,7 @@ COMPUTING = "computing"
 """The reason of a row whose value is not computed yet."""
 
 ENOUGH_FOR_A_PROBE = 20
-"""With fewer clips a probe's AUC says next to nothing."""
+"""With fewer clips a probe's AUC is hardly above its noise."""
 
 
 def leakage(
@@ -131,12 +131,10 @@ def leakage(
     >>> found["value"].round(1).to_dict()
     {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
-    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed)
+    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed, min_positives)
     table, who = features.table, people(features.table).to_numpy(dtype=object)
     if len(set(who)) < 2:
-        raise ValueError(
-            "leakage is read on subjects that the probe was not fitted to; there are fewer than 2 subjects"
-        )
+        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
     if label not in table and label == "label" and "emotion" in table:
@@ -152,12 +150,11 @@ def leakage(
         if values is None or branch not in branches:
             continue
         given = check_features(values, owner=f"the {branch} features")
-        found, by_truth = _probe_all(encoded, given, who, min_positives, options), {}
+        found, by_truth = _probe_all(encoded, given, who, options), {}
         if branch in truths:
-            by_truth = _probe_all(encoded, truths[branch], who, min_positives, replace(options, n_shuffles=0))
+            by_truth = _probe_all(encoded, truths[branch], who, replace(options, n_shuffles=0))
         own = {
-            target: _row(branch, target, one, by_truth.get(target), exact.get((branch, target)))
-            for target, one in found.items()
+            name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
         }
         counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(min_positives)]
         if counted:
@@ -166,7 +163,7 @@ def leakage(
             own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
         rows += own.values()
     result = pd.DataFrame(rows)
-    result.attrs = {**asdict(options), "min_positives": min_positives, "label": label}
+    result.attrs = {**asdict(options), "label": label}
     return result
 
 
@@ -181,7 +178,7 @@ def truths_of(
     """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
     if allowed is None or isinstance(allowed, pd.DataFrame):
         aus = au_columns(table)
-        # An AU that is not known says nothing: it gets the mean of the clips in which it is.
+        # An AU that is not known gets the mean of the clips in which it is.
         allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
         names = [check_label(table, label=name, complete=False) for name in ("cue", label) if name in table]
         known = [column for column in names if column.notna().any()]
@@ -190,12 +187,10 @@ def truths_of(
     strange = set(allowed) - set(BRANCHES)
     if strange:
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
-    truths = {
-        branch: check_features(
-            rows_by_clip(value, table, owner=f"allowed[{branch!r}]"), owner=f"the truths of {branch}"
-        )
-        for branch, value in allowed.items()
-    }
+    truths = {}
+    for branch, value in allowed.items():
+        owner = f"allowed[{branch!r}]"
+        truths[branch] = check_features(rows_by_clip(value, table, owner=owner), owner=owner)
     if "fused" not in truths and {"motion", "emotion"} <= set(truths):
         truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
     return truths
@@ -240,11 +235,7 @@ def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 
 def _probe_all(
-    encoded: Mapping[str, ProbeTarget | None],
-    features: np.ndarray,
-    who: np.ndarray,
-    min_positives: int,
-    options: ProbeOptions,
+    encoded: Mapping[str, ProbeTarget | None], features: np.ndarray, who: np.ndarray, options: ProbeOptions
 ) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
@@ -254,7 +245,7 @@ def _probe_all(
     for target in encoded:
         found[target] = probed[target] if target in probed else probe_subject(features, who, options)
         if aus and target == aus[-1]:
-            found[MEAN_OF_AUS] = mean_of_aus([probed[au] for au in aus], min_positives, options)
+            found[MEAN_OF_AUS] = mean_of_aus([probed[au] for au in aus], options)
     return found
 
 
@@ -295,9 +286,9 @@ def selection_measures(
 ) -> SelectionMeasures:
     """Make the callable that measures dependence and leakage of any selection of these clips.
 
-    For :class:`medn_lab.widgets.BranchExplorer`, which calls it as one lassoes. The figures describe the clips that
-    were picked. They are no test: whoever draws a lasso round a heap on a map has chosen clips for being alike, which
-    changes every figure here. Compare with the same figures of all clips, and publish those of
+    For :class:`medn_lab.widgets.BranchExplorer`, which calls it at each lasso. The values describe the selected clips.
+    They are no test: a lasso round a cluster on a map selects clips for being alike, which changes every value.
+    Compare with the values of all clips, and publish those of
     :func:`decoupling_report`.
 
     Parameters
@@ -321,7 +312,7 @@ def selection_measures(
         leak is an AUC in [0, 1]), ``chance`` (the mean with exchanged clips or shuffled labels of the same selection),
         ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``, ``drawn_from`` (the
         size of the selection), ``reason`` (why there is no value). Its method ``steps`` yields the same table again and
-        again, with more values each time; the reason of the rest is ``computing``.
+        again, with more values each time; the reason of the others is ``computing``.
 
     Raises
     ------
@@ -363,8 +354,8 @@ class SelectionMeasures:
                 f" got {self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
             )
         for branch in ("motion", "emotion"):
-            if getattr(self.features, branch) is not None:
-                check_features(getattr(self.features, branch), owner=f"the {branch} features")
+            if (values := getattr(self.features, branch)) is not None:
+                check_features(values, owner=f"the {branch} features")
 
     def __repr__(self) -> str:
         return f"SelectionMeasures of {len(self.features)} clips; call it with some of their ids"
@@ -375,7 +366,7 @@ class SelectionMeasures:
         return last
 
     def steps(self, clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The same table again and again, with more of it known each time; the reason of the rest is ``computing``."""
+        """The same table again and again, with more values each time; the reason of the others is ``computing``."""
         table = self.features.table
         rows = np.arange(len(table))
         if clip_ids is not None:
@@ -409,9 +400,9 @@ class SelectionMeasures:
                     chosen, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], label=self.label,
                     n_shuffles=self.n_shuffles, n_resamples=0, seed=self.seed,
                 ).set_index("target").loc[target]  # fmt: skip
-                found.loc[place, ["value", "chance", "allowed", "n_clips", "reason"]] = leak[
-                    ["value", "null_mean", "allowed", "n_clips", "reason"]
-                ].to_list()
+                for column in ("value", "allowed", "n_clips", "reason"):
+                    found.loc[place, column] = leak[column]
+                found.loc[place, "chance"] = leak["null_mean"]
             yield found.copy()
 
     def _measure(self, found: pd.DataFrame, names: list[str], chosen: BranchFeatures) -> None:
@@ -438,9 +429,9 @@ class SelectionMeasures:
             return "the emotions are not known"
         if who is None:
             return "the subjects are not known, so none can be held out"
-        if len(chosen) < ENOUGH_FOR_A_PROBE or len(set(who)) < 2:
-            counted = f"there are {len(chosen)} of {len(set(who))}"
-            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, {counted}"
+        n, n_subjects = len(chosen), len(set(who))
+        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
         return ""
 
 

@@ -157,7 +157,7 @@ class MapStability:
     table : DataFrame
         One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
         in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, what is left after the best shift, turn and
-        scale, in [0, 1], 0 is best; ``n_neighbors, n_clips``; ``reason``, why there is no figure (a constant branch).
+        scale, in [0, 1], 0 is best; ``n_neighbors, n_clips``; ``reason``, why there is no value (a constant branch).
     clips : DataFrame
         One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
         of that clip is the seed's doing.
@@ -212,8 +212,8 @@ def map_stability(
 ) -> MapStability:
     """How far UMAP's maps of these features depend on the seed.
 
-    Two figures for each pair of seeds. The *overlap* of neighbours says whether each clip keeps its company, wherever
-    on the sheet that is: it is the one that matters, as neighbourhoods are all that a map shows. The *disparity* says
+    Two values for each pair of seeds. The *overlap* of neighbours says whether each clip keeps its neighbours, wherever
+    they lie on the map: it is the one that matters, as neighbourhoods are all that a map shows. The *disparity* says
     whether whole groups keep their places, and is often far from 0 where the overlap is high: the reason why distances
     between clusters are not evidence. PCA has no seed and needs no such check.
 

@@ -27,6 +27,10 @@ def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric
     nothing, not 0. It says nothing about distances between clusters, nor whether true neighbours were torn apart: that
     is :func:`continuity`.
 
+    Without equal distances it is scikit-learn's ``sklearn.manifold.trustworthiness``, which counts clips at equal
+    distance in the order of their rows and holds all (n, n) distances and ranks in memory (40 GB for 50,000 clips);
+    here they are in blocks of 32 MB.
+
     Parameters
     ----------
     x : (n, d) array-like
@@ -254,7 +258,10 @@ def _procrustes(maps: dict[str, ArrayLike]) -> tuple[np.ndarray, float]:
 
 
 def nearest_in_order(x: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` nearest rows of each row, nearest first and itself before all, (n, k) int32, and their distances."""
+    """The `k` nearest rows of each row, nearest first and itself before all, (n, k) int32, and their distances.
+
+    Not scikit-learn's: it sums distances in another order, and maps of the same seed would change.
+    """
     places, distances = [], []
     for rows, distance in _distance_blocks(x, metric):
         own = np.arange(rows.start, rows.stop)
@@ -349,10 +356,8 @@ def _checked(spaces: dict[str, ArrayLike], k: int, metric: str, *, half: bool = 
     """Both spaces as float64, of the same clips, with enough of them for `k` neighbours."""
     first, second = arrays = [check_features(values, owner=name) for name, values in spaces.items()]
     if len(first) != len(second):
-        names = list(spaces)
-        raise ValueError(
-            f"{names[0]} has {len(first)} rows but {names[1]} {len(second)}; both must be of the same clips"
-        )
+        one, other = spaces
+        raise ValueError(f"{one} has {len(first)} rows but {other} {len(second)}; both must be of the same clips")
     if metric not in get_args(Metric):
         raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(Metric))}")
     _check_neighbors(k, len(first), (len(first) - 1) // 2 if half else len(first) - 2)

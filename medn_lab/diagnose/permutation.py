@@ -101,7 +101,7 @@ def permutation_test(
 
     The clips of y are exchanged and the measure taken again. Where clips resemble each other for a reason that is not
     in question (they are of one subject, of one emotion), exchange them inside its `groups` alone: two branches that
-    each know who is filmed depend on each other through the subject, and permuting everything would call that a
+    each hold the subject depend on each other through the subject, and permuting everything would call that a
     coupling. Then p is of dependence *within* the groups, and is uniform on [0, 1] where there is none and the
     assumption holds.
 
@@ -131,7 +131,7 @@ def permutation_test(
     Returns
     -------
     PermutationTest
-        Value, p and null are NaN where x or y is constant, which `reason` says.
+        Value, p and null are NaN where x or y is constant, see `reason`.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def permutation_test(
     """
     x, y = check_pair(x, y)
     if n_permutations < 1:
-        raise ValueError(f"a permutation test needs at least 1 permutation, {n_permutations} were asked for")
+        raise ValueError(f"a permutation test needs at least 1 permutation; n_permutations is {n_permutations}")
     n = len(x)
     place = np.zeros(n, dtype=int) if groups is None else cells(groups)
     if len(place) != n:
@@ -210,7 +210,7 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
 
     With one factor of names (emotion class, AU set, subject) every clip's feature has the mean of its class taken off.
     With several the means are fitted together, without their interactions; columns of numbers (AUs as 0/1) act as they
-    are. A measure of the two branches' rests is a *partial* dependence: what they share beyond the factors. Its
+    are. A measure of what is left of two branches is a *partial* dependence: what they share beyond the factors. Its
     permutation null must keep the factors, so give ``permutation_test`` the same factors as `groups`.
 
     Only means are removed: a factor that changes the spread of both branches still shows in ``distance_correlation``
@@ -221,7 +221,7 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
     features : (n, d) array-like
         (n,) is one feature.
     factors : (n,) or (n, k) array-like, or DataFrame
-        Of the same clips. Names (or None for unknown, a class of its own) or numbers, a column a factor.
+        Of the same clips. Names (or None for unknown, which is a class) or numbers, a column a factor.
 
     Returns
     -------
@@ -296,9 +296,9 @@ def dependence(
 ) -> pd.DataFrame:
     """Every measure of dependence between the motion and the emotion branch, for all clips or a selection.
 
-    Quick figures to look at while selecting (500 clips of 128-d in under .3 s). They have no null: those around 0
-    without dependence are the debiased ones (`unbiased`), the others have a level of their own that only
-    :func:`decoupling_report` or :func:`permutation_test` can tell.
+    For 500 clips of 128-d in under .3 s. The values have no null: those around 0
+    without dependence are the debiased ones (`unbiased`), the others have a level of chance that only
+    :func:`decoupling_report` or :func:`permutation_test` gives.
 
     Parameters
     ----------
@@ -313,7 +313,7 @@ def dependence(
     -------
     DataFrame
         A measure a row: ``measure, value, unbiased, n_clips, direction, reason``; `value` NaN where a branch is
-        constant, which `reason` says; `direction` which way is better decoupled.
+        constant, see `reason`; `direction` which way is better decoupled.
 
     Raises
     ------

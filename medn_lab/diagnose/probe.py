@@ -25,13 +25,19 @@ from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import is_constant
 
+Values = tuple[np.ndarray, np.ndarray]
+"""The AUC under each draw of subjects, the sample first, and with each shuffle of the labels."""
+
+Sizes = tuple[int, int, int, int]
+"""``n_clips, n_subjects, n_positive, n_unknown``."""
+
 CONSTANT = "the features are constant"
 """The reason of a probe of features that are the same for all clips."""
 
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """Reader, folds, shuffles and draws of a probe, as :func:`probe` takes them."""
+    """Reader, folds, shuffles and draws of a probe, as :func:`probe` and :func:`leakage` take them."""
 
     kind: Kind
     n_folds: int
@@ -39,12 +45,13 @@ class ProbeOptions:
     level: float
     n_resamples: int
     seed: int
+    min_positives: int = 8
 
     def __post_init__(self) -> None:
         if self.kind not in READERS:
             raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
         if self.n_folds < 2:
-            raise ValueError(f"a probe needs at least 2 folds, {self.n_folds} were asked for")
+            raise ValueError(f"a probe needs at least 2 folds; n_folds is {self.n_folds}")
 
 
 class ProbeTarget(NamedTuple):
@@ -269,37 +276,32 @@ def probe_targets(
         alone = "" if len(names) > 1 else "one subject alone has a known target"
         reasons = {place: shared or targets[place].reason or alone for place in places}
         columns = {place: targets[place].columns[rows] for place in places if not reasons[place]}
-        values: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        values: dict[int, Values] = {}
         if columns:
             folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
             both = _draws_and_null(features[rows], list(columns.values()), folds, units, options)
             values = dict(zip(columns, both, strict=True))
         for place in places:
             sizes = (len(rows), len(names), targets[place].n_positive, len(features) - len(rows))
-            found[place] = result_of(*values.get(place, ()), sizes=sizes, options=options, reason=reasons[place])
+            found[place] = result_of(values.get(place), sizes, options, reason=reasons[place])
     return [found[place] for place in range(len(targets))]
 
 
 def result_of(
-    draws: np.ndarray | None = None,
-    null: np.ndarray | None = None,
-    *,
-    sizes: tuple[int, int, int, int],
-    options: ProbeOptions,
-    n_units: int = 0,
-    reason: str = "",
+    values: Values | None, sizes: Sizes, options: ProbeOptions, *, n_units: int = 0, reason: str = ""
 ) -> ProbeResult:
     """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`."""
-    if draws is None or null is None or not np.isfinite(draws[0]):
-        reason = reason or "no fold holds clips with and without it"
-        draws, null = np.full(1 + options.n_resamples, np.nan), np.empty(0)
+    draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
+    if not np.isfinite(draws[0]):
+        reason, null = reason or "no fold holds clips with and without it", np.empty(0)
+        draws = np.full(len(draws), np.nan)
     low, high = t_bounds(draws, n_units=n_units or sizes[1], level=options.level, n_clips=sizes[0], share=True)
     return ProbeResult(draws, null, low, high, options.level, *sizes, reason=reason)
 
 
 def _draws_and_null(
     features: np.ndarray, columns: list[np.ndarray], folds: np.ndarray, units: np.ndarray, options: ProbeOptions
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[Values]:
     """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
     orders = _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
     shuffled = [one[order] for one, own in zip(columns, orders, strict=True) for order in own]
@@ -332,39 +334,37 @@ def _shuffles(columns: list[np.ndarray], units: np.ndarray, *, n_shuffles: int, 
     return [between if (one == one[first][units]).all() else within for one in columns]
 
 
-def mean_of_aus(results: list[ProbeResult], min_positives: int, options: ProbeOptions) -> ProbeResult:
+def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
-    kept = [one for one in results if one.enough(min_positives)]
+    least = options.min_positives
+    kept = [one for one in results if one.enough(least)]
     most = max(results, key=lambda one: one.n_clips)
     n_positive = min((one.n_positive for one in kept), default=0)
     sizes = (most.n_clips, most.n_subjects, n_positive, most.n_unknown)
     if not kept:
         constant = any(one.reason == CONSTANT for one in results)
-        few = f"no AU has {min_positives} positive and {min_positives} negative clips"
-        return result_of(sizes=sizes, options=options, reason=CONSTANT if constant else few)
+        few = f"no AU has {least} positive and {least} negative clips"
+        return result_of(None, sizes, options, reason=CONSTANT if constant else few)
     draws, null = (mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null"))
-    return result_of(draws, null, sizes=sizes, options=options)
+    return result_of((draws, null), sizes, options)
 
 
 def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
-    """Who is in the clip, each subject against the rest: clips are held out, not subjects."""
+    """The subject as target, each against the others: clips are held out, not subjects."""
     names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(clips >= 2)
     sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
     if not len(kept) or is_constant(features):
-        return result_of(
-            sizes=sizes, options=options, reason=CONSTANT if len(kept) else "every subject has one clip only"
-        )
+        return result_of(None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only")
     generator, k = np.random.default_rng(options.seed), len(kept)
     folds = clip_folds(who, n_folds=options.n_folds, seed=options.seed)
     columns = (person[:, None] == kept).astype(float)
     shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
     every = np.concatenate([columns, *shuffled], axis=1)
     # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
-    scores = held_out_scores(
-        features, every, folds=folds, units=np.arange(len(who)), kind=options.kind, seed=options.seed
-    )
+    units = np.arange(len(who))
+    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
     auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
     draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
     draws[0] = auc.mean()
-    return result_of(draws, np.array([one.mean() for one in null]), sizes=sizes, options=options, n_units=k)
+    return result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)

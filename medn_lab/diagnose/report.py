@@ -75,7 +75,7 @@ def decoupling_report(
     """Dependence, leakage and information of a model's branches, each with its null, in one table.
 
     *Dependence*: every measure between motion and emotion branch, with a permutation null inside subjects (a subject
-    that both branches know is not a coupling) under the assumption of `scheme`; then the same given each factor, whose
+    that both branches hold is not a coupling) under the assumption of `scheme`; then the same given each factor, whose
     class means are taken off both branches and inside whose classes clips are exchanged. Where fewer than half of the
     clips share subject and factor with another, the factor alone is kept, and `within` says so. `allowed` is the same
     measure of the two factors themselves (AUs and cue, or AUs and label): branches that hold their factors well depend
@@ -106,7 +106,7 @@ def decoupling_report(
     protocol : str
         How classes and split were made, to be written down.
     about : mapping, optional
-        Whatever else a reader must know, such as the decoupling switch; text and numbers.
+        What else a reader must know, such as the decoupling switch; text and numbers.
     seed : int
         Of permutations, folds, shuffles and draws.
     progress : bool
@@ -124,7 +124,7 @@ def decoupling_report(
 
     See Also
     --------
-    dependence : quick figures without nulls.
+    dependence : the measures without nulls.
     leakage, permutation_test, medn_lab.view.plot_dependence, medn_lab.view.plot_leakage
 
     Examples
@@ -198,11 +198,7 @@ def decoupling_report(
 
 
 def _dependence_rows(
-    features: BranchFeatures,
-    truths: Mapping[str, np.ndarray],
-    factor: str,
-    label: str,
-    test: partial[PermutationTest],
+    features: BranchFeatures, truths: Mapping[str, np.ndarray], factor: str, label: str, test: partial[PermutationTest]
 ) -> list[dict[str, Any]]:
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
@@ -264,11 +260,10 @@ def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> t
 def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
     """Emotion and AU set, each if the table has it with more than one class."""
     column = label if label in table else "emotion"
-    known = {
-        "emotion": column in table and check_label(table, label=column, complete=False).notna().any(),
-        "aus": bool(au_columns(table)) and any(one is not None for one in au_sets(table)),
-    }
-    return [name for name, there in known.items() if there and len(set(_classes(table, name, label)) - {None}) > 1]
+    emotion = column in table and check_label(table, label=column, complete=False).notna().any()
+    aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
+    known = [name for name, there in (("emotion", emotion), ("aus", aus)) if there]
+    return [name for name in known if len(set(_classes(table, name, label)) - {None}) > 1]
 
 
 def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
@@ -279,7 +274,7 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
         named = label if factor == "emotion" and label in table else factor
         if named not in table:
             raise ValueError(
-                f"nothing can be given {factor!r}: the table has no such column (and emotion, aus are not it)"
+                f"nothing can be given {factor!r}: the table has no such column (nor is it emotion or aus)"
             )
         classes = check_label(table, label=named, complete=False)
     if classes.isna().all():

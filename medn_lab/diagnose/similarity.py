@@ -16,7 +16,6 @@ from medn_lab.records import constant_columns, is_constant, positions
 
 SMALLEST = 4  # fewer clips leave nothing to estimate without bias
 MANY = 1000  # from this many clips on linear_cka uses covariances: the products between clips would fill the memory
-
 Prepared = Callable[[np.ndarray], float]
 """A measure of x and y[order], with all work that does not depend on the order done."""
 
@@ -255,9 +254,9 @@ def canonical_correlations(x: ArrayLike, y: ArrayLike, *, penalty: float = 0.1) 
 def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     """Pearson's correlation of every feature of x with every feature of y.
 
-    The matrix shows *which* features go together; a rotation of either branch changes it. It sees straight lines alone.
-    The mean of its squares is the share of variance that a single feature of one branch explains of a single feature of
-    the other; for independent features that is 1 / (n - 1) in the sample, which is taken off.
+    The matrix shows *which* features go together, by straight lines; a rotation of either branch changes it. The mean
+    of its squares is the share of variance that a single feature of one branch explains of a single feature of the
+    other; for independent features that is 1 / (n - 1) in the sample, which is taken off.
 
     Parameters
     ----------
@@ -309,7 +308,7 @@ def absolute_cosine(x: ArrayLike, y: ArrayLike) -> float:
     """Mean absolute cosine between the two features of each clip.
 
     The orthogonal loss drives it to 0. That is not independence: two features at right angles in every clip may still
-    determine each other, and the value is here so that this can be seen beside the measures that know.
+    determine each other; compare with the measures that find any dependence.
 
     Parameters
     ----------
