@@ -155,13 +155,6 @@ def test_overlap_does_not_depend_on_which_of_equal_clips_come_first():
     assert np.mean(shares) == pytest.approx(10 / 119, abs=4 * np.std(shares) / 40**0.5)
 
 
-def test_a_dead_branch_has_no_quality():
-    x = np.full((30, 8), 0.1, dtype=np.float32)
-    assert np.isnan(trustworthiness(x, draw(30, 2)))
-    assert np.isnan(continuity(x, draw(30, 2)))
-    assert np.isnan(trustworthiness(draw(30, 8), np.zeros((30, 2))))
-
-
 def test_disparity_is_that_of_scipy_and_symmetric():
     x, y = draw(50, 2), draw(50, 2, seed=1) + draw(50, 2)
     assert procrustes_disparity(x, y) == pytest.approx(scipy_procrustes(x, y)[2], abs=1e-12)
