@@ -22,7 +22,35 @@ UNBIASED = ("linear_cka", "distance_correlation", "hsic", "branch_correlation")
 
 
 @dataclass(frozen=True, eq=False)
-class PermutationTest:
+class Tested:
+    """A value and its null: what the same measure gives where nothing is to be found."""
+
+    value: float
+    null: np.ndarray
+
+    @property
+    def null_mean(self) -> float:
+        """Mean of the null; NaN where there is none."""
+        return float(self._known.mean()) if len(self._known) else np.nan
+
+    @property
+    def null_95(self) -> float:
+        """95th percentile of the null: values above it are found significant at .05. NaN where there is none."""
+        return float(np.quantile(self._known, 0.95)) if len(self._known) else np.nan
+
+    @property
+    def p_value(self) -> float:
+        """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
+        known, least = self._known, self.value - 1e-12 * max(1.0, abs(self.value))
+        return float((1 + (known >= least).sum()) / (1 + len(known))) if len(known) and np.isfinite(least) else np.nan
+
+    @property
+    def _known(self) -> np.ndarray:
+        return self.null[np.isfinite(self.null)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PermutationTest(Tested):
     """A measure and its values for features that are not of the same clips.
 
     Attributes
@@ -30,10 +58,7 @@ class PermutationTest:
     value : float
         Of the features as they are.
     null : (n_permutations,) float array
-        Of the features with y's clips exchanged.
-    p_value : float
-        Share of the permutations, the truth counted as one of them, with a value as large. NaN where the measure has
-        no value.
+        Of the features with y's clips exchanged; a mean above 0 is what the groups alone make of the measure.
     n_clips, n_groups : int
         Clips were exchanged inside each group alone.
     n_movable : int
@@ -54,25 +79,12 @@ class PermutationTest:
     (0.01, 99)
     """
 
-    value: float
-    null: np.ndarray
-    p_value: float
     n_clips: int
     n_groups: int
     n_movable: int
     reason: str = ""
     scheme: Scheme = "exchange"
     smallest_p: float = 0.0
-
-    @property
-    def null_mean(self) -> float:
-        """Mean of the null; above 0 it is what the groups alone make of the measure."""
-        return float(self.null.mean())
-
-    @property
-    def null_95(self) -> float:
-        """95th percentile of the null: values above it are found significant at .05."""
-        return float(np.quantile(self.null, 0.95))
 
     def __repr__(self) -> str:
         if self.reason:
@@ -179,14 +191,12 @@ def permutation_test(
             )
     still = [name for name, values in (("x", x), ("y", y)) if is_constant(values)]
     reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant" if still else ""
-    value, null, p_value = np.nan, np.full(n_permutations, np.nan), np.nan
+    value, null = np.nan, np.full(n_permutations, np.nan)
     if not still:
         of_order = PREPARED[measure](x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
         value = float(of_order(np.arange(n)))
         null = np.array([of_order(order) for order in _orders(place, n_permutations, seed, scheme)])
-    if np.isfinite(value):
-        p_value = float((1 + (null >= value - 1e-12 * max(1.0, abs(value))).sum()) / (1 + n_permutations))
-    return PermutationTest(value, null, p_value, n, len(sizes), movable, reason, scheme, smallest_p)
+    return PermutationTest(value, null, n, len(sizes), movable, reason, scheme, smallest_p)
 
 
 def _orders(groups: np.ndarray, count: int, seed: int, scheme: Scheme) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from medn_lab.diagnose.grouped_cv import (
     pair_counts,
     subject_folds,
 )
+from medn_lab.diagnose.permutation import Tested
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import is_constant
@@ -62,16 +63,19 @@ class ProbeTarget(NamedTuple):
     reason: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class ProbeResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult(Tested):
     """The AUC of a probe with its interval and its null.
 
     Attributes
     ----------
-    draws : (1 + n_resamples,) float array
-        The AUC, then the AUC under each draw of subjects. Two probes of the same clips and seed share their draws.
+    value : float
+        The AUC in [0, 1]: of two clips of one fold that differ in the target, how often they are in the right order;
+        0.5 is guessing, NaN where there is no value.
     null : (n_shuffles,) float array
         The AUC with shuffled labels.
+    draws : (1 + n_resamples,) float array
+        The AUC, then the AUC under each draw of subjects. Two probes of the same clips and seed share their draws.
     low, high : float
         Bounds at `level`, from Student's t over subjects.
     level : float
@@ -96,7 +100,6 @@ class ProbeResult:
     """
 
     draws: np.ndarray
-    null: np.ndarray
     low: float
     high: float
     level: float
@@ -106,37 +109,9 @@ class ProbeResult:
     n_unknown: int
     reason: str = ""
 
-    @property
-    def value(self) -> float:
-        """The AUC in [0, 1]: of two clips of one fold that differ in the target, how often they are ordered rightly.
-
-        0.5 is guessing; NaN where there is no value.
-        """
-        return float(self.draws[0])
-
     def enough(self, min_positives: int) -> bool:
         """Whether there is a value, from as many clips with and without the target."""
         return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= min_positives
-
-    @property
-    def null_mean(self) -> float:
-        """Mean AUC with shuffled labels; NaN without shuffles."""
-        return float(self._known.mean()) if len(self._known) else np.nan
-
-    @property
-    def null_95(self) -> float:
-        """95th percentile of the AUC with shuffled labels; NaN without shuffles."""
-        return float(np.quantile(self._known, 0.95)) if len(self._known) else np.nan
-
-    @property
-    def p_value(self) -> float:
-        """Share of the shuffles, the true labels counted as one, with an AUC as large; NaN without shuffles."""
-        known = self._known
-        return float((1 + (known >= self.value - 1e-12).sum()) / (1 + len(known))) if len(known) else np.nan
-
-    @property
-    def _known(self) -> np.ndarray:
-        return self.null[np.isfinite(self.null)]
 
     def __repr__(self) -> str:
         if self.reason:
@@ -296,7 +271,7 @@ def result_of(
         reason, null = reason or "no fold holds clips with and without it", np.empty(0)
         draws = np.full(len(draws), np.nan)
     low, high = t_bounds(draws, n_units=n_units or sizes[1], level=options.level, n_clips=sizes[0], share=True)
-    return ProbeResult(draws, null, low, high, options.level, *sizes, reason=reason)
+    return ProbeResult(float(draws[0]), null, draws, low, high, options.level, *sizes, reason=reason)
 
 
 def _draws_and_null(
@@ -366,5 +341,5 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
     auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
     draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
-    draws[0] = auc.mean()
-    return result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
+    found = result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
+    return replace(found, value=float(auc.mean()))
