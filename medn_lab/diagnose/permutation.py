@@ -163,6 +163,7 @@ def permutation_test(
 
     Examples
     --------
+    >>> from medn_lab.diagnose import linear_cka
     >>> x = np.random.default_rng(0).normal(size=(30, 3))
     >>> permutation_test(linear_cka, x, x[:, ::-1], n_permutations=99).p_value
     0.01
@@ -299,10 +300,7 @@ def _factor_columns(factors: ArrayLike | pd.DataFrame) -> list[np.ndarray]:
 
 
 def dependence(
-    features: BranchFeatures,
-    *,
-    clip_ids: Iterable[str] | None = None,
-    factors: ArrayLike | pd.DataFrame | None = None,
+    features: BranchFeatures, *, clip_ids: Iterable[str] | None = None, factors: ArrayLike | pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Every measure of dependence between the motion and the emotion branch, for all clips or a selection.
 

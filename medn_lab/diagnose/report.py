@@ -156,25 +156,23 @@ def decoupling_report(
         raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
-    rows: list[dict[str, Any]] = []
+    found: list[pd.DataFrame] = []
     with tqdm(total=sum(2 + len(some) for some in factors.values()), desc="measuring", disable=not progress) as bar:
         for name, own in models.items():
             truths = truths_of(own.table, allowed, label)
-            found: list[dict[str, Any]] = []
             for factor in ("", *factors[name]):
-                found += _dependence_rows(own, truths, factor, label, test)
+                found.append(_dependence_rows(own, truths, factor, label, test).assign(model=name))
                 bar.update()
             if targets is None or len(targets):
                 leaks = leakage(
                     own, targets=targets, allowed=allowed, extra=extra, label=label, kind=kind, n_shuffles=n_shuffles,
                     seed=seed,
                 )  # fmt: skip
-                found += _leakage_rows(leaks)
+                found.append(_leakage_rows(leaks).assign(model=name))
             bar.update()
             if name in nats:
-                found.append(_information_row(name, own, nats[name], label, seed))
-            rows += [{"model": name, **row} for row in found]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+                found.append(pd.DataFrame([_information_row(name, own, nats[name], label, seed)]).assign(model=name))
+    table = pd.concat(found, ignore_index=True).reindex(columns=list(COLUMNS))
     texts = [name for name in COLUMNS if name not in NUMBERS]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
     tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
@@ -199,7 +197,7 @@ def decoupling_report(
 
 def _dependence_rows(
     features: BranchFeatures, truths: Mapping[str, np.ndarray], factor: str, label: str, test: partial[PermutationTest]
-) -> list[dict[str, Any]]:
+) -> pd.DataFrame:
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
     if factor:
@@ -212,12 +210,12 @@ def _dependence_rows(
     who = people(features.table).to_numpy(dtype=object)
     common = {
         "kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who)),
-        "direction": "lower", "reason": "",
+        "direction": "lower",
     }  # fmt: skip
     try:
         x, y = both_branches(features)
     except ValueError as fault:
-        return [{**common, "measure": measure, "reason": str(fault)} for measure in MEASURES]
+        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common | {"reason": str(fault)})
     groups, within = _exchangeable(who, classes, factor)
     if test.keywords["scheme"] == "shift":
         within = f"{within or 'all clips'} by shifts in time"
@@ -236,12 +234,12 @@ def _dependence_rows(
         found = test(function, x, y, groups=groups)
         rows.append(
             {
-                **common, "measure": measure, "within": within, "value": found.value, "null_mean": found.null_mean,
-                "null_95": found.null_95, "p": found.p_value, "allowed": true.get(measure, np.nan),
+                "measure": measure, "value": found.value, "null_mean": found.null_mean, "null_95": found.null_95,
+                "p": found.p_value, "allowed": true.get(measure, np.nan),
                 "reason": "" if np.isfinite(found.value) else reason or UNDEFINED,
             }
         )  # fmt: skip
-    return rows
+    return pd.DataFrame(rows).assign(**common, within=within)
 
 
 def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
@@ -282,7 +280,7 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     return classes.to_numpy()
 
 
-def _leakage_rows(leaks: pd.DataFrame) -> list[dict[str, Any]]:
+def _leakage_rows(leaks: pd.DataFrame) -> pd.DataFrame:
     """The rows with their null and which way is good: high for what a branch should hold, else as allowed."""
     own_factor = "cue" if "cue" in set(leaks["target"]) else "emotion"
     of_aus = leaks["target"].map(lambda target: target == MEAN_OF_AUS or is_au(target))
@@ -293,7 +291,7 @@ def _leakage_rows(leaks: pd.DataFrame) -> list[dict[str, Any]]:
         measure="auc",
         within=np.where(leaks["split"] == "clips", "", "subject"),
         direction=np.where(held, "higher", "at most allowed"),
-    ).to_dict("records")
+    )
 
 
 def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, Any]:
