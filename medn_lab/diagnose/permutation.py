@@ -22,7 +22,7 @@ UNBIASED = ("linear_cka", "distance_correlation", "hsic", "branch_correlation")
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class ValueWithNull:
     """A value and its null: what the same measure gives where nothing is to be found."""
 
     value: float
@@ -50,7 +50,7 @@ class Tested:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PermutationTest(Tested):
+class PermutationTest(ValueWithNull):
     """A measure and its values for features that are not of the same clips.
 
     Attributes

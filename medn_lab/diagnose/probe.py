@@ -21,7 +21,7 @@ from medn_lab.diagnose.grouped_cv import (
     pair_counts,
     subject_folds,
 )
-from medn_lab.diagnose.permutation import Tested
+from medn_lab.diagnose.permutation import ValueWithNull
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import is_constant
@@ -64,7 +64,7 @@ class ProbeTarget(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ProbeResult(Tested):
+class ProbeResult(ValueWithNull):
     """The AUC of a probe with its interval and its null.
 
     Attributes
