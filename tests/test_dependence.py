@@ -133,6 +133,8 @@ class TestClosedForms:
         # Two directions with variances 4 and 1, mean 2.5: s / (s + penalty) with s = 1.6 and .4.
         x = np.linalg.qr(noise(30, 2) - noise(30, 2).mean(axis=0))[0] * [2.0, 1.0]
         assert canonical_correlations(x, x, penalty=0.1) == pytest.approx([1.6 / 1.7, 0.4 / 0.5])
+        plain, copied = (canonical_correlations(one, Y, penalty=0) for one in (X, np.hstack([X, X])))
+        assert copied == pytest.approx(plain)
 
     def test_the_cosine_of_axes(self):
         x = np.array([[1.0, 0], [2, 0], [0, 3], [1, 1]])
