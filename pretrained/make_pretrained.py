@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import medn_lab as medn
-from medn_lab.diagnose.held_out import READERS
+from medn_lab.diagnose.grouped_cv import READERS
 from medn_lab.records import BranchFeatures, Clips, Predictions
 
 FOLDER = Path(__file__).resolve().parent
@@ -104,6 +104,7 @@ def decoupling_of(features: BranchFeatures) -> dict[str, dict]:
     """
     exact = medn.synthme.allowed_auc()
     leaks = medn.diagnose.leakage(features, targets=("aus", "cue"), allowed=exact).set_index(["branch", "target"])
+    leaks = leaks.rename(columns={"value": "auc"})
     stated: dict[str, dict] = {}
     for branch, target in (("motion", "AUs"), ("motion", "cue"), ("emotion", "AUs"), ("emotion", "cue")):
         row = leaks.loc[(branch, target)]
@@ -126,12 +127,12 @@ def decoupling_of(features: BranchFeatures) -> dict[str, dict]:
 def readers_of(features: BranchFeatures) -> dict[str, dict]:
     """What each kind of probe reads of the AUs from the emotion branch: the mean AUC, and the worst AU."""
     found = {}
-    alone = replace(features, motion=None, fused=None)
     for kind in READERS:
         leaks = medn.diagnose.leakage(
-            alone, targets=("aus",), allowed=medn.synthme.allowed_auc(), kind=kind, n_shuffles=0, n_resamples=0
-        )
-        row = leaks.set_index("target").loc["AUs"]
+            features, branches=("emotion",), targets=("aus",), allowed=medn.synthme.allowed_auc(), kind=kind,
+            n_shuffles=0, n_resamples=0,
+        )  # fmt: skip
+        row = leaks.rename(columns={"value": "auc"}).set_index("target").loc["AUs"]
         found[kind] = {name: round(float(row[name]), 4) for name in ("auc", "excess", "worst_auc", "worst_excess")}
         found[kind]["worst_au"] = row["worst_target"]
     return found
@@ -146,7 +147,7 @@ def kinds_of(predictions: Predictions, features: BranchFeatures, kinds: np.ndarr
         chosen = predictions.select(ids)
         found[kind] = {
             "accuracy": round(float(medn.evaluate.accuracy(chosen.table["label"], chosen.predicted)), 4),
-            "cue_auc": round(float(cue.set_index("branch").loc["emotion", "auc"]), 4),
+            "cue_auc": round(float(cue.set_index("branch").loc["emotion", "value"]), 4),
             "n_clips": len(ids),
         }
     return found

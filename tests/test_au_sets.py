@@ -308,7 +308,7 @@ def test_measures_leave_clips_in_doubt_out_and_count_the_others(share):
     single = leaks[leaks["target"] != "AUs"]
     assert (single["n_clips"] == known).all()
     assert (single["n_unknown"] == out.sum()).all()
-    assert leaks["auc"].notna().any() == (share < 1)
+    assert leaks["value"].notna().any() == (share < 1)
     report = decoupling_report(features, targets=[], n_permutations=5, progress=False).table
     given_aus = report[report["given"] == "aus"]
     assert set(given_aus["n_clips"]) == ({known} if known else set())

@@ -212,8 +212,8 @@ def test_a_real_leak_is_still_found_against_the_exact_truth():
     assert rows.loc["AU4", "excess_low"] > 0.2
     assert rows.loc["AUs", "excess_low"] > 0
     assert rows.loc["AUs", "worst_target"] == "AU4"
-    assert rows.loc["AUs", "worst_auc"] == rows.loc["AU4", "auc"]
-    assert rows.loc["AUs", "worst_excess"] == pytest.approx(rows.loc["AU4", "auc"] - 0.5)
+    assert rows.loc["AUs", "worst_auc"] == rows.loc["AU4", "value"]
+    assert rows.loc["AUs", "worst_excess"] == pytest.approx(rows.loc["AU4", "value"] - 0.5)
     assert (rows.drop("AUs")["worst_target"] == "").all()
 
 
@@ -242,7 +242,7 @@ def test_a_table_of_allowed_aucs_replaces_the_estimate_and_what_it_lacks_is_esti
     told = (exact["branch"] == "emotion") & (exact["target"] == "AU12")
     assert exact.loc[told, "allowed"].tolist() == [AUC_OF_AU12]
     pd.testing.assert_series_equal(exact.loc[~told, "allowed"], estimated.loc[~told, "allowed"])
-    pd.testing.assert_series_equal(exact["auc"], estimated["auc"])
+    pd.testing.assert_series_equal(exact["value"], estimated["value"])
     with pytest.raises(ValueError, match="lacks target; it needs branch, target, allowed"):
         leakage(features, allowed=some.drop(columns="target"))
     with pytest.raises(ValueError, match="must be in"):

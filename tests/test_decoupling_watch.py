@@ -30,7 +30,7 @@ def test_the_figures_are_those_of_the_instruments(features, watch):
     assert found["dependence_linear_cka"] == pytest.approx(linear_cka(features.motion, features.emotion))
     told = leakage(features, targets=["aus", "emotion"], n_shuffles=0).set_index(["branch", "target"])
     for name, row in (("aus_from_emotion", ("emotion", "AUs")), ("emotion_from_motion", ("motion", "emotion"))):
-        assert found[f"leak_{name}"] == pytest.approx(told.loc[row, "auc"])
+        assert found[f"leak_{name}"] == pytest.approx(told.loc[row, "value"])
         assert found[f"leak_{name}_allowed"] == pytest.approx(told.loc[row, "allowed"])
     assert "dependence_absolute_cosine" not in found  # the branches have other widths
 

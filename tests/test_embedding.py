@@ -8,15 +8,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
 import medn_lab as medn
-from medn_lab.diagnose import aligned_umap, map_stability, neighbour_overlap, trustworthiness, umap, warm_umap
-from medn_lab.diagnose.neighbourhoods import nearest_in_order
+from medn_lab.diagnose import (
+    aligned_umap,
+    map_stability,
+    neighbour_overlap,
+    sample_clips,
+    trustworthiness,
+    umap,
+    warm_umap,
+)
+from medn_lab.diagnose.map_quality import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
+from medn_lab.view.map_words import params_line
 
-pytestmark = pytest.mark.slow  # UMAP is compiled by whichever test is first
+compiles = pytest.mark.slow(reason="UMAP is compiled by the first test that needs it")
 
 
 def clustered(n, *, n_clusters=3, seed=0):
@@ -31,7 +42,7 @@ def clustered(n, *, n_clusters=3, seed=0):
     )
 
 
-@pytest.mark.parametrize("method", ["umap", "pca"])
+@pytest.mark.parametrize("method", [pytest.param("umap", marks=compiles), "pca"])
 def test_clusters_in_feature_space_are_clusters_on_the_map(method):
     features = clustered(90)
     embedding = umap(features, method=method)
@@ -42,6 +53,7 @@ def test_clusters_in_feature_space_are_clusters_on_the_map(method):
         assert quality["motion"] > quality["fused"] > embedding.params["quality_chance"]  # noise has no true neighbours
 
 
+@compiles
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_map_leaves_the_threads_of_torch_alone(threads):
     # numba sets OpenMP's threads to all cores: predictions after a map then differed from those before it.
@@ -54,12 +66,7 @@ def test_a_map_leaves_the_threads_of_torch_alone(threads):
         torch.set_num_threads(before)
 
 
-def test_a_branch_that_is_not_there_has_no_map():
-    embedding = umap(clustered(20), method="pca")
-    assert embedding.emotion_xy is None
-    assert set(embedding.trustworthiness) == set(embedding.continuity) == {"motion", "fused"}
-
-
+@compiles
 def test_the_same_seed_gives_the_same_map():
     features = clustered(40)
     first, second, third = umap(features, seed=1), umap(features, seed=1), umap(features, seed=2)
@@ -70,6 +77,7 @@ def test_the_same_seed_gives_the_same_map():
     assert first.params["n_clips"] == 40
 
 
+@compiles
 def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path):
     features = clustered(60)
     features.save(tmp_path / "features")
@@ -93,6 +101,7 @@ def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path)
     assert here.trustworthiness == there.trustworthiness
 
 
+@compiles
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation"])
 def test_neighbours_of_many_clips_are_found_exactly(metric, monkeypatch):
     features = clustered(60)
@@ -106,31 +115,18 @@ def test_neighbours_of_many_clips_are_found_exactly(metric, monkeypatch):
     assert handed.trustworthiness["motion"] > 0.8
 
 
-@pytest.mark.parametrize("n", [5, 6, 11, 14, 30])
+@compiles
+@pytest.mark.parametrize("n", [5, 6, 14, 30, 31])
 def test_a_handful_of_clips_makes_a_map_that_says_how_its_neighbours_were_lowered(n):
     embedding = umap(clustered(n))
+    if n == 31:  # clips enough
+        assert "n_neighbors_asked" not in embedding.params
+        return
     assert np.isfinite(embedding.motion_xy).all()
     assert embedding.params["n_neighbors"] == max(2, (n - 1) // 2)
     assert embedding.params["n_neighbors_asked"] == 15
     assert "n_neighbors_asked 15" in repr(embedding)
     assert embedding.params["quality_neighbors"] <= (n - 1) // 2
-
-
-def test_neighbours_are_not_lowered_where_clips_are_enough():
-    assert "n_neighbors_asked" not in umap(clustered(31)).params
-
-
-def test_fewer_than_five_clips_are_refused():
-    for method in ("umap", "pca"):
-        with pytest.raises(ValueError, match="a map needs at least 5 clips, there are 4; select more"):
-            umap(clustered(4), method=method)
-
-
-def test_features_that_are_not_numbers_are_counted():
-    features = clustered(10)
-    features.motion[2, 3] = np.nan
-    with pytest.raises(ValueError, match="1 of 10 clips have motion features that are not finite"):
-        umap(features)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +140,26 @@ def test_features_that_are_not_numbers_are_counted():
         ({"branches": ("emotion",)}, "these features have no emotion branch, so it has no map"),
         ({"branches": ("stem",)}, "no branch 'stem'; there are motion, emotion, fused; other layers go into layers="),
         ({"branches": ()}, "nothing to map"),
+        ({"layers": {"stem": np.zeros((19, 3))}}, "layer 'stem' has 19 rows but there are 20 clips"),
+        ({"layers": {"stem": np.zeros((20, 3, 4))}}, r"\(20, 3, 4\); average or flatten"),
+        ({"layers": {"motion": np.zeros((20, 3))}}, "a layer may not be called 'motion'"),
+        ({"layers": {"stem": pd.DataFrame(np.zeros((20, 3)))}}, "20 of 20 clips are not in layer 'stem', such as 'c0'"),
+        ({"layers": {"stem": pd.DataFrame(np.zeros((2, 3)), index=["c0", "c0"])}}, "'stem' names 'c0' more than once"),
     ],
 )
-def test_parameters_out_of_range_are_named(arguments, sentence):
+def test_what_does_not_fit_is_named(arguments, sentence):
     with pytest.raises(ValueError, match=sentence):
-        umap(clustered(20), **arguments)
+        umap(clustered(20), **{"method": "pca"} | arguments)
+
+
+def test_too_few_clips_and_features_that_are_not_numbers_are_counted():
+    for method in ("umap", "pca"):
+        with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
+            umap(clustered(4), method=method)
+    features = clustered(10)
+    features.motion[2, 3] = np.nan
+    with pytest.raises(ValueError, match="1 of 10 clips have motion features that are not finite"):
+        umap(features)
 
 
 def test_pca_is_that_of_scikit_learn_up_to_signs_and_tells_its_variance():
@@ -171,62 +182,32 @@ def test_pca_does_not_wait_for_umap():
     assert done.stdout.strip() == "set()"
 
 
-def test_any_layer_can_be_mapped_beside_the_branches_or_alone():
-    features = clustered(40)
-    embedding = umap(features, layers={"stem": features.motion}, method="pca")
-    np.testing.assert_array_equal(embedding.layers["stem"], embedding.motion_xy)
-    assert embedding.trustworthiness["stem"] == embedding.trustworthiness["motion"]
-    assert list(embedding.maps) == ["motion", "fused", "stem"]
-    alone = umap(features, layers={"stem": features.motion}, branches=(), method="pca")
-    assert list(alone.maps) == ["stem"]
-
-
-def test_a_layer_in_a_table_is_joined_by_clip_id():
-    features = clustered(40)
-    layer = pd.DataFrame(features.motion, index=features.table["clip_id"]).sample(frac=1, random_state=0)
-    embedding = umap(features, layers={"stem": layer}, method="pca")
-    np.testing.assert_allclose(embedding.layers["stem"], embedding.motion_xy, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("layers", "sentence"),
-    [
-        ({"stem": np.zeros((19, 3))}, r"layer 'stem' has the shape \(19, 3\); 20 rows of features"),
-        ({"stem": np.zeros((20, 3, 4))}, "average or flatten the other axes"),
-        ({"motion": np.zeros((20, 3))}, "a layer may not be called 'motion'"),
-        ({"stem": pd.DataFrame(np.zeros((20, 3)))}, "layer 'stem' lacks 20 of 20 clips, such as 'c0'"),
-        ({"stem": pd.DataFrame(np.zeros((2, 3)), index=["c0", "c0"])}, "layer 'stem' names 'c0' more than once"),
-    ],
-)
-def test_a_layer_that_does_not_fit_is_refused(layers, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        umap(clustered(20), layers=layers, method="pca")
-
-
-def test_an_embedding_with_layers_is_saved_selected_and_told():
-    features = clustered(20)
-    embedding = umap(features, layers={"stem": features.motion}, method="pca")
-    chosen = embedding.select(["c7", "c3"])
-    np.testing.assert_array_equal(chosen.layers["stem"], embedding.layers["stem"][[7, 3]])
-    np.testing.assert_array_equal(chosen.motion_xy, embedding.motion_xy[[7, 3]])
-    assert "continuity motion" in repr(embedding)
-
-
-def test_saving_keeps_the_layers(tmp_path):
+def test_any_layer_can_be_mapped_beside_the_branches_or_alone(tmp_path):
     features = clustered(20)
     embedding = umap(features, layers={"blocks/0.norm": features.motion}, method="pca")
+    np.testing.assert_array_equal(embedding.layers["blocks/0.norm"], embedding.motion_xy)
+    assert embedding.emotion_xy is None
+    assert list(embedding.maps) == list(embedding.trustworthiness) == ["motion", "fused", "blocks/0.norm"]
+    assert embedding.trustworthiness["blocks/0.norm"] == embedding.trustworthiness["motion"]
+    layer = pd.DataFrame(features.motion, index=features.table["clip_id"]).sample(frac=1, random_state=0)
+    alone = umap(features, layers={"stem": layer}, branches=(), method="pca")
+    assert list(alone.maps) == ["stem"]
+    np.testing.assert_allclose(alone.layers["stem"], embedding.motion_xy, atol=1e-5)  # joined by clip_id
+
+    chosen = embedding.select(["c7", "c3"])
+    np.testing.assert_array_equal(chosen.layers["blocks/0.norm"], embedding.layers["blocks/0.norm"][[7, 3]])
+    np.testing.assert_array_equal(chosen.motion_xy, embedding.motion_xy[[7, 3]])
+    assert "continuity motion" in repr(embedding)
     back = Embedding.load(embedding.save(tmp_path / "map"))
     np.testing.assert_array_equal(back.layers["blocks/0.norm"], embedding.layers["blocks/0.norm"])
     assert back.emotion_xy is None
-    assert (back.params, back.trustworthiness, back.continuity) == (
-        embedding.params,
-        embedding.trustworthiness,
-        embedding.continuity,
-    )
-    with pytest.raises(ValueError, match=r"the stem map is \(19, 2\) but a map of 20 clips is \(20, 2\)"):
+    for part in ("params", "trustworthiness", "continuity"):
+        assert getattr(back, part) == getattr(embedding, part)
+    with pytest.raises(ValueError, match=r"\(19, 2\) but a map of 20 clips is \(20, 2\)"):
         Embedding(None, None, None, features.table, layers={"stem": np.zeros((19, 2))})
 
 
+@compiles
 def test_duplicated_clips_do_not_break_the_map_and_have_no_quality():
     features = clustered(30)
     features.motion[:] = features.motion[0]
@@ -238,6 +219,7 @@ def test_duplicated_clips_do_not_break_the_map_and_have_no_quality():
     assert embedding.trustworthiness["fused"] > 0.5
 
 
+@compiles
 def test_seeds_agree_on_clusters_and_less_on_noise():
     found = map_stability(clustered(60), seeds=(0, 1, 2))
     overlap = found.table.groupby("map")["overlap"].mean()
@@ -275,6 +257,7 @@ def shifts(maps):
     return np.linalg.norm(one - other, axis=1) / np.sqrt(((one - one.mean(axis=0)) ** 2).sum(axis=1).mean())
 
 
+@compiles
 def test_aligned_maps_keep_the_clips_that_stayed_and_move_those_that_moved(checkpoints):
     features, moved = checkpoints
     maps = aligned_umap(features, branches=("motion",))
@@ -286,7 +269,7 @@ def test_aligned_maps_keep_the_clips_that_stayed_and_move_those_that_moved(check
     assert maps["late"].params["shift"]["motion"] == pytest.approx(np.median(moves), abs=1e-3)
 
 
-@pytest.mark.parametrize("method", ["procrustes", "pca"])
+@pytest.mark.parametrize("method", [pytest.param("procrustes", marks=compiles), "pca"])
 def test_maps_laid_over_each_other_are_joined_by_clip_id(checkpoints, method):
     features, moved = checkpoints
     maps = aligned_umap(features, method=method)
@@ -323,8 +306,53 @@ def test_checkpoints_without_common_clips_are_refused(checkpoints):
         aligned_umap(features, method="icp")
 
 
+@compiles
 def test_warming_ends_and_leaves_umap_imported():
     thread = warm_umap()
     thread.join(timeout=300)
     assert not thread.is_alive()
     assert "umap" in sys.modules
+
+
+def clips_of(counts) -> pd.DataFrame:
+    subjects = np.repeat([f"s{k}" for k in range(len(counts))], counts)
+    return pd.DataFrame({"clip_id": [f"c{k}" for k in range(len(subjects))], "subject": subjects})
+
+
+@settings(max_examples=60, derandomize=True)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 120), st.integers(0, 5))
+def test_as_many_as_asked_in_order_each_once_and_every_subject_near_its_share(counts, most, seed):
+    table = clips_of(counts)
+    drawn = sample_clips(table, most=most, seed=seed)
+    assert len(drawn) == min(most, len(table))
+    places = pd.Index(table["clip_id"]).get_indexer(drawn)
+    assert (np.diff(places) > 0).all()
+    held = table["subject"].iloc[places].value_counts().reindex(table["subject"].unique(), fill_value=0).to_numpy()
+    if most >= len(counts):
+        assert (held >= 1).all()
+        share = np.array(counts) * min(most, len(table)) / len(table)
+        assert (held <= np.maximum(np.ceil(share), 1)).all()
+
+
+def test_the_seed_decides_and_another_draws_others():
+    table = clips_of([50, 50])
+    assert sample_clips(table, most=20) == sample_clips(table, most=20)
+    assert sample_clips(table, most=20) != sample_clips(table, most=20, seed=1)
+    assert len(sample_clips(table.drop(columns="subject"), most=7)) == 7
+    with pytest.raises(ValueError, match="most is 0; at least one clip must be drawn"):
+        sample_clips(table, most=0)
+
+
+def test_a_map_of_a_sample_says_so_and_its_points_are_those_of_its_clips():
+    table = clips_of([30, 20, 10])
+    rng = np.random.default_rng(0)
+    features = BranchFeatures(*rng.normal(size=(3, 60, 8)), table)
+    drawn = umap(features, method="pca", most_clips=24)
+    assert drawn.table["clip_id"].tolist() == sample_clips(table, most=24)
+    assert drawn.table["subject"].value_counts().to_dict() == {"s0": 12, "s1": 8, "s2": 4}
+    assert "24 clips drawn from 60" in params_line(drawn)
+    alone = umap(features.select(drawn.table["clip_id"]), method="pca")
+    np.testing.assert_allclose(drawn.motion_xy, alone.motion_xy)
+    whole = umap(features, method="pca")
+    assert "drawn_from" not in whole.params
+    assert len(whole) == 60

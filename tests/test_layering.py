@@ -1,6 +1,7 @@
 """Which room may know which: the imports are read from the source, so that an import inside a function counts too."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -204,6 +205,9 @@ def test_every_name_of_a_stub_resolves(stub):
     missing = [name for name in names if not hasattr(room, name)]
     assert not missing, f"{module_of(stub)} promises {missing}"
     assert sorted(names) == sorted(room.__all__)
+    # Importing a module sets its name in the package, in place of an exported function of the same name.
+    modules = {path.stem for path in stub.parent.glob("*.py")}
+    assert not modules & {name for name in names if not inspect.ismodule(getattr(room, name))}
 
 
 class TestTheCheckerItself:

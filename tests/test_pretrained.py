@@ -45,7 +45,7 @@ def test_the_card_states_how_far_the_branches_are_apart(name, maker, held_out):
     leaks = leaks.set_index(["branch", "target"])
     for branch, target in (("emotion", "AUs"), ("emotion", "cue"), ("motion", "AUs"), ("motion", "cue")):
         row = stated["decoupling"][f"{target} from the {branch} branch"]
-        assert leaks.loc[(branch, target), "auc"] == pytest.approx(row["auc"], abs=0.01)
+        assert leaks.loc[(branch, target), "value"] == pytest.approx(row["auc"], abs=0.01)
         assert leaks.loc[(branch, target), "excess"] == pytest.approx(row["excess"], abs=0.01)
     for measure in (medn.diagnose.linear_cka, medn.diagnose.distance_correlation):
         row = stated["decoupling"][measure.__name__.replace("_", " ")]

@@ -22,8 +22,8 @@ def leakage_table(models=("",)):
             for target, auc, allowed in TOLD:
                 rows.append(
                     {
-                        "model": model, "branch": branch, "target": target, "auc": auc - 0.1 * number,
-                        "low": 0.7, "high": 0.95, "chance": 0.5, "chance_95": 0.55, "allowed": allowed,
+                        "model": model, "branch": branch, "target": target, "value": auc - 0.1 * number,
+                        "low": 0.7, "high": 0.95, "null_mean": 0.5, "null_95": 0.55, "allowed": allowed,
                         "excess": auc - 0.1 * number - allowed, "excess_low": 0.1 if target == "AU4" else -0.1,
                         "excess_high": 0.4, "n_clips": 200, "n_subjects": 8,
                         "n_positive": 0 if target == "AU12" else 37,
@@ -91,7 +91,7 @@ class TestLeakage:
         assert "<b>.80</b>" in words(figure)
 
     def test_a_report_is_taken_as_it_is(self):
-        rows = leakage_table(("m",)).rename(columns={"auc": "value", "chance": "null_mean", "chance_95": "null_95"})
+        rows = leakage_table(("m",))
         figure = view.plot_leakage(DecouplingReport(rows.assign(kind="leakage"), {}))
         assert np.allclose(figure.data[1].z, view.plot_leakage(leakage_table(("m",))).data[1].z, equal_nan=True)
 

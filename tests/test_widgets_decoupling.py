@@ -110,7 +110,7 @@ class TestPanel:
             if tuple(panel.selection.iloc[number][["model", "branch", "target"]]) == ("coupled", "emotion", "AUs")
         )  # fmt: skip
         cell = panel._grid.button(*place)
-        assert f"AUC {leak['auc']:.3f}, allowed {leak['allowed']:.3f}" in cell.tooltip
+        assert f"AUC {leak['value']:.3f}, allowed {leak['allowed']:.3f}" in cell.tooltip
         assert "▲" in cell.description
         assert "The interval of the excess lies above 0: a leak." in pressed(panel, *place)
 

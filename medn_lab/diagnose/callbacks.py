@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose import absolute_cosine, distance_correlation, leakage, linear_cka
+from medn_lab.diagnose.leaks import leakage
+from medn_lab.diagnose.similarity import absolute_cosine, distance_correlation, linear_cka
 from medn_lab.evaluate import extract_features
 from medn_lab.model import MEDN
 from medn_lab.records import BranchFeatures, Clips, au_columns, people
@@ -150,12 +151,11 @@ class DecouplingWatch:
         return "emotion" if self.label == "label" and "label" not in self.clips.table else self.label
 
     def _leak(self, features: BranchFeatures, *, branch: str, target: str) -> dict[str, float]:
-        others: dict[str, Any] = {name: None for name in ("motion", "emotion", "fused") if name != branch}
         row = leakage(
-            replace(features, **others), targets=[target], allowed=self.allowed, label=self._column, n_shuffles=0,
+            features, branches=[branch], targets=[target], allowed=self.allowed, label=self._column, n_shuffles=0,
             n_resamples=0, seed=self.seed,
         ).set_index("target").loc["AUs" if target == "aus" else target]  # fmt: skip
-        found = {f"leak_{target}_from_{branch}": float(row["auc"])}
+        found = {f"leak_{target}_from_{branch}": float(row["value"])}
         if np.isfinite(row["allowed"]):
             found[f"leak_{target}_from_{branch}_allowed"] = float(row["allowed"])
         return found

@@ -1,4 +1,4 @@
-"""Maps of the branches and of other layers: UMAP with its parameters and its quality, PCA for those who cannot wait."""
+"""Maps of the branches and of other layers: UMAP with its parameters and its quality, or PCA, which is fast."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.map_quality import chance_trustworthiness, continuity, trustworthiness
-from medn_lab.diagnose.neighbourhoods import Metric, nearest_in_order
-from medn_lab.diagnose.sampling import sample_clips
+from medn_lab.diagnose.map_quality import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
+from medn_lab.diagnose.similarity import rows_by_clip
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
@@ -24,7 +23,13 @@ SMALLEST = 5
 """Fewer clips make no map."""
 
 JUDGED_BY = 5
-"""Over how many neighbours trustworthiness and continuity are told, where there are clips enough."""
+"""Neighbours over which trustworthiness and continuity are computed, where there are clips enough."""
+
+_COMPILING = threading.Lock()
+
+_MANY = 4096
+"""From this many clips on UMAP would search neighbours approximately, by code that takes half a minute to compile: it
+is given the exact ones."""
 
 
 def umap(
@@ -44,8 +49,8 @@ def umap(
     Read neighbourhoods from it: which clips lie together, and whether a group on one map stays together on another.
     Distances between clusters, their sizes and the axes mean nothing. All maps get the same parameters and seed.
 
-    At most half of the clips count as neighbours of one clip: below 31 clips `n_neighbors` is lowered, and the map says
-    so (``params["n_neighbors_asked"]``, written on the picture too). Below 15 clips a map shows little that a table of
+    At most half of the clips count as neighbours of one clip: below 31 clips `n_neighbors` is lowered and recorded
+    (``params["n_neighbors_asked"]``, written on the picture too). Below 15 clips a map shows little that a table of
     the distances would not show better.
 
     Parameters
@@ -103,7 +108,6 @@ def umap(
     >>> umap(features, method="pca").motion_xy.shape
     (40, 2)
     """
-    check_parameters(min_dist=min_dist, metric=metric, n_neighbors=n_neighbors, seed=seed)
     if method not in ("umap", "pca"):
         raise ValueError(f"no method {method!r}; there are umap, pca")
     spaces = feature_spaces(features, layers=layers, branches=branches)
@@ -111,24 +115,22 @@ def umap(
     if drawn_from > most_clips:
         rows = positions(table, sample_clips(table, most=most_clips, seed=seed), owner="these features")
         spaces, table = {name: values[rows] for name, values in spaces.items()}, table.iloc[rows].reset_index(drop=True)
-    params = parameters_of(
-        len(table), method=method, n_neighbors=n_neighbors, min_dist=min_dist, metric=metric, seed=seed
-    )
+    how: dict[str, Any] = {"method": method, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
+    params = parameters_of(len(table), seed=seed, **how)
     if drawn_from > len(table):
         params["drawn_from"] = drawn_from
-    place = place_by_pca if method == "pca" else place_by_umap
     maps = {name: place(values, params) for name, values in spaces.items()}
     if method == "pca":
         params["variance"] = {name: _variance_kept(values, maps[name]) for name, values in spaces.items()}
     made = run_record("umap", table=features.table, branches=list(branches) if branches is not None else None)
-    return judged(maps, spaces, table=table, params=params, source=came_about(features, made))
+    return judged(maps, spaces, features, table=table, params=params, run=made)
 
 
 def warm_umap(*, aligned: bool = False) -> threading.Thread:
     """Import UMAP now (some 3 s) and compile it in the background (some 15 s), so that the first map does not wait.
 
     The imports are not left to the background: two threads that import packages which import each other can lock each
-    other out. A map that is asked for meanwhile waits for the compilation to end.
+    other out. A map made meanwhile waits for the compilation to end.
 
     Parameters
     ----------
@@ -159,8 +161,106 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     return thread
 
 
-def check_parameters(*, n_neighbors: int, min_dist: float, metric: str, seed: int) -> None:
-    """Raise ValueError where a parameter of UMAP is out of its range."""
+def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
+    """Draw clips so that every subject keeps the same share, and at least one clip.
+
+    The rule: with n clips, each subject gives its share of `most` (its clips times `most` over n, rounded down, at
+    least one), and what is left over goes to the subjects with the largest remainders; within a subject clips are drawn
+    without replacement. With more subjects than `most`, each of `most` subjects, drawn at random, gives one.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id``, and ``subject`` where it is known; without it clips are drawn from all alike.
+    most : int
+        Clips to draw, at least 1.
+    seed : int
+
+    Returns
+    -------
+    list of str
+        The ids of ``min(most, n)`` clips in the table's order; all of them where there are no more than `most`.
+
+    Raises
+    ------
+    ValueError
+        If `most` is below 1.
+
+    See Also
+    --------
+    umap : draws so where there are more clips than its ``most_clips``.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(9)], "subject": list("aaaaaabbc")})
+    >>> drawn = sample_clips(table, most=5)
+    >>> table.set_index("clip_id").loc[drawn, "subject"].value_counts().to_dict()
+    {'a': 3, 'b': 1, 'c': 1}
+    """
+    if most < 1:
+        raise ValueError(f"most is {most}; at least one clip must be drawn")
+    n = len(table)
+    if n <= most:
+        return table["clip_id"].astype(str).tolist()
+    rng = np.random.default_rng(seed)
+    subject = table["subject"].astype(str).to_numpy() if "subject" in table.columns else np.full(n, "")
+    names, of_clip, counts = np.unique(subject, return_inverse=True, return_counts=True)
+    exact = counts * most / n
+    quota = np.maximum(np.floor(exact).astype(int), 1)
+    if len(names) > most:
+        quota = np.zeros(len(names), dtype=int)
+        quota[rng.choice(len(names), most, replace=False)] = 1
+    left = most - quota.sum()
+    for place in np.argsort(quota - exact, kind="stable"):  # the largest remainders first
+        if left <= 0:
+            break
+        if quota[place] < counts[place]:
+            quota[place], left = quota[place] + 1, left - 1
+    while left < 0:  # single clips of small subjects have taken more than their share: the largest give it back
+        place = int(np.argmax(quota - exact))
+        place = place if quota[place] > 1 else int(quota.argmax())
+        quota[place], left = quota[place] - 1, left + 1
+    order = rng.permutation(n)
+    ranked = order[np.argsort(of_clip[order], kind="stable")]  # by subject, within it at random
+    place_within = np.arange(n) - np.concatenate([[0], np.cumsum(counts)[:-1]])[of_clip[ranked]]
+    rows = np.sort(ranked[place_within < quota[of_clip[ranked]]])
+    return table["clip_id"].astype(str).iloc[rows].tolist()
+
+
+def feature_spaces(
+    features: BranchFeatures, *, layers: Mapping[str, ArrayLike | pd.DataFrame] | None, branches: Sequence[str] | None
+) -> dict[str, np.ndarray]:
+    """What is to be mapped by name, (n, d) each, checked: the branches in their order, then the layers."""
+    n, names = len(features), get_args(Branch)
+    if n < SMALLEST:
+        raise ValueError(f"a map needs at least {SMALLEST} clips, there are {n}; select more")
+    for name in branches or ():
+        if name not in names:
+            raise ValueError(f"no branch {name!r}; there are {', '.join(names)}; other layers go into layers=")
+        if getattr(features, name) is None:
+            raise ValueError(f"these features have no {name} branch, so it has no map")
+    wanted = [name for name in names if (branches is None or name in branches) and getattr(features, name) is not None]
+    spaces = {name: np.asarray(getattr(features, name)) for name in wanted}
+    for name, values in (layers or {}).items():
+        if name in names:
+            raise ValueError(f"a layer may not be called {name!r}, which is a branch; give it another name")
+        spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}").astype(np.float64)
+        if spaces[name].ndim != 2:
+            shape = spaces[name].shape
+            raise ValueError(f"layer {name!r} has the shape {shape}; average or flatten it to ({n} clips, d)")
+    if not spaces:
+        raise ValueError("nothing to map: name at least one branch or layer")
+    for name, values in spaces.items():
+        if wrong := (~np.isfinite(values)).any(axis=1).sum():
+            raise ValueError(f"{wrong} of {n} clips have {name} features that are not finite; leave those clips out")
+    if reason := constant_reason(spaces):
+        sentence = f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity"
+        warnings.warn(sentence, UserWarning, stacklevel=3)
+    return spaces
+
+
+def parameters_of(n: int, *, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
+    """The parameters as used, checked, for the record and the picture: neighbours lowered where clips are too few."""
     if n_neighbors < 2:
         raise ValueError(f"n_neighbors is {n_neighbors}; a neighbourhood needs at least 2")
     if not 0 <= min_dist <= 1:
@@ -169,60 +269,11 @@ def check_parameters(*, n_neighbors: int, min_dist: float, metric: str, seed: in
         raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(Metric))}")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}; it must be a whole number from 0 to 2**32 - 1")
-
-
-def feature_spaces(
-    features: BranchFeatures,
-    *,
-    layers: Mapping[str, ArrayLike | pd.DataFrame] | None,
-    branches: Sequence[str] | None,
-) -> dict[str, np.ndarray]:
-    """What is to be mapped by name, (n, d) each, checked: the branches in their order, then the layers."""
-    n = len(features)
-    if n < SMALLEST:
-        raise ValueError(f"a map needs at least {SMALLEST} clips, there are {n}; select more")
-    names = get_args(Branch)
-    unknown = sorted(set(branches or ()) - set(names))
-    if unknown:
-        raise ValueError(f"no branch {unknown[0]!r}; there are {', '.join(names)}; other layers go into layers=")
-    absent = [name for name in names if name in (branches or ()) and getattr(features, name) is None]
-    if absent:
-        raise ValueError(f"these features have no {absent[0]} branch, so it has no map")
-    wanted = [name for name in names if (branches is None or name in branches) and getattr(features, name) is not None]
-    spaces = {name: np.asarray(getattr(features, name)) for name in wanted}
-    for name, values in (layers or {}).items():
-        if name in names:
-            raise ValueError(f"a layer may not be called {name!r}, which is a branch; give it another name")
-        spaces[name] = _layer(name, values, features.table)
-    if not spaces:
-        raise ValueError("nothing to map: name at least one branch or layer")
-    for name, values in spaces.items():
-        finite = np.isfinite(values).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"{(~finite).sum()} of {n} clips have {name} features that are not finite; leave those clips out"
-            )
-    reason = constant_reason(spaces)
-    if reason:
-        warnings.warn(
-            f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity",
-            UserWarning,
-            stacklevel=3,
-        )
-    return spaces
-
-
-def parameters_of(n: int, *, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
-    """The parameters as used, for the record and the picture: neighbours lowered where there are too few clips."""
-    params: dict[str, Any] = {"method": method}
+    params: dict[str, Any] = {"method": method, "metric": metric}
     if method != "pca":
         used = max(2, min(n_neighbors, (n - 1) // 2))
-        params["n_neighbors"] = used
-        if used != n_neighbors:
-            params["n_neighbors_asked"] = n_neighbors
-        params |= {"min_dist": min_dist, "metric": metric, "seed": seed}
-    else:
-        params["metric"] = metric
+        asked = {} if used == n_neighbors else {"n_neighbors_asked": n_neighbors}
+        params = {"method": method, "n_neighbors": used, **asked, "min_dist": min_dist, "metric": metric, "seed": seed}
     judged_by = min(JUDGED_BY, (n - 1) // 2)
     chance = round(chance_trustworthiness(n, n_neighbors=judged_by), 4)
     return params | {"n_clips": n, "quality_neighbors": judged_by, "quality_chance": chance}
@@ -231,40 +282,26 @@ def parameters_of(n: int, *, method: str, n_neighbors: int, min_dist: float, met
 def judged(
     maps: Mapping[str, np.ndarray],
     spaces: Mapping[str, np.ndarray],
+    features: BranchFeatures,
     *,
     table: pd.DataFrame,
     params: dict[str, Any],
-    source: Mapping[str, Any],
+    run: Mapping[str, Any],
 ) -> Embedding:
-    """The record of finished maps, each with its trustworthiness and continuity."""
+    """The record of finished maps, each with its trustworthiness and continuity, and how it was made."""
     reason = constant_reason(spaces)
-    params = params | ({"reason": reason} if reason else {})
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
-    branches = get_args(Branch)
-    planes: dict[str, Any] = {
-        f"{name}_xy": maps[name].astype(np.float32) if name in maps else None for name in branches
-    }
+    single = {name: xy.astype(np.float32) for name, xy in maps.items()}
+    planes: dict[str, Any] = {f"{name}_xy": single.pop(name, None) for name in get_args(Branch)}
     return Embedding(
         **planes,
         table=table,
-        params=params,
+        params=params | ({"reason": reason} if reason else {}),
         trustworthiness={name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()},
         continuity={name: continuity(spaces[name], xy, **how) for name, xy in maps.items()},
-        layers={name: xy.astype(np.float32) for name, xy in maps.items() if name not in branches},
-        source=source,
+        layers=single,
+        source={**features.source, "features": features.source.get("run", {}), "run": dict(run)},
     )
-
-
-def came_about(features: BranchFeatures, run: Mapping[str, Any]) -> dict[str, Any]:
-    """A map's source: that of its features, whose own run goes under ``features``, and the run that made the map."""
-    about = {name: value for name, value in features.source.items() if name != "run"}
-    return {**about, "features": features.source.get("run", {}), "run": dict(run)}
-
-
-_COMPILING = threading.Lock()
-_MANY = 4096
-"""From so many clips on UMAP would search neighbours approximately, by code that takes half a minute to compile: they
-are handed to it, found exactly."""
 
 
 @contextmanager
@@ -284,15 +321,23 @@ def _umap_alone() -> Iterator[None]:
             yield
 
 
-def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     """One map, (n, 2); all clips on one spot where the features are constant."""
     if is_constant(values):
         return np.zeros((len(values), 2))
+    return place_by_pca(values) if params["method"] == "pca" else place_by_umap(values, params)
+
+
+def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    """One map, (n, 2)."""
     with _umap_alone():
         from umap import UMAP
 
-        known = {"precomputed_knn": _neighbours(values, params)} if len(values) >= _MANY else {}
-        return UMAP(**_told(params), **known, n_jobs=1).fit_transform(values)
+        known: dict[str, Any] = {}
+        if len(values) >= _MANY:
+            near, far = nearest_in_order(values.astype(np.float64), params["n_neighbors"], params["metric"])
+            known["precomputed_knn"] = (near, far.astype(np.float32), None)
+        return UMAP(**_arguments(params), **known, n_jobs=1).fit_transform(values)
 
 
 def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
@@ -301,23 +346,16 @@ def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, An
         from umap import AlignedUMAP
 
         same = [{row: row for row in range(len(several[0]))}] * (len(several) - 1)
-        mapper = AlignedUMAP(**_told(params), transform_seed=params["seed"])
+        mapper = AlignedUMAP(**_arguments(params), transform_seed=params["seed"])
         return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
 
 
-def _neighbours(values: np.ndarray, params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, None]:
-    near, far = nearest_in_order(values.astype(np.float64), params["n_neighbors"], params["metric"])
-    return near, far.astype(np.float32), None
-
-
-def _told(params: Mapping[str, Any]) -> dict[str, Any]:
+def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: params[name] for name in ("n_neighbors", "min_dist", "metric")} | {"random_state": params["seed"]}
 
 
-def place_by_pca(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """The first two principal components, (n, 2); each axis points along its largest weight; 0 if all is constant."""
-    if is_constant(values):
-        return np.zeros((len(values), 2))
+def place_by_pca(values: np.ndarray) -> np.ndarray:
+    """The first two principal components, (n, 2); each axis points along its largest weight."""
     centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
     left, spread, axes = np.linalg.svd(centred, full_matrices=False)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)[:, 0]
@@ -328,24 +366,3 @@ def place_by_pca(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
 def _variance_kept(values: np.ndarray, xy: np.ndarray) -> float:
     whole = float(values.var(axis=0, dtype=np.float64).sum())
     return round(float(xy.var(axis=0).sum()) / whole, 4) if whole > 0 else 1.0
-
-
-def _layer(name: str, values: ArrayLike | pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
-    if isinstance(values, pd.DataFrame):
-        ids = values.index.astype(str)
-        if ids.has_duplicates:
-            raise ValueError(f"layer {name!r} names {ids[ids.duplicated()][0]!r} more than once")
-        missing = set(table["clip_id"]) - set(ids)
-        if missing:
-            raise ValueError(
-                f"layer {name!r} lacks {len(missing)} of {len(table)} clips, such as {min(missing)!r}; "
-                "its index must hold the clip ids"
-            )
-        values = values.set_axis(ids).loc[table["clip_id"]].to_numpy()
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 2 or len(values) != len(table):
-        raise ValueError(
-            f"layer {name!r} has the shape {values.shape}; {len(table)} rows of features, one a clip, are needed: "
-            "average or flatten the other axes"
-        )
-    return values

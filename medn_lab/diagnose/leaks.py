@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.concordance import concordance, count_pairs
-from medn_lab.diagnose.held_out import Kind, clip_folds, held_out_scores
-from medn_lab.diagnose.reading import (
+from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
+from medn_lab.diagnose.probing import (
     CONSTANT,
-    ProbeScore,
-    Question,
-    Reading,
-    ask,
-    chance_of,
-    check_features,
-    mean_known,
-    read,
+    Kind,
+    ProbeOptions,
+    ProbeResult,
+    ProbeTarget,
+    encode_target,
+    mean_of_aus,
+    probe_subject,
+    probe_targets,
 )
-from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, check_label, is_constant, people, positions
+from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
+from medn_lab.evaluate.resampling import t_bounds
+from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
 MEAN_OF_AUS = "AUs"
 """The target of the row that averages the AUs."""
 
+COMPUTING = "computing"
+"""The reason of a row whose value is not computed yet."""
+
+ENOUGH_FOR_A_PROBE = 20
+"""With fewer clips a probe's AUC is hardly above its noise."""
+
 
 def leakage(
     features: BranchFeatures,
     *,
+    branches: Sequence[str] = BRANCHES,
     targets: Sequence[str] | None = None,
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
@@ -64,6 +72,8 @@ def leakage(
     ----------
     features : BranchFeatures
         A branch that is None has no rows. The table's ``subject`` keeps persons apart.
+    branches : sequence of {"motion", "emotion", "fused"}
+        Which branches to probe.
     targets : sequence of str, optional
         ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, the name of any
         other column of the table, or a key of `extra`. By default all of the first four that the table has, and
@@ -91,15 +101,15 @@ def leakage(
     Returns
     -------
     DataFrame
-        A branch and target a row: ``branch, target, auc, low, high`` (interval over resampled subjects), ``chance,
-        chance_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high`` (differences under the same draws
-        of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``; in the row
-        ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess (the largest
-        AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above its mean by
-        chance. All AUCs in [0, 1]. `reason` says
-        why a figure is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips`` for
-        the target subject alone: whom a probe has not met it cannot name, so each subject's clips are spread over the
-        folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
+        A branch and target a row: ``branch, target, value, low, high`` (the AUC, with its interval over resampled
+        subjects), ``null_mean, null_95, p`` (shuffled labels), ``allowed, excess, excess_low, excess_high``
+        (differences under the same draws of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
+        In the row ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess
+        (the largest AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above
+        its mean by chance. All AUCs are in [0, 1]. `reason` says why a value is missing, such as ``the emotion branch
+        is constant``. `split` is ``subjects``, or ``clips`` for the target subject alone: a probe cannot name a subject
+        that it was not fitted to, so each subject's clips are spread over the folds, and the interval is over subjects
+        as classes. ``attrs`` holds the parameters.
 
     Raises
     ------
@@ -118,87 +128,48 @@ def leakage(
     >>> motion, emotion = table[["AU12"]].to_numpy() + rng.normal(0, 0.1, (80, 3)), rng.normal(size=(80, 3))
     >>> features = BranchFeatures(motion, emotion, emotion, table)
     >>> found = leakage(features, targets=["AU12"], n_shuffles=5, n_resamples=50).set_index("branch")
-    >>> found["auc"].round(1).to_dict()
+    >>> found["value"].round(1).to_dict()
     {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
-    table = features.table
-    who = people(table).to_numpy(dtype=object)
+    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed, min_positives)
+    table, who = features.table, people(features.table).to_numpy(dtype=object)
     if len(set(who)) < 2:
-        raise ValueError("leakage is read on subjects that the probe has not met; there are fewer than 2 subjects")
-    if n_folds < 2:
-        raise ValueError(f"a probe needs at least 2 folds, {n_folds} were asked for")
+        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
+    if set(branches) - set(BRANCHES):
+        raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
     if label not in table and label == "label" and "emotion" in table:
         label = "emotion"
     if label in table:
         table = table.assign(**{label: check_label(table, label=label, complete=False)})
-    questions = _questions(table, targets, extra or {}, label)
-    truths = truths_of(table, allowed, label)
-    options: dict[str, Any] = {
-        "kind": kind,
-        "n_folds": n_folds,
-        "n_shuffles": n_shuffles,
-        "level": level,
-        "n_resamples": n_resamples,
-    }
+    encoded = _encoded_targets(table, targets, extra or {}, label)
     exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
-    rows = []
+    truths = truths_of(table, allowed, label)
+    rows: list[dict[str, Any]] = []
     for branch in BRANCHES:
         values = getattr(features, branch)
-        if values is None:
+        if values is None or branch not in branches:
             continue
         given = check_features(values, owner=f"the {branch} features")
-        found = _ask_all(questions, given, who, min_positives, seed=seed, **options)
-        truth, by_truth = truths.get(branch), {}
-        if truth is not None:
-            by_truth = _ask_all(questions, truth, who, min_positives, seed=seed, **{**options, "n_shuffles": 0})
-        own = [
-            _row(branch, target, one, by_truth.get(target), exact.get((branch, target)))
-            for target, one in found.items()
-        ]
-        worst = _worst(own, min_positives)
-        rows += [row | (worst if row["target"] == MEAN_OF_AUS else _NO_WORST) for row in own]
+        found, by_truth = _probe_all(encoded, given, who, options), {}
+        if branch in truths:
+            by_truth = _probe_all(encoded, truths[branch], who, replace(options, n_shuffles=0))
+        own = {
+            name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
+        }
+        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(min_positives)]
+        if counted:
+            worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
+            names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
+            own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
+        rows += own.values()
     result = pd.DataFrame(rows)
-    result.attrs = {**options, "seed": seed, "min_positives": min_positives, "label": label}
+    result.attrs = {**asdict(options), "label": label}
     return result
 
 
-def _questions(
-    table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
-) -> dict[str, Question | None]:
-    """The columns of each target; None for the subject, which is asked in its own way."""
-    aus = au_columns(table)
-    there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
-    if targets is None:
-        targets = [name for name, present in there.items() if present] + list(extra)
-    if not targets:
-        raise ValueError("no target was named")
-    found: dict[str, Question | None] = {}
-    for name in targets:
-        if name in extra:
-            found[name] = ask(_by_clip(table, extra[name], owner=f"extra[{name!r}]"))
-        elif not there.get(name, name in table):
-            known = [key for key, present in there.items() if present]
-            raise ValueError(f"no target {name!r} in this table; there are {', '.join([*known, *extra])}, or a column")
-        elif name == "aus":
-            found |= {au: ask(table[au].to_numpy(dtype=float)) for au in aus}
-        elif name == "subject":
-            found[name] = None
-        else:
-            found[name] = ask(table[label if name == "emotion" else name].to_numpy(dtype=object))
-    return found
-
-
-def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """The exact AUC by branch and target."""
-    missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
-    if missing:
-        raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
-    known = allowed.dropna(subset=["allowed"])
-    values = known["allowed"].to_numpy(dtype=float)
-    outside = (values < 0) | (values > 1)
-    if outside.any():
-        raise ValueError(f"allowed AUCs must be in [0, 1]; {outside.sum()} are not")
-    return dict(zip(zip(known["branch"], known["target"], strict=True), values.tolist(), strict=True))
+def is_au(target: str) -> bool:
+    """Whether a target is a single AU."""
+    return target.startswith("AU") and target[2:].isdigit()
 
 
 def truths_of(
@@ -207,185 +178,265 @@ def truths_of(
     """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
     if allowed is None or isinstance(allowed, pd.DataFrame):
         aus = au_columns(table)
-        # An AU that is not known says nothing: it gets the mean of the clips in which it is.
+        # An AU that is not known gets the mean of the clips in which it is.
         allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
         names = [check_label(table, label=name, complete=False) for name in ("cue", label) if name in table]
         known = [column for column in names if column.notna().any()]
         if known:
-            allowed["emotion"] = _one_hot(known[0])
+            allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
     strange = set(allowed) - set(BRANCHES)
     if strange:
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
-    truths = {
-        branch: check_features(_by_clip(table, value, owner=f"allowed[{branch!r}]"), owner=f"the truths of {branch}")
-        for branch, value in allowed.items()
-    }
+    truths = {}
+    for branch, value in allowed.items():
+        owner = f"allowed[{branch!r}]"
+        truths[branch] = check_features(rows_by_clip(value, table, owner=owner), owner=owner)
     if "fused" not in truths and {"motion", "emotion"} <= set(truths):
         truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
     return truths
 
 
-def _one_hot(column: pd.Series) -> np.ndarray:
-    return pd.get_dummies(column, dtype=float).to_numpy()
-
-
-def _by_clip(table: pd.DataFrame, values: object, *, owner: str) -> np.ndarray:
-    """Rows of `values` in the table's order: by clip id where it has them, else as they are."""
-    if isinstance(values, pd.DataFrame) and "clip_id" in values:
-        values = values.set_index("clip_id")
-    if isinstance(values, (pd.DataFrame, pd.Series)):
-        place = positions(pd.DataFrame({"clip_id": values.index.astype(str)}), table["clip_id"], owner=owner)
-        return values.to_numpy()[place]
-    values = np.asarray(values)
-    if len(values) != len(table):
-        raise ValueError(f"{owner} has {len(values)} rows but there are {len(table)} clips")
-    return values
-
-
-def _ask_all(
-    questions: Mapping[str, Question | None],
-    features: np.ndarray,
-    who: np.ndarray,
-    min_positives: int,
-    *,
-    level: float,
-    seed: int,
-    **options: Any,
-) -> dict[str, Reading]:
-    by_subject = {target: asked for target, asked in questions.items() if asked is not None}
-    answers = read(list(by_subject.values()), features, subjects=who, level=level, seed=seed, **options)
-    named = dict(zip(by_subject, answers, strict=True))
-    found: dict[str, Reading] = {}
-    aus = [target for target in named if is_au(target)]
-    for target in questions:
-        if target == "subject" and questions[target] is None:
-            found[target] = _identity(features, who, level=level, seed=seed, **options)
+def _encoded_targets(
+    table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
+) -> dict[str, ProbeTarget | None]:
+    """Each target encoded; None for the subject, whose clips and not persons are held out."""
+    aus = au_columns(table)
+    there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
+    if targets is None:
+        targets = [name for name, present in there.items() if present] + list(extra)
+    if not targets:
+        raise ValueError("no target was named")
+    found: dict[str, ProbeTarget | None] = {}
+    for name in targets:
+        if name in extra:
+            found[name] = encode_target(rows_by_clip(extra[name], table, owner=f"extra[{name!r}]"))
+        elif not there.get(name, name in table):
+            known = [key for key, present in there.items() if present]
+            raise ValueError(f"no target {name!r} in this table; there are {', '.join([*known, *extra])}, or a column")
+        elif name == "aus":
+            found |= {au: encode_target(table[au].to_numpy(dtype=float)) for au in aus}
+        elif name == "subject":
+            found[name] = None
         else:
-            found[target] = named[target]
-        if aus and target == aus[-1]:
-            found[MEAN_OF_AUS] = _mean_of_aus([named[au] for au in aus], min_positives, level)
+            found[name] = encode_target(table[label if name == "emotion" else name].to_numpy(dtype=object))
     return found
 
 
-def _mean_of_aus(readings: list[Reading], min_positives: int, level: float) -> Reading:
-    """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
-    kept = [
-        one
-        for one in readings
-        if not one.score.reason and min(one.score.n_positive, one.score.n_clips - one.score.n_positive) >= min_positives
-    ]
-    most = max(readings, key=lambda one: one.score.n_clips).score
-    if not kept:
-        still = [one.score.reason for one in readings if one.score.reason == CONSTANT]
-        reason = still[0] if still else f"no AU has {min_positives} positive and {min_positives} negative clips"
-        sizes = (most.n_clips, most.n_subjects, 0, most.n_unknown)
-        empty = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
-        return Reading(empty, np.full(len(readings[0].resampled), np.nan), np.empty(0))
-    resampled = mean_known(np.stack([one.resampled for one in kept], axis=-1))
-    shuffled = mean_known(np.stack([one.shuffled for one in kept], axis=-1))
-    auc = float(np.mean([one.score.auc for one in kept]))
-    score = ProbeScore(
-        auc,
-        *t_bounds(resampled, n_units=most.n_subjects, level=level, n_clips=most.n_clips, share=True),
-        level,
-        *chance_of(shuffled, auc=auc),
-        n_clips=most.n_clips,
-        n_subjects=most.n_subjects,
-        n_positive=min(one.score.n_positive for one in kept),
-        n_unknown=most.n_unknown,
-    )
-    return Reading(score, resampled, shuffled)
+def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The exact AUC by branch and target."""
+    missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
+    if missing:
+        raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
+    known = allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float)
+    outside = int((~known.between(0, 1)).sum())
+    if outside:
+        raise ValueError(f"allowed AUCs must be in [0, 1]; {outside} are not")
+    return known.to_dict()
 
 
-def _identity(
-    features: np.ndarray,
-    who: np.ndarray,
-    *,
-    kind: Kind,
-    n_folds: int,
-    n_shuffles: int,
-    level: float,
-    n_resamples: int,
-    seed: int,
-) -> Reading:
-    """Who is in the clip, each subject against the rest: clips are held out, not subjects."""
-    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
-    kept = np.flatnonzero(clips >= 2)
-    sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
-    if not len(kept) or is_constant(features):
-        reason = "every subject has one clip only" if not len(kept) else CONSTANT
-        score = ProbeScore(np.nan, np.nan, np.nan, level, np.nan, np.nan, np.nan, *sizes, reason=reason)
-        return Reading(score, np.full(1 + n_resamples, np.nan), np.empty(0))
-    generator = np.random.default_rng(seed)
-    folds = clip_folds(who, n_folds=n_folds, seed=seed)
-    columns = (person[:, None] == kept).astype(float)
-    asked = np.concatenate([columns, *(columns[generator.permutation(len(who))] for _ in range(n_shuffles))], axis=1)
-    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
-    scores = held_out_scores(features, asked, folds=folds, units=np.arange(len(who)), kind=kind, seed=seed)
-    one_unit = np.zeros(len(who), dtype=int)
-    values = count_pairs(scores[:, : len(kept)], columns, folds=folds, units=one_unit).values
-    shuffled = concordance(scores, asked, folds=folds)[len(kept) :].reshape(n_shuffles, len(kept)).mean(axis=1)
-    drawn = draw_counts(len(kept), n_draws=n_resamples, seed=seed)
-    resampled = drawn @ values / len(kept)
-    auc = float(values.mean())
-    chance = chance_of(shuffled, auc=auc)
-    bounds = t_bounds(resampled, n_units=len(kept), level=level, n_clips=len(who), share=True)
-    return Reading(ProbeScore(auc, *bounds, level, *chance, *sizes), resampled, shuffled)
+def _probe_all(
+    encoded: Mapping[str, ProbeTarget | None], features: np.ndarray, who: np.ndarray, options: ProbeOptions
+) -> dict[str, ProbeResult]:
+    """The probe of each target, the subject and the mean of the AUs."""
+    by_subject = {target: one for target, one in encoded.items() if one is not None}
+    results = probe_targets(list(by_subject.values()), features, subjects=who, options=options)
+    probed, found = dict(zip(by_subject, results, strict=True)), {}
+    aus = [target for target in probed if is_au(target)]
+    for target in encoded:
+        found[target] = probed[target] if target in probed else probe_subject(features, who, options)
+        if aus and target == aus[-1]:
+            found[MEAN_OF_AUS] = mean_of_aus([probed[au] for au in aus], options)
+    return found
 
 
-def is_au(target: str) -> bool:
-    """Whether a target is a single AU."""
-    return target.startswith("AU") and target[2:].isdigit()
-
-
-_NO_WORST: dict[str, object] = {"worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan}
-
-
-def _worst(rows: list[dict[str, Any]], min_positives: int) -> dict[str, object]:
-    """The single AU with the largest excess, of those that enter the mean; by its AUC where nothing is allowed."""
-    some = [
-        row
-        for row in rows
-        if is_au(row["target"])
-        and np.isfinite(row["auc"])
-        and min(row["n_positive"], row["n_clips"] - row["n_positive"]) >= min_positives
-    ]
-    if not some:
-        return _NO_WORST
-    row = max(some, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["auc"] - 1)
-    return {"worst_target": row["target"], "worst_auc": row["auc"], "worst_excess": row["excess"]}
-
-
-def _row(branch: str, target: str, reading: Reading, truth: Reading | None, exact: float | None) -> dict[str, object]:
-    score = reading.score
-    allowed = truth.score.auc if truth is not None else np.nan
-    low, high = (np.nan, np.nan)
+def _row(
+    branch: str, target: str, found: ProbeResult, truth: ProbeResult | None, exact: float | None
+) -> dict[str, Any]:
+    allowed, low, high = np.nan if truth is None else truth.value, np.nan, np.nan
     if exact is not None:
         missed = max(exact - allowed, 0.0) if np.isfinite(allowed) else 0.0
-        allowed = exact
-        low, high = score.low - exact, score.high - exact + missed
-    elif truth is not None and np.isfinite(score.auc):
-        by_draw = truth.resampled
-        if truth.score.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
+        allowed, low, high = exact, found.low - exact, found.high - exact + missed
+    elif truth is not None and np.isfinite(found.value):
+        by_draw = truth.draws
+        if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        low, high = t_bounds(reading.resampled - by_draw, n_units=score.n_subjects, level=score.level)
+        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=found.level)
     return {
-        "branch": branch,
-        "target": target,
-        "auc": score.auc,
-        "low": score.low,
-        "high": score.high,
-        "chance": score.chance,
-        "chance_95": score.chance_95,
-        "p": score.p_value,
-        "allowed": allowed,
-        "excess": score.auc - allowed,
-        "excess_low": low,
-        "excess_high": high,
-        "n_clips": score.n_clips,
-        "n_subjects": score.n_subjects,
-        "n_positive": score.n_positive,
-        "n_unknown": score.n_unknown,
-        "split": "clips" if target == "subject" else "subjects",
-        "reason": f"the {branch} branch is constant" if score.reason == CONSTANT else score.reason,
-    }
+        "branch": branch, "target": target, "value": found.value, "low": found.low, "high": found.high,
+        "null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value,
+        "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
+        "n_clips": found.n_clips, "n_subjects": found.n_subjects, "n_positive": found.n_positive,
+        "n_unknown": found.n_unknown, "split": "clips" if target == "subject" else "subjects",
+        "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
+        "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
+    }  # fmt: skip
+
+
+_LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
+
+
+def selection_measures(
+    features: BranchFeatures,
+    *,
+    label: str = "label",
+    n_permutations: int = 19,
+    n_shuffles: int = 10,
+    most_clips: int = 600,
+    seed: int = 0,
+) -> SelectionMeasures:
+    """Make the callable that measures dependence and leakage of any selection of these clips.
+
+    For :class:`medn_lab.widgets.BranchExplorer`, which calls it at each lasso. The values describe the selected clips.
+    They are no test: a lasso round a cluster on a map selects clips for being alike, which changes every value.
+    Compare with the values of all clips, and publish those of
+    :func:`decoupling_report`.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+    label : str
+        Column of the emotion; ``emotion`` where the table has no such column.
+    n_permutations : int
+        For the chance of each dependence: clips of one subject exchanged.
+    n_shuffles : int
+        For the chance of each probe: labels shuffled within subjects.
+    most_clips : int
+        Of a larger selection this many are drawn (by `seed`), so that no step takes long.
+    seed : int
+
+    Returns
+    -------
+    SelectionMeasures
+        Call it with clip ids, or with none for all clips. It returns a DataFrame, a measure a row: ``kind``
+        (``dependence`` or ``leakage``), ``measure``, ``branch``, ``target``, ``value`` (lower is better decoupled; a
+        leak is an AUC in [0, 1]), ``chance`` (the mean with exchanged clips or shuffled labels of the same selection),
+        ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``, ``drawn_from`` (the
+        size of the selection), ``reason`` (why there is no value). Its method ``steps`` yields the same table again and
+        again, with more values each time; the reason of the others is ``computing``.
+
+    Raises
+    ------
+    ValueError
+        If a feature is not finite, or a count is below 1 (`most_clips` below 20); of the callable, if no clip is named
+        or a clip is not in the table.
+
+    See Also
+    --------
+    dependence, leakage, decoupling_report, medn_lab.view.plot_selection_measures
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> both = rng.normal(size=(40, 3))
+    >>> measure = selection_measures(BranchFeatures(both, both, both, table))
+    >>> measure(table["clip_id"][:20])["value"].iloc[0].round(6).item()
+    1.0
+    """
+    return SelectionMeasures(features, label, n_permutations, n_shuffles, most_clips, seed)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SelectionMeasures:
+    """The callable that :func:`selection_measures` returns."""
+
+    features: BranchFeatures
+    label: str
+    n_permutations: int
+    n_shuffles: int
+    most_clips: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if min(self.n_permutations, self.n_shuffles) < 1 or self.most_clips < ENOUGH_FOR_A_PROBE:
+            raise ValueError(
+                f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE};"
+                f" got {self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
+            )
+        for branch in ("motion", "emotion"):
+            if (values := getattr(self.features, branch)) is not None:
+                check_features(values, owner=f"the {branch} features")
+
+    def __repr__(self) -> str:
+        return f"SelectionMeasures of {len(self.features)} clips; call it with some of their ids"
+
+    def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
+        """The table of these clips; of all clips where None."""
+        *_, last = self.steps(clip_ids)
+        return last
+
+    def steps(self, clip_ids: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
+        """The same table again and again, with more values each time; the reason of the others is ``computing``."""
+        table = self.features.table
+        rows = np.arange(len(table))
+        if clip_ids is not None:
+            rows = np.unique(positions(table, clip_ids, owner="these BranchFeatures"))
+        size = len(rows)
+        if size > self.most_clips:
+            rows = np.sort(np.random.default_rng(self.seed).choice(rows, self.most_clips, replace=False))
+        chosen = self.features.select(table["clip_id"].iloc[rows])
+        who = _persons(chosen.table)
+        motion, emotion = chosen.motion, chosen.emotion
+        alike = motion is not None and emotion is not None and motion.shape[1] == emotion.shape[1]
+        names = [name for name in MEASURES if alike or name != "absolute_cosine"]
+        rows_of = [("dependence", name, "", "") for name in names] + [("leakage", "auc", *one) for one in _LEAKS]
+        found = pd.DataFrame(rows_of, columns=["kind", "measure", "branch", "target"]).assign(
+            value=np.nan, chance=np.nan, allowed=np.nan, n_clips=len(rows),
+            n_subjects=np.nan if who is None else len(set(who)), drawn_from=size, reason=COMPUTING,
+        )  # fmt: skip
+        self._measure(found, names, chosen)
+        yield found.copy()
+        if found["value"].notna().any():
+            groups = who if who is not None and pd.Series(who).duplicated(keep=False).mean() >= 0.5 else None
+            how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": self.n_permutations}
+            for place, name in enumerate(names):
+                test = permutation_test(MEASURES[name], *both_branches(chosen), **how)
+                found.loc[place, "chance"] = test.null_mean
+        yield found.copy()
+        for place, (branch, target) in enumerate(_LEAKS, start=len(names)):
+            found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
+            if not reason:
+                leak = leakage(
+                    chosen, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], label=self.label,
+                    n_shuffles=self.n_shuffles, n_resamples=0, seed=self.seed,
+                ).set_index("target").loc[target]  # fmt: skip
+                for column in ("value", "allowed", "n_clips", "reason"):
+                    found.loc[place, column] = leak[column]
+                found.loc[place, "chance"] = leak["null_mean"]
+            yield found.copy()
+
+    def _measure(self, found: pd.DataFrame, names: list[str], chosen: BranchFeatures) -> None:
+        """Write the values of the measures of dependence, or why there are none."""
+        values: dict[str, float] = {}
+        try:
+            values = figures(*both_branches(chosen))
+            reason = constant_reason({"motion": chosen.motion, "emotion": chosen.emotion}) or UNDEFINED
+        except ValueError as fault:
+            small = f"needs at least {SMALLEST} clips, there are {len(chosen)}"
+            reason = small if len(chosen) < SMALLEST else str(fault)
+        for place, name in enumerate(names):
+            found.loc[place, "value"] = values.get(name, np.nan)
+            found.loc[place, "reason"] = "" if np.isfinite(found.loc[place, "value"]) else reason
+
+    def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
+        """Why this target cannot be probed in these clips; empty where it can."""
+        label = "emotion" if self.label == "label" and self.label not in chosen.table else self.label
+        if getattr(chosen, branch) is None:
+            return f"this model has no {branch} branch"
+        if target == MEAN_OF_AUS and not au_columns(chosen.table):
+            return "no AUs are coded"
+        if target != MEAN_OF_AUS and label not in chosen.table:
+            return "the emotions are not known"
+        if who is None:
+            return "the subjects are not known, so none can be held out"
+        n, n_subjects = len(chosen), len(set(who))
+        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+        return ""
+
+
+def _persons(table: pd.DataFrame) -> np.ndarray | None:
+    try:
+        return people(table).to_numpy(dtype=object)
+    except ValueError:
+        return None

@@ -1,14 +1,126 @@
-"""A probe: what a simple reader that has not met the subject can tell from a feature."""
+"""Probes: how well a simple reader finds a target in a feature, on clips of subjects that it was not fitted to."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.held_out import Kind
-from medn_lab.diagnose.reading import ProbeScore, ask, check_features, read
+from medn_lab.diagnose.grouped_cv import (
+    READERS,
+    Kind,
+    auc_under_draws,
+    clip_folds,
+    grouped_auc,
+    held_out_scores,
+    mean_known,
+    pair_counts,
+    subject_folds,
+)
+from medn_lab.diagnose.permutation import ValueWithNull
+from medn_lab.diagnose.similarity import check_features
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
+from medn_lab.records import is_constant
+
+Values = tuple[np.ndarray, np.ndarray]
+"""The AUC under each draw of subjects, the sample first, and with each shuffle of the labels."""
+
+Sizes = tuple[int, int, int, int]
+"""``n_clips, n_subjects, n_positive, n_unknown``."""
+
+CONSTANT = "the features are constant"
+"""The reason of a probe of features that are the same for all clips."""
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """Reader, folds, shuffles and draws of a probe, as :func:`probe` and :func:`leakage` take them."""
+
+    kind: Kind
+    n_folds: int
+    n_shuffles: int
+    level: float
+    n_resamples: int
+    seed: int
+    min_positives: int = 8
+
+    def __post_init__(self) -> None:
+        if self.kind not in READERS:
+            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
+        if self.n_folds < 2:
+            raise ValueError(f"a probe needs at least 2 folds; n_folds is {self.n_folds}")
+
+
+class ProbeTarget(NamedTuple):
+    """A target as a reader is fitted to it: (n, k) float, a column a class or an amount; NaN where unknown."""
+
+    columns: np.ndarray
+    n_positive: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ProbeResult(ValueWithNull):
+    """The AUC of a probe with its interval and its null.
+
+    Attributes
+    ----------
+    value : float
+        The AUC in [0, 1]: of two clips of one fold that differ in the target, how often they are in the right order;
+        0.5 is guessing, NaN where there is no value.
+    null : (n_shuffles,) float array
+        The AUC with shuffled labels.
+    draws : (1 + n_resamples,) float array
+        The AUC, then the AUC under each draw of subjects. Two probes of the same clips and seed share their draws.
+    low, high : float
+        Bounds at `level`, from Student's t over subjects.
+    level : float
+    n_clips, n_subjects : int
+        With a known target.
+    n_positive : int
+        Clips with the target; of several classes the smallest's; of an amount all clips.
+    n_unknown : int
+        Clips left out because their target is not known.
+    reason : str
+        Why there is no value; empty where there is one.
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import probe
+    >>> rng = np.random.default_rng(0)
+    >>> target = np.arange(80) % 2
+    >>> features = target[:, None] + rng.normal(0, 0.1, (80, 4))
+    >>> found = probe(features, target, subjects=np.arange(80) // 20, n_shuffles=5)
+    >>> round(found.value, 2), found.n_subjects
+    (1.0, 4)
+    """
+
+    draws: np.ndarray
+    low: float
+    high: float
+    level: float
+    n_clips: int
+    n_subjects: int
+    n_positive: int
+    n_unknown: int
+    reason: str = ""
+
+    def enough(self, min_positives: int) -> bool:
+        """Whether there is a value, from as many clips with and without the target."""
+        return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= min_positives
+
+    def __repr__(self) -> str:
+        if self.reason:
+            return f"probe: no AUC, because {self.reason}"
+        shuffled = f"; shuffled labels {self.null_mean:.3f}" if np.isfinite(self.null_mean) else ""
+        return (
+            f"probe AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {self.n_subjects}"
+            f" subjects, {self.n_clips} clips, {self.n_positive} positive){shuffled}"
+        )
 
 
 def probe(
@@ -22,8 +134,8 @@ def probe(
     level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
-) -> ProbeScore:
-    """How well a target can be read from a feature by a simple reader that has not met the subject.
+) -> ProbeResult:
+    """The AUC of a target from a feature, by a simple reader that was not fitted to the subject.
 
     The default reader is a ridge on standardised features (for a 0/1 target Fisher's linear discriminant, shrunk), with
     its penalty chosen among seven inside the training folds by leaving out each training subject; a penalty that is too
@@ -63,7 +175,7 @@ def probe(
 
     Returns
     -------
-    ProbeScore
+    ProbeResult
         NaN with a reason where the features are constant, no clip (or every clip) has the target, or no fold holds both
         kinds.
 
@@ -85,30 +197,149 @@ def probe(
     --------
     >>> rng = np.random.default_rng(0)
     >>> smiles = np.tile([0, 1], 60)
-    >>> probe(smiles[:, None] + 0.1 * rng.normal(size=(120, 3)), smiles, subjects=np.repeat(range(6), 20)).auc
+    >>> probe(smiles[:, None] + 0.1 * rng.normal(size=(120, 3)), smiles, subjects=np.repeat(range(6), 20)).value
     1.0
     """
+    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed)
     x = check_features(features, owner="features")
     who = np.asarray(subjects, dtype=object)
-    asked = ask(target)
-    _same_length(x, asked.columns, who)
-    if n_folds < 2:
-        raise ValueError(f"a probe needs at least 2 folds, {n_folds} were asked for")
-    if len(set(who.astype(str))) < 2:
-        raise ValueError("a probe is tried on subjects that it has not met; there are fewer than 2 subjects")
-    options: dict[str, Any] = {
-        "kind": kind,
-        "n_folds": n_folds,
-        "n_shuffles": n_shuffles,
-        "level": level,
-        "n_resamples": n_resamples,
-    }
-    return read([asked], x, subjects=who, seed=seed, **options)[0].score
-
-
-def _same_length(features: np.ndarray, columns: np.ndarray, subjects: np.ndarray) -> None:
-    if not len(features) == len(columns) == len(subjects):
+    encoded = encode_target(target)
+    if not len(x) == len(encoded.columns) == len(who):
         raise ValueError(
-            f"features have {len(features)} rows, target {len(columns)} and subjects {len(subjects)};"
+            f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)};"
             " all three must be of the same clips"
         )
+    if len(set(who.astype(str))) < 2:
+        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
+    return probe_targets([encoded], x, subjects=who, options=options)[0]
+
+
+def encode_target(target: ArrayLike) -> ProbeTarget:
+    """The columns of a target: one for 0/1 or an amount, one a class for names."""
+    values = np.asarray(target)
+    if values.ndim != 1:
+        raise ValueError(f"target has shape {values.shape}; it must be (n,)")
+    unknown = np.asarray(pd.isna(values))
+    try:
+        numbers = np.where(unknown, np.nan, np.where(unknown, 0, values).astype(np.float64))
+    except (TypeError, ValueError):
+        names, counts = np.unique(values[~unknown].astype(str), return_counts=True)
+        columns = (values.astype(str)[:, None] == names).astype(float)
+        columns[unknown] = np.nan
+        return ProbeTarget(columns, int(counts.min()), "there is one class only" if len(names) == 1 else "")
+    there = np.unique(numbers[~unknown])
+    if len(there) > 2 or not len(there):
+        return ProbeTarget(numbers[:, None], int((~unknown).sum()), "" if len(there) else "no clip's target is known")
+    columns = np.where(unknown, np.nan, numbers == (there[-1] if len(there) == 2 else 1.0))[:, None]
+    count = int(np.nansum(columns))
+    return ProbeTarget(columns, count, {0: "no clip has it", int((~unknown).sum()): "every clip has it"}.get(count, ""))
+
+
+def probe_targets(
+    targets: Sequence[ProbeTarget], features: np.ndarray, *, subjects: np.ndarray, options: ProbeOptions
+) -> list[ProbeResult]:
+    """Probe the same features for many targets at once; each result is what the target alone would have."""
+    found: dict[int, ProbeResult] = {}
+    patterns: dict[bytes, list[int]] = {}
+    for place, target in enumerate(targets):
+        patterns.setdefault(np.isfinite(target.columns[:, 0]).tobytes(), []).append(place)
+    for places in patterns.values():
+        rows = np.flatnonzero(np.isfinite(targets[places[0]].columns[:, 0]))
+        who = subjects[rows].astype(str)
+        names, units = np.unique(who, return_inverse=True)
+        shared = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
+        alone = "" if len(names) > 1 else "one subject alone has a known target"
+        reasons = {place: shared or targets[place].reason or alone for place in places}
+        columns = {place: targets[place].columns[rows] for place in places if not reasons[place]}
+        values: dict[int, Values] = {}
+        if columns:
+            folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
+            both = _draws_and_null(features[rows], list(columns.values()), folds, units, options)
+            values = dict(zip(columns, both, strict=True))
+        for place in places:
+            sizes = (len(rows), len(names), targets[place].n_positive, len(features) - len(rows))
+            found[place] = result_of(values.get(place), sizes, options, reason=reasons[place])
+    return [found[place] for place in range(len(targets))]
+
+
+def result_of(
+    values: Values | None, sizes: Sizes, options: ProbeOptions, *, n_units: int = 0, reason: str = ""
+) -> ProbeResult:
+    """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`."""
+    draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
+    if not np.isfinite(draws[0]):
+        reason, null = reason or "no fold holds clips with and without it", np.empty(0)
+        draws = np.full(len(draws), np.nan)
+    low, high = t_bounds(draws, n_units=n_units or sizes[1], level=options.level, n_clips=sizes[0], share=True)
+    return ProbeResult(float(draws[0]), null, draws, low, high, options.level, *sizes, reason=reason)
+
+
+def _draws_and_null(
+    features: np.ndarray, columns: list[np.ndarray], folds: np.ndarray, units: np.ndarray, options: ProbeOptions
+) -> list[Values]:
+    """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
+    orders = _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
+    shuffled = [one[order] for one, own in zip(columns, orders, strict=True) for order in own]
+    every = np.concatenate([*columns, *shuffled], 1)
+    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    counts = draw_counts(int(units.max()) + 1, n_draws=options.n_resamples, seed=options.seed)
+    widths = [one.shape[1] for one in columns]
+    stops = np.cumsum([*widths, *(options.n_shuffles * width for width in widths)])[:-1]
+    parts = list(zip(np.split(scores, stops, axis=1), np.split(every, stops, axis=1), strict=True))
+    found = []
+    for one, own, by_chance in zip(columns, parts, parts[len(columns) :], strict=False):
+        draws = auc_under_draws(*pair_counts(*own, folds=folds, units=units), counts)
+        if np.isin(one, (0, 1)).all():
+            null = grouped_auc(*by_chance, folds=folds)
+        else:  # an amount, whose pairs are compared one by one
+            null = auc_under_draws(*pair_counts(*by_chance, folds=folds, units=0 * units), np.ones((1, 1)))
+        found.append((mean_known(draws), mean_known(null.reshape(options.n_shuffles, one.shape[1]))))
+    return found
+
+
+def _shuffles(columns: list[np.ndarray], units: np.ndarray, *, n_shuffles: int, seed: int) -> list[np.ndarray]:
+    """For each target, (n_shuffles, n) orders of the rows: within units, or whole units where each has one value."""
+    first = np.unique(units, return_index=True)[1]
+    within, between = np.empty((2, n_shuffles, len(units)), dtype=int)
+    for place in range(n_shuffles):
+        # Sorted by unit, ties by chance: the k-th row of a unit gets the label of a random row of it.
+        ranks = np.random.default_rng([seed, place]).random(len(units))
+        within[place, np.argsort(units, kind="stable")] = np.lexsort((ranks, units))
+        between[place] = first[np.random.default_rng([seed, place]).permutation(len(first))][units]
+    return [between if (one == one[first][units]).all() else within for one in columns]
+
+
+def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
+    """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
+    least = options.min_positives
+    kept = [one for one in results if one.enough(least)]
+    most = max(results, key=lambda one: one.n_clips)
+    n_positive = min((one.n_positive for one in kept), default=0)
+    sizes = (most.n_clips, most.n_subjects, n_positive, most.n_unknown)
+    if not kept:
+        constant = any(one.reason == CONSTANT for one in results)
+        few = f"no AU has {least} positive and {least} negative clips"
+        return result_of(None, sizes, options, reason=CONSTANT if constant else few)
+    draws, null = (mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null"))
+    return result_of((draws, null), sizes, options)
+
+
+def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
+    """The subject as target, each against the others: clips are held out, not subjects."""
+    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(clips >= 2)
+    sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
+    if not len(kept) or is_constant(features):
+        return result_of(None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only")
+    generator, k = np.random.default_rng(options.seed), len(kept)
+    folds = clip_folds(who, n_folds=options.n_folds, seed=options.seed)
+    columns = (person[:, None] == kept).astype(float)
+    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
+    every = np.concatenate([columns, *shuffled], axis=1)
+    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
+    units = np.arange(len(who))
+    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
+    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
+    found = result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
+    return replace(found, value=float(auc.mean()))

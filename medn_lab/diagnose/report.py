@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,18 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from medn_lab import __version__
-from medn_lab.diagnose.held_out import Kind
 from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, is_au, leakage, truths_of
-from medn_lab.diagnose.similarity.cosine import absolute_cosine
-from medn_lab.diagnose.similarity.overview import MEASURES, UNDEFINED, both_branches, figures
-from medn_lab.diagnose.similarity.partialling import cells, partial_out
-from medn_lab.diagnose.similarity.permuting import Scheme, permutation_test
+from medn_lab.diagnose.permutation import (
+    UNDEFINED,
+    PermutationTest,
+    Scheme,
+    both_branches,
+    cells,
+    partial_out,
+    permutation_test,
+)
+from medn_lab.diagnose.probing import Kind
+from medn_lab.diagnose.similarity import MEASURES, figures
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
     BranchFeatures,
@@ -31,23 +37,21 @@ from medn_lab.records import (
     run_record,
 )
 
-COLUMNS = (
-    "model", "kind", "measure", "given", "branch", "target", "value", "low", "high", "null_mean", "null_95", "p",
-    "allowed", "excess", "excess_low", "excess_high", "worst_target", "worst_auc", "worst_excess",
-    "n_clips", "n_subjects", "n_positive", "n_unknown", "within",
-    "direction", "reason",
+NUMBERS = (
+    "value", "low", "high", "null_mean", "null_95", "p", "allowed", "excess", "excess_low", "excess_high",
+    "worst_auc", "worst_excess", "n_clips", "n_subjects", "n_positive", "n_unknown",
 )  # fmt: skip
 
-TEXTS = ("model", "kind", "measure", "given", "branch", "target", "worst_target", "within", "direction", "reason")
+COLUMNS = (
+    "model", "kind", "measure", "given", "branch", "target", *NUMBERS[:10], "worst_target", *NUMBERS[10:],
+    "within", "direction", "reason",
+)  # fmt: skip
 
 ENOUGH = 0.5
 """Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept."""
 
 PLACES = ("frames_folder", "filename")
 """Columns that say where the originals lie; no measure reads them, and the report does not keep them."""
-
-WRITTEN_DOWN = ("numpy", "pandas", "scikit-learn", "scipy", "torch")
-"""Packages whose versions stand in the report."""
 
 
 def decoupling_report(
@@ -71,7 +75,7 @@ def decoupling_report(
     """Dependence, leakage and information of a model's branches, each with its null, in one table.
 
     *Dependence*: every measure between motion and emotion branch, with a permutation null inside subjects (a subject
-    that both branches know is not a coupling) under the assumption of `scheme`; then the same given each factor, whose
+    that both branches hold is not a coupling) under the assumption of `scheme`; then the same given each factor, whose
     class means are taken off both branches and inside whose classes clips are exchanged. Where fewer than half of the
     clips share subject and factor with another, the factor alone is kept, and `within` says so. `allowed` is the same
     measure of the two factors themselves (AUs and cue, or AUs and label): branches that hold their factors well depend
@@ -102,7 +106,7 @@ def decoupling_report(
     protocol : str
         How classes and split were made, to be written down.
     about : mapping, optional
-        Whatever else a reader must know, such as the decoupling switch; text and numbers.
+        What else a reader must know, such as the decoupling switch; text and numbers.
     seed : int
         Of permutations, folds, shuffles and draws.
     progress : bool
@@ -120,7 +124,7 @@ def decoupling_report(
 
     See Also
     --------
-    dependence : quick figures without nulls.
+    dependence : the measures without nulls.
     leakage, permutation_test, medn_lab.view.plot_dependence, medn_lab.view.plot_leakage
 
     Examples
@@ -135,42 +139,48 @@ def decoupling_report(
     0            linear_cka  0.05
     1  distance_correlation  0.05
     """
-    models = dict(features) if isinstance(features, Mapping) else {_name(features): features}
+    if not isinstance(features, Mapping):
+        features = {str(features.source.get("name", "an unnamed model")): features}
+    models = dict(features)
     if not models:
         raise ValueError("there is no model to report on; give features, or a mapping of names to features")
-    handed_in = {"allowed": allowed, "extra": extra, "nats": nats}
-    by_hand = [name for name, values in handed_in.items() if values is not None]
-    tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
-    measured = pd.concat(tables, ignore_index=True)
-    if nats is not None and not isinstance(nats, Mapping):
+    by_hand = [name for name, one in {"allowed": allowed, "extra": extra, "nats": nats}.items() if one is not None]
+    if nats is None:
+        nats = {name: own.nats for name, own in models.items() if own.nats is not None}
+    elif not isinstance(nats, Mapping):
         if len(models) > 1:
             raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
         nats = {next(iter(models)): nats}
-    if nats is None:
-        nats = {name: own.nats for name, own in models.items() if own.nats is not None}
     strange = set(nats) - set(models)
     if strange:
         raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
-    leak_options: dict[str, Any] = {
-        "targets": targets, "allowed": allowed, "extra": extra, "label": label, "kind": kind,
-        "n_shuffles": n_shuffles, "seed": seed,
-    }  # fmt: skip
-    rows: list[dict[str, Any]] = []
+    test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
-    steps = sum(2 + len(some) for some in factors.values())
-    with tqdm(total=steps, desc="measuring", unit="step", disable=not progress) as bar:
+    found: list[pd.DataFrame] = []
+    with tqdm(total=sum(2 + len(some) for some in factors.values()), desc="measuring", disable=not progress) as bar:
         for name, own in models.items():
             truths = truths_of(own.table, allowed, label)
             for factor in ("", *factors[name]):
-                rows += _dependence_rows(name, own, truths, factor, label, n_permutations, scheme, seed)
+                found.append(_dependence_rows(own, truths, factor, label, test).assign(model=name))
                 bar.update()
             if targets is None or len(targets):
-                rows += _leakage_rows(name, leakage(own, **leak_options))
+                leaks = leakage(
+                    own, targets=targets, allowed=allowed, extra=extra, label=label, kind=kind, n_shuffles=n_shuffles,
+                    seed=seed,
+                )  # fmt: skip
+                found.append(_leakage_rows(leaks).assign(model=name))
             bar.update()
             if name in nats:
-                rows.append(_information_row(name, own, nats[name], label, seed))
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table[list(TEXTS)] = table[list(TEXTS)].astype(object).where(table[list(TEXTS)].notna(), "")
+                found.append(pd.DataFrame([_information_row(name, own, nats[name], label, seed)]).assign(model=name))
+    table = pd.concat(found, ignore_index=True).reindex(columns=list(COLUMNS))
+    texts = [name for name in COLUMNS if name not in NUMBERS]
+    table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
+    tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
+    measured = pd.concat(tables, ignore_index=True)
+    run = run_record(
+        "decoupling_report", table=measured, given=None if given is None else list(given),
+        targets=None if targets is None else list(targets), by_hand=by_hand,
+    )  # fmt: skip
     source = {
         "models": {name: _facts(own) for name, own in models.items()},
         "protocol": protocol,
@@ -178,99 +188,80 @@ def decoupling_report(
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "emotion column": label, "given": list(dict.fromkeys(one for some in factors.values() for one in some)),
         },
-        "versions": _versions(),
+        "versions": run["versions"] | {name: version(name) for name in ("pandas", "scikit-learn", "scipy")},
         "about": dict(about or {}),
-        "run": run_record(
-            "decoupling_report", table=measured, given=None if given is None else list(given),
-            targets=None if targets is None else list(targets), by_hand=by_hand,
-        ),
+        "run": run,
     }  # fmt: skip
     return DecouplingReport(table, source, measured)
 
 
 def _dependence_rows(
-    name: str,
-    features: BranchFeatures,
-    truths: Mapping[str, np.ndarray],
-    factor: str,
-    label: str,
-    n_permutations: int,
-    scheme: Scheme,
-    seed: int,
-) -> list[dict[str, Any]]:
-    classes = None if not factor else _classes(features.table, factor, label)
-    if classes is not None and pd.isna(classes).any():
+    features: BranchFeatures, truths: Mapping[str, np.ndarray], factor: str, label: str, test: partial[PermutationTest]
+) -> pd.DataFrame:
+    """A row a measure: of the two branches, or of what is left of them given a factor."""
+    classes, rest = None, lambda values: values
+    if factor:
+        classes = _classes(features.table, factor, label)
         known = ~pd.isna(classes)
-        features = features.select(features.table["clip_id"][known])
-        truths, classes = {branch: values[known] for branch, values in truths.items()}, classes[known]
+        if not known.all():
+            features = features.select(features.table["clip_id"][known])
+            truths, classes = {branch: values[known] for branch, values in truths.items()}, classes[known]
+        rest = partial(partial_out, factors=classes)
     who = people(features.table).to_numpy(dtype=object)
     common = {
-        "model": name, "kind": "dependence", "given": factor, "n_clips": len(features),
-        "n_subjects": len(set(who)), "direction": "lower", "reason": "",
+        "kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who)),
+        "direction": "lower",
     }  # fmt: skip
-    groups, within = _exchangeable(who, classes, factor)
-    if scheme == "shift":
-        within = f"{within or 'all clips'} by shifts in time"
     try:
         x, y = both_branches(features)
     except ValueError as fault:
-        return [{**common, "measure": measure, "reason": str(fault)} for measure in MEASURES]
+        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common | {"reason": str(fault)})
+    groups, within = _exchangeable(who, classes, factor)
+    if test.keywords["scheme"] == "shift":
+        within = f"{within or 'all clips'} by shifts in time"
     reason = constant_reason({"motion": x, "emotion": y})
-    if classes is not None:
-        x, y = partial_out(x, factors=classes), partial_out(y, factors=classes)
+    x, y = rest(x), rest(y)
+    if factor:
         named = {"aus": "the AU set", "emotion": "the emotion"}.get(factor, factor)
         reason = reason or constant_reason({"motion": x, "emotion": y}, given=named)
-    true = _true_figures(truths, classes)
+    # The cosine of two factors means nothing: their columns are not paired.
+    true = figures(rest(truths["motion"]), rest(truths["emotion"])) if {"motion", "emotion"} <= set(truths) else {}
+    true.pop("absolute_cosine", None)
     rows = []
     for measure, function in MEASURES.items():
-        if function is absolute_cosine and x.shape[1] != y.shape[1]:
+        if measure == "absolute_cosine" and x.shape[1] != y.shape[1]:
             continue
-        test = permutation_test(function, x, y, groups=groups, n_permutations=n_permutations, seed=seed, scheme=scheme)
-        found: dict[str, Any] = {
-            "value": test.value,
-            "null_mean": test.null_mean,
-            "null_95": test.null_95,
-            "p": test.p_value,
-        }
-        found["allowed"] = true.get(measure, np.nan)
-        if not np.isfinite(test.value):
-            found["reason"] = reason or UNDEFINED
-        rows.append({**common, "measure": measure, "within": within, **found})
-    return rows
+        found = test(function, x, y, groups=groups)
+        rows.append(
+            {
+                "measure": measure, "value": found.value, "null_mean": found.null_mean, "null_95": found.null_95,
+                "p": found.p_value, "allowed": true.get(measure, np.nan),
+                "reason": "" if np.isfinite(found.value) else reason or UNDEFINED,
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows).assign(**common, within=within)
 
 
-def _true_figures(truths: Mapping[str, np.ndarray], classes: np.ndarray | None) -> dict[str, float]:
-    """What the measures say of the two factors themselves, where both are known."""
-    if not {"motion", "emotion"} <= set(truths):
-        return {}
-    x, y = truths["motion"], truths["emotion"]
-    if classes is not None:
-        x, y = partial_out(x, factors=classes), partial_out(y, factors=classes)
-    return {name: value for name, value in figures(x, y).items() if name != absolute_cosine.__name__}
-
-
-def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray, str]:
+def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
     """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
-    everybody = np.zeros(len(who), dtype=int)
-    if classes is None:
-        choices = [(who, "subject"), (everybody, "")]
-    else:
-        choices = [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor), (everybody, "")]
-    for columns, named in choices[:-1]:
+    choices = [(who, "subject")]
+    if classes is not None:
+        choices = [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor)]
+    for columns, named in choices:
         groups = cells(columns)
         sizes = np.bincount(groups)
         if sizes[sizes > 1].sum() >= ENOUGH * len(who):
             return groups, named
-    return everybody, ""
+    return None, ""
 
 
 def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
     """Emotion and AU set, each if the table has it with more than one class."""
-    aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
     column = label if label in table else "emotion"
     emotion = column in table and check_label(table, label=column, complete=False).notna().any()
-    known = {"emotion": emotion, "aus": aus}
-    return [name for name, there in known.items() if there and len(set(_classes(table, name, label)) - {None}) > 1]
+    aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
+    known = [name for name, there in (("emotion", emotion), ("aus", aus)) if there]
+    return [name for name in known if len(set(_classes(table, name, label)) - {None}) > 1]
 
 
 def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
@@ -281,7 +272,7 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
         named = label if factor == "emotion" and label in table else factor
         if named not in table:
             raise ValueError(
-                f"nothing can be given {factor!r}: the table has no such column (and emotion, aus are not it)"
+                f"nothing can be given {factor!r}: the table has no such column (nor is it emotion or aus)"
             )
         classes = check_label(table, label=named, complete=False)
     if classes.isna().all():
@@ -289,26 +280,18 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     return classes.to_numpy()
 
 
-def _leakage_rows(name: str, leaks: pd.DataFrame) -> list[dict[str, Any]]:
-    rows = leaks.rename(columns={"auc": "value", "chance": "null_mean", "chance_95": "null_95"})
-    rows = rows.assign(
-        model=name,
+def _leakage_rows(leaks: pd.DataFrame) -> pd.DataFrame:
+    """The rows with their null and which way is good: high for what a branch should hold, else as allowed."""
+    own_factor = "cue" if "cue" in set(leaks["target"]) else "emotion"
+    of_aus = leaks["target"].map(lambda target: target == MEAN_OF_AUS or is_au(target))
+    held = leaks["target"].eq(own_factor).where(leaks["branch"] == "emotion", of_aus)
+    held |= leaks["branch"].eq("fused") & leaks["target"].isin(["cue", "emotion"])
+    return leaks.assign(
         kind="leakage",
         measure="auc",
-        within=np.where(rows["split"] == "clips", "", "subject"),
+        within=np.where(leaks["split"] == "clips", "", "subject"),
+        direction=np.where(held, "higher", "at most allowed"),
     )
-    has_cue = "cue" in set(rows["target"])
-    asked = zip(rows["branch"], rows["target"], strict=True)
-    rows["direction"] = [_direction(branch, target, has_cue) for branch, target in asked]
-    return rows.drop(columns="split").to_dict("records")
-
-
-def _direction(branch: str, target: str, has_cue: bool) -> str:
-    """Which way is good: high for what the branch is there to hold, else no higher than allowed."""
-    of_aus = target == MEAN_OF_AUS or is_au(target)
-    own = {"motion": of_aus, "emotion": target == ("cue" if has_cue else "emotion")}
-    holds = own.get(branch, of_aus or target in ("cue", "emotion"))
-    return "higher" if holds else "at most allowed"
 
 
 def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, Any]:
@@ -316,45 +299,29 @@ def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label
     if values.shape != (len(features),) or not np.isfinite(values).all():
         raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
     table = features.table
-    _, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
-    draws = draw_counts(units.max() + 1, n_draws=1000, seed=seed)
+    names, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
+    draws = draw_counts(len(names), n_draws=1000, seed=seed)
     sums, counts = np.bincount(units, weights=values), np.bincount(units).astype(float)
-    low, high = t_bounds((draws @ sums) / (draws @ counts), n_units=units.max() + 1, level=0.95)
+    low, high = t_bounds((draws @ sums) / (draws @ counts), n_units=len(names), level=0.95)
     factor = next((column for column in ("cue", label, "emotion") if column in table), None)
     shares = table[factor].value_counts(normalize=True).to_numpy() if factor else np.array([])
     held = float(-(shares * np.log(shares)).sum()) if len(shares) else np.nan
     reason = constant_reason({"emotion": features.emotion})
-    mean = np.nan if reason else float(values.mean())
-    low, high = (np.nan, np.nan) if reason else (low, high)
+    mean, low, high = (np.nan,) * 3 if reason else (float(values.mean()), low, high)
     return {
-        "model": name, "kind": "information", "measure": "nats", "branch": "emotion", "target": factor or "",
+        "kind": "information", "measure": "nats", "branch": "emotion", "target": factor or "",
         "value": mean, "low": low, "high": high, "allowed": held, "excess": mean - held, "n_clips": len(values),
-        "n_subjects": units.max() + 1, "direction": "at most allowed", "reason": reason,
+        "n_subjects": len(names), "direction": "at most allowed", "reason": reason,
     }  # fmt: skip
-
-
-def _name(features: BranchFeatures) -> str:
-    return str(features.source.get("name", "an unnamed model"))
 
 
 def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
-    branches = {name: getattr(features, name) for name in BRANCHES}
     sets = table["dataset"].value_counts().sort_index() if "dataset" in table else pd.Series(dtype=int)
     return {
         **dict(features.source),
         "data sets": {str(name): int(count) for name, count in sets.items()},
         "clips": len(table),
         "subjects": len(set(people(table))),
-        "widths": {name: values.shape[1] for name, values in branches.items() if values is not None},
+        "widths": {name: getattr(features, name).shape[1] for name in BRANCHES if getattr(features, name) is not None},
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"medn_lab": __version__}
-    for package in WRITTEN_DOWN:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found

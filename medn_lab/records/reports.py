@@ -82,9 +82,8 @@ class DecouplingReport(_Record):
 
     @property
     def leakage(self) -> pd.DataFrame:
-        """The rows on leakage, named as ``medn.diagnose.leakage`` names them: ``auc, chance, chance_95``."""
-        names = {"value": "auc", "null_mean": "chance", "null_95": "chance_95"}
-        return self._of_kind("leakage").rename(columns=names).reset_index(drop=True)
+        """The rows on leakage, with the columns of ``medn.diagnose.leakage``; ``value`` is the AUC."""
+        return self._of_kind("leakage").reset_index(drop=True)
 
     def compare(self) -> pd.DataFrame:
         """The values side by side: what is measured in the rows, a model a column."""

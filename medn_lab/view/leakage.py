@@ -20,7 +20,7 @@ EXCESS_RANGE = 0.4
 
 UNKNOWN_CELL = "#ECECEC"
 ON_CELL = "#1D2733"
-NEEDED = ("branch", "target", "auc", "allowed", "excess", "n_positive")
+NEEDED = ("branch", "target", "value", "allowed", "excess", "n_positive")
 
 _ROW = 34
 _CELL = 118
@@ -87,7 +87,7 @@ def plot_leakage(
             if cell is None:
                 continue
             hover[y, x] = _hover(cell)
-            if np.isfinite(cell.auc) and np.isfinite(cell.excess):
+            if np.isfinite(cell.value) and np.isfinite(cell.excess):
                 excess[y, x] = cell.excess
             figure.add_annotation(x=x, y=y, text=_said(cell), showarrow=False, font={"size": 13, "color": ON_CELL})
     figure.add_trace(
@@ -131,12 +131,12 @@ def _targets(table: pd.DataFrame, each_au: bool) -> list[str]:
 
 
 def _said(cell: Any) -> str:
-    if not np.isfinite(cell.auc):
+    if not np.isfinite(cell.value):
         return "constant" if str(getattr(cell, "reason", "")).endswith(" is constant") else "–"
     mark = " <span style='font-size:10px'>▲</span>" if getattr(cell, "excess_low", np.nan) > 0 else ""
     if not np.isfinite(cell.allowed):
-        return f"<b>{_short(cell.auc)}</b>"
-    return f"<b>{_short(cell.auc)}</b>{mark} <span style='font-size:11px'>of {_short(cell.allowed)}</span>"
+        return f"<b>{_short(cell.value)}</b>"
+    return f"<b>{_short(cell.value)}</b>{mark} <span style='font-size:11px'>of {_short(cell.allowed)}</span>"
 
 
 def _short(auc: float) -> str:
@@ -145,17 +145,17 @@ def _short(auc: float) -> str:
 
 def _hover(cell: Any) -> str:
     head = f"{as_text(cell.branch)} branch, {as_text(cell.target)}"
-    if not np.isfinite(cell.auc):
+    if not np.isfinite(cell.value):
         return f"{head}<br>{as_text(getattr(cell, 'reason', '') or 'not known')}"
-    lines = [f"{head}<br>AUC {cell.auc:.3f}"]
+    lines = [f"{head}<br>AUC {cell.value:.3f}"]
     for name, low, high in (("", "low", "high"), (f"<br>excess {cell.excess:+.3f}", "excess_low", "excess_high")):
         bounds = getattr(cell, low, np.nan), getattr(cell, high, np.nan)
         if name and np.isfinite(cell.allowed):
             lines.append(f"<br>allowed {cell.allowed:.3f}{name}")
         if np.isfinite(bounds[0]):
             lines.append(f" [{bounds[0]:.3f}, {bounds[1]:.3f}]")
-    if np.isfinite(getattr(cell, "chance", np.nan)):
-        lines.append(f"<br>shuffled labels {cell.chance:.3f}")
+    if np.isfinite(getattr(cell, "null_mean", np.nan)):
+        lines.append(f"<br>shuffled labels {cell.null_mean:.3f}")
     if np.isfinite(getattr(cell, "worst_auc", np.nan)):
         over = f", excess {cell.worst_excess:+.3f}" if np.isfinite(cell.worst_excess) else ""
         lines.append(f"<br>worst single AU: {as_text(cell.worst_target)}, AUC {cell.worst_auc:.3f}{over}")

@@ -335,7 +335,7 @@ def measure(run: Run, test: str, clips: Clips, predictions: Predictions, model: 
         ).set_index(["branch", "target"])  # fmt: skip
         ending = "" if kind == "ridge" else "_rbf"
         for branch, target in found.index.intersection([(b, t) for b in ("motion", "emotion") for t in ("AUs", "cue")]):
-            row[f"{branch}_{target.lower()}{ending}"] = found.loc[(branch, target), "auc"]
+            row[f"{branch}_{target.lower()}{ending}"] = found.loc[(branch, target), "value"]
             row[f"{branch}_{target.lower()}_leak{ending}"] = found.loc[(branch, target), "excess"]
         if kind == "ridge" and "emotion" in found.index:
             aus = found.loc["emotion"].filter(regex=r"^AU\d+$", axis=0)

@@ -19,9 +19,8 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.diagnose import decoupling_report, dependence, leakage, permutation_test, probe
-from medn_lab.diagnose.concordance import concordance
-from medn_lab.diagnose.held_out import subject_folds
-from medn_lab.diagnose.similarity.overview import MEASURES
+from medn_lab.diagnose.grouped_cv import grouped_auc, subject_folds
+from medn_lab.diagnose.similarity import MEASURES
 from medn_lab.records import BranchFeatures
 
 AUS = tuple(f"AU{number}" for number in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 24, 25))
@@ -117,9 +116,9 @@ def covered(draws: int) -> pd.DataFrame:
             features = rng.normal(size=(len(who), 16)) + 0.3 * rng.normal(size=(n_subjects, 16))[who]
             features[:, 0] += 0.8 * target
             scores.append(probe(features, target, subjects=who, n_shuffles=0, n_resamples=400, seed=draw))
-        mean = np.mean([one.auc for one in scores])
+        mean = np.mean([one.value for one in scores])
         share = np.mean([one.low <= mean <= one.high for one in scores])
-        rows.append((n_subjects, mean, np.std([one.auc for one in scores]), share))
+        rows.append((n_subjects, mean, np.std([one.value for one in scores]), share))
     return pd.DataFrame(rows, columns=["subjects", "mean AUC", "spread", "covered"])
 
 
@@ -139,7 +138,7 @@ def beside_logistic(seeds: int) -> pd.DataFrame:
             folds = subject_folds(who, n_folds=5, seed=0)
             target = features.table["AU4"].to_numpy()
             start = time.perf_counter()
-            ours.append(probe(features.emotion, target, subjects=who, n_shuffles=0, n_resamples=0).auc)
+            ours.append(probe(features.emotion, target, subjects=who, n_shuffles=0, n_resamples=0).value)
             times[0] += time.perf_counter() - start
             start = time.perf_counter()
             scores = np.zeros(len(target))
@@ -152,7 +151,7 @@ def beside_logistic(seeds: int) -> pd.DataFrame:
                 )  # fmt: skip
                 search.fit(features.emotion[train], target[train], groups=who[train])
                 scores[test] = search.decision_function(features.emotion[test])
-            theirs.append(concordance(scores[:, None], target[:, None], folds=folds)[0])
+            theirs.append(grouped_auc(scores[:, None], target[:, None], folds=folds)[0])
             times[1] += time.perf_counter() - start
         rows.append((leak, np.mean(ours), np.mean(theirs), *(1000 * one / seeds for one in times)))
     return pd.DataFrame(rows, columns=["leak", "probe", "logistic", "probe ms", "logistic ms"])
