@@ -20,11 +20,11 @@ from medn_lab.widgets.branch_maps import BranchMaps
 from medn_lab.widgets.cards import selection_text
 from medn_lab.widgets.clip_pair import ClipPair
 from medn_lab.widgets.explorer_controls import ExplorerControls
-from medn_lab.widgets.explorer_page import write_explorer
 from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
 from medn_lab.widgets.measures import MeasuresPanel
 from medn_lab.widgets.pacing import Dwell
+from medn_lab.widgets.page import write_explorer
 from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.partners import confusable_partner, same_au_set
 from medn_lab.widgets.style import note
@@ -314,7 +314,7 @@ class BranchExplorer(Panel):
         return write_explorer(
             self, path, table=self._table, view=self._pair.view, places=self._places, predictions=self._predictions,
             choices=self._choices, caution=CAUTION, title=title, about=self._about(), tables=tables, faces=faces,
-            most_bytes=int(most_megabytes * 1e6),
+            most_megabytes=most_megabytes,
         )  # fmt: skip
 
     def _about(self) -> str:

@@ -1,19 +1,4 @@
-// The explorer as a page that needs no kernel. `page` is the unpacked data; BranchMaps and ClipView are the components.
-
-/** A model with the methods that the components use. */
-function plainModel(state) {
-  const acts = {};
-  return {
-    get: name => state[name],
-    set(name, value) {
-      state[name] = value;
-      (acts[`change:${name}`] ?? []).forEach(act => act());
-    },
-    save_changes() {},
-    on(event, act) { (acts[event] ??= []).push(act); },
-    off() {},
-  };
-}
+// The explorer as a page without a kernel: maps, the chosen clip and its confusable partner.
 
 function start(page) {
   const at = id => document.getElementById(id);
@@ -46,14 +31,7 @@ function start(page) {
     at("message").textContent = chosen < 0 ? "" : partner < 0
       ? (at("partner").checked ? "No confusable partner: no clip with the same known AUs has another emotion." : "")
       : `${ids[partner]} has the same AU set as ${ids[chosen]} and another emotion; of those it is the nearest.`;
-    const faces = shown.map(row => page.clips[row].face).filter(Boolean), scale = {
-      gain: Math.min(...faces.map(face => face.gain)), largest: Math.max(...faces.map(face => face.largest)),
-    };
-    view.set("moments", chosen < 0 ? [] : page.clips[chosen].moments);
-    view.set("interval", chosen < 0 ? 20 : page.clips[chosen].interval);
-    view.set("notes", shown.filter(row => !page.clips[row].face).map(row => `The pictures of ${ids[row]} are not in this file.`));
-    view.set("frame", 0);
-    view.set("faces", faces.map(face => ({ ...face, ...scale })));
+    playClips(view, shown.map(row => page.clips[row]));
     maps.set("rings", shown.map((row, k) => [row, page.rings[k]]));
   };
   const choose = row => {
@@ -97,11 +75,3 @@ function start(page) {
   ClipView.render({ model: view, el: at("view") });
   describe();
 }
-
-/** Bytes that were written as {"b64": text} become DataViews again. */
-const revive = (_, value) => (value && value.b64 !== undefined
-  ? new DataView(Uint8Array.from(atob(value.b64), letter => letter.charCodeAt(0)).buffer) : value);
-
-const packed = Uint8Array.from(atob(document.getElementById("data").textContent.trim()), letter => letter.charCodeAt(0));
-new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text()
-  .then(text => start(JSON.parse(text, revive)));

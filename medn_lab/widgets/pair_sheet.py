@@ -44,10 +44,10 @@ class PairSheet(widgets.VBox):
         swap: Callable[[str, str], pd.DataFrame] | None,
         magnify: float,
     ) -> None:
-        self._clips, self._predictions, self._features = clips, predictions, features
+        self._clips, self.predictions, self._features = clips, predictions, features
         self._attribute, self._swap = attribute, swap
-        self._about = clips.table if clips is not None else None if predictions is None else predictions.table
-        self._place = pd.Index([] if self._about is None else self._about["clip_id"])
+        self.about = clips.table if clips is not None else None if predictions is None else predictions.table
+        self._place = pd.Index([] if self.about is None else self.about["clip_id"])
         self._attributed: OrderedDict[tuple[str, ...], Attribution] = OrderedDict()
         self._swapped: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
         self._shown: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ class PairSheet(widgets.VBox):
             return
         self._shown = pair
         for card, letter in zip(self._cards, "ab", strict=True):
-            card.value = clip_card(self._clip(row, letter), self._predictions, letter=letter)
+            card.value = clip_card(self._clip(row, letter), self.predictions, letter=letter)
         self.stage.show(*pair)
         self._flows.value = self._flow_tiles()
         self._show_verdicts(row)
@@ -164,10 +164,10 @@ class PairSheet(widgets.VBox):
         own = pd.Series(
             {"clip_id": name, "label": row[f"label_{letter}"], "action_units": row["action_units"]}, dtype=object
         )
-        if self._about is None:
+        if self.about is None:
             return own
         place = self._place.get_indexer([name])[0]
-        return own if place < 0 else self._about.iloc[place]
+        return own if place < 0 else self.about.iloc[place]
 
 
 def _remember(kept: OrderedDict[tuple[str, ...], V], key: tuple[str, ...], value: V) -> V:

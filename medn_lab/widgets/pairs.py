@@ -13,6 +13,7 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions
+from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.pair_bar import PairBar
 from medn_lab.widgets.pair_bookmarks import Bookmarks
 from medn_lab.widgets.pair_filters import DEFAULTS, PairFilters
@@ -23,6 +24,13 @@ from medn_lab.widgets.style import note
 
 _NO_PAIR = ("", "")
 _NONE = "none here, because no two clips share an AU set and differ in emotion"
+
+
+def pair_line(row: pd.Series) -> str:
+    """A pair as one line of text: AU set, emotions, verdict, clips."""
+    parts = [f"AU {row['action_units']}", f"{row['label_a']} / {row['label_b']}"]
+    parts += [str(row["verdict"])] if row.get("verdict") else []
+    return "  ·  ".join([*parts, f"{row['clip_a']} / {row['clip_b']}"])
 
 
 class PairBrowser(Panel):
@@ -268,6 +276,54 @@ class PairBrowser(Panel):
             If nothing is bookmarked, the folder does not exist, or the name does not end in ``.csv``.
         """
         return self._marks.write(path)
+
+    def to_html(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        title: str = "Confusable pairs",
+        faces: bool = True,
+        most_megabytes: float = 20.0,
+    ) -> Path:
+        """Write the pairs that pass the filters as one file that plays them, offline and without a kernel.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str
+        faces : bool
+            Whether the pictures of the faces are in the file. Faces are biometric data.
+        most_megabytes : float
+            Above this size fewer clips have pictures, and the file says how many.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ValueError
+            If no pair passes the filters, or neither clips nor predictions were given.
+        """
+        if not len(self._rows):
+            raise ValueError(self._why_none())
+        about = self._sheet.about
+        if about is None:
+            raise ValueError("nothing is known of the clips of these pairs; give clips= or predictions=")
+        pairs = self.pairs
+        known = set(about["clip_id"])
+        items = [
+            (pair_line(row), [str(row[side]) for side in ("clip_a", "clip_b")])
+            for _, row in pairs.iterrows()
+            if row["clip_a"] in known and row["clip_b"] in known
+        ]
+        shown = about[about["clip_id"].isin({one for _, ids in items for one in ids})].reset_index(drop=True)
+        return write_clips(
+            path, items, table=shown, view=self.stage, predictions=self._sheet.predictions, title=title,
+            about=f"{len(items)} pairs of the same AU set and different emotions; {len(shown)} clips",
+            faces=faces, most_megabytes=most_megabytes,
+        )  # fmt: skip
 
     def attribute(self, *, part: Literal["frames", "flow"] | None = None) -> Attribution:
         """Attribute the difference of the pair in view, show it, and return it.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import html
+import os
+from pathlib import Path
 from typing import Literal
 
 import ipywidgets as widgets
@@ -10,8 +13,10 @@ import traitlets
 from medn_lab.records import Attribution, Clips, KeptTokens
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.moments import clip_moments, clip_row
+from medn_lab.view.rows import describe
 from medn_lab.widgets.cards import clip_heading
 from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.panel import Panel, trait_errors
 from medn_lab.widgets.style import note, small_print
 
@@ -131,6 +136,33 @@ class ClipPlayer(Panel):
         if self.clip_id == str(row["clip_id"]):
             self._put(self.clip_id)
         self.clip_id = str(row["clip_id"])
+
+    def to_html(
+        self, path: str | os.PathLike[str], *, title: str = "Clips", faces: bool = True, most_megabytes: float = 20.0
+    ) -> Path:
+        """Write the player as one file that plays every clip, with its overlays, offline and without a kernel.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str
+        faces : bool
+            Whether the pictures of the faces are in the file. Faces are biometric data.
+        most_megabytes : float
+            Above this size fewer clips have pictures, and the file says how many.
+
+        Returns
+        -------
+        Path
+        """
+        table = self._clips.table
+        items = [(html.unescape(describe(row)), [str(row["clip_id"])]) for _, row in table.iterrows()]
+        about = "; ".join(line.strip() for line in repr(self._clips).splitlines())
+        return write_clips(
+            path, items, table=table, view=self.view, title=title, about=about, faces=faces,
+            most_megabytes=most_megabytes,
+        )  # fmt: skip
 
     def _put(self, clip_id: str) -> None:
         _, row = clip_row(self._clips, clip_id)

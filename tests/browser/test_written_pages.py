@@ -1,4 +1,4 @@
-"""The explorer as one file: it opens from disk without a network, and plays, selects, colours and filters."""
+"""Explorer, pairs and player as one file: it opens from disk without a network, plays, selects, colours, filters."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,8 @@ from pictures_shown import IMAGE
 from playwright.sync_api import expect
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 
-from medn_lab.widgets import BranchExplorer
+from medn_lab.diagnose import confusable_pairs
+from medn_lab.widgets import BranchExplorer, ClipPlayer, PairBrowser
 
 pytestmark = pytest.mark.acts
 EVIL = "<img src=x onerror='window.planted=1'>"
@@ -115,3 +116,34 @@ def test_names_from_the_data_are_text(page, tmp_path):
     expect(page.locator("h1")).to_have_text(EVIL)
     assert page.evaluate("window.planted") is None
     assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_list_of_pairs_is_searched_and_each_pair_plays(page, tmp_path):
+    clips = sample_clips(n=40)
+    browser = PairBrowser(confusable_pairs(clips.table), clips=clips, predictions=sample_predictions(clips))
+    page.goto(browser.to_html(tmp_path / "pairs.html").as_uri())
+    options = page.locator("#items option")
+    expect(options).to_have_count(len(browser.pairs))
+    faces = page.locator("canvas.medn-face-canvas")
+    expect(faces).to_have_count(2)
+    first = options.first.inner_text()
+    assert all(clip_id in first for clip_id in browser.pair)
+    expect(page.locator("#card-b .medn-title")).to_have_text(browser.pair[1])
+    page.locator("#search").fill(browser.pairs["clip_b"].iloc[-1])
+    left = options.count()
+    assert 0 < left < len(browser.pairs)
+    expect(page.locator("#count")).to_have_text(f"{left} of {len(browser.pairs)}")
+    page.locator("#items").select_option(index=left - 1)
+    expect(page.locator("#message")).to_have_text(options.last.inner_text())
+
+
+def test_a_player_keeps_its_overlays_on_the_page(page, tmp_path):
+    clips = sample_clips(n=5)
+    player = ClipPlayer(clips, magnify=4, overlay="magnitude")
+    page.goto(player.to_html(tmp_path / "clips.html").as_uri())
+    expect(page.locator("#items option")).to_have_count(5)
+    face = page.locator("canvas.medn-face-canvas")
+    page.wait_for_function("node => node.dataset.overlay === 'magnitude'", arg=face.element_handle())
+    expect(page.locator("#view")).to_contain_text("length of the flow")
+    page.locator("#items").select_option(index=3)
+    expect(page.locator("#card-a .medn-title")).to_have_text(clips.table["clip_id"].iloc[3])
