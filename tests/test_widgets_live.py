@@ -9,7 +9,7 @@ from plotly import missing_anywidget
 from sample_records import sample_history
 
 from medn_lab.widgets import TrainingMonitor, live
-from medn_lab.widgets.live import StillFigure, live_figure, stands_still
+from medn_lab.widgets.live import StillFigure, live_figure
 
 
 def drawn():
@@ -28,7 +28,6 @@ def without_anywidget(monkeypatch):
 def test_a_page_that_comes_later_is_told_what_has_changed():
     figure, widget = live_figure(drawn())
     assert widget is figure
-    assert not stands_still()
     with figure.batch_update():
         figure.data[0].marker.color = "#123456"
         figure.layout.title.text = "changed"
@@ -36,20 +35,6 @@ def test_a_page_that_comes_later_is_told_what_has_changed():
     assert state["_widget_data"][0]["marker"]["color"] == "#123456"
     assert state["_widget_layout"]["title"]["text"] == "changed"
     assert set(figure.get_state("_view_count")) == {"_view_count"}
-
-
-def test_the_page_is_not_told_what_a_lasso_selects_but_told_all_else(monkeypatch):
-    figure, _ = live_figure(drawn())
-    sent = []
-    monkeypatch.setattr(go.FigureWidget, "_send_restyle_msg", lambda self, data, *more, **named: sent.append(data))
-    points = {"trace_indexes": [0], "point_indexes": [1], "xs": [2.0], "ys": [4.0]}
-    figure._js2py_pointsCallback = {
-        "event_type": "plotly_selected", "points": points, "device_state": None, "selector": None,
-    }  # fmt: skip
-    assert list(figure.data[0].selectedpoints) == [1]
-    assert sent == []
-    figure.data[0].name = "renamed"
-    assert sent == [{"name": ["renamed"]}]
 
 
 def test_plotly_s_own_widget_tells_what_it_was_made_with():
@@ -76,7 +61,6 @@ class TestWithoutAnywidget:
     def test_the_figure_stands_still_and_says_why(self):
         figure, widget = live_figure(drawn())
         assert isinstance(figure, StillFigure)
-        assert stands_still()
         frame, words = widget.children
         assert "iframe" in frame.value
         assert "width='300' height='200'" in frame.value

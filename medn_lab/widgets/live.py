@@ -47,11 +47,6 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
     return still, still.widget
 
 
-def stands_still() -> bool:
-    """Whether :func:`live_figure` makes a still figure here."""
-    return bool(_not_shown())
-
-
 def _not_shown() -> str:
     """Why a FigureWidget cannot be made or shown here, as far as the kernel can know; empty where nothing is known."""
     if not issubclass(go.FigureWidget, widgets.DOMWidget):  # plotly's stand-in where anywidget is missing
@@ -64,11 +59,10 @@ def _not_shown() -> str:
 
 @cache
 def _live_kind() -> type[go.FigureWidget]:
-    """FigureWidget, but its whole state is the present one, and no page is told which points a lasso selects.
+    """FigureWidget whose whole state is the present one.
 
     plotly sends the data that it was made with to every page that comes later (Lab reloaded, Voila), and changes only
-    to those that are open. And it answers a lasso by sending its points back to the page, a message a trace: with
-    thousands of clips the page draws itself anew for a fifth of a second, for what it knows and nothing here shows.
+    to those that are open.
     """
 
     class LiveFigure(go.FigureWidget):
@@ -77,10 +71,6 @@ def _live_kind() -> type[go.FigureWidget]:
                 self._trait_values["_widget_data"] = deepcopy(self._data)
                 self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
             return super().get_state(key, drop_defaults)
-
-        def _send_restyle_msg(self, restyle_data: dict[str, object], *places: object, **more: object) -> None:
-            if set(restyle_data) != {"selectedpoints"}:
-                super()._send_restyle_msg(restyle_data, *places, **more)
 
     return LiveFigure
 

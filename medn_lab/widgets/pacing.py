@@ -86,28 +86,3 @@ class Steps:
             if self._left and self._left[0] is own:
                 del self._left[0]
         return False
-
-
-class Turn:
-    """Tells whether two things were heard in one turn of the event loop, which is in one message of the page.
-
-    Where no event loop runs, every question is in a turn of its own.
-    """
-
-    def __init__(self) -> None:
-        self._number, self._ends = 0, False
-
-    def now(self) -> int:
-        """The number of this turn."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._number += 1
-            return self._number
-        if not self._ends:
-            self._ends = True
-            loop.call_soon(self._end)
-        return self._number
-
-    def _end(self) -> None:
-        self._number, self._ends = self._number + 1, False
