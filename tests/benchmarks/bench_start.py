@@ -30,8 +30,8 @@ EXPLORER = """() => window.jupyterapp.shell.currentWidget.content.model.toJSON()
   cell => (Array.isArray(cell.source) ? cell.source.join('') : cell.source).includes('BranchExplorer'))"""
 
 DRAWN = """() => {
-  const plot = document.querySelector('.medn-branch-explorer .js-plotly-plot');
-  return (plot?.querySelectorAll('.scatterlayer .point, .gl-canvas').length ?? 0) > 0;
+  const maps = document.querySelector('.medn-branch-explorer canvas.medn-map');
+  return +(maps?.dataset.clips ?? 0) > 0;
 }"""
 
 
