@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -14,17 +14,14 @@ import pandas as pd
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers, positions
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, cue_kinds
+from medn_lab.synthme.actions import AUS
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, moving_skin, shrunk
-from medn_lab.synthme.script import Table, check_corpus, check_emotions, draw_script, emotion_arrays
+from medn_lab.synthme.script import Table, check_emotions, draw_script, drawn_with, table_of
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
-
-SIZES = (64, 512)
-"""Smallest and largest side of a clip in pixels."""
 
 
 def render_size(size: int) -> int:
@@ -34,8 +31,8 @@ def render_size(size: int) -> int:
 
 def check_clip(size: int, n_frames: int = 2) -> None:
     """ValueError where clips cannot have this size or number of frames."""
-    act.check_range(size, "size in pixels", *SIZES)
-    act.check_range(n_frames, "n_frames (onset and offset are two)", 2)
+    act.check_range(64, 512, size=size)
+    act.check_range(2, n_frames=n_frames)
 
 
 def play(face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
@@ -46,23 +43,28 @@ def play(face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], ki
     displacement = np.empty((count, size, size, 2), np.float16)
     courses = np.empty((count, n_frames), np.float32)
     for row, script in enumerate(scripts):
-        numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames).tolist()
-        large = {number: script.frame(face, number) for number in {*numbers, script.apex}}
+        onset, apex, offset = script.marks.values()
+        numbers = frame_numbers(onset, apex, offset, n_frames).tolist()
+        large = {number: script.frame(face, number) for number in {*numbers, apex}}
         frames[row] = [shrunk(large[number], size) for number in numbers]
-        flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
+        flow[row] = optical_flow(large[onset], large[apex], size=size, mask=face.mask)
         moved = act.expression_field(face, script.pixels) * moving_skin(face)
         displacement[row] = shrunk(moved, size) * (size / face.size)
         courses[row] = script.strength * script.cue_course(np.array(numbers))
+    masks = {"au_masks": _masks(face, size, AUS), "cue_mask": _masks(face, size, tuple(kinds))}
     return {
-        "scripts": scripts, "frames": frames, "flow": flow, "displacement": displacement, "cue_course": courses,
-        "au_masks": _masks(face, size, act.au_mask, AUS), "cue_mask": _masks(face, size, act.cue_mask, tuple(kinds)),
-    }  # fmt: skip
+        "scripts": scripts,
+        "frames": frames,
+        "flow": flow,
+        "displacement": displacement,
+        "cue_course": courses,
+    } | masks
 
 
 @act.kept
-def _masks(face: Face, size: int, mask: Callable[[Face, str], np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """Bool masks (1, names, size, size): pixels of which at least half is covered."""
-    return np.stack([shrunk(mask(face, name).astype(np.float32), size) >= 0.5 for name in names])[None]
+def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
+    """Where AUs or cues have a fifth of their peak, bool (1, names, size, size): half of a pixel or more."""
+    return np.stack([shrunk((act.reach(face, name) > 0.2).astype(np.float32), size) >= 0.5 for name in names])[None]
 
 
 def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> Clips:
@@ -70,7 +72,7 @@ def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], k
     scripts, *arrays = ([part[name] for part in parts] for name in parts[0])
     frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, arrays)
     rows = [script for part in scripts for script in part]
-    table = pd.DataFrame([script.row for script in rows])
+    table = table_of(rows)
     drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in rows]))
     truth = Truth(
         drawn, displacement, au_masks, cue_mask, course,
@@ -151,9 +153,11 @@ def synthetic_clips(
     >>> clips.frames.shape, clips.flow.shape, clips.truth.displacement.dtype
     ((2, 4, 64, 64, 3), (2, 64, 64, 2), dtype('float16'))
     """
-    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, noise)
+    act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
+    act.check_range(0, seed=seed)
+    act.check_range(0, 4, cue_strength=cue_strength, noise=noise)
     check_clip(size, n_frames)
-    kinds = cue_kinds(cue)
+    kinds = act.cue_kinds(cue)
     recipe = {
         "corpus": "SynthME", "version": VERSION, "seed": int(seed), "n_subjects": int(n_subjects),
         "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames),
@@ -171,7 +175,7 @@ def synthetic_clips(
         scripts = [draw_script(seed, subject, clip, **drawn) for clip in range(clips_per_subject)]
         return play(face, scripts, recipe=recipe, kinds=kinds)
 
-    drawn = _drawn(recipe)
+    drawn = drawn_with(**recipe)
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
         people = pool.map(play_person, range(n_subjects))
@@ -219,7 +223,7 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     check_clip(size)
     corpus, person, clip = clip_id.split("-")
     seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
-    script = draw_script(seed, subject, int(clip[1:]) - 1, **_drawn(recipe))
+    script = draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(**recipe))
     face = _face(seed, subject, render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 
@@ -227,9 +231,3 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
 @lru_cache(maxsize=4)
 def _face(seed: int, subject: int, size: int) -> Face:
     return draw_face(draw_identity(seed, subject), size=size)
-
-
-def _drawn(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe a script depends on, besides the seed and the clip."""
-    drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
-    return drawn | {"emotions": emotion_arrays(recipe.get("emotions_given_aus"))}

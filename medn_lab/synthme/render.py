@@ -60,8 +60,8 @@ class Disturbance:
 
     def head(self, along: float) -> dict[str, float]:
         """The head's drift, as the truth's table names it."""
-        names = ("head_x_px128", "head_y_px128", "head_degrees")
-        return dict(zip(names, self.slow(along)[:3], strict=True))
+        x, y, degrees, *_ = self.slow(along)
+        return {"head_x_px128": x, "head_y_px128": y, "head_degrees": degrees}
 
     def lids(self, frame: int) -> float:
         """How far a blink has closed the lids in a frame: 0 open, 1 closed."""
@@ -90,19 +90,14 @@ class Disturbance:
 class Script:
     """Everything that happens in one clip, before a pixel is drawn.
 
-    `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed of the sensor's
-    noise, followed by a spawn key to which each frame's number is added; `row` is the clip's row of the table, `truth`
-    what the truth's table has besides ``clip_id`` and ``subject``.
+    `row` is the clip's row of the table without its AU columns, `truth` what the truth's table has besides ``clip_id``
+    and ``subject``. `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed
+    of the sensor's noise, followed by a spawn key to which each frame's number is added.
     """
 
-    onset: int
-    apex: int
-    offset: int
-    pixels: Pixels
-    kind: str
-    state: str
     row: Mapping[str, Any]
     truth: Mapping[str, Any]
+    pixels: Pixels
     strength: float = 1.0
     disturbance: Disturbance = field(default_factory=Disturbance)
     grain: tuple[int, ...] = (0,)
@@ -113,21 +108,22 @@ class Script:
     @property
     def marks(self) -> dict[str, int]:
         """The three numbered frames."""
-        return {"onset": self.onset, "apex": self.apex, "offset": self.offset}
+        return {name: self.row[name] for name in ("onset", "apex", "offset")}
 
     def cue_course(self, frames: np.ndarray) -> np.ndarray:
         """The cue in each frame, signed, at strength 1."""
-        return act.cue_course(self.kind, self.state, frames, **self.marks, delay=self.delay)
+        return act.cue_course(self.truth["cue_kind"], self.row["cue"], frames, **self.marks, delay=self.delay)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
         """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone."""
         numbers = np.array([number])
         rises = float(act.time_course(numbers, **self.marks, rise=self.rise, fall=self.fall)[0])
-        along = float(np.clip((number - self.onset) / (self.offset - self.onset), 0, 1))
+        onset, _, offset = self.marks.values()
+        along = float(np.clip((number - onset) / (offset - onset), 0, 1))
         pixels = {key: rises * peak for key, peak in self.pixels.items()}
         level = self.strength * float(self.cue_course(numbers)[0])
         blink, head = self.disturbance.lids(number), self.disturbance.slow(along)[:3].tolist()
-        frame = compose(face, pixels, cue=self.kind, level=level, blink=blink, head=head)
+        frame = compose(face, pixels, cue=self.truth["cue_kind"], level=level, blink=blink, head=head)
         seed, *key = self.grain
         grain = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
         return self.disturbance.record(frame, along, grain)
