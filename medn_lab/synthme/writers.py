@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -62,14 +62,11 @@ SIDE = 28
 
 @dataclass
 class WrittenClip:
-    """One clip on its way to the disk: what the spreadsheet holds, and for each written frame the one drawn for it."""
+    """One clip on its way to the disk: for each written frame the one drawn for it, and what the spreadsheet holds."""
 
     source: str
-    onset: int
-    apex: int
-    offset: int
     numbers: dict[int, int]
-    fields: dict[str, str]
+    fields: dict[str, Any]
     fault: str = ""
 
 
@@ -186,7 +183,6 @@ def write_dataset(
     rate = min(found.fps, own) if fps is None else float(fps)
     if not 0 < rate <= own:
         raise ValueError(f"fps must be above 0 and at most {own:g}, not {rate}")
-    drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
     written = _written_clips(clips, found, rate)
     for one, fault in zip(written, _planned_faults(faults, found, len(written)), strict=False):
         one.fault = fault
@@ -196,27 +192,26 @@ def write_dataset(
     if frames:
         from tqdm.auto import tqdm
 
+        drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
         for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
             pictures = list(render_frames(clips, one.source, list(one.numbers.values()), size=drawn))
             _write_frames(one, pictures, root, arrangement, suffix, own_folder=not found.shared_folders)
+    told = ["emotion", "action_units", "onset", "apex", "offset"]
     rows = [
-        {
-            "clip_id": one.source, "written_as": "/".join([layout, *(one.fields[name] for name in found.key)]),
-            "emotion": one.fields["emotion"], "action_units": one.fields["action_units"],
-            "onset": one.onset, "apex": one.apex, "offset": one.offset, "fault": one.fault,
-        }
+        {"clip_id": one.source, "written_as": "/".join([layout, *(str(one.fields[name]) for name in found.key)])}
+        | {name: one.fields[name] for name in told}
+        | {"fault": one.fault}
         for one in written
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenClip]:
     """The clips under the data set's names, at its frame rate."""
     dataset, shared = layout.dataset, layout.shared_folders
-    table = clips.table
+    table = clips.table.assign(coded=clips.table["action_units"])
     if dataset == "samm" and clips.truth is not None and "intensities" in clips.truth.table:
-        intensities = clips.truth.table.set_index("clip_id")["intensities"]
-        table = table.assign(coded=table["clip_id"].map(intensities))
+        table["coded"] = table["clip_id"].map(clips.truth.table.set_index("clip_id")["intensities"])
     table = table[~table["emotion"].isin(LEFT_OUT.get(dataset, ()))]
     if not len(table):
         raise ValueError(f"none of {len(clips)} clips has an emotion that {layout.title} knows")
@@ -232,40 +227,28 @@ def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenCli
             filename = layout.clip.format(
                 subject=subject, number=recording + 1, letter=letter, short=SHORT.get(emotion, "")
             )
-            units = row.get("coded", row["action_units"]).split("+")
             side = {"left": "L", "right": "R"}.get(row.get("side", "both"), "") if dataset in WITH_SIDES else ""
-            numbers = {int(unit) for unit in row["action_units"].split("+") if unit}
-            classes = [name for name, aus in OBJECTIVE_CLASSES.items() if numbers and numbers <= aus]
-            one = _timed(row, rate, start=after + 5 if shared and place % 2 else None)
-            after = one.offset
-            one.fields |= {
-                "subject": subject,
+            units = {int(unit) for unit in row["action_units"].split("+") if unit}
+            classes = [name for name, aus in OBJECTIVE_CLASSES.items() if units and units <= aus]
+
+            step = row["fps"] / rate
+            onset = after + 5 if shared and place % 2 else round(row["onset"] / step) + 1
+            apex = onset + max(1, round((row["apex"] - row["onset"]) / step))
+            after = offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
+            counts = range(offset - onset + 1)
+            numbers = {onset + k: min(row["offset"], round(row["onset"] + k * step)) for k in counts}
+            fields = {
+                "onset": onset, "apex": apex, "offset": offset, "subject": subject,
                 "filename": filename + ("f" if dataset == "casme2" and place % 3 == 0 else ""),
-                "emotion": emotion,
-                "action_units": "+".join(f"{side}{unit}" for unit in units),
-                "objective_class": classes[0] if classes else "VII",
-                "fps": f"{rate:g}",
-            }
-            written.append(one)
+                "emotion": emotion, "action_units": "+".join(f"{side}{unit}" for unit in row["coded"].split("+")),
+                "objective_class": classes[0] if classes else "VII", "fps": f"{rate:g}",
+            }  # fmt: skip
+            written.append(WrittenClip(row["clip_id"], numbers | {apex: row["apex"]}, fields))
     return written
-
-
-def _timed(row: Mapping[str, Any], rate: float, *, start: int | None) -> WrittenClip:
-    """The clip's frame numbers at another frame rate."""
-    step = row["fps"] / rate
-    onset = round(row["onset"] / step) + 1 if start is None else start
-    apex = onset + max(1, round((row["apex"] - row["onset"]) / step))
-    offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
-    numbers = {onset + k: min(row["offset"], round(row["onset"] + k * step)) for k in range(offset - onset + 1)}
-    numbers[apex] = row["apex"]
-    fields = {"onset": str(onset), "apex": str(apex), "offset": str(offset)}
-    return WrittenClip(row["clip_id"], onset, apex, offset, numbers, fields)
 
 
 def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) -> list[str]:
     """The faults to plant, one a clip, in the order of the clips."""
-    if faults is False:
-        return []
     impossible = {
         name
         for name in FAULTS | CODINGS
@@ -275,35 +258,37 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
         or (name == "onset_missing" and "onset" in layout.key)
         or (name == "subject_unpadded" and layout.subject == "{number}")
     }
-    plan = [name for name in FAULTS if name not in impossible] if faults is True else list(faults)
-    for name in plan:
+    if isinstance(faults, bool):
+        return [name for name in FAULTS if faults and name not in impossible]
+    for name in faults:
         one_of(name, FAULTS | CODINGS, "fault")
-    wrong = [name for name in plan if name in impossible]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} cannot be planted in {layout.title}")
-    if len(plan) > count:
-        raise ValueError(f"{len(plan)} faults need as many clips, there are {count}")
-    return plan
+        if name in impossible:
+            raise ValueError(f"{name} cannot be planted in {layout.title}")
+    if len(faults) > count:
+        raise ValueError(f"{len(faults)} faults need as many clips, there are {count}")
+    return list(faults)
 
 
-def _row(one: WrittenClip) -> dict[str, str]:
+def _sheet_row(one: WrittenClip) -> dict[str, str]:
     """The clip's row of the spreadsheet, with its fault."""
-    units = one.fields["action_units"]
+    fields = {name: str(value) for name, value in one.fields.items()}
+    units = fields["action_units"]
     bare = re.sub("[LR]", "", units).split("+")
-    known = one.fields | {
-        "late": str(one.offset + 9), "early": str(max(0, one.onset - 1000)), "wide": units.translate(_FULL_WIDTH),
-        "capitals": one.fields["emotion"].upper(), "unpadded": one.fields["subject"].lower().lstrip("0"),
+    known = fields | {
+        "late": str(one.fields["offset"] + 9), "early": str(max(0, one.fields["onset"] - 1000)),
+        "wide": units.translate(_FULL_WIDTH), "capitals": fields["emotion"].upper(),
+        "unpadded": fields["subject"].lower().lstrip("0"),
         "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
     }  # fmt: skip
     _, field, text = (FAULTS | CODINGS).get(one.fault, ("", "", ""))
-    return one.fields | {field: text.format(**known)}
+    return fields | {field: text.format(**known)}
 
 
 def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, closing: bool) -> None:
     lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
     lines.append([column.header or None for column in coding.columns])
     for one in written:
-        row = _row(one)
+        row = _sheet_row(one)
         line = [row.get(column.field) if column.field else None for column in coding.columns]
         lines += [line] * (2 if one.fault == "row_twice" else 1)
     if closing:
@@ -326,7 +311,11 @@ def _write_frames(
 ) -> None:
     """A clip's frames, spoilt by its fault."""
     if tree.cropped:
-        box = _face_box(pictures[0])
+        try:
+            box = find_face(pictures[0])
+        except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
+            side = pictures[0].shape[0]
+            box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
     folder = root / tree.folder.format(**one.fields)
     stem = tree.frame.rpartition(".")[0]
@@ -341,7 +330,7 @@ def _write_frames(
     lost = {"frames_missing": paths[2::5], "frames_mostly_missing": paths[len(paths) // 4 :]}
     for path in lost.get(one.fault, ()):
         path.unlink()
-    at_apex = paths[list(one.numbers).index(one.apex)]
+    at_apex = paths[list(one.numbers).index(one.fields["apex"])]
     if one.fault == "folder_missing" and own_folder:
         shutil.rmtree(folder)
     elif one.fault == "folder_renamed" and own_folder:  # another case, and one more zero before the last number
@@ -352,14 +341,6 @@ def _write_frames(
     elif one.fault == "frame_resized":
         picture = require(cv2.imread(str(at_apex)), otherwise=f"{at_apex} cannot be read as a picture")
         cv2.imwrite(str(at_apex), cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0])))
-
-
-def _face_box(onset: np.ndarray) -> FaceBox:
-    try:
-        return find_face(onset)
-    except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
-        side = onset.shape[0]
-        return FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
 
 
 def write_flow_pack(
