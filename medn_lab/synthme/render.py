@@ -14,12 +14,6 @@ from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import CueKind, Pixels, Side
 from medn_lab.synthme.paint import Face
 
-LASH_WIDTH = 0.0075
-"""Half the height of the upper lash line in face units."""
-
-MOUTH_INSIDE = np.array([44, 18, 17], np.float32)
-"""What parted lips show, sRGB."""
-
 DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
 """Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what ``medn_lab.data.register``
 was measured to leave there) and its angle in degrees; the light's gain, slope and warmth."""
@@ -171,7 +165,8 @@ def compose(
 
     frame = _take(face, face.skin, from_x, from_y) * np.clip(shade, 0.72, 1.28)[..., None]
     if gap is not None:
-        frame += (MOUTH_INSIDE - frame) * gap[..., None]
+        dark = np.array([44, 18, 17], np.float32)  # the inside of the mouth
+        frame += (dark - frame) * gap[..., None]
     if face.eyes is not None and face.lids is not None:  # a photo's eyes move with the skin
         eyes = _eye_box(face)
         lids = _take(face, face.lids, from_x[eyes], from_y[eyes])
@@ -240,10 +235,11 @@ def _open_lids(patch: np.ndarray, lids: np.ndarray, eyes: np.ndarray, pixel: np.
         upper = upper - np.float32(1.06 * blink) * np.maximum(upper + lower, 0)
     bare = np.clip(np.minimum(upper, lower) / (np.float32(1.3) * pixel) + np.float32(0.5), 0, 1)
     patch += (eyes - patch) * bare[..., None]
-    width = max(LASH_WIDTH, 0.55 * float(pixel))
+    height = 0.0075  # half that of the upper lash line, in face units
+    width = max(height, 0.55 * float(pixel))
     lash = np.exp(-(((upper + np.float32(0.15 * width)) / np.float32(width)) ** 2))
     lash *= np.clip((lower + np.float32(0.012)) / np.float32(0.016), 0, 1)
-    patch *= 1 - np.float32(0.84 * min(1.0, LASH_WIDTH / width)) * lash[..., None]
+    patch *= 1 - np.float32(0.84 * min(1.0, height / width)) * lash[..., None]
 
 
 def _eye_box(face: Face) -> tuple[slice, slice]:

@@ -25,12 +25,6 @@ from medn_lab.synthme.render import Disturbance, Script
 FPS = 200
 """Frames a second that the frame numbers count."""
 
-ONE_SIDED_SHARE = 0.2
-"""Of the clips whose AUs can be played on one side."""
-
-DISTRACTOR_SHARE = 0.35
-"""Of the clips in which a weak AU outside the coded set moves."""
-
 STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "others": 2}
 """Which state of :data:`CUES` an emotion has."""
 
@@ -42,9 +36,6 @@ Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
 
 EmotionArrays: TypeAlias = tuple[list[str], np.ndarray, np.ndarray]
 """AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
-
-LETTER_SHARES = np.array([0.16, 0.30, 0.30, 0.16, 0.08])
-"""How often an AU has each intensity of :data:`PEAK_PIXELS`."""
 
 
 def emotion_table() -> pd.DataFrame:
@@ -174,12 +165,12 @@ def draw_script(
     emotion = EMOTIONS[rng.choice(len(EMOTIONS), p=given[chosen])]
     aus = [f"AU{number}" for number in sets[chosen].split("+")]
 
-    one_sided = rng.random() < ONE_SIDED_SHARE and not set(aus) <= set(MIDLINE_AUS)
+    one_sided = rng.random() < 0.2 and not set(aus) <= set(MIDLINE_AUS)
     side = ("left", "right")[rng.integers(2)]
     side = side if one_sided else "both"
     letters, pixels = [], {}
     for au in aus:
-        letters.append("ABCDE"[rng.choice(5, p=LETTER_SHARES)])
+        letters.append("ABCDE"[rng.choice(5, p=(0.16, 0.30, 0.30, 0.16, 0.08))])
         peak = rng.uniform(*PEAK_PIXELS[letters[-1]])
         lopsided = rng.uniform(-0.06, 0.06)
         for half in act.sides_of(au, side):
@@ -189,7 +180,7 @@ def draw_script(
     onset = int(rng.integers(20, 160))
     apex, offset = onset + round(length * rng.uniform(0.34, 0.52)), onset + length
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
-    has_distractor = rng.random() < DISTRACTOR_SHARE and noise > 0
+    has_distractor = rng.random() < 0.35 and noise > 0  # a weak AU outside the coded set
     others = [au for au in AUS if au not in aus]
     other = others[rng.integers(len(others))]
     halves = act.sides_of(other, ("left", "right", "both")[rng.integers(3)])
