@@ -30,7 +30,6 @@ import pandas as pd
 
 from medn_lab.synthme.paint import Face
 
-Side = Literal["both", "left", "right"]
 CueKind = Literal["colour", "timing", "brightness"]
 Pixels = dict[tuple[str, str], float]
 """(AU, half of the face) to the peak of its motion, in pixels of a 128 px picture."""
@@ -44,9 +43,6 @@ MIDLINE_AUS = ("AU9", "AU17", "AU23", "AU24", "AU25")
 
 PEAK_PIXELS = {"A": (0.3, 0.5), "B": (0.5, 0.8), "C": (0.8, 1.15), "D": (1.15, 1.55), "E": (1.55, 2.0)}
 """How far the skin moves at the apex for each intensity, in pixels of a 128 px picture."""
-
-SHADE_PER_PIXEL = 0.032
-"""Relative change of brightness by a fold of height 1 at 1 px (of 128) of motion."""
 
 CUES: dict[str, tuple[str, str, str]] = {
     "colour": ("flush", "pallor", "still"),
@@ -255,7 +251,8 @@ def unit_shade(face: Face, au: str, side: str) -> np.ndarray:
     shade = -tilt + 0.12 * relief
     peak = np.abs(shade).max()
     highest = max((abs(fold[-1]) for fold in folds), default=0.0)
-    return (shade * np.float32(SHADE_PER_PIXEL * highest / peak)) if peak > 0 else shade
+    # A fold of height 1 changes the brightness by 0.032 at 1 px of motion.
+    return (shade * np.float32(0.032 * highest / peak)) if peak > 0 else shade
 
 
 def expression_field(face: Face, pixels: Pixels) -> np.ndarray:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,30 +36,21 @@ def check_clip(size: int, n_frames: int = 2) -> None:
     act.check_range(2, n_frames=n_frames)
 
 
-def play(face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
-    """Scripts played by one face: the scripts, and arrays by the names that Clips and Truth have for them."""
-    size, n_frames, count = recipe["size"], recipe["n_frames"], len(scripts)
-    frames = np.empty((count, n_frames, size, size, 3), np.uint8)
-    flow = np.empty((count, size, size, 2), np.float32)
-    displacement = np.empty((count, size, size, 2), np.float16)
-    courses = np.empty((count, n_frames), np.float32)
-    for row, script in enumerate(scripts):
+def play(
+    face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: tuple[str, ...]
+) -> list[np.ndarray]:
+    """Scripts played by one face: frames, flow, displacement and course of the cue; the masks of AUs and cue."""
+    size, rows = recipe["size"], []
+    for script in scripts:
         onset, apex, offset = script.marks.values()
-        numbers = frame_numbers(onset, apex, offset, n_frames).tolist()
-        large = {number: script.frame(face, number) for number in {*numbers, apex}}
-        frames[row] = [shrunk(large[number], size) for number in numbers]
-        flow[row] = optical_flow(large[onset], large[apex], size=size, mask=face.mask)
-        moved = act.expression_field(face, script.pixels) * moving_skin(face)
-        displacement[row] = shrunk(moved, size) * (size / face.size)
-        courses[row] = script.strength * script.cue_course(np.array(numbers))
-    masks = {"au_masks": _masks(face, size, AUS), "cue_mask": _masks(face, size, tuple(kinds))}
-    return {
-        "scripts": scripts,
-        "frames": frames,
-        "flow": flow,
-        "displacement": displacement,
-        "cue_course": courses,
-    } | masks
+        numbers = frame_numbers(onset, apex, offset, recipe["n_frames"])
+        large = {number: script.frame(face, number) for number in {*numbers.tolist(), apex}}
+        frames = np.stack([shrunk(large[number], size) for number in numbers.tolist()])
+        flow = optical_flow(large[onset], large[apex], size=size, mask=face.mask)
+        moved = shrunk(act.expression_field(face, script.pixels) * moving_skin(face), size) * (size / face.size)
+        rows.append((frames, flow, moved.astype(np.float16), script.strength * script.cue_course(numbers)))
+    played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
+    return [*played, _masks(face, size, AUS), _masks(face, size, kinds)]
 
 
 @act.kept
@@ -67,17 +59,16 @@ def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
     return np.stack([shrunk((act.reach(face, name) > 0.2).astype(np.float32), size) >= 0.5 for name in names])[None]
 
 
-def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> Clips:
+def clips_of(
+    scripts: Sequence[Sequence[Script]], played: Sequence[Sequence[np.ndarray]], *, recipe: Mapping[str, Any],
+    kinds: tuple[str, ...],
+) -> Clips:  # fmt: skip
     """What each face played, from :func:`play`, as one record with truth."""
-    scripts, *arrays = ([part[name] for part in parts] for name in parts[0])
-    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, arrays)
-    rows = [script for part in scripts for script in part]
-    table = table_of(rows)
-    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in rows]))
-    truth = Truth(
-        drawn, displacement, au_masks, cue_mask, course,
-        subjects=tuple(part[0].row["subject"] for part in scripts), aus=AUS, cue_kinds=tuple(kinds),
-    )  # fmt: skip
+    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, zip(*played, strict=True))
+    table = table_of(chain(*scripts))
+    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in chain(*scripts)]))
+    subjects = tuple(part[0].row["subject"] for part in scripts)
+    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
     return Clips(frames, flow, table, recipe=recipe, truth=truth)
 
 
@@ -169,18 +160,20 @@ def synthetic_clips(
         recipe["emotions_given_aus"] = table.to_dict("list")
     from tqdm.auto import tqdm
 
-    def play_person(subject: int) -> dict[str, Any]:
+    def play_person(subject: int) -> list[np.ndarray]:
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
         face = draw_face(draw_identity(seed, subject), size=render_size(size))
-        scripts = [draw_script(seed, subject, clip, **drawn) for clip in range(clips_per_subject)]
-        return play(face, scripts, recipe=recipe, kinds=kinds)
+        return play(face, scripts[subject], recipe=recipe, kinds=kinds)
 
-    drawn = drawn_with(**recipe)
+    drawn = drawn_with(recipe)
+    scripts = [
+        [draw_script(seed, who, clip, **drawn) for clip in range(clips_per_subject)] for who in range(n_subjects)
+    ]
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
         people = pool.map(play_person, range(n_subjects))
-        parts = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
-    return clips_of(parts, recipe=recipe, kinds=kinds)
+        played = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
+    return clips_of(scripts, played, recipe=recipe, kinds=kinds)
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -223,7 +216,7 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     check_clip(size)
     corpus, person, clip = clip_id.split("-")
     seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
-    script = draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(**recipe))
+    script = draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(recipe))
     face = _face(seed, subject, render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from medn_lab.records import require
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import CueKind, Pixels, Side
+from medn_lab.synthme.actions import CueKind, Pixels
 from medn_lab.synthme.paint import Face
 
 DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
@@ -276,7 +276,7 @@ def move_face(
     face: Face,
     actions: Mapping[str, float | str] | None = None,
     *,
-    side: Side = "both",
+    side: Literal["both", "left", "right"] = "both",
     cue: CueKind = "colour",
     cue_level: float = 0.0,
     blink: float = 0.0,

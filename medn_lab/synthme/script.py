@@ -155,7 +155,7 @@ def allowed_emotions(
 
 
 def draw_script(
-    seed: int, subject: int, clip: int, *, kinds: Sequence[str], cue_strength: float, noise: float,
+    seed: int, subject: int, clip: int, *, kinds: tuple[str, ...], cue_strength: float, noise: float,
     emotions: EmotionArrays,
 ) -> Script:  # fmt: skip
     """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kinds of cue."""
@@ -261,18 +261,18 @@ def draw_table(
     act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
     act.check_range(0, seed=seed)
     act.check_range(0, 4, cue_strength=cue_strength)
-    drawn = drawn_with(cue=cue, cue_strength=cue_strength, emotions_given_aus=emotions_given_aus)
+    recipe = {"cue": cue, "cue_strength": cue_strength, "noise": 1.0, "emotions_given_aus": emotions_given_aus}
+    drawn = drawn_with(recipe)
     return table_of(
         draw_script(seed, person, clip, **drawn) for person in range(n_subjects) for clip in range(clips_per_subject)
     )
 
 
-def drawn_with(
-    *, cue: str, cue_strength: float, noise: float = 1.0, emotions_given_aus: Table | None = None, **_: object
-) -> dict[str, Any]:
+def drawn_with(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What of a recipe the scripts depend on, besides the seed and the clip, as :func:`draw_script` takes it."""
-    emotions = emotion_arrays(emotions_given_aus)
-    return {"kinds": act.cue_kinds(cue), "cue_strength": cue_strength, "noise": noise, "emotions": emotions}
+    emotions = emotion_arrays(recipe.get("emotions_given_aus"))
+    drawn = {"cue_strength": recipe["cue_strength"], "noise": recipe["noise"]}
+    return drawn | {"kinds": act.cue_kinds(recipe["cue"]), "emotions": emotions}
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -147,25 +147,17 @@ class FaceStudio:
         strengths = {name: whole[name] for name in ("noise", "drift", "cue_strength")}
         act.check_range(0, 4, **strengths)
         strengths = {name: float(value) for name, value in strengths.items()}
-        script = self._script(aus, sides, whole["cue"], **strengths)
-        return _one_clip(self._face, script, self._recipe | strengths)
-
-    def _script(
-        self, amounts: Mapping[str, Any], sides: Mapping[str, str], cue: str, noise: float, drift: float,
-        cue_strength: float,
-    ) -> Script:  # fmt: skip
-        """What happens in the clip of a state."""
+        noise, drift, cue_strength = strengths.values()
         usual = self._usual
         quality = None if noise == 0 or usual.quality is None else max(round(100 - noise * (100 - usual.quality)), 50)
         scaled = usual.drift * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
         disturbance = replace(usual, noise=noise, drift=scaled, blink=None, quality=quality)
 
-        pixels = act.pixels_of(amounts, sides)
+        pixels = act.pixels_of(aus, sides)
         played = {au: "both" if au in act.MIDLINE_AUS else sides.get(au, "both") for au, _ in pixels}
-        aus = sorted(played, key=AUS.index)
-        coded = "+".join(_facs(au, played[au], amounts[au]) for au in aus)
-        numbers = "+".join(au[2:] for au in aus)
-        cue = cue if cue_strength > 0 else "absent"
+        coded = "+".join(_facs(au, played[au], aus[au]) for au in AUS if au in played)
+        numbers = "+".join(au[2:] for au in AUS if au in played)
+        cue = whole["cue"] if cue_strength > 0 else "absent"
         given = {"aus": allowed_emotions(numbers)}
         given["cue"] = given["aus"] if cue == "absent" else allowed_emotions(numbers, cue=cue)
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
@@ -179,12 +171,13 @@ class FaceStudio:
             "cue_strength": cue_strength, **disturbance.head(MARKS["apex"] / MARKS["offset"]),
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
-        return Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
+        script = Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
+        return _one_clip(self._face, script, self._recipe | strengths)
 
 
 def _one_clip(face: Face, script: Script, recipe: Mapping[str, Any]) -> Clips:
     kinds = (script.truth["cue_kind"],)
-    return clips_of([play(face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
+    return clips_of([[script]], [play(face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
 
 
 def _facs(au: str, side: str, amount: float | str) -> str:
