@@ -283,7 +283,7 @@ def test_a_pulse_is_still_at_onset_and_apex(kind, state):
         ({"photo": np.zeros((200, 200, 3))}, "float64"),
         ({"photo": np.zeros((20, 200, 3), np.uint8)}, "48 px"),
         ({"action_units": "12+smile"}, "'smile'"),
-        ({"action_units": "46"}, "'AU46'"),
+        ({"action_units": "46"}, "'46'"),
         ({"intensity": "F"}, "A, B, C, D, E; .*'F'"),
         ({"cue": "blush"}, "'blush'"),
         ({"size": 20}, "64 and 512; .*20"),

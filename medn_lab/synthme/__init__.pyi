@@ -6,9 +6,6 @@ from .identity import Identity as Identity
 from .identity import draw_identity as draw_identity
 from .paint import Face as Face
 from .paint import draw_face as draw_face
-from .photo import LANDMARK_NAMES as LANDMARK_NAMES
-from .photo import move_photo as move_photo
-from .photo import photo_studio as photo_studio
 from .render import move_face as move_face
 from .script import EMOTIONS as EMOTIONS
 from .script import Ceilings as Ceilings
@@ -17,7 +14,10 @@ from .script import allowed_emotions as allowed_emotions
 from .script import ceilings as ceilings
 from .script import draw_table as draw_table
 from .script import emotion_table as emotion_table
+from .studio import LANDMARK_NAMES as LANDMARK_NAMES
 from .studio import FaceStudio as FaceStudio
 from .studio import face_studio as face_studio
+from .studio import move_photo as move_photo
+from .studio import photo_studio as photo_studio
 from .writers import write_dataset as write_dataset
 from .writers import write_flow_pack as write_flow_pack

@@ -20,15 +20,16 @@ References
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
-from typing import Concatenate, Literal, ParamSpec, TypeVar
+from functools import cache, wraps
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from medn_lab.synthme.paint import Face
 
-Side = Literal["both", "left", "right"]
 CueKind = Literal["colour", "timing", "brightness"]
 Pixels = dict[tuple[str, str], float]
 """(AU, half of the face) to the peak of its motion, in pixels of a 128 px picture."""
@@ -43,9 +44,6 @@ MIDLINE_AUS = ("AU9", "AU17", "AU23", "AU24", "AU25")
 PEAK_PIXELS = {"A": (0.3, 0.5), "B": (0.5, 0.8), "C": (0.8, 1.15), "D": (1.15, 1.55), "E": (1.55, 2.0)}
 """How far the skin moves at the apex for each intensity, in pixels of a 128 px picture."""
 
-SHADE_PER_PIXEL = 0.032
-"""Relative change of brightness by a fold of height 1 at 1 px (of 128) of motion."""
-
 CUES: dict[str, tuple[str, str, str]] = {
     "colour": ("flush", "pallor", "still"),
     "timing": ("early", "late", "still"),
@@ -54,11 +52,8 @@ CUES: dict[str, tuple[str, str, str]] = {
 """The states of each kind: the first goes with happiness and disgust, the second with repression and surprise, the
 third with others."""
 
-GREY_WEIGHTS = (0.299, 0.587, 0.114)
-"""How OpenCV weighs red, green and blue into grey."""
-
 FLUSH = np.array([1.0, -0.5, -(0.299 - 0.5 * 0.587) / 0.114], np.float32)
-"""The direction of a flush in RGB, weighing nothing in grey; pallor is its opposite."""
+"""The direction of a flush in RGB, weighing nothing in the grey of OpenCV; pallor is its opposite."""
 
 CUE_GREYS = 5.0
 """Change of red (colour) or of all channels (brightness) at the centre of the cue's place, at full course and strength
@@ -67,87 +62,29 @@ CUE_GREYS = 5.0
 PULSE_PIXELS = 1.1
 """Peak of the timing pulse at strength 1, in pixels of a 128 px picture."""
 
-Pull = tuple[str, tuple[float, float], tuple[float, float], tuple[float, float]]
-PULLS: dict[str, tuple[Pull, ...]] = {
-    "AU1": (("brow_inner", (0.01, -0.01), (0.075, 0.085), (-0.1, -1.0)),),
-    "AU2": (("brow_outer", (-0.03, -0.01), (0.095, 0.085), (0.12, -1.0)),),
-    "AU4": (("brow_inner", (0.01, 0.0), (0.075, 0.07), (-0.62, 0.8)),
-            ("brow_mid", (0.0, 0.0), (0.08, 0.06), (-0.25, 0.5)),),
-    "AU5": (("lid_upper", (0.0, -0.012), (0.08, 0.046), (0.0, -1.0)),),
-    "AU6": (("cheek", (0.02, -0.03), (0.12, 0.085), (-0.1, -1.0)),
-            ("eye_outer", (0.05, 0.015), (0.05, 0.05), (-0.65, 0.0)),),
-    "AU7": (("lid_lower", (0.0, 0.02), (0.09, 0.046), (-0.15, -1.0)),
-            ("lid_upper", (0.0, -0.022), (0.08, 0.036), (0.0, 0.55)),),
-    "AU9": (("nose_side", (0.0, 0.03), (0.055, 0.1), (-0.15, -1.0)),
-            ("nose_wing", (0.01, -0.01), (0.045, 0.05), (0.0, -0.75)),
-            ("brow_inner", (-0.02, 0.03), (0.06, 0.05), (-0.4, 0.55)),
-            ("lip_top", (0.01, -0.02), (0.05, 0.04), (0.05, -0.4)),),
-    "AU10": (("lip_top", (0.02, -0.01), (0.07, 0.045), (0.1, -1.0)),
-            ("nose_wing", (0.06, 0.04), (0.06, 0.06), (0.18, -0.6)),),
-    "AU12": (("mouth_corner", (0.012, -0.008), (0.082, 0.07), (0.78, -0.63)),
-            ("cheek", (0.0, 0.06), (0.1, 0.08), (0.22, -0.42)),),
-    "AU14": (("mouth_corner", (-0.015, 0.0), (0.06, 0.055), (0.9, -0.12)),
-            ("mouth_corner", (0.11, 0.0), (0.055, 0.065), (-0.62, 0.0)),),
-    "AU15": (("mouth_corner", (-0.005, 0.012), (0.07, 0.062), (0.18, 1.0)),),
-    "AU17": (("chin", (0.0, 0.02), (0.125, 0.065), (0.0, -1.0)),
-            ("lip_lower", (0.0, 0.0), (0.12, 0.034), (0.0, -0.62)),),
-    "AU20": (("mouth_corner", (0.02, 0.012), (0.105, 0.075), (1.0, 0.16)),),
-    "AU23": (("lip_upper", (0.0, -0.016), (0.095, 0.042), (0.0, 0.85)),
-            ("lip_lower", (0.0, 0.022), (0.095, 0.046), (0.0, -1.0)),
-            ("mouth_corner", (0.005, 0.0), (0.055, 0.055), (-0.8, 0.0)),),
-    "AU24": (("lip_upper", (0.0, -0.03), (0.13, 0.052), (0.0, 0.95)),
-            ("lip_lower", (0.0, 0.04), (0.13, 0.056), (0.0, -1.0)),),
-    "AU25": (),
-}  # fmt: skip
-"""What each AU moves: a landmark, where the patch lies off it, how wide it is, which way it goes (all lateral, down).
-The lips parting (AU25) is a tear along the mouth line and made in :func:`unit_field`."""
-
-Fold = tuple[str, tuple[float, float], tuple[float, float], float, float]
-FOLDS: dict[str, tuple[Fold, ...]] = {
-    "AU1": (("brow_inner", (0.03, -0.075), (0.085, 0.01), 0.08, -1.0),
-            ("brow_inner", (0.03, -0.115), (0.085, 0.01), 0.08, -1.0),),
-    "AU2": (("brow_outer", (-0.03, -0.075), (0.08, 0.01), -0.25, -0.8),
-            ("brow_outer", (-0.03, -0.11), (0.08, 0.01), -0.25, -0.8),),
-    "AU4": (("brow_inner", (-0.045, 0.0), (0.01, 0.05), 0.15, -1.3),
-            ("brow_inner", (-0.012, -0.005), (0.022, 0.04), 0.15, 0.7),),
-    "AU5": (("lid_upper", (0.0, -0.03), (0.08, 0.009), 0.0, -0.6),),
-    "AU6": (("cheek", (0.02, -0.045), (0.1, 0.035), -0.15, 1.0),
-            ("eye_outer", (0.05, 0.012), (0.035, 0.008), -0.35, -0.8),
-            ("lid_lower", (0.02, 0.048), (0.085, 0.01), 0.1, -0.8),),
-    "AU7": (("lid_lower", (0.0, 0.024), (0.08, 0.012), 0.0, 0.7),),
-    "AU9": (("nose_side", (-0.035, -0.035), (0.03, 0.009), 0.5, -1.0),
-            ("nose_side", (-0.03, -0.005), (0.03, 0.009), 0.5, -1.0),
-            ("nose_wing", (0.045, 0.015), (0.016, 0.07), -0.55, -0.9),),
-    "AU10": (("nose_wing", (0.05, 0.045), (0.016, 0.085), -0.55, -1.2),),
-    "AU12": (("mouth_corner", (0.045, -0.065), (0.015, 0.085), -0.5, -1.2),
-            ("cheek", (0.02, 0.05), (0.075, 0.06), 0.0, 0.9),),
-    "AU14": (("mouth_corner", (0.04, 0.0), (0.014, 0.03), 0.1, -1.3),
-            ("mouth_corner", (0.078, 0.0), (0.022, 0.04), 0.1, 0.7),),
-    "AU15": (("mouth_corner", (0.014, 0.045), (0.012, 0.05), 0.25, -1.1),),
-    "AU17": (("chin", (0.0, -0.005), (0.075, 0.04), 0.0, 1.0),
-            ("lip_lower", (0.0, 0.04), (0.085, 0.012), 0.0, -0.9),),
-    "AU20": (("mouth_corner", (0.055, 0.0), (0.012, 0.06), -0.1, -0.9),),
-    "AU23": (("lip_lower", (0.0, 0.012), (0.08, 0.014), 0.0, 0.4),
-            ("lip_upper", (0.0, -0.012), (0.08, 0.012), 0.0, 0.35),),
-    "AU24": (("lip_lower", (0.0, 0.03), (0.1, 0.02), 0.0, 0.5),
-            ("lip_upper", (0.0, -0.03), (0.1, 0.02), 0.0, 0.45),),
-    "AU25": (),
-}  # fmt: skip
-"""What each AU folds: a landmark, where the fold lies off it, how long and wide it is, its angle, and its height, which
-is negative for a crease and positive for a bulge."""
-
-CUE_PATCHES: dict[str, tuple[tuple[str, str, tuple[float, float], tuple[float, float]], ...]] = {
+CUE_PATCHES: dict[str, tuple[tuple[str, str, float, float, float, float], ...]] = {
     "colour": (
-        ("right", "cheek", (0.045, 0.04), (0.085, 0.085)),
-        ("left", "cheek", (0.045, 0.04), (0.085, 0.085)),
-        ("left", "forehead", (0.0, 0.02), (0.14, 0.055)),
+        ("right", "cheek", 0.045, 0.04, 0.085, 0.085),
+        ("left", "cheek", 0.045, 0.04, 0.085, 0.085),
+        ("left", "forehead", 0.0, 0.02, 0.14, 0.055),
     ),
-    "brightness": (("left", "chin", (0.0, -0.08), (0.21, 0.12)),),
+    "brightness": (("left", "chin", 0.0, -0.08, 0.21, 0.12),),
 }
-"""Where the cues that change colours lie: side, landmark, offset and width."""
+"""Where the cues that change colours lie: the patches of :func:`bump_at`."""
 
-P = ParamSpec("P")
-T = TypeVar("T")
+Make = TypeVar("Make", bound=Callable[..., Any])
+
+
+@cache
+def read_patches(what: Literal["pulls", "folds"]) -> dict[str, list[tuple]]:
+    """The rows of ``au_pulls.csv`` or ``au_folds.csv`` by AU.
+
+    A pull is a landmark, where the patch lies off it, how wide it is, and which way it goes. A fold is a landmark,
+    where it lies off it, how long and wide it is, its angle, and its height, negative for a crease and positive for a
+    bulge. AU25 has no row: the lips parting is a tear along the mouth line and made in :func:`unit_field`.
+    """
+    table = pd.read_csv(Path(__file__).with_name(f"au_{what}.csv"), index_col="au")
+    return {au: list(rows.itertuples(index=False, name=None)) for au, rows in table.groupby("au")}
 
 
 def one_of(value: str, choices: Iterable[str], name: str) -> str:
@@ -158,17 +95,20 @@ def one_of(value: str, choices: Iterable[str], name: str) -> str:
     return value
 
 
-def check_range(value: object, name: str, low: float, high: float = np.inf) -> None:
-    """ValueError unless a number lies between `low` and `high`."""
-    if not isinstance(value, (int, float, np.number)) or not low <= value <= high:
-        limits = f"at least {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
-        raise ValueError(f"{name} must be {limits}; it is {value!r}")
+def check_range(low: float, high: float = np.inf, **values: object) -> None:
+    """ValueError unless each of the values is a number between `low` and `high`."""
+    limits = f"at least {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
+    for name, value in values.items():
+        if not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+            raise ValueError(f"{name} must be {limits}; it is {value!r}")
 
 
 def check_au(name: str) -> str:
     """`name` as a column name, ``AU12`` or ``12`` alike; ValueError where SynthME does not play it."""
-    text = str(name).strip().upper()
-    return one_of(text if text.startswith("AU") else f"AU{text}", AUS, "an AU that SynthME plays")
+    au = f"AU{str(name).strip().upper().removeprefix('AU')}"
+    if au not in AUS:
+        raise ValueError(f"an AU must be one of {', '.join(AUS)}; it is {name!r}")
+    return au
 
 
 def cue_kinds(cue: str) -> tuple[str, ...]:
@@ -207,17 +147,17 @@ def pixels_of(amounts: Mapping[str, float | str], sides: Mapping[str, str]) -> P
     return {(au, half): peak for au, peak in peaks.items() if peak for half in sides_of(au, sides.get(au, "both"))}
 
 
-def kept(make: Callable[Concatenate[Face, P], T]) -> Callable[Concatenate[Face, P], T]:
+def kept(make: Make) -> Make:
     """`make`, computed once for each face and its other arguments."""
 
     @wraps(make)
-    def get(face: Face, *args: P.args, **kwargs: P.kwargs) -> T:
+    def get(face: Face, *args: Any) -> Any:
         key = (make.__name__, *args)
         if key not in face.cache:
-            face.cache[key] = make(face, *args, **kwargs)
+            face.cache[key] = make(face, *args)
         return face.cache[key]
 
-    return get
+    return cast(Make, get)
 
 
 @kept
@@ -228,18 +168,18 @@ def face_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
 
 
 def bump_at(
-    face: Face, side: str, place: str, offset: tuple[float, float], spread: tuple[float, float], angle: float = 0.0
+    face: Face, side: str, place: str, lateral: float, down: float, wide: float, high: float, angle: float = 0.0
 ) -> np.ndarray:
-    """A Gaussian at a landmark; `offset` is lateral and down."""
+    """A Gaussian `wide` and `high`, off a landmark."""
     x, y = face_grid(face)
     out, scale = (1.0 if side == "left" else -1.0), np.float32(face.landmarks.scale)
     cx, cy = face.landmarks.place(side, place)
-    dx, dy = out * (x - np.float32(cx)) / scale - np.float32(offset[0]), (y - np.float32(cy)) / scale
-    dy = dy - np.float32(offset[1])
+    dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale
+    dy = dy - np.float32(down)
     if angle:
         cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
-    return np.exp(-0.5 * ((dx / np.float32(spread[0])) ** 2 + (dy / np.float32(spread[1])) ** 2))
+    return np.exp(-0.5 * ((dx / np.float32(wide)) ** 2 + (dy / np.float32(high)) ** 2))
 
 
 @kept
@@ -252,8 +192,8 @@ def unit_field(face: Face, au: str, side: str) -> np.ndarray:
     x, _ = face_grid(face)
     out = 1.0 if side == "left" else -1.0
     field = np.zeros((face.size, face.size, 2), np.float32)
-    for place, offset, spread, (lateral, down) in PULLS[au]:
-        bump = bump_at(face, side, place, offset, spread)
+    for *patch, lateral, down in read_patches("pulls").get(au, ()):
+        bump = bump_at(face, side, *patch)
         field[..., 0] += np.float32(out * lateral) * bump
         field[..., 1] += np.float32(down) * bump
     if au == "AU25":
@@ -289,9 +229,9 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     opening = np.clip(1 - along**2, 0, 1)
     far = np.clip(np.abs(below) / np.float32(0.07 * marks.scale), 0, 1)
     held = opening + (1 - opening) * far  # the corners stay together
-    lower = bump_at(face, "left", "mouth", (0.0, 0.03), (0.12, 0.075))
-    lower += 0.6 * bump_at(face, "left", "mouth", (0.0, 0.16), (0.14, 0.10))
-    upper = -0.45 * bump_at(face, "left", "mouth", (0.0, -0.02), (0.10, 0.050)) * held
+    lower = bump_at(face, "left", "mouth", 0.0, 0.03, 0.12, 0.075)
+    lower += 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)
+    upper = -0.45 * bump_at(face, "left", "mouth", 0.0, -0.02, 0.10, 0.050) * held
     lower *= held
     peak = lower.max()
     return upper / peak, lower / peak, below
@@ -301,21 +241,18 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def unit_shade(face: Face, au: str, side: str) -> np.ndarray:
     """Relative change of brightness by the folds of an AU at 1 px (of 128), (size, size) float32."""
     relief = np.zeros((face.size, face.size), np.float32)
-    for place, offset, spread, angle, height in FOLDS[au]:
-        relief += np.float32(height) * bump_at(face, side, place, offset, spread, angle)
+    folds = read_patches("folds").get(au, ())
+    for *patch, height in folds:
+        relief += np.float32(height) * bump_at(face, side, *patch)
     scale = face.size / 128 / 8
     tilt = face.light[0] * cv2.Sobel(relief, cv2.CV_32F, 1, 0, ksize=3, scale=scale)
     tilt += face.light[1] * cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3, scale=scale)
     # A slope that rises away from the lamp turns darker; a hollow gets less of the sky as well.
     shade = -tilt + 0.12 * relief
     peak = np.abs(shade).max()
-    highest = max((abs(fold[-1]) for fold in FOLDS[au]), default=0.0)
-    return (shade * np.float32(SHADE_PER_PIXEL * highest / peak)) if peak > 0 else shade
-
-
-def au_mask(face: Face, au: str) -> np.ndarray:
-    """Where an AU moves the skin by more than a fifth of its peak, (size, size) bool."""
-    return sum(np.linalg.norm(unit_field(face, au, side), axis=-1) for side in ("right", "left")) > 0.2
+    highest = max((abs(fold[-1]) for fold in folds), default=0.0)
+    # A fold of height 1 changes the brightness by 0.032 at 1 px of motion.
+    return (shade * np.float32(0.032 * highest / peak)) if peak > 0 else shade
 
 
 def expression_field(face: Face, pixels: Pixels) -> np.ndarray:
@@ -340,15 +277,18 @@ def pulse_field(face: Face) -> np.ndarray:
     """The timing cue's displacement, (size, size, 2) float32, longest vector 1: the wings of the nose spread."""
     field = np.zeros((face.size, face.size, 2), np.float32)
     for side, out in (("right", -1.0), ("left", 1.0)):
-        bump = bump_at(face, side, "nose_wing", (0.008, -0.004), (0.034, 0.036))
+        bump = bump_at(face, side, "nose_wing", 0.008, -0.004, 0.034, 0.036)
         field[..., 0] += np.float32(out) * bump
         field[..., 1] -= np.float32(0.25) * bump
     return field / np.linalg.norm(field, axis=-1).max()
 
 
-def cue_mask(face: Face, kind: str) -> np.ndarray:
-    """Where the cue has more than a fifth of its peak, (size, size) bool."""
-    return (np.linalg.norm(pulse_field(face), axis=-1) if kind == "timing" else cue_weight(face, kind)) > 0.2
+def reach(face: Face, name: str) -> np.ndarray:
+    """How much each place has of the peak of an AU or of a kind of cue, (size, size)."""
+    if name in CUE_PATCHES:
+        return cue_weight(face, name)
+    fields = [pulse_field(face)] if name == "timing" else [unit_field(face, name, side) for side in ("right", "left")]
+    return sum(np.linalg.norm(field, axis=-1) for field in fields)
 
 
 def time_course(

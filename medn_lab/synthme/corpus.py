@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,14 @@ import pandas as pd
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, Truth, frame_numbers, positions
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, cue_kinds
+from medn_lab.synthme.actions import AUS
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, moving_skin, shrunk
-from medn_lab.synthme.script import Table, check_corpus, check_emotions, draw_script, emotion_arrays
+from medn_lab.synthme.script import Table, check_emotions, draw_script, drawn_with, table_of
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
-
-SIZES = (64, 512)
-"""Smallest and largest side of a clip in pixels."""
 
 
 def render_size(size: int) -> int:
@@ -34,48 +32,43 @@ def render_size(size: int) -> int:
 
 def check_clip(size: int, n_frames: int = 2) -> None:
     """ValueError where clips cannot have this size or number of frames."""
-    act.check_range(size, "size in pixels", *SIZES)
-    act.check_range(n_frames, "n_frames (onset and offset are two)", 2)
+    act.check_range(64, 512, size=size)
+    act.check_range(2, n_frames=n_frames)
 
 
-def play(face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> dict[str, Any]:
-    """Scripts played by one face: the scripts, and arrays by the names that Clips and Truth have for them."""
-    size, n_frames, count = recipe["size"], recipe["n_frames"], len(scripts)
-    frames = np.empty((count, n_frames, size, size, 3), np.uint8)
-    flow = np.empty((count, size, size, 2), np.float32)
-    displacement = np.empty((count, size, size, 2), np.float16)
-    courses = np.empty((count, n_frames), np.float32)
-    for row, script in enumerate(scripts):
-        numbers = frame_numbers(script.onset, script.apex, script.offset, n_frames).tolist()
-        large = {number: script.frame(face, number) for number in {*numbers, script.apex}}
-        frames[row] = [shrunk(large[number], size) for number in numbers]
-        flow[row] = optical_flow(large[script.onset], large[script.apex], size=size, mask=face.mask)
-        moved = act.expression_field(face, script.pixels) * moving_skin(face)
-        displacement[row] = shrunk(moved, size) * (size / face.size)
-        courses[row] = script.strength * script.cue_course(np.array(numbers))
-    return {
-        "scripts": scripts, "frames": frames, "flow": flow, "displacement": displacement, "cue_course": courses,
-        "au_masks": _masks(face, size, act.au_mask, AUS), "cue_mask": _masks(face, size, act.cue_mask, tuple(kinds)),
-    }  # fmt: skip
+def play(
+    face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: tuple[str, ...]
+) -> list[np.ndarray]:
+    """Scripts played by one face: frames, flow, displacement and course of the cue; the masks of AUs and cue."""
+    size, rows = recipe["size"], []
+    for script in scripts:
+        onset, apex, offset = script.marks.values()
+        numbers = frame_numbers(onset, apex, offset, recipe["n_frames"])
+        large = {number: script.frame(face, number) for number in {*numbers.tolist(), apex}}
+        frames = np.stack([shrunk(large[number], size) for number in numbers.tolist()])
+        flow = optical_flow(large[onset], large[apex], size=size, mask=face.mask)
+        moved = shrunk(act.expression_field(face, script.pixels) * moving_skin(face), size) * (size / face.size)
+        rows.append((frames, flow, moved.astype(np.float16), script.strength * script.cue_course(numbers)))
+    played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
+    return [*played, _masks(face, size, AUS), _masks(face, size, kinds)]
 
 
 @act.kept
-def _masks(face: Face, size: int, mask: Callable[[Face, str], np.ndarray], names: tuple[str, ...]) -> np.ndarray:
-    """Bool masks (1, names, size, size): pixels of which at least half is covered."""
-    return np.stack([shrunk(mask(face, name).astype(np.float32), size) >= 0.5 for name in names])[None]
+def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
+    """Where AUs or cues have a fifth of their peak, bool (1, names, size, size): half of a pixel or more."""
+    return np.stack([shrunk((act.reach(face, name) > 0.2).astype(np.float32), size) >= 0.5 for name in names])[None]
 
 
-def clips_of(parts: Sequence[Mapping[str, Any]], *, recipe: Mapping[str, Any], kinds: Sequence[str]) -> Clips:
+def clips_of(
+    scripts: Sequence[Sequence[Script]], played: Sequence[Sequence[np.ndarray]], *, recipe: Mapping[str, Any],
+    kinds: tuple[str, ...],
+) -> Clips:  # fmt: skip
     """What each face played, from :func:`play`, as one record with truth."""
-    scripts, *arrays = ([part[name] for part in parts] for name in parts[0])
-    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, arrays)
-    rows = [script for part in scripts for script in part]
-    table = pd.DataFrame([script.row for script in rows])
-    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in rows]))
-    truth = Truth(
-        drawn, displacement, au_masks, cue_mask, course,
-        subjects=tuple(part[0].row["subject"] for part in scripts), aus=AUS, cue_kinds=tuple(kinds),
-    )  # fmt: skip
+    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, zip(*played, strict=True))
+    table = table_of(chain(*scripts))
+    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in chain(*scripts)]))
+    subjects = tuple(part[0].row["subject"] for part in scripts)
+    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
     return Clips(frames, flow, table, recipe=recipe, truth=truth)
 
 
@@ -151,9 +144,11 @@ def synthetic_clips(
     >>> clips.frames.shape, clips.flow.shape, clips.truth.displacement.dtype
     ((2, 4, 64, 64, 3), (2, 64, 64, 2), dtype('float16'))
     """
-    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, noise)
+    act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
+    act.check_range(0, seed=seed)
+    act.check_range(0, 4, cue_strength=cue_strength, noise=noise)
     check_clip(size, n_frames)
-    kinds = cue_kinds(cue)
+    kinds = act.cue_kinds(cue)
     recipe = {
         "corpus": "SynthME", "version": VERSION, "seed": int(seed), "n_subjects": int(n_subjects),
         "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames),
@@ -165,18 +160,20 @@ def synthetic_clips(
         recipe["emotions_given_aus"] = table.to_dict("list")
     from tqdm.auto import tqdm
 
-    def play_person(subject: int) -> dict[str, Any]:
+    def play_person(subject: int) -> list[np.ndarray]:
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
         face = draw_face(draw_identity(seed, subject), size=render_size(size))
-        scripts = [draw_script(seed, subject, clip, **drawn) for clip in range(clips_per_subject)]
-        return play(face, scripts, recipe=recipe, kinds=kinds)
+        return play(face, scripts[subject], recipe=recipe, kinds=kinds)
 
-    drawn = _drawn(recipe)
+    drawn = drawn_with(recipe)
+    scripts = [
+        [draw_script(seed, who, clip, **drawn) for clip in range(clips_per_subject)] for who in range(n_subjects)
+    ]
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
         people = pool.map(play_person, range(n_subjects))
-        parts = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
-    return clips_of(parts, recipe=recipe, kinds=kinds)
+        played = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
+    return clips_of(scripts, played, recipe=recipe, kinds=kinds)
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -219,7 +216,7 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     check_clip(size)
     corpus, person, clip = clip_id.split("-")
     seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
-    script = draw_script(seed, subject, int(clip[1:]) - 1, **_drawn(recipe))
+    script = draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(recipe))
     face = _face(seed, subject, render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 
@@ -227,9 +224,3 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
 @lru_cache(maxsize=4)
 def _face(seed: int, subject: int, size: int) -> Face:
     return draw_face(draw_identity(seed, subject), size=size)
-
-
-def _drawn(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe a script depends on, besides the seed and the clip."""
-    drawn = {name: recipe[name] for name in ("cue", "cue_strength", "noise")}
-    return drawn | {"emotions": emotion_arrays(recipe.get("emotions_given_aus"))}

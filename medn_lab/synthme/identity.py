@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-Colour = tuple[float, float, float]
+Colour = tuple[float, ...]
 
 WIDEST_Y = -0.06
 """Height of the cheekbones, where the head is widest."""
@@ -75,7 +75,8 @@ class Identity:
         low = min(int(steps), len(_SKIN) - 2)
         skin = _SKIN[low] + (steps - low) * (_SKIN[low + 1] - _SKIN[low])
         skin = skin * (1 + 0.02 * np.clip(rng.standard_normal(), -1.5, 1.5))
-        self.skin = _colour(np.clip(skin * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5)), 25, 252))
+        skin = skin * (1 + 0.012 * np.clip(rng.standard_normal(3), -1.5, 1.5))
+        self.skin = tuple(np.clip(skin, 25, 252).tolist())
         self.eye_y = about(-0.085, 0.012)
         self.mouth_y = about(0.425, 0.016)
 
@@ -96,7 +97,7 @@ class Identity:
         self.lid_fold = float(rng.uniform(0.15, 1.0))
         self.iris_size = about(0.0555, 0.0018)
         iris = np.array(_IRIS[_pick(rng, _IRIS, tone / 0.55)][0])
-        self.iris = _colour(iris * rng.uniform(0.88, 1.12))
+        self.iris = tuple((iris * rng.uniform(0.88, 1.12)).tolist())
         self.brow_y = about(self.eye_y - 0.158 + 0.018 * m, 0.009)
         self.brow_thick = about(0.017 + 0.013 * m, 0.003)
         self.brow_arch = about(0.034 - 0.014 * m, 0.008)
@@ -127,7 +128,7 @@ class Identity:
         hair = _pick(rng, _HAIR, (tone - 0.1) / 0.45)
         if greyed:
             hair = "white" if rng.random() < 1.6 * (age - 0.55) else "grey"
-        self.hair = _colour(np.clip(np.array(_HAIR[hair][0]) * rng.uniform(0.85, 1.15), 0, 255))
+        self.hair = tuple(np.clip(np.array(_HAIR[hair][0]) * rng.uniform(0.85, 1.15), 0, 255).tolist())
         self.hairline_y = about(-0.515 - 0.03 * m * age, 0.022)
         self.hair_volume = about(0.075, 0.018)
         self.hair_wave = float(rng.uniform(0, 1))
@@ -139,12 +140,6 @@ class Identity:
 
     def __repr__(self) -> str:
         return f"Identity {self.name}"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Identity) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash(self.name)
 
     @property
     def name(self) -> str:
@@ -186,13 +181,8 @@ class Identity:
 
     def brow_line(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The right-hand brow's middle line from its head (t = 0) to its tail (1), as |x| and y."""
-        y = (
-            self.brow_y
-            + 0.012
-            - self.brow_arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.25)
-            - self.brow_tilt * t
-            + 0.014 * t**3
-        )
+        y = self.brow_y + 0.012 - self.brow_arch * np.sin(np.pi * np.clip(t, 0, 1) ** 1.25)
+        y = y - self.brow_tilt * t + 0.014 * t**3
         return 0.085 + 2 * self.brow_length * t, y
 
 
@@ -214,20 +204,15 @@ def draw_identity(seed: int, number: int) -> Identity:
     --------
     >>> draw_identity(0, 3).name
     'synthme0-s04'
-    >>> draw_identity(0, 3) == draw_identity(0, 3), draw_identity(0, 3) == draw_identity(1, 3)
+    >>> draw_identity(0, 3).hair == draw_identity(0, 3).hair, draw_identity(0, 3).hair == draw_identity(1, 3).hair
     (True, False)
     """
     return Identity(seed, number)
 
 
-def _colour(colour: np.ndarray) -> Colour:
-    red, green, blue = map(float, colour)
-    return red, green, blue
-
-
 def _hsv(hue: float, saturation: float, value: float) -> Colour:
     offsets = (np.array([5.0, 3.0, 1.0]) + 6 * hue) % 6
-    return _colour(255 * (value * (1 - saturation * np.clip(np.minimum(offsets, 4 - offsets), 0, 1))))
+    return tuple((255 * (value * (1 - saturation * np.clip(np.minimum(offsets, 4 - offsets), 0, 1)))).tolist())
 
 
 def _pick(rng: np.random.Generator, colours: Mapping[str, tuple[object, float, float]], deep: float) -> str:
@@ -276,13 +261,8 @@ class Landmarks:
         return self.level(*((self.left if side == "left" else self.right).get(name) or self.middle[name]))
 
 
-AVERAGE_EYE_DISTANCE = 0.424
-"""In face units, of drawn faces."""
-
-
-def landmarks_of(person: Identity) -> Landmarks:
+def landmarks_of(p: Identity) -> Landmarks:
     """Where a drawn person's features are, exactly."""
-    p = person
     brows = zip(*p.brow_line(np.array([0.08, 0.5, 0.86])), strict=True)
     lid_top, lid_bottom, _ = p.lid_lines(np.array([p.eye_x]))
     lip_x = 0.45 * p.mouth_width
@@ -308,7 +288,7 @@ def landmarks_of(person: Identity) -> Landmarks:
         right={name: (-float(x), float(y)) for name, (x, y) in here.items()},
         left={name: (float(x), float(y)) for name, (x, y) in here.items()},
         middle={name: (0.0, float(y)) for name, y in middle.items()},
-        scale=2 * p.eye_x / AVERAGE_EYE_DISTANCE,
+        scale=2 * p.eye_x / 0.424,  # the average distance between the eyes
     )
 
 
@@ -363,9 +343,9 @@ class Canvas:
         return image / peak if peak > 0 else image
 
 
-def canvas(person: Identity, size: int) -> Canvas:
-    """The drawing grid of `person` at `size` pixels."""
-    rng = person.generator(1)
+def canvas(p: Identity, size: int) -> Canvas:
+    """The drawing grid of a person at `size` pixels."""
+    rng = p.generator(1)
     axis = ((np.arange(size, dtype=np.float32) + 0.5) / size) * 2 - 1
     x, y = np.meshgrid(axis, axis)
     flat = Canvas(x, y, 2 / size)

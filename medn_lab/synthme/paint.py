@@ -9,14 +9,8 @@ import numpy as np
 
 from medn_lab.synthme.identity import WIDEST_Y, Canvas, Identity, Landmarks, canvas, landmarks_of, light_skin
 
-CAMERA_WHITE = 246.0
-"""The camera's white: room above it keeps a flush on bright skin from being clipped."""
-
 OVERSAMPLING = 2
 """The master is drawn this much finer than the pictures taken from it."""
-
-COMBED = ("parted", "bob", "long")
-"""Styles whose strands run from a parting over the sides; the others run out from the crown."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,16 +93,8 @@ def draw_face(person: Identity, *, size: int) -> Face:
     """
     if not 32 <= size <= 1024:
         raise ValueError(f"a face can be drawn at 32 to 1024 px; size is {size}")
-    skin, eyes, lids, head = _paint(person, OVERSAMPLING * size)
-    # Every second pixel of the master is read: without this fine grain would flicker as the skin moves.
-    skin = cv2.GaussianBlur(skin, (0, 0), 0.75)
-    mask = np.clip(cv2.resize(head, (size, size), interpolation=cv2.INTER_AREA), 0, 1)
-    return Face(size, skin, eyes, lids, landmarks_of(person), person.light, person.name, mask)
-
-
-def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Picture without eyeballs, eyeballs, distances to the lids, and where skin shows."""
-    c = canvas(p, size)
+    p = person
+    c = canvas(p, OVERSAMPLING * size)
     head = c.soft(p.half_width(c.y) - np.abs(c.x), 0.010) * (c.y > p.crown_y) * (c.y < p.chin_y)
     head = c.blur(head.astype(np.float32), 0.004)
     hair, hair_behind, hair_front = _hair(p, c)
@@ -139,23 +125,26 @@ def _paint(p: Identity, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     shade = np.exp(-np.clip(c.y - upper, 0, 1) / 0.013)
     eyes = eyes * (1 - 0.48 * shade)[..., None]
     lids = np.stack([c.y - upper, lower - c.y], -1).astype(np.float32)
-    return _srgb(scene), _srgb(eyes.astype(np.float32)), lids, head * (1 - hair_front)
+    # Every second pixel of the master is read: without this fine grain would flicker as the skin moves.
+    skin = cv2.GaussianBlur(_srgb(scene), (0, 0), 0.75)
+    mask = np.clip(cv2.resize(head * (1 - hair_front), (size, size), interpolation=cv2.INTER_AREA), 0, 1)
+    return Face(size, skin, _srgb(eyes.astype(np.float32)), lids, landmarks_of(p), p.light, p.name, mask)
 
 
 def _rgb(red: float, green: float, blue: float) -> np.ndarray:
     return np.array([red, green, blue], np.float32)
 
 
-def _linear(colour: np.ndarray | tuple[float, float, float]) -> np.ndarray:
+def _linear(colour: np.ndarray | tuple[float, ...]) -> np.ndarray:
     """SRGB 0-255 to linear light 0-1."""
     return (np.asarray(colour, np.float32) / 255) ** 2.2
 
 
 def _srgb(light: np.ndarray) -> np.ndarray:
-    """Linear light to sRGB 0-255, float32, with a soft shoulder in place of a hard clip."""
+    """Linear light to sRGB, float32, with a soft shoulder; white is 246, so that a flush is not clipped."""
     light, knee = np.maximum(light, 0), 0.78
     light = np.where(light < knee, light, knee + (1 - knee) * np.tanh((light - knee) / (1 - knee)))
-    return (CAMERA_WHITE * light ** (1 / 2.2)).astype(np.float32)
+    return (246.0 * light ** (1 / 2.2)).astype(np.float32)
 
 
 def _mix(base: np.ndarray, over: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -393,7 +382,7 @@ def _strands(p: Identity, c: Canvas) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if p.style == "curly":
         big = c.noise(rng, 26)
         return 0.9 * curls + 0.3 * big, np.clip(0.25 + 0.3 * curls, 0, 1) * np.clip(-c.y, 0, 1), 0.9 * big + 0.4 * curls
-    if p.style in COMBED:
+    if p.style in ("parted", "bob", "long"):  # from a parting over the sides; the others run out from the crown
         wide, high = p.cheek_width + 0.1, WIDEST_Y - p.crown_y + 0.1
         dx = c.x - p.part_x * np.clip((0.2 - c.y) / 0.8, 0, 1)
         above, below = np.minimum(c.y - WIDEST_Y, 0), np.maximum(c.y - WIDEST_Y, 0)

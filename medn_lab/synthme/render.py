@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from medn_lab.records import require
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import CueKind, Pixels, Side
+from medn_lab.synthme.actions import CueKind, Pixels
 from medn_lab.synthme.paint import Face
-
-LASH_WIDTH = 0.0075
-"""Half the height of the upper lash line in face units."""
-
-MOUTH_INSIDE = np.array([44, 18, 17], np.float32)
-"""What parted lips show, sRGB."""
 
 DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
 """Scales of the slow drifts: the head's x and y in pixels of a 128 px picture (about what ``medn_lab.data.register``
@@ -60,8 +54,8 @@ class Disturbance:
 
     def head(self, along: float) -> dict[str, float]:
         """The head's drift, as the truth's table names it."""
-        names = ("head_x_px128", "head_y_px128", "head_degrees")
-        return dict(zip(names, self.slow(along)[:3], strict=True))
+        x, y, degrees, *_ = self.slow(along)
+        return {"head_x_px128": x, "head_y_px128": y, "head_degrees": degrees}
 
     def lids(self, frame: int) -> float:
         """How far a blink has closed the lids in a frame: 0 open, 1 closed."""
@@ -90,19 +84,14 @@ class Disturbance:
 class Script:
     """Everything that happens in one clip, before a pixel is drawn.
 
-    `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed of the sensor's
-    noise, followed by a spawn key to which each frame's number is added; `row` is the clip's row of the table, `truth`
-    what the truth's table has besides ``clip_id`` and ``subject``.
+    `row` is the clip's row of the table without its AU columns, `truth` what the truth's table has besides ``clip_id``
+    and ``subject``. `pixels` holds each AU's peak, distractors included; `strength` scales the cue; `grain` is the seed
+    of the sensor's noise, followed by a spawn key to which each frame's number is added.
     """
 
-    onset: int
-    apex: int
-    offset: int
-    pixels: Pixels
-    kind: str
-    state: str
     row: Mapping[str, Any]
     truth: Mapping[str, Any]
+    pixels: Pixels
     strength: float = 1.0
     disturbance: Disturbance = field(default_factory=Disturbance)
     grain: tuple[int, ...] = (0,)
@@ -113,21 +102,22 @@ class Script:
     @property
     def marks(self) -> dict[str, int]:
         """The three numbered frames."""
-        return {"onset": self.onset, "apex": self.apex, "offset": self.offset}
+        return {name: self.row[name] for name in ("onset", "apex", "offset")}
 
     def cue_course(self, frames: np.ndarray) -> np.ndarray:
         """The cue in each frame, signed, at strength 1."""
-        return act.cue_course(self.kind, self.state, frames, **self.marks, delay=self.delay)
+        return act.cue_course(self.truth["cue_kind"], self.row["cue"], frames, **self.marks, delay=self.delay)
 
     def frame(self, face: Face, number: int) -> np.ndarray:
         """One frame at the face's size, uint8, nuisance and all; a function of the script and the arguments alone."""
         numbers = np.array([number])
         rises = float(act.time_course(numbers, **self.marks, rise=self.rise, fall=self.fall)[0])
-        along = float(np.clip((number - self.onset) / (self.offset - self.onset), 0, 1))
+        onset, _, offset = self.marks.values()
+        along = float(np.clip((number - onset) / (offset - onset), 0, 1))
         pixels = {key: rises * peak for key, peak in self.pixels.items()}
         level = self.strength * float(self.cue_course(numbers)[0])
         blink, head = self.disturbance.lids(number), self.disturbance.slow(along)[:3].tolist()
-        frame = compose(face, pixels, cue=self.kind, level=level, blink=blink, head=head)
+        frame = compose(face, pixels, cue=self.truth["cue_kind"], level=level, blink=blink, head=head)
         seed, *key = self.grain
         grain = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number)))
         return self.disturbance.record(frame, along, grain)
@@ -175,7 +165,8 @@ def compose(
 
     frame = _take(face, face.skin, from_x, from_y) * np.clip(shade, 0.72, 1.28)[..., None]
     if gap is not None:
-        frame += (MOUTH_INSIDE - frame) * gap[..., None]
+        dark = np.array([44, 18, 17], np.float32)  # the inside of the mouth
+        frame += (dark - frame) * gap[..., None]
     if face.eyes is not None and face.lids is not None:  # a photo's eyes move with the skin
         eyes = _eye_box(face)
         lids = _take(face, face.lids, from_x[eyes], from_y[eyes])
@@ -244,10 +235,11 @@ def _open_lids(patch: np.ndarray, lids: np.ndarray, eyes: np.ndarray, pixel: np.
         upper = upper - np.float32(1.06 * blink) * np.maximum(upper + lower, 0)
     bare = np.clip(np.minimum(upper, lower) / (np.float32(1.3) * pixel) + np.float32(0.5), 0, 1)
     patch += (eyes - patch) * bare[..., None]
-    width = max(LASH_WIDTH, 0.55 * float(pixel))
+    height = 0.0075  # half that of the upper lash line, in face units
+    width = max(height, 0.55 * float(pixel))
     lash = np.exp(-(((upper + np.float32(0.15 * width)) / np.float32(width)) ** 2))
     lash *= np.clip((lower + np.float32(0.012)) / np.float32(0.016), 0, 1)
-    patch *= 1 - np.float32(0.84 * min(1.0, LASH_WIDTH / width)) * lash[..., None]
+    patch *= 1 - np.float32(0.84 * min(1.0, height / width)) * lash[..., None]
 
 
 def _eye_box(face: Face) -> tuple[slice, slice]:
@@ -284,7 +276,7 @@ def move_face(
     face: Face,
     actions: Mapping[str, float | str] | None = None,
     *,
-    side: Side = "both",
+    side: Literal["both", "left", "right"] = "both",
     cue: CueKind = "colour",
     cue_level: float = 0.0,
     blink: float = 0.0,

@@ -9,26 +9,21 @@ the best reading of an AU from the true cue has a mean AUC of about .52.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS, cue_kinds
+from medn_lab.synthme.actions import AUS, CUES, MIDLINE_AUS, PEAK_PIXELS
 from medn_lab.synthme.render import Disturbance, Script
 
 FPS = 200
 """Frames a second that the frame numbers count."""
-
-ONE_SIDED_SHARE = 0.2
-"""Of the clips whose AUs can be played on one side."""
-
-DISTRACTOR_SHARE = 0.35
-"""Of the clips in which a weak AU outside the coded set moves."""
 
 STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "others": 2}
 """Which state of :data:`CUES` an emotion has."""
@@ -36,32 +31,11 @@ STATE_OF = {"happiness": 0, "disgust": 0, "repression": 1, "surprise": 1, "other
 EMOTIONS = tuple(STATE_OF)
 """The classes of the protocol ``synthme_5class``, as in CASME II."""
 
-EMOTIONS_GIVEN_AUS: dict[str, tuple[float, str]] = {
-    "1+2": (0.057, "surprise others happiness"),
-    "1+2+5": (0.079, "happiness surprise others"),
-    "5": (0.065, "surprise happiness others"),
-    "4": (0.082, "disgust others repression"),
-    "4+7": (0.088, "disgust surprise others"),
-    "4+9": (0.058, "repression disgust others"),
-    "9": (0.042, "disgust surprise others"),
-    "10": (0.053, "surprise disgust others"),
-    "10+25": (0.037, "disgust surprise others"),
-    "6+7": (0.022, "repression others disgust"),
-    "6+12": (0.068, "happiness repression others"),
-    "12": (0.094, "happiness repression others"),
-    "14": (0.067, "happiness repression others"),
-    "15": (0.042, "repression disgust others"),
-    "15+17": (0.029, "disgust others repression"),
-    "17": (0.025, "repression disgust others"),
-    "20+25": (0.063, "happiness surprise others"),
-    "23+24": (0.029, "disgust repression others"),
-}
-"""AU set: how often it is drawn, and its emotions with the probabilities .42, .33 and .25."""
-
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
 """P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
 
 EmotionArrays: TypeAlias = tuple[list[str], np.ndarray, np.ndarray]
+"""AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
 
 
 def emotion_table() -> pd.DataFrame:
@@ -79,12 +53,7 @@ def emotion_table() -> pd.DataFrame:
     >>> float(table.loc["4", "disgust"])
     0.42
     """
-    rows = [
-        {"action_units": name, "share": share, **dict.fromkeys(EMOTIONS, 0.0)}
-        | dict(zip(emotions.split(), (0.42, 0.33, 0.25), strict=True))
-        for name, (share, emotions) in EMOTIONS_GIVEN_AUS.items()
-    ]
-    return pd.DataFrame(rows)
+    return pd.read_csv(Path(__file__).with_name("emotion_table.csv"), dtype={"action_units": str})
 
 
 @cache
@@ -97,35 +66,28 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
     if table is None:
         return _published()
     frame = pd.DataFrame(table)
-    columns = {"action_units", "share", *EMOTIONS}
-    if set(frame.columns) != columns or not len(frame):
-        wrong = ", ".join(sorted(map(str, columns ^ set(frame.columns)))) or "no row"
+    columns = ("action_units", "share", *EMOTIONS)
+    if set(frame.columns) != set(columns) or not len(frame):
+        wrong = ", ".join(sorted(map(str, set(columns) ^ set(frame.columns)))) or "no row"
         raise ValueError(
-            "emotions_given_aus must have an AU set a row and the columns of emotion_table(), action_units, share and"
-            f" {', '.join(EMOTIONS)}; the difference is {wrong}"
+            f"emotions_given_aus must have rows and the columns {', '.join(columns)}; it differs by {wrong}"
         )
     sets = pd.Index([canonical_set(name) for name in frame["action_units"]])
     wrong_sets = sets[sets.duplicated() | (sets == "")]
     if len(wrong_sets):
-        raise ValueError(
-            f"emotions_given_aus must have each AU set once and none empty; it has {wrong_sets[0]!r} twice or more"
-        )
+        raise ValueError(f"emotions_given_aus must have no empty AU set and none twice; it has {wrong_sets[0]!r} twice")
     checked = frame[["share", *EMOTIONS]].apply(pd.to_numeric, errors="coerce").astype(float).set_index(sets)
-    total = checked["share"].sum()
+    total, sums = checked["share"].sum(), checked[list(EMOTIONS)].sum(axis=1)
     if not (checked >= 0).all(axis=None) or not 0 < total < np.inf:
         raise ValueError("emotions_given_aus must hold shares and probabilities of 0 or more, with a share above 0")
-    sums = checked[list(EMOTIONS)].sum(axis=1)
     off = sums[~np.isclose(sums, 1, rtol=0, atol=1e-8)]
     if len(off):
-        raise ValueError(
-            f"P(emotion | AU set) must sum to 1 in each row of emotions_given_aus; for {off.index[0]} it sums to"
-            f" {off.iloc[0]:g}"
-        )
+        raise ValueError(f"P(emotion | AU set) must sum to 1 in each row; for {off.index[0]} it is {off.iloc[0]:g}")
     return checked.assign(share=checked["share"] / total)
 
 
 def emotion_arrays(table: Table | None) -> EmotionArrays:
-    """A checked table as AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
+    """A checked table as arrays."""
     checked = check_emotions(table)
     return list(checked.index), checked["share"].to_numpy(), checked[list(EMOTIONS)].to_numpy()
 
@@ -193,22 +155,22 @@ def allowed_emotions(
 
 
 def draw_script(
-    seed: int, subject: int, clip: int, *, cue: str, cue_strength: float, noise: float, emotions: EmotionArrays
-) -> Script:
-    """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kind of cue."""
+    seed: int, subject: int, clip: int, *, kinds: tuple[str, ...], cue_strength: float, noise: float,
+    emotions: EmotionArrays,
+) -> Script:  # fmt: skip
+    """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kinds of cue."""
     sets, shares, given = emotions
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
-    chosen = int(rng.choice(len(sets), p=shares))
-    emotion = str(rng.choice(EMOTIONS, p=given[chosen]))
-    action_units = sets[chosen]
-    aus = [f"AU{number}" for number in action_units.split("+")]
+    chosen = rng.choice(len(sets), p=shares)
+    emotion = EMOTIONS[rng.choice(len(EMOTIONS), p=given[chosen])]
+    aus = [f"AU{number}" for number in sets[chosen].split("+")]
 
-    one_sided = rng.random() < ONE_SIDED_SHARE and not set(aus) <= set(MIDLINE_AUS)
-    side = str(rng.choice(("left", "right")))
+    one_sided = rng.random() < 0.2 and not set(aus) <= set(MIDLINE_AUS)
+    side = ("left", "right")[rng.integers(2)]
     side = side if one_sided else "both"
     letters, pixels = [], {}
     for au in aus:
-        letters.append(str(rng.choice(list(PEAK_PIXELS), p=(0.16, 0.30, 0.30, 0.16, 0.08))))
+        letters.append("ABCDE"[rng.choice(5, p=(0.16, 0.30, 0.30, 0.16, 0.08))])
         peak = rng.uniform(*PEAK_PIXELS[letters[-1]])
         lopsided = rng.uniform(-0.06, 0.06)
         for half in act.sides_of(au, side):
@@ -218,15 +180,16 @@ def draw_script(
     onset = int(rng.integers(20, 160))
     apex, offset = onset + round(length * rng.uniform(0.34, 0.52)), onset + length
     rise, fall, delay = rng.uniform(0.85, 1.5), rng.uniform(0.8, 1.3), rng.uniform(-0.06, 0.06)
-    has_distractor = rng.random() < DISTRACTOR_SHARE and noise > 0
-    other = str(rng.choice([au for au in AUS if au not in aus]))
-    halves = act.sides_of(other, str(rng.choice(("left", "right", "both"))))
+    has_distractor = rng.random() < 0.35 and noise > 0  # a weak AU outside the coded set
+    others = [au for au in AUS if au not in aus]
+    other = others[rng.integers(len(others))]
+    halves = act.sides_of(other, ("left", "right", "both")[rng.integers(3)])
     weak = min(rng.uniform(0.08, 0.22) * noise, 0.28)
     disturbance = Disturbance.draw(rng, noise=noise, apex=apex, offset=offset)
-    kinds = cue_kinds(cue)
-    of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
-    kind = kinds[of_kind.integers(len(kinds))]
-    state = CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent"
+    kind = kinds[0]
+    if len(kinds) > 1:
+        of_kind = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4, subject, clip)))
+        kind = kinds[of_kind.integers(len(kinds))]
 
     name = f"synthme{seed}-s{subject + 1:02d}"
     truth = {
@@ -237,28 +200,22 @@ def draw_script(
         **disturbance.head((apex - onset) / (offset - onset)),
         "blink_frame": -1 if disturbance.blink is None else disturbance.blink,
     }  # fmt: skip
-    row = clip_row(
-        clip_id=f"{name}-c{clip + 1:02d}", dataset="SynthME", subject=name, onset=onset, apex=apex, offset=offset,
-        emotion=emotion, label=emotion, action_units=action_units, side=side, cue=state,
-    )  # fmt: skip
+    row = {
+        "clip_id": f"{name}-c{clip + 1:02d}", "dataset": "SynthME", "subject": name,
+        "onset": onset, "apex": apex, "offset": offset, "fps": FPS, "emotion": emotion, "label": emotion,
+        "action_units": sets[chosen], "side": side,
+        "cue": CUES[kind][STATE_OF[emotion]] if cue_strength > 0 else "absent",
+    }  # fmt: skip
     if has_distractor:
         pixels |= {(other, half): weak for half in halves}
-    return Script(
-        onset, apex, offset, pixels, kind, state, row, truth, float(cue_strength), disturbance,
-        (seed, 2, subject, clip), rise, fall, delay,
-    )  # fmt: skip
+    return Script(row, truth, pixels, float(cue_strength), disturbance, (seed, 2, subject, clip), rise, fall, delay)
 
 
-def clip_row(
-    *, onset: int, apex: int, offset: int, emotion: str, action_units: str, side: str, cue: str, **names: object
-) -> dict[str, Any]:
-    """A clip's row of the table; `names` are ``clip_id, dataset, subject`` and, where there is one, ``label``."""
-    label = {"label": names.pop("label")} if "label" in names else {}
-    present = {f"AU{number}" for number in action_units.split("+")}
-    return {
-        **names, "onset": onset, "apex": apex, "offset": offset, "fps": FPS, "emotion": emotion, **label,
-        "action_units": action_units, "side": side, "cue": cue, **{au: float(au in present) for au in AUS},
-    }  # fmt: skip
+def table_of(scripts: Iterable[Script]) -> pd.DataFrame:
+    """The scripts' rows, with a column an AU."""
+    table = pd.DataFrame([script.row for script in scripts])
+    present = table["action_units"].str.get_dummies("+").reindex(columns=[au[2:] for au in AUS], fill_value=0)
+    return table.join(present.set_axis(list(AUS), axis=1).astype(float))
 
 
 def draw_table(
@@ -301,24 +258,21 @@ def draw_table(
     >>> table["clip_id"].tolist()[-1], table["subject"].nunique()
     ('synthme5-s02-c03', 2)
     """
-    check_corpus(n_subjects, clips_per_subject, seed, cue_strength, 1.0)
-    cue_kinds(cue)
-    emotions = emotion_arrays(emotions_given_aus)
-    scripts = (
-        draw_script(seed, person, clip, cue=cue, cue_strength=cue_strength, noise=1.0, emotions=emotions)
-        for person in range(n_subjects)
-        for clip in range(clips_per_subject)
+    act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
+    act.check_range(0, seed=seed)
+    act.check_range(0, 4, cue_strength=cue_strength)
+    recipe = {"cue": cue, "cue_strength": cue_strength, "noise": 1.0, "emotions_given_aus": emotions_given_aus}
+    drawn = drawn_with(recipe)
+    return table_of(
+        draw_script(seed, person, clip, **drawn) for person in range(n_subjects) for clip in range(clips_per_subject)
     )
-    return pd.DataFrame([script.row for script in scripts])
 
 
-def check_corpus(n_subjects: int, clips_per_subject: int, seed: int, cue_strength: float, noise: float) -> None:
-    """ValueError where an argument of a corpus is out of its range."""
-    for name, value in (("n_subjects", n_subjects), ("clips_per_subject", clips_per_subject)):
-        act.check_range(value, name, 1)
-    for name, amount in (("cue_strength", cue_strength), ("noise", noise)):
-        act.check_range(amount, name, 0, 4)
-    act.check_range(seed, "seed", 0)
+def drawn_with(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe the scripts depend on, besides the seed and the clip, as :func:`draw_script` takes it."""
+    emotions = emotion_arrays(recipe.get("emotions_given_aus"))
+    drawn = {"cue_strength": recipe["cue_strength"], "noise": recipe["noise"]}
+    return drawn | {"kinds": act.cue_kinds(recipe["cue"]), "emotions": emotions}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -383,10 +337,9 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     True
     """
     missing = [name for name in ("clip_id", "action_units", "cue") if name not in table]
-    if missing:
-        raise ValueError(f"ceilings need the columns clip_id, action_units and cue; {', '.join(missing)} missing")
-    if not len(table):
-        raise ValueError("ceilings need at least one clip; the table is empty")
+    if missing or not len(table):
+        lack = f"the columns {', '.join(missing)} missing" if missing else "the table is empty"
+        raise ValueError(f"ceilings need at least one clip with clip_id, action_units and cue; {lack}")
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
@@ -451,7 +404,7 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
     [0.549, 0.517, 1.0]
     """
     sets, shares, given = emotion_arrays(emotions_given_aus)
-    shows = cue_shares(cue_kinds(cue)).to_numpy()
+    shows = cue_shares(act.cue_kinds(cue)).to_numpy()
     cells = np.einsum("s,se,ce->sce", shares, given, shows)
     by_cell = cells.sum(axis=2)[..., None]
     # P(AU set, cue, class) of each target
@@ -460,15 +413,14 @@ def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour")
         has = np.array([au[2:] in name.split("+") for name in sets])
         targets[au] = by_cell * np.stack([has, ~has], -1)[:, None]
     targets |= {"cue": by_cell * np.eye(len(shows)), "emotion": cells}
-    rows = []
-    for branch, unknown in {"motion": 1, "emotion": 0, "fused": None}.items():
-        found = {
-            name: _best_auc(p.reshape(-1, p.shape[2]) if unknown is None else p.sum(axis=unknown))
-            for name, p in targets.items()
-        }
-        found["AUs"] = float(pd.Series([found[au] for au in AUS]).mean())
-        rows += [{"branch": branch, "target": name, "allowed": found[name]} for name in (*AUS, "AUs", "cue", "emotion")]
-    return pd.DataFrame(rows)
+    found = {}
+    for name, p in targets.items():
+        seen = {"motion": p.sum(axis=1), "emotion": p.sum(axis=0), "fused": p.reshape(-1, p.shape[2])}
+        found[name] = {branch: _best_auc(joint) for branch, joint in seen.items()}
+    table = pd.DataFrame.from_dict(found, orient="index")
+    table.loc["AUs"] = table.loc[list(AUS)].mean()
+    table = table.loc[[*AUS, "AUs", "cue", "emotion"]].rename_axis("target").reset_index()
+    return table.melt("target", var_name="branch", value_name="allowed")[["branch", "target", "allowed"]]
 
 
 def _best_auc(joint: np.ndarray) -> float:

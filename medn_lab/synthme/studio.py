@@ -4,30 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
+import cv2
 import numpy as np
 
+from medn_lab.data.crop import NoFaceError, find_face
 from medn_lab.records import Clips
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CueKind
 from medn_lab.synthme.corpus import VERSION, check_clip, clips_of, play, render_size
-from medn_lab.synthme.identity import draw_identity
-from medn_lab.synthme.paint import Face, draw_face
+from medn_lab.synthme.identity import Landmarks, draw_identity
+from medn_lab.synthme.paint import OVERSAMPLING, Face, draw_face
 from medn_lab.synthme.render import Disturbance, Script
-from medn_lab.synthme.script import EMOTIONS, allowed_emotions, clip_row
+from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
 
-MARKS: dict[str, Any] = {"onset": 0, "apex": 28, "offset": 68}
-"""The frames of a clip made by hand, at 200 frames a second: 0.34 s."""
-
-MOST = 4.0
-"""The largest strength of the cue, of noise and of drift, as in ``synthetic_clips``."""
-
-MOST_PIXELS = 5.0
-"""The largest motion, in pixels of a 128 px picture; beyond it skin folds over itself."""
+MARKS: dict[str, Any] = {"onset": 0, "apex": 28, "offset": 68, "fps": FPS}
+"""The frames of a clip made by hand: 0.34 s."""
 
 STATE = {"aus": {}, "sides": {}, "cue": "still", "cue_strength": 1.0, "noise": 1.0, "drift": 1.0}
 """What a state holds, and the values for what it leaves out."""
+
+LANDMARK_NAMES = ("eye_right", "eye_left", "nose", "mouth_right", "mouth_left")
+"""The five points that place AUs on a photo: the pupils, the tip of the nose, the corners of the mouth. Sides are the
+subject's own: ``eye_right`` lies on the left of the picture."""
+
+_PORTRAIT = ((202.3, 100.3), (247.3, 102.7), (225.0, 125.5), (204.0, 141.7), (244.0, 141.7))
+"""The five points of scikit-image's portrait, measured by hand."""
+
+_IN_BOX = ((0.33, 0.37), (0.67, 0.37), (0.5, 0.60), (0.37, 0.78), (0.63, 0.78))
+"""Where the five points lie on an average face in the square of a detector without landmarks, as shares of its side."""
+
+_TEMPLATE_SIDE = {
+    "brow_inner": (0.109, -0.224), "brow_mid": (0.236, -0.246), "brow_outer": (0.345, -0.228), "eye": (0.212, -0.085),
+    "eye_inner": (0.108, -0.073), "eye_outer": (0.316, -0.096), "lid_upper": (0.212, -0.125),
+    "lid_lower": (0.212, -0.057), "cheek": (0.272, 0.115), "nose_wing": (0.098, 0.224), "nose_side": (0.075, 0.064),
+    "mouth_corner": (0.171, 0.422), "lip_top": (0.077, 0.391), "jaw": (0.360, 0.430),
+}  # fmt: skip
+_TEMPLATE_MIDDLE = {
+    "glabella": (0.0, -0.203), "forehead": (0.0, -0.393), "nose_tip": (0.0, 0.194), "lip_upper": (0.0, 0.399),
+    "mouth": (0.0, 0.434), "lip_lower": (0.0, 0.499), "chin": (0.0, 0.665),
+}  # fmt: skip
+"""Mean landmarks of a hundred drawn faces: what the five points are completed with."""
 
 
 class FaceStudio:
@@ -79,6 +97,8 @@ class FaceStudio:
     def __init__(
         self, face: Face, *, size: int, n_frames: int, cue: CueKind, dataset: str, recipe: Mapping[str, Any], seed: int
     ) -> None:
+        check_clip(size, n_frames)
+        act.one_of(cue, act.CUES, "cue")
         self.name, self.cues = face.name, act.CUES[cue]
         self._face, self._kind, self._seed, self._dataset = face, cue, int(seed), dataset
         self._recipe = dict(recipe) | {
@@ -116,59 +136,48 @@ class FaceStudio:
         ValueError
             If the state names something that is not there, or a value out of its range.
         """
-        state = self._checked(state or {})
-        script = self._script(state)
-        recipe = self._recipe | {name: state[name] for name in ("noise", "drift", "cue_strength")}
-        kinds = (self._kind,)
-        return clips_of([play(self._face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
-
-    def _checked(self, state: Mapping[str, Any]) -> dict[str, Any]:
-        """The state with everything that it left out, AUs named as columns."""
-        for name in state:
+        for name in state or {}:
             act.one_of(name, STATE, "an entry of a state")
-        whole = {**STATE, **state}
-        for name in ("aus", "sides"):
-            whole[name] = {act.check_au(au): value for au, value in dict(whole[name]).items()}
-        for au, side in whole["sides"].items():
+        whole: dict[str, Any] = {**STATE, **(state or {})}
+        aus, sides = ({act.check_au(au): value for au, value in whole[name].items()} for name in ("aus", "sides"))
+        for au, side in sides.items():
             act.one_of(side, ("both", "left", "right"), f"the side of {au}")
-        for au, amount in whole["aus"].items():
-            act.check_range(act.peak_of(amount), f"the motion of {au} in px of 128", 0, MOST_PIXELS)
+        act.check_range(0, 5, **{f"the motion of {au} in px of 128": act.peak_of(aus[au]) for au in aus})
         act.one_of(whole["cue"], self.cues, "the cue of this face")
-        for name in ("cue_strength", "noise", "drift"):
-            act.check_range(whole[name], name, 0, MOST)
-            whole[name] = float(whole[name])
-        return whole
-
-    def _script(self, state: Mapping[str, Any]) -> Script:
-        """What happens in the clip of a whole state."""
-        usual, noise, drift = self._usual, state["noise"], state["drift"]
+        strengths = {name: whole[name] for name in ("noise", "drift", "cue_strength")}
+        act.check_range(0, 4, **strengths)
+        strengths = {name: float(value) for name, value in strengths.items()}
+        noise, drift, cue_strength = strengths.values()
+        usual = self._usual
         quality = None if noise == 0 or usual.quality is None else max(round(100 - noise * (100 - usual.quality)), 50)
         scaled = usual.drift * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
         disturbance = replace(usual, noise=noise, drift=scaled, blink=None, quality=quality)
 
-        pixels = act.pixels_of(state["aus"], state["sides"])
-        sides = {au: "both" if au in act.MIDLINE_AUS else state["sides"].get(au, "both") for au, _ in pixels}
-        aus = sorted(sides, key=AUS.index)
-        coded = "+".join(_facs(au, sides[au], state["aus"][au]) for au in aus)
-        numbers = "+".join(au[2:] for au in aus)
-        cue = state["cue"] if state["cue_strength"] > 0 else "absent"
+        pixels = act.pixels_of(aus, sides)
+        played = {au: "both" if au in act.MIDLINE_AUS else sides.get(au, "both") for au, _ in pixels}
+        coded = "+".join(_facs(au, played[au], aus[au]) for au in AUS if au in played)
+        numbers = "+".join(au[2:] for au in AUS if au in played)
+        cue = whole["cue"] if cue_strength > 0 else "absent"
         given = {"aus": allowed_emotions(numbers)}
         given["cue"] = given["aus"] if cue == "absent" else allowed_emotions(numbers, cue=cue)
         label = str(given["cue"].idxmax()) if given["cue"].max() == 1 else None
-        row = clip_row(
-            clip_id=f"{self.name}-{coded or 'rest'}-{cue}", dataset=self._dataset, subject=self.name, **MARKS,
-            emotion=label or "unknown", label=label, action_units=numbers,
-            side="+".join(dict.fromkeys(sides.values())) or "both", cue=cue,
-        )  # fmt: skip
+        row = {
+            "clip_id": f"{self.name}-{coded or 'rest'}-{cue}", "dataset": self._dataset, "subject": self.name, **MARKS,
+            "emotion": label or "unknown", "label": label, "action_units": numbers,
+            "side": "+".join(dict.fromkeys(played.values())) or "both", "cue": cue,
+        }  # fmt: skip
         truth = {
             "intensities": coded or "none", "peak_px128": max(pixels.values(), default=0.0), "cue_kind": self._kind,
-            "cue_strength": state["cue_strength"], **disturbance.head(MARKS["apex"] / MARKS["offset"]),
+            "cue_strength": cue_strength, **disturbance.head(MARKS["apex"] / MARKS["offset"]),
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
-        return Script(
-            **MARKS, pixels=pixels, kind=self._kind, state=cue, strength=state["cue_strength"],
-            disturbance=disturbance, grain=(self._seed, 2), row=row, truth=truth,
-        )  # fmt: skip
+        script = Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
+        return _one_clip(self._face, script, self._recipe | strengths)
+
+
+def _one_clip(face: Face, script: Script, recipe: Mapping[str, Any]) -> Clips:
+    kinds = (script.truth["cue_kind"],)
+    return clips_of([[script]], [play(face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
 
 
 def _facs(au: str, side: str, amount: float | str) -> str:
@@ -223,10 +232,229 @@ def face_studio(
     >>> clip.table["label"].tolist(), clip.frames.shape
     (['repression'], (1, 8, 64, 64, 3))
     """
-    check_clip(size, n_frames)
-    act.one_of(cue, act.CUES, "cue")
-    act.check_range(identity_seed, "identity_seed", 0)
-    act.check_range(person, "person", 0)
+    act.check_range(0, identity_seed=identity_seed, person=person)
+    check_clip(size)
     face = draw_face(draw_identity(identity_seed, person), size=render_size(size))
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
     return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="SynthME", recipe=recipe, seed=seed)
+
+
+def photo_studio(
+    photo: np.ndarray | None = None,
+    *,
+    landmarks: Mapping[str, tuple[float, float]] | None = None,
+    size: int = 64,
+    n_frames: int = 8,
+    cue: CueKind = "colour",
+    seed: int = 0,
+) -> FaceStudio:
+    """A photograph to play with: its skin moves and flushes as a drawn face would.
+
+    The photo is real, motion and cue are drawn, and the table that the truth is read from is SynthME's: what a model
+    answers shows what it makes of real skin, hair and light, and nothing about the person.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8, optional
+        RGB, one upright frontal face; by default the portrait that ships inside scikit-image, as in `move_photo`.
+    landmarks : mapping of str to (x, y), optional
+        Photo pixels of all of :data:`LANDMARK_NAMES`; from the face detector's square where None.
+    size : int
+        Side of frames and flow in pixels, 64 to 512; what the model reads.
+    n_frames : int
+        At least 2.
+    cue : {"colour", "timing", "brightness"}
+        Kind of the implicit cue.
+    seed : int
+        Of sensor noise and drift.
+
+    Returns
+    -------
+    FaceStudio
+
+    Raises
+    ------
+    ValueError
+        If the photo is not RGB uint8, no face is found in it, or an argument is out of its range.
+
+    See Also
+    --------
+    move_photo, face_studio
+
+    Examples
+    --------
+    >>> photo_studio()({"aus": {"AU4": "D"}}).table["action_units"].tolist()
+    ['4']
+    """
+    check_clip(size)
+    face, found = _photo_face(photo, landmarks, render_size(size))
+    recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
+    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="photo", recipe=recipe, seed=seed)
+
+
+def move_photo(
+    photo: np.ndarray | None = None,
+    action_units: str = "12",
+    *,
+    intensity: Literal["A", "B", "C", "D", "E"] = "C",
+    cue: str | None = None,
+    size: int = 128,
+    n_frames: int = 8,
+    landmarks: Mapping[str, tuple[float, float]] | None = None,
+    seed: int = 0,
+) -> Clips:
+    """Make one clip of a photograph whose skin moves as an AU would move it.
+
+    The photo is real and the motion is drawn: smooth displacement, no folds of the person's own, eyes that move with
+    the lids. A clip of it shows what flow and network do with real skin, hair and light; it says nothing about how
+    this person would look.
+
+    Parameters
+    ----------
+    photo : (h, w, 3) uint8, optional
+        RGB, one upright frontal face. By default the public-domain portrait of Eileen Collins that ships inside
+        scikit-image (``skimage.data.astronaut``; no download).
+    action_units : str
+        For instance ``"12"``, ``"1+2"``, ``"L12"`` (the subject's left side), ``"R14"``; the AUs of :data:`AUS`.
+    intensity : {"A", "B", "C", "D", "E"}
+        Of all of them; ``"A"`` moves the skin by 0.4 px at 128 px, ``"E"`` by 1.8 px.
+    cue : str, optional
+        State of an implicit cue to add: ``flush``, ``pallor``, ``early``, ``late``, ``brighten``, ``dim`` or ``still``.
+    size : int
+        Side of frames and flow, 64 to 512 px.
+    n_frames : int
+        At least 2.
+    landmarks : mapping of str to (x, y), optional
+        Photo pixels of all of :data:`LANDMARK_NAMES`. By default they are taken from the face detector's square, which
+        is coarse (a tenth of the distance between the eyes); give them where precision matters.
+    seed : int
+        Of the small differences between AUs' strengths.
+
+    Returns
+    -------
+    Clips
+        One clip, ``photo-<action units>``, with truth. Its emotion is ``unknown``.
+
+    Raises
+    ------
+    ValueError
+        If the photo is not RGB uint8, no face is found, an AU, intensity, cue or landmark is unknown, or `size` is out
+        of range.
+
+    Examples
+    --------
+    >>> clip = move_photo(action_units="12", size=64)
+    >>> clip.frames.shape, clip.table["action_units"].tolist()
+    ((1, 8, 64, 64, 3), ['12'])
+    """
+    check_clip(size, n_frames)
+    low, high = act.PEAK_PIXELS[act.one_of(intensity, act.PEAK_PIXELS, "intensity")]
+    kind = "colour" if cue is None else act.kind_of_state(cue)
+    parts = []
+    for token in map(str.strip, str(action_units).replace("AU", "").split("+")):
+        side = {"L": "left", "R": "right"}.get(token[:1], "both")
+        parts.append((act.check_au(token if side == "both" else token[1:]), side))
+    face, found = _photo_face(photo, landmarks, render_size(size))
+
+    rng = np.random.default_rng(seed)
+    pixels: act.Pixels = {}
+    for au, side in parts:
+        peak = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low)
+        pixels |= {(au, half): peak for half in act.sides_of(au, side)}
+    sides = {side for _, side in parts}
+    row = {
+        "clip_id": "-".join(["photo", "+".join(_facs(au, side, "") for au, side in parts), *([cue] if cue else [])]),
+        "dataset": "photo", "subject": "photo", **MARKS, "emotion": "unknown",
+        "action_units": "+".join(au[2:] for au, _ in parts), "side": sides.pop() if len(sides) == 1 else "mixed",
+        "cue": cue or "absent",
+    }  # fmt: skip
+    intensities = "+".join(f"{au[2:]}{intensity}" for au, _ in parts)
+    truth = {"intensities": intensities, "peak_px128": max(pixels.values()), "cue_kind": kind}
+    recipe = {
+        "corpus": "photo", "size": int(size), "n_frames": int(n_frames), "intensity": intensity, "flow": "dis",
+        "render_size": render_size(size), "seed": int(seed), "landmarks": found,
+    }  # fmt: skip
+    return _one_clip(face, Script(row, truth, pixels), recipe)
+
+
+def _photo_face(
+    photo: np.ndarray | None, landmarks: Mapping[str, tuple[float, float]] | None, size: int
+) -> tuple[Face, str]:
+    """A photograph as a face at `size` px, and whether its landmarks were given or detected."""
+    if photo is None:
+        from skimage import data
+
+        photo = data.astronaut()
+        landmarks = dict(zip(LANDMARK_NAMES, _PORTRAIT, strict=True)) if landmarks is None else landmarks
+    if not isinstance(photo, np.ndarray) or photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
+        what = f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
+        raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {what}")
+    high, wide = photo.shape[:2]
+    if min(high, wide) < 48:
+        raise ValueError(f"the photo is {wide}x{high} px; it must have at least 48 px a side")
+    if landmarks is None:
+        try:
+            box = find_face(photo)
+        except NoFaceError as error:
+            raise ValueError(
+                f"no face was found in the photo of {wide}x{high} px; give an upright frontal portrait, or landmarks of"
+                f" {', '.join(LANDMARK_NAMES)}"
+            ) from error
+        coarse = [(box.x + u * box.side, box.y + v * box.side) for u, v in _IN_BOX]
+        points = np.asarray(coarse if box.landmarks is None else box.landmarks, dtype=float)
+        return _face_of(photo, points, size), "detected"
+    missing = [name for name in LANDMARK_NAMES if name not in landmarks]
+    if missing:
+        raise ValueError(f"landmarks lack {', '.join(missing)}; give {', '.join(LANDMARK_NAMES)} as (x, y) in pixels")
+    points = np.array([landmarks[name] for name in LANDMARK_NAMES], dtype=float)
+    if points.shape != (5, 2) or not np.isfinite(points).all():
+        raise ValueError("landmarks must be five finite (x, y) in photo pixels")
+    if points[1, 0] - points[0, 0] < 8:
+        raise ValueError(
+            f"eye_left, the subject's own, must lie 8 px or more further right in the picture than eye_right; they are"
+            f" at x = {points[1, 0]:.0f} and {points[0, 0]:.0f}"
+        )
+    return _face_of(photo, points, size), "given"
+
+
+def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
+    """Cut the photo so that its face lies where a drawn one would, and complete the five points."""
+    eye, mouth = _TEMPLATE_SIDE["eye"], _TEMPLATE_SIDE["mouth_corner"]
+    middle, mouth_middle = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
+    # Photo pixels a face unit: what the width between the eyes says, and the height from eyes to mouth.
+    wide = np.linalg.norm(points[1] - points[0]) / (2 * eye[0])
+    high = np.linalg.norm(mouth_middle - middle) / (mouth[1] - eye[1])
+    span = float(np.sqrt(wide * high))
+    corner = middle - span * np.array([1.0, 1.0 + eye[1]])
+    side = OVERSAMPLING * size
+    zoom = side / (2 * span)
+    matrix = np.array([[zoom, 0, -corner[0] * zoom], [0, zoom, -corner[1] * zoom]], np.float64)
+    if zoom < 1:
+        photo = cv2.GaussianBlur(photo, (0, 0), 0.5 / zoom)  # so that fine detail does not alias
+    flags = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_LINEAR
+    skin = cv2.warpAffine(photo, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+
+    here = (points - corner) / span - 1
+    model = np.array([(-eye[0], eye[1]), eye, _TEMPLATE_MIDDLE["nose_tip"], (-mouth[0], mouth[1]), mouth])
+    affine, *_ = np.linalg.lstsq(np.column_stack([model, np.ones(5)]), here, rcond=None)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        moved = np.array([x, y, 1.0]) @ affine
+        return float(moved[0]), float(moved[1])
+
+    eye_right, eye_left, _, mouth_right, mouth_left = (tuple(point) for point in here.tolist())
+    right = {name: place(-x, y) for name, (x, y) in _TEMPLATE_SIDE.items()}
+    left = {name: place(x, y) for name, (x, y) in _TEMPLATE_SIDE.items()}
+    marks = Landmarks(
+        right=right | {"eye": eye_right, "mouth_corner": mouth_right},
+        left=left | {"eye": eye_left, "mouth_corner": mouth_left},
+        middle={name: place(x, y) for name, (x, y) in _TEMPLATE_MIDDLE.items()},
+        scale=float(np.sqrt(abs(np.linalg.det(affine[:2])))),
+        axis=tuple(((here[1] - here[0]) / np.linalg.norm(here[1] - here[0])).tolist()),
+    )
+    turns = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    outline = np.array([place(0.46 * np.cos(t), 0.13 + 0.68 * np.sin(t)) for t in turns])
+    oval = np.zeros((size, size), np.float32)
+    cv2.fillPoly(oval, [np.rint((outline + 1) / 2 * size).astype(np.int32)], 1.0)
+    mask = np.clip(cv2.GaussianBlur(oval, (0, 0), size / 64), 0, 1)
+    return Face(size, skin, None, None, marks, (0.2, -0.5, 0.78), "photo", mask)

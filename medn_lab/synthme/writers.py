@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,9 +38,6 @@ EMOTIONS_OF: dict[str, dict[str, str]] = {
 }
 """How SynthME's five emotions are called where a data set has others, so that its protocols find their classes."""
 
-LEFT_OUT = {"smic": ("others",)}
-"""Emotions that a data set has no place for; their clips are not written."""
-
 WITH_SIDES = ("casme2", "samm", "casme3")
 """Data sets whose AUs have their side in front; SAMM's have an intensity behind as well."""
 
@@ -56,55 +54,28 @@ PACK = {
 }
 """Data sets of a flow pack: a subject's name, a clip's name in the list, and the name of its picture."""
 
-SIDE = 28
-"""Side of a flow pack's pictures in pixels."""
-
 
 @dataclass
 class WrittenClip:
-    """One clip on its way to the disk: what the spreadsheet holds, and for each written frame the one drawn for it."""
+    """One clip on its way to the disk: for each written frame the one drawn for it, and what the spreadsheet holds."""
 
     source: str
-    onset: int
-    apex: int
-    offset: int
     numbers: dict[int, int]
-    fields: dict[str, str]
+    fields: dict[str, Any]
     fault: str = ""
 
 
-FAULTS: dict[str, tuple[str, str, str]] = {
-    "apex_slash": ("the apex is the text /", "apex", "/"),
-    "apex_is_onset": ("apex and onset are one frame", "apex", "{onset}"),
-    "apex_is_offset": ("apex and offset are one frame", "apex", "{offset}"),
-    "apex_after_offset": ("the apex is later than the offset", "apex", "{late}"),
-    "apex_before_onset": ("the apex is long before the onset", "apex", "{early}"),
-    "offset_zero": ("the offset is 0", "offset", "0"),
-    "onset_missing": ("there is no onset", "onset", ""),
-    "aus_unknown": ("the AUs are a question mark", "action_units", "?"),
-    "aus_junk": ("words stand among the AUs", "action_units", "{action_units} + soft focus"),
-    "aus_alternative": ("one AU or another", "action_units", "{action_units} or 38"),
-    "aus_differ": ("an AU is missing that another coding has", "action_units", "{action_units}+43"),
-    "emotion_spelled": ("the emotion has a capital and a trailing blank", "emotion", "{capitals} "),
-    "subject_unpadded": ("the subject is a number without its zeros", "subject", "{unpadded}  "),
-    "row_twice": ("the row stands twice", "subject", "{subject}"),
-    "folder_missing": ("there is no folder", "", ""),
-    "folder_renamed": ("the folder's name differs in case and zeros", "", ""),
-    "frames_missing": ("a fifth of the frames are missing", "", ""),
-    "frames_mostly_missing": ("three quarters of the frames are missing", "", ""),
-    "frame_truncated": ("the apex frame's file ends in the middle", "", ""),
-    "frame_resized": ("one frame is of another size", "", ""),
-}
-"""Every fault by name: what is wrong, and for a fault of the spreadsheet the column's field with what it then holds."""
-
-CODINGS: dict[str, tuple[str, str, str]] = {
-    "aus_full_width": ("the AUs are in full-width signs", "action_units", "{wide}"),
-    "aus_reference": ("a reference stands among the AUs", "action_units", "{action_units}+ref(38)"),
-    "aus_side_disputed": ("the AUs are on the left or on the right", "action_units", "{left} or {right}"),
-}
-"""Ways to write AUs; they are planted only where they are named."""
-
 _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
+
+
+@cache
+def read_faults() -> pd.DataFrame:
+    """``faults.csv``: what each fault means, which field of the sheet it spoils, and what the field then holds.
+
+    Ways to write AUs have ``by_default`` False: they are planted only where they are named.
+    """
+    path = Path(__file__).with_name("faults.csv")
+    return pd.read_csv(path, index_col="fault", keep_default_na=False, encoding="utf-8")
 
 
 def write_dataset(
@@ -114,7 +85,6 @@ def write_dataset(
     layout: LayoutName = "casme2",
     coding: str | None = None,
     tree: Literal["cropped", "raw"] | None = None,
-    suffix: Literal["png", "jpg"] = "png",
     size: int | None = None,
     fps: float | None = None,
     frames: bool = True,
@@ -123,8 +93,8 @@ def write_dataset(
 ) -> pd.DataFrame:
     """Write SynthME clips as frame folders and a spreadsheet with the official names and columns.
 
-    Every frame from onset to offset is drawn again at `size`. Subjects and clips get names in the data set's manner;
-    emotions that it lacks get the nearest that it has.
+    Every frame from onset to offset is drawn again at `size`, as PNG, which keeps the faint colour cue untouched.
+    Subjects and clips get names in the data set's manner; emotions that it lacks get the nearest that it has.
 
     Parameters
     ----------
@@ -137,8 +107,6 @@ def write_dataset(
         Which spreadsheet, for CASME II ``casme2_2014`` or ``casme2_2019``. By default the layout's first.
     tree : {"cropped", "raw"}, optional
         Which arrangement of folders; by default the layout's first.
-    suffix : {"png", "jpg"}
-        Official frames are mostly JPEG; PNG keeps SynthME's faint colour cue untouched.
     size : int, optional
         Side of the pictures in pixels, by default twice the clips' own but at most 256. Cropped frames are the face's
         part of such a picture, about two thirds of its side.
@@ -147,8 +115,8 @@ def write_dataset(
     frames : bool
         Whether to write the frames, or only the spreadsheet (for a second coding).
     faults : bool or sequence of str
-        Plant the faults that the real files have, one a clip: all those that apply, or those named; see
-        :data:`medn_lab.synthme.writers.FAULTS`. Those of :data:`medn_lab.synthme.writers.CODINGS` can be named as well.
+        Plant the faults that the real files have, one a clip: all those that apply, or those named, as
+        ``medn_lab/synthme/faults.csv`` lists them; its ways to write AUs are planted only where they are named.
     progress : bool
         Show a bar, one step a clip.
 
@@ -186,7 +154,6 @@ def write_dataset(
     rate = min(found.fps, own) if fps is None else float(fps)
     if not 0 < rate <= own:
         raise ValueError(f"fps must be above 0 and at most {own:g}, not {rate}")
-    drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
     written = _written_clips(clips, found, rate)
     for one, fault in zip(written, _planned_faults(faults, found, len(written)), strict=False):
         one.fault = fault
@@ -196,28 +163,28 @@ def write_dataset(
     if frames:
         from tqdm.auto import tqdm
 
+        drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
         for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
             pictures = list(render_frames(clips, one.source, list(one.numbers.values()), size=drawn))
-            _write_frames(one, pictures, root, arrangement, suffix, own_folder=not found.shared_folders)
+            _write_frames(one, pictures, root, arrangement)
+    told = ["emotion", "action_units", "onset", "apex", "offset"]
     rows = [
-        {
-            "clip_id": one.source, "written_as": "/".join([layout, *(one.fields[name] for name in found.key)]),
-            "emotion": one.fields["emotion"], "action_units": one.fields["action_units"],
-            "onset": one.onset, "apex": one.apex, "offset": one.offset, "fault": one.fault,
-        }
+        {"clip_id": one.source, "written_as": "/".join([layout, *(str(one.fields[name]) for name in found.key)])}
+        | {name: one.fields[name] for name in told}
+        | {"fault": one.fault}
         for one in written
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows)
 
 
 def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenClip]:
     """The clips under the data set's names, at its frame rate."""
     dataset, shared = layout.dataset, layout.shared_folders
-    table = clips.table
+    table = clips.table.assign(coded=clips.table["action_units"])
     if dataset == "samm" and clips.truth is not None and "intensities" in clips.truth.table:
-        intensities = clips.truth.table.set_index("clip_id")["intensities"]
-        table = table.assign(coded=table["clip_id"].map(intensities))
-    table = table[~table["emotion"].isin(LEFT_OUT.get(dataset, ()))]
+        table["coded"] = table["clip_id"].map(clips.truth.table.set_index("clip_id")["intensities"])
+    if dataset == "smic":  # has no class for others
+        table = table[table["emotion"] != "others"]
     if not len(table):
         raise ValueError(f"none of {len(clips)} clips has an emotion that {layout.title} knows")
     written = []
@@ -232,78 +199,71 @@ def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenCli
             filename = layout.clip.format(
                 subject=subject, number=recording + 1, letter=letter, short=SHORT.get(emotion, "")
             )
-            units = row.get("coded", row["action_units"]).split("+")
             side = {"left": "L", "right": "R"}.get(row.get("side", "both"), "") if dataset in WITH_SIDES else ""
-            numbers = {int(unit) for unit in row["action_units"].split("+") if unit}
-            classes = [name for name, aus in OBJECTIVE_CLASSES.items() if numbers and numbers <= aus]
-            one = _timed(row, rate, start=after + 5 if shared and place % 2 else None)
-            after = one.offset
-            one.fields |= {
-                "subject": subject,
+            units = {int(unit) for unit in row["action_units"].split("+") if unit}
+            classes = [name for name, aus in OBJECTIVE_CLASSES.items() if units and units <= aus]
+
+            step = row["fps"] / rate
+            onset = after + 5 if shared and place % 2 else round(row["onset"] / step) + 1
+            apex = onset + max(1, round((row["apex"] - row["onset"]) / step))
+            after = offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
+            counts = range(offset - onset + 1)
+            numbers = {onset + k: min(row["offset"], round(row["onset"] + k * step)) for k in counts}
+            fields = {
+                "onset": onset, "apex": apex, "offset": offset, "subject": subject,
                 "filename": filename + ("f" if dataset == "casme2" and place % 3 == 0 else ""),
-                "emotion": emotion,
-                "action_units": "+".join(f"{side}{unit}" for unit in units),
-                "objective_class": classes[0] if classes else "VII",
-                "fps": f"{rate:g}",
-            }
-            written.append(one)
+                "emotion": emotion, "action_units": "+".join(f"{side}{unit}" for unit in row["coded"].split("+")),
+                "objective_class": classes[0] if classes else "VII", "fps": f"{rate:g}",
+            }  # fmt: skip
+            written.append(WrittenClip(row["clip_id"], numbers | {apex: row["apex"]}, fields))
     return written
-
-
-def _timed(row: Mapping[str, Any], rate: float, *, start: int | None) -> WrittenClip:
-    """The clip's frame numbers at another frame rate."""
-    step = row["fps"] / rate
-    onset = round(row["onset"] / step) + 1 if start is None else start
-    apex = onset + max(1, round((row["apex"] - row["onset"]) / step))
-    offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
-    numbers = {onset + k: min(row["offset"], round(row["onset"] + k * step)) for k in range(offset - onset + 1)}
-    numbers[apex] = row["apex"]
-    fields = {"onset": str(onset), "apex": str(apex), "offset": str(offset)}
-    return WrittenClip(row["clip_id"], onset, apex, offset, numbers, fields)
 
 
 def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) -> list[str]:
     """The faults to plant, one a clip, in the order of the clips."""
-    if faults is False:
-        return []
+    table = read_faults()
     impossible = {
         name
-        for name in FAULTS | CODINGS
+        for name in table.index
         if (name.startswith("apex") and not layout.has_apex)
         or (name.startswith("aus") and not layout.has_aus)
         or (name.startswith("folder") and layout.shared_folders)
         or (name == "onset_missing" and "onset" in layout.key)
         or (name == "subject_unpadded" and layout.subject == "{number}")
     }
-    plan = [name for name in FAULTS if name not in impossible] if faults is True else list(faults)
-    for name in plan:
-        one_of(name, FAULTS | CODINGS, "fault")
-    wrong = [name for name in plan if name in impossible]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)} cannot be planted in {layout.title}")
-    if len(plan) > count:
-        raise ValueError(f"{len(plan)} faults need as many clips, there are {count}")
-    return plan
+    if isinstance(faults, bool):
+        return [name for name in table.index[table["by_default"] & faults] if name not in impossible]
+    for name in faults:
+        one_of(name, table.index, "fault")
+        if name in impossible:
+            raise ValueError(f"{name} cannot be planted in {layout.title}")
+    if len(faults) > count:
+        raise ValueError(f"{len(faults)} faults need as many clips, there are {count}")
+    return list(faults)
 
 
-def _row(one: WrittenClip) -> dict[str, str]:
+def _sheet_row(one: WrittenClip) -> dict[str, str]:
     """The clip's row of the spreadsheet, with its fault."""
-    units = one.fields["action_units"]
+    fields = {name: str(value) for name, value in one.fields.items()}
+    units = fields["action_units"]
     bare = re.sub("[LR]", "", units).split("+")
-    known = one.fields | {
-        "late": str(one.offset + 9), "early": str(max(0, one.onset - 1000)), "wide": units.translate(_FULL_WIDTH),
-        "capitals": one.fields["emotion"].upper(), "unpadded": one.fields["subject"].lower().lstrip("0"),
+    known = fields | {
+        "late": str(one.fields["offset"] + 9), "early": str(max(0, one.fields["onset"] - 1000)),
+        "wide": units.translate(_FULL_WIDTH), "capitals": fields["emotion"].upper(),
+        "unpadded": fields["subject"].lower().lstrip("0"),
         "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
     }  # fmt: skip
-    _, field, text = (FAULTS | CODINGS).get(one.fault, ("", "", ""))
-    return one.fields | {field: text.format(**known)}
+    if one.fault:
+        spoilt = read_faults().loc[one.fault]
+        fields[spoilt["field"]] = spoilt["text"].format(**known)
+    return fields
 
 
 def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, closing: bool) -> None:
     lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
     lines.append([column.header or None for column in coding.columns])
     for one in written:
-        row = _row(one)
+        row = _sheet_row(one)
         line = [row.get(column.field) if column.field else None for column in coding.columns]
         lines += [line] * (2 if one.fault == "row_twice" else 1)
     if closing:
@@ -321,30 +281,29 @@ def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, 
     book.save(path)
 
 
-def _write_frames(
-    one: WrittenClip, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree, suffix: str, *, own_folder: bool
-) -> None:
+def _write_frames(one: WrittenClip, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree) -> None:
     """A clip's frames, spoilt by its fault."""
     if tree.cropped:
-        box = _face_box(pictures[0])
+        try:
+            box = find_face(pictures[0])
+        except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
+            side = pictures[0].shape[0]
+            box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
     folder = root / tree.folder.format(**one.fields)
     stem = tree.frame.rpartition(".")[0]
-    paths = [folder / f"{stem.format(number=number, **one.fields)}.{suffix}" for number in one.numbers]
+    paths = [folder / f"{stem.format(number=number, **one.fields)}.png" for number in one.numbers]
     folder.mkdir(parents=True, exist_ok=True)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, 97] if suffix == "jpg" else [cv2.IMWRITE_PNG_COMPRESSION, 1]
     for path, picture in zip(paths, pictures, strict=True):
-        done, content = cv2.imencode(f".{suffix}", np.ascontiguousarray(picture[..., ::-1]), quality)
-        if not done:
-            raise OSError(f"{path.name} could not be encoded as {suffix}")
+        _, content = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
         path.write_bytes(content.tobytes())
     lost = {"frames_missing": paths[2::5], "frames_mostly_missing": paths[len(paths) // 4 :]}
     for path in lost.get(one.fault, ()):
         path.unlink()
-    at_apex = paths[list(one.numbers).index(one.apex)]
-    if one.fault == "folder_missing" and own_folder:
+    at_apex = paths[list(one.numbers).index(one.fields["apex"])]
+    if one.fault == "folder_missing":
         shutil.rmtree(folder)
-    elif one.fault == "folder_renamed" and own_folder:  # another case, and one more zero before the last number
+    elif one.fault == "folder_renamed":  # another case, and one more zero before the last number
         other = re.sub(r"(\d+)(?=\D*$)", lambda found: f"0{found[1]}", folder.name.upper())
         folder.rename(folder.with_name(other))
     elif one.fault == "frame_truncated":
@@ -352,14 +311,6 @@ def _write_frames(
     elif one.fault == "frame_resized":
         picture = require(cv2.imread(str(at_apex)), otherwise=f"{at_apex} cannot be read as a picture")
         cv2.imwrite(str(at_apex), cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0])))
-
-
-def _face_box(onset: np.ndarray) -> FaceBox:
-    try:
-        return find_face(onset)
-    except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
-        side = onset.shape[0]
-        return FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
 
 
 def write_flow_pack(
@@ -417,7 +368,7 @@ def write_flow_pack(
         for count, row in enumerate(own.to_dict("records")):
             names = _pack_names(dataset, order // len(PACK) + 1, count + 1, row["label"])
             flow = np.asarray(clips.flow[place[row["clip_id"]]][..., :2])
-            coded = code_flow(flow, coding="uv_strain", size=SIDE)
+            coded = code_flow(flow, coding="uv_strain", size=28)
             # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
             low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
             picture = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
@@ -432,8 +383,7 @@ def write_flow_pack(
     if listing in ("named", "both"):
         columns = ["dataset", "sub", "filename_o", "label", "apex", "imagename", "sub_filename"]
         table[columns].to_csv(root / "all_442_list.csv", index=False)
-    names = table[["dataset", "sub", "filename_o"]].itertuples(index=False)
-    written_as = [reader_id(*name) for name in names]
+    written_as = [reader_id(*name) for name in table[["dataset", "sub", "filename_o"]].itertuples(index=False)]
     return pd.DataFrame({"clip_id": table["clip_id"], "written_as": written_as, "label": table["class"]})
 
 
