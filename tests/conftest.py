@@ -28,6 +28,22 @@ def repository() -> Path:
     return REPOSITORY
 
 
+@pytest.fixture(scope="session")
+def clips():
+    """Twenty-four clips that a network learns in a second; a test that changes them makes a copy."""
+    from tiny_clips import tiny_clips
+
+    return tiny_clips()
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The shipped model that is loaded by default."""
+    import medn_lab as medn
+
+    return medn.load_pretrained()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests in ``tests/browser`` as driving a browser, so that ``-m "not browser"`` leaves them out."""
     for item in items:

@@ -52,11 +52,6 @@ def drawn():
 
 
 @pytest.fixture(scope="module")
-def shipped():
-    return medn.load_pretrained()
-
-
-@pytest.fixture(scope="module")
 def faces():
     clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=6, size=64, seed=2, n_jobs=1)
     return clips.with_table(clips.table.assign(label=clips.table["emotion"]))
@@ -316,9 +311,9 @@ class TestPlantedMass:
     def test_of_the_shipped_model_an_au_lies_on_its_region(self, shipped, drawn):
         clips = drawn.where(AU12=1.0)
         maps = (
-            integrated_gradients(shipped, clips, target="AU12", n_steps=32),
+            integrated_gradients(shipped, clips, target="AU12", n_steps=8),
             bare_change(shipped, clips, target="AU12"),
-            randomisation_check(shipped, clips, target="AU12", n_draws=1, params={"n_steps": 16}).randomised,
+            randomisation_check(shipped, clips, target="AU12", n_draws=1, params={"n_steps": 4}).randomised,
         )
         found, change, random = (planted_mass(one, truth=drawn.truth, region="AU12", of="flow") for one in maps)
         assert (found["share"] > found["chance"]).mean() > 0.9
@@ -329,9 +324,8 @@ class TestPlantedMass:
 
     def test_of_the_shipped_model_an_emotion_in_the_frames_lies_on_the_cue(self, shipped, drawn):
         clips = drawn.where(cue="flush", label="disgust")
-        clips = clips.select(clips.table["clip_id"][::2])
         maps = (
-            integrated_gradients(shipped, clips, target="disgust", n_steps=32),
+            integrated_gradients(shipped, clips, target="disgust", n_steps=8),
             bare_change(shipped, clips, target="disgust"),
         )
         found, change = (planted_mass(one, truth=drawn.truth, of="frames") for one in maps)

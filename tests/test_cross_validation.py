@@ -31,7 +31,7 @@ from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Clips, Predictions
 from medn_lab.train import TrainConfig, fit
 
-QUICK = TrainConfig(epochs=2, batch_size=8, seed=3)
+QUICK = TrainConfig(epochs=1, batch_size=8, seed=3)
 HERE = {"training": QUICK, "n_jobs": 1, "progress": False}
 
 
@@ -46,11 +46,6 @@ def relabelled(clips, **columns):
 
 def loso(clips, **options):
     return evaluate_loso(small(clips), clips, **HERE | options)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
 
 
 @pytest.fixture(scope="module")

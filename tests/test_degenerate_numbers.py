@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_clips import tiny_clips
+from slow_cases import mostly_slow
 
 from medn_lab.diagnose import dependence, integrated_gradients, leakage, saliency, selection_measures, umap
 from medn_lab.evaluate import au_detection, evaluate_loso, extract_features, predict
@@ -14,11 +14,6 @@ from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.train import TrainConfig, fit
 
 QUICK = TrainConfig(epochs=1, batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +87,7 @@ def test_every_figure_of_the_branches_is_a_number_or_says_why_not(model, harmed)
     assert all(np.isfinite(xy).all() for xy in made.maps.values())
 
 
+@pytest.mark.parametrize("harmed", mostly_slow(reversed(HARMED), quick=2), indirect=True)
 def test_every_fold_has_its_scores_or_says_why_not(clips, harmed):
     if harmed.table["subject"].nunique() == 1:
         with pytest.raises(ValueError, match="at least 2 subjects"):
@@ -102,14 +98,6 @@ def test_every_fold_has_its_scores_or_says_why_not(clips, harmed):
     is_told(found.folds, "accuracy")
     assert np.isfinite(found.scores()[["value", "low", "high", "floor"]]).all(axis=None)
     is_told(au_detection(found.predictions), "auc")
-
-
-def test_a_branch_that_does_not_vary_is_named(model, clips):
-    still = extract_features(model, HARMED["zero flow"](clips))
-    with pytest.warns(UserWarning, match="the motion branch is constant"):
-        umap(still, method="pca")
-    told = dependence(still)
-    assert told["reason"][told["value"].isna()].unique().tolist() == ["the motion branch is constant"]
 
 
 def test_clips_that_are_tested_and_trained_on_under_two_names_are_named(clips):

@@ -44,11 +44,6 @@ def with_labels(clips, labels, column="label"):
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
-
-
-@pytest.fixture(scope="module")
 def model(clips):
     return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
 

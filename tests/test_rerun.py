@@ -267,15 +267,15 @@ class TestComparison:
         assert "torch 1.0 -> " in repr(found)
 
     def test_a_rerun_takes_as_many_threads_as_the_run(self, clips, pretrained, monkeypatch):
-        seen, forward = [], MEDN.forward
+        part, seen, forward = clips.select(clips.table["clip_id"][:2]), [], MEDN.forward
         monkeypatch.setattr(MEDN, "forward", lambda *args: (seen.append(torch.get_num_threads()), forward(*args))[1])
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(before + 1)
-            made = predict(pretrained, clips)
+            made = predict(pretrained, part)
         finally:
             torch.set_num_threads(before)
-        assert rerun(made, clips=clips).identical
+        assert rerun(made, clips=part).identical
         assert seen == [before + 1, before + 1]
         assert torch.get_num_threads() == before
 

@@ -271,13 +271,6 @@ def test_figures_show_names_from_data_as_text(hostile):
         assert any("&lt;img" in text for text in texts), "no name is shown, so that nothing was tested"
 
 
-def test_a_report_shows_names_from_data_as_text(hostile, tmp_path):
-    report = diagnose.decoupling_report(hostile[2], n_permutations=9, n_shuffles=2, about={EVIL: EVIL})
-    page = report.to_html(tmp_path / "report.html", title=EVIL).read_text()
-    assert "<img" not in page.replace('<img src="data:image/png', "")
-    assert "&lt;img" in page
-
-
 def planted(texts: list[str]) -> list[str]:
     """The tags that a browser would make of `EVIL` in these texts, alone or as attributes of others."""
     found = []
