@@ -14,6 +14,7 @@ from hypothesis import settings
 
 # No test is timed: a busy machine is not a fault of the code.
 settings.register_profile("untimed", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)  # of "make quick"
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -308,6 +308,7 @@ class TestRandomisation:
 
 
 class TestPlantedMass:
+    @pytest.mark.slow
     def test_of_the_shipped_model_an_au_lies_on_its_region(self, shipped, drawn):
         clips = drawn.where(AU12=1.0)
         maps = (
@@ -322,6 +323,7 @@ class TestPlantedMass:
         assert found["share"].mean() > 1.3 * change["share"].mean()
         assert found["share"].mean() > 1.3 * random["share"].mean()
 
+    @pytest.mark.slow
     def test_of_the_shipped_model_an_emotion_in_the_frames_lies_on_the_cue(self, shipped, drawn):
         clips = drawn.where(cue="flush", label="disgust")
         maps = (
@@ -408,6 +410,7 @@ class TestComparison:
     def of_saliency(self, face_model, faces, truth=None, target="happiness"):
         return compare_attributions(face_model, faces, target=target, methods=["saliency"], truth=truth, n_draws=1)
 
+    @pytest.mark.slow
     def test_the_figures_are_those_of_the_single_functions(self, compared, face_model, faces):
         expected = [(method, of) for method in COMPARED for of in ("frames", "flow")]
         assert [*zip(compared["method"], compared["input"], strict=True)] == expected
@@ -423,6 +426,7 @@ class TestComparison:
             assert found["random_share"] == pytest.approx(random["share"][random["planted"]].mean())
             assert (found["region"], found["n_planted"]) == (region, own["planted"].sum())
 
+    @pytest.mark.slow
     def test_a_map_without_a_network_survives_and_only_complete_methods_have_an_error(self, compared):
         bare = compared[compared["method"] == "bare_change"]
         assert bare["survives"].all()
@@ -454,6 +458,7 @@ class TestComparison:
         with pytest.raises(ValueError, match="bare_change"):
             compare_attributions(face_model, faces, target="happiness", methods=())
 
+    @pytest.mark.slow
     def test_the_picture_shows_the_table(self, compared):
         figure = plot_attribution_comparison(compared)
         traces = {trace.meta: trace for trace in figure.data if trace.meta}

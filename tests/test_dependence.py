@@ -324,6 +324,7 @@ def uniform(p_values):
 
 
 class TestCalibration:
+    @pytest.mark.slow
     @every_measure
     def test_p_is_uniform_for_independent_factors(self, measure):
         # Two hundred draws of fourteen clips: an AU-like factor in one branch, a cue-like one in the other.
@@ -419,7 +420,8 @@ def orders_seen(groups, **options):
 
 
 class TestShifts:
-    @pytest.mark.parametrize(("groups", "clips"), mostly_slow([(1, 200), (4, 80)]))
+    @pytest.mark.slow
+    @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])
     def test_shifts_keep_the_level_where_independent_branches_drift_and_exchange_does_not(self, groups, clips):
         rejected = {"exchange": [], "shift": []}
         who = np.repeat(np.arange(groups), clips)

@@ -83,6 +83,7 @@ def test_a_model_of_the_aus_alone_has_pair_auc_one_half():
     assert (found.value, found.low, found.high) == (0.5, 0.5, 0.5)
 
 
+@pytest.mark.slow
 def test_the_shipped_model_tells_pairs_apart():
     clips = medn.synthetic_clips(n_subjects=6, clips_per_subject=8, seed=1)
     found = pair_auc(medn.predict(medn.load_pretrained(), clips))

@@ -64,6 +64,7 @@ def computed(monkeypatch, *, most: int = 1000) -> list[str]:
     return done
 
 
+@pytest.mark.slow
 def test_prepared_flow_is_the_true_displacement_of_the_crop(raw):
     index, names = first(raw[0], 9), raw[1]
     prepared = prepare(index, recipe=FlowRecipe(size=64, compute_size=128, n_frames=2), progress=False)
@@ -189,6 +190,7 @@ def test_a_set_of_a_version_with_another_detector_is_opened_whole_and_begun_anew
     assert len(done) == 3
 
 
+@pytest.mark.slow
 def test_unreadable_clips_become_problems_and_their_rows_go(tmp_path):
     faults = ("frame_truncated", "frame_resized", "apex_slash", "frames_missing")
     root, table = shared_set("casme2", faults=faults)
@@ -230,6 +232,7 @@ def test_an_empty_index_is_refused():
         prepare(ClipIndex(pd.DataFrame({"clip_id": [], "subject": []})))
 
 
+@pytest.mark.slow
 def test_own_clips_are_read_from_a_folder_and_from_a_video(raw, tmp_path):
     index = ClipIndex(raw[0].table.iloc[[1]])
     row = index.table.iloc[0]

@@ -5,6 +5,7 @@ import importlib.util
 import json
 
 import pytest
+from slow_cases import mostly_slow
 
 import medn_lab as medn
 from medn_lab.model.pretrained import pretrained_folder
@@ -119,7 +120,7 @@ def test_the_card_names_the_weights_and_the_command(name):
     assert f"python pretrained/make_pretrained.py {name}" in text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_slow(NAMES))
 def test_training_and_held_out_persons_differ(name):
     _, stated = card_of(name)
     subjects = [

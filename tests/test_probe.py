@@ -256,6 +256,7 @@ class TestChance:
         assert np.mean(pooled) < np.mean(inside) - 0.05
         assert abs(np.mean(inside) - 0.5) < 0.05
 
+    @pytest.mark.slow
     def test_p_is_uniform_where_there_is_nothing(self):
         p_values = []
         for seed in range(200):

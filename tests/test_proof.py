@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from slow_cases import mostly_slow
 
 import medn_lab as medn
 from medn_lab.records import Predictions
@@ -142,7 +141,7 @@ def test_the_worst_group_is_that_of_the_frequency_in_training(script, monkeypatc
 
 @pytest.fixture(scope="module")
 def few_clips():
-    return medn.synthetic_clips(n_subjects=2, clips_per_subject=12, seed=31)
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=6, seed=31)
 
 
 def outputs(script, variant, clips):
@@ -294,7 +293,8 @@ def check_stored_tables(script, folder):
         pd.testing.assert_frame_equal(found, pd.read_csv(folder / f"{name}.csv"), atol=1e-4, check_dtype=False)
 
 
-@pytest.mark.parametrize("seed", mostly_slow([1, 0]))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
 def test_the_notebook_reads_the_tables_of_any_outcome(script, seed, tmp_path, monkeypatch, capsys):
     """Random figures for every run of the plan; the last cells print what these figures say."""
     generator = np.random.default_rng(seed)

@@ -33,7 +33,7 @@ UNSEEN = {"", *LEFT_OUT_BY_PREPARE, "aus_differ", "emotion_spelled", "subject_un
 PROTOCOL = {"casme2": "casme2_5class", "samm": "samm_5class", "smic": "megc2019", "casme3": "casme3_7class"}
 
 
-@pytest.fixture(params=mostly_slow(data.LAYOUTS, quick=4))
+@pytest.fixture(params=mostly_slow(data.LAYOUTS, quick=3))
 def faulty(request):
     """A layout's name, its index read from files with every fault, and what was written."""
     root, wrote = shared_set(request.param, faults=True)
@@ -61,6 +61,7 @@ def test_every_row_is_a_clip_or_left_out_with_and_without_repairs(faulty):
     pd.testing.assert_frame_equal(by_name.table, index.table)
 
 
+@pytest.mark.slow
 def test_every_row_is_a_prepared_clip_or_left_out(faulty, tmp_path):
     _, index, wrote, _ = faulty
     prepared = prepare(index, tmp_path / "set", recipe=TINY, crop="none", progress=False)

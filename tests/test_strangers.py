@@ -23,6 +23,7 @@ import plotly.graph_objects as go
 import pytest
 from hostile_records import EVIL, hostile_records, hostile_widgets
 from sample_records import sample_embedding
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 from written_sets import shared_set
 
@@ -195,7 +196,12 @@ def test_an_archive_is_no_data_set_and_is_not_unpacked(tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "facts"),
-    [('<row><c t="inlineStr"><is><t>1</t></is></c></row>' * 20_001, "20,000 rows"), (" " * 101_000_000, "100,000,000")],
+    mostly_slow(
+        [
+            ('<row><c t="inlineStr"><is><t>1</t></is></c></row>' * 20_001, "20,000 rows"),
+            (" " * 101_000_000, "100,000,000"),
+        ]
+    ),
     ids=["rows", "bytes"],
 )
 def test_a_sheet_that_would_fill_the_memory_is_refused(tmp_path, rows, facts):
@@ -302,6 +308,7 @@ def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
         yield from html_of(child)
 
 
+@pytest.mark.slow
 def test_widgets_show_names_from_data_as_text():
     for name, widget in hostile_widgets().items():
         texts = list(html_of(widget))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from read_only import needs_rights, read_only
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 from written_sets import shared_set
 
@@ -83,7 +84,7 @@ def test_a_read_only_folder_is_named_and_stays_as_it_is(index, clips, model):
         assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("calls", range(12))
+@pytest.mark.parametrize("calls", mostly_slow(range(12), quick=4))
 def test_a_disk_that_fills_up_keeps_the_finished_clips(index, prepared, tmp_path, monkeypatch, capsys, calls):
     out = tmp_path / "set"
     with monkeypatch.context() as patch:

@@ -191,6 +191,7 @@ def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
         assert ((counts - expected) ** 2 / expected).to_numpy().sum() < 2 * counts.shape[1] + 10
 
 
+@pytest.mark.slow
 def test_a_mixed_clip_is_the_clip_of_its_own_kind(tmp_path):
     arguments = {"n_subjects": 1, "clips_per_subject": 5, "n_frames": 6, "seed": 4}
     mixed = synthetic_clips(**arguments, cue="mixed")

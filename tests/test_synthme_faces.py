@@ -157,6 +157,7 @@ def test_a_one_sided_smile_moves_the_subjects_left():
     assert flow[:, 56:].sum() > 4 * flow[:, :40].sum()
 
 
+@pytest.mark.slow
 def test_the_detector_places_aus_near_the_landmarks():
     for clip, how in ((move_photo(data.astronaut(), "4"), "detected"), (move_photo(None, "4"), "given")):
         assert clip.recipe["landmarks"] == how
@@ -186,6 +187,7 @@ def test_the_brightness_of_a_photo_and_of_a_still_changes_in_grey_on_the_chin(fa
     assert 40 < columns.min() < columns.max() < 88
 
 
+@pytest.mark.slow
 def test_without_noise_the_apex_is_the_still_that_move_face_draws():
     state = {"aus": {"AU12": "C", "AU6": 0.5}, "sides": {"AU12": "left"}, **QUIET}
     clip = face_studio(identity_seed=3, size=128, n_frames=5)(state)

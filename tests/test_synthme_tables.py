@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
-from slow_cases import mostly_slow
 
 import medn_lab as medn
 from medn_lab.records import Clips, frame_numbers
@@ -99,6 +98,7 @@ def test_clips_of_another_table_can_be_drawn_again(clips, tmp_path):
     assert len(repr(clips)) < len(repr(published)) + 40
 
 
+@pytest.mark.slow
 def test_a_result_on_clips_of_another_table_is_made_again(clips):
     predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     again = medn.rerun(predictions, progress=False)
@@ -213,16 +213,15 @@ def test_the_published_cue_says_next_to_nothing_about_the_aus():
     assert found["emotion", "AUs"] < 0.53
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "cue"),
-    mostly_slow(
-        [
-            (SAME_STATE, "colour+timing+brightness"),
-            (emotion_table(), "colour"),
-            (emotion_table(), "colour+timing+brightness"),
-            (SHIFTED, "colour+timing"),
-        ]
-    ),
+    [
+        (SAME_STATE, "colour+timing+brightness"),
+        (emotion_table(), "colour"),
+        (emotion_table(), "colour+timing+brightness"),
+        (SHIFTED, "colour+timing"),
+    ],
     ids=["two rows", "published, one kind", "published, three kinds", "shifted"],
 )
 def test_allowed_auc_is_that_of_a_simulated_perfect_reader(table, cue):

@@ -186,7 +186,7 @@ class TestHistory:
         assert set(history.table) == {"epoch", "seconds", "learning_rate"} | terms | scored
         assert history.table["epoch"].tolist() == [1, 2, 3]
 
-    @pytest.mark.parametrize("decoupling", list(DECOUPLING_METHODS))
+    @pytest.mark.parametrize("decoupling", mostly_slow(DECOUPLING_METHODS, quick=2))
     def test_every_column_has_a_name_and_validation_is_the_model_on_those_clips(self, clips, decoupling):
         others = tiny_clips(seed=1)
         model = MEDN(MEDNConfig.for_clips(clips, dim=16, decoupling=decoupling), seed=0)
