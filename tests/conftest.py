@@ -38,6 +38,14 @@ def clips():
 
 
 @pytest.fixture(scope="session")
+def model(clips):
+    """A small untrained network for `clips`."""
+    from medn_lab.model import MEDN, MEDNConfig
+
+    return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
+
+
+@pytest.fixture(scope="session")
 def shipped():
     """The shipped model that is loaded by default."""
     import medn_lab as medn

@@ -70,6 +70,7 @@ def test_pairs_go_by_the_sets_of_the_notations(rows):
     assert set(zip(pairs["clip_a"], pairs["clip_b"], strict=True)) == pairs_by_hand(table)
 
 
+@pytest.mark.slow
 def test_the_partners_of_the_explorer_go_by_the_same_sets():
     table = table_of(*((str(k % 3), row[0], "xyz"[k % 3]) for k, row in enumerate(CODED)))
     wanted, explorer = pairs_by_hand(table), explorer_of(table)

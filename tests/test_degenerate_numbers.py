@@ -10,15 +10,10 @@ from slow_cases import mostly_slow
 
 from medn_lab.diagnose import dependence, integrated_gradients, leakage, saliency, selection_measures, umap
 from medn_lab.evaluate import au_detection, evaluate_loso, extract_features, predict
-from medn_lab.model import MEDN, MEDNConfig
+from medn_lab.model import MEDNConfig
 from medn_lab.train import TrainConfig, fit
 
 QUICK = TrainConfig(epochs=1, batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
 
 
 def labelled(clips, **columns):
@@ -46,7 +41,7 @@ HARMED = {
 }
 
 
-@pytest.fixture(params=list(HARMED))
+@pytest.fixture(params=mostly_slow(HARMED, quick=5))
 def harmed(request, clips):
     return HARMED[request.param](clips)
 
@@ -98,12 +93,6 @@ def test_every_fold_has_its_scores_or_says_why_not(clips, harmed):
     is_told(found.folds, "accuracy")
     assert np.isfinite(found.scores()[["value", "low", "high", "floor"]]).all(axis=None)
     is_told(au_detection(found.predictions), "auc")
-
-
-def test_clips_that_are_tested_and_trained_on_under_two_names_are_named(clips):
-    config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
-    with pytest.warns(UserWarning, match=r"24 tested clips .* 'tiny0_s00_c00' has the same .* as 'tiny0_s02_c00'"):
-        evaluate_loso(config, copied(clips), training=QUICK, n_jobs=1, progress=False)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

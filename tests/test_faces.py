@@ -82,7 +82,7 @@ def test_a_cat_and_other_pictures_are_no_face(name):
             find_face(scaled)
 
 
-@pytest.mark.parametrize("kind", ["whole", "grey", "dark", "pale", "left", "right", "far"])
+@pytest.mark.parametrize("kind", mostly_slow(["grey", "dark", "left", "whole", "pale", "right", "far"], quick=3))
 def test_the_astronaut_is_found_in_any_light_and_turned(kind):
     picture, scale, shift = data.astronaut(), 1.0, (0, 0)
     if kind == "grey":
@@ -312,7 +312,8 @@ def landmarks_of_kind(five: np.ndarray, kind: int) -> np.ndarray:
     return points
 
 
-@pytest.mark.parametrize("kind", mostly_slow([68, 5, 478]))
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [5, 68, 478])
 def test_the_public_tools_recipe_makes_the_eyes_level(folder_of, kind):
     def first_frame(name, degrees, recipe, kind):
         frames, five = tilted_face(degrees)

@@ -13,7 +13,6 @@ import plotly.io as pio
 import pytest
 from executed_books import executed
 from nbconvert import HTMLExporter
-from slow_cases import mostly_slow
 
 from medn_lab.view.html_export import NAME, HtmlTwin, keep_figures_in_html
 
@@ -102,9 +101,8 @@ def test_the_page_of_an_executed_notebook_holds_every_figure_and_plotly_js_once(
     assert len(page) < 4_000_000
 
 
-@pytest.mark.parametrize(
-    "path", mostly_slow(sorted(NOTEBOOKS.glob("*.ipynb"), reverse=True)), ids=lambda path: path.stem
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_the_page_of_a_stored_notebook_holds_a_picture_of_every_figure(path):
     book = nbformat.read(path, as_version=4)
     outputs = [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]

@@ -44,11 +44,6 @@ def with_labels(clips, labels, column="label"):
     return replace(clips, table=clips.table.assign(**{column: labels}))
 
 
-@pytest.fixture(scope="module")
-def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
-
-
 @pytest.mark.parametrize("column", mostly_slow(["mood", "label"]))
 def test_blanks_and_full_width_signs_make_no_second_class(clips, column):
     labels = clips.table["label"].to_numpy(dtype=object, copy=True)

@@ -188,6 +188,7 @@ def test_importing_a_room_loads_nothing_heavy(room):
     assert done.stdout.strip() == "[]", f"import {module} loads {done.stdout.strip()}"
 
 
+@pytest.mark.slow
 def test_numeric_modules_of_diagnose_load_no_torch():
     numeric = [module_of(path) for path in sources("*.py", under=PACKAGE / "diagnose") if is_numeric(path)]
     script = f"import sys, {', '.join(numeric)}; print(sorted({NETWORK_PACKAGES} & set(sys.modules)))"

@@ -282,6 +282,7 @@ class TestComparison:
 
 
 class TestWhatIsMissing:
+    @pytest.mark.slow
     def test_clips_without_a_recipe_are_needed_and_must_be_the_same(self, predictions):
         mine = tiny_clips()
         own = with_source(predictions, recipe=dict(mine.recipe))

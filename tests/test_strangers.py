@@ -34,6 +34,7 @@ from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips
 from medn_lab.train import TrainConfig
 
+ROW = '<row><c t="inlineStr"><is><t>1</t></is></c></row>'
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
 
 
@@ -196,12 +197,7 @@ def test_an_archive_is_no_data_set_and_is_not_unpacked(tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "facts"),
-    mostly_slow(
-        [
-            ('<row><c t="inlineStr"><is><t>1</t></is></c></row>' * 20_001, "20,000 rows"),
-            (" " * 101_000_000, "100,000,000"),
-        ]
-    ),
+    mostly_slow([(ROW * 20_001, "20,000 rows"), (" " * 101_000_000, "100,000,000")]),
     ids=["rows", "bytes"],
 )
 def test_a_sheet_that_would_fill_the_memory_is_refused(tmp_path, rows, facts):

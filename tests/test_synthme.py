@@ -142,6 +142,7 @@ def test_the_timing_cue_is_still_at_onset_apex_and_offset():
     assert not studio({"cue": "still"}).truth.cue_course.any()
 
 
+@pytest.mark.slow
 def test_the_brightness_cue_is_a_grey_pulse_on_the_chin_between_apex_and_offset():
     seen, _, change = with_and_without(n_subjects=1, clips_per_subject=8, n_frames=8, cue="brightness")
     assert set(seen.table["cue"]) == set(CUES["brightness"])
@@ -178,6 +179,7 @@ def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
     assert hashlib.sha256(table.encode()).hexdigest().startswith(begins)
 
 
+@pytest.mark.slow
 def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
     table = draw_table(n_subjects=20, clips_per_subject=100, cue="mixed", seed=11)
     kinds = {state: kind for kind in CUES for state in CUES[kind][:2]}

@@ -83,6 +83,7 @@ def test_another_table_changes_emotion_and_cue_and_nothing_else():
     assert (changed["emotion"] != published["emotion"]).mean() > 0.1
 
 
+@pytest.mark.slow
 def test_clips_of_another_table_can_be_drawn_again(clips, tmp_path):
     back = Clips.load(clips.save(tmp_path / "set"))
     assert back.recipe == json.loads(json.dumps(dict(clips.recipe))) == clips.recipe
