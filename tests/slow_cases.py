@@ -1,13 +1,9 @@
 """Parametrisations of which "make quick" runs the first cases alone (tests only)."""
 
-from collections.abc import Iterable
-
 import pytest
 
 
-def mostly_slow(cases: Iterable, *, quick: int = 1) -> list:
+def mostly_slow(cases, *, quick: int = 1) -> list:
     """The cases; all but the first `quick` are marked ``slow``."""
-    return [
-        case if place < quick else pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.slow)
-        for place, case in enumerate(cases)
-    ]
+    packed = (case if isinstance(case, tuple) else (case,) for case in cases)
+    return [pytest.param(*case, marks=[pytest.mark.slow] * (place >= quick)) for place, case in enumerate(packed)]

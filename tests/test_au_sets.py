@@ -168,9 +168,8 @@ SHEET = ["L12", "12", "12 or 14", "4", "4+ref(7)", "4，7", "７、４", "4?", "
 
 @pytest.fixture(scope="module")
 def casme2(tmp_path_factory):
-    root = tmp_path_factory.mktemp("coded")
     source, faults = shared_set("casme2")
-    shutil.copytree(source, root, dirs_exist_ok=True)
+    root = shutil.copytree(source, tmp_path_factory.mktemp("coded") / "set")
     [path] = root.glob("*.xlsx")
     book = openpyxl.load_workbook(path)
     column = next(cell.column for cell in book.active[1] if cell.value == "Action Units")
