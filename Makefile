@@ -43,7 +43,8 @@ test: $(STAMPS)/test ## run all tests: library, doctests, notebooks, browser
 	  --benchmark-disable $(PYTEST_ARGS)
 
 quick: $(STAMPS)/test ## the library's tests and doctests alone, without what takes processes of its own or long
-	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest tests medn_lab --ignore=tests/browser --ignore=tests/benchmarks -m "not slow" \
+	OMP_NUM_THREADS=1 MPLBACKEND=agg $(PY) -m pytest -p no:nbval --hypothesis-profile quick tests medn_lab \
+	  --ignore=tests/browser --ignore=tests/benchmarks -m "not slow" \
 	  -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --benchmark-disable $(PYTEST_ARGS)
 
 # The long file first. 3 processes: another number than "make test" takes where CI runs.

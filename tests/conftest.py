@@ -14,6 +14,7 @@ from hypothesis import settings
 
 # No test is timed: a busy machine is not a fault of the code.
 settings.register_profile("untimed", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)  # of "make quick"
 settings.load_profile("untimed")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,6 +27,30 @@ collect_ignore = ["conftest.py", "browser/conftest.py"]
 def repository() -> Path:
     """The folder that holds ``medn_lab``, ``notebooks`` and ``pretrained``."""
     return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def clips():
+    """Twenty-four clips that a network learns in a second; a test that changes them makes a copy."""
+    from tiny_clips import tiny_clips
+
+    return tiny_clips()
+
+
+@pytest.fixture(scope="session")
+def model(clips):
+    """A small untrained network for `clips`."""
+    from medn_lab.model import MEDN, MEDNConfig
+
+    return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The shipped model that is loaded by default."""
+    import medn_lab as medn
+
+    return medn.load_pretrained()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 
@@ -30,6 +32,13 @@ _EMOTIONS = (
 
 def sample_clips(*, n: int = 60, size: int = 48, n_frames: int = 8, subjects: int = 4, seed: int = 0) -> Clips:
     """`n` clips of a drawn face at `size` px; the flow is the displacement that was drawn."""
+    drawn = _drawn(n, size, n_frames, subjects, seed)  # once a process; each caller may change its own copy
+    recipe = {"source": "sample", "size": size}
+    return Clips(drawn.frames.copy(), drawn.flow.copy(), drawn.table.copy(), recipe=recipe)
+
+
+@lru_cache(maxsize=8)
+def _drawn(n: int, size: int, n_frames: int, subjects: int, seed: int) -> Clips:
     rng = np.random.default_rng(seed)
     rows, frames, flows = [], [], []
     for place in range(n):
@@ -60,7 +69,7 @@ def sample_clips(*, n: int = 60, size: int = 48, n_frames: int = 8, subjects: in
         )
     table = pd.DataFrame(rows)
     table["label"] = table["emotion"]
-    return Clips(np.stack(frames), np.stack(flows), table, recipe={"source": "sample", "size": size})
+    return Clips(np.stack(frames), np.stack(flows), table)
 
 
 def sample_predictions(clips: Clips, *, seed: int = 0) -> Predictions:

@@ -417,6 +417,7 @@ class TestBranchesAndInputs:
         contribution = integrated_gradients(model, clips, target="happiness from motion", n_steps=32)
         assert contribution.sanity["completeness_error"] < 0.02
 
+    @pytest.mark.slow
     def test_a_rounded_code_is_attributed_before_it_is_rounded(self, clips):
         # In steps as wide as its noise the score stands still between jumps, and no slope adds up to it.
         model = bottleneck(clips, keep_rates=(1.0,), fusion="sum")

@@ -52,11 +52,6 @@ def drawn():
 
 
 @pytest.fixture(scope="module")
-def shipped():
-    return medn.load_pretrained()
-
-
-@pytest.fixture(scope="module")
 def faces():
     clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=6, size=64, seed=2, n_jobs=1)
     return clips.with_table(clips.table.assign(label=clips.table["emotion"]))
@@ -313,12 +308,13 @@ class TestRandomisation:
 
 
 class TestPlantedMass:
+    @pytest.mark.slow
     def test_of_the_shipped_model_an_au_lies_on_its_region(self, shipped, drawn):
         clips = drawn.where(AU12=1.0)
         maps = (
-            integrated_gradients(shipped, clips, target="AU12", n_steps=32),
+            integrated_gradients(shipped, clips, target="AU12", n_steps=8),
             bare_change(shipped, clips, target="AU12"),
-            randomisation_check(shipped, clips, target="AU12", n_draws=1, params={"n_steps": 16}).randomised,
+            randomisation_check(shipped, clips, target="AU12", n_draws=1, params={"n_steps": 4}).randomised,
         )
         found, change, random = (planted_mass(one, truth=drawn.truth, region="AU12", of="flow") for one in maps)
         assert (found["share"] > found["chance"]).mean() > 0.9
@@ -327,11 +323,11 @@ class TestPlantedMass:
         assert found["share"].mean() > 1.3 * change["share"].mean()
         assert found["share"].mean() > 1.3 * random["share"].mean()
 
+    @pytest.mark.slow
     def test_of_the_shipped_model_an_emotion_in_the_frames_lies_on_the_cue(self, shipped, drawn):
         clips = drawn.where(cue="flush", label="disgust")
-        clips = clips.select(clips.table["clip_id"][::2])
         maps = (
-            integrated_gradients(shipped, clips, target="disgust", n_steps=32),
+            integrated_gradients(shipped, clips, target="disgust", n_steps=8),
             bare_change(shipped, clips, target="disgust"),
         )
         found, change = (planted_mass(one, truth=drawn.truth, of="frames") for one in maps)
@@ -414,6 +410,7 @@ class TestComparison:
     def of_saliency(self, face_model, faces, truth=None, target="happiness"):
         return compare_attributions(face_model, faces, target=target, methods=["saliency"], truth=truth, n_draws=1)
 
+    @pytest.mark.slow
     def test_the_figures_are_those_of_the_single_functions(self, compared, face_model, faces):
         expected = [(method, of) for method in COMPARED for of in ("frames", "flow")]
         assert [*zip(compared["method"], compared["input"], strict=True)] == expected
@@ -429,6 +426,7 @@ class TestComparison:
             assert found["random_share"] == pytest.approx(random["share"][random["planted"]].mean())
             assert (found["region"], found["n_planted"]) == (region, own["planted"].sum())
 
+    @pytest.mark.slow
     def test_a_map_without_a_network_survives_and_only_complete_methods_have_an_error(self, compared):
         bare = compared[compared["method"] == "bare_change"]
         assert bare["survives"].all()
@@ -460,6 +458,7 @@ class TestComparison:
         with pytest.raises(ValueError, match="bare_change"):
             compare_attributions(face_model, faces, target="happiness", methods=())
 
+    @pytest.mark.slow
     def test_the_picture_shows_the_table(self, compared):
         figure = plot_attribution_comparison(compared)
         traces = {trace.meta: trace for trace in figure.data if trace.meta}

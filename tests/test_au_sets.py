@@ -1,5 +1,6 @@
 """What the coder wrote reaches every room, and a doubt makes no pair: one definition of the same AU set."""
 
+import shutil
 from dataclasses import replace
 from itertools import combinations
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from pair_tables import table_of
 from sample_records import sample_clips, sample_features, sample_predictions
 from test_action_units import CODED, texts_of
-from written_sets import written
+from written_sets import TINY, shared_set
 
 from medn_lab.data import au_table, compare_codings, join_indexes, prepare, read_casme2
 from medn_lab.diagnose import confusable_pairs, confusable_sets, decoupling_report, leakage, pair_separation, rank_pairs
@@ -69,6 +70,7 @@ def test_pairs_go_by_the_sets_of_the_notations(rows):
     assert set(zip(pairs["clip_a"], pairs["clip_b"], strict=True)) == pairs_by_hand(table)
 
 
+@pytest.mark.slow
 def test_the_partners_of_the_explorer_go_by_the_same_sets():
     table = table_of(*((str(k % 3), row[0], "xyz"[k % 3]) for k, row in enumerate(CODED)))
     wanted, explorer = pairs_by_hand(table), explorer_of(table)
@@ -160,13 +162,14 @@ def test_sides_change_every_pair_result():
     assert "16" in confusable_sets(table, keep_side=True).attrs["none"]
 
 
+SMALL = {"recipe": TINY, "crop": "none", "progress": False}
 SHEET = ["L12", "12", "12 or 14", "4", "4+ref(7)", "4，7", "７、４", "4?", "R1+R2", "？", "0", "12+?", "L4 or R4"]
 
 
 @pytest.fixture(scope="module")
 def casme2(tmp_path_factory):
-    root = tmp_path_factory.mktemp("coded")
-    faults = written(root, "casme2", size=64, fps=15)
+    source, faults = shared_set("casme2")
+    root = shutil.copytree(source, tmp_path_factory.mktemp("coded") / "set")
     [path] = root.glob("*.xlsx")
     book = openpyxl.load_workbook(path)
     column = next(cell.column for cell in book.active[1] if cell.value == "Action Units")
@@ -221,7 +224,7 @@ def test_sides_and_doubt_survive_prepare_the_disk_and_predictions(casme2, tmp_pa
     pairs = {side: len(confusable_pairs(index.table, keep_side=side)) for side in (False, True)}
     assert pairs[True] < pairs[False]
     columns = list(CODING_COLUMNS)
-    prepared = prepare(index, tmp_path / "set", crop="none", progress=False)
+    prepared = prepare(index, tmp_path / "set", **SMALL)
     loaded = Clips.load(prepared.save(tmp_path / "copy"))
     selected = loaded.with_table(loaded.table).select(loaded.table["clip_id"])
     again = ClipIndex.load(index.save(tmp_path / "index"))
@@ -234,8 +237,8 @@ def test_sides_and_doubt_survive_prepare_the_disk_and_predictions(casme2, tmp_pa
 
 
 def test_a_set_that_is_there_takes_the_coding_of_the_index(casme2, tmp_path):
-    strict = prepare(read_casme2(casme2), tmp_path / "set", crop="none", progress=False)
-    loose = prepare(read_casme2(casme2, alternatives="first"), tmp_path / "set", crop="none", progress=False)
+    strict = prepare(read_casme2(casme2), tmp_path / "set", **SMALL)
+    loose = prepare(read_casme2(casme2, alternatives="first"), tmp_path / "set", **SMALL)
     assert texts_of(strict.table)[2] is None
     assert texts_of(loose.table)[2] == "12"
     assert loose.table["apex"].tolist() == strict.table["apex"].tolist()
@@ -279,15 +282,16 @@ def test_joined_indexes_keep_doubt_as_doubt():
     assert joined["action_units_doubt"].tolist() == ["", "4 and 7 disputed", "unknown", "", ""]
 
 
-def test_planted_codings_are_read_as_what_they_are(tmp_path):
+def test_planted_codings_are_read_as_what_they_are():
     planted = {
         "aus_full_width": (True, True),
         "aus_side_disputed": (True, False),
         "aus_reference": (False, False),
         "aus_alternative": (False, False),
     }
-    faults = written(tmp_path, "casme2", size=64, fps=15, faults=list(planted)).set_index("fault")
-    rows = read_casme2(tmp_path).table.set_index("clip_id").loc[faults.loc[list(planted), "written_as"]]
+    root, faults = shared_set("casme2", faults=tuple(planted))
+    faults = faults.set_index("fault")
+    rows = read_casme2(root).table.set_index("clip_id").loc[faults.loc[list(planted), "written_as"]]
     certain, sided = ([one is not None for one in texts_of(rows, keep_side=keep)] for keep in (False, True))
     assert dict(zip(planted, zip(certain, sided, strict=True), strict=True)) == planted
 

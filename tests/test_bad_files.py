@@ -1,5 +1,6 @@
 """Bad files and sets of another version get a sentence or a row of the problems, and harm no other clip."""
 
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -8,18 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from written_sets import written
+from written_sets import TINY, shared_set
 
-from medn_lab.data import FlowRecipe, prepare, read_casme2, read_clip, read_dfme
+from medn_lab.data import prepare, read_casme2, read_clip, read_dfme
 from medn_lab.data.frames import UnreadableFrameError, cv2, read_image
 from medn_lab.records import ClipIndex
 
-TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=2, register=False)
-
 
 def test_a_set_of_another_version_is_not_opened_in_its_stead(tmp_path, monkeypatch):
-    written(tmp_path / "data", "casme2", size=64, fps=15)
-    index = read_casme2(tmp_path / "data")
+    index = read_casme2(shared_set("casme2")[0])
     index = ClipIndex(index.table.iloc[:2], index.problems, index.source)
     prepare(index, tmp_path / "set", recipe=TINY, progress=False)
     monkeypatch.setattr("medn_lab.data.prepared_set.PIPELINE", 99)
@@ -51,8 +49,8 @@ def test_a_file_that_is_no_picture_is_named_with_what_is_wrong(tmp_path):
 
 
 def test_an_unreadable_frame_leaves_its_clip_out_and_no_other(tmp_path):
-    told = written(tmp_path / "data", "casme2", size=64, fps=15)
-    index = read_casme2(tmp_path / "data")
+    root, told = shared_set("casme2")
+    index = read_casme2(shutil.copytree(root, tmp_path / "data"))
     index = ClipIndex(index.table.iloc[:3], index.problems, index.source)
     row = index.table.iloc[1]
     apex = Path(row["frames_folder"]) / f"reg_img{int(row['apex'])}.png"
@@ -105,10 +103,10 @@ def test_a_video_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("fps", ["0", "-30", "nan", "inf", "1e-320", "2014-01-02", ""])
 def test_a_frame_rate_that_is_none_gives_way_to_the_data_sets_own(tmp_path, fps):
-    written(tmp_path / "data", "dfme", size=64, fps=15)
-    table = pd.read_csv(tmp_path / "data" / "DFME_annotations.csv", dtype=str)
+    root, _ = shared_set("dfme")
+    table = pd.read_csv(root / "DFME_annotations.csv", dtype=str)
     table.loc[0, "fps"] = fps
     table.to_csv(tmp_path / "coding.csv", index=False)
-    index = read_dfme(tmp_path / "data", spreadsheet=tmp_path / "coding.csv")
+    index = read_dfme(root, spreadsheet=tmp_path / "coding.csv")
     assert index.table["fps"].iloc[0] == 200
     assert (index.problems["field"] == "fps").sum() == (fps != "")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from slow_cases import mostly_slow
 
 from medn_lab.diagnose import decoupling_report, leakage
 from medn_lab.evaluate import (
@@ -45,8 +46,12 @@ def as_predictions(subjects, true, said, *, scale=1.0):
     return Predictions(logits, table.assign(label=np.array(CLASSES)[true]), CLASSES)
 
 
-@pytest.mark.parametrize("mean", [0.5, 1.4, 3.5], ids=["accuracy .61", "accuracy .76", "accuracy .96"])
-def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean):
+@pytest.mark.parametrize(
+    ("mean", "rounds"),
+    mostly_slow([(1.4, 8), (0.5, 40), (1.4, 40), (3.5, 40)]),
+    ids=["few", "accuracy .61", "accuracy .76", "accuracy .96"],
+)
+def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, rounds):
     rng = np.random.default_rng(0)
 
     def answers(n):
@@ -60,7 +65,7 @@ def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean):
     truth = {measure: measure(*answers(20_000)[1:]) for measure in (accuracy, uf1, uar)}
     hits = {}
     for n in (5, 8, 12, 24):
-        for seed in range(40):
+        for seed in range(rounds):
             predictions = as_predictions(*answers(n))
             for measure, value in truth.items():
                 found = bootstrap_interval(predictions, measure=measure, n_resamples=150, seed=seed)
@@ -69,7 +74,8 @@ def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean):
     check_coverage(hits)
 
 
-def test_the_interval_of_a_difference_covers():
+@pytest.mark.parametrize("rounds", mostly_slow([9, 45]))
+def test_the_interval_of_a_difference_covers(rounds):
     hits = {}
     for mean, gap in ((0.5, 0.6), (3.0, 0.8)):
         rng = np.random.default_rng(5)
@@ -77,7 +83,7 @@ def test_the_interval_of_a_difference_covers():
         truth = (logistic(mean + gap + effects) - logistic(mean + effects)).mean()
         for n in (5, 12):
             subjects = np.repeat(np.arange(n), 10)
-            for seed in range(45):
+            for seed in range(rounds):
                 effects, luck = rng.normal(size=n)[subjects], rng.random(10 * n)
                 # Two models never agree in every probability, even where they agree in every answer.
                 models = [
@@ -94,7 +100,8 @@ def test_the_interval_of_a_difference_covers():
     check_coverage(hits)
 
 
-def test_the_interval_of_the_pair_auc_covers():
+@pytest.mark.parametrize("rounds", mostly_slow([12, 50]))
+def test_the_interval_of_the_pair_auc_covers(rounds):
     # Two emotions of one AU set; a clip's score is normal, one apart, with a shift of its person that both kinds share.
     rng = np.random.default_rng(5)
     apart, spread = 1.2, 0.5
@@ -105,7 +112,7 @@ def test_the_interval_of_the_pair_auc_covers():
         subjects, label = np.repeat(np.arange(n), 8), np.tile([0, 1], 4 * n)
         table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(8 * n)], "subject": subjects.astype(str)})
         table = table.assign(label=np.array(["others", "surprise"])[label], action_units="4")
-        for seed in range(50):
+        for seed in range(rounds):
             score = apart * label + spread * rng.normal(size=n)[subjects] + rng.normal(size=8 * n)
             logits = np.column_stack([-score, score]).astype(np.float32)
             found = pair_auc(Predictions(logits, table, ("others", "surprise")), n_resamples=120, seed=seed)
@@ -113,7 +120,7 @@ def test_the_interval_of_the_pair_auc_covers():
     check_coverage(hits)
 
 
-@pytest.mark.parametrize("n_seeds", [5, 10])
+@pytest.mark.parametrize("n_seeds", mostly_slow([5, 10]))
 def test_the_interval_over_seeds_covers_with_a_seed_effect_and_the_one_over_persons_does_not(n_seeds):
     rng = np.random.default_rng(n_seeds)
 
@@ -182,11 +189,12 @@ def test_the_exact_auc_of_the_planted_cue_is_the_one_stated():
     assert with_it @ wins @ without == pytest.approx(AUC_OF_AU12)
 
 
-def test_the_interval_of_an_excess_that_is_none_holds_0():
+@pytest.mark.parametrize("rounds", mostly_slow([4, 16]))
+def test_the_interval_of_an_excess_that_is_none_holds_0(rounds):
     hits = {}
     for n in (8, 12, 24):
         rng = np.random.default_rng(n)
-        for seed in range(16):
+        for seed in range(rounds):
             features, options = (
                 cue_alone(rng, n),
                 {"targets": ["aus"], "n_shuffles": 0, "n_resamples": 80, "seed": seed},

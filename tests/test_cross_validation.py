@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from joblib.parallel import ThreadingBackend
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab.evaluate.folds as folds_module
@@ -31,7 +32,7 @@ from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Clips, Predictions
 from medn_lab.train import TrainConfig, fit
 
-QUICK = TrainConfig(epochs=2, batch_size=8, seed=3)
+QUICK = TrainConfig(epochs=1, batch_size=8, seed=3)
 HERE = {"training": QUICK, "n_jobs": 1, "progress": False}
 
 
@@ -46,11 +47,6 @@ def relabelled(clips, **columns):
 
 def loso(clips, **options):
     return evaluate_loso(small(clips), clips, **HERE | options)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +157,7 @@ class Sending(ThreadingBackend):
 
 
 class TestWorkers:
-    @pytest.mark.parametrize("backend", [pytest.param("loky", marks=pytest.mark.slow), "threading"])
+    @pytest.mark.parametrize("backend", mostly_slow(["threading", "loky"]))
     def test_the_backend_of_joblibs_context_gives_the_same_predictions(self, clips, serial, backend):
         with joblib.parallel_config(backend=backend):
             assert same(serial, loso(clips, n_jobs=2))
@@ -289,7 +285,7 @@ class TestFailures:
         ):
             loso(labelled)
 
-    @pytest.mark.parametrize("rows", [[7], list(range(6, 12))])
+    @pytest.mark.parametrize("rows", mostly_slow([[7], list(range(6, 12))]))
     def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(self, clips, rows):
         labels = clips.table["label"].where(~clips.table.index.isin(rows), "surprise")
         with pytest.warns(UserWarning, match=r"surprise.*unseen_classes='leave_out'"):
@@ -480,6 +476,7 @@ class TestAudit:
         pooled = audit.predictions[rule]
         return pd.Series(pooled.predicted == pooled.table["label"].to_numpy(dtype=object)).groupby(pooled.fold).mean()
 
+    @pytest.mark.slow
     def test_choosing_on_the_test_is_never_worse_and_finds_skill_in_random_labels(self, audit):
         for rule in ("last_epoch", "validation"):
             assert (self.by_fold(audit, "best_on_test") >= self.by_fold(audit, rule)).all()
@@ -494,6 +491,7 @@ class TestAudit:
         assert rows.loc["last_epoch", "value"] == accuracy(last.table["label"], last.predicted)
         assert rows.loc["last_epoch", "floor"] == audit.floor.accuracy
 
+    @pytest.mark.slow
     def test_each_rule_takes_the_epoch_that_its_curve_names(self, audit):
         columns = {"validation": "validation_accuracy", "best_on_test": "held_out_accuracy"}
         for number, epochs in audit.epochs.groupby("fold"):
@@ -504,6 +502,7 @@ class TestAudit:
                     assert row[rule] == curves[columns[rule]].idxmax()  # the first of equals
                 assert self.by_fold(audit, rule)[number] == curves["held_out_accuracy"][row[rule]]
 
+    @pytest.mark.slow
     def test_a_fold_of_the_audit_is_the_training_without_the_subjects_kept_back(self, unrelated, audit):
         fold = leave_one_subject_out(unrelated.table)[3]
         own = audit.epochs[audit.epochs["fold"] == 3]
@@ -520,6 +519,7 @@ class TestAudit:
         assert accuracies == [pytest.approx(own["validation_accuracy"].tolist())]
         assert (own["n_validation"] == 6).all()
 
+    @pytest.mark.slow
     def test_it_says_which_figure_is_optimistic(self, audit):
         text = repr(audit)
         for part in ("6 of 6 folds", "36 clips", "6 epochs", "20% of its subjects kept back", "test alone gives +"):
@@ -527,6 +527,7 @@ class TestAudit:
         assert text.count("OPTIMISTIC") == 1
         assert text.index("best on the held-out subject") < text.index("OPTIMISTIC")
 
+    @pytest.mark.slow
     def test_a_resumed_audit_is_identical_and_another_one_is_refused(self, go, audit):
         again = go()
         assert again.table.equals(audit.table)
@@ -536,6 +537,7 @@ class TestAudit:
         with pytest.raises(ValueError, match="another validation_share"):
             go(validation_share=0.4)
 
+    @pytest.mark.slow
     def test_subjects_are_kept_back_so_that_every_class_still_trains(self, unrelated):
         # Only two persons of six show the third class; many draws of two persons of five take the last of them.
         table = unrelated.table
@@ -548,6 +550,7 @@ class TestAudit:
         with pytest.raises(ValueError, match="takes a whole class"):
             selection_audit(small(labelled), labelled, validation_share=0.99, **once)
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore:in some folds no training clip is of surprise")
     def test_a_fold_whose_training_lacks_a_class_scores_its_clips_as_wrong(self, unrelated):
         alone = unrelated.table["subject"] == "04"

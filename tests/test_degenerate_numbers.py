@@ -6,24 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_clips import tiny_clips
+from slow_cases import mostly_slow
 
 from medn_lab.diagnose import dependence, integrated_gradients, leakage, saliency, selection_measures, umap
 from medn_lab.evaluate import au_detection, evaluate_loso, extract_features, predict
-from medn_lab.model import MEDN, MEDNConfig
+from medn_lab.model import MEDNConfig
 from medn_lab.train import TrainConfig, fit
 
 QUICK = TrainConfig(epochs=1, batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
-
-
-@pytest.fixture(scope="module")
-def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
 
 
 def labelled(clips, **columns):
@@ -51,7 +41,7 @@ HARMED = {
 }
 
 
-@pytest.fixture(params=list(HARMED))
+@pytest.fixture(params=mostly_slow(HARMED, quick=5))
 def harmed(request, clips):
     return HARMED[request.param](clips)
 
@@ -92,6 +82,7 @@ def test_every_figure_of_the_branches_is_a_number_or_says_why_not(model, harmed)
     assert all(np.isfinite(xy).all() for xy in made.maps.values())
 
 
+@pytest.mark.parametrize("harmed", mostly_slow(reversed(HARMED), quick=2), indirect=True)
 def test_every_fold_has_its_scores_or_says_why_not(clips, harmed):
     if harmed.table["subject"].nunique() == 1:
         with pytest.raises(ValueError, match="at least 2 subjects"):
@@ -102,20 +93,6 @@ def test_every_fold_has_its_scores_or_says_why_not(clips, harmed):
     is_told(found.folds, "accuracy")
     assert np.isfinite(found.scores()[["value", "low", "high", "floor"]]).all(axis=None)
     is_told(au_detection(found.predictions), "auc")
-
-
-def test_a_branch_that_does_not_vary_is_named(model, clips):
-    still = extract_features(model, HARMED["zero flow"](clips))
-    with pytest.warns(UserWarning, match="the motion branch is constant"):
-        umap(still, method="pca")
-    told = dependence(still)
-    assert told["reason"][told["value"].isna()].unique().tolist() == ["the motion branch is constant"]
-
-
-def test_clips_that_are_tested_and_trained_on_under_two_names_are_named(clips):
-    config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
-    with pytest.warns(UserWarning, match=r"24 tested clips .* 'tiny0_s00_c00' has the same .* as 'tiny0_s02_c00'"):
-        evaluate_loso(config, copied(clips), training=QUICK, n_jobs=1, progress=False)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -9,6 +9,7 @@ import pytest
 from sample_records import sample_clips, sample_features
 from scipy.stats import kstest
 from sklearn.cross_decomposition import CCA
+from slow_cases import mostly_slow
 
 from medn_lab.diagnose import (
     absolute_cosine,
@@ -323,6 +324,7 @@ def uniform(p_values):
 
 
 class TestCalibration:
+    @pytest.mark.slow
     @every_measure
     def test_p_is_uniform_for_independent_factors(self, measure):
         # Two hundred draws of fourteen clips: an AU-like factor in one branch, a cue-like one in the other.
@@ -334,7 +336,7 @@ class TestCalibration:
             p_values.append(permutation_test(measure, x, y, seed=draw, n_permutations=39).p_value)
         assert uniform(p_values) > 0.01
 
-    @pytest.mark.parametrize("measure", [linear_cka, hsic, branch_correlation])
+    @pytest.mark.parametrize("measure", mostly_slow([linear_cka, hsic, branch_correlation]))
     def test_p_is_uniform_inside_subjects_where_the_subject_alone_couples_the_branches(self, measure):
         inside, over_all = [], []
         subjects = np.repeat(np.arange(4), 6)
@@ -350,7 +352,7 @@ class TestCalibration:
         # Permuting everything calls the subjects' levels a coupling in most draws.
         assert np.mean(np.array(over_all) <= 0.05) > 0.5
 
-    @pytest.mark.parametrize("measure", [linear_cka, distance_correlation])
+    @pytest.mark.parametrize("measure", mostly_slow([linear_cka, distance_correlation]))
     def test_p_is_uniform_for_branches_that_share_the_emotion_and_nothing_else(self, measure):
         given, raw = [], []
         emotion = np.tile(list("abcd"), 6)
@@ -368,7 +370,7 @@ class TestCalibration:
 
     @pytest.mark.parametrize(
         ("measure", "power"),
-        [(linear_cka, 0.92), (distance_correlation, 0.87), (hsic, 0.73), (branch_correlation, 0.92)],
+        mostly_slow([(linear_cka, 0.92), (distance_correlation, 0.87), (hsic, 0.73), (branch_correlation, 0.92)]),
         ids=lambda value: getattr(value, "__name__", str(value)),
     )
     def test_a_correlation_of_one_half_is_found_in_forty_clips_with_the_stated_power(self, measure, power):
@@ -418,6 +420,7 @@ def orders_seen(groups, **options):
 
 
 class TestShifts:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])
     def test_shifts_keep_the_level_where_independent_branches_drift_and_exchange_does_not(self, groups, clips):
         rejected = {"exchange": [], "shift": []}

@@ -172,6 +172,7 @@ def test_pca_is_that_of_scikit_learn_up_to_signs_and_tells_its_variance():
     assert "seed" not in embedding.params
 
 
+@pytest.mark.slow
 def test_pca_does_not_wait_for_umap():
     script = (
         "import sys, numpy as np, pandas as pd; from medn_lab.records import BranchFeatures;"

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from skimage import data
+from slow_cases import mostly_slow
 
 from medn_lab.data import FaceBox, FlowRecipe, NoFaceError, crop_face, face_mask, find_face, prepare, read_clip
 from medn_lab.records import ClipIndex, Clips
@@ -36,7 +37,7 @@ def around_face(margin: float, shift: tuple[float, float] = (0, 0), scale: float
 # --- one picture ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "count"), [(64, 6), (128, 12), (256, 2)])
+@pytest.mark.parametrize(("size", "count"), mostly_slow([(64, 6), (128, 12), (256, 2)]))
 def test_drawn_faces_are_found_where_they_are_and_are_one(size, count):
     boxes = [find_face(move_face(draw_face(draw_identity(seed, seed), size=size), {})) for seed in range(count)]
     places = np.array([[*middle(box), box.side] for box in boxes]) / size
@@ -46,9 +47,11 @@ def test_drawn_faces_are_found_where_they_are_and_are_one(size, count):
         assert (np.abs(places.mean(axis=0) - [0.501, 0.503, 0.686]) < [0.02, 0.02, 0.028]).all()
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.1, 0.4])
-@pytest.mark.parametrize("scale", [0.4, 1.0, 3.0])
-@pytest.mark.parametrize("shift", [(0.0, 0.0), (0.07, -0.05), (-0.07, 0.05)])
+@pytest.mark.parametrize("margin", [0.0, 0.4, pytest.param(0.1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scale", mostly_slow([0.4, 1.0, 3.0]))
+@pytest.mark.parametrize(
+    "shift", [(0.07, -0.05), *(pytest.param(one, marks=pytest.mark.slow) for one in ((0.0, 0.0), (-0.07, 0.05)))]
+)
 def test_a_tight_crop_has_its_whole_face(margin, scale, shift):
     box = find_face(around_face(margin, shift, scale))
     x, y = middle(box)
@@ -58,7 +61,7 @@ def test_a_tight_crop_has_its_whole_face(margin, scale, shift):
     assert y == pytest.approx((54 + (margin - shift[1]) * 118) * scale, abs=14 * scale)
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step", mostly_slow([10, 1]))
 def test_a_hundred_real_tight_crops_and_none_of_a_hundred_other_patches(step):
     patches = (data.lfw_subset() * 255).astype(np.uint8)[::step]
     sides = [find_face(face).side for face in patches[: 100 // step]]
@@ -68,7 +71,9 @@ def test_a_hundred_real_tight_crops_and_none_of_a_hundred_other_patches(step):
             find_face(patch)
 
 
-@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket", "brick", "grass", "coins", "moon", "text", "clock"])
+@pytest.mark.parametrize(
+    "name", mostly_slow(["chelsea", "coffee", "rocket", "brick", "grass", "coins", "moon", "text", "clock"])
+)
 def test_a_cat_and_other_pictures_are_no_face(name):
     picture = getattr(data, name)()
     for scale in (0.4, 1.0, 2.0):
@@ -77,7 +82,7 @@ def test_a_cat_and_other_pictures_are_no_face(name):
             find_face(scaled)
 
 
-@pytest.mark.parametrize("kind", ["whole", "grey", "dark", "pale", "left", "right", "far"])
+@pytest.mark.parametrize("kind", mostly_slow(["grey", "dark", "left", "whole", "pale", "right", "far"], quick=3))
 def test_the_astronaut_is_found_in_any_light_and_turned(kind):
     picture, scale, shift = data.astronaut(), 1.0, (0, 0)
     if kind == "grey":
@@ -307,6 +312,7 @@ def landmarks_of_kind(five: np.ndarray, kind: int) -> np.ndarray:
     return points
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [5, 68, 478])
 def test_the_public_tools_recipe_makes_the_eyes_level(folder_of, kind):
     def first_frame(name, degrees, recipe, kind):
@@ -345,7 +351,7 @@ def test_level_eyes_span_two_fifths_of_the_crop_whichever_eye_comes_first(folder
         prepare(index, recipe=recipe, crop="none", landmarks={"a": np.tile(five[0], (5, 1))}, progress=False)
 
 
-@pytest.mark.parametrize(("kind", "extent"), [(5, 1.0), (68, 0.5), (478, 0.4)])
+@pytest.mark.parametrize(("kind", "extent"), mostly_slow([(68, 0.5), (5, 1.0), (478, 0.4)]))
 def test_the_outline_of_the_landmarks_bounds_the_flow(folder_of, kind, extent):
     frames, five = tilted_face(0.0)
     recipe = dataclasses.replace(LEVEL, size=128, coding="uv", outside=0.0)

@@ -1,10 +1,12 @@
 """Numbers in frame names, bit depths, frame rates and headers of videos as people have them; the user's own clip."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from written_sets import written
+from written_sets import shared_set
 
 from medn_lab.data import FlowRecipe, list_frames, prepare, read_casme2, read_clip, read_image
 from medn_lab.data.frames import FrameNameError, frame_number
@@ -56,11 +58,11 @@ def test_two_files_of_one_number_are_named(tmp_path, names):
 
 
 def test_a_clash_in_a_data_set_leaves_its_clip_out_with_a_row(tmp_path):
-    written(tmp_path, "casme2", size=64, fps=15)
-    whole = read_casme2(tmp_path)
+    root = shutil.copytree(shared_set("casme2")[0], tmp_path / "set")
+    whole = read_casme2(root)
     name = next(iter(list_frames(whole.table["frames_folder"].iloc[0]).values()))
     name.with_suffix(".bmp").write_bytes(name.read_bytes())
-    index = read_casme2(tmp_path)
+    index = read_casme2(root)
     assert len(index) == len(whole) - 1
     row = index.problems[index.problems["clip_id"] == whole.table["clip_id"].iloc[0]].iloc[-1]
     assert not row["kept"]

@@ -101,6 +101,7 @@ def test_the_page_of_an_executed_notebook_holds_every_figure_and_plotly_js_once(
     assert len(page) < 4_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_the_page_of_a_stored_notebook_holds_a_picture_of_every_figure(path):
     book = nbformat.read(path, as_version=4)

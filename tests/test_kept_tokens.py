@@ -153,20 +153,6 @@ def test_what_cannot_be_measured_is_refused(model, clips):
     assert "no truth" in repr(kept_tokens(model, clips))
 
 
-def test_the_record_survives_the_disk_and_a_selection(model, clips, tmp_path):
-    found = kept_tokens(model, clips, truth=clips.truth)
-    found.save(tmp_path / "kept")
-    loaded = KeptTokens.load(tmp_path / "kept")
-    np.testing.assert_array_equal(loaded.masks, found.masks)
-    assert loaded.masks.dtype == bool
-    assert loaded.keep_rates == RATES
-    assert repr(loaded) == repr(found)
-    one = loaded.select(["tiny0_s01_c02"])
-    np.testing.assert_array_equal(one.masks[0], found.masks[6])
-    with pytest.raises(ValueError, match="3 keep rates"):
-        replace(found, masks=found.masks[:, :2])
-
-
 class TestPicture:
     def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, model, clips):
         found = kept_tokens(model, clips)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab.diagnose import (
@@ -43,17 +44,7 @@ def with_labels(clips, labels, column="label"):
     return replace(clips, table=clips.table.assign(**{column: labels}))
 
 
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
-
-
-@pytest.fixture(scope="module")
-def model(clips):
-    return MEDN(MEDNConfig.for_clips(clips, dim=16), seed=1).eval()
-
-
-@pytest.mark.parametrize("column", ["label", "mood"])
+@pytest.mark.parametrize("column", mostly_slow(["mood", "label"]))
 def test_blanks_and_full_width_signs_make_no_second_class(clips, column):
     labels = clips.table["label"].to_numpy(dtype=object, copy=True)
     labels[np.flatnonzero(labels == "happiness")[:5]] = ONE_SPELLING
@@ -89,7 +80,7 @@ def of_a_bare_table(table, label="label"):
     ]
 
 
-@pytest.mark.parametrize("column", ["label", "mood"])
+@pytest.mark.parametrize("column", mostly_slow(["mood", "label"]))
 @pytest.mark.parametrize(
     ("given", "plain"),
     [
@@ -147,7 +138,7 @@ def test_the_dtype_of_a_label_column_does_not_matter(clips, model, dtype):
     assert f"{accuracy(clips.table['label'], predictions.predicted):.3f} of them right" in repr(predictions)
 
 
-@pytest.mark.parametrize("dtype", [int, "Int64", "category", float])
+@pytest.mark.parametrize("dtype", mostly_slow(["Int64", int, "category", float]))
 def test_numbers_are_class_names(clips, dtype):
     given = with_labels(clips, pd.Series(np.arange(24) % 2).astype(dtype))
     config = MEDNConfig.for_clips(given, dim=16)
@@ -216,6 +207,7 @@ def test_a_missing_subject_is_nobody(missing):
             people(given)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", object, "category"])
 def test_the_dtype_of_an_au_column_does_not_matter(dtype):
     table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": np.repeat(list("abcd"), 10)})

@@ -5,11 +5,13 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+parse = cache(ast.parse)
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
 
 MAY_KNOW = {
@@ -49,7 +51,7 @@ def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, s
     A bare ``import medn_lab`` counts by what is then read from it: the version and the package's own place are
     everybody's, ``medn_lab.fit`` is an import of a room in disguise.
     """
-    tree = ast.parse(source)
+    tree = parse(source)
     inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -77,7 +79,7 @@ def _called(node: ast.Call) -> str:
 
 def stub_imports(source: str, *, module: str) -> Iterator[tuple[int, str]]:
     """As `imports_of`, for a lazy_loader stub: its relative imports are made absolute from the package `module`."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.ImportFrom):
             base = module.split(".")[: len(module.split(".")) + 1 - node.level] if node.level else []
             yield node.lineno, ".".join([*base, *(node.module or "").split(".")]).rstrip(".")
@@ -153,14 +155,14 @@ def test_modules_import_absolutely_and_stubs_relatively():
     relative = [
         f"{path.relative_to(PACKAGE)} line {node.lineno}"
         for path in sources("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parse(path.read_text()))
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert not relative, f"relative imports: {relative}"
     absolute = [
         f"{path.relative_to(PACKAGE)} line {node.lineno}"
         for path in sources("__init__.pyi")
-        for node in ast.parse(path.read_text()).body
+        for node in parse(path.read_text()).body
         if isinstance(node, ast.ImportFrom) and not node.level
     ]
     assert not absolute, f"lazy_loader reads relative imports alone: {absolute}"
@@ -186,6 +188,7 @@ def test_importing_a_room_loads_nothing_heavy(room):
     assert done.stdout.strip() == "[]", f"import {module} loads {done.stdout.strip()}"
 
 
+@pytest.mark.slow
 def test_numeric_modules_of_diagnose_load_no_torch():
     numeric = [module_of(path) for path in sources("*.py", under=PACKAGE / "diagnose") if is_numeric(path)]
     script = f"import sys, {', '.join(numeric)}; print(sorted({NETWORK_PACKAGES} & set(sys.modules)))"
@@ -198,7 +201,7 @@ def test_every_name_of_a_stub_resolves(stub):
     room = import_module(module_of(stub))
     names = [
         alias.asname or alias.name
-        for node in ast.parse(stub.read_text()).body
+        for node in parse(stub.read_text()).body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     ]

@@ -252,6 +252,7 @@ class TestSelection:
             assert row["value"] == pytest.approx(expected, abs=0.05)
             assert abs(row["chance"]) < 0.1
 
+    @pytest.mark.slow
     def test_each_step_has_more_values_and_the_last_is_what_a_call_returns(self, features):
         measure, ids = selection_measures(features), features.table["clip_id"][:60]
         steps = list(measure.steps(ids))

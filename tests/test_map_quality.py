@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import procrustes as scipy_procrustes
 from sklearn.manifold import trustworthiness as sklearn_trustworthiness
+from slow_cases import mostly_slow
 
 from medn_lab.diagnose import (
     chance_trustworthiness,
@@ -63,7 +64,7 @@ def test_a_map_drawn_anyhow_stays_in_range_and_a_turned_copy_is_perfect(seed, n)
     assert trustworthiness(x[order], xy[order]) == pytest.approx(trustworthiness(x, xy), abs=1e-12)
 
 
-@pytest.mark.parametrize(("n", "k"), [(5, 2), (13, 5), (40, 5), (40, 19)])
+@pytest.mark.parametrize(("n", "k"), mostly_slow([(5, 2), (13, 5), (40, 5), (40, 19)], quick=2))
 def test_chance_is_the_mean_over_maps_drawn_at_random(n, k):
     scores = [trustworthiness(draw(n, 3, seed=i), draw(n, 2, seed=10**6 + i), n_neighbors=k) for i in range(400)]
     error = np.std(scores) / 20

@@ -14,6 +14,7 @@ print(torch.backends.cpu.get_cpu_capability(), [name for name in built if used[n
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine().lower() not in {"x86_64", "amd64"}, reason="held back on x86-64 only")
 def test_numpy_and_torch_use_plain_instructions_and_warn_of_nothing(repository):
     import numpy as np

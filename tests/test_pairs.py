@@ -330,6 +330,7 @@ class TestSeparation:
             expected = shares_of(table, squareform(pdist((x - x.mean(axis=0)) / x.std(axis=0))))
             assert found.loc[branch, "value"] == pytest.approx(expected.mean(), abs=1e-9)
 
+    @pytest.mark.slow
     def test_a_branch_of_aus_alone_is_at_one_half_and_its_interval_covers_it(self):
         rows = []
         for seed in range(12):

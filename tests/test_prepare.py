@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from written_sets import drawn_clips, written
+from slow_cases import mostly_slow
+from written_sets import drawn_clips, shared_set
 
 from medn_lab.data import FlowRecipe, find_face, list_frames, prepare, read_casme2, read_clip, read_image
 from medn_lab.data.clip_input import input_of_clip
@@ -24,16 +26,13 @@ INPUT = "medn_lab.data.prepared_set.input_of_clip"
 
 @pytest.fixture(scope="module")
 def cropped(tmp_path_factory):
-    root = tmp_path_factory.mktemp("cropped")
-    written(root, "casme2", size=64, fps=15)
-    return read_casme2(root)
+    return read_casme2(shutil.copytree(shared_set("casme2")[0], tmp_path_factory.mktemp("cropped") / "set"))
 
 
 @pytest.fixture(scope="module")
-def raw(tmp_path_factory):
+def raw():
     """An index of frames with room around the face, and the names of its clips in the drawn corpus."""
-    root = tmp_path_factory.mktemp("raw")
-    table = written(root, "casme2", tree="raw", size=128, fps=15)
+    root, table = shared_set("casme2", tree="raw", size=128, fps=15)
     return read_casme2(root), dict(zip(table["written_as"], table["clip_id"], strict=True))
 
 
@@ -65,6 +64,7 @@ def computed(monkeypatch, *, most: int = 1000) -> list[str]:
     return done
 
 
+@pytest.mark.slow
 def test_prepared_flow_is_the_true_displacement_of_the_crop(raw):
     index, names = first(raw[0], 9), raw[1]
     prepared = prepare(index, recipe=FlowRecipe(size=64, compute_size=128, n_frames=2), progress=False)
@@ -123,7 +123,7 @@ def test_a_set_that_is_there_is_opened_and_another_is_not_taken_for_it(cropped, 
     assert done == []
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("n_jobs", mostly_slow([1, 2]))
 def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_path, monkeypatch, n_jobs):
     index, whole = first(cropped, 6), small(first(cropped, 6))
     done = computed(monkeypatch, most=4)
@@ -137,6 +137,7 @@ def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_p
     assert done + rest == index.table["clip_id"].tolist()[: 6 if n_jobs == 1 else 4]  # other processes are not counted
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_set_and_its_work(cropped, tmp_path, monkeypatch):
     first(cropped, 8).save(tmp_path / "index")
     code = (
@@ -189,10 +190,11 @@ def test_a_set_of_a_version_with_another_detector_is_opened_whole_and_begun_anew
     assert len(done) == 3
 
 
+@pytest.mark.slow
 def test_unreadable_clips_become_problems_and_their_rows_go(tmp_path):
-    faults = ["frame_truncated", "frame_resized", "apex_slash", "frames_missing"]
-    table = written(tmp_path / "data", "casme2", faults=faults, size=64, fps=15)
-    index = first(read_casme2(tmp_path / "data"), 6)
+    faults = ("frame_truncated", "frame_resized", "apex_slash", "frames_missing")
+    root, table = shared_set("casme2", faults=faults)
+    index = first(read_casme2(root), 6)
     prepared = small(index, tmp_path / "set")
     fault = table.set_index("written_as")["fault"]
     gone = [name for name in index.table["clip_id"] if fault[name] in ("frame_truncated", "frame_resized")]
@@ -230,6 +232,7 @@ def test_an_empty_index_is_refused():
         prepare(ClipIndex(pd.DataFrame({"clip_id": [], "subject": []})))
 
 
+@pytest.mark.slow
 def test_own_clips_are_read_from_a_folder_and_from_a_video(raw, tmp_path):
     index = ClipIndex(raw[0].table.iloc[[1]])
     row = index.table.iloc[0]

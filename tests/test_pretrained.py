@@ -5,12 +5,14 @@ import importlib.util
 import json
 
 import pytest
+from slow_cases import mostly_slow
 
 import medn_lab as medn
 from medn_lab.model.pretrained import pretrained_folder
 
+# "make quick" checks that a card names the weights and that the weights answer as before (test_compatibility.py);
+# their figures on many clips are drawn by "make test".
 NAMES = medn.model.pretrained_names()
-EACH = [pytest.param(name, marks=pytest.mark.slow) if "small" in name else name for name in NAMES]
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,8 @@ def test_the_pretrained_models_are_there(maker):
     assert set(NAMES) == set(maker.RECIPES)
 
 
-@pytest.mark.parametrize("name", EACH)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in NAMES if "small" not in name])
 def test_the_card_states_how_far_the_branches_are_apart(name, maker, held_out):
     folder, stated = card_of(name)
     model = medn.load_pretrained(name)
@@ -82,6 +85,7 @@ def test_the_bottleneck_leaks_less_than_the_coupled_network():
     assert excess("medn_tiny.synthme_v2") < excess("medn_tiny_orthogonal.synthme_v2")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_card_states_the_figures_that_the_weights_reach(name, maker, held_out):
     folder, stated = card_of(name)
@@ -116,7 +120,7 @@ def test_the_card_names_the_weights_and_the_command(name):
     assert f"python pretrained/make_pretrained.py {name}" in text
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", mostly_slow(NAMES))
 def test_training_and_held_out_persons_differ(name):
     _, stated = card_of(name)
     subjects = [

@@ -332,8 +332,10 @@ def test_a_seed_is_a_whole_number_and_0_by_default():
 
 def unseeded(source: str) -> list[str]:
     """Calls in a module's text that take chance from somewhere else than a seed."""
-    found = []
+    found, seeded = [], set()
     for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and node.attr == "manual_seed":
+            seeded.add(node.lineno)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             found += [f"line {node.lineno}: import random" for one in names if one == "random"]
@@ -349,7 +351,6 @@ def unseeded(source: str) -> list[str]:
             found += [] if "generator" in named else [f"line {node.lineno}: {called}"]
         elif called.endswith(".Generator") and called.startswith("torch"):
             found.append(f"line {node.lineno}: {called} of nothing")
-    seeded = {n.lineno for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Attribute) and n.attr == "manual_seed"}
     return [one for one in found if not ("Generator" in one and int(re.findall(r"\d+", one)[0]) in seeded)]
 
 

@@ -5,11 +5,11 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from written_sets import drawn_clips, is_accounted_for, shared_set, written
+from slow_cases import mostly_slow
+from written_sets import TINY, drawn_clips, is_accounted_for, shared_set, written
 
 from medn_lab import data
 from medn_lab.data import (
-    FlowRecipe,
     compare_codings,
     join_indexes,
     prepare,
@@ -33,7 +33,7 @@ UNSEEN = {"", *LEFT_OUT_BY_PREPARE, "aus_differ", "emotion_spelled", "subject_un
 PROTOCOL = {"casme2": "casme2_5class", "samm": "samm_5class", "smic": "megc2019", "casme3": "casme3_7class"}
 
 
-@pytest.fixture(params=list(data.LAYOUTS))
+@pytest.fixture(params=mostly_slow(data.LAYOUTS, quick=3))
 def faulty(request):
     """A layout's name, its index read from files with every fault, and what was written."""
     root, wrote = shared_set(request.param, faults=True)
@@ -61,10 +61,10 @@ def test_every_row_is_a_clip_or_left_out_with_and_without_repairs(faulty):
     pd.testing.assert_frame_equal(by_name.table, index.table)
 
 
+@pytest.mark.slow
 def test_every_row_is_a_prepared_clip_or_left_out(faulty, tmp_path):
     _, index, wrote, _ = faulty
-    tiny = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=2, register=False)
-    prepared = prepare(index, tmp_path / "set", recipe=tiny, crop="none", progress=False)
+    prepared = prepare(index, tmp_path / "set", recipe=TINY, crop="none", progress=False)
     lost = left_out(prepared)
     assert not lost & set(prepared.table["clip_id"])
     assert len(prepared) + len(lost) == index.source["rows"]

@@ -196,7 +196,7 @@ def carry_out(command: str, folder: Path) -> None:
 
 
 def as_case(command: str) -> object:
-    slow = re.search(r"\w+\.py\b", command)
+    slow = re.search(r"\w+\.py\b|jupyter|pytest|pip", command)
     return pytest.param(command, marks=pytest.mark.slow if slow else (), id=command)
 
 

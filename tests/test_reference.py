@@ -23,6 +23,7 @@ def test_the_reference_has_a_page_for_each_room_and_none_for_what_lies_inside(pa
     assert set(pdoc.extract.walk_specs(pattern)) == {"medn_lab", *rooms}
 
 
+@pytest.mark.slow
 def test_every_public_name_is_on_its_room_s_page(pattern):
     for page in pdoc.extract.walk_specs(pattern):
         room = import_module(page)

@@ -68,6 +68,7 @@ def test_an_empty_mask_has_no_error():
         registration_error(None, planted=np.eye(2, 3), mask=np.zeros((8, 8)))
 
 
+@pytest.mark.slow
 def test_the_apex_is_spotted_where_the_expression_is_strongest(face, onset):
     strength = np.concatenate([np.linspace(0, 1, 8), np.linspace(1, 0.1, 14)[1:]])
     box = find_face(onset)

@@ -266,21 +266,23 @@ class TestComparison:
         assert found.changed["device"][0] == "cuda (H100)"
         assert "torch 1.0 -> " in repr(found)
 
+    @pytest.mark.slow
     def test_a_rerun_takes_as_many_threads_as_the_run(self, clips, pretrained, monkeypatch):
-        seen, forward = [], MEDN.forward
+        part, seen, forward = clips.select(clips.table["clip_id"][:2]), [], MEDN.forward
         monkeypatch.setattr(MEDN, "forward", lambda *args: (seen.append(torch.get_num_threads()), forward(*args))[1])
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(before + 1)
-            made = predict(pretrained, clips)
+            made = predict(pretrained, part)
         finally:
             torch.set_num_threads(before)
-        assert rerun(made, clips=clips).identical
+        assert rerun(made, clips=part).identical
         assert seen == [before + 1, before + 1]
         assert torch.get_num_threads() == before
 
 
 class TestWhatIsMissing:
+    @pytest.mark.slow
     def test_clips_without_a_recipe_are_needed_and_must_be_the_same(self, predictions):
         mine = tiny_clips()
         own = with_source(predictions, recipe=dict(mine.recipe))
@@ -335,6 +337,7 @@ class TestEvaluations:
         with joblib.parallel_config(backend="threading"):
             yield
 
+    @pytest.mark.slow
     def test_each_data_set_left_out_and_the_whole_result(self, two, config):
         table = two.table.assign(dataset=np.where(two.table["subject"].str.endswith("s01"), "here", "there"))
         made = evaluate_cross_dataset(config, two.with_table(table), training=ONE, n_jobs=1, progress=False)
@@ -343,6 +346,7 @@ class TestEvaluations:
         assert found.identical
         assert found.again.source["run"]["call"] == "evaluate_cross_dataset"
 
+    @pytest.mark.slow
     def test_an_audit_is_made_again_by_its_rule_and_not_as_a_plain_evaluation(self, two, config):
         training = TrainConfig(epochs=3, batch_size=4)
         audit = selection_audit(config, two, training=training, validation_share=0.5, n_jobs=1, progress=False)
@@ -390,6 +394,7 @@ class TestTrainings:
         assert "not identical" in repr(found)
         assert {history.source["sha256"][:12], "0" * 12} <= set(found.notes[0].split())
 
+    @pytest.mark.slow
     def test_one_taken_up_from_a_checkpoint_is_made_again_whole(self, config, two, tmp_path):
         how = {"training": THREE, "checkpoint": tmp_path / "c", "progress": False}
         medn.fit(MEDN(config, seed=1), two, callbacks=[Watch(1)], **how)
@@ -398,6 +403,7 @@ class TestTrainings:
         assert len(history) == 3
         assert rerun(history).identical
 
+    @pytest.mark.slow
     def test_one_that_began_from_trained_weights_needs_them(self, clips, config, two, trained):
         on = medn.load_pretrained(NAME)
         further = medn.fit(on, clips, training=ONE, progress=False)
@@ -459,6 +465,7 @@ class TestModels:
             rerun(loaded)
         assert rerun(loaded, clips=mine).identical
 
+    @pytest.mark.slow
     def test_a_shipped_one_is_trained_again_as_its_card_says(self, tmp_path, monkeypatch, capsys):
         corpus = {"n_subjects": 2, "clips_per_subject": 5, "size": 64, "n_frames": 8, "seed": 9}
         clips = medn.synthetic_clips(**corpus)
@@ -518,6 +525,7 @@ class TestMaps:
         with pytest.raises(ValueError, match="3 of the 7 clips"):
             rerun(made.select(made.table["clip_id"][:3]))
 
+    @pytest.mark.slow
     def test_aligned_maps_are_made_again_together(self, clips, features):
         coupled = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v2"), clips)
         for made in aligned_umap({"here": features, "there": coupled}, method="pca").values():
@@ -547,6 +555,7 @@ class TestReports:
         with pytest.raises(ValueError, match=r"gave nats.*does not hold"):
             rerun(decoupling_report(features, targets=[], nats=np.ones(12), n_permutations=9))
 
+    @pytest.mark.slow
     def test_one_model_of_several_is_made_again_alone(self, report):
         alone = report.only(["coupled"])
         found = rerun(alone)

@@ -9,14 +9,13 @@ import numpy as np
 import openpyxl
 import pandas as pd
 import pytest
-from written_sets import is_accounted_for, shared_set
+from written_sets import TINY, is_accounted_for, shared_set
 
-from medn_lab.data import FlowRecipe, prepare, read_casme2, read_casme3, read_dfme, read_samm, read_smic
+from medn_lab.data import prepare, read_casme2, read_casme3, read_dfme, read_samm, read_smic
 from medn_lab.data.frames import cv2
 from medn_lab.records import ClipIndex, Clips
 
 PICTURE = cv2.imencode(".bmp", np.full((24, 24, 3), 120, np.uint8))[1].tobytes()
-TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=2, register=False)
 
 SMIC_HEADERS = ["Subject", "Filename", "", "OnsetF", "OffsetF", "Onset2F", "Offset2F", "Onset3F", "Offset3F", "Emotion"]
 SMIC_ROW = [3, "s3_ne_03", None, 110, 130, *[None] * 4, "negative"]

@@ -23,6 +23,7 @@ import plotly.graph_objects as go
 import pytest
 from hostile_records import EVIL, hostile_records, hostile_widgets
 from sample_records import sample_embedding
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 from written_sets import shared_set
 
@@ -33,6 +34,7 @@ from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips
 from medn_lab.train import TrainConfig
 
+ROW = '<row><c t="inlineStr"><is><t>1</t></is></c></row>'
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
 
 
@@ -195,7 +197,7 @@ def test_an_archive_is_no_data_set_and_is_not_unpacked(tmp_path):
 
 @pytest.mark.parametrize(
     ("rows", "facts"),
-    [('<row><c t="inlineStr"><is><t>1</t></is></c></row>' * 20_001, "20,000 rows"), (" " * 101_000_000, "100,000,000")],
+    mostly_slow([(ROW * 20_001, "20,000 rows"), (" " * 101_000_000, "100,000,000")]),
     ids=["rows", "bytes"],
 )
 def test_a_sheet_that_would_fill_the_memory_is_refused(tmp_path, rows, facts):
@@ -271,13 +273,6 @@ def test_figures_show_names_from_data_as_text(hostile):
         assert any("&lt;img" in text for text in texts), "no name is shown, so that nothing was tested"
 
 
-def test_a_report_shows_names_from_data_as_text(hostile, tmp_path):
-    report = diagnose.decoupling_report(hostile[2], n_permutations=9, n_shuffles=2, about={EVIL: EVIL})
-    page = report.to_html(tmp_path / "report.html", title=EVIL).read_text()
-    assert "<img" not in page.replace('<img src="data:image/png', "")
-    assert "&lt;img" in page
-
-
 def planted(texts: list[str]) -> list[str]:
     """The tags that a browser would make of `EVIL` in these texts, alone or as attributes of others."""
     found = []
@@ -309,6 +304,7 @@ def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
         yield from html_of(child)
 
 
+@pytest.mark.slow
 def test_widgets_show_names_from_data_as_text():
     for name, widget in hostile_widgets().items():
         texts = list(html_of(widget))

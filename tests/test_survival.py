@@ -4,6 +4,7 @@ import errno
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from read_only import needs_rights, read_only
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
-from written_sets import written
+from written_sets import shared_set
 
 from medn_lab.data import FlowRecipe, prepare, read_casme2
 from medn_lab.evaluate import evaluate_loso, predict
@@ -30,10 +32,9 @@ QUICK = TrainConfig(epochs=2, batch_size=8, seed=3)
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
     """Four clips, of which the first cannot be read."""
-    root = tmp_path_factory.mktemp("originals")
-    faults = written(root, "casme2", size=64, fps=15, faults=["frame_truncated"])
+    root, faults = shared_set("casme2", faults=("frame_truncated",))
     assert faults["fault"].iloc[0] == "frame_truncated"
-    index = read_casme2(root)
+    index = read_casme2(shutil.copytree(root, tmp_path_factory.mktemp("originals") / "set"))
     return ClipIndex(index.table.iloc[:4], index.problems, index.source)
 
 
@@ -83,7 +84,7 @@ def test_a_read_only_folder_is_named_and_stays_as_it_is(index, clips, model):
         assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("calls", range(12))
+@pytest.mark.parametrize("calls", mostly_slow(range(12), quick=4))
 def test_a_disk_that_fills_up_keeps_the_finished_clips(index, prepared, tmp_path, monkeypatch, capsys, calls):
     out = tmp_path / "set"
     with monkeypatch.context() as patch:
@@ -125,6 +126,7 @@ def test_a_disk_that_is_full_from_the_start_is_begun_anew_and_another_fault_is_n
     assert_prepared(prepare(index, out, recipe=SMALL, progress=False), prepared)
 
 
+@pytest.mark.slow
 def test_a_second_process_that_prepares_the_same_set_is_refused_and_later_opens_it(index, prepared, tmp_path):
     index.save(tmp_path / "index")
     code = (

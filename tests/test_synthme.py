@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from slow_cases import mostly_slow
 
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, frame_numbers
@@ -85,6 +86,7 @@ def test_every_emotion_and_every_au_occurs():
     assert (table[list(AUS)].sum() >= 8).all()
 
 
+@pytest.mark.slow
 def test_motion_peaks_where_the_intensities_say_and_the_flow_finds_it():
     clips = synthetic_clips(n_subjects=1, clips_per_subject=24, n_frames=2, size=128, noise=0, seed=8)
     truth = clips.truth.displacement.astype(np.float32)
@@ -108,7 +110,7 @@ def test_the_flow_is_that_of_the_renderings_and_small_outside_what_moves(clips):
     assert np.linalg.norm(again - clips.flow[2], axis=-1)[inside].mean() < 0.15
 
 
-@pytest.mark.parametrize("kind", CUES)
+@pytest.mark.parametrize("kind", mostly_slow(CUES))
 def test_the_cue_is_invisible_to_onset_apex_flow(kind):
     seen, unseen, change = with_and_without(n_subjects=2, clips_per_subject=4, n_frames=6, cue=kind)
     moved = seen.table["cue"] != "still"
@@ -120,7 +122,7 @@ def test_the_cue_is_invisible_to_onset_apex_flow(kind):
 
 
 def test_the_colour_cue_weighs_nothing_in_grey_and_stays_in_its_region():
-    seen, _, change = with_and_without(n_subjects=3, clips_per_subject=4, n_frames=3)
+    seen, _, change = with_and_without(n_subjects=2, clips_per_subject=4, n_frames=3)
     for row in np.flatnonzero(seen.table["cue"] != "still"):
         inside = seen.truth.cue_region(seen.table["clip_id"][row])
         sign = 1 if seen.table["cue"][row] == "flush" else -1
@@ -140,8 +142,9 @@ def test_the_timing_cue_is_still_at_onset_apex_and_offset():
     assert not studio({"cue": "still"}).truth.cue_course.any()
 
 
+@pytest.mark.slow
 def test_the_brightness_cue_is_a_grey_pulse_on_the_chin_between_apex_and_offset():
-    seen, _, change = with_and_without(n_subjects=2, clips_per_subject=6, n_frames=8, cue="brightness")
+    seen, _, change = with_and_without(n_subjects=1, clips_per_subject=8, n_frames=8, cue="brightness")
     assert set(seen.table["cue"]) == set(CUES["brightness"])
     for row, clip in seen.table.iterrows():
         numbers = numbers_of(clip, 8)
@@ -152,7 +155,7 @@ def test_the_brightness_cue_is_a_grey_pulse_on_the_chin_between_apex_and_offset(
         assert (sign * colours.mean(axis=1)).max() == pytest.approx(2.7 * abs(sign), abs=0.5)
         assert np.ptp(colours, axis=1).max() < 0.25, "all three channels alike"
         assert np.abs(change[row][:, ~inside]).mean() < 0.05
-    others = synthetic_clips(n_subjects=2, clips_per_subject=1, n_frames=2, cue="mixed", seed=6).truth.cue_mask
+    others = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, cue="mixed", seed=6).truth.cue_mask
     assert not (seen.truth.cue_mask & others).any(), "a place apart from the other two cues"
 
 
@@ -176,6 +179,7 @@ def test_the_table_of_a_single_kind_stays_what_version_1_drew(kind, begins):
     assert hashlib.sha256(table.encode()).hexdigest().startswith(begins)
 
 
+@pytest.mark.slow
 def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
     table = draw_table(n_subjects=20, clips_per_subject=100, cue="mixed", seed=11)
     kinds = {state: kind for kind in CUES for state in CUES[kind][:2]}
@@ -189,6 +193,7 @@ def test_each_clip_has_a_kind_independent_of_emotion_and_aus():
         assert ((counts - expected) ** 2 / expected).to_numpy().sum() < 2 * counts.shape[1] + 10
 
 
+@pytest.mark.slow
 def test_a_mixed_clip_is_the_clip_of_its_own_kind(tmp_path):
     arguments = {"n_subjects": 1, "clips_per_subject": 5, "n_frames": 6, "seed": 4}
     mixed = synthetic_clips(**arguments, cue="mixed")

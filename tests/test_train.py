@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab.data import flow_colours
@@ -27,11 +28,6 @@ from medn_lab.view.training import curve_columns, curve_name
 
 QUICK = TrainConfig(epochs=3, batch_size=8)
 ONCE = replace(QUICK, epochs=1)
-
-
-@pytest.fixture(scope="module")
-def clips():
-    return tiny_clips()
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +81,9 @@ class Watch(Callback):
 
 
 def test_training_learns_a_label_that_needs_both_branches():
-    clips = tiny_clips(n_subjects=8, clips_per_subject=8)
-    model, _ = trained(clips, TrainConfig(epochs=30, batch_size=16, mirror=False))
-    held_out = tiny_clips(n_subjects=6, clips_per_subject=8, seed=1)
+    clips = tiny_clips(n_subjects=6, clips_per_subject=8)
+    model, _ = trained(clips, TrainConfig(epochs=10, batch_size=8, learning_rate=3e-3, mirror=False, max_shift=0))
+    held_out = tiny_clips(n_subjects=4, clips_per_subject=8, seed=1)
     assert accuracy(held_out.table["label"], predict(model, held_out).predicted) > 0.9
     # Half of what decides is in each input: with the other's contradicted, the predictions must change.
     swapped = replace(held_out, flow=held_out.flow[np.arange(len(held_out)) ^ 1])
@@ -190,7 +186,7 @@ class TestHistory:
         assert set(history.table) == {"epoch", "seconds", "learning_rate"} | terms | scored
         assert history.table["epoch"].tolist() == [1, 2, 3]
 
-    @pytest.mark.parametrize("decoupling", list(DECOUPLING_METHODS))
+    @pytest.mark.parametrize("decoupling", mostly_slow(DECOUPLING_METHODS, quick=2))
     def test_every_column_has_a_name_and_validation_is_the_model_on_those_clips(self, clips, decoupling):
         others = tiny_clips(seed=1)
         model = MEDN(MEDNConfig.for_clips(clips, dim=16, decoupling=decoupling), seed=0)
@@ -207,7 +203,7 @@ class TestHistory:
         assert "validation_uf1" in scores
         assert curve_name("validation_uf1") == "UF1, validation clips"
 
-    @pytest.mark.parametrize("n", [2, 65])
+    @pytest.mark.parametrize("n", mostly_slow([2, 65]))
     def test_any_number_of_validation_clips_will_do(self, clips, n):
         some = tiny_clips(n_subjects=13, clips_per_subject=5, seed=1)
         _, history = trained(clips, ONCE, validation=some.select(some.table["clip_id"][:n]))
@@ -251,9 +247,9 @@ class TestObjective:
             return medn_loss(*args, **options)
 
         monkeypatch.setattr("medn_lab.train.epoch.medn_loss", spy)
-        config = TrainConfig(epochs=10, batch_size=len(clips), decoupling_weight=2.0, decoupling_ramp=(0.2, 0.6))
+        config = TrainConfig(epochs=5, batch_size=len(clips), decoupling_weight=2.0, decoupling_ramp=(0.2, 0.6))
         trained(clips, config)
-        np.testing.assert_allclose(weights, [0, 0, 0, 0.5, 1, 1.5, 2, 2, 2, 2])
+        np.testing.assert_allclose(weights, [0, 0, 1, 2, 2])
         trained(clips, replace(ONCE, decoupling_ramp=(0, 0)), small_model(clips, decoupling="bottleneck"))
         assert weights[-1] == DECOUPLING_METHODS["bottleneck"].weight
 

@@ -11,6 +11,7 @@ import pytest
 import traitlets
 from ipywidgets.widgets.widget import _instances
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
+from slow_cases import mostly_slow
 
 from medn_lab import widgets
 from medn_lab.records import Attribution, DecouplingReport
@@ -370,7 +371,7 @@ def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, 
     assert repr(widget) == f"{name} (closed)"
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", mostly_slow(sorted(NAMES), quick=3))
 def test_no_button_raises_whatever_is_chosen(name, records, caplog, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where a page is written
     before = set(_instances)

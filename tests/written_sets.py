@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from medn_lab.data import FlowRecipe
 from medn_lab.records import ClipIndex, Clips
 from medn_lab.synthme import synthetic_clips, write_dataset
 
 COARSE = {"fps": 30, "size": 96}
 """A dozen frames a clip: small enough to be written by the second."""
+
+TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=2, register=False)
+"""Clips that are prepared in a millisecond."""
 
 _FOLDERS: list[tempfile.TemporaryDirectory] = []
 
