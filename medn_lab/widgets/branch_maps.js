@@ -378,6 +378,10 @@ function render({ model, el }) {
     });
   };
 
+  el.addEventListener("keydown", event => { // Lab's own keys would take Enter and space from a button
+    if (event.target.tagName === "BUTTON" && !event.ctrlKey && !event.metaKey) event.stopPropagation();
+  });
+
   // Tools and legend ---------------------------------------------------------------------------------------------------
 
   const button = (text, title, act) => {

@@ -177,7 +177,8 @@ function render({ model, el }) {
   which.addEventListener("change", () => (model.get("overlay") === "kept" ? set("keep_rate", +which.value)
     : set("attributed", which.value)));
   el.addEventListener("keydown", event => {
-    if (["INPUT", "SELECT", "BUTTON"].includes(event.target.tagName)) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (["INPUT", "SELECT", "BUTTON"].includes(event.target.tagName)) return event.stopPropagation(); // not Lab's keys
     const act = { ArrowRight: () => show(frame + 1, true), ArrowLeft: () => show(frame - 1, true),
       " ": () => set("playing", !model.get("playing")) }[event.key];
     if (!act) return;

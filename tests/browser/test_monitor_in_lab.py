@@ -90,7 +90,8 @@ def test_stop_is_heard_while_the_cell_trains_and_resume_goes_on_and_can_be_stopp
     done = epochs(lab)
     expect_printed(lab, f"used 24 stopped {done} False")
     expect(stop).to_be_disabled()
-    assert lab.plot(".medn-training-monitor").trace_names()
+    graph = lab.plot(".medn-training-monitor").graph.element_handle()
+    lab.page.wait_for_function("gd => gd._fullData.length > 0", arg=graph)  # a busy page draws later
     lab.screenshot("monitor-stopped")
     resume.click()
     wait_for_epochs(lab, done + 2)
