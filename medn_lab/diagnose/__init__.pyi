@@ -21,8 +21,6 @@ from .attribution_pairs import swap_branches as swap_branches
 from .attribution_planted import compare_attributions as compare_attributions
 from .attribution_planted import planted_interval as planted_interval
 from .attribution_planted import planted_mass as planted_mass
-from .callbacks import DecouplingWatch as DecouplingWatch
-from .callbacks import decoupling_watch as decoupling_watch
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
@@ -46,7 +44,9 @@ from .permutation import partial_out as partial_out
 from .permutation import permutation_test as permutation_test
 from .probing import ProbeResult as ProbeResult
 from .probing import probe as probe
+from .report import DecouplingWatch as DecouplingWatch
 from .report import decoupling_report as decoupling_report
+from .report import decoupling_watch as decoupling_watch
 from .similarity import absolute_cosine as absolute_cosine
 from .similarity import branch_correlation as branch_correlation
 from .similarity import canonical_correlations as canonical_correlations

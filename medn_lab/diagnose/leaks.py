@@ -137,8 +137,7 @@ def leakage(
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    if label not in table and label == "label" and "emotion" in table:
-        label = "emotion"
+    label = emotion_column(table, label)
     if label in table:
         table = table.assign(**{label: check_label(table, label=label, complete=False)})
     encoded = _encoded_targets(table, targets, extra or {}, label)
@@ -165,6 +164,20 @@ def leakage(
     result = pd.DataFrame(rows)
     result.attrs = {**asdict(options), "label": label}
     return result
+
+
+def emotion_column(table: pd.DataFrame, label: str) -> str:
+    """The column of the emotion: ``emotion`` where the table has no ``label``."""
+    return "emotion" if label == "label" and label not in table else label
+
+
+def one_leak(
+    features: BranchFeatures, *, branch: str, target: str, label: str, seed: int, n_shuffles: int = 0
+) -> pd.Series:
+    """The row of :func:`leakage` of one target, ``AUs`` or ``emotion``, without an interval."""
+    targets = ["aus" if target == MEAN_OF_AUS else target]
+    how: dict[str, Any] = {"label": label, "n_shuffles": n_shuffles, "n_resamples": 0, "seed": seed}
+    return leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
 
 
 def is_au(target: str) -> bool:
@@ -396,10 +409,9 @@ class SelectionMeasures:
         for place, (branch, target) in enumerate(_LEAKS, start=len(names)):
             found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
             if not reason:
-                leak = leakage(
-                    chosen, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], label=self.label,
-                    n_shuffles=self.n_shuffles, n_resamples=0, seed=self.seed,
-                ).set_index("target").loc[target]  # fmt: skip
+                leak = one_leak(
+                    chosen, branch=branch, target=target, label=self.label, seed=self.seed, n_shuffles=self.n_shuffles
+                )
                 for column in ("value", "allowed", "n_clips", "reason"):
                     found.loc[place, column] = leak[column]
                 found.loc[place, "chance"] = leak["null_mean"]
@@ -420,12 +432,11 @@ class SelectionMeasures:
 
     def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
         """Why this target cannot be probed in these clips; empty where it can."""
-        label = "emotion" if self.label == "label" and self.label not in chosen.table else self.label
         if getattr(chosen, branch) is None:
             return f"this model has no {branch} branch"
         if target == MEAN_OF_AUS and not au_columns(chosen.table):
             return "no AUs are coded"
-        if target != MEAN_OF_AUS and label not in chosen.table:
+        if target != MEAN_OF_AUS and emotion_column(chosen.table, self.label) not in chosen.table:
             return "the emotions are not known"
         if who is None:
             return "the subjects are not known, so none can be held out"

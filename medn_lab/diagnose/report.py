@@ -1,18 +1,28 @@
-"""The table of everything that the instruments say of one model, or of several side by side."""
+"""Dependence, leakage and information together: the table of one model or several, and the callback of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, is_au, leakage, truths_of
+from medn_lab.diagnose.leaks import (
+    BRANCHES,
+    ENOUGH_FOR_A_PROBE,
+    MEAN_OF_AUS,
+    emotion_column,
+    is_au,
+    leakage,
+    one_leak,
+    truths_of,
+)
 from medn_lab.diagnose.permutation import (
     UNDEFINED,
     PermutationTest,
@@ -27,6 +37,7 @@ from medn_lab.diagnose.similarity import MEASURES, figures
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
     BranchFeatures,
+    Clips,
     DecouplingReport,
     au_columns,
     au_set_text,
@@ -36,6 +47,9 @@ from medn_lab.records import (
     people,
     run_record,
 )
+
+if TYPE_CHECKING:
+    from medn_lab.model import MEDN
 
 NUMBERS = (
     "value", "low", "high", "null_mean", "null_95", "p", "allowed", "excess", "excess_low", "excess_high",
@@ -325,3 +339,123 @@ def _facts(features: BranchFeatures) -> dict[str, Any]:
         "subjects": len(set(people(table))),
         "widths": {name: getattr(features, name).shape[1] for name in BRANCHES if getattr(features, name) is not None},
     }
+
+
+def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed: int = 0) -> DecouplingWatch:
+    """Make a callback for ``fit`` that measures how far the branches are decoupled after each epoch.
+
+    It reads the model and changes nothing, so that a training with it gives the same weights. Its figures become
+    columns of the history: ``dependence_linear_cka``, ``dependence_distance_correlation``, and
+    ``dependence_absolute_cosine`` where the branches have one width; ``leak_aus_from_emotion`` and
+    ``leak_emotion_from_motion`` (AUC of a linear probe on held-out subjects), each with the AUC that the branch's own
+    factor would allow (``..._allowed``). They have no null; :func:`decoupling_report` has. If the epoch is chosen by
+    them, these clips have been trained on: take others for the report.
+
+    Parameters
+    ----------
+    clips : Clips
+        Of persons that are not trained on; at least 20 clips of 2 subjects. 180 of 64 px take about 0.3 s an epoch.
+    every : int
+        Measure after each so many epochs alone; the others have NaN.
+    label : str
+        Column of the emotion; ``emotion`` where the table has no such column.
+    seed : int
+        Of the probe's folds.
+
+    Returns
+    -------
+    DecouplingWatch
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 20 clips or 2 subjects, or `every` is below 1.
+
+    See Also
+    --------
+    leakage, decoupling_report, medn_lab.train.fit, medn_lab.widgets.TrainingMonitor, medn_lab.view.plot_history
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
+    >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
+    >>> watch = decoupling_watch(clips, every=5)  # then fit(model, others, callbacks=[watch])
+    >>> decoupling_watch(clips.with_table(table[:8]))
+    Traceback (most recent call last):
+        ...
+    ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
+    """
+    return DecouplingWatch(clips, every, label, seed)
+
+
+class TrainingRun(Protocol):
+    """The part of a training run that the callback reads."""
+
+    model: MEDN
+    epoch: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecouplingWatch:
+    """Callback that :func:`decoupling_watch` makes; a training calls its ``measure`` after each epoch.
+
+    Attributes
+    ----------
+    clips, every, label, seed
+        As :func:`decoupling_watch` takes them.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
+    >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
+    >>> sorted(decoupling_watch(clips).of(BranchFeatures(*rng.normal(size=(3, 20, 4)), table)))[1:]
+    ['dependence_distance_correlation', 'dependence_linear_cka']
+    """
+
+    clips: Clips
+    every: int
+    label: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        n, n_subjects = len(self.clips), len(set(people(self.clips.table)))
+        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            raise ValueError(
+                f"watching a leak needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects,"
+                f" there are {n} of {n_subjects}"
+            )
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1; got {self.every}")
+
+    def __repr__(self) -> str:
+        often = "each epoch" if self.every == 1 else f"each {self.every} epochs"
+        return f"DecouplingWatch: dependence and leakage on {len(self.clips)} clips, {often}"
+
+    def measure(self, run: TrainingRun) -> dict[str, float]:
+        """The figures of the model as it is after this epoch; none after an epoch that is left out."""
+        from medn_lab.evaluate import extract_features
+
+        return {} if run.epoch % self.every else self.of(extract_features(run.model, self.clips))
+
+    def of(self, features: BranchFeatures) -> dict[str, float]:
+        """The same figures of features, name to value."""
+        found: dict[str, float] = {}
+        motion, emotion, table = features.motion, features.emotion, features.table
+        if motion is not None and emotion is not None:
+            names = ("linear_cka", "distance_correlation", "absolute_cosine")[
+                : 2 + (motion.shape[1] == emotion.shape[1])
+            ]
+            found = {f"dependence_{name}": float(MEASURES[name](motion, emotion)) for name in names}
+        emotions = emotion_column(self.clips.table, self.label)
+        for branch, target, known in (
+            ("emotion", MEAN_OF_AUS, bool(au_columns(table))),
+            ("motion", "emotion", emotions in table),
+        ):
+            if known and getattr(features, branch) is not None:
+                row = one_leak(features, branch=branch, target=target, label=emotions, seed=self.seed)
+                name = f"leak_{target.lower()}_from_{branch}"
+                found[name] = float(row["value"])
+                if np.isfinite(row["allowed"]):
+                    found[f"{name}_allowed"] = float(row["allowed"])
+        return found
