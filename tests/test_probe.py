@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.preprocessing import KernelCenterer, StandardScaler
 
 from medn_lab.diagnose import probe
-from medn_lab.diagnose.grouped_cv import (
+from medn_lab.diagnose.probing import (
     PENALTIES,
     READERS,
     auc_under_draws,

@@ -19,6 +19,7 @@ from .attribution_pairs import pair_attributor as pair_attributor
 from .attribution_pairs import pair_swapper as pair_swapper
 from .attribution_pairs import swap_branches as swap_branches
 from .attribution_planted import compare_attributions as compare_attributions
+from .attribution_planted import kept_tokens as kept_tokens
 from .attribution_planted import planted_interval as planted_interval
 from .attribution_planted import planted_mass as planted_mass
 from .embedding import sample_clips as sample_clips
@@ -29,11 +30,11 @@ from .leaks import selection_measures as selection_measures
 from .map_comparison import MapStability as MapStability
 from .map_comparison import aligned_umap as aligned_umap
 from .map_comparison import map_stability as map_stability
-from .map_quality import chance_trustworthiness as chance_trustworthiness
-from .map_quality import continuity as continuity
-from .map_quality import neighbour_overlap as neighbour_overlap
-from .map_quality import procrustes_disparity as procrustes_disparity
-from .map_quality import trustworthiness as trustworthiness
+from .map_comparison import procrustes_disparity as procrustes_disparity
+from .neighbours import chance_trustworthiness as chance_trustworthiness
+from .neighbours import continuity as continuity
+from .neighbours import neighbour_overlap as neighbour_overlap
+from .neighbours import trustworthiness as trustworthiness
 from .pairs import confusable_pairs as confusable_pairs
 from .pairs import confusable_sets as confusable_sets
 from .pairs import pair_separation as pair_separation
@@ -53,4 +54,3 @@ from .similarity import canonical_correlations as canonical_correlations
 from .similarity import distance_correlation as distance_correlation
 from .similarity import hsic as hsic
 from .similarity import linear_cka as linear_cka
-from .tokens import kept_tokens as kept_tokens

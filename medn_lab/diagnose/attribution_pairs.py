@@ -11,8 +11,7 @@ import pandas as pd
 
 from medn_lab.diagnose.attribution import attribute, attribution_targets, find_method, registered_methods
 from medn_lab.diagnose.attribution_checks import check_attribution, randomisation_check
-from medn_lab.diagnose.attribution_planted import planted_mass
-from medn_lab.diagnose.tokens import kept_tokens
+from medn_lab.diagnose.attribution_planted import kept_tokens, planted_mass
 from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, KeptTokens, check_label, positions

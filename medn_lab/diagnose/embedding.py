@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.map_quality import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
+from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
 from medn_lab.diagnose.similarity import rows_by_clip
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 

@@ -13,18 +13,22 @@ from numpy.typing import ArrayLike
 from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
 from medn_lab.diagnose.probing import (
     CONSTANT,
+    LEVEL,
     Kind,
     ProbeOptions,
     ProbeResult,
     ProbeTarget,
+    clip_folds,
     encode_target,
-    mean_of_aus,
-    probe_subject,
+    grouped_auc,
+    held_out_scores,
+    mean_known,
     probe_targets,
+    result_of,
 )
 from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
-from medn_lab.evaluate.resampling import t_bounds
-from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, people, positions
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
+from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -46,11 +50,9 @@ def leakage(
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
-    min_positives: int = 8,
     kind: Kind = "ridge",
     n_folds: int = 5,
     n_shuffles: int = 20,
-    level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -89,13 +91,10 @@ def leakage(
         joined by its index of clip ids.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
-    min_positives : int
-        AUs with fewer positive (or negative) clips are listed, but neither in the mean of the AUs nor the worst of
-        them.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
         The reader, as :func:`medn_lab.diagnose.probe` takes it. ``boosting`` and ``mlp`` take some 0.1 s for each
         target, fold and shuffle; ``n_shuffles=0`` saves most of it.
-    n_folds, n_shuffles, level, n_resamples, seed : int, int, float, int, int
+    n_folds, n_shuffles, n_resamples, seed : int
         As :func:`medn_lab.diagnose.probe` takes them; all branches and the truth share folds, shuffles and draws.
 
     Returns
@@ -106,7 +105,7 @@ def leakage(
         (differences under the same draws of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
         In the row ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess
         (the largest AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above
-        its mean by chance. All AUCs are in [0, 1]. `reason` says why a value is missing, such as ``the emotion branch
+        its mean by chance; AUs with fewer than 8 clips of either kind are in neither. All AUCs are in [0, 1]. `reason` says why a value is missing, such as ``the emotion branch
         is constant``. `split` is ``subjects``, or ``clips`` for the target subject alone: a probe cannot name a subject
         that it was not fitted to, so each subject's clips are spread over the folds, and the interval is over subjects
         as classes. ``attrs`` holds the parameters.
@@ -131,7 +130,7 @@ def leakage(
     >>> found["value"].round(1).to_dict()
     {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
-    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed, min_positives)
+    options = ProbeOptions(kind, n_folds, n_shuffles, n_resamples, seed)
     table, who = features.table, people(features.table).to_numpy(dtype=object)
     if len(set(who)) < 2:
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
@@ -155,7 +154,7 @@ def leakage(
         own = {
             name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
         }
-        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(min_positives)]
+        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(options.min_positives)]
         if counted:
             worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
             names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
@@ -262,6 +261,42 @@ def _probe_all(
     return found
 
 
+def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
+    """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
+    least = options.min_positives
+    kept = [one for one in results if one.enough(least)]
+    most = max(results, key=lambda one: one.n_clips)
+    n_positive = min((one.n_positive for one in kept), default=0)
+    sizes = (most.n_clips, most.n_subjects, n_positive, most.n_unknown)
+    if not kept:
+        constant = any(one.reason == CONSTANT for one in results)
+        few = f"no AU has {least} positive and {least} negative clips"
+        return result_of(None, sizes, options, reason=CONSTANT if constant else few)
+    draws, null = (mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null"))
+    return result_of((draws, null), sizes, options)
+
+
+def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
+    """The subject as target, each against the others: clips are held out, not subjects."""
+    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(clips >= 2)
+    sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
+    if not len(kept) or is_constant(features):
+        return result_of(None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only")
+    generator, k = np.random.default_rng(options.seed), len(kept)
+    folds = clip_folds(who, n_folds=options.n_folds, seed=options.seed)
+    columns = (person[:, None] == kept).astype(float)
+    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
+    every = np.concatenate([columns, *shuffled], axis=1)
+    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
+    units = np.arange(len(who))
+    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
+    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
+    found = result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
+    return replace(found, value=float(auc.mean()))
+
+
 def _row(
     branch: str, target: str, found: ProbeResult, truth: ProbeResult | None, exact: float | None
 ) -> dict[str, Any]:
@@ -273,7 +308,7 @@ def _row(
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=found.level)
+        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=LEVEL)
     return {
         "branch": branch, "target": target, "value": found.value, "low": found.low, "high": found.high,
         "null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value,

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.embedding import Branch, feature_spaces, judged, parameters_of, place, place_by_aligned_umap
-from medn_lab.diagnose.map_quality import Metric, procrustes_disparity, superimpose, trustworthiness
+from medn_lab.diagnose.neighbours import Metric, trustworthiness
+from medn_lab.diagnose.similarity import same_clips
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, run_record
 
 
@@ -146,6 +147,65 @@ def _shift(xy: np.ndarray, reference: np.ndarray) -> float:
         return float("nan")
     radius = np.sqrt(((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean())
     return round(float(np.median(np.linalg.norm(xy - reference, axis=1)) / max(radius, 1e-12)), 4)
+
+
+def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
+    """What is left between two maps after the best shift, rotation, reflection and scale, in [0, 1].
+
+    0 when one is a shifted, turned and scaled copy of the other; near 1 when they have nothing in common. It is a share
+    of the squared spread, and symmetric. A cluster that changed places with another counts in full although each
+    neighbourhood is whole, so read it beside :func:`neighbour_overlap`.
+
+    Parameters
+    ----------
+    x, y : (n, d) and (n, e) array-like
+        The same clips on both; the narrower one is filled up with zeros.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the rows do not agree, a value is not finite, or all points of one lie on one spot.
+
+    See Also
+    --------
+    neighbour_overlap, map_stability
+
+    References
+    ----------
+    Gower: "Generalized Procrustes analysis", Psychometrika 1975.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 0], [1, 0], [0, 2]])
+    >>> round(procrustes_disparity(x, 3 * x[:, ::-1] + 5), 6)
+    0.0
+    """
+    return float(np.clip(_procrustes(x=x, y=y)[1], 0.0, 1.0))
+
+
+def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
+    """The map `xy` shifted, turned, mirrored and scaled so that it lies nearest on `reference`, in its units."""
+    fitted, _ = _procrustes(reference=reference, xy=xy)
+    target = np.asarray(reference, dtype=np.float64)
+    centre = target.mean(axis=0)
+    return fitted * np.linalg.norm(target - centre) + centre
+
+
+def _procrustes(**maps: ArrayLike) -> tuple[np.ndarray, float]:
+    """The second map on the first one with norm 1, and the squared distances that are left."""
+    from scipy.spatial import procrustes
+
+    points = same_clips(**maps)
+    for name, values in zip(maps, points, strict=True):
+        if is_constant(values):
+            raise ValueError(f"all {len(values)} points of {name} lie on one spot, so nothing can be laid over it")
+    width = max(values.shape[1] for values in points)
+    _, fitted, left = procrustes(*(np.pad(values, ((0, 0), (0, width - values.shape[1]))) for values in points))
+    return fitted, left
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.pair_distance import NearerControls, PairMetric, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, place_among_all
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import (
