@@ -10,22 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from medn_lab.diagnose import probing
 from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
-from medn_lab.diagnose.probing import (
-    CONSTANT,
-    LEVEL,
-    Kind,
-    ProbeOptions,
-    ProbeResult,
-    ProbeTarget,
-    clip_folds,
-    encode_target,
-    grouped_auc,
-    held_out_scores,
-    mean_known,
-    probe_targets,
-    result_of,
-)
+from medn_lab.diagnose.probing import CONSTANT, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
 from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
@@ -105,10 +92,10 @@ def leakage(
         (differences under the same draws of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
         In the row ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess
         (the largest AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above
-        its mean by chance; AUs with fewer than 8 clips of either kind are in neither. All AUCs are in [0, 1]. `reason` says why a value is missing, such as ``the emotion branch
-        is constant``. `split` is ``subjects``, or ``clips`` for the target subject alone: a probe cannot name a subject
-        that it was not fitted to, so each subject's clips are spread over the folds, and the interval is over subjects
-        as classes. ``attrs`` holds the parameters.
+        its mean by chance; AUs with fewer than 8 clips of either kind are in neither. All AUCs are in [0, 1]. `reason`
+        says why a value is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips``
+        for the target subject alone: a probe cannot name a subject that it was not fitted to, so each subject's clips
+        are spread over the folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
 
     Raises
     ------
@@ -166,8 +153,8 @@ def leakage(
 
 
 def emotion_column(table: pd.DataFrame, label: str) -> str:
-    """The column of the emotion: ``emotion`` where the table has no ``label``."""
-    return "emotion" if label == "label" and label not in table else label
+    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
+    return "emotion" if label == "label" and label not in table and "emotion" in table else label
 
 
 def one_leak(
@@ -196,8 +183,7 @@ def truths_of(
         known = [column for column in names if column.notna().any()]
         if known:
             allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
-    strange = set(allowed) - set(BRANCHES)
-    if strange:
+    if strange := set(allowed) - set(BRANCHES):
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
     truths = {}
     for branch, value in allowed.items():
@@ -236,12 +222,10 @@ def _encoded_targets(
 
 def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
     """The exact AUC by branch and target."""
-    missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
-    if missing:
+    if missing := [name for name in ("branch", "target", "allowed") if name not in allowed]:
         raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
     known = allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float)
-    outside = int((~known.between(0, 1)).sum())
-    if outside:
+    if outside := int((~known.between(0, 1)).sum()):
         raise ValueError(f"allowed AUCs must be in [0, 1]; {outside} are not")
     return known.to_dict()
 
@@ -251,7 +235,7 @@ def _probe_all(
 ) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
-    results = probe_targets(list(by_subject.values()), features, subjects=who, options=options)
+    results = probing.probe_targets(list(by_subject.values()), features, subjects=who, options=options)
     probed, found = dict(zip(by_subject, results, strict=True)), {}
     aus = [target for target in probed if is_au(target)]
     for target in encoded:
@@ -271,9 +255,11 @@ def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResul
     if not kept:
         constant = any(one.reason == CONSTANT for one in results)
         few = f"no AU has {least} positive and {least} negative clips"
-        return result_of(None, sizes, options, reason=CONSTANT if constant else few)
-    draws, null = (mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null"))
-    return result_of((draws, null), sizes, options)
+        return probing.result_of(None, sizes, options, reason=CONSTANT if constant else few)
+    draws, null = (
+        probing.mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null")
+    )
+    return probing.result_of((draws, null), sizes, options)
 
 
 def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
@@ -282,18 +268,20 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     kept = np.flatnonzero(clips >= 2)
     sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
     if not len(kept) or is_constant(features):
-        return result_of(None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only")
+        return probing.result_of(
+            None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only"
+        )
     generator, k = np.random.default_rng(options.seed), len(kept)
-    folds = clip_folds(who, n_folds=options.n_folds, seed=options.seed)
+    folds = probing.clip_folds(who, n_folds=options.n_folds, seed=options.seed)
     columns = (person[:, None] == kept).astype(float)
     shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
     every = np.concatenate([columns, *shuffled], axis=1)
     # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
     units = np.arange(len(who))
-    scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
-    auc, *null = grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
+    scores = probing.held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    auc, *null = probing.grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
     draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
-    found = result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
+    found = probing.result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
     return replace(found, value=float(auc.mean()))
 
 
@@ -308,13 +296,13 @@ def _row(
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=LEVEL)
+        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
+    sizes = {name: getattr(found, name) for name in ("n_clips", "n_subjects", "n_positive", "n_unknown")}
     return {
         "branch": branch, "target": target, "value": found.value, "low": found.low, "high": found.high,
         "null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value,
         "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
-        "n_clips": found.n_clips, "n_subjects": found.n_subjects, "n_positive": found.n_positive,
-        "n_unknown": found.n_unknown, "split": "clips" if target == "subject" else "subjects",
+        **sizes, "split": "clips" if target == "subject" else "subjects",
         "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
         "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
     }  # fmt: skip
@@ -432,14 +420,20 @@ class SelectionMeasures:
             value=np.nan, chance=np.nan, allowed=np.nan, n_clips=len(rows),
             n_subjects=np.nan if who is None else len(set(who)), drawn_from=size, reason=COMPUTING,
         )  # fmt: skip
-        self._measure(found, names, chosen)
+        measured = found.index[: len(names)]
+        try:
+            found.loc[measured, "value"] = list(figures(*both_branches(chosen)).values())
+            reason = constant_reason({"motion": motion, "emotion": emotion}) or UNDEFINED
+        except ValueError as fault:
+            small = f"needs at least {SMALLEST} clips, there are {len(rows)}"
+            reason = small if len(rows) < SMALLEST else str(fault)
+        found.loc[measured, "reason"] = np.where(np.isfinite(found.loc[measured, "value"]), "", reason)
         yield found.copy()
         if found["value"].notna().any():
             groups = who if who is not None and pd.Series(who).duplicated(keep=False).mean() >= 0.5 else None
             how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": self.n_permutations}
-            for place, name in enumerate(names):
-                test = permutation_test(MEASURES[name], *both_branches(chosen), **how)
-                found.loc[place, "chance"] = test.null_mean
+            tests = [permutation_test(MEASURES[name], *both_branches(chosen), **how) for name in names]
+            found.loc[measured, "chance"] = [test.null_mean for test in tests]
         yield found.copy()
         for place, (branch, target) in enumerate(_LEAKS, start=len(names)):
             found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
@@ -447,23 +441,9 @@ class SelectionMeasures:
                 leak = one_leak(
                     chosen, branch=branch, target=target, label=self.label, seed=self.seed, n_shuffles=self.n_shuffles
                 )
-                for column in ("value", "allowed", "n_clips", "reason"):
-                    found.loc[place, column] = leak[column]
-                found.loc[place, "chance"] = leak["null_mean"]
+                for column in ("value", "allowed", "n_clips", "reason", "chance"):
+                    found.loc[place, column] = leak["null_mean" if column == "chance" else column]
             yield found.copy()
-
-    def _measure(self, found: pd.DataFrame, names: list[str], chosen: BranchFeatures) -> None:
-        """Write the values of the measures of dependence, or why there are none."""
-        values: dict[str, float] = {}
-        try:
-            values = figures(*both_branches(chosen))
-            reason = constant_reason({"motion": chosen.motion, "emotion": chosen.emotion}) or UNDEFINED
-        except ValueError as fault:
-            small = f"needs at least {SMALLEST} clips, there are {len(chosen)}"
-            reason = small if len(chosen) < SMALLEST else str(fault)
-        for place, name in enumerate(names):
-            found.loc[place, "value"] = values.get(name, np.nan)
-            found.loc[place, "reason"] = "" if np.isfinite(found.loc[place, "value"]) else reason
 
     def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
         """Why this target cannot be probed in these clips; empty where it can."""

@@ -77,7 +77,6 @@ def decoupling_report(
     targets: Sequence[str] | None = None,
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
-    nats: ArrayLike | Mapping[str, ArrayLike] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -114,9 +113,6 @@ def decoupling_report(
         (``features.select(features.table.sort_values("onset")["clip_id"])``).
     targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
         No target at all (an empty sequence) leaves leakage out.
-    nats : (n,) array-like, or mapping of str to (n,) array-like, optional
-        Information in the emotion code of each clip, by model where there are several; by default those of the
-        features, which have them under a bottleneck.
     protocol : str
         How classes and split were made, to be written down.
     about : mapping, optional
@@ -158,16 +154,7 @@ def decoupling_report(
     models = dict(features)
     if not models:
         raise ValueError("there is no model to report on; give features, or a mapping of names to features")
-    by_hand = [name for name, one in {"allowed": allowed, "extra": extra, "nats": nats}.items() if one is not None]
-    if nats is None:
-        nats = {name: own.nats for name, own in models.items() if own.nats is not None}
-    elif not isinstance(nats, Mapping):
-        if len(models) > 1:
-            raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
-        nats = {next(iter(models)): nats}
-    strange = set(nats) - set(models)
-    if strange:
-        raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
+    by_hand = [name for name, one in {"allowed": allowed, "extra": extra}.items() if one is not None]
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
     found: list[pd.DataFrame] = []
@@ -178,23 +165,19 @@ def decoupling_report(
                 found.append(_dependence_rows(own, truths, factor, label, test).assign(model=name))
                 bar.update()
             if targets is None or len(targets):
-                leaks = leakage(
-                    own, targets=targets, allowed=allowed, extra=extra, label=label, kind=kind, n_shuffles=n_shuffles,
-                    seed=seed,
-                )  # fmt: skip
+                how: dict[str, Any] = {"kind": kind, "n_shuffles": n_shuffles, "seed": seed}
+                leaks = leakage(own, targets=targets, allowed=allowed, extra=extra, label=label, **how)
                 found.append(_leakage_rows(leaks).assign(model=name))
             bar.update()
-            if name in nats:
-                found.append(pd.DataFrame([_information_row(name, own, nats[name], label, seed)]).assign(model=name))
+            if own.nats is not None:
+                found.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]).assign(model=name))
     table = pd.concat(found, ignore_index=True).reindex(columns=list(COLUMNS))
     texts = [name for name in COLUMNS if name not in NUMBERS]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
     tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
     measured = pd.concat(tables, ignore_index=True)
-    run = run_record(
-        "decoupling_report", table=measured, given=None if given is None else list(given),
-        targets=None if targets is None else list(targets), by_hand=by_hand,
-    )  # fmt: skip
+    chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
+    run = run_record("decoupling_report", table=measured, **chosen, by_hand=by_hand)
     source = {
         "models": {name: _facts(own) for name, own in models.items()},
         "protocol": protocol,
@@ -222,14 +205,11 @@ def _dependence_rows(
             truths, classes = {branch: values[known] for branch, values in truths.items()}, classes[known]
         rest = partial(partial_out, factors=classes)
     who = people(features.table).to_numpy(dtype=object)
-    common = {
-        "kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who)),
-        "direction": "lower",
-    }  # fmt: skip
+    common = {"kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who))}
     try:
         x, y = both_branches(features)
     except ValueError as fault:
-        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common | {"reason": str(fault)})
+        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common, direction="lower", reason=str(fault))
     groups, within = _exchangeable(who, classes, factor)
     if test.keywords["scheme"] == "shift":
         within = f"{within or 'all clips'} by shifts in time"
@@ -253,7 +233,7 @@ def _dependence_rows(
                 "reason": "" if np.isfinite(found.value) else reason or UNDEFINED,
             }
         )  # fmt: skip
-    return pd.DataFrame(rows).assign(**common, within=within)
+    return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
 
 
 def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
@@ -285,9 +265,7 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     else:
         named = label if factor == "emotion" and label in table else factor
         if named not in table:
-            raise ValueError(
-                f"nothing can be given {factor!r}: the table has no such column (nor is it emotion or aus)"
-            )
+            raise ValueError(f"nothing can be given {factor!r}: the table has no such column")
         classes = check_label(table, label=named, complete=False)
     if classes.isna().all():
         raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
@@ -308,10 +286,10 @@ def _leakage_rows(leaks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, Any]:
-    values = np.asarray(nats, dtype=np.float64)
-    if values.shape != (len(features),) or not np.isfinite(values).all():
-        raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
+def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
+    values = nats.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"the nats of {(~np.isfinite(values)).sum()} of {len(values)} clips are not finite")
     table = features.table
     names, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
     draws = draw_counts(len(names), n_draws=1000, seed=seed)
