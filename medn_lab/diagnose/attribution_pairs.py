@@ -16,6 +16,9 @@ from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, KeptTokens, check_label, positions
 
+Params = Mapping[str, Mapping[str, Any]]
+"""By method, its own arguments."""
+
 REMEMBERED = 96
 """Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
 
@@ -286,9 +289,7 @@ class Attributor:
     Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods; 0 maps made
     """
 
-    def __init__(
-        self, model: MEDN, *, clips: Clips, params: Mapping[str, Mapping[str, Any]] | None, n_checked: int, seed: int
-    ) -> None:
+    def __init__(self, model: MEDN, clips: Clips, *, params: Params | None, n_checked: int, seed: int) -> None:
         if n_checked < 1:
             raise ValueError(f"n_checked must be at least 1; got {n_checked}")
         self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
@@ -419,9 +420,7 @@ class Attributor:
         if truth is None or not find_method(method)[0].places:
             return found
         inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
-        for of in inputs:
-            if getattr(found, of) is None:
-                continue
+        for of in [name for name in inputs if getattr(found, name) is not None]:
             mass = planted_mass(found, truth=truth, of=of)
             if mass["planted"].any():
                 mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
@@ -448,12 +447,7 @@ class Attributor:
 
 
 def attributor(
-    model: MEDN,
-    clips: Clips,
-    *,
-    params: Mapping[str, Mapping[str, Any]] | None = None,
-    n_checked: int = 4,
-    seed: int = 0,
+    model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4, seed: int = 0
 ) -> Attributor:
     """A callable that makes the map of any clip, for any target, by any method, and remembers it.
 
@@ -495,4 +489,4 @@ def attributor(
     >>> found.target, found.frames.shape
     ('gate', (1, 8, 64, 64, 3))
     """
-    return Attributor(model, clips=clips, params=params, n_checked=n_checked, seed=seed)
+    return Attributor(model, clips, params=params, n_checked=n_checked, seed=seed)

@@ -184,7 +184,6 @@ def compare_attributions(
     params: Mapping[str, Mapping[str, Any]] | None = None,
     truth: Truth | None = None,
     n_draws: int = 2,
-    threshold: float = 0.5,
     seed: int = 0,
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -209,7 +208,7 @@ def compare_attributions(
     truth : Truth, optional
         Of synthetic clips. Frames are compared with the cue's region; flow with that of the AU that is the target, or
         of any of the clip's AUs where the target is no AU.
-    n_draws, threshold, seed, progress
+    n_draws, seed, progress
         As in :func:`randomisation_check`.
 
     Returns
@@ -249,17 +248,15 @@ def compare_attributions(
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        check = randomisation_check(
-            model, clips, target=target, method=method, params=(params or {}).get(method), n_draws=n_draws,
-            threshold=threshold, seed=seed, progress=progress,
-        )  # fmt: skip
+        how: dict[str, Any] = {"params": (params or {}).get(method), "n_draws": n_draws, "seed": seed}
+        check = randomisation_check(model, clips, target=target, method=method, progress=progress, **how)
         seconds = time.perf_counter() - began
-        own, last = check.attribution, check.table[check.table["stage"] == "all weights"]
-        for alike in last.to_dict("records"):
+        own = check.attribution
+        for alike in check.last.to_dict("records"):
             row = {
                 "method": method, "input": alike["input"], "target": own.target,
                 **{name: alike[name] for name in ("spearman", "spearman_absolute", "ssim")},
-                "threshold": threshold, "survives": alike["input"] in check.surviving,
+                "threshold": check.threshold, "survives": alike["input"] in check.surviving,
                 "completeness_error": own.sanity.get("completeness_error", np.nan), "n_clips": len(own),
             }  # fmt: skip
             if truth is not None:

@@ -254,8 +254,7 @@ def feature_spaces(
         if wrong := (~np.isfinite(values)).any(axis=1).sum():
             raise ValueError(f"{wrong} of {n} clips have {name} features that are not finite; leave those clips out")
     if reason := constant_reason(spaces):
-        sentence = f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity"
-        warnings.warn(sentence, UserWarning, stacklevel=3)
+        warnings.warn(f"{reason}: all {n} clips lie on one spot of its map, which has no quality", stacklevel=3)
     return spaces
 
 

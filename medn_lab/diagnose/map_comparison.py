@@ -95,8 +95,13 @@ def aligned_umap(
         raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")
     if method not in ("aligned_umap", "procrustes", "pca"):
         raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
-    checkpoints = _same_clips(checkpoints)
-    names, first = list(checkpoints), next(iter(checkpoints.values()))
+    shared = set.intersection(*(set(each.table["clip_id"]) for each in checkpoints.values()))
+    if not shared:
+        raise ValueError(f"the checkpoints {', '.join(checkpoints)} share no clip; give features of the same clips")
+    names = list(checkpoints)
+    ids = [name for name in checkpoints[names[0]].table["clip_id"] if name in shared]
+    checkpoints = {name: each.select(ids) for name, each in checkpoints.items()}
+    first = checkpoints[names[0]]
     if branches is None:
         every = checkpoints.values()
         branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in every)]
@@ -129,17 +134,6 @@ def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list
         maps = [*maps[:1], *(superimpose(xy, maps[0]) for xy in maps[1:])]
     placed = iter(maps)
     return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
-
-
-def _same_clips(checkpoints: Mapping[str, BranchFeatures]) -> dict[str, BranchFeatures]:
-    first, *others = checkpoints.values()
-    shared = set(first.table["clip_id"]).intersection(*(set(each.table["clip_id"]) for each in others))
-    if not shared:
-        raise ValueError(
-            f"the checkpoints {', '.join(checkpoints)} share no clip; their features must be of the same clips"
-        )
-    ids = [name for name in first.table["clip_id"] if name in shared]
-    return {name: each.select(ids) for name, each in checkpoints.items()}
 
 
 def _shift(xy: np.ndarray, reference: np.ndarray) -> float:
@@ -241,22 +235,16 @@ class MapStability:
     params: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        said = []
+        figures = []
         for name, rows in self.table.groupby("map", sort=False):
-            if not np.isfinite(rows["overlap"]).any():
-                said.append(str(rows["reason"].iloc[0]))
-                continue
             trust = self.trustworthiness.loc[self.trustworthiness["map"] == name, "trustworthiness"]
-            said.append(
-                f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f}), disparity"
-                f" {rows['disparity'].mean():.3f}, trustworthiness {trust.min():.3f} to {trust.max():.3f}"
-            )
-        first = self.table.iloc[0]
-        n_seeds = self.trustworthiness["seed"].nunique()
-        return (
-            f"MapStability: {first['n_clips']} clips over {n_seeds} seeds, {first['n_neighbors']} neighbours, chance"
-            f" overlap {first['chance']:.3f}; {'; '.join(said)}"
-        )
+            overlap = f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f})"
+            rest = f"disparity {rows['disparity'].mean():.3f}, trustworthiness {trust.min():.3f} to {trust.max():.3f}"
+            known = np.isfinite(rows["overlap"]).any()
+            figures.append(f"{overlap}, {rest}" if known else str(rows["reason"].iloc[0]))
+        first, n_seeds = self.table.iloc[0], self.trustworthiness["seed"].nunique()
+        sizes = f"{first['n_clips']} clips over {n_seeds} seeds, {first['n_neighbors']} neighbours"
+        return f"MapStability: {sizes}, chance overlap {first['chance']:.3f}; {'; '.join(figures)}"
 
 
 def map_stability(

@@ -392,10 +392,8 @@ def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: str) -
     for start in range(0, len(a), step):
         rows = slice(start, start + step)
         one, other = space[a[rows]], space[b[rows]]
-        if metric == "cosine":
-            found[rows] = 1 - np.einsum("ij,ij->i", one, other)
-        else:
-            found[rows] = np.linalg.norm(one - other, axis=1)
+        angular = metric == "cosine"
+        found[rows] = 1 - np.einsum("ij,ij->i", one, other) if angular else np.linalg.norm(one - other, axis=1)
     return found
 
 

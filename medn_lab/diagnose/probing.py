@@ -124,10 +124,8 @@ class ProbeResult(ValueWithNull):
         if self.reason:
             return f"probe: no AUC, because {self.reason}"
         shuffled = f"; shuffled labels {self.null_mean:.3f}" if np.isfinite(self.null_mean) else ""
-        return (
-            f"probe AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (95%, {self.n_subjects}"
-            f" subjects, {self.n_clips} clips, {self.n_positive} positive){shuffled}"
-        )
+        sizes = f"{self.n_subjects} subjects, {self.n_clips} clips, {self.n_positive} positive"
+        return f"probe AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (95%, {sizes}){shuffled}"
 
 
 def probe(
@@ -209,10 +207,8 @@ def probe(
     who = np.asarray(subjects, dtype=object)
     encoded = encode_target(target)
     if not len(x) == len(encoded.columns) == len(who):
-        raise ValueError(
-            f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)};"
-            " all three must be of the same clips"
-        )
+        rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
+        raise ValueError(f"{rows}; all three must be of the same clips")
     if len(set(who.astype(str))) < 2:
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     return probe_targets([encoded], x, subjects=who, options=options)[0]
@@ -461,27 +457,25 @@ def _kernel_ridge(
     return _ridge(inside - centre, targets, outside - centre, units, seed)
 
 
-def _sklearn_regressor(kind: str, n: int, seed: int) -> Any:
+def _sklearn_reader(
+    kind: str, near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
+) -> np.ndarray:
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.neural_network import MLPRegressor
 
-    if kind == "knn":
-        return KNeighborsRegressor(n_neighbors=min(n, max(5, round(np.sqrt(n)))), weights="distance")
-    if kind == "mlp":
-        return MLPRegressor(hidden_layer_sizes=(32,), solver="lbfgs", alpha=1.0, max_iter=100, random_state=seed)
-    smallest_leaf = min(20, max(2, n // 10))
-    return HistGradientBoostingRegressor(
-        max_iter=60, max_leaf_nodes=8, min_samples_leaf=smallest_leaf, early_stopping=False, random_state=seed
-    )
-
-
-def _sklearn_reader(
-    kind: str, near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
-) -> np.ndarray:
+    n = len(near)
+    neighbours, leaf = min(n, max(5, round(np.sqrt(n)))), min(20, max(2, n // 10))
+    trees = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": leaf, "early_stopping": False}
+    network: dict[str, Any] = {"solver": "lbfgs", "alpha": 1.0, "max_iter": 100}
+    regressor = {
+        "knn": partial(KNeighborsRegressor, n_neighbors=neighbours, weights="distance"),
+        "mlp": partial(MLPRegressor, hidden_layer_sizes=(32,), **network, random_state=seed),
+        "boosting": partial(HistGradientBoostingRegressor, **trees, random_state=seed),
+    }[kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few iterations are meant
-        columns = [_sklearn_regressor(kind, len(near), seed).fit(near, one).predict(far) for one in targets.T]
+        columns = [regressor().fit(near, one).predict(far) for one in targets.T]
     return np.column_stack(columns) if columns else np.empty((len(far), 0))
 
 

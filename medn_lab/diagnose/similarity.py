@@ -297,13 +297,11 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     matrix[constant_x], matrix[:, constant_y] = np.nan, np.nan
     known = np.abs(matrix[np.isfinite(matrix)])
     found = pd.DataFrame(matrix)
-    found.attrs = {
-        "mean_square": _unbiased(float((known**2).mean()), len(x)) if len(known) else np.nan,
-        "mean_abs": float(known.mean()) if len(known) else np.nan,
-        "max_abs": float(known.max()) if len(known) else np.nan,
-        "n_clips": len(x),
-        "n_constant": int(constant_x.sum() + constant_y.sum()),
-    }
+    values = [np.nan] * 3
+    if len(known):
+        values = [_unbiased(float((known**2).mean()), len(x)), float(known.mean()), float(known.max())]
+    found.attrs = dict(zip(("mean_square", "mean_abs", "max_abs"), values, strict=True))
+    found.attrs |= {"n_clips": len(x), "n_constant": int(constant_x.sum() + constant_y.sum())}
     return found
 
 
@@ -423,8 +421,7 @@ def _whitened(x: np.ndarray, penalty: float) -> np.ndarray:
 
 
 def _mean_square_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
-    a, b = _unit_columns(x), _unit_columns(y)
-    a, b = a[:, a.any(axis=0)], b[:, b.any(axis=0)]
+    a, b = (columns[:, columns.any(axis=0)] for columns in map(_unit_columns, (x, y)))
     if not (a.size and b.size):
         return lambda order: np.nan
     return lambda order: _unbiased(float(((a.T @ b[order]) ** 2).mean()), len(a))
