@@ -22,10 +22,9 @@ from medn_lab.diagnose.attribution import (
     find_method,
     find_target,
 )
+from medn_lab.diagnose.attribution_methods import GREY_LEVELS
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips, require
-
-GREY_LEVELS = 255
 
 FAR_SEED = 918_273_645_000
 """Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
@@ -165,9 +164,8 @@ def sensitivity(
     (1,)
     """
     if n_samples < 1 or min(frames_radius, flow_radius) < 0:
-        raise ValueError(
-            f"n_samples must be at least 1 and no radius negative; got {n_samples}, {frames_radius} and {flow_radius}"
-        )
+        got = f"{n_samples}, {frames_radius} and {flow_radius}"
+        raise ValueError(f"n_samples must be at least 1 and no radius negative; got {got}")
     method, params = find_method(attribution.method, attribution.params)
     radius = {"frames": frames_radius / GREY_LEVELS, "flow": flow_radius}
     figures = []

@@ -19,6 +19,8 @@ from medn_lab.records import Attribution, Clips, KeptTokens, check_label, positi
 Params = Mapping[str, Mapping[str, Any]]
 """By method, its own arguments."""
 
+DEFAULT = "integrated_gradients"
+
 REMEMBERED = 96
 """Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
 
@@ -33,7 +35,7 @@ def attribute_pair(
     clip_a: str,
     clip_b: str,
     label: str = "label",
-    method: str = "integrated_gradients",
+    method: str = DEFAULT,
     params: Mapping[str, Any] | None = None,
 ) -> Attribution:
     """Attribute the difference between two clips' emotions in both of them.
@@ -92,7 +94,7 @@ def pair_attributor(
     clips: Clips,
     *,
     label: str = "label",
-    method: str = "integrated_gradients",
+    method: str = DEFAULT,
     params: Mapping[str, Any] | None = None,
 ) -> Callable[[str, str], Attribution]:
     """:func:`attribute_pair` as a function of two clip ids, as a browser of pairs takes it.
@@ -310,9 +312,7 @@ class Attributor:
             f" {len(self.methods)} methods; {len(self._made)} maps made"
         )
 
-    def __call__(
-        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
-    ) -> Attribution:
+    def __call__(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The map of one clip, or of a pair.
 
         Parameters
@@ -341,9 +341,7 @@ class Attributor:
         key = self._key(clip_id, target, method, partner)
         return self._remember(key, self._made[key] if key in self._made else self._make(*key))
 
-    def is_made(
-        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
-    ) -> bool:
+    def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
         """Whether this map is remembered, so that it comes at once.
 
         Parameters
@@ -353,9 +351,7 @@ class Attributor:
         """
         return (clip_id, "" if partner else target, method, partner) in self._made
 
-    def check(
-        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
-    ) -> Attribution:
+    def check(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The same map with the slow figures in ``sanity``.
 
         Parameters

@@ -12,12 +12,15 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import probing
 from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
-from medn_lab.diagnose.probing import CONSTANT, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
+from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
 from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
+
+Encoded = dict[str, ProbeTarget | None]
+"""Targets by name; None for the subject."""
 
 MEAN_OF_AUS = "AUs"
 """The target of the row that averages the AUs."""
@@ -196,7 +199,7 @@ def truths_of(
 
 def _encoded_targets(
     table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
-) -> dict[str, ProbeTarget | None]:
+) -> Encoded:
     """Each target encoded; None for the subject, whose clips and not persons are held out."""
     aus = au_columns(table)
     there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
@@ -204,7 +207,7 @@ def _encoded_targets(
         targets = [name for name, present in there.items() if present] + list(extra)
     if not targets:
         raise ValueError("no target was named")
-    found: dict[str, ProbeTarget | None] = {}
+    found: Encoded = {}
     for name in targets:
         if name in extra:
             found[name] = encode_target(rows_by_clip(extra[name], table, owner=f"extra[{name!r}]"))
@@ -230,9 +233,7 @@ def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
     return known.to_dict()
 
 
-def _probe_all(
-    encoded: Mapping[str, ProbeTarget | None], features: np.ndarray, who: np.ndarray, options: ProbeOptions
-) -> dict[str, ProbeResult]:
+def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOptions) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
     results = probing.probe_targets(list(by_subject.values()), features, subjects=who, options=options)
@@ -385,10 +386,9 @@ class SelectionMeasures:
 
     def __post_init__(self) -> None:
         if min(self.n_permutations, self.n_shuffles) < 1 or self.most_clips < ENOUGH_FOR_A_PROBE:
-            raise ValueError(
-                f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE};"
-                f" got {self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
-            )
+            got = f"{self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
+            least = f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE}"
+            raise ValueError(f"{least}; got {got}")
         for branch in ("motion", "emotion"):
             if (values := getattr(self.features, branch)) is not None:
                 check_features(values, owner=f"the {branch} features")

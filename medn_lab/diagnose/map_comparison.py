@@ -106,8 +106,7 @@ def aligned_umap(
         every = checkpoints.values()
         branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in every)]
     spaces = {name: feature_spaces(each, layers=None, branches=branches) for name, each in checkpoints.items()}
-    how: dict[str, Any] = {"method": method, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
-    params = parameters_of(len(first), seed=seed, **how)
+    params = parameters_of(len(first), method, n_neighbors, min_dist, metric, seed)
     placed = {branch: _place_all([spaces[name][branch] for name in names], params) for branch in spaces[names[0]]}
     sources = {name: dict(each.source) for name, each in checkpoints.items()}
     made = run_record("aligned_umap", table=first.table, branches=list(placed), checkpoints=sources)
@@ -305,8 +304,7 @@ def map_stability(
         raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
     spaces = feature_spaces(features, layers=layers, branches=branches)
     n = len(features)
-    how: dict[str, Any] = {"method": "umap", "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
-    params = {seed: parameters_of(n, seed=seed, **how) for seed in seeds}
+    params = {seed: parameters_of(n, "umap", n_neighbors, min_dist, metric, seed) for seed in seeds}
     shared = {name: value for name, value in params[seeds[0]].items() if name != "seed"} | {"seeds": seeds}
     k = min(shared["n_neighbors"], n - 2)
     pairs, trust, clips = [], [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}

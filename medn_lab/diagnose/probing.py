@@ -23,6 +23,8 @@ from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import constant_columns, is_constant
 
+Array = np.ndarray
+
 Kind = Literal["ridge", "rbf", "knn", "boosting", "mlp"]
 """The readers, by their names in `READERS`."""
 
@@ -33,7 +35,7 @@ LANDMARKS = 256
 """Most components of the Gaussian kernel that the ``rbf`` reader keeps."""
 
 
-Values = tuple[np.ndarray, np.ndarray]
+Values = tuple[Array, Array]
 """The AUC under each draw of subjects, the sample first, and with each shuffle of the labels."""
 
 Sizes = tuple[int, int, int, int]
@@ -67,7 +69,7 @@ class ProbeOptions:
 class ProbeTarget(NamedTuple):
     """A target as a reader is fitted to it: (n, k) float, a column a class or an amount; NaN where unknown."""
 
-    columns: np.ndarray
+    columns: Array
     n_positive: int
     reason: str = ""
 
@@ -107,7 +109,7 @@ class ProbeResult(ValueWithNull):
     (1.0, 4)
     """
 
-    draws: np.ndarray
+    draws: Array
     low: float
     high: float
     n_clips: int
@@ -236,7 +238,7 @@ def encode_target(target: ArrayLike) -> ProbeTarget:
 
 
 def probe_targets(
-    targets: Sequence[ProbeTarget], features: np.ndarray, *, subjects: np.ndarray, options: ProbeOptions
+    targets: Sequence[ProbeTarget], features: Array, *, subjects: Array, options: ProbeOptions
 ) -> list[ProbeResult]:
     """Probe the same features for many targets at once; each result is what the target alone would have."""
     found: dict[int, ProbeResult] = {}
@@ -275,7 +277,7 @@ def result_of(
 
 
 def _draws_and_null(
-    features: np.ndarray, columns: list[np.ndarray], folds: np.ndarray, units: np.ndarray, options: ProbeOptions
+    features: Array, columns: list[Array], folds: Array, units: Array, options: ProbeOptions
 ) -> list[Values]:
     """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
     orders = _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
@@ -297,7 +299,7 @@ def _draws_and_null(
     return found
 
 
-def _shuffles(columns: list[np.ndarray], units: np.ndarray, *, n_shuffles: int, seed: int) -> list[np.ndarray]:
+def _shuffles(columns: list[Array], units: Array, *, n_shuffles: int, seed: int) -> list[Array]:
     """For each target, (n_shuffles, n) orders of the rows: within units, or whole units where each has one value."""
     first = np.unique(units, return_index=True)[1]
     within, between = np.empty((2, n_shuffles, len(units)), dtype=int)
@@ -309,16 +311,14 @@ def _shuffles(columns: list[np.ndarray], units: np.ndarray, *, n_shuffles: int, 
     return [between if (one == one[first][units]).all() else within for one in columns]
 
 
-def mean_known(values: np.ndarray) -> np.ndarray:
+def mean_known(values: Array) -> Array:
     """Mean over the last axis of what is known; NaN where nothing is."""
     known = np.isfinite(values)
     count = known.sum(axis=-1)
     return _share(np.where(known, values, 0.0).sum(axis=-1), count)
 
 
-def pair_counts(
-    scores: np.ndarray, targets: np.ndarray, *, folds: np.ndarray, units: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def pair_counts(scores: Array, targets: Array, *, folds: Array, units: Array) -> tuple[Array, Array]:
     """Pairs of clips of one fold with different targets: those in the right order, and all, (k, s, s) each."""
     n_units, k = int(units.max()) + 1, targets.shape[1]
     wins, pairs = np.zeros((2, k, n_units, n_units))
@@ -336,12 +336,12 @@ def pair_counts(
     return wins, pairs
 
 
-def auc_under_draws(wins: np.ndarray, pairs: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def auc_under_draws(wins: Array, pairs: Array, counts: Array) -> Array:
     """The AUC (n_draws, k) where each unit counts as often as `counts` (n_draws, s) says."""
     return _share(*(np.einsum("bs,kst,bt->bk", counts, one, counts, optimize=True) for one in (wins, pairs)))
 
 
-def grouped_auc(scores: np.ndarray, targets: np.ndarray, *, folds: np.ndarray) -> np.ndarray:
+def grouped_auc(scores: Array, targets: Array, *, folds: Array) -> Array:
     """The AUC within folds of each 0/1 target, (k,), by ranks: fast for many targets at once."""
     from scipy.stats import rankdata
 
@@ -355,11 +355,11 @@ def grouped_auc(scores: np.ndarray, targets: np.ndarray, *, folds: np.ndarray) -
     return _share(wins, pairs)
 
 
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _share(part: Array, whole: Array) -> Array:
     return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 
-def subject_folds(subjects: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
+def subject_folds(subjects: Array, *, n_folds: int, seed: int) -> Array:
     """The fold of each clip, (n,) int: no subject in two folds, folds of nearly equal numbers of clips."""
     names, place, counts = np.unique(subjects.astype(str), return_inverse=True, return_counts=True)
     n_folds = min(n_folds, len(names))
@@ -371,7 +371,7 @@ def subject_folds(subjects: np.ndarray, *, n_folds: int, seed: int) -> np.ndarra
     return fold_of[place]
 
 
-def clip_folds(classes: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
+def clip_folds(classes: Array, *, n_folds: int, seed: int) -> Array:
     """The fold of each clip, (n,) int, the clips of every class spread evenly over the folds."""
     generator = np.random.default_rng(seed)
     classes, folds, start = classes.astype(str), np.zeros(len(classes), dtype=int), 0
@@ -382,9 +382,7 @@ def clip_folds(classes: np.ndarray, *, n_folds: int, seed: int) -> np.ndarray:
     return folds
 
 
-def held_out_scores(
-    features: np.ndarray, targets: np.ndarray, *, folds: np.ndarray, units: np.ndarray, kind: Kind, seed: int = 0
-) -> np.ndarray:
+def held_out_scores(features: Array, targets: Array, *, folds: Array, units: Array, kind: Kind, seed: int = 0) -> Array:
     """Each clip's score for each target, (n, k), from a reader fitted to the other folds; NaN where it cannot be."""
     scores = np.full(targets.shape, np.nan)
     for fold in np.unique(folds):
@@ -406,15 +404,13 @@ def held_out_scores(
     return np.round(scores, 10)
 
 
-def _rows_of(units: np.ndarray) -> list[np.ndarray]:
+def _rows_of(units: Array) -> list[Array]:
     names, place = np.unique(units.astype(str), return_inverse=True)
     order = np.argsort(place, kind="stable")
     return np.split(order, np.cumsum(np.bincount(place, minlength=len(names)))[:-1])
 
 
-def _ridge(
-    near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
-) -> np.ndarray:
+def _ridge(near: Array, targets: Array, far: Array, units: Sequence[Array], seed: int) -> Array:
     """The penalty of each target has the smallest squared error of leaving out each unit, in closed form."""
     n = len(near)
     u, s, vt = np.linalg.svd(near, full_matrices=False)
@@ -440,9 +436,7 @@ def _ridge(
     return (far @ vt.T) @ weights
 
 
-def _kernel_ridge(
-    near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
-) -> np.ndarray:
+def _kernel_ridge(near: Array, targets: Array, far: Array, units: Sequence[Array], seed: int) -> Array:
     """The ridge on the components of a Gaussian kernel of the training clips' median distance."""
     own, other = ((one**2).sum(axis=1)[:, None] + (near**2).sum(axis=1) - 2 * one @ near.T for one in (near, far))
     own, other = np.maximum(own, 0.0), np.maximum(other, 0.0)
@@ -457,9 +451,7 @@ def _kernel_ridge(
     return _ridge(inside - centre, targets, outside - centre, units, seed)
 
 
-def _sklearn_reader(
-    kind: str, near: np.ndarray, targets: np.ndarray, far: np.ndarray, units: Sequence[np.ndarray], seed: int
-) -> np.ndarray:
+def _sklearn_reader(kind: str, near: Array, targets: Array, far: Array, units: Sequence[Array], seed: int) -> Array:
     from sklearn.ensemble import HistGradientBoostingRegressor
     from sklearn.neighbors import KNeighborsRegressor
     from sklearn.neural_network import MLPRegressor
@@ -479,7 +471,7 @@ def _sklearn_reader(
     return np.column_stack(columns) if columns else np.empty((len(far), 0))
 
 
-READERS: dict[str, Callable[..., np.ndarray]] = {
+READERS: dict[str, Callable[..., Array]] = {
     "ridge": _ridge,
     "rbf": _kernel_ridge,
     "knn": partial(_sklearn_reader, "knn"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -47,9 +47,6 @@ from medn_lab.records import (
     people,
     run_record,
 )
-
-if TYPE_CHECKING:
-    from medn_lab.model import MEDN
 
 NUMBERS = (
     "value", "low", "high", "null_mean", "null_95", "p", "allowed", "excess", "excess_low", "excess_high",
@@ -226,13 +223,10 @@ def _dependence_rows(
         if measure == "absolute_cosine" and x.shape[1] != y.shape[1]:
             continue
         found = test(function, x, y, groups=groups)
-        rows.append(
-            {
-                "measure": measure, "value": found.value, "null_mean": found.null_mean, "null_95": found.null_95,
-                "p": found.p_value, "allowed": true.get(measure, np.nan),
-                "reason": "" if np.isfinite(found.value) else reason or UNDEFINED,
-            }
-        )  # fmt: skip
+        why = "" if np.isfinite(found.value) else reason or UNDEFINED
+        null = {"null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value}
+        allowed = true.get(measure, np.nan)
+        rows.append({"measure": measure, "value": found.value, **null, "allowed": allowed, "reason": why})
     return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
 
 
@@ -369,7 +363,7 @@ def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed
 class TrainingRun(Protocol):
     """The part of a training run that the callback reads."""
 
-    model: MEDN
+    model: Any
     epoch: int
 
 
@@ -399,10 +393,8 @@ class DecouplingWatch:
     def __post_init__(self) -> None:
         n, n_subjects = len(self.clips), len(set(people(self.clips.table)))
         if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
-            raise ValueError(
-                f"watching a leak needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects,"
-                f" there are {n} of {n_subjects}"
-            )
+            least = f"at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects"
+            raise ValueError(f"watching a leak needs {least}, there are {n} of {n_subjects}")
         if self.every < 1:
             raise ValueError(f"every must be at least 1; got {self.every}")
 
@@ -426,11 +418,9 @@ class DecouplingWatch:
             ]
             found = {f"dependence_{name}": float(MEASURES[name](motion, emotion)) for name in names}
         emotions = emotion_column(self.clips.table, self.label)
-        for branch, target, known in (
-            ("emotion", MEAN_OF_AUS, bool(au_columns(table))),
-            ("motion", "emotion", emotions in table),
-        ):
-            if known and getattr(features, branch) is not None:
+        known = {("emotion", MEAN_OF_AUS): bool(au_columns(table)), ("motion", "emotion"): emotions in table}
+        for (branch, target), there in known.items():
+            if there and getattr(features, branch) is not None:
                 row = one_leak(features, branch=branch, target=target, label=emotions, seed=self.seed)
                 name = f"leak_{target.lower()}_from_{branch}"
                 found[name] = float(row["value"])
