@@ -416,7 +416,8 @@ class DecouplingWatch:
             names = ("linear_cka", "distance_correlation", "absolute_cosine")[
                 : 2 + (motion.shape[1] == emotion.shape[1])
             ]
-            found = {f"dependence_{name}": float(MEASURES[name](motion, emotion)) for name in names}
+            measures: Mapping[str, Any] = MEASURES
+            found = {f"dependence_{name}": float(measures[name](motion, emotion)) for name in names}
         emotions = emotion_column(self.clips.table, self.label)
         known = {("emotion", MEAN_OF_AUS): bool(au_columns(table)), ("motion", "emotion"): emotions in table}
         for (branch, target), there in known.items():
