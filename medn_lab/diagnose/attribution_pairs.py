@@ -291,7 +291,7 @@ class Attributor:
     Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods; 0 maps made
     """
 
-    def __init__(self, model: MEDN, clips: Clips, *, params: Params | None, n_checked: int, seed: int) -> None:
+    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int, seed: int) -> None:
         if n_checked < 1:
             raise ValueError(f"n_checked must be at least 1; got {n_checked}")
         self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
@@ -485,4 +485,4 @@ def attributor(
     >>> found.target, found.frames.shape
     ('gate', (1, 8, 64, 64, 3))
     """
-    return Attributor(model, clips, params=params, n_checked=n_checked, seed=seed)
+    return Attributor(model, clips=clips, params=params, n_checked=n_checked, seed=seed)
