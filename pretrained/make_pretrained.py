@@ -16,7 +16,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 import medn_lab as medn
-from medn_lab.diagnose.grouped_cv import READERS
+from medn_lab.diagnose.probing import READERS
 from medn_lab.records import BranchFeatures, Clips, Predictions
 
 FOLDER = Path(__file__).resolve().parent

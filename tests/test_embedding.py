@@ -23,7 +23,7 @@ from medn_lab.diagnose import (
     umap,
     warm_umap,
 )
-from medn_lab.diagnose.map_quality import nearest_in_order
+from medn_lab.diagnose.neighbours import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 from medn_lab.view.map_words import params_line
 

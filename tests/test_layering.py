@@ -34,7 +34,7 @@ THIRD_PARTIES = {
 }
 """Rooms that keep to few outside packages."""
 
-USES_NETWORKS = ("attribution", "tokens", "callbacks")
+USES_NETWORKS = ("attribution",)
 """The first words of the names of those modules of ``diagnose`` that look into a network; all others are numeric: no
 torch."""
 

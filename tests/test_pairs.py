@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 
 import medn_lab as medn
 from medn_lab.diagnose import confusable_pairs, confusable_sets, pair_separation, rank_pairs
-from medn_lab.diagnose.pair_distance import NearerControls, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, pair_distance, place_among_all
 from medn_lab.records import BranchFeatures, Predictions
 
 METRICS = ("standardised", "cosine")
@@ -151,7 +151,7 @@ class TestDistances:
             every = pdist(x - x.mean(axis=0), "cosine")
         own = squareform(every)[a, b]
         whole = pair_distance(x, a, b, metric=metric)
-        monkeypatch.setattr("medn_lab.diagnose.pair_distance._BLOCK", 47 * 5)  # five rows at a time
+        monkeypatch.setattr("medn_lab.diagnose.neighbours._BLOCK", 47 * 5)  # five rows at a time
         distance, nearer = place_among_all(x, a, b, metric=metric)
         assert np.array_equal(pair_distance(x, a, b, metric=metric), whole)
         np.testing.assert_allclose(distance, own, atol=1e-7)

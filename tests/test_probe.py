@@ -13,7 +13,7 @@ from sklearn.preprocessing import KernelCenterer, StandardScaler
 from slow_cases import mostly_slow
 
 from medn_lab.diagnose import probe
-from medn_lab.diagnose.grouped_cv import (
+from medn_lab.diagnose.probing import (
     PENALTIES,
     READERS,
     auc_under_draws,

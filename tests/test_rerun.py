@@ -552,8 +552,8 @@ class TestMaps:
 
 class TestReports:
     def test_what_the_caller_gave_is_not_in_the_record(self, features):
-        with pytest.raises(ValueError, match=r"gave nats.*does not hold"):
-            rerun(decoupling_report(features, targets=[], nats=np.ones(12), n_permutations=9))
+        with pytest.raises(ValueError, match=r"gave extra.*does not hold"):
+            rerun(decoupling_report(features, targets=[], extra={"coin": np.ones(12)}, n_permutations=9))
 
     @pytest.mark.slow
     def test_one_model_of_several_is_made_again_alone(self, report):

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
 from itertools import permutations
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from medn_lab.evaluate.prediction import source_of
-from medn_lab.model import MEDN, MEDNConfig, MEDNOutput, MotionOutput, as_inputs, check_clips
+from medn_lab.model import MEDN, MEDNConfig, MotionOutput, as_inputs, check_clips
 from medn_lab.records import Attribution, Clips, require
 
 Tensors = tuple[Tensor, ...]
@@ -43,6 +43,9 @@ Through = Literal["both", "motion", "emotion"]
 
 INPUT_OF: dict[Literal["emotion", "motion"], str] = {"emotion": "frames", "motion": "flow"}
 """What each branch reads."""
+
+CHANNELS = {"frames": 2, "flow": 1}
+"""The axis of colours or components in the network's inputs; in a record it is the last."""
 
 FADED_SHARE = 0.003
 """The share of the frames' change that is left where a clip has almost faded away."""
@@ -178,15 +181,14 @@ class TargetFunction:
         return 2 * nearer - near  # linear extrapolation through both
 
     def _value(self, named: Mapping[str, Tensor]) -> Tensor:
-        output: MEDNOutput = self.model(named.get("frames"), named.get("flow"))
+        output: Any = self.model(named.get("frames"), named.get("flow"))
         target, config = self.target, self.model.config
         if target.kind == "gate":
-            return require(output.gate, otherwise="this model has no gate, for it has one branch").mean(dim=1)
+            return output.gate.mean(dim=1)
         if target.kind == "norm":
             return getattr(output, target.name).norm(dim=1)
         if target.kind == "au":
-            au_logits = require(output.au_logits, otherwise="this model has no AU logits, for it has no motion branch")
-            return au_logits[:, config.aus.index(target.name)]
+            return output.au_logits[:, config.aus.index(target.name)]
         value = output.logits[:, config.classes.index(target.name)]
         return value - output.logits[:, config.classes.index(target.against)] if target.against else value
 
@@ -250,15 +252,6 @@ def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
     )
 
 
-class AttributionFunction(Protocol):
-    """What :func:`attribution_method` makes of a function: the method over clips."""
-
-    def __call__(
-        self, model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, progress: bool = False, **params: Any
-    ) -> Attribution:
-        """The maps of the clips; `params` are the method's own arguments."""
-
-
 @dataclass(frozen=True)
 class Method:
     """A registered method: its function of tensors, the defaults of its own arguments, and what its values are."""
@@ -276,7 +269,7 @@ _METHODS: dict[str, Method] = {}
 
 def attribution_method(
     *, reads: tuple[str, ...] = ("frames", "flow"), slopes: bool = False, places: bool = True, complete: bool = False
-) -> Callable[[Callable[..., Tensors]], AttributionFunction]:
+) -> Callable[[Callable[..., Tensors]], Callable[..., Attribution]]:
     """Register a function of tensors as an attribution method, and make it a function of a model and clips.
 
     The function takes ``score`` (calls give the target's value (b,) for ``*inputs, *fixed``; ``score.reads`` names the
@@ -327,7 +320,7 @@ def attribution_method(
     >>> registered = registered_methods().pop("squared_slope")
     """
 
-    def register(compute: Callable[..., Tensors]) -> AttributionFunction:
+    def register(compute: Callable[..., Tensors]) -> Callable[..., Attribution]:
         name = compute.__name__
         own = [one for one in inspect.signature(compute).parameters.values() if one.kind is one.KEYWORD_ONLY]
         known = _METHODS.get(name)
@@ -391,8 +384,8 @@ def attribute(
     attributed = [name for name in score.reads if name in registered.reads]
     if not attributed:
         raise ValueError(
-            f"{method} says something about {' and '.join(registered.reads)} alone, and {name_of_target!r} of this"
-            f" model and these clips reads {' and '.join(score.reads)}"
+            f"{method} attributes to {' and '.join(registered.reads)} alone; {name_of_target!r} reads"
+            f" {' and '.join(score.reads)} of these clips"
         )
     maps: dict[str, list[np.ndarray]] = {name: [] for name in attributed}
     scores, baseline_scores = [], []
@@ -407,27 +400,20 @@ def attribute(
                 values = registered.compute(score, inputs, fixed, **own)
             for name, value in zip(score.reads, values, strict=True):
                 if name in maps:
-                    order = (0, 1, 3, 4, 2) if name == "frames" else (0, 2, 3, 1)
-                    maps[name].append(value.detach().permute(order).float().cpu().numpy())
+                    maps[name].append(value.detach().movedim(CHANNELS[name], -1).float().cpu().numpy())
     arrays = {name: np.concatenate(parts) for name, parts in maps.items()}
     for name, array in arrays.items():
         if not array.any():
-            warnings.warn(
-                f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {name_of_target!r} does not"
-                f" depend on the {name} here, so nothing can be read from where the map points",
-                UserWarning,
-                stacklevel=3,
-            )
+            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips"
+            because = f"{name_of_target!r} does not depend on the {name} here, so the map points nowhere"
+            warnings.warn(f"{sentence}: {because}", UserWarning, stacklevel=3)
     of_clips = torch.cat(scores).float().cpu().numpy()
-    finite = np.logical_and.reduce(
-        [np.isfinite(array).reshape(len(array), -1).all(axis=1) for array in (of_clips, *arrays.values())]
-    )
+    finite = np.isfinite(of_clips)
+    for array in arrays.values():
+        finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
-        raise ValueError(
-            f"the {method} map of {(~finite).sum()} of {len(clips)} clips is not finite, such as of {first!r}; look at"
-            " those clips for extreme flow"
-        )
+        raise ValueError(f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}")
     branch_of = {name: branch for branch, name in INPUT_OF.items()}
     found = Attribution(
         frames=arrays.get("frames"),

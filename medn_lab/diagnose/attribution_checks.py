@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from medn_lab.diagnose.attribution import (
+    CHANNELS,
     TargetFunction,
     Tensors,
     attribute,
@@ -21,10 +22,9 @@ from medn_lab.diagnose.attribution import (
     find_method,
     find_target,
 )
+from medn_lab.diagnose.attribution_methods import GREY_LEVELS
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips, require
-
-GREY_LEVELS = 255
 
 FAR_SEED = 918_273_645_000
 """Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
@@ -164,9 +164,8 @@ def sensitivity(
     (1,)
     """
     if n_samples < 1 or min(frames_radius, flow_radius) < 0:
-        raise ValueError(
-            f"n_samples must be at least 1 and no radius negative; got {n_samples}, {frames_radius} and {flow_radius}"
-        )
+        got = f"{n_samples}, {frames_radius} and {flow_radius}"
+        raise ValueError(f"n_samples must be at least 1 and no radius negative; got {got}")
     method, params = find_method(attribution.method, attribution.params)
     radius = {"frames": frames_radius / GREY_LEVELS, "flow": flow_radius}
     figures = []
@@ -243,16 +242,14 @@ def _clip_by_clip(
                 with torch.no_grad():
                     now, then = float(score(*inputs, *fixed)[0]), float(scores[0])
                 if abs(now - then) > 1e-3 * max(1.0, abs(then)):
-                    raise ValueError(
-                        f"the attribution was not made of this model and these clips: {attribution.target} of"
-                        f" {attribution.table['clip_id'].iloc[0]!r} was {then:.3f} and is {now:.3f}"
-                    )
+                    which = f"{attribution.target} of {clips.table['clip_id'].iloc[0]!r}"
+                    changed = f"{which} was {then:.3f} and is {now:.3f}"
+                    raise ValueError(f"the attribution was not made of this model and these clips: {changed}")
             maps: list[Tensor | None] = []
             for name, value in zip(score.reads, inputs, strict=True):
                 array = getattr(attribution, name)
-                one = None if array is None else torch.from_numpy(np.ascontiguousarray(array[row : row + 1]))
-                order = (0, 1, 4, 2, 3) if name == "frames" else (0, 3, 1, 2)
-                maps.append(None if one is None else one.permute(order).contiguous().to(value.device))
+                one = None if array is None else torch.tensor(array[row : row + 1], device=value.device)
+                maps.append(None if one is None else one.movedim(-1, CHANNELS[name]).contiguous())
             yield score, inputs, fixed, maps
 
 
@@ -311,24 +308,26 @@ class RandomisationCheck:
     randomised: Attribution
 
     @property
+    def last(self) -> pd.DataFrame:
+        """The rows of the network whose weights are all random."""
+        return self.table[self.table["stage"] == "all weights"]
+
+    @property
     def surviving(self) -> tuple[str, ...]:
         """The inputs whose map survives random weights and should not be read as what the model has learned."""
-        last = self.table[self.table["stage"] == "all weights"]
-        alike = last[["spearman", "spearman_absolute"]].max(axis=1) >= self.threshold
-        return tuple(last["input"][alike])
+        alike = self.last[["spearman", "spearman_absolute"]].max(axis=1) >= self.threshold
+        return tuple(self.last["input"][alike])
 
     def __repr__(self) -> str:
         parts = []
-        for row in self.table[self.table["stage"] == "all weights"].itertuples():
-            if np.isnan(row.spearman) and np.isnan(row.spearman_absolute):
-                parts.append(f"the map of the {row.input} is 0 everywhere, so it cannot be compared")
-                continue
+        for row in self.last.itertuples():
             word = "SURVIVES" if row.input in self.surviving else "changes with"
+            ranks = f"rank correlation {row.spearman:.2f} signed, {row.spearman_absolute:.2f} absolute"
             structure = "" if np.isnan(row.ssim) else f"; SSIM {row.ssim:.2f}"
-            parts.append(
-                f"the map of the {row.input} {word} random weights (rank correlation {row.spearman:.2f} signed,"
-                f" {row.spearman_absolute:.2f} absolute{structure})"
-            )
+            found = f"{word} random weights ({ranks}{structure})"
+            if np.isnan(row.spearman) and np.isnan(row.spearman_absolute):
+                found = "is 0 everywhere, so it cannot be compared"
+            parts.append(f"the map of the {row.input} {found}")
         n = f"{len(self.attribution)} clips, marked from {self.threshold:g}"
         return f"RandomisationCheck of {self.attribution.method} for {self.attribution.target}: {'; '.join(parts)}; {n}"
 
@@ -344,7 +343,6 @@ def randomisation_check(
     n_draws: int = 2,
     threshold: float = 0.5,
     seed: int = 0,
-    batch_size: int = 16,
     progress: bool = False,
 ) -> RandomisationCheck:
     """Compare a method's maps with those that it gives when the network's weights are random.
@@ -375,7 +373,7 @@ def randomisation_check(
         In (0, 1].
     seed : int
         Of the random weights.
-    batch_size, progress
+    progress
         As in :func:`saliency`.
 
     Returns
@@ -413,9 +411,7 @@ def randomisation_check(
         raise ValueError(f"randomise must be all, modules or layers; got {randomise!r}")
     if n_draws < 1 or not 0 < threshold <= 1:
         raise ValueError(f"n_draws must be at least 1 and threshold in (0, 1]; got {n_draws} and {threshold}")
-    how: dict[str, Any] = {
-        "target": target, "method": method, "params": params, "batch_size": batch_size, "progress": progress,
-    }  # fmt: skip
+    how: dict[str, Any] = {"target": target, "method": method, "params": params, "progress": progress}
     own = attribute(model, clips, **how)
     rows, randomised = [], own
     for draw in range(n_draws):

@@ -15,7 +15,6 @@ from einops import repeat
 from torch.nn import functional as F
 
 from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_method
-from medn_lab.records import require
 
 ROWS_AT_ONCE = 64
 """Inputs a forward pass: steps of a path, or patches, are run together."""
@@ -321,16 +320,14 @@ def _recorded_layers(score: TargetFunction) -> Iterator[dict[str, list[Any]]]:
 
         return hook
 
+    model: Any = score.model  # what a target reads, the model has
     handles = []
     try:
         if "flow" in score.reads:
-            motion = require(score.model.motion_branch, otherwise="this model has no motion branch, which reads flow")
-            handles.append(motion.stem.register_forward_hook(keep("grid")))
+            handles.append(model.motion_branch.stem.register_forward_hook(keep("grid")))
         if "frames" in score.reads:
-            branch = score.model.emotion_branch
-            emotion = require(branch, otherwise="this model has no emotion branch, which reads frames")
-            handles.append(emotion.norm.register_forward_hook(keep("tokens")))
-            handles.append(emotion.register_forward_hook(keep("kept", lambda out: out.kept)))
+            handles.append(model.emotion_branch.norm.register_forward_hook(keep("tokens")))
+            handles.append(model.emotion_branch.register_forward_hook(keep("kept", lambda out: out.kept)))
         yield seen
     finally:
         for handle in handles:

@@ -11,11 +11,15 @@ import pandas as pd
 
 from medn_lab.diagnose.attribution import attribute, attribution_targets, find_method, registered_methods
 from medn_lab.diagnose.attribution_checks import check_attribution, randomisation_check
-from medn_lab.diagnose.attribution_planted import planted_mass
-from medn_lab.diagnose.tokens import kept_tokens
+from medn_lab.diagnose.attribution_planted import kept_tokens, planted_mass
 from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN
 from medn_lab.records import Attribution, Clips, KeptTokens, check_label, positions
+
+Params = Mapping[str, Mapping[str, Any]]
+"""By method, its own arguments."""
+
+DEFAULT = "integrated_gradients"
 
 REMEMBERED = 96
 """Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
@@ -31,7 +35,7 @@ def attribute_pair(
     clip_a: str,
     clip_b: str,
     label: str = "label",
-    method: str = "integrated_gradients",
+    method: str = DEFAULT,
     params: Mapping[str, Any] | None = None,
 ) -> Attribution:
     """Attribute the difference between two clips' emotions in both of them.
@@ -90,7 +94,7 @@ def pair_attributor(
     clips: Clips,
     *,
     label: str = "label",
-    method: str = "integrated_gradients",
+    method: str = DEFAULT,
     params: Mapping[str, Any] | None = None,
 ) -> Callable[[str, str], Attribution]:
     """:func:`attribute_pair` as a function of two clip ids, as a browser of pairs takes it.
@@ -287,9 +291,7 @@ class Attributor:
     Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods; 0 maps made
     """
 
-    def __init__(
-        self, model: MEDN, *, clips: Clips, params: Mapping[str, Mapping[str, Any]] | None, n_checked: int, seed: int
-    ) -> None:
+    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int, seed: int) -> None:
         if n_checked < 1:
             raise ValueError(f"n_checked must be at least 1; got {n_checked}")
         self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
@@ -310,9 +312,7 @@ class Attributor:
             f" {len(self.methods)} methods; {len(self._made)} maps made"
         )
 
-    def __call__(
-        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
-    ) -> Attribution:
+    def __call__(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The map of one clip, or of a pair.
 
         Parameters
@@ -341,9 +341,7 @@ class Attributor:
         key = self._key(clip_id, target, method, partner)
         return self._remember(key, self._made[key] if key in self._made else self._make(*key))
 
-    def is_made(
-        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
-    ) -> bool:
+    def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
         """Whether this map is remembered, so that it comes at once.
 
         Parameters
@@ -353,9 +351,7 @@ class Attributor:
         """
         return (clip_id, "" if partner else target, method, partner) in self._made
 
-    def check(
-        self, clip_id: str, *, target: str = "", method: str = "integrated_gradients", partner: str = ""
-    ) -> Attribution:
+    def check(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The same map with the slow figures in ``sanity``.
 
         Parameters
@@ -420,9 +416,7 @@ class Attributor:
         if truth is None or not find_method(method)[0].places:
             return found
         inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
-        for of in inputs:
-            if getattr(found, of) is None:
-                continue
+        for of in [name for name in inputs if getattr(found, name) is not None]:
             mass = planted_mass(found, truth=truth, of=of)
             if mass["planted"].any():
                 mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
@@ -449,12 +443,7 @@ class Attributor:
 
 
 def attributor(
-    model: MEDN,
-    clips: Clips,
-    *,
-    params: Mapping[str, Mapping[str, Any]] | None = None,
-    n_checked: int = 4,
-    seed: int = 0,
+    model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4, seed: int = 0
 ) -> Attributor:
     """A callable that makes the map of any clip, for any target, by any method, and remembers it.
 

@@ -1,4 +1,4 @@
-"""Where on the face a map falls: its share of a planted region, and the comparison of all methods by it."""
+"""Planted regions: the share of a map, or of the kept positions, that lies in them; methods compared by it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import torch
+from tqdm.auto import tqdm
 
-from medn_lab.diagnose.attribution import registered_methods
+from medn_lab.diagnose.attribution import eval_mode, registered_methods
 from medn_lab.diagnose.attribution_checks import RandomisationCheck, randomisation_check
 from medn_lab.evaluate import Interval
+from medn_lab.evaluate.prediction import source_of
 from medn_lab.evaluate.resampling import draw_subjects
-from medn_lab.model import MEDN
-from medn_lab.records import Attribution, Clips, Truth, au_columns
+from medn_lab.model import MEDN, as_inputs, check_clips
+from medn_lab.records import Attribution, Clips, KeptTokens, Truth, au_columns, positions
 
 
 def planted_mass(
@@ -181,7 +184,6 @@ def compare_attributions(
     params: Mapping[str, Mapping[str, Any]] | None = None,
     truth: Truth | None = None,
     n_draws: int = 2,
-    threshold: float = 0.5,
     seed: int = 0,
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -206,7 +208,7 @@ def compare_attributions(
     truth : Truth, optional
         Of synthetic clips. Frames are compared with the cue's region; flow with that of the AU that is the target, or
         of any of the clip's AUs where the target is no AU.
-    n_draws, threshold, seed, progress
+    n_draws, seed, progress
         As in :func:`randomisation_check`.
 
     Returns
@@ -246,17 +248,15 @@ def compare_attributions(
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        check = randomisation_check(
-            model, clips, target=target, method=method, params=(params or {}).get(method), n_draws=n_draws,
-            threshold=threshold, seed=seed, progress=progress,
-        )  # fmt: skip
+        how: dict[str, Any] = {"params": (params or {}).get(method), "n_draws": n_draws, "seed": seed}
+        check = randomisation_check(model, clips, target=target, method=method, progress=progress, **how)
         seconds = time.perf_counter() - began
-        own, last = check.attribution, check.table[check.table["stage"] == "all weights"]
-        for alike in last.to_dict("records"):
+        own = check.attribution
+        for alike in check.last.to_dict("records"):
             row = {
                 "method": method, "input": alike["input"], "target": own.target,
                 **{name: alike[name] for name in ("spearman", "spearman_absolute", "ssim")},
-                "threshold": threshold, "survives": alike["input"] in check.surviving,
+                "threshold": check.threshold, "survives": alike["input"] in check.surviving,
                 "completeness_error": own.sanity.get("completeness_error", np.nan), "n_clips": len(own),
             }  # fmt: skip
             if truth is not None:
@@ -281,3 +281,102 @@ def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "
         interval = planted_interval(own, of="share")
         row |= {"low": interval.low, "high": interval.high}
     return row
+
+
+def kept_tokens(
+    model: MEDN,
+    clips: Clips,
+    *,
+    truth: Truth | None = None,
+    region: str = "cue",
+    batch_size: int = 64,
+    progress: bool = False,
+) -> KeptTokens:
+    """The positions that the emotion branch kept of each clip at each keep rate.
+
+    What is not kept cannot reach the score; what is kept need not matter. With truth, *cover* says how much of the
+    planted region lies in kept positions. Positions chosen at random would cover as much of any region as they are of
+    the face: the keep rate is chance.
+
+    Parameters
+    ----------
+    model : MEDN
+        With an emotion branch; used in evaluation mode and left in the mode it was in.
+    clips : Clips
+        With frames.
+    truth : Truth or None
+        The truth of synthetic clips (``clips.truth``).
+    region : str
+        ``cue``; an AU such as ``AU12``; or ``AUs``, the clip's own.
+    batch_size : int
+        Clips a forward pass.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    KeptTokens
+        ``masks (n, n_scales, grid, grid)``, the ranking ``scores (n, grid, grid)``, the scales' weights ``mix``, and
+        ``cover (n, n_scales)`` where there is truth. Where the truth knows each clip's kind of cue, the table has it as
+        ``cue_kind``, and ``to_frame`` has a row a kind.
+
+    Raises
+    ------
+    ValueError
+        If the model has no emotion branch, the clips no frames or do not fit, or the region is not known.
+
+    See Also
+    --------
+    grad_cam : what the kept positions said.
+    medn_lab.view.plot_kept_tokens
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> kept = kept_tokens(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    >>> kept.masks.shape, kept.keep_rates
+    ((1, 2, 16, 16), (0.25, 0.125))
+    """
+    branch = model.emotion_branch
+    if branch is None:
+        raise ValueError("this model has only a motion branch; the emotion branch alone keeps and drops positions")
+    if clips.frames is None:
+        raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
+    check_clips(model.config, clips)
+    config = model.config
+    grid, n_scales = config.size // config.patch, len(config.keep_rates)
+    masks, scores, mix = [], [], []
+    device = next(model.parameters()).device
+    with eval_mode(model), torch.no_grad():
+        starts = range(0, len(clips), batch_size)
+        for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
+            rows = np.arange(start, min(start + batch_size, len(clips)))
+            output = branch(as_inputs(config, clips, rows=rows, device=device).frames)
+            kept = torch.zeros(len(rows), n_scales, grid * grid, dtype=torch.bool, device=device)
+            for scale, positions_kept in enumerate(output.kept):
+                kept[:, scale].scatter_(1, positions_kept, True)
+            masks.append(kept.view(-1, n_scales, grid, grid).cpu().numpy())
+            scores.append(output.scores.view(-1, grid, grid).float().cpu().numpy())
+            mix.append(output.mix.float().cpu().numpy())
+    places, table, cover = np.concatenate(masks), clips.table, None
+    if truth is not None:
+        regions, planted = planted_regions(table, truth=truth, region=region)
+        pixels = places.repeat(config.patch, axis=2).repeat(config.patch, axis=3)  # (n, n_scales, h, w)
+        inside, area = (pixels & regions[:, None]).sum(axis=(2, 3)), regions.sum(axis=(1, 2))
+        known = (planted & (area > 0))[:, None]
+        cover = np.where(known, inside / np.maximum(area, 1)[:, None], np.nan).astype(np.float32)
+        if region == "cue" and "cue_kind" in truth.table:
+            rows = positions(truth.table, table["clip_id"], owner="Truth")
+            table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
+    return KeptTokens(
+        masks=places,
+        scores=np.concatenate(scores),
+        mix=np.concatenate(mix),
+        table=table,
+        keep_rates=config.keep_rates,
+        kept_shares=tuple(float(share) for share in places[0].mean(axis=(1, 2))),
+        cover=cover,
+        region="" if truth is None else region,
+        source=source_of(model, clips, call="kept_tokens", batch_size=batch_size),
+    )

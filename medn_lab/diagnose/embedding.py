@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.map_quality import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
+from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
 from medn_lab.diagnose.similarity import rows_by_clip
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
@@ -115,8 +115,7 @@ def umap(
     if drawn_from > most_clips:
         rows = positions(table, sample_clips(table, most=most_clips, seed=seed), owner="these features")
         spaces, table = {name: values[rows] for name, values in spaces.items()}, table.iloc[rows].reset_index(drop=True)
-    how: dict[str, Any] = {"method": method, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
-    params = parameters_of(len(table), seed=seed, **how)
+    params = parameters_of(len(table), method, n_neighbors, min_dist, metric, seed)
     if drawn_from > len(table):
         params["drawn_from"] = drawn_from
     maps = {name: place(values, params) for name, values in spaces.items()}
@@ -149,7 +148,7 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     from umap import UMAP, AlignedUMAP  # noqa: F401
 
     points = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
-    params = parameters_of(40, method="umap", n_neighbors=5, min_dist=0.1, metric="euclidean", seed=0)
+    params = parameters_of(40, "umap", 5, 0.1, "euclidean", 0)
 
     def compile_all() -> None:
         place_by_umap(points, params)
@@ -254,12 +253,11 @@ def feature_spaces(
         if wrong := (~np.isfinite(values)).any(axis=1).sum():
             raise ValueError(f"{wrong} of {n} clips have {name} features that are not finite; leave those clips out")
     if reason := constant_reason(spaces):
-        sentence = f"{reason}: its {n} clips lie on one spot of the map, which has no trustworthiness and no continuity"
-        warnings.warn(sentence, UserWarning, stacklevel=3)
+        warnings.warn(f"{reason}: all {n} clips lie on one spot of its map, which has no quality", stacklevel=3)
     return spaces
 
 
-def parameters_of(n: int, *, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
+def parameters_of(n: int, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
     """The parameters as used, checked, for the record and the picture: neighbours lowered where clips are too few."""
     if n_neighbors < 2:
         raise ValueError(f"n_neighbors is {n_neighbors}; a neighbourhood needs at least 2")

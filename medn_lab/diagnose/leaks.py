@@ -10,23 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from medn_lab.diagnose import probing
 from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
-from medn_lab.diagnose.probing import (
-    CONSTANT,
-    Kind,
-    ProbeOptions,
-    ProbeResult,
-    ProbeTarget,
-    encode_target,
-    mean_of_aus,
-    probe_subject,
-    probe_targets,
-)
+from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
 from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
-from medn_lab.evaluate.resampling import t_bounds
-from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, people, positions
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
+from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
+
+Encoded = dict[str, ProbeTarget | None]
+"""Targets by name; None for the subject."""
 
 MEAN_OF_AUS = "AUs"
 """The target of the row that averages the AUs."""
@@ -46,11 +40,9 @@ def leakage(
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
-    min_positives: int = 8,
     kind: Kind = "ridge",
     n_folds: int = 5,
     n_shuffles: int = 20,
-    level: float = 0.95,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -89,13 +81,10 @@ def leakage(
         joined by its index of clip ids.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
-    min_positives : int
-        AUs with fewer positive (or negative) clips are listed, but neither in the mean of the AUs nor the worst of
-        them.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
         The reader, as :func:`medn_lab.diagnose.probe` takes it. ``boosting`` and ``mlp`` take some 0.1 s for each
         target, fold and shuffle; ``n_shuffles=0`` saves most of it.
-    n_folds, n_shuffles, level, n_resamples, seed : int, int, float, int, int
+    n_folds, n_shuffles, n_resamples, seed : int
         As :func:`medn_lab.diagnose.probe` takes them; all branches and the truth share folds, shuffles and draws.
 
     Returns
@@ -106,10 +95,10 @@ def leakage(
         (differences under the same draws of subjects), ``n_clips, n_subjects, n_positive, n_unknown, split, reason``.
         In the row ``AUs``, the mean, also ``worst_target, worst_auc, worst_excess``: the AU with the largest excess
         (the largest AUC where nothing is allowed), whose interval is in its own row; the largest of many AUs lies above
-        its mean by chance. All AUCs are in [0, 1]. `reason` says why a value is missing, such as ``the emotion branch
-        is constant``. `split` is ``subjects``, or ``clips`` for the target subject alone: a probe cannot name a subject
-        that it was not fitted to, so each subject's clips are spread over the folds, and the interval is over subjects
-        as classes. ``attrs`` holds the parameters.
+        its mean by chance; AUs with fewer than 8 clips of either kind are in neither. All AUCs are in [0, 1]. `reason`
+        says why a value is missing, such as ``the emotion branch is constant``. `split` is ``subjects``, or ``clips``
+        for the target subject alone: a probe cannot name a subject that it was not fitted to, so each subject's clips
+        are spread over the folds, and the interval is over subjects as classes. ``attrs`` holds the parameters.
 
     Raises
     ------
@@ -131,14 +120,13 @@ def leakage(
     >>> found["value"].round(1).to_dict()
     {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
-    options = ProbeOptions(kind, n_folds, n_shuffles, level, n_resamples, seed, min_positives)
+    options = ProbeOptions(kind, n_folds, n_shuffles, n_resamples, seed)
     table, who = features.table, people(features.table).to_numpy(dtype=object)
     if len(set(who)) < 2:
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    if label not in table and label == "label" and "emotion" in table:
-        label = "emotion"
+    label = emotion_column(table, label)
     if label in table:
         table = table.assign(**{label: check_label(table, label=label, complete=False)})
     encoded = _encoded_targets(table, targets, extra or {}, label)
@@ -156,7 +144,7 @@ def leakage(
         own = {
             name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
         }
-        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(min_positives)]
+        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(options.min_positives)]
         if counted:
             worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
             names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
@@ -165,6 +153,20 @@ def leakage(
     result = pd.DataFrame(rows)
     result.attrs = {**asdict(options), "label": label}
     return result
+
+
+def emotion_column(table: pd.DataFrame, label: str) -> str:
+    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
+    return "emotion" if label == "label" and label not in table and "emotion" in table else label
+
+
+def one_leak(
+    features: BranchFeatures, *, branch: str, target: str, label: str, seed: int, n_shuffles: int = 0
+) -> pd.Series:
+    """The row of :func:`leakage` of one target, ``AUs`` or ``emotion``, without an interval."""
+    targets = ["aus" if target == MEAN_OF_AUS else target]
+    how: dict[str, Any] = {"label": label, "n_shuffles": n_shuffles, "n_resamples": 0, "seed": seed}
+    return leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
 
 
 def is_au(target: str) -> bool:
@@ -184,8 +186,7 @@ def truths_of(
         known = [column for column in names if column.notna().any()]
         if known:
             allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
-    strange = set(allowed) - set(BRANCHES)
-    if strange:
+    if strange := set(allowed) - set(BRANCHES):
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
     truths = {}
     for branch, value in allowed.items():
@@ -198,7 +199,7 @@ def truths_of(
 
 def _encoded_targets(
     table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
-) -> dict[str, ProbeTarget | None]:
+) -> Encoded:
     """Each target encoded; None for the subject, whose clips and not persons are held out."""
     aus = au_columns(table)
     there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
@@ -206,7 +207,7 @@ def _encoded_targets(
         targets = [name for name, present in there.items() if present] + list(extra)
     if not targets:
         raise ValueError("no target was named")
-    found: dict[str, ProbeTarget | None] = {}
+    found: Encoded = {}
     for name in targets:
         if name in extra:
             found[name] = encode_target(rows_by_clip(extra[name], table, owner=f"extra[{name!r}]"))
@@ -224,22 +225,18 @@ def _encoded_targets(
 
 def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
     """The exact AUC by branch and target."""
-    missing = [name for name in ("branch", "target", "allowed") if name not in allowed]
-    if missing:
+    if missing := [name for name in ("branch", "target", "allowed") if name not in allowed]:
         raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
     known = allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float)
-    outside = int((~known.between(0, 1)).sum())
-    if outside:
+    if outside := int((~known.between(0, 1)).sum()):
         raise ValueError(f"allowed AUCs must be in [0, 1]; {outside} are not")
     return known.to_dict()
 
 
-def _probe_all(
-    encoded: Mapping[str, ProbeTarget | None], features: np.ndarray, who: np.ndarray, options: ProbeOptions
-) -> dict[str, ProbeResult]:
+def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOptions) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
-    results = probe_targets(list(by_subject.values()), features, subjects=who, options=options)
+    results = probing.probe_targets(list(by_subject.values()), features, subjects=who, options=options)
     probed, found = dict(zip(by_subject, results, strict=True)), {}
     aus = [target for target in probed if is_au(target)]
     for target in encoded:
@@ -247,6 +244,46 @@ def _probe_all(
         if aus and target == aus[-1]:
             found[MEAN_OF_AUS] = mean_of_aus([probed[au] for au in aus], options)
     return found
+
+
+def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
+    """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
+    least = options.min_positives
+    kept = [one for one in results if one.enough(least)]
+    most = max(results, key=lambda one: one.n_clips)
+    n_positive = min((one.n_positive for one in kept), default=0)
+    sizes = (most.n_clips, most.n_subjects, n_positive, most.n_unknown)
+    if not kept:
+        constant = any(one.reason == CONSTANT for one in results)
+        few = f"no AU has {least} positive and {least} negative clips"
+        return probing.result_of(None, sizes, options, reason=CONSTANT if constant else few)
+    draws, null = (
+        probing.mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null")
+    )
+    return probing.result_of((draws, null), sizes, options)
+
+
+def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
+    """The subject as target, each against the others: clips are held out, not subjects."""
+    names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
+    kept = np.flatnonzero(clips >= 2)
+    sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
+    if not len(kept) or is_constant(features):
+        return probing.result_of(
+            None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only"
+        )
+    generator, k = np.random.default_rng(options.seed), len(kept)
+    folds = probing.clip_folds(who, n_folds=options.n_folds, seed=options.seed)
+    columns = (person[:, None] == kept).astype(float)
+    shuffled = (columns[generator.permutation(len(who))] for _ in range(options.n_shuffles))
+    every = np.concatenate([columns, *shuffled], axis=1)
+    # A subject's clips are never left out together here, so the penalty is chosen by leaving out single clips.
+    units = np.arange(len(who))
+    scores = probing.held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
+    auc, *null = probing.grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
+    draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
+    found = probing.result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
+    return replace(found, value=float(auc.mean()))
 
 
 def _row(
@@ -260,13 +297,13 @@ def _row(
         by_draw = truth.draws
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
-        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=found.level)
+        low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
+    sizes = {name: getattr(found, name) for name in ("n_clips", "n_subjects", "n_positive", "n_unknown")}
     return {
         "branch": branch, "target": target, "value": found.value, "low": found.low, "high": found.high,
         "null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value,
         "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
-        "n_clips": found.n_clips, "n_subjects": found.n_subjects, "n_positive": found.n_positive,
-        "n_unknown": found.n_unknown, "split": "clips" if target == "subject" else "subjects",
+        **sizes, "split": "clips" if target == "subject" else "subjects",
         "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
         "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
     }  # fmt: skip
@@ -349,10 +386,9 @@ class SelectionMeasures:
 
     def __post_init__(self) -> None:
         if min(self.n_permutations, self.n_shuffles) < 1 or self.most_clips < ENOUGH_FOR_A_PROBE:
-            raise ValueError(
-                f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE};"
-                f" got {self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
-            )
+            got = f"{self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
+            least = f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE}"
+            raise ValueError(f"{least}; got {got}")
         for branch in ("motion", "emotion"):
             if (values := getattr(self.features, branch)) is not None:
                 check_features(values, owner=f"the {branch} features")
@@ -384,48 +420,38 @@ class SelectionMeasures:
             value=np.nan, chance=np.nan, allowed=np.nan, n_clips=len(rows),
             n_subjects=np.nan if who is None else len(set(who)), drawn_from=size, reason=COMPUTING,
         )  # fmt: skip
-        self._measure(found, names, chosen)
+        measured = found.index[: len(names)]
+        try:
+            found.loc[measured, "value"] = list(figures(*both_branches(chosen)).values())
+            reason = constant_reason({"motion": motion, "emotion": emotion}) or UNDEFINED
+        except ValueError as fault:
+            small = f"needs at least {SMALLEST} clips, there are {len(rows)}"
+            reason = small if len(rows) < SMALLEST else str(fault)
+        found.loc[measured, "reason"] = np.where(np.isfinite(found.loc[measured, "value"]), "", reason)
         yield found.copy()
         if found["value"].notna().any():
             groups = who if who is not None and pd.Series(who).duplicated(keep=False).mean() >= 0.5 else None
             how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": self.n_permutations}
-            for place, name in enumerate(names):
-                test = permutation_test(MEASURES[name], *both_branches(chosen), **how)
-                found.loc[place, "chance"] = test.null_mean
+            tests = [permutation_test(MEASURES[name], *both_branches(chosen), **how) for name in names]
+            found.loc[measured, "chance"] = [test.null_mean for test in tests]
         yield found.copy()
         for place, (branch, target) in enumerate(_LEAKS, start=len(names)):
             found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
             if not reason:
-                leak = leakage(
-                    chosen, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], label=self.label,
-                    n_shuffles=self.n_shuffles, n_resamples=0, seed=self.seed,
-                ).set_index("target").loc[target]  # fmt: skip
-                for column in ("value", "allowed", "n_clips", "reason"):
-                    found.loc[place, column] = leak[column]
-                found.loc[place, "chance"] = leak["null_mean"]
+                leak = one_leak(
+                    chosen, branch=branch, target=target, label=self.label, seed=self.seed, n_shuffles=self.n_shuffles
+                )
+                for column in ("value", "allowed", "n_clips", "reason", "chance"):
+                    found.loc[place, column] = leak["null_mean" if column == "chance" else column]
             yield found.copy()
-
-    def _measure(self, found: pd.DataFrame, names: list[str], chosen: BranchFeatures) -> None:
-        """Write the values of the measures of dependence, or why there are none."""
-        values: dict[str, float] = {}
-        try:
-            values = figures(*both_branches(chosen))
-            reason = constant_reason({"motion": chosen.motion, "emotion": chosen.emotion}) or UNDEFINED
-        except ValueError as fault:
-            small = f"needs at least {SMALLEST} clips, there are {len(chosen)}"
-            reason = small if len(chosen) < SMALLEST else str(fault)
-        for place, name in enumerate(names):
-            found.loc[place, "value"] = values.get(name, np.nan)
-            found.loc[place, "reason"] = "" if np.isfinite(found.loc[place, "value"]) else reason
 
     def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
         """Why this target cannot be probed in these clips; empty where it can."""
-        label = "emotion" if self.label == "label" and self.label not in chosen.table else self.label
         if getattr(chosen, branch) is None:
             return f"this model has no {branch} branch"
         if target == MEAN_OF_AUS and not au_columns(chosen.table):
             return "no AUs are coded"
-        if target != MEAN_OF_AUS and label not in chosen.table:
+        if target != MEAN_OF_AUS and emotion_column(chosen.table, self.label) not in chosen.table:
             return "the emotions are not known"
         if who is None:
             return "the subjects are not known, so none can be held out"

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.embedding import Branch, feature_spaces, judged, parameters_of, place, place_by_aligned_umap
-from medn_lab.diagnose.map_quality import Metric, procrustes_disparity, superimpose, trustworthiness
+from medn_lab.diagnose.neighbours import Metric, trustworthiness
+from medn_lab.diagnose.similarity import same_clips
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, run_record
 
 
@@ -94,14 +95,18 @@ def aligned_umap(
         raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")
     if method not in ("aligned_umap", "procrustes", "pca"):
         raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
-    checkpoints = _same_clips(checkpoints)
-    names, first = list(checkpoints), next(iter(checkpoints.values()))
+    shared = set.intersection(*(set(each.table["clip_id"]) for each in checkpoints.values()))
+    if not shared:
+        raise ValueError(f"the checkpoints {', '.join(checkpoints)} share no clip; give features of the same clips")
+    names = list(checkpoints)
+    ids = [name for name in checkpoints[names[0]].table["clip_id"] if name in shared]
+    checkpoints = {name: each.select(ids) for name, each in checkpoints.items()}
+    first = checkpoints[names[0]]
     if branches is None:
         every = checkpoints.values()
         branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in every)]
     spaces = {name: feature_spaces(each, layers=None, branches=branches) for name, each in checkpoints.items()}
-    how: dict[str, Any] = {"method": method, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
-    params = parameters_of(len(first), seed=seed, **how)
+    params = parameters_of(len(first), method, n_neighbors, min_dist, metric, seed)
     placed = {branch: _place_all([spaces[name][branch] for name in names], params) for branch in spaces[names[0]]}
     sources = {name: dict(each.source) for name, each in checkpoints.items()}
     made = run_record("aligned_umap", table=first.table, branches=list(placed), checkpoints=sources)
@@ -130,22 +135,70 @@ def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list
     return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
 
 
-def _same_clips(checkpoints: Mapping[str, BranchFeatures]) -> dict[str, BranchFeatures]:
-    first, *others = checkpoints.values()
-    shared = set(first.table["clip_id"]).intersection(*(set(each.table["clip_id"]) for each in others))
-    if not shared:
-        raise ValueError(
-            f"the checkpoints {', '.join(checkpoints)} share no clip; their features must be of the same clips"
-        )
-    ids = [name for name in first.table["clip_id"] if name in shared]
-    return {name: each.select(ids) for name, each in checkpoints.items()}
-
-
 def _shift(xy: np.ndarray, reference: np.ndarray) -> float:
     if is_constant(xy) or is_constant(reference):
         return float("nan")
     radius = np.sqrt(((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean())
     return round(float(np.median(np.linalg.norm(xy - reference, axis=1)) / max(radius, 1e-12)), 4)
+
+
+def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
+    """What is left between two maps after the best shift, rotation, reflection and scale, in [0, 1].
+
+    0 when one is a shifted, turned and scaled copy of the other; near 1 when they have nothing in common. It is a share
+    of the squared spread, and symmetric. A cluster that changed places with another counts in full although each
+    neighbourhood is whole, so read it beside :func:`neighbour_overlap`.
+
+    Parameters
+    ----------
+    x, y : (n, d) and (n, e) array-like
+        The same clips on both; the narrower one is filled up with zeros.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError
+        If the rows do not agree, a value is not finite, or all points of one lie on one spot.
+
+    See Also
+    --------
+    neighbour_overlap, map_stability
+
+    References
+    ----------
+    Gower: "Generalized Procrustes analysis", Psychometrika 1975.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 0], [1, 0], [0, 2]])
+    >>> round(procrustes_disparity(x, 3 * x[:, ::-1] + 5), 6)
+    0.0
+    """
+    return float(np.clip(_procrustes(x=x, y=y)[1], 0.0, 1.0))
+
+
+def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
+    """The map `xy` shifted, turned, mirrored and scaled so that it lies nearest on `reference`, in its units."""
+    fitted, _ = _procrustes(reference=reference, xy=xy)
+    target = np.asarray(reference, dtype=np.float64)
+    centre = target.mean(axis=0)
+    return fitted * np.linalg.norm(target - centre) + centre
+
+
+def _procrustes(**maps: ArrayLike) -> tuple[np.ndarray, float]:
+    """The second map on the first one with norm 1, and the squared distances that are left."""
+    from scipy.spatial import procrustes
+
+    points = same_clips(**maps)
+    for name, values in zip(maps, points, strict=True):
+        if is_constant(values):
+            raise ValueError(f"all {len(values)} points of {name} lie on one spot, so nothing can be laid over it")
+    width = max(values.shape[1] for values in points)
+    _, fitted, left = procrustes(*(np.pad(values, ((0, 0), (0, width - values.shape[1]))) for values in points))
+    return fitted, left
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -181,22 +234,16 @@ class MapStability:
     params: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        said = []
+        figures = []
         for name, rows in self.table.groupby("map", sort=False):
-            if not np.isfinite(rows["overlap"]).any():
-                said.append(str(rows["reason"].iloc[0]))
-                continue
             trust = self.trustworthiness.loc[self.trustworthiness["map"] == name, "trustworthiness"]
-            said.append(
-                f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f}), disparity"
-                f" {rows['disparity'].mean():.3f}, trustworthiness {trust.min():.3f} to {trust.max():.3f}"
-            )
-        first = self.table.iloc[0]
-        n_seeds = self.trustworthiness["seed"].nunique()
-        return (
-            f"MapStability: {first['n_clips']} clips over {n_seeds} seeds, {first['n_neighbors']} neighbours, chance"
-            f" overlap {first['chance']:.3f}; {'; '.join(said)}"
-        )
+            overlap = f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f})"
+            rest = f"disparity {rows['disparity'].mean():.3f}, trustworthiness {trust.min():.3f} to {trust.max():.3f}"
+            known = np.isfinite(rows["overlap"]).any()
+            figures.append(f"{overlap}, {rest}" if known else str(rows["reason"].iloc[0]))
+        first, n_seeds = self.table.iloc[0], self.trustworthiness["seed"].nunique()
+        sizes = f"{first['n_clips']} clips over {n_seeds} seeds, {first['n_neighbors']} neighbours"
+        return f"MapStability: {sizes}, chance overlap {first['chance']:.3f}; {'; '.join(figures)}"
 
 
 def map_stability(
@@ -257,8 +304,7 @@ def map_stability(
         raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
     spaces = feature_spaces(features, layers=layers, branches=branches)
     n = len(features)
-    how: dict[str, Any] = {"method": "umap", "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
-    params = {seed: parameters_of(n, seed=seed, **how) for seed in seeds}
+    params = {seed: parameters_of(n, "umap", n_neighbors, min_dist, metric, seed) for seed in seeds}
     shared = {name: value for name, value in params[seeds[0]].items() if name != "seed"} | {"seeds": seeds}
     k = min(shared["n_neighbors"], n - 2)
     pairs, trust, clips = [], [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}

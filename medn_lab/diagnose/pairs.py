@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.pair_distance import NearerControls, PairMetric, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, place_among_all
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import (
@@ -107,12 +107,11 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     none = "" if len(found) else same_set.why_none()
     attrs = {"n_clips": len(known), "n_sets": known["_aus"].nunique(), "n_left_out": len(table) - len(known)}
     total = found[["n_clips", "n_pairs", "n_opposite", "n_same_subject"]].sum()
-    summary = none or (
-        f"{len(found)} of {attrs['n_sets']} AU sets have more than one emotion, {total['n_clips']} of {len(known)}"
-        f" clips; {total['n_pairs']} pairs, {total['n_opposite']} of opposite valence, {total['n_same_subject']} of one"
-        " subject"
-    )
-    summary += f"; {same_set.rule}" + (f"; {attrs['n_left_out']} clips left out in all" if attrs["n_left_out"] else "")
+    sets = f"{len(found)} of {attrs['n_sets']} AU sets have more than one emotion, {total['n_clips']} of {len(known)}"
+    kinds = f"{total['n_opposite']} of opposite valence, {total['n_same_subject']} of one subject"
+    summary = none or f"{sets} clips; {total['n_pairs']} pairs, {kinds}"
+    summary += f"; {same_set.rule}"
+    summary += f"; {attrs['n_left_out']} clips left out in all" if attrs["n_left_out"] else ""
     found.attrs = {"rule": same_set.rule, "none": none, **attrs, "summary": summary}
     return found
 
@@ -201,9 +200,7 @@ def rank_pairs(
     if by not in _ORDER:
         raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
     if by != "motion" and features.emotion is None:
-        raise ValueError(
-            "these features have no emotion branch; rank by='motion', or extract them from a model of both"
-        )
+        raise ValueError("these features have no emotion branch; rank by='motion'")
     same_set = _SameSetPairs(table, label=label, keep_side=keep_side, subjects=subjects)
     pairs, differ = same_set.confusable, same_set.differ
     rule = f"{same_set.rule}; {metric} distance; {_ORDER[by]}, opposite valence first"
@@ -227,18 +224,16 @@ def rank_pairs(
     if predictions is not None:
         pairs = _with_verdict(pairs, predictions)
     sign = {"separated": 1, "missed": -1}.get(by)
-    score = pairs["motion_similarity"] + (0 if sign is None else sign * pairs["emotion_separation"])
+    score = pairs["motion_similarity"] + (sign * pairs["emotion_separation"] if sign else 0)
     order = ["opposite", "_score", "clip_a", "clip_b"]
     pairs = pairs.assign(_score=score).sort_values(order, ascending=[False, False, True, True]).drop(columns="_score")
     pairs = pairs.set_axis(pd.RangeIndex(1, len(pairs) + 1, name="rank"))
     none = "" if len(pairs) else same_set.why_none()
     used = same_set.clips[same_set.clips["clip_id"].isin(set(pairs["clip_a"]) | set(pairs["clip_b"]))]
     n_subjects = len(set(people(used)))
-    summary = none or (
-        f"{len(pairs)} pairs of {len(used)} clips, {n_subjects} subjects; {pairs['opposite'].sum()} of opposite"
-        f" valence, {pairs['same_subject'].sum()} of one subject; median motion similarity"
-        f" {pairs['motion_similarity'].median():.3f}"
-    )
+    kinds = f"{pairs['opposite'].sum()} of opposite valence, {pairs['same_subject'].sum()} of one subject"
+    similarity = f"median motion similarity {pairs['motion_similarity'].median():.3f}"
+    summary = none or f"{len(pairs)} pairs of {len(used)} clips, {n_subjects} subjects; {kinds}; {similarity}"
     if len(pairs) and pairs["emotion_separation"].notna().all():
         summary += f", emotion separation {pairs['emotion_separation'].median():.3f} (at random .5)"
     if len(pairs) and "verdict" in pairs:
@@ -316,13 +311,9 @@ def pair_separation(
     same_set.drop_sets_of_one_kind()
     differ, known = same_set.differ, same_set.clips
     without = n_pairs - int(differ.sum())
-    none = ""
-    if not n_pairs:
-        none = same_set.why_none()
-    elif not len(differ):
-        none = (
-            f"none here, because no AU set of the {n_pairs} confusable pairs has a pair of one emotion to compare with"
-        )
+    none = "" if n_pairs else same_set.why_none()
+    if n_pairs and not len(differ):
+        none = f"none here, because no AU set of the {n_pairs} confusable pairs has a pair of one emotion"
     columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
     rows, figures, summary = [], [], none
     if not none:
@@ -348,21 +339,19 @@ def pair_separation(
         weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
         drawn = np.array([[one.mean(weight) for one in controls.values()] for weight in weights])
         for column, (branch, reason) in enumerate(reasons.items()):
-            value = low = high = np.nan
-            if not reason:
-                value = controls[branch].mean(np.ones(who.max() + 1))
+            low = high = np.nan
+            value = np.nan if reason else controls[branch].mean(np.ones(who.max() + 1))
             if not reason and draws is not None:
                 low, high = draws.bounds(drawn[:, column], n_clips=len(confusable), share=True)
             rows.append([branch, value, low, high, reason or _DIRECTION[branch], *sizes.values()])
             figures.append(reason or f"{branch} {value:.3f} [{low:.3f}, {high:.3f}]")
         left_out = f", {without} pairs without a control left out" if without else ""
-        summary = (
-            f"{', '.join(figures)} ({level:.0%}, {sizes['n_pairs']} pairs against {sizes['n_controls']} of one emotion,"
-            f" {sizes['n_clips']} clips, {sizes['n_subjects']} subjects{left_out})"
-        )
+        against = f"{sizes['n_pairs']} pairs against {sizes['n_controls']} of one emotion"
+        n = f"{sizes['n_clips']} clips, {sizes['n_subjects']} subjects{left_out}"
+        summary = f"{', '.join(figures)} ({level:.0%}, {against}, {n})"
     found = pd.DataFrame(rows, columns=columns)
-    more = {"n_without_control": without, "summary": f"{summary}; {rule}"}
-    found.attrs = {"rule": rule, "level": level, "none": none, **more}
+    attrs = {"rule": rule, "level": level, "none": none, "n_without_control": without}
+    found.attrs = attrs | {"summary": f"{summary}; {rule}"}
     return found
 
 
@@ -463,9 +452,8 @@ def _rows_of(features: BranchFeatures, clip_ids: list[str], branch: str) -> np.n
     if values is None:
         raise ValueError(f"these features have no {branch} branch")
     values = values[positions(features.table, clip_ids, owner="these BranchFeatures")]
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        raise ValueError(f"{(~finite).sum()} of {len(values)} clips have {branch} features that are not finite")
+    if wrong := (~np.isfinite(values)).any(axis=1).sum():
+        raise ValueError(f"{wrong} of {len(values)} clips have {branch} features that are not finite")
     return values
 
 

@@ -93,10 +93,8 @@ class PermutationTest(ValueWithNull):
         moves, smallest = "permutations", ""
         if self.scheme == "shift":
             moves, smallest = "circular shifts", f"; the smallest possible p is {self.smallest_p:.2g}"
-        return (
-            f"{self.value:.3g} where {len(self.null)} {moves}{inside} give {self.null_mean:.3g} (95% below"
-            f" {self.null_95:.3g}), p = {self.p_value:.3g} ({self.n_clips} clips){smallest}"
-        )
+        null = f"{len(self.null)} {moves}{inside} give {self.null_mean:.3g} (95% below {self.null_95:.3g})"
+        return f"{self.value:.3g} where {null}, p = {self.p_value:.3g} ({self.n_clips} clips){smallest}"
 
 
 def permutation_test(
@@ -186,10 +184,8 @@ def permutation_test(
         different = float(np.exp(min(np.log(sizes).sum(), 50.0)))
         smallest_p = max(smallest_p, 1 / different)
         if different < 19.5:
-            raise ValueError(
-                f"there are {different:.0f} different shifts inside {len(sizes)} groups, so p cannot be below"
-                f" {1 / different:.2g}; give groups of more clips, or exchange them"
-            )
+            few = f"there are {different:.0f} different shifts inside {len(sizes)} groups"
+            raise ValueError(f"{few}, so p cannot be below {1 / different:.2g}; give groups of more clips")
     still = [name for name, values in (("x", x), ("y", y)) if is_constant(values)]
     reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant" if still else ""
     value, null = np.nan, np.full(n_permutations, np.nan)
@@ -347,12 +343,8 @@ def dependence(
         x, y = partial_out(x, factors=factors), partial_out(y, factors=factors)
     reason = constant_reason({"motion": x, "emotion": y}, given="" if factors is None else "the factors")
     table = pd.DataFrame(figures(x, y).items(), columns=["measure", "value"])
-    return table.assign(
-        unbiased=table["measure"].isin(UNBIASED),
-        n_clips=len(x),
-        direction="lower",
-        reason=np.where(table["value"].isna(), reason or UNDEFINED, ""),
-    )
+    table = table.assign(unbiased=table["measure"].isin(UNBIASED), n_clips=len(x), direction="lower")
+    return table.assign(reason=np.where(table["value"].isna(), reason or UNDEFINED, ""))
 
 
 def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:

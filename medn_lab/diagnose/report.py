@@ -1,18 +1,28 @@
-"""The table of everything that the instruments say of one model, or of several side by side."""
+"""Dependence, leakage and information together: the table of one model or several, and the callback of a training."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, is_au, leakage, truths_of
+from medn_lab.diagnose.leaks import (
+    BRANCHES,
+    ENOUGH_FOR_A_PROBE,
+    MEAN_OF_AUS,
+    emotion_column,
+    is_au,
+    leakage,
+    one_leak,
+    truths_of,
+)
 from medn_lab.diagnose.permutation import (
     UNDEFINED,
     PermutationTest,
@@ -27,6 +37,7 @@ from medn_lab.diagnose.similarity import MEASURES, figures
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
     BranchFeatures,
+    Clips,
     DecouplingReport,
     au_columns,
     au_set_text,
@@ -63,7 +74,6 @@ def decoupling_report(
     targets: Sequence[str] | None = None,
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
-    nats: ArrayLike | Mapping[str, ArrayLike] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -100,9 +110,6 @@ def decoupling_report(
         (``features.select(features.table.sort_values("onset")["clip_id"])``).
     targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
         No target at all (an empty sequence) leaves leakage out.
-    nats : (n,) array-like, or mapping of str to (n,) array-like, optional
-        Information in the emotion code of each clip, by model where there are several; by default those of the
-        features, which have them under a bottleneck.
     protocol : str
         How classes and split were made, to be written down.
     about : mapping, optional
@@ -144,16 +151,7 @@ def decoupling_report(
     models = dict(features)
     if not models:
         raise ValueError("there is no model to report on; give features, or a mapping of names to features")
-    by_hand = [name for name, one in {"allowed": allowed, "extra": extra, "nats": nats}.items() if one is not None]
-    if nats is None:
-        nats = {name: own.nats for name, own in models.items() if own.nats is not None}
-    elif not isinstance(nats, Mapping):
-        if len(models) > 1:
-            raise ValueError("nats must name its model where there are several: give a mapping of names to arrays")
-        nats = {next(iter(models)): nats}
-    strange = set(nats) - set(models)
-    if strange:
-        raise ValueError(f"nats are given for {', '.join(sorted(strange))}; the models are {', '.join(models)}")
+    by_hand = [name for name, one in {"allowed": allowed, "extra": extra}.items() if one is not None]
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
     found: list[pd.DataFrame] = []
@@ -164,23 +162,19 @@ def decoupling_report(
                 found.append(_dependence_rows(own, truths, factor, label, test).assign(model=name))
                 bar.update()
             if targets is None or len(targets):
-                leaks = leakage(
-                    own, targets=targets, allowed=allowed, extra=extra, label=label, kind=kind, n_shuffles=n_shuffles,
-                    seed=seed,
-                )  # fmt: skip
+                how: dict[str, Any] = {"kind": kind, "n_shuffles": n_shuffles, "seed": seed}
+                leaks = leakage(own, targets=targets, allowed=allowed, extra=extra, label=label, **how)
                 found.append(_leakage_rows(leaks).assign(model=name))
             bar.update()
-            if name in nats:
-                found.append(pd.DataFrame([_information_row(name, own, nats[name], label, seed)]).assign(model=name))
+            if own.nats is not None:
+                found.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]).assign(model=name))
     table = pd.concat(found, ignore_index=True).reindex(columns=list(COLUMNS))
     texts = [name for name in COLUMNS if name not in NUMBERS]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
     tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
     measured = pd.concat(tables, ignore_index=True)
-    run = run_record(
-        "decoupling_report", table=measured, given=None if given is None else list(given),
-        targets=None if targets is None else list(targets), by_hand=by_hand,
-    )  # fmt: skip
+    chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
+    run = run_record("decoupling_report", table=measured, **chosen, by_hand=by_hand)
     source = {
         "models": {name: _facts(own) for name, own in models.items()},
         "protocol": protocol,
@@ -208,14 +202,11 @@ def _dependence_rows(
             truths, classes = {branch: values[known] for branch, values in truths.items()}, classes[known]
         rest = partial(partial_out, factors=classes)
     who = people(features.table).to_numpy(dtype=object)
-    common = {
-        "kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who)),
-        "direction": "lower",
-    }  # fmt: skip
+    common = {"kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who))}
     try:
         x, y = both_branches(features)
     except ValueError as fault:
-        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common | {"reason": str(fault)})
+        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common, direction="lower", reason=str(fault))
     groups, within = _exchangeable(who, classes, factor)
     if test.keywords["scheme"] == "shift":
         within = f"{within or 'all clips'} by shifts in time"
@@ -232,14 +223,11 @@ def _dependence_rows(
         if measure == "absolute_cosine" and x.shape[1] != y.shape[1]:
             continue
         found = test(function, x, y, groups=groups)
-        rows.append(
-            {
-                "measure": measure, "value": found.value, "null_mean": found.null_mean, "null_95": found.null_95,
-                "p": found.p_value, "allowed": true.get(measure, np.nan),
-                "reason": "" if np.isfinite(found.value) else reason or UNDEFINED,
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows).assign(**common, within=within)
+        why = "" if np.isfinite(found.value) else reason or UNDEFINED
+        null = {"null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value}
+        allowed = true.get(measure, np.nan)
+        rows.append({"measure": measure, "value": found.value, **null, "allowed": allowed, "reason": why})
+    return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
 
 
 def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
@@ -271,9 +259,7 @@ def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     else:
         named = label if factor == "emotion" and label in table else factor
         if named not in table:
-            raise ValueError(
-                f"nothing can be given {factor!r}: the table has no such column (nor is it emotion or aus)"
-            )
+            raise ValueError(f"nothing can be given {factor!r}: the table has no such column")
         classes = check_label(table, label=named, complete=False)
     if classes.isna().all():
         raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
@@ -294,10 +280,10 @@ def _leakage_rows(leaks: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _information_row(name: str, features: BranchFeatures, nats: ArrayLike, label: str, seed: int) -> dict[str, Any]:
-    values = np.asarray(nats, dtype=np.float64)
-    if values.shape != (len(features),) or not np.isfinite(values).all():
-        raise ValueError(f"nats of {name} have shape {values.shape}; they must be ({len(features)},) finite numbers")
+def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
+    values = nats.astype(np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError(f"the nats of {(~np.isfinite(values)).sum()} of {len(values)} clips are not finite")
     table = features.table
     names, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
     draws = draw_counts(len(names), n_draws=1000, seed=seed)
@@ -325,3 +311,120 @@ def _facts(features: BranchFeatures) -> dict[str, Any]:
         "subjects": len(set(people(table))),
         "widths": {name: getattr(features, name).shape[1] for name in BRANCHES if getattr(features, name) is not None},
     }
+
+
+def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed: int = 0) -> DecouplingWatch:
+    """Make a callback for ``fit`` that measures how far the branches are decoupled after each epoch.
+
+    It reads the model and changes nothing, so that a training with it gives the same weights. Its figures become
+    columns of the history: ``dependence_linear_cka``, ``dependence_distance_correlation``, and
+    ``dependence_absolute_cosine`` where the branches have one width; ``leak_aus_from_emotion`` and
+    ``leak_emotion_from_motion`` (AUC of a linear probe on held-out subjects), each with the AUC that the branch's own
+    factor would allow (``..._allowed``). They have no null; :func:`decoupling_report` has. If the epoch is chosen by
+    them, these clips have been trained on: take others for the report.
+
+    Parameters
+    ----------
+    clips : Clips
+        Of persons that are not trained on; at least 20 clips of 2 subjects. 180 of 64 px take about 0.3 s an epoch.
+    every : int
+        Measure after each so many epochs alone; the others have NaN.
+    label : str
+        Column of the emotion; ``emotion`` where the table has no such column.
+    seed : int
+        Of the probe's folds.
+
+    Returns
+    -------
+    DecouplingWatch
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 20 clips or 2 subjects, or `every` is below 1.
+
+    See Also
+    --------
+    leakage, decoupling_report, medn_lab.train.fit, medn_lab.widgets.TrainingMonitor, medn_lab.view.plot_history
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
+    >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
+    >>> watch = decoupling_watch(clips, every=5)  # then fit(model, others, callbacks=[watch])
+    >>> decoupling_watch(clips.with_table(table[:8]))
+    Traceback (most recent call last):
+        ...
+    ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
+    """
+    return DecouplingWatch(clips, every, label, seed)
+
+
+class TrainingRun(Protocol):
+    """The part of a training run that the callback reads."""
+
+    model: Any
+    epoch: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DecouplingWatch:
+    """Callback that :func:`decoupling_watch` makes; a training calls its ``measure`` after each epoch.
+
+    Attributes
+    ----------
+    clips, every, label, seed
+        As :func:`decoupling_watch` takes them.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
+    >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
+    >>> sorted(decoupling_watch(clips).of(BranchFeatures(*rng.normal(size=(3, 20, 4)), table)))[1:]
+    ['dependence_distance_correlation', 'dependence_linear_cka']
+    """
+
+    clips: Clips
+    every: int
+    label: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        n, n_subjects = len(self.clips), len(set(people(self.clips.table)))
+        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            least = f"at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects"
+            raise ValueError(f"watching a leak needs {least}, there are {n} of {n_subjects}")
+        if self.every < 1:
+            raise ValueError(f"every must be at least 1; got {self.every}")
+
+    def __repr__(self) -> str:
+        often = "each epoch" if self.every == 1 else f"each {self.every} epochs"
+        return f"DecouplingWatch: dependence and leakage on {len(self.clips)} clips, {often}"
+
+    def measure(self, run: TrainingRun) -> dict[str, float]:
+        """The figures of the model as it is after this epoch; none after an epoch that is left out."""
+        from medn_lab.evaluate import extract_features
+
+        return {} if run.epoch % self.every else self.of(extract_features(run.model, self.clips))
+
+    def of(self, features: BranchFeatures) -> dict[str, float]:
+        """The same figures of features, name to value."""
+        found: dict[str, float] = {}
+        motion, emotion, table = features.motion, features.emotion, features.table
+        if motion is not None and emotion is not None:
+            names = ("linear_cka", "distance_correlation", "absolute_cosine")[
+                : 2 + (motion.shape[1] == emotion.shape[1])
+            ]
+            measures: Mapping[str, Any] = MEASURES
+            found = {f"dependence_{name}": float(measures[name](motion, emotion)) for name in names}
+        emotions = emotion_column(self.clips.table, self.label)
+        known = {("emotion", MEAN_OF_AUS): bool(au_columns(table)), ("motion", "emotion"): emotions in table}
+        for (branch, target), there in known.items():
+            if there and getattr(features, branch) is not None:
+                row = one_leak(features, branch=branch, target=target, label=emotions, seed=self.seed)
+                name = f"leak_{target.lower()}_from_{branch}"
+                found[name] = float(row["value"])
+                if np.isfinite(row["allowed"]):
+                    found[f"{name}_allowed"] = float(row["allowed"])
+        return found

@@ -45,19 +45,22 @@ def rows_by_clip(values: object, table: pd.DataFrame, *, owner: str) -> np.ndarr
     return rows
 
 
-def check_pair(x: ArrayLike, y: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Both features as (n, d) float64, (n,) taken as (n, 1); ValueError unless they are of the same clips."""
-    x, y = (
-        check_features(values[:, None] if values.ndim == 1 else values, owner=owner)
-        for owner, values in (("x", np.asarray(x)), ("y", np.asarray(y)))
-    )
-    if len(x) != len(y):
-        raise ValueError(
-            f"x has {len(x)} rows but y {len(y)}; both must be of the same clips, from one call of extract_features"
-        )
+def same_clips(**features: ArrayLike) -> list[np.ndarray]:
+    """Two features, checked, as (n, d) float64; ValueError unless they are of as many clips."""
+    found = [check_features(values, owner=owner) for owner, values in features.items()]
+    (one, n), (other, m) = zip(features, map(len, found), strict=True)
+    if n != m:
+        raise ValueError(f"{one} has {n} rows but {other} {m}; both must be of the same clips")
+    return found
+
+
+def check_pair(x: ArrayLike, y: ArrayLike) -> list[np.ndarray]:
+    """Both features as (n, d) float64, (n,) taken as (n, 1), of enough clips for a measure of dependence."""
+    x, y = (values[:, None] if values.ndim == 1 else values for values in map(np.asarray, (x, y)))
+    found = same_clips(x=x, y=y)
     if len(x) < SMALLEST:
         raise ValueError(f"a dependence needs at least {SMALLEST} clips, there are {len(x)}; select more")
-    return x, y
+    return found
 
 
 def linear_cka(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -> float:
@@ -294,13 +297,11 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     matrix[constant_x], matrix[:, constant_y] = np.nan, np.nan
     known = np.abs(matrix[np.isfinite(matrix)])
     found = pd.DataFrame(matrix)
-    found.attrs = {
-        "mean_square": _unbiased(float((known**2).mean()), len(x)) if len(known) else np.nan,
-        "mean_abs": float(known.mean()) if len(known) else np.nan,
-        "max_abs": float(known.max()) if len(known) else np.nan,
-        "n_clips": len(x),
-        "n_constant": int(constant_x.sum() + constant_y.sum()),
-    }
+    values = [np.nan] * 3
+    if len(known):
+        values = [_unbiased(float((known**2).mean()), len(x)), float(known.mean()), float(known.max())]
+    found.attrs = dict(zip(("mean_square", "mean_abs", "max_abs"), values, strict=True))
+    found.attrs |= {"n_clips": len(x), "n_constant": int(constant_x.sum() + constant_y.sum())}
     return found
 
 
@@ -420,8 +421,7 @@ def _whitened(x: np.ndarray, penalty: float) -> np.ndarray:
 
 
 def _mean_square_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
-    a, b = _unit_columns(x), _unit_columns(y)
-    a, b = a[:, a.any(axis=0)], b[:, b.any(axis=0)]
+    a, b = (columns[:, columns.any(axis=0)] for columns in map(_unit_columns, (x, y)))
     if not (a.size and b.size):
         return lambda order: np.nan
     return lambda order: _unbiased(float(((a.T @ b[order]) ** 2).mean()), len(a))

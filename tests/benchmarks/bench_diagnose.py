@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.diagnose import decoupling_report, dependence, leakage, permutation_test, probe
-from medn_lab.diagnose.grouped_cv import grouped_auc, subject_folds
+from medn_lab.diagnose.probing import grouped_auc, subject_folds
 from medn_lab.diagnose.similarity import MEASURES
 from medn_lab.records import BranchFeatures
 

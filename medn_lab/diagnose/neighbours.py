@@ -1,4 +1,4 @@
-"""Whether a map can be believed: neighbours that it invents or tears apart, and what two maps have in common."""
+"""Which clips lie near each other: neighbours that a map keeps, and the place of a pair among all other pairs."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.similarity import check_features
-from medn_lab.records import is_constant
+from medn_lab.diagnose.similarity import same_clips
+from medn_lab.records import constant_columns, is_constant
 
 Metric = Literal["euclidean", "cosine", "correlation"]
 
+PairMetric = Literal["standardised", "cosine"]
+
 TIE = 1e-9
 """Of the scale: two distances that differ by less than this are equal."""
+
+PAIR_TIE = 1e-6
+"""Distances of pairs that differ by less count as equal; 1 is the distance of unrelated clips."""
 
 _BLOCK = 1 << 22  # distances in memory at a time: 32 MB
 
@@ -68,7 +73,7 @@ def trustworthiness(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric
     >>> trustworthiness(x, x, n_neighbors=2)
     1.0
     """
-    x, xy = _checked({"x": x, "xy": xy}, n_neighbors, metric)
+    x, xy = _checked(n_neighbors, metric, x=x, xy=xy)
     return _kept(x, xy, n_neighbors, metric, "euclidean")
 
 
@@ -116,7 +121,7 @@ def continuity(x: ArrayLike, xy: ArrayLike, *, n_neighbors: int = 5, metric: Met
     >>> continuity(x, x[::-1], n_neighbors=2)
     1.0
     """
-    x, xy = _checked({"x": x, "xy": xy}, n_neighbors, metric)
+    x, xy = _checked(n_neighbors, metric, x=x, xy=xy)
     return _kept(xy, x, n_neighbors, "euclidean", metric)
 
 
@@ -188,73 +193,12 @@ def neighbour_overlap(x: ArrayLike, y: ArrayLike, *, n_neighbors: int = 15, metr
     >>> neighbour_overlap(x, -3 * x, n_neighbors=2)
     1.0
     """
-    x, y = _checked({"x": x, "y": y}, n_neighbors, metric, half=False)
+    x, y = _checked(n_neighbors, metric, half=False, x=x, y=y)
     if is_constant(x) or is_constant(y):
         return float("nan")
     blocks = zip(_distance_blocks(x, metric), _distance_blocks(y, metric), strict=True)
     members = ((_membership(one, n_neighbors), _membership(other, n_neighbors)) for (_, one), (_, other) in blocks)
     return sum(float(np.minimum(*both).sum()) for both in members) / (len(x) * n_neighbors)
-
-
-def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
-    """What is left between two maps after the best shift, rotation, reflection and scale, in [0, 1].
-
-    0 when one is a shifted, turned and scaled copy of the other; near 1 when they have nothing in common. It is a share
-    of the squared spread, and symmetric. A cluster that changed places with another counts in full although each
-    neighbourhood is whole, so read it beside :func:`neighbour_overlap`.
-
-    Parameters
-    ----------
-    x, y : (n, d) and (n, e) array-like
-        The same clips on both; the narrower one is filled up with zeros.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If the rows do not agree, a value is not finite, or all points of one lie on one spot.
-
-    See Also
-    --------
-    neighbour_overlap, map_stability
-
-    References
-    ----------
-    Gower: "Generalized Procrustes analysis", Psychometrika 1975.
-
-    Examples
-    --------
-    >>> x = np.array([[0.0, 0], [1, 0], [0, 2]])
-    >>> round(procrustes_disparity(x, 3 * x[:, ::-1] + 5), 6)
-    0.0
-    """
-    return float(np.clip(_procrustes({"x": x, "y": y})[1], 0.0, 1.0))
-
-
-def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
-    """The map `xy` shifted, turned, mirrored and scaled so that it lies nearest on `reference`, in its units."""
-    fitted, _ = _procrustes({"reference": reference, "xy": xy})
-    target = np.asarray(reference, dtype=np.float64)
-    centre = target.mean(axis=0)
-    return fitted * np.linalg.norm(target - centre) + centre
-
-
-def _procrustes(maps: dict[str, ArrayLike]) -> tuple[np.ndarray, float]:
-    """The second map on the first one with norm 1, and the squared distances that are left."""
-    from scipy.spatial import procrustes
-
-    first, second = points = [check_features(values, owner=name) for name, values in maps.items()]
-    if len(first) != len(second):
-        raise ValueError(f"one map has {len(first)} rows but the other {len(second)}; both must be of the same clips")
-    for name, values in zip(maps, points, strict=True):
-        if is_constant(values):
-            raise ValueError(f"all {len(values)} points of {name} lie on one spot, so nothing can be laid over it")
-    width = max(values.shape[1] for values in points)
-    _, fitted, left = procrustes(*(np.pad(values, ((0, 0), (0, width - values.shape[1]))) for values in points))
-    return fitted, left
 
 
 def nearest_in_order(x: np.ndarray, k: int, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -310,21 +254,27 @@ def _beyond(distance: np.ndarray, near: np.ndarray, size: np.ndarray, k: int) ->
 
 def _distance_blocks(x: np.ndarray, metric: str) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of rows of the table of distances (squared where euclidean), infinite from a row to itself."""
-    n = len(x)
     if metric == "euclidean":
-        x = x - x.mean(axis=0)  # keeps the squares below small
-        squares = (x**2).sum(axis=1)
-    else:
-        x = x - x.mean(axis=1, keepdims=True) if metric == "correlation" else x
-        length = np.linalg.norm(x, axis=1, keepdims=True)
-        x = x / np.where(length > 0, length, 1.0)
+        return _blocks(x - x.mean(axis=0), metric)  # keeps the squares small
+    return _blocks(_unit_rows(x - x.mean(axis=1, keepdims=True) if metric == "correlation" else x), metric)
+
+
+def _blocks(space: np.ndarray, metric: str) -> Iterator[tuple[slice, np.ndarray]]:
+    """The blocks of a space whose rows have unit length, or where the metric is euclidean or standardised."""
+    n, squares = len(space), (space**2).sum(axis=1)
     step = max(1, _BLOCK // n)
     for start in range(0, n, step):
         rows = slice(start, min(start + step, n))
-        inner = x[rows] @ x.T
-        distance = squares[rows, None] + squares - 2 * inner if metric == "euclidean" else 1 - inner
+        inner = space[rows] @ space.T
+        angular = metric in ("cosine", "correlation")
+        distance = 1 - inner if angular else squares[rows, None] + squares - 2 * inner
         distance[np.arange(rows.stop - start), np.arange(start, rows.stop)] = np.inf
         yield rows, distance
+
+
+def _unit_rows(x: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(length > 0, length, 1.0)
 
 
 def _membership(distance: np.ndarray, k: int) -> np.ndarray:
@@ -352,13 +302,114 @@ def _check_neighbors(k: int, n: int, most: int) -> None:
         raise ValueError(f"n_neighbors is {k}; with {n} clips it can be 1 to {most}")
 
 
-def _checked(spaces: dict[str, ArrayLike], k: int, metric: str, *, half: bool = True) -> list[np.ndarray]:
+def _checked(k: int, metric: str, *, half: bool = True, **spaces: ArrayLike) -> list[np.ndarray]:
     """Both spaces as float64, of the same clips, with enough of them for `k` neighbours."""
-    first, second = arrays = [check_features(values, owner=name) for name, values in spaces.items()]
-    if len(first) != len(second):
-        one, other = spaces
-        raise ValueError(f"{one} has {len(first)} rows but {other} {len(second)}; both must be of the same clips")
+    found = same_clips(**spaces)
     if metric not in get_args(Metric):
         raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(Metric))}")
-    _check_neighbors(k, len(first), (len(first) - 1) // 2 if half else len(first) - 2)
-    return arrays
+    n = len(found[0])
+    _check_neighbors(k, n, (n - 1) // 2 if half else n - 2)
+    return found
+
+
+class NearerControls:
+    """The controls of each confusable pair that lie nearer together; a tie counts half.
+
+    `who` numbers the persons of each pair: pairs of the same persons have the same weight.
+    """
+
+    def __init__(
+        self, distance: np.ndarray, *, sets: np.ndarray, differ: np.ndarray, who: np.ndarray | None = None
+    ) -> None:
+        controls, pairs = np.flatnonzero(~differ), np.flatnonzero(differ)
+        controls = controls[np.lexsort((distance[controls], sets[controls]))]
+        bounds = np.searchsorted(sets[controls], np.arange(sets.max(initial=0) + 2))
+        self._start, self._stop, self._set_of = bounds[:-1], bounds[1:], sets[pairs]
+        who = np.zeros(len(distance), int) if who is None else who
+        self._who_of_controls, self._who_of_pairs = who[controls], who[pairs]
+        self._unknown = np.isnan(distance[pairs])
+        self._below, self._upto = np.zeros(len(pairs), int), np.zeros(len(pairs), int)
+        by_set = np.argsort(self._set_of, kind="stable")
+        for one in np.unique(self._set_of):
+            mine = by_set[slice(*np.searchsorted(self._set_of[by_set], [one, one + 1]))]
+            ascending, own = distance[controls[bounds[one] : bounds[one + 1]]], distance[pairs[mine]]
+            self._below[mine] = bounds[one] + np.searchsorted(ascending, own - PAIR_TIE, side="left")
+            self._upto[mine] = bounds[one] + np.searchsorted(ascending, own + PAIR_TIE, side="right")
+        self._ties = bool((self._below != self._upto).any())
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The share of its set's controls that lie nearer together than each pair; NaN without a control."""
+        n = (self._stop - self._start)[self._set_of]
+        nearer = 0.5 * (self._below + self._upto - 2 * self._start[self._set_of])
+        return np.where((n > 0) & ~self._unknown, nearer / np.maximum(n, 1), np.nan)
+
+    def mean(self, weight: np.ndarray) -> float:
+        """The mean of the shares, pairs and controls weighted by `who`; NaN where no pair with a control is left."""
+        so_far = np.concatenate([[0.0], np.cumsum(weight[self._who_of_controls])])
+        before, whole = so_far[self._start], so_far[self._stop] - so_far[self._start]
+        # A set whose controls are all gone has no weight; what is divided by there does not matter.
+        of_set = np.where(whole > 0, 1 / np.where(whole > 0, whole, 1.0), 0.0)
+        weight = weight[self._who_of_pairs] * (whole > 0)[self._set_of]
+        total = weight.sum()
+        if not total:
+            return float("nan")
+        nearer = so_far[self._below]
+        if self._ties:
+            nearer = 0.5 * (nearer + so_far[self._upto])
+        return float((weight * (nearer - before[self._set_of]) * of_set[self._set_of]).sum() / total)
+
+
+def place_among_all(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """The distance of each pair of rows, and the share of all pairs that lie nearer; NaN of constant features."""
+    space = _space(x, metric)
+    if is_constant(x):
+        return np.full(len(a), np.nan), np.full(len(a), np.nan)
+    first, second = np.minimum(a, b), np.maximum(a, b)
+    distance = np.zeros(len(a))
+    for rows, block in _pair_blocks(space, metric):
+        mine = (first >= rows.start) & (first < rows.stop)
+        distance[mine] = block[first[mine] - rows.start, second[mine]]
+    order = np.argsort(distance, kind="stable")
+    ascending = distance[order]
+    below, upto = np.zeros(len(a)), np.zeros(len(a))
+    for rows, block in _pair_blocks(space, metric):
+        later = np.arange(len(x)) > np.arange(rows.start, rows.stop)[:, None]
+        others = np.sort(block[later])  # each pair of clips once
+        below += np.searchsorted(others, ascending - PAIR_TIE, side="left")
+        upto += np.searchsorted(others, ascending + PAIR_TIE, side="right")
+    nearer = np.empty(len(a))
+    nearer[order] = 0.5 * (below + upto) / (len(x) * (len(x) - 1) / 2)
+    return distance, nearer
+
+
+def pair_distance(x: np.ndarray, a: np.ndarray, b: np.ndarray, *, metric: str) -> np.ndarray:
+    """The distance of each pair of rows; 1 is the distance of unrelated clips, NaN that of constant features."""
+    space, found = _space(x, metric), np.full(len(a), np.nan)
+    if is_constant(x):
+        return found
+    step = max(1, _BLOCK // max(space.shape[1], 1))
+    for start in range(0, len(a), step):
+        rows = slice(start, start + step)
+        one, other = space[a[rows]], space[b[rows]]
+        angular = metric == "cosine"
+        found[rows] = 1 - np.einsum("ij,ij->i", one, other) if angular else np.linalg.norm(one - other, axis=1)
+    return found
+
+
+def _space(x: np.ndarray, metric: str) -> np.ndarray:
+    """Features in which the metric is the euclidean distance or the cosine."""
+    if metric not in get_args(PairMetric):
+        raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(PairMetric))}")
+    centred = np.asarray(x, dtype=np.float64) - np.mean(x, axis=0, dtype=np.float64)
+    alive = ~constant_columns(x)
+    if metric == "standardised":
+        # All pairs of n rows with unit variance have a mean squared distance of 2 n / (n - 1) a dimension.
+        unit = np.sqrt(2 * max(alive.sum(), 1) * len(x) / max(len(x) - 1, 1))
+        return centred[:, alive] / centred.std(axis=0)[alive] / unit
+    return _unit_rows(centred * alive)
+
+
+def _pair_blocks(space: np.ndarray, metric: str) -> Iterator[tuple[slice, np.ndarray]]:
+    for rows, block in _blocks(space, metric):
+        yield rows, block if metric == "cosine" else np.sqrt(np.maximum(block, 0.0))
