@@ -413,7 +413,10 @@ def attribute(
         finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
-        raise ValueError(f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}")
+        raise ValueError(
+            f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}; look at those clips"
+            " for extreme flow"
+        )
     branch_of = {name: branch for branch, name in INPUT_OF.items()}
     found = Attribution(
         frames=arrays.get("frames"),
