@@ -414,8 +414,8 @@ def attribute(
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
         raise ValueError(
-            f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}; look at those clips"
-            " for extreme flow"
+            f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}; look at those"
+            " clips for extreme flow"
         )
     branch_of = {name: branch for branch, name in INPUT_OF.items()}
     found = Attribution(
