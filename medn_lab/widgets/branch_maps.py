@@ -89,14 +89,9 @@ class BranchMaps(anywidget.AnyWidget):
 
     def paint(self, colours: Colouring) -> None:
         """Colour all points and write the legend; what is lit stays lit, and no category is hidden."""
-        names = list(colours.styles)
-        place = {name: number for number, name in enumerate(names)}
         with self.hold_sync():
             self.hidden = []
-            self.styles = [
-                {"name": name, "colour": colour, "symbol": symbol} for name, (colour, symbol) in colours.styles.items()
-            ]
-            self.style_of = np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes()
+            self.styles, self.style_of = categories(colours)
             self.legend_title = colours.title
             self.texts = _plain(colours.named(self._texts))
 
@@ -104,6 +99,13 @@ class BranchMaps(anywidget.AnyWidget):
         """Put a ring around a clip and its partner in every map."""
         colours = (theme.RING, theme.PARTNER_RING)
         self.rings = [[int(row), colour] for row, colour in zip(rows, colours, strict=True) if row is not None]
+
+
+def categories(colours: Colouring) -> tuple[list[dict[str, str]], bytes]:
+    """The legend's categories as the page draws them, and the category of each clip as uint8."""
+    place = {name: number for number, name in enumerate(colours.styles)}
+    styles = [{"name": name, "colour": colour, "symbol": symbol} for name, (colour, symbol) in colours.styles.items()]
+    return styles, np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes()
 
 
 def _plain(texts: np.ndarray) -> list[str]:

@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{data: DataView, width: number, height: number, scale: number}} Field  int8 values times `scale`
- * @typedef {{title: string, width: number, height: number, count: number, frames: DataView|null, course: number[],
+ * @typedef {{width: number, height: number, count: number, frames: DataView|null, course: number[],
  *   flow: Field|null, push: Field|null, gain: number, largest: number, texts: Object<string, string>,
  *   kept: {rate: number, grid: number, mask: DataView, text: string}[], heat: Object<string, Field & {text: string}>}} Face
  */
@@ -84,7 +84,7 @@ function render({ model, el }) {
   const slider = element("input", "medn-frames", el), axis = element("div", "medn-axis-names", el);
   const tools = element("div", "medn-tools", el), overlays = element("div", "medn-tools medn-overlays", el);
   const reading = element("div", "medn-reading", el);
-  let faces = [], frame = 0, timer = 0, due = 0, told = 0;
+  let faces = [], frame = 0, timer = 0, due = 0, sent = 0;
 
   const set = (name, value) => {
     model.set(name, value);
@@ -122,7 +122,7 @@ function render({ model, el }) {
   };
   const step = () => {
     if (frame + 1 >= count() && !model.get("loop")) return stop();
-    show((frame + 1) % count(), performance.now() - told > TELL);
+    show((frame + 1) % count(), performance.now() - sent > TELL);
     timer = setTimeout(step, interval() * (frame + 1 >= count() ? 3 : 1)); // a pause shows where the loop begins
   };
   const start = () => {
@@ -135,7 +135,7 @@ function render({ model, el }) {
   const show = (place, tell) => {
     frame = Math.min(Math.max(place, 0), count() - 1);
     if (tell && model.get("frame") !== frame) {
-      told = performance.now();
+      sent = performance.now();
       set("frame", frame);
     }
     soon();
@@ -327,14 +327,13 @@ function render({ model, el }) {
   /** Decode a clip's strip of frames and unpack its fields. */
   const open = async packed => {
     const box = element("figure", "medn-face", null);
-    if (packed.title) element("figcaption", "medn-face-title", box, packed.title);
     const canvas = element("canvas", "medn-face-canvas", box);
     const size = model.get("size"), ratio = size / Math.max(packed.width, packed.height);
     canvas.width = Math.round(packed.width * ratio);
     canvas.height = Math.round(packed.height * ratio);
     canvas.style.width = `${canvas.width}px`;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", packed.title || "clip");
+    canvas.setAttribute("aria-label", "clip");
     const strip = packed.frames && await createImageBitmap(new Blob([unsigned(packed.frames)], { type: "image/webp" }));
     const stills = new Map(), moved = new Map(), push = field(packed.push);
     return {

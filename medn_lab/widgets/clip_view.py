@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from medn_lab.view import theme
 from medn_lab.view.drawing import arrow_grid, flow_magnitude, to_webp
 from medn_lab.view.heat import full_colour, smooth
 from medn_lab.view.magnify import MOST, steady, time_course
-from medn_lab.view.moments import clip_moments, clip_row
+from medn_lab.view.moments import Moments, clip_moments, clip_row
 from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
 
 _HERE = Path(__file__).parent
@@ -118,39 +117,32 @@ class ClipView(anywidget.AnyWidget):
             **{"overlay": first, "keep_rate": (*rates, 1.0)[0], "attributed": (*parts, "frames")[0], **traits},
         )  # fmt: skip
 
-    def show(self, *clip_ids: str, titles: Sequence[str] = ()) -> None:
+    def show(self, *clip_ids: str) -> None:
         """Show these clips from their onsets, in step: frame k of one next to frame k of the others.
 
         A clip that is not among the clips is named under the faces.
         """
         clips = self._clips
-        there = [] if clips is None else [one for one in clip_ids if one in self._ids]
-        lacking = (
-            []
-            if clips is None
-            else [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
-        )
+        there = [one for one in clip_ids if one in self._ids]
+        lacking = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
         if clips is None or not there:
             with self.hold_sync():
                 self.faces, self.moments = [], []
-                self.notes = lacking or ([NO_CLIPS] if clips is None and clip_ids else [])
+                self.notes = [NO_CLIPS] if clips is None and clip_ids else lacking
             return
         flows = [motion_field(clips, clip_row(clips, clip_id)[0])[0] for clip_id in there]
         known = [flow for flow in flows if flow is not None]
         largest = max((float(flow_magnitude(flow).max()) for flow in known), default=0.0)
         gain = min((arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
-        named = dict(zip(clip_ids, titles, strict=True)) if titles else {}
         faces = [
-            self._face(clip_id, flow, title=named.get(clip_id, ""), gain=gain, largest=largest, several=len(known) > 1)
+            self._face(clip_id, flow, gain=gain, largest=largest, several=len(known) > 1)
             for clip_id, flow in zip(there, flows, strict=True)
         ]
         moments = clip_moments(clips, there[0])
         count = 0 if clips.frames is None else len(moments.numbers)
-        times = moments.milliseconds
         with self.hold_sync():
             self.frame = 0
-            self.interval = _INTERVAL if times is None else float(np.diff(times).mean())
-            self.moments = [{"text": moments.describe(k), "name": moments.names(k)} for k in range(count)]
+            self.interval, self.moments = _interval(moments), _named(moments, count)
             self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips)))]
             self.faces = faces
 
@@ -165,11 +157,10 @@ class ClipView(anywidget.AnyWidget):
         largest = 0.0 if flow is None else float(flow_magnitude(flow).max())
         gain = 1.0 if flow is None or not np.any(flow) else arrow_grid(flow)[-1]
         moments = clip_moments(clips, clip_id)
-        times = moments.milliseconds
         return {
-            "face": self._face(clip_id, flow, title="", gain=gain, largest=largest, several=False, quality=80),
-            "moments": [{"text": moments.describe(k), "name": moments.names(k)} for k in range(len(moments.numbers))],
-            "interval": _INTERVAL if times is None else float(np.diff(times).mean()),
+            "face": self._face(clip_id, flow, gain=gain, largest=largest, several=False, quality=80),
+            "moments": _named(moments, len(moments.numbers)),
+            "interval": _interval(moments),
         }
 
     def check(self, name: str, value: Any) -> Any:
@@ -212,7 +203,6 @@ class ClipView(anywidget.AnyWidget):
         clip_id: str,
         flow: np.ndarray | None,
         *,
-        title: str,
         gain: float,
         largest: float,
         several: bool,
@@ -232,7 +222,7 @@ class ClipView(anywidget.AnyWidget):
             + (of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}") + ".",
         } if flow is not None else {}  # fmt: skip
         face: dict[str, Any] = {
-            "title": title, "width": width, "height": height, "count": 1 if frames is None else len(frames),
+            "width": width, "height": height, "count": 1 if frames is None else len(frames),
             "frames": None, "course": [], "flow": _packed(flow), "push": None, "gain": gain, "largest": largest,
             "texts": texts, "kept": [], "heat": {},
         }  # fmt: skip
@@ -286,6 +276,17 @@ class ClipView(anywidget.AnyWidget):
                 "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {what}: red raises it, blue lowers it;"
                 f" full colour is ±{largest:.2g} a pixel.",
             }  # fmt: skip
+
+
+def _interval(moments: Moments) -> float:
+    """Milliseconds from one frame to the next at real time."""
+    times = moments.milliseconds
+    return _INTERVAL if times is None else float(np.diff(times).mean())
+
+
+def _named(moments: Moments, count: int) -> list[dict[str, str]]:
+    """What the page writes of each frame on the time axis."""
+    return [{"text": moments.describe(k), "name": moments.names(k)} for k in range(count)]
 
 
 def _halved(flow: np.ndarray) -> np.ndarray:

@@ -35,8 +35,9 @@ function start(page) {
     maps.set("rings", shown.map((row, k) => [row, page.rings[k]]));
   };
   const choose = row => {
-    chosen = row;
-    partner = at("partner").checked ? page.clips[row].partner : -1;
+    const other = at("partner").checked ? page.clips[row].partner : -1;
+    if (row === chosen && other === partner) return; // a click on the clip that a hover has shown
+    [chosen, partner] = [row, other];
     show();
   };
 
@@ -64,7 +65,10 @@ function start(page) {
   at("colour").addEventListener("change", colour);
   at("partner").addEventListener("change", () => { if (chosen >= 0) choose(chosen); });
   let resting = 0;
-  maps.on("change:clicked", () => choose(maps.get("clicked")[0]));
+  maps.on("change:clicked", () => {
+    clearTimeout(resting); // the hover before the click would load the same clip again
+    choose(maps.get("clicked")[0]);
+  });
   maps.on("change:hovered", () => {
     clearTimeout(resting);
     const row = maps.get("hovered");

@@ -18,6 +18,7 @@ from medn_lab.records import Predictions
 from medn_lab.view import theme
 from medn_lab.view.colouring import colouring
 from medn_lab.view.rows import au_set_names, label_column
+from medn_lab.widgets.branch_maps import categories
 from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.partners import all_partners
@@ -107,12 +108,9 @@ def _write(
         kept = (
             f"The pictures of {count} of {len(table)} clips are in this file ({written / 1e6:.1f} MB before packing)."
         )
-    own = "explorer_page.js" if "maps" in data else "clips_page.js"
-    modules = [
-        _module("ClipView", "clip_view.js"),
-        *([_module("BranchMaps", "branch_maps.js")] if "maps" in data else []),
-    ]
-    script = "\n".join([*modules, _text("page.js"), _text(own)])
+    parts = [_module("ClipView", "clip_view.js"), _text("page.js")]
+    parts += [_module("BranchMaps", "branch_maps.js"), _text("explorer_page.js")] if maps else [_text("clips_page.js")]
+    script = "\n".join(parts)
     style = "\n".join([SHEET, _text("branch_maps.css"), _text("clip_view.css"), _PAGE])
     page = Environment(loader=FileSystemLoader(_HERE), autoescape=True).get_template("page.html")
     shown = [(name, one.to_html(index=False, float_format="{:.3f}".format)) for name, one in (tables or {}).items()]
@@ -155,13 +153,8 @@ def _bytes(value: object) -> object:
 
 def _styles(table: pd.DataFrame, key: str) -> dict[str, Any]:
     colours = colouring(table, key)
-    names = list(colours.styles)
-    place = {name: number for number, name in enumerate(names)}
-    return {
-        "title": colours.title,
-        "styles": [{"name": name, "colour": c, "symbol": s} for name, (c, s) in colours.styles.items()],
-        "style_of": np.asarray([place[name] for name in colours.values], dtype=np.uint8).tobytes(),
-    }
+    styles, style_of = categories(colours)
+    return {"title": colours.title, "styles": styles, "style_of": style_of}
 
 
 def _faces(view: ClipView, clip_ids: pd.Series, *, most_bytes: float) -> tuple[list[dict[str, Any] | None], int]:

@@ -82,8 +82,7 @@ def confusable_partner(
                 f"{partners} of {clip_id!r} {'is' if n == 1 else 'are'} hidden by the filter; show all clips"
             )
         other = other & among
-    spread = places.std(axis=0)
-    scaled = places / np.where(spread > 0, spread, 1.0)
+    scaled = _scaled(places)
     distance = np.linalg.norm(scaled - scaled[row], axis=1)
     nearest = int(np.where(other, distance, np.inf).argmin())
     return str(table["clip_id"].iloc[nearest]), float(distance[nearest])
@@ -102,8 +101,7 @@ def all_partners(table: pd.DataFrame, *, places: np.ndarray) -> np.ndarray:
     column = label_column(table)
     if column is None:
         return found
-    spread = places.std(axis=0)
-    scaled = places / np.where(spread > 0, spread, 1.0)
+    scaled = _scaled(places)
     keys = np.array([" ".join(sorted(one)) if one else "" for one in au_sets(table)], dtype=object)
     labels = table[column].to_numpy(dtype=object)
     for key in set(keys) - {""}:
@@ -113,3 +111,9 @@ def all_partners(table: pd.DataFrame, *, places: np.ndarray) -> np.ndarray:
             if len(others):
                 found[row] = others[np.linalg.norm(scaled[others] - scaled[row], axis=1).argmin()]
     return found
+
+
+def _scaled(places: np.ndarray) -> np.ndarray:
+    """Places in standard deviations of each dimension."""
+    spread = places.std(axis=0)
+    return places / np.where(spread > 0, spread, 1.0)

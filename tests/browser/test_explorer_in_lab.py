@@ -152,6 +152,8 @@ def test_keys_alone_reach_a_clip_and_play_it(lab, maps):
     maps.wait_for("+hovered === 2")
     canvas.press("Enter")
     lab.page.locator(".medn-branch-explorer .medn-title", has_text=texts[2].splitlines()[0]).wait_for()
+    maps.wait_for("+rings === 1")
+    assert maps.drawn()["hovered"] == 2
 
 
 def test_the_legend_hides_a_category_and_brings_it_back(lab, maps):
