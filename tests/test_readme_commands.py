@@ -26,7 +26,7 @@ SHORT = {
     "bench_data.py": "--count 1 --seeds",
     "bench_diagnose.py": "--draws 1 --runs 1 --seeds 1",
     "bench_facelab.py": "--moves 2",
-    "bench_lasso.py": ". --clips 40 --rounds 1",  # the folder is that of --against
+    "bench_lasso.py": "--against . --clips 40 --rounds 1",
     "bench_maps.py": "--clips 40 --aligned 0",
     "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
     "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
