@@ -30,7 +30,7 @@ MAY_KNOW = {
 
 THIRD_PARTIES = {
     "records": {"jinja2", "lark", "lazy_loader", "numpy", "pandas"},
-    "view": {"IPython", "lazy_loader", "numpy", "pandas", "PIL", "plotly"},
+    "view": {"IPython", "cv2", "lazy_loader", "numpy", "pandas", "PIL", "plotly", "scipy"},
 }
 """Rooms that keep to few outside packages."""
 

@@ -11,7 +11,7 @@ from sample_records import sample_clips
 from medn_lab import view
 from medn_lab.records import Attribution, Truth
 from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.heat import AGAINST, FOR, draw_heat, draw_outline, full_colour, region_of, smooth
+from medn_lab.view.images import AGAINST, FOR, draw_heat, draw_outline, full_colour, region_of, smooth
 
 SIZE = 48
 

@@ -9,10 +9,17 @@ from PIL import Image
 from sample_records import sample_clips
 
 from medn_lab.records import Clips
-from medn_lab.view import magnify_clip
-from medn_lab.view.drawing import arrow_grid, draw_arrows, draw_magnitude, enlarge, resize_field, to_webp
-from medn_lab.view.magnify import Magnifier, time_course
-from medn_lab.view.moments import clip_moments
+from medn_lab.view.images import (
+    Magnifier,
+    arrow_grid,
+    draw_arrows,
+    draw_magnitude,
+    enlarge,
+    resize_field,
+    time_course,
+    to_webp,
+)
+from medn_lab.view.rows import clip_moments
 
 
 def spot(size, x, y, *, width=3.0):
@@ -104,22 +111,27 @@ def test_the_time_course_of_a_still_clip_is_nought():
     assert time_course(frames, 2).tolist() == [0, 0, 0, 0]
 
 
+def magnified(frames, flow, factor, apex=None):
+    magnifier = Magnifier(frames, flow, apex=apex)
+    return np.stack([magnifier.frame(place, factor) for place in range(len(frames))])
+
+
 @pytest.mark.parametrize("factor", [2.0, 5.0, 12.0])
 def test_motion_magnified_by_a_factor_moves_that_many_times_as_far(factor):
     frames, flow = moving_spot()
-    moved = magnify_clip(frames, flow=flow, factor=factor, apex=2)
+    moved = magnified(frames, flow, factor, apex=2)
     assert centre(moved[2])[0] - centre(moved[0])[0] == pytest.approx(factor, abs=0.15 * factor)
     assert centre(moved[2])[1] == pytest.approx(centre(moved[0])[1], abs=0.2)
 
 
 def test_a_factor_of_one_is_the_clip_itself():
     frames, flow = moving_spot()
-    assert np.array_equal(magnify_clip(frames, flow=flow, factor=1.0), frames)
+    assert np.array_equal(magnified(frames, flow, 1.0), frames)
 
 
 def test_a_clip_without_flow_has_its_differences_amplified():
     frames = np.stack([np.full((6, 6, 3), value, np.uint8) for value in (100, 103, 250)])
-    assert magnify_clip(frames, flow=None, factor=10.0)[:, 0, 0, 0].tolist() == [100, 130, 255]
+    assert magnified(frames, None, 10.0)[:, 0, 0, 0].tolist() == [100, 130, 255]
 
 
 def test_a_factor_below_one_is_refused():

@@ -18,7 +18,7 @@ from sample_records import (
 from medn_lab import view
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.map_words import CAUTION
+from medn_lab.view.colouring import CAUTION
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab import view
 from medn_lab.diagnose import aligned_umap, confusable_sets, pair_separation, rank_pairs, umap
 from medn_lab.view import theme
-from medn_lab.view.map_words import CAUTION
+from medn_lab.view.colouring import CAUTION
 
 
 @pytest.fixture(scope="module")

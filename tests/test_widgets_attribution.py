@@ -14,7 +14,7 @@ from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Attribution, Clips
 from medn_lab.synthme import synthetic_clips
 from medn_lab.view import plot_attribution
-from medn_lab.view.heat import draw_heat, full_colour, smooth
+from medn_lab.view.images import draw_heat, full_colour, smooth
 from medn_lab.widgets import AttributionViewer
 from medn_lab.widgets.map_pictures import GAP
 from medn_lab.widgets.map_stage import PIXELS

@@ -12,8 +12,8 @@ from medn_lab.records import Predictions
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
 from medn_lab.widgets import EvaluationPanel
 from medn_lab.widgets.clip_list import MOST_LISTED
+from medn_lab.widgets.panel import plain, share, table_html
 from medn_lab.widgets.score_lines import null_drawing
-from medn_lab.widgets.tables import plain, share, table_html
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.widgets import BranchExplorer
-from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.partners import all_partners, confusable_partner
+from medn_lab.widgets.timing import Dwell
 
 MAPS = ("motion", "emotion", "fused")
 

@@ -17,7 +17,7 @@ from medn_lab.view import plot_answers
 from medn_lab.view.answers import score_table
 from medn_lab.widgets import FaceLab
 from medn_lab.widgets.joined import join_clips
-from medn_lab.widgets.latest import Latest
+from medn_lab.widgets.timing import Latest
 
 SMILE = {"aus": {"AU6": "B", "AU12": "C"}, "cue": "flush"}
 

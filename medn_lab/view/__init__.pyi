@@ -21,7 +21,6 @@ from .gate import plot_gate as plot_gate
 from .information import plot_information as plot_information
 from .kept import plot_kept_tokens as plot_kept_tokens
 from .leakage import plot_leakage as plot_leakage
-from .magnify import magnify_clip as magnify_clip
 from .maps import plot_embedding as plot_embedding
 from .p_values import plot_p_values as plot_p_values
 from .pair import plot_pair as plot_pair

@@ -10,12 +10,11 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Embedding
 from medn_lab.view import theme
-from medn_lab.view.colouring import colouring
-from medn_lab.view.map_words import made_lines, map_title, reading_lines
+from medn_lab.view.colouring import colouring, made_lines, map_title, reading_lines
 from medn_lab.view.maps import BETWEEN_ROWS, draw_points, frame_panel, legend_room, put_legend_below
-from medn_lab.view.markup import as_text
 from medn_lab.view.rows import hover_texts
 from medn_lab.view.sheets import wrapped
+from medn_lab.view.theme import as_text
 
 
 def plot_embeddings(

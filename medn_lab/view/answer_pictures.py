@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import Clips, KeptTokens, positions
-from medn_lab.view.drawing import draw_arrows, enlarge
-from medn_lab.view.magnify import Magnifier
-from medn_lab.view.moments import clip_moments, clip_row
+from medn_lab.view.images import Magnifier, draw_arrows, enlarge
+from medn_lab.view.rows import clip_moments, clip_row
 
 STILL = 0.1
 """Pixels of 64: arrows of a flow that is nowhere longer would be arrows of noise, which makes up to as much."""

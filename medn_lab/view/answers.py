@@ -13,9 +13,9 @@ from medn_lab.records import Clips, LivePrediction, positions
 from medn_lab.view import theme
 from medn_lab.view.answer_pictures import arrow_gain, face_pictures, table_allows
 from medn_lab.view.attribution_panels import add_picture
-from medn_lab.view.markup import as_text
 from medn_lab.view.rows import au_set_texts
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
+from medn_lab.view.theme import as_text
 
 PIXELS = 320
 

@@ -22,10 +22,9 @@ from medn_lab.view.attribution_panels import (
     tells_moments,
     tells_places,
 )
-from medn_lab.view.heat import draw_heat, full_colour, region_of, smooth
-from medn_lab.view.markup import as_text
-from medn_lab.view.moments import clip_row
-from medn_lab.view.rows import describe
+from medn_lab.view.images import draw_heat, full_colour, region_of, smooth
+from medn_lab.view.rows import clip_row, describe
+from medn_lab.view.theme import as_text
 
 PIXELS = 360
 WARNING = "#D9480F"

@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 
 from medn_lab.records import Clips, require
 from medn_lab.view import theme
-from medn_lab.view.drawing import data_uri, to_webp
-from medn_lab.view.heat import AGAINST, FOR, SIGNED_SCALE, draw_heat, full_colour
-from medn_lab.view.moments import clip_moments
+from medn_lab.view.images import AGAINST, FOR, SIGNED_SCALE, data_uri, draw_heat, full_colour, to_webp
+from medn_lab.view.rows import clip_moments
 
 _NO_FRAMES = "the frames have no map in this attribution"
 STRIP_PIXELS = 168

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 PANELS = (("auc", "AUC", 0.5), ("f1", "F1 at probability ½", None))
 """Column, title, and the value of chance where it is the same for all AUs."""

@@ -9,12 +9,20 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, Predictions
 from medn_lab.view import theme
-from medn_lab.view.drawing import arrow_grid, data_uri, enlarge, flow_magnitude, resize_field, to_webp
-from medn_lab.view.markup import as_text
-from medn_lab.view.moments import Moments, clip_moments, clip_row
-from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
-from medn_lab.view.rows import coded_aus, describe
+from medn_lab.view.images import (
+    SCALED_NOTE,
+    arrow_grid,
+    data_uri,
+    enlarge,
+    flow_magnitude,
+    motion_field,
+    resize_field,
+    scaled_by_clip,
+    to_webp,
+)
+from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe
 from medn_lab.view.scores import ABSENT, SCORE_RANGE, au_bars, clip_au_scores, clip_scores, score_bars
+from medn_lab.view.theme import as_text
 
 _MOST_AUS = 7
 _FACE_PIXELS = 256

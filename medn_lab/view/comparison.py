@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
 from medn_lab.view.folds import without_common_start
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 CLEAR_OF_ZERO = "#2F7FD0"
 BETTER, WORSE, EQUAL = "#0B7A57", "#E2553F", theme.GREY

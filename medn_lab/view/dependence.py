@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 ABOVE, WITHIN = "#E2553F", "#0B7A57"
 """A value above the 95 % of its null, and one within."""

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from medn_lab.records import EvaluationSummary
 from medn_lab.view import theme
 from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 SCORE = "#2F7FD0"
 CEILING = "#159A74"

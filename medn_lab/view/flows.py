@@ -11,19 +11,20 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips
 from medn_lab.view import theme
-from medn_lab.view.drawing import (
+from medn_lab.view.images import (
+    SCALED_NOTE,
+    Magnifier,
     data_uri,
     draw_arrows,
     draw_magnitude,
     enlarge,
     magnitude_colours,
+    motion_field,
+    scaled_by_clip,
     to_webp,
 )
-from medn_lab.view.magnify import Magnifier
-from medn_lab.view.markup import as_text
-from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
-from medn_lab.view.rows import describe
+from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.theme import as_text
 
 PIXELS = 240
 """Longer side to which a picture is enlarged before it is embedded."""
@@ -190,7 +191,6 @@ def plot_magnification(
 
     See Also
     --------
-    magnify_clip : how it is done.
     medn_lab.widgets.ClipPlayer : the same, moving.
 
     Examples

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 
 def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, height: int | None = None) -> go.Figure:

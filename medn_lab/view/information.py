@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 
 def plot_information(report: DecouplingReport | pd.DataFrame, *, width: int = 760) -> go.Figure:

@@ -8,10 +8,8 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, KeptTokens, positions
 from medn_lab.view import theme
-from medn_lab.view.drawing import data_uri, enlarge, magnitude_colours, to_webp
-from medn_lab.view.heat import draw_outline, region_of
-from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.view.rows import describe
+from medn_lab.view.images import data_uri, draw_outline, enlarge, magnitude_colours, region_of, to_webp
+from medn_lab.view.rows import clip_moments, clip_row, describe
 
 PIXELS = 360
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 """Blue below what is allowed, white at it, red above it: all light enough for dark figures but the last."""

@@ -11,10 +11,9 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import BranchFeatures, Embedding, Predictions
 from medn_lab.view import theme
-from medn_lab.view.colouring import Colouring, colouring
-from medn_lab.view.map_words import made_lines, map_colour, map_title, reading_lines
-from medn_lab.view.markup import as_text
+from medn_lab.view.colouring import Colouring, colouring, made_lines, map_colour, map_title, reading_lines
 from medn_lab.view.rows import hover_texts
+from medn_lab.view.theme import as_text
 
 MOST_SVG_POINTS = 1200
 """More points than this are drawn by WebGL."""

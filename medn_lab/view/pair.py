@@ -14,16 +14,13 @@ from plotly.subplots import make_subplots
 from medn_lab.records import Attribution, Clips, Predictions
 from medn_lab.view import theme
 from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.drawing import data_uri, to_webp
-from medn_lab.view.magnify import Magnifier
-from medn_lab.view.markup import as_text
-from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.view.motion_field import motion_field
+from medn_lab.view.images import Magnifier, data_uri, motion_field, to_webp
 from medn_lab.view.pair_tiles import Tile, difference_tiles, flow_tiles, scale_line
 from medn_lab.view.pair_words import branch_verdicts, model_verdict, swap_lines
-from medn_lab.view.rows import describe
+from medn_lab.view.rows import clip_moments, clip_row, describe
 from medn_lab.view.scores import clip_scores, score_bars
 from medn_lab.view.sheets import wrapped
+from medn_lab.view.theme import as_text
 
 PIXELS = 300
 _NARROWEST = 640

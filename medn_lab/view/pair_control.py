@@ -7,8 +7,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
 from medn_lab.view.sheets import check_columns, nothing_here, rule_lines
+from medn_lab.view.theme import as_text
 
 _SEPARATED_BY = {"motion": "motion branch", "emotion": "emotion branch", "fused": "fused"}
 

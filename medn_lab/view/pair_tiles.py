@@ -8,10 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from medn_lab.records import Attribution, Clips, positions
-from medn_lab.view.drawing import common_scale, draw_arrows, draw_magnitude, enlarge, flow_magnitude
-from medn_lab.view.heat import draw_heat, full_colour, smooth
-from medn_lab.view.moments import clip_row
-from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
+from medn_lab.view.images import (
+    SCALED_NOTE,
+    common_scale,
+    draw_arrows,
+    draw_heat,
+    draw_magnitude,
+    enlarge,
+    flow_magnitude,
+    full_colour,
+    motion_field,
+    scaled_by_clip,
+    smooth,
+)
+from medn_lab.view.rows import clip_row
 
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy
 _GROUND = 205

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 _COLOURS = {
     "motion only": theme.BRANCH_COLOURS["motion"],

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from medn_lab.records import Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
 from medn_lab.view.rows import coded_aus, label_column
+from medn_lab.view.theme import as_text
 
 ABSENT = "#9DB4C8"
 CODED_AT = 1.26

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 _COLUMNS = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
 

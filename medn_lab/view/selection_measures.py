@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
 from medn_lab.view.dependence import NAMES
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 NEEDED = ("kind", "measure", "branch", "target", "value", "chance", "reason")
 NOT_ON_A_SCALE = ("hsic",)

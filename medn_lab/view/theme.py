@@ -1,12 +1,8 @@
-"""One colour and one marker for every emotion, one colour for every branch, and the look that all figures share.
-
-Every colour here is chosen to be told apart from its usual neighbours by a colour-blind reader, and to stand out from a
-white page and from JupyterLab's dark one alike; where colours alone cannot do it, the marker shape says the same thing.
-Figures have a clear background and a mid-grey ink that reads on both.
-"""
+"""Colours, markers and the look that all figures share; text from data as escaped text; names of AUs."""
 
 from __future__ import annotations
 
+import html
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +10,63 @@ from typing import Any
 import plotly.graph_objects as go
 
 from medn_lab.view.html_export import keep_figures_in_html
+
+
+def as_text(value: object) -> str:
+    """What a figure shows of a name from data: its markup as text, its quotes as they are.
+
+    plotly takes a few tags in titles, labels and hover boxes for markup, and ``&lt;``, ``&gt;`` and ``&amp;`` for the
+    signs they stand for; ``&quot;`` it would show as it is written. Not for the inside of an HTML attribute.
+
+    Examples
+    --------
+    >>> as_text('<b>"s01"</b>')
+    '&lt;b&gt;"s01"&lt;/b&gt;'
+    """
+    return html.escape(str(value), quote=False)
+
+
+AU_NAMES = {
+    "AU1": "inner brow raiser",
+    "AU2": "outer brow raiser",
+    "AU4": "brow lowerer",
+    "AU5": "upper lid raiser",
+    "AU6": "cheek raiser",
+    "AU7": "lid tightener",
+    "AU9": "nose wrinkler",
+    "AU10": "upper lip raiser",
+    "AU11": "nasolabial deepener",
+    "AU12": "lip corner puller",
+    "AU13": "sharp lip puller",
+    "AU14": "dimpler",
+    "AU15": "lip corner depressor",
+    "AU16": "lower lip depressor",
+    "AU17": "chin raiser",
+    "AU18": "lip pucker",
+    "AU20": "lip stretcher",
+    "AU22": "lip funneler",
+    "AU23": "lip tightener",
+    "AU24": "lip pressor",
+    "AU25": "lips part",
+    "AU26": "jaw drop",
+    "AU27": "mouth stretch",
+    "AU28": "lip suck",
+    "AU43": "eyes closed",
+    "AU45": "blink",
+}
+"""Ekman, Friesen and Hager: Facial Action Coding System, 2002."""
+
+
+def au_name(au: str) -> str:
+    """An AU with what FACS calls it.
+
+    Examples
+    --------
+    >>> au_name("AU4"), au_name("AU99")
+    ('AU4, brow lowerer', 'AU99')
+    """
+    return f"{au}, {AU_NAMES[au]}" if au in AU_NAMES else au
+
 
 INK = "#7A7A7A"
 """Text and axes: contrast of 4.2 or more with white and with JupyterLab's dark background."""

@@ -8,7 +8,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.markup import as_text
+from medn_lab.view.theme import as_text
 
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 _NAMES = {

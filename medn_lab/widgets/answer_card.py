@@ -12,7 +12,7 @@ from medn_lab.view import theme
 from medn_lab.view.answer_pictures import table_allows
 from medn_lab.view.answers import gate_of, score_table
 from medn_lab.view.scores import ABSENT, clip_au_scores
-from medn_lab.widgets.style import emotion_chip, note
+from medn_lab.widgets.panel import emotion_chip, note
 
 _COLUMNS = {
     "given_aus": ("AUs allow", "What the published table allows with these AUs alone", ""),

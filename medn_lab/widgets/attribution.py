@@ -10,17 +10,15 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
-from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.view.rows import describe, label_column
+from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.kept_strip import KeptStrip
-from medn_lab.widgets.latest import Latest
 from medn_lab.widgets.map_controls import map_controls
 from medn_lab.widgets.map_pictures import MapPictures
 from medn_lab.widgets.map_stage import PIXELS, WIDTH, MapStage
-from medn_lab.widgets.panel import Panel, trait_errors
+from medn_lab.widgets.panel import Panel, note, trait_errors
 from medn_lab.widgets.sanity_card import figures_row, history, map_key, sanity_html, verdict_line
-from medn_lab.widgets.style import note
 from medn_lab.widgets.target_lists import PAIR, Maps, by_kind, kind_of, partners
+from medn_lab.widgets.timing import Latest
 
 SOON = 0.02
 """Seconds after a choice until the map is asked for, so that a quick run of choices asks once."""

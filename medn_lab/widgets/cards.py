@@ -10,7 +10,7 @@ from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.rows import au_set_names, au_set_texts, coded_aus, label_column, persons, rightness, text_of
 from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
-from medn_lab.widgets.style import chip, emotion_chip, note
+from medn_lab.widgets.panel import chip, emotion_chip, note
 
 _MOST_BARS = 5
 _MOST_SETS = 5

@@ -11,7 +11,7 @@ from medn_lab.records import Clips, Predictions, positions
 from medn_lab.view.rows import au_set_texts, persons
 from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import note
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more, and nobody reads them."""

@@ -11,11 +11,20 @@ import traitlets
 
 from medn_lab.records import Attribution, Clips, KeptTokens, positions
 from medn_lab.view import theme
-from medn_lab.view.drawing import arrow_grid, flow_magnitude, to_webp
-from medn_lab.view.heat import full_colour, smooth
-from medn_lab.view.magnify import MOST, steady, time_course
-from medn_lab.view.moments import Moments, clip_moments, clip_row
-from medn_lab.view.motion_field import SCALED_NOTE, motion_field, scaled_by_clip
+from medn_lab.view.images import (
+    MOST,
+    SCALED_NOTE,
+    arrow_grid,
+    flow_magnitude,
+    full_colour,
+    motion_field,
+    scaled_by_clip,
+    smooth,
+    steady,
+    time_course,
+    to_webp,
+)
+from medn_lab.view.rows import Moments, clip_moments, clip_row
 
 _HERE = Path(__file__).parent
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy

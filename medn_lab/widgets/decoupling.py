@@ -18,8 +18,7 @@ from medn_lab.view.dependence import plot_dependence
 from medn_lab.view.leakage import plot_leakage
 from medn_lab.widgets.cell_grid import CellGrid
 from medn_lab.widgets.decoupling_cells import CellMatrix, dependence_cells, information_cells, leakage_cells
-from medn_lab.widgets.panel import Panel
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import Panel, note
 
 MOST_SIDE_BY_SIDE = 5
 """Models that fit beside each other."""

@@ -15,10 +15,8 @@ from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
 from medn_lab.view.rows import au_set_names, persons
 from medn_lab.widgets.cell_grid import ON_DARK, ON_LIGHT, Cell, CellGrid, scale_colour
 from medn_lab.widgets.clip_list import ClipList
-from medn_lab.widgets.panel import Panel, trait_errors
+from medn_lab.widgets.panel import Panel, count, note, number, plain, share, table_html, trait_errors
 from medn_lab.widgets.score_lines import scores_drawing
-from medn_lab.widgets.style import note
-from medn_lab.widgets.tables import count, number, plain, share, table_html
 
 _HEAD = 126
 _CELL = ("true", "predicted")

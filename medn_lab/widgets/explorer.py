@@ -12,8 +12,7 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
-from medn_lab.view.colouring import Colouring, colour_choices, colouring
-from medn_lab.view.map_words import CAUTION, params_line
+from medn_lab.view.colouring import CAUTION, Colouring, colour_choices, colouring, params_line
 from medn_lab.view.maps import joined_table
 from medn_lab.view.rows import hover_texts
 from medn_lab.widgets.branch_maps import BranchMaps
@@ -23,11 +22,10 @@ from medn_lab.widgets.explorer_controls import ExplorerControls
 from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
 from medn_lab.widgets.measures import MeasuresPanel
-from medn_lab.widgets.pacing import Dwell
 from medn_lab.widgets.page import write_explorer
-from medn_lab.widgets.panel import Panel, trait_errors
+from medn_lab.widgets.panel import Panel, note, trait_errors
 from medn_lab.widgets.partners import confusable_partner, same_au_set
-from medn_lab.widgets.style import note
+from medn_lab.widgets.timing import Dwell
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 

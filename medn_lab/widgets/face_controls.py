@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 import traitlets
 
-from medn_lab.view.au_names import au_name
+from medn_lab.view.theme import au_name
 
 INTENSITIES = ("–", "A", "B", "C", "D", "E")
 """Of an AU; the first is rest."""

@@ -7,12 +7,10 @@ import numpy as np
 
 from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answer_pictures import face_pictures
-from medn_lab.view.drawing import to_webp
-from medn_lab.view.magnify import MOST, Magnifier
-from medn_lab.view.moments import clip_moments
-from medn_lab.view.motion_field import motion_field
-from medn_lab.widgets.pacing import Dwell
-from medn_lab.widgets.style import note
+from medn_lab.view.images import MOST, Magnifier, motion_field, to_webp
+from medn_lab.view.rows import clip_moments
+from medn_lab.widgets.panel import note
+from medn_lab.widgets.timing import Dwell
 
 SETTLED = 0.35
 """Seconds without a move after which the face begins to play."""

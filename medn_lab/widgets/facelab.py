@@ -13,14 +13,13 @@ import traitlets
 
 from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answers import state_text
-from medn_lab.view.magnify import MOST
+from medn_lab.view.images import MOST
 from medn_lab.widgets.answer_card import allowed_html, answer_row, aus_html, gate_html, scores_html, verdict
 from medn_lab.widgets.face_controls import FaceControls
 from medn_lab.widgets.face_stage import FaceStage
 from medn_lab.widgets.kept_faces import KeptFaces
-from medn_lab.widgets.latest import Latest
-from medn_lab.widgets.panel import Panel, trait_errors
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import Panel, note, trait_errors
+from medn_lab.widgets.timing import Latest
 
 PRESETS = ("12", "6+12", "4", "4+7", "9", "14", "15", "1+2", "1+2+5", "20+25")
 """AU sets of the published table that the list *AU set* offers, as far as the face has them."""

@@ -9,11 +9,10 @@ import ipywidgets as widgets
 import numpy as np
 
 from medn_lab.records import Clips, KeptTokens, positions, require
-from medn_lab.view.drawing import enlarge, to_webp
-from medn_lab.view.heat import draw_outline, region_of
+from medn_lab.view.images import draw_outline, enlarge, region_of, to_webp
 from medn_lab.view.kept import dim_dropped
-from medn_lab.view.moments import clip_moments, clip_row
-from medn_lab.widgets.style import note
+from medn_lab.view.rows import clip_moments, clip_row
+from medn_lab.widgets.panel import note
 
 PIXELS = 132
 _GAP = 8

@@ -10,8 +10,8 @@ from functools import cache
 import ipywidgets as widgets
 import plotly.graph_objects as go
 
-from medn_lab.widgets.pacing import Dwell
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import note
+from medn_lab.widgets.timing import Dwell
 
 STILL = "This figure is still: it can be looked at, but pointing at it does nothing. The controls beside it work. Why: "
 NO_ANYWIDGET = "the package anywidget is missing here. Run pip install anywidget and restart the kernel."

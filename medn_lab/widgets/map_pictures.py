@@ -10,9 +10,8 @@ from medn_lab.records import Attribution, Clips, require
 from medn_lab.view import theme
 from medn_lab.view.attribution import mapped_clip
 from medn_lab.view.attribution_panels import MappedClip, summed, tells_moments, tells_places
-from medn_lab.view.drawing import enlarge, to_webp
-from medn_lab.view.heat import AGAINST, FOR, draw_heat, full_colour
-from medn_lab.view.moments import clip_moments
+from medn_lab.view.images import AGAINST, FOR, draw_heat, enlarge, full_colour, to_webp
+from medn_lab.view.rows import clip_moments
 
 GAP = 8
 """Pixels between two pictures of a strip."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import ipywidgets as widgets
 
 from medn_lab.records import Clips
-from medn_lab.view.moments import clip_moments
+from medn_lab.view.rows import clip_moments
 from medn_lab.widgets.map_pictures import GAP, MapPictures
 
 PIXELS = 236

@@ -18,8 +18,8 @@ from medn_lab.view.selection_measures import (
     measure_title,
     place_of,
 )
-from medn_lab.widgets.pacing import Steps
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import note
+from medn_lab.widgets.timing import Steps
 
 COMPUTING = "computing"
 _HEADS = {

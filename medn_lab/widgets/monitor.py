@@ -16,8 +16,7 @@ import traitlets
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary, watched_columns
 from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.panel import Panel
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import Panel, note
 
 _RESUMABLE = ("stopped", "interrupted")
 

@@ -21,8 +21,8 @@ from medn_lab.view.rows import au_set_names, label_column
 from medn_lab.widgets.branch_maps import categories
 from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.panel import SHEET
 from medn_lab.widgets.partners import all_partners
-from medn_lab.widgets.style import SHEET
 
 if TYPE_CHECKING:
     from medn_lab.widgets.explorer import BranchExplorer

@@ -14,7 +14,7 @@ from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair_tiles import difference_tiles, flow_tiles, scale_line
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.pair_pages import TILE, clip_card, tile_row, verdict_panel
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import note
 
 V = TypeVar("V")
 

@@ -19,8 +19,7 @@ from medn_lab.widgets.pair_bookmarks import Bookmarks
 from medn_lab.widgets.pair_filters import DEFAULTS, PairFilters
 from medn_lab.widgets.pair_list import PairList, said_of
 from medn_lab.widgets.pair_sheet import PairSheet
-from medn_lab.widgets.panel import Panel
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import Panel, note
 
 _NO_PAIR = ("", "")
 _NONE = "none here, because no two clips share an AU set and differ in emotion"

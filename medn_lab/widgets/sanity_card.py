@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import Attribution
-from medn_lab.widgets.style import note
+from medn_lab.widgets.panel import note
 
 _NOT_YET = "press Check"
 

@@ -1,0 +1,499 @@
+"""Pixels: faces with flow, magnification and attribution over them, and their packing for a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
+
+from medn_lab.records import Clips, au_columns, positions
+from medn_lab.view import theme
+
+ARROWS_ACROSS = 13
+_ARROW_COLOUR = (255, 226, 64)
+_ARROW_CASING = (20, 16, 32)
+
+
+def enlarge(image: np.ndarray, size: int) -> np.ndarray:
+    """The image with its longer side at `size` pixels, smoothly interpolated.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+    size : int
+        Pixels of the longer side.
+
+    Returns
+    -------
+    (h', w', 3) uint8
+    """
+    h, w = image.shape[:2]
+    scale = size / max(h, w)
+    width, height = max(1, round(w * scale)), max(1, round(h * scale))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def resize_field(field: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A field of floats, (h, w) or (h, w, k), at another size, smoothly interpolated; its values are kept."""
+    layers = field[..., None] if field.ndim == 2 else field
+    scaled = [
+        np.asarray(Image.fromarray(layer.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
+        for layer in np.moveaxis(layers, -1, 0)
+    ]
+    return scaled[0] if field.ndim == 2 else np.stack(scaled, axis=-1)
+
+
+def flow_magnitude(flow: np.ndarray) -> np.ndarray:
+    """Length of the displacement at each pixel, (..., h, w) in pixels."""
+    return np.hypot(flow[..., 0], flow[..., 1]).astype(np.float32)
+
+
+def arrow_grid(
+    flow: np.ndarray, *, across: int = ARROWS_ACROSS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+    """Where to draw arrows over a flow, and how much longer than the motion.
+
+    Each arrow is the mean displacement of its cell; cells that hardly move get none.
+
+    Parameters
+    ----------
+    flow : (h, w, 2) float
+        In pixels.
+    across : int
+        Cells along the longer side.
+
+    Returns
+    -------
+    x, y, dx, dy : (k,) float
+        Feet of the arrows and the displacement, in pixels of the flow.
+    gain : float
+        By how much to lengthen: the longest arrow then spans a little more than a cell.
+    """
+    h, w = flow.shape[:2]
+    cell = max(1, round(max(h, w) / across))
+    rows, columns = h // cell, w // cell
+    blocks = flow[: rows * cell, : columns * cell, :2].reshape(rows, cell, columns, cell, 2).mean(axis=(1, 3))
+    lengths = np.hypot(blocks[..., 0], blocks[..., 1])
+    longest = float(lengths.max(initial=0.0))
+    moving = lengths > max(0.15 * longest, 1e-3)
+    row, column = np.nonzero(moving)
+    gain = 1.2 * cell / longest if longest > 1e-3 else 1.0
+    gain = float(np.clip(round(gain) if gain >= 2 else round(gain, 1), 1.0, 50.0))
+    offset_y, offset_x = (h - rows * cell) / 2, (w - columns * cell) / 2
+    x = column * cell + cell / 2 + offset_x
+    y = row * cell + cell / 2 + offset_y
+    return x, y, blocks[row, column, 0], blocks[row, column, 1], gain
+
+
+def common_scale(flows: Sequence[np.ndarray]) -> tuple[float, float]:
+    """One scale for several flows, so that they can be compared: the brightest magnitude in pixels, and arrows' gain.
+
+    Parameters
+    ----------
+    flows : sequence of (h, w, 2) float
+        In pixels, at least one.
+
+    Returns
+    -------
+    largest, gain
+        As :func:`draw_magnitude` and :func:`draw_arrows` take them: no arrow is longer than it would be by itself.
+
+    Examples
+    --------
+    >>> common_scale([np.full((4, 4, 2), 3.0), np.full((4, 4, 2), 0.3)])[0]
+    4.242640495300293
+    """
+    largest = max(float(flow_magnitude(flow).max()) for flow in flows)
+    return largest, min(arrow_grid(flow)[-1] for flow in flows if np.any(flow)) if largest > 0 else 1.0
+
+
+def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = None) -> tuple[np.ndarray, float]:
+    """The image with the flow as arrows over it.
+
+    Parameters
+    ----------
+    image : (h', w', 3) uint8
+    flow : (h, w, 2) float
+        In pixels at its own size, which may differ from the image's.
+    gain : float or None
+        How many times longer than the motion the arrows are; so many that the longest spans a cell where None.
+
+    Returns
+    -------
+    (h', w', 3) uint8, and how many times longer than the motion the arrows are.
+    """
+    x, y, dx, dy, own = arrow_grid(flow)
+    gain = own if gain is None else gain
+    fine = 2  # drawn at twice the size and shrunk: Pillow's lines have hard edges
+    height, width = image.shape[:2]
+    scale = fine * width / flow.shape[1]
+    canvas = Image.fromarray(np.ascontiguousarray(image)).resize(
+        (fine * width, fine * height), Image.Resampling.BICUBIC
+    )
+    pen = ImageDraw.Draw(canvas)
+    unit = fine * max(width, height) / 320
+    for colour, border in ((_ARROW_CASING, 0.9 * unit), (_ARROW_COLOUR, 0.0)):
+        for foot_x, foot_y, step_x, step_y in zip(x, y, dx * gain, dy * gain, strict=True):
+            foot = np.array([foot_x, foot_y]) * scale
+            tip = foot + np.array([step_x, step_y]) * scale
+            _draw_arrow(pen, foot, tip, colour, unit=unit, border=border)
+    return np.asarray(canvas.resize((width, height), Image.Resampling.LANCZOS)), gain
+
+
+def _draw_arrow(
+    pen: ImageDraw.ImageDraw,
+    foot: np.ndarray,
+    tip: np.ndarray,
+    colour: tuple[int, int, int],
+    *,
+    unit: float,
+    border: float,
+) -> None:
+    """One arrow; `border` widens it on all sides, for the dark casing that lifts it off the skin."""
+    along = tip - foot
+    length = float(np.hypot(*along))
+    if length < 1:
+        return
+    along, across = along / length, np.array([-along[1], along[0]]) / length
+    head = min(0.5 * length, 7.0 * unit)
+    neck = tip - along * head
+    pen.line([tuple(foot - along * border), tuple(neck)], fill=colour, width=max(1, round(1.5 * unit + 2 * border)))
+    wing = across * (0.5 * head + 1.3 * border)
+    back = along * border
+    pen.polygon([tuple(tip + 2 * back), tuple(neck - back + wing), tuple(neck - back - wing)], fill=colour)
+
+
+def draw_magnitude(image: np.ndarray, flow: np.ndarray, *, largest: float | None = None) -> tuple[np.ndarray, float]:
+    """The image, greyed, with the flow's magnitude glowing over it.
+
+    Parameters
+    ----------
+    image : (h', w', 3) uint8
+    flow : (h, w, 2) float
+        In pixels.
+    largest : float or None
+        The magnitude that gets the brightest colour, in pixels; the flow's own largest where None.
+
+    Returns
+    -------
+    (h', w', 3) uint8, and the magnitude of the brightest colour in pixels.
+    """
+    magnitude = flow_magnitude(flow)
+    largest = float(magnitude.max()) if largest is None else largest
+    height, width = image.shape[:2]
+    share = np.clip(resize_field(magnitude / max(largest, 1e-6), height, width), 0, 1)[..., None]
+    grey = image.mean(axis=2, keepdims=True).repeat(3, axis=2) * 0.75
+    mixed = grey * (1 - 0.8 * np.sqrt(share)) + magnitude_colours(share[..., 0]) * 0.8 * np.sqrt(share)
+    return np.clip(mixed, 0, 255).astype(np.uint8), largest
+
+
+def magnitude_colours(share: np.ndarray) -> np.ndarray:
+    """Colours of the magnitude scale, (..., 3) float from 0 to 255, for shares in [0, 1]."""
+    stops = np.array([stop for stop, _ in theme.MAGNITUDE_SCALE])
+    colours = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for _, code in theme.MAGNITUDE_SCALE])
+    return np.stack([np.interp(share, stops, colours[:, channel]) for channel in range(3)], axis=-1)
+
+
+def to_webp(images: Sequence[np.ndarray], *, milliseconds: Sequence[float] | float = 120.0, quality: int = 82) -> bytes:
+    """One image, or an endlessly looping animation, as a WebP file.
+
+    Parameters
+    ----------
+    images : sequence of (h, w, 3) uint8
+    milliseconds : float or sequence of float
+        How long each image stays.
+    quality : int
+        1 to 100.
+
+    Returns
+    -------
+    bytes
+    """
+    stream = io.BytesIO()
+    pages = [Image.fromarray(np.ascontiguousarray(image)) for image in images]
+    if len(pages) == 1:
+        pages[0].save(stream, "WEBP", quality=quality, method=2)
+    else:
+        each = list(milliseconds) if isinstance(milliseconds, Sequence) else [milliseconds] * len(pages)
+        stays = [max(20, round(stay)) for stay in each]
+        pages[0].save(
+            stream, "WEBP", save_all=True, append_images=pages[1:], duration=stays, loop=0, quality=quality, method=1
+        )
+    return stream.getvalue()
+
+
+def data_uri(payload: bytes) -> str:
+    """A WebP file's bytes as a ``data:`` address that a page can show without asking anyone."""
+    return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
+
+
+SCALED_NOTE = "scaled clip by clip: no pixels, and 0 is not no motion"
+
+
+def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
+    """The displacement from onset to apex of the clip at `place`, or why there is none.
+
+    Some recipes give flow as a colour picture, from which lengths in pixels can no longer be read.
+
+    Parameters
+    ----------
+    clips : Clips
+    place : int
+        Row of the clip.
+
+    Returns
+    -------
+    field, why_not
+        (h, w, 2) float32 in pixels (:func:`scaled_by_clip` says where it is not) and an empty text, or None and a
+        sentence.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
+    >>> motion_field(Clips(None, np.zeros((1, 4, 4, 3)), table, recipe={"coding": "hsv"}), 0)[1]
+    'The flow of these clips is coded as colours, which do not say how many pixels something moved.'
+    """
+    if clips.flow is None:
+        return None, "These clips have no flow."
+    if clips.recipe.get("coding") == "hsv":
+        return None, "The flow of these clips is coded as colours, which do not say how many pixels something moved."
+    return np.asarray(clips.flow[place][..., :2], dtype=np.float32), ""
+
+
+def scaled_by_clip(recipe: Mapping[str, object]) -> bool:
+    """Whether each channel of the flow was scaled clip by clip, as in the packs that circulate.
+
+    Examples
+    --------
+    >>> scaled_by_clip({"name": "flow pack"}), scaled_by_clip({"name": "default"})
+    (True, False)
+    """
+    return "scaled" in recipe or recipe.get("name") == "flow pack"
+
+
+MOST = 20.0
+"""The largest factor that widgets offer."""
+
+
+def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None = None) -> np.ndarray:
+    """How far each frame is on the way from onset (0) to apex (1).
+
+    The difference of each frame from the onset is projected on the apex's difference, over the pixels that the flow
+    says move. It is an estimate from the pictures, so it falls back to 0 after the apex as the face does.
+
+    Parameters
+    ----------
+    frames : (t, h, w, 3) uint8
+    apex : int or None
+        Position of the apex among the frames; None takes the frame that differs most from the onset.
+    flow : (h, w, 2) float or None
+        Onset to apex, in pixels.
+
+    Returns
+    -------
+    (t,) float in [-0.25, 1.25]; 0 at the onset, 1 at the apex. All 0 where nothing changes.
+
+    Examples
+    --------
+    >>> frames = np.stack([np.full((4, 4, 3), v, np.uint8) for v in (10, 20, 30, 20)])
+    >>> time_course(frames, 2).tolist()
+    [0.0, 0.5, 1.0, 0.5]
+    """
+    differences = (frames.astype(np.float32) - frames[0].astype(np.float32)).mean(axis=-1)
+    if flow is not None and flow.shape[:2] == differences.shape[1:]:
+        differences = differences * flow_magnitude(flow)
+    if apex is None:
+        apex = int((differences**2).sum(axis=(1, 2)).argmax())
+    whole = float((differences[apex] ** 2).sum())
+    if whole == 0:
+        return np.zeros(len(frames))
+    course = (differences * differences[apex]).sum(axis=(1, 2)) / whole
+    return np.clip(course, -0.25, 1.25).astype(float)
+
+
+class Magnifier:
+    """One clip, ready to show any of its frames with the motion made larger.
+
+    Parameters
+    ----------
+    frames : (t, h, w, 3) uint8
+    flow : (h, w, 2) float or None
+        Onset to apex, pixels at the frames' size. None amplifies frame differences instead.
+    apex : int or None
+        Position of the apex among the frames.
+    size : int or None
+        Enlarge the longer side to this many pixels; done before warping, which keeps edges smooth.
+    """
+
+    def __init__(
+        self, frames: np.ndarray, flow: np.ndarray | None, *, apex: int | None = None, size: int | None = None
+    ) -> None:
+        self._frames = frames
+        self._size = size or max(frames.shape[1:3])
+        self._motion: tuple[np.ndarray, np.ndarray] | None = None
+        if flow is not None:
+            self._motion = steady(flow[..., :2].astype(np.float32)), time_course(frames, apex, flow=flow)
+
+    def frame(self, place: int, factor: float) -> np.ndarray:
+        """The frame at `place` with its motion made `factor` times as large, (h', w', 3) uint8.
+
+        Raises
+        ------
+        ValueError
+            If the factor is below 1.
+        """
+        if not factor >= 1:
+            raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
+        image = enlarge(self._frames[place], self._size)
+        if factor == 1:
+            return image
+        if self._motion is None:
+            onset = enlarge(self._frames[0], self._size).astype(np.float32)
+            return np.clip(onset + factor * (image.astype(np.float32) - onset), 0, 255).astype(np.uint8)
+        field, course = self._motion
+        step = (factor - 1) * course[place]
+        return image if abs(step) < 1e-3 else _push(image, field, step)
+
+
+def steady(flow: np.ndarray) -> np.ndarray:
+    """The flow without what a large factor would tear: blurred, and still where it hardly moved."""
+    h, w = flow.shape[:2]
+    blurred = gaussian_filter(flow, max(h, w) / 40, axes=(0, 1), mode="nearest", truncate=3)
+    magnitude = flow_magnitude(blurred)
+    quiet = 0.1 * float(magnitude.max())
+    return blurred * np.clip((magnitude - quiet) / max(quiet, 1e-6), 0, 1)[..., None]
+
+
+def _push(image: np.ndarray, flow: np.ndarray, factor: float) -> np.ndarray:
+    """The image with every point moved by ``factor * flow``."""
+    h, w = flow.shape[:2]
+    rows, columns = np.mgrid[0:h, 0:w].astype(np.float32)
+    # A pixel looks up where it came from: the displacement d with d(p) = factor * flow(p - d(p)), by iteration. Half
+    # steps keep the iteration calm where a large factor makes the field steep.
+    back = factor * flow
+    for _ in range(8):
+        back = 0.5 * back + 0.5 * factor * _sample(flow, columns - back[..., 0], rows - back[..., 1])
+    height, width = image.shape[:2]
+    back = resize_field(back, height, width) * (width / w)
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    moved = _sample(image.astype(np.float32), columns - back[..., 0], rows - back[..., 1])
+    return np.clip(moved + 0.5, 0, 255).astype(np.uint8)
+
+
+def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Bilinear values of `image` (h, w, k) at positions (x, y), the border repeated."""
+    import cv2
+
+    return cv2.remap(
+        image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+FOR, AGAINST = (196, 40, 28), (28, 84, 196)
+"""Colours of a positive and of a negative value."""
+
+SIGNED_SCALE = ((0.0, "rgb(28, 84, 196)"), (0.5, "rgba(128, 128, 128, 0.15)"), (1.0, "rgb(196, 40, 28)"))
+"""The same as a plotly colour scale: the face shows through where nothing speaks."""
+
+LARGEST_SHARE = 0.995
+"""The quantile of the absolute values that gets the full colour; a few pixels lie beyond."""
+
+
+def full_colour(*heats: np.ndarray) -> float:
+    """The absolute value that gets the full colour in all of some maps; 0 where they are empty or zero."""
+    values = np.concatenate([np.abs(heat).ravel() for heat in heats]) if heats else np.zeros(1)
+    return float(np.quantile(values, LARGEST_SHARE)) or float(values.max())
+
+
+def smooth(heat: np.ndarray, sigma: float) -> np.ndarray:
+    """A map (..., h, w) blurred by a Gaussian of `sigma` pixels; its sum is kept but for what leaves at the border."""
+    if sigma <= 0:
+        return heat
+    return gaussian_filter(heat, sigma, axes=(-2, -1), mode="nearest", truncate=3)
+
+
+def draw_heat(
+    face: np.ndarray | None, heat: np.ndarray, *, largest: float, size: int, outline: np.ndarray | None = None
+) -> np.ndarray:
+    """A face in grey with a signed map over it.
+
+    Parameters
+    ----------
+    face : (h, w, 3) uint8 or None
+        A plain ground where None.
+    heat : (h, w) float
+    largest : float
+        The absolute value that gets the full colour.
+    size : int
+        Pixels of the picture's longer side.
+    outline : (h, w) bool or None
+        A region to draw a line around.
+
+    Returns
+    -------
+    (h', w', 3) uint8
+    """
+    h, w = heat.shape
+    ground = np.full((h, w, 3), 205, dtype=np.uint8) if face is None else face
+    ground = enlarge(ground, size).astype(np.float32)
+    grey = 60 + 0.72 * ground.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    height, width = grey.shape[:2]
+    share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
+    # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
+    share = np.asarray(Image.fromarray(share.astype(np.float32)).resize((width, height), Image.Resampling.NEAREST))
+    colour = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
+    cover = 0.9 * np.abs(share[..., None]) ** 0.7
+    picture = np.clip(grey * (1 - cover) + colour * cover, 0, 255).astype(np.uint8)
+    return picture if outline is None else draw_outline(picture, outline)
+
+
+def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
+    """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
+    height, width = picture.shape[:2]
+    mask = Image.fromarray(region.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
+    inside = np.asarray(mask) >= 128
+    line = inside & ~binary_erosion(inside)
+    for _ in range(round(max(height, width) / 300)):
+        line = binary_dilation(line)
+    casing = binary_dilation(line)
+    drawn = picture.copy()
+    drawn[casing] = (25, 25, 30)
+    drawn[line] = (255, 255, 255)
+    return drawn
+
+
+def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:
+    """Where something was planted in a synthetic clip.
+
+    Parameters
+    ----------
+    clips : Clips
+        With truth.
+    clip_id : str
+    region : str
+        ``cue``, an AU, or ``AUs``: wherever the clip's own AUs can move the face.
+
+    Returns
+    -------
+    (h, w) bool
+
+    Raises
+    ------
+    ValueError
+        If the clips have no truth, or no such region was planted.
+    """
+    if clips.truth is None:
+        raise ValueError(f"these clips have no truth to draw the region {region!r} from; only synthetic clips have one")
+    if region == "cue":
+        return clips.truth.cue_region(clip_id)
+    if region != "AUs":
+        return clips.truth.au_mask(clip_id, region)
+    row = clips.table.iloc[positions(clips.table, clip_id, owner="these clips")[0]]
+    shown = [name for name in au_columns(clips.table) if row[name] == 1 and name in clips.truth.aus]
+    masks = [clips.truth.au_mask(clip_id, name) for name in shown]
+    return np.any(masks, axis=0) if masks else np.zeros(clips.size, dtype=bool)

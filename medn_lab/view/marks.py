@@ -1,0 +1,392 @@
+"""The marks of which the figures consist: intervals on a line, a heat matrix, image tiles, bars, and an empty sheet.
+
+A mark adds traces to a figure, or to the subplot that ``row`` and ``col`` name. Texts that come from data are escaped
+here, except the labels of axes and the headings of tiles, which may hold plotly's tags.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from medn_lab.view import theme
+from medn_lab.view.images import data_uri, to_webp
+from medn_lab.view.theme import as_text
+
+ABOVE, WITHIN = "#E2553F", "#0B7A57"
+"""Colour of a value above the 95 % of its null, and of one within."""
+ESTIMATE = "#2F7FD0"
+"""Colour of a value with its interval, where it is no branch's or emotion's."""
+REFERENCE = theme.PARTNER_RING
+NULL_BAND = "rgba(128, 128, 128, 0.35)"
+UNKNOWN_CELL = "#ECECEC"
+ON_LIGHT, ON_DARK = "#1D2733", "#FFFFFF"
+SMALLEST = 11
+"""Pixels of the smallest letters in a figure."""
+
+
+def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
+    """Raise ValueError where the table lacks a column or has no rows; `maker` is the function that returns it."""
+    missing = [name for name in columns if name not in table]
+    if missing or not len(table):
+        problem = f"lacks {', '.join(missing)}" if missing else "has no rows"
+        raise ValueError(f"the table {problem}; give the table of medn.{maker}")
+
+
+def column(table: pd.DataFrame, name: str, missing: Any = np.nan) -> np.ndarray:
+    """The column as an array, filled with `missing` where the table does not have it."""
+    return (
+        table[name].to_numpy()
+        if name in table
+        else np.full(len(table), missing, dtype=object if missing == "" else None)
+    )
+
+
+def counted(n: int, what: str) -> str:
+    """A number of things in words.
+
+    Examples
+    --------
+    >>> counted(1, "pair"), counted(3, "pair")
+    ('1 pair', '3 pairs')
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
+    """A value with its interval, as in tables and hover texts.
+
+    Examples
+    --------
+    >>> interval_text(0.5, 0.25, 0.75, digits=2), interval_text(0.5), interval_text(float("nan"))
+    ('0.50 [0.25, 0.75]', '0.500', '–')
+    """
+    if not np.isfinite(value):
+        return "–"
+    form = f"{sign}.{digits}f"
+    return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
+
+
+def wrapped(text: str, *, width: int, letter: float = 6.6) -> list[str]:
+    """Escaped lines of at most `width` pixels, with letters `letter` pixels wide."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and (len(lines[-1]) + 1 + len(word)) * letter <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return [as_text(line) for line in lines]
+
+
+def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
+    """A figure without data and the sentence that says why."""
+    figure = theme.finish(go.Figure(), width=width, height=190, title=title, margin=(20, 20, 54, 20))
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    lines = wrapped(text, width=width - 60, letter=7.4)
+    lines += [f"<span style='font-size:{SMALLEST}px'>{line}</span>" for line in wrapped(note, width=width - 40)]
+    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    return figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
+
+
+def room_for(labels: Iterable[str], *, size: int = 12) -> int:
+    """Pixels for labels left of an axis; tags and all but the longest line do not count."""
+    plain = [re.sub(r"<(?!br)[^>]*>", "", label) for label in labels]
+    lines = [line for label in plain for line in label.split("<br>")]
+    return 24 + round(0.55 * size * max(map(len, lines), default=0))
+
+
+def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
+    """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
+    return {
+        "type": "data", "symmetric": False, "array": np.nan_to_num(high - value),
+        "arrayminus": np.nan_to_num(value - low), "thickness": 2, "width": 5, "color": colour,
+    }  # fmt: skip
+
+
+def forest(
+    figure: go.Figure,
+    table: pd.DataFrame,
+    *,
+    labels: Sequence[str] | None,
+    name: str = "value",
+    colour: str | Sequence[str] = ESTIMATE,
+    open_marker: Sequence[bool] | np.ndarray | None = None,
+    texts: Sequence[str] | None = None,
+    references: Mapping[str, str] | None = None,
+    places: np.ndarray | None = None,
+    legend: bool = True,
+    row: int | None = None,
+    col: int | None = None,
+) -> None:
+    """Add values with their intervals on a line each, against what they are compared with.
+
+    Parameters
+    ----------
+    figure : Figure
+    table : DataFrame
+        ``value`` and, where there are, ``low, high`` (the interval), ``null_mean, null_95`` (a grey band, whose upper
+        end is the threshold), ``reason`` (in the place of a value that is not known).
+    labels : sequence of str or None
+        Of the lines, from top to bottom; None leaves the axis as it is.
+    name : str
+        In the legend.
+    colour : str or sequence of str
+        Of the markers.
+    open_marker : sequence of bool, optional
+        Which markers are open.
+    texts : sequence of str, optional
+        Above each marker; may hold tags.
+    references : mapping of str to str, optional
+        Further columns, each a mark on its line: column to legend name. The first is a diamond, the others ticks.
+    places : (n,) array, optional
+        Of the rows on the axis; 0 to n - 1 by default.
+    legend : bool
+        Whether this mark's traces stand in the legend.
+    row, col : int, optional
+        The subplot.
+    """
+    where = {"row": row, "col": col}
+    value, low, high, mean, top = (
+        column(table, key).astype(float) for key in ("value", "low", "high", "null_mean", "null_95")
+    )
+    places = np.arange(len(table)) if places is None else places
+    known = np.isfinite(top)
+    if known.any():
+        figure.add_trace(
+            go.Bar(
+                x=(top - mean)[known], base=mean[known], y=places[known], orientation="h", width=0.62,
+                name="null: mean to 95 %", marker={"color": NULL_BAND}, showlegend=legend, legendgroup="null",
+                customdata=np.stack([mean, top], axis=1)[known],
+                hovertemplate="null: mean %{customdata[0]:.4g}, 95th percentile %{customdata[1]:.4g}<extra></extra>",
+            ),
+            **where,
+        )  # fmt: skip
+        tick = {"symbol": "line-ns", "size": 15, "line": {"width": 2.5, "color": theme.INK}}
+        figure.add_trace(
+            go.Scatter(
+                x=top[known], y=places[known], mode="markers", name="threshold", showlegend=legend, marker=tick,
+                legendgroup="threshold", hoverinfo="skip",
+            ),
+            **where,
+        )  # fmt: skip
+    for number, (key, title) in enumerate((references or {}).items()):
+        at = column(table, key).astype(float)
+        diamond = {"symbol": "diamond-open", "size": 10, "color": REFERENCE, "line": {"width": 2}}
+        tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
+        figure.add_trace(
+            go.Scatter(
+                x=at, y=places, mode="markers", name=as_text(title), marker=tick if number else diamond, meta=key,
+                showlegend=legend and bool(np.isfinite(at).any()), legendgroup=key,
+                hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>",
+            ),
+            **where,
+        )  # fmt: skip
+    hollow = np.zeros(len(table), bool) if open_marker is None else np.asarray(open_marker, dtype=bool)
+    titles = [""] * len(table) if labels is None else [label.replace("<br>", " ") for label in labels]
+    marker = {
+        "size": 10, "color": colour, "symbol": np.where(hollow, "circle-open", "circle"),
+        "line": {"width": 2, "color": colour},
+    }  # fmt: skip
+    hover = [
+        f"{title}: {interval_text(*ends, digits=4)}" for title, *ends in zip(titles, value, low, high, strict=True)
+    ]
+    figure.add_trace(
+        go.Scatter(
+            x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
+            textposition="top center", marker=marker,
+            error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else None),
+            customdata=hover, hovertemplate="%{customdata}<extra></extra>", showlegend=legend,
+            cliponaxis=False, meta="value",
+        ),
+        **where,
+    )  # fmt: skip
+    for place, one, reason in zip(places, value, column(table, "reason", ""), strict=True):
+        if not np.isfinite(one):
+            figure.add_annotation(
+                text=as_text(reason or "not known"), x=0, xref="x domain", xanchor="left", y=place, showarrow=False,
+                font={"size": SMALLEST}, **where,
+            )  # fmt: skip
+    if labels is not None:
+        rows_from_the_top(figure, labels, **where)
+
+
+def rows_from_the_top(
+    figure: go.Figure, labels: Sequence[str], *, row: int | None = None, col: int | None = None
+) -> None:
+    """Name the places 0 to n - 1 of the y axis, the first at the top."""
+    figure.update_yaxes(
+        tickvals=list(range(len(labels))), ticktext=list(labels), range=[len(labels) - 0.4, -0.6], showgrid=False,
+        zeroline=False, row=row, col=col,
+    )  # fmt: skip
+
+
+def level(
+    figure: go.Figure, value: float, *, text: str = "", colour: str = theme.INK, dash: str = "dash", **where: Any
+) -> None:
+    """Add a vertical line at a value of the x axis, and its name above."""
+    figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **where)
+    if text:
+        figure.add_annotation(
+            x=value, y=1, yref="y domain" if where else "paper", yanchor="bottom", text=as_text(text), showarrow=False,
+            font={"size": SMALLEST, "color": colour}, **where,
+        )  # fmt: skip
+
+
+def heat(
+    figure: go.Figure,
+    values: np.ndarray,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    scale: Sequence[tuple[float, str]],
+    limits: tuple[float, float],
+    texts: np.ndarray | None = None,
+    hover: np.ndarray | None = None,
+    dark_from: float = np.inf,
+    bar: str = "",
+    row: int | None = None,
+    col: int | None = None,
+) -> None:
+    """Add a matrix of coloured cells.
+
+    Parameters
+    ----------
+    figure : Figure
+    values : (p, q) float
+        Grey where NaN.
+    rows, columns : sequence of str
+        Their names, from the top and from the left.
+    scale : sequence of (share, colour)
+    limits : (lowest, highest)
+        Values at which the colours end.
+    texts, hover : (p, q) array of str, optional
+        In each cell, and under the pointer; may hold tags.
+    dark_from : float
+        The value from which a cell's text is white.
+    bar : str
+        Title of the colour bar; none where empty.
+    row, col : int, optional
+        The subplot.
+    """
+    where, (p, q) = {"row": row, "col": col}, values.shape
+    shared = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2}
+    unknown = [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]]
+    figure.add_trace(
+        go.Heatmap(z=np.zeros((p, q)), colorscale=unknown, showscale=False, hoverinfo="skip", **shared), **where
+    )
+    figure.add_trace(
+        go.Heatmap(
+            z=values, zmin=limits[0], zmax=limits[1], colorscale=[list(stop) for stop in scale], customdata=hover,
+            hovertemplate=None if hover is None else "%{customdata}<extra></extra>", showscale=bool(bar), meta="value",
+            hoverongaps=True, colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
+            **shared,
+        ),
+        **where,
+    )  # fmt: skip
+    for (y, x), text in np.ndenumerate(np.empty((0, 0)) if texts is None else texts):
+        ink = ON_DARK if np.nan_to_num(values[y, x], nan=-np.inf) >= dark_from else ON_LIGHT
+        figure.add_annotation(x=x, y=y, text=str(text), showarrow=False, font={"size": 13, "color": ink}, **where)
+    figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
+    rows_from_the_top(figure, rows, **where)
+    figure.update_yaxes(range=[p - 0.5, -0.5], **where)
+
+
+def bars(
+    figure: go.Figure,
+    values: Sequence[float] | np.ndarray,
+    *,
+    labels: Sequence[str],
+    colours: str | Sequence[str],
+    texts: Sequence[str] | None = None,
+    outlined: Sequence[bool] | None = None,
+    horizontal: bool = True,
+    name: str = "",
+    row: int | None = None,
+    col: int | None = None,
+) -> None:
+    """Add bars, the first at the top (or at the left), each with its figure at its end."""
+    along, across = ("x", "y") if horizontal else ("y", "x")
+    edge = [2 if one else 0 for one in outlined] if outlined is not None else 0
+    figure.add_trace(
+        go.Bar(
+            **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
+            textposition="outside" if texts is not None else "none", cliponaxis=False, showlegend=bool(name),
+            marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, meta="value",
+            hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>",
+        ),
+        row=row, col=col,
+    )  # fmt: skip
+    if horizontal:
+        figure.update_yaxes(autorange="reversed", showgrid=False, row=row, col=col)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One picture with a heading above and a note below; without a picture the note stands in its place.
+
+    Attributes
+    ----------
+    picture : (h, w, 3) uint8 or None
+    heading, note : str
+        May hold plotly's tags.
+    """
+
+    picture: np.ndarray | None
+    heading: str = ""
+    note: str = ""
+
+
+def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = theme.FAINT) -> None:
+    """Add one picture to a subplot, with its heading and its note."""
+    where: dict[str, Any] = {"row": row, "col": col}
+    if one.picture is None:
+        figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip"), **where)
+        figure.update_xaxes(visible=False, **where)
+        figure.update_yaxes(visible=False, **where)
+    else:
+        figure.add_trace(go.Image(source=data_uri(to_webp([one.picture], quality=84)), hoverinfo="skip"), **where)
+        height, width = one.picture.shape[:2]
+        bare = {
+            "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,
+            "mirror": True, "linecolor": outline, "linewidth": 1, "constrain": "domain",
+        }  # fmt: skip
+        anchor = figure.get_subplot(row, col).xaxis.plotly_name.replace("axis", "")
+        figure.update_xaxes(range=[-0.5, width - 0.5], **bare, **where)
+        figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=anchor, **bare, **where)
+    middle = {"xref": "x domain", "yref": "y domain", "x": 0.5, "showarrow": False}
+    if one.heading:
+        figure.add_annotation(text=one.heading, y=1, yanchor="bottom", font={"size": 13}, **middle, **where)
+    if one.note:
+        below = {"y": 0.5, "yanchor": "middle"} if one.picture is None else {"y": 0, "yanchor": "top"}
+        figure.add_annotation(text=one.note, font={"size": 12}, **below, **middle, **where)
+
+
+def tiles(columns: Sequence[Sequence[Tile]], *, title: str, cell: int, subtitle: str = "") -> go.Figure:
+    """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels."""
+    count = max(map(len, columns))
+    first = max((column[0].heading.count("<br>") for column in columns if column), default=0)
+    top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
+    lines = [one.note.count("<br>") + 1 for column in columns for one in column if one.note and one.picture is not None]
+    foot = 12 + 18 * max(lines, default=0)
+    gap = foot + 32
+    height = top + count * (cell - 12) + (count - 1) * gap + foot
+    figure = make_subplots(
+        rows=count,
+        cols=len(columns),
+        horizontal_spacing=12 / (len(columns) * cell),
+        vertical_spacing=gap / (height - top - foot) if count > 1 else 0,
+    )
+    width = len(columns) * cell + 24
+    theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(12, 12, top, foot))
+    for col, panels in enumerate(columns, 1):
+        for row, one in enumerate(panels, 1):
+            tile(figure, one, row=row, col=col)
+    return figure
