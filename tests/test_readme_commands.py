@@ -1,4 +1,4 @@
-"""Every command that README.md names runs, with options for a short run; one that this file cannot run is a failure."""
+"""Every command that README.md and docs/ name runs, with options for a short run; one that this file cannot run is a failure."""
 
 import os
 import re
@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "docs/install.md", "docs/data.md", "docs/speed.md", "docs/reliability.md"]
+README = "\n\n".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
 
 FENCES = r"^```(sh|powershell|bash)\n(.*?)^```"
 PROGRAM = re.compile(
