@@ -31,7 +31,7 @@ _GIVE = "give attribute=medn.diagnose.attributor(model, clips)"
 
 
 class Maps(Protocol):
-    """A function that makes attribution maps, as ``medn_lab.diagnose.attributor`` returns it."""
+    """What ``medn_lab.diagnose.attributor`` returns."""
 
     methods: tuple[str, ...]
     targets: tuple[str, ...]
@@ -200,7 +200,9 @@ class AttributionViewer(Panel):
         self._soon = Latest(lambda wanted: self._try(lambda: self._show(**wanted)), seconds=_SOON)
         self._message, self._checks = widgets.HTML(), widgets.HTML(layout=widgets.Layout(min_width="280px"))
         self.view = ClipView(clips, size=360)
-        side = widgets.VBox([self._checks], layout=widgets.Layout(flex="1 1 280px", max_width="460px"))
+        side = widgets.VBox(
+            [self._checks], layout=widgets.Layout(flex="1 1 280px", max_width="460px", margin="0 0 0 14px")
+        )
         body = widgets.HBox([self.view, side], layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__(
             [*self._controls(blur), self._message, body],
@@ -287,7 +289,7 @@ class AttributionViewer(Panel):
             options=tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED])), tooltip="Type a part of the name",
         )  # fmt: skip
         kinds = [*self._targets, PAIR] if self._targets else []
-        self._kinds = control(widgets.Dropdown, "Target", width="240px", options=kinds, disabled=not methods)
+        self._kinds = control(widgets.Dropdown, "Target", width="280px", options=kinds, disabled=not methods)
         self._which = control(
             widgets.Dropdown, width="220px", disabled=not methods, tooltip="Which target of this kind"
         )
@@ -311,8 +313,8 @@ class AttributionViewer(Panel):
             continuous_update=False, tooltip="How far a map is smoothed before it is drawn",
         )  # fmt: skip
         wrap = widgets.Layout(flex_flow="row wrap")
-        first = [self._names, self._kinds, self._which, self._methods, self._check]
-        return [widgets.HBox(first, layout=wrap), widgets.HBox([self._region, self._blur], layout=wrap)]
+        chosen = [self._names, self._kinds, self._which, self._methods, self._check, self._region, self._blur]
+        return [widgets.HBox(chosen, layout=wrap)]
 
     def _wire(self) -> None:
         self.observe(lambda change: self._draw(), _SHOWN)
@@ -369,8 +371,6 @@ class AttributionViewer(Panel):
         about = [] if column is None else [f"{row[column]}{end}" for end in ("", " from motion", " from emotion")]
         about += [au for au in self._clips.aus if row[au] == 1]
         return next((name for name in about if name in targets), targets[0])
-
-    # Maps -------------------------------------------------------------------------------------------------------------
 
     @traitlets.validate(*_SHOWN)
     def _can_be_shown(self, proposal: traitlets.Bunch) -> str:
@@ -484,8 +484,11 @@ class AttributionViewer(Panel):
         self._say(text, warn=True)
 
     def _say(self, text: str, *, warn: bool = False, clip_id: str = "") -> None:
-        _, row = clip_row(self._clips, clip_id or self.clip_id or self._clips.table["clip_id"].iloc[0])
-        self._message.value = f"<div class='medn-line'>{describe(row)}</div>{note(text, warn=warn)}"
+        names = [clip_id or self.clip_id or self._clips.table["clip_id"].iloc[0], *filter(None, [self.partner])]
+        lines = [describe(clip_row(self._clips, name)[1]) for name in names]
+        if self.partner:
+            lines = [f"<b>{side}</b> {line}" for side, line in zip("ab", lines, strict=True)]
+        self._message.value = f"<div class='medn-line'>{'<br>'.join(lines)}</div>{note(text, warn=warn)}"
 
 
 def _key(attribution: Attribution) -> tuple[str, str, str]:
