@@ -466,10 +466,8 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
         at = np.array([methods.index(method) for method in rows["method"]], dtype=float)
         at += 0.3 * (place - (len(inputs) - 1) / 2)
         words = [f"{_METHODS.get(method, method.replace('_', ' '))}, {name}" for method in rows["method"]]
-        alike = rows.assign(value=rows[["spearman", "spearman_absolute"]].max(axis=1)).drop(
-            columns=["low", "high"], errors="ignore"
-        )
-        look: dict[str, Any] = {"labels": words, "places": at, "colour": INPUT_COLOURS[name], "name": f"map of the {name}"}
+        alike = rows.assign(value=rows[["spearman", "spearman_absolute"]].max(axis=1), low=np.nan, high=np.nan)
+        look: dict[str, Any] = {"labels": words, "places": at, "colour": INPUT_COLOURS[name], "name": f"map of {name}"}
         forest(figure, alike, open_marker=rows["survives"].to_numpy(), row=1, col=1, **look)
         if planted:
             shares = rows.assign(value=rows["share"])

@@ -49,16 +49,16 @@ class Maps(Protocol):
         """The positions that the emotion branch kept."""
 
 
-def kind_of(target: str) -> str:
-    """The kind of a target.
+def kind_of(target: str, partner: str = "") -> str:
+    """The kind of a target; the difference between two clips where there is a partner.
 
     Examples
     --------
     >>> kind_of("AU12"), kind_of("happiness from motion"), kind_of("gate"), kind_of("fear - others"), kind_of("fear")
     ('an AU', 'what a branch adds', 'the gate', 'two emotions', 'an emotion')
     """
-    if target == "gate":
-        return "the gate"
+    if partner or target == "gate":
+        return PAIR if partner else "the gate"
     if target.startswith("norm of "):
         return "the length of a feature"
     if target.rpartition(" from ")[2] in ("motion", "emotion") and " from " in target:
@@ -327,12 +327,9 @@ class AttributionViewer(Panel):
             one.observe(lambda change: self._redraw(), "value")
         self._check.on_click(lambda _: self._try(self.check))
 
-    def _kind(self) -> str:
-        return PAIR if self.partner else kind_of(self.target)
-
     def _on_kind(self) -> None:
         kind = self._kinds.value
-        if kind == self._kind() or kind is None:
+        if kind == kind_of(self.target, self.partner) or kind is None:
             return
         try:
             if kind == PAIR:
@@ -346,7 +343,11 @@ class AttributionViewer(Panel):
     def _on_choice(self) -> None:
         which, method = self._which.value, self._methods.value
         name = "partner" if self._kinds.value == PAIR else "target"
-        if which is None or self._kinds.value != self._kind() or (which, method) == (getattr(self, name), self.method):
+        if (
+            which is None
+            or self._kinds.value != kind_of(self.target, self.partner)
+            or (which, method) == (getattr(self, name), self.method)
+        ):
             return
         self._soon({name: which, "method": method})
 
@@ -354,7 +355,7 @@ class AttributionViewer(Panel):
         """Set the controls to what is shown."""
         if not self._targets or not self.method:
             return
-        kind = self._kind()
+        kind = kind_of(self.target, self.partner)
         options = partners(self._clips.table, self.clip_id) if self.partner else [(n, n) for n in self._targets[kind]]
         value = self.partner or self.target
         if value not in [name for _, name in options]:
