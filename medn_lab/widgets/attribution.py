@@ -21,9 +21,7 @@ from medn_lab.widgets.timing import Latest
 
 PAIR = "the difference between two clips"
 KINDS = ("an emotion", "an AU", "what a branch adds", "the gate", "the length of a feature", "two emotions")
-MOST_PARTNERS = 200
-MOST_LISTED = 2000
-"""Clips whose names are listed; any other can be typed."""
+MOST_PARTNERS, MOST_LISTED = 200, 2000  # a clip that is not listed can be typed
 
 _SHOWN = ("clip_id", "target", "method", "partner")
 _SOON = 0.02  # seconds: a quick run of choices makes one map
@@ -107,9 +105,8 @@ def partners(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
 class AttributionViewer(Panel):
     """Show what raised or lowered an answer of the model, by any method, with the sanity checks of the map.
 
-    Choose a clip, a target (an emotion, an AU, what a branch adds, the gate, the length of a feature, the difference of
-    two emotions, the difference between two clips) and a method. Red raises the target and blue lowers it: in each
-    frame, in all frames together, or in the flow. *Check* makes the checks that take longer. Maps are remembered.
+    Choose a clip, a target and a method. Red raises the target and blue lowers it: in each frame, in all frames
+    together, or in the flow. *Check* makes the checks that take longer. Maps are remembered.
 
     Parameters
     ----------
