@@ -1,4 +1,3 @@
-from .aligned_maps import plot_embeddings as plot_embeddings
 from .answers import plot_answers as plot_answers
 from .attribution import plot_attribution as plot_attribution
 from .attribution_trial import plot_attribution_comparison as plot_attribution_comparison
@@ -22,13 +21,14 @@ from .information import plot_information as plot_information
 from .kept import plot_kept_tokens as plot_kept_tokens
 from .leakage import plot_leakage as plot_leakage
 from .maps import plot_embedding as plot_embedding
+from .maps import plot_embeddings as plot_embeddings
+from .maps import plot_map_stability as plot_map_stability
 from .p_values import plot_p_values as plot_p_values
 from .pair import plot_pair as plot_pair
 from .pair_control import plot_pair_separation as plot_pair_separation
 from .proof import plot_variants as plot_variants
 from .scores import plot_au_scores as plot_au_scores
 from .scores import plot_scores as plot_scores
-from .seed_stability import plot_map_stability as plot_map_stability
 from .selection_measures import plot_selection_measures as plot_selection_measures
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour

@@ -12,8 +12,8 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
-from medn_lab.view.colouring import CAUTION, Colouring, colour_choices, colouring, params_line
-from medn_lab.view.maps import joined_table
+from medn_lab.view.colouring import Colouring, colour_choices, colouring
+from medn_lab.view.maps import CAUTION, joined_table, params_line
 from medn_lab.view.rows import hover_texts
 from medn_lab.widgets.branch_maps import BranchMaps
 from medn_lab.widgets.cards import selection_text
