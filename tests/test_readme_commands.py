@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/ name runs, with options for a short run; one that this file cannot run is a failure."""
+"""Every command that README.md and docs/ name runs, with options for a short run; else the test fails."""
 
 import os
 import re

@@ -6,9 +6,8 @@ import ipywidgets as widgets
 import pandas as pd
 
 from medn_lab.records import Clips, Predictions
-from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import note
+from medn_lab.widgets.panel import clip_heading, note, score_rows
 
 _FACE = 200  # longer side of a face in pixels of the page
 _HINTS = (

@@ -13,8 +13,7 @@ from medn_lab.view import theme
 from medn_lab.view.images import data_uri, to_webp
 from medn_lab.view.pair_tiles import Tile
 from medn_lab.view.pair_words import APART, HOPED, BranchVerdict, branch_verdicts, model_verdict, swap_lines
-from medn_lab.widgets.cards import clip_heading, score_rows
-from medn_lab.widgets.panel import note
+from medn_lab.widgets.panel import clip_heading, note, score_rows
 
 TILE = 190
 
