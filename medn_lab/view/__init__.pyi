@@ -8,8 +8,6 @@ from .audit import plot_selection_audit as plot_selection_audit
 from .branch_correlation import plot_branch_correlation as plot_branch_correlation
 from .clips import plot_clip as plot_clip
 from .comparison import plot_comparison as plot_comparison
-from .confusable import plot_confusable_pairs as plot_confusable_pairs
-from .confusable import plot_confusable_sets as plot_confusable_sets
 from .confusion import plot_confusion_matrix as plot_confusion_matrix
 from .dependence import plot_dependence as plot_dependence
 from .evaluation import plot_evaluation as plot_evaluation
@@ -24,7 +22,9 @@ from .leakage import plot_leakage as plot_leakage
 from .maps import plot_embedding as plot_embedding
 from .p_values import plot_p_values as plot_p_values
 from .pair import plot_pair as plot_pair
-from .pair_control import plot_pair_separation as plot_pair_separation
+from .pairs import plot_confusable_pairs as plot_confusable_pairs
+from .pairs import plot_confusable_sets as plot_confusable_sets
+from .pairs import plot_pair_separation as plot_pair_separation
 from .proof import plot_variants as plot_variants
 from .scores import plot_au_scores as plot_au_scores
 from .scores import plot_scores as plot_scores

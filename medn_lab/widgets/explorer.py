@@ -17,7 +17,6 @@ from medn_lab.view.maps import joined_table
 from medn_lab.view.rows import hover_texts
 from medn_lab.widgets.branch_maps import BranchMaps
 from medn_lab.widgets.cards import selection_text
-from medn_lab.widgets.clip_pair import ClipPair
 from medn_lab.widgets.explorer_controls import ExplorerControls
 from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
 from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
@@ -25,6 +24,7 @@ from medn_lab.widgets.measures import MeasuresPanel
 from medn_lab.widgets.page import write_explorer
 from medn_lab.widgets.panel import Panel, note, trait_errors
 from medn_lab.widgets.partners import confusable_partner, same_au_set
+from medn_lab.widgets.player import ClipPair
 from medn_lab.widgets.timing import Dwell
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
