@@ -187,6 +187,7 @@ class TestFilters:
             browser.filters = {"mood": "x"}
 
     def test_filters_that_leave_nothing_say_so(self, browser, pairs):
+        control(browser, "pair").value = 5
         assert browser.filter(emotion="surprise", against="disgust") == 0
         assert f"without them there are {len(pairs)}" in text(browser)
         assert (browser.pair, len(browser.selection)) == (("", ""), 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -139,7 +139,7 @@ def _add_scores(figure: go.Figure, predictions: Predictions, names: Sequence[str
     for axis in figure.select_xaxes():
         axis.domain = tuple(place * cell * col / inner for place in axis.domain)
     for row, place in enumerate(positions(predictions.table, names, owner="these Predictions"), 1):
-        where = {"row": row, "col": col}
+        where: dict[str, Any] = {"row": row, "col": col}
         shares, true = predictions.probabilities[place], None if label is None else predictions.table[label].iloc[place]
         labels = [as_text(name) + (" ◀ label" if name == true else "") for name in classes]
         bars(

@@ -14,7 +14,7 @@ from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, po
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair import attribution_line, motion_figure, pair_lines
 from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.panel import note, small_print
+from medn_lab.widgets.panel import control, note, small_print
 from medn_lab.widgets.player import ClipPair
 
 REMEMBERED = 32
@@ -32,6 +32,14 @@ class PairSheet(widgets.VBox):
         What is known of the clips.
     clips, predictions, features, attribute, swap, magnify
         As in ``PairBrowser``.
+
+    Attributes
+    ----------
+    view : ClipView
+    wanted : ToggleButton
+        Whether the attribution is wanted.
+    part : Dropdown
+        Which input's.
     """
 
     def __init__(
@@ -55,7 +63,16 @@ class PairSheet(widgets.VBox):
         self._figure, drawn = live_figure(go.Figure())
         self._motion = widgets.Box([drawn], layout=widgets.Layout(width="100%"))
         self._pair: tuple[str, ...] = ()
-        super().__init__([self._both.widget, self._verdicts, self._motion, self._explained])
+        self.wanted = control(
+            widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
+            tooltip="Compute where in the two clips the model's difference comes from, about a second a pair",
+        )  # fmt: skip
+        self.part = control(
+            widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
+            tooltip="Which input's attribution is drawn", disabled=attribute is None,
+        )  # fmt: skip
+        below = widgets.HBox([self.wanted, self.part])
+        super().__init__([self._both.widget, self._verdicts, self._motion, self._explained, below])
 
     def show(self, row: pd.Series | None) -> None:
         """Show the clips of this row of the table of pairs and the verdicts; nothing where None."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.view.marks import need
+from medn_lab.view.marks import counted, need
 from medn_lab.view.pair import pair_place
 from medn_lab.view.rows import persons
+from medn_lab.widgets.panel import note
 
 ORDERS = {
     "ranked": ("as ranked", "", ""),
@@ -21,10 +23,18 @@ ORDERS = {
 }
 """Title of each order, the column of which the largest value comes first, and the column that is subtracted before."""
 
-NO_FILTERS: dict[str, Any] = {
-    "aus": "", "emotion": "", "against": "", "subjects": "", "verdict": "", "dataset": "", "opposite": False,
-    "bookmarked": False,
-}  # fmt: skip
+FILTERS: dict[str, tuple[Any, str, str]] = {
+    "aus": ("", "AUs", "Only pairs of this AU set"),
+    "emotion": ("", "emotion", "Only pairs in which one clip has this emotion"),
+    "against": ("", "against", "... and the other clip this one"),
+    "subjects": ("", "subjects", "Pairs of one person show the same face: the fairer comparison"),
+    "verdict": ("", "model", "What the model predicted for the two clips"),
+    "dataset": ("", "data set", "Only pairs of this data set"),
+    "opposite": (False, "opposite valence", "Only pairs of a positive and a negative emotion"),
+    "bookmarked": (False, "bookmarked", "Only pairs with a bookmark"),
+}
+"""By name: the value that lets all pairs pass, the label and the hint of the control."""
+NO_FILTERS = {name: none for name, (none, _, _) in FILTERS.items()}
 _NEEDED = ["clip_a", "clip_b", "action_units", "label_a", "label_b"]
 _VERDICTS = ["both right", "one right", "swapped", "both wrong"]
 
@@ -85,7 +95,9 @@ class PairTable:
         mark = "AU " if name == "aus" else ""
         return [(f"{mark}{value} ({int(n)})", str(value)) for value, n in counts.items()]
 
-    def passing(self, filters: Mapping[str, Any], *, order: str, bookmarked: Collection[int]) -> np.ndarray:
+    def passing(
+        self, filters: Mapping[str, Any], *, order: str = "ranked", bookmarked: Collection[int] = ()
+    ) -> np.ndarray:
         """Positions of the pairs that pass, (m,) int64, in order; ValueError where a choice is not there."""
         if order not in self.orders:
             raise ValueError(f"there is no order {order!r} here; there are {', '.join(self.orders)}")
@@ -95,18 +107,14 @@ class PairTable:
         keep = np.ones(len(self), dtype=bool)
         for name in ("aus", "subjects", "verdict", "dataset"):
             if filters.get(name):
-                self._check(name, filters[name], name)
-                keep &= (self._facts[name] == filters[name]).to_numpy()
+                keep &= self._equal([name], filters[name], name)
         emotions = [filters[name] for name in ("emotion", "against") if filters.get(name)]
         for name in emotions:
-            self._check("label_a", name, "emotion", also="label_b")
-            keep &= (self._facts[["label_a", "label_b"]] == name).any(axis=1).to_numpy()
+            keep &= self._equal(["label_a", "label_b"], name, "emotion")
         if len(emotions) == 2 and emotions[0] == emotions[1]:
             keep[:] = False  # a confusable pair has two emotions
         if filters.get("opposite"):
-            if not self.has("opposite"):
-                raise ValueError("these pairs have no column opposite to choose by")
-            keep &= self._facts["opposite"].to_numpy()
+            keep &= self._equal(["opposite"], True, "opposite")
         if filters.get("bookmarked"):
             keep &= np.isin(np.arange(len(self)), list(bookmarked))
         rows = np.flatnonzero(keep)
@@ -127,21 +135,55 @@ class PairTable:
             tables.append(own.set_axis(["clip_id", "label", "action_units"], axis=1))
         return pd.concat(tables).drop_duplicates("clip_id")
 
-    def _check(self, column: str, value: str, what: str, *, also: str = "") -> None:
-        if column not in self._facts:
+    def count_text(self, n: int) -> str:
+        """How many of the pairs pass, in words."""
+        whole = counted(len(self), "pair")
+        left_out = f"; {self.unlabelled} without a label on both sides left out" if self.unlabelled else ""
+        return (whole if n == len(self) else f"{n} of {whole}") + left_out
+
+    def why_none(self) -> str:
+        """Why no pair passes."""
+        if len(self):
+            return f"no pair passes these filters; without them there are {len(self)}"
+        none = self.table.attrs.get("none") or "none here, because no two clips share an AU set and differ in emotion"
+        left_out = f" ({self.unlabelled} pairs lack a label)" if self.unlabelled else ""
+        return f"No confusable pairs: {none}{left_out}."
+
+    def _equal(self, columns: list[str], value: object, what: str) -> np.ndarray:
+        """Whether one of the columns holds the value; ValueError where none ever does."""
+        missing = set(columns) - set(self._facts)
+        if missing:
             raise ValueError(f"these pairs have no column {what} to choose by")
-        there = {name for one in filter(None, (column, also)) for name in self._facts[one].cat.categories}
+        there = sorted({name for column in columns for name in self._facts[column].cat.categories})
         if value not in there:
-            shown = ", ".join(sorted(map(str, there))[:12])
-            raise ValueError(f"no pair has the {what} {value!r}; there are {shown or 'none'}")
+            raise ValueError(f"no pair has the {what} {value!r}; there are {', '.join(map(str, there[:12])) or 'none'}")
+        return (self._facts[columns] == value).any(axis=1).to_numpy()
 
     def _key(self, first: str, second: str) -> np.ndarray:
         """What an order sorts by; NaN where a column is missing."""
         if not first:
             return np.zeros(len(self))
-        columns = [first, second] if second else [first]
-        values = self.table.reindex(columns=columns).astype(float)
-        return values[first].to_numpy() - (values[second].to_numpy() if second else 0)
+        values = self.table.reindex(columns=[first, second or first]).to_numpy(dtype=float)
+        return values[:, 0] - values[:, 1] if second else values[:, 0]
+
+
+def pair_line(row: Mapping[Any, Any]) -> str:
+    """A pair as one line of text: AU set, emotions, verdict, clips."""
+    verdict = [str(row["verdict"])] if row.get("verdict") else []
+    parts = [f"AU {row['action_units']}", f"{row['label_a']} / {row['label_b']}", *verdict]
+    return "  ·  ".join([*parts, f"{row['clip_a']} / {row['clip_b']}"])
+
+
+def csv_link(bookmarks: pd.DataFrame) -> str:
+    """A link by which the page saves the bookmarks; nothing is written on the kernel's machine."""
+    if bookmarks.empty:
+        return note("No pair is bookmarked yet.")
+    payload = base64.b64encode(bookmarks.to_csv(index=False).encode()).decode()
+    return (
+        "<a class='medn-line medn-download' style='text-decoration:underline' download='confusable_pairs.csv'"
+        f" href='data:text/csv;base64,{payload}' title='Save the bookmarked pairs and their notes'>"
+        f"↓ save {counted(len(bookmarks), 'bookmark')} as csv</a>"
+    )
 
 
 def _facts(pairs: pd.DataFrame, about: pd.DataFrame | None) -> pd.DataFrame:
@@ -149,7 +191,7 @@ def _facts(pairs: pd.DataFrame, about: pd.DataFrame | None) -> pd.DataFrame:
     named = {"aus": "action_units", "label_a": "label_a", "label_b": "label_b"}
     facts = pd.DataFrame({name: pairs[column].astype("category") for name, column in named.items()})
     if "opposite" in pairs:
-        facts["opposite"] = pairs["opposite"].astype(bool)
+        facts["opposite"] = pd.Categorical(pairs["opposite"].astype(bool), categories=[False, True])
     if "verdict" in pairs:
         facts["verdict"] = pd.Categorical(pairs["verdict"], categories=_VERDICTS)
     same = pairs["same_subject"].to_numpy(dtype=bool) if "same_subject" in pairs else None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import os
-from collections.abc import Callable, Mapping
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,24 +15,12 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, require
-from medn_lab.view.marks import counted
 from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.pair_sheet import REMEMBERED, PairSheet
-from medn_lab.widgets.pair_table import NO_FILTERS, PairTable
+from medn_lab.widgets.pair_table import FILTERS, NO_FILTERS, PairTable, csv_link, pair_line
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
 
-_FILTERS = {
-    "aus": ("AUs", "Only pairs of this AU set"),
-    "emotion": ("emotion", "Only pairs in which one clip has this emotion"),
-    "against": ("against", "... and the other clip this one"),
-    "subjects": ("subjects", "Pairs of one person show the same face: the fairer comparison"),
-    "verdict": ("model", "What the model predicted for the two clips"),
-    "dataset": ("data set", "Only pairs of this data set"),
-    "opposite": ("opposite valence", "Only pairs of a positive and a negative emotion"),
-    "bookmarked": ("bookmarked", "Only pairs with a bookmark"),
-}
 _NO_PAIR = ("", "")
-_NONE = "none here, because no two clips share an AU set and differ in emotion"
 _NO_ATTRIBUTE = "nothing computes attributions here; give attribute=medn.diagnose.pair_attributor(model, clips)"
 
 
@@ -131,8 +119,8 @@ class PairBrowser(Panel):
         self._about = clips.table if clips is not None else None if predictions is None else predictions.table
         self._attribute = attribute and lru_cache(REMEMBERED)(attribute)
         self._list = PairTable(getattr(pairs, "table", pairs), self._about)
-        self._list.passing({}, order=order, bookmarked=())
-        self._rows, self._notes = np.array([], dtype=int), {}
+        self._list.passing({}, order=order)
+        self._rows, self._notes = np.array([], dtype=int), dict[int, str]()
         self._sheet = PairSheet(
             self._list.clips(self._about), clips=clips, predictions=predictions, features=features,
             attribute=self._attribute, swap=swap, magnify=magnify,
@@ -140,29 +128,25 @@ class PairBrowser(Panel):
         self.stage, self._message = self._sheet.view, widgets.HTML()
         self._make_controls()
         super().__init__(
-            [self._choice, self._bar, self._message, self._sheet, self._below], name="pair-browser", width="100%",
+            [self._choice, self._bar, self._message, self._sheet], name="pair-browser", width="100%",
             results={"selection": self._list.table.iloc[:0], "bookmarks": self._marked()},
             filters=NO_FILTERS, order=order,
         )  # fmt: skip
         for name, one in self._controls.items():
-            self._bind(
-                "filters", one, to_control=lambda chosen, name=name: chosen[name],
-                to_trait=lambda value, name=name: {**self.filters, name: value},
-            )  # fmt: skip
-        for name, one in (("order", self._orders), ("attributed", self._attributes), ("part", self._parts_shown)):
+            self._bind("filters", one, to_control=itemgetter(name), to_trait=partial(self._with, name))
+        for name, one in (("order", self._orders), ("attributed", self._sheet.wanted), ("part", self._sheet.part)):
             self._bind(name, one)
         self.observe(lambda change: self._choose(), ["filters", "order"])
         self.observe(lambda change: self._show_pair(), "pair")
         self.observe(lambda change: self._show_motion(), ["attributed", "part"])
+        self._show_pair()
         self._choose()
-        if not len(self._rows):
-            self._show_pair()
 
     def _make_controls(self) -> None:
         """The controls: filters and order, the walk through the pairs with the bookmark, the attribution."""
         self._controls: dict[str, Any] = {}
-        for name, (title, hint) in _FILTERS.items():
-            if isinstance(NO_FILTERS[name], bool):
+        for name, (none, title, hint) in FILTERS.items():
+            if none is False:
                 self._controls[name] = control(widgets.Checkbox, title, tooltip=hint, indent=False)
             else:
                 options = [("all", ""), *self._list.options(name)]
@@ -170,41 +154,25 @@ class PairBrowser(Panel):
             self._controls[name].layout.display = "" if self._list.has(name) else "none"
         titles = [(title, key) for key, title in self._list.orders.items()]
         self._orders = control(widgets.Dropdown, "order", options=titles, tooltip="Which pair comes first")
-        plain: dict[str, Any] = {"style": {}}
-        reset = control(widgets.Button, "All pairs", icon="times", tooltip="Take every filter away", **plain)
-        previous = control(widgets.Button, "previous", icon="arrow-left", tooltip="The pair before this one", **plain)
-        following = control(widgets.Button, "next", icon="arrow-right", tooltip="The pair after this one", **plain)
+        reset = control(widgets.Button, "All pairs", icon="times", tooltip="Take every filter away")
+        previous = control(widgets.Button, "previous", icon="arrow-left", tooltip="The pair before this one")
+        following = control(widgets.Button, "next", icon="arrow-right", tooltip="The pair after this one")
         self._number = control(
             widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type a number to go there"
         )
         self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="2px 10px 2px 4px")) for _ in range(2))
         self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Keep this pair")
-        self._note = control(
-            widgets.Text, placeholder="note on this pair", continuous_update=False, width="186px",
-            tooltip="Press enter: the pair is kept",
-        )  # fmt: skip
-        self._attributes = control(
-            widgets.ToggleButton, "attribute the difference", icon="fire", disabled=self._attribute is None,
-            tooltip="Compute where in the two clips the model's difference comes from, about a second a pair",
-        )  # fmt: skip
-        self._parts_shown = control(
-            widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
-            disabled=self._attribute is None, tooltip="Which input's attribution is drawn",
-        )  # fmt: skip
+        self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
         self._needs_pair = [previous, following, self._number, self._mark, self._note]
         row = widgets.Layout(flex_flow="row wrap")
         self._choice = widgets.HBox([*self._controls.values(), self._orders, reset], layout=row)
-        walk = [previous, following, self._number, self._count, self._mark, self._note, self._link]
-        self._bar = widgets.HBox(walk, layout=row)
-        self._below = widgets.HBox([self._attributes, self._parts_shown])
+        self._bar = widgets.HBox([*self._needs_pair[:3], self._count, *self._needs_pair[3:], self._link], layout=row)
         reset.on_click(lambda _: self.filter())
         previous.on_click(lambda _: self._try(self.previous))
         following.on_click(lambda _: self._try(self.next))
         self._number.observe(lambda change: self._go(change.new - 1), "value")
         self._mark.observe(lambda change: self._on_mark(change.new), "value")
         self._note.observe(lambda change: self._on_note(change.new), "value")
-
-    # What may be called -----------------------------------------------------------------------------------------------
 
     def show(self, clip_a: str, *, clip_b: str) -> None:
         """Show the pair of these two clips, named in either order; filters that hide it are taken away.
@@ -289,10 +257,10 @@ class PairBrowser(Panel):
             "aus": aus, "emotion": emotion, "against": against, "subjects": subjects, "verdict": verdict,
             "dataset": dataset, "opposite": opposite, "bookmarked": bookmarked,
         }  # fmt: skip
-        order = order or self.order
-        self._list.passing(chosen, order=order, bookmarked=self._notes)
-        self.filters, self.order = chosen, order
-        self._choose()
+        wanted = order or self.order
+        self._list.passing(chosen, order=wanted)
+        self.filters, self.order = chosen, wanted
+        self._go(0)
         return len(self._rows)
 
     @property
@@ -313,7 +281,7 @@ class PairBrowser(Panel):
             If no pair is shown.
         """
         self._check_pair()
-        self._notes[self._list.find(*self.pair)] = note
+        self._notes[self._place] = note
         self._mark_changed()
 
     def unbookmark(self) -> None:
@@ -325,7 +293,7 @@ class PairBrowser(Panel):
             If no pair is shown.
         """
         self._check_pair()
-        self._notes.pop(self._list.find(*self.pair), None)
+        self._notes.pop(self._place, None)
         self._mark_changed()
 
     def export(self, path: str | os.PathLike[str]) -> Path:
@@ -385,7 +353,7 @@ class PairBrowser(Panel):
             raise ValueError("nothing is known of the clips of these pairs; give clips= or predictions=")
         pairs = self.pairs
         pairs = pairs[pairs["clip_a"].isin(about["clip_id"]) & pairs["clip_b"].isin(about["clip_id"])]
-        items = [(_pair_line(row), [str(row["clip_a"]), str(row["clip_b"])]) for row in pairs.to_dict("records")]
+        items = [(pair_line(row), [str(row["clip_a"]), str(row["clip_b"])]) for row in pairs.to_dict("records")]
         clip_ids = {clip_id for _, both in items for clip_id in both}
         table = about[about["clip_id"].isin(clip_ids)].reset_index(drop=True)
         return write_clips(
@@ -416,12 +384,10 @@ class PairBrowser(Panel):
         self.part, self.attributed = part or self.part, True
         return found
 
-    # What is chosen and shown -----------------------------------------------------------------------------------------
-
     @traitlets.validate("filters")
     def _check_filters(self, proposal: traitlets.Bunch) -> dict[str, Any]:
         with trait_errors():
-            self._list.passing(proposal.value, order="ranked", bookmarked=())
+            self._list.passing(proposal.value)
         chosen = NO_FILTERS | proposal.value
         for name, one in self._controls.items():  # an AU set beyond those that are listed
             if isinstance(one, widgets.Dropdown) and chosen[name] not in dict(one.options).values():
@@ -431,7 +397,7 @@ class PairBrowser(Panel):
     @traitlets.validate("order")
     def _check_order(self, proposal: traitlets.Bunch) -> str:
         with trait_errors():
-            self._list.passing({}, order=proposal.value, bookmarked=())
+            self._list.passing({}, order=proposal.value)
         return proposal.value
 
     @traitlets.validate("attributed")
@@ -450,9 +416,12 @@ class PairBrowser(Panel):
             self.filters = NO_FILTERS
         return self._names(place)
 
+    def _with(self, name: str, value: object) -> dict[str, Any]:
+        return self.filters | {name: value}
+
     def _check_pair(self) -> None:
         if not len(self._rows):
-            raise ValueError(self._why_none())
+            raise ValueError(self._list.why_none())
 
     def _choose(self, at: int = 0) -> None:
         """Find the pairs that pass, and show the one at this position among them."""
@@ -460,12 +429,19 @@ class PairBrowser(Panel):
         self.pair = self._names(self._rows[min(at, len(self._rows) - 1)]) if len(self._rows) else _NO_PAIR
         self._show_position()
 
+    @property
+    def _place(self) -> int:
+        """Position in the table of the pair that is shown; -1 without a pair."""
+        return self._list.find(*self.pair) if any(self.pair) else -1
+
     def _at(self) -> int:
         """Position of the pair that is shown among those that pass."""
-        return int(np.flatnonzero(self._rows == self._list.find(*self.pair))[0])
+        return int(np.flatnonzero(self._rows == self._place)[0])
 
     def _go(self, at: int) -> None:
-        self.pair = self._names(self._rows[at % len(self._rows)])
+        """Show the pair at this position among those that pass; the first follows the last."""
+        if len(self._rows):
+            self.pair = self._names(self._rows[at % len(self._rows)])
 
     def _step(self, by: int) -> tuple[str, str]:
         self._check_pair()
@@ -486,43 +462,31 @@ class PairBrowser(Panel):
         self._show_position()
 
     def _on_mark(self, marked: bool) -> None:
-        if any(self.pair) and marked != (self._list.find(*self.pair) in self._notes):
+        if any(self.pair) and marked != (self._place in self._notes):
             self._try(lambda: self.bookmark(note=self._note.value) if marked else self.unbookmark())
 
     def _on_note(self, text: str) -> None:
-        if any(self.pair) and text != self._notes.get(self._list.find(*self.pair), ""):
+        if any(self.pair) and text != self._notes.get(self._place, ""):
             self._try(lambda: self.bookmark(note=text))
 
     def _show_position(self) -> None:
         """Show which of how many pairs it is, its bookmark and note, and why there is no pair."""
-        none = not len(self._rows)
+        n, place = len(self._rows), self._place
         for one in self._needs_pair:
-            one.disabled = none
+            one.disabled = not n
         for part in (self._choice, self._bar):
             part.layout.display = "" if len(self._list) else "none"
-        self._message.value = note(self._why_none(), warn=True) if none else ""
-        place = -1 if none else self._list.find(*self.pair)
+        self._message.value = "" if n else note(self._list.why_none(), warn=True)
         with self._number.hold_trait_notifications():
-            self._number.max, self._number.value = max(1, len(self._rows)), 1 if none else self._at() + 1
-        whole = counted(len(self._list), "pair")
-        some = whole if len(self._rows) == len(self._list) else f"{len(self._rows)} of {whole}"
-        left_out = f"; {self._list.unlabelled} without a label on both sides left out" if self._list.unlabelled else ""
-        self._count.value = f"<div class='medn-line'>of {some}{left_out}</div>"
+            self._number.max, self._number.value = max(1, n), self._at() + 1 if n else 1
+        self._count.value = f"<div class='medn-line'>of {self._list.count_text(n)}</div>"
         self._mark.value, self._note.value = place in self._notes, self._notes.get(place, "")
-        self._link.value = "<span class='medn-note'>No pair is bookmarked yet.</span>"
-        if self._notes:
-            payload = base64.b64encode(self.bookmarks.to_csv(index=False).encode()).decode()
-            self._link.value = (
-                "<a class='medn-line medn-download' style='text-decoration:underline' download='confusable_pairs.csv'"
-                f" href='data:text/csv;base64,{payload}' title='Save the bookmarked pairs and their notes'>"
-                f"↓ save {counted(len(self._notes), 'bookmark')} as csv</a>"
-            )
+        self._link.value = csv_link(self.bookmarks)
 
     def _show_pair(self) -> None:
         """Show what is known of the pair, and publish its row."""
-        rows = self._list.table.iloc[[self._list.find(*self.pair)] if any(self.pair) else []]
-        for part in (self._sheet, self._below):
-            part.layout.display = "" if len(rows) else "none"
+        rows = self._list.table.iloc[[self._place] if any(self.pair) else []]
+        self._sheet.layout.display = "" if len(rows) else "none"
         self._sheet.show(rows.iloc[0] if len(rows) else None)
         self._show_motion()
         if len(rows):
@@ -532,19 +496,5 @@ class PairBrowser(Panel):
     def _show_motion(self) -> None:
         self._sheet.show_motion(attributed=self.attributed, part=self.part)
 
-    def _why_none(self) -> str:
-        if len(self._list):
-            return f"no pair passes these filters; without them there are {len(self._list)}"
-        none = self._list.table.attrs.get("none") or _NONE
-        left_out = f" ({self._list.unlabelled} pairs lack a label)" if self._list.unlabelled else ""
-        return f"No confusable pairs: {none}{left_out}."
-
     def _warn(self, text: str) -> None:
         self._message.value = note(text, warn=True)
-
-
-def _pair_line(row: Mapping[Any, Any]) -> str:
-    """A pair as one line of text: AU set, emotions, verdict, clips."""
-    parts = [f"AU {row['action_units']}", f"{row['label_a']} / {row['label_b']}"]
-    parts += [str(row["verdict"])] if row.get("verdict") else []
-    return "  ·  ".join([*parts, f"{row['clip_a']} / {row['clip_b']}"])

@@ -255,7 +255,7 @@ def control(
     kind: type[widgets.Widget], description: str = "", *, width: str = "auto", margin: str = "2px", **options: Any
 ) -> Any:
     """A control of ipywidgets with a label as long as its text and a width."""
-    options.setdefault("style", {"description_width": "initial"})
+    options.setdefault("style", {} if kind is widgets.Button else {"description_width": "initial"})
     return kind(description=description, layout=widgets.Layout(width=width, margin=margin), **options)
 
 
