@@ -106,8 +106,8 @@ def room_for(labels: Iterable[str], *, size: int = 12) -> int:
 def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
     """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
     return {
-        "type": "data", "symmetric": False, "array": np.nan_to_num(high - value),
-        "arrayminus": np.nan_to_num(value - low), "thickness": 2, "width": 5, "color": colour or theme.INK,
+        "type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, "thickness": 2,
+        "width": 5, "color": colour, "visible": bool(np.isfinite(high - low).any()),
     }  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def forest(
         go.Scatter(
             x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
             textposition="top center", marker=marker,
-            error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else None),
+            error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
             customdata=hover, hovertemplate="%{customdata}<extra></extra>", showlegend=legend,
             cliponaxis=False, meta="value",
         ),
