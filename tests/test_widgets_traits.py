@@ -216,6 +216,11 @@ def table(ids, classes):
             ids[7], says(f">{ids[7]}<"), None, ("nobody", ids[1]), hold_partner, shows=f">{ids[7]}<"
         ),
         ("BranchExplorer", "colour_by"): Trait("subject", value_of("Colour by"), chooses("Colour by"), ("mood",)),
+        ("BranchExplorer", "filters"): Trait(
+            {"subjects": ("s02",)}, value_of("Subject"),
+            lambda w, value: chooses("Subject")(w, value["subjects"][0]),
+            ({"mood": ("x",)}, {"subjects": ("nobody",)}), shows="s02",
+        ),
         ("PairBrowser", "pair"): Trait(
             (ids[1], ids[4]), lambda w: tuple(w.selection.iloc[0][["clip_a", "clip_b"]]), press_next,
             (("nobody", ids[0]), ("", "")),
@@ -400,7 +405,7 @@ def test_close_stops_what_waits(records):
     async def leave():
         explorer = make("BranchExplorer", records)
         viewer = make("AttributionViewer", records)
-        explorer._on_hover(3)
+        explorer.branch_maps.hovered = 3
         control(viewer, "by").value = "magic"
         explorer.close(), viewer.close()
         await asyncio.sleep(0.3)

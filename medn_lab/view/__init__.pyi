@@ -1,4 +1,3 @@
-from .aligned_maps import plot_embeddings as plot_embeddings
 from .answers import plot_answers as plot_answers
 from .attribution import plot_attribution as plot_attribution
 from .attribution_trial import plot_attribution_comparison as plot_attribution_comparison
@@ -22,13 +21,14 @@ from .folds import plot_folds as plot_folds
 from .gate import plot_gate as plot_gate
 from .kept import plot_kept_tokens as plot_kept_tokens
 from .maps import plot_embedding as plot_embedding
+from .maps import plot_embeddings as plot_embeddings
+from .maps import plot_map_stability as plot_map_stability
 from .pair import plot_pair as plot_pair
 from .pairs import plot_confusable_pairs as plot_confusable_pairs
 from .pairs import plot_confusable_sets as plot_confusable_sets
 from .pairs import plot_pair_separation as plot_pair_separation
 from .scores import plot_au_scores as plot_au_scores
 from .scores import plot_scores as plot_scores
-from .seed_stability import plot_map_stability as plot_map_stability
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour
 from .training import plot_history as plot_history

@@ -95,10 +95,9 @@ class BranchMaps(anywidget.AnyWidget):
             self.legend_title = colours.title
             self.texts = _plain(colours.named(self._texts))
 
-    def ring(self, rows: Sequence[int | None]) -> None:
-        """Put a ring around a clip and its partner in every map."""
-        colours = (theme.RING, theme.PARTNER_RING)
-        self.rings = [[int(row), colour] for row, colour in zip(rows, colours, strict=True) if row is not None]
+    def ring(self, rows: Sequence[int]) -> None:
+        """Put a ring around a clip, and one around its partner, in every map."""
+        self.rings = [[int(row), colour] for row, colour in zip(rows, (theme.RING, theme.PARTNER_RING), strict=False)]
 
 
 def categories(colours: Colouring) -> tuple[list[dict[str, str]], bytes]:

@@ -9,9 +9,8 @@ import traitlets
 
 from medn_lab.records import Clips, Predictions, positions
 from medn_lab.view.rows import au_set_texts, persons
-from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.panel import note
+from medn_lab.widgets.panel import clip_heading, note, score_rows
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more, and nobody reads them."""

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair import attribution_line, motion_figure, pair_lines
-from medn_lab.widgets.live import live_figure
+from medn_lab.widgets.live import live_figure, redraw
 from medn_lab.widgets.panel import control, note, small_print
 from medn_lab.widgets.player import ClipPair
 
@@ -114,10 +114,7 @@ class PairSheet(widgets.VBox):
                 explained = note(f"Not attributed: {problem}.", warn=True)
         drawn = motion_figure(clips, self._pair, attribution=found, part=part)
         drawn.layout.width = None  # of the page
-        with self._figure.batch_update():
-            self._figure.data = ()
-            self._figure.add_traces(drawn.data)
-            self._figure.layout = drawn.layout
+        redraw(self._figure, drawn)
         self._motion.layout.display, self._explained.value = "", explained
 
     def _gate(self) -> list[str]:

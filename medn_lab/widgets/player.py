@@ -14,10 +14,9 @@ import traitlets
 from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.rows import clip_moments, clip_row, describe
-from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.page import write_clips
-from medn_lab.widgets.panel import Panel, control, note, small_print, trait_errors
+from medn_lab.widgets.panel import Panel, clip_heading, control, note, score_rows, small_print, trait_errors
 
 _MOST_LISTED = 400  # more clips are found by typing: a list of thousands of entries is slow to draw
 _STATE = ("frame", "overlay", "keep_rate", "attributed", "magnify", "speed", "loop")
