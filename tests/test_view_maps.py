@@ -9,7 +9,7 @@ import pytest
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 
 from medn_lab import view
-from medn_lab.diagnose import aligned_umap, confusable_sets, pair_separation, rank_pairs, umap
+from medn_lab.diagnose import aligned_umap, umap
 from medn_lab.records import Embedding
 from medn_lab.view import theme
 from medn_lab.view.colouring import colouring
@@ -36,26 +36,6 @@ def embedding(features):
 @pytest.fixture(scope="module")
 def maps(features, clips):
     return aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
-
-
-@pytest.fixture(scope="module")
-def ranked(clips, features):
-    return rank_pairs(clips.table, features=features, predictions=sample_predictions(clips))
-
-
-@pytest.fixture(scope="module")
-def table():
-    """Categories of every kind, each of another size: the k-th of m has about k times the clips of the first."""
-    rng = np.random.default_rng(0)
-
-    def some(m, name):
-        return [f"{name}{place:02}" for place in rng.choice(m, N, p=np.arange(1, m + 1) / (m * (m + 1) / 2))]
-
-    columns = {
-        "clip_id": [f"c{place}" for place in range(N)], "subject": some(40, "s"), "label": some(14, "e"),
-        "fold": some(26, "f"), "session": some(20, "day "), "few": some(12, "g"),
-    }  # fmt: skip
-    return pd.DataFrame(columns | {f"AU{number}": rng.integers(0, 2, size=N) for number in (1, 2, 4, 6, 7, 12)})
 
 
 def texts(figure):
@@ -234,82 +214,3 @@ class TestStability:
         for wrong, sentence in ((self.table.drop(columns="chance"), "lacks chance"), (self.table[:0], "no rows")):
             with pytest.raises(ValueError, match=sentence):
                 view.plot_map_stability(wrong)
-
-
-class TestPairs:
-    def test_every_pair_is_a_point_in_its_place(self, ranked):
-        figure = view.plot_confusable_pairs(ranked)
-        drawn = {}
-        for trace in figure.data:
-            for ids, x, y in zip(trace.customdata, trace.x, trace.y, strict=True):
-                drawn[tuple(ids)] = (x, y, trace.marker.symbol, trace.name)
-        assert len(drawn) == len(ranked)
-        for row in ranked.itertuples():
-            x, y, symbol, name = drawn[row.clip_a, row.clip_b]
-            assert (x, y) == pytest.approx((1 - row.motion_similarity, row.emotion_separation))
-            assert symbol == ("diamond" if row.opposite else "circle")
-            assert name.startswith(row.verdict)
-        assert "AU sets without side and intensity" in texts(figure).replace("<br>", " ")
-
-    def test_the_pointer_shows_both_clips(self, ranked):
-        first = ranked.iloc[0]
-        shown = [text for trace in view.plot_confusable_pairs(ranked).data for text in trace.hovertext]
-        mine = next(text for text in shown if "rank 1<" in f"{text}<")
-        for part in (first["clip_a"], first["clip_b"], first["label_a"], f"AU {first['action_units']}"):
-            assert part in mine
-        for rank, row in ranked.iterrows():
-            mine = next(text for text in shown if text.endswith(f"rank {rank}"))
-            wrong = [row[f"predicted_{side}"] for side in "ab" if row[f"predicted_{side}"] != row[f"label_{side}"]]
-            assert mine.count("predicted") == len(wrong)
-            assert all(f"predicted {said}" in mine for said in wrong)
-
-    def test_many_pairs_are_thinned_out_and_it_is_said(self, ranked):
-        many = pd.concat([ranked] * 40, ignore_index=True)
-        figure = view.plot_confusable_pairs(many)
-        step = -(-len(many) // 4000)
-        assert step > 1
-        assert sum(len(trace.x) for trace in figure.data) == -(-len(many) // step)
-        assert f"one in {step} drawn" in texts(figure)
-
-    def test_no_pairs_are_said_to_be_none_and_why(self, clips, features):
-        table = clips.table.assign(action_units="?")
-        for figure in (
-            view.plot_confusable_pairs(rank_pairs(table, features=features)),
-            view.plot_confusable_sets(confusable_sets(table)),
-            view.plot_pair_separation(pair_separation(table, features=features)),
-        ):
-            assert not figure.data
-            assert "None here, because the AUs of all 60 clips are unknown." in texts(figure)
-
-    def test_the_bars_of_the_sets_are_their_counts(self, clips):
-        sets = confusable_sets(clips.table)
-        figure = view.plot_confusable_sets(sets)
-        for trace in figure.data:
-            assert list(trace.x) == sets[trace.name].tolist()
-            assert trace.marker.color == theme.emotion_colour(trace.name)
-        assert sum(sum(trace.x) for trace in figure.data) == sets["n_clips"].sum()
-        assert f"{sets['n_pairs'].iloc[0]} pairs" in texts(figure)
-
-    def test_more_sets_than_find_room_are_counted(self, clips):
-        sets = confusable_sets(clips.table)
-        many = pd.concat([sets] * 30, ignore_index=True)
-        assert f"{len(many) - 24} smaller sets not drawn" in texts(view.plot_confusable_sets(many))
-
-    def test_separation_is_drawn_with_its_interval_and_the_line_of_aus_alone(self, clips, features):
-        found = pair_separation(clips.table, features=features, n_resamples=50)
-        figure = view.plot_pair_separation(found)
-        assert [trace.x[0] for trace in figure.data] == found["value"].tolist()
-        row = found.iloc[0]
-        assert figure.data[0].error_x.array[0] == pytest.approx(row["high"] - row["value"])
-        assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
-        assert f"{row['n_pairs']} pairs against {row['n_controls']}" in texts(figure)
-        assert "95% interval over subjects" in texts(figure)
-
-    def test_tables_of_something_else_are_refused(self):
-        for draw, maker in (
-            (view.plot_confusable_pairs, "rank_pairs"),
-            (view.plot_confusable_sets, "confusable_sets"),
-            (view.plot_pair_separation, "pair_separation"),
-        ):
-            with pytest.raises(ValueError, match=f"the table lacks .*; give the table of medn.diagnose.{maker}"):
-                draw(pd.DataFrame({"clip_id": ["a"]}))

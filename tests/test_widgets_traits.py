@@ -16,6 +16,7 @@ from slow_cases import mostly_slow
 from medn_lab import widgets
 from medn_lab.records import Attribution, DecouplingReport
 from medn_lab.widgets import __all__ as NAMES
+from medn_lab.widgets.pair_table import NO_FILTERS
 
 MODELS = ["first", "second", "third"]
 
@@ -223,6 +224,15 @@ def table(ids, classes):
         ("PairBrowser", "pair"): Trait(
             (ids[1], ids[4]), lambda w: tuple(w.selection.iloc[0][["clip_a", "clip_b"]]), press_next,
             (("nobody", ids[0]), ("", "")),
+        ),
+        ("PairBrowser", "filters"): Trait(
+            NO_FILTERS | {"aus": "12"}, value_of("AUs"), lambda w, value: chooses("AUs")(w, "12"),
+            ({"aus": "99"}, {"mood": "x"}, {"verdict": "both right"}), shows="12",
+        ),
+        ("PairBrowser", "order"): Trait(None, None, None, ("alike", "best")),
+        ("PairBrowser", "attributed"): Trait(None, None, None, (True,)),
+        ("PairBrowser", "part"): Trait(
+            "flow", value_of("", ipywidgets.Dropdown), chooses("", ipywidgets.Dropdown), ("smoke", "")
         ),
         ("AttributionViewer", "clip_id"): Trait(ids[5], value_of("Clip"), chooses("Clip"), ("nobody", "")),
         ("AttributionViewer", "target"): Trait(

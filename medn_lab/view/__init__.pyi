@@ -5,8 +5,6 @@ from .attribution import plot_attribution as plot_attribution
 from .attribution import plot_attribution_comparison as plot_attribution_comparison
 from .attribution import plot_randomisation as plot_randomisation
 from .clips import plot_clip as plot_clip
-from .confusable import plot_confusable_pairs as plot_confusable_pairs
-from .confusable import plot_confusable_sets as plot_confusable_sets
 from .decoupling import plot_decoupling as plot_decoupling
 from .decoupling import plot_dependence as plot_dependence
 from .decoupling import plot_leakage as plot_leakage
@@ -27,7 +25,9 @@ from .maps import plot_map_stability as plot_map_stability
 from .network import plot_gate as plot_gate
 from .network import plot_kept_tokens as plot_kept_tokens
 from .pair import plot_pair as plot_pair
-from .pair_control import plot_pair_separation as plot_pair_separation
+from .pairs import plot_confusable_pairs as plot_confusable_pairs
+from .pairs import plot_confusable_sets as plot_confusable_sets
+from .pairs import plot_pair_separation as plot_pair_separation
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour
 from .training import plot_history as plot_history

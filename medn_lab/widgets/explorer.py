@@ -18,9 +18,9 @@ from medn_lab.view.colouring import colour_choices, colouring
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import hover_texts, label_column
 from medn_lab.widgets.branch_maps import BranchMaps
-from medn_lab.widgets.clip_pair import ClipPair
 from medn_lab.widgets.page import write_explorer
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
+from medn_lab.widgets.player import ClipPair
 from medn_lab.widgets.selection import Filters, Measure, Partners, SelectionMeasures, partner_places, selection_text
 from medn_lab.widgets.timing import Dwell
 

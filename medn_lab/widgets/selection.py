@@ -11,7 +11,7 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au_set_text, au_sets, positions
-from medn_lab.view.dependence import NAMES
+from medn_lab.view.decoupling import MEASURES as NAMES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
 from medn_lab.widgets.panel import chip, emotion_chip, natural_order, note, number, plain, table_html
