@@ -135,52 +135,9 @@ def test_predictions_of_other_clips_are_refused(embedding, predictions):
         view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
 
 
-def test_the_figure_of_a_clip_is_small_and_holds_its_flow(clips, predictions):
-    clip_id = clips.table["clip_id"].iloc[0]
-    figure = view.plot_clip(clips, clip_id, predictions=predictions)
-    heat = next(trace for trace in figure.data if trace.type == "heatmap")
-    assert heat.zmax == pytest.approx(np.hypot(*np.moveaxis(clips.flow[0], -1, 0)).max())
-    assert len(figure.to_json()) < 200_000
-    assert sum(trace.type == "image" for trace in figure.data) == 3
-    assert figure.layout.width <= 1050
-    for part in (clip_id, "disgust", "AU4", "arrows ×", "apex"):
-        assert part in texts(figure)
-
-
-def test_the_figure_of_a_clip_says_what_it_lacks(clips):
-    clip_id = clips.table["clip_id"].iloc[0]
-    bare = clips.table[["clip_id", "subject", "label"]]
-    flow_alone = dataclasses.replace(clips, frames=None, table=bare)
-    assert "no frames in these clips" in texts(view.plot_clip(flow_alone, clip_id))
-    assert "no AUs are coded" in texts(view.plot_clip(flow_alone, clip_id))
-    frames_alone = dataclasses.replace(clips, flow=None, table=bare)
-    assert "no flow in these clips" in texts(view.plot_clip(frames_alone, clip_id))
-    assert "the apex is not known" in texts(view.plot_clip(frames_alone, clip_id))
-    assert "no predictions were given" in texts(view.plot_clip(clips, clip_id))
-
-
-@pytest.mark.parametrize("width", [620, 760, 820, 1020, 1400])
-def test_the_names_beside_the_bars_of_a_clip_find_room_at_any_width(clips, predictions, width):
-    row = clips.table.iloc[0]
-    figure = view.plot_clip(clips, row["clip_id"], predictions=predictions, width=width, height=300)
-    inner = width - figure.layout.margin.l - figure.layout.margin.r
-    longest = f"{row['label']} ◀ label"
-    assert longest in figure.data[-1].y
-    for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
-        room = (axis.domain[0] - figure.layout.xaxis3.domain[1]) * inner
-        assert room >= 5.9 * len(longest)  # 10.5 px letters are 5.9 px wide at most
-        assert (axis.domain[1] - axis.domain[0]) * inner > 80
-
-
-def test_the_figure_of_a_large_clip_stays_small():
-    clips = sample_clips(n=1, size=160)
-    assert len(view.plot_clip(clips, clips.table["clip_id"].iloc[0]).to_json()) < 200_000
-
-
-def test_an_unknown_clip_is_named_in_one_sentence(clips, predictions):
-    for draw in (lambda: view.plot_clip(clips, "nobody"), lambda: view.plot_scores(predictions, "nobody")):
-        with pytest.raises(ValueError, match="'nobody'"):
-            draw()
+def test_an_unknown_clip_is_named_in_one_sentence(predictions):
+    with pytest.raises(ValueError, match="'nobody'"):
+        view.plot_scores(predictions, "nobody")
 
 
 def test_emotion_scores_are_the_softmax_and_the_label_is_marked(predictions):

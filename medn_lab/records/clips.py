@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from inspect import get_annotations
 from pathlib import Path
@@ -260,6 +260,37 @@ class Truth(_ClipRecord):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class ViewingCopy:
+    """The frames of clips at the size that a person needs, each made when it is wanted; the network never reads them.
+
+    Attributes
+    ----------
+    size : int
+        Side of the frames in pixels.
+    makers : tuple of callable
+        One a clip, in the order of the clips: without arguments, it returns (t, size, size, 3) uint8.
+
+    Examples
+    --------
+    >>> copy = ViewingCopy(128, (lambda: np.zeros((8, 128, 128, 3), np.uint8),))
+    >>> copy, copy[0].shape
+    (ViewingCopy of 1 clips at 128 px, (8, 128, 128, 3))
+    """
+
+    size: int
+    makers: tuple[Callable[[], np.ndarray], ...]
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.makers[row]()
+
+    def __repr__(self) -> str:
+        return f"ViewingCopy of {len(self)} clips at {self.size} px"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Clips(_ClipRecord):
     """Clips ready for the network, one row of the table each.
 
@@ -281,6 +312,8 @@ class Clips(_ClipRecord):
         What SynthME knows of its own clips.
     problems : DataFrame
         As in :class:`ClipIndex`.
+    viewing : ViewingCopy or None
+        The same frames at a larger size, which players and figures show. :meth:`save` does not write it.
 
     Examples
     --------
@@ -301,6 +334,7 @@ class Clips(_ClipRecord):
     recipe: Mapping[str, Any] = field(default_factory=dict)
     truth: Truth | None = None
     problems: pd.DataFrame = field(default_factory=no_problems)
+    viewing: ViewingCopy | None = None
 
     _required = ("clip_id", "subject")
     _called = "these Clips"
@@ -315,6 +349,7 @@ class Clips(_ClipRecord):
             raise ValueError(f"frames must be uint8 from 0 to 255; these are {self.frames.dtype}")
         if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[-1] not in (2, 3)):
             raise ValueError(f"flow must be (n, h, w, 2 or 3); this is {self.flow.shape}")
+        self._check_rows(len(self.table), "viewing")
 
     @property
     def size(self) -> tuple[int, int]:
@@ -346,7 +381,9 @@ class Clips(_ClipRecord):
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:
         names = list(self.table["clip_id"].iloc[rows])
         truth = None if self.truth is None else self.truth.select(names)
-        return super()._rows(rows) | {"truth": truth, "problems": self.problems[self.problems["clip_id"].isin(names)]}
+        problems = self.problems[self.problems["clip_id"].isin(names)]
+        viewing = self.viewing and replace(self.viewing, makers=tuple(self.viewing.makers[row] for row in rows))
+        return super()._rows(rows) | {"truth": truth, "problems": problems, "viewing": viewing}
 
     def where(self, **columns: object) -> Clips:
         """The clips whose columns hold the given values; a list of values means any of them.
