@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -266,9 +270,9 @@ class ViewingCopy:
     Attributes
     ----------
     size : int
-        Side of the frames in pixels.
+        Largest side of the frames in pixels; those of a small source are smaller.
     makers : tuple of callable
-        One a clip, in the order of the clips: without arguments, it returns (t, size, size, 3) uint8.
+        One a clip, in the order of the clips: without arguments, it returns (t, h, w, 3) uint8.
 
     Examples
     --------
@@ -290,11 +294,58 @@ class ViewingCopy:
         return f"ViewingCopy of {len(self)} clips at {self.size} px"
 
 
+def frames_of_strip(strip: bytes, *, n_frames: int) -> np.ndarray:
+    """The frames of a clip from one picture file that holds them one below the other.
+
+    Parameters
+    ----------
+    strip : bytes
+        A WebP or PNG file.
+    n_frames : int
+
+    Returns
+    -------
+    (n_frames, h, w, 3) uint8
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> file = io.BytesIO()
+    >>> Image.new("RGB", (16, 64)).save(file, "PNG")
+    >>> frames_of_strip(file.getvalue(), n_frames=4).shape
+    (4, 16, 16, 3)
+    """
+    from PIL import Image
+
+    picture = np.asarray(Image.open(io.BytesIO(strip)).convert("RGB"))
+    return picture.reshape(n_frames, -1, *picture.shape[1:])
+
+
+def _frames_of_file(file: Path, n_frames: int, sha256: str) -> np.ndarray:
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordError(f"{file} is not the file that was written (its sha256 differs); prepare the set again")
+    return frames_of_strip(content, n_frames=n_frames)
+
+
+def _viewing_of(folder: Path) -> ViewingCopy | None:
+    """The viewing copy of a prepared set that was made with one."""
+    if not (folder / "viewing.json").is_file():
+        return None
+    noted = json.loads((folder / "viewing.json").read_text())
+    makers = (
+        partial(_frames_of_file, folder / "viewing" / f"{row:06d}.webp", noted["n_frames"], sha256)
+        for row, sha256 in enumerate(noted["sha256"])
+    )
+    return ViewingCopy(noted["size"], tuple(makers))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Clips(_ClipRecord):
     """Clips ready for the network, one row of the table each.
 
-    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``.
+    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv`` and, where it was made
+    with a viewing copy, a WebP picture a clip in the folder ``viewing``.
 
     Attributes
     ----------
@@ -436,7 +487,7 @@ class Clips(_ClipRecord):
         FileNotFoundError, ValueError
             If there is none, or a file of it is not the one that was written.
         """
-        return cls._load(path, memory_map=True, check=check)
+        return replace(cls._load(path, memory_map=True, check=check), viewing=_viewing_of(Path(path)))
 
     @classmethod
     def _of_parts(cls, parts: Parts) -> Clips:

@@ -226,10 +226,9 @@ def shown_frames(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
     """
     if clips.frames is None:
         return None, ""
-    if clips.viewing is not None:
-        return clips.viewing[place], f"frames at {clips.viewing.size} px (viewing copy)"
-    frames = np.asarray(clips.frames[place])
-    return frames, f"frames at {max(frames.shape[1:3])} px, as the network gets them"
+    frames = np.asarray(clips.frames[place]) if clips.viewing is None else clips.viewing[place]
+    which = ", as the network gets them" if clips.viewing is None else " (viewing copy)"
+    return frames, f"frames at {max(frames.shape[1:3])} px{which}"
 
 
 SCALED_NOTE = "scaled clip by clip: no pixels, and 0 is not no motion"
