@@ -221,8 +221,9 @@ def _viewed(clip_id: str, size: int, recipe: Mapping[str, Any]) -> np.ndarray:
 
 def view_frames(face: Face, script: Script, n_frames: int) -> np.ndarray:
     """The sampled frames at the face's size, (n_frames, size, size, 3) uint8: drawn for looking at, not shrunk."""
-    numbers = frame_numbers(*script.marks.values(), n_frames)
-    return np.stack([script.frame(face, int(number)) for number in numbers])
+    onset, apex, offset = script.marks.values()
+    numbers = frame_numbers(onset, apex, offset, n_frames)
+    return np.stack([script.frame(face, number) for number in numbers.tolist()])
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:

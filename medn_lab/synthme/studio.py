@@ -263,7 +263,7 @@ def face_studio(
     check_clip(size)
     face = draw_face(draw_identity(identity_seed, person), size=render_size(size))
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
-    options = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
+    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
     large = partial(cached_face, identity_seed, person, VIEWING_SIZE)
     return FaceStudio(face, dataset="SynthME", large=large, **options)
 
@@ -319,7 +319,7 @@ def photo_studio(
     make, found = _photo_face(photo, landmarks)
     face = make(render_size(size))
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
-    options = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
+    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
     large = make(VIEWING_SIZE)
     return FaceStudio(face, dataset="photo", large=lambda: large, **options)
 
