@@ -1,8 +1,8 @@
 from .aligned_maps import plot_embeddings as plot_embeddings
 from .answers import plot_answers as plot_answers
 from .attribution import plot_attribution as plot_attribution
-from .attribution_trial import plot_attribution_comparison as plot_attribution_comparison
-from .attribution_trial import plot_randomisation as plot_randomisation
+from .attribution import plot_attribution_comparison as plot_attribution_comparison
+from .attribution import plot_randomisation as plot_randomisation
 from .au_detection import plot_au_detection as plot_au_detection
 from .audit import plot_selection_audit as plot_selection_audit
 from .branch_correlation import plot_branch_correlation as plot_branch_correlation
@@ -17,11 +17,11 @@ from .confusion import plot_confusion_matrix as plot_confusion_matrix
 from .dependence import plot_dependence as plot_dependence
 from .evaluation import plot_evaluation as plot_evaluation
 from .folds import plot_folds as plot_folds
-from .gate import plot_gate as plot_gate
 from .information import plot_information as plot_information
-from .kept import plot_kept_tokens as plot_kept_tokens
 from .leakage import plot_leakage as plot_leakage
 from .maps import plot_embedding as plot_embedding
+from .network import plot_gate as plot_gate
+from .network import plot_kept_tokens as plot_kept_tokens
 from .p_values import plot_p_values as plot_p_values
 from .pair import plot_pair as plot_pair
 from .pair_control import plot_pair_separation as plot_pair_separation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -133,7 +134,7 @@ def _face(
 
 def _flow(figure: go.Figure, clips: Clips, place: int, onset: np.ndarray | None, *, cell: float) -> None:
     """The flow over the onset, with its magnitude under the pointer."""
-    where = {"row": 1, "col": 3}
+    where: dict[str, Any] = {"row": 1, "col": 3}
     flow, _ = motion_field(clips, place)
     if flow is None:
         why = "no flow in these clips" if clips.flow is None else "flow coded as colours"
@@ -158,7 +159,7 @@ def _flow(figure: go.Figure, clips: Clips, place: int, onset: np.ndarray | None,
     )  # fmt: skip
 
 
-def _au_bars(predictions: Predictions | None, clip_id: str, *, most: int) -> dict[str, Sequence]:
+def _au_bars(predictions: Predictions | None, clip_id: str, *, most: int) -> dict[str, Any]:
     """The bars of the AUs that are coded, then of those with the highest scores; empty without scores."""
     table = None if predictions is None else clip_au_scores(predictions, clip_id)
     if table is None or table.empty:
@@ -174,7 +175,7 @@ def _au_bars(predictions: Predictions | None, clip_id: str, *, most: int) -> dic
     }
 
 
-def _score_bars(predictions: Predictions | None, clip_id: str) -> dict[str, Sequence]:
+def _score_bars(predictions: Predictions | None, clip_id: str) -> dict[str, Any]:
     """The bars of the emotions, the labelled class outlined and named; empty without predictions."""
     if predictions is None:
         return {}

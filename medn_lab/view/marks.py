@@ -106,8 +106,8 @@ def room_for(labels: Iterable[str], *, size: int = 12) -> int:
 def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
     """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
     return {
-        "type": "data", "symmetric": False, "array": np.nan_to_num(high - value),
-        "arrayminus": np.nan_to_num(value - low), "thickness": 2, "width": 5, "color": colour,
+        "type": "data", "symmetric": False, "array": high - value,
+        "arrayminus": value - low, "thickness": 2, "width": 5, "color": colour,
     }  # fmt: skip
 
 

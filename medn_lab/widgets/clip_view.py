@@ -10,8 +10,9 @@ import anywidget
 import numpy as np
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions
+from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
 from medn_lab.view import theme
+from medn_lab.view.attribution import MappedClip, mapped_clip
 from medn_lab.view.images import (
     MOST,
     SCALED_NOTE,
@@ -22,16 +23,20 @@ from medn_lab.view.images import (
     motion_field,
     scaled_by_clip,
     shown_frames,
-    smooth,
     steady,
     time_course,
     to_webp,
 )
+from medn_lab.view.network import cover_text
 from medn_lab.view.rows import Moments, clip_moments, clip_row
 from medn_lab.widgets.timing import Dwell
 
 _HERE = Path(__file__).parent
-_BLUR = 1.0  # pixels: single pixels of an attribution are noisy
+_PARTS = {
+    "frames": "this frame",
+    "all frames": "all frames after the onset",
+    "flow": "the flow, one map for the whole clip",
+}
 NO_CLIPS = "No clips were given, so there are no faces to play."
 _LONGEST = 16383  # pixels: the side that a WebP file can have
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
@@ -85,7 +90,7 @@ class ClipView(anywidget.AnyWidget):
         One of those that :attr:`overlays` lists.
     keep_rate : float
     attributed : str
-        The input whose attribution is drawn: ``frames`` or ``flow``.
+        Which map of the attribution is drawn: ``frames``, ``all frames`` (their sum) or ``flow``.
     """
 
     _esm = _HERE / "clip_view.js"
@@ -118,21 +123,55 @@ class ClipView(anywidget.AnyWidget):
         size: int = 320,
         **traits: Any,
     ) -> None:
-        self._clips, self._kept, self._attribution = clips, kept, attribution
+        self._clips = clips
         self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._soon = Dwell(self._show_viewing_copy, seconds=_SETTLED)
+        self._shown: dict[str, MappedClip] = {}
+        super().__init__(
+            size=size,
+            scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
+        )
+        self.give(kept=kept, attribution=attribution)
+        with self.hold_sync():
+            for name, value in traits.items():
+                setattr(self, name, value)
+
+    def give(
+        self,
+        *,
+        kept: KeptTokens | None = None,
+        attribution: Attribution | None = None,
+        region: str = "",
+        blur: float = 1.0,
+    ) -> None:
+        """Set what the overlays draw; clips that are shown follow at the next :meth:`show`.
+
+        Parameters
+        ----------
+        kept : KeptTokens or None
+        attribution : Attribution or None
+        region : str
+            On synthetic clips, what to draw a line around: ``cue``, an AU or ``AUs``; nothing where empty.
+        blur : float
+            Pixels by which the attribution is smoothed.
+        """
+        clips, self._kept, self._attribution = self._clips, kept, attribution
+        self._region, self._blur = region, blur
         there = ["none"] * (clips is not None and clips.frames is not None)
         if clips is not None and len(clips) and motion_field(clips, 0)[0] is not None:
             there += ["arrows", "magnitude"]
         there += ["kept"] * (kept is not None) + ["attribution"] * (attribution is not None)
         rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
-        parts = [] if attribution is None else [p for p in ("frames", "flow") if getattr(attribution, p) is not None]
+        parts: list[str] = []
+        if attribution is not None:
+            parts += ["frames", "all frames"] * (attribution.frames is not None)
+            parts += ["flow"] * (attribution.flow is not None)
         first = "none" if "none" in there else "magnitude" if "magnitude" in there else next(iter(there), "none")
-        super().__init__(
-            overlays=[[key, *OVERLAYS[key]] for key in there], keep_rates=rates, parts=parts, size=size,
-            scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
-            **{"overlay": first, "keep_rate": (*rates, 1.0)[0], "attributed": (*parts, "frames")[0], **traits},
-        )  # fmt: skip
+        with self.hold_sync():
+            self.overlays, self.keep_rates, self.parts = [[key, *OVERLAYS[key]] for key in there], rates, parts
+            self.overlay = self.overlay if self.overlay in there else first
+            self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
+            self.attributed = self.attributed if self.attributed in parts else (*parts, "frames")[0]
 
     def show(self, *clip_ids: str) -> None:
         """Show these clips from their onsets, in step: frame k of one next to frame k of the others.
@@ -151,6 +190,7 @@ class ClipView(anywidget.AnyWidget):
         flows = [motion_field(clips, clip_row(clips, clip_id)[0])[0] for clip_id in there]
         known = [flow for flow in flows if flow is not None]
         largest = max((float(flow_magnitude(flow).max()) for flow in known), default=0.0)
+        self._shown = {clip_id: one for clip_id in there if (one := self._mapped(clip_id)) is not None}
         gain = min((arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
         faces = [
             self._face(clip_id, flow, gain=gain, largest=largest, several=len(known) > 1)
@@ -258,7 +298,7 @@ class ClipView(anywidget.AnyWidget):
         face: dict[str, Any] = {
             "width": width, "height": height, "count": 1 if frames is None else len(frames),
             "frames": None, "course": [], "flow": _packed(flow), "push": None, "gain": gain, "largest": largest,
-            "texts": texts, "kept": [], "heat": {},
+            "texts": texts, "kept": [], "heat": {}, "outline": None,
         }  # fmt: skip
         if frames is not None:
             face |= _strip(frames, quality=quality)
@@ -283,6 +323,8 @@ class ClipView(anywidget.AnyWidget):
                 f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
                 f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
             )
+            covered = cover_text(kept, row, scale)
+            text += f" Kept: {covered}." if covered else ""
             face["kept"].append(
                 {"rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(), "text": text}
             )
@@ -294,22 +336,40 @@ class ClipView(anywidget.AnyWidget):
         if clip_id not in set(maps.table["clip_id"]):
             face["texts"]["attribution"] = f"{clip_id} is not among the {len(maps)} clips of this attribution."
             return
-        row = int(positions(maps.table, clip_id, owner="this attribution")[0])
-        for part in self.parts:
-            heat = smooth(np.asarray(getattr(maps, part)[row]).sum(axis=-1), _BLUR)
+        one = self._shown.get(clip_id) or require(self._mapped(clip_id), otherwise="no map of this clip")
+        if one.outline is not None:
+            mask = one.outline.astype(np.uint8)
+            face["outline"] = {"data": mask.tobytes(), "height": len(mask), "width": mask.shape[1]}
+        together = self._shown.values() if clip_id in self._shown else [one]
+        for part, heat in _heats(one).items():
             if part == "frames" and face["frames"] is not None and len(heat) != face["count"]:
                 face["texts"]["attribution"] = (
                     f"This attribution has {len(heat)} frames and the clip has {face['count']}: attribute these clips."
                 )
                 continue
-            largest = full_colour(heat)
-            what = "this frame" if part == "frames" else "the flow, one map for the whole clip"
+            # Clips that are shown together share their colours.
+            largest = full_colour(*[_heats(other)[part] for other in together if part in _heats(other)])
             packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
             face["heat"][part] = {
                 "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1],
-                "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {what}: red raises it, blue lowers it;"
-                f" full colour is ±{largest:.2g} a pixel.",
+                "course": one.course.tolist() if part == "frames" and one.course is not None else [],
+                "signed": one.signed,
+                "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: red raises it, blue lowers"
+                f" it; full colour is ±{largest:.2g} a pixel.",
             }  # fmt: skip
+
+    def _mapped(self, clip_id: str) -> MappedClip | None:
+        maps, clips = self._attribution, self._clips
+        if maps is None or clips is None or clip_id not in set(maps.table["clip_id"]):
+            return None
+        row = int(positions(maps.table, clip_id, owner="this attribution")[0])
+        return mapped_clip(maps, row, clips=clips, region=self._region or None, blur=self._blur)
+
+
+def _heats(one: MappedClip) -> dict[str, np.ndarray]:
+    """The maps that can be shown of a clip, by their names in `parts`."""
+    found = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
+    return {name: heat for name, heat in found.items() if heat is not None}
 
 
 def _strip(frames: np.ndarray, *, quality: int = 92) -> dict[str, Any]:
