@@ -5,6 +5,9 @@ from .attribution import plot_attribution as plot_attribution
 from .attribution import plot_attribution_comparison as plot_attribution_comparison
 from .attribution import plot_randomisation as plot_randomisation
 from .clips import plot_clip as plot_clip
+from .clips import plot_flow as plot_flow
+from .clips import plot_magnification as plot_magnification
+from .clips import plot_registration as plot_registration
 from .decoupling import plot_decoupling as plot_decoupling
 from .decoupling import plot_dependence as plot_dependence
 from .decoupling import plot_leakage as plot_leakage
@@ -16,9 +19,6 @@ from .evaluation import plot_comparison as plot_comparison
 from .evaluation import plot_evaluation as plot_evaluation
 from .evaluation import plot_folds as plot_folds
 from .evaluation import plot_selection_audit as plot_selection_audit
-from .flows import plot_flow as plot_flow
-from .flows import plot_magnification as plot_magnification
-from .flows import plot_registration as plot_registration
 from .maps import plot_embedding as plot_embedding
 from .maps import plot_embeddings as plot_embeddings
 from .maps import plot_map_stability as plot_map_stability

@@ -10,8 +10,7 @@ import pandas as pd
 from medn_lab.records import Clips, LivePrediction
 from medn_lab.view import theme
 from medn_lab.view.answer_pictures import table_allows
-from medn_lab.view.answers import gate_of, score_table
-from medn_lab.view.scores import ABSENT, clip_au_scores
+from medn_lab.view.answers import ABSENT, clip_au_scores, gate_of, score_table
 from medn_lab.widgets.panel import emotion_chip, note
 
 _COLUMNS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,19 @@ from medn_lab.view.images import (
     MOST,
     SCALED_NOTE,
     arrow_grid,
+    enlarge,
     flow_magnitude,
     full_colour,
     motion_field,
     scaled_by_clip,
+    shown_frames,
     steady,
     time_course,
     to_webp,
 )
 from medn_lab.view.network import cover_text
 from medn_lab.view.rows import Moments, clip_moments, clip_row
+from medn_lab.widgets.timing import Dwell
 
 _HERE = Path(__file__).parent
 _PARTS = {
@@ -34,6 +38,8 @@ _PARTS = {
     "flow": "the flow, one map for the whole clip",
 }
 NO_CLIPS = "No clips were given, so there are no faces to play."
+_LONGEST = 16383  # pixels: the side that a WebP file can have
+_SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 
 OVERLAYS = {
@@ -56,7 +62,8 @@ class ClipView(anywidget.AnyWidget):
 
     Magnified motion is drawn by pushing each frame further along the clip's own onset-to-apex flow, as far as that
     frame is on its way to the apex; a factor of 1 is the clip itself. Without flow, differences from the onset are
-    amplified.
+    amplified. Where the clips have a viewing copy, its larger frames take the place of the network's frames a moment
+    later; the line below the faces says which are shown.
 
     Parameters
     ----------
@@ -118,6 +125,7 @@ class ClipView(anywidget.AnyWidget):
     ) -> None:
         self._clips = clips
         self._ids = set() if clips is None else set(clips.table["clip_id"])
+        self._soon = Dwell(self._show_viewing_copy, seconds=_SETTLED)
         self._shown: dict[str, MappedClip] = {}
         super().__init__(
             size=size,
@@ -170,6 +178,7 @@ class ClipView(anywidget.AnyWidget):
 
         A clip that is not among the clips is named under the faces.
         """
+        self._soon.cancel()
         clips = self._clips
         there = [one for one in clip_ids if one in self._ids]
         lacking = [f"{one} is not among the clips that were given." for one in clip_ids if one not in there]
@@ -192,8 +201,24 @@ class ClipView(anywidget.AnyWidget):
         with self.hold_sync():
             self.frame = 0
             self.interval, self.moments = _interval(moments), _named(moments, count)
-            self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips)))]
+            which = shown_frames(replace(clips, viewing=None), 0)[1].capitalize()
+            self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips), which))]
             self.faces = faces
+        if clips.frames is not None and clips.viewing is not None:
+            self._soon(*there)
+
+    def _show_viewing_copy(self, *clip_ids: str) -> None:
+        clips = self._clips
+        assert clips is not None
+        try:
+            shown = [shown_frames(clips, clip_row(clips, clip_id)[0]) for clip_id in clip_ids]
+        except (OSError, ValueError) as problem:
+            self.notes = [*self.notes, f"The viewing copy cannot be shown: {problem}."]
+            return
+        strips = [_strip(frames) for frames, _ in shown if frames is not None]
+        with self.hold_sync():
+            self.faces = [face | strip for face, strip in zip(self.faces, strips, strict=True)]
+            self.notes = [*self.notes[:-1], shown[0][1].capitalize()]
 
     def packed(self, clip_id: str) -> dict[str, Any] | None:
         """What a page without a kernel needs to play a clip, at half the flow's size; None where it is not here."""
@@ -276,7 +301,7 @@ class ClipView(anywidget.AnyWidget):
             "texts": texts, "kept": [], "heat": {}, "outline": None,
         }  # fmt: skip
         if frames is not None:
-            face["frames"] = to_webp([frames.reshape(-1, width, 3)], quality=quality)
+            face |= _strip(frames, quality=quality)
             if flow is not None:
                 face["push"] = _packed(steady(flow))
                 face["course"] = time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
@@ -345,6 +370,15 @@ def _heats(one: MappedClip) -> dict[str, np.ndarray]:
     """The maps that can be shown of a clip, by their names in `parts`."""
     found = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
     return {name: heat for name, heat in found.items() if heat is not None}
+
+
+def _strip(frames: np.ndarray, *, quality: int = 92) -> dict[str, Any]:
+    """The frames (t, h, w, 3) of a clip one below the other as a WebP picture, and the size of one."""
+    most = _LONGEST // len(frames)
+    if max(frames.shape[1:3]) > most:
+        frames = np.stack([enlarge(frame, most) for frame in frames])
+    height, width = frames.shape[1:3]
+    return {"frames": to_webp([frames.reshape(-1, width, 3)], quality=quality), "height": height, "width": width}
 
 
 def _interval(moments: Moments) -> float:

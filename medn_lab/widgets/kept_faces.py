@@ -12,9 +12,8 @@ import numpy as np
 
 from medn_lab.records import Clips, LivePrediction
 from medn_lab.view.answer_pictures import face_pictures
-from medn_lab.view.answers import state_text
+from medn_lab.view.answers import clip_au_scores, state_text
 from medn_lab.view.images import to_webp
-from medn_lab.view.scores import clip_au_scores
 from medn_lab.widgets.answer_card import gate_html, scores_html, verdict
 from medn_lab.widgets.joined import join_clips
 from medn_lab.widgets.panel import emotion_chip, note

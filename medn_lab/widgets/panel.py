@@ -16,8 +16,8 @@ import traitlets
 
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
+from medn_lab.view.answers import clip_au_scores, clip_scores
 from medn_lab.view.rows import au_set_texts, coded_aus, label_column, text_of
-from medn_lab.view.scores import clip_au_scores, clip_scores
 from medn_lab.widgets.timing import Dwell, Latest, Steps
 
 _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
