@@ -124,7 +124,7 @@ class TestPanel:
         panel.explain(1)
         panel.family = "leakage"
         assert panel.row is None
-        assert control(panel, "Row").value is None
+        assert control(panel, "Row").label == "choose a row"
         assert not frames(panel)
 
     def test_each_au_and_the_fused_branch_can_be_added(self, panel):

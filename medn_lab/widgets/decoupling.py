@@ -123,7 +123,7 @@ class DecouplingPanel(Panel):
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__(
             [
-                widgets.HBox([widgets.HTML(note("compare")), *boxes.values()], layout=wrap),
+                widgets.HBox([control(widgets.HTML, "Models", value=""), *boxes.values()], layout=wrap),
                 widgets.HBox([family, self._given, self._each, self._fused], layout=wrap),
                 shown, self._rows, self._words,
                 widgets.HBox([self._path, export, self._written], layout=wrap),
@@ -134,9 +134,14 @@ class DecouplingPanel(Panel):
         self._draw()
         for trait, bound in (
             ("family", family), ("given", self._given), ("each_au", self._each), ("fused", self._fused),
-            ("row", self._rows),
         ):  # fmt: skip
             self._bind(trait, bound)
+        self._bind(
+            "row",
+            self._rows,
+            to_control=lambda row: -1 if row is None else row,
+            to_trait=lambda row: None if row == -1 else row,
+        )
         for name, box in boxes.items():
             self._bind(
                 "models",
@@ -274,7 +279,7 @@ class DecouplingPanel(Panel):
         self.row = None
         self.set_trait("selection", rows)
         texts = [explain_row(one)[0].partition(";")[0] for one in rows.to_dict("records")]
-        self._rows.options = [("choose a row", None), *((text, number) for number, text in enumerate(texts))]
+        self._rows.options = [("choose a row", -1), *((text, number) for number, text in enumerate(texts))]
         if len(rows):
             drawn = plot_decoupling(rows, kind=self.family)
         else:
