@@ -179,7 +179,7 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     for number, (name, rows) in enumerate(groups.items()):
         own = first if aligned else labels[name]
         rows = rows.iloc[[labels[name].index(label) for label in own]] if aligned else rows
-        where = {"row": number // n_columns + 1, "col": number % n_columns + 1}
+        where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         p = rows["p"].to_numpy(dtype=float)
         colours = np.where(np.isnan(p), ESTIMATE, np.where(p <= LEVEL, ABOVE, WITHIN))
         forest(
