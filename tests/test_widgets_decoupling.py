@@ -140,7 +140,7 @@ class TestPanel:
     def test_what_is_given_can_be_chosen(self, panel):
         rows = panel.show("dependence", given="emotion")
         assert set(rows["given"]) == {"emotion"}
-        assert "given emotion" in panel.explain(0)
+        assert "given emotion" in panel.explain(rows.index[-1])
         for wrong in ({"family": "dependence", "given": "age"}, {"family": "all"}):
             with pytest.raises(ValueError, match=r"'age'|'all'"):
                 panel.show(**wrong)

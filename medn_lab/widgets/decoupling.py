@@ -209,7 +209,7 @@ class DecouplingPanel(Panel):
             If there is no such row.
         """
         try:
-            self.row = number
+            self.row = int(number)
         except traitlets.TraitError as problem:
             raise ValueError(str(problem)) from None
         return " ".join(explain_row(self.selection.iloc[number].to_dict()))
