@@ -57,7 +57,7 @@ def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[
     known = [str(name) for name in predictions.classes]
     given = predictions.table[label] if label in predictions.table else pd.Series(None, predictions.table.index, object)
     true = given.astype(str).where(given.notna(), UNLABELLED).to_numpy(dtype=object)
-    predicted = predictions.predicted.astype(str) if len(predictions) else []
+    predicted = predictions.predicted.astype(str) if len(predictions) else np.array([], dtype=object)
     cells = pd.DataFrame({"true": true, "predicted": predicted}, dtype=object)
     rows = [*known, *sorted({*true} - {*known, UNLABELLED}), *[UNLABELLED] * (UNLABELLED in true)]
     counts = pd.crosstab(cells["true"], cells["predicted"]).reindex(index=rows, columns=known, fill_value=0)

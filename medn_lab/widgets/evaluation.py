@@ -255,8 +255,7 @@ class EvaluationPanel(Panel):
 
     def _choose(self) -> None:
         """Find the clips of the cell and mark it in the figure."""
-        inside = np.ones(len(self._cells), dtype=bool)
-        edges = {}
+        inside, edges = np.ones(len(self._cells), dtype=bool), dict[str, float]()
         for name, axis in (("true", "y"), ("predicted", "x")):
             value, known = getattr(self, name), self._classes()[name]
             inside &= (self._cells[name] == value).to_numpy() | (not value)
