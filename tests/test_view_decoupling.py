@@ -152,10 +152,11 @@ class TestDependence:
         assert "inside subject, or over all" in text
         assert "over all clips" in view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text
 
-    def test_the_legend_has_a_diamond_only_where_something_is_allowed(self):
-        for table, known in ((report().dependence, True), (report().dependence.assign(allowed=np.nan), False)):
-            shown = [trace for trace in view.plot_dependence(table).data if trace.meta == "allowed"]
-            assert any(trace.showlegend for trace in shown) == known
+    def test_the_subtitle_explains_only_the_marks_that_are_there(self):
+        table = report().dependence
+        for name, mark in (("allowed", "◇"), ("p", "●"), ("null_95", "grey")):
+            assert mark in view.plot_dependence(table).layout.title.subtitle.text
+            assert mark not in view.plot_dependence(table.assign(**{name: np.nan})).layout.title.subtitle.text
 
     @pytest.mark.parametrize("table", [pd.DataFrame(), report().dependence.iloc[:0]])
     def test_an_unfit_table_is_refused(self, table):

@@ -10,8 +10,7 @@ from sample_records import AUS, CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
 from medn_lab.records import EvaluationSummary, Predictions
-from medn_lab.view import theme
-from medn_lab.view.answers import UNLABELLED, confusion_cells, score_bars
+from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import without_common_start
 
 
@@ -246,20 +245,12 @@ def test_a_table_without_rows_or_columns_is_refused(folds, audit, comparison, au
 
 
 class TestScoresOfOneClip:
-    def test_emotion_scores_are_drawn_and_the_label_is_marked(self):
-        bars = score_bars(pd.Series({"fear": 0.75, "others": 0.25}), "others")
-        assert list(bars.x) == [0.75, 0.25]
-        assert list(bars.y) == ["fear", "others ◀ label"]
-        assert list(bars.marker.line.width) == [0, 2]
-        assert list(bars.marker.color) == [theme.emotion_colour("fear"), theme.emotion_colour("others")]
-
     def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(self, predictions):
         unknown = dataclasses.replace(predictions, table=predictions.table.assign(AU4=np.nan))
-        bars, marks = view.plot_au_scores(unknown, predictions.table["clip_id"].iloc[0]).data
+        bars = by_meta(view.plot_au_scores(unknown, predictions.table["clip_id"].iloc[0]), "value")
         assert np.allclose(bars.x, predictions.au_probabilities[0])
-        assert dict(zip(marks.y, marks.customdata, strict=True)) == {
-            au: "coded present" if predictions.table[au].iloc[0] == 1 else "coded absent" for au in AUS if au != "AU4"
-        }
+        coded = predictions.table[list(AUS)].iloc[0].map({1.0: " ◆", 0.0: " ◇"})
+        assert list(bars.y) == [au + ("" if au == "AU4" else coded[au]) for au in AUS]
 
     def test_unknown_clips_and_predictions_without_aus_are_refused(self, predictions):
         with pytest.raises(ValueError, match="'nobody'"):

@@ -114,6 +114,7 @@ class EvaluationPanel(Panel):
             summary = EvaluationSummary(summary, notes=(missing,))
         self._summary = summary
         self._cells, self._counts = confusion_cells(summary.predictions, label=summary.label)
+        self._classes = {"true": list(self._counts.index), "predicted": list(self._counts.columns)}
         self._rows = _list_rows(summary.predictions, self._cells["true"])
         table = summary.predictions.table
         self._frame = summary.predictions.to_frame() if len(table) else table.assign(predicted="")
@@ -171,7 +172,7 @@ class EvaluationPanel(Panel):
     # What the page holds ----------------------------------------------------------------------------------------------
 
     def _choices(self) -> widgets.Box:
-        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes().values())
+        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         self._true = control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label")
         self._predicted = control(
             widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that the model predicts"
@@ -239,11 +240,8 @@ class EvaluationPanel(Panel):
 
     # What a gesture or a trait does -----------------------------------------------------------------------------------
 
-    def _classes(self) -> dict[str, list[str]]:
-        return {"true": list(self._counts.index), "predicted": list(self._counts.columns)}
-
     def _check_class(self, name: str, value: str) -> None:
-        known = self._classes()[name]
+        known = self._classes[name]
         if value and value not in known:
             raise ValueError(f"no {name} class {value!r} here; there are {', '.join(known)}")
 
@@ -266,10 +264,9 @@ class EvaluationPanel(Panel):
 
     def _choose(self) -> None:
         """Find the clips of the cell and mark it in the figure."""
-        inside = np.ones(len(self._cells), dtype=bool)
-        edges = {}
+        inside, edges = np.ones(len(self._cells), dtype=bool), dict[str, float]()
         for name, axis in (("true", "y"), ("predicted", "x")):
-            value, known = getattr(self, name), self._classes()[name]
+            value, known = getattr(self, name), self._classes[name]
             inside &= (self._cells[name] == value).to_numpy() | (not value)
             first, last = (known.index(value),) * 2 if value else (0, len(known) - 1)
             edges |= {f"{axis}0": first - 0.5, f"{axis}1": last + 0.5}
