@@ -197,7 +197,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     )  # fmt: skip
 
 
-def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: int) -> None:
+def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: Any) -> None:
     """Add a bar per AU, with a diamond after the name of an AU that was coded; nothing without AU scores."""
     table = clip_au_scores(predictions, clip_id)
     if table.empty:
