@@ -301,7 +301,8 @@ def plot_answers(
 
 
 def _add_scores(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
-    where, names = {"row": row, "col": col}, [as_text(name) for name in table.index]
+    where: dict[str, Any] = {"row": row, "col": col}
+    names = [as_text(name) for name in table.index]
     colours = [theme.emotion_colour(name) for name in table.index]
     bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
     figure.data[-1].showlegend = False
