@@ -148,6 +148,8 @@ class TestFolds:
         near = view.plot_folds(folds, scores=scores.assign(floor=0.73)).layout.annotations
         heights = [note.y for note in near if "0.7" in note.text]
         assert abs(heights[0] - heights[1]) > 0.08  # two labels do not cover each other
+        without = view.plot_folds(folds, scores=scores.assign(floor=np.nan))
+        assert words(without) == ["pooled 0.740"]
 
     def test_many_folds_have_no_names_and_one_data_set_has_no_legend(self, folds):
         many = view.plot_folds(pd.concat([folds] * 25, ignore_index=True)).layout
@@ -196,6 +198,10 @@ class TestComparison:
         assert np.allclose(marks.error_x.arrayminus, [0.1, 0.15])
         assert "MEDN minus motion" in texts(figure)
         assert figure.layout.shapes[0].x0 == 0
+
+    def test_a_difference_without_an_interval_is_open(self, comparison):
+        _, marks = lines(view.plot_comparison(comparison[:1].assign(low=np.nan, high=np.nan)))
+        assert list(marks.marker.symbol) == ["circle-open"]
 
     def test_several_pairs_of_models_are_named(self, comparison):
         labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))

@@ -197,7 +197,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     )  # fmt: skip
 
 
-def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: int) -> None:
+def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: Any) -> None:
     """Add a bar per AU, with a diamond after the name of an AU that was coded; nothing without AU scores."""
     table = clip_au_scores(predictions, clip_id)
     if table.empty:
@@ -301,7 +301,8 @@ def plot_answers(
 
 
 def _add_scores(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
-    where, names = {"row": row, "col": col}, [as_text(name) for name in table.index]
+    where: dict[str, Any] = {"row": row, "col": col}
+    names = [as_text(name) for name in table.index]
     colours = [theme.emotion_colour(name) for name in table.index]
     bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
     figure.data[-1].showlegend = False
