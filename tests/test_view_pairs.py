@@ -14,7 +14,7 @@ from medn_lab import view
 from medn_lab.diagnose import confusable_sets, pair_separation, rank_pairs
 from medn_lab.records import Attribution
 from medn_lab.view import theme
-from medn_lab.view.pair import branch_verdicts, motion_figure, pair_lines, swap_effects
+from medn_lab.view.pair import attribution_figure, branch_verdicts, motion_figure, pair_lines, swap_effects
 
 
 @pytest.fixture(scope="module")
@@ -184,15 +184,15 @@ class TestOnePair:
 
     def test_attribution_leaves_the_onset_out_and_has_one_scale_of_colours(self, clips, names):
         given = attribution_of(clips, names)
-        figure = motion_figure(clips, names, attribution=given)
-        red, blue = (picture.astype(int) for picture in pictures(figure)[3:])
+        figure = attribution_figure(given, clips, names)
+        red, blue = (picture.astype(int) for picture in pictures(figure))
         left, right = slice(0, 130), slice(200, None)
         assert (red[..., 0] - red[..., 2])[:, left].mean() > 80
         assert abs((red[..., 0] - red[..., 2])[:, right].mean()) < 2
         strength = (blue[..., 2] - blue[..., 0])[:, right].mean() / (red[..., 0] - red[..., 2])[:, left].mean()
         assert 0.4 < strength < 0.9  # half the value is paler
         assert re.findall(r"sum ([+-])", texts(figure)) == ["+", "-"]
-        flow = motion_figure(clips, names, attribution=given, part="flow")
+        flow = attribution_figure(given, clips, names, part="flow")
         assert texts(flow) == texts(figure)  # the flow was not attributed, so the frames are drawn
 
     def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts(self, clips, names, pairs, predictions):

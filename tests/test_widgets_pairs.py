@@ -75,8 +75,9 @@ def text(browser):
     return " ".join(one.value for one in parts(browser) if isinstance(one, ipywidgets.HTML))
 
 
-def figure(browser):
-    return next(one for one in parts(browser) if isinstance(one, go.FigureWidget))
+def figures(browser):
+    """The figures on the page: the flows, then the attribution."""
+    return [one for one in parts(browser) if isinstance(one, go.FigureWidget)]
 
 
 def names(pairs, place):
@@ -236,10 +237,10 @@ class TestOnePair:
 
     def test_flows_and_their_difference_are_those_of_the_clips(self, browser, clips):
         browser.filter(aus="12")
-        assert len(pictures(figure(browser))) == 3
+        assert len(pictures(figures(browser)[0])) == 3
         a, b = clips.select(browser.pair).flow
         longest = [np.hypot(*np.moveaxis(flow, -1, 0)).max() for flow in (a, a - b, b)]
-        shown = re.findall(r"longest ([\d.]+) px", " ".join(words(figure(browser))))
+        shown = re.findall(r"longest ([\d.]+) px", " ".join(words(figures(browser)[0])))
         assert list(map(float, shown)) == pytest.approx(longest, abs=0.006)
 
     def test_attribution_is_computed_when_wanted_announced_and_kept(self, pairs, clips):
@@ -257,7 +258,7 @@ class TestOnePair:
         assert browser.attributed
         assert wanted == [browser.pair]
         assert f"{browser.pair[0]} and {browser.pair[1]} differ" in before[0]
-        red, blue = pictures(figure(browser))[3:]
+        red, blue = pictures(figures(browser)[1])
         assert (red[..., 0].astype(int) - red[..., 2])[:, :120].mean() > 60
         assert (blue[..., 2].astype(int) - blue[..., 0])[:, 200:].mean() > 60
         assert "red raises happiness, blue raises others" in text(browser)
@@ -268,7 +269,7 @@ class TestOnePair:
         assert (browser.part, len(wanted)) == ("flow", 2)
         assert "flow, onset to apex" in text(browser)
         browser.attributed = False
-        assert len(pictures(figure(browser))) == 3
+        assert [len(pictures(one)) for one in figures(browser)] == [3]
         found = browser.attribute(part="frames")
         assert found.table["clip_id"].tolist() == list(browser.pair)
         assert (browser.attributed, browser.part, len(wanted)) == (True, "frames", 2)
@@ -369,7 +370,7 @@ class TestWhatIsMissing:
         browser = PairBrowser(pairs, clips=dataclasses.replace(clips, **{lacking: None}))
         assert f"no {lacking}" in browser.stage.notes[0]
         assert [face["count"] for face in browser.stage.faces] == frames
-        assert len(pictures(figure(browser))) == drawn
+        assert len(pictures(figures(browser)[0])) == drawn
 
     def test_a_clip_that_was_not_given_is_named(self, pairs, clips, predictions, features):
         gone = pairs["clip_b"].iloc[0]
@@ -382,7 +383,7 @@ class TestWhatIsMissing:
         assert f"{gone} is not among the clips" in browser.stage.notes[0]
         for part in ("not among the predictions", f"{gone} is not among the features", "these clips"):
             assert part in text(browser)
-        assert not any(isinstance(one, go.FigureWidget) for one in parts(browser))
+        assert figures(browser) == []
 
     def test_predictions_of_other_classes_are_named(self, pairs, clips, predictions):
         other = dataclasses.replace(predictions, classes=("positive", "negative", "surprise", "calm"))

@@ -38,6 +38,7 @@ PIXELS = 320
 """Longer side of a picture."""
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy
 _GROUND = 205
+_CELL = 200
 _SCORES = 1.5  # widths of a picture that the scores and their labels have
 _DESIRED = {"motion": "desired: not to separate", "emotion": "desired: to separate"}
 
@@ -119,7 +120,7 @@ def plot_pair(
     columns = [[_apex(clips, name, magnify, cell) for name in names], [flows[0], flows[2]], [flows[1]]]
     if attribution is not None:
         columns.append(attribution_tiles(attribution, clips, names, part=part, cell=cell))
-        lines += [attribution_line(attribution, part=part), sanity_lines(attribution)[0]]
+        lines += [attribution_line(attribution, part=part), *sanity_lines(attribution)]
     columns += [[]] * (predictions is not None)
     title = "<b>Confusable pair</b> · same AU set, different emotions"
     figure = tiles(columns, title=title, subtitle="<br>".join(lines), cell=cell)
@@ -158,14 +159,17 @@ def _add_scores(figure: go.Figure, predictions: Predictions, names: Sequence[str
         )  # fmt: skip
 
 
-def motion_figure(
-    clips: Clips, clip_ids: Sequence[str], *, attribution: Attribution | None = None, part: str = "frames"
+def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
+    """The flows of a pair and their difference in one row."""
+    return tiles([[one] for one in flow_tiles(clips, clip_ids, cell=_CELL)], title="", cell=_CELL)
+
+
+def attribution_figure(
+    attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str = "frames"
 ) -> go.Figure:
-    """The flows of a pair and their difference in one row, and the attribution of both clips where it is given."""
-    row = flow_tiles(clips, clip_ids, cell=200)
-    if attribution is not None:
-        row += attribution_tiles(attribution, clips, clip_ids, part=part, cell=200)
-    return tiles([[one] for one in row], title="", cell=200)
+    """The attribution of a pair's difference in both clips in one row."""
+    drawn = attribution_tiles(attribution, clips, clip_ids, part=part, cell=_CELL)
+    return tiles([[one] for one in drawn], title="", cell=_CELL)
 
 
 def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile]:

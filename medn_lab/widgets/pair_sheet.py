@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
 from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.pair import attribution_line, motion_figure, pair_lines
+from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
 from medn_lab.widgets.live import live_figure, redraw
 from medn_lab.widgets.panel import control, note, small_print
 from medn_lab.widgets.player import ClipPair
@@ -60,8 +60,9 @@ class PairSheet(widgets.VBox):
         )
         self.view = self._both.view
         self._verdicts, self._explained = widgets.HTML(), widgets.HTML()
-        self._figure, drawn = live_figure(go.Figure())
-        self._motion = widgets.Box([drawn], layout=widgets.Layout(width="100%"))
+        self._figures: dict[str, go.Figure] = {}
+        self._drawn = {name: widgets.Box(layout=widgets.Layout(display="none")) for name in ("motion", "attribution")}
+        figures = widgets.HBox(list(self._drawn.values()), layout=widgets.Layout(flex_flow="row wrap"))
         self._pair: tuple[str, ...] = ()
         self.wanted = control(
             widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
@@ -72,7 +73,7 @@ class PairSheet(widgets.VBox):
             tooltip="Which input's attribution is drawn", disabled=attribute is None,
         )  # fmt: skip
         below = widgets.HBox([self.wanted, self.part])
-        super().__init__([self._both.widget, self._verdicts, self._motion, self._explained, below])
+        super().__init__([self._both.widget, self._verdicts, figures, self._explained, below])
 
     def show(self, row: pd.Series | None) -> None:
         """Show the clips of this row of the table of pairs and the verdicts; nothing where None."""
@@ -101,21 +102,31 @@ class PairSheet(widgets.VBox):
             clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
             positions(clips.table, list(self._pair), owner="these clips")
         except ValueError as problem:
-            self._motion.layout.display = "none"
             self._explained.value = note(str(problem), warn=True) + explained
+            self._draw("motion", None)
+            self._draw("attribution", None)
             return
-        found = None
+        self._draw("motion", motion_figure(clips, self._pair))
+        drawn = None
         if attributed and self._attribute is not None:
             self._explained.value = note(f"Computing where {' and '.join(self._pair)} differ for the model ...")
             try:
                 found = self._attribute(*self._pair)
+                drawn = attribution_figure(found, clips, self._pair, part=part)
                 explained = small_print([attribution_line(found, part=part), *sanity_lines(found)])
             except ValueError as problem:
                 explained = note(f"Not attributed: {problem}.", warn=True)
-        drawn = motion_figure(clips, self._pair, attribution=found, part=part)
-        drawn.layout.width = None  # of the page
-        redraw(self._figure, drawn)
-        self._motion.layout.display, self._explained.value = "", explained
+        self._draw("attribution", drawn)
+        self._explained.value = explained
+
+    def _draw(self, name: str, drawn: go.Figure | None) -> None:
+        """Show a figure in its place; nothing where None. A figure is made when it is first needed: it sends 5 MB."""
+        if drawn is not None and name in self._figures:
+            redraw(self._figures[name], drawn)
+        elif drawn is not None:
+            self._figures[name], shown = live_figure(drawn)
+            self._drawn[name].children = [shown]
+        self._drawn[name].layout.display = "none" if drawn is None else ""
 
     def _gate(self) -> list[str]:
         """The mean gate of both clips in words, or why there is none."""

@@ -147,7 +147,7 @@ class PairBrowser(Panel):
         self._controls: dict[str, Any] = {}
         for name, (none, title, hint) in FILTERS.items():
             if none is False:
-                self._controls[name] = control(widgets.Checkbox, title, tooltip=hint, indent=False)
+                self._controls[name] = control(widgets.Checkbox, title, tooltip=hint, indent=False, margin="2px 10px")
             else:
                 options = [("all", ""), *self._list.options(name)]
                 self._controls[name] = control(widgets.Dropdown, title, options=options, tooltip=hint)

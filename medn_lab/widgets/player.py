@@ -239,7 +239,7 @@ class ClipPair:
         self._names, self._hints = names, hints
         self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
         self.message = widgets.HTML()
-        self.cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 200px", min_width="0")) for _ in range(2)]
+        self.cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 170px", min_width="0")) for _ in range(2)]
         middle = widgets.VBox([self.view, self.message], layout=widgets.Layout(width="420px", margin="0 8px"))
         height = "" if clips is None else "320px"
         self.widget = widgets.HBox(
