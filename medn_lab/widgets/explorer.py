@@ -148,7 +148,7 @@ class BranchExplorer(Panel):
         doubts = note(_doubts(table), warn=True)
         foot = widgets.HTML(doubts + note(f"{params_line(embedding)}. {CAUTION}"))
         super().__init__(
-            [controls, self.branch_maps, self._selected, self._measured, self._pair.widget, foot],
+            [controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot],
             name="branch-explorer", width="100%", colour_by=colour_by,
             results={"selection": table.iloc[:0], "measures": self._measured.table, "shown": table},
         )  # fmt: skip

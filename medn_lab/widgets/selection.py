@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au
 from medn_lab.view.dependence import NAMES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
-from medn_lab.widgets.panel import chip, emotion_chip, natural_order, note, number, plain, table_html
+from medn_lab.widgets.panel import emotion_chip, natural_order, note, number, plain, table_html
 from medn_lab.widgets.timing import Steps
 
 Measure = Callable[[Iterable[str]], pd.DataFrame]
@@ -121,9 +122,10 @@ class Partners:
         label = label_column(table)
         self._labels = table[label].to_numpy(dtype=object) if label else np.full(len(table), None)
         self._known = ~pd.isna(self._labels)
-        self._rows: dict[frozenset[str], list[int]] = {}
+        rows: dict[Any, list[int]] = {}
         for row, aus in enumerate(self._sets):
-            self._rows.setdefault(aus, []).append(row)
+            rows.setdefault(aus, []).append(row)
+        self._rows = {aus: np.asarray(own) for aus, own in rows.items()}
         spread = places.std(axis=0) if len(places) else np.ones(places.shape[1])
         self._places = places / np.where(spread > 0, spread, 1.0)
 
@@ -139,7 +141,7 @@ class Partners:
             doubt = au_doubt(self._table)[row] if "action_units" in self._table else ""
             why = f"in doubt ({doubt})" if doubt else "not known"
             raise ValueError(f"the AUs of {self._ids[row]!r} are {why}, so no clip is known to share them")
-        return np.asarray(self._rows[self._sets[row]])
+        return self._rows[self._sets[row]]
 
     def nearest(self, row: int, *, among: np.ndarray | None = None) -> tuple[int, float]:
         """The row of the confusable partner and its distance in standard deviations.
@@ -182,7 +184,7 @@ class Partners:
         return found
 
     def _others(self, row: int) -> np.ndarray:
-        alike = np.asarray(self._rows[self._sets[row]])
+        alike = self._rows[self._sets[row]]
         return alike[self._known[alike] & (self._labels[alike] != self._labels[row])]
 
     def _nearest(self, row: int, others: np.ndarray) -> tuple[int, float]:
@@ -226,7 +228,10 @@ def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
         parts.append(f"{right[known].mean():.0%} of {'them' if known.all() else known.sum()} predicted right")
     sets = pd.Series(au_set_names(table), index=table.index)
     sizes = sets.value_counts()
-    groups = [chip(f"{name} {count}") + _emotions(labels[sets == name]) for name, count in sizes[:_MOST_SETS].items()]
+    groups = [
+        f"<b>{html.escape(name)}</b> {count} {_emotions(labels[sets == name]) if column else ''}"
+        for name, count in sizes[:_MOST_SETS].items()
+    ]
     more = len(sizes) - len(groups)
     rest = f"<span class='medn-quiet'>and {more} more AU sets</span>" if more > 0 else ""
     lines = "".join(f"<span class='medn-group'>{group}</span>" for group in groups)
