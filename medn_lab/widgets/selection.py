@@ -43,6 +43,8 @@ class Filters:
     ----------
     masks : dict of DataFrame
         Of each filter which clips have which value, (n, values) of bool; no values where the table cannot tell.
+    set_names : (n,) Series of str
+        The AU set of each clip.
 
     Examples
     --------
@@ -54,8 +56,9 @@ class Filters:
     def __init__(self, table: pd.DataFrame) -> None:
         aus = au_columns(table)
         self.masks = {name: pd.DataFrame(index=table.index) for name in FILTERS}
+        self.set_names = pd.Series(au_set_names(table), index=table.index)
         if aus or "action_units" in table:
-            sets = pd.get_dummies(pd.Series(au_set_names(table), index=table.index), dtype=bool)
+            sets = pd.get_dummies(self.set_names, dtype=bool)
             self.masks["au_sets"] = sets[sets.sum().sort_values(ascending=False, kind="stable").index]
         coded = table[aus] == 1
         self.masks["aus"] = coded[[au for au in natural_order(aus) if coded[au].any()]]
@@ -201,13 +204,15 @@ def partner_places(embedding: Embedding, features: BranchFeatures | None, names:
     return np.asarray(embedding.maps[name], dtype=float), f"{name} map"
 
 
-def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
+def selection_text(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) -> str:
     """Which clips are selected: how many, whose, which emotions, and the emotions of the most frequent AU sets.
 
     Parameters
     ----------
     table : DataFrame
         The selected rows.
+    sets : (n,) Series of str
+        Their AU sets.
     of, hidden : int
         Clips on the maps, and clips that a filter hides.
     """
@@ -226,7 +231,6 @@ def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
     known, right = rightness(table)
     if known.any():
         parts.append(f"{right[known].mean():.0%} of {'them' if known.all() else known.sum()} predicted right")
-    sets = pd.Series(au_set_names(table), index=table.index)
     sizes = sets.value_counts()
     groups = [
         f"<b>{html.escape(name)}</b> {count} {_emotions(labels[sets == name]) if column else ''}"
