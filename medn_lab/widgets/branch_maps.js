@@ -126,20 +126,16 @@ function render({ model, el }) {
   const at = (map, k) => 2 * (map.place * n() + k);
 
   /** The range of all points of a map with a margin: left, right, low, high. */
-  const home = map => {
-    const range = [Infinity, -Infinity, Infinity, -Infinity];
+  const home = map => [0, 1].flatMap(axis => {
+    let least = Infinity, most = -Infinity;
     for (let k = 0; k < n(); k++) {
-      const x = xy[at(map, k)], y = xy[at(map, k) + 1];
-      if (!Number.isFinite(x + y)) continue;
-      range[0] = Math.min(range[0], x);
-      range[1] = Math.max(range[1], x);
-      range[2] = Math.min(range[2], y);
-      range[3] = Math.max(range[3], y);
+      if (!Number.isFinite(xy[at(map, k)] + xy[at(map, k) + 1])) continue;
+      least = Math.min(least, xy[at(map, k) + axis]);
+      most = Math.max(most, xy[at(map, k) + axis]);
     }
-    if (range[0] > range[1]) return [0, 1, 0, 1];
-    const [across, up] = [range[1] - range[0] || 1, range[3] - range[2] || 1].map(size => 0.05 * size);
-    return [range[0] - across, range[1] + across, range[2] - up, range[3] + up];
-  };
+    const margin = 0.05 * (most - least || 1);
+    return least > most ? [0, 1] : [least - margin, most + margin];
+  });
 
   const box = map => {
     const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view;
@@ -189,6 +185,7 @@ function render({ model, el }) {
     pen.globalAlpha = 1;
     pen.textAlign = "left";
     pen.font = "600 13px system-ui, sans-serif";
+    pen.fillStyle = model.get("colours")[map.place] || ink;
     pen.fillText(map.title, MARGIN.left, 15);
   };
 
@@ -302,12 +299,25 @@ function render({ model, el }) {
       cy + (low - cy) * factor, cy + (high - cy) * factor];
     soon();
   };
-  const zoomMiddle = (map, factor) => zoom(map, factor, map.canvas.clientWidth / 2, map.canvas.clientHeight / 2);
+  const zoomMiddle = factor => map => zoom(map, factor, map.canvas.clientWidth / 2, map.canvas.clientHeight / 2);
   const reset = map => { map.view = null; soon(); };
   const clear = () => { outline = null; light([]); };
   const click = k => {
     model.set("clicked", [k, model.get("clicked")[1] + 1]); // counted, so that a second click on a point is heard
     model.save_changes();
+  };
+  /** Hover the next point that is shown. */
+  const walk = step => map => {
+    let k = hovered;
+    for (let tried = 0; tried < n(); tried++) {
+      k = (k + step + n()) % n();
+      if (shown(k)) return hover(k, map);
+    }
+  };
+  const keys = {
+    "+": zoomMiddle(0.8), "=": zoomMiddle(0.8), "-": zoomMiddle(1.25), "0": reset, Escape: clear,
+    Enter: () => { if (hovered >= 0) click(hovered); },
+    ArrowRight: walk(1), ArrowDown: walk(1), ArrowLeft: walk(-1), ArrowUp: walk(-1),
   };
 
   const listen = map => {
@@ -359,20 +369,8 @@ function render({ model, el }) {
       zoom(map, Math.exp(event.deltaY / 400), ...place(event));
     }, { passive: false });
     canvas.addEventListener("keydown", event => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      const act = {
-        "+": () => zoomMiddle(map, 0.8), "=": () => zoomMiddle(map, 0.8), "-": () => zoomMiddle(map, 1.25),
-        "0": () => reset(map), Escape: clear, Enter: () => { if (hovered >= 0) click(hovered); },
-      }[event.key];
-      if (step) {
-        let k = hovered;
-        for (let tried = 0; tried < n(); tried++) {
-          k = (k + step + n()) % n();
-          if (shown(k)) break;
-        }
-        if (shown(k)) hover(k, map);
-      } else if (act) act();
-      else return;
+      if (!keys[event.key]) return;
+      keys[event.key](map);
       event.preventDefault();
       event.stopPropagation();
     });
@@ -399,8 +397,8 @@ function render({ model, el }) {
     for (const [own, made] of Object.entries(tools)) made.setAttribute("aria-pressed", String(own === tool));
   };
   choose("lasso");
-  button("+", "Zoom in (+)", () => maps.forEach(map => zoomMiddle(map, 0.8)));
-  button("−", "Zoom out (-)", () => maps.forEach(map => zoomMiddle(map, 1.25)));
+  button("+", "Zoom in (+)", () => maps.forEach(keys["+"]));
+  button("−", "Zoom out (-)", () => maps.forEach(keys["-"]));
   button("reset", "Show all points (0, or a double click)", () => maps.forEach(reset));
   button("clear", "Select nothing (Escape)", clear);
 
@@ -443,8 +441,8 @@ function render({ model, el }) {
     lit = now;
     soon();
   };
-  const events = [["xy", moved], ["style_of", ground], ["styles", ground], ["kept", ground], ["hidden", ground],
-    ["size", ground], ["opacity", ground], ["legend_title", ground], ["lit", marks], ["rings", soon]];
+  const events = [["xy", moved], ["lit", marks], ["rings", soon],
+    ...["style_of", "styles", "kept", "hidden", "size", "opacity", "legend_title"].map(name => [name, ground])];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   const fit = () => {
     const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);

@@ -129,6 +129,7 @@ class BranchExplorer(Panel):
         self._table, predicted = joined_table(embedding, predictions, features=features)
         table = self._table
         self._ids = table["clip_id"].to_numpy(dtype=object)
+        self._rows = {clip_id: row for row, clip_id in enumerate(self._ids)}
         self._choices = colour_choices(table)
         if colour_by == "label" and "label" not in self._choices:
             colour_by = next(iter(self._choices), "clip_id")
@@ -148,7 +149,7 @@ class BranchExplorer(Panel):
         doubts = note(_doubts(table), warn=True)
         foot = widgets.HTML(doubts + note(f"{params_line(embedding)}. {CAUTION}"))
         super().__init__(
-            [controls, self.branch_maps, self._selected, self._measured, self._pair.widget, foot],
+            [controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot],
             name="branch-explorer", width="100%", colour_by=colour_by,
             results={"selection": table.iloc[:0], "measures": self._measured.table, "shown": table},
         )  # fmt: skip
@@ -388,16 +389,17 @@ class BranchExplorer(Panel):
     def _describe_selection(self) -> None:
         shown = int(self._kept.sum())
         hidden = len(self._table) - shown
-        self._selected.value = selection_text(self._table.iloc[self.branch_maps.rows], of=shown, hidden=hidden)
-        several = [f"{' or '.join(own)}" for own in self.filters.values() if len(own) > 1]
+        rows = self.branch_maps.rows
+        sets = self._filters.set_names.iloc[rows]
+        self._selected.value = selection_text(self._table.iloc[rows], sets=sets, of=shown, hidden=hidden)
+        several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
         counted = f"{shown} of {shown + hidden} clips shown" if hidden else ""
         self._counted.value = note("; ".join([counted, *several]))
 
     def _show_clip(self) -> None:
-        if self.partner_id:
-            self.partner_id = ""  # and that draws
-        else:
+        if not self.partner_id:
             self._draw_clips()
+        self.partner_id = ""  # where there was one, this draws
 
     def _draw_clips(self) -> None:
         names = list(filter(None, (self.clip_id, self.partner_id)))
@@ -452,7 +454,9 @@ class BranchExplorer(Panel):
             return self._filters.tidy(proposal.value)
 
     def _row(self, clip_id: str) -> int:
-        return int(positions(self._table, clip_id, owner="this explorer")[0])
+        if clip_id not in self._rows:
+            positions(self._table, clip_id, owner="this explorer")  # raises
+        return self._rows[clip_id]
 
     def _visible(self, clip_id: str) -> None:
         if not self._kept[self._row(clip_id)]:
