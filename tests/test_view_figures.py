@@ -5,15 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from sample_records import (
-    AUS,
-    CLASSES,
-    sample_clips,
-    sample_embedding,
-    sample_features,
-    sample_history,
-    sample_predictions,
-)
+from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 
 from medn_lab import view
 from medn_lab.records import History
@@ -73,29 +65,6 @@ def test_a_history_without_epochs_says_so():
     assert "no epoch has ended yet" in texts(view.plot_history(empty))
 
 
-def test_a_confusion_matrix_shows_counts_and_row_shares():
-    matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
-    figure = view.plot_confusion_matrix(matrix)
-    assert np.allclose(figure.data[0].z, [[0.75, 0.25], [0, 0]])
-    assert np.allclose(figure.data[0].customdata, matrix)
-    assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in texts(figure)
-    assert "75.0% on the diagonal" in figure.layout.title.subtitle.text
-    assert "n = 4" in figure.layout.yaxis.ticktext[0]
-
-
-@pytest.mark.parametrize(
-    ("matrix", "sentence"),
-    [
-        (pd.DataFrame(), "is empty"),
-        (pd.DataFrame([[-1]]), "negative or missing"),
-        (pd.DataFrame([[np.nan]]), "missing"),
-    ],
-)
-def test_a_confusion_matrix_of_nonsense_is_refused(matrix, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        view.plot_confusion_matrix(matrix)
-
-
 def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding):
     figure = view.plot_embedding(embedding)
     for axis, name in (("x", "motion_xy"), ("x2", "emotion_xy"), ("x3", "fused_xy")):
@@ -133,37 +102,3 @@ def test_predictions_of_other_clips_are_refused(embedding, predictions):
     table = predictions.table.assign(clip_id=[f"other{i}" for i in range(len(predictions))])
     with pytest.raises(ValueError, match="none of the 20 clips of the embedding is among the 20 predictions"):
         view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
-
-
-def test_an_unknown_clip_is_named_in_one_sentence(predictions):
-    with pytest.raises(ValueError, match="'nobody'"):
-        view.plot_scores(predictions, "nobody")
-
-
-def test_emotion_scores_are_the_softmax_and_the_label_is_marked(predictions):
-    clip_id, label = predictions.table.loc[0, ["clip_id", "label"]]
-    bars = view.plot_scores(predictions, clip_id).data[0]
-    assert np.allclose(bars.x, predictions.probabilities[0])
-    assert [name.split(" ◀")[0] for name in bars.y] == list(CLASSES)
-    assert [name for name in bars.y if "label" in name] == [f"{label} ◀ label"]
-    assert bars.marker.color[0] == theme.emotion_colour(CLASSES[0])
-
-
-def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(predictions):
-    figure = view.plot_au_scores(predictions, predictions.table["clip_id"].iloc[0])
-    bars, marks = figure.data
-    assert np.allclose(bars.x, predictions.au_probabilities[0])
-    coded = {au for au, said in zip(marks.y, marks.customdata, strict=True) if said == "coded present"}
-    assert coded == {au for au in AUS if predictions.table[au].iloc[0] == 1}
-
-
-def test_an_au_that_was_not_coded_either_way_gets_no_mark(predictions):
-    unknown = dataclasses.replace(predictions, table=predictions.table.assign(AU4=np.nan))
-    marks = view.plot_au_scores(unknown, predictions.table["clip_id"].iloc[0]).data[1]
-    assert "AU4" not in marks.y
-
-
-def test_au_scores_of_a_model_without_them_are_refused(predictions):
-    without = dataclasses.replace(predictions, au_logits=None, aus=())
-    with pytest.raises(ValueError, match="hold no AU scores"):
-        view.plot_au_scores(without, predictions.table["clip_id"].iloc[0])

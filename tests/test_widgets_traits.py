@@ -233,7 +233,10 @@ def table(ids, classes):
         ("DecouplingPanel", "family"): Trait("leakage", lambda w: w.selection["kind"].iloc[0], toggle, ("mood",)),
         ("DecouplingPanel", "models"): Trait(["first", "third"], ticked, tick, (["nobody"], ["first", "first"])),
         ("EvaluationPanel", "true"): Trait(classes[1], value_of("true"), chooses("true"), ("joy",)),
-        ("EvaluationPanel", "predicted"): Trait(classes[1], value_of("called"), chooses("called"), ("joy",)),
+        ("EvaluationPanel", "predicted"): Trait(
+            classes[1], value_of("predicted"), chooses("predicted"), ("joy",)
+        ),
+        ("EvaluationPanel", "mistakes"): Trait(True, value_of("mistakes only"), chooses("mistakes only")),
         ("EvaluationPanel", "clip_id"): Trait(
             ids[5], says(f">{ids[5]}<"),
             lambda w, value: (w.select(None, None), setattr(kinds_of(w, ipywidgets.Select)[0], "value", value)),

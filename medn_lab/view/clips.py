@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, Predictions
 from medn_lab.view import theme
+from medn_lab.view.answers import ABSENT, clip_au_scores, clip_scores
 from medn_lab.view.images import (
     AGAINST,
     FOR,
@@ -28,7 +29,6 @@ from medn_lab.view.images import (
 )
 from medn_lab.view.marks import Tile, bars, room_for, tile, tiles, wrapped
 from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe, shown_frames
-from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
 from medn_lab.view.theme import as_text
 
 PIXELS = 256

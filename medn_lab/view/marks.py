@@ -202,7 +202,7 @@ def forest(
         go.Scatter(
             x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
             textposition="top center", marker=marker,
-            error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else None),
+            error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
             customdata=hover, hovertemplate="%{customdata}<extra></extra>", showlegend=legend,
             cliponaxis=False, meta="value",
         ),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
@@ -16,10 +17,10 @@ import traitlets
 from medn_lab.view import theme
 from medn_lab.widgets.timing import Dwell, Latest, Steps
 
-# Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets the
-# letters of a figure inside a widget follow the theme; a figure on its own keeps its mid-grey, which reads on both. A
-# drawn lasso would catch the pointer: the second lets the points inside of it be hovered and clicked. The arrow of a
-# list is a dark picture in ipywidgets, whatever the theme.
+# Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets what a
+# figure writes in theme.INK follow the theme; a figure on its own keeps that mid-grey, which reads on both. A drawn
+# lasso would catch the pointer: the second lets the points inside of it be hovered and clicked. The arrow of a list is
+# a dark picture in ipywidgets, whatever the theme.
 SHEET = """
 .medn { color: var(--jp-ui-font-color1, #222); font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
 .medn .medn-line { font-size: 12.5px; line-height: 1.45; color: var(--jp-ui-font-color1, #222); }
@@ -42,7 +43,8 @@ SHEET = """
 .medn svg text { fill: var(--jp-ui-font-color1, #333); font-family: inherit; }
 .medn svg .medn-halo { paint-order: stroke; stroke: var(--jp-layout-color0, #fff); stroke-width: 4px; }
 .medn .medn-axis { stroke: var(--jp-ui-font-color3, #999); }
-.medn .js-plotly-plot .plotly svg text { fill: var(--jp-ui-font-color1, #555) !important; }
+.medn .js-plotly-plot .plotly svg text[style*="fill: rgb(122, 122, 122)"] {
+  fill: var(--jp-ui-font-color1, #555) !important; }
 .medn .js-plotly-plot .plotly .selectionlayer path { pointer-events: none !important; }
 .medn .js-plotly-plot .plotly .hoverlayer text { fill: #f4f4f4 !important; }
 .medn .widget-image img, .medn img.widget-image, .medn .medn-faces { border-radius: 4px; }
@@ -64,6 +66,24 @@ SHEET = """
 .medn button:focus-visible, .medn select:focus-visible, .medn input:focus-visible, .medn .noUi-handle:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #2196f3); outline-offset: 1px; }
 """
+
+
+class Fit(anywidget.AnyWidget):
+    """Lets the figures of a panel follow its width: plotly draws one before it is on the page, 700 px wide."""
+
+    _esm = """
+    export default {
+      render({ el }) {
+        let panel;
+        const watch = new ResizeObserver(() => {
+          if (!panel && (panel = el.closest(".medn"))) watch.observe(panel);
+          window.dispatchEvent(new Event("resize"));
+        });
+        watch.observe(el);
+        return () => watch.disconnect();
+      },
+    };
+    """
 
 
 def sheet() -> widgets.HTML:
@@ -200,7 +220,9 @@ class Panel(widgets.VBox):
     def __init__(
         self, children: list[widgets.Widget], *, name: str, width: str, results: dict[str, Any], **traits: Any
     ) -> None:
-        super().__init__(children=[sheet(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits)
+        super().__init__(
+            children=[sheet(), Fit(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits
+        )
         self.add_class("medn")
         self.add_class(f"medn-{name}")
         for trait, value in results.items():

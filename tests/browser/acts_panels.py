@@ -8,15 +8,16 @@ from playwright.sync_api import expect
 
 
 def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
-    """The panel of ``04_evaluation``: a cell lists its clips, which play; the tables and the matrix change as asked."""
+    """The panel of ``04_evaluation``: a click on a cell lists its clips, which play; lists and tables obey."""
     panel = lab.scroll_to_class("medn-evaluation-panel")
-    cells = panel.locator(".medn-cells button")
-    expect(cells).to_have_text([re.compile(r"\d+")] * 25)  # After scrolling, Lab draws the buttons before their text.
-    counts = [int(text) for text in cells.all_text_contents()]
+    plot = lab.plot(".medn-evaluation-panel")
+    panel.locator(".js-plotly-plot .annotation").first.wait_for()
+    texts = plot.graph.evaluate("gd => gd.layout.annotations.map(note => note.text)")
+    counts = [int(found[1]) for found in map(re.compile(r"<b>(\d+)</b>").match, texts) if found]
+    n = len(panel.get_by_label("predicted").locator("option").all()) - 1
     fullest = max(range(len(counts)), key=counts.__getitem__)
-    cells.nth(fullest).click()
+    plot.click(fullest % n, fullest // n)
     panel.get_by_text(f"{counts[fullest]} clips", exact=True).first.wait_for()
-    expect(cells.nth(fullest)).to_have_class(re.compile("medn-picked"))
     listed = panel.locator(".medn-listed option")
     expect(listed).to_have_count(counts[fullest])
     image = panel.locator("canvas.medn-face-canvas")
@@ -29,23 +30,22 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     panel.locator("button[title^='The next']").click()
     title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for()
     before = expect_other_picture(lab, image, before)
-    panel.locator("select.widget-input, .medn-listed select").last.select_option(index=2)
+    panel.locator(".medn-listed select").select_option(index=2)
     title.filter(has_text=listed.nth(2).inner_text().split()[0]).wait_for()
     expect_other_picture(lab, image, before)
 
-    panel.get_by_role("button", name="row shares").click()
-    cells.nth(fullest).filter(has_text="%").wait_for()
     for table, heading in (("folds", "held out"), ("subjects", "missed most often"), ("AUs", "AUC")):
         panel.get_by_role("button", name=table, exact=True).click()
         panel.locator("th").get_by_text(heading, exact=True).wait_for()
         lab.screenshot(f"evaluation-{table}")
-    panel.get_by_role("button", name="scores", exact=True).click()
-    panel.get_by_text("interval over resampled persons").wait_for()
 
-    # The keyboard does the same: the lists of rows and columns.
-    panel.get_by_label("called").select_option("all")
-    panel.get_by_text("called any").wait_for()
+    # The keyboard does the same: the lists of rows and columns, and the filter of mistakes.
+    panel.get_by_label("predicted").select_option("all")
+    panel.get_by_text("predicted any").wait_for()
     expect(listed.nth(counts[fullest] - 1)).to_be_attached()  # at least as many as in the cell
+    panel.get_by_role("button", name="mistakes only").press("Enter")
+    row = counts[fullest // n * n : fullest // n * n + n]
+    expect(listed).to_have_count(sum(row) - row[fullest // n])
 
 
 def compare_checkpoints(lab: LabPage) -> None:
