@@ -148,12 +148,12 @@ def test_the_report_names_the_branch_in_table_headline_page_and_pictures(tmp_pat
 def test_information_in_a_constant_code_is_no_figure():
     given = replace(features(), nats=np.full(N, 0.3, np.float32))
     report = decoupling_report(given, n_permutations=3, targets=["aus"], n_shuffles=2)
-    assert DEAD in view.plot_information(report).to_json()
+    assert DEAD in view.plot_decoupling(report, kind="information").to_json()
     panel = DecouplingPanel(report)
     for family in ("dependence", "leakage", "information"):
         panel.family = family
         numbers = np.flatnonzero((panel.selection["kind"] == family) & (panel.selection["branch"] != "motion"))
-        assert "no figure. The emotion branch is constant" in panel.explain(int(numbers[0]))
+        assert "no value, the emotion branch is constant" in panel.explain(int(numbers[0]))
     row = report.table.set_index("kind").loc["information"]
     assert np.isnan(row["value"])
     assert row["reason"] == DEAD

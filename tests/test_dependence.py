@@ -24,7 +24,7 @@ from medn_lab.diagnose import (
     permutation_test,
 )
 from medn_lab.records import BranchFeatures
-from medn_lab.view.decoupling_words import explain_row
+from medn_lab.view.decoupling import explain_row
 
 # Twelve clips without chance, so that another program can be given the same.
 X = np.array([[i * 7 % 11, i * 5 % 13, i * i % 7] for i in range(12)], dtype=float)
@@ -470,7 +470,7 @@ class TestShifts:
         exchange, shift = (report(scheme=scheme).table for scheme in ("exchange", "shift"))
         assert set(shift["within"]) == {"subject by shifts in time", "subject and emotion by shifts in time"}
         assert set(exchange["within"]) == {"subject", "subject and emotion"}
-        for rows, assumed in ((shift, "are stationary in time"), (exchange, "are exchangeable, without a drift")):
+        for rows, assumed in ((shift, "stationary in time"), (exchange, "exchangeable, without a drift")):
             assert assumed in explain_row(rows.iloc[0].to_dict())[1]
         assert (shift["null_95"] > exchange["null_95"])[shift["measure"] == "linear_cka"].all()
 

@@ -318,9 +318,11 @@ class TestSelection:
         some = measure(features.table["clip_id"][:60])
         figure = plot_selection_measures(some, of_all=measure())
         drawn = {trace.name: trace for trace in figure.data if trace.xaxis == "x2"}
-        assert list(drawn) == ["chance", "allowed", "all clips", "selected clips"]
+        assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
         assert np.allclose(drawn["selected clips"].x, some.loc[some["kind"] == "leakage", "value"])
-        assert "HSIC" not in str(figure.data[0].y)
+        assert np.allclose(drawn["chance"].x, some.loc[some["kind"] == "leakage", "chance"])
+        hsic = some.loc[some["measure"] == "hsic", "value"].item()
+        assert any(f"{hsic:.4f}" in note.text and "no common scale" in note.text for note in figure.layout.annotations)
         small = plot_selection_measures(measure(features.table["clip_id"][:3]))
         assert any("needs at least 4 clips" in note.text for note in small.layout.annotations)
         with pytest.raises(ValueError, match="lacks kind"):

@@ -198,9 +198,9 @@ class TestHistory:
             assert last["validation_loss"] == pytest.approx(last["validation_emotion"] + last["validation_au"])
         own = {name.removeprefix("validation_") for name in last.index if name.startswith("validation_")}
         assert own == (set(last.index) & own) | {"uf1"}
-        losses, scores = curve_columns(last.to_frame().T.astype(float))
-        assert {"validation_loss", "loss"} <= set(losses)
-        assert "validation_uf1" in scores
+        curves = curve_columns(last.to_frame().T.astype(float))
+        assert {"validation_loss", "loss"} <= set(curves["loss"])
+        assert "validation_uf1" in curves["score"]
         assert curve_name("validation_uf1") == "UF1, validation clips"
 
     @pytest.mark.parametrize("n", mostly_slow([2, 65]))

@@ -1,4 +1,4 @@
-"""Pictures of dependence and leakage, judged by the data they hold."""
+"""Figures of decoupling and the sentences on a row: each value is found in the data that the figure holds."""
 
 import numpy as np
 import pandas as pd
@@ -8,28 +8,23 @@ from scipy.stats import kstwo
 
 from medn_lab import view
 from medn_lab.records import DecouplingReport
-from medn_lab.view.leakage import EXCESS_RANGE
-from medn_lab.view.p_values import ks_band
+from medn_lab.view.decoupling import EXCESS_RANGE, explain_row
+from medn_lab.view.decoupling_details import ks_band
 
-TOLD = (("AU4", 0.9, 0.6), ("AU12", np.nan, np.nan), ("AUs", 0.8, 0.7), ("cue", 0.5, 0.52))
+AUCS = (("AU4", 0.9, 0.6), ("AU12", np.nan, np.nan), ("AUs", 0.8, 0.7), ("cue", 0.5, 0.52))
 MEASURES = ("linear_cka", "hsic", "canonical_correlations")
 
 
 def leakage_table(models=("",)):
-    rows = []
-    for number, model in enumerate(models):
-        for branch in ("motion", "emotion"):
-            for target, auc, allowed in TOLD:
-                rows.append(
-                    {
-                        "model": model, "branch": branch, "target": target, "value": auc - 0.1 * number,
-                        "low": 0.7, "high": 0.95, "null_mean": 0.5, "null_95": 0.55, "allowed": allowed,
-                        "excess": auc - 0.1 * number - allowed, "excess_low": 0.1 if target == "AU4" else -0.1,
-                        "excess_high": 0.4, "n_clips": 200, "n_subjects": 8,
-                        "n_positive": 0 if target == "AU12" else 37,
-                        "reason": "no clip <has> it" if target == "AU12" else "",
-                    }
-                )  # fmt: skip
+    rows = [
+        {
+            "model": model, "branch": branch, "target": target, "value": auc - 0.1 * number, "low": 0.7, "high": 0.95,
+            "null_mean": 0.5, "null_95": 0.55, "allowed": allowed, "excess": auc - 0.1 * number - allowed,
+            "excess_low": 0.1 if target == "AU4" else -0.1, "excess_high": 0.4, "n_clips": 200, "n_subjects": 8,
+            "n_positive": 0 if target == "AU12" else 37, "reason": "no clip <has> it" if target == "AU12" else "",
+        }
+        for number, model in enumerate(models) for branch in ("motion", "emotion") for target, auc, allowed in AUCS
+    ]  # fmt: skip
     table = pd.DataFrame(rows)
     return table.drop(columns="model") if models == ("",) else table
 
@@ -48,210 +43,276 @@ def report(models=("m",), given=("", "emotion")):
     return DecouplingReport(pd.DataFrame(rows), {})
 
 
-def traces(figure, name):
-    return [trace for trace in figure.data if trace.name == name]
+def marked(figure, mark="value"):
+    """The traces of a mark, by their x axis."""
+    return {trace.xaxis: trace for trace in figure.data if mark in (trace.meta, trace.name)}
 
 
 class TestLeakage:
-    def test_each_cell_holds_the_area_and_what_is_allowed_and_is_coloured_by_the_excess(self):
+    def test_a_cell_holds_the_auc_and_what_is_allowed_and_its_colour_is_the_excess(self):
         figure = view.plot_leakage(leakage_table())
-        assert np.allclose(figure.data[1].z, [[0.1, 0.1], [-0.02, -0.02], [0.3, 0.3], [np.nan, np.nan]], equal_nan=True)
-        assert (figure.data[1].zmin, figure.data[1].zmax) == (-EXCESS_RANGE, EXCESS_RANGE)
-        said = words(figure)
-        assert said.count("<b>.80</b> <span style='font-size:11px'>of .70</span>") == 2
-        assert said.count("–") == 2
+        cells = figure.data[-1]
+        assert np.allclose(cells.z, [[0.1, 0.1], [-0.02, -0.02], [0.3, 0.3], [np.nan, np.nan]], equal_nan=True)
+        assert (cells.zmin, cells.zmax) == (-EXCESS_RANGE, EXCESS_RANGE)
+        texts = words(figure)
+        assert sum(text.startswith("<b>.80</b>") and "of .70" in text for text in texts) == 2
+        assert texts.count("–") == 2
+        assert [text[:10] for text in texts if "▲" in text] == ["<b>.90</b>"] * 2  # the interval lies above 0
 
-    def test_a_leak_beyond_its_interval_has_a_mark(self):
-        marked = [text for text in words(view.plot_leakage(leakage_table())) if "▲" in text]
-        assert len(marked) == 2
-        assert all(text.startswith("<b>.90</b>") for text in marked)
-
-    def test_the_mean_comes_first_each_au_last_and_the_clips_stand_beside_the_names(self):
+    def test_targets_are_ordered_and_named_with_their_number_of_clips(self):
         labels = view.plot_leakage(leakage_table()).layout.yaxis.ticktext
-        assert [label.split("  ")[0] for label in labels] == ["<b>AUs, mean</b>", "cue", "AU4", "AU12"]
-        assert ">37<" in labels[2]
+        assert [label.split(" (")[0] for label in labels] == ["<b>AUs, mean</b>", "cue", "AU4", "AU12"]
+        assert "(37)" in labels[2]
         assert len(view.plot_leakage(leakage_table(), each_au=False).layout.yaxis.ticktext) == 2
 
-    def test_several_models_stand_side_by_side(self):
-        figure = view.plot_leakage(leakage_table(("first", "sec<ond")))
-        assert figure.data[1].z.shape == (4, 4)
-        assert figure.data[1].z[0, 2] == pytest.approx(0.0)
+    def test_models_stand_side_by_side_and_each_cell_knows_its_row(self):
+        table = leakage_table(("first", "sec<ond"))
+        figure = view.plot_leakage(DecouplingReport(table.assign(kind="leakage"), {}))
+        cells = figure.data[-1]
+        assert cells.z.shape == (4, 4)
         assert {"<b>first</b>", "<b>sec&lt;ond</b>"} <= set(words(figure))
+        row = table.iloc[int(np.reshape(cells.ids, (4, 4))[0, 2])]
+        assert (row["model"], row["branch"], row["target"]) == ("sec<ond", "motion", "AUs")
+        assert cells.z[0, 2] == pytest.approx(row["excess"])
 
-    def test_hovering_tells_the_reason_or_the_intervals(self):
-        hover = view.plot_leakage(leakage_table()).data[1].customdata
+    def test_the_hover_text_holds_the_intervals_or_the_reason(self):
+        hover = view.plot_leakage(leakage_table()).data[-1].customdata
         assert "no clip &lt;has&gt; it" in hover[3, 0]
-        assert "AUC 0.900 [0.700, 0.950]" in hover[2, 1]
-        assert "allowed 0.600<br>excess +0.300 [0.100, 0.400]" in hover[2, 1]
+        for fact in ("AUC 0.900 [0.700, 0.950]", "allowed 0.600", "excess +0.300 [+0.100, +0.400]"):
+            assert fact in hover[2, 1]
 
-    def test_without_a_truth_there_is_no_colour(self):
-        table = leakage_table().assign(allowed=np.nan, excess=np.nan, excess_low=np.nan)
-        figure = view.plot_leakage(table)
-        assert np.isnan(figure.data[1].z).all()
+    def test_without_what_is_allowed_there_is_no_colour(self):
+        figure = view.plot_leakage(leakage_table().assign(allowed=np.nan, excess=np.nan, excess_low=np.nan))
+        assert np.isnan(figure.data[-1].z).all()
         assert "<b>.80</b>" in words(figure)
 
-    def test_a_report_is_taken_as_it_is(self):
-        rows = leakage_table(("m",))
-        figure = view.plot_leakage(DecouplingReport(rows.assign(kind="leakage"), {}))
-        assert np.allclose(figure.data[1].z, view.plot_leakage(leakage_table(("m",))).data[1].z, equal_nan=True)
-
-    @pytest.mark.parametrize(
-        ("table", "sentence"),
-        [(leakage_table().iloc[:0], "is empty"), (leakage_table().drop(columns="allowed"), "lacks allowed")],
-    )
-    def test_an_unfit_table_is_refused(self, table, sentence):
-        with pytest.raises(ValueError, match=sentence):
+    @pytest.mark.parametrize("table", [leakage_table().iloc[:0], leakage_table().drop(columns="allowed")])
+    def test_an_unfit_table_is_refused(self, table):
+        with pytest.raises(ValueError, match=r"allowed|no rows"):
             view.plot_leakage(table)
 
 
 class TestDependence:
-    def test_bands_run_from_the_null_s_mean_to_its_95_percent_where_the_threshold_is(self):
+    def test_value_null_threshold_and_what_is_allowed_are_drawn(self):
         figure = view.plot_dependence(report())
-        bars, marks = traces(figure, "null: mean to 95 %"), traces(figure, "threshold")
-        assert len(bars) == len(marks) == len(MEASURES)
-        assert np.allclose(bars[0].base, 0.1)
-        assert np.allclose(np.add(bars[0].base, bars[0].x), 0.2)
-        assert np.allclose(marks[0].x, 0.2)
-        assert np.allclose(traces(figure, "what they should hold")[0].x, 0.15)
+        bars, ticks = marked(figure, "null: mean to 95 %"), marked(figure, "threshold")
+        assert len(bars) == len(ticks) == len(MEASURES)
+        assert np.allclose(bars["x"].base, 0.1)
+        assert np.allclose(np.add(bars["x"].base, bars["x"].x), 0.2)
+        assert np.allclose(ticks["x"].x, 0.2)
+        assert np.allclose(marked(figure, "allowed")["x"].x, 0.15)
+        assert [one.x[0] for one in marked(figure).values()] == [0.05, 0.5, 0.19]
 
-    def test_a_value_is_red_and_filled_from_p_05_downwards(self):
-        figure = view.plot_dependence(report())
-        above = [np.isfinite(np.array(trace.x, dtype=float)).all() for trace in traces(figure, "above the null")]
-        within = [np.isfinite(np.array(trace.x, dtype=float)).all() for trace in traces(figure, "within the null")]
-        assert above == [False, True, True]
-        assert within == [True, False, False]
-        assert traces(figure, "above the null")[1].x[0] == 0.5
-        assert traces(figure, "above the null")[0].marker.symbol == "circle"
+    def test_a_marker_is_filled_and_has_another_colour_from_p_05_downwards(self):
+        markers = [one.marker for one in marked(view.plot_dependence(report())).values()]
+        assert [one.symbol[0] for one in markers] == ["circle-open", "circle", "circle"]
+        assert markers[0].color[0] != markers[1].color[0] == markers[2].color[0]
 
     def test_every_point_lies_inside_its_axis(self):
         figure = view.plot_dependence(report())
-        for number, value in enumerate((0.05, 0.5, 0.19)):
-            low, high = figure.layout[f"xaxis{number + 1 if number else ''}"].range
-            assert low < min(0, value) <= max(0.2, value) < high
+        for trace in marked(figure).values():
+            low, high = figure.layout[trace.xaxis.replace("x", "xaxis")].range
+            assert low < min(0, *trace.x) <= max(0.2, *trace.x) < high
 
-    def test_rows_say_what_is_given_and_for_which_model_and_p_stands_beside(self):
+    def test_lines_name_what_is_given_and_the_model_and_end_with_value_and_p(self):
         one = view.plot_dependence(report(given=("", "aus")))
-        assert list(one.layout.yaxis.ticktext) == ["as it is", "given AU set"]
-        assert words(one).count("p .010") == 2
-        assert "clips exchanged inside subject, subject and AU set" in one.layout.title.subtitle.text
+        assert list(one.layout.yaxis.ticktext) == ["unconditional", "given AU set"]
+        assert words(one).count("0.500  p .010") == 2
+        assert "inside subject, subject and AU set" in one.layout.title.subtitle.text
         two = view.plot_dependence(report(models=("a", "<b")))
         assert list(two.layout.yaxis.ticktext) == [
-            "a · as it is", "a · given emotion", "&lt;b · as it is", "&lt;b · given emotion",
+            "a · unconditional", "a · given emotion", "&lt;b · unconditional", "&lt;b · given emotion",
         ]  # fmt: skip
         assert not two.layout.yaxis2.showticklabels
 
-    def test_a_missing_figure_shows_its_reason(self):
+    def test_a_value_is_drawn_on_the_line_of_its_model_whatever_the_order_of_the_rows(self):
+        table = report(models=("a", "b"), given=("",)).dependence
+        table["value"] = np.arange(len(table), dtype=float)
+        figure = view.plot_dependence(table.iloc[[0, 1, 2, 5, 4, 3]])
+        for trace in marked(figure).values():
+            for number, place, value in zip(trace.ids, trace.y, trace.x, strict=True):
+                assert table.loc[int(number), "value"] == value
+                assert figure.layout.yaxis.ticktext[int(place)] == table.loc[int(number), "model"]
+
+    def test_a_missing_value_shows_its_reason(self):
         table = report().dependence
         table.loc[0, ["value", "p", "null_mean", "null_95"]] = np.nan
-        table.loc[0, "reason"] = "a branch does not vary"
-        assert "a branch does not vary" in words(view.plot_dependence(table))
+        table.loc[0, "reason"] = "a branch does not <vary>"
+        assert "a branch does not &lt;vary&gt;" in words(view.plot_dependence(table))
 
     def test_a_table_without_models_or_factors_is_drawn(self):
         bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]
         assert list(view.plot_dependence(bare).layout.yaxis.ticktext) == ["value"]
 
-    def test_rows_exchanged_over_all_beside_others_are_told(self):
+    def test_the_subtitle_names_inside_what_clips_were_exchanged(self):
         mixed = report(models=("a", "b")).dependence
         mixed["within"] = np.where(mixed["model"] == "a", "", "subject")
-        said = view.plot_dependence(mixed).layout.title.subtitle.text
-        assert said == "200 clips · clips exchanged inside subject, or over all"
-        assert view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text.endswith("all clips exchanged")
+        text = view.plot_dependence(mixed).layout.title.subtitle.text
+        assert "200 clips of 8 subjects" in text
+        assert "inside subject, or over all" in text
+        assert "over all clips" in view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text
 
-    def test_the_legend_has_no_diamond_where_nothing_is_known_of_the_factors(self):
-        known, unknown = report().dependence, report().dependence.assign(allowed=np.nan)
-        assert traces(view.plot_dependence(known), "what they should hold")[0].showlegend
-        assert not any(trace.showlegend for trace in traces(view.plot_dependence(unknown), "what they should hold"))
+    def test_the_subtitle_explains_only_the_marks_that_are_there(self):
+        table = report().dependence
+        for name, mark in (("allowed", "◇"), ("p", "●"), ("null_95", "grey")):
+            assert mark in view.plot_dependence(table).layout.title.subtitle.text
+            assert mark not in view.plot_dependence(table.assign(**{name: np.nan})).layout.title.subtitle.text
+
+    @pytest.mark.parametrize("table", [pd.DataFrame(), report().dependence.iloc[:0]])
+    def test_an_unfit_table_is_refused(self, table):
+        with pytest.raises(ValueError, match=r"lacks measure|no rows"):
+            view.plot_dependence(table)
+
+
+class TestEveryKind:
+    def table(self):
+        """A kind of row that the library does not know."""
+        known = {"low": 0.6, "high": 0.8, "null_mean": 0.5, "null_95": 0.6, "p": 0.01, "allowed": 0.55, "reason": ""}
+        rows = [
+            {"model": "m", "kind": "new_kind", "measure": measure, "branch": branch, "target": target, "value": value}
+            for measure in ("ridge", "neighbours")
+            for branch, target, value in (("emotion", "AUs", 0.7), ("motion", "emotion", np.nan))
+        ]
+        table = pd.DataFrame([row | known for row in rows])
+        table.loc[table["value"].isna(), "reason"] = "one class"
+        return pd.concat([report().table, table], ignore_index=True)
+
+    def test_a_new_kind_is_drawn_with_all_that_its_rows_hold(self):
+        table = self.table()
+        figure = view.plot_decoupling(table, kind="new_kind")
+        assert "New kind" in figure.layout.title.text
+        assert {"<b>ridge</b>", "<b>neighbours</b>", "one class"} <= set(words(figure))
+        assert list(figure.layout.yaxis2.ticktext) == ["AUs · emotion branch", "emotion · motion branch"]
+        for trace in marked(figure).values():
+            assert trace.x[0] == 0.7
+            assert (trace.x[0] - trace.error_x.arrayminus[0], trace.x[0] + trace.error_x.array[0]) == (0.6, 0.8)
+            assert table.loc[int(trace.ids[0]), "value"] == 0.7
+        assert np.allclose(marked(figure, "allowed")["x"].x, 0.55)
+        assert "0.700 [0.600, 0.800]  p .010" in words(figure)
+
+    def test_the_known_kinds_are_drawn_by_their_figures(self):
+        leaks = leakage_table(("m",)).assign(kind="leakage")
+        assert view.plot_decoupling(leaks, kind="leakage").data[-1].type == "heatmap"
+        by_kind, by_name = view.plot_decoupling(report()), view.plot_dependence(report())
+        assert by_kind.to_json() == by_name.to_json()
+
+    def test_nats_are_drawn_with_their_interval_and_the_entropy_of_the_factor(self):
+        row = {"kind": "information", "measure": "nats", "branch": "emotion", "target": "cue", "value": 1.5}
+        table = pd.DataFrame([row | {"model": "m", "low": 1.4, "high": 1.7, "allowed": 1.1}])
+        figure = view.plot_decoupling(table, kind="information")
+        value, entropy = marked(figure)["x"], marked(figure, "allowed")["x"]
+        assert (value.x[0], value.x[0] + value.error_x.array[0]) == (1.5, 1.7)
+        assert (entropy.x[0], entropy.name) == (1.1, "entropy of the cue")
+
+    def test_a_kind_that_the_table_lacks_is_refused_with_those_it_has(self):
+        with pytest.raises(ValueError, match=r"'information'.*dependence, new_kind"):
+            view.plot_decoupling(self.table(), kind="information")
+
+
+class TestWords:
+    def test_a_row_is_told_with_all_its_figures(self):
+        row = leakage_table(("m",)).query("target == 'AU4' and branch == 'emotion'").iloc[0].to_dict()
+        row |= {"kind": "leakage", "measure": "auc", "direction": "at most allowed", "p": 0.01}
+        what, reading = explain_row(row)
+        for fact in ("AU4 from the emotion branch of m", "AUC 0.900 [0.700, 0.950]", "allowed 0.600", "p 0.01"):
+            assert fact in what
+        for fact in ("a leak", "0.5 is chance", "37 clips with it, 200 clips, 8 subjects"):
+            assert fact in reading
 
     @pytest.mark.parametrize(
-        ("table", "sentence"),
-        [(pd.DataFrame(), "lacks measure"), (report().dependence.iloc[:0], "is empty")],
+        ("row", "fact"),
+        [
+            ({"p": 0.05}, "above its null"),
+            ({"p": 0.06}, "within its null"),
+            ({"p": 0.01, "null_mean": 0.5, "p_family": 0.04, "n_tests": 9}, "above its null"),
+            ({"p": 0.01, "excess_low": -0.1, "excess_high": 0.1}, "includes 0"),
+            ({"excess_low": -0.2, "excess_high": -0.1}, "below 0"),
+        ],
     )
-    def test_an_unfit_table_is_refused(self, table, sentence):
-        with pytest.raises(ValueError, match=sentence):
-            view.plot_dependence(table)
+    def test_the_interval_of_the_excess_or_p_decides_what_is_concluded(self, row, fact):
+        what, reading = explain_row({"measure": "auc", "value": 0.6} | row)
+        assert fact in reading
+        assert ("corrected for 9 tests 0.04" in what) == ("n_tests" in row)
+
+    def test_what_is_unknown_is_left_out_and_a_missing_value_gives_its_reason(self):
+        row = {"kind": "leakage", "measure": "auc", "branch": "motion", "target": "AU9", "value": 0.5}
+        assert explain_row(row)[0] == "AU9 from the motion branch: AUC 0.500."
+        assert "Computed from" not in explain_row(row)[1]
+        assert "no clip has it" in explain_row(row | {"value": np.nan, "reason": "no clip has it"})[0]
+        assert explain_row({"measure": "mine", "value": 1.0})[0] == "measure: mine 1.000."
 
 
 class TestBranchCorrelation:
     MATRIX = np.array([[0.1, -0.9, np.nan], [0.2, 0.3, np.nan]])
 
     def test_it_is_drawn_as_it_is_or_sorted_by_strength(self):
-        plain = view.plot_branch_correlation(self.MATRIX, sort=False).data[1]
+        plain = view.plot_branch_correlation(self.MATRIX, sort=False).data[-1]
         assert np.allclose(plain.z, self.MATRIX, equal_nan=True)
-        ordered = view.plot_branch_correlation(self.MATRIX).data[1]
+        ordered = view.plot_branch_correlation(self.MATRIX).data[-1]
         assert np.allclose(ordered.z, [[-0.9, 0.1, np.nan], [0.3, 0.2, np.nan]], equal_nan=True)
         assert ordered.customdata[0, 0].tolist() == [0, 1]
         assert (ordered.zmin, ordered.zmax) == (-1, 1)
 
-    def test_it_says_how_large_they_are_by_chance_and_what_does_not_vary(self):
-        said = view.plot_branch_correlation(self.MATRIX, n_clips=101).layout.title.subtitle.text
-        assert "mean |r| 0.375, largest 0.90" in said
-        assert "101 clips: by chance 95 % stay below 0.20" in said
-        assert said.endswith("<br>grey: 1 of 5 features do not vary at all")
-        grey = view.plot_branch_correlation(self.MATRIX, sort=False).data[0].z
-        assert np.isfinite(grey[:, 2].astype(float)).all()
+    def test_the_subtitle_says_how_large_they_are_by_chance_and_what_does_not_vary(self):
+        table = pd.DataFrame(self.MATRIX)
+        table.attrs["n_clips"] = 101
+        for figure in (view.plot_branch_correlation(self.MATRIX, n_clips=101), view.plot_branch_correlation(table)):
+            text = figure.layout.title.subtitle.text
+            assert "mean |r| 0.375, largest 0.90" in text
+            assert "101 clips: by chance 95 % stay below 0.20" in text
+            assert "1 of 5 features" in text
+        nothing = view.plot_branch_correlation(np.full((2, 2), np.nan)).layout.title.subtitle.text
+        assert nothing == "no feature varies"
 
-    def test_each_line_of_what_is_said_fits_the_picture(self):
-        figure = view.plot_branch_correlation(
-            np.where(np.arange(8) < 4, -0.123, np.nan) * np.ones((64, 1)), n_clips=9999
-        )
+    def test_each_line_of_the_subtitle_fits_the_figure(self):
+        half = np.where(np.arange(8) < 4, -0.123, np.nan) * np.ones((64, 1))
+        figure = view.plot_branch_correlation(half, n_clips=9999)
         lines = figure.layout.title.subtitle.text.split("<br>")
         assert max(map(len, lines)) * 6.5 < figure.layout.width - 12
         assert figure.layout.margin.t > 40 + 17 * len(lines)
 
-    def test_branches_that_do_not_vary_at_all_are_said_to(self):
-        said = view.plot_branch_correlation(np.full((2, 2), np.nan)).layout.title.subtitle.text
-        assert said == "no feature varies"
-
     @pytest.mark.parametrize(
-        ("matrix", "options", "sentence"),
+        ("matrix", "options", "fact"),
         [
-            (np.zeros(3), {}, r"have shape \(3,\)"),
-            (np.full((2, 2), 1.5), {}, "this matrix holds 1.5"),
+            (np.zeros(3), {}, r"\(3,\)"),
+            (np.full((2, 2), 1.5), {}, "1.5"),
             (np.zeros((2, 2)), {"limit": 0}, "limit is 0"),
         ],
     )
-    def test_what_is_no_correlation_is_refused(self, matrix, options, sentence):
-        with pytest.raises(ValueError, match=sentence):
+    def test_what_is_no_correlation_is_refused(self, matrix, options, fact):
+        with pytest.raises(ValueError, match=fact):
             view.plot_branch_correlation(matrix, **options)
 
 
 class TestPValues:
     DRAWS = pd.DataFrame({"nothing": np.arange(1, 101) / 100, "r <= .5": np.full(100, 0.01)})
 
-    def test_a_line_is_the_share_of_draws_with_such_a_p_or_a_smaller_one(self):
-        line = next(trace for trace in view.plot_p_values(self.DRAWS).data if trace.meta == "nothing")
+    def test_a_line_is_the_share_of_draws_with_at_most_this_p(self):
+        lines = {trace.meta: trace for trace in view.plot_p_values(self.DRAWS).data}
+        line = lines["nothing"]
         at = dict(zip(line.x, line.y, strict=True))  # the last of equal x is the height after the step
-        assert at[0.05] == pytest.approx(0.05)
-        assert at[0.5] == pytest.approx(0.5)
+        assert (at[0.05], at[0.5]) == (pytest.approx(0.05), pytest.approx(0.5))
         assert (line.x[0], line.y[0], line.x[-1], line.y[-1]) == (0, 0, 1, 1)
         assert line.line.shape == "hv"
-
-    def test_the_share_found_at_the_level_stands_beside_the_name(self):
-        names = [trace.name for trace in view.plot_p_values(self.DRAWS).data if trace.meta]
-        assert names == ["nothing<br><b>.050</b> at or below .05", "r &lt;= .5<br><b>1.000</b> at or below .05"]
+        assert ".050" in line.name
+        assert lines["r <= .5"].name.startswith("r &lt;= .5<br><b>1.000</b>")
 
     @pytest.mark.parametrize("n", [10, 40, 200])
     def test_the_band_holds_95_of_100_lines_of_uniform_p_values(self, n):
         # Against the exact law of the statistic (scipy's kstwo).
         assert kstwo.cdf(ks_band(n), n) == pytest.approx(0.95, abs=0.003)
 
-    def test_the_band_is_that_of_the_setting_with_the_fewest_draws_and_stays_in_the_picture(self):
+    def test_the_band_is_that_of_the_setting_with_the_fewest_draws_and_stays_in_the_figure(self):
         fewer = self.DRAWS.assign(nothing=self.DRAWS["nothing"].where(self.DRAWS.index < 20))
         figure = view.plot_p_values(fewer)
-        band = figure.data[0]
+        band = next(trace for trace in figure.data if trace.meta == "band")
         assert max(band.y[:101] - band.x[:101]) == pytest.approx(ks_band(20))
-        assert min(band.y) == 0
-        assert max(band.y) == 1
-        assert figure.layout.title.subtitle.text.startswith("20 to 100 draws")
+        assert (min(band.y), max(band.y)) == (0, 1)
+        assert "20 to 100 draws" in figure.layout.title.subtitle.text
 
     @pytest.mark.parametrize(
-        ("table", "sentence"),
-        [
-            (pd.DataFrame(), "the table has no column"),
-            (pd.DataFrame({"a": [np.nan, np.nan]}), "no p value is known of 'a'"),
-            (pd.DataFrame({"a": [0.2, 1.2]}), r"lies in \[0, 1\]; 'a' holds 0.2 to 1.2"),
-        ],
+        "table", [pd.DataFrame(), pd.DataFrame({"a": [np.nan, np.nan]}), pd.DataFrame({"a": [0.2, 1.2]})]
     )
-    def test_what_is_no_p_value_is_refused(self, table, sentence):
-        with pytest.raises(ValueError, match=sentence):
+    def test_what_is_no_p_value_is_refused(self, table):
+        with pytest.raises(ValueError, match=r"no column|no p value|0\.2 to 1\.2"):
             view.plot_p_values(table)

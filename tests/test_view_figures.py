@@ -5,10 +5,9 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
+from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 
 from medn_lab import view
-from medn_lab.records import History
 from medn_lab.view import theme
 from medn_lab.view.colouring import CAUTION
 
@@ -30,39 +29,6 @@ def embedding(clips):
 
 def texts(figure):
     return " ".join(str(note.text) for note in figure.layout.annotations) + " " + str(figure.layout.title.text)
-
-
-def test_every_curve_of_a_history_is_drawn_and_named():
-    history = sample_history()
-    figure = view.plot_history(history)
-    curves = {trace.meta: trace for trace in figure.data}
-    assert set(curves) == set(history.table.columns) - {"epoch", "seconds", "learning_rate"}
-    assert np.allclose(curves["au"].y, history.table["au"])
-    assert all(trace.name for trace in figure.data)
-    assert {curves[name].yaxis for name in ("accuracy", "validation_accuracy")} == {"y2"}
-
-
-def test_a_validation_curve_has_its_training_curves_colour_and_is_dashed():
-    curves = {trace.meta: trace for trace in view.plot_history(sample_history()).data}
-    assert curves["validation_loss"].line.color == curves["loss"].line.color
-    assert (curves["loss"].line.dash, curves["validation_loss"].line.dash) == ("solid", "dash")
-
-
-def test_what_was_watched_has_panels_of_its_own_and_what_is_allowed_is_dotted():
-    history = sample_history(epochs=4)
-    watched = {"dependence_linear_cka": 0.2, "leak_aus_from_emotion": 0.8, "leak_aus_from_emotion_allowed": 0.55}
-    figure = view.plot_history(dataclasses.replace(history, table=history.table.assign(**watched)))
-    curves = {trace.meta: trace for trace in figure.data}
-    assert [curves[name].yaxis for name in watched] == ["y3", "y4", "y4"]
-    leak, allowed = curves["leak_aus_from_emotion"], curves["leak_aus_from_emotion_allowed"]
-    assert (leak.line.dash, allowed.line.dash) == ("solid", "dot")
-    assert leak.line.color == allowed.line.color == theme.branch_colour("emotion")
-    assert {trace.yaxis for trace in view.plot_history(history).data} == {"y", "y2"}
-
-
-def test_a_history_without_epochs_says_so():
-    empty = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
-    assert "no epoch has ended yet" in texts(view.plot_history(empty))
 
 
 def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding):

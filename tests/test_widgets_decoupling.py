@@ -1,15 +1,17 @@
-"""DecouplingPanel, joined reports and the words beside a figure: what is shown, compared, explained and exported."""
+"""DecouplingPanel and joined reports: what is shown, compared, explained and exported."""
 
 import dataclasses
 
+import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
+from page_contents import click, control, figure_of, parts, text_of
 from sample_records import sample_clips, sample_features
 
-from medn_lab import diagnose, view
+from medn_lab import diagnose
 from medn_lab.records import DecouplingReport
-from medn_lab.view.decoupling_words import MEANINGS, explain_row
+from medn_lab.view.decoupling import MEANINGS
 from medn_lab.widgets import DecouplingPanel
 from medn_lab.widgets.decoupling import MOST_SIDE_BY_SIDE
 
@@ -38,9 +40,18 @@ def panel(reports):
     return DecouplingPanel(reports)
 
 
-def pressed(panel, row, column):
-    panel._grid.button(row, column).click()
-    return panel._words.value
+def drawn(panel):
+    """The numbers of the rows that the figure holds, with their values; of a matrix with what it colours."""
+    values = {}
+    for trace in figure_of(panel).data:
+        if trace.ids is not None:
+            cells = trace.x if trace.type == "scatter" else np.ravel(trace.z)
+            values |= {int(one): value for one, value in zip(trace.ids, cells, strict=True) if one != ""}
+    return values
+
+
+def frames(panel):
+    return [shape for shape in figure_of(panel).layout.shapes if shape.name == "row"]
 
 
 class TestJoinedReports:
@@ -53,8 +64,8 @@ class TestJoinedReports:
 
     def test_what_differs_stands_under_each_name(self, features, reports):
         other = diagnose.decoupling_report(features, seed=3, targets=[], **QUICK)
-        told = DecouplingReport.joined({"clean": reports["clean"], "seed 3": other}).source["parameters"]
-        assert [told[name]["seed"] for name in ("clean", "seed 3")] == [0, 3]
+        parameters = DecouplingReport.joined({"clean": reports["clean"], "seed 3": other}).source["parameters"]
+        assert [parameters[name]["seed"] for name in ("clean", "seed 3")] == [0, 3]
 
     def test_a_report_on_several_keeps_them_apart(self, reports):
         both = DecouplingReport.joined(reports)
@@ -69,137 +80,136 @@ class TestJoinedReports:
         pd.testing.assert_frame_equal(
             alone.table.drop(columns="model"), reports["coupled"].table.drop(columns="model"), check_dtype=False
         )
-        with pytest.raises(ValueError, match="no model 'x'; the report has clean, coupled"):
-            joined.only(["x"])
-        with pytest.raises(ValueError, match="no model is named"):
-            joined.only([])
-        with pytest.raises(ValueError, match="no report to join"):
+        for names in (["x"], []):
+            with pytest.raises(ValueError, match=r"no model"):
+                joined.only(names)
+        with pytest.raises(ValueError, match="no report"):
             DecouplingReport.joined({})
 
 
 class TestPanel:
-    def test_every_measure_of_every_model_has_a_cell_with_its_figures(self, panel, reports):
-        rows = DecouplingReport.joined(reports).dependence.query("given == ''")
-        assert len(panel.selection) == len(rows) == len(panel._numbers)
-        first = rows[(rows["measure"] == "linear_cka") & (rows["model"] == "coupled")].iloc[0]
-        button = panel._grid.button(0, 1)
-        assert button.description.startswith(f"{first['value']:.3f}")
-        assert "above its null" in button.tooltip
+    def test_the_figure_holds_the_value_of_every_row_shown(self, panel, reports):
+        expected = DecouplingReport.joined(reports).dependence.query("given == ''")
+        assert len(panel.selection) == len(expected)
+        for family, column in (("dependence", "value"), ("leakage", "excess"), ("information", "value")):
+            panel.family = family
+            assert drawn(panel) == pytest.approx(panel.selection[column].to_dict(), nan_ok=True)
 
-    def test_a_value_above_its_null_looks_other_than_one_within(self, panel):
-        grounds = {True: set(), False: set()}
-        for (y, x), number in panel._numbers.items():
-            grounds[bool(panel.selection["p"].iloc[number] <= 0.05)].add(panel._grid.button(y, x).style.button_color)
-        assert all(len(one) == 1 for one in grounds.values())
-        assert grounds[True] != grounds[False]
+    def test_a_click_explains_the_row_and_frames_it(self, panel):
+        figure = figure_of(panel)
+        number = next(k for k, trace in enumerate(figure.data) if trace.ids is not None)
+        click(figure, number, 1)
+        row = panel.selection.iloc[panel.row]
+        assert figure.data[number].x[1] == row["value"]
+        assert control(panel, "Row").value == panel.row
+        text = text_of(panel)
+        for fact in (f"linear CKA of motion and emotion branch of {row['model']}", "Lower is better", "40 clips"):
+            assert fact in text
+        assert len(frames(panel)) == 1
+        assert frames(panel)[0].y0 < figure.data[number].y[1] < frames(panel)[0].y1
 
-    def test_a_pressed_cell_says_meaning_direction_and_what_it_rests_on(self, panel):
-        said = pressed(panel, 0, 1)
-        for part in ("linear CKA of motion and emotion branch of coupled", "straight lines", "Lower is better"):
-            assert part in said
-        assert "chance does not explain it" in said
-        assert "40 clips, 4 subjects" in said
-        assert "medn-picked" in panel._grid.button(0, 1)._dom_classes
-
-    def test_the_leakage_matrix_has_the_reported_figures(self, panel, reports):
-        panel._families.value = "leakage"
-        assert panel.family == "leakage"
+    def test_a_click_on_a_cell_of_the_matrix_explains_that_cell(self, panel, reports):
         leak = reports["coupled"].leakage.query("branch == 'emotion' and target == 'AUs'").iloc[0]
-        place = next(
-            spot for spot, number in panel._numbers.items()
-            if tuple(panel.selection.iloc[number][["model", "branch", "target"]]) == ("coupled", "emotion", "AUs")
-        )  # fmt: skip
-        cell = panel._grid.button(*place)
-        assert f"AUC {leak['value']:.3f}, allowed {leak['allowed']:.3f}" in cell.tooltip
-        assert "▲" in cell.description
-        assert "The interval of the excess lies above 0: a leak." in pressed(panel, *place)
+        panel.family = "leakage"
+        wanted = panel.selection.query("model == 'coupled' and branch == 'emotion' and target == 'AUs'").index[0]
+        number, cells = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
+        y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
+        click(figure_of(panel), number, [y, x])
+        assert panel.row == wanted
+        assert f"AUC {leak['value']:.3f}" in text_of(panel)
+        assert "a leak" in text_of(panel)
+        assert (frames(panel)[0].x0, frames(panel)[0].y0) == (x - 0.5, y - 0.5)
+
+    def test_a_row_is_forgotten_with_the_figure_it_was_in(self, panel):
+        panel.explain(1)
+        panel.family = "leakage"
+        assert panel.row is None
+        assert control(panel, "Row").label == "choose a row"
+        assert not frames(panel)
 
     def test_each_au_and_the_fused_branch_can_be_added(self, panel):
         panel.show("leakage")
         few = len(panel.selection)
         assert not panel.selection["target"].str.match(r"AU\d").any()
-        panel._each.value = True
+        control(panel, "each AU").value = True
         assert panel.selection["target"].str.match(r"AU\d").any()
         assert "fused" not in set(panel.selection["branch"])
-        panel._each.value, panel._fused.value = False, True
+        control(panel, "each AU").value, control(panel, "fused branch").value = False, True
         assert len(panel.selection) == few * 3 // 2
 
-    def test_what_is_given_can_be_switched(self, panel):
+    def test_what_is_given_can_be_chosen(self, panel):
         rows = panel.show("dependence", given="emotion")
         assert set(rows["given"]) == {"emotion"}
-        assert "given the emotion" in panel.explain(0)
-        with pytest.raises(ValueError, match="nothing was measured given 'age'"):
-            panel.show("dependence", given="age")
-        with pytest.raises(ValueError, match="no family of measures 'all'"):
-            panel.show("all")
+        assert "given emotion" in panel.explain(0)
+        for wrong in ({"family": "dependence", "given": "age"}, {"family": "all"}):
+            with pytest.raises(ValueError, match=r"'age'|'all'"):
+                panel.show(**wrong)
 
-    def test_the_nats_stand_beside_what_the_code_should_hold(self, panel, features):
-        panel._families.value = "information"
+    def test_nats_are_explained_with_the_entropy_of_what_the_code_should_hold(self, panel, features):
+        rows = panel.show("information")
         shares = features.table["label"].value_counts(normalize=True)
         entropy = -(shares * np.log(shares)).sum()
-        assert panel.selection["model"].tolist() == ["clean"]
-        said = pressed(panel, 0, 0)
-        assert "carries 1.50 nats" in said
-        assert f"holds {entropy:.2f}" in said
+        assert rows["model"].tolist() == ["clean"]
+        assert "1.500" in panel.explain(0)
+        assert f"allowed {entropy:.3f}" in panel.explain(0)
+
+    def test_any_other_kind_of_row_has_its_button_and_its_figure(self, reports):
+        row = {"kind": "new_kind", "measure": "ridge", "target": "AUs", "branch": "emotion", "value": 0.7, "p": 0.01}
+        table = pd.concat([reports["clean"].table, pd.DataFrame([row | {"low": 0.6, "high": 0.8}])])
+        table = table.assign(model=table["model"].fillna("sample"))
+        panel = DecouplingPanel({"clean": dataclasses.replace(reports["clean"], table=table)})
+        parts(panel, ipywidgets.ToggleButtons)[0].value = "new_kind"
+        assert drawn(panel) == {0: 0.7}
+        assert "AUs (mean) from the emotion branch of clean: ridge 0.700 [0.600, 0.800]" in panel.explain(0)
 
     def test_models_are_compared_as_they_are_ticked(self, panel):
-        panel._boxes[0].value = False
+        control(panel, "clean").value = False
         assert panel.models == ["coupled"]
         assert set(panel.selection["model"]) == {"coupled"}
-        panel._boxes[1].value = False
-        assert "No model is ticked" in panel._words.value
+        control(panel, "coupled").value = False
+        assert "No model is ticked" in str(figure_of(panel).layout.annotations)
         assert len(panel.selection) == 0
-        assert len(panel.compare(["clean"])) == len(panel._numbers) > 0
-        with pytest.raises(ValueError, match="no model 'x'"):
+        assert len(panel.compare(["clean"])) == len(drawn(panel)) > 0
+        with pytest.raises(ValueError, match="'x'"):
             panel.compare(["x"])
 
     def test_the_rows_shown_can_be_followed(self, panel):
         seen = []
         panel.observe(lambda change: seen.append(set(change.new["kind"])), "selection")
-        panel._families.value = "leakage"
+        panel.family = "leakage"
         assert seen == [{"leakage"}]
 
     def test_a_row_that_is_not_there_is_refused(self, panel):
-        with pytest.raises(ValueError, match="there is no row 99"):
+        with pytest.raises(ValueError, match="99"):
             panel.explain(99)
 
-    def test_the_page_is_written_where_it_is_named(self, panel, tmp_path):
-        panel._boxes[0].value = False
-        panel._path.value = str(tmp_path / "new" / "page.html")
-        panel._export.click()
+    def test_the_page_holds_the_ticked_models_and_a_figure_of_each_kind(self, panel, tmp_path):
+        control(panel, "clean").value = False
+        control(panel, "File").value = str(tmp_path / "new" / "page.html")
+        control(panel, "Export").click()
         page = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
         assert page.count("<figure") == 2
         assert "coupled" in page
         assert "clean" not in page.split("<h2>Pictures")[0]
-        assert "page.html" in panel._said.value
+        assert "page.html" in text_of(panel)
 
-    @pytest.mark.parametrize(
-        ("name", "sentence"),
-        [("", "name a file to write"), ("report.pdf", "end &#x27;report.pdf&#x27; in .html")],
-    )
-    def test_a_page_without_a_good_name_is_refused_on_the_page(self, panel, name, sentence):
-        panel._path.value = name
-        panel._export.click()
-        assert sentence in panel._said.value
-        with pytest.raises(ValueError, match=r"file|html"):
-            panel.export(name)
-
-    def test_a_page_that_cannot_be_written_is_said(self, panel, tmp_path):
-        (tmp_path / "file").write_text("in the way")
-        with pytest.raises(ValueError, match="cannot be written"):
-            panel.export(str(tmp_path / "file" / "page.html"))
+    @pytest.mark.parametrize("name", ["", "report.pdf", "in the way/page.html"])
+    def test_a_page_that_cannot_be_written_is_refused_on_the_page(self, panel, tmp_path, name):
+        (tmp_path / "in the way").write_text("a file")
+        path = str(tmp_path / name) if name else ""
+        control(panel, "File").value = path
+        control(panel, "Export").click()
+        assert "medn-warn" in text_of(panel)
+        with pytest.raises(ValueError, match=r"file|html|written"):
+            panel.export(path)
 
     def test_every_control_has_a_tooltip(self, panel):
-        controls = [
-            *panel._boxes,
-            panel._families,
-            panel._givens,
-            panel._each,
-            panel._fused,
-            panel._path,
-            panel._export,
-        ]
-        assert all(getattr(one, "tooltip", None) or getattr(one, "tooltips", None) for one in controls)
+        inputs = (ipywidgets.Checkbox, ipywidgets.Dropdown, ipywidgets.Text, ipywidgets.Button)
+        assert all(one.tooltip for one in parts(panel, inputs))
+        assert all(parts(panel, ipywidgets.ToggleButtons)[0].tooltips)
+
+    def test_every_measure_of_the_library_is_explained(self, reports):
+        assert set(reports["clean"].table["measure"]) <= set(MEANINGS)
 
 
 class TestWhatIsMissing:
@@ -207,71 +217,41 @@ class TestWhatIsMissing:
         table = pd.DataFrame({"measure": ["linear_cka"], "kind": ["dependence"], "value": [0.2], "p": [0.01]})
         panel = DecouplingPanel(DecouplingReport(table, {"name": "mine"}))
         assert panel.models == ["mine"]
-        assert "linear CKA of motion and emotion branch of mine: 0.2" in pressed(panel, 0, 0)
+        assert "linear CKA of motion and emotion branch of mine: 0.2" in panel.explain(0)
 
-    def test_an_empty_report_says_that_it_holds_nothing(self, reports):
+    def test_a_report_without_rows_of_a_kind_says_so(self, features, reports):
         nothing = dataclasses.replace(reports["clean"], table=reports["clean"].table.iloc[:0])
         panel = DecouplingPanel({"empty": nothing})
-        assert panel._grid.layout.display == "none"
-        assert "medn-warn" in panel._words.value
-
-    def test_a_report_without_leakage_or_bottleneck_says_so(self, features):
+        assert "no measures of dependence" in str(figure_of(panel).layout.annotations)
         panel = DecouplingPanel(diagnose.decoupling_report(features, targets=[], **QUICK))
-        panel._families.value = "leakage"
-        assert "made without targets" in panel._words.value
-        panel._families.value = "information"
-        assert "None of these models has a bottleneck" in panel._words.value
+        for family, words in (("leakage", "made without targets"), ("information", "None of these models")):
+            panel.family = family
+            assert words in str(figure_of(panel).layout.annotations)
+            assert not drawn(panel)
 
-    def test_a_model_of_one_branch_shows_why_it_has_no_figures(self, features):
-        alone = diagnose.decoupling_report(dataclasses.replace(features, emotion=None), **QUICK)
-        panel = DecouplingPanel(alone)
-        assert panel._grid.button(0, 0).description == "–"
-        assert "no figure." in pressed(panel, 0, 0)
+    def test_a_model_of_one_branch_shows_why_it_has_no_values(self, features):
+        panel = DecouplingPanel(diagnose.decoupling_report(dataclasses.replace(features, emotion=None), **QUICK))
+        reason = panel.selection["reason"].iloc[0]
+        assert reason in str(figure_of(panel).layout.annotations)
+        assert f"no value, {reason}" in panel.explain(0)
 
     def test_without_aus_there_is_no_target_of_aus(self, features):
         table = features.table.drop(columns=["AU1", "AU4", "AU12", "AU15", "action_units"])
         smic = diagnose.decoupling_report(dataclasses.replace(features, table=table), **QUICK)
-        panel = DecouplingPanel(smic)
-        panel.show("leakage")
-        assert "AUs" not in set(panel.selection["target"])
-        assert "emotion" in set(panel.selection["target"])
+        targets = set(DecouplingPanel(smic).show("leakage")["target"])
+        assert "AUs" not in targets
+        assert "emotion" in targets
 
     def test_more_models_than_fit_are_counted(self, reports):
         many = {f"<{k}>": reports["clean"] for k in range(MOST_SIDE_BY_SIDE + 2)}
         panel = DecouplingPanel(many)
         assert len(panel.models) == MOST_SIDE_BY_SIDE
-        panel._boxes[-1].value = True
-        assert "1 more models are ticked than fit" in panel._words.value
-        assert not any("<0>" in text.value for text in panel._grid._texts)
+        control(panel, f"<{MOST_SIDE_BY_SIDE + 1}>").value = True
+        assert "1 more models are ticked" in text_of(panel)
+        assert "<0>" not in text_of(panel) + figure_of(panel).to_json()
 
-
-class TestWords:
-    def test_every_measure_of_the_library_is_explained(self, reports):
-        assert set(reports["clean"].dependence["measure"]) <= set(MEANINGS)
-
-    def test_what_is_unknown_is_not_spoken_of(self):
-        what, reading = explain_row({"kind": "leakage", "branch": "motion", "target": "cue", "value": 0.5})
-        assert what == "cue read from the motion branch: AUC 0.500."
-        assert "rests on" not in reading
-        assert explain_row({"measure": "mine", "value": 1.0})[0] == "mine: 1."
-
-    def test_a_missing_figure_gives_its_reason(self):
-        row = {"kind": "leakage", "branch": "motion", "target": "AU9", "value": np.nan, "reason": "no clip has it"}
-        assert explain_row(row)[0].endswith("no figure. No clip has it.")
-
-    def test_the_picture_of_nats_holds_them_with_interval_and_entropy(self, reports):
-        figure = view.plot_information(reports["clean"])
-        row = reports["clean"].table.query("kind == 'information'").iloc[0]
-        bar, entropy = figure.data
-        assert list(bar.x) == [row["value"]]
-        assert np.allclose(bar.x + bar.error_x.array, row["high"])
-        assert list(entropy.x) == [row["allowed"]]
-        with pytest.raises(ValueError, match="none of these models has a bottleneck"):
-            view.plot_information(reports["coupled"])
-
-
-def test_a_leak_without_an_excess_is_drawn_plain(reports):
-    table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
-    panel = DecouplingPanel({"clean": dataclasses.replace(reports["clean"], table=table)})
-    panel.show("leakage")
-    assert len(panel.selection) > 0
+    def test_a_leak_without_an_excess_is_drawn_without_colour(self, reports):
+        table = reports["clean"].table.drop(columns=["excess", "excess_low", "excess_high"])
+        panel = DecouplingPanel({"clean": dataclasses.replace(reports["clean"], table=table)})
+        assert len(panel.show("leakage")) == len(drawn(panel)) > 0
+        assert np.isnan(list(drawn(panel).values())).all()

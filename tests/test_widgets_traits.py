@@ -45,6 +45,7 @@ def maps_of(clips):
 def report(name):
     rows = [
         {"kind": "dependence", "measure": "linear_cka", "value": 0.2, "null_mean": 0.0, "null_95": 0.1, "p": 0.01},
+        {"kind": "dependence", "measure": "linear_cka", "given": "aus", "value": 0.1, "p": 0.2},
         {"kind": "leakage", "measure": "auc", "target": "AUs", "branch": "emotion", "value": 0.6, "allowed": 0.5},
     ]
     return DecouplingReport(pd.DataFrame([row | {"model": name, "direction": "lower"} for row in rows]))
@@ -231,6 +232,10 @@ def table(ids, classes):
             2, lambda w: w.view.frame, lambda w, value: setattr(w.view, "frame", value), (-1, 99)
         ),
         ("DecouplingPanel", "family"): Trait("leakage", lambda w: w.selection["kind"].iloc[0], toggle, ("mood",)),
+        ("DecouplingPanel", "given"): Trait("aus", value_of("Features"), chooses("Features"), ("age",)),
+        ("DecouplingPanel", "each_au"): Trait(True, value_of("each AU"), chooses("each AU")),
+        ("DecouplingPanel", "fused"): Trait(True, value_of("fused branch"), chooses("fused branch")),
+        ("DecouplingPanel", "row"): Trait(0, value_of("Row"), chooses("Row"), (-1, 99)),
         ("DecouplingPanel", "models"): Trait(["first", "third"], ticked, tick, (["nobody"], ["first", "first"])),
         ("EvaluationPanel", "true"): Trait(classes[1], value_of("true"), chooses("true"), ("joy",)),
         ("EvaluationPanel", "predicted"): Trait(

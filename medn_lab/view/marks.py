@@ -106,8 +106,8 @@ def room_for(labels: Iterable[str], *, size: int = 12) -> int:
 def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
     """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
     return {
-        "type": "data", "symmetric": False, "array": high - value,
-        "arrayminus": value - low, "thickness": 2, "width": 5, "color": colour,
+        "type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, "thickness": 2,
+        "width": 5, "color": colour, "visible": bool(np.isfinite(high - low).any()),
     }  # fmt: skip
 
 
@@ -291,9 +291,11 @@ def heat(
         ),
         **where,
     )  # fmt: skip
+    notes, axes = [], {"xref": figure.data[-1].xaxis or "x", "yref": figure.data[-1].yaxis or "y"}
     for (y, x), text in np.ndenumerate(np.empty((0, 0)) if texts is None else texts):
         ink = ON_DARK if np.nan_to_num(values[y, x], nan=-np.inf) >= dark_from else ON_LIGHT
-        figure.add_annotation(x=x, y=y, text=str(text), showarrow=False, font={"size": 13, "color": ink}, **where)
+        notes.append({"x": x, "y": y, "text": str(text), "showarrow": False, "font": {"size": 13, "color": ink}} | axes)
+    figure.layout.annotations = [*figure.layout.annotations, *notes]  # one by one, their cost grows with the square
     figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
     rows_from_the_top(figure, rows, **where)
     figure.update_yaxes(range=[p - 0.5, -0.5], **where)

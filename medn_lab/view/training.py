@@ -1,97 +1,81 @@
-"""The curves of a training: every loss term, the accuracy, and how far the branches are decoupled, an epoch a step."""
+"""Figures of trainings: the curves of one, and the scores of several variants."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
+from medn_lab.view.marks import forest, level, need, room_for
 from medn_lab.view.theme import as_text
 
+# The fused branch's colour stands for dependence, which is of both branches.
+_CURVES = {
+    "loss": ("total loss", theme.GREY),
+    "emotion": ("emotion (cross-entropy)", theme.BRANCH_COLOURS["emotion"]),
+    "au": ("AU detection (binary cross-entropy)", theme.BRANCH_COLOURS["motion"]),
+    "accuracy": ("accuracy, training clips", "#2F7FD0"),
+    "uf1": ("UF1", theme.BRANCH_COLOURS["fused"]),
+    "dependence_linear_cka": ("linear CKA", theme.BRANCH_COLOURS["fused"]),
+    "dependence_distance_correlation": ("distance correlation", "#E08214"),
+    "dependence_absolute_cosine": ("mean |cosine|", "#7A8F2A"),
+    "leak_aus_from_emotion": ("AUs from the emotion branch", theme.BRANCH_COLOURS["emotion"]),
+    "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
+}
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
-_NAMES = {
-    "loss": "total loss",
-    "emotion": "emotion (cross-entropy)",
-    "au": "AU detection (binary cross-entropy)",
-    "decoupling": "decoupling",
-    "accuracy": "accuracy, training clips",
-    "validation_accuracy": "accuracy, validation clips",
-    "uf1": "UF1",
-    "dependence_linear_cka": "linear CKA",
-    "dependence_distance_correlation": "distance correlation",
-    "dependence_absolute_cosine": "mean |cosine|",
-    "leak_aus_from_emotion": "AUs from the emotion branch",
-    "leak_emotion_from_motion": "emotion from the motion branch",
+_VALIDATION, _ALLOWED = "validation_", "_allowed"
+_VARIANTS = {
+    "motion only": theme.BRANCH_COLOURS["motion"],
+    "emotion only": theme.BRANCH_COLOURS["emotion"],
+    "none": theme.GREY,
+    "orthogonal": "#2F7FD0",
+    "bottleneck": "#7D55CC",
 }
-_COLOURS = {
-    "loss": "#8A8A8A",
-    "emotion": theme.BRANCH_COLOURS["emotion"],
-    "au": theme.BRANCH_COLOURS["motion"],
-    "accuracy": "#2F7FD0",
-    "dependence_linear_cka": theme.BRANCH_COLOURS["fused"],
-    "dependence_distance_correlation": "#E08214",
-    "dependence_absolute_cosine": "#7A8F2A",
-    "leak_aus_from_emotion": theme.BRANCH_COLOURS["emotion"],
-    "leak_emotion_from_motion": theme.BRANCH_COLOURS["motion"],
-}
-WATCHED = ("dependence_", "leak_")
-"""How columns begin that tell of decoupling, each kind in a panel of its own."""
-
-_ALLOWED = "_allowed"
-_SPARE_COLOURS = (theme.BRANCH_COLOURS["fused"], "#E08214", "#7A8F2A", "#A0685A", "#4AB3D8")
+_CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
-def curve_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The columns of a history that are losses, and those that are scores in [0, 1].
+def curve_columns(table: pd.DataFrame) -> dict[str, list[str]]:
+    """The columns of a history by the panel that shows them: loss, score (in [0, 1]), dependence or leak.
 
     Examples
     --------
-    >>> curve_columns(pd.DataFrame(columns=["epoch", "seconds", "loss", "au", "accuracy", "validation_accuracy"]))
-    (['loss', 'au'], ['accuracy', 'validation_accuracy'])
+    >>> curves = curve_columns(pd.DataFrame(columns=["epoch", "loss", "accuracy", "leak_aus_from_emotion"]))
+    >>> curves["loss"], curves["score"], curves["leak"]
+    (['loss'], ['accuracy'], ['leak_aus_from_emotion'])
     """
-    given = [name for name in table.columns if name not in _NOT_CURVES and not name.startswith(WATCHED)]
-    names = [name for name in given if pd.api.types.is_numeric_dtype(table[name])] or given
-    scores = [name for name in names if name.removeprefix("validation_") in ("accuracy", "uf1", "uar")]
-    return [name for name in names if name not in scores], scores
-
-
-def watched_columns(table: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The columns of a history that are dependences between the branches, and those that are leaks.
-
-    Examples
-    --------
-    >>> watched_columns(pd.DataFrame(columns=["epoch", "loss", "leak_aus_from_emotion", "dependence_linear_cka"]))
-    (['dependence_linear_cka'], ['leak_aus_from_emotion'])
-    """
-    first, second = ([name for name in table.columns if name.startswith(kind)] for kind in WATCHED)
-    return first, second
+    panels: dict[str, list[str]] = {"loss": [], "score": [], "dependence": [], "leak": []}
+    for name in table.columns.difference(_NOT_CURVES, sort=False):
+        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
+            continue
+        first, score = name.partition("_")[0], name.removeprefix(_VALIDATION) in ("accuracy", "uf1", "uar")
+        panels[first if first in ("dependence", "leak") else "score" if score else "loss"].append(name)
+    return panels
 
 
 def curve_name(column: str) -> str:
     """What a column of a history is called in the legend."""
     if column.endswith(_ALLOWED):
         return f"allowed: {curve_name(column.removesuffix(_ALLOWED))}"
-    if column in _NAMES:
-        return _NAMES[column]
-    if column.startswith("validation_"):
-        return f"{curve_name(column.removeprefix('validation_'))}, validation clips"
-    return as_text(column.replace("_", " "))
+    if column.startswith(_VALIDATION):
+        return f"{curve_name(column.removeprefix(_VALIDATION)).removesuffix(', training clips')}, validation clips"
+    return _CURVES[column][0] if column in _CURVES else as_text(column.replace("_", " "))
 
 
 def plot_history(history: History, *, width: int = 960, height: int | None = None) -> go.Figure:
-    """Draw a training: the loss terms on the left, accuracy on the right, and below them what was watched.
+    """Draw a training: loss terms, accuracy and, where they were measured, dependence and leakage after each epoch.
 
-    A validation curve has the colour of its training curve and is dashed. Read the two panels together: a loss that
-    falls while its accuracy stands still is confidence, not knowledge. Where the history has figures of decoupling
-    (:func:`medn_lab.diagnose.decoupling_watch`), a second row shows the dependence between the branches and what each
-    still tells of the other's factor; a dotted line is what a branch may tell by its own.
+    A validation curve has the colour of its training curve and is dashed. Read loss and accuracy together: a loss that
+    falls while its accuracy stands still is confidence, not knowledge. Where the history has columns of
+    :func:`medn_lab.diagnose.decoupling_watch`, a second row shows the dependence between the branches and the AUC of
+    each branch for the other's factor; a dotted line is the AUC that the branch's own factor allows.
 
     Parameters
     ----------
     history : History
-        Of a finished or running training; an empty one gives empty panels that say so.
+        Of a finished or running training; an empty one gives empty panels and a line that says so.
     width : int
         In pixels.
     height : int, optional
@@ -100,7 +84,7 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     Returns
     -------
     Figure
-        One trace a curve, named in its ``meta`` by the column it shows.
+        One trace a curve; its ``meta`` is the name of the column.
 
     Examples
     --------
@@ -108,47 +92,33 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     >>> plot_history(History(epochs)).data[0].y.tolist()
     [1.6, 1.2]
     """
-    losses, scores = curve_columns(history.table)
-    dependences, leaks = watched_columns(history.table)
-    rows = 2 if dependences or leaks else 1
+    table, panels = history.table, curve_columns(history.table)
+    rows = 2 if panels["dependence"] or panels["leak"] else 1
     height = height or (360, 640)[rows - 1]
-    dashed = " (dashed: validation clips)" if any(_is_second(name, losses) for name in losses) else ""
-    titles = [
-        f"Loss terms, mean over the epoch{dashed}",
-        "Accuracy and UF1" if "validation_uf1" in scores else "Accuracy",
-    ]
-    titles += (
-        ["Dependence of the branches, watched clips", "Leakage, watched clips (dotted: what is allowed)"]
-        if rows == 2
-        else []
-    )
+    titles = (
+        "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
+        "Dependence of the branches", "Leakage (dotted: what is allowed)",
+    )  # fmt: skip
     figure = make_subplots(
-        rows=rows, cols=2, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=110 / height
+        rows=rows, cols=2, subplot_titles=titles[: 2 * rows], horizontal_spacing=0.09, vertical_spacing=110 / height
     )
-    panels = [(losses, 1, 1), (scores, 1, 2), (dependences, 2, 1), (leaks, 2, 2)][: 2 * rows]
-    for place, (columns, row, column) in enumerate(panels, start=1):
-        legend = "legend" if place == 1 else f"legend{place}"
+    # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
+    legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right"}
+    for place, columns in enumerate(list(panels.values())[: 2 * rows]):
+        key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
         for name in columns:
-            figure.add_trace(_curve(history.table, name, columns, legend=legend), row=row, col=column)
+            figure.add_trace(_curve(table, name, columns).update(legend=key), row=row, col=col)
+        plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
+        corner = {"y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge], "x": plot.xaxis.domain[1]}
+        figure.update_layout({key: legend | corner})
     title = f"<b>Training</b> · {as_text(summary(history))}"
     theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
-    figure.update_xaxes(title_text="epoch", rangemode="tozero", showspikes=False, dtick=_epoch_step(len(history)))
+    figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
-    share = "share of clips right, UF1" if "validation_uf1" in scores else "share of clips right"
-    figure.update_yaxes(title_text=share, range=[0, 1.02], tickformat=".0%", row=1, col=2)
+    figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
     if rows == 2:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
-        figure.update_yaxes(title_text="AUC (0.5 is guessing)", range=[0.38, 1.22], row=2, col=2)
-        figure.update_yaxes(tickvals=[0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0], row=2, col=2)
-    # Losses and dependence fall and accuracies rise, so these corners are the empty ones.
-    look = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "tracegroupgap": 0}
-    for place, (_, row, column) in enumerate(panels, start=1):
-        subplot = figure.get_subplot(row, column)
-        right = subplot.xaxis.domain[1]
-        bottom, top = subplot.yaxis.domain
-        low = place == 2
-        corner = {"x": right, "xanchor": "right", "y": bottom if low else top, "yanchor": "bottom" if low else "top"}
-        figure.update_layout({"legend" if place == 1 else f"legend{place}": {**look, **corner}})
+        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tick0=0.4, dtick=0.1, row=2, col=2)
     figure.update_layout(hovermode="x unified")
     if not len(history):
         figure.add_annotation(text="no epoch has ended yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
@@ -156,53 +126,105 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
 
 
 def summary(history: History) -> str:
-    """One line on where a training stands: epochs, time, last loss and accuracy, how it ended."""
+    """One line on a training: epochs, time, last loss and accuracy, status."""
     if not len(history):
         return f"no epoch has ended yet, {history.status}"
-    last = history.table.iloc[-1]
-    said = [f"{len(history)} epochs"]
-    if "seconds" in history.table:
-        said.append(f"{history.table['seconds'].sum():.0f} s")
-    for column, name in (("loss", "loss"), ("accuracy", "accuracy"), ("validation_accuracy", "validation accuracy")):
-        if column in history.table and pd.notna(last[column]):
-            said.append(f"{name} {last[column]:.3f}")
-    return ", ".join([*said, history.status])
+    table = history.table
+    parts = [f"{len(history)} epochs", f"{table['seconds'].sum():.0f} s" if "seconds" in table else ""]
+    for name in ("loss", "accuracy", "validation_accuracy"):
+        if name in table and pd.notna(table[name].iloc[-1]):
+            parts.append(f"{name.replace('_', ' ')} {table[name].iloc[-1]:.3f}")
+    return ", ".join(filter(None, [*parts, history.status]))
 
 
-def _curve(table: pd.DataFrame, column: str, beside: list[str], *, legend: str) -> go.Scatter:
-    base = _base(column)
-    bases = [name for name in dict.fromkeys(map(_base, beside)) if name not in _COLOURS]
-    colour = _COLOURS[base] if base in _COLOURS else _SPARE_COLOURS[bases.index(base) % len(_SPARE_COLOURS)]
-    held_out = column.startswith("validation_")
-    allowed = column.endswith(_ALLOWED)
+def _curve(table: pd.DataFrame, column: str, panel: list[str]) -> go.Scatter:
+    """One curve; that of validation clips or of what is allowed has its curve's colour and another line."""
+    bases = [name.removeprefix(_VALIDATION).removesuffix(_ALLOWED) for name in panel]
+    base, unnamed = bases[panel.index(column)], [name for name in dict.fromkeys(bases) if name not in _CURVES]
+    spare = theme.CATEGORY_COLOURS[(1 + unnamed.index(base)) % 10] if base in unnamed else ""
+    second, allowed = column.startswith(_VALIDATION), column.endswith(_ALLOWED)
+    dash = "dash" if second else "dot" if allowed else "solid"
     return go.Scatter(
-        x=table["epoch"] if "epoch" in table else list(range(1, len(table) + 1)),
+        x=table["epoch"] if "epoch" in table else np.arange(1, len(table) + 1),
         y=table[column],
         name=curve_name(column),
         meta=column,
         mode="lines" if allowed else "lines+markers",
-        showlegend=not allowed and not (legend == "legend" and _is_second(column, beside)),
+        showlegend=not allowed and not (second and base in panel and "accuracy" not in base),
         connectgaps=True,
-        line={
-            "color": colour,
-            "width": 3 if column == "loss" else 1.5 if allowed else 2,
-            "dash": "dash" if held_out else "dot" if allowed else "solid",
-        },
-        marker={"size": 6 if held_out else 5, "symbol": "circle-open" if held_out else "circle"},
+        line={"color": spare or _CURVES[base][1], "width": 3 if column == "loss" else 2, "dash": dash},
+        marker={"size": 6, "symbol": "circle-open" if second else "circle"},
         hovertemplate="%{y:.3f}",
-        legend=legend,
     )
 
 
-def _is_second(column: str, columns: list[str]) -> bool:
-    """Whether a curve is that of the validation clips and the training clips' curve is there too."""
-    return column.startswith("validation_") and _base(column) in columns
+def plot_variants(
+    table: pd.DataFrame,
+    *,
+    measure: str = "accuracy",
+    by: str = "variant",
+    ceilings: dict[str, float] | None = None,
+    width: int = 960,
+    height: int | None = None,
+) -> go.Figure:
+    """Draw a measure of each variant with its interval.
 
+    Parameters
+    ----------
+    table : DataFrame
+        One row a variant, or a variant and value of `by`, from top to bottom: ``variant``, the column `measure`, and
+        its ``_low`` and ``_high``, NaN where there is no interval.
+    measure : str
+        The column to draw, in [0, 1]; the axis ends there, even where an interval does not.
+    by : str
+        The column whose values are the lines of the figure. With another column than ``variant``, each variant has its
+        colour and an entry in the legend.
+    ceilings : dict of str to float, optional
+        Values drawn as dotted lines, such as ``au_only, cue_only, joint``.
+    width : int
+        In pixels.
+    height : int, optional
+        In pixels; by default it grows with the number of rows.
 
-def _base(column: str) -> str:
-    """The curve that gives this one its colour."""
-    return column.removeprefix("validation_").removesuffix(_ALLOWED)
+    Returns
+    -------
+    Figure
+        One trace a variant; a single trace where the variants are the lines.
 
+    Raises
+    ------
+    ValueError
+        If a column is missing or there are no rows.
 
-def _epoch_step(epochs: int) -> int | None:
-    return 1 if epochs <= 12 else None
+    Examples
+    --------
+    >>> table = pd.DataFrame({"variant": ["none", "bottleneck"], "accuracy": [0.968, 0.962]})
+    >>> table = table.assign(accuracy_low=0.95, accuracy_high=0.98)
+    >>> figure = plot_variants(table, ceilings={"au_only": 0.42, "joint": 1.0})
+    >>> list(figure.layout.yaxis.ticktext)
+    ['none', 'bottleneck']
+    """
+    columns = [measure, f"{measure}_low", f"{measure}_high"]
+    need(table, dict.fromkeys(["variant", by, *columns]), maker="evaluate, one row a variant")
+    lines, names = [as_text(one) for one in dict.fromkeys(table[by])], as_text(measure.replace("_", " "))
+    groups = [("", table)] if by == "variant" else list(table.groupby("variant", sort=False))
+    figure = go.Figure()
+    for place, (variant, rows) in enumerate(groups):
+        shown = rows[columns].set_axis(["value", "low", "high"], axis=1).assign(reason=" ")
+        label = [one if by == "variant" else f"{as_text(variant)}, {one}" for one in map(as_text, rows[by])]
+        forest(
+            figure, shown, labels=label, name=str(variant), legend=len(groups) > 1,
+            colour=_VARIANTS.get(str(variant), theme.category_style(place)[0]),
+            places=rows[by].map(as_text).map(lines.index).to_numpy() + 0.7 * ((place + 0.5) / len(groups) - 0.5),
+        )  # fmt: skip
+    ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
+    for name, value in (ceilings or {}).items():
+        level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
+    theme.finish(
+        figure, width=width, height=height or 160 + 18 * len(table) + 14 * len(lines),
+        title=f"<b>{names[:1].upper()}{names[1:]}</b> on unseen subjects, mean and 95 % interval over seeds",
+        margin=(max(room_for(lines), 80), 30, 72, 84 if len(groups) > 1 else 48),
+    )  # fmt: skip
+    figure.update_xaxes(title_text=names, range=[max(np.nanmin(ends), 0.0) - 0.02, min(np.nanmax(ends), 1.0) + 0.02])
+    figure.update_yaxes(tickvals=list(range(len(lines))), ticktext=lines, range=[len(lines) - 0.5, -0.5])
+    return figure.update_layout(legend={"y": -46 / (figure.layout.height - 156), "yanchor": "top"})

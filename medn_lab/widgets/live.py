@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 import sys
+from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
+from typing import Any
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
+import traitlets
 
 from medn_lab.widgets.panel import note
 from medn_lab.widgets.timing import Dwell
@@ -19,6 +22,7 @@ COLAB = (
     "Colab lets such figures live only after “from google.colab import output; output.enable_custom_widget_manager()”."
     " Run that, then make this widget again."
 )
+CONFIG = {"displaylogo": False, "displayModeBar": False, "responsive": True}
 _REDRAW = 0.4  # seconds without a change before the still figure is drawn again: each drawing sends 5 MB
 
 
@@ -31,20 +35,60 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
     Parameters
     ----------
     figure : Figure
+        One without a width follows the width of the page.
 
     Returns
     -------
     figure : FigureWidget or StillFigure
         Take data and layout from it, and change them, as with any plotly figure.
     widget : DOMWidget
-        What is put on the page. Where FigureWidget can be made, it is the figure itself.
+        What is put on the page.
     """
     why = _not_shown()
     if not why:
         live = _live_kind()(figure)
-        return live, live
+        live._config = CONFIG
+        if figure.layout.width:
+            return live, live
+        live._page = _page_width()(height=figure.layout.height)
+        return live, widgets.VBox([live, live._page])
     still = StillFigure(figure, why=why)
     return still, still.widget
+
+
+def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., object] | None = None) -> None:
+    """Show `drawn` in the place of what `figure` shows.
+
+    A new FigureWidget would send 5 MB of code to the page. Where both have the same traces, only their values are sent.
+
+    Parameters
+    ----------
+    figure : FigureWidget or StillFigure
+        As :func:`live_figure` returns; changed in place.
+    drawn : Figure
+    on_click : callable, optional
+        Called with trace, points and state at a click on a trace that has ``ids``.
+    """
+    same = _kinds(figure) == _kinds(drawn)
+    if not same:
+        figure.data = []
+    with figure.batch_update():
+        layout = drawn.layout.to_plotly_json()
+        figure.layout.update({key: layout.get(key) for key in figure.layout.to_plotly_json() | layout}, overwrite=True)
+        for old, new in zip(figure.data, drawn.data, strict=same):
+            old.update({key: value for key, value in new.to_plotly_json().items() if key != "type"}, overwrite=True)
+    if not same:
+        figure.add_traces(drawn.data)
+        for trace in figure.data:
+            if on_click is not None and trace.ids is not None:
+                trace.on_click(on_click)
+    if hasattr(figure, "_page"):
+        figure._page.height = drawn.layout.height
+
+
+def _kinds(figure: go.Figure) -> list[tuple[Any, ...]]:
+    """What a trace shows and where, of each trace."""
+    return [(one.type, one.meta, one.name, one.ids is None, one.xaxis, one.yaxis) for one in figure.data]
 
 
 def _not_shown() -> str:
@@ -55,6 +99,40 @@ def _not_shown() -> str:
         return ""
     manager = sys.modules.get("google.colab.output._widgets")
     return COLAB if getattr(manager, "_installed_url", None) is None else ""
+
+
+@cache
+def _page_width() -> type[widgets.DOMWidget]:
+    """A widget that draws the figure before it anew where the width of the page changes.
+
+    plotly's widget draws first while the page has given it no width, and then listens to the window alone. A figure
+    without a width takes its height from its element, too.
+    """
+    import anywidget
+
+    class PageWidth(anywidget.AnyWidget):
+        _esm = """
+        export default { render({ model, el }) {
+          let width = 0;
+          const fit = () => {
+            const plot = el.parentElement?.querySelector(".js-plotly-plot");
+            if (!plot?._fullLayout) return void setTimeout(fit, 100);
+            plot.style.height = `${model.get("height")}px`;
+            window.dispatchEvent(new Event("resize"));
+          };
+          const watch = new ResizeObserver(([{ contentRect }]) => {
+            if (!contentRect.width || contentRect.width === width) return;
+            width = contentRect.width;
+            fit();
+          });
+          watch.observe(el);
+          model.on("change:height", fit);
+          return () => watch.disconnect();
+        } };
+        """
+        height = traitlets.Float().tag(sync=True)
+
+    return PageWidth
 
 
 @cache
@@ -98,10 +176,10 @@ class StillFigure(go.Figure):
         return self._widget
 
     def _draw(self) -> None:
-        width, height = self.layout.width or 700, self.layout.height or 450
-        page = self.to_html(include_plotlyjs=True, config={"displaylogo": False, "displayModeBar": False})
+        width, height = self.layout.width or "100%", self.layout.height or 450
+        page = self.to_html(include_plotlyjs=True, config=CONFIG)
         self._frame.value = (
-            f"<iframe srcdoc='{html.escape(page)}' width='{width:.0f}' height='{height:.0f}'"
+            f"<iframe srcdoc='{html.escape(page)}' width='{width or '100%'}' height='{height:.0f}'"
             " style='border:0' scrolling='no' title='figure'></iframe>"
         )
 

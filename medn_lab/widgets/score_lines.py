@@ -8,8 +8,8 @@ import numpy as np
 
 from medn_lab.records import EvaluationSummary
 from medn_lab.view import theme
-from medn_lab.view.dependence import ABOVE, WITHIN
 from medn_lab.view.evaluation import CEILING, SCORE
+from medn_lab.view.marks import ABOVE, WITHIN
 
 _ROW = 46
 _LEFT, _RIGHT = 84, 26

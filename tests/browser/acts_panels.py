@@ -2,7 +2,7 @@
 
 import re
 
-from lab_page import LabPage
+from lab_page import LabPage, PlotlyPlot
 from pictures_shown import IMAGE, expect_other_picture
 from playwright.sync_api import expect
 
@@ -49,31 +49,36 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
 
 
 def compare_checkpoints(lab: LabPage) -> None:
-    """The panel of ``05_decoupling``: models are compared, a cell is explained, the page is written."""
+    """The panel of ``05_decoupling``: models are compared, a row is explained, the page is written."""
     panel = lab.scroll_to_class("medn-decoupling-panel")
-    cells = panel.locator(".medn-cells button:visible")
+    rows, words = panel.get_by_label("Row"), panel.locator(".medn-line")
     panel.get_by_label("orthogonal").wait_for()
-    all_three = cells.count()
-    cells.first.click()
-    panel.get_by_text("linear CKA of motion and emotion branch").wait_for()
+    all_three = rows.locator("option").count()
+    plot = lab.plot(".medn-decoupling-panel")
+    first = next(number for number, _ in enumerate(plot.trace_names()) if _is_row(plot, number))
+    value = plot.points(first)[0]
+    plot.click(value["x"], value["y"], axes=value["axes"])
+    words.filter(has_text="linear CKA of motion and emotion branch").wait_for()
     lab.screenshot("decoupling-dependence")
 
     panel.get_by_label("orthogonal").uncheck()
-    panel.locator(".medn-cells").get_by_text("orthogonal").wait_for(state="detached")
-    expect(cells).not_to_have_count(all_three)
-    assert cells.count() < all_three
+    expect(rows.locator("option")).not_to_have_count(all_three)
+    assert rows.locator("option").count() < all_three
     panel.get_by_label("orthogonal").check()
     panel.get_by_role("button", name="leakage", exact=True).click()
-    panel.get_by_text("AUs, mean").wait_for()
-    panel.locator(".medn-cells button[title*='AUs from the emotion branch of none']").click()
+    leak = rows.locator("option").filter(has_text="AUs (mean) from the emotion branch of none")
+    expect(leak).to_have_count(1)
+    rows.select_option(label=leak.inner_text())
+    words.filter(has_text="AUs (mean) from the emotion branch of none").wait_for()
     panel.get_by_text("The interval of the excess lies above 0: a leak.").wait_for()
     lab.screenshot("decoupling-leakage")
     panel.get_by_label("each AU").check()
-    panel.locator(".medn-cells").get_by_text("AU25").wait_for()
+    panel.locator("svg").get_by_text("AU25").wait_for()
     lab.screenshot("decoupling-each-au")
     panel.get_by_role("button", name="information", exact=True).click()
-    cells.first.filter(has_text="nats").click()
-    panel.get_by_text("The emotion code of bottleneck carries").wait_for()
+    panel.locator("svg").get_by_text("nats a clip").wait_for()
+    rows.select_option(index=1)
+    words.filter(has_text="Information in the emotion code of bottleneck").wait_for()
 
     name = panel.get_by_label("File")
     name.fill("decoupling.pdf")
@@ -85,8 +90,13 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.get_by_role("button", name="Export").click()
     panel.get_by_text("fetches nothing from elsewhere").wait_for()
     page = (lab.server.root / "notebooks" / "decoupling.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == 2
+    assert page.count("<figure") == 3
     lab.screenshot("decoupling-exported")
+
+
+def _is_row(plot: PlotlyPlot, trace: int) -> bool:
+    """Whether the points of a trace are rows of the report."""
+    return plot.graph.evaluate("(gd, k) => Boolean(gd._fullData[k].ids)", trace)
 
 
 BY_HAND = {

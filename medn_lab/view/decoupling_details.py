@@ -1,0 +1,283 @@
+"""Figures behind a decoupling report: correlations of features, calibration of p values, measures of a selection."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+from plotly.subplots import make_subplots
+
+from medn_lab.view import theme
+from medn_lab.view.decoupling import LEVEL, MEASURES
+from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need
+from medn_lab.view.theme import as_text
+
+SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
+NOT_ON_A_SCALE = ("hsic",)
+"""Measures whose values cannot be compared with those of other measures."""
+
+
+def plot_branch_correlation(
+    correlation: ArrayLike | pd.DataFrame,
+    *,
+    n_clips: int | None = None,
+    sort: bool = True,
+    limit: float = 1.0,
+    width: int = 620,
+) -> go.Figure:
+    """Draw the correlation of every motion feature with every emotion feature.
+
+    Decoupled branches give an even white field; a stripe is a feature of one branch with which many features of the
+    other correlate. Of p x q correlations a few large ones occur by chance: with `n_clips`, the figure states below
+    what size 95 % of them stay without any dependence.
+
+    Parameters
+    ----------
+    correlation : (p, q) array-like
+        In [-1, 1], NaN for a feature without variation: ``medn.diagnose.branch_correlation(motion, emotion)``.
+    n_clips : int, optional
+        From which each correlation was computed; known of the table that ``branch_correlation`` returns.
+    sort : bool
+        Features by their mean absolute correlation, largest at the upper left; otherwise in their order.
+    limit : float
+        Correlation at which the colours end, in (0, 1].
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If it is not a matrix of correlations, or the limit is out of its range.
+
+    See Also
+    --------
+    medn_lab.diagnose.branch_correlation
+
+    Examples
+    --------
+    >>> plot_branch_correlation(np.array([[0.9, 0.0], [0.1, -0.5]]), n_clips=50).data[-1].z.tolist()
+    [[0.9, 0.0], [0.1, -0.5]]
+    """
+    matrix = np.asarray(correlation, dtype=float)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(f"correlations have shape {matrix.shape}; they must be a (p, q) matrix")
+    known, (p, q) = np.abs(matrix[np.isfinite(matrix)]), matrix.shape
+    if len(known) and known.max() > 1 + 1e-9:
+        raise ValueError(f"a correlation lies in [-1, 1]; this matrix holds {known.max():.3g}")
+    if not 0 < limit <= 1:
+        raise ValueError(f"limit is {limit}; it must lie in (0, 1]")
+    n_clips = n_clips or getattr(correlation, "attrs", {}).get("n_clips")
+    strength = np.nan_to_num(np.abs(matrix))
+    rows, columns = (
+        np.argsort(-strength.mean(axis=1 - axis), kind="stable") if sort else np.arange(matrix.shape[axis])
+        for axis in (0, 1)
+    )
+    figure = go.Figure()
+    heat(
+        figure, matrix[np.ix_(rows, columns)], rows=[str(one) for one in rows], columns=[str(one) for one in columns],
+        scale=SIGNED_SCALE, limits=(-limit, limit), bar="r",
+    )  # fmt: skip
+    figure.update_traces(xgap=0, ygap=0)
+    figure.data[-1].update(
+        customdata=np.stack(np.broadcast_arrays(rows[:, None], columns[None, :]), axis=-1),
+        hovertemplate="motion %{customdata[0]}, emotion %{customdata[1]}: %{z:+.3f}<extra></extra>",
+        colorbar_tickformat="+.1f" if limit >= 0.4 else "+.2f",
+    )
+    facts = [f"mean |r| {known.mean():.3f}, largest {known.max():.2f}" if len(known) else "no feature varies"]
+    if n_clips is not None:
+        facts.append(f"{n_clips} clips: by chance 95 % stay below {min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1))):.2f}")
+    constant = int((~np.isfinite(matrix)).all(axis=1).sum() + (~np.isfinite(matrix)).all(axis=0).sum())
+    lines = [" · ".join(facts)]
+    if constant and len(known):
+        lines.append(f"grey: {constant} of {p + q} features do not vary")
+    top, inner = 66 + 17 * (len(lines) - 1), width - 64 - 84
+    theme.finish(
+        figure, width=width, height=int(top + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, top, 58),
+        title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
+    )  # fmt: skip
+    for branch, update in (("motion", figure.update_yaxes), ("emotion", figure.update_xaxes)):
+        name = f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b> features{' (sorted)' if sort else ''}"
+        update(title_text=name, showticklabels=not sort, ticks="" if sort else None, nticks=12, tickmode="auto")
+    return figure
+
+
+def ks_band(n: int) -> float:
+    """How far from the diagonal 95 of 100 distributions of `n` uniform p values stay everywhere, in (0, 1).
+
+    References
+    ----------
+    Stephens: "EDF statistics for goodness of fit and some comparisons", 1974.
+
+    Examples
+    --------
+    >>> round(ks_band(200), 3)
+    0.095
+    """
+    return float(min(1.0, 1.358 / (np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n))))
+
+
+def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440) -> go.Figure:
+    """Draw the distribution function of the p values of many draws in which it is known what was planted.
+
+    Where nothing was planted, p should be at most .05 in 5 of 100 draws, at most .5 in 50, and so on: the line follows
+    the diagonal and stays in the grey band, which 95 of 100 such lines never leave (Kolmogorov-Smirnov). Above the band
+    the test rejects too often, below it too rarely. Where something was planted, the height at the dotted line is the
+    power: the share of draws in which it is found at .05.
+
+    Parameters
+    ----------
+    p_values : DataFrame
+        A column a setting, a draw a row, each in [0, 1]; NaN where there was no draw.
+    width, height : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is no column, one holds no draw, or a p value lies outside [0, 1].
+
+    See Also
+    --------
+    medn_lab.diagnose.permutation_test
+
+    Examples
+    --------
+    >>> draws = pd.DataFrame({"nothing planted": np.linspace(0.01, 1, 100), "planted": np.linspace(0.0, 0.1, 100)})
+    >>> plot_p_values(draws).layout.title.text
+    '<b>Distribution of p values</b>'
+    """
+    if not len(p_values.columns):
+        raise ValueError("there are no p values: the table has no column")
+    settings = {str(name): p_values[name].dropna().to_numpy(dtype=float) for name in p_values.columns}
+    for name, values in settings.items():
+        if not len(values):
+            raise ValueError(f"no p value is known of {name!r}")
+        if values.min() < 0 or values.max() > 1:
+            raise ValueError(f"a p value lies in [0, 1]; {name!r} holds {values.min():.3g} to {values.max():.3g}")
+    draws = [len(values) for values in settings.values()]
+    figure, edge, half = go.Figure(), np.linspace(0, 1, 101), ks_band(min(draws))
+    bounds = np.clip(np.concatenate([edge + half, edge[::-1] - half]), 0, 1)
+    figure.add_scatter(
+        x=np.concatenate([edge, edge[::-1]]), y=bounds, fill="toself", fillcolor=NULL_BAND, line={"width": 0},
+        mode="lines", hoverinfo="skip", meta="band", name="95 of 100 lines stay here<br>where nothing is planted",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": theme.INK, "width": 1}, showlegend=False, hoverinfo="skip"
+    )
+    for place, (name, values) in enumerate(settings.items()):
+        found = f"{(values <= LEVEL).mean():.3f}".removeprefix("0")
+        figure.add_scatter(
+            x=np.concatenate([[0.0], np.sort(values), [1.0]]),
+            y=np.append(np.arange(len(values) + 1) / len(values), 1.0), mode="lines", meta=name,
+            line={"shape": "hv", "width": 2.5, "color": theme.category_style(place)[0]},
+            name=f"{as_text(name)}<br><b>{found}</b> at or below .05",
+            hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
+        )  # fmt: skip
+    level(figure, LEVEL, text="p = .05", dash="dot")
+    counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
+    theme.finish(
+        figure, width=width, height=height, title="<b>Distribution of p values</b>", subtitle=counts,
+        margin=(64, 300, 74, 48),
+    )  # fmt: skip
+    figure.update_layout(legend={"orientation": "v", "x": 1.03, "y": 1, "tracegroupgap": 10, "itemsizing": "trace"})
+    figure.update_xaxes(title_text="p", range=[-0.01, 1.01], zeroline=False)
+    return figure.update_yaxes(
+        title_text="share of draws with at most this p", range=[-0.01, 1.01], zeroline=False, tickformat=".0%"
+    )
+
+
+def plot_selection_measures(
+    measured: pd.DataFrame, *, of_all: pd.DataFrame | None = None, width: int = 960
+) -> go.Figure:
+    """Draw dependence and leakage of some clips and of all.
+
+    A filled marker is the selection, an open one all clips, the tick what chance gives with the same clips, and the
+    diamond what the branch's factor allows. A selection made on a map is no sample: the figure describes it and
+    tests nothing. HSIC has no scale that the others share; its values stand as numbers.
+
+    Parameters
+    ----------
+    measured : DataFrame
+        As ``medn.diagnose.selection_measures(features)(clip_ids)`` returns.
+    of_all : DataFrame, optional
+        The same of all clips.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or there is no row.
+
+    See Also
+    --------
+    medn_lab.diagnose.selection_measures, plot_dependence, plot_leakage
+
+    Examples
+    --------
+    >>> from medn_lab.diagnose import selection_measures
+    >>> from medn_lab.records import BranchFeatures
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> both = np.random.default_rng(0).normal(size=(40, 3))
+    >>> measure = selection_measures(BranchFeatures(both, both, both, table))
+    >>> plot_selection_measures(measure(table["clip_id"][:20])).layout.title.text
+    '<b>Dependence and leakage of 20 clips</b>'
+    """
+    keys = ["kind", "measure", "branch", "target"]
+    need(measured, [*keys, "value", "chance", "reason"], maker="diagnose.selection_measures(features)(clip_ids)")
+    table = measured.reset_index(drop=True)
+    every = None if of_all is None else of_all.set_index(keys).reindex(pd.MultiIndex.from_frame(table[keys]))
+    every = table[keys].assign(value=np.nan if every is None else every["value"].to_numpy())
+    for place in np.flatnonzero(table["measure"].isin(NOT_ON_A_SCALE) & np.isfinite(table["value"])):
+        whole = every["value"].iloc[place]
+        beside = f", all clips {whole:.4f}" if np.isfinite(whole) else ""
+        table.loc[place, "reason"] = f"{table['value'].iloc[place]:.4f}{beside} (no common scale)"
+    off = table["measure"].isin(NOT_ON_A_SCALE)
+    table.loc[off, ["value", "chance"]] = every.loc[off, "value"] = np.nan
+    figure = make_subplots(
+        rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
+    )
+    for col, kind in enumerate(("dependence", "leakage"), start=1):
+        rows, where = table[table["kind"] == kind], {"row": 1, "col": col}
+        branches = rows["branch"].where(rows["branch"] != "", "fused")
+        colours, found = [theme.branch_colour(one) for one in branches], np.isfinite(rows["value"])
+        labels = [
+            f"{row.target} from the {row.branch} branch" if row.branch else MEASURES.get(row.measure, row.measure)
+            for row in rows.itertuples()
+        ]
+        of_rows = every[table["kind"] == kind].assign(reason=" ")
+        if of_all is not None:
+            forest(
+                figure, of_rows, labels=None, name="all clips", colour=colours, open_marker=np.ones(len(rows), bool),
+                legend=False, **where,
+            )  # fmt: skip
+            figure.data[-1].marker.size = 14
+        forest(
+            figure, rows.assign(reason=rows["reason"].where(~found, "")), labels=[as_text(one) for one in labels],
+            name="selected clips", colour=colours, references={"allowed": "allowed", "chance": "chance"},
+            legend=False, **where,
+        )  # fmt: skip
+    figure.update_xaxes(zeroline=False, row=1, col=1, range=[-0.12, 1.04])
+    figure.update_xaxes(zeroline=False, row=1, col=2, range=[0.3, 1.03])
+    drawn_from = int(measured["drawn_from"].max()) if "drawn_from" in measured else int(measured["n_clips"].max())
+    used = f"{int(measured['n_clips'].max())} of them drawn for this figure" if "n_clips" in measured else ""
+    marks = "● these clips" + (" ○ all clips" if of_all is not None else "") + " | chance ◇ allowed"
+    return theme.finish(
+        figure, width=width, height=132 + 30 * max((table["kind"] == "dependence").sum(), 4), margin=(200, 20, 92, 36),
+        title=f"<b>Dependence and leakage of {counted(drawn_from, 'clip')}</b>",
+        subtitle=" · ".join(filter(None, [marks, used if not used.startswith(f"{drawn_from} ") else "",
+            "lower is better, except for what a branch should hold"])),
+    )  # fmt: skip
