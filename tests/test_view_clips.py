@@ -75,12 +75,15 @@ def test_labels_left_of_the_bars_have_room_at_any_width(clips, first, width):
 
 
 def test_the_viewing_copy_is_drawn_where_there_is_one_and_named(clips, first):
-    white = np.full((8, 160, 160, 3), 255, np.uint8)
-    viewed = dataclasses.replace(clips, viewing=ViewingCopy(160, (lambda: white,) * len(clips)))
+    sharp = clips.frames[0].repeat(4, axis=1).repeat(4, axis=2)
+    sharp[:, :4, :4] = 0  # what only the copy holds
+    viewed = dataclasses.replace(clips, viewing=ViewingCopy(192, (lambda: sharp,) * len(clips)))
     for draw in (view.plot_clip, view.plot_magnification):
-        assert pictures(draw(viewed, first))[0].min() > 250 > pictures(draw(clips, first))[0].min()
-    assert "frames at 160 px (viewing copy)" in said(view.plot_clip(viewed, first))
-    assert "frames at 48 px, as the network gets them" in said(view.plot_clip(clips, first))
+        corner, plain = (pictures(draw(one, first))[0][:3, :3].mean() for one in (viewed, clips))
+        assert corner < 0.5 * plain
+    assert "frames at 192 px (viewing copy)" in said(view.plot_clip(viewed, first))
+    for other in (clips, dataclasses.replace(viewed, frames=255 - clips.frames)):  # the copy shows other frames
+        assert "frames at 48 px, as the network gets them" in said(view.plot_clip(other, first))
 
 
 def test_a_signed_channel_is_red_to_the_right_and_blue_to_the_left(clips, first):

@@ -310,15 +310,14 @@ def frames_of_strip(strip: bytes, *, n_frames: int) -> np.ndarray:
     Examples
     --------
     >>> from PIL import Image
-    >>> file = io.BytesIO()
-    >>> Image.new("RGB", (16, 64)).save(file, "PNG")
+    >>> Image.new("RGB", (16, 64)).save(file := io.BytesIO(), "PNG")
     >>> frames_of_strip(file.getvalue(), n_frames=4).shape
     (4, 16, 16, 3)
     """
     from PIL import Image
 
     picture = np.asarray(Image.open(io.BytesIO(strip)).convert("RGB"))
-    return picture.reshape(n_frames, -1, *picture.shape[1:])
+    return picture.reshape(n_frames, len(picture) // n_frames, *picture.shape[1:])
 
 
 def _frames_of_file(file: Path, n_frames: int, sha256: str) -> np.ndarray:
@@ -330,9 +329,9 @@ def _frames_of_file(file: Path, n_frames: int, sha256: str) -> np.ndarray:
 
 def _viewing_of(folder: Path) -> ViewingCopy | None:
     """The viewing copy of a prepared set that was made with one."""
-    if not (folder / "viewing.json").is_file():
+    if not (document := folder / "viewing.json").is_file():
         return None
-    noted = json.loads((folder / "viewing.json").read_text())
+    noted = json.loads(document.read_text())
     makers = (
         partial(_frames_of_file, folder / "viewing" / f"{row:06d}.webp", noted["n_frames"], sha256)
         for row, sha256 in enumerate(noted["sha256"])
@@ -344,8 +343,8 @@ def _viewing_of(folder: Path) -> ViewingCopy | None:
 class Clips(_ClipRecord):
     """Clips ready for the network, one row of the table each.
 
-    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv`` and, where it was made
-    with a viewing copy, a WebP picture a clip in the folder ``viewing``.
+    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``, and in ``viewing`` a
+    WebP picture a clip where it was made with a viewing copy.
 
     Attributes
     ----------
@@ -364,7 +363,8 @@ class Clips(_ClipRecord):
     problems : DataFrame
         As in :class:`ClipIndex`.
     viewing : ViewingCopy or None
-        The same frames at a larger size, which players and figures show. :meth:`save` does not write it.
+        The same frames at a larger size, which players and figures show; one of another number of clips is dropped.
+        :meth:`save` does not write it.
 
     Examples
     --------
@@ -400,7 +400,8 @@ class Clips(_ClipRecord):
             raise ValueError(f"frames must be uint8 from 0 to 255; these are {self.frames.dtype}")
         if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[-1] not in (2, 3)):
             raise ValueError(f"flow must be (n, h, w, 2 or 3); this is {self.flow.shape}")
-        self._check_rows(len(self.table), "viewing")
+        if self.viewing is not None and len(self.viewing) != len(self.table):
+            object.__setattr__(self, "viewing", None)
 
     @property
     def size(self) -> tuple[int, int]:

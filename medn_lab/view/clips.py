@@ -26,10 +26,9 @@ from medn_lab.view.images import (
     motion_field,
     resize_field,
     scaled_by_clip,
-    shown_frames,
 )
 from medn_lab.view.marks import Tile, bars, room_for, tile, tiles, wrapped
-from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe
+from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe, shown_frames
 from medn_lab.view.theme import as_text
 
 PIXELS = 256

@@ -203,34 +203,6 @@ def data_uri(payload: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
 
 
-def shown_frames(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
-    """The frames of a clip as people are shown them, and which they are.
-
-    Parameters
-    ----------
-    clips : Clips
-    place : int
-        Row of the clip.
-
-    Returns
-    -------
-    frames, which
-        The viewing copy (t, h, w, 3) uint8 where there is one, otherwise the network's frames, or None without frames.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
-    >>> shown_frames(Clips(np.zeros((1, 2, 8, 8, 3), np.uint8), None, table), 0)[1]
-    'frames at 8 px, as the network gets them'
-    """
-    if clips.frames is None:
-        return None, ""
-    frames = np.asarray(clips.frames[place]) if clips.viewing is None else clips.viewing[place]
-    which = ", as the network gets them" if clips.viewing is None else " (viewing copy)"
-    return frames, f"frames at {max(frames.shape[1:3])} px{which}"
-
-
 SCALED_NOTE = "scaled clip by clip: no pixels, and 0 is not no motion"
 
 

@@ -22,13 +22,12 @@ from medn_lab.view.images import (
     full_colour,
     motion_field,
     scaled_by_clip,
-    shown_frames,
     steady,
     time_course,
     to_webp,
 )
 from medn_lab.view.network import cover_text
-from medn_lab.view.rows import Moments, clip_moments, clip_row
+from medn_lab.view.rows import Moments, clip_moments, clip_row, shown_frames
 from medn_lab.widgets.timing import Dwell
 
 _HERE = Path(__file__).parent
