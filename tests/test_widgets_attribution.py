@@ -1,6 +1,7 @@
 """AttributionViewer: its traits, what it draws over the faces, and its sanity checks."""
 
 import asyncio
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,8 @@ from medn_lab.synthme import synthetic_clips
 from medn_lab.view import plot_attribution
 from medn_lab.view.images import full_colour
 from medn_lab.widgets import AttributionViewer
-from medn_lab.widgets.attribution import PAIR, by_kind, partners
+from medn_lab.widgets.attribution import PAIR, by_kind
+from medn_lab.widgets.selection import partners
 
 
 @pytest.fixture(scope="module")
@@ -215,6 +217,16 @@ def test_the_map_can_be_drawn_in_the_next_cell(viewer, clips):
     assert viewer.target in figure.layout.title.text
 
 
+def test_the_map_is_written_as_one_page_with_its_checks(viewer, clips, tmp_path):
+    page = viewer.to_html(tmp_path / "map.html", title="One <map>").read_text()
+    assert "One &lt;map&gt;" in page
+    assert "completeness" in page
+    assert "http://" not in re.sub(r"http://www\.w3\.org", "", page)
+    assert len(viewer.to_html(tmp_path / "bare.html", faces=False).read_text()) < len(page)
+    with pytest.raises(ValueError, match="no map"):
+        AttributionViewer(clips).to_html(tmp_path / "none.html")
+
+
 class TestBadInput:
     def test_without_an_attributor_there_is_the_clip_and_a_sentence(self, clips):
         viewer = AttributionViewer(clips)
@@ -284,7 +296,9 @@ class TestBadInput:
                 call()
         control(viewer, "Clip").value = "nobody"
         assert "not in this viewer" in text(viewer)
-        empty = replace(clips, frames=clips.frames[:0], flow=clips.flow[:0], table=clips.table[:0], truth=None)
+        empty = replace(
+            clips, frames=clips.frames[:0], flow=clips.flow[:0], table=clips.table[:0], truth=None, viewing=None
+        )
         with pytest.raises(ValueError, match="there are no clips"):
             AttributionViewer(empty)
 

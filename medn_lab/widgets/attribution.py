@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import html
+import os
 import time
 from collections.abc import Iterable
-from typing import Protocol
+from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, au_sets, positions, require
+from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
+from medn_lab.widgets.selection import partners
 from medn_lab.widgets.timing import Latest
 
 PAIR = "the difference between two clips"
 KINDS = ("an emotion", "an AU", "what a branch adds", "the gate", "the length of a feature", "two emotions")
-MOST_PARTNERS, MOST_LISTED = 200, 2000  # a clip that is not listed can be typed
+MOST_LISTED = 2000  # a clip that is not listed can be typed
 
 _SHOWN = ("clip_id", "target", "method", "partner")
 _SOON = 0.02  # seconds: a quick run of choices makes one map
 _GIVE = "give attribute=medn.diagnose.attributor(model, clips)"
-
-
-class Maps(Protocol):
-    """What ``medn_lab.diagnose.attributor`` returns."""
-
-    methods: tuple[str, ...]
-    targets: tuple[str, ...]
-
-    def __call__(self, clip_id: str, *, target: str, method: str, partner: str) -> Attribution:
-        """The map of a clip, or of a pair."""
-
-    def check(self, clip_id: str, *, target: str, method: str, partner: str) -> Attribution:
-        """The same with the checks that take long."""
-
-    def is_made(self, clip_id: str, *, target: str, method: str, partner: str) -> bool:
-        """Whether the map is remembered."""
-
-    def kept(self, clip_id: str) -> KeptTokens | None:
-        """The positions that the emotion branch kept."""
 
 
 def kind_of(target: str, partner: str = "") -> str:
@@ -76,32 +61,6 @@ def by_kind(targets: Iterable[str]) -> dict[str, list[str]]:
     return {kind: found for kind, found in kinds.items() if found}
 
 
-def partners(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
-    """Clips of another emotion as (text, clip_id), those with the same AU set first.
-
-    Raises
-    ------
-    ValueError
-        If the clip's emotion is not known, or there is no other.
-    """
-    column = label_column(table)
-    row = int(table.index[table["clip_id"] == clip_id][0])
-    if column is None or pd.isna(table[column].iloc[row]):
-        raise ValueError(f"the emotion of {clip_id!r} is not known, so it cannot be compared with another emotion")
-    emotion = table[column].iloc[row]
-    others = table[table[column].notna() & (table[column] != emotion)]
-    if others.empty:
-        raise ValueError(f"every clip with a known emotion is {emotion}; a pair needs two emotions")
-    sets = au_sets(table)
-    alike = np.array([bool(sets[row]) and sets[place] == sets[row] for place in others.index])
-    ordered = pd.concat([others[alike], others[~alike]]).head(MOST_PARTNERS)
-    same = set(others.loc[alike, "clip_id"])
-    return [
-        (f"{name} · {label}{' · same AUs' if name in same else ''}", name)
-        for name, label in zip(ordered["clip_id"], ordered[column], strict=True)
-    ]
-
-
 class AttributionViewer(Panel):
     """Show what raised or lowered an answer of the model, by any method, with the sanity checks of the map.
 
@@ -111,7 +70,7 @@ class AttributionViewer(Panel):
     Parameters
     ----------
     clips : Clips
-    attribute : callable or None
+    attribute : Attributor or None
         From ``medn_lab.diagnose.attributor``; without it there are the faces alone.
     kept : KeptTokens or None
         The positions that the emotion branch kept, joined by clip_id; those that `attribute` knows where None.
@@ -175,7 +134,7 @@ class AttributionViewer(Panel):
         self,
         clips: Clips,
         *,
-        attribute: Maps | None = None,
+        attribute: Any = None,
         kept: KeptTokens | None = None,
         clip_id: str | None = None,
         target: str | None = None,
@@ -369,6 +328,39 @@ class AttributionViewer(Panel):
         about = [] if column is None else [f"{row[column]}{end}" for end in ("", " from motion", " from emotion")]
         about += [au for au in self._clips.aus if row[au] == 1]
         return next((name for name in about if name in targets), targets[0])
+
+    def to_html(self, path: str | os.PathLike[str], *, title: str = "Attribution", faces: bool = True) -> Path:
+        """Write the map that is shown as one file: faces with the map, play and magnification, and the checks.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str
+        faces : bool
+            Whether the pictures of the faces, and the maps over them, are in the file. Faces are biometric data.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ValueError
+            If there is no map.
+        """
+        found = self.attribution
+        if found is None:
+            raise ValueError("there is no map to write")
+        table = self._clips.select(found.table["clip_id"]).table
+        rows = sanity_rows(found)
+        checks = pd.DataFrame(rows, columns=["check", "value", "how to read it"]).replace(r"<[^>]+>", "", regex=True)
+        text = f"{found.target} by {found.method.replace('_', ' ')}"
+        return write_clips(
+            path, [(text, list(table["clip_id"]))], table=table, view=self.view, title=title,
+            about="; ".join(map(str.strip, repr(found).splitlines())), faces=faces, most_megabytes=20.0,
+            tables={"Sanity checks": checks, "Maps that were shown": self.selection},
+        )  # fmt: skip
 
     @traitlets.validate(*_SHOWN)
     def _can_be_shown(self, proposal: traitlets.Bunch) -> str:

@@ -23,6 +23,7 @@ FILTERS = {"au_sets": "AU set", "aus": "AU", "subjects": "subject", "datasets": 
 
 _KEYS = ["kind", "measure", "branch", "target"]
 _MOST_SETS = 5
+_MOST_PARTNERS = 200
 _READING = (
     "Leakage is the AUC of a probe on unseen subjects; allowed: the AUC from the branch's own factor; chance: clips "
     "exchanged, or labels shuffled, within each subject. A selection made on a map is no sample: these figures "
@@ -193,6 +194,32 @@ class Partners:
     def _nearest(self, row: int, others: np.ndarray) -> tuple[int, float]:
         distances = np.linalg.norm(self._places[others] - self._places[row], axis=1)
         return int(others[distances.argmin()]), float(distances.min())
+
+
+def partners(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
+    """Clips of another emotion as (text, clip_id), those with the same AU set first.
+
+    Raises
+    ------
+    ValueError
+        If the clip's emotion is not known, or there is no other.
+    """
+    column = label_column(table)
+    row = int(table.index[table["clip_id"] == clip_id][0])
+    if column is None or pd.isna(table[column].iloc[row]):
+        raise ValueError(f"the emotion of {clip_id!r} is not known, so it cannot be compared with another emotion")
+    emotion = table[column].iloc[row]
+    others = table[table[column].notna() & (table[column] != emotion)]
+    if others.empty:
+        raise ValueError(f"every clip with a known emotion is {emotion}; a pair needs two emotions")
+    sets = au_sets(table)
+    alike = np.array([bool(sets[row]) and sets[place] == sets[row] for place in others.index])
+    ordered = pd.concat([others[alike], others[~alike]]).head(_MOST_PARTNERS)
+    same = set(others.loc[alike, "clip_id"])
+    return [
+        (f"{name} · {label}{' · same AUs' if name in same else ''}", name)
+        for name, label in zip(ordered["clip_id"], ordered[column], strict=True)
+    ]
 
 
 def partner_places(embedding: Embedding, features: BranchFeatures | None, names: list[str]) -> tuple[np.ndarray, str]:
