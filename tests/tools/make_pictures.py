@@ -1,17 +1,15 @@
-"""Make the README's pictures again: the explorer after a lasso in a real JupyterLab, persons, a thumbnail a notebook.
+"""Make the README's pictures again: the animated explorer and a sheet of drawn persons.
 
 Run as ``python tests/tools/make_pictures.py``; a developer's tool, which needs a Chromium.
 """
 
 from __future__ import annotations
 
-import base64
 import io
 import sys
 import tempfile
 from pathlib import Path
 
-import nbformat
 import numpy as np
 from PIL import Image
 
@@ -22,8 +20,7 @@ PICTURES = REPOSITORY / "notebooks" / "pictures"
 sys.path.insert(0, str(REPOSITORY / "tests" / "browser"))
 
 from chromium_here import FLAGS, find_chromium  # noqa: E402
-from lab_page import LabPage, MapsOnPage  # noqa: E402
-from lab_server import serve_lab  # noqa: E402
+from lab_page import MapsOnPage  # noqa: E402
 from outlines import circle  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 
@@ -38,53 +35,64 @@ def draw_persons() -> None:
     small.save(PICTURES / "faces.png", optimize=True)
 
 
-THUMBNAILS = {
-    "00_start_here": 2, "01_clips_and_preprocessing": 3, "02_network": 2, "03_training": 0, "04_evaluation": 5,
-    "05_decoupling": 8, "06_feature_space": 5, "07_attribution": 0, "08_confusable_pairs": 2, "09_your_own_data": 2,
-    "10_proof": 0,
-}  # fmt: skip
-"""Which of a notebook's stored pictures stands for it in the README."""
+def crowd(places: np.ndarray) -> tuple[np.ndarray, float]:
+    """Middle and radius of the densest cluster: around the clip whose twentieth neighbour is nearest."""
+    distances = np.linalg.norm(places[:, None] - places[None], axis=2)
+    middle = places[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
+    return middle, 1.35 * float(np.sort(np.linalg.norm(places - middle, axis=1))[24])
 
 
-def draw_thumbnails() -> None:
-    """One stored picture of each notebook, small."""
-    for name, number in THUMBNAILS.items():
-        book = nbformat.read(PICTURES.parent / f"{name}.ipynb", as_version=4)
-        outputs = [output.get("data", {}) for cell in book.cells for output in cell.get("outputs", [])]
-        stored = [data["image/png"] for data in outputs if "image/png" in data][number]
-        picture = Image.open(io.BytesIO(base64.b64decode(stored))).convert("RGB")
-        picture.thumbnail((520, 380), Image.Resampling.LANCZOS)
-        small = picture.quantize(128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-        small.save(PICTURES / f"{name}.png", optimize=True)
-
-
-def draw_explorer() -> None:
-    """The explorer of ``00_start_here`` with a lasso round a cluster of the motion map and a confusable pair."""
-    with tempfile.TemporaryDirectory() as folder, serve_lab(Path(folder)) as server, sync_playwright() as playwright:
+def draw_animation() -> None:
+    """A written explorer as an animation: a lasso, a confusable pair that plays, its motion magnified twenty times."""
+    clips = medn.synthetic_clips(n_subjects=8, seed=1)
+    model = medn.load_pretrained("medn_tiny.synthme_v2")
+    predictions, features = medn.predict(model, clips), medn.extract_features(model, clips)
+    records = {"clips": clips, "predictions": predictions, "features": features}
+    explorer = medn.widgets.BranchExplorer(medn.diagnose.umap(features), **records)
+    frames: list[tuple[Image.Image, int]] = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), headless=True, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1500, "height": 1250})
-        lab = LabPage(page, server=server, pictures=Path(folder), outside=[])
-        lab.open_notebook("notebooks/00_start_here.ipynb")
-        lab.run_all()
-        explorer = lab.scroll_to_class("medn-branch-explorer")
-        page.wait_for_timeout(1500)
-        maps = MapsOnPage(page)
-        places = maps.places()
-        # The tightest crowd of the motion map: the clip whose twentieth neighbour is nearest.
-        distances = np.linalg.norm(places[:, None] - places[None], axis=2)
-        middle = places[np.argsort(distances, axis=1)[np.sort(distances, axis=1)[:, 20].argmin()][:20]].mean(axis=0)
-        maps.lasso(circle(middle, radius=1.35 * np.sort(np.linalg.norm(places - middle, axis=1))[24]))
-        page.wait_for_timeout(1500)
-        maps.click(int(np.linalg.norm(places - middle, axis=1).argmin()))
-        page.wait_for_timeout(1500)
-        explorer.get_by_role("button", name="Confusable partner").click()
-        page.wait_for_timeout(2500)
-        explorer.screenshot(path=PICTURES / "explorer.png")
+        page = browser.new_page(viewport={"width": 1160, "height": 900})
+        page.goto(explorer.to_html(Path(folder) / "explorer.html").as_uri())
+        maps = MapsOnPage(page, within="#maps")
+
+        def shoot(milliseconds: int) -> None:
+            picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+            frames.append((picture.resize((928, 720), Image.Resampling.LANCZOS), milliseconds))
+
+        middle, radius = crowd(maps.places())
+        corners = circle(middle, radius=radius)
+        shoot(1200)
+        page.mouse.move(*corners[0])
+        page.mouse.down()
+        for number, corner in enumerate(corners[1:]):
+            page.mouse.move(*corner, steps=3)
+            if number % 4 == 0:
+                shoot(110)
+        page.mouse.up()
+        maps.wait_for("+lit > 0", number=2)
+        shoot(1800)
+        with_partner = [row for row, text in enumerate(maps.texts()) if text.splitlines()[1].startswith("AU")]
+        maps.click(min(with_partner, key=lambda row: float(np.linalg.norm(maps.places()[row] - middle))))
+        page.locator("canvas.medn-face-canvas").nth(1).wait_for()
+        page.mouse.move(4, 4)
+        page.locator("canvas.medn-face-canvas").first.scroll_into_view_if_needed()
+        page.locator(".medn-magnify").focus()
+        for press in range(58):
+            if press < 38:
+                page.keyboard.press("ArrowRight")
+            page.wait_for_timeout(90)
+            if press % 2:
+                shoot(150)
         browser.close()
+    pictures, times = zip(*frames, strict=True)
+    pictures[0].save(
+        PICTURES / "explorer.webp", save_all=True, append_images=pictures[1:], duration=list(times), loop=0, quality=62,
+        method=4,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
     draw_persons()
-    draw_thumbnails()
-    draw_explorer()
+    draw_animation()
