@@ -102,8 +102,8 @@ def chip(
     """A small rounded label; `text` and `hint` are escaped here."""
     glyph = theme.SYMBOL_GLYPHS.get(symbol or "", "●")
     dot = "" if colour is None else f"<span class='medn-dot' style='color:{colour}'>{glyph}</span>"
-    look = " style='opacity:.6'" if faint else ""
-    return f"<span class='medn-chip' title='{html.escape(hint)}'{look}>{dot}{html.escape(text)}</span>"
+    quiet = " medn-quiet" if faint else ""
+    return f"<span class='medn-chip{quiet}' title='{html.escape(hint)}'>{dot}{html.escape(text)}</span>"
 
 
 def emotion_chip(emotion: object, *, count: int | None = None) -> str:

@@ -147,3 +147,14 @@ def test_a_player_keeps_its_overlays_on_the_page(page, tmp_path):
     expect(page.locator("#view")).to_contain_text("length of the flow")
     page.locator("#items").select_option(index=3)
     expect(page.locator("#card-a .medn-title")).to_have_text(clips.table["clip_id"].iloc[3])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_passes_the_accessibility_rules(page, explorer, tmp_path, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    maps = opened(page, explorer, tmp_path)
+    maps.click(loneliest(maps.places()))
+    page.locator("canvas.medn-face-canvas").first.wait_for()
+    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+    assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
