@@ -163,7 +163,8 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     labels = {name: _line_labels(rows, kind, several=len(set(table["model"])) > 1) for name, rows in groups.items()}
     first = next(iter(labels.values()))
     wide = "low" in table and np.isfinite(table["low"].astype(float)).any()
-    aligned = len(groups) > 1 and not wide and all(sorted(one) == sorted(first) for one in labels.values())
+    same = len(set(first)) == len(first) and all(sorted(one) == sorted(first) for one in labels.values())
+    aligned = same and len(groups) > 1 and not wide
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(first)] * n_rows if aligned else [len(one) for one in labels.values()]
     left, right, top, gap = room_for(chain(*labels.values())), 210 if wide else 140, 98, 62
@@ -229,7 +230,8 @@ def _value_texts(rows: pd.DataFrame, trace: go.Scatter) -> list[dict[str, Any]]:
 
 def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
     """The clips and how the null was made; below them, what the marks mean."""
-    facts, marks, known = [_sample(table)], [], np.isfinite(table.reindex(columns=["p", "null_95", "low", "allowed"]))
+    facts, marks = [_sample(table)], []
+    known = table.reindex(columns=["p", "null_95", "low", "allowed"]).astype(float).notna()
     within = [name for name in dict.fromkeys(table["within"]) if name]
     if within or kind == "dependence":
         inside = f"inside {as_text(', '.join(map(_factor, within)))}" if within else "over all clips"
@@ -394,7 +396,7 @@ def plot_leakage(
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
     heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     models = [model for model in dict.fromkeys(table["model"]) if model]
-    left, top = max(room_for(labels, size=13), 96), 118 if models else 96
+    left, top = max(room_for(labels, size=13), 96), 108 if models else 88
     figure = go.Figure()
     heat(
         figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=(-EXCESS_RANGE, EXCESS_RANGE),

@@ -61,8 +61,6 @@ SHEET = """
   border-bottom: 1px solid var(--jp-border-color2, #ddd); background: transparent; color: inherit; }
 .medn .medn-table .medn-left { text-align: left; }
 .medn .medn-table thead th { font-weight: 600; position: sticky; top: 0; background: var(--jp-layout-color0, #fff); }
-.medn .medn-cells .jupyter-button { line-height: 1.2; font-size: 12.5px; font-variant-numeric: tabular-nums; }
-.medn .jupyter-button.medn-picked { box-shadow: inset 0 0 0 3px #FF9F1C; }
 .medn .medn-listed select, .medn .medn-listed-head { font-family: var(--jp-code-font-family, monospace);
   font-size: 11.5px; }
 [data-jp-theme-light="false"] .medn .widget-dropdown > select { background-image: url("data:image/svg+xml,%3Csvg\
