@@ -5,6 +5,7 @@ import dataclasses
 import ipywidgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from sample_records import CLASSES, sample_clips, sample_predictions
 
@@ -69,7 +70,7 @@ def press(panel, icon):
 
 
 def figure_of(panel):
-    return next(one for one in panel.children if hasattr(one, "layout") and hasattr(one, "data"))
+    return parts(panel, go.FigureWidget)[0]
 
 
 def click(figure, row, column):

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
@@ -66,24 +65,6 @@ SHEET = """
 .medn button:focus-visible, .medn select:focus-visible, .medn input:focus-visible, .medn .noUi-handle:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #2196f3); outline-offset: 1px; }
 """
-
-
-class Fit(anywidget.AnyWidget):
-    """Lets the figures of a panel follow its width: plotly draws one before it is on the page, 700 px wide."""
-
-    _esm = """
-    export default {
-      render({ el }) {
-        let panel;
-        const watch = new ResizeObserver(() => {
-          if (!panel && (panel = el.closest(".medn"))) watch.observe(panel);
-          window.dispatchEvent(new Event("resize"));
-        });
-        watch.observe(el);
-        return () => watch.disconnect();
-      },
-    };
-    """
 
 
 def sheet() -> widgets.HTML:
@@ -220,9 +201,7 @@ class Panel(widgets.VBox):
     def __init__(
         self, children: list[widgets.Widget], *, name: str, width: str, results: dict[str, Any], **traits: Any
     ) -> None:
-        super().__init__(
-            children=[sheet(), Fit(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits
-        )
+        super().__init__(children=[sheet(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits)
         self.add_class("medn")
         self.add_class(f"medn-{name}")
         for trait, value in results.items():
