@@ -224,11 +224,13 @@ def table(ids, classes):
         ("AttributionViewer", "target"): Trait(
             "disgust", lambda w: w.attribution.target, chooses("", ipywidgets.Dropdown), ("joy", ""),
         ),
-        ("AttributionViewer", "method"): Trait("magic", value_of("by"), chooses("by"), ("guess", "")),
+        ("AttributionViewer", "method"): Trait("magic", value_of("Method"), chooses("Method"), ("guess", "")),
         ("AttributionViewer", "partner"): Trait(
             ids[7], lambda w: w.attribution.table["clip_id"].iloc[-1], None, ("nobody",)
         ),
-        ("AttributionViewer", "frame"): Trait(2, slid, slide, (-1, 99)),
+        ("AttributionViewer", "frame"): Trait(
+            2, lambda w: w.view.frame, lambda w, value: setattr(w.view, "frame", value), (-1, 99)
+        ),
         ("DecouplingPanel", "family"): Trait("leakage", lambda w: w.selection["kind"].iloc[0], toggle, ("mood",)),
         ("DecouplingPanel", "given"): Trait("aus", value_of("Features"), chooses("Features"), ("age",)),
         ("DecouplingPanel", "each_au"): Trait(True, value_of("each AU"), chooses("each AU")),
@@ -399,7 +401,7 @@ def test_close_stops_what_waits(records):
         explorer = make("BranchExplorer", records)
         viewer = make("AttributionViewer", records)
         explorer._on_hover(3)
-        control(viewer, "by").value = "magic"
+        control(viewer, "Method").value = "magic"
         explorer.close(), viewer.close()
         await asyncio.sleep(0.3)
         return explorer.clip_id, viewer.attribution.method
@@ -445,7 +447,7 @@ def test_another_clip_or_target_gives_a_pair_up(records):
 
 def test_without_an_attributor_there_is_no_target_to_set(records):
     viewer = widgets.AttributionViewer(records.clips)
-    with pytest.raises(traitlets.TraitError, match="no attributor was handed in"):
+    with pytest.raises(traitlets.TraitError, match="no attributor was given"):
         viewer.target = "happiness"
     viewer.clip_id = records.clips.table["clip_id"][4]
     assert viewer.target == ""
