@@ -227,7 +227,7 @@ class TestAUDetection:
         assert np.allclose(auc.x, aus["auc"], equal_nan=True)
         assert np.allclose(f1.x, aus["f1"], equal_nan=True)
         assert list(auc.marker.symbol) == ["circle", "circle-open", "circle-open"]
-        assert np.allclose(auc.error_x.array, [0.05, 0, 0])
+        assert np.allclose(np.nan_to_num(auc.error_x.array), [0.05, 0, 0])
         assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
         assert "no positive among 50 coded clips" in texts(figure)
 

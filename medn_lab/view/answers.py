@@ -214,7 +214,12 @@ def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where:
 
 
 def plot_answers(
-    answers: LivePrediction, clip_ids: str | Sequence[str] | None = None, *, clips: Clips, magnify: float = 6.0
+    answers: LivePrediction,
+    clip_ids: str | Sequence[str] | None = None,
+    *,
+    clips: Clips,
+    magnify: float = 6.0,
+    pictures: bool = True,
 ) -> go.Figure:
     """Draw clips with a model's predictions: the inputs, the kept tokens, emotion scores and AU scores.
 
@@ -232,6 +237,8 @@ def plot_answers(
         The clips of the predictions.
     magnify : float
         How many times as large the motion is drawn on the face, 1 to 20.
+    pictures : bool
+        Whether the pictures are drawn.
 
     Returns
     -------
@@ -262,8 +269,9 @@ def plot_answers(
     if len(names) > 8:
         raise ValueError(f"{len(names)} clips are too many for one figure; name up to 8 of them in clip_ids")
     positions(answers.predictions.table, names, owner="these predictions")
-    drawn = [face_pictures(clips, name, kept=answers.kept, size=PIXELS, magnify=magnify) for name in names]
-    kinds = [kind for kind in ("face", "flow", "kept") if any(kind in pictures for pictures in drawn)]
+    options: dict[str, Any] = {"kept": answers.kept, "size": PIXELS, "magnify": magnify}
+    drawn = [face_pictures(clips, name, **options) if pictures else {} for name in names]
+    kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
     widths = [_WIDE["pictures"]] * len(kinds) + [_WIDE[kind] for kind in ("labels", "scores", "numbers", "aus")]
     row_height, gap, top, foot, between = max(160, 13 * len(answers.predictions.aus or ())), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap
@@ -273,10 +281,10 @@ def plot_answers(
         specs=[[{}] * len(kinds) + [None, {}, None, {}]] * len(names),
         vertical_spacing=gap / body if len(names) > 1 else 0,
     )  # fmt: skip
-    for row, (name, pictures) in enumerate(zip(names, drawn, strict=True), start=1):
+    for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
         for column, kind in enumerate(kinds, start=1):
             heading = f"<span style='font-size:{SMALLEST}px'>{_caption(kind, clips, name, magnify)}</span>"
-            tile(figure, Tile(pictures.get(kind), heading), row=row, col=column)
+            tile(figure, Tile(shown.get(kind), heading), row=row, col=column)
         _add_scores(figure, score_table(answers, clips, name), row=row, col=len(kinds) + 2)
         at: dict[str, Any] = {"row": row, "col": len(kinds) + 4}
         _add_aus(figure, answers.predictions, name, **at)
@@ -290,7 +298,8 @@ def plot_answers(
         parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
         figure.add_annotation(
             text=" · ".join(parts + ([] if gate is None else [f"gate {gate:.2f}"])), x=0, xref="paper", xanchor="left",
-            y=1, yref="y domain", yshift=20, yanchor="bottom", showarrow=False, font={"size": 13}, row=row, col=1,
+            y=1, yref="y domain", yshift=20, yanchor="bottom", showarrow=False, font={"size": 13}, row=row,
+            col=len(kinds) + 2,
         )  # fmt: skip
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
     return theme.finish(

@@ -32,7 +32,6 @@ RULES = {
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
 """Name and colour of each rule by which an epoch is chosen."""
-SCORE, CEILING = ESTIMATE, WITHIN
 BAND = "rgba(47, 127, 208, 0.18)"
 MOST_NAMED, MOST_COUNTED = 40, 64
 """Folds whose names fit under the bars, and whose numbers of clips fit into them."""

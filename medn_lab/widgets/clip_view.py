@@ -138,6 +138,7 @@ class ClipView(anywidget.AnyWidget):
     def give(
         self,
         *,
+        clips: Clips | None = None,
         kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
         region: str = "",
@@ -147,6 +148,8 @@ class ClipView(anywidget.AnyWidget):
 
         Parameters
         ----------
+        clips : Clips or None
+            Other clips to show from now on; those of before where None.
         kept : KeptTokens or None
         attribution : Attribution or None
         region : str
@@ -154,6 +157,8 @@ class ClipView(anywidget.AnyWidget):
         blur : float
             Pixels by which the attribution is smoothed.
         """
+        if clips is not None:
+            self._clips, self._ids = clips, set(clips.table["clip_id"])
         clips, self._kept, self._attribution = self._clips, kept, attribution
         self._region, self._blur = region, blur
         there = ["none"] * (clips is not None and clips.frames is not None)
@@ -172,10 +177,11 @@ class ClipView(anywidget.AnyWidget):
             self.keep_rate = self.keep_rate if self.keep_rate in rates else (*rates, 1.0)[0]
             self.attributed = self.attributed if self.attributed in parts else (*parts, "frames")[0]
 
-    def show(self, *clip_ids: str) -> None:
-        """Show these clips from their onsets, in step: frame k of one next to frame k of the others.
+    def show(self, *clip_ids: str, restart: bool = True) -> None:
+        """Show these clips in step, frame k of one next to frame k of the others, from their onsets.
 
-        A clip that is not among the clips is named under the faces.
+        Without `restart` the frame stays, so that clips that replace each other play on. A clip that is not among the
+        clips is named under the faces.
         """
         self._soon.cancel()
         clips = self._clips
@@ -198,7 +204,8 @@ class ClipView(anywidget.AnyWidget):
         moments = clip_moments(clips, there[0])
         count = 0 if clips.frames is None else len(moments.numbers)
         with self.hold_sync():
-            self.frame = 0
+            if restart or self.frame >= max(count, 1):
+                self.frame = 0
             self.interval, self.moments = _interval(moments), _named(moments, count)
             which = shown_frames(replace(clips, viewing=None), 0)[1].capitalize()
             self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips), which))]

@@ -122,7 +122,7 @@ class EvaluationPanel(Panel):
         figure = plot_evaluation(summary) if len(self._cells) else empty_sheet(
             "There are no clips.", title="<b>Evaluation</b>", width=980
         )  # fmt: skip
-        figure.update_layout(width=None, autosize=True)
+        figure.update_layout(width=None)
         edge = {"color": theme.RING, "width": 3}
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge, visible=bool(len(self._cells)))
         self._figure, shown = live_figure(figure)
@@ -287,7 +287,7 @@ class EvaluationPanel(Panel):
         parts = [f"<b>{counted(len(chosen), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
         parts += ["mistakes only"] * self.mistakes + [counted(len(names), "subject")] * bool(len(names))
         parts += [html.escape(f"{name}: {n}") for name, n in sets.head(4).items()]
-        parts += [f"{len(sets) - 4} more AU sets"] * (len(sets) > 4)
+        parts += [counted(len(sets) - 4, "more AU set")] * (len(sets) > 4)
         self._line.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
         self._persons.options = [(f"all {counted(len(names), 'subject')}", "")] + [
             (f"{name} ({n})", name) for name, n in names.items()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
@@ -46,14 +45,12 @@ SHEET = """
 .medn .medn-note { font-size: 11.5px; line-height: 1.4; color: var(--jp-ui-font-color2, #666); }
 .medn .medn-warn { color: var(--jp-warn-color0, #b45f06); }
 .medn svg text { fill: var(--jp-ui-font-color1, #333); font-family: inherit; }
-.medn svg .medn-halo { paint-order: stroke; stroke: var(--jp-layout-color0, #fff); stroke-width: 4px; }
 .medn .medn-axis { stroke: var(--jp-ui-font-color3, #999); }
 .medn .js-plotly-plot .plotly svg text[style*="fill: rgb(122, 122, 122)"] {
   fill: var(--jp-ui-font-color1, #555) !important; }
 .medn .js-plotly-plot .plotly .selectionlayer path { pointer-events: none !important; }
 .medn .js-plotly-plot .plotly .hoverlayer text { fill: #f4f4f4 !important; }
 .medn .widget-image img, .medn img.widget-image, .medn .medn-faces { border-radius: 4px; }
-.medn .medn-floor { stroke: var(--jp-ui-font-color1, #333); stroke-width: 2.5; }
 .medn .medn-short { display: inline-block; width: 64px; vertical-align: middle; margin-right: 4px; }
 .medn .medn-table { border-collapse: collapse; font-size: 11.5px; line-height: 16px;
   font-variant-numeric: tabular-nums; }
@@ -69,24 +66,6 @@ SHEET = """
 .medn button:focus-visible, .medn select:focus-visible, .medn input:focus-visible, .medn .noUi-handle:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #2196f3); outline-offset: 1px; }
 """
-
-
-class Fit(anywidget.AnyWidget):
-    """Lets the figures of a panel follow its width: plotly draws one before it is on the page, 700 px wide."""
-
-    _esm = """
-    export default {
-      render({ el }) {
-        let panel;
-        const watch = new ResizeObserver(() => {
-          if (!panel && (panel = el.closest(".medn"))) watch.observe(panel);
-          window.dispatchEvent(new Event("resize"));
-        });
-        watch.observe(el);
-        return () => watch.disconnect();
-      },
-    };
-    """
 
 
 def sheet() -> widgets.HTML:
@@ -277,9 +256,7 @@ class Panel(widgets.VBox):
     def __init__(
         self, children: list[widgets.Widget], *, name: str, width: str, results: dict[str, Any], **traits: Any
     ) -> None:
-        super().__init__(
-            children=[sheet(), Fit(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits
-        )
+        super().__init__(children=[sheet(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits)
         self.add_class("medn")
         self.add_class(f"medn-{name}")
         for trait, value in results.items():
