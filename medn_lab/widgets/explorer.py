@@ -126,8 +126,7 @@ class BranchExplorer(Panel):
     ) -> None:
         self._embedding, self._predictions = embedding, predictions
         names = _names_of_maps(embedding, maps)
-        self._table, predicted = joined_table(embedding, predictions, features=features)
-        table = self._table
+        table = self._table = joined_table(embedding, predictions, features=features)
         self._ids = table["clip_id"].to_numpy(dtype=object)
         self._rows = {clip_id: row for row, clip_id in enumerate(self._ids)}
         self._choices = colour_choices(table)
@@ -138,9 +137,8 @@ class BranchExplorer(Panel):
         places, self._places_name = partner_places(embedding, features, names)
         self._partners = Partners(table, places)
         self.branch_maps = BranchMaps(
-            {name: embedding.maps[name] for name in names},
-            texts=hover_texts(table, predicted=predicted), height=map_height,
-        )  # fmt: skip
+            {name: embedding.maps[name] for name in names}, texts=hover_texts(table), height=map_height
+        )
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
         self._measured = SelectionMeasures(measure, self._ids)
         self._selected, self._counted = widgets.HTML(), widgets.HTML()
