@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au
 from medn_lab.view.decoupling import MEASURES as NAMES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
-from medn_lab.widgets.panel import chip, emotion_chip, natural_order, note, number, plain, table_html
+from medn_lab.widgets.panel import emotion_chip, natural_order, note, number, plain, table_html
 from medn_lab.widgets.timing import Steps
 
 Measure = Callable[[Iterable[str]], pd.DataFrame]
@@ -42,6 +43,8 @@ class Filters:
     ----------
     masks : dict of DataFrame
         Of each filter which clips have which value, (n, values) of bool; no values where the table cannot tell.
+    set_names : (n,) Series of str
+        The AU set of each clip.
 
     Examples
     --------
@@ -53,8 +56,9 @@ class Filters:
     def __init__(self, table: pd.DataFrame) -> None:
         aus = au_columns(table)
         self.masks = {name: pd.DataFrame(index=table.index) for name in FILTERS}
+        self.set_names = pd.Series(au_set_names(table), index=table.index)
         if aus or "action_units" in table:
-            sets = pd.get_dummies(pd.Series(au_set_names(table), index=table.index), dtype=bool)
+            sets = pd.get_dummies(self.set_names, dtype=bool)
             self.masks["au_sets"] = sets[sets.sum().sort_values(ascending=False, kind="stable").index]
         coded = table[aus] == 1
         self.masks["aus"] = coded[[au for au in natural_order(aus) if coded[au].any()]]
@@ -121,9 +125,10 @@ class Partners:
         label = label_column(table)
         self._labels = table[label].to_numpy(dtype=object) if label else np.full(len(table), None)
         self._known = ~pd.isna(self._labels)
-        self._rows: dict[frozenset[str], list[int]] = {}
+        rows: dict[Any, list[int]] = {}
         for row, aus in enumerate(self._sets):
-            self._rows.setdefault(aus, []).append(row)
+            rows.setdefault(aus, []).append(row)
+        self._rows = {aus: np.asarray(own) for aus, own in rows.items()}
         spread = places.std(axis=0) if len(places) else np.ones(places.shape[1])
         self._places = places / np.where(spread > 0, spread, 1.0)
 
@@ -139,7 +144,7 @@ class Partners:
             doubt = au_doubt(self._table)[row] if "action_units" in self._table else ""
             why = f"in doubt ({doubt})" if doubt else "not known"
             raise ValueError(f"the AUs of {self._ids[row]!r} are {why}, so no clip is known to share them")
-        return np.asarray(self._rows[self._sets[row]])
+        return self._rows[self._sets[row]]
 
     def nearest(self, row: int, *, among: np.ndarray | None = None) -> tuple[int, float]:
         """The row of the confusable partner and its distance in standard deviations.
@@ -182,7 +187,7 @@ class Partners:
         return found
 
     def _others(self, row: int) -> np.ndarray:
-        alike = np.asarray(self._rows[self._sets[row]])
+        alike = self._rows[self._sets[row]]
         return alike[self._known[alike] & (self._labels[alike] != self._labels[row])]
 
     def _nearest(self, row: int, others: np.ndarray) -> tuple[int, float]:
@@ -199,13 +204,15 @@ def partner_places(embedding: Embedding, features: BranchFeatures | None, names:
     return np.asarray(embedding.maps[name], dtype=float), f"{name} map"
 
 
-def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
+def selection_text(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) -> str:
     """Which clips are selected: how many, whose, which emotions, and the emotions of the most frequent AU sets.
 
     Parameters
     ----------
     table : DataFrame
         The selected rows.
+    sets : (n,) Series of str
+        Their AU sets.
     of, hidden : int
         Clips on the maps, and clips that a filter hides.
     """
@@ -224,9 +231,11 @@ def selection_text(table: pd.DataFrame, *, of: int, hidden: int = 0) -> str:
     known, right = rightness(table)
     if known.any():
         parts.append(f"{right[known].mean():.0%} of {'them' if known.all() else known.sum()} predicted right")
-    sets = pd.Series(au_set_names(table), index=table.index)
     sizes = sets.value_counts()
-    groups = [chip(f"{name} {count}") + _emotions(labels[sets == name]) for name, count in sizes[:_MOST_SETS].items()]
+    groups = [
+        f"<b>{html.escape(name)}</b> {count} {_emotions(labels[sets == name]) if column else ''}"
+        for name, count in sizes[:_MOST_SETS].items()
+    ]
     more = len(sizes) - len(groups)
     rest = f"<span class='medn-quiet'>and {more} more AU sets</span>" if more > 0 else ""
     lines = "".join(f"<span class='medn-group'>{group}</span>" for group in groups)
@@ -254,8 +263,6 @@ class SelectionMeasures(widgets.HTML):
     ----------
     table : DataFrame
         Of the selected clips, or of all clips where nothing is selected; a trait.
-    of_all : DataFrame
-        Of all clips, as far as they are known.
     """
 
     table = traitlets.Instance(pd.DataFrame, args=())
@@ -263,14 +270,19 @@ class SelectionMeasures(widgets.HTML):
     def __init__(self, measure: Measure | None, clip_ids: np.ndarray) -> None:
         self._measure, self._ids, self._steps = measure, clip_ids, Steps()
         self._chosen: np.ndarray = clip_ids[:0]
-        self.of_all = self._of_chosen = pd.DataFrame()
+        self._of_all = self._of_chosen = pd.DataFrame()
         self._left: Iterator[object] = iter(())
         super().__init__(
             note("Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here.")
         )
         if measure is not None and len(clip_ids):
-            self._left = self._work(clip_ids, "of_all")
+            self._left = self._work(clip_ids, "_of_all")
             self.follow(clip_ids[:0])
+
+    @property
+    def of_all(self) -> pd.DataFrame:
+        """The measures of all clips by their titles, as far as they are known."""
+        return _titled(self._of_all) if set(_KEYS) <= set(self._of_all) else pd.DataFrame()
 
     def follow(self, clip_ids: np.ndarray) -> None:
         """Measure these clips; what is not done yet of others is given up, but for all clips."""
@@ -293,7 +305,7 @@ class SelectionMeasures(widgets.HTML):
             self._draw()
 
     def _draw(self) -> None:
-        chosen, every = self._of_chosen, self.of_all
+        chosen, every = self._of_chosen, self._of_all
         waiting = bool(len(self._chosen)) and chosen.empty
         rows = every if chosen.empty else chosen
         if not set(_KEYS) <= set(rows):  # nothing yet, or the sentence that says why
@@ -302,13 +314,9 @@ class SelectionMeasures(widgets.HTML):
         if not waiting:
             self.table = rows
         of_all = rows[_KEYS].merge(every, how="left", on=_KEYS)["value"] if set(_KEYS) <= set(every) else np.nan
-        shown = rows.assign(
-            title=[_measure_title(row) for row in rows.to_dict("records")],
-            better=["higher" if _is_own(row) else "lower" for row in rows.to_dict("records")],
-            selected=rows["value"] if len(chosen) else np.nan, every=of_all,
-        )  # fmt: skip
+        shown = _titled(rows).assign(selected=rows["value"] if len(chosen) else np.nan, every=of_all)
         heads: dict[str, Any] = {
-            "title": ("Dependence and leakage", plain), "selected": ("selected", number), "every": ("all", number),
+            "measure": ("Dependence and leakage", plain), "selected": ("selected", number), "every": ("all", number),
             "chance": ("chance", number), "allowed": ("allowed", number), "better": ("better", plain),
         }  # fmt: skip
         reasons = "; ".join(dict.fromkeys(text for text in rows["reason"] if text))
@@ -326,12 +334,17 @@ def _measured_clips(rows: pd.DataFrame, chosen: int) -> str:
     return f"{who}, {used} of them drawn for these figures." if used < of else f"{who}."
 
 
-def _measure_title(row: Mapping[str, Any]) -> str:
-    if row["kind"] == "leakage":
-        return f"{row['target']} from the {row['branch']} branch"
-    return NAMES.get(row["measure"], str(row["measure"]))
+def _titled(measures: pd.DataFrame) -> pd.DataFrame:
+    """Measures with their titles in place of kind, branch and target, and whether a lower or a higher value is better.
 
-
-def _is_own(row: Mapping[str, Any]) -> bool:
-    """Whether a branch is probed for what it should hold."""
-    return (row["branch"], row["target"]) in (("motion", "AUs"), ("emotion", "emotion"))
+    A higher value is better where a branch is probed for its own factor.
+    """
+    rows = measures.to_dict("records")
+    own = [(row["branch"], row["target"]) in (("motion", "AUs"), ("emotion", "emotion")) for row in rows]
+    names = [
+        f"{row['target']} from the {row['branch']} branch" if row["kind"] == "leakage"
+        else NAMES.get(row["measure"], str(row["measure"]))
+        for row in rows
+    ]  # fmt: skip
+    found = measures.assign(measure=names, better=np.where(own, "higher", "lower"))
+    return found.drop(columns=["kind", "branch", "target"])
