@@ -358,7 +358,7 @@ class TestColours:
 
 
 class TestMeasures:
-    def test_the_measures_of_all_clips_and_then_of_the_selection_are_shown(self, records, measure, table):
+    def test_the_measures_of_all_clips_and_then_of_the_selection_are_shown(self, records, measure, table, tmp_path):
         explorer = BranchExplorer(**records, measure=measure)
         pd.testing.assert_frame_equal(explorer.measures, measure())
         lasso(explorer, range(40))
@@ -370,6 +370,10 @@ class TestMeasures:
         assert shown.loc["AUs from the motion branch", "better"] == "higher"
         assert shown.loc["AUs from the emotion branch", "better"] == "lower"
         assert "Selected: 40 clips of 4 subjects" in text_of(explorer)
+        page = explorer.to_html(tmp_path / "page.html", faces=False).read_text(encoding="utf-8")
+        cells = re.findall("<td>AUs from the emotion branch</td>\\s*<td>(.*?)</td>", page)
+        leaks = measure().query("branch == 'emotion' and target == 'AUs'")["value"]
+        assert cells == [f"{leaks.iloc[0]:.3f}"]
         explorer.clear()
         pd.testing.assert_frame_equal(explorer.measures, measure())
 

@@ -41,31 +41,29 @@ def map_names(embedding: Embedding) -> list[str]:
 
 def joined_table(
     embedding: Embedding, predictions: Predictions | None, *, features: BranchFeatures | None = None
-) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """The embedding's table with ``predicted``, ``fold`` and ``gate`` joined by clip_id, and the predicted alone.
+) -> pd.DataFrame:
+    """The embedding's table with ``predicted``, ``fold`` and ``gate`` joined by clip_id.
 
     ``attrs["classes"]`` are the classes that the predictions know: a label that is none of them is neither right nor
     wrong.
     """
-    table = embedding.table
+    table, ids = embedding.table, embedding.table["clip_id"]
     if features is not None and features.gate is not None:
-        means = pd.Series(features.gate.mean(axis=1, dtype=float), index=features.table["clip_id"])
-        table = table.assign(gate=means.reindex(table["clip_id"]).to_numpy())
+        gates = pd.Series(features.gate.mean(axis=1, dtype=float), index=features.table["clip_id"])
+        table = table.assign(gate=ids.map(gates))
     if predictions is None:
-        return table, table["predicted"].to_numpy(dtype=object) if "predicted" in table else None
-    answers = dict(zip(predictions.table["clip_id"], predictions.predicted, strict=True))
-    predicted = np.asarray([answers.get(name) for name in table["clip_id"]], dtype=object)
-    if not any(value is not None for value in predicted):
+        return table
+    known = predictions.table["clip_id"]
+    if not ids.isin(known).any():
         raise ValueError(
-            f"none of the {len(table)} clips of the embedding is among the {len(answers)} predictions; "
+            f"none of the {len(ids)} clips of the embedding is among the {len(known)} predictions; "
             "both must come from the same clips"
         )
-    table = table.assign(predicted=predicted)
+    table = table.assign(predicted=ids.map(pd.Series(predictions.predicted, index=known, dtype=object)))
     table.attrs["classes"] = tuple(predictions.classes)
     if predictions.fold is not None:
-        folds = dict(zip(predictions.table["clip_id"], predictions.fold, strict=True))
-        table = table.assign(fold=[folds.get(name) for name in table["clip_id"]])
-    return table, predicted
+        table = table.assign(fold=ids.map(pd.Series(predictions.fold, index=known, dtype=object)))
+    return table
 
 
 def marker_look(count: int) -> dict[str, Any]:
@@ -121,10 +119,10 @@ def plot_embedding(
     >>> sorted({trace.name for trace in plot_embedding(embedding).data if trace.name})
     ['fear (2)', 'others (2)']
     """
-    table, predicted = joined_table(embedding, predictions, features=features)
+    table = joined_table(embedding, predictions, features=features)
     panels = [_Panel(_heading(embedding, name), name, xy) for name, xy in embedding.maps.items()]
     return _draw(
-        panels, table, colours=colouring(table, colour_by), texts=hover_texts(table, predicted=predicted),
+        panels, table, colours=colouring(table, colour_by), texts=hover_texts(table),
         columns=min(_COLUMNS, len(panels)), title="Feature map" if len(panels) == 1 else "Feature maps",
         lines=[params_line(embedding), *_reading(embedding)], width=width, height=height,
     )  # fmt: skip

@@ -93,6 +93,7 @@ function element(tag, className, parent, text = "") {
   const made = document.createElement(tag);
   made.className = className;
   made.textContent = text;
+  if (tag === "button") made.type = "button";
   parent?.append(made);
   return made;
 }
@@ -238,11 +239,12 @@ function render({ model, el }) {
     Object.assign(canvas.dataset, { clips: n(), lit: lit.length, rings: model.get("rings").length, hovered });
   };
 
-  const draw = () => {
-    frame = 0;
-    maps.forEach(drawMap);
+  const soon = () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      maps.forEach(drawMap);
+    });
   };
-  const soon = () => { frame ||= requestAnimationFrame(draw); };
   const stale = () => { version += 1; soon(); };
 
   // Gestures -----------------------------------------------------------------------------------------------------------
@@ -384,18 +386,18 @@ function render({ model, el }) {
 
   const button = (text, title, act) => {
     const made = element("button", "medn-tool", bar, text);
-    made.type = "button";
     made.title = title;
     made.setAttribute("aria-label", title);
     made.addEventListener("click", act);
     return made;
   };
-  const tools = Object.fromEntries([["lasso", "Lasso: drag round points; shift adds, alt takes away"],
-    ["pan", "Pan: drag the map"]].map(([name, title]) => [name, button(name, title, () => choose(name))]));
+  const tools = {};
   const choose = name => {
     tool = name;
-    for (const [own, made] of Object.entries(tools)) made.setAttribute("aria-pressed", String(own === tool));
+    for (const own of Object.keys(tools)) tools[own].setAttribute("aria-pressed", String(own === tool));
   };
+  tools.lasso = button("lasso", "Lasso: drag round points; shift adds, alt takes away", () => choose("lasso"));
+  tools.pan = button("pan", "Pan: drag the map", () => choose("pan"));
   choose("lasso");
   button("+", "Zoom in (+)", () => maps.forEach(keys["+"]));
   button("−", "Zoom out (-)", () => maps.forEach(keys["-"]));
@@ -405,27 +407,27 @@ function render({ model, el }) {
   const listStyles = () => {
     const counts = new Array(model.get("styles").length).fill(0);
     kept.forEach((one, k) => { if (one) counts[styleOf[k]] += 1; });
+    const focused = [...legend.children].indexOf(document.activeElement);
     legend.replaceChildren();
     element("span", "medn-legend-title", legend, model.get("legend_title"));
     model.get("styles").forEach(({ name, colour, symbol }, k) => {
       if (!counts[k]) return;
       const entry = element("button", "medn-entry", legend);
-      entry.type = "button";
       entry.title = "Hide or show; with shift, show only this";
       entry.setAttribute("aria-pressed", String(!hidden.has(k)));
       const { canvas } = stamp({ colour, symbol }, 10, 2);
       canvas.style.height = "13px";
       entry.append(canvas, `${name} ${counts[k]}`);
       entry.addEventListener("click", event => {
-        const names = model.get("styles").map(style => style.name);
-        const before = model.get("hidden");
-        const only = names.filter(one => one !== name);
-        const after = event.shiftKey ? (before.length === only.length && !before.includes(name) ? [] : only)
-          : before.includes(name) ? before.filter(one => one !== name) : [...before, name];
-        model.set("hidden", after);
+        const before = model.get("hidden"), off = before.includes(name);
+        const others = model.get("styles").map(style => style.name).filter(one => one !== name);
+        const alone = before.length === others.length && !off;
+        model.set("hidden", event.shiftKey ? (alone ? [] : others)
+          : off ? before.filter(one => one !== name) : [...before, name]);
         model.save_changes();
       });
     });
+    legend.children[focused]?.focus(); // the keyboard stays on the entry that it pressed
   };
 
   const ground = () => {

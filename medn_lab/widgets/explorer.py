@@ -33,17 +33,17 @@ _FILTER_LOOK = {
     "subjects": ("Subject", "Show only this person's clips"),
     "datasets": ("Data set", "Show only the clips of one data set"),
 }
-_SEVERAL = "several, see below"
+_SEVERAL = "several"
 
 
 class BranchExplorer(Panel):
     """Explore what each branch holds: the same clips on the motion, emotion and fused map.
 
     Hover a point: it is ringed in every map and its clip plays below with its AUs and scores. Draw a lasso in one map:
-    the same clips light up in the others, a line says which emotions and AU sets they are, and dependence and leakage
-    of these clips are worked out next to those of all. *Confusable partner* finds the clip with the same AU set and
-    another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps; a
-    clip that they hide is neither selected nor shown nor a partner.
+    the same clips are selected in the others, a line says which emotions and AU sets they are, and dependence and
+    leakage of these clips are computed next to those of all. *Confusable partner* finds the clip with the same AU set
+    and another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps;
+    a clip that they hide is neither selected nor shown nor a partner.
 
     Parameters
     ----------
@@ -126,8 +126,7 @@ class BranchExplorer(Panel):
     ) -> None:
         self._embedding, self._predictions = embedding, predictions
         names = _names_of_maps(embedding, maps)
-        self._table, predicted = joined_table(embedding, predictions, features=features)
-        table = self._table
+        table = self._table = joined_table(embedding, predictions, features=features)
         self._ids = table["clip_id"].to_numpy(dtype=object)
         self._rows = {clip_id: row for row, clip_id in enumerate(self._ids)}
         self._choices = colour_choices(table)
@@ -138,16 +137,14 @@ class BranchExplorer(Panel):
         places, self._places_name = partner_places(embedding, features, names)
         self._partners = Partners(table, places)
         self.branch_maps = BranchMaps(
-            {name: embedding.maps[name] for name in names},
-            texts=hover_texts(table, predicted=predicted), height=map_height,
-        )  # fmt: skip
+            {name: embedding.maps[name] for name in names}, texts=hover_texts(table), height=map_height
+        )
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
         self._measured = SelectionMeasures(measure, self._ids)
         self._selected, self._counted = widgets.HTML(), widgets.HTML()
         self._show_soon = Dwell(self.show, seconds=_DWELL)
         controls = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
-        doubts = note(_doubts(table), warn=True)
-        foot = widgets.HTML(doubts + note(f"{params_line(embedding)}. {CAUTION}"))
+        foot = widgets.HTML(note(_doubts(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
         super().__init__(
             [controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot],
             name="branch-explorer", width="100%", colour_by=colour_by,
@@ -166,7 +163,7 @@ class BranchExplorer(Panel):
         self._recolour()
 
     def select(self, clip_ids: list[str] | tuple[str, ...] | np.ndarray | pd.Series) -> pd.DataFrame:
-        """Light these clips in every map and return their rows.
+        """Select these clips on every map and return their rows.
 
         Raises
         ------
@@ -234,7 +231,7 @@ class BranchExplorer(Panel):
         self.branch_maps.light(np.array([], dtype=int))
 
     def select_same_aus(self) -> pd.DataFrame:
-        """Light every clip shown that has the AU set of the chosen clip, and return their rows.
+        """Select every shown clip that has the AU set of the chosen clip, and return their rows.
 
         Raises
         ------

@@ -23,6 +23,7 @@ from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import SHEET, clip_heading, score_rows
 
 _HERE = Path(__file__).parent
+_TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
 _MAPS_AFRESH: dict[str, Any] = {"rings": [], "lit": b"", "hidden": []}
 _VIEW_AFRESH: dict[str, Any] = {"faces": [], "notes": [], "moments": [], "frame": 0}
 
@@ -137,7 +138,7 @@ def write_page(
         style="\n".join([SHEET, *map(_source, ("branch_maps.css", "clip_view.css", "page.css"))]),
         script="\n".join([*(_module(name, file) for name, file in modules.items()), _source("page.js")]),
         data=base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode(),
-        tables=[(name, one.to_html(index=False, float_format="{:.3f}".format)) for name, one in (tables or {}).items()],
+        tables=[(name, one.to_html(**_TABLE)) for name, one in (tables or {}).items()],
     )  # fmt: skip
     target = Path(path)
     target.write_text(page, encoding="utf-8")

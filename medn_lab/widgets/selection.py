@@ -290,8 +290,6 @@ class SelectionMeasures(widgets.HTML):
     ----------
     table : DataFrame
         Of the selected clips, or of all clips where nothing is selected; a trait.
-    of_all : DataFrame
-        Of all clips, as far as they are known.
     """
 
     table = traitlets.Instance(pd.DataFrame, args=())
@@ -299,14 +297,19 @@ class SelectionMeasures(widgets.HTML):
     def __init__(self, measure: Measure | None, clip_ids: np.ndarray) -> None:
         self._measure, self._ids, self._steps = measure, clip_ids, Steps()
         self._chosen: np.ndarray = clip_ids[:0]
-        self.of_all = self._of_chosen = pd.DataFrame()
+        self._of_all = self._of_chosen = pd.DataFrame()
         self._left: Iterator[object] = iter(())
         super().__init__(
             note("Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here.")
         )
         if measure is not None and len(clip_ids):
-            self._left = self._work(clip_ids, "of_all")
+            self._left = self._work(clip_ids, "_of_all")
             self.follow(clip_ids[:0])
+
+    @property
+    def of_all(self) -> pd.DataFrame:
+        """The measures of all clips by their titles, as far as they are known."""
+        return _titled(self._of_all) if set(_KEYS) <= set(self._of_all) else pd.DataFrame()
 
     def follow(self, clip_ids: np.ndarray) -> None:
         """Measure these clips; what is not done yet of others is given up, but for all clips."""
@@ -329,7 +332,7 @@ class SelectionMeasures(widgets.HTML):
             self._draw()
 
     def _draw(self) -> None:
-        chosen, every = self._of_chosen, self.of_all
+        chosen, every = self._of_chosen, self._of_all
         waiting = bool(len(self._chosen)) and chosen.empty
         rows = every if chosen.empty else chosen
         if not set(_KEYS) <= set(rows):  # nothing yet, or the sentence that says why
@@ -338,13 +341,9 @@ class SelectionMeasures(widgets.HTML):
         if not waiting:
             self.table = rows
         of_all = rows[_KEYS].merge(every, how="left", on=_KEYS)["value"] if set(_KEYS) <= set(every) else np.nan
-        shown = rows.assign(
-            title=[_measure_title(row) for row in rows.to_dict("records")],
-            better=["higher" if _is_own(row) else "lower" for row in rows.to_dict("records")],
-            selected=rows["value"] if len(chosen) else np.nan, every=of_all,
-        )  # fmt: skip
+        shown = _titled(rows).assign(selected=rows["value"] if len(chosen) else np.nan, every=of_all)
         heads: dict[str, Any] = {
-            "title": ("Dependence and leakage", plain), "selected": ("selected", number), "every": ("all", number),
+            "measure": ("Dependence and leakage", plain), "selected": ("selected", number), "every": ("all", number),
             "chance": ("chance", number), "allowed": ("allowed", number), "better": ("better", plain),
         }  # fmt: skip
         reasons = "; ".join(dict.fromkeys(text for text in rows["reason"] if text))
@@ -362,12 +361,17 @@ def _measured_clips(rows: pd.DataFrame, chosen: int) -> str:
     return f"{who}, {used} of them drawn for these figures." if used < of else f"{who}."
 
 
-def _measure_title(row: Mapping[str, Any]) -> str:
-    if row["kind"] == "leakage":
-        return f"{row['target']} from the {row['branch']} branch"
-    return NAMES.get(row["measure"], str(row["measure"]))
+def _titled(measures: pd.DataFrame) -> pd.DataFrame:
+    """Measures with their titles in place of kind, branch and target, and whether a lower or a higher value is better.
 
-
-def _is_own(row: Mapping[str, Any]) -> bool:
-    """Whether a branch is probed for what it should hold."""
-    return (row["branch"], row["target"]) in (("motion", "AUs"), ("emotion", "emotion"))
+    A higher value is better where a branch is probed for its own factor.
+    """
+    rows = measures.to_dict("records")
+    own = [(row["branch"], row["target"]) in (("motion", "AUs"), ("emotion", "emotion")) for row in rows]
+    names = [
+        f"{row['target']} from the {row['branch']} branch" if row["kind"] == "leakage"
+        else NAMES.get(row["measure"], str(row["measure"]))
+        for row in rows
+    ]  # fmt: skip
+    found = measures.assign(measure=names, better=np.where(own, "higher", "lower"))
+    return found.drop(columns=["kind", "branch", "target"])
