@@ -140,9 +140,11 @@ class TestDependence:
         table.loc[0, "reason"] = "a branch does not <vary>"
         assert "a branch does not &lt;vary&gt;" in words(view.plot_dependence(table))
 
-    def test_a_table_without_models_or_factors_is_drawn(self):
+    def test_a_table_without_models_or_factors_is_drawn_and_rows_of_one_name_are_kept_apart(self):
         bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]
         assert list(view.plot_dependence(bare).layout.yaxis.ticktext) == ["value"]
+        twice = marked(view.plot_dependence(pd.concat([bare, bare], ignore_index=True)))
+        assert [list(one.ids) for one in twice.values()] == [["0", "3"], ["1", "4"], ["2", "5"]]
 
     def test_the_subtitle_names_inside_what_clips_were_exchanged(self):
         mixed = report(models=("a", "b")).dependence

@@ -10,8 +10,7 @@ from sample_records import AUS, CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
 from medn_lab.records import EvaluationSummary, Predictions
-from medn_lab.view import theme
-from medn_lab.view.answers import UNLABELLED, confusion_cells, score_bars
+from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import without_common_start
 
 
@@ -149,6 +148,8 @@ class TestFolds:
         near = view.plot_folds(folds, scores=scores.assign(floor=0.73)).layout.annotations
         heights = [note.y for note in near if "0.7" in note.text]
         assert abs(heights[0] - heights[1]) > 0.08  # two labels do not cover each other
+        without = view.plot_folds(folds, scores=scores.assign(floor=np.nan))
+        assert words(without) == ["pooled 0.740"]
 
     def test_many_folds_have_no_names_and_one_data_set_has_no_legend(self, folds):
         many = view.plot_folds(pd.concat([folds] * 25, ignore_index=True)).layout
@@ -198,6 +199,10 @@ class TestComparison:
         assert "MEDN minus motion" in texts(figure)
         assert figure.layout.shapes[0].x0 == 0
 
+    def test_a_difference_without_an_interval_is_open(self, comparison):
+        _, marks = lines(view.plot_comparison(comparison[:1].assign(low=np.nan, high=np.nan)))
+        assert list(marks.marker.symbol) == ["circle-open"]
+
     def test_several_pairs_of_models_are_named(self, comparison):
         labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
         assert labels[0] == "MEDN<br>− motion, accuracy"
@@ -222,7 +227,7 @@ class TestAUDetection:
         assert np.allclose(auc.x, aus["auc"], equal_nan=True)
         assert np.allclose(f1.x, aus["f1"], equal_nan=True)
         assert list(auc.marker.symbol) == ["circle", "circle-open", "circle-open"]
-        assert np.allclose(auc.error_x.array, [0.05, 0, 0])
+        assert np.allclose(np.nan_to_num(auc.error_x.array), [0.05, 0, 0])
         assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
         assert "no positive among 50 coded clips" in texts(figure)
 
@@ -246,20 +251,12 @@ def test_a_table_without_rows_or_columns_is_refused(folds, audit, comparison, au
 
 
 class TestScoresOfOneClip:
-    def test_emotion_scores_are_drawn_and_the_label_is_marked(self):
-        bars = score_bars(pd.Series({"fear": 0.75, "others": 0.25}), "others")
-        assert list(bars.x) == [0.75, 0.25]
-        assert list(bars.y) == ["fear", "others ◀ label"]
-        assert list(bars.marker.line.width) == [0, 2]
-        assert list(bars.marker.color) == [theme.emotion_colour("fear"), theme.emotion_colour("others")]
-
     def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(self, predictions):
         unknown = dataclasses.replace(predictions, table=predictions.table.assign(AU4=np.nan))
-        bars, marks = view.plot_au_scores(unknown, predictions.table["clip_id"].iloc[0]).data
+        bars = by_meta(view.plot_au_scores(unknown, predictions.table["clip_id"].iloc[0]), "value")
         assert np.allclose(bars.x, predictions.au_probabilities[0])
-        assert dict(zip(marks.y, marks.customdata, strict=True)) == {
-            au: "coded present" if predictions.table[au].iloc[0] == 1 else "coded absent" for au in AUS if au != "AU4"
-        }
+        coded = predictions.table[list(AUS)].iloc[0].map({1.0: " ◆", 0.0: " ◇"})
+        assert list(bars.y) == [au + ("" if au == "AU4" else coded[au]) for au in AUS]
 
     def test_unknown_clips_and_predictions_without_aus_are_refused(self, predictions):
         with pytest.raises(ValueError, match="'nobody'"):

@@ -5,6 +5,7 @@ import dataclasses
 import ipywidgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from sample_records import CLASSES, sample_clips, sample_predictions
 
@@ -32,9 +33,17 @@ def summary(clips, predictions):
     return evaluate.evaluation_summary(predictions, floor=evaluate.au_only_floor(clips.table), n_resamples=200)
 
 
-@pytest.fixture
-def panel(summary, clips):
+@pytest.fixture(scope="module")
+def made(summary, clips):
     return EvaluationPanel(summary, clips=clips)
+
+
+@pytest.fixture
+def panel(made):
+    """As at first."""
+    control(made, "Sort").value = "surest first"
+    made.select(None, None)
+    return made
 
 
 def relabelled(predictions, labels):
@@ -69,7 +78,7 @@ def press(panel, icon):
 
 
 def figure_of(panel):
-    return next(one for one in panel.children if hasattr(one, "layout") and hasattr(one, "data"))
+    return parts(panel, go.FigureWidget)[0]
 
 
 def click(figure, row, column):
@@ -134,9 +143,9 @@ class TestSummary:
 
 
 class TestPanel:
-    def test_it_begins_with_all_clips_and_the_surest_plays(self, panel, predictions):
-        assert len(panel.selection) == len(listed(panel)) == 40
-        assert panel.clip_id == predictions.table["clip_id"][predictions.probabilities.max(axis=1).argmax()]
+    def test_it_begins_with_all_clips_and_the_surest_plays(self, made, predictions):
+        assert len(made.selection) == len(listed(made)) == 40
+        assert made.clip_id == predictions.table["clip_id"][predictions.probabilities.max(axis=1).argmax()]
 
     def test_a_click_on_a_cell_lists_its_clips_and_plays_the_first(self, panel):
         click(figure_of(panel), 0, 0)

@@ -20,10 +20,6 @@ from medn_lab.view.theme import as_text
 UNLABELLED = "no label"
 """The row of clips whose class is not known."""
 ABSENT = "#9DB4C8"
-CODED_AT = 1.26
-"""Where the diamonds of coded AUs stand on the axis of probabilities."""
-SCORE_RANGE = (0.0, 1.32)
-"""Of the axis of probabilities: room for the figures and the diamonds beyond 1."""
 STILL = 0.1
 """Pixels of 64: the flow of a clip without motion is noise of up to this length, so that no arrows are drawn."""
 MARKS = {
@@ -34,7 +30,7 @@ MARKS = {
 }
 """Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model."""
 PIXELS = 320
-_WIDE = {"pictures": 140, "labels": 88, "scores": 210, "numbers": 44, "aus": 130}
+_WIDE = {"pictures": 140, "labels": 88, "scores": 200, "numbers": 58, "aus": 130}
 
 
 def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -155,42 +151,11 @@ def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
     return table
 
 
-def score_bars(shares: pd.Series, truth: str | None) -> go.Bar:
-    """The emotion scores of a clip as horizontal bars, the labelled class outlined and named."""
-    names = [str(name) for name in shares.index]
-    figure = go.Figure()
-    bars(
-        figure, shares.to_numpy(), labels=[as_text(name) + (" ◀ label" if name == truth else "") for name in names],
-        colours=[theme.emotion_colour(name) for name in names], texts=[f"{share:.0%}" for share in shares],
-        outlined=[name == truth for name in names],
-    )  # fmt: skip
-    return figure.data[0]
-
-
-def au_bars(table: pd.DataFrame) -> list[go.Bar | go.Scatter]:
-    """AU scores as bars; right of them a filled diamond where the AU was coded, an open one where it was not."""
-    colour, figure = theme.branch_colour("motion"), go.Figure()
-    colours = [colour if share >= 0.5 else ABSENT for share in table["probability"]]
-    texts = [f"{share:.0%}" for share in table["probability"]]
-    bars(figure, table["probability"], labels=list(table["au"]), colours=colours, texts=texts, name="AU scores")
-    marks = table[[value is not None for value in table["coded"]]]
-    points = go.Scatter(
-        x=np.full(len(marks), CODED_AT), y=marks["au"], mode="markers", name="coded", cliponaxis=False,
-        marker={
-            "symbol": ["diamond" if value else "diamond-open" for value in marks["coded"]], "size": 9,
-            "color": theme.RING, "line": {"width": 1.5, "color": theme.RING},
-        },
-        customdata=["coded present" if value else "coded absent" for value in marks["coded"]],
-        hovertemplate="%{y} %{customdata}<extra></extra>", showlegend=False,
-    )  # fmt: skip
-    return [figure.data[0].update(showlegend=False), points]
-
-
 def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, height: int | None = None) -> go.Figure:
     """Draw the AU scores of one clip: the motion branch's probability of each AU, and which AUs were coded.
 
-    A filled diamond marks an AU that was coded present, an open one an AU that was coded absent; an AU without a
-    diamond was not coded either way. The dotted line is the usual threshold of one half.
+    A filled diamond after its name marks an AU that was coded present, an open one an AU that was coded absent; an AU
+    without a diamond was not coded either way. The dotted line is the usual threshold of one half.
 
     Parameters
     ----------
@@ -219,20 +184,33 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     >>> plot_au_scores(said, "a").data[0].x.round(2).tolist()
     [0.5, 0.0]
     """
+    figure = go.Figure()
+    _add_aus(figure, predictions, clip_id)
+    if not figure.data:
+        raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
+    figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
+    figure.update_xaxes(range=[0, 1.12], tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
+    return theme.finish(
+        figure, width=width, height=height or 118 + 26 * len(predictions.aus),
+        title=f"<b>AU scores</b> · {as_text(clip_id)}",
+        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent", margin=(72, 24, 62, 44),
+    )  # fmt: skip
+
+
+def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: Any) -> None:
+    """Add a bar per AU, with a diamond after the name of an AU that was coded; nothing without AU scores."""
     table = clip_au_scores(predictions, clip_id)
     if table.empty:
-        raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
-    figure = go.Figure(au_bars(table))
-    marks = f"<span style='color:{theme.RING}'>◆</span> coded, <span style='color:{theme.RING}'>◇</span> coded absent"
-    figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
-    figure.update_yaxes(autorange="reversed", showgrid=False)
-    figure.update_xaxes(
-        range=SCORE_RANGE, tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", title_text="probability (sigmoid)"
-    )
-    return theme.finish(
-        figure, width=width, height=height or 118 + 26 * len(table), title=f"<b>AU scores</b> · {as_text(clip_id)}",
-        subtitle=f"bar: the motion branch's probability · {marks}", margin=(64, 24, 62, 44),
+        return
+    colour, marks = theme.branch_colour("motion"), {True: " ◆", False: " ◇"}
+    bars(
+        figure, table["probability"], colours=[colour if share >= 0.5 else ABSENT for share in table["probability"]],
+        labels=[au + marks.get(coded, "") for au, coded in zip(table["au"], table["coded"], strict=True)],
+        texts=[f"{share:.0%}" for share in table["probability"]], name="AU scores", **where,
     )  # fmt: skip
+    figure.data[-1].showlegend = False
+    figure.update_xaxes(range=[0, 1.32], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
+    figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
 
 
 def plot_answers(
@@ -308,7 +286,14 @@ def plot_answers(
             heading = f"<span style='font-size:{SMALLEST}px'>{_caption(kind, clips, name, magnify)}</span>"
             tile(figure, Tile(shown.get(kind), heading), row=row, col=column)
         _add_scores(figure, score_table(answers, clips, name), row=row, col=len(kinds) + 2)
-        _add_aus(figure, clip_au_scores(answers.predictions, name), row=row, col=len(kinds) + 4)
+        at: dict[str, Any] = {"row": row, "col": len(kinds) + 4}
+        _add_aus(figure, answers.predictions, name, **at)
+        if not answers.predictions.aus:
+            tile(figure, Tile(None, note="no AU scores"), **at)
+        figure.add_annotation(
+            text="AU scores, ◆ coded", xref="x domain", yref="y domain", x=0, y=1, yanchor="bottom", xanchor="left",
+            showarrow=False, font={"size": SMALLEST}, **at,
+        )  # fmt: skip
         gate = gate_of(answers, name)
         parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
         figure.add_annotation(
@@ -325,39 +310,26 @@ def plot_answers(
 
 
 def _add_scores(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
-    where, bar = {"row": row, "col": col}, score_bars(table["model"], None)
-    figure.add_trace(bar.update(name="whole model", textposition="none"), **where)
+    where: dict[str, Any] = {"row": row, "col": col}
+    names = [as_text(name) for name in table.index]
+    colours = [theme.emotion_colour(name) for name in table.index]
+    bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
+    figure.data[-1].showlegend = False
     for key, (symbol, colour, title) in MARKS.items():
         values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
         tick = symbol == "line-ns"
         outline = {"width": 2.2 if tick else 1, "color": colour if tick else "#FFFFFF"}
         figure.add_trace(
             go.Scatter(
-                x=values, y=bar.y, mode="markers", name=title, legendgroup=key, cliponaxis=False,
+                x=values, y=names, mode="markers", name=title, legendgroup=key, cliponaxis=False,
                 marker={"symbol": symbol, "size": 16 if tick else 10, "color": colour, "line": outline},
                 showlegend=row == 1 and bool(table[key].notna().any()),
                 hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>",
             ),
             **where,
         )  # fmt: skip
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": SMALLEST}, **where)
+    figure.update_yaxes(tickfont={"size": SMALLEST}, **where)
     figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
-
-
-def _add_aus(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
-    where: dict[str, Any] = {"row": row, "col": col}
-    if table.empty:
-        tile(figure, Tile(None, note="no AU scores"), **where)
-        return
-    for trace in au_bars(table.assign(coded=[True if value is True else None for value in table["coded"]])):
-        figure.add_trace(trace.update(textposition="none") if isinstance(trace, go.Bar) else trace, **where)
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": SMALLEST}, dtick=1, **where)
-    figure.update_xaxes(range=SCORE_RANGE, tickvals=[0, 0.5, 1], tickformat=".0%", **where)
-    mark = f"<span style='color:{theme.RING}'>◆</span>"
-    figure.add_annotation(
-        text=f"AU scores, {mark} coded", xref="x domain", yref="y domain", x=0, y=1, xanchor="left",
-        yanchor="bottom", showarrow=False, font={"size": SMALLEST}, **where,
-    )  # fmt: skip
 
 
 def _caption(kind: str, clips: Clips, clip_id: str, magnify: float) -> str:

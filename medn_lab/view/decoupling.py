@@ -163,7 +163,8 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     labels = {name: _line_labels(rows, kind, several=len(set(table["model"])) > 1) for name, rows in groups.items()}
     first = next(iter(labels.values()))
     wide = "low" in table and np.isfinite(table["low"].astype(float)).any()
-    aligned = len(groups) > 1 and not wide and all(sorted(one) == sorted(first) for one in labels.values())
+    same = len(set(first)) == len(first) and all(sorted(one) == sorted(first) for one in labels.values())
+    aligned = same and len(groups) > 1 and not wide
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(first)] * n_rows if aligned else [len(one) for one in labels.values()]
     left, right, top, gap = room_for(chain(*labels.values())), 210 if wide else 140, 98, 62
@@ -179,7 +180,7 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     for number, (name, rows) in enumerate(groups.items()):
         own = first if aligned else labels[name]
         rows = rows.iloc[[labels[name].index(label) for label in own]] if aligned else rows
-        where = {"row": number // n_columns + 1, "col": number % n_columns + 1}
+        where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         p = rows["p"].to_numpy(dtype=float)
         colours = np.where(np.isnan(p), ESTIMATE, np.where(p <= LEVEL, ABOVE, WITHIN))
         forest(

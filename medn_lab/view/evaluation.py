@@ -32,7 +32,6 @@ RULES = {
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
 """Name and colour of each rule by which an epoch is chosen."""
-SCORE, CEILING = ESTIMATE, WITHIN
 BAND = "rgba(47, 127, 208, 0.18)"
 MOST_NAMED, MOST_COUNTED = 40, 64
 """Folds whose names fit under the bars, and whose numbers of clips fit into them."""
@@ -226,17 +225,18 @@ def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
     row = chosen.iloc[0]
     if not np.isnan(row["low"]):
         figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
-    # Two labels at one height would cover each other.
-    apart = 0.0 if abs(row["value"] - row["floor"]) > 0.11 else 0.055 * (1 if row["value"] >= row["floor"] else -1)
-    floor = scores.attrs.get("floor", "AU-only floor")
-    for name, value, shift, colour, dash in (
-        ("pooled", row["value"], apart, ESTIMATE, "solid"), (floor, row["floor"], -apart, theme.INK, "dash"),
-    ):  # fmt: skip
-        figure.add_hline(y=value, line={"color": colour, "width": 1.5, "dash": dash})
-        figure.add_annotation(
-            x=1.01, xref="paper", xanchor="left", y=value + shift, yanchor="middle", showarrow=False,
-            text=f"{as_text(name)} {value:.3f}", font={"size": 12, "color": colour},
-        )  # fmt: skip
+    value, floor = row["value"], row["floor"]
+    apart = 0.055 * (1 if value >= floor else -1) if abs(value - floor) < 0.11 else 0.0  # between labels at one height
+    for name, at, shift, colour, dash in (
+        ("pooled", value, apart, ESTIMATE, "solid"),
+        (scores.attrs.get("floor", "AU-only floor"), floor, -apart, theme.INK, "dash"),
+    ):
+        if np.isfinite(at):
+            figure.add_hline(y=at, line={"color": colour, "width": 1.5, "dash": dash})
+            figure.add_annotation(
+                x=1.01, xref="paper", xanchor="left", y=at + shift, yanchor="middle", showarrow=False,
+                text=f"{as_text(name)} {at:.3f}", font={"size": 12, "color": colour},
+            )  # fmt: skip
     pooled = interval_text(row["value"], row["low"], row["high"])
     return f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"
 
@@ -286,7 +286,7 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     names = list(measures if one_pair else a + "<br>− " + b + ", " + measures)
     forest(
         figure, table.assign(value=table["difference"]), labels=names, name="difference", legend=False, row=1, col=1,
-        open_marker=(table["low"] <= 0) & (table["high"] >= 0),
+        open_marker=~((table["low"] > 0) | (table["high"] < 0)),
         texts=[f"{value:+.3f}".replace("-", "−") for value in table["difference"]],
     )  # fmt: skip
     level(figure, 0.0, row=1, col=1)

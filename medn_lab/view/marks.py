@@ -321,6 +321,7 @@ def bars(
         go.Bar(
             **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
             textposition="outside" if texts is not None else "none", cliponaxis=False, showlegend=bool(name),
+            constraintext="none",
             marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, meta="value",
             hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>",
         ),

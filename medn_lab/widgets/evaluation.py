@@ -103,6 +103,7 @@ class EvaluationPanel(Panel):
             summary = EvaluationSummary(summary, notes=(missing,))
         self._summary = summary
         self._cells, self._counts = confusion_cells(summary.predictions, label=summary.label)
+        self._classes = {"true": list(self._counts.index), "predicted": list(self._counts.columns)}
         self._rows = _list_rows(summary.predictions, self._cells["true"])
         table = summary.predictions.table
         self._frame = summary.predictions.to_frame() if len(table) else table.assign(predicted="")
@@ -110,7 +111,7 @@ class EvaluationPanel(Panel):
         figure = plot_evaluation(summary) if len(self._cells) else empty_sheet(
             "There are no clips.", title="<b>Evaluation</b>", width=980
         )  # fmt: skip
-        figure.update_layout(width=None, autosize=True)
+        figure.update_layout(width=None)
         edge = {"color": theme.RING, "width": 3}
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge, visible=bool(len(self._cells)))
         self._figure, shown = live_figure(figure)
@@ -160,7 +161,7 @@ class EvaluationPanel(Panel):
     # What the page holds ----------------------------------------------------------------------------------------------
 
     def _choices(self) -> widgets.Box:
-        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes().values())
+        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         self._true = control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label")
         self._predicted = control(
             widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that the model predicts"
@@ -228,11 +229,8 @@ class EvaluationPanel(Panel):
 
     # What a gesture or a trait does -----------------------------------------------------------------------------------
 
-    def _classes(self) -> dict[str, list[str]]:
-        return {"true": list(self._counts.index), "predicted": list(self._counts.columns)}
-
     def _check_class(self, name: str, value: str) -> None:
-        known = self._classes()[name]
+        known = self._classes[name]
         if value and value not in known:
             raise ValueError(f"no {name} class {value!r} here; there are {', '.join(known)}")
 
@@ -257,7 +255,7 @@ class EvaluationPanel(Panel):
         """Find the clips of the cell and mark it in the figure."""
         inside, edges = np.ones(len(self._cells), dtype=bool), dict[str, float]()
         for name, axis in (("true", "y"), ("predicted", "x")):
-            value, known = getattr(self, name), self._classes()[name]
+            value, known = getattr(self, name), self._classes[name]
             inside &= (self._cells[name] == value).to_numpy() | (not value)
             first, last = (known.index(value),) * 2 if value else (0, len(known) - 1)
             edges |= {f"{axis}0": first - 0.5, f"{axis}1": last + 0.5}
@@ -278,7 +276,7 @@ class EvaluationPanel(Panel):
         parts = [f"<b>{counted(len(chosen), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
         parts += ["mistakes only"] * self.mistakes + [counted(len(names), "subject")] * bool(len(names))
         parts += [html.escape(f"{name}: {n}") for name, n in sets.head(4).items()]
-        parts += [f"{len(sets) - 4} more AU sets"] * (len(sets) > 4)
+        parts += [counted(len(sets) - 4, "more AU set")] * (len(sets) > 4)
         self._line.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
         self._persons.options = [(f"all {counted(len(names), 'subject')}", "")] + [
             (f"{name} ({n})", name) for name, n in names.items()

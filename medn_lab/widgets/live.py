@@ -117,6 +117,7 @@ def _page_width() -> type[widgets.DOMWidget]:
           const fit = () => {
             const plot = el.parentElement?.querySelector(".js-plotly-plot");
             if (!plot?._fullLayout) return void setTimeout(fit, 100);
+            delete plot.layout.width;  // plotly fixes it where it is given a new height
             plot.style.height = `${model.get("height")}px`;
             window.dispatchEvent(new Event("resize"));
           };

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import anywidget
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
@@ -41,14 +40,12 @@ SHEET = """
 .medn .medn-note { font-size: 11.5px; line-height: 1.4; color: var(--jp-ui-font-color2, #666); }
 .medn .medn-warn { color: var(--jp-warn-color0, #b45f06); }
 .medn svg text { fill: var(--jp-ui-font-color1, #333); font-family: inherit; }
-.medn svg .medn-halo { paint-order: stroke; stroke: var(--jp-layout-color0, #fff); stroke-width: 4px; }
 .medn .medn-axis { stroke: var(--jp-ui-font-color3, #999); }
 .medn .js-plotly-plot .plotly svg text[style*="fill: rgb(122, 122, 122)"] {
   fill: var(--jp-ui-font-color1, #555) !important; }
 .medn .js-plotly-plot .plotly .selectionlayer path { pointer-events: none !important; }
 .medn .js-plotly-plot .plotly .hoverlayer text { fill: #f4f4f4 !important; }
 .medn .widget-image img, .medn img.widget-image, .medn .medn-faces { border-radius: 4px; }
-.medn .medn-floor { stroke: var(--jp-ui-font-color1, #333); stroke-width: 2.5; }
 .medn .medn-short { display: inline-block; width: 64px; vertical-align: middle; margin-right: 4px; }
 .medn .medn-table { border-collapse: collapse; font-size: 11.5px; line-height: 16px;
   font-variant-numeric: tabular-nums; }
@@ -56,8 +53,6 @@ SHEET = """
   border-bottom: 1px solid var(--jp-border-color2, #ddd); background: transparent; color: inherit; }
 .medn .medn-table .medn-left { text-align: left; }
 .medn .medn-table thead th { font-weight: 600; position: sticky; top: 0; background: var(--jp-layout-color0, #fff); }
-.medn .medn-cells .jupyter-button { line-height: 1.2; font-size: 12.5px; font-variant-numeric: tabular-nums; }
-.medn .jupyter-button.medn-picked { box-shadow: inset 0 0 0 3px #FF9F1C; }
 .medn .medn-listed select, .medn .medn-listed-head { font-family: var(--jp-code-font-family, monospace);
   font-size: 11.5px; }
 [data-jp-theme-light="false"] .medn .widget-dropdown > select { background-image: url("data:image/svg+xml,%3Csvg\
@@ -66,24 +61,6 @@ SHEET = """
 .medn button:focus-visible, .medn select:focus-visible, .medn input:focus-visible, .medn .noUi-handle:focus-visible {
   outline: 2px solid var(--jp-brand-color1, #2196f3); outline-offset: 1px; }
 """
-
-
-class Fit(anywidget.AnyWidget):
-    """Lets the figures of a panel follow its width: plotly draws one before it is on the page, 700 px wide."""
-
-    _esm = """
-    export default {
-      render({ el }) {
-        let panel;
-        const watch = new ResizeObserver(() => {
-          if (!panel && (panel = el.closest(".medn"))) watch.observe(panel);
-          window.dispatchEvent(new Event("resize"));
-        });
-        watch.observe(el);
-        return () => watch.disconnect();
-      },
-    };
-    """
 
 
 def sheet() -> widgets.HTML:
@@ -220,9 +197,7 @@ class Panel(widgets.VBox):
     def __init__(
         self, children: list[widgets.Widget], *, name: str, width: str, results: dict[str, Any], **traits: Any
     ) -> None:
-        super().__init__(
-            children=[sheet(), Fit(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits
-        )
+        super().__init__(children=[sheet(), *children], layout=widgets.Layout(width=width, overflow="hidden"), **traits)
         self.add_class("medn")
         self.add_class(f"medn-{name}")
         for trait, value in results.items():

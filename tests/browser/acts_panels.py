@@ -55,6 +55,7 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.get_by_label("orthogonal").wait_for()
     all_three = rows.locator("option").count()
     plot = lab.plot(".medn-decoupling-panel")
+    lab.page.wait_for_function("gd => gd._fullData.length > 0", arg=plot.graph.element_handle())
     first = next(number for number, _ in enumerate(plot.trace_names()) if _is_row(plot, number))
     value = plot.points(first)[0]
     plot.click(value["x"], value["y"], axes=value["axes"])
