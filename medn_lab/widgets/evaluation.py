@@ -15,10 +15,21 @@ from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted, empty_sheet
 from medn_lab.view.rows import au_set_names, au_set_texts, persons
-from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, table_html, trait_errors
+from medn_lab.widgets.panel import (
+    Panel,
+    clip_heading,
+    control,
+    count,
+    note,
+    number,
+    plain,
+    score_rows,
+    share,
+    table_html,
+    trait_errors,
+)
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more."""
