@@ -140,9 +140,11 @@ class TestDependence:
         table.loc[0, "reason"] = "a branch does not <vary>"
         assert "a branch does not &lt;vary&gt;" in words(view.plot_dependence(table))
 
-    def test_a_table_without_models_or_factors_is_drawn(self):
+    def test_a_table_without_models_or_factors_is_drawn_and_rows_of_one_name_are_kept_apart(self):
         bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]
         assert list(view.plot_dependence(bare).layout.yaxis.ticktext) == ["value"]
+        twice = marked(view.plot_dependence(pd.concat([bare, bare], ignore_index=True)))
+        assert [list(one.ids) for one in twice.values()] == [["0", "3"], ["1", "4"], ["2", "5"]]
 
     def test_the_subtitle_names_inside_what_clips_were_exchanged(self):
         mixed = report(models=("a", "b")).dependence
@@ -152,10 +154,11 @@ class TestDependence:
         assert "inside subject, or over all" in text
         assert "over all clips" in view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text
 
-    def test_the_legend_has_a_diamond_only_where_something_is_allowed(self):
-        for table, known in ((report().dependence, True), (report().dependence.assign(allowed=np.nan), False)):
-            shown = [trace for trace in view.plot_dependence(table).data if trace.meta == "allowed"]
-            assert any(trace.showlegend for trace in shown) == known
+    def test_the_subtitle_explains_only_the_marks_that_are_there(self):
+        table = report().dependence
+        for name, mark in (("allowed", "◇"), ("p", "●"), ("null_95", "grey")):
+            assert mark in view.plot_dependence(table).layout.title.subtitle.text
+            assert mark not in view.plot_dependence(table.assign(**{name: np.nan})).layout.title.subtitle.text
 
     @pytest.mark.parametrize("table", [pd.DataFrame(), report().dependence.iloc[:0]])
     def test_an_unfit_table_is_refused(self, table):

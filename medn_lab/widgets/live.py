@@ -11,6 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
+import traitlets
 
 from medn_lab.widgets.panel import note
 from medn_lab.widgets.timing import Dwell
@@ -41,13 +42,16 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
     figure : FigureWidget or StillFigure
         Take data and layout from it, and change them, as with any plotly figure.
     widget : DOMWidget
-        What is put on the page. Where FigureWidget can be made, it is the figure itself.
+        What is put on the page.
     """
     why = _not_shown()
     if not why:
         live = _live_kind()(figure)
         live._config = CONFIG
-        return live, live
+        if figure.layout.width:
+            return live, live
+        live._page = _page_width()(height=figure.layout.height)
+        return live, widgets.VBox([live, live._page])
     still = StillFigure(figure, why=why)
     return still, still.widget
 
@@ -78,6 +82,8 @@ def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., objec
         for trace in figure.data:
             if on_click is not None and trace.ids is not None:
                 trace.on_click(on_click)
+    if hasattr(figure, "_page"):
+        figure._page.height = drawn.layout.height
 
 
 def _kinds(figure: go.Figure) -> list[tuple[Any, ...]]:
@@ -93,6 +99,41 @@ def _not_shown() -> str:
         return ""
     manager = sys.modules.get("google.colab.output._widgets")
     return COLAB if getattr(manager, "_installed_url", None) is None else ""
+
+
+@cache
+def _page_width() -> type[widgets.DOMWidget]:
+    """A widget that draws the figure before it anew where the width of the page changes.
+
+    plotly's widget draws first while the page has given it no width, and then listens to the window alone. A figure
+    without a width takes its height from its element, too.
+    """
+    import anywidget
+
+    class PageWidth(anywidget.AnyWidget):
+        _esm = """
+        export default { render({ model, el }) {
+          let width = 0;
+          const fit = () => {
+            const plot = el.parentElement?.querySelector(".js-plotly-plot");
+            if (!plot?._fullLayout) return void setTimeout(fit, 100);
+            delete plot.layout.width;  // plotly fixes it where it is given a new height
+            plot.style.height = `${model.get("height")}px`;
+            window.dispatchEvent(new Event("resize"));
+          };
+          const watch = new ResizeObserver(([{ contentRect }]) => {
+            if (!contentRect.width || contentRect.width === width) return;
+            width = contentRect.width;
+            fit();
+          });
+          watch.observe(el);
+          model.on("change:height", fit);
+          return () => watch.disconnect();
+        } };
+        """
+        height = traitlets.Float().tag(sync=True)
+
+    return PageWidth
 
 
 @cache

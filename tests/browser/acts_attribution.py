@@ -51,34 +51,35 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
 
 
 def ask_a_clip_for_other_maps(lab: LabPage) -> None:
-    """The viewer of ``07_attribution``: the frame in view, an AU, a pair, another method, and the check."""
+    """The viewer of ``07_attribution``: another frame, another method, the check, an AU, a pair."""
     viewer = lab.scroll_to_class("medn-attribution-viewer")
-    picture = viewer.locator("img").first
-    kinds, which, methods = (viewer.locator("select").nth(place) for place in range(3))
-    viewer.get_by_text("Is it to be believed?").wait_for()
-    viewer.get_by_text("press Check").first.wait_for()
+    picture = viewer.locator("canvas").first
+    kinds, which, methods = (viewer.locator(".widget-dropdown select").nth(place) for place in range(3))
+    viewer.get_by_text("Sanity checks").wait_for()
+    viewer.get_by_text("not measured").first.wait_for()
 
     seen = picture.evaluate(IMAGE)
-    viewer.locator(".noUi-handle").first.focus()
-    for _ in range(2):
+    viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
+    seen = expect_other_picture(lab, picture, than=seen)
+    viewer.get_by_label("Frame", exact=True).focus()
+    for _ in range(3):
         lab.page.keyboard.press("ArrowRight")
     seen = expect_other_picture(lab, picture, than=seen)
 
     methods.select_option(label="saliency")
-    viewer.get_by_text("saliency does not claim to add up").wait_for()
+    viewer.get_by_text("the method does not claim it").wait_for()
     seen = expect_other_picture(lab, picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
-    expect(viewer).not_to_contain_text("press Check")
+    expect(viewer).not_to_contain_text("not measured")
     lab.screenshot("attribution-checked")
 
     kinds.select_option(label="an AU")
-    viewer.get_by_text("the frame in view: no say in this map").wait_for()
-    seen = expect_other_picture(lab, picture, than=seen)
-    kinds.select_option(label="a pair, told apart")
+    expect(viewer.locator(".medn-bar")).to_have_count(0)  # an AU does not depend on the frames
+    kinds.select_option(label="the difference between two clips")
     viewer.get_by_text("score of b").wait_for()
     first = which.input_value()
-    expect_other_picture(lab, picture, than=seen)
+    expect(viewer.locator("canvas")).to_have_count(2)
     lab.page.wait_for_timeout(SETTLE_MS)
     lab.screenshot("attribution-pair")
     assert first
