@@ -93,7 +93,7 @@ def make(name, records):
     if name == "EvaluationPanel":
         return widgets.EvaluationPanel(records.predictions, clips=clips)
     assert name == "FaceLab", "a new widget: say here how it is made"
-    return widgets.FaceLab(Studio(clips), magnify=1)
+    return widgets.FaceLab({"one": Studio(clips), "other": Studio(clips)}, magnify=1)
 
 
 def control(widget, description, kind=ipywidgets.Widget):
@@ -262,6 +262,7 @@ def table(ids, classes):
             lambda w, value: (w.select(None, None), setattr(kinds_of(w, ipywidgets.Select)[0], "value", value)),
             ("nobody",), shows=f">{ids[5]}<",
         ),
+        ("FaceLab", "face"): Trait("other", value_of("Face"), chooses("Face"), ("nobody",)),
         ("FaceLab", "state"): Trait(
             SMILE, lambda w: value_of("AU12", ipywidgets.SelectionSlider)(w),
             lambda w, value: (toggle(w, "flush"), chooses("AU12", ipywidgets.SelectionSlider)(w, "C")),

@@ -142,7 +142,7 @@ class FaceLab(Panel):
         self._soon, self._figure_soon = Latest(self._update, seconds=SOON), Dwell(self._draw_figure, seconds=SETTLED)
         self.view = ClipView(None, size=300, magnify=magnify, playing=True)
         self.pair_view = ClipView(None, size=256, magnify=magnify, playing=True)
-        self._said, self._between, self._table, self._foot = (widgets.HTML() for _ in range(4))
+        self._said, self._between, self._table, self._foot, self._none = (widgets.HTML() for _ in range(5))
         self._scores, self._pair = widgets.VBox(), widgets.VBox([self._between])
         bound = self._controls()
         super().__init__(
@@ -292,7 +292,7 @@ class FaceLab(Panel):
         levels = [
             of_state(
                 control(widgets.FloatSlider, title, min=0.0, max=STRONGEST, step=0.25, readout_format=".2f",
-                        tooltip=hint, width="300px", margin="0", style={"description_width": "90px"}), name)
+                        tooltip=hint, width="360px", margin="0", style={"description_width": "90px"}), name)
             for name, (title, hint) in LEVELS.items()
         ]  # fmt: skip
         faces = control(widgets.Dropdown, "Face", options=list(self._studios), tooltip="Whose face moves")
@@ -325,10 +325,13 @@ class FaceLab(Panel):
                 one.disabled, self._back[text[-1]] = True, one
             buttons.append(one)
         wrap = {"flex_flow": "row wrap"}
-        right = widgets.VBox([of_state(cue, "cue"), *levels, self.view], layout={"margin": "0 0 0 8px"})
-        sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:])], layout=wrap)
-        left = widgets.VBox([sliders, self._said], layout={"max_width": "560px", "flex": "1 1 280px"})
-        self._layout = [widgets.HBox([faces, presets, *buttons], layout=wrap), widgets.HBox([left, right], layout=wrap)]
+        own = widgets.HTML("<style>.medn-face-lab .widget-readout { min-width: 14px; width: auto; }</style>")
+        sliders = widgets.HBox([widgets.VBox(rows[:half]), widgets.VBox(rows[half:]), own], layout=wrap)
+        left = [sliders, of_state(cue, "cue"), *levels, self._said]
+        left = widgets.VBox(left, layout={"width": "560px", "max_width": "100%", "margin": "0 12px 0 0"})
+        top = widgets.HBox([faces, presets, *buttons], layout=wrap)
+        self.view.layout = {"flex": "1 1 320px", "min_width": "0"}
+        self._layout = [top, widgets.HBox([left, self.view], layout=wrap)]
         return bound
 
     def _whole(self, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -410,7 +413,8 @@ class FaceLab(Panel):
         )
         if self._answers is None:
             none = "No model was given, so there are no predictions: give answer=medn.evaluate.live_predictor(model)."
-            self._scores.children = [widgets.HTML(note(self._problem or none, warn=bool(self._problem)))]
+            self._none.value = note(self._problem or none, warn=bool(self._problem))
+            self._scores.children = [self._none]
             return
         self._figure_soon(self._answers, self._clip)
 
