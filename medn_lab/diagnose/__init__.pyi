@@ -25,6 +25,9 @@ from .attribution_planted import planted_mass as planted_mass
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
+from .interventions import counterfactual_shift as counterfactual_shift
+from .interventions import dci as dci
+from .interventions import erase as erase
 from .leaks import leakage as leakage
 from .leaks import selection_measures as selection_measures
 from .map_comparison import MapStability as MapStability

@@ -1,0 +1,436 @@
+"""Interventions on the branches: a concept erased from a feature, and clips in which one factor was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import entr
+
+from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage
+from medn_lab.diagnose.probing import LEVEL, encode_target, subject_folds
+from medn_lab.diagnose.similarity import check_features
+from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
+from medn_lab.records import BranchFeatures, Predictions, au_columns, constant_columns, constant_reason, people, require
+
+SMALLEST_SHARE = 1e-5
+"""Directions whose deviation is below this share of the largest are rounding, and are not whitened."""
+
+UNCORRELATED = 1e-8
+"""Canonical correlations up to this are rounding."""
+
+OWN_FACTOR = {"motion": "au", "emotion": "cue"}
+"""The factor of SynthME that each branch should hold."""
+
+TARGETS = {"au": MEAN_OF_AUS, "cue": "cue"}
+"""The targets of :func:`leakage` that tell how well a factor can be read."""
+
+
+class Eraser(NamedTuple):
+    """An affine map that takes `rank` directions off a feature: x - (x - mean) @ down @ up."""
+
+    mean: np.ndarray
+    down: np.ndarray
+    up: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """Directions that are erased."""
+        return self.down.shape[1]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The feature (n, d) without these directions, which have the mean of the clips that were fitted to."""
+        return x - (x - self.mean) @ self.down @ self.up
+
+
+@dataclass(eq=False)
+class Whitened:
+    """A feature (n, d) in coordinates (n, width) with covariance 1; `down` leads there, `up` leads back."""
+
+    x: np.ndarray
+    mean: np.ndarray = field(init=False)
+    down: np.ndarray = field(init=False)
+    up: np.ndarray = field(init=False)
+    coordinates: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        n, d = self.x.shape
+        self.mean, spread = self.x.mean(axis=0), np.ones(d)
+        moving = ~constant_columns(self.x)
+        spread[moving] = self.x[:, moving].std(axis=0)
+        _, sizes, axes = np.linalg.svd(np.where(moving, (self.x - self.mean) / spread, 0.0), full_matrices=False)
+        kept = sizes > SMALLEST_SHARE * max(sizes.max(initial=0.0), 1e-300)
+        deviations = sizes[kept, None] / np.sqrt(n)
+        self.down, self.up = (axes[kept] / spread / deviations).T, deviations * axes[kept] * spread
+        self.coordinates = (self.x - self.mean) @ self.down
+
+    @property
+    def width(self) -> int:
+        """Directions in which the feature varies."""
+        return self.down.shape[1]
+
+    def eraser(self, concept: Whitened, *, n_directions: int | None = None) -> Eraser:
+        """The eraser of the directions that covary most with the concept; of all that covary where None."""
+        covariance = self.coordinates.T @ concept.coordinates / len(self.x)
+        axes, correlations, _ = np.linalg.svd(covariance, full_matrices=False)
+        axes = axes[:, correlations > UNCORRELATED][:, :n_directions]
+        return Eraser(self.mean, self.down @ axes, axes.T @ self.up)
+
+
+def concept_columns(table: pd.DataFrame, what: str) -> np.ndarray:
+    """What is erased as (n, k) float, a row of NaN where it is not known; ValueError where the table lacks it."""
+    aus = au_columns(table)
+    if not aus if what == MEAN_OF_AUS else what not in table:
+        raise ValueError(f"the table has no {what} to erase; give {MEAN_OF_AUS} or one of {', '.join(table.columns)}")
+    if what == MEAN_OF_AUS:
+        columns = table[aus].to_numpy(dtype=float)
+    else:
+        columns = encode_target(table[what].to_numpy(dtype=object)).columns
+    known = np.isfinite(columns).all(axis=1)
+    if known.sum() < 2:
+        raise ValueError(f"{what} is known of {known.sum()} of {len(table)} clips; an eraser needs 2 or more")
+    return np.where(known[:, None], columns, np.nan)
+
+
+def erase(
+    features: BranchFeatures,
+    *,
+    what: str = MEAN_OF_AUS,
+    branch: Literal["motion", "emotion", "fused"] = "emotion",
+    n_directions: int | None = None,
+    n_folds: int = 0,
+    seed: int = 0,
+) -> BranchFeatures:
+    """The features with a concept erased from one branch by LEACE, in closed form.
+
+    The eraser is the affine map after which no linear reader finds the concept: the covariance of every coordinate with
+    it is 0. Of all such maps it changes the feature least, in any norm. It whitens the feature, takes off the column
+    space of the whitened covariance with the concept, turns back and adds the mean. A reader that is not linear may
+    still find the concept: read the result with the other kinds of :func:`probe`.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+    what : str
+        ``AUs`` (all AU columns together) or a column of the table: names (``cue``, ``label``) or numbers. Clips in
+        which it is not known are erased too, and the eraser is not fitted to them.
+    branch : {"motion", "emotion", "fused"}
+    n_directions : int, optional
+        Erase only as many directions, those with the largest canonical correlations with the concept; all that covary
+        where None. A feature of 8 dimensions that covaries with 16 AUs loses everything.
+    n_folds : int
+        0: fit to all clips, and erase exactly. 2 or more: erase each person's clips by an eraser that was fitted to
+        other persons. Then a covariance remains, which falls with the number of clips; have 3 or more a dimension.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    BranchFeatures
+        With the erased feature, float64, in place of the branch's own; everything else, the fused feature too, is
+        unchanged. ``source["erased"]`` holds `what`, `branch`, ``rank`` (directions erased) and ``width`` (directions
+        in which the feature varied), the smallest over the folds.
+
+    Raises
+    ------
+    ValueError
+        If the branch or the concept is not there, a feature is not finite, or there are fewer persons than 2.
+
+    See Also
+    --------
+    erasure_effect : whether the network uses what is erased.
+    leakage : what can still be read.
+
+    References
+    ----------
+    Belrose, Schneider-Joseph, Ravfogel, Cotterell, Raff, Biderman: "LEACE: Perfect linear concept erasure in closed
+    form", NeurIPS 2023, theorem 4.3.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> table["AU12"] = rng.integers(0, 2, 40)
+    >>> emotion = rng.normal(size=(40, 3)) + table[["AU12"]].to_numpy()
+    >>> erased = erase(BranchFeatures(None, emotion, emotion, table)).emotion
+    >>> [bool(abs(np.cov(x[:, 0], table["AU12"])[0, 1]) > 1e-8) for x in (emotion, erased)]
+    [True, False]
+    """
+    if branch not in BRANCHES:
+        raise ValueError(f"branch is {branch!r}; it must be one of {', '.join(BRANCHES)}")
+    given = require(getattr(features, branch), otherwise=f"these features have no {branch} branch to erase from")
+    x, columns = check_features(given, owner=f"the {branch} features"), concept_columns(features.table, what)
+    folds = np.zeros(len(x), dtype=int)
+    if n_folds:
+        folds = subject_folds(people(features.table).to_numpy(dtype=object), n_folds=n_folds, seed=seed)
+        if not folds.any():
+            raise ValueError(
+                "an eraser is applied to persons that it was not fitted to; there are fewer than 2 persons"
+            )
+    erased, ranks, widths = np.empty_like(x), [], []
+    for fold in np.unique(folds):
+        test = folds == fold
+        fitted = np.isfinite(columns[:, 0]) & (~test if n_folds else test)
+        own = Whitened(x[fitted])
+        eraser = own.eraser(Whitened(columns[fitted]), n_directions=n_directions)
+        erased[test] = eraser(x[test])
+        ranks, widths = [*ranks, eraser.rank], [*widths, own.width]
+    note = {"what": what, "branch": branch, "n_folds": n_folds, "seed": seed, "rank": min(ranks), "width": min(widths)}
+    source = {name: value for name, value in features.source.items() if name != "run"} | {"erased": note}
+    return replace(features, **{branch: erased}, source=source)
+
+
+def counterfactual_shift(
+    features: BranchFeatures,
+    counterfactuals: Mapping[str, BranchFeatures],
+    *,
+    predictions: Predictions | None = None,
+    changed_predictions: Mapping[str, Predictions] | None = None,
+    reference: BranchFeatures | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How far each branch's feature moves when one factor of the clips is changed and the others are kept.
+
+    The shift is the length of the feature's change in standard deviations: the root of the mean over clips of
+    |changed - original|^2 / V. V is the total variance of the feature (the sum over its dimensions) within the original
+    clips and within the changed ones, pooled (their mean), as in Cohen's d. It does not depend on rotation, scale or
+    unused dimensions. 0 is no change; the square root of 2, 1.41, is what a clip in exchange for any other clip gives.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of the original clips, of 2 or more persons for an interval.
+    counterfactuals : mapping of str to BranchFeatures
+        By factor: the features of the changed clips, with the ids of the originals (all, or some of them), as
+        ``medn_lab.synthme.counterfactual_clips`` makes them. The factors ``au, intensity, head, person, cue`` have a
+        direction.
+    predictions : Predictions, optional
+        Of the original clips, for the share of answers that change.
+    changed_predictions : mapping of str to Predictions, optional
+        Of the changed clips, by factor.
+    reference : BranchFeatures, optional
+        Clips whose total variance is V; needed where there is one clip.
+    n_resamples : int
+        Draws of subjects for the 95 % intervals; 0 for none.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A factor and branch a row: ``factor, branch, value, low, high`` (Student's t over subjects, V fixed), ``unit``
+        (``sd``, at least 0), ``n_clips, n_subjects, direction`` (which way is better decoupled: a motion feature moves
+        with the AUs alone, an emotion feature with the cue alone; empty where neither is), ``reason`` (why a value is
+        missing). With predictions a row more for each factor, whose branch is ``answer``: its value is the share of
+        changed answers, in [0, 1], its unit ``share``.
+
+    Raises
+    ------
+    ValueError
+        If a changed clip has no original, a feature has another width, or no variance can be computed.
+
+    See Also
+    --------
+    dci : disentanglement and completeness from the same clips.
+
+    References
+    ----------
+    Half the squared shift is Jansen's estimate of the total effect of a factor on the feature, as a share of its
+    variance: "Analysis of variance designs for model output", Computer Physics Communications 117, 1999.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(200)], "subject": list("abcd") * 50})
+    >>> one, other = rng.normal(size=(2, 200, 3))
+    >>> features, changed = (BranchFeatures(x, one, x, table) for x in (one, other))
+    >>> found = counterfactual_shift(features, {"au": changed}).set_index("branch")["value"]
+    >>> found.round(1).to_dict()
+    {'motion': 1.4, 'emotion': 0.0, 'fused': 1.4}
+    """
+    persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
+    rows: list[dict[str, Any]] = []
+    for factor, changed in counterfactuals.items():
+        for branch in BRANCHES:
+            if getattr(features, branch) is None:
+                continue
+            squares, reason = _squared_shifts(features, changed, factor=factor, branch=branch, reference=reference)
+            means, n_subjects = _means(squares, persons[changed.table["clip_id"]], counts)
+            low, high = t_bounds(np.sqrt(means), n_units=n_subjects, level=LEVEL)
+            direction = "" if branch == "fused" or (branch, factor) == ("motion", "intensity") else "lower"
+            rows.append(
+                {
+                    "factor": factor, "branch": branch, "value": float(np.sqrt(means[0])), "low": max(low, 0.0),
+                    "high": high, "unit": "sd", "n_clips": len(squares), "n_subjects": n_subjects,
+                    "direction": "higher" if OWN_FACTOR.get(branch) == factor else direction, "reason": reason,
+                }
+            )  # fmt: skip
+        if predictions is not None and changed_predictions is not None:
+            other = changed_predictions[factor]
+            flipped = predictions.select(other.table["clip_id"]).predicted != other.predicted
+            means, n_subjects = _means(flipped.astype(float), persons[other.table["clip_id"]], counts)
+            low, high = t_bounds(means, n_units=n_subjects, level=LEVEL, n_clips=len(flipped), share=True)
+            rows.append(
+                {
+                    "factor": factor, "branch": "answer", "value": float(means[0]), "low": low, "high": high,
+                    "unit": "share", "n_clips": len(flipped), "n_subjects": n_subjects, "direction": "", "reason": "",
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def dci(
+    features: BranchFeatures,
+    counterfactuals: Mapping[str, BranchFeatures],
+    *,
+    factors: Sequence[str] = ("au", "cue"),
+    n_folds: int = 5,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Disentanglement, completeness and informativeness of the two branches, taken as two groups of codes.
+
+    The importance of a factor for a branch is half the squared shift of :func:`counterfactual_shift`: the share of the
+    feature's variance that the factor moves. Disentanglement of a branch is 1 minus the entropy of its importances over
+    the factors, completeness of a factor 1 minus the entropy of its importances over the branches, each in units of the
+    largest entropy: 1 where each branch moves with one factor and each factor moves one branch, 0 where every factor
+    moves every branch as far. The totals weight branches and factors by their summed importance. Informativeness is
+    here the probe AUC of the factor from both branches together (in the paper it is an error).
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of the original clips, with both branches.
+    counterfactuals : mapping of str to BranchFeatures
+        As in :func:`counterfactual_shift`; every one of `factors` is there.
+    factors : sequence of str
+        2 or more. With ``au`` and ``cue`` each branch has one factor that it should hold; with another factor of the
+        motion, such as ``intensity``, the motion branch cannot reach 1.
+    n_folds : int
+        Of the probe, as :func:`probe` takes it.
+    n_resamples : int
+        Draws of subjects for the 95 % intervals; 0 for none.
+    seed : int
+        Of draws and folds.
+
+    Returns
+    -------
+    DataFrame
+        ``score, branch, factor, value, low, high, n_clips, n_subjects, direction, reason``. A row of the score
+        ``importance`` for each branch and factor (at least 0), ``disentanglement`` of each branch, ``completeness`` of
+        each factor, both in total (branch or factor ``all``), and ``informativeness`` of ``au`` and ``cue`` where
+        their columns are in the table; these are in [0, 1]. `direction` is ``higher``, for scores. Scores of a branch
+        that nothing moves, or that is constant, are NaN, with a reason.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 factors, a factor or a branch is missing, or the clips do not fit.
+
+    See Also
+    --------
+    counterfactual_shift : the shifts with their intervals.
+
+    References
+    ----------
+    Eastwood, Williams: "A framework for the quantitative evaluation of disentangled representations", ICLR 2018.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(200)], "subject": list("abcd") * 50})
+    >>> one, two, new = rng.normal(size=(3, 200, 3))
+    >>> changed = {"au": BranchFeatures(new, two, two, table), "cue": BranchFeatures(one, new, two, table)}
+    >>> found = dci(BranchFeatures(one, two, two, table), changed).set_index("score")
+    >>> found.loc[["disentanglement", "completeness"], "value"].round(6).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    branches, n = list(OWN_FACTOR), len(factors)
+    missing = [name for name in factors if name not in counterfactuals]
+    if n < 2 or missing:
+        lacking = f"; there are no clips changed by {', '.join(missing)}" if missing else ""
+        raise ValueError(f"disentanglement needs 2 factors or more; there are {n}{lacking}")
+    persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
+    importance, sizes = np.empty((len(counts), n, 2)), []
+    for place, factor in enumerate(factors):
+        changed = counterfactuals[factor]
+        who = persons[changed.table["clip_id"]]
+        sizes.append({"n_clips": len(changed), "n_subjects": who.nunique()})
+        for column, branch in enumerate(branches):
+            squares, _ = _squared_shifts(features, changed, factor=factor, branch=branch)
+            importance[:, place, column] = _means(squares, who, counts)[0] / 2
+    by_branch, by_factor = importance.sum(axis=1), importance.sum(axis=2)
+    disentanglement = 1 - entr(ratio(importance, by_branch[:, None])).sum(axis=1) / np.log(n)
+    completeness = 1 - entr(ratio(importance, by_factor[..., None])).sum(axis=2) / np.log(2)
+    least = {name: min(size[name] for size in sizes) for name in sizes[0]}
+    found = [
+        *(
+            ("importance", branch, factor, importance[:, place, column], sizes[place])
+            for place, factor in enumerate(factors)
+            for column, branch in enumerate(branches)
+        ),
+        *(("disentanglement", branch, "all", disentanglement[:, k], least) for k, branch in enumerate(branches)),
+        ("disentanglement", "all", "all", _weighted(disentanglement, by_branch), least),
+        *(("completeness", "all", factor, completeness[:, k], sizes[k]) for k, factor in enumerate(factors)),
+        ("completeness", "all", "all", _weighted(completeness, by_factor), least),
+    ]
+    rows = []
+    for score, branch, factor, values, size in found:
+        bounds = t_bounds(values, n_units=size["n_subjects"], level=LEVEL)
+        low, high = np.clip(bounds, 0, np.inf if score == "importance" else 1).tolist()
+        reason = "" if np.isfinite(values[0]) else "a branch is constant, or nothing moves it"
+        direction = "" if score == "importance" else "higher"
+        rows.append((score, branch, factor, float(values[0]), low, high, *size.values(), direction, reason))
+    columns = ["score", "branch", "factor", "value", "low", "high", "n_clips", "n_subjects", "direction", "reason"]
+    table = pd.DataFrame(rows, columns=columns)
+    both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
+    there = {"au": bool(au_columns(features.table)), "cue": "cue" in features.table}
+    read = [name for name in factors if there.get(name)]
+    if read:
+        how: dict[str, Any] = {"n_folds": n_folds, "n_shuffles": 0, "n_resamples": n_resamples, "seed": seed}
+        targets = ["aus" if name == "au" else name for name in read]
+        probed = leakage(both, branches=["fused"], targets=targets, allowed={}, **how).set_index("target")
+        own = probed.loc[[TARGETS[name] for name in read]].assign(score="informativeness", branch="all", factor=read)
+        table = pd.concat([table, own.assign(direction="higher")[columns]], ignore_index=True)
+    return table
+
+
+def _draws(table: pd.DataFrame, *, n_resamples: int, seed: int) -> tuple[pd.Series, np.ndarray]:
+    """The number of each clip's person by its id, and how often each person counts in the sample and in each draw."""
+    names, person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
+    return pd.Series(person, index=table["clip_id"]), draw_counts(len(names), n_draws=n_resamples, seed=seed)
+
+
+def _means(values: np.ndarray, person: pd.Series, counts: np.ndarray) -> tuple[np.ndarray, int]:
+    """The mean over clips in the sample and in each draw of persons, and how many persons there are."""
+    n = counts.shape[1]
+    sums, sizes = (np.bincount(person, weights=one, minlength=n) for one in (values, np.ones(len(values))))
+    return ratio(counts @ sums, counts @ sizes), person.nunique()
+
+
+def _squared_shifts(
+    features: BranchFeatures, changed: BranchFeatures, *, factor: str, branch: str,
+    reference: BranchFeatures | None = None,
+) -> tuple[np.ndarray, str]:  # fmt: skip
+    """The squared shift of each changed clip, in the pooled total variance; NaN and why where that is 0."""
+    owner = f"the {branch} features"
+    records = [features.select(changed.table["clip_id"]), changed, *([] if reference is None else [reference])]
+    given = (require(getattr(one, branch), otherwise=f"{owner} are not in every record") for one in records)
+    one, other, *of_reference = (check_features(values, owner=owner) for values in given)
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(f"{owner} have width {one.shape[1]}, and {other.shape[1]} where {factor} was changed")
+    within = of_reference or [one, other]
+    if len(within[0]) < 2:
+        raise ValueError("one clip has no variance; give 2 clips or more, or a reference")
+    if reason := constant_reason({branch: np.concatenate(within)}):
+        return np.full(len(one), np.nan), reason
+    variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
+    return ((other - one) ** 2).sum(axis=1) / variance, ""
+
+
+def _weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean score of each draw, (n_draws,), by weights; what has no weight need not have a score."""
+    return ratio(np.where(weights == 0, 0.0, scores * weights).sum(axis=1), weights.sum(axis=1))
