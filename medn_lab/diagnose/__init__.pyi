@@ -5,6 +5,7 @@ from .attribution_checks import check_attribution as check_attribution
 from .attribution_checks import infidelity as infidelity
 from .attribution_checks import randomisation_check as randomisation_check
 from .attribution_checks import sensitivity as sensitivity
+from .attribution_erasure import erasure_effect as erasure_effect
 from .attribution_methods import bare_change as bare_change
 from .attribution_methods import frame_ablation as frame_ablation
 from .attribution_methods import grad_cam as grad_cam
