@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from medn_lab.diagnose.interventions import Eraser, Whitened, concept_columns
+from medn_lab.diagnose.interventions import Whitened, concept_columns
 from medn_lab.diagnose.leaks import MEAN_OF_AUS
 from medn_lab.diagnose.probing import subject_folds
 from medn_lab.diagnose.similarity import check_features
@@ -17,7 +18,7 @@ from medn_lab.evaluate.metrics import true_and_predicted
 from medn_lab.evaluate.prediction import predict
 from medn_lab.evaluate.resampling import draw_subjects, ratio
 from medn_lab.model import MEDN
-from medn_lab.records import Clips, people, require
+from medn_lab.records import Clips, require
 
 CLIPS_A_DIRECTION = 3
 """With fewer clips for each direction of the feature an eraser leaves nearly everything in other persons."""
@@ -36,7 +37,6 @@ def erasure_effect(
     n_folds: int = 5,
     n_resamples: int = 1000,
     label: str = "label",
-    batch_size: int = 64,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Change of accuracy when a concept is erased from the emotion branch, with random directions as control.
@@ -68,8 +68,6 @@ def erasure_effect(
         Draws of subjects for the 95 % intervals, at least 2.
     label : str
         Column of the true class.
-    batch_size : int
-        Clips a forward pass.
     seed : int
         Of folds, random directions and draws.
 
@@ -111,121 +109,89 @@ def erasure_effect(
     >>> erasure_effect(model, clips, what="cue", n_directions=[1], n_draws=20)[["rank", "width"]].to_dict("list")
     {'rank': [1], 'width': [2]}
     """
-    if n_draws < 20 or n_folds < 2 or n_resamples < 2 or any(k is not None and k < 1 for k in n_directions):
-        raise ValueError(
-            f"n_draws must be at least 20, n_folds and n_resamples 2 and n_directions 1; got {n_draws}, {n_folds},"
-            f" {n_resamples} and {', '.join(map(str, n_directions))}"
-        )
+    if min(n_draws - 20, n_folds - 2, n_resamples - 2, *(k - 1 for k in n_directions if k is not None)) < 0:
+        given = f"{n_draws}, {n_folds}, {n_resamples} and {', '.join(map(str, n_directions))}"
+        raise ValueError(f"n_draws must be at least 20, n_folds and n_resamples 2 and n_directions 1; got {given}")
     fusion = require(model.fusion, otherwise=f"a model with branches {model.config.branches!r} has no fusion to answer")
     read: list[tuple[Tensor, ...]] = []
-    hook = fusion.register_forward_pre_hook(lambda _, given: read.append(given))
-    try:
-        predictions = predict(model, clips, batch_size=batch_size)
-    finally:
-        hook.remove()
+    with fusion.register_forward_pre_hook(lambda _, given: read.append(given)):
+        predictions = predict(model, clips)
     if not read:
         raise ValueError("the clips lack frames or flow, so that nothing is fused; give clips with both")
     true, before = true_and_predicted(predictions, label=label)
     draws = draw_subjects(clips.table, n_resamples=n_resamples, level=LEVEL, seed=seed)
-    emotion, tokens = (torch.cat([given[place] for given in read]).cpu().numpy() for place in (2, 3))
-    parts = [check_features(part, owner="the emotion features") for part in (emotion, *np.moveaxis(tokens, 1, 0))]
+    motion, motion_tokens, emotion, tokens = (torch.cat(batches) for batches in zip(*read, strict=True))
+    parts = [check_features(part.cpu().numpy(), owner="the emotion features") for part in (emotion, *tokens.unbind(1))]
     concept = concept_columns(clips.table, what)
-    known = np.isfinite(concept[:, 0])
-    folds = subject_folds(people(clips.table).to_numpy(dtype=object), n_folds=n_folds, seed=seed)
-    fitted = [known & (folds != fold) for fold in range(folds.max() + 1)]
-    n_fitted = min(int(rows.sum()) for rows in fitted)
-    if n_fitted < 2:
-        raise ValueError(f"{what} is known of {n_fitted} clips outside a fold; an eraser needs 2 or more")
-    whitened = [[Whitened(part[rows]) for part in parts] for rows in fitted]
-    concepts = [Whitened(concept[rows]) for rows in fitted]
-    width = min(own[0].width for own in whitened)
+    known, folds = np.isfinite(concept[:, 0]), subject_folds(draws.person, n_folds=n_folds, seed=seed)
+    fitted = []
+    for fold in range(folds.max() + 1):
+        rows = known & (folds != fold)
+        fitted.append((folds == fold, [Whitened(part[rows]) for part in parts], Whitened(concept[rows])))
+    width, n_fitted = (min(sizes) for sizes in zip(*((own[0].width, len(z.x)) for _, own, z in fitted), strict=True))
 
     def answers_without(away: Sequence[Whitened]) -> np.ndarray:
         """The answers after a concept of each fold was erased from the feature and from each token."""
         found = [part.copy() for part in parts]
-        for fold, own in enumerate(whitened):
-            test = folds == fold
+        for (test, own, _), z in zip(fitted, away, strict=True):
             for part, one in zip(found, own, strict=True):
-                part[test] = one.eraser(away[fold])(part[test])
-        return _answers(model, read, found[0], np.stack(found[1:], axis=1))
+                part[test] = one.eraser(z)(part[test])
+        changed = (torch.as_tensor(one).to(emotion) for one in (found[0], np.stack(found[1:], axis=1)))
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode():
+                logits = model.head(fusion(motion, motion_tokens, *changed)[0])
+        finally:
+            model.train(was_training)
+        return np.asarray(predictions.classes, dtype=object)[logits.argmax(dim=1).cpu().numpy()]
 
     def interval(name: str, values: np.ndarray) -> dict[str, float]:
         of_draws = ratio(draws.counts @ draws.tally(every, weights=values), draws.counts @ draws.tally(every))
         low, high = draws.bounds(of_draws, n_clips=len(values), share=name == "flipped")
         return {name: float(of_draws[0]), f"{name}_low": low, f"{name}_high": high}
 
-    def covariance_left(erasers: Sequence[Eraser]) -> float:
-        """The share of the squared covariance with the concept that is left in the persons of each fold."""
-        products = np.zeros(2)
-        for fold, (own, of_concept, eraser) in enumerate(zip(whitened, concepts, erasers, strict=True)):
-            test = known & (folds == fold)
-            for place, x in enumerate((parts[0][test], eraser(parts[0][test]))):
-                products[place] += _between(own[0](x), of_concept(concept[test]), draws.person[test])
-        return products[1] / products[0] if products[0] > 0 else np.nan
-
-    every, right, rows = np.arange(len(true)), 1.0 * (before == true), []
-    for most in dict.fromkeys(n_directions):
-        erasers = [own[0].eraser(one, n_directions=most) for own, one in zip(whitened, concepts, strict=True)]
+    every, right = np.arange(len(true)), 1.0 * (before == true)
+    rows_of: dict[int, dict[str, Any]] = {}
+    for most in n_directions:
+        erasers = [own[0].eraser(z, n_directions=most) for _, own, z in fitted]
         rank = max(eraser.rank for eraser in erasers)
-        if any(row["rank"] == rank for row in rows):
+        if rank in rows_of:
             continue
-        held = concepts
-        if most is not None:  # the part of the concept that these directions hold
-            held = [_predicted(*one) for one in zip(whitened, concepts, erasers, strict=True)]
-        after, generator, random = answers_without(held), np.random.default_rng([seed, rank]), []
+        away, covariances = [z for *_, z in fitted], np.zeros(2)
+        for fold, ((test, (own, *_), z), eraser) in enumerate(zip(fitted, erasers, strict=True)):
+            if most is not None:  # what the concept predicts of the directions that are erased
+                away[fold] = Whitened(z.coordinates @ (z.coordinates.T @ (own.x - own.mean) @ eraser.down))
+            x, of_concept, person = parts[0][test & known], z(concept[test & known]), draws.person[test & known]
+            covariances += [_between(own(one), of_concept, person) for one in (x, eraser(x))]
+        pairs = [(own[0], eraser) for (_, own, _), eraser in zip(fitted, erasers, strict=True)]
+        after, generator, random = answers_without(away), np.random.default_rng([seed, rank]), []
         for _ in range(n_draws):
-            axes = [generator.normal(size=(own[0].width, one.rank)) for own, one in zip(whitened, erasers, strict=True)]
-            aside = [Whitened(own[0].coordinates @ axis) for own, axis in zip(whitened, axes, strict=True)]
-            random.append(answers_without(aside))
+            held = (own.coordinates @ generator.normal(size=(own.width, eraser.rank)) for own, eraser in pairs)
+            random.append(answers_without([Whitened(one) for one in held]))
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
         drawn, few = by_chance.mean(axis=1), CLIPS_A_DIRECTION * width
         reason = "" if n_fitted >= few else f"needs {few} clips to fit {width} directions, has {n_fitted}"
         if rank >= width:
             reason = f"all {width} directions are erased, so that no others can be"
             reason = reason if width else "the emotion branch is constant"
-        excess = change - by_chance.mean(axis=0)
-        rows.append(
-            {
-                "what": what, "rank": rank, "width": width, "left": covariance_left(erasers),
-                "accuracy": right.mean(),
-                "accuracy_erased": float((after == true).mean()), **interval("change", change),
-                **interval("flipped", 1.0 * (after != before)), "random_change": drawn.mean(),
-                "random_low": np.quantile(drawn, 0.025), "random_high": np.quantile(drawn, 0.975),
-                "random_flipped": float((np.stack(random) != before).mean()),
-                **interval("excess", np.full(len(excess), np.nan) if reason else excess),
-                "p": np.nan if reason else (1 + (drawn <= change.mean() + 1e-9).sum()) / (1 + n_draws),
-                "n_draws": n_draws, "n_clips": len(true), "n_subjects": len(draws.names), "n_fitted": n_fitted,
-                "direction": "higher", "reason": reason,
-            }
-        )  # fmt: skip
-    return pd.DataFrame(rows)
+        excess = np.full(len(true), np.nan) if reason else change - by_chance.mean(axis=0)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        rows_of[rank] = {
+            "what": what, "rank": rank, "width": width,
+            "left": covariances[1] / covariances[0] if covariances[0] > 0 else np.nan,
+            "accuracy": right.mean(), "accuracy_erased": float((after == true).mean()),
+            **interval("change", change), **interval("flipped", 1.0 * (after != before)),
+            "random_change": drawn.mean(), "random_low": low, "random_high": high,
+            "random_flipped": float((np.stack(random) != before).mean()), **interval("excess", excess),
+            "p": np.nan if reason else (1 + (drawn <= change.mean() + 1e-9).sum()) / (1 + n_draws),
+            "n_draws": n_draws, "n_clips": len(true), "n_subjects": len(draws.names), "n_fitted": n_fitted,
+            "direction": "higher", "reason": reason,
+        }  # fmt: skip
+    return pd.DataFrame(rows_of.values())
 
 
 def _between(x: np.ndarray, z: np.ndarray, person: np.ndarray) -> float:
     """The sum over pairs of persons of the product of their covariances: without bias, as their noise is apart."""
     sums = np.stack([x[person == one].T @ z[person == one] for one in np.unique(person)])
     return float((sums.sum(axis=0) ** 2).sum() - (sums**2).sum())
-
-
-def _predicted(own: list[Whitened], concept: Whitened, eraser: Eraser) -> Whitened:
-    """What the concept predicts, linearly, of the directions of the feature that an eraser erases."""
-    held = (own[0].x - own[0].mean) @ eraser.down
-    return Whitened(concept.coordinates @ (concept.coordinates.T @ held))
-
-
-def _answers(model: MEDN, read: list[tuple[Tensor, ...]], emotion: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """The classes that fusion and classifier answer with, where the emotion branch gives another feature and tokens."""
-    fusion = require(model.fusion, otherwise="there is no fusion")
-    modes, found, start = {module: module.training for module in model.modules()}, [], 0
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for motion, motion_tokens, *_ in read:
-                rows = slice(start, start + len(motion))
-                changed = (torch.as_tensor(one[rows]).to(motion) for one in (emotion, tokens))
-                found.append(model.head(fusion(motion, motion_tokens, *changed)[0]).argmax(dim=1).cpu().numpy())
-                start = rows.stop
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return np.asarray(model.config.classes, dtype=object)[np.concatenate(found)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,6 +24,9 @@ UNCORRELATED = 1e-8
 
 OWN_FACTOR = {"motion": "au", "emotion": "cue"}
 """The factor of SynthME that each branch should hold."""
+
+COLUMNS = ("n_clips", "n_subjects", "direction", "reason")
+"""The last columns of each table."""
 
 TARGETS = {"au": MEAN_OF_AUS, "cue": "cue"}
 """The targets of :func:`leakage` that tell how well a factor can be read."""
@@ -46,26 +49,19 @@ class Eraser(NamedTuple):
         return x - (x - self.mean) @ self.down @ self.up
 
 
-@dataclass(eq=False)
 class Whitened:
     """A feature (n, d) in coordinates (n, width) with covariance 1; `down` leads there, `up` leads back."""
 
-    x: np.ndarray
-    mean: np.ndarray = field(init=False)
-    down: np.ndarray = field(init=False)
-    up: np.ndarray = field(init=False)
-    coordinates: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        n, d = self.x.shape
-        self.mean, spread = self.x.mean(axis=0), np.ones(d)
-        moving = ~constant_columns(self.x)
-        spread[moving] = self.x[:, moving].std(axis=0)
-        _, sizes, axes = np.linalg.svd(np.where(moving, (self.x - self.mean) / spread, 0.0), full_matrices=False)
+    def __init__(self, x: np.ndarray) -> None:
+        if len(x) < 2:
+            raise ValueError(f"an eraser needs 2 or more clips in which the concept is known; there are {len(x)}")
+        self.x, self.mean, moving = x, x.mean(axis=0), ~constant_columns(x)
+        spread = np.where(moving, x.std(axis=0), 1.0)
+        _, sizes, axes = np.linalg.svd(np.where(moving, (x - self.mean) / spread, 0.0), full_matrices=False)
         kept = sizes > SMALLEST_SHARE * max(sizes.max(initial=0.0), 1e-300)
-        deviations = sizes[kept, None] / np.sqrt(n)
+        deviations = sizes[kept, None] / np.sqrt(len(x))
         self.down, self.up = (axes[kept] / spread / deviations).T, deviations * axes[kept] * spread
-        self.coordinates = self(self.x)
+        self.coordinates = self(x)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Other rows in these coordinates."""
@@ -86,17 +82,11 @@ class Whitened:
 
 def concept_columns(table: pd.DataFrame, what: str) -> np.ndarray:
     """What is erased as (n, k) float, a row of NaN where it is not known; ValueError where the table lacks it."""
-    aus = au_columns(table)
-    if not aus if what == MEAN_OF_AUS else what not in table:
+    aus = au_columns(table) if what == MEAN_OF_AUS else []
+    if not aus and what not in table:
         raise ValueError(f"the table has no {what} to erase; give {MEAN_OF_AUS} or one of {', '.join(table.columns)}")
-    if what == MEAN_OF_AUS:
-        columns = table[aus].to_numpy(dtype=float)
-    else:
-        columns = encode_target(table[what].to_numpy(dtype=object)).columns
-    known = np.isfinite(columns).all(axis=1)
-    if known.sum() < 2:
-        raise ValueError(f"{what} is known of {known.sum()} of {len(table)} clips; an eraser needs 2 or more")
-    return np.where(known[:, None], columns, np.nan)
+    columns = table[aus].to_numpy(dtype=float) if aus else encode_target(table[what].to_numpy(dtype=object)).columns
+    return np.where(np.isfinite(columns).all(axis=1, keepdims=True), columns, np.nan)
 
 
 def erase(
@@ -165,13 +155,13 @@ def erase(
     """
     if branch not in BRANCHES:
         raise ValueError(f"branch is {branch!r}; it must be one of {', '.join(BRANCHES)}")
-    found = []
-    for record in (features, features if fitted_to is None else fitted_to):
-        given = require(getattr(record, branch), otherwise=f"the features have no {branch} branch to erase from")
-        found.append(check_features(given, owner=f"the {branch} features"))
-    (x, other), columns = found, concept_columns((fitted_to or features).table, what)
+    owner, fit = f"the {branch} features", features if fitted_to is None else fitted_to
+    missing = f"there is no {branch} branch to erase from"
+    given = (require(getattr(one, branch), otherwise=missing) for one in (features, fit))
+    x, other = (check_features(values, owner=owner) for values in given)
+    columns = concept_columns(fit.table, what)
     if x.shape[1] != other.shape[1]:
-        raise ValueError(f"the {branch} features have width {x.shape[1]}, those to fit to {other.shape[1]}")
+        raise ValueError(f"{owner} have width {x.shape[1]}, those to fit to {other.shape[1]}")
     known = np.isfinite(columns[:, 0])
     own = Whitened(other[known])
     eraser = own.eraser(Whitened(columns[known]), n_directions=n_directions)
@@ -249,34 +239,27 @@ def counterfactual_shift(
     {'motion': 1.4, 'emotion': 0.0, 'fused': 1.4}
     """
     persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
-    rows: list[dict[str, Any]] = []
+    rows: list[tuple[Any, ...]] = []
     for factor, changed in counterfactuals.items():
-        for branch in BRANCHES:
-            if getattr(features, branch) is None:
-                continue
-            squares, reason = _squared_shifts(features, changed, factor=factor, branch=branch, reference=reference)
-            means, n_subjects = _means(squares, persons[changed.table["clip_id"]], counts)
-            low, high = t_bounds(np.sqrt(means), n_units=n_subjects, level=LEVEL)
-            direction = "" if branch == "fused" or (branch, factor) == ("motion", "intensity") else "lower"
-            rows.append(
-                {
-                    "factor": factor, "branch": branch, "value": float(np.sqrt(means[0])), "low": max(low, 0.0),
-                    "high": high, "unit": "sd", "n_clips": len(squares), "n_subjects": n_subjects,
-                    "direction": "higher" if OWN_FACTOR.get(branch) == factor else direction, "reason": reason,
-                }
-            )  # fmt: skip
+        clip_ids = changed.table["clip_id"]
+        measured = {
+            branch: _squared_shifts(features, changed, factor=factor, branch=branch, reference=reference)
+            for branch in BRANCHES
+            if getattr(features, branch) is not None
+        }
         if predictions is not None and changed_predictions is not None:
-            other = changed_predictions[factor]
-            flipped = predictions.select(other.table["clip_id"]).predicted != other.predicted
-            means, n_subjects = _means(flipped.astype(float), persons[other.table["clip_id"]], counts)
-            low, high = t_bounds(means, n_units=n_subjects, level=LEVEL, n_clips=len(flipped), share=True)
-            rows.append(
-                {
-                    "factor": factor, "branch": "answer", "value": float(means[0]), "low": low, "high": high,
-                    "unit": "share", "n_clips": len(flipped), "n_subjects": n_subjects, "direction": "", "reason": "",
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
+            before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
+            measured["answer"] = (before != after).astype(float), ""
+        for branch, (values, reason) in measured.items():
+            means, n_subjects = _means(values, persons[clip_ids], counts)
+            answers, own = branch == "answer", OWN_FACTOR.get(branch)
+            draws = means if answers else np.sqrt(means)
+            low, high = t_bounds(draws, n_units=n_subjects, level=LEVEL, n_clips=answers * len(values), share=answers)
+            direction = "higher" if own == factor else "lower" if own else ""
+            direction = "" if (branch, factor) == ("motion", "intensity") else direction
+            found = (factor, branch, float(draws[0]), max(low, 0.0), high, "share" if answers else "sd")
+            rows.append((*found, len(values), n_subjects, direction, reason))
+    return pd.DataFrame(rows, columns=["factor", "branch", "value", "low", "high", "unit", *COLUMNS])
 
 
 def dci(
@@ -316,7 +299,8 @@ def dci(
     Returns
     -------
     DataFrame
-        ``score, branch, factor, value, low, high, n_clips, n_subjects, direction, reason``. A row of the score
+        ``score, branch, factor, value, low, high, n_clips, n_subjects`` (the fewest of the factors), ``direction,
+        reason``. A row of the score
         ``importance`` for each branch and factor (at least 0), ``disentanglement`` of each branch, ``completeness`` of
         each factor, both in total (branch or factor ``all``), and ``informativeness`` of ``au`` and ``cue`` where
         their columns are in the table; these are in [0, 1]. `direction` is ``higher``, for scores. Scores of a branch
@@ -348,51 +332,37 @@ def dci(
     branches, n = list(OWN_FACTOR), len(factors)
     missing = [name for name in factors if name not in counterfactuals]
     if n < 2 or missing:
-        lacking = f"; there are no clips changed by {', '.join(missing)}" if missing else ""
-        raise ValueError(f"disentanglement needs 2 factors or more; there are {n}{lacking}")
+        lacking = ", ".join(missing) or "none"
+        raise ValueError(f"disentanglement needs 2 factors or more with clips; given {n}, lacking {lacking}")
     persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
-    importance, sizes = np.empty((len(counts), n, 2)), []
-    for place, factor in enumerate(factors):
-        changed = counterfactuals[factor]
-        who = persons[changed.table["clip_id"]]
-        sizes.append({"n_clips": len(changed), "n_subjects": who.nunique()})
-        for column, branch in enumerate(branches):
-            squares, _ = _squared_shifts(features, changed, factor=factor, branch=branch)
-            importance[:, place, column] = _means(squares, who, counts)[0] / 2
+    importance, sizes, found = np.empty((len(counts), n, 2)), [], {}
+    for row, column in np.ndindex(n, 2):
+        changed = counterfactuals[factors[row]]
+        squares, _ = _squared_shifts(features, changed, factor=factors[row], branch=branches[column])
+        means, n_subjects = _means(squares, persons[changed.table["clip_id"]], counts)
+        found["importance", branches[column], factors[row]] = importance[:, row, column] = means / 2
+        sizes.append((len(changed), n_subjects))
     by_branch, by_factor = importance.sum(axis=1), importance.sum(axis=2)
     disentanglement = 1 - entr(ratio(importance, by_branch[:, None])).sum(axis=1) / np.log(n)
     completeness = 1 - entr(ratio(importance, by_factor[..., None])).sum(axis=2) / np.log(2)
-    least = {name: min(size[name] for size in sizes) for name in sizes[0]}
-    found = [
-        *(
-            ("importance", branch, factor, importance[:, place, column], sizes[place])
-            for place, factor in enumerate(factors)
-            for column, branch in enumerate(branches)
-        ),
-        *(("disentanglement", branch, "all", disentanglement[:, k], least) for k, branch in enumerate(branches)),
-        ("disentanglement", "all", "all", _weighted(disentanglement, by_branch), least),
-        *(("completeness", "all", factor, completeness[:, k], sizes[k]) for k, factor in enumerate(factors)),
-        ("completeness", "all", "all", _weighted(completeness, by_factor), least),
-    ]
+    found |= {("disentanglement", branch, "all"): one for branch, one in zip(branches, disentanglement.T, strict=True)}
+    found["disentanglement", "all", "all"] = _weighted(disentanglement, by_branch)
+    found |= {("completeness", "all", factor): one for factor, one in zip(factors, completeness.T, strict=True)}
+    found["completeness", "all", "all"] = _weighted(completeness, by_factor)
+    n_clips, n_subjects = np.min(sizes, axis=0).tolist()
     rows = []
-    for score, branch, factor, values, size in found:
-        bounds = t_bounds(values, n_units=size["n_subjects"], level=LEVEL)
-        low, high = np.clip(bounds, 0, np.inf if score == "importance" else 1).tolist()
+    for name, values in found.items():
+        scored = name[0] != "importance"
+        bounds = np.clip(t_bounds(values, n_units=n_subjects, level=LEVEL), 0, 1 if scored else np.inf)
         reason = "" if np.isfinite(values[0]) else "a branch is constant, or nothing moves it"
-        direction = "" if score == "importance" else "higher"
-        rows.append((score, branch, factor, float(values[0]), low, high, *size.values(), direction, reason))
-    columns = ["score", "branch", "factor", "value", "low", "high", "n_clips", "n_subjects", "direction", "reason"]
-    table = pd.DataFrame(rows, columns=columns)
+        rows.append((*name, float(values[0]), *bounds, n_clips, n_subjects, "higher" if scored else "", reason))
+    table = pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
     both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
-    there = {"au": bool(au_columns(features.table)), "cue": "cue" in features.table}
-    read = [name for name in factors if there.get(name)]
-    if read:
-        how: dict[str, Any] = {"n_folds": n_folds, "n_shuffles": 0, "n_resamples": n_resamples, "seed": seed}
-        targets = ["aus" if name == "au" else name for name in read]
-        probed = leakage(both, branches=["fused"], targets=targets, allowed={}, **how).set_index("target")
-        own = probed.loc[[TARGETS[name] for name in read]].assign(score="informativeness", branch="all", factor=read)
-        table = pd.concat([table, own.assign(direction="higher")[columns]], ignore_index=True)
-    return table
+    options: dict[str, Any] = {"n_folds": n_folds, "n_shuffles": 0, "n_resamples": n_resamples, "seed": seed}
+    read = leakage(both, branches=["fused"], allowed={}, **options).set_index("target")
+    own = {factor: TARGETS[factor] for factor in factors if TARGETS.get(factor) in read.index}
+    read = read.loc[list(own.values())].assign(score="informativeness", branch="all", factor=list(own))
+    return pd.concat([table, read.assign(direction="higher")[table.columns]], ignore_index=True)
 
 
 def _draws(table: pd.DataFrame, *, n_resamples: int, seed: int) -> tuple[pd.Series, np.ndarray]:
@@ -409,9 +379,13 @@ def _means(values: np.ndarray, person: pd.Series, counts: np.ndarray) -> tuple[n
 
 
 def _squared_shifts(
-    features: BranchFeatures, changed: BranchFeatures, *, factor: str, branch: str,
+    features: BranchFeatures,
+    changed: BranchFeatures,
+    *,
+    factor: str,
+    branch: str,
     reference: BranchFeatures | None = None,
-) -> tuple[np.ndarray, str]:  # fmt: skip
+) -> tuple[np.ndarray, str]:
     """The squared shift of each changed clip, in the pooled total variance; NaN and why where that is 0."""
     owner = f"the {branch} features"
     records = [features.select(changed.table["clip_id"]), changed, *([] if reference is None else [reference])]

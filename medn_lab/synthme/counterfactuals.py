@@ -48,7 +48,8 @@ def counterfactual_clips(
     -------
     Clips
         In the order of `clips` and with their ids: the pairs. Table and truth are those of the new clips; the table's
-        columns ``changed`` (the factor), ``changed_from`` and ``changed_to`` are new. After a change of AU or cue the
+        columns ``changed`` (the factor), ``changed_from`` and ``changed_to`` (AU set, intensities, the head's x at the
+        apex in pixels of 128, person, cue) are new. After a change of AU or cue the
         label is the emotion that the corpus's table gives them, None where it gives none or leaves several (``emotion``
         is then ``unknown``). The recipe's corpus is ``SynthME counterfactual``.
 
@@ -65,6 +66,7 @@ def counterfactual_clips(
 
     Examples
     --------
+    >>> from medn_lab.synthme import synthetic_clips
     >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=2, n_frames=4, seed=3)
     >>> other = counterfactual_clips(clips, change="cue")
     >>> bool((other.table["cue"] != clips.table["cue"]).all()), bool(other.table["AU4"].equals(clips.table["AU4"]))
@@ -79,7 +81,9 @@ def counterfactual_clips(
         if {"head": recipe["noise"], "cue": recipe["cue_strength"]}.get(change) == 0:
             raise ValueError(f"these clips have no {change} to change: its strength is 0; draw them with more")
         rng = np.random.default_rng(np.random.SeedSequence([seed, *script.grain]))
-        new, (old_value, new_value) = CHANGES[change](script, rng, recipe)
+        change_script, column = CHANGES[change]
+        new = change_script(script, rng, recipe)
+        old_value, new_value = (str({**one.truth, **one.row}[column]) for one in (script, new))
         row = {**new.row, "changed": change, "changed_from": old_value, "changed_to": new_value}
         if change in ("au", "cue"):
             cue = None if row["cue"] == "absent" else row["cue"]
@@ -89,10 +93,6 @@ def counterfactual_clips(
         people.setdefault(new.truth["identity"], []).append(replace(new, row=row))
     drawn = draw_clips(people, recipe=recipe | {"corpus": "SynthME counterfactual"}, n_jobs=n_jobs, progress=progress)
     return drawn.select(clips.table["clip_id"])
-
-
-Changed = tuple[Script, tuple[str, str]]
-"""The new script, and what was changed from what to what."""
 
 
 def _coded(script: Script) -> dict[str, str]:
@@ -112,7 +112,7 @@ def _with_aus(script: Script, letters: Mapping[str, str], pixels: act.Pixels) ->
     return replace(script, row={**script.row, **row}, truth={**script.truth, **truth}, pixels=pixels)
 
 
-def _switch_au(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Changed:
+def _switch_au(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
     letters, pixels = _coded(script), dict(script.pixels)
     old, weak = set(letters), {au for au, _ in pixels} - set(letters)
     sets = [{f"AU{n}" for n in name.split("+")} for name in emotion_arrays(recipe.get("emotions_given_aus"))[0]]
@@ -125,11 +125,10 @@ def _switch_au(script: Script, rng: np.random.Generator, recipe: Mapping[str, An
     peak = max(amount for (au, _), amount in pixels.items() if au == like_au)
     kept = {key: amount for key, amount in pixels.items() if key[0] in new | weak}
     kept |= {(au, half): peak for au in new - old for half in act.sides_of(au, script.row["side"])}
-    changed = _with_aus(script, {au: letters.get(au, letters[like_au]) for au in new}, kept)
-    return changed, (script.row["action_units"], changed.row["action_units"])
+    return _with_aus(script, {au: letters.get(au, letters[like_au]) for au in new}, kept)
 
 
-def _change_intensity(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Changed:
+def _change_intensity(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
     letters = _coded(script)
     au = sorted(letters)[rng.integers(len(letters))]
     others = [letter for letter in act.PEAK_PIXELS if letter != letters[au]]
@@ -137,37 +136,35 @@ def _change_intensity(script: Script, rng: np.random.Generator, recipe: Mapping[
     old = {key: peak for key, peak in script.pixels.items() if key[0] == au}
     scale = rng.uniform(*act.PEAK_PIXELS[letter]) / max(old.values())
     pixels = script.pixels | {key: scale * peak for key, peak in old.items()}
-    return _with_aus(script, letters | {au: letter}, pixels), (f"{au}{letters[au]}", f"{au}{letter}")
+    return _with_aus(script, letters | {au: letter}, pixels)
 
 
-def _move_head(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Changed:
+def _move_head(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
     onset, apex, offset = script.marks.values()
     drift = script.disturbance.drift.copy()
     drift[:, :3] = Disturbance.draw(rng, noise=recipe["noise"], apex=apex, offset=offset).drift[:, :3]
     moved = replace(script.disturbance, drift=drift)
-    old, new = (one.head((apex - onset) / (offset - onset)) for one in (script.disturbance, moved))
-    before, after = (" ".join(f"{value:.3f}" for value in place.values()) for place in (old, new))
-    return replace(script, disturbance=moved, truth={**script.truth, **new}), (before, after)
+    truth = {**script.truth, **moved.head((apex - onset) / (offset - onset))}
+    return replace(script, disturbance=moved, truth=truth)
 
 
-def _change_person(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Changed:
+def _change_person(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
     person = recipe["n_subjects"] + script.truth["identity"]
     name = f"synthme{recipe['seed']}-s{person + 1:02d}"
-    changed = replace(script, row={**script.row, "subject": name}, truth={**script.truth, "identity": person})
-    return changed, (script.row["subject"], name)
+    return replace(script, row={**script.row, "subject": name}, truth={**script.truth, "identity": person})
 
 
-def _change_cue(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Changed:
+def _change_cue(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
     others = [state for state in act.CUES[script.truth["cue_kind"]] if state != script.row["cue"]]
-    state = others[rng.integers(len(others))]
-    return replace(script, row={**script.row, "cue": state}), (script.row["cue"], state)
+    return replace(script, row={**script.row, "cue": others[rng.integers(len(others))]})
 
 
-CHANGES: dict[str, Callable[[Script, np.random.Generator, Mapping[str, Any]], Changed]] = {
-    "au": _switch_au,
-    "intensity": _change_intensity,
-    "head": _move_head,
-    "person": _change_person,
-    "cue": _change_cue,
+CHANGES: dict[str, tuple[Callable[[Script, np.random.Generator, Mapping[str, Any]], Script], str]] = {
+    "au": (_switch_au, "action_units"),
+    "intensity": (_change_intensity, "intensities"),
+    "head": (_move_head, "head_x_px128"),
+    "person": (_change_person, "subject"),
+    "cue": (_change_cue, "cue"),
 }
-"""How a script is changed; another factor is a function, an entry here, and its name in `Change`."""
+"""How a script is changed, and the column of table or truth that says so; another factor is a function, an entry here,
+and its name in `Change`."""
