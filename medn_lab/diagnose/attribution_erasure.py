@@ -45,8 +45,10 @@ def erasure_effect(
     erased (:func:`erase`) from everything that the fusion reads of the emotion branch, its feature and its tokens, and
     the rest of the trained network, fusion and classifier, answers again. Each person's clips are erased by an eraser
     that was fitted to other persons. Any erasure damages a feature, so the control erases as many random directions of
-    the whitened feature in the same way, many times. If the accuracy falls more than with random directions, the
-    network uses what was erased. What the motion branch holds is not touched.
+    the whitened feature in the same way, many times. If the accuracy falls more than with random directions (an
+    ``excess_high`` below 0 for other persons, and a small ``p`` for other directions), the network uses what was
+    erased. What the motion branch holds is not touched. In a simulation of a feature without the concept (12 persons,
+    20 clips each) `p` was .05 or less in .07 of 300 samples, and ``excess_high`` below 0 as well in .03.
 
     Parameters
     ----------

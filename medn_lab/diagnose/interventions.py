@@ -274,11 +274,12 @@ def dci(
     """Disentanglement, completeness and informativeness of the two branches, taken as two groups of codes.
 
     The importance of a factor for a branch is half the squared shift of :func:`counterfactual_shift`: the share of the
-    feature's variance that the factor moves. Disentanglement of a branch is 1 minus the entropy of its importances over
-    the factors, completeness of a factor 1 minus the entropy of its importances over the branches, each in units of the
-    largest entropy: 1 where each branch moves with one factor and each factor moves one branch, 0 where every factor
-    moves every branch as far. The totals weight branches and factors by their summed importance. Informativeness is
-    here the probe AUC of the factor from both branches together (in the paper it is an error).
+    feature's variance that the factor moves (up to 1.5 where a cue of three states always gets another one).
+    Disentanglement of a branch is 1 minus the entropy of its importances over the factors, completeness of a factor 1
+    minus the entropy of its importances over the branches, each in units of the largest entropy: 1 where each branch
+    moves with one factor and each factor moves one branch, 0 where every factor moves every branch as far. The totals
+    weight branches and factors by their summed importance. Informativeness is here the probe AUC of the factor from
+    both branches together (in the paper it is an error).
 
     Parameters
     ----------
