@@ -221,6 +221,11 @@ class TestErasureEffect:
         assert np.isnan(row["excess"])
         assert np.isnan(row["p"])
         assert "48 clips" in row["reason"]
+        five = clips.where(subject=[f"s{k}" for k in range(5)])
+        row = erasure_effect(model, five, n_directions=[1], n_draws=20).iloc[0]
+        assert np.isnan(row["left"])
+        assert "pairs" in row["reason"]
+        assert erasure_effect(model, five, n_directions=[1], n_draws=20, n_folds=2)["excess_high"].iloc[0] < 0
         names = clips.table.assign(each=[f"kind {k % 20}" for k in range(240)])
         row = erasure_effect(model, clips.with_table(names), what="each", n_draws=20).iloc[-1]
         assert (row["rank"], row["width"]) == (16, 16)

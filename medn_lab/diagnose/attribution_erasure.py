@@ -48,7 +48,7 @@ def erasure_effect(
     the whitened feature in the same way, many times. If the accuracy falls more than with random directions (an
     ``excess_high`` below 0 for other persons, and a small ``p`` for other directions), the network uses what was
     erased. What the motion branch holds is not touched. In a simulation of a feature without the concept (12 persons,
-    20 clips each) `p` was .05 or less in .07 of 300 samples, and ``excess_high`` below 0 as well in .03.
+    20 clips each) `p` was .05 or less in .03 of 300 samples, and ``excess_high`` below 0 as well in .02.
 
     Parameters
     ----------
@@ -78,15 +78,16 @@ def erasure_effect(
     DataFrame
         ``what, rank`` (directions erased from the feature), ``width`` (directions in which it varies), ``left`` (the
         share of the feature's squared covariance with the concept that is left in the persons that the eraser was not
-        fitted to, without bias: it may fall outside [0, 1]; near 1 nothing was erased and the row says little; NaN
-        where no fold holds two persons), ``accuracy, accuracy_erased``, ``change, change_low, change_high`` (in
-        [-1, 1], with its interval over subjects), ``flipped, flipped_low, flipped_high`` (the share of answers that
-        change), ``random_change`` (the mean of the random erasures), ``random_low, random_high`` (95 % of them),
-        ``random_flipped``, ``excess, excess_low, excess_high`` (change minus mean random change, with its interval over
-        subjects), ``p`` (how often a random erasure lowers the accuracy as much), ``n_draws, n_clips, n_subjects``,
-        ``n_fitted`` (the fewest clips that an eraser was fitted to), ``direction`` (``higher``: an excess below 0 says
-        that the network uses what was erased), ``reason`` (why there is no excess: every direction was erased, or an
-        eraser was fitted to fewer than three clips a direction; a width of 64 and 5 folds need 240 clips).
+        fitted to, without bias, so that it may fall outside [0, 1]; near 1 nothing was erased and the row says little),
+        ``accuracy, accuracy_erased``, ``change, change_low, change_high`` (in [-1, 1], with its interval over
+        subjects), ``flipped, flipped_low, flipped_high`` (the share of answers that change), ``random_change`` (the
+        mean of the random erasures), ``random_low, random_high`` (95 % of them), ``random_flipped``, ``excess,
+        excess_low, excess_high`` (change minus mean random change, with its interval over subjects), ``p`` (how often a
+        random erasure lowers the accuracy as much), ``n_draws, n_clips, n_subjects``, ``n_fitted`` (the fewest clips
+        that an eraser was fitted to), ``direction`` (``higher``: an excess below 0 says that the network uses what was
+        erased), ``reason`` (why there is no excess: every direction was erased; an eraser was fitted to fewer than
+        three clips a direction, where a width of 64 and 5 folds need 240 clips; or the feature holds nothing of the
+        concept that two persons of a fold share: nothing leaks, or no fold has two persons).
 
     Raises
     ------
@@ -173,7 +174,8 @@ def erasure_effect(
             random.append(answers_without([Whitened(one) for one in held]))
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
         drawn, few = by_chance.mean(axis=1), CLIPS_A_DIRECTION * width
-        reason = "" if n_fitted >= few else f"needs {few} clips to fit {width} directions, has {n_fitted}"
+        reason = "" if covariances[0] > 0 else f"no covariance with {what} is found in pairs of other persons of a fold"
+        reason = reason if n_fitted >= few else f"needs {few} clips to fit {width} directions, has {n_fitted}"
         if rank >= width:
             reason = f"all {width} directions are erased, so that no others can be"
             reason = reason if width else "the emotion branch is constant"
@@ -195,5 +197,5 @@ def erasure_effect(
 
 def _between(x: np.ndarray, z: np.ndarray, person: np.ndarray) -> float:
     """The sum over pairs of persons of the product of their covariances: without bias, as their noise is apart."""
-    sums = np.stack([x[person == one].T @ z[person == one] for one in np.unique(person)])
-    return float((sums.sum(axis=0) ** 2).sum() - (sums**2).sum())
+    sums = np.stack([(x[person == one].T @ z[person == one]).ravel() for one in np.unique(person)])
+    return float((sums @ sums.T).sum() - (sums**2).sum()) if len(sums) > 1 else 0.0
