@@ -225,7 +225,7 @@ class TestErasureEffect:
         row = erasure_effect(model, five, n_directions=[1], n_draws=20).iloc[0]
         assert np.isnan(row["left"])
         assert "pairs" in row["reason"]
-        assert erasure_effect(model, five, n_directions=[1], n_draws=20, n_folds=2)["excess_high"].iloc[0] < 0
+        assert erasure_effect(model, five, n_directions=[1], n_draws=20, n_folds=3)["excess_high"].iloc[0] < 0
         names = clips.table.assign(each=[f"kind {k % 20}" for k in range(240)])
         row = erasure_effect(model, clips.with_table(names), what="each", n_draws=20).iloc[-1]
         assert (row["rank"], row["width"]) == (16, 16)
