@@ -5,6 +5,7 @@ from .attribution_checks import check_attribution as check_attribution
 from .attribution_checks import infidelity as infidelity
 from .attribution_checks import randomisation_check as randomisation_check
 from .attribution_checks import sensitivity as sensitivity
+from .attribution_erasure import erasure_effect as erasure_effect
 from .attribution_methods import bare_change as bare_change
 from .attribution_methods import frame_ablation as frame_ablation
 from .attribution_methods import grad_cam as grad_cam
@@ -25,6 +26,9 @@ from .attribution_planted import planted_mass as planted_mass
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
+from .interventions import counterfactual_shift as counterfactual_shift
+from .interventions import dci as dci
+from .interventions import erase as erase
 from .leaks import leakage as leakage
 from .leaks import selection_measures as selection_measures
 from .map_comparison import MapStability as MapStability

@@ -79,7 +79,7 @@ def t_bounds(
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """`part` divided by `whole`, NaN where the whole is 0."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
 
 
 @dataclass(frozen=True, eq=False)

@@ -163,22 +163,31 @@ def synthetic_clips(
     if emotions_given_aus is not None:  # lists of text and numbers, which a recipe can keep
         table = check_emotions(emotions_given_aus).rename_axis("action_units").reset_index()
         recipe["emotions_given_aus"] = table.to_dict("list")
+    drawn = drawn_with(recipe)
+    scripts = {
+        who: [draw_script(seed, who, clip, **drawn) for clip in range(clips_per_subject)] for who in range(n_subjects)
+    }
+    return with_viewing_copy(draw_clips(scripts, recipe=recipe, n_jobs=n_jobs, progress=progress))
+
+
+def draw_clips(
+    scripts: Mapping[int, Sequence[Script]], *, recipe: Mapping[str, Any], n_jobs: int | None, progress: bool
+) -> Clips:
+    """The scripts of each person of the recipe's seed, played by the face of that person."""
     from tqdm.auto import tqdm
+
+    kinds = act.cue_kinds(recipe["cue"])
 
     def play_person(subject: int) -> list[np.ndarray]:
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
-        face = draw_face(draw_identity(seed, subject), size=render_size(size))
+        face = draw_face(draw_identity(recipe["seed"], subject), size=render_size(recipe["size"]))
         return play(face, scripts[subject], recipe=recipe, kinds=kinds)
 
-    drawn = drawn_with(recipe)
-    scripts = [
-        [draw_script(seed, who, clip, **drawn) for clip in range(clips_per_subject)] for who in range(n_subjects)
-    ]
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
-        people = pool.map(play_person, range(n_subjects))
-        played = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
-    return with_viewing_copy(clips_of(scripts, played, recipe=recipe, kinds=kinds))
+        people = pool.map(play_person, scripts)
+        played = list(tqdm(people, total=len(scripts), desc="SynthME", disable=not progress))
+    return clips_of(list(scripts.values()), played, recipe=recipe, kinds=kinds)
 
 
 def with_viewing_copy(clips: Clips, *, size: int = VIEWING_SIZE) -> Clips:
@@ -226,6 +235,13 @@ def view_frames(face: Face, script: Script, n_frames: int) -> np.ndarray:
     return np.stack([script.frame(face, number) for number in numbers.tolist()])
 
 
+def drawn_script(clips: Clips, clip_id: str) -> Script:
+    """The script of a SynthME clip, drawn again; ValueError where the clips are not SynthME's."""
+    _check_drawn(clips.recipe)
+    positions(clips.table, clip_id, owner="these Clips")
+    return _script_of(clip_id, clips.recipe)[2]
+
+
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
     """Draw frames of a SynthME clip again, any of them and at any size.
 
@@ -255,13 +271,10 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     >>> render_frames(clips, clips.table["clip_id"][0], [0], size=96).shape
     (1, 96, 96, 3)
     """
-    recipe = clips.recipe
-    _check_drawn(recipe)
-    positions(clips.table, clip_id, owner="these Clips")
-    size = int(recipe["size"] if size is None else size)
+    script = drawn_script(clips, clip_id)
+    size = int(clips.recipe["size"] if size is None else size)
     check_clip(size)
-    seed, subject, script = _script_of(clip_id, recipe)
-    face = cached_face(seed, subject, render_size(size))
+    face = cached_face(script.grain[0], script.truth["identity"], render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 
 

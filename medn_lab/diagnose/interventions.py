@@ -1,0 +1,408 @@
+"""Interventions on the branches: a concept erased from a feature, and clips in which one factor was changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.special import entr
+
+from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage
+from medn_lab.diagnose.probing import LEVEL, encode_target
+from medn_lab.diagnose.similarity import check_features
+from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
+from medn_lab.records import BranchFeatures, Predictions, au_columns, constant_columns, constant_reason, people, require
+
+SMALLEST_SHARE = 1e-5
+"""Directions whose deviation is below this share of the largest are rounding, and are not whitened."""
+
+UNCORRELATED = 1e-8
+"""Canonical correlations up to this are rounding."""
+
+OWN_FACTOR = {"motion": "au", "emotion": "cue"}
+"""The factor of SynthME that each branch should hold."""
+
+COLUMNS = ("n_clips", "n_subjects", "direction", "reason")
+"""The last columns of each table."""
+
+TARGETS = {"au": MEAN_OF_AUS, "cue": "cue"}
+"""The targets of :func:`leakage` that tell how well a factor can be read."""
+
+
+class Eraser(NamedTuple):
+    """An affine map that takes `rank` directions off a feature: x - (x - mean) @ down @ up."""
+
+    mean: np.ndarray
+    down: np.ndarray
+    up: np.ndarray
+
+    @property
+    def rank(self) -> int:
+        """Directions that are erased."""
+        return self.down.shape[1]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """The feature (n, d) without these directions, which have the mean of the clips that were fitted to."""
+        return x - (x - self.mean) @ self.down @ self.up
+
+
+class Whitened:
+    """A feature (n, d) in coordinates (n, width) with covariance 1; `down` leads there, `up` leads back."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        if len(x) < 2:
+            raise ValueError(f"an eraser needs 2 or more clips in which the concept is known; there are {len(x)}")
+        self.x, self.mean, moving = x, x.mean(axis=0), ~constant_columns(x)
+        spread = np.where(moving, x.std(axis=0), 1.0)
+        _, sizes, axes = np.linalg.svd(np.where(moving, (x - self.mean) / spread, 0.0), full_matrices=False)
+        kept = sizes > SMALLEST_SHARE * max(sizes.max(initial=0.0), 1e-300)
+        deviations = sizes[kept, None] / np.sqrt(len(x))
+        self.down, self.up = (axes[kept] / spread / deviations).T, deviations * axes[kept] * spread
+        self.coordinates = self(x)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Other rows in these coordinates."""
+        return (x - self.mean) @ self.down
+
+    @property
+    def width(self) -> int:
+        """Directions in which the feature varies."""
+        return self.down.shape[1]
+
+    def eraser(self, concept: Whitened, *, n_directions: int | None = None) -> Eraser:
+        """The eraser of the directions that covary most with the concept; of all that covary where None."""
+        covariance = self.coordinates.T @ concept.coordinates / len(self.x)
+        axes, correlations, _ = np.linalg.svd(covariance, full_matrices=False)
+        axes = axes[:, correlations > UNCORRELATED][:, :n_directions]
+        return Eraser(self.mean, self.down @ axes, axes.T @ self.up)
+
+
+def concept_columns(table: pd.DataFrame, what: str) -> np.ndarray:
+    """What is erased as (n, k) float, a row of NaN where it is not known; ValueError where the table lacks it."""
+    aus = au_columns(table) if what == MEAN_OF_AUS else []
+    if not aus and what not in table:
+        raise ValueError(f"the table has no {what} to erase; give {MEAN_OF_AUS} or one of {', '.join(table.columns)}")
+    columns = table[aus].to_numpy(dtype=float) if aus else encode_target(table[what].to_numpy(dtype=object)).columns
+    return np.where(np.isfinite(columns).all(axis=1, keepdims=True), columns, np.nan)
+
+
+def erase(
+    features: BranchFeatures,
+    *,
+    what: str = MEAN_OF_AUS,
+    branch: Literal["motion", "emotion", "fused"] = "emotion",
+    n_directions: int | None = None,
+    fitted_to: BranchFeatures | None = None,
+) -> BranchFeatures:
+    """The features with a concept erased from one branch by LEACE, in closed form.
+
+    The eraser is the affine map after which no linear reader finds the concept: the covariance of every coordinate with
+    it is 0. Of all such maps it changes the feature least, in any norm. It whitens the feature, takes off the column
+    space of the whitened covariance with the concept, turns back and adds the mean. A reader that is not linear may
+    still find the concept: read the result with the other kinds of :func:`probe`.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+    what : str
+        ``AUs`` (all AU columns together) or a column of the table: names (``cue``, ``label``) or numbers. Clips in
+        which it is not known are erased too, and the eraser is not fitted to them.
+    branch : {"motion", "emotion", "fused"}
+    n_directions : int, optional
+        Erase only as many directions, those with the largest canonical correlations with the concept; all that covary
+        where None. A feature of 8 dimensions that covaries with 16 AUs loses everything.
+    fitted_to : BranchFeatures, optional
+        Clips of other persons that the eraser is fitted to; the clips themselves where None, which erases exactly. To
+        probe what is left, fit to other persons: a probe that learns from some of the clips that an eraser was fitted
+        to reads the others below 0.5, as their covariances add up to 0. From other persons a part of the concept
+        remains; of 64 dimensions that hold it weakly (canonical correlations of 0.3) half with 256 clips, a third with
+        1000.
+
+    Returns
+    -------
+    BranchFeatures
+        With the erased feature, float64, in place of the branch's own; everything else, the fused feature too, is
+        unchanged. ``source["erased"]`` holds `what`, `branch`, ``rank`` (directions erased), ``width`` (directions in
+        which the feature varied) and ``n_fitted`` (clips that the eraser was fitted to).
+
+    Raises
+    ------
+    ValueError
+        If the branch or the concept is not there, a feature is not finite, or the widths differ.
+
+    See Also
+    --------
+    erasure_effect : whether the network uses what is erased.
+    leakage : what can still be read.
+
+    References
+    ----------
+    Belrose, Schneider-Joseph, Ravfogel, Cotterell, Raff, Biderman: "LEACE: Perfect linear concept erasure in closed
+    form", NeurIPS 2023, theorem 4.3.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": list("abcd") * 10})
+    >>> table["AU12"] = rng.integers(0, 2, 40)
+    >>> emotion = rng.normal(size=(40, 3)) + table[["AU12"]].to_numpy()
+    >>> erased = erase(BranchFeatures(None, emotion, emotion, table)).emotion
+    >>> [bool(abs(np.cov(x[:, 0], table["AU12"])[0, 1]) > 1e-8) for x in (emotion, erased)]
+    [True, False]
+    """
+    if branch not in BRANCHES:
+        raise ValueError(f"branch is {branch!r}; it must be one of {', '.join(BRANCHES)}")
+    owner, fit = f"the {branch} features", features if fitted_to is None else fitted_to
+    missing = f"there is no {branch} branch to erase from"
+    given = (require(getattr(one, branch), otherwise=missing) for one in (features, fit))
+    x, other = (check_features(values, owner=owner) for values in given)
+    columns = concept_columns(fit.table, what)
+    if x.shape[1] != other.shape[1]:
+        raise ValueError(f"{owner} have width {x.shape[1]}, those to fit to {other.shape[1]}")
+    known = np.isfinite(columns[:, 0])
+    own = Whitened(other[known])
+    eraser = own.eraser(Whitened(columns[known]), n_directions=n_directions)
+    note = {"what": what, "branch": branch, "rank": eraser.rank, "width": own.width, "n_fitted": int(known.sum())}
+    source = {name: value for name, value in features.source.items() if name != "run"} | {"erased": note}
+    return replace(features, **{branch: eraser(x)}, source=source)
+
+
+def counterfactual_shift(
+    features: BranchFeatures,
+    counterfactuals: Mapping[str, BranchFeatures],
+    *,
+    predictions: Predictions | None = None,
+    changed_predictions: Mapping[str, Predictions] | None = None,
+    reference: BranchFeatures | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How far each branch's feature moves when one factor of the clips is changed and the others are kept.
+
+    The shift is the length of the feature's change in standard deviations: the root of the mean over clips of
+    |changed - original|^2 / V. V is the total variance of the feature (the sum over its dimensions) within the original
+    clips and within the changed ones, pooled (their mean), as in Cohen's d. It does not depend on rotation, scale or
+    unused dimensions. 0 is no change; the square root of 2, 1.41, is what a clip in exchange for any other clip gives.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of the original clips, of 2 or more persons for an interval.
+    counterfactuals : mapping of str to BranchFeatures
+        By factor: the features of the changed clips, with the ids of the originals (all, or some of them), as
+        ``medn_lab.synthme.counterfactual_clips`` makes them. The factors ``au, intensity, head, person, cue`` have a
+        direction.
+    predictions : Predictions, optional
+        Of the original clips, for the share of answers that change.
+    changed_predictions : mapping of str to Predictions, optional
+        Of the changed clips, by factor.
+    reference : BranchFeatures, optional
+        Clips whose total variance is V; needed where there is one clip.
+    n_resamples : int
+        Draws of subjects for the 95 % intervals; 0 for none.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        A factor and branch a row: ``factor, branch, value, low, high`` (Student's t over subjects, V fixed), ``unit``
+        (``sd``, at least 0), ``n_clips, n_subjects, direction`` (which way is better decoupled: a motion feature moves
+        with the AUs alone, an emotion feature with the cue alone; empty where neither is), ``reason`` (why a value is
+        missing). With predictions a row more for each factor, whose branch is ``answer``: its value is the share of
+        changed answers, in [0, 1], its unit ``share``.
+
+    Raises
+    ------
+    ValueError
+        If a changed clip has no original, a feature has another width, or no variance can be computed.
+
+    See Also
+    --------
+    dci : disentanglement and completeness from the same clips.
+
+    References
+    ----------
+    Half the squared shift is Jansen's estimate of the total effect of a factor on the feature, as a share of its
+    variance: "Analysis of variance designs for model output", Computer Physics Communications 117, 1999.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(200)], "subject": list("abcd") * 50})
+    >>> one, other = rng.normal(size=(2, 200, 3))
+    >>> features, changed = (BranchFeatures(x, one, x, table) for x in (one, other))
+    >>> found = counterfactual_shift(features, {"au": changed}).set_index("branch")["value"]
+    >>> found.round(1).to_dict()
+    {'motion': 1.4, 'emotion': 0.0, 'fused': 1.4}
+    """
+    persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
+    rows: list[tuple[Any, ...]] = []
+    for factor, changed in counterfactuals.items():
+        clip_ids = changed.table["clip_id"]
+        measured = {
+            branch: _squared_shifts(features, changed, factor=factor, branch=branch, reference=reference)
+            for branch in BRANCHES
+            if getattr(features, branch) is not None
+        }
+        if predictions is not None and changed_predictions is not None:
+            before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
+            measured["answer"] = (before != after).astype(float), ""
+        for branch, (values, reason) in measured.items():
+            means, n_subjects = _means(values, persons[clip_ids], counts)
+            answers, own = branch == "answer", OWN_FACTOR.get(branch)
+            draws = means if answers else np.sqrt(means)
+            low, high = t_bounds(draws, n_units=n_subjects, level=LEVEL, n_clips=answers * len(values), share=answers)
+            direction = "higher" if own == factor else "lower" if own else ""
+            direction = "" if (branch, factor) == ("motion", "intensity") else direction
+            found = (factor, branch, float(draws[0]), max(low, 0.0), high, "share" if answers else "sd")
+            rows.append((*found, len(values), n_subjects, direction, reason))
+    return pd.DataFrame(rows, columns=["factor", "branch", "value", "low", "high", "unit", *COLUMNS])
+
+
+def dci(
+    features: BranchFeatures,
+    counterfactuals: Mapping[str, BranchFeatures],
+    *,
+    factors: Sequence[str] = ("au", "cue"),
+    n_folds: int = 5,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Disentanglement, completeness and informativeness of the two branches, taken as two groups of codes.
+
+    The importance of a factor for a branch is half the squared shift of :func:`counterfactual_shift`: the share of the
+    feature's variance that the factor moves (up to 1.5 where a cue of three states always gets another one).
+    Disentanglement of a branch is 1 minus the entropy of its importances over the factors, completeness of a factor 1
+    minus the entropy of its importances over the branches, each in units of the largest entropy: 1 where each branch
+    moves with one factor and each factor moves one branch, 0 where every factor moves every branch as far. The totals
+    weight branches and factors by their summed importance. Informativeness is here the probe AUC of the factor from
+    both branches together (in the paper it is an error).
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of the original clips, with both branches.
+    counterfactuals : mapping of str to BranchFeatures
+        As in :func:`counterfactual_shift`; every one of `factors` is there.
+    factors : sequence of str
+        2 or more. With ``au`` and ``cue`` each branch has one factor that it should hold; with another factor of the
+        motion, such as ``intensity``, the motion branch cannot reach 1.
+    n_folds : int
+        Of the probe, as :func:`probe` takes it.
+    n_resamples : int
+        Draws of subjects for the 95 % intervals; 0 for none.
+    seed : int
+        Of draws and folds.
+
+    Returns
+    -------
+    DataFrame
+        ``score, branch, factor, value, low, high, n_clips, n_subjects`` (the fewest of the factors), ``direction,
+        reason``. A row of the score
+        ``importance`` for each branch and factor (at least 0), ``disentanglement`` of each branch, ``completeness`` of
+        each factor, both in total (branch or factor ``all``), and ``informativeness`` of ``au`` and ``cue`` where
+        their columns are in the table; these are in [0, 1]. `direction` is ``higher``, for scores. Scores of a branch
+        that nothing moves, or that is constant, are NaN, with a reason.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than 2 factors, a factor or a branch is missing, or the clips do not fit.
+
+    See Also
+    --------
+    counterfactual_shift : the shifts with their intervals.
+
+    References
+    ----------
+    Eastwood, Williams: "A framework for the quantitative evaluation of disentangled representations", ICLR 2018.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(200)], "subject": list("abcd") * 50})
+    >>> one, two, new = rng.normal(size=(3, 200, 3))
+    >>> changed = {"au": BranchFeatures(new, two, two, table), "cue": BranchFeatures(one, new, two, table)}
+    >>> found = dci(BranchFeatures(one, two, two, table), changed).set_index("score")
+    >>> found.loc[["disentanglement", "completeness"], "value"].round(6).tolist()
+    [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    """
+    branches, n = list(OWN_FACTOR), len(factors)
+    missing = [name for name in factors if name not in counterfactuals]
+    if n < 2 or missing:
+        lacking = ", ".join(missing) or "none"
+        raise ValueError(f"disentanglement needs 2 factors or more with clips; given {n}, lacking {lacking}")
+    persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
+    importance, sizes, found = np.empty((len(counts), n, 2)), [], {}
+    for row, column in np.ndindex(n, 2):
+        changed = counterfactuals[factors[row]]
+        squares, _ = _squared_shifts(features, changed, factor=factors[row], branch=branches[column])
+        means, n_subjects = _means(squares, persons[changed.table["clip_id"]], counts)
+        found["importance", branches[column], factors[row]] = importance[:, row, column] = means / 2
+        sizes.append((len(changed), n_subjects))
+    by_branch, by_factor = importance.sum(axis=1), importance.sum(axis=2)
+    disentanglement = 1 - entr(ratio(importance, by_branch[:, None])).sum(axis=1) / np.log(n)
+    completeness = 1 - entr(ratio(importance, by_factor[..., None])).sum(axis=2) / np.log(2)
+    found |= {("disentanglement", branch, "all"): one for branch, one in zip(branches, disentanglement.T, strict=True)}
+    found["disentanglement", "all", "all"] = _weighted(disentanglement, by_branch)
+    found |= {("completeness", "all", factor): one for factor, one in zip(factors, completeness.T, strict=True)}
+    found["completeness", "all", "all"] = _weighted(completeness, by_factor)
+    n_clips, n_subjects = np.min(sizes, axis=0).tolist()
+    rows = []
+    for name, values in found.items():
+        scored = name[0] != "importance"
+        bounds = np.clip(t_bounds(values, n_units=n_subjects, level=LEVEL), 0, 1 if scored else np.inf)
+        reason = "" if np.isfinite(values[0]) else "a branch is constant, or nothing moves it"
+        rows.append((*name, float(values[0]), *bounds, n_clips, n_subjects, "higher" if scored else "", reason))
+    table = pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
+    both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
+    options: dict[str, Any] = {"n_folds": n_folds, "n_shuffles": 0, "n_resamples": n_resamples, "seed": seed}
+    read = leakage(both, branches=["fused"], allowed={}, **options).set_index("target")
+    own = {factor: TARGETS[factor] for factor in factors if TARGETS.get(factor) in read.index}
+    read = read.loc[list(own.values())].assign(score="informativeness", branch="all", factor=list(own))
+    return pd.concat([table, read.assign(direction="higher")[table.columns]], ignore_index=True)
+
+
+def _draws(table: pd.DataFrame, *, n_resamples: int, seed: int) -> tuple[pd.Series, np.ndarray]:
+    """The number of each clip's person by its id, and how often each person counts in the sample and in each draw."""
+    names, person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
+    return pd.Series(person, index=table["clip_id"]), draw_counts(len(names), n_draws=n_resamples, seed=seed)
+
+
+def _means(values: np.ndarray, person: pd.Series, counts: np.ndarray) -> tuple[np.ndarray, int]:
+    """The mean over clips in the sample and in each draw of persons, and how many persons there are."""
+    n = counts.shape[1]
+    sums, sizes = (np.bincount(person, weights=one, minlength=n) for one in (values, np.ones(len(values))))
+    return ratio(counts @ sums, counts @ sizes), person.nunique()
+
+
+def _squared_shifts(
+    features: BranchFeatures,
+    changed: BranchFeatures,
+    *,
+    factor: str,
+    branch: str,
+    reference: BranchFeatures | None = None,
+) -> tuple[np.ndarray, str]:
+    """The squared shift of each changed clip, in the pooled total variance; NaN and why where that is 0."""
+    owner = f"the {branch} features"
+    records = [features.select(changed.table["clip_id"]), changed, *([] if reference is None else [reference])]
+    given = (require(getattr(one, branch), otherwise=f"{owner} are not in every record") for one in records)
+    one, other, *of_reference = (check_features(values, owner=owner) for values in given)
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(f"{owner} have width {one.shape[1]}, and {other.shape[1]} where {factor} was changed")
+    within = of_reference or [one, other]
+    if len(within[0]) < 2:
+        raise ValueError("one clip has no variance; give 2 clips or more, or a reference")
+    if reason := constant_reason({branch: np.concatenate(within)}):
+        return np.full(len(one), np.nan), reason
+    variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
+    return ((other - one) ** 2).sum(axis=1) / variance, ""
+
+
+def _weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The mean score of each draw, (n_draws,), by weights; what has no weight need not have a score."""
+    return ratio(np.where(weights == 0, 0.0, scores * weights).sum(axis=1), weights.sum(axis=1))

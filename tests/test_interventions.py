@@ -1,0 +1,531 @@
+"""Erasure, its effect on a network, counterfactual clips, and the shifts of the branches: against planted truth."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.linalg
+import scipy.optimize
+import torch
+from torch import nn
+
+import medn_lab as medn
+from medn_lab.diagnose import counterfactual_shift, dci, erase, erasure_effect
+from medn_lab.model import MEDN, MEDNConfig, MotionOutput, SEVitOutput
+from medn_lab.records import BranchFeatures, Clips, Predictions
+from medn_lab.synthme import allowed_emotions, counterfactual_clips
+
+CHANGES = ("au", "intensity", "head", "person", "cue")
+
+
+def planted(emotion: np.ndarray, aus: np.ndarray, *, n_subjects: int = 4, **columns: object) -> BranchFeatures:
+    """Features of clips with these AUs."""
+    n = len(emotion)
+    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(n)], "subject": [f"s{k % n_subjects}" for k in range(n)]})
+    named = dict(zip(("AU4", "AU12", "AU14"), np.transpose(aus), strict=False))
+    return BranchFeatures(emotion.copy(), emotion, emotion, table.assign(**named, **columns))
+
+
+def leaking(n: int = 120, d: int = 6, *, seed: int = 0) -> BranchFeatures:
+    """A feature that holds three AUs in mixed directions."""
+    rng = np.random.default_rng(seed)
+    aus = (rng.random((n, 3)) < 0.4).astype(float)
+    return planted(rng.normal(size=(n, d)) @ rng.normal(size=(d, d)) + aus @ rng.normal(size=(3, d)), aus)
+
+
+def covariance(features: BranchFeatures, names: tuple[str, ...] = ("AU4", "AU12", "AU14")) -> np.ndarray:
+    known = features.table[list(names)].dropna()
+    x = features.emotion[known.index]
+    return (x - x.mean(axis=0)).T @ (known - known.mean(axis=0)).to_numpy() / len(known)
+
+
+class TestErase:
+    def test_no_linear_probe_of_an_erased_feature_varies_with_the_aus(self):
+        features = leaking()
+        probes = np.random.default_rng(1).normal(size=(200, 6))
+        assert np.abs(probes @ covariance(features)).max() > 0.1
+        assert np.abs(probes @ covariance(erase(features))).max() < 1e-8
+
+    def test_columns_of_other_scales_copies_and_constants_are_erased_too(self):
+        features = leaking()
+        scales = np.array([1e-4, 1e3, 1, 1, 1, 1])
+        odd = np.column_stack([features.emotion * scales, features.emotion[:, 0], np.full(120, 3.0)])
+        erased = erase(replace(features, emotion=odd))
+        assert (np.abs(covariance(erased)) < 1e-8 * np.append(np.maximum(scales, 1), [1, 1])[:, None]).all()
+        np.testing.assert_allclose(erased.emotion[:, 7], 3.0)
+        assert erased.source["erased"] == {"what": "AUs", "branch": "emotion", "rank": 3, "width": 6, "n_fitted": 120}
+
+    def test_it_is_the_closed_form_of_the_paper(self):
+        features = leaking()
+        x = features.emotion - features.emotion.mean(axis=0)
+        whiten = np.linalg.pinv(scipy.linalg.sqrtm(x.T @ x / len(x)))
+        turned = whiten @ covariance(features)
+        projection = np.linalg.pinv(whiten) @ turned @ np.linalg.pinv(turned) @ whiten
+        np.testing.assert_allclose(erase(features).emotion, features.emotion - x @ projection.T, atol=1e-9)
+
+    @pytest.mark.parametrize("norm", ["euclidean", "another"])
+    def test_no_other_affine_map_that_erases_is_nearer(self, norm):
+        features = leaking(60, 3)
+        x = features.emotion - features.emotion.mean(axis=0)
+        one = replace(features, table=features.table.drop(columns=["AU4", "AU14"]))
+        across = covariance(one, ("AU12",))
+        mixed = np.random.default_rng(2).normal(size=(3, 3))
+        metric = np.eye(3) if norm == "euclidean" else mixed @ mixed.T + np.eye(3)
+
+        def distance(flat: np.ndarray) -> float:
+            moved = x @ (flat.reshape(3, 3) - np.eye(3)).T
+            return float(np.einsum("ni,ij,nj->", moved, metric, moved) / len(x))
+
+        erases = {"type": "eq", "fun": lambda flat: (flat.reshape(3, 3) @ across).ravel()}
+        best = scipy.optimize.minimize(distance, np.zeros(9), constraints=[erases], tol=1e-12)
+        ours = erase(one).emotion - features.emotion
+        assert np.einsum("ni,ij,nj->", ours, metric, ours) / len(x) == pytest.approx(best.fun, rel=1e-5)
+        np.testing.assert_allclose(
+            x @ best.x.reshape(3, 3).T + features.emotion.mean(axis=0), erase(one).emotion, atol=1e-3
+        )
+
+    def test_erasing_twice_changes_nothing_more(self):
+        once = erase(leaking())
+        twice = erase(once)
+        np.testing.assert_allclose(twice.emotion, once.emotion, atol=1e-12)
+        assert twice.source["erased"]["rank"] == 0
+
+    def test_it_turns_and_shifts_with_the_feature(self):
+        features, rng = leaking(), np.random.default_rng(3)
+        turn, shift = rng.normal(size=(6, 6)), rng.normal(size=6)
+        other = erase(replace(features, emotion=features.emotion @ turn + shift)).emotion
+        np.testing.assert_allclose(other, erase(features).emotion @ turn + shift, atol=1e-8)
+
+    def test_one_direction_takes_the_au_that_is_held_best(self):
+        rng = np.random.default_rng(0)
+        aus = (rng.random((4000, 2)) < 0.5).astype(float)
+        features = planted(rng.normal(size=(4000, 5)) + aus @ np.array([[3.0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0]]), aus)
+        left = np.abs(covariance(erase(features, n_directions=1), ("AU4", "AU12"))).max(axis=0)
+        assert left[0] < 0.01
+        assert left[1] > 0.1
+
+    def test_clips_whose_aus_are_not_known_are_erased_but_not_fitted_to(self):
+        features = leaking()
+        table = features.table.copy()
+        table.loc[::4, "AU12"] = np.nan
+        some = erase(replace(features, table=table))
+        assert some.source["erased"]["n_fitted"] == 90
+        assert np.abs(covariance(some)).max() < 1e-8
+        known = features.table["clip_id"][table["AU12"].notna()]
+        np.testing.assert_allclose(some.emotion, erase(features, fitted_to=features.select(known)).emotion)
+
+    def test_names_are_erased_as_one_column_each(self):
+        rng = np.random.default_rng(0)
+        cue = np.array(["flush", "pallor", "still"])[np.arange(90) % 3]
+        held = pd.get_dummies(pd.Series(cue)).to_numpy(float) @ rng.normal(size=(3, 4)) + rng.normal(size=(90, 4))
+        erased = erase(planted(held, np.empty((90, 0)), cue=cue), what="cue")
+        means = pd.DataFrame(erased.emotion).groupby(cue).mean()
+        np.testing.assert_allclose(means, np.tile(held.mean(axis=0), (3, 1)), atol=1e-8)
+        assert erased.source["erased"]["rank"] == 2
+
+    def test_in_other_persons_most_of_a_strong_leak_is_erased(self):
+        features = leaking(4000, seed=5)
+        fitted, held_out = (features.select(features.table["clip_id"][start::2]) for start in (0, 1))
+        erased = erase(held_out, fitted_to=fitted)
+        before, after = (
+            medn.diagnose.leakage(one, branches=["emotion"], targets=["aus"], n_shuffles=0, n_resamples=0)
+            .set_index("target")
+            .loc["AUs", "value"]
+            for one in (held_out, erased)
+        )
+        assert before > 0.7
+        assert after == pytest.approx(0.5, abs=0.04)
+
+    @pytest.mark.parametrize(
+        ("arguments", "fact"),
+        [
+            ({"what": "gaze"}, "gaze"),
+            ({"branch": "face"}, "face"),
+            ({"fitted_to": leaking(20, 4)}, "width 6"),
+        ],
+    )
+    def test_what_cannot_be_erased_gets_a_sentence(self, arguments, fact):
+        with pytest.raises(ValueError, match=fact):
+            erase(leaking(), **arguments)
+        with pytest.raises(ValueError, match="no motion branch"):
+            erase(replace(leaking(), motion=None), branch="motion")
+
+
+class PlantedEmotion(nn.Module):
+    """An emotion branch whose feature is the first pixels of the last frame."""
+
+    def forward(self, frames: torch.Tensor) -> SEVitOutput:
+        feature = frames[:, -1, 0, 0, :16].float()
+        return SEVitOutput(feature, feature[:, None], feature.new_ones(len(feature), 1), feature[:, :1], ())
+
+
+class PlantedMotion(nn.Module):
+    """A motion branch that sees nothing."""
+
+    def forward(self, flow: torch.Tensor) -> MotionOutput:
+        empty = flow.new_zeros(len(flow), 16)
+        return MotionOutput(empty, empty[:, None], flow.new_zeros(len(flow), 2))
+
+
+def network_that_reads(place: int, *, n_subjects: int = 12, clips_per_subject: int = 20) -> tuple[MEDN, Clips]:
+    """Clips whose emotion feature holds AU12 in dimension 0 and the cue in dimension 1, and a network that answers by
+    one of the two, which is the label."""
+    rng, n = np.random.default_rng(0), n_subjects * clips_per_subject
+    held = rng.integers(0, 2, size=(n, 2))
+    frames = rng.integers(0, 256, size=(n, 2, 32, 32, 3)).astype(np.uint8)
+    frames[:, -1, 0, :2, 0] = 60 + 120 * held + rng.integers(0, 20, size=(n, 2))
+    table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(n)], "subject": [f"s{k % n_subjects}" for k in range(n)]})
+    table["AU12"], table["AU4"] = held[:, 0].astype(float), rng.integers(0, 2, n).astype(float)
+    table["cue"], table["label"] = np.array(["still", "flush"])[held[:, 1]], np.array(["a", "b"])[held[:, place]]
+    clips = Clips(frames, np.zeros((n, 32, 32, 2), np.float32), table.assign(still=1.0))
+    model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="sum", decoupling="none")).eval()
+    model.emotion_branch, model.motion_branch, model.head = PlantedEmotion(), PlantedMotion(), nn.Linear(16, 2)
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.weight[:, place] = torch.tensor([-1.0, 1.0])
+        model.head.bias[:] = torch.tensor([1.0, -1.0]) * 130 / 255
+    return model, clips
+
+
+class TestErasureEffect:
+    def test_a_network_that_answers_by_the_aus_falls_to_chance_and_random_directions_do_not_do_that(self):
+        model, clips = network_that_reads(0)
+        row = erasure_effect(model, clips, n_directions=[1, None], n_draws=20).set_index("rank").loc[1]
+        assert row["accuracy"] == 1.0
+        assert row["accuracy_erased"] == pytest.approx(0.5, abs=0.1)
+        assert row["excess_high"] < -0.2
+        assert row["p"] == pytest.approx(1 / 21)
+        assert row["left"] == pytest.approx(0, abs=0.1)
+        assert row["change"] == pytest.approx(-row["flipped"])
+        assert row["change_low"] <= row["change"] <= row["change_high"]
+        assert (row["n_clips"], row["n_subjects"], row["width"], row["n_fitted"]) == (240, 12, 16, 180)
+
+    def test_a_network_that_holds_the_aus_and_does_not_use_them_loses_no_more_than_at_random(self):
+        model, clips = network_that_reads(1)
+        found = erasure_effect(model, clips, n_directions=[1, 2], n_draws=20)
+        assert (found["change"] > -0.05).all()
+        assert (found["excess_high"] >= 0).all()
+        cue = erasure_effect(model, clips, what="cue", n_draws=20)
+        assert cue["excess_high"].max() < -0.2
+
+    def test_nothing_is_changed_where_the_concept_does_not_vary(self):
+        model, clips = network_that_reads(0)
+        row = erasure_effect(model, clips, what="still", n_draws=20).iloc[0]
+        assert (row["rank"], row["change"], row["flipped"], row["random_change"]) == (0, 0, 0, 0)
+
+    def test_without_a_direction_to_spare_or_with_few_clips_there_is_no_excess_but_a_reason(self):
+        model, clips = network_that_reads(0)
+        few = clips.select(clips.table["clip_id"][:48])
+        row = erasure_effect(model, few, n_directions=[1], n_draws=20).iloc[0]
+        assert np.isnan(row["excess"])
+        assert np.isnan(row["p"])
+        assert "48 clips" in row["reason"]
+        five = clips.where(subject=[f"s{k}" for k in range(5)])
+        row = erasure_effect(model, five, n_directions=[1], n_draws=20).iloc[0]
+        assert np.isnan(row["left"])
+        assert "pairs" in row["reason"]
+        assert erasure_effect(model, five, n_directions=[1], n_draws=20, n_folds=3)["excess_high"].iloc[0] < 0
+        names = clips.table.assign(each=[f"kind {k % 20}" for k in range(240)])
+        row = erasure_effect(model, clips.with_table(names), what="each", n_draws=20).iloc[-1]
+        assert (row["rank"], row["width"]) == (16, 16)
+        assert "all 16 directions" in row["reason"]
+
+    @pytest.mark.parametrize("fusion", ["cofm", "concat"])
+    def test_the_answers_of_a_whole_network_are_passed_on_and_the_network_is_left_as_it_was(self, fusion, clips):
+        model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion=fusion), seed=1).train()
+        before = medn.predict(model, clips)
+        changed = clips.with_table(clips.table.assign(still=1.0))
+        row = erasure_effect(model, changed, what="still", n_draws=20).iloc[0]
+        assert row["flipped"] == 0
+        assert row["accuracy"] == medn.evaluate.accuracy(before.table["label"], before.predicted)
+        assert all(module.training for module in model.modules())
+        np.testing.assert_array_equal(medn.predict(model, clips).logits, before.logits)
+
+    def test_the_draws_come_from_the_seed(self):
+        model, clips = network_that_reads(0)
+        how = {"n_directions": [2], "n_draws": 20}
+        one, same, other = (erasure_effect(model, clips, **how, seed=seed) for seed in (0, 0, 1))
+        pd.testing.assert_frame_equal(one, same)
+        assert one["random_change"].iloc[0] != other["random_change"].iloc[0]
+
+    def test_bad_arguments_get_a_sentence(self, clips):
+        model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="emotion"))
+        with pytest.raises(ValueError, match="emotion"):
+            erasure_effect(model, clips)
+        for wrong in ({"n_draws": 5}, {"n_folds": 1}, {"n_directions": [0]}):
+            with pytest.raises(ValueError, match="at least 20"):
+                erasure_effect(model, clips, **wrong)
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Clips:
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=6, cue="colour+timing", seed=11)
+
+
+@pytest.fixture(scope="module")
+def quiet() -> Clips:
+    """Clips without noise: what differs was changed."""
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=6, n_frames=4, noise=0, seed=11)
+
+
+@pytest.fixture(scope="module")
+def changed(drawn) -> dict[str, Clips]:
+    return {change: counterfactual_clips(drawn, change=change) for change in CHANGES}
+
+
+MAY_DIFFER = {
+    "au": {"action_units", "side", "intensities", "peak_px128", "label", "emotion"},
+    "intensity": {"intensities", "peak_px128"},
+    "head": {"head_x_px128", "head_y_px128", "head_degrees"},
+    "person": {"subject", "identity"},
+    "cue": {"cue", "label", "emotion"},
+}
+"""Columns of table and truth that a change of each factor may change."""
+
+
+class TestCounterfactualClips:
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_only_the_factor_differs_in_table_and_truth(self, drawn, changed, change):
+        new = changed[change]
+        assert new.table["clip_id"].tolist() == drawn.table["clip_id"].tolist()
+        assert (new.table["changed"] == change).all()
+        assert (new.table["changed_from"] != new.table["changed_to"]).all()
+        aus = set(drawn.aus) if change == "au" else set()
+        for one, other in ((drawn.table, new.table), (drawn.truth.table, new.truth.table)):
+            differing = {name for name in one if not one[name].equals(other[name])}
+            assert differing <= MAY_DIFFER[change] | aus
+        moved = change in ("au", "intensity", "person")
+        assert (new.truth.displacement != drawn.truth.displacement).any(axis=(1, 2, 3)).all() == moved
+        if not moved:
+            np.testing.assert_array_equal(new.truth.displacement, drawn.truth.displacement)
+        assert (new.truth.cue_course == drawn.truth.cue_course).all() == (change != "cue")
+        assert (new.frames != drawn.frames).any(axis=(1, 2, 3, 4)).all()
+
+    @pytest.mark.parametrize("change", ["au", "intensity", "head", "cue"])
+    def test_nothing_has_happened_at_the_onset_so_its_picture_is_the_same_noise_and_all(self, drawn, changed, change):
+        np.testing.assert_array_equal(changed[change].frames[:, 0], drawn.frames[:, 0])
+
+    def test_another_cue_changes_pixels_where_the_cue_lies_and_another_au_where_aus_move(self, quiet):
+        cue = counterfactual_clips(quiet, change="cue")
+        where = np.stack([quiet.truth.cue_region(name) for name in quiet.table["clip_id"]])
+        apart = np.abs(cue.frames.astype(int) - quiet.frames).max(axis=(1, 4))
+        assert apart[where].mean() > 2
+        assert (apart[:, -12:] == 0).all()  # below the chin
+        assert np.abs(cue.flow - quiet.flow).max() < 0.12
+        au = counterfactual_clips(quiet, change="au")
+        for place, name in enumerate(quiet.table["clip_id"]):
+            both = [f"AU{n}" for one in (quiet, au) for n in one.table["action_units"][place].split("+")]
+            inside = np.any([quiet.truth.au_mask(name, one) for one in both], axis=0)
+            moved = np.linalg.norm((au.truth.displacement - quiet.truth.displacement)[place].astype(float), axis=-1)
+            assert moved[inside].max() > 5 * moved[~inside].max()
+
+    def test_the_motion_of_an_au_grows_as_its_intensity_does(self, quiet):
+        new = counterfactual_clips(quiet, change="intensity")
+        alone = [place for place, name in enumerate(quiet.table["action_units"]) if "+" not in name]
+        assert alone
+        for place in alone:
+            old, other = (one.truth.table["peak_px128"][place] for one in (quiet, new))
+            fields = [one.truth.displacement[place].astype(float) for one in (quiet, new)]
+            scale = (fields[0] * fields[1]).sum() / (fields[0] ** 2).sum()
+            assert scale == pytest.approx(other / old, rel=0.01)
+            low, high = medn.synthme.actions.PEAK_PIXELS[new.table["changed_to"][place][-1]]
+            assert low <= other <= high
+
+    def test_one_au_is_switched_and_is_as_strong_and_the_label_is_the_tables(self, drawn, changed):
+        new, sets = changed["au"], set(medn.synthme.emotion_table()["action_units"])
+        for place, (old, now) in enumerate(zip(drawn.table["action_units"], new.table["action_units"], strict=True)):
+            gone, come = set(old.split("+")) - set(now.split("+")), set(now.split("+")) - set(old.split("+"))
+            assert (len(gone), len(come)) in ((0, 1), (1, 0), (1, 1))
+            assert now in sets or old == "23+24"
+            assert new.truth.table["distractors"][place] not in now.split("+")
+        for one in (new, changed["cue"]):
+            for _, row in one.table.iterrows():
+                given = allowed_emotions(row["action_units"], cue=row["cue"])
+                assert row["label"] == (given.idxmax() if given.max() == 1 else None)
+
+    def test_another_person_is_one_who_is_not_in_the_corpus(self, drawn, changed):
+        more = medn.synthetic_clips(n_subjects=4, clips_per_subject=1, n_frames=2, cue="colour+timing", seed=11)
+        new = changed["person"].truth
+        assert new.subjects == more.truth.subjects[2:]
+        np.testing.assert_array_equal(new.au_masks, more.truth.au_masks[2:])
+
+    def test_a_selection_in_another_order_gives_the_same_pairs(self, drawn, changed):
+        some = drawn.select(drawn.table["clip_id"][[9, 2, 4]])
+        new = counterfactual_clips(some, change="cue", n_jobs=1)
+        whole = changed["cue"].select(some.table["clip_id"])
+        pd.testing.assert_frame_equal(new.table, whole.table)
+        np.testing.assert_array_equal(new.frames, whole.frames)
+        other = counterfactual_clips(some, change="intensity", seed=5)
+        assert (
+            other.table["changed_to"].tolist()
+            != changed["intensity"].select(some.table["clip_id"]).table["changed_to"].tolist()
+        )
+
+    def test_what_cannot_be_changed_gets_a_sentence(self, drawn, quiet, changed):
+        with pytest.raises(ValueError, match="head"):
+            counterfactual_clips(quiet, change="head")
+        absent = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, cue_strength=0)
+        with pytest.raises(ValueError, match="cue"):
+            counterfactual_clips(absent, change="cue")
+        with pytest.raises(ValueError, match="light"):
+            counterfactual_clips(drawn, change="light")
+        for again in (
+            lambda clips: counterfactual_clips(clips, change="au"),
+            lambda clips: medn.synthme.render_frames(clips, clips.table["clip_id"][0], [0]),
+        ):
+            with pytest.raises(ValueError, match="counterfactual"):
+                again(changed["cue"])
+
+
+def moved(features: BranchFeatures, **branches: np.ndarray) -> BranchFeatures:
+    return replace(features, **branches)
+
+
+class TestCounterfactualShift:
+    def test_a_shift_in_closed_form_that_no_rotation_scale_or_order_changes(self):
+        features, rng = leaking(200, 4), np.random.default_rng(1)
+        far = np.array([1.0, -2.0, 0.5, 3.0])
+        spread = np.sqrt(features.emotion.var(axis=0, ddof=1).sum())
+        new = moved(features, emotion=features.emotion + far).select(features.table["clip_id"][::-1])
+        found = counterfactual_shift(features, {"cue": new}).set_index("branch")
+        assert found.loc["emotion", "value"] == pytest.approx(np.linalg.norm(far) / spread)
+        assert found.loc["motion", "value"] == 0
+        turn = np.linalg.qr(rng.normal(size=(4, 4)))[0] * 7
+        turned = [moved(one, emotion=one.emotion @ turn + 3) for one in (features, new)]
+        again = counterfactual_shift(turned[0], {"cue": turned[1]}).set_index("branch")
+        assert again.loc["emotion", "value"] == pytest.approx(found.loc["emotion", "value"])
+
+    def test_another_clip_in_exchange_is_a_shift_of_the_root_of_two(self):
+        rng = np.random.default_rng(0)
+        features = leaking(4000, 5)
+        new = moved(features, emotion=features.emotion[rng.permutation(4000)])
+        found = counterfactual_shift(features, {"cue": new}).set_index("branch")
+        assert found.loc["emotion", "value"] == pytest.approx(np.sqrt(2), abs=0.03)
+
+    def test_the_direction_is_that_of_the_branchs_own_factor(self):
+        features = leaking(40)
+        found = counterfactual_shift(features, dict.fromkeys(CHANGES, features))
+        wanted = found.set_index(["factor", "branch"])["direction"].unstack()
+        assert wanted["motion"].to_dict() == {
+            "au": "higher", "intensity": "", "head": "lower", "person": "lower", "cue": "lower"
+        }  # fmt: skip
+        assert wanted["emotion"].to_dict() == {**dict.fromkeys(CHANGES, "lower"), "cue": "higher"}
+        assert (wanted["fused"] == "").all()
+
+    def test_the_share_of_changed_answers(self):
+        features = leaking(40)
+        logits = np.eye(2)[np.zeros(40, int)]
+        other = np.eye(2)[(np.arange(40) < 10).astype(int)]
+        before, after = (Predictions(one, features.table, ("a", "b")) for one in (logits, other))
+        how = {"predictions": before, "changed_predictions": {"cue": after}}
+        row = counterfactual_shift(features, {"cue": features}, **how).set_index("branch").loc["answer"]
+        assert (row["value"], row["unit"], row["n_clips"], row["n_subjects"]) == (0.25, "share", 40, 4)
+        assert 0 < row["low"] < 0.25 < row["high"] < 1
+
+    def test_an_interval_over_subjects_holds_the_shift_of_other_subjects(self):
+        rng, held, n = np.random.default_rng(0), 0, 200
+        known = rng.normal(size=(40, 3))
+        reference = planted(known / known.std(axis=0, ddof=1), np.empty((40, 0)))
+        for _ in range(n):
+            features = planted(rng.normal(size=(80, 3)), np.empty((80, 0)), n_subjects=8)
+            by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(80) % 8]
+            new = moved(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
+            row = counterfactual_shift(features, {"cue": new}, reference=reference, n_resamples=200)
+            low, high = row.set_index("branch").loc["emotion", ["low", "high"]]
+            held += low <= np.sqrt((1 + 1 / 12) / 3) <= high
+        assert held / n == pytest.approx(0.95, abs=0.04)
+
+    def test_one_clip_is_measured_by_a_reference_and_has_no_interval(self):
+        features = leaking(40)
+        one = features.select(["c0"])
+        new = moved(one, emotion=one.emotion + 1)
+        row = counterfactual_shift(one, {"cue": new}, reference=features).set_index("branch").loc["emotion"]
+        assert row["value"] == pytest.approx(np.sqrt(6 / features.emotion.var(axis=0, ddof=1).sum()))
+        assert np.isnan(row["low"])
+        with pytest.raises(ValueError, match="reference"):
+            counterfactual_shift(one, {"cue": new})
+
+    def test_a_constant_branch_has_a_reason_and_clips_that_do_not_fit_a_sentence(self):
+        features = leaking(40)
+        still = moved(features, emotion=np.ones((40, 3)))
+        row = counterfactual_shift(still, {"cue": still}).set_index("branch").loc["emotion"]
+        assert np.isnan(row["value"])
+        assert "constant" in row["reason"]
+        with pytest.raises(ValueError, match="width"):
+            counterfactual_shift(features, {"cue": still})
+        with pytest.raises(ValueError, match="not in"):
+            counterfactual_shift(features.select(["c0", "c1"]), {"cue": features})
+
+
+def branches_moved_by(motion: dict[str, float], emotion: dict[str, float]) -> tuple[BranchFeatures, dict]:
+    """Features, and the same where each factor moves each branch by some length."""
+    rng = np.random.default_rng(0)
+    features = planted(rng.normal(size=(60, 3)), rng.integers(0, 2, size=(60, 2)).astype(float))
+    step = np.array([[1.0, 0, 0]])
+    changed = {
+        factor: moved(features, motion=features.motion + motion[factor] * step,
+                      emotion=features.emotion + emotion[factor] * step)
+        for factor in motion
+    }  # fmt: skip
+    return features, changed
+
+
+def scores(table: pd.DataFrame) -> pd.Series:
+    return table.set_index(["score", "branch", "factor"])["value"]
+
+
+class TestDCI:
+    def test_branches_that_move_with_one_factor_each_have_1_and_those_that_move_alike_0(self):
+        apart = scores(dci(*branches_moved_by({"au": 1, "cue": 0}, {"au": 0, "cue": 2})))
+        alike = scores(dci(*branches_moved_by({"au": 1, "cue": 1}, {"au": 1, "cue": 1})))
+        for score in ("disentanglement", "completeness"):
+            np.testing.assert_allclose(apart[score], 1)
+            np.testing.assert_allclose(alike[score], 0, atol=1e-12)
+
+    def test_scores_and_weights_between_are_those_of_the_paper(self):
+        found = scores(dci(*branches_moved_by({"au": 3, "cue": 1}, {"au": 1, "cue": 2})))
+        importance = found["importance"].unstack()
+        assert importance.loc["motion", "au"] / importance.loc["motion", "cue"] == pytest.approx(9)
+        entropy = lambda p: -(p * np.log2(p) + (1 - p) * np.log2(1 - p))  # noqa: E731
+        assert found["disentanglement", "motion", "all"] == pytest.approx(1 - entropy(0.9))
+        assert found["disentanglement", "emotion", "all"] == pytest.approx(1 - entropy(0.8))
+        assert found["completeness", "all", "au"] == pytest.approx(1 - entropy(0.9))
+        weights = importance.sum(axis=1)
+        total = (weights["motion"] * (1 - entropy(0.9)) + weights["emotion"] * (1 - entropy(0.8))) / weights.sum()
+        assert found["disentanglement", "all", "all"] == pytest.approx(total)
+
+    def test_a_branch_that_nothing_moves_has_no_score_and_no_weight(self):
+        found = dci(*branches_moved_by({"au": 1, "cue": 0}, {"au": 0, "cue": 0}))
+        value = scores(found)
+        assert np.isnan(value["disentanglement", "emotion", "all"])
+        assert value["disentanglement", "all", "all"] == pytest.approx(1)
+        assert found.loc[found["value"].isna(), "reason"].str.len().min() > 0
+
+    def test_informativeness_is_the_auc_of_both_branches_together(self):
+        features, changed = branches_moved_by({"au": 1, "cue": 0}, {"au": 0, "cue": 1})
+        cue = np.array(["flush", "still"])[np.arange(60) // 4 % 2]
+        motion = features.table[["AU4", "AU12"]].to_numpy() @ np.eye(2, 3) + 0.01 * features.motion
+        emotion = (cue == "flush")[:, None] + 0.01 * features.emotion
+        known = replace(features, motion=motion, emotion=emotion, table=features.table.assign(cue=cue))
+        shifted = {name: replace(one, motion=known.motion, emotion=known.emotion) for name, one in changed.items()}
+        found = scores(dci(known, shifted))["informativeness"]
+        np.testing.assert_allclose(found, 1)
+
+    def test_what_is_missing_gets_a_sentence(self):
+        features, changed = branches_moved_by({"au": 1, "cue": 0}, {"au": 0, "cue": 1})
+        with pytest.raises(ValueError, match="head"):
+            dci(features, changed, factors=["au", "head"])
+        with pytest.raises(ValueError, match="2 factors"):
+            dci(features, changed, factors=["au"])
+        with pytest.raises(ValueError, match="motion"):
+            dci(replace(features, motion=None), changed)
+
+
+def test_the_shipped_model_moves_its_emotion_branch_with_the_cue_and_its_motion_branch_with_the_aus(drawn, changed):
+    model = medn.load_pretrained("medn_tiny.synthme_v2")
+    features = {name: medn.extract_features(model, changed[name]) for name in ("au", "cue")}
+    found = counterfactual_shift(medn.extract_features(model, drawn), features)
+    value = found.set_index(["factor", "branch"])["value"]
+    assert value["cue", "emotion"] > 1 > 0.3 > value["cue", "motion"]
+    assert value["au", "motion"] > 0.6 > value["au", "emotion"]
