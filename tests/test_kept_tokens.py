@@ -8,8 +8,10 @@ import torch
 from figure_contents import pictures, words
 from tiny_clips import tiny_clips
 
+import medn_lab as medn
 from medn_lab import view
 from medn_lab.diagnose import kept_tokens
+from medn_lab.diagnose.attribution import random_model
 from medn_lab.model import MEDN, MEDNConfig, as_inputs
 from medn_lab.records import KeptTokens, Truth
 
@@ -117,6 +119,41 @@ def test_each_kind_of_cue_has_its_own_region_and_its_own_rows(model, clips, tmp_
     assert "cue_kind" not in kept_tokens(model, clips, truth=both, region="AU12").to_frame()
 
 
+def test_the_control_is_the_cover_of_random_models(model, clips, tmp_path):
+    found = kept_tokens(model, clips, truth=clips.truth, n_draws=3, seed=5)
+    assert found.random_cover.shape == (8, 3, 3)
+    for draw in range(3):
+        random = kept_tokens(random_model(model, seed=5 + draw), clips, truth=clips.truth, n_draws=0)
+        np.testing.assert_array_equal(found.random_cover[:, :, draw], random.cover)
+        assert random.random_cover is None
+    frame, draws = found.to_frame(), found.random_cover[:7].mean(axis=0)
+    np.testing.assert_allclose(frame["random_cover"], draws.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(frame["random_low"], draws.min(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(frame["random_high"], draws.max(axis=1), rtol=1e-6)
+    assert frame["n_draws"].tolist() == [3] * 3
+    assert f"random model {draws[0].mean():.3f}" in repr(found)
+    found.save(tmp_path / "kept")
+    again = KeptTokens.load(tmp_path / "kept").select(clips.table["clip_id"][::-1])
+    np.testing.assert_array_equal(again.random_cover, found.random_cover[::-1])
+    alone = kept_tokens(model, clips, truth=clips.truth, n_draws=0).to_frame()
+    assert alone["n_draws"].tolist() == [0] * 3
+    assert alone[["random_cover", "random_low", "random_high"]].isna().all(axis=None)
+
+
+def test_what_no_weight_ranks_has_the_cover_of_its_control(clips):
+    dense = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(1.0,)))
+    frame = kept_tokens(dense, clips, truth=clips.truth).to_frame()
+    assert frame[["cover", "random_low", "random_high"]].to_numpy().tolist() == [[1, 1, 1]]
+
+
+@pytest.mark.slow
+def test_the_shipped_model_covers_the_cue_more_than_its_random_models_do(shipped):
+    faces = medn.synthetic_clips(n_subjects=4, clips_per_subject=6, seed=5, n_jobs=1)
+    frame = kept_tokens(shipped, faces, truth=faces.truth).to_frame()
+    assert (frame["cover"] > frame["random_cover"]).all()
+    assert (frame["random_cover"] > frame["chance"]).all()  # a part of the ranking is measured and not learned
+
+
 def test_chance_is_the_share_of_positions_kept():
     # Over all choices of 4 of 16 positions the mean cover of any region is 4 / 16.
     rng = np.random.default_rng(0)
@@ -147,6 +184,7 @@ def test_what_cannot_be_measured_is_refused(model, clips):
         ((motion, clips), {}, "motion branch"),
         ((model, replace(clips, frames=None)), {}, "no frames"),
         ((model, clips), {"truth": clips.truth, "region": "AU99"}, "'AU99'.*cue, AUs, AU12, AU14"),
+        ((model, clips), {"n_draws": -1}, "n_draws.*-1"),
     ):
         with pytest.raises(ValueError, match=facts):
             kept_tokens(*given, **options)
