@@ -120,6 +120,9 @@ def test_a_set_that_is_there_is_opened_and_another_is_not_taken_for_it(cropped, 
     ):
         with pytest.raises(FileExistsError, match=fact):
             small(one, path, **{"landmarks": {clip_id: corners}} | options)
+    monkeypatch.setattr("medn_lab.data.prepared_set.PIPELINE", 99)
+    with pytest.raises(FileExistsError, match="another version of medn_lab"):
+        small(index, out, landmarks={clip_id: corners})
     assert done == []
 
 

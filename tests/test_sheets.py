@@ -251,7 +251,7 @@ def test_a_sheet_without_offsets_takes_the_last_frame_of_the_folder(casme2):
 
 
 def test_a_frame_rate_is_read_as_it_is_typed_and_one_that_no_camera_has_is_a_problem(tmp_path):
-    wrong = ["90000", "1000", "1000000", "0", "-30", "1", "x", "two hundred", "1e5"]
+    wrong = ["90000", "1000", "0", "-30", "1", "x", "two hundred", "1e5", "nan", "inf", "1e-320", "2014-01-02"]
     right = {"300": 300, "59.94": 59.94, '"59,94"': 59.94, "500 fps": 500, "200.0": 200}
     lines = ["subject,filename,fps,onset,apex,offset,AUs,emotion"]
     for number, typed in enumerate([*right, *wrong]):
