@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from tiny_clips import tiny_clips
 
 from medn_lab.model import (
@@ -332,24 +331,10 @@ class TestWeights:
         )
         assert (loaded.config, loaded.name, loaded.training) == (model.config, "mine", False)
 
-    def test_those_of_the_former_emotion_branch_are_refused_by_name(self, tmp_path):
-        MEDN(SMALL).save_pretrained(tmp_path)
-        file = tmp_path / "model.safetensors"
-        save_file(load_file(file) | {"emotion_branch.time": torch.zeros(8, 1, 32)}, file)
-        (tmp_path / "model.sha256").unlink()
-        for load in (MEDN.from_pretrained, load_pretrained):
-            with pytest.raises(ValueError, match=r"medn_lab 0\.1\.0.*train the model again"):
-                load(tmp_path)
-
     def test_those_that_are_not_of_the_card_are_refused(self, tmp_path):
         MEDN(SMALL).save_pretrained(tmp_path)
         (tmp_path / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
         with pytest.raises(ValueError, match="000000000000"):
-            load_pretrained(tmp_path)
-
-    def test_pickled_ones_are_refused(self, tmp_path):
-        (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
-        with pytest.raises(ValueError, match=r"Pickled weights .* are not read"):
             load_pretrained(tmp_path)
 
     def test_an_unknown_name_lists_those_there_are(self):
@@ -421,10 +406,6 @@ class TestInputs:
             check_clips(MEDNConfig(), clips)
         with pytest.raises(ValueError, match=r"8 frames.*12.*n_frames=12"):
             check_clips(replace(SMALL, n_frames=12), clips)
-        broken = clips.flow.copy()
-        broken[3, 0, 0, 0] = np.nan
-        with pytest.raises(ValueError, match=r"1 of 24 clips.*'tiny0_s00_c03'"):
-            check_clips(SMALL, replace(clips, flow=broken))
 
     def test_a_flow_pack_of_28_pixels_without_aus_is_read_by_the_motion_branch(self):
         model = MEDN(MEDNConfig(size=28, aus=(), branches="motion", flow_channels=3)).eval()

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-import medn_lab as medn
 from medn_lab.records import Clips, frame_numbers
 from medn_lab.synthme import (
     AUS,
@@ -97,13 +96,6 @@ def test_clips_of_another_table_can_be_drawn_again(clips, tmp_path):
         np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), clips.frames[row])
         assert (clips.frames[row] != published.frames[row]).any()
     assert len(repr(clips)) < len(repr(published)) + 40
-
-
-@pytest.mark.slow
-def test_a_result_on_clips_of_another_table_is_made_again(clips):
-    predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    again = medn.rerun(predictions, progress=False)
-    np.testing.assert_array_equal(again.again.logits, predictions.logits)
 
 
 def test_ceilings_of_the_published_table_in_closed_form():

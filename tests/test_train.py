@@ -359,9 +359,3 @@ class TestPrediction:
         with pytest.warns(UserWarning, match="no frames: the motion branch"):
             predictions = predict(small_model(clips), replace(clips, frames=None))
         assert predictions.au_logits.shape == (24, 3)
-
-    def test_the_source_names_model_weights_and_recipe(self, clips):
-        model = small_model(clips)
-        source = predict(model, clips).source
-        assert source["sha256"] == weights_sha256(model)
-        assert source["recipe"] == {"corpus": "tiny", "seed": 0}
