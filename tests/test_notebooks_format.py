@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -165,10 +166,15 @@ RULES: dict[str, Callable[[Book], list[str]]] = {
 }
 
 
+@cache
+def stored(path: Path) -> Book:
+    return nbformat.read(path, as_version=4)
+
+
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_committed_notebook_keeps_the_rule(path, rule):
-    faults = rule(nbformat.read(path, as_version=4))
+    faults = rule(stored(path))
     assert not faults, "\n".join(faults)
 
 

@@ -321,12 +321,15 @@ FORBIDDEN = {
 }  # fmt: skip
 
 
+LAST_WORDS = {name.rpartition(".")[2] for name in FORBIDDEN}
+
+
 def test_no_call_of_the_library_runs_what_it_reads():
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
-                name = ast.unparse(node.func)
-                assert name not in FORBIDDEN, f"{path.name}:{node.lineno} calls {name}"
+                if getattr(node.func, "attr", getattr(node.func, "id", "")) in LAST_WORDS:
+                    assert ast.unparse(node.func) not in FORBIDDEN, f"{path.name}:{node.lineno}"
                 for word in node.keywords:
                     risky = word.arg in ("allow_pickle", "trust_remote_code", "shell")
                     assert not (risky and ast.unparse(word.value) != "False"), f"{path.name}:{node.lineno} {word.arg}"

@@ -37,7 +37,7 @@ def whole(clips):
 
 
 def small_model(clips, **changes):
-    return MEDN(MEDNConfig.for_clips(clips, dim=32, depth=1, **changes))
+    return MEDN(MEDNConfig.for_clips(clips, **{"dim": 16, "depth": 1} | changes))
 
 
 def trained(clips, training=QUICK, model=None, **how):
@@ -82,7 +82,8 @@ class Watch(Callback):
 
 def test_training_learns_a_label_that_needs_both_branches():
     clips = tiny_clips(n_subjects=6, clips_per_subject=8)
-    model, _ = trained(clips, TrainConfig(epochs=10, batch_size=8, learning_rate=3e-3, mirror=False, max_shift=0))
+    training = TrainConfig(epochs=10, batch_size=8, learning_rate=3e-3, mirror=False, max_shift=0)
+    model, _ = trained(clips, training, small_model(clips, dim=32))
     held_out = tiny_clips(n_subjects=4, clips_per_subject=8, seed=1)
     assert accuracy(held_out.table["label"], predict(model, held_out).predicted) > 0.9
     # Half of what decides is in each input: with the other's contradicted, the predictions must change.
