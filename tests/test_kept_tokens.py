@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from figure_contents import pictures, words
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab as medn
@@ -26,6 +27,11 @@ def clips():
 @pytest.fixture(scope="module")
 def model(clips):
     return MEDN(MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=RATES), seed=1)
+
+
+@pytest.fixture(scope="module")
+def found(model, clips):
+    return kept_tokens(model, clips, truth=clips.truth, n_draws=1)
 
 
 def planted(clips):
@@ -62,8 +68,7 @@ def test_masks_are_the_positions_that_the_branch_kept_and_each_rate_a_beginning_
     assert (lowest_kept >= highest_dropped).all()
 
 
-def test_cover_is_the_share_of_the_region_in_kept_patches_where_it_is_planted(model, clips):
-    found = kept_tokens(model, clips, truth=clips.truth)
+def test_cover_is_the_share_of_the_region_in_kept_patches_where_it_is_planted(found, model, clips):
     # Rows 8-16 are the grid's second row; columns 12-20 are half of its second and half of its third column.
     expected = 0.5 * found.masks[:7, :, 1, 1] + 0.5 * found.masks[:7, :, 1, 2]
     np.testing.assert_allclose(found.cover[:7], expected)
@@ -79,7 +84,7 @@ def test_cover_is_the_share_of_the_region_in_kept_patches_where_it_is_planted(mo
     assert "planted in none" in repr(kept_tokens(model, still, truth=still.truth))
 
 
-@pytest.mark.parametrize("patch", [2, 4, 16])
+@pytest.mark.parametrize("patch", mostly_slow([2, 4, 16]))
 def test_cover_and_picture_follow_the_size_of_a_position(clips, patch):
     small = MEDN(MEDNConfig.for_clips(clips, dim=32, patch=patch, keep_rates=(0.25,)), seed=1)
     found = kept_tokens(small, clips, truth=clips.truth)
@@ -179,8 +184,7 @@ def test_what_cannot_be_measured_is_refused(model, clips):
 
 
 class TestPicture:
-    def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, model, clips):
-        found = kept_tokens(model, clips)
+    def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, found, clips):
         figure = view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips, region=None)
         shown = pictures(figure)
         assert len(shown) == 1 + 3
@@ -190,8 +194,7 @@ class TestPicture:
             mask = found.masks[1, scale]
             assert cells[mask].min() > cells[~mask].max() + 30
 
-    def test_cover_stands_beside_chance(self, model, clips):
-        found = kept_tokens(model, clips, truth=clips.truth)
+    def test_cover_stands_beside_chance(self, found, model, clips):
         said = words(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))
         assert f"weight {found.mix[1, 0]:.2f}<br>{found.cover[1, 0]:.0%} of the cue, chance 50%" in said
         assert "<b>keep 0.25</b> · 4 of 16" in said
@@ -200,21 +203,15 @@ class TestPicture:
         without = words(view.plot_kept_tokens(kept_tokens(model, clips), "tiny0_s00_c01", clips=clips))
         assert not any("chance" in text for text in without)
 
-    def test_the_region_has_a_white_line_around_it(self, model, clips):
-        found = kept_tokens(model, clips, truth=clips.truth)
+    def test_the_region_has_a_white_line_around_it(self, found, clips):
+        bare = replace(clips, truth=None)
         with_line = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))[1]
-        without = pictures(view.plot_kept_tokens(kept_tokens(model, replace(clips, truth=None)), "tiny0_s00_c01",
-                                                 clips=replace(clips, truth=None)))[1]  # fmt: skip
+        without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare, region=None))[1]
         changed = np.abs(with_line.astype(int) - without.astype(int)).max(axis=2) > 60
-        rows, columns = np.nonzero(changed)
-        scale = with_line.shape[0] / 32
-        assert rows.min() / scale == pytest.approx(8, abs=1)
-        assert rows.max() / scale == pytest.approx(16, abs=1)
-        assert columns.min() / scale == pytest.approx(12, abs=1)
-        assert columns.max() / scale == pytest.approx(20, abs=1)
+        edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
+        assert np.array(edges) / (with_line.shape[0] / 32) == pytest.approx([8, 16, 12, 20], abs=1)
 
-    def test_what_is_not_there_is_refused(self, model, clips):
-        found = kept_tokens(model, clips)
+    def test_what_is_not_there_is_refused(self, found, clips):
         for clip_id, given, options, facts in (
             ("tiny0_s00_c01", replace(clips, frames=None), {}, "no frames"),
             ("nobody", clips, {}, "'nobody'"),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab.model import (
@@ -140,7 +141,7 @@ class TestCourses:
 
 
 class TestSEVit:
-    @pytest.mark.parametrize(("size", "n_frames"), [(64, 5), (64, 16), (96, 8), (112, 5), (112, 16), (64, 2)])
+    @pytest.mark.parametrize(("size", "n_frames"), mostly_slow([(64, 2), (96, 5), (112, 16)], quick=2))
     @pytest.mark.parametrize("grey", [False, True])
     def test_it_reads_other_crops_clip_lengths_and_grey_frames(self, size, n_frames, grey):
         frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size, generator=seeded()).repeat(1, n_frames, 1, 1, 1)
@@ -164,12 +165,6 @@ class TestSEVit:
         assert all(len(set(row.tolist())) == len(row) for places in kept for row in places)
         assert set(kept[2][0].tolist()) <= set(kept[0][0].tolist())
 
-    def test_an_untrained_one_keeps_the_position_that_changes(self):
-        branch = SEVit(MEDNConfig(size=32, patch=8, dim=32, keep_rates=(1 / 16,))).eval()
-        frames = (0.4 + 0.2 * torch.rand(3, 32, 32, generator=seeded())).repeat(1, 8, 1, 1, 1)
-        frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
-        assert branch(frames).kept[0].tolist() == [[1 * 4 + 2]]
-
     def test_dropped_positions_do_not_reach_the_feature(self, monkeypatch):
         branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
         # A score reads all positions; held fixed, what is left is the path through the tokens.
@@ -185,11 +180,6 @@ class TestSEVit:
         assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
         torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
         assert not torch.allclose(feature_with_texture_at(7, 5), branch(frames).feature, atol=1e-4)
-
-    def test_it_does_not_see_a_constant_face(self):
-        branch = SEVit(MEDNConfig(size=32, dim=32)).eval()
-        one, other = (torch.rand(1, 1, 3, 32, 32).expand(1, 8, 3, 32, 32) for _ in range(2))
-        torch.testing.assert_close(branch(one).feature, branch(other).feature)
 
     def test_a_scale_does_not_depend_on_the_others(self):
         branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
@@ -406,9 +396,3 @@ class TestInputs:
             check_clips(MEDNConfig(), clips)
         with pytest.raises(ValueError, match=r"8 frames.*12.*n_frames=12"):
             check_clips(replace(SMALL, n_frames=12), clips)
-
-    def test_a_flow_pack_of_28_pixels_without_aus_is_read_by_the_motion_branch(self):
-        model = MEDN(MEDNConfig(size=28, aus=(), branches="motion", flow_channels=3)).eval()
-        out = model(flow=torch.rand(2, 3, 28, 28))
-        assert out.au_logits is None
-        assert out.logits.shape == (2, 5)

@@ -47,13 +47,6 @@ class TestConfusablePairs:
         assert (len(pairs), len(confusable_pairs(table))) == (10, 45)
 
 
-def test_a_perfect_model_has_pair_auc_one_and_a_contrary_one_zero():
-    table = table_of(*[(str(i % 3), "12", ("happiness", "others")[i % 2]) for i in range(12)])
-    right = (table["label"].to_numpy()[:, None] == np.array(["happiness", "others"])).astype(float)
-    assert pair_auc(predictions_of(table, right)).value == 1.0
-    assert pair_auc(predictions_of(table, -right)).value == 0.0
-
-
 def test_a_model_of_the_aus_alone_has_pair_auc_one_half():
     table = drawn_table(n_subjects=6, clips_per_subject=20)
     by_au = np.random.default_rng(0).normal(size=(table["action_units"].nunique(), 5))

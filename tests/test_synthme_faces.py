@@ -113,9 +113,14 @@ def test_a_still_face_is_untouched_and_a_one_sided_smile_leaves_the_other_side(f
     assert left[72:].sum() > 0
 
 
-@pytest.mark.parametrize("au", sorted(MIDLINE))
-def test_midline_aus_play_on_both_sides_in_any_case(face, au):
-    np.testing.assert_array_equal(move_face(face, {au: 1.0}, side="left"), move_face(face, {au: 1.0}))
+def test_midline_aus_play_on_both_sides_in_any_case(face, studio):
+    for au in MIDLINE:
+        np.testing.assert_array_equal(move_face(face, {au: 1.0}, side="left"), move_face(face, {au: 1.0}))
+    assert studio({"aus": {"AU17": "C"}, "sides": {"AU17": "left"}}).table["side"].tolist() == ["both"]
+    with pytest.raises(ValueError, match="'AU99'"):
+        move_face(face, {"AU99": 1.0})
+    with pytest.raises(ValueError, match=r"both, left, right; .*'up'"):
+        move_face(face, {}, side="up")
 
 
 def test_a_blink_hides_the_iris(face):
@@ -245,24 +250,31 @@ def test_a_pulse_is_still_at_onset_and_apex(kind, state):
     assert seen.truth.table["cue_kind"].tolist() == [kind]
 
 
+GREY = np.full((80, 80, 3), 120, np.uint8)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "facts"),
+    ("make", "facts"),
     [
-        ({"photo": np.full((200, 200, 3), 127, np.uint8)}, "200x200"),
-        ({"photo": np.zeros((200, 200), np.uint8)}, r"uint8 of shape \(200, 200\)"),
-        ({"photo": np.zeros((200, 200, 3))}, "float64"),
-        ({"photo": np.zeros((20, 200, 3), np.uint8)}, "48 px"),
-        ({"action_units": "12+smile"}, "'smile'"),
-        ({"action_units": "46"}, "'46'"),
-        ({"intensity": "F"}, "A, B, C, D, E; .*'F'"),
-        ({"cue": "blush"}, "'blush'"),
-        ({"size": 20}, "64 and 512; .*20"),
-        ({"landmarks": {"nose": (1, 2)}}, "eye_right, eye_left, mouth_right, mouth_left"),
+        (lambda: photo_studio(GREY), "80x80"),
+        (lambda: move_photo(GREY[..., 0]), r"uint8 of shape \(80, 80\)"),
+        (lambda: move_photo(GREY / 1.0), "float64"),
+        (lambda: move_photo(GREY[:20]), "48 px"),
+        (lambda: move_photo(action_units="12+smile"), "'smile'"),
+        (lambda: move_photo(action_units="46"), "'46'"),
+        (lambda: move_photo(intensity="F"), "A, B, C, D, E; .*'F'"),
+        (lambda: move_photo(cue="blush"), "'blush'"),
+        (lambda: move_photo(size=20), "64 and 512; .*20"),
+        (lambda: move_photo(landmarks={"nose": (1, 2)}), "eye_right, eye_left, mouth_right, mouth_left"),
+        (lambda: face_studio(n_frames=1), "n_frames.* 2"),
+        (lambda: face_studio(cue="smell"), "'smell'"),
+        (lambda: face_studio(person=-1), "person.* 0; .*-1"),
+        (lambda: draw_face(draw_identity(0, 0), size=8), "32 to 1024 px; .*8"),
     ],
 )
-def test_bad_photos_get_a_sentence(arguments, facts):
+def test_a_face_that_cannot_be_made_is_one_sentence(make, facts):
     with pytest.raises(ValueError, match=facts):
-        move_photo(**arguments)
+        make()
 
 
 @pytest.mark.parametrize(
@@ -270,7 +282,6 @@ def test_bad_photos_get_a_sentence(arguments, facts):
     [
         ({"au": {}}, "aus, sides.*'au'"),
         ({"aus": {"AU43": "C"}}, "'AU43'"),
-        ({"aus": {"AU4": "F"}}, "A, B, C, D, E; .*'F'"),
         ({"aus": {"AU4": 9.0}}, "AU4.* 0 and 5; .*9.0"),
         ({"sides": {"AU4": "up"}}, "both, left, right; .*'up'"),
         ({"cue": "early"}, "flush, pallor, still; .*'early'"),
@@ -281,26 +292,3 @@ def test_bad_photos_get_a_sentence(arguments, facts):
 def test_a_state_that_cannot_be_played_is_one_sentence(studio, state, facts):
     with pytest.raises(ValueError, match=facts):
         studio(state)
-
-
-@pytest.mark.parametrize(
-    ("make", "facts"),
-    [
-        (lambda: face_studio(size=32), "64 and 512"),
-        (lambda: face_studio(n_frames=1), "n_frames.* 2"),
-        (lambda: face_studio(cue="smell"), "'smell'"),
-        (lambda: face_studio(person=-1), "person.* 0; .*-1"),
-        (lambda: photo_studio(np.full((80, 80, 3), 120, np.uint8)), "80x80"),
-        (lambda: draw_face(draw_identity(0, 0), size=8), "32 to 1024 px; .*8"),
-    ],
-)
-def test_a_face_that_cannot_be_made_is_one_sentence(make, facts):
-    with pytest.raises(ValueError, match=facts):
-        make()
-
-
-def test_bad_sliders_get_a_sentence(face):
-    with pytest.raises(ValueError, match="'AU99'"):
-        move_face(face, {"AU99": 1.0})
-    with pytest.raises(ValueError, match=r"both, left, right; .*'up'"):
-        move_face(face, {}, side="up")

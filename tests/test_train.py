@@ -355,8 +355,3 @@ class TestPrediction:
         features = extract_features(model, clips)
         row = list(ids).index("tiny0_s01_c02")
         np.testing.assert_allclose(features.select(["tiny0_s01_c02"]).motion[0], features.motion[row])
-
-    def test_clips_without_frames_are_read_by_the_motion_branch_with_a_warning(self, clips):
-        with pytest.warns(UserWarning, match="no frames: the motion branch"):
-            predictions = predict(small_model(clips), replace(clips, frames=None))
-        assert predictions.au_logits.shape == (24, 3)
