@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from planted_readers import CONFIG, LinearReader, PatchReader, cell_mask
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips, tiny_model
 from torch import nn
 
@@ -41,7 +42,7 @@ def run(method, model, clips, **arguments):
 
 @pytest.fixture(scope="module")
 def clips():
-    return tiny_clips(n_subjects=2, clips_per_subject=2)
+    return tiny_clips(n_subjects=1, clips_per_subject=2)
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +290,7 @@ class TestAgainstCaptum:
 class TestTheContract:
     """One shape of answer for every method, from every kind of network."""
 
-    @every("method", METHODS)
+    @every("method", mostly_slow(METHODS, quick=3))
     def test_values_have_the_inputs_shape_and_do_not_depend_on_other_clips(self, model, clips, method):
         found = run(method, model, clips, target="others")
         assert found.frames.shape == clips.frames.shape
@@ -307,7 +308,7 @@ class TestTheContract:
             if whole is not None:
                 np.testing.assert_allclose(one, whole, atol=2e-4 * np.abs(whole).max())
 
-    @every("method", METHODS)
+    @every("method", mostly_slow(METHODS, quick=3))
     def test_nothing_is_left_behind_also_after_an_error(self, clips, method):
         model, calls = bottleneck(clips).train(), []
         model.motion_branch.stem.eval()  # frozen by its owner, and to be found so

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from slow_cases import mostly_slow
 
 import medn_lab as medn
 from medn_lab.records import Clips, DecouplingReport, Predictions
@@ -46,7 +47,7 @@ def drawn():
     return medn.synthetic_clips(n_subjects=1, clips_per_subject=4, seed=11, n_jobs=1)
 
 
-@pytest.mark.parametrize("name", medn.model.pretrained_names())
+@pytest.mark.parametrize("name", mostly_slow(medn.model.pretrained_names(), quick=2))
 def test_a_shipped_model_gives_the_same_logits(name, drawn):
     before = np.load(HERE / "shipped_logits.npz")
     predicted = medn.predict(medn.load_pretrained(name), drawn)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab import view
@@ -212,7 +213,7 @@ UNVARIED = {
 }
 
 
-@pytest.mark.parametrize("said", list(UNVARIED))
+@pytest.mark.parametrize("said", mostly_slow(UNVARIED, quick=2))
 def test_fit_warns_where_an_input_does_not_vary(said):
     clips = UNVARIED[said](tiny_clips())
     with pytest.warns(UserWarning, match=said):

@@ -80,22 +80,15 @@ def test_an_au_moves_both_sides_alike_and_one_side_alone_within_its_mask(face, l
         assert right.table["clip_id"][0].endswith(f"-R{au[2:]}C-still")
 
 
-@pytest.mark.parametrize(
-    ("au", "place", "way"),
-    [
-        ("AU12", "mouth_corner", (1, -1)),
-        ("AU15", "mouth_corner", (0, 1)),
-        ("AU20", "mouth_corner", (1, 0)),
-        ("AU1", "brow_inner", (0, -1)),
-        ("AU2", "brow_outer", (0, -1)),
-        ("AU4", "brow_inner", (-1, 1)),
-        ("AU5", "lid_upper", (0, -1)),
-        ("AU6", "cheek", (0, -1)),
-        ("AU7", "lid_lower", (0, -1)),
-        ("AU9", "nose_wing", (0, -1)),
-        ("AU10", "lip_top", (0, -1)),
-    ],
-)
+PULLS = [
+    ("AU12", "mouth_corner", (1, -1)), ("AU4", "brow_inner", (-1, 1)), ("AU5", "lid_upper", (0, -1)),
+    ("AU15", "mouth_corner", (0, 1)), ("AU20", "mouth_corner", (1, 0)), ("AU1", "brow_inner", (0, -1)),
+    ("AU2", "brow_outer", (0, -1)), ("AU6", "cheek", (0, -1)), ("AU7", "lid_lower", (0, -1)),
+    ("AU9", "nose_wing", (0, -1)), ("AU10", "lip_top", (0, -1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("au", "place", "way"), mostly_slow(PULLS, quick=3))
 def test_an_au_pulls_its_landmark_the_way_facs_says(face, large_studio, au, place, way):
     x, y = face.landmarks.left[place]
     row, column = int((y + 1) * 64), int((x + 1) * 64)
@@ -241,7 +234,9 @@ def test_a_clip_carries_what_the_table_allows(studio):
     assert np.isnan(odd.truth.table.loc[0, "given_aus_happiness"])
 
 
-@pytest.mark.parametrize(("kind", "state"), [("timing", "early"), ("brightness", "brighten"), ("brightness", "dim")])
+@pytest.mark.parametrize(
+    ("kind", "state"), mostly_slow([("timing", "early"), ("brightness", "brighten"), ("brightness", "dim")])
+)
 def test_a_pulse_is_still_at_onset_and_apex(kind, state):
     studio = face_studio(cue=kind)
     seen, still = (studio({"aus": {"AU17": "C"}, "cue": cue, **QUIET}) for cue in (state, "still"))

@@ -26,8 +26,13 @@ from medn_lab.train import Callback, TrainConfig, au_loss, fit, medn_loss, read_
 from medn_lab.train.epoch import mirror, shift, shuffled_rows
 from medn_lab.view.training import curve_columns, curve_name
 
-QUICK = TrainConfig(epochs=3, batch_size=8)
+QUICK = TrainConfig(epochs=3, batch_size=4)
 ONCE = replace(QUICK, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return tiny_clips(n_subjects=2)
 
 
 @pytest.fixture(scope="module")
@@ -273,8 +278,8 @@ class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("classes", "fact"),
         [
-            (("happiness", "others", "fear"), "no training clip of fear among 24"),
-            (("happiness", "surprise"), "12 of 24 clips are labelled others.*happiness, surprise"),
+            (("happiness", "others", "fear"), "no training clip of fear among 12"),
+            (("happiness", "surprise"), "6 of 12 clips are labelled others.*happiness, surprise"),
         ],
     )
     def test_classes_that_do_not_fit_the_clips_are_named(self, clips, classes, fact):
