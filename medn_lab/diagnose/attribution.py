@@ -259,7 +259,7 @@ def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Method:
-    """A registered method: its function of tensors, the defaults of its own arguments, and what its values are."""
+    """A registered method: its function of tensors, the defaults of its arguments, and what its values are."""
 
     compute: Callable[..., Tensors]
     defaults: Mapping[str, Any]

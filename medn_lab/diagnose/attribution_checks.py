@@ -33,7 +33,7 @@ def infidelity(
 ) -> np.ndarray:
     """How badly a map predicts what the target loses when a random square of the face is stilled.
 
-    In each sample a square of each input is stilled at a random place of its own: the frames' by the onset, the flow's
+    In each sample a square of each input is stilled at a random place: the frames' by the onset, the flow's
     by zeros. The map predicts the sum of its values there (slopes are multiplied with what was taken away). The
     figure is what is left of the losses' mean square after the best scaling of the map: 0 predicts them exactly, 1 not
     at all. So maps without a unit can be compared with those that have one. Where a score is so sure that no single

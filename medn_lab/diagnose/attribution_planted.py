@@ -199,7 +199,7 @@ def compare_attributions(
     ----------
     model : MEDN
     clips : Clips
-        One dozen to two, all of which can be asked for the target: clips of that emotion, or that show that AU.
+        One dozen to two that show the target: clips of that emotion, or with that AU.
     target : str
         As in :func:`saliency`.
     methods : sequence of str, optional
@@ -347,7 +347,7 @@ def kept_tokens(
 
     See Also
     --------
-    grad_cam : what the kept positions said.
+    grad_cam : what the kept positions contribute to a score.
     medn_lab.view.plot_kept_tokens
 
     References
