@@ -300,11 +300,18 @@ def _predictions(stored: Predictions, given: _Given) -> _Made:
     return _Made(again[source["rule"]] if call == "selection_audit" else again)
 
 
-def _kept_tokens(model: MEDN, clips: Clips, *, region: str, **how: Any) -> records.KeptTokens:
-    if region:
-        lacking = f"the cover of the {region} needs the truth, which these clips lack; give the drawn ones"
-        how |= {"truth": records.require(clips.truth, otherwise=lacking), "region": region}
-    return diagnose.kept_tokens(model, clips, **how)
+def _kept_tokens(stored: records.KeptTokens, given: _Given) -> _Made:
+    run = stored.source.get("run", {})
+    how: dict[str, Any] = {name: run.get(name, 0) for name in ("n_draws", "seed")}  # 0.1.0 drew no random models
+
+    def again(model: MEDN, clips: Clips, **batches: Any) -> records.KeptTokens:
+        if not stored.region:
+            return diagnose.kept_tokens(model, clips, **how, **batches)
+        lacking = f"the cover of the {stored.region} needs the truth, which these clips lack; give the drawn ones"
+        truth = records.require(clips.truth, otherwise=lacking)
+        return diagnose.kept_tokens(model, clips, truth=truth, region=stored.region, **how, **batches)
+
+    return given.call_for(stored, again)
 
 
 def _embedding(stored: Embedding, given: _Given) -> _Made:
@@ -430,7 +437,7 @@ AGAIN: dict[Any, Callable[[Any, _Given], _Made]] = {
     records.Attribution: lambda stored, given: given.call_for(
         stored, attribute, target=stored.target, method=stored.method, params=stored.params
     ),
-    records.KeptTokens: lambda stored, given: given.call_for(stored, _kept_tokens, region=stored.region),
+    records.KeptTokens: _kept_tokens,
     Embedding: _embedding,
     DecouplingReport: _report,
     History: _history,

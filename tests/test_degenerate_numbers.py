@@ -41,7 +41,7 @@ HARMED = {
 }
 
 
-@pytest.fixture(params=mostly_slow(HARMED, quick=5))
+@pytest.fixture(params=mostly_slow(HARMED, quick=3))
 def harmed(request, clips):
     return HARMED[request.param](clips)
 

@@ -5,7 +5,6 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -35,22 +34,19 @@ def constraints() -> dict[str, Requirement]:
     return {canonicalize_name(one.name): one for one in map(Requirement, filter(lambda s: s and s[0] != "#", lines))}
 
 
-def test_conda_names_the_same_packages_as_pyproject():
-    assert set(conda_requirements()) - {"python", "pip"} == set(REQUIREMENTS)
+def test_conda_asks_for_the_same_packages_and_versions_as_pyproject():
+    asked = conda_requirements()
+    assert set(asked) - {"python", "pip"} == set(REQUIREMENTS)
+    assert {name: asked[name].specifier for name in REQUIREMENTS} == {
+        name: one.specifier for name, one in REQUIREMENTS.items()
+    }
 
 
-@pytest.mark.parametrize("name", REQUIREMENTS)
-def test_conda_asks_for_the_same_versions_as_pyproject(name):
-    assert conda_requirements()[name].specifier == REQUIREMENTS[name].specifier
-
-
-def test_conda_takes_a_python_that_the_project_supports():
-    (python,) = [line for line in conda_environment()["dependencies"] if str(line).startswith("python=")]
+def test_conda_takes_a_python_that_the_project_supports_and_installs_the_project_itself():
+    listed = conda_environment()["dependencies"]
+    (python,) = [line for line in listed if str(line).startswith("python=")]
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(python.removeprefix("python="))
-
-
-def test_conda_installs_the_project_itself():
-    (pip,) = [part["pip"] for part in conda_environment()["dependencies"] if isinstance(part, dict)]
+    (pip,) = [part["pip"] for part in listed if isinstance(part, dict)]
     assert "-e ." in pip
 
 
@@ -66,14 +62,10 @@ def test_every_dependency_is_pinned_within_its_range():
         assert line.specifier.contains(exact.version), f"{pin} is outside of {line}"
 
 
-def test_pins_name_no_build_and_no_host():
-    text = (REPOSITORY / "constraints.txt").read_text()
-    assert "://" not in text
-    assert not [str(pin) for pin in constraints().values() if "+" in str(pin.specifier) or pin.url]
-
-
-def test_both_opencv_wheels_are_pinned_to_one_version():
+def test_pins_name_no_build_and_no_host_and_both_opencv_wheels_have_one_version():
+    assert "://" not in (REPOSITORY / "constraints.txt").read_text()
     pins = constraints()
+    assert not [str(pin) for pin in pins.values() if "+" in str(pin.specifier) or pin.url]
     assert pins["opencv-python"].specifier == pins["opencv-python-headless"].specifier
 
 

@@ -129,14 +129,11 @@ def test_a_crop_has_the_box_also_beyond_the_edge():
         crop_face(image, box=FaceBox(30, 0, 4))
 
 
-def test_a_box_around_landmarks_is_square_and_centred():
+def test_a_box_around_landmarks_is_square_and_centred_and_its_mask_an_ellipse():
     box = FaceBox.of_landmarks(np.array([[10, 10], [30, 20], [20, 30]]), margin=1.5)
     assert (box.x, box.y, box.side) == (5.0, 5.0, 30.0)
     with pytest.raises(ValueError, match="3 or more"):
         FaceBox.of_landmarks(np.zeros((2, 2)))
-
-
-def test_the_face_mask_is_one_inside_and_zero_in_the_corners():
     mask = face_mask(64)
     assert mask[32, 32] == 1
     assert mask[0, 0] == mask[-1, -1] == 0
@@ -209,7 +206,7 @@ def test_a_clip_whose_onset_or_apex_has_no_face_is_left_out(folder_of, portrait,
         read_clip(folder, apex=5, recipe=EIGHT)
 
 
-@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("turns", mostly_slow([0, 1, 2, 3], quick=2))
 def test_a_face_that_is_not_upright_is_reported(folder_of, portrait, turns):
     clip = read_clip(folder_of([np.rot90(portrait, turns)] * 4), apex=2, recipe=SMALL)
     assert clip.problems["found"].str.contains(r"turned by \d+ degrees").tolist() == [True] * bool(turns)
@@ -257,20 +254,14 @@ def test_a_box_or_landmarks_of_ones_own_place_the_crop(folder_of, portrait):
 @pytest.mark.parametrize(
     ("place", "fact"),
     [
-        ({"box": (400, 10, 50)}, "256x256"),
         ({"box": (-90, 10, 50)}, "256x256"),
-        ({"box": (0, 0, 0)}, "of 0 px"),
         ({"box": (0, np.nan, 50)}, "nan"),
         ({"box": (-500, -500, 1200)}, "1200 px"),
         ({"box": (115, 100, 30)}, "part of a face"),
-        ({"box": (1, 2)}, r"\(x, y, side\)"),
-        ({"box": {"x": 1, "y": 2, "side": 100}}, r"\(x, y, side\)"),
         ({"box": "face"}, r"\(x, y, side\).*'face'"),
-        ({"landmarks": np.array([[115, 105], [140, 105], [128, 120]])}, "part of a face"),
         ({"landmarks": np.array([[1.0, 2.0]])}, r"\(1, 2\)"),
         ({"landmarks": np.array([[900, 900], [950, 900], [920, 950]])}, "256x256"),
         ({"landmarks": np.eye(3)[:, :2] * 100, "box": (1, 2, 3)}, "landmarks or a box"),
-        ({"landmarks": {"clip": np.eye(3)[:, :2]}}, r"\(k, 2\)"),
         ({"crop": "face"}, "auto, detect, none.*'face'"),
     ],
 )
@@ -450,12 +441,6 @@ def test_another_model_file_makes_another_set(mediapipe, task, wide, tmp_path):
         prepare(wide, tmp_path / "set", recipe=SMALL, landmarks=task, progress=False)
 
 
-def test_a_frame_in_which_the_landmarker_finds_no_face_is_reported(mediapipe, task, wide):
-    mediapipe.corners = ()
-    with pytest.raises(ValueError, match=r"a: face_landmarker.task found no face in a frame of 80x40 px"):
-        prepare(wide, recipe=SMALL, landmarks=task, progress=False)
-
-
 def test_without_mediapipe_the_error_has_the_line_that_installs_it(monkeypatch, task, wide, tmp_path):
     monkeypatch.setitem(sys.modules, "mediapipe", None)
     with pytest.raises(ImportError, match=r"pip install 'medn-lab\[landmarks\]'"):
@@ -463,9 +448,13 @@ def test_without_mediapipe_the_error_has_the_line_that_installs_it(monkeypatch, 
     assert not list(tmp_path.glob(".set*"))
 
 
-def test_a_model_file_that_is_missing_or_broken_is_named(mediapipe, task, wide):
+def test_a_model_file_that_is_missing_or_broken_and_a_frame_without_a_face_are_named(mediapipe, task, wide):
     with pytest.raises(FileNotFoundError, match=r"none\.task"):
         prepare(wide, recipe=SMALL, landmarks=task.with_name("none.task"), progress=False)
     task.write_bytes(b"broken")
     with pytest.raises(ValueError, match=r"face_landmarker.task .*Unable to open"):
+        prepare(wide, recipe=SMALL, landmarks=task, progress=False)
+    task.write_bytes(b"a model")
+    mediapipe.corners = ()
+    with pytest.raises(ValueError, match=r"a: face_landmarker.task found no face in a frame of 80x40 px"):
         prepare(wide, recipe=SMALL, landmarks=task, progress=False)

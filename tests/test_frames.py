@@ -1,6 +1,8 @@
 """Numbers in frame names, bit depths, frame rates and headers of videos as people have them; the user's own clip."""
 
 import shutil
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 from written_sets import shared_set
 
 from medn_lab.data import FlowRecipe, list_frames, prepare, read_casme2, read_clip, read_image
-from medn_lab.data.frames import FrameNameError, frame_number
+from medn_lab.data.frames import FrameNameError, UnreadableFrameError, frame_number
 from medn_lab.records import ClipIndex
 
 TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=4, register=False)
@@ -127,6 +129,47 @@ def test_pictures_are_turned_upright(tmp_path, white):
     assert read.shape == (60, 40, 3)
     assert read[:8].min() > 200
     assert read[12:].max() == 0
+
+
+def test_a_file_that_is_no_picture_is_named_with_what_is_wrong(tmp_path):
+    good = cv2.imencode(".png", np.zeros((20, 20, 3), np.uint8))[1].tobytes()
+    files = {"empty.png": b"", "half.png": good[: len(good) // 2], "words.jpg": b"not a picture at all"}
+    said = {"empty.png": "is empty", "half.png": "is truncated after", "words.jpg": "is no picture that OpenCV can"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UnreadableFrameError, match=f"{name} {said[name]}"):
+            read_image(tmp_path / name)
+    with pytest.raises(UnreadableFrameError, match=r"none.png cannot be opened"):
+        read_image(tmp_path / "none.png")
+
+
+def test_a_picture_in_colour_of_another_depth_or_length_is_read_as_what_it_shows(tmp_path):
+    rgb = np.full((20, 30, 3), (200, 100, 50), np.uint8)
+    picture = Image.fromarray(rgb)
+    picture.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    picture.save(tmp_path / "moving.png", save_all=True, append_images=[Image.fromarray(255 - rgb)], duration=50)
+    picture.save(tmp_path / "pages.tif", save_all=True, append_images=[Image.fromarray(255 - rgb)])
+    cv2.imwrite(str(tmp_path / "deep.png"), rgb[..., ::-1].astype(np.uint16) * 257)
+    for path in tmp_path.iterdir():
+        assert np.abs(read_image(path).astype(int) - rgb).max() <= 2, path.name
+
+
+def test_a_picture_that_would_fill_the_memory_or_is_damaged_is_refused(tmp_path):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    head = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(20_001 * 50), 9)  # a small file: what it claims is enough
+    (tmp_path / "bomb.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+    with pytest.raises(UnreadableFrameError, match=r"bomb.png claims to have .*100,000,000 pixels; it is not read"):
+        read_image(tmp_path / "bomb.png")
+    whole = cv2.imencode(".png", np.random.default_rng(0).integers(0, 255, (20, 20, 3), np.uint8))[1].tobytes()
+    place = len(whole) // 2
+    (tmp_path / "flipped.png").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    with pytest.raises(UnreadableFrameError, match=r"flipped.png is damaged: a checksum in it is wrong"):
+        read_image(tmp_path / "flipped.png")
 
 
 # --- the user's own clip --------------------------------------------------------------------------------------------

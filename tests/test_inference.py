@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny_clips import tiny_clips
 
-from medn_lab.diagnose import kept_tokens, umap
+from medn_lab.diagnose import kept_tokens
 from medn_lab.evaluate import extract_features, layer_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig, as_inputs
 from medn_lab.records import BranchFeatures, LivePrediction
@@ -143,11 +143,3 @@ class TestLayers:
             layer_features(plain, clips, layers=["motion_branch.trunk"])
         with pytest.raises(ValueError, match=r"'emotion_branch.blocks' does not run"):
             layer_features(plain, clips, layers=["emotion_branch.blocks"])
-
-    def test_a_layer_finds_its_way_to_a_map_by_clip_id(self, plain, clips):
-        layers, features = layer_features(plain, clips, layers=["motion_branch.stem"]), extract_features(plain, clips)
-        shuffled = features.select(features.table["clip_id"][::-1])
-        one, other = (
-            umap(f, layers=layers, branches=(), method="pca").layers["motion_branch.stem"] for f in (features, shuffled)
-        )
-        np.testing.assert_allclose(one, other[::-1], atol=1e-4)

@@ -56,9 +56,9 @@ def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, s
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names if alias.name != package.name)
-        elif isinstance(node, ast.Attribute) and id(node) not in inner:
+        elif isinstance(node, ast.Attribute) and id(node) not in inner and _root(node) == package.name:
             read = ast.unparse(node)
-            if read.startswith(f"{package.name}.") and not read.startswith(f"{package.name}.__"):
+            if not read.startswith(f"{package.name}.__"):
                 yield node.lineno, read
         elif isinstance(node, ast.ImportFrom) and not node.level:
             for alias in node.names:
@@ -71,6 +71,12 @@ def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, s
             named = node.args[0]
             if isinstance(named, ast.Constant) and isinstance(named.value, str):
                 yield node.lineno, named.value
+
+
+def _root(node: ast.AST) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return getattr(node, "id", "")
 
 
 def _called(node: ast.Call) -> str:

@@ -71,11 +71,6 @@ def test_chance_is_the_mean_over_maps_drawn_at_random(n, k):
     assert chance_trustworthiness(n, n_neighbors=k) == pytest.approx(np.mean(scores), abs=4 * error)
 
 
-def test_overlap_of_independent_spaces_is_chance():
-    shares = [neighbour_overlap(draw(60, 4, seed=i), draw(60, 7, seed=999 + i), n_neighbors=10) for i in range(60)]
-    assert np.mean(shares) == pytest.approx(10 / 59, abs=4 * np.std(shares) / 60**0.5)
-
-
 def test_a_torn_cluster_costs_continuity_and_a_folded_one_trustworthiness():
     line = np.linspace(0, 1, 60)[:, None]
     torn = np.where(line < 0.5, line, line + 100) * [1, 0]  # order kept, neighbours at the tear parted
@@ -162,10 +157,8 @@ def test_disparity_is_that_of_scipy_and_symmetric():
     assert procrustes_disparity(x, y) == pytest.approx(procrustes_disparity(y, x), abs=1e-12)
     assert procrustes_disparity(x, rotated(y)) == pytest.approx(procrustes_disparity(x, y), abs=1e-12)
     assert procrustes_disparity(x, rotated(x)) == pytest.approx(0, abs=1e-12)
-
-
-def test_disparity_of_independent_maps_is_near_one():
-    assert np.mean([procrustes_disparity(draw(500, 2, seed=i), draw(500, 2, seed=99 + i)) for i in range(20)]) > 0.97
+    apart = [procrustes_disparity(draw(500, 2, seed=i), draw(500, 2, seed=99 + i)) for i in range(20)]
+    assert np.mean(apart) > 0.97  # of independent maps
 
 
 def test_superimposing_undoes_shift_turn_mirror_and_scale():

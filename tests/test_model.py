@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 from medn_lab.model import (
@@ -33,17 +33,17 @@ SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), au
 CODED = replace(SMALL, decoupling="bottleneck")
 VARIANTS = [
     SMALL,
-    replace(SMALL, decoupling="none", fusion="concat"),
     replace(CODED, fusion="sum"),
+    replace(SMALL, branches="motion"),
+    replace(SMALL, branches="emotion"),
+    replace(SMALL, decoupling="none", fusion="concat"),
     replace(SMALL, decoupling="hsic"),
     replace(SMALL, decoupling="adversarial", depth=2),
     replace(SMALL, decoupling="cross_covariance", keep_rates=(1.0,)),
-    replace(SMALL, branches="motion"),
-    replace(SMALL, branches="emotion"),
     replace(SMALL, patch=8, n_frames=5, depth=2),
 ]
 EACH = pytest.mark.parametrize(
-    "config", VARIANTS, ids=lambda c: f"{c.branches}-{c.fusion}-{c.decoupling}-{c.keep_rates}-{c.patch}"
+    "config", mostly_slow(VARIANTS, quick=4), ids=lambda c: f"{c.branches}-{c.fusion}-{c.decoupling}-{c.patch}"
 )
 
 
@@ -141,7 +141,7 @@ class TestCourses:
 
 
 class TestSEVit:
-    @pytest.mark.parametrize(("size", "n_frames"), [(64, 5), (64, 16), (96, 8), (112, 5), (112, 16), (64, 2)])
+    @pytest.mark.parametrize(("size", "n_frames"), mostly_slow([(64, 2), (96, 5), (112, 16)], quick=2))
     @pytest.mark.parametrize("grey", [False, True])
     def test_it_reads_other_crops_clip_lengths_and_grey_frames(self, size, n_frames, grey):
         frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size, generator=seeded()).repeat(1, n_frames, 1, 1, 1)
@@ -165,12 +165,6 @@ class TestSEVit:
         assert all(len(set(row.tolist())) == len(row) for places in kept for row in places)
         assert set(kept[2][0].tolist()) <= set(kept[0][0].tolist())
 
-    def test_an_untrained_one_keeps_the_position_that_changes(self):
-        branch = SEVit(MEDNConfig(size=32, patch=8, dim=32, keep_rates=(1 / 16,))).eval()
-        frames = (0.4 + 0.2 * torch.rand(3, 32, 32, generator=seeded())).repeat(1, 8, 1, 1, 1)
-        frames[0, 4, 0, 8:16, 16:24] += 0.1  # patch row 1, column 2 reddens
-        assert branch(frames).kept[0].tolist() == [[1 * 4 + 2]]
-
     def test_dropped_positions_do_not_reach_the_feature(self, monkeypatch):
         branch = SEVit(MEDNConfig(size=32, dim=32, keep_rates=(1 / 16,))).eval()
         # A score reads all positions; held fixed, what is left is the path through the tokens.
@@ -186,11 +180,6 @@ class TestSEVit:
         assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
         torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
         assert not torch.allclose(feature_with_texture_at(7, 5), branch(frames).feature, atol=1e-4)
-
-    def test_it_does_not_see_a_constant_face(self):
-        branch = SEVit(MEDNConfig(size=32, dim=32)).eval()
-        one, other = (torch.rand(1, 1, 3, 32, 32).expand(1, 8, 3, 32, 32) for _ in range(2))
-        torch.testing.assert_close(branch(one).feature, branch(other).feature)
 
     def test_a_scale_does_not_depend_on_the_others(self):
         branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
@@ -332,24 +321,10 @@ class TestWeights:
         )
         assert (loaded.config, loaded.name, loaded.training) == (model.config, "mine", False)
 
-    def test_those_of_the_former_emotion_branch_are_refused_by_name(self, tmp_path):
-        MEDN(SMALL).save_pretrained(tmp_path)
-        file = tmp_path / "model.safetensors"
-        save_file(load_file(file) | {"emotion_branch.time": torch.zeros(8, 1, 32)}, file)
-        (tmp_path / "model.sha256").unlink()
-        for load in (MEDN.from_pretrained, load_pretrained):
-            with pytest.raises(ValueError, match=r"medn_lab 0\.1\.0.*train the model again"):
-                load(tmp_path)
-
     def test_those_that_are_not_of_the_card_are_refused(self, tmp_path):
         MEDN(SMALL).save_pretrained(tmp_path)
         (tmp_path / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
         with pytest.raises(ValueError, match="000000000000"):
-            load_pretrained(tmp_path)
-
-    def test_pickled_ones_are_refused(self, tmp_path):
-        (tmp_path / "pytorch_model.bin").write_bytes(b"cos\nsystem\n")
-        with pytest.raises(ValueError, match=r"Pickled weights .* are not read"):
             load_pretrained(tmp_path)
 
     def test_an_unknown_name_lists_those_there_are(self):
@@ -421,13 +396,3 @@ class TestInputs:
             check_clips(MEDNConfig(), clips)
         with pytest.raises(ValueError, match=r"8 frames.*12.*n_frames=12"):
             check_clips(replace(SMALL, n_frames=12), clips)
-        broken = clips.flow.copy()
-        broken[3, 0, 0, 0] = np.nan
-        with pytest.raises(ValueError, match=r"1 of 24 clips.*'tiny0_s00_c03'"):
-            check_clips(SMALL, replace(clips, flow=broken))
-
-    def test_a_flow_pack_of_28_pixels_without_aus_is_read_by_the_motion_branch(self):
-        model = MEDN(MEDNConfig(size=28, aus=(), branches="motion", flow_channels=3)).eval()
-        out = model(flow=torch.rand(2, 3, 28, 28))
-        assert out.au_logits is None
-        assert out.logits.shape == (2, 5)

@@ -253,12 +253,6 @@ class TestRanking:
             assert pairs[f"{branch}_beyond"].mean() == pytest.approx(whole.loc[branch, "value"])
             assert pairs[f"{branch}_beyond"].dropna().between(0, 1).all()
 
-    def test_a_set_without_a_pair_of_one_emotion_has_no_place(self):
-        table = table_of(("1", "12", "happiness"), ("2", "12", "others"), ("1", "4", "anger"), ("2", "4", "anger"))
-        pairs = rank_pairs(table, features=features_of(table))
-        assert pairs["n_controls"].tolist() == [0]
-        assert pairs[["motion_beyond", "emotion_beyond"]].isna().all(axis=None)
-
     def test_features_and_predictions_are_joined_by_clip_id(self, few):
         features = features_of(few)
         logits = np.random.default_rng(1).normal(size=(len(few), 5)).astype(np.float32)

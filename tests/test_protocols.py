@@ -6,7 +6,6 @@ import pytest
 
 from medn_lab.data import (
     PROTOCOLS,
-    Protocol,
     canonical_emotion,
     hold_out_subjects,
     leave_one_subject_out,
@@ -76,15 +75,6 @@ def test_megc2019_keeps_fear_and_sadness_of_samm_only():
 def test_every_protocol_reaches_each_of_its_classes_and_no_other(name):
     for rule in PROTOCOLS[name].rules.values():
         assert set(rule.values()) == set(PROTOCOLS[name].classes)
-
-
-def test_a_protocol_is_added_by_one_entry(monkeypatch):
-    rules = {"samm": {"anger": "tense", "happiness": "calm"}, "smic": {"negative": "tense", "positive": "calm"}}
-    monkeypatch.setitem(PROTOCOLS, "mine", Protocol("mine", ("calm", "tense"), rules, "Two classes."))
-    rows = table(("samm", "1", "Anger"), ("smic", "1", "positive"), ("smic", "2", "surprise"), ("casme2", "1", "fear"))
-    kept, dropped = to_classes(rows, "mine")
-    assert kept["label"].tolist() == ["tense", "calm"]
-    assert dropped["dataset"].tolist() == ["smic", "casme2"]
 
 
 def test_every_row_is_kept_or_dropped_once():

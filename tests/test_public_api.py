@@ -19,26 +19,13 @@ import medn_lab
 ROOMS = ("records", "data", "synthme", "model", "train", "evaluate", "diagnose", "view", "widgets", "rerunning")
 
 PAIRED_FIRST = {
-    ("x", "y"),
-    ("xy", "features"),
-    ("x", "xy"),
-    ("features", "target"),
-    ("a", "b"),
-    ("onset", "apex"),
-    ("seed", "number"),
-    ("face", "actions"),
-    ("photo", "action_units"),
-    ("index", "out"),
-    ("motion", "emotion"),
-    ("motion", "guess"),
-    ("true", "predicted"),
-    ("output", "targets"),
-    ("features", "counterfactuals"),
-    ("au_logits", "aus"),
-    ("config", "clips"),
-    ("config", "table"),
-}
-"""First two parameters that are one thing in two halves: a measure of a pair reads ``measure(x, y)``."""
+    ("x", "y"), ("xy", "features"), ("x", "xy"), ("features", "target"), ("a", "b"), ("onset", "apex"),
+    ("seed", "number"), ("face", "actions"), ("photo", "action_units"), ("index", "out"), ("motion", "emotion"),
+    ("motion", "guess"), ("true", "predicted"), ("output", "targets"), ("au_logits", "aus"), ("config", "clips"),
+    ("config", "table"), ("model", "clips"), ("features", "counterfactuals"),
+}  # fmt: skip
+"""First two parameters that are one thing in two halves: a measure of a pair reads ``measure(x, y)``, and a model is
+asked about clips."""
 
 PLACES = {"clip_id", "clip_ids"}
 """Second parameters that say where in the record to look: ``plot_clip(clips, "s01_c03")``."""
@@ -58,26 +45,7 @@ POSITIONAL = {
     "synthme.write_flow_pack": "clips and where they go",
     "data.to_classes": "to_classes(table, protocol) is fixed, so that scripts can rely on it",
     "train.fit": "a model (or its config) and what it learns from",
-    "evaluate.predict": "a model and the clips it is asked about",
-    "evaluate.extract_features": "a model and the clips it is asked about",
-    "evaluate.layer_features": "a model and the clips it is asked about",
-    "diagnose.attributor": "a model and the clips it is asked about",
-    "diagnose.attribute_pair": "a model and the clips it is asked about",
-    "diagnose.bare_change": "a model and the clips it is asked about",
-    "diagnose.erasure_effect": "a model and the clips it is asked about",
-    "diagnose.frame_ablation": "a model and the clips it is asked about",
-    "diagnose.grad_cam": "a model and the clips it is asked about",
-    "diagnose.gradient_shap": "a model and the clips it is asked about",
-    "diagnose.pair_attributor": "a model and the clips it is asked about",
-    "diagnose.pair_swapper": "a model and the clips it is asked about",
-    "diagnose.swap_branches": "a model and the clips it is asked about",
     "diagnose.permutation_test": "permutation_test(measure, x, y) is fixed: what is measured, of what",
-    "diagnose.integrated_gradients": "a model and the clips it is asked about",
-    "diagnose.kept_tokens": "a model and the clips it is asked about",
-    "diagnose.occlusion": "a model and the clips it is asked about",
-    "diagnose.randomisation_check": "a model and the clips it is asked about",
-    "diagnose.compare_attributions": "a model and the clips it is asked about",
-    "diagnose.saliency": "a model and the clips it is asked about",
 }
 """Names with more than one positional parameter, and why."""
 
@@ -168,9 +136,7 @@ def undocumented(function: Callable, section: str) -> list[str]:
 def excess_positionals(name: str, function: Callable) -> list[str]:
     """Parameters beyond the first (or first pair) that a caller could give without their name."""
     by_place = [
-        value.name
-        for value in parameters(function)
-        if value.kind in (value.POSITIONAL_ONLY, value.POSITIONAL_OR_KEYWORD)
+        one.name for one in parameters(function) if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)
     ]
     free = 2 if tuple(by_place[:2]) in PAIRED_FIRST or PLACES & set(by_place[1:2]) else 1
     return [] if name in POSITIONAL else by_place[free:]
@@ -397,70 +363,42 @@ def test_a_public_name_has_an_example_that_runs_and_shows_something():
     assert not faults_of({name: _example_fault(value) for name, value in checked.items()})
 
 
+def planted(clips: int, size: int, *, seed: int, a: object = "x", b: typing.Literal["x"] = "x", c: str | None = "x"):
+    """Raise, and do nothing else.
+
+    Parameters
+    ----------
+    clips, size : int
+        Two at once.
+
+    >>> 1 + 1
+    2
+    """
+    raise ValueError("planted")
+
+
+def paired(x, y, *, d: typing.Literal["y"] | None = "x"):
+    raise KeyError("other")
+
+
 class TestTheCheckerItself:
-    def test_it_sees_undocumented_parameters(self):
-        def planted(clips: int, *, size: int, seed: int) -> None:
-            """Do nothing.
-
-            Parameters
-            ----------
-            clips, size : int
-                Two at once.
-            """
-
-        assert undocumented(planted, sections(planted.__doc__)["Parameters"]) == ["seed"]
-
-    def test_it_sees_positional_arguments_but_allows_a_pair(self):
-        def planted(clips, size): ...
-
-        def paired(x, y, *, seed): ...
-
-        assert excess_positionals("planted", planted) == ["size"]
-        assert excess_positionals("paired", paired) == []
-
-    def test_it_sees_a_string_default_without_a_literal(self):
-        def planted(
-            *,
-            a: object = "x",
-            b: typing.Literal["x", "y"] = "x",
-            c: str | None = "x",
-            d: typing.Literal["y"] | None = "x",
-        ): ...
-
-        assert open_string_defaults(planted) == ["a"]
-
-    def test_it_sees_a_value_error(self):
-        def planted():
-            raise ValueError("planted")
-
-        def quiet():
-            raise KeyError("other")
-
-        assert raises_value_error(planted)
-        assert not raises_value_error(quiet)
+    def test_it_sees_what_is_planted_in_a_function(self):
+        assert undocumented(planted, sections(planted.__doc__)["Parameters"]) == ["seed", "a", "b", "c"]
+        assert [excess_positionals("planted", planted), excess_positionals("paired", paired)] == [["size"], []]
+        assert [open_string_defaults(planted), open_string_defaults(paired)] == [["a"], []]
+        assert [raises_value_error(planted), raises_value_error(paired)] == [True, False]
+        assert examples_section(planted) == "", "an example outside of its section"
+        assert faults_of({"a": [], "b": ["seed"], "c": ""}) == {"b": ["seed"]}
 
     def test_it_sees_chance_without_a_seed(self):
-        planted = [
+        chance = [
             "import random", "from random import choice", "np.random.default_rng()", "np.random.normal(size=3)",
             "numpy.random.shuffle(x)", "torch.rand(3)", "torch.randn_like(x)", "torch.Generator()",
             "np.random.RandomState()",
         ]  # fmt: skip
-        assert [len(unseeded(text)) for text in planted] == [1] * len(planted)
+        assert [len(unseeded(text)) for text in chance] == [1] * len(chance)
         fine = [
             "np.random.default_rng(seed).normal()", "torch.rand(3, generator=generator)",
             "torch.Generator().manual_seed(seed)", "np.random.Generator", "np.random.SeedSequence(seed)",
         ]  # fmt: skip
         assert [unseeded(text) for text in fine] == [[]] * len(fine)
-
-    def test_it_sees_an_example_outside_its_section(self):
-        def planted():
-            """Do nothing.
-
-            >>> 1 + 1
-            2
-            """
-
-        assert examples_section(planted) == ""
-
-    def test_a_rule_lists_every_name_that_breaks_it(self):
-        assert faults_of({"a": [], "b": ["seed"], "c": ""}) == {"b": ["seed"]}

@@ -11,7 +11,6 @@ from written_sets import TINY, drawn_clips, is_accounted_for, shared_set, writte
 from medn_lab import data
 from medn_lab.data import (
     compare_codings,
-    join_indexes,
     prepare,
     read_casme2,
     read_dataset,
@@ -33,7 +32,7 @@ UNSEEN = {"", *LEFT_OUT_BY_PREPARE, "aus_differ", "emotion_spelled", "subject_un
 PROTOCOL = {"casme2": "casme2_5class", "samm": "samm_5class", "smic": "megc2019", "casme3": "casme3_7class"}
 
 
-@pytest.fixture(params=mostly_slow(data.LAYOUTS, quick=3))
+@pytest.fixture(params=mostly_slow(sorted(data.LAYOUTS, key=lambda name: name not in ("casme2", "smic")), quick=2))
 def faulty(request):
     """A layout's name, its index read from files with every fault, and what was written."""
     root, wrote = shared_set(request.param, faults=True)
@@ -130,13 +129,6 @@ def test_a_data_set_is_added_by_its_layout_and_its_classes(monkeypatch, tmp_path
     kept, dropped = to_classes(index.table, "mine_2class")
     assert dict(zip(kept["emotion"], kept["label"], strict=True)) == rule
     assert set(dropped["emotion"]) == {"surprise", "others"}
-
-
-def test_originals_are_only_read(casme2):
-    root, _ = casme2
-    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in root.rglob("*")}
-    read_casme2(root)
-    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in root.rglob("*")} == before
 
 
 def test_two_codings_are_told_apart_and_compared(casme2, tmp_path):
@@ -236,13 +228,6 @@ def test_what_the_official_list_changes_or_lacks_is_a_problem(casme2, tmp_path):
     assert gone[f"casme2/{one.subject}/EP98_01"] == "label"
     assert not gone.index.str.startswith("samm").any()  # no SAMM was given
     assert (gone == "gt").sum() == len(index) - 3 + 1
-
-
-def test_aus_stay_unknown_where_a_clip_is_not_coded_when_data_sets_are_joined():
-    one = pd.DataFrame({"clip_id": ["a", "b"], "subject": "1", "action_units": ["12", "12 or 14"]})
-    other = pd.DataFrame({"clip_id": ["c"], "subject": "2", "action_units": ["4"], "AU4": [1.0]})
-    joined = join_indexes([ClipIndex(one.assign(AU12=[1.0, np.nan])), ClipIndex(other)]).table
-    np.testing.assert_array_equal(joined["AU4"], [0.0, np.nan, 1.0])
 
 
 # --- what is refused ------------------------------------------------------------------------------------------------

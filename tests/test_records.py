@@ -249,6 +249,8 @@ class TestSelection:
         for array in ("displacement", "cue_course"):
             np.testing.assert_array_equal(getattr(chosen.truth, array), getattr(clips.truth, array)[[2, 0]])
         assert len(clips.select("c1")) == 1, "one id is one clip, not its letters"
+        assert list(clips.select(["c1", "c2"]).problems["clip_id"]) == ["c1"], "problems of other clips stay behind"
+        assert len(clips.select(["c0"]).problems) == 0
 
     def test_a_shuffled_truth_is_joined_by_clip_id(self):
         truth, order = a_truth(), [2, 0, 1]
@@ -256,10 +258,6 @@ class TestSelection:
         shuffled = dataclasses.replace(truth, table=truth.table.iloc[order], **rows)
         chosen = some_clips(truth=shuffled).select(["c1"])
         np.testing.assert_array_equal(chosen.truth.displacement[0], truth.displacement[1])
-
-    def test_the_problems_of_other_clips_are_left_behind(self):
-        assert list(some_clips().select(["c1", "c2"]).problems["clip_id"]) == ["c1"]
-        assert len(some_clips().select(["c0"]).problems) == 0
 
     def test_where_takes_a_value_or_several(self):
         clips = some_clips()
@@ -336,22 +334,15 @@ class TestShapes:
 
 
 class TestScores:
-    def test_probabilities_are_the_softmax(self):
+    def test_probabilities_are_the_softmax_and_those_of_aus_the_logistic_function(self):
         logits = np.log(np.array([[1.0, 3.0], [1.0, 1.0], [9.0, 1.0]]))
-        predictions = Predictions(logits, a_table(), ("a", "b"))
+        predictions = Predictions(logits, a_table(), ("a", "b"), au_logits=logits, aus=("AU1", "AU2"))
         np.testing.assert_allclose(predictions.probabilities, [[0.25, 0.75], [0.5, 0.5], [0.9, 0.1]])
+        np.testing.assert_allclose(predictions.au_probabilities, [[0.5, 0.75], [0.5, 0.5], [0.9, 0.5]])
         assert list(predictions.predicted) == ["b", "a", "a"], "on a tie the earlier class"
-
-    def test_extreme_scores_neither_overflow_nor_warn(self):
-        far = np.array([[1e4, -1e4]] * 3, dtype=np.float32)
+        far = np.array([[1e4, -1e4]] * 3, dtype=np.float32)  # neither overflows nor warns
         predictions = Predictions(far, a_table(), ("a", "b"), au_logits=far, aus=("AU1", "AU2"))
-        np.testing.assert_array_equal(predictions.probabilities[0], [1, 0])
-        np.testing.assert_array_equal(predictions.au_probabilities[0], [1, 0])
-
-    def test_au_probabilities_are_the_logistic_function(self):
-        logits = np.log(np.array([[1 / 3], [1.0], [4.0]]))
-        predictions = dataclasses.replace(some_predictions(), au_logits=logits)
-        np.testing.assert_allclose(predictions.au_probabilities, [[0.25], [0.5], [0.8]])
+        np.testing.assert_array_equal([predictions.probabilities[0], predictions.au_probabilities[0]], [[1, 0]] * 2)
 
     def test_the_frame_of_predictions_joins_table_and_scores(self):
         frame = some_predictions().to_frame()

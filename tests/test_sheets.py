@@ -161,14 +161,8 @@ def test_decimal_commas_and_full_width_and_chinese_signs_are_read(casme2):
     table = read_casme2(casme2).table
     assert table[["subject", "onset", "apex", "offset"]].values.tolist() == [["01", 3, 5, 9], ["02", 1, 4, 8]]
     (casme2 / "mine.csv").unlink()
-    headers = [
-        "Ｓｕｂｊｅｃｔ",
-        "Filename\u00a0",
-        "Onset　Frame（帧）",
-        "apex＿frame",
-        "OffsetFrame：",
-        "Action\nUnits",
-    ]
+    headers = ["Ｓｕｂｊｅｃｔ", "Filename\u00a0", "Onset　Frame（帧）", "apex＿frame"]
+    headers += ["OffsetFrame：", "Action\nUnits"]
     book(casme2 / "mine.xlsx", 表一=[[*headers, "estimated  emotion"], *ROWS])
     assert read_casme2(casme2).table["onset"].tolist() == [3, 1]
 
@@ -251,7 +245,7 @@ def test_a_sheet_without_offsets_takes_the_last_frame_of_the_folder(casme2):
 
 
 def test_a_frame_rate_is_read_as_it_is_typed_and_one_that_no_camera_has_is_a_problem(tmp_path):
-    wrong = ["90000", "1000", "1000000", "0", "-30", "1", "x", "two hundred", "1e5"]
+    wrong = ["90000", "1000", "0", "-30", "1", "x", "two hundred", "1e5", "nan", "inf", "1e-320", "2014-01-02"]
     right = {"300": 300, "59.94": 59.94, '"59,94"': 59.94, "500 fps": 500, "200.0": 200}
     lines = ["subject,filename,fps,onset,apex,offset,AUs,emotion"]
     for number, typed in enumerate([*right, *wrong]):

@@ -74,7 +74,7 @@ def test_a_pickle_is_refused_under_whatever_name_and_not_run(model_folder, tmp_p
 
 def test_a_configuration_cannot_ask_for_more_than_the_weights_hold(model_folder):
     card = json.loads((model_folder / "config.json").read_text())
-    for change in ({"dim": 99_992}, {"depth": 900}, {"n_frames": 9_999, "size": 4096}):
+    for change in ({"dim": 9_992}, {"depth": 90}, {"n_frames": 9_999, "size": 4096}):
         (model_folder / "config.json").write_text(json.dumps(card | change))
         with pytest.raises(ValueError, match=r"weights are not those of its config.json, such as"):
             load_pretrained(model_folder)
@@ -320,12 +320,15 @@ FORBIDDEN = {
 }  # fmt: skip
 
 
+LAST_WORDS = {name.rpartition(".")[2] for name in FORBIDDEN}
+
+
 def test_no_call_of_the_library_runs_what_it_reads():
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
-                name = ast.unparse(node.func)
-                assert name not in FORBIDDEN, f"{path.name}:{node.lineno} calls {name}"
+                if getattr(node.func, "attr", getattr(node.func, "id", "")) in LAST_WORDS:
+                    assert ast.unparse(node.func) not in FORBIDDEN, f"{path.name}:{node.lineno}"
                 for word in node.keywords:
                     risky = word.arg in ("allow_pickle", "trust_remote_code", "shell")
                     assert not (risky and ast.unparse(word.value) != "False"), f"{path.name}:{node.lineno} {word.arg}"

@@ -20,7 +20,7 @@ from tiny_clips import tiny_clips
 from written_sets import shared_set
 
 from medn_lab.data import FlowRecipe, prepare, read_casme2
-from medn_lab.evaluate import evaluate_loso, predict
+from medn_lab.evaluate import predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
 from medn_lab.records import ClipIndex, Clips, History
 from medn_lab.train import TrainConfig, fit
@@ -84,7 +84,7 @@ def test_a_read_only_folder_is_named_and_stays_as_it_is(index, clips, model):
         assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("calls", mostly_slow(range(12), quick=4))
+@pytest.mark.parametrize("calls", mostly_slow([0, 5, *range(1, 5), *range(6, 12)], quick=2))
 def test_a_disk_that_fills_up_keeps_the_finished_clips(index, prepared, tmp_path, monkeypatch, capsys, calls):
     out = tmp_path / "set"
     with monkeypatch.context() as patch:
@@ -177,7 +177,7 @@ def test_a_worker_that_is_killed_costs_its_clips_alone(index, prepared, tmp_path
     assert_prepared(prepare(index, tmp_path / "set", recipe=SMALL, progress=False), prepared)
 
 
-@pytest.mark.parametrize("year", [0, 4_102_444_800], ids=["1970", "2100"])
+@pytest.mark.parametrize("year", mostly_slow([0, 4_102_444_800]), ids=["1970", "2100"])
 def test_a_clock_that_jumps_changes_nothing(index, prepared, clips, model, tmp_path, monkeypatch, year):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fails_after(2, KeyboardInterrupt()))
@@ -197,7 +197,7 @@ def flip_last_bit(file: Path) -> bytes:
     return whole
 
 
-def test_spoiled_checkpoints_folds_and_weights_are_named(clips, model, tmp_path):
+def test_spoiled_checkpoints_and_weights_are_named(clips, model, tmp_path):
     fit(model, clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
     state = tmp_path / "kept" / "state.safetensors"
     whole = flip_last_bit(state)
@@ -207,11 +207,6 @@ def test_spoiled_checkpoints_folds_and_weights_are_named(clips, model, tmp_path)
     state.write_bytes(whole[:100])
     with pytest.raises(ValueError, match=r"state.safetensors .* train from the start"):
         fit(model, clips, training=QUICK, checkpoint=tmp_path / "kept", progress=False)
-    loso = {"training": QUICK, "n_jobs": 1, "folder": tmp_path / "run", "progress": False}
-    evaluate_loso(model.config, clips, **loso)
-    flip_last_bit(tmp_path / "run" / "fold_001" / "last_epoch" / "logits.npy")
-    with pytest.raises(ValueError, match=r"fold_001 .*sha256 differs.*remove that folder"):
-        evaluate_loso(model.config, clips, **loso)
     model.save_pretrained(tmp_path / "m")
     again = load_pretrained(tmp_path / "m")
     assert weights_sha256(again) == weights_sha256(model)

@@ -80,22 +80,15 @@ def test_an_au_moves_both_sides_alike_and_one_side_alone_within_its_mask(face, l
         assert right.table["clip_id"][0].endswith(f"-R{au[2:]}C-still")
 
 
-@pytest.mark.parametrize(
-    ("au", "place", "way"),
-    [
-        ("AU12", "mouth_corner", (1, -1)),
-        ("AU15", "mouth_corner", (0, 1)),
-        ("AU20", "mouth_corner", (1, 0)),
-        ("AU1", "brow_inner", (0, -1)),
-        ("AU2", "brow_outer", (0, -1)),
-        ("AU4", "brow_inner", (-1, 1)),
-        ("AU5", "lid_upper", (0, -1)),
-        ("AU6", "cheek", (0, -1)),
-        ("AU7", "lid_lower", (0, -1)),
-        ("AU9", "nose_wing", (0, -1)),
-        ("AU10", "lip_top", (0, -1)),
-    ],
-)
+PULLS = [
+    ("AU12", "mouth_corner", (1, -1)), ("AU4", "brow_inner", (-1, 1)), ("AU5", "lid_upper", (0, -1)),
+    ("AU15", "mouth_corner", (0, 1)), ("AU20", "mouth_corner", (1, 0)), ("AU1", "brow_inner", (0, -1)),
+    ("AU2", "brow_outer", (0, -1)), ("AU6", "cheek", (0, -1)), ("AU7", "lid_lower", (0, -1)),
+    ("AU9", "nose_wing", (0, -1)), ("AU10", "lip_top", (0, -1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("au", "place", "way"), mostly_slow(PULLS, quick=3))
 def test_an_au_pulls_its_landmark_the_way_facs_says(face, large_studio, au, place, way):
     x, y = face.landmarks.left[place]
     row, column = int((y + 1) * 64), int((x + 1) * 64)
@@ -113,9 +106,14 @@ def test_a_still_face_is_untouched_and_a_one_sided_smile_leaves_the_other_side(f
     assert left[72:].sum() > 0
 
 
-@pytest.mark.parametrize("au", sorted(MIDLINE))
-def test_midline_aus_play_on_both_sides_in_any_case(face, au):
-    np.testing.assert_array_equal(move_face(face, {au: 1.0}, side="left"), move_face(face, {au: 1.0}))
+def test_midline_aus_play_on_both_sides_in_any_case(face, studio):
+    for au in MIDLINE:
+        np.testing.assert_array_equal(move_face(face, {au: 1.0}, side="left"), move_face(face, {au: 1.0}))
+    assert studio({"aus": {"AU17": "C"}, "sides": {"AU17": "left"}}).table["side"].tolist() == ["both"]
+    with pytest.raises(ValueError, match="'AU99'"):
+        move_face(face, {"AU99": 1.0})
+    with pytest.raises(ValueError, match=r"both, left, right; .*'up'"):
+        move_face(face, {}, side="up")
 
 
 def test_a_blink_hides_the_iris(face):
@@ -166,12 +164,6 @@ def test_the_detector_places_aus_near_the_landmarks():
         assert 40 < column < 88
 
 
-def test_a_cue_on_the_portrait_leaves_its_flow_alone():
-    plain, flushed = move_photo(action_units="4"), move_photo(action_units="4", cue="flush")
-    assert length(plain.flow - flushed.flow).mean() < 0.02
-    assert (flushed.frames[0, -1].astype(int) - plain.frames[0, -1])[..., 0].max() >= 3
-
-
 def test_the_brightness_of_a_photo_and_of_a_still_changes_in_grey_on_the_chin(face):
     bright, dim = (move_photo(cue=cue, size=64) for cue in ("brighten", "dim"))
     change = (bright.frames[0].astype(int) - dim.frames[0]).mean(axis=-1)
@@ -218,17 +210,6 @@ def test_the_flow_is_the_requested_displacement_of_two_frames_as_of_eight(studio
     np.testing.assert_array_equal(two.flow, clip.flow)
 
 
-def test_two_clips_that_differ_in_the_cue_differ_where_the_cue_lies_and_not_in_the_flow(studio):
-    flush, pallor = (studio({"aus": {"AU4": "C"}, "cue": cue, **QUIET}) for cue in ("flush", "pallor"))
-    change = flush.frames[0, -1].astype(int) - pallor.frames[0, -1]
-    inside = flush.truth.cue_mask[0, 0]
-    assert change[inside][:, 0].mean() > 4  # red
-    assert np.abs((change @ [0.299, 0.587, 0.114])[inside]).mean() < 1
-    assert np.abs(change[:6]).max() == 0  # above the forehead there is no blood to see
-    assert np.abs(flush.flow - pallor.flow).max() < 0.05
-    np.testing.assert_array_equal(flush.truth.displacement, pallor.truth.displacement)
-
-
 def test_noise_and_drift_are_two_controls_and_the_same_in_every_clip_of_a_studio(studio):
     still = studio(QUIET)
     grainy, again, drifting = (studio({"noise": n, "drift": d}) for n, d in ((2, 0), (2, 0), (0, 4)))
@@ -239,14 +220,6 @@ def test_noise_and_drift_are_two_controls_and_the_same_in_every_clip_of_a_studio
     assert not grainy.truth.table[head].to_numpy().any()
     assert drifting.truth.table[head[:2]].abs().to_numpy().max() > 0.03
     np.testing.assert_array_equal(drifting.frames[0, 0], still.frames[0, 0])  # nothing has drifted yet
-
-
-def test_sides_reach_one_half_of_the_face_and_midline_aus_both(studio):
-    left = studio({"aus": {"AU12": "E"}, "sides": {"AU12": "left"}, **QUIET})
-    size = length(displacement(left))
-    assert size[:, :24].max() < 0.05 * size.max()  # the subject's right lies left in the picture
-    assert left.table["clip_id"].item().endswith("-L12E-still")
-    assert studio({"aus": {"AU17": "C"}, "sides": {"AU17": "left"}}).table["side"].tolist() == ["both"]
 
 
 def test_a_clip_carries_what_the_table_allows(studio):
@@ -261,7 +234,9 @@ def test_a_clip_carries_what_the_table_allows(studio):
     assert np.isnan(odd.truth.table.loc[0, "given_aus_happiness"])
 
 
-@pytest.mark.parametrize(("kind", "state"), [("timing", "early"), ("brightness", "brighten"), ("brightness", "dim")])
+@pytest.mark.parametrize(
+    ("kind", "state"), mostly_slow([("timing", "early"), ("brightness", "brighten"), ("brightness", "dim")])
+)
 def test_a_pulse_is_still_at_onset_and_apex(kind, state):
     studio = face_studio(cue=kind)
     seen, still = (studio({"aus": {"AU17": "C"}, "cue": cue, **QUIET}) for cue in (state, "still"))
@@ -270,24 +245,31 @@ def test_a_pulse_is_still_at_onset_and_apex(kind, state):
     assert seen.truth.table["cue_kind"].tolist() == [kind]
 
 
+GREY = np.full((80, 80, 3), 120, np.uint8)
+
+
 @pytest.mark.parametrize(
-    ("arguments", "facts"),
+    ("make", "facts"),
     [
-        ({"photo": np.full((200, 200, 3), 127, np.uint8)}, "200x200"),
-        ({"photo": np.zeros((200, 200), np.uint8)}, r"uint8 of shape \(200, 200\)"),
-        ({"photo": np.zeros((200, 200, 3))}, "float64"),
-        ({"photo": np.zeros((20, 200, 3), np.uint8)}, "48 px"),
-        ({"action_units": "12+smile"}, "'smile'"),
-        ({"action_units": "46"}, "'46'"),
-        ({"intensity": "F"}, "A, B, C, D, E; .*'F'"),
-        ({"cue": "blush"}, "'blush'"),
-        ({"size": 20}, "64 and 512; .*20"),
-        ({"landmarks": {"nose": (1, 2)}}, "eye_right, eye_left, mouth_right, mouth_left"),
+        (lambda: photo_studio(GREY), "80x80"),
+        (lambda: move_photo(GREY[..., 0]), r"uint8 of shape \(80, 80\)"),
+        (lambda: move_photo(GREY / 1.0), "float64"),
+        (lambda: move_photo(GREY[:20]), "48 px"),
+        (lambda: move_photo(action_units="12+smile"), "'smile'"),
+        (lambda: move_photo(action_units="46"), "'46'"),
+        (lambda: move_photo(intensity="F"), "A, B, C, D, E; .*'F'"),
+        (lambda: move_photo(cue="blush"), "'blush'"),
+        (lambda: move_photo(size=20), "64 and 512; .*20"),
+        (lambda: move_photo(landmarks={"nose": (1, 2)}), "eye_right, eye_left, mouth_right, mouth_left"),
+        (lambda: face_studio(n_frames=1), "n_frames.* 2"),
+        (lambda: face_studio(cue="smell"), "'smell'"),
+        (lambda: face_studio(person=-1), "person.* 0; .*-1"),
+        (lambda: draw_face(draw_identity(0, 0), size=8), "32 to 1024 px; .*8"),
     ],
 )
-def test_bad_photos_get_a_sentence(arguments, facts):
+def test_a_face_that_cannot_be_made_is_one_sentence(make, facts):
     with pytest.raises(ValueError, match=facts):
-        move_photo(**arguments)
+        make()
 
 
 @pytest.mark.parametrize(
@@ -295,7 +277,6 @@ def test_bad_photos_get_a_sentence(arguments, facts):
     [
         ({"au": {}}, "aus, sides.*'au'"),
         ({"aus": {"AU43": "C"}}, "'AU43'"),
-        ({"aus": {"AU4": "F"}}, "A, B, C, D, E; .*'F'"),
         ({"aus": {"AU4": 9.0}}, "AU4.* 0 and 5; .*9.0"),
         ({"sides": {"AU4": "up"}}, "both, left, right; .*'up'"),
         ({"cue": "early"}, "flush, pallor, still; .*'early'"),
@@ -306,26 +287,3 @@ def test_bad_photos_get_a_sentence(arguments, facts):
 def test_a_state_that_cannot_be_played_is_one_sentence(studio, state, facts):
     with pytest.raises(ValueError, match=facts):
         studio(state)
-
-
-@pytest.mark.parametrize(
-    ("make", "facts"),
-    [
-        (lambda: face_studio(size=32), "64 and 512"),
-        (lambda: face_studio(n_frames=1), "n_frames.* 2"),
-        (lambda: face_studio(cue="smell"), "'smell'"),
-        (lambda: face_studio(person=-1), "person.* 0; .*-1"),
-        (lambda: photo_studio(np.full((80, 80, 3), 120, np.uint8)), "80x80"),
-        (lambda: draw_face(draw_identity(0, 0), size=8), "32 to 1024 px; .*8"),
-    ],
-)
-def test_a_face_that_cannot_be_made_is_one_sentence(make, facts):
-    with pytest.raises(ValueError, match=facts):
-        make()
-
-
-def test_bad_sliders_get_a_sentence(face):
-    with pytest.raises(ValueError, match="'AU99'"):
-        move_face(face, {"AU99": 1.0})
-    with pytest.raises(ValueError, match=r"both, left, right; .*'up'"):
-        move_face(face, {}, side="up")

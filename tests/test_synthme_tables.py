@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-import medn_lab as medn
 from medn_lab.records import Clips, frame_numbers
 from medn_lab.synthme import (
     AUS,
@@ -99,13 +98,6 @@ def test_clips_of_another_table_can_be_drawn_again(clips, tmp_path):
     assert len(repr(clips)) < len(repr(published)) + 40
 
 
-@pytest.mark.slow
-def test_a_result_on_clips_of_another_table_is_made_again(clips):
-    predictions = medn.predict(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    again = medn.rerun(predictions, progress=False)
-    np.testing.assert_array_equal(again.again.logits, predictions.logits)
-
-
 def test_ceilings_of_the_published_table_in_closed_form():
     table = draw_table(n_subjects=8, clips_per_subject=100, cue="timing", seed=9)
     found = ceilings(table)
@@ -176,10 +168,8 @@ def test_allowed_emotions_come_from_the_given_table():
         (emotion_table().replace({"action_units": {"9": "5"}}), "'5' twice"),
         (emotion_table().rename(columns={"others": "anger"}), "anger, others"),
         (emotion_table().assign(others=0.5), r"sum to 1 .* 1\+2"),
-        (emotion_table().assign(share=np.nan), "0 or more"),
         (emotion_table().assign(share=0.0), "share above 0"),
-        (emotion_table().assign(happiness="much"), "0 or more"),
-        (emotion_table().assign(happiness=-0.1), "0 or more"),
+        *((emotion_table().assign(happiness=wrong), "0 or more") for wrong in (np.nan, "much", -0.1)),
         (emotion_table().iloc[:0], "no row"),
     ],
 )

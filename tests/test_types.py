@@ -10,10 +10,6 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["mypy"]
 
 
-def test_the_package_says_that_it_is_typed():
-    assert (REPOSITORY / "medn_lab" / "py.typed").is_file()
-
-
 def test_no_part_of_the_package_is_let_off():
     for one in SETTINGS["overrides"]:
         assert set(one) == {"module", "ignore_missing_imports"}

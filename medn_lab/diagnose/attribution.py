@@ -18,6 +18,7 @@ The methods are in :mod:`medn_lab.diagnose.attribution_methods`.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -46,6 +47,10 @@ INPUT_OF: dict[Literal["emotion", "motion"], str] = {"emotion": "frames", "motio
 
 CHANNELS = {"frames": 2, "flow": 1}
 """The axis of colours or components in the network's inputs; in a record it is the last."""
+
+FAR_SEED = 918_273_645_000
+"""Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
+weights, near which training has left it."""
 
 FADED_SHARE = 0.003
 """The share of the frames' change that is left where a clip has almost faded away."""
@@ -254,7 +259,7 @@ def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Method:
-    """A registered method: its function of tensors, the defaults of its own arguments, and what its values are."""
+    """A registered method: its function of tensors, the defaults of its arguments, and what its values are."""
 
     compute: Callable[..., Tensors]
     defaults: Mapping[str, Any]
@@ -449,3 +454,22 @@ def completeness(attribution: Attribution) -> dict[str, float]:
         "completeness_error": float(gap.sum() / whole) if whole > 0 else float(gap.sum() > 0),
         "completeness_gap_95": float(np.quantile(gap, 0.95)),
     }
+
+
+def random_model(model: MEDN, *, seed: int) -> MEDN:
+    """A copy of a network with all weights drawn at random; its buffers and torch's own generator stay as they were.
+
+    Layers draw their weights by their own initialisation, other parameters from a normal distribution with their
+    trained mean and spread.
+    """
+    model = copy.deepcopy(model)
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(FAR_SEED + seed)
+        for module in model.modules():
+            if reset := getattr(module, "reset_parameters", None):
+                reset()
+                continue
+            for value in module.parameters(recurse=False):
+                spread = float(value.std()) if value.numel() > 1 else 1.0
+                value.normal_(float(value.mean()), spread)
+    return model

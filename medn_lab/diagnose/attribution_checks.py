@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from medn_lab.diagnose.attribution import (
     CHANNELS,
@@ -21,14 +21,11 @@ from medn_lab.diagnose.attribution import (
     eval_mode,
     find_method,
     find_target,
+    random_model,
 )
 from medn_lab.diagnose.attribution_methods import GREY_LEVELS
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips, require
-
-FAR_SEED = 918_273_645_000
-"""Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
-weights, near which training has left it."""
 
 
 def infidelity(
@@ -36,7 +33,7 @@ def infidelity(
 ) -> np.ndarray:
     """How badly a map predicts what the target loses when a random square of the face is stilled.
 
-    In each sample a square of each input is stilled at a random place of its own: the frames' by the onset, the flow's
+    In each sample a square of each input is stilled at a random place: the frames' by the onset, the flow's
     by zeros. The map predicts the sum of its values there (slopes are multiplied with what was taken away). The
     figure is what is left of the losses' mean square after the best scaling of the map: 0 predicts them exactly, 1 not
     at all. So maps without a unit can be compared with those that have one. Where a score is so sure that no single
@@ -88,25 +85,36 @@ def infidelity(
     patch = max(1, side // 4) if patch is None else patch
     if not 1 <= patch <= side or n_samples < 2:
         raise ValueError(f"patch must be from 1 to {side} px and n_samples at least 2; got {patch} and {n_samples}")
-    method, _ = find_method(attribution.method)
+    return _infidelity([attribution], model, clips, patch=patch, n_samples=n_samples, seed=seed)[0]
+
+
+def _infidelity(
+    compared: Sequence[Attribution], model: MEDN, clips: Clips, *, patch: int, n_samples: int = 32, seed: int
+) -> np.ndarray:
+    """The infidelity of maps by one method, the first of them of this model, on the same squares: (n_maps, n)."""
+    method, _ = find_method(compared[0].method)
     figures = []
-    for score, inputs, fixed, maps in _clip_by_clip(attribution, model, clips):
+    for row, (score, inputs, fixed, _) in enumerate(_clip_by_clip(compared[0], model, clips)):
         generator = torch.Generator().manual_seed(seed)
-        predicted = torch.zeros(n_samples, device=inputs[0].device)
+        predicted = torch.zeros(len(compared), n_samples, device=inputs[0].device)
         stilled = []
-        for value, base, spoke in zip(inputs, score.baselines(inputs), maps, strict=True):
+        for name, value, base in zip(score.reads, inputs, score.baselines(inputs), strict=True):
             mask = _random_squares(value, patch=patch, n_samples=n_samples, generator=generator)
-            if spoke is None:  # the method says nothing about this input, which stays as it is
+            maps = _maps_of(compared, row, name, like=value)
+            if maps is None:  # the method says nothing about this input, which stays as it is
                 stilled.append(value.expand(n_samples, *value.shape[1:]))
                 continue
             stilled.append(torch.where(mask, base, value))
-            effect = spoke * (value - base) if method.slopes else spoke
-            predicted += (effect * mask).flatten(1).sum(dim=1)
+            effect = maps * (value - base) if method.slopes else maps
+            predicted += effect.flatten(1) @ mask.flatten(1).to(effect).T
         others = (value.expand(n_samples, *value.shape[1:]) for value in fixed)
         with torch.no_grad():
-            lost = score(*inputs, *fixed) - score(*stilled, *others)
-        figures.append(_unexplained(predicted.double(), lost.double()))
-    return np.array(figures)
+            lost = (score(*inputs, *fixed) - score(*stilled, *others)).double()
+        predicted = predicted.double()
+        size = predicted.square().sum(dim=1)
+        scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
+        figures.append((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum())
+    return torch.stack(figures, dim=1).cpu().numpy()
 
 
 def sensitivity(
@@ -187,23 +195,31 @@ def sensitivity(
     return np.where(np.isinf(figures), np.nan, figures)
 
 
-def check_attribution(attribution: Attribution, *, model: MEDN, clips: Clips, seed: int = 0) -> Attribution:
-    """The same maps with infidelity, sensitivity and, where the method claims it, completeness.
+def check_attribution(
+    attribution: Attribution, *, model: MEDN, clips: Clips, n_draws: int = 3, seed: int = 0
+) -> Attribution:
+    """The same maps with infidelity, its control, sensitivity and, where the method claims it, completeness.
+
+    The control is the method's map of a random model (Adebayo et al. 2018), the same architecture with all weights
+    drawn at random: its infidelity to this model is what the method reaches without training.
 
     Parameters
     ----------
     attribution, model, clips, seed
-        As in :func:`infidelity`.
+        As in :func:`infidelity`; the seed is that of the random weights too.
+    n_draws : int
+        Random models, 0 for none; each costs the maps once more, where the sensitivity costs them four times.
 
     Returns
     -------
     Attribution
-        ``sanity`` with the median over clips of ``infidelity`` and ``sensitivity``, at these functions' own radii.
+        ``sanity`` with the median over clips of ``infidelity`` and ``sensitivity``, at these functions' own radii, and
+        its mean and range over ``random_draws`` random models: ``random_infidelity``, with ``_low`` and ``_high``.
 
     Raises
     ------
     ValueError
-        If the attribution was not made of this model and these clips.
+        If the attribution was not made of this model and these clips, or `n_draws` is negative.
 
     See Also
     --------
@@ -214,16 +230,25 @@ def check_attribution(attribution: Attribution, *, model: MEDN, clips: Clips, se
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
-    >>> maps = check_attribution(medn.diagnose.saliency(model, clips, target="happiness"), model=model, clips=clips)
-    >>> sorted(maps.sanity)
-    ['infidelity', 'sensitivity']
+    >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
+    >>> sorted(check_attribution(maps, model=model, clips=clips, n_draws=1).sanity)[:3]
+    ['infidelity', 'random_draws', 'random_infidelity']
     """
-    method, _ = find_method(attribution.method)
+    if n_draws < 0:
+        raise ValueError(f"n_draws must be at least 0; got {n_draws}")
+    method, params = find_method(attribution.method, attribution.params)
     found = completeness(attribution) if method.complete else {}
-    for name, measure in (("infidelity", infidelity), ("sensitivity", sensitivity)):
-        values = measure(attribution, model=model, clips=clips, seed=seed)
-        if not np.isnan(values).all():
-            found[name] = float(np.nanmedian(values))
+    own = clips.select(attribution.table["clip_id"])
+    how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
+    random = [attribute(random_model(model, seed=seed + draw), own, **how) for draw in range(n_draws)]
+    of_all = _infidelity([attribution, *random], model, clips, patch=max(1, clips.size[0] // 4), seed=seed)
+    measured = {"infidelity": of_all[0]}
+    measured["sensitivity"] = sensitivity(attribution, model=model, clips=clips, seed=seed)
+    found |= {name: float(np.nanmedian(values)) for name, values in measured.items() if not np.isnan(values).all()}
+    if n_draws and "infidelity" in found:
+        draws = np.nanmedian(of_all[1:], axis=1)
+        found |= {"random_infidelity": float(draws.mean()), "random_draws": float(n_draws)}
+        found |= {"random_infidelity_low": float(draws.min()), "random_infidelity_high": float(draws.max())}
     return attribution.with_sanity(found)
 
 
@@ -242,15 +267,18 @@ def _clip_by_clip(
                 with torch.no_grad():
                     now, then = float(score(*inputs, *fixed)[0]), float(scores[0])
                 if abs(now - then) > 1e-3 * max(1.0, abs(then)):
-                    which = f"{attribution.target} of {clips.table['clip_id'].iloc[0]!r}"
-                    changed = f"{which} was {then:.3f} and is {now:.3f}"
+                    changed = f"{attribution.target} of {clips.table['clip_id'][0]!r} was {then:.3f} and is {now:.3f}"
                     raise ValueError(f"the attribution was not made of this model and these clips: {changed}")
-            maps: list[Tensor | None] = []
-            for name, value in zip(score.reads, inputs, strict=True):
-                array = getattr(attribution, name)
-                one = None if array is None else torch.tensor(array[row : row + 1], device=value.device)
-                maps.append(None if one is None else one.movedim(-1, CHANNELS[name]).contiguous())
-            yield score, inputs, fixed, maps
+            pairs = zip(score.reads, inputs, strict=True)
+            yield score, inputs, fixed, [_maps_of([attribution], row, name, like=value) for name, value in pairs]
+
+
+def _maps_of(compared: Sequence[Attribution], row: int, name: str, *, like: Tensor) -> Tensor | None:
+    """Maps of a clip's input in the layout of the input, (n_maps, ...); None where the method says nothing of it."""
+    if getattr(compared[0], name) is None:
+        return None
+    arrays = np.stack([getattr(attribution, name)[row] for attribution in compared])
+    return torch.tensor(arrays, device=like.device).movedim(-1, CHANNELS[name]).contiguous()
 
 
 def _random_squares(value: Tensor, *, patch: int, n_samples: int, generator: torch.Generator) -> Tensor:
@@ -262,17 +290,6 @@ def _random_squares(value: Tensor, *, patch: int, n_samples: int, generator: tor
     inside = (rows >= top) & (rows < top + patch) & (columns >= left) & (columns < left + patch)
     inside = inside.view(n_samples, *[1] * (value.ndim - 3), h, w)
     return inside.expand(n_samples, *value.shape[1:]).to(value.device)
-
-
-def _unexplained(predicted: Tensor, lost: Tensor) -> float:
-    """The share of the losses' sum of squares that the best multiple of the prediction leaves."""
-    whole, size = float(lost.square().sum()), float(predicted.square().sum())
-    if whole == 0:
-        return np.nan
-    if size == 0:
-        return 1.0
-    scale = float((predicted * lost).sum()) / size
-    return float((lost - scale * predicted).square().sum()) / whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -289,8 +306,8 @@ class RandomisationCheck:
         From which rank correlation with all weights random a map is marked.
     attribution : Attribution
         The model's own map, with the outcome among its sanity figures.
-    randomised : Attribution
-        The map of the last draw with all weights random: what :func:`planted_mass` should be compared with.
+    randomised : tuple of Attribution
+        The maps with all weights random, one a draw: the control for :func:`planted_mass`.
 
     Examples
     --------
@@ -305,7 +322,7 @@ class RandomisationCheck:
     table: pd.DataFrame
     threshold: float
     attribution: Attribution
-    randomised: Attribution
+    randomised: tuple[Attribution, ...]
 
     @property
     def last(self) -> pd.DataFrame:
@@ -413,23 +430,23 @@ def randomisation_check(
         raise ValueError(f"n_draws must be at least 1 and threshold in (0, 1]; got {n_draws} and {threshold}")
     how: dict[str, Any] = {"target": target, "method": method, "params": params, "progress": progress}
     own = attribute(model, clips, **how)
-    rows, randomised = [], own
+    rows, randomised = [], []
     for draw in range(n_draws):
         for stage, changed in _randomised(model, randomise, seed=seed + draw):
-            randomised = attribute(changed, clips, **how)
-            rows += [{"stage": stage, "input": name, **figures} for name, figures in _alike(own, randomised)]
+            other = attribute(changed, clips, **how)
+            rows += [{"stage": stage, "input": name, **figures} for name, figures in _alike(own, other)]
+        randomised.append(other)
     table = pd.DataFrame(rows).groupby(["stage", "input"], sort=False).mean().reset_index()
     table = table.assign(n_clips=len(own), n_draws=n_draws)
     last = table[table["stage"] == "all weights"].set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
     figures = {f"randomised_{name}": float(alike) for name, alike in last.items()}
     marked = own.with_sanity({**figures, "randomised_threshold": threshold})
-    return RandomisationCheck(table, threshold, marked, randomised)
+    return RandomisationCheck(table, threshold, marked, tuple(randomised))
 
 
 def _randomised(model: MEDN, randomise: str, *, seed: int) -> Iterator[tuple[str, MEDN]]:
     """The stages of one draw: what is random by now, and the network in which it is."""
-    fresh = copy.deepcopy(model)
-    draw_weights(fresh, seed=seed)
+    fresh = random_model(model, seed=seed)
     if randomise == "all":
         yield "all weights", fresh
         return
@@ -441,19 +458,6 @@ def _randomised(model: MEDN, randomise: str, *, seed: int) -> Iterator[tuple[str
         inside = {name: value for name, value in state.items() if f"{name}.".startswith(f"{group}.")}
         changed.load_state_dict(inside, strict=False)
         yield "all weights" if place == len(groups) - 1 else f"{group} and above" if place else group, changed
-
-
-def draw_weights(model: nn.Module, *, seed: int) -> None:
-    """Draw all weights of a network anew, in place; torch's own generator stays as it was."""
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(FAR_SEED + seed)
-        for module in model.modules():
-            if reset := getattr(module, "reset_parameters", None):
-                reset()
-                continue
-            for value in module.parameters(recurse=False):
-                spread = float(value.std()) if value.numel() > 1 else 1.0
-                value.normal_(float(value.mean()), spread)
 
 
 def _alike(own: Attribution, other: Attribution) -> Iterator[tuple[str, dict[str, float]]]:

@@ -369,7 +369,7 @@ class Attributor:
         key = self._key(clip_id, target, method, partner)
         found = self(clip_id, target=target, method=method, partner=partner)
         if "infidelity" not in found.sanity and "sensitivity" not in found.sanity:
-            found = check_attribution(found, model=self._model, clips=self._clips, seed=self._seed)
+            found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1, seed=self._seed)
         which = (found.target, method)
         if which not in self._random:
             few = self._alike(found)
@@ -397,7 +397,7 @@ class Attributor:
             return None
         if clip_id not in self._kept:
             one = self._clips.select([clip_id])
-            self._kept[clip_id] = kept_tokens(self._model, one, truth=one.truth)
+            self._kept[clip_id] = kept_tokens(self._model, one, truth=one.truth, n_draws=0)
         return self._kept[clip_id]
 
     def _key(self, clip_id: str, target: str, method: str, partner: str) -> tuple[str, str, str, str]:

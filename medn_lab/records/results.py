@@ -361,6 +361,8 @@ class KeptTokens(_ClipRecord):
     cover : (n, n_scales) float32 or None
         The share of the planted region's area that lies in kept positions, in [0, 1]; NaN for a clip in which nothing
         was planted, None where no truth was given.
+    random_cover : (n, n_scales, n_draws) float32 or None
+        The same of random models, the same architecture with random weights; None where none was drawn.
     region : str
         What was planted: ``cue``, an AU, or ``AUs``; empty without truth.
     source : dict
@@ -382,6 +384,7 @@ class KeptTokens(_ClipRecord):
     keep_rates: tuple[float, ...]
     kept_shares: tuple[float, ...]
     cover: np.ndarray | None = None
+    random_cover: np.ndarray | None = None
     region: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
 
@@ -404,29 +407,40 @@ class KeptTokens(_ClipRecord):
         planted = ~np.isnan(self.cover).all(axis=1)
         if not planted.any():
             return f"{self.region} is planted in none of them"
-        means = zip(self.cover[planted].mean(axis=0), self.kept_shares, strict=True)
-        covered = ", ".join(f"{value:.3f} (chance {share:.3f})" for value, share in means)
+        means = self.cover[planted].mean(axis=0)
+        facts = [f"{value:.3f} (chance {share:.3f}" for value, share in zip(means, self.kept_shares, strict=True)]
+        if self.random_cover is not None:
+            control = self.random_cover[planted].mean(axis=(0, 2))
+            facts = [f"{fact}, random model {value:.3f}" for fact, value in zip(facts, control, strict=True)]
+        covered = ", ".join(f"{fact})" for fact in facts)
         return f"of the {self.region} they cover {covered} in {planted.sum()} clips where it is planted"
 
     def to_frame(self) -> pd.DataFrame:
-        """One row a keep rate, for each kind of cue: ``keep_rate, chance, cover, covers_more_often, mix, n_clips``.
+        """One row a keep rate, for each kind of cue, with the cover and its controls.
 
-        ``cover`` is the mean share of the region that is kept, ``covers_more_often`` how often a clip's cover is above
-        chance; both NaN without truth. ``n_clips`` counts the clips with a cover. Where the table has a column
-        ``cue_kind``, each kind has its rows, and the first column names it.
+        ``keep_rate, chance, cover, random_cover, random_low, random_high, covers_more_often, mix, n_clips, n_draws``.
+        ``cover`` is the mean share of the region that is kept; ``random_cover``, ``random_low`` and ``random_high`` are
+        the mean, the lowest and the highest of it over ``n_draws`` random models; ``covers_more_often`` is how often a
+        clip's cover is above chance. All are NaN without truth. ``n_clips`` counts the clips with a cover. Where the
+        table has a column ``cue_kind``, each kind has its rows, and the first column names it.
         """
         kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else None
         cover = np.full(self.mix.shape, np.nan) if self.cover is None else self.cover
+        random = np.empty((*self.mix.shape, 0)) if self.random_cover is None else self.random_cover
         rows: list[dict[str, object]] = []
         for kind in [None] if kinds is None else np.unique(kinds):
             own = np.ones(len(self), bool) if kinds is None else kinds == kind
             named = {} if kinds is None else {"cue_kind": kind}
             for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
-                found = cover[own, place]
-                found = found[~np.isnan(found)]
-                mean, above = (found.mean(), (found > share).mean()) if len(found) else (np.nan, np.nan)
-                figures = {"keep_rate": rate, "chance": share, "cover": mean, "covers_more_often": above}
-                rows.append({**named, **figures, "mix": float(self.mix[own, place].mean()), "n_clips": len(found)})
+                known = own & ~np.isnan(cover[:, place])
+                found, draws = pd.Series(cover[known, place]), pd.Series(random[known, place].mean(axis=0))
+                above = (found > share).mean() if len(found) else np.nan
+                figures = {
+                    "keep_rate": rate, "chance": share, "cover": found.mean(), "random_cover": draws.mean(),
+                    "random_low": draws.min(), "random_high": draws.max(), "covers_more_often": above,
+                    "mix": float(self.mix[own, place].mean()), "n_clips": len(found), "n_draws": len(draws),
+                }  # fmt: skip
+                rows.append({**named, **figures})
         return pd.DataFrame(rows)
 
 
