@@ -25,6 +25,8 @@ from .attribution_planted import planted_mass as planted_mass
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
+from .information import conditional_leakage as conditional_leakage
+from .information import usable_information as usable_information
 from .leaks import leakage as leakage
 from .leaks import selection_measures as selection_measures
 from .map_comparison import MapStability as MapStability
@@ -41,6 +43,7 @@ from .pairs import pair_separation as pair_separation
 from .pairs import rank_pairs as rank_pairs
 from .permutation import PermutationTest as PermutationTest
 from .permutation import dependence as dependence
+from .permutation import family_wise_p as family_wise_p
 from .permutation import partial_out as partial_out
 from .permutation import permutation_test as permutation_test
 from .probing import ProbeResult as ProbeResult

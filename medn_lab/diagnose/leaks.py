@@ -129,7 +129,7 @@ def leakage(
     label = emotion_column(table, label)
     if label in table:
         table = table.assign(**{label: check_label(table, label=label, complete=False)})
-    encoded = _encoded_targets(table, targets, extra or {}, label)
+    encoded = encoded_targets(table, targets, extra or {}, label)
     exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
     truths = truths_of(table, allowed, label)
     rows: list[dict[str, Any]] = []
@@ -153,6 +153,22 @@ def leakage(
     result = pd.DataFrame(rows)
     result.attrs = {**asdict(options), "label": label}
     return result
+
+
+def own_factor(table: pd.DataFrame, label: str) -> str:
+    """What an emotion branch should hold: ``cue``, or ``emotion`` where no cue differs; empty where neither does."""
+    known = {"cue": "cue", "emotion": emotion_column(table, label)}
+    differ = [key for key, name in known.items() if name in table and len(set(table[name].dropna())) > 1]
+    return differ[0] if differ else ""
+
+
+def directions(rows: pd.DataFrame) -> np.ndarray:
+    """Which way is good for each branch and target: ``higher`` for what a branch should hold."""
+    factor = "cue" if "cue" in set(rows["target"]) else "emotion"
+    of_aus = rows["target"].map(lambda target: target == MEAN_OF_AUS or is_au(target))
+    held = rows["target"].eq(factor).where(rows["branch"] == "emotion", of_aus)
+    held |= rows["branch"].eq("fused") & rows["target"].isin(["cue", "emotion"])
+    return np.where(held, "higher", "at most allowed")
 
 
 def emotion_column(table: pd.DataFrame, label: str) -> str:
@@ -197,7 +213,7 @@ def truths_of(
     return truths
 
 
-def _encoded_targets(
+def encoded_targets(
     table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
 ) -> Encoded:
     """Each target encoded; None for the subject, whose clips and not persons are held out."""

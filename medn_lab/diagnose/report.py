@@ -17,8 +17,8 @@ from medn_lab.diagnose.leaks import (
     BRANCHES,
     ENOUGH_FOR_A_PROBE,
     MEAN_OF_AUS,
+    directions,
     emotion_column,
-    is_au,
     leakage,
     one_leak,
     truths_of,
@@ -28,7 +28,8 @@ from medn_lab.diagnose.permutation import (
     PermutationTest,
     Scheme,
     both_branches,
-    cells,
+    exchange_groups,
+    known_classes,
     partial_out,
     permutation_test,
 )
@@ -40,7 +41,6 @@ from medn_lab.records import (
     Clips,
     DecouplingReport,
     au_columns,
-    au_set_text,
     au_sets,
     check_label,
     constant_reason,
@@ -57,9 +57,6 @@ COLUMNS = (
     "model", "kind", "measure", "given", "branch", "target", *NUMBERS[:10], "worst_target", *NUMBERS[10:],
     "within", "direction", "reason",
 )  # fmt: skip
-
-ENOUGH = 0.5
-"""Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept."""
 
 PLACES = ("frames_folder", "filename")
 """Columns that say where the originals lie; no measure reads them, and the report does not keep them."""
@@ -195,7 +192,7 @@ def _dependence_rows(
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
     if factor:
-        classes = _classes(features.table, factor, label)
+        classes = known_classes(features.table, factor, label)
         known = ~pd.isna(classes)
         if not known.all():
             features = features.select(features.table["clip_id"][known])
@@ -207,7 +204,7 @@ def _dependence_rows(
         x, y = both_branches(features)
     except ValueError as fault:
         return pd.DataFrame({"measure": list(MEASURES)}).assign(**common, direction="lower", reason=str(fault))
-    groups, within = _exchangeable(who, classes, factor)
+    groups, within = exchange_groups(who, classes, factor)
     if test.keywords["scheme"] == "shift":
         within = f"{within or 'all clips'} by shifts in time"
     reason = constant_reason({"motion": x, "emotion": y})
@@ -230,54 +227,19 @@ def _dependence_rows(
     return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
 
 
-def _exchangeable(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
-    """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
-    choices = [(who, "subject")]
-    if classes is not None:
-        choices = [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor)]
-    for columns, named in choices:
-        groups = cells(columns)
-        sizes = np.bincount(groups)
-        if sizes[sizes > 1].sum() >= ENOUGH * len(who):
-            return groups, named
-    return None, ""
-
-
 def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
     """Emotion and AU set, each if the table has it with more than one class."""
     column = label if label in table else "emotion"
     emotion = column in table and check_label(table, label=column, complete=False).notna().any()
     aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
     known = [name for name, there in (("emotion", emotion), ("aus", aus)) if there]
-    return [name for name in known if len(set(_classes(table, name, label)) - {None}) > 1]
-
-
-def _classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
-    """The class of each clip; None where it is missing, or its AU set is unknown or in doubt."""
-    if factor == "aus" and au_columns(table):
-        classes = pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
-    else:
-        named = label if factor == "emotion" and label in table else factor
-        if named not in table:
-            raise ValueError(f"nothing can be given {factor!r}: the table has no such column")
-        classes = check_label(table, label=named, complete=False)
-    if classes.isna().all():
-        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
-    return classes.to_numpy()
+    return [name for name in known if len(set(known_classes(table, name, label)) - {None}) > 1]
 
 
 def _leakage_rows(leaks: pd.DataFrame) -> pd.DataFrame:
     """The rows with their null and which way is good: high for what a branch should hold, else as allowed."""
-    own_factor = "cue" if "cue" in set(leaks["target"]) else "emotion"
-    of_aus = leaks["target"].map(lambda target: target == MEAN_OF_AUS or is_au(target))
-    held = leaks["target"].eq(own_factor).where(leaks["branch"] == "emotion", of_aus)
-    held |= leaks["branch"].eq("fused") & leaks["target"].isin(["cue", "emotion"])
-    return leaks.assign(
-        kind="leakage",
-        measure="auc",
-        within=np.where(leaks["split"] == "clips", "", "subject"),
-        direction=np.where(held, "higher", "at most allowed"),
-    )
+    within = np.where(leaks["split"] == "clips", "", "subject")
+    return leaks.assign(kind="leakage", measure="auc", within=within, direction=directions(leaks))
 
 
 def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
