@@ -57,7 +57,7 @@ def report():
 
 
 def row(report, **keys):
-    table = report.table
+    table, keys = report.table, ({"kind": "leakage"} if "branch" in keys else {}) | keys
     for name, value in keys.items():
         table = table[table[name] == value]
     assert len(table) == 1, keys

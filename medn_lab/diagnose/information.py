@@ -54,6 +54,21 @@ Branch = Literal["motion", "emotion"]
 BLOCKS = (1 / 8, 1 / 4, 1 / 2)
 """Shares of the subjects at which the blocks of a code end; the last block ends with the last subject."""
 
+CONDITIONAL = (
+    "branch", "target", "given", "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "family",
+    "within", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason", "worst_target", "worst_auc",
+    "worst_excess",
+)  # fmt: skip
+"""The columns of :func:`conditional_leakage`."""
+
+INFORMATION = (
+    "reader", "branch", "target", "value", "low", "high", "bits", "prior_bits", "allowed", "excess", "excess_low",
+    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason",
+)  # fmt: skip
+"""The columns of :func:`usable_information`."""
+
+FIGURES = ("value", "low", "high", "null_mean", "null_95", "n_clips", "n_subjects", "n_positive", "n_unknown")
+
 MIN_POSITIVES = ProbeOptions.min_positives
 
 SMALLEST_SUBJECTS = 4
@@ -145,9 +160,8 @@ def conditional_leakage(
     AU12 given the cue True
     """
     if branch not in get_args(Branch) or n_exchanges < 19:
-        raise ValueError(
-            f"branch must be motion or emotion and n_exchanges at least 19; got {branch!r} and {n_exchanges}"
-        )
+        got = f"got {branch!r} and {n_exchanges}"
+        raise ValueError(f"branch must be motion or emotion and n_exchanges at least 19; {got}")
     table, label = features.table, emotion_column(features.table, label)
     own = own_factor(table, label) or "emotion"
     given = given or ("aus" if branch == "motion" else own)
@@ -167,7 +181,7 @@ def conditional_leakage(
     results = probe_targets(inside, rest, subjects=who, options=options, strata=strata)
     p_family, n_tests = family_wise_p(results), sum(np.isfinite(one.value) for one in results)
     constant = constant_reason({branch: values}) or constant_reason({branch: rest}, given=f"the {given}")
-    common = {"branch": branch, "given": given, "direction": "lower"}
+    common = {"branch": branch, "given": given, "direction": "lower", "worst_target": ""}
     common["within"] = f"{within} by shifts in time" if scheme == "shift" and within else within
     family = f"targets of the {branch} branch given {given}"
     found = [
@@ -184,18 +198,9 @@ def conditional_leakage(
             row |= {"worst_target": worst["target"], "worst_auc": worst["value"]}
             row["worst_excess"] = worst["value"] - worst["null_mean"]
         found.insert(aus[-1] + 1, row)
-    texts = {"worst_target": ""}
-    result = pd.DataFrame(found).reindex(columns=list(CONDITIONAL)).fillna(texts)
+    result = pd.DataFrame(found).reindex(columns=list(CONDITIONAL))
     result.attrs = {**asdict(options), "label": label, "scheme": scheme}
     return result
-
-
-CONDITIONAL = (
-    "branch", "target", "given", "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "family",
-    "within", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason", "worst_target", "worst_auc",
-    "worst_excess",
-)  # fmt: skip
-"""The columns of :func:`conditional_leakage`."""
 
 
 def _branch_features(features: BranchFeatures, branch: Branch) -> Array:
@@ -223,27 +228,16 @@ def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> Pr
     varies = pd.DataFrame(columns).groupby(groups).transform("nunique").to_numpy() > 1
     ones = np.where(varies, columns, 0).sum(axis=0)
     fewer = np.minimum(ones, varies.sum(axis=0) - ones).astype(int)
-    kept = fewer >= least
-    few = f"{fewer.max()} clips differ in it inside a group; it needs {least} with it and {least} without it"
-    reason = target.reason or lacking or ("" if kept.any() else few)
-    return ProbeTarget(
-        columns[:, kept] if kept.any() else columns, int((fewer[kept] if kept.any() else fewer).min()), reason
-    )
+    if target.reason or lacking or fewer.max() < least:
+        few = f"{fewer.max()} clips can be exchanged for one that differs in it"
+        reason = target.reason or lacking or f"{few}; it needs {least} with it and {least} without it"
+        return ProbeTarget(columns, int(fewer.max()), reason)
+    return ProbeTarget(columns[:, fewer >= least], int(fewer[fewer >= least].min()))
 
 
 def _row(name: str, found: ProbeResult, constant: str) -> dict[str, Any]:
-    sizes = {size: getattr(found, size) for size in ("n_clips", "n_subjects", "n_positive", "n_unknown")}
-    null = {"null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value}
-    reason = constant if found.reason == CONSTANT else found.reason
-    return {
-        "target": name,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        **null,
-        **sizes,
-        "reason": reason,
-    }
+    figures = {figure: getattr(found, figure) for figure in FIGURES} | {"p": found.p_value}
+    return {"target": name, **figures, "reason": constant if found.reason == CONSTANT else found.reason}
 
 
 def usable_information(
@@ -298,8 +292,9 @@ def usable_information(
         the interval is over resampled subjects); ``bits, prior_bits`` (the two codes of all clips);
         ``allowed, excess, excess_low, excess_high`` (the usable information of the branch's own factor by the same
         reader, and what is beyond it); ``n_clips, n_subjects, n_positive, n_unknown, direction, reason``. The row
-        ``AUs`` is the mean of the AUs. A target needs 8 clips with it and 8 without it, of 4 subjects; `reason` says
-        what is missing. ``attrs`` holds the parameters and the numbers of `subjects` at which the blocks end.
+        ``AUs`` is the code of all AUs of a clip, one after the other. A target needs 8 clips with it and 8 without it,
+        of 4 subjects; `reason` says what is missing. ``attrs`` holds the parameters and the numbers of `subjects` at
+        which the blocks end.
 
     Raises
     ------
@@ -352,7 +347,7 @@ def usable_information(
         )
         for codes in (by_branch, by_truth):
             if codes and kept:
-                codes[MEAN_OF_AUS] = mean_known(np.stack([codes[name] for name in kept], axis=-1))
+                codes[MEAN_OF_AUS] = len(kept) * mean_known(np.stack([codes[name] for name in kept], axis=-1))
         for name in names:
             row = {"reader": reader, "branch": branch, "target": name, **sizes[name], "reason": reasons[name]}
             found.append(row | _saved_bits(by_branch.get(name), by_truth.get(name), units, options))
@@ -361,13 +356,6 @@ def usable_information(
     stops = _block_ends(int(units.max()) + 1)
     result.attrs = {"readers": list(readers), "subjects": stops, "n_orders": n_orders, "seed": seed, "label": label}
     return result
-
-
-INFORMATION = (
-    "reader", "branch", "target", "value", "low", "high", "bits", "prior_bits", "allowed", "excess", "excess_low",
-    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason",
-)  # fmt: skip
-"""The columns of :func:`usable_information`."""
 
 
 def _sizes(columns: Array, n_positive: int, units: Array) -> dict[str, int]:
