@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 from medn_lab.diagnose.leaks import (
     MEAN_OF_AUS,
     directions,
-    emotion_column,
     encoded_targets,
+    in_one_spelling,
     is_au,
     mean_of_aus,
     own_factor,
@@ -162,7 +162,7 @@ def conditional_leakage(
     if branch not in get_args(Branch) or n_exchanges < 19:
         got = f"got {branch!r} and {n_exchanges}"
         raise ValueError(f"branch must be motion or emotion and n_exchanges at least 19; {got}")
-    table, label = features.table, emotion_column(features.table, label)
+    table, label = in_one_spelling(features.table, label)
     own = own_factor(table, label) or "emotion"
     given = given or ("aus" if branch == "motion" else own)
     encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
@@ -246,7 +246,7 @@ def usable_information(
     branch: Branch = "emotion",
     targets: Sequence[str] | None = None,
     readers: Sequence[Kind] = get_args(Kind),
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     n_orders: int = 3,
@@ -275,8 +275,9 @@ def usable_information(
         ``motion`` the cue, or the emotion where no cue differs.
     readers : sequence of {"ridge", "rbf", "knn", "boosting", "mlp"}
         As `kind` of :func:`probe`. With 15 AUs, 360 clips of 64-d: ridge 1 s, boosting and mlp half a minute each.
-    allowed : mapping of {"motion", "emotion"} to (n, k) arrays or DataFrames, optional
-        The truth that the branch should hold, as :func:`leakage` takes it; an empty mapping measures without.
+    allowed : mapping of {"motion", "emotion"} to (n, k) arrays or DataFrames, or a DataFrame, optional
+        The truth that the branch should hold, as :func:`leakage` takes it; an empty mapping measures without. A
+        DataFrame of exact AUCs has no bits, and the default truth is read.
     extra, label : as :func:`leakage` takes them
     n_orders : int
         Random orders of the subjects; the bits of a clip are its mean over them.
@@ -323,7 +324,7 @@ def usable_information(
     """
     if branch not in get_args(Branch) or n_orders < 1:
         raise ValueError(f"branch must be motion or emotion and n_orders at least 1; got {branch!r} and {n_orders}")
-    table, label = features.table, emotion_column(features.table, label)
+    table, label = in_one_spelling(features.table, label)
     own = own_factor(table, label) or "emotion"
     encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
     units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)[1]
@@ -423,24 +424,25 @@ def _one_code(features: Array, columns: list[Array], place: Array, options: Prob
         scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
         for target, pair in enumerate(scores):
             own, k = classes[target], n_classes[target]
-            for way, given in enumerate(_probabilities(*map(np.nan_to_num, pair), own[known], k)):
+            for way, given in enumerate(_probabilities(pair, own[known], k)):
                 bits[target][way, new] = -np.log2(given[np.arange(new.sum()), own[new]])
     return bits
 
 
-def _probabilities(near: Array, far: Array, classes: Array, n_classes: int) -> tuple[Array, Array]:
-    """Of the classes of new clips, (n, k), by their scores and by the shares of the known classes."""
+def _probabilities(scores: tuple[Array, Array], classes: Array, n_classes: int) -> list[Array]:
+    """Of the classes of new clips, (n, k), by the scores of known and new clips, and by the shares of known classes."""
     from sklearn.linear_model import LogisticRegression
 
+    # A score is in units of probability; four of its units are one of the logit at even chances.
+    near, far = (4 * np.nan_to_num(one) for one in scores)
     n = len(classes)
     shares = np.tile(np.bincount(classes, minlength=n_classes) / n, (len(far), 1))
     by_score, seen = shares.copy(), np.flatnonzero(shares[0])
     if near.std(axis=0).any() and len(seen) > 1:
-        # A score is in units of probability; four of its units are one of the logit at even chances.
-        fitted = LogisticRegression(max_iter=1000).fit(4 * near, classes)
-        if n_classes > 2 or fitted.coef_[0, 0] > 0:  # scores that order held-out subjects the wrong way are not used
-            by_score[:, seen] = fitted.predict_proba(4 * far)
-    return tuple((n * given + 0.5) / (n + n_classes / 2) for given in (by_score, shares))
+        fitted = LogisticRegression(max_iter=1000).fit(near, classes)
+        if n_classes > 2 or fitted.coef_[0, -1] > 0:  # scores that order held-out subjects the wrong way are not used
+            by_score[:, seen] = fitted.predict_proba(far)
+    return [(n * given + 0.5) / (n + n_classes / 2) for given in (by_score, shares)]
 
 
 def _saved_bits(code: Array | None, true: Array | None, units: Array, options: ProbeOptions) -> dict[str, float]:
@@ -449,22 +451,19 @@ def _saved_bits(code: Array | None, true: Array | None, units: Array, options: P
         return {}
     known = np.isfinite(code[0])
     who = np.unique(units[known], return_inverse=True)[1]
-    saved, own = (
-        None
-        if one is None
-        else mean_under_draws((one[1] - one[0])[known], who, n_resamples=options.n_resamples, seed=options.seed)
-        for one in (code, true)
-    )
+    drawn = partial(mean_under_draws, units=who, n_resamples=options.n_resamples, seed=options.seed)
     bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=LEVEL)
-    found = dict(zip(("value", "low", "high"), (saved[0], *bounds(saved)), strict=True))
-    found |= {"bits": code[0][known].sum(), "prior_bits": code[1][known].sum()}
-    if own is not None:
+    saved = drawn((code[1] - code[0])[known])
+    found = {"value": saved[0], "bits": code[0][known].sum(), "prior_bits": code[1][known].sum()}
+    found["low"], found["high"] = bounds(saved)
+    if true is not None:
+        own = drawn((true[1] - true[0])[known])
         found |= {"allowed": own[0], "excess": saved[0] - own[0]}
-        found |= dict(zip(("excess_low", "excess_high"), bounds(saved - own), strict=True))
+        found["excess_low"], found["excess_high"] = bounds(saved - own)
     return found
 
 
-def mean_under_draws(values: Array, units: Array, *, n_resamples: int, seed: int) -> Array:
+def mean_under_draws(values: Array, *, units: Array, n_resamples: int, seed: int) -> Array:
     """The mean over clips, then under each draw of units, (1 + n_resamples,)."""
     draws = draw_counts(int(units.max()) + 1, n_draws=n_resamples, seed=seed)
     return (draws @ np.bincount(units, weights=values)) / (draws @ np.bincount(units))

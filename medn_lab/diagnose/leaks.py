@@ -126,9 +126,7 @@ def leakage(
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    label = emotion_column(table, label)
-    if label in table:
-        table = table.assign(**{label: check_label(table, label=label, complete=False)})
+    table, label = in_one_spelling(table, label)
     encoded = encoded_targets(table, targets, extra or {}, label)
     exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
     truths = truths_of(table, allowed, label)
@@ -158,8 +156,8 @@ def leakage(
 def own_factor(table: pd.DataFrame, label: str) -> str:
     """What an emotion branch should hold: ``cue``, or ``emotion`` where no cue differs; empty where neither does."""
     known = {"cue": "cue", "emotion": emotion_column(table, label)}
-    differ = [key for key, name in known.items() if name in table and len(set(table[name].dropna())) > 1]
-    return differ[0] if differ else ""
+    named = {key: check_label(table, label=name, complete=False) for key, name in known.items() if name in table}
+    return next((key for key, names in named.items() if len(set(names.dropna())) > 1), "")
 
 
 def directions(rows: pd.DataFrame) -> np.ndarray:
@@ -174,6 +172,13 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
 def emotion_column(table: pd.DataFrame, label: str) -> str:
     """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
     return "emotion" if label == "label" and label not in table and "emotion" in table else label
+
+
+def in_one_spelling(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, str]:
+    """The table with each emotion in one spelling, and the column of the emotion."""
+    label = emotion_column(table, label)
+    names = {label: check_label(table, label=label, complete=False)} if label in table else {}
+    return table.assign(**names), label
 
 
 def one_leak(

@@ -183,12 +183,11 @@ def decoupling_report(
                 how: dict[str, Any] = {"kind": kind, "n_shuffles": n_shuffles, "seed": seed}
                 leaks = leakage(own, targets=targets, allowed=allowed, extra=extra, label=label, **how)
                 found.append(_leakage_rows(leaks).assign(model=name))
-                how = {"extra": extra, "label": label, "seed": seed}
                 for branch, (target, state) in _crossed(own, targets, label).items():
-                    how |= {"branch": branch, "targets": [target]}
+                    how = {"branch": branch, "targets": [target], "extra": extra, "label": label, "seed": seed}
                     if n_exchanges:
-                        options = {"given": state, "kind": kind, "n_exchanges": n_exchanges, "scheme": scheme}
-                        rows = conditional_leakage(own, **options, **how)
+                        exchanged: dict[str, Any] = {"n_exchanges": n_exchanges, "scheme": scheme}
+                        rows = conditional_leakage(own, given=state, kind=kind, **exchanged, **how)
                         found.append(rows.assign(kind="conditional", measure="auc", model=name))
                     if readers:
                         rows = usable_information(own, readers=readers, allowed=allowed, **how)
@@ -209,8 +208,8 @@ def decoupling_report(
         "protocol": protocol,
         "parameters": {
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
-            "exchanges": n_exchanges, "readers": list(readers),
-            "emotion column": label, "given": list(dict.fromkeys(one for some in factors.values() for one in some)),
+            "exchanges": n_exchanges, "readers": list(readers), "emotion column": label,
+            "given": list(dict.fromkeys(one for some in factors.values() for one in some)),
         },
         "versions": run["versions"] | {name: version(name) for name in ("pandas", "scikit-learn", "scipy")},
         "about": dict(about or {}),
@@ -303,7 +302,9 @@ def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, see
         raise ValueError(f"the nats of {(~np.isfinite(values)).sum()} of {len(values)} clips are not finite")
     table = features.table
     names, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
-    low, high = t_bounds(mean_under_draws(values, units, n_resamples=1000, seed=seed), n_units=len(names), level=0.95)
+    low, high = t_bounds(
+        mean_under_draws(values, units=units, n_resamples=1000, seed=seed), n_units=len(names), level=0.95
+    )
     factor = next((column for column in ("cue", label, "emotion") if column in table), None)
     shares = table[factor].value_counts(normalize=True).to_numpy() if factor else np.array([])
     held = float(-(shares * np.log(shares)).sum()) if len(shares) else np.nan
