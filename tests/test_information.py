@@ -253,6 +253,9 @@ class TestUsableInformation:
         assert (found["value"] == found["allowed"]).all()
         assert (found[["excess", "excess_low", "excess_high"]] == 0).all(axis=None)
         assert (found["direction"] == "at most allowed").all()
+        assert found.query("reader == 'knn' and target in @AUS")["n_positive"].tolist() == [
+            features.table[au].sum() for au in AUS
+        ]
         # The AUs are coded one after the other.
         ridge = found[found["reader"] == "ridge"].set_index("target")
         for column in ("value", "bits", "prior_bits"):

@@ -12,39 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.leaks import (
-    MEAN_OF_AUS,
-    directions,
-    encoded_targets,
-    in_one_spelling,
-    is_au,
-    mean_of_aus,
-    own_factor,
-    truths_of,
-)
-from medn_lab.diagnose.permutation import (
-    Scheme,
-    cells,
-    exchange_groups,
-    exchange_orders,
-    family_wise_p,
-    known_classes,
-    partial_out,
-)
-from medn_lab.diagnose.probing import (
-    CONSTANT,
-    LEVEL,
-    Array,
-    Kind,
-    ProbeOptions,
-    ProbeResult,
-    ProbeTarget,
-    Strata,
-    held_out_scores,
-    mean_known,
-    probe_targets,
-    subject_folds,
-)
+from medn_lab.diagnose import leaks, permutation, probing
+from medn_lab.diagnose.permutation import Scheme
+from medn_lab.diagnose.probing import Array, Kind, ProbeOptions, ProbeResult, ProbeTarget
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, constant_reason, people, require
@@ -96,7 +66,8 @@ def conditional_leakage(
     an AUC. Here it is held fixed: the mean of each state (cue, or on real data the label) is taken off the feature,
     the probe is fitted to clips of all states, and only clips of one state (and one fold) are compared. The null is the
     same probe with all targets of a clip exchanged for those of another clip of its state and subject, so that it
-    keeps whatever state and subject bring. A leak that passes through the state alone is not found.
+    keeps whatever state and subject bring. A leak that passes through the state alone is not found. One whose direction
+    differs between states is found by its mean over them at most: look at the clips of one state for it.
 
     The p of each target alone is `p`; `p_family` is corrected for the number of targets by their largest statistic
     (:func:`family_wise_p`), as the targets share their exchanges.
@@ -162,24 +133,24 @@ def conditional_leakage(
     if branch not in get_args(Branch) or n_exchanges < 19:
         got = f"got {branch!r} and {n_exchanges}"
         raise ValueError(f"branch must be motion or emotion and n_exchanges at least 19; {got}")
-    table, label = in_one_spelling(features.table, label)
-    own = own_factor(table, label) or "emotion"
+    table, label = leaks.in_one_spelling(features.table, label)
+    own = leaks.own_factor(table, label) or "emotion"
     given = given or ("aus" if branch == "motion" else own)
     encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
-    classes = known_classes(table, given, label)
+    classes = permutation.known_classes(table, given, label)
     rows = np.flatnonzero(~pd.isna(classes))
     classes, who = classes[rows], people(table).to_numpy(dtype=object)[rows]
-    groups, within = exchange_groups(who, classes, given)
+    groups, within = permutation.exchange_groups(who, classes, given)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
     columns = np.hstack([one.columns for one in encoded.values()])[rows]
-    groups = cells(np.column_stack([np.arange(len(rows)) if groups is None else groups, np.isnan(columns)]))
+    groups = permutation.cells(np.column_stack([np.arange(len(rows)) if groups is None else groups, np.isnan(columns)]))
     options = ProbeOptions(kind, n_folds, n_exchanges, n_resamples, seed)
     inside = [_inside(one, rows, groups, lacking) for one in encoded.values()]
     values = _branch_features(features, branch)[rows]
-    rest = partial_out(values, factors=classes)
-    strata = Strata(cells(classes), exchange_orders(groups, n_exchanges, seed, scheme))
-    results = probe_targets(inside, rest, subjects=who, options=options, strata=strata)
-    p_family, n_tests = family_wise_p(results), sum(np.isfinite(one.value) for one in results)
+    rest = permutation.partial_out(values, factors=classes)
+    strata = probing.Strata(permutation.cells(classes), permutation.exchange_orders(groups, n_exchanges, seed, scheme))
+    results = probing.probe_targets(inside, rest, subjects=who, options=options, strata=strata)
+    p_family, n_tests = permutation.family_wise_p(results), sum(np.isfinite(one.value) for one in results)
     constant = constant_reason({branch: values}) or constant_reason({branch: rest}, given=f"the {given}")
     common = {"branch": branch, "given": given, "direction": "lower", "worst_target": ""}
     common["within"] = f"{within} by shifts in time" if scheme == "shift" and within else within
@@ -188,10 +159,10 @@ def conditional_leakage(
         common | _row(name, one, constant) | {"p_family": p, "n_tests": n_tests, "family": family}
         for name, one, p in zip(encoded, results, p_family, strict=True)
     ]
-    aus = [place for place, name in enumerate(encoded) if is_au(name)]
+    aus = [place for place, name in enumerate(encoded) if leaks.is_au(name)]
     if aus:
-        mean = mean_of_aus([results[place] for place in aus], options)
-        row = common | _row(MEAN_OF_AUS, mean, constant)
+        mean = leaks.mean_of_aus([results[place] for place in aus], options)
+        row = common | _row(leaks.MEAN_OF_AUS, mean, constant)
         row |= {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
         if known := [found[place] for place in aus if not found[place]["reason"]]:
             worst = min(known, key=lambda one: (one["p_family"], one["null_mean"] - one["value"]))
@@ -212,7 +183,7 @@ def _class_targets(
     table: pd.DataFrame, targets: Sequence[str], extra: Mapping[str, Any] | None, label: str
 ) -> dict[str, ProbeTarget]:
     found = {}
-    for name, target in encoded_targets(table, targets, extra or {}, label).items():
+    for name, target in leaks.encoded_targets(table, targets, extra or {}, label).items():
         if target is None:
             raise ValueError("the subject cannot be a target here: subjects are held out")
         known = target.columns[np.isfinite(target.columns)]
@@ -237,7 +208,7 @@ def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> Pr
 
 def _row(name: str, found: ProbeResult, constant: str) -> dict[str, Any]:
     figures = {figure: getattr(found, figure) for figure in FIGURES} | {"p": found.p_value}
-    return {"target": name, **figures, "reason": constant if found.reason == CONSTANT else found.reason}
+    return {"target": name, **figures, "reason": constant if found.reason == probing.CONSTANT else found.reason}
 
 
 def usable_information(
@@ -324,58 +295,46 @@ def usable_information(
     """
     if branch not in get_args(Branch) or n_orders < 1:
         raise ValueError(f"branch must be motion or emotion and n_orders at least 1; got {branch!r} and {n_orders}")
-    table, label = in_one_spelling(features.table, label)
-    own = own_factor(table, label) or "emotion"
+    table, label = leaks.in_one_spelling(features.table, label)
+    own = leaks.own_factor(table, label) or "emotion"
     encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
     units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)[1]
-    values, truth = _branch_features(features, branch), truths_of(table, allowed, label).get(branch)
+    values, truth = _branch_features(features, branch), leaks.truths_of(table, allowed, label).get(branch)
     constant = constant_reason({branch: values})
     reasons = {name: constant or _too_few(target, units) for name, target in encoded.items()}
-    sizes = {name: _sizes(target.columns, target.n_positive, units) for name, target in encoded.items()}
     coded = {name: target for name, target in encoded.items() if not reasons[name]}
-    aus, kept = ([name for name in some if is_au(name)] for some in (encoded, coded))
-    names = list(encoded)
-    if aus:
-        names.insert(names.index(aus[-1]) + 1, MEAN_OF_AUS)
-        reasons[MEAN_OF_AUS] = "" if kept else reasons[aus[0]]
-        sizes[MEAN_OF_AUS] = max((sizes[name] for name in aus), key=lambda one: one["n_clips"])
-        sizes[MEAN_OF_AUS] |= {"n_positive": min((sizes[name]["n_positive"] for name in kept), default=0)}
+    parts = [(name, [name]) for name in encoded]
+    if aus := [name for name in encoded if leaks.is_au(name)]:
+        kept = [name for name in aus if name in coded]
+        parts.insert(list(encoded).index(aus[-1]) + 1, (leaks.MEAN_OF_AUS, kept or aus))
     found: list[dict[str, Any]] = []
     for reader in readers:
         options = ProbeOptions(reader, 3, 0, n_resamples, seed)
-        by_branch, by_truth = (
-            {} if one is None else _codes(one, coded, units, n_orders, options) for one in (values, truth)
-        )
-        for codes in (by_branch, by_truth):
-            if codes and kept:
-                codes[MEAN_OF_AUS] = len(kept) * mean_known(np.stack([codes[name] for name in kept], axis=-1))
-        for name in names:
-            row = {"reader": reader, "branch": branch, "target": name, **sizes[name], "reason": reasons[name]}
-            found.append(row | _saved_bits(by_branch.get(name), by_truth.get(name), units, options))
+        codes = [{} if one is None else _codes(one, coded, units, n_orders, options) for one in (values, truth)]
+        for name, some in parts:
+            row = {"reader": reader, "branch": branch, "target": name, "reason": reasons[some[0]]}
+            sizes = _sizes([encoded[one] for one in some], units)
+            together = [np.stack([by_name[one] for one in some], axis=-1) for by_name in codes if some[0] in by_name]
+            bits = [len(some) * probing.mean_known(one) for one in together]
+            found.append(row | sizes | _saved_bits(bits, units, options))
     result = pd.DataFrame(found).reindex(columns=list(INFORMATION))
-    result["direction"] = directions(result)
+    result["direction"] = leaks.directions(result)
     stops = _block_ends(int(units.max()) + 1)
     result.attrs = {"readers": list(readers), "subjects": stops, "n_orders": n_orders, "seed": seed, "label": label}
     return result
 
 
-def _sizes(columns: Array, n_positive: int, units: Array) -> dict[str, int]:
-    known = np.isfinite(columns[:, 0])
-    n_subjects = len(np.unique(units[known]))
-    return {
-        "n_clips": int(known.sum()),
-        "n_subjects": n_subjects,
-        "n_positive": n_positive,
-        "n_unknown": int((~known).sum()),
-    }
+def _sizes(targets: Sequence[ProbeTarget], units: Array) -> dict[str, int]:
+    known = np.isfinite(np.hstack([one.columns for one in targets])).any(axis=1)
+    n, n_subjects, n_positive = known.sum(), len(np.unique(units[known])), min(one.n_positive for one in targets)
+    return {"n_clips": n, "n_subjects": n_subjects, "n_positive": n_positive, "n_unknown": (~known).sum()}
 
 
 def _too_few(target: ProbeTarget, units: Array) -> str:
     """Why a target cannot be coded; empty where it can."""
-    known = np.isfinite(target.columns[:, 0])
-    n, n_subjects = int(known.sum()), len(np.unique(units[known]))
-    counts = target.columns[known].sum(axis=0)
-    fewer = int(min(counts[0], n - counts[0]) if len(counts) == 1 else n - counts.max())
+    n, n_subjects, *_ = _sizes([target], units).values()
+    counts = np.nansum(target.columns, axis=0)
+    fewer = int(n - max(counts.max(), n - counts[0] if len(counts) == 1 else 0))
     if target.reason or (fewer >= MIN_POSITIVES and n_subjects >= SMALLEST_SUBJECTS):
         return target.reason
     least = f"{MIN_POSITIVES} clips with and without it, of {SMALLEST_SUBJECTS} subjects"
@@ -417,10 +376,12 @@ def _one_code(features: Array, columns: list[Array], place: Array, options: Prob
     bits = [np.full((2, len(place)), np.log2(k)) for k in n_classes]
     for start, stop in pairwise([first, *later]):
         known, new = place < start, (place >= start) & (place < stop)
-        folds = subject_folds(place[known], n_folds=options.n_folds, seed=options.seed)
-        near = held_out_scores(features[known], every[known], folds=folds, units=place[known], **how)
+        folds = probing.subject_folds(place[known], n_folds=options.n_folds, seed=options.seed)
+        near = probing.held_out_scores(features[known], every[known], folds=folds, units=place[known], **how)
         both = known | new
-        far = held_out_scores(features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both], **how)
+        far = probing.held_out_scores(
+            features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both], **how
+        )
         scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
         for target, pair in enumerate(scores):
             own, k = classes[target], n_classes[target]
@@ -445,19 +406,20 @@ def _probabilities(scores: tuple[Array, Array], classes: Array, n_classes: int) 
     return [(n * given + 0.5) / (n + n_classes / 2) for given in (by_score, shares)]
 
 
-def _saved_bits(code: Array | None, true: Array | None, units: Array, options: ProbeOptions) -> dict[str, float]:
+def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict[str, float]:
     """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
-    if code is None:
+    if not codes:
         return {}
+    code, *true = codes
     known = np.isfinite(code[0])
     who = np.unique(units[known], return_inverse=True)[1]
     drawn = partial(mean_under_draws, units=who, n_resamples=options.n_resamples, seed=options.seed)
-    bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=LEVEL)
+    bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=probing.LEVEL)
     saved = drawn((code[1] - code[0])[known])
     found = {"value": saved[0], "bits": code[0][known].sum(), "prior_bits": code[1][known].sum()}
     found["low"], found["high"] = bounds(saved)
-    if true is not None:
-        own = drawn((true[1] - true[0])[known])
+    for one in true:
+        own = drawn((one[1] - one[0])[known])
         found |= {"allowed": own[0], "excess": saved[0] - own[0]}
         found["excess_low"], found["excess_high"] = bounds(saved - own)
     return found
