@@ -348,12 +348,15 @@ def _report(stored: DecouplingReport, given: _Given) -> _Made:
         table = stored.clips[stored.clips["model"] == name].drop(columns="model").reset_index(drop=True)
         features[name] = replace(given.call(extract_features, of, table).select(table["clip_id"]), table=table)
     kind: Any = "ridge" if parameters["probe"] == "linear" else parameters["probe"]  # 0.1.0 called it linear
-    return _Made(diagnose.decoupling_report(
+    again = diagnose.decoupling_report(
         features, given=run["given"], targets=run["targets"], n_permutations=parameters["permutations"],
         n_shuffles=parameters["label shuffles"], label=parameters["emotion column"], kind=kind, seed=parameters["seed"],
         scheme=parameters.get("scheme", "exchange"), protocol=source.get("protocol", ""), about=source.get("about"),
-        progress=given.progress,
-    ))  # fmt: skip
+        n_exchanges=parameters.get("exchanges", 0), readers=parameters.get("readers", ()), progress=given.progress,
+    )  # fmt: skip
+    later = [name for name in again.table if name not in stored.table]  # columns that an older version did not have
+    notes = (f"the stored report lacks {', '.join(later)}",) if later else ()
+    return _Made(replace(again, table=again.table.drop(columns=later)), notes)
 
 
 def _history(stored: History, given: _Given) -> _Made:

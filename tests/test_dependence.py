@@ -1,6 +1,7 @@
 """Measures of dependence against outside programs, closed forms and invariances; permutation tests with their level."""
 
 import itertools
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,6 +19,7 @@ from medn_lab.diagnose import (
     decoupling_report,
     dependence,
     distance_correlation,
+    family_wise_p,
     hsic,
     linear_cka,
     partial_out,
@@ -543,3 +545,52 @@ class TestPermutations:
         test = permutation_test(linear_cka, noise(12, 2), noise(12, 2, seed=1), groups=list("ab") * 6, n_permutations=9)
         assert "9 permutations inside 2 groups" in repr(test)
         assert f"p = {test.p_value:.3g} (12 clips)" in repr(test)
+
+
+class TestFamilies:
+    def run(self, x, y, **options):
+        return [permutation_test(measure, x, y, **options) for measure in MEASURES]
+
+    @every_measure
+    def test_a_family_of_one_test_has_the_p_of_the_test(self, measure):
+        for draw in range(5):
+            test = permutation_test(measure, noise(24, 3, seed=draw), noise(24, 3, seed=50 + draw), n_permutations=99)
+            assert family_wise_p([test]).tolist() == [test.p_value]
+
+    def test_it_is_the_share_of_the_largest_standardised_statistic(self):
+        tests = self.run(noise(30, 3), noise(30, 3, seed=1), n_permutations=99)
+        every = np.array([[test.value, *test.null] for test in tests])
+        standard = (every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, keepdims=True)
+        largest = standard.max(axis=0)
+        assert family_wise_p(tests) == pytest.approx([(largest >= one).mean() for one in standard[:, 0]])
+        assert (family_wise_p(tests) >= [test.p_value for test in tests]).all()
+
+    def test_a_copy_of_a_test_and_its_scale_change_nothing(self):
+        test = permutation_test(linear_cka, noise(30, 3), noise(30, 3, seed=1), n_permutations=99)
+        scaled = replace(test, value=1 + 8 * test.value, null=1 + 8 * test.null)
+        assert family_wise_p([test, test, scaled]) == pytest.approx(test.p_value)
+
+    def test_a_test_without_a_value_is_no_member(self):
+        x, y = noise(30, 3), noise(30, 3, seed=1)
+        dead = permutation_test(hsic, np.ones((30, 2)), y, n_permutations=99)
+        test = permutation_test(linear_cka, x, y, n_permutations=99)
+        assert family_wise_p([dead, test]) == pytest.approx([np.nan, test.p_value], nan_ok=True)
+        assert np.isnan(family_wise_p([dead])).all()
+
+    def test_tests_of_other_permutations_are_refused(self):
+        x, y = noise(30, 3), noise(30, 3, seed=1)
+        tests = [permutation_test(linear_cka, x, y, n_permutations=n) for n in (19, 99)]
+        with pytest.raises(ValueError, match="2 tests with 19, 99 permutations"):
+            family_wise_p(tests)
+        with pytest.raises(ValueError, match="0 tests with no permutations"):
+            family_wise_p([])
+
+    @pytest.mark.slow
+    def test_at_most_one_in_twenty_families_is_found_where_nothing_depends(self):
+        alone, family = [], []
+        for draw in range(300):
+            tests = self.run(noise(40, 4, seed=draw), noise(40, 4, seed=1000 + draw), n_permutations=19, seed=draw)
+            alone.append(min(test.p_value for test in tests) <= 0.05)
+            family.append(family_wise_p(tests).min() <= 0.05)
+        assert np.mean(family) == pytest.approx(0.05, abs=3 * np.sqrt(0.05 * 0.95 / 300))
+        assert np.mean(alone) > 0.1

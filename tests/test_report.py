@@ -9,7 +9,17 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from medn_lab.diagnose import decoupling_report, leakage, linear_cka, partial_out, permutation_test
+from medn_lab.diagnose import (
+    conditional_leakage,
+    decoupling_report,
+    family_wise_p,
+    leakage,
+    linear_cka,
+    partial_out,
+    permutation_test,
+    usable_information,
+)
+from medn_lab.diagnose.similarity import MEASURES
 from medn_lab.records import BranchFeatures, DecouplingReport
 
 PNG = bytes.fromhex(
@@ -52,12 +62,13 @@ def report():
         n_shuffles=5,
         protocol="planted_2class",
         about={"decoupling": "none against bottleneck"},
+        readers=["ridge", "knn"],
         seed=3,
     )
 
 
 def row(report, **keys):
-    table = report.table
+    table, keys = report.table, ({"kind": "leakage"} if "branch" in keys else {}) | keys
     for name, value in keys.items():
         table = table[table[name] == value]
     assert len(table) == 1, keys
@@ -94,6 +105,66 @@ class TestRows:
         leak = row(report, model="without", branch="emotion", target="AUs")
         assert leak["excess_low"] > 0.2
         assert abs(row(report, model="bottleneck", branch="emotion", target="AUs")["excess"]) < 0.1
+
+    def test_the_rows_of_a_conditional_leak_are_those_of_conditional_leakage(self, report):
+        for branch in ("emotion", "motion"):
+            own = conditional_leakage(planted(leak=1.5), branch=branch, n_exchanges=99, seed=3)
+            table = report.conditional.query("model == 'without' and branch == @branch").reset_index(drop=True)
+            pd.testing.assert_frame_equal(table[list(own)], own, check_dtype=False)
+        assert report.conditional.query("branch == 'emotion'")["target"].tolist() == 2 * [*AUS, "AUs"]
+        for model, found in (("without", True), ("bottleneck", False)):
+            leak = row(report, kind="conditional", model=model, branch="emotion", target="AUs")
+            assert (leak["given"], leak["p"] <= 0.05) == ("cue", found)
+
+    def test_the_rows_of_readers_are_those_of_usable_information_without_single_aus(self, report):
+        own = usable_information(planted(leak=1.5), readers=["ridge", "knn"], seed=3).query("target == 'AUs'")
+        table = report.readers.query("model == 'without' and branch == 'emotion'")
+        assert table["measure"].tolist() == own["reader"].tolist() == ["ridge", "knn"]
+        same = [
+            "target",
+            "value",
+            "low",
+            "high",
+            "allowed",
+            "excess",
+            "excess_low",
+            "excess_high",
+            "n_clips",
+            "direction",
+        ]
+        assert table[same].to_numpy().tolist() == own[same].to_numpy().tolist()
+        assert set(report.readers["target"]) == {"AUs", "cue"}
+
+    def test_the_family_is_all_measures_and_factors_of_a_model(self, report):
+        table = report.dependence.query("model == 'without'").set_index(["given", "measure"])
+        features, expected = planted(leak=1.5), {}
+        for given, column in {"": None, "emotion": "label", "aus": "AU set"}.items():
+            groups, pair = features.table[["subject"]], [features.motion, features.emotion]
+            if given:
+                classes = features.table["label"] if column == "label" else features.table[AUS].astype(str).sum(axis=1)
+                groups = groups.assign(factor=classes)
+                pair = [partial_out(part, factors=classes) for part in pair]
+            tests = [
+                permutation_test(one, *pair, groups=groups, n_permutations=99, seed=3) for one in MEASURES.values()
+            ]
+            expected[given] = family_wise_p(tests)
+        least = 0.0
+        for place, given in enumerate(sorted(expected, key=lambda name: expected[name].min())):  # Holm's steps
+            found = np.clip((3 - place) * expected[given], least, 1)
+            assert table.loc[given, "p_family"].to_list() == pytest.approx(found.tolist())
+            least = found.min()
+        assert (table["p_family"] >= table["p"]).all()
+        assert (table["n_tests"] == 18).all()
+        assert set(table["family"]) == {"measures and given factors of one model"}
+        assert report.leakage["p_family"].isna().all()
+
+    def test_what_costs_time_can_be_left_out(self):
+        without = decoupling_report(planted(), n_permutations=9, n_shuffles=0, n_exchanges=0)
+        assert set(without.table["kind"]) == {"dependence", "leakage"}
+        assert without.readers.empty
+        assert without.reader_order == ""
+        emotion = decoupling_report(planted(), n_permutations=9, n_shuffles=0, n_exchanges=19, targets=["aus"])
+        assert set(emotion.conditional["branch"]) == {"emotion"}
 
     def test_given_the_au_set_a_branch_that_is_the_aus_has_nothing_left_to_share(self, report):
         assert row(report, model="without", measure="linear_cka", given="aus")["p"] > 0.02
@@ -197,8 +268,28 @@ class TestRecord:
         for model in wide.columns:
             assert wide.loc[key, model] == row(report, model=model, branch="emotion", target="AUs")["value"]
 
+    @pytest.mark.parametrize(
+        ("values", "half", "said"),
+        [
+            ({"ridge": (0.1, 0.2), "knn": (0.0, 0.1)}, 0.01, "does not depend on the reader (ridge, knn: a < b)"),
+            ({"ridge": (0.1, 0.2), "knn": (0.2, 0.1)}, 0.01, "depends on the reader (ridge: a < b; knn: b < a)"),
+            ({"ridge": (0.1, 0.2), "knn": (0.2, 0.1)}, 0.08, "only where their intervals overlap (ridge: a < b; knn"),
+        ],
+    )
+    def test_it_says_whether_the_order_of_models_depends_on_the_reader(self, values, half, said):
+        rows = pd.DataFrame(
+            [
+                {"measure": reader, "model": model, "value": value, "low": value - half, "high": value + half}
+                for reader, pair in values.items()
+                for model, value in zip("ab", pair, strict=True)
+            ]
+        ).assign(kind="readers", branch="emotion", target="AUs", excess=np.nan)
+        assert said in DecouplingReport(rows).reader_order
+
     def test_it_knows_how_it_was_made(self, report):
         source = report.source
+        assert source["parameters"]["readers"] == ["ridge", "knn"]
+        assert source["parameters"]["exchanges"] == 99
         assert source["models"]["without"]["sha256"] == "ab" * 32
         assert source["models"]["without"]["data sets"] == {"planted": 96}
         assert source["parameters"]["seed"] == 3
@@ -245,6 +336,15 @@ class TestPage:
         assert f"{leak['value']:.3f}" in text
         assert f"allowed {leak['allowed']:.3f}, excess {leak['excess']:+.3f}" in text
         assert "given emotion; clips exchanged inside subject and emotion" in text
+        cka = row(report, model="without", measure="linear_cka", given="")
+        assert f"{cka['p']:.3f} {cka['p_family']:.3f}" in text
+        inside = row(report, kind="conditional", model="without", branch="emotion", target="AU4")
+        assert "emotion branch, given cue; clips exchanged inside subject and cue" in text
+        assert f"{inside['value']:.3f} [{inside['low']:.2f}, {inside['high']:.2f}]" in text
+        assert f"p {inside['p']:.3f}, family {inside['p_family']:.3f} (2 tests)" in text
+        bits = row(report, kind="readers", model="without", measure="knn", target="AUs")
+        assert f"excess {bits['excess']:+.3f}" in text
+        assert report.reader_order in text
         assert "96 clips of 6 subjects" in text
         assert "What this does not show" in text
 

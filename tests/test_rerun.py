@@ -113,8 +113,9 @@ def report(features):
     other = extract_features(medn.load_pretrained("medn_tiny_coupled.synthme_v2"), other)
     relabelled = replace(features, table=features.table.assign(label=np.where(np.arange(12) % 3, "a", "b")))
     return decoupling_report(
-        {"bottleneck": relabelled, "coupled": other}, n_permutations=9, n_shuffles=2, targets=["emotion"], seed=6
-    )
+        {"bottleneck": relabelled, "coupled": other}, n_permutations=9, n_shuffles=2, targets=["emotion", "aus"],
+        n_exchanges=19, readers=["ridge"], seed=6,
+    )  # fmt: skip
 
 
 def rerun(record, **given):
@@ -549,6 +550,13 @@ class TestReports:
             rerun(decoupling_report(features, targets=[], extra={"coin": np.ones(12)}, n_permutations=9))
 
     @pytest.mark.slow
+    def test_a_report_without_columns_that_came_later_is_compared_in_its_own(self, report):
+        older = replace(report, table=report.table.drop(columns=["p_family", "n_tests", "family"]))
+        again = rerun(older)
+        assert again.identical
+        assert again.notes == ("the stored report lacks p_family, n_tests, family",)
+        assert list(again.again.table) == list(older.table)
+
     def test_one_model_of_several_is_made_again_alone(self, report):
         alone = report.only(["coupled"])
         found = rerun(alone)

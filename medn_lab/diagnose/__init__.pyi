@@ -26,6 +26,8 @@ from .attribution_planted import planted_mass as planted_mass
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
+from .information import conditional_leakage as conditional_leakage
+from .information import usable_information as usable_information
 from .interventions import counterfactual_shift as counterfactual_shift
 from .interventions import dci as dci
 from .interventions import erase as erase
@@ -45,6 +47,7 @@ from .pairs import pair_separation as pair_separation
 from .pairs import rank_pairs as rank_pairs
 from .permutation import PermutationTest as PermutationTest
 from .permutation import dependence as dependence
+from .permutation import family_wise_p as family_wise_p
 from .permutation import partial_out as partial_out
 from .permutation import permutation_test as permutation_test
 from .probing import ProbeResult as ProbeResult

@@ -126,10 +126,8 @@ def leakage(
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    label = emotion_column(table, label)
-    if label in table:
-        table = table.assign(**{label: check_label(table, label=label, complete=False)})
-    encoded = _encoded_targets(table, targets, extra or {}, label)
+    table, label = in_one_spelling(table, label)
+    encoded = encoded_targets(table, targets, extra or {}, label)
     exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
     truths = truths_of(table, allowed, label)
     rows: list[dict[str, Any]] = []
@@ -155,9 +153,32 @@ def leakage(
     return result
 
 
+def own_factor(table: pd.DataFrame, label: str) -> str:
+    """What an emotion branch should hold: ``cue``, or ``emotion`` where no cue differs; empty where neither does."""
+    known = {"cue": "cue", "emotion": emotion_column(table, label)}
+    named = {key: check_label(table, label=name, complete=False) for key, name in known.items() if name in table}
+    return next((key for key, names in named.items() if len(set(names.dropna())) > 1), "")
+
+
+def directions(rows: pd.DataFrame) -> np.ndarray:
+    """Which way is good for each branch and target: ``higher`` for what a branch should hold."""
+    factor = "cue" if "cue" in set(rows["target"]) else "emotion"
+    of_aus = rows["target"].map(lambda target: target == MEAN_OF_AUS or is_au(target))
+    held = rows["target"].eq(factor).where(rows["branch"] == "emotion", of_aus)
+    held |= rows["branch"].eq("fused") & rows["target"].isin(["cue", "emotion"])
+    return np.where(held, "higher", "at most allowed")
+
+
 def emotion_column(table: pd.DataFrame, label: str) -> str:
     """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
     return "emotion" if label == "label" and label not in table and "emotion" in table else label
+
+
+def in_one_spelling(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, str]:
+    """The table with each emotion in one spelling, and the column of the emotion."""
+    label = emotion_column(table, label)
+    names = {label: check_label(table, label=label, complete=False)} if label in table else {}
+    return table.assign(**names), label
 
 
 def one_leak(
@@ -197,7 +218,7 @@ def truths_of(
     return truths
 
 
-def _encoded_targets(
+def encoded_targets(
     table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
 ) -> Encoded:
     """Each target encoded; None for the subject, whose clips and not persons are held out."""

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ class DecouplingReport(_Record):
     table : DataFrame
         ``measure, value, null_mean, null_95, p, n_clips, n_subjects, direction`` and, as
         ``medn.diagnose.decoupling_report`` makes it: ``model``; ``kind`` (``dependence``, ``leakage``,
-        ``information``); ``given``, the factor taken off both branches first (empty for none); ``within``, inside what
-        clips were exchanged for the null; ``branch, target`` of a leak; ``low, high`` (interval); ``allowed, excess,
+        ``conditional``, ``readers`` whose `measure` is the reader, ``information``); ``given``, the factor that is held
+        fixed (empty for none); ``within``, inside what clips were exchanged for the null; ``p_family``, p corrected for
+        the ``n_tests`` tests of ``family``; ``branch, target`` of a leak; ``low, high`` (interval); ``allowed, excess,
         excess_low, excess_high`` (what the branch's own factor allows, and what is beyond it); ``worst_target,
         worst_auc, worst_excess`` (the single AU that leaks most, in the row of their mean);
         ``n_positive, n_unknown``; and ``reason`` where a figure is missing.
@@ -84,6 +86,30 @@ class DecouplingReport(_Record):
     def leakage(self) -> pd.DataFrame:
         """The rows on leakage, with the columns of ``medn.diagnose.leakage``; ``value`` is the AUC."""
         return self._of_kind("leakage").reset_index(drop=True)
+
+    @property
+    def conditional(self) -> pd.DataFrame:
+        """The rows on leakage among clips of one state, as ``medn.diagnose.conditional_leakage``."""
+        return self._of_kind("conditional").reset_index(drop=True)
+
+    @property
+    def readers(self) -> pd.DataFrame:
+        """The rows on usable information; ``measure`` is the reader, ``value`` bits a clip."""
+        return self._of_kind("readers").reset_index(drop=True)
+
+    @property
+    def reader_order(self) -> str:
+        """Whether the order of the models by usable information depends on the reader; empty for fewer than 2 models.
+
+        Models are ordered by the excess over what the branch's own factor allows, or by the value where nothing is.
+        """
+        rows = self.readers
+        if rows.empty or len(self.models) < 2:
+            return ""
+        groups = rows.groupby(["branch", "target"], sort=False)
+        return "; ".join(
+            f"{target} from the {branch} branch: {_order_by_reader(own)}" for (branch, target), own in groups
+        )
 
     def compare(self) -> pd.DataFrame:
         """The values side by side: what is measured in the rows, a model a column."""
@@ -175,7 +201,9 @@ class DecouplingReport(_Record):
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         environment.filters |= {"number": _number, "factor": _factor_name}
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
-        page = template.render(self._page_facts(), title=title, figures=_drawn(captioned), isfinite=np.isfinite)
+        page = template.render(
+            self._page_facts(), title=title, figures=_drawn(captioned), isfinite=np.isfinite, nan=np.nan
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             whole = Path(folder, path.name)
@@ -185,14 +213,17 @@ class DecouplingReport(_Record):
 
     def _page_facts(self) -> dict[str, Any]:
         """What the template shows: the rows of each kind, nested by what stands in rows and columns of its table."""
-        dependence, leakage, information = map(self._of_kind, ("dependence", "leakage", "information"))
-        others = self.table.drop(index=[*dependence.index, *leakage.index, *information.index])
+        kinds = ("dependence", "leakage", "conditional", "readers", "information")
+        dependence, leakage, conditional, readers, information = known = [self._of_kind(kind) for kind in kinds]
+        others = self.table.drop(index=pd.concat(known).index)
         sizes = self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else self.table
         return {
             "report": self,
             "sizes": sizes.to_dict("index") if self.models else {},
             "dependence": _nested(dependence, "given", "measure", "model"),
             "within": {} if dependence.empty else dependence.groupby("given")["within"].unique(),
+            "conditional": _nested(conditional, "branch", "target", "model"),
+            "readers": _nested(readers, "branch", "target", "measure", "model"),
             "branches": _nested(leakage, "model", "branch"),
             "leakage": _nested(leakage, "target", "model", "branch"),
             "with_it": {} if leakage.empty else leakage.groupby("target")["n_positive"].max(),
@@ -205,7 +236,7 @@ class DecouplingReport(_Record):
 
     def _headlines(self, name: str) -> list[str]:
         own = self.table[self.table["model"] == name]
-        of_aus = own[(own["branch"] == "emotion") & (own["target"] == "AUs")]
+        of_aus = own[(own["kind"] == "leakage") & (own["branch"] == "emotion") & (own["target"] == "AUs")]
         of_branches = own[(own["kind"] == "dependence") & (own["given"] == "")]
         reasons = [*of_branches["reason"], *of_aus["reason"]] if "reason" in own else []
         said = [str(reason) for reason in dict.fromkeys(reasons) if str(reason).endswith(" constant")]
@@ -217,7 +248,34 @@ class DecouplingReport(_Record):
             known = np.isfinite(row.get("worst_auc", np.nan))
             worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if known else ""
             said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}{worst}")
+        inside = own[(own["kind"] == "conditional") & (own["branch"] == "emotion") & np.isfinite(own["value"])]
+        for row in inside[inside["target"] == "AUs"].to_dict("records"):
+            said.append(f"given the {row['given']} {row['value']:.3f} (p {row['p']:.2g})")
+            for worst in inside[inside["target"] == row["worst_target"]].to_dict("records"):
+                said[-1] += f", worst {worst['target']} {worst['value']:.3f} (p {worst['p_family']:.2g} among the AUs)"
         return said
+
+
+def _order_by_reader(rows: pd.DataFrame) -> str:
+    """Whether the readers order the models alike, for one branch and target."""
+    chosen = ("excess", "excess_low", "excess_high") if rows["excess"].notna().all() else ("value", "low", "high")
+    models = list(dict.fromkeys(rows["model"]))
+    wide = (rows.pivot_table(name, "model", "measure", dropna=False, sort=False) for name in chosen)
+    value, low, high = (one.loc[models] for one in wide)
+    value = value.dropna(axis=1)
+    orders: dict[str, list[str]] = {}
+    for reader, column in value.items():
+        orders.setdefault(" < ".join(column.sort_values(kind="stable").index), []).append(str(reader))
+    if not orders:
+        return "no reader has a value"
+    said = "; ".join(f"{', '.join(readers)}: {order}" for order, readers in orders.items())
+    if len(orders) == 1:
+        return f"the order of the models does not depend on the reader ({said})"
+    # A pair is reversed where one reader has the one model clearly below the other, and another reader the reverse.
+    pairs = {(a, b): bool((high.loc[a] < low.loc[b]).any()) for a, b in permutations(models, 2)}
+    if any(clear and pairs[b, a] for (a, b), clear in pairs.items()):
+        return f"the order of the models depends on the reader ({said})"
+    return f"the order of the models depends on the reader only where their intervals overlap ({said})"
 
 
 def _nested(rows: pd.DataFrame, *keys: str) -> dict[str, Any]:

@@ -1,0 +1,431 @@
+"""What a branch holds of the other factor: of the AUs once the state is known, and in bits for each kind of reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from itertools import pairwise
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from medn_lab.diagnose import leaks, permutation, probing
+from medn_lab.diagnose.permutation import Scheme
+from medn_lab.diagnose.probing import Array, Kind, ProbeOptions, ProbeResult, ProbeTarget
+from medn_lab.diagnose.similarity import check_features
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
+from medn_lab.records import BranchFeatures, constant_reason, people, require
+
+Branch = Literal["motion", "emotion"]
+
+BLOCKS = (1 / 8, 1 / 4, 1 / 2)
+"""Shares of the subjects at which the blocks of a code end; the last block ends with the last subject."""
+
+CONDITIONAL = (
+    "branch", "target", "given", "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "family",
+    "within", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason", "worst_target", "worst_auc",
+    "worst_excess",
+)  # fmt: skip
+"""The columns of :func:`conditional_leakage`."""
+
+INFORMATION = (
+    "reader", "branch", "target", "value", "low", "high", "bits", "prior_bits", "allowed", "excess", "excess_low",
+    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason",
+)  # fmt: skip
+"""The columns of :func:`usable_information`."""
+
+FIGURES = ("value", "low", "high", "null_mean", "null_95", "n_clips", "n_subjects", "n_positive", "n_unknown")
+
+MIN_POSITIVES = ProbeOptions.min_positives
+
+SMALLEST_SUBJECTS = 4
+"""Two for the first block of a code and two to code after it."""
+
+
+def conditional_leakage(
+    features: BranchFeatures,
+    *,
+    branch: Branch = "emotion",
+    given: str | None = None,
+    targets: Sequence[str] | None = None,
+    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
+    label: str = "label",
+    kind: Kind = "ridge",
+    n_folds: int = 5,
+    n_exchanges: int = 199,
+    n_resamples: int = 1000,
+    scheme: Scheme = "exchange",
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The AUC of the AUs from the emotion branch among clips of one cue, against clips exchanged inside the cue.
+
+    An emotion branch that holds the cue alone gives what the cue gives of the AUs; :func:`leakage` subtracts that from
+    an AUC. Here it is held fixed: the mean of each state (cue, or on real data the label) is taken off the feature,
+    the probe is fitted to clips of all states, and only clips of one state (and one fold) are compared. The null is the
+    same probe with all targets of a clip exchanged for those of another clip of its state and subject, so that it
+    keeps whatever state and subject bring. A leak that passes through the state alone is not found. One whose direction
+    differs between states is found by its mean over them at most: look at the clips of one state for it.
+
+    The p of each target alone is `p`; `p_family` is corrected for the number of targets by their largest statistic
+    (:func:`family_wise_p`), as the targets share their exchanges.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+    branch : {"motion", "emotion"}
+        For ``motion`` the other way round: cue (or label) among clips of one AU set.
+    given : str, optional
+        ``cue``, ``emotion`` (the column `label`), ``aus`` (the AU set) or another column. By default for ``emotion``
+        the cue, or the emotion where no cue differs; for ``motion`` the AU set. Clips of an unknown state are left out.
+    targets : sequence of str, optional
+        As :func:`leakage` takes them, without ``subject``. By default ``aus`` for ``emotion``; for ``motion`` the cue,
+        or the emotion where no cue differs.
+    extra, label, kind, n_folds, n_resamples : as :func:`leakage` takes them
+    n_exchanges : int
+        For the null; at least 19, as p cannot be smaller than 1 / (n_exchanges + 1).
+    scheme : {"exchange", "shift"}
+        As :func:`medn_lab.diagnose.permutation_test` takes it.
+    seed : int
+        Of folds, exchanges and draws.
+
+    Returns
+    -------
+    DataFrame
+        A target a row: ``branch, target, given``; ``value, low, high`` (AUC in [0, 1], 0.5 is guessing; the interval
+        is over resampled subjects); ``null_mean, null_95, p, p_family, n_tests, family``; ``within`` (inside what clips
+        were exchanged: the state alone where fewer than half of the clips share state and subject with another);
+        ``n_clips, n_subjects``; ``n_positive`` (clips with or without the target, whichever are fewer, in groups that
+        hold both: the others cannot change); ``n_unknown, direction, reason``. In the row ``AUs``, the mean, also
+        ``worst_target, worst_auc, worst_excess``: the AU with the smallest `p_family`, its AUC, and that minus its
+        `null_mean`. A target needs 8 clips of either kind in such groups, of 2 subjects; `reason` says what is missing.
+
+    Raises
+    ------
+    ValueError
+        If the branch or the state is missing, a target is unknown or the subject, or a number is out of its range.
+
+    See Also
+    --------
+    leakage : with what the branch's own factor allows subtracted.
+    usable_information, family_wise_p, decoupling_report
+
+    References
+    ----------
+    Berrett et al.: "The conditional permutation test for independence while controlling for confounders", 2020.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(160)], "subject": np.repeat(list("abcdefgh"), 20)})
+    >>> cue = np.tile([0, 1], 80)
+    >>> table = table.assign(cue=np.array(["flush", "pallor"])[cue], AU12=(rng.random(160) < 0.2 + 0.6 * cue) * 1.0)
+    >>> only_cue = cue[:, None] + rng.normal(0, 0.3, (160, 3))
+    >>> leaky = only_cue + 0.5 * table[["AU12"]].to_numpy()
+    >>> for emotion in (only_cue, leaky):
+    ...     found = conditional_leakage(BranchFeatures(emotion, emotion, emotion, table), n_exchanges=99).iloc[0]
+    ...     print(found["target"], "given the", found["given"], bool(found["p_family"] <= 0.05))
+    AU12 given the cue False
+    AU12 given the cue True
+    """
+    if branch not in get_args(Branch) or n_exchanges < 19:
+        got = f"got {branch!r} and {n_exchanges}"
+        raise ValueError(f"branch must be motion or emotion and n_exchanges at least 19; {got}")
+    table, label = leaks.in_one_spelling(features.table, label)
+    own = leaks.own_factor(table, label) or "emotion"
+    given = given or ("aus" if branch == "motion" else own)
+    encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
+    classes = permutation.known_classes(table, given, label)
+    rows = np.flatnonzero(~pd.isna(classes))
+    classes, who = classes[rows], people(table).to_numpy(dtype=object)[rows]
+    groups, within = permutation.exchange_groups(who, classes, given)
+    lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
+    columns = np.hstack([one.columns for one in encoded.values()])[rows]
+    groups = permutation.cells(np.column_stack([np.arange(len(rows)) if groups is None else groups, np.isnan(columns)]))
+    options = ProbeOptions(kind, n_folds, n_exchanges, n_resamples, seed)
+    inside = [_inside(one, rows, groups, lacking) for one in encoded.values()]
+    values = _branch_features(features, branch)[rows]
+    rest = permutation.partial_out(values, factors=classes)
+    strata = probing.Strata(permutation.cells(classes), permutation.exchange_orders(groups, n_exchanges, seed, scheme))
+    results = probing.probe_targets(inside, rest, subjects=who, options=options, strata=strata)
+    p_family, n_tests = permutation.family_wise_p(results), sum(np.isfinite(one.value) for one in results)
+    constant = constant_reason({branch: values}) or constant_reason({branch: rest}, given=f"the {given}")
+    common = {"branch": branch, "given": given, "direction": "lower", "worst_target": ""}
+    common["within"] = f"{within} by shifts in time" if scheme == "shift" and within else within
+    family = f"targets of the {branch} branch given {given}"
+    found = [
+        common | _row(name, one, constant) | {"p_family": p, "n_tests": n_tests, "family": family}
+        for name, one, p in zip(encoded, results, p_family, strict=True)
+    ]
+    aus = [place for place, name in enumerate(encoded) if leaks.is_au(name)]
+    if aus:
+        mean = leaks.mean_of_aus([results[place] for place in aus], options)
+        row = common | _row(leaks.MEAN_OF_AUS, mean, constant)
+        row |= {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
+        if known := [found[place] for place in aus if not found[place]["reason"]]:
+            worst = min(known, key=lambda one: (one["p_family"], one["null_mean"] - one["value"]))
+            row |= {"worst_target": worst["target"], "worst_auc": worst["value"]}
+            row["worst_excess"] = worst["value"] - worst["null_mean"]
+        found.insert(aus[-1] + 1, row)
+    result = pd.DataFrame(found).reindex(columns=list(CONDITIONAL))
+    result.attrs = {**asdict(options), "label": label, "scheme": scheme}
+    return result
+
+
+def _branch_features(features: BranchFeatures, branch: Branch) -> Array:
+    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
+    return check_features(values, owner=f"the {branch} features")
+
+
+def _class_targets(
+    table: pd.DataFrame, targets: Sequence[str], extra: Mapping[str, Any] | None, label: str
+) -> dict[str, ProbeTarget]:
+    found = {}
+    for name, target in leaks.encoded_targets(table, targets, extra or {}, label).items():
+        if target is None:
+            raise ValueError("the subject cannot be a target here: subjects are held out")
+        known = target.columns[np.isfinite(target.columns)]
+        if not np.isin(known, (0, 1)).all():
+            raise ValueError(f"{name!r} is an amount with {len(np.unique(known))} values; a target here has classes")
+        found[name] = target
+    return found
+
+
+def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> ProbeTarget:
+    """The classes of a target that an exchange inside the groups can change in enough clips."""
+    columns, least = target.columns[rows], MIN_POSITIVES
+    varies = pd.DataFrame(columns).groupby(groups).transform("nunique").to_numpy() > 1
+    ones = np.where(varies, columns, 0).sum(axis=0)
+    fewer = np.minimum(ones, varies.sum(axis=0) - ones).astype(int)
+    if target.reason or lacking or fewer.max() < least:
+        few = f"{fewer.max()} clips can be exchanged for one that differs in it"
+        reason = target.reason or lacking or f"{few}; it needs {least} with it and {least} without it"
+        return ProbeTarget(columns, int(fewer.max()), reason)
+    return ProbeTarget(columns[:, fewer >= least], int(fewer[fewer >= least].min()))
+
+
+def _row(name: str, found: ProbeResult, constant: str) -> dict[str, Any]:
+    figures = {figure: getattr(found, figure) for figure in FIGURES} | {"p": found.p_value}
+    return {"target": name, **figures, "reason": constant if found.reason == probing.CONSTANT else found.reason}
+
+
+def usable_information(
+    features: BranchFeatures,
+    *,
+    branch: Branch = "emotion",
+    targets: Sequence[str] | None = None,
+    readers: Sequence[Kind] = get_args(Kind),
+    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
+    label: str = "label",
+    n_orders: int = 3,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The bits of the AUs that each kind of reader gets from the emotion branch, by the length of an online code.
+
+    The labels are coded block by block. The first eighth of the subjects costs log2(classes) bits a clip; then a reader
+    is fitted to all subjects coded so far, and the next block (to a quarter, to half, to all of the subjects) costs
+    -log2 of the probability that the reader gives to each label. So a reader counts both by what it finds and by how
+    few clips it needs, and a large reader is not favoured. The same code with the shares of the classes in place of a
+    reader is `prior_bits`; the *usable information* is what the reader saves of it, in bits a clip. It is at most the
+    entropy of the target, about 0 for a feature that does not hold it, and a little below 0 where a reader took noise
+    for a dependence.
+
+    A reader's scores become probabilities by a logistic regression on scores of subjects held out inside the coded
+    part, and each class gets half a clip more than was seen. No subject is in two blocks.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+    branch : {"motion", "emotion"}
+    targets : sequence of str, optional
+        As :func:`leakage` takes them, without ``subject`` and amounts. By default ``aus`` for ``emotion``; for
+        ``motion`` the cue, or the emotion where no cue differs.
+    readers : sequence of {"ridge", "rbf", "knn", "boosting", "mlp"}
+        As `kind` of :func:`probe`. With 15 AUs, 360 clips of 64-d: ridge 1 s, boosting and mlp half a minute each.
+    allowed : mapping of {"motion", "emotion"} to (n, k) arrays or DataFrames, or a DataFrame, optional
+        The truth that the branch should hold, as :func:`leakage` takes it; an empty mapping measures without. A
+        DataFrame of exact AUCs has no bits, and the default truth is read.
+    extra, label : as :func:`leakage` takes them
+    n_orders : int
+        Random orders of the subjects; the bits of a clip are its mean over them.
+    n_resamples : int
+        Draws of subjects for the 95 % interval.
+    seed : int
+        Of orders, readers and draws.
+
+    Returns
+    -------
+    DataFrame
+        A reader and target a row: ``reader, branch, target``; ``value, low, high`` (usable information in bits a clip;
+        the interval is over resampled subjects); ``bits, prior_bits`` (the two codes of all clips);
+        ``allowed, excess, excess_low, excess_high`` (the usable information of the branch's own factor by the same
+        reader, and what is beyond it); ``n_clips, n_subjects, n_positive, n_unknown, direction, reason``. The row
+        ``AUs`` is the code of all AUs of a clip, one after the other. A target needs 8 clips with it and 8 without it,
+        of 4 subjects; `reason` says what is missing. ``attrs`` holds the parameters and the numbers of `subjects` at
+        which the blocks end.
+
+    Raises
+    ------
+    ValueError
+        If the branch is missing, a target is unknown, an amount or the subject, or there is no such reader.
+
+    See Also
+    --------
+    leakage, conditional_leakage
+    medn_lab.records.DecouplingReport.reader_order : whether the order of models depends on the reader.
+
+    References
+    ----------
+    Voita, Titov: "Information-Theoretic Probing with Minimum Description Length", 2020. Xu et al.: "A Theory of Usable
+    Information under Computational Constraints", 2020.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(160)], "subject": np.repeat(list("abcdefgh"), 20)})
+    >>> table["AU12"] = np.tile([0.0, 1.0], 80)
+    >>> emotion = table[["AU12"]].to_numpy() + rng.normal(0, 0.1, (160, 2))
+    >>> found = usable_information(BranchFeatures(emotion, emotion, emotion, table), readers=["ridge"]).iloc[0]
+    >>> float(found["prior_bits"]), bool(found["value"] > 0.7)
+    (160.0, True)
+    """
+    if branch not in get_args(Branch) or n_orders < 1:
+        raise ValueError(f"branch must be motion or emotion and n_orders at least 1; got {branch!r} and {n_orders}")
+    table, label = leaks.in_one_spelling(features.table, label)
+    own = leaks.own_factor(table, label) or "emotion"
+    encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
+    units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)[1]
+    values, truth = _branch_features(features, branch), leaks.truths_of(table, allowed, label).get(branch)
+    constant = constant_reason({branch: values})
+    reasons = {name: constant or _too_few(target, units) for name, target in encoded.items()}
+    coded = {name: target for name, target in encoded.items() if not reasons[name]}
+    parts = [(name, [name]) for name in encoded]
+    if aus := [name for name in encoded if leaks.is_au(name)]:
+        kept = [name for name in aus if name in coded]
+        parts.insert(list(encoded).index(aus[-1]) + 1, (leaks.MEAN_OF_AUS, kept or aus))
+    found: list[dict[str, Any]] = []
+    for reader in readers:
+        options = ProbeOptions(reader, 3, 0, n_resamples, seed)
+        codes = [{} if one is None else _codes(one, coded, units, n_orders, options) for one in (values, truth)]
+        for name, some in parts:
+            row = {"reader": reader, "branch": branch, "target": name, "reason": reasons[some[0]]}
+            sizes = _sizes([encoded[one] for one in some], units)
+            together = [np.stack([by_name[one] for one in some], axis=-1) for by_name in codes if some[0] in by_name]
+            bits = [len(some) * probing.mean_known(one) for one in together]
+            found.append(row | sizes | _saved_bits(bits, units, options))
+    result = pd.DataFrame(found).reindex(columns=list(INFORMATION))
+    result["direction"] = leaks.directions(result)
+    stops = _block_ends(int(units.max()) + 1)
+    result.attrs = {"readers": list(readers), "subjects": stops, "n_orders": n_orders, "seed": seed, "label": label}
+    return result
+
+
+def _sizes(targets: Sequence[ProbeTarget], units: Array) -> dict[str, int]:
+    known = np.isfinite(np.hstack([one.columns for one in targets])).any(axis=1)
+    n, n_subjects, n_positive = known.sum(), len(np.unique(units[known])), min(one.n_positive for one in targets)
+    return {"n_clips": n, "n_subjects": n_subjects, "n_positive": n_positive, "n_unknown": (~known).sum()}
+
+
+def _too_few(target: ProbeTarget, units: Array) -> str:
+    """Why a target cannot be coded; empty where it can."""
+    n, n_subjects, *_ = _sizes([target], units).values()
+    counts = np.nansum(target.columns, axis=0)
+    fewer = int(n - max(counts.max(), n - counts[0] if len(counts) == 1 else 0))
+    if target.reason or (fewer >= MIN_POSITIVES and n_subjects >= SMALLEST_SUBJECTS):
+        return target.reason
+    least = f"{MIN_POSITIVES} clips with and without it, of {SMALLEST_SUBJECTS} subjects"
+    return f"a code needs {least}; there are {fewer} of the rarer kind, of {n_subjects} subjects"
+
+
+def _block_ends(n_subjects: int) -> list[int]:
+    """The numbers of subjects at which the blocks of a code end."""
+    return sorted({max(2, int(np.ceil(n_subjects * share))) for share in BLOCKS} | {n_subjects})
+
+
+def _codes(
+    features: Array, targets: Mapping[str, ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
+) -> dict[str, Array]:
+    """The bits of each clip by the reader and by the shares of the classes, (2, n); NaN where the target is unknown."""
+    found = {name: np.full((2, len(features)), np.nan) for name in targets}
+    patterns: dict[bytes, list[str]] = {}
+    for name, target in targets.items():
+        patterns.setdefault(np.isfinite(target.columns[:, 0]).tobytes(), []).append(name)
+    for names in patterns.values():
+        rows = np.flatnonzero(np.isfinite(targets[names[0]].columns[:, 0]))
+        who = np.unique(units[rows], return_inverse=True)[1]
+        columns = [targets[name].columns[rows] for name in names]
+        for turn in range(n_orders):
+            place = np.random.default_rng([options.seed, turn]).permutation(int(who.max()) + 1)[who]
+            for name, bits in zip(names, _one_code(features[rows], columns, place, options), strict=True):
+                found[name][:, rows] = np.nan_to_num(found[name][:, rows]) + bits / n_orders
+    return found
+
+
+def _one_code(features: Array, columns: list[Array], place: Array, options: ProbeOptions) -> list[Array]:
+    """The bits of each clip, (2, n) a target, where `place` is the place of its subject in the order."""
+    how: dict[str, Any] = {"kind": options.kind, "seed": options.seed}
+    every = np.hstack(columns)
+    splits = np.cumsum([one.shape[1] for one in columns])[:-1]
+    classes = [one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1) for one in columns]
+    n_classes = [max(2, one.shape[1]) for one in columns]
+    first, *later = _block_ends(int(place.max()) + 1)
+    bits = [np.full((2, len(place)), np.log2(k)) for k in n_classes]
+    for start, stop in pairwise([first, *later]):
+        known, new = place < start, (place >= start) & (place < stop)
+        folds = probing.subject_folds(place[known], n_folds=options.n_folds, seed=options.seed)
+        near = probing.held_out_scores(features[known], every[known], folds=folds, units=place[known], **how)
+        both = known | new
+        far = probing.held_out_scores(
+            features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both], **how
+        )
+        scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
+        for target, pair in enumerate(scores):
+            own, k = classes[target], n_classes[target]
+            for way, given in enumerate(_probabilities(pair, own[known], k)):
+                bits[target][way, new] = -np.log2(given[np.arange(new.sum()), own[new]])
+    return bits
+
+
+def _probabilities(scores: tuple[Array, Array], classes: Array, n_classes: int) -> list[Array]:
+    """Of the classes of new clips, (n, k), by the scores of known and new clips, and by the shares of known classes."""
+    from sklearn.linear_model import LogisticRegression
+
+    # A score is in units of probability; four of its units are one of the logit at even chances.
+    near, far = (4 * np.nan_to_num(one) for one in scores)
+    n = len(classes)
+    shares = np.tile(np.bincount(classes, minlength=n_classes) / n, (len(far), 1))
+    by_score, seen = shares.copy(), np.flatnonzero(shares[0])
+    if near.std(axis=0).any() and len(seen) > 1:
+        fitted = LogisticRegression(max_iter=1000).fit(near, classes)
+        if n_classes > 2 or fitted.coef_[0, -1] > 0:  # scores that order held-out subjects the wrong way are not used
+            by_score[:, seen] = fitted.predict_proba(far)
+    return [(n * given + 0.5) / (n + n_classes / 2) for given in (by_score, shares)]
+
+
+def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict[str, float]:
+    """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
+    if not codes:
+        return {}
+    code, *true = codes
+    known = np.isfinite(code[0])
+    who = np.unique(units[known], return_inverse=True)[1]
+    drawn = partial(mean_under_draws, units=who, n_resamples=options.n_resamples, seed=options.seed)
+    bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=probing.LEVEL)
+    saved = drawn((code[1] - code[0])[known])
+    found = {"value": saved[0], "bits": code[0][known].sum(), "prior_bits": code[1][known].sum()}
+    found["low"], found["high"] = bounds(saved)
+    for one in true:
+        own = drawn((one[1] - one[0])[known])
+        found |= {"allowed": own[0], "excess": saved[0] - own[0]}
+        found["excess_low"], found["excess_high"] = bounds(saved - own)
+    return found
+
+
+def mean_under_draws(values: Array, *, units: Array, n_resamples: int, seed: int) -> Array:
+    """The mean over clips, then under each draw of units, (1 + n_resamples,)."""
+    draws = draw_counts(int(units.max()) + 1, n_draws=n_resamples, seed=seed)
+    return (draws @ np.bincount(units, weights=values)) / (draws @ np.bincount(units))

@@ -1,0 +1,303 @@
+"""Leaks inside a state and the bits of readers: against planted truth, closed forms and scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+from sklearn.linear_model import RidgeCV
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.preprocessing import StandardScaler
+
+from medn_lab.diagnose import conditional_leakage, leakage, usable_information
+from medn_lab.diagnose.probing import PENALTIES, READERS, subject_folds
+from medn_lab.records import BranchFeatures
+
+AUS = ("AU4", "AU6", "AU12")
+STATES = ("flush", "none", "pallor")
+
+
+def planted(*, through_cue=True, inside=0.0, cue_in_motion=0.0, n_subjects=10, clips=24, seed=0):
+    """AUs whose shares differ between cues, an emotion branch of the cue and, times `inside`, of AU6."""
+    rng = np.random.default_rng(seed)
+    n = n_subjects * clips
+    cue = rng.integers(0, 3, n)
+    share = np.array([[0.2, 0.5, 0.3], [0.5, 0.2, 0.3], [0.6, 0.6, 0.3]])[cue] if through_cue else 0.4
+    aus = (rng.random((n, 3)) < share) * 1.0
+    table = pd.DataFrame(aus, columns=list(AUS)).assign(
+        clip_id=[f"c{i:04d}" for i in range(n)],
+        dataset="planted",
+        subject=np.repeat([f"s{i:02d}" for i in range(n_subjects)], clips),
+        cue=np.array(STATES)[cue],
+    )
+    person = rng.normal(size=(n_subjects, 6))[np.arange(n) // clips]
+    emotion = 3 * np.eye(3)[cue] @ rng.normal(size=(3, 6)) + person + rng.normal(size=(n, 6))
+    emotion[:, 0] += inside * aus[:, 1]
+    motion = aus @ rng.normal(size=(3, 6)) + 0.3 * rng.normal(size=(n, 6))
+    motion[:, 0] += cue_in_motion * (cue == 1)
+    return BranchFeatures(motion, emotion, np.hstack([motion, emotion]), table)
+
+
+def conditional(features, **options):
+    return conditional_leakage(features, **{"n_exchanges": 99, "n_resamples": 50} | options).set_index("target")
+
+
+def coded(features, **options):
+    given = {"targets": ["y"], "readers": ["ridge"], "allowed": {}, "n_resamples": 50}
+    return usable_information(features, **given | options).set_index("target")
+
+
+def simple(values, y, *, n_subjects):
+    """Features whose emotion branch is `values`, with `y` as a column of the table."""
+    table = pd.DataFrame({"clip_id": [f"c{i:04d}" for i in range(len(y))], "dataset": "planted", "y": y})
+    table["subject"] = np.repeat([f"s{i:02d}" for i in range(n_subjects)], len(y) // n_subjects)
+    return BranchFeatures(values, values, values, table)
+
+
+class TestConditionalLeakage:
+    def test_what_passes_through_the_cue_alone_is_a_marginal_leak_and_no_conditional_one(self):
+        features = planted()
+        marginal = leakage(features, branches=["emotion"], targets=["aus"], allowed={}, n_resamples=0)
+        marginal = marginal.set_index("target")
+        found = conditional(features)
+        assert (marginal.loc[["AU4", "AU6", "AUs"], "value"] > 0.57).all()
+        assert (marginal.loc[["AU4", "AU6", "AUs"], "p"] <= 0.05).all()
+        assert (found["p_family"] > 0.05).all()
+        assert (found["value"] - found["null_mean"]).abs().max() < 0.06
+        assert found["null_mean"].to_numpy() == pytest.approx(0.5, abs=0.05)
+
+    def test_a_leak_inside_the_cue_is_found_and_its_au_named(self):
+        found = conditional(planted(inside=1.5))
+        assert found.loc["AU6", "p_family"] == 0.01
+        assert (found.loc[["AU4", "AU12"], "p_family"] > 0.05).all()
+        assert found.loc["AUs", ["worst_target", "worst_auc"]].to_list() == ["AU6", found.loc["AU6", "value"]]
+        assert found.loc["AUs", "worst_excess"] == pytest.approx(
+            found.loc["AU6", "value"] - found.loc["AU6", "null_mean"]
+        )
+        # AU6 shifts one of six unit normals, with a level for each subject, by 1.5: an AUC of .75 to .86.
+        assert 0.7 < found.loc["AU6", "low"] < found.loc["AU6", "value"] < found.loc["AU6", "high"] < 0.95
+
+    def test_the_value_is_the_auc_of_a_ridge_among_clips_of_one_cue_and_fold(self):
+        features = planted(inside=1.0, seed=2)
+        table, target = features.table, features.table["AU6"].to_numpy()
+        rest = (
+            features.emotion
+            - pd.DataFrame(features.emotion).groupby(table["cue"].to_numpy()).transform("mean").to_numpy()
+        )
+        folds = subject_folds(table["subject"].to_numpy(), n_folds=5, seed=0)
+        areas, weights = [], []
+        for fold in range(5):
+            train, test = folds != fold, folds == fold
+            scaler = StandardScaler().fit(rest[train])
+            groups = LeaveOneGroupOut().split(rest[train], groups=table["subject"][train])
+            ridge = RidgeCV(PENALTIES * train.sum(), cv=list(groups), scoring="neg_mean_squared_error")
+            scores = ridge.fit(scaler.transform(rest[train]), target[train]).predict(scaler.transform(rest[test]))
+            for state in STATES:
+                here = (table["cue"][test] == state).to_numpy()
+                areas.append(roc_auc_score(target[test][here], scores[here]))
+                weights.append(target[test][here].sum() * (1 - target[test][here]).sum())
+        assert conditional(features).loc["AU6", "value"] == pytest.approx(np.average(areas, weights=weights), abs=1e-9)
+
+    def test_the_cue_in_a_motion_branch_is_found_given_the_au_set(self):
+        for strength, found in ((0.0, False), (2.0, True)):
+            row = conditional(planted(cue_in_motion=strength, clips=40), branch="motion").loc["cue"]
+            assert (row["given"], row["n_tests"], row["family"]) == ("aus", 1, "targets of the motion branch given aus")
+            assert row["p_family"] == row["p"]
+            assert (row["p"] <= 0.05) == found
+
+    def test_without_a_cue_the_label_is_held_fixed(self):
+        features = planted()
+        named = BranchFeatures(
+            None, features.emotion, features.emotion, features.table.rename(columns={"cue": "label"})
+        )
+        found = conditional(named)
+        assert set(found["given"]) == {"emotion"}
+        assert found["value"].to_list() == conditional(features)["value"].to_list()
+        assert conditional(features)["within"].unique().tolist() == ["subject and cue"]
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("seed", range(2))
+    def test_at_most_one_in_twenty_families_is_found_where_nothing_is_inside(self, seed):
+        alone, family = [], []
+        for draw in range(150):
+            rows = conditional(planted(n_subjects=5, clips=20, seed=1000 * seed + draw), n_exchanges=19, seed=draw)
+            rows = rows.drop(index="AUs")
+            alone.append(rows["p"].min() <= 0.05)
+            family.append(rows["p_family"].min() <= 0.05)
+        error = np.sqrt(0.05 * 0.95 / 150)
+        assert np.mean(family) == pytest.approx(0.05, abs=3 * error)
+        assert np.mean(alone) > 0.05 + 2 * error  # three tests, not corrected
+
+    def test_unknown_aus_are_left_out_and_exchange_among_themselves(self):
+        features = planted(inside=1.5)
+        table = features.table.assign(AU4=features.table["AU4"].where(np.arange(240) % 4 > 0))
+        found = conditional(BranchFeatures(features.motion, features.emotion, features.fused, table))
+        assert found.loc["AU4", ["n_clips", "n_unknown"]].to_list() == [180, 60]
+        assert found.loc["AU6", "value"] == conditional(features).loc["AU6", "value"]
+        assert found.loc["AU6", "p_family"] == 0.01
+
+    def test_clips_of_an_unknown_cue_are_left_out(self):
+        features = planted(inside=1.5)
+        known = np.arange(240) % 6 > 0
+        table = features.table.assign(cue=features.table["cue"].where(known, None))
+        partly = conditional(BranchFeatures(features.motion, features.emotion, features.fused, table))
+        alone = conditional(features.select(features.table["clip_id"][known]))
+        pd.testing.assert_frame_equal(partly, alone)
+        assert (partly["n_clips"] == 200).all()
+
+    def test_a_target_without_a_value_says_why(self):
+        features = planted()
+        table = features.table.assign(
+            AU4=(np.arange(240) < 7) * 1.0, AU6=features.table["cue"].eq("flush") * 1.0, AU12=0.0
+        )
+        found = conditional(BranchFeatures(features.motion, features.emotion, features.fused, table))
+        assert "needs 8 with it and 8 without it" in found.loc["AU4", "reason"]
+        assert found.loc["AU6", "reason"].startswith("0 clips")  # the cue decides it
+        assert found.loc["AU12", "reason"] == "no clip has it"
+        assert found.loc["AUs", "reason"]
+        assert found[["value", "p", "p_family"]].isna().all(axis=None)
+        dead = BranchFeatures(features.motion, np.ones((240, 3)), features.fused, features.table)
+        assert set(conditional(dead)["reason"]) == {"the emotion branch is constant"}
+        only = pd.get_dummies(features.table["cue"], dtype=float).to_numpy()
+        cue = BranchFeatures(features.motion, only, features.fused, features.table)
+        assert set(conditional(cue)["reason"]) == {"the emotion branch is constant given the cue"}
+
+    def test_states_that_no_two_clips_share_leave_no_value(self):
+        features = planted()
+        table = features.table.assign(take=np.where(np.arange(240) < 110, "first", features.table["clip_id"]))
+        row = conditional(BranchFeatures(features.motion, features.emotion, features.fused, table), given="take")
+        assert set(row["within"]) == {""}
+        assert "fewer than half of the clips share their take" in row.loc["AU4", "reason"]
+
+    @pytest.mark.parametrize(
+        ("options", "facts"),
+        [
+            ({"branch": "fused"}, "'fused'"),
+            ({"n_exchanges": 5}, "at least 19.* 5"),
+            ({"targets": ["subject"]}, "subject cannot be a target"),
+            ({"extra": {"speed": np.arange(240.0)}, "targets": ["speed"]}, "'speed' is an amount with 240 values"),
+            ({"given": "posture"}, "nothing can be given 'posture'"),
+            ({"kind": "forest"}, "kind is 'forest'"),
+        ],
+    )
+    def test_an_error_says_what_is_wrong(self, options, facts):
+        with pytest.raises(ValueError, match=facts):
+            conditional(planted(), **options)
+
+
+class TestUsableInformation:
+    @pytest.mark.parametrize("reader", READERS)
+    def test_labels_that_do_not_depend_on_the_feature_cost_their_entropy(self, reader):
+        rng = np.random.default_rng(1)
+        y = rng.permuted(np.tile([0.0, 1.0], (12, 10)), axis=1).ravel()
+        row = coded(simple(rng.normal(size=(240, 5)), y, n_subjects=12), readers=[reader]).loc["y"]
+        assert row["prior_bits"] == pytest.approx(240)  # 240 clips of one bit: each subject has ten of either kind
+        assert row["bits"] == pytest.approx(240, rel=0.03)
+        assert row["value"] == pytest.approx((row["prior_bits"] - row["bits"]) / 240)
+
+    @pytest.mark.parametrize("reader", READERS)
+    def test_a_feature_that_determines_the_label_costs_the_first_block_and_little_more(self, reader):
+        rng = np.random.default_rng(2)
+        y = rng.permuted(np.tile([0.0, 1.0], (16, 20)), axis=1).ravel()
+        features = simple(y[:, None] + 0.01 * rng.normal(size=(640, 3)), y, n_subjects=16)
+        found = coded(features, readers=[reader])
+        assert found.attrs["subjects"] == [2, 4, 8, 16]
+        assert 80 < found.loc["y", "bits"] < 80 + 0.05 * 560  # two subjects of 40 clips cost one bit a clip
+
+    def test_several_classes_of_equal_shares_cost_their_entropy(self):
+        names = np.tile(["anger", "fear", "joy"], 80)
+        row = coded(simple(np.random.default_rng(3).normal(size=(240, 2)), names, n_subjects=10)).loc["y"]
+        assert row["prior_bits"] == pytest.approx(240 * np.log2(3))
+        for k, given in ((3, names), (2, np.where(names == "joy", "anger", names))):
+            known = pd.get_dummies(given, dtype=float).to_numpy()
+            shares = known.mean(axis=0)
+            row = coded(simple(known, given, n_subjects=10)).loc["y"]
+            assert known.shape[1] == k
+            assert row["value"] > -0.7 * (shares * np.log2(shares)).sum()
+
+    def test_the_prior_code_is_that_of_shares_with_half_a_clip_more(self):
+        # One positive clip of four in every subject: a block costs its entropy under the smoothed share so far.
+        y = np.tile([1.0, 0.0, 0.0, 0.0], 40)
+        row = coded(simple(np.random.default_rng(4).normal(size=(160, 2)), y, n_subjects=8)).loc["y"]
+        expected = 40.0  # the first two subjects
+        for known, new in ((40, 40), (80, 80)):
+            p = (known / 4 + 0.5) / (known + 1)
+            expected -= new * (0.25 * np.log2(p) + 0.75 * np.log2(1 - p))
+        assert row["prior_bits"] == pytest.approx(expected)
+
+    def test_it_approaches_the_mutual_information_of_two_normals(self):
+        rng = np.random.default_rng(5)
+        y = rng.integers(0, 2, 3200).astype(float)
+        features = simple(2 * y[:, None] + rng.normal(size=(3200, 1)), y, n_subjects=32)
+        at = np.linspace(-8, 10, 4001)
+        parts = np.stack([norm.pdf(at), norm.pdf(at, 2)])
+        information = np.trapezoid(0.5 * (parts * np.log2(parts / parts.mean(axis=0))).sum(axis=0), at)
+        assert coded(features).loc["y", "value"] == pytest.approx(7 / 8 * information, abs=0.02)  # no first block
+
+    def test_only_some_readers_get_a_product_of_two_features(self):
+        rng = np.random.default_rng(6)
+        values = rng.normal(size=(400, 2))
+        y = (values[:, 0] * values[:, 1] > 0).astype(float)
+        found = coded(simple(values, y, n_subjects=10), readers=list(READERS)).set_index("reader")["value"]
+        assert found["ridge"] < 0.02
+        assert (found.drop("ridge") > 0.2).all()
+
+    def test_a_branch_that_is_the_cue_has_what_the_cue_allows(self):
+        features = planted()
+        cue = pd.get_dummies(features.table["cue"], dtype=float).to_numpy()
+        found = usable_information(
+            BranchFeatures(features.motion, cue, features.fused, features.table),
+            readers=["ridge", "knn"],
+            n_resamples=50,
+        )
+        assert (found["value"] == found["allowed"]).all()
+        assert (found[["excess", "excess_low", "excess_high"]] == 0).all(axis=None)
+        assert (found["direction"] == "at most allowed").all()
+        assert found.query("reader == 'knn' and target in @AUS")["n_positive"].tolist() == [
+            features.table[au].sum() for au in AUS
+        ]
+        # The AUs are coded one after the other.
+        ridge = found[found["reader"] == "ridge"].set_index("target")
+        for column in ("value", "bits", "prior_bits"):
+            assert ridge.loc["AUs", column] == pytest.approx(ridge.loc[list(AUS), column].sum())
+
+    def test_a_leak_is_an_excess_and_the_order_of_clips_changes_nothing(self):
+        features = planted(inside=3.0)
+        read = {"readers": ["ridge"], "n_resamples": 200}
+        found = usable_information(features, **read).set_index("target")
+        assert found.loc["AU6", "excess_low"] > 0
+        mixed = features.select(features.table["clip_id"].sample(frac=1, random_state=0))
+        again = usable_information(mixed, **read).set_index("target")
+        assert again["value"].to_numpy() == pytest.approx(found["value"].to_numpy(), abs=1e-4)
+
+    def test_unknown_labels_are_left_out(self):
+        rng = np.random.default_rng(7)
+        y = np.where(np.arange(240) % 5 > 0, rng.integers(0, 2, 240), np.nan)
+        features = simple(rng.normal(size=(240, 3)), y, n_subjects=12)
+        row = coded(features).loc["y"]
+        assert row[["n_clips", "n_unknown", "n_subjects"]].to_list() == [192, 48, 12]
+        alone = coded(features.select(features.table["clip_id"][np.isfinite(y)])).loc["y"]
+        assert alone["bits"] == row["bits"]
+
+    def test_a_target_without_a_value_says_why(self):
+        rng = np.random.default_rng(8)
+        y = np.tile([0.0, 1.0], 60)
+        few = coded(simple(rng.normal(size=(120, 2)), y, n_subjects=3)).loc["y"]
+        assert "of 4 subjects; there are 60 of the rarer kind, of 3 subjects" in few["reason"]
+        rare = coded(simple(rng.normal(size=(120, 2)), (np.arange(120) < 7) * 1.0, n_subjects=6)).loc["y"]
+        assert "there are 7 of the rarer kind" in rare["reason"]
+        assert coded(simple(np.ones((120, 2)), y, n_subjects=6)).loc["y", "reason"] == "the emotion branch is constant"
+        assert np.isnan(rare[["value", "low", "bits"]].to_numpy(dtype=float)).all()
+
+    @pytest.mark.parametrize(
+        ("options", "facts"),
+        [
+            ({"branch": "fused"}, "'fused'"),
+            ({"n_orders": 0}, "n_orders at least 1.* 0"),
+            ({"readers": ["forest"]}, "kind is 'forest'"),
+            ({"targets": ["subject"]}, "subject cannot be a target"),
+        ],
+    )
+    def test_an_error_says_what_is_wrong(self, options, facts):
+        with pytest.raises(ValueError, match=facts):
+            usable_information(planted(), **options)
