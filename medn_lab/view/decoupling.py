@@ -230,7 +230,8 @@ def _value_texts(rows: pd.DataFrame, trace: go.Scatter) -> list[dict[str, Any]]:
 
 def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
     """The clips and how the null was made; below them, what the marks mean."""
-    facts, marks, known = [_sample(table)], [], np.isfinite(table.reindex(columns=["p", "null_95", "low", "allowed"]))
+    facts, marks = [_sample(table)], []
+    known = table.reindex(columns=["p", "null_95", "low", "allowed"]).astype(float).notna()
     within = [name for name in dict.fromkeys(table["within"]) if name]
     if within or kind == "dependence":
         inside = f"inside {as_text(', '.join(map(_factor, within)))}" if within else "over all clips"
@@ -395,7 +396,7 @@ def plot_leakage(
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
     heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     models = [model for model in dict.fromkeys(table["model"]) if model]
-    left, top = max(room_for(labels, size=13), 96), 118 if models else 96
+    left, top = max(room_for(labels, size=13), 96), 108 if models else 88
     figure = go.Figure()
     heat(
         figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=(-EXCESS_RANGE, EXCESS_RANGE),

@@ -20,7 +20,7 @@ from medn_lab.view import theme
 from medn_lab.view.images import data_uri, to_webp
 from medn_lab.view.theme import as_text
 
-ABOVE, WITHIN = "#E2553F", "#0B7A57"
+ABOVE, WITHIN = "#E2553F", "#12946B"
 """Colour of a value above the 95 % of its null, and of one within."""
 ESTIMATE = "#2F7FD0"
 """Colour of a value with its interval, where it is no branch's or emotion's."""

@@ -12,6 +12,8 @@ from typing import Any
 import ipywidgets as widgets
 import plotly.graph_objects as go
 import traitlets
+from plotly.basedatatypes import BasePlotlyType
+from plotly.utils import PlotlyJSONEncoder
 
 from medn_lab.widgets.panel import note
 from medn_lab.widgets.timing import Dwell
@@ -59,7 +61,8 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
 def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., object] | None = None) -> None:
     """Show `drawn` in the place of what `figure` shows.
 
-    A new FigureWidget would send 5 MB of code to the page. Where both have the same traces, only their values are sent.
+    A new FigureWidget would send 5 MB of code to the page. Where both have the same traces, only what
+    differs is sent.
 
     Parameters
     ----------
@@ -73,10 +76,9 @@ def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., objec
     if not same:
         figure.data = []
     with figure.batch_update():
-        layout = drawn.layout.to_plotly_json()
-        figure.layout.update({key: layout.get(key) for key in figure.layout.to_plotly_json() | layout}, overwrite=True)
+        _change(figure.layout, drawn.layout)
         for old, new in zip(figure.data, drawn.data, strict=same):
-            old.update({key: value for key, value in new.to_plotly_json().items() if key != "type"}, overwrite=True)
+            _change(old, new)
     if not same:
         figure.add_traces(drawn.data)
         for trace in figure.data:
@@ -84,6 +86,14 @@ def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., objec
                 trace.on_click(on_click)
     if hasattr(figure, "_page"):
         figure._page.height = drawn.layout.height
+
+
+def _change(part: BasePlotlyType, wanted: BasePlotlyType) -> None:
+    """Give a layout or a trace the properties of another; only what differs is sent, for a page that is busy."""
+    before, after = part.to_plotly_json(), wanted.to_plotly_json()
+    text = PlotlyJSONEncoder().encode
+    keys = [key for key in before | after if text(before.get(key)) != text(after.get(key))]
+    part.update({key: after.get(key) for key in keys}, overwrite=True)
 
 
 def _kinds(figure: go.Figure) -> list[tuple[Any, ...]]:
