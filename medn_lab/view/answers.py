@@ -14,7 +14,7 @@ from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, pos
 from medn_lab.view import theme
 from medn_lab.view.images import Magnifier, arrow_grid, draw_arrows, enlarge
 from medn_lab.view.marks import SMALLEST, Tile, bars, heat, room_for, tile
-from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column
+from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column, shown_frames
 from medn_lab.view.theme import as_text
 
 UNLABELLED = "no label"
@@ -433,7 +433,7 @@ def face_pictures(
     """
     place, _ = clip_row(clips, clip_id)
     flow = None if clips.flow is None else np.asarray(clips.flow[place])[..., :2]
-    frames = None if clips.frames is None else np.asarray(clips.frames[place])
+    frames, _ = shown_frames(clips, place)
     pictures = {}
     if frames is not None:
         apex = clip_moments(clips, clip_id).apex
