@@ -455,18 +455,22 @@ class TestComparison:
         assert "share" not in found
         figure = plot_attribution_comparison(found)
         assert not [trace for trace in figure.data if (trace.meta or "").endswith("share")]
+        assert "x2" not in {trace.xaxis for trace in figure.data}
         with pytest.raises(ValueError, match="bare_change"):
             compare_attributions(face_model, faces, target="happiness", methods=())
 
     @pytest.mark.slow
     def test_the_picture_shows_the_table(self, compared):
         figure = plot_attribution_comparison(compared)
-        traces = {trace.meta: trace for trace in figure.data if trace.meta}
-        for of, rows in compared.groupby("input"):
-            for name, column in (("share", "share"), ("random", "random_share"), ("area", "area")):
-                np.testing.assert_allclose(traces[f"{of} {name}"].x, rows[column])
-            marked = [symbol == "circle-open" for symbol in traces[f"{of} alike"].marker.symbol]
-            assert marked == rows["survives"].tolist()
+        for column, key in (("share", "value"), ("random_share", "random_share"), ("area", "area")):
+            drawn = [trace.x for trace in figure.data if trace.meta == key and trace.xaxis == "x2"]
+            expected = [rows[column] for _, rows in compared.groupby("input", sort=False)]
+            np.testing.assert_allclose(np.concatenate(drawn), np.concatenate(expected))
+        left = [trace for trace in figure.data if trace.meta == "value" and trace.xaxis == "x"]
+        marked = [symbol == "circle-open" for trace in left for symbol in trace.marker.symbol]
+        assert (
+            marked == np.concatenate([rows["survives"] for _, rows in compared.groupby("input", sort=False)]).tolist()
+        )
         assert "<img" not in plot_attribution_comparison(compared.assign(target="<img src=x>")).to_json()
 
     @every("draw", [plot_randomisation, plot_attribution_comparison])

@@ -22,6 +22,7 @@ def test_a_prepared_set_of_0_1_0_gives_a_network_its_inputs():
     clips = Clips.load(WRITTEN / "prepared")
     assert clips.frames.shape == (4, 8, 32, 32, 3)
     assert clips.flow.shape == (4, 32, 32, 2)
+    assert clips.viewing is None
     assert clips.table["emotion"].tolist().count("others") == 2
     config = medn.model.MEDNConfig.for_clips(clips, label="emotion", dim=8, depth=1)
     assert medn.predict(medn.model.MEDN(config), clips).logits.shape == (4, 3)

@@ -29,7 +29,7 @@ MAY_KNOW = {
 """Rooms (or single modules of a room) that a room may import; each also knows itself."""
 
 THIRD_PARTIES = {
-    "records": {"jinja2", "lark", "lazy_loader", "numpy", "pandas"},
+    "records": {"jinja2", "lark", "lazy_loader", "numpy", "pandas", "PIL"},
     "view": {"IPython", "cv2", "lazy_loader", "numpy", "pandas", "PIL", "plotly", "scipy"},
 }
 """Rooms that keep to few outside packages."""

@@ -137,6 +137,38 @@ def test_what_is_finished_is_not_made_again_after_an_interruption(cropped, tmp_p
     assert done + rest == index.table["clip_id"].tolist()[: 6 if n_jobs == 1 else 4]  # other processes are not counted
 
 
+def test_a_viewing_copy_is_written_resumed_selected_and_checked(cropped, tmp_path, monkeypatch):
+    index, out = first(cropped, 4), tmp_path / "set"
+    folders = index.table["frames_folder"].where(index.table.index != 1, str(tmp_path / "gone"))
+    index = ClipIndex(index.table.assign(frames_folder=folders), index.problems, index.source)  # row 1 is left out
+    computed(monkeypatch, most=2)
+    with pytest.raises(KeyboardInterrupt):
+        small(index, out, viewing=64)
+    done = computed(monkeypatch)
+    clips = small(index, out, viewing=64)
+    assert len(done) == 2
+    assert (len(clips), len(clips.viewing), clips.viewing.size) == (3, 3, 64)
+    for row, frames in enumerate(clips.frames):
+        shrunk = [cv2.resize(one, (32, 32), interpolation=cv2.INTER_AREA) for one in clips.viewing[row]]
+        assert np.corrcoef(np.ravel(shrunk), frames.ravel())[0, 1] > 0.98
+    last = clips.select(clips.table["clip_id"].iloc[[2]])
+    np.testing.assert_array_equal(last.viewing[0], clips.viewing[2])
+    memory = small(index, viewing=64)
+    same(memory, clips)
+    np.testing.assert_array_equal(memory.viewing[1], clips.viewing[1])
+    assert len(small(index, out).viewing) == 3  # a call without one opens the set
+    with pytest.raises(FileExistsError, match="viewing copy"):
+        small(index, out, viewing=48)
+    small(index, tmp_path / "plain")
+    with pytest.raises(FileExistsError, match="viewing copy"):
+        small(index, tmp_path / "plain", viewing=64)
+    with pytest.raises(ValueError, match=r"from 32 .* to 64 .* 128"):
+        small(index, viewing=128)
+    (out / "viewing" / "000001.webp").write_bytes((out / "viewing" / "000000.webp").read_bytes())
+    with pytest.raises(ValueError, match="sha256 differs"):
+        clips.viewing[1]
+
+
 @pytest.mark.slow
 def test_a_killed_process_leaves_no_set_and_its_work(cropped, tmp_path, monkeypatch):
     first(cropped, 8).save(tmp_path / "index")

@@ -254,7 +254,6 @@ def test_figures_show_names_from_data_as_text(hostile):
     ranked = diagnose.rank_pairs(clips.table, features=features)
     for figure in (
         view.plot_clip(clips, one, predictions=predictions),
-        view.plot_scores(predictions, one),
         view.plot_au_scores(predictions, one),
         view.plot_embedding(embedding, colour_by="label", predictions=predictions),
         view.plot_embedding(embedding, colour_by="subject"),

@@ -1,5 +1,7 @@
 """SynthME: same seed, same bytes; the truth is what the pictures show; the cue is where it should be, nowhere else."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pandas as pd
@@ -8,7 +10,17 @@ from slow_cases import mostly_slow
 
 from medn_lab.data.flow import optical_flow
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import AUS, CUES, EMOTIONS, draw_table, face_studio, render_frames, synthetic_clips
+from medn_lab.synthme import (
+    AUS,
+    CUES,
+    EMOTIONS,
+    draw_table,
+    face_studio,
+    photo_studio,
+    render_frames,
+    synthetic_clips,
+    with_viewing_copy,
+)
 
 SMALL = {"n_subjects": 2, "clips_per_subject": 5, "n_frames": 6}
 GREY = np.array([0.299, 0.587, 0.114])
@@ -76,6 +88,40 @@ def test_clips_can_be_drawn_again_after_a_round_trip_at_any_number_and_size(clip
     assert large.shape == (1, 96, 96, 3)
     shrunk = cv2.resize(large[0], (64, 64), interpolation=cv2.INTER_AREA).astype(float)
     assert np.abs(shrunk - clips.frames[7, 0]).mean() < 4
+
+
+def assert_larger_copy(clips: Clips) -> None:
+    """The viewing copy shows the network's frames, larger: the same face at the same moment, moving alike."""
+    for row in range(len(clips)):
+        large, small = clips.viewing[row], clips.frames[row].astype(float)
+        assert large.shape[1:3] == (clips.viewing.size,) * 2
+        shrunk = np.stack([cv2.resize(one, clips.size, interpolation=cv2.INTER_AREA) for one in large]).astype(float)
+        assert np.corrcoef(shrunk.ravel(), small.ravel())[0, 1] > 0.98
+        assert np.abs(shrunk - small).mean() < 4
+        moves = [cv2.blur(frames[len(frames) // 2] - frames[0], (5, 5)).ravel() for frames in (shrunk, small)]
+        assert np.corrcoef(*moves)[0, 1] > 0.7
+
+
+def test_the_viewing_copy_is_the_same_clip_at_a_larger_size(clips, tmp_path):
+    clips = clips.select(clips.table["clip_id"][[1, 8]])
+    assert (len(clips.viewing), clips.viewing.size) == (2, 256)
+    assert_larger_copy(clips)
+    back = Clips.load(clips.save(tmp_path / "set"))
+    assert back.viewing is None
+    back = with_viewing_copy(back, size=96)
+    assert_larger_copy(back)
+    one = back.with_table(back.table[1:])
+    np.testing.assert_array_equal(one.viewing[0], back.viewing[1])
+    with pytest.raises(ValueError, match="CASME II"):
+        with_viewing_copy(Clips(clips.frames, clips.flow, clips.table, {"corpus": "CASME II"}))
+    with pytest.raises(ValueError, match="32"):
+        with_viewing_copy(clips, size=32)
+    assert replace(clips, viewing=one.viewing).viewing is None
+
+
+@pytest.mark.parametrize("studio", [face_studio(identity_seed=3), photo_studio()], ids=["drawn", "photo"])
+def test_a_clip_made_by_hand_has_a_viewing_copy(studio):
+    assert_larger_copy(studio({"aus": {"AU12": "D"}, "cue": "flush"}))
 
 
 def test_every_emotion_and_every_au_occurs():

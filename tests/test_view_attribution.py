@@ -10,7 +10,7 @@ from sample_records import sample_clips
 
 from medn_lab import view
 from medn_lab.records import Attribution, Truth
-from medn_lab.view.attribution import sanity_lines
+from medn_lab.view.attribution import colour_key, sanity_rows
 from medn_lab.view.images import AGAINST, FOR, draw_heat, draw_outline, full_colour, region_of, smooth
 
 SIZE = 48
@@ -48,18 +48,14 @@ def bars(figure):
     return [trace for trace in figure.data if isinstance(trace, go.Bar)]
 
 
-def scales(figure):
-    return {trace.meta: trace.marker.cmax for trace in figure.data if str(trace.meta).startswith("scale")}
-
-
-def test_what_speaks_for_is_red_and_what_speaks_against_is_blue(clips):
+def test_what_raises_the_target_is_red_and_what_lowers_it_is_blue(clips):
     frames, flow, _ = pictures(view.plot_attribution(mapped(clips), first(clips), clips=clips, blur=0))
     side = frames.shape[0] / SIZE
     for picture, place, colour in ((frames, 12, FOR), (flow, 36, AGAINST)):
         shown = picture[int(place * side), int(place * side)].astype(int)
         assert np.abs(shown - np.array(colour)).max() < 40
         ground = picture[int(24 * side), int(40 * side)].astype(int)
-        assert np.ptp(ground) < 16  # grey where nothing speaks
+        assert np.ptp(ground) < 16  # grey where the map is 0
 
 
 def test_the_course_is_the_sum_over_each_frame(clips):
@@ -73,33 +69,33 @@ def test_the_course_is_the_sum_over_each_frame(clips):
     assert any("apex" in name for name in course.x)
 
 
-def test_the_score_and_what_the_map_adds_up_to_stand_under_the_title(clips):
+def test_scores_and_checks_are_in_the_subtitle(clips):
     figure = view.plot_attribution(mapped(clips), first(clips), clips=clips)
-    assert figure.layout.title.text == "<b>happiness</b> by integrated gradients"
-    assert "score 1.50, of which +2.00 is due to what happens; the map adds up to -1.44" in subtitle(figure)
-    assert "completeness error 3.1% (over 4 clips)" in subtitle(figure)
+    assert "happiness by integrated gradients" in figure.layout.title.text
+    assert "score 1.50, change +2.00, sum of the map -1.44" in subtitle(figure)
+    assert "completeness 3% missing" in subtitle(figure)
 
 
-def test_a_map_that_survives_random_weights_is_marked(clips):
+def test_the_checks_of_a_map_are_named_made_or_not(clips):
+    def values(sanity):
+        return {name: value for name, value, _ in sanity_rows(mapped(clips, sanity=sanity))}
+
     figures = {"randomised_frames": 0.31, "randomised_flow": 0.97, "randomised_threshold": 0.5}
-    (line,) = sanity_lines(mapped(clips, sanity=figures))
-    assert "frames changes, 0.31" in line
-    assert "<b style='color:#D9480F'>flow SURVIVES, 0.97</b>" in line
+    assert values(figures)["random weights, frames"].startswith("changes, 0.31")
+    assert "SURVIVES" in values(figures)["random weights, flow"]
     assert "SURVIVES" in subtitle(view.plot_attribution(mapped(clips, sanity=figures), first(clips), clips=clips))
-    assert sanity_lines(mapped(clips, sanity={})) == ["not checked: no sanity figure was measured for these maps"]
-    assert sanity_lines(mapped(clips, sanity={"infidelity": 0.4, "sensitivity": 0.25})) == [
-        "infidelity 0.40 · sensitivity 0.25 (over 4 clips)"
-    ]
+    assert values({})["infidelity"] == values({})["random weights, flow"] == "not measured"
+    assert values({"infidelity": 0.4, "sensitivity": 0.25})["sensitivity"] == "0.25"
+    planted = values({"planted_frames": 0.3, "area_frames": 0.1})["share on cue"]
+    assert [word in planted for word in ("30%", "10%", "3.0")] == [True] * 3
 
 
-def test_the_colour_scale_is_symmetric_and_in_the_maps_unit(clips):
+def test_the_colour_key_is_in_the_maps_unit(clips):
     figure = view.plot_attribution(mapped(clips), first(clips), clips=clips, blur=0)
-    found = scales(figure)
-    assert found["scale of frames"] == pytest.approx(0.01)
-    assert found["scale of flow"] == pytest.approx(0.02)
-    bar = next(trace for trace in figure.data if trace.meta == "scale of flow")
-    assert bar.marker.cmin == -bar.marker.cmax
-    assert list(bar.marker.colorbar.ticktext) == ["−0.02", "0", "+0.02"]
+    assert colour_key(0.01) in words(figure)
+    assert colour_key(0.02) in words(figure)
+    assert "+0.02" in colour_key(0.02)
+    assert "−0.02" in colour_key(0.02)
 
 
 def test_each_frame_stands_by_itself_below(clips):
@@ -119,18 +115,18 @@ def test_several_clips_share_their_colours_and_their_course(clips):
     ids = list(clips.table["clip_id"][:2])
     figure = view.plot_attribution(made, ids, clips=clips, blur=0)
     assert len(pictures(figure)) == 4
-    assert scales(figure)["scale of frames"] == pytest.approx(0.03)
+    assert words(figure).count(colour_key(0.03)) == 2
     spans = {figure.layout[name].range for name in ("yaxis3", "yaxis6")}
     assert len(spans) == 1
-    assert [text for text in words(figure) if ids[1] in text] == [f"<b>{ids[1]}</b> · frames"]
-    assert all(name in subtitle(figure) for name in ids)
+    assert len([text for text in words(figure) if ids[1] in text]) == 1
+    assert all(f"score of {name}" in subtitle(figure) for name in "ab")
 
 
 @pytest.mark.parametrize(
     ("changes", "count", "said"),
     [
-        ({"frames": None}, 1, "the frames have no say in this target"),
-        ({"flow": None}, 2, "the flow has no say in this map"),
+        ({"frames": None}, 1, "the target does not depend on the frames"),
+        ({"flow": None}, 2, "the map does not cover the flow"),
     ],
 )
 def test_what_is_not_there_is_named(clips, changes, count, said):
@@ -143,13 +139,13 @@ def test_a_method_that_tells_no_moments_or_no_places_apart_says_so(clips):
     occluded = np.zeros((4, 8, SIZE, SIZE, 3), np.float32)
     occluded[:, 1:, 6:18, 6:18] = 0.1
     figure = view.plot_attribution(mapped(clips, frames=occluded, method="occlusion"), first(clips), clips=clips)
-    assert "occlusion does not tell moments apart" in subtitle(figure)
+    assert "occlusion gives all frames the same map" in subtitle(figure)
     assert not bars(figure)
     ablated = np.ones((4, 8, SIZE, SIZE, 3), np.float32) * np.arange(8, dtype=np.float32)[:, None, None, None]
     figure = view.plot_attribution(
         mapped(clips, frames=ablated, flow=None, method="frame_ablation"), first(clips), clips=clips
     )
-    assert "frame ablation does not tell places apart" in subtitle(figure)
+    assert "frame ablation gives all places of a frame the same value" in subtitle(figure)
     assert not pictures(figure)
     assert len(bars(figure)) == 1
 
@@ -159,14 +155,13 @@ def test_slopes_that_cancel_over_the_face_are_weighed_without_sign(clips):
     frames[:, 2, 6:18, 6:12, 0], frames[:, 2, 6:18, 12:18, 0] = 1.0, -1.0
     figure = view.plot_attribution(mapped(clips, frames=frames, method="saliency"), first(clips), clips=clips, blur=0)
     assert bars(figure)[0].y[2] == pytest.approx(144)
-    assert "what each frame weighs, without sign" in words(figure)
+    assert "Attribution per frame, absolute values" in words(figure)
 
 
-def test_a_map_of_zeros_is_drawn_grey_without_a_scale(clips):
+def test_a_map_of_zeros_is_drawn_grey(clips):
     made = mapped(clips)
     nothing = replace(made, frames=0 * made.frames, flow=0 * made.flow)
     figure = view.plot_attribution(nothing, first(clips), clips=clips)
-    assert not scales(figure)
     assert all(np.ptp(picture.astype(int), axis=2).max() < 16 for picture in pictures(figure))
 
 

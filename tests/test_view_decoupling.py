@@ -86,11 +86,6 @@ class TestLeakage:
         assert np.isnan(figure.data[-1].z).all()
         assert "<b>.80</b>" in words(figure)
 
-    @pytest.mark.parametrize("table", [leakage_table().iloc[:0], leakage_table().drop(columns="allowed")])
-    def test_an_unfit_table_is_refused(self, table):
-        with pytest.raises(ValueError, match=r"allowed|no rows"):
-            view.plot_leakage(table)
-
 
 class TestDependence:
     def test_value_null_threshold_and_what_is_allowed_are_drawn(self):
@@ -140,9 +135,11 @@ class TestDependence:
         table.loc[0, "reason"] = "a branch does not <vary>"
         assert "a branch does not &lt;vary&gt;" in words(view.plot_dependence(table))
 
-    def test_a_table_without_models_or_factors_is_drawn(self):
+    def test_a_table_without_models_or_factors_is_drawn_and_rows_of_one_name_are_kept_apart(self):
         bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]
         assert list(view.plot_dependence(bare).layout.yaxis.ticktext) == ["value"]
+        twice = marked(view.plot_dependence(pd.concat([bare, bare], ignore_index=True)))
+        assert [list(one.ids) for one in twice.values()] == [["0", "3"], ["1", "4"], ["2", "5"]]
 
     def test_the_subtitle_names_inside_what_clips_were_exchanged(self):
         mixed = report(models=("a", "b")).dependence
@@ -152,15 +149,11 @@ class TestDependence:
         assert "inside subject, or over all" in text
         assert "over all clips" in view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text
 
-    def test_the_legend_has_a_diamond_only_where_something_is_allowed(self):
-        for table, known in ((report().dependence, True), (report().dependence.assign(allowed=np.nan), False)):
-            shown = [trace for trace in view.plot_dependence(table).data if trace.meta == "allowed"]
-            assert any(trace.showlegend for trace in shown) == known
-
-    @pytest.mark.parametrize("table", [pd.DataFrame(), report().dependence.iloc[:0]])
-    def test_an_unfit_table_is_refused(self, table):
-        with pytest.raises(ValueError, match=r"lacks measure|no rows"):
-            view.plot_dependence(table)
+    def test_the_subtitle_explains_only_the_marks_that_are_there(self):
+        table = report().dependence
+        for name, mark in (("allowed", "◇"), ("p", "●"), ("null_95", "grey")):
+            assert mark in view.plot_dependence(table).layout.title.subtitle.text
+            assert mark not in view.plot_dependence(table.assign(**{name: np.nan})).layout.title.subtitle.text
 
 
 class TestEveryKind:
@@ -203,9 +196,16 @@ class TestEveryKind:
         assert (value.x[0], value.x[0] + value.error_x.array[0]) == (1.5, 1.7)
         assert (entropy.x[0], entropy.name) == (1.1, "entropy of the cue")
 
-    def test_a_kind_that_the_table_lacks_is_refused_with_those_it_has(self):
-        with pytest.raises(ValueError, match=r"'information'.*dependence, new_kind"):
-            view.plot_decoupling(self.table(), kind="information")
+    def test_an_unfit_table_is_refused_with_what_it_lacks(self):
+        for draw, table, fact in (
+            (view.plot_leakage, leakage_table().iloc[:0], "no rows"),
+            (view.plot_leakage, leakage_table().drop(columns="allowed"), "allowed"),
+            (view.plot_dependence, report().dependence.iloc[:0], "no rows"),
+            (view.plot_dependence, pd.DataFrame(), "measure"),
+            (lambda table: view.plot_decoupling(table, kind="mood"), self.table(), "'mood'.*dependence, new_kind"),
+        ):
+            with pytest.raises(ValueError, match=fact):
+                draw(table)
 
 
 class TestWords:
@@ -260,27 +260,18 @@ class TestBranchCorrelation:
             assert "mean |r| 0.375, largest 0.90" in text
             assert "101 clips: by chance 95 % stay below 0.20" in text
             assert "1 of 5 features" in text
+            assert max(map(len, text.split("<br>"))) * 6.5 < figure.layout.width - 12  # each line fits
         nothing = view.plot_branch_correlation(np.full((2, 2), np.nan)).layout.title.subtitle.text
         assert nothing == "no feature varies"
 
-    def test_each_line_of_the_subtitle_fits_the_figure(self):
-        half = np.where(np.arange(8) < 4, -0.123, np.nan) * np.ones((64, 1))
-        figure = view.plot_branch_correlation(half, n_clips=9999)
-        lines = figure.layout.title.subtitle.text.split("<br>")
-        assert max(map(len, lines)) * 6.5 < figure.layout.width - 12
-        assert figure.layout.margin.t > 40 + 17 * len(lines)
-
-    @pytest.mark.parametrize(
-        ("matrix", "options", "fact"),
-        [
-            (np.zeros(3), {}, r"\(3,\)"),
-            (np.full((2, 2), 1.5), {}, "1.5"),
-            (np.zeros((2, 2)), {"limit": 0}, "limit is 0"),
-        ],
-    )
-    def test_what_is_no_correlation_is_refused(self, matrix, options, fact):
-        with pytest.raises(ValueError, match=fact):
-            view.plot_branch_correlation(matrix, **options)
+    def test_what_is_no_correlation_is_refused(self):
+        for matrix, limit, fact in (
+            (np.zeros(3), 1, r"\(3,\)"),
+            (np.full((2, 2), 1.5), 1, "1.5"),
+            (np.eye(2), 0, "is 0"),
+        ):
+            with pytest.raises(ValueError, match=fact):
+                view.plot_branch_correlation(matrix, limit=limit)
 
 
 class TestPValues:
@@ -309,9 +300,7 @@ class TestPValues:
         assert (min(band.y), max(band.y)) == (0, 1)
         assert "20 to 100 draws" in figure.layout.title.subtitle.text
 
-    @pytest.mark.parametrize(
-        "table", [pd.DataFrame(), pd.DataFrame({"a": [np.nan, np.nan]}), pd.DataFrame({"a": [0.2, 1.2]})]
-    )
-    def test_what_is_no_p_value_is_refused(self, table):
-        with pytest.raises(ValueError, match=r"no column|no p value|0\.2 to 1\.2"):
-            view.plot_p_values(table)
+    def test_what_is_no_p_value_is_refused(self):
+        for values, fact in ({}, "no column"), ({"a": [np.nan]}, "no p value"), ({"a": [0.2, 1.2]}, r"0\.2 to 1\.2"):
+            with pytest.raises(ValueError, match=fact):
+                view.plot_p_values(pd.DataFrame(values))

@@ -25,11 +25,11 @@ def features():
 
 def test_a_point_is_a_clip_at_its_mean_gate_and_the_groups_are_in_order():
     figure = plot_gate(features())
-    assert [trace.name for trace in figure.data] == ["happiness", "disgust"]
-    np.testing.assert_allclose(figure.data[0].x, [0.3, 0.6], rtol=1e-6)
-    assert list(figure.data[0].customdata) == ["a", "c"]
-    np.testing.assert_allclose([shape.x0 for shape in figure.layout.shapes], [0.45, 0.8], rtol=1e-6)
-    assert figure.data[1].marker.color == emotion_colour("disgust")
+    assert [trace.name for trace in figure.data] == ["disgust", "happiness"]
+    np.testing.assert_allclose(figure.data[1].x, [0.3, 0.6], rtol=1e-6)
+    assert list(figure.data[1].customdata) == ["a", "c"]
+    np.testing.assert_allclose([shape.x0 for shape in figure.layout.shapes], [0.8, 0.45], rtol=1e-6)
+    assert figure.data[0].marker.color == emotion_colour("disgust")
 
 
 def test_what_is_missing_is_said():

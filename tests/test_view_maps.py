@@ -1,4 +1,4 @@
-"""Maps, their colouring and their stability, and confusable pairs: figures judged by the data they hold."""
+"""Maps, their colouring and their stability: figures judged by the data they hold."""
 
 import dataclasses
 import re
@@ -36,6 +36,21 @@ def embedding(features):
 @pytest.fixture(scope="module")
 def maps(features, clips):
     return aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Categories of every kind, each of another size: the k-th of m has about k times the clips of the first."""
+    rng = np.random.default_rng(0)
+
+    def some(m, name):
+        return [f"{name}{place:02}" for place in rng.choice(m, N, p=np.arange(1, m + 1) / (m * (m + 1) / 2))]
+
+    columns = {
+        "clip_id": [f"c{place}" for place in range(N)], "subject": some(40, "s"), "label": some(14, "e"),
+        "fold": some(26, "f"), "session": some(20, "day "), "few": some(12, "g"),
+    }  # fmt: skip
+    return pd.DataFrame(columns | {f"AU{number}": rng.integers(0, 2, size=N) for number in (1, 2, 4, 6, 7, 12)})
 
 
 def texts(figure):

@@ -1,19 +1,21 @@
-"""EvaluationPanel and the summary behind it: cells, clips, scores, tables, and what is said where one is missing."""
+"""EvaluationPanel and the summary that it shows: cells, clips, tables, and the sentence where one is missing."""
 
 import dataclasses
 
+import ipywidgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from sample_records import CLASSES, sample_clips, sample_predictions
 
-from medn_lab import evaluate, view
+from medn_lab import evaluate
 from medn_lab.records import Predictions
-from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
+from medn_lab.view.answers import UNLABELLED
 from medn_lab.widgets import EvaluationPanel
-from medn_lab.widgets.clip_list import MOST_LISTED
+from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.evaluation import MOST_LISTED
 from medn_lab.widgets.panel import plain, share, table_html
-from medn_lab.widgets.score_lines import null_drawing
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +30,73 @@ def predictions(clips):
 
 @pytest.fixture(scope="module")
 def summary(clips, predictions):
-    ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
-    return evaluate.evaluation_summary(
-        predictions, floor=evaluate.au_only_floor(clips.table), ceilings=ceilings, n_resamples=200
-    )
+    return evaluate.evaluation_summary(predictions, floor=evaluate.au_only_floor(clips.table), n_resamples=200)
+
+
+@pytest.fixture(scope="module")
+def made(summary, clips):
+    return EvaluationPanel(summary, clips=clips)
 
 
 @pytest.fixture
-def panel(summary, clips):
-    return EvaluationPanel(summary, clips=clips)
+def panel(made):
+    """As at first."""
+    control(made, "Sort").value = "surest first"
+    made.select(None, None)
+    return made
 
 
 def relabelled(predictions, labels):
     return dataclasses.replace(predictions, table=predictions.table.assign(label=labels))
 
 
+def parts(panel, kind):
+    """The widgets of this kind in the panel, from the top."""
+    found, left = [], [panel]
+    while left:
+        one = left.pop(0)
+        found += [one] * isinstance(one, kind)
+        left = [*getattr(one, "children", ()), *left]
+    return found
+
+
+def control(panel, description, kind=ipywidgets.Widget):
+    return next(one for one in parts(panel, kind) if getattr(one, "description", None) == description)
+
+
+def page(panel):
+    return " ".join(one.value for one in parts(panel, ipywidgets.HTML))
+
+
+def listed(panel):
+    """Ids of the clips in the list, in its order."""
+    return [clip_id for _, clip_id in parts(panel, ipywidgets.Select)[0].options]
+
+
+def press(panel, icon):
+    next(one for one in parts(panel, ipywidgets.Button) if one.icon == icon).click()
+
+
+def figure_of(panel):
+    return parts(panel, go.FigureWidget)[0]
+
+
+def click(figure, row, column):
+    """What the page sends when a cell of the matrix is clicked."""
+    trace = next(k for k, one in enumerate(figure.data) if one.type == "heatmap" and one.meta == "value")
+    points = {"trace_indexes": [trace], "point_indexes": [[row, column]], "xs": [column], "ys": [row]}
+    state = {"alt": False, "ctrl": False, "meta": False, "shift": False, "button": 0, "buttons": 1}
+    sent = {"event_type": "plotly_click", "points": points, "device_state": state, "selector": None}
+    figure.set_state({"_js2py_pointsCallback": sent})
+
+
+def marked(figure):
+    (shape,) = [shape for shape in figure.layout.shapes if shape.name == "chosen"]
+    return shape.x0, shape.x1, shape.y0, shape.y1
+
+
 class TestSummary:
-    def test_it_holds_what_the_single_functions_say(self, summary, predictions, clips):
+    def test_it_holds_what_the_single_functions_return(self, summary, predictions, clips):
         scores = summary.scores.set_index("measure")
         for name, measure in (("accuracy", evaluate.accuracy), ("UF1", evaluate.uf1), ("UAR", evaluate.uar)):
             alone = evaluate.bootstrap_interval(predictions, measure=measure, n_resamples=200)
@@ -52,179 +104,162 @@ class TestSummary:
         assert scores.loc["accuracy", "floor"] == evaluate.au_only_floor(clips.table).accuracy
         assert summary.aus.equals(evaluate.au_detection(predictions, n_resamples=200))
         assert summary.notes == ()
-
-    def test_the_persons_add_up_to_the_accuracy(self, summary):
         persons = summary.subjects
-        weighted = (persons["accuracy"] * persons["n_clips"]).sum() / persons["n_clips"].sum()
-        assert weighted == pytest.approx(summary.scores["value"].iloc[0])
         assert persons["subject"].tolist() == ["s01", "s02", "s03", "s04"]
+        weighted = (persons["accuracy"] * persons["n_clips"]).sum() / persons["n_clips"].sum()
+        assert weighted == pytest.approx(scores.loc["accuracy", "value"])
 
-    def test_folds_are_read_from_the_predictions(self, predictions):
-        folded = dataclasses.replace(predictions, fold=np.arange(len(predictions)) % 4)
-        told = evaluate.evaluation_summary(folded, n_resamples=20).folds
-        assert told["n_test"].tolist() == [10, 10, 10, 10]
-        assert told["held_out"].tolist() == ["s01", "s02", "s03", "s04"]
+    def test_folds_and_data_sets_are_read_from_the_predictions(self, predictions):
+        table = predictions.table.assign(dataset=np.where(np.arange(40) % 2, "a", "b"))
+        made = dataclasses.replace(predictions, fold=np.arange(40) % 4, table=table)
+        shown = evaluate.evaluation_summary(made, n_resamples=20)
+        assert shown.folds["n_test"].tolist() == [10, 10, 10, 10]
+        assert shown.folds["held_out"].tolist() == ["s01", "s02", "s03", "s04"]
+        assert list(dict.fromkeys(shown.scores["part"])) == ["all", "a", "b"]
+        assert set(shown.subjects["subject"]) == {"a/s02", "a/s04", "b/s01", "b/s03"}
 
-    def test_clips_without_a_label_are_not_scored_and_that_is_said(self, predictions):
-        labels = predictions.table["label"].where(np.arange(len(predictions)) >= 5, None)
-        told = evaluate.evaluation_summary(relabelled(predictions, labels), n_resamples=20)
-        assert told.scores["n_clips"].tolist() == [35, 35, 35]
-        assert told.notes[0] == "5 of 40 clips have no label and are not scored."
-
-    def test_labels_that_the_model_does_not_know_are_named(self, predictions):
+    def test_clips_without_a_known_label_are_not_scored_and_counted_in_a_note(self, predictions):
+        labels = predictions.table["label"].where(np.arange(40) >= 5, None)
+        shown = evaluate.evaluation_summary(relabelled(predictions, labels), n_resamples=20)
+        assert shown.scores["n_clips"].tolist() == [35, 35, 35]
+        assert "5 of 40" in shown.notes[0]
         labels = predictions.table["label"].replace({"others": "fear"})
-        told = evaluate.evaluation_summary(relabelled(predictions, labels), n_resamples=20)
-        assert "are labelled fear, which this model does not know" in told.notes[0]
-        assert told.scores["n_clips"].iloc[0] == (labels != "fear").sum()
-
-    def test_several_data_sets_are_scored_apart_too(self, predictions):
-        table = predictions.table.assign(dataset=np.where(np.arange(len(predictions)) % 2, "a", "b"))
-        told = evaluate.evaluation_summary(dataclasses.replace(predictions, table=table), n_resamples=20)
-        assert list(dict.fromkeys(told.scores["part"])) == ["all", "a", "b"]
-        assert set(told.subjects["subject"]) == {"a/s02", "a/s04", "b/s01", "b/s03"}
+        shown = evaluate.evaluation_summary(relabelled(predictions, labels), n_resamples=20)
+        assert "fear" in shown.notes[0]
+        assert shown.scores["n_clips"].iloc[0] == (labels != "fear").sum()
 
     def test_a_floor_of_other_clips_is_not_compared(self, clips, predictions):
         floor = evaluate.au_only_floor(clips.table.iloc[:20])
         half = evaluate.evaluation_summary(predictions, floor=floor, n_resamples=20)
-        assert "knows 20 of the 40" in " ".join(half.notes)
-        other = evaluate.evaluation_summary(
-            predictions.select(predictions.table["clip_id"].iloc[20:]), floor=floor, n_resamples=20
-        )
-        assert other.scores["floor"].isna().all()
+        assert "20 of the 40" in " ".join(half.notes)
+        rest = predictions.select(predictions.table["clip_id"].iloc[20:])
+        assert evaluate.evaluation_summary(rest, floor=floor, n_resamples=20).scores["floor"].isna().all()
 
-    def test_its_text_says_scores_floor_ceilings_and_what_is_missing(self, summary, predictions):
+    def test_its_text_holds_scores_floor_ceilings_and_what_is_missing(self, summary, predictions):
         assert "AU-only floor" in repr(summary)
-        assert "AUs alone 0.620" in repr(summary)
+        assert "AUs alone 0.620" in repr(dataclasses.replace(summary, ceilings={"AUs alone": 0.62}))
         one = predictions.select(predictions.table.query("subject == 's01'")["clip_id"])
         assert "no interval" in repr(evaluate.evaluation_summary(one))
 
 
 class TestPanel:
-    def test_each_cell_shows_its_count_and_the_rows_add_up(self, panel, predictions):
-        matrix = evaluate.confusion_matrix(predictions)
-        shown = [[int(panel._grid.button(y, x).description) for x in range(4)] for y in range(4)]
-        assert shown == matrix.to_numpy().tolist()
+    def test_it_begins_with_all_clips_and_the_surest_plays(self, made, predictions):
+        assert len(made.selection) == len(listed(made)) == 40
+        assert made.clip_id == predictions.table["clip_id"][predictions.probabilities.max(axis=1).argmax()]
 
-    def test_pressing_a_cell_lists_its_clips_and_plays_the_first(self, panel, predictions):
-        panel._grid.button(0, 0).click()
+    def test_a_click_on_a_cell_lists_its_clips_and_plays_the_first(self, panel):
+        click(figure_of(panel), 0, 0)
         assert (panel.true, panel.predicted) == ("happiness", "happiness")
         assert set(panel.selection["label"]) == set(panel.selection["predicted"]) == {"happiness"}
-        assert sorted(panel._list.listed) == sorted(panel.selection["clip_id"])
-        assert panel.clip_id == panel._list.listed[0]
-        assert [face["count"] for face in panel._list.view.faces] == [8]
-        assert panel.clip_id in panel._list._card.value
-        assert "medn-picked" in panel._grid.button(0, 0)._dom_classes
+        assert sorted(listed(panel)) == sorted(panel.selection["clip_id"])
+        assert panel.clip_id == listed(panel)[0]
+        assert [face["count"] for face in parts(panel, ClipView)[0].faces] == [8]
+        assert f">{panel.clip_id}<" in page(panel)
+        assert marked(figure_of(panel)) == (-0.5, 0.5, -0.5, 0.5)
 
-    def test_the_two_lists_do_what_pressing_does_also_for_a_whole_row(self, panel, predictions):
-        panel._trues.value = "surprise"
+    def test_the_two_lists_do_what_a_click_does_also_for_a_whole_row(self, panel, predictions):
+        control(panel, "true").value = "surprise"
         assert panel.selection["clip_id"].tolist() == predictions.table.query("label == 'surprise'")["clip_id"].tolist()
-        panel._calleds.value = "surprise"
+        assert marked(figure_of(panel)) == (-0.5, 3.5, 1.5, 2.5)
+        control(panel, "predicted").value = "surprise"
         assert len(panel.selection) == evaluate.confusion_matrix(predictions).loc["surprise", "surprise"]
-        assert "medn-picked" in panel._grid.button(2, 2)._dom_classes
+        click(figure_of(panel), 3, 0)
+        assert (control(panel, "true").value, control(panel, "predicted").value) == ("others", "happiness")
 
-    def test_the_mistakes_are_the_clips_off_the_diagonal(self, panel):
-        panel._wrong.click()
+    def test_mistakes_are_the_clips_off_the_diagonal_of_any_row(self, panel, predictions):
+        matrix = evaluate.confusion_matrix(predictions)
+        control(panel, "mistakes only").value = True
         assert (panel.selection["label"] != panel.selection["predicted"]).all()
-        matrix = panel._cells.counts
-        assert len(panel.selection) == matrix.sum() - np.trace(matrix)
+        assert len(panel.selection) == matrix.to_numpy().sum() - np.trace(matrix)
+        panel.true = "others"
+        assert len(panel.selection) == matrix.loc["others"].sum() - matrix.loc["others", "others"]
+        panel.select("others", "others")  # a cell is listed whole
+        assert (panel.mistakes, len(panel.selection)) == (False, matrix.loc["others", "others"])
+        panel.mistakes = True
+        assert (len(panel.selection), listed(panel), panel.clip_id) == (0, [], "")
 
-    def test_the_surest_clip_stands_first_and_the_order_can_be_changed(self, panel):
-        chosen = panel.select("others", "others")
-        scores = chosen.set_index("clip_id")["p_others"]
-        assert panel._list.listed == scores.sort_values(ascending=False, kind="stable").index.tolist()
-        panel._list._sorts.value = "clip"
-        assert panel._list.listed == sorted(chosen["clip_id"])
-
-    def test_one_person_s_clips_can_be_listed_alone(self, panel):
-        panel.select("others", None)
-        panel._list._persons.value = "s02"
-        assert panel._list.listed
-        assert all(name.startswith("s02") for name in panel._list.listed)
+    def test_the_list_has_an_order_and_may_hold_one_subject(self, panel):
+        chosen = panel.select("others", None)
+        scores = chosen.filter(regex="^p_").max(axis=1).set_axis(chosen["clip_id"])
+        assert listed(panel) == scores.sort_values(ascending=False, kind="stable").index.tolist()
+        control(panel, "Sort").value = "clip"
+        assert listed(panel) == sorted(chosen["clip_id"])
+        control(panel, "of").value = "s02"
+        assert listed(panel) == sorted(chosen["clip_id"][chosen["subject"] == "s02"])
+        panel.select("others", "others")
+        assert control(panel, "of").value == ""
 
     def test_stepping_and_playing_go_through_the_list(self, panel):
         panel.select("others", "others")
-        seen = []
+        names, seen = listed(panel), []
         panel.observe(lambda change: seen.append(change.new), "clip_id")
-        panel._list._on.click()
-        panel._list._play.value = 2
-        panel._list._back.click()
-        listed = panel._list.listed
-        assert seen == [listed[1], listed[2], listed[1]]
-        panel.select("others", "others")
-        panel._list._back.click()
-        assert panel.clip_id == listed[0]
+        press(panel, "step-forward")
+        parts(panel, ipywidgets.Play)[0].value = 2
+        press(panel, "step-backward")
+        assert seen == [names[1], names[2], names[1]]
+        for _ in range(3):
+            press(panel, "step-backward")
+        assert panel.clip_id == names[0]
 
-    def test_another_cell_begins_at_its_first_clip_whatever_was_in_hand(self, panel):
+    def test_another_cell_begins_at_its_first_clip_and_is_announced_once(self, panel):
         panel.select("others", "others")
-        panel._list._play.value = 3
-        seen = []
-        selected = []
+        parts(panel, ipywidgets.Play)[0].value = 3
+        seen, selected = [], []
         panel.observe(lambda change: seen.append(change.new), "clip_id")
         panel.observe(lambda change: selected.append(len(change.new)), "selection")
         chosen = panel.select("happiness", "happiness")
-        assert seen == [panel._list.listed[0]]
+        assert seen == [listed(panel)[0]]
         assert selected == [len(chosen)]
-        assert panel._list._play.value == 0
+        assert parts(panel, ipywidgets.Play)[0].value == 0
 
-    def test_shares_replace_counts(self, panel, predictions):
-        panel._as.value = "row shares"
-        matrix = evaluate.confusion_matrix(predictions)
-        assert panel._grid.button(3, 3).description == f"{matrix.iloc[3, 3] / matrix.iloc[3].sum():.0%}"
+    def test_a_clip_outside_the_list_can_be_shown(self, panel, predictions):
+        panel.select("others", "others")
+        other = predictions.table.query("label == 'happiness'")["clip_id"].iloc[0]
+        panel.show(other)
+        assert (panel.clip_id, parts(panel, ipywidgets.Select)[0].value) == (other, None)
+        press(panel, "step-forward")
+        assert panel.clip_id == listed(panel)[0]
 
-    def test_scores_floor_and_ceilings_are_drawn(self, panel, summary):
-        drawn = panel._table.value
-        first = summary.scores.iloc[0]
-        assert f"{first['value']:.3f}  [{first['low']:.3f}, {first['high']:.3f}]" in drawn
-        assert f"AU-only floor {first['floor']:.3f}" in drawn
-        assert "AUs &amp; cue" in drawn
-
-    def test_tables_of_persons_and_aus_are_shown_and_sorted(self, panel, summary):
-        panel._views.value = "subjects"
+    def test_tables_of_subjects_aus_and_folds_are_sorted(self, panel, summary):
+        views, order = parts(panel, ipywidgets.ToggleButtons)[0], parts(panel, ipywidgets.Dropdown)[-1]
         hardest = summary.subjects.sort_values("accuracy", kind="stable")["subject"].iloc[0]
-        assert panel._table.value.split("<tbody>")[1].split("</td>")[0].endswith(hardest)
-        panel._views.value = "AUs"
-        assert panel._table.value.index("AU4<") < panel._table.value.index("AU12<")
-        panel._sorts.value = "-au"
-        assert panel._table.value.index("AU12<") < panel._table.value.index("AU4<")
-        panel._views.value = "folds"
-        assert "no folds" in panel._table.value
+        assert page(panel).split("<tbody>")[1].split("</td>")[0].endswith(hardest)
+        views.value = "AUs"
+        assert page(panel).index(">AU4</td>") < page(panel).index(">AU12</td>")
+        order.value = "-au"
+        assert page(panel).index(">AU12</td>") < page(panel).index(">AU4</td>")
+        views.value = "folds"
+        assert "no folds" in page(panel)
 
-    def test_an_unknown_class_or_clip_is_refused_in_one_sentence(self, panel):
-        with pytest.raises(ValueError, match="no true class 'joy' here; there are happiness, disgust"):
+    def test_an_unknown_class_or_clip_is_refused(self, panel):
+        with pytest.raises(ValueError, match=r"'joy'.*happiness, disgust"):
             panel.select("joy", None)
-        with pytest.raises(ValueError, match="1 of 1 clips are not in this panel"):
+        with pytest.raises(ValueError, match="not in this panel"):
             panel.show("nobody")
 
-    def test_a_clip_can_be_shown_by_its_name(self, panel, clips):
-        panel.show(clips.table["clip_id"].iloc[3])
-        assert panel.clip_id == clips.table["clip_id"].iloc[3]
-
     def test_every_control_has_a_tooltip(self, panel):
-        controls = [panel._as, panel._trues, panel._calleds, panel._wrong, panel._views, panel._sorts]
-        controls += [panel._list._sorts, panel._list._persons, panel._list._play, panel._list._back, panel._list._on]
-        assert all(getattr(control, "tooltip", None) or getattr(control, "tooltips", None) for control in controls)
+        kinds = (ipywidgets.Dropdown, ipywidgets.Button, ipywidgets.ToggleButton, ipywidgets.Select, ipywidgets.Play)
+        assert all(one.tooltip for one in parts(panel, kinds))
+        assert all(all(one.tooltips) for one in parts(panel, ipywidgets.ToggleButtons))
 
 
 class TestWhatIsMissing:
     def test_bare_predictions_have_the_matrix_alone(self, predictions, clips):
         panel = EvaluationPanel(predictions, clips=clips)
-        assert "medn.evaluate.evaluation_summary" in panel._table.value
+        assert "medn.evaluate.evaluation_summary" in page(panel)
         assert len(panel.select("others", None)) == (predictions.table["label"] == "others").sum()
 
     def test_without_clips_or_frames_the_rest_is_shown(self, summary, clips):
         panel = EvaluationPanel(summary)
-        panel.select("others", None)
-        assert "No clips were given" in panel._list.view.notes[0]
-        assert "emotion scores" in panel._list._card.value
-        flow_alone = dataclasses.replace(clips, frames=None)
-        panel = EvaluationPanel(summary, clips=flow_alone)
-        panel.select("others", None)
-        assert "no frames" in panel._list.view.notes[0]
+        assert "No clips were given" in parts(panel, ClipView)[0].notes[0]
+        assert panel.clip_id in page(panel)
+        panel = EvaluationPanel(summary, clips=dataclasses.replace(clips, frames=None))
+        assert "no frames" in parts(panel, ClipView)[0].notes[0]
 
-    def test_an_empty_record_is_said_to_be_empty(self, predictions):
+    def test_a_record_without_clips_has_an_empty_panel(self, predictions):
         empty = Predictions(predictions.logits[:0], predictions.table.iloc[:0], CLASSES)
         panel = EvaluationPanel(evaluate.evaluation_summary(empty))
-        assert "There are no clips" in panel._selected.value
+        assert "no clips" in " ".join(note.text for note in figure_of(panel).layout.annotations)
         assert len(panel.select("others", "others")) == 0
         assert panel.clip_id == ""
 
@@ -233,75 +268,33 @@ class TestWhatIsMissing:
         few = dataclasses.replace(predictions.select(ids), au_logits=None, aus=())
         bare = few.table.drop(columns=[*predictions.aus, "action_units"])
         panel = EvaluationPanel(evaluate.evaluation_summary(dataclasses.replace(few, table=bare)), clips=clips)
-        assert "one class (others)" in panel._foot.value
-        assert "No intervals" in panel._foot.value
-        panel._views.value = "AUs"
-        assert "hold no AU scores" in panel._table.value
-        panel.select("others", None)
-        assert "AUs unknown" in panel._list._card.value
+        parts(panel, ipywidgets.ToggleButtons)[0].value = "AUs"
+        for fact in ("one class (others)", "No intervals", "no AU scores", "AUs unknown"):
+            assert fact in page(panel)
 
     def test_missing_and_strange_labels_have_rows_of_their_own(self, predictions):
         labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
         panel = EvaluationPanel(evaluate.evaluation_summary(relabelled(predictions, labels), n_resamples=20))
-        assert panel._cells.rows == (*CLASSES, "<fear>", UNLABELLED)
+        assert [value for _, value in control(panel, "true").options] == ["", *CLASSES, "<fear>", UNLABELLED]
         assert len(panel.select(UNLABELLED, None)) == 3
         assert len(panel.select("<fear>", None)) == (labels == "<fear>").sum()
-        assert not any("<fear>" in text.value for text in panel._grid._texts)
-        panel._wrong.click()
+        assert "<fear>" not in page(panel)
+        panel.mistakes, panel.true = True, ""
         assert panel.selection["label"].notna().all()
 
-    def test_no_label_column_leaves_one_row(self, predictions):
-        told = EvaluationPanel(dataclasses.replace(predictions, table=predictions.table.drop(columns="label")))
-        assert told._cells.counts.sum() == 40
-        assert told._cells.rows[-1] == UNLABELLED
-
-    def test_ten_thousand_clips_are_listed_as_far_as_anybody_reads(self, predictions):
+    def test_of_ten_thousand_clips_the_first_are_listed(self, predictions):
         table = pd.concat([predictions.table] * 250, ignore_index=True)
         table["clip_id"] = [f"c{k:05d}" for k in range(len(table))]
-        many = Predictions(np.tile(predictions.logits, (250, 1)), table, CLASSES)
-        panel = EvaluationPanel(many)
-        chosen = panel.select(None, None)
-        assert len(chosen) == 10_000
-        assert len(panel._list._list.options) == MOST_LISTED
-        assert "10,000 clips, the first 400 listed" in panel._list._said.value
+        panel = EvaluationPanel(Predictions(np.tile(predictions.logits, (250, 1)), table, CLASSES))
+        assert len(panel.selection) == 10_000
+        assert len(listed(panel)) == MOST_LISTED
+        assert f"first {MOST_LISTED}" in page(panel)
 
 
-class TestPictures:
-    def test_the_static_twin_holds_matrix_scores_floor_and_ceilings(self, summary, predictions):
-        figure = view.plot_evaluation(summary)
-        said = " ".join(str(note.text) for note in figure.layout.annotations)
-        for n in evaluate.confusion_matrix(predictions).to_numpy().ravel():
-            assert f"<b>{n}</b>" in said
-        score = next(trace for trace in figure.data if "score" in str(trace.name))
-        assert np.allclose(score.x, summary.scores["value"])
-        assert np.allclose(score.x + score.error_x.array, summary.scores["high"])
-        floor = next(trace for trace in figure.data if trace.name == "AU-only floor")
-        assert np.allclose(floor.x, summary.scores["floor"])
-        assert "AUs &amp; cue<br>1.00" in said
-
-    def test_without_scores_the_twin_says_why(self, predictions):
-        bare = dataclasses.replace(predictions, table=predictions.table.drop(columns="label"))
-        figure = view.plot_evaluation(evaluate.evaluation_summary(bare))
-        assert "no column 'label'" in " ".join(str(note.text) for note in figure.layout.annotations)
-        with pytest.raises(ValueError, match="no clips"):
-            view.plot_evaluation(evaluate.evaluation_summary(bare.__class__(bare.logits[:0], bare.table[:0], CLASSES)))
-
-    def test_cells_and_shares_are_those_of_the_predictions(self, predictions):
-        cells = confusion_cells(predictions)
-        assert cells.counts.tolist() == evaluate.confusion_matrix(predictions).to_numpy().tolist()
-        assert np.allclose(np.nansum(cells.shares, axis=1), 1)
-
-    def test_a_table_is_escaped_sorted_and_cut(self):
-        table = pd.DataFrame({"who": ["<b>", "AU10", "AU2"], "part": [0.5, np.nan, 0.25]})
-        told = table_html(
-            table, {"who": ("who", plain), "part": ("part", share), "none": ("no", plain)}, by="part", most=2
-        )
-        assert told.index("AU2") < told.index("&lt;b&gt;")
-        assert "1 more rows are not shown" in told
-        assert "AU10" not in told
-
-    def test_a_value_stands_at_its_place_between_the_ends_of_the_axis(self):
-        drawn = null_drawing(0.5, band=(0.0, 0.25), allowed=np.nan, axis=(0.0, 1.0), found=True, width=112)
-        assert "cx='56.0'" in drawn
-        assert "x='6.0'" in drawn
-        assert "width='25.0'" in drawn
+def test_a_table_is_escaped_sorted_and_cut():
+    table = pd.DataFrame({"who": ["<b>", "AU10", "AU2"], "part": [0.5, np.nan, 0.25]})
+    columns = {"who": ("who", plain), "part": ("part", share), "none": ("no", plain)}
+    text = table_html(table, columns, by="part", most=2)
+    assert text.index("AU2") < text.index("&lt;b&gt;")
+    assert "1 more" in text
+    assert "AU10" not in text

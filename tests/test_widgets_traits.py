@@ -46,6 +46,7 @@ def maps_of(clips):
 def report(name):
     rows = [
         {"kind": "dependence", "measure": "linear_cka", "value": 0.2, "null_mean": 0.0, "null_95": 0.1, "p": 0.01},
+        {"kind": "dependence", "measure": "linear_cka", "given": "aus", "value": 0.1, "p": 0.2},
         {"kind": "leakage", "measure": "auc", "target": "AUs", "branch": "emotion", "value": 0.6, "allowed": 0.5},
     ]
     return DecouplingReport(pd.DataFrame([row | {"model": name, "direction": "lower"} for row in rows]))
@@ -92,7 +93,7 @@ def make(name, records):
     if name == "EvaluationPanel":
         return widgets.EvaluationPanel(records.predictions, clips=clips)
     assert name == "FaceLab", "a new widget: say here how it is made"
-    return widgets.FaceLab(Studio(clips), magnify=1)
+    return widgets.FaceLab({"one": Studio(clips), "other": Studio(clips)}, magnify=1)
 
 
 def control(widget, description, kind=ipywidgets.Widget):
@@ -238,20 +239,30 @@ def table(ids, classes):
         ("AttributionViewer", "target"): Trait(
             "disgust", lambda w: w.attribution.target, chooses("", ipywidgets.Dropdown), ("joy", ""),
         ),
-        ("AttributionViewer", "method"): Trait("magic", value_of("by"), chooses("by"), ("guess", "")),
+        ("AttributionViewer", "method"): Trait("magic", value_of("Method"), chooses("Method"), ("guess", "")),
         ("AttributionViewer", "partner"): Trait(
             ids[7], lambda w: w.attribution.table["clip_id"].iloc[-1], None, ("nobody",)
         ),
-        ("AttributionViewer", "frame"): Trait(2, slid, slide, (-1, 99)),
+        ("AttributionViewer", "frame"): Trait(
+            2, lambda w: w.view.frame, lambda w, value: setattr(w.view, "frame", value), (-1, 99)
+        ),
         ("DecouplingPanel", "family"): Trait("leakage", lambda w: w.selection["kind"].iloc[0], toggle, ("mood",)),
+        ("DecouplingPanel", "given"): Trait("aus", value_of("Features"), chooses("Features"), ("age",)),
+        ("DecouplingPanel", "each_au"): Trait(True, value_of("each AU"), chooses("each AU")),
+        ("DecouplingPanel", "fused"): Trait(True, value_of("fused branch"), chooses("fused branch")),
+        ("DecouplingPanel", "row"): Trait(0, value_of("Row"), chooses("Row"), (-1, 99)),
         ("DecouplingPanel", "models"): Trait(["first", "third"], ticked, tick, (["nobody"], ["first", "first"])),
         ("EvaluationPanel", "true"): Trait(classes[1], value_of("true"), chooses("true"), ("joy",)),
-        ("EvaluationPanel", "predicted"): Trait(classes[1], value_of("called"), chooses("called"), ("joy",)),
+        ("EvaluationPanel", "predicted"): Trait(
+            classes[1], value_of("predicted"), chooses("predicted"), ("joy",)
+        ),
+        ("EvaluationPanel", "mistakes"): Trait(True, value_of("mistakes only"), chooses("mistakes only")),
         ("EvaluationPanel", "clip_id"): Trait(
             ids[5], says(f">{ids[5]}<"),
             lambda w, value: (w.select(None, None), setattr(kinds_of(w, ipywidgets.Select)[0], "value", value)),
             ("nobody",), shows=f">{ids[5]}<",
         ),
+        ("FaceLab", "face"): Trait("other", value_of("Face"), chooses("Face"), ("nobody",)),
         ("FaceLab", "state"): Trait(
             SMILE, lambda w: value_of("AU12", ipywidgets.SelectionSlider)(w),
             lambda w, value: (toggle(w, "flush"), chooses("AU12", ipywidgets.SelectionSlider)(w, "C")),
@@ -406,7 +417,7 @@ def test_close_stops_what_waits(records):
         explorer = make("BranchExplorer", records)
         viewer = make("AttributionViewer", records)
         explorer.branch_maps.hovered = 3
-        control(viewer, "by").value = "magic"
+        control(viewer, "Method").value = "magic"
         explorer.close(), viewer.close()
         await asyncio.sleep(0.3)
         return explorer.clip_id, viewer.attribution.method
@@ -452,7 +463,7 @@ def test_another_clip_or_target_gives_a_pair_up(records):
 
 def test_without_an_attributor_there_is_no_target_to_set(records):
     viewer = widgets.AttributionViewer(records.clips)
-    with pytest.raises(traitlets.TraitError, match="no attributor was handed in"):
+    with pytest.raises(traitlets.TraitError, match="no attributor was given"):
         viewer.target = "happiness"
     viewer.clip_id = records.clips.table["clip_id"][4]
     assert viewer.target == ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,13 +17,19 @@ from medn_lab.data.face_finders import LandmarkModel, NoFaceError, centerface_fa
 from medn_lab.data.flow import FlowRecipe, code_flow, optical_flow
 from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames, problem
 from medn_lab.data.registration import SPOTTING_SIDE, register, spot_apex
-from medn_lab.records import PROBLEM_COLUMNS, Clips, frame_numbers
+from medn_lab.records import PROBLEM_COLUMNS, Clips, ViewingCopy, frame_numbers, frames_of_strip
 
 CropRule = Literal["auto", "detect", "none"]
 Landmarks = np.ndarray | LandmarkModel
 
 MOST_TURNED = 45
 """Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` reports it."""
+
+VIEWING = 256
+"""Largest side of the frames of the viewing copy of one's own clip, in pixels."""
+
+WEBP_QUALITY = 85
+"""Of the viewing copy's pictures, 1 to 100."""
 
 NEARLY_BLACK = 16
 """A clip of 8-bit frames with no larger value lost its picture before it came here."""
@@ -44,6 +51,8 @@ class ClipInput:
         Columns of the table of clips: where the face is in pixels of the frames, and what found it.
     problems : list of dict
         ``field, found, done`` of what was repaired on the way.
+    strip : bytes
+        The frames for people, one below the other, as a WebP file; empty where none was wanted.
     """
 
     frames: np.ndarray
@@ -52,6 +61,7 @@ class ClipInput:
     apex_confidence: float
     face: dict[str, Any]
     problems: list[Problem]
+    strip: bytes = b""
 
 
 def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
@@ -89,6 +99,7 @@ def input_of_frames(
     crop: CropRule = "detect",
     cropped: bool = False,
     landmarks: Landmarks | None = None,
+    viewing: int | None = None,
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip.
 
@@ -96,7 +107,7 @@ def input_of_frames(
     `apex` that is None is spotted, and without a `box` the face is found on the first frame. `crop` is ``detect``
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
     if the frames are not `cropped` to a face already). `landmarks` of the onset, or what finds them, may take the place
-    of :func:`find_face`.
+    of :func:`find_face`. `viewing` is the largest side of the frames of the viewing copy; without it none is made.
     """
     onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
     look = crop != "none"
@@ -153,7 +164,15 @@ def input_of_frames(
         apex_confidence=confidence,
         face={f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")} | found_by,
         problems=problems,
+        strip=b"" if viewing is None else _strip([faces[int(number)] for number in there], viewing),
     )
+
+
+def _strip(faces: Sequence[np.ndarray], size: int) -> bytes:
+    """Faces one below the other as a WebP file; not enlarged."""
+    side = min(size, len(faces[0]))
+    picture = np.concatenate([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in faces])
+    return cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])[1].tobytes()
 
 
 def flow_of_faces(
@@ -311,9 +330,9 @@ def read_clip(
     Returns
     -------
     Clips
-        One clip. Its table has ``apex_confidence``, 1 where the apex was given and otherwise as in
-        :func:`spot_apex`; and ``face_x, face_y, face_side, face_detector, face_score, n_faces``: the square on the
-        onset, what placed it, and how many faces there are.
+        One clip, with a viewing copy of up to 256 px. Its table has ``apex_confidence``, 1 where the apex was given and
+        otherwise as in :func:`spot_apex`; and ``face_x, face_y, face_side, face_detector, face_score, n_faces``: the
+        square on the onset, what placed it, and how many faces there are.
 
     Raises
     ------
@@ -363,6 +382,7 @@ def read_clip(
             box=_given_box(frames[0], box, None if given else landmarks),
             crop=crop,
             landmarks=given,
+            viewing=VIEWING,
         )
     except ClipError as error:
         raise ValueError(f"{source.name}: {error}") from error
@@ -375,6 +395,7 @@ def read_clip(
         table=pd.DataFrame([row]),
         recipe=recipe.to_dict(),
         problems=pd.DataFrame(rows, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool}),
+        viewing=ViewingCopy(VIEWING, (partial(frames_of_strip, made.strip, n_frames=recipe.n_frames),)),
     )
 
 

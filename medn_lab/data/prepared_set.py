@@ -31,7 +31,7 @@ from medn_lab.data.clip_input import ClipInput, CropRule, input_of_clip
 from medn_lab.data.face_finders import LandmarkModel
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError, cv2
-from medn_lab.records import ClipIndex, Clips, Parts, note_arrays, write_parts
+from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_strip, note_arrays, write_parts
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -41,8 +41,12 @@ _PARTS = {
     "recipe": "another recipe",
     "clips": "other clips",
     "settings": "another crop or other landmarks",
+    "viewing": "no viewing copy, or another",
 }
 """Parts of a set's identity, and the fault where one differs."""
+
+_LONGEST = 16383
+"""The largest side of a WebP picture in pixels."""
 
 OwnLandmarks = Mapping[str, np.ndarray] | str | os.PathLike[str]
 
@@ -54,6 +58,7 @@ def prepare(
     recipe: FlowRecipe | None = None,
     crop: CropRule = "auto",
     landmarks: OwnLandmarks | None = None,
+    viewing: int | None = None,
     n_jobs: int = 1,
     progress: bool = True,
 ) -> Clips:
@@ -82,6 +87,10 @@ def prepare(
         Landmarks of each clip's onset instead of a detector: clip id to (k, 2) pixels, or a CSV with the columns
         ``clip_id, x, y``; or the ``.task`` file of a MediaPipe face landmarker, which then finds them (it needs ``pip
         install 'medn-lab[landmarks]'``).
+    viewing : int, optional
+        Side in pixels of larger frames for people, from the recipe's ``size`` to its ``compute_size``; 256 suits. The
+        network never reads them; players and figures show them. A clip of 8 frames takes about 40 kB more on the disk.
+        Faces that are smaller in the originals are not enlarged.
     n_jobs : int
         Processes; -1 for one a core. Inside of ``joblib.parallel_config(backend="dask")`` the clips are made by the
         cluster's workers, which must see the originals at the same paths; the set is written by the calling process.
@@ -126,13 +135,18 @@ def prepare(
         raise ValueError("the index is empty: there is no clip to prepare")
     marks, source = _landmarks(landmarks, index.table["clip_id"])
     identity = _identity(index, recipe, {"crop": crop, "landmarks": source})
+    if viewing is not None:
+        most = min(recipe.compute_size, _LONGEST // recipe.n_frames)
+        if not recipe.size <= viewing <= most:
+            raise ValueError(f"viewing must be from {recipe.size} (size) to {most} px (compute_size); it is {viewing}")
+        identity["viewing"] = int(viewing)
     with PreparedSet(None if out is None else Path(out), len(index), recipe, identity) as store:
         if store.complete:
             return _coded_as(index, Clips.load(str(out)))
         from joblib import Parallel, delayed
         from tqdm.auto import tqdm
 
-        work = delayed(partial(_made, recipe=recipe, crop=crop, alone=n_jobs != 1))
+        work = delayed(partial(_made, recipe=recipe, crop=crop, viewing=viewing, alone=n_jobs != 1))
         rows = index.table.to_dict("records")
         waiting = [place for place in range(len(rows)) if place not in store.finished]
         jobs = (work(place, rows[place], landmarks=marks.get(rows[place]["clip_id"])) for place in waiting)
@@ -222,7 +236,9 @@ class PreparedSet:
         self.count, self.recipe, self.identity = count, recipe, identity
         self.shapes = {"frames": (count, recipe.n_frames, size, size, 3), "flow": (count, size, size, recipe.channels)}
         self.types: dict[str, np.dtype] = {"frames": np.dtype(np.uint8), "flow": np.dtype(np.float32)}
+        self.viewing: int | None = identity.get("viewing")
         self.finished: dict[int, dict[str, Any]] = {}
+        self._strips: dict[int, bytes] = {}
         self.complete, self.in_memory = False, path is None
         self._lock: FileLock | None = None
         if path is None:
@@ -262,12 +278,13 @@ class PreparedSet:
         """See that the set which is there is this one, though another version may have found the faces otherwise."""
         try:
             found = json.loads((self.path / "record.json").read_text())["meta"]["prepared"]
-            differs = [fault for name, fault in _PARTS.items() if found.get(name) != self.identity[name]]
+            asked = {"viewing": found.get("viewing")} | self.identity
+            differs = [fault for name, fault in _PARTS.items() if found.get(name) != asked[name]]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise FileExistsError(
                 f"{self.path} exists and is no prepared set; choose another folder, nothing was written"
             ) from error
-        if differs or found.keys() - self.identity.keys():
+        if differs or found.keys() - asked.keys():
             raise FileExistsError(
                 f"{self.path} was prepared with {' and '.join(differs or [_PARTS['pipeline']])}; choose another folder,"
                 " or remove this one to prepare anew"
@@ -328,6 +345,7 @@ class PreparedSet:
         state.unlink(missing_ok=True)  # of another attempt, before its rows go
         for name, shape in self.shapes.items():
             np.lib.format.open_memmap(self._growing / f"{name}.npy", mode="w+", dtype=self.types[name], shape=shape)
+        (self._growing / "viewing").mkdir(exist_ok=True)
         self._journal.write_bytes(b"")
         state.write_text(json.dumps(self.identity))
 
@@ -337,12 +355,21 @@ class PreparedSet:
         values: dict[str, np.ndarray] = {}
         if isinstance(made, ClipInput):
             note = {"apex": made.apex, "problems": made.problems, "face": made.face}
+            if made.strip:
+                note["strip"] = hashlib.sha256(made.strip).hexdigest()
             values = {name: np.ascontiguousarray(getattr(made, name), kind) for name, kind in self.types.items()}
+        strip = made.strip if isinstance(made, ClipInput) else b""
         if self.in_memory:
             for name, value in values.items():
                 self._arrays[name][row] = value
+            if strip:
+                self._strips[row] = strip
         else:
             with self._explained():
+                if strip:
+                    file = _strip_file(self._growing, row)
+                    file.unlink(missing_ok=True)  # half of it, left by a kill
+                    _write(file, strip)
                 for name, value in values.items():
                     file = self._growing / f"{name}.npy"
                     _write(file, value.data.cast("B"), at=np.load(file, mmap_mode="r").offset + row * value.nbytes)
@@ -388,8 +415,12 @@ class PreparedSet:
         table = table.iloc[keeps].reset_index(drop=True).astype({"apex": np.int64})
         tables = {"clips": table, "problems": _joined(index.problems, pd.DataFrame(problems))}
         if self.in_memory:
-            arrays = {name: array[keeps] for name, array in self._arrays.items()}
-            return Clips(**arrays, table=table, recipe=self.recipe.to_dict(), problems=tables["problems"])
+            parts: dict[str, Any] = {name: array[keeps] for name, array in self._arrays.items()}
+            if self.viewing is not None:
+                strips = (self._strips[row] for row in keeps)
+                makers = tuple(partial(frames_of_strip, strip, n_frames=self.recipe.n_frames) for strip in strips)
+                parts["viewing"] = ViewingCopy(self.viewing, makers)
+            return Clips(**parts, table=table, recipe=self.recipe.to_dict(), problems=tables["problems"])
         with self._explained():
             self._make_whole(keeps, tables)
         self._discard()
@@ -399,6 +430,9 @@ class PreparedSet:
         whole = self._growing / "whole"
         shutil.rmtree(whole, ignore_errors=True)  # of an attempt for which the disk was too small
         documents, meta = {"recipe": self.recipe.to_dict()}, {"prepared": self.identity}
+        if self.viewing is not None:
+            sums = [self.finished[row]["strip"] for row in keeps]
+            documents["viewing"] = {"size": self.viewing, "n_frames": self.recipe.n_frames, "sha256": sums}
         write_parts(whole, "Clips", Parts(tables=tables, documents=documents, meta=meta))
         files = {name: self._growing / f"{name}.npy" for name in self.shapes}
         if len(keeps) < self.count:
@@ -406,14 +440,27 @@ class PreparedSet:
         note_arrays(whole, files=files)
         for file in files.values():
             if file.parent != whole:
-                try:
-                    (whole / file.name).hardlink_to(file)
-                except (OSError, NotImplementedError):  # the file system has one name a file
-                    file.rename(whole / file.name)
-        for written in whole.iterdir():
+                _link(file, whole / file.name)
+        if self.viewing is not None:
+            (whole / "viewing").mkdir()
+            for place, row in enumerate(keeps):
+                _link(_strip_file(self._growing, row), _strip_file(whole, place))
+        for written in filter(Path.is_file, whole.iterdir()):
             with open(written, "rb+") as stream:
                 os.fsync(stream.fileno())
         whole.rename(self.path)  # until here a kill loses nothing: all rows and their journal are still there
+
+
+def _strip_file(folder: Path, row: int) -> Path:
+    return folder / "viewing" / f"{row:06d}.webp"
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give a file a second name."""
+    try:
+        target.hardlink_to(file)
+    except (OSError, NotImplementedError):  # the file system has one name a file
+        file.rename(target)
 
 
 def _write(file: Path, content: bytes | memoryview, *, at: int | None = None) -> None:

@@ -47,7 +47,7 @@ def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool =
 
     See Also
     --------
-    extract_features, medn_lab.view.plot_scores
+    extract_features, medn_lab.view.plot_au_scores
 
     Examples
     --------

@@ -11,6 +11,8 @@ from .clips import PROBLEM_COLUMNS as PROBLEM_COLUMNS
 from .clips import ClipIndex as ClipIndex
 from .clips import Clips as Clips
 from .clips import Truth as Truth
+from .clips import ViewingCopy as ViewingCopy
+from .clips import frames_of_strip as frames_of_strip
 from .clips import no_problems as no_problems
 from .provenance import ids_sha256 as ids_sha256
 from .provenance import run_record as run_record

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -260,10 +264,87 @@ class Truth(_ClipRecord):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class ViewingCopy:
+    """The frames of clips at the size that a person needs, each made when it is wanted; the network never reads them.
+
+    Attributes
+    ----------
+    size : int
+        Largest side of the frames in pixels; those of a small source are smaller.
+    makers : tuple of callable
+        One a clip, in the order of the clips: without arguments, it returns (t, h, w, 3) uint8.
+
+    Examples
+    --------
+    >>> copy = ViewingCopy(128, (lambda: np.zeros((8, 128, 128, 3), np.uint8),))
+    >>> copy, copy[0].shape
+    (ViewingCopy of 1 clips at 128 px, (8, 128, 128, 3))
+    """
+
+    size: int
+    makers: tuple[Callable[[], np.ndarray], ...]
+
+    def __len__(self) -> int:
+        return len(self.makers)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.makers[row]()
+
+    def __repr__(self) -> str:
+        return f"ViewingCopy of {len(self)} clips at {self.size} px"
+
+
+def frames_of_strip(strip: bytes, *, n_frames: int) -> np.ndarray:
+    """The frames of a clip from one picture file that holds them one below the other.
+
+    Parameters
+    ----------
+    strip : bytes
+        A WebP or PNG file.
+    n_frames : int
+
+    Returns
+    -------
+    (n_frames, h, w, 3) uint8
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> Image.new("RGB", (16, 64)).save(file := io.BytesIO(), "PNG")
+    >>> frames_of_strip(file.getvalue(), n_frames=4).shape
+    (4, 16, 16, 3)
+    """
+    from PIL import Image
+
+    picture = np.asarray(Image.open(io.BytesIO(strip)).convert("RGB"))
+    return picture.reshape(n_frames, len(picture) // n_frames, *picture.shape[1:])
+
+
+def _frames_of_file(file: Path, n_frames: int, sha256: str) -> np.ndarray:
+    content = file.read_bytes()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordError(f"{file} is not the file that was written (its sha256 differs); prepare the set again")
+    return frames_of_strip(content, n_frames=n_frames)
+
+
+def _viewing_of(folder: Path) -> ViewingCopy | None:
+    """The viewing copy of a prepared set that was made with one."""
+    if not (document := folder / "viewing.json").is_file():
+        return None
+    noted = json.loads(document.read_text())
+    makers = (
+        partial(_frames_of_file, folder / "viewing" / f"{row:06d}.webp", noted["n_frames"], sha256)
+        for row, sha256 in enumerate(noted["sha256"])
+    )
+    return ViewingCopy(noted["size"], tuple(makers))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Clips(_ClipRecord):
     """Clips ready for the network, one row of the table each.
 
-    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``.
+    A saved *prepared set* holds ``frames.npy, flow.npy, clips.csv, recipe.json, problems.csv``, and in ``viewing`` a
+    WebP picture a clip where it was made with a viewing copy.
 
     Attributes
     ----------
@@ -281,6 +362,9 @@ class Clips(_ClipRecord):
         What SynthME knows of its own clips.
     problems : DataFrame
         As in :class:`ClipIndex`.
+    viewing : ViewingCopy or None
+        The same frames at a larger size, which players and figures show; one of another number of clips is dropped.
+        :meth:`save` does not write it.
 
     Examples
     --------
@@ -301,6 +385,7 @@ class Clips(_ClipRecord):
     recipe: Mapping[str, Any] = field(default_factory=dict)
     truth: Truth | None = None
     problems: pd.DataFrame = field(default_factory=no_problems)
+    viewing: ViewingCopy | None = None
 
     _required = ("clip_id", "subject")
     _called = "these Clips"
@@ -315,6 +400,8 @@ class Clips(_ClipRecord):
             raise ValueError(f"frames must be uint8 from 0 to 255; these are {self.frames.dtype}")
         if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[-1] not in (2, 3)):
             raise ValueError(f"flow must be (n, h, w, 2 or 3); this is {self.flow.shape}")
+        if self.viewing is not None and len(self.viewing) != len(self.table):
+            object.__setattr__(self, "viewing", None)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -346,7 +433,9 @@ class Clips(_ClipRecord):
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:
         names = list(self.table["clip_id"].iloc[rows])
         truth = None if self.truth is None else self.truth.select(names)
-        return super()._rows(rows) | {"truth": truth, "problems": self.problems[self.problems["clip_id"].isin(names)]}
+        problems = self.problems[self.problems["clip_id"].isin(names)]
+        viewing = self.viewing and replace(self.viewing, makers=tuple(self.viewing.makers[row] for row in rows))
+        return super()._rows(rows) | {"truth": truth, "problems": problems, "viewing": viewing}
 
     def where(self, **columns: object) -> Clips:
         """The clips whose columns hold the given values; a list of values means any of them.
@@ -399,7 +488,7 @@ class Clips(_ClipRecord):
         FileNotFoundError, ValueError
             If there is none, or a file of it is not the one that was written.
         """
-        return cls._load(path, memory_map=True, check=check)
+        return replace(cls._load(path, memory_map=True, check=check), viewing=_viewing_of(Path(path)))
 
     @classmethod
     def _of_parts(cls, parts: Parts) -> Clips:

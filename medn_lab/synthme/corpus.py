@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from dataclasses import replace
+from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.flow import optical_flow
-from medn_lab.records import Clips, Truth, frame_numbers, positions
+from medn_lab.records import Clips, Truth, ViewingCopy, frame_numbers, positions
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS
 from medn_lab.synthme.identity import draw_identity
@@ -23,6 +24,9 @@ from medn_lab.synthme.script import Table, check_emotions, draw_script, drawn_wi
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
+
+VIEWING_SIZE = 256
+"""Side of the frames that people are shown, in pixels."""
 
 
 def render_size(size: int) -> int:
@@ -127,7 +131,8 @@ def synthetic_clips(
     -------
     Clips
         ``frames (n, n_frames, size, size, 3)``, ``flow (n, size, size, 2)`` in pixels at `size`, a table with one row
-        a clip and ``.truth``. Frame numbers count at 200 frames a second.
+        a clip, ``.truth``, and the ``.viewing`` of :func:`with_viewing_copy`. Frame numbers count at 200 frames a
+        second.
 
     Raises
     ------
@@ -173,7 +178,52 @@ def synthetic_clips(
     with ThreadPoolExecutor(workers) as pool:
         people = pool.map(play_person, range(n_subjects))
         played = list(tqdm(people, total=n_subjects, desc="SynthME", disable=not progress))
-    return clips_of(scripts, played, recipe=recipe, kinds=kinds)
+    return with_viewing_copy(clips_of(scripts, played, recipe=recipe, kinds=kinds))
+
+
+def with_viewing_copy(clips: Clips, *, size: int = VIEWING_SIZE) -> Clips:
+    """SynthME clips with larger frames for people, drawn from their scripts when they are shown.
+
+    The person, AUs, cue, head and light of each frame are those of ``clips.frames``; sensor noise is drawn anew.
+
+    Parameters
+    ----------
+    clips : Clips
+        From :func:`synthetic_clips`, which does this itself, and read from disk: a saved set holds no viewing copy.
+    size : int
+        Side of the larger frames in pixels, 64 to 512.
+
+    Returns
+    -------
+    Clips
+
+    Raises
+    ------
+    ValueError
+        If the clips are not SynthME's, or `size` is out of range.
+
+    Examples
+    --------
+    >>> clips = with_viewing_copy(synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22), size=128)
+    >>> clips.viewing[0].shape
+    (8, 128, 128, 3)
+    """
+    _check_drawn(clips.recipe)
+    check_clip(size)
+    makers = tuple(partial(_viewed, str(name), size, dict(clips.recipe)) for name in clips.table["clip_id"])
+    return replace(clips, viewing=ViewingCopy(size, makers))
+
+
+def _viewed(clip_id: str, size: int, recipe: Mapping[str, Any]) -> np.ndarray:
+    seed, subject, script = _script_of(clip_id, recipe)
+    return view_frames(cached_face(seed, subject, size), script, recipe["n_frames"])
+
+
+def view_frames(face: Face, script: Script, n_frames: int) -> np.ndarray:
+    """The sampled frames at the face's size, (n_frames, size, size, 3) uint8: drawn for looking at, not shrunk."""
+    onset, apex, offset = script.marks.values()
+    numbers = frame_numbers(onset, apex, offset, n_frames)
+    return np.stack([script.frame(face, number) for number in numbers.tolist()])
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -206,21 +256,31 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     (1, 96, 96, 3)
     """
     recipe = clips.recipe
+    _check_drawn(recipe)
+    positions(clips.table, clip_id, owner="these Clips")
+    size = int(recipe["size"] if size is None else size)
+    check_clip(size)
+    seed, subject, script = _script_of(clip_id, recipe)
+    face = cached_face(seed, subject, render_size(size))
+    return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
+
+
+def _check_drawn(recipe: Mapping[str, Any]) -> None:
     if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
         raise ValueError(
             f"only clips of SynthME version {VERSION} can be drawn again; these are of"
             f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
         )
-    positions(clips.table, clip_id, owner="these Clips")
-    size = int(recipe["size"] if size is None else size)
-    check_clip(size)
+
+
+def _script_of(clip_id: str, recipe: Mapping[str, Any]) -> tuple[int, int, Script]:
+    """Seed, person and script of a clip by its id."""
     corpus, person, clip = clip_id.split("-")
     seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
-    script = draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(recipe))
-    face = _face(seed, subject, render_size(size))
-    return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
+    return seed, subject, draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(recipe))
 
 
-@lru_cache(maxsize=4)
-def _face(seed: int, subject: int, size: int) -> Face:
+@lru_cache(maxsize=8)
+def cached_face(seed: int, subject: int, size: int) -> Face:
+    """The face of a person of SynthME at `size` px, drawn once while it is among the last eight that were wanted."""
     return draw_face(draw_identity(seed, subject), size=size)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from medn_lab.data.crop import NoFaceError, find_face
-from medn_lab.records import Clips
+from medn_lab.records import Clips, ViewingCopy
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CueKind
-from medn_lab.synthme.corpus import VERSION, check_clip, clips_of, play, render_size
+from medn_lab.synthme.corpus import (
+    VERSION,
+    VIEWING_SIZE,
+    cached_face,
+    check_clip,
+    clips_of,
+    play,
+    render_size,
+    view_frames,
+)
 from medn_lab.synthme.identity import Landmarks, draw_identity
 from medn_lab.synthme.paint import OVERSAMPLING, Face, draw_face
 from medn_lab.synthme.render import Disturbance, Script
@@ -67,6 +77,8 @@ class FaceStudio:
     seed : int
         Of sensor noise and drift, which are the same in every clip of this studio: two clips that differ in their cue
         differ in nothing else.
+    large : callable
+        Without arguments, it returns the same face at the size of the clips' viewing copy.
 
     Attributes
     ----------
@@ -95,12 +107,21 @@ class FaceStudio:
     one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
 
     def __init__(
-        self, face: Face, *, size: int, n_frames: int, cue: CueKind, dataset: str, recipe: Mapping[str, Any], seed: int
+        self,
+        face: Face,
+        *,
+        size: int,
+        n_frames: int,
+        cue: CueKind,
+        dataset: str,
+        recipe: Mapping[str, Any],
+        seed: int,
+        large: Callable[[], Face],
     ) -> None:
         check_clip(size, n_frames)
         act.one_of(cue, act.CUES, "cue")
         self.name, self.cues = face.name, act.CUES[cue]
-        self._face, self._kind, self._seed, self._dataset = face, cue, int(seed), dataset
+        self._face, self._kind, self._seed, self._dataset, self._large = face, cue, int(seed), dataset, large
         self._recipe = dict(recipe) | {
             "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
             "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
@@ -172,12 +193,18 @@ class FaceStudio:
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
         script = Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
-        return _one_clip(self._face, script, self._recipe | strengths)
+        return _one_clip(self._face, script, self._recipe | strengths, large=self._large)
 
 
-def _one_clip(face: Face, script: Script, recipe: Mapping[str, Any]) -> Clips:
+def _one_clip(face: Face, script: Script, recipe: Mapping[str, Any], *, large: Callable[[], Face]) -> Clips:
     kinds = (script.truth["cue_kind"],)
-    return clips_of([[script]], [play(face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
+    clip = clips_of([[script]], [play(face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
+    maker = partial(_viewed, large, script, recipe["n_frames"])
+    return replace(clip, viewing=ViewingCopy(VIEWING_SIZE, (maker,)))
+
+
+def _viewed(large: Callable[[], Face], script: Script, n_frames: int) -> np.ndarray:
+    return view_frames(large(), script, n_frames)
 
 
 def _facs(au: str, side: str, amount: float | str) -> str:
@@ -236,7 +263,9 @@ def face_studio(
     check_clip(size)
     face = draw_face(draw_identity(identity_seed, person), size=render_size(size))
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
-    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="SynthME", recipe=recipe, seed=seed)
+    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
+    large = partial(cached_face, identity_seed, person, VIEWING_SIZE)
+    return FaceStudio(face, dataset="SynthME", large=large, **options)
 
 
 def photo_studio(
@@ -287,9 +316,12 @@ def photo_studio(
     ['4']
     """
     check_clip(size)
-    face, found = _photo_face(photo, landmarks, render_size(size))
+    make, found = _photo_face(photo, landmarks)
+    face = make(render_size(size))
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
-    return FaceStudio(face, size=size, n_frames=n_frames, cue=cue, dataset="photo", recipe=recipe, seed=seed)
+    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
+    large = make(VIEWING_SIZE)
+    return FaceStudio(face, dataset="photo", large=lambda: large, **options)
 
 
 def move_photo(
@@ -354,7 +386,7 @@ def move_photo(
     for token in map(str.strip, str(action_units).replace("AU", "").split("+")):
         side = {"L": "left", "R": "right"}.get(token[:1], "both")
         parts.append((act.check_au(token if side == "both" else token[1:]), side))
-    face, found = _photo_face(photo, landmarks, render_size(size))
+    make, found = _photo_face(photo, landmarks)
 
     rng = np.random.default_rng(seed)
     pixels: act.Pixels = {}
@@ -374,13 +406,13 @@ def move_photo(
         "corpus": "photo", "size": int(size), "n_frames": int(n_frames), "intensity": intensity, "flow": "dis",
         "render_size": render_size(size), "seed": int(seed), "landmarks": found,
     }  # fmt: skip
-    return _one_clip(face, Script(row, truth, pixels), recipe)
+    return _one_clip(make(render_size(size)), Script(row, truth, pixels), recipe, large=partial(make, VIEWING_SIZE))
 
 
 def _photo_face(
-    photo: np.ndarray | None, landmarks: Mapping[str, tuple[float, float]] | None, size: int
-) -> tuple[Face, str]:
-    """A photograph as a face at `size` px, and whether its landmarks were given or detected."""
+    photo: np.ndarray | None, landmarks: Mapping[str, tuple[float, float]] | None
+) -> tuple[Callable[[int], Face], str]:
+    """What makes a face of a photograph at a size in px, and whether its landmarks were given or detected."""
     if photo is None:
         from skimage import data
 
@@ -402,7 +434,7 @@ def _photo_face(
             ) from error
         coarse = [(box.x + u * box.side, box.y + v * box.side) for u, v in _IN_BOX]
         points = np.asarray(coarse if box.landmarks is None else box.landmarks, dtype=float)
-        return _face_of(photo, points, size), "detected"
+        return partial(_face_of, photo, points), "detected"
     missing = [name for name in LANDMARK_NAMES if name not in landmarks]
     if missing:
         raise ValueError(f"landmarks lack {', '.join(missing)}; give {', '.join(LANDMARK_NAMES)} as (x, y) in pixels")
@@ -414,7 +446,7 @@ def _photo_face(
             f"eye_left, the subject's own, must lie 8 px or more further right in the picture than eye_right; they are"
             f" at x = {points[1, 0]:.0f} and {points[0, 0]:.0f}"
         )
-    return _face_of(photo, points, size), "given"
+    return partial(_face_of, photo, points), "given"
 
 
 def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:

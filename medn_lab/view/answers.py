@@ -1,48 +1,101 @@
-"""A few clips and what a model answers to them, whole and through one input at a time, beside what is true."""
+"""What a model predicts of clips: confusion matrix, emotion and AU scores of a clip, and both next to its inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Clips, LivePrediction, positions
+from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.answer_pictures import arrow_gain, face_pictures, table_allows
-from medn_lab.view.attribution_panels import add_picture
-from medn_lab.view.rows import au_set_texts
-from medn_lab.view.scores import ABSENT, clip_au_scores, clip_scores
+from medn_lab.view.images import Magnifier, arrow_grid, draw_arrows, enlarge
+from medn_lab.view.marks import SMALLEST, Tile, bars, heat, room_for, tile
+from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column
 from medn_lab.view.theme import as_text
 
+UNLABELLED = "no label"
+"""The row of clips whose class is not known."""
+ABSENT = "#9DB4C8"
+STILL = 0.1
+"""Pixels of 64: the flow of a clip without motion is noise of up to this length, so that no arrows are drawn."""
+MARKS = {
+    "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
+    "given_cue": ("diamond", theme.RING, "the table with AUs and cue"),
+    "frames_alone": ("triangle-up", theme.branch_colour("emotion"), "frames alone (flow zero)"),
+    "flow_alone": ("circle", theme.branch_colour("motion"), "flow alone (frames still)"),
+}
+"""Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model."""
 PIXELS = 320
-
-_PICTURE, _SCORES, _AUS = 156, 240, 130
-_LABELS, _NUMBERS = 76, 22  # room for the emotions' names and the AUs' numbers, left of their bars
-_ROW, _GAP, _FOOT, _TOP, _BETWEEN = 160, 80, 36, 100, 12
+_WIDE = {"pictures": 140, "labels": 88, "scores": 200, "numbers": 58, "aus": 130}
 
 
-def plot_answers(
-    answers: LivePrediction, clip_ids: str | Sequence[str] | None = None, *, clips: Clips, magnify: float = 6.0
-) -> go.Figure:
-    """Draw clips beside a model's answers to them: what went in, what was looked at, what was said.
-
-    A row a clip. Pictures: the apex with its motion made larger, the flow that the motion branch reads (arrows), the
-    places that the emotion branch kept (bright: at every keep rate). Bars: the whole model; marks on them: what it says
-    with a flow of zeros, what it says with frames that stand still, and what SynthME's table allows. Right: the motion
-    branch's AU scores, with the AUs that were set.
+def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The cell of each clip in the confusion matrix, and the counts; labels may be missing or unknown to the model.
 
     Parameters
     ----------
-    answers : LivePrediction
-    clip_ids : str or sequence of str, optional
-        Which clips, such as a pair; all where None.
-    clips : Clips
-        The clips that were answered to.
-    magnify : float
-        How many times as large the motion is drawn on the face, 1 to 20.
+    predictions : Predictions
+    label : str
+        Column of the true class; without it every clip stands in the row `UNLABELLED`.
+
+    Returns
+    -------
+    cells : DataFrame
+        ``true, predicted`` of each clip, in the order of the predictions.
+    counts : DataFrame of int
+        Index the model's classes, then labels that it does not know, then `UNLABELLED` if there are such clips;
+        columns the model's classes.
+    """
+    known = [str(name) for name in predictions.classes]
+    given = predictions.table[label] if label in predictions.table else pd.Series(None, predictions.table.index, object)
+    true = given.astype(str).where(given.notna(), UNLABELLED).to_numpy(dtype=object)
+    predicted = predictions.predicted.astype(str) if len(predictions) else np.array([], dtype=object)
+    cells = pd.DataFrame({"true": true, "predicted": predicted}, dtype=object)
+    rows = [*known, *sorted({*true} - {*known, UNLABELLED}), *[UNLABELLED] * (UNLABELLED in true)]
+    counts = pd.crosstab(cells["true"], cells["predicted"]).reindex(index=rows, columns=known, fill_value=0)
+    return cells, counts.astype(int)
+
+
+def draw_confusion(figure: go.Figure, counts: pd.DataFrame, *, row: int | None = None, col: int | None = None) -> None:
+    """Add a confusion matrix: in each cell its clips and their share of the row, which is the colour."""
+    n = counts.to_numpy(dtype=float)
+    totals = n.sum(axis=1, keepdims=True)
+    shares = np.divide(n, totals, out=np.full_like(n, np.nan), where=totals > 0)
+    true, predicted = ([as_text(name) for name in names] for names in (counts.index, counts.columns))
+    texts, hover = np.empty(n.shape, dtype=object), np.empty(n.shape, dtype=object)
+    for y, x in np.ndindex(n.shape):
+        share = "" if np.isnan(shares[y, x]) else f"{shares[y, x]:.0%}"
+        texts[y, x] = f"<b>{n[y, x]:,.0f}</b><br><span style='font-size:{SMALLEST}px'>{share}</span>"
+        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{n[y, x]:,.0f} clips, {share or '–'} of the row"
+    heat(
+        figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts, hover=hover,
+        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals[:, 0], strict=True)], dark_from=0.65,
+        row=row, col=col,
+    )  # fmt: skip
+    turned = max(map(len, predicted), default=0) > 11
+    figure.update_xaxes(title_text="predicted", tickangle=-30 if turned else 0, row=row, col=col)
+    figure.update_yaxes(title_text="true", row=row, col=col)
+
+
+def plot_confusion_matrix(
+    matrix: pd.DataFrame, *, title: str = "Confusion matrix", width: int | None = None
+) -> go.Figure:
+    """Draw a confusion matrix: how the clips of each true class were predicted.
+
+    Each cell holds the count and its share of the row; the diagonal of shares is the recall of each class. Shares hide
+    small rows, so the number of clips stands under each true class.
+
+    Parameters
+    ----------
+    matrix : DataFrame
+        Counts, index the true classes and columns the predicted ones, as ``medn.evaluate.confusion_matrix`` returns.
+    title : str
+    width : int or None
+        In pixels; chosen by the number of classes where None.
 
     Returns
     -------
@@ -51,11 +104,154 @@ def plot_answers(
     Raises
     ------
     ValueError
-        If a clip is not among the answers or the clips, or there are more than 8.
+        If the matrix is empty, or holds negative or missing counts.
+
+    Examples
+    --------
+    >>> matrix = pd.DataFrame([[8, 2], [1, 9]], index=["fear", "others"], columns=["fear", "others"])
+    >>> plot_confusion_matrix(matrix).layout.title.subtitle.text
+    '20 clips, 85.0% on the diagonal'
+    """
+    if matrix.empty:
+        raise ValueError("the confusion matrix is empty: it has no classes")
+    counts = matrix.to_numpy(dtype=float)
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError("a confusion matrix holds counts of clips; this one has negative or missing values")
+    figure = go.Figure()
+    draw_confusion(figure, matrix)
+    left = 30 + room_for([*map(str, matrix.index), "n = 10,000"])
+    cell = int(np.clip(520 / len(matrix.columns), 52, 84))
+    right, whole = np.trace(counts), counts.sum()
+    square = whole and list(matrix.index) == list(matrix.columns)
+    return theme.finish(
+        figure, width=width or max(300, left + cell * len(matrix.columns) + 20),
+        height=66 + max(44, cell * 3 // 4) * len(matrix) + 76, title=f"<b>{as_text(title)}</b>",
+        subtitle=f"{whole:,.0f} clips" + (f", {right / whole:.1%} on the diagonal" if square else ""),
+        margin=(left, 20, 66, 76),
+    )  # fmt: skip
+
+
+def clip_scores(predictions: Predictions, clip_id: str) -> tuple[pd.Series, str | None]:
+    """The probability of each class for one clip, and the class it was labelled with (None where there is no label)."""
+    place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
+    label = label_column(predictions.table)
+    truth = None if label is None else predictions.table[label].iloc[place]
+    shares = pd.Series(predictions.probabilities[place], index=list(predictions.classes))
+    return shares, None if truth is None or pd.isna(truth) else str(truth)
+
+
+def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
+    """AU, its probability, and whether it was coded (True, False, None): an AU a row, none without AU scores."""
+    place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
+    probabilities = predictions.au_probabilities
+    names = [] if probabilities is None else [str(au) for au in predictions.aus]
+    coded = coded_aus(predictions.table.iloc[place], names)
+    table = pd.DataFrame({"au": names, "probability": [] if probabilities is None else probabilities[place]})
+    table["coded"] = pd.Series([coded[name] for name in names], dtype=object)
+    return table
+
+
+def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, height: int | None = None) -> go.Figure:
+    """Draw the AU scores of one clip: the motion branch's probability of each AU, and which AUs were coded.
+
+    A filled diamond after its name marks an AU that was coded present, an open one an AU that was coded absent; an AU
+    without a diamond was not coded either way. The dotted line is the usual threshold of one half.
+
+    Parameters
+    ----------
+    predictions : Predictions
+    clip_id : str
+    width, height : int
+        In pixels; the height follows the number of AUs where None.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the clip is not among the predictions, or the model has no AU scores.
 
     See Also
     --------
-    medn_lab.evaluate.live_predictor : makes answers.
+    plot_au_detection : the scores of all clips against the coded AUs.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"], "AU12": [1.0], "AU4": [0.0]})
+    >>> said = Predictions(np.zeros((1, 1)), table, ("x",), au_logits=np.array([[0.0, -9.0]]), aus=("AU12", "AU4"))
+    >>> plot_au_scores(said, "a").data[0].x.round(2).tolist()
+    [0.5, 0.0]
+    """
+    figure = go.Figure()
+    _add_aus(figure, predictions, clip_id)
+    if not figure.data:
+        raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
+    figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
+    figure.update_xaxes(range=[0, 1.12], tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
+    return theme.finish(
+        figure, width=width, height=height or 118 + 26 * len(predictions.aus),
+        title=f"<b>AU scores</b> · {as_text(clip_id)}",
+        subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent", margin=(72, 24, 62, 44),
+    )  # fmt: skip
+
+
+def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: Any) -> None:
+    """Add a bar per AU, with a diamond after the name of an AU that was coded; nothing without AU scores."""
+    table = clip_au_scores(predictions, clip_id)
+    if table.empty:
+        return
+    colour, marks = theme.branch_colour("motion"), {True: " ◆", False: " ◇"}
+    bars(
+        figure, table["probability"], colours=[colour if share >= 0.5 else ABSENT for share in table["probability"]],
+        labels=[au + marks.get(coded, "") for au, coded in zip(table["au"], table["coded"], strict=True)],
+        texts=[f"{share:.0%}" for share in table["probability"]], name="AU scores", **where,
+    )  # fmt: skip
+    figure.data[-1].showlegend = False
+    figure.update_xaxes(range=[0, 1.32], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
+    figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
+
+
+def plot_answers(
+    answers: LivePrediction,
+    clip_ids: str | Sequence[str] | None = None,
+    *,
+    clips: Clips,
+    magnify: float = 6.0,
+    pictures: bool = True,
+) -> go.Figure:
+    """Draw clips with a model's predictions: the inputs, the kept tokens, emotion scores and AU scores.
+
+    A row a clip. Pictures: the apex with its motion magnified, the flow that the motion branch reads (arrows), the
+    positions that the emotion branch kept (bright: at every keep rate). Bars: the whole model; marks on them: the
+    scores with a flow of zeros, those with frames that stand still, and what SynthME's table allows. Right: the motion
+    branch's AU scores, with the AUs that are in the clip.
+
+    Parameters
+    ----------
+    answers : LivePrediction
+    clip_ids : str or sequence of str, optional
+        Which clips, such as a pair; all where None.
+    clips : Clips
+        The clips of the predictions.
+    magnify : float
+        How many times as large the motion is drawn on the face, 1 to 20.
+    pictures : bool
+        Whether the pictures are drawn.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If a clip is not among the predictions or the clips, or there are more than 8.
+
+    See Also
+    --------
+    medn_lab.evaluate.live_predictor : makes live predictions.
     medn_lab.widgets.FaceLab : the same with sliders.
 
     Examples
@@ -65,56 +261,144 @@ def plot_answers(
     >>> answers = medn.evaluate.live_predictor(medn.load_pretrained("medn_tiny.synthme_v2"))(clip)
     >>> figure = plot_answers(answers, clips=clip)
     >>> figure.layout.title.text
-    '<b>What it answers</b> · medn_tiny.synthme_v2'
+    '<b>Predictions</b> · medn_tiny.synthme_v2'
     """
     if clip_ids is None:
-        names = list(answers.predictions.table["clip_id"])
-    else:
-        names = [clip_ids] if isinstance(clip_ids, str) else [str(name) for name in clip_ids]
+        clip_ids = list(answers.predictions.table["clip_id"])
+    names = [clip_ids] if isinstance(clip_ids, str) else [str(name) for name in clip_ids]
     if len(names) > 8:
-        raise ValueError(f"{len(names)} clips are too many for one picture; name up to 8 of them in clip_ids")
+        raise ValueError(f"{len(names)} clips are too many for one figure; name up to 8 of them in clip_ids")
     positions(answers.predictions.table, names, owner="these predictions")
-    drawn = [face_pictures(clips, name, kept=answers.kept, size=PIXELS, magnify=magnify) for name in names]
-    kinds = [kind for kind in ("face", "flow", "kept") if any(kind in pictures for pictures in drawn)]
-    widths = [_PICTURE] * len(kinds) + [_LABELS, _SCORES, _NUMBERS, _AUS]
-    scores, aus = len(kinds) + 2, len(kinds) + 4
-    body = len(names) * _ROW + (len(names) - 1) * _GAP
+    options: dict[str, Any] = {"kept": answers.kept, "size": PIXELS, "magnify": magnify}
+    drawn = [face_pictures(clips, name, **options) if pictures else {} for name in names]
+    kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
+    widths = [_WIDE["pictures"]] * len(kinds) + [_WIDE[kind] for kind in ("labels", "scores", "numbers", "aus")]
+    row_height, gap, top, foot, between = max(160, 15 * len(answers.predictions.aus)), 84, 104, 62, 12
+    body = len(names) * row_height + (len(names) - 1) * gap
+    wide = sum(widths) + between * (len(widths) - 1)
     figure = make_subplots(
-        rows=len(names),
-        cols=len(widths),
-        column_widths=widths,
+        rows=len(names), cols=len(widths), column_widths=widths, horizontal_spacing=between / wide,
         specs=[[{}] * len(kinds) + [None, {}, None, {}]] * len(names),
-        horizontal_spacing=_BETWEEN / (sum(widths) + _BETWEEN * (len(widths) - 1)),
-        vertical_spacing=_GAP / body if len(names) > 1 else 0,
-    )
-    for row, (name, pictures) in enumerate(zip(names, drawn, strict=True), start=1):
+        vertical_spacing=gap / body if len(names) > 1 else 0,
+    )  # fmt: skip
+    for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
         for column, kind in enumerate(kinds, start=1):
-            if kind in pictures:
-                add_picture(figure, row, column, pictures[kind])
-                _above(figure, row, column, _caption(kind, clips, name, magnify))
-        _add_scores(figure, row, scores, answers, clips, name)
-        _add_aus(figure, row, aus, answers, name)
-        _heading(figure, row, clips, answers, name)
-    theme.finish(
-        figure,
-        width=sum(widths) + _BETWEEN * (len(widths) - 1) + 34,
-        height=_TOP + body + _FOOT,
-        title=f"<b>What it answers</b> · {as_text(answers.predictions.source.get('name', 'a model'))}",
-        subtitle=_key(answers),
-        margin=(14, 20, _TOP, _FOOT),
-    )
-    return figure
+            heading = f"<span style='font-size:{SMALLEST}px'>{_caption(kind, clips, name, magnify)}</span>"
+            tile(figure, Tile(shown.get(kind), heading), row=row, col=column)
+        _add_scores(figure, score_table(answers, clips, name), row=row, col=len(kinds) + 2)
+        at: dict[str, Any] = {"row": row, "col": len(kinds) + 4}
+        _add_aus(figure, answers.predictions, name, **at)
+        if not answers.predictions.aus:
+            tile(figure, Tile(None, note="no AU scores"), **at)
+        figure.add_annotation(
+            text="AU scores, ◆ coded", xref="x domain", yref="y domain", x=0, y=1, yanchor="bottom", xanchor="left",
+            showarrow=False, font={"size": SMALLEST}, **at,
+        )  # fmt: skip
+        gate, axis = (
+            gate_of(answers, name),
+            figure.get_subplot(row, len(kinds) + 2).yaxis.plotly_name.replace("axis", ""),
+        )
+        parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
+        figure.add_annotation(
+            text=" · ".join(parts + ([] if gate is None else [f"gate {gate:.2f}"])), x=0, xref="paper", xanchor="left",
+            y=1, yref=f"{axis} domain", yshift=20, yanchor="bottom", showarrow=False, font={"size": 13},
+        )  # fmt: skip
+    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
+    return theme.finish(
+        figure, width=wide + 34, height=top + body + foot, subtitle="bars: scores of the whole model",
+        title=f"<b>Predictions</b> · {as_text(answers.predictions.source.get('name', 'a model'))}",
+        margin=(14, 20, top, foot),
+    )  # fmt: skip
+
+
+def _add_scores(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
+    where: dict[str, Any] = {"row": row, "col": col}
+    names = [as_text(name) for name in table.index]
+    colours = [theme.emotion_colour(name) for name in table.index]
+    bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
+    figure.data[-1].showlegend = False
+    for key, (symbol, colour, title) in MARKS.items():
+        values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
+        tick = symbol == "line-ns"
+        outline = {"width": 2.2 if tick else 1, "color": colour if tick else "#FFFFFF"}
+        figure.add_trace(
+            go.Scatter(
+                x=values, y=names, mode="markers", name=title, legendgroup=key, cliponaxis=False,
+                marker={"symbol": symbol, "size": 16 if tick else 10, "color": colour, "line": outline},
+                showlegend=row == 1 and bool(table[key].notna().any()),
+                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>",
+            ),
+            **where,
+        )  # fmt: skip
+    figure.update_yaxes(tickfont={"size": SMALLEST}, **where)
+    figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
+
+
+def _caption(kind: str, clips: Clips, clip_id: str, magnify: float) -> str:
+    if kind != "flow":
+        return f"apex, motion × {magnify:g}" if kind == "face" else "kept tokens"
+    flow = np.asarray(clips.flow[clip_row(clips, clip_id)[0]])[..., :2] if clips.flow is not None else np.zeros((1, 1))
+    return f"flow, arrows × {arrow_grid(flow)[-1]:g}" if _moves(flow) else "flow: no motion"
+
+
+def _moves(flow: np.ndarray) -> bool:
+    return bool(np.hypot(flow[..., 0], flow[..., 1]).max() * 64 / flow.shape[1] >= STILL)
+
+
+def table_allows(clips: Clips, clip_id: str) -> pd.DataFrame | None:
+    """The share of each emotion in SynthME's table for a clip that was drawn for it.
+
+    Parameters
+    ----------
+    clips : Clips
+    clip_id : str
+
+    Returns
+    -------
+    DataFrame or None
+        Index the emotions; ``given_aus`` and ``given_cue`` in [0, 1], NaN where the AU set is not in the table. None
+        where the truth of the clips does not hold them.
+    """
+    if clips.truth is None:
+        return None
+    row = clips.truth.table.iloc[int(positions(clips.truth.table, clip_id, owner="this truth")[0])]
+    emotions = [name.removeprefix("given_aus_") for name in row.index if name.startswith("given_aus_")]
+    given = {key: [float(row[f"{key}_{name}"]) for name in emotions] for key in ("given_aus", "given_cue")}
+    return pd.DataFrame(given, index=emotions) if emotions else None
+
+
+def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataFrame:
+    """The emotion scores of a clip by the whole model and by each input alone, and what SynthME's table allows.
+
+    Parameters
+    ----------
+    answers : LivePrediction
+    clips : Clips
+    clip_id : str
+
+    Returns
+    -------
+    DataFrame
+        Index the model's classes, then emotions of the table that it does not know; columns ``given_aus, given_cue,
+        model, frames_alone, flow_alone`` in [0, 1], NaN where a value is not known.
+    """
+    allowed = table_allows(clips, clip_id)
+    columns = {key: np.nan if allowed is None else allowed[key] for key in ("given_aus", "given_cue")}
+    parts = {"model": answers.predictions, "frames_alone": answers.frames_alone, "flow_alone": answers.flow_alone}
+    columns |= {name: np.nan if part is None else clip_scores(part, clip_id)[0] for name, part in parts.items()}
+    rows = list(answers.predictions.classes)
+    rows += [] if allowed is None else [name for name in allowed.index if name not in rows]
+    return pd.DataFrame(columns, index=rows, dtype=float)
 
 
 def state_text(clips: Clips, clip_id: str) -> str:
     """A clip in a few words: AU set with intensities where they are known, and its cue; not escaped."""
-    place = int(positions(clips.table, clip_id, owner="these clips")[0])
-    row = clips.table.iloc[place]
+    place, row = clip_row(clips, clip_id)
     aus = str(au_set_texts(clips.table.iloc[[place]])[0])
     if clips.truth is not None and "intensities" in clips.truth.table:
         at = int(positions(clips.truth.table, clip_id, owner="this truth")[0])
-        told = str(clips.truth.table["intensities"].iloc[at])
-        aus = "no AU" if told in ("none", "nan", "") else " + ".join(f"AU {part}" for part in told.split("+"))
+        given = str(clips.truth.table["intensities"].iloc[at])
+        aus = "no AU" if given in ("none", "nan", "") else " + ".join(f"AU {part}" for part in given.split("+"))
     cue = row.get("cue")
     return aus if cue is None or pd.isna(cue) else f"{aus}, cue {cue}"
 
@@ -127,133 +411,58 @@ def gate_of(answers: LivePrediction, clip_id: str) -> float | None:
     return float(answers.features.gate[place].mean())
 
 
-def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataFrame:
-    """Everything that is said of a clip's emotion, a class a row.
+def face_pictures(
+    clips: Clips, clip_id: str, *, kept: KeptTokens | None, size: int, magnify: float
+) -> dict[str, np.ndarray]:
+    """The apex with its motion magnified, the flow as arrows over the onset, and the kept positions.
 
     Parameters
     ----------
-    answers : LivePrediction
     clips : Clips
     clip_id : str
+    kept : KeptTokens or None
+    size : int
+        Pixels of a picture's longer side.
+    magnify : float
+        How many times as large the motion is drawn.
 
     Returns
     -------
-    DataFrame
-        Index the model's classes, then the table's emotions that it does not know; columns ``given_aus, given_cue,
-        model, frames_alone, flow_alone`` in [0, 1], NaN where nothing is said.
+    dict of (h, w, 3) uint8
+        ``face``, ``flow`` and ``kept``, as far as there is something to draw.
     """
-    said = {"model": clip_scores(answers.predictions, clip_id)[0]}
-    for name in ("frames_alone", "flow_alone"):
-        part = getattr(answers, name)
-        said[name] = pd.Series(dtype=float) if part is None else clip_scores(part, clip_id)[0]
-    allowed = table_allows(clips, clip_id)
-    classes = list(answers.predictions.classes)
-    extra = [] if allowed is None else [name for name in allowed.index if name not in classes]
-    rows = pd.DataFrame(index=[*classes, *extra])
-    for name in ("given_aus", "given_cue"):
-        rows[name] = np.nan if allowed is None else allowed[name].reindex(rows.index)
-    for name, values in said.items():
-        rows[name] = values.reindex(rows.index)
-    return rows.astype(float)
+    place, _ = clip_row(clips, clip_id)
+    flow = None if clips.flow is None else np.asarray(clips.flow[place])[..., :2]
+    frames = None if clips.frames is None else np.asarray(clips.frames[place])
+    pictures = {}
+    if frames is not None:
+        apex = clip_moments(clips, clip_id).apex
+        shown = len(frames) // 2 if apex is None else apex
+        pictures["face"] = Magnifier(frames, flow, apex=apex, size=size).frame(shown, magnify)
+        if kept is not None:
+            row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
+            pictures["kept"] = draw_kept(enlarge(frames[shown], size), kept.masks[row])
+    if flow is not None:
+        ground = np.full((size, size, 3), 205, dtype=np.uint8) if frames is None else enlarge(frames[0], size)
+        pictures["flow"] = draw_arrows(ground, flow)[0] if _moves(flow) else ground
+    return pictures
 
 
-def _add_scores(figure: go.Figure, row: int, column: int, answers: LivePrediction, clips: Clips, clip_id: str) -> None:
-    table = score_table(answers, clips, clip_id)
-    where, names = {"row": row, "col": column}, [as_text(name) for name in table.index]
-    figure.add_trace(
-        go.Bar(
-            x=table["model"], y=names, orientation="h", name="whole model", showlegend=False,
-            marker={"color": [theme.emotion_colour(name) for name in table.index]},
-            hovertemplate="%{y}: %{x:.1%}<extra>whole model</extra>",
-        ),
-        **where,
-    )  # fmt: skip
-    for key, (symbol, colour, title) in _MARKS.items():
-        values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
-        figure.add_trace(
-            go.Scatter(
-                x=values, y=names, mode="markers", name=title, showlegend=False, cliponaxis=False,
-                marker={"symbol": symbol, "size": 16 if key == "given_aus" else 10, "color": colour,
-                        "line": {"width": 2.2 if key == "given_aus" else 1,
-                                 "color": colour if key == "given_aus" else "#FFFFFF"}},
-                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>",
-            ),
-            **where,
-        )  # fmt: skip
-    figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 11.5}, **where)
-    figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
+def draw_kept(face: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """A face, dark at positions that every keep rate dropped, dimmed where only some kept them.
 
+    Parameters
+    ----------
+    face : (h, w, 3) uint8
+    masks : (n_scales, grid, grid) bool
 
-_MARKS = {
-    "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
-    "given_cue": ("diamond", theme.RING, "the table with AUs and cue"),
-    "frames_alone": ("triangle-up", theme.branch_colour("emotion"), "frames alone (flow zero)"),
-    "flow_alone": ("circle", theme.branch_colour("motion"), "flow alone (frames still)"),
-}
-
-
-def _key(answers: LivePrediction) -> str:
-    glyphs = {"given_aus": "|", "given_cue": "◆", "frames_alone": "▲", "flow_alone": "●"}
-    told = [
-        f"<span style='color:{colour}'>{glyphs[key]}</span> {title}"
-        for key, (_, colour, title) in _MARKS.items()
-        if key.startswith("given") or getattr(answers, key) is not None
-    ]
-    return " · ".join(["bar: the whole model", *told])
-
-
-def _add_aus(figure: go.Figure, row: int, column: int, answers: LivePrediction, clip_id: str) -> None:
-    where, table = {"row": row, "col": column}, clip_au_scores(answers.predictions, clip_id)
-    if table.empty:
-        figure.update_xaxes(visible=False, **where)
-        figure.update_yaxes(visible=False, **where)
-        figure.add_annotation(text="no AU scores", x=0.5, y=0.5, showarrow=False, **where)
-        return
-    coded = [value is True for value in table["coded"]]
-    colour = theme.branch_colour("motion")
-    figure.add_trace(
-        go.Bar(
-            x=table["probability"], y=[au[2:] for au in table["au"]], orientation="h", showlegend=False,
-            marker={"color": [colour if share >= 0.5 else ABSENT for share in table["probability"]]},
-            hovertemplate="AU%{y}: %{x:.1%}<extra></extra>", name="AU scores",
-        ),
-        **where,
-    )  # fmt: skip
-    figure.add_trace(
-        go.Scatter(
-            x=np.full(sum(coded), 1.12), y=[au[2:] for au, there in zip(table["au"], coded, strict=True) if there],
-            mode="markers", marker={"symbol": "diamond", "size": 8, "color": theme.RING}, name="AUs that were set",
-            hovertemplate="AU%{y} was set<extra></extra>", showlegend=False, cliponaxis=False,
-        ),
-        **where,
-    )  # fmt: skip
-    figure.update_yaxes(type="category", autorange="reversed", showgrid=False, tickfont={"size": 9.5}, dtick=1, **where)
-    figure.update_xaxes(range=[0, 1.18], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
-    _above(figure, row, column, "AU scores, ◆ set")
-
-
-def _caption(kind: str, clips: Clips, clip_id: str, magnify: float) -> str:
-    if kind == "face":
-        return f"apex, motion × {magnify:g}"
-    if kind == "kept":
-        return "kept places"
-    gain = arrow_gain(clips, clip_id)
-    return "flow: nothing moves" if gain is None else f"flow, arrows × {gain:g}"
-
-
-def _above(figure: go.Figure, row: int, column: int, text: str) -> None:
-    figure.add_annotation(
-        text=text, xref="x domain", yref="y domain", x=0, y=1, xanchor="left", yanchor="bottom", showarrow=False,
-        font={"size": 11.5, "color": theme.INK}, row=row, col=column,
-    )  # fmt: skip
-
-
-def _heading(figure: go.Figure, row: int, clips: Clips, answers: LivePrediction, clip_id: str) -> None:
-    gate = gate_of(answers, clip_id)
-    told = [f"<b>{as_text(clip_id)}</b>", as_text(state_text(clips, clip_id))]
-    if gate is not None:
-        told.append(f"gate {gate:.2f}")
-    figure.add_annotation(
-        text=" · ".join(told), xref="x domain", yref="y domain", x=0, y=1, yshift=18, xanchor="left", yanchor="bottom",
-        showarrow=False, font={"size": 13}, row=row, col=1,
-    )  # fmt: skip
+    Returns
+    -------
+    (h, w, 3) uint8
+    """
+    share = masks.mean(axis=0)
+    rows = np.arange(face.shape[0]) * share.shape[0] // face.shape[0]
+    columns = np.arange(face.shape[1]) * share.shape[1] // face.shape[1]
+    share = share[np.ix_(rows, columns)][..., None]
+    grey = face.mean(axis=2, keepdims=True).repeat(3, axis=2)
+    return np.where(share > 0, face * (0.55 + 0.45 * share), 0.26 * grey + 12).astype(np.uint8)

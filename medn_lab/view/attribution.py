@@ -1,37 +1,96 @@
-"""Attribution maps over the face: in the frames, in the flow and over time, with what says whether to believe them."""
+"""Figures of attribution maps, of the checks that they pass, of kept tokens and of CoFM's gate."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import Attribution, Clips, positions, require
 from medn_lab.view import theme
-from medn_lab.view.attribution_panels import (
-    MappedClip,
-    add_course,
-    add_picture,
-    add_scales,
-    add_strip,
-    common_span,
-    summed,
-    tells_moments,
-    tells_places,
+from medn_lab.view.images import (
+    AGAINST,
+    FOR,
+    draw_heat,
+    full_colour,
+    region_of,
+    smooth,
 )
-from medn_lab.view.images import draw_heat, full_colour, region_of, smooth
-from medn_lab.view.rows import clip_row, describe
+from medn_lab.view.marks import SMALLEST, Tile, bars, forest, level, need, room_for, rows_from_the_top, tile
+from medn_lab.view.rows import clip_moments, clip_row, describe
 from medn_lab.view.theme import as_text
 
 PIXELS = 360
-WARNING = "#D9480F"
+INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
 
 _WIDTHS = {"frames": 284, "flow": 284, "course": 412}
-_NARROWEST = 600
-_FOOT, _ROW, _GAP, _STRIP, _LINE = 44, 240, 60, 114, 16
+_TITLES = {
+    "frames": "Attribution of the frames, summed",
+    "flow": "Attribution of the flow",
+    "course": "Attribution per frame",
+}
+_METHODS = {"bare_change": "bare change (no network)", "grad_cam": "Grad-CAM", "gradient_shap": "gradient SHAP"}
+_ROW, _STRIP, _GAP = 240, 114, 76
+_NO_MAP = "this input has no map in this attribution"
+
+
+@dataclass(frozen=True)
+class MappedClip:
+    """What is drawn of one clip: its row in the attribution, smoothed maps, sum over each frame, face, outline."""
+
+    place: int
+    clip_id: str
+    frames: np.ndarray | None
+    flow: np.ndarray | None
+    course: np.ndarray | None
+    signed: bool
+    faces: np.ndarray | None
+    outline: np.ndarray | None
+
+    def summed(self, name: str) -> np.ndarray | None:
+        """One picture of an input's map; the onset is left out, because all other frames are compared with it."""
+        if name == "flow":
+            return self.flow
+        return None if self.frames is None else self.frames[1:].sum(axis=0)
+
+    @property
+    def separates_frames(self) -> bool:
+        """Whether the frames after the onset have different maps."""
+        return self.frames is not None and not np.allclose(self.frames[1:], self.frames[1:2], rtol=1e-4, atol=0)
+
+    @property
+    def separates_places(self) -> bool:
+        """Whether the pixels of a frame have different values."""
+        return self.frames is not None and not np.allclose(self.frames, self.frames[:, :1, :1], rtol=1e-4, atol=0)
+
+
+def mapped_clip(attribution: Attribution, place: int, *, clips: Clips, region: str | None, blur: float) -> MappedClip:
+    """One clip of an attribution, ready to be drawn."""
+    clip_id = attribution.table["clip_id"].iloc[place]
+    row, _ = clip_row(clips, clip_id)
+    frames, flow, courses = attribution.frames_heat, attribution.flow_heat, attribution.course
+    course, signed = None, True
+    if frames is not None and courses is not None:
+        course = courses[place]
+        weights = np.abs(frames[place]).sum(axis=(1, 2))
+        # Slopes of a branch that reads local change cancel over the face: what is left is rounding.
+        signed = bool(np.abs(course).max() >= 1e-3 * weights.max())
+        course = course if signed else weights
+    return MappedClip(
+        place,
+        clip_id,
+        None if frames is None else smooth(frames[place], blur),
+        None if flow is None else smooth(flow[place], blur),
+        course,
+        signed,
+        None if clips.frames is None else np.asarray(clips.frames[row]),
+        None if region is None else region_of(clips, clip_id, region),
+    )
 
 
 def plot_attribution(
@@ -44,12 +103,12 @@ def plot_attribution(
     blur: float = 1.0,
     width: int | None = None,
 ) -> go.Figure:
-    """Draw what spoke for a target (red) and against it (blue): over the face, over its flow, and over time.
+    """Draw what raised a target (red) and what lowered it (blue): over the face, over its flow, and over time.
 
     Left: the values of the frames after the onset, summed over time and colour, over the onset. Middle: the flow's,
-    summed over its components. Right: what each frame spoke, summed over space. Below, for a single clip: each frame by
-    itself. What the target does not see or the method does not tell is left out and named. The sanity figures stand
-    under the title, and a method whose map survives random weights is marked there.
+    summed over its components. Right: the sum over each frame. Below, for a single clip: each frame. An input that the
+    target does not depend on, or that the method does not separate, is left out and named. The sanity checks are in the
+    subtitle, and a method whose map survives random weights is marked there.
 
     Parameters
     ----------
@@ -61,9 +120,9 @@ def plot_attribution(
     region : str or None
         On synthetic clips, what to draw a white line around: ``cue``, an AU such as ``AU12``, or ``AUs``.
     strip : bool
-        Whether each frame is drawn by itself, where there is one clip and the method tells frames apart.
+        Whether each frame is drawn, where there is one clip and the method separates frames.
     blur : float
-        Pixels by which a map is smoothed for the eye; single pixels are noisy. 0 shows them as they are.
+        Pixels by which a map is smoothed, because single pixels are noisy. 0 shows them as they are.
     width : int or None
         In pixels; as much as the panels need where None.
 
@@ -87,161 +146,353 @@ def plot_attribution(
     >>> maps = medn.diagnose.saliency(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness")
     >>> figure = plot_attribution(maps, clips.table["clip_id"][0], clips=clips)
     >>> figure.layout.title.text
-    '<b>happiness</b> by saliency'
+    '<b>Attribution</b> · happiness by saliency'
     """
-    names = [clip_ids] if isinstance(clip_ids, str) else list(clip_ids)
-    places = positions(attribution.table, names, owner="this attribution")
-    drawn = [mapped_clip(attribution, int(place), clips, region, blur) for place in places]
-    panels, missing = _panels(drawn, attribution.method)
+    places = positions(attribution.table, clip_ids, owner="this attribution")
+    names = attribution.table["clip_id"].iloc[places].tolist()
+    drawn = [mapped_clip(attribution, int(place), clips=clips, region=region, blur=blur) for place in places]
+    panels, missing = _panels(drawn[0], attribution.method.replace("_", " "))
     with_strip = strip and len(drawn) == 1 and {"frames", "course"} <= set(panels)
     about = [describe(clip_row(clips, names[0])[1])] if len(drawn) == 1 else []
-    subtitle = [*about, *_score_lines(attribution, drawn), *sanity_lines(attribution), *missing]
+    facts = sanity_lines(attribution, places=places)
+    subtitle = [*about, *facts, *missing]
+    rows, top, foot = len(drawn), 72 + 17 * len(subtitle), 46
+    body = rows * _ROW + (rows - 1) * _GAP + (_GAP + _STRIP) * with_strip
     left = 52 if panels[0] == "course" else 14
     needed = left + 14 + sum(_WIDTHS[panel] for panel in panels)
-    width = max(_NARROWEST, needed) if width is None else width
-    top = 54 + _LINE * len(subtitle)
-    figure, height = _empty(drawn, panels, with_strip, top)
-    limits = {
-        name: full_colour(*[heat for one in drawn if (heat := summed(one, name)) is not None])
-        for name in ("frames", "flow")
-    }
-    courses = [one.course for one in drawn if one.course is not None]
-    for row, one in enumerate(drawn, start=1):
-        for column, panel in enumerate(panels, start=1):
-            if panel == "course":
-                add_course(figure, row, column, one, clips, span=common_span(courses))
-                continue
-            face = None if one.faces is None else one.faces[0]
-            heat = require(summed(one, panel), otherwise=f"the {panel} have no map in this attribution")
-            look: dict[str, Any] = {"largest": limits[panel], "size": PIXELS, "outline": one.outline}
-            add_picture(figure, row, column, draw_heat(face, heat, **look))
-    if with_strip:
-        add_strip(figure, drawn[0], clips)
-    theme.finish(
-        figure,
-        width=width,
-        height=height,
-        title=f"<b>{as_text(attribution.target)}</b> by {attribution.method.replace('_', ' ')}",
-        subtitle="<br>".join(subtitle),
-        margin=(left, 14 + max(0, _NARROWEST - needed), top, _FOOT),
+    figure = make_subplots(
+        rows=rows + with_strip,
+        cols=len(panels),
+        specs=[[{}] * len(panels)] * rows + [[{"colspan": len(panels)}] + [None] * (len(panels) - 1)] * with_strip,
+        row_heights=[_ROW] * rows + [_STRIP] * with_strip,
+        column_widths=[_WIDTHS[panel] for panel in panels],
+        horizontal_spacing=44 / sum(_WIDTHS[panel] for panel in panels) if len(panels) > 1 else 0,
+        vertical_spacing=_GAP / body if rows + with_strip > 1 else 0,
     )
-    add_scales(figure, limits, panels, len(drawn))
+    for row, one in enumerate(drawn, start=1):
+        for col, panel in enumerate(panels, start=1):
+            heading = (f"<b>{as_text(one.clip_id)}</b><br>" if rows > 1 and col == 1 else "") + _TITLES[panel]
+            if panel == "course":
+                _add_course(figure, drawn, one, clips, heading=heading, row=row, col=col)
+                continue
+            maps = [require(clip.summed(panel), otherwise=_NO_MAP) for clip in drawn]
+            largest = full_colour(*maps)
+            look: dict[str, Any] = {"largest": largest, "size": PIXELS, "outline": one.outline}
+            picture = draw_heat(None if one.faces is None else one.faces[0], maps[row - 1], **look)
+            tile(figure, Tile(picture, heading, colour_key(largest)), row=row, col=col)
+    if with_strip:
+        _add_strip(figure, drawn[0], clips)
+    width = max(640, needed) if width is None else width
+    title = f"<b>Attribution</b> · {as_text(attribution.target)} by {attribution.method.replace('_', ' ')}"
+    theme.finish(
+        figure, width=width, height=top + body + foot, title=title, subtitle="<br>".join(filter(None, subtitle)),
+        margin=(left, 14 + max(0, width - needed), top, foot),
+    )  # fmt: skip
     return figure
 
 
-def sanity_lines(attribution: Attribution) -> list[str]:
-    """What was measured of a map's trustworthiness in words; a map that survives random weights is marked.
+def colour_key(largest: float) -> str:
+    """What the colours of a map mean, in its unit; empty for a map of zeros."""
+    if largest <= 0:
+        return "the map is 0 everywhere"
+    red, blue = (f"<span style='color:rgb{colour}'>■</span>" for colour in (FOR, AGAINST))
+    return f"{red} raises, +{largest:.2g}   {blue} lowers, −{largest:.2g}"
+
+
+def _panels(one: MappedClip, method: str) -> tuple[list[str], list[str]]:
+    panels, missing = [], []
+    if one.frames is None:
+        missing.append("the target does not depend on the frames")
+    elif one.separates_places or not one.separates_frames:
+        panels.append("frames")
+    else:
+        missing.append(f"{method} gives all places of a frame the same value")
+    if one.frames is not None and one.separates_places and not one.separates_frames:
+        missing.append(f"{method} gives all frames the same map")
+    if one.flow is None:
+        missing.append("the map does not cover the flow")
+    else:
+        panels.append("flow")
+    return panels + ["course"] * one.separates_frames, missing
+
+
+def frame_names(clips: Clips, clip_id: str) -> list[str]:
+    """Time of each frame, and onset, apex and offset by name, in two lines."""
+    moments = clip_moments(clips, clip_id)
+    names = []
+    for place in range(len(moments.numbers)):
+        when = f"{place + 1}" if moments.milliseconds is None else f"{moments.milliseconds[place]:.0f} ms"
+        called = "apex" if place == moments.apex else moments.names(place)
+        names.append("<br>".join(filter(None, (when, called))))
+    return names
+
+
+def _add_course(
+    figure: go.Figure, drawn: Sequence[MappedClip], one: MappedClip, clips: Clips, *, heading: str, row: int, col: int
+) -> None:
+    """Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis."""
+    course = require(one.course, otherwise=_NO_MAP)
+    colours = [f"rgb{FOR if value >= 0 else AGAINST}" if one.signed else theme.GREY for value in course]
+    where: dict[str, Any] = {"row": row, "col": col}
+    bars(figure, course, labels=frame_names(clips, one.clip_id), colours=colours, horizontal=False, **where)
+    courses = np.concatenate([[0.0], *[clip.course for clip in drawn if clip.course is not None]])
+    low, high = float(courses.min()), float(courses.max())
+    room = 0.06 * (high - low) or 1.0
+    figure.update_xaxes(tickfont={"size": SMALLEST}, tickangle=0, showgrid=False, **where)
+    figure.update_yaxes(range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g", **where)
+    figure.update_yaxes(zerolinecolor=theme.INK, tickfont={"size": SMALLEST}, **where)
+    figure.add_annotation(
+        text=heading if one.signed else f"{heading}, absolute values", xref="x domain", yref="y domain", x=0, y=1,
+        xanchor="left", yanchor="bottom", showarrow=False, font={"size": 13}, **where,
+    )  # fmt: skip
+
+
+def _add_strip(figure: go.Figure, one: MappedClip, clips: Clips) -> None:
+    """All frames under their maps as one picture, each named below it."""
+    frames, faces = require(one.frames, otherwise=_NO_MAP), one.faces
+    look: dict[str, Any] = {"largest": full_colour(frames), "size": 168, "outline": one.outline}
+    cells = [draw_heat(None if faces is None else faces[k], heat, **look) for k, heat in enumerate(frames)]
+    height, width = cells[0].shape[:2]
+    step = width + 6
+    # Between the frames the page shows through.
+    joined = np.zeros((height, step * len(cells) - 6, 4), dtype=np.uint8)
+    for place, cell in enumerate(cells):
+        joined[:, place * step : place * step + width] = np.dstack([cell, np.full((height, width), 255, np.uint8)])
+    tile(figure, Tile(joined), row=2, col=1, outline=theme.CLEAR)
+    for place, name in enumerate(frame_names(clips, one.clip_id)):
+        figure.add_annotation(
+            text=name, x=place * step + width / 2, y=0, yref="y domain", yanchor="top", showarrow=False,
+            font={"size": SMALLEST}, row=2, col=1,
+        )  # fmt: skip
+
+
+def sanity_rows(
+    attribution: Attribution, *, places: Iterable[int] | None = None, region_of_flow: str = "AUs"
+) -> list[tuple[str, str, str]]:
+    """The checks of a map as name, value and how to read it; values may hold plotly's tags.
+
+    `places` are the rows whose scores are given, all where None. A map that survives random weights is marked.
 
     Examples
     --------
-    >>> import pandas as pd
     >>> made = {"table": pd.DataFrame({"clip_id": ["a"]}), "target": "x", "branch": "both", "method": "saliency"}
-    >>> sanity_lines(Attribution(np.zeros((1, 2, 4, 4, 3)), None, **made))
-    ['not checked: no sanity figure was measured for these maps']
+    >>> maps = Attribution(np.zeros((1, 2, 4, 4, 3)), None, **made, sanity={"infidelity": 0.25})
+    >>> [value for name, value, _ in sanity_rows(maps) if name == "infidelity"]
+    ['0.25']
     """
-    figures = dict(attribution.sanity)
-    said = []
-    if "completeness_error" in figures:
-        said.append(f"completeness error {figures['completeness_error']:.1%}")
-    said += [f"{name} {figures[name]:.2f}" for name in ("infidelity", "sensitivity") if name in figures]
-    lines = [f"{' · '.join(said)} (over {len(attribution)} clip{'s' * (len(attribution) != 1)})"] if said else []
-    threshold = figures.get("randomised_threshold", np.inf)
-    random = []
+    figures = attribution.sanity
+    tried = "randomised_threshold" in figures
+    rows = []
+    if attribution.scores is not None and attribution.baseline_scores is not None:
+        shown = list(range(len(attribution)) if places is None else places)
+        for number, place in enumerate(shown):
+            clip_id = attribution.table["clip_id"].iloc[place]
+            score = float(attribution.scores[place])
+            change = score - float(attribution.baseline_scores[place])
+            value = f"{score:.2f}, change {change:+.2f}"
+            if "completeness_error" in figures:
+                value += f", sum of the map {float(attribution.totals[place]):+.2f}"
+            name = "score" if len(shown) == 1 else f"score of {'ab'[number] if number < 2 else number + 1}"
+            rows.append((name, value, f"{clip_id}: value of the target, and its change from a clip without any change"))
+    error = figures.get("completeness_error")
+    complete = "the method does not claim it" if error is None else f"{error:.0%} missing"
+    rows.append(("completeness", complete, "The share of the score's change that the map does not explain; 0 is best"))
+    for name, reading in (
+        ("infidelity", "Error when the map predicts what a deleted square changes; 0 is best, 1 is a map of zeros"),
+        ("sensitivity", "Largest relative change of the map under noise too small to see; 0 is best"),
+    ):
+        not_made = "not defined, nothing changes" if tried else "not measured"
+        rows.append((name, f"{figures[name]:.2f}" if name in figures else not_made, reading))
     for name in ("frames", "flow"):
-        alike = figures.get(f"randomised_{name}")
-        if alike is not None and alike >= threshold:
-            random.append(f"<b style='color:{WARNING}'>{name} SURVIVES, {alike:.2f}</b>")
-        elif alike is not None:
-            random.append(f"{name} changes, {alike:.2f}")
-    if random:
-        lines.append(f"with random weights the map of the {' · '.join(random)} (rank correlation)")
-    return lines or ["not checked: no sanity figure was measured for these maps"]
+        if getattr(attribution, name) is None:
+            continue
+        alike, threshold = figures.get(f"randomised_{name}"), figures.get("randomised_threshold", np.inf)
+        value = "not measured"
+        if alike is not None:
+            word = "<b>SURVIVES</b>" if alike >= threshold else "changes"
+            value = f"{word}, {alike:.2f}, {int(figures.get('randomised_clips', len(attribution)))} clips"
+        rows.append((f"random weights, {name}", value, "Rank correlation with the map of a network of random weights"))
+    for name, region in (("frames", "cue"), ("flow", region_of_flow)):
+        share, area = (figures.get(f"{what}_{name}") for what in ("planted", "area"))
+        if getattr(attribution, name) is not None and share is not None and area is not None:
+            ratio = f", ratio {share / area:.1f}" if area > 0 else ""
+            rows.append(
+                (
+                    f"share on {region}",
+                    f"{share:.0%}, area {area:.0%}{ratio}",
+                    f"Share of the {name} map on what was planted",
+                )
+            )
+    return rows
 
 
-def mapped_clip(attribution: Attribution, place: int, clips: Clips, region: str | None, blur: float) -> MappedClip:
-    """One clip of an attribution with all that is drawn of it: maps smoothed for the eye, course, face, outline."""
-    clip_id = attribution.table["clip_id"].iloc[place]
-    row, _ = clip_row(clips, clip_id)
-    frames, flow, courses = attribution.frames_heat, attribution.flow_heat, attribution.course
-    course, signed = None, True
-    if frames is not None and courses is not None:
-        course = courses[place]
-        weights = np.abs(frames[place]).sum(axis=(1, 2))
-        # Slopes of a branch that reads local change cancel over the face: what is left is rounding.
-        signed = bool(np.abs(course).max() >= 1e-3 * weights.max())
-        course = course if signed else weights
-    return MappedClip(
-        place,
-        clip_id,
-        None if frames is None else smooth(frames[place], blur),
-        None if flow is None else smooth(flow[place], blur),
-        course,
-        signed,
-        None if clips.frames is None else np.asarray(clips.frames[row]),
-        None if region is None else region_of(clips, clip_id, region),
-    )
+def sanity_lines(attribution: Attribution, *, places: Iterable[int] | None = None) -> list[str]:
+    """The checks of `sanity_rows` in lines: a line a score, then all other checks."""
+    checks = [(name, f"{name} {value}") for name, value, _ in sanity_rows(attribution, places=places)]
+    lines = [text for name, text in checks if name.startswith("score")]
+    return [*lines, " · ".join(text for name, text in checks if not name.startswith("score"))]
 
 
-def _panels(drawn: Sequence[MappedClip], method: str) -> tuple[list[str], list[str]]:
-    """Which panels there is something to draw in, and a sentence on each that is missing."""
-    one, name = drawn[0], method.replace("_", " ")
-    panels, missing = [], []
-    if one.frames is None:
-        missing.append("the frames have no say in this target")
-    else:
-        moments, places = tells_moments(one), tells_places(one)
-        panels += ["frames"] * (places or not moments)
-        if not places and moments:
-            missing.append(f"{name} does not tell places apart")
-        elif places and not moments:
-            missing.append(f"{name} does not tell moments apart")
-    if one.flow is None:
-        missing.append("the flow has no say in this map")
-    else:
-        panels.append("flow")
-    if one.frames is not None and tells_moments(one):
-        panels.append("course")
-    return panels, missing
+def verdict(attribution: Attribution) -> tuple[str, bool]:
+    """One sentence on what the checks allow, and whether it is a warning."""
+    figures = attribution.sanity
+    if "randomised_threshold" not in figures:
+        return "This map was not compared with random weights: press Check before you interpret it.", False
+    alive = [
+        n for n in ("frames", "flow") if figures.get(f"randomised_{n}", -np.inf) >= figures["randomised_threshold"]
+    ]
+    if alive:
+        return f"Random weights give the same map of the {' and the '.join(alive)}: it does not show learning.", True
+    return "Random weights give another map, so this map depends on what was learned. It is no proof of use.", False
 
 
-def _empty(drawn: Sequence[MappedClip], panels: Sequence[str], with_strip: bool, top: int) -> tuple[go.Figure, int]:
-    """The figure without its pictures, and its height."""
-    rows, columns = len(drawn), len(panels)
-    body = rows * _ROW + (rows - 1) * _GAP + (_GAP + _STRIP) * with_strip
-    said = {
-        "frames": "frames" if rows > 1 else "frames, summed over time",
-        "flow": "flow, onset to apex",
-        "course": "what each frame spoke" if drawn[0].signed else "what each frame weighs, without sign",
-    }
-    titles = []
-    for one in drawn:
-        named = f"<b>{as_text(one.clip_id)}</b> · " if rows > 1 else ""
-        titles += [(named if place == 0 else "") + said[panel] for place, panel in enumerate(panels)]
+def plot_randomisation(
+    table: pd.DataFrame, *, threshold: float = 0.5, width: int = 820, height: int = 400
+) -> go.Figure:
+    """Draw what is left of a map while the network is randomised from its output down.
+
+    A point is the rank correlation between the model's map and the map after everything down to that stage was drawn at
+    random: open points with the sign, filled ones without it. The map of a method that depends on the weights falls
+    towards 0. A filled line that stays above the dashed threshold shows the clip and not what was learned.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``RandomisationCheck.table``.
+    threshold : float
+        From which a map is marked.
+    width, height : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the table lacks a column or has no row.
+
+    See Also
+    --------
+    medn_lab.diagnose.randomisation_check
+
+    Examples
+    --------
+    >>> rows = {"stage": ["head", "all weights"], "spearman": [0.8, 0.1], "spearman_absolute": [0.9, 0.2]}
+    >>> figure = plot_randomisation(pd.DataFrame(rows).assign(input="frames", n_clips=12, n_draws=2))
+    >>> figure.layout.title.text
+    '<b>Sanity check: random weights</b>'
+    """
+    columns = ("stage", "input", "spearman", "spearman_absolute", "n_clips", "n_draws")
+    need(table, columns, maker="diagnose.randomisation_check(...).table")
+    figure = go.Figure()
+    for name, rows in table.groupby("input", sort=False):
+        stages = [as_text(s).replace("_", " ").replace(" and above", "<br>and above") for s in rows["stage"]]
+        colour = INPUT_COLOURS[name]
+        for key, word, symbol, dash in (
+            ("spearman_absolute", "absolute values", "circle", "solid"),
+            ("spearman", "with sign", "circle-open", "dot"),
+        ):
+            figure.add_trace(
+                go.Scatter(
+                    x=["none", *stages], y=[1.0, *rows[key]], mode="lines+markers", name=f"{name}, {word}",
+                    line={"color": colour, "width": 2, "dash": dash}, meta=f"{name} {key}",
+                    marker={"symbol": symbol, "size": 9, "color": colour},
+                    hovertemplate=f"{name}, {word}<br>random: %{{x}}<br>rank correlation %{{y:.2f}}<extra></extra>",
+                )
+            )  # fmt: skip
+    figure.add_hline(y=threshold, line={"color": theme.INK, "width": 1.5, "dash": "dash"})
+    figure.add_hline(y=0, line={"color": theme.FAINT, "width": 1})
+    clips, draws = int(table["n_clips"].iloc[0]), int(table["n_draws"].iloc[0])
+    theme.finish(
+        figure, width=width, height=height, title="<b>Sanity check: random weights</b>",
+        subtitle=f"{clips} clips, {draws} sets of random weights · dashed: marked from {threshold:g}",
+        margin=(70, 24, 104, 84),
+    )  # fmt: skip
+    figure.update_layout(legend={"x": 0, "y": 1.02, "yanchor": "bottom", "itemsizing": "trace"})
+    figure.update_xaxes(title_text="randomised part of the network", tickangle=0)
+    low = min(0.0, float(table[["spearman", "spearman_absolute"]].min().min()))
+    figure.update_yaxes(title_text="rank correlation with the map", range=[low - 0.08, 1.06], zeroline=False)
+    return figure
+
+
+def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height: int | None = None) -> go.Figure:
+    """Draw how far each method's map depends on the weights, and how much of it lies on the planted place.
+
+    Left: rank correlation with the map of random weights; the point of a map beyond the dashed line is open. Right, on
+    synthetic clips: the share of the map on the planted region with its 95 % interval over subjects; the diamond is the
+    same method on random weights, the tick the region's share of the area. A share beyond both was learned.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of :func:`medn_lab.diagnose.compare_attributions`.
+    width : int
+    height : int or None
+        In pixels; by the number of methods where None.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the table lacks a column or has no row.
+
+    See Also
+    --------
+    medn_lab.diagnose.compare_attributions
+
+    Examples
+    --------
+    >>> row = {"method": "saliency", "input": "frames", "target": "fear", "spearman": 0.1, "spearman_absolute": 0.2}
+    >>> table = pd.DataFrame([row | {"threshold": 0.5, "survives": False, "n_clips": 12}])
+    >>> figure = plot_attribution_comparison(table)
+    >>> figure.layout.title.text
+    '<b>Comparison of attribution methods</b> · target fear'
+    """
+    columns = ("method", "input", "target", "spearman", "spearman_absolute", "threshold", "survives", "n_clips")
+    need(table, columns, maker="diagnose.compare_attributions")
+    planted = "share" in table and bool(table["share"].notna().any())
+    methods, inputs = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["input"]))
     figure = make_subplots(
-        rows=rows + with_strip,
-        cols=columns,
-        specs=[[{}] * columns] * rows + [[{"colspan": columns}] + [None] * (columns - 1)] * with_strip,
-        row_heights=[_ROW] * rows + [_STRIP] * with_strip,
-        column_widths=[_WIDTHS[panel] for panel in panels],
-        horizontal_spacing=44 / sum(_WIDTHS[panel] for panel in panels) if columns > 1 else 0,
-        vertical_spacing=_GAP / body if rows + with_strip > 1 else 0,
-        subplot_titles=titles + ["each frame by itself"] * with_strip,
-    )
-    cells = [(row, column) for row in range(1, rows + 1) for column in range(1, columns + 1)]
-    cells += [(rows + 1, 1)] * with_strip
-    for note, (row, column) in zip(figure.layout.annotations, cells, strict=True):
-        note.update(font={"size": 13}, yshift=2, x=figure.get_subplot(row, column).xaxis.domain[0], xanchor="left")
-    return figure, top + body + _FOOT
-
-
-def _score_lines(attribution: Attribution, drawn: Sequence[MappedClip]) -> list[str]:
-    if attribution.scores is None or attribution.baseline_scores is None:
-        return ["the scores that these maps explain were not kept"]
-    said = []
-    for one in drawn:
-        score, still = float(attribution.scores[one.place]), float(attribution.baseline_scores[one.place])
-        told = f"score {score:.2f}, of which {score - still:+.2f} is due to what happens"
-        if "completeness_error" in attribution.sanity:
-            told += f"; the map adds up to {float(attribution.totals[one.place]):+.2f}"
-        said.append(told if len(drawn) == 1 else f"{as_text(one.clip_id)}: {told}")
-    return said
+        rows=1, cols=1 + planted, shared_yaxes=True, horizontal_spacing=0.06,
+        subplot_titles=["similarity to random weights", "share on the planted region"][: 1 + planted],
+    )  # fmt: skip
+    for place, name in enumerate(inputs):
+        rows = table[table["input"] == name]
+        at = np.array([methods.index(method) for method in rows["method"]], dtype=float)
+        at += 0.3 * (place - (len(inputs) - 1) / 2)
+        words = [f"{_METHODS.get(method, method.replace('_', ' '))}, {name}" for method in rows["method"]]
+        alike = rows.assign(value=rows[["spearman", "spearman_absolute"]].max(axis=1), low=np.nan, high=np.nan)
+        look: dict[str, Any] = {"labels": words, "places": at, "colour": INPUT_COLOURS[name], "name": f"map of {name}"}
+        forest(figure, alike, open_marker=rows["survives"].to_numpy(), row=1, col=1, **look)
+        if planted:
+            shares = rows.assign(value=rows["share"])
+            references = {"random_share": "random weights", "area": "area of the region"}
+            forest(figure, shares, references=references, row=1, col=2, **look)
+    seen: set[str] = set()
+    for trace in figure.data:  # one entry each in the legend
+        trace.showlegend = trace.name not in seen
+        seen.add(trace.name)
+    level(figure, float(table["threshold"].iloc[0]), row=1, col=1)
+    figure.update_yaxes(showticklabels=False)
+    words = [_METHODS.get(method, method.replace("_", " ")) for method in methods]
+    rows_from_the_top(figure, words, row=1, col=1)
+    figure.update_yaxes(showticklabels=True, row=1, col=1)
+    theme.finish(
+        figure, width=width, height=height or 190 + 56 * len(methods), margin=(room_for(words), 24, 92, 96),
+        title=f"<b>Comparison of attribution methods</b> · target {as_text(table['target'].iloc[0])}",
+        subtitle=f"{int(table['n_clips'].max())} clips · open marker: the map does not depend on the weights",
+    )  # fmt: skip
+    figure.update_layout(legend={"x": 0, "y": -64 / (56 * len(methods)), "yanchor": "top"})
+    low = min(0.0, float(table[["spearman", "spearman_absolute"]].max(axis=1).min()))
+    figure.update_xaxes(title_text="rank correlation of absolute values", range=[low - 0.06, 1.04], row=1, col=1)
+    if planted:
+        most = float(table[["share", "high"]].max().max())
+        figure.update_xaxes(
+            title_text="share of the absolute map", tickformat=".0%", range=[0, min(1.02, 1.1 * most)], row=1, col=2
+        )
+    return figure

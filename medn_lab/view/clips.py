@@ -1,6 +1,9 @@
-"""One clip on a page: onset, apex, the flow between them, its AUs and the model's scores."""
+"""Figures of one clip: onset, apex, flow and scores; the flow by channel; registration; magnified motion."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,37 +12,45 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, Predictions
 from medn_lab.view import theme
+from medn_lab.view.answers import ABSENT, clip_au_scores, clip_scores
 from medn_lab.view.images import (
+    AGAINST,
+    FOR,
     SCALED_NOTE,
-    arrow_grid,
-    data_uri,
+    Magnifier,
+    draw_arrows,
+    draw_magnitude,
     enlarge,
     flow_magnitude,
+    magnitude_colours,
     motion_field,
     resize_field,
     scaled_by_clip,
-    to_webp,
 )
-from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe
-from medn_lab.view.scores import ABSENT, SCORE_RANGE, au_bars, clip_au_scores, clip_scores, score_bars
+from medn_lab.view.marks import Tile, bars, room_for, tile, tiles, wrapped
+from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe, shown_frames
 from medn_lab.view.theme import as_text
 
+PIXELS = 256
+"""Longer side to which a picture is enlarged before it is embedded."""
+
+DIFFERENCE_GAIN = 4.0
+"""By how much the difference of two frames is made larger before it is drawn around grey."""
+
 _MOST_AUS = 7
-_FACE_PIXELS = 256
-_HEATMAP_CELLS = 64
-_SIDES, _ENDS = (12, 30), (66, 40)  # margins left and right, top and bottom
-_ROOM_FOR_FRAMES = 168  # pixels of a face above which there is room for the frame's number too
-_BEYOND = 42  # pixels beyond a full bar: its figure, then a diamond
-_BARS = 118  # pixels that the bars keep, however long the names beside them
+_HOVERED = 64  # values of the magnitude along a side, under the pointer
+_LETTER = 6.4  # pixels of a letter in a heading
+_BARS = 118  # pixels that the bars keep, however long their labels
+_SIDES, _ENDS = (12, 30), (72, 40)  # margins: left and right, top and bottom
 
 
 def plot_clip(
-    clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020, height: int = 356
+    clips: Clips, clip_id: str, *, predictions: Predictions | None = None, width: int = 1020, height: int = 360
 ) -> go.Figure:
-    """Draw one clip: onset, apex, the flow between them over the face, its AUs, and what the model says.
+    """Draw one clip: onset, apex, the flow between them over the face, its AUs and the model's scores.
 
-    The flow panel shows magnitude as colour and direction as arrows; the arrows are lengthened by the factor written
-    below them, because the motion itself is a pixel or two.
+    The flow panel shows magnitude as colour and direction as arrows. The largest magnitude and the factor by which the
+    arrows are lengthened are written below it. Faces are those of the viewing copy where the clips have one.
 
     Parameters
     ----------
@@ -54,7 +65,7 @@ def plot_clip(
     Returns
     -------
     Figure
-        Below 200 kB: pictures are embedded as WebP, the magnitude as at most 64 x 64 values.
+        Below 200 kB: pictures are embedded as WebP.
 
     Raises
     ------
@@ -71,13 +82,12 @@ def plot_clip(
     """
     place, row = clip_row(clips, clip_id)
     moments = clip_moments(clips, clip_id)
-    most = min(_MOST_AUS, max(3, int(0.36 * (height - sum(_ENDS)) / 11)))
-    au_table = _au_table(clips, row, predictions, most=most)
-    scores = None if predictions is None else clip_scores(predictions, clip_id)
-    names = _pixels_of_names(au_table, scores)
+    au_bars = _au_bars(predictions, clip_id, most=min(_MOST_AUS, max(3, int((height - sum(_ENDS)) / 31))))
+    score_bars = _score_bars(predictions, clip_id)
+    names = room_for([*au_bars.get("labels", ()), *score_bars.get("labels", ())], size=11)
     inner = width - sum(_SIDES)
     right = max(0.265, (names + _BARS) / inner)
-    titles = _face_titles(moments, room=inner * (1 - right) / 3)
+    cell = inner * (1 - right) / 3 - 12
     figure = make_subplots(
         rows=2,
         cols=4,
@@ -85,226 +95,318 @@ def plot_clip(
         column_widths=[(1 - right) / 3] * 3 + [right],
         row_heights=[0.54, 0.46],
         horizontal_spacing=0.012,
-        vertical_spacing=0.26,
-        subplot_titles=(*titles, "flow, onset to apex", "AUs", "emotion scores"),
+        vertical_spacing=0.24,
+        subplot_titles=("", "", "", "AUs" if predictions is None else "AU scores, ◆ coded", "Emotion scores"),
     )
-    theme.finish(
-        figure,
-        width=width,
-        height=height,
-        title=f"<b>{describe(row)}</b>{_duration(moments, short=width < 760)}",
-        margin=(*_SIDES, *_ENDS),
-    )
-    frames = None if clips.frames is None else clips.frames[place]
-    for column, position in ((1, moments.onset), (2, moments.apex)):
-        if frames is None or position is None:
-            _say(figure, column, "no frames in these clips" if frames is None else "the apex is not known")
+    duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
+    duration += " from onset to offset" if duration and width >= 760 else ""
+    margin = (*_SIDES, *_ENDS)
+    theme.finish(figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=margin)
+    frames, which = shown_frames(clips, place)
+    tile(figure, _face("onset", frames, moments, moments.onset, note=which, cell=cell), row=1, col=1)
+    tile(figure, _face("apex", frames, moments, moments.apex, cell=cell), row=1, col=2)
+    _flow(figure, clips, place, None if frames is None else frames[0], cell=cell)
+    for at, filled in enumerate((au_bars, score_bars), 1):
+        if filled:
+            bars(figure, **filled, row=at, col=4)
+            figure.update_xaxes(range=[0, 1.32], tickformat=".0%", tickvals=[0, 0.5, 1], row=at, col=4)
+            figure.update_xaxes(tickangle=0, tickfont={"size": 11}, row=at, col=4)
+            figure.update_yaxes(tickfont={"size": 11}, dtick=1, row=at, col=4)
         else:
-            _face(figure, column, frames[position])
-    field, _ = motion_field(clips, place)
-    if field is None:
-        _say(figure, 3, "no flow in these clips" if clips.flow is None else "flow coded as colours")
-    else:
-        scaled = scaled_by_clip(clips.recipe)
-        _flow(figure, 3, field, None if frames is None else frames[0], unit="scaled" if scaled else "px")
-        if scaled:
-            figure.layout.annotations[2].text += f"<br><span style='font-size:10px'>{SCALED_NOTE}</span>"
-    _right_side(figure, au_table, scores)
-    _square_faces(figure, *clips.size)
+            lacking = _aus_in_words(clips, row) if at == 1 else "no predictions were given"
+            tile(figure, Tile(None, note=lacking), row=at, col=4)
     for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
         axis.domain = (figure.layout.xaxis3.domain[1] + names / inner, axis.domain[1])
-        # The diamonds stand clear of the longest figure, however few pixels the bars have.
-        axis.range = (0, 1 / (1 - min(0.5, _BEYOND / ((axis.domain[1] - axis.domain[0]) * inner))))
-    beyond = figure.layout.xaxis4.range[1] - 0.06
-    figure.for_each_trace(lambda marks: marks.update(x=[beyond] * len(marks.y)), selector={"name": "coded"})
     return figure
 
 
-def _pixels_of_names(au_table: pd.DataFrame, scores: tuple[pd.Series, str | None] | None) -> float:
-    """The room that the longest name beside a bar takes."""
-    names = [str(name) for name in au_table["au"]]
-    if scores is not None:
-        shares, truth = scores
-        names += [f"{name} ◀ label" if str(name) == truth else str(name) for name in shares.index]
-    return 22 + 5.9 * max(map(len, names), default=0)
+def _face(
+    name: str, frames: np.ndarray | None, moments: Moments, position: int | None, *, cell: float, note: str = ""
+) -> Tile:
+    if frames is None or position is None:
+        return Tile(None, name, "no frames in these clips" if frames is None else "the apex is not known")
+    said = name if not moments.named else moments.describe(position)
+    lines = (wrapped(text, width=int(cell), letter=_LETTER) for text in (said, note))
+    heading, below = ("<br>".join(one) for one in lines)
+    return Tile(enlarge(frames[position], max(PIXELS, *frames.shape[1:3])), heading, below)
 
 
-def _face_titles(moments: Moments, *, room: float) -> tuple[str, str]:
-    apex = "apex" if moments.apex is None else _when("apex", moments, moments.apex, room)
-    return _when("onset", moments, moments.onset, room), apex
-
-
-def _when(name: str, moments: Moments, place: int, room: float) -> str:
-    if not moments.named:
-        return name
-    if room < _ROOM_FOR_FRAMES:
-        time = "" if moments.milliseconds is None else f"{moments.milliseconds[place]:.0f} ms"
-        return f"{name} <span style='font-size:11px'>{time}</span>"
-    time = "" if moments.milliseconds is None else f", {moments.milliseconds[place]:.0f} ms"
-    return f"{name} <span style='font-size:11px'>frame {moments.numbers[place]}{time}</span>"
-
-
-def _duration(moments: Moments, *, short: bool) -> str:
-    if moments.milliseconds is None:
-        return ""
-    return f" · {moments.milliseconds[-1]:.0f} ms{'' if short else ' from onset to offset'}"
-
-
-def _au_table(clips: Clips, row: pd.Series, predictions: Predictions | None, *, most: int) -> pd.DataFrame:
-    """The AUs worth a bar: those coded, then those the model thinks likeliest, so many at most."""
-    table = pd.DataFrame(columns=["au", "probability", "coded"])
-    if predictions is not None:
-        table = clip_au_scores(predictions, row["clip_id"])
-    if table.empty:
-        coded = coded_aus(row, list(clips.aus))
-        table = pd.DataFrame({"au": list(coded), "probability": np.nan})
-        table["coded"] = pd.Series(list(coded.values()), dtype=object)
-    worth = [(value is not True, -chance) for value, chance in zip(table["coded"], table["probability"], strict=True)]
-    keep = sorted(sorted(range(len(table)), key=worth.__getitem__)[:most])
-    return table.iloc[keep]
-
-
-def _face(figure: go.Figure, column: int, image: np.ndarray) -> None:
-    h, w = image.shape[:2]
-    picture = enlarge(image, max(_FACE_PIXELS, max(h, w)))
-    figure.add_trace(
-        go.Image(
-            source=data_uri(to_webp([picture], quality=88)),
-            dx=w / picture.shape[1],
-            dy=h / picture.shape[0],
-            hoverinfo="skip",
-        ),
-        row=1,
-        col=column,
-    )
-
-
-def _flow(figure: go.Figure, column: int, flow: np.ndarray, face: np.ndarray | None, *, unit: str) -> None:
-    h, w = flow.shape[:2]
-    magnitude = flow_magnitude(flow)
-    if face is not None:
-        grey = np.repeat(face.mean(axis=2, keepdims=True), 3, axis=2)
-        _face(figure, column, (40 + 0.7 * grey).astype(np.uint8))
-    scale = min(1.0, _HEATMAP_CELLS / max(h, w))
-    rows, columns = max(1, round(h * scale)), max(1, round(w * scale))
-    values = np.clip(resize_field(magnitude, rows, columns), 0, None)
-    largest = max(float(magnitude.max()), 1e-3)
-    low, high = figure.get_subplot(1, column).xaxis.domain
-    # Where nothing moves the face shows through.
-    shades = [[stop, _with_alpha(colour, min(0.82, 1.5 * stop))] for stop, colour in theme.MAGNITUDE_SCALE]
+def _flow(figure: go.Figure, clips: Clips, place: int, onset: np.ndarray | None, *, cell: float) -> None:
+    """The flow over the onset, with its magnitude under the pointer."""
+    where: dict[str, Any] = {"row": 1, "col": 3}
+    flow, _ = motion_field(clips, place)
+    if flow is None:
+        why = "no flow in these clips" if clips.flow is None else "flow coded as colours"
+        tile(figure, Tile(None, "flow, onset to apex", why), **where)
+        return
+    ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if onset is None else onset
+    picture, largest = draw_magnitude(enlarge(ground, PIXELS), flow)
+    picture, gain = draw_arrows(picture, flow)
+    scaled = scaled_by_clip(clips.recipe)
+    note = SCALED_NOTE if scaled else f"up to {largest:.2f} px of {flow.shape[1]}, arrows × {gain:g}"
+    below = "<br>".join(wrapped(note, width=int(cell), letter=_LETTER))
+    tile(figure, Tile(picture, "flow, onset to apex", below), **where)
+    height, width = picture.shape[:2]
+    step = max(1, max(height, width) // _HOVERED)
+    values = resize_field(flow_magnitude(flow), height // step, width // step)
     figure.add_trace(
         go.Heatmap(
-            z=np.round(values, 3),
-            x=(np.arange(columns) + 0.5) * w / columns - 0.5,
-            y=(np.arange(rows) + 0.5) * h / rows - 0.5,
-            zmin=0,
-            zmax=largest,
-            colorscale=shades,
-            zsmooth="best",
-            hovertemplate=f"x %{{x:.0f}}, y %{{y:.0f}} px<br>motion %{{z:.2f}} {unit}<extra></extra>",
-            colorbar={
-                "title": {"text": unit, "side": "right", "font": {"size": 11}},
-                "orientation": "h",
-                "thickness": 7,
-                "len": 0.96 * (high - low),
-                "x": low,
-                "xanchor": "left",
-                "y": -0.02,
-                "yanchor": "top",
-                "tickfont": {"size": 10},
-                "nticks": 4,
-                "ticklabelposition": "outside bottom",
-            },
+            z=np.clip(values, 0, None).round(3), dx=step, dy=step, opacity=0, showscale=False, zmin=0, zmax=largest,
+            hovertemplate=f"motion %{{z:.2f}}{'' if scaled else ' px'}<extra></extra>", meta="magnitude",
         ),
-        row=1,
-        col=column,
-    )
-    x, y, dx, dy, gain = arrow_grid(flow)
-    for colour, thickness in (("rgba(20,16,32,0.75)", 3.0), ("#FFE240", 1.4)):
-        lines_x, lines_y = _arrow_lines(x - 0.5, y - 0.5, dx * gain, dy * gain)
-        figure.add_trace(
-            go.Scatter(
-                x=lines_x,
-                y=lines_y,
-                mode="lines",
-                line={"color": colour, "width": thickness},
-                hoverinfo="skip",
-                showlegend=False,
-                meta="arrows",
-            ),
-            row=1,
-            col=column,
+        **where,
+    )  # fmt: skip
+
+
+def _au_bars(predictions: Predictions | None, clip_id: str, *, most: int) -> dict[str, Any]:
+    """The bars of the AUs that are coded, then of those with the highest scores; empty without scores."""
+    table = None if predictions is None else clip_au_scores(predictions, clip_id)
+    if table is None or table.empty:
+        return {}
+    coded = np.array([value is True for value in table["coded"]])
+    table = table.assign(there=coded).sort_values(["there", "probability"], ascending=False).head(most).sort_index()
+    motion = theme.branch_colour("motion")
+    return {
+        "values": table["probability"].to_numpy(),
+        "labels": [f"{au} ◆" if there else au for au, there in zip(table["au"], table["there"], strict=True)],
+        "colours": [motion if share >= 0.5 else ABSENT for share in table["probability"]],
+        "texts": [f"{share:.0%}" for share in table["probability"]],
+    }
+
+
+def _score_bars(predictions: Predictions | None, clip_id: str) -> dict[str, Any]:
+    """The bars of the emotions, the labelled class outlined and named; empty without predictions."""
+    if predictions is None:
+        return {}
+    shares, label = clip_scores(predictions, clip_id)
+    return {
+        "values": shares.to_numpy(),
+        "labels": [as_text(name) + (" ◀ label" if name == label else "") for name in shares.index],
+        "colours": [theme.emotion_colour(name) for name in shares.index],
+        "texts": [f"{share:.0%}" for share in shares],
+        "outlined": [name == label for name in shares.index],
+    }
+
+
+def _aus_in_words(clips: Clips, row: pd.Series) -> str:
+    coded = coded_aus(row, list(clips.aus))
+    if not any(value is not None for value in coded.values()):
+        return "no AUs are coded for these clips"
+    there = [theme.au_name(au) for au, value in coded.items() if value]
+    return "<br>".join(there[:_MOST_AUS]) or f"none of {len(coded)} AUs is coded"
+
+
+def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int | None = None) -> go.Figure:
+    """Draw the flow of one clip channel by channel, as the network gets it, under one or several recipes.
+
+    A column is a recipe (a single one has its channels in a row). ``u`` (to the right) and ``v`` (down) are red where
+    they are positive and blue where they are negative; the strain is bright where it is large; a colour coding is shown
+    as the picture that it is. Pixels are drawn as squares, so that the size of the input can be seen. Each panel has
+    its own scale, written below it. The flow of a pack is no displacement in pixels, and its heading says so.
+
+    Parameters
+    ----------
+    inputs : Clips or mapping of str to Clips
+        The same clip prepared by each recipe, by the recipe's name.
+    clip_id : str
+    width : int or None
+        In pixels; 220 a column where None.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw, the clip is missing from one of the inputs, or one has no flow.
+
+    See Also
+    --------
+    medn_lab.data.FlowRecipe : how each input is made.
+    plot_clip : the same motion as arrows over the face.
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> figure = plot_flow(clips, clips.table["clip_id"][0])
+    >>> figure.layout.title.text
+    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
+    """
+    named = {str(inputs.recipe.get("name", "flow")): inputs} if isinstance(inputs, Clips) else dict(inputs)
+    if not named:
+        raise ValueError("no inputs were given: name at least one recipe and the clips that it made")
+    columns = []
+    for name, clips in named.items():
+        if clips.flow is None:
+            raise ValueError(f"the clips of recipe {name!r} have no flow to draw")
+        place, row = clip_row(clips, clip_id)
+        columns.append(_channels(name, np.asarray(clips.flow[place], dtype=np.float32), clips.recipe))
+    if len(columns) == 1:
+        columns = [[panel] for panel in columns[0]]
+    return tiles(columns, title=f"<b>{describe(row)}</b>", cell=220 if width is None else width // len(columns))
+
+
+def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list[Tile]:
+    """The tiles of one recipe: a colour picture, or u, v and the strain where there is one."""
+    heading = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
+    if recipe.get("coding") == "hsv":
+        picture = np.clip(flow * 255.0 + 0.5, 0, 255).astype(np.uint8)
+        length = Tile(None, note="brightness: length,<br>over the clip's longest")
+        return [Tile(_squares(picture), heading, "hue: direction"), length]
+    scaled = scaled_by_clip(recipe)
+    heading += "<br>" + SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
+    panels = []
+    for channel, said in enumerate(("u, right", "v, down")):
+        values = flow[..., channel]
+        longest = max(float(np.abs(values).max()), 1e-6)
+        note = f"{said}: ±{longest:.2f}" + ("" if scaled else " px")
+        panels.append(Tile(_squares(_signed(values / longest)), "" if channel else heading, note))
+    if flow.shape[-1] == 2:
+        return [*panels, Tile(None, note="no third channel")]
+    largest = max(float(flow[..., 2].max()), 1e-6)
+    strain = magnitude_colours(np.clip(flow[..., 2] / largest, 0, 1)).astype(np.uint8)
+    return [*panels, Tile(_squares(strain), note=f"strain: up to {largest:.2f}")]
+
+
+def _signed(share: np.ndarray) -> np.ndarray:
+    """Colours of values from -1 to 1, (h, w, 3) uint8: red, white at 0, blue."""
+    full = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
+    return (255 + (full - 255) * np.abs(share)[..., None] + 0.5).astype(np.uint8)
+
+
+def _squares(picture: np.ndarray) -> np.ndarray:
+    """The picture enlarged without smoothing."""
+    times = max(1, PIXELS // max(picture.shape[:2]))
+    return picture.repeat(times, axis=0).repeat(times, axis=1)
+
+
+def plot_registration(
+    onset: np.ndarray,
+    *,
+    before: np.ndarray,
+    after: np.ndarray,
+    flow_before: np.ndarray,
+    flow_after: np.ndarray,
+    left_before: float | None = None,
+    left_after: float | None = None,
+    width: int = 600,
+) -> go.Figure:
+    """Draw what taking the head's motion out changes: a frame and its flow from the onset, before and after.
+
+    Parameters
+    ----------
+    onset, before, after : (h, w, 3) uint8
+        The onset frame; another frame as it came, and moved onto the onset.
+    flow_before, flow_after : (h', w', 2) float
+        Flow from the onset to each of the two, in pixels.
+    left_before, left_after : float or None
+        How far the head's points are from where they should be, in pixels, where that is known.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        Left: before. Right: after. Above: the difference from the onset, around grey and four times as strong. Below:
+        the flow over the onset, each with its own scale, written below it.
+
+    Raises
+    ------
+    ValueError
+        If the frames differ in shape.
+
+    See Also
+    --------
+    medn_lab.data.register : moves a frame onto the onset.
+
+    Examples
+    --------
+    >>> frame = np.zeros((32, 32, 3), np.uint8)
+    >>> still = np.zeros((32, 32, 2))
+    >>> figure = plot_registration(frame, before=frame, after=frame, flow_before=still, flow_after=still)
+    >>> [note.text for note in figure.layout.annotations]
+    ['<b>before</b>', 'difference from the onset × 4', 'flow up to 0.00 px, arrows × 1', '<b>after</b>', ...
+    """
+    if not onset.shape == before.shape == after.shape:
+        raise ValueError(f"frames must have one shape; these are {onset.shape}, {before.shape} and {after.shape}")
+    columns = []
+    for name, frame, flow, left in (
+        ("before", before, flow_before, left_before),
+        ("after", after, flow_after, left_after),
+    ):
+        coloured, largest = draw_magnitude(enlarge(onset, PIXELS), flow)
+        drawn, gain = draw_arrows(coloured, flow)
+        said = "" if left is None else f": {left:.{2 if left >= 0.095 else 3}f} px off"
+        difference = enlarge(_difference(onset, frame), PIXELS)
+        columns.append(
+            [
+                Tile(difference, f"<b>{name}</b>{said}", f"difference from the onset × {DIFFERENCE_GAIN:g}"),
+                Tile(drawn, note=f"flow up to {largest:.2f} px, arrows × {gain:g}"),
+            ]
         )
-    note = figure.layout.annotations[2]
-    narrow = (high - low) * (figure.layout.width - sum(_SIDES)) < _ROOM_FOR_FRAMES
-    span = "" if narrow else "onset to apex, "
-    note.text = f"flow <span style='font-size:11px'>{span}arrows ×{gain:g}</span>"
+    return tiles(columns, title="<b>Registration</b>", cell=width // 2)
 
 
-def _arrow_lines(x: np.ndarray, y: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shafts and heads of arrows as one polyline with gaps, rounded to a hundredth of a pixel."""
-    tip_x, tip_y = x + dx, y + dy
-    gap = np.full_like(x, np.nan)
-    barb_x = [tip_x - 0.38 * (dx * np.cos(turn) - dy * np.sin(turn)) for turn in (0.5, -0.5)]
-    barb_y = [tip_y - 0.38 * (dx * np.sin(turn) + dy * np.cos(turn)) for turn in (0.5, -0.5)]
-    lines_x = np.stack([x, tip_x, gap, barb_x[0], tip_x, barb_x[1], gap], axis=1).ravel()
-    lines_y = np.stack([y, tip_y, gap, barb_y[0], tip_y, barb_y[1], gap], axis=1).ravel()
-    return lines_x.round(2), lines_y.round(2)
+def _difference(onset: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """Frame minus onset around grey, at half the size: the mean of four pixels has half the sensor's noise."""
+    change = (frame.astype(np.float32) - onset.astype(np.float32)).mean(axis=2)
+    h, w = change.shape[0] // 2 * 2, change.shape[1] // 2 * 2
+    pooled = change[:h, :w].reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
+    shade = np.clip(128 + DIFFERENCE_GAIN * pooled, 0, 255).astype(np.uint8)
+    return np.repeat(shade[..., None], 3, axis=2)
 
 
-def _right_side(figure: go.Figure, au_table: pd.DataFrame, scores: tuple[pd.Series, str | None] | None) -> None:
-    label = {"row": 1, "col": 4}
-    if au_table.empty:
-        _say(figure, 4, "no AUs are coded for these clips", row=1)
-    elif au_table["probability"].isna().all():
-        names = [str(name) for name in au_table["au"]]
-        coded = [value is True for value in au_table["coded"]]
-        bars = go.Bar(
-            x=[1.0 if there else 0.0 for there in coded],
-            y=names,
-            orientation="h",
-            marker={"color": [theme.branch_colour("motion") if there else ABSENT for there in coded]},
-            hovertemplate="%{y}<extra></extra>",
-            showlegend=False,
-        )
-        figure.add_trace(bars, **label)
-        figure.layout.annotations[3].text = "AUs <span style='font-size:11px'>as coded</span>"
-    else:
-        for trace in au_bars(au_table):
-            figure.add_trace(trace, **label)
-        mark = f"<span style='color:{theme.RING}'>◆</span>"
-        figure.layout.annotations[3].text = f"AUs <span style='font-size:11px'>bar: predicted, {mark} coded</span>"
-    if scores is None:
-        _say(figure, 4, "no predictions were given", row=2)
-    else:
-        figure.add_trace(score_bars(*scores), row=2, col=4)
-    for row in (1, 2):
-        axis = {"row": row, "col": 4}
-        figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10.5}, dtick=1, **axis)
-        figure.update_xaxes(
-            range=SCORE_RANGE, tickformat=".0%", tickvals=[0, 0.5, 1], tickangle=0, tickfont={"size": 10}, **axis
-        )
+def plot_magnification(
+    clips: Clips, clip_id: str, *, factors: Sequence[float] = (1, 5, 10, 20), width: int | None = None
+) -> go.Figure:
+    """Draw the onset of a clip and its apex with the motion magnified more and more.
 
+    Parameters
+    ----------
+    clips : Clips
+        With frames; the viewing copy is drawn where there is one.
+    clip_id : str
+    factors : sequence of float
+        From 1, the apex as it is.
+    width : int or None
+        In pixels; 200 a picture where None.
 
-def _say(figure: go.Figure, column: int, text: str, *, row: int = 1) -> None:
-    """A sentence in the middle of an empty panel."""
-    figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip"), row=row, col=column)
-    place = {"row": row, "col": column}
-    figure.add_annotation(text=as_text(text), showarrow=False, x=0.5, y=0.5, xref="x domain", yref="y domain", **place)
-    figure.update_xaxes(visible=False, **place)
-    figure.update_yaxes(visible=False, **place)
+    Returns
+    -------
+    Figure
 
+    Raises
+    ------
+    ValueError
+        If the clips have no frames, no factor is given, or one is below 1.
 
-def _square_faces(figure: go.Figure, h: int, w: int) -> None:
-    for column in (1, 2, 3):
-        place = {"row": 1, "col": column}
-        figure.update_xaxes(visible=False, constrain="domain", range=[-0.5, w - 0.5], **place)
-        anchor = "x" if column == 1 else f"x{column}"
-        figure.update_yaxes(
-            visible=False, range=[h - 0.5, -0.5], scaleanchor=anchor, constrain="domain", constraintoward="top", **place
-        )
+    See Also
+    --------
+    medn_lab.widgets.ClipPlayer : the same, moving.
 
-
-def _with_alpha(colour: str, alpha: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return f"rgba({red}, {green}, {blue}, {alpha:.2f})"
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> figure = plot_magnification(clips, clips.table["clip_id"][0], factors=(1, 10))
+    >>> figure.layout.title.text
+    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
+    """
+    if clips.frames is None:
+        raise ValueError("these clips have no frames to magnify")
+    if not len(factors):
+        raise ValueError("no factor was given; (1, 10) shows the apex as it is and ten times as strong")
+    place, row = clip_row(clips, clip_id)
+    frames, which = shown_frames(clips, place)
+    assert frames is not None
+    apex = clip_moments(clips, clip_id).apex
+    magnifier = Magnifier(frames, motion_field(clips, place)[0], apex=apex, size=PIXELS)
+    strongest = len(frames) // 2 if apex is None else apex
+    columns = [[Tile(enlarge(frames[0], PIXELS), "onset")]]
+    for factor in factors:
+        heading = "apex" if factor == 1 else f"apex, motion × {factor:g}"
+        columns.append([Tile(magnifier.frame(strongest, factor), heading)])
+    cell = 200 if width is None else width // len(columns)
+    return tiles(columns, title=f"<b>{describe(row)}</b>", cell=cell, subtitle=which)

@@ -16,6 +16,7 @@ from medn_lab.view import theme
 from medn_lab.view.marks import (
     ABOVE,
     ESTIMATE,
+    REFERENCE,
     SMALLEST,
     WITHIN,
     counted,
@@ -162,10 +163,11 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     labels = {name: _line_labels(rows, kind, several=len(set(table["model"])) > 1) for name, rows in groups.items()}
     first = next(iter(labels.values()))
     wide = "low" in table and np.isfinite(table["low"].astype(float)).any()
-    aligned = len(groups) > 1 and not wide and all(sorted(one) == sorted(first) for one in labels.values())
+    same = len(set(first)) == len(first) and all(sorted(one) == sorted(first) for one in labels.values())
+    aligned = same and len(groups) > 1 and not wide
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(first)] * n_rows if aligned else [len(one) for one in labels.values()]
-    left, right, top, gap = room_for(chain(*labels.values())), 210 if wide else 140, 108, 62
+    left, right, top, gap = room_for(chain(*labels.values())), 210 if wide else 140, 98, 62
     height = top + 44 + _LINE * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
         rows=n_rows, cols=n_columns, row_heights=sizes,
@@ -173,21 +175,21 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
         vertical_spacing=gap / (height - top - 44) if n_rows > 1 else 0,
         subplot_titles=[f"<b>{as_text(MEASURES.get(name, name.replace('_', ' ')))}</b>" for name in groups],
     )  # fmt: skip
-    diamond = ", ".join(dict.fromkeys(name for name in table["target"] if name)) or "factor"
-    diamond = f"entropy of the {diamond}" if kind == "information" else "allowed by the factors"
+    factors = ", ".join(dict.fromkeys(name for name in table["target"] if name)) or "factor"
+    allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
     for number, (name, rows) in enumerate(groups.items()):
         own = first if aligned else labels[name]
         rows = rows.iloc[[labels[name].index(label) for label in own]] if aligned else rows
-        where = {"row": number // n_columns + 1, "col": number % n_columns + 1}
+        where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
         p = rows["p"].to_numpy(dtype=float)
         colours = np.where(np.isnan(p), ESTIMATE, np.where(p <= LEVEL, ABOVE, WITHIN))
         forest(
             figure, rows, labels=own, name="value", colour=list(colours), open_marker=p > LEVEL,
-            references={"allowed": diamond}, legend=not number, **where,
+            references={"allowed": allowed}, legend=False, **where,
         )  # fmt: skip
-        figure.data[-1].update(ids=[str(one) for one in rows.index], showlegend=False)
+        figure.data[-1].ids = [str(one) for one in rows.index]
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
-        _value_texts(figure, rows, **where)
+        figure.layout.annotations = [*figure.layout.annotations, *_value_texts(rows, figure.data[-1])]
         ends = rows.reindex(columns=["value", "low", "high", "null_mean", "null_95", "allowed"]).to_numpy(dtype=float)
         ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in TITLES else [])
         if len(ends):
@@ -196,14 +198,10 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
                 range=[ends.min() - pad, ends.max() + pad], zeroline=True, nticks=6, exponentformat="none", **where
             )
     title = TITLES.get(kind, kind.replace("_", " ").capitalize())
-    theme.finish(
-        figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", subtitle=_measures_subtitle(table, kind),
-        margin=(left, right, top, 44),
+    return theme.finish(
+        figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", margin=(left, right, top, 44),
+        subtitle=_measures_subtitle(table, kind, allowed),
     )  # fmt: skip
-    figure.update_layout(
-        legend={"x": 0.01, "xref": "container", "y": 1 - 56 / height, "yref": "container", "yanchor": "top"}
-    )
-    return figure.update_layout(legend_itemsizing="trace")
 
 
 def _line_labels(rows: pd.DataFrame, kind: str, *, several: bool) -> list[str]:
@@ -218,35 +216,33 @@ def _line_labels(rows: pd.DataFrame, kind: str, *, several: bool) -> list[str]:
     return labels
 
 
-def _value_texts(figure: go.Figure, rows: pd.DataFrame, *, row: int, col: int) -> None:
+def _value_texts(rows: pd.DataFrame, trace: go.Scatter) -> list[dict[str, Any]]:
     """Each value with its interval and its p at the right of its line."""
+    notes = []
+    side = {"x": 1, "xref": f"{trace.xaxis or 'x'} domain", "xanchor": "left", "xshift": 6, "yref": trace.yaxis or "y"}
     for place, one in enumerate(rows.to_dict("records")):
         p = float(one["p"])
         text = [_value(one)] if np.isfinite(one["value"]) else []
         text += ["p ≥ .999" if p >= 0.9995 else f"p {p:.3f}".replace("p 0.", "p .")] if np.isfinite(p) else []
-        figure.add_annotation(
-            x=1, xref="x domain", xanchor="left", xshift=6, y=place, text="  ".join(text), showarrow=False,
-            font={"size": SMALLEST}, row=row, col=col,
-        )  # fmt: skip
+        notes.append(side | {"y": place, "text": "  ".join(text), "showarrow": False, "font": {"size": SMALLEST}})
+    return notes
 
 
-def _measures_subtitle(table: pd.DataFrame, kind: str) -> str:
-    """The clips, how the null was made, and what the two colours mean."""
-    parts = [_sample(table)]
+def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
+    """The clips and how the null was made; below them, what the marks mean."""
+    facts, marks = [_sample(table)], []
+    known = table.reindex(columns=["p", "null_95", "low", "allowed"]).astype(float).notna()
     within = [name for name in dict.fromkeys(table["within"]) if name]
     if within or kind == "dependence":
-        inside = f"inside {', '.join(map(_factor, within))}" if within else "over all clips"
-        parts.append(
-            f"clips exchanged {as_text(inside)}" + (", or over all" if within and "" in set(table["within"]) else "")
-        )
-    if np.isfinite(table["p"].astype(float)).any():
-        parts.append(
-            f"<span style='color:{ABOVE}'>●</span> above the 95 % of the null"
-            f" <span style='color:{WITHIN}'>○</span> within it"
-        )
-    elif "low" in table:
-        parts.append("95 % interval over resampled subjects")
-    return " · ".join(filter(None, parts))
+        inside = f"inside {as_text(', '.join(map(_factor, within)))}" if within else "over all clips"
+        facts.append(f"clips exchanged {inside}" + ", or over all" * bool(within and "" in set(table["within"])))
+    if known["p"].any():
+        found = f"<span style='color:{ABOVE}'>●</span> above the 95 % of the null"
+        marks.append(f"{found} <span style='color:{WITHIN}'>○</span> within it")
+    marks += ["grey: null, mean to 95 %"] * bool(known["null_95"].any())
+    marks += [f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}"] * bool(known["allowed"].any())
+    marks += ["├┤ 95 % interval"] * bool(known["low"].any())
+    return "<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(marks)]))
 
 
 def _sample(table: pd.DataFrame) -> str:
@@ -400,7 +396,7 @@ def plot_leakage(
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
     heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     models = [model for model in dict.fromkeys(table["model"]) if model]
-    left, top = max(room_for(labels, size=13), 96), 118 if models else 96
+    left, top = max(room_for(labels, size=13), 96), 108 if models else 88
     figure = go.Figure()
     heat(
         figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=(-EXCESS_RANGE, EXCESS_RANGE),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -251,7 +253,8 @@ def plot_selection_measures(
         rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
     )
     for col, kind in enumerate(("dependence", "leakage"), start=1):
-        rows, where = table[table["kind"] == kind], {"row": 1, "col": col}
+        rows = table[table["kind"] == kind]
+        where: dict[str, Any] = {"row": 1, "col": col}
         branches = rows["branch"].where(rows["branch"] != "", "fused")
         colours, found = [theme.branch_colour(one) for one in branches], np.isfinite(rows["value"])
         labels = [

@@ -1,26 +1,48 @@
-"""A model's evaluation in one picture: who is taken for whom, and the scores between floor and ceilings."""
+"""How good a model is: its scores, the folds, the choice of the epoch, two models compared, single AUs."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import EvaluationSummary
 from medn_lab.view import theme
-from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
+from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
+from medn_lab.view.marks import (
+    ABOVE,
+    ESTIMATE,
+    SMALLEST,
+    WITHIN,
+    counted,
+    error_bar,
+    forest,
+    interval_text,
+    level,
+    need,
+    room_for,
+    wrapped,
+)
 from medn_lab.view.theme import as_text
 
-SCORE = "#2F7FD0"
-CEILING = "#159A74"
+RULES = {
+    "last_epoch": ("last epoch", ESTIMATE),
+    "validation": ("best on validation", WITHIN),
+    "best_on_test": ("best on test: optimistic", ABOVE),
+}
+"""Name and colour of each rule by which an epoch is chosen."""
+BAND = "rgba(47, 127, 208, 0.18)"
+MOST_NAMED, MOST_COUNTED = 40, 64
+"""Folds whose names fit under the bars, and whose numbers of clips fit into them."""
 
 
 def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figure:
-    """Draw the confusion matrix and, beside it, the scores with their intervals, the AU-only floor and the ceilings.
+    """Draw the confusion matrix, and the scores with their intervals, the AU-only floor and the ceilings.
 
-    The bar through a score is its interval over resampled persons; the dashed mark is what AUs alone score on the same
-    clips, the green marks are the most that a perfect reader can expect (of accuracy). A score is worth something where
-    its whole bar lies right of the floor.
+    The bar through a score is its interval over resampled subjects; the diamond is the score of AUs alone on the same
+    clips; the last lines are the best accuracy that a perfect reader can expect. A score shows more than the AUs where
+    its whole bar lies right of the diamond.
 
     Parameters
     ----------
@@ -44,7 +66,6 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from medn_lab.evaluate import evaluation_summary
     >>> from medn_lab.records import Predictions
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
@@ -55,104 +76,406 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     """
     if not len(summary.predictions):
         raise ValueError("there are no clips to draw an evaluation of")
-    cells = confusion_cells(summary.predictions, label=summary.label)
-    figure = make_subplots(
-        rows=1, cols=2, column_widths=[0.46, 0.54], horizontal_spacing=0.13,
-        subplot_titles=("Who is taken for whom", "Scores between floor and ceilings"),
-    )  # fmt: skip
-    shares, n = cells.shares, cells.counts.sum(axis=1)
-    rows = [as_text(name) for name in cells.rows]
-    columns = [as_text(name) for name in cells.columns]
-    figure.add_trace(
-        go.Heatmap(
-            z=np.nan_to_num(shares), x=np.arange(len(columns)), y=np.arange(len(rows)), zmin=0, zmax=1, xgap=2, ygap=2,
-            colorscale=[list(stop) for stop in theme.SHARE_SCALE], showscale=False,
-            customdata=[[f"true {a}, called {b}" for b in columns] for a in rows],
-            hovertemplate="%{customdata}: %{z:.0%} of the row<extra></extra>",
-        ),
-        row=1, col=1,
-    )  # fmt: skip
-    for y, x in np.ndindex(cells.counts.shape):
-        dark = np.nan_to_num(shares[y, x]) > 0.65
-        figure.add_annotation(
-            x=x, y=y, text=f"<b>{cells.counts[y, x]}</b>", showarrow=False, row=1, col=1,
-            font={"size": 13, "color": "#FFFFFF" if dark else "#1D2733"},
+    counts = confusion_cells(summary.predictions, label=summary.label)[1]
+    titles = ("Confusion matrix", "Scores, floor and ceilings")
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.14, subplot_titles=titles)
+    draw_confusion(figure, counts, row=1, col=1)
+    scores = summary.scores[summary.scores["part"] == "all"] if len(summary.scores) else summary.scores
+    if len(scores):
+        table = scores[["value", "low", "high", "floor"]].astype(float)
+        table = table.reset_index(drop=True).reindex(range(len(table) + len(summary.ceilings)))
+        table.loc[len(scores) :, "value"] = list(summary.ceilings.values())
+        ceilings = [f"ceiling,<br>{as_text(name)}" for name in summary.ceilings]
+        texts = [f"<b>{value:.3f}</b>" for value in table["value"]]
+        forest(
+            figure, table, labels=[*scores["measure"], *ceilings], name="score, interval over subjects", row=1, col=2,
+            colour=[ESTIMATE] * len(scores) + [WITHIN] * len(ceilings), texts=texts,
+            references={"floor": summary.scores.attrs.get("floor", "AU-only floor")},
         )  # fmt: skip
-    longest = max(map(len, rows))
-    figure.update_xaxes(
-        tickvals=np.arange(len(columns)), ticktext=columns, title_text="predicted", showgrid=False, zeroline=False,
-        tickangle=-30 if longest > 8 else 0, row=1, col=1,
+        figure.update_xaxes(range=[0, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".2f", row=1, col=2)
+    else:
+        lines = wrapped(" ".join(summary.notes) or "Nothing was scored.", width=round(0.36 * width))
+        figure.add_annotation(text="<br>".join(lines), x=0.5, y=0.5, showarrow=False, row=1, col=2)
+        figure.update_xaxes(visible=False, range=[0, 1], row=1, col=2)
+        figure.update_yaxes(visible=False, range=[0, 1], row=1, col=2)
+    scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
+    persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
+    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.12, "yanchor": "top"})
+    return theme.finish(
+        figure, width=width, height=max(370, 176 + 46 * len(counts)), title="<b>Evaluation</b>",
+        subtitle=counted(scored, "labelled clip") + persons + (" · ceilings of accuracy" if summary.ceilings else ""),
+        margin=(30 + room_for([*map(str, counts.index), "n = 10,000"]), 24, 92, 84),
     )  # fmt: skip
-    figure.update_yaxes(
-        tickvals=np.arange(len(rows)), ticktext=[f"{name}  <i>{k}</i>" for name, k in zip(rows, n, strict=True)],
-        range=[len(rows) - 0.5, -0.5], showgrid=False, zeroline=False, row=1, col=1,
-    )  # fmt: skip
-    _draw_scores(figure, summary)
-    scored = n[[name != UNLABELLED for name in cells.rows]].sum()
-    persons = f" of {len(summary.subjects)} subjects" if len(summary.subjects) else ""
+
+
+def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width: int | None = None) -> go.Figure:
+    """Draw the accuracy of each fold with its number of clips, the pooled accuracy, and the AU-only floor.
+
+    A bar is one held-out subject (or data set) and rests on the clips written at its foot: with four clips it can only
+    be 0, 25, 50, 75 or 100 %. The band is the interval of the pooled accuracy over resampled subjects; the dashed line
+    is the AU-only floor.
+
+    Parameters
+    ----------
+    folds : DataFrame
+        One row a fold, with ``held_out, n_test, accuracy`` and, where there are, ``dataset, subject, error``, as
+        ``medn.evaluate.evaluate_loso(...).folds``.
+    scores : DataFrame, optional
+        With ``part, measure, value, low, high, floor``, as ``result.scores()``; the row of accuracy over all clips is
+        drawn.
+    width : int or None
+        In pixels; chosen by the number of folds where None.
+
+    Returns
+    -------
+    Figure
+        Bars sorted by accuracy, failed folds last.
+
+    Raises
+    ------
+    ValueError
+        If there are no folds, or a column is missing.
+
+    See Also
+    --------
+    plot_comparison
+
+    Examples
+    --------
+    >>> folds = pd.DataFrame({"held_out": ["s01", "s02"], "n_test": [10, 12], "accuracy": [0.9, 0.5]})
+    >>> plot_folds(folds).data[0].type
+    'bar'
+    """
+    need(folds, ("held_out", "n_test", "accuracy"), maker="evaluate.evaluate_loso(...).folds")
+    rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
+    rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text))
+    done, failed = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()]
+    datasets = sorted(rows["dataset"].astype(str).unique()) if "dataset" in rows else []
+    several = 1 < len(datasets) < len(rows)
+    figure = go.Figure()
+    for number, name in enumerate(datasets if several else [""]):
+        part = done[done["dataset"].astype(str) == name] if several else done
+        figure.add_trace(
+            go.Bar(
+                x=part["place"], y=part["accuracy"], name=as_text(name), customdata=part[["held_out", "n_test"]],
+                marker={"color": theme.category_style(number)[0]}, showlegend=several, meta="accuracy",
+                hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
+            )
+        )  # fmt: skip
+    inside = np.where(done["accuracy"] > 0.07, "#FFFFFF", theme.INK)  # in the bar, or above a low one
+    for part, texts, colours, kind in (
+        (done if len(rows) <= MOST_COUNTED else done[:0], done["n_test"].astype(str), inside, "n_test"),
+        (failed, ["✕"] * len(failed), ABOVE, "failed"),
+    ):
+        why = part["error"].map(as_text) if "error" in part else [""] * len(part)
+        figure.add_trace(
+            go.Scatter(
+                x=part["place"], y=np.full(len(part), 0.035), mode="text", text=texts, meta=kind, showlegend=False,
+                textfont={"color": colours, "size": SMALLEST}, customdata=part.assign(why=why)[["held_out", "why"]],
+                hovertemplate=None if kind == "n_test" else "%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
+                hoverinfo="skip" if kind == "n_test" else None,
+            )
+        )  # fmt: skip
+    subtitle = _draw_pooled(figure, scores) or f"{counted(len(rows), 'fold')}, {int(rows['n_test'].sum())} clips"
+    subtitle += f" · ✕ failed ({len(failed)})" if len(failed) else ""
+    named = len(rows) <= MOST_NAMED
+    by_subject = "subject" in rows and (rows["subject"] != "").all()
+    names = without_common_start([as_text(name) for name in rows["subject" if by_subject else "held_out"]])
+    turned = named and max(map(len, names)) * len(rows) > 60
+    below = 34 + 6 * max(map(len, names)) if turned else 56
     theme.finish(
-        figure, width=width, height=max(370, 180 + 40 * len(rows)), title="<b>Evaluation</b>",
-        subtitle=f"{scored} labelled clips{persons}; beside each true class its clips",
-        margin=(60 + 7 * (longest + 3), 40, 92, 84),
+        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + below,
+        title="<b>Accuracy per fold</b>",
+        subtitle=subtitle + (" · at the foot of each bar: its clips" if len(rows) <= MOST_COUNTED else ""),
+        margin=(56, 150, 88 if several else 66, below),
     )  # fmt: skip
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.16, "yanchor": "top"})
-    return figure
-
-
-def _draw_scores(figure: go.Figure, summary: EvaluationSummary) -> None:
-    rows = summary.scores[summary.scores["part"] == "all"] if len(summary.scores) else summary.scores
-    where = {"row": 1, "col": 2}
-    figure.update_xaxes(range=[0, 1.04], tickformat=".1f", zeroline=False, **where)
-    if not len(rows):
-        figure.add_annotation(
-            x=0.5,
-            y=0.5,
-            text=as_text(" ".join(summary.notes) or "nothing was scored"),
-            showarrow=False,
-            **where,
-        )
-        return
-    places = np.arange(len(rows))
-    value = rows["value"].to_numpy(dtype=float)
-    figure.add_trace(
-        go.Scatter(
-            x=value, y=places, mode="markers+text", name="score, 95 % over persons",
-            text=[f"<b>{one:.3f}</b>" for one in value], textposition="top center",
-            marker={"size": 11, "color": SCORE},
-            error_x={
-                "type": "data", "symmetric": False, "array": np.nan_to_num(rows["high"] - value),
-                "arrayminus": np.nan_to_num(value - rows["low"]), "thickness": 3, "width": 7, "color": SCORE,
-            },
-            hovertemplate="%{x:.3f}<extra></extra>",
-        ),
-        **where,
+    figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", title_text="accuracy")
+    figure.update_xaxes(
+        tickvals=rows["place"] if named else [], ticktext=names if named else [], tickangle=-60 if turned else 0,
+        title_text=None if turned else "held out" if named else f"{len(rows)} folds, sorted", showgrid=False,
+        range=[-0.7, len(rows) - 0.3],
     )  # fmt: skip
-    if rows["floor"].notna().any():
-        figure.add_trace(
-            go.Scatter(
-                x=rows["floor"], y=places, mode="markers", hovertemplate="floor %{x:.3f}",
-                name=summary.scores.attrs.get("floor", "AU-only floor"),
-                marker={"symbol": "line-ns", "size": 26, "line": {"width": 3, "color": theme.INK}},
-            ),
-            **where,
-        )  # fmt: skip
-    for place, (name, ceiling) in enumerate(summary.ceilings.items()):
-        figure.add_trace(
-            go.Scatter(
-                x=[ceiling, ceiling], y=[-0.62, 0.3], mode="lines", name="ceilings of accuracy", showlegend=not place,
-                line={"color": CEILING, "width": 2, "dash": "dot"}, hovertemplate=f"{as_text(name)} %{{x:.3f}}",
-            ),
-            **where,
-        )  # fmt: skip
-        figure.add_annotation(
-            x=ceiling, y=-0.66, text=f"{as_text(name)}<br>{ceiling:.2f}", showarrow=False, yanchor="bottom",
-            xanchor="center", font={"size": 11, "color": CEILING}, **where,
-        )  # fmt: skip
-    figure.update_yaxes(
-        tickvals=places,
-        ticktext=list(rows["measure"]),
-        range=[len(rows) - 0.5, -1.25],
-        showgrid=False,
-        zeroline=False,
-        **where,
+    return figure.update_layout(
+        bargap=0.25, showlegend=several, legend={"x": 1, "xanchor": "right", "y": 1.01, "yanchor": "bottom"}
     )
+
+
+def without_common_start(names: list[str]) -> list[str]:
+    """Names without the words that all of them begin with, so that more of them fit.
+
+    Examples
+    --------
+    >>> without_common_start(["set1-s01", "set1-s12"]), without_common_start(["01", "02"])
+    (['s01', 's12'], ['01', '02'])
+    """
+    first, last = min(names), max(names)
+    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    cut = 1 + max(first[:same].rfind(mark) for mark in "-_/ ")
+    return [name[cut:] for name in names]
+
+
+def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
+    """Add the pooled accuracy with its interval, and the floor; return them as text."""
+    if scores is None:
+        return ""
+    chosen = scores[scores["measure"].str.lower() == "accuracy"]
+    chosen = chosen[chosen["part"] == "all"] if "part" in chosen else chosen
+    if not len(chosen):
+        raise ValueError("the scores have no row of accuracy over all clips; give result.scores()")
+    row = chosen.iloc[0]
+    if not np.isnan(row["low"]):
+        figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
+    value, floor = row["value"], row["floor"]
+    apart = 0.055 * (1 if value >= floor else -1) if abs(value - floor) < 0.11 else 0.0  # between labels at one height
+    for name, at, shift, colour, dash in (
+        ("pooled", value, apart, ESTIMATE, "solid"),
+        (scores.attrs.get("floor", "AU-only floor"), floor, -apart, theme.INK, "dash"),
+    ):
+        if np.isfinite(at):
+            figure.add_hline(y=at, line={"color": colour, "width": 1.5, "dash": dash})
+            figure.add_annotation(
+                x=1.01, xref="paper", xanchor="left", y=at + shift, yanchor="middle", showarrow=False,
+                text=f"{as_text(name)} {at:.3f}", font={"size": 12, "color": colour},
+            )  # fmt: skip
+    pooled = interval_text(row["value"], row["low"], row["high"])
+    return f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"
+
+
+def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None, width: int = 960) -> go.Figure:
+    """Draw the difference of two models' scores with its paired interval, and the accuracy of each subject.
+
+    A filled dot is a difference whose interval is clear of 0, an open one is not. On the right each line joins a
+    subject's accuracy under the two models: it shows whether two subjects out of twenty make the difference, or all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``model_a, model_b, measure, difference, low, high``, one row a comparison, as
+        ``medn.evaluate.compare_predictions(...).table``; put several under each other with ``pandas.concat``.
+    subjects : DataFrame, optional
+        ``subject, n_clips, a, b``, as the comparison's ``subjects``. Without it the right panel is left out.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> row = {"model_a": "bottleneck", "model_b": "none", "measure": "accuracy"}
+    >>> table = pd.DataFrame([row | {"difference": 0.05, "low": 0.01, "high": 0.09}])
+    >>> figure = plot_comparison(table)
+    >>> figure.layout.title.text
+    '<b>Comparison of two models</b>'
+    """
+    needed = ("model_a", "model_b", "measure", "difference", "low", "high")
+    need(table, needed, maker="evaluate.compare_predictions(...).table")
+    both = subjects is not None and len(subjects) > 0
+    figure = make_subplots(
+        rows=1, cols=2 if both else 1, column_widths=[0.42, 0.58] if both else None, horizontal_spacing=0.12,
+        subplot_titles=("Difference, paired interval", "Accuracy per subject") if both else None,
+    )  # fmt: skip
+    one_pair = table.drop_duplicates(["model_a", "model_b"]).shape[0] == 1
+    measures, a, b = (table[name].map(as_text) for name in ("measure", "model_a", "model_b"))
+    names = list(measures if one_pair else a + "<br>− " + b + ", " + measures)
+    forest(
+        figure, table.assign(value=table["difference"]), labels=names, name="difference", legend=False, row=1, col=1,
+        open_marker=~((table["low"] > 0) | (table["high"] < 0)),
+        texts=[f"{value:+.3f}".replace("-", "−") for value in table["difference"]],
+    )  # fmt: skip
+    level(figure, 0.0, row=1, col=1)
+    figure.update_xaxes(title_text="difference", tickformat="+.2f", rangemode="tozero", row=1, col=1)
+    height, subtitle = 160 + 44 * len(table), "difference = first minus second model"
+    if one_pair:
+        subtitle = f"{a.iloc[0]} minus {b.iloc[0]}"
+    if both:
+        _draw_subjects(figure, subjects, names={"a": a.iloc[0], "b": b.iloc[0]})
+        height = max(height, 400)
+    figure.update_layout(legend={"x": 1.0, "xanchor": "right", "y": 1.09, "yanchor": "bottom"})
+    return theme.finish(
+        figure, width=width, height=height, title="<b>Comparison of two models</b>", subtitle=subtitle,
+        margin=(room_for(names), 20, 104 if both else 70, 72 if both else 52),
+    )  # fmt: skip
+
+
+def _draw_subjects(figure: go.Figure, subjects: pd.DataFrame, *, names: dict[str, str]) -> None:
+    """Add a line per subject from the accuracy under the second model to that under the first."""
+    rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
+    rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
+    colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
+    between = error_bar(rows["b"], rows[["a", "b"]].min(axis=1), rows[["a", "b"]].max(axis=1), colour=theme.GREY)
+    for side, symbol in (("b", "circle-open"), ("a", "circle")):
+        figure.add_trace(
+            go.Scatter(
+                x=rows.index, y=rows[side], mode="markers", name=names[side], meta=side,
+                error_y=between | {"width": 0} if side == "b" else None,
+                marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
+                customdata=rows[["subject", "n_clips"]],
+                hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{names[side]}</extra>",
+            ),
+            row=1, col=2,
+        )  # fmt: skip
+    named = len(rows) <= 30
+    figure.update_xaxes(
+        tickvals=rows.index if named else [], showgrid=False, zeroline=False, tickangle=-60, row=1, col=2,
+        ticktext=without_common_start(list(rows["subject"])) if named else [], title_text=f"{len(rows)} subjects",
+    )  # fmt: skip
+    figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
+
+
+def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = None, width: int = 960) -> go.Figure:
+    """Draw the scores under three ways of choosing the epoch, and the accuracy of each epoch.
+
+    The first two rules do not use the held-out clips. The third takes for each subject the epoch that is best on that
+    very subject; its open marker shows that it is no score to report.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``rule, measure, value, low, high, floor``, as ``medn.evaluate.selection_audit(...).table``.
+    epochs : DataFrame, optional
+        ``fold, epoch, validation_accuracy, held_out_accuracy, n_validation, n_held_out``, as the audit's ``epochs``.
+        Without it the curve is left out.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or a rule is not one of the three.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"rule": ["last_epoch", "best_on_test"], "measure": "accuracy", "value": [0.7, 0.8]})
+    >>> figure = plot_selection_audit(table.assign(low=0.6, high=0.9, floor=0.5))
+    >>> figure.layout.title.text
+    '<b>Selection audit</b>'
+    """
+    need(table, ("rule", "measure", "value", "low", "high", "floor"), maker="evaluate.selection_audit(...).table")
+    strange = sorted(set(table["rule"]) - set(RULES))
+    if strange:
+        raise ValueError(f"no rule {', '.join(strange)}; there are {', '.join(RULES)}")
+    names, col = list(dict.fromkeys(table["measure"])), 1 if epochs is None else 2
+    figure = make_subplots(
+        rows=1, cols=col, horizontal_spacing=0.27,
+        subplot_titles=None if epochs is None else ("Accuracy per epoch", "Scores by rule"),
+    )  # fmt: skip
+    if epochs is not None:
+        _draw_epochs(figure, epochs)
+    order = table.assign(
+        rule=pd.Categorical(table["rule"], list(RULES)), measure=pd.Categorical(table["measure"], names)
+    )
+    rows = order.sort_values(["measure", "rule"]).astype({"rule": str, "measure": str})
+    labels = [f"{as_text(row.measure)}, {RULES[row.rule][0]}" for row in rows.itertuples()]
+    forest(
+        figure, rows, labels=labels, colour=[RULES[rule][1] for rule in rows["rule"]], row=1, col=col,
+        name="score, interval over subjects", references={"floor": table.attrs.get("floor", "AU-only floor")},
+        open_marker=rows["rule"] == "best_on_test", texts=[f"{value:.3f}" for value in rows["value"]],
+    )  # fmt: skip
+    figure.update_xaxes(tickformat=".0%", row=1, col=col)
+    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.17, "yanchor": "top"})
+    accuracy = rows[rows["measure"].str.lower() == "accuracy"].set_index("rule")["value"]
+    gain = accuracy.get("best_on_test", np.nan) - accuracy.get("last_epoch", np.nan)
+    return theme.finish(
+        figure, width=width, height=max(320, 200 + 34 * len(rows)), title="<b>Selection audit</b>",
+        subtitle="" if np.isnan(gain) else f"choosing the epoch on the held-out subject adds {gain:+.3f} of accuracy",
+        margin=(room_for(labels) if epochs is None else 56, 20, 84, 84),
+    )  # fmt: skip
+
+
+def _draw_epochs(figure: go.Figure, epochs: pd.DataFrame) -> None:
+    """Add the accuracy pooled over the clips of all folds, of the held-out and of the validation subjects."""
+    for side, name, colour, dash in (
+        ("held_out", "held-out subjects", ESTIMATE, "solid"), ("validation", "validation subjects", WITHIN, "dot"),
+    ):  # fmt: skip
+        right = (epochs[f"{side}_accuracy"] * epochs[f"n_{side}"]).groupby(epochs["epoch"]).sum()
+        pooled = right / epochs.groupby("epoch")[f"n_{side}"].sum()
+        figure.add_trace(
+            go.Scatter(
+                x=pooled.index, y=pooled.to_numpy(), mode="lines+markers", name=name, meta=f"{side}_accuracy",
+                line={"color": colour, "width": 2, "dash": dash}, marker={"size": 5},
+                hovertemplate="epoch %{x}: %{y:.1%}<extra>" + name + "</extra>",
+            ),
+            row=1, col=1,
+        )  # fmt: skip
+    last = int(epochs["epoch"].max())
+    figure.update_xaxes(title_text="epoch", range=[0.5, last + 0.5], dtick=1 if last <= 12 else None, row=1, col=1)
+    figure.update_yaxes(title_text="accuracy, pooled", range=[0, 1.02], tickformat=".0%", row=1, col=1)
+
+
+def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
+    """Draw AUC and F1 of each AU with their intervals and the number of positives.
+
+    The clips and subjects after each AU's name are the positives on which its values rest. An AU that stays out of the
+    macro means for want of positives has an open marker; the reason stands where a value is missing. The dotted line is
+    chance, for the AUC.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``au, n_positive, n_subjects, auc, auc_low, auc_high, f1, f1_low, f1_high, in_macro, reason``, as
+        ``medn.evaluate.au_detection(...)``.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If there are no AUs, or a column is missing.
+
+    See Also
+    --------
+    plot_au_scores : the AU scores of one clip.
+
+    Examples
+    --------
+    >>> row = {"au": "AU12", "n_positive": 30, "n_subjects": 8, "auc": 0.9, "auc_low": 0.8, "auc_high": 0.95}
+    >>> table = pd.DataFrame([row | {"f1": 0.8, "f1_low": 0.7, "f1_high": 0.9, "in_macro": True, "reason": ""}])
+    >>> figure = plot_au_detection(table)
+    >>> figure.layout.title.text
+    '<b>AU detection</b>'
+    """
+    columns = [key + end for key in ("auc", "f1") for end in ("", "_low", "_high")]
+    need(table, ("au", "n_positive", "n_subjects", *columns, "in_macro"), maker="evaluate.au_detection")
+    titles = ("AUC", "F1 at probability ½")
+    figure = make_subplots(rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05, subplot_titles=titles)
+    names = [
+        f"<b>{as_text(row.au)}</b> · {counted(row.n_positive, 'clip')}, {row.n_subjects} subj."
+        for row in table.itertuples()
+    ]
+    inside = table["in_macro"].to_numpy(dtype=bool)
+    for col, key in enumerate(("auc", "f1"), start=1):
+        ends = {key: "value", f"{key}_low": "low", f"{key}_high": "high"}
+        part = table[list(ends)].rename(columns=ends).astype(float)
+        if col == 1 and "reason" in table:
+            part["reason"] = table["reason"]
+        forest(
+            figure, part, labels=names, colour=theme.branch_colour("motion"), open_marker=~inside, legend=False,
+            row=1, col=col,
+        )  # fmt: skip
+        figure.data[-1].meta = key
+        lowest = np.nanmin([1.0, *part["value"], *part["low"]])
+        figure.update_xaxes(range=[0.4 if col == 1 and lowest > 0.45 else 0.0, 1.03], row=1, col=col)
+    level(figure, 0.5, dash="dot", row=1, col=1)
+    out = int((~inside & table["auc"].notna()).sum())
+    subtitle = "after each AU: the clips that show it, and their subjects"
+    theme.finish(
+        figure, width=width, height=132 + 26 * len(table), margin=(room_for(names), 20, 84, 36),
+        title="<b>AU detection</b>",
+        subtitle=subtitle + (f" · open: too few for the macro mean ({out})" if out else ""),
+    )  # fmt: skip
+    return figure.update_yaxes(showgrid=True)

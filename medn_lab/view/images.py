@@ -6,8 +6,9 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 
+import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 from medn_lab.records import Clips, au_columns, positions
@@ -33,18 +34,17 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     """
     h, w = image.shape[:2]
     scale = size / max(h, w)
-    width, height = max(1, round(w * scale)), max(1, round(h * scale))
-    return np.asarray(Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BICUBIC))
+    return _resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
 
 
 def resize_field(field: np.ndarray, height: int, width: int) -> np.ndarray:
     """A field of floats, (h, w) or (h, w, k), at another size, smoothly interpolated; its values are kept."""
-    layers = field[..., None] if field.ndim == 2 else field
-    scaled = [
-        np.asarray(Image.fromarray(layer.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC))
-        for layer in np.moveaxis(layers, -1, 0)
-    ]
-    return scaled[0] if field.ndim == 2 else np.stack(scaled, axis=-1)
+    return _resized(field.astype(np.float32), height, width)
+
+
+def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    smaller = height < image.shape[0]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
 
 
 def flow_magnitude(flow: np.ndarray) -> np.ndarray:
@@ -128,43 +128,15 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = Non
     """
     x, y, dx, dy, own = arrow_grid(flow)
     gain = own if gain is None else gain
-    fine = 2  # drawn at twice the size and shrunk: Pillow's lines have hard edges
-    height, width = image.shape[:2]
-    scale = fine * width / flow.shape[1]
-    canvas = Image.fromarray(np.ascontiguousarray(image)).resize(
-        (fine * width, fine * height), Image.Resampling.BICUBIC
-    )
-    pen = ImageDraw.Draw(canvas)
-    unit = fine * max(width, height) / 320
-    for colour, border in ((_ARROW_CASING, 0.9 * unit), (_ARROW_COLOUR, 0.0)):
-        for foot_x, foot_y, step_x, step_y in zip(x, y, dx * gain, dy * gain, strict=True):
-            foot = np.array([foot_x, foot_y]) * scale
-            tip = foot + np.array([step_x, step_y]) * scale
-            _draw_arrow(pen, foot, tip, colour, unit=unit, border=border)
-    return np.asarray(canvas.resize((width, height), Image.Resampling.LANCZOS)), gain
-
-
-def _draw_arrow(
-    pen: ImageDraw.ImageDraw,
-    foot: np.ndarray,
-    tip: np.ndarray,
-    colour: tuple[int, int, int],
-    *,
-    unit: float,
-    border: float,
-) -> None:
-    """One arrow; `border` widens it on all sides, for the dark casing that lifts it off the skin."""
-    along = tip - foot
-    length = float(np.hypot(*along))
-    if length < 1:
-        return
-    along, across = along / length, np.array([-along[1], along[0]]) / length
-    head = min(0.5 * length, 7.0 * unit)
-    neck = tip - along * head
-    pen.line([tuple(foot - along * border), tuple(neck)], fill=colour, width=max(1, round(1.5 * unit + 2 * border)))
-    wing = across * (0.5 * head + 1.3 * border)
-    back = along * border
-    pen.polygon([tuple(tip + 2 * back), tuple(neck - back + wing), tuple(neck - back - wing)], fill=colour)
+    picture, scale, fraction = np.ascontiguousarray(image).copy(), image.shape[1] / flow.shape[1], 4
+    feet = np.stack([x, y], axis=1)
+    tips = feet + gain * np.stack([dx, dy], axis=1)
+    ends = np.rint(np.stack([feet, tips], axis=1) * scale * 2**fraction).astype(int).tolist()
+    unit = max(image.shape[:2]) / 320
+    for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # the casing lifts it off the skin
+        for foot, tip in ends:
+            cv2.arrowedLine(picture, foot, tip, colour, max(1, round(thick)), cv2.LINE_AA, fraction, tipLength=0.35)
+    return picture, gain
 
 
 def draw_magnitude(image: np.ndarray, flow: np.ndarray, *, largest: float | None = None) -> tuple[np.ndarray, float]:
@@ -291,8 +263,8 @@ def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None
     frames : (t, h, w, 3) uint8
     apex : int or None
         Position of the apex among the frames; None takes the frame that differs most from the onset.
-    flow : (h, w, 2) float or None
-        Onset to apex, in pixels.
+    flow : (h', w', 2) float or None
+        Onset to apex.
 
     Returns
     -------
@@ -305,8 +277,8 @@ def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None
     [0.0, 0.5, 1.0, 0.5]
     """
     differences = (frames.astype(np.float32) - frames[0].astype(np.float32)).mean(axis=-1)
-    if flow is not None and flow.shape[:2] == differences.shape[1:]:
-        differences = differences * flow_magnitude(flow)
+    if flow is not None:
+        differences = differences * resize_field(flow_magnitude(flow), *differences.shape[1:])
     if apex is None:
         apex = int((differences**2).sum(axis=(1, 2)).argmax())
     whole = float((differences[apex] ** 2).sum())
@@ -322,8 +294,8 @@ class Magnifier:
     Parameters
     ----------
     frames : (t, h, w, 3) uint8
-    flow : (h, w, 2) float or None
-        Onset to apex, pixels at the frames' size. None amplifies frame differences instead.
+    flow : (h', w', 2) float or None
+        Onset to apex, in pixels at its own size. None amplifies frame differences instead.
     apex : int or None
         Position of the apex among the frames.
     size : int or None
@@ -387,8 +359,6 @@ def _push(image: np.ndarray, flow: np.ndarray, factor: float) -> np.ndarray:
 
 def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Bilinear values of `image` (h, w, k) at positions (x, y), the border repeated."""
-    import cv2
-
     return cv2.remap(
         image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -445,7 +415,7 @@ def draw_heat(
     height, width = grey.shape[:2]
     share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
     # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
-    share = np.asarray(Image.fromarray(share.astype(np.float32)).resize((width, height), Image.Resampling.NEAREST))
+    share = cv2.resize(share.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
     colour = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
     cover = 0.9 * np.abs(share[..., None]) ** 0.7
     picture = np.clip(grey * (1 - cover) + colour * cover, 0, 255).astype(np.uint8)
@@ -455,8 +425,7 @@ def draw_heat(
 def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
     """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
     height, width = picture.shape[:2]
-    mask = Image.fromarray(region.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BILINEAR)
-    inside = np.asarray(mask) >= 128
+    inside = cv2.resize(region.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
     line = inside & ~binary_erosion(inside)
     for _ in range(round(max(height, width) / 300)):
         line = binary_dilation(line)

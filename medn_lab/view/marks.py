@@ -20,7 +20,7 @@ from medn_lab.view import theme
 from medn_lab.view.images import data_uri, to_webp
 from medn_lab.view.theme import as_text
 
-ABOVE, WITHIN = "#E2553F", "#0B7A57"
+ABOVE, WITHIN = "#E2553F", "#12946B"
 """Colour of a value above the 95 % of its null, and of one within."""
 ESTIMATE = "#2F7FD0"
 """Colour of a value with its interval, where it is no branch's or emotion's."""
@@ -291,9 +291,11 @@ def heat(
         ),
         **where,
     )  # fmt: skip
+    notes, axes = [], {"xref": figure.data[-1].xaxis or "x", "yref": figure.data[-1].yaxis or "y"}
     for (y, x), text in np.ndenumerate(np.empty((0, 0)) if texts is None else texts):
         ink = ON_DARK if np.nan_to_num(values[y, x], nan=-np.inf) >= dark_from else ON_LIGHT
-        figure.add_annotation(x=x, y=y, text=str(text), showarrow=False, font={"size": 13, "color": ink}, **where)
+        notes.append({"x": x, "y": y, "text": str(text), "showarrow": False, "font": {"size": 13, "color": ink}} | axes)
+    figure.layout.annotations = [*figure.layout.annotations, *notes]  # one by one, their cost grows with the square
     figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
     rows_from_the_top(figure, rows, **where)
     figure.update_yaxes(range=[p - 0.5, -0.5], **where)
@@ -319,6 +321,7 @@ def bars(
         go.Bar(
             **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
             textposition="outside" if texts is not None else "none", cliponaxis=False, showlegend=bool(name),
+            constraintext="none",
             marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, meta="value",
             hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>",
         ),

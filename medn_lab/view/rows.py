@@ -1,9 +1,10 @@
-"""Text about clips from the rows of a table: labels, AU sets, hover texts, the time axis."""
+"""What of a clip is shown: text from its row (labels, AU sets, hover texts), its time axis, its frames."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -13,6 +14,7 @@ from medn_lab.view.theme import as_text
 NO_AU = "no AU"
 UNKNOWN_AUS = "AUs unknown"
 AUS_IN_DOUBT = "AUs in doubt"
+_ALIKE = 8.0  # grey levels of an eighth by an eighth of the face: drawn and prepared copies differ by up to 5
 
 
 def _is_missing(value: object) -> bool:
@@ -237,6 +239,38 @@ def clip_moments(clips: Clips, clip_id: str) -> Moments:
     if times is None:
         note = "; ".join(filter(None, (note, "the frame rate is not known, so there are no times")))
     return Moments(numbers, times, 0, place, count - 1, True, note)
+
+
+def shown_frames(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
+    """The frames of a clip as people are shown them, and which they are.
+
+    Parameters
+    ----------
+    clips : Clips
+    place : int
+        Row of the clip.
+
+    Returns
+    -------
+    frames, which
+        (t, h, w, 3) uint8: the viewing copy where there is one that shows the network's frames, otherwise those; None
+        without frames.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
+    >>> shown_frames(Clips(np.zeros((1, 2, 8, 8, 3), np.uint8), None, table), 0)[1]
+    'frames at 8 px, as the network gets them'
+    """
+    if clips.frames is None:
+        return None, ""
+    frames = np.asarray(clips.frames[place])
+    large = None if clips.viewing is None else clips.viewing[place]
+    if large is not None and len(large) == len(frames):
+        blocks = [[cv2.resize(one, (8, 8), interpolation=cv2.INTER_AREA) for one in part] for part in (large, frames)]
+        if np.abs(np.subtract(*np.asarray(blocks, dtype=float))).max() <= _ALIKE:
+            return large, f"frames at {max(large.shape[1:3])} px (viewing copy)"
+    return frames, f"frames at {max(frames.shape[1:3])} px, as the network gets them"
 
 
 def _number(value: object) -> float | None:

@@ -16,7 +16,7 @@ from medn_lab.view.theme import as_text
 _CURVES = {
     "loss": ("total loss", theme.GREY),
     "emotion": ("emotion (cross-entropy)", theme.BRANCH_COLOURS["emotion"]),
-    "au": ("AU detection (binary cross-entropy)", theme.BRANCH_COLOURS["motion"]),
+    "au": ("AUs (binary cross-entropy)", theme.BRANCH_COLOURS["motion"]),
     "accuracy": ("accuracy, training clips", "#2F7FD0"),
     "uf1": ("UF1", theme.BRANCH_COLOURS["fused"]),
     "dependence_linear_cka": ("linear CKA", theme.BRANCH_COLOURS["fused"]),

@@ -4,7 +4,7 @@
  * @typedef {{data: DataView, width: number, height: number, scale: number}} Field  int8 values times `scale`
  * @typedef {{width: number, height: number, count: number, frames: DataView|null, course: number[],
  *   flow: Field|null, push: Field|null, gain: number, largest: number, texts: Object<string, string>,
- *   kept: {rate: number, grid: number, mask: DataView, text: string}[], heat: Object<string, Field & {text: string}>}} Face
+ *   outline: {data: DataView, width: number, height: number}|null, kept: {rate: number, grid: number, mask: DataView, text: string}[], heat: Object<string, Field & {text: string}>}} Face
  */
 
 const SPEEDS = [["real time", 1], ["1/2", 0.5], ["1/4", 0.25], ["1/8", 0.125], ["1/16", 0.0625], ["1/32", 0.03125]];
@@ -83,7 +83,7 @@ function render({ model, el }) {
   const row = element("div", "medn-faces-row", el);
   const slider = element("input", "medn-frames", el), axis = element("div", "medn-axis-names", el);
   const tools = element("div", "medn-tools", el), overlays = element("div", "medn-tools medn-overlays", el);
-  const reading = element("div", "medn-reading", el);
+  const course = element("div", "medn-courses", el), reading = element("div", "medn-reading", el);
   let faces = [], frame = 0, timer = 0, due = 0, sent = 0;
 
   const set = (name, value) => {
@@ -153,7 +153,7 @@ function render({ model, el }) {
     }
     overlays.hidden = choices.length < 2;
     const options = model.get("overlay") === "kept" ? model.get("keep_rates").map(rate => [`keep rate ${rate}`, rate])
-      : model.get("overlay") === "attribution" ? model.get("parts").map(part => [`of the ${part}`, part]) : [];
+      : model.get("overlay") === "attribution" ? model.get("parts").map(part => [{ frames: "each frame", flow: "the flow" }[part] ?? part, part]) : [];
     which.replaceChildren(...options.map(([title, value]) => new Option(title, value)));
     which.value = String(model.get(model.get("overlay") === "kept" ? "keep_rate" : "attributed"));
     if (options.length > 1) overlays.append(which);
@@ -164,6 +164,7 @@ function render({ model, el }) {
     loop.checked = model.get("loop");
     magnify.value = model.get("magnify");
     factor.textContent = Number(model.get("magnify")).toFixed(1);
+    fillCourse();
     const still = !faces.some(face => face.strip);
     for (const one of [slider, axis, tools]) one.hidden = still;
     soon();
@@ -292,6 +293,46 @@ function render({ model, el }) {
     }
   };
 
+  /** A white line, dark on both sides, around the pixels of a mask. */
+  const drawOutline = ({ outline, canvas, out }) => {
+    const mask = unsigned(outline.data), { width, height } = outline, pen = canvas.getContext("2d");
+    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
+    const path = new Path2D();
+    for (let y = 0; y <= height; y++) for (let x = 0; x <= width; x++) {
+      const here = inside(x, y), [px, py] = [x * out.width / width, y * out.height / height];
+      if (here !== inside(x - 1, y)) { path.moveTo(px, py); path.lineTo(px, (y + 1) * out.height / height); }
+      if (here !== inside(x, y - 1)) { path.moveTo(px, py); path.lineTo((x + 1) * out.width / width, py); }
+    }
+    for (const [colour, wide] of [["rgb(25,25,30)", 3.6], ["#fff", 1.4]]) {
+      pen.strokeStyle = colour;
+      pen.lineWidth = wide * out.width / 320;
+      pen.lineCap = "round";
+      pen.stroke(path);
+    }
+  };
+
+  /** The sum of the map over each frame, a bar a frame in a row a clip; a press shows the frame. */
+  const fillCourse = () => {
+    course.replaceChildren();
+    if (model.get("overlay") !== "attribution") return;
+    const maps = faces.map(face => face.heat.frames).filter(map => map?.course.length > 1);
+    const largest = Math.max(1e-30, ...maps.flatMap(map => map.course).map(Math.abs));
+    for (const { course: own, signed: withSign } of maps) {
+      const title = withSign ? "Attribution per frame" : "Attribution per frame, absolute values";
+      element("div", "medn-note", course, `${title}; the largest bar is ${largest.toPrecision(2)}`);
+      const bars = element("div", "medn-course", course);
+      own.forEach((value, place) => {
+        const bar = element("button", "medn-bar", bars);
+        bar.type = "button";
+        bar.title = `${model.get("moments")[place]?.text ?? place + 1}: ${value.toPrecision(3)}`;
+        bar.setAttribute("aria-label", bar.title);
+        const fill = element("span", value < 0 ? "medn-below" : withSign ? "medn-above" : "medn-above medn-unsigned", bar);
+        fill.style.height = `${50 * Math.abs(value) / largest}%`;
+        bar.addEventListener("click", () => { if (timer) stop(); show(place, true); });
+      });
+    }
+  };
+
   const text = face => {
     const overlay = model.get("overlay");
     if (overlay === "kept") return face.kept.find(one => one.rate === model.get("keep_rate"))?.text ?? face.texts.kept;
@@ -308,6 +349,7 @@ function render({ model, el }) {
       paint[overlay]?.(face, place);
       face.canvas.getContext("2d").putImageData(face.out, 0, 0);
       if (overlay === "arrows") drawArrows(face);
+      if (face.outline) drawOutline(face);
       Object.assign(face.canvas.dataset, { frame: place, magnify: model.get("magnify"), overlay });
     }
     slider.max = count() - 1;
@@ -318,6 +360,9 @@ function render({ model, el }) {
     play.setAttribute("aria-label", model.get("playing") ? "Pause" : "Play");
     reading.replaceChildren(...[...new Set([...faces.map(text), ...model.get("notes")])].filter(Boolean).map(
       sentence => element("div", "medn-note", null, sentence)));
+    for (const bars of course.querySelectorAll(".medn-course")) {
+      [...bars.children].forEach((bar, place) => bar.classList.toggle("medn-now-bar", place === frame));
+    }
     el.dataset.frame = frame;
   };
   const soon = () => { due ||= requestAnimationFrame(draw); };

@@ -24,11 +24,6 @@ MOST_SIDE_BY_SIDE = 5
 
 _TEXTS = ("model", "kind", "measure", "given", "branch", "target", "direction", "reason")
 _NUMBERS = ("value", "p", "allowed", "excess", "n_positive")
-_NOTHING = {
-    "dependence": "These reports hold no measures of dependence.",
-    "leakage": "These reports hold no leakage: they were made without targets.",
-    "information": "None of these models has a bottleneck, so no nats are known.",
-}
 
 
 class DecouplingPanel(Panel):
@@ -119,11 +114,11 @@ class DecouplingPanel(Panel):
             widgets.Button, "Export", icon="download", style={}, tooltip="Write the report on the ticked models"
         )
         self._written = widgets.HTML()
-        self._figure, shown = live_figure(empty_sheet("", title="", width=960))
+        self._figure, shown = live_figure(empty_sheet("", title="", width=960).update_layout(width=None))
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__(
             [
-                widgets.HBox([widgets.HTML(note("compare")), *boxes.values()], layout=wrap),
+                widgets.HBox([control(widgets.HTML, "Models", value=""), *boxes.values()], layout=wrap),
                 widgets.HBox([family, self._given, self._each, self._fused], layout=wrap),
                 shown, self._rows, self._words,
                 widgets.HBox([self._path, export, self._written], layout=wrap),
@@ -134,23 +129,29 @@ class DecouplingPanel(Panel):
         self._draw()
         for trait, bound in (
             ("family", family), ("given", self._given), ("each_au", self._each), ("fused", self._fused),
-            ("row", self._rows),
         ):  # fmt: skip
             self._bind(trait, bound)
+        self._bind(
+            "row",
+            self._rows,
+            to_control=lambda row: -1 if row is None else row,
+            to_trait=lambda row: None if row == -1 else row,
+        )
         for name, box in boxes.items():
-            self._bind(
-                "models",
-                box,
-                to_control=lambda models, name=name: name in models,
-                to_trait=lambda on, name=name: (
-                    [one for one in self.models if one != name] + [name] * on
-                    if on != (name in self.models)
-                    else self.models
-                ),
-            )
+            self._bind_model(name, box)
         self.observe(lambda _: self._draw(), ["family", "models", "given", "each_au", "fused"])
         self.observe(lambda _: self._explain(), "row")
         export.on_click(lambda _: self._try(self._export))
+
+    def _bind_model(self, name: str, box: widgets.Checkbox) -> None:
+        """Keep a box equal to whether `models` holds this model."""
+
+        def changed(ticked: bool) -> list[str]:
+            if ticked == (name in self.models):
+                return self.models
+            return [*self.models, name] if ticked else [one for one in self.models if one != name]
+
+        self._bind("models", box, to_control=lambda models: name in models, to_trait=changed)
 
     def compare(self, models: list[str]) -> pd.DataFrame:
         """Show these models and return the rows shown.
@@ -208,7 +209,7 @@ class DecouplingPanel(Panel):
             If there is no such row.
         """
         try:
-            self.row = number
+            self.row = int(number)
         except traitlets.TraitError as problem:
             raise ValueError(str(problem)) from None
         return " ".join(explain_row(self.selection.iloc[number].to_dict()))
@@ -274,11 +275,11 @@ class DecouplingPanel(Panel):
         self.row = None
         self.set_trait("selection", rows)
         texts = [explain_row(one)[0].partition(";")[0] for one in rows.to_dict("records")]
-        self._rows.options = [("choose a row", None), *((text, number) for number, text in enumerate(texts))]
+        self._rows.options = [("choose a row", -1), *((text, number) for number, text in enumerate(texts))]
         if len(rows):
             drawn = plot_decoupling(rows, kind=self.family)
         else:
-            why = _NOTHING.get(self.family, "These models have no such rows.")
+            why = f"The reports on these models have no rows on {self.family.replace('_', ' ')}."
             why = why if shown or not self._report.models else "No model is ticked."
             drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
         drawn.layout.width = None
@@ -302,8 +303,8 @@ class DecouplingPanel(Panel):
             what, reading = explain_row(self.selection.iloc[self.row].to_dict())
             self._words.value = f"<div class='medn-line'><b>{html.escape(what)}</b></div>{note(reading)}"
             for trace in self._figure.data:
-                places = [] if trace.ids is None else np.flatnonzero(np.asarray(trace.ids) == str(self.row))
-                frames += [_frame(trace, int(place)) for place in places]
+                if trace.ids is not None and str(self.row) in trace.ids:
+                    frames.append(_frame(trace, list(trace.ids).index(str(self.row))))
         self._figure.layout.shapes = frames
 
     def _export(self) -> None:

@@ -1,4 +1,4 @@
-"""Who is taken for whom, which clips those are, and how far the score can be believed."""
+"""An evaluation in one panel: confusion matrix, the clips of each cell, scores, and the tables behind them."""
 
 from __future__ import annotations
 
@@ -11,50 +11,63 @@ import traitlets
 
 from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
 from medn_lab.view import theme
-from medn_lab.view.confusion_cells import UNLABELLED, confusion_cells
-from medn_lab.view.rows import au_set_names, persons
-from medn_lab.widgets.cell_grid import ON_DARK, ON_LIGHT, Cell, CellGrid, scale_colour
-from medn_lab.widgets.clip_list import ClipList
-from medn_lab.widgets.panel import Panel, count, note, number, plain, share, table_html, trait_errors
-from medn_lab.widgets.score_lines import scores_drawing
+from medn_lab.view.answers import UNLABELLED, confusion_cells
+from medn_lab.view.evaluation import plot_evaluation
+from medn_lab.view.marks import counted, empty_sheet
+from medn_lab.view.rows import au_set_names, au_set_texts, persons
+from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.live import live_figure
+from medn_lab.widgets.panel import (
+    Panel,
+    clip_heading,
+    control,
+    count,
+    note,
+    number,
+    plain,
+    score_rows,
+    share,
+    table_html,
+    trait_errors,
+)
 
-_HEAD = 126
-_CELL = ("true", "predicted")
-
+MOST_LISTED = 400
+"""Clips in the list; a browser is slow with many more."""
 TABLES = {
     "subjects": {
-        "subject": ("subject", plain),
-        "accuracy": ("accuracy", share),
-        "n_clips": ("clips", count),
+        "subject": ("subject", plain), "accuracy": ("accuracy", share), "n_clips": ("clips", count),
         "most_missed": ("missed most often", plain),
     },
     "AUs": {
-        "au": ("AU", plain),
-        "auc": ("AUC", number),
-        "auc_low": ("from", number),
-        "auc_high": ("to", number),
-        "f1": ("F1", number),
-        "n_positive": ("clips with it", count),
-        "n_subjects": ("of subjects", count),
+        "au": ("AU", plain), "auc": ("AUC", number), "auc_low": ("from", number), "auc_high": ("to", number),
+        "f1": ("F1", number), "n_positive": ("positive clips", count), "n_subjects": ("of subjects", count),
         "reason": ("remark", plain),
     },
     "folds": {
-        "held_out": ("held out", plain),
-        "accuracy": ("accuracy", share),
-        "n_test": ("clips", count),
+        "held_out": ("held out", plain), "accuracy": ("accuracy", share), "n_test": ("clips", count),
         "error": ("failed because", plain),
     },
-}
+}  # fmt: skip
 """The tables of the panel: column, its title and how it is shown."""
+_SORTS = {
+    "surest first": ("score_predicted", False),
+    "least sure first": ("score_predicted", True),
+    "score of the label": ("score_label", True),
+    "subject": ("subject", True),
+    "AU set": ("au_set", True),
+    "clip": ("clip_id", True),
+}
+_STAY = 2400  # milliseconds on a clip while the list plays
+_ROW = {"flex_flow": "row wrap", "width": "100%"}
 
 
 class EvaluationPanel(Panel):
-    """Read an evaluation: press a cell of the confusion matrix and see its clips, beside what the score is worth.
+    """Read an evaluation: click a cell of the confusion matrix and see its clips with their scores.
 
-    Press a cell: its clips are listed below, the surest first, and the one in hand plays with its scores. *Next* and
-    *previous* step through the list, *play* goes through it alone. Two lists, *true* and *called*, do what pressing a
-    cell does, also for a whole row or column. On the right stand the scores with their intervals between floor and
-    ceilings, and the tables of persons, AUs and folds.
+    Click a cell: its clips are listed, the surest first, and the first of them plays next to its scores. *Next* and
+    *previous* step through the list, *play* goes through it by itself. Two lists, *true* and *predicted*, do what a
+    click does, also for a whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores
+    with their intervals, the AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
 
     Parameters
     ----------
@@ -64,8 +77,6 @@ class EvaluationPanel(Panel):
         What plays.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
-    width : int
-        In pixels.
 
     Attributes
     ----------
@@ -74,6 +85,8 @@ class EvaluationPanel(Panel):
         can be followed.
     true, predicted : str
         Row and column chosen; empty stands for all of them. Traits: set them to list other clips.
+    mistakes : bool
+        Whether only clips off the diagonal are listed; a trait.
     clip_id : str
         The clip that plays; a trait: set it to play another.
 
@@ -89,39 +102,38 @@ class EvaluationPanel(Panel):
     selection = traitlets.Instance(pd.DataFrame, read_only=True)
     true = traitlets.Unicode("")
     predicted = traitlets.Unicode("")
+    mistakes = traitlets.Bool(False)
     clip_id = traitlets.Unicode("")
+    _places = traitlets.Any(None)  # positions of the selection among the predictions, a tuple of int
 
     def __init__(
-        self,
-        summary: EvaluationSummary | Predictions,
-        *,
-        clips: Clips | None = None,
-        magnify: float = 6.0,
-        width: int = 1000,
+        self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
     ) -> None:
         if isinstance(summary, Predictions):
-            told = "No scores: hand in medn.evaluate.evaluation_summary(predictions)."
-            summary = EvaluationSummary(summary, notes=(told,))
+            missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
+            summary = EvaluationSummary(summary, notes=(missing,))
         self._summary = summary
-        self._cells = confusion_cells(summary.predictions, label=summary.label)
-        self._frame = _frame(summary.predictions)
-        self._grid = CellGrid(self._on_cell)
-        self._putting = False
-        self._chosen = ("", "")  # row and column whose clips are listed
-        self._list = ClipList(summary.predictions, clips=clips, label=summary.label, magnify=magnify)
-        self._build(width)
+        self._cells, self._counts = confusion_cells(summary.predictions, label=summary.label)
+        self._classes = {"true": list(self._counts.index), "predicted": list(self._counts.columns)}
+        self._rows = _list_rows(summary.predictions, self._cells["true"])
+        table = summary.predictions.table
+        self._frame = summary.predictions.to_frame() if len(table) else table.assign(predicted="")
+        self._view = ClipView(clips, size=220, magnify=magnify, playing=True)
+        figure = plot_evaluation(summary) if len(self._cells) else empty_sheet(
+            "There are no clips.", title="<b>Evaluation</b>", width=980
+        )  # fmt: skip
+        figure.update_layout(width=None)
+        edge = {"color": theme.RING, "width": 3}
+        figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge, visible=bool(len(self._cells)))
+        self._figure, shown = live_figure(figure)
+        self._line, self._foot = widgets.HTML(), widgets.HTML("".join(note(text) for text in summary.notes))
         super().__init__(
-            [self._top, self._selected, self._list, self._foot],
-            name="evaluation-panel",
-            width=f"{width + 8}px",
-            results={"selection": self._frame.iloc[:0]},
-        )
+            [shown, self._choices(), self._line, self._clip_row(), *self._tables(), self._foot],
+            name="evaluation-panel", width="100%", results={"selection": table.iloc[:0]},
+        )  # fmt: skip
         self._wire()
-        self._draw_matrix()
-        self._draw_table()
-        self._say_selected()
-
-    # What may be called -----------------------------------------------------------------------------------------------
+        self._choose()
+        self._on_view()
 
     def select(self, true: str | None, predicted: str | None) -> pd.DataFrame:
         """List the clips of a cell and return their rows; None stands for the whole row or column.
@@ -139,10 +151,11 @@ class EvaluationPanel(Panel):
         ValueError
             If there is no such class.
         """
-        places = self._cells.places(true or None, predicted or None)
-        self._choose(true or "", predicted or "")
-        self._mark()
-        self._put(places)
+        chosen = {"true": true or "", "predicted": predicted or ""}
+        for name, value in chosen.items():
+            self._check_class(name, value)
+        with self.hold_trait_notifications():
+            self.true, self.predicted, self.mistakes = chosen["true"], chosen["predicted"], False
         return self.selection
 
     def show(self, clip_id: str) -> None:
@@ -156,69 +169,86 @@ class EvaluationPanel(Panel):
         positions(self._summary.predictions.table, clip_id, owner="this panel")
         self.clip_id = str(clip_id)
 
-    # How it is made ---------------------------------------------------------------------------------------------------
+    # What the page holds ----------------------------------------------------------------------------------------------
 
-    def _build(self, width: int) -> None:
-        cells, style = self._cells, {"description_width": "initial"}
-        self._cell_width = int(np.clip(390 / max(len(cells.columns), 1), 40, 68))
-        matrix = _HEAD + (self._cell_width + 2) * len(cells.columns) + 8
-        matrix = min(matrix, width - 390)
-        self._as = widgets.ToggleButtons(
-            options=["counts", "row shares"], tooltips=["Clips in each cell", "Share of the clips of the true class"],
-            style={"button_width": "98px"},
-        )  # fmt: skip
+    def _choices(self) -> widgets.Box:
+        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
+        self._true = control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label")
+        self._predicted = control(
+            widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that the model predicts"
+        )
+        self._mistakes = control(
+            widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
+        )
+        self._sorts = control(
+            widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip="The order of the list"
+        )
+        self._persons = control(
+            widgets.Dropdown, "of", width="180px", options=[("all subjects", "")], tooltip="The clips of one subject"
+        )
+        chosen = [self._true, self._predicted, self._mistakes, self._sorts, self._persons]
+        return widgets.HBox(chosen, layout=_ROW)
 
-        def listed(description: str, names: tuple[str, ...], tooltip: str) -> widgets.Dropdown:
-            options = [("all", ""), *((name, name) for name in names)]
-            layout = widgets.Layout(width="152px", margin="2px 8px 2px 0")
-            return widgets.Dropdown(
-                options=options, value="", description=description, style=style, tooltip=tooltip, layout=layout
-            )
+    def _clip_row(self) -> widgets.Box:
+        self._head, self._card = widgets.HTML(), widgets.HTML(layout=widgets.Layout(flex="1 1 280px"))
+        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
+        self._list.add_class("medn-listed")
+        self._back, self._on = (
+            control(widgets.Button, width="40px", icon=f"step-{way}", tooltip=f"The {what} clip of the list", style={})
+            for way, what in (("backward", "previous"), ("forward", "next"))
+        )
+        self._play = control(
+            widgets.Play, width="150px", interval=_STAY, max=0, tooltip="Play the listed clips one after another"
+        )
+        self._many = widgets.HTML()
+        steps = widgets.HBox([self._back, self._on, self._play, self._many])
+        left = widgets.VBox([self._head, self._list, steps], layout=widgets.Layout(flex="1 1 360px", min_width="300px"))
+        middle = widgets.VBox([self._view], layout=widgets.Layout(flex="0 0 300px", margin="0 10px"))
+        return widgets.HBox([left, middle, self._card], layout=_ROW)
 
-        self._trues = listed("true", cells.rows, "The row: what the clips were labelled")
-        self._calleds = listed("called", cells.columns, "The column: what the model called them")
-        self._wrong = widgets.Button(
-            description="All mistakes", tooltip="List every clip off the diagonal", icon="times",
-            layout=widgets.Layout(width="112px"),
+    def _tables(self) -> list[widgets.Widget]:
+        self._views = control(
+            widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
+            tooltips=["A subject a row", "An AU a row", "A fold a row"],
         )  # fmt: skip
-        box = widgets.Box([self._grid], layout=widgets.Layout(overflow="auto", max_height="430px", margin="4px 0"))
-        choose = widgets.HBox([self._trues, self._calleds, self._wrong], layout=widgets.Layout(flex_flow="row wrap"))
-        left = widgets.VBox([self._as, box, choose], layout=widgets.Layout(width=f"{matrix}px", flex=f"0 0 {matrix}px"))
-        self._wide = width - matrix - 24
-        self._views = widgets.ToggleButtons(
-            options=["scores", *TABLES], style={"button_width": "74px"},
-            tooltips=["Accuracy, UF1 and UAR", "A person a row", "An AU a row", "A fold a row"],
-        )  # fmt: skip
-        self._sorts = widgets.Dropdown(
-            options=[("–", "")], description="Sort", style=style, tooltip="The order of the table",
-            layout=widgets.Layout(width="170px"),
-        )  # fmt: skip
-        self._table = widgets.HTML(layout=widgets.Layout(height="252px", overflow="auto", margin="4px 0"))
-        bar = widgets.HBox([self._views, self._sorts], layout=widgets.Layout(flex_flow="row wrap"))
-        right = widgets.VBox([bar, self._table], layout=widgets.Layout(width=f"{self._wide}px", margin="0 0 0 14px"))
-        self._top = widgets.HBox([left, right])
-        self._selected = widgets.HTML(layout=widgets.Layout(margin="6px 0 2px 0"))
-        self._foot = widgets.HTML("".join(note(text) for text in self._summary.notes))
+        self._order = control(widgets.Dropdown, "Sort", width="190px", tooltip="The order of the table")
+        self._table = widgets.HTML(layout=widgets.Layout(max_height="252px", overflow="auto", margin="4px 0"))
+        return [widgets.HBox([self._views, self._order], layout=_ROW), self._table]
 
     def _wire(self) -> None:
-        self._as.observe(lambda change: self._draw_matrix(), "value")
-        for control in (self._trues, self._calleds):
-            control.observe(lambda change: self._on_choice(), "value")
-        self._wrong.on_click(lambda _: self._select_mistakes())
-        self._views.observe(lambda change: self._on_view(), "value")
-        self._sorts.observe(lambda change: self._draw_table(), "value")
-        self.observe(self._on_chosen, ["true", "predicted"])
-        traitlets.link((self._list, "clip_id"), (self, "clip_id"))
+        matrix = next((one for one in self._figure.data if one.type == "heatmap" and one.meta == "value"), None)
+        if matrix is not None:
+            matrix.on_click(lambda _, points, __: self._on_cell(points.ys, points.xs))
+        for name in ("true", "predicted", "mistakes"):
+            self._bind(name, getattr(self, f"_{name}"))
+        self.observe(lambda _: self._choose(), ["true", "predicted", "mistakes"])
+        self.observe(lambda _: self._put(), "_places")
+        for one in (self._sorts, self._persons):
+            one.observe(lambda _: self._fill(), "value")
+        self.observe(lambda _: self._draw_clip(), "clip_id")
+        self._bind(
+            "clip_id", self._list,
+            to_control=lambda name: name if name in dict(self._list.options).values() else None,
+            to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
+        )  # fmt: skip
+        self._list.observe(lambda change: setattr(self._play, "value", change.new or 0), "index")
+        self._play.observe(lambda change: self._step_to(change.new), "value")
+        self._back.on_click(lambda _: self._step_to((self._list.index or 0) - 1))
+        self._on.on_click(lambda _: self._step_to(-1 if self._list.index is None else self._list.index, by=1))
+        self._views.observe(lambda _: self._on_view(), "value")
+        self._order.observe(lambda _: self._draw_table(), "value")
 
-    # What the gestures do ---------------------------------------------------------------------------------------------
+    # What a gesture or a trait does -----------------------------------------------------------------------------------
 
-    def _on_cell(self, row: int, column: int) -> None:
-        self.select(self._cells.rows[row], self._cells.columns[column])
+    def _check_class(self, name: str, value: str) -> None:
+        known = self._classes[name]
+        if value and value not in known:
+            raise ValueError(f"no {name} class {value!r} here; there are {', '.join(known)}")
 
     @traitlets.validate("true", "predicted")
     def _a_class(self, proposal: traitlets.Bunch) -> str:
         with trait_errors():
-            self._cells.places(*(proposal.value or None if proposal.trait.name == one else None for one in _CELL))
+            self._check_class(proposal.trait.name, proposal.value)
         return proposal.value
 
     @traitlets.validate("clip_id")
@@ -228,137 +258,126 @@ class EvaluationPanel(Panel):
                 positions(self._summary.predictions.table, proposal.value, owner="this panel")
         return proposal.value
 
-    def _choose(self, true: str, predicted: str) -> None:
-        """Let traits and lists say the same cell; half of that is nobody's choice."""
-        self._chosen, self._putting = (true, predicted), True
-        with self.hold_trait_notifications():
-            self.true, self.predicted = true, predicted
-        self._trues.value, self._calleds.value = true, predicted
-        self._putting = False
+    def _on_cell(self, ys: list[float], xs: list[float]) -> None:
+        if ys:
+            self.select(self._counts.index[int(ys[0])], self._counts.columns[int(xs[0])])
 
-    def _put(self, places: np.ndarray, *, what: str = "") -> None:
-        """List the clips at these positions."""
-        chosen = self._frame.iloc[places]
-        self._say_selected(chosen, what=what)
-        self._list.put(places)
+    def _choose(self) -> None:
+        """Find the clips of the cell and mark it in the figure."""
+        inside, edges = np.ones(len(self._cells), dtype=bool), dict[str, float]()
+        for name, axis in (("true", "y"), ("predicted", "x")):
+            value, known = getattr(self, name), self._classes[name]
+            inside &= (self._cells[name] == value).to_numpy() | (not value)
+            first, last = (known.index(value),) * 2 if value else (0, len(known) - 1)
+            edges |= {f"{axis}0": first - 0.5, f"{axis}1": last + 0.5}
+        if self.mistakes:
+            true = self._cells["true"]
+            inside &= ((true != self._cells["predicted"]) & (true != UNLABELLED)).to_numpy()
+        self._places = tuple(np.flatnonzero(inside).tolist())
+        with self._figure.batch_update():
+            self._figure.update_shapes(edges, selector={"name": "chosen"})
+
+    def _put(self) -> None:
+        """Show the clips of the cell: in words, as the list, as the selection."""
+        chosen = self._frame.iloc[list(self._places)]
+        names = self._rows["subject"].iloc[list(self._places)].value_counts().sort_index()
+        names = names.drop("", errors="ignore")
+        sets = pd.Series(au_set_names(chosen), dtype=object).value_counts()
+        classes = (html.escape(name or "any") for name in (self.true, self.predicted))
+        parts = [f"<b>{counted(len(chosen), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
+        parts += ["mistakes only"] * self.mistakes + [counted(len(names), "subject")] * bool(len(names))
+        parts += [html.escape(f"{name}: {n}") for name, n in sets.head(4).items()]
+        parts += [counted(len(sets) - 4, "more AU set")] * (len(sets) > 4)
+        self._line.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
+        self._persons.options = [(f"all {counted(len(names), 'subject')}", "")] + [
+            (f"{name} ({n})", name) for name, n in names.items()
+        ]
+        self._fill()
         self.set_trait("selection", chosen)
 
-    def _on_chosen(self, change: traitlets.Bunch) -> None:
-        if self._chosen != (self.true, self.predicted):
-            self.select(self.true, self.predicted)
+    def _fill(self) -> None:
+        """List the clips of the cell and of the subject chosen; the first one plays."""
+        by, ascending = _SORTS[self._sorts.value]
+        rows = self._rows.iloc[list(self._places)]
+        rows = rows[rows["subject"] == self._persons.value] if self._persons.value else rows
+        rows = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable")
+        listed = rows.head(MOST_LISTED)
+        wide = max([12, *listed["clip_id"].str.len()])
+        heads = _columns("clip", "AUs", "label", "predicted", wide=wide)
+        self._head.value = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
+        names = listed[["clip_id", "au_set", "score_label", "score_predicted"]].itertuples(index=False)
+        self._list.options = [
+            (_columns(clip, aus, *("–" if np.isnan(one) else f"{one:.0%}" for one in scores), wide=wide), clip)
+            for clip, aus, *scores in names
+        ]
+        self._list.index = 0 if len(listed) else None
+        self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
+        self._play.max = max(len(listed) - 1, 0)
+        for one in (self._play, self._back, self._on):
+            one.disabled = len(listed) < 2
+        more = f", the first {MOST_LISTED} listed" if len(rows) > MOST_LISTED else ""
+        self._many.value = note(counted(len(rows), "clip") + more if more else "")
 
-    def _on_choice(self) -> None:
-        chosen = self._trues.value, self._calleds.value
-        if not self._putting and chosen != (self.true, self.predicted):
-            self.select(chosen[0] or None, chosen[1] or None)
-
-    def _select_mistakes(self) -> None:
-        wrong = (self._cells.true != self._cells.predicted) & (self._cells.true != UNLABELLED)
-        self._choose("", "")
-        self._grid.mark(None)
-        self._put(np.flatnonzero(wrong), what="off the diagonal")
+    def _step_to(self, place: int, *, by: int = 0) -> None:
+        if 0 <= place + by < len(self._list.options):
+            self._list.index = place + by
 
     def _on_view(self) -> None:
-        columns = TABLES.get(self._views.value)
-        self._sorts.options = [("–", "")]
-        if columns is not None:
-            several = [(title, key) for key, (title, _) in columns.items() if key not in ("reason", "error")]
-            self._sorts.options = [(f"{t} {arrow}", f"{sign}{key}") for t, key in several for arrow, sign in _WAYS]
-            self._sorts.value = next((v for _, v in self._sorts.options if v == "+accuracy"), self._sorts.options[0][1])
+        columns = TABLES[self._views.value]
+        sortable = {title: key for key, (title, _) in columns.items() if key not in ("reason", "error")}
+        ways = (("↑", "+"), ("↓", "-"))
+        self._order.options = [
+            (f"{title} {arrow}", sign + key) for title, key in sortable.items() for arrow, sign in ways
+        ]
+        self._order.value = "+accuracy" if "accuracy" in columns else "+au"
         self._draw_table()
 
-    # What is drawn ----------------------------------------------------------------------------------------------------
-
-    def _draw_matrix(self) -> None:
-        cells, shares, as_counts = self._cells, self._cells.shares, self._as.value == "counts"
-        totals = cells.counts.sum(axis=1)
-        drawn = [
-            [self._cell(row, column, shares[row, column], as_counts) for column in range(len(cells.columns))]
-            for row in range(len(cells.rows))
-        ]
-        heads = [
-            f"<div class='medn-line' style='white-space:nowrap' title='{html.escape(name)}, {n} clips'>{_marker(name)}"
-            f"{html.escape(name[:12])} <span class='medn-quiet'>{n}</span></div>"
-            for name, n in zip(cells.rows, totals, strict=True)
-        ]
-        tops = [
-            f"<div style='font-size:11px;text-align:center;white-space:nowrap;line-height:1.25'"
-            f" title='{html.escape(name)}'>{_marker(name)}<br>{html.escape(name[: self._cell_width // 6])}</div>"
-            for name in cells.columns
-        ]
-        corner = "<div class='medn-note'>true ↓ &nbsp; called →</div>"
-        high = 34 if len(cells.rows) <= 8 else 26
-        self._grid.draw(
-            heads, tops, drawn, corner=corner, head_width=_HEAD, cell_width=self._cell_width, row_height=high
-        )
-        self._mark()
-
-    def _cell(self, row: int, column: int, part: float, as_counts: bool) -> Cell:
-        n, known = int(self._cells.counts[row, column]), not np.isnan(part)
-        true, called = self._cells.rows[row], self._cells.columns[column]
-        text = f"{n:,}" if as_counts else (f"{part:.0%}" if known else "–")
-        hint = f"true {true}, called {called}: {n} clips" + (f", {part:.0%} of the row" if known else "")
-        ground = scale_colour(theme.SHARE_SCALE, part if known else 0.0)
-        return Cell(text, f"{hint}. Press to list them.", ground, ON_DARK if known and part > 0.65 else ON_LIGHT)
-
-    def _mark(self) -> None:
-        there = self.true in self._cells.rows and self.predicted in self._cells.columns
-        place = (self._cells.rows.index(self.true), self._cells.columns.index(self.predicted)) if there else None
-        self._grid.mark(place)
-
     def _draw_table(self) -> None:
-        view, summary = self._views.value, self._summary
-        self._sorts.disabled = view == "scores"
-        if view == "scores":
-            there = len(summary.scores) > 0
-            missing = note(" ".join(summary.notes) or "Nothing was scored.", warn=True)
-            self._table.value = scores_drawing(summary, width=self._wide - 8) if there else missing
-            return
+        view, summary, order = self._views.value, self._summary, self._order.value or "+"
         table = {"subjects": summary.subjects, "AUs": summary.aus, "folds": summary.folds}[view]
         if table is None or not len(table):
-            reasons = {
-                "subjects": "No persons are known here.",
-                "AUs": next((n for n in summary.notes if "AU table" in n), "There is no AU table."),
-                "folds": "These predictions have no folds: they are of one model that was asked once.",
+            missing = {
+                "subjects": "The subjects are not known.",
+                "AUs": next((text for text in summary.notes if "AU table" in text), "There is no AU table."),
+                "folds": "These predictions have no folds: they are of one model.",
             }
-            self._table.value = note(reasons[view], warn=True)
+            self._table.value = note(missing[view], warn=True)
+        else:
+            self._table.value = table_html(table, TABLES[view], by=order[1:], ascending=order[0] == "+")
+
+    def _draw_clip(self) -> None:
+        """Play the clip and write its scores."""
+        self._view.show(*filter(None, [self.clip_id]))
+        self._view.layout.display = "" if self.clip_id else "none"
+        if not self.clip_id:
+            self._card.value = note("There are no clips in this cell.")
             return
-        sort = self._sorts.value
-        self._table.value = table_html(table, TABLES[view], by=sort[1:], ascending=not sort.startswith("-"))
+        predictions = self._summary.predictions
+        row = predictions.table.iloc[int(positions(predictions.table, self.clip_id, owner="this panel")[0])]
+        self._card.value = f"<div class='medn-card'>{clip_heading(row)}{score_rows(predictions, self.clip_id)}</div>"
 
-    def _say_selected(self, chosen: pd.DataFrame | None = None, *, what: str = "") -> None:
-        if chosen is None:
-            n = len(self._frame)
-            told = (
-                f"{n:,} clips. Press a cell of the matrix to list and play its clips." if n else "There are no clips."
-            )
-            self._selected.value = f"<div class='medn-line medn-quiet'>{told}</div>"
-            return
-        said = (
-            what
-            or f"true <b>{html.escape(self.true or 'any')}</b>, called <b>{html.escape(self.predicted or 'any')}</b>"
-        )
-        parts = [f"<b>{len(chosen):,} clips</b> {said}"]
-        if len(chosen):
-            if "subject" in chosen:
-                parts.append(f"{persons(chosen).nunique()} subjects")
-            sets = pd.Series(au_set_names(chosen)).value_counts()
-            shown = ", ".join(f"{html.escape(str(name))} {n}" for name, n in sets.head(4).items())
-            parts.append(f"AU sets {shown}" + (f" and {len(sets) - 4} more" if len(sets) > 4 else ""))
-        self._selected.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
+    def _warn(self, text: str) -> None:
+        self._line.value = note(text, warn=True)
 
 
-_WAYS = (("↑", "+"), ("↓", "-"))
+def _list_rows(predictions: Predictions, true: pd.Series) -> pd.DataFrame:
+    """What the list shows and sorts by, a clip a row: id, AU set, subject, scores of label and prediction."""
+    table, n = predictions.table, len(predictions)
+    chances = predictions.probabilities if n else np.zeros((0, 1))
+    place = {str(name): number for number, name in enumerate(predictions.classes)}
+    return pd.DataFrame(
+        {
+            "clip_id": table["clip_id"].astype(str).to_numpy(),
+            "au_set": au_set_texts(table) if n else [],
+            "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
+            "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(true)],
+            "score_predicted": chances.max(axis=1),
+        }
+    )
 
 
-def _marker(name: str) -> str:
-    if name == UNLABELLED:
-        return ""
-    glyph = theme.SYMBOL_GLYPHS.get(theme.emotion_symbol(name), "●")
-    return f"<span style='color:{theme.emotion_colour(name)}'>{glyph}</span> "
-
-
-def _frame(predictions: Predictions) -> pd.DataFrame:
-    if len(predictions):
-        return predictions.to_frame()
-    return predictions.table.assign(predicted=pd.Series(dtype=object))
+def _columns(clip: str, aus: str, label: str, predicted: str, *, wide: int) -> str:
+    """A line of the list in columns; spaces that a browser keeps."""
+    fits = max(6, 40 - wide)
+    aus = aus if len(aus) <= fits else f"{aus[: fits - 1]}…"
+    return f"{clip:<{wide}} {aus:<{fits}} {label:>5} {predicted:>9}".replace(" ", "\u00a0")

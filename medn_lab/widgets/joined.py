@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from medn_lab.records import Clips, Truth
+from medn_lab.records import Clips, Truth, ViewingCopy
 
 
 def join_clips(parts: Mapping[str, Clips]) -> Clips:
@@ -34,14 +34,16 @@ def join_clips(parts: Mapping[str, Clips]) -> Clips:
     for name, shape in shapes.items():
         if shape != shapes[first]:
             raise ValueError(f"{first} has {shapes[first]} and {name} {shape}; they do not go together")
-    named = [clips.table.assign(clip_id=name) for name, clips in parts.items()]
     records = list(parts.values())
+    copies = [one.viewing for one in records]
+    recipes = [one.recipe for one in records]
     return Clips(
         frames=None if records[0].frames is None else np.concatenate([one.frames for one in records]),
         flow=None if records[0].flow is None else np.concatenate([one.flow for one in records]),
-        table=pd.concat(named, ignore_index=True),
-        recipe=records[0].recipe if all(one.recipe == records[0].recipe for one in records) else _common(records),
+        table=pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
+        recipe={key: value for key, value in recipes[0].items() if all(one.get(key) == value for one in recipes)},
         truth=_joined_truth(parts),
+        viewing=None if None in copies else ViewingCopy(copies[0].size, sum((one.makers for one in copies), ())),
     )
 
 
@@ -50,34 +52,18 @@ def _shape(clips: Clips) -> str:
     return f"{frames} of {clips.size[1]}x{clips.size[0]} px and {'no flow' if clips.flow is None else 'flow'}"
 
 
-def _common(records: list[Clips]) -> dict[str, object]:
-    """What all recipes say alike."""
-    return {
-        key: value
-        for key, value in records[0].recipe.items()
-        if all(key in one.recipe and one.recipe[key] == value for one in records)
-    }
-
-
 def _joined_truth(parts: Mapping[str, Clips]) -> Truth | None:
-    known = {name: clips.truth for name, clips in parts.items() if clips.truth is not None}
-    truths = list(known.values())
+    truths = [one.truth for one in parts.values() if one.truth is not None]
     if len(truths) < len(parts) or len({(truth.aus, truth.cue_kinds) for truth in truths}) > 1:
         return None
     faces: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for truth in truths:
-        for place, subject in enumerate(truth.subjects):
-            masks = truth.au_masks[place], truth.cue_mask[place]
-            before = faces.setdefault(subject, masks)
+        for subject, *masks in zip(truth.subjects, truth.au_masks, truth.cue_mask, strict=True):
+            before = faces.setdefault(subject, (masks[0], masks[1]))
             if not all(np.array_equal(a, b) for a, b in zip(before, masks, strict=True)):
                 return None
-    tables = [truth.table.assign(clip_id=name) for name, truth in known.items()]
-    return replace(
-        truths[0],
-        table=pd.concat(tables, ignore_index=True),
-        displacement=np.concatenate([truth.displacement for truth in truths]),
-        au_masks=np.stack([au for au, _ in faces.values()]),
-        cue_mask=np.stack([cue for _, cue in faces.values()]),
-        cue_course=np.concatenate([truth.cue_course for truth in truths]),
-        subjects=tuple(faces),
-    )
+    tables = [truth.table.assign(clip_id=name) for name, truth in zip(parts, truths, strict=True)]
+    arrays = {name: np.concatenate([getattr(one, name) for one in truths]) for name in ("displacement", "cue_course")}
+    au_masks, cue_mask = (np.stack(masks) for masks in zip(*faces.values(), strict=True))
+    table = pd.concat(tables, ignore_index=True)
+    return replace(truths[0], table=table, au_masks=au_masks, cue_mask=cue_mask, subjects=tuple(faces), **arrays)

@@ -12,6 +12,9 @@ from uuid import uuid4
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
+import traitlets
+from plotly.basedatatypes import BasePlotlyType
+from plotly.utils import PlotlyJSONEncoder
 
 from medn_lab.widgets.panel import note
 from medn_lab.widgets.timing import Dwell
@@ -42,13 +45,16 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
     figure : FigureWidget or StillFigure
         Take data and layout from it, and change them, as with any plotly figure.
     widget : DOMWidget
-        What is put on the page. Where FigureWidget can be made, it is the figure itself.
+        What is put on the page.
     """
     why = _not_shown()
     if not why:
         live = _live_kind()(figure)
         live._config = CONFIG
-        return live, live
+        if figure.layout.width:
+            return live, live
+        live._page = _page_width()(height=figure.layout.height)
+        return live, widgets.VBox([live, live._page])
     still = StillFigure(figure, why=why)
     return still, still.widget
 
@@ -56,7 +62,8 @@ def live_figure(figure: go.Figure) -> tuple[go.Figure, widgets.DOMWidget]:
 def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., object] | None = None) -> None:
     """Show `drawn` in the place of what `figure` shows.
 
-    A new FigureWidget would send 5 MB of code to the page. Where both have the same traces, only their values are sent.
+    A new FigureWidget would send 5 MB of code to the page. Where both have the same traces, only what
+    differs is sent.
 
     Parameters
     ----------
@@ -70,15 +77,24 @@ def redraw(figure: go.Figure, drawn: go.Figure, *, on_click: Callable[..., objec
     if not same:
         figure.data = []
     with figure.batch_update():
-        layout = drawn.layout.to_plotly_json()
-        figure.layout.update({key: layout.get(key) for key in figure.layout.to_plotly_json() | layout}, overwrite=True)
+        _change(figure.layout, drawn.layout)
         for old, new in zip(figure.data, drawn.data, strict=same):
-            old.update({key: value for key, value in new.to_plotly_json().items() if key != "type"}, overwrite=True)
+            _change(old, new)
     if not same:
         figure.add_traces(drawn.data)
         for trace in figure.data:
             if on_click is not None and trace.ids is not None:
                 trace.on_click(on_click)
+    if hasattr(figure, "_page"):
+        figure._page.height = drawn.layout.height
+
+
+def _change(part: BasePlotlyType, wanted: BasePlotlyType) -> None:
+    """Give a layout or a trace the properties of another; only what differs is sent, for a page that is busy."""
+    before, after = part.to_plotly_json(), wanted.to_plotly_json()
+    text = PlotlyJSONEncoder().encode
+    keys = [key for key in before | after if text(before.get(key)) != text(after.get(key))]
+    part.update({key: after.get(key) for key in keys}, overwrite=True)
 
 
 def _kinds(figure: go.Figure) -> list[tuple[Any, ...]]:
@@ -94,6 +110,41 @@ def _not_shown() -> str:
         return ""
     manager = sys.modules.get("google.colab.output._widgets")
     return COLAB if getattr(manager, "_installed_url", None) is None else ""
+
+
+@cache
+def _page_width() -> type[widgets.DOMWidget]:
+    """A widget that draws the figure before it anew where the width of the page changes.
+
+    plotly's widget draws first while the page has given it no width, and then listens to the window alone. A figure
+    without a width takes its height from its element, too.
+    """
+    import anywidget
+
+    class PageWidth(anywidget.AnyWidget):
+        _esm = """
+        export default { render({ model, el }) {
+          let width = 0;
+          const fit = () => {
+            const plot = el.parentElement?.querySelector(".js-plotly-plot");
+            if (!plot?._fullLayout) return void setTimeout(fit, 100);
+            delete plot.layout.width;  // plotly fixes it where it is given a new height
+            plot.style.height = `${model.get("height")}px`;
+            window.dispatchEvent(new Event("resize"));
+          };
+          const watch = new ResizeObserver(([{ contentRect }]) => {
+            if (!contentRect.width || contentRect.width === width) return;
+            width = contentRect.width;
+            fit();
+          });
+          watch.observe(el);
+          model.on("change:height", fit);
+          return () => watch.disconnect();
+        } };
+        """
+        height = traitlets.Float().tag(sync=True)
+
+    return PageWidth
 
 
 @cache

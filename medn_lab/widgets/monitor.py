@@ -82,6 +82,8 @@ class TrainingMonitor(Panel):
         )  # fmt: skip
         self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
         self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
+        for fixed in (self._stop, self._resume, self._bar):
+            fixed.layout.flex = "0 0 auto"
         top = widgets.HBox([self._stop, self._resume, self._bar, self._status])
         super().__init__([top, shown], name="training-monitor", width="100%", results={})
         self._stop.on_click(lambda _: self.stop())

@@ -15,16 +15,16 @@ import traitlets
 
 from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
+from medn_lab.view.answers import clip_au_scores, clip_scores
 from medn_lab.view.rows import au_set_texts, coded_aus, label_column, text_of
-from medn_lab.view.scores import clip_au_scores, clip_scores
 from medn_lab.widgets.timing import Dwell, Latest, Steps
 
 _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
 
-# Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets the
-# letters of a figure inside a widget follow the theme; a figure on its own keeps its mid-grey, which reads on both. A
-# drawn lasso would catch the pointer: the second lets the points inside of it be hovered and clicked. The arrow of a
-# list is a dark picture in ipywidgets, whatever the theme.
+# Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets what a
+# figure writes in theme.INK follow the theme; a figure on its own keeps that mid-grey, which reads on both. A drawn
+# lasso would catch the pointer: the second lets the points inside of it be hovered and clicked. The arrow of a list is
+# a dark picture in ipywidgets, whatever the theme.
 SHEET = """
 .medn { color: var(--jp-ui-font-color1, #222); font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
 .medn .medn-line { font-size: 12.5px; line-height: 1.45; color: var(--jp-ui-font-color1, #222); }
@@ -45,13 +45,12 @@ SHEET = """
 .medn .medn-note { font-size: 11.5px; line-height: 1.4; color: var(--jp-ui-font-color2, #666); }
 .medn .medn-warn { color: var(--jp-warn-color0, #b45f06); }
 .medn svg text { fill: var(--jp-ui-font-color1, #333); font-family: inherit; }
-.medn svg .medn-halo { paint-order: stroke; stroke: var(--jp-layout-color0, #fff); stroke-width: 4px; }
 .medn .medn-axis { stroke: var(--jp-ui-font-color3, #999); }
-.medn .js-plotly-plot .plotly svg text { fill: var(--jp-ui-font-color1, #555) !important; }
+.medn .js-plotly-plot .plotly svg text[style*="fill: rgb(122, 122, 122)"] {
+  fill: var(--jp-ui-font-color1, #555) !important; }
 .medn .js-plotly-plot .plotly .selectionlayer path { pointer-events: none !important; }
 .medn .js-plotly-plot .plotly .hoverlayer text { fill: #f4f4f4 !important; }
 .medn .widget-image img, .medn img.widget-image, .medn .medn-faces { border-radius: 4px; }
-.medn .medn-floor { stroke: var(--jp-ui-font-color1, #333); stroke-width: 2.5; }
 .medn .medn-short { display: inline-block; width: 64px; vertical-align: middle; margin-right: 4px; }
 .medn .medn-table { border-collapse: collapse; font-size: 11.5px; line-height: 16px;
   font-variant-numeric: tabular-nums; }
@@ -59,8 +58,6 @@ SHEET = """
   border-bottom: 1px solid var(--jp-border-color2, #ddd); background: transparent; color: inherit; }
 .medn .medn-table .medn-left { text-align: left; }
 .medn .medn-table thead th { font-weight: 600; position: sticky; top: 0; background: var(--jp-layout-color0, #fff); }
-.medn .medn-cells .jupyter-button { line-height: 1.2; font-size: 12.5px; font-variant-numeric: tabular-nums; }
-.medn .jupyter-button.medn-picked { box-shadow: inset 0 0 0 3px #FF9F1C; }
 .medn .medn-listed select, .medn .medn-listed-head { font-family: var(--jp-code-font-family, monospace);
   font-size: 11.5px; }
 [data-jp-theme-light="false"] .medn .widget-dropdown > select { background-image: url("data:image/svg+xml,%3Csvg\

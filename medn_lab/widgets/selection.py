@@ -12,7 +12,7 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import BranchFeatures, Embedding, au_columns, au_doubt, au_set_text, au_sets, positions
-from medn_lab.view.decoupling import MEASURES as NAMES
+from medn_lab.view.decoupling import MEASURES
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, label_column, persons, rightness
 from medn_lab.widgets.panel import emotion_chip, natural_order, note, number, plain, table_html
@@ -343,7 +343,7 @@ def _titled(measures: pd.DataFrame) -> pd.DataFrame:
     own = [(row["branch"], row["target"]) in (("motion", "AUs"), ("emotion", "emotion")) for row in rows]
     names = [
         f"{row['target']} from the {row['branch']} branch" if row["kind"] == "leakage"
-        else NAMES.get(row["measure"], str(row["measure"]))
+        else MEASURES.get(row["measure"], str(row["measure"]))
         for row in rows
     ]  # fmt: skip
     found = measures.assign(measure=names, better=np.where(own, "higher", "lower"))

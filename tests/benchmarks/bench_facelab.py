@@ -1,10 +1,10 @@
 """How long a move of a slider takes in FaceLab: drawing with flow, the model's answer, and all that the page receives.
 
 Run as ``python tests/benchmarks/bench_facelab.py``, or as ``python -m pytest tests/benchmarks/bench_facelab.py
---benchmark-only``. Fifty moves of single AU sliders, drawn by a seed, at 64 px with the shipped tiny model. Each sets
-the widget's ``state``, so that *whole move* is everything but the way to the page and back. The aim is 150 ms on two
-cores. *whole move, played* adds the moving picture, which the page receives once the sliders rest. Processor time also
-holds on a busy machine.
+--benchmark-only``. Fifty moves of single AU sliders, drawn by a seed, at 64 px with the shipped tiny model. Each shows
+a state, so that *whole move* is everything but the way to the page and back. The aim is 150 ms on two cores. *whole
+move, settled* adds the figure of the scores and the faces of the viewing copy, which the page receives once the sliders
+pause. Processor time also holds on a busy machine.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def moves(studio: FaceStudio, *, seed: int) -> Iterator[dict]:
         yield START | {"aus": aus}
 
 
-async def without_playing(act: Callable[[], object]) -> object:
-    """The result of `act`, called while an event loop runs: there the face begins to play later, and here never."""
+async def unsettled(act: Callable[[], object]) -> object:
+    """The result of `act`, called while an event loop runs: what waits for a pause is never drawn here."""
     return act()
 
 
@@ -51,12 +51,12 @@ def test_a_move_of_a_slider(benchmark, lab):
 
     def move() -> None:
         made.append(next(states))
-        lab.state = made[-1]
+        lab.show(made[-1])
 
     def measure() -> None:
         benchmark.pedantic(move, rounds=20, warmup_rounds=5, iterations=1)
 
-    asyncio.run(without_playing(measure))
+    asyncio.run(unsettled(measure))
     assert lab.state["aus"] == made[-1]["aus"]
     assert all(lab.clip.table[au].tolist() == [1.0] for au in made[-1]["aus"])
     assert lab.answers is not None
@@ -75,15 +75,15 @@ def times(studio: FaceStudio, model: medn.model.MEDN, *, count: int, seed: int) 
         return found
 
     def move(state: dict, name: str) -> None:
-        timed(name, lambda: setattr(lab, "state", state))
+        timed(name, lambda: lab.show(state))
 
     states = moves(studio, seed=seed)
     for _ in range(count):
-        asyncio.run(without_playing(lambda: move(next(states), "whole move")))
+        asyncio.run(unsettled(lambda: move(next(states), "whole move")))
         clip = timed("draw with flow", lambda: studio(lab.state))
         timed("answer", lambda clip=clip: answer(clip))
     for _ in range(count):
-        move(next(states), "whole move, played")
+        move(next(states), "whole move, settled")
     rows = {}
     for name, pairs in spent.items():
         clock, process = 1000 * np.array(pairs).T

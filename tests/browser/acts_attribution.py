@@ -16,16 +16,17 @@ def _drag_to_end(lab: LabPage, row: Locator) -> None:
 
 
 def move_a_face_and_make_a_pair(lab: LabPage) -> None:
-    """FaceLab in ``02_network``: a slider dragged, a cue pressed, a pair made, a key pressed."""
+    """FaceLab in ``02_network``: a slider dragged, an overlay, a cue and a pair by buttons, a key pressed."""
     face = lab.scroll_to_class("medn-face-lab")
-    flow, kept = face.locator("img").nth(1), face.locator("img").nth(2)
-    face.get_by_text("confusable pair", exact=True).wait_for()
+    canvas = face.locator(".medn-face-canvas").first
+    face.get_by_text("(viewing copy)").first.wait_for()
+    assert canvas.evaluate("one => one.width") == 300
 
-    before = flow.evaluate(IMAGE)
     brow = face.locator(".widget-slider", has_text="AU4").first
     _drag_to_end(lab, brow)
     face.get_by_text("AU 4E + AU 6B + AU 12C").first.wait_for()
-    expect_other_picture(lab, flow, than=before)
+    face.locator(".js-plotly-plot").get_by_text("AU 4E + AU 6B + AU 12C").wait_for()
+    expect(canvas).to_have_attribute("data-magnify", "8")
 
     face.get_by_role("button", name="Rest").click()
     face.get_by_text("No movement:").first.wait_for()
@@ -33,52 +34,54 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
 
     face.locator("select", has=lab.page.locator("option", has_text="AU 4+7")).first.select_option(label="AU 4")
     face.get_by_text("AU 4C, cue still").first.wait_for()
-    places = kept.evaluate(IMAGE)
+    face.get_by_role("button", name="kept tokens").first.click()
+    expect(canvas).to_have_attribute("data-overlay", "kept")
     face.get_by_role("button", name="flush").click()
     face.get_by_text("AU 4C, cue flush").first.wait_for()
-    expect_other_picture(lab, kept, than=places)
+    expect(canvas).to_have_attribute("data-overlay", "kept")  # what is shown of a face is shown of the next one, too
     face.get_by_role("button", name="Same AUs, other cue").click()
-    face.get_by_text("AU 4C, cue pallor").nth(1).wait_for()  # in hand and as B
     expect(face).to_contain_text("A and B have the same AUs and mean")
+    expect(face.locator(".medn-face-canvas")).to_have_count(3)  # the current clip, A and B
     lab.page.wait_for_timeout(2 * SETTLE_MS)
     lab.screenshot("face-pair")
 
     face.get_by_role("button", name="Back to A").click()
-    face.get_by_text("AU 4C, cue flush").nth(1).wait_for()
+    face.get_by_text("AU 4C, cue flush").first.wait_for()
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
     face.get_by_text("AU 4D, cue flush").first.wait_for()
 
 
 def ask_a_clip_for_other_maps(lab: LabPage) -> None:
-    """The viewer of ``07_attribution``: the frame in view, an AU, a pair, another method, and the check."""
+    """The viewer of ``07_attribution``: another frame, another method, the check, an AU, a pair."""
     viewer = lab.scroll_to_class("medn-attribution-viewer")
-    picture = viewer.locator("img").first
-    kinds, which, methods = (viewer.locator("select").nth(place) for place in range(3))
-    viewer.get_by_text("Is it to be believed?").wait_for()
-    viewer.get_by_text("press Check").first.wait_for()
+    picture = viewer.locator("canvas").first
+    kinds, which, methods = (viewer.locator(".widget-dropdown select").nth(place) for place in range(3))
+    viewer.get_by_text("Sanity checks").wait_for()
+    viewer.get_by_text("not measured").first.wait_for()
 
     seen = picture.evaluate(IMAGE)
-    viewer.locator(".noUi-handle").first.focus()
-    for _ in range(2):
+    viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
+    seen = expect_other_picture(lab, picture, than=seen)
+    viewer.get_by_label("Frame", exact=True).focus()
+    for _ in range(3):
         lab.page.keyboard.press("ArrowRight")
     seen = expect_other_picture(lab, picture, than=seen)
 
     methods.select_option(label="saliency")
-    viewer.get_by_text("saliency does not claim to add up").wait_for()
+    viewer.get_by_text("the method does not claim it").wait_for()
     seen = expect_other_picture(lab, picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)
-    expect(viewer).not_to_contain_text("press Check")
+    expect(viewer).not_to_contain_text("not measured")
     lab.screenshot("attribution-checked")
 
     kinds.select_option(label="an AU")
-    viewer.get_by_text("the frame in view: no say in this map").wait_for()
-    seen = expect_other_picture(lab, picture, than=seen)
-    kinds.select_option(label="a pair, told apart")
+    expect(viewer.locator(".medn-bar")).to_have_count(0)  # an AU does not depend on the frames
+    kinds.select_option(label="the difference between two clips")
     viewer.get_by_text("score of b").wait_for()
     first = which.input_value()
-    expect_other_picture(lab, picture, than=seen)
+    expect(viewer.locator("canvas")).to_have_count(2)
     lab.page.wait_for_timeout(SETTLE_MS)
     lab.screenshot("attribution-pair")
     assert first

@@ -2,21 +2,22 @@
 
 import re
 
-from lab_page import LabPage
+from lab_page import LabPage, PlotlyPlot
 from pictures_shown import IMAGE, expect_other_picture
 from playwright.sync_api import expect
 
 
 def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
-    """The panel of ``04_evaluation``: a cell lists its clips, which play; the tables and the matrix change as asked."""
+    """The panel of ``04_evaluation``: a click on a cell lists its clips, which play; lists and tables obey."""
     panel = lab.scroll_to_class("medn-evaluation-panel")
-    cells = panel.locator(".medn-cells button")
-    expect(cells).to_have_text([re.compile(r"\d+")] * 25)  # After scrolling, Lab draws the buttons before their text.
-    counts = [int(text) for text in cells.all_text_contents()]
+    plot = lab.plot(".medn-evaluation-panel")
+    panel.locator(".js-plotly-plot .annotation").first.wait_for()
+    texts = plot.graph.evaluate("gd => gd.layout.annotations.map(note => note.text)")
+    counts = [int(found[1]) for found in map(re.compile(r"<b>(\d+)</b>").match, texts) if found]
+    n = len(panel.get_by_label("predicted").locator("option").all()) - 1
     fullest = max(range(len(counts)), key=counts.__getitem__)
-    cells.nth(fullest).click()
+    plot.click(fullest % n, fullest // n)
     panel.get_by_text(f"{counts[fullest]} clips", exact=True).first.wait_for()
-    expect(cells.nth(fullest)).to_have_class(re.compile("medn-picked"))
     listed = panel.locator(".medn-listed option")
     expect(listed).to_have_count(counts[fullest])
     image = panel.locator("canvas.medn-face-canvas")
@@ -29,51 +30,56 @@ def look_through_a_cell_of_the_confusion_matrix(lab: LabPage) -> None:
     panel.locator("button[title^='The next']").click()
     title.filter(has_text=listed.nth(1).inner_text().split()[0]).wait_for()
     before = expect_other_picture(lab, image, before)
-    panel.locator("select.widget-input, .medn-listed select").last.select_option(index=2)
+    panel.locator(".medn-listed select").select_option(index=2)
     title.filter(has_text=listed.nth(2).inner_text().split()[0]).wait_for()
     expect_other_picture(lab, image, before)
 
-    panel.get_by_role("button", name="row shares").click()
-    cells.nth(fullest).filter(has_text="%").wait_for()
     for table, heading in (("folds", "held out"), ("subjects", "missed most often"), ("AUs", "AUC")):
         panel.get_by_role("button", name=table, exact=True).click()
         panel.locator("th").get_by_text(heading, exact=True).wait_for()
         lab.screenshot(f"evaluation-{table}")
-    panel.get_by_role("button", name="scores", exact=True).click()
-    panel.get_by_text("interval over resampled persons").wait_for()
 
-    # The keyboard does the same: the lists of rows and columns.
-    panel.get_by_label("called").select_option("all")
-    panel.get_by_text("called any").wait_for()
+    # The keyboard does the same: the lists of rows and columns, and the filter of mistakes.
+    panel.get_by_label("predicted").select_option("all")
+    panel.get_by_text("predicted any").wait_for()
     expect(listed.nth(counts[fullest] - 1)).to_be_attached()  # at least as many as in the cell
+    panel.get_by_role("button", name="mistakes only").press("Enter")
+    row = counts[fullest // n * n : fullest // n * n + n]
+    expect(listed).to_have_count(sum(row) - row[fullest // n])
 
 
 def compare_checkpoints(lab: LabPage) -> None:
-    """The panel of ``05_decoupling``: models are compared, a cell is explained, the page is written."""
+    """The panel of ``05_decoupling``: models are compared, a row is explained, the page is written."""
     panel = lab.scroll_to_class("medn-decoupling-panel")
-    cells = panel.locator(".medn-cells button:visible")
+    rows, words = panel.get_by_label("Row"), panel.locator(".medn-line")
     panel.get_by_label("orthogonal").wait_for()
-    all_three = cells.count()
-    cells.first.click()
-    panel.get_by_text("linear CKA of motion and emotion branch").wait_for()
+    all_three = rows.locator("option").count()
+    plot = lab.plot(".medn-decoupling-panel")
+    lab.page.wait_for_function("gd => gd._fullData.length > 0", arg=plot.graph.element_handle())
+    first = next(number for number, _ in enumerate(plot.trace_names()) if _is_row(plot, number))
+    value = plot.points(first)[0]
+    plot.click(value["x"], value["y"], axes=value["axes"])
+    words.filter(has_text="linear CKA of motion and emotion branch").wait_for()
     lab.screenshot("decoupling-dependence")
 
     panel.get_by_label("orthogonal").uncheck()
-    panel.locator(".medn-cells").get_by_text("orthogonal").wait_for(state="detached")
-    expect(cells).not_to_have_count(all_three)
-    assert cells.count() < all_three
+    expect(rows.locator("option")).not_to_have_count(all_three)
+    assert rows.locator("option").count() < all_three
     panel.get_by_label("orthogonal").check()
     panel.get_by_role("button", name="leakage", exact=True).click()
-    panel.get_by_text("AUs, mean").wait_for()
-    panel.locator(".medn-cells button[title*='AUs from the emotion branch of none']").click()
+    leak = rows.locator("option").filter(has_text="AUs (mean) from the emotion branch of none")
+    expect(leak).to_have_count(1)
+    rows.select_option(label=leak.inner_text())
+    words.filter(has_text="AUs (mean) from the emotion branch of none").wait_for()
     panel.get_by_text("The interval of the excess lies above 0: a leak.").wait_for()
     lab.screenshot("decoupling-leakage")
     panel.get_by_label("each AU").check()
-    panel.locator(".medn-cells").get_by_text("AU25").wait_for()
+    panel.locator("svg").get_by_text("AU25").wait_for()
     lab.screenshot("decoupling-each-au")
     panel.get_by_role("button", name="information", exact=True).click()
-    cells.first.filter(has_text="nats").click()
-    panel.get_by_text("The emotion code of bottleneck carries").wait_for()
+    panel.locator("svg").get_by_text("nats a clip").wait_for()
+    rows.select_option(index=1)
+    words.filter(has_text="Information in the emotion code of bottleneck").wait_for()
 
     name = panel.get_by_label("File")
     name.fill("decoupling.pdf")
@@ -85,8 +91,13 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.get_by_role("button", name="Export").click()
     panel.get_by_text("fetches nothing from elsewhere").wait_for()
     page = (lab.server.root / "notebooks" / "decoupling.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == 2
+    assert page.count("<figure") == 3
     lab.screenshot("decoupling-exported")
+
+
+def _is_row(plot: PlotlyPlot, trace: int) -> bool:
+    """Whether the points of a trace are rows of the report."""
+    return plot.graph.evaluate("(gd, k) => Boolean(gd._fullData[k].ids)", trace)
 
 
 BY_HAND = {

@@ -60,7 +60,7 @@ def test_a_report_and_figures_show_it_as_text(guarded_lab, tmp_path):
     page = guarded_lab.page
     clips, predictions, features = hostile_records()
     report = diagnose.decoupling_report(features, n_permutations=9, n_shuffles=2, about={EVIL: EVIL})
-    figure = view.plot_scores(predictions, clips.table["clip_id"][0])
+    figure = view.plot_au_scores(predictions, clips.table["clip_id"][0])
     figure.write_html(tmp_path / "figure.html", include_plotlyjs=True)
     for path in (Path(report.to_html(tmp_path / "report.html", title=EVIL)), tmp_path / "figure.html"):
         page.goto(path.as_uri())

@@ -101,11 +101,9 @@ def test_the_widgets_live_on_a_page_without_code(page):
         raise AssertionError("the clip did not play")
 
     panel = page.locator(".medn-evaluation-panel")
-    cells = panel.locator(".medn-cells button")
-    fullest = max(range(cells.count()), key=lambda k: int(cells.nth(k).inner_text()))
-    cells.nth(fullest).click()
+    panel.locator(".js-plotly-plot .annotation").first.wait_for()
     panel.locator(".medn-title").wait_for()
-    assert panel.locator("select option").count() > 0
+    assert panel.locator(".medn-listed option").count() > 0
 
     maps = MapsOnPage(page)
     assert maps.canvases.count() == 3

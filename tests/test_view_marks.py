@@ -1,0 +1,105 @@
+"""The marks: what is given is drawn at its place, and what is not known is named."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+from figure_contents import pictures, words
+
+from medn_lab.view import marks
+
+
+def by_meta(figure, meta):
+    return next(trace for trace in figure.data if trace.meta == meta)
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {
+            "value": [0.4, 0.1, np.nan], "low": [0.3, np.nan, np.nan], "high": [0.6, np.nan, np.nan],
+            "null_mean": [0.0, 0.1, np.nan], "null_95": [0.2, 0.3, np.nan], "allowed": [np.nan, 0.25, 0.5],
+            "reason": ["", "", "one <class>"],
+        }
+    )  # fmt: skip
+
+
+def test_a_forest_draws_values_intervals_nulls_references_and_reasons(table):
+    figure = go.Figure()
+    marks.forest(figure, table, labels=["a", "b", "c"], references={"allowed": "allowed"}, open_marker=[0, 1, 1])
+    value = by_meta(figure, "value")
+    np.testing.assert_array_equal(value.x, table["value"])
+    assert list(value.y) == [0, 1, 2]
+    np.testing.assert_allclose([value.error_x.arrayminus[0], value.error_x.array[0]], [0.1, 0.2])
+    assert not np.isfinite(value.error_x.array[1])
+    assert list(value.marker.symbol) == ["circle", "circle-open", "circle-open"]
+    band = next(trace for trace in figure.data if isinstance(trace, go.Bar))
+    np.testing.assert_allclose([band.base[0], band.base[0] + band.x[0]], [0.0, 0.2])
+    np.testing.assert_allclose(next(t for t in figure.data if t.name == "threshold").x, [0.2, 0.3])
+    np.testing.assert_array_equal(by_meta(figure, "allowed").x, table["allowed"])
+    assert list(figure.layout.yaxis.ticktext) == ["a", "b", "c"]
+    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first line is at the top
+    assert words(figure) == ["one &lt;class&gt;"]
+
+
+def test_a_table_of_values_alone_has_no_null_and_no_interval():
+    figure = go.Figure()
+    marks.forest(figure, pd.DataFrame({"value": [0.5]}), labels=["a"])
+    assert len(figure.data) == 1
+    assert "0.5000" in figure.data[0].customdata[0]
+    assert "[" not in figure.data[0].customdata[0]
+
+
+def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts():
+    values, figure = np.array([[0.0, 1.0], [np.nan, 0.5]]), go.Figure()
+    scale = ((0.0, "#ffffff"), (1.0, "#000000"))
+    marks.heat(
+        figure, values, rows=["a", "b"], columns=["c", "d"], scale=scale, limits=(0, 1), dark_from=0.6,
+        texts=np.array([["p", "q"], ["r", "s"]]),
+    )  # fmt: skip
+    np.testing.assert_array_equal(by_meta(figure, "value").z, values)
+    assert (figure.data[0].z == 0).all()  # below, in grey
+    inks = {note.text: note.font.color for note in figure.layout.annotations}
+    assert inks == {"p": marks.ON_LIGHT, "q": marks.ON_DARK, "r": marks.ON_LIGHT, "s": marks.ON_LIGHT}
+    assert list(figure.layout.xaxis.ticktext) == ["c", "d"]
+
+
+@pytest.mark.parametrize("horizontal", [True, False])
+def test_bars_lie_along_their_axis_in_order(horizontal):
+    figure = go.Figure()
+    marks.bars(figure, [1.0, 3.0], labels=["a", "b"], colours="red", outlined=[True, False], horizontal=horizontal)
+    (bar,) = figure.data
+    along, across = (bar.x, bar.y) if horizontal else (bar.y, bar.x)
+    assert (list(along), list(across)) == ([1.0, 3.0], ["a", "b"])
+    assert list(bar.marker.line.width) == [2, 0]
+    assert (figure.layout.yaxis.autorange == "reversed") == horizontal
+
+
+def test_tiles_hold_their_pictures_headings_and_notes():
+    red = np.zeros((20, 30, 3), np.uint8) + np.array([200, 0, 0], np.uint8)
+    columns = [[marks.Tile(red, "left", "below")], [marks.Tile(None, "right", "nothing here")]]
+    figure = marks.tiles(columns, title="Tiles", cell=200)
+    (shown,) = pictures(figure)
+    assert shown.shape == red.shape
+    assert np.abs(shown.astype(int) - red).max() < 12
+    assert words(figure) == ["left", "below", "right", "nothing here"]
+    assert figure.layout.width == 424
+
+
+def test_an_empty_sheet_says_why_in_lines_that_fit():
+    figure = marks.empty_sheet("no pair <b> " * 30, title="Pairs", width=400)
+    (text,) = words(figure)
+    assert "<b>" not in text
+    assert text.count("<br>") > 4
+    assert not figure.data
+
+
+def test_a_table_without_a_column_or_a_row_is_one_sentence():
+    with pytest.raises(ValueError, match=r"lacks high, n; give the table of medn\.evaluate\.uar"):
+        marks.need(pd.DataFrame({"value": [1]}), ("value", "high", "n"), maker="evaluate.uar")
+    with pytest.raises(ValueError, match="no rows"):
+        marks.need(pd.DataFrame({"value": []}), ("value",), maker="evaluate.uar")
+
+
+def test_labels_get_room_by_their_longest_line_without_tags():
+    assert marks.room_for(["<b>abc</b><br>a"]) == marks.room_for(["abc"]) < marks.room_for(["abcdef"])
