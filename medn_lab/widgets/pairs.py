@@ -160,7 +160,7 @@ class PairBrowser(Panel):
         self._number = control(
             widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type a number to go there"
         )
-        self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="2px 10px 2px 4px")) for _ in range(2))
+        self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="6px 10px 2px 4px")) for _ in range(2))
         self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Keep this pair")
         self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
         self._needs_pair = [previous, following, self._number, self._mark, self._note]
