@@ -25,7 +25,7 @@ from medn_lab.diagnose import (
 )
 from medn_lab.diagnose.neighbours import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
-from medn_lab.view.colouring import params_line
+from medn_lab.view.maps import params_line
 
 compiles = pytest.mark.slow(reason="UMAP is compiled by the first test that needs it")
 

@@ -16,6 +16,7 @@ from slow_cases import mostly_slow
 from medn_lab import widgets
 from medn_lab.records import Attribution, DecouplingReport
 from medn_lab.widgets import __all__ as NAMES
+from medn_lab.widgets.pair_table import NO_FILTERS
 
 MODELS = ["first", "second", "third"]
 
@@ -216,9 +217,23 @@ def table(ids, classes):
             ids[7], says(f">{ids[7]}<"), None, ("nobody", ids[1]), hold_partner, shows=f">{ids[7]}<"
         ),
         ("BranchExplorer", "colour_by"): Trait("subject", value_of("Colour by"), chooses("Colour by"), ("mood",)),
+        ("BranchExplorer", "filters"): Trait(
+            {"subjects": ("s02",)}, value_of("Subject"),
+            lambda w, value: chooses("Subject")(w, value["subjects"][0]),
+            ({"mood": ("x",)}, {"subjects": ("nobody",)}), shows="s02",
+        ),
         ("PairBrowser", "pair"): Trait(
             (ids[1], ids[4]), lambda w: tuple(w.selection.iloc[0][["clip_a", "clip_b"]]), press_next,
             (("nobody", ids[0]), ("", "")),
+        ),
+        ("PairBrowser", "filters"): Trait(
+            NO_FILTERS | {"aus": "12"}, value_of("AUs"), lambda w, value: chooses("AUs")(w, "12"),
+            ({"aus": "99"}, {"mood": "x"}, {"verdict": "both right"}), shows="12",
+        ),
+        ("PairBrowser", "order"): Trait(None, None, None, ("alike", "best")),
+        ("PairBrowser", "attributed"): Trait(None, None, None, (True,)),
+        ("PairBrowser", "part"): Trait(
+            "flow", value_of("", ipywidgets.Dropdown), chooses("", ipywidgets.Dropdown), ("smoke", "")
         ),
         ("AttributionViewer", "clip_id"): Trait(ids[5], value_of("Clip"), chooses("Clip"), ("nobody", "")),
         ("AttributionViewer", "target"): Trait(
@@ -401,7 +416,7 @@ def test_close_stops_what_waits(records):
     async def leave():
         explorer = make("BranchExplorer", records)
         viewer = make("AttributionViewer", records)
-        explorer._on_hover(3)
+        explorer.branch_maps.hovered = 3
         control(viewer, "Method").value = "magic"
         explorer.close(), viewer.close()
         await asyncio.sleep(0.3)

@@ -1,4 +1,3 @@
-from .aligned_maps import plot_embeddings as plot_embeddings
 from .answers import plot_answers as plot_answers
 from .answers import plot_au_scores as plot_au_scores
 from .answers import plot_confusion_matrix as plot_confusion_matrix
@@ -9,8 +8,6 @@ from .clips import plot_clip as plot_clip
 from .clips import plot_flow as plot_flow
 from .clips import plot_magnification as plot_magnification
 from .clips import plot_registration as plot_registration
-from .confusable import plot_confusable_pairs as plot_confusable_pairs
-from .confusable import plot_confusable_sets as plot_confusable_sets
 from .decoupling import plot_decoupling as plot_decoupling
 from .decoupling import plot_dependence as plot_dependence
 from .decoupling import plot_leakage as plot_leakage
@@ -23,11 +20,14 @@ from .evaluation import plot_evaluation as plot_evaluation
 from .evaluation import plot_folds as plot_folds
 from .evaluation import plot_selection_audit as plot_selection_audit
 from .maps import plot_embedding as plot_embedding
+from .maps import plot_embeddings as plot_embeddings
+from .maps import plot_map_stability as plot_map_stability
 from .network import plot_gate as plot_gate
 from .network import plot_kept_tokens as plot_kept_tokens
 from .pair import plot_pair as plot_pair
-from .pair_control import plot_pair_separation as plot_pair_separation
-from .seed_stability import plot_map_stability as plot_map_stability
+from .pairs import plot_confusable_pairs as plot_confusable_pairs
+from .pairs import plot_confusable_sets as plot_confusable_sets
+from .pairs import plot_pair_separation as plot_pair_separation
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour
 from .training import plot_history as plot_history

@@ -273,7 +273,7 @@ def plot_answers(
     drawn = [face_pictures(clips, name, **options) if pictures else {} for name in names]
     kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
     widths = [_WIDE["pictures"]] * len(kinds) + [_WIDE[kind] for kind in ("labels", "scores", "numbers", "aus")]
-    row_height, gap, top, foot, between = max(160, 13 * len(answers.predictions.aus or ())), 84, 104, 62, 12
+    row_height, gap, top, foot, between = max(160, 15 * len(answers.predictions.aus)), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap
     wide = sum(widths) + between * (len(widths) - 1)
     figure = make_subplots(
@@ -294,12 +294,14 @@ def plot_answers(
             text="AU scores, ◆ coded", xref="x domain", yref="y domain", x=0, y=1, yanchor="bottom", xanchor="left",
             showarrow=False, font={"size": SMALLEST}, **at,
         )  # fmt: skip
-        gate = gate_of(answers, name)
+        gate, axis = (
+            gate_of(answers, name),
+            figure.get_subplot(row, len(kinds) + 2).yaxis.plotly_name.replace("axis", ""),
+        )
         parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
         figure.add_annotation(
             text=" · ".join(parts + ([] if gate is None else [f"gate {gate:.2f}"])), x=0, xref="paper", xanchor="left",
-            y=1, yref="y domain", yshift=20, yanchor="bottom", showarrow=False, font={"size": 13}, row=row,
-            col=len(kinds) + 2,
+            y=1, yref=f"{axis} domain", yshift=20, yanchor="bottom", showarrow=False, font={"size": 13},
         )  # fmt: skip
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
     return theme.finish(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -176,7 +177,7 @@ def plot_attribution(
                 continue
             maps = [require(clip.summed(panel), otherwise=_NO_MAP) for clip in drawn]
             largest = full_colour(*maps)
-            look = {"largest": largest, "size": PIXELS, "outline": one.outline}
+            look: dict[str, Any] = {"largest": largest, "size": PIXELS, "outline": one.outline}
             picture = draw_heat(None if one.faces is None else one.faces[0], maps[row - 1], **look)
             tile(figure, Tile(picture, heading, colour_key(largest)), row=row, col=col)
     if with_strip:
@@ -232,7 +233,7 @@ def _add_course(
     """Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis."""
     course = require(one.course, otherwise=_NO_MAP)
     colours = [f"rgb{FOR if value >= 0 else AGAINST}" if one.signed else theme.GREY for value in course]
-    where = {"row": row, "col": col}
+    where: dict[str, Any] = {"row": row, "col": col}
     bars(figure, course, labels=frame_names(clips, one.clip_id), colours=colours, horizontal=False, **where)
     courses = np.concatenate([[0.0], *[clip.course for clip in drawn if clip.course is not None]])
     low, high = float(courses.min()), float(courses.max())
@@ -249,7 +250,7 @@ def _add_course(
 def _add_strip(figure: go.Figure, one: MappedClip, clips: Clips) -> None:
     """All frames under their maps as one picture, each named below it."""
     frames, faces = require(one.frames, otherwise=_NO_MAP), one.faces
-    look = {"largest": full_colour(frames), "size": 168, "outline": one.outline}
+    look: dict[str, Any] = {"largest": full_colour(frames), "size": 168, "outline": one.outline}
     cells = [draw_heat(None if faces is None else faces[k], heat, **look) for k, heat in enumerate(frames)]
     height, width = cells[0].shape[:2]
     step = width + 6
@@ -268,10 +269,9 @@ def _add_strip(figure: go.Figure, one: MappedClip, clips: Clips) -> None:
 def sanity_rows(
     attribution: Attribution, *, places: Iterable[int] | None = None, region_of_flow: str = "AUs"
 ) -> list[tuple[str, str, str]]:
-    """The checks of a map as name, value and how to read it, in the order in which they are shown.
+    """The checks of a map as name, value and how to read it; values may hold plotly's tags.
 
-    `places` are the rows whose scores are given, all where None. A check that was not made says so; a map that survives
-    random weights is marked. Values may hold plotly's tags.
+    `places` are the rows whose scores are given, all where None. A map that survives random weights is marked.
 
     Examples
     --------
@@ -466,10 +466,8 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
         at = np.array([methods.index(method) for method in rows["method"]], dtype=float)
         at += 0.3 * (place - (len(inputs) - 1) / 2)
         words = [f"{_METHODS.get(method, method.replace('_', ' '))}, {name}" for method in rows["method"]]
-        alike = rows.assign(value=rows[["spearman", "spearman_absolute"]].max(axis=1)).drop(
-            columns=["low", "high"], errors="ignore"
-        )
-        look = {"labels": words, "places": at, "colour": INPUT_COLOURS[name], "name": f"map of the {name}"}
+        alike = rows.assign(value=rows[["spearman", "spearman_absolute"]].max(axis=1), low=np.nan, high=np.nan)
+        look: dict[str, Any] = {"labels": words, "places": at, "colour": INPUT_COLOURS[name], "name": f"map of {name}"}
         forest(figure, alike, open_marker=rows["survives"].to_numpy(), row=1, col=1, **look)
         if planted:
             shares = rows.assign(value=rows["share"])

@@ -1,7 +1,9 @@
-"""The maps of the branches side by side: motion | emotion | fused, the same clip in each."""
+"""Maps of the branches and of other layers, of one checkpoint or several, and their stability over seeds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,130 +12,64 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import BranchFeatures, Embedding, Predictions
-from medn_lab.view import theme
-from medn_lab.view.colouring import Colouring, colouring, made_lines, map_colour, map_title, reading_lines
+from medn_lab.view import marks, theme
+from medn_lab.view.colouring import Colouring, colouring
 from medn_lab.view.rows import hover_texts
 from medn_lab.view.theme import as_text
 
+CAUTION = "Neighbours mean something here; distances between clusters, and their sizes, do not."
+FEW = 15
+"""Below this many clips a map is called a map of few clips."""
 MOST_SVG_POINTS = 1200
 """More points than this are drawn by WebGL."""
 
-BETWEEN_ROWS = 50
-"""Pixels between two rows of maps: room for a heading."""
-
 _COLUMNS = 3
+_BETWEEN_ROWS = 50  # pixels: room for a heading
+_SMALL = f"<span style='font-size:{marks.SMALLEST}px'>"
+_COLOURED = "<b>{}</b> · coloured by {}"
+_NOT_LISTED = (
+    "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance", "aligned_to",
+    "shift", "reason",
+)  # fmt: skip
+"""Parameters that have a sentence; the others are listed by name and value."""
 
 
 def map_names(embedding: Embedding) -> list[str]:
     """Which branches have a map, in the order motion, emotion, fused; maps of other layers are not among them."""
-    return [name for name in theme.BRANCHES if getattr(embedding, f"{name}_xy") is not None]
+    return [name for name in theme.BRANCHES if name in embedding.maps]
 
 
-def map_figure(
-    embedding: Embedding,
-    *,
-    width: int,
-    height: int,
-    margin: tuple[int, int, int, int],
-    names: list[str] | None = None,
-    full_titles: bool = False,
-) -> go.Figure:
-    """Empty square-ish panels, one a map, named and framed in the branch's colour.
+def joined_table(
+    embedding: Embedding, predictions: Predictions | None, *, features: BranchFeatures | None = None
+) -> pd.DataFrame:
+    """The embedding's table with ``predicted``, ``fold`` and ``gate`` joined by clip_id.
 
-    Parameters
-    ----------
-    embedding : Embedding
-    width, height : int
-        In pixels.
-    margin : (left, right, top, bottom)
-        In pixels.
-    names : list of str, optional
-        Which maps, three a row; by default the branches'.
-    full_titles : bool
-        Two lines above each map with all its figures, rather than one.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    ValueError
-        If the embedding has maps of other layers alone and none is named.
+    ``attrs["classes"]`` are the classes that the predictions know: a label that is none of them is neither right nor
+    wrong.
     """
-    names = map_names(embedding) if names is None else names
-    if not names:
+    table, ids = embedding.table, embedding.table["clip_id"]
+    if features is not None and features.gate is not None:
+        gates = pd.Series(features.gate.mean(axis=1, dtype=float), index=features.table["clip_id"])
+        table = table.assign(gate=ids.map(gates))
+    if predictions is None:
+        return table
+    known = predictions.table["clip_id"]
+    if not ids.isin(known).any():
         raise ValueError(
-            f"this Embedding maps no branch, only {', '.join(embedding.maps)}; draw it with plot_embedding"
+            f"none of the {len(ids)} clips of the embedding is among the {len(known)} predictions; "
+            "both must come from the same clips"
         )
-    columns = min(_COLUMNS, len(names))
-    rows = -(-len(names) // columns)
-    figure = make_subplots(
-        rows=rows,
-        cols=columns,
-        subplot_titles=[map_title(embedding, name, full=full_titles) for name in names],
-        horizontal_spacing=0.024 if columns > 1 else 0,
-        vertical_spacing=BETWEEN_ROWS / (height - margin[2] - margin[3]) if rows > 1 else 0,
-    )
-    theme.finish(figure, width=width, height=height, margin=margin)
-    for place, (name, heading) in enumerate(zip(names, figure.layout.annotations, strict=True)):
-        row, column = panel(place)
-        heading.update(x=figure.get_subplot(row, column).xaxis.domain[0], xanchor="left", align="left")
-        frame_panel(figure, embedding.maps[name], name, row=row, column=column)
-    for place in range(len(names), rows * columns):
-        row, column = panel(place)
-        figure.update_xaxes(visible=False, row=row, col=column)
-        figure.update_yaxes(visible=False, row=row, col=column)
-    return figure
+    table = table.assign(predicted=ids.map(pd.Series(predictions.predicted, index=known, dtype=object)))
+    table.attrs["classes"] = tuple(predictions.classes)
+    if predictions.fold is not None:
+        table = table.assign(fold=ids.map(pd.Series(predictions.fold, index=known, dtype=object)))
+    return table
 
 
-def panel(place: int) -> tuple[int, int]:
-    """Row and column, from 1, of the map at this place from 0."""
-    return place // _COLUMNS + 1, place % _COLUMNS + 1
-
-
-def frame_panel(figure: go.Figure, xy: np.ndarray, name: str, *, row: int, column: int) -> None:
-    """Give one panel the frame of its branch and axes without ticks that hold all of `xy`."""
-    frame = {"showline": True, "mirror": True, "linewidth": 1.5, "linecolor": map_colour(name)}
-    quiet = {"showgrid": True, "zeroline": False, "showticklabels": False, "ticks": "", "title": None}
-    figure.update_xaxes(**quiet, **frame, range=_span(xy[:, 0]), row=row, col=column)
-    figure.update_yaxes(**quiet, **frame, range=_span(xy[:, 1]), row=row, col=column)
-
-
-def draw_points(
-    figure: go.Figure,
-    xy: np.ndarray,
-    table: pd.DataFrame,
-    *,
-    colours: Colouring,
-    texts: np.ndarray,
-    row: int,
-    column: int,
-    legend: bool,
-) -> None:
-    """Draw the clips of one map, a trace a category, with their ids in ``customdata``."""
-    ids, texts = table["clip_id"].to_numpy(dtype=object), colours.named(texts)
-    kind = go.Scattergl if len(table) > MOST_SVG_POINTS else go.Scatter
-    for value, (colour, symbol) in colours.styles.items():
-        chosen = np.flatnonzero(colours.values == value)
-        if not chosen.size:
-            continue
-        figure.add_trace(
-            kind(
-                x=xy[chosen, 0],
-                y=xy[chosen, 1],
-                customdata=ids[chosen],
-                hovertext=texts[chosen],
-                hoverinfo="text",
-                mode="markers",
-                name=f"{as_text(value)} ({chosen.size})",
-                legendgroup=str(value),
-                showlegend=legend,
-                marker={"color": colour, "symbol": symbol, **marker_look(len(table))},
-            ),
-            row=row,
-            col=column,
-        )
+def marker_look(count: int) -> dict[str, Any]:
+    """Size and opacity of the points: smaller and lighter the more there are."""
+    size = 9 if count <= 150 else 7.5 if count <= 600 else 6 if count <= 2000 else 4.5
+    return {"size": size, "opacity": 0.9 if count <= 600 else 0.75, "line": {"width": 0}}
 
 
 def plot_embedding(
@@ -168,7 +104,7 @@ def plot_embedding(
     Returns
     -------
     Figure
-        One trace a category and map; ``customdata`` holds the clip ids.
+        One trace a category and map; ``customdata`` holds the clip ids, ``meta`` the name of the map.
 
     Raises
     ------
@@ -183,77 +119,301 @@ def plot_embedding(
     >>> sorted({trace.name for trace in plot_embedding(embedding).data if trace.name})
     ['fear (2)', 'others (2)']
     """
-    table, predicted = joined_table(embedding, predictions, features=features)
-    colours = colouring(table, colour_by)
-    texts = hover_texts(table, predicted=predicted)
-    names = list(embedding.maps)
-    columns, rows = min(_COLUMNS, len(names)), -(-len(names) // _COLUMNS)
-    width = width or (620, 760, 1000)[columns - 1]
-    lines = [*made_lines(embedding, width=width), *reading_lines(embedding, width=width)]
-    top, bottom = 84 + 17 * len(lines), legend_room(colours, width=width)
-    height = height or round(top + bottom + rows * min(400, 0.93 * (width - 28) / columns) + BETWEEN_ROWS * (rows - 1))
-    margin = (14, 14, top, bottom)
-    figure = map_figure(embedding, width=width, height=height, margin=margin, names=names, full_titles=True)
-    for place, name in enumerate(names):
-        row, column = panel(place)
-        xy = embedding.maps[name]
-        draw_points(figure, xy, table, colours=colours, texts=texts, row=row, column=column, legend=place == 0)
-    together = f"The same {len(embedding)} clips in each map" if len(names) > 1 else f"{len(embedding)} clips"
-    title = f"<b>{together}</b> · coloured by {as_text(colours.title)}"
-    subtitle = "<br>".join(lines)
-    theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=margin)
-    put_legend_below(figure)
+    table = joined_table(embedding, predictions, features=features)
+    panels = [_Panel(_heading(embedding, name), name, xy) for name, xy in embedding.maps.items()]
+    return _draw(
+        panels, table, colours=colouring(table, colour_by), texts=hover_texts(table),
+        columns=min(_COLUMNS, len(panels)), title="Feature map" if len(panels) == 1 else "Feature maps",
+        lines=[params_line(embedding), *_reading(embedding)], width=width, height=height,
+    )  # fmt: skip
+
+
+def plot_embeddings(
+    embeddings: Mapping[str, Embedding], *, colour_by: str = "label", width: int | None = None
+) -> go.Figure:
+    """Draw the maps of several checkpoints, a checkpoint a row, on one pair of axes a column.
+
+    Made for the result of ``medn.diagnose.aligned_umap``: there a clip that lies elsewhere in another row has other
+    neighbours in that checkpoint. Maps that were made one by one may be drawn too; the figure then says that their
+    places cannot be compared.
+
+    Parameters
+    ----------
+    embeddings : dict of Embedding
+        By the checkpoint's name, all of the same clips.
+    colour_by : str
+        As in :func:`plot_embedding`; the first embedding's table decides.
+    width : int or None
+        In pixels; it follows the number of columns where None.
+
+    Returns
+    -------
+    Figure
+        One trace a category and map; ``customdata`` holds the clip ids, ``meta`` the name of the map.
+
+    Raises
+    ------
+    ValueError
+        If none is given, they are not of the same clips, have no map in common, or cannot be coloured so.
+
+    See Also
+    --------
+    plot_embedding : one checkpoint.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "label": ["fear", "others"] * 2})
+    >>> early, late = (Embedding(*rng.normal(size=(3, 4, 2)), table) for _ in range(2))
+    >>> plot_embeddings({"early": early, "late": late}).layout.title.text
+    '<b>Feature maps of 2 checkpoints</b> · coloured by emotion'
+    """
+    names = _shared_maps(embeddings)
+    keys = list(embeddings)
+    first = embeddings[keys[0]]
+    table = first.table
+    aligned = all(each.params.get("aligned_to") == keys[0] for each in embeddings.values())
+    panels = []
+    for key, each in embeddings.items():
+        maps = each.select(table["clip_id"]).maps
+        for name in names:
+            held = np.concatenate([other.maps[name] for other in embeddings.values()]) if aligned else maps[name]
+            panels.append(_Panel(_heading(each, name, of=f" · {as_text(key)}"), name, maps[name], held))
+    return _draw(
+        panels, table, colours=colouring(table, colour_by), texts=hover_texts(table), columns=len(names),
+        title=f"Feature maps of {marks.counted(len(embeddings), 'checkpoint')}", width=width,
+        lines=[params_line(first), *_comparable(first, aligned=aligned), *_reading(first)],
+    )  # fmt: skip
+
+
+def plot_map_stability(table: pd.DataFrame, *, width: int = 900, height: int | None = None) -> go.Figure:
+    """Draw how far maps of the same features agree whose seeds alone differ, a dot a pair of seeds.
+
+    On the left the share of nearest clips that two maps have in common: right is good, the dashed line is chance. On
+    the right what is left between two maps after the best shift, turn and scale: left is good. Where neighbours agree
+    and places do not, the map may be read for its neighbourhoods and for nothing else.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``map, seed_a, seed_b, overlap, chance, disparity, n_neighbors, n_clips``, a row a pair of seeds, as
+        ``medn.diagnose.map_stability(...).table``.
+    width, height : int
+        In pixels; the height follows the number of maps where None.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the table is empty or lacks a column.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"map": "motion", "seed_a": [0], "seed_b": [1], "overlap": [0.8], "chance": [0.1]})
+    >>> figure = plot_map_stability(table.assign(disparity=0.2, n_neighbors=15, n_clips=200))
+    >>> figure.layout.title.text
+    '<b>Stability of the maps over seeds</b>'
+    """
+    columns = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
+    marks.need(table, columns, maker="diagnose.map_stability")
+    names = list(dict.fromkeys(table["map"]))
+    colours = [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
+    titles = {"overlap": "Neighbours in common · 1 is best", "disparity": "Disparity of places · 0 is best"}
+    figure = make_subplots(
+        rows=1, cols=2, subplot_titles=list(titles.values()), shared_yaxes=True, horizontal_spacing=0.05
+    )
+    place = table["map"].map(names.index)
+    for column, measure in enumerate(titles, start=1):
+        figure.add_trace(
+            go.Scatter(
+                x=table[measure], y=place, customdata=table[["seed_a", "seed_b"]], mode="markers", showlegend=False,
+                marker={"size": 9, "opacity": 0.45, "color": [colours[one] for one in place]}, meta=f"{measure} a pair",
+                hovertemplate="seeds %{customdata[0]} and %{customdata[1]}: %{x:.3f}<extra></extra>",
+            ),
+            row=1, col=column,
+        )  # fmt: skip
+        means = table.groupby("map", sort=False)[measure].mean()
+        marks.forest(
+            figure, pd.DataFrame({"value": means}), labels=[as_text(name) for name in names], name=f"mean {measure}",
+            colour=colours, texts=[f"{mean:.2f}" for mean in means], legend=False, row=1, col=column,
+        )  # fmt: skip
+    first = table.iloc[0]
+    marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)
+    n_seeds = len({*table["seed_a"], *table["seed_b"]})
+    theme.finish(
+        figure, width=width, height=height or 172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
+        subtitle=f"{first['n_clips']} clips · {n_seeds} seeds, a dot a pair · {first['n_neighbors']} neighbours",
+        margin=(marks.room_for(map(as_text, names)), 24, 112, 48),
+    )  # fmt: skip
+    figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f")
+    figure.update_xaxes(title_text="share of nearest clips in common", row=1, col=1)
+    figure.update_xaxes(title_text="share of the spread left", row=1, col=2)
+    figure.update_annotations(yshift=16, selector=lambda note: note.text in titles.values())
     return figure
 
 
-def put_legend_below(figure: go.Figure) -> None:
-    """The legend in the room that :func:`legend_room` left below the maps."""
-    margin = figure.layout.margin
-    below = -12 / (figure.layout.height - margin.t - margin.b)
-    figure.update_layout(legend={"y": below, "yanchor": "top", "x": 0, "xanchor": "left"})
+def params_line(embedding: Embedding) -> str:
+    """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
+    names = {"n_neighbors": "neighbours", "min_dist": "min. distance"}
+    params = dict(embedding.params)
+    made_of = params.get("n_clips", len(embedding))
+    method = str(params.pop("method", "map")).replace("_", " ").upper()
+    parts = []
+    for name, value in params.items():
+        if name not in _NOT_LISTED:
+            parts.append(f"{names.get(name, name.replace('_', ' '))} {value}")
+        if name == "n_neighbors" and "n_neighbors_asked" in params:
+            few = f": {made_of} clips are few for a map" if made_of < FEW else ""
+            parts[-1] += f" (lowered from {params['n_neighbors_asked']}{few})"
+    clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
+    if "drawn_from" in params:
+        clips += f" drawn from {params['drawn_from']}"
+    aligned = f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
+    return f"{method} · {', '.join(parts) or 'parameters not recorded'} · {clips}{aligned}"
 
 
-def legend_room(colours: Colouring, *, width: int) -> int:
+@dataclass(frozen=True)
+class _Panel:
+    """One map: its heading, the branch or layer, the places (n, 2), and the places that the axes must hold."""
+
+    heading: str
+    name: str
+    xy: np.ndarray
+    held: np.ndarray | None = None
+
+
+def _draw(
+    panels: Sequence[_Panel],
+    table: pd.DataFrame,
+    *,
+    colours: Colouring,
+    texts: np.ndarray,
+    columns: int,
+    title: str,
+    lines: Sequence[str],
+    width: int | None,
+    height: int | None = None,
+) -> go.Figure:
+    """The maps in rows of `columns`, with the lines below the title and one legend below the maps."""
+    rows = -(-len(panels) // columns)
+    width = width or (620, 760, 1000)[min(columns, 3) - 1]
+    wrapped = [line for text in lines for line in marks.wrapped(text, width=width - 40, letter=6.3)]
+    top, bottom = 84 + 17 * len(wrapped), _legend_room(colours, width=width)
+    side = min(400, 0.93 * (width - 28) / columns)
+    height = height or round(top + bottom + rows * side + _BETWEEN_ROWS * (rows - 1))
+    inner = height - top - bottom
+    figure = make_subplots(
+        rows=rows, cols=columns, subplot_titles=[one.heading for one in panels],
+        horizontal_spacing=0.024 if columns > 1 else 0, vertical_spacing=_BETWEEN_ROWS / inner if rows > 1 else 0,
+    )  # fmt: skip
+    title = _COLOURED.format(title, as_text(colours.title))
+    theme.finish(
+        figure, width=width, height=height, title=title, subtitle="<br>".join(wrapped), margin=(14, 14, top, bottom)
+    )
+    for place, (one, note) in enumerate(zip(panels, figure.layout.annotations, strict=True)):
+        where = {"row": place // columns + 1, "col": place % columns + 1}
+        note.update(x=figure.get_subplot(*where.values()).xaxis.domain[0], xanchor="left", align="left")
+        held = one.xy if one.held is None else one.held
+        frame = {
+            "showline": True, "mirror": True, "linewidth": 1.5, "linecolor": _map_colour(one.name), "zeroline": False,
+            "showticklabels": False, "ticks": "",
+        }  # fmt: skip
+        figure.update_xaxes(**frame, range=_span(held[:, 0]), **where)
+        figure.update_yaxes(**frame, range=_span(held[:, 1]), **where)
+        for trace in _points(one, table, colours=colours, texts=texts, legend=place == 0):
+            figure.add_trace(trace, **where)
+    for place in range(len(panels), rows * columns):
+        figure.update_xaxes(visible=False, row=place // columns + 1, col=place % columns + 1)
+        figure.update_yaxes(visible=False, row=place // columns + 1, col=place % columns + 1)
+    return figure.update_layout(legend={"y": -12 / inner, "yanchor": "top", "x": 0, "xanchor": "left"})
+
+
+def _points(
+    panel: _Panel, table: pd.DataFrame, *, colours: Colouring, texts: np.ndarray, legend: bool
+) -> list[go.Scatter | go.Scattergl]:
+    """The clips of one map, a trace a category."""
+    ids, texts = table["clip_id"].to_numpy(dtype=object), colours.named(texts)
+    kind = go.Scattergl if len(table) > MOST_SVG_POINTS else go.Scatter
+    rows = {value: np.flatnonzero(colours.values == value) for value in colours.styles}
+    return [
+        kind(
+            x=panel.xy[own, 0], y=panel.xy[own, 1], customdata=ids[own], hovertext=texts[own], hoverinfo="text",
+            mode="markers", name=f"{as_text(value)} ({own.size})", legendgroup=str(value), showlegend=legend,
+            marker={"color": colours.styles[value][0], "symbol": colours.styles[value][1], **marker_look(len(table))},
+            meta=panel.name,
+        )
+        for value, own in rows.items() if own.size
+    ]  # fmt: skip
+
+
+def _legend_room(colours: Colouring, *, width: int) -> int:
     """The pixels that a legend of all categories takes below the maps."""
     longest = max((len(str(name)) for name in colours.styles), default=0)
     a_row = max(1, int((width - 28) // (56 + 7 * (longest + 5))))
     return 26 + 29 * -(-len(colours.styles) // a_row)
 
 
-def joined_table(
-    embedding: Embedding, predictions: Predictions | None, *, features: BranchFeatures | None = None
-) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """The embedding's table with ``predicted``, ``fold`` and ``gate`` joined by clip_id, and the predicted alone.
-
-    ``attrs["classes"]`` are the classes that the predictions know: a label that is none of them is neither right nor
-    wrong.
-    """
-    table = embedding.table
-    if features is not None and features.gate is not None:
-        means = pd.Series(features.gate.mean(axis=1, dtype=float), index=features.table["clip_id"])
-        table = table.assign(gate=means.reindex(table["clip_id"]).to_numpy())
-    if predictions is None:
-        predicted = table["predicted"].to_numpy(dtype=object) if "predicted" in table.columns else None
-        return table, predicted
-    said = dict(zip(predictions.table["clip_id"], predictions.predicted, strict=True))
-    predicted = np.asarray([said.get(name) for name in table["clip_id"]], dtype=object)
-    if not any(value is not None for value in predicted):
-        raise ValueError(
-            f"none of the {len(table)} clips of the embedding is among the {len(said)} predictions; "
-            "both must come from the same clips"
-        )
-    table = table.assign(predicted=predicted)
-    table.attrs["classes"] = tuple(predictions.classes)
-    if predictions.fold is not None:
-        folds = dict(zip(predictions.table["clip_id"], predictions.fold, strict=True))
-        table = table.assign(fold=[folds.get(name) for name in table["clip_id"]])
-    return table, predicted
+def _heading(embedding: Embedding, name: str, *, of: str = "") -> str:
+    """The name of one map in the branch's colour, and what was measured of it, as two lines."""
+    branch = f"{name} branch" if name in ("motion", "emotion") else name
+    heading = f"<b style='color:{_map_colour(name)}'>{as_text(branch)}</b>"
+    if np.isnan(embedding.trustworthiness.get(name, 0.0)):
+        return f"{heading}{of}<br>{_SMALL}constant</span>"
+    figures = [
+        f"{what} {getattr(embedding, what)[name]:.3f}" if name in getattr(embedding, what) else f"{what} not measured"
+        for what in ("trustworthiness", "continuity")
+    ]
+    if embedding.params.get("shift", {}).get(name):
+        figures.append(f"shift {embedding.params['shift'][name]:.2f}")
+    if name in embedding.params.get("variance", {}):  # next to the name: the line below has no room left
+        heading += f"  {_SMALL}{embedding.params['variance'][name]:.0%} of the variance</span>"
+    return f"{heading}{of}<br>{_SMALL}{' · '.join(figures)}</span>"
 
 
-def marker_look(count: int) -> dict[str, Any]:
-    """Size and opacity of the points: smaller and lighter the more there are."""
-    size = 9 if count <= 150 else 7.5 if count <= 600 else 6 if count <= 2000 else 4.5
-    return {"size": size, "opacity": 0.9 if count <= 600 else 0.75, "line": {"width": 0}}
+def _map_colour(name: str) -> str:
+    return theme.BRANCH_COLOURS.get(name, theme.INK)
+
+
+def _reading(embedding: Embedding) -> list[str]:
+    """How to read the figures above the maps, and what not to read from the maps."""
+    params = embedding.params
+    if "quality_neighbors" not in params:
+        return [CAUTION]
+    quality = f"Quality over {params['quality_neighbors']} neighbours: 1 is best, a random map has"
+    return [f"{quality} {params['quality_chance']:.2f}. {CAUTION}"]
+
+
+def _comparable(first: Embedding, *, aligned: bool) -> list[str]:
+    """What may be compared between the rows."""
+    if not aligned:
+        return ["Made one by one: places cannot be compared between rows (aligned_umap makes them so)."]
+    how = {
+        "aligned_umap": "Made together, one pair of axes a column: a clip in another place has other neighbours.",
+        "procrustes": "Each laid over the first row as it fits best: UMAP itself moves many of the clips that move.",
+    }
+    said = how.get(str(first.params.get("method")), "Each laid over the first row as it fits best.")
+    return [said, "Shift: median distance of a clip from its place in the first row, in radii of that map."]
+
+
+def _shared_maps(embeddings: Mapping[str, Embedding]) -> list[str]:
+    """The maps that all embeddings have; ValueError where they are not of the same clips."""
+    if not embeddings:
+        raise ValueError("no embedding to draw: give at least one by name")
+    first, *others = embeddings
+    ids = set(embeddings[first].table["clip_id"])
+    for name in others:
+        if differ := ids ^ set(embeddings[name].table["clip_id"]):
+            raise ValueError(
+                f"{first} and {name} differ in {len(differ)} clips, such as {min(differ)!r}; "
+                "map the same clips of every checkpoint"
+            )
+    shared = [name for name in embeddings[first].maps if all(name in each.maps for each in embeddings.values())]
+    if not shared:
+        raise ValueError(f"the embeddings {', '.join(embeddings)} have no map in common")
+    return shared
 
 
 def _span(values: np.ndarray) -> list[float]:

@@ -376,7 +376,7 @@ def tiles(columns: Sequence[Sequence[Tile]], *, title: str, cell: int, subtitle:
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels."""
     count = max(map(len, columns))
     first = max((column[0].heading.count("<br>") for column in columns if column), default=0)
-    top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
+    top = (72 if title else 40) + 18 * first + (18 + 15 * subtitle.count("<br>") if subtitle else 0)
     lines = [one.note.count("<br>") + 1 for column in columns for one in column if one.note and one.picture is not None]
     foot = 12 + 18 * max(lines, default=0)
     gap = foot + 32

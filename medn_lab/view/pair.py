@@ -1,31 +1,46 @@
-"""One confusable pair as a picture: the faces at the apex, flows and their difference, scores, verdicts."""
+"""One confusable pair in detail: faces at the apex, flows and their difference, attribution, scores, verdicts."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from medn_lab.records import Attribution, Clips, Predictions
+from medn_lab.records import Attribution, Clips, Predictions, positions
 from medn_lab.view import theme
 from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.images import Magnifier, data_uri, motion_field, to_webp
-from medn_lab.view.pair_tiles import Tile, difference_tiles, flow_tiles, scale_line
-from medn_lab.view.pair_words import branch_verdicts, model_verdict, swap_lines
-from medn_lab.view.rows import clip_moments, clip_row, describe
-from medn_lab.view.scores import clip_scores, score_bars
-from medn_lab.view.sheets import wrapped
+from medn_lab.view.images import (
+    SCALED_NOTE,
+    Magnifier,
+    common_scale,
+    draw_arrows,
+    draw_heat,
+    draw_magnitude,
+    enlarge,
+    flow_magnitude,
+    full_colour,
+    motion_field,
+    scaled_by_clip,
+    smooth,
+)
+from medn_lab.view.marks import SMALLEST, Tile, bars, need, room_for, tiles, wrapped
+from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.view.theme import as_text
 
-PIXELS = 300
-_NARROWEST = 640
-_SCORES = 262  # pixels of the scores and the names before them
-_GAP, _BETWEEN, _FOOT, _LINE = 12, 50, 34, 16
+APART = 0.95
+"""A branch separates a pair when at least this share of its controls lie nearer together."""
+FEWEST_CONTROLS = 20
+"""With fewer controls a share of .95 cannot be told from all of them."""
+PIXELS = 320
+"""Longer side of a picture."""
+_BLUR = 1.0  # pixels: single pixels of an attribution are noisy
+_GROUND = 205
+_CELL = 200
+_SCORES = 1.5  # widths of a picture that the scores and their labels have
+_DESIRED = {"motion": "desired: not to separate", "emotion": "desired: to separate"}
 
 
 def plot_pair(
@@ -40,11 +55,11 @@ def plot_pair(
     magnify: float = 8.0,
     width: int = 1000,
 ) -> go.Figure:
-    """Draw two clips that move alike and mean different things, one above the other, and what lies between them.
+    """Draw two clips with the same AU set and different emotions, one above the other, and their difference.
 
     Left to right: the apex with its motion magnified; the flow; in the middle of both rows the difference of the flows,
-    on the scale of the flows themselves; what made the difference for the model; the scores. Under the title stands
-    what each branch makes of the pair.
+    on the scale of the flows themselves; the attribution of the model's difference; the scores. Under the title stands
+    whether each branch separates the pair.
 
     Parameters
     ----------
@@ -57,15 +72,15 @@ def plot_pair(
     predictions : Predictions or None
         Adds the emotion scores.
     attribution : Attribution or None
-        Of ``medn.diagnose.attribute_pair``: adds what made the difference.
+        Of ``medn.diagnose.attribute_pair``: adds where the model's difference comes from.
     swaps : DataFrame or None
-        Of ``medn.diagnose.swap_branches``: adds which branch the difference is owed to.
+        Of ``medn.diagnose.swap_branches``: adds which branch the difference comes from.
     part : {"frames", "flow"}
         Which input's attribution is drawn.
     magnify : float
         How many times as large the motion at the apex is drawn.
     width : int
-        In pixels.
+        In pixels; the figure is narrower where the pictures do not need it.
 
     Returns
     -------
@@ -87,147 +102,277 @@ def plot_pair(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> figure = plot_pair(clips, clips.table["clip_id"].tolist())
     >>> figure.layout.title.text
-    '<b>A confusable pair</b> · same AUs, another emotion'
+    '<b>Confusable pair</b> · same AU set, different emotions'
     """
     names = [str(name) for name in clip_ids]
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
-    rows = [clip_row(clips, name)[1] for name in names]
-    apexes = [_apex(clips, name, magnify) for name in names]
-    flows = flow_tiles(clips, names, size=PIXELS)
-    said = [f"<b>{letter}</b> {describe(row)}" for letter, row in zip("ab", rows, strict=True)]
-    verdicts = _verdict_lines(pairs, names, swaps, width)
-    maps: list[Tile] = []
+    lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
+    pair = None
+    if pairs is not None:
+        place = pair_place(pairs, *names)
+        if place is None:
+            raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
+        pair = pairs.iloc[place]
+    lines += pair_lines(pair, swaps=swaps)
+    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * (predictions is not None))))
+    flows = flow_tiles(clips, names, cell=cell)
+    columns = [[_apex(clips, name, magnify, cell) for name in names], [flows[0], flows[2]], [flows[1]]]
     if attribution is not None:
-        maps = difference_tiles(attribution, clips, names, part=part, size=PIXELS)
-        checked = f"{scale_line(attribution, part=part)}; {sanity_lines(attribution)[0]}"
-        verdicts += wrapped(checked, width - 30, 6.2)
-    columns = 3 + bool(maps)
-    scored = predictions is not None
-    inner = width - 24 - (_SCORES if scored else 0)
-    cell = min(250, (inner - _GAP * (columns - 1)) / columns)
-    if not scored:
-        width = min(width, max(_NARROWEST, round(24 + columns * cell + _GAP * (columns - 1))))
-    subtitle = "<br>".join([*said, *verdicts])
-    top = 62 + _LINE * (len(said) + len(verdicts))
-    height = round(top + 2 * cell + _BETWEEN + _FOOT)
-    figure = _empty(width, columns, cell, scored)
-    title = "<b>A confusable pair</b> · same AUs, another emotion"
-    theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(12, 12, top, _FOOT))
-    for row, tile in enumerate((apexes[0], apexes[1]), start=1):
-        _place(figure, row, 1, tile)
-    _place(figure, 1, 2, flows[0])
-    _place(figure, 2, 2, flows[2])
-    _place(figure, 1, 3, flows[1])
-    for row, tile in enumerate(maps, start=1):
-        _place(figure, row, 4, tile)
+        columns.append(attribution_tiles(attribution, clips, names, part=part, cell=cell))
+        lines += [attribution_line(attribution, part=part), *sanity_lines(attribution)]
+    columns += [[]] * (predictions is not None)
+    title = "<b>Confusable pair</b> · same AU set, different emotions"
+    figure = tiles(columns, title=title, subtitle="<br>".join(lines), cell=cell)
+    middle = figure.get_subplot(1, 3).yaxis
+    half = (middle.domain[1] - middle.domain[0]) / 2
+    middle.domain = (0.5 - half, 0.5 + half)
     if predictions is not None:
-        _scores(figure, predictions, names, columns + 1)
+        _add_scores(figure, predictions, names, col=len(columns), cell=cell)
     return figure
 
 
-def _apex(clips: Clips, clip_id: str, magnify: float) -> Tile:
+def _add_scores(figure: go.Figure, predictions: Predictions, names: Sequence[str], *, col: int, cell: int) -> None:
+    """Draw the emotion scores of both clips in the last column, and make it wider than a picture."""
+    label, classes = label_column(predictions.table), predictions.classes
+    inner = cell * (col - 1 + _SCORES)
+    figure.update_layout(width=inner + 24)
+    for axis in figure.select_xaxes():
+        axis.domain = tuple(place * cell * col / inner for place in axis.domain)
+    for row, place in enumerate(positions(predictions.table, names, owner="these Predictions"), 1):
+        where: dict[str, Any] = {"row": row, "col": col}
+        shares, true = predictions.probabilities[place], None if label is None else predictions.table[label].iloc[place]
+        labels = [as_text(name) + (" ◀ label" if name == true else "") for name in classes]
+        bars(
+            figure, shares, labels=labels, colours=[theme.emotion_colour(name) for name in classes],
+            texts=[f"{share:.0%}" for share in shares], outlined=[name == true for name in classes], **where,
+        )  # fmt: skip
+        low = figure.get_subplot(row, col).xaxis.domain[0]
+        room = min(room_for(labels, size=SMALLEST), cell) / inner
+        figure.update_xaxes(
+            domain=(low + room, 1), range=[0, 1.4], tickvals=[0, 0.5, 1], tickformat=".0%", tickangle=0, **where
+        )
+        figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
+        figure.add_annotation(
+            text=f"scores of {'ab'[row - 1]}", x=0, y=1, xref="x domain", yref="y domain", yanchor="bottom",
+            xanchor="left", showarrow=False, font={"size": 13}, **where,
+        )  # fmt: skip
+
+
+def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
+    """The flows of a pair and their difference in one row."""
+    return tiles([[one] for one in flow_tiles(clips, clip_ids, cell=_CELL)], title="", cell=_CELL)
+
+
+def attribution_figure(
+    attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str = "frames"
+) -> go.Figure:
+    """The attribution of a pair's difference in both clips in one row."""
+    drawn = attribution_tiles(attribution, clips, clip_ids, part=part, cell=_CELL)
+    return tiles([[one] for one in drawn], title="", cell=_CELL)
+
+
+def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile]:
+    """Flow of the first clip, difference of the two flows, flow of the second; one scale for all three.
+
+    The difference is the first clip's flow minus the second's, drawn over both faces blended; it is also where the two
+    faces differ in shape, for a crop brings eyes and mouth together only so far.
+    """
+    places = [clip_row(clips, name)[0] for name in clip_ids]
+    (one, why_one), (other, why_other) = (motion_field(clips, place) for place in places)
+    headings = "flow of a", "difference of flows, a − b", "flow of b"
+    if one is None or other is None:
+        return [_tile(None, heading, why_one or why_other, cell) for heading in headings]
+    faces = [
+        np.full((*clips.size, 3), _GROUND, dtype=np.uint8) if clips.frames is None else np.asarray(clips.frames[k, 0])
+        for k in places
+    ]
+    both = (0.5 * faces[0] + 0.5 * faces[1]).astype(np.uint8)
+    flows = [one, one - other, other]
+    largest, gain = common_scale(flows)
+    unit = SCALED_NOTE if scaled_by_clip(clips.recipe) else "px"
+    found = []
+    for heading, flow, ground in zip(headings, flows, [faces[0], both, faces[1]], strict=True):
+        coloured, _ = draw_magnitude(enlarge(ground, PIXELS), flow, largest=largest)
+        note = f"longest {float(flow_magnitude(flow).max()):.2f} {unit}, arrows ×{gain:g}"
+        found.append(_tile(draw_arrows(coloured, flow, gain=gain)[0], heading, note, cell))
+    return found
+
+
+def attribution_tiles(
+    attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str, cell: int
+) -> list[Tile]:
+    """The attribution of a pair's difference in each clip, on one colour scale; ValueError where a clip is not in it.
+
+    The other input is drawn where `part` was not attributed.
+    """
+    part = _attributed(attribution, part)
+    heats = []
+    for row in positions(attribution.table, list(clip_ids), owner="this attribution"):
+        values = np.asarray(getattr(attribution, part)[row]).sum(axis=-1)
+        # Of the frames without the onset: against it all others are measured, so that its slope takes back theirs.
+        heats.append(smooth(values[1:].sum(axis=0) if part == "frames" else values, _BLUR))
+    found = []
+    for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
+        place, _ = clip_row(clips, clip_id)
+        face = None if clips.frames is None else np.asarray(clips.frames[place, 0])
+        drawn = draw_heat(face, heat, largest=full_colour(*heats), size=PIXELS)
+        found.append(_tile(drawn, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}", cell))
+    return found
+
+
+def attribution_line(attribution: Attribution, *, part: str) -> str:
+    """What the colours of :func:`attribution_tiles` mean, escaped."""
+    part = _attributed(attribution, part)
+    first, _, second = attribution.target.partition(" - ")
+    summed = "summed over time" if part == "frames" else "onset to apex"
+    method = attribution.method.replace("_", " ")
+    return as_text(f"{part}, {summed}, by {method}: red raises {first}, blue raises {second or 'the other'}")
+
+
+def _attributed(attribution: Attribution, part: str) -> str:
+    return part if getattr(attribution, part) is not None else {"frames": "flow", "flow": "frames"}[part]
+
+
+def _apex(clips: Clips, clip_id: str, magnify: float, cell: int) -> Tile:
     place, _ = clip_row(clips, clip_id)
     if clips.frames is None:
-        return Tile("apex", None, "These clips have no frames.")
+        return _tile(None, "apex", "These clips have no frames.", cell)
     moments = clip_moments(clips, clip_id)
     frames = np.asarray(clips.frames[place])
-    field, _ = motion_field(clips, place)
     at = len(frames) // 2 if moments.apex is None else moments.apex
-    drawn = Magnifier(frames, field, apex=moments.apex, size=PIXELS).frame(at, magnify)
+    drawn = Magnifier(frames, motion_field(clips, place)[0], apex=moments.apex, size=PIXELS).frame(at, magnify)
     name = "middle frame" if moments.apex is None else "apex"
-    return Tile(f"{name}, motion × {magnify:g}" if magnify > 1 else name, drawn, moments.describe(at))
+    return _tile(drawn, f"{name}, motion ×{magnify:g}" if magnify > 1 else name, moments.describe(at), cell)
 
 
-def _verdict_lines(
-    pairs: pd.DataFrame | None, names: Sequence[str], swaps: pd.DataFrame | None, width: int
-) -> list[str]:
-    lines, room = [], width - 30
-    if pairs is not None:
-        row = pair_row(pairs, names)
-        for verdict in branch_verdicts(row):
-            word = f"{verdict.branch} branch {verdict.word}"
-            text = wrapped(f"{word}: {'; '.join(verdict.lines)}", room, 6.3)
-            coloured = f"<b style='color:{theme.branch_colour(verdict.branch)}'>{as_text(word)}</b>"
-            lines += [text[0].replace(as_text(word), coloured, 1), *text[1:]]
-        said = model_verdict(row)
-        lines += wrapped(said, room, 6.3) if said else []
-    if swaps is not None:
-        for line in swap_lines(swaps):
-            lines += wrapped(line, room, 6.3)
-    return lines
+def _tile(picture: np.ndarray | None, heading: str, note: str, cell: int) -> Tile:
+    return Tile(picture, heading, "<br>".join(wrapped(note, width=cell, letter=6.0)))
 
 
-def pair_row(pairs: pd.DataFrame, names: Sequence[str]) -> pd.Series:
-    """The row of a table of pairs that holds these two clips, in this order or the other.
+class Verdict(NamedTuple):
+    """Whether a branch separates the two clips of a pair.
+
+    Attributes
+    ----------
+    branch : str
+    verdict : str
+    beyond : float
+        Share of the pair's controls that lie nearer together, in [0, 1]; NaN where not known.
+    n_controls : int
+    nearer : float
+        Share of all pairs of clips that lie nearer together, in [0, 1].
+    """
+
+    branch: str
+    verdict: str
+    beyond: float
+    n_controls: int
+    nearer: float
+
+
+def branch_verdicts(pair: pd.Series) -> list[Verdict]:
+    """The verdicts of the motion and the emotion branch on one row of the table of ``medn.diagnose.rank_pairs``.
+
+    Without ``motion_similarity`` or ``emotion_separation`` in the row a branch has none.
+
+    Examples
+    --------
+    >>> pair = pd.Series({"motion_similarity": 0.998, "motion_beyond": 0.5, "emotion_separation": 0.9,
+    ...                   "emotion_beyond": 1.0, "n_controls": 34})
+    >>> [one.verdict for one in branch_verdicts(pair)]
+    ['does not separate them', 'separates them']
+    """
+    found = []
+    for branch, column in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
+        keys = [column, f"{branch}_beyond", "n_controls"]
+        value, beyond, n = pd.to_numeric(pair.reindex(keys), errors="coerce").astype(float)
+        if np.isnan(value):
+            continue
+        n = 0 if np.isnan(n) else int(n)
+        if np.isnan(beyond):
+            verdict = "not known" if n else "no control: no pair of its AU set has one emotion"
+        elif n < FEWEST_CONTROLS:
+            verdict = f"too few controls to say ({n})"
+        else:
+            verdict = "separates them" if beyond >= APART else "does not separate them"
+        found.append(Verdict(branch, verdict, float(beyond), n, float(1 - value if branch == "motion" else value)))
+    return found
+
+
+def swap_effects(swaps: pd.DataFrame) -> tuple[float, float]:
+    """How much of the margin between two clips comes from the flow and from the frames, in logits.
+
+    Parameters
+    ----------
+    swaps : DataFrame
+        ``frames_of, flow_of, margin, predicted``, a row a mix: ``medn.diagnose.swap_branches(...)``.
 
     Raises
     ------
     ValueError
-        If there is none.
+        If the table lacks a mix or a column.
     """
+    need(swaps, ("frames_of", "flow_of", "margin", "predicted"), maker="diagnose.swap_branches")
+    margin = swaps.set_index(["frames_of", "flow_of"])["margin"]
+    if sorted(margin.index) != [(frames, flow) for frames in "ab" for flow in "ab"]:
+        raise ValueError("the table of swapped branches must have one row for each mix of a's and b's frames and flow")
+    flow = 0.5 * sum(margin[frames, "a"] - margin[frames, "b"] for frames in "ab")
+    frames = 0.5 * sum(margin["a", flow_of] - margin["b", flow_of] for flow_of in "ab")
+    return float(flow), float(frames)
+
+
+def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> list[str]:
+    """The verdict of each branch and of the model on a pair, and the effect of swapping, as escaped text with tags.
+
+    Parameters
+    ----------
+    pair : Series or None
+        A row of the table of ``medn.diagnose.rank_pairs``.
+    swaps : DataFrame or None
+        Of ``medn.diagnose.swap_branches``.
+
+    Examples
+    --------
+    >>> swaps = pd.DataFrame({"frames_of": list("aabb"), "flow_of": list("abab"), "margin": [5.0, 4.0, -4.0, -5.0],
+    ...                       "predicted": ["happiness", "happiness", "others", "others"]})
+    >>> for line in pair_lines(None, swaps=swaps):
+    ...     print(line)
+    margin between the clips 10.0 logits: +1.0 from the flow, +9.0 from the frames
+    predictions with flows swapped: happiness, others (unchanged); frames swapped: others, happiness
+    """
+    lines = []
+    for one in [] if pair is None else branch_verdicts(pair):
+        head = f"<b style='color:{theme.branch_colour(one.branch)}'>{one.branch} branch {one.verdict}</b>"
+        controls = "" if np.isnan(one.beyond) else f"{one.beyond:.0%} of {one.n_controls} controls and "
+        lines.append(f"{head} ({_DESIRED[one.branch]}): {controls}{_percent(one.nearer)} of all pairs are nearer")
+    if pair is not None and pd.notna(pair.get("verdict")):
+        labels = f"{as_text(pair['predicted_a'])} and {as_text(pair['predicted_b'])}"
+        lines.append(f"<b>whole model: {as_text(pair['verdict'])}</b>; predicted {labels}")
+    if swaps is not None:
+        flow, frames = swap_effects(swaps)
+        lines.append(
+            f"margin between the clips {flow + frames:.1f} logits: {flow:+.1f} from the flow, {frames:+.1f} from the"
+            " frames"
+        )
+        said = swaps.set_index(["frames_of", "flow_of"])["predicted"].astype(str)
+        own = [said["a", "a"], said["b", "b"]]
+        mixes = {"flows": [said["a", "b"], said["b", "a"]], "frames": [said["b", "a"], said["a", "b"]]}
+        now = [
+            f"{name} swapped: {as_text(', '.join(two))}{' (unchanged)' if two == own else ''}"
+            for name, two in mixes.items()
+        ]
+        lines.append(f"predictions with {'; '.join(now)}")
+    return lines
+
+
+def _percent(share: float) -> str:
+    """A share with a digit more near 0 and 1."""
+    return f"{100 * share:.{1 if 0 < share < 0.1 or 0.99 < share < 1 else 0}f}%"
+
+
+def pair_place(pairs: pd.DataFrame, clip_a: str, clip_b: str) -> int | None:
+    """Position of the row that holds these two clips, in either order; None where there is none."""
     a, b = pairs["clip_a"].to_numpy(dtype=object), pairs["clip_b"].to_numpy(dtype=object)
-    here = np.flatnonzero(((a == names[0]) & (b == names[1])) | ((a == names[1]) & (b == names[0])))
-    if not len(here):
-        raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
-    return pairs.iloc[here[0]]
-
-
-def _empty(width: int, columns: int, cell: float, scored: bool) -> go.Figure:
-    specs: list[dict[str, int]] = [{}, {}, {"rowspan": 2}] + [{}] * (columns - 3 + scored)
-    below: list[dict[str, int] | None] = [None if spec.get("rowspan") else {} for spec in specs]
-    inner = width - 24
-    rest = inner - columns * cell - _GAP * (columns - 1 + scored)
-    return make_subplots(
-        rows=2,
-        cols=columns + scored,
-        specs=[specs, below],
-        column_widths=[cell] * columns + [rest] * scored,
-        horizontal_spacing=_GAP / inner,
-        vertical_spacing=_BETWEEN / (2 * cell + _BETWEEN),
-    )
-
-
-def _place(figure: go.Figure, row: int, column: int, tile: Tile) -> None:
-    where = {"row": row, "col": column}
-    middle = {"xref": "x domain", "yref": "y domain", "showarrow": False, **where}
-    if tile.picture is None:
-        figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip"), **where)
-        figure.update_xaxes(visible=False, range=[0, 1], **where)
-        figure.update_yaxes(visible=False, range=[0, 1], **where)
-        figure.add_annotation(text="<br>".join(wrapped(tile.note, 170, 6.0)), x=0.5, y=0.5, font={"size": 12}, **middle)
-        return
-    source = data_uri(to_webp([tile.picture], quality=84))
-    figure.add_trace(go.Image(source=source, hoverinfo="skip"), **where)
-    height, width = tile.picture.shape[:2]
-    anchor = figure.get_subplot(row, column).xaxis.plotly_name.replace("axis", "")
-    figure.update_xaxes(visible=False, range=[-0.5, width - 0.5], constrain="domain", **where)
-    figure.update_yaxes(visible=False, range=[height - 0.5, -0.5], scaleanchor=anchor, constrain="domain", **where)
-    heading, note = as_text(tile.heading), as_text(tile.note)
-    figure.add_annotation(text=heading, x=0.5, y=1, yanchor="bottom", font={"size": 12.5}, **middle)
-    figure.add_annotation(text=note, x=0.5, y=0, yanchor="top", font={"size": 11, "color": theme.INK}, **middle)
-
-
-def _scores(figure: go.Figure, predictions: Predictions, names: Sequence[str], column: int) -> None:
-    longest = 0
-    for row, name in enumerate(names, start=1):
-        shares, truth = clip_scores(predictions, name)
-        bars = score_bars(shares, truth)
-        longest = max(longest, *(len(html.unescape(label)) for label in bars.y))
-        figure.add_trace(bars, row=row, col=column)
-        where = {"row": row, "col": column}
-        figure.update_yaxes(autorange="reversed", showgrid=False, tickfont={"size": 10.5}, dtick=1, **where)
-        figure.update_xaxes(range=[0, 1.28], tickvals=[0, 0.5, 1], tickformat=".0%", tickangle=0, **where)
-        figure.update_xaxes(tickfont={"size": 10}, **where)
-        figure.add_annotation(
-            text=f"scores of {'ab'[row - 1]}", x=0.5, y=1, xref="x domain", yref="y domain", yanchor="bottom",
-            showarrow=False, font={"size": 12.5}, **where,
-        )  # fmt: skip
-    inner = figure.layout.width - 24
-    for row in (1, 2):
-        panel = figure.get_subplot(row, column)
-        low, high = panel.xaxis.domain
-        room = min((14 + 5.9 * longest) / inner, 0.7 * (high - low))  # a name that is longer runs out of the panel
-        panel.xaxis.domain = (low + room, high)
-        bottom, top = panel.yaxis.domain
-        panel.yaxis.domain = (bottom + 0.16 * (top - bottom), top - 0.08 * (top - bottom))
+    here = np.flatnonzero(((a == clip_a) & (b == clip_b)) | ((a == clip_b) & (b == clip_a)))
+    return int(here[0]) if len(here) else None

@@ -123,14 +123,12 @@ def describe(row: pd.Series) -> str:
     return " · ".join(parts)
 
 
-def hover_texts(table: pd.DataFrame, *, predicted: np.ndarray | None = None) -> np.ndarray:
+def hover_texts(table: pd.DataFrame) -> np.ndarray:
     """What the pointer shows over each clip on a map: id, AU set, emotion, prediction, subject; escaped.
 
     Parameters
     ----------
     table : DataFrame
-    predicted : (n,) of str or None
-        The predicted class of each row.
 
     Returns
     -------
@@ -143,8 +141,8 @@ def hover_texts(table: pd.DataFrame, *, predicted: np.ndarray | None = None) -> 
         lines = [f"<b>{as_text(row['clip_id'])}</b>", as_text(sets[place])]
         if label and not _is_missing(row[label]):
             lines.append(as_text(row[label]))
-        if predicted is not None and not _is_missing(predicted[place]):
-            lines.append(f"predicted {as_text(predicted[place])}")
+        if not _is_missing(row.get("predicted")):
+            lines.append(f"predicted {as_text(row['predicted'])}")
         if not _is_missing(row.get("subject")):
             lines.append(f"subject {as_text(row['subject'])}")
         texts.append("<br>".join(lines))

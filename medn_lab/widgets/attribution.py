@@ -21,9 +21,7 @@ from medn_lab.widgets.timing import Latest
 
 PAIR = "the difference between two clips"
 KINDS = ("an emotion", "an AU", "what a branch adds", "the gate", "the length of a feature", "two emotions")
-MOST_PARTNERS = 200
-MOST_LISTED = 2000
-"""Clips whose names are listed; any other can be typed."""
+MOST_PARTNERS, MOST_LISTED = 200, 2000  # a clip that is not listed can be typed
 
 _SHOWN = ("clip_id", "target", "method", "partner")
 _SOON = 0.02  # seconds: a quick run of choices makes one map
@@ -31,7 +29,7 @@ _GIVE = "give attribute=medn.diagnose.attributor(model, clips)"
 
 
 class Maps(Protocol):
-    """A function that makes attribution maps, as ``medn_lab.diagnose.attributor`` returns it."""
+    """What ``medn_lab.diagnose.attributor`` returns."""
 
     methods: tuple[str, ...]
     targets: tuple[str, ...]
@@ -49,16 +47,16 @@ class Maps(Protocol):
         """The positions that the emotion branch kept."""
 
 
-def kind_of(target: str) -> str:
-    """The kind of a target.
+def kind_of(target: str, partner: str = "") -> str:
+    """The kind of a target; the difference between two clips where there is a partner.
 
     Examples
     --------
     >>> kind_of("AU12"), kind_of("happiness from motion"), kind_of("gate"), kind_of("fear - others"), kind_of("fear")
     ('an AU', 'what a branch adds', 'the gate', 'two emotions', 'an emotion')
     """
-    if target == "gate":
-        return "the gate"
+    if partner or target == "gate":
+        return PAIR if partner else "the gate"
     if target.startswith("norm of "):
         return "the length of a feature"
     if target.rpartition(" from ")[2] in ("motion", "emotion") and " from " in target:
@@ -107,9 +105,8 @@ def partners(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
 class AttributionViewer(Panel):
     """Show what raised or lowered an answer of the model, by any method, with the sanity checks of the map.
 
-    Choose a clip, a target (an emotion, an AU, what a branch adds, the gate, the length of a feature, the difference of
-    two emotions, the difference between two clips) and a method. Red raises the target and blue lowers it: in each
-    frame, in all frames together, or in the flow. *Check* makes the checks that take longer. Maps are remembered.
+    Choose a clip, a target and a method. Red raises the target and blue lowers it: in each frame, in all frames
+    together, or in the flow. *Check* makes the checks that take longer. Maps are remembered.
 
     Parameters
     ----------
@@ -200,7 +197,9 @@ class AttributionViewer(Panel):
         self._soon = Latest(lambda wanted: self._try(lambda: self._show(**wanted)), seconds=_SOON)
         self._message, self._checks = widgets.HTML(), widgets.HTML(layout=widgets.Layout(min_width="280px"))
         self.view = ClipView(clips, size=360)
-        side = widgets.VBox([self._checks], layout=widgets.Layout(flex="1 1 280px", max_width="460px"))
+        side = widgets.VBox(
+            [self._checks], layout=widgets.Layout(flex="1 1 280px", max_width="460px", margin="0 0 0 14px")
+        )
         body = widgets.HBox([self.view, side], layout=widgets.Layout(flex_flow="row wrap"))
         super().__init__(
             [*self._controls(blur), self._message, body],
@@ -287,7 +286,7 @@ class AttributionViewer(Panel):
             options=tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED])), tooltip="Type a part of the name",
         )  # fmt: skip
         kinds = [*self._targets, PAIR] if self._targets else []
-        self._kinds = control(widgets.Dropdown, "Target", width="240px", options=kinds, disabled=not methods)
+        self._kinds = control(widgets.Dropdown, "Target", width="280px", options=kinds, disabled=not methods)
         self._which = control(
             widgets.Dropdown, width="220px", disabled=not methods, tooltip="Which target of this kind"
         )
@@ -311,8 +310,8 @@ class AttributionViewer(Panel):
             continuous_update=False, tooltip="How far a map is smoothed before it is drawn",
         )  # fmt: skip
         wrap = widgets.Layout(flex_flow="row wrap")
-        first = [self._names, self._kinds, self._which, self._methods, self._check]
-        return [widgets.HBox(first, layout=wrap), widgets.HBox([self._region, self._blur], layout=wrap)]
+        chosen = [self._names, self._kinds, self._which, self._methods, self._check, self._region, self._blur]
+        return [widgets.HBox(chosen, layout=wrap)]
 
     def _wire(self) -> None:
         self.observe(lambda change: self._draw(), _SHOWN)
@@ -325,12 +324,9 @@ class AttributionViewer(Panel):
             one.observe(lambda change: self._redraw(), "value")
         self._check.on_click(lambda _: self._try(self.check))
 
-    def _kind(self) -> str:
-        return PAIR if self.partner else kind_of(self.target)
-
     def _on_kind(self) -> None:
         kind = self._kinds.value
-        if kind == self._kind() or kind is None:
+        if kind == kind_of(self.target, self.partner) or kind is None:
             return
         try:
             if kind == PAIR:
@@ -344,7 +340,11 @@ class AttributionViewer(Panel):
     def _on_choice(self) -> None:
         which, method = self._which.value, self._methods.value
         name = "partner" if self._kinds.value == PAIR else "target"
-        if which is None or self._kinds.value != self._kind() or (which, method) == (getattr(self, name), self.method):
+        if (
+            which is None
+            or self._kinds.value != kind_of(self.target, self.partner)
+            or (which, method) == (getattr(self, name), self.method)
+        ):
             return
         self._soon({name: which, "method": method})
 
@@ -352,7 +352,7 @@ class AttributionViewer(Panel):
         """Set the controls to what is shown."""
         if not self._targets or not self.method:
             return
-        kind = self._kind()
+        kind = kind_of(self.target, self.partner)
         options = partners(self._clips.table, self.clip_id) if self.partner else [(n, n) for n in self._targets[kind]]
         value = self.partner or self.target
         if value not in [name for _, name in options]:
@@ -369,8 +369,6 @@ class AttributionViewer(Panel):
         about = [] if column is None else [f"{row[column]}{end}" for end in ("", " from motion", " from emotion")]
         about += [au for au in self._clips.aus if row[au] == 1]
         return next((name for name in about if name in targets), targets[0])
-
-    # Maps -------------------------------------------------------------------------------------------------------------
 
     @traitlets.validate(*_SHOWN)
     def _can_be_shown(self, proposal: traitlets.Bunch) -> str:
@@ -484,8 +482,11 @@ class AttributionViewer(Panel):
         self._say(text, warn=True)
 
     def _say(self, text: str, *, warn: bool = False, clip_id: str = "") -> None:
-        _, row = clip_row(self._clips, clip_id or self.clip_id or self._clips.table["clip_id"].iloc[0])
-        self._message.value = f"<div class='medn-line'>{describe(row)}</div>{note(text, warn=warn)}"
+        names = [clip_id or self.clip_id or self._clips.table["clip_id"].iloc[0], *filter(None, [self.partner])]
+        lines = [describe(clip_row(self._clips, name)[1]) for name in names]
+        if self.partner:
+            lines = [f"<b>{side}</b> {line}" for side, line in zip("ab", lines, strict=True)]
+        self._message.value = f"<div class='medn-line'>{'<br>'.join(lines)}</div>{note(text, warn=warn)}"
 
 
 def _key(attribution: Attribution) -> tuple[str, str, str]:

@@ -93,6 +93,7 @@ function element(tag, className, parent, text = "") {
   const made = document.createElement(tag);
   made.className = className;
   made.textContent = text;
+  if (tag === "button") made.type = "button";
   parent?.append(made);
   return made;
 }
@@ -126,20 +127,16 @@ function render({ model, el }) {
   const at = (map, k) => 2 * (map.place * n() + k);
 
   /** The range of all points of a map with a margin: left, right, low, high. */
-  const home = map => {
-    const range = [Infinity, -Infinity, Infinity, -Infinity];
+  const home = map => [0, 1].flatMap(axis => {
+    let least = Infinity, most = -Infinity;
     for (let k = 0; k < n(); k++) {
-      const x = xy[at(map, k)], y = xy[at(map, k) + 1];
-      if (!Number.isFinite(x + y)) continue;
-      range[0] = Math.min(range[0], x);
-      range[1] = Math.max(range[1], x);
-      range[2] = Math.min(range[2], y);
-      range[3] = Math.max(range[3], y);
+      if (!Number.isFinite(xy[at(map, k)] + xy[at(map, k) + 1])) continue;
+      least = Math.min(least, xy[at(map, k) + axis]);
+      most = Math.max(most, xy[at(map, k) + axis]);
     }
-    if (range[0] > range[1]) return [0, 1, 0, 1];
-    const [across, up] = [range[1] - range[0] || 1, range[3] - range[2] || 1].map(size => 0.05 * size);
-    return [range[0] - across, range[1] + across, range[2] - up, range[3] + up];
-  };
+    const margin = 0.05 * (most - least || 1);
+    return least > most ? [0, 1] : [least - margin, most + margin];
+  });
 
   const box = map => {
     const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view;
@@ -189,6 +186,7 @@ function render({ model, el }) {
     pen.globalAlpha = 1;
     pen.textAlign = "left";
     pen.font = "600 13px system-ui, sans-serif";
+    pen.fillStyle = model.get("colours")[map.place] || ink;
     pen.fillText(map.title, MARGIN.left, 15);
   };
 
@@ -241,11 +239,12 @@ function render({ model, el }) {
     Object.assign(canvas.dataset, { clips: n(), lit: lit.length, rings: model.get("rings").length, hovered });
   };
 
-  const draw = () => {
-    frame = 0;
-    maps.forEach(drawMap);
+  const soon = () => {
+    frame ||= requestAnimationFrame(() => {
+      frame = 0;
+      maps.forEach(drawMap);
+    });
   };
-  const soon = () => { frame ||= requestAnimationFrame(draw); };
   const stale = () => { version += 1; soon(); };
 
   // Gestures -----------------------------------------------------------------------------------------------------------
@@ -302,12 +301,25 @@ function render({ model, el }) {
       cy + (low - cy) * factor, cy + (high - cy) * factor];
     soon();
   };
-  const zoomMiddle = (map, factor) => zoom(map, factor, map.canvas.clientWidth / 2, map.canvas.clientHeight / 2);
+  const zoomMiddle = factor => map => zoom(map, factor, map.canvas.clientWidth / 2, map.canvas.clientHeight / 2);
   const reset = map => { map.view = null; soon(); };
   const clear = () => { outline = null; light([]); };
   const click = k => {
     model.set("clicked", [k, model.get("clicked")[1] + 1]); // counted, so that a second click on a point is heard
     model.save_changes();
+  };
+  /** Hover the next point that is shown. */
+  const walk = step => map => {
+    let k = hovered;
+    for (let tried = 0; tried < n(); tried++) {
+      k = (k + step + n()) % n();
+      if (shown(k)) return hover(k, map);
+    }
+  };
+  const keys = {
+    "+": zoomMiddle(0.8), "=": zoomMiddle(0.8), "-": zoomMiddle(1.25), "0": reset, Escape: clear,
+    Enter: () => { if (hovered >= 0) click(hovered); },
+    ArrowRight: walk(1), ArrowDown: walk(1), ArrowLeft: walk(-1), ArrowUp: walk(-1),
   };
 
   const listen = map => {
@@ -359,20 +371,8 @@ function render({ model, el }) {
       zoom(map, Math.exp(event.deltaY / 400), ...place(event));
     }, { passive: false });
     canvas.addEventListener("keydown", event => {
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      const act = {
-        "+": () => zoomMiddle(map, 0.8), "=": () => zoomMiddle(map, 0.8), "-": () => zoomMiddle(map, 1.25),
-        "0": () => reset(map), Escape: clear, Enter: () => { if (hovered >= 0) click(hovered); },
-      }[event.key];
-      if (step) {
-        let k = hovered;
-        for (let tried = 0; tried < n(); tried++) {
-          k = (k + step + n()) % n();
-          if (shown(k)) break;
-        }
-        if (shown(k)) hover(k, map);
-      } else if (act) act();
-      else return;
+      if (!keys[event.key]) return;
+      keys[event.key](map);
       event.preventDefault();
       event.stopPropagation();
     });
@@ -386,48 +386,48 @@ function render({ model, el }) {
 
   const button = (text, title, act) => {
     const made = element("button", "medn-tool", bar, text);
-    made.type = "button";
     made.title = title;
     made.setAttribute("aria-label", title);
     made.addEventListener("click", act);
     return made;
   };
-  const tools = Object.fromEntries([["lasso", "Lasso: drag round points; shift adds, alt takes away"],
-    ["pan", "Pan: drag the map"]].map(([name, title]) => [name, button(name, title, () => choose(name))]));
+  const tools = {};
   const choose = name => {
     tool = name;
-    for (const [own, made] of Object.entries(tools)) made.setAttribute("aria-pressed", String(own === tool));
+    for (const own of Object.keys(tools)) tools[own].setAttribute("aria-pressed", String(own === tool));
   };
+  tools.lasso = button("lasso", "Lasso: drag round points; shift adds, alt takes away", () => choose("lasso"));
+  tools.pan = button("pan", "Pan: drag the map", () => choose("pan"));
   choose("lasso");
-  button("+", "Zoom in (+)", () => maps.forEach(map => zoomMiddle(map, 0.8)));
-  button("−", "Zoom out (-)", () => maps.forEach(map => zoomMiddle(map, 1.25)));
+  button("+", "Zoom in (+)", () => maps.forEach(keys["+"]));
+  button("−", "Zoom out (-)", () => maps.forEach(keys["-"]));
   button("reset", "Show all points (0, or a double click)", () => maps.forEach(reset));
   button("clear", "Select nothing (Escape)", clear);
 
   const listStyles = () => {
     const counts = new Array(model.get("styles").length).fill(0);
     kept.forEach((one, k) => { if (one) counts[styleOf[k]] += 1; });
+    const focused = [...legend.children].indexOf(document.activeElement);
     legend.replaceChildren();
     element("span", "medn-legend-title", legend, model.get("legend_title"));
     model.get("styles").forEach(({ name, colour, symbol }, k) => {
       if (!counts[k]) return;
       const entry = element("button", "medn-entry", legend);
-      entry.type = "button";
       entry.title = "Hide or show; with shift, show only this";
       entry.setAttribute("aria-pressed", String(!hidden.has(k)));
       const { canvas } = stamp({ colour, symbol }, 10, 2);
       canvas.style.height = "13px";
       entry.append(canvas, `${name} ${counts[k]}`);
       entry.addEventListener("click", event => {
-        const names = model.get("styles").map(style => style.name);
-        const before = model.get("hidden");
-        const only = names.filter(one => one !== name);
-        const after = event.shiftKey ? (before.length === only.length && !before.includes(name) ? [] : only)
-          : before.includes(name) ? before.filter(one => one !== name) : [...before, name];
-        model.set("hidden", after);
+        const before = model.get("hidden"), off = before.includes(name);
+        const others = model.get("styles").map(style => style.name).filter(one => one !== name);
+        const alone = before.length === others.length && !off;
+        model.set("hidden", event.shiftKey ? (alone ? [] : others)
+          : off ? before.filter(one => one !== name) : [...before, name]);
         model.save_changes();
       });
     });
+    legend.children[focused]?.focus(); // the keyboard stays on the entry that it pressed
   };
 
   const ground = () => {
@@ -443,8 +443,8 @@ function render({ model, el }) {
     lit = now;
     soon();
   };
-  const events = [["xy", moved], ["style_of", ground], ["styles", ground], ["kept", ground], ["hidden", ground],
-    ["size", ground], ["opacity", ground], ["legend_title", ground], ["lit", marks], ["rings", soon]];
+  const events = [["xy", moved], ["lit", marks], ["rings", soon],
+    ...["style_of", "styles", "kept", "hidden", "size", "opacity", "legend_title"].map(name => [name, ground])];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   const fit = () => {
     const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);

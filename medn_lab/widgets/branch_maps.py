@@ -1,4 +1,4 @@
-"""Maps of the same clips, drawn and pointed at in the page; the kernel sends data once and hears what was selected."""
+"""Maps of the same clips on canvas: the kernel sends the data once, the page draws and sends what was selected."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ class BranchMaps(anywidget.AnyWidget):
     _esm = _HERE / "branch_maps.js"
     _css = _HERE / "branch_maps.css"
     titles: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    colours: traitlets.List[Any] = traitlets.List().tag(sync=True)
     xy = traitlets.Bytes().tag(sync=True)
     texts: traitlets.List[Any] = traitlets.List().tag(sync=True)
     style_of = traitlets.Bytes().tag(sync=True)
@@ -69,7 +70,8 @@ class BranchMaps(anywidget.AnyWidget):
         look = marker_look(n)
         self._texts = texts
         super().__init__(
-            titles=list(maps), xy=xy.tobytes(), texts=_plain(texts), kept=b"\1" * n, style_of=bytes(n),
+            titles=list(maps), colours=[theme.BRANCH_COLOURS.get(name, "") for name in maps], xy=xy.tobytes(),
+            texts=_plain(texts), kept=b"\1" * n, style_of=bytes(n),
             styles=[{"name": "", "colour": theme.GREY, "symbol": "circle"}], height=height,
             size=float(look["size"]), opacity=float(look["opacity"]),
         )  # fmt: skip
@@ -95,10 +97,9 @@ class BranchMaps(anywidget.AnyWidget):
             self.legend_title = colours.title
             self.texts = _plain(colours.named(self._texts))
 
-    def ring(self, rows: Sequence[int | None]) -> None:
-        """Put a ring around a clip and its partner in every map."""
-        colours = (theme.RING, theme.PARTNER_RING)
-        self.rings = [[int(row), colour] for row, colour in zip(rows, colours, strict=True) if row is not None]
+    def ring(self, rows: Sequence[int]) -> None:
+        """Put a ring around a clip, and one around its partner, in every map."""
+        self.rings = [[int(row), colour] for row, colour in zip(rows, (theme.RING, theme.PARTNER_RING), strict=False)]
 
 
 def categories(colours: Colouring) -> tuple[list[dict[str, str]], bytes]:

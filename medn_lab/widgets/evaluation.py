@@ -15,10 +15,21 @@ from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted, empty_sheet
 from medn_lab.view.rows import au_set_names, au_set_texts, persons
-from medn_lab.widgets.cards import clip_heading, score_rows
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, table_html, trait_errors
+from medn_lab.widgets.panel import (
+    Panel,
+    clip_heading,
+    control,
+    count,
+    note,
+    number,
+    plain,
+    score_rows,
+    share,
+    table_html,
+    trait_errors,
+)
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more."""
@@ -223,7 +234,7 @@ class EvaluationPanel(Panel):
         self._list.observe(lambda change: setattr(self._play, "value", change.new or 0), "index")
         self._play.observe(lambda change: self._step_to(change.new), "value")
         self._back.on_click(lambda _: self._step_to((self._list.index or 0) - 1))
-        self._on.on_click(lambda _: self._step_to(-1 if self._list.index is None else self._list.index, by=1))
+        self._on.on_click(lambda _: self._step_to(0 if self._list.index is None else self._list.index + 1))
         self._views.observe(lambda _: self._on_view(), "value")
         self._order.observe(lambda _: self._draw_table(), "value")
 
@@ -304,12 +315,11 @@ class EvaluationPanel(Panel):
         self._play.max = max(len(listed) - 1, 0)
         for one in (self._play, self._back, self._on):
             one.disabled = len(listed) < 2
-        more = f", the first {MOST_LISTED} listed" if len(rows) > MOST_LISTED else ""
-        self._many.value = note(counted(len(rows), "clip") + more if more else "")
+        self._many.value = note(f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else "")
 
-    def _step_to(self, place: int, *, by: int = 0) -> None:
-        if 0 <= place + by < len(self._list.options):
-            self._list.index = place + by
+    def _step_to(self, place: int) -> None:
+        if 0 <= place < len(self._list.options):
+            self._list.index = place
 
     def _on_view(self) -> None:
         columns = TABLES[self._views.value]

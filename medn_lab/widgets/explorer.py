@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -12,32 +14,36 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
-from medn_lab.view.colouring import CAUTION, Colouring, colour_choices, colouring, params_line
-from medn_lab.view.maps import joined_table
-from medn_lab.view.rows import hover_texts
+from medn_lab.view.colouring import colour_choices, colouring
+from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
+from medn_lab.view.rows import hover_texts, label_column
 from medn_lab.widgets.branch_maps import BranchMaps
-from medn_lab.widgets.cards import selection_text
-from medn_lab.widgets.clip_pair import ClipPair
-from medn_lab.widgets.explorer_controls import ExplorerControls
-from medn_lab.widgets.explorer_records import doubts_about, names_of_maps, partner_places
-from medn_lab.widgets.filters import FILTERS, filter_counts, filter_values, shown_rows
-from medn_lab.widgets.measures import MeasuresPanel
 from medn_lab.widgets.page import write_explorer
-from medn_lab.widgets.panel import Panel, note, trait_errors
-from medn_lab.widgets.partners import confusable_partner, same_au_set
+from medn_lab.widgets.panel import Panel, control, note, trait_errors
+from medn_lab.widgets.player import ClipPair
+from medn_lab.widgets.selection import Filters, Measure, Partners, SelectionMeasures, partner_places, selection_text
 from medn_lab.widgets.timing import Dwell
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
+_MOST_MAPS = 3
+_MOST_NAMES = 2000
+_FILTER_LOOK = {
+    "au_sets": ("AU set", "Show only the clips in which exactly these AUs are coded"),
+    "aus": ("AU", "Show only the clips in which this AU is coded, alone or with others"),
+    "subjects": ("Subject", "Show only this person's clips"),
+    "datasets": ("Data set", "Show only the clips of one data set"),
+}
+_SEVERAL = "several"
 
 
 class BranchExplorer(Panel):
     """Explore what each branch holds: the same clips on the motion, emotion and fused map.
 
     Hover a point: it is ringed in every map and its clip plays below with its AUs and scores. Draw a lasso in one map:
-    the same clips light up in the others, a line says which emotions and AU sets they are, and dependence and leakage
-    of these clips are worked out beside those of all. *Confusable partner* finds the clip with the same AU set and
-    another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps; a
-    clip that they hide is neither selected nor shown nor anyone's partner.
+    the same clips are selected in the others, a line says which emotions and AU sets they are, and dependence and
+    leakage of these clips are computed next to those of all. *Confusable partner* finds the clip with the same AU set
+    and another emotion that moves most alike, and plays both in step. The filters leave only some clips on the maps;
+    a clip that they hide is neither selected nor shown nor a partner.
 
     Parameters
     ----------
@@ -72,12 +78,14 @@ class BranchExplorer(Panel):
         Dependence and leakage of the selected clips (of all where nothing is selected), as far as they are known; a
         read-only trait.
     shown : DataFrame
-        The rows that the filters leave; a read-only trait.
+        The rows that the filters and the legend leave; a read-only trait.
     clip_id, partner_id : str
         The clip that plays and the one that plays next to it; empty where there is none. Traits: set them to show
         others.
     colour_by : str
         What the points are coloured by; a trait.
+    filters : dict
+        The values of each filter that is on, as :meth:`filter` takes them; a trait.
     branch_maps : BranchMaps
         The maps in the page; its traits ``lit``, ``hovered``, ``clicked`` and ``hidden`` hold what the pointer
         did there.
@@ -101,6 +109,7 @@ class BranchExplorer(Panel):
     clip_id = traitlets.Unicode("")
     partner_id = traitlets.Unicode("")
     colour_by = traitlets.Unicode("label")
+    filters: traitlets.Dict[str, Any] = traitlets.Dict()
 
     def __init__(
         self,
@@ -109,71 +118,57 @@ class BranchExplorer(Panel):
         clips: Clips | None = None,
         predictions: Predictions | None = None,
         features: BranchFeatures | None = None,
-        measure: Callable[[Iterable[str]], pd.DataFrame] | None = None,
+        measure: Measure | None = None,
         maps: Sequence[str] | None = None,
         colour_by: str = "label",
         magnify: float = 6.0,
         map_height: int = 322,
     ) -> None:
         self._embedding, self._predictions = embedding, predictions
-        names = names_of_maps(embedding, maps)
-        table, predicted = joined_table(embedding, predictions, features=features)
-        self._table = table
+        names = _names_of_maps(embedding, maps)
+        table = self._table = joined_table(embedding, predictions, features=features)
         self._ids = table["clip_id"].to_numpy(dtype=object)
-        self._places, self._places_name = partner_places(embedding, features, names)
+        self._rows = {clip_id: row for row, clip_id in enumerate(self._ids)}
         self._choices = colour_choices(table)
         if colour_by == "label" and "label" not in self._choices:
             colour_by = next(iter(self._choices), "clip_id")
-        self._colours: Colouring = colouring(table, colour_by)
-        self._lit = np.array([], dtype=int)
-        self._drawn: tuple[str, str] | None = ("", "")  # the clip and the partner that are ringed and play
-        self._filter_values = filter_values(table)
-        self._passing = self._kept = np.ones(len(table), dtype=bool)
-        self._wanted: dict[str, list[str]] = {name: [] for name in FILTERS}
-        self._writing = False
+        self._filters = Filters(table)
+        self._kept = np.ones(len(table), dtype=bool)
+        places, self._places_name = partner_places(embedding, features, names)
+        self._partners = Partners(table, places)
         self.branch_maps = BranchMaps(
-            {name: embedding.maps[name] for name in names},
-            texts=hover_texts(table, predicted=predicted), height=map_height,
-        )  # fmt: skip
-        self._show_soon = Dwell(self._show_clip, seconds=_DWELL)
-        counts = {name: filter_counts(self._filter_values, name) for name in FILTERS}
-        self._controls = ExplorerControls(
-            choices=self._choices, colour_by=colour_by, clip_ids=self._ids,
-            filters={name: own for name, own in counts.items() if len(own) > 1 or (name == "aus" and own)},
-        )  # fmt: skip
-        self._filter_counts = counts
-        self._selected, self._foot = widgets.HTML(), widgets.HTML()
-        self._foot.value = note(doubts_about(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}")
-        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
-        self._measured = MeasuresPanel(measure, clip_ids=self._ids, known=self._on_measured)
-        super().__init__(
-            [
-                self._controls.bar,
-                self.branch_maps,
-                self._selected,
-                self._measured.widget,
-                self._pair.widget,
-                self._foot,
-            ],
-            name="branch-explorer",
-            width="100%",
-            results={"selection": table.iloc[:0], "measures": pd.DataFrame(), "shown": table},
-            colour_by=colour_by,
+            {name: embedding.maps[name] for name in names}, texts=hover_texts(table), height=map_height
         )
-        self._wire()
-        self._recolour(colour_by)
-        self._say_selected()
-        self._measured.start()
-
-    # What may be called -----------------------------------------------------------------------------------------------
+        self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
+        self._measured = SelectionMeasures(measure, self._ids)
+        self._selected, self._counted = widgets.HTML(), widgets.HTML()
+        self._show_soon = Dwell(self.show, seconds=_DWELL)
+        controls = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
+        foot = widgets.HTML(note(_doubts(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
+        super().__init__(
+            [controls, self.branch_maps, self._selected, self._pair.widget, self._measured, foot],
+            name="branch-explorer", width="100%", colour_by=colour_by,
+            results={"selection": table.iloc[:0], "measures": self._measured.table, "shown": table},
+        )  # fmt: skip
+        controls.children = self._make_controls()
+        self.observe(lambda change: self._recolour(), "colour_by")
+        self.observe(lambda change: self._keep(), "filters")
+        self.observe(lambda change: self._show_clip(), "clip_id")
+        self.observe(lambda change: self._draw_clips(), "partner_id")
+        self.branch_maps.observe(lambda change: self._keep(), "hidden")
+        self.branch_maps.observe(lambda change: self._on_lit(), "lit")
+        self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
+        self.branch_maps.observe(lambda change: self._on_click(self._ids[change.new[0]]), "clicked")
+        self._measured.observe(lambda change: self.set_trait("measures", change.new), "table")
+        self._recolour()
 
     def select(self, clip_ids: list[str] | tuple[str, ...] | np.ndarray | pd.Series) -> pd.DataFrame:
-        """Light these clips in every map and return their rows.
+        """Select these clips on every map and return their rows.
 
         Raises
         ------
         ValueError
-            If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden by the filter.
+            If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden.
         """
         rows = np.unique(positions(self._table, clip_ids, owner="this explorer"))
         hidden = rows[~self._kept[rows]]
@@ -182,8 +177,7 @@ class BranchExplorer(Panel):
                 f"{len(hidden)} of {len(rows)} clips are hidden by the filter, such as {self._ids[hidden[0]]!r};"
                 " call filter() to show all"
             )
-        self._controls.groups.value = ""
-        self._light(rows)
+        self.branch_maps.light(rows)
         return self.selection
 
     def filter(
@@ -196,7 +190,8 @@ class BranchExplorer(Panel):
     ) -> pd.DataFrame:
         """Show only the clips that pass every filter given (all where none is), and return their rows.
 
-        The others go from the maps, from the selection, and from what plays.
+        The others go from the maps, from the selection, and from what plays. Without a filter the categories that the
+        legend has switched off come back, too.
 
         Parameters
         ----------
@@ -213,20 +208,10 @@ class BranchExplorer(Panel):
         ValueError
             If no clip has what is asked for, or none passes all filters together.
         """
-        given = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
-        wanted = {name: [own] if isinstance(own, str) else [str(one) for one in own] for name, own in given.items()}
-        try:
-            kept = shown_rows(self._filter_values, len(self._table), wanted)
-            if len(kept) and not kept.any():
-                asked = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in wanted.items() if own)
-                raise ValueError(f"no clip has {asked} all together; take one of the filters away")
-            self._wanted = wanted
-        finally:  # the lists say what is filtered by, also where what they were set to cannot be
-            self._writing = True
-            for name, own in self._wanted.items():
-                self._controls.choose_filter(name, own, self._filter_counts[name])
-            self._writing = False
-        self._keep(kept)
+        wanted = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
+        self.filters = self._filters.tidy(wanted)
+        if not self.filters:
+            self.branch_maps.hidden = []
         return self.shown
 
     def show(self, clip_id: str) -> None:
@@ -237,43 +222,40 @@ class BranchExplorer(Panel):
         ValueError
             If it is not on the maps, or hidden by the filter.
         """
-        row = self._visible(clip_id)
         self._show_soon.cancel()
-        self._show_clip(row)
+        self._visible(clip_id)
+        self.clip_id, self.partner_id = str(clip_id), ""
 
     def clear(self) -> None:
         """Select nothing: every clip is at full strength again."""
-        self._controls.groups.value = ""
-        self._light(np.array([], dtype=int))
+        self.branch_maps.light(np.array([], dtype=int))
 
     def select_same_aus(self) -> pd.DataFrame:
-        """Light every clip shown that has the AU set of the clip in hand, and return their rows.
+        """Select every shown clip that has the AU set of the chosen clip, and return their rows.
 
         Raises
         ------
         ValueError
-            If no clip is in hand, its AUs are not known, or the filter hides all clips that have them.
+            If no clip is chosen or its AUs are not known.
         """
-        alike = positions(self._table, same_au_set(self._table, self._in_hand()), owner="this explorer")
-        if not self._kept[alike].any():
-            raise ValueError("the filter hides every clip with this AU set; show all first")
+        alike = self._partners.same_aus(self._chosen_row())
         return self.select(self._ids[alike[self._kept[alike]]])
 
     def show_partner(self) -> str:
-        """Play the confusable partner of the clip in hand beside it, and return its id; one that the filter leaves.
+        """Play the confusable partner of the chosen clip next to it, and return its id; one that the filter leaves.
 
         Raises
         ------
         ValueError
-            If no clip is in hand, it has no partner, or the filter hides all of them; the sentence says why.
+            If no clip is chosen, it has no partner, or the filter hides all of them; the sentence says why.
         """
-        partner, distance = confusable_partner(self._table, self._in_hand(), places=self._places, among=self._kept)
-        self.partner_id = partner
+        row, distance = self._partners.nearest(self._chosen_row(), among=self._kept)
+        self.partner_id = self._ids[row]
         self._pair.say(
-            f"{partner} has the same AU set as {self.clip_id} and another emotion; of those it is the nearest on the "
-            f"{self._places_name} ({distance:.2f} standard deviations)."
+            f"{self.partner_id} has the same AU set as {self.clip_id} and another emotion; of those it is the nearest "
+            f"on the {self._places_name} ({distance:.2f} standard deviations)."
         )
-        return partner
+        return self.partner_id
 
     def to_html(
         self,
@@ -306,96 +288,154 @@ class BranchExplorer(Panel):
         -------
         Path
         """
-        measures = self.measures
         if tables is None:
-            tables = {} if measures.empty else {"Dependence and leakage": measures}
+            of_all = self._measured.of_all
+            tables = {} if of_all.empty else {"Dependence and leakage of all clips": of_all}
         return write_explorer(
-            self, path, table=self._table, view=self._pair.view, places=self._places, predictions=self._predictions,
-            choices=self._choices, caution=CAUTION, title=title, about=self._about(), tables=tables, faces=faces,
+            path, maps=self.branch_maps, colour_by=self.colour_by, choices=self._choices, table=self._table,
+            partners=self._partners.all(), view=self._pair.view, predictions=self._predictions, title=title,
+            about=_about(self._embedding, self._table), tables=tables, caution=CAUTION, faces=faces,
             most_megabytes=most_megabytes,
         )  # fmt: skip
 
-    def _about(self) -> str:
-        """Data set, model, weights, recipe and versions, as far as the records hold them."""
-        sets = self._table["dataset"].unique() if "dataset" in self._table else []
-        made = [", ".join(map(str, sets)), f"{len(self._table)} clips", params_line(self._embedding)]
-        source = self._embedding.source
-        named = {"name": "model", "sha256": "weights"}
-        made += [f"{title} {source[name]}" for name, title in named.items() if source.get(name)]
-        recipe = source.get("recipe") or {}
-        made += ["recipe: " + ", ".join(f"{name} {value}" for name, value in recipe.items())] if recipe else []
-        versions = (source.get("run") or {}).get("versions", {})
-        made += [f"{name} {value}" for name, value in versions.items()]
-        return "; ".join(filter(None, made))
+    def _make_controls(self) -> list[widgets.Widget]:
+        colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points say")
+        self._bind("colour_by", colours, to_control=partial(self._colour_option, colours))
+        self._groups = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
+        self._groups.observe(lambda change: self._on_group(change.new), "value")
+        named = control(
+            widgets.Combobox, "Clip", options=tuple(map(str, self._ids[:_MOST_NAMES])), ensure_option=False,
+            continuous_update=False, placeholder="type or choose", tooltip="Show a clip by its name", width="200px",
+        )  # fmt: skip
+        self._bind("clip_id", named)
+        self._at_click = control(
+            widgets.Checkbox, "partner at a click", indent=False,
+            tooltip="A click on a point also plays its confusable partner next to it",
+        )  # fmt: skip
+        filters = [name for name, own in self._filters.masks.items() if len(own.columns) > (name != "aus")]  # a choice
+        return [
+            colours, self._groups, named,
+            self._button("Same AUs", "link", "Select every clip with the chosen clip's AU set", self.select_same_aus),
+            self._button(
+                "Confusable partner", "exchange",
+                "Play the clip with the same AU set and another emotion that moves most alike", self.show_partner,
+            ),
+            self._button("Clear", "times", "Select nothing", self.clear),
+            *map(self._filter_list, filters),
+            self._button("Show all", "eye", "Take every filter away", self.filter),
+            self._at_click, self._counted,
+        ]  # fmt: skip
 
-    # How it is made ---------------------------------------------------------------------------------------------------
+    def _button(self, text: str, icon: str, hint: str, act: Callable[[], object]) -> widgets.Button:
+        made = control(widgets.Button, text, icon=icon, tooltip=hint)
+        made.on_click(lambda _: self._try(act))
+        return made
 
-    def _wire(self) -> None:
-        self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
-        self.branch_maps.observe(lambda change: self._on_lasso(self.branch_maps.rows), "lit")
-        self.branch_maps.observe(lambda change: self._keep(self._passing), "hidden")
-        self.branch_maps.observe(lambda change: self._on_click(change.new[0]), "clicked")
-        by_hand = self._controls
-        by_hand.colour_list.observe(self._on_colour, "value")
-        self.observe(lambda change: self._recolour(change.new), "colour_by")
-        self.observe(self._on_in_hand, ["clip_id", "partner_id"])
-        by_hand.groups.observe(self._on_group, "value")
-        by_hand.clip_list.observe(self._on_clip_named, "value")
-        for one in by_hand.filters.values():
-            one.observe(lambda change: self._on_filter(), "value")
-        by_hand.same.on_click(lambda _: self._try(self.select_same_aus))
-        by_hand.partner.on_click(lambda _: self._try(self.show_partner))
-        by_hand.clear.on_click(lambda _: self.clear())
-        by_hand.everything.on_click(lambda _: self.filter())
+    def _filter_list(self, name: str) -> widgets.Dropdown:
+        title, hint = _FILTER_LOOK[name]
+        values = [(f"{value} ({count})", value) for value, count in self._filters.masks[name].sum().items()]
+        listed = control(
+            widgets.Dropdown, title, options=[("all", ""), *values, (_SEVERAL, _SEVERAL)], tooltip=hint, width="190px"
+        )
 
-    # What the gestures do ---------------------------------------------------------------------------------------------
+        def to_control(filters: Mapping[str, Sequence[str]]) -> str:
+            wanted = filters.get(name, ())
+            return _SEVERAL if len(wanted) > 1 else "".join(wanted)
+
+        def to_trait(value: str) -> dict[str, Sequence[str]]:
+            return self.filters if value == _SEVERAL else {**self.filters, name: value}
+
+        self._bind("filters", listed, to_control=to_control, to_trait=to_trait)
+        return listed
+
+    def _colour_option(self, listed: widgets.Dropdown, key: str) -> str:
+        """A colouring by any column, added to the list as its first entry, which new options choose."""
+        if key not in self._choices or not listed.options:
+            known = [(title, name) for name, title in self._choices.items()]
+            listed.options = known if key in self._choices else [(key, key), *known]
+        return key
 
     def _on_hover(self, row: int) -> None:
         self._show_soon.cancel()
         if row >= 0 and self._ids[row] != self.clip_id:
-            self._show_soon(row)
+            self._show_soon(self._ids[row])
 
-    def _on_click(self, row: int) -> None:
-        self._show_soon.cancel()
-        self._show_clip(row)
-        if self._controls.partner_at_click.value:
+    def _on_click(self, clip_id: str) -> None:
+        self._try(lambda: self.show(clip_id))
+        if self._at_click.value:
             self._try(self.show_partner)
 
-    def _on_lasso(self, rows: np.ndarray) -> None:
-        rows = rows[self._kept[rows]]
-        if not np.array_equal(rows, self._lit):
-            self._controls.groups.value = ""
-            self._light(rows)
+    def _on_group(self, name: str) -> None:
+        if name:
+            self.branch_maps.light(self._rows_of(name))
 
-    def _on_group(self, change: traitlets.Bunch) -> None:
-        if change.new:
-            self._light(np.flatnonzero((self._colours.values == change.new) & self._kept))
+    def _rows_of(self, group: str) -> np.ndarray:
+        return np.flatnonzero((self._colours.values == group) & self._kept)
 
-    def _on_filter(self) -> None:
-        if not self._writing:
-            chosen = {
-                name: [one for one in own.value.split("\n") if one] for name, own in self._controls.filters.items()
-            }
-            self._try(lambda: self.filter(**chosen))
+    def _on_lit(self) -> None:
+        rows = self.branch_maps.rows
+        if not self._kept[rows].all():  # a lasso round clips that are hidden
+            self.branch_maps.light(rows[self._kept[rows]])
+            return
+        if not np.array_equal(rows, self._rows_of(self._groups.value)):
+            self._groups.value = ""
+        self._describe_selection()
+        self._measured.follow(self._ids[rows])
+        self.set_trait("selection", self._table.iloc[rows].copy())
 
-    def _on_colour(self, change: traitlets.Bunch) -> None:
-        if not self._writing:
-            self.colour_by = change.new
+    def _describe_selection(self) -> None:
+        shown = int(self._kept.sum())
+        hidden = len(self._table) - shown
+        rows = self.branch_maps.rows
+        sets = self._filters.set_names.iloc[rows]
+        self._selected.value = selection_text(self._table.iloc[rows], sets=sets, of=shown, hidden=hidden)
+        several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
+        counted = f"{shown} of {shown + hidden} clips shown" if hidden else ""
+        self._counted.value = note("; ".join([counted, *several]))
 
-    def _on_measured(self, table: pd.DataFrame) -> None:
-        self.set_trait("measures", table)
+    def _show_clip(self) -> None:
+        if not self.partner_id:
+            self._draw_clips()
+        self.partner_id = ""  # where there was one, this draws
 
-    def _on_clip_named(self, change: traitlets.Bunch) -> None:
-        if change.new and change.new != self.clip_id:
-            self._try(lambda: self.show(change.new))
-            self._controls.clip_list.value = self.clip_id
+    def _draw_clips(self) -> None:
+        names = list(filter(None, (self.clip_id, self.partner_id)))
+        self.branch_maps.ring([self._row(name) for name in names])
+        self._pair.say("")
+        self._pair.show(*names)
+
+    def _recolour(self) -> None:
+        self._colours = colouring(self._table, self.colour_by)
+        self.branch_maps.paint(self._colours)
+        self._keep()
+
+    def _keep(self) -> None:
+        """Show the clips that pass the filters and whose category the legend has not switched off."""
+        passed = self._filters.passing(self.filters)
+        kept = self._kept = passed & ~np.isin(self._colours.values, self.branch_maps.hidden)
+        self._show_soon.cancel()
+        self.branch_maps.keep(passed)
+        rows = self.branch_maps.rows
+        self.branch_maps.light(rows[kept[rows]])
+        self._describe_selection()
+        counts = pd.Series(self._colours.values[kept]).value_counts()
+        groups = [(f"{name} ({counts[name]})", name) for name in self._colours.styles if name in counts]
+        self._groups.options = [("–", ""), *groups]
+        if self.clip_id and not kept[self._row(self.clip_id)]:
+            self.clip_id = ""
+        elif self.partner_id and not kept[self._row(self.partner_id)]:
+            self.partner_id = ""
+        self.set_trait("shown", self._table.iloc[np.flatnonzero(kept)].copy())
+
+    def _warn(self, text: str) -> None:
+        self._pair.say(text, warn=True)
 
     @traitlets.validate("clip_id", "partner_id")
     def _on_the_maps(self, proposal: traitlets.Bunch) -> str:
         with trait_errors():
             if proposal.value:
                 self._visible(proposal.value)
-                if proposal.trait.name == "partner_id" and proposal.value == self._in_hand():
+                if proposal.trait.name == "partner_id" and self._ids[self._chosen_row()] == proposal.value:
                     raise ValueError(f"{proposal.value!r} is the clip that plays; its partner is another clip")
         return proposal.value
 
@@ -405,92 +445,54 @@ class BranchExplorer(Panel):
             colouring(self._table, proposal.value)
         return proposal.value
 
-    def _on_in_hand(self, change: traitlets.Bunch) -> None:
-        if change.name == "clip_id" and self._drawn is not None and self.partner_id == self._drawn[1]:
-            self.partner_id = ""
-        self._draw_in_hand()
-
-    def _warn(self, text: str) -> None:
-        self._pair.say(text, warn=True)
-
-    def _show_clip(self, row: int | None) -> None:
-        self._drawn = None
-        with self.hold_trait_notifications():
-            self.clip_id, self.partner_id = "" if row is None else str(self._ids[row]), ""
-        self._draw_in_hand()
-
-    def _draw_in_hand(self) -> None:
-        """Ring and play what the traits say."""
-        if self._drawn == (self.clip_id, self.partner_id):
-            return
-        self._drawn = self.clip_id, self.partner_id
-        self._controls.clip_list.value = self.clip_id
-        clip, partner = (self._row(name) if name else None for name in self._drawn)
-        self.branch_maps.ring((clip, partner))
-        self._pair.say("")
-        self._pair.show(*filter(None, self._drawn))
-
-    def _light(self, rows: np.ndarray) -> None:
-        self._lit = rows
-        # The line first, for it is there at once; then the maps; then whoever follows the selection, however slowly.
-        self._say_selected()
-        self.branch_maps.light(rows)
-        self._measured.follow(self._ids[rows])
-        self.set_trait("selection", self._table.iloc[rows].copy())
-
-    def _say_selected(self) -> None:
-        chosen, shown = self._table.iloc[self._lit], int(self._kept.sum())
-        self._selected.value = selection_text(chosen, of=shown, hidden=len(self._table) - shown)
-
-    def _keep(self, passing: np.ndarray) -> None:
-        """Show the clips that pass the filters and whose category the legend has not switched off."""
-        self._passing = passing
-        kept = self._kept = passing & ~np.isin(self._colours.values, self.branch_maps.hidden)
-        self._show_soon.cancel()
-        self.branch_maps.keep(passing)
-        self._controls.shown.value = note("" if kept.all() else f"{kept.sum()} of {len(kept)} clips shown")
-        if len(self._lit) and not kept[self._lit].all():
-            self._light(self._lit[kept[self._lit]])
-        self._say_selected()
-        self._name_groups()
-        if self.clip_id and not kept[self._row(self.clip_id)]:
-            self._show_clip(None)
-        elif self.partner_id and not kept[self._row(self.partner_id)]:
-            self.partner_id = ""
-        self.set_trait("shown", self._table.iloc[np.flatnonzero(kept)].copy())
-
-    def _recolour(self, key: str) -> None:
-        self._colours = colouring(self._table, key)
-        by_hand = self._controls.colour_list
-        if key not in [value for _, value in by_hand.options]:
-            self._writing = True  # new options choose the first: that is nobody's choice
-            by_hand.options = (*by_hand.options, (key, key))
-            self._writing = False
-        by_hand.value = key
-        self.branch_maps.paint(self._colours)
-        self._name_groups()
-
-    def _name_groups(self) -> None:
-        """The *Light up* list, with the numbers of clips that are shown."""
-        values = pd.Series(self._colours.values[self._kept]).value_counts()
-        counts = {name: int(values.get(name, 0)) for name in self._colours.styles}
-        self._controls.groups.options = [
-            ("–", ""), *((f"{name} ({count})", name) for name, count in counts.items() if count)
-        ]  # fmt: skip
-        self._controls.groups.value = ""
-
-    # What is known ----------------------------------------------------------------------------------------------------
+    @traitlets.validate("filters")
+    def _filters_that_leave_clips(self, proposal: traitlets.Bunch) -> dict[str, tuple[str, ...]]:
+        with trait_errors():
+            return self._filters.tidy(proposal.value)
 
     def _row(self, clip_id: str) -> int:
-        return int(positions(self._table, clip_id, owner="this explorer")[0])
+        if clip_id not in self._rows:
+            positions(self._table, clip_id, owner="this explorer")  # raises
+        return self._rows[clip_id]
 
-    def _visible(self, clip_id: str) -> int:
-        row = self._row(clip_id)
-        if not self._kept[row]:
+    def _visible(self, clip_id: str) -> None:
+        if not self._kept[self._row(clip_id)]:
             raise ValueError(f"{clip_id!r} is hidden by the filter; call filter() to show all clips")
-        return row
 
-    def _in_hand(self) -> str:
+    def _chosen_row(self) -> int:
         if not self.clip_id:
-            raise ValueError("no clip is in hand: hover or click a point first, or call show(clip_id)")
-        return self.clip_id
+            raise ValueError("no clip is chosen: hover or click a point first, or call show(clip_id)")
+        return self._row(self.clip_id)
+
+
+def _names_of_maps(embedding: Embedding, wanted: Sequence[str] | None) -> list[str]:
+    """Which maps are shown: those asked for, else the branches', else the first layers'."""
+    there = list(embedding.maps)
+    names = (map_names(embedding) or there[:_MOST_MAPS]) if wanted is None else list(wanted)
+    if not 0 < len(names) <= _MOST_MAPS or len(set(names)) < len(names) or not set(names) <= set(there):
+        raise ValueError(f"maps are {names}; name one to {_MOST_MAPS} different ones of {', '.join(there)}")
+    return names
+
+
+def _doubts(table: pd.DataFrame) -> str:
+    """What cannot be shown of these records, as a sentence."""
+    if not len(table):
+        return "There are no clips on these maps."
+    column, classes = label_column(table), [str(name) for name in table.attrs.get("classes", ())]
+    unknown = sorted(set(table[column].dropna().astype(str)) - set(classes)) if classes and column else []
+    if not unknown:
+        return ""
+    return (
+        f"The predictions know {', '.join(classes)} and not {', '.join(unknown)}: clips with these labels are counted "
+        "neither as right nor as wrong."
+    )
+
+
+def _about(embedding: Embedding, table: pd.DataFrame) -> str:
+    """Data set, model, weights, recipe and versions, as far as the records hold them."""
+    source, run = embedding.source, embedding.source.get("run") or {}
+    data = table["dataset"].unique() if "dataset" in table else []
+    recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
+    known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe, **run.get("versions", {})}
+    parts = [", ".join(map(str, data)), f"{len(table)} clips", params_line(embedding)]
+    return "; ".join(filter(None, [*parts, *(f"{name} {value}" for name, value in known.items() if value)]))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
 from typing import Any
+from uuid import uuid4
 
 import ipywidgets as widgets
 import plotly.graph_objects as go
@@ -155,10 +156,16 @@ def _live_kind() -> type[go.FigureWidget]:
     """
 
     class LiveFigure(go.FigureWidget):
+        def __init__(self, figure: go.Figure) -> None:
+            # plotly opens an empty widget and sends the data afterwards: an open page may draw it before they arrive.
+            self.__dict__["_made_of"] = figure.for_each_trace(lambda one: one.update(uid=one.uid or str(uuid4())))
+            super().__init__(figure)
+
         def get_state(self, key: object = None, drop_defaults: bool = False) -> dict[str, object]:
-            if key is None and "_layout_obj" in vars(self):  # not while it is being made
-                self._trait_values["_widget_data"] = deepcopy(self._data)
-                self._trait_values["_widget_layout"] = deepcopy(self._layout_obj._props)
+            if key is None:
+                now = self if "_layout_obj" in vars(self) else self.__dict__["_made_of"]
+                self._trait_values["_widget_data"] = deepcopy(now._data)
+                self._trait_values["_widget_layout"] = deepcopy(now._layout_obj._props)
             return super().get_state(key, drop_defaults)
 
     return LiveFigure

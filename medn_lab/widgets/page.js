@@ -1,4 +1,6 @@
-// What every written page shares: plain models, packed data. `start(page)` is the page's own.
+// Pages without a kernel: maps with the chosen clip and its confusable partner, or a list whose clips play.
+
+const at = id => document.getElementById(id);
 
 /** A model with the methods that the components use. */
 function plainModel(state) {
@@ -15,12 +17,13 @@ function plainModel(state) {
   };
 }
 
-/** Play one or two clips in step, on one scale. */
+/** Show the cards of none, one or two clips and play them in step, on one scale. */
 function playClips(view, clips) {
   const faces = clips.map(clip => clip.face).filter(Boolean);
   const scale = {
     gain: Math.min(...faces.map(face => face.gain)), largest: Math.max(...faces.map(face => face.largest)),
   };
+  ["a", "b"].forEach((side, k) => { at(`card-${side}`).innerHTML = clips[k]?.card ?? ""; });
   view.set("moments", clips[0]?.moments ?? []);
   view.set("interval", clips[0]?.interval ?? 20);
   view.set("notes", clips.filter(clip => !clip.face).map(clip => `The pictures of ${clip.id} are not in this file.`));
@@ -28,10 +31,111 @@ function playClips(view, clips) {
   view.set("faces", faces.map(face => ({ ...face, ...scale })));
 }
 
-/** Bytes that were written as {"b64": text} become DataViews again. */
-const revive = (_, value) => (value && value.b64 !== undefined
-  ? new DataView(Uint8Array.from(atob(value.b64), letter => letter.charCodeAt(0)).buffer) : value);
+const fill = (list, options) => list.replaceChildren(...options.map(([text, value]) => new Option(text, value)));
 
-const packed = Uint8Array.from(atob(document.getElementById("data").textContent.trim()), letter => letter.charCodeAt(0));
-new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text()
-  .then(text => start(JSON.parse(text, revive)));
+/** Values and how many there are of each, the most frequent first. */
+const counts = values => [...values.reduce((all, value) => all.set(value, (all.get(value) ?? 0) + 1), new Map())]
+  .sort((a, b) => b[1] - a[1]);
+
+/** The explorer: maps, the chosen clip and its confusable partner. */
+function showMaps(page, view) {
+  const maps = plainModel(page.maps), { clips } = page;
+  let chosen = -1, partner = -1, resting = 0;
+  const numbers = (name, kind) => {
+    const { buffer, byteOffset, byteLength } = maps.get(name);
+    return [...new kind(buffer.slice(byteOffset, byteOffset + byteLength))];
+  };
+  const lit = () => numbers("lit", Int32Array).map(row => clips[row]);
+
+  const describe = () => {
+    const own = lit(), subjects = new Set(own.map(clip => clip.subject));
+    const list = (key, most) => counts(own.map(clip => clip[key])).slice(0, most).map(([v, n]) => `${v} ${n}`).join(", ");
+    at("selection").textContent = own.length === 0
+      ? "No clip is selected. Draw a lasso in a map to select clips; click a point to play a clip."
+      : `${own.length} of ${clips.length} clips are selected, of ${subjects.size} subjects. `
+        + `Emotions: ${list("label", 8)}. AU sets: ${list("aus", 6)}.`;
+  };
+  const show = () => {
+    const rows = [chosen, partner].filter(row => row >= 0);
+    const none = at("partner").checked ? "No other clip has the same known AUs and another emotion." : "";
+    at("message").textContent = chosen < 0 ? "" : partner < 0 ? none
+      : `${clips[partner].id} has the same AU set as ${clips[chosen].id} and another emotion. `
+        + "Of all such clips its motion is the most alike.";
+    playClips(view, rows.map(row => clips[row]));
+    maps.set("rings", rows.map((row, k) => [row, page.rings[k]]));
+  };
+  const choose = row => {
+    const other = at("partner").checked && row >= 0 ? page.partners[row] : -1;
+    if (row === chosen && other === partner) return; // a click on the clip that a hover has shown
+    [chosen, partner] = [row, other];
+    show();
+  };
+
+  const colour = () => {
+    const own = page.colourings[at("colour").value];
+    maps.set("hidden", []);
+    maps.set("styles", own.styles);
+    maps.set("legend_title", own.title);
+    maps.set("style_of", own.style_of);
+  };
+  const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
+  const filter = () => {
+    const kept = Uint8Array.from(clips, clip => passes(clip, "aus") && passes(clip, "subject"));
+    maps.set("kept", new DataView(kept.buffer));
+    maps.set("lit", new DataView(Int32Array.from(numbers("lit", Int32Array).filter(row => kept[row])).buffer));
+    if (chosen >= 0 && !kept[chosen]) choose(-1);
+  };
+  fill(at("colour"), Object.entries(page.colourings).map(([key, { title }]) => [title, key]));
+  for (const id of ["aus", "subject"]) {
+    fill(at(id), [["all", ""], ...counts(clips.map(clip => clip[id])).map(([value, n]) => [`${value} (${n})`, value])]);
+    at(id).addEventListener("change", filter);
+  }
+  at("colour").value = page.colour_by;
+  at("colour").addEventListener("change", colour);
+  at("partner").addEventListener("change", () => choose(chosen));
+  maps.on("change:clicked", () => {
+    clearTimeout(resting); // the hover before the click would load the same clip again
+    choose(maps.get("clicked")[0]);
+  });
+  maps.on("change:hovered", () => {
+    clearTimeout(resting);
+    const row = maps.get("hovered");
+    if (row >= 0 && row !== chosen) resting = setTimeout(() => choose(row), 160);
+  });
+  maps.on("change:lit", describe);
+  BranchMaps.render({ model: maps, el: at("maps") });
+  describe();
+}
+
+/** A list of clips or pairs: the entry that is chosen plays. */
+function showList(page, view) {
+  const show = ({ rows, text }) => {
+    at("message").textContent = text;
+    playClips(view, rows.map(row => page.clips[row]));
+  };
+  const list = () => {
+    const words = at("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const left = page.items.map(({ text }, place) => [text, place])
+      .filter(([text]) => words.every(word => text.toLowerCase().includes(word)));
+    fill(at("items"), left.slice(0, 2000));
+    at("count").textContent = `${left.length} of ${page.items.length}`;
+    if (!left.length) return;
+    at("items").selectedIndex = 0;
+    show(page.items[left[0][1]]);
+  };
+  at("search").addEventListener("input", list);
+  at("items").addEventListener("change", () => show(page.items[+at("items").value]));
+  list();
+}
+
+const bytes = text => Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
+
+/** Bytes that were written as {"b64": text} become DataViews again. */
+const revive = (_, value) => (value?.b64 === undefined ? value : new DataView(bytes(value.b64).buffer));
+
+const packed = new Blob([bytes(at("data").textContent.trim())]).stream().pipeThrough(new DecompressionStream("gzip"));
+new Response(packed).text().then(text => {
+  const page = JSON.parse(text, revive), view = plainModel(page.view);
+  ClipView.render({ model: view, el: at("view") });
+  (page.maps ? showMaps : showList)(page, view);
+});

@@ -1,177 +1,154 @@
-"""Everything that is shown of one pair: both cards, the stage, the verdicts, the flows, what made the difference."""
+"""What is shown of one pair: the clips in step, the verdicts, the flows and their difference, the attribution."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import html
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from functools import lru_cache
 
 import ipywidgets as widgets
 import pandas as pd
+import plotly.graph_objects as go
 
-from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, require
+from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
 from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.pair_tiles import difference_tiles, flow_tiles, scale_line
-from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.pair_pages import TILE, clip_card, tile_row, verdict_panel
-from medn_lab.widgets.panel import note
+from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
+from medn_lab.widgets.live import live_figure, redraw
+from medn_lab.widgets.panel import control, note, small_print
+from medn_lab.widgets.player import ClipPair
 
-V = TypeVar("V")
-
-_REMEMBERED = 32
-_FACE = 236  # longer side of a face in pixels of the page
-_INVITATION = "Where in the two clips does the model see the difference? The button computes it, about a second a pair."
-_NOTHING_SWAPS = "Which branch the difference is owed to: hand over swap=medn.diagnose.pair_swapper(model, clips)."
-_NOTHING_ATTRIBUTES = "Where the difference lies: hand over attribute=medn.diagnose.pair_attributor(model, clips)."
+REMEMBERED = 32
+_NO_VERDICT = "No verdicts: they are in the table of medn.diagnose.rank_pairs."
+_NO_SWAP = "For the branch that the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
+_NO_MAP = "For where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 
 
 class PairSheet(widgets.VBox):
-    """One pair at a time. What is computed for a pair is remembered for the last 32.
+    """One pair at a time.
 
     Parameters
     ----------
+    table : DataFrame
+        What is known of the clips.
     clips, predictions, features, attribute, swap, magnify
         As in ``PairBrowser``.
+
+    Attributes
+    ----------
+    view : ClipView
+    wanted : ToggleButton
+        Whether the attribution is wanted.
+    part : Dropdown
+        Which input's.
     """
 
     def __init__(
         self,
-        clips: Clips | None,
+        table: pd.DataFrame,
         *,
+        clips: Clips | None,
         predictions: Predictions | None,
         features: BranchFeatures | None,
         attribute: Callable[[str, str], Attribution] | None,
         swap: Callable[[str, str], pd.DataFrame] | None,
         magnify: float,
     ) -> None:
-        self._clips, self.predictions, self._features = clips, predictions, features
-        self._attribute, self._swap = attribute, swap
-        self.about = clips.table if clips is not None else None if predictions is None else predictions.table
-        self._place = pd.Index([] if self.about is None else self.about["clip_id"])
-        self._attributed: OrderedDict[tuple[str, ...], Attribution] = OrderedDict()
-        self._swapped: OrderedDict[tuple[str, ...], pd.DataFrame] = OrderedDict()
-        self._shown: tuple[str, ...] = ()
-        self._cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 0", min_width="0")) for _ in range(2)]
-        self.stage = ClipView(clips, size=_FACE, magnify=magnify, playing=True)
-        middle = widgets.Box([self.stage], layout=widgets.Layout(width="492px", flex="0 0 492px", margin="0 6px"))
-        scene = widgets.HBox([self._cards[0], middle, self._cards[1]], layout=widgets.Layout(margin="6px 0 0 0"))
-        self._verdicts = widgets.HTML()
-        self._flows = widgets.HTML(layout=widgets.Layout(width=f"{3 * TILE + 24}px", flex="0 0 auto"))
-        self._maps = widgets.HTML()
-        self._attributes = widgets.ToggleButton(
-            False, description="attribute the difference", icon="fire", disabled=attribute is None,
-            tooltip="Compute where in the two clips the model sees the difference; for every pair, until pressed again",
-            layout=widgets.Layout(width="206px"),
+        self._clips, self._predictions, self._features, self._attribute = clips, predictions, features, attribute
+        self._swap = swap and lru_cache(REMEMBERED)(swap)
+        self._both = ClipPair(
+            table, clips=clips, predictions=predictions, magnify=magnify, names=("clip a", "clip b"), hints=("", "")
+        )
+        self.view = self._both.view
+        self._verdicts, self._explained = widgets.HTML(), widgets.HTML()
+        self._figures: dict[str, go.Figure] = {}
+        self._drawn = {name: widgets.Box(layout=widgets.Layout(display="none")) for name in ("motion", "attribution")}
+        figures = widgets.HBox(list(self._drawn.values()), layout=widgets.Layout(flex_flow="row wrap"))
+        self._pair: tuple[str, ...] = ()
+        self.wanted = control(
+            widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
+            tooltip="Compute where in the two clips the model's difference comes from, about a second a pair",
         )  # fmt: skip
-        self._parts = widgets.Dropdown(
-            options=[("of the frames", "frames"), ("of the flow", "flow")], tooltip="Which input's map is drawn",
-            layout=widgets.Layout(width="122px"), disabled=attribute is None,
+        self.part = control(
+            widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
+            tooltip="Which input's attribution is drawn", disabled=attribute is None,
         )  # fmt: skip
-        asked = widgets.HBox([self._attributes, self._parts])
-        right = widgets.VBox([self._maps, asked], layout=widgets.Layout(flex="1 1 0", min_width="0"))
-        below = widgets.HBox([self._flows, right], layout=widgets.Layout(margin="8px 0 0 0"))
-        super().__init__([scene, self._verdicts, below])
-        if attribute is None:
-            self._maps.value = note(_NOTHING_ATTRIBUTES)
-        for control in (self._attributes, self._parts):
-            control.observe(lambda _: self._show_difference(), "value")
+        below = widgets.HBox([self.wanted, self.part])
+        super().__init__([self._both.widget, self._verdicts, figures, self._explained, below])
 
-    def show(self, pair: tuple[str, str], row: pd.Series | None) -> None:
-        """Show a pair; nothing where `row` is None."""
-        self.layout.display = "none" if row is None else ""
+    def show(self, row: pd.Series | None) -> None:
+        """Show the clips of this row of the table of pairs and the verdicts; nothing where None."""
+        self._pair = () if row is None else (str(row["clip_a"]), str(row["clip_b"]))
+        self._both.show(*self._pair)
         if row is None:
-            self._shown = ()
-            self.stage.show()
             return
-        self._shown = pair
-        for card, letter in zip(self._cards, "ab", strict=True):
-            card.value = clip_card(self._clip(row, letter), self.predictions, letter=letter)
-        self.stage.show(*pair)
-        self._flows.value = self._flow_tiles()
-        self._show_verdicts(row)
-        self._show_difference()
-
-    def attribute(self, part: Literal["frames", "flow"] | None) -> Attribution:
-        """Attribute the difference of the pair in view, show it, and return it; ValueError where that cannot be."""
-        if part is not None:
-            self._parts.value = part
-        found = self._attribution()
-        self._attributes.value = True
-        self._show_difference()
-        return found
-
-    def _show_verdicts(self, row: pd.Series) -> None:
-        told = _NOTHING_SWAPS if self._swap is None else ""
-        swaps = self._swapped.get(self._shown)
-        if swaps is None and self._swap is not None:
-            self._verdicts.value = verdict_panel(row, features=self._features, swaps=None, told="Swapping ...")
-            try:
-                swaps = _remember(self._swapped, self._shown, self._swap(*self._shown))
-            except ValueError as problem:
-                told = f"Not swapped: {problem}."
-        self._verdicts.value = verdict_panel(row, features=self._features, swaps=swaps, told=told)
-
-    def _flow_tiles(self) -> str:
+        self._both.say(self._not_a_class(row), warn=True)
+        known = [*(pair_lines(row) or [_NO_VERDICT]), *self._gate()]
+        if self._swap is None:
+            self._verdicts.value = _lines(known) + note(_NO_SWAP)
+            return
+        self._verdicts.value = _lines([*known, "Swapping the branches' inputs ..."])
         try:
-            clips = self._clips_of_the_pair()
-        except ValueError as why_not:
-            return note(str(why_not), warn=True)
-        return tile_row(flow_tiles(clips, self._shown, size=2 * TILE))
-
-    def _show_difference(self) -> None:
-        if self._attribute is None or not self._shown:
-            return
-        if not self._attributes.value:
-            self._maps.value = note(_INVITATION)
-            return
-        try:
-            clips = self._clips_of_the_pair()
-        except ValueError as why_not:
-            self._maps.value = note(str(why_not), warn=True)
-            return
-        try:
-            found, part = self._attribution(), self._parts.value
-            tiles = difference_tiles(found, clips, self._shown, part=part, size=2 * TILE)
+            known += pair_lines(None, swaps=self._swap(*self._pair))
         except ValueError as problem:
-            self._maps.value = note(f"Not attributed: {problem}", warn=True)
+            known.append(html.escape(f"Not swapped: {problem}."))
+        self._verdicts.value = _lines(known)
+
+    def show_motion(self, *, attributed: bool, part: str) -> None:
+        """Draw the flows of the pair and their difference, and the attribution where it is wanted."""
+        if not self._pair:
             return
-        said = note(scale_line(found, part=part)) + "".join(
-            f"<div class='medn-note'>{line}</div>" for line in sanity_lines(found)
-        )
-        self._maps.value = tile_row(tiles) + said
+        explained = note(_NO_MAP) if self._attribute is None else ""
+        try:
+            clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
+            positions(clips.table, list(self._pair), owner="these clips")
+        except ValueError as problem:
+            self._explained.value = note(str(problem), warn=True) + explained
+            self._draw("motion", None)
+            self._draw("attribution", None)
+            return
+        self._draw("motion", motion_figure(clips, self._pair))
+        drawn = None
+        if attributed and self._attribute is not None:
+            self._explained.value = note(f"Computing where {' and '.join(self._pair)} differ for the model ...")
+            try:
+                found = self._attribute(*self._pair)
+                drawn = attribution_figure(found, clips, self._pair, part=part)
+                explained = small_print([attribution_line(found, part=part), *sanity_lines(found)])
+            except ValueError as problem:
+                explained = note(f"Not attributed: {problem}.", warn=True)
+        self._draw("attribution", drawn)
+        self._explained.value = explained
 
-    def _attribution(self) -> Attribution:
-        if self._attribute is None:
-            raise ValueError(
-                "nothing computes attributions here: hand over attribute=medn.diagnose.pair_attributor(...)"
-            )
-        if self._shown not in self._attributed:
-            self._maps.value = note(f"Computing where {' and '.join(self._shown)} differ for the model ...")
-            _remember(self._attributed, self._shown, self._attribute(*self._shown))
-        return self._attributed[self._shown]
+    def _draw(self, name: str, drawn: go.Figure | None) -> None:
+        """Show a figure in its place; nothing where None. A figure is made when it is first needed: it sends 5 MB."""
+        if drawn is not None and name in self._figures:
+            redraw(self._figures[name], drawn)
+        elif drawn is not None:
+            self._figures[name], shown = live_figure(drawn)
+            self._drawn[name].children = [shown]
+        self._drawn[name].layout.display = "none" if drawn is None else ""
 
-    def _clips_of_the_pair(self) -> Clips:
-        """The clips that were given; ValueError where there are none, or one of the pair is not among them."""
-        clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
-        missing = [name for name in self._shown if name not in self._place]
+    def _gate(self) -> list[str]:
+        """The mean gate of both clips in words, or why there is none."""
+        features = self._features
+        if features is None:
+            return []
+        if features.gate is None:
+            return ["No gate: the fusion of this model has none."]
+        missing = [clip_id for clip_id in self._pair if clip_id not in set(features.table["clip_id"])]
         if missing:
-            raise ValueError(f"{missing[0]} is not among the clips that were given.")
-        return clips
+            return [html.escape(f"{missing[0]} is not among the features, so its gate is not known.")]
+        a, b = features.gate[positions(features.table, list(self._pair), owner="these features")].mean(axis=1)
+        return [f"mean gate {a:.2f} in a, {b:.2f} in b (1: motion branch, 0: emotion branch)"]
 
-    def _clip(self, row: pd.Series, letter: str) -> pd.Series:
-        """What is known of one clip of the pair: its row of the clips' table, or what the pair itself tells."""
-        name = row[f"clip_{letter}"]
-        own = pd.Series(
-            {"clip_id": name, "label": row[f"label_{letter}"], "action_units": row["action_units"]}, dtype=object
-        )
-        if self.about is None:
-            return own
-        place = self._place.get_indexer([name])[0]
-        return own if place < 0 else self.about.iloc[place]
+    def _not_a_class(self, row: pd.Series) -> str:
+        """That the predictions lack the emotion of a clip as a class; empty where they have both."""
+        classes = () if self._predictions is None else self._predictions.classes
+        unknown = [str(row[name]) for name in ("label_a", "label_b") if str(row[name]) not in classes]
+        if not classes or not unknown:
+            return ""
+        return f"These predictions have no class {unknown[0]!r}; their classes are {', '.join(classes)}."
 
 
-def _remember(kept: OrderedDict[tuple[str, ...], V], key: tuple[str, ...], value: V) -> V:
-    kept[key] = value
-    while len(kept) > _REMEMBERED:
-        kept.popitem(last=False)
-    return value
+def _lines(texts: list[str]) -> str:
+    return "".join(f"<div class='medn-line'>{text}</div>" for text in texts)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,8 +13,13 @@ import numpy as np
 import pandas as pd
 import traitlets
 
+from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
+from medn_lab.view.answers import clip_au_scores, clip_scores
+from medn_lab.view.rows import au_set_texts, coded_aus, label_column, text_of
 from medn_lab.widgets.timing import Dwell, Latest, Steps
+
+_MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
 
 # Lab's own colours where the page has them, plain ones elsewhere (VS Code, Voila). The first plotly rule lets what a
 # figure writes in theme.INK follow the theme; a figure on its own keeps that mid-grey, which reads on both. A drawn
@@ -166,15 +171,69 @@ def table_html(
     return f"<table class='medn-table'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
 
 
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Names so that AU2 stands before AU10.
+
+    Examples
+    --------
+    >>> natural_order(["AU10", "AU2", "s1"])
+    ['AU2', 'AU10', 's1']
+    """
+    return sorted(names, key=_padded)
+
+
+def _padded(name: object) -> str:
+    return re.sub(r"\d+", lambda digits: digits[0].zfill(9), str(name))
+
+
 def _sortable(values: pd.Series) -> pd.Series:
-    """Texts so that AU2 stands before AU10; numbers as they are."""
-    if pd.api.types.is_numeric_dtype(values):
-        return values
-    return values.map(lambda text: re.sub(r"\d+", lambda digits: digits[0].zfill(9), str(text)))
+    """Texts in natural order; numbers as they are."""
+    return values if pd.api.types.is_numeric_dtype(values) else values.map(_padded)
 
 
 def _says_anything(values: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(values) or bool(values.map(plain).ne("").any())
+
+
+def clip_heading(row: pd.Series) -> str:
+    """Clip id, subject and data set, emotion, and the coded AUs as chips (or one that says why there are none)."""
+    table = row.to_frame().T
+    label = label_column(table)
+    subject, dataset = text_of(row, "subject"), text_of(row, "dataset")
+    who = f"<br><span class='medn-note'>subject {', '.join(filter(None, (subject, dataset)))}</span>" if subject else ""
+    coded = [name for name, there in coded_aus(row, au_columns(table)).items() if there]
+    chips = [emotion_chip(row[label])] if label and text_of(row, label) else []
+    chips += [chip(name, hint="coded in this clip") for name in coded] or [chip(au_set_texts(table)[0], faint=True)]
+    title = f"<span class='medn-title'>{text_of(row, 'clip_id')}</span>"
+    return f"<div class='medn-line'>{title}{who}<br>{''.join(chips)}</div>"
+
+
+def score_rows(predictions: Predictions | None, clip_id: str) -> str:
+    """Emotion scores and the first AU scores of a clip as small bars; a sentence where there are none."""
+    if predictions is None:
+        return note("No predictions were given, so there are no scores.")
+    if clip_id not in set(predictions.table["clip_id"]):
+        return note("This clip is not among the predictions.")
+    shares, truth = clip_scores(predictions, clip_id)
+    emotions = [
+        _bar(str(name), value, theme.emotion_colour(name), mark="◀ label" if name == truth else "")
+        for name, value in shares.items()
+    ]
+    parts = [note("emotion scores"), f"<div class='medn-rows'>{''.join(emotions)}</div>"]
+    aus = clip_au_scores(predictions, clip_id)
+    first = aus.assign(there=aus["coded"].eq(True)).sort_values(["there", "probability"], ascending=False)
+    bars = [
+        _bar(au, value, theme.branch_colour("motion"), mark={True: "◆ coded", False: "◇ absent"}.get(coded, ""))
+        for au, value, coded in first.head(_MOST_AUS).sort_index()[["au", "probability", "coded"]].to_numpy()
+    ]
+    parts.append(note("AU scores" if bars else "This model gives no AU scores."))
+    return "".join([*parts, f"<div class='medn-rows'>{''.join(bars)}</div>" if bars else ""])
+
+
+def _bar(name: str, value: float, colour: str, *, mark: str) -> str:
+    """A line of `score_rows`: a name, a bar from 0 to 1, a percentage and a mark."""
+    fill = f"<div class='medn-fill' style='width:{100 * value:.1f}%;background:{colour}'></div>"
+    return f"<span>{html.escape(name)}</span><div class='medn-track'>{fill}</div><span>{value:.0%} {mark}</span>"
 
 
 class Panel(widgets.VBox):
@@ -252,7 +311,8 @@ def control(
     kind: type[widgets.Widget], description: str = "", *, width: str = "auto", margin: str = "2px", **options: Any
 ) -> Any:
     """A control of ipywidgets with a label as long as its text and a width."""
-    options.setdefault("style", {"description_width": "initial"})
+    if not issubclass(kind, widgets.Button):
+        options.setdefault("style", {"description_width": "initial"})
     return kind(description=description, layout=widgets.Layout(width=width, margin=margin), **options)
 
 

@@ -1,4 +1,4 @@
-"""A clip that plays: slow motion, flow drawn over the face, and motion made large enough to see."""
+"""Clips that play: a player of one clip, and a pair of clips in step with their labels and scores."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 import ipywidgets as widgets
+import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens
+from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.rows import clip_moments, clip_row, describe
-from medn_lab.widgets.cards import clip_heading
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.page import write_clips
-from medn_lab.widgets.panel import Panel, note, small_print, trait_errors
+from medn_lab.widgets.panel import Panel, clip_heading, control, note, score_rows, small_print, trait_errors
 
 _MOST_LISTED = 400  # more clips are found by typing: a list of thousands of entries is slow to draw
 _STATE = ("frame", "overlay", "keep_rate", "attributed", "magnify", "speed", "loop")
@@ -101,39 +101,49 @@ class ClipPlayer(Panel):
     ) -> None:
         if not len(clips):
             raise ValueError("there are no clips to play: the record is empty")
+        names = list(map(str, clips.table["clip_id"]))
+        first = names[0] if clip_id is None else str(clip_row(clips, clip_id)[1]["clip_id"])
+        wanted = {} if overlay == "none" else {"overlay": overlay}
         self._clips = clips
-        self.view = ClipView(clips, kept=kept, attribution=attribution, size=size)
         self._checked = [] if attribution is None else sanity_lines(attribution)
+        self.view = ClipView(clips, kept=kept, attribution=attribution, size=size, magnify=magnify, **wanted)
         self._heading, self._message = widgets.HTML(), widgets.HTML()
-        self._chooser = _clip_chooser(clips)
+        if len(names) <= _MOST_LISTED:
+            chooser = control(widgets.Dropdown, "clip", options=names, tooltip="Which clip")
+        else:
+            chooser = control(
+                widgets.Combobox, "clip", options=names[:_MOST_LISTED], continuous_update=False,
+                placeholder="type a clip's name",
+                tooltip=f"Type the name of any of {len(names)} clips; the first {_MOST_LISTED} are listed",
+            )  # fmt: skip
         side = widgets.VBox(
-            [self._heading, self._chooser, self._message],
+            [self._heading, chooser, self._message],
             layout=widgets.Layout(flex="1 1 240px", max_width="560px", margin="0 0 0 18px"),
         )
         body = widgets.HBox([self.view, side], layout=widgets.Layout(flex_flow="row wrap"))
-        first = self.view.overlay if overlay == "none" else overlay
-        super().__init__([body], name="clip-player", width="100%", results={}, **self._state_of_view())
-        self.magnify, self.overlay = magnify, first
+        state = {name: getattr(self.view, name) for name in _STATE}
+        super().__init__([body], name="clip-player", width="100%", results={}, clip_id=first, **state)
         for name in _STATE:
             traitlets.link((self, name), (self.view, name))
+        self._bind("clip_id", chooser)
+        self.observe(lambda change: self._show_clip(), "clip_id")
         self.observe(lambda change: self._show_checked(), "overlay")
-        self.observe(lambda change: self._put(change.new), "clip_id")
-        self._chooser.observe(self._on_choice, "value")
-        self.show(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
-        self._show_checked()
+        self._show_clip()
 
     def show(self, clip_id: str) -> None:
         """Show this clip from its onset.
+
+        Parameters
+        ----------
+        clip_id : str
 
         Raises
         ------
         ValueError
             If there is no such clip.
         """
-        _, row = clip_row(self._clips, clip_id)
-        if self.clip_id == str(row["clip_id"]):
-            self._put(self.clip_id)
-        self.clip_id = str(row["clip_id"])
+        self.clip_id = str(clip_row(self._clips, clip_id)[1]["clip_id"])
+        self.frame = 0
 
     def to_html(
         self, path: str | os.PathLike[str], *, title: str = "Clips", faces: bool = True, most_megabytes: float = 20.0
@@ -162,27 +172,17 @@ class ClipPlayer(Panel):
             most_megabytes=most_megabytes,
         )  # fmt: skip
 
-    def _put(self, clip_id: str) -> None:
-        _, row = clip_row(self._clips, clip_id)
-        self.moments = clip_moments(self._clips, clip_id)
-        self.view.show(clip_id)
-        self._heading.value = clip_heading(row)
-        self._chooser.value = clip_id
-
-    def _state_of_view(self) -> dict[str, object]:
-        return {name: getattr(self.view, name) for name in _STATE if name not in ("overlay", "magnify")}
+    def _show_clip(self) -> None:
+        self.moments = clip_moments(self._clips, self.clip_id)
+        self.view.show(self.clip_id)
+        self._heading.value = clip_heading(clip_row(self._clips, self.clip_id)[1])
+        self._show_checked()
 
     def _show_checked(self) -> None:
         self._message.value = small_print(self._checked) if self.overlay == "attribution" else ""
 
-    def _on_choice(self, change: traitlets.Bunch) -> None:
-        if not change.new or change.new == self.clip_id:
-            return
-        try:
-            self.show(change.new)
-        except ValueError as problem:  # a name that was typed
-            self._chooser.value = self.clip_id
-            self._message.value = note(str(problem), warn=True)
+    def _warn(self, text: str) -> None:
+        self._message.value = note(text, warn=True)
 
     @traitlets.validate("clip_id")
     def _among_clips(self, proposal: traitlets.Bunch) -> str:
@@ -195,12 +195,70 @@ class ClipPlayer(Panel):
         return self.view.check(proposal.trait.name, proposal.value)
 
 
-def _clip_chooser(clips: Clips) -> widgets.Dropdown | widgets.Combobox:
-    names = list(map(str, clips.table["clip_id"]))
-    look = {"description": "clip", "style": {"description_width": "initial"}}
-    if len(names) <= _MOST_LISTED:
-        return widgets.Dropdown(options=names, tooltip="Which clip", **look)
-    return widgets.Combobox(
-        options=tuple(names[:_MOST_LISTED]), continuous_update=False, placeholder="type a clip's name",
-        tooltip=f"Type the name of any of {len(names)} clips; the first {_MOST_LISTED} are listed", **look,
-    )  # fmt: skip
+class ClipPair:
+    """One or two clips that play in step, between their labels and scores.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What is known of the clips; joined by clip_id.
+    clips : Clips or None
+    predictions : Predictions or None
+    magnify : float
+        From 1 to 20.
+    names : (str, str)
+        Stands above each clip's labels.
+    hints : (str, str)
+        Stands in the place of a clip that is not shown.
+
+    Attributes
+    ----------
+    widget : HBox
+        What is put on the page.
+    view : ClipView
+    cards : list of HTML
+        The labels and scores of each clip.
+    message : HTML
+        The sentence under the faces.
+    """
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        *,
+        clips: Clips | None,
+        predictions: Predictions | None,
+        magnify: float,
+        names: tuple[str, str] = ("", ""),
+        hints: tuple[str, str] = (
+            "Hover or click a point, or name a clip above: it plays here.",
+            "“Confusable partner” shows the clip that has the same AU set and another emotion.",
+        ),
+    ) -> None:
+        self._rows, self._predictions = table.set_index("clip_id", drop=False), predictions
+        self._names, self._hints = names, hints
+        self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
+        self.message = widgets.HTML()
+        self.cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 170px", min_width="0")) for _ in range(2)]
+        middle = widgets.VBox([self.view, self.message], layout=widgets.Layout(width="420px", margin="0 8px"))
+        height = "" if clips is None else "320px"
+        self.widget = widgets.HBox(
+            [self.cards[0], middle, self.cards[1]],
+            layout=widgets.Layout(margin="6px 0 0 0", flex_flow="row wrap", min_height=height),
+        )
+        self.show()
+
+    def show(self, *clip_ids: str) -> None:
+        """Show none, one or two clips."""
+        for card, clip_id, name, hint in zip(
+            self.cards, (*clip_ids, "", "")[:2], self._names, self._hints, strict=True
+        ):
+            scores = score_rows(self._predictions, clip_id) if clip_id else ""
+            heading = clip_heading(self._rows.loc[clip_id]) if clip_id else note(hint)
+            card.value = f"<div class='medn-card'>{note(name)}{heading}{scores}</div>"
+        self.view.show(*clip_ids)
+        self.view.layout.display = "" if clip_ids else "none"
+
+    def say(self, text: str, *, warn: bool = False) -> None:
+        """Write one sentence under the faces."""
+        self.message.value = note(text, warn=warn)

@@ -112,9 +112,9 @@ def browse_pairs(lab: LabPage) -> None:
     expect(browser).to_contain_text("opposite")
 
     browser.get_by_role("button", name="attribute the difference").click()
-    browser.get_by_text("red speaks for").wait_for()
-    expect(browser.locator("img").first).to_be_visible()
-    browser.locator(".medn-tiles").last.scroll_into_view_if_needed()
+    browser.get_by_text("red raises").wait_for()
+    expect(browser.locator(".js-plotly-plot")).to_have_count(2)  # the flows, and the attribution
+    browser.locator(".js-plotly-plot").last.scroll_into_view_if_needed()
     lab.screenshot("pairs-attributed")
 
     note = browser.get_by_placeholder("note on this pair")

@@ -31,9 +31,9 @@ def read_the_measures_of_a_lasso(lab: LabPage) -> None:
     count = explorer.get_by_text("of 240 clips").first.inner_text().split(" of ")[0]
     explorer.get_by_text(f"Selected: {count} clips of ").wait_for()
     explorer.get_by_text("AUs from the emotion branch").wait_for()
-    rows = explorer.locator(".medn-rows", has=lab.page.get_by_text("linear CKA"))
-    expect(rows).not_to_contain_text("…")
-    figures = [line for line in rows.inner_text().splitlines() if line.strip("-–").replace(".", "").isdigit()]
+    rows = explorer.locator(".medn-table tbody tr")
+    expect(explorer).not_to_contain_text("omputing")
+    figures = [text for text in rows.locator("td").all_inner_texts() if text.replace(".", "").isdigit()]
     # Four measures: the value of all clips each, of the selection and chance unless it is too small for a measure.
     assert len(figures) >= 8, figures
     lab.screenshot("explorer-measures")
@@ -77,7 +77,7 @@ def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
     explorer = lab.scroll_to_class("medn-branch-explorer")
     explorer.get_by_label("Colour by").select_option(label="gate (0 all emotion, 1 all motion)")
     explorer.get_by_text("gate (0 all emotion, 1 all motion)").last.wait_for()
-    explorer.get_by_label("Light up").select_option(index=1)
+    explorer.get_by_label("Select", exact=True).select_option(index=1)
     maps = MapsOnPage(lab.page)
     maps.wait_for("+lit >= 1 && +lit <= 239", number=1)
     lit = maps.drawn(number=1)["lit"]

@@ -163,11 +163,15 @@ def test_the_legend_hides_a_category_and_brings_it_back(lab, maps):
     lab.page.get_by_text(f"{90 - count} of 90 clips shown").wait_for()
     assert np.isnan(maps.places()[:, 0]).sum() == count
     expect(entry).to_have_attribute("aria-pressed", "false")
-    lab.page.locator(".medn-branch-explorer .medn-entry").first.click(modifiers=["Shift"])
+    entry.click(modifiers=["Shift"])
     lab.page.get_by_text(f"{count} of 90 clips shown").wait_for()
-    lab.page.locator(".medn-branch-explorer .medn-entry").first.click(modifiers=["Shift"])
+    entry.click(modifiers=["Shift"])
     lab.page.get_by_text("of 90 clips shown").wait_for(state="hidden")
     assert not np.isnan(maps.places()).any()
+    entry.press("Space")
+    lab.page.get_by_text(f"{90 - count} of 90 clips shown").wait_for()
+    lab.page.keyboard.press("Space")  # the focus is on the entry still
+    lab.page.get_by_text("of 90 clips shown").wait_for(state="hidden")
 
 
 def test_the_maps_follow_the_width_of_the_page(lab, maps):
