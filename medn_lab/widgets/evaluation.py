@@ -234,7 +234,7 @@ class EvaluationPanel(Panel):
         self._list.observe(lambda change: setattr(self._play, "value", change.new or 0), "index")
         self._play.observe(lambda change: self._step_to(change.new), "value")
         self._back.on_click(lambda _: self._step_to((self._list.index or 0) - 1))
-        self._on.on_click(lambda _: self._step_to(-1 if self._list.index is None else self._list.index, by=1))
+        self._on.on_click(lambda _: self._step_to(0 if self._list.index is None else self._list.index + 1))
         self._views.observe(lambda _: self._on_view(), "value")
         self._order.observe(lambda _: self._draw_table(), "value")
 
@@ -315,12 +315,11 @@ class EvaluationPanel(Panel):
         self._play.max = max(len(listed) - 1, 0)
         for one in (self._play, self._back, self._on):
             one.disabled = len(listed) < 2
-        more = f", the first {MOST_LISTED} listed" if len(rows) > MOST_LISTED else ""
-        self._many.value = note(counted(len(rows), "clip") + more if more else "")
+        self._many.value = note(f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else "")
 
-    def _step_to(self, place: int, *, by: int = 0) -> None:
-        if 0 <= place + by < len(self._list.options):
-            self._list.index = place + by
+    def _step_to(self, place: int) -> None:
+        if 0 <= place < len(self._list.options):
+            self._list.index = place
 
     def _on_view(self) -> None:
         columns = TABLES[self._views.value]

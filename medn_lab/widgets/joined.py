@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,8 @@ def join_clips(parts: Mapping[str, Clips]) -> Clips:
         if shape != shapes[first]:
             raise ValueError(f"{first} has {shapes[first]} and {name} {shape}; they do not go together")
     records = list(parts.values())
-    copies = [one.viewing for one in records]
+    copies = [one.viewing for one in records if one.viewing is not None]
+    makers = [one.makers for one in copies]
     recipes = [one.recipe for one in records]
     return Clips(
         frames=None if records[0].frames is None else np.concatenate([one.frames for one in records]),
@@ -43,7 +45,7 @@ def join_clips(parts: Mapping[str, Clips]) -> Clips:
         table=pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
         recipe={key: value for key, value in recipes[0].items() if all(one.get(key) == value for one in recipes)},
         truth=_joined_truth(parts),
-        viewing=None if None in copies else ViewingCopy(copies[0].size, sum((one.makers for one in copies), ())),
+        viewing=ViewingCopy(copies[0].size, tuple(one[0] for one in makers)) if len(makers) == len(records) else None,
     )
 
 
@@ -63,7 +65,9 @@ def _joined_truth(parts: Mapping[str, Clips]) -> Truth | None:
             if not all(np.array_equal(a, b) for a, b in zip(before, masks, strict=True)):
                 return None
     tables = [truth.table.assign(clip_id=name) for name, truth in zip(parts, truths, strict=True)]
-    arrays = {name: np.concatenate([getattr(one, name) for one in truths]) for name in ("displacement", "cue_course")}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(one, name) for one in truths]) for name in ("displacement", "cue_course")
+    }
     au_masks, cue_mask = (np.stack(masks) for masks in zip(*faces.values(), strict=True))
     table = pd.concat(tables, ignore_index=True)
     return replace(truths[0], table=table, au_masks=au_masks, cue_mask=cue_mask, subjects=tuple(faces), **arrays)

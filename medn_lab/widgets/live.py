@@ -163,7 +163,7 @@ def _live_kind() -> type[go.FigureWidget]:
 
         def get_state(self, key: object = None, drop_defaults: bool = False) -> dict[str, object]:
             if key is None:
-                now = self if "_layout_obj" in vars(self) else vars(self)["_made_of"]
+                now = self if "_layout_obj" in vars(self) else self.__dict__["_made_of"]
                 self._trait_values["_widget_data"] = deepcopy(now._data)
                 self._trait_values["_widget_layout"] = deepcopy(now._layout_obj._props)
             return super().get_state(key, drop_defaults)
