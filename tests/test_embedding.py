@@ -152,7 +152,10 @@ def test_what_does_not_fit_is_named(arguments, sentence):
         umap(clustered(20), **{"method": "pca"} | arguments)
 
 
-def test_too_few_clips_and_features_that_are_not_numbers_are_counted():
+def test_too_few_clips_or_seeds_and_features_that_are_not_numbers_are_counted():
+    for seeds in ((), (1,), (2, 2)):
+        with pytest.raises(ValueError, match="at least 2 different seeds"):
+            map_stability(clustered(20), seeds=seeds)
     for method in ("umap", "pca"):
         with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
             umap(clustered(4), method=method)
@@ -233,12 +236,6 @@ def test_seeds_agree_on_clusters_and_less_on_noise():
     assert "60 clips over 3 seeds, 15 neighbours, chance overlap 0.254" in repr(found)
 
 
-def test_stability_needs_two_different_seeds():
-    for seeds in ((), (1,), (2, 2)):
-        with pytest.raises(ValueError, match="at least 2 different seeds"):
-            map_stability(clustered(20), seeds=seeds)
-
-
 @pytest.fixture(scope="module")
 def checkpoints():
     """Two checkpoints with other axes and other clip order, in which every fifth clip has moved to another cluster."""
@@ -294,17 +291,15 @@ def test_overlap_needs_no_map(checkpoints):
 
 def test_checkpoints_without_common_clips_are_refused(checkpoints):
     features, _ = checkpoints
-    with pytest.raises(ValueError, match="at least 2 checkpoints; got 1"):
-        aligned_umap({"early": features["early"]})
-    ids = features["early"].table["clip_id"]
-    apart = {"a": features["early"].select(ids[:50]), "b": features["late"].select(ids[50:])}
-    with pytest.raises(ValueError, match="the checkpoints a, b share no clip"):
-        aligned_umap(apart)
-    few = {"a": features["early"].select(ids[:52]), "b": features["late"].select(ids[48:])}
-    with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
-        aligned_umap(few)
-    with pytest.raises(ValueError, match="no method 'icp'"):
-        aligned_umap(features, method="icp")
+    early, late, ids = features["early"], features["late"], features["early"].table["clip_id"]
+    for maps, options, sentence in (
+        ({"early": early}, {}, "at least 2 checkpoints; got 1"),
+        ({"a": early.select(ids[:50]), "b": late.select(ids[50:])}, {}, "the checkpoints a, b share no clip"),
+        ({"a": early.select(ids[:52]), "b": late.select(ids[48:])}, {}, "at least 5 clips, there are 4"),
+        (features, {"method": "icp"}, "no method 'icp'"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            aligned_umap(maps, **options)
 
 
 @compiles

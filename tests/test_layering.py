@@ -44,6 +44,8 @@ HEAVY = ("torch", "captum", "umap", "sklearn", "scipy.stats", "matplotlib", "cv2
 
 LONGEST_MODULE = 500
 
+IMPORTING = (ast.Import, ast.ImportFrom, ast.Attribute, ast.Call)
+
 
 def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, str]]:
     """Line and dotted name of everything that a module's text imports, wherever in the text it does.
@@ -51,9 +53,9 @@ def imports_of(source: str, *, package: Path = PACKAGE) -> Iterator[tuple[int, s
     A bare ``import medn_lab`` counts by what is then read from it: the version and the package's own place are
     everybody's, ``medn_lab.fit`` is an import of a room in disguise.
     """
-    tree = parse(source)
-    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    for node in ast.walk(tree):
+    nodes = [node for node in ast.walk(parse(source)) if isinstance(node, IMPORTING)]
+    inner = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names if alias.name != package.name)
         elif isinstance(node, ast.Attribute) and id(node) not in inner and _root(node) == package.name:

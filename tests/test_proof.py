@@ -86,9 +86,9 @@ def test_fewer_persons_get_more_epochs(script):
 
 def test_no_person_is_in_training_and_test_or_in_a_pretrained_model(script):
     drawn = {test: set() for test in (None, "test")}
-    for run in script.plan():
-        for test in (None, *run.tests):
-            drawn["test" if test else None].add(script.corpus_settings(*run.corpus, test=test)["seed"])
+    for corpus, tests in {(run.corpus, run.tests) for run in script.plan()}:
+        for test in (None, *tests):
+            drawn["test" if test else None].add(script.corpus_settings(*corpus, test=test)["seed"])
     assert not drawn[None] & drawn["test"]
     assert not (drawn[None] | drawn["test"]) & {0, 1}
 

@@ -1,6 +1,7 @@
 """SynthME: same seed, same bytes; the truth is what the pictures show; the cue is where it should be, nowhere else."""
 
 from dataclasses import replace
+from functools import cache
 
 import cv2
 import numpy as np
@@ -36,6 +37,7 @@ def numbers_of(row: pd.Series, n_frames: int = 6) -> np.ndarray:
     return frame_numbers(row["onset"], row["apex"], row["offset"], n_frames)
 
 
+@cache
 def with_and_without(**arguments) -> tuple[Clips, Clips, np.ndarray]:
     """The same clips with their cue and without, no noise, and the difference of their frames."""
     arguments = {"noise": 0, "seed": 6} | arguments
@@ -168,7 +170,7 @@ def test_the_cue_is_invisible_to_onset_apex_flow(kind):
 
 
 def test_the_colour_cue_weighs_nothing_in_grey_and_stays_in_its_region():
-    seen, _, change = with_and_without(n_subjects=2, clips_per_subject=4, n_frames=3)
+    seen, _, change = with_and_without(n_subjects=2, clips_per_subject=4, n_frames=6, cue="colour")
     for row in np.flatnonzero(seen.table["cue"] != "still"):
         inside = seen.truth.cue_region(seen.table["clip_id"][row])
         sign = 1 if seen.table["cue"][row] == "flush" else -1
