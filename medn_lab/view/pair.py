@@ -55,7 +55,7 @@ def plot_pair(
     magnify: float = 8.0,
     width: int = 1000,
 ) -> go.Figure:
-    """Draw two clips with the same AU set and different emotions, one above the other, and their difference.
+    """Draw the two clips of a confusable pair, one above the other, and their difference.
 
     Left to right: the apex with its motion magnified; the flow; in the middle of both rows the difference of the flows,
     on the scale of the flows themselves; the attribution of the model's difference; the scores. Under the title stands
@@ -102,7 +102,7 @@ def plot_pair(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> figure = plot_pair(clips, clips.table["clip_id"].tolist())
     >>> figure.layout.title.text
-    '<b>Confusable pair</b> · same AU set, different emotions'
+    '<b>Confusable pair</b>'
     """
     names = [str(name) for name in clip_ids]
     if len(names) != 2:
@@ -122,7 +122,7 @@ def plot_pair(
         columns.append(attribution_tiles(attribution, clips, names, part=part, cell=cell))
         lines += [attribution_line(attribution, part=part), *sanity_lines(attribution)]
     columns += [[]] * (predictions is not None)
-    title = "<b>Confusable pair</b> · same AU set, different emotions"
+    title = "<b>Confusable pair</b>"
     figure = tiles(columns, title=title, subtitle="<br>".join(lines), cell=cell)
     middle = figure.get_subplot(1, 3).yaxis
     half = (middle.domain[1] - middle.domain[0]) / 2
