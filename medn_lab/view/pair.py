@@ -27,7 +27,7 @@ from medn_lab.view.images import (
     smooth,
 )
 from medn_lab.view.marks import SMALLEST, Tile, bars, need, room_for, tiles, wrapped
-from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
+from medn_lab.view.rows import clip_moments, clip_row, describe, label_column, shown_frames
 from medn_lab.view.theme import as_text
 
 APART = 0.95
@@ -183,17 +183,16 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
     headings = "flow of a", "difference of flows, a − b", "flow of b"
     if one is None or other is None:
         return [_tile(None, heading, why_one or why_other, cell) for heading in headings]
-    faces = [
-        np.full((*clips.size, 3), _GROUND, dtype=np.uint8) if clips.frames is None else np.asarray(clips.frames[k, 0])
-        for k in places
-    ]
+    plain = np.full((1, *clips.size, 3), _GROUND, dtype=np.uint8)
+    shown = [shown_frames(clips, place)[0] for place in places]
+    faces = [enlarge((plain if frames is None else frames)[0], PIXELS) for frames in shown]
     both = (0.5 * faces[0] + 0.5 * faces[1]).astype(np.uint8)
     flows = [one, one - other, other]
     largest, gain = common_scale(flows)
     unit = SCALED_NOTE if scaled_by_clip(clips.recipe) else "px"
     found = []
     for heading, flow, ground in zip(headings, flows, [faces[0], both, faces[1]], strict=True):
-        coloured, _ = draw_magnitude(enlarge(ground, PIXELS), flow, largest=largest)
+        coloured, _ = draw_magnitude(ground, flow, largest=largest)
         note = f"longest {float(flow_magnitude(flow).max()):.2f} {unit}, arrows ×{gain:g}"
         found.append(_tile(draw_arrows(coloured, flow, gain=gain)[0], heading, note, cell))
     return found
@@ -215,8 +214,8 @@ def attribution_tiles(
     found = []
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
         place, _ = clip_row(clips, clip_id)
-        face = None if clips.frames is None else np.asarray(clips.frames[place, 0])
-        drawn = draw_heat(face, heat, largest=full_colour(*heats), size=PIXELS)
+        frames, _ = shown_frames(clips, place)
+        drawn = draw_heat(None if frames is None else frames[0], heat, largest=full_colour(*heats), size=PIXELS)
         found.append(_tile(drawn, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}", cell))
     return found
 
@@ -236,10 +235,10 @@ def _attributed(attribution: Attribution, part: str) -> str:
 
 def _apex(clips: Clips, clip_id: str, magnify: float, cell: int) -> Tile:
     place, _ = clip_row(clips, clip_id)
-    if clips.frames is None:
+    frames, _ = shown_frames(clips, place)
+    if frames is None:
         return _tile(None, "apex", "These clips have no frames.", cell)
     moments = clip_moments(clips, clip_id)
-    frames = np.asarray(clips.frames[place])
     at = len(frames) // 2 if moments.apex is None else moments.apex
     drawn = Magnifier(frames, motion_field(clips, place)[0], apex=moments.apex, size=PIXELS).frame(at, magnify)
     name = "middle frame" if moments.apex is None else "apex"
