@@ -55,7 +55,7 @@ def plot_pair(
     magnify: float = 8.0,
     width: int = 1000,
 ) -> go.Figure:
-    """Draw two clips with the same AU set and different emotions, one above the other, and their difference.
+    """Draw the two clips of a confusable pair, one above the other, and their difference.
 
     Left to right: the apex with its motion magnified; the flow; in the middle of both rows the difference of the flows,
     on the scale of the flows themselves; the attribution of the model's difference; the scores. Under the title stands
@@ -102,7 +102,7 @@ def plot_pair(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
     >>> figure = plot_pair(clips, clips.table["clip_id"].tolist())
     >>> figure.layout.title.text
-    '<b>Confusable pair</b> · same AU set, different emotions'
+    '<b>Confusable pair</b>'
     """
     names = [str(name) for name in clip_ids]
     if len(names) != 2:
@@ -122,7 +122,7 @@ def plot_pair(
         columns.append(attribution_tiles(attribution, clips, names, part=part, cell=cell))
         lines += [attribution_line(attribution, part=part), *sanity_lines(attribution)]
     columns += [[]] * (predictions is not None)
-    title = "<b>Confusable pair</b> · same AU set, different emotions"
+    title = "<b>Confusable pair</b>"
     figure = tiles(columns, title=title, subtitle="<br>".join(lines), cell=cell)
     middle = figure.get_subplot(1, 3).yaxis
     half = (middle.domain[1] - middle.domain[0]) / 2
@@ -183,9 +183,11 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
     headings = "flow of a", "difference of flows, a − b", "flow of b"
     if one is None or other is None:
         return [_tile(None, heading, why_one or why_other, cell) for heading in headings]
-    plain = np.full((1, *clips.size, 3), _GROUND, dtype=np.uint8)
-    shown = [shown_frames(clips, place)[0] for place in places]
-    faces = [enlarge((plain if frames is None else frames)[0], PIXELS) for frames in shown]
+    faces = []
+    for place in places:
+        frames, _ = shown_frames(clips, place)
+        face = np.full((*clips.size, 3), _GROUND, dtype=np.uint8) if frames is None else frames[0]
+        faces.append(enlarge(face, PIXELS))
     both = (0.5 * faces[0] + 0.5 * faces[1]).astype(np.uint8)
     flows = [one, one - other, other]
     largest, gain = common_scale(flows)
@@ -213,8 +215,7 @@ def attribution_tiles(
         heats.append(smooth(values[1:].sum(axis=0) if part == "frames" else values, _BLUR))
     found = []
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
-        place, _ = clip_row(clips, clip_id)
-        frames, _ = shown_frames(clips, place)
+        frames, _ = shown_frames(clips, clip_row(clips, clip_id)[0])
         drawn = draw_heat(None if frames is None else frames[0], heat, largest=full_colour(*heats), size=PIXELS)
         found.append(_tile(drawn, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}", cell))
     return found
