@@ -330,7 +330,7 @@ class FaceLab(Panel):
         left = [sliders, of_state(cue, "cue"), *levels, self._said]
         left = widgets.VBox(left, layout={"width": "560px", "max_width": "100%", "margin": "0 12px 0 0"})
         top = widgets.HBox([faces, presets, *buttons], layout=wrap)
-        self.view.layout.flex, self.view.layout.min_width = "1 1 320px", "0"
+        self.view.layout.flex, self.view.layout.min_width = "1 1 320px", "0"  # a new Layout would outlive close()
         self._layout = [top, widgets.HBox([left, self.view], layout=wrap)]
         return bound
 
