@@ -9,7 +9,7 @@ from medn_lab.records import BranchFeatures, Clips, KeptTokens, positions
 from medn_lab.view import theme
 from medn_lab.view.images import draw_outline, enlarge, magnitude_colours, region_of
 from medn_lab.view.marks import Tile, room_for, rows_from_the_top, tiles
-from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
 PIXELS = 360
@@ -58,12 +58,13 @@ def plot_kept_tokens(
     """
     place = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
     row, about = clip_row(clips, clip_id)
-    if clips.frames is None:
+    frames, _ = shown_frames(clips, row)
+    if frames is None:
         raise ValueError("these clips have no frames to draw kept positions over")
     named = region or (kept.region if clips.truth is not None else "")
     outline = region_of(clips, clip_id, named) if named else None
     apex = clip_moments(clips, clip_id).apex
-    face = enlarge(np.asarray(clips.frames[row, 0 if apex is None else apex]), PIXELS)
+    face = enlarge(frames[0 if apex is None else apex], PIXELS)
     scores = kept.scores[place]
     ranks = scores.ravel().argsort().argsort().reshape(scores.shape) / max(1, scores.size - 1)
     glow = 0.5 * face.mean(axis=2, keepdims=True) + 0.5 * magnitude_colours(_over(ranks, face.shape[:2]))
