@@ -48,6 +48,10 @@ MEANINGS = {
     "absolute_cosine": "How parallel the two features of a clip are, which the orthogonal loss lowers. 0 does not mean"
     " that the branches are independent.",
     "auc": "AUC of a probe on subjects that it was not trained on: 0.5 is chance, 1 is perfect.",
+    **dict.fromkeys(
+        ("ridge", "rbf", "knn", "boosting", "mlp"),
+        "Bits a clip that this reader saves, against a code that knows the shares of the classes only.",
+    ),
     "nats": "An upper bound on what the code can say about a clip. More than the entropy of its factor leaves room for"
     " a leak and is not yet a leak.",
 }
@@ -62,6 +66,8 @@ TITLES = {
     "dependence": "Dependence between the branches",
     "leakage": "Leakage",
     "information": "Information in the emotion code",
+    "conditional": "Conditional leakage",
+    "readers": "Usable information of each reader",
 }
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 EXCESS_RANGE = 0.4
@@ -76,9 +82,10 @@ def plot_decoupling(
     """Draw all rows of one kind of a report, each value with its interval, its null and what is allowed.
 
     Each measure has an axis; the models share it. The grey band runs from the mean of the null to its 95th percentile,
-    the threshold. A filled red marker lies above it (p of .05 or less): chance does not explain the value. An open
-    green marker lies within. A diamond is what is allowed: the same measure of the factors that the branches should
-    hold, or the entropy of the factor that a code should hold. Leakage is drawn as :func:`plot_leakage` does.
+    the threshold. A filled red marker has p of .05 or less, corrected for the number of tests where that is known:
+    chance does not explain the value. The other markers are open and green. A diamond is what is allowed: the same
+    measure of the factors that the branches should hold, or the entropy of the factor that a code should hold. Leakage
+    is drawn as :func:`plot_leakage` does.
 
     Parameters
     ----------
@@ -181,7 +188,7 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
         own = first if aligned else labels[name]
         rows = rows.iloc[[labels[name].index(label) for label in own]] if aligned else rows
         where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
-        p = rows["p"].to_numpy(dtype=float)
+        p = _judged_p(rows)
         colours = np.where(np.isnan(p), ESTIMATE, np.where(p <= LEVEL, ABOVE, WITHIN))
         forest(
             figure, rows, labels=own, name="value", colour=list(colours), open_marker=p > LEVEL,
@@ -191,7 +198,7 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
         figure.layout.annotations = [*figure.layout.annotations, *_value_texts(rows, figure.data[-1])]
         ends = rows.reindex(columns=["value", "low", "high", "null_mean", "null_95", "allowed"]).to_numpy(dtype=float)
-        ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in TITLES else [])
+        ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in ("dependence", "information", "readers") else [])
         if len(ends):
             pad = 0.08 * np.ptp(ends) or 0.1
             figure.update_xaxes(
@@ -202,6 +209,12 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
         figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", margin=(left, right, top, 44),
         subtitle=_measures_subtitle(table, kind, allowed),
     )  # fmt: skip
+
+
+def _judged_p(rows: pd.DataFrame) -> np.ndarray:
+    """The p corrected for the number of tests, or the plain p where there is none."""
+    plain = rows["p"].astype(float)
+    return (rows["p_family"].astype(float).fillna(plain) if "p_family" in rows else plain).to_numpy()
 
 
 def _line_labels(rows: pd.DataFrame, kind: str, *, several: bool) -> list[str]:
@@ -220,8 +233,7 @@ def _value_texts(rows: pd.DataFrame, trace: go.Scatter) -> list[dict[str, Any]]:
     """Each value with its interval and its p at the right of its line."""
     notes = []
     side = {"x": 1, "xref": f"{trace.xaxis or 'x'} domain", "xanchor": "left", "xshift": 6, "yref": trace.yaxis or "y"}
-    for place, one in enumerate(rows.to_dict("records")):
-        p = float(one["p"])
+    for place, (one, p) in enumerate(zip(rows.to_dict("records"), _judged_p(rows), strict=True)):
         text = [_value(one)] if np.isfinite(one["value"]) else []
         text += ["p ≥ .999" if p >= 0.9995 else f"p {p:.3f}".replace("p 0.", "p .")] if np.isfinite(p) else []
         notes.append(side | {"y": place, "text": "  ".join(text), "showarrow": False, "font": {"size": SMALLEST}})
@@ -239,6 +251,8 @@ def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
     if known["p"].any():
         found = f"<span style='color:{ABOVE}'>●</span> above the 95 % of the null"
         marks.append(f"{found} <span style='color:{WITHIN}'>○</span> within it")
+        corrected = "p_family" in table and table["p_family"].notna().any()
+        facts += ["p corrected for the number of tests"] * bool(corrected)
     marks += ["grey: null, mean to 95 %"] * bool(known["null_95"].any())
     marks += [f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}"] * bool(known["allowed"].any())
     marks += ["├┤ 95 % interval"] * bool(known["low"].any())
@@ -328,7 +342,8 @@ def _verdict(row: Mapping[str, Any]) -> str:
         return "The interval of the excess lies below 0: the branch says less than its factor allows."
     if np.isfinite(_number(row, "excess_low")):
         return "The interval of the excess includes 0: no leak is shown."
-    if np.isfinite(p := _number(row, "p")):
+    plain = _number(row, "p")
+    if np.isfinite(p := _number(row, "p_family") if np.isfinite(_number(row, "p_family")) else plain):
         within = "It lies within its null: these clips show no effect, which does not prove that there is none."
         return "It lies above its null: chance does not explain it." if p <= LEVEL else within
     return ""
