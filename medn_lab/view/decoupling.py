@@ -249,8 +249,7 @@ def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
         inside = f"inside {as_text(', '.join(map(_factor, within)))}" if within else "over all clips"
         facts.append(f"clips exchanged {inside}" + ", or over all" * bool(within and "" in set(table["within"])))
     if known["p"].any():
-        found = f"<span style='color:{ABOVE}'>●</span> above the 95 % of the null"
-        marks.append(f"{found} <span style='color:{WITHIN}'>○</span> within it")
+        marks.append(f"<span style='color:{ABOVE}'>●</span> p ≤ .05 <span style='color:{WITHIN}'>○</span> p > .05")
         corrected = "p_family" in table and table["p_family"].notna().any()
         facts += ["p corrected for the number of tests"] * bool(corrected)
     marks += ["grey: null, mean to 95 %"] * bool(known["null_95"].any())
