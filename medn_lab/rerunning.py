@@ -16,15 +16,13 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from medn_lab import diagnose, evaluate, records
+from medn_lab import diagnose, evaluate, records, synthme
 from medn_lab.data.protocols import Fold
 from medn_lab.diagnose.attribution import attribute
-from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, pretrained_names, weights_sha256
 from medn_lab.model.inputs import torch_threads
 from medn_lab.model.pretrained import pretrained_folder
 from medn_lab.records import BranchFeatures, Clips, DecouplingReport, Embedding, History, Predictions, ids_sha256
-from medn_lab.synthme import synthetic_clips
 from medn_lab.train import TrainConfig, fit
 
 __all__ = ["Rerun", "rerun"]
@@ -171,7 +169,7 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
     difference, notes, (then, now) = _difference(stored, made.again), list(made.notes), made.weights
     predicted = (stored, made.again) if isinstance(stored, Predictions) else None
     if isinstance(stored, MEDN) and then != now:
-        predicted = predict(stored, made.unseen), predict(made.again, made.unseen)
+        predicted = evaluate.predict(stored, made.unseen), evaluate.predict(made.again, made.unseen)
         notes.append(f"both models predicted the {len(made.unseen)} {made.unseen_are}")
     elif isinstance(stored, History) and then is None:
         notes.append("the stored history does not hold the sha256 of its weights")
@@ -213,9 +211,9 @@ class _Given:
         if clips is None:
             if recipe.get("corpus") != "SynthME":
                 raise ValueError(f"the {n} clips are not in the record; give the prepared set: rerun(..., clips=...)")
-            wanted = {name: recipe[name] for name in signature(synthetic_clips).parameters if name in recipe}
+            wanted = {name: recipe[name] for name in signature(synthme.synthetic_clips).parameters if name in recipe}
             if repr(wanted) not in self.drawn:
-                self.drawn = {repr(wanted): synthetic_clips(**wanted, progress=self.progress)}
+                self.drawn = {repr(wanted): synthme.synthetic_clips(**wanted, progress=self.progress)}
             clips = self.drawn[repr(wanted)]
         missing = sorted(set(table["clip_id"]) - set(clips.table["clip_id"]))
         if missing:
@@ -282,7 +280,7 @@ def _predictions(stored: Predictions, given: _Given) -> _Made:
     source, run, ids = stored.source, stored.source["run"], stored.table["clip_id"]
     call, n = run["call"], run["clips"]["n"]
     if call not in ("evaluate_loso", "evaluate_cross_dataset", "evaluate_folds", "selection_audit"):
-        return given.call_for(stored, predict)
+        return given.call_for(stored, evaluate.predict)
     if call == "evaluate_folds" and "folds" not in run:
         raise ValueError("what evaluate_folds has made cannot be made again: the folds are not in this record")
     if len(ids) != n:
@@ -301,15 +299,14 @@ def _predictions(stored: Predictions, given: _Given) -> _Made:
 
 
 def _kept_tokens(stored: records.KeptTokens, given: _Given) -> _Made:
-    run = stored.source.get("run", {})
-    how: dict[str, Any] = {name: run.get(name, 0) for name in ("n_draws", "seed")}  # 0.1.0 drew no random models
+    # Version 0.1.0 drew no random models.
+    how: dict[str, Any] = {name: stored.source.get("run", {}).get(name, 0) for name in ("n_draws", "seed")}
 
     def again(model: MEDN, clips: Clips, **batches: Any) -> records.KeptTokens:
-        if not stored.region:
-            return diagnose.kept_tokens(model, clips, **how, **batches)
-        lacking = f"the cover of the {stored.region} needs the truth, which these clips lack; give the drawn ones"
-        truth = records.require(clips.truth, otherwise=lacking)
-        return diagnose.kept_tokens(model, clips, truth=truth, region=stored.region, **how, **batches)
+        if stored.region:
+            lacking = f"the cover of the {stored.region} needs the truth, which these clips lack; give the drawn ones"
+            how.update(truth=records.require(clips.truth, otherwise=lacking), region=stored.region)
+        return diagnose.kept_tokens(model, clips, **how, **batches)
 
     return given.call_for(stored, again)
 
@@ -327,15 +324,15 @@ def _embedding(stored: Embedding, given: _Given) -> _Made:
         how["most_clips"] = params["n_clips"]
     features = {}
     for name, of in run.get("checkpoints", {"": {**source, "run": source.get("features")}}).items():
-        found = given.call(extract_features, of, stored.table)
+        found = given.call(evaluate.extract_features, of, stored.table)
         lacking = f"the record holds {len(stored)} of the {run['clips']['n']} clips that were mapped; rerun the whole"
         features[name] = found.select(_of_run(run, found.table, stored.table, otherwise=lacking)["clip_id"])
     if run["call"] == "aligned_umap":
         again = diagnose.aligned_umap(features, **how)[run["checkpoint"]]
     else:
         again = diagnose.umap(features[""], **how)
-    left_out = "the map of layer {!r} was not made again: its activations are not in the record"
-    return _Made(again.select(ids), tuple(left_out.format(name) for name in stored.layers))
+    notes = [f"the map of layer {one!r} was not made again: its activations are not stored" for one in stored.layers]
+    return _Made(again.select(ids), tuple(notes))
 
 
 def _report(stored: DecouplingReport, given: _Given) -> _Made:
@@ -345,17 +342,17 @@ def _report(stored: DecouplingReport, given: _Given) -> _Made:
         raise ValueError(f"the caller gave {' and '.join(run['by_hand'])}, which the record does not hold")
     features = {}
     for name, of in source["models"].items():
-        table = stored.clips[stored.clips["model"] == name].drop(columns="model").reset_index(drop=True)
-        features[name] = replace(given.call(extract_features, of, table).select(table["clip_id"]), table=table)
-    kind: Any = "ridge" if parameters["probe"] == "linear" else parameters["probe"]  # 0.1.0 called it linear
+        table = stored.clips.query("model == @name").drop(columns="model").reset_index(drop=True)
+        features[name] = replace(given.call(evaluate.extract_features, of, table).select(table["clip_id"]), table=table)
+    kind: Any = "ridge" if parameters["probe"] == "linear" else parameters["probe"]  # its name in 0.1.0
     again = diagnose.decoupling_report(
         features, given=run["given"], targets=run["targets"], n_permutations=parameters["permutations"],
         n_shuffles=parameters["label shuffles"], label=parameters["emotion column"], kind=kind, seed=parameters["seed"],
         scheme=parameters.get("scheme", "exchange"), protocol=source.get("protocol", ""), about=source.get("about"),
         n_exchanges=parameters.get("exchanges", 0), readers=parameters.get("readers", ()), progress=given.progress,
     )  # fmt: skip
-    later = [name for name in again.table if name not in stored.table]  # columns that an older version did not have
-    notes = (f"the stored report lacks {', '.join(later)}",) if later else ()
+    later = again.table.columns.difference(stored.table.columns)  # an older version did not have them
+    notes = (f"the stored report lacks {', '.join(later)}",) if len(later) else ()
     return _Made(replace(again, table=again.table.drop(columns=later)), notes)
 
 
@@ -425,18 +422,18 @@ def _model(stored: MEDN, given: _Given) -> _Made:
         raise ValueError(f"{stored.name!r} has no history, and no card in pretrained/ says how it was trained")
     if weights_sha256(load_pretrained(stored.name)) != then:
         raise ValueError(f"the weights of {stored.name!r} were changed after it was loaded: its card is not of them")
-    again, clips = MEDN(stored.config), synthetic_clips(**card["training_corpus"], progress=given.progress)
+    again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)
     _fit(again, clips, TrainConfig(**card["training"]), given, seconds=60 * card["minutes"])
     unseen = (clips, "clips of its training")
     if "held_out_corpus" in card:
-        unseen = synthetic_clips(**card["held_out_corpus"], progress=False), "held-out clips of its card"
+        unseen = synthme.synthetic_clips(**card["held_out_corpus"], progress=False), "held-out clips of its card"
     return _Made(again, (), (then, weights_sha256(again)), {"versions": {"medn-lab": card["medn_lab"]}}, *unseen)
 
 
 # How each kind of result is made again.
 AGAIN: dict[Any, Callable[[Any, _Given], _Made]] = {
     Predictions: _predictions,
-    BranchFeatures: lambda stored, given: given.call_for(stored, extract_features),
+    BranchFeatures: lambda stored, given: given.call_for(stored, evaluate.extract_features),
     records.Attribution: lambda stored, given: given.call_for(
         stored, attribute, target=stored.target, method=stored.method, params=stored.params
     ),

@@ -50,7 +50,7 @@ INPUTS = {
 def _each_corpus_drawn_once():
     """The test in a fresh process draws for itself; the others test what is done with the clips."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("medn_lab.rerunning.synthetic_clips", cache(medn.synthetic_clips))
+        patched.setattr("medn_lab.rerunning.synthme.synthetic_clips", cache(medn.synthetic_clips))
         yield
 
 

@@ -173,7 +173,9 @@ class TestPanel:
         control(panel, "File").value = str(tmp_path / "new" / "page.html")
         control(panel, "Export").click()
         page = (tmp_path / "new" / "page.html").read_text(encoding="utf-8")
-        assert page.count("<figure") == 2
+        panel.show("conditional")
+        assert len(panel.selection)
+        assert page.count("<figure") == 3  # dependence, leakage and conditional leakage; there is no bottleneck
         assert "coupled" in page
         assert "clean" not in page.split("<h2>Pictures")[0]
         assert "page.html" in text_of(panel)

@@ -123,11 +123,12 @@ def plot_clip(
 def _face(
     name: str, frames: np.ndarray | None, moments: Moments, position: int | None, *, cell: float, note: str = ""
 ) -> Tile:
-    if frames is None or position is None:
+    if position is None:
         return Tile(None, name, "no frames in these clips" if frames is None else "the apex is not known")
-    said = name if not moments.named else moments.describe(position)
-    lines = (wrapped(text, width=int(cell), letter=_LETTER) for text in (said, note))
-    heading, below = ("<br>".join(one) for one in lines)
+    title = moments.describe(position) if moments.named else name
+    heading, below = ("<br>".join(wrapped(text, width=int(cell), letter=_LETTER)) for text in (title, note))
+    if frames is None:
+        return Tile(None, heading, "no frames in these clips")
     return Tile(enlarge(frames[position], max(PIXELS, *frames.shape[1:3])), heading, below)
 
 

@@ -86,7 +86,7 @@ class DecouplingPanel(Panel):
         table = table.reindex(columns=table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
         table[list(_TEXTS)] = table[list(_TEXTS)].astype(object).fillna("")
         self._report, self._table = reports, table
-        self._families = list(dict.fromkeys([*TITLES, *filter(None, table["kind"])]))
+        self._families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
         self._givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
         boxes = {
             name: control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
