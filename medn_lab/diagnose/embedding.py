@@ -62,7 +62,7 @@ def umap(
         joined by its index of clip ids; an array has its rows in the order of ``features.table``. Average or flatten
         what has more axes.
     branches : sequence of {"motion", "emotion", "fused"}, optional
-        Which branches to map; by default all that the features have. May be empty beside `layers`.
+        Which branches to map; by default all that the features have. May be empty where `layers` are given.
     n_neighbors : int
         Clips that count as neighbours, at least 2. Few show the fine structure, many the coarse.
     min_dist : float
@@ -307,7 +307,7 @@ def _umap_alone() -> Iterator[None]:
     """Keep what UMAP does to the process from those around it."""
     from threadpoolctl import threadpool_limits
 
-    # numba must not compile the same functions in two threads at once, and umap warns of its own choices (n_jobs, graph
+    # numba must not compile the same functions in two threads at once, and umap warns of its choices (n_jobs, graph
     # size) on every call. numba also sets OpenMP's threads to all cores and leaves them so: torch, which shares them,
     # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
     with _COMPILING, warnings.catch_warnings():

@@ -147,7 +147,7 @@ def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
 
     0 when one is a shifted, turned and scaled copy of the other; near 1 when they have nothing in common. It is a share
     of the squared spread, and symmetric. A cluster that changed places with another counts in full although each
-    neighbourhood is whole, so read it beside :func:`neighbour_overlap`.
+    neighbourhood is whole, so read it together with :func:`neighbour_overlap`.
 
     Parameters
     ----------

@@ -286,7 +286,7 @@ class FoldStore:
     def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
         self.folder = Path(folder)
         wanted = json.loads(json.dumps(dict(identity)))
-        note, beside = self.folder / "run.json", self.folder / "run.json.new"
+        note, partial = self.folder / "run.json", self.folder / "run.json.new"
         if note.is_file():
             differing = _differences(json.loads(note.read_text()), wanted)
             if differing:
@@ -296,27 +296,27 @@ class FoldStore:
                 )
             return
         # A kill may have left an unfinished note.
-        if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - {beside}):
+        if self.folder.exists() and (not self.folder.is_dir() or set(self.folder.iterdir()) - {partial}):
             raise FileExistsError(
                 f"{self.folder} exists and holds no folds; choose another folder, nothing was written"
             )
         self.folder.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
-        beside.replace(note)
+        partial.write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+        partial.replace(note)
 
     def save(self, number: int, outcome: FoldOutcome) -> None:
         """Write a finished fold; its folder appears when it is whole."""
-        with atomic_write(self.folder / f"fold_{number:03d}") as beside:
+        with atomic_write(self.folder / f"fold_{number:03d}") as partial:
             for rule, predictions in outcome.predictions.items():
-                predictions.save(beside / rule)
+                predictions.save(partial / rule)
             note = {
                 "rules": list(outcome.predictions),
                 "seconds": outcome.seconds,
                 "notes": list(outcome.notes),
                 "epochs": outcome.epochs.to_dict("list"),
             }
-            (beside / "fold.json").write_text(json.dumps(note) + "\n")
-            (beside / "fold.sha256").write_text(f"{sha256_of_file(beside / 'fold.json')}  fold.json\n")
+            (partial / "fold.json").write_text(json.dumps(note) + "\n")
+            (partial / "fold.sha256").write_text(f"{sha256_of_file(partial / 'fold.json')}  fold.json\n")
 
     def load(self, number: int) -> FoldOutcome | None:
         """A finished fold; None without one, or without its checksum. ValueError if it is not what was written."""

@@ -92,7 +92,7 @@ def _side(labels: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PairAUC:
-    """The result of :func:`pair_auc`: how well confusable pairs are told apart.
+    """The result of :func:`pair_auc`: how well confusable pairs are separated.
 
     Attributes
     ----------
@@ -364,7 +364,7 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
         Column of the emotion.
     folds : sequence of Fold, optional
         The split; by default each subject is left out once. Only clips that a fold tests are scored, so that the floor
-        stands beside the same clips as a model's score.
+        is of the same clips as a model's score.
 
     Returns
     -------

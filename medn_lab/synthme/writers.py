@@ -167,10 +167,10 @@ def write_dataset(
         for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
             pictures = list(render_frames(clips, one.source, list(one.numbers.values()), size=drawn))
             _write_frames(one, pictures, root, arrangement)
-    told = ["emotion", "action_units", "onset", "apex", "offset"]
+    known = ["emotion", "action_units", "onset", "apex", "offset"]
     rows = [
         {"clip_id": one.source, "written_as": "/".join([layout, *(str(one.fields[name]) for name in found.key)])}
-        | {name: one.fields[name] for name in told}
+        | {name: one.fields[name] for name in known}
         | {"fault": one.fault}
         for one in written
     ]

@@ -1,4 +1,4 @@
-"""Figures as HTML beside plotly's own JSON, so that a notebook exported as a page shows them without a network.
+"""Figures as HTML in addition to plotly's JSON, so that a notebook exported as a page shows them without a network.
 
 Jupyter draws a figure from plotly's JSON; ``jupyter nbconvert --to html`` drops that JSON and keeps HTML. Each figure
 carries its data there compressed, and plotly.js stands once in a notebook, in the output of its first figure.

@@ -33,7 +33,7 @@ from medn_lab.view.theme import as_text
 APART = 0.95
 """A branch separates a pair when at least this share of its controls lie nearer together."""
 FEWEST_CONTROLS = 20
-"""With fewer controls a share of .95 cannot be told from all of them."""
+"""With fewer controls a share of .95 cannot be distinguished from all of them."""
 PIXELS = 320
 """Longer side of a picture."""
 _BLUR = 1.0  # pixels: single pixels of an attribution are noisy

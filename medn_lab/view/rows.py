@@ -78,7 +78,7 @@ def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Of each clip whether its prediction can be judged, and whether it is right: two (n,) arrays of bool.
 
     It cannot be judged where label or prediction is missing, or where the label is none of the classes that were to be
-    told apart (``table.attrs["classes"]``, where they are noted).
+    separated (``table.attrs["classes"]``, where they are noted).
 
     Examples
     --------

@@ -77,7 +77,7 @@ FAINT = "rgba(128, 128, 128, 0.28)"
 CLEAR = "rgba(0, 0, 0, 0)"
 GREY = "#8E8E8E"
 RING = "#FF9F1C"
-"""The ring around the clip in hand."""
+"""The ring around the clip that is shown."""
 PARTNER_RING = "#22B8CF"
 """The ring around its confusable partner."""
 
@@ -126,7 +126,7 @@ BRANCH_COLOURS = {"motion": "#13899E", "emotion": "#D8436B", "fused": "#8068B4"}
 CATEGORY_COLOURS = (
     "#2F7FD0", "#E08214", "#0B7A57", "#C34BAA", "#B59A1B", "#4AB3D8", "#7D55CC", "#E2553F", "#7A8F2A", "#A0685A",
 )  # fmt: skip
-"""For subjects, AU sets and whatever else has no colour of its own; repeated with other markers when it runs out."""
+"""For subjects, AU sets and everything else without a fixed colour; repeated with other markers when it runs out."""
 
 CATEGORY_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "hexagon", "star")
 
@@ -169,7 +169,7 @@ def emotion_name(emotion: object) -> str:
 def emotion_colour(emotion: object) -> str:
     """The colour of an emotion, the same in every figure and widget.
 
-    A class without a colour of its own gets one of `CATEGORY_COLOURS`, chosen by its name alone so that it never
+    A class without a fixed colour gets one of `CATEGORY_COLOURS`, chosen by its name alone so that it never
     depends on which other classes are there.
 
     Parameters

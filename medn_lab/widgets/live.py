@@ -19,7 +19,9 @@ from plotly.utils import PlotlyJSONEncoder
 from medn_lab.widgets.panel import note
 from medn_lab.widgets.timing import Dwell
 
-STILL = "This figure is still: it can be looked at, but pointing at it does nothing. The controls beside it work. Why: "
+STILL = (
+    "This figure is still: it can be looked at, but pointing at it does nothing. The controls next to it work. Why: "
+)
 NO_ANYWIDGET = "the package anywidget is missing here. Run pip install anywidget and restart the kernel."
 COLAB = (
     "Colab lets such figures live only after “from google.colab import output; output.enable_custom_widget_manager()”."

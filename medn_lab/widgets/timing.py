@@ -41,7 +41,7 @@ BREATH = 0.4
 
 
 class Steps:
-    """Go through iterators a step at a time, so that whoever points or clicks meanwhile is heard in between.
+    """Go through iterators a step at a time, so that clicks and other messages are handled in between.
 
     Where no event loop runs (scripts, tests) everything is done at once.
 
