@@ -162,7 +162,7 @@ class TestEveryKind:
         known = {"low": 0.6, "high": 0.8, "null_mean": 0.5, "null_95": 0.6, "p": 0.01, "allowed": 0.55, "reason": ""}
         rows = [
             {"model": "m", "kind": "new_kind", "measure": measure, "branch": branch, "target": target, "value": value}
-            for measure in ("ridge", "neighbours")
+            for measure in ("smallest_rank", "neighbours")
             for branch, target, value in (("emotion", "AUs", 0.7), ("motion", "emotion", np.nan))
         ]
         table = pd.DataFrame([row | known for row in rows])
@@ -173,7 +173,7 @@ class TestEveryKind:
         table = self.table()
         figure = view.plot_decoupling(table, kind="new_kind")
         assert "New kind" in figure.layout.title.text
-        assert {"<b>ridge</b>", "<b>neighbours</b>", "one class"} <= set(words(figure))
+        assert {"<b>smallest rank</b>", "<b>neighbours</b>", "one class"} <= set(words(figure))
         assert list(figure.layout.yaxis2.ticktext) == ["AUs · emotion branch", "emotion · motion branch"]
         for trace in marked(figure).values():
             assert trace.x[0] == 0.7

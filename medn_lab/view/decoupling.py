@@ -37,6 +37,11 @@ MEASURES = {
     "absolute_cosine": "mean |cosine| within a clip",
     "auc": "AUC",
     "nats": "nats a clip",
+    "ridge": "ridge, bits a clip",
+    "rbf": "Gaussian kernel, bits a clip",
+    "knn": "nearest neighbours, bits a clip",
+    "boosting": "boosted trees, bits a clip",
+    "mlp": "small network, bits a clip",
 }
 MEANINGS = {
     "linear_cka": "Linear similarity of the two arrangements of the clips: 0 without dependence, 1 for a rotated copy.",
@@ -48,13 +53,13 @@ MEANINGS = {
     "absolute_cosine": "How parallel the two features of a clip are, which the orthogonal loss lowers. 0 does not mean"
     " that the branches are independent.",
     "auc": "AUC of a probe on subjects that it was not trained on: 0.5 is chance, 1 is perfect.",
-    **dict.fromkeys(
-        ("ridge", "rbf", "knn", "boosting", "mlp"),
-        "Bits a clip that this reader saves, against a code that knows the shares of the classes only.",
-    ),
     "nats": "An upper bound on what the code can say about a clip. More than the entropy of its factor leaves room for"
     " a leak and is not yet a leak.",
-}
+} | dict.fromkeys(
+    ("ridge", "rbf", "knn", "boosting", "mlp"),
+    "Usable information: the bits that a reader of this kind saves when it codes the target of subjects that it was not"
+    " trained on. 0 is nothing; below 0 the reader took noise for a dependence.",
+)
 """What each measure of the library says, one sentence or two."""
 
 DIRECTIONS = {
@@ -67,7 +72,7 @@ TITLES = {
     "leakage": "Leakage",
     "information": "Information in the emotion code",
     "conditional": "Conditional leakage",
-    "readers": "Usable information of each reader",
+    "readers": "Usable information by reader",
 }
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 EXCESS_RANGE = 0.4
@@ -198,7 +203,7 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
         figure.layout.annotations = [*figure.layout.annotations, *_value_texts(rows, figure.data[-1])]
         ends = rows.reindex(columns=["value", "low", "high", "null_mean", "null_95", "allowed"]).to_numpy(dtype=float)
-        ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in ("dependence", "information", "readers") else [])
+        ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in TITLES and kind != "conditional" else [])
         if len(ends):
             pad = 0.08 * np.ptp(ends) or 0.1
             figure.update_xaxes(
@@ -294,7 +299,8 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     """
     text = {name: str(row.get(name, "")) for name in ("kind", "measure", "target", "branch", "model", "given")}
     name = MEASURES.get(text["measure"], text["measure"].replace("_", " "))
-    subject = f"{'AUs (mean)' if text['target'] == 'AUs' else text['target']} from the {text['branch']} branch"
+    aus = "all AUs" if text["kind"] == "readers" else "AUs (mean)"
+    subject = f"{aus if text['target'] == 'AUs' else text['target']} from the {text['branch']} branch"
     title = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}.get(
         text["kind"]
     )
@@ -319,7 +325,7 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
         top, p = _number(row, "null_95"), _number(row, "p")
         facts.append(f"null mean {mean:.3g}" + (f", 95th percentile {top:.3g}" if np.isfinite(top) else ""))
         facts += [f"p {p:.3g}"] if np.isfinite(p) else []
-        if np.isfinite(p := _number(row, "p_family")):
+        if np.isfinite(p := _number(row, "p_family")) and _number(row, "n_tests") > 1:
             facts[-1] += f", corrected for {_number(row, 'n_tests'):.0f} tests {p:.3g}"
     if np.isfinite(worst := _number(row, "worst_auc")):
         over = _number(row, "worst_excess")

@@ -50,7 +50,7 @@ class DecouplingPanel(Panel):
     given : str
         For dependence: the factor that was removed from both branches, empty for none; a trait.
     each_au, fused : bool
-        For leakage: also each AU, and also the fused branch; traits.
+        For leakage and conditional leakage also each AU; for leakage also the fused branch; traits.
     row : int or None
         Position in `selection` of the row that is explained; a trait.
 
@@ -175,7 +175,7 @@ class DecouplingPanel(Panel):
         given : str
             For dependence: the factor removed from both branches, empty for none.
         each_au : bool
-            For leakage: also each AU under their mean.
+            For leakage and conditional leakage: also each AU under their mean.
 
         Raises
         ------
@@ -266,12 +266,14 @@ class DecouplingPanel(Panel):
         rows = rows.sort_values("model", key=lambda names: names.map(shown.index), kind="stable")
         if self.family == "dependence":
             rows = rows[rows["given"] == self.given]
-        if self.family == "leakage":
+        if self.family in ("leakage", "conditional"):
             rows = rows[self.each_au | ~rows["target"].str.fullmatch(r"AU\d+").astype(bool)]
+        if self.family == "leakage":
             rows = rows[self.fused | (rows["branch"] != "fused")]
         rows = rows.reset_index(drop=True)
         self._given.layout.display = "" if self.family == "dependence" and len(self._givens) > 1 else "none"
-        self._each.layout.display = self._fused.layout.display = "" if self.family == "leakage" else "none"
+        self._each.layout.display = "" if self.family in ("leakage", "conditional") else "none"
+        self._fused.layout.display = "" if self.family == "leakage" else "none"
         self.row = None
         self.set_trait("selection", rows)
         texts = [explain_row(one)[0].partition(";")[0] for one in rows.to_dict("records")]

@@ -76,6 +76,10 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.get_by_label("each AU").check()
     panel.locator("svg").get_by_text("AU25").wait_for()
     lab.screenshot("decoupling-each-au")
+    for kind, title in (("conditional", "Conditional leakage"), ("readers", "Usable information by reader")):
+        panel.get_by_role("button", name=kind, exact=True).click()
+        panel.locator("svg").get_by_text(title).wait_for()
+        lab.screenshot(f"decoupling-{kind}")
     panel.get_by_role("button", name="information", exact=True).click()
     panel.locator("svg").get_by_text("nats a clip").wait_for()
     rows.select_option(index=1)
@@ -91,7 +95,7 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.get_by_role("button", name="Export").click()
     panel.get_by_text("fetches nothing from elsewhere").wait_for()
     page = (lab.server.root / "notebooks" / "decoupling.html").read_text(encoding="utf-8")
-    assert page.count("<figure") == 3
+    assert page.count("<figure") == 5
     lab.screenshot("decoupling-exported")
 
 
