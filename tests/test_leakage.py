@@ -325,5 +325,8 @@ class TestSelection:
         assert any(f"{hsic:.4f}" in note.text and "no common scale" in note.text for note in figure.layout.annotations)
         small = plot_selection_measures(measure(features.table["clip_id"][:3]))
         assert any("needs at least 4 clips" in note.text for note in small.layout.annotations)
+        crossed = plot_selection_measures(measure(features.table["clip_id"][:3]), of_all=measure())
+        shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
+        assert shifts == {-14}, "a reason must not cover the marker of all clips"
         with pytest.raises(ValueError, match="lacks kind"):
             plot_selection_measures(some.drop(columns="kind"))

@@ -116,6 +116,19 @@ class TestMaps:
         with pytest.raises(ValueError, match="none of the 60 clips of the embedding is among the 60 predictions"):
             view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
 
+    def test_only_selected_clips_are_at_full_strength(self, embedding, clips):
+        wanted = clips.table["clip_id"][10:25]
+        figure = view.plot_embedding(embedding, selected=wanted)
+        for name in embedding.maps:
+            traces = [trace for trace in figure.data if trace.meta == name]
+            lit = [clip_id for trace in traces for clip_id in trace.customdata[list(trace.selectedpoints)]]
+            assert sorted(lit) == sorted(wanted)
+            assert all(trace.unselected.marker.opacity < 0.3 for trace in traces)
+        assert "15 of 60 clips selected" in texts(figure)
+        assert all(trace.selectedpoints is None for trace in view.plot_embedding(embedding).data)
+        with pytest.raises(ValueError, match="nobody"):
+            view.plot_embedding(embedding, selected=["nobody"])
+
     def test_no_line_is_wider_than_its_room(self, embedding, maps, features, clips):
         names = {"a checkpoint with a name": sample_features(clips, seed=5), "another": features}
         narrow = view.plot_embeddings(aligned_umap(names, branches=("motion",), method="pca"), width=300)

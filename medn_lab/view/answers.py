@@ -338,7 +338,7 @@ def _caption(kind: str, clips: Clips, clip_id: str, magnify: float) -> str:
     if kind != "flow":
         return f"apex, motion × {magnify:g}" if kind == "face" else "kept tokens"
     flow = np.asarray(clips.flow[clip_row(clips, clip_id)[0]])[..., :2] if clips.flow is not None else np.zeros((1, 1))
-    return f"flow, arrows × {arrow_grid(flow)[-1]:g}" if _moves(flow) else "flow: no motion"
+    return f"flow, arrows ×{arrow_grid(flow)[-1]:g}" if _moves(flow) else "flow: no motion"
 
 
 def _moves(flow: np.ndarray) -> bool:

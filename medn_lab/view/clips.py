@@ -144,7 +144,7 @@ def _flow(figure: go.Figure, clips: Clips, place: int, onset: np.ndarray | None,
     picture, largest = draw_magnitude(enlarge(ground, PIXELS), flow)
     picture, gain = draw_arrows(picture, flow)
     scaled = scaled_by_clip(clips.recipe)
-    note = SCALED_NOTE if scaled else f"up to {largest:.2f} px of {flow.shape[1]}, arrows × {gain:g}"
+    note = SCALED_NOTE if scaled else f"up to {largest:.2f} px of {flow.shape[1]}, arrows ×{gain:g}"
     below = "<br>".join(wrapped(note, width=int(cell), letter=_LETTER))
     tile(figure, Tile(picture, "flow, onset to apex", below), **where)
     height, width = picture.shape[:2]
@@ -328,7 +328,7 @@ def plot_registration(
     >>> still = np.zeros((32, 32, 2))
     >>> figure = plot_registration(frame, before=frame, after=frame, flow_before=still, flow_after=still)
     >>> [note.text for note in figure.layout.annotations]
-    ['<b>before</b>', 'difference from the onset × 4', 'flow up to 0.00 px, arrows × 1', '<b>after</b>', ...
+    ['<b>before</b>', 'difference from the onset × 4', 'flow up to 0.00 px, arrows ×1', '<b>after</b>', ...
     """
     if not onset.shape == before.shape == after.shape:
         raise ValueError(f"frames must have one shape; these are {onset.shape}, {before.shape} and {after.shape}")
@@ -344,7 +344,7 @@ def plot_registration(
         columns.append(
             [
                 Tile(difference, f"<b>{name}</b>{said}", f"difference from the onset × {DIFFERENCE_GAIN:g}"),
-                Tile(drawn, note=f"flow up to {largest:.2f} px, arrows × {gain:g}"),
+                Tile(drawn, note=f"flow up to {largest:.2f} px, arrows ×{gain:g}"),
             ]
         )
     return tiles(columns, title="<b>Registration</b>", cell=width // 2)

@@ -273,6 +273,8 @@ def plot_selection_measures(
             name="selected clips", colour=colours, references={"allowed": "allowed", "chance": "chance"},
             legend=False, **where,
         )  # fmt: skip
+    crossed = [as_text(one) for one in table["reason"][np.isfinite(every["value"]) & table["value"].isna()]]
+    figure.update_annotations(yshift=-14, selector=lambda sentence: sentence.text in crossed)  # below the open marker
     figure.update_xaxes(zeroline=False, row=1, col=1, range=[-0.12, 1.04])
     figure.update_xaxes(zeroline=False, row=1, col=2, range=[0.3, 1.03])
     drawn_from = int(measured["drawn_from"].max()) if "drawn_from" in measured else int(measured["n_clips"].max())

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import BranchFeatures, Embedding, Predictions
+from medn_lab.records import BranchFeatures, Embedding, Predictions, positions
 from medn_lab.view import marks, theme
 from medn_lab.view.colouring import Colouring, colouring
 from medn_lab.view.rows import hover_texts
@@ -24,6 +24,7 @@ MOST_SVG_POINTS = 1200
 """More points than this are drawn by WebGL."""
 
 _COLUMNS = 3
+_FAINT = 0.1  # opacity of a clip that is not selected
 _BETWEEN_ROWS = 50  # pixels: room for a heading
 _SMALL = f"<span style='font-size:{marks.SMALLEST}px'>"
 _COLOURED = "<b>{}</b> · coloured by {}"
@@ -78,6 +79,7 @@ def plot_embedding(
     colour_by: str = "label",
     predictions: Predictions | None = None,
     features: BranchFeatures | None = None,
+    selected: Sequence[str] | pd.Series | None = None,
     width: int | None = None,
     height: int | None = None,
 ) -> go.Figure:
@@ -98,6 +100,8 @@ def plot_embedding(
         Needed for ``predicted``, ``correctness`` and ``fold``; joined by clip_id.
     features : BranchFeatures or None
         Needed for ``gate``; joined by clip_id.
+    selected : sequence of str, optional
+        Ids of the clips to show at full strength, such as ``explorer.selection["clip_id"]``; the others are faint.
     width, height : int
         In pixels; they follow the number of maps where None.
 
@@ -109,7 +113,8 @@ def plot_embedding(
     Raises
     ------
     ValueError
-        If there is nothing to colour by under that name, or `predictions` share no clip with the embedding.
+        If there is nothing to colour by under that name, `predictions` share no clip with the embedding, or a selected
+        clip is not on the maps.
 
     Examples
     --------
@@ -121,11 +126,21 @@ def plot_embedding(
     """
     table = joined_table(embedding, predictions, features=features)
     panels = [_Panel(_heading(embedding, name), name, xy) for name, xy in embedding.maps.items()]
-    return _draw(
+    lines = [params_line(embedding), *_reading(embedding)]
+    if selected is not None:
+        rows = np.unique(positions(table, selected, owner="this Embedding"))
+        lines.insert(0, f"{len(rows)} of {marks.counted(len(table), 'clip')} selected; the others are faint.")
+    figure = _draw(
         panels, table, colours=colouring(table, colour_by), texts=hover_texts(table),
         columns=min(_COLUMNS, len(panels)), title="Feature map" if len(panels) == 1 else "Feature maps",
-        lines=[params_line(embedding), *_reading(embedding)], width=width, height=height,
+        lines=lines, width=width, height=height,
     )  # fmt: skip
+    if selected is not None:
+        ids = table["clip_id"].to_numpy(dtype=object)[rows]
+        for trace in figure.data:
+            at = np.flatnonzero(np.isin(trace.customdata, ids))
+            trace.update(selectedpoints=at, unselected={"marker": {"opacity": _FAINT}})
+    return figure
 
 
 def plot_embeddings(
