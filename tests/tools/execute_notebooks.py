@@ -28,7 +28,7 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 LARGEST = 1_000_000
 """Bytes that a committed notebook may have."""
 
-MOST_OF_A_PICTURE = 120_000
+MOST_OF_A_PICTURE = 40_000
 """Bytes from which a PNG is kept in 256 colours."""
 
 SPENT = """\
@@ -158,7 +158,7 @@ def _figures(data: dict) -> Iterator[dict]:
 
 
 def _smaller(encoded: str) -> str:
-    """A base64 PNG on white and packed tightly; one full of faces is kept in 256 colours, a third of the bytes."""
+    """A base64 PNG on white and packed tightly; a large one is kept in 256 colours, a third of the bytes."""
     picture = Image.open(io.BytesIO(base64.b64decode(encoded)))
     flat = Image.new("RGB", picture.size, "white")
     flat.paste(picture, mask=picture.getchannel("A") if "A" in picture.getbands() else None)
