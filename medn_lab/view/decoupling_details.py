@@ -245,8 +245,8 @@ def plot_selection_measures(
     every = table[keys].assign(value=np.nan if every is None else every["value"].to_numpy())
     for place in np.flatnonzero(table["measure"].isin(NOT_ON_A_SCALE) & np.isfinite(table["value"])):
         whole = every["value"].iloc[place]
-        added = f", all clips {whole:.4f}" if np.isfinite(whole) else ""
-        table.loc[place, "reason"] = f"{table['value'].iloc[place]:.4f}{added} (no common scale)"
+        added = f", all clips {whole:z.4f}" if np.isfinite(whole) else ""
+        table.loc[place, "reason"] = f"{table['value'].iloc[place]:z.4f}{added} (no common scale)"
     off = table["measure"].isin(NOT_ON_A_SCALE)
     table.loc[off, ["value", "chance"]] = every.loc[off, "value"] = np.nan
     figure = make_subplots(

@@ -382,7 +382,7 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = N
         name="score, interval over subjects", references={"floor": table.attrs.get("floor", "AU-only floor")},
         open_marker=rows["rule"] == "best_on_test", texts=[f"{value:.3f}" for value in rows["value"]],
     )  # fmt: skip
-    figure.update_xaxes(tickformat=".0%", row=1, col=col)
+    figure.update_xaxes(tickformat=".2f", row=1, col=col)
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.17, "yanchor": "top"})
     accuracy = rows[rows["measure"].str.lower() == "accuracy"].set_index("rule")["value"]
     gain = accuracy.get("best_on_test", np.nan) - accuracy.get("last_epoch", np.nan)

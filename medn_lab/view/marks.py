@@ -212,7 +212,7 @@ def forest(
         if not np.isfinite(one):
             figure.add_annotation(
                 text=as_text(reason or "not known"), x=0, xref="x domain", xanchor="left", y=place, showarrow=False,
-                font={"size": SMALLEST}, **where,
+                xshift=5, font={"size": SMALLEST}, **where,
             )  # fmt: skip
     if labels is not None:
         rows_from_the_top(figure, labels, **where)
