@@ -165,6 +165,13 @@ def test_a_map_of_zeros_is_drawn_grey(clips):
     assert all(np.ptp(picture.astype(int), axis=2).max() < 16 for picture in pictures(figure))
 
 
+def test_each_line_under_the_title_of_a_narrow_figure_fits_its_width(clips):
+    figure = view.plot_attribution(mapped(clips, frames=None), first(clips), clips=clips)
+    lines = subtitle(figure).split("<br>")
+    assert len(lines) > 3
+    assert max(map(len, lines)) * 6.4 <= figure.layout.width - 24, lines
+
+
 def test_clips_without_frames_get_a_plain_ground(clips):
     figure = view.plot_attribution(mapped(clips, frames=None), first(clips), clips=replace(clips, frames=None))
     (flow,) = pictures(figure)

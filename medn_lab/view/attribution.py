@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -155,11 +156,13 @@ def plot_attribution(
     with_strip = strip and len(drawn) == 1 and {"frames", "course"} <= set(panels)
     about = [describe(clip_row(clips, names[0])[1])] if len(drawn) == 1 else []
     facts = sanity_lines(attribution, places=places)
-    subtitle = [*about, *facts, *missing]
-    rows, top, foot = len(drawn), 72 + 17 * len(subtitle), 46
-    body = rows * _ROW + (rows - 1) * _GAP + (_GAP + _STRIP) * with_strip
     left = 52 if panels[0] == "course" else 14
     needed = left + 14 + sum(_WIDTHS[panel] for panel in panels)
+    width = max(640, needed) if width is None else width
+    lines, letters = [*about, *facts, *missing], int((width - 24) / 6.4)
+    subtitle = [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
+    rows, top, foot = len(drawn), 72 + 17 * len(subtitle), 46
+    body = rows * _ROW + (rows - 1) * _GAP + (_GAP + _STRIP) * with_strip
     figure = make_subplots(
         rows=rows + with_strip,
         cols=len(panels),
@@ -182,10 +185,9 @@ def plot_attribution(
             tile(figure, Tile(picture, heading, colour_key(largest)), row=row, col=col)
     if with_strip:
         _add_strip(figure, drawn[0], clips)
-    width = max(640, needed) if width is None else width
     title = f"<b>Attribution</b> · {as_text(attribution.target)} by {attribution.method.replace('_', ' ')}"
     theme.finish(
-        figure, width=width, height=top + body + foot, title=title, subtitle="<br>".join(filter(None, subtitle)),
+        figure, width=width, height=top + body + foot, title=title, subtitle="<br>".join(subtitle),
         margin=(left, 14 + max(0, width - needed), top, foot),
     )  # fmt: skip
     return figure

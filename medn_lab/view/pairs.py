@@ -260,7 +260,7 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820, height: int |
     top = 84 + _LINE * subtitle.count("<br>")
     theme.finish(
         figure, width=width, height=height or top + 62 + 62 * len(table), title=title, subtitle=subtitle,
-        margin=(room_for(labels), 28, top, 54),
+        margin=(room_for(labels), 64, top, 54),
     )  # fmt: skip
     lowest = float(np.nanmin([0.5, *table["low"], *table["value"]]))
     return figure.update_xaxes(range=[max(0.0, lowest - 0.1), 1.02], title_text="share of controls that lie nearer")
