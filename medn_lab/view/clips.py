@@ -123,11 +123,11 @@ def plot_clip(
 def _face(
     name: str, frames: np.ndarray | None, moments: Moments, position: int | None, *, cell: float, note: str = ""
 ) -> Tile:
-    if frames is None or position is None:
-        return Tile(None, name, "no frames in these clips" if frames is None else "the apex is not known")
-    said = name if not moments.named else moments.describe(position)
+    said = moments.describe(position) if moments.named and position is not None else name
     lines = (wrapped(text, width=int(cell), letter=_LETTER) for text in (said, note))
     heading, below = ("<br>".join(one) for one in lines)
+    if frames is None or position is None:
+        return Tile(None, heading, "no frames in these clips" if frames is None else "the apex is not known")
     return Tile(enlarge(frames[position], max(PIXELS, *frames.shape[1:3])), heading, below)
 
 
