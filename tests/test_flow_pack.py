@@ -276,7 +276,7 @@ def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
     for one in (clips, Clips.load(old.save(tmp_path / "old"))):  # 0.1.0 wrote such recipes
         drawn = view.plot_clip(one, clip_id), view.plot_flow(one, clip_id)
         for figure in drawn:
-            assert any("0 is not no motion" in str(note.text) for note in figure.layout.annotations)
+            assert any("0 can be motion" in str(note.text) for note in figure.layout.annotations)
         heat = next(trace for trace in drawn[0].data if trace.type == "heatmap")
         assert "px" not in heat.hovertemplate
         assert "px" not in heat.hovertemplate.split("motion")[1]
@@ -284,7 +284,7 @@ def test_values_of_a_pack_are_nowhere_called_pixels(pack, tmp_path):
         player = ClipPlayer(one, clip_id=clip_id)
         for overlay in ("arrows", "magnitude"):
             player.overlay = overlay
-            assert "0 is not no motion" in player.view.faces[0]["texts"][overlay]
+            assert "0 can be motion" in player.view.faces[0]["texts"][overlay]
 
 
 def test_ids_of_earlier_versions_still_load(pack, tmp_path):

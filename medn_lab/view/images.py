@@ -203,7 +203,7 @@ def data_uri(payload: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
 
 
-SCALED_NOTE = "scaled clip by clip: no pixels, and 0 is not no motion"
+SCALED_NOTE = "scaled clip by clip: not in pixels, 0 can be motion"
 
 
 def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
