@@ -118,7 +118,8 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
     if rows == 2:
         figure.update_yaxes(title_text="0 independent, 1 a copy", range=[-0.1, 1.04], row=2, col=1)
-        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tick0=0.4, dtick=0.1, row=2, col=2)
+        ticks = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # above 1 is room for the legend
+        figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tickvals=ticks, row=2, col=2)
     figure.update_layout(hovermode="x unified")
     if not len(history):
         figure.add_annotation(text="no epoch has ended yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
