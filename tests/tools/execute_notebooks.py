@@ -28,7 +28,7 @@ NOTEBOOKS = REPOSITORY / "notebooks"
 LARGEST = 1_000_000
 """Bytes that a committed notebook may have."""
 
-MOST_OF_A_PICTURE = 120_000
+MOST_OF_A_PICTURE = 65_000
 """Bytes from which a PNG is kept in 256 colours."""
 
 SPENT = """\
