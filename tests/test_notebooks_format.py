@@ -14,7 +14,7 @@ from tools.made_with import KEY, PRETRAINED, checkpoints_named, made_with, stale
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 
-LARGEST = 1_000_000
+LARGEST = 700_000
 LONGEST_CELL = 6
 MOST_SECONDS = 60
 MOST_SECONDS_OF_A_TRAINING = 180

@@ -25,7 +25,7 @@ from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NOTEBOOKS = REPOSITORY / "notebooks"
-LARGEST = 1_000_000
+LARGEST = 700_000
 """Bytes that a committed notebook may have."""
 
 MOST_OF_A_PICTURE = 40_000
