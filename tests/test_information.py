@@ -225,6 +225,7 @@ class TestUsableInformation:
             expected -= new * (0.25 * np.log2(p) + 0.75 * np.log2(1 - p))
         assert row["prior_bits"] == pytest.approx(expected)
 
+    @pytest.mark.slow
     def test_it_approaches_the_mutual_information_of_two_normals(self):
         rng = np.random.default_rng(5)
         y = rng.integers(0, 2, 3200).astype(float)
@@ -234,6 +235,7 @@ class TestUsableInformation:
         information = np.trapezoid(0.5 * (parts * np.log2(parts / parts.mean(axis=0))).sum(axis=0), at)
         assert coded(features).loc["y", "value"] == pytest.approx(7 / 8 * information, abs=0.02)  # no first block
 
+    @pytest.mark.slow
     def test_only_some_readers_get_a_product_of_two_features(self):
         rng = np.random.default_rng(6)
         values = rng.normal(size=(400, 2))

@@ -423,6 +423,7 @@ class TestCounterfactualShift:
         assert (row["value"], row["unit"], row["n_clips"], row["n_subjects"]) == (0.25, "share", 40, 4)
         assert 0 < row["low"] < 0.25 < row["high"] < 1
 
+    @pytest.mark.slow
     def test_an_interval_over_subjects_holds_the_shift_of_other_subjects(self):
         rng, held, n = np.random.default_rng(0), 0, 200
         known = rng.normal(size=(40, 3))

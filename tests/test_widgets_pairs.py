@@ -405,6 +405,7 @@ class TestWhatIsMissing:
         assert not re.search("<[iu]>", shown)
 
 
+@pytest.mark.slow
 def test_a_million_pairs_of_ten_thousand_clips_stay_usable():
     rng, n = np.random.default_rng(0), 1_000_000
     ids = np.array([f"c{i:05d}" for i in range(10_000)], dtype=object)
