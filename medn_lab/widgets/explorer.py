@@ -109,7 +109,7 @@ class BranchExplorer(Panel):
     clip_id = traitlets.Unicode("")
     partner_id = traitlets.Unicode("")
     colour_by = traitlets.Unicode("label")
-    filters: traitlets.Dict[str, Any] = traitlets.Dict()
+    filters: Any = traitlets.Dict()
 
     def __init__(
         self,

@@ -96,7 +96,7 @@ class PairBrowser(Panel):
     """
 
     pair = traitlets.Tuple(traitlets.Unicode(), traitlets.Unicode(), default_value=_NO_PAIR)
-    filters: traitlets.Dict[str, Any] = traitlets.Dict()
+    filters: Any = traitlets.Dict()
     order = traitlets.Unicode("ranked")
     attributed = traitlets.Bool(False)
     part = traitlets.Enum(["frames", "flow"], "frames")
