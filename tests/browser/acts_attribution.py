@@ -7,6 +7,8 @@ from playwright.sync_api import Locator, expect
 
 def _drag_to_end(lab: LabPage, row: Locator) -> None:
     """Take the handle of a slider and draw it to the right end, as a hand would."""
+    row.scroll_into_view_if_needed()
+    lab.page.wait_for_timeout(SETTLE_MS)  # figures above may still take their height
     handle, track = row.locator(".noUi-handle").bounding_box(), row.locator(".noUi-base").bounding_box()
     middle = handle["y"] + handle["height"] / 2
     lab.page.mouse.move(handle["x"] + handle["width"] / 2, middle)
