@@ -16,8 +16,8 @@ from medn_lab.records import DecouplingReport
 from medn_lab.view.decoupling import TITLES, explain_row, plot_decoupling
 from medn_lab.view.marks import empty_sheet
 from medn_lab.view.theme import RING
-from medn_lab.widgets.live import live_figure, redraw
-from medn_lab.widgets.panel import Panel, control, note
+from medn_lab.widgets.live import live_figure
+from medn_lab.widgets.panel import Panel, control, note, parts_of
 
 MOST_SIDE_BY_SIDE = 5
 """Models that are shown at the same time."""
@@ -114,13 +114,13 @@ class DecouplingPanel(Panel):
             widgets.Button, "Export", icon="download", style={}, tooltip="Write the report on the ticked models"
         )
         self._written = widgets.HTML()
-        self._figure, shown = live_figure(empty_sheet("", title="", width=960).update_layout(width=None))
+        self._box = widgets.VBox()
         wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
         super().__init__(
             [
                 widgets.HBox([control(widgets.HTML, "Models", value=""), *boxes.values()], layout=wrap),
                 widgets.HBox([family, self._given, self._each, self._fused], layout=wrap),
-                shown, self._rows, self._words,
+                self._box, self._rows, self._words,
                 widgets.HBox([self._path, export, self._written], layout=wrap),
             ],
             name="decoupling-panel", width="100%", results={"selection": table.iloc[:0]},
@@ -261,6 +261,8 @@ class DecouplingPanel(Panel):
 
     def _draw(self) -> None:
         """Show the rows that models, family and the other choices name."""
+        if self.comm is None:  # closed
+            return
         shown = self.models[:MOST_SIDE_BY_SIDE]
         rows = self._table[(self._table["kind"] == self.family) & self._table["model"].isin(shown)]
         rows = rows.sort_values("model", key=lambda names: names.map(shown.index), kind="stable")
@@ -285,7 +287,15 @@ class DecouplingPanel(Panel):
             why = why if shown or not self._report.models else "No model is ticked."
             drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
         drawn.layout.width = None
-        redraw(self._figure, drawn, on_click=self._on_click)
+        # A new figure carries its data; changes of one that the page has not opened yet would be lost.
+        self._figure, shown = live_figure(drawn)
+        for trace in self._figure.data:
+            if trace.ids is not None:
+                trace.on_click(self._on_click)
+        before, self._box.children = self._box.children, [shown]
+        for part in before:
+            for one in parts_of(part):
+                one.close()
         self._explain()
 
     def _on_click(self, trace: Any, points: Any, _: object) -> None:

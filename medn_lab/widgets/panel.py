@@ -299,7 +299,7 @@ class Panel(widgets.VBox):
 
     def close(self) -> None:
         """Take the widget off every page, free all its parts and stop what waits; twice is harmless."""
-        for part in _parts(self):
+        for part in parts_of(self):
             if isinstance(part, (Dwell, Latest, Steps)):
                 part.cancel()
             elif part is not self:
@@ -325,7 +325,7 @@ def trait_errors() -> Iterator[None]:
         raise traitlets.TraitError(str(problem)) from None
 
 
-def _parts(root: widgets.Widget) -> list[Any]:
+def parts_of(root: widgets.Widget) -> list[Any]:
     """Every widget and every timer that a widget holds, however deep, itself included."""
     found: list[Any] = []
     seen: set[int] = set()
