@@ -351,7 +351,7 @@ def _report(stored: DecouplingReport, given: _Given) -> _Made:
         scheme=parameters.get("scheme", "exchange"), protocol=source.get("protocol", ""), about=source.get("about"),
         n_exchanges=parameters.get("exchanges", 0), readers=parameters.get("readers", ()), progress=given.progress,
     )  # fmt: skip
-    later = again.table.columns.difference(stored.table.columns)  # an older version did not have them
+    later = again.table.columns.difference(stored.table.columns, sort=False)  # an older version did not have them
     notes = (f"the stored report lacks {', '.join(later)}",) if len(later) else ()
     return _Made(replace(again, table=again.table.drop(columns=later)), notes)
 
