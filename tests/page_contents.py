@@ -8,20 +8,26 @@ import ipywidgets
 import plotly.graph_objects as go
 
 
-def parts(widget: ipywidgets.Widget, kind: type) -> list[Any]:
-    """The parts of this kind, in the order in which they stand on the page."""
+def parts(widget: ipywidgets.Widget, kind: type = ipywidgets.Widget, *, hidden: bool = True) -> list[Any]:
+    """The parts of this kind, in the order of the page; those that are not displayed only where `hidden` is true."""
+    if not hidden and getattr(widget.layout, "display", None) == "none":
+        return []
     own = [widget] if isinstance(widget, kind) else []
-    return own + [part for child in getattr(widget, "children", ()) for part in parts(child, kind)]
+    return own + [part for child in getattr(widget, "children", ()) for part in parts(child, kind, hidden=hidden)]
 
 
-def control(widget: ipywidgets.Widget, description: str) -> Any:
+def control(widget: ipywidgets.Widget, description: str, kind: type = ipywidgets.Widget, *, hidden: bool = True) -> Any:
     """The control with this label."""
-    return next(one for one in parts(widget, ipywidgets.Widget) if getattr(one, "description", None) == description)
+    for one in parts(widget, kind, hidden=hidden):
+        if getattr(one, "description", None) == description:
+            return one
+    raise AssertionError(f"no control {description!r}")
 
 
-def text_of(widget: ipywidgets.Widget) -> str:
-    """All texts on the page, as HTML."""
-    return " ".join(one.value for one in parts(widget, ipywidgets.HTML))
+def text_of(widget: ipywidgets.Widget, *, hidden: bool = True) -> str:
+    """All texts on the page, as HTML, without the style sheet."""
+    texts = [one.value for one in parts(widget, ipywidgets.HTML, hidden=hidden)]
+    return " ".join(text for text in texts if not text.startswith("<style>"))
 
 
 def figure_of(widget: ipywidgets.Widget) -> go.FigureWidget:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from page_contents import control, text_of
 from sample_records import sample_clips
-from widget_parts import control, text
 
 from medn_lab.diagnose import attributor, kept_tokens
 from medn_lab.model import MEDN, MEDNConfig
@@ -106,7 +106,7 @@ def test_an_au_that_the_clip_shows_is_offered_first_and_does_not_depend_on_the_f
     assert clips.table.iloc[0][viewer.target] == 1
     assert viewer.attribution.frames is None
     assert list(viewer.view.parts) == ["flow"]
-    assert f"share on {viewer.target}" in text(viewer)
+    assert f"share on {viewer.target}" in text_of(viewer)
 
 
 def test_a_pair_shows_two_clips_with_common_colours(viewer, clips):
@@ -139,24 +139,24 @@ def test_partners_with_the_same_aus_come_first():
 
 
 def test_checks_are_named_before_and_after_they_are_made(viewer, make):
-    assert text(viewer).count("not measured") == 4
-    assert "press Check" in text(viewer)
+    assert text_of(viewer).count("not measured") == 4
+    assert "press Check" in text_of(viewer)
     control(viewer, "Check").click()
     figures = make(viewer.clip_id, target=viewer.target, method="saliency").sanity
-    assert f"{figures['infidelity']:.2f}" in text(viewer)
-    assert f"{figures['randomised_flow']:.2f}" in text(viewer)
-    assert "not measured" not in text(viewer)
+    assert f"{figures['infidelity']:.2f}" in text_of(viewer)
+    assert f"{figures['randomised_flow']:.2f}" in text_of(viewer)
+    assert "not measured" not in text_of(viewer)
     assert control(viewer, "Check").disabled
     assert viewer.selection.iloc[-1]["infidelity"] == pytest.approx(figures["infidelity"])
     viewer.explain(method="bare_change")
     viewer.check()
-    assert text(viewer).count("SURVIVES") == 2
-    assert "does not show learning" in text(viewer)
+    assert text_of(viewer).count("SURVIVES") == 2
+    assert "does not show learning" in text_of(viewer)
 
 
 def test_the_planted_share_is_shown_with_the_area(viewer):
     share, area = (viewer.attribution.sanity[f"{what}_flow"] for what in ("planted", "area"))
-    assert f"{share:.0%}, area {area:.0%}, ratio {share / area:.1f}" in text(viewer)
+    assert f"{share:.0%}, area {area:.0%}, ratio {share / area:.1f}" in text_of(viewer)
 
 
 def test_the_selection_lists_each_map_once_with_its_checks(viewer):
@@ -231,21 +231,21 @@ class TestBadInput:
     def test_without_an_attributor_there_is_the_clip_and_a_sentence(self, clips):
         viewer = AttributionViewer(clips)
         assert viewer.attribution is None
-        assert "No attributor" in text(viewer)
+        assert "No attributor" in text_of(viewer)
         assert control(viewer, "Target").disabled
         with pytest.raises(ValueError, match="no attributor"):
             viewer.explain("gate")
         with pytest.raises(ValueError, match="no map"):
             viewer.check()
         viewer.show(clips.table["clip_id"][1])
-        assert clips.table["clip_id"][1] in text(viewer)
+        assert clips.table["clip_id"][1] in text_of(viewer)
         assert len(viewer.view.faces) == 1
 
     def test_a_map_that_cannot_be_made_changes_nothing_and_says_why(self, viewer):
         viewer.explain(target="AU4")
         before = viewer.attribution
         control(viewer, "Method").value = "frame_ablation"
-        assert "frames alone" in text(viewer)
+        assert "frames alone" in text_of(viewer)
         assert viewer.attribution is before
         assert viewer.method == control(viewer, "Method").value == "saliency"
 
@@ -254,7 +254,7 @@ class TestBadInput:
         viewer = AttributionViewer(bare, attribute=attributor(model, bare), target="AU4", method="saliency")
         assert viewer.view.faces[0]["frames"] is None
         assert "flow" in viewer.view.faces[0]["heat"]
-        assert "share on" not in text(viewer)
+        assert "share on" not in text_of(viewer)
 
     def test_clips_without_labels_or_with_one_class_have_no_pair_and_say_so(self, clips, model):
         plain = Clips(clips.frames, clips.flow, clips.table[["clip_id", "subject", "onset", "apex", "offset"]])
@@ -262,7 +262,7 @@ class TestBadInput:
         for own, why in ((plain, "is not known"), (few, "needs two emotions")):
             viewer = AttributionViewer(own, attribute=attributor(model, own), method="saliency")
             control(viewer, "Target").value = PAIR
-            assert why in text(viewer)
+            assert why in text_of(viewer)
             assert control(viewer, "Target").value == "an emotion"
             assert viewer.attribution is not None
 
@@ -271,7 +271,7 @@ class TestBadInput:
         viewer = AttributionViewer(clips, attribute=attributor(other, clips), method="saliency")
         assert viewer.target == "negative"
         control(viewer, "Target").value = PAIR  # the labels are none of its classes
-        assert "is no target of this model" in text(viewer)
+        assert "is no target of this model" in text_of(viewer)
 
     def test_a_model_of_another_size_is_one_sentence(self, clips):
         with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):
@@ -295,7 +295,7 @@ class TestBadInput:
             with pytest.raises(ValueError, match=why):
                 call()
         control(viewer, "Clip").value = "nobody"
-        assert "not in this viewer" in text(viewer)
+        assert "not in this viewer" in text_of(viewer)
         empty = replace(
             clips, frames=clips.frames[:0], flow=clips.flow[:0], table=clips.table[:0], truth=None, viewing=None
         )

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from page_contents import control, parts, text_of
 from sample_records import CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate
@@ -48,24 +49,6 @@ def panel(made):
 
 def relabelled(predictions, labels):
     return dataclasses.replace(predictions, table=predictions.table.assign(label=labels))
-
-
-def parts(panel, kind):
-    """The widgets of this kind in the panel, from the top."""
-    found, left = [], [panel]
-    while left:
-        one = left.pop(0)
-        found += [one] * isinstance(one, kind)
-        left = [*getattr(one, "children", ()), *left]
-    return found
-
-
-def control(panel, description, kind=ipywidgets.Widget):
-    return next(one for one in parts(panel, kind) if getattr(one, "description", None) == description)
-
-
-def page(panel):
-    return " ".join(one.value for one in parts(panel, ipywidgets.HTML))
 
 
 def listed(panel):
@@ -154,7 +137,7 @@ class TestPanel:
         assert sorted(listed(panel)) == sorted(panel.selection["clip_id"])
         assert panel.clip_id == listed(panel)[0]
         assert [face["count"] for face in parts(panel, ClipView)[0].faces] == [8]
-        assert f">{panel.clip_id}<" in page(panel)
+        assert f">{panel.clip_id}<" in text_of(panel)
         assert marked(figure_of(panel)) == (-0.5, 0.5, -0.5, 0.5)
 
     def test_the_two_lists_do_what_a_click_does_also_for_a_whole_row(self, panel, predictions):
@@ -223,13 +206,13 @@ class TestPanel:
     def test_tables_of_subjects_aus_and_folds_are_sorted(self, panel, summary):
         views, order = parts(panel, ipywidgets.ToggleButtons)[0], parts(panel, ipywidgets.Dropdown)[-1]
         hardest = summary.subjects.sort_values("accuracy", kind="stable")["subject"].iloc[0]
-        assert page(panel).split("<tbody>")[1].split("</td>")[0].endswith(hardest)
+        assert text_of(panel).split("<tbody>")[1].split("</td>")[0].endswith(hardest)
         views.value = "AUs"
-        assert page(panel).index(">AU4</td>") < page(panel).index(">AU12</td>")
+        assert text_of(panel).index(">AU4</td>") < text_of(panel).index(">AU12</td>")
         order.value = "-au"
-        assert page(panel).index(">AU12</td>") < page(panel).index(">AU4</td>")
+        assert text_of(panel).index(">AU12</td>") < text_of(panel).index(">AU4</td>")
         views.value = "folds"
-        assert "no folds" in page(panel)
+        assert "no folds" in text_of(panel)
 
     def test_an_unknown_class_or_clip_is_refused(self, panel):
         with pytest.raises(ValueError, match=r"'joy'.*happiness, disgust"):
@@ -246,13 +229,13 @@ class TestPanel:
 class TestWhatIsMissing:
     def test_bare_predictions_have_the_matrix_alone(self, predictions, clips):
         panel = EvaluationPanel(predictions, clips=clips)
-        assert "medn.evaluate.evaluation_summary" in page(panel)
+        assert "medn.evaluate.evaluation_summary" in text_of(panel)
         assert len(panel.select("others", None)) == (predictions.table["label"] == "others").sum()
 
     def test_without_clips_or_frames_the_rest_is_shown(self, summary, clips):
         panel = EvaluationPanel(summary)
         assert "No clips were given" in parts(panel, ClipView)[0].notes[0]
-        assert panel.clip_id in page(panel)
+        assert panel.clip_id in text_of(panel)
         panel = EvaluationPanel(summary, clips=dataclasses.replace(clips, frames=None))
         assert "no frames" in parts(panel, ClipView)[0].notes[0]
 
@@ -270,7 +253,7 @@ class TestWhatIsMissing:
         panel = EvaluationPanel(evaluate.evaluation_summary(dataclasses.replace(few, table=bare)), clips=clips)
         parts(panel, ipywidgets.ToggleButtons)[0].value = "AUs"
         for fact in ("one class (others)", "No intervals", "no AU scores", "AUs unknown"):
-            assert fact in page(panel)
+            assert fact in text_of(panel)
 
     def test_missing_and_strange_labels_have_rows_of_their_own(self, predictions):
         labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
@@ -278,7 +261,7 @@ class TestWhatIsMissing:
         assert [value for _, value in control(panel, "true").options] == ["", *CLASSES, "<fear>", UNLABELLED]
         assert len(panel.select(UNLABELLED, None)) == 3
         assert len(panel.select("<fear>", None)) == (labels == "<fear>").sum()
-        assert "<fear>" not in page(panel)
+        assert "<fear>" not in text_of(panel)
         panel.mistakes, panel.true = True, ""
         assert panel.selection["label"].notna().all()
 
@@ -288,7 +271,7 @@ class TestWhatIsMissing:
         panel = EvaluationPanel(Predictions(np.tile(predictions.logits, (250, 1)), table, CLASSES))
         assert len(panel.selection) == 10_000
         assert len(listed(panel)) == MOST_LISTED
-        assert f"first {MOST_LISTED}" in page(panel)
+        assert f"first {MOST_LISTED}" in text_of(panel)
 
 
 def test_a_table_is_escaped_sorted_and_cut():

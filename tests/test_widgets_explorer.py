@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import traitlets
+from page_contents import control, parts, text_of
 from sample_records import CLASSES, sample_clips, sample_embedding, sample_features, sample_predictions
-from test_widgets_traits import control, kinds_of, text_of
 
 from medn_lab.diagnose import selection_measures
 from medn_lab.records import Embedding, Predictions
@@ -83,7 +83,7 @@ def on_the_maps(explorer):
 
 
 def view(explorer):
-    return kinds_of(explorer, ClipView)[0]
+    return parts(explorer, ClipView)[0]
 
 
 def measures_shown(explorer):

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import traitlets
-from widget_parts import control, parts, text
+from page_contents import control, parts, text_of
 
 from medn_lab.evaluate import live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
@@ -76,7 +76,7 @@ def test_a_slider_that_moves_draws_the_clip_of_its_state_and_runs_the_model(lab,
     predicted = predict(model, expected)
     np.testing.assert_allclose(lab.answers.predictions.logits, predicted.logits, rtol=1e-4, atol=1e-5)
     assert lab.view.faces[0]["flow"]["data"] != before
-    assert "AU 12D" in text(lab)
+    assert "AU 12D" in text_of(lab)
     (bars,) = (trace for trace in scores(lab).data if trace.name == "whole model")
     np.testing.assert_allclose(bars.x[:5], predicted.probabilities[0], rtol=1e-3)
     assert lab.seconds > 0
@@ -107,13 +107,13 @@ def test_every_control_shows_the_state_and_sets_it(lab, studio):
 
 def test_a_still_face_is_named_so_and_no_emotion_is_true_of_it(lab):
     lab.show(SMILE)
-    assert "No movement" not in text(lab)
+    assert "No movement" not in text_of(lab)
     control(lab, "Rest").click()
     assert (lab.state["aus"], lab.state["cue"]) == ({}, "still")
-    assert "No movement" in text(lab)
+    assert "No movement" in text_of(lab)
     assert lab.selection.loc[0, "label"] is None
     lab.show({"cue": "flush"})
-    assert "only the cue is there (flush)" in text(lab)
+    assert "only the cue is there (flush)" in text_of(lab)
 
 
 def test_the_truth_stands_next_to_the_scores(lab):
@@ -125,11 +125,11 @@ def test_the_truth_stands_next_to_the_scores(lab):
     drawn = {trace.name: trace for trace in scores(lab).data}
     np.testing.assert_allclose(drawn["the table with these AUs"].x, table["given_aus"].where(table["given_aus"] > 0))
     np.testing.assert_allclose(drawn["frames alone (flow zero)"].x, table["frames_alone"])
-    assert "repression" in text(lab)
+    assert "repression" in text_of(lab)
     lab.show({"aus": {"AU1": "B", "AU12": "B"}, "cue": "pallor"})
-    assert "not in the published table" in text(lab)
+    assert "not in the published table" in text_of(lab)
     lab.show({**SMILE, "cue_strength": 0.0})
-    assert "without a cue the table leaves several" in text(lab)
+    assert "without a cue the table leaves several" in text_of(lab)
 
 
 def test_same_aus_other_cue_makes_a_confusable_pair_at_one_click(lab, model):
@@ -139,7 +139,7 @@ def test_same_aus_other_cue_makes_a_confusable_pair_at_one_click(lab, model):
     assert pair.table["clip_id"].tolist() == ["A", "B"]
     assert pair.table["action_units"].tolist() == ["6+12", "6+12"]
     assert pair.table["label"].nunique() == 2
-    assert "confusable pair" in text(lab)
+    assert "confusable pair" in text_of(lab)
     assert lab.selection["slot"].tolist() == ["now", "A", "B"]
     assert len(lab.pair_view.faces) == 2
     assert len(pair.viewing) == 2
@@ -158,8 +158,8 @@ def test_kept_clips_are_recalled_and_replaced(studio):
     control(lab, "Keep as A").click()
     lab.show({"aus": {"AU4": "E"}})
     control(lab, "Keep as B").click()
-    assert "different AUs" in text(lab)
-    assert "confusable" not in text(lab)
+    assert "different AUs" in text_of(lab)
+    assert "confusable" not in text_of(lab)
     control(lab, "Back to A").click()
     assert lab.state["aus"] == SMILE["aus"]
     lab.keep("B")
@@ -200,17 +200,17 @@ def test_the_face_plays_sharp_with_magnified_motion_and_goes_on_while_sliders_mo
 def test_without_a_model_the_face_and_the_truth_are_shown(studio):
     lab = FaceLab(studio, state=SMILE)
     assert lab.answers is None
-    assert "No model was given" in text(lab)
-    assert "happiness 42%" in text(lab)
+    assert "No model was given" in text_of(lab)
+    assert "happiness 42%" in text_of(lab)
     assert "kept" not in [key for key, *_ in lab.view.overlays]
     lab.other_cue()
-    assert "confusable pair" in text(lab)
+    assert "confusable pair" in text_of(lab)
     assert "predicted" not in lab.selection
 
 
 def test_a_model_of_another_size_is_one_sentence_and_the_face_stays(studio):
     lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(size=32, dim=32))), state=SMILE)
-    assert "64x64 px but the model reads 32x32" in text(lab)
+    assert "64x64 px but the model reads 32x32" in text_of(lab)
     assert lab.answers is None
     assert lab.view.faces
     lab.keep("A")
@@ -218,7 +218,7 @@ def test_a_model_of_another_size_is_one_sentence_and_the_face_stays(studio):
 
 def test_a_model_of_other_classes_is_known_from_the_table(studio):
     lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(classes=("negative", "positive")))), state=SMILE)
-    assert "none of this model's classes (negative, positive)" in text(lab)
+    assert "none of this model's classes (negative, positive)" in text_of(lab)
 
 
 @pytest.mark.parametrize("options", [{"branches": "motion"}, {"branches": "emotion"}, {"aus": ()}])
@@ -276,7 +276,7 @@ def test_wrong_calls_are_one_sentence(lab, studio):
         lab.keep("C")
     lab.show({**SMILE, "cue_strength": 0.0})
     control(lab, "Same AUs, other cue").click()
-    assert "no cue differs" in text(lab)
+    assert "no cue differs" in text_of(lab)
     lab.show(SMILE)
     with pytest.raises(ValueError, match="pallor, still; it is 'flush'"):
         lab.other_cue("flush")

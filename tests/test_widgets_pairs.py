@@ -4,9 +4,11 @@ import base64
 import dataclasses
 import io
 import re
+from functools import partial
 
 import ipywidgets
 import numpy as np
+import page_contents as page
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -54,25 +56,11 @@ def attribution_of(clips, names):
     return Attribution(frames, flow, both.table, "happiness - others", "both", "integrated_gradients")
 
 
-def parts(widget):
-    """The widgets on the page that are not hidden."""
-    if getattr(widget.layout, "display", None) != "none":
-        yield widget
-        for child in getattr(widget, "children", ()):
-            yield from parts(child)
-
-
-def control(browser, description, kind=ipywidgets.Widget):
-    of_kind = (one for one in parts(browser) if isinstance(one, kind))
-    return next(one for one in of_kind if getattr(one, "description", None) == description)
+parts, control, text = (partial(one, hidden=False) for one in (page.parts, page.control, page.text_of))
 
 
 def note_of(browser):
     return next(one for one in parts(browser) if isinstance(one, ipywidgets.Text))
-
-
-def text(browser):
-    return " ".join(one.value for one in parts(browser) if isinstance(one, ipywidgets.HTML))
 
 
 def figures(browser):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import traitlets
+from page_contents import parts
 from PIL import Image
 from sample_records import sample_clips
 
@@ -35,13 +36,6 @@ def flow_of(packed):
     """A flow as the page unpacks it, in pixels."""
     values = np.frombuffer(packed["data"], np.int8).astype(float) * packed["scale"]
     return values.reshape(packed["height"], packed["width"], 2)
-
-
-def parts(widget):
-    """A widget and all that it holds."""
-    yield widget
-    for child in getattr(widget, "children", ()):
-        yield from parts(child)
 
 
 def titles(player):

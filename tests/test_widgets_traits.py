@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import traitlets
 from ipywidgets.widgets.widget import _instances
+from page_contents import control, parts, text_of
 from sample_records import sample_clips, sample_embedding, sample_features, sample_history, sample_predictions
 from slow_cases import mostly_slow
 
@@ -96,26 +97,6 @@ def make(name, records):
     return widgets.FaceLab({"one": Studio(clips), "other": Studio(clips)}, magnify=1)
 
 
-def control(widget, description, kind=ipywidgets.Widget):
-    """The control of this name on the page, wherever it stands."""
-    left = [widget]
-    while left:
-        one = left.pop(0)
-        if isinstance(one, kind) and getattr(one, "description", None) == description:
-            return one
-        left += getattr(one, "children", ())
-    raise AssertionError(f"no control {description!r}")
-
-
-def kinds_of(widget, kind):
-    left, found = [widget], []
-    while left:
-        one = left.pop(0)
-        found += [one] * isinstance(one, kind)
-        left += getattr(one, "children", ())
-    return found
-
-
 def value_of(description, kind=ipywidgets.Widget):
     return lambda widget: control(widget, description, kind).value
 
@@ -125,10 +106,6 @@ def chooses(description, kind=ipywidgets.Widget):
         control(widget, description, kind).value = value
 
     return choose
-
-
-def text_of(widget):
-    return " ".join(one.value for one in kinds_of(widget, ipywidgets.HTML))
 
 
 def says(text):
@@ -163,11 +140,11 @@ def press_next(widget, value):
 
 
 def slide(widget, value):
-    kinds_of(widget, ipywidgets.IntSlider)[0].value = value
+    parts(widget, ipywidgets.IntSlider)[0].value = value
 
 
 def slid(widget):
-    return kinds_of(widget, ipywidgets.IntSlider)[0].value
+    return parts(widget, ipywidgets.IntSlider)[0].value
 
 
 def hold_partner(widget):
@@ -175,13 +152,13 @@ def hold_partner(widget):
 
 
 def toggle(widget, wanted):
-    for one in kinds_of(widget, ipywidgets.ToggleButtons):
+    for one in parts(widget, ipywidgets.ToggleButtons):
         if wanted in [option if isinstance(option, str) else option[1] for option in one.options]:
             one.value = wanted
 
 
 def toggled(position):
-    return lambda widget: kinds_of(widget, ipywidgets.ToggleButtons)[position].value
+    return lambda widget: parts(widget, ipywidgets.ToggleButtons)[position].value
 
 
 READ_ONLY = {
@@ -259,7 +236,7 @@ def table(ids, classes):
         ("EvaluationPanel", "mistakes"): Trait(True, value_of("mistakes only"), chooses("mistakes only")),
         ("EvaluationPanel", "clip_id"): Trait(
             ids[5], says(f">{ids[5]}<"),
-            lambda w, value: (w.select(None, None), setattr(kinds_of(w, ipywidgets.Select)[0], "value", value)),
+            lambda w, value: (w.select(None, None), setattr(parts(w, ipywidgets.Select)[0], "value", value)),
             ("nobody",), shows=f">{ids[5]}<",
         ),
         ("FaceLab", "face"): Trait("other", value_of("Face"), chooses("Face"), ("nobody",)),
@@ -402,7 +379,7 @@ def test_no_button_raises_whatever_is_chosen(name, records, caplog, monkeypatch,
     monkeypatch.chdir(tmp_path)  # where a page is written
     before = set(_instances)
     widget = make(name, records)
-    for toggles in [None, *kinds_of(widget, ipywidgets.ToggleButtons)]:
+    for toggles in [None, *parts(widget, ipywidgets.ToggleButtons)]:
         for value in [None] if toggles is None else [value for _, value in toggles._options_full]:
             if toggles is not None:
                 toggles.value = value

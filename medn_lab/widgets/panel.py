@@ -17,7 +17,7 @@ from medn_lab.records import Predictions, au_columns
 from medn_lab.view import theme
 from medn_lab.view.answers import clip_au_scores, clip_scores
 from medn_lab.view.rows import au_set_texts, coded_aus, label_column, text_of
-from medn_lab.widgets.timing import Dwell, Latest, Steps
+from medn_lab.widgets.timing import Timer
 
 _MOST_AUS = 5  # bars of a card: first those of coded AUs, then the highest
 
@@ -300,7 +300,7 @@ class Panel(widgets.VBox):
     def close(self) -> None:
         """Take the widget off every page, free all its parts and stop what waits; twice is harmless."""
         for part in parts_of(self):
-            if isinstance(part, (Dwell, Latest, Steps)):
+            if isinstance(part, Timer):
                 part.cancel()
             elif part is not self:
                 part.close()
@@ -341,6 +341,6 @@ def parts_of(root: widgets.Widget) -> list[Any]:
             left += one
         elif isinstance(one, widgets.Widget) or type(one).__module__.startswith("medn_lab.widgets."):
             left += getattr(one, "__dict__", {}).values()
-            if isinstance(one, (widgets.Widget, Dwell, Latest, Steps)):
+            if isinstance(one, (widgets.Widget, Timer)):
                 found.append(one)
     return found

@@ -6,7 +6,19 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 
-class Dwell:
+class Timer:
+    """Work that waits in the kernel's event loop."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def cancel(self) -> None:
+        """Forget a call that still waits."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+
+
+class Dwell(Timer):
     """Call `act` once the calls have paused for `seconds`; at once where no event loop runs (scripts, tests).
 
     Parameters
@@ -17,7 +29,6 @@ class Dwell:
 
     def __init__(self, act: Callable[..., None], *, seconds: float) -> None:
         self._act, self._seconds = act, seconds
-        self._waiting: asyncio.TimerHandle | None = None
 
     def __call__(self, *arguments: object) -> None:
         """Ask for ``act(*arguments)``; an earlier call that still waits is forgotten."""
@@ -29,18 +40,12 @@ class Dwell:
             return
         self._waiting = loop.call_later(self._seconds, self._act, *arguments)
 
-    def cancel(self) -> None:
-        """Forget a call that still waits."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
-
 
 BREATH = 0.4
 """Seconds before the first step: a page that draws thousands of points needs the processor more than a figure does."""
 
 
-class Steps:
+class Steps(Timer):
     """Go through iterators a step at a time, so that clicks and other messages are handled in between.
 
     Where no event loop runs (scripts, tests) everything is done at once.
@@ -53,7 +58,6 @@ class Steps:
 
     def __init__(self, *, seconds: float = 0.02) -> None:
         self._seconds = seconds
-        self._waiting: asyncio.TimerHandle | None = None
         self._left: list[Iterator[object]] = []
 
     def go_through(self, *work: Iterator[object]) -> None:
@@ -71,9 +75,7 @@ class Steps:
     def cancel(self) -> None:
         """Forget what is not done yet."""
         self._left = []
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        super().cancel()
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         self._waiting = loop.call_later(self._seconds, self._next, loop) if self._step() else None
@@ -88,7 +90,7 @@ class Steps:
         return False
 
 
-class Latest:
+class Latest(Timer):
     """Call `act` soon after the first call of a quick run, with the arguments of the last; at once without a loop.
 
     Unlike :class:`Dwell` it does not wait for a pause: while a slider is dragged the picture follows, and positions
@@ -102,11 +104,10 @@ class Latest:
 
     def __init__(self, act: Callable[..., None], *, seconds: float) -> None:
         self._act, self._seconds = act, seconds
-        self._waiting: asyncio.TimerHandle | None = None
         self._arguments: tuple[object, ...] = ()
 
     def __call__(self, *arguments: object) -> None:
-        """Ask for ``act(*arguments)``; where a call waits already, it takes these arguments instead of its own."""
+        """Ask for ``act(*arguments)``; where a call waits already, it takes these arguments instead."""
         self._arguments = arguments
         if self._waiting is not None:
             return
@@ -116,12 +117,6 @@ class Latest:
             self._act(*arguments)
             return
         self._waiting = loop.call_later(self._seconds, self._go)
-
-    def cancel(self) -> None:
-        """Forget a call that still waits."""
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
 
     def _go(self) -> None:
         self._waiting = None
