@@ -256,8 +256,8 @@ expressions = st.recursive(
 @given(expressions)
 def test_an_expression_reads_back_as_itself_and_the_rules_are_nested(text):
     read = parse_action_units(text)
-    again = parse_action_units(str(read.said))
-    assert (again.said, again.units, again.disputed) == (read.said, read.units, read.disputed)
+    again = parse_action_units(str(read.parsed))
+    assert (again.parsed, again.units, again.disputed) == (read.parsed, read.units, read.disputed)
     assert read.junk == ()
     assert parse_action_units(str(read)).units == read.units
     numbers = {rule: set(parse_action_units(text, alternatives=rule).numbers) for rule in ("first", "all", "common")}

@@ -20,7 +20,7 @@ from medn_lab.synthme.actions import AUS
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, moving_skin, shrunk
-from medn_lab.synthme.script import Table, check_emotions, draw_script, drawn_with, table_of
+from medn_lab.synthme.script import Table, check_emotions, draw_script, draw_scripts, emotion_arrays, table_of
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
@@ -131,8 +131,8 @@ def synthetic_clips(
     -------
     Clips
         ``frames (n, n_frames, size, size, 3)``, ``flow (n, size, size, 2)`` in pixels at `size`, a table with one row
-        a clip, ``.truth``, and the ``.viewing`` of :func:`with_viewing_copy`. Frame numbers count at 200 frames a
-        second.
+        a clip, ``.truth``, and ``.viewing``: the same frames at 256 px, drawn from the scripts when they are shown,
+        with sensor noise drawn anew; a saved set holds no viewing copy. Frame numbers count at 200 frames a second.
 
     Raises
     ------
@@ -149,9 +149,6 @@ def synthetic_clips(
     >>> clips.frames.shape, clips.flow.shape, clips.truth.displacement.dtype
     ((2, 4, 64, 64, 3), (2, 64, 64, 2), dtype('float16'))
     """
-    act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
-    act.check_range(0, seed=seed)
-    act.check_range(0, 4, cue_strength=cue_strength, noise=noise)
     check_clip(size, n_frames)
     kinds = act.cue_kinds(cue)
     recipe = {
@@ -163,11 +160,9 @@ def synthetic_clips(
     if emotions_given_aus is not None:  # lists of text and numbers, which a recipe can keep
         table = check_emotions(emotions_given_aus).rename_axis("action_units").reset_index()
         recipe["emotions_given_aus"] = table.to_dict("list")
-    drawn = drawn_with(recipe)
-    scripts = {
-        who: [draw_script(seed, who, clip, **drawn) for clip in range(clips_per_subject)] for who in range(n_subjects)
-    }
-    return with_viewing_copy(draw_clips(scripts, recipe=recipe, n_jobs=n_jobs, progress=progress))
+    clips = draw_clips(draw_scripts(recipe), recipe=recipe, n_jobs=n_jobs, progress=progress)
+    makers = tuple(partial(_viewed, name, recipe) for name in clips.table["clip_id"])
+    return replace(clips, viewing=ViewingCopy(VIEWING_SIZE, makers))
 
 
 def draw_clips(
@@ -190,42 +185,9 @@ def draw_clips(
     return clips_of(list(scripts.values()), played, recipe=recipe, kinds=kinds)
 
 
-def with_viewing_copy(clips: Clips, *, size: int = VIEWING_SIZE) -> Clips:
-    """SynthME clips with larger frames for people, drawn from their scripts when they are shown.
-
-    The person, AUs, cue, head and light of each frame are those of ``clips.frames``; sensor noise is drawn anew.
-
-    Parameters
-    ----------
-    clips : Clips
-        From :func:`synthetic_clips`, which does this itself, and read from disk: a saved set holds no viewing copy.
-    size : int
-        Side of the larger frames in pixels, 64 to 512.
-
-    Returns
-    -------
-    Clips
-
-    Raises
-    ------
-    ValueError
-        If the clips are not SynthME's, or `size` is out of range.
-
-    Examples
-    --------
-    >>> clips = with_viewing_copy(synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22), size=128)
-    >>> clips.viewing[0].shape
-    (8, 128, 128, 3)
-    """
-    _check_drawn(clips.recipe)
-    check_clip(size)
-    makers = tuple(partial(_viewed, str(name), size, dict(clips.recipe)) for name in clips.table["clip_id"])
-    return replace(clips, viewing=ViewingCopy(size, makers))
-
-
-def _viewed(clip_id: str, size: int, recipe: Mapping[str, Any]) -> np.ndarray:
-    seed, subject, script = _script_of(clip_id, recipe)
-    return view_frames(cached_face(seed, subject, size), script, recipe["n_frames"])
+def _viewed(clip_id: str, recipe: Mapping[str, Any]) -> np.ndarray:
+    script = _script_of(clip_id, recipe)
+    return view_frames(cached_face(script.grain[0], script.truth["identity"], VIEWING_SIZE), script, recipe["n_frames"])
 
 
 def view_frames(face: Face, script: Script, n_frames: int) -> np.ndarray:
@@ -237,9 +199,14 @@ def view_frames(face: Face, script: Script, n_frames: int) -> np.ndarray:
 
 def drawn_script(clips: Clips, clip_id: str) -> Script:
     """The script of a SynthME clip, drawn again; ValueError where the clips are not SynthME's."""
-    _check_drawn(clips.recipe)
+    recipe = clips.recipe
+    if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
+        raise ValueError(
+            f"only clips of SynthME version {VERSION} can be drawn again; these are of"
+            f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
+        )
     positions(clips.table, clip_id, owner="these Clips")
-    return _script_of(clip_id, clips.recipe)[2]
+    return _script_of(clip_id, recipe)
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -278,19 +245,11 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
 
 
-def _check_drawn(recipe: Mapping[str, Any]) -> None:
-    if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
-        raise ValueError(
-            f"only clips of SynthME version {VERSION} can be drawn again; these are of"
-            f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
-        )
-
-
-def _script_of(clip_id: str, recipe: Mapping[str, Any]) -> tuple[int, int, Script]:
-    """Seed, person and script of a clip by its id."""
-    corpus, person, clip = clip_id.split("-")
-    seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
-    return seed, subject, draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(recipe))
+def _script_of(clip_id: str, recipe: Mapping[str, Any]) -> Script:
+    """The script of a clip by its id."""
+    seed, person, clip = (int(part.lstrip("synthmec")) for part in clip_id.split("-"))
+    emotions = emotion_arrays(recipe.get("emotions_given_aus"))
+    return draw_script(seed, person - 1, clip - 1, recipe=recipe, emotions=emotions)
 
 
 @lru_cache(maxsize=8)
