@@ -207,7 +207,7 @@ GREY = np.full((80, 80, 3), 120, np.uint8)
         (lambda _: move_photo(cue="blush"), "'blush'"),
         (lambda _: move_photo(size=20), "64 and 512; .*20"),
         (lambda _: move_photo(landmarks={"nose": (1, 2)}), "eye_right, eye_left, mouth_right, mouth_left"),
-        (lambda _: face_studio(n_frames=1), "n_frames.* 2"),
+        (lambda _: face_studio(n_frames=1)(), "2 frames.* 1"),
         (lambda _: face_studio(cue="smell"), "'smell'"),
         (lambda _: draw_face(draw_identity(0, 0), size=8), "32 to 1024 px; .*8"),
         (lambda studio: studio({"au": {}}), "aus, sides.*'au'"),

@@ -190,8 +190,10 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
     junk: list[str] = []
     complete = True
 
-    def read(tree: Tree, reference: bool) -> Expression | None:
+    def read(tree: Tree | None, reference: bool) -> Expression | None:
         nonlocal complete
+        if tree is None:
+            return None
         if tree.data == "unit":
             return _unit(str(tree.children[0]), reference=reference)
         if tree.data == "junk":
@@ -200,7 +202,7 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
         if tree.data == "unknown":
             complete = False
             return None
-        parts = [child and read(child, reference or tree.data == "reference") for child in tree.children]
+        parts = [read(child, reference or tree.data == "reference") for child in tree.children]
         kept = [part for part in parts if part is not None]
         kind = Either if tree.data in ("either", "choice") else Both
         if kind is Either and 0 < len(kept) < len(parts) and not all(map(SIDE_APART.fullmatch, junk)):

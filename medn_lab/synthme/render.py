@@ -9,7 +9,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from medn_lab.records import require
+from medn_lab.records import frame_numbers, require
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import CueKind, Pixels
 from medn_lab.synthme.paint import Face
@@ -103,6 +103,11 @@ class Script:
     def marks(self) -> dict[str, int]:
         """The three numbered frames."""
         return {name: self.row[name] for name in ("onset", "apex", "offset")}
+
+    def numbers(self, n_frames: int) -> np.ndarray:
+        """The frames that stand for the clip, (n_frames,)."""
+        onset, apex, offset = self.marks.values()
+        return frame_numbers(onset, apex, offset, n_frames)
 
     def cue_course(self, frames: np.ndarray) -> np.ndarray:
         """The cue in each frame, signed, at strength 1."""

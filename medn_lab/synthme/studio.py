@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.crop import find_face
-from medn_lab.records import Clips, ViewingCopy, require
+from medn_lab.records import Clips, require
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CueKind
-from medn_lab.synthme.corpus import VERSION, VIEWING_SIZE, check_clip, clips_of, play, render_size, view_frames
-from medn_lab.synthme.identity import Landmarks, draw_identity
-from medn_lab.synthme.paint import OVERSAMPLING, Face, draw_face
+from medn_lab.synthme.corpus import VERSION, cached_face, draw_clips, render_size
+from medn_lab.synthme.identity import Landmarks
+from medn_lab.synthme.paint import OVERSAMPLING, Face
 from medn_lab.synthme.render import Disturbance, Script
 from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
 
@@ -86,13 +86,12 @@ class FaceStudio:
         self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind, dataset: str,
         recipe: Mapping[str, Any], seed: int,
     ) -> None:  # fmt: skip
-        check_clip(size, n_frames)
         act.one_of(cue, act.CUES, "cue")
         self._make, self._kind, self._seed, self._dataset = cache(make), cue, int(seed), dataset
-        self._face = self._make(render_size(size))
-        self.name, self.cues = self._face.name, act.CUES[cue]
+        face = self._make(render_size(size))
+        self.name, self.cues = face.name, act.CUES[cue]
         self._recipe = dict(recipe) | {
-            "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": self._face.size, "flow": "dis",
+            "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
             "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
         }  # fmt: skip
         rng = np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=(3,)))
@@ -161,14 +160,7 @@ class FaceStudio:
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
         script = Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
-        recipe, kinds = self._recipe | strengths, (self._kind,)
-        clip = clips_of(
-            [[script]], [play(self._face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds
-        )
-        return replace(clip, viewing=ViewingCopy(VIEWING_SIZE, (partial(self._viewed, script),)))
-
-    def _viewed(self, script: Script) -> np.ndarray:
-        return view_frames(self._make(VIEWING_SIZE), script, self._recipe["n_frames"])
+        return draw_clips({0: [script]}, recipe=self._recipe | strengths, n_jobs=1, progress=False, face=self._make)
 
 
 def _facs(au: str, side: str, amount: float | str) -> str:
@@ -226,12 +218,7 @@ def face_studio(
     act.check_range(0, identity_seed=identity_seed, person=person)
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
     options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "seed": seed}
-    make = partial(_drawn_face, identity_seed, person)
-    return FaceStudio(make, dataset="SynthME", recipe=recipe, **options)
-
-
-def _drawn_face(seed: int, person: int, size: int) -> Face:
-    return draw_face(draw_identity(seed, person), size=size)
+    return FaceStudio(partial(cached_face, identity_seed, person), dataset="SynthME", recipe=recipe, **options)
 
 
 def photo_studio(
