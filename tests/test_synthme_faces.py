@@ -16,6 +16,8 @@ from medn_lab.synthme import (
     move_face,
     move_photo,
     photo_studio,
+    render_frames,
+    synthetic_clips,
 )
 
 QUIET = {"noise": 0.0, "drift": 0.0}
@@ -97,19 +99,19 @@ def test_an_au_pulls_its_landmark_the_way_facs_says(face, large_studio, au, plac
         assert got * wanted > 0.25 if wanted else abs(got) < 0.4
 
 
-def test_one_side_moves_alone_and_midline_aus_play_on_both(face, studio):
-    rest = move_face(face).astype(int)
-    np.testing.assert_array_equal(rest, move_face(face, {"AU12": 0.0}))
-    left = np.abs(move_face(face, {"12": 1.5}, side="left").astype(int) - rest).sum(axis=(0, 2))
-    assert left[:56].sum() == 0 < left[72:].sum()
-    np.testing.assert_array_equal(move_face(face, {"AU17": 1.0}, side="left"), move_face(face, {"AU17": 1.0}))
-    assert studio({"aus": {"AU17": "C"}, "sides": {"AU17": "left"}}).table["side"].tolist() == ["both"]
+def test_midline_aus_play_on_both_sides(face, studio):
+    np.testing.assert_array_equal(move_face(face), move_face(face, {"AU12": 0.0}))
+    one, both = (studio({"aus": {"AU17": "C"}, "sides": {"AU17": side}, **QUIET}) for side in ("left", "both"))
+    assert one.table["side"].tolist() == ["both"]
+    np.testing.assert_array_equal(one.frames, both.frames)
 
 
-def test_a_blink_hides_the_iris(face):
-    x, y = (int((v + 1) * 64) for v in face.landmarks.left["eye"])
-    around = np.s_[y - 4 : y + 3, x - 4 : x + 5]
-    opened, closed = (move_face(face, blink=b)[around].astype(float).mean(axis=-1) for b in (0.0, 1.0))
+def test_a_blink_hides_the_iris():
+    clips = synthetic_clips(n_subjects=1, clips_per_subject=10, n_frames=2, noise=3, cue_strength=0, seed=3)
+    blinks = clips.truth.table.query("blink_frame >= 0").iloc[0]
+    x, y = (int((v + 1) * 64) for v in draw_face(draw_identity(3, 0), size=64).landmarks.left["eye"])
+    frames = render_frames(clips, blinks["clip_id"], [0, blinks["blink_frame"]], size=128).astype(float)
+    opened, closed = frames[:, y - 4 : y + 3, x - 4 : x + 5].mean(axis=-1)
     assert opened.std() > 1.5 * closed.std()
 
 
@@ -153,17 +155,13 @@ def test_the_detector_places_aus_near_the_landmarks(photo, how):
     assert 20 < column < 44
 
 
-def test_the_brightness_of_a_photo_and_of_a_still_changes_in_grey_on_the_chin(face):
+def test_the_brightness_of_a_photo_changes_in_grey_on_the_chin():
     bright, dim = (move_photo(cue=cue, size=64) for cue in ("brighten", "dim"))
     change = (bright.frames[0].astype(int) - dim.frames[0]).mean(axis=-1)
     inside = bright.truth.cue_region(bright.table["clip_id"][0])
     assert change[:, inside].mean(axis=1).max() > 4
     assert np.abs(change[:, ~inside]).mean() < 0.1
     np.testing.assert_array_equal(bright.flow, dim.flow)
-    low, high = (move_face(face, cue="brightness", cue_level=level).astype(int) for level in (-1, 1))
-    rows, columns = np.nonzero((high - low).min(axis=-1) > 6)
-    assert rows.min() > 85
-    assert 40 < columns.min() < columns.max() < 88
 
 
 def test_noise_and_drift_are_two_controls_and_the_same_in_every_clip_of_a_studio(studio):
