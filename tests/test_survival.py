@@ -22,7 +22,7 @@ from written_sets import shared_set
 from medn_lab.data import FlowRecipe, prepare, read_casme2
 from medn_lab.evaluate import predict
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, weights_sha256
-from medn_lab.records import ClipIndex, Clips, History
+from medn_lab.records import ClipIndex, Clips
 from medn_lab.train import TrainConfig, fit
 
 SMALL = FlowRecipe(name="small", size=16, compute_size=32, n_frames=2)
@@ -196,11 +196,8 @@ def test_spoiled_checkpoints_and_weights_are_named(clips, model, tmp_path):
 
 def test_a_checkpoint_takes_the_place_of_nothing_else(clips, model, tmp_path):
     (tmp_path / "thesis").mkdir()
-    (tmp_path / "empty").mkdir()
     for mine in (tmp_path / "weights.pt", tmp_path / "thesis" / "chapter.txt"):
         mine.write_text("mine")
         with pytest.raises(FileExistsError, match="nothing was written"):
             fit(model, clips, checkpoint=tmp_path / mine.relative_to(tmp_path).parts[0], **QUICK)
         assert mine.read_text() == "mine"
-    fit(model, clips, checkpoint=tmp_path / "empty", **QUICK)
-    assert len(History.load(tmp_path / "empty" / "history")) == 2

@@ -6,42 +6,29 @@ import pytest
 from skimage import data
 from slow_cases import mostly_slow
 
+from medn_lab import synthme
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import (
-    AUS,
-    FaceStudio,
-    draw_face,
-    draw_identity,
-    face_studio,
-    move_face,
-    move_photo,
-    photo_studio,
-    render_frames,
-    synthetic_clips,
-)
+from medn_lab.synthme import AUS, draw_face, draw_identity, face_studio, move_face, move_photo, photo_studio
 
 QUIET = {"noise": 0.0, "drift": 0.0}
 MIDLINE = {"AU9", "AU17", "AU23", "AU24", "AU25"}
+PULLS = {
+    "AU12": ("mouth_corner", (1, -1)), "AU4": ("brow_inner", (-1, 1)), "AU5": ("lid_upper", (0, -1)),
+    "AU15": ("mouth_corner", (0, 1)), "AU20": ("mouth_corner", (1, 0)), "AU1": ("brow_inner", (0, -1)),
+    "AU2": ("brow_outer", (0, -1)), "AU6": ("cheek", (0, -1)), "AU7": ("lid_lower", (0, -1)),
+    "AU9": ("nose_wing", (0, -1)), "AU10": ("lip_top", (0, -1)),
+}  # fmt: skip
+"""A landmark of the left side that an AU moves, and which way."""
 
 
 @pytest.fixture(scope="module")
-def face():
-    return draw_face(draw_identity(0, 0), size=128)
-
-
-@pytest.fixture(scope="module")
-def large_studio() -> FaceStudio:
-    return face_studio(size=128, n_frames=2)
-
-
-@pytest.fixture(scope="module")
-def studio() -> FaceStudio:
+def studio() -> synthme.FaceStudio:
     return face_studio(identity_seed=3)
 
 
 @pytest.fixture(scope="module")
-def portrait() -> FaceStudio:
-    return photo_studio()
+def large() -> tuple[synthme.Face, synthme.FaceStudio]:
+    return draw_face(draw_identity(0, 0), size=128), face_studio(size=128, n_frames=2)
 
 
 def displacement(clip: Clips) -> np.ndarray:
@@ -52,20 +39,18 @@ def length(field: np.ndarray) -> np.ndarray:
     return np.linalg.norm(field, axis=-1)
 
 
-def test_a_face_is_the_same_picture_at_every_size():
+def test_a_face_is_the_same_picture_at_every_size_and_people_cover_the_range_of_skin():
     large, small = (move_face(draw_face(draw_identity(3, 1), size=size)) for size in (192, 96))
     shrunk = cv2.resize(large, (96, 96), interpolation=cv2.INTER_AREA).astype(float)
     assert np.abs(shrunk - small).mean() < 4
-
-
-def test_people_cover_the_range_of_skin():
     tones = [sum(draw_identity(0, number).skin) / 3 for number in range(24)]
     assert min(tones) < 80 < 200 < max(tones)
 
 
-@pytest.mark.parametrize("au", mostly_slow(AUS, quick=3))
-def test_an_au_moves_both_sides_alike_and_one_side_alone_within_its_mask(face, large_studio, au):
-    both = large_studio({"aus": {au: 1.0}, **QUIET})
+@pytest.mark.parametrize("au", mostly_slow(sorted(AUS, key=lambda au: au not in ("AU4", "AU12", "AU17")), quick=3))
+def test_an_au_moves_its_landmark_as_facs_says_both_sides_alike_and_one_side_alone_within_its_mask(large, au):
+    face, studio = large
+    both = studio({"aus": {au: 1.0}, **QUIET})
     field = displacement(both)
     skin = np.minimum(face.mask, face.mask[:, ::-1]) == 1
     difference = np.abs(field[:, ::-1] * (-1, 1) - field)[skin]
@@ -74,43 +59,27 @@ def test_an_au_moves_both_sides_alike_and_one_side_alone_within_its_mask(face, l
     mask = both.truth.au_mask(both.table["clip_id"][0], au)
     assert length(field)[mask].sum() > 0.7 * length(field).sum()
     assert mask.mean() < 0.25
-    if au not in MIDLINE:
-        right = large_studio({"aus": {au: 1.0}, "sides": {au: "right"}, **QUIET})
-        weight = length(displacement(right)).sum(axis=0)
+    one_sided = studio({"aus": {au: 1.0}, "sides": {au: "right"}, **QUIET})
+    weight = length(displacement(one_sided)).sum(axis=0)
+    if au in MIDLINE:
+        np.testing.assert_array_equal(one_sided.frames, both.frames)
+    else:
         assert (np.arange(128) * weight).sum() / weight.sum() < 64, "the subject's right lies on the left"
-        assert right.table["clip_id"][0].endswith(f"-R{au[2:]}C-still")
-
-
-PULLS = [
-    ("AU12", "mouth_corner", (1, -1)), ("AU4", "brow_inner", (-1, 1)), ("AU5", "lid_upper", (0, -1)),
-    ("AU15", "mouth_corner", (0, 1)), ("AU20", "mouth_corner", (1, 0)), ("AU1", "brow_inner", (0, -1)),
-    ("AU2", "brow_outer", (0, -1)), ("AU6", "cheek", (0, -1)), ("AU7", "lid_lower", (0, -1)),
-    ("AU9", "nose_wing", (0, -1)), ("AU10", "lip_top", (0, -1)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("au", "place", "way"), mostly_slow(PULLS, quick=3))
-def test_an_au_pulls_its_landmark_the_way_facs_says(face, large_studio, au, place, way):
-    x, y = face.landmarks.left[place]
-    row, column = int((y + 1) * 64), int((x + 1) * 64)
-    near = displacement(large_studio({"aus": {au: 1.0}, **QUIET}))[row - 3 : row + 4, column - 3 : column + 4]
-    moved = near.reshape(-1, 2)[length(near).argmax()]  # at a lid's edge the bare eye lies, which does not move
-    for got, wanted in zip(moved, way, strict=True):
-        assert got * wanted > 0.25 if wanted else abs(got) < 0.4
-
-
-def test_midline_aus_play_on_both_sides(face, studio):
-    np.testing.assert_array_equal(move_face(face), move_face(face, {"AU12": 0.0}))
-    one, both = (studio({"aus": {"AU17": "C"}, "sides": {"AU17": side}, **QUIET}) for side in ("left", "both"))
-    assert one.table["side"].tolist() == ["both"]
-    np.testing.assert_array_equal(one.frames, both.frames)
+        assert one_sided.table["clip_id"][0].endswith(f"-R{au[2:]}C-still")
+    if au in PULLS:
+        place, way = PULLS[au]
+        column, row = (int((v + 1) * 64) for v in face.landmarks.left[place])
+        near = field[row - 3 : row + 4, column - 3 : column + 4].reshape(-1, 2)
+        moved = near[length(near).argmax()]  # at a lid's edge the bare eye lies, which does not move
+        for got, wanted in zip(moved, way, strict=True):
+            assert got * wanted > 0.25 if wanted else abs(got) < 0.4
 
 
 def test_a_blink_hides_the_iris():
-    clips = synthetic_clips(n_subjects=1, clips_per_subject=10, n_frames=2, noise=3, cue_strength=0, seed=3)
+    clips = synthme.synthetic_clips(n_subjects=1, clips_per_subject=10, n_frames=2, noise=3, cue_strength=0, seed=3)
     blinks = clips.truth.table.query("blink_frame >= 0").iloc[0]
     x, y = (int((v + 1) * 64) for v in draw_face(draw_identity(3, 0), size=64).landmarks.left["eye"])
-    frames = render_frames(clips, blinks["clip_id"], [0, blinks["blink_frame"]], size=128).astype(float)
+    frames = synthme.render_frames(clips, blinks["clip_id"], [0, blinks["blink_frame"]], size=128).astype(float)
     opened, closed = frames[:, y - 4 : y + 3, x - 4 : x + 5].mean(axis=-1)
     assert opened.std() > 1.5 * closed.std()
 
@@ -128,7 +97,7 @@ def test_an_action_grows_to_the_apex_and_ends_still():
     assert length(drawn - clip.flow[0])[strong].mean() < 0.35 * length(drawn)[strong].mean()
 
 
-def test_the_portrait_smiles_where_its_mouth_is_and_as_its_studio(portrait):
+def test_the_portrait_smiles_where_its_mouth_is_and_as_its_studio():
     clip = move_photo(action_units="12", intensity="D")
     truth = displacement(clip)
     moving = length(truth) > 0.1 * length(truth).max()
@@ -137,7 +106,7 @@ def test_the_portrait_smiles_where_its_mouth_is_and_as_its_studio(portrait):
     assert clip.flow[0, row, column, 1] < -0.3, "corners of a smile rise"
     assert clip.table["action_units"].tolist() == ["12"]
     assert clip.truth.au_mask(clip.table["clip_id"][0], "AU12")[row, column]
-    by_hand = portrait({"aus": {"AU12": "D"}, "cue": "flush", **QUIET})
+    by_hand = photo_studio()({"aus": {"AU12": "D"}, "cue": "flush", **QUIET})
     other = move_photo(action_units="12", intensity="D", cue="flush", size=64)
     # move_photo draws the peak from the middle half of the intensity's range.
     assert np.corrcoef(displacement(by_hand).ravel(), displacement(other).ravel())[0, 1] > 0.999
@@ -201,19 +170,13 @@ GREY = np.full((80, 80, 3), 120, np.uint8)
         (lambda _: photo_studio(GREY), "80x80"),
         (lambda _: move_photo(GREY[..., 0]), r"uint8 of shape \(80, 80\)"),
         (lambda _: move_photo(action_units="12+smile"), "'smile'"),
-        (lambda _: move_photo(intensity="F"), "A, B, C, D, E; .*'F'"),
         (lambda _: move_photo(cue="blush"), "'blush'"),
-        (lambda _: move_photo(size=20), "64 and 512; .*20"),
         (lambda _: move_photo(landmarks={"nose": (1, 2)}), "eye_right, eye_left, mouth_right, mouth_left"),
-        (lambda _: face_studio(n_frames=1)(), "2 frames.* 1"),
-        (lambda _: face_studio(cue="smell"), "'smell'"),
-        (lambda _: draw_face(draw_identity(0, 0), size=8), "32 to 1024 px; .*8"),
+        (lambda _: face_studio(size=20), "64 and 512; .*20"),
         (lambda studio: studio({"au": {}}), "aus, sides.*'au'"),
-        (lambda studio: studio({"aus": {"AU43": "C"}}), "'AU43'"),
         (lambda studio: studio({"aus": {"AU4": 9.0}}), "AU4.* 0 and 5; .*9.0"),
         (lambda studio: studio({"sides": {"AU4": "up"}}), "both, left, right; .*'up'"),
         (lambda studio: studio({"cue": "early"}), "flush, pallor, still; .*'early'"),
-        (lambda studio: studio({"noise": 5}), "noise.* 0 and 4"),
     ],
 )
 def test_what_cannot_be_made_or_played_is_one_sentence(studio, make, facts):
