@@ -227,27 +227,21 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
     return list(faults)
 
 
-def _sheet_row(one: Written) -> dict[str, str]:
-    """The clip's row of the spreadsheet, with its fault."""
-    fields = {name: str(value) for name, value in one.items()}
-    bare = re.sub("[LR]", "", one["action_units"]).split("+")
-    known = fields | {
-        "late": str(one["offset"] + 9), "early": str(max(0, one["onset"] - 1000)),
-        "wide": one["action_units"].translate(_FULL_WIDTH), "capitals": one["emotion"].upper(),
-        "unpadded": one["subject"].lower().lstrip("0"),
-        "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
-    }  # fmt: skip
-    if one["fault"]:
-        spoilt = read_faults().loc[one["fault"]]
-        fields[spoilt["field"]] = spoilt["text"].format(**known)
-    return fields
-
-
 def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, closing: bool) -> None:
     lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
     lines.append([column.header or None for column in coding.columns])
     for one in written:
-        row = _sheet_row(one)
+        row = {name: str(value) for name, value in one.items()}
+        bare = re.sub("[LR]", "", one["action_units"]).split("+")
+        known = row | {
+            "late": str(one["offset"] + 9), "early": str(max(0, one["onset"] - 1000)),
+            "wide": one["action_units"].translate(_FULL_WIDTH), "capitals": one["emotion"].upper(),
+            "unpadded": one["subject"].lower().lstrip("0"),
+            "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
+        }  # fmt: skip
+        if one["fault"]:
+            spoilt = read_faults().loc[one["fault"]]
+            row[spoilt["field"]] = spoilt["text"].format(**known)
         line = [row.get(column.field) if column.field else None for column in coding.columns]
         lines += [line] * (2 if one["fault"] == "row_twice" else 1)
     if closing:
