@@ -17,7 +17,6 @@ from medn_lab.diagnose import confusable_pairs, confusable_sets, decoupling_repo
 from medn_lab.evaluate import au_detection, au_only_floor, pair_auc
 from medn_lab.records import CODING_COLUMNS, BranchFeatures, ClipIndex, Clips, Embedding, Predictions, au_codings
 from medn_lab.view import plot_embedding
-from medn_lab.widgets import BranchExplorer
 
 HAND = table_of(
     ("1", "L12", "happiness"), ("1", "12", "disgust"), ("2", "12C", "happiness"), ("2", "12 or 14", "disgust"),
@@ -36,15 +35,8 @@ def test_pairs_counted_by_hand():
     assert pairs.attrs["n_doubtful"] == kept.attrs["n_doubtful"] == 3
 
 
-def test_doubtful_clips_are_never_one_group():
+def test_doubtful_clips_are_a_group_of_their_kind_on_a_map():
     table = table_of(("1", "12 or 14", "x"), ("2", "12 or 14", "y"), ("3", "12", "x"), ("3", "?", "x"))
-    explorer = BranchExplorer(Embedding(None, None, np.eye(4, 2), table))
-    for clip_id, facts in (("c0", r"'c0' .*doubt.*12 or 14"), ("c3", "'c3' .*not known")):
-        explorer.show(clip_id)
-        with pytest.raises(ValueError, match=facts):
-            explorer.select_same_aus()
-    for name, count in (("AUs in doubt", 2), ("AU12", 1), ("AUs unknown", 1)):
-        assert len(explorer.filter(au_sets=name)) == count
     figure = plot_embedding(Embedding(None, None, np.eye(4, 2), table), colour_by="au_set").to_json()
     assert all(text in figure for text in ("AUs in doubt", "12 or 14", "AU12", "AUs unknown"))
 

@@ -70,7 +70,7 @@ def test_clips_can_be_drawn_again_after_a_round_trip_at_any_number_and_size(clip
         render_frames(Clips(clips.frames, clips.flow, clips.table, {"corpus": "CASME II"}), row["clip_id"], [20])
 
 
-@pytest.mark.parametrize("source", ["corpus", "drawn", "photo"])
+@pytest.mark.parametrize("source", mostly_slow(["corpus", "drawn", "photo"]))
 def test_the_viewing_copy_is_the_same_clip_at_a_larger_size(clips, source):
     if source != "corpus":
         studio = face_studio(identity_seed=3) if source == "drawn" else photo_studio()
@@ -136,7 +136,7 @@ def test_a_cue_lies_in_its_region_and_its_time_and_not_in_the_flow(kind):
 
 
 def test_scripts_of_several_kinds_are_those_of_one_kind_with_another_cue():
-    arguments = {"n_subjects": 10, "clips_per_subject": 60, "seed": 11}
+    arguments = {"n_subjects": 8, "clips_per_subject": 50, "seed": 11}
     several = draw_table(**arguments, cue="colour+timing+brightness")
     kinds = {state: kind for kind in CUES for state in CUES[kind][:2]}
     for kind in CUES:
@@ -146,7 +146,7 @@ def test_scripts_of_several_kinds_are_those_of_one_kind_with_another_cue():
         assert set(other) == {state for state, of in kinds.items() if of != kind}
     assert set(several.loc[several["emotion"] == "happiness", "cue"]) == {"flush", "early", "brighten"}
     shown = several[several["cue"] != "still"].assign(kind=lambda t: t["cue"].map(kinds))
-    assert shown["kind"].value_counts(normalize=True).to_numpy() == pytest.approx(1 / 3, abs=0.05)
+    assert shown["kind"].value_counts(normalize=True).to_numpy() == pytest.approx(1 / 3, abs=0.06)
     for factor in ("emotion", "action_units"):  # the kind is independent of both
         counts = pd.crosstab(shown["kind"], shown[factor])
         expected = counts.sum(axis=1).to_numpy()[:, None] * counts.sum(axis=0).to_numpy() / len(shown)
