@@ -129,8 +129,8 @@ def test_a_save_leaves_what_another_one_is_writing_and_two_that_finish_at_once_b
         some_clips().save(tmp_path / "set")
         assert set(names(tmp_path)) == {"set", running.name}
     with atomic_write(tmp_path / "fold") as mine, atomic_write(tmp_path / "fold") as others:
-        for beside in (mine, others):
-            (beside / "holds").write_text("the same")
+        for draft in (mine, others):
+            (draft / "holds").write_text("the same")
     assert (tmp_path / "fold" / "holds").read_text() == "the same"
     assert names(tmp_path) == ["fold", "set"]
 

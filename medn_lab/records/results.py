@@ -423,24 +423,22 @@ class KeptTokens(_ClipRecord):
         clip's cover is above chance. All are NaN without truth. ``n_clips`` counts the clips with a cover. Where the
         table has a column ``cue_kind``, each kind has its rows, and the first column names it.
         """
-        kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else None
+        kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else np.repeat("", len(self))
         cover = np.full(self.mix.shape, np.nan) if self.cover is None else self.cover
         random = np.empty((*self.mix.shape, 0)) if self.random_cover is None else self.random_cover
-        rows: list[dict[str, object]] = []
-        for kind in [None] if kinds is None else np.unique(kinds):
-            own = np.ones(len(self), bool) if kinds is None else kinds == kind
-            named = {} if kinds is None else {"cue_kind": kind}
+        rows = []
+        for kind in np.unique(kinds):
             for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
+                own = kinds == kind
                 known = own & ~np.isnan(cover[:, place])
                 found, draws = pd.Series(cover[known, place]), pd.Series(random[known, place].mean(axis=0))
-                above = (found > share).mean() if len(found) else np.nan
-                figures = {
-                    "keep_rate": rate, "chance": share, "cover": found.mean(), "random_cover": draws.mean(),
-                    "random_low": draws.min(), "random_high": draws.max(), "covers_more_often": above,
+                rows.append({
+                    "cue_kind": kind, "keep_rate": rate, "chance": share, "cover": found.mean(),
+                    "random_cover": draws.mean(), "random_low": draws.min(), "random_high": draws.max(),
+                    "covers_more_often": (found > share).mean() if len(found) else np.nan,
                     "mix": float(self.mix[own, place].mean()), "n_clips": len(found), "n_draws": len(draws),
-                }  # fmt: skip
-                rows.append({**named, **figures})
-        return pd.DataFrame(rows)
+                })  # fmt: skip
+        return pd.DataFrame(rows).drop(columns=[] if "cue_kind" in self.table else "cue_kind")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -6,7 +6,7 @@ one in turn.
 After each kill what is on the disk must be nothing or whole; when a call is let finish, its result must be that of the
 undisturbed run to the last bit, and the originals must have the hashes that they had.
 
-Each call runs in a process of its own, forked from one that has imported everything and done nothing.
+Each call runs in its own process, forked from one that has imported everything and done nothing.
 """
 
 from __future__ import annotations
