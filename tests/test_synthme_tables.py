@@ -7,19 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import medn_lab as medn
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import (
-    AUS,
-    CUES,
-    EMOTIONS,
-    allowed_auc,
-    allowed_emotions,
-    ceilings,
-    draw_table,
-    emotion_table,
-    render_frames,
-    synthetic_clips,
-)
+from medn_lab.synthme import AUS, CUES, EMOTIONS, allowed_auc, allowed_emotions, ceilings, draw_table, emotion_table
 
 NAMES = list(EMOTIONS)
 
@@ -63,7 +53,7 @@ def test_clips_are_drawn_from_the_table(table):
 
 @pytest.mark.slow
 def test_clips_of_another_table_can_be_drawn_again(tmp_path):
-    clips = synthetic_clips(n_subjects=2, clips_per_subject=3, cue="mixed", emotions_given_aus=SHIFTED, seed=5)
+    clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=3, cue="mixed", emotions_given_aus=SHIFTED, seed=5)
     back = Clips.load(clips.save(tmp_path / "set"))
     assert back.recipe == json.loads(json.dumps(dict(clips.recipe))) == clips.recipe
     other = clips.table["cue"] != draw_table(n_subjects=2, clips_per_subject=3, cue="mixed", seed=5)["cue"]
@@ -71,7 +61,7 @@ def test_clips_of_another_table_can_be_drawn_again(tmp_path):
     for row in np.flatnonzero(other):
         clip = clips.table.iloc[row]
         numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 8)
-        np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), clips.frames[row])
+        np.testing.assert_array_equal(medn.synthme.render_frames(back, clip["clip_id"], numbers), clips.frames[row])
 
 
 def test_ceilings_are_exact():
@@ -129,7 +119,7 @@ def test_every_set_allows_its_row_of_the_table_and_with_a_cue_one_emotion():
     ],
 )
 def test_a_table_that_is_none_is_one_sentence(table, facts):
-    for call in (synthetic_clips, allowed_auc):
+    for call in (medn.synthetic_clips, allowed_auc):
         with pytest.raises(ValueError, match=facts):
             call(emotions_given_aus=table)
 
