@@ -9,28 +9,16 @@ from pathlib import Path
 import pytest
 
 SCRIPT = Path(__file__).parent / "endurance" / "kill_rounds.py"
+AT_RANDOM = ["--rounds", "2", "--seed", "4"]
+FIRST_STEPS = ["--steps", "--rounds", "12", "--jobs", "prepare"]
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")]
 
-
-def kills(*options: str) -> list[dict]:
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGKILL")
+@pytest.mark.parametrize(("options", "kills"), [(AT_RANDOM, [2, 2, 2]), (FIRST_STEPS, [12])], ids=["random", "steps"])
+def test_killed_jobs_end_with_the_result_of_an_undisturbed_run(options, kills):
     done = subprocess.run([sys.executable, str(SCRIPT), *options], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def test_jobs_killed_at_random_moments_end_with_the_result_of_an_undisturbed_run():
-    told = kills("--rounds", "2", "--seed", "4")
-    assert [job["job"] for job in told] == ["prepare", "fit", "evaluate_loso"]
-    for job in told:
-        assert job["kills"] >= 2
-        assert job["failures"] == []
-        assert job["left_behind"] == 0
-        assert job["originals_untouched"]
-
-
-def test_preparing_survives_a_kill_at_each_of_its_first_steps():
-    (told,) = kills("--steps", "--rounds", "12", "--jobs", "prepare")
-    assert told["kills"] == 12
-    assert told["failures"] == []
-    assert told["left_behind"] == 0
+    for job, least in zip(map(json.loads, done.stdout.splitlines()), kills, strict=True):
+        assert job["kills"] >= least
+        assert (job["failures"], job["left_behind"], job["originals_untouched"]) == ([], 0, True)

@@ -1,4 +1,4 @@
-"""Trainings started and stopped again and again; ``python tests/endurance/soak.py`` starts fifty."""
+"""Memory over many trainings and many gestures; ``python tests/endurance/soak.py`` starts fifty trainings."""
 
 import json
 import subprocess
@@ -7,23 +7,22 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parent / "endurance" / "soak.py"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="private memory is read from /proc"),
+]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="the memory of a process is read from /proc")
-def test_memory_stays_flat_over_trainings_that_are_started_and_stopped():
-    done = subprocess.run([sys.executable, str(SCRIPT), "--starts", "12"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    told = json.loads(done.stdout)
-    assert told["ended"] == {"finished": 4, "interrupted": 4, "stopped": 4}
-    assert told["rise_percent"] < 5
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").is_file(), reason="the memory of a process is read from /proc")
-def test_memory_stays_flat_over_the_gestures_of_a_reader():
-    script = SCRIPT.with_name("soak_explorer.py")
-    done = subprocess.run([sys.executable, str(script), "--gestures", "42"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
-    assert json.loads(done.stdout)["rise_percent"] < 5
+@pytest.mark.parametrize(
+    ("script", "option", "done"),
+    [("soak.py", "--starts", {"finished", "interrupted", "stopped"}), ("soak_explorer.py", "--gestures", {"show"})],
+)
+def test_memory_stays_flat(script, option, done):
+    path = Path(__file__).parent / "endurance" / script
+    run = subprocess.run(
+        [sys.executable, str(path), option, "12" if "starts" in option else "36"], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stdout + run.stderr[-2000:]
+    figures = json.loads(run.stdout)
+    assert figures["rise_percent"] < 5
+    assert done <= set(figures["done"])

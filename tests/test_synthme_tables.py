@@ -1,6 +1,5 @@
 """P(emotion | AU set), the published table or another: drawn from, kept in the recipe, and read exactly."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -8,22 +7,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+import medn_lab as medn
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import (
-    AUS,
-    CUES,
-    EMOTIONS,
-    allowed_auc,
-    allowed_emotions,
-    ceilings,
-    draw_table,
-    emotion_table,
-    render_frames,
-    synthetic_clips,
-)
+from medn_lab.synthme import AUS, CUES, EMOTIONS, allowed_auc, allowed_emotions, ceilings, draw_table, emotion_table
 
 NAMES = list(EMOTIONS)
-READERS = ("au_only", "cue_only", "joint")
 
 
 def two_rows(**given: tuple[float, float]) -> pd.DataFrame:
@@ -38,33 +26,22 @@ SHIFTED = emotion_table().replace({0.42: 0.80, 0.33: 0.12, 0.25: 0.08})
 SAME_STATE = two_rows(happiness=(0.6, 0.1), disgust=(0.4, 0.1), others=(0.0, 0.8))
 """Happiness and disgust have one state, so that AU set and cue do not tell them apart."""
 
-both_tables = pytest.mark.parametrize("table", [SHIFTED, SAME_STATE], ids=["shifted", "two rows"])
-
-
-def assert_decisions_score(found, table: pd.DataFrame) -> None:
-    """What the readers decide agrees with the drawn labels as often as the ceilings say."""
-    for reader in READERS:
-        expected = getattr(found, reader)
-        error = np.sqrt(expected * (1 - expected) / len(table))
-        assert abs((found.decisions[reader] == table["label"]).mean() - expected) <= 4 * error
-
-
-@pytest.fixture(scope="module")
-def clips() -> Clips:
-    return synthetic_clips(n_subjects=2, clips_per_subject=3, cue="mixed", emotions_given_aus=SHIFTED, seed=5)
-
 
 def test_the_published_table_is_a_probability_table_and_drawn_by_default():
     table = emotion_table()
     assert table["share"].sum() == pytest.approx(1)
-    np.testing.assert_allclose(table[NAMES].sum(axis=1), 1)
-    np.testing.assert_allclose(np.sort(table[NAMES], axis=1)[:, 2:], [[0.25, 0.33, 0.42]] * len(table))
-    pd.testing.assert_frame_equal(draw_table(emotions_given_aus=table, seed=2), draw_table(seed=2))
+    np.testing.assert_allclose(np.sort(table[NAMES], axis=1), [[0, 0, 0.25, 0.33, 0.42]] * len(table))
+    published = draw_table(n_subjects=3, seed=2)
+    pd.testing.assert_frame_equal(draw_table(n_subjects=3, emotions_given_aus=table, seed=2), published)
+    changed = draw_table(n_subjects=3, emotions_given_aus=SHIFTED, seed=2)
+    depends = ["emotion", "label", "cue"]
+    pd.testing.assert_frame_equal(changed.drop(columns=depends), published.drop(columns=depends))
+    assert (changed["emotion"] != published["emotion"]).mean() > 0.1
 
 
-@both_tables
+@pytest.mark.parametrize("table", [SHIFTED, SAME_STATE], ids=["shifted", "two rows"])
 def test_clips_are_drawn_from_the_table(table):
-    drawn = draw_table(n_subjects=20, clips_per_subject=100, emotions_given_aus=table, seed=3)
+    drawn = draw_table(n_subjects=10, clips_per_subject=100, emotions_given_aus=table, seed=3)
     counts = pd.crosstab(drawn["action_units"], drawn["emotion"]).reindex(columns=NAMES, fill_value=0)
     wanted = table.set_index("action_units").loc[counts.index]
     assert len(wanted) == len(table)
@@ -74,91 +51,60 @@ def test_clips_are_drawn_from_the_table(table):
     assert ((found - p).abs() <= 4 * np.sqrt(p * (1 - p)).div(np.sqrt(size), axis=0) + 1e-9).all(axis=None)
 
 
-def test_another_table_changes_emotion_and_cue_and_nothing_else():
-    changed = draw_table(n_subjects=3, emotions_given_aus=SHIFTED, seed=2)
-    published = draw_table(n_subjects=3, seed=2)
-    answers = ["emotion", "label", "cue"]
-    pd.testing.assert_frame_equal(changed.drop(columns=answers), published.drop(columns=answers))
-    assert (changed["emotion"] != published["emotion"]).mean() > 0.1
-
-
 @pytest.mark.slow
-def test_clips_of_another_table_can_be_drawn_again(clips, tmp_path):
+def test_clips_of_another_table_can_be_drawn_again(tmp_path):
+    clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=3, cue="mixed", emotions_given_aus=SHIFTED, seed=5)
     back = Clips.load(clips.save(tmp_path / "set"))
     assert back.recipe == json.loads(json.dumps(dict(clips.recipe))) == clips.recipe
-    published = synthetic_clips(n_subjects=2, clips_per_subject=3, cue="mixed", seed=5)
-    assert "emotions_given_aus" not in published.recipe
-    other = clips.table["cue"] != published.table["cue"]
+    other = clips.table["cue"] != draw_table(n_subjects=2, clips_per_subject=3, cue="mixed", seed=5)["cue"]
     assert other.any()
     for row in np.flatnonzero(other):
         clip = clips.table.iloc[row]
         numbers = frame_numbers(clip["onset"], clip["apex"], clip["offset"], 8)
-        np.testing.assert_array_equal(render_frames(back, clip["clip_id"], numbers), clips.frames[row])
-        assert (clips.frames[row] != published.frames[row]).any()
-    assert len(repr(clips)) < len(repr(published)) + 40
+        np.testing.assert_array_equal(medn.synthme.render_frames(back, clip["clip_id"], numbers), clips.frames[row])
 
 
-def test_ceilings_of_the_published_table_in_closed_form():
-    table = draw_table(n_subjects=8, clips_per_subject=100, cue="timing", seed=9)
-    found = ceilings(table)
+def test_ceilings_are_exact():
+    found = ceilings(draw_table(n_subjects=4, seed=9, cue="timing"))
     assert (found.au_only, found.joint) == pytest.approx((0.42, 1.0))
     assert 0.5 < found.cue_only < 0.7
-    assert_decisions_score(found, table)
     blind = ceilings(draw_table(n_subjects=3, seed=0, cue_strength=0))
     assert blind.joint == blind.au_only == pytest.approx(0.42)
     share = emotion_table()["share"].to_numpy() @ emotion_table()[NAMES].to_numpy()
     assert blind.cue_only == pytest.approx(share.max())
-
-
-def test_ceilings_of_another_table_are_exact():
-    rows = draw_table(n_subjects=8, clips_per_subject=100, emotions_given_aus=SAME_STATE, seed=8)
+    rows = draw_table(n_subjects=4, clips_per_subject=50, emotions_given_aus=SAME_STATE, seed=8)
     found = ceilings(rows, emotions_given_aus=SAME_STATE)
     first, flush = (rows["action_units"] == "4").mean(), (rows["cue"] == "flush").mean()
     assert found.au_only == pytest.approx(first * 0.6 + (1 - first) * 0.8)
     assert found.cue_only == pytest.approx(flush * 0.225 / 0.4 + (1 - flush))
     second_flush = ((rows["action_units"] == "12") & (rows["cue"] == "flush")).mean()
     assert found.joint == pytest.approx(first * 0.6 + second_flush * 0.5 + (1 - first - second_flush))
-    assert_decisions_score(found, rows)
-    shift = ceilings(draw_table(n_subjects=3, emotions_given_aus=SHIFTED, seed=1), emotions_given_aus=SHIFTED)
-    assert (shift.au_only, shift.joint) == pytest.approx((0.80, 1))
 
 
 @pytest.mark.parametrize(
-    ("change", "given", "facts"),
+    ("row", "given", "facts"),
     [
-        (lambda rows: rows.iloc[:0], None, "at least one clip"),
-        (lambda rows: rows.drop(columns="cue"), None, "cue missing"),
-        (lambda rows: rows.assign(action_units="99"), None, "'99'"),
-        (lambda rows: rows.assign(cue="blush"), None, "'blush'"),
-        (lambda rows: rows, SAME_STATE, "1 of 2 clips.* AU set 4 with cue still"),
-        (lambda rows: rows, SAME_STATE.iloc[1:], "'4'"),
+        ({"action_units": "99", "cue": "still"}, None, "'99'"),
+        ({"action_units": "4", "cue": "blush"}, None, "'blush'"),
+        ({"action_units": "4", "cue": "still"}, SAME_STATE, "1 of 1 clips.* AU set 4 with cue still"),
     ],
 )
-def test_rows_without_a_ceiling_get_a_sentence(change, given, facts):
-    rows = pd.DataFrame({"clip_id": ["a", "b"], "action_units": ["4", "12"], "cue": ["still", "still"]})
+def test_rows_without_a_ceiling_get_a_sentence(row, given, facts):
     with pytest.raises(ValueError, match=facts):
-        ceilings(change(rows), emotions_given_aus=given)
+        ceilings(pd.DataFrame([row]), emotions_given_aus=given)
 
 
-@pytest.mark.parametrize("row", emotion_table().to_dict("records"), ids=lambda row: row["action_units"])
-def test_every_set_allows_its_row_of_the_table_and_with_a_cue_one_emotion(row):
-    alone = allowed_emotions(row["action_units"])
-    assert alone.to_dict() == {emotion: row[emotion] for emotion in EMOTIONS}
-    for cue in ("flush", "pallor", "still", "early", "late"):
-        with_cue = allowed_emotions("+".join(reversed(row["action_units"].split("+"))), cue=cue)
-        assert with_cue.max() == 1
-        assert alone[with_cue.idxmax()] > 0
-
-
-def test_allowed_emotions_come_from_the_given_table():
-    assert allowed_emotions("4", emotions_given_aus=SAME_STATE).to_dict() == pytest.approx(
-        {"happiness": 0.6, "disgust": 0.4, "repression": 0, "surprise": 0, "others": 0}
-    )
+def test_every_set_allows_its_row_of_the_table_and_with_a_cue_one_emotion():
+    for row in emotion_table().to_dict("records"):
+        alone = allowed_emotions(row["action_units"])
+        assert alone.to_dict() == {emotion: row[emotion] for emotion in EMOTIONS}
+        for cue in ("flush", "pallor", "still", "early", "late"):
+            with_cue = allowed_emotions("+".join(reversed(row["action_units"].split("+"))), cue=cue)
+            assert with_cue.max() == 1
+            assert alone[with_cue.idxmax()] > 0
     assert allowed_emotions("12", cue="brighten", emotions_given_aus=SAME_STATE)["disgust"] == pytest.approx(0.5)
     assert allowed_emotions("4", cue="still", emotions_given_aus=SAME_STATE).isna().all(), "this never occurs"
     assert allowed_emotions("9", emotions_given_aus=SAME_STATE).isna().all()
-    with pytest.raises(ValueError, match="'blue'"):
-        allowed_emotions("4", cue="blue")
 
 
 @pytest.mark.parametrize(
@@ -169,12 +115,11 @@ def test_allowed_emotions_come_from_the_given_table():
         (emotion_table().rename(columns={"others": "anger"}), "anger, others"),
         (emotion_table().assign(others=0.5), r"sum to 1 .* 1\+2"),
         (emotion_table().assign(share=0.0), "share above 0"),
-        *((emotion_table().assign(happiness=wrong), "0 or more") for wrong in (np.nan, "much", -0.1)),
-        (emotion_table().iloc[:0], "no row"),
+        (SAME_STATE.assign(repression=(-0.1, 0.0), surprise=(0.1, 0.0)), "0 or more"),
     ],
 )
 def test_a_table_that_is_none_is_one_sentence(table, facts):
-    for call in (synthetic_clips, draw_table, allowed_auc, lambda **given: allowed_emotions("4", **given)):
+    for call in (medn.synthetic_clips, allowed_auc):
         with pytest.raises(ValueError, match=facts):
             call(emotions_given_aus=table)
 
@@ -195,30 +140,22 @@ def test_allowed_auc_in_closed_form():
     assert found["emotion", "cue"] == found["motion", "AU4"] == found["fused", "emotion"] == pytest.approx(1)
     assert np.isnan(found["emotion", "AU9"]), "no AU set of the table has it"
     assert allowed(SAME_STATE)["fused", "emotion"] < 0.999
-
-
-def test_the_published_cue_says_next_to_nothing_about_the_aus():
-    found = allowed()
-    assert found["motion", "cue"] == pytest.approx(0.549, abs=5e-4)
-    assert found["emotion", "AUs"] == pytest.approx(found["emotion"][list(AUS)].mean())
-    assert found["emotion", "AUs"] < 0.53
+    published = allowed()
+    assert published["motion", "cue"] == pytest.approx(0.549, abs=5e-4)
+    assert published["emotion", "AUs"] == pytest.approx(published["emotion"][list(AUS)].mean())
+    assert published["emotion", "AUs"] < 0.53
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "cue"),
-    [
-        (SAME_STATE, "colour+timing+brightness"),
-        (emotion_table(), "colour"),
-        (emotion_table(), "colour+timing+brightness"),
-        (SHIFTED, "colour+timing"),
-    ],
-    ids=["two rows", "published, one kind", "published, three kinds", "shifted"],
+    [(emotion_table(), "colour+timing+brightness"), (SHIFTED, "colour+timing")],
+    ids=["published", "shifted"],
 )
 def test_allowed_auc_is_that_of_a_simulated_perfect_reader(table, cue):
     exact = allowed(table, cue=cue)
     rng = np.random.default_rng(0)
-    sets = rng.choice(len(table), p=table["share"], size=200_000)
+    sets = rng.choice(len(table), p=table["share"], size=100_000)
     emotion = (rng.random(len(sets))[:, None] > table[NAMES].to_numpy().cumsum(axis=1)[sets]).sum(axis=1)
     state = np.array([0, 0, 1, 1, 2])[emotion]
     kinds = cue.split("+")
@@ -228,17 +165,9 @@ def test_allowed_auc_is_that_of_a_simulated_perfect_reader(table, cue):
         score = pd.crosstab(seen, target, normalize="index")
         return np.mean([roc_auc_score(target == name, score[name].loc[seen]) for name in np.unique(target)])
 
-    assert exact["motion", "cue"] == pytest.approx(auc(shown, sets), abs=0.006)
-    assert exact["motion", "emotion"] == pytest.approx(auc(emotion, sets), abs=0.006)
-    assert exact["emotion", "emotion"] == pytest.approx(auc(emotion, shown), abs=0.006)
-    for au in ("AU4", "AU12"):
-        has = table["action_units"].str.split("+").map(lambda parts, au=au: au[2:] in parts).to_numpy()[sets]
-        assert exact["emotion", au] == pytest.approx(auc(has, shown), abs=0.006)
-
-
-def test_a_mixed_truth_needs_the_kind_of_each_clip(clips):
-    truth = clips.truth
-    with pytest.raises(ValueError, match="cue_kind"):
-        dataclasses.replace(truth, table=truth.table.drop(columns="cue_kind"))
-    with pytest.raises(ValueError, match="1 cue_kinds"):
-        dataclasses.replace(truth, cue_kinds=("colour",))
+    has = table["action_units"].str.split("+").map(lambda parts: "12" in parts).to_numpy()[sets]
+    for (branch, target), truth, seen in (
+        (("motion", "cue"), shown, sets), (("motion", "emotion"), emotion, sets),
+        (("emotion", "emotion"), emotion, shown), (("emotion", "AU12"), has, shown),
+    ):  # fmt: skip
+        assert exact[branch, target] == pytest.approx(auc(truth, seen), abs=0.008)

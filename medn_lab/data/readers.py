@@ -440,9 +440,9 @@ def _meaning(field: str, value: object) -> object:
     if field not in ("action_units", "action_units_sided"):
         return value
     read = parse_action_units(value, side="keep")
-    if read.certain or read.said is None:
+    if read.certain or read.parsed is None:
         return frozenset(read.units), read.known
-    return _unordered(bare(read.said, "keep")), read.complete
+    return _unordered(bare(read.parsed, "keep")), read.complete
 
 
 def _unordered(part: Expression) -> object:

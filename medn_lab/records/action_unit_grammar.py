@@ -133,32 +133,32 @@ class Either(_Group):
 Expression = Unit | Both | Either
 
 
-def bare(said: Expression, side: str, *, intensity: bool = False) -> Expression:
+def bare(parsed: Expression, side: str, *, intensity: bool = False) -> Expression:
     """An expression without lip parts and asymmetry, and without sides and intensities unless they are kept."""
-    if isinstance(said, Unit):
-        grade = said.intensity if intensity else ""
-        return replace(said, side=said.named(side)[1], part="", asymmetric=False, intensity=grade)
-    return replace(said, parts=tuple(dict.fromkeys(bare(part, side, intensity=intensity) for part in said.parts)))
+    if isinstance(parsed, Unit):
+        grade = parsed.intensity if intensity else ""
+        return replace(parsed, side=parsed.named(side)[1], part="", asymmetric=False, intensity=grade)
+    return replace(parsed, parts=tuple(dict.fromkeys(bare(part, side, intensity=intensity) for part in parsed.parts)))
 
 
-def mentions_of(said: Expression | None) -> Iterator[Unit]:
+def mentions_of(parsed: Expression | None) -> Iterator[Unit]:
     """Every AU that was written, in its order."""
-    if isinstance(said, Unit):
-        yield said
-    elif said is not None:
-        for part in said.parts:
+    if isinstance(parsed, Unit):
+        yield parsed
+    elif parsed is not None:
+        for part in parsed.parts:
             yield from mentions_of(part)
 
 
-def chosen_units(said: Expression | None, rule: str, side: str) -> set[tuple[int, str]]:
+def chosen_units(parsed: Expression | None, rule: str, side: str) -> set[tuple[int, str]]:
     """The AUs that hold under a rule, by number and kept side."""
-    if said is None:
+    if parsed is None:
         return set()
-    if isinstance(said, Unit):
-        holds = said.moves_skin and not said.reference and not (rule == "common" and said.doubtful)
-        return {said.named(side)} if holds else set()
-    parts = [chosen_units(part, rule, side) for part in said.parts]
-    if isinstance(said, Both) or rule == "all":
+    if isinstance(parsed, Unit):
+        holds = parsed.moves_skin and not parsed.reference and not (rule == "common" and parsed.doubtful)
+        return {parsed.named(side)} if holds else set()
+    parts = [chosen_units(part, rule, side) for part in parsed.parts]
+    if isinstance(parsed, Both) or rule == "all":
         return set().union(*parts)
     return parts[0] if rule == "first" else set.intersection(*parts)
 
@@ -187,40 +187,34 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
         tree = None
     if tree is None:
         return None, (text,), False
-    reader = _Reader()
-    said = reader.read(tree)
-    # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
-    in_doubt = any(sign.isdigit() for word in reader.junk for sign in word) or _BETWEEN.search(text)
-    return said, tuple(reader.junk), reader.complete and not in_doubt
+    junk: list[str] = []
+    complete = True
 
-
-class _Reader:
-    """Turns lark's tree into an expression, setting junk aside."""
-
-    def __init__(self) -> None:
-        self.junk: list[str] = []
-        self.complete = True
-
-    def read(self, tree: Tree | None, *, reference: bool = False) -> Expression | None:
+    def read(tree: Tree | None, reference: bool) -> Expression | None:
+        nonlocal complete
         if tree is None:
             return None
         if tree.data == "unit":
             return _unit(str(tree.children[0]), reference=reference)
         if tree.data == "junk":
-            self.junk.append(str(tree.children[0]))
+            junk.append(str(tree.children[0]))
             return None
         if tree.data == "unknown":
-            self.complete = False
+            complete = False
             return None
-        reference = reference or tree.data == "reference"
-        parts = [self.read(child, reference=reference) for child in tree.children]
+        parts = [read(child, reference or tree.data == "reference") for child in tree.children]
         kept = [part for part in parts if part is not None]
         kind = Either if tree.data in ("either", "choice") else Both
-        if kind is Either and 0 < len(kept) < len(parts) and not all(map(SIDE_APART.fullmatch, self.junk)):
-            self.complete = False
+        if kind is Either and 0 < len(kept) < len(parts) and not all(map(SIDE_APART.fullmatch, junk)):
+            complete = False
         if len(kept) < 2:
             return kept[0] if kept else None
         return kind(tuple(inner for part in kept for inner in (part.parts if isinstance(part, kind) else (part,))))
+
+    parsed = read(tree, False)
+    # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
+    in_doubt = any(sign.isdigit() for word in junk for sign in word) or _BETWEEN.search(text)
+    return parsed, tuple(junk), complete and not in_doubt
 
 
 def _unit(text: str, *, reference: bool) -> Unit:

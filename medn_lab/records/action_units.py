@@ -13,28 +13,15 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.action_unit_grammar import (
-    SIDE_APART,
-    Expression,
-    Unit,
-    bare,
-    chosen_units,
-    mentions_of,
-    read_expression,
-)
+from medn_lab.records.action_unit_grammar import SIDE_APART, Expression, Unit, bare, chosen_units, read_expression
+from medn_lab.records.action_unit_grammar import mentions_of as units_of
 from medn_lab.records.table import au_columns, au_values, normalise_text
 
 SideRule = Literal["drop", "keep"]
 Alternatives = Literal["first", "all", "common"]
 AlternativeRule = Literal["leave_out", "first", "all", "common"]
 
-CODING_COLUMNS = (
-    "action_units",
-    "action_units_coded",
-    "action_units_sided",
-    "action_units_intensity",
-    "action_units_doubt",
-)
+CODING_COLUMNS = tuple(f"action_units{end}" for end in ("", "_coded", "_sided", "_intensity", "_doubt"))
 """The columns of :func:`au_codings`, all text."""
 
 # Where a set with sides stands, the best first.
@@ -52,8 +39,8 @@ class ActionUnits:
     ----------
     text : str
         As it was found.
-    said : Unit, Both, Either or None
-        What was read from it; its ``str`` is the same in one notation.
+    parsed : Unit, Both, Either or None
+        The expression read from it; its ``str`` is the text in one notation.
     units : tuple of str
         The AU set under the chosen rule, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
     disputed : tuple of int
@@ -69,12 +56,12 @@ class ActionUnits:
     Examples
     --------
     >>> read = parse_action_units("R2+12")
-    >>> read.units, read.certain, str(read.said)
+    >>> read.units, read.certain, str(read.parsed)
     (('2', '12'), True, 'R2+12')
     """
 
     text: str
-    said: Expression | None
+    parsed: Expression | None
     units: tuple[str, ...]
     disputed: tuple[int, ...]
     junk: tuple[str, ...]
@@ -96,16 +83,16 @@ class ActionUnits:
 
     def mentions(self) -> tuple[Unit, ...]:
         """Every AU that was written, in its order."""
-        return tuple(mentions_of(self.said))
+        return tuple(units_of(self.parsed))
 
     def expression(self, *, side: SideRule = "drop") -> str:
         """The whole text without intensities, asymmetry and lip parts: ``12 or 14``, ``4+ref(7)``, ``12+?``.
 
         ``+?`` stands for AUs that may be there as well. It is ``""`` where nothing is known.
         """
-        if not self.known or self.said is None:
+        if not self.known or self.parsed is None:
             return ""
-        text = str(bare(self.said, side))
+        text = str(bare(self.parsed, side))
         if self.complete:
             return text
         return f"({text})+?" if " or " in text else f"{text}+?"
@@ -156,20 +143,20 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     >>> parse_action_units("?").known
     False
     """
-    _one_of(get_args(SideRule), side=side)
-    _one_of(get_args(Alternatives), alternatives=alternatives)
+    _check(side, SideRule, "side")
+    _check(alternatives, Alternatives, "alternatives")
     cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
-    said, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
-    written = list(mentions_of(said))
+    parsed, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
+    written = list(units_of(parsed))
     nothing_moved = complete and bool(written) and all(unit.number == 0 and not unit.doubtful for unit in written)
     mentions = [unit for unit in written if unit.moves_skin]
-    certain = chosen_units(said, "common", side)
+    certain = chosen_units(parsed, "common", side)
     disputed = {unit.number for unit in mentions if unit.named(side) not in certain}
     if side == "keep" and any(map(SIDE_APART.fullmatch, junk)):  # a side stands there, and it is not clear whose
         disputed |= {unit.number for unit in mentions}
-    units = tuple(f"{where}{number}" for number, where in sorted(chosen_units(said, alternatives, side)))
+    units = tuple(f"{where}{number}" for number, where in sorted(chosen_units(parsed, alternatives, side)))
     known = bool(mentions) or nothing_moved
-    return ActionUnits(cell, said, units, tuple(sorted(disputed)), junk, known, complete)
+    return ActionUnits(cell, parsed, units, tuple(sorted(disputed)), junk, known, complete)
 
 
 def au_table(
@@ -214,7 +201,13 @@ def au_table(
     every = [parse_action_units(text, alternatives=rule) for text in unique]
     read = [one if one.known and (one.certain or alternatives != "leave_out") else None for one in every]
     numbers = sorted({n for one in read if one for n in one.numbers} if aus is None else {int(au) for au in aus})
-    values = np.array([_presence(one, numbers) for one in read]).reshape(len(read), len(numbers))
+    values = np.full((len(read), len(numbers)), np.nan)
+    for row, one in enumerate(read):
+        if one:
+            there = np.isin(numbers, one.numbers)
+            values[row] = np.where(
+                there, 1, np.nan if not one.complete else np.where(np.isin(numbers, one.disputed), np.nan, 0)
+            )
     return pd.DataFrame(values[codes], columns=[f"AU{number}" for number in numbers])
 
 
@@ -344,9 +337,9 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     """
     codes, unique = _unique(_texts(table, SIDED if keep_side else SIDED[:0:-1]))
     side: SideRule = "keep" if keep_side else "drop"
-    said = _objects(parse_action_units(text, side=side).expression(side=side) for text in unique)[codes]
+    texts = _objects(parse_action_units(text, side=side).expression(side=side) for text in unique)[codes]
     unsettled = [one is None for one in au_sets(table, keep_side=keep_side)]
-    return np.where(unsettled, said, "").astype(object)
+    return np.where(unsettled, texts, "").astype(object)
 
 
 def au_set_text(aus: frozenset[str]) -> str:
@@ -379,25 +372,14 @@ def _unique(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
     return pd.factorize(cells, use_na_sentinel=False)
 
 
-def _one_of(choices: Iterable[str], **argument: str) -> None:
-    [(name, value)] = argument.items()
-    if value not in choices:
-        *others, last = map(repr, choices)
-        raise ValueError(f"{name} must be {', '.join(others)} or {last}, not {value!r}")
+def _check(value: str, choices: object, name: str) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(choices)))}, not {value!r}")
 
 
 def _rule(alternatives: AlternativeRule) -> Alternatives:
-    _one_of(get_args(AlternativeRule), alternatives=alternatives)
+    _check(alternatives, AlternativeRule, "alternatives")
     return "first" if alternatives == "leave_out" else alternatives
-
-
-def _presence(read: ActionUnits | None, numbers: list[int]) -> list[float]:
-    """1, 0 or NaN for each of these AUs."""
-    if read is None:
-        return [np.nan] * len(numbers)
-    absent = set(numbers if read.complete else ()) - set(read.disputed)
-    there = read.numbers
-    return [1.0 if number in there else 0.0 if number in absent else np.nan for number in numbers]
 
 
 def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
@@ -425,12 +407,9 @@ def _written(read: ActionUnits, side: SideRule, alternatives: AlternativeRule) -
 def _doubt(plain: ActionUnits, sided: ActionUnits) -> str:
     if not plain.known:
         return "unknown"
-    sides = [number for number in sided.disputed if number not in plain.disputed]
-    parts = [f"{_listed(plain.disputed)} disputed"] if plain.disputed else []
+    of_aus, of_sides = (
+        " and ".join(map(str, numbers)) for numbers in (plain.disputed, sorted({*sided.disputed} - {*plain.disputed}))
+    )
+    parts = [f"{of_aus} disputed"] if of_aus else []
     parts += ["there may be more"] if not plain.complete else []
-    parts += [f"side of {_listed(sides)} disputed"] if sides else []
-    return "; ".join(parts)
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return " and ".join(map(str, numbers))
+    return "; ".join(parts + ([f"side of {of_sides} disputed"] if of_sides else []))

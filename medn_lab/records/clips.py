@@ -70,11 +70,10 @@ class _ClipRecord(_Record):
     """A record with one row a clip."""
 
     _required: ClassVar[tuple[str, ...]] = ("clip_id",)
-    _called: ClassVar[str] = "this record"
 
     def __post_init__(self) -> None:
-        owner = type(self).__name__
-        object.__setattr__(self, "table", check_table(self.table, owner=owner, required=self._required))
+        table = check_table(self.table, owner=type(self).__name__, required=self._required)
+        object.__setattr__(self, "table", table)
         self._check_rows(len(self.table), *self._arrays)
 
     def _check_rows(self, count: int, *names: str) -> None:
@@ -89,7 +88,7 @@ class _ClipRecord(_Record):
 
     def select(self, clip_ids: Iterable[str]) -> Self:
         """The named clips, in the order named; ValueError if none is named or one is not here."""
-        rows = positions(self.table, clip_ids, owner=self._called)
+        rows = positions(self.table, clip_ids, owner=f"this {type(self).__name__}")
         record: Any = self
         return replace(record, table=self.table.iloc[rows], **self._rows(rows))
 
@@ -127,7 +126,7 @@ def _doubt_tally(table: pd.DataFrame) -> str:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ClipIndex(_Record):
+class ClipIndex(_ClipRecord):
     """What a data set's spreadsheet and folders hold, before any frame is read.
 
     Attributes
@@ -154,21 +153,14 @@ class ClipIndex(_Record):
     problems: pd.DataFrame = field(default_factory=no_problems)
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "table", check_table(self.table, owner="ClipIndex", required=("clip_id", "subject")))
-        missing = [name for name in PROBLEM_COLUMNS if name not in self.problems.columns]
-        if missing:
-            raise ValueError(f"the problems of a ClipIndex lack {', '.join(missing)}")
-
-    def __len__(self) -> int:
-        return len(self.table)
+    _required = ("clip_id", "subject")
 
     def __repr__(self) -> str:
         left_out = self.problems.loc[~self.problems["kept"].astype(bool), "clip_id"].nunique()
         clips = f"{len(self)} clips of {self.table['subject'].nunique()} subjects"
         problems = f"{len(self.problems)} problems, {left_out} rows left out"
-        said = f"ClipIndex: {clips} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
-        return ", ".join(filter(None, [said, _doubt_tally(self.table)]))
+        line = f"ClipIndex: {clips} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
+        return ", ".join(filter(None, [line, _doubt_tally(self.table)]))
 
     def _parts(self) -> Parts:
         return Parts({}, {"clips": self.table, "problems": self.problems}, {"source": dict(self.source)})
@@ -217,15 +209,11 @@ class Truth(_ClipRecord):
     cue_kinds: tuple[str, ...] = ("cue",)
 
     def __post_init__(self) -> None:
-        required = ("clip_id", "subject", "cue_kind")[: 2 + (len(self.cue_kinds) > 1)]
-        object.__setattr__(self, "table", check_table(self.table, owner="Truth", required=required))
+        object.__setattr__(self, "table", check_table(self.table, owner="Truth", required=("clip_id", "subject")))
         if self.cue_mask.ndim == 3:
             object.__setattr__(self, "cue_mask", self.cue_mask[:, None])
         self._check_rows(len(self.table), "displacement", "cue_course")
         self._check_rows(len(self.subjects), "au_masks", "cue_mask")
-        n = len(self.cue_kinds)
-        if self.cue_mask.shape[1] != n:
-            raise ValueError(f"cue_mask is {self.cue_mask.shape}; it must hold a mask for each of {n} cue_kinds")
 
     def __repr__(self) -> str:
         return f"Truth of {len(self.table)} synthetic clips: {len(self.aus)} AUs, {len(self.subjects)} faces"
@@ -388,18 +376,16 @@ class Clips(_ClipRecord):
     viewing: ViewingCopy | None = None
 
     _required = ("clip_id", "subject")
-    _called = "these Clips"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.frames is None and self.flow is None:
             raise ValueError("Clips need frames, flow or both; neither was given")
-        if self.frames is not None and (self.frames.ndim != 5 or self.frames.shape[-1] != 3):
-            raise ValueError(f"frames must be (n, t, h, w, 3); these are {self.frames.shape}")
-        if self.frames is not None and self.frames.dtype != np.uint8:
-            raise ValueError(f"frames must be uint8 from 0 to 255; these are {self.frames.dtype}")
-        if self.flow is not None and (self.flow.ndim != 4 or self.flow.shape[-1] not in (2, 3)):
-            raise ValueError(f"flow must be (n, h, w, 2 or 3); this is {self.flow.shape}")
+        frames, flow = self.frames, self.flow
+        if frames is not None and (frames.shape[4:] != (3,) or frames.dtype != np.uint8):
+            raise ValueError(f"frames must be (n, t, h, w, 3) uint8; these are {frames.shape} {frames.dtype}")
+        if flow is not None and flow.shape[3:] not in ((2,), (3,)):
+            raise ValueError(f"flow must be (n, h, w, 2 or 3); this is {flow.shape}")
         if self.viewing is not None and len(self.viewing) != len(self.table):
             object.__setattr__(self, "viewing", None)
 
@@ -428,7 +414,7 @@ class Clips(_ClipRecord):
         }
         people = f"{len(self)} clips of {self.table['subject'].nunique()} subjects"
         lines = [f"Clips: {people}, {frames} and {flow} at {w}x{h} px"]
-        return "\n".join(lines + [f"  {name:<9} {said}" for name, said in facts.items() if said])
+        return "\n".join(lines + [f"  {name:<9} {fact}" for name, fact in facts.items() if fact])
 
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:
         names = list(self.table["clip_id"].iloc[rows])
@@ -448,11 +434,10 @@ class Clips(_ClipRecord):
         for name, value in columns.items():
             if name not in self.table:
                 raise ValueError(f"no column {name!r}; there are {', '.join(self.table.columns)}")
-            values = list(value) if isinstance(value, (list, tuple, set, np.ndarray, pd.Series)) else [value]
-            keep &= self.table[name].isin(values).to_numpy()
+            keep &= self.table[name].isin(value if pd.api.types.is_list_like(value) else [value]).to_numpy()
         if not keep.any():
-            said = ", ".join(f"{name}={value!r}" for name, value in columns.items())
-            raise ValueError(f"the selection is empty: none of {len(self)} clips has {said}")
+            wanted = ", ".join(f"{name}={value!r}" for name, value in columns.items())
+            raise ValueError(f"the selection is empty: none of {len(self)} clips has {wanted}")
         return self.select(self.table.loc[keep, "clip_id"])
 
     def with_table(self, table: pd.DataFrame) -> Clips:

@@ -94,17 +94,17 @@ def describe_source(source: Mapping[str, Any]) -> str:
     name, sha, recipe = source.get("name", ""), source.get("sha256", ""), source.get("recipe") or {}
     versions, hardware = run.get("versions", {}), run.get("hardware", {})
     model = f"{name} ({sha[:8]})" if isinstance(sha, str) and sha else str(name)
-    said = [f"by {model}"] if model else []
-    said += [f"seed {seed}" for part, seed in (source.get("training") or {}).items() if part == "seed"]
-    said += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
-    said += [" ".join(str(hardware[part]) for part in ("system", "machine") if hardware.get(part))]
-    said += [str(run["device"])] if run.get("device", "cpu") != "cpu" else []
+    facts = [f"by {model}"] if model else []
+    facts += [f"seed {seed}" for part, seed in (source.get("training") or {}).items() if part == "seed"]
+    facts += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
+    facts += [" ".join(str(hardware[part]) for part in ("system", "machine") if hardware.get(part))]
+    facts += [str(run["device"])] if run.get("device", "cpu") != "cpu" else []
     if "corpus" in recipe and "seed" in recipe:
-        said.append(f"on {recipe['corpus']} seed {recipe['seed']}")
+        facts.append(f"on {recipe['corpus']} seed {recipe['seed']}")
     elif recipe:
         digest = hashlib.sha256(json.dumps(dict(recipe), sort_keys=True, default=str).encode()).hexdigest()
-        said.append(f"recipe {digest[:8]}")
-    return ", ".join(filter(None, said))
+        facts.append(f"recipe {digest[:8]}")
+    return ", ".join(filter(None, facts))
 
 
 @cache

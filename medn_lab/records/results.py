@@ -61,9 +61,9 @@ class History(_Record):
             return f"History: no epochs, {self.status}"
         last, seconds = self.table.iloc[-1], self.table["seconds"].sum()
         shown = [name for name in ("loss", "accuracy", "validation_accuracy") if name in last]
-        said = ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in shown)
+        facts = ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in shown)
         lasted = f"History: {len(self)} epochs in {seconds:.0f} s, {self.status}"
-        return _joined(lasted, f"at the end {said}", describe_source(self.source))
+        return _joined(lasted, f"at the end {facts}", describe_source(self.source))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,8 +89,8 @@ class Predictions(_ClipRecord):
     Examples
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b"], "subject": ["01", "02"], "label": ["fear", "others"]})
-    >>> said = Predictions(np.array([[2.0, 0.0], [1.0, 0.0]]), table, ("fear", "others"))
-    >>> said.predicted.tolist(), said.probabilities.round(2)[0].tolist()
+    >>> predictions = Predictions(np.array([[2.0, 0.0], [1.0, 0.0]]), table, ("fear", "others"))
+    >>> predictions.predicted.tolist(), predictions.probabilities.round(2)[0].tolist()
     (['fear', 'fear'], [0.88, 0.12])
     """
 
@@ -117,11 +117,11 @@ class Predictions(_ClipRecord):
                 raise ValueError(f"the {name} of {broken.sum()} of {len(broken)} clips are NaN, such as of {first!r}")
 
     def __repr__(self) -> str:
-        said = f"Predictions: {len(self)} clips, {len(self.classes)} classes ({', '.join(self.classes)})"
+        facts = f"Predictions: {len(self)} clips, {len(self.classes)} classes ({', '.join(self.classes)})"
         if "label" in self.table and len(self):
             right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
-            said += f", {right:.3f} of them right"
-        return _joined(said, f"protocol {self.protocol}" if self.protocol else "", describe_source(self.source))
+            facts += f", {right:.3f} of them right"
+        return _joined(facts, f"protocol {self.protocol}" if self.protocol else "", describe_source(self.source))
 
     @property
     def predicted(self) -> np.ndarray:
@@ -237,11 +237,11 @@ class Embedding(_ClipRecord):
         if params.get("n_clips") == len(self):
             del params["n_clips"]
         reason = params.pop("reason", "")
-        said = [", ".join(f"{name} {value}" for name, value in params.items()), reason]
+        facts = [", ".join(f"{name} {value}" for name, value in params.items()), reason]
         for what in ("trustworthiness", "continuity"):
             figures = [f"{name} {value:.3f}" for name, value in getattr(self, what).items() if np.isfinite(value)]
-            said.append(f"{what} {', '.join(figures) or 'not measured'}")
-        return f"Embedding: {len(self)} clips; {_joined(*said, describe_source(self.source))}"
+            facts.append(f"{what} {', '.join(figures) or 'not measured'}")
+        return f"Embedding: {len(self)} clips; {_joined(*facts, describe_source(self.source))}"
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -398,8 +398,8 @@ class KeptTokens(_ClipRecord):
     def __repr__(self) -> str:
         grid = self.masks.shape[-1]
         rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
-        said = f"KeptTokens: {len(self)} clips, keep rates {rates} of {grid}x{grid} positions"
-        return _joined(said, self._cover_text(), describe_source(self.source))
+        facts = f"KeptTokens: {len(self)} clips, keep rates {rates} of {grid}x{grid} positions"
+        return _joined(facts, self._cover_text(), describe_source(self.source))
 
     def _cover_text(self) -> str:
         if self.cover is None:
@@ -412,8 +412,7 @@ class KeptTokens(_ClipRecord):
         if self.random_cover is not None:
             control = self.random_cover[planted].mean(axis=(0, 2))
             facts = [f"{fact}, random model {value:.3f}" for fact, value in zip(facts, control, strict=True)]
-        covered = ", ".join(f"{fact})" for fact in facts)
-        return f"of the {self.region} they cover {covered} in {planted.sum()} clips where it is planted"
+        return f"of the {self.region} they cover {'), '.join(facts)}) in {planted.sum()} clips where it is planted"
 
     def to_frame(self) -> pd.DataFrame:
         """One row a keep rate, for each kind of cue, with the cover and its controls.
@@ -424,24 +423,22 @@ class KeptTokens(_ClipRecord):
         clip's cover is above chance. All are NaN without truth. ``n_clips`` counts the clips with a cover. Where the
         table has a column ``cue_kind``, each kind has its rows, and the first column names it.
         """
-        kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else None
+        kinds = self.table["cue_kind"].to_numpy() if "cue_kind" in self.table else np.repeat("", len(self))
         cover = np.full(self.mix.shape, np.nan) if self.cover is None else self.cover
         random = np.empty((*self.mix.shape, 0)) if self.random_cover is None else self.random_cover
-        rows: list[dict[str, object]] = []
-        for kind in [None] if kinds is None else np.unique(kinds):
-            own = np.ones(len(self), bool) if kinds is None else kinds == kind
-            named = {} if kinds is None else {"cue_kind": kind}
+        rows = []
+        for kind in np.unique(kinds):
             for place, (rate, share) in enumerate(zip(self.keep_rates, self.kept_shares, strict=True)):
+                own = kinds == kind
                 known = own & ~np.isnan(cover[:, place])
                 found, draws = pd.Series(cover[known, place]), pd.Series(random[known, place].mean(axis=0))
-                above = (found > share).mean() if len(found) else np.nan
-                figures = {
-                    "keep_rate": rate, "chance": share, "cover": found.mean(), "random_cover": draws.mean(),
-                    "random_low": draws.min(), "random_high": draws.max(), "covers_more_often": above,
+                rows.append({
+                    "cue_kind": kind, "keep_rate": rate, "chance": share, "cover": found.mean(),
+                    "random_cover": draws.mean(), "random_low": draws.min(), "random_high": draws.max(),
+                    "covers_more_often": (found > share).mean() if len(found) else np.nan,
                     "mix": float(self.mix[own, place].mean()), "n_clips": len(found), "n_draws": len(draws),
-                }  # fmt: skip
-                rows.append({**named, **figures})
-        return pd.DataFrame(rows)
+                })  # fmt: skip
+        return pd.DataFrame(rows).drop(columns=[] if "cue_kind" in self.table else "cue_kind")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -466,8 +463,8 @@ class LivePrediction:
     Examples
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b"]})
-    >>> said = Predictions(np.eye(2), table, ("happiness", "disgust"))
-    >>> LivePrediction(said, BranchFeatures(None, None, np.zeros((2, 4)), table))
+    >>> predictions = Predictions(np.eye(2), table, ("happiness", "disgust"))
+    >>> LivePrediction(predictions, BranchFeatures(None, None, np.zeros((2, 4)), table))
     LivePrediction of an unnamed model to 2 clips: a happiness, b disgust
     """
 
@@ -479,17 +476,14 @@ class LivePrediction:
 
     def __post_init__(self) -> None:
         whole = list(self.predictions.table["clip_id"])
-        for name in ("features", "frames_alone", "flow_alone", "kept"):
-            part = getattr(self, name)
+        for part in (self.features, self.frames_alone, self.flow_alone, self.kept):
             if part is not None and list(part.table["clip_id"]) != whole:
-                raise ValueError(f"{name} and predictions of a LivePrediction are of different clips")
+                raise ValueError("the parts of a LivePrediction are of different clips; take them from one call")
 
     def __len__(self) -> int:
         return len(self.predictions)
 
     def __repr__(self) -> str:
-        clips = zip(self.predictions.table["clip_id"], self.predictions.predicted, strict=True)
-        said = [f"{clip} {emotion}" for clip, emotion in clips]
-        more = f" and {len(said) - 3} more" if len(said) > 3 else ""
-        model = self.predictions.source.get("name", "an unnamed model")
-        return f"LivePrediction of {model} to {len(self)} clips: {', '.join(said[:3])}{more}"
+        first = zip(self.predictions.table["clip_id"][:3], self.predictions.predicted, strict=False)
+        model, more = self.predictions.source.get("name", "an unnamed model"), ", ..." if len(self) > 3 else ""
+        return f"LivePrediction of {model} to {len(self)} clips: {', '.join(map(' '.join, first))}{more}"

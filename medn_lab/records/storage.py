@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,8 +106,6 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     ------
     FileExistsError
         If `path` exists and is not a record of this kind: nothing of the user's is replaced.
-    ValueError
-        If the name of a part is more than letters, digits, ``_`` and ``-``.
 
     Examples
     --------
@@ -118,12 +116,12 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
     >>> written
     ['record.json', 'xy.npy']
     """
-    target = Path(path)
-    if target.exists() and _kind_of(target) != kind:
+    target, found = Path(path), None
+    if target.exists():
+        with suppress(RecordError):
+            found = _head(target).get("kind")
+    if target.exists() and found != kind:
         raise FileExistsError(f"{target} exists and is not a saved {kind}; choose another path, nothing was written")
-    for name in (*parts.arrays, *parts.tables, *parts.documents):
-        if not _PLAIN_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} cannot name a part of a record; take letters, digits, _ and - alone")
     with atomic_write(target) as draft:
         for name, array in parts.arrays.items():
             np.save(draft / f"{name}.npy", array, allow_pickle=False)
@@ -133,7 +131,11 @@ def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
             (draft / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
         head = {"kind": kind, "format": FORMAT}
         head |= {part: sorted(getattr(parts, part)) for part in _SUFFIXES}
-        head["text"] = {name: _text_columns(table) for name, table in parts.tables.items()}
+        # Columns that hold text are read as text: subject ``01`` would become the number 1.
+        head["text"] = {
+            name: [str(n) for n, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
+            for name, table in parts.tables.items()
+        }
         head["sha256"] = {file.name: sha256_of_file(file) for file in sorted(draft.iterdir())}
         _write_head(draft, head | {"meta": dict(parts.meta)})
     return target
@@ -365,21 +367,19 @@ def remove_leftovers(target: Path) -> None:
     mark = _mark(target)
     for left in [path for path in target.parent.iterdir() if path.name.startswith(mark)]:
         number = left.name.removeprefix(mark).partition(".")[0]
-        if os.name == "posix" and number.isdigit() and not _is_running(int(number)):
+        if os.name != "posix" or not number.isdigit():
+            continue
+        try:
+            os.kill(int(number), 0)
+        except ProcessLookupError:
             shutil.rmtree(left, ignore_errors=True)
+        except (OSError, OverflowError):  # PermissionError: it runs, and is another user's
+            continue
 
 
 def _mark(target: Path) -> str:
     """How the hidden folders begin in which this machine writes what will be `target`; a process number follows."""
     return f".{target.name}.{re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'here'}."
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (OSError, OverflowError) as error:  # PermissionError: it is another user's
-        return not isinstance(error, ProcessLookupError)
-    return True
 
 
 def _write_head(folder: Path, head: Mapping[str, Any]) -> None:
@@ -404,13 +404,6 @@ def _digest(head: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
 
-def _kind_of(folder: Path) -> str | None:
-    try:
-        return json.loads((folder / _HEAD).read_text()).get("kind")
-    except (OSError, ValueError, AttributeError):
-        return None
-
-
 def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> Path:
     """A part's file, which must lie in the folder and be the one that was written."""
     file, mend = source / f"{name}{suffix}", "make the record again, or take a whole copy"
@@ -424,18 +417,11 @@ def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> P
     return file
 
 
-def _text_columns(table: pd.DataFrame) -> list[str]:
-    """The columns that hold text and are read as text: subject ``01`` would become the number 1."""
-    return [str(name) for name, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
-
-
 def _read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
     """A CSV table: the text columns stay text, empty cells of the others become NaN."""
-    columns = pd.read_csv(path, nrows=0).columns
-    texts = [name for name in columns if name in text]
-    gaps = {name: [""] for name in columns if name not in text}
-    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str), keep_default_na=False, na_values=gaps)
-    return table.astype(dict.fromkeys(texts, object))
+    gaps = {name: [""] for name in pd.read_csv(path, nrows=0).columns if name not in text}
+    table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False, na_values=gaps)
+    return table.astype(dict.fromkeys([name for name in table if name in text], object))
 
 
 def _plain(value: object) -> object:

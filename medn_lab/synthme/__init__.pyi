@@ -2,7 +2,6 @@ from .actions import AUS as AUS
 from .actions import CUES as CUES
 from .corpus import render_frames as render_frames
 from .corpus import synthetic_clips as synthetic_clips
-from .corpus import with_viewing_copy as with_viewing_copy
 from .counterfactuals import counterfactual_clips as counterfactual_clips
 from .identity import Identity as Identity
 from .identity import draw_identity as draw_identity

@@ -64,8 +64,7 @@ PULSE_PIXELS = 1.1
 
 CUE_PATCHES: dict[str, tuple[tuple[str, str, float, float, float, float], ...]] = {
     "colour": (
-        ("right", "cheek", 0.045, 0.04, 0.085, 0.085),
-        ("left", "cheek", 0.045, 0.04, 0.085, 0.085),
+        *((side, "cheek", 0.045, 0.04, 0.085, 0.085) for side in ("right", "left")),
         ("left", "forehead", 0.0, 0.02, 0.14, 0.055),
     ),
     "brightness": (("left", "chin", 0.0, -0.08, 0.21, 0.12),),
@@ -95,11 +94,11 @@ def one_of(value: str, choices: Iterable[str], name: str) -> str:
     return value
 
 
-def check_range(low: float, high: float = np.inf, **values: object) -> None:
+def check_range(low: float, high: float = np.inf, **values: float) -> None:
     """ValueError unless each of the values is a number between `low` and `high`."""
-    limits = f"at least {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
     for name, value in values.items():
-        if not isinstance(value, (int, float, np.number)) or not low <= value <= high:
+        if not low <= value <= high:
+            limits = f"at least {low:g}" if high == np.inf else f"between {low:g} and {high:g}"
             raise ValueError(f"{name} must be {limits}; it is {value!r}")
 
 
@@ -220,9 +219,7 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     x, y = face_grid(face)
     marks = face.landmarks
-    right, mouth, left = (
-        marks.place(side, name) for side, name in (("right", "mouth_corner"), ("", "mouth"), ("left", "mouth_corner"))
-    )
+    (right, left), mouth = (marks.place(side, "mouth_corner") for side in ("right", "left")), marks.place("", "mouth")
     along = (x - np.float32(mouth[0])) / np.float32((left[0] - right[0]) / 2)
     corners = (right[1] + left[1]) / 2
     below = y - np.float32(mouth[1]) - np.float32(corners - mouth[1]) * along**2

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import chain
 from typing import Any
@@ -14,13 +13,13 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.flow import optical_flow
-from medn_lab.records import Clips, Truth, ViewingCopy, frame_numbers, positions
+from medn_lab.records import Clips, Truth, ViewingCopy, positions
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS
 from medn_lab.synthme.identity import draw_identity
 from medn_lab.synthme.paint import Face, draw_face
 from medn_lab.synthme.render import Script, moving_skin, shrunk
-from medn_lab.synthme.script import Table, check_emotions, draw_script, drawn_with, table_of
+from medn_lab.synthme.script import Table, check_emotions, draw_script, draw_scripts, emotion_arrays, table_of
 
 VERSION = 1
 """Version of the drawing: the same recipe gives the same bytes within one version."""
@@ -31,49 +30,8 @@ VIEWING_SIZE = 256
 
 def render_size(size: int) -> int:
     """Side at which frames are drawn and flow is computed: twice the clips' size, at least 128, at most 512 px."""
-    return max(min(2 * size, 512), 128)
-
-
-def check_clip(size: int, n_frames: int = 2) -> None:
-    """ValueError where clips cannot have this size or number of frames."""
     act.check_range(64, 512, size=size)
-    act.check_range(2, n_frames=n_frames)
-
-
-def play(
-    face: Face, scripts: Sequence[Script], *, recipe: Mapping[str, Any], kinds: tuple[str, ...]
-) -> list[np.ndarray]:
-    """Scripts played by one face: frames, flow, displacement and course of the cue; the masks of AUs and cue."""
-    size, rows = recipe["size"], []
-    for script in scripts:
-        onset, apex, offset = script.marks.values()
-        numbers = frame_numbers(onset, apex, offset, recipe["n_frames"])
-        large = {number: script.frame(face, number) for number in {*numbers.tolist(), apex}}
-        frames = np.stack([shrunk(large[number], size) for number in numbers.tolist()])
-        flow = optical_flow(large[onset], large[apex], size=size, mask=face.mask)
-        moved = shrunk(act.expression_field(face, script.pixels) * moving_skin(face), size) * (size / face.size)
-        rows.append((frames, flow, moved.astype(np.float16), script.strength * script.cue_course(numbers)))
-    played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
-    return [*played, _masks(face, size, AUS), _masks(face, size, kinds)]
-
-
-@act.kept
-def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
-    """Where AUs or cues have a fifth of their peak, bool (1, names, size, size): half of a pixel or more."""
-    return np.stack([shrunk((act.reach(face, name) > 0.2).astype(np.float32), size) >= 0.5 for name in names])[None]
-
-
-def clips_of(
-    scripts: Sequence[Sequence[Script]], played: Sequence[Sequence[np.ndarray]], *, recipe: Mapping[str, Any],
-    kinds: tuple[str, ...],
-) -> Clips:  # fmt: skip
-    """What each face played, from :func:`play`, as one record with truth."""
-    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, zip(*played, strict=True))
-    table = table_of(chain(*scripts))
-    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in chain(*scripts)]))
-    subjects = tuple(part[0].row["subject"] for part in scripts)
-    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
-    return Clips(frames, flow, table, recipe=recipe, truth=truth)
+    return max(min(2 * size, 512), 128)
 
 
 def synthetic_clips(
@@ -131,8 +89,8 @@ def synthetic_clips(
     -------
     Clips
         ``frames (n, n_frames, size, size, 3)``, ``flow (n, size, size, 2)`` in pixels at `size`, a table with one row
-        a clip, ``.truth``, and the ``.viewing`` of :func:`with_viewing_copy`. Frame numbers count at 200 frames a
-        second.
+        a clip, ``.truth``, and ``.viewing``: the same frames at 256 px, drawn from the scripts when they are shown,
+        with sensor noise drawn anew; a saved set holds no viewing copy. Frame numbers count at 200 frames a second.
 
     Raises
     ------
@@ -149,97 +107,91 @@ def synthetic_clips(
     >>> clips.frames.shape, clips.flow.shape, clips.truth.displacement.dtype
     ((2, 4, 64, 64, 3), (2, 64, 64, 2), dtype('float16'))
     """
-    act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
-    act.check_range(0, seed=seed)
-    act.check_range(0, 4, cue_strength=cue_strength, noise=noise)
-    check_clip(size, n_frames)
-    kinds = act.cue_kinds(cue)
     recipe = {
         "corpus": "SynthME", "version": VERSION, "seed": int(seed), "n_subjects": int(n_subjects),
         "clips_per_subject": int(clips_per_subject), "size": int(size), "n_frames": int(n_frames),
-        "cue": "+".join(kinds), "cue_strength": float(cue_strength), "noise": float(noise),
+        "cue": "+".join(act.cue_kinds(cue)), "cue_strength": float(cue_strength), "noise": float(noise),
         "render_size": render_size(size), "flow": "dis", "head": "registered to the onset with a residual",
     }  # fmt: skip
     if emotions_given_aus is not None:  # lists of text and numbers, which a recipe can keep
         table = check_emotions(emotions_given_aus).rename_axis("action_units").reset_index()
         recipe["emotions_given_aus"] = table.to_dict("list")
-    drawn = drawn_with(recipe)
-    scripts = {
-        who: [draw_script(seed, who, clip, **drawn) for clip in range(clips_per_subject)] for who in range(n_subjects)
-    }
-    return with_viewing_copy(draw_clips(scripts, recipe=recipe, n_jobs=n_jobs, progress=progress))
+    return draw_clips(draw_scripts(recipe), recipe=recipe, n_jobs=n_jobs, progress=progress)
 
 
 def draw_clips(
-    scripts: Mapping[int, Sequence[Script]], *, recipe: Mapping[str, Any], n_jobs: int | None, progress: bool
-) -> Clips:
-    """The scripts of each person of the recipe's seed, played by the face of that person."""
+    scripts: Mapping[int, Sequence[Script]], *, recipe: Mapping[str, Any], n_jobs: int | None, progress: bool,
+    face: Callable[[int], Face] | None = None,
+) -> Clips:  # fmt: skip
+    """The scripts of each person, played by that person of the recipe's seed, or by the face that `face` makes."""
     from tqdm.auto import tqdm
 
-    kinds = act.cue_kinds(recipe["cue"])
+    size, n_frames, kinds = recipe["size"], recipe["n_frames"], act.cue_kinds(recipe["cue"])
 
-    def play_person(subject: int) -> list[np.ndarray]:
+    def play(person: int) -> list[np.ndarray]:
+        """Frames, flow, displacement and course of the cue; the masks of AUs and cue."""
         # Not from the cache: a person is needed once here, and the cache is for calls of render_frames.
-        face = draw_face(draw_identity(recipe["seed"], subject), size=render_size(recipe["size"]))
-        return play(face, scripts[subject], recipe=recipe, kinds=kinds)
+        make = face or partial(cached_face.__wrapped__, recipe["seed"], person)
+        drawn, rows = make(render_size(size)), []
+        for script in scripts[person]:
+            numbers, onset, apex = script.numbers(n_frames).tolist(), script.row["onset"], script.row["apex"]
+            large = {number: script.frame(drawn, number) for number in {*numbers, apex}}
+            frames = np.stack([shrunk(large[number], size) for number in numbers])
+            flow = optical_flow(large[onset], large[apex], size=size, mask=drawn.mask)
+            moved = shrunk(act.expression_field(drawn, script.pixels) * moving_skin(drawn), size) * (size / drawn.size)
+            rows.append(
+                (frames, flow, moved.astype(np.float16), script.strength * script.cue_course(np.array(numbers)))
+            )
+        played = [np.stack(arrays) for arrays in zip(*rows, strict=True)]
+        return [*played, _masks(drawn, size, AUS), _masks(drawn, size, kinds)]
 
     workers = min(os.cpu_count() or 1, 8) if n_jobs is None else max(int(n_jobs), 1)
     with ThreadPoolExecutor(workers) as pool:
-        people = pool.map(play_person, scripts)
-        played = list(tqdm(people, total=len(scripts), desc="SynthME", disable=not progress))
-    return clips_of(list(scripts.values()), played, recipe=recipe, kinds=kinds)
+        played = list(tqdm(pool.map(play, scripts), total=len(scripts), desc="SynthME", disable=not progress))
+    frames, flow, displacement, course, au_masks, cue_mask = map(np.concatenate, zip(*played, strict=True))
+    every = list(chain(*scripts.values()))
+    table = table_of(every)
+    drawn = table[["clip_id", "subject"]].join(pd.DataFrame([script.truth for script in every]))
+    subjects = tuple(own[0].row["subject"] for own in scripts.values())
+    truth = Truth(drawn, displacement, au_masks, cue_mask, course, subjects=subjects, aus=AUS, cue_kinds=kinds)
+    makers = tuple(
+        partial(_view, face or partial(cached_face, recipe["seed"], person), script, n_frames)
+        for person, own in scripts.items()
+        for script in own
+    )
+    return Clips(frames, flow, table, recipe=recipe, truth=truth, viewing=ViewingCopy(VIEWING_SIZE, makers))
 
 
-def with_viewing_copy(clips: Clips, *, size: int = VIEWING_SIZE) -> Clips:
-    """SynthME clips with larger frames for people, drawn from their scripts when they are shown.
-
-    The person, AUs, cue, head and light of each frame are those of ``clips.frames``; sensor noise is drawn anew.
-
-    Parameters
-    ----------
-    clips : Clips
-        From :func:`synthetic_clips`, which does this itself, and read from disk: a saved set holds no viewing copy.
-    size : int
-        Side of the larger frames in pixels, 64 to 512.
-
-    Returns
-    -------
-    Clips
-
-    Raises
-    ------
-    ValueError
-        If the clips are not SynthME's, or `size` is out of range.
-
-    Examples
-    --------
-    >>> clips = with_viewing_copy(synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22), size=128)
-    >>> clips.viewing[0].shape
-    (8, 128, 128, 3)
-    """
-    _check_drawn(clips.recipe)
-    check_clip(size)
-    makers = tuple(partial(_viewed, str(name), size, dict(clips.recipe)) for name in clips.table["clip_id"])
-    return replace(clips, viewing=ViewingCopy(size, makers))
+@act.kept
+def _masks(face: Face, size: int, names: tuple[str, ...]) -> np.ndarray:
+    """Where AUs or cues have a fifth of their peak, bool (1, names, size, size): half of a pixel or more."""
+    return np.stack([shrunk((act.reach(face, name) > 0.2).astype(np.float32), size) >= 0.5 for name in names])[None]
 
 
-def _viewed(clip_id: str, size: int, recipe: Mapping[str, Any]) -> np.ndarray:
-    seed, subject, script = _script_of(clip_id, recipe)
-    return view_frames(cached_face(seed, subject, size), script, recipe["n_frames"])
+def _view(face: Callable[[int], Face], script: Script, n_frames: int) -> np.ndarray:
+    """The sampled frames for looking at, (n_frames, 256, 256, 3) uint8: not shrunk."""
+    drawn = face(VIEWING_SIZE)
+    return np.stack([script.frame(drawn, number) for number in script.numbers(n_frames).tolist()])
 
 
-def view_frames(face: Face, script: Script, n_frames: int) -> np.ndarray:
-    """The sampled frames at the face's size, (n_frames, size, size, 3) uint8: drawn for looking at, not shrunk."""
-    onset, apex, offset = script.marks.values()
-    numbers = frame_numbers(onset, apex, offset, n_frames)
-    return np.stack([script.frame(face, number) for number in numbers.tolist()])
+@lru_cache(maxsize=8)
+def cached_face(seed: int, subject: int, size: int) -> Face:
+    """The face of a person of SynthME at `size` px, drawn once while it is among the last eight that were wanted."""
+    return draw_face(draw_identity(seed, subject), size=size)
 
 
 def drawn_script(clips: Clips, clip_id: str) -> Script:
     """The script of a SynthME clip, drawn again; ValueError where the clips are not SynthME's."""
-    _check_drawn(clips.recipe)
+    recipe = clips.recipe
+    if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
+        raise ValueError(
+            f"only clips of SynthME version {VERSION} can be drawn again; these are of"
+            f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
+        )
     positions(clips.table, clip_id, owner="these Clips")
-    return _script_of(clip_id, clips.recipe)[2]
+    seed, person, clip = (int(part.lstrip("synthmec")) for part in clip_id.split("-"))
+    emotions = emotion_arrays(recipe.get("emotions_given_aus"))
+    return draw_script(seed, person - 1, clip - 1, recipe=recipe, emotions=emotions)
 
 
 def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: int | None = None) -> np.ndarray:
@@ -273,27 +225,5 @@ def render_frames(clips: Clips, clip_id: str, numbers: Sequence[int], *, size: i
     """
     script = drawn_script(clips, clip_id)
     size = int(clips.recipe["size"] if size is None else size)
-    check_clip(size)
     face = cached_face(script.grain[0], script.truth["identity"], render_size(size))
     return np.stack([shrunk(script.frame(face, int(number)), size) for number in numbers])
-
-
-def _check_drawn(recipe: Mapping[str, Any]) -> None:
-    if recipe.get("corpus") != "SynthME" or recipe.get("version") != VERSION:
-        raise ValueError(
-            f"only clips of SynthME version {VERSION} can be drawn again; these are of"
-            f" {recipe.get('corpus', 'an unnamed corpus')} version {recipe.get('version')}"
-        )
-
-
-def _script_of(clip_id: str, recipe: Mapping[str, Any]) -> tuple[int, int, Script]:
-    """Seed, person and script of a clip by its id."""
-    corpus, person, clip = clip_id.split("-")
-    seed, subject = int(corpus.removeprefix("synthme")), int(person[1:]) - 1
-    return seed, subject, draw_script(seed, subject, int(clip[1:]) - 1, **drawn_with(recipe))
-
-
-@lru_cache(maxsize=8)
-def cached_face(seed: int, subject: int, size: int) -> Face:
-    """The face of a person of SynthME at `size` px, drawn once while it is among the last eight that were wanted."""
-    return draw_face(draw_identity(seed, subject), size=size)

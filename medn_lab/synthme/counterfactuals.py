@@ -13,7 +13,7 @@ from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS
 from medn_lab.synthme.corpus import draw_clips, drawn_script
 from medn_lab.synthme.render import Disturbance, Script
-from medn_lab.synthme.script import allowed_emotions, emotion_arrays
+from medn_lab.synthme.script import allowed_emotions, check_emotions
 
 Change = Literal["au", "intensity", "head", "person", "cue"]
 """The factors that can be changed, by their names in `CHANGES`."""
@@ -115,7 +115,7 @@ def _with_aus(script: Script, letters: Mapping[str, str], pixels: act.Pixels) ->
 def _switch_au(script: Script, rng: np.random.Generator, recipe: Mapping[str, Any]) -> Script:
     letters, pixels = _coded(script), dict(script.pixels)
     old, weak = set(letters), {au for au, _ in pixels} - set(letters)
-    sets = [{f"AU{n}" for n in name.split("+")} for name in emotion_arrays(recipe.get("emotions_given_aus"))[0]]
+    sets = [{f"AU{n}" for n in name.split("+")} for name in check_emotions(recipe.get("emotions_given_aus")).index]
     free = [au for au in AUS if au not in old | weak]
     options = [new for new in sets if not new & weak and (len(new - old), len(old - new)) in ((0, 1), (1, 0), (1, 1))]
     options = options or [old - {gone} | {come} for gone in sorted(old) for come in free]

@@ -121,7 +121,12 @@ class Identity:
         self.stubble = float(m * rng.uniform(0.15, 0.9) if m > 0.5 else 0.0)
         self.beard = float(rng.uniform(0.5, 1.0) if m > 0.5 and rng.random() < 0.28 else 0.0)
 
-        styles = _hair_styles(m, age, tone)
+        curly = 0.14 + 0.25 * max(0.0, tone - 0.6)
+        if m > 0.5:
+            styles = {"bald": 0.04 + 0.16 * age, "receding": 0.06 + 0.3 * age, "crop": 0.3, "quiff": 0.26}
+            styles |= {"parted": 0.24, "curly": curly, "long": 0.03}
+        else:
+            styles = {"parted": 0.08, "fringe": 0.18, "bob": 0.22, "long": 0.28, "tied": 0.2, "curly": curly}
         weights = np.array(list(styles.values()))
         self.style = list(styles)[rng.choice(len(styles), p=weights / weights.sum())]
         greyed = rng.random() < np.clip((age - 0.42) * 2.2, 0, 0.9)
@@ -220,15 +225,6 @@ def _pick(rng: np.random.Generator, colours: Mapping[str, tuple[object, float, f
     share = np.clip(deep, 0, 1)
     _, at_light, at_deep = zip(*colours.values(), strict=True)
     return list(colours)[rng.choice(len(colours), p=(1 - share) * np.array(at_light) + share * np.array(at_deep))]
-
-
-def _hair_styles(m: float, age: float, tone: float) -> dict[str, float]:
-    """Every style's weight for a person."""
-    curly = 0.14 + 0.25 * max(0.0, tone - 0.6)
-    if m > 0.5:
-        styles = {"bald": 0.04 + 0.16 * age, "receding": 0.06 + 0.3 * age, "crop": 0.3, "quiff": 0.26, "parted": 0.24}
-        return styles | {"curly": curly, "long": 0.03}
-    return {"parted": 0.08, "fringe": 0.18, "bob": 0.22, "long": 0.28, "tied": 0.2, "curly": curly}
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 
-from medn_lab.records import require
+from medn_lab.records import frame_numbers, require
 from medn_lab.synthme import actions as act
-from medn_lab.synthme.actions import CueKind, Pixels
+from medn_lab.synthme.actions import Pixels
 from medn_lab.synthme.paint import Face
 
 DRIFTS = np.array([0.03, 0.03, 0.012, 0.012, 0.012, 0.003])
@@ -103,6 +103,11 @@ class Script:
     def marks(self) -> dict[str, int]:
         """The three numbered frames."""
         return {name: self.row[name] for name in ("onset", "apex", "offset")}
+
+    def numbers(self, n_frames: int) -> np.ndarray:
+        """The frames that stand for the clip, (n_frames,)."""
+        onset, apex, offset = self.marks.values()
+        return frame_numbers(onset, apex, offset, n_frames)
 
     def cue_course(self, frames: np.ndarray) -> np.ndarray:
         """The cue in each frame, signed, at strength 1."""
@@ -272,16 +277,8 @@ def shrunk(image: np.ndarray, size: int) -> np.ndarray:
     return image if len(image) == size else cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA)
 
 
-def move_face(
-    face: Face,
-    actions: Mapping[str, float | str] | None = None,
-    *,
-    side: Literal["both", "left", "right"] = "both",
-    cue: CueKind = "colour",
-    cue_level: float = 0.0,
-    blink: float = 0.0,
-) -> np.ndarray:
-    """One still of a face with AUs and cue set by hand; fast enough for sliders.
+def move_face(face: Face, actions: Mapping[str, float | str] | None = None) -> np.ndarray:
+    """One still of a face with AUs set by hand.
 
     Parameters
     ----------
@@ -290,13 +287,6 @@ def move_face(
     actions : dict
         AU (``"AU12"`` or ``"12"``) to its peak in pixels of a 128 px picture, or to an intensity ``"A"`` to ``"E"``.
         Above 2 px the motion is exaggerated beyond a micro-expression; above 5 px skin folds over itself.
-    side : {"both", "left", "right"}
-        The subject's own side; midline AUs play on both in any case.
-    cue : {"colour", "timing", "brightness"}
-    cue_level : float
-        -1 (pallor, dim) to 1 (flush, brighten) for colour and brightness; 0 to 1 of the pulse for timing.
-    blink : float
-        0 open to 1 closed.
 
     Returns
     -------
@@ -305,7 +295,11 @@ def move_face(
     Raises
     ------
     ValueError
-        If an AU, an intensity, the side or the cue is unknown.
+        If an AU or an intensity is unknown.
+
+    See Also
+    --------
+    face_studio : clips of a face, with sides, cue and noise.
 
     Examples
     --------
@@ -315,8 +309,5 @@ def move_face(
     >>> smile.shape, bool((smile == move_face(face)).all())
     ((64, 64, 3), False)
     """
-    act.one_of(cue, act.CUES, "cue")
-    act.one_of(side, ("both", "left", "right"), "side")
     amounts = {act.check_au(name): amount for name, amount in (actions or {}).items()}
-    pixels = act.pixels_of(amounts, dict.fromkeys(amounts, side))
-    return to_bytes(compose(face, pixels, cue=cue, level=cue_level, blink=blink))
+    return to_bytes(compose(face, act.pixels_of(amounts, {}), cue="colour", level=0.0))

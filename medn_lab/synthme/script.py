@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -33,9 +34,6 @@ EMOTIONS = tuple(STATE_OF)
 
 Table: TypeAlias = pd.DataFrame | Mapping[str, Sequence]
 """P(emotion | AU set) with the columns of :func:`emotion_table`; a mapping of them is what a recipe keeps."""
-
-EmotionArrays: TypeAlias = tuple[list[str], np.ndarray, np.ndarray]
-"""AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
 
 
 def emotion_table() -> pd.DataFrame:
@@ -67,27 +65,26 @@ def check_emotions(table: Table | None) -> pd.DataFrame:
         return _published()
     frame = pd.DataFrame(table)
     columns = ("action_units", "share", *EMOTIONS)
-    if set(frame.columns) != set(columns) or not len(frame):
-        wrong = ", ".join(sorted(map(str, set(columns) ^ set(frame.columns)))) or "no row"
+    wrong = sorted(map(str, set(columns) ^ set(frame.columns)))
+    if wrong:
         raise ValueError(
-            f"emotions_given_aus must have rows and the columns {', '.join(columns)}; it differs by {wrong}"
+            f"emotions_given_aus must have the columns {', '.join(columns)}; it differs by {', '.join(wrong)}"
         )
     sets = pd.Index([canonical_set(name) for name in frame["action_units"]])
-    wrong_sets = sets[sets.duplicated() | (sets == "")]
-    if len(wrong_sets):
-        raise ValueError(f"emotions_given_aus must have no empty AU set and none twice; it has {wrong_sets[0]!r} twice")
-    checked = frame[["share", *EMOTIONS]].apply(pd.to_numeric, errors="coerce").astype(float).set_index(sets)
-    total, sums = checked["share"].sum(), checked[list(EMOTIONS)].sum(axis=1)
-    if not (checked >= 0).all(axis=None) or not 0 < total < np.inf:
-        raise ValueError("emotions_given_aus must hold shares and probabilities of 0 or more, with a share above 0")
+    if sets.has_duplicates:
+        raise ValueError(f"emotions_given_aus has the AU set {sets[sets.duplicated()][0]!r} twice; join its rows")
+    checked = frame[["share", *EMOTIONS]].astype(float).set_index(sets)
+    sums = checked[list(EMOTIONS)].sum(axis=1)
     off = sums[~np.isclose(sums, 1, rtol=0, atol=1e-8)]
     if len(off):
         raise ValueError(f"P(emotion | AU set) must sum to 1 in each row; for {off.index[0]} it is {off.iloc[0]:g}")
-    return checked.assign(share=checked["share"] / total)
+    if not (checked >= 0).all(axis=None) or not checked["share"].sum() > 0:
+        raise ValueError("emotions_given_aus must hold shares and probabilities of 0 or more, with a share above 0")
+    return checked.assign(share=checked["share"] / checked["share"].sum())
 
 
-def emotion_arrays(table: Table | None) -> EmotionArrays:
-    """A checked table as arrays."""
+def emotion_arrays(table: Table | None) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """AU sets, how often each is drawn ``(n_sets,)``, and P(emotion | AU set) ``(n_sets, 5)``."""
     checked = check_emotions(table)
     return list(checked.index), checked["share"].to_numpy(), checked[list(EMOTIONS)].to_numpy()
 
@@ -154,12 +151,13 @@ def allowed_emotions(
     return shares / shares.sum() if shares.sum() > 0 else shares * np.nan
 
 
-def draw_script(
-    seed: int, subject: int, clip: int, *, kinds: tuple[str, ...], cue_strength: float, noise: float,
-    emotions: EmotionArrays,
-) -> Script:  # fmt: skip
-    """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kinds of cue."""
+def draw_script(seed: int, subject: int, clip: int, *, recipe: Mapping[str, Any], emotions: tuple) -> Script:
+    """Draw one clip's script from its own stream: the same whatever else is drawn, and whatever the kinds of cue.
+
+    `emotions` is the recipe's table, as :func:`emotion_arrays` returns it.
+    """
     sets, shares, given = emotions
+    kinds, cue_strength, noise = act.cue_kinds(recipe["cue"]), float(recipe["cue_strength"]), recipe["noise"]
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1, subject, clip)))
     chosen = rng.choice(len(sets), p=shares)
     emotion = EMOTIONS[rng.choice(len(EMOTIONS), p=given[chosen])]
@@ -196,7 +194,7 @@ def draw_script(
         "identity": subject,
         "intensities": "+".join(f"{au[2:]}{letter}" for au, letter in zip(aus, letters, strict=True)),
         "peak_px128": max(pixels.values()), "distractors": other[2:] if has_distractor else "none",
-        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": float(cue_strength),
+        "distractor_px128": weak if has_distractor else 0.0, "cue_kind": kind, "cue_strength": cue_strength,
         **disturbance.head((apex - onset) / (offset - onset)),
         "blink_frame": -1 if disturbance.blink is None else disturbance.blink,
     }  # fmt: skip
@@ -208,7 +206,7 @@ def draw_script(
     }  # fmt: skip
     if has_distractor:
         pixels |= {(other, half): weak for half in halves}
-    return Script(row, truth, pixels, float(cue_strength), disturbance, (seed, 2, subject, clip), rise, fall, delay)
+    return Script(row, truth, pixels, cue_strength, disturbance, (seed, 2, subject, clip), rise, fall, delay)
 
 
 def table_of(scripts: Iterable[Script]) -> pd.DataFrame:
@@ -258,21 +256,22 @@ def draw_table(
     >>> table["clip_id"].tolist()[-1], table["subject"].nunique()
     ('synthme5-s02-c03', 2)
     """
-    act.check_range(1, n_subjects=n_subjects, clips_per_subject=clips_per_subject)
+    recipe = {"n_subjects": n_subjects, "clips_per_subject": clips_per_subject, "cue": cue, "noise": 1.0, "seed": seed}
+    people = draw_scripts(recipe | {"cue_strength": cue_strength, "emotions_given_aus": emotions_given_aus})
+    return table_of(chain(*people.values()))
+
+
+def draw_scripts(recipe: Mapping[str, Any]) -> dict[int, list[Script]]:
+    """The scripts of each person of a corpus; ValueError if a number of the recipe is out of its range."""
+    n_subjects, n_clips, seed = (recipe[name] for name in ("n_subjects", "clips_per_subject", "seed"))
+    act.check_range(1, n_subjects=n_subjects, clips_per_subject=n_clips)
     act.check_range(0, seed=seed)
-    act.check_range(0, 4, cue_strength=cue_strength)
-    recipe = {"cue": cue, "cue_strength": cue_strength, "noise": 1.0, "emotions_given_aus": emotions_given_aus}
-    drawn = drawn_with(recipe)
-    return table_of(
-        draw_script(seed, person, clip, **drawn) for person in range(n_subjects) for clip in range(clips_per_subject)
-    )
-
-
-def drawn_with(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a recipe the scripts depend on, besides the seed and the clip, as :func:`draw_script` takes it."""
+    act.check_range(0, 4, cue_strength=recipe["cue_strength"], noise=recipe["noise"])
     emotions = emotion_arrays(recipe.get("emotions_given_aus"))
-    drawn = {"cue_strength": recipe["cue_strength"], "noise": recipe["noise"]}
-    return drawn | {"kinds": act.cue_kinds(recipe["cue"]), "emotions": emotions}
+    return {
+        subject: [draw_script(seed, subject, clip, recipe=recipe, emotions=emotions) for clip in range(n_clips)]
+        for subject in range(n_subjects)
+    }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -283,13 +282,12 @@ class Ceilings:
     ----------
     au_only, cue_only, joint : float
         Mean over the rows of the largest probability of any emotion given the AU set, the cue, or both; in [0, 1].
-    decisions : DataFrame
-        ``clip_id, au_only, cue_only, joint``: the emotion that each reader decides for, row by row. Their accuracy on
-        drawn labels agrees with the figures up to sampling error.
+    n_clips : int
+        The rows.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"clip_id": ["a", "b"], "action_units": ["4", "4"], "cue": ["flush", "still"]})
+    >>> rows = pd.DataFrame({"action_units": ["4", "4"], "cue": ["flush", "still"]})
     >>> found = ceilings(rows)
     >>> found.au_only, found.joint
     (0.42, 1.0)
@@ -298,11 +296,11 @@ class Ceilings:
     au_only: float
     cue_only: float
     joint: float
-    decisions: pd.DataFrame
+    n_clips: int
 
     def __repr__(self) -> str:
         readers = f"AU-only {self.au_only:.3f}, cue-only {self.cue_only:.3f}, joint {self.joint:.3f}"
-        return f"Ceilings of {len(self.decisions)} clips: {readers}"
+        return f"Ceilings of {self.n_clips} clips: {readers}"
 
 
 def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) -> Ceilings:
@@ -311,7 +309,7 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     Parameters
     ----------
     table : DataFrame
-        Rows of SynthME with ``clip_id, action_units, cue``. A cue column of ``absent`` (cue strength 0) says that
+        Rows of SynthME with ``action_units, cue``. A cue column of ``absent`` (cue strength 0) says that
         there is nothing to see: the cue alone then knows the emotions' frequencies, and both together what the AUs
         alone do.
     emotions_given_aus : DataFrame, optional
@@ -325,21 +323,16 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
     Raises
     ------
     ValueError
-        If a column is missing, there are no rows, an AU set or cue is not SynthME's, a row cannot occur under the
-        table, or the table is no probability table.
+        If an AU set or cue is not SynthME's, a row cannot occur under the table, or the table is no probability table.
 
     Examples
     --------
-    >>> rows = pd.DataFrame({"clip_id": ["a", "b"], "action_units": ["12", "4"], "cue": ["flush", "still"]})
+    >>> rows = pd.DataFrame({"action_units": ["12", "4"], "cue": ["flush", "still"]})
     >>> ceilings(rows).joint
     1.0
     >>> ceilings(rows.assign(cue="absent")).joint == ceilings(rows).au_only
     True
     """
-    missing = [name for name in ("clip_id", "action_units", "cue") if name not in table]
-    if missing or not len(table):
-        lack = f"the columns {', '.join(missing)} missing" if missing else "the table is empty"
-        raise ValueError(f"ceilings need at least one clip with clip_id, action_units and cue; {lack}")
     shares = check_emotions(emotions_given_aus)
     given = shares[list(EMOTIONS)]
     # P(cue | emotion) is 0 or 1 for the clip's kind, so that seeing the cue only strikes emotions out.
@@ -359,12 +352,8 @@ def ceilings(table: pd.DataFrame, *, emotions_given_aus: Table | None = None) ->
             f"{len(never)} of {len(table)} clips cannot occur under this table, such as AU set {row['action_units']}"
             f" with cue {row['cue']}; give the table that the clips were drawn from"
         )
-    posteriors = {name: weight / weight.sum(axis=1, keepdims=True) for name, weight in readings.items()}
-    decisions = {name: np.array(EMOTIONS, dtype=object)[p.argmax(axis=1)] for name, p in posteriors.items()}
-    return Ceilings(
-        **{name: float(p.max(axis=1).mean()) for name, p in posteriors.items()},
-        decisions=pd.DataFrame({"clip_id": table["clip_id"].to_numpy(), **decisions}),
-    )
+    best = {name: (weight.max(axis=1) / weight.sum(axis=1)).mean() for name, weight in readings.items()}
+    return Ceilings(**{name: float(value) for name, value in best.items()}, n_clips=len(table))
 
 
 def allowed_auc(emotions_given_aus: Table | None = None, *, cue: str = "colour") -> pd.DataFrame:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
+import pandas as pd
 
-from medn_lab.data.crop import NoFaceError, find_face
-from medn_lab.records import Clips, ViewingCopy
+from medn_lab.data.crop import find_face
+from medn_lab.records import Clips, require
 from medn_lab.synthme import actions as act
 from medn_lab.synthme.actions import AUS, CueKind
-from medn_lab.synthme.corpus import (
-    VERSION,
-    VIEWING_SIZE,
-    cached_face,
-    check_clip,
-    clips_of,
-    play,
-    render_size,
-    view_frames,
-)
-from medn_lab.synthme.identity import Landmarks, draw_identity
-from medn_lab.synthme.paint import OVERSAMPLING, Face, draw_face
+from medn_lab.synthme.corpus import VERSION, cached_face, draw_clips, render_size
+from medn_lab.synthme.identity import Landmarks
+from medn_lab.synthme.paint import OVERSAMPLING, Face
 from medn_lab.synthme.render import Disturbance, Script
 from medn_lab.synthme.script import EMOTIONS, FPS, allowed_emotions
 
@@ -42,29 +35,14 @@ subject's own: ``eye_right`` lies on the left of the picture."""
 _PORTRAIT = ((202.3, 100.3), (247.3, 102.7), (225.0, 125.5), (204.0, 141.7), (244.0, 141.7))
 """The five points of scikit-image's portrait, measured by hand."""
 
-_IN_BOX = ((0.33, 0.37), (0.67, 0.37), (0.5, 0.60), (0.37, 0.78), (0.63, 0.78))
-"""Where the five points lie on an average face in the square of a detector without landmarks, as shares of its side."""
-
-_TEMPLATE_SIDE = {
-    "brow_inner": (0.109, -0.224), "brow_mid": (0.236, -0.246), "brow_outer": (0.345, -0.228), "eye": (0.212, -0.085),
-    "eye_inner": (0.108, -0.073), "eye_outer": (0.316, -0.096), "lid_upper": (0.212, -0.125),
-    "lid_lower": (0.212, -0.057), "cheek": (0.272, 0.115), "nose_wing": (0.098, 0.224), "nose_side": (0.075, 0.064),
-    "mouth_corner": (0.171, 0.422), "lip_top": (0.077, 0.391), "jaw": (0.360, 0.430),
-}  # fmt: skip
-_TEMPLATE_MIDDLE = {
-    "glabella": (0.0, -0.203), "forehead": (0.0, -0.393), "nose_tip": (0.0, 0.194), "lip_upper": (0.0, 0.399),
-    "mouth": (0.0, 0.434), "lip_lower": (0.0, 0.499), "chin": (0.0, 0.665),
-}  # fmt: skip
-"""Mean landmarks of a hundred drawn faces: what the five points are completed with."""
-
 
 class FaceStudio:
     """One face, ready to play any state in a few milliseconds; made by `face_studio` or `photo_studio`.
 
     Parameters
     ----------
-    face : Face
-        At the size at which pictures are drawn and flow is computed.
+    make : callable
+        From a size in pixels, the face at that size.
     size : int
         Side of frames and flow of the clips in pixels.
     n_frames : int
@@ -77,8 +55,6 @@ class FaceStudio:
     seed : int
         Of sensor noise and drift, which are the same in every clip of this studio: two clips that differ in their cue
         differ in nothing else.
-    large : callable
-        Without arguments, it returns the same face at the size of the clips' viewing copy.
 
     Attributes
     ----------
@@ -107,21 +83,13 @@ class FaceStudio:
     one_sided = tuple(au for au in AUS if au not in act.MIDLINE_AUS)
 
     def __init__(
-        self,
-        face: Face,
-        *,
-        size: int,
-        n_frames: int,
-        cue: CueKind,
-        dataset: str,
-        recipe: Mapping[str, Any],
-        seed: int,
-        large: Callable[[], Face],
-    ) -> None:
-        check_clip(size, n_frames)
+        self, make: Callable[[int], Face], *, size: int, n_frames: int, cue: CueKind, dataset: str,
+        recipe: Mapping[str, Any], seed: int,
+    ) -> None:  # fmt: skip
         act.one_of(cue, act.CUES, "cue")
+        self._make, self._kind, self._seed, self._dataset = cache(make), cue, int(seed), dataset
+        face = self._make(render_size(size))
         self.name, self.cues = face.name, act.CUES[cue]
-        self._face, self._kind, self._seed, self._dataset, self._large = face, cue, int(seed), dataset, large
         self._recipe = dict(recipe) | {
             "size": int(size), "n_frames": int(n_frames), "cue": cue, "render_size": face.size, "flow": "dis",
             "nuisance_seed": int(seed), "head": "registered to the onset with a residual",
@@ -157,22 +125,21 @@ class FaceStudio:
         ValueError
             If the state names something that is not there, or a value out of its range.
         """
-        for name in state or {}:
-            act.one_of(name, STATE, "an entry of a state")
         whole: dict[str, Any] = {**STATE, **(state or {})}
+        for name in whole:
+            act.one_of(name, STATE, "an entry of a state")
         aus, sides = ({act.check_au(au): value for au, value in whole[name].items()} for name in ("aus", "sides"))
         for au, side in sides.items():
             act.one_of(side, ("both", "left", "right"), f"the side of {au}")
         act.check_range(0, 5, **{f"the motion of {au} in px of 128": act.peak_of(aus[au]) for au in aus})
         act.one_of(whole["cue"], self.cues, "the cue of this face")
-        strengths = {name: whole[name] for name in ("noise", "drift", "cue_strength")}
+        strengths = {name: float(whole[name]) for name in ("noise", "drift", "cue_strength")}
         act.check_range(0, 4, **strengths)
-        strengths = {name: float(value) for name, value in strengths.items()}
         noise, drift, cue_strength = strengths.values()
         usual = self._usual
-        quality = None if noise == 0 or usual.quality is None else max(round(100 - noise * (100 - usual.quality)), 50)
+        quality = max(round(100 - noise * (100 - (usual.quality or 100))), 50) if noise else None
         scaled = usual.drift * np.array([drift] * 3 + [noise] * 3)  # head motion and light apart; no blink
-        disturbance = replace(usual, noise=noise, drift=scaled, blink=None, quality=quality)
+        disturbance = Disturbance(noise, scaled, None, quality)
 
         pixels = act.pixels_of(aus, sides)
         played = {au: "both" if au in act.MIDLINE_AUS else sides.get(au, "both") for au, _ in pixels}
@@ -193,18 +160,7 @@ class FaceStudio:
             **{f"given_{factor}_{name}": shares[name] for factor, shares in given.items() for name in EMOTIONS},
         }  # fmt: skip
         script = Script(row, truth, pixels, cue_strength, disturbance, grain=(self._seed, 2))
-        return _one_clip(self._face, script, self._recipe | strengths, large=self._large)
-
-
-def _one_clip(face: Face, script: Script, recipe: Mapping[str, Any], *, large: Callable[[], Face]) -> Clips:
-    kinds = (script.truth["cue_kind"],)
-    clip = clips_of([[script]], [play(face, [script], recipe=recipe, kinds=kinds)], recipe=recipe, kinds=kinds)
-    maker = partial(_viewed, large, script, recipe["n_frames"])
-    return replace(clip, viewing=ViewingCopy(VIEWING_SIZE, (maker,)))
-
-
-def _viewed(large: Callable[[], Face], script: Script, n_frames: int) -> np.ndarray:
-    return view_frames(large(), script, n_frames)
+        return draw_clips({0: [script]}, recipe=self._recipe | strengths, n_jobs=1, progress=False, face=self._make)
 
 
 def _facs(au: str, side: str, amount: float | str) -> str:
@@ -260,12 +216,9 @@ def face_studio(
     (['repression'], (1, 8, 64, 64, 3))
     """
     act.check_range(0, identity_seed=identity_seed, person=person)
-    check_clip(size)
-    face = draw_face(draw_identity(identity_seed, person), size=render_size(size))
     recipe = {"corpus": "SynthME by hand", "version": VERSION, "seed": int(identity_seed), "person": int(person)}
-    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
-    large = partial(cached_face, identity_seed, person, VIEWING_SIZE)
-    return FaceStudio(face, dataset="SynthME", large=large, **options)
+    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "seed": seed}
+    return FaceStudio(partial(cached_face, identity_seed, person), dataset="SynthME", recipe=recipe, **options)
 
 
 def photo_studio(
@@ -315,13 +268,30 @@ def photo_studio(
     >>> photo_studio()({"aus": {"AU4": "D"}}).table["action_units"].tolist()
     ['4']
     """
-    check_clip(size)
-    make, found = _photo_face(photo, landmarks)
-    face = make(render_size(size))
+    if photo is None:
+        from skimage import data
+
+        photo = data.astronaut()
+        landmarks = dict(zip(LANDMARK_NAMES, _PORTRAIT, strict=True)) if landmarks is None else landmarks
+    if photo.shape[2:] != (3,) or photo.dtype != np.uint8:
+        raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {photo.dtype} of shape {photo.shape}")
+    found = "detected" if landmarks is None else "given"
+    if landmarks is None:
+        landmarks = dict(
+            zip(LANDMARK_NAMES, require(find_face(photo).landmarks, otherwise="no landmarks"), strict=True)
+        )
+    missing = [name for name in LANDMARK_NAMES if name not in landmarks]
+    if missing:
+        raise ValueError(f"landmarks lack {', '.join(missing)}; give {', '.join(LANDMARK_NAMES)} as (x, y) in pixels")
+    points = np.array([landmarks[name] for name in LANDMARK_NAMES], dtype=float)
+    if points[1, 0] <= points[0, 0]:
+        raise ValueError(
+            f"eye_left, the subject's own, must lie further right in the picture than eye_right; they are at x ="
+            f" {points[1, 0]:.0f} and {points[0, 0]:.0f}"
+        )
     recipe = {"corpus": "photo by hand", "version": VERSION, "landmarks": found}
-    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "recipe": recipe, "seed": seed}
-    large = make(VIEWING_SIZE)
-    return FaceStudio(face, dataset="photo", large=lambda: large, **options)
+    options: dict[str, Any] = {"size": size, "n_frames": n_frames, "cue": cue, "seed": seed}
+    return FaceStudio(partial(_photo_face, photo, points), dataset="photo", recipe=recipe, **options)
 
 
 def move_photo(
@@ -365,7 +335,8 @@ def move_photo(
     Returns
     -------
     Clips
-        One clip, ``photo-<action units>``, with truth. Its emotion is ``unknown``.
+        One clip, ``photo-<action units>``, with truth. Its label is the emotion that the published table gives these
+        AUs and this cue, None where it gives none or leaves several (``emotion`` is then ``unknown``).
 
     Raises
     ------
@@ -379,79 +350,27 @@ def move_photo(
     >>> clip.frames.shape, clip.table["action_units"].tolist()
     ((1, 8, 64, 64, 3), ['12'])
     """
-    check_clip(size, n_frames)
     low, high = act.PEAK_PIXELS[act.one_of(intensity, act.PEAK_PIXELS, "intensity")]
-    kind = "colour" if cue is None else act.kind_of_state(cue)
-    parts = []
+    kind: Any = "colour" if cue is None else act.kind_of_state(cue)
+    rng = np.random.default_rng(seed)
+    aus, sides = {}, {}
     for token in map(str.strip, str(action_units).replace("AU", "").split("+")):
         side = {"L": "left", "R": "right"}.get(token[:1], "both")
-        parts.append((act.check_au(token if side == "both" else token[1:]), side))
-    make, found = _photo_face(photo, landmarks)
-
-    rng = np.random.default_rng(seed)
-    pixels: act.Pixels = {}
-    for au, side in parts:
-        peak = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low)
-        pixels |= {(au, half): peak for half in act.sides_of(au, side)}
-    sides = {side for _, side in parts}
-    row = {
-        "clip_id": "-".join(["photo", "+".join(_facs(au, side, "") for au, side in parts), *([cue] if cue else [])]),
-        "dataset": "photo", "subject": "photo", **MARKS, "emotion": "unknown",
-        "action_units": "+".join(au[2:] for au, _ in parts), "side": sides.pop() if len(sides) == 1 else "mixed",
-        "cue": cue or "absent",
-    }  # fmt: skip
-    intensities = "+".join(f"{au[2:]}{intensity}" for au, _ in parts)
-    truth = {"intensities": intensities, "peak_px128": max(pixels.values()), "cue_kind": kind}
-    recipe = {
-        "corpus": "photo", "size": int(size), "n_frames": int(n_frames), "intensity": intensity, "flow": "dis",
-        "render_size": render_size(size), "seed": int(seed), "landmarks": found,
-    }  # fmt: skip
-    return _one_clip(make(render_size(size)), Script(row, truth, pixels), recipe, large=partial(make, VIEWING_SIZE))
+        au = act.check_au(token if side == "both" else token[1:])
+        aus[au], sides[au] = (low + high) / 2 + rng.uniform(-0.25, 0.25) * (high - low), side
+    studio = photo_studio(photo, landmarks=landmarks, size=size, n_frames=n_frames, cue=kind)
+    quiet = {"cue": cue or "still", "cue_strength": float(cue is not None), "noise": 0, "drift": 0}
+    clip = studio({"aus": aus, "sides": sides, **quiet})
+    name = "-".join(["photo", "+".join(_facs(au, side, "") for au, side in sides.items()), *([cue] if cue else [])])
+    table, truth = clip.table.assign(clip_id=name), require(clip.truth, otherwise="the clip has no truth")
+    return replace(clip, table=table, truth=replace(truth, table=truth.table.assign(clip_id=name)))
 
 
-def _photo_face(
-    photo: np.ndarray | None, landmarks: Mapping[str, tuple[float, float]] | None
-) -> tuple[Callable[[int], Face], str]:
-    """What makes a face of a photograph at a size in px, and whether its landmarks were given or detected."""
-    if photo is None:
-        from skimage import data
-
-        photo = data.astronaut()
-        landmarks = dict(zip(LANDMARK_NAMES, _PORTRAIT, strict=True)) if landmarks is None else landmarks
-    if not isinstance(photo, np.ndarray) or photo.ndim != 3 or photo.shape[2] != 3 or photo.dtype != np.uint8:
-        what = f"{photo.dtype} of shape {photo.shape}" if isinstance(photo, np.ndarray) else type(photo).__name__
-        raise ValueError(f"a photo must be RGB, (h, w, 3) uint8; this is {what}")
-    high, wide = photo.shape[:2]
-    if min(high, wide) < 48:
-        raise ValueError(f"the photo is {wide}x{high} px; it must have at least 48 px a side")
-    if landmarks is None:
-        try:
-            box = find_face(photo)
-        except NoFaceError as error:
-            raise ValueError(
-                f"no face was found in the photo of {wide}x{high} px; give an upright frontal portrait, or landmarks of"
-                f" {', '.join(LANDMARK_NAMES)}"
-            ) from error
-        coarse = [(box.x + u * box.side, box.y + v * box.side) for u, v in _IN_BOX]
-        points = np.asarray(coarse if box.landmarks is None else box.landmarks, dtype=float)
-        return partial(_face_of, photo, points), "detected"
-    missing = [name for name in LANDMARK_NAMES if name not in landmarks]
-    if missing:
-        raise ValueError(f"landmarks lack {', '.join(missing)}; give {', '.join(LANDMARK_NAMES)} as (x, y) in pixels")
-    points = np.array([landmarks[name] for name in LANDMARK_NAMES], dtype=float)
-    if points.shape != (5, 2) or not np.isfinite(points).all():
-        raise ValueError("landmarks must be five finite (x, y) in photo pixels")
-    if points[1, 0] - points[0, 0] < 8:
-        raise ValueError(
-            f"eye_left, the subject's own, must lie 8 px or more further right in the picture than eye_right; they are"
-            f" at x = {points[1, 0]:.0f} and {points[0, 0]:.0f}"
-        )
-    return partial(_face_of, photo, points), "given"
-
-
-def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
+def _photo_face(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     """Cut the photo so that its face lies where a drawn one would, and complete the five points."""
-    eye, mouth = _TEMPLATE_SIDE["eye"], _TEMPLATE_SIDE["mouth_corner"]
+    # Mean landmarks of a hundred drawn faces; x is that of the subject's left side.
+    mean = pd.read_csv(Path(__file__).with_name("mean_landmarks.csv"), index_col="landmark")
+    eye, mouth, nose = (tuple(mean.loc[name, ["x", "y"]]) for name in ("eye", "mouth_corner", "nose_tip"))
     middle, mouth_middle = (points[0] + points[1]) / 2, (points[3] + points[4]) / 2
     # Photo pixels a face unit: what the width between the eyes says, and the height from eyes to mouth.
     wide = np.linalg.norm(points[1] - points[0]) / (2 * eye[0])
@@ -467,7 +386,7 @@ def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
     skin = cv2.warpAffine(photo, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     here = (points - corner) / span - 1
-    model = np.array([(-eye[0], eye[1]), eye, _TEMPLATE_MIDDLE["nose_tip"], (-mouth[0], mouth[1]), mouth])
+    model = np.array([(-eye[0], eye[1]), eye, nose, (-mouth[0], mouth[1]), mouth])
     affine, *_ = np.linalg.lstsq(np.column_stack([model, np.ones(5)]), here, rcond=None)
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -475,12 +394,11 @@ def _face_of(photo: np.ndarray, points: np.ndarray, size: int) -> Face:
         return float(moved[0]), float(moved[1])
 
     eye_right, eye_left, _, mouth_right, mouth_left = (tuple(point) for point in here.tolist())
-    right = {name: place(-x, y) for name, (x, y) in _TEMPLATE_SIDE.items()}
-    left = {name: place(x, y) for name, (x, y) in _TEMPLATE_SIDE.items()}
+    sides = {way: {m.Index: place(way * m.x, m.y) for m in mean.itertuples()} for way in (-1, 1)}
     marks = Landmarks(
-        right=right | {"eye": eye_right, "mouth_corner": mouth_right},
-        left=left | {"eye": eye_left, "mouth_corner": mouth_left},
-        middle={name: place(x, y) for name, (x, y) in _TEMPLATE_MIDDLE.items()},
+        right=sides[-1] | {"eye": eye_right, "mouth_corner": mouth_right},
+        left=sides[1] | {"eye": eye_left, "mouth_corner": mouth_left},
+        middle=sides[1],
         scale=float(np.sqrt(abs(np.linalg.det(affine[:2])))),
         axis=tuple(((here[1] - here[0]) / np.linalg.norm(here[1] - here[0])).tolist()),
     )

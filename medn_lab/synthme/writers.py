@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +23,7 @@ from medn_lab.data.flow import code_flow
 from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, Layout, LayoutName
 from medn_lab.data.protocols import PROTOCOLS, to_classes
-from medn_lab.records import Clips, require
+from medn_lab.records import Clips
 from medn_lab.synthme.actions import one_of
 from medn_lab.synthme.corpus import render_frames
 from medn_lab.synthme.script import EMOTIONS
@@ -55,15 +54,9 @@ PACK = {
 """Data sets of a flow pack: a subject's name, a clip's name in the list, and the name of its picture."""
 
 
-@dataclass
-class WrittenClip:
-    """One clip on its way to the disk: for each written frame the one drawn for it, and what the spreadsheet holds."""
-
-    source: str
-    numbers: dict[int, int]
-    fields: dict[str, Any]
-    fault: str = ""
-
+Written = dict[str, Any]
+"""One clip on its way to the disk: `source` (SynthME's id), `numbers` (for each written frame the one drawn for it),
+`fault`, and what the spreadsheet holds."""
 
 _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９ＬＲ，")
 
@@ -72,7 +65,8 @@ _FULL_WIDTH = str.maketrans("0123456789LR+", "０１２３４５６７８９Ｌ�
 def read_faults() -> pd.DataFrame:
     """``faults.csv``: what each fault means, which field of the sheet it spoils, and what the field then holds.
 
-    Ways to write AUs have ``by_default`` False: they are planted only where they are named.
+    A data set without what a fault ``needs`` cannot have it. Ways to write AUs have ``by_default`` False: they are
+    planted only where they are named.
     """
     path = Path(__file__).with_name("faults.csv")
     return pd.read_csv(path, index_col="fault", keep_default_na=False, encoding="utf-8")
@@ -156,7 +150,7 @@ def write_dataset(
         raise ValueError(f"fps must be above 0 and at most {own:g}, not {rate}")
     written = _written_clips(clips, found, rate)
     for one, fault in zip(written, _planned_faults(faults, found, len(written)), strict=False):
-        one.fault = fault
+        one["fault"] = fault
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     _write_sheet(root, written, sheet, closing=bool(faults) or layout == "smic")
@@ -165,19 +159,14 @@ def write_dataset(
 
         drawn = min(256, 2 * clips.size[0]) if size is None else int(size)
         for one in tqdm(written, desc=f"write {found.title}", unit="clip", disable=not progress):
-            pictures = list(render_frames(clips, one.source, list(one.numbers.values()), size=drawn))
+            pictures = list(render_frames(clips, one["source"], list(one["numbers"].values()), size=drawn))
             _write_frames(one, pictures, root, arrangement)
-    known = ["emotion", "action_units", "onset", "apex", "offset"]
-    rows = [
-        {"clip_id": one.source, "written_as": "/".join([layout, *(str(one.fields[name]) for name in found.key)])}
-        | {name: one.fields[name] for name in known}
-        | {"fault": one.fault}
-        for one in written
-    ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(written).rename(columns={"source": "clip_id"})
+    table["written_as"] = ["/".join([layout, *(str(one[name]) for name in found.key)]) for one in written]
+    return table[["clip_id", "written_as", "emotion", "action_units", "onset", "apex", "offset", "fault"]]
 
 
-def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenClip]:
+def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[Written]:
     """The clips under the data set's names, at its frame rate."""
     dataset, shared = layout.dataset, layout.shared_folders
     table = clips.table.assign(coded=clips.table["action_units"])
@@ -209,28 +198,24 @@ def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[WrittenCli
             after = offset = max(apex + 1, onset + round((row["offset"] - row["onset"]) / step))
             counts = range(offset - onset + 1)
             numbers = {onset + k: min(row["offset"], round(row["onset"] + k * step)) for k in counts}
-            fields = {
+            written.append({
+                "source": row["clip_id"], "numbers": numbers | {apex: row["apex"]}, "fault": "",
                 "onset": onset, "apex": apex, "offset": offset, "subject": subject,
                 "filename": filename + ("f" if dataset == "casme2" and place % 3 == 0 else ""),
                 "emotion": emotion, "action_units": "+".join(f"{side}{unit}" for unit in row["coded"].split("+")),
                 "objective_class": classes[0] if classes else "VII", "fps": f"{rate:g}",
-            }  # fmt: skip
-            written.append(WrittenClip(row["clip_id"], numbers | {apex: row["apex"]}, fields))
+            })  # fmt: skip
     return written
 
 
 def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) -> list[str]:
     """The faults to plant, one a clip, in the order of the clips."""
     table = read_faults()
-    impossible = {
-        name
-        for name in table.index
-        if (name.startswith("apex") and not layout.has_apex)
-        or (name.startswith("aus") and not layout.has_aus)
-        or (name.startswith("folder") and layout.shared_folders)
-        or (name == "onset_missing" and "onset" in layout.key)
-        or (name == "subject_unpadded" and layout.subject == "{number}")
-    }
+    has = {
+        "": True, "apex": layout.has_apex, "aus": layout.has_aus, "folder": not layout.shared_folders,
+        "onset": "onset" not in layout.key, "zeros": layout.subject != "{number}",
+    }  # fmt: skip
+    impossible = [name for name, need in table["needs"].items() if not has[need]]
     if isinstance(faults, bool):
         return [name for name in table.index[table["by_default"] & faults] if name not in impossible]
     for name in faults:
@@ -242,30 +227,23 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
     return list(faults)
 
 
-def _sheet_row(one: WrittenClip) -> dict[str, str]:
-    """The clip's row of the spreadsheet, with its fault."""
-    fields = {name: str(value) for name, value in one.fields.items()}
-    units = fields["action_units"]
-    bare = re.sub("[LR]", "", units).split("+")
-    known = fields | {
-        "late": str(one.fields["offset"] + 9), "early": str(max(0, one.fields["onset"] - 1000)),
-        "wide": units.translate(_FULL_WIDTH), "capitals": fields["emotion"].upper(),
-        "unpadded": fields["subject"].lower().lstrip("0"),
-        "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
-    }  # fmt: skip
-    if one.fault:
-        spoilt = read_faults().loc[one.fault]
-        fields[spoilt["field"]] = spoilt["text"].format(**known)
-    return fields
-
-
-def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, closing: bool) -> None:
+def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, closing: bool) -> None:
     lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
     lines.append([column.header or None for column in coding.columns])
     for one in written:
-        row = _sheet_row(one)
+        row = {name: str(value) for name, value in one.items()}
+        bare = re.sub("[LR]", "", one["action_units"]).split("+")
+        known = row | {
+            "late": str(one["offset"] + 9), "early": str(max(0, one["onset"] - 1000)),
+            "wide": one["action_units"].translate(_FULL_WIDTH), "capitals": one["emotion"].upper(),
+            "unpadded": one["subject"].lower().lstrip("0"),
+            "left": "+".join(f"L{unit}" for unit in bare), "right": "+".join(f"R{unit}" for unit in bare),
+        }  # fmt: skip
+        if one["fault"]:
+            spoilt = read_faults().loc[one["fault"]]
+            row[spoilt["field"]] = spoilt["text"].format(**known)
         line = [row.get(column.field) if column.field else None for column in coding.columns]
-        lines += [line] * (2 if one.fault == "row_twice" else 1)
+        lines += [line] * (2 if one["fault"] == "row_twice" else 1)
     if closing:
         lines += [[text] for text in coding.closing]
     path = root / coding.filename
@@ -281,7 +259,7 @@ def _write_sheet(root: Path, written: Sequence[WrittenClip], coding: Coding, *, 
     book.save(path)
 
 
-def _write_frames(one: WrittenClip, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree) -> None:
+def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree) -> None:
     """A clip's frames, spoilt by its fault."""
     if tree.cropped:
         try:
@@ -290,27 +268,26 @@ def _write_frames(one: WrittenClip, pictures: Sequence[np.ndarray], root: Path, 
             side = pictures[0].shape[0]
             box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
-    folder = root / tree.folder.format(**one.fields)
+    fault, folder = one["fault"], root / tree.folder.format(**one)
     stem = tree.frame.rpartition(".")[0]
-    paths = [folder / f"{stem.format(number=number, **one.fields)}.png" for number in one.numbers]
+    paths = {number: folder / f"{stem.format(number=number, **one)}.png" for number in one["numbers"]}
     folder.mkdir(parents=True, exist_ok=True)
-    for path, picture in zip(paths, pictures, strict=True):
+    for number, path, picture in zip(paths, paths.values(), pictures, strict=True):
+        if fault == "frame_resized" and number == one["apex"]:
+            picture = cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0]))
         _, content = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 1])
         path.write_bytes(content.tobytes())
-    lost = {"frames_missing": paths[2::5], "frames_mostly_missing": paths[len(paths) // 4 :]}
-    for path in lost.get(one.fault, ()):
+    if fault == "frame_truncated":
+        at_apex = paths[one["apex"]]
+        at_apex.write_bytes(at_apex.read_bytes()[: at_apex.stat().st_size // 2])
+    lost = {"frames_missing": slice(2, None, 5), "frames_mostly_missing": slice(len(paths) // 4, None)}
+    for path in list(paths.values())[lost.get(fault, slice(0))]:
         path.unlink()
-    at_apex = paths[list(one.numbers).index(one.fields["apex"])]
-    if one.fault == "folder_missing":
+    if fault == "folder_missing":
         shutil.rmtree(folder)
-    elif one.fault == "folder_renamed":  # another case, and one more zero before the last number
+    elif fault == "folder_renamed":  # another case, and one more zero before the last number
         other = re.sub(r"(\d+)(?=\D*$)", lambda found: f"0{found[1]}", folder.name.upper())
         folder.rename(folder.with_name(other))
-    elif one.fault == "frame_truncated":
-        at_apex.write_bytes(at_apex.read_bytes()[: at_apex.stat().st_size // 2])
-    elif one.fault == "frame_resized":
-        picture = require(cv2.imread(str(at_apex)), otherwise=f"{at_apex} cannot be read as a picture")
-        cv2.imwrite(str(at_apex), cv2.resize(picture, (picture.shape[1] // 2, picture.shape[0])))
 
 
 def write_flow_pack(
@@ -365,17 +342,25 @@ def write_flow_pack(
     rows = []
     for order, (_, own) in enumerate(kept.groupby("subject", sort=True)):
         dataset = list(PACK)[order % len(PACK)]
+        layout, (folder, listed, image) = LAYOUTS[dataset], PACK[dataset]
+        subject = layout.subject.format(number=order // len(PACK) + 1)
+        sub = folder.format(subject=subject)
         for count, row in enumerate(own.to_dict("records")):
-            names = _pack_names(dataset, order // len(PACK) + 1, count + 1, row["label"])
+            clip = layout.clip.format(subject=subject, number=count + 1, short=SHORT[row["label"]])
+            parts = {"subject": subject, "clip": clip, "folder": sub, "rest": clip.partition("_")[2]}
+            names = {"filename_o": listed.format(**parts), "imagename": image.format(**parts)}
             flow = np.asarray(clips.flow[place[row["clip_id"]]][..., :2])
             coded = code_flow(flow, coding="uv_strain", size=28)
             # Each channel from 0 to 255, from its smallest value to its largest; 0 where it has one value.
             low, high = coded.min(axis=(0, 1)), coded.max(axis=(0, 1))
             picture = np.rint(255 * (coded - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
-            _, content = cv2.imencode(".png", picture[..., ::-1])  # u, v, strain in the order of red, green, blue
+            _, content = cv2.imencode(".png", picture[..., ::-1])  # u, v, strain as red, green, blue
             (root / names["imagename"]).write_bytes(content.tobytes())
-            rows.append({"clip_id": row["clip_id"], "class": row["label"], "apex": 0, **names})
+            rows.append(
+                {"clip_id": row["clip_id"], "class": row["label"], "apex": 0, "dataset": dataset, "sub": sub, **names}
+            )
     table = pd.DataFrame(rows)
+    table["sub_filename"] = table["sub"] + "_" + table["filename_o"]
     table["label"] = table["class"].map({name: i for i, name in enumerate(PROTOCOLS["megc2019"].classes)})
     if listing in ("official", "both"):
         official = table[["dataset", "sub", "filename_o", "label"]]
@@ -385,14 +370,3 @@ def write_flow_pack(
         table[columns].to_csv(root / "all_442_list.csv", index=False)
     written_as = [reader_id(*name) for name in table[["dataset", "sub", "filename_o"]].itertuples(index=False)]
     return pd.DataFrame({"clip_id": table["clip_id"], "written_as": written_as, "label": table["class"]})
-
-
-def _pack_names(dataset: str, subject: int, clip: int, label: str) -> dict[str, str]:
-    """A clip's names in list and file, under the headers of the list that has them."""
-    layout = LAYOUTS[dataset]
-    folder, listed, image = PACK[dataset]
-    parts = {"subject": layout.subject.format(number=subject)}
-    parts["clip"] = layout.clip.format(subject=parts["subject"], number=clip, short=SHORT[label])
-    parts |= {"folder": folder.format(**parts), "rest": parts["clip"].partition("_")[2]}
-    names = {"dataset": dataset, "sub": parts["folder"], "filename_o": listed.format(**parts)}
-    return names | {"imagename": image.format(**parts), "sub_filename": f"{names['sub']}_{names['filename_o']}"}
