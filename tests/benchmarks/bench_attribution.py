@@ -11,7 +11,6 @@ clips that have one) or for an AU that it shows (flow), eight clips an AU.
 from __future__ import annotations
 
 import argparse
-import copy
 import time
 
 import numpy as np
@@ -20,7 +19,7 @@ import pytest
 
 import medn_lab as medn
 from medn_lab import diagnose
-from medn_lab.diagnose.attribution_checks import draw_weights
+from medn_lab.diagnose.attribution import random_model
 from medn_lab.model import MEDN
 from medn_lab.records import Clips
 
@@ -105,8 +104,7 @@ def planted(
 
 def planted_table(model: MEDN, clips: Clips) -> pd.DataFrame:
     """Frames against the cue and flow against the AU, beside area and random weights."""
-    random = copy.deepcopy(model)
-    draw_weights(random, seed=0)
+    random = random_model(model, seed=0)
     table = clips.table
     cued = table[table["cue"] != "still"].groupby("subject").sample(3, random_state=0)
     cued = cued.assign(target=cued["label"])
