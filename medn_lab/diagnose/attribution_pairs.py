@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,9 +23,6 @@ DEFAULT = "integrated_gradients"
 
 REMEMBERED = 96
 """Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
-
-_MIXES = (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
-"""The clip of the frames and the clip of the flow."""
 
 
 def attribute_pair(
@@ -192,21 +189,14 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     classes = list(model.config.classes)
     if unknown := [name for name in (first, second) if name not in classes]:
         raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
-    rows = dict(zip("ab", positions(clips.table, [clip_a, clip_b], owner="these clips"), strict=True))
-    mixed = Clips(
-        np.asarray(clips.frames)[[rows[frames] for frames, _ in _MIXES]],
-        np.asarray(clips.flow)[[rows[flow] for _, flow in _MIXES]],
-        pd.DataFrame({"clip_id": [f"frames of {f}, flow of {m}" for f, m in _MIXES], "subject": "mixed"}),
-        recipe=clips.recipe,
-    )
-    predictions = predict(model, mixed)
+    found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
+    both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
+    mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
+    predictions = predict(model, Clips(both.frames[of_frames], both.flow[of_flow], mixed, recipe=clips.recipe))
     of_first, of_second = (predictions.logits[:, classes.index(name)] for name in (first, second))
-    margin = (of_first - of_second).astype(np.float64)
-    found = pd.DataFrame(_MIXES, columns=["frames_of", "flow_of"])
-    found = found.assign(margin=margin, predicted=predictions.predicted)
-    for place, name in enumerate(classes):
-        found[f"p_{name}"] = predictions.probabilities[:, place]
-    aa, ab, ba, bb = margin
+    found = found.assign(margin=(of_first - of_second).astype(np.float64), predicted=predictions.predicted)
+    found[[f"p_{name}" for name in classes]] = predictions.probabilities
+    aa, ab, ba, bb = found["margin"]
     found.attrs = {
         "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
         "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb))),
@@ -292,17 +282,16 @@ class Attributor:
     """
 
     def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int, seed: int) -> None:
-        if n_checked < 1:
-            raise ValueError(f"n_checked must be at least 1; got {n_checked}")
         self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
         self._params = dict(params or {})
         for name, own in self._params.items():
             find_method(name, own)
-        reads = {"both": ("frames", "flow"), "motion": ("flow",), "emotion": ("frames",)}[model.config.branches]
-        given = {name for name in reads if getattr(clips, name) is not None}
-        self.methods = tuple(name for name, one in registered_methods().items() if given & set(one.reads))
+        branches = model.config.branches
+        reads = {name for name in ("frames", "flow") if getattr(clips, name) is not None}
+        reads -= {"motion": {"frames"}, "emotion": {"flow"}}.get(branches, set())
+        self.methods = tuple(name for name, one in registered_methods().items() if reads & set(one.reads))
         self.targets = tuple(attribution_targets(model))
-        self._made: OrderedDict[tuple[str, ...], Attribution] = OrderedDict()
+        self._made: dict[tuple[str, ...], Attribution] = {}
         self._random: dict[tuple[str, str], dict[str, float]] = {}
         self._kept: dict[str, KeptTokens] = {}
 
@@ -338,7 +327,9 @@ class Attributor:
         ValueError
             If there is no such clip, target or method, or the method says nothing of the target.
         """
-        key = self._key(clip_id, target, method, partner)
+        if method not in self.methods:
+            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
+        key = (clip_id, "" if partner else target, method, partner)
         return self._remember(key, self._made[key] if key in self._made else self._make(*key))
 
     def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
@@ -366,7 +357,6 @@ class Attributor:
             ``randomised_threshold`` and ``randomised_clips`` of `n_checked` clips, this one first: whether the method
             draws the same for this target when the weights are random. That is measured once for a target and method.
         """
-        key = self._key(clip_id, target, method, partner)
         found = self(clip_id, target=target, method=method, partner=partner)
         if "infidelity" not in found.sanity and "sensitivity" not in found.sanity:
             found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1, seed=self._seed)
@@ -377,6 +367,7 @@ class Attributor:
             checked = randomisation_check(self._model, few, target=found.target, n_draws=1, seed=self._seed, **how)
             figures = {name: value for name, value in checked.attribution.sanity.items() if name.startswith("random")}
             self._random[which] = {**figures, "randomised_clips": float(len(few))}
+        key = (clip_id, "" if partner else target, method, partner)
         return self._remember(key, found.with_sanity(self._random[which]))
 
     def kept(self, clip_id: str) -> KeptTokens | None:
@@ -400,11 +391,6 @@ class Attributor:
             self._kept[clip_id] = kept_tokens(self._model, one, truth=one.truth, n_draws=0)
         return self._kept[clip_id]
 
-    def _key(self, clip_id: str, target: str, method: str, partner: str) -> tuple[str, str, str, str]:
-        if method not in self.methods:
-            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
-        return str(clip_id), "" if partner else target, method, str(partner)
-
     def _make(self, clip_id: str, target: str, method: str, partner: str) -> Attribution:
         how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
         if partner:
@@ -412,11 +398,10 @@ class Attributor:
             found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
         else:
             found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
-        truth = self._clips.select(found.table["clip_id"]).truth
+        truth = self._clips.truth
         if truth is None or not find_method(method)[0].places:
             return found
-        inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
-        for of in [name for name in inputs if getattr(found, name) is not None]:
+        for of in [name for name in ("frames", "flow") if getattr(found, name) is not None]:
             mass = planted_mass(found, truth=truth, of=of)
             if mass["planted"].any():
                 mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
@@ -430,15 +415,14 @@ class Attributor:
         for name in [name for name in ("label", "emotion") if name in table][:1]:
             same = others[others[name].isin(set(found.table[name].dropna()))]
             others = same if len(same) else others
-        turn = others.groupby("subject").cumcount().to_numpy() if "subject" in others else np.zeros(len(others))
-        chosen = others["clip_id"].iloc[np.argsort(turn, kind="stable")][: max(0, self._n_checked - len(own))]
-        return self._clips.select([*own, *chosen])
+        turn = others.groupby("subject").cumcount().sort_values(kind="stable")
+        return self._clips.select([*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]])
 
     def _remember(self, key: tuple[str, ...], found: Attribution) -> Attribution:
+        self._made.pop(key, None)  # the last that was shown goes to the end
         self._made[key] = found
-        self._made.move_to_end(key)
         if len(self._made) > REMEMBERED:
-            self._made.popitem(last=False)
+            del self._made[next(iter(self._made))]
         return found
 
 
@@ -469,7 +453,7 @@ def attributor(
     Raises
     ------
     ValueError
-        If a method or its argument is not known, or `n_checked` is below 1.
+        If a method or its argument is not known.
 
     See Also
     --------
