@@ -40,21 +40,21 @@ from medn_lab.records import Attribution, Clips, require
 
 Tensors = tuple[Tensor, ...]
 
+# What each branch reads.
 INPUT_OF = {"emotion": "frames", "motion": "flow"}
-"""What each branch reads."""
 
+# The axis of colours or components in the network's inputs; in a record it is the last.
 CHANNELS = {"frames": 2, "flow": 1}
-"""The axis of colours or components in the network's inputs; in a record it is the last."""
 
+# Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
+# weights, near which training has left it.
 FAR_SEED = 918_273_645_000
-"""Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
-weights, near which training has left it."""
 
+# The share of the frames' change that is left where a clip has almost faded away.
 FADED_SHARE = 0.003
-"""The share of the frames' change that is left where a clip has almost faded away."""
 
+# A bin of the emotion code so narrow that the code is not rounded.
 FINE_BIN = 1e-6
-"""A bin of the emotion code so narrow that the code is not rounded."""
 
 
 class Target(NamedTuple):
@@ -118,10 +118,8 @@ def find_target(model: MEDN, text: str) -> Target:
         if target.text.replace(" ", "") == "".join(text.split()):
             return target
     first, second = model.config.classes[:2]
-    raise ValueError(
-        f"{text!r} is no target of this model; there are {', '.join(attribution_targets(model))}, and the difference of"
-        f" two emotions such as '{first} - {second}'"
-    )
+    listed = f"{', '.join(attribution_targets(model))}, and differences of two emotions such as '{first} - {second}'"
+    raise ValueError(f"{text!r} is no target of this model; there are {listed}")
 
 
 class TargetFunction:
@@ -135,21 +133,18 @@ class TargetFunction:
         of_both = target.kind == "gate" or target.contribution
         lacking = [name for name in (INPUT_OF.values() if of_both else own) if name not in given]
         if lacking and (of_both or not self.reads):
-            raise ValueError(
-                f"{target.text!r} needs the clips' {' and '.join(lacking)}, and these clips hold"
-                f" {' and '.join(given)} alone"
-            )
+            fault = f"{target.text!r} needs the clips' {' and '.join(lacking)}"
+            raise ValueError(f"{fault}, and these clips hold {' and '.join(given)} alone")
         self.fixed = tuple(name for name in given if target.contribution and name not in self.reads)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The target's value (b,) for the inputs of `reads` and then `fixed`, as the model takes them."""
         named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
-        value = self._value(named)
         if not self.target.contribution:
-            return value
+            return self._value(named)
         with torch.no_grad():  # the value without the branch does not depend on the inputs that are attributed to
             without = self._faded(named)
-        return value - without
+        return self._value(named) - without
 
     def baseline_score(self, inputs: Tensors) -> Tensor:
         """The target's value (b,) for the same clips in which nothing happens; 0 for a branch's contribution."""
@@ -166,11 +161,8 @@ class TargetFunction:
         still = dict(zip(self.reads, self.baselines(tuple(named[name] for name in self.reads)), strict=True))
         if "frames" not in still:
             return self._value({**named, **still})
-        onset = still["frames"]
-        near, nearer = (
-            self._value({**named, **still, "frames": onset + share * (named["frames"] - onset)})
-            for share in (2 * FADED_SHARE, FADED_SHARE)
-        )
+        change = FADED_SHARE * (named["frames"] - still["frames"])
+        near, nearer = (self._value({**named, **still, "frames": still["frames"] + k * change}) for k in (2, 1))
         return 2 * nearer - near  # linear extrapolation through both
 
     def _value(self, named: Mapping[str, Tensor]) -> Tensor:
@@ -180,10 +172,9 @@ class TargetFunction:
             return output.gate.mean(dim=1)
         if target.kind == "norm":
             return getattr(output, target.name).norm(dim=1)
-        if target.kind == "au":
-            return output.au_logits[:, config.aus.index(target.name)]
-        value = output.logits[:, config.classes.index(target.name)]
-        return value - output.logits[:, config.classes.index(target.against)] if target.against else value
+        names, logits = (config.aus, output.au_logits) if target.kind == "au" else (config.classes, output.logits)
+        value = logits[:, names.index(target.name)]
+        return value - logits[:, names.index(target.against)] if target.against else value
 
     def tensors(self, clips: Clips, rows: np.ndarray) -> tuple[Tensors, Tensors]:
         """The inputs `reads` and the inputs `fixed` of some clips."""
@@ -195,10 +186,8 @@ class TargetFunction:
 
     def baselines(self, inputs: Tensors) -> Tensors:
         """The same clips in which nothing happens: all frames (b, t, 3, h, w) are the onset, the flow is zero."""
-        return tuple(
-            value[:, :1].expand_as(value).contiguous() if name == "frames" else torch.zeros_like(value)
-            for name, value in zip(self.reads, inputs, strict=True)
-        )
+        still = {"frames": lambda frames: frames[:, :1].expand_as(frames).contiguous(), "flow": torch.zeros_like}
+        return tuple(still[name](value) for name, value in zip(self.reads, inputs, strict=True))
 
 
 @contextmanager
@@ -312,9 +301,8 @@ def attribution_method(
         def run(
             model: MEDN, clips: Clips, *, target: str, batch_size: int = 16, progress: bool = False, **params: Any
         ) -> Attribution:
-            return attribute(
-                model, clips, target=target, method=name, params=params, batch_size=batch_size, progress=progress
-            )
+            how: dict[str, Any] = {"target": target, "batch_size": batch_size, "progress": progress}
+            return attribute(model, clips, method=name, params=params, **how)
 
         *shared, batch, bar, _ = inspect.signature(run).parameters.values()
         public: Any = wraps(compute)(run)
@@ -360,10 +348,8 @@ def attribute(
     named = score.target.text
     attributed = [name for name in score.reads if name in registered.reads]
     if not attributed:
-        raise ValueError(
-            f"{method} attributes to {' and '.join(registered.reads)} alone; {named!r} reads"
-            f" {' and '.join(score.reads)} of these clips"
-        )
+        alone = " and ".join(registered.reads)
+        raise ValueError(f"{method} attributes to {alone} alone; {named!r} reads {' and '.join(score.reads)} here")
     parts: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     with eval_mode(model):
         starts = range(0, len(clips), batch_size)
@@ -373,26 +359,20 @@ def attribute(
                 made = {"scores": score(*inputs, *fixed), "baseline_scores": score.baseline_score(inputs)}
             with torch.enable_grad():
                 values = registered.compute(score, inputs, fixed, **own)
-            made |= {
-                name: value.detach().movedim(CHANNELS[name], -1)
-                for name, value in zip(score.reads, values, strict=True)
-                if name in attributed
-            }
+            maps = dict(zip(score.reads, values, strict=True))
+            made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}
             for name, value in made.items():
                 parts[name].append(value.float().cpu().numpy())
     arrays = {name: np.concatenate(found) for name, found in parts.items()}
     for name in attributed:
         if not arrays[name].any():
-            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips"
-            because = f"{named!r} does not depend on the {name} here, so the map points nowhere"
-            warnings.warn(f"{sentence}: {because}", UserWarning, stacklevel=3)
+            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
+            warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
     finite = np.all([np.isfinite(one.reshape(len(clips), -1)).all(axis=1) for one in arrays.values()], axis=0)
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
-        raise ValueError(
-            f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}; look at those"
-            " clips for extreme flow"
-        )
+        fault = f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}"
+        raise ValueError(f"{fault}; look at those clips for extreme flow")
     found = Attribution(
         **{"frames": None, "flow": None, **arrays},
         table=clips.table,

@@ -27,14 +27,14 @@ from medn_lab.diagnose.attribution_methods import GREY_LEVELS
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips, require
 
+# Stilled squares of a clip, whose side is a quarter of the crop, and noisy copies of it.
 N_SQUARES, N_NOISY = 32, 4
-"""Stilled squares of a clip, whose side is a quarter of the crop, and noisy copies of it."""
 
+# Less than a camera would notice: a grey level, and a fiftieth of a pixel.
 NOISE = {"frames": 1 / GREY_LEVELS, "flow": 0.02}
-"""Less than a camera would notice: a grey level, and a fiftieth of a pixel."""
 
+# From which rank correlation with all weights random a map is marked.
 THRESHOLD = 0.5
-"""From which rank correlation with all weights random a map is marked."""
 
 
 def check_attribution(

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_method
 
+# Inputs a forward pass: steps of a path, or patches, are run together.
 ROWS_AT_ONCE = 64
-"""Inputs a forward pass: steps of a path, or patches, are run together."""
 
 GREY_LEVELS = 255
 

@@ -21,8 +21,8 @@ Params = Mapping[str, Mapping[str, Any]]
 
 DEFAULT = "integrated_gradients"
 
+# Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB.
 REMEMBERED = 96
-"""Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
 
 
 def attribute_pair(
@@ -263,7 +263,7 @@ class Attributor:
 
     Parameters
     ----------
-    model, clips, params, n_checked, seed
+    model, clips, params, n_checked
         As :func:`attributor` takes them.
 
     Attributes
@@ -278,17 +278,15 @@ class Attributor:
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods; 0 maps made
+    Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods
     """
 
-    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int, seed: int) -> None:
-        self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
-        self._params = dict(params or {})
+    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int) -> None:
+        self._model, self._clips, self._params, self._n_checked = model, clips, dict(params or {}), n_checked
         for name, own in self._params.items():
             find_method(name, own)
-        branches = model.config.branches
-        reads = {name for name in ("frames", "flow") if getattr(clips, name) is not None}
-        reads -= {"motion": {"frames"}, "emotion": {"flow"}}.get(branches, set())
+        unread = {"motion": "frames", "emotion": "flow"}.get(model.config.branches)
+        reads = {name for name in ("frames", "flow") if getattr(clips, name) is not None} - {unread}
         self.methods = tuple(name for name, one in registered_methods().items() if reads & set(one.reads))
         self.targets = tuple(attribution_targets(model))
         self._made: dict[tuple[str, ...], Attribution] = {}
@@ -296,10 +294,8 @@ class Attributor:
         self._kept: dict[str, KeptTokens] = {}
 
     def __repr__(self) -> str:
-        return (
-            f"Attributor of {self._model.name} over {len(self._clips)} clips: {len(self.targets)} targets,"
-            f" {len(self.methods)} methods; {len(self._made)} maps made"
-        )
+        of = f"{self._model.name} over {len(self._clips)} clips"
+        return f"Attributor of {of}: {len(self.targets)} targets, {len(self.methods)} methods"
 
     def __call__(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The map of one clip, or of a pair.
@@ -359,12 +355,12 @@ class Attributor:
         """
         found = self(clip_id, target=target, method=method, partner=partner)
         if "infidelity" not in found.sanity and "sensitivity" not in found.sanity:
-            found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1, seed=self._seed)
+            found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1)
         which = (found.target, method)
         if which not in self._random:
             few = self._alike(found)
             how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, seed=self._seed, **how)
+            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, **how)
             figures = {name: value for name, value in checked.attribution.sanity.items() if name.startswith("random")}
             self._random[which] = {**figures, "randomised_clips": float(len(few))}
         key = (clip_id, "" if partner else target, method, partner)
@@ -383,7 +379,6 @@ class Attributor:
         ValueError
             If there is no such clip.
         """
-        positions(self._clips.table, clip_id, owner="these clips")
         if self._model.config.branches == "motion" or self._clips.frames is None:
             return None
         if clip_id not in self._kept:
@@ -412,9 +407,9 @@ class Attributor:
         """The clips of a map, and others of the same emotion until there are enough; other persons first."""
         table, own = self._clips.table, list(found.table["clip_id"])
         others = table[~table["clip_id"].isin(own)]
-        for name in [name for name in ("label", "emotion") if name in table][:1]:
-            same = others[others[name].isin(set(found.table[name].dropna()))]
-            others = same if len(same) else others
+        name = "label" if "label" in table else "emotion"
+        if name in table:
+            others = others[others[name].isin(found.table[name].dropna())]
         turn = others.groupby("subject").cumcount().sort_values(kind="stable")
         return self._clips.select([*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]])
 
@@ -426,9 +421,7 @@ class Attributor:
         return found
 
 
-def attributor(
-    model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4, seed: int = 0
-) -> Attributor:
+def attributor(model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4) -> Attributor:
     """A callable that makes the map of any clip, for any target, by any method, and remembers it.
 
     The quick figures come with each map: whether it adds up, and on synthetic clips how much of it falls on the planted
@@ -443,8 +436,6 @@ def attributor(
         By method, its own arguments, such as ``{"integrated_gradients": {"n_steps": 64}}``.
     n_checked : int
         Clips of which the randomised-weights check is made.
-    seed : int
-        Of the checks.
 
     Returns
     -------
@@ -469,4 +460,4 @@ def attributor(
     >>> found.target, found.frames.shape
     ('gate', (1, 8, 64, 64, 3))
     """
-    return Attributor(model, clips=clips, params=params, n_checked=n_checked, seed=seed)
+    return Attributor(model, clips=clips, params=params, n_checked=n_checked)
