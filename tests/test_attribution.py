@@ -31,7 +31,7 @@ METHODS = tuple(registered_methods())
 QUICK = {"integrated_gradients": {"n_steps": 4}, "gradient_shap": {"n_samples": 3}, "occlusion": {"patch": 16}}
 EXACT = {
     "integrated_gradients": {"n_steps": 3}, "gradient_shap": {"frames_noise": 0, "flow_noise": 0, "n_samples": 2},
-    "occlusion": {"patch": 8},
+    "occlusion": {"patch": 8}
 }  # fmt: skip
 ZERO_MAP = "ignore:the .* map of the .* is 0 everywhere"
 

@@ -130,7 +130,7 @@ class TestInfidelityAndSensitivity:
             left_over, whole = (
                 infidelity(
                     lambda x: model(None, x).au_logits[:, 1], stilled, inputs=flow, n_perturb_samples=32,
-                    attributions=k * values, normalize=bool(k),
+                    attributions=k * values, normalize=bool(k)
                 )
                 for k in (1, 0)
             )  # fmt: skip

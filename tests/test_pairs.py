@@ -65,7 +65,7 @@ def few():
 
 SMALL = table_of(
     ("1", "12", "happiness"), ("1", "12", "repression"), ("2", "12", "happiness"), ("2", "L12", "surprise"),
-    ("1", "4", "disgust"), ("2", "4", "disgust"), ("3", "?", "disgust"), ("3", "12", None), ("3", "1+2", "surprise"),
+    ("1", "4", "disgust"), ("2", "4", "disgust"), ("3", "?", "disgust"), ("3", "12", None), ("3", "1+2", "surprise")
 )  # fmt: skip
 
 
@@ -76,7 +76,7 @@ class TestSets:
         assert found.to_dict("records") == [
             {
                 "action_units": "12", "n_clips": 4, "n_subjects": 2, "n_emotions": 3, "n_pairs": 5, "n_opposite": 2,
-                "n_same_subject": 2, "happiness": 2, "repression": 1, "surprise": 1,
+                "n_same_subject": 2, "happiness": 2, "repression": 1, "surprise": 1
             }
         ]  # fmt: skip
         assert found.attrs["summary"].startswith("1 of 3 AU sets have more than one emotion, 4 of 7 clips; 5 pairs")
@@ -212,7 +212,7 @@ class TestRanking:
         found = rank_pairs(table, features=features_of(table), predictions=predictions)
         verdicts = {(row.clip_a, row.clip_b): row.verdict for row in found.itertuples()}
         assert verdicts == {
-            ("c0", "c1"): "both right", ("c0", "c3"): "one right", ("c1", "c2"): "one right", ("c2", "c3"): "swapped",
+            ("c0", "c1"): "both right", ("c0", "c3"): "one right", ("c1", "c2"): "one right", ("c2", "c3"): "swapped"
         }  # fmt: skip
         assert "one right 50%" in found.attrs["summary"]
 
@@ -289,7 +289,7 @@ class TestSeparation:
     def test_pairs_without_a_control_are_left_out_and_counted_and_one_subject_has_no_interval(self):
         table = table_of(
             ("1", "12", "happiness"), ("2", "12", "happiness"), ("1", "12", "others"), ("1", "4", "disgust"),
-            ("2", "4", "others"),
+            ("2", "4", "others")
         )  # fmt: skip
         found = pair_separation(table, features=features_of(table))
         assert found[["n_pairs", "n_controls"]].to_numpy().tolist() == [[2, 1]] * 3

@@ -45,7 +45,7 @@ class TestConfusablePairs:
 class TestPairAUC:
     def test_opposite_emotions_are_pairs_of_their_own(self):
         table = table_of(
-            ("1", "12", "happiness"), ("2", "12", "repression"), ("1", "12", "surprise"), ("2", "4", "disgust"),
+            ("1", "12", "happiness"), ("2", "12", "repression"), ("1", "12", "surprise"), ("2", "4", "disgust")
         )  # fmt: skip
         # Happiness and repression are told apart, surprise is mistaken for both.
         classes = sorted(table["label"].unique())
@@ -99,7 +99,7 @@ class TestPairAUC:
 
     def test_in_a_cross_validation_only_pairs_of_one_fold_count(self):
         table = table_of(
-            ("1", "12", "happiness"), ("1", "12", "others"), ("2", "12", "happiness"), ("2", "12", "others"),
+            ("1", "12", "happiness"), ("1", "12", "others"), ("2", "12", "happiness"), ("2", "12", "others")
         )  # fmt: skip
         # Right within each subject, wrong between them: subject 2's network is sure of happiness whatever it sees.
         folds = {"fold": np.array([0, 0, 1, 1])}
@@ -133,7 +133,7 @@ class TestFloor:
     def test_it_is_the_majority_of_the_other_subjects(self):
         table = table_of(
             ("1", "12", "happiness"), ("2", "12", "happiness"), ("3", "12", "others"),
-            ("1", "4", "disgust"), ("2", "4", "disgust"), ("3", "4", "disgust"),
+            ("1", "4", "disgust"), ("2", "4", "disgust"), ("3", "4", "disgust")
         )  # fmt: skip
         floor = au_only_floor(table)
         # Subjects 1 and 2 see one happiness and one others for AU 12: a tie, which goes to the emotion that is more
@@ -148,7 +148,7 @@ class TestFloor:
     def test_an_unseen_au_set_is_decided_by_the_vote_of_its_aus(self):
         table = table_of(
             ("1", "4", "disgust"), ("1", "7", "disgust"), ("1", "12", "happiness"), ("1", "25", "happiness"),
-            ("1", "6", "happiness"), ("2", "4+7", "disgust"), ("2", "?", "disgust"),
+            ("1", "6", "happiness"), ("2", "4+7", "disgust"), ("2", "?", "disgust")
         )  # fmt: skip
         floor = au_only_floor(table)
         assert floor.predicted["c5"] == "disgust"

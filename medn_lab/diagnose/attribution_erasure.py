@@ -189,7 +189,7 @@ def erasure_effect(
             "random_flipped": float((np.stack(random) != before).mean()), **interval("excess", excess),
             "p": np.nan if reason else (1 + (drawn <= change.mean() + 1e-9).sum()) / (1 + n_draws),
             "n_draws": n_draws, "n_clips": len(true), "n_subjects": len(draws.names), "n_fitted": n_fitted,
-            "direction": "higher", "reason": reason,
+            "direction": "higher", "reason": reason
         }  # fmt: skip
     return pd.DataFrame(rows_of.values())
 

@@ -87,12 +87,7 @@ def attribute_pair(
 
 
 def pair_attributor(
-    model: MEDN,
-    clips: Clips,
-    *,
-    label: str = "label",
-    method: str = DEFAULT,
-    params: Mapping[str, Any] | None = None,
+    model: MEDN, clips: Clips, *, label: str = "label", method: str = DEFAULT, params: Mapping[str, Any] | None = None
 ) -> Callable[[str, str], Attribution]:
     """:func:`attribute_pair` as a function of two clip ids, as a browser of pairs takes it.
 
@@ -199,7 +194,7 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     aa, ab, ba, bb = found["margin"]
     found.attrs = {
         "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
-        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb))),
+        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb)))
     }  # fmt: skip
     return found
 

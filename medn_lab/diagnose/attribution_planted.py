@@ -199,7 +199,7 @@ def compare_attributions(
             row = {
                 "method": method, "target": own.target, **alike, "threshold": check.threshold,
                 "survives": alike["input"] in check.surviving, "seconds": seconds,
-                "completeness_error": own.sanity.get("completeness_error", np.nan),
+                "completeness_error": own.sanity.get("completeness_error", np.nan)
             }  # fmt: skip
             rows.append(row | ({} if truth is None else _planted(check, truth=truth, of=alike["input"])))
     return pd.DataFrame(rows)
@@ -220,7 +220,7 @@ def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "
         "region": own.attrs["region"], "n_planted": int(shown.sum()), "share": means[0]["share"], "low": low,
         "high": high, "area": means[0]["chance"], "random_share": of_random["share"].mean(),
         "random_low": of_random["share"].min(), "random_high": of_random["share"].max(), "hits": means[0]["hits"],
-        "random_hits": of_random["hits"].mean(),
+        "random_hits": of_random["hits"].mean()
     }  # fmt: skip
 
 
