@@ -15,11 +15,9 @@ from medn_lab.diagnose import (
     attribution_targets,
     attributor,
     compare_attributions,
-    frame_ablation,
     grad_cam,
     gradient_shap,
     integrated_gradients,
-    occlusion,
     randomisation_check,
     saliency,
 )
@@ -117,41 +115,30 @@ class TestANewMethod:
         np.testing.assert_allclose(checked.flow[0], 2 * found.flow[0], rtol=1e-5)
         assert checked.sanity["infidelity"] < 1e-4
 
-    def test_a_name_that_is_taken_and_an_argument_without_a_default_are_refused(self):
+    def test_a_name_that_is_taken_is_refused(self):
         def saliency(score, inputs, fixed): ...
-        def bare(score, inputs, fixed, *, size): ...
 
-        for function in (saliency, bare):
-            with pytest.raises(ValueError, match=function.__name__):
-                attribution_method()(function)
-        assert "bare" not in registered_methods()
+        with pytest.raises(ValueError, match="saliency"):
+            attribution_method()(saliency)
 
 
 class TestALinearNetwork:
     """What each method must give is known to the last digit."""
 
-    @every("method", ["saliency", "bare_change", "integrated_gradients", "gradient_shap", "occlusion"])
+    @every("method", [name for name in METHODS if name != "grad_cam"])
     def test_a_map_has_its_closed_form(self, linear, weights, clips, method):
-        found = getattr(diagnose, method)(linear, clips, target="happiness", **EXACT.get(method, {}))
+        found = getattr(diagnose, method)(linear, clips, target="happiness - others", **EXACT.get(method, {}))
+        # What a patch or a frame has is the sum of its products.
+        summed = {"occlusion": of_patches, "frame_ablation": lambda values: values.sum(axis=(2, 3, 4))}
         for name, change in (("frames", change_of(clips)), ("flow", clips.flow)):
             values, weight = getattr(found, name), weights[name]
+            if values is None:
+                assert (method, name) == ("frame_ablation", "flow")
+                continue
             expected = {"saliency": weight + 0 * change, "bare_change": change}.get(method, weight * change)
-            if method == "occlusion":  # a patch has the sum of its products
-                values, expected = of_patches(values), of_patches(expected)
-            np.testing.assert_allclose(values, expected, rtol=1e-3, atol=2e-3 if method == "occlusion" else 1e-5)
+            values, expected = (summed.get(method, np.asarray)(one) for one in (values, expected))
+            np.testing.assert_allclose(values, expected, rtol=1e-3, atol=2e-3 if method in summed else 1e-5)
         assert found.sanity.get("completeness_error", 0) < 1e-3
-
-    def test_frame_ablation_gives_a_frame_the_sum_of_its_products(self, linear, weights, clips):
-        found = frame_ablation(linear, clips, target="happiness")
-        expected = (change_of(clips) * weights["frames"]).sum(axis=(2, 3, 4))
-        np.testing.assert_allclose(found.course, expected, rtol=1e-3, atol=2e-3)
-        assert found.flow is None
-
-    @pytest.mark.filterwarnings(ZERO_MAP)
-    def test_a_difference_of_emotions_is_the_difference_of_their_maps(self, linear, clips):
-        targets = ("happiness", "others", "happiness - others")
-        first, second, difference = (saliency(linear, clips, target=target) for target in targets)
-        np.testing.assert_allclose(difference.frames, first.frames - second.frames)
 
 
 class TestOnePlantedPatch:
@@ -168,11 +155,6 @@ class TestOnePlantedPatch:
                 assert (share > 0.5).all()
             else:
                 np.testing.assert_allclose(share, 1, atol=1e-5)
-
-    def test_in_time_it_lies_on_the_moment_that_is_read(self, reader, clips):
-        course = frame_ablation(reader, clips, target="happiness").course
-        assert (np.abs(course[:, 5]) > 0).all()
-        np.testing.assert_allclose(np.delete(course, 5, axis=1), 0, atol=1e-7)
 
     @pytest.mark.filterwarnings(ZERO_MAP)
     def test_grad_cam_puts_each_token_back_in_its_place_and_a_dropped_one_has_nothing(self, clips):
@@ -200,16 +182,6 @@ class TestAgainstCaptum:
         found = grad_cam(model, clips, target=model.config.aus[1])
         np.testing.assert_allclose(found.flow_heat * (32 / theirs.shape[-1]) ** 2, enlarged, rtol=1e-4, atol=1e-7)
 
-    def test_integrated_gradients_are_captums_of_the_bare_logit(self, model, clips):
-        from captum.attr import IntegratedGradients
-
-        frames, flow = tensors(clips)
-        still = (frames[:, :1].expand_as(frames).contiguous(), torch.zeros_like(flow))
-        theirs = IntegratedGradients(lambda a, b: model(a, b).logits[:, 0]).attribute((frames, flow), still, n_steps=6)
-        found = integrated_gradients(model, clips, target="happiness", n_steps=6)
-        np.testing.assert_allclose(found.frames, theirs[0].permute(0, 1, 3, 4, 2).numpy(), rtol=1e-3, atol=1e-6)
-        np.testing.assert_allclose(found.flow, theirs[1].permute(0, 2, 3, 1).numpy(), rtol=1e-3, atol=1e-6)
-
     def test_gradient_shap_has_the_expectation_of_captums(self, reader, clips):
         from captum.attr import GradientShap
 
@@ -235,7 +207,8 @@ class TestTheContract:
         assert np.abs(found.frames).max() > 0
         np.testing.assert_allclose(found.scores, predict(model, clips).logits[:, 1], rtol=1e-4, atol=1e-5)
         ids = list(clips.table["clip_id"])
-        single = run(method, model, clips.select(ids[::-1]), target="others", batch_size=1).select(ids)
+        with torch.no_grad():  # a caller may have switched gradients off
+            single = run(method, model, clips.select(ids[::-1]), target="others", batch_size=1).select(ids)
         for one, whole in ((single.frames, found.frames), (single.flow, found.flow)):
             if whole is not None:
                 np.testing.assert_allclose(one, whole, atol=2e-4 * np.abs(whole).max())
@@ -265,21 +238,6 @@ class TestTheContract:
             run(method, model, clips, target="happiness")
         left_as_it_was()
         assert torch.equal(torch.get_rng_state(), state)
-
-    @every("method", ["saliency", "integrated_gradients", "grad_cam"])
-    def test_it_works_where_the_caller_has_switched_gradients_off(self, model, clips, method):
-        own = run(method, model, clips, target="happiness")
-        with torch.no_grad():
-            found = run(method, model, clips, target="happiness")
-        np.testing.assert_allclose(found.flow, own.flow, rtol=1e-5, atol=1e-8)
-
-    def test_a_map_can_be_made_again_from_its_params(self, model, clips, tmp_path):
-        found = occlusion(model, clips, target="happiness", patch=16)
-        found.save(tmp_path / "map")
-        loaded = type(found).load(tmp_path / "map")
-        again = getattr(diagnose, loaded.method)(model, clips, target=loaded.target, **loaded.params)
-        np.testing.assert_array_equal(again.flow, found.flow)
-        np.testing.assert_array_equal(loaded.scores, found.scores)
 
 
 class TestBranchesAndInputs:

@@ -82,10 +82,14 @@ def test_completeness_has_its_closed_forms(clips, totals, scores, error, gap):
 
 
 class TestInfidelityAndSensitivity:
-    def test_slopes_of_a_linear_network_predict_it_exactly_and_hold_still(self, clips):
+    def test_slopes_of_a_linear_network_predict_it_exactly_hold_still_and_differ_from_their_control(self, clips):
         reader = LinearReader()
-        found = figures(saliency(reader, clips, target="happiness"), model=reader, clips=clips)
-        np.testing.assert_allclose(found, 0, atol=1e-4)
+        slopes, change = (
+            check_attribution(method(reader, clips, target="happiness"), model=reader, clips=clips).sanity
+            for method in (saliency, bare_change)
+        )
+        assert max(slopes["infidelity"], slopes["sensitivity"]) < 1e-4 < 0.5 < slopes["random_infidelity_low"]
+        assert change["random_infidelity_low"] == pytest.approx(change["infidelity"], abs=1e-6)  # it uses no weight
 
     def test_a_map_of_zeros_predicts_nothing_and_scale_does_not_matter(self, model, clips):
         found = saliency(model, clips, target="happiness")
@@ -161,15 +165,6 @@ class TestInfidelityAndSensitivity:
         own = saliency(model, clips, target="AU12")
         assert check_attribution(own, model=model, clips=turned, n_draws=2, seed=4).sanity == found.sanity
 
-    @every(("method", "follows"), [(saliency, True), (bare_change, False)])
-    def test_only_a_map_that_follows_the_model_differs_from_its_control(self, clips, method, follows):
-        reader = LinearReader()
-        found = check_attribution(method(reader, clips, target="happiness"), model=reader, clips=clips).sanity
-        if follows:
-            assert found["infidelity"] < 1e-4 < 0.5 < found["random_infidelity_low"]
-        else:
-            assert found["random_infidelity_low"] == pytest.approx(found["infidelity"], abs=1e-6)
-
     def test_another_model_is_refused(self, model, clips):
         found = saliency(model, clips, target="AU12")
         for own, other, facts in (
@@ -195,17 +190,6 @@ class TestRandomisation:
         assert check.surviving == ()
         # 1024 independent pixels: the rank correlation has a standard deviation of 1/32.
         assert check.table[["spearman", "spearman_absolute"]].abs().to_numpy().max() < 0.13
-
-    def test_places_kept_by_an_unlearned_rule_are_found_out(self, clips):
-        # Grad-CAM on tokens is zero where SEVit dropped a position, mostly by a measured score that no weight decides:
-        # with two positions kept, the maps of any two networks lie on nearly the same patches.
-        config = MEDNConfig.for_clips(clips, dim=32, patch=8, keep_rates=(0.13,), branches="emotion")
-        one = MEDN(config, seed=3)
-        with torch.no_grad():
-            one.emotion_branch.correction.weight.zero_()
-            one.emotion_branch.position_score.zero_()
-        check = randomisation_check(one, clips, target="happiness", method="grad_cam", n_draws=1, seed=1)
-        assert check.table["spearman_absolute"].iloc[0] > 0.3
 
     def test_time_is_compared_as_time(self, clips):
         check = randomisation_check(LinearReader(), clips, target="happiness", method="frame_ablation", n_draws=1)

@@ -266,7 +266,7 @@ def attribution_method(
     Raises
     ------
     ValueError
-        If another module has registered a method of this name, or an own argument has no default.
+        If another module has registered a method of this name.
 
     See Also
     --------
@@ -294,8 +294,6 @@ def attribution_method(
         known = _METHODS.get(name)
         if known is not None and known.compute.__module__ != compute.__module__:
             raise ValueError(f"{known.compute.__module__} has an attribution method {name!r}; take another name")
-        if required := [one.name for one in own if one.default is one.empty]:
-            raise ValueError(f"the arguments {', '.join(required)} of the method {name!r} need defaults")
         _METHODS[name] = Method(compute, {one.name: one.default for one in own}, reads, slopes, places, complete)
 
         def run(
