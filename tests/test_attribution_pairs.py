@@ -115,14 +115,9 @@ class TestOnDemand:
     def test_what_cannot_be_mapped_is_refused(self, make, model, clips):
         clip_id = clips.table["clip_id"][0]
         same = clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1]
-        for name, options, facts in (
-            (clip_id, {"target": "happiness", "method": "magic"}, "'magic'"),
-            (clip_id, {"target": "joy"}, "'joy'"),
-            ("nobody", {"target": "happiness"}, "'nobody'"),
-            (clip_id, {"partner": same}, "both are"),
-        ):
+        for options, facts in (({"target": "joy", "method": "magic"}, "'magic'"), ({"partner": same}, "both are")):
             with pytest.raises(ValueError, match=facts):
-                make(name, **options)
+                make(clip_id, **options)
         with pytest.raises(ValueError, match="'magic'"):
             attributor(model, clips, params={"magic": {}})
 
@@ -180,12 +175,8 @@ class TestSwappedBranches:
             ({"model": model_of("motion")}, "motion branch alone"),
             ({"clips": replace(clips, flow=None)}, "no flow"),
             ({"clips": unlabelled}, "1 of 2 clips"),
-            ({"clip_b": PAIR[0]}, "both are happiness"),
-            ({"clip_b": "nobody"}, "'nobody'"),
             ({"clips": clips.with_table(clips.table.replace({"label": {"others": "awe"}}))}, "awe"),
         ):
             given = {"model": model, "clips": clips, "clip_a": PAIR[0], "clip_b": PAIR[1], **changed}
             with pytest.raises(ValueError, match=facts):
                 swap_branches(given.pop("model"), given.pop("clips"), **given)
-        with pytest.raises(ValueError, match="'label'"):
-            pair_attributor(model, clips.with_table(clips.table.drop(columns="label")))

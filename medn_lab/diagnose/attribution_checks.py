@@ -120,14 +120,11 @@ def check_attribution(
             for value, of_input in zip(again, maps, strict=True)
             if of_input is not None
         ]
-        sensitivity.append(max(changes))
-    measured = {
-        "infidelity": np.transpose(infidelity),
-        "sensitivity": np.where(np.isinf(sensitivity), np.nan, [sensitivity]),
-    }
-    found |= {name: float(np.nanmedian(of[0])) for name, of in measured.items() if not np.isnan(of[0]).all()}
+        sensitivity.append(max(changes) if np.isfinite(max(changes)) else np.nan)
+    median = pd.DataFrame(infidelity).assign(sensitivity=sensitivity).median()  # of each map over clips
+    found |= median.rename({0: "infidelity"})[["infidelity", "sensitivity"]].dropna().to_dict()
     if n_draws and "infidelity" in found:
-        draws = np.nanmedian(measured["infidelity"][1:], axis=1)
+        draws = median[list(range(1, 1 + n_draws))]
         found |= {"random_infidelity": float(draws.mean()), "random_draws": float(n_draws)}
         found |= {"random_infidelity_low": float(draws.min()), "random_infidelity_high": float(draws.max())}
     return attribution.with_sanity(found)

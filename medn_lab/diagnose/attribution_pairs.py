@@ -107,7 +107,7 @@ def pair_attributor(
     Raises
     ------
     ValueError
-        If there is no such method, or the clips have no such column.
+        If there is no such method; with two ids, as :func:`attribute_pair`.
 
     See Also
     --------
@@ -122,7 +122,6 @@ def pair_attributor(
     (2, 64, 64, 2)
     """
     find_method(method, params)
-    check_label(clips.table[:0], label=label)
     how: dict[str, Any] = {"label": label, "method": method, "params": params}
     return lambda clip_a, clip_b: attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, **how)
 
@@ -179,7 +178,10 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     >>> (swaps["frames_of"] == swaps["flow_of"]).tolist()
     [True, False, False, True]
     """
-    _check_swap(model, clips, label)
+    if model.config.branches != "both":
+        raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
+    if lacking := [name for name in ("frames", "flow") if getattr(clips, name) is None]:
+        raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
     first, second = _two_emotions(clips, clip_a, clip_b, label)
     classes = list(model.config.classes)
     if unknown := [name for name in (first, second) if name not in classes]:
@@ -218,7 +220,7 @@ def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable
     Raises
     ------
     ValueError
-        If the model lacks a branch, or the clips lack its input or the column.
+        With two ids, as :func:`swap_branches`.
 
     See Also
     --------
@@ -232,17 +234,7 @@ def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable
     >>> len(swap(*clips.table["clip_id"]))
     4
     """
-    _check_swap(model, clips, label)
     return lambda clip_a, clip_b: swap_branches(model, clips, clip_a=clip_a, clip_b=clip_b, label=label)
-
-
-def _check_swap(model: MEDN, clips: Clips, label: str) -> None:
-    if model.config.branches != "both":
-        raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
-    lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
-    if lacking:
-        raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
-    check_label(clips.table[:0], label=label)
 
 
 def _two_emotions(clips: Clips, clip_a: str, clip_b: str, label: str) -> tuple[str, str]:

@@ -122,7 +122,6 @@ def compare_attributions(
     truth: Truth | None = None,
     n_draws: int = 3,
     seed: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare methods on the same clips and the same target, and each with its maps of random models.
 
@@ -149,8 +148,8 @@ def compare_attributions(
     n_draws : int
         Random models, at least 1; each costs as much as the model's own maps. The deviation of a share over random
         models is 0.01 to 0.07 on SynthME, so 3 give its mean to 0.04 and the run takes four times that of the maps.
-    seed, progress
-        As in :func:`randomisation_check`.
+    seed : int
+        Of the random weights.
 
     Returns
     -------
@@ -193,13 +192,13 @@ def compare_attributions(
     for method in methods:
         began = time.perf_counter()
         how: dict[str, Any] = {"params": (params or {}).get(method), "n_draws": n_draws, "seed": seed}
-        check = randomisation_check(model, clips, target=target, method=method, progress=progress, **how)
+        check = randomisation_check(model, clips, target=target, method=method, **how)
         seconds, own = time.perf_counter() - began, check.attribution
         for alike in check.last.drop(columns="stage").to_dict("records"):
             row = {
                 "method": method, "target": own.target, **alike, "threshold": check.threshold,
                 "survives": alike["input"] in check.surviving, "seconds": seconds,
-                "completeness_error": own.sanity.get("completeness_error", np.nan)
+                "completeness_error": own.sanity.get("completeness_error", np.nan),
             }  # fmt: skip
             rows.append(row | ({} if truth is None else _planted(check, truth=truth, of=alike["input"])))
     return pd.DataFrame(rows)
@@ -220,7 +219,7 @@ def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "
         "region": own.attrs["region"], "n_planted": int(shown.sum()), "share": means[0]["share"], "low": low,
         "high": high, "area": means[0]["chance"], "random_share": of_random["share"].mean(),
         "random_low": of_random["share"].min(), "random_high": of_random["share"].max(), "hits": means[0]["hits"],
-        "random_hits": of_random["hits"].mean()
+        "random_hits": of_random["hits"].mean(),
     }  # fmt: skip
 
 

@@ -343,8 +343,7 @@ def pair_separation(
             figures.append(reason or f"{branch} {value:.3f} [{low:.3f}, {high:.3f}]")
         without = n_pairs - sizes[0]
         left_out = f", {without} pairs without a control left out" if without else ""
-        n = "{} pairs against {} of one emotion, {} clips, {} subjects".format(*sizes)
-        summary = f"{', '.join(figures)} ({level:.0%}, {n}{left_out})"
+        summary = f"{', '.join(figures)} ({level:.0%}, {sizes[0]} pairs against {sizes[1]} of one emotion{left_out})"
     found = pd.DataFrame(rows, columns=columns)
     found.attrs = {"rule": rule, "level": level, "none": none, "summary": f"{summary}; {rule}"}
     return found
