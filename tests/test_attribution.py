@@ -8,20 +8,16 @@ import torch
 from planted_readers import CONFIG, LinearReader, PatchReader, cell_mask
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips, tiny_model
-from torch import nn
 
 from medn_lab import diagnose
 from medn_lab.diagnose import (
     attribution_method,
     attribution_targets,
     attributor,
-    bare_change,
     compare_attributions,
-    frame_ablation,
     grad_cam,
     gradient_shap,
     integrated_gradients,
-    occlusion,
     randomisation_check,
     saliency,
 )
@@ -31,6 +27,10 @@ from medn_lab.model import MEDN, MEDNConfig
 
 METHODS = tuple(registered_methods())
 QUICK = {"integrated_gradients": {"n_steps": 4}, "gradient_shap": {"n_samples": 3}, "occlusion": {"patch": 16}}
+EXACT = {
+    "integrated_gradients": {"n_steps": 3}, "gradient_shap": {"frames_noise": 0, "flow_noise": 0, "n_samples": 2},
+    "occlusion": {"patch": 8}
+}  # fmt: skip
 ZERO_MAP = "ignore:the .* map of the .* is 0 everywhere"
 
 every = pytest.mark.parametrize
@@ -81,9 +81,10 @@ def change_of(clips):
     return frames - frames[:, :1]
 
 
-def hooks_of(model):
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return [name for name, module in model.named_modules() if any(getattr(module, kind) for kind in kinds)]
+def of_patches(values):
+    """Sums over patches of 8 px of values (n, ..., h, w, c), and over all else."""
+    heat = values.sum(axis=(1, -1) if values.ndim == 5 else -1)
+    return heat.reshape(len(heat), 4, 8, 4, 8).sum(axis=(2, 4))
 
 
 class TestANewMethod:
@@ -107,81 +108,37 @@ class TestANewMethod:
         np.testing.assert_allclose(found.flow, clips.flow * weights["flow"], rtol=1e-3, atol=1e-5)
         assert found.sanity["completeness_error"] < 1e-3
         assert (found.method, found.params) == ("slope_times_change", {"scale": 1.0})
-        methods = ["bare_change", "slope_times_change"]
-        table = compare_attributions(linear, clips, target="happiness", methods=methods, n_draws=1)
-        alike = table.groupby("method")["spearman"].max()
-        assert alike["bare_change"] == pytest.approx(1)
-        assert alike["slope_times_change"] < 0.5
+        table = compare_attributions(linear, clips, target="happiness", methods=["slope_times_change"], n_draws=1)
+        assert table["spearman"].max() < 0.5
         make = attributor(linear, clips, params={"slope_times_change": {"scale": 2.0}}, n_checked=2)
-        assert "slope_times_change" in make.methods
         checked = make.check(clips.table["clip_id"][0], target="happiness", method="slope_times_change")
         np.testing.assert_allclose(checked.flow[0], 2 * found.flow[0], rtol=1e-5)
         assert checked.sanity["infidelity"] < 1e-4
-        assert {"sensitivity", "randomised_flow"} <= checked.sanity.keys()
 
-    def test_a_name_that_is_taken_and_an_argument_without_a_default_are_refused(self):
+    def test_a_name_that_is_taken_is_refused(self):
         def saliency(score, inputs, fixed): ...
-        def bare(score, inputs, fixed, *, size): ...
 
-        for function in (saliency, bare):
-            with pytest.raises(ValueError, match=function.__name__):
-                attribution_method()(function)
-        assert "bare" not in registered_methods()
+        with pytest.raises(ValueError, match="saliency"):
+            attribution_method()(saliency)
 
 
 class TestALinearNetwork:
     """What each method must give is known to the last digit."""
 
-    def test_saliency_is_the_weights(self, linear, weights, clips):
-        found = saliency(linear, clips, target="happiness")
-        for name, weight in weights.items():
-            np.testing.assert_allclose(getattr(found, name), np.broadcast_to(weight, getattr(found, name).shape))
-
-    @every(
-        ("method", "options"),
-        [(integrated_gradients, {"n_steps": 3}), (gradient_shap, {"frames_noise": 0, "flow_noise": 0, "n_samples": 2})],
-    )
-    def test_path_methods_are_weights_times_departure(self, linear, weights, clips, method, options):
-        found = method(linear, clips, target="happiness", **options)
-        np.testing.assert_allclose(found.frames, change_of(clips) * weights["frames"], rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(found.flow, clips.flow * weights["flow"], rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(found.totals, found.scores - found.baseline_scores, rtol=1e-3, atol=1e-2)
-        assert found.sanity["completeness_error"] < 1e-3
-
-    def test_occlusion_gives_a_patch_the_sum_of_its_products(self, linear, weights, clips):
-        found = occlusion(linear, clips, target="happiness", patch=8)
-        frames, flow = change_of(clips) * weights["frames"], clips.flow * weights["flow"]
-        for values, products, axes in ((found.frames, frames, (1, 4)), (found.flow, flow, (3,))):
-            of_map, expected = (
-                one.sum(axis=axes).reshape(len(clips), 4, 8, 4, 8).sum(axis=(2, 4)) for one in (values, products)
-            )
-            np.testing.assert_allclose(of_map, expected, rtol=1e-3, atol=2e-3)
-
-    def test_overlapping_patches_share_a_pixel_evenly(self, linear, weights, clips):
-        found = occlusion(linear, clips, target="AU12", patch=16, stride=8)
-        products = (clips.flow * weights["flow"]).sum(axis=3)
-        # The upper left cell lies in one patch alone; the next in two.
-        first, second = products[:, :16, :16].sum(axis=(1, 2)), products[:, :16, 8:24].sum(axis=(1, 2))
-        np.testing.assert_allclose(found.flow[:, 0, 0, 0], first / (2 * 256), rtol=1e-3, atol=1e-5)
-        np.testing.assert_allclose(found.flow[:, 0, 12, 0], (first + second) / (4 * 256), rtol=1e-3, atol=1e-5)
-
-    def test_frame_ablation_gives_a_frame_the_sum_of_its_products(self, linear, weights, clips):
-        found = frame_ablation(linear, clips, target="happiness")
-        expected = (change_of(clips) * weights["frames"]).sum(axis=(2, 3, 4))
-        np.testing.assert_allclose(found.course, expected, rtol=1e-3, atol=2e-3)
-        assert found.flow is None
-
-    def test_bare_change_uses_no_weight(self, linear, clips):
-        found = bare_change(linear, clips, target="happiness")
-        np.testing.assert_allclose(found.frames, change_of(clips), atol=1e-6)
-        np.testing.assert_allclose(found.flow, clips.flow)
-
-    @pytest.mark.filterwarnings(ZERO_MAP)
-    def test_a_difference_of_emotions_is_the_difference_of_their_maps(self, linear, clips):
-        targets = ("happiness", "others", "happiness - others")
-        first, second, difference = (saliency(linear, clips, target=target) for target in targets)
-        np.testing.assert_allclose(difference.frames, first.frames - second.frames)
-        np.testing.assert_allclose(difference.flow, first.flow - second.flow)
+    @every("method", [name for name in METHODS if name != "grad_cam"])
+    def test_a_map_has_its_closed_form(self, linear, weights, clips, method):
+        found = getattr(diagnose, method)(linear, clips, target="happiness - others", **EXACT.get(method, {}))
+        # What a patch or a frame has is the sum of its products.
+        summed = {"occlusion": of_patches, "frame_ablation": lambda values: values.sum(axis=(2, 3, 4))}
+        for name, change in (("frames", change_of(clips)), ("flow", clips.flow)):
+            values, weight = getattr(found, name), weights[name]
+            if values is None:
+                assert (method, name) == ("frame_ablation", "flow")
+                continue
+            expected = {"saliency": weight + 0 * change, "bare_change": change}.get(method, weight * change)
+            values, expected = (summed.get(method, np.asarray)(one) for one in (values, expected))
+            np.testing.assert_allclose(values, expected, rtol=1e-3, atol=2e-3 if method in summed else 1e-5)
+        assert found.sanity.get("completeness_error", 0) < 1e-3
 
 
 class TestOnePlantedPatch:
@@ -189,25 +146,18 @@ class TestOnePlantedPatch:
 
     @every("method", [name for name in METHODS if name not in ("bare_change", "frame_ablation")])
     def test_all_that_a_map_holds_lies_on_the_patch(self, reader, clips, method):
-        options = {"occlusion": {"patch": 8}, "gradient_shap": {"frames_noise": 0}}.get(method, {})
+        options = {"gradient_shap": {"frames_noise": 0}}.get(method, {})
         found = getattr(diagnose, method)(reader, clips, target="happiness", **options)
-        on_frames, on_flow = np.abs(found.frames).sum(axis=(1, 4)), np.abs(found.flow).sum(axis=3)
-        share = on_frames[:, cell_mask((2, 1)).numpy()].sum(axis=1) / on_frames.sum(axis=(1, 2))
-        np.testing.assert_allclose(share, 1, atol=1e-5)
-        flow_mask = cell_mask((1, 2)).numpy()
-        share = on_flow[:, flow_mask].sum(axis=1) / on_flow.sum(axis=(1, 2))
-        if method == "grad_cam":  # enlarged smoothly: the strongest pixels are the cell's, and half of the map
-            assert flow_mask.ravel()[on_flow.reshape(len(clips), -1).argmax(axis=1)].all()
-            assert (share > 0.5).all()
-        else:
-            np.testing.assert_allclose(share, 1, atol=1e-5)
+        for values, cell in ((found.frames, (2, 1)), (found.flow, (1, 2))):
+            heat = np.abs(values).sum(axis=(1, 4) if values.ndim == 5 else 3)
+            share = heat[:, cell_mask(cell).numpy()].sum(axis=1) / heat.sum(axis=(1, 2))
+            if method == "grad_cam" and values is found.flow:  # enlarged smoothly: half of the map is the cell's
+                assert (share > 0.5).all()
+            else:
+                np.testing.assert_allclose(share, 1, atol=1e-5)
 
-    def test_in_time_it_lies_on_the_moment_that_is_read(self, reader, clips):
-        course = frame_ablation(reader, clips, target="happiness").course
-        assert (np.abs(course[:, 5]) > 0).all()
-        np.testing.assert_allclose(np.delete(course, 5, axis=1), 0, atol=1e-7)
-
-    def test_grad_cam_puts_each_token_back_in_its_place(self, clips):
+    @pytest.mark.filterwarnings(ZERO_MAP)
+    def test_grad_cam_puts_each_token_back_in_its_place_and_a_dropped_one_has_nothing(self, clips):
         # Position 9 is gathered first, 3 second: without their places the heat would lie on patches 0 and 1.
         found = grad_cam(PatchReader(frames_cell=(2, 1), kept=((3, 9, 0), (9,))), clips, target="happiness")
         change = change_of(clips)[:, 5].reshape(len(clips), 4, 8, 4, 8, 3).mean(axis=(2, 4))[:, 2, 1]  # (n, 3)
@@ -218,60 +168,19 @@ class TestOnePlantedPatch:
         expected = np.repeat((slope * summed)[:, None] / 8, 8, axis=1)
         np.testing.assert_allclose(places[:, :, 2, 1], expected, rtol=1e-3, atol=1e-5)
         np.testing.assert_allclose(np.delete(places.reshape(len(clips), 8, 16), 9, axis=2), 0, atol=1e-7)
-
-    @every(("method", "options", "most"), [(bare_change, {}, 0.2), (grad_cam, {"weights": "mean"}, 0.6)])
-    def test_the_movement_and_the_classic_grad_cam_do_not_lie_there(self, reader, clips, method, options, most):
-        # Classic Grad-CAM gives every place the mean slope, so that one patch is looked for in all of them.
-        heat = np.abs(method(reader, clips, target="happiness", **options).frames).sum(axis=(1, 4))
-        assert (heat[:, cell_mask((2, 1)).numpy()].sum(axis=1) / heat.sum(axis=(1, 2)) < most).all()
-
-    @pytest.mark.filterwarnings(ZERO_MAP)
-    def test_a_dropped_position_has_exactly_nothing(self, clips):
         found = grad_cam(PatchReader(frames_cell=(2, 1), kept=((3, 0), (3,))), clips, target="others")
         assert np.abs(found.frames).max() == 0
 
 
 class TestAgainstCaptum:
     def test_grad_cam_on_the_flow_stem(self, model, clips):
-        from captum.attr import LayerGradCam
+        from captum.attr import LayerGradientXActivation
 
-        explain = LayerGradCam(lambda x: model(None, x).au_logits, model.motion_branch.stem)
-        theirs = explain.attribute(tensors(clips)[1], target=1, relu_attributions=False)
-        enlarged = nn.functional.interpolate(theirs, size=(32, 32), mode="bilinear")[:, 0].detach().numpy()
-        found = grad_cam(model, clips, target=model.config.aus[1], weights="mean")
+        explain = LayerGradientXActivation(lambda x: model(None, x).au_logits, model.motion_branch.stem)
+        theirs = explain.attribute(tensors(clips)[1], target=1).sum(dim=1, keepdim=True)
+        enlarged = torch.nn.functional.interpolate(theirs, size=(32, 32), mode="bilinear")[:, 0].detach().numpy()
+        found = grad_cam(model, clips, target=model.config.aus[1])
         np.testing.assert_allclose(found.flow_heat * (32 / theirs.shape[-1]) ** 2, enlarged, rtol=1e-4, atol=1e-7)
-
-    def test_grad_cam_on_tokens_brought_to_channels_first(self, clips):
-        from captum.attr import LayerGradCam
-
-        dense = MEDN(MEDNConfig.for_clips(clips, dim=32, branches="emotion", keep_rates=(1.0,)), seed=1).eval()
-        found = grad_cam(dense, clips, target="happiness", weights="mean")
-
-        class ChannelsFirst(nn.Module):
-            def __init__(self, norm):
-                super().__init__()
-                self.norm, self.here = norm, nn.Identity()
-
-            def forward(self, x):
-                return self.here(self.norm(x).permute(0, 2, 1)).permute(0, 2, 1)
-
-        dense.emotion_branch.norm = ChannelsFirst(dense.emotion_branch.norm)
-        frames, _ = tensors(clips)
-        explain = LayerGradCam(lambda x: dense(x).logits, dense.emotion_branch.norm.here)
-        theirs = explain.attribute(frames, target=0, relu_attributions=False)[:, 0].detach()  # (b, k)
-        placed = torch.zeros_like(theirs).scatter(1, dense(frames).sevit_output.kept[0], theirs).numpy()
-        blocks = found.frames_heat.reshape(len(clips), 8, 8, 4, 8, 4).sum(axis=(1, 3, 5)).reshape(placed.shape)
-        np.testing.assert_allclose(blocks, placed, rtol=1e-3, atol=1e-6)
-
-    def test_integrated_gradients_are_captums_of_the_bare_logit(self, model, clips):
-        from captum.attr import IntegratedGradients
-
-        frames, flow = tensors(clips)
-        still = (frames[:, :1].expand_as(frames).contiguous(), torch.zeros_like(flow))
-        theirs = IntegratedGradients(lambda a, b: model(a, b).logits[:, 0]).attribute((frames, flow), still, n_steps=6)
-        found = integrated_gradients(model, clips, target="happiness", n_steps=6)
-        np.testing.assert_allclose(found.frames, theirs[0].permute(0, 1, 3, 4, 2).numpy(), rtol=1e-3, atol=1e-6)
-        np.testing.assert_allclose(found.flow, theirs[1].permute(0, 2, 3, 1).numpy(), rtol=1e-3, atol=1e-6)
 
     def test_gradient_shap_has_the_expectation_of_captums(self, reader, clips):
         from captum.attr import GradientShap
@@ -284,7 +193,6 @@ class TestAgainstCaptum:
         expected = explain.attribute(flow, torch.zeros_like(flow), n_samples=2000, stdevs=0.02)[0].sum(dim=0).numpy()
         heat = gradient_shap(reader, one, target="happiness", n_samples=2000, flow_noise=0.02).flow_heat[0]
         assert np.abs(heat - expected).max() < 0.1 * np.abs(expected).max()
-        assert abs(heat.sum() - expected.sum()) < 0.03 * np.abs(expected).sum()
 
 
 class TestTheContract:
@@ -296,63 +204,40 @@ class TestTheContract:
         assert found.frames.shape == clips.frames.shape
         assert found.frames.dtype == np.float32
         assert (found.flow is None) == (method == "frame_ablation")
-        assert found.flow is None or found.flow.shape == clips.flow.shape
-        assert np.isfinite(found.frames).all()
         assert np.abs(found.frames).max() > 0
-        assert found.method == method
-        assert list(found.table["clip_id"]) == list(clips.table["clip_id"])
         np.testing.assert_allclose(found.scores, predict(model, clips).logits[:, 1], rtol=1e-4, atol=1e-5)
         ids = list(clips.table["clip_id"])
-        single = run(method, model, clips.select(ids[::-1]), target="others", batch_size=1).select(ids)
+        with torch.no_grad():  # a caller may have switched gradients off
+            single = run(method, model, clips.select(ids[::-1]), target="others", batch_size=1).select(ids)
         for one, whole in ((single.frames, found.frames), (single.flow, found.flow)):
             if whole is not None:
                 np.testing.assert_allclose(one, whole, atol=2e-4 * np.abs(whole).max())
 
-    @every("method", mostly_slow(METHODS, quick=3))
+    @every("method", mostly_slow(["grad_cam", *METHODS[:3]]))
     def test_nothing_is_left_behind_also_after_an_error(self, clips, method):
         model, calls = bottleneck(clips).train(), []
-        model.motion_branch.stem.eval()  # frozen by its owner, and to be found so
-        weight = model.head[1].weight
-        weight.grad = torch.ones_like(weight)  # the user's own
+        model.motion_branch.stem.eval()  # frozen by its owner
         before = {name: module.training for name, module in model.named_modules()}
-        state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+        state, bins = torch.get_rng_state(), model.code.bin_width.clone()
 
         def fail(*_):
             calls.append(1)
             if len(calls) > 2:  # let the scores pass, and stop the method at its work
                 raise RuntimeError("planted")
 
-        for planted in (False, True)[: 1 + (method != "bare_change")]:  # which asks the network for its scores alone
-            if planted:
-                handle = model.head.register_forward_hook(fail)
-                with pytest.raises(RuntimeError, match="planted"):
-                    run(method, model, clips, target="happiness")
-                handle.remove()
-            else:
-                run(method, model, clips, target="happiness")
+        def left_as_it_was():
+            kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+            assert not [one for one in model.modules() if any(getattr(one, kind) for kind in kinds)]
             assert {name: module.training for name, module in model.named_modules()} == before
-            assert not hooks_of(model)
-            assert all(p.grad is None and p.requires_grad for p in model.parameters() if p is not weight)
-            assert torch.equal(weight.grad, torch.ones_like(weight))
+            assert all(value.grad is None and value.requires_grad for value in model.parameters())
+            assert torch.equal(model.code.bin_width, bins)
+
+        run(method, model, clips, target="happiness")
+        left_as_it_was()
+        with model.head.register_forward_hook(fail), pytest.raises(RuntimeError, match="planted"):
+            run(method, model, clips, target="happiness")
+        left_as_it_was()
         assert torch.equal(torch.get_rng_state(), state)
-        assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
-
-    @every("method", ["saliency", "integrated_gradients", "grad_cam"])
-    def test_it_works_where_the_caller_has_switched_gradients_off(self, model, clips, method):
-        own = run(method, model, clips, target="happiness")
-        with torch.no_grad():
-            found = run(method, model, clips, target="happiness")
-        assert np.abs(found.flow).max() > 0
-        np.testing.assert_allclose(found.flow, own.flow, rtol=1e-5, atol=1e-8)
-        np.testing.assert_allclose(found.frames, own.frames, rtol=1e-5, atol=1e-8)
-
-    def test_a_map_can_be_made_again_from_its_params(self, model, clips, tmp_path):
-        found = occlusion(model, clips, target="happiness", patch=16, stride=8)
-        found.save(tmp_path / "map")
-        loaded = type(found).load(tmp_path / "map")
-        again = getattr(diagnose, loaded.method)(model, clips, target=loaded.target, **loaded.params)
-        np.testing.assert_array_equal(again.flow, found.flow)
-        np.testing.assert_array_equal(loaded.scores, found.scores)
 
 
 class TestBranchesAndInputs:
@@ -370,33 +255,21 @@ class TestBranchesAndInputs:
             assert one.branch == branches
 
     @every(
-        ("missing", "target", "facts"),
+        ("missing", "options", "facts"),
         [
-            ("flow", "AU12", "'AU12'.*flow.*frames"),
-            ("frames", "gate", "'gate'.*frames.*flow"),
-            ("frames", "happiness from motion", "'happiness from motion'.*frames"),
+            ("flow", {"target": "AU12"}, "'AU12'.*flow.*frames"),
+            ("frames", {"target": "gate"}, "'gate'.*frames.*flow"),
+            ("frames", {"target": "happiness from motion"}, "'happiness from motion'.*frames"),
+            ("", {"target": "AU12", "method": "frame_ablation"}, "frames.*'AU12'"),
+            ("", {"method": "occlusion", "params": {"patch": 64}}, "64 px.*32 px"),
+            ("", {"method": "lime"}, "'lime'.*saliency, integrated_gradients"),
+            ("", {"method": "occlusion", "params": {"window": 3}}, "window.*patch"),
         ],
     )
-    def test_a_target_that_needs_what_is_not_there_is_refused(self, model, clips, missing, target, facts):
+    def test_what_cannot_be_attributed_is_refused(self, model, clips, missing, options, facts):
+        given = replace(clips, **{missing: None}) if missing else clips
         with pytest.raises(ValueError, match=facts):
-            saliency(model, replace(clips, **{missing: None}), target=target)
-
-    @every(
-        ("method", "options", "facts"),
-        [
-            (integrated_gradients, {"n_steps": 0}, "n_steps.*0"),
-            (gradient_shap, {"n_samples": 0}, "n_samples.*0"),
-            (gradient_shap, {"frames_noise": -1}, "noise.*-1"),
-            (occlusion, {"stride": 9}, "8 px.*9"),
-            (occlusion, {"patch": 64}, "64 px.*32 px"),
-            (grad_cam, {"weights": "max"}, "each.*mean.*'max'"),
-            (saliency, {"batch_size": 0}, "batch_size.*0"),
-            (frame_ablation, {"target": "AU12"}, "frames.*'AU12'"),
-        ],
-    )
-    def test_arguments_out_of_range_are_refused(self, model, clips, method, options, facts):
-        with pytest.raises(ValueError, match=facts):
-            method(model, clips, **{"target": "others", **options})
+            randomisation_check(model, given, **{"target": "happiness", "method": "saliency", **options})
 
     def test_a_network_with_a_bottleneck_owes_its_emotions_to_the_flow_too(self, clips):
         # Training cuts this path; a map that kept the cut would show no flow and break completeness.
@@ -408,8 +281,6 @@ class TestBranchesAndInputs:
         moved = (replace(clips, flow=clips.flow + sign * step) for sign in (1, -1))
         up, down = (saliency(model, one, target="happiness").scores[0] for one in moved)
         assert found.flow[0][place] == pytest.approx((up - down) / 2e-2, rel=0.05)
-        contribution = integrated_gradients(model, clips, target="happiness from motion", n_steps=32)
-        assert contribution.sanity["completeness_error"] < 0.02
 
     @pytest.mark.slow
     def test_a_rounded_code_is_attributed_before_it_is_rounded(self, clips):
@@ -421,27 +292,30 @@ class TestBranchesAndInputs:
         found = integrated_gradients(model, clips, target="happiness from emotion", n_steps=64)
         assert np.abs(found.frames).max() > 0
         assert found.sanity["completeness_error"] < 0.05
-        assert not hooks_of(model)
 
 
 class TestTargets:
     """The grammar of what can be attributed."""
 
-    def test_every_target_that_is_listed_can_be_attributed(self, model, clips):
-        one = clips.select(clips.table["clip_id"][:1])
-        for target in attribution_targets(model):
-            found = saliency(model, one, target=target)
-            assert found.target == target
-            assert np.isfinite(found.scores).all()
+    def test_every_target_that_is_listed_can_be_attributed_and_is_the_models_own_figure(self, model, clips):
+        found = {target: saliency(model, clips, target=target) for target in attribution_targets(model)}
+        assert all(maps.target == target for target, maps in found.items())
+        features = extract_features(model, clips)
+        np.testing.assert_allclose(found["gate"].scores, features.gate.mean(axis=1), atol=1e-5)
+        np.testing.assert_allclose(found["norm of motion"].scores, np.linalg.norm(features.motion, axis=1), rtol=1e-4)
+        logits = predict(model, clips).au_probabilities
+        np.testing.assert_allclose(
+            1 / (1 + np.exp(-found["AU12"].scores)), logits[:, clips.aus.index("AU12")], rtol=1e-4
+        )
+        assert found["AU12"].frames is found["norm of motion"].frames is found["norm of emotion"].flow is None
 
     def test_a_contribution_is_what_the_logit_gains_by_the_branch(self, model, clips):
         with_both = predict(model, clips).logits[:, 0]
         still_flow = predict(model, replace(clips, flow=np.zeros_like(clips.flow))).logits[:, 0]
         motion = integrated_gradients(model, clips, target="happiness from motion", n_steps=16)
         np.testing.assert_allclose(motion.scores, with_both - still_flow, atol=1e-5)
-        np.testing.assert_allclose(motion.baseline_scores, 0, atol=1e-6)
         np.testing.assert_allclose(motion.totals, with_both - still_flow, atol=2e-3)
-        assert (motion.frames, motion.branch) == (None, "motion")
+        assert (motion.frames, motion.branch, motion.baseline_scores.any()) == (None, "motion", False)
         emotion = saliency(model, clips, target="happiness from emotion")
         frames, flow = tensors(clips)
         onset = frames[:, :1]
@@ -452,22 +326,6 @@ class TestTargets:
         assert np.abs(emotion.scores).min() > 0.01
         assert emotion.flow is None
 
-    def test_the_gate_and_a_norm_are_the_models_own(self, model, clips):
-        features = extract_features(model, clips)
-        gate, motion, emotion = (
-            saliency(model, clips, target=t) for t in ("gate", "norm of motion", "norm of emotion")
-        )
-        np.testing.assert_allclose(gate.scores, features.gate.mean(axis=1), atol=1e-5)
-        np.testing.assert_allclose(motion.scores, np.linalg.norm(features.motion, axis=1), rtol=1e-4)
-        assert motion.frames is None
-        assert emotion.flow is None
-
-    def test_an_au_reads_no_frames(self, model, clips):
-        found = integrated_gradients(model, clips, target="AU12")
-        assert found.frames is None
-        assert np.abs(found.flow).max() > 0
-        assert found.sanity["completeness_error"] < 0.05
-
     def test_spaces_do_not_matter_and_a_class_that_is_written_like_a_rule_is_the_class(self, model, clips):
         found = saliency(model, clips, target="  happiness-others   from  motion ")
         assert found.target == "happiness - others from motion"
@@ -475,15 +333,7 @@ class TestTargets:
         expected = predict(named, clips).logits[:, 2]
         np.testing.assert_allclose(saliency(named, clips, target="fear - anger").scores, expected, atol=1e-5)
 
-    @every(
-        "target",
-        ["joy", "happiness - joy", "happiness - happiness", "AU12 from motion", "norm of gate", "joy from motion"],
-    )
-    def test_an_unknown_target_lists_those_there_are(self, model, clips, target):
-        with pytest.raises(ValueError, match=f"'{target}'.*happiness, others, AU1"):
-            saliency(model, clips, target=target)
-
-    def test_a_single_branch_has_no_gate_no_contributions_and_no_targets_of_the_other(self, clips):
+    def test_an_unknown_target_or_one_of_a_part_that_the_model_lacks_lists_those_there_are(self, model, clips):
         config = MEDNConfig.for_clips(clips, dim=32)
         motion, emotion, concatenated = (
             MEDN(replace(config, **more))
@@ -491,14 +341,8 @@ class TestTargets:
         )
         expected = ["happiness", "others", "AU1", "AU12", "AU14", "norm of motion", "norm of fused"]
         assert attribution_targets(motion) == expected
-        wrong = [(motion, t) for t in ("gate", "happiness from motion", "norm of emotion")]
-        for model, target in (*wrong, (emotion, "AU12"), (concatenated, "gate")):
-            with pytest.raises(ValueError, match=f"'{target}'"):
-                saliency(model, clips, target=target)
-
-
-def test_a_method_or_an_argument_that_is_not_known_lists_those_there_are(model, clips):
-    for options, facts in (({"method": "lime"}, "'lime'.*saliency, integrated_gradients"),
-                           ({"method": "occlusion", "params": {"window": 3}}, "window.*patch, stride")):  # fmt: skip
-        with pytest.raises(ValueError, match=facts):
-            randomisation_check(model, clips, target="happiness", **options)
+        wrong = [(model, t) for t in ("joy", "happiness - happiness", "AU12 from motion", "norm of gate")]
+        wrong += [(motion, t) for t in ("gate", "happiness from motion", "norm of emotion")]
+        for one, target in (*wrong, (emotion, "AU12"), (concatenated, "gate")):
+            with pytest.raises(ValueError, match=f"'{target}'.*happiness, others"):
+                saliency(one, clips, target=target)

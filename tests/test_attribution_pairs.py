@@ -14,6 +14,7 @@ from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.synthme import synthetic_clips
 
 PAIR = ("tiny0_s00_c00", "tiny0_s00_c02")  # one AU, reddened and paled
+STEPS = {"n_steps": 4}
 
 every = pytest.mark.parametrize
 
@@ -35,7 +36,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def make(model, clips):
-    return attributor(model, clips, params={"integrated_gradients": {"n_steps": 4}}, n_checked=3)
+    return attributor(model, clips, params={"integrated_gradients": STEPS}, n_checked=3)
 
 
 def close(found, own):
@@ -45,10 +46,9 @@ def close(found, own):
 
 
 class TestOnDemand:
-    @every("method", ["saliency", "integrated_gradients", "grad_cam", "frame_ablation", "bare_change"])
-    def test_a_map_is_that_of_its_method(self, make, model, clips, method):
+    @every(("method", "options"), [("integrated_gradients", STEPS), ("grad_cam", {}), ("frame_ablation", {})])
+    def test_a_map_is_that_of_its_method(self, make, model, clips, method, options):
         clip_id = clips.table["clip_id"][5]
-        options = {"n_steps": 4} if method == "integrated_gradients" else {}
         own = getattr(diagnose, method)(model, clips.select([clip_id]), target="happiness", **options)
         found = make(clip_id, target="happiness", method=method)
         close(found, own)
@@ -59,12 +59,10 @@ class TestOnDemand:
         make, how, ids = attributor(model, clips), {"target": "gate", "method": "bare_change"}, clips.table["clip_id"]
         assert not make.is_made(ids[0], **how)
         first = make(ids[0], **how)
-        assert make.is_made(ids[0], **how)
         assert make(ids[0], **how) is first
         for clip_id in ids[1:3]:
             make(clip_id, **how)
         assert [make.is_made(name, **how) for name in ids[:3]] == [False, True, True]
-        assert "2 maps made" in repr(make)
 
     def test_a_pair_is_attributed_in_both_clips(self, make, model, clips):
         found = make(PAIR[0], partner=PAIR[1], method="saliency")
@@ -73,36 +71,26 @@ class TestOnDemand:
         close(found, attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], method="saliency"))
         assert make.is_made(PAIR[0], partner=PAIR[1], method="saliency", target="whatever")
 
-    def test_a_check_adds_the_slow_figures_and_stays(self, make, model, clips):
+    def test_a_check_adds_the_slow_figures_once_for_a_target_and_method(self, make, model, clips, monkeypatch):
         clip_id, how = clips.table["clip_id"][0], {"target": "happiness", "method": "saliency"}
         checked = make.check(clip_id, **how)
         one = clips.select([clip_id])
         own = diagnose.check_attribution(diagnose.saliency(model, one, target="happiness"), model=model, clips=one)
-        for name in ("infidelity", "sensitivity"):
-            assert checked.sanity[name] == pytest.approx(own.sanity[name], rel=1e-2)
-        few = clips.select([clip_id, *self.of_one_emotion(clips, clip_id)])
+        table = clips.table[clips.table["clip_id"] != clip_id]
+        others = table[table["label"] == "happiness"].drop_duplicates("subject")["clip_id"][:2]  # of different persons
+        few = clips.select([clip_id, *others])
         random = diagnose.randomisation_check(model, few, n_draws=1, **how).attribution.sanity
-        for name in ("randomised_frames", "randomised_flow"):
-            assert checked.sanity[name] == pytest.approx(random[name], abs=1e-3)
+        for name in ("infidelity", "sensitivity", "randomised_frames", "randomised_flow"):
+            assert checked.sanity[name] == pytest.approx((own.sanity | random)[name], rel=1e-2, abs=1e-3)
         assert checked.sanity["randomised_clips"] == 3
         assert make(clip_id, **how) is checked
-
-    def of_one_emotion(self, clips, clip_id):
-        """Two more clips of the clip's emotion, of different persons."""
-        table = clips.table[clips.table["clip_id"] != clip_id]
-        return table[table["label"] == "happiness"].drop_duplicates("subject")["clip_id"][:2]
-
-    def test_the_random_weights_are_drawn_once_for_a_target_and_method(self, make, clips, monkeypatch):
-        how = {"target": "others", "method": "bare_change"}
-        make.check(clips.table["clip_id"][0], **how)
-        monkeypatch.setattr(
-            "medn_lab.diagnose.attribution_pairs.randomisation_check", lambda *_, **__: pytest.fail("drawn again")
-        )
-        again = make.check(clips.table["clip_id"][3], **how)
-        assert again.sanity["randomised_frames"] == pytest.approx(1)  # it uses no weight
+        drawn_again = lambda *_, **__: pytest.fail("drawn again")  # noqa: E731
+        monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.randomisation_check", drawn_again)
+        again = make.check(clips.table["clip_id"][3], **how).sanity
+        assert again["randomised_frames"] == checked.sanity["randomised_frames"]
 
     def test_the_planted_mass_is_measured_with_its_area(self):
-        clips = synthetic_clips(n_subjects=1, clips_per_subject=6, seed=2, n_jobs=1)
+        clips = synthetic_clips(n_subjects=1, clips_per_subject=3, seed=2, n_jobs=1)
         make = attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
         flowing = clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[0]
         au = next(au for au in clips.aus if clips.table.set_index("clip_id").loc[flowing, au] == 1)
@@ -111,7 +99,6 @@ class TestOnDemand:
             mass = diagnose.planted_mass(maps, truth=clips.truth, region=region, of=of)
             assert maps.sanity[f"planted_{of}"] == pytest.approx(mass["share"][0])
             assert maps.sanity[f"area_{of}"] == pytest.approx(mass["chance"][0])
-        assert "planted_frames" not in of_au.sanity
         assert "planted_frames" not in make(flowing, target="happiness", method="frame_ablation").sanity
         kept = make.kept(flowing)
         assert kept.cover is not None
@@ -124,42 +111,22 @@ class TestOnDemand:
         for one in (motion, make):
             assert "frame_ablation" not in one.methods
             assert one.kept(clip_id) is None
-        with pytest.raises(ValueError, match="'frame_ablation'"):
-            make(clip_id, target="happiness", method="frame_ablation")
 
-    @every(
-        ("arguments", "facts"),
-        [
-            ({"params": {"magic": {}}}, "'magic'"),
-            ({"params": {"occlusion": {"size": 3}}}, "occlusion.*size.*patch"),
-            ({"n_checked": 0}, "n_checked.*0"),
-        ],
-    )
-    def test_an_attributor_that_cannot_be_made_is_refused(self, model, clips, arguments, facts):
-        with pytest.raises(ValueError, match=facts):
-            attributor(model, clips, **arguments)
-
-    def test_what_cannot_be_mapped_is_refused(self, make, clips):
+    def test_what_cannot_be_mapped_is_refused(self, make, model, clips):
         clip_id = clips.table["clip_id"][0]
         same = clips.table.loc[clips.table["label"] == clips.table["label"][0], "clip_id"].iloc[1]
-        for name, options, facts in (
-            (clip_id, {"target": "happiness", "method": "magic"}, "'magic'"),
-            (clip_id, {"target": "joy"}, "'joy'"),
-            ("nobody", {"target": "happiness"}, "'nobody'"),
-            (clip_id, {"partner": same}, "both are"),
-        ):
+        for options, facts in (({"target": "joy", "method": "magic"}, "'magic'"), ({"partner": same}, "both are")):
             with pytest.raises(ValueError, match=facts):
-                make(name, **options)
-        with pytest.raises(ValueError, match="'nobody'"):
-            make.kept("nobody")
+                make(clip_id, **options)
+        with pytest.raises(ValueError, match="'magic'"):
+            attributor(model, clips, params={"magic": {}})
 
 
 class TestAPair:
     def test_the_maps_add_up_to_how_far_apart_the_model_puts_the_clips(self, clips):
         # Dense, so that stillness looks the same on every face and the baselines fall out of the difference.
         pair = ("tiny0_s00_c00", "tiny0_s01_c01")
-        dense = model_of(keep_rates=(1.0,))
-        found = attribute_pair(dense, clips, clip_a=pair[0], clip_b=pair[1], params={"n_steps": 64})
+        found = attribute_pair(model_of(keep_rates=(1.0,)), clips, clip_a=pair[0], clip_b=pair[1])
         labels = clips.table.set_index("clip_id")["label"]
         assert found.target == f"{labels[pair[0]]} - {labels[pair[1]]}"
         assert list(found.table["clip_id"]) == [*pair]
@@ -167,18 +134,11 @@ class TestAPair:
         apart = float((found.scores - found.baseline_scores) @ [1, -1])
         assert found.totals[0] - found.totals[1] == pytest.approx(apart, abs=0.05 * abs(apart) + 1e-3)
 
-    def test_one_emotion_or_a_method_that_is_not_known_is_refused(self, model, clips):
-        for clip_b, method, facts in ((PAIR[0], "saliency", "both are"), (PAIR[1], "lime", "'lime'.*saliency")):
-            with pytest.raises(ValueError, match=facts):
-                attribute_pair(model, clips, clip_a=PAIR[0], clip_b=clip_b, method=method)
-
     def test_functions_of_two_ids_give_what_the_functions_of_clips_give(self, model, clips):
-        swap, attribute = pair_swapper(model, clips), pair_attributor(model, clips, params={"n_steps": 4})
+        swap, attribute = pair_swapper(model, clips), pair_attributor(model, clips, params=STEPS)
         assert swap(*PAIR).equals(swap_branches(model, clips, clip_a=PAIR[0], clip_b=PAIR[1]))
-        own = attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], params={"n_steps": 4})
-        found = attribute(*PAIR)
-        assert np.array_equal(found.frames, own.frames)
-        assert found.table["clip_id"].tolist() == [*PAIR]
+        own = attribute_pair(model, clips, clip_a=PAIR[0], clip_b=PAIR[1], params=STEPS)
+        assert np.array_equal(attribute(*PAIR).frames, own.frames)
 
 
 class TestSwappedBranches:
@@ -193,10 +153,7 @@ class TestSwappedBranches:
         assert unmixed["predicted"].tolist() == own.predicted.tolist()
         mixed = predict(model, replace(clips.select(PAIR), flow=clips.select(PAIR[::-1]).flow)).logits
         assert found["margin"].iloc[1:3].to_numpy() == pytest.approx(mixed[:, 0] - mixed[:, 1], abs=1e-5)
-
-    @every("pair", [PAIR, ("tiny0_s01_c00", "tiny0_s02_c02")])
-    def test_what_the_branches_add_is_the_whole_difference(self, model, clips, pair):
-        found, back = (swap_branches(model, clips, clip_a=a, clip_b=b) for a, b in (pair, pair[::-1]))
+        back = swap_branches(model, clips, clip_a=PAIR[1], clip_b=PAIR[0])
         whole = found["margin"].iloc[0] - found["margin"].iloc[3]
         assert found.attrs["motion"] + found.attrs["emotion"] == pytest.approx(whole, abs=1e-6)
         assert back.attrs["motion"] == pytest.approx(found.attrs["motion"], abs=1e-5)
@@ -214,21 +171,12 @@ class TestSwappedBranches:
 
     def test_what_cannot_be_swapped_is_refused(self, model, clips):
         unlabelled = clips.with_table(clips.table.assign(label=[None, *clips.table["label"].iloc[1:]]))
-        no_column = clips.with_table(clips.table.drop(columns="label"))
         for changed, facts in (
             ({"model": model_of("motion")}, "motion branch alone"),
             ({"clips": replace(clips, flow=None)}, "no flow"),
-            ({"clips": replace(clips, frames=None)}, "no frames"),
-            ({"clips": no_column}, "'label'"),
             ({"clips": unlabelled}, "1 of 2 clips"),
-            ({"clip_b": PAIR[0]}, "both are happiness"),
-            ({"clip_b": "nobody"}, "'nobody'"),
             ({"clips": clips.with_table(clips.table.replace({"label": {"others": "awe"}}))}, "awe"),
         ):
             given = {"model": model, "clips": clips, "clip_a": PAIR[0], "clip_b": PAIR[1], **changed}
             with pytest.raises(ValueError, match=facts):
                 swap_branches(given.pop("model"), given.pop("clips"), **given)
-        with pytest.raises(ValueError, match="emotion branch alone"):
-            pair_swapper(model_of("emotion"), clips)
-        with pytest.raises(ValueError, match="'label'"):
-            pair_attributor(model, no_column)

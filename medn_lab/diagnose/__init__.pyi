@@ -2,9 +2,7 @@ from .attribution import attribution_method as attribution_method
 from .attribution import attribution_targets as attribution_targets
 from .attribution_checks import RandomisationCheck as RandomisationCheck
 from .attribution_checks import check_attribution as check_attribution
-from .attribution_checks import infidelity as infidelity
 from .attribution_checks import randomisation_check as randomisation_check
-from .attribution_checks import sensitivity as sensitivity
 from .attribution_erasure import erasure_effect as erasure_effect
 from .attribution_methods import bare_change as bare_change
 from .attribution_methods import frame_ablation as frame_ablation
@@ -21,7 +19,6 @@ from .attribution_pairs import pair_swapper as pair_swapper
 from .attribution_pairs import swap_branches as swap_branches
 from .attribution_planted import compare_attributions as compare_attributions
 from .attribution_planted import kept_tokens as kept_tokens
-from .attribution_planted import planted_interval as planted_interval
 from .attribution_planted import planted_mass as planted_mass
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap

@@ -21,13 +21,13 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from functools import wraps
 from importlib import import_module
 from itertools import permutations
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -35,60 +35,52 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from medn_lab.evaluate.prediction import source_of
-from medn_lab.model import MEDN, MEDNConfig, MotionOutput, as_inputs, check_clips
+from medn_lab.model import MEDN, MEDNConfig, as_inputs, check_clips
 from medn_lab.records import Attribution, Clips, require
 
 Tensors = tuple[Tensor, ...]
 
-Through = Literal["both", "motion", "emotion"]
+# What each branch reads.
+INPUT_OF = {"emotion": "frames", "motion": "flow"}
 
-INPUT_OF: dict[Literal["emotion", "motion"], str] = {"emotion": "frames", "motion": "flow"}
-"""What each branch reads."""
-
+# The axis of colours or components in the network's inputs; in a record it is the last.
 CHANNELS = {"frames": 2, "flow": 1}
-"""The axis of colours or components in the network's inputs; in a record it is the last."""
 
+# Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
+# weights, near which training has left it.
 FAR_SEED = 918_273_645_000
-"""Far from the seeds that people give networks: with the same seed the random weights would be a model's own first
-weights, near which training has left it."""
 
+# The share of the frames' change that is left where a clip has almost faded away.
 FADED_SHARE = 0.003
-"""The share of the frames' change that is left where a clip has almost faded away."""
+
+# A bin of the emotion code so narrow that the code is not rounded.
+FINE_BIN = 1e-6
 
 
-@dataclass(frozen=True)
-class Target:
-    """A number that the model has for every clip; :func:`find_target` makes it from its name."""
+class Target(NamedTuple):
+    """A number that the model has for every clip; :func:`find_target` makes it from its text."""
 
+    text: str
     kind: Literal["emotion", "au", "gate", "norm"]
     name: str = ""
     against: str = ""
-    through: Through = "both"
+    through: str = "both"
     contribution: bool = False
-
-    def __str__(self) -> str:
-        if self.kind in ("gate", "norm"):
-            return "gate" if self.kind == "gate" else f"norm of {self.name}"
-        value = f"{self.name} - {self.against}" if self.against else self.name
-        return f"{value} from {self.through}" if self.contribution else value
-
-    @property
-    def inputs(self) -> tuple[str, ...]:
-        """The inputs that it is attributed to: ``frames``, ``flow`` or both."""
-        return tuple(name for branch, name in INPUT_OF.items() if self.through in ("both", branch))
 
 
 def _all_targets(config: MEDNConfig) -> list[Target]:
-    """Every target of a model, where two have one name the first counts."""
-    emotions = [(name, "") for name in config.classes] + list(permutations(config.classes, 2))
-    branches: tuple[Through, ...] = ("motion", "emotion") if config.branches == "both" else (config.branches,)
-    found = [Target("emotion", *pair, through=config.branches) for pair in emotions]
-    found += [Target("au", name, through="motion") for name in config.aus if "motion" in branches]
-    if len(branches) == 2:
-        found += [Target("emotion", *pair, through=one, contribution=True) for pair in emotions for one in branches]
-        found += [Target("gate")] if config.fusion == "cofm" else []
-    found += [Target("norm", branch, through=branch) for branch in branches]
-    return [*found, Target("norm", "fused", through=config.branches)]
+    """Every target of a model; where two have one text the first counts."""
+    all_of, classes = config.branches, config.classes
+    branches = ("motion", "emotion") if all_of == "both" else (all_of,)
+    emotions = [(a, a, "") for a in classes] + [(f"{a} - {b}", a, b) for a, b in permutations(classes, 2)]
+    found = [Target(text, "emotion", a, b, all_of) for text, a, b in emotions]
+    found += [Target(name, "au", name, "", "motion") for name in config.aus if "motion" in branches]
+    if all_of == "both":
+        parts = [(*emotion, branch) for emotion in emotions for branch in branches]
+        found += [Target(f"{text} from {branch}", "emotion", a, b, branch, True) for text, a, b, branch in parts]
+        found += [Target("gate", "gate")] if config.fusion == "cofm" else []
+    found += [Target(f"norm of {branch}", "norm", branch, "", branch) for branch in branches]
+    return [*found, Target("norm of fused", "norm", "fused", "", all_of)]
 
 
 def attribution_targets(model: MEDN) -> list[str]:
@@ -117,24 +109,17 @@ def attribution_targets(model: MEDN) -> list[str]:
     >>> attribution_targets(model)[7:]
     ['gate', 'norm of motion', 'norm of emotion', 'norm of fused']
     """
-    return [str(target) for target in _all_targets(model.config) if not target.against]
+    return [target.text for target in _all_targets(model.config) if not target.against]
 
 
 def find_target(model: MEDN, text: str) -> Target:
     """The target that `text` names, spaces aside; ValueError with those that there are."""
-    named: dict[str, Target] = {}
     for target in _all_targets(model.config):
-        named.setdefault(str(target), target)
-    found = named.get(" ".join(str(text).split()))
-    if found is None:
-        found = {"".join(name.split()): target for name, target in named.items()}.get("".join(str(text).split()))
-    if found is None:
-        first, second = model.config.classes[:2]
-        raise ValueError(
-            f"{str(text)!r} is no target of this model; there are {', '.join(attribution_targets(model))}, and the"
-            f" difference of two emotions such as '{first} - {second}'"
-        )
-    return found
+        if target.text.replace(" ", "") == "".join(text.split()):
+            return target
+    first, second = model.config.classes[:2]
+    listed = f"{', '.join(attribution_targets(model))}, and differences of two emotions such as '{first} - {second}'"
+    raise ValueError(f"{text!r} is no target of this model; there are {listed}")
 
 
 class TargetFunction:
@@ -143,25 +128,23 @@ class TargetFunction:
     def __init__(self, model: MEDN, target: Target, clips: Clips) -> None:
         self.model, self.target = model, target
         given = [name for name in INPUT_OF.values() if getattr(clips, name) is not None]
-        self.reads = tuple(name for name in target.inputs if name in given)
-        needed = ("frames", "flow") if target.kind == "gate" or target.contribution else target.inputs[:1]
-        lacking = [name for name in needed if name not in given]
-        if not self.reads or (len(needed) == 2 and lacking):
-            raise ValueError(
-                f"{str(target)!r} needs the clips' {' and '.join(lacking or needed)}, and these clips hold"
-                f" {' and '.join(given)} alone"
-            )
+        own = [name for branch, name in INPUT_OF.items() if target.through in ("both", branch)]
+        self.reads = tuple(name for name in own if name in given)
+        of_both = target.kind == "gate" or target.contribution
+        lacking = [name for name in (INPUT_OF.values() if of_both else own) if name not in given]
+        if lacking and (of_both or not self.reads):
+            fault = f"{target.text!r} needs the clips' {' and '.join(lacking)}"
+            raise ValueError(f"{fault}, and these clips hold {' and '.join(given)} alone")
         self.fixed = tuple(name for name in given if target.contribution and name not in self.reads)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The target's value (b,) for the inputs of `reads` and then `fixed`, as the model takes them."""
         named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
-        value = self._value(named)
         if not self.target.contribution:
-            return value
+            return self._value(named)
         with torch.no_grad():  # the value without the branch does not depend on the inputs that are attributed to
             without = self._faded(named)
-        return value - without
+        return self._value(named) - without
 
     def baseline_score(self, inputs: Tensors) -> Tensor:
         """The target's value (b,) for the same clips in which nothing happens; 0 for a branch's contribution."""
@@ -175,14 +158,11 @@ class TargetFunction:
         In perfect stillness all positions of the face tie, and what the emotion branch keeps depends on their order; a
         clip that fades away keeps its own positions to the end.
         """
-        still = {name: stillness(name, named[name]) for name in self.reads}
+        still = dict(zip(self.reads, self.baselines(tuple(named[name] for name in self.reads)), strict=True))
         if "frames" not in still:
             return self._value({**named, **still})
-        change = named["frames"] - still["frames"]
-        near, nearer = (
-            self._value({**named, **still, "frames": still["frames"] + share * change})
-            for share in (2 * FADED_SHARE, FADED_SHARE)
-        )
+        change = FADED_SHARE * (named["frames"] - still["frames"])
+        near, nearer = (self._value({**named, **still, "frames": still["frames"] + k * change}) for k in (2, 1))
         return 2 * nearer - near  # linear extrapolation through both
 
     def _value(self, named: Mapping[str, Tensor]) -> Tensor:
@@ -192,10 +172,9 @@ class TargetFunction:
             return output.gate.mean(dim=1)
         if target.kind == "norm":
             return getattr(output, target.name).norm(dim=1)
-        if target.kind == "au":
-            return output.au_logits[:, config.aus.index(target.name)]
-        value = output.logits[:, config.classes.index(target.name)]
-        return value - output.logits[:, config.classes.index(target.against)] if target.against else value
+        names, logits = (config.aus, output.au_logits) if target.kind == "au" else (config.classes, output.logits)
+        value = logits[:, names.index(target.name)]
+        return value - logits[:, names.index(target.against)] if target.against else value
 
     def tensors(self, clips: Clips, rows: np.ndarray) -> tuple[Tensors, Tensors]:
         """The inputs `reads` and the inputs `fixed` of some clips."""
@@ -206,13 +185,9 @@ class TargetFunction:
         return tuple(named[name] for name in self.reads), tuple(named[name] for name in self.fixed)
 
     def baselines(self, inputs: Tensors) -> Tensors:
-        """The same faces in which nothing happens."""
-        return tuple(stillness(name, value) for name, value in zip(self.reads, inputs, strict=True))
-
-
-def stillness(name: str, value: Tensor) -> Tensor:
-    """The baseline of an input: frames (b, t, 3, h, w) that all are the onset, or flow (b, c, h, w) of zeros."""
-    return value[:, :1].expand_as(value).contiguous() if name == "frames" else torch.zeros_like(value)
+        """The same clips in which nothing happens: all frames (b, t, 3, h, w) are the onset, the flow is zero."""
+        still = {"frames": lambda frames: frames[:, :1].expand_as(frames).contiguous(), "flow": torch.zeros_like}
+        return tuple(still[name](value) for name, value in zip(self.reads, inputs, strict=True))
 
 
 @contextmanager
@@ -223,42 +198,30 @@ def eval_mode(model: MEDN) -> Iterator[None]:
     from the AU task alone; here the cut is bridged, or no emotion would depend on the flow. And it rounds the emotion
     code to the resolution of its noise, so that scores move in steps without a slope; here it is not rounded.
     """
-    modes = {module: module.training for module in model.modules()}
-    handles = []
-    model.eval()
-    try:
+    with ExitStack() as undo:
+        for module in model.modules():
+            undo.callback(setattr, module, "training", module.training)
+        model.eval()
         motion, fusion, code = (getattr(model, name, None) for name in ("motion_branch", "fusion", "code"))
-        held: dict[str, Any] = {}
+        parts: dict[int, Tensor] = {}
+
+        def keep(_: object, __: object, out: Any) -> None:
+            parts.clear()
+            parts.update({part.data_ptr(): part for part in (out.feature, out.tokens)})
+
+        def bridge(_: object, given: tuple[Any, ...]) -> tuple[Any, ...]:
+            return tuple(one if one.requires_grad else parts.get(one.data_ptr(), one) for one in given)
+
         if motion is not None and fusion is not None:
-            handles.append(motion.register_forward_hook(lambda _, __, out: held.update(motion=out)))
-            handles.append(fusion.register_forward_pre_hook(lambda _, args: _bridged(args, held["motion"])))
+            undo.enter_context(motion.register_forward_hook(keep))
+            undo.enter_context(fusion.register_forward_pre_hook(bridge))
         if code is not None:
-
-            def unrounded(_: object, __: object, out: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-                mean = held["encoded"][:, : out[0].shape[1]]
-                return mean, code.expand(mean), out[2]
-
-            handles.append(code.encode.register_forward_hook(lambda _, __, out: held.update(encoded=out)))
-            handles.append(code.register_forward_hook(unrounded))
+            undo.callback(setattr, code, "bin_width", code.bin_width)
+            code.bin_width = torch.full_like(code.bin_width, FINE_BIN)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
-        for module, mode in modes.items():
-            module.training = mode
 
 
-def _bridged(args: tuple[Any, ...], motion: MotionOutput) -> tuple[Any, ...]:
-    """The fusion's arguments, where detached parts of the motion branch's output are replaced by the parts."""
-    whole = {part.data_ptr(): part for part in (motion.feature, motion.tokens)}
-    return tuple(
-        whole.get(part.data_ptr(), part) if isinstance(part, Tensor) and not part.requires_grad else part
-        for part in args
-    )
-
-
-@dataclass(frozen=True)
-class Method:
+class Method(NamedTuple):
     """A registered method: its function of tensors, the defaults of its arguments, and what its values are."""
 
     compute: Callable[..., Tensors]
@@ -303,7 +266,7 @@ def attribution_method(
     Raises
     ------
     ValueError
-        If another module has registered a method of this name, or an own argument has no default.
+        If another module has registered a method of this name.
 
     See Also
     --------
@@ -331,8 +294,6 @@ def attribution_method(
         known = _METHODS.get(name)
         if known is not None and known.compute.__module__ != compute.__module__:
             raise ValueError(f"{known.compute.__module__} has an attribution method {name!r}; take another name")
-        if required := [one.name for one in own if one.default is one.empty]:
-            raise ValueError(f"the arguments {', '.join(required)} of the method {name!r} need defaults")
         _METHODS[name] = Method(compute, {one.name: one.default for one in own}, reads, slopes, places, complete)
 
         def run(
@@ -342,10 +303,9 @@ def attribution_method(
             return attribute(model, clips, method=name, params=params, **how)
 
         *shared, batch, bar, _ = inspect.signature(run).parameters.values()
-        signature = inspect.Signature([*shared, *own, batch, bar], return_annotation="Attribution")
         public: Any = wraps(compute)(run)
-        public.__signature__ = signature
-        public.__annotations__ = {one.name: one.annotation for one in signature.parameters.values()}
+        public.__signature__ = inspect.Signature([*shared, *own, batch, bar], return_annotation="Attribution")
+        public.__annotations__ = {one.name: one.annotation for one in (*shared, *own, batch, bar)}
         public.__annotations__["return"] = "Attribution"
         return public
 
@@ -380,58 +340,43 @@ def attribute(
     progress: bool = False,
 ) -> Attribution:
     """The maps of a method, given by its name, over clips."""
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
     check_clips(model.config, clips)
     registered, own = find_method(method, params)
     score = TargetFunction(model, find_target(model, target), clips)
-    name_of_target, through = str(score.target), score.target.through
+    named = score.target.text
     attributed = [name for name in score.reads if name in registered.reads]
     if not attributed:
-        raise ValueError(
-            f"{method} attributes to {' and '.join(registered.reads)} alone; {name_of_target!r} reads"
-            f" {' and '.join(score.reads)} of these clips"
-        )
-    maps: dict[str, list[np.ndarray]] = {name: [] for name in attributed}
-    scores, baseline_scores = [], []
+        alone = " and ".join(registered.reads)
+        raise ValueError(f"{method} attributes to {alone} alone; {named!r} reads {' and '.join(score.reads)} here")
+    parts: defaultdict[str, list[np.ndarray]] = defaultdict(list)
     with eval_mode(model):
         starts = range(0, len(clips), batch_size)
         for start in tqdm(starts, desc="attributing", unit="batch", disable=not progress):
             inputs, fixed = score.tensors(clips, np.arange(start, min(start + batch_size, len(clips))))
             with torch.no_grad():
-                scores.append(score(*inputs, *fixed))
-                baseline_scores.append(score.baseline_score(inputs))
+                made = {"scores": score(*inputs, *fixed), "baseline_scores": score.baseline_score(inputs)}
             with torch.enable_grad():
                 values = registered.compute(score, inputs, fixed, **own)
-            for name, value in zip(score.reads, values, strict=True):
-                if name in maps:
-                    maps[name].append(value.detach().movedim(CHANNELS[name], -1).float().cpu().numpy())
-    arrays = {name: np.concatenate(parts) for name, parts in maps.items()}
-    for name, array in arrays.items():
-        if not array.any():
-            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips"
-            because = f"{name_of_target!r} does not depend on the {name} here, so the map points nowhere"
-            warnings.warn(f"{sentence}: {because}", UserWarning, stacklevel=3)
-    of_clips = torch.cat(scores).float().cpu().numpy()
-    finite = np.isfinite(of_clips)
-    for array in arrays.values():
-        finite &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            maps = dict(zip(score.reads, values, strict=True))
+            made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}
+            for name, value in made.items():
+                parts[name].append(value.float().cpu().numpy())
+    arrays = {name: np.concatenate(found) for name, found in parts.items()}
+    for name in attributed:
+        if not arrays[name].any():
+            sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
+            warnings.warn(f"{sentence} depend on the {name} here", UserWarning, stacklevel=3)
+    finite = np.all([np.isfinite(one.reshape(len(clips), -1)).all(axis=1) for one in arrays.values()], axis=0)
     if not finite.all():
         first = clips.table["clip_id"].iloc[int(finite.argmin())]
-        raise ValueError(
-            f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}; look at those"
-            " clips for extreme flow"
-        )
-    branch_of = {name: branch for branch, name in INPUT_OF.items()}
+        fault = f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}"
+        raise ValueError(f"{fault}; look at those clips for extreme flow")
     found = Attribution(
-        frames=arrays.get("frames"),
-        flow=arrays.get("flow"),
+        **{"frames": None, "flow": None, **arrays},
         table=clips.table,
-        target=name_of_target,
-        branch=through if len(score.reads) == len(score.target.inputs) else branch_of[score.reads[0]],
+        target=named,
+        branch="both" if len(score.reads) == 2 else next(one for one, name in INPUT_OF.items() if name in score.reads),
         method=method,
-        scores=of_clips,
-        baseline_scores=torch.cat(baseline_scores).float().cpu().numpy(),
         params=own,
         source=source_of(model, clips, call="attribute", batch_size=batch_size),
     )

@@ -27,18 +27,33 @@ from medn_lab.diagnose.attribution_methods import GREY_LEVELS
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips, require
 
+# Stilled squares of a clip, whose side is a quarter of the crop, and noisy copies of it.
+N_SQUARES, N_NOISY = 32, 4
 
-def infidelity(
-    attribution: Attribution, *, model: MEDN, clips: Clips, patch: int | None = None, n_samples: int = 32, seed: int = 0
-) -> np.ndarray:
-    """How badly a map predicts what the target loses when a random square of the face is stilled.
+# Less than a camera would notice: a grey level, and a fiftieth of a pixel.
+NOISE = {"frames": 1 / GREY_LEVELS, "flow": 0.02}
 
-    In each sample a square of each input is stilled at a random place: the frames' by the onset, the flow's
-    by zeros. The map predicts the sum of its values there (slopes are multiplied with what was taken away). The
-    figure is what is left of the losses' mean square after the best scaling of the map: 0 predicts them exactly, 1 not
-    at all. So maps without a unit can be compared with those that have one. Where a score is so sure that no single
-    square is missed, or two squares stand in for each other, no map that adds up can predict the losses: the figure
-    then says how far the model is from a sum, and is best compared between methods on the same clips.
+# From which rank correlation with all weights random a map is marked.
+THRESHOLD = 0.5
+
+
+def check_attribution(
+    attribution: Attribution, *, model: MEDN, clips: Clips, n_draws: int = 3, seed: int = 0
+) -> Attribution:
+    """The same maps with infidelity, its control, sensitivity and, where the method claims it, completeness.
+
+    *Infidelity*: how badly a map predicts what the target loses when a random square of the face is stilled, the
+    frames' by the onset, the flow's by zeros. The map predicts the sum of its values there (slopes are multiplied with
+    what was taken away). The figure is what is left of the losses' mean square after the best scaling of the map: 0
+    predicts them exactly, 1 not at all. So maps without a unit can be compared with those that have one. Where a score
+    is so sure that no single square is missed, or two squares stand in for each other, no map that adds up can predict
+    the losses: the figure then says how far the model is from a sum, and is best compared between methods on the same
+    clips. The control is the method's map of a random model, the same architecture with all weights drawn at random:
+    its infidelity to this model is what the method reaches without training.
+
+    *Sensitivity*: how much a map changes when the clip changes by less than a camera would notice, uniform noise within
+    a grey level and 0.02 px. The figure is the largest relative change of the map (Frobenius norm) over four noisy
+    copies and over frames and flow: 0 stays the same, 1 changes by its own size.
 
     Parameters
     ----------
@@ -47,183 +62,34 @@ def infidelity(
         The one that it was made of.
     clips : Clips
         Hold the attribution's clips.
-    patch : int or None
-        Side of the square in pixels; a quarter of the crop where None.
-    n_samples : int
-        Squares a clip, at least 2.
-    seed : int
-
-    Returns
-    -------
-    (n,) float64 array
-        In [0, 1]; NaN for a clip whose target loses nothing whatever is stilled.
-
-    Raises
-    ------
-    ValueError
-        If the attribution was not made of this model and these clips, or an argument is out of its range.
-
-    See Also
-    --------
-    check_attribution
-
-    References
-    ----------
-    Yeh et al.: "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019, the square removal; the numerator
-    is captum's ``infidelity`` with ``normalize=True``, with which a test agrees. The division is ours.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
-    >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
-    >>> infidelity(maps, model=model, clips=clips, n_samples=4).shape
-    (1,)
-    """
-    side = clips.size[0]
-    patch = max(1, side // 4) if patch is None else patch
-    if not 1 <= patch <= side or n_samples < 2:
-        raise ValueError(f"patch must be from 1 to {side} px and n_samples at least 2; got {patch} and {n_samples}")
-    return _infidelity([attribution], model, clips, patch=patch, n_samples=n_samples, seed=seed)[0]
-
-
-def _infidelity(
-    compared: Sequence[Attribution], model: MEDN, clips: Clips, *, patch: int, n_samples: int = 32, seed: int
-) -> np.ndarray:
-    """The infidelity of maps by one method, the first of them of this model, on the same squares: (n_maps, n)."""
-    method, _ = find_method(compared[0].method)
-    figures = []
-    for row, (score, inputs, fixed, _) in enumerate(_clip_by_clip(compared[0], model, clips)):
-        generator = torch.Generator().manual_seed(seed)
-        predicted = torch.zeros(len(compared), n_samples, device=inputs[0].device)
-        stilled = []
-        for name, value, base in zip(score.reads, inputs, score.baselines(inputs), strict=True):
-            mask = _random_squares(value, patch=patch, n_samples=n_samples, generator=generator)
-            maps = _maps_of(compared, row, name, like=value)
-            if maps is None:  # the method says nothing about this input, which stays as it is
-                stilled.append(value.expand(n_samples, *value.shape[1:]))
-                continue
-            stilled.append(torch.where(mask, base, value))
-            effect = maps * (value - base) if method.slopes else maps
-            predicted += effect.flatten(1) @ mask.flatten(1).to(effect).T
-        others = (value.expand(n_samples, *value.shape[1:]) for value in fixed)
-        with torch.no_grad():
-            lost = (score(*inputs, *fixed) - score(*stilled, *others)).double()
-        predicted = predicted.double()
-        size = predicted.square().sum(dim=1)
-        scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
-        figures.append((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum())
-    return torch.stack(figures, dim=1).cpu().numpy()
-
-
-def sensitivity(
-    attribution: Attribution,
-    *,
-    model: MEDN,
-    clips: Clips,
-    frames_radius: float = 1.0,
-    flow_radius: float = 0.02,
-    n_samples: int = 4,
-    seed: int = 0,
-) -> np.ndarray:
-    """How much a map changes when the clip changes by less than a camera would notice.
-
-    The method is run again on the clip with uniform noise within the radius. The figure is the largest relative change
-    of the map (Frobenius norm) over the samples and over frames and flow: 0 stays the same, 1 changes by its own size.
-
-    Parameters
-    ----------
-    attribution, model, clips, seed
-        As in :func:`infidelity`; the attribution's ``params`` say how it is made again.
-    frames_radius : float
-        In grey levels of 255.
-    flow_radius : float
-        In pixels.
-    n_samples : int
-        Noisy copies of each clip, at least 1; each costs a run of the method.
-
-    Returns
-    -------
-    (n,) float64 array
-        From 0 up; NaN for a clip whose map is zero.
-
-    Raises
-    ------
-    ValueError
-        If the attribution was not made of this model and these clips, or an argument is out of its range.
-
-    See Also
-    --------
-    check_attribution
-
-    References
-    ----------
-    Yeh et al.: "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019: captum's ``sensitivity_max``, with
-    which a test agrees, but taken of each input by itself, since slopes of frames and of flow have other units.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
-    >>> maps = medn.diagnose.saliency(model, clips, target="happiness")
-    >>> sensitivity(maps, model=model, clips=clips, n_samples=1).shape
-    (1,)
-    """
-    if n_samples < 1 or min(frames_radius, flow_radius) < 0:
-        got = f"{n_samples}, {frames_radius} and {flow_radius}"
-        raise ValueError(f"n_samples must be at least 1 and no radius negative; got {got}")
-    method, params = find_method(attribution.method, attribution.params)
-    radius = {"frames": frames_radius / GREY_LEVELS, "flow": flow_radius}
-    figures = []
-    for score, inputs, fixed, maps in _clip_by_clip(attribution, model, clips):
-        generator = torch.Generator().manual_seed(seed)
-        noisy = tuple(
-            value + radius[name] * (2 * torch.rand((n_samples, *value.shape[1:]), generator=generator) - 1).to(value)
-            for name, value in zip(score.reads, inputs, strict=True)
-        )
-        others = tuple(value.expand(n_samples, *value.shape[1:]) for value in fixed)
-        with torch.enable_grad():
-            again = method.compute(score, noisy, others, **params)
-        changes = [
-            float((value.detach() - first).flatten(1).norm(dim=1).max() / first.norm())
-            for value, first in zip(again, maps, strict=True)
-            if first is not None
-        ]
-        figures.append(max(changes, default=np.nan))
-    return np.where(np.isinf(figures), np.nan, figures)
-
-
-def check_attribution(
-    attribution: Attribution, *, model: MEDN, clips: Clips, n_draws: int = 3, seed: int = 0
-) -> Attribution:
-    """The same maps with infidelity, its control, sensitivity and, where the method claims it, completeness.
-
-    The control is the method's map of a random model (Adebayo et al. 2018), the same architecture with all weights
-    drawn at random: its infidelity to this model is what the method reaches without training.
-
-    Parameters
-    ----------
-    attribution, model, clips, seed
-        As in :func:`infidelity`; the seed is that of the random weights too.
     n_draws : int
         Random models, 0 for none; each costs the maps once more, where the sensitivity costs them four times.
+    seed : int
+        Of squares, noise and random weights.
 
     Returns
     -------
     Attribution
-        ``sanity`` with the median over clips of ``infidelity`` and ``sensitivity``, at these functions' own radii, and
-        its mean and range over ``random_draws`` random models: ``random_infidelity``, with ``_low`` and ``_high``.
+        ``sanity`` with the median over clips of ``infidelity``, in [0, 1], and ``sensitivity``, from 0 up, and the mean
+        and range of the infidelity over ``random_draws`` random models: ``random_infidelity``, with ``_low`` and
+        ``_high``. A figure that no clip has is left out: the infidelity of a target that loses nothing whatever is
+        stilled, the sensitivity of a map that is zero.
 
     Raises
     ------
     ValueError
-        If the attribution was not made of this model and these clips, or `n_draws` is negative.
+        If the attribution was not made of this model and these clips.
 
     See Also
     --------
-    infidelity, sensitivity, randomisation_check
+    randomisation_check
+
+    References
+    ----------
+    Yeh et al.: "On the (in)fidelity and sensitivity of explanations", NeurIPS 2019: the square removal, of which the
+    numerator is captum's ``infidelity`` with ``normalize=True`` and the division is ours; and captum's
+    ``sensitivity_max``, taken of each input by itself, since slopes of frames and of flow have other units. Adebayo et
+    al.: "Sanity checks for saliency maps", NeurIPS 2018, the random model.
 
     Examples
     --------
@@ -234,62 +100,92 @@ def check_attribution(
     >>> sorted(check_attribution(maps, model=model, clips=clips, n_draws=1).sanity)[:3]
     ['infidelity', 'random_draws', 'random_infidelity']
     """
-    if n_draws < 0:
-        raise ValueError(f"n_draws must be at least 0; got {n_draws}")
     method, params = find_method(attribution.method, attribution.params)
     found = completeness(attribution) if method.complete else {}
-    own = clips.select(attribution.table["clip_id"])
+    clips = clips.select(attribution.table["clip_id"])
     how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
-    random = [attribute(random_model(model, seed=seed + draw), own, **how) for draw in range(n_draws)]
-    of_all = _infidelity([attribution, *random], model, clips, patch=max(1, clips.size[0] // 4), seed=seed)
-    measured = {"infidelity": of_all[0]}
-    measured["sensitivity"] = sensitivity(attribution, model=model, clips=clips, seed=seed)
-    found |= {name: float(np.nanmedian(values)) for name, values in measured.items() if not np.isnan(values).all()}
+    random = [attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)]
+    infidelity, sensitivity = [], []
+    for score, inputs, fixed, maps in _clip_by_clip([attribution, *random], model, clips):
+        infidelity.append(_infidelity(score, inputs, fixed, maps, slopes=method.slopes, seed=seed))
+        generator = torch.Generator().manual_seed(seed)
+        noisy = tuple(
+            value + NOISE[name] * (2 * torch.rand((N_NOISY, *value.shape[1:]), generator=generator) - 1).to(value)
+            for name, value in zip(score.reads, inputs, strict=True)
+        )
+        with torch.enable_grad():
+            again = method.compute(score, noisy, _copies(fixed, N_NOISY), **params)
+        changes = [
+            float((value.detach() - of_input[0]).flatten(1).norm(dim=1).max() / of_input[0].norm())
+            for value, of_input in zip(again, maps, strict=True)
+            if of_input is not None
+        ]
+        sensitivity.append(max(changes) if np.isfinite(max(changes)) else np.nan)
+    median = pd.DataFrame(infidelity).assign(sensitivity=sensitivity).median()  # of each map over clips
+    found |= median.rename({0: "infidelity"})[["infidelity", "sensitivity"]].dropna().to_dict()
     if n_draws and "infidelity" in found:
-        draws = np.nanmedian(of_all[1:], axis=1)
+        draws = median[list(range(1, 1 + n_draws))]
         found |= {"random_infidelity": float(draws.mean()), "random_draws": float(n_draws)}
         found |= {"random_infidelity_low": float(draws.min()), "random_infidelity_high": float(draws.max())}
     return attribution.with_sanity(found)
 
 
 def _clip_by_clip(
-    attribution: Attribution, model: MEDN, clips: Clips
+    compared: Sequence[Attribution], model: MEDN, clips: Clips
 ) -> Iterator[tuple[TargetFunction, Tensors, Tensors, list[Tensor | None]]]:
-    """For each clip the target's function, its inputs, those kept fixed, and the clip's maps in the inputs' layout."""
-    clips = clips.select(attribution.table["clip_id"])
+    """For each clip the target, its inputs, those kept fixed, and for each input (n_maps, ...) in its layout or None.
+
+    The first map was made of this model.
+    """
+    own = compared[0]
     check_clips(model.config, clips)
-    score = TargetFunction(model, find_target(model, attribution.target), clips)
-    scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
+    score = TargetFunction(model, find_target(model, own.target), clips)
+    scores = require(own.scores, otherwise="the attribution holds no scores, by which its model is recognised")
     with eval_mode(model):
         for row in range(len(clips)):
             inputs, fixed = score.tensors(clips, np.array([row]))
-            if row == 0:
-                with torch.no_grad():
-                    now, then = float(score(*inputs, *fixed)[0]), float(scores[0])
-                if abs(now - then) > 1e-3 * max(1.0, abs(then)):
-                    changed = f"{attribution.target} of {clips.table['clip_id'][0]!r} was {then:.3f} and is {now:.3f}"
-                    raise ValueError(f"the attribution was not made of this model and these clips: {changed}")
-            pairs = zip(score.reads, inputs, strict=True)
-            yield score, inputs, fixed, [_maps_of([attribution], row, name, like=value) for name, value in pairs]
+            with torch.no_grad():
+                now, then = float(score(*inputs, *fixed)[0]), float(scores[row])
+            if abs(now - then) > 1e-3 * max(1.0, abs(then)):
+                changed = f"{own.target} of {clips.table['clip_id'][row]!r} was {then:.3f} and is {now:.3f}"
+                raise ValueError(f"the attribution was not made of this model and these clips: {changed}")
+            maps: list[Tensor | None] = []
+            for name, value in zip(score.reads, inputs, strict=True):
+                arrays = [getattr(one, name) for one in compared]
+                given = None if arrays[0] is None else torch.tensor(np.stack([array[row] for array in arrays]))
+                maps.append(None if given is None else given.to(value.device).movedim(-1, CHANNELS[name]).contiguous())
+            yield score, inputs, fixed, maps
 
 
-def _maps_of(compared: Sequence[Attribution], row: int, name: str, *, like: Tensor) -> Tensor | None:
-    """Maps of a clip's input in the layout of the input, (n_maps, ...); None where the method says nothing of it."""
-    if getattr(compared[0], name) is None:
-        return None
-    arrays = np.stack([getattr(attribution, name)[row] for attribution in compared])
-    return torch.tensor(arrays, device=like.device).movedim(-1, CHANNELS[name]).contiguous()
+def _copies(inputs: Tensors, n: int) -> Tensors:
+    """Inputs of one clip as those of n."""
+    return tuple(value.expand(n, *value.shape[1:]) for value in inputs)
 
 
-def _random_squares(value: Tensor, *, patch: int, n_samples: int, generator: torch.Generator) -> Tensor:
-    """Random squares of an input (1, ..., h, w), another place for each sample: (n_samples, ..., h, w) bool."""
-    h, w = value.shape[-2:]
-    top = torch.randint(h - patch + 1, (n_samples, 1, 1), generator=generator)
-    left = torch.randint(w - patch + 1, (n_samples, 1, 1), generator=generator)
-    rows, columns = torch.arange(h).view(1, -1, 1), torch.arange(w).view(1, 1, -1)
-    inside = (rows >= top) & (rows < top + patch) & (columns >= left) & (columns < left + patch)
-    inside = inside.view(n_samples, *[1] * (value.ndim - 3), h, w)
-    return inside.expand(n_samples, *value.shape[1:]).to(value.device)
+def _infidelity(
+    score: TargetFunction, inputs: Tensors, fixed: Tensors, maps: list[Tensor | None], *, slopes: bool, seed: int
+) -> np.ndarray:
+    """The infidelity of each map of one clip on the same squares, (n_maps,)."""
+    generator, predicted, stilled = torch.Generator().manual_seed(seed), 0.0, []
+    for value, base, of_input in zip(inputs, score.baselines(inputs), maps, strict=True):
+        side = value.shape[-1]
+        patch = max(1, side // 4)
+        top, left = (torch.randint(side - patch + 1, (N_SQUARES, 1, 1), generator=generator) for _ in range(2))
+        rows, columns = torch.arange(side).view(1, -1, 1), torch.arange(side).view(1, 1, -1)
+        mask = (rows >= top) & (rows < top + patch) & (columns >= left) & (columns < left + patch)
+        mask = mask.view(N_SQUARES, *[1] * (value.ndim - 3), side, side).to(value.device)
+        if of_input is None:  # the method says nothing about this input, which stays as it is
+            stilled.extend(_copies((value,), N_SQUARES))
+            continue
+        stilled.append(torch.where(mask, base, value))
+        effect = of_input * (value - base) if slopes else of_input
+        predicted = predicted + effect.flatten(1) @ mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect).T
+    with torch.no_grad():
+        lost = (score(*inputs, *fixed) - score(*stilled, *_copies(fixed, N_SQUARES))).double()
+    predicted = torch.as_tensor(predicted).double()
+    size = predicted.square().sum(dim=1)
+    scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
+    return ((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum()).cpu().numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,7 +199,7 @@ class RandomisationCheck:
         ``spearman_absolute`` (rank correlation over pixels of the signed and of the absolute map, mean over clips and
         draws), ``ssim`` (structural similarity of the absolute maps, NaN of courses in time), ``n_clips``, ``n_draws``.
     threshold : float
-        From which rank correlation with all weights random a map is marked.
+        From which rank correlation with all weights random a map is marked, 0.5.
     attribution : Attribution
         The model's own map, with the outcome among its sanity figures.
     randomised : tuple of Attribution
@@ -336,17 +232,13 @@ class RandomisationCheck:
         return tuple(self.last["input"][alike])
 
     def __repr__(self) -> str:
-        parts = []
-        for row in self.last.itertuples():
-            word = "SURVIVES" if row.input in self.surviving else "changes with"
-            ranks = f"rank correlation {row.spearman:.2f} signed, {row.spearman_absolute:.2f} absolute"
-            structure = "" if np.isnan(row.ssim) else f"; SSIM {row.ssim:.2f}"
-            found = f"{word} random weights ({ranks}{structure})"
-            if np.isnan(row.spearman) and np.isnan(row.spearman_absolute):
-                found = "is 0 everywhere, so it cannot be compared"
-            parts.append(f"the map of the {row.input} {found}")
-        n = f"{len(self.attribution)} clips, marked from {self.threshold:g}"
-        return f"RandomisationCheck of {self.attribution.method} for {self.attribution.target}: {'; '.join(parts)}; {n}"
+        parts = [
+            f"{row.input} {'SURVIVES' if row.input in self.surviving else 'changes'} (rank correlation"
+            f" {row.spearman:.2f} signed, {row.spearman_absolute:.2f} absolute; SSIM {row.ssim:.2f})"
+            for row in self.last.itertuples()
+        ]
+        of = f"{self.attribution.method} for {self.attribution.target}, {len(self.attribution)} clips"
+        return f"RandomisationCheck of {of}: {'; '.join(parts)}; marked from {self.threshold:g}"
 
 
 def randomisation_check(
@@ -356,9 +248,8 @@ def randomisation_check(
     target: str,
     method: str = "integrated_gradients",
     params: Mapping[str, Any] | None = None,
-    randomise: Literal["all", "modules", "layers"] = "all",
+    randomise: Literal["all", "modules"] = "all",
     n_draws: int = 2,
-    threshold: float = 0.5,
     seed: int = 0,
     progress: bool = False,
 ) -> RandomisationCheck:
@@ -381,13 +272,10 @@ def randomisation_check(
         A method by its function's name, such as ``integrated_gradients`` or ``grad_cam``.
     params : mapping, optional
         The method's own arguments; the others have the method's defaults.
-    randomise : {"all", "modules", "layers"}
-        All weights at once; or a cascade from the output down, module by module or layer by layer, whose last stage
-        is all weights.
+    randomise : {"all", "modules"}
+        All weights at once; or a cascade from the output down, module by module, whose last stage is all weights.
     n_draws : int
         Sets of random weights.
-    threshold : float
-        In (0, 1].
     seed : int
         Of the random weights.
     progress
@@ -424,10 +312,8 @@ def randomisation_check(
     >>> bool((check.table["spearman_absolute"] <= 1).all())
     True
     """
-    if randomise not in ("all", "modules", "layers"):
-        raise ValueError(f"randomise must be all, modules or layers; got {randomise!r}")
-    if n_draws < 1 or not 0 < threshold <= 1:
-        raise ValueError(f"n_draws must be at least 1 and threshold in (0, 1]; got {n_draws} and {threshold}")
+    if randomise not in ("all", "modules") or n_draws < 1:
+        raise ValueError(f"randomise must be all or modules, n_draws at least 1; got {randomise!r} and {n_draws}")
     how: dict[str, Any] = {"target": target, "method": method, "params": params, "progress": progress}
     own = attribute(model, clips, **how)
     rows, randomised = [], []
@@ -440,45 +326,37 @@ def randomisation_check(
     table = table.assign(n_clips=len(own), n_draws=n_draws)
     last = table[table["stage"] == "all weights"].set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
     figures = {f"randomised_{name}": float(alike) for name, alike in last.items()}
-    marked = own.with_sanity({**figures, "randomised_threshold": threshold})
-    return RandomisationCheck(table, threshold, marked, tuple(randomised))
+    marked = own.with_sanity({**figures, "randomised_threshold": THRESHOLD})
+    return RandomisationCheck(table, THRESHOLD, marked, tuple(randomised))
 
 
 def _randomised(model: MEDN, randomise: str, *, seed: int) -> Iterator[tuple[str, MEDN]]:
     """The stages of one draw: what is random by now, and the network in which it is."""
-    fresh = random_model(model, seed=seed)
-    if randomise == "all":
-        yield "all weights", fresh
-        return
-    depth = 1 if randomise == "modules" else 2
-    state = fresh.state_dict()
-    groups = list(dict.fromkeys(".".join(name.split(".")[:depth]) for name in state))[::-1]
-    changed = copy.deepcopy(model)
-    for place, group in enumerate(groups):
-        inside = {name: value for name, value in state.items() if f"{name}.".startswith(f"{group}.")}
+    fresh, changed = random_model(model, seed=seed), copy.deepcopy(model)
+    modules = list(dict.fromkeys(name.partition(".")[0] for name in fresh.state_dict()))[::-1]
+    for place, module in enumerate(modules[:-1] if randomise == "modules" else ()):
+        inside = {name: value for name, value in fresh.state_dict().items() if name.partition(".")[0] == module}
         changed.load_state_dict(inside, strict=False)
-        yield "all weights" if place == len(groups) - 1 else f"{group} and above" if place else group, changed
+        yield f"{module} and above" if place else module, changed
+    yield "all weights", fresh
 
 
 def _alike(own: Attribution, other: Attribution) -> Iterator[tuple[str, dict[str, float]]]:
     """For each input the mean similarity over clips, over those that have one; NaN where none has."""
-    summed: dict[str, tuple[int, ...]] = {"frames": (1, 4), "flow": (3,)}
-    for name, axes in summed.items():
-        pair = [getattr(own, name), getattr(other, name)]
-        if pair[0] is None:
+    places = find_method(own.method)[0].places
+    for name, axes in (("frames", (1, 4) if places else (2, 3, 4)), ("flow", (3,))):
+        if getattr(own, name) is None:
             continue
-        if name == "frames":  # all others are measured against the onset: its slope takes back theirs
-            pair = [values[:, 1:] for values in pair]
-            axes = axes if find_method(own.method)[0].places else (2, 3, 4)
+        first = 1 if name == "frames" else 0  # all frames are measured against the onset: its slope takes back theirs
+        pair = [getattr(one, name)[:, first:] for one in (own, other)]
         signed = [values.sum(axis=axes, dtype=np.float64) for values in pair]
         absolute = [np.abs(values).sum(axis=axes, dtype=np.float64) for values in pair]
-        measured = [
-            (_spearman(*signed_pair), _spearman(*absolute_pair), _ssim(*absolute_pair))
-            for signed_pair, absolute_pair in zip(zip(*signed, strict=True), zip(*absolute, strict=True), strict=True)
-        ]
-        columns = [[value for value in column if np.isfinite(value)] for column in zip(*measured, strict=True)]
-        means = [float(np.mean(known)) if known else np.nan for known in columns]
-        yield name, dict(zip(("spearman", "spearman_absolute", "ssim"), means, strict=True))
+        figures = {
+            "spearman": map(_spearman, *signed),
+            "spearman_absolute": map(_spearman, *absolute),
+            "ssim": map(_ssim, *absolute),
+        }
+        yield name, pd.DataFrame({key: list(values) for key, values in figures.items()}).mean().to_dict()
 
 
 def _ssim(a: np.ndarray, b: np.ndarray) -> float:

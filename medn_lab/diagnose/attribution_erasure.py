@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,11 +21,11 @@ from medn_lab.evaluate.resampling import draw_subjects, ratio
 from medn_lab.model import MEDN
 from medn_lab.records import Clips, require
 
+# With fewer clips for each direction of the feature an eraser leaves nearly everything in other persons.
 CLIPS_A_DIRECTION = 3
-"""With fewer clips for each direction of the feature an eraser leaves nearly everything in other persons."""
 
+# Coverage of every interval.
 LEVEL = 0.95
-"""Coverage of every interval."""
 
 
 def erasure_effect(
@@ -115,6 +116,7 @@ def erasure_effect(
     if min(n_draws - 20, n_folds - 2, n_resamples - 2, *(k - 1 for k in n_directions if k is not None)) < 0:
         given = f"{n_draws}, {n_folds}, {n_resamples} and {', '.join(map(str, n_directions))}"
         raise ValueError(f"n_draws must be at least 20, n_folds and n_resamples 2 and n_directions 1; got {given}")
+    model = copy.deepcopy(model).eval()
     fusion = require(model.fusion, otherwise=f"a model with branches {model.config.branches!r} has no fusion to answer")
     read: list[tuple[Tensor, ...]] = []
     with fusion.register_forward_pre_hook(lambda _, given: read.append(given)):
@@ -140,13 +142,8 @@ def erasure_effect(
             for part, one in zip(found, own, strict=True):
                 part[test] = one.eraser(z)(part[test])
         changed = (torch.as_tensor(one).to(emotion) for one in (found[0], np.stack(found[1:], axis=1)))
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.inference_mode():
-                logits = model.head(fusion(motion, motion_tokens, *changed)[0])
-        finally:
-            model.train(was_training)
+        with torch.inference_mode():
+            logits = model.head(fusion(motion, motion_tokens, *changed)[0])
         return np.asarray(predictions.classes, dtype=object)[logits.argmax(dim=1).cpu().numpy()]
 
     def interval(name: str, values: np.ndarray) -> dict[str, float]:
@@ -174,11 +171,13 @@ def erasure_effect(
             random.append(answers_without([Whitened(one) for one in held]))
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
         drawn, few = by_chance.mean(axis=1), CLIPS_A_DIRECTION * width
-        reason = "" if covariances[0] > 0 else f"no covariance with {what} is found in pairs of other persons of a fold"
-        reason = reason if n_fitted >= few else f"needs {few} clips to fit {width} directions, has {n_fitted}"
-        if rank >= width:
-            reason = f"all {width} directions are erased, so that no others can be"
-            reason = reason if width else "the emotion branch is constant"
+        reasons = {
+            "the emotion branch is constant": width == 0,
+            f"all {width} directions are erased, so that no others can be": rank >= width,
+            f"needs {few} clips to fit {width} directions, has {n_fitted}": n_fitted < few,
+            f"no covariance with {what} is found in pairs of other persons of a fold": covariances[0] <= 0,
+        }
+        reason = next((text for text, holds in reasons.items() if holds), "")
         excess = np.full(len(true), np.nan) if reason else change - by_chance.mean(axis=0)
         low, high = np.quantile(drawn, [0.025, 0.975])
         rows_of[rank] = {
@@ -190,7 +189,7 @@ def erasure_effect(
             "random_flipped": float((np.stack(random) != before).mean()), **interval("excess", excess),
             "p": np.nan if reason else (1 + (drawn <= change.mean() + 1e-9).sum()) / (1 + n_draws),
             "n_draws": n_draws, "n_clips": len(true), "n_subjects": len(draws.names), "n_fitted": n_fitted,
-            "direction": "higher", "reason": reason,
+            "direction": "higher", "reason": reason
         }  # fmt: skip
     return pd.DataFrame(rows_of.values())
 

@@ -6,9 +6,8 @@ A function that is added here (copy `saliency`) is a method for `compare_attribu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import ExitStack
+from typing import Any
 
 import torch
 from einops import repeat
@@ -16,8 +15,8 @@ from torch.nn import functional as F
 
 from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_method
 
+# Inputs a forward pass: steps of a path, or patches, are run together.
 ROWS_AT_ONCE = 64
-"""Inputs a forward pass: steps of a path, or patches, are run together."""
 
 GREY_LEVELS = 255
 
@@ -108,7 +107,7 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
     Raises
     ------
     ValueError
-        If the model has no such target, the clips do not fit it, or there is no step.
+        If the model has no such target, or the clips do not fit it.
 
     See Also
     --------
@@ -130,8 +129,6 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
     """
     from captum.attr import IntegratedGradients
 
-    if n_steps < 1:
-        raise ValueError(f"n_steps must be at least 1; got {n_steps}")
     return IntegratedGradients(score).attribute(
         inputs,
         baselines=score.baselines(inputs),
@@ -180,7 +177,7 @@ def gradient_shap(
     Raises
     ------
     ValueError
-        If the model has no such target, the clips do not fit it, there is no sample, or a noise is negative.
+        If the model has no such target, or the clips do not fit it.
 
     See Also
     --------
@@ -200,10 +197,6 @@ def gradient_shap(
     >>> maps.frames.shape, maps.method
     ((1, 8, 64, 64, 3), 'gradient_shap')
     """
-    if n_samples < 1:
-        raise ValueError(f"n_samples must be at least 1; got {n_samples}")
-    if min(frames_noise, flow_noise) < 0:
-        raise ValueError(f"noise must not be negative; got {frames_noise} grey levels and {flow_noise} px")
     spread = {"frames": frames_noise / GREY_LEVELS, "flow": flow_noise}
 
     def of_clip(row: int) -> Tensors:
@@ -211,11 +204,11 @@ def gradient_shap(
         generator = torch.Generator().manual_seed(seed)
         # One random point in each of n equal steps of the path: where a score switches suddenly, free points miss it.
         along = (torch.arange(n_samples) + torch.rand(n_samples, generator=generator)) / n_samples
+        shares = [along.to(value.device).view(-1, *[1] * (value.ndim - 1)) for value in one]
         points, departures = [], []
-        for name, value, base in zip(score.reads, one, score.baselines(one), strict=True):
+        for name, value, base, share in zip(score.reads, one, score.baselines(one), shares, strict=True):
             noise = torch.randn((n_samples, *value.shape[1:]), generator=generator).to(value.device)
             departures.append(value + spread[name] * noise - base)
-            share = along.to(value.device).view(-1, *[1] * (value.ndim - 1))
             points.append((base + share * departures[-1]).requires_grad_())
         others = (value[row : row + 1].expand(n_samples, *value.shape[1:]) for value in fixed)
         slopes = torch.autograd.grad(score(*points, *others).sum(), points)
@@ -227,24 +220,20 @@ def gradient_shap(
 
 
 @attribution_method()
-def grad_cam(
-    score: TargetFunction, inputs: Tensors, fixed: Tensors, *, weights: Literal["each", "mean"] = "each"
-) -> Tensors:
+def grad_cam(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
     """Where the last spatial features of each branch speak for a target, signed and coarse.
 
     For the flow these are the convolutional stem's grid (8 x 8 at 64 px), enlarged smoothly; for the frames SEVit's
     tokens after its last block, each put back on its place, summed over the keep rates. A token is a place with its
     whole course in time, so the map is the same in every frame; integrated gradients have a map for each frame. A place
-    that no keep rate kept has exactly 0. There is no rectifier: what speaks against the target is negative.
+    that no keep rate kept has exactly 0. There is no rectifier: what speaks against the target is negative. The
+    gradient of every place is kept, where the first Grad-CAM weighs a channel by its gradient's mean over all places:
+    that is right for a network that averages its grid before it decides, and these branches do not.
 
     Parameters
     ----------
     model, clips, target, batch_size, progress
         As in :func:`saliency`. A branch feature's own norm works too.
-    weights : {"each", "mean"}
-        ``each`` keeps the gradient of every place (HiResCAM). ``mean`` weighs a channel by its gradient's mean over
-        all places, as the first Grad-CAM does: right for a network that averages its grid before it decides. These
-        branches do not; of a network that reads a single patch the mean shows that patch and all others.
 
     Returns
     -------
@@ -256,7 +245,7 @@ def grad_cam(
     Raises
     ------
     ValueError
-        If the model has no such target, the clips do not fit it, or `weights` is another word.
+        If the model has no such target, or the clips do not fit it.
 
     See Also
     --------
@@ -266,7 +255,7 @@ def grad_cam(
     References
     ----------
     Selvaraju et al.: "Grad-CAM", ICCV 2017. Draelos and Carin: "Use HiResCAM instead of Grad-CAM", 2020. Captum's
-    ``LayerGradCam`` agrees on the grid; on tokens it would average over the wrong axis, and knows nothing of places.
+    ``LayerGradientXActivation``, summed over channels, agrees on the grid and on tokens; it knows nothing of places.
 
     Examples
     --------
@@ -276,68 +265,46 @@ def grad_cam(
     >>> maps.frames.shape, maps.flow.shape
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
-    if weights not in ("each", "mean"):
-        raise ValueError(f"weights must be each or mean; got {weights!r}")
     inputs = tuple(value.detach().clone().requires_grad_() for value in inputs)
-    with _recorded_layers(score) as seen:
+    model: Any = score.model  # what a target reads, the model has
+    layers: list[Any] = []
+    kept: list[Any] = []
+
+    def keep(seen: list[Any], found: Any) -> None:
+        if torch.is_grad_enabled():  # a contribution also runs the model without its branch, which is not meant
+            seen.append(found)
+
+    with ExitStack() as hooks:
+        if "flow" in score.reads:
+            stem = model.motion_branch.stem
+            hooks.enter_context(stem.register_forward_hook(lambda _, __, out: keep(layers, out)))
+        if "frames" in score.reads:
+            branch = model.emotion_branch
+            hooks.enter_context(branch.norm.register_forward_hook(lambda _, __, out: keep(layers, out)))
+            hooks.enter_context(branch.register_forward_hook(lambda _, __, out: keep(kept, out.kept)))
         value = score(*inputs, *fixed)
-    layers = [*seen["grid"], *seen["tokens"]]
     slopes = torch.autograd.grad(value.sum(), layers, allow_unused=True, materialize_grads=True)
-    maps = []
-    for number, (layer, slope) in enumerate(zip(layers, slopes, strict=True)):
-        layer = layer.detach()
-        if number < len(seen["grid"]):  # channels last, as the tokens have them
-            layer, slope = layer.movedim(1, -1), slope.movedim(1, -1)
-        if weights == "mean":
-            slope = slope.mean(dim=tuple(range(1, slope.ndim - 1)), keepdim=True)
-        maps.append((layer * slope).sum(dim=-1))
+    products = [layer.detach() * slope for layer, slope in zip(layers, slopes, strict=True)]
     made = {}
     for name, given in zip(score.reads, inputs, strict=True):
         if name == "flow":
-            enlarged = F.interpolate(maps[0].unsqueeze(1), size=given.shape[2:], mode="bilinear", align_corners=False)
-            cell = given[0, 0].numel() / maps[0][0].numel()
-            made[name] = (enlarged / (cell * given.shape[1])).expand_as(given)
+            cells = next(one for one in products if one.ndim == 4).sum(dim=1, keepdim=True)
+            enlarged = F.interpolate(cells, size=given.shape[2:], mode="bilinear", align_corners=False)
+            made[name] = (enlarged * cells[0].numel() / given[0].numel()).expand_as(given)
             continue
         (b, t, _, h, w), patch = given.shape, score.model.config.patch
-        places = {scale.shape[1]: scale for scale in seen["kept"][0]}
+        places = {scale.shape[1]: scale for scale in kept[0]}
         on_grid = given.new_zeros(b, (h // patch) * (w // patch))
-        for token_map in maps[len(seen["grid"]) :]:
-            on_grid.scatter_add_(1, places[token_map.shape[1]], token_map)
+        for tokens in products:
+            if tokens.ndim == 3:
+                on_grid.scatter_add_(1, places[tokens.shape[1]], tokens.sum(dim=2))
         spread = repeat(on_grid, "b (gh gw) -> b t c (gh p) (gw q)", gh=h // patch, t=t, c=3, p=patch, q=patch)
         made[name] = spread / (3 * t * patch**2)
     return tuple(made[name] for name in score.reads)
 
 
-@contextmanager
-def _recorded_layers(score: TargetFunction) -> Iterator[dict[str, list[Any]]]:
-    """The outputs of the stem (``grid``) and of SEVit's norm (``tokens``) with gradients, and the ``kept`` places."""
-    seen: dict[str, list[Any]] = {"grid": [], "tokens": [], "kept": []}
-
-    def keep(name: str, read: Callable[[Any], Any] = lambda out: out) -> Callable[..., None]:
-        def hook(_: object, __: object, out: Any) -> None:
-            if torch.is_grad_enabled():  # a contribution also runs the model without its branch, which is not meant
-                seen[name].append(read(out))
-
-        return hook
-
-    model: Any = score.model  # what a target reads, the model has
-    handles = []
-    try:
-        if "flow" in score.reads:
-            handles.append(model.motion_branch.stem.register_forward_hook(keep("grid")))
-        if "frames" in score.reads:
-            handles.append(model.emotion_branch.norm.register_forward_hook(keep("tokens")))
-            handles.append(model.emotion_branch.register_forward_hook(keep("kept", lambda out: out.kept)))
-        yield seen
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 @attribution_method()
-def occlusion(
-    score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: int = 8, stride: int | None = None
-) -> Tensors:
+def occlusion(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: int = 8) -> Tensors:
     """What a target loses when one patch of one input is stilled, patch by patch.
 
     A patch of the frames is stilled by the onset's patch in every frame, a patch of the flow by zeros; the other input
@@ -349,17 +316,14 @@ def occlusion(
     model, clips, target, batch_size, progress
         As in :func:`saliency`.
     patch : int
-        Side of the patch in pixels, at most the crop's.
-    stride : int or None
-        Pixels from a patch to the next; `patch` where None, so that patches do not overlap. Where they do, a pixel has
-        the mean of its patches.
+        Side of the patch in pixels, at most the crop's. Patches do not overlap.
 
     Returns
     -------
     Attribution
         ``frames (n, t, h, w, 3)`` and ``flow (n, h, w, c)`` in the target's unit (logits), signed: positive where the
         target loses. What a patch loses is spread evenly over its pixels, colours and the frames after the onset, so
-        that without overlap the sum over a patch is its loss. The sum over all is not the score.
+        that the sum over a patch is its loss. The sum over all is not the score.
 
     Raises
     ------
@@ -384,26 +348,23 @@ def occlusion(
     """
     from captum.attr import Occlusion
 
-    stride, side = patch if stride is None else stride, inputs[0].shape[-1]
-    if not 1 <= stride <= patch:
-        raise ValueError(f"patch is {patch} px and stride {stride}; 1 <= stride <= patch, or pixels would be left out")
-    if patch > side:
+    side = inputs[0].shape[-1]
+    if not 1 <= patch <= side:
         raise ValueError(f"a patch of {patch} px does not fit into a crop of {side} px")
+    windows = tuple((*value.shape[1:-2], patch, patch) for value in inputs)
     losses = Occlusion(score).attribute(
         inputs,
-        sliding_window_shapes=tuple((*value.shape[1:-2], patch, patch) for value in inputs),
-        strides=tuple((*value.shape[1:-2], stride, stride) for value in inputs),
+        sliding_window_shapes=windows,
+        strides=windows,
         baselines=score.baselines(inputs),
         additional_forward_args=fixed or None,
         perturbations_per_eval=max(1, ROWS_AT_ONCE // len(inputs[0])),
     )
-    made = []
     for name, value in zip(score.reads, losses, strict=True):
-        n_values = value.shape[1] if name == "flow" else 3 * (value.shape[1] - 1)
-        made.append(value / (n_values * patch**2))
         if name == "frames":
-            made[-1][:, 0] = 0  # the onset stands in for the others and is itself never changed
-    return tuple(made)
+            value[:, 0] = 0  # the onset stands in for the others and is itself never changed
+        value /= patch**2 * (3 * (value.shape[1] - 1) if name == "frames" else value.shape[1])
+    return losses
 
 
 @attribution_method(reads=("frames",), places=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +21,8 @@ Params = Mapping[str, Mapping[str, Any]]
 
 DEFAULT = "integrated_gradients"
 
+# Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB.
 REMEMBERED = 96
-"""Maps that are kept; a clip's map of 8 frames at 64 px takes 0.5 MB."""
-
-_MIXES = (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
-"""The clip of the frames and the clip of the flow."""
 
 
 def attribute_pair(
@@ -90,12 +87,7 @@ def attribute_pair(
 
 
 def pair_attributor(
-    model: MEDN,
-    clips: Clips,
-    *,
-    label: str = "label",
-    method: str = DEFAULT,
-    params: Mapping[str, Any] | None = None,
+    model: MEDN, clips: Clips, *, label: str = "label", method: str = DEFAULT, params: Mapping[str, Any] | None = None
 ) -> Callable[[str, str], Attribution]:
     """:func:`attribute_pair` as a function of two clip ids, as a browser of pairs takes it.
 
@@ -115,7 +107,7 @@ def pair_attributor(
     Raises
     ------
     ValueError
-        If there is no such method, or the clips have no such column.
+        If there is no such method; with two ids, as :func:`attribute_pair`.
 
     See Also
     --------
@@ -130,7 +122,6 @@ def pair_attributor(
     (2, 64, 64, 2)
     """
     find_method(method, params)
-    check_label(clips.table[:0], label=label)
     how: dict[str, Any] = {"label": label, "method": method, "params": params}
     return lambda clip_a, clip_b: attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, **how)
 
@@ -187,29 +178,25 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     >>> (swaps["frames_of"] == swaps["flow_of"]).tolist()
     [True, False, False, True]
     """
-    _check_swap(model, clips, label)
+    if model.config.branches != "both":
+        raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
+    if lacking := [name for name in ("frames", "flow") if getattr(clips, name) is None]:
+        raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
     first, second = _two_emotions(clips, clip_a, clip_b, label)
     classes = list(model.config.classes)
     if unknown := [name for name in (first, second) if name not in classes]:
         raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
-    rows = dict(zip("ab", positions(clips.table, [clip_a, clip_b], owner="these clips"), strict=True))
-    mixed = Clips(
-        np.asarray(clips.frames)[[rows[frames] for frames, _ in _MIXES]],
-        np.asarray(clips.flow)[[rows[flow] for _, flow in _MIXES]],
-        pd.DataFrame({"clip_id": [f"frames of {f}, flow of {m}" for f, m in _MIXES], "subject": "mixed"}),
-        recipe=clips.recipe,
-    )
-    predictions = predict(model, mixed)
+    found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
+    both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
+    mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
+    predictions = predict(model, Clips(both.frames[of_frames], both.flow[of_flow], mixed, recipe=clips.recipe))
     of_first, of_second = (predictions.logits[:, classes.index(name)] for name in (first, second))
-    margin = (of_first - of_second).astype(np.float64)
-    found = pd.DataFrame(_MIXES, columns=["frames_of", "flow_of"])
-    found = found.assign(margin=margin, predicted=predictions.predicted)
-    for place, name in enumerate(classes):
-        found[f"p_{name}"] = predictions.probabilities[:, place]
-    aa, ab, ba, bb = margin
+    found = found.assign(margin=(of_first - of_second).astype(np.float64), predicted=predictions.predicted)
+    found[[f"p_{name}" for name in classes]] = predictions.probabilities
+    aa, ab, ba, bb = found["margin"]
     found.attrs = {
         "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
-        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb))),
+        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb)))
     }  # fmt: skip
     return found
 
@@ -233,7 +220,7 @@ def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable
     Raises
     ------
     ValueError
-        If the model lacks a branch, or the clips lack its input or the column.
+        With two ids, as :func:`swap_branches`.
 
     See Also
     --------
@@ -247,17 +234,7 @@ def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable
     >>> len(swap(*clips.table["clip_id"]))
     4
     """
-    _check_swap(model, clips, label)
     return lambda clip_a, clip_b: swap_branches(model, clips, clip_a=clip_a, clip_b=clip_b, label=label)
-
-
-def _check_swap(model: MEDN, clips: Clips, label: str) -> None:
-    if model.config.branches != "both":
-        raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
-    lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
-    if lacking:
-        raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
-    check_label(clips.table[:0], label=label)
 
 
 def _two_emotions(clips: Clips, clip_a: str, clip_b: str, label: str) -> tuple[str, str]:
@@ -273,7 +250,7 @@ class Attributor:
 
     Parameters
     ----------
-    model, clips, params, n_checked, seed
+    model, clips, params, n_checked
         As :func:`attributor` takes them.
 
     Attributes
@@ -288,29 +265,24 @@ class Attributor:
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods; 0 maps made
+    Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods
     """
 
-    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int, seed: int) -> None:
-        if n_checked < 1:
-            raise ValueError(f"n_checked must be at least 1; got {n_checked}")
-        self._model, self._clips, self._seed, self._n_checked = model, clips, seed, n_checked
-        self._params = dict(params or {})
+    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int) -> None:
+        self._model, self._clips, self._params, self._n_checked = model, clips, dict(params or {}), n_checked
         for name, own in self._params.items():
             find_method(name, own)
-        reads = {"both": ("frames", "flow"), "motion": ("flow",), "emotion": ("frames",)}[model.config.branches]
-        given = {name for name in reads if getattr(clips, name) is not None}
-        self.methods = tuple(name for name, one in registered_methods().items() if given & set(one.reads))
+        unread = {"motion": "frames", "emotion": "flow"}.get(model.config.branches)
+        reads = {name for name in ("frames", "flow") if getattr(clips, name) is not None} - {unread}
+        self.methods = tuple(name for name, one in registered_methods().items() if reads & set(one.reads))
         self.targets = tuple(attribution_targets(model))
-        self._made: OrderedDict[tuple[str, ...], Attribution] = OrderedDict()
+        self._made: dict[tuple[str, ...], Attribution] = {}
         self._random: dict[tuple[str, str], dict[str, float]] = {}
         self._kept: dict[str, KeptTokens] = {}
 
     def __repr__(self) -> str:
-        return (
-            f"Attributor of {self._model.name} over {len(self._clips)} clips: {len(self.targets)} targets,"
-            f" {len(self.methods)} methods; {len(self._made)} maps made"
-        )
+        of = f"{self._model.name} over {len(self._clips)} clips"
+        return f"Attributor of {of}: {len(self.targets)} targets, {len(self.methods)} methods"
 
     def __call__(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The map of one clip, or of a pair.
@@ -338,7 +310,9 @@ class Attributor:
         ValueError
             If there is no such clip, target or method, or the method says nothing of the target.
         """
-        key = self._key(clip_id, target, method, partner)
+        if method not in self.methods:
+            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
+        key = (clip_id, "" if partner else target, method, partner)
         return self._remember(key, self._made[key] if key in self._made else self._make(*key))
 
     def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
@@ -366,17 +340,17 @@ class Attributor:
             ``randomised_threshold`` and ``randomised_clips`` of `n_checked` clips, this one first: whether the method
             draws the same for this target when the weights are random. That is measured once for a target and method.
         """
-        key = self._key(clip_id, target, method, partner)
         found = self(clip_id, target=target, method=method, partner=partner)
         if "infidelity" not in found.sanity and "sensitivity" not in found.sanity:
-            found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1, seed=self._seed)
+            found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1)
         which = (found.target, method)
         if which not in self._random:
             few = self._alike(found)
             how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, seed=self._seed, **how)
+            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, **how)
             figures = {name: value for name, value in checked.attribution.sanity.items() if name.startswith("random")}
             self._random[which] = {**figures, "randomised_clips": float(len(few))}
+        key = (clip_id, "" if partner else target, method, partner)
         return self._remember(key, found.with_sanity(self._random[which]))
 
     def kept(self, clip_id: str) -> KeptTokens | None:
@@ -392,18 +366,12 @@ class Attributor:
         ValueError
             If there is no such clip.
         """
-        positions(self._clips.table, clip_id, owner="these clips")
         if self._model.config.branches == "motion" or self._clips.frames is None:
             return None
         if clip_id not in self._kept:
             one = self._clips.select([clip_id])
             self._kept[clip_id] = kept_tokens(self._model, one, truth=one.truth, n_draws=0)
         return self._kept[clip_id]
-
-    def _key(self, clip_id: str, target: str, method: str, partner: str) -> tuple[str, str, str, str]:
-        if method not in self.methods:
-            raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
-        return str(clip_id), "" if partner else target, method, str(partner)
 
     def _make(self, clip_id: str, target: str, method: str, partner: str) -> Attribution:
         how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
@@ -412,11 +380,10 @@ class Attributor:
             found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
         else:
             found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
-        truth = self._clips.select(found.table["clip_id"]).truth
+        truth = self._clips.truth
         if truth is None or not find_method(method)[0].places:
             return found
-        inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
-        for of in [name for name in inputs if getattr(found, name) is not None]:
+        for of in [name for name in ("frames", "flow") if getattr(found, name) is not None]:
             mass = planted_mass(found, truth=truth, of=of)
             if mass["planted"].any():
                 mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
@@ -427,24 +394,21 @@ class Attributor:
         """The clips of a map, and others of the same emotion until there are enough; other persons first."""
         table, own = self._clips.table, list(found.table["clip_id"])
         others = table[~table["clip_id"].isin(own)]
-        for name in [name for name in ("label", "emotion") if name in table][:1]:
-            same = others[others[name].isin(set(found.table[name].dropna()))]
-            others = same if len(same) else others
-        turn = others.groupby("subject").cumcount().to_numpy() if "subject" in others else np.zeros(len(others))
-        chosen = others["clip_id"].iloc[np.argsort(turn, kind="stable")][: max(0, self._n_checked - len(own))]
-        return self._clips.select([*own, *chosen])
+        name = "label" if "label" in table else "emotion"
+        if name in table:
+            others = others[others[name].isin(found.table[name].dropna())]
+        turn = others.groupby("subject").cumcount().sort_values(kind="stable")
+        return self._clips.select([*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]])
 
     def _remember(self, key: tuple[str, ...], found: Attribution) -> Attribution:
+        self._made.pop(key, None)  # the last that was shown goes to the end
         self._made[key] = found
-        self._made.move_to_end(key)
         if len(self._made) > REMEMBERED:
-            self._made.popitem(last=False)
+            del self._made[next(iter(self._made))]
         return found
 
 
-def attributor(
-    model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4, seed: int = 0
-) -> Attributor:
+def attributor(model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4) -> Attributor:
     """A callable that makes the map of any clip, for any target, by any method, and remembers it.
 
     The quick figures come with each map: whether it adds up, and on synthetic clips how much of it falls on the planted
@@ -459,8 +423,6 @@ def attributor(
         By method, its own arguments, such as ``{"integrated_gradients": {"n_steps": 64}}``.
     n_checked : int
         Clips of which the randomised-weights check is made.
-    seed : int
-        Of the checks.
 
     Returns
     -------
@@ -469,7 +431,7 @@ def attributor(
     Raises
     ------
     ValueError
-        If a method or its argument is not known, or `n_checked` is below 1.
+        If a method or its argument is not known.
 
     See Also
     --------
@@ -485,4 +447,4 @@ def attributor(
     >>> found.target, found.frames.shape
     ('gate', (1, 8, 64, 64, 3))
     """
-    return Attributor(model, clips=clips, params=params, n_checked=n_checked, seed=seed)
+    return Attributor(model, clips=clips, params=params, n_checked=n_checked)

@@ -9,13 +9,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution import eval_mode, random_model, registered_methods
 from medn_lab.diagnose.attribution_checks import RandomisationCheck, randomisation_check
-from medn_lab.evaluate import Interval
 from medn_lab.evaluate.prediction import source_of
-from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.evaluate.resampling import draw_subjects, ratio
 from medn_lab.model import MEDN, as_inputs, check_clips
 from medn_lab.records import Attribution, Clips, KeptTokens, Truth, au_columns, positions, require
 
@@ -49,7 +47,7 @@ def planted_mass(
         strongest pixel lies in the region (the pointing game), by chance as often as ``chance`` says; where several are
         equally strong, as in the maps of patches, the share of them that does; and ``planted``, whether the region was
         in use: the clip shows that AU, or its cue changes. Means are of these clips. A share above chance says that the
-        map points there. ``.attrs`` holds ``region``, ``of`` and ``summary``, a sentence.
+        map points there. ``.attrs`` holds ``region``.
 
     Raises
     ------
@@ -58,7 +56,8 @@ def planted_mass(
 
     See Also
     --------
-    planted_interval, bare_change, randomisation_check
+    bare_change, randomisation_check
+    compare_attributions : the mean share with its interval over subjects
 
     References
     ----------
@@ -72,88 +71,25 @@ def planted_mass(
     >>> planted_mass(maps, truth=clips.truth, of="frames")[["chance", "planted"]].round(2).to_dict("list")
     {'chance': [0.04, 0.04], 'planted': [True, False]}
     """
-    if of not in ("frames", "flow"):
-        raise ValueError(f"of must be frames or flow; got {of!r}")
     values = getattr(attribution, of)
     if values is None:
         raise ValueError(f"the attribution has no {of}; it was made of a model or clips without them")
     if region is None:
         region = "cue" if of == "frames" else attribution.target if attribution.target in truth.aus else "AUs"
     masks, planted = planted_regions(attribution.table, truth=truth, region=region)
-    axes = (1, 4) if of == "frames" else (3,)
-    heat = np.abs(values).sum(axis=axes, dtype=np.float64)  # (n, h, w)
+    heat = np.abs(values).sum(axis=(1, 4) if of == "frames" else 3, dtype=np.float64)  # (n, h, w)
     if heat.shape != masks.shape:
         raise ValueError(f"the maps are {heat.shape[1:]} px but the truth {masks.shape[1:]}; give the clips' own truth")
-    total = heat.sum(axis=(1, 2))
-    inside = (heat * masks).sum(axis=(1, 2))
+    total, inside = (one.sum(axis=(1, 2)) for one in (heat, heat * masks))
     strongest = (heat >= heat.max(axis=(1, 2), keepdims=True) * (1 - 1e-6)) & (total > 0)[:, None, None]
-    hits = (strongest & masks).sum(axis=(1, 2)) / np.maximum(strongest.sum(axis=(1, 2)), 1)
-    share = np.divide(inside, total, out=np.zeros_like(total), where=total > 0)
-    found = attribution.table.assign(share=share, chance=masks.mean(axis=(1, 2)), hits=hits, planted=planted)
-    n, left_out = int(planted.sum()), int((~planted).sum())
-    summary = f"none, because {region} is planted in none of these {left_out} clips"
-    if n:
-        mean = found.loc[planted, ["share", "chance", "hits"]].mean()
-        rest = f"; {left_out} without it left out" if left_out else ""
-        summary = (
-            f"planted mass of {region} in the {of} {mean['share']:.3f} where area alone gives {mean['chance']:.3f}"
-            f" ({mean['share'] / mean['chance']:.1f} times), pointing game {mean['hits']:.3f} ({n} clips of"
-            f" {found.loc[planted, 'subject'].nunique()} subjects{rest})"
-        )
-    found.attrs = {"region": region, "of": of, "summary": summary}
+    found = attribution.table.assign(
+        share=np.nan_to_num(ratio(inside, total)),
+        chance=masks.mean(axis=(1, 2)),
+        hits=(strongest & masks).sum(axis=(1, 2)) / np.maximum(strongest.sum(axis=(1, 2)), 1),
+        planted=planted,
+    )
+    found.attrs = {"region": region}
     return found
-
-
-def planted_interval(
-    mass: pd.DataFrame,
-    *,
-    of: Literal["share", "excess", "hits"] = "excess",
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """A mean of :func:`planted_mass` with its interval from resampling whole subjects.
-
-    Parameters
-    ----------
-    mass : DataFrame
-        As :func:`planted_mass` gives it; clips in which nothing was planted are left out.
-    of : {"share", "excess", "hits"}
-        The share, the share minus chance, or the pointing game's hit rate.
-    level : float
-        Coverage, in (0, 1).
-    n_resamples : int
-    seed : int
-
-    Returns
-    -------
-    Interval
-        An excess whose interval is clear of 0 says that the map points there.
-
-    Raises
-    ------
-    ValueError
-        If the region is planted in clips of fewer than 2 subjects, or `of` is another word.
-
-    See Also
-    --------
-    planted_mass
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"subject": list("aabb"), "share": [0.5, 0.6, 0.4, 0.5], "chance": 0.1, "planted": True})
-    >>> planted_interval(table, n_resamples=50)
-    0.400 [-1.000, 1.000] (95%, 2 subjects, 4 clips)
-    """
-    if of not in ("share", "excess", "hits"):
-        raise ValueError(f"of must be one of share, excess, hits; got {of!r}")
-    mass = mass[mass["planted"]].reset_index(drop=True)
-    values = (mass["share"] - mass["chance"] if of == "excess" else mass[of]).to_numpy()
-    draws = draw_subjects(mass, n_resamples=n_resamples, level=level, seed=seed)
-    sums, clips = (np.bincount(draws.person, weights=one, minlength=len(draws.names)) for one in (values, None))
-    means = (draws.counts @ sums) / (draws.counts @ clips)
-    low, high = draws.bounds(means, n_clips=len(values), share=of != "excess")
-    return Interval(float(values.mean()), low, high, level, len(values), len(draws.names))
 
 
 def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[np.ndarray, np.ndarray]:
@@ -161,16 +97,17 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
     if region not in ("cue", "AUs", *truth.aus):
         raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
     changing = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
-    names = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
+    aus = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
     masks, planted = [], []
     for _, row in table.iterrows():
+        clip_id = row["clip_id"]
         if region == "cue":
-            masks.append(truth.cue_region(row["clip_id"]))
-            planted.append(changing[row["clip_id"]])
+            masks.append(truth.cue_region(clip_id))
+            planted.append(changing[clip_id])
             continue
-        shown = [name for name in names if row.get(name) == 1]
-        of_each = [truth.au_mask(row["clip_id"], name) for name in (shown if region == "AUs" else names)]
-        masks.append(np.any(of_each, axis=0) if of_each else np.zeros(truth.au_masks.shape[2:], dtype=bool))
+        shown = [name for name in aus if row.get(name) == 1]
+        of_each = [truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else aus)]
+        masks.append(np.any(of_each or [np.zeros(truth.au_masks.shape[2:], dtype=bool)], axis=0))
         planted.append(bool(shown))
     return np.stack(masks), np.array(planted)
 
@@ -185,7 +122,6 @@ def compare_attributions(
     truth: Truth | None = None,
     n_draws: int = 3,
     seed: int = 0,
-    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare methods on the same clips and the same target, and each with its maps of random models.
 
@@ -212,8 +148,8 @@ def compare_attributions(
     n_draws : int
         Random models, at least 1; each costs as much as the model's own maps. The deviation of a share over random
         models is 0.01 to 0.07 on SynthME, so 3 give its mean to 0.04 and the run takes four times that of the maps.
-    seed, progress
-        As in :func:`randomisation_check`.
+    seed : int
+        Of the random weights.
 
     Returns
     -------
@@ -228,7 +164,7 @@ def compare_attributions(
     Raises
     ------
     ValueError
-        If no method is named or one is unknown, or the model has no such target.
+        If a method is unknown, or the model has no such target.
 
     See Also
     --------
@@ -249,48 +185,42 @@ def compare_attributions(
     >>> table.loc[table["method"] == "bare_change", "survives"].tolist()
     [True, True]
     """
-    known = registered_methods()
     if methods is None:
-        methods = sorted((name for name, one in known.items() if one.places), key=lambda name: name != "bare_change")
-    if not methods:
-        raise ValueError(f"no method is named; give some of {', '.join(known)}")
+        known = registered_methods().items()
+        methods = sorted((name for name, one in known if one.places), key=lambda name: name != "bare_change")
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
         how: dict[str, Any] = {"params": (params or {}).get(method), "n_draws": n_draws, "seed": seed}
-        check = randomisation_check(model, clips, target=target, method=method, progress=progress, **how)
-        seconds = time.perf_counter() - began
-        own = check.attribution
-        for alike in check.last.to_dict("records"):
+        check = randomisation_check(model, clips, target=target, method=method, **how)
+        seconds, own = time.perf_counter() - began, check.attribution
+        for alike in check.last.drop(columns="stage").to_dict("records"):
             row = {
-                "method": method, "input": alike["input"], "target": own.target,
-                **{name: alike[name] for name in ("spearman", "spearman_absolute", "ssim")},
-                "threshold": check.threshold, "survives": alike["input"] in check.surviving,
-                "completeness_error": own.sanity.get("completeness_error", np.nan), "n_clips": len(own),
-                "n_draws": n_draws,
+                "method": method, "target": own.target, **alike, "threshold": check.threshold,
+                "survives": alike["input"] in check.surviving, "seconds": seconds,
+                "completeness_error": own.sanity.get("completeness_error", np.nan),
             }  # fmt: skip
-            if truth is not None:
-                row |= _planted(check, truth=truth, of=alike["input"])
-            rows.append(row | {"seconds": seconds})
+            rows.append(row | ({} if truth is None else _planted(check, truth=truth, of=alike["input"])))
     return pd.DataFrame(rows)
 
 
 def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "flow"]) -> dict[str, Any]:
-    """The columns of :func:`compare_attributions` that need the truth."""
+    """The columns of :func:`compare_attributions` that need the truth; NaN where the region is planted in no clip."""
     own, *random = (planted_mass(maps, truth=truth, of=of) for maps in (check.attribution, *check.randomised))
     shown = own["planted"].to_numpy()
-    names = ("share", "low", "high", "area", "random_share", "random_low", "random_high", "hits", "random_hits")
-    row = {"region": own.attrs["region"], "n_planted": int(shown.sum())} | dict.fromkeys(names, np.nan)
-    if shown.any():
-        share, area, hit = own.loc[shown, ["share", "chance", "hits"]].mean()
-        row |= {"share": share, "area": area, "hits": hit}
-        shares, hits = np.array([one.loc[shown, ["share", "hits"]].mean() for one in random]).T
-        row |= {"random_share": shares.mean(), "random_low": shares.min(), "random_high": shares.max()}
-        row["random_hits"] = hits.mean()
-    if len(own.loc[shown, "subject"].unique()) > 1:
-        interval = planted_interval(own, of="share")
-        row |= {"low": interval.low, "high": interval.high}
-    return row
+    means = [one.loc[shown, ["share", "chance", "hits"]].mean() for one in (own, *random)]
+    of_random, low, high = pd.DataFrame(means[1:]), np.nan, np.nan
+    if len(set(own.loc[shown, "subject"])) > 1:
+        draws = draw_subjects(own[shown], n_resamples=2000, level=0.95, seed=0)
+        every = np.arange(shown.sum())
+        sums = draws.counts @ draws.tally(every, weights=own.loc[shown, "share"])
+        low, high = draws.bounds(sums / (draws.counts @ draws.tally(every)), n_clips=len(every), share=True)
+    return {
+        "region": own.attrs["region"], "n_planted": int(shown.sum()), "share": means[0]["share"], "low": low,
+        "high": high, "area": means[0]["chance"], "random_share": of_random["share"].mean(),
+        "random_low": of_random["share"].min(), "random_high": of_random["share"].max(), "hits": means[0]["hits"],
+        "random_hits": of_random["hits"].mean(),
+    }  # fmt: skip
 
 
 def kept_tokens(
@@ -302,7 +232,6 @@ def kept_tokens(
     n_draws: int = 5,
     batch_size: int = 64,
     seed: int = 0,
-    progress: bool = False,
 ) -> KeptTokens:
     """The positions that the emotion branch kept of each clip at each keep rate.
 
@@ -329,8 +258,6 @@ def kept_tokens(
         Clips a forward pass.
     seed : int
         Of the random weights.
-    progress : bool
-        Show a progress bar.
 
     Returns
     -------
@@ -342,8 +269,7 @@ def kept_tokens(
     Raises
     ------
     ValueError
-        If the model has no emotion branch, the clips no frames or do not fit, the region is not known, or `n_draws` is
-        negative.
+        If the model has no emotion branch, the clips no frames or do not fit, or the region is not known.
 
     See Also
     --------
@@ -362,20 +288,19 @@ def kept_tokens(
     >>> kept.masks.shape, kept.keep_rates
     ((1, 2, 16, 16), (0.25, 0.125))
     """
-    if model.emotion_branch is None:
-        raise ValueError("this model has only a motion branch; the emotion branch alone keeps and drops positions")
     if clips.frames is None:
         raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
-    if n_draws < 0:
-        raise ValueError(f"n_draws must be at least 0; got {n_draws}")
     check_clips(model.config, clips)
-    masks, scores, mix = _rank_positions(model, clips, batch_size=batch_size, progress=progress)
+    masks, scores, mix = _rank_positions(model, clips, batch_size=batch_size)
     table, covers = clips.table, []
     if truth is not None:
         regions, planted = planted_regions(table, truth=truth, region=region)
+        regions = (regions & planted[:, None, None])[:, None]
         drawn = (random_model(model, seed=seed + draw) for draw in range(n_draws))
-        random = (_rank_positions(one, clips, batch_size=batch_size, progress=progress)[0] for one in drawn)
-        covers = [_cover(places, regions=regions, planted=planted) for places in (masks, *random)]
+        side = regions.shape[-1] // masks.shape[-1]
+        for kept in (masks, *(_rank_positions(one, clips, batch_size=batch_size)[0] for one in drawn)):
+            inside = (kept.repeat(side, axis=2).repeat(side, axis=3) & regions).sum(axis=(2, 3))
+            covers.append(ratio(inside, regions.sum(axis=(2, 3))).astype(np.float32))
         if region == "cue" and "cue_kind" in truth.table:
             rows = positions(truth.table, table["clip_id"], owner="Truth")
             table = table.assign(cue_kind=truth.table["cue_kind"].to_numpy()[rows])
@@ -393,33 +318,20 @@ def kept_tokens(
     )
 
 
-def _rank_positions(
-    model: MEDN, clips: Clips, *, batch_size: int, progress: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _rank_positions(model: MEDN, clips: Clips, *, batch_size: int) -> list[np.ndarray]:
     """The masks, ranking scores and mix of :class:`KeptTokens`."""
-    config = model.config
-    branch = require(model.emotion_branch, otherwise="this model has only a motion branch")
-    grid, n_scales = config.size // config.patch, len(config.keep_rates)
-    masks, scores, mix = [], [], []
-    device = next(model.parameters()).device
+    config, device = model.config, next(model.parameters()).device
+    branch = require(model.emotion_branch, otherwise="this model has only a motion branch, which keeps all positions")
+    grid = config.size // config.patch
+    parts = []
     with eval_mode(model), torch.no_grad():
-        starts = range(0, len(clips), batch_size)
-        for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
+        for start in range(0, len(clips), batch_size):
             rows = np.arange(start, min(start + batch_size, len(clips)))
             output = branch(as_inputs(config, clips, rows=rows, device=device).frames)
-            kept = torch.zeros(len(rows), n_scales, grid * grid, dtype=torch.bool, device=device)
-            for scale, positions_kept in enumerate(output.kept):
-                kept[:, scale].scatter_(1, positions_kept, True)
-            masks.append(kept.view(-1, n_scales, grid, grid).cpu().numpy())
-            scores.append(output.scores.view(-1, grid, grid).float().cpu().numpy())
-            mix.append(output.mix.float().cpu().numpy())
-    return np.concatenate(masks), np.concatenate(scores), np.concatenate(mix)
-
-
-def _cover(masks: np.ndarray, *, regions: np.ndarray, planted: np.ndarray) -> np.ndarray:
-    """The share of each clip's region (h, w) in kept positions, (n, n_scales); NaN where nothing was planted."""
-    patch = regions.shape[1] // masks.shape[2]
-    pixels = masks.repeat(patch, axis=2).repeat(patch, axis=3)  # (n, n_scales, h, w)
-    inside, area = (pixels & regions[:, None]).sum(axis=(2, 3)), regions.sum(axis=(1, 2))
-    known = (planted & (area > 0))[:, None]
-    return np.where(known, inside / np.maximum(area, 1)[:, None], np.nan).astype(np.float32)
+            kept = torch.zeros(len(output.kept), len(rows), grid * grid, dtype=torch.bool, device=device)
+            for mask, places in zip(kept, output.kept, strict=True):
+                mask.scatter_(1, places, True)
+            masks = kept.movedim(0, 1).unflatten(2, (grid, grid))
+            made = (masks, output.scores.float().view(-1, grid, grid), output.mix.float())
+            parts.append([one.cpu().numpy() for one in made])
+    return [np.concatenate(batches) for batches in zip(*parts, strict=True)]

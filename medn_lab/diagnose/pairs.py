@@ -6,8 +6,7 @@ Every number of a pair of clips goes back to one table, all pairs of one AU set.
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,8 @@ from medn_lab.records import (
 __all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs"]
 
 Subjects = Literal["all", "same", "different"]
+
+_SUBJECTS = {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}
 
 _ORDER = {
     "separated": "most alike in motion and apart in emotion first",
@@ -67,9 +68,8 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
         One row an AU set, the one with most clips first: ``action_units, n_clips, n_subjects, n_emotions``; ``n_pairs``
         of clips with different emotions, ``n_opposite`` of them of opposite valence, ``n_same_subject`` of them of one
         person; then a column an emotion with its number of clips. ``.attrs`` holds ``rule``, what makes two AU sets the
-        same; ``n_clips`` and ``n_sets``, all clips with a certain AU set of at least one AU and a label, and their AU
-        sets, confusable or not; ``n_left_out``, all other clips; ``none``, why there is no such set, or empty; and
-        ``summary``, a sentence.
+        same; ``none``, why there is no such set, or empty; and ``summary``, a sentence, which counts all clips with a
+        certain AU set of at least one AU and a label, confusable or not, and those left out.
 
     Raises
     ------
@@ -91,28 +91,28 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     '1 of 2 AU sets have more than one emotion, 2 of 3 clips; 1 pairs, 1 of opposite valence, 1 of one subject; AU sets
     without side and intensity'
     """
-    same_set = _SameSetPairs(table, label=label, keep_side=keep_side)
-    known, emotions = same_set.clips, [str(name) for name in same_set.clips[label].value_counts().index]
-    rows = []
-    for aus, pairs in same_set.confusable.groupby("action_units", sort=False):
-        group = known[known["_aus"] == aus]
-        counts = group[label].astype(str).value_counts()
-        sizes = [len(group), len(set(people(group))), len(counts), len(pairs)]
-        sums = [int(pairs[name].sum()) for name in ("opposite", "same_subject")]
-        rows.append([aus, *sizes, *sums, *(int(counts.get(name, 0)) for name in emotions)])
-    columns = ["action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject"]
-    found = pd.DataFrame(rows, columns=[*columns, *emotions])
-    found = found.drop(columns=[name for name in emotions if not found[name].any()])
+    known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side)
+    rule, none = pairs.attrs["rule"], pairs.attrs["none"]
+    columns = {
+        "n_pairs": ("clip_a", "size"),
+        "n_opposite": ("opposite", "sum"),
+        "n_same_subject": ("same_subject", "sum"),
+    }
+    kinds = pairs[pairs["_differ"]].groupby("action_units", sort=False).agg(**columns)
+    own = known[known["_aus"].isin(kinds.index)].assign(_person=people)
+    counts = own.groupby("_aus").agg(
+        n_clips=(label, "size"), n_subjects=("_person", "nunique"), n_emotions=(label, "nunique")
+    )
+    emotions = pd.crosstab(own["_aus"], own[label])
+    emotions = emotions[[name for name in known[label].value_counts().index if name in emotions]]
+    found = counts.reindex(kinds.index).join(kinds).join(emotions).reset_index()
     found = found.sort_values(["n_clips", "n_pairs"], ascending=False, kind="stable", ignore_index=True)
-    none = "" if len(found) else same_set.why_none()
-    attrs = {"n_clips": len(known), "n_sets": known["_aus"].nunique(), "n_left_out": len(table) - len(known)}
-    total = found[["n_clips", "n_pairs", "n_opposite", "n_same_subject"]].sum()
-    sets = f"{len(found)} of {attrs['n_sets']} AU sets have more than one emotion, {total['n_clips']} of {len(known)}"
-    kinds = f"{total['n_opposite']} of opposite valence, {total['n_same_subject']} of one subject"
-    summary = none or f"{sets} clips; {total['n_pairs']} pairs, {kinds}"
-    summary += f"; {same_set.rule}"
-    summary += f"; {attrs['n_left_out']} clips left out in all" if attrs["n_left_out"] else ""
-    found.attrs = {"rule": same_set.rule, "none": none, **attrs, "summary": summary}
+    n_sets, n_left_out, total = known["_aus"].nunique(), len(table) - len(known), found.sum()
+    sets = f"{len(found)} of {n_sets} AU sets have more than one emotion, {total['n_clips']} of {len(known)}"
+    of_pairs = f"{total['n_opposite']} of opposite valence, {total['n_same_subject']} of one subject"
+    summary = f"{none or f'{sets} clips; {total.n_pairs} pairs, {of_pairs}'}; {rule}"
+    summary += f"; {n_left_out} clips left out in all" if n_left_out else ""
+    found.attrs = {"rule": rule, "none": none, "summary": summary}
     return found
 
 
@@ -170,8 +170,8 @@ def rank_pairs(
         share of its controls (pairs of the same AU set and the *same* emotion, ``n_controls`` of them) that the branch
         holds nearer together, .5 for a branch that knows the AUs alone and NaN without a control. With predictions also
         ``predicted_a, predicted_b`` and ``verdict``: both right, one right, swapped, both wrong. ``.attrs`` holds
-        ``rule``, what makes a pair, what was measured and by what it is ranked; ``n_clips`` and ``n_subjects`` of the
-        pairs; ``none``, why there is no pair, or empty; and ``summary``, a sentence.
+        ``rule``, what makes a pair, what was measured and by what it is ranked; ``none``, why there is no pair, or
+        empty; and ``summary``, a sentence.
 
     Raises
     ------
@@ -201,11 +201,13 @@ def rank_pairs(
         raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
     if by != "motion" and features.emotion is None:
         raise ValueError("these features have no emotion branch; rank by='motion'")
-    same_set = _SameSetPairs(table, label=label, keep_side=keep_side, subjects=subjects)
-    pairs, differ = same_set.confusable, same_set.differ
-    rule = f"{same_set.rule}; {metric} distance; {_ORDER[by]}, opposite valence first"
+    known, every = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
+    differ, none = every["_differ"].to_numpy(), every.attrs["none"]
+    n_controls = (~every["_differ"]).groupby(every["action_units"]).transform("sum")
+    pairs = every[differ].drop(columns="_differ").reset_index(drop=True)
+    rule = f"{every.attrs['rule']}; {metric} distance; {_ORDER[by]}, opposite valence first"
     ids = table["clip_id"].astype(str).tolist()
-    a, b = same_set.rows(ids)
+    a, b = _rows(every, ids)
     for branch, place in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
         distance, nearer, beyond = np.full((3, len(pairs)), np.nan)
         if len(pairs) and (branch == "motion" or features.emotion is not None):
@@ -213,34 +215,35 @@ def rank_pairs(
             constant = constant_reason({branch: values})
             rule += f"; {constant}" if constant else ""
             distance, nearer = place_among_all(values, a[differ], b[differ], metric=metric)
-            of_all = np.empty(len(differ))
-            of_all[differ], of_all[~differ] = distance, pair_distance(values, a[~differ], b[~differ], metric=metric)
-            beyond = NearerControls(of_all, sets=same_set.sets, differ=differ).shares
+            of_all = pair_distance(values, a, b, metric=metric)
+            beyond = NearerControls(of_all, sets=pd.factorize(every["action_units"])[0], differ=differ).shares
         pairs[f"{branch}_distance"] = distance
         pairs[place] = 1 - nearer if branch == "motion" else nearer
         pairs[f"{branch}_beyond"] = beyond
-    n_controls = np.bincount(same_set.sets[~differ], minlength=same_set.sets.max(initial=0) + 1)
-    pairs["n_controls"] = n_controls[same_set.sets[differ]]
-    if predictions is not None:
-        pairs = _with_verdict(pairs, predictions)
-    sign = {"separated": 1, "missed": -1}.get(by)
-    score = pairs["motion_similarity"] + (sign * pairs["emotion_separation"] if sign else 0)
+    pairs["n_controls"] = n_controls[differ].to_numpy()
+    if predictions is not None and len(pairs):
+        both = (positions(predictions.table, pairs[name], owner="these Predictions") for name in ("clip_a", "clip_b"))
+        a, b = (predictions.predicted[rows] for rows in both)
+        label_a, label_b = pairs["label_a"], pairs["label_b"]
+        right, swapped = np.add(a == label_a, b == label_b, dtype=int), (a == label_b) & (b == label_a)
+        verdict = np.select([swapped, right == 2, right == 1], ["swapped", "both right", "one right"], "both wrong")
+        pairs = pairs.assign(predicted_a=a, predicted_b=b, verdict=verdict)
+    sign = {"separated": 1, "missed": -1, "motion": 0}[by]
+    score = pairs["motion_similarity"] + sign * pairs["emotion_separation"].fillna(0)
     order = ["opposite", "_score", "clip_a", "clip_b"]
     pairs = pairs.assign(_score=score).sort_values(order, ascending=[False, False, True, True]).drop(columns="_score")
     pairs = pairs.set_axis(pd.RangeIndex(1, len(pairs) + 1, name="rank"))
-    none = "" if len(pairs) else same_set.why_none()
-    used = same_set.clips[same_set.clips["clip_id"].isin(set(pairs["clip_a"]) | set(pairs["clip_b"]))]
-    n_subjects = len(set(people(used)))
+    used = known[known["clip_id"].isin(pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel()))]
     kinds = f"{pairs['opposite'].sum()} of opposite valence, {pairs['same_subject'].sum()} of one subject"
     similarity = f"median motion similarity {pairs['motion_similarity'].median():.3f}"
-    summary = none or f"{len(pairs)} pairs of {len(used)} clips, {n_subjects} subjects; {kinds}; {similarity}"
+    sizes = f"{len(pairs)} pairs of {len(used)} clips, {people(used).nunique()} subjects"
+    summary = none or f"{sizes}; {kinds}; {similarity}"
     if len(pairs) and pairs["emotion_separation"].notna().all():
         summary += f", emotion separation {pairs['emotion_separation'].median():.3f} (at random .5)"
     if len(pairs) and "verdict" in pairs:
         shares = pairs["verdict"].value_counts(normalize=True)
         summary += "; " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-    sizes = {"n_clips": len(used), "n_subjects": n_subjects}
-    pairs.attrs = {"rule": rule, "none": none, **sizes, "summary": f"{summary}; {rule}"}
+    pairs.attrs = {"rule": rule, "none": none, "summary": f"{summary}; {rule}"}
     return pairs
 
 
@@ -280,8 +283,8 @@ def pair_separation(
         that lie nearer together, a tie counts half, .5 for a branch that does not know the emotion beyond its AUs;
         ``low, high`` (bounds over subjects, NaN with one); ``direction`` (which way is good; of a branch without a
         value, that it is constant); ``n_pairs, n_controls, n_clips, n_subjects``. ``.attrs`` holds ``rule``, what makes
-        a pair and what was measured; ``level``; ``n_without_control``, confusable pairs left out because their AU set
-        has no pair of one emotion; ``none``, why there is no figure, or empty; and ``summary``, a sentence.
+        a pair and what was measured; ``level``; ``none``, why there is no figure, or empty; and ``summary``, a
+        sentence, which counts the confusable pairs left out because their AU set has no pair of one emotion.
 
     Raises
     ------
@@ -305,135 +308,97 @@ def pair_separation(
     >>> found.attrs["summary"]
     'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000] ...'
     """
-    same_set = _SameSetPairs(table, label=label, keep_side=keep_side, subjects=subjects)
-    rule = f"{same_set.rule}; {metric} distance"
-    n_pairs = int(same_set.differ.sum())
-    same_set.drop_sets_of_one_kind()
-    differ, known = same_set.differ, same_set.clips
-    without = n_pairs - int(differ.sum())
-    none = "" if n_pairs else same_set.why_none()
-    if n_pairs and not len(differ):
+    known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
+    rule, none = f"{pairs.attrs['rule']}; {metric} distance", pairs.attrs["none"]
+    n_pairs, of_set = int(pairs["_differ"].sum()), pairs.groupby("action_units")["_differ"]
+    pairs = pairs[of_set.transform("any").astype(bool) & ~of_set.transform("all").astype(bool)]
+    differ = pairs["_differ"].to_numpy()
+    if not none and not len(pairs):
         none = f"none here, because no AU set of the {n_pairs} confusable pairs has a pair of one emotion"
     columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
     rows, figures, summary = [], [], none
     if not none:
         ids = known["clip_id"].tolist()
-        a, b = same_set.rows(ids)
+        a, b = _rows(pairs, ids)
         confusable = np.union1d(a[differ], b[differ])
-        sizes = {
-            "n_pairs": int(differ.sum()), "n_controls": int((~differ).sum()), "n_clips": len(confusable),
-            "n_subjects": len(set(people(known.iloc[confusable]))),
-        }  # fmt: skip
-        draws, who = None, np.zeros(len(differ), dtype=int)
+        sizes = (int(differ.sum()), int((~differ).sum()), len(confusable), people(known.iloc[confusable]).nunique())
+        draws, who, counts = None, np.zeros(len(differ), dtype=int), np.ones((1, 1))
         if len(set(people(known))) > 1:
             draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
-            who = draws.person[a] * len(draws.names) + draws.person[b]
-        controls, reasons = {}, {}
+            who, counts = draws.person[a] * len(draws.names) + draws.person[b], draws.counts
+        controls, reasons, sets = [], {}, pd.factorize(pairs["action_units"])[0]
         for branch in [name for name in _DIRECTION if getattr(features, name) is not None]:
             values = _rows_of(features, ids, branch)
             reasons[branch] = constant_reason({branch: values})
             distance = pair_distance(values, a, b, metric=metric)
-            controls[branch] = NearerControls(distance, sets=same_set.sets, differ=differ, who=who)
+            controls.append(NearerControls(distance, sets=sets, differ=differ, who=who))
         # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
-        counts = () if draws is None else draws.counts
         weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
-        drawn = np.array([[one.mean(weight) for one in controls.values()] for weight in weights])
-        for column, (branch, reason) in enumerate(reasons.items()):
-            low = high = np.nan
-            value = np.nan if reason else controls[branch].mean(np.ones(who.max() + 1))
+        drawn = np.array([[one.mean(weight) for one in controls] for weight in weights])
+        for values, (branch, reason) in zip(drawn.T, reasons.items(), strict=True):
+            value, low, high = np.full(3, np.nan) if reason else (values[0], np.nan, np.nan)
             if not reason and draws is not None:
-                low, high = draws.bounds(drawn[:, column], n_clips=len(confusable), share=True)
-            rows.append([branch, value, low, high, reason or _DIRECTION[branch], *sizes.values()])
+                low, high = draws.bounds(values, n_clips=len(confusable), share=True)
+            rows.append([branch, value, low, high, reason or _DIRECTION[branch], *sizes])
             figures.append(reason or f"{branch} {value:.3f} [{low:.3f}, {high:.3f}]")
+        without = n_pairs - sizes[0]
         left_out = f", {without} pairs without a control left out" if without else ""
-        against = f"{sizes['n_pairs']} pairs against {sizes['n_controls']} of one emotion"
-        n = f"{sizes['n_clips']} clips, {sizes['n_subjects']} subjects{left_out}"
-        summary = f"{', '.join(figures)} ({level:.0%}, {against}, {n})"
+        summary = f"{', '.join(figures)} ({level:.0%}, {sizes[0]} pairs against {sizes[1]} of one emotion{left_out})"
     found = pd.DataFrame(rows, columns=columns)
-    attrs = {"rule": rule, "level": level, "none": none, "n_without_control": without}
-    found.attrs = attrs | {"summary": f"{summary}; {rule}"}
+    found.attrs = {"rule": rule, "level": level, "none": none, "summary": f"{summary}; {rule}"}
     return found
 
 
-class _SameSetPairs:
-    """All pairs of clips of one AU set: of two emotions where they `differ`, else of one; and what makes a pair."""
+def _same_set_pairs(
+    table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subjects = "all"
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The clips with an AU set ``_aus`` and an emotion, and all their pairs of one AU set; ``attrs`` are rule and none.
 
-    def __init__(self, table: pd.DataFrame, *, label: str, keep_side: bool, subjects: Subjects = "all") -> None:
-        if subjects not in get_args(Subjects):
-            raise ValueError(f"no choice of subjects {subjects!r}; there are {', '.join(get_args(Subjects))}")
-        self.table, self.label, self.keep_side, self.subjects = table, label, keep_side, subjects
-        known = check_table(table, owner="confusable pairs", required=("clip_id", "subject", label))
-        known[label] = check_label(known, label=label, complete=False)
-        sets = [au_set_text(aus) if aus else None for aus in au_sets(known, keep_side=keep_side)]
-        known = known.assign(_aus=pd.Series(sets, dtype=object))
-        self.clips = known[known["_aus"].notna() & known[label].notna()].reset_index(drop=True)
-        codes, names = pd.factorize(self.clips[label])
-        persons, _ = pd.factorize(people(self.clips))
-        by_set = self.clips.groupby("_aus").indices.values()
-        rows = [group[np.array(np.triu_indices(len(group), k=1))] for group in by_set]
-        a, b = np.concatenate([np.empty((2, 0), dtype=int), *rows], axis=1)
-        ids = self.clips["clip_id"].to_numpy()
-        pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": self.clips["_aus"].to_numpy()[a]})
-        pairs["label_a"], pairs["label_b"] = (names.to_numpy(dtype=object)[codes[row]] for row in (a, b))
-        pairs["opposite"] = _are_opposite(names)[codes[a], codes[b]]
-        pairs["same_subject"] = persons[a] == persons[b]
-        self.n_confusable = int((codes[a] != codes[b]).sum())
-        if subjects != "all":
-            pairs = pairs[pairs["same_subject"].to_numpy(dtype=bool) == (subjects == "same")].reset_index(drop=True)
-        self._choose(pairs)
+    Pairs of two emotions ``_differ``; ``none`` says why there is no such pair.
+    """
+    if subjects not in _SUBJECTS:
+        raise ValueError(f"no choice of subjects {subjects!r}; there are {', '.join(_SUBJECTS)}")
+    known = check_table(table, owner="confusable pairs", required=("clip_id", "subject", label))
+    known[label] = check_label(known, label=label, complete=False)
+    sets = [au_set_text(aus) if aus else None for aus in au_sets(known, keep_side=keep_side)]
+    known = known.assign(_aus=pd.Series(sets, dtype=object)).dropna(subset=["_aus", label]).reset_index(drop=True)
+    rows = [rows[np.array(np.triu_indices(len(rows), k=1))] for rows in known.groupby("_aus").indices.values()]
+    a, b = np.concatenate([np.empty((2, 0), dtype=int), *rows], axis=1)
+    ids, aus, labels = (known[name].to_numpy(dtype=object) for name in ("clip_id", "_aus", label))
+    pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": aus[a]})
+    codes, names = pd.factorize(known[label])
+    pairs = pairs.assign(label_a=labels[a], label_b=labels[b], opposite=_are_opposite(names)[codes[a], codes[b]])
+    person, _ = pd.factorize(people(known))
+    pairs["same_subject"], pairs["_differ"] = person[a] == person[b], codes[a] != codes[b]
+    n_confusable = int(pairs["_differ"].sum())
+    if subjects != "all":
+        pairs = pairs[pairs["same_subject"] == (subjects == "same")].reset_index(drop=True)
+    n_doubtful = int((au_doubt(table, keep_side=keep_side) != "").sum())
+    rule = "AU sets with side, without intensity" if keep_side else "AU sets without side and intensity"
+    rule += _SUBJECTS[subjects] + (f"; {n_doubtful} clips with AUs in doubt left out" if n_doubtful else "")
+    none = ""
+    if not pairs["_differ"].any():
+        none = "no two clips share an AU set and differ in emotion"
+        if unknown := aus_unknown(table, keep_side=keep_side):
+            none = unknown
+        elif not len(known):
+            none = f"no clip has both known AUs and a {label}"
+        elif len(names) == 1:
+            none = f"all {len(known)} clips are labelled {names[0]!r}"
+        elif n_confusable:
+            none = (
+                f"all {n_confusable} confusable pairs are of {'two subjects' if subjects == 'same' else 'one subject'}"
+            )
+        elif keep_side and (without := len(confusable_pairs(known, label=label))):
+            none += f"; with the side dropped there would be {without}"
+        none = f"none here, because {none}"
+    pairs.attrs = {"rule": rule, "none": none}
+    return known, pairs
 
-    def _choose(self, pairs: pd.DataFrame) -> None:
-        self.pairs = pairs
-        self.differ = (pairs["label_a"] != pairs["label_b"]).to_numpy(dtype=bool)
-        self.sets, _ = pd.factorize(pairs["action_units"])
 
-    def drop_sets_of_one_kind(self) -> None:
-        """Keep AU sets with pairs of two emotions and pairs of one."""
-        of_set = pd.Series(self.differ).groupby(self.sets)
-        kept = of_set.transform("any") & ~of_set.transform("all")
-        self._choose(self.pairs[kept.to_numpy(dtype=bool)].reset_index(drop=True))
-
-    @property
-    def confusable(self) -> pd.DataFrame:
-        """The pairs of two emotions."""
-        return self.pairs[self.differ].reset_index(drop=True)
-
-    def rows(self, clip_ids: list[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The places of both clips of each pair in a list of clips."""
-        place = pd.Index(clip_ids)
-        return place.get_indexer(self.pairs["clip_a"]), place.get_indexer(self.pairs["clip_b"])
-
-    @cached_property
-    def rule(self) -> str:
-        """What makes a pair, and how many clips are left out because their AUs are in doubt."""
-        sides = "AU sets with side, without intensity" if self.keep_side else "AU sets without side and intensity"
-        n_doubtful = int((au_doubt(self.table, keep_side=self.keep_side) != "").sum())
-        doubt = f"; {n_doubtful} clips with AUs in doubt left out" if n_doubtful else ""
-        of_subjects = {"all": "", "same": "; pairs of one subject", "different": "; pairs of two subjects"}
-        return sides + of_subjects[self.subjects] + doubt
-
-    def why_none(self) -> str:
-        """The sentence for a table without confusable pairs."""
-        label, known = self.label, self.clips
-        if not len(self.table):
-            return "none here, because there are no clips"
-        if unknown := aus_unknown(self.table, keep_side=self.keep_side):
-            return f"none here, because {unknown}"
-        if check_label(self.table, label=label, complete=False).isna().all():
-            return f"none here, because no clip has a {label}"
-        if not len(known):
-            return "none here, because no clip has both known AUs and an emotion"
-        if len(set(known[label])) == 1:
-            return f"none here, because all {len(known)} clips are labelled {str(known[label].iloc[0])!r}"
-        if self.n_confusable:
-            others = "two subjects" if self.subjects == "same" else "one subject"
-            return f"none here, because all {self.n_confusable} confusable pairs are of {others}"
-        reason = "none here, because no two clips share an AU set and differ in emotion"
-        if shared := int((known["_aus"].value_counts() > 1).sum()):
-            reason += f" ({shared} AU sets have several clips, each set of one emotion)"
-        if self.keep_side and (without := len(confusable_pairs(known, label=label))):
-            reason += f"; with the side dropped there would be {without}"
-        return reason
+def _rows(pairs: pd.DataFrame, clip_ids: list[str]) -> list[np.ndarray]:
+    """The places of both clips of each pair in a list of clips."""
+    return [pd.Index(clip_ids).get_indexer(pairs[name]) for name in ("clip_a", "clip_b")]
 
 
 def _are_opposite(names: pd.Index) -> np.ndarray:
@@ -455,15 +420,3 @@ def _rows_of(features: BranchFeatures, clip_ids: list[str], branch: str) -> np.n
     if wrong := (~np.isfinite(values)).any(axis=1).sum():
         raise ValueError(f"{wrong} of {len(values)} clips have {branch} features that are not finite")
     return values
-
-
-def _with_verdict(pairs: pd.DataFrame, predictions: Predictions) -> pd.DataFrame:
-    of_a, of_b = (
-        predictions.predicted[positions(predictions.table, pairs[f"clip_{side}"], owner="these Predictions")]
-        for side in "ab"
-    )
-    label_a, label_b = (pairs[f"label_{side}"].to_numpy(dtype=object) for side in "ab")
-    n_right = (of_a == label_a).astype(int) + (of_b == label_b).astype(int)
-    verdict = np.asarray(["both wrong", "one right", "both right"], dtype=object)[n_right]
-    verdict = np.where((of_a == label_b) & (of_b == label_a), "swapped", verdict)
-    return pairs.assign(predicted_a=of_a, predicted_b=of_b, verdict=verdict)
