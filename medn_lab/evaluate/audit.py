@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, hold_out_subjects, leave_one_subject_out
 from medn_lab.evaluate.cross_validation import collect
-from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, predict_all, run_folds, train_network
+from medn_lab.evaluate.folds import LAST, FoldOptions, predict_all, run_folds, take, train_network
 from medn_lab.evaluate.metrics import accuracy
 from medn_lab.evaluate.pairs import Floor
 from medn_lab.evaluate.summary import Comparison, compare_predictions
@@ -136,7 +136,7 @@ def selection_audit(
     validation_share : float
         Share of each fold's training subjects to keep back, in (0, 1); at least one subject.
     **options
-        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`. A folder of an
+        ``protocol, label, training, n_jobs, folder, progress`` of :func:`evaluate_loso`. A folder of an
         audit is not one of a cross-validation.
 
     Returns
@@ -171,10 +171,10 @@ def selection_audit(
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    share: dict[str, Any] = {"validation_share": validation_share}
-    split, name = "leave one subject out", "selection audit"
-    plan, outcomes = run_folds(config, clips, split, _subjects, train_and_record, options, name=name, **share)
-    results = {rule: collect(outcomes, plan, rule=rule, call="selection_audit", **share) for rule in RULES}
+    plan, outcomes = run_folds(
+        config, clips, "selection_audit", _subjects, train_and_record, options, validation_share=validation_share
+    )
+    results = {rule: collect(outcomes, plan, rule=rule) for rule in RULES}
     tables = []
     for rule, result in results.items():
         scores = result.scores().query("part == 'all'").drop(columns="part")
@@ -230,7 +230,7 @@ class Recorder(Callback):
         for name, clips in self.clips.items():
             predictions = predict_all(run.model, clips, classes=self.classes)
             row[f"{name}_accuracy"] = accuracy(clips.table[self.label].to_numpy(dtype=object), predictions.predicted)
-        row |= {f"n_{name}": len(clips) for name, clips in self.clips.items()}
+            row[f"n_{name}"] = len(clips)
         self.predictions[LAST] = predictions
         for rule, column in CHOSEN_BY.items():
             if all(row[column] > earlier[column] for earlier in self.rows):  # The first of equals, as usual.
@@ -239,20 +239,20 @@ class Recorder(Callback):
 
 
 def train_and_record(
-    clips: KeptClips, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str, validation_share: float
-) -> tuple[Mapping[str, Predictions], pd.DataFrame]:
+    clips: Clips, table: pd.DataFrame, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str,
+    validation_share: float,
+) -> tuple[Mapping[str, Predictions], pd.DataFrame]:  # fmt: skip
     """Train on a part of a fold's training subjects, and keep the held-out predictions of the three rules."""
-    table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
     # Another draw in each fold: the same one or two persons everywhere would decide every choice.
     seed = (training.seed + zlib.crc32(fold.held_out.encode())) % 2**31
-    train_ids, validation_ids = keep_back(table, label=label, share=validation_share, seed=seed)
-    held_out = clips.take(fold.test)
-    recorder = Recorder(clips.take(validation_ids), held_out, classes=config.classes, label=label)
-    train_network(config, clips.take(train_ids), training=training, label=label, callbacks=[recorder])
+    others = table[table["clip_id"].isin(set(fold.train))]
+    train, validation = (take(clips, table, ids) for ids in keep_back(others, label, validation_share, seed))
+    recorder = Recorder(validation, take(clips, table, fold.test), classes=config.classes, label=label)
+    train_network(config, train, training=training, label=label, callbacks=[recorder])
     return recorder.predictions, pd.DataFrame(recorder.rows)
 
 
-def keep_back(table: pd.DataFrame, *, label: str, share: float, seed: int) -> tuple[list[str], list[str]]:
+def keep_back(table: pd.DataFrame, label: str, share: float, seed: int) -> tuple[list[str], list[str]]:
     """Training and validation clip ids: a share of the subjects is kept back such that every class still trains.
 
     `seed` is that of the first draw; the next seeds follow while a draw takes a whole class.

@@ -254,11 +254,8 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             if given is not None and tuple(given.shape[1:]) != shape:
                 reads = ", ".join(map(str, shape))
                 raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
-        if frames is not None and flow is not None and len(frames) != len(flow):
-            raise ValueError(f"frames hold {len(frames)} clips but flow {len(flow)}")
         if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
-            what = "neither frames nor flow" if frames is flow else "only what its branch does not read"
-            raise ValueError(f"a MEDN with branches {c.branches!r} was given {what}")
+            raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
