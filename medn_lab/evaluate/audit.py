@@ -49,16 +49,11 @@ class SelectionAudit:
     epochs : DataFrame
         ``fold, held_out, epoch, validation_accuracy, held_out_accuracy, n_validation, n_held_out``: what there was to
         choose from.
-    chosen : DataFrame
-        ``fold, held_out`` and the epoch that each rule takes.
     gain : Comparison
         Accuracy of the best-on-test rule against the last epoch: how much choosing alone gives.
     folds : DataFrame
         As in :class:`CrossValidation`, with the accuracy of the last epoch.
     floor : Floor
-    n_epochs : int
-    validation_share : float
-        Share of the training subjects that were kept back.
 
     Examples
     --------
@@ -72,8 +67,8 @@ class SelectionAudit:
     >>> scores = scores.assign(low=[0.5, 1.0], high=1.0, optimistic=[False, True])
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "error": ""})
     >>> pooled, gain = {"last_epoch": last, "best_on_test": best}, compare_predictions(best, last)
-    >>> SelectionAudit(scores, pooled, table[:0], table[:0], gain, folds, au_only_floor(table), 10, 0.2)
-    selection audit: 2 of 2 folds finished, 4 clips; one training of 10 epochs a fold, 20% of its subjects kept back
+    >>> SelectionAudit(scores, pooled, table[:0], gain, folds, au_only_floor(table))
+    selection audit: 2 of 2 folds finished, 4 clips; one training a fold
       last epoch
         accuracy 0.750 [0.500, 1.000]
       best on the held-out subject   OPTIMISTIC: chosen by the clips that it is scored on
@@ -85,34 +80,28 @@ class SelectionAudit:
     table: pd.DataFrame
     predictions: Mapping[str, Predictions]
     epochs: pd.DataFrame
-    chosen: pd.DataFrame
     gain: Comparison
     folds: pd.DataFrame
     floor: Floor
-    n_epochs: int
-    validation_share: float
 
     def __repr__(self) -> str:
         failed = self.folds[self.folds["error"] != ""]
         lines = [
             f"selection audit: {len(self.folds) - len(failed)} of {len(self.folds)} folds finished,"
-            f" {len(self.predictions[LAST])} clips; one training of {self.n_epochs} epochs a fold,"
-            f" {self.validation_share:.0%} of its subjects kept back"
+            f" {len(self.predictions[LAST])} clips; one training a fold"
         ]
         for rule, rows in self.table.groupby("rule", sort=False):
             mark = "   OPTIMISTIC: chosen by the clips that it is scored on" if rows["optimistic"].any() else ""
-            lines.append(f"  {RULES[rule]}{mark}")
             scored = [f"{row.measure} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
-            lines.append(f"    {'   '.join(scored)}")
-        lines.append(
-            f"  choosing on the test alone gives {self.gain.difference:+.3f} [{self.gain.low:+.3f},"
-            f" {self.gain.high:+.3f}] of accuracy"
-        )
-        lines.append(f"  {self.floor.name}: accuracy {self.floor.accuracy:.3f}")
-        made = describe_source(self.predictions[LAST].source)
-        lines += [f"  {made}"] if made else []
-        lines += [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
-        return "\n".join(lines)
+            lines += [f"{RULES[rule]}{mark}", f"  {'   '.join(scored)}"]
+        gain = f"{self.gain.difference:+.3f} [{self.gain.low:+.3f}, {self.gain.high:+.3f}]"
+        lines.append(f"choosing on the test alone gives {gain} of accuracy")
+        lines += [
+            f"{self.floor.name}: accuracy {self.floor.accuracy:.3f}",
+            describe_source(self.predictions[LAST].source),
+        ]
+        lines += [f"failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
+        return "\n  ".join(filter(None, lines))
 
 
 def selection_audit(
@@ -175,33 +164,23 @@ def selection_audit(
         config, clips, "selection_audit", _subjects, train_and_record, options, validation_share=validation_share
     )
     results = {rule: collect(outcomes, plan, rule=rule) for rule in RULES}
-    tables = []
-    for rule, result in results.items():
-        scores = result.scores().query("part == 'all'").drop(columns="part")
-        scores.insert(0, "rule", rule)
-        tables.append(scores.assign(optimistic=rule == "best_on_test"))
-    table = pd.concat(tables, ignore_index=True)
-    last, best = results[LAST], results["best_on_test"]
-    epochs, chosen = [], []
-    for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
-        if outcome.error:
-            continue
-        first = {"fold": number, "held_out": fold.held_out}
-        own = outcome.epochs
-        epochs.append(pd.DataFrame(first, index=own.index).join(own))
-        taken = {rule: own["epoch"][own[column].to_numpy().argmax()] for rule, column in CHOSEN_BY.items()}
-        chosen.append(first | {LAST: own["epoch"].iloc[-1]} | taken)
-    names = (RULES["best_on_test"], RULES[LAST])
+    scores = {rule: result.scores().query("part == 'all'").drop(columns="part") for rule, result in results.items()}
+    table = pd.concat(scores, names=["rule"]).reset_index("rule").reset_index(drop=True)
+    epochs = pd.concat(
+        [
+            pd.DataFrame({"fold": number, "held_out": fold.held_out}, index=outcome.epochs.index).join(outcome.epochs)
+            for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True))
+        ],
+        ignore_index=True,
+    )
+    names, (last, best) = (RULES["best_on_test"], RULES[LAST]), (results[LAST], results["best_on_test"])
     return SelectionAudit(
-        table=table,
+        table=table.assign(optimistic=table["rule"] == "best_on_test"),
         predictions={rule: result.predictions for rule, result in results.items()},
-        epochs=pd.concat(epochs, ignore_index=True),
-        chosen=pd.DataFrame(chosen),
+        epochs=epochs,
         gain=compare_predictions(best.predictions, last.predictions, label=plan.label, names=names),
         folds=last.folds,
         floor=last.floor,
-        n_epochs=plan.training.epochs,
-        validation_share=validation_share,
     )
 
 
@@ -209,8 +188,7 @@ def _subjects(table: pd.DataFrame) -> list[Fold]:
     folds = leave_one_subject_out(table)
     if len(folds) < 3:
         raise ValueError(
-            "an audit needs at least 3 subjects, one to test, one to keep back and one to train; there are"
-            f" {len(folds)}"
+            f"an audit needs at least 3 subjects (to test, to keep back, to train); there are {len(folds)}"
         )
     return folds
 

@@ -27,6 +27,7 @@ from medn_lab.data.protocols import PROTOCOLS, Fold, ProtocolName, to_classes
 from medn_lab.evaluate.prediction import predict
 from medn_lab.model import MEDN, MEDNConfig, check_clips
 from medn_lab.model.inputs import torch_threads
+from medn_lab.model.medn import stated_sum, write_sum
 from medn_lab.records import Clips, Predictions, atomic_write, check_label, people, sha256_of_file
 from medn_lab.train import Callback, History, TrainConfig, fit
 
@@ -208,64 +209,57 @@ def train_and_predict(
     return {LAST: predict_all(model, take(clips, table, fold.test), classes=config.classes)}, history.table
 
 
-class FoldStore:
-    """A folder with one folder a finished fold, and the identity of the run.
+def open_store(folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> Path:
+    """The folder of a run, with one folder a finished fold; made where there is none.
 
     FileExistsError if the folder holds something else, ValueError if it holds folds of another run.
     """
-
-    def __init__(self, folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> None:
-        self.folder = Path(folder)
-        wanted, note = json.loads(json.dumps(dict(identity))), self.folder / "run.json"
-        if note.is_file():
-            old, new = (pd.json_normalize(one, max_level=1).iloc[0] for one in (json.loads(note.read_text()), wanted))
-            differing = [name for name in sorted({*old.index, *new.index}) if old.get(name) != new.get(name)]
-            if differing:
-                raise ValueError(
-                    f"{self.folder} holds folds made with another {', '.join(differing)};"
-                    " give the same again, or another folder"
-                )
-            return
-        if self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
-            raise FileExistsError(
-                f"{self.folder} exists and holds no folds; choose another folder, nothing was written"
-            )
-        with atomic_write(self.folder) as draft:
-            (draft / "run.json").write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
-
-    def save(self, number: int, outcome: FoldOutcome) -> None:
-        """Write a finished fold; its folder appears when it is whole."""
-        with atomic_write(self.folder / f"fold_{number:03d}") as partial:
-            for rule, predictions in outcome.predictions.items():
-                predictions.save(partial / rule)
-            note = {
-                "rules": list(outcome.predictions),
-                "seconds": outcome.seconds,
-                "notes": list(outcome.notes),
-                "epochs": outcome.epochs.to_dict("list"),
-            }
-            (partial / "fold.json").write_text(json.dumps(note) + "\n")
-            (partial / "fold.sha256").write_text(f"{sha256_of_file(partial / 'fold.json')}  fold.json\n")
-
-    def load(self, number: int) -> FoldOutcome | None:
-        """A finished fold, None without one; ValueError if it is not what was written."""
-        place = self.folder / f"fold_{number:03d}"
-        if not place.is_dir():
-            return None
-        try:
-            content = json.loads((place / "fold.json").read_bytes())
-            outside = [rule for rule in content["rules"] if Path(rule).name != rule]
-            if outside:
-                raise ValueError(f"{outside[0]!r} leads out of its folder")
-            if (place / "fold.sha256").read_text().split()[:1] != [sha256_of_file(place / "fold.json")]:
-                raise ValueError("fold.json was changed: its sha256 is not that of fold.sha256")
-            predictions = {rule: Predictions.load(place / rule) for rule in content["rules"]}
-            return FoldOutcome(predictions, pd.DataFrame(content["epochs"]), content["seconds"], "", content["notes"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+    place, wanted = Path(folder), json.loads(json.dumps(dict(identity)))
+    if (place / "run.json").is_file():
+        stored = json.loads((place / "run.json").read_text())
+        old, new = (pd.json_normalize(one, max_level=1).iloc[0] for one in (stored, wanted))
+        differing = [name for name in sorted({*old.index, *new.index}) if old.get(name) != new.get(name)]
+        if differing:
             raise ValueError(
-                f"the finished fold {place} cannot be read ({error}); remove that folder and call again,"
-                " the other folds are kept"
-            ) from error
+                f"{place} holds folds made with another {', '.join(differing)}; give the same again, or another folder"
+            )
+        return place
+    if place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise FileExistsError(f"{place} exists and holds no folds; choose another folder, nothing was written")
+    with atomic_write(place) as draft:
+        (draft / "run.json").write_text(json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    return place
+
+
+def save_fold(place: Path, outcome: FoldOutcome) -> None:
+    """Write a finished fold; its folder appears when it is whole."""
+    with atomic_write(place) as draft:
+        for rule, predictions in outcome.predictions.items():
+            predictions.save(draft / rule)
+        note = {name: getattr(outcome, name) for name in ("seconds", "notes")}
+        note |= {"rules": list(outcome.predictions), "epochs": outcome.epochs.to_dict("list")}
+        (draft / "fold.json").write_text(json.dumps(note) + "\n")
+        write_sum(draft / "fold.json")
+
+
+def load_fold(place: Path) -> FoldOutcome | None:
+    """A finished fold, None without one; ValueError if it is not what was written."""
+    if not place.is_dir():
+        return None
+    try:
+        content = json.loads((place / "fold.json").read_bytes())
+        outside = [rule for rule in content["rules"] if Path(rule).name != rule]
+        if outside:
+            raise ValueError(f"{outside[0]!r} leads out of its folder")
+        if stated_sum(place / "fold.json") != sha256_of_file(place / "fold.json"):
+            raise ValueError("fold.json was changed: its sha256 is not that of fold.sha256")
+        predictions = {rule: Predictions.load(place / rule) for rule in content["rules"]}
+        return FoldOutcome(predictions, pd.DataFrame(content["epochs"]), content["seconds"], "", content["notes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"the finished fold {place} cannot be read ({error}); remove that folder and call again,"
+            " the other folds are kept"
+        ) from error
 
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -284,13 +278,13 @@ def run_folds(
     plan = plan_folds(config, clips, call, folds, options, **settings)
     task = partial(task, config=plan.config, training=plan.training, label=plan.label, **settings)
     folder, n_jobs, progress = options.get("folder"), options.get("n_jobs"), options.get("progress", True)
-    store = None if folder is None else FoldStore(folder, plan.identity)
+    store = None if folder is None else open_store(folder, plan.identity)
+    places = [None if store is None else store / f"fold_{number:03d}" for number in range(len(plan.folds))]
     if n_jobs is None:  # One fold a core on CPUs; one at a time where a GPU would be shared.
         accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
         device = plan.training.device
         n_jobs = 1 if device in ("cuda", "mps") or (device == "auto" and accelerated) else -1
-    stored = {} if store is None else {n: store.load(n) for n in range(len(plan.folds))}
-    outcomes = {n: outcome for n, outcome in stored.items() if outcome is not None}
+    outcomes = {n: done for n, place in enumerate(places) if place is not None and (done := load_fold(place))}
     todo = [n for n in range(len(plan.folds)) if n not in outcomes]
     streams = get_active_backend()[0].supports_return_generator  # Ray's pool returns nothing before all is done.
     parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered" if streams else "list")
@@ -299,8 +293,8 @@ def run_folds(
         try:
             results = parallel(joblib.delayed(run_fold)(task, n, plan.folds[n], bare, plan.table) for n in todo)
             for number, outcome in results:
-                if store is not None and not outcome.error:
-                    store.save(number, outcome)
+                if (place := places[number]) is not None and not outcome.error:
+                    save_fold(place, outcome)
                 outcomes[number] = outcome
                 failed = sum(bool(done.error) for done in outcomes.values())
                 bar.set_postfix({"failed": failed} if failed else {}, refresh=False)

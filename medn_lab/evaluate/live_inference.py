@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from medn_lab.evaluate.prediction import features_of, predictions_of
-from medn_lab.model import MEDN, Inputs, MEDNOutput, SEVitOutput, as_inputs, check_clips, weights_sha256
-from medn_lab.model.inputs import torch_threads
+from medn_lab.model import MEDN, Inputs, MEDNOutput, as_inputs, check_clips, weights_sha256
+from medn_lab.model.inputs import eval_mode, torch_threads
 from medn_lab.records import Clips, KeptTokens, LivePrediction
 
 FEW = 4
@@ -46,14 +46,8 @@ class LivePredictor:
         if frames is not None and flow is not None:  # Whole, with a flow of zeros, with frames that all are the onset.
             still = frames[:, :1].expand_as(frames)
             frames, flow = torch.cat([frames, frames, still]), torch.cat([flow, torch.zeros_like(flow), flow])
-        modes = {module: module.training for module in model.modules()}
-        model.eval()
-        try:
-            with torch.inference_mode(), torch_threads(1 if count <= FEW else None):
-                output = model(*Inputs(frames, flow))
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+        with eval_mode(model), torch.inference_mode(), torch_threads(1 if count <= FEW else None):
+            output = model(*Inputs(frames, flow))
         source: dict[str, Any] = {
             "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe), "decoupling": config.decoupling,
         }  # fmt: skip
@@ -62,30 +56,23 @@ class LivePredictor:
             for start in range(0, 3 * count if both else count, count)
         ]
         answers = [predictions_of(model, [part], clips.table, source) for part in parts]
-        tokens = output.sevit_output
-        return LivePrediction(
-            predictions=answers[0],
-            features=features_of(parts[:1], clips.table, source),
-            frames_alone=answers[1] if both else None,
-            flow_alone=answers[2] if both else None,
-            kept=None if tokens is None else self._kept(tokens, clips, source),
-        )
-
-    def _kept(self, tokens: SEVitOutput, clips: Clips, source: dict[str, Any]) -> KeptTokens:
-        config, count = self._model.config, len(clips)
-        grid = config.size // config.patch
-        masks = np.zeros((count, len(tokens.kept), grid * grid), dtype=bool)
-        for scale, places in enumerate(tokens.kept):
-            np.put_along_axis(masks[:, scale], places[:count].cpu().numpy(), True, axis=1)
-        return KeptTokens(
-            masks=masks.reshape(count, -1, grid, grid),
-            scores=_array(tokens.scores[:count]).reshape(count, grid, grid),
-            mix=_array(tokens.mix[:count]),
-            table=clips.table,
-            keep_rates=config.keep_rates,
-            kept_shares=tuple(float(share) for share in masks[0].mean(axis=1)),
-            source={name: source[name] for name in ("name", "sha256")},
-        )
+        tokens, kept = output.sevit_output, None
+        if tokens is not None:
+            grid = config.size // config.patch
+            masks = np.zeros((count, len(tokens.kept), grid * grid), dtype=bool)
+            for scale, places in enumerate(tokens.kept):
+                np.put_along_axis(masks[:, scale], places[:count].cpu().numpy(), True, axis=1)
+            kept = KeptTokens(
+                masks=masks.reshape(count, -1, grid, grid),
+                scores=tokens.scores[:count].float().cpu().numpy().reshape(count, grid, grid),
+                mix=tokens.mix[:count].float().cpu().numpy(),
+                table=clips.table,
+                keep_rates=config.keep_rates,
+                kept_shares=tuple(float(share) for share in masks[0].mean(axis=1)),
+                source={name: source[name] for name in ("name", "sha256")},
+            )
+        features = features_of(parts[:1], clips.table, source)
+        return LivePrediction(answers[0], features, *(answers[1:] if both else (None, None)), kept)
 
 
 def live_predictor(model: MEDN) -> LivePredictor:
@@ -122,7 +109,3 @@ def live_predictor(model: MEDN) -> LivePredictor:
     ((1, 5), (1, 64))
     """
     return LivePredictor(model)
-
-
-def _array(value: Tensor) -> np.ndarray:
-    return value.float().cpu().numpy()

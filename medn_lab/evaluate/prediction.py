@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, MEDNOutput, as_inputs, check_clips, device_name, weights_sha256
-from medn_lab.records import BranchFeatures, Clips, Predictions, require, run_record
+from medn_lab.model.inputs import eval_mode
+from medn_lab.records import BranchFeatures, Clips, Predictions, run_record
 
 
 def predict(model: MEDN, clips: Clips, *, batch_size: int = 64, progress: bool = False) -> Predictions:
@@ -145,24 +146,22 @@ def layer_features(
     True
     """
     modules = dict(model.named_modules())
-    unknown = [name for name in layers if name not in modules or not name]
-    if unknown:
+    if unknown := [name for name in layers if name not in modules or not name]:
         alike = [name for name in modules if name and name.split(".")[0] == unknown[0].split(".")[0]]
         raise ValueError(f"no layer {unknown[0]!r}; there are {', '.join(alike or [n for n in modules if n][:8])} ...")
-    n_clips = 0
     runs: dict[str, list[Tensor]] = {name: [] for name in layers}
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
+    n_clips = 0
 
-    def begin(_: nn.Module, inputs: tuple, named: dict[str, object]) -> None:
+    def begin(_: nn.Module, inputs: tuple) -> None:
         nonlocal n_clips
-        n_clips = len(next(value for value in (*inputs, *named.values()) if isinstance(value, Tensor)))
+        n_clips = len(next(part for part in inputs if part is not None))
 
     def take(name: str, module: nn.Module, _: object, out: object) -> None:
         """Average one run over its places at once: all tokens of all clips would not fit into memory."""
-        if not isinstance(out, Tensor):
-            raise ValueError(f"layer {name!r} gives a {type(out).__name__} and not one tensor; name a module inside it")
-        if out.ndim < 2 or len(out) % n_clips:
-            raise ValueError(f"layer {name!r} gives {tuple(out.shape)} for {n_clips} clips, which has no row a clip")
+        if not isinstance(out, Tensor) or out.ndim < 2 or len(out) % n_clips:
+            shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+            raise ValueError(f"layer {name!r} gives {shape} for {n_clips} clips and not a row a clip; name one inside")
         if out.ndim == 4 and any(type(part).__name__.endswith("2d") for part in module.modules()):
             out = out.movedim(1, -1)
         # The first axis may hold frames or positions too: (b t) ... c.
@@ -176,8 +175,7 @@ def layer_features(
             of_pass.clear()
 
     hooks = [modules[name].register_forward_hook(partial(take, name)) for name in layers]
-    hooks.append(model.register_forward_pre_hook(begin, with_kwargs=True))
-    hooks.append(model.register_forward_hook(end))
+    hooks += [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
     try:
         extract_features(model, clips, batch_size=batch_size, progress=progress)
     finally:
@@ -188,8 +186,6 @@ def layer_features(
 
 
 def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> Iterator[MEDNOutput]:
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1; got {batch_size}")
     check_clips(model.config, clips)
     lacking = [name for name in ("frames", "flow") if getattr(clips, name) is None]
     if model.config.branches == "both" and lacking:
@@ -200,44 +196,29 @@ def _outputs(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> I
             stacklevel=3,
         )
     device = next(model.parameters()).device
-    was_training = model.training
-    model.eval()
-    try:
-        starts = range(0, len(clips), batch_size)
-        for start in tqdm(starts, desc="reading clips", unit="batch", disable=not progress):
+    with eval_mode(model):
+        for start in tqdm(range(0, len(clips), batch_size), desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
             with torch.inference_mode():
                 output = model(*as_inputs(model.config, clips, rows=rows, device=device))
-            _check_numbers(output, clips, rows)
+            parts = [part for part in (output.logits, output.au_logits, output.fused) if part is not None]
+            broken = ~torch.stack([part.isfinite().flatten(1).all(dim=1) for part in parts]).all(dim=0)
+            if broken.any():  # The network overflowed, on numbers that no face could move.
+                raise ValueError(
+                    f"the scores of {int(broken.sum())} of {len(rows)} clips are not numbers, such as those of"
+                    f" {clips.table['clip_id'].iloc[rows[int(broken.int().argmax())]]!r}; look at them for extreme flow"
+                )
             yield output
-    finally:
-        model.train(was_training)
-
-
-def _check_numbers(output: MEDNOutput, clips: Clips, rows: np.ndarray) -> None:
-    """Raise ValueError where the network overflowed; its clips then hold numbers, but none that a face could move."""
-    parts = [part for part in (output.logits, output.au_logits, output.fused) if part is not None]
-    broken = ~torch.stack([part.isfinite().flatten(1).all(dim=1) for part in parts]).all(dim=0).cpu().numpy()
-    if broken.any():
-        raise ValueError(
-            f"the scores of {broken.sum()} of {len(rows)} clips are not numbers, such as those of"
-            f" {clips.table['clip_id'].iloc[rows[broken.argmax()]]!r}; look at those clips for extreme flow"
-        )
 
 
 def predictions_of(
     model: MEDN, outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]
 ) -> Predictions:
     """The record of what a model returned, batch by batch."""
+    logits: Any = _stack(outputs, "logits")
     au_logits = _stack(outputs, "au_logits") if model.config.aus else None
-    return Predictions(
-        logits=require(_stack(outputs, "logits"), otherwise="there are no clips"),
-        au_logits=au_logits,
-        aus=() if au_logits is None else model.config.aus,
-        table=table,
-        classes=model.config.classes,
-        source=source,
-    )
+    aus = () if au_logits is None else model.config.aus
+    return Predictions(logits, table, model.config.classes, au_logits=au_logits, aus=aus, source=source)
 
 
 def features_of(outputs: Sequence[MEDNOutput], table: pd.DataFrame, source: dict[str, Any]) -> BranchFeatures:

@@ -140,7 +140,6 @@ class MEDNConfig:
         """Width of the emotion feature: the code under ``bottleneck``, else `dim`."""
         return self.code_dim if self.decoupling == "bottleneck" and self.branches == "both" else self.dim
 
-
     @classmethod
     def for_clips(
         cls, clips: Clips, *, label: str = "label", network: Network = "medn_tiny", **changes: Any
@@ -187,11 +186,9 @@ class MEDNConfig:
             values.pop("attention", None)  # a switch of 0.1.0's emotion branch; a motion branch alone is as it was
             unknown = set(values) - {field.name for field in fields(cls)}
             if unknown:
-                raise ValueError(f"the configuration has unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?")
+                raise ValueError(
+                    f"the configuration has unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?"
+                )
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"this is no MEDNConfig: {error}") from error
-
-
-
-
