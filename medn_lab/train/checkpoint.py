@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from medn_lab.model.medn import stated_sum, write_sum
-from medn_lab.records import History, atomic_write, sha256_of_file
+from medn_lab.model.medn import check_weights, stated_sum, write_sum
+from medn_lab.records import History, atomic_write
 
 STATE = "state.safetensors"
 
@@ -105,26 +105,23 @@ def load_checkpoint(
     """
     folder = Path(path)
     history = History.load(folder / "history")
-    stored, wanted = json.loads(json.dumps(dict(history.config))), json.loads(json.dumps(dict(config)))
-    if stored != wanted:
-        differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
+    stored, wanted = (json.loads(json.dumps(dict(one))) for one in (history.config, config))
+    differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
+    if differing:
         raise ValueError(
             f"the checkpoint {folder} was made with another {', '.join(differing)};"
             " give the same configuration and clips, or another checkpoint folder"
         )
     try:
-        if stated_sum(folder / STATE) not in {None, sha256_of_file(folder / STATE)}:
-            raise ValueError("its sha256 is not the one that was written")
+        check_weights(folder / STATE, stated=stated_sum(folder / STATE))
         tensors = load_file(folder / STATE)
     except (SafetensorError, ValueError) as error:
         raise ValueError(
             f"{folder / STATE} cannot be read: {error}; take a whole copy, or remove the folder to train from the start"
         ) from error
-    prefix = "model."
-    model.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
     states: dict[int, dict[str, torch.Tensor]] = {}
-    for name in [name for name in tensors if not name.startswith(prefix)]:
-        _, index, key = name.split(".", 2)
-        states.setdefault(int(index), {})[key] = tensors[name]
+    for _, index, key in (name.split(".", 2) for name in tensors if name.startswith("optimiser.")):
+        states.setdefault(int(index), {})[key] = tensors[f"optimiser.{index}.{key}"]
     optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
     return history

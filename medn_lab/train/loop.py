@@ -106,7 +106,11 @@ def fit(
         scored = read_targets(model.config, validation.table, label=label, training=False)
         held_out = validation, replace(targets, labels=scored.labels, aus=scored.aus)
 
-    fabric = _launch(training)
+    how: dict[str, Any] = {name: getattr(training, name) for name in ("devices", "num_nodes", "strategy", "precision")}
+    if training.strategy == "auto" and training.devices * training.num_nodes > 1:
+        how["strategy"] = "ddp_find_unused_parameters_true"  # an AU head has no gradient where a share has no AUs
+    fabric = Fabric(accelerator=training.device, **how)
+    fabric.launch()
     watchers = list(callbacks)
     record = training_record(
         model, clips, training=training, label=label, validation=validation, callbacks=watchers, device=fabric.device
@@ -126,6 +130,13 @@ def fit(
         watchers, progress = [], False
     snapshot = Snapshot(model, optimiser, record)
 
+    def grown(table: pd.DataFrame, row: dict[str, float]) -> History:
+        last = pd.DataFrame([row])
+        return replace(record, table=pd.concat([table, last], ignore_index=True) if len(table) else last)
+
+    def with_sum(history: History) -> History:
+        return replace(history, source={**history.source, "sha256": weights_sha256(model)})
+
     def go_on(run: Run) -> History:
         snapshot.check()
         run.running, run.stopping, status = True, False, "finished"
@@ -142,14 +153,12 @@ def fit(
                     _share_buffers(fabric, model)
                     if held_out is not None:
                         row |= validate(fabric, model, *held_out, training, run.epoch)
-                    run.history = replace(record, table=_grown(before, row))
+                    run.history = grown(before, row)
                     snapshot.take(run.history)
                     row |= measured(watchers, run)
-                    run.history = replace(record, table=_grown(before, row))
-                    snapshot.amend(run.history)
+                    snapshot.history = run.history = grown(before, row)
                     if checkpoint is not None and fabric.is_global_zero:
-                        history = _with_sum(run.history, model)
-                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=history)
+                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=with_sum(run.history))
                     bar.update()
                     bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
                     notify(watchers, "on_epoch_end", run)
@@ -160,23 +169,12 @@ def fit(
             finally:
                 model.eval()
                 run.running = False
-            run.history = _with_sum(replace(run.history, status=status), model)
+            run.history = with_sum(replace(run.history, status=status))
             model.name, model.history = str(record.source["name"]), run.history
             notify(watchers, "on_fit_end", run)
         return run.history
 
     return go_on(Run(model, training=training, history=record, go_on=go_on))
-
-
-def _grown(table: pd.DataFrame, row: dict[str, float]) -> pd.DataFrame:
-    """The history's table with one more epoch."""
-    last = pd.DataFrame([row])
-    return pd.concat([table, last], ignore_index=True) if len(table) else last
-
-
-def _with_sum(history: History, model: MEDN) -> History:
-    """The history with the sha256 of the weights as they are now."""
-    return replace(history, source={**history.source, "sha256": weights_sha256(model)})
 
 
 def training_record(
@@ -230,46 +228,26 @@ class Snapshot:
         self._model, self._optimiser = model, optimiser
         self.take(history)
 
-    @torch.no_grad()
     def take(self, history: History) -> None:
         """Keep the state as it is now; an interrupt meanwhile leaves the snapshot before."""
-        weights = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
-        self._kept = weights, deepcopy(self._optimiser.state_dict()), history
-
-    def amend(self, history: History) -> None:
-        """Replace the history alone."""
-        self._kept = (*self._kept[:2], history)
+        states = deepcopy((self._model.state_dict(), self._optimiser.state_dict()))
+        self._states, self.history = states, history
 
     def restore(self) -> History:
         """Set model and optimiser back, and return the history."""
-        weights, steps, history = self._kept
-        self._model.load_state_dict(weights)
-        self._optimiser.load_state_dict(deepcopy(steps))
-        return history
+        self._model.load_state_dict(self._states[0])
+        self._optimiser.load_state_dict(deepcopy(self._states[1]))
+        return self.history
 
     def check(self) -> None:
         """Raise ValueError where the weights were changed from outside since."""
-        weights, now = self._kept[0], self._model.state_dict()
-        changed = [name for name, value in weights.items() if not torch.equal(value, now[name].to(value.device))]
+        now = self._model.state_dict()
+        changed = [name for name, value in self._states[0].items() if not torch.equal(value, now[name])]
         if changed:
             raise ValueError(
-                f"{len(changed)} of {len(weights)} weights have changed since this training stopped, such as"
-                f" {changed[0]}; it would not be the same training: start a new one with fit"
+                f"{len(changed)} of {len(now)} weights have changed since this training stopped, such as {changed[0]};"
+                " it would not be the same training: start a new one with fit"
             )
-
-
-def _launch(training: TrainConfig) -> Fabric:
-    """The processes of a training, launched: this one alone, or all that :class:`TrainConfig` names."""
-    strategy = training.strategy
-    if strategy == "auto" and training.devices * training.num_nodes > 1:
-        strategy = "ddp_find_unused_parameters_true"  # the AU head has no gradient where no clip of a share has AUs
-    precision: Any = training.precision
-    fabric = Fabric(
-        accelerator=training.device, devices=training.devices, num_nodes=training.num_nodes, strategy=strategy,
-        precision=precision,
-    )  # fmt: skip
-    fabric.launch()
-    return fabric
 
 
 @torch.no_grad()
