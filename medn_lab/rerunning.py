@@ -375,10 +375,8 @@ def _trained(stored: History, given: _Given) -> _Made:
     if weights_sha256(model) != start["sha256"]:
         models = given.models(start["name"])
         if start["sha256"] not in models:
-            raise ValueError(
-                f"this training began from the weights {start['sha256'][:12]} of {start['name']!r}, which are not a"
-                " fresh network's; give the model that it began from: rerun(record, model=...)"
-            )
+            began = f"{start['sha256'][:12]} of {start['name']!r}"
+            raise ValueError(f"the training began from the weights {began}: give that model, rerun(record, model=...)")
         model = deepcopy(models[start["sha256"]])  # the caller's own model is not trained
     if "validation" in parts:
         try:  # validation clips change nothing of a training

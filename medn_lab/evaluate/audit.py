@@ -187,9 +187,7 @@ def selection_audit(
 def _subjects(table: pd.DataFrame) -> list[Fold]:
     folds = leave_one_subject_out(table)
     if len(folds) < 3:
-        raise ValueError(
-            f"an audit needs at least 3 subjects (to test, to keep back, to train); there are {len(folds)}"
-        )
+        raise ValueError(f"an audit needs at least 3 subjects: to test, keep back and train; there are {len(folds)}")
     return folds
 
 
@@ -241,7 +239,4 @@ def keep_back(table: pd.DataFrame, label: str, share: float, seed: int) -> tuple
         train_ids, validation_ids = hold_out_subjects(table, n=n, seed=seed + extra)
         if set(table.loc[table["clip_id"].isin(set(train_ids)), label]) == set(table[label]):
             return train_ids, validation_ids
-    raise ValueError(
-        "no subjects can be kept back for validation: each draw takes a whole class from the training; a smaller"
-        " validation_share keeps fewer back"
-    )
+    raise ValueError("each draw of validation subjects takes a whole class from the training; lower validation_share")

@@ -262,9 +262,7 @@ def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
     where, ids = table["dataset"].astype(str).to_numpy(), table["clip_id"].astype(str).to_numpy()
     names = sorted(set(where))
     if len(names) < 2:
-        raise ValueError(
-            f"leaving one data set out needs at least 2 data sets; the {len(table)} clips are of {names[0]}"
-        )
+        raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of {names[0]}")
     return [Fold(name, tuple(ids[where != name]), tuple(ids[where == name])) for name in names]
 
 

@@ -95,10 +95,8 @@ def plan_folds(
         config = replace(config, classes=tuple(name for name in PROTOCOLS[protocol].classes if name in there))
     table = table.assign(**{label: check_label(table, label=label)})
     if set(table[label]) != set(config.classes):
-        raise ValueError(
-            f"the model's classes are {', '.join(config.classes)}, but the clips are labelled"
-            f" {', '.join(sorted(set(table[label])))}; build it with MEDNConfig.for_clips(clips), or give a protocol"
-        )
+        labels = ", ".join(sorted(set(table[label])))
+        raise ValueError(f"the model's classes are {', '.join(config.classes)}, but the clips are labelled {labels}")
     check_clips(config, clips)
     made = tuple(folds(table) if callable(folds) else folds)
     _check_folds(table, made)
@@ -220,9 +218,7 @@ def open_store(folder: str | os.PathLike[str], identity: Mapping[str, Any]) -> P
         old, new = (pd.json_normalize(one, max_level=1).iloc[0] for one in (stored, wanted))
         differing = [name for name in sorted({*old.index, *new.index}) if old.get(name) != new.get(name)]
         if differing:
-            raise ValueError(
-                f"{place} holds folds made with another {', '.join(differing)}; give the same again, or another folder"
-            )
+            raise ValueError(f"{place} holds folds made with another {', '.join(differing)}; give another folder")
         return place
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         raise FileExistsError(f"{place} exists and holds no folds; choose another folder, nothing was written")
@@ -256,10 +252,7 @@ def load_fold(place: Path) -> FoldOutcome | None:
         predictions = {rule: Predictions.load(place / rule) for rule in content["rules"]}
         return FoldOutcome(predictions, pd.DataFrame(content["epochs"]), content["seconds"], "", content["notes"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"the finished fold {place} cannot be read ({error}); remove that folder and call again,"
-            " the other folds are kept"
-        ) from error
+        raise ValueError(f"the finished fold {place} cannot be read ({error}); remove that folder") from error
 
 
 _ONE_AT_A_TIME = threading.Lock()

@@ -140,9 +140,7 @@ def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tup
     true = check_label(predictions.table, label=label).to_numpy(dtype=object)
     unknown = sorted(set(true) - set(predictions.classes))
     if unknown:
-        raise ValueError(
-            f"column {label!r} holds {', '.join(unknown)}; the classes are {', '.join(predictions.classes)}"
-        )
+        raise ValueError(f"{label!r} holds {', '.join(unknown)}; the classes are {', '.join(predictions.classes)}")
     return true, predictions.predicted
 
 
@@ -377,9 +375,7 @@ def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.nda
         raise ValueError("true and predicted have different indices; join them by clip_id first")
     both = [normalise_labels(pd.Series(values, dtype=object)).to_numpy() for values in (true, predicted)]
     if len(both[0]) != len(both[1]) or not len(both[0]):
-        raise ValueError(
-            f"there are no clips to score, or not as many true ({len(both[0])}) as predicted ({len(both[1])})"
-        )
+        raise ValueError(f"there are {len(both[0])} true and {len(both[1])} predicted classes; there must be as many")
     for name, values in zip(("true", "predicted"), both, strict=True):
         if (missing := pd.isna(values) | (values == "")).any():
             raise ValueError(f"{missing.sum()} of {len(values)} {name} classes are missing; leave those clips out")

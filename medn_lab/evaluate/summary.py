@@ -209,19 +209,13 @@ def compare_predictions(
     """
     ids_a, ids_b = set(a.table["clip_id"]), set(b.table["clip_id"])
     if ids_a != ids_b:
-        raise ValueError(
-            f"a holds {len(ids_a)} clips and b {len(ids_b)}, of which {len(ids_a & ids_b)} are in both;"
-            " choose those with predictions.select before comparing"
-        )
+        both = len(ids_a & ids_b)
+        raise ValueError(f"a holds {len(ids_a)} clips and b {len(ids_b)}, of which {both} are in both; select those")
     b = b.select(a.table["clip_id"])
     answers = [true_and_predicted(one, label=label) for one in (a, b)]
     if (differ := np.flatnonzero(answers[0][0] != answers[1][0])).size:
-        first = differ[0]
-        raise ValueError(
-            f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as"
-            f" {a.table['clip_id'].iloc[first]!r} ({answers[0][0][first]}, {answers[1][0][first]});"
-            " both must come from one table and one protocol"
-        )
+        first = f"{a.table['clip_id'].iloc[differ[0]]!r} ({answers[0][0][differ[0]]}, {answers[1][0][differ[0]]})"
+        raise ValueError(f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as {first}")
     draws = draw_subjects(a.table, n_resamples=n_resamples, level=level, seed=seed)
     if measure is pair_auc:
         every = confusable_pairs(a.table, label=label)

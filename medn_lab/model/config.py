@@ -186,9 +186,7 @@ class MEDNConfig:
             values.pop("attention", None)  # a switch of 0.1.0's emotion branch; a motion branch alone is as it was
             unknown = set(values) - {field.name for field in fields(cls)}
             if unknown:
-                raise ValueError(
-                    f"the configuration has unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?"
-                )
+                raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}; upgrade medn_lab?")
             return cls(**values)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"this is no MEDNConfig: {error}") from error

@@ -54,36 +54,26 @@ def check_clips(config: MEDNConfig, clips: Clips) -> None:
     >>> check_clips(MEDNConfig(size=64, branches="motion"), clips)
     Traceback (most recent call last):
         ...
-    ValueError: the clips are 28x28 px but the model reads 64x64; prepare them at size=64, or build the model ...
+    ValueError: the clips are 28x28 px but the model reads 64x64; prepare size=64
     """
     frames = clips.frames if config.branches != "motion" else None
     flow = clips.flow if config.branches != "emotion" else None
     if not len(clips):
         raise ValueError("the selection is empty: there are no clips")
-    height, width = clips.size
-    if (height, width) != (config.size, config.size):
-        raise ValueError(
-            f"the clips are {width}x{height} px but the model reads {config.size}x{config.size};"
-            f" prepare them at size={config.size}, or build the model with MEDNConfig.for_clips(clips)"
-        )
+    (height, width), size = clips.size, config.size
+    if (height, width) != (size, size):
+        raise ValueError(f"the clips are {width}x{height} px but the model reads {size}x{size}; prepare size={size}")
     if frames is None and flow is None:
         raise ValueError(f"the model has only {config.branches!r} as its branch, and these clips lack what it reads")
     if frames is not None and frames.shape[1] != config.n_frames:
-        raise ValueError(
-            f"the clips have {frames.shape[1]} frames but the model reads {config.n_frames};"
-            f" prepare them with n_frames={config.n_frames}"
-        )
+        n = config.n_frames
+        raise ValueError(f"the clips have {frames.shape[1]} frames, the model reads {n}; prepare n_frames={n}")
     if flow is not None and flow.shape[-1] != config.flow_channels:
-        raise ValueError(
-            f"the flow has {flow.shape[-1]} channels but the model reads {config.flow_channels};"
-            " choose the recipe the model was trained with"
-        )
+        raise ValueError(f"the flow has {flow.shape[-1]} channels, the model reads {config.flow_channels}")
     broken = [] if flow is None else [row for row, field in enumerate(flow) if not np.isfinite(field).all()]
     if broken:
-        raise ValueError(
-            f"the flow of {len(broken)} of {len(clips)} clips holds NaN or infinity, such as"
-            f" {clips.table['clip_id'].iloc[broken[0]]!r}; leave them out with clips.select, or prepare them again"
-        )
+        name = clips.table["clip_id"].iloc[broken[0]]
+        raise ValueError(f"the flow of {len(broken)} of {len(clips)} clips holds NaN or infinity, such as {name!r}")
 
 
 def as_inputs(config: MEDNConfig, clips: Clips, *, rows: np.ndarray, device: str | torch.device = "cpu") -> Inputs:

@@ -291,12 +291,7 @@ def stated_sum(file: Path) -> str | None:
 def check_weights(file: Path, *, stated: str | None) -> None:
     """ValueError unless the file has the stated sha256 and holds weights of this network."""
     if stated is not None and (found := sha256_of_file(file)) != stated:
-        raise ValueError(
-            f"{file} is not the file that was written: its sha256 is {found:.12}, stated is {stated!s:.12}"
-        )
+        raise ValueError(f"{file} is not the file that was written: its sha256 is {found:.12}, stated {stated!s:.12}")
     with safe_open(file, framework="pt") as stored:
         if OLD_SEVIT in stored.keys():  # noqa: SIM118 (no mapping)
-            raise ValueError(
-                f"{file} holds weights of medn_lab 0.1.0, whose emotion branch is another network;"
-                " train the model again, or use medn_lab 0.1.0"
-            )
+            raise ValueError(f"{file} holds the emotion branch of medn_lab 0.1.0, another network; train it again")

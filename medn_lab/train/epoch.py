@@ -307,10 +307,8 @@ def train_epoch(
         terms = _terms(output, batch, model.config, training, done=step / steps)
         values = {name: value.item() for name, value in terms.items()}
         if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise ValueError(
-                f"{', '.join(broken)} is no longer a number in epoch {epoch + 1}; lower learning_rate"
-                " or decoupling_weight, and look at the clips for constant or extreme values"
-            )
+            names = ", ".join(broken)
+            raise ValueError(f"{names} is no longer a number in epoch {epoch + 1}: learning_rate or flow too high")
         optimiser.zero_grad(set_to_none=True)
         share = len(rows) * ranks / len(of_all)  # gradients are averaged over processes, and are meant over clips
         fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
