@@ -188,7 +188,8 @@ class _Made(NamedTuple):
 
 def _facts(record: Any, card: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """The versions, hardware and devices that a record holds, or the card of a model."""
-    source = {"run": card} if card else (record.history if isinstance(record, MEDN) else record).source
+    history: Any = record.history if isinstance(record, MEDN) else record
+    source = {"run": card} if card else history.source
     facts = {**source["run"].get("versions", {}), **source["run"].get("hardware", {})}
     runs = [one.get("features") or one.get("run") or {} for one in source.get("models", {"": source}).values()]
     devices = sorted({run["device"] for run in runs if "device" in run})

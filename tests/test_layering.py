@@ -124,17 +124,6 @@ def test_a_room_imports_only_the_rooms_it_may_know(room):
     assert not faults, "\n".join(faults)
 
 
-def test_numeric_modules_of_diagnose_import_no_torch():
-    faults = [
-        f"{path.name} line {line}: {name}"
-        for path in sources("*.py", under=PACKAGE / "diagnose")
-        if not path.stem.startswith(USES_NETWORKS)
-        for line, name in imports_of(path.read_text())
-        if name.partition(".")[0] in NETWORK_PACKAGES or name.startswith("medn_lab.model")
-    ]
-    assert not faults, "\n".join(faults)
-
-
 def test_modules_import_absolutely_and_are_short_and_named_after_something():
     faults = []
     for path in sources("*.py"):

@@ -10,7 +10,6 @@ import typing
 from collections.abc import Callable, Collection, Iterator
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 
 import numpy as np
 
@@ -71,10 +70,6 @@ OTHER_SEEDS = {
 """Functions with a second argument for chance, and why."""
 
 OTHER_NAMES = re.compile(r"random_state|random_seed|rng|generator|seeds|\w+_seed")
-
-UNNAMED_DRAWS = {"model": "weights, dropout and noise of a network: MEDN and fit set torch's own generator"}
-"""Rooms that draw from a generator which others seed."""
-
 
 PUBLIC = dict(_public())
 FUNCTIONS = {name: value for name, value in PUBLIC.items() if inspect.isfunction(value)}
@@ -262,50 +257,19 @@ def test_signatures_are_typed_and_no_default_is_a_trap():
     assert not faults_of(faults)
 
 
-def test_chance_has_one_argument_and_it_is_called_seed():
-    other = {
-        name: [value.name for value in parameters(function) if OTHER_NAMES.fullmatch(value.name)]
-        for name, function in SIGNATURES.items()
-    }
-    assert faults_of(other) == {name: [argument] for name, (argument, _) in OTHER_SEEDS.items()}
+def _seed_fault(name: str, function: Callable) -> list[str]:
+    other = [value.name for value in parameters(function) if OTHER_NAMES.fullmatch(value.name)]
+    seeds = [(place, value) for place, value in enumerate(parameters(function)) if value.name == "seed"]
+    for place, seed in seeds:
+        # It has no default where the seed comes first, and in classes that a function with a default makes.
+        required = seed.default is seed.empty and (place == 0 or (name in CONSTRUCTORS and name != "model.MEDN()"))
+        if seed.annotation not in (int, "int") or not (required or seed.default == 0):
+            other.append("seed")
+    return [] if other == [OTHER_SEEDS.get(name, ("",))[0]] else other
 
 
-def _seed_fault(name: str, function: Callable) -> bool:
-    place, seed = next(one for one in enumerate(parameters(function)) if one[1].name == "seed")
-    # It has no default where the seed is what is asked for, and in classes that a function with a default makes.
-    required = seed.default is seed.empty and (place == 0 or (name in CONSTRUCTORS and name != "model.MEDN()"))
-    return seed.annotation not in (int, "int") or not (required or seed.default == 0)
-
-
-def test_a_seed_is_a_whole_number_and_0_by_default():
-    seeded = {name: f for name, f in SIGNATURES.items() if "seed" in inspect.signature(f).parameters}
-    assert len(seeded) > 20
-    assert not faults_of({name: _seed_fault(name, function) for name, function in seeded.items()})
-
-
-def unseeded(source: str) -> list[str]:
-    """Calls in a module's text that take chance from somewhere else than a seed; ruff (NPY002) sees the old numpy's."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import) and any(alias.name == "random" for alias in node.names):
-            found.append(f"line {node.lineno}: import random")
-        if isinstance(node, ast.Call):
-            called, named = ast.unparse(node.func), {word.arg for word in node.keywords}
-            if called.endswith(("default_rng", "SeedSequence")) and not (node.args or named):
-                found.append(f"line {node.lineno}: {called} of nothing")
-            elif re.fullmatch(r"torch\.(rand|randn|randint|randperm|bernoulli|multinomial|normal)(_like)?", called):
-                found += [] if "generator" in named else [f"line {node.lineno}: {called}"]
-    return found
-
-
-def test_no_number_is_drawn_but_from_a_seed():
-    found = {}
-    for path in Path(medn_lab.__file__).parent.rglob("*.py"):
-        calls = unseeded(path.read_text())
-        if path.parent.name in UNNAMED_DRAWS:
-            calls = [one for one in calls if "torch.rand" not in one]
-        found[f"{path.parent.name}.{path.stem}"] = calls
-    assert not faults_of(found)
+def test_chance_has_one_argument_called_seed_a_whole_number_and_0_by_default():
+    assert not faults_of({name: _seed_fault(name, function) for name, function in SIGNATURES.items()})
 
 
 @cache
@@ -349,6 +313,3 @@ def test_the_checks_see_what_is_planted():
     assert [excess_positionals("planted", planted), excess_positionals("paired", paired)] == [["size"], []]
     assert [open_string_defaults(planted), open_string_defaults(paired)] == [["a"], []]
     assert [raises_value_error(planted), raises_value_error(paired)] == [True, False]
-    chance = ["import random", "np.random.default_rng()", "torch.rand(3)", "torch.randn_like(x)"]
-    assert [len(unseeded(text)) for text in chance] == [1] * len(chance)
-    assert not unseeded("np.random.default_rng(seed).normal()\ntorch.rand(3, generator=generator)")

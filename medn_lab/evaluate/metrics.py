@@ -166,7 +166,7 @@ Rows are true classes; a class without a clip in a matrix is left out of its mea
 """
 
 
-def _by_group(true: np.ndarray, predicted: np.ndarray, group: np.ndarray | int, *, n_groups: int = 1) -> np.ndarray:
+def _by_group(true: np.ndarray, predicted: np.ndarray, group: np.ndarray, *, n_groups: int = 1) -> np.ndarray:
     """A confusion matrix of each group of clips, (n_groups, k, k)."""
     classes, codes = np.unique(np.concatenate([true, predicted]).astype(str), return_inverse=True)
     counts = np.zeros((n_groups, len(classes), len(classes)))
@@ -175,7 +175,8 @@ def _by_group(true: np.ndarray, predicted: np.ndarray, group: np.ndarray | int, 
 
 
 def _score(measure: Callable[..., float], true: ArrayLike, predicted: ArrayLike) -> float:
-    return float(FROM_COUNTS[measure](_by_group(*_validate(true, predicted), 0))[0])
+    true, predicted = _validate(true, predicted)
+    return float(FROM_COUNTS[measure](_by_group(true, predicted, np.zeros(len(true), dtype=int)))[0])
 
 
 def class_values(

@@ -398,7 +398,9 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     chosen = predicted.to_numpy()[:, None] == np.array(classes, dtype=object)
     answers = scored[label].to_numpy(), predicted.to_numpy()
     return Floor(
-        *(measure(*answers) for measure in (accuracy, uf1, uar)),
+        accuracy=accuracy(*answers),
+        uf1=uf1(*answers),
+        uar=uar(*answers),
         predicted=predicted,
         n_clips=len(scored),
         n_subjects=people(scored).nunique(),

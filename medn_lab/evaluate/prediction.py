@@ -302,7 +302,8 @@ class LivePredictor:
                 source={name: source[name] for name in ("name", "sha256")},
             )
         features = features_of(parts[:1], clips.table, source)
-        return LivePrediction(answers[0], features, *(answers[1:] if both else (None, None)), kept)
+        frames_alone, flow_alone = answers[1:] if both else (None, None)
+        return LivePrediction(answers[0], features, frames_alone, flow_alone, kept)
 
 
 def live_predictor(model: MEDN) -> LivePredictor:

@@ -238,6 +238,6 @@ def interval_over_seeds(
         raise ValueError(f"an interval over seeds needs 2 seeds or more; there is {n}")
     value = float(means.mean())
     half = float(stdtrit(n - 1, (1 + level) / 2) * means.std(ddof=1) / np.sqrt(n))
-    bounds = np.clip([value - half, value + half], *(within or (-np.inf, np.inf))).tolist()
+    low, high = np.clip([value - half, value + half], *(within or (-np.inf, np.inf))).tolist()
     n_subjects = table.groupby("seed")["subject"].nunique().sum() if "subject" in table else 0
-    return Interval(value, *bounds, level, len(table), int(n_subjects), n_seeds=n)
+    return Interval(value, low, high, level, len(table), int(n_subjects), n)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields
-from numbers import Integral
 from typing import Any, Literal, get_args
+
+import numpy as np
 
 from medn_lab.model.decoupling import DECOUPLING_METHODS
 from medn_lab.records import Clips, check_label
@@ -94,7 +95,7 @@ class MEDNConfig:
     def __post_init__(self) -> None:
         for name in ("size", "n_frames", "patch", "dim", "depth", "heads", "code_dim"):
             value, most = getattr(self, name), 1_000 if name in ("depth", "heads") else 100_000
-            if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= most:
+            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= most:
                 raise ValueError(f"{name} must be a whole number up to {most:,}, at least 1; got {value!r}")
         for name in ("classes", "aus"):
             names = getattr(self, name)
