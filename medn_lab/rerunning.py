@@ -292,7 +292,10 @@ def _predictions(stored: Predictions, given: _Given) -> _Made:
     if call == "selection_audit":
         how["validation_share"] = run["validation_share"]
     if call == "evaluate_folds":
-        how["folds"] = [Fold(one["held_out"], tuple(one["train"]), tuple(one["test"])) for one in run["folds"]]
+        how["folds"] = [  # an older record holds no training clips where they are all others
+            Fold(one["held_out"], tuple(one["train"] or ids[~ids.isin(one["test"])]), tuple(one["test"]))
+            for one in run["folds"]
+        ]
     clips = given.clips_under(stored.table, source["recipe"])
     again = getattr(evaluate, call)(MEDNConfig(**source["model"]), clips, progress=given.progress, **how).predictions
     return _Made(again[source["rule"]] if call == "selection_audit" else again)

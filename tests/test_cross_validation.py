@@ -83,8 +83,8 @@ class TestTheResult:
         assert pooled.table["clip_id"].tolist() == clips.table["clip_id"].tolist()
         for number, row in serial.folds.iterrows():
             own = pooled.select(pooled.table["clip_id"][pooled.fold == number])
-            assert own.table["subject"].unique().tolist() == [row["subject"]]
-            assert (row["held_out"], row["n_train"], row["n_test"]) == (f"tiny/{row['subject']}", 18, 6)
+            assert [f"tiny/{name}" for name in own.table["subject"].unique()] == [row["held_out"]]
+            assert (row["n_train"], row["n_test"]) == (18, 6)
             assert row["accuracy"] == accuracy(own.table["label"], own.predicted)
             assert row["n_happiness"] + row["n_others"] == 6
 
@@ -259,7 +259,6 @@ class TestSeveralDataSets:
         found = evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
         assert found.folds["held_out"].tolist() == ["casme2", "samm"]
         assert found.folds["n_train"].tolist() == [12, 10]
-        assert found.folds["subject"].tolist() == ["", ""]
         model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
         kept = composite.with_table(found.predictions.table)
         fit(model, kept.where(dataset="samm"), training=QUICK, progress=False)

@@ -54,6 +54,8 @@ class SelectionAudit:
     folds : DataFrame
         As in :class:`CrossValidation`, with the accuracy of the last epoch.
     floor : Floor
+    validation_share : float
+        Share of the training subjects that were kept back.
 
     Examples
     --------
@@ -67,8 +69,9 @@ class SelectionAudit:
     >>> scores = scores.assign(low=[0.5, 1.0], high=1.0, optimistic=[False, True])
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "error": ""})
     >>> pooled, gain = {"last_epoch": last, "best_on_test": best}, compare_predictions(best, last)
-    >>> SelectionAudit(scores, pooled, table[:0], gain, folds, au_only_floor(table))
-    selection audit: 2 of 2 folds finished, 4 clips; one training a fold
+    >>> epochs = pd.DataFrame({"epoch": range(1, 11)})
+    >>> SelectionAudit(scores, pooled, epochs, gain, folds, au_only_floor(table), 0.2)
+    selection audit: 2 of 2 folds finished, 4 clips; one training of 10 epochs a fold, 20% of its subjects kept back
       last epoch
         accuracy 0.750 [0.500, 1.000]
       best on the held-out subject   OPTIMISTIC: chosen by the clips that it is scored on
@@ -83,12 +86,14 @@ class SelectionAudit:
     gain: Comparison
     folds: pd.DataFrame
     floor: Floor
+    validation_share: float
 
     def __repr__(self) -> str:
         failed = self.folds[self.folds["error"] != ""]
         lines = [
             f"selection audit: {len(self.folds) - len(failed)} of {len(self.folds)} folds finished,"
-            f" {len(self.predictions[LAST])} clips; one training a fold"
+            f" {len(self.predictions[LAST])} clips; one training of {self.epochs['epoch'].max()} epochs a fold,"
+            f" {self.validation_share:.0%} of its subjects kept back"
         ]
         for rule, rows in self.table.groupby("rule", sort=False):
             mark = "   OPTIMISTIC: chosen by the clips that it is scored on" if rows["optimistic"].any() else ""
@@ -181,6 +186,7 @@ def selection_audit(
         gain=compare_predictions(best.predictions, last.predictions, label=plan.label, names=names),
         folds=last.folds,
         floor=last.floor,
+        validation_share=validation_share,
     )
 
 

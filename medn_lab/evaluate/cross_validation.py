@@ -39,10 +39,9 @@ class CrossValidation:
     predictions : Predictions
         Every held-out clip once, in the order of the clips' table, with its ``fold`` and the ``protocol``.
     folds : DataFrame
-        One row a fold: ``fold, held_out, dataset, subject, n_train, n_test``, ``n_<class>`` (held-out clips of each
-        class), ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the
-        accuracy NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count
-        as wrong.
+        One row a fold: ``fold, held_out, n_train, n_test``, ``n_<class>`` (held-out clips of each class),
+        ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the accuracy
+        NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count as wrong.
     floor : Floor
         What AUs alone score on the same clips and the same folds.
     dropped : DataFrame
@@ -346,9 +345,7 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
     table = plan.table[plan.table["clip_id"].isin(ids)].reset_index(drop=True)
     order = ids.get_indexer(table["clip_id"])
     if plan.call == "evaluate_folds":
-        settings["folds"] = [
-            {"held_out": fold.held_out, "test": list(fold.test), "train": list(fold.train)} for fold in plan.folds
-        ]
+        settings["folds"] = [asdict(fold) for fold in plan.folds]
     names = [fold.held_out for fold in plan.folds]
     names = [f"{name} (fold {n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
     device, split = parts[0].source["run"]["device"], SPLITS[plan.call]
@@ -381,13 +378,11 @@ def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan) -> pd.DataFrame:
         tested = plan.table[plan.table["clip_id"].isin(set(fold.test))]
         labels = tested[plan.label]
         unseen = classes_unseen(plan.table, fold, label=plan.label)
-        only = {name: tested[name].unique() if name in tested else [] for name in ("dataset", "subject")}
         answers = None if outcome.error else true_and_predicted(outcome.predictions[LAST], label=plan.label)
         rows.append(
             {
                 "fold": number,
                 "held_out": fold.held_out,
-                **{name: str(values[0]) if len(values) == 1 else "" for name, values in only.items()},
                 "n_train": len(fold.train),
                 "n_test": len(fold.test),
                 **{f"n_{name}": int((labels == name).sum()) for name in plan.config.classes},
