@@ -164,7 +164,7 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
         compared = stored, made.again
     elif isinstance(stored, MEDN) and sums[0] != sums[1]:
         compared = evaluate.predict(stored, made.unseen), evaluate.predict(made.again, made.unseen)
-        notes.append(f"both models predicted the {len(made.unseen)} clips {made.unseen_are}")
+        notes.append(f"both models predicted {len(made.unseen)} clips")
     elif sums[0] != sums[1]:
         notes.append(f"the weights at the end have the sha256 {sums[1]:.12} and not {sums[0]:.12}")
     answers = None
@@ -177,12 +177,11 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
 
 
 class _Made(NamedTuple):
-    """A result made again; of a model also clips that it did not learn from, and the facts of its card."""
+    """A result made again; of a model also clips (new to it where there are any), and the facts of its card."""
 
     again: Any
     notes: Sequence[str] = ()
     unseen: Any = None
-    unseen_are: str = ""
     card: Mapping[str, Any] | None = None
 
 
@@ -374,7 +373,7 @@ def _trained(stored: History, given: _Given) -> _Made:
         raise ValueError("this training ended before its first epoch: there is nothing to make again")
     parts = {name: rows.drop(columns="part").reset_index(drop=True) for name, rows in stored.clips.groupby("part")}
     clips, notes = given.clips_under(parts["training"], source["recipe"]), []
-    unseen, validation, unseen_are = clips, None, "of its training"
+    unseen, validation = clips, None
     model = MEDN(MEDNConfig(**stored.config["model"]), seed=start["seed"])
     if weights_sha256(model) != start["sha256"]:
         models = given.models(start["name"])
@@ -385,7 +384,6 @@ def _trained(stored: History, given: _Given) -> _Made:
     if "validation" in parts:
         try:  # validation clips change nothing of a training
             unseen = validation = given.clips_under(parts["validation"], source["validation"])
-            unseen_are = "of its validation"
         except ValueError as reason:
             notes.append(f"the validation scores were not made again: {reason}")
     stop = SimpleNamespace(on_epoch_end=lambda run: run.stop() if run.epoch >= len(stored) else None)
@@ -396,7 +394,7 @@ def _trained(stored: History, given: _Given) -> _Made:
     if source["callbacks"]:
         columns = f", so {', '.join(measured)} are not compared" if measured else ""
         notes.append(f"the callbacks {', '.join(source['callbacks'])} were not called again{columns}")
-    return _Made(model, notes, unseen, unseen_are)
+    return _Made(model, notes, unseen)
 
 
 def _model(stored: MEDN, given: _Given) -> _Made:
@@ -414,10 +412,10 @@ def _model(stored: MEDN, given: _Given) -> _Made:
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)
     fit(again, clips, training=TrainConfig(**card["training"]), progress=given.progress)
-    unseen, unseen_are = clips, "of its training"
+    unseen = clips
     if "held_out_corpus" in card:
-        unseen, unseen_are = synthme.synthetic_clips(**card["held_out_corpus"], progress=False), "held out by its card"
-    return _Made(again, (), unseen, unseen_are, {"versions": {"medn-lab": card["medn_lab"]}})
+        unseen = synthme.synthetic_clips(**card["held_out_corpus"], progress=False)
+    return _Made(again, (), unseen, {"versions": {"medn-lab": card["medn_lab"]}})
 
 
 # How each kind of result is made again.

@@ -364,6 +364,18 @@ class TestModels:
         assert found.changed == {"medn-lab": ("0.0", medn.__version__)}
         assert {"python", "torch", "processor", "device"} <= set(found.unrecorded)
 
+    def test_one_that_came_out_otherwise_is_judged_by_its_answers_to_unseen_clips(self, trained, monkeypatch):
+        def fit_elsewhere(model, *args, **named):
+            history = medn.fit(model, *args, **named)
+            with torch.no_grad():
+                next(model.parameters()).add_(1e-6)  # as another processor's last digits
+            return history
+
+        monkeypatch.setattr("medn_lab.rerunning.fit", fit_elsewhere)
+        found = rerun(trained[0])
+        assert (found.identical, found.answers) == (False, (3, 3))
+        assert 0 < found.difference < 1e-5
+
 
 class TestMaps:
     def test_a_map_of_a_sample_and_of_some_of_the_features(self, features):
