@@ -288,7 +288,7 @@ def test_what_does_not_fit_is_refused_with_the_numbers(clips):
         (given(Fold("x", ("nobody",), ids[:6])), r"1 clips .* 24 clips, such as 'nobody'"),
         (lambda: evaluate_cross_dataset(small(clips), clips, **HERE), "at least 2 data sets"),
         (lambda: leave_one_dataset_out(clips.table[["clip_id", "subject"]]), "no column dataset"),
-        (lambda: selection_audit(small(clips), two, **HERE), "at least 3 subjects"),
+        (lambda: selection_audit(small(clips), two, **HERE), "none of 2 folds finished"),
         (lambda: selection_audit(small(clips), clips, validation_share=1, **HERE), r"validation_share.*1"),
     ):
         with pytest.raises(ValueError, match=fact):

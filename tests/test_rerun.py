@@ -308,7 +308,7 @@ class TestTrainings:
         model = MEDN(config)
         model.load_state_dict(mine.state_dict())
         again = medn.fit(model, two, training=ONE, progress=False)
-        with pytest.raises(ValueError, match=r"began from the weights .* give the model"):
+        with pytest.raises(ValueError, match=r"began from the weights .* give that model"):
             rerun(again)
         assert rerun(again, model=mine).identical
         assert weights_sha256(mine) == history.source["sha256"]  # what was given is not trained on

@@ -142,7 +142,7 @@ def selection_audit(
     ------
     ValueError
         As :func:`evaluate_loso` does; if `validation_share` is out of its range; or if there are fewer than 3
-        subjects.
+        subjects: one to test, one to keep back and one to train.
 
     See Also
     --------
@@ -165,9 +165,8 @@ def selection_audit(
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    plan, outcomes = run_folds(
-        config, clips, "selection_audit", _subjects, train_and_record, options, validation_share=validation_share
-    )
+    split, share = leave_one_subject_out, {"validation_share": validation_share}
+    plan, outcomes = run_folds(config, clips, "selection_audit", split, train_and_record, options, **share)
     results = {rule: collect(outcomes, plan, rule=rule) for rule in RULES}
     scores = {rule: result.scores().query("part == 'all'").drop(columns="part") for rule, result in results.items()}
     table = pd.concat(scores, names=["rule"]).reset_index("rule").reset_index(drop=True)
@@ -188,13 +187,6 @@ def selection_audit(
         floor=last.floor,
         validation_share=validation_share,
     )
-
-
-def _subjects(table: pd.DataFrame) -> list[Fold]:
-    folds = leave_one_subject_out(table)
-    if len(folds) < 3:
-        raise ValueError(f"an audit needs at least 3 subjects: to test, keep back and train; there are {len(folds)}")
-    return folds
 
 
 class Recorder(Callback):
