@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from inspect import signature
@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
 from medn_lab import diagnose, evaluate, records, synthme
 from medn_lab.data.protocols import Fold
@@ -29,8 +28,6 @@ __all__ = ["Rerun", "rerun"]
 
 GivenModel = MEDN | str | os.PathLike[str]
 GivenModels = GivenModel | Mapping[str, GivenModel] | None
-
-UNITS: dict[type, str] = {History: "epoch", DecouplingReport: "measure"}  # of a table's rows, where they are no clips
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,13 +49,14 @@ class Rerun:
     unrecorded : tuple of str
         Versions and parts of the hardware that the stored result does not hold, so that a change of them is not known.
     answers : tuple of int or None
-        Clips with the same predicted class, and clips compared; None where the result predicts no class.
+        Clips with the same predicted class, and clips compared; None where the result predicts no class. It shows
+        whether a difference matters.
 
     Examples
     --------
     >>> epochs = History(pd.DataFrame({"epoch": [1], "seconds": 1.0, "loss": 0.5}))
     >>> Rerun(epochs, epochs, identical=True, difference=0.0, changed={"torch": ("2.12.0", "2.13.0")})
-    Rerun of History (1 epoch): identical to the last bit; changed since: torch 2.12.0 -> 2.13.0
+    Rerun of History (1 row): identical to the last bit; changed since: torch 2.12.0 -> 2.13.0
     """
 
     stored: Any
@@ -70,27 +68,20 @@ class Rerun:
     unrecorded: tuple[str, ...] = ()
     answers: tuple[int, int] | None = None
 
-    @property
-    def agreement(self) -> float | None:
-        """Share of clips with the same predicted class, 0 to 1; None where the result predicts no class."""
-        return self.answers[0] / self.answers[1] if self.answers and self.answers[1] else None
-
     def __repr__(self) -> str:
         found = ["identical to the last bit" if self.identical else "not identical"]
         if self.answers and not self.identical:
             found.append("the same class for {:,} of {:,} clips".format(*self.answers))
         if self.difference:
             found.append(f"the largest difference is {self.difference:.3g}")
-        known = ["recorded versions and hardware are the same"]
-        if self.unrecorded:
-            known = ["nothing recorded has changed", f"not recorded: {', '.join(self.unrecorded)}"]
-        if self.changed:
-            changes = (f"{name} {then} -> {now}" for name, (then, now) in self.changed.items())
-            known[0] = f"changed since: {', '.join(changes)}"
+        changes = ", ".join(f"{name} {then} -> {now}" for name, (then, now) in self.changed.items())
+        known = [f"changed since: {changes}" if changes else "recorded versions and hardware are the same"]
+        known += [f"not recorded: {', '.join(self.unrecorded)}"] if self.unrecorded else []
         if isinstance(self.stored, MEDN):
             named = f"the training of {self.stored.name}"
         else:
-            n, unit = len(self.stored.table), UNITS.get(type(self.stored), "clip")
+            unit = "row" if isinstance(self.stored, History | DecouplingReport) else "clip"
+            n = len(self.stored.table)
             named = f"{type(self.stored).__name__} ({n} {unit}{'s' * (n != 1)})"
         return "\n  ".join([f"Rerun of {named}: {'; '.join([', '.join(found), *known])}", *self.notes])
 
@@ -112,7 +103,7 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
     a model                            its training, by the history kept with it or the card in ``pretrained/``
     =================================  =====================================================================
 
-    Before a training a line states how long it took. All else that this library computes (intervals, comparisons,
+    All else that this library computes (intervals, comparisons,
     leakage, pairs) is a function of one of these and its own arguments: call it again on it.
 
     Parameters
@@ -125,15 +116,14 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
         One that is not in ``pretrained/``: the model of the result, or of a training the one that it began from.
         Weights decide which it is, and it is not changed.
     progress : bool
-        Show bars, and before a training how long it took.
+        Show bars.
 
     Returns
     -------
     Rerun
-        ``identical`` on the same machine and versions. Elsewhere ``agreement``, the share of clips with the same
-        predicted class, shows whether a difference matters. ``changed`` names what differs, ``unrecorded`` what the
-        result does not hold, ``notes`` what could not be made again (figures of your own callbacks, maps of layers that
-        you gave).
+        ``identical`` on the same machine and versions. ``changed`` names what differs, ``unrecorded`` what the result
+        does not hold, ``notes`` what could not be made again (figures of your own callbacks, maps of layers that you
+        gave).
 
     Raises
     ------
@@ -154,7 +144,7 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
     >>> mine = medn.model.MEDN(config, seed=3)
     >>> history = medn.fit(mine, clips, training=medn.train.TrainConfig(epochs=2), progress=False)
     >>> medn.rerun(history, progress=False)
-    Rerun of History (2 epochs): identical to the last bit; recorded versions and hardware are the same
+    Rerun of History (2 rows): identical to the last bit; recorded versions and hardware are the same
 
     ``medn.rerun(medn.load_pretrained("medn_tiny.synthme_v2"))`` draws 720 clips and trains 24 epochs, three minutes.
     """
@@ -163,37 +153,53 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
     if make is None:
         kinds = ", ".join(kind.__name__ for kind in AGAIN)
         raise TypeError(f"a {type(record).__name__} is no saved result; rerun takes CrossValidation, {kinds}")
-    if not isinstance(stored, MEDN) and not stored.source.get("run"):
-        raise ValueError("the record does not say how it was made: by hand, live, or by an older version")
-    made = make(stored, _Given(clips, model, progress))
-    difference, notes, (then, now) = _difference(stored, made.again), list(made.notes), made.weights
-    predicted = (stored, made.again) if isinstance(stored, Predictions) else None
-    if isinstance(stored, MEDN) and then != now:
-        predicted = evaluate.predict(stored, made.unseen), evaluate.predict(made.again, made.unseen)
-        notes.append(f"both models predicted the {len(made.unseen)} {made.unseen_are}")
-    elif isinstance(stored, History) and then is None:
-        notes.append("the stored history does not hold the sha256 of its weights")
-    elif then != now:
-        notes.append(f"the weights at the end have the sha256 {now:.12} and not {then:.12}")
-    elif isinstance(stored, Embedding) and difference and "umap" in stored.params["method"]:
-        notes.append("UMAP with a seed draws the same map in every process of one machine, elsewhere maybe another")
-    identical = difference == 0.0 and (then is None or then == now)
+    try:
+        made = make(stored, _Given(clips, model, progress))
+        facts, facts_now = _facts(stored, made.card), _facts(made.again)
+        sums = [_sum(stored), _sum(made.again)]
+    except KeyError as missing:
+        raise ValueError(f"the record does not say how it was made: {missing} is not in it") from missing
+    difference, notes, compared = _difference(stored, made.again), list(made.notes), None
+    if isinstance(stored, Predictions):
+        compared = stored, made.again
+    elif isinstance(stored, MEDN) and sums[0] != sums[1]:
+        compared = evaluate.predict(stored, made.unseen), evaluate.predict(made.again, made.unseen)
+        notes.append(f"both models predicted {len(made.unseen)} clips")
+    elif sums[0] != sums[1]:
+        notes.append(f"the weights at the end have the sha256 {sums[1]:.12} and not {sums[0]:.12}")
     answers = None
-    if predicted is not None:
-        answers = int((predicted[0].predicted == predicted[1].predicted).sum()), len(predicted[0])
-    changed, unrecorded = _since(stored, made)
+    if compared is not None:
+        answers = int((compared[0].predicted == compared[1].predicted).sum()), len(compared[0])
+    changed = {name: (then, facts_now.get(name)) for name, then in facts.items() if then != facts_now.get(name)}
+    unrecorded = tuple(name for name in facts_now if name not in facts)
+    identical = difference == 0.0 and sums[0] == sums[1]
     return Rerun(stored, made.again, identical, difference, changed, tuple(notes), unrecorded, answers)
 
 
 class _Made(NamedTuple):
-    """A result made again; of a training also the sha256 of the weights then and now, and clips to compare models."""
+    """A result made again; of a model also clips (new to it where there are any), and the facts of its card."""
 
     again: Any
-    notes: tuple[str, ...] = ()
-    weights: tuple[Any, Any] = (None, None)
-    run: Mapping[str, Any] | None = None
+    notes: Sequence[str] = ()
     unseen: Any = None
-    unseen_are: str = ""
+    card: Mapping[str, Any] | None = None
+
+
+def _facts(record: Any, card: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The versions, hardware and devices that a record holds, or the card of a model."""
+    history: Any = record.history if isinstance(record, MEDN) else record
+    source = {"run": card} if card else history.source
+    facts = {**source["run"].get("versions", {}), **source["run"].get("hardware", {})}
+    runs = [one.get("features") or one.get("run") or {} for one in source.get("models", {"": source}).values()]
+    devices = sorted({run["device"] for run in runs if "device" in run})
+    return facts | ({"device": ", ".join(devices)} if devices else {})
+
+
+def _sum(record: Any) -> str | None:
+    """The sha256 of the weights at the end of a training."""
+    if isinstance(record, MEDN):
+        return weights_sha256(record)
+    return record.source["sha256"] if isinstance(record, History) else None
 
 
 @dataclass(eq=False)
@@ -243,16 +249,14 @@ class _Given:
         A record may hold a selection of its clips. Rounding depends on which clips share a batch, so the whole run is
         made again.
         """
-        run, name, sha256 = source.get("run"), str(source.get("name")), source.get("sha256")
-        if not run:
-            raise ValueError(f"the features of {name} do not say how they were made; rerun needs their run record")
-        clips = self.clips(table, source["recipe"], n=run["clips"]["n"])
+        run, name, sha256 = source["run"], str(source.get("name")), source["sha256"]
+        n = run["clips"]["n"]
+        clips = self.clips(table, source["recipe"], n=n)
         lacking = (
-            f"the record holds {len(table)} of the {run['clips']['n']} clips of its run and does not name the others;"
+            f"the record holds {len(table)} of the {n} clips of its run and does not name the others;"
             " give the clips of the run, in their order: rerun(record, clips=...)"
         )
-        whole = _of_run(run, table, clips.table, otherwise=lacking)
-        models = self.models(name)
+        whole, models = _of_run(run, table, clips.table, otherwise=lacking), self.models(name)
         if sha256 not in models:
             found = f"has other weights by now: {', '.join(sha[:12] for sha in models)}" if models else "is not here"
             raise ValueError(f"the model {name!r} {found}; give the one with {sha256:.12}: rerun(record, model=...)")
@@ -281,17 +285,15 @@ def _predictions(stored: Predictions, given: _Given) -> _Made:
     call, n = run["call"], run["clips"]["n"]
     if call not in ("evaluate_loso", "evaluate_cross_dataset", "evaluate_folds", "selection_audit"):
         return given.call_for(stored, evaluate.predict)
-    if call == "evaluate_folds" and "folds" not in run:
-        raise ValueError("what evaluate_folds has made cannot be made again: the folds are not in this record")
     if len(ids) != n:
         raise ValueError(f"{n - len(ids)} of {n} clips have no prediction; rerun needs a whole cross-validation")
     how: dict[str, Any] = {"training": TrainConfig(**source["training"]), "label": run["label"]}
     if call == "selection_audit":
         how["validation_share"] = run["validation_share"]
     if call == "evaluate_folds":
-        how["folds"] = [
-            Fold(fold["held_out"], train=tuple(fold["train"] or ids[~ids.isin(fold["test"])]), test=tuple(fold["test"]))
-            for fold in run["folds"]
+        how["folds"] = [  # an older record holds no training clips where they are all others
+            Fold(one["held_out"], tuple(one["train"] or ids[~ids.isin(one["test"])]), tuple(one["test"]))
+            for one in run["folds"]
         ]
     clips = given.clips_under(stored.table, source["recipe"])
     again = getattr(evaluate, call)(MEDNConfig(**source["model"]), clips, progress=given.progress, **how).predictions
@@ -358,54 +360,41 @@ def _report(stored: DecouplingReport, given: _Given) -> _Made:
 
 def _history(stored: History, given: _Given) -> _Made:
     made = _trained(stored, given)
-    again = made.again.history
-    return made._replace(again=again, weights=(stored.source.get("sha256"), again.source["sha256"]))
+    return made._replace(again=made.again.history)
 
 
 def _trained(stored: History, given: _Given) -> _Made:
     """The model trained again, for as many epochs as the stored training had when it ended."""
     source, run, training = stored.source, stored.source["run"], TrainConfig(**stored.config["training"])
-    start, processes = source.get("start"), training.devices * training.num_nodes
+    start, processes = source["start"], training.devices * training.num_nodes
     if processes > 1:
         raise ValueError(f"this training was of {processes} processes; start them with torchrun, and compare")
     if not len(stored):
         raise ValueError("this training ended before its first epoch: there is nothing to make again")
-    if not start:
-        raise ValueError("this history does not say from which weights the training began: an older version wrote it")
     parts = {name: rows.drop(columns="part").reset_index(drop=True) for name, rows in stored.clips.groupby("part")}
-    clips, notes, validation = given.clips_under(parts["training"], source["recipe"]), [], None
+    clips, notes = given.clips_under(parts["training"], source["recipe"]), []
+    unseen, validation = clips, None
     model = MEDN(MEDNConfig(**stored.config["model"]), seed=start["seed"])
     if weights_sha256(model) != start["sha256"]:
         models = given.models(start["name"])
         if start["sha256"] not in models:
-            raise ValueError(
-                f"this training began from the weights {start['sha256'][:12]} of {start['name']!r}, which are not a"
-                " fresh network's; give the model that it began from: rerun(record, model=...)"
-            )
+            began = f"{start['sha256'][:12]} of {start['name']!r}"
+            raise ValueError(f"the training began from the weights {began}: give that model, rerun(record, model=...)")
         model = deepcopy(models[start["sha256"]])  # the caller's own model is not trained
     if "validation" in parts:
         try:  # validation clips change nothing of a training
-            validation = given.clips_under(parts["validation"], source["validation"])
+            unseen = validation = given.clips_under(parts["validation"], source["validation"])
         except ValueError as reason:
             notes.append(f"the validation scores were not made again: {reason}")
     stop = SimpleNamespace(on_epoch_end=lambda run: run.stop() if run.epoch >= len(stored) else None)
-    how = {"label": run["label"], "validation": validation, "callbacks": [stop]}
+    how: dict[str, Any] = {"training": training, "label": run["label"], "progress": given.progress}
     with torch_threads(run.get("threads")):  # where the configuration leaves their number alone
-        table = _fit(model, clips, training, given, seconds=stored.table["seconds"].sum(), **how).table
+        table = fit(model, clips, validation=validation, callbacks=[stop], **how).table
     measured = [name for name in stored.table if name not in table and not name.startswith("validation_")]
     if source["callbacks"]:
         columns = f", so {', '.join(measured)} are not compared" if measured else ""
         notes.append(f"the callbacks {', '.join(source['callbacks'])} were not called again{columns}")
-    unseen = (clips, "clips of its training") if validation is None else (validation, "validation clips")
-    return _Made(model, tuple(notes), (None, None), run, *unseen)
-
-
-def _fit(model: MEDN, clips: Clips, training: TrainConfig, given: _Given, *, seconds: float, **how: Any) -> History:
-    """Train, and print before how long it took."""
-    if given.progress:
-        took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-        tqdm.write(f"training again on {len(clips)} clips, which took {took} then")
-    return fit(model, clips, training=training, progress=given.progress, **how)
+    return _Made(model, notes, unseen)
 
 
 def _model(stored: MEDN, given: _Given) -> _Made:
@@ -414,20 +403,19 @@ def _model(stored: MEDN, given: _Given) -> _Made:
     if stored.history is not None:
         if stored.history.source.get("sha256") != then:
             raise ValueError(f"the weights of {stored.name!r} were changed since: its history is not of them")
-        made = _trained(stored.history, given)
-        return made._replace(weights=(then, weights_sha256(made.again)))
+        return _trained(stored.history, given)
     file = pretrained_folder() / stored.name / "figures.json"
-    card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if not {"training_corpus", "training"} <= card.keys():
+    if not file.is_file():
         raise ValueError(f"{stored.name!r} has no history, and no card in pretrained/ says how it was trained")
     if weights_sha256(load_pretrained(stored.name)) != then:
         raise ValueError(f"the weights of {stored.name!r} were changed after it was loaded: its card is not of them")
+    card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)
-    _fit(again, clips, TrainConfig(**card["training"]), given, seconds=60 * card["minutes"])
-    unseen = (clips, "clips of its training")
+    fit(again, clips, training=TrainConfig(**card["training"]), progress=given.progress)
+    unseen = clips
     if "held_out_corpus" in card:
-        unseen = synthme.synthetic_clips(**card["held_out_corpus"], progress=False), "held-out clips of its card"
-    return _Made(again, (), (then, weights_sha256(again)), {"versions": {"medn-lab": card["medn_lab"]}}, *unseen)
+        unseen = synthme.synthetic_clips(**card["held_out_corpus"], progress=False)
+    return _Made(again, (), unseen, {"versions": {"medn-lab": card["medn_lab"]}})
 
 
 # How each kind of result is made again.
@@ -474,27 +462,3 @@ def _apart(one: Any, other: Any) -> float:
     if not np.array_equal(np.isnan(x), np.isnan(y)):
         return np.inf
     return float(np.nanmax(np.abs(x - y), initial=0.0))
-
-
-def _since(stored: Any, made: _Made) -> tuple[dict[str, tuple[Any, Any]], tuple[str, ...]]:
-    """Recorded versions and hardware that differ now, name to (then, now), and the names that are not recorded."""
-    run, here = made.run or stored.source["run"], records.run_record("rerun", table=pd.DataFrame({"clip_id": []}))
-    changed: dict[str, tuple[Any, Any]] = {}
-    unrecorded: list[str] = []
-    for part in ("versions", "hardware"):
-        then, now = run.get(part, {}), here[part]
-        changed |= {name: (value, now.get(name)) for name, value in then.items() if value != now.get(name)}
-        unrecorded += [name for name in now if name not in then]
-    devices, devices_now = _devices(stored), _devices(made.again)
-    if devices and devices != devices_now:
-        changed["device"] = (", ".join(devices), ", ".join(devices_now))
-    elif devices_now and not devices:
-        unrecorded.append("device")
-    return changed, tuple(unrecorded)
-
-
-def _devices(record: Any) -> list[str]:
-    """The devices that a record's networks ran on, as far as the record holds them."""
-    source = getattr(record.history if isinstance(record, MEDN) else record, "source", {})
-    runs = [one.get("features") or one.get("run") or {} for one in source.get("models", {"": source}).values()]
-    return sorted({run["device"] for run in runs if "device" in run})

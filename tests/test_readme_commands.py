@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,12 +77,10 @@ def run_make(words: list[str], folder: Path) -> None:
     """What a target would do, without doing it; each script and notebook that it would start is there."""
     if shutil.which("make") is None:
         pytest.skip("there is no make")
-    said = run("make", "-n", *words)
-    assert said.strip()
-    started = [path for path in MAKE_RUNS.findall(said) if not path.startswith((".venv", "/"))]
+    printed = run("make", "-n", *words)
+    started = [path for path in MAKE_RUNS.findall(printed) if not path.startswith((".venv", "/"))]
     assert not [path for path in started if not (ROOT / path).is_file()]
-    for option in words[1:]:
-        assert option.partition("=")[2] in said
+    assert all(option.partition("=")[2] in printed for option in words[1:])
 
 
 def run_script(script: Path, options: list[str], folder: Path) -> None:
@@ -95,7 +94,7 @@ def run_script(script: Path, options: list[str], folder: Path) -> None:
     if script.parent.name == "pretrained":  # which writes to its own folder
         shutil.copytree(script.parent, folder / "pretrained")
         script = folder / "pretrained" / script.name
-        shipped = min(path.name for path in script.parent.iterdir() if path.is_dir() and path.name != "__pycache__")
+        shipped = min(path.parent.name for path in script.parent.glob("*/config.json"))
         options = [shipped if word == "NAME" else word for word in options]
     assert script.name in SHORT, f"say in SHORT how {script.name} is run in a few seconds"
     assert run(sys.executable, script, *options, *SHORT[script.name].split()).strip()
@@ -114,21 +113,18 @@ def run_python(words: list[str], folder: Path) -> None:
         places = [word for word in rest if (ROOT / word).exists()]
         assert places
         options = [word for word in rest[1:] if word not in places]
-        run(sys.executable, "-m", "pytest", *options, "-q", "tests/test_reference.py")
+        run(sys.executable, "-m", "pytest", *options, "-q", "tests/test_types.py")
     else:
         run(sys.executable, first, *rest)
 
 
 def run_pip(words: list[str], folder: Path) -> None:
-    """Resolve the checkout and its extras without installing anything or asking a server."""
-    if words[:1] == ["install"] and not {".", "-e"} & set(words):
-        pytest.fail(f"pip {' '.join(words)} installs other than the checkout")
-    for name in ("medn_lab", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"):
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
-    offline = ["--dry-run", "--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check"]
-    said = run(sys.executable, "-m", "pip", *words, *offline, cwd=folder)
-    assert "medn-lab" in said or "medn_lab" in said
-    assert "does not provide the extra" not in said
+    """What is installed is the checkout, with extras and constraints that it has; nothing is installed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (place,) = [word for word in words if word.startswith(".")] or pytest.fail(f"{words} installs other things")
+    extras = re.findall(r"[\w-]+", place)
+    assert set(extras) <= set(project["optional-dependencies"])
+    assert all((ROOT / word).is_file() for word in words if word.endswith(".txt"))
 
 
 def run_jupyter(words: list[str], folder: Path) -> None:
@@ -157,18 +153,9 @@ def run_conda(words: list[str], folder: Path) -> None:
 
 
 def run_torchrun(words: list[str], folder: Path) -> None:
-    """A script that trains in two processes in place of its number."""
-    (folder / words[-1]).write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(ROOT / 'tests')!r})\n"
-        "import medn_lab as medn\n"
-        "from tiny_clips import tiny_clips\n"
-        "from medn_lab.train import TrainConfig\n"
-        "clips = tiny_clips()\n"
-        "model = medn.model.MEDN(medn.model.MEDNConfig.for_clips(clips, dim=16, branches='motion'))\n"
-        "medn.fit(model, clips, training=TrainConfig(epochs=1, devices=2, device='cpu'), progress=False)\n"
-    )
-    options = [re.sub(r"(--nproc_per_node)=\d+", r"\1=2", word) for word in words[:-1]]
+    """Its options, with an empty script; ``test_processes.py`` trains."""
+    (folder / words[-1]).write_text("")
+    options = [re.sub(r"(--nproc_per_node)=\d+", r"\1=1", word) for word in words[:-1]]
     run(sys.executable, "-m", "torch.distributed.run", "--standalone", *options, words[-1], cwd=folder)
 
 
@@ -207,7 +194,6 @@ COMMANDS = commands(README)
 @pytest.mark.parametrize("command", list(map(as_case, COMMANDS)))
 def test_a_command_of_the_readme_runs(command, tmp_path):
     carry_out(command, tmp_path)
-    assert command in COMMANDS
 
 
 def test_the_commands_are_found_where_they_stand():
@@ -218,9 +204,7 @@ def test_the_commands_are_found_where_they_stand():
     assert {"make test", "make proof", "bench_facelab.py"} <= set(COMMANDS)
 
 
-@pytest.mark.parametrize(
-    "command", ["make nothing", "python tests/none.py", "bench_none.py", "pytest --all", "pip install others"]
-)
+@pytest.mark.parametrize("command", ["make nothing", "bench_none.py", "pytest --all", "pip install others"])
 def test_a_command_that_nothing_runs_is_a_failure(command, tmp_path):
     if command.startswith("make") and shutil.which("make") is None:
         pytest.skip("there is no make")

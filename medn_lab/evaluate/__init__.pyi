@@ -5,7 +5,6 @@ from .cross_validation import evaluate_cross_dataset as evaluate_cross_dataset
 from .cross_validation import evaluate_folds as evaluate_folds
 from .cross_validation import evaluate_loso as evaluate_loso
 from .cross_validation import leave_one_dataset_out as leave_one_dataset_out
-from .live_inference import live_predictor as live_predictor
 from .metrics import accuracy as accuracy
 from .metrics import au_detection as au_detection
 from .metrics import bootstrap_interval as bootstrap_interval
@@ -18,6 +17,7 @@ from .pairs import au_only_floor as au_only_floor
 from .pairs import pair_auc as pair_auc
 from .prediction import extract_features as extract_features
 from .prediction import layer_features as layer_features
+from .prediction import live_predictor as live_predictor
 from .prediction import predict as predict
 from .resampling import Interval as Interval
 from .resampling import interval_over_seeds as interval_over_seeds

@@ -5,13 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, hold_out_subjects, leave_one_subject_out
 from medn_lab.evaluate.cross_validation import collect
-from medn_lab.evaluate.folds import LAST, FoldOptions, KeptClips, predict_all, run_folds, train_network
+from medn_lab.evaluate.folds import LAST, FoldOptions, predict_all, run_folds, take, train_network
 from medn_lab.evaluate.metrics import accuracy
 from medn_lab.evaluate.pairs import Floor
 from medn_lab.evaluate.summary import Comparison, compare_predictions
@@ -49,14 +49,11 @@ class SelectionAudit:
     epochs : DataFrame
         ``fold, held_out, epoch, validation_accuracy, held_out_accuracy, n_validation, n_held_out``: what there was to
         choose from.
-    chosen : DataFrame
-        ``fold, held_out`` and the epoch that each rule takes.
     gain : Comparison
         Accuracy of the best-on-test rule against the last epoch: how much choosing alone gives.
     folds : DataFrame
         As in :class:`CrossValidation`, with the accuracy of the last epoch.
     floor : Floor
-    n_epochs : int
     validation_share : float
         Share of the training subjects that were kept back.
 
@@ -72,7 +69,8 @@ class SelectionAudit:
     >>> scores = scores.assign(low=[0.5, 1.0], high=1.0, optimistic=[False, True])
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "error": ""})
     >>> pooled, gain = {"last_epoch": last, "best_on_test": best}, compare_predictions(best, last)
-    >>> SelectionAudit(scores, pooled, table[:0], table[:0], gain, folds, au_only_floor(table), 10, 0.2)
+    >>> epochs = pd.DataFrame({"epoch": range(1, 11)})
+    >>> SelectionAudit(scores, pooled, epochs, gain, folds, au_only_floor(table), 0.2)
     selection audit: 2 of 2 folds finished, 4 clips; one training of 10 epochs a fold, 20% of its subjects kept back
       last epoch
         accuracy 0.750 [0.500, 1.000]
@@ -85,34 +83,30 @@ class SelectionAudit:
     table: pd.DataFrame
     predictions: Mapping[str, Predictions]
     epochs: pd.DataFrame
-    chosen: pd.DataFrame
     gain: Comparison
     folds: pd.DataFrame
     floor: Floor
-    n_epochs: int
     validation_share: float
 
     def __repr__(self) -> str:
         failed = self.folds[self.folds["error"] != ""]
         lines = [
             f"selection audit: {len(self.folds) - len(failed)} of {len(self.folds)} folds finished,"
-            f" {len(self.predictions[LAST])} clips; one training of {self.n_epochs} epochs a fold,"
+            f" {len(self.predictions[LAST])} clips; one training of {self.epochs['epoch'].max()} epochs a fold,"
             f" {self.validation_share:.0%} of its subjects kept back"
         ]
         for rule, rows in self.table.groupby("rule", sort=False):
             mark = "   OPTIMISTIC: chosen by the clips that it is scored on" if rows["optimistic"].any() else ""
-            lines.append(f"  {RULES[rule]}{mark}")
             scored = [f"{row.measure} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
-            lines.append(f"    {'   '.join(scored)}")
-        lines.append(
-            f"  choosing on the test alone gives {self.gain.difference:+.3f} [{self.gain.low:+.3f},"
-            f" {self.gain.high:+.3f}] of accuracy"
-        )
-        lines.append(f"  {self.floor.name}: accuracy {self.floor.accuracy:.3f}")
-        made = describe_source(self.predictions[LAST].source)
-        lines += [f"  {made}"] if made else []
-        lines += [f"  failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
-        return "\n".join(lines)
+            lines += [f"{RULES[rule]}{mark}", f"  {'   '.join(scored)}"]
+        gain = f"{self.gain.difference:+.3f} [{self.gain.low:+.3f}, {self.gain.high:+.3f}]"
+        lines.append(f"choosing on the test alone gives {gain} of accuracy")
+        lines += [
+            f"{self.floor.name}: accuracy {self.floor.accuracy:.3f}",
+            describe_source(self.predictions[LAST].source),
+        ]
+        lines += [f"failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
+        return "\n  ".join(filter(None, lines))
 
 
 def selection_audit(
@@ -136,7 +130,7 @@ def selection_audit(
     validation_share : float
         Share of each fold's training subjects to keep back, in (0, 1); at least one subject.
     **options
-        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`. A folder of an
+        ``protocol, label, training, n_jobs, folder, progress`` of :func:`evaluate_loso`. A folder of an
         audit is not one of a cross-validation.
 
     Returns
@@ -148,7 +142,7 @@ def selection_audit(
     ------
     ValueError
         As :func:`evaluate_loso` does; if `validation_share` is out of its range; or if there are fewer than 3
-        subjects.
+        subjects: one to test, one to keep back and one to train.
 
     See Also
     --------
@@ -171,48 +165,28 @@ def selection_audit(
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    share: dict[str, Any] = {"validation_share": validation_share}
-    split, name = "leave one subject out", "selection audit"
-    plan, outcomes = run_folds(config, clips, split, _subjects, train_and_record, options, name=name, **share)
-    results = {rule: collect(outcomes, plan, rule=rule, call="selection_audit", **share) for rule in RULES}
-    tables = []
-    for rule, result in results.items():
-        scores = result.scores().query("part == 'all'").drop(columns="part")
-        scores.insert(0, "rule", rule)
-        tables.append(scores.assign(optimistic=rule == "best_on_test"))
-    table = pd.concat(tables, ignore_index=True)
-    last, best = results[LAST], results["best_on_test"]
-    epochs, chosen = [], []
-    for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
-        if outcome.error:
-            continue
-        first = {"fold": number, "held_out": fold.held_out}
-        own = outcome.epochs
-        epochs.append(pd.DataFrame(first, index=own.index).join(own))
-        taken = {rule: own["epoch"][own[column].to_numpy().argmax()] for rule, column in CHOSEN_BY.items()}
-        chosen.append(first | {LAST: own["epoch"].iloc[-1]} | taken)
-    names = (RULES["best_on_test"], RULES[LAST])
+    split, share = leave_one_subject_out, {"validation_share": validation_share}
+    plan, outcomes = run_folds(config, clips, "selection_audit", split, train_and_record, options, **share)
+    results = {rule: collect(outcomes, plan, rule=rule) for rule in RULES}
+    scores = {rule: result.scores().query("part == 'all'").drop(columns="part") for rule, result in results.items()}
+    table = pd.concat(scores, names=["rule"]).reset_index("rule").reset_index(drop=True)
+    epochs = pd.concat(
+        [
+            pd.DataFrame({"fold": number, "held_out": fold.held_out}, index=outcome.epochs.index).join(outcome.epochs)
+            for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True))
+        ],
+        ignore_index=True,
+    )
+    names, (last, best) = (RULES["best_on_test"], RULES[LAST]), (results[LAST], results["best_on_test"])
     return SelectionAudit(
-        table=table,
+        table=table.assign(optimistic=table["rule"] == "best_on_test"),
         predictions={rule: result.predictions for rule, result in results.items()},
-        epochs=pd.concat(epochs, ignore_index=True),
-        chosen=pd.DataFrame(chosen),
+        epochs=epochs,
         gain=compare_predictions(best.predictions, last.predictions, label=plan.label, names=names),
         folds=last.folds,
         floor=last.floor,
-        n_epochs=plan.training.epochs,
         validation_share=validation_share,
     )
-
-
-def _subjects(table: pd.DataFrame) -> list[Fold]:
-    folds = leave_one_subject_out(table)
-    if len(folds) < 3:
-        raise ValueError(
-            "an audit needs at least 3 subjects, one to test, one to keep back and one to train; there are"
-            f" {len(folds)}"
-        )
-    return folds
 
 
 class Recorder(Callback):
@@ -230,7 +204,7 @@ class Recorder(Callback):
         for name, clips in self.clips.items():
             predictions = predict_all(run.model, clips, classes=self.classes)
             row[f"{name}_accuracy"] = accuracy(clips.table[self.label].to_numpy(dtype=object), predictions.predicted)
-        row |= {f"n_{name}": len(clips) for name, clips in self.clips.items()}
+            row[f"n_{name}"] = len(clips)
         self.predictions[LAST] = predictions
         for rule, column in CHOSEN_BY.items():
             if all(row[column] > earlier[column] for earlier in self.rows):  # The first of equals, as usual.
@@ -239,20 +213,20 @@ class Recorder(Callback):
 
 
 def train_and_record(
-    clips: KeptClips, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str, validation_share: float
-) -> tuple[Mapping[str, Predictions], pd.DataFrame]:
+    clips: Clips, table: pd.DataFrame, fold: Fold, *, config: MEDNConfig, training: TrainConfig, label: str,
+    validation_share: float,
+) -> tuple[Mapping[str, Predictions], pd.DataFrame]:  # fmt: skip
     """Train on a part of a fold's training subjects, and keep the held-out predictions of the three rules."""
-    table = clips.table[clips.table["clip_id"].isin(set(fold.train))]
     # Another draw in each fold: the same one or two persons everywhere would decide every choice.
     seed = (training.seed + zlib.crc32(fold.held_out.encode())) % 2**31
-    train_ids, validation_ids = keep_back(table, label=label, share=validation_share, seed=seed)
-    held_out = clips.take(fold.test)
-    recorder = Recorder(clips.take(validation_ids), held_out, classes=config.classes, label=label)
-    train_network(config, clips.take(train_ids), training=training, label=label, callbacks=[recorder])
+    others = table[table["clip_id"].isin(set(fold.train))]
+    train, validation = (take(clips, table, ids) for ids in keep_back(others, label, validation_share, seed))
+    recorder = Recorder(validation, take(clips, table, fold.test), classes=config.classes, label=label)
+    train_network(config, train, training=training, label=label, callbacks=[recorder])
     return recorder.predictions, pd.DataFrame(recorder.rows)
 
 
-def keep_back(table: pd.DataFrame, *, label: str, share: float, seed: int) -> tuple[list[str], list[str]]:
+def keep_back(table: pd.DataFrame, label: str, share: float, seed: int) -> tuple[list[str], list[str]]:
     """Training and validation clip ids: a share of the subjects is kept back such that every class still trains.
 
     `seed` is that of the first draw; the next seeds follow while a draw takes a whole class.
@@ -263,7 +237,4 @@ def keep_back(table: pd.DataFrame, *, label: str, share: float, seed: int) -> tu
         train_ids, validation_ids = hold_out_subjects(table, n=n, seed=seed + extra)
         if set(table.loc[table["clip_id"].isin(set(train_ids)), label]) == set(table[label]):
             return train_ids, validation_ids
-    raise ValueError(
-        "no subjects can be kept back for validation: each draw takes a whole class from the training; a smaller"
-        " validation_share keeps fewer back"
-    )
+    raise ValueError("each draw of validation subjects takes a whole class from the training; lower validation_share")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,7 +17,6 @@ from medn_lab.evaluate.folds import (
     FoldOutcome,
     Plan,
     Split,
-    UnseenClasses,
     classes_unseen,
     run_folds,
     train_and_predict,
@@ -41,14 +39,13 @@ class CrossValidation:
     predictions : Predictions
         Every held-out clip once, in the order of the clips' table, with its ``fold`` and the ``protocol``.
     folds : DataFrame
-        One row a fold: ``fold, held_out, dataset, subject, n_train, n_test``, ``n_<class>`` (held-out clips of each
-        class), ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the
-        accuracy NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count
-        as wrong.
+        One row a fold: ``fold, held_out, n_train, n_test``, ``n_<class>`` (held-out clips of each class),
+        ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the accuracy
+        NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count as wrong.
     floor : Floor
         What AUs alone score on the same clips and the same folds.
     dropped : DataFrame
-        Rows that the protocol drops or whose class is left out, with the reason.
+        Rows that the protocol drops, with the reason.
     split : str
         How the folds were made.
     label : str
@@ -76,15 +73,8 @@ class CrossValidation:
     split: str
     label: str
 
-    def scores(self, *, level: float = 0.95, n_resamples: int = 2000, seed: int = 0) -> pd.DataFrame:
-        """Accuracy, UF1 and UAR with their intervals over subjects, of all clips and of each data set.
-
-        Parameters
-        ----------
-        level : float
-            Coverage, in (0, 1).
-        n_resamples : int
-        seed : int
+    def scores(self) -> pd.DataFrame:
+        """Accuracy, UF1 and UAR with their 95 % intervals over subjects, of all clips and of each data set.
 
         Returns
         -------
@@ -93,22 +83,15 @@ class CrossValidation:
             several, a data set's name. The bounds are NaN where a part has one subject. ``.attrs["floor"]`` is the
             floor's name.
         """
-        if (level, n_resamples, seed) == (0.95, 2000, 0):
-            return self._scores.copy()
-        settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
-        return score_table(self.predictions, self.floor, label=self.label, **settings)
-
-    @cached_property
-    def _scores(self) -> pd.DataFrame:
         return score_table(self.predictions, self.floor, label=self.label)
 
     def __repr__(self) -> str:
-        table, scores = self.predictions.table, self._scores
-        failed = self.folds[self.folds["error"] != ""]
+        table, failed = self.predictions.table, self.folds[self.folds["error"] != ""]
         lines = [
             f"{self.split}, {self.predictions.protocol or 'no protocol'}: {len(self.folds) - len(failed)} of"
             f" {len(self.folds)} folds finished, {len(table)} clips of {people(table).nunique()} subjects"
         ]
+        scores = self.scores()
         part = "all" if len(set(scores["part"])) == 1 else ""
         for row in scores.itertuples():
             if row.part != part:
@@ -116,13 +99,11 @@ class CrossValidation:
                 lines.append(f"  {part} ({row.n_clips} clips, {row.n_subjects} subjects)")
             bounds = "no interval: 1 subject" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
             lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   {self.floor.name} {row.floor:.3f}")
-        lines.append("  last epoch of each fold; intervals: 95%, over resampled subjects")
-        notes = [unseen_line(self.folds)]
+        notes = ["last epoch of each fold; intervals: 95%, over resampled subjects", unseen_line(self.folds)]
         if len(failed):
             notes.append(f"{int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
         notes.append(describe_source(self.predictions.source))
         notes += [f"failed: {row.held_out} ({row.error})" for row in failed[:5].itertuples()]
-        notes += [f"and {len(failed) - 5} more, see folds"] if len(failed) > 5 else []
         return "\n".join(lines + [f"  {note}" for note in notes if note])
 
 
@@ -133,7 +114,6 @@ def evaluate_loso(
     protocol: ProtocolName | None = None,
     label: str = "label",
     training: TrainConfig | None = None,
-    unseen_classes: UnseenClasses = "wrong",
     n_jobs: int | None = None,
     folder: str | os.PathLike[str] | None = None,
     progress: bool = True,
@@ -142,7 +122,8 @@ def evaluate_loso(
 
     The last epoch counts; nothing is chosen by a held-out clip (:func:`selection_audit` shows what choosing would do).
     Clips of several data sets are one composite, as in MEGC 2019, in which subject 01 of one is not subject 01 of
-    another; the scores are given for all and for each data set.
+    another; the scores are given for all and for each data set. A clip whose class no training clip of its fold has
+    (such as the one clip of a class) counts as wrong, with a warning; ``folds["unseen"]`` names the classes.
 
     Each fold starts from the same seed (``training.seed``, for the weights too) and works on one thread, so that on
     CPUs the predictions do not depend on `n_jobs` or on the workers, and equal those of a fold trained by hand with
@@ -164,11 +145,6 @@ def evaluate_loso(
     label : str
         Column of the class, without a protocol.
     training : TrainConfig, optional
-    unseen_classes : {"wrong", "leave_out"}
-        What becomes of a clip whose class no training clip of its fold has, such as the one clip of a class, or all
-        clips where one subject alone shows it. ``wrong``: the network of that fold does not know the class, and the
-        clip counts as wrong; ``folds["unseen"]`` names the classes. ``leave_out``: all clips of such classes are left
-        out, and are rows of ``dropped``.
     n_jobs : int, optional
         Folds at once; by default one a core, or one where the training runs on a GPU.
     folder : path-like, optional
@@ -210,10 +186,9 @@ def evaluate_loso(
     ([2, 2], 1.0)
     """
     options = FoldOptions(
-        protocol=protocol, label=label, training=training, unseen_classes=unseen_classes, n_jobs=n_jobs, folder=folder,
-        progress=progress,
-    )  # fmt: skip
-    return _cross_validate(config, clips, "leave one subject out", leave_one_subject_out, options)
+        protocol=protocol, label=label, training=training, n_jobs=n_jobs, folder=folder, progress=progress
+    )
+    return _cross_validate(config, clips, "evaluate_loso", leave_one_subject_out, options)
 
 
 def evaluate_folds(
@@ -228,7 +203,7 @@ def evaluate_folds(
     folds : sequence of Fold
         No person may be on both sides of one, and no clip may be tested twice; clips that no fold tests are not scored.
     **options
-        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`.
+        ``protocol, label, training, n_jobs, folder, progress`` of :func:`evaluate_loso`.
 
     Returns
     -------
@@ -254,7 +229,7 @@ def evaluate_folds(
     >>> result.predictions.table["subject"].unique().tolist()
     ['synthme5-s02']
     """
-    return _cross_validate(config, clips, "given folds", folds, options)
+    return _cross_validate(config, clips, "evaluate_folds", folds, options)
 
 
 def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
@@ -286,9 +261,7 @@ def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
     where, ids = table["dataset"].astype(str).to_numpy(), table["clip_id"].astype(str).to_numpy()
     names = sorted(set(where))
     if len(names) < 2:
-        raise ValueError(
-            f"leaving one data set out needs at least 2 data sets; the {len(table)} clips are of {names[0]}"
-        )
+        raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of {names[0]}")
     return [Fold(name, tuple(ids[where != name]), tuple(ids[where == name])) for name in names]
 
 
@@ -304,7 +277,7 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[F
     clips : Clips
         Of at least two data sets; join their prepared sets or indexes first (``medn.data.join_indexes``).
     **options
-        ``protocol, label, training, unseen_classes, n_jobs, folder, progress`` of :func:`evaluate_loso`. Choose a
+        ``protocol, label, training, n_jobs, folder, progress`` of :func:`evaluate_loso`. Choose a
         protocol in which the data sets share classes, such as ``megc2019``.
 
     Returns
@@ -331,96 +304,85 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[F
     >>> result.folds["held_out"].tolist()
     ['here', 'there']
     """
-    return _cross_validate(config, clips, "leave one data set out", leave_one_dataset_out, options)
+    return _cross_validate(config, clips, "evaluate_cross_dataset", leave_one_dataset_out, options)
 
 
 def _cross_validate(
-    config: MEDNConfig, clips: Clips, split: str, folds: Sequence[Fold] | Split, options: FoldOptions
+    config: MEDNConfig, clips: Clips, call: str, folds: Sequence[Fold] | Split, options: FoldOptions
 ) -> CrossValidation:
-    plan, outcomes = run_folds(config, clips, split, folds, train_and_predict, options)
+    plan, outcomes = run_folds(config, clips, call, folds, train_and_predict, options)
     return collect(outcomes, plan, rule=LAST)
 
 
-def collect(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, **how: Any) -> CrossValidation:
-    """The result of all finished folds, by the predictions of one rule; further arguments are those of `pool`."""
-    predictions = pool(outcomes, plan, rule=rule, **how)
-    table = plan.clips.table
+SPLITS = {
+    "evaluate_loso": "leave one subject out",
+    "evaluate_cross_dataset": "leave one data set out",
+    "evaluate_folds": "given folds",
+    "selection_audit": "leave one subject out",
+}
+
+
+def collect(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> CrossValidation:
+    """The result of all finished folds, by the predictions of one rule."""
+    table = plan.table
     if "action_units" not in table and not au_columns(table):
         table = table.assign(action_units="?")  # The floor is then the majority class.
     finished = [fold for fold, outcome in zip(plan.folds, outcomes, strict=True) if not outcome.error]
+    predictions = pool(outcomes, plan, rule=rule)
     floor = au_only_floor(table, label=plan.label, folds=finished)
     folds = fold_table(outcomes, plan)
-    found = CrossValidation(predictions, folds, floor, plan.dropped, plan.split, plan.label)
-    found.scores()  # Kept, so that printing needs no bootstrap.
-    return found
+    return CrossValidation(predictions, folds, floor, plan.dropped, SPLITS[plan.call], plan.label)
 
 
-def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str, call: str = "", **settings: Any) -> Predictions:
-    """The held-out predictions of all finished folds as one record, in the order of the plan's table.
-
-    `call` is the function that made them, `settings` its arguments beyond the plan, JSON-ready.
-    """
+def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictions:
+    """The held-out predictions of all finished folds as one record, in the order of the plan's table."""
     finished = {n: outcome.predictions[rule] for n, outcome in enumerate(outcomes) if not outcome.error}
     if not finished:
         errors = list(dict.fromkeys(outcome.error for outcome in outcomes))
         raise ValueError(f"none of {len(outcomes)} folds finished: {'; '.join(errors[:3])}")
-    parts, whole = list(finished.values()), plan.clips.table
-    ids = np.concatenate([part.table["clip_id"].to_numpy(dtype=object) for part in parts])
-    table = whole[whole["clip_id"].isin(set(ids))].reset_index(drop=True)
-    order = pd.Index(ids).get_indexer(table["clip_id"])
-    if not call:
-        call = {"leave one subject out": "evaluate_loso", "leave one data set out": "evaluate_cross_dataset"}.get(
-            plan.split, "evaluate_folds"
-        )
-    if call == "evaluate_folds":
-        settings["folds"] = [_as_json(fold, set(whole["clip_id"])) for fold in plan.folds]
+    parts, settings = list(finished.values()), dict(plan.settings)
+    ids = pd.Index(np.concatenate([part.table["clip_id"] for part in parts]))
+    table = plan.table[plan.table["clip_id"].isin(ids)].reset_index(drop=True)
+    order = ids.get_indexer(table["clip_id"])
+    if plan.call == "evaluate_folds":
+        settings["folds"] = [asdict(fold) for fold in plan.folds]
     names = [fold.held_out for fold in plan.folds]
     names = [f"{name} (fold {n})" if names.count(name) > 1 else name for n, name in enumerate(names)]
-    device = parts[0].source.get("run", {}).get("device", "cpu")
-    au_logits = None
-    if parts[0].au_logits is not None:
-        au_logits = np.concatenate([part.au_logits for part in parts])[order]
+    device, split = parts[0].source["run"]["device"], SPLITS[plan.call]
+    has_aus = parts[0].au_logits is not None
     return Predictions(
         logits=np.concatenate([part.logits for part in parts])[order],
-        au_logits=au_logits,
+        au_logits=np.concatenate([part.au_logits for part in parts])[order] if has_aus else None,
         aus=parts[0].aus,
         fold=np.repeat(list(finished), [len(part) for part in parts])[order],
         table=table,
         classes=parts[0].classes,
         protocol=plan.protocol,
         source={
-            "name": f"MEDN, {plan.split}",
-            "split": plan.split,
+            "name": f"MEDN, {split}",
+            "split": split,
             "rule": rule,
             "model": asdict(plan.config),
             "training": asdict(plan.training),
-            "sha256": {names[n]: part.source.get("sha256") for n, part in finished.items()},
+            "sha256": {names[n]: part.source["sha256"] for n, part in finished.items()},
             "recipe": dict(plan.clips.recipe),
-            "run": run_record(call, table=whole, label=plan.label, device=device, **settings),
+            "run": run_record(plan.call, table=plan.table, label=plan.label, device=device, **settings),
         },
     )
-
-
-def _as_json(fold: Fold, ids: set[str]) -> dict[str, Any]:
-    """A fold as JSON; `train` is None where it is all clips that are not tested."""
-    train = None if set(fold.train) == ids - set(fold.test) else list(fold.train)
-    return {"held_out": fold.held_out, "test": list(fold.test), "train": train}
 
 
 def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan) -> pd.DataFrame:
     """One row a fold; the columns of :attr:`CrossValidation.folds`."""
     rows = []
     for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
-        tested = plan.clips.table[plan.clips.table["clip_id"].isin(set(fold.test))]
+        tested = plan.table[plan.table["clip_id"].isin(set(fold.test))]
         labels = tested[plan.label]
-        unseen = classes_unseen(plan.clips.table, fold, label=plan.label)
-        only = {name: tested[name].unique() if name in tested else [] for name in ("dataset", "subject")}
+        unseen = classes_unseen(plan.table, fold, label=plan.label)
         answers = None if outcome.error else true_and_predicted(outcome.predictions[LAST], label=plan.label)
         rows.append(
             {
                 "fold": number,
                 "held_out": fold.held_out,
-                **{name: str(values[0]) if len(values) == 1 else "" for name, values in only.items()},
                 "n_train": len(fold.train),
                 "n_test": len(fold.test),
                 **{f"n_{name}": int((labels == name).sum()) for name in plan.config.classes},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,11 @@ def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     >>> accuracy(["a", "a", "b"], ["a", "b", "b"])
     0.666...
     """
-    true, predicted = _validate(true, predicted)
-    return float((true == predicted).mean())
+    return _score(accuracy, true, predicted)
 
 
-def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | None = None) -> float:
-    """Unweighted F1: the mean over classes of the F1 of the pooled predictions, in [0, 1].
+def uf1(true: ArrayLike, predicted: ArrayLike) -> float:
+    """Unweighted F1: the mean over the classes in `true` of the F1 of the pooled predictions, in [0, 1].
 
     Every class counts the same, however rare. Pool the predictions of all folds first, then compute: the mean of the
     folds' UF1 is another, lower number.
@@ -49,9 +48,6 @@ def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     ----------
     true, predicted : (n,) array-like
         Class names or numbers of the same clips, in one spelling or another: ``"disgust "`` is ``"disgust"``.
-    classes : sequence, optional
-        The classes to average over; by default those in `true`. A class without clips and without predictions counts
-        as 0.
 
     Returns
     -------
@@ -71,24 +67,16 @@ def uf1(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     >>> round(uf1(["a", "a", "b"], ["a", "b", "b"]), 4)
     0.6667
     """
-    true, predicted = _validate(true, predicted)
-    scores = []
-    for name in _classes(true, classes):
-        hits = np.sum((true == name) & (predicted == name))
-        total = np.sum(true == name) + np.sum(predicted == name)
-        scores.append(2 * hits / total if total else 0.0)
-    return float(np.mean(scores))
+    return _score(uf1, true, predicted)
 
 
-def uar(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | None = None) -> float:
-    """Unweighted average recall (balanced accuracy) of the pooled predictions, in [0, 1].
+def uar(true: ArrayLike, predicted: ArrayLike) -> float:
+    """Unweighted average recall (balanced accuracy) over the classes in `true`, of the pooled predictions, in [0, 1].
 
     Parameters
     ----------
     true, predicted : (n,) array-like
         Class names or numbers of the same clips, in one spelling or another: ``"disgust "`` is ``"disgust"``.
-    classes : sequence, optional
-        The classes to average over; by default those in `true`. A class without clips is left out of the mean.
 
     Returns
     -------
@@ -98,18 +86,14 @@ def uar(true: ArrayLike, predicted: ArrayLike, *, classes: Sequence[object] | No
     Raises
     ------
     ValueError
-        If the lengths differ, or there are no clips of any of the classes.
+        If the lengths differ, a class is missing, or there are no clips.
 
     Examples
     --------
     >>> uar(["a", "a", "b"], ["a", "b", "b"])
     0.75
     """
-    true, predicted = _validate(true, predicted)
-    recalls = [np.mean(predicted[true == name] == name) for name in _classes(true, classes) if np.any(true == name)]
-    if not recalls:
-        raise ValueError(f"none of {len(true)} clips is of the classes given")
-    return float(np.mean(recalls))
+    return _score(uar, true, predicted)
 
 
 def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.DataFrame:
@@ -156,38 +140,43 @@ def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tup
     true = check_label(predictions.table, label=label).to_numpy(dtype=object)
     unknown = sorted(set(true) - set(predictions.classes))
     if unknown:
-        raise ValueError(
-            f"column {label!r} holds {', '.join(unknown)}; the classes are {', '.join(predictions.classes)}"
-        )
+        raise ValueError(f"{label!r} holds {', '.join(unknown)}; the classes are {', '.join(predictions.classes)}")
     return true, predictions.predicted
 
 
-def _accuracy_of(counts: np.ndarray) -> np.ndarray:
-    return np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
-
-
 def _uf1_of(counts: np.ndarray) -> np.ndarray:
-    hits = np.diagonal(counts, axis1=1, axis2=2)
     meant, called = counts.sum(axis=2), counts.sum(axis=1)
-    scores = np.divide(2 * hits, meant + called, out=np.zeros_like(meant), where=meant + called > 0)
+    scores = 2 * np.diagonal(counts, axis1=1, axis2=2) / np.maximum(meant + called, 1)
     return np.mean(scores, axis=1, where=meant > 0)
 
 
 def _uar_of(counts: np.ndarray) -> np.ndarray:
-    hits, meant = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2)
-    recalls = np.divide(hits, meant, out=np.zeros_like(meant), where=meant > 0)
-    return np.mean(recalls, axis=1, where=meant > 0)
+    meant = counts.sum(axis=2)
+    return np.mean(np.diagonal(counts, axis1=1, axis2=2) / np.maximum(meant, 1), axis=1, where=meant > 0)
 
 
 FROM_COUNTS: dict[Callable[..., float], Callable[[np.ndarray], np.ndarray]] = {
-    accuracy: _accuracy_of,
+    accuracy: lambda counts: np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2)),
     uf1: _uf1_of,
     uar: _uar_of,
 }
-"""The same scores read from many confusion matrices at once, (r, k, k) float to (r,): thousands of resamples a second.
+"""The scores of many confusion matrices at once, (r, k, k) float to (r,): thousands of resamples a second.
 
-Rows are true classes; as in the scores themselves, a class without a clip in a matrix is left out of its mean.
+Rows are true classes; a class without a clip in a matrix is left out of its mean.
 """
+
+
+def _by_group(true: np.ndarray, predicted: np.ndarray, group: np.ndarray, *, n_groups: int = 1) -> np.ndarray:
+    """A confusion matrix of each group of clips, (n_groups, k, k)."""
+    classes, codes = np.unique(np.concatenate([true, predicted]).astype(str), return_inverse=True)
+    counts = np.zeros((n_groups, len(classes), len(classes)))
+    np.add.at(counts, (group, codes[: len(true)], codes[len(true) :]), 1)
+    return counts
+
+
+def _score(measure: Callable[..., float], true: ArrayLike, predicted: ArrayLike) -> float:
+    true, predicted = _validate(true, predicted)
+    return float(FROM_COUNTS[measure](_by_group(true, predicted, np.zeros(len(true), dtype=int)))[0])
 
 
 def class_values(
@@ -201,11 +190,8 @@ def class_values(
     if measure not in FROM_COUNTS:
         rows = (np.repeat(np.arange(len(true)), times) for times in draws.counts.astype(int)[:, draws.person])
         return np.array([measure(true[row], predicted[row]) for row in rows], dtype=float)
-    classes, codes = np.unique(np.concatenate([true, predicted]).astype(str), return_inverse=True)
-    k, n_people = len(classes), len(draws.names)
-    by_person = np.zeros((n_people, k, k))
-    np.add.at(by_person, (draws.person, codes[: len(true)], codes[len(true) :]), 1)
-    return FROM_COUNTS[measure]((draws.counts @ by_person.reshape(n_people, k * k)).reshape(-1, k, k))
+    by_person = _by_group(true, predicted, draws.person, n_groups=len(draws.names))
+    return FROM_COUNTS[measure](np.tensordot(draws.counts, by_person, axes=1))
 
 
 def bootstrap_interval(
@@ -276,12 +262,7 @@ def bootstrap_interval(
 
 
 def au_detection(
-    predictions: Predictions,
-    *,
-    min_positives: int = 10,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
+    predictions: Predictions, *, min_positives: int = 10, level: float = 0.95, n_resamples: int = 2000, seed: int = 0
 ) -> pd.DataFrame:
     """AUC and F1 of each AU, with the positives behind it and an interval over subjects.
 
@@ -313,7 +294,7 @@ def au_detection(
     Raises
     ------
     ValueError
-        If the predictions hold no AU scores, there are fewer than 2 subjects, or `min_positives` is below 1.
+        If the predictions hold no AU scores, or there are fewer than 2 subjects.
 
     See Also
     --------
@@ -331,11 +312,7 @@ def au_detection(
     0.667 [0.046, 0.988] (95%, 3 subjects, 6 clips)
     """
     if predictions.au_logits is None or not predictions.aus:
-        raise ValueError(
-            "these predictions hold no AU scores: the model was made without a motion branch or without AUs"
-        )
-    if min_positives < 1:
-        raise ValueError(f"min_positives must be at least 1; got {min_positives}")
+        raise ValueError("these predictions hold no AU scores: the model has no motion branch or no AUs")
     draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
     coded = predictions.table.reindex(columns=list(predictions.aus)).to_numpy(dtype=float, na_value=np.nan)
     rows, macro = [], []
@@ -385,7 +362,8 @@ def _one_au(coded: np.ndarray, logits: np.ndarray, *, draws: Draws) -> tuple[dic
 
 
 def _auc_values(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, draws: Draws) -> np.ndarray:
-    wins, against = np.zeros((len(draws.names), len(draws.names))), scores[negative]
+    n, against = len(draws.names), scores[negative]
+    wins = np.zeros((n, n))
     for person in np.unique(draws.person[positive]):
         own = scores[positive & (draws.person == person)][:, None]
         wins[person] = draws.tally(negative, weights=((own > against) + 0.5 * (own == against)).sum(axis=0))
@@ -396,21 +374,10 @@ def _auc_values(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, 
 def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     if isinstance(true, pd.Series) and isinstance(predicted, pd.Series) and not true.index.equals(predicted.index):
         raise ValueError("true and predicted have different indices; join them by clip_id first")
-    shapes = np.shape(true), np.shape(predicted)
-    if shapes[0] != shapes[1] or len(shapes[0]) != 1:
-        raise ValueError(f"true has shape {shapes[0]} but predicted {shapes[1]}; both must be (n,)")
-    true, predicted = (_names(values) for values in (true, predicted))
-    if not len(true):
-        raise ValueError("there are no clips to score")
-    for name, values in (("true", true), ("predicted", predicted)):
+    both = [normalise_labels(pd.Series(values, dtype=object)).to_numpy() for values in (true, predicted)]
+    if len(both[0]) != len(both[1]) or not len(both[0]):
+        raise ValueError(f"there are {len(both[0])} true and {len(both[1])} predicted classes; there must be as many")
+    for name, values in zip(("true", "predicted"), both, strict=True):
         if (missing := pd.isna(values) | (values == "")).any():
             raise ValueError(f"{missing.sum()} of {len(values)} {name} classes are missing; leave those clips out")
-    return true, predicted
-
-
-def _names(values: ArrayLike | Sequence[object]) -> np.ndarray:
-    return normalise_labels(pd.Series(values, dtype=object)).to_numpy()
-
-
-def _classes(true: np.ndarray, classes: Sequence[object] | None) -> Sequence[object]:
-    return sorted(set(true)) if classes is None else list(_names(classes))
+    return both[0], both[1]

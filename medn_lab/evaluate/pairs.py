@@ -132,10 +132,9 @@ class PairAUC:
         doubt = f"; {self.n_doubtful} clips with AUs in doubt left out" if self.n_doubtful else ""
         if not self.n_pairs:
             return f"pair AUC: none, because {self.reason}{doubt}"
-        pairs = f"{self.n_pairs} pairs of opposite emotions," if self.opposite else f"{self.n_pairs} pairs of"
         return (
-            f"pair AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {pairs}"
-            f" {self.n_clips} clips, {self.n_subjects} subjects{doubt})"
+            f"pair AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {self.n_pairs} pairs of"
+            f" {'opposite emotions, ' if self.opposite else ''}{self.n_clips} clips, {self.n_subjects} subjects{doubt})"
         )
 
 
@@ -205,7 +204,9 @@ def pair_auc(
     if not len(pairs):
         reason = f"the clips of each of {len(every)} pairs were held out in different folds"
         if not len(every):
-            reason = _why_none(table, label=label, keep_side=keep_side, opposite=opposite)
+            reason = aus_unknown(table, keep_side=keep_side) or (
+                f"no two clips share an AU set and {'have opposite emotions' if opposite else 'differ in emotion'}"
+            )
         return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0, opposite, reason, doubtful)
     clips = pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
     n_subjects = people(table).set_axis(table["clip_id"])[clips].nunique()
@@ -260,13 +261,9 @@ def _right_answers(predictions: Predictions, pairs: pd.DataFrame) -> np.ndarray:
     if unknown:
         raise ValueError(f"the pairs are labelled {', '.join(unknown)}; the classes are {', '.join(classes)}")
     (a, b), scores = _places(predictions, pairs), predictions.probabilities
-    answers = []
-    for right, wrong, emotion in ((a, b, pairs["label_a"]), (b, a, pairs["label_b"])):
-        column = classes.get_indexer(emotion)
-        answers.append(
-            (scores[right, column] > scores[wrong, column]) + 0.5 * (scores[right, column] == scores[wrong, column])
-        )
-    return 0.5 * (answers[0] + answers[1])
+    of_a, of_b = (classes.get_indexer(pairs[name]) for name in ("label_a", "label_b"))
+    ahead = np.stack([scores[a, of_a] - scores[b, of_a], scores[b, of_b] - scores[a, of_b]])
+    return (0.5 + 0.5 * np.sign(ahead)).mean(axis=0)
 
 
 def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
@@ -275,16 +272,6 @@ def aus_unknown(table: pd.DataFrame, *, keep_side: bool) -> str:
         return ""
     in_doubt = " or in doubt" if (au_doubt(table, keep_side=keep_side) != "").any() else ""
     return f"the AUs of all {len(table)} clips are unknown{in_doubt}"
-
-
-def _why_none(table: pd.DataFrame, *, label: str, keep_side: bool, opposite: bool) -> str:
-    if unknown := aus_unknown(table, keep_side=keep_side):
-        return unknown
-    sides = _side(table[label].to_numpy())
-    for sign, name in ((1, "positive"), (-1, "negative")):
-        if opposite and not (sides == sign).any():
-            return f"no clip has a {name} emotion; the emotions are {', '.join(sorted(set(table[label].astype(str))))}"
-    return f"no two clips share an AU set and {'have opposite emotions' if opposite else 'differ in emotion'}"
 
 
 @dataclass(frozen=True)
@@ -338,9 +325,8 @@ class Floor:
         unknown = f", {self.n_unknown} of them with unknown AUs" if self.n_unknown else ""
         unknown += f", {self.n_doubtful} of these in doubt" if self.n_doubtful else ""
         return (
-            f"{self.name}: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f}"
-            f" ({self.n_clips} clips, {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before"
-            f"{unknown})"
+            f"{self.name}: accuracy {self.accuracy:.3f}, UF1 {self.uf1:.3f}, UAR {self.uar:.3f} ({self.n_clips} clips,"
+            f" {self.n_subjects} subjects, {self.n_unseen} clips with an AU set not seen before{unknown})"
         )
 
 
@@ -391,10 +377,8 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     ids = table["clip_id"].astype(str)
     sets, doubt = au_sets(table), pd.Series(au_doubt(table) != "", index=ids)
     rows = pd.DataFrame({"aus": sets, "label": table[label].to_numpy()}, index=ids)
-    set_of = rows["aus"].to_dict()
-    decided: dict[str, str] = {}
-    fold_of: dict[str, int] = {}
-    n_unseen = 0
+    set_of, n_unseen = rows["aus"].to_dict(), 0
+    decided: dict[str, tuple[str, int]] = {}
     (by_set, by_au), labels = _votes(rows), Counter(rows["label"])
     for number, fold in enumerate(leave_one_subject_out(table) if folds is None else folds):
         out = rows[~rows.index.isin(fold.train)]  # Mostly one person: fewer to count than the others.
@@ -406,20 +390,12 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
             if not votes:
                 n_unseen += 1
                 votes = sum((by_au[au] - out_au[au] for au in aus or ()), Counter()) or overall
-            decided[clip_id] = min(votes, key=lambda name: (-votes[name], -overall[name], str(name)))
-            fold_of[clip_id] = number
+            decided[clip_id] = min(votes, key=lambda name: (-votes[name], -overall[name], str(name))), number
     scored = table[ids.isin(decided.keys())].reset_index(drop=True)
-    predicted = pd.Series(decided).reindex(scored["clip_id"].astype(str)).rename_axis("clip_id")
-    classes = tuple(sorted(rows["label"].unique()))
+    found = pd.DataFrame(decided, index=["class", "fold"]).T.reindex(scored["clip_id"].astype(str))
+    predicted, classes = found["class"].rename_axis("clip_id").rename(None), tuple(sorted(rows["label"].unique()))
     name = "AU-only floor" if any(aus is not None for aus in sets) else "majority class (no AUs known)"
-    predictions = Predictions(
-        logits=np.where(predicted.to_numpy()[:, None] == np.array(classes, dtype=object), 0, -np.inf).astype("float32"),
-        table=scored,
-        classes=classes,
-        fold=np.array([fold_of[clip_id] for clip_id in predicted.index]),
-        protocol=name,
-        source={"name": name},
-    )
+    chosen = predicted.to_numpy()[:, None] == np.array(classes, dtype=object)
     answers = scored[label].to_numpy(), predicted.to_numpy()
     return Floor(
         accuracy=accuracy(*answers),
@@ -430,8 +406,15 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
         n_subjects=people(scored).nunique(),
         n_unseen=n_unseen,
         n_unknown=sum(set_of[clip_id] is None for clip_id in predicted.index),
-        predictions=predictions,
         n_doubtful=int(doubt[predicted.index].sum()),
+        predictions=Predictions(
+            logits=np.where(chosen, 0, -np.inf).astype("float32"),
+            table=scored,
+            classes=classes,
+            fold=found["fold"].to_numpy(dtype=int),
+            protocol=name,
+            source={"name": name},
+        ),
     )
 
 
@@ -440,8 +423,8 @@ def _votes(rows: pd.DataFrame) -> tuple[defaultdict[frozenset[str] | None, Count
     by_set: defaultdict[frozenset[str] | None, Counter] = defaultdict(Counter)
     by_au: defaultdict[str, Counter] = defaultdict(Counter)
     for aus, emotion in zip(rows["aus"], rows["label"], strict=True):
+        for au in aus or ():
+            by_au[au][emotion] += 1
         if aus is not None:
             by_set[aus][emotion] += 1
-            for au in aus:
-                by_au[au][emotion] += 1
     return by_set, by_au

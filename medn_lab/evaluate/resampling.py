@@ -234,12 +234,10 @@ def interval_over_seeds(
     if not np.isfinite(table[score].to_numpy(dtype=float)).all():
         raise ValueError(f"column {score!r} holds {table[score].isna().sum()} rows without a number; leave them out")
     means = table.groupby("seed")[score].mean().to_numpy(dtype=float)
-    n = len(means)
-    if n < 2 or not 0 < level < 1:
-        raise ValueError(f"an interval over seeds needs 2 seeds or more and a level in (0, 1); got {n} and {level}")
+    if (n := len(means)) < 2:
+        raise ValueError(f"an interval over seeds needs 2 seeds or more; there is {n}")
     value = float(means.mean())
     half = float(stdtrit(n - 1, (1 + level) / 2) * means.std(ddof=1) / np.sqrt(n))
-    lowest, highest = within or (-np.inf, np.inf)
+    low, high = np.clip([value - half, value + half], *(within or (-np.inf, np.inf))).tolist()
     n_subjects = table.groupby("seed")["subject"].nunique().sum() if "subject" in table else 0
-    bounds = max(value - half, lowest), min(value + half, highest)
-    return Interval(value, *bounds, level, len(table), int(n_subjects), n_seeds=n)
+    return Interval(value, low, high, level, len(table), int(n_subjects), n)

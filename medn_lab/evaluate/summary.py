@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from medn_lab.evaluate.metrics import accuracy, au_detection, class_values, true_and_predicted, uar, uf1
+from medn_lab.evaluate.metrics import (
+    accuracy,
+    au_detection,
+    bootstrap_interval,
+    class_values,
+    true_and_predicted,
+    uar,
+    uf1,
+)
 from medn_lab.evaluate.pairs import Floor, confusable_pairs, pair_auc, pair_values, pairs_within_folds
-from medn_lab.evaluate.resampling import Draws, draw_subjects
+from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import EvaluationSummary, Predictions, normalise_labels, people
 
 if TYPE_CHECKING:
@@ -23,19 +31,12 @@ SUBJECT_COLUMNS = ("subject", "n_clips", "accuracy", "most_missed")
 FOLD_COLUMNS = ("fold", "held_out", "n_test", "accuracy", "error")
 
 
-def score_table(
-    predictions: Predictions,
-    floor: Floor | None,
-    *,
-    label: str,
-    level: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> pd.DataFrame:
+def score_table(predictions: Predictions, floor: Floor | None, *, label: str, **settings: Any) -> pd.DataFrame:
     """Accuracy, UF1 and UAR of all clips and of each data set, with intervals and the score of the floor.
 
     The columns are `SCORE_COLUMNS`. Bounds are NaN where a part has fewer than 2 subjects, the floor's score where it
-    decides none of the clips; it is over the clips that it decides. ``.attrs["floor"]`` is the floor's name.
+    decides none of the clips; it is over the clips that it decides. ``.attrs["floor"]`` is the floor's name; `settings`
+    are those of :func:`bootstrap_interval`.
     """
     parts = {"all": predictions}
     if "dataset" in predictions.table and len(set(predictions.table["dataset"])) > 1:
@@ -47,14 +48,11 @@ def score_table(
         decided = _decided(floor, own)
         known = decided.notna().to_numpy()
         n_subjects = people(own.table).nunique() if "subject" in own.table else 0
-        draws = None
-        if n_subjects > 1:
-            draws = draw_subjects(own.table, n_resamples=n_resamples, level=level, seed=seed)
         for name, measure in MEASURES.items():
             low = high = np.nan
-            if draws is not None:
-                values = class_values(measure, true, predicted, draws=draws)
-                low, high = draws.bounds(values, n_clips=len(own), share=True)
+            if n_subjects > 1:
+                found = bootstrap_interval(own, measure=measure, label=label, **settings)
+                low, high = found.low, found.high
             beneath = measure(true[known], decided[known].to_numpy()) if known.any() else np.nan
             rows.append((part, name, measure(true, predicted), low, high, beneath, len(own), n_subjects))
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
@@ -209,22 +207,37 @@ def compare_predictions(
       difference +0.333 [-0.686, +1.000], not clear of 0 (95%, 3 subjects, 6 clips)
       76 of 2000 resamples at 0 or on the other side
     """
-    b = _aligned(a, b, label=label)
+    ids_a, ids_b = set(a.table["clip_id"]), set(b.table["clip_id"])
+    if ids_a != ids_b:
+        both = len(ids_a & ids_b)
+        raise ValueError(f"a holds {len(ids_a)} clips and b {len(ids_b)}, of which {both} are in both; select those")
+    b = b.select(a.table["clip_id"])
+    answers = [true_and_predicted(one, label=label) for one in (a, b)]
+    if (differ := np.flatnonzero(answers[0][0] != answers[1][0])).size:
+        first = f"{a.table['clip_id'].iloc[differ[0]]!r} ({answers[0][0][differ[0]]}, {answers[1][0][differ[0]]})"
+        raise ValueError(f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as {first}")
     draws = draw_subjects(a.table, n_resamples=n_resamples, level=level, seed=seed)
     if measure is pair_auc:
-        pairs = _pairs_of_both(a, b, label=label)
+        every = confusable_pairs(a.table, label=label)
+        pairs = pairs_within_folds(pairs_within_folds(every, a), b)
+        if not len(pairs):
+            apart = f"none of {len(every)} pairs was held out together in both; compare by another measure"
+            raise ValueError(apart if len(every) else repr(pair_auc(a, label=label)))
         of_a, of_b = (pair_values(one, pairs, draws=draws) for one in (a, b))
     else:
-        of_a, of_b = (class_values(measure, *true_and_predicted(one, label=label), draws=draws) for one in (a, b))
+        of_a, of_b = (class_values(measure, *one, draws=draws) for one in answers)
     differences = of_a - of_b
     same = np.array_equal(a.probabilities, b.probabilities)  # A model and itself differ by nothing.
     shares = not any(((values < 0) | (values > 1)).any() for values in (of_a, of_b))
     low, high = draws.bounds(differences, n_clips=len(a) if shares and not same else 0)
     defined = differences[1:][~np.isnan(differences[1:])]
-    own_names = [str(one.source.get("name", "")) for one in (a, b)]
     if names is None:
-        names = ("a", "b") if "" in own_names or own_names[0] == own_names[1] else (own_names[0], own_names[1])
+        own = [str(one.source.get("name", "")) for one in (a, b)]
+        names = ("a", "b") if "" in own or own[0] == own[1] else (own[0], own[1])
     titles = {accuracy: "accuracy", uf1: "UF1", uar: "UAR", pair_auc: "pair AUC"}
+    persons = pd.DataFrame({"subject": np.array(draws.names, dtype=object)[draws.person], "n_clips": 1})
+    persons = persons.assign(a=answers[0][0] == a.predicted, b=answers[0][0] == b.predicted)
+    persons = persons.groupby("subject").agg({"n_clips": "sum", "a": "mean", "b": "mean"}).reset_index()
     return Comparison(
         measure=titles.get(measure, getattr(measure, "__name__", type(measure).__name__)),
         names=(str(names[0]), str(names[1])),
@@ -239,38 +252,8 @@ def compare_predictions(
         n_clips=len(a),
         n_subjects=len(draws.names),
         same_folds=_same_partition(a.fold, b.fold),
-        subjects=_by_subject(a, b, draws, label=label),
+        subjects=persons.assign(difference=persons["a"] - persons["b"]),
     )
-
-
-def _aligned(a: Predictions, b: Predictions, *, label: str) -> Predictions:
-    """The rows of `b` in the order of `a`; ValueError where clips or labels differ."""
-    ids_a, ids_b = set(a.table["clip_id"]), set(b.table["clip_id"])
-    if ids_a != ids_b:
-        raise ValueError(
-            f"a holds {len(ids_a)} clips and b {len(ids_b)}, of which {len(ids_a & ids_b)} are in both;"
-            " choose those with predictions.select before comparing"
-        )
-    b = b.select(a.table["clip_id"])
-    true_a, true_b = (true_and_predicted(one, label=label)[0] for one in (a, b))
-    differ = np.flatnonzero(true_a != true_b)
-    if len(differ):
-        first = differ[0]
-        raise ValueError(
-            f"{len(differ)} of {len(a)} clips are labelled otherwise in a than in b, such as"
-            f" {a.table['clip_id'].iloc[first]!r} ({true_a[first]}, {true_b[first]});"
-            " both must come from one table and one protocol"
-        )
-    return b
-
-
-def _pairs_of_both(a: Predictions, b: Predictions, *, label: str) -> pd.DataFrame:
-    every = confusable_pairs(a.table, label=label)
-    pairs = pairs_within_folds(pairs_within_folds(every, a), b)
-    if not len(pairs):
-        apart = f"none of {len(every)} pairs was held out together in both; compare by another measure"
-        raise ValueError(apart if len(every) else repr(pair_auc(a, label=label)))
-    return pairs
 
 
 def _same_partition(a: np.ndarray | None, b: np.ndarray | None) -> bool:
@@ -279,14 +262,6 @@ def _same_partition(a: np.ndarray | None, b: np.ndarray | None) -> bool:
         return a is None and b is None
     together = len(set(zip(a.tolist(), b.tolist(), strict=True)))
     return together == len(np.unique(a)) == len(np.unique(b))
-
-
-def _by_subject(a: Predictions, b: Predictions, draws: Draws, *, label: str) -> pd.DataFrame:
-    true, predicted = true_and_predicted(a, label=label)
-    rows = pd.DataFrame({"subject": np.array(draws.names, dtype=object)[draws.person], "n_clips": 1})
-    rows = rows.assign(a=true == predicted, b=true == b.predicted)
-    by = rows.groupby("subject").agg({"n_clips": "sum", "a": "mean", "b": "mean"}).reset_index()
-    return by.assign(difference=by["a"] - by["b"])
 
 
 def evaluation_summary(
@@ -346,7 +321,12 @@ def evaluation_summary(
     scores, subjects = pd.DataFrame(columns=list(SCORE_COLUMNS)), pd.DataFrame(columns=list(SUBJECT_COLUMNS))
     if scored is not None:
         scores, subjects = score_table(scored, floor, label=label, **settings), _subjects(scored, label)
-        notes += _floor_notes(scored, floor, n_subjects=int(scores["n_subjects"].iloc[0]))
+        if floor is None:
+            notes.append("No AU-only floor was given.")
+        elif (n := int(_decided(floor, scored).notna().sum())) < len(scored):
+            notes.append(f"The {floor.name} knows {n} of the {len(scored)} scored clips.")
+        if scores["n_subjects"].iloc[0] < 2:
+            notes.append("No intervals: they resample subjects, and fewer than 2 are known here.")
         if folds is None and scored.fold is not None:
             folds = _folds(scored, label, scored.fold)
     aus = None
@@ -359,56 +339,29 @@ def evaluation_summary(
         folds = folds[[name for name in FOLD_COLUMNS if name in folds]]
     if ceilings is not None and not isinstance(ceilings, Mapping):
         ceilings = {"AUs alone": ceilings.au_only, "cue alone": ceilings.cue_only, "AUs and cue": ceilings.joint}
-    return EvaluationSummary(
-        predictions=predictions,
-        scores=scores,
-        subjects=subjects,
-        aus=aus,
-        folds=folds,
-        ceilings={str(name): float(value) for name, value in (ceilings or {}).items()},
-        label=label,
-        notes=tuple(notes),
-    )
+    named = {str(name): float(value) for name, value in (ceilings or {}).items()}
+    return EvaluationSummary(predictions, scores, subjects, aus, folds, named, label, tuple(notes))
 
 
 def _scored(predictions: Predictions, label: str) -> tuple[Predictions | None, list[str]]:
     """The clips that can be scored (None without any), and a note for each reason why others are left out."""
-    if not len(predictions):
-        return None, ["There are no clips."]
     if label not in predictions.table:
         return None, [f"The table has no column {label!r}: nothing can be scored."]
-    truth, notes = normalise_labels(predictions.table[label]), []
-    unlabelled = (truth.isna() | (truth == "")).to_numpy()
-    unknown = ~unlabelled & ~truth.isin(predictions.classes).to_numpy()
-    n, of = int(unlabelled.sum()), f"of {len(truth)} clips"
-    if n:
+    truth = normalise_labels(predictions.table[label])
+    missing = (truth.isna() | (truth == "")).to_numpy()
+    unknown = ~missing & ~truth.isin(predictions.classes).to_numpy()
+    notes, of = [], f"of {len(truth)} clips"
+    if n := int(missing.sum()):
         notes.append(f"{n} {of} {'has' if n == 1 else 'have'} no label and {'is' if n == 1 else 'are'} not scored.")
     if unknown.any():
         notes.append(
             f"{unknown.sum()} {of} are labelled {', '.join(sorted(set(truth[unknown].astype(str))))}, which this model"
             f" does not know (its classes are {', '.join(predictions.classes)}); they are not scored."
         )
-    keep = ~(unlabelled | unknown)
-    if not keep.any():
-        return None, [*notes, "No clip is left to be scored."]
+    table, keep = predictions.table.assign(**{label: truth}), ~(missing | unknown)
     if len(set(truth[keep])) == 1:
         notes.append(f"All scored clips are of one class ({truth[keep].iloc[0]}): the scores say little.")
-    table = predictions.table.assign(**{label: truth})
-    return replace(predictions, table=table).select(table["clip_id"][keep]), notes
-
-
-def _floor_notes(scored: Predictions, floor: Floor | None, *, n_subjects: int) -> list[str]:
-    """What the floor does not cover, and why there are no intervals."""
-    notes = ["No AU-only floor was given."]
-    if floor is not None:
-        n = int(_decided(floor, scored).notna().sum())
-        notes = [f"The {floor.name} knows {n} of the {len(scored)} scored clips."] if n < len(scored) else []
-        notes = notes if n else [f"The {floor.name} is of other clips."]
-    if n_subjects < 2:
-        notes.append("No intervals: they resample subjects, and fewer than 2 are known here.")
-    if floor is not None and floor.n_doubtful:
-        notes.append(f"{floor.n_doubtful} clips with AUs in doubt count as unknown in the {floor.name}.")
-    return notes
+    return (replace(predictions, table=table).select(table["clip_id"][keep]) if keep.any() else None), notes
 
 
 def _subjects(scored: Predictions, label: str) -> pd.DataFrame:

@@ -48,9 +48,7 @@ def orthogonal_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     0.36...
     """
     if motion.shape != emotion.shape:
-        raise ValueError(
-            f"motion is {tuple(motion.shape)} but emotion {tuple(emotion.shape)}; a cosine needs one width"
-        )
+        raise ValueError(f"motion is {tuple(motion.shape)}, emotion {tuple(emotion.shape)}; a cosine needs one width")
     return F.cosine_similarity(motion, emotion, dim=-1).square().mean()
 
 
@@ -229,10 +227,7 @@ class GaussianCode(nn.Module):
 
 def _check_batch(motion: Tensor, emotion: Tensor) -> None:
     if len(motion) != len(emotion) or len(motion) < 2:
-        raise ValueError(
-            f"motion has {len(motion)} rows and emotion {len(emotion)}; dependence over a batch needs"
-            " the same two or more"
-        )
+        raise ValueError(f"there are {len(motion)} and {len(emotion)} rows; dependence needs the same 2 or more clips")
 
 
 def _standardise(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from medn_lab.model.config import MEDNConfig
 from medn_lab.records import Clips
@@ -54,38 +54,26 @@ def check_clips(config: MEDNConfig, clips: Clips) -> None:
     >>> check_clips(MEDNConfig(size=64, branches="motion"), clips)
     Traceback (most recent call last):
         ...
-    ValueError: the clips are 28x28 px but the model reads 64x64; prepare them at size=64, or build the model ...
+    ValueError: the clips are 28x28 px but the model reads 64x64; prepare size=64
     """
+    frames = clips.frames if config.branches != "motion" else None
+    flow = clips.flow if config.branches != "emotion" else None
     if not len(clips):
         raise ValueError("the selection is empty: there are no clips")
-    if clips.size != (config.size, config.size):
-        height, width = clips.size
-        raise ValueError(
-            f"the clips are {width}x{height} px but the model reads {config.size}x{config.size};"
-            f" prepare them at size={config.size}, or build the model with MEDNConfig.for_clips(clips)"
-        )
-    if config.branches == "emotion" and clips.frames is None:
-        raise ValueError("the model has only an emotion branch, which reads frames, and these clips have flow alone")
-    if config.branches == "motion" and clips.flow is None:
-        raise ValueError("the model has only a motion branch, which reads flow, and these clips have frames alone")
-    if clips.frames is not None and config.branches != "motion" and clips.frames.shape[1] != config.n_frames:
-        raise ValueError(
-            f"the clips have {clips.frames.shape[1]} frames but the model reads {config.n_frames};"
-            f" prepare them with n_frames={config.n_frames}"
-        )
-    if clips.flow is not None and config.branches != "emotion":
-        if clips.flow.shape[-1] != config.flow_channels:
-            raise ValueError(
-                f"the flow has {clips.flow.shape[-1]} channels but the model reads {config.flow_channels};"
-                " choose the recipe the model was trained with"
-            )
-        broken = [i for i in range(len(clips)) if not np.isfinite(clips.flow[i]).all()]
-        if broken:
-            named = clips.table["clip_id"].iloc[broken[0]]
-            raise ValueError(
-                f"the flow of {len(broken)} of {len(clips)} clips holds NaN or infinity, such as {named!r};"
-                " leave them out with clips.select, or prepare them again"
-            )
+    (height, width), size = clips.size, config.size
+    if (height, width) != (size, size):
+        raise ValueError(f"the clips are {width}x{height} px but the model reads {size}x{size}; prepare size={size}")
+    if frames is None and flow is None:
+        raise ValueError(f"the model has only {config.branches!r} as its branch, and these clips lack what it reads")
+    if frames is not None and frames.shape[1] != config.n_frames:
+        n = config.n_frames
+        raise ValueError(f"the clips have {frames.shape[1]} frames, the model reads {n}; prepare n_frames={n}")
+    if flow is not None and flow.shape[-1] != config.flow_channels:
+        raise ValueError(f"the flow has {flow.shape[-1]} channels, the model reads {config.flow_channels}")
+    broken = [] if flow is None else [row for row, field in enumerate(flow) if not np.isfinite(field).all()]
+    if broken:
+        name = clips.table["clip_id"].iloc[broken[0]]
+        raise ValueError(f"the flow of {len(broken)} of {len(clips)} clips holds NaN or infinity, such as {name!r}")
 
 
 def as_inputs(config: MEDNConfig, clips: Clips, *, rows: np.ndarray, device: str | torch.device = "cpu") -> Inputs:
@@ -166,3 +154,15 @@ def torch_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def eval_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model in evaluation mode within the block; each of its modules is then in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -254,11 +254,8 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             if given is not None and tuple(given.shape[1:]) != shape:
                 reads = ", ".join(map(str, shape))
                 raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
-        if frames is not None and flow is not None and len(frames) != len(flow):
-            raise ValueError(f"frames hold {len(frames)} clips but flow {len(flow)}")
         if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
-            what = "neither frames nor flow" if frames is flow else "only what its branch does not read"
-            raise ValueError(f"a MEDN with branches {c.branches!r} was given {what}")
+            raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
@@ -294,12 +291,7 @@ def stated_sum(file: Path) -> str | None:
 def check_weights(file: Path, *, stated: str | None) -> None:
     """ValueError unless the file has the stated sha256 and holds weights of this network."""
     if stated is not None and (found := sha256_of_file(file)) != stated:
-        raise ValueError(
-            f"{file} is not the file that was written: its sha256 is {found:.12}, stated is {stated!s:.12}"
-        )
+        raise ValueError(f"{file} is not the file that was written: its sha256 is {found:.12}, stated {stated!s:.12}")
     with safe_open(file, framework="pt") as stored:
         if OLD_SEVIT in stored.keys():  # noqa: SIM118 (no mapping)
-            raise ValueError(
-                f"{file} holds weights of medn_lab 0.1.0, whose emotion branch is another network;"
-                " train the model again, or use medn_lab 0.1.0"
-            )
+            raise ValueError(f"{file} holds the emotion branch of medn_lab 0.1.0, another network; train it again")

@@ -78,17 +78,16 @@ class TrainConfig:
     strategy: str = "auto"
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch_size < 2:
-            raise ValueError(f"epochs must be at least 1 and batch_size 2; got {self.epochs} and {self.batch_size}")
-        if min(self.devices, self.num_nodes) < 1:
-            raise ValueError(f"devices and num_nodes must be at least 1; got {self.devices} and {self.num_nodes}")
+        object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
+        least = dict.fromkeys(("weight_decay", "au_weight", "decoupling_weight", "max_shift"), 0)
+        least |= {"epochs": 1, "batch_size": 2, "devices": 1, "num_nodes": 1}
+        for name, lowest in least.items():
+            if (value := getattr(self, name)) is not None and value < lowest:
+                raise ValueError(f"{name} must be at least {lowest}; got {value}")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0; got {self.learning_rate}")
-        if min(self.weight_decay, self.au_weight, self.decoupling_weight or 0.0, self.max_shift) < 0:
-            raise ValueError("weight_decay, au_weight, decoupling_weight and max_shift must not be negative")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"label_smoothing must be in [0, 1); got {self.label_smoothing}")
-        object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
         if len(self.decoupling_ramp) != 2 or not 0 <= self.decoupling_ramp[0] <= self.decoupling_ramp[1] <= 1:
             raise ValueError(f"decoupling_ramp must be two shares in order, in [0, 1]; got {self.decoupling_ramp}")
 
@@ -161,10 +160,8 @@ class Run:
         """
         if self.running:
             raise ValueError("the training is under way: stop it before resuming it")
-        if self.epoch >= self.training.epochs:
-            raise ValueError(f"the training is finished: all {self.training.epochs} epochs are done")
-        if self._go_on is None:
-            raise ValueError("this run has no training behind it that could go on")
+        if self.epoch >= self.training.epochs or self._go_on is None:
+            raise ValueError(f"nothing is left to train: {self.epoch} of {self.training.epochs} epochs are done")
         return self._go_on(self)
 
 

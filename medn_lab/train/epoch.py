@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -52,13 +53,16 @@ class Targets:
     class_weight: Tensor
     au_weight: Tensor
 
-    def take(self, rows: Tensor) -> Targets:
-        """The targets of some rows; the weights stay those of all."""
-        return replace(self, labels=self.labels[rows], aus=self.aus[rows])
+    def take(self, rows: Tensor, *, device: torch.device | str = "cpu") -> Targets:
+        """The targets of some rows on a device; the weights stay those of all.
 
-    def to(self, device: torch.device) -> Targets:
-        """The same on another device."""
-        return Targets(**{name: part.to(device) for name, part in vars(self).items()})
+        Parameters
+        ----------
+        rows : (b,) int64 tensor
+        device : torch.device or str
+        """
+        parts = (self.labels[rows], self.aus[rows], self.class_weight, self.au_weight)
+        return Targets(*(part.to(device) for part in parts))
 
 
 def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, training: bool) -> Targets:
@@ -93,19 +97,14 @@ def read_targets(config: MEDNConfig, table: pd.DataFrame, *, label: str, trainin
     """
     names = check_label(table, label=label)
     places = pd.Index(config.classes).get_indexer(names).astype(np.int64)
+    known = f"the model's classes are {', '.join(config.classes)}; build it with MEDNConfig.for_clips(clips)"
     if (places < 0).any():
-        strange = sorted(set(names[places < 0]))
-        raise ValueError(
-            f"{(places < 0).sum()} of {len(table)} clips are labelled {', '.join(strange)},"
-            f" which the model does not know; its classes are {', '.join(config.classes)}"
-        )
+        strange = ", ".join(sorted(set(names[places < 0])))
+        raise ValueError(f"{(places < 0).sum()} of {len(table)} clips are labelled {strange}; {known}")
     counts = np.bincount(places, minlength=len(config.classes))
-    absent = [name for name, count in zip(config.classes, counts, strict=True) if count == 0]
-    if training and absent:
-        raise ValueError(
-            f"no training clip of {', '.join(absent)} among {len(table)}; build the model with"
-            " MEDNConfig.for_clips(clips) or choose another split"
-        )
+    if training and not counts.all():
+        absent = ", ".join(np.array(config.classes)[counts == 0])
+        raise ValueError(f"no training clip of {absent} among {len(table)}; {known} or choose another split")
     class_weight = len(table) / (len(config.classes) * np.maximum(counts, 1))
     aus = table.reindex(columns=list(config.aus)).to_numpy(dtype=np.float32, na_value=np.nan).copy()
     positives, negatives = (aus == 1).sum(axis=0), (aus == 0).sum(axis=0)
@@ -158,12 +157,11 @@ def mirror(inputs: Inputs, chosen: Tensor, *, colours: bool) -> None:
     for row in chosen.nonzero()[:, 0].tolist():  # a clip at a time: it stays in the cache, and nothing large is copied
         for clip in (part[row] for part in inputs if part is not None):
             clip.copy_(clip.flip(-1))
-        if inputs.flow is not None:
-            flow = inputs.flow[row]
-            if colours:  # a hue of h degrees becomes 180 - h: the complement, with green and blue exchanged
-                flow.copy_((flow.amax(0) + flow.amin(0) - flow)[[0, 2, 1]])
-            else:
-                flow[0] *= -1
+        if inputs.flow is not None and colours:  # a hue of h degrees becomes 180 - h: the complement, green and blue
+            flow = inputs.flow[row]  # exchanged
+            flow.copy_((flow.amax(0) + flow.amin(0) - flow)[[0, 2, 1]])
+        elif inputs.flow is not None:
+            inputs.flow[row, 0] *= -1
 
 
 def shift(x: Tensor, *, dx: int, dy: int) -> Tensor:
@@ -171,15 +169,6 @@ def shift(x: Tensor, *, dx: int, dy: int) -> Tensor:
     top, left = max(-dy, 0), max(-dx, 0)
     padded = F.pad(x.flatten(0, -4), (max(dx, 0), left, max(dy, 0), top), mode="replicate")
     return padded[..., top : top + x.shape[-2], left : left + x.shape[-1]].reshape(x.shape)
-
-
-def augment(inputs: Inputs, *, training: TrainConfig, colours: bool, generator: torch.Generator) -> Inputs:
-    """Mirror half of the clips, in place, and shift the batch by a few pixels, as configured."""
-    n = next(len(part) for part in inputs if part is not None)
-    mirror(inputs, torch.rand(n, generator=generator) < (0.5 if training.mirror else 0.0), colours=colours)
-    most = training.max_shift
-    dx, dy = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
-    return Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
 
 
 def medn_loss(
@@ -283,20 +272,6 @@ def learning_rate(step: int, steps: int, peak: float) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def ramp(done: float, between: tuple[float, float]) -> float:
-    """The share of the full decoupling weight when a share `done` of the training is over.
-
-    Examples
-    --------
-    >>> [round(ramp(done, (0.25, 0.75)), 2) for done in (0.0, 0.25, 0.5, 0.75, 1.0)]
-    [0.0, 0.0, 0.5, 1.0, 1.0]
-    """
-    start, full = between
-    if done >= full:
-        return 1.0
-    return max(0.0, (done - start) / (full - start))
-
-
 def train_epoch(
     fabric: Fabric, model: Any, optimiser: torch.optim.Optimizer, clips: Clips, targets: Targets,
     training: TrainConfig, epoch: int,
@@ -312,8 +287,7 @@ def train_epoch(
     if rank:  # the processes share their batches, and draw what else is drawn each for itself
         generator.manual_seed(seed + 1_000_000_007 * rank)
     steps = training.epochs * len(batches)
-    sums: dict[str, float] = {}
-    right = 0
+    sums: defaultdict[str, float] = defaultdict(float)
     model.train()
     for place, of_all in enumerate(batches):
         rows = of_all.tensor_split(ranks)[rank]
@@ -323,31 +297,32 @@ def train_epoch(
             group["lr"] = rate
         inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
         if training.mirror or training.max_shift:
-            colours = clips.recipe.get("coding") == "hsv"
-            inputs = augment(inputs, training=training, colours=colours, generator=generator)
-        batch = targets.take(rows).to(fabric.device)
+            chosen = torch.rand(len(rows), generator=generator) < (0.5 if training.mirror else 0.0)
+            mirror(inputs, chosen, colours=clips.recipe.get("coding") == "hsv")
+            most = training.max_shift
+            dx, dy = torch.randint(-most, most + 1, (2,), generator=generator).tolist()
+            inputs = Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
+        batch = targets.take(rows, device=fabric.device)
         output = model(*inputs)
         terms = _terms(output, batch, model.config, training, done=step / steps)
         values = {name: value.item() for name, value in terms.items()}
         if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise ValueError(
-                f"{', '.join(broken)} is no longer a number in epoch {epoch + 1}; lower learning_rate"
-                " or decoupling_weight, and look at the clips for constant or extreme values"
-            )
+            names = ", ".join(broken)
+            raise ValueError(f"{names} is no longer a number in epoch {epoch + 1}: learning_rate or flow too high")
         optimiser.zero_grad(set_to_none=True)
         share = len(rows) * ranks / len(of_all)  # gradients are averaged over processes, and are meant over clips
         fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
         fabric.clip_gradients(model, optimiser, max_norm=1.0)
         optimiser.step()
-        _add(sums, values, len(rows))
-        right += (output.logits.argmax(dim=1) == batch.labels).sum().item()
+        for name, value in values.items():
+            sums[name] += value * len(rows)
+        sums["accuracy"] += (output.logits.argmax(dim=1) == batch.labels).sum().item()
+    totals = list(sums.values())
     if ranks > 1:
-        own = torch.tensor([right, *sums.values()], dtype=torch.float64, device=fabric.device)
-        reduced: Any = fabric.all_reduce(own, reduce_op="sum")
-        right, *totals = reduced.tolist()
-        sums = dict(zip(sums, totals, strict=True))
+        reduced: Any = fabric.all_reduce(torch.tensor(totals, dtype=torch.float64, device=fabric.device), None, "sum")
+        totals = reduced.tolist()
     row = {"epoch": epoch + 1, "seconds": time.perf_counter() - began, "learning_rate": rate}
-    return row | {name: value / len(clips) for name, value in (sums | {"accuracy": right}).items()}
+    return row | {name: value / len(clips) for name, value in zip(sums, totals, strict=True)}
 
 
 @torch.inference_mode()
@@ -356,19 +331,19 @@ def validate(
 ) -> dict[str, float]:
     """The terms of the loss, accuracy and UF1 on clips that are held out, weighted as at the end of the epoch."""
     model.eval()
-    sums: dict[str, float] = {}
-    n_classes = len(model.config.classes)
-    counts = np.zeros((n_classes, n_classes))
+    sums: defaultdict[str, float] = defaultdict(float)
+    counts = np.zeros((len(model.config.classes),) * 2)
     for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // 64)):
-        batch = targets.take(torch.from_numpy(rows)).to(fabric.device)
+        batch = targets.take(torch.from_numpy(rows), device=fabric.device)
         output = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device))
         terms = _terms(output, batch, model.config, training, done=(epoch + 1) / training.epochs)
-        _add(sums, {name: value.item() for name, value in terms.items()}, len(rows))
+        for name, value in terms.items():
+            sums[name] += value.item() * len(rows)
         np.add.at(counts, (batch.labels.cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
     hits, present, predicted = np.diagonal(counts), counts.sum(axis=1), counts.sum(axis=0)
     f1 = 2 * hits[present > 0] / (present + predicted)[present > 0]
-    sums |= {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}
-    return {f"validation_{name}": float(value / len(clips)) for name, value in sums.items()}
+    scores = {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}
+    return {f"validation_{name}": float(value / len(clips)) for name, value in ({**sums} | scores).items()}
 
 
 def _terms(
@@ -377,13 +352,9 @@ def _terms(
     """The loss when a share `done` of the training is over."""
     weight = training.decoupling_weight
     weight = DECOUPLING_METHODS[config.decoupling].weight if weight is None else weight
+    start, full = training.decoupling_ramp
+    ramp = 1.0 if done >= full else max(0.0, (done - start) / (full - start))
     return medn_loss(
         output, batch, config=config, au_weight=training.au_weight, label_smoothing=training.label_smoothing,
-        decoupling_weight=weight * ramp(done, training.decoupling_ramp),
+        decoupling_weight=weight * ramp,
     )  # fmt: skip
-
-
-def _add(sums: dict[str, float], values: dict[str, float], n_clips: int) -> None:
-    """Add the means of `n_clips` clips to the sums over clips."""
-    for name, value in values.items():
-        sums[name] = sums.get(name, 0.0) + value * n_clips

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,16 +13,20 @@ from typing import Any
 import pandas as pd
 import torch
 from lightning_fabric import Fabric
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm.auto import tqdm
 
 from medn_lab import __version__
 from medn_lab.model import MEDN, check_clips, device_name, weights_sha256
 from medn_lab.model.inputs import torch_threads
-from medn_lab.records import Clips, History, ids_sha256, remove_leftovers, run_record
+from medn_lab.model.medn import check_weights, stated_sum, write_sum
+from medn_lab.records import Clips, History, atomic_write, ids_sha256, remove_leftovers, run_record
 from medn_lab.train.callbacks import Run, TrainConfig, measured, notify
-from medn_lab.train.checkpoint import is_checkpoint, load_checkpoint, save_checkpoint
 from medn_lab.train.epoch import read_targets, train_epoch, validate, warn_if_constant
+
+STATE = "state.safetensors"
 
 
 def fit(
@@ -106,7 +111,11 @@ def fit(
         scored = read_targets(model.config, validation.table, label=label, training=False)
         held_out = validation, replace(targets, labels=scored.labels, aus=scored.aus)
 
-    fabric = _launch(training)
+    how: dict[str, Any] = {name: getattr(training, name) for name in ("devices", "num_nodes", "strategy", "precision")}
+    if training.strategy == "auto" and training.devices * training.num_nodes > 1:
+        how["strategy"] = "ddp_find_unused_parameters_true"  # an AU head has no gradient where a share has no AUs
+    fabric = Fabric(accelerator=training.device, **how)
+    fabric.launch()
     watchers = list(callbacks)
     record = training_record(
         model, clips, training=training, label=label, validation=validation, callbacks=watchers, device=fabric.device
@@ -126,6 +135,13 @@ def fit(
         watchers, progress = [], False
     snapshot = Snapshot(model, optimiser, record)
 
+    def grown(table: pd.DataFrame, row: dict[str, float]) -> History:
+        last = pd.DataFrame([row])
+        return replace(record, table=pd.concat([table, last], ignore_index=True) if len(table) else last)
+
+    def with_sum(history: History) -> History:
+        return replace(history, source={**history.source, "sha256": weights_sha256(model)})
+
     def go_on(run: Run) -> History:
         snapshot.check()
         run.running, run.stopping, status = True, False, "finished"
@@ -142,14 +158,12 @@ def fit(
                     _share_buffers(fabric, model)
                     if held_out is not None:
                         row |= validate(fabric, model, *held_out, training, run.epoch)
-                    run.history = replace(record, table=_grown(before, row))
+                    run.history = grown(before, row)
                     snapshot.take(run.history)
                     row |= measured(watchers, run)
-                    run.history = replace(record, table=_grown(before, row))
-                    snapshot.amend(run.history)
+                    snapshot.history = run.history = grown(before, row)
                     if checkpoint is not None and fabric.is_global_zero:
-                        history = _with_sum(run.history, model)
-                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=history)
+                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=with_sum(run.history))
                     bar.update()
                     bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
                     notify(watchers, "on_epoch_end", run)
@@ -160,23 +174,12 @@ def fit(
             finally:
                 model.eval()
                 run.running = False
-            run.history = _with_sum(replace(run.history, status=status), model)
+            run.history = with_sum(replace(run.history, status=status))
             model.name, model.history = str(record.source["name"]), run.history
             notify(watchers, "on_fit_end", run)
         return run.history
 
     return go_on(Run(model, training=training, history=record, go_on=go_on))
-
-
-def _grown(table: pd.DataFrame, row: dict[str, float]) -> pd.DataFrame:
-    """The history's table with one more epoch."""
-    last = pd.DataFrame([row])
-    return pd.concat([table, last], ignore_index=True) if len(table) else last
-
-
-def _with_sum(history: History, model: MEDN) -> History:
-    """The history with the sha256 of the weights as they are now."""
-    return replace(history, source={**history.source, "sha256": weights_sha256(model)})
 
 
 def training_record(
@@ -230,46 +233,23 @@ class Snapshot:
         self._model, self._optimiser = model, optimiser
         self.take(history)
 
-    @torch.no_grad()
     def take(self, history: History) -> None:
         """Keep the state as it is now; an interrupt meanwhile leaves the snapshot before."""
-        weights = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
-        self._kept = weights, deepcopy(self._optimiser.state_dict()), history
-
-    def amend(self, history: History) -> None:
-        """Replace the history alone."""
-        self._kept = (*self._kept[:2], history)
+        states = deepcopy((self._model.state_dict(), self._optimiser.state_dict()))
+        self._states, self.history = states, history
 
     def restore(self) -> History:
         """Set model and optimiser back, and return the history."""
-        weights, steps, history = self._kept
-        self._model.load_state_dict(weights)
-        self._optimiser.load_state_dict(deepcopy(steps))
-        return history
+        self._model.load_state_dict(self._states[0])
+        self._optimiser.load_state_dict(deepcopy(self._states[1]))
+        return self.history
 
     def check(self) -> None:
         """Raise ValueError where the weights were changed from outside since."""
-        weights, now = self._kept[0], self._model.state_dict()
-        changed = [name for name, value in weights.items() if not torch.equal(value, now[name].to(value.device))]
+        now = self._model.state_dict()
+        changed = [name for name, value in self._states[0].items() if not torch.equal(value, now[name])]
         if changed:
-            raise ValueError(
-                f"{len(changed)} of {len(weights)} weights have changed since this training stopped, such as"
-                f" {changed[0]}; it would not be the same training: start a new one with fit"
-            )
-
-
-def _launch(training: TrainConfig) -> Fabric:
-    """The processes of a training, launched: this one alone, or all that :class:`TrainConfig` names."""
-    strategy = training.strategy
-    if strategy == "auto" and training.devices * training.num_nodes > 1:
-        strategy = "ddp_find_unused_parameters_true"  # the AU head has no gradient where no clip of a share has AUs
-    precision: Any = training.precision
-    fabric = Fabric(
-        accelerator=training.device, devices=training.devices, num_nodes=training.num_nodes, strategy=strategy,
-        precision=precision,
-    )  # fmt: skip
-    fabric.launch()
-    return fabric
+            raise ValueError(f"{len(changed)} of {len(now)} weights have changed since this training stopped")
 
 
 @torch.no_grad()
@@ -280,3 +260,104 @@ def _share_buffers(fabric: Fabric, model: nn.Module) -> None:
             if buffer.is_floating_point():
                 mean: Any = fabric.all_reduce(buffer.clone(), reduce_op="mean")
                 buffer.copy_(mean)
+
+
+def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a checkpoint at `path`; False where nothing is, or an empty folder.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    FileExistsError
+        If something else is there, which a checkpoint would replace.
+    """
+    folder = Path(path)
+    if (folder / STATE).is_file():
+        return True
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(f"{folder} exists and has no {STATE}; choose another folder, nothing was written")
+    return False
+
+
+def save_checkpoint(
+    path: str | os.PathLike[str], *, model: nn.Module, optimiser: torch.optim.Optimizer, history: History
+) -> Path:
+    """Write model, optimiser and history; an older checkpoint at `path` is replaced only when the new one is whole.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder.
+    model : nn.Module
+    optimiser : torch.optim.Optimizer
+    history : History
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileExistsError
+        If something else is at `path`.
+    """
+    target = Path(path)
+    is_checkpoint(target)
+    with atomic_write(target) as folder:
+        tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        for index, state in optimiser.state_dict()["state"].items():
+            for name, value in state.items():
+                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+        save_file(tensors, folder / STATE)
+        write_sum(folder / STATE)
+        history.save(folder / "history")
+    return target
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str], *, model: nn.Module, optimiser: torch.optim.Optimizer, config: Mapping
+) -> History:
+    """Bring model and optimiser to where :func:`save_checkpoint` left them.
+
+    Parameters
+    ----------
+    path : path-like
+    model : nn.Module
+    optimiser : torch.optim.Optimizer
+    config : mapping
+        What this training is; must be what the checkpoint was made with.
+
+    Returns
+    -------
+    History
+        The epochs already done.
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint belongs to another configuration, or to other clips, or its files are not those written.
+    """
+    folder = Path(path)
+    history = History.load(folder / "history")
+    stored, wanted = (json.loads(json.dumps(dict(one))) for one in (history.config, config))
+    differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
+    if differing:
+        raise ValueError(f"the checkpoint {folder} was made with another {', '.join(differing)}; give another folder")
+    try:
+        check_weights(folder / STATE, stated=stated_sum(folder / STATE))
+        tensors = load_file(folder / STATE)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{folder / STATE} cannot be read: {error}; remove the folder to train anew") from error
+    model.load_state_dict({name[6:]: tensor for name, tensor in tensors.items() if name.startswith("model.")})
+    states: dict[int, dict[str, torch.Tensor]] = {}
+    for _, index, key in (name.split(".", 2) for name in tensors if name.startswith("optimiser.")):
+        states.setdefault(int(index), {})[key] = tensors[f"optimiser.{index}.{key}"]
+    optimiser.load_state_dict({"state": states, "param_groups": optimiser.state_dict()["param_groups"]})
+    return history

@@ -1,26 +1,29 @@
 """What sparsity saves, what a training costs until it can do it, and what the loop adds to its own steps.
 
-Run as ``python tests/benchmarks/bench_model.py steps overhead goal`` (or some of the three), or for the steps alone as
-``python -m pytest tests/benchmarks/bench_model.py --benchmark-only``. One thread. A step is forward, backward, AdamW;
-ratios are of medians in one process, the variants taking turns, so that a busy spell falls on all of them. *saved* is
-what autograd keeps for the backward pass, which is what a step's memory grows with.
+Run as ``python tests/benchmarks/bench_model.py steps overhead goal`` (or some of the three). One thread. A step is
+forward, backward, AdamW; ratios are of medians in one process, the variants taking turns, so that a busy spell falls on
+all of them. *saved* is what autograd keeps for the backward pass, which is what a step's memory grows with.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from unittest.mock import patch
 
+import lightning_fabric
 import numpy as np
 import pandas as pd
-import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import medn_lab as medn
 from medn_lab.model import MEDNConfig
 from medn_lab.model.sevit import SEVit
-from medn_lab.train import TrainConfig
+from medn_lab.train import TrainConfig, epoch
 
 RATES = (1.0, 0.5, 0.25, 0.125)
 
@@ -56,16 +59,6 @@ class Step:
         with saved_tensors_hooks(keep, lambda tensor: tensor):
             self.network(self.frames).feature.sum()
         return sum(held.values())
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_a_step(benchmark, rate):
-    step = Step(branch(rate), torch.rand(1, 8, 3, 112, 112))
-    weight = step.network.embed[0].weight
-    before = weight.detach().clone()
-    benchmark.pedantic(step, rounds=3, warmup_rounds=1, iterations=1)
-    assert not torch.equal(weight, before)
-    assert torch.isfinite(weight).all()
 
 
 def steps(*, batch: int, rounds: int) -> pd.DataFrame:
@@ -127,46 +120,32 @@ def overhead(*, subjects: int, clips: int, epochs: int) -> pd.DataFrame:
     drawn = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=clips, seed=0)
     drawn = drawn.with_table(medn.data.to_classes(drawn.table, "synthme_5class")[0])
     model = medn.model.MEDN(MEDNConfig.for_clips(drawn, decoupling="bottleneck"), seed=0)
-    spent: dict[str, float] = {}
-    began: dict[str, float] = {}
+    spent: Counter = Counter()
+    parts = {
+        "forward": (model, "forward"), "loss": (epoch, "medn_loss"), "reading a batch": (epoch, "as_inputs"),
+        "mirroring": (epoch, "mirror"), "shifting": (epoch, "shift"),
+        "backward": (lightning_fabric.Fabric, "backward"), "optimiser": (torch.optim.AdamW, "step"),
+    }  # fmt: skip
 
-    def timed(owner: object, name: str, part: str) -> None:
-        own = getattr(owner, name)
-
+    def timed(part: str, own: Callable[..., object]) -> Callable[..., object]:
         def measured(*arguments: object, **named: object) -> object:
             start = time.perf_counter()
             try:
                 return own(*arguments, **named)
             finally:
-                spent[part] = spent.get(part, 0.0) + time.perf_counter() - start
+                spent[part] += time.perf_counter() - start
 
-        setattr(owner, name, measured)
+        return measured
 
-    import lightning_fabric
-
-    import medn_lab.train.epoch as epoch
-
-    kept = epoch.medn_loss, epoch.as_inputs, epoch.augment, lightning_fabric.Fabric.backward, torch.optim.AdamW.step
-    timed(model, "forward", "forward")
-    timed(epoch, "medn_loss", "loss")
-    timed(epoch, "as_inputs", "reading a batch")
-    timed(epoch, "augment", "augmenting")
-    timed(lightning_fabric.Fabric, "backward", "backward")
-    timed(torch.optim.AdamW, "step", "optimiser")
-    try:
+    with ExitStack() as patched:
+        for part, (owner, name) in parts.items():
+            patched.enter_context(patch.object(owner, name, timed(part, getattr(owner, name))))
         start = time.perf_counter()
         medn.fit(model, drawn, training=TrainConfig(epochs=epochs), progress=False)
-        began["all"] = time.perf_counter() - start
-    finally:
-        epoch.medn_loss, epoch.as_inputs, epoch.augment = kept[:3]
-        lightning_fabric.Fabric.backward, torch.optim.AdamW.step = kept[3:]
+        whole = time.perf_counter() - start
     network = sum(spent[part] for part in ("forward", "loss", "backward", "optimiser"))
-    rows = [(part, seconds / epochs, seconds / network) for part, seconds in spent.items()]
-    rest = began["all"] - sum(spent.values())
-    rows += [
-        ("the rest of the loop", rest / epochs, rest / network),
-        ("fit", began["all"] / epochs, began["all"] / network),
-    ]
+    rows = {**spent, "the rest of the loop": whole - sum(spent.values()), "fit": whole}
+    rows = [(part, seconds / epochs, seconds / network) for part, seconds in rows.items()]
     return pd.DataFrame(rows, columns=["part", "s an epoch", "of the network's own work"])
 
 
@@ -182,19 +161,14 @@ def main() -> None:
     arguments.add_argument("--seeds", type=int, default=2)
     chosen = arguments.parse_args()
     torch.set_num_threads(1)
-    if "steps" in chosen.what:
-        print(f"28 x 28 places of 8 frames, width 128, depth 4, {chosen.batch} clips a step, median of {chosen.rounds}")
-        print(steps(batch=chosen.batch, rounds=chosen.rounds).round(2).to_string(index=False), end="\n\n")
-    if "overhead" in chosen.what:
-        size = {"subjects": min(16, chosen.subjects), "clips": chosen.clips}
-        print(f"medn_tiny, {size['subjects']} subjects of {chosen.clips} clips of 64 px")
-        print(overhead(**size, epochs=min(3, chosen.epochs)).round(3).to_string(index=False), end="\n\n")
-    if "goal" in chosen.what:
-        print(
-            f"{chosen.subjects} subjects, 64 px, bottleneck; {min(12, chosen.subjects)} other persons to be scored on"
-        )
-        table = goal(subjects=chosen.subjects, clips=chosen.clips, epochs=chosen.epochs, seeds=chosen.seeds)
-        print(table.round(3).to_string(index=False))
+    persons, clips = min(16, chosen.subjects), chosen.clips
+    tables = {
+        "steps": lambda: steps(batch=chosen.batch, rounds=chosen.rounds),
+        "overhead": lambda: overhead(subjects=persons, clips=clips, epochs=min(3, chosen.epochs)),
+        "goal": lambda: goal(subjects=chosen.subjects, clips=clips, epochs=chosen.epochs, seeds=chosen.seeds),
+    }
+    for what in chosen.what:
+        print(f"{what}, {vars(chosen)}", tables[what]().round(3).to_string(index=False), sep="\n", end="\n\n")
 
 
 if __name__ == "__main__":

@@ -8,79 +8,76 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 
 import medn_lab as medn
+from medn_lab.data.frames import FrameFiles
 from medn_lab.model import MEDNConfig
 from medn_lab.records import ClipIndex, Clips
 from medn_lab.train import TrainConfig
 
 
-def labelled(clips: Clips) -> Clips:
-    """SynthME's five classes as labels."""
+def drawn(subjects: int, per_subject: int, seed: int) -> Clips:
+    """Drawn clips with SynthME's five classes as labels."""
+    clips = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, seed=seed)
     return clips.with_table(medn.data.to_classes(clips.table, "synthme_5class")[0])
+
+
+def timed(function: Callable[..., Any], *arguments: Any, **named: Any) -> tuple[float, Any]:
+    """Seconds of a call, and what it returns."""
+    began = time.perf_counter()
+    made = function(*arguments, **named)
+    return time.perf_counter() - began, made
 
 
 def folds(*, subjects: int, per_subject: int, epochs: int, rounds: int) -> pd.DataFrame:
     """Leave one subject out, serially and with two workers that are there already; equal to the last bit."""
-    clips = labelled(medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, seed=3))
+    clips = drawn(subjects, per_subject, 3)
     config = MEDNConfig.for_clips(clips, decoupling="bottleneck")
-    training = TrainConfig(epochs=epochs)
+    how = {"training": TrainConfig(epochs=epochs), "progress": False}
     spent: dict[int, list[float]] = {1: [], 2: []}
     logits = {}
-    for turn in range(rounds + 1):
+    for _ in range(rounds + 1):
         for jobs in (1, 2):
-            began = time.perf_counter()
-            found = medn.evaluate.evaluate_loso(config, clips, training=training, n_jobs=jobs, progress=False)
-            if turn:  # the first starts the workers
-                spent[jobs].append(time.perf_counter() - began)
+            seconds, found = timed(medn.evaluate.evaluate_loso, config, clips, n_jobs=jobs, **how)
+            spent[jobs].append(seconds)
             logits[jobs] = found.predictions.logits
     assert np.array_equal(logits[1], logits[2])
-    serial, shared = (np.median(spent[jobs]) for jobs in (1, 2))
-    return pd.DataFrame(
-        [(subjects, len(clips), epochs, serial, shared, serial / shared)],
-        columns=["folds", "clips", "epochs", "s serial", "s with 2 workers", "times faster"],
-    )
+    serial, shared = (np.median(spent[jobs][1:]) for jobs in (1, 2))  # the first starts the workers
+    row = {"folds": subjects, "clips": len(clips), "epochs": epochs, "s serial": serial, "s with 2 workers": shared}
+    return pd.DataFrame([row | {"times faster": serial / shared}])
 
 
-def prepared_in_a_process(root: Path, out: Path, *, count: int, jobs: int) -> dict[str, float]:
-    """Seconds and highest memory (of the process that writes) of a preparation in a fresh process."""
-    script = (
-        "import json, sys, time\n"
-        "import medn_lab as medn\n"
-        "from medn_lab.records import ClipIndex\n"
-        "root, out, count, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])\n"
-        "index = medn.data.read_casme2(root)\n"
-        "table = index.table\n"
-        "import pandas as pd\n"
-        "copies = [table.assign(clip_id=table['clip_id'] + f'-{k}') for k in range(-(-count // len(table)))]\n"
-        "index = ClipIndex(pd.concat(copies, ignore_index=True).iloc[:count], index.problems, index.source)\n"
-        "began = time.perf_counter()\n"
-        "medn.data.prepare(index, out, n_jobs=jobs, progress=False)\n"
-        "spent = time.perf_counter() - began\n"
-        "told = open('/proc/self/status').read()\n"  # ru_maxrss would be that of the process that started this one
-        "peak = int(told.split('VmHWM:')[1].split()[0]) / 1e3\n"
-        "print(json.dumps({'seconds': spent, 'MB': peak}))\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(root), str(out), str(count), str(jobs)],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return json.loads(done.stdout.splitlines()[-1])
+PREPARE = """
+import json, sys, time
+import medn_lab as medn
+import pandas as pd
+from medn_lab.records import ClipIndex
+root, out, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+index = medn.data.read_casme2(root)
+table = index.table
+copies = [table.assign(clip_id=table['clip_id'] + f'-{k}') for k in range(-(-count // len(table)))]
+index = ClipIndex(pd.concat(copies, ignore_index=True).iloc[:count], index.problems, index.source)
+began = time.perf_counter()
+medn.data.prepare(index, out, n_jobs=2, progress=False)
+spent = time.perf_counter() - began
+peak = open('/proc/self/status').read().split('VmHWM:')[1].split()[0]  # ru_maxrss would be the starting process's
+print(json.dumps([count, spent, int(peak) / 1e3]))
+"""
 
 
 def prepare_against_decoding(*, subjects: int, per_subject: int) -> pd.DataFrame:
     """A data set in CASME II's layout, cropped, registered and with flow, against reading the same frames alone."""
-    from medn_lab.data.frames import FrameFiles
-
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder, "originals")
         clips = medn.synthetic_clips(n_subjects=subjects, clips_per_subject=per_subject, n_frames=3, seed=11)
@@ -92,35 +89,16 @@ def prepare_against_decoding(*, subjects: int, per_subject: int) -> pd.DataFrame
             read.append(frames.paths[place])
             return own(frames, place)
 
-        FrameFiles.__getitem__ = noting
-        try:
-            began = time.perf_counter()
-            made = medn.data.prepare(index, Path(folder, "serial"), progress=False)
-            serial = time.perf_counter() - began
-        finally:
-            FrameFiles.__getitem__ = own
-        began = time.perf_counter()
-        for path in read:
-            medn.data.read_image(path)
-        alone = time.perf_counter() - began
-        medn.data.prepare(_first(index, 8), Path(folder, "warm"), n_jobs=2, progress=False)
-        began = time.perf_counter()
-        medn.data.prepare(index, Path(folder, "two"), n_jobs=2, progress=False)
-        two = time.perf_counter() - began
+        with patch.object(FrameFiles, "__getitem__", noting):
+            serial, made = timed(medn.data.prepare, index, Path(folder, "serial"), progress=False)
+        alone, _ = timed(lambda: [medn.data.read_image(path) for path in read] and None)
+        few = ClipIndex(index.table.iloc[:8].reset_index(drop=True), index.problems, index.source)
+        medn.data.prepare(few, Path(folder, "warm"), n_jobs=2, progress=False)
+        two, _ = timed(medn.data.prepare, index, Path(folder, "two"), n_jobs=2, progress=False)
         size = sum(path.stat().st_size for path in Path(folder, "serial").rglob("*") if path.is_file())
-    row = (
-        len(made),
-        len(read),
-        made.size[0],
-        alone,
-        serial,
-        two,
-        two / alone,
-        1e3 * serial / len(made),
-        size / len(made),
-    )
-    columns = ["clips", "frames read", "px", "s decoding alone", "s serial", "s with 2 workers", "times the decoding"]
-    return pd.DataFrame([row], columns=[*columns, "ms a clip", "bytes a clip"])
+    row = {"clips": len(made), "frames read": len(read), "px": made.size[0], "s decoding alone": alone}
+    row |= {"s serial": serial, "s with 2 workers": two, "times the decoding": two / alone}
+    return pd.DataFrame([row | {"ms a clip": 1e3 * serial / len(made), "bytes a clip": size / len(made)}])
 
 
 def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
@@ -131,9 +109,9 @@ def memory_of_preparing(counts: list[int]) -> pd.DataFrame:
         clips = medn.synthetic_clips(n_subjects=3, clips_per_subject=8, n_frames=3, seed=11)
         medn.synthme.write_dataset(clips, root, layout="casme2", fps=30, size=96)
         for count in counts:
-            told = prepared_in_a_process(root, Path(folder, "set"), count=count, jobs=2)
-            shutil.rmtree(Path(folder, "set"))
-            rows.append((count, told["seconds"], told["MB"]))
+            command = [sys.executable, "-c", PREPARE, str(root), str(Path(folder, f"set{count}")), str(count)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
     return pd.DataFrame(rows, columns=["clips", "s with 2 workers", "highest MB"])
 
 
@@ -143,30 +121,17 @@ def growth(counts: list[int]) -> pd.DataFrame:
     model = medn.load_pretrained("medn_tiny.synthme_v2")
     medn.diagnose.warm_umap().join()
     for count in counts:
-        subjects = max(4, count // 30)
-        row: dict[str, float] = {"clips": count, "subjects": subjects}
-        began = time.perf_counter()
-        clips = labelled(medn.synthetic_clips(n_subjects=subjects, clips_per_subject=-(-count // subjects), seed=5))
-        row["drawing s"] = time.perf_counter() - began
+        subjects, row = max(4, count // 30), {"clips": count}
+        row["drawing s"], clips = timed(drawn, subjects, -(-count // subjects), 5)
         with tempfile.TemporaryDirectory() as folder:
             clips.save(Path(folder, "set"))
             row["disk MB"] = sum(p.stat().st_size for p in Path(folder, "set").rglob("*") if p.is_file()) / 1e6
-        config = MEDNConfig.for_clips(clips, decoupling="bottleneck")
-        began = time.perf_counter()
-        medn.fit(medn.model.MEDN(config), clips, training=TrainConfig(epochs=1), progress=False)
-        row["epoch s"] = time.perf_counter() - began
-        began = time.perf_counter()
-        features = medn.extract_features(model, clips)
-        row["features s"] = time.perf_counter() - began
-        began = time.perf_counter()
-        medn.diagnose.linear_cka(features.motion, features.emotion)
-        row["CKA s"] = time.perf_counter() - began
-        began = time.perf_counter()
-        embedding = medn.diagnose.umap(features)
-        row["three maps s"] = time.perf_counter() - began
-        began = time.perf_counter()
-        medn.widgets.BranchExplorer(embedding, clips=clips, features=features)
-        row["explorer s"] = time.perf_counter() - began
+        network = medn.model.MEDN(MEDNConfig.for_clips(clips, decoupling="bottleneck"))
+        row["epoch s"], _ = timed(medn.fit, network, clips, training=TrainConfig(epochs=1), progress=False)
+        row["features s"], features = timed(medn.extract_features, model, clips)
+        row["CKA s"], _ = timed(medn.diagnose.linear_cka, features.motion, features.emotion)
+        row["three maps s"], maps = timed(medn.diagnose.umap, features)
+        row["explorer s"], _ = timed(medn.widgets.BranchExplorer, maps, clips=clips, features=features)
         rows.append(row)
         print(row, flush=True)
     return pd.DataFrame(rows)
@@ -175,19 +140,8 @@ def growth(counts: list[int]) -> pd.DataFrame:
 def carried_on(table: pd.DataFrame, counts: list[int]) -> pd.DataFrame:
     """Each column's power law through its last two measurements, at more clips."""
     last, before = table.iloc[-1], table.iloc[-2]
-    steps = np.log(last["clips"] / before["clips"])
-    rows = []
-    for count in counts:
-        row = {"clips": count}
-        for name in table.columns[2:]:
-            power = np.log(max(last[name], 1e-9) / max(before[name], 1e-9)) / steps
-            row[name] = last[name] * (count / last["clips"]) ** max(power, 0)
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _first(index: ClipIndex, count: int) -> ClipIndex:
-    return ClipIndex(index.table.iloc[:count].reset_index(drop=True), index.problems, index.source)
+    power = np.log(last.clip(lower=1e-9) / before.clip(lower=1e-9)) / np.log(last["clips"] / before["clips"])
+    return pd.DataFrame([last * (count / last["clips"]) ** power.clip(lower=0) for count in counts])
 
 
 def main() -> None:
@@ -200,21 +154,18 @@ def main() -> None:
     arguments.add_argument("--epochs", type=int, default=4, help="of each fold")
     arguments.add_argument("--rounds", type=int, default=3, help="of folds")
     chosen = arguments.parse_args()
+    tables = []
     if "folds" in chosen.what:
-        print("leave one subject out")
         size = {"subjects": chosen.subjects, "per_subject": chosen.clips}
-        table = folds(**size, epochs=chosen.epochs, rounds=chosen.rounds)
-        print(table.round(2).to_string(index=False), end="\n\n")
+        tables.append(folds(**size, epochs=chosen.epochs, rounds=chosen.rounds))
     if "prepare" in chosen.what:
-        print("a written data set, prepared")
-        table = prepare_against_decoding(subjects=min(4, chosen.subjects), per_subject=min(10, chosen.clips))
-        print(table.round(3).to_string(index=False), end="\n\n")
-        print(memory_of_preparing(chosen.counts).round(1).to_string(index=False), end="\n\n")
+        tables.append(prepare_against_decoding(subjects=min(4, chosen.subjects), per_subject=min(10, chosen.clips)))
+        tables.append(memory_of_preparing(chosen.counts))
     if "growth" in chosen.what:
-        table = growth(chosen.counts)
-        print(table.round(2).to_string(index=False), end="\n\n")
-        print("carried on by the last two")
-        print(carried_on(table, [7526, 50_000, 1_000_000]).round(1).to_string(index=False))
+        measured = growth(chosen.counts)
+        tables += [measured, carried_on(measured, [7526, 50_000, 1_000_000])]
+    for table in tables:
+        print(table.round(3).to_string(index=False), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -265,12 +264,6 @@ class PlotlyPlot:
         )
         return [(left, top) for left, top in places]
 
-    def data(self, places: np.ndarray, *, axes: Sequence[str] = ("x", "y")) -> list[tuple[float, float]]:
-        """The data units of places in the window: the way back of :meth:`pixel`."""
-        origin, right, up = self.pixels([{"x": x, "y": y, "axes": axes} for x, y in ((0, 0), (1, 0), (0, 1))])
-        xs, ys = (places[:, 0] - origin[0]) / (right[0] - origin[0]), (places[:, 1] - origin[1]) / (up[1] - origin[1])
-        return list(zip(xs.tolist(), ys.tolist(), strict=True))
-
     def hover(self, x: float, y: float, *, axes: Sequence[str] = ("x", "y")) -> None:
         """Move the mouse onto a data point and stay there until plotly has taken it up."""
         left, top = self.pixel(x, y, axes=axes)
@@ -284,44 +277,3 @@ class PlotlyPlot:
         self.page.mouse.down()
         self.page.mouse.up()
         self.page.wait_for_timeout(SETTLE_MS)
-
-    def choose_tool(self, title: str) -> None:
-        """Press a button of the plot's bar, such as ``Lasso Select``."""
-        self.graph.hover()
-        self.graph.locator(f'.modebar-btn[data-title="{title}"]').click(force=True)
-
-    def lasso(
-        self, points: Sequence[tuple[float, float]], *, axes: Sequence[str] = ("x", "y")
-    ) -> list[tuple[float, float]]:
-        """Draw a lasso through the corners given, in data units, kept inside of the subplot; the corners in pixels.
-
-        The gesture ends where it began. Where that is over a point, a bare FigureWidget may hear the hover that follows
-        in place of the selection event (one widget message is in flight at a time, and both travel in the same trait).
-        """
-        self.choose_tool("Lasso Select")
-        left, top, right, bottom = self.graph.evaluate(
-            """(gd, [xName, yName]) => {
-              const axis = name => gd._fullLayout[name[0] + 'axis' + name.slice(1)];
-              const box = gd.getBoundingClientRect(), px = axis(xName), py = axis(yName);
-              const left = box.left + px._offset, top = box.top + py._offset;
-              return [left + 2, top + 2, left + px._length - 2, top + py._length - 2];
-            }""",
-            list(axes),
-        )
-        places = [self.pixel(x, y, axes=axes) for x, y in points]
-        corners = [(min(max(x, left), right), min(max(y, top), bottom)) for x, y in places]
-        self.page.mouse.move(*corners[0])
-        self.page.wait_for_timeout(SETTLE_MS)
-        self.page.mouse.down()
-        for corner in [*corners[1:], corners[0]]:
-            self.page.mouse.move(*corner, steps=8)
-        self.page.mouse.up()
-        self.page.wait_for_timeout(SETTLE_MS)
-        return corners
-
-    def lasso_round(
-        self, x: float, y: float, *, radius: float, axes: Sequence[str] = ("x", "y"), corners: int = 12
-    ) -> None:
-        """Draw a lasso in a circle of `radius` data units round a point."""
-        angles = [2 * math.pi * k / corners for k in range(corners)]
-        self.lasso([(x + radius * math.cos(a), y + radius * math.sin(a)) for a in angles], axes=axes)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,23 +57,52 @@ def serve_lab(folder: Path) -> Iterator[LabServer]:
         target.parent.mkdir(parents=True)
         target.write_text(json.dumps(values))
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = LabServer(f"http://127.0.0.1:{port}", root, folder / "lab.log")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", f"--port={port}"]
     command += ["--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.disable_check_xsrf=True"]
     command += ["--expose-app-in-browser", "--allow-root", "--LabApp.extension_manager=readonly"]
-    with open(server.log, "wb") as log:
+    with running(command, folder=folder, cwd=root, log=server.log, address=f"{server.url}/api/status"):
+        yield server
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(command: list[str], *, folder: Path, cwd: Path, log: Path, address: str) -> Iterator[None]:
+    """A server's process, from when its address answers until the block ends."""
+    with open(log, "wb") as stream:
         process = subprocess.Popen(
-            command, cwd=root, env=environment(folder), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            command, cwd=cwd, env=environment(folder), stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
             start_new_session=True,
         )  # fmt: skip
-        try:
-            _wait_until_up(server, process)
-            yield server
-        finally:
-            stop_process(process)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        for _ in range(600):
+            if process.poll() is not None:
+                break
+            try:
+                opener.open(address, timeout=10)
+            except urllib.error.HTTPError:
+                pass  # it answers
+            except OSError:
+                time.sleep(0.2)
+                continue
+            yield
+            return
+        raise RuntimeError(f"the server did not come up; its log ends:\n{log.read_text()[-3000:]}")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -91,29 +121,3 @@ def environment(folder: Path) -> dict[str, str]:
         "JUPYTER_PREFER_ENV_PATH": "1",
         "IPYTHONDIR": str(folder / "ipython"),
     }
-
-
-def _wait_until_up(server: LabServer, process: subprocess.Popen, *, seconds: float = 120) -> None:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if process.poll() is not None:
-            break
-        try:
-            server.api("status")
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise RuntimeError(
-        f"JupyterLab did not come up within {seconds} s; its log ends:\n{server.log.read_text()[-3000:]}"
-    )
-
-
-def stop_process(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

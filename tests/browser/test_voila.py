@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
 from lab_page import PATIENCE_MS, MapsOnPage
-from lab_server import environment, stop_process
+from lab_server import free_port, running
 from pictures_shown import IMAGE
 from playwright.sync_api import Browser, Page
 
@@ -38,36 +34,12 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
     book.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     nbformat.write(book, folder / "widgets.ipynb")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "voila", "--no-browser", f"--port={port}", "--strip_sources=True"]
-    log = folder / "voila.log"
-    with open(log, "wb") as stream:
-        process = subprocess.Popen(
-            [*command, str(folder / "widgets.ipynb")], cwd=folder, env=environment(folder), stdin=subprocess.DEVNULL,
-            stdout=stream, stderr=stream, start_new_session=True,
-        )  # fmt: skip
-        try:
-            _wait_until_up(f"http://127.0.0.1:{port}/static/", process, log)
-            yield f"http://127.0.0.1:{port}/"
-        finally:
-            stop_process(process)
-
-
-def _wait_until_up(url: str, process: subprocess.Popen, log: Path, *, seconds: float = 120) -> None:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends and process.poll() is None:
-        try:
-            opener.open(url, timeout=10)
-        except urllib.error.HTTPError:
-            return  # it answers
-        except OSError:
-            time.sleep(0.2)
-        else:
-            return
-    raise RuntimeError(f"Voila did not come up; its log ends:\n{log.read_text()[-3000:]}")
+    command.append(str(folder / "widgets.ipynb"))
+    static = f"http://127.0.0.1:{port}/static/"
+    with running(command, folder=folder, cwd=folder, log=folder / "voila.log", address=static):
+        yield f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture

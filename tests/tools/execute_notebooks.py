@@ -14,7 +14,6 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -90,11 +89,8 @@ def execute(path: Path, *, timeout: int) -> int:
     book.metadata[KEY] = made_with(book) | {"seconds": seconds}
     text = nbformat.writes(book) + "\n"
     if len(text.encode()) > LARGEST:
-        heavy = sorted(
-            ((len(str(out)), i) for i, c in enumerate(book.cells) for out in c.get("outputs", [])), reverse=True
-        )
-        told = ", ".join(f"cell {i}: {size / 1000:.0f} kB" for size, i in heavy[:4])
-        raise ValueError(f"{len(text.encode()) / 1e6:.1f} MB, over {LARGEST / 1e6:.0f} MB ({told}); nothing was stored")
+        heavy = sorted(((len(str(cell)), number) for number, cell in enumerate(book.cells)), reverse=True)[:4]
+        raise ValueError(f"{len(text)} bytes, over {LARGEST}; nothing was stored; largest cells: {heavy}")
     path.write_text(text, encoding="utf-8")
     return len(text.encode())
 
@@ -112,7 +108,10 @@ def clean(book: NotebookNode) -> None:
             cell["outputs"] = [
                 _without_traces(output)
                 for output in cell.outputs
-                if not _is_progress(output, state) and not _is_drawing_noise(output) and _has_content(output)
+                if not _is_progress(output, state)
+                # The log of kaleido's channel to Chromium is this tool's doing, not the notebook's.
+                and not (output.get("name") == "stderr" and "choreographer" in output.get("text", ""))
+                and (output.output_type != "display_data" or any(output.data.values()))
             ]
 
 
@@ -122,15 +121,6 @@ def _is_progress(output: NotebookNode, state: dict) -> bool:
     model = state.get(view.get("model_id"), {}).get("state", {})
     children = [state.get(name.removeprefix("IPY_MODEL_"), {}).get("model_name") for name in model.get("children", [])]
     return children == ["HTMLModel", "FloatProgressModel", "HTMLModel"]
-
-
-def _is_drawing_noise(output: NotebookNode) -> bool:
-    """Whether an output is the log of kaleido's channel to Chromium: this tool's doing, not the notebook's."""
-    return output.get("name") == "stderr" and "choreographer" in output.get("text", "")
-
-
-def _has_content(output: NotebookNode) -> bool:
-    return output.output_type != "display_data" or any(output.data.values())
 
 
 def _without_traces(output: NotebookNode) -> NotebookNode:
@@ -143,18 +133,12 @@ def _without_traces(output: NotebookNode) -> NotebookNode:
             data[kind] = _without_paths(text)
     if "text" in output:
         output["text"] = _without_paths(output["text"])
-    for figure in _figures(data):
-        figure.get("config", {}).pop("plotlyServerURL", None)
+    data.get("application/vnd.plotly.v1+json", {}).get("config", {}).pop("plotlyServerURL", None)
     if "image/png" in data:
         data["image/png"] = _smaller(data["image/png"])
     if "metadata" in output:
         output["metadata"] = {}
     return output
-
-
-def _figures(data: dict) -> Iterator[dict]:
-    if "application/vnd.plotly.v1+json" in data:
-        yield data["application/vnd.plotly.v1+json"]
 
 
 def _smaller(encoded: str) -> str:
@@ -166,9 +150,8 @@ def _smaller(encoded: str) -> str:
     flat.save(stream, "PNG", optimize=True)
     if stream.tell() > MOST_OF_A_PICTURE:
         stream = io.BytesIO()
-        flat.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE).save(
-            stream, "PNG", optimize=True
-        )
+        few = flat.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        few.save(stream, "PNG", optimize=True)
     return base64.b64encode(stream.getvalue()).decode()
 
 

@@ -22,9 +22,8 @@ def settings() -> dict[str, str]:
     off = set(os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split())  # numpy reports what is off already as absent
     unused = [name for name in ("AVX2", "AVX512_SKX") if here.get(name)]
     return {
-        "NPY_DISABLE_CPU_FEATURES": " ".join(
-            name for name in build if name in off or here.get(name)
-        ),  # numpy refuses any other
+        # numpy refuses any other name
+        "NPY_DISABLE_CPU_FEATURES": " ".join(name for name in build if name in off or here.get(name)),
         "ATEN_CPU_CAPABILITY": "default",
         "MKL_CBWR": "COMPATIBLE",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
