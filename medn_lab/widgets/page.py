@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +15,13 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import Predictions
-from medn_lab.view import theme
-from medn_lab.view.colouring import colouring
 from medn_lab.view.rows import au_set_names, label_column
-from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import SHEET, clip_heading, score_rows
 
 _HERE = Path(__file__).parent
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
-_MAPS_AFRESH: dict[str, Any] = {"rings": [], "lit": b"", "hidden": []}
 _VIEW_AFRESH: dict[str, Any] = {"faces": [], "notes": [], "moments": [], "frame": 0}
-
-
-def write_explorer(
-    path: str | os.PathLike[str],
-    *,
-    maps: BranchMaps,
-    colour_by: str,
-    choices: Iterable[str],
-    table: pd.DataFrame,
-    partners: np.ndarray,
-    **options: Any,
-) -> Path:
-    """Write maps, the clips and their confusable partners as one file, with the options of :func:`write_page`.
-
-    Parameters
-    ----------
-    path : path-like
-    maps : BranchMaps
-    colour_by : str
-        What the points are coloured by at first.
-    choices : iterable of str
-        What they can be coloured by.
-    table : DataFrame
-        A row a clip.
-    partners : (n,) int
-        The row of each clip's confusable partner, -1 where there is none.
-    **options
-    """
-    found = {}
-    for key in dict.fromkeys([*choices, colour_by]):
-        colours = colouring(table, key)
-        styles, style_of = categories(colours)
-        found[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
-    data = {
-        "maps": _state(maps) | _MAPS_AFRESH, "rings": [theme.RING, theme.PARTNER_RING], "colour_by": colour_by,
-        "colourings": found, "partners": partners.tolist(),
-    }  # fmt: skip
-    return write_page(path, data, table=table, **options)
 
 
 def write_clips(
@@ -125,7 +83,7 @@ def write_page(
     from jinja2 import Environment, FileSystemLoader
 
     packed, size = _packed(view, table["clip_id"], most_bytes=most_megabytes * 1e6 if faces else 0)
-    data |= {"view": _state(view) | _VIEW_AFRESH, "clips": _clips(table, packed, predictions=predictions)}
+    data |= {"view": state_of(view) | _VIEW_AFRESH, "clips": _clips(table, packed, predictions=predictions)}
     text = json.dumps(data, default=_as_json, separators=(",", ":"))
     count = sum(one is not None for one in packed)
     kept = f"The pictures of {count} of {len(table)} clips are in this file ({size / 1e6:.1f} MB before packing)."
@@ -155,7 +113,7 @@ def _module(name: str, file: str) -> str:
     return f"const {name} = (() => {{\n{source}\n}})();"
 
 
-def _state(widget: anywidget.AnyWidget) -> dict[str, Any]:
+def state_of(widget: anywidget.AnyWidget) -> dict[str, Any]:
     """The synced traits of a component, without its code."""
     own = [name for name, one in widget.traits(sync=True).items() if one.this_class.__module__.startswith(__package__)]
     return {name: getattr(widget, name) for name in own if name not in ("_esm", "_css")}

@@ -234,6 +234,12 @@ class Panel(widgets.VBox):
         except (ValueError, traitlets.TraitError) as problem:
             self._warn(str(problem))
 
+    def _button(self, text: str, icon: str, hint: str, act: Callable[[], object]) -> widgets.Button:
+        """A button that does this; what is refused is shown on the page."""
+        made = control(widgets.Button, text, icon=icon, tooltip=hint)
+        made.on_click(lambda _: self._try(act))
+        return made
+
     def _warn(self, text: str) -> None:
         """Show a sentence as a warning; each widget that uses `_try` says where."""
         raise NotImplementedError(f"{type(self).__name__} shows no warning: _warn is abstract")
