@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from lab_server import LabServer
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, TimeoutError
 
 READY = """path => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -58,9 +58,18 @@ class LabPage:
         self.outside = outside
 
     def open_notebook(self, path: str) -> None:
-        """Open a notebook (a path under the server's root) alone in the window and wait for its kernel."""
-        self.page.goto(f"{self.server.url}/lab/tree/{path}?reset", timeout=120_000)
-        self.page.wait_for_function(READY, arg=path, timeout=120_000)
+        """Open a notebook (a path under the server's root) alone in the window and wait for its kernel.
+
+        On a machine under load Lab's first page may come without its extensions or its kernel: it is loaded again.
+        """
+        for patience in (PATIENCE_MS, 2 * PATIENCE_MS):
+            try:
+                self.page.goto(f"{self.server.url}/lab/tree/{path}?reset", timeout=patience)
+                self.page.wait_for_function(READY, arg=path, timeout=patience)
+                break
+            except TimeoutError:
+                if patience > PATIENCE_MS:
+                    raise
         self.page.evaluate("() => { const s = window.jupyterapp.shell; s.collapseLeft(); s.collapseRight(); }")
 
     def run_all(self, *, seconds: float = 900) -> None:
