@@ -124,3 +124,7 @@ def test_the_legend_hides_a_category_and_the_maps_follow_the_width_of_the_page(l
         box, last = explorer.bounding_box(), maps.canvases.nth(2).bounding_box()
         assert last["x"] + last["width"] <= box["x"] + box["width"] + 1
     assert sizes[1] > 1.3 * sizes[0]
+    lab.page.set_viewport_size({"width": 800, "height": 900})
+    lab.page.wait_for_timeout(600)
+    a, b = (card.bounding_box()["y"] for card in explorer.locator(".medn-card").all())
+    assert a == b  # the cards share a row

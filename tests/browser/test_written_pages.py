@@ -66,6 +66,9 @@ def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, explorer
     page.wait_for_function("node => node.dataset.magnify === '20'", arg=faces.first.element_handle())
     assert faces.first.evaluate(IMAGE) != still
     maps.wait_for("+rings === 2", number=2)
+    page.set_viewport_size({"width": 800, "height": 1000})
+    tops = [page.locator(f"#card-{side}").bounding_box()["y"] for side in "ab"]
+    assert tops[0] == tops[1]  # the cards share a row
 
 
 def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, explorer, tmp_path):
