@@ -227,7 +227,7 @@ def test_what_is_hidden_is_neither_selected_nor_shown(explorer, ids):
     with pytest.raises(ValueError, match="1 of 2 clips are hidden by the filter"):
         explorer.select(ids[:2])
     for act in (explorer.show, lambda name: setattr(explorer, "clip_id", name)):
-        with pytest.raises((ValueError, traitlets.TraitError), match=r"hidden by the filter; call filter\(\)"):
+        with pytest.raises((ValueError, traitlets.TraitError), match="hidden by the filter, such as"):
             act(ids[1])
     lasso(explorer, [0, 1, 2, 4, 8])
     assert explorer.branch_maps.rows.tolist() == [0, 4, 8]
@@ -399,7 +399,7 @@ def test_an_empty_record_is_named_and_harmless():
 def test_predictions_of_another_class_list_are_not_called_wrong(records, table, ids):
     other = Predictions(np.eye(2)[np.arange(N) % 2] * 3, table, ("negative", "others"))
     explorer = BranchExplorer(records["embedding"], predictions=other, colour_by="correctness")
-    assert "know negative, others and not disgust, happiness, surprise" in text_of(explorer)
+    assert "no class disgust, happiness, surprise" in text_of(explorer)
     judged, names = (table["label"] == "others").to_numpy(), np.array(drawn(explorer))
     assert (set(names[~judged]), set(names[judged])) == ({"unknown"}, {"right", "wrong"})
     explorer.select(ids)

@@ -141,7 +141,7 @@ def test_filters_that_leave_nothing_say_so(browser, pairs):
     assert browser.filter(emotion="surprise", against="disgust") == 0
     assert f"without them there are {len(pairs)}" in text(browser)
     assert (browser.pair, len(browser.selection)) == (("", ""), 0)
-    for act in (browser.next, browser.bookmark, browser.attribute, lambda: browser.to_html("x.html")):
+    for act in (browser.next, browser.bookmark, lambda: browser.to_html("x.html")):
         with pytest.raises(ValueError, match="no pair passes"):
             act()
     browser.filter()
@@ -207,17 +207,14 @@ def test_attribution_and_swaps_are_computed_when_wanted_and_kept(pairs, clips):
     assert "flow, onset to apex" in text(browser)
     browser.attributed = False
     assert [len(pictures(one)) for one in figures(browser)] == [3]
-    found = browser.attribute(part="frames")
-    assert found.table["clip_id"].tolist() == list(browser.pair)
-    assert (browser.attributed, browser.part, len(attributed)) == (True, "frames", 2)
 
 
 def test_what_cannot_be_computed_is_named(browser, pairs, clips):
     assert control(browser, "attribute the difference").disabled
     for call in ("attribute=", "swap="):
         assert f"give {call}" in text(browser)
-    with pytest.raises(ValueError, match="attribute="):
-        browser.attribute()
+    with pytest.raises(traitlets.TraitError, match="attribute="):
+        browser.attributed = True
 
     def refuse(a, b):
         raise ValueError("the model knows no awe")

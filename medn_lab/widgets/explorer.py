@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,6 @@ class BranchExplorer(Panel):
         What the points are coloured by at first; a key of the *Colour by* list.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
-    map_height : int
-        The largest height of a map in pixels; the width follows the page.
 
     Attributes
     ----------
@@ -122,7 +120,6 @@ class BranchExplorer(Panel):
         maps: Sequence[str] | None = None,
         colour_by: str = "label",
         magnify: float = 6.0,
-        map_height: int = 322,
     ) -> None:
         self._embedding, self._predictions = embedding, predictions
         names = _names_of_maps(embedding, maps)
@@ -134,9 +131,7 @@ class BranchExplorer(Panel):
         self._filters, self._kept = Filters(table), np.ones(len(table), dtype=bool)
         places, self._places_name = partner_places(embedding, features, names)
         self._partners = Partners(table, places)
-        self.branch_maps = BranchMaps(
-            {name: embedding.maps[name] for name in names}, texts=hover_texts(table), height=map_height
-        )
+        self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
         self._measured, self._selected = SelectionMeasures(measure, self._ids), widgets.HTML()
         self._show_soon = Dwell(self.show, seconds=_DWELL)
@@ -150,8 +145,7 @@ class BranchExplorer(Panel):
         controls.children = self._make_controls()
         self.observe(lambda _: self._recolour(), "colour_by")
         self.observe(lambda _: self._keep(), "filters")
-        self.observe(lambda _: self._show_clip(), "clip_id")
-        self.observe(lambda _: self._draw_clips(), "partner_id")
+        self.observe(self._show_clips, ["clip_id", "partner_id"])
         self.branch_maps.observe(lambda _: self._keep(), "hidden")
         self.branch_maps.observe(lambda _: self._on_lit(), "lit")
         self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
@@ -167,13 +161,7 @@ class BranchExplorer(Panel):
         ValueError
             If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden.
         """
-        rows = np.unique(positions(self._table, clip_ids, owner="this explorer"))
-        hidden = rows[~self._kept[rows]]
-        if len(hidden):
-            raise ValueError(
-                f"{len(hidden)} of {len(rows)} clips are hidden by the filter, such as {self._ids[hidden[0]]!r}; "
-                "call filter() to show all"
-            )
+        rows = np.unique(self._visible(clip_ids))
         self.branch_maps.light(rows)
         return self.selection
 
@@ -259,13 +247,13 @@ class BranchExplorer(Panel):
         *,
         title: str = "Branch explorer",
         faces: bool = True,
-        tables: Mapping[str, pd.DataFrame] | None = None,
         most_megabytes: float = 20.0,
     ) -> Path:
         """Write the explorer as one file that opens from disk in any browser, offline and without a kernel.
 
         The file holds the maps with hover, click, lasso, colouring, filter and legend, the clips with magnification and
-        overlays, scores, AUs and the confusable partner of each clip. Figures of a selection need the notebook.
+        overlays, scores, AUs and the confusable partner of each clip, and the measures of all clips where the explorer
+        has them. Figures of a selection need the notebook.
 
         Parameters
         ----------
@@ -274,9 +262,6 @@ class BranchExplorer(Panel):
         title : str
         faces : bool
             Whether the pictures of the faces are in the file. Faces are biometric data.
-        tables : mapping of str to DataFrame, optional
-            Tables to write below, by their headings, such as the table of a decoupling report. By default the measures
-            of all clips, where the explorer has them.
         most_megabytes : float
             Above this size fewer clips have pictures, and the file says how many.
 
@@ -284,9 +269,7 @@ class BranchExplorer(Panel):
         -------
         Path
         """
-        if tables is None:
-            of_all = self._measured.of_all
-            tables = {} if of_all.empty else {"Dependence and leakage of all clips": of_all}
+        of_all = self._measured.of_all
         colourings = {}
         for key in dict.fromkeys([*self._choices, self.colour_by]):
             colours = colouring(self._table, key)
@@ -299,8 +282,8 @@ class BranchExplorer(Panel):
         }  # fmt: skip
         return write_page(
             path, data, table=self._table, view=self._pair.view, predictions=self._predictions, title=title,
-            about=_about(self._embedding, self._table), tables=tables, caution=CAUTION, faces=faces,
-            most_megabytes=most_megabytes,
+            about=_about(self._embedding, self._table), caution=CAUTION, faces=faces, most_megabytes=most_megabytes,
+            tables={} if of_all.empty else {"Dependence and leakage of all clips": of_all},
         )  # fmt: skip
 
     def _make_controls(self) -> list[widgets.Widget]:
@@ -385,12 +368,10 @@ class BranchExplorer(Panel):
         sets = self._filters.set_names.iloc[rows]
         self._selected.value = about + selection_text(self._table.iloc[rows], sets=sets, of=shown, hidden=n - shown)
 
-    def _show_clip(self) -> None:
-        if not self.partner_id:
-            self._draw_clips()
-        self.partner_id = ""  # where there was one, this draws
-
-    def _draw_clips(self) -> None:
+    def _show_clips(self, change: traitlets.Bunch) -> None:
+        if change.name == "clip_id" and self.partner_id:
+            self.partner_id = ""  # this draws
+            return
         names = [name for name in (self.clip_id, self.partner_id) if name]
         self.branch_maps.ring([self._row(name) for name in names])
         self._pair.say("")
@@ -413,8 +394,9 @@ class BranchExplorer(Panel):
         counts = pd.Series(self._colours.values[kept]).value_counts()
         groups = [(f"{name} ({counts[name]})", name) for name in self._colours.styles if name in counts]
         self._groups.options = [("–", ""), *groups]
+        gone = self._ids[~kept]
         for trait in ("clip_id", "partner_id"):
-            if (name := getattr(self, trait)) and not kept[self._row(name)]:
+            if getattr(self, trait) in gone:
                 setattr(self, trait, "")
         self.set_trait("shown", self._table[kept].copy())
 
@@ -435,12 +417,19 @@ class BranchExplorer(Panel):
                     raise ValueError(f"{value!r} is the clip that plays; its partner is another clip")
         return value
 
-    def _row(self, clip_id: str) -> int:
-        return int(positions(self._table, clip_id, owner="this explorer")[0])
+    def _visible(self, clip_ids: str | Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
+        """The rows of these clips; ValueError where one is not on the maps or hidden."""
+        rows = positions(self._table, clip_ids, owner="this explorer")
+        if not (shown := self._kept[rows]).all():
+            name = self._ids[rows[~shown][0]]
+            raise ValueError(
+                f"{(~shown).sum()} of {len(rows)} clips are hidden by the filter, such as {name!r}; "
+                "call filter() to show all"
+            )
+        return rows
 
-    def _visible(self, clip_id: str) -> None:
-        if not self._kept[self._row(clip_id)]:
-            raise ValueError(f"{clip_id!r} is hidden by the filter; call filter() to show all clips")
+    def _row(self, clip_id: str) -> int:
+        return int(self._visible(clip_id)[0])
 
     def _chosen_row(self) -> int:
         if not self.clip_id:
@@ -461,14 +450,12 @@ def _doubts(table: pd.DataFrame) -> str:
     """What cannot be shown of these records, as a sentence."""
     if not len(table):
         return "There are no clips on these maps."
-    column, classes = label_column(table), [str(name) for name in table.attrs.get("classes", ())]
-    unknown = sorted(set(table[column].dropna().astype(str)) - set(classes)) if classes and column else []
-    if not unknown:
-        return ""
-    return (
-        f"The predictions know {', '.join(classes)} and not {', '.join(unknown)}: clips with these labels are counted "
-        "neither as right nor as wrong."
+    column, classes = label_column(table), table.attrs.get("classes")
+    unknown = sorted(set(table[column].dropna().astype(str)) - {*map(str, classes)}) if classes and column else []
+    why = (
+        f"The predictions have no class {', '.join(unknown)}: clips with these labels count as neither right nor wrong."
     )
+    return why if unknown else ""
 
 
 def _about(embedding: Embedding, table: pd.DataFrame) -> str:

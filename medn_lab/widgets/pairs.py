@@ -156,7 +156,7 @@ class PairBrowser(Panel):
         for name, one in self._controls.items():
             self._bind(
                 "filters", one, to_control=itemgetter(name),
-                to_trait=lambda value, name=name: self.filters | {name: value},
+                to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
             )  # fmt: skip
         for name, one in {"order": self._orders, "attributed": wanted, "part": part}.items():
             self._bind(name, one)
@@ -332,28 +332,6 @@ class PairBrowser(Panel):
             about=f"{len(items)} pairs of the same AU set and different emotions; {len(table)} clips",
             faces=faces, most_megabytes=most_megabytes,
         )  # fmt: skip
-
-    def attribute(self, *, part: Literal["frames", "flow"] | None = None) -> Attribution:
-        """Attribute the difference of the pair that is shown, draw it, and return it.
-
-        Parameters
-        ----------
-        part : {"frames", "flow"} or None
-            Which input's attribution is drawn; as it is where None.
-
-        Returns
-        -------
-        Attribution
-
-        Raises
-        ------
-        ValueError
-            If no pair is shown, no callable was given, or the pair cannot be attributed.
-        """
-        self._check_pair()
-        found = require(self._attribute, otherwise=_NO_ATTRIBUTE)(*self.pair)
-        self.part, self.attributed = part or self.part, True
-        return found
 
     @traitlets.validate("filters", "order", "attributed", "pair")
     def _possible(self, proposal: traitlets.Bunch) -> Any:

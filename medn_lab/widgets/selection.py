@@ -169,8 +169,11 @@ class Partners:
 
     def all(self) -> np.ndarray:
         """The row of each clip's confusable partner, (n,) int; -1 where there is none."""
-        others = [self._others(row) if aus else [] for row, aus in enumerate(self._sets)]
-        return np.array([self._nearest(row, own)[0] if len(own) else -1 for row, own in enumerate(others)], dtype=int)
+        found = np.full(len(self._ids), -1)
+        for row, aus in enumerate(self._sets):
+            if aus and len(others := self._others(row)):
+                found[row] = self._nearest(row, others)[0]
+        return found
 
     def _others(self, row: int) -> np.ndarray:
         """The rows with the same AU set and another emotion; none where the emotion is not known."""
@@ -278,7 +281,8 @@ class SelectionMeasures(widgets.HTML):
     table = traitlets.Instance(pd.DataFrame, args=())
 
     def __init__(self, measure: Measure | None, clip_ids: np.ndarray) -> None:
-        self._measure, self._steps, self._left = measure, Steps(), iter(())
+        self._measure, self._steps = measure, Steps()
+        self._left: Iterator[bool] = iter(())
         self._of: dict[str, pd.DataFrame] = {"all": pd.DataFrame(), "selected": pd.DataFrame()}
         super().__init__(
             note("Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here.")
