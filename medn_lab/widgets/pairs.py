@@ -65,8 +65,7 @@ class PairBrowser(Panel):
     Attributes
     ----------
     pair : (str, str)
-        The two clip ids, empty where no pair passes. Set it to show a pair (filters that hide it are taken away),
-        observe it to follow.
+        The two clip ids, empty where no pair passes. Set it to show a pair, observe it to follow.
     filters : dict
         The arguments of :meth:`filter` that choose among the pairs, by name.
     order : str
@@ -194,6 +193,17 @@ class PairBrowser(Panel):
         self._number.observe(lambda change: self._go(change.new - 1), "value")
         self._mark.observe(lambda change: self._on_mark(change.new), "value")
         self._note.observe(lambda change: self._on_note(change.new), "value")
+
+    def show(self, clip_a: str, *, clip_b: str) -> None:
+        """Show the pair of these two clips, named in either order; filters that hide it are taken away.
+
+        Raises
+        ------
+        ValueError
+            If they are no pair of this table.
+        """
+        self._list.find(clip_a, clip_b)
+        self.pair = (clip_a, clip_b)
 
     def next(self) -> tuple[str, str]:
         """Show the next pair, after the last the first, and return its two clip ids.
