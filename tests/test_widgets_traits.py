@@ -24,16 +24,13 @@ DROPDOWN = ("", ipywidgets.Dropdown)
 
 
 def maps_of(clips):
-    """An attributor without a network: a map of ones; it says nothing of the gate by ``magic``."""
+    """An attributor without a network: a map of ones."""
     made = set()
 
     def attribute(clip_id, *, target, method, partner):
-        key = clip_id, target, method, partner
         if target not in attribute.targets or method not in attribute.methods:
             raise ValueError(f"there is no {target!r} or no {method!r}")
-        if (target, method) == ("gate", "magic"):
-            raise ValueError("magic says nothing of the gate")
-        made.add(key)
+        made.add((clip_id, target, method, partner))
         both = clips.select([clip_id, *filter(None, [partner])])
         frames = np.ones(both.frames.shape, np.float32)
         return Attribution(frames, None, both.table, "a pair" if partner else target, "both", method)
@@ -77,25 +74,19 @@ def records():
 
 def make(name, records):
     clips, ids = records.clips, records.clips.table["clip_id"]
-    if name == "ClipPlayer":
-        return widgets.ClipPlayer(clips)
-    if name == "BranchExplorer":
-        return widgets.BranchExplorer(
+    kind, pairs = getattr(widgets, name), {"clip_a": ids[:3], "clip_b": ids[3:6].to_numpy(), "action_units": "12"}
+    return {
+        "ClipPlayer": lambda: kind(clips),
+        "BranchExplorer": lambda: kind(
             records.embedding, clips=clips, predictions=records.predictions, features=records.features
-        )
-    if name == "PairBrowser":
-        pairs = pd.DataFrame({"clip_a": ids[:3], "clip_b": ids[3:6].to_numpy(), "action_units": ["4", "4", "12"]})
-        return widgets.PairBrowser(pairs.assign(label_a="happiness", label_b="disgust"), clips=clips, magnify=1)
-    if name == "AttributionViewer":
-        return widgets.AttributionViewer(clips, attribute=maps_of(clips), target="happiness", method="saliency")
-    if name == "TrainingMonitor":
-        return widgets.TrainingMonitor()
-    if name == "DecouplingPanel":
-        return widgets.DecouplingPanel({model: report(model) for model in MODELS})
-    if name == "EvaluationPanel":
-        return widgets.EvaluationPanel(records.predictions, clips=clips)
-    assert name == "FaceLab", "a new widget: say here how it is made"
-    return widgets.FaceLab({"one": Studio(clips), "other": Studio(clips)}, magnify=1)
+        ),
+        "PairBrowser": lambda: kind(pd.DataFrame(pairs | {"label_a": "happiness", "label_b": "disgust"}), clips=clips),
+        "AttributionViewer": lambda: kind(clips, attribute=maps_of(clips), target="happiness", method="saliency"),
+        "TrainingMonitor": kind,
+        "DecouplingPanel": lambda: kind({model: report(model) for model in MODELS}),
+        "EvaluationPanel": lambda: kind(records.predictions, clips=clips),
+        "FaceLab": lambda: kind({"one": Studio(clips), "other": Studio(clips)}),
+    }[name]()
 
 
 TRAITS = {
@@ -184,56 +175,32 @@ def test_a_trait_and_its_control_are_equal_both_ways(name, records):
         assert (getattr(widget, trait), seen) == (before, [value, before])
 
 
-def drive(widget, name, records):
-    """Use a widget as a reader would, so that it makes whatever it makes late."""
-    ids = records.clips.table["clip_id"]
-    if name == "BranchExplorer":
-        widget.show(ids[0])
-        widget.select(list(ids[:9]))
-        widget.filter(subjects=[widget.shown["subject"].iloc[0]])
-        widget.filter()
-        widget.colour_by = "subject"
-    elif name == "PairBrowser":
-        widget.next()
-        widget.bookmark(note="this")
-        widget.stage.frame = 2
-    elif name == "AttributionViewer":
-        widget.explain("disgust", method="magic")
-        widget.check()
-    elif name == "TrainingMonitor":
-        run = types.SimpleNamespace(history=sample_history(epochs=2), stop=lambda: None, resume=lambda: None)
-        widget.on_fit_start(run)
-        widget.on_epoch_end(run)
-        widget.on_fit_end(run)
-    elif name == "DecouplingPanel":
-        for family in ("leakage", "information", "dependence"):
-            widget.show(family)
-        widget.compare(["second"])
-        widget.compare(MODELS)
-    elif name == "EvaluationPanel":
-        widget.select(None, records.predictions.classes[0])
-        widget.show(ids[3])
-    elif name == "FaceLab":
-        widget.show({"aus": {"AU12": "C"}})
-        widget.keep("A")
-        widget.other_cue()
-    else:
-        widget.show(ids[3])
-        widget.overlay, widget.frame = "arrows", 3
+RUN = types.SimpleNamespace(history=sample_history(epochs=2), stop=lambda: None, resume=lambda: None)
+USES = {
+    "ClipPlayer": lambda w: (w.show(ID), setattr(w, "overlay", "arrows")),
+    "BranchExplorer": lambda w: (w.show(ID), w.select([ID, OTHER_ID]), w.filter(subjects=["s02"]), w.filter()),
+    "PairBrowser": lambda w: (w.next(), w.bookmark(note="this")),
+    "AttributionViewer": lambda w: (w.explain("disgust", method="magic"), w.check()),
+    "TrainingMonitor": lambda w: (w.on_fit_start(RUN), w.on_epoch_end(RUN), w.on_fit_end(RUN)),
+    "DecouplingPanel": lambda w: (w.show("leakage"), w.show("dependence"), w.compare(["second"]), w.compare(MODELS)),
+    "EvaluationPanel": lambda w: (w.select(None, "disgust"), w.show(ID)),
+    "FaceLab": lambda w: (w.show({"aus": {"AU12": "C"}}), w.keep("A"), w.other_cue()),
+}
+"""What a reader does with each widget that makes parts late."""
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, records):
     before = set(_instances)
     widget = make(name, records)
-    drive(widget, name, records)
+    USES[name](widget)
     left = [one for key, one in _instances.items() if key not in before]
     assert len(left) > 9
     widget.close()
     assert set(_instances) == before
     assert all(one.comm is None for one in left)
     widget.close()
-    drive(widget, name, records)
+    USES[name](widget)
     assert set(_instances) == before
     assert repr(widget) == f"{name} (closed)"
 
@@ -241,15 +208,12 @@ def test_close_frees_everything_and_what_is_used_afterwards_makes_nothing(name, 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_no_button_raises_whatever_is_chosen(name, records, caplog, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # where a page is written
-    before = set(_instances)
     widget = make(name, records)
-    for toggles in [None, *parts(widget, ipywidgets.ToggleButtons)]:
-        for value in [None] if toggles is None else [value for _, value in toggles._options_full]:
-            if toggles is not None:
-                toggles.value = value
-            for button in [one for key, one in _instances.items() if key not in before]:
-                if isinstance(button, ipywidgets.Button):
-                    button.click()  # ipywidgets logs what a callback raises
+    for one in parts(widget):
+        if isinstance(one, ipywidgets.ToggleButtons):
+            one.value = one._options_full[-1][1]
+    for button in parts(widget, ipywidgets.Button):
+        button.click()  # ipywidgets logs what a callback raises
     assert [record.getMessage() for record in caplog.records] == []
 
 
