@@ -9,7 +9,6 @@ import ipywidgets
 import numpy as np
 import page_contents as page
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 import traitlets
 from figure_contents import pictures, words
@@ -57,7 +56,7 @@ def attribution_of(clips, names):
 
 def figures(browser):
     """The figures on the page: the flows, then the attribution."""
-    return parts(browser, go.FigureWidget)
+    return page.figures_of(browser, hidden=False)
 
 
 def names(pairs, place):

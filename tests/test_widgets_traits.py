@@ -7,6 +7,7 @@ import types
 import ipywidgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 import traitlets
 from ipywidgets.widgets.widget import _instances
@@ -16,6 +17,7 @@ from sample_records import sample_clips, sample_embedding, sample_features, samp
 from medn_lab import widgets
 from medn_lab.records import Attribution, DecouplingReport
 from medn_lab.widgets import __all__ as NAMES
+from medn_lab.widgets.live import LiveFigure
 
 MODELS = ["first", "second", "third"]
 ID, OTHER_ID = "s02_005", "s04_007"
@@ -65,6 +67,7 @@ class Studio:
 
 @pytest.fixture(scope="module")
 def records():
+    LiveFigure(go.Figure()).close()  # plotly's code, which all figures share, stays
     clips = sample_clips(n=24, size=24)
     features = sample_features(clips)
     return types.SimpleNamespace(
@@ -106,7 +109,7 @@ TRAITS = {
         "attributed": (None, None, True), "part": ("flow", DROPDOWN, "smoke", ""),
     },
     "AttributionViewer": {
-        "clip_id": (ID, ["Clip"], "nobody", ""), "target": ("disgust", DROPDOWN, "joy", ""),
+        "clip_id": (ID, ["Clip"], "nobody", ""), "target": (None, None, "joy", ""),
         "method": ("magic", ["Method"], "guess", ""), "partner": (None, None, "nobody"), "frame": (2, VIEW, -1, 99),
     },
     "TrainingMonitor": {},

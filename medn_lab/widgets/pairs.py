@@ -19,7 +19,7 @@ import traitlets
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
-from medn_lab.widgets.live import live_figure, redraw
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.pair_table import FILTERS, NO_FILTERS, PairTable, csv_link, pair_line
 from medn_lab.widgets.panel import Panel, control, note, small_print, trait_errors
@@ -134,9 +134,8 @@ class PairBrowser(Panel):
         )  # fmt: skip
         self.stage = self._both.view
         self._message, self._verdicts, self._explained = (widgets.HTML() for _ in range(3))
-        self._figures: dict[str, go.Figure] = {}
-        self._drawn = {name: widgets.Box(layout=widgets.Layout(display="none")) for name in ("motion", "attribution")}
-        figures = widgets.HBox([*self._drawn.values()], layout=widgets.Layout(flex_flow="row wrap"))
+        self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
+        figures = widgets.HBox([*self._figures.values()], layout=widgets.Layout(flex_flow="row wrap"))
         wanted = control(
             widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
             tooltip="Compute where in the two clips the model's difference comes from, about a second a pair",
@@ -473,13 +472,9 @@ class PairBrowser(Panel):
         self._draw(drawn)
 
     def _draw(self, drawn: dict[str, go.Figure]) -> None:
-        for name, box in self._drawn.items():
-            box.layout.display = "" if name in drawn else "none"
-            if name in drawn and name in self._figures:
-                redraw(self._figures[name], drawn[name])
-            elif name in drawn:  # a figure is made when it is first needed: it sends 5 MB
-                self._figures[name], shown = live_figure(drawn[name])
-                box.children = [shown]
+        for name, figure in self._figures.items():
+            figure.layout.display = "" if name in drawn else "none"
+            figure.drawn = drawn.get(name, figure.drawn)
 
     def _warn(self, text: str) -> None:
         self._message.value = note(text, warn=True)
