@@ -34,15 +34,20 @@ def pairs(clips):
 
 
 @pytest.fixture(scope="module")
-def shared(pairs, clips):
-    return PairBrowser(pairs, clips=clips, predictions=sample_predictions(clips), features=sample_features(clips))
+def bare(pairs):
+    return PairBrowser(pairs)
 
 
 @pytest.fixture
-def browser(shared):
-    """One that shows the first of all pairs."""
-    shared.filter(order="ranked")
-    return shared
+def browser(bare):
+    """One without clips that shows the first of all pairs."""
+    bare.filter(order="ranked")
+    return bare
+
+
+@pytest.fixture(scope="module")
+def full(pairs, clips):
+    return PairBrowser(pairs, clips=clips, predictions=sample_predictions(clips), features=sample_features(clips))
 
 
 def attribution_of(clips, names):
@@ -86,14 +91,6 @@ def test_a_pair_that_is_set_takes_filters_that_hide_it_away(browser, pairs):
     for wrong in (("nobody", other[0]), ("", "")):
         with pytest.raises(traitlets.TraitError, match="are not among"):
             browser.pair = wrong
-
-
-def test_both_faces_play_in_step_on_one_scale(browser, clips):
-    first, second = browser.stage.faces
-    assert first["count"] == second["count"] == clips.frames.shape[1]
-    assert (first["gain"], first["largest"]) == (second["gain"], second["largest"])
-    longest = np.hypot(*np.moveaxis(clips.select(browser.pair).flow[..., :2], -1, 0)).max()
-    assert first["largest"] == pytest.approx(longest, rel=1e-5)
 
 
 def test_each_filter_leaves_what_pandas_leaves(browser, pairs):
@@ -158,16 +155,20 @@ def test_pairs_of_one_data_set_can_be_chosen(clips):
     assert browser.filter(dataset="two data sets") == (one != other).sum() > 0
 
 
-def test_verdicts_gate_and_flows_are_those_of_the_pair(browser, pairs, clips):
-    browser.filter(aus="12")
-    row = browser.selection.iloc[0]
-    for part in (f"{row['n_controls']} controls", "emotion branch", row["verdict"], "mean gate", *browser.pair):
-        assert part in text(browser)
-    assert len(pictures(figures(browser)[0])) == 3
-    a, b = clips.select(browser.pair).flow
+def test_verdicts_gate_faces_and_flows_are_those_of_the_pair(full, clips):
+    full.filter(aus="12")
+    row = full.selection.iloc[0]
+    for part in (f"{row['n_controls']} controls", "emotion branch", row["verdict"], "mean gate", *full.pair):
+        assert part in text(full)
+    assert len(pictures(figures(full)[0])) == 3
+    a, b = clips.select(full.pair).flow
     longest = [np.hypot(*np.moveaxis(flow, -1, 0)).max() for flow in (a, a - b, b)]
-    shown = re.findall(r"longest ([\d.]+) px", " ".join(words(figures(browser)[0])))
+    shown = re.findall(r"longest ([\d.]+) px", " ".join(words(figures(full)[0])))
     assert list(map(float, shown)) == pytest.approx(longest, abs=0.006)
+    first, second = full.stage.faces  # both play in step on one scale
+    assert first["count"] == second["count"] == clips.frames.shape[1]
+    assert (first["gain"], first["largest"]) == (second["gain"], second["largest"])
+    assert first["largest"] == pytest.approx(max(longest[0], longest[2]), rel=1e-5)
 
 
 def test_plain_pairs_have_no_verdict_and_fewer_controls(clips):
