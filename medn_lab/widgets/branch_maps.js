@@ -12,6 +12,7 @@ const NEAR = 12; // pixels between the pointer and a point that it touches
 const STILL = 4; // pixels that a click may move
 const LIT_DIMS = 0.16;
 const GAP = 8;
+const HIGHEST = 322; // pixels of a map
 
 const TURN = Math.PI / 180;
 const around = (angles, radius = 1) => angles.map(a => [radius * Math.cos(a * TURN), radius * Math.sin(a * TURN)]);
@@ -99,6 +100,7 @@ function render({ model, el }) {
   tip.hidden = true;
   let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
   let outline = null, enclosed = null;
+  const look = model.get("look");
   const send = (name, value) => {
     model.set(name, value);
     model.save_changes();
@@ -152,7 +154,7 @@ function render({ model, el }) {
   const dot = (pen, map, { pixel }, k, scale) => {
     const [x, y] = pixel(clip(map, k)), style = styleOf[k];
     if (!Number.isFinite(x + y)) return;
-    const { canvas, half } = stamps[`${style}/${scale}`] ??= stamp(model.get("styles")[style], model.get("size"), scale);
+    const { canvas, half } = stamps[`${style}/${scale}`] ??= stamp(model.get("styles")[style], look.size, scale);
     pen.drawImage(canvas, x - half / scale, y - half / scale, 2 * half / scale, 2 * half / scale);
   };
 
@@ -170,7 +172,7 @@ function render({ model, el }) {
     pen.globalAlpha = 1;
     pen.textAlign = "left";
     pen.font = "600 13px system-ui, sans-serif";
-    pen.fillStyle = model.get("colours")[map.place] || ink;
+    pen.fillStyle = look.titles[map.place] || ink;
     pen.fillText(map.title, MARGIN.left, 15);
   };
 
@@ -184,7 +186,7 @@ function render({ model, el }) {
       for (const one of [canvas, ground]) [one.width, one.height] = size;
       const pen = ground.getContext("2d");
       pen.scale(scale, scale);
-      pen.globalAlpha = model.get("opacity");
+      pen.globalAlpha = look.opacity;
       clipped(pen, places, () => {
         for (let k = 0; k < n; k++) if (shown(k)) dot(pen, map, places, k, scale);
       });
@@ -199,7 +201,7 @@ function render({ model, el }) {
     clipped(pen, places, () => {
       for (const k of lit) if (shown(k)) dot(pen, map, places, k, scale);
       pen.lineWidth = 3;
-      const passing = hovered >= 0 ? [[hovered, model.get("ring_colour")]] : [];
+      const passing = hovered >= 0 ? [[hovered, look.ring]] : [];
       for (const [k, colour] of [...model.get("rings"), ...passing]) {
         pen.strokeStyle = colour;
         pen.beginPath();
@@ -207,7 +209,7 @@ function render({ model, el }) {
         pen.stroke();
       }
       if (outline?.map !== map) return;
-      pen.strokeStyle = model.get("ring_colour");
+      pen.strokeStyle = look.ring;
       pen.lineWidth = 1.5;
       pen.setLineDash([4, 3]);
       outlined(pen, outline.corners.map(places.pixel));
@@ -418,7 +420,7 @@ function render({ model, el }) {
     const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);
     for (const { canvas } of maps) {
       canvas.style.width = `${each}px`;
-      canvas.style.height = `${Math.min(Math.max(Math.round(0.98 * each), 220), model.get("height"))}px`;
+      canvas.style.height = `${Math.min(Math.max(Math.round(0.98 * each), 220), HIGHEST)}px`;
     }
     soon();
   };
