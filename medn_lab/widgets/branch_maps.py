@@ -61,7 +61,7 @@ class BranchMaps(anywidget.AnyWidget):
     def __init__(self, maps: dict[str, np.ndarray], *, texts: np.ndarray) -> None:
         xy = np.stack([np.asarray(one, dtype=np.float32) for one in maps.values()])
         n = xy.shape[1]
-        look = {"titles": [theme.BRANCH_COLOURS.get(name, "") for name in maps], "ring": theme.RING}
+        look: dict[str, Any] = {"titles": [theme.BRANCH_COLOURS.get(name, "") for name in maps], "ring": theme.RING}
         look |= {name: float(marker_look(n)[name]) for name in ("size", "opacity")}
         self._texts = texts
         super().__init__(

@@ -26,6 +26,11 @@ def explorer() -> BranchExplorer:
     )
 
 
+@pytest.fixture(scope="module")
+def written(explorer, tmp_path_factory):
+    return explorer.to_html(tmp_path_factory.mktemp("written") / "explorer.html").as_uri()
+
+
 @pytest.fixture
 def page(browser):
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 1000})
@@ -41,13 +46,13 @@ def page(browser):
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 
-def opened(page, explorer, folder, **options) -> MapsOnPage:
-    page.goto(explorer.to_html(folder / "explorer.html", **options).as_uri())
+def opened(page, address) -> MapsOnPage:
+    page.goto(address)
     return MapsOnPage(page, within="#maps")
 
 
-def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, explorer, tmp_path):
-    maps = opened(page, explorer, tmp_path)
+def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, written):
+    maps = opened(page, written)
     places, texts = maps.places(), maps.texts()
     with_aus = [row for row, text in enumerate(texts) if text.splitlines()[1].startswith("AU")]
     row = with_aus[loneliest(places[with_aus])]
@@ -71,8 +76,8 @@ def test_a_click_plays_a_clip_and_its_partner_which_are_magnified(page, explorer
     assert tops[0] == tops[1]  # the cards share a row
 
 
-def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, explorer, tmp_path):
-    maps = opened(page, explorer, tmp_path)
+def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, written, explorer):
+    maps = opened(page, written)
     places = maps.places()
     corners = through_a_gap(places, least=10, most=40)
     maps.lasso(corners)
@@ -88,8 +93,8 @@ def test_a_lasso_a_filter_and_a_colouring_act_on_every_map(page, explorer, tmp_p
     expect(page.locator(".medn-legend-title")).to_have_text("predicted emotion")
 
 
-def test_a_map_is_zoomed_panned_and_reset_with_mouse_buttons_and_keys(page, explorer, tmp_path):
-    maps = opened(page, explorer, tmp_path, faces=False)
+def test_a_map_is_zoomed_panned_and_reset_with_mouse_buttons_and_keys(page, written):
+    maps = opened(page, written)
     before, canvas = maps.places(), maps.canvases.first
 
     def after(gesture):
@@ -117,8 +122,7 @@ def test_a_map_is_zoomed_panned_and_reset_with_mouse_buttons_and_keys(page, expl
 
 
 def test_a_page_states_how_many_pictures_of_faces_it_holds(page, explorer, tmp_path):
-    maps = opened(page, explorer, tmp_path, faces=False)
-    maps.click(0)
+    opened(page, explorer.to_html(tmp_path / "explorer.html", faces=False).as_uri()).click(0)
     expect(page.locator("body")).to_contain_text("No pictures of faces are in this file")
     expect(page.locator("#view")).to_contain_text("are not in this file")
     expect(page.locator("canvas.medn-face-canvas")).to_have_count(0)
@@ -132,8 +136,7 @@ def test_names_from_the_data_are_text(page, tmp_path):
     table = clips.table.assign(subject=EVIL, label=EVIL, dataset=EVIL)
     features = sample_features(clips)
     hostile = BranchExplorer(sample_embedding(replace(features, table=table)), clips=clips)
-    maps = opened(page, hostile, tmp_path, title=EVIL)
-    maps.click(0)
+    opened(page, hostile.to_html(tmp_path / "explorer.html", title=EVIL).as_uri()).click(0)
     expect(page.locator("h1")).to_have_text(EVIL)
     assert page.evaluate("window.planted") is None
     assert page.locator("img[src=x]").count() == 0
@@ -170,12 +173,12 @@ def test_a_player_keeps_its_overlays_on_the_page(page, tmp_path):
     expect(page.locator("#card-a .medn-title")).to_have_text(clips.table["clip_id"].iloc[3])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_passes_the_accessibility_rules(page, explorer, tmp_path, scheme):
+def test_the_page_passes_the_accessibility_rules(page, written):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page.emulate_media(color_scheme=scheme)
-    maps = opened(page, explorer, tmp_path)
+    maps = opened(page, written)
     maps.click(loneliest(maps.places()))
     page.locator("canvas.medn-face-canvas").first.wait_for()
-    found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
-    assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = axe.run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
