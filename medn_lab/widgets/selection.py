@@ -308,7 +308,8 @@ class SelectionMeasures(widgets.HTML):
     def _work(self, clip_ids: np.ndarray, which: str) -> Iterator[bool]:
         steps = getattr(self._measure, "steps", lambda ids: iter([self._measure(ids)]))  # type: ignore[misc]
         try:
-            for self._of[which] in steps(clip_ids):
+            for found in steps(clip_ids):
+                self._of[which] = found
                 self._draw()
                 yield True
         except ValueError as problem:  # shown on the page, for nobody sees an exception there
