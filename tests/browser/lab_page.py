@@ -154,9 +154,9 @@ class LabPage:
     def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:
         """The plotly plot inside the elements that a CSS selector finds, scrolled into view."""
         graph = self.page.locator(f"{within} .js-plotly-plot").nth(number)
-        graph.wait_for(state="visible", timeout=60_000)
+        graph.wait_for(state="visible")
         graph.scroll_into_view_if_needed()
-        self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle(), timeout=60_000)
+        self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle())
         return PlotlyPlot(self.page, graph)
 
 
@@ -169,7 +169,7 @@ class MapsOnPage:
     def __init__(self, page: Page, *, within: str = ".medn-branch-explorer") -> None:
         self.page = page
         self.canvases = page.locator(f"{within} canvas.medn-map")
-        self.canvases.first.wait_for(state="visible", timeout=60_000)
+        self.canvases.first.wait_for(state="visible")
         self.canvases.first.scroll_into_view_if_needed()
         page.wait_for_function("canvas => +canvas.dataset.clips > 0", arg=self.canvases.first.element_handle())
 

@@ -82,7 +82,7 @@ def test_every_lasso_is_heard_once_wherever_it_ends_and_lights_every_map(lab, ma
     expect(lab.page.locator(".medn-branch-explorer")).to_contain_text("Nothing is selected")
 
 
-def test_the_pointer_and_keys_reach_a_clip_on_every_map_and_play_it_inside_a_lasso_too(lab, maps):
+def test_pointer_and_keys_play_a_clip_the_legend_hides_a_category_and_the_maps_follow_the_page(lab, maps):
     places, texts = maps.places(), maps.texts()
     row = loneliest(places)
     maps.lasso(circle(tuple(places[row]), radius=30))
@@ -98,10 +98,7 @@ def test_the_pointer_and_keys_reach_a_clip_on_every_map_and_play_it_inside_a_las
     maps.wait_for(f"+hovered === {(row + 1) % 90}")
     maps.canvases.first.press("Enter")
     explorer.locator(".medn-title", has_text=names[(row + 1) % 90]).wait_for()
-
-
-def test_the_legend_hides_a_category_and_the_maps_follow_the_width_of_the_page(lab, maps):
-    explorer = lab.page.locator(".medn-branch-explorer")
+    maps.canvases.first.press("Escape")
     entry = explorer.locator(".medn-entry").first
     count = int(entry.inner_text().split()[-1])
     entry.click()
