@@ -21,18 +21,12 @@ from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.page import state_of, write_page
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
 from medn_lab.widgets.player import ClipPair
-from medn_lab.widgets.selection import Filters, Measure, Partners, SelectionMeasures, partner_places, selection_text
+from medn_lab.widgets.selection import FILTERS, Filters, Measure, Partners, SelectionMeasures, describe, partner_places
 from medn_lab.widgets.timing import Dwell
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _MOST_MAPS = 3
 _MOST_NAMES = 2000
-_FILTER_LOOK = {
-    "au_sets": ("AU set", "Show only the clips in which exactly these AUs are coded"),
-    "aus": ("AU", "Show only the clips in which this AU is coded, alone or with others"),
-    "subjects": ("Subject", "Show only this person's clips"),
-    "datasets": ("Data set", "Show only the clips of one data set"),
-}
 _SEVERAL = "several"
 
 
@@ -322,10 +316,11 @@ class BranchExplorer(Panel):
         ]  # fmt: skip
 
     def _filter_list(self, name: str) -> widgets.Dropdown:
-        title, hint = _FILTER_LOOK[name]
+        what = FILTERS[name]
         values = [(f"{value} ({count})", value) for value, count in self._filters.masks[name].sum().items()]
         options = [("all", ""), *values, (_SEVERAL, _SEVERAL)]
-        listed = control(widgets.Dropdown, title, options=options, tooltip=hint, width="190px")
+        hint = f"Show only the clips of this {what}"
+        listed = control(widgets.Dropdown, what[0].upper() + what[1:], options=options, tooltip=hint, width="190px")
         self._bind(
             "filters", listed,
             to_control=lambda filters: _SEVERAL if len(filters.get(name, ())) > 1 else "".join(filters.get(name, ())),
@@ -366,7 +361,7 @@ class BranchExplorer(Panel):
         several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
         about = note("; ".join([f"{shown} of {n} clips shown", *several])) if shown < n else ""
         sets = self._filters.set_names.iloc[rows]
-        self._selected.value = about + selection_text(self._table.iloc[rows], sets=sets, of=shown, hidden=n - shown)
+        self._selected.value = about + describe(self._table.iloc[rows], sets=sets, of=shown, hidden=n - shown)
 
     def _show_clips(self, change: traitlets.Bunch) -> None:
         if change.name == "clip_id" and self.partner_id:

@@ -151,20 +151,18 @@ class Partners:
             If the clip's AUs or emotion are not known, no AU is coded in it, no such clip exists, or none is in
             `among`.
         """
-        clip_id, aus = self._ids[row], self._sets[row]
-        if self._emotions[row] < 0:
-            raise ValueError(f"the emotion of {clip_id!r} is not known, so it has no confusable partner")
         alike, others = self.same_aus(row), self._others(row)
-        if not aus:
-            raise ValueError(f"{clip_id!r} has no confusable partner: no AU is coded in it that another could share")
-        if not len(others):
-            raise ValueError(
-                f"{clip_id!r} has no confusable partner: all {len(alike)} clips with the AU set {au_set_text(aus)} are "
-                f"labelled {self._labels[row]!r}"
-            )
+        aus, label = self._sets[row], self._labels[row]
         there = others if among is None else others[among[others]]
-        if not len(there):
-            raise ValueError(f"all confusable partners of {clip_id!r} ({len(others)}) are hidden; call filter()")
+        problems = {
+            "its emotion is not known": self._emotions[row] < 0,
+            "no AU is coded in it that another could share": not aus,
+            f"all {len(alike)} clips with the AU set {au_set_text(aus)} are labelled {label!r}": len(others) == 0,
+            f"all {len(others)} are hidden; call filter()": len(there) == 0,
+        }
+        why = [text for text, holds in problems.items() if holds]
+        if why:
+            raise ValueError(f"{self._ids[row]!r} has no confusable partner: {why[0]}")
         return self._nearest(row, there)
 
     def all(self) -> np.ndarray:
@@ -218,7 +216,7 @@ def partner_places(embedding: Embedding, features: BranchFeatures | None, names:
     return np.asarray(embedding.maps[name], dtype=float), f"{name} map"
 
 
-def selection_text(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) -> str:
+def describe(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) -> str:
     """Which clips are selected: how many, whose, which emotions, and the emotions of the most frequent AU sets.
 
     Parameters
