@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import IPython
 import nbformat
@@ -16,7 +17,7 @@ from nbconvert import HTMLExporter
 
 from medn_lab.view.html_export import NAME, HtmlTwin, keep_figures_in_html
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "06_feature_space.ipynb"
 FIGURE = re.compile(r'data-medn-figure="([\w+/=]+)"')
 LIBRARY = re.compile("<script[^>]*data-medn-plotly")
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -26,53 +27,26 @@ def unpacked(packed: str) -> dict:
     return json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
-class Shell:
-    """A Jupyter kernel that runs cells: what the renderer asks of it."""
-
-    def __init__(self):
-        self.message = {}
-
-    def run(self, code: str, *, message: str, cell: str | None = None) -> None:
-        self.message = {
-            "header": {"msg_id": message},
-            "content": {"code": code},
-            "metadata": {"cellId": cell} if cell else {},
-        }
-
-    def get_parent(self) -> dict:
-        return self.message
-
-
-@pytest.fixture
-def shell(monkeypatch):
-    made = Shell()
-    monkeypatch.setattr(IPython, "get_ipython", lambda: made)
-    return made
-
-
-def test_the_html_holds_the_figure_and_only_the_first_holds_plotly_js(shell):
-    twin, figure = HtmlTwin(), go.Figure(go.Bar(y=[3, 1, 2]), layout={"width": 320, "height": 200})
-    shell.run("a", message="1")
-    first, second = (twin.to_mimebundle(figure.to_dict())["text/html"] for _ in range(2))
-    shell.run("b", message="2")
-    third = twin.to_mimebundle(figure.to_dict())["text/html"]
-    assert [len(LIBRARY.findall(page)) for page in (first, second, third)] == [1, 0, 0]
-    assert len(first) < 2_500_000
-    assert len(second) < 10_000
-    found = unpacked(FIGURE.findall(third)[0])
-    assert go.Figure(data=found["data"], layout=found["layout"]) == figure
-    assert "width:320px;height:200px" in third
+def outputs_of(book):
+    return [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]
 
 
 @pytest.mark.parametrize("cell", [None, "one cell"])
-def test_a_first_figure_that_is_run_again_holds_plotly_js_again(shell, cell):
-    twin, figure = HtmlTwin(), go.Figure(go.Bar(y=[1])).to_dict()
-    shell.run("first", message="1", cell=cell)
-    assert LIBRARY.search(twin.to_mimebundle(figure)["text/html"])
-    shell.run("second", message="2", cell="another cell")
-    assert not LIBRARY.search(twin.to_mimebundle(figure)["text/html"])
-    shell.run("first" if cell is None else "first, edited", message="3", cell=cell)
-    assert LIBRARY.search(twin.to_mimebundle(figure)["text/html"])
+def test_the_html_holds_the_figure_and_the_first_cell_alone_holds_plotly_js(cell, monkeypatch):
+    twin, figure, message = HtmlTwin(), go.Figure(go.Bar(y=[3, 1, 2]), layout={"width": 320, "height": 200}), {}
+
+    def page(run: str, code: str, own: str | None = cell) -> str:
+        metadata = {"cellId": own} if own else {}
+        message.update(header={"msg_id": run}, content={"code": code}, metadata=metadata)
+        return twin.to_mimebundle(figure.to_dict())["text/html"]
+
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(get_parent=lambda: message))
+    pages = [page("1", "a"), page("1", "a"), page("2", "b", "another cell"), page("3", "edited" if cell else "a")]
+    assert [len(LIBRARY.findall(one)) for one in pages] == [1, 0, 0, 1]  # again where the first cell is run again
+    assert len(pages[0]) < 2_500_000
+    found = unpacked(FIGURE.findall(pages[2])[0])
+    assert go.Figure(data=found["data"], layout=found["layout"]) == figure
+    assert "width:320px;height:200px" in pages[2]
 
 
 @pytest.mark.parametrize(
@@ -92,21 +66,17 @@ def test_a_renderer_that_the_user_chose_is_left_alone(chosen, kept):
 @pytest.mark.slow
 def test_the_page_of_an_executed_notebook_holds_every_figure_and_plotly_js_once(tmp_path):
     book = executed(tmp_path)
-    outputs = [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]
+    outputs = outputs_of(book)
     assert sum(PLOTLY in data and "text/html" in data for data in outputs) == 4
     page, _ = HTMLExporter().from_notebook_node(book)
     assert len(LIBRARY.findall(page)) == 1
     figures = [unpacked(packed) for packed in FIGURE.findall(page)]
     assert [figure["data"] for figure in figures] == [data[PLOTLY]["data"] for data in outputs if PLOTLY in data]
-    assert len(page) < 4_000_000
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
-def test_the_page_of_a_stored_notebook_holds_a_picture_of_every_figure(path):
-    book = nbformat.read(path, as_version=4)
-    outputs = [output.data for cell in book.cells for output in cell.get("outputs", []) if "data" in output]
-    pictures = [data["image/png"].replace("\n", "") for data in outputs if PLOTLY in data]
+def test_the_page_of_a_stored_notebook_holds_a_picture_of_every_figure():
+    book = nbformat.read(NOTEBOOK, as_version=4)
+    pictures = [data["image/png"].replace("\n", "") for data in outputs_of(book) if PLOTLY in data]
     page = HTMLExporter().from_notebook_node(book)[0].replace("\n", "")
     assert pictures
     assert all(picture in page for picture in pictures)

@@ -122,7 +122,7 @@ def _tally(table: pd.DataFrame, column: str) -> str:
 def _doubt_tally(table: pd.DataFrame) -> str:
     """How many clips take part in no pair and no AU figure because their AUs are in doubt; empty for none."""
     n = int((au_doubt(table) != "").sum()) if "action_units" in table or au_columns(table) else 0
-    return f"{n} clips with AUs in doubt" if n else ""
+    return f"{n} clip{'s' * (n > 1)} with AUs in doubt" if n else ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

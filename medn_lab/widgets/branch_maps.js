@@ -12,6 +12,7 @@ const NEAR = 12; // pixels between the pointer and a point that it touches
 const STILL = 4; // pixels that a click may move
 const LIT_DIMS = 0.16;
 const GAP = 8;
+const HIGHEST = 322; // pixels of a map
 
 const TURN = Math.PI / 180;
 const around = (angles, radius = 1) => angles.map(a => [radius * Math.cos(a * TURN), radius * Math.sin(a * TURN)]);
@@ -32,32 +33,29 @@ const SHAPES = {
   "star": every(36, -90).map((angle, k) => around([angle], k % 2 ? 0.53 : 1.4)[0]),
 };
 
-/** Put the outline of a marker on the pen. */
-function trace(pen, symbol, x, y, radius) {
+/** Put a closed line through these corners on the pen. */
+function outlined(pen, corners) {
   pen.beginPath();
-  if (symbol === "x-thin-open") {
-    for (const side of [-1, 1]) {
-      pen.moveTo(x - radius, y - side * radius);
-      pen.lineTo(x + radius, y + side * radius);
-    }
-    return;
-  }
-  const corners = SHAPES[symbol.replace("-open", "")];
-  if (!corners) return pen.arc(x, y, radius, 0, 2 * Math.PI);
-  corners.forEach(([dx, dy], k) => (k ? pen.lineTo(x + radius * dx, y + radius * dy)
-    : pen.moveTo(x + radius * dx, y + radius * dy)));
+  corners.forEach(([x, y], k) => (k ? pen.lineTo(x, y) : pen.moveTo(x, y)));
   pen.closePath();
 }
 
 /** A marker as a small picture, which is drawn faster than its path. */
 function stamp({ colour, symbol }, size, scale) {
-  const radius = size / 2 * scale, half = Math.ceil(1.4 * radius) + 1;
+  const radius = size / 2 * scale, half = Math.ceil(1.4 * radius) + 1, shape = SHAPES[symbol.replace("-open", "")];
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 2 * half;
   const pen = canvas.getContext("2d");
   pen.fillStyle = pen.strokeStyle = colour;
   pen.lineWidth = scale;
-  trace(pen, symbol, half, half, radius);
+  pen.translate(half, half);
+  if (symbol === "x-thin-open") {
+    for (const side of [-radius, radius]) {
+      pen.moveTo(-radius, side);
+      pen.lineTo(radius, -side);
+    }
+  } else if (shape) outlined(pen, shape.map(([x, y]) => [radius * x, radius * y]));
+  else pen.arc(0, 0, radius, 0, 2 * Math.PI);
   if (symbol.endsWith("-open")) pen.stroke();
   else pen.fill();
   return { canvas, half };
@@ -65,14 +63,12 @@ function stamp({ colour, symbol }, size, scale) {
 
 /** A copy of a binary trait: what comes over the wire need not begin where numbers may. */
 const array = (model, name, kind) => {
-  const view = model.get(name);
-  return new kind(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+  const { buffer, byteOffset, byteLength } = model.get(name);
+  return new kind(buffer.slice(byteOffset, byteOffset + byteLength));
 };
 
-const bytes = numbers => new DataView(Int32Array.from(numbers).buffer);
-
 /** Whether a point lies inside a closed outline (even-odd rule). */
-function inside(outline, x, y) {
+function inside(outline, [x, y]) {
   let odd = false;
   for (let k = 0, last = outline.length - 1; k < outline.length; last = k++) {
     const [ax, ay] = outline[k], [bx, by] = outline[last];
@@ -90,11 +86,9 @@ function ticks(low, high) {
 }
 
 function element(tag, className, parent, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
+  const made = Object.assign(document.createElement(tag), { className, textContent: text });
   if (tag === "button") made.type = "button";
-  parent?.append(made);
+  parent.append(made);
   return made;
 }
 
@@ -104,54 +98,51 @@ function render({ model, el }) {
   const bar = element("div", "medn-maps-bar", el), row = element("div", "medn-maps-row", el);
   const legend = element("div", "medn-legend", el), tip = element("div", "medn-tip", el);
   tip.hidden = true;
-  let xy, styleOf, kept, lit, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
+  let xy, styleOf, kept, lit, hidden, n, stamps = {}, version = 0, frame = 0, hovered = -1, tool = "lasso";
   let outline = null, enclosed = null;
+  const look = model.get("look");
+  const send = (name, value) => {
+    model.set(name, value);
+    model.save_changes();
+  };
   const maps = model.get("titles").map((title, place) => {
     const canvas = element("canvas", "medn-map", row);
     canvas.tabIndex = 0;
     canvas.setAttribute("role", "application");
     return { title, place, canvas, ground: document.createElement("canvas"), view: null, drawn: "" };
   });
-  const n = () => styleOf.length;
   const shown = k => kept[k] && !hidden.has(styleOf[k]);
-  let hidden = new Set();
-
-  const read = () => {
-    xy = array(model, "xy", Float32Array);
-    styleOf = array(model, "style_of", Uint8Array);
-    kept = array(model, "kept", Uint8Array);
-    lit = array(model, "lit", Int32Array);
-    const names = model.get("hidden");
-    hidden = new Set(model.get("styles").flatMap(({ name }, k) => (names.includes(name) ? [k] : [])));
-  };
-  const at = (map, k) => 2 * (map.place * n() + k);
+  const clip = (map, k) => [xy[2 * (map.place * n + k)], xy[2 * (map.place * n + k) + 1]];
 
   /** The range of all points of a map with a margin: left, right, low, high. */
   const home = map => [0, 1].flatMap(axis => {
     let least = Infinity, most = -Infinity;
-    for (let k = 0; k < n(); k++) {
-      if (!Number.isFinite(xy[at(map, k)] + xy[at(map, k) + 1])) continue;
-      least = Math.min(least, xy[at(map, k) + axis]);
-      most = Math.max(most, xy[at(map, k) + axis]);
+    for (let k = 0; k < n; k++) {
+      const own = clip(map, k);
+      if (!Number.isFinite(own[0] + own[1])) continue;
+      least = Math.min(least, own[axis]);
+      most = Math.max(most, own[axis]);
     }
     const margin = 0.05 * (most - least || 1);
     return least > most ? [0, 1] : [least - margin, most + margin];
   });
 
+  /** Size of a map's plot, and from places to pixels and back. */
   const box = map => {
-    const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view;
+    const { clientWidth: wide, clientHeight: high } = map.canvas, [left, right, low, up] = map.view ??= home(map);
     const width = wide - MARGIN.left - MARGIN.right, height = high - MARGIN.top - MARGIN.bottom;
+    const x = value => MARGIN.left + (value - left) / (right - left) * width;
+    const y = value => MARGIN.top + (up - value) / (up - low) * height;
     return {
-      width, height,
-      x: value => MARGIN.left + (value - left) / (right - left) * width,
-      y: value => MARGIN.top + (up - value) / (up - low) * height,
-      unX: pixel => left + (pixel - MARGIN.left) / width * (right - left),
-      unY: pixel => up - (pixel - MARGIN.top) / height * (up - low),
+      width, height, x, y,
+      pixel: place => [x(place[0]), y(place[1])],
+      place: (px, py) => [
+        left + (px - MARGIN.left) / width * (right - left), up - (py - MARGIN.top) / height * (up - low),
+      ],
     };
   };
 
-  const clipped = (pen, map, act) => {
-    const { width, height } = box(map);
+  const clipped = (pen, { width, height }, act) => {
     pen.save();
     pen.beginPath();
     pen.rect(MARGIN.left, MARGIN.top, width, height);
@@ -160,83 +151,73 @@ function render({ model, el }) {
     pen.restore();
   };
 
-  const dot = (pen, map, places, k, scale) => {
-    const x = places.x(xy[at(map, k)]), y = places.y(xy[at(map, k) + 1]);
+  const dot = (pen, map, { pixel }, k, scale) => {
+    const [x, y] = pixel(clip(map, k)), style = styleOf[k];
     if (!Number.isFinite(x + y)) return;
-    const style = styleOf[k];
-    const { canvas, half } = stamps[`${style}/${scale}`] ??= stamp(model.get("styles")[style], model.get("size"), scale);
+    const { canvas, half } = stamps[`${style}/${scale}`] ??= stamp(model.get("styles")[style], look.size, scale);
     pen.drawImage(canvas, x - half / scale, y - half / scale, 2 * half / scale, 2 * half / scale);
   };
 
-  const axes = (pen, map) => {
-    const places = box(map), [left, right, low, high] = map.view, ink = getComputedStyle(el).color;
+  const axes = (pen, map, { width, height, x, y }) => {
+    const [left, right, low, high] = map.view, ink = getComputedStyle(el).color;
     pen.font = "11px system-ui, sans-serif";
     pen.fillStyle = pen.strokeStyle = ink;
     pen.globalAlpha = 0.75;
-    for (const value of ticks(left, right)) {
-      pen.textAlign = "center";
-      pen.fillText(String(value), places.x(value), MARGIN.top + places.height + 14);
-    }
-    for (const value of ticks(low, high)) {
-      pen.textAlign = "right";
-      pen.fillText(String(value), MARGIN.left - 4, places.y(value) + 4);
-    }
+    pen.textAlign = "center";
+    for (const value of ticks(left, right)) pen.fillText(String(value), x(value), MARGIN.top + height + 14);
+    pen.textAlign = "right";
+    for (const value of ticks(low, high)) pen.fillText(String(value), MARGIN.left - 4, y(value) + 4);
     pen.globalAlpha = 0.3;
-    pen.strokeRect(MARGIN.left + 0.5, MARGIN.top + 0.5, places.width - 1, places.height - 1);
+    pen.strokeRect(MARGIN.left + 0.5, MARGIN.top + 0.5, width - 1, height - 1);
     pen.globalAlpha = 1;
     pen.textAlign = "left";
     pen.font = "600 13px system-ui, sans-serif";
-    pen.fillStyle = model.get("colours")[map.place] || ink;
+    pen.fillStyle = look.titles[map.place] || ink;
     pen.fillText(map.title, MARGIN.left, 15);
   };
 
   const drawMap = map => {
-    const { canvas, ground } = map, scale = window.devicePixelRatio || 1;
-    if (!canvas.clientWidth) return;
-    map.view ??= home(map);
-    const size = [Math.round(canvas.clientWidth * scale), Math.round(canvas.clientHeight * scale)];
-    const places = box(map), state = JSON.stringify([version, size, scale, map.view]);
+    const { canvas, ground } = map, { clientWidth, clientHeight } = canvas, scale = window.devicePixelRatio || 1;
+    if (!clientWidth) return;
+    const size = [clientWidth, clientHeight].map(side => Math.round(side * scale)), places = box(map);
+    const state = JSON.stringify([version, size, scale, map.view]);
     if (state !== map.drawn) {
       map.drawn = state;
       for (const one of [canvas, ground]) [one.width, one.height] = size;
       const pen = ground.getContext("2d");
       pen.scale(scale, scale);
-      pen.globalAlpha = model.get("opacity");
-      clipped(pen, map, () => {
-        for (let k = 0; k < n(); k++) if (shown(k)) dot(pen, map, places, k, scale);
+      pen.globalAlpha = look.opacity;
+      clipped(pen, places, () => {
+        for (let k = 0; k < n; k++) if (shown(k)) dot(pen, map, places, k, scale);
       });
     }
     const pen = canvas.getContext("2d");
     pen.setTransform(scale, 0, 0, scale, 0, 0);
-    pen.clearRect(0, 0, canvas.clientWidth, canvas.clientHeight);
-    axes(pen, map);
+    pen.clearRect(0, 0, clientWidth, clientHeight);
+    axes(pen, map, places);
     pen.globalAlpha = lit.length ? LIT_DIMS : 1;
-    pen.drawImage(ground, 0, 0, canvas.clientWidth, canvas.clientHeight);
+    pen.drawImage(ground, 0, 0, clientWidth, clientHeight);
     pen.globalAlpha = 1;
-    clipped(pen, map, () => {
+    clipped(pen, places, () => {
       for (const k of lit) if (shown(k)) dot(pen, map, places, k, scale);
       pen.lineWidth = 3;
-      const rings = model.get("rings"), passing = hovered >= 0 ? [[hovered, model.get("ring_colour")]] : [];
-      for (const [k, colour] of [...rings, ...passing]) {
+      const passing = hovered >= 0 ? [[hovered, look.ring]] : [];
+      for (const [k, colour] of [...model.get("rings"), ...passing]) {
         pen.strokeStyle = colour;
-        trace(pen, "circle", places.x(xy[at(map, k)]), places.y(xy[at(map, k) + 1]), 9.5);
-        pen.stroke();
-      }
-      if (outline?.map === map) {
-        pen.strokeStyle = model.get("ring_colour");
-        pen.lineWidth = 1.5;
-        pen.setLineDash([4, 3]);
         pen.beginPath();
-        outline.corners.forEach(([x, y], k) => (k ? pen.lineTo(places.x(x), places.y(y))
-          : pen.moveTo(places.x(x), places.y(y))));
-        pen.closePath();
+        pen.arc(...places.pixel(clip(map, k)), 9.5, 0, 2 * Math.PI);
         pen.stroke();
-        pen.setLineDash([]);
       }
+      if (outline?.map !== map) return;
+      pen.strokeStyle = look.ring;
+      pen.lineWidth = 1.5;
+      pen.setLineDash([4, 3]);
+      outlined(pen, outline.corners.map(places.pixel));
+      pen.stroke();
     });
-    const of = kept.length === n() ? kept.reduce((sum, one) => sum + one, 0) : n();
+    const of = kept.reduce((sum, one) => sum + one, 0);
     canvas.setAttribute("aria-label", `${map.title}: ${of} clips, ${lit.length} selected`);
-    Object.assign(canvas.dataset, { clips: n(), lit: lit.length, rings: model.get("rings").length, hovered });
+    Object.assign(canvas.dataset, { clips: n, lit: lit.length, rings: model.get("rings").length, hovered });
   };
 
   const soon = () => {
@@ -245,80 +226,70 @@ function render({ model, el }) {
       maps.forEach(drawMap);
     });
   };
-  const stale = () => { version += 1; soon(); };
 
   // Gestures -----------------------------------------------------------------------------------------------------------
 
   const nearest = (map, x, y) => {
-    const places = box(map);
-    let found = -1, least = NEAR * NEAR;
-    for (let k = 0; k < n(); k++) {
+    const { pixel } = box(map);
+    let found = -1, least = NEAR ** 2;
+    for (let k = 0; k < n; k++) {
       if (!shown(k)) continue;
-      const distance = (places.x(xy[at(map, k)]) - x) ** 2 + (places.y(xy[at(map, k) + 1]) - y) ** 2;
+      const [px, py] = pixel(clip(map, k)), distance = (px - x) ** 2 + (py - y) ** 2;
       if (distance < least) [found, least] = [k, distance];
     }
     return found;
   };
 
-  const hover = (k, map = null) => {
+  const hover = (k, map) => {
     if (k !== hovered) {
       hovered = k;
       soon();
-      model.set("hovered", k);
-      model.save_changes();
+      send("hovered", k);
     }
     const text = model.get("texts")[k];
-    tip.hidden = k < 0 || !text || !map;
+    tip.hidden = k < 0 || !text;
     if (tip.hidden) return;
     tip.textContent = text;
-    const places = box(map), left = map.canvas.offsetLeft + places.x(xy[at(map, k)]);
+    const [x, y] = box(map).pixel(clip(map, k)), left = map.canvas.offsetLeft + x;
     const over = left + 14 + tip.offsetWidth > el.clientWidth;
     tip.style.left = `${over ? left - 14 - tip.offsetWidth : left + 14}px`;
-    tip.style.top = `${map.canvas.offsetTop + places.y(xy[at(map, k) + 1]) + 10}px`;
+    tip.style.top = `${map.canvas.offsetTop + y + 10}px`;
   };
 
   const light = rows => {
     lit = Int32Array.from(rows);
-    model.set("lit", bytes(lit));
-    model.save_changes();
+    send("lit", new DataView(lit.buffer));
     soon();
   };
 
   /** Select what the outline holds; shift adds to what is lit, alt takes away. */
-  const enclose = ({ map, corners }, event) => {
-    const held = [];
-    for (let k = 0; k < n(); k++) if (shown(k) && inside(corners, xy[at(map, k)], xy[at(map, k) + 1])) held.push(k);
-    const there = new Set(lit);
-    if (event.altKey) held.forEach(k => there.delete(k));
-    else if (event.shiftKey) held.forEach(k => there.add(k));
-    enclosed = event.altKey || event.shiftKey ? [...there].sort((a, b) => a - b) : held;
+  const enclose = ({ map, corners }, { altKey, shiftKey }) => {
+    const held = [], there = new Set(altKey || shiftKey ? lit : []);
+    for (let k = 0; k < n; k++) if (shown(k) && inside(corners, clip(map, k))) held.push(k);
+    held.forEach(k => (altKey ? there.delete(k) : there.add(k)));
+    enclosed = [...there].sort((a, b) => a - b);
     light(enclosed);
   };
 
-  const zoom = (map, factor, x, y) => {
-    const places = box(map), cx = places.unX(x), cy = places.unY(y), [left, right, low, high] = map.view;
-    map.view = [cx + (left - cx) * factor, cx + (right - cx) * factor,
-      cy + (low - cy) * factor, cy + (high - cy) * factor];
+  const zoom = (map, factor, x = map.canvas.clientWidth / 2, y = map.canvas.clientHeight / 2) => {
+    const [cx, cy] = box(map).place(x, y);
+    map.view = map.view.map((edge, k) => (k < 2 ? cx + (edge - cx) * factor : cy + (edge - cy) * factor));
     soon();
   };
-  const zoomMiddle = factor => map => zoom(map, factor, map.canvas.clientWidth / 2, map.canvas.clientHeight / 2);
   const reset = map => { map.view = null; soon(); };
   const clear = () => { outline = null; light([]); };
-  const click = k => {
-    model.set("clicked", [k, model.get("clicked")[1] + 1]); // counted, so that a second click on a point is heard
-    model.save_changes();
-  };
+  // Counted, so that a second click on a point is heard.
+  const click = k => { if (k >= 0) send("clicked", [k, model.get("clicked")[1] + 1]); };
   /** Hover the next point that is shown. */
   const walk = step => map => {
-    let k = hovered;
-    for (let tried = 0; tried < n(); tried++) {
-      k = (k + step + n()) % n();
+    for (let tried = 1, k = hovered; tried <= n; tried++) {
+      k = (k + step + n) % n;
       if (shown(k)) return hover(k, map);
     }
   };
   const keys = {
-    "+": zoomMiddle(0.8), "=": zoomMiddle(0.8), "-": zoomMiddle(1.25), "0": reset, Escape: clear,
-    Enter: () => { if (hovered >= 0) click(hovered); },
+    "+": map => zoom(map, 0.8), "=": map => zoom(map, 0.8), "-": map => zoom(map, 1.25), "0": reset, Escape: clear,
+    Enter: () => click(hovered),
     ArrowRight: walk(1), ArrowDown: walk(1), ArrowLeft: walk(-1), ArrowUp: walk(-1),
   };
 
@@ -327,50 +298,47 @@ function render({ model, el }) {
     let start = null;
     /** Where a clip is drawn, for scripts in the page. */
     canvas.clip = k => {
-      const places = box(map);
-      return { x: places.x(xy[at(map, k)]), y: places.y(xy[at(map, k) + 1]), text: model.get("texts")[k], shown: !!shown(k) };
+      const [x, y] = box(map).pixel(clip(map, k));
+      return { x, y, text: model.get("texts")[k], shown: !!shown(k) };
     };
-    const place = event => [event.offsetX, event.offsetY];
-    canvas.addEventListener("pointerdown", event => {
-      const [x, y] = place(event), pans = tool === "pan" || event.button !== 0;
-      start = { x, y, view: [...map.view], pans, moved: false };
+    const on = (name, act, options) => canvas.addEventListener(
+      name, event => act(event, event.offsetX, event.offsetY), options);
+    on("pointerdown", (event, x, y) => {
+      start = { x, y, view: [...map.view], pans: tool === "pan" || event.button !== 0, moved: false };
       canvas.setPointerCapture(event.pointerId);
     });
-    canvas.addEventListener("pointermove", event => {
-      const [x, y] = place(event);
+    on("pointermove", (event, x, y) => {
       if (!start) return hover(nearest(map, x, y), map);
       if (!start.moved && Math.hypot(x - start.x, y - start.y) < STILL) return;
-      const places = box(map);
+      const { width, height, place } = box(map);
       if (start.pans) {
         const [left, right, low, high] = start.view;
-        const dx = (x - start.x) / places.width * (right - left), dy = (y - start.y) / places.height * (high - low);
+        const dx = (x - start.x) / width * (right - left), dy = (y - start.y) / height * (high - low);
         map.view = [left - dx, right - dx, low + dy, high + dy];
-      } else if (!start.moved) {
-        outline = { map, corners: [[places.unX(start.x), places.unY(start.y)]] };
+      } else {
+        if (!start.moved) outline = { map, corners: [place(start.x, start.y)] };
+        outline.corners.push(place(x, y));
       }
       start.moved = true;
-      if (!start.pans) outline.corners.push([places.unX(x), places.unY(y)]);
       tip.hidden = true;
       soon();
     });
-    const end = event => {
-      if (!start) return;
-      const { moved, pans } = start, [x, y] = place(event);
+    on("pointerup", (event, x, y) => {
+      const { moved, pans } = start ?? { pans: true, moved: true };
       start = null;
-      if (moved && !pans) enclose(outline, event);
-      else if (!moved && nearest(map, x, y) >= 0) click(nearest(map, x, y));
-    };
-    canvas.addEventListener("pointerup", end);
-    canvas.addEventListener("pointercancel", () => { start = outline = null; soon(); });
-    canvas.addEventListener("pointerleave", () => { if (!start) hover(-1); });
-    canvas.addEventListener("dblclick", () => { reset(map); clear(); });
-    canvas.addEventListener("contextmenu", event => event.preventDefault());
-    canvas.addEventListener("wheel", event => {
+      if (!moved) click(nearest(map, x, y));
+      else if (!pans) enclose(outline, event);
+    });
+    on("pointercancel", () => { start = outline = null; soon(); });
+    on("pointerleave", () => { if (!start) hover(-1, map); });
+    on("dblclick", () => { reset(map); clear(); });
+    on("contextmenu", event => event.preventDefault());
+    on("wheel", (event, x, y) => {
       if (!event.ctrlKey && document.activeElement !== canvas) return; // the page scrolls until a map is clicked
       event.preventDefault();
-      zoom(map, Math.exp(event.deltaY / 400), ...place(event));
+      zoom(map, Math.exp(event.deltaY / 400), x, y);
     }, { passive: false });
-    canvas.addEventListener("keydown", event => {
+    on("keydown", event => {
       if (!keys[event.key]) return;
       keys[event.key](map);
       event.preventDefault();
@@ -388,69 +356,71 @@ function render({ model, el }) {
     const made = element("button", "medn-tool", bar, text);
     made.title = title;
     made.setAttribute("aria-label", title);
-    made.addEventListener("click", act);
+    made.addEventListener("click", () => act(made));
     return made;
   };
-  const tools = {};
-  const choose = name => {
-    tool = name;
-    for (const own of Object.keys(tools)) tools[own].setAttribute("aria-pressed", String(own === tool));
+  const choose = made => {
+    tool = made.textContent;
+    tools.forEach(one => one.setAttribute("aria-pressed", String(one === made)));
   };
-  tools.lasso = button("lasso", "Lasso: drag round points; shift adds, alt takes away", () => choose("lasso"));
-  tools.pan = button("pan", "Pan: drag the map", () => choose("pan"));
-  choose("lasso");
+  const tools = [
+    button("lasso", "Lasso: drag round points; shift adds, alt takes away", choose),
+    button("pan", "Pan: drag the map", choose),
+  ];
+  choose(tools[0]);
   button("+", "Zoom in (+)", () => maps.forEach(keys["+"]));
   button("−", "Zoom out (-)", () => maps.forEach(keys["-"]));
   button("reset", "Show all points (0, or a double click)", () => maps.forEach(reset));
   button("clear", "Select nothing (Escape)", clear);
 
   const listStyles = () => {
-    const counts = new Array(model.get("styles").length).fill(0);
-    kept.forEach((one, k) => { if (one) counts[styleOf[k]] += 1; });
+    const styles = model.get("styles"), counts = styles.map(() => 0);
+    kept.forEach((one, k) => { counts[styleOf[k]] += one; });
     const focused = [...legend.children].indexOf(document.activeElement);
     legend.replaceChildren();
     element("span", "medn-legend-title", legend, model.get("legend_title"));
-    model.get("styles").forEach(({ name, colour, symbol }, k) => {
+    styles.forEach((style, k) => {
       if (!counts[k]) return;
       const entry = element("button", "medn-entry", legend);
       entry.title = "Hide or show; with shift, show only this";
       entry.setAttribute("aria-pressed", String(!hidden.has(k)));
-      const { canvas } = stamp({ colour, symbol }, 10, 2);
+      const { canvas } = stamp(style, 10, 2);
       canvas.style.height = "13px";
-      entry.append(canvas, `${name} ${counts[k]}`);
+      entry.append(canvas, `${style.name} ${counts[k]}`);
       entry.addEventListener("click", event => {
-        const before = model.get("hidden"), off = before.includes(name);
-        const others = model.get("styles").map(style => style.name).filter(one => one !== name);
+        const before = model.get("hidden"), off = before.includes(style.name);
+        const others = styles.map(({ name }) => name).filter(name => name !== style.name);
         const alone = before.length === others.length && !off;
-        model.set("hidden", event.shiftKey ? (alone ? [] : others)
-          : off ? before.filter(one => one !== name) : [...before, name]);
-        model.save_changes();
+        send("hidden", event.shiftKey ? (alone ? [] : others)
+          : off ? before.filter(name => name !== style.name) : [...before, style.name]);
       });
     });
     legend.children[focused]?.focus(); // the keyboard stays on the entry that it pressed
   };
 
-  const ground = () => {
-    read();
-    stamps = {};
-    listStyles();
-    stale();
-  };
-  const moved = () => { maps.forEach(map => { map.view = null; }); ground(); };
   const marks = () => {
-    const now = array(model, "lit", Int32Array);
-    if (String(now) !== String(enclosed)) outline = null; // selected by something else than the outline
-    lit = now;
+    lit = array(model, "lit", Int32Array);
+    if (String(lit) !== String(enclosed)) outline = null; // selected by something else than the outline
     soon();
   };
-  const events = [["xy", moved], ["lit", marks], ["rings", soon],
-    ...["style_of", "styles", "kept", "hidden", "size", "opacity", "legend_title"].map(name => [name, ground])];
+  const ground = () => {
+    [xy, styleOf, kept] = [["xy", Float32Array], ["style_of", Uint8Array], ["kept", Uint8Array]]
+      .map(([name, kind]) => array(model, name, kind));
+    n = styleOf.length;
+    hidden = new Set(model.get("styles").flatMap(({ name }, k) => (model.get("hidden").includes(name) ? [k] : [])));
+    stamps = {};
+    version += 1;
+    listStyles();
+    marks();
+  };
+  const events = [["lit", marks], ["rings", soon],
+    ...["style_of", "styles", "kept", "hidden", "legend_title"].map(name => [name, ground])];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   const fit = () => {
     const each = Math.floor((row.clientWidth - GAP * (maps.length - 1)) / maps.length);
     for (const { canvas } of maps) {
       canvas.style.width = `${each}px`;
-      canvas.style.height = `${Math.min(Math.max(Math.round(0.98 * each), 220), model.get("height"))}px`;
+      canvas.style.height = `${Math.min(Math.max(Math.round(0.98 * each), 220), HIGHEST)}px`;
     }
     soon();
   };

@@ -29,8 +29,6 @@ class BranchMaps(anywidget.AnyWidget):
         The places of the clips on each map, by its title.
     texts : (n,) of str
         What the pointer shows of each clip, as HTML lines divided by ``<br>``.
-    height : int
-        The largest height of a map in pixels; the width follows the page.
 
     Attributes
     ----------
@@ -47,7 +45,7 @@ class BranchMaps(anywidget.AnyWidget):
     _esm = _HERE / "branch_maps.js"
     _css = _HERE / "branch_maps.css"
     titles: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    colours: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    look: Any = traitlets.Dict().tag(sync=True)
     xy = traitlets.Bytes().tag(sync=True)
     texts: traitlets.List[Any] = traitlets.List().tag(sync=True)
     style_of = traitlets.Bytes().tag(sync=True)
@@ -59,21 +57,16 @@ class BranchMaps(anywidget.AnyWidget):
     hovered = traitlets.Int(-1).tag(sync=True)
     clicked: traitlets.List[Any] = traitlets.List([-1, 0]).tag(sync=True)
     rings: traitlets.List[Any] = traitlets.List().tag(sync=True)
-    size = traitlets.Float(6.0).tag(sync=True)
-    opacity = traitlets.Float(1.0).tag(sync=True)
-    height = traitlets.Int(322).tag(sync=True)
-    ring_colour = traitlets.Unicode(theme.RING).tag(sync=True)
 
-    def __init__(self, maps: dict[str, np.ndarray], *, texts: np.ndarray, height: int = 322) -> None:
+    def __init__(self, maps: dict[str, np.ndarray], *, texts: np.ndarray) -> None:
         xy = np.stack([np.asarray(one, dtype=np.float32) for one in maps.values()])
         n = xy.shape[1]
-        look = marker_look(n)
+        look: dict[str, Any] = {"titles": [theme.BRANCH_COLOURS.get(name, "") for name in maps], "ring": theme.RING}
+        look |= {name: float(marker_look(n)[name]) for name in ("size", "opacity")}
         self._texts = texts
         super().__init__(
-            titles=list(maps), colours=[theme.BRANCH_COLOURS.get(name, "") for name in maps], xy=xy.tobytes(),
-            texts=_plain(texts), kept=b"\1" * n, style_of=bytes(n),
-            styles=[{"name": "", "colour": theme.GREY, "symbol": "circle"}], height=height,
-            size=float(look["size"]), opacity=float(look["opacity"]),
+            titles=list(maps), look=look, xy=xy.tobytes(), texts=_plain(texts), kept=b"\1" * n, style_of=bytes(n),
+            styles=[{"name": "", "colour": theme.GREY, "symbol": "circle"}],
         )  # fmt: skip
 
     @property

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +13,20 @@ import pandas as pd
 import traitlets
 
 from medn_lab.records import BranchFeatures, Clips, Embedding, Predictions, positions
+from medn_lab.view import theme
 from medn_lab.view.colouring import colour_choices, colouring
 from medn_lab.view.maps import CAUTION, joined_table, map_names, params_line
 from medn_lab.view.rows import hover_texts, label_column
-from medn_lab.widgets.branch_maps import BranchMaps
-from medn_lab.widgets.page import write_explorer
+from medn_lab.widgets.branch_maps import BranchMaps, categories
+from medn_lab.widgets.page import state_of, write_page
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
 from medn_lab.widgets.player import ClipPair
-from medn_lab.widgets.selection import Filters, Measure, Partners, SelectionMeasures, partner_places, selection_text
+from medn_lab.widgets.selection import FILTERS, Filters, Measure, Partners, SelectionMeasures, describe, partner_places
 from medn_lab.widgets.timing import Dwell
 
 _DWELL = 0.16  # seconds that the pointer rests on a point before its clip plays
 _MOST_MAPS = 3
 _MOST_NAMES = 2000
-_FILTER_LOOK = {
-    "au_sets": ("AU set", "Show only the clips in which exactly these AUs are coded"),
-    "aus": ("AU", "Show only the clips in which this AU is coded, alone or with others"),
-    "subjects": ("Subject", "Show only this person's clips"),
-    "datasets": ("Data set", "Show only the clips of one data set"),
-}
 _SEVERAL = "several"
 
 
@@ -66,8 +60,6 @@ class BranchExplorer(Panel):
         What the points are coloured by at first; a key of the *Colour by* list.
     magnify : float
         How many times as large the motion is drawn at first, 1 to 20.
-    map_height : int
-        The largest height of a map in pixels; the width follows the page.
 
     Attributes
     ----------
@@ -122,26 +114,20 @@ class BranchExplorer(Panel):
         maps: Sequence[str] | None = None,
         colour_by: str = "label",
         magnify: float = 6.0,
-        map_height: int = 322,
     ) -> None:
         self._embedding, self._predictions = embedding, predictions
         names = _names_of_maps(embedding, maps)
         table = self._table = joined_table(embedding, predictions, features=features)
         self._ids = table["clip_id"].to_numpy(dtype=object)
-        self._rows = {clip_id: row for row, clip_id in enumerate(self._ids)}
         self._choices = colour_choices(table)
         if colour_by == "label" and "label" not in self._choices:
             colour_by = next(iter(self._choices), "clip_id")
-        self._filters = Filters(table)
-        self._kept = np.ones(len(table), dtype=bool)
+        self._filters, self._kept = Filters(table), np.ones(len(table), dtype=bool)
         places, self._places_name = partner_places(embedding, features, names)
         self._partners = Partners(table, places)
-        self.branch_maps = BranchMaps(
-            {name: embedding.maps[name] for name in names}, texts=hover_texts(table), height=map_height
-        )
+        self.branch_maps = BranchMaps({name: embedding.maps[name] for name in names}, texts=hover_texts(table))
         self._pair = ClipPair(table, clips=clips, predictions=predictions, magnify=magnify)
-        self._measured = SelectionMeasures(measure, self._ids)
-        self._selected, self._counted = widgets.HTML(), widgets.HTML()
+        self._measured, self._selected = SelectionMeasures(measure, self._ids), widgets.HTML()
         self._show_soon = Dwell(self.show, seconds=_DWELL)
         controls = widgets.HBox(layout=widgets.Layout(flex_flow="row wrap", align_items="center"))
         foot = widgets.HTML(note(_doubts(table), warn=True) + note(f"{params_line(embedding)}. {CAUTION}"))
@@ -151,14 +137,13 @@ class BranchExplorer(Panel):
             results={"selection": table.iloc[:0], "measures": self._measured.table, "shown": table},
         )  # fmt: skip
         controls.children = self._make_controls()
-        self.observe(lambda change: self._recolour(), "colour_by")
-        self.observe(lambda change: self._keep(), "filters")
-        self.observe(lambda change: self._show_clip(), "clip_id")
-        self.observe(lambda change: self._draw_clips(), "partner_id")
-        self.branch_maps.observe(lambda change: self._keep(), "hidden")
-        self.branch_maps.observe(lambda change: self._on_lit(), "lit")
+        self.observe(lambda _: self._recolour(), "colour_by")
+        self.observe(lambda _: self._keep(), "filters")
+        self.observe(self._show_clips, ["clip_id", "partner_id"])
+        self.branch_maps.observe(lambda _: self._keep(), "hidden")
+        self.branch_maps.observe(lambda _: self._on_lit(), "lit")
         self.branch_maps.observe(lambda change: self._on_hover(change.new), "hovered")
-        self.branch_maps.observe(lambda change: self._on_click(self._ids[change.new[0]]), "clicked")
+        self.branch_maps.observe(lambda change: self._on_click(change.new[0]), "clicked")
         self._measured.observe(lambda change: self.set_trait("measures", change.new), "table")
         self._recolour()
 
@@ -170,13 +155,7 @@ class BranchExplorer(Panel):
         ValueError
             If none is named (use :meth:`clear` to select nothing), or one is not on the maps or hidden.
         """
-        rows = np.unique(positions(self._table, clip_ids, owner="this explorer"))
-        hidden = rows[~self._kept[rows]]
-        if len(hidden):
-            raise ValueError(
-                f"{len(hidden)} of {len(rows)} clips are hidden by the filter, such as {self._ids[hidden[0]]!r};"
-                " call filter() to show all"
-            )
+        rows = np.unique(self._visible(clip_ids))
         self.branch_maps.light(rows)
         return self.selection
 
@@ -208,8 +187,7 @@ class BranchExplorer(Panel):
         ValueError
             If no clip has what is asked for, or none passes all filters together.
         """
-        wanted = {"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets}
-        self.filters = self._filters.tidy(wanted)
+        self.filters = self._filters.tidy({"au_sets": au_sets, "aus": aus, "subjects": subjects, "datasets": datasets})
         if not self.filters:
             self.branch_maps.hidden = []
         return self.shown
@@ -263,13 +241,13 @@ class BranchExplorer(Panel):
         *,
         title: str = "Branch explorer",
         faces: bool = True,
-        tables: Mapping[str, pd.DataFrame] | None = None,
         most_megabytes: float = 20.0,
     ) -> Path:
         """Write the explorer as one file that opens from disk in any browser, offline and without a kernel.
 
         The file holds the maps with hover, click, lasso, colouring, filter and legend, the clips with magnification and
-        overlays, scores, AUs and the confusable partner of each clip. Figures of a selection need the notebook.
+        overlays, scores, AUs and the confusable partner of each clip, and the measures of all clips where the explorer
+        has them. Figures of a selection need the notebook.
 
         Parameters
         ----------
@@ -278,9 +256,6 @@ class BranchExplorer(Panel):
         title : str
         faces : bool
             Whether the pictures of the faces are in the file. Faces are biometric data.
-        tables : mapping of str to DataFrame, optional
-            Tables to write below, by their headings, such as the table of a decoupling report. By default the measures
-            of all clips, where the explorer has them.
         most_megabytes : float
             Above this size fewer clips have pictures, and the file says how many.
 
@@ -288,19 +263,34 @@ class BranchExplorer(Panel):
         -------
         Path
         """
-        if tables is None:
-            of_all = self._measured.of_all
-            tables = {} if of_all.empty else {"Dependence and leakage of all clips": of_all}
-        return write_explorer(
-            path, maps=self.branch_maps, colour_by=self.colour_by, choices=self._choices, table=self._table,
-            partners=self._partners.all(), view=self._pair.view, predictions=self._predictions, title=title,
-            about=_about(self._embedding, self._table), tables=tables, caution=CAUTION, faces=faces,
-            most_megabytes=most_megabytes,
+        of_all = self._measured.of_all
+        colourings = {}
+        for key in dict.fromkeys([*self._choices, self.colour_by]):
+            colours = colouring(self._table, key)
+            styles, style_of = categories(colours)
+            colourings[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
+        data = {
+            "maps": state_of(self.branch_maps) | {"rings": [], "lit": b"", "hidden": []},
+            "rings": [theme.RING, theme.PARTNER_RING], "colour_by": self.colour_by, "colourings": colourings,
+            "partners": self._partners.all().tolist(),
+        }  # fmt: skip
+        return write_page(
+            path, data, table=self._table, view=self._pair.view, predictions=self._predictions, title=title,
+            about=_about(self._embedding, self._table), caution=CAUTION, faces=faces, most_megabytes=most_megabytes,
+            tables={} if of_all.empty else {"Dependence and leakage of all clips": of_all},
         )  # fmt: skip
 
     def _make_controls(self) -> list[widgets.Widget]:
         colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points say")
-        self._bind("colour_by", colours, to_control=partial(self._colour_option, colours))
+
+        def colour_option(key: str) -> str:
+            """A colouring by any column is added to the list, as its first entry, which new options choose."""
+            known = [(title, name) for name, title in self._choices.items()]
+            if key not in self._choices or not colours.options:
+                colours.options = known if key in self._choices else [(key, key), *known]
+            return key
+
+        self._bind("colour_by", colours, to_control=colour_option)
         self._groups = control(widgets.Dropdown, "Select", width="180px", tooltip="Select all clips of a category")
         self._groups.observe(lambda change: self._on_group(change.new), "value")
         named = control(
@@ -322,46 +312,29 @@ class BranchExplorer(Panel):
             ),
             self._button("Clear", "times", "Select nothing", self.clear),
             *map(self._filter_list, filters),
-            self._button("Show all", "eye", "Take every filter away", self.filter),
-            self._at_click, self._counted,
+            self._button("Show all", "eye", "Take every filter away", self.filter), self._at_click,
         ]  # fmt: skip
 
-    def _button(self, text: str, icon: str, hint: str, act: Callable[[], object]) -> widgets.Button:
-        made = control(widgets.Button, text, icon=icon, tooltip=hint)
-        made.on_click(lambda _: self._try(act))
-        return made
-
     def _filter_list(self, name: str) -> widgets.Dropdown:
-        title, hint = _FILTER_LOOK[name]
+        what = FILTERS[name]
         values = [(f"{value} ({count})", value) for value, count in self._filters.masks[name].sum().items()]
-        listed = control(
-            widgets.Dropdown, title, options=[("all", ""), *values, (_SEVERAL, _SEVERAL)], tooltip=hint, width="190px"
-        )
-
-        def to_control(filters: Mapping[str, Sequence[str]]) -> str:
-            wanted = filters.get(name, ())
-            return _SEVERAL if len(wanted) > 1 else "".join(wanted)
-
-        def to_trait(value: str) -> dict[str, Sequence[str]]:
-            return self.filters if value == _SEVERAL else {**self.filters, name: value}
-
-        self._bind("filters", listed, to_control=to_control, to_trait=to_trait)
+        options = [("all", ""), *values, (_SEVERAL, _SEVERAL)]
+        hint = f"Show only the clips of this {what}"
+        listed = control(widgets.Dropdown, what[0].upper() + what[1:], options=options, tooltip=hint, width="190px")
+        self._bind(
+            "filters", listed,
+            to_control=lambda filters: _SEVERAL if len(filters.get(name, ())) > 1 else "".join(filters.get(name, ())),
+            to_trait=lambda value: self.filters if value == _SEVERAL else {**self.filters, name: value},
+        )  # fmt: skip
         return listed
-
-    def _colour_option(self, listed: widgets.Dropdown, key: str) -> str:
-        """A colouring by any column, added to the list as its first entry, which new options choose."""
-        if key not in self._choices or not listed.options:
-            known = [(title, name) for name, title in self._choices.items()]
-            listed.options = known if key in self._choices else [(key, key), *known]
-        return key
 
     def _on_hover(self, row: int) -> None:
         self._show_soon.cancel()
         if row >= 0 and self._ids[row] != self.clip_id:
             self._show_soon(self._ids[row])
 
-    def _on_click(self, clip_id: str) -> None:
-        self._try(lambda: self.show(clip_id))
+    def _on_click(self, row: int) -> None:
+        self._try(lambda: self.show(self._ids[row]))
         if self._at_click.value:
             self._try(self.show_partner)
 
@@ -384,22 +357,17 @@ class BranchExplorer(Panel):
         self.set_trait("selection", self._table.iloc[rows].copy())
 
     def _describe_selection(self) -> None:
-        shown = int(self._kept.sum())
-        hidden = len(self._table) - shown
-        rows = self.branch_maps.rows
-        sets = self._filters.set_names.iloc[rows]
-        self._selected.value = selection_text(self._table.iloc[rows], sets=sets, of=shown, hidden=hidden)
+        shown, n, rows = int(self._kept.sum()), len(self._table), self.branch_maps.rows
         several = [" or ".join(own) for own in self.filters.values() if len(own) > 1]
-        counted = f"{shown} of {shown + hidden} clips shown" if hidden else ""
-        self._counted.value = note("; ".join([counted, *several]))
+        about = note("; ".join([f"{shown} of {n} clips shown", *several])) if shown < n else ""
+        sets = self._filters.set_names.iloc[rows]
+        self._selected.value = about + describe(self._table.iloc[rows], sets=sets, of=shown, hidden=n - shown)
 
-    def _show_clip(self) -> None:
-        if not self.partner_id:
-            self._draw_clips()
-        self.partner_id = ""  # where there was one, this draws
-
-    def _draw_clips(self) -> None:
-        names = list(filter(None, (self.clip_id, self.partner_id)))
+    def _show_clips(self, change: traitlets.Bunch) -> None:
+        if change.name == "clip_id" and self.partner_id:
+            self.partner_id = ""  # this draws
+            return
+        names = [name for name in (self.clip_id, self.partner_id) if name]
         self.branch_maps.ring([self._row(name) for name in names])
         self._pair.say("")
         self._pair.show(*names)
@@ -421,43 +389,42 @@ class BranchExplorer(Panel):
         counts = pd.Series(self._colours.values[kept]).value_counts()
         groups = [(f"{name} ({counts[name]})", name) for name in self._colours.styles if name in counts]
         self._groups.options = [("–", ""), *groups]
-        if self.clip_id and not kept[self._row(self.clip_id)]:
-            self.clip_id = ""
-        elif self.partner_id and not kept[self._row(self.partner_id)]:
-            self.partner_id = ""
-        self.set_trait("shown", self._table.iloc[np.flatnonzero(kept)].copy())
+        gone = self._ids[~kept]
+        for trait in ("clip_id", "partner_id"):
+            if getattr(self, trait) in gone:
+                setattr(self, trait, "")
+        self.set_trait("shown", self._table[kept].copy())
 
     def _warn(self, text: str) -> None:
         self._pair.say(text, warn=True)
 
-    @traitlets.validate("clip_id", "partner_id")
-    def _on_the_maps(self, proposal: traitlets.Bunch) -> str:
+    @traitlets.validate("clip_id", "partner_id", "colour_by", "filters")
+    def _possible(self, proposal: traitlets.Bunch) -> Any:
+        value, name = proposal.value, proposal.trait.name
         with trait_errors():
-            if proposal.value:
-                self._visible(proposal.value)
-                if proposal.trait.name == "partner_id" and self._ids[self._chosen_row()] == proposal.value:
-                    raise ValueError(f"{proposal.value!r} is the clip that plays; its partner is another clip")
-        return proposal.value
+            if name == "filters":
+                return self._filters.tidy(value)
+            if name == "colour_by":
+                colouring(self._table, value)
+            elif value:
+                self._visible(value)
+                if name == "partner_id" and self._ids[self._chosen_row()] == value:
+                    raise ValueError(f"{value!r} is the clip that plays; its partner is another clip")
+        return value
 
-    @traitlets.validate("colour_by")
-    def _a_colouring(self, proposal: traitlets.Bunch) -> str:
-        with trait_errors():
-            colouring(self._table, proposal.value)
-        return proposal.value
-
-    @traitlets.validate("filters")
-    def _filters_that_leave_clips(self, proposal: traitlets.Bunch) -> dict[str, tuple[str, ...]]:
-        with trait_errors():
-            return self._filters.tidy(proposal.value)
+    def _visible(self, clip_ids: str | Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
+        """The rows of these clips; ValueError where one is not on the maps or hidden."""
+        rows = positions(self._table, clip_ids, owner="this explorer")
+        if not (shown := self._kept[rows]).all():
+            name = self._ids[rows[~shown][0]]
+            raise ValueError(
+                f"{(~shown).sum()} of {len(rows)} clips are hidden by the filter, such as {name!r}; "
+                "call filter() to show all"
+            )
+        return rows
 
     def _row(self, clip_id: str) -> int:
-        if clip_id not in self._rows:
-            positions(self._table, clip_id, owner="this explorer")  # raises
-        return self._rows[clip_id]
-
-    def _visible(self, clip_id: str) -> None:
-        if not self._kept[self._row(clip_id)]:
-            raise ValueError(f"{clip_id!r} is hidden by the filter; call filter() to show all clips")
+        return int(self._visible(clip_id)[0])
 
     def _chosen_row(self) -> int:
         if not self.clip_id:
@@ -466,7 +433,7 @@ class BranchExplorer(Panel):
 
 
 def _names_of_maps(embedding: Embedding, wanted: Sequence[str] | None) -> list[str]:
-    """Which maps are shown: those asked for, else the branches', else the first layers'."""
+    """The maps that are shown: those in `wanted`, else the branches', else the first layers'."""
     there = list(embedding.maps)
     names = (map_names(embedding) or there[:_MOST_MAPS]) if wanted is None else list(wanted)
     if not 0 < len(names) <= _MOST_MAPS or len(set(names)) < len(names) or not set(names) <= set(there):
@@ -478,21 +445,19 @@ def _doubts(table: pd.DataFrame) -> str:
     """What cannot be shown of these records, as a sentence."""
     if not len(table):
         return "There are no clips on these maps."
-    column, classes = label_column(table), [str(name) for name in table.attrs.get("classes", ())]
-    unknown = sorted(set(table[column].dropna().astype(str)) - set(classes)) if classes and column else []
-    if not unknown:
-        return ""
-    return (
-        f"The predictions know {', '.join(classes)} and not {', '.join(unknown)}: clips with these labels are counted "
-        "neither as right nor as wrong."
+    column, classes = label_column(table), table.attrs.get("classes")
+    unknown = sorted(set(table[column].dropna().astype(str)) - {*map(str, classes)}) if classes and column else []
+    why = (
+        f"The predictions have no class {', '.join(unknown)}: clips with these labels count as neither right nor wrong."
     )
+    return why if unknown else ""
 
 
 def _about(embedding: Embedding, table: pd.DataFrame) -> str:
     """Data set, model, weights, recipe and versions, as far as the records hold them."""
     source, run = embedding.source, embedding.source.get("run") or {}
-    data = table["dataset"].unique() if "dataset" in table else []
     recipe = ", ".join(f"{name} {value}" for name, value in (source.get("recipe") or {}).items())
     known = {"model": source.get("name"), "weights": source.get("sha256"), "recipe:": recipe, **run.get("versions", {})}
-    parts = [", ".join(map(str, data)), f"{len(table)} clips", params_line(embedding)]
+    datasets = ", ".join(table["dataset"].astype(str).unique()) if "dataset" in table else ""
+    parts = [datasets, f"{len(table)} clips", params_line(embedding)]
     return "; ".join(filter(None, [*parts, *(f"{name} {value}" for name, value in known.items() if value)]))

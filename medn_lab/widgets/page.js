@@ -41,14 +41,10 @@ const counts = values => [...values.reduce((all, value) => all.set(value, (all.g
 function showMaps(page, view) {
   const maps = plainModel(page.maps), { clips } = page;
   let chosen = -1, partner = -1, resting = 0;
-  const numbers = (name, kind) => {
-    const { buffer, byteOffset, byteLength } = maps.get(name);
-    return [...new kind(buffer.slice(byteOffset, byteOffset + byteLength))];
-  };
-  const lit = () => numbers("lit", Int32Array).map(row => clips[row]);
+  const lit = () => [...new Int32Array(maps.get("lit").buffer)];
 
   const describe = () => {
-    const own = lit(), subjects = new Set(own.map(clip => clip.subject));
+    const own = lit().map(row => clips[row]), subjects = new Set(own.map(clip => clip.subject));
     const list = (key, most) => counts(own.map(clip => clip[key])).slice(0, most).map(([v, n]) => `${v} ${n}`).join(", ");
     at("selection").textContent = own.length === 0
       ? "No clip is selected. Draw a lasso in a map to select clips; click a point to play a clip."
@@ -73,16 +69,14 @@ function showMaps(page, view) {
 
   const colour = () => {
     const own = page.colourings[at("colour").value];
-    maps.set("hidden", []);
-    maps.set("styles", own.styles);
-    maps.set("legend_title", own.title);
-    maps.set("style_of", own.style_of);
+    const changed = { hidden: [], styles: own.styles, legend_title: own.title, style_of: own.style_of };
+    Object.entries(changed).forEach(one => maps.set(...one));
   };
   const passes = (clip, id) => !at(id).value || clip[id] === at(id).value;
   const filter = () => {
     const kept = Uint8Array.from(clips, clip => passes(clip, "aus") && passes(clip, "subject"));
     maps.set("kept", new DataView(kept.buffer));
-    maps.set("lit", new DataView(Int32Array.from(numbers("lit", Int32Array).filter(row => kept[row])).buffer));
+    maps.set("lit", new DataView(Int32Array.from(lit().filter(row => kept[row])).buffer));
     if (chosen >= 0 && !kept[chosen]) choose(-1);
   };
   fill(at("colour"), Object.entries(page.colourings).map(([key, { title }]) => [title, key]));

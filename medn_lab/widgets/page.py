@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +15,12 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records import Predictions
-from medn_lab.view import theme
-from medn_lab.view.colouring import colouring
 from medn_lab.view.rows import au_set_names, label_column
-from medn_lab.widgets.branch_maps import BranchMaps, categories
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.panel import SHEET, clip_heading, score_rows
 
 _HERE = Path(__file__).parent
 _TABLE: dict[str, Any] = {"index": False, "border": 0, "na_rep": "–", "float_format": "{:.3f}".format}
-_MAPS_AFRESH: dict[str, Any] = {"rings": [], "lit": b"", "hidden": []}
-_VIEW_AFRESH: dict[str, Any] = {"faces": [], "notes": [], "moments": [], "frame": 0}
-
-
-def write_explorer(
-    path: str | os.PathLike[str],
-    *,
-    maps: BranchMaps,
-    colour_by: str,
-    choices: Iterable[str],
-    table: pd.DataFrame,
-    partners: np.ndarray,
-    **options: Any,
-) -> Path:
-    """Write maps, the clips and their confusable partners as one file, with the options of :func:`write_page`.
-
-    Parameters
-    ----------
-    path : path-like
-    maps : BranchMaps
-    colour_by : str
-        What the points are coloured by at first.
-    choices : iterable of str
-        What they can be coloured by.
-    table : DataFrame
-        A row a clip.
-    partners : (n,) int
-        The row of each clip's confusable partner, -1 where there is none.
-    **options
-    """
-    found = {}
-    for key in dict.fromkeys([*choices, colour_by]):
-        colours = colouring(table, key)
-        styles, style_of = categories(colours)
-        found[key] = {"title": colours.title, "styles": styles, "style_of": style_of}
-    data = {
-        "maps": _state(maps) | _MAPS_AFRESH, "rings": [theme.RING, theme.PARTNER_RING], "colour_by": colour_by,
-        "colourings": found, "partners": partners.tolist(),
-    }  # fmt: skip
-    return write_page(path, data, table=table, **options)
 
 
 def write_clips(
@@ -124,10 +81,10 @@ def write_page(
     """
     from jinja2 import Environment, FileSystemLoader
 
-    packed, size = _packed(view, table["clip_id"], most_bytes=most_megabytes * 1e6 if faces else 0)
-    data |= {"view": _state(view) | _VIEW_AFRESH, "clips": _clips(table, packed, predictions=predictions)}
+    clips, size = _clips(table, view, predictions=predictions, most_bytes=most_megabytes * 1e6 if faces else 0)
+    data |= {"view": state_of(view) | {"faces": [], "notes": [], "moments": [], "frame": 0}, "clips": clips}
     text = json.dumps(data, default=_as_json, separators=(",", ":"))
-    count = sum(one is not None for one in packed)
+    count = sum(one["face"] is not None for one in clips)
     kept = f"The pictures of {count} of {len(table)} clips are in this file ({size / 1e6:.1f} MB before packing)."
     maps = "maps" in data
     modules = {"ClipView": "clip_view.js", **({"BranchMaps": "branch_maps.js"} if maps else {})}
@@ -155,7 +112,7 @@ def _module(name: str, file: str) -> str:
     return f"const {name} = (() => {{\n{source}\n}})();"
 
 
-def _state(widget: anywidget.AnyWidget) -> dict[str, Any]:
+def state_of(widget: anywidget.AnyWidget) -> dict[str, Any]:
     """The synced traits of a component, without its code."""
     own = [name for name, one in widget.traits(sync=True).items() if one.this_class.__module__.startswith(__package__)]
     return {name: getattr(widget, name) for name in own if name not in ("_esm", "_css")}
@@ -169,34 +126,19 @@ def _as_json(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} cannot be written into the page")
 
 
-def _packed(view: ClipView, clip_ids: pd.Series, *, most_bytes: float) -> tuple[list[dict[str, Any] | None], int]:
-    """What plays of each clip, as long as there is room, and the bytes of it."""
-    found: list[dict[str, Any] | None] = []
-    written = 0
-    for clip_id in clip_ids:
-        played = view.packed(str(clip_id)) if written < most_bytes else None
-        size = 0 if played is None else len(json.dumps(played, default=_as_json))
-        found.append(played if written + size <= most_bytes else None)
-        written += size if found[-1] is not None else 0
-    return found, written
-
-
 def _clips(
-    table: pd.DataFrame, packed: list[dict[str, Any] | None], *, predictions: Predictions | None
-) -> list[dict[str, Any]]:
-    """What the page holds of each clip."""
-    column, sets = label_column(table), au_set_names(table)
-    labels = (
-        table[column].astype(object).where(table[column].notna(), "unknown") if column else ["unknown"] * len(table)
-    )
-    subjects = table.get("subject", pd.Series("", index=table.index))
-    ids = table["clip_id"].astype(str)
-    return [
-        {
-            "id": ids.iloc[row], "subject": str(subjects.iloc[row]), "aus": str(sets[row]), "label": label,
-            "card": clip_heading(table.iloc[row])
-            + ("" if predictions is None else score_rows(predictions, ids.iloc[row])),
-            "face": None, "moments": [], "interval": 20.0, **(played or {}),
-        }
-        for row, (label, played) in enumerate(zip(labels, packed, strict=True))
-    ]  # fmt: skip
+    table: pd.DataFrame, view: ClipView, *, predictions: Predictions | None, most_bytes: float
+) -> tuple[list[dict[str, Any]], int]:
+    """What the page holds of each clip, with what plays as long as there is room, and the bytes of what plays."""
+    column, clips, written = label_column(table), [], 0
+    about = pd.DataFrame({"id": table["clip_id"], "subject": table.get("subject", ""), "aus": au_set_names(table)})
+    about["label"] = table[column].astype(object).where(table[column].notna(), "unknown") if column else "unknown"
+    for row, own in enumerate(about.astype(str).to_dict("records")):
+        played = view.packed(own["id"]) if written < most_bytes else None
+        size = len(json.dumps(played, default=_as_json)) if played else 0
+        if written + size > most_bytes:
+            played, size = None, 0
+        written += size
+        card = clip_heading(table.iloc[row]) + (score_rows(predictions, own["id"]) if predictions is not None else "")
+        clips.append({**own, "card": card, "face": None, "moments": [], "interval": 20.0, **(played or {})})
+    return clips, written

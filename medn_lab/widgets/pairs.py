@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import os
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -12,16 +13,22 @@ from typing import Any, Literal
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import traitlets
 
-from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, require
+from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
+from medn_lab.view.attribution import sanity_lines
+from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.page import write_clips
-from medn_lab.widgets.pair_sheet import REMEMBERED, PairSheet
 from medn_lab.widgets.pair_table import FILTERS, NO_FILTERS, PairTable, csv_link, pair_line
-from medn_lab.widgets.panel import Panel, control, note, trait_errors
+from medn_lab.widgets.panel import Panel, control, note, small_print, trait_errors
+from medn_lab.widgets.player import ClipPair
 
 _NO_PAIR = ("", "")
 _NO_ATTRIBUTE = "nothing computes attributions here; give attribute=medn.diagnose.pair_attributor(model, clips)"
+_NO_SWAP = "For the branch that the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
+_NO_MAP = "For where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 
 
 class PairBrowser(Panel):
@@ -80,8 +87,7 @@ class PairBrowser(Panel):
 
     See Also
     --------
-    medn_lab.view.plot_pair : the same as a still picture.
-    medn_lab.view.plot_confusable_pairs, medn_lab.diagnose.rank_pairs
+    medn_lab.view.plot_pair, medn_lab.view.plot_confusable_pairs, medn_lab.diagnose.rank_pairs
 
     Examples
     --------
@@ -115,71 +121,80 @@ class PairBrowser(Panel):
         order: Literal["ranked", "alike", "apart", "missed", "leaks"] = "ranked",
         magnify: float = 8.0,
     ) -> None:
-        self._predictions = predictions
+        self._clips, self._predictions, self._features = clips, predictions, features
         self._about = clips.table if clips is not None else None if predictions is None else predictions.table
-        self._attribute = attribute and lru_cache(REMEMBERED)(attribute)
-        self._list = PairTable(getattr(pairs, "table", pairs), self._about)
+        self._attribute = attribute and lru_cache(32)(attribute)
+        self._swap = swap and lru_cache(32)(swap)
+        self._list = PairTable(pairs, self._about)
         self._list.passing({}, order=order)
         self._rows, self._notes = np.array([], dtype=int), dict[int, str]()
-        self._sheet = PairSheet(
-            self._list.clips(self._about), clips=clips, predictions=predictions, features=features,
-            attribute=self._attribute, swap=swap, magnify=magnify,
+        self._both = ClipPair(
+            self._list.clips(self._about), clips=clips, predictions=predictions, magnify=magnify,
+            names=("clip a", "clip b"), hints=("", ""),
         )  # fmt: skip
-        self.stage, self._message = self._sheet.view, widgets.HTML()
+        self.stage = self._both.view
+        self._message, self._verdicts, self._explained = (widgets.HTML() for _ in range(3))
+        self._figures = {name: LiveFigure(go.Figure()) for name in ("motion", "attribution")}
+        figures = widgets.HBox([*self._figures.values()], layout=widgets.Layout(flex_flow="row wrap"))
+        wanted = control(
+            widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
+            tooltip="Compute where in the two clips the model's difference comes from, about a second a pair",
+        )  # fmt: skip
+        part = control(
+            widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
+            tooltip="Which input's attribution is drawn", disabled=attribute is None,
+        )  # fmt: skip
+        shown = [self._both.widget, self._verdicts, figures, self._explained, widgets.HBox([wanted, part])]
+        self._sheet = widgets.VBox(shown)
         self._make_controls()
         super().__init__(
             [self._choice, self._bar, self._message, self._sheet], name="pair-browser", width="100%",
-            results={"selection": self._list.table.iloc[:0], "bookmarks": self._marked()},
-            filters=NO_FILTERS, order=order,
+            results={"bookmarks": self._marked()}, filters=NO_FILTERS, order=order,
         )  # fmt: skip
         for name, one in self._controls.items():
-            self._bind("filters", one, to_control=itemgetter(name), to_trait=partial(self._with, name))
-        for name, one in (("order", self._orders), ("attributed", self._sheet.wanted), ("part", self._sheet.part)):
+            self._bind(
+                "filters", one, to_control=itemgetter(name),
+                to_trait=lambda value, name=name: self.filters | {name: value},  # type: ignore[misc]
+            )  # fmt: skip
+        for name, one in {"order": self._orders, "attributed": wanted, "part": part}.items():
             self._bind(name, one)
-        self.observe(lambda change: self._choose(), ["filters", "order"])
-        self.observe(lambda change: self._show_pair(), "pair")
-        self.observe(lambda change: self._show_motion(), ["attributed", "part"])
+        self.observe(lambda _: self._choose(), ["filters", "order"])
+        self.observe(lambda _: self._show_pair(), "pair")
+        self.observe(lambda _: self._show_motion(), ["attributed", "part"])
         self._show_pair()
         self._choose()
 
     def _make_controls(self) -> None:
-        """The controls: filters and order, the walk through the pairs with the bookmark, the attribution."""
+        """The controls: filters and order, the walk through the pairs with the bookmark."""
         self._controls: dict[str, Any] = {}
         for name, (none, title, hint) in FILTERS.items():
             if none is False:
-                self._controls[name] = control(widgets.Checkbox, title, tooltip=hint, indent=False, margin="2px 10px")
+                one = control(widgets.Checkbox, title, tooltip=hint, indent=False, margin="2px 10px")
             else:
-                options = [("all", ""), *self._list.options(name)]
-                self._controls[name] = control(widgets.Dropdown, title, options=options, tooltip=hint)
-            self._controls[name].layout.display = "" if self._list.has(name) else "none"
+                one = control(widgets.Dropdown, title, options=[("all", ""), *self._list.options(name)], tooltip=hint)
+            one.layout.display = "" if self._list.has(name) else "none"
+            self._controls[name] = one
         titles = [(title, key) for key, title in self._list.orders.items()]
         self._orders = control(widgets.Dropdown, "order", options=titles, tooltip="Which pair comes first")
-        reset = control(widgets.Button, "All pairs", icon="times", tooltip="Take every filter away")
-        previous = control(widgets.Button, "previous", icon="arrow-left", tooltip="The pair before this one")
-        following = control(widgets.Button, "next", icon="arrow-right", tooltip="The pair after this one")
         self._number = control(
             widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type a number to go there"
         )
-        self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="6px 10px 2px 4px")) for _ in range(2))
         self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Keep this pair")
         self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
-        self._needs_pair = [previous, following, self._number, self._mark, self._note]
-        row = widgets.Layout(flex_flow="row wrap")
-        self._choice = widgets.HBox([*self._controls.values(), self._orders, reset], layout=row)
-        self._bar = widgets.HBox([*self._needs_pair[:3], self._count, *self._needs_pair[3:], self._link], layout=row)
-        reset.on_click(lambda _: self.filter())
-        previous.on_click(lambda _: self._try(self.previous))
-        following.on_click(lambda _: self._try(self.next))
+        reset = self._button("All pairs", "times", "Take every filter away", self.filter)
+        previous = self._button("previous", "arrow-left", "The pair before this one", self.previous)
+        following = self._button("next", "arrow-right", "The pair after this one", self.next)
+        self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="6px 10px 2px 4px")) for _ in range(2))
+        choice = [*self._controls.values(), self._orders, reset]
+        walk = [previous, following, self._number, self._count, self._mark, self._note, self._link]
+        rows = (widgets.HBox(own, layout=widgets.Layout(flex_flow="row wrap")) for own in (choice, walk))
+        self._choice, self._bar = rows
         self._number.observe(lambda change: self._go(change.new - 1), "value")
         self._mark.observe(lambda change: self._on_mark(change.new), "value")
         self._note.observe(lambda change: self._on_note(change.new), "value")
 
     def show(self, clip_a: str, *, clip_b: str) -> None:
         """Show the pair of these two clips, named in either order; filters that hide it are taken away.
-
-        Parameters
-        ----------
-        clip_a, clip_b : str
 
         Raises
         ------
@@ -197,17 +212,13 @@ class PairBrowser(Panel):
         ValueError
             If no pair passes the filters.
         """
-        return self._step(1)
+        self._check_pair()
+        return self._go(self._at() + 1)
 
     def previous(self) -> tuple[str, str]:
-        """Show the pair before, before the first the last, and return its two clip ids.
-
-        Raises
-        ------
-        ValueError
-            If no pair passes the filters.
-        """
-        return self._step(-1)
+        """Show the pair before, before the first the last, and return its two clip ids; else as :meth:`next`."""
+        self._check_pair()
+        return self._go(self._at() - 1)
 
     def filter(
         self,
@@ -269,11 +280,7 @@ class PairBrowser(Panel):
         return self._list.table.iloc[self._rows]
 
     def bookmark(self, *, note: str = "") -> None:
-        """Mark the pair that is shown, or change its note.
-
-        Parameters
-        ----------
-        note : str
+        """Mark the pair that is shown with this note, or change its note.
 
         Raises
         ------
@@ -281,8 +288,7 @@ class PairBrowser(Panel):
             If no pair is shown.
         """
         self._check_pair()
-        self._notes[self._place] = note
-        self._mark_changed()
+        self._write_note(note)
 
     def unbookmark(self) -> None:
         """Take the mark off the pair that is shown.
@@ -293,30 +299,7 @@ class PairBrowser(Panel):
             If no pair is shown.
         """
         self._check_pair()
-        self._notes.pop(self._place, None)
-        self._mark_changed()
-
-    def export(self, path: str | os.PathLike[str]) -> Path:
-        """Write the bookmarked pairs and their notes as a csv file, and return its path.
-
-        Parameters
-        ----------
-        path : path-like
-
-        Raises
-        ------
-        ValueError
-            If nothing is bookmarked, the folder does not exist, or the name does not end in ``.csv``.
-        """
-        target = Path(path)
-        if not self._notes:
-            raise ValueError("no pair is bookmarked, so there is nothing to export")
-        if target.suffix.lower() != ".csv":
-            raise ValueError(f"bookmarks are exported as .csv; {target.name!r} ends otherwise")
-        if not target.parent.is_dir():
-            raise ValueError(f"there is no folder {str(target.parent)!r} to export the bookmarks to")
-        self.bookmarks.to_csv(target, index=False)
-        return target
+        self._write_note(None)
 
     def to_html(
         self,
@@ -348,76 +331,37 @@ class PairBrowser(Panel):
             If no pair passes the filters, or neither clips nor predictions were given.
         """
         self._check_pair()
-        about = self._about
-        if about is None:
-            raise ValueError("nothing is known of the clips of these pairs; give clips= or predictions=")
-        pairs = self.pairs
-        pairs = pairs[pairs["clip_a"].isin(about["clip_id"]) & pairs["clip_b"].isin(about["clip_id"])]
-        items = [(pair_line(row), [str(row["clip_a"]), str(row["clip_b"])]) for row in pairs.to_dict("records")]
-        clip_ids = {clip_id for _, both in items for clip_id in both}
-        table = about[about["clip_id"].isin(clip_ids)].reset_index(drop=True)
+        about = require(self._about, otherwise="nothing is known of these clips; give clips= or predictions=")
+        pairs = self.pairs[["clip_a", "clip_b"]].isin(about["clip_id"].to_list()).all(axis=1)
+        rows = self.pairs[pairs].to_dict("records")
+        items = [(pair_line(row), [str(row["clip_a"]), str(row["clip_b"])]) for row in rows]
+        table = about[about["clip_id"].isin({clip_id for _, both in items for clip_id in both})].reset_index(drop=True)
         return write_clips(
             path, items, table=table, view=self.stage, predictions=self._predictions, title=title,
             about=f"{len(items)} pairs of the same AU set and different emotions; {len(table)} clips",
             faces=faces, most_megabytes=most_megabytes,
         )  # fmt: skip
 
-    def attribute(self, *, part: Literal["frames", "flow"] | None = None) -> Attribution:
-        """Attribute the difference of the pair that is shown, draw it, and return it.
-
-        Parameters
-        ----------
-        part : {"frames", "flow"} or None
-            Which input's attribution is drawn; as it is where None.
-
-        Returns
-        -------
-        Attribution
-
-        Raises
-        ------
-        ValueError
-            If no pair is shown, no callable was given, or the pair cannot be attributed.
-        """
-        self._check_pair()
-        found = require(self._attribute, otherwise=_NO_ATTRIBUTE)(*self.pair)
-        self.part, self.attributed = part or self.part, True
-        return found
-
-    @traitlets.validate("filters")
-    def _check_filters(self, proposal: traitlets.Bunch) -> dict[str, Any]:
+    @traitlets.validate("filters", "order", "attributed", "pair")
+    def _possible(self, proposal: traitlets.Bunch) -> Any:
+        value, name = proposal.value, proposal.trait.name
         with trait_errors():
-            self._list.passing(proposal.value)
-        chosen = NO_FILTERS | proposal.value
-        for name, one in self._controls.items():  # an AU set beyond those that are listed
-            if isinstance(one, widgets.Dropdown) and chosen[name] not in dict(one.options).values():
-                one.options = (*one.options, (chosen[name], chosen[name]))
-        return chosen
-
-    @traitlets.validate("order")
-    def _check_order(self, proposal: traitlets.Bunch) -> str:
-        with trait_errors():
-            self._list.passing({}, order=proposal.value)
-        return proposal.value
-
-    @traitlets.validate("attributed")
-    def _check_attributed(self, proposal: traitlets.Bunch) -> bool:
-        if proposal.value and self._attribute is None:
-            raise traitlets.TraitError(_NO_ATTRIBUTE)
-        return proposal.value
-
-    @traitlets.validate("pair")
-    def _check_shown(self, proposal: traitlets.Bunch) -> tuple[str, str]:
-        if proposal.value == _NO_PAIR and not len(self._rows):
-            return _NO_PAIR
-        with trait_errors():
-            place = self._list.find(*proposal.value)
-        if place not in self._rows:
-            self.filters = NO_FILTERS
-        return self._names(place)
-
-    def _with(self, name: str, value: object) -> dict[str, Any]:
-        return self.filters | {name: value}
+            if name == "attributed":
+                require(self._attribute if value else True, otherwise=_NO_ATTRIBUTE)
+            elif name == "order":
+                self._list.passing({}, order=value)
+            elif name == "filters":
+                self._list.passing(value)
+                value = NO_FILTERS | value
+                one = self._controls["aus"]
+                if value["aus"] not in dict(one.options).values():  # an AU set beyond those that are listed
+                    one.options = (*one.options, (value["aus"], value["aus"]))
+            elif value != _NO_PAIR or len(self._rows):
+                place = self._list.find(*value)
+                if place not in self._rows:
+                    self.filters = NO_FILTERS
+                value = self._names(place)
+        return value
 
     def _check_pair(self) -> None:
         if not len(self._rows):
@@ -435,17 +379,12 @@ class PairBrowser(Panel):
         return self._list.find(*self.pair) if any(self.pair) else -1
 
     def _at(self) -> int:
-        """Position of the pair that is shown among those that pass."""
         return int(np.flatnonzero(self._rows == self._place)[0])
 
-    def _go(self, at: int) -> None:
+    def _go(self, at: int) -> tuple[str, str]:
         """Show the pair at this position among those that pass; the first follows the last."""
         if len(self._rows):
             self.pair = self._names(self._rows[at % len(self._rows)])
-
-    def _step(self, by: int) -> tuple[str, str]:
-        self._check_pair()
-        self._go(self._at() + by)
         return self.pair
 
     def _names(self, place: int) -> tuple[str, str]:
@@ -455,7 +394,10 @@ class PairBrowser(Panel):
     def _marked(self) -> pd.DataFrame:
         return self._list.table.iloc[list(self._notes)].assign(note=list(self._notes.values()))
 
-    def _mark_changed(self) -> None:
+    def _write_note(self, text: str | None) -> None:
+        """Bookmark the pair that is shown with this note; take its bookmark away where None."""
+        place = self._place
+        self._notes = {row: own for row, own in {**self._notes, place: text}.items() if own is not None}
         self.set_trait("bookmarks", self._marked())
         if self.filters["bookmarked"]:
             self._choose(self._at())
@@ -463,19 +405,17 @@ class PairBrowser(Panel):
 
     def _on_mark(self, marked: bool) -> None:
         if any(self.pair) and marked != (self._place in self._notes):
-            self._try(lambda: self.bookmark(note=self._note.value) if marked else self.unbookmark())
+            self._write_note(self._note.value if marked else None)
 
     def _on_note(self, text: str) -> None:
         if any(self.pair) and text != self._notes.get(self._place, ""):
-            self._try(lambda: self.bookmark(note=text))
+            self._write_note(text)
 
     def _show_position(self) -> None:
         """Show which of how many pairs it is, its bookmark and note, and why there is no pair."""
         n, place = len(self._rows), self._place
-        for one in self._needs_pair:
-            one.disabled = not n
-        for part in (self._choice, self._bar):
-            part.layout.display = "" if len(self._list) else "none"
+        self._choice.layout.display = "" if len(self._list) else "none"
+        self._bar.layout.display = "" if n else "none"
         self._message.value = "" if n else note(self._list.why_none(), warn=True)
         with self._number.hold_trait_notifications():
             self._number.max, self._number.value = max(1, n), self._at() + 1 if n else 1
@@ -484,17 +424,57 @@ class PairBrowser(Panel):
         self._link.value = csv_link(self.bookmarks)
 
     def _show_pair(self) -> None:
-        """Show what is known of the pair, and publish its row."""
+        """Show the clips of the pair, its verdicts and its flows, and publish its row."""
         rows = self._list.table.iloc[[self._place] if any(self.pair) else []]
         self._sheet.layout.display = "" if len(rows) else "none"
-        self._sheet.show(rows.iloc[0] if len(rows) else None)
-        self._show_motion()
+        self._both.show(*filter(None, self.pair))
         if len(rows):
+            self._show_verdicts(rows.iloc[0])
+            self._show_motion()
             self._show_position()
         self.set_trait("selection", rows)
 
+    def _show_verdicts(self, row: pd.Series) -> None:
+        """Write the verdict of each branch, the gate of both clips, and what swapping the inputs changes."""
+        lines = pair_lines(row) or ["No verdicts: they are in the table of medn.diagnose.rank_pairs."]
+        features = self._features
+        if features is not None and features.gate is not None and set(self.pair) <= set(features.table["clip_id"]):
+            rows = positions(features.table, list(self.pair), owner="these features")
+            a, b = features.gate[rows].mean(axis=1)
+            lines.append(f"mean gate {a:.2f} in a, {b:.2f} in b (1: motion branch, 0: emotion branch)")
+        if self._swap is not None:
+            try:
+                lines += pair_lines(None, swaps=self._swap(*self.pair))
+            except ValueError as problem:
+                lines.append(html.escape(f"Not swapped: {problem}."))
+        shown = "".join(f"<div class='medn-line'>{text}</div>" for text in lines)
+        self._verdicts.value = shown + note("" if self._swap else _NO_SWAP)
+
     def _show_motion(self) -> None:
-        self._sheet.show_motion(attributed=self.attributed, part=self.part)
+        """Draw the flows of the pair and their difference, and the attribution where it is wanted."""
+        if not any(self.pair):
+            return
+        drawn: dict[str, go.Figure] = {}
+        part, why = self.part, "" if self._attribute else note(_NO_MAP)
+        try:
+            clips = require(self._clips, otherwise="No clips were given, so there is no flow to draw.")
+            positions(clips.table, list(self.pair), owner="these clips")
+            drawn["motion"] = motion_figure(clips, self.pair)
+            if self.attributed and self._attribute is not None:
+                self._draw(drawn)
+                self._explained.value = note(f"Computing where {' and '.join(self.pair)} differ for the model ...")
+                found = self._attribute(*self.pair)
+                drawn["attribution"] = attribution_figure(found, clips, self.pair, part=part)
+                why = small_print([attribution_line(found, part=part), *sanity_lines(found)])
+        except ValueError as problem:
+            why = note(f"{'Not attributed: ' if drawn else ''}{problem}", warn=True) + why
+        self._explained.value = why
+        self._draw(drawn)
+
+    def _draw(self, drawn: dict[str, go.Figure]) -> None:
+        for name, figure in self._figures.items():
+            figure.layout.display = "" if name in drawn else "none"
+            figure.drawn = drawn.get(name, figure.drawn)
 
     def _warn(self, text: str) -> None:
         self._message.value = note(text, warn=True)

@@ -55,28 +55,22 @@ class Filters:
     """
 
     def __init__(self, table: pd.DataFrame) -> None:
-        aus = au_columns(table)
-        self.masks = {name: pd.DataFrame(index=table.index) for name in FILTERS}
+        aus, no_values = au_columns(table), pd.DataFrame(index=table.index)
         self.set_names = pd.Series(au_set_names(table), index=table.index)
-        if aus or "action_units" in table:
-            sets = pd.get_dummies(self.set_names, dtype=bool)
-            self.masks["au_sets"] = sets[sets.sum().sort_values(ascending=False, kind="stable").index]
-        coded = table[aus] == 1
-        self.masks["aus"] = coded[[au for au in natural_order(aus) if coded[au].any()]]
-        if "subject" in table:
-            self.masks["subjects"] = self._by_name(persons(table))
+        sets = pd.get_dummies(self.set_names, dtype=bool) if aus or "action_units" in table else no_values
+        values = {"subjects": persons(table)} if "subject" in table else {}
         if "dataset" in table and len(table["dataset"].unique()) > 1:
-            self.masks["datasets"] = self._by_name(table["dataset"])
-
-    @staticmethod
-    def _by_name(values: pd.Series) -> pd.DataFrame:
-        masks = pd.get_dummies(values.astype(str), dtype=bool)
-        return masks[natural_order(masks.columns)]
+            values["datasets"] = table["dataset"]
+        masks = {name: pd.get_dummies(own.astype(str), dtype=bool) for name, own in values.items()}
+        masks["aus"] = (table[aus] == 1).loc[:, lambda coded: coded.any()]
+        masks = {name: own[natural_order(own)] for name, own in masks.items()}
+        masks["au_sets"] = sets[sets.sum().sort_values(ascending=False, kind="stable").index]
+        self.masks = {name: masks.get(name, no_values) for name in FILTERS}
 
     def passing(self, wanted: Mapping[str, Sequence[str]]) -> np.ndarray:
         """Which clips pass every filter, (n,) of bool; of one filter's values any one suffices."""
         masks = [self.masks[name][list(own)].any(axis=1) for name, own in wanted.items()]
-        return np.logical_and.reduce([np.ones(len(self.masks["aus"]), dtype=bool), *masks])
+        return np.logical_and.reduce([np.ones(len(self.set_names), dtype=bool), *masks])
 
     def tidy(self, wanted: Mapping[str, str | Iterable[str]]) -> dict[str, tuple[str, ...]]:
         """The filters that are on, each with its values; one value may stand alone.
@@ -88,12 +82,11 @@ class Filters:
         """
         lists = {name: (own,) if isinstance(own, str) else tuple(map(str, own)) for name, own in wanted.items()}
         found = {name: values for name, own in lists.items() if (values := tuple(filter(None, own)))}
+        if unknown := set(found) - set(FILTERS):
+            raise ValueError(f"there is no filter {unknown.pop()!r}; there are {', '.join(FILTERS)}")
         for name, values in found.items():
-            if name not in FILTERS:
-                raise ValueError(f"there is no filter {name!r}; there are {', '.join(FILTERS)}")
-            known = list(self.masks[name])
-            if strange := [one for one in values if one not in known]:
-                some = ", ".join(known[:8]) or "none is known here"
+            if strange := [one for one in values if one not in self.masks[name]]:
+                some = ", ".join(self.masks[name].columns[:8]) or "none is known here"
                 raise ValueError(f"no clip has the {FILTERS[name]} {strange[0]!r}; there are {some}")
         if found and not self.passing(found).any():
             asked = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in found.items())
@@ -120,17 +113,13 @@ class Partners:
     """
 
     def __init__(self, table: pd.DataFrame, places: np.ndarray) -> None:
-        coded = "action_units" in table or bool(au_columns(table))
+        coded, label = "action_units" in table or bool(au_columns(table)), label_column(table)
+        unknown = [None] * len(table)
         self._table, self._ids = table, table["clip_id"].to_numpy(dtype=object)
-        self._sets = au_sets(table) if coded else np.full(len(table), None)
-        label = label_column(table)
-        self._labels = table[label].to_numpy(dtype=object) if label else np.full(len(table), None)
-        self._known = ~pd.isna(self._labels)
-        rows: dict[Any, list[int]] = {}
-        for row, aus in enumerate(self._sets):
-            rows.setdefault(aus, []).append(row)
-        self._rows = {aus: np.asarray(own) for aus, own in rows.items()}
-        spread = places.std(axis=0) if len(places) else np.ones(places.shape[1])
+        self._sets = pd.Series(au_sets(table) if coded else unknown, dtype=object)
+        self._labels = pd.Series(table[label].to_list() if label else unknown, dtype=object)
+        self._groups, self._emotions = (pd.factorize(one)[0] for one in (self._sets, self._labels))  # -1: unknown
+        spread = pd.DataFrame(places).std(ddof=0).to_numpy()
         self._places = places / np.where(spread > 0, spread, 1.0)
 
     def same_aus(self, row: int) -> np.ndarray:
@@ -145,7 +134,7 @@ class Partners:
             doubt = au_doubt(self._table)[row] if "action_units" in self._table else ""
             why = f"in doubt ({doubt})" if doubt else "not known"
             raise ValueError(f"the AUs of {self._ids[row]!r} are {why}, so no clip is known to share them")
-        return self._rows[self._sets[row]]
+        return np.flatnonzero(self._groups == self._groups[row])
 
     def nearest(self, row: int, *, among: np.ndarray | None = None) -> tuple[int, float]:
         """The row of the confusable partner and its distance in standard deviations.
@@ -162,34 +151,32 @@ class Partners:
             If the clip's AUs or emotion are not known, no AU is coded in it, no such clip exists, or none is in
             `among`.
         """
-        clip_id, aus = self._ids[row], self._sets[row]
-        if not self._known[row]:
-            raise ValueError(f"the emotion of {clip_id!r} is not known, so it has no confusable partner")
-        alike = self.same_aus(row)
-        if not aus:
-            raise ValueError(f"{clip_id!r} has no confusable partner: no AU is coded in it that another could share")
-        others = self._others(row)
-        if not len(others):
-            raise ValueError(
-                f"{clip_id!r} has no confusable partner: all {len(alike)} clips with the AU set {au_set_text(aus)} are "
-                f"labelled {self._labels[row]!r}"
-            )
+        alike, others = self.same_aus(row), self._others(row)
+        aus, label = self._sets[row], self._labels[row]
         there = others if among is None else others[among[others]]
-        if not len(there):
-            raise ValueError(f"all confusable partners of {clip_id!r} ({len(others)}) are hidden; call filter()")
+        problems = {
+            "its emotion is not known": self._emotions[row] < 0,
+            "no AU is coded in it that another could share": not aus,
+            f"all {len(alike)} clips with the AU set {au_set_text(aus)} are labelled {label!r}": len(others) == 0,
+            f"all {len(others)} are hidden; call filter()": len(there) == 0,
+        }
+        why = [text for text, holds in problems.items() if holds]
+        if why:
+            raise ValueError(f"{self._ids[row]!r} has no confusable partner: {why[0]}")
         return self._nearest(row, there)
 
     def all(self) -> np.ndarray:
         """The row of each clip's confusable partner, (n,) int; -1 where there is none."""
         found = np.full(len(self._ids), -1)
         for row, aus in enumerate(self._sets):
-            if aus and self._known[row] and len(others := self._others(row)):
+            if aus and len(others := self._others(row)):
                 found[row] = self._nearest(row, others)[0]
         return found
 
     def _others(self, row: int) -> np.ndarray:
-        alike = self._rows[self._sets[row]]
-        return alike[self._known[alike] & (self._labels[alike] != self._labels[row])]
+        """The rows with the same AU set and another emotion; none where the emotion is not known."""
+        another = (self._emotions >= 0) & (self._emotions != self._emotions[row])
+        return np.flatnonzero((self._groups == self._groups[row]) & another & (self._emotions[row] >= 0))
 
     def _nearest(self, row: int, others: np.ndarray) -> tuple[int, float]:
         distances = np.linalg.norm(self._places[others] - self._places[row], axis=1)
@@ -204,21 +191,19 @@ def partners(table: pd.DataFrame, clip_id: str) -> list[tuple[str, str]]:
     ValueError
         If the clip's emotion is not known, or there is no other.
     """
-    column = label_column(table)
-    row = int(table.index[table["clip_id"] == clip_id][0])
-    if column is None or pd.isna(table[column].iloc[row]):
+    column, row = label_column(table), int(table.index[table["clip_id"] == clip_id][0])
+    emotion = table[column][row] if column else None
+    if pd.isna(emotion):
         raise ValueError(f"the emotion of {clip_id!r} is not known, so it cannot be compared with another emotion")
-    emotion = table[column].iloc[row]
+    aus = au_sets(table)
     others = table[table[column].notna() & (table[column] != emotion)]
     if others.empty:
         raise ValueError(f"every clip with a known emotion is {emotion}; a pair needs two emotions")
-    sets = au_sets(table)
-    alike = np.array([bool(sets[row]) and sets[place] == sets[row] for place in others.index])
-    ordered = pd.concat([others[alike], others[~alike]]).head(_MOST_PARTNERS)
-    same = set(others.loc[alike, "clip_id"])
+    same = np.array([bool(aus[row]) and aus[other] == aus[row] for other in others.index])
+    listed = others.assign(same=same).sort_values("same", ascending=False, kind="stable").head(_MOST_PARTNERS)
     return [
-        (f"{name} · {label}{' · same AUs' if name in same else ''}", name)
-        for name, label in zip(ordered["clip_id"], ordered[column], strict=True)
+        (f"{name} · {label}{' · same AUs' if alike else ''}", name)
+        for name, label, alike in listed[["clip_id", column, "same"]].to_numpy()
     ]
 
 
@@ -231,7 +216,7 @@ def partner_places(embedding: Embedding, features: BranchFeatures | None, names:
     return np.asarray(embedding.maps[name], dtype=float), f"{name} map"
 
 
-def selection_text(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) -> str:
+def describe(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) -> str:
     """Which clips are selected: how many, whose, which emotions, and the emotions of the most frequent AU sets.
 
     Parameters
@@ -248,25 +233,24 @@ def selection_text(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int
             "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a category under "
             "<i>Select</i>. Hover or click a point to see the clip.</div>"
         )
+    column = label_column(table)
+    labels = table[column].astype(object) if column else pd.Series(None, table.index, object)
     parts = [f"<b>{len(table)} of {of} {'shown ' if hidden else ''}clips</b>"]
     if "subject" in table:
         parts.append(counted(persons(table).nunique(), "subject"))
-    column = label_column(table)
-    labels = table[column].astype(object) if column else pd.Series(dtype=object)
-    if column:
-        parts.append(_emotions(labels))
+    parts.append(_emotions(labels))
     known, right = rightness(table)
     if known.any():
         parts.append(f"{right[known].mean():.0%} of {'them' if known.all() else known.sum()} predicted right")
     sizes = sets.value_counts()
     groups = [
-        f"<b>{html.escape(name)}</b> {count} {_emotions(labels[sets == name]) if column else ''}"
+        f"<b>{html.escape(name)}</b> {count} {_emotions(labels[sets == name])}"
         for name, count in sizes[:_MOST_SETS].items()
     ]
     more = len(sizes) - len(groups)
     rest = f"<span class='medn-quiet'>and {more} more AU sets</span>" if more > 0 else ""
     lines = "".join(f"<span class='medn-group'>{group}</span>" for group in groups)
-    return f"<div class='medn-line'>{' · '.join(parts)}</div><div>{lines}{rest}</div>"
+    return f"<div class='medn-line'>{' · '.join(filter(None, parts))}</div><div>{lines}{rest}</div>"
 
 
 def _emotions(labels: pd.Series) -> str:
@@ -295,70 +279,64 @@ class SelectionMeasures(widgets.HTML):
     table = traitlets.Instance(pd.DataFrame, args=())
 
     def __init__(self, measure: Measure | None, clip_ids: np.ndarray) -> None:
-        self._measure, self._ids, self._steps = measure, clip_ids, Steps()
-        self._chosen: np.ndarray = clip_ids[:0]
-        self._of_all = self._of_chosen = pd.DataFrame()
-        self._left: Iterator[object] = iter(())
+        self._measure, self._steps = measure, Steps()
+        self._left: Iterator[bool] = iter(())
+        self._of: dict[str, pd.DataFrame] = {"all": pd.DataFrame(), "selected": pd.DataFrame()}
         super().__init__(
             note("Give measure=medn.diagnose.selection_measures(features) to see dependence and leakage here.")
         )
         if measure is not None and len(clip_ids):
-            self._left = self._work(clip_ids, "_of_all")
+            self._left = self._work(clip_ids, "all")
             self.follow(clip_ids[:0])
 
     @property
     def of_all(self) -> pd.DataFrame:
         """The measures of all clips by their titles, as far as they are known."""
-        return _titled(self._of_all) if set(_KEYS) <= set(self._of_all) else pd.DataFrame()
+        return _titled(self._of["all"]) if _KEYS[0] in self._of["all"] else pd.DataFrame()
 
     def follow(self, clip_ids: np.ndarray) -> None:
         """Measure these clips; what is not done yet of others is given up, but for all clips."""
         if self._measure is None:
             return
-        self._chosen, self._of_chosen = clip_ids, pd.DataFrame()
-        own = [self._work(clip_ids, "_of_chosen")] if len(clip_ids) else []
+        self._chosen, self._of["selected"] = clip_ids, pd.DataFrame()
         self._draw()
-        self._steps.go_through(*own, self._left)
+        own = self._work(clip_ids, "selected") if len(clip_ids) else iter(())
+        self._steps.go_through(own, self._left)
 
-    def _work(self, clip_ids: np.ndarray, place: str) -> Iterator[bool]:
-        steps = getattr(self._measure, "steps", None)
+    def _work(self, clip_ids: np.ndarray, which: str) -> Iterator[bool]:
+        steps = getattr(self._measure, "steps", lambda ids: iter([self._measure(ids)]))  # type: ignore[misc]
         try:
-            for table in steps(clip_ids) if steps else iter([self._measure(clip_ids)]):  # type: ignore[misc]
-                setattr(self, place, table)
+            for found in steps(clip_ids):
+                self._of[which] = found
                 self._draw()
                 yield True
         except ValueError as problem:  # shown on the page, for nobody sees an exception there
-            setattr(self, place, pd.DataFrame([{"reason": str(problem)}]))
+            self._of[which] = pd.DataFrame([{"reason": str(problem)}])
             self._draw()
 
     def _draw(self) -> None:
-        chosen, every = self._of_chosen, self._of_all
-        waiting = bool(len(self._chosen)) and chosen.empty
+        every, chosen = self._of.values()
         rows = every if chosen.empty else chosen
-        if not set(_KEYS) <= set(rows):  # nothing yet, or the sentence that says why
+        if _KEYS[0] not in rows:  # nothing yet, or the sentence that says why
             self.value = note("".join(rows.get("reason", ["Computing dependence and leakage …"])), warn=len(rows) > 0)
             return
+        waiting = len(self._chosen) > 0 and chosen.empty
         if not waiting:
             self.table = rows
-        of_all = rows[_KEYS].merge(every, how="left", on=_KEYS)["value"] if set(_KEYS) <= set(every) else np.nan
+        of_all = rows[_KEYS].merge(every, how="left", on=_KEYS)["value"] if _KEYS[0] in every else np.nan
         shown = _titled(rows).assign(selected=rows["value"] if len(chosen) else np.nan, every=of_all)
         heads: dict[str, Any] = {
             "measure": ("Dependence and leakage", plain), "selected": ("selected", number), "every": ("all", number),
             "chance": ("chance", number), "allowed": ("allowed", number), "better": ("better", plain),
         }  # fmt: skip
-        reasons = "; ".join(dict.fromkeys(text for text in rows["reason"] if text))
-        missing = note(f"– {reasons}." if reasons else "")
-        about = f"Computing for {len(self._chosen)} selected clips …" if waiting else _measured_clips(rows, len(chosen))
-        self.value = table_html(shown, heads) + missing + note(f"{about} {_READING}")
-
-
-def _measured_clips(rows: pd.DataFrame, chosen: int) -> str:
-    """Of which clips the figures are."""
-    used, of = int(rows["n_clips"].max()), int(rows.get("drawn_from", rows["n_clips"]).max())
-    people = rows["n_subjects"].max()
-    who = f"{'Selected:' if chosen else 'All'} {counted(of, 'clip')}"
-    who += f" of {counted(int(people), 'subject')}" if np.isfinite(people) else ""
-    return f"{who}, {used} of them drawn for these figures." if used < of else f"{who}."
+        reasons = "; ".join(dict.fromkeys(filter(None, rows["reason"])))
+        used, of = int(rows["n_clips"].max()), int(rows.get("drawn_from", rows["n_clips"]).max())
+        who = f"{'Selected:' if len(chosen) else 'All'} {counted(of, 'clip')}"
+        if rows["n_subjects"].notna().any():
+            who += f" of {counted(int(rows['n_subjects'].max()), 'subject')}"
+        who += f", {used} of them drawn for these figures." if used < of else "."
+        about = f"Computing for {len(self._chosen)} selected clips …" if waiting else who
+        self.value = table_html(shown, heads) + note(reasons and f"– {reasons}.") + note(f"{about} {_READING}")
 
 
 def _titled(measures: pd.DataFrame) -> pd.DataFrame:
@@ -366,12 +344,8 @@ def _titled(measures: pd.DataFrame) -> pd.DataFrame:
 
     A higher value is better where a branch is probed for its own factor.
     """
-    rows = measures.to_dict("records")
-    own = [(row["branch"], row["target"]) in (("motion", "AUs"), ("emotion", "emotion")) for row in rows]
-    names = [
-        f"{row['target']} from the {row['branch']} branch" if row["kind"] == "leakage"
-        else MEASURES.get(row["measure"], str(row["measure"]))
-        for row in rows
-    ]  # fmt: skip
+    own = (measures["branch"] + measures["target"]).isin(["motionAUs", "emotionemotion"])
+    leak = measures["target"] + " from the " + measures["branch"] + " branch"
+    names = measures["measure"].map(lambda one: MEASURES.get(one, one)).where(measures["kind"] != "leakage", leak)
     found = measures.assign(measure=names, better=np.where(own, "higher", "lower"))
     return found.drop(columns=["kind", "branch", "target"])

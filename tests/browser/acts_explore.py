@@ -2,7 +2,6 @@
 
 import re
 
-import numpy as np
 from lab_page import LabPage, MapsOnPage
 from outlines import held, loneliest, through_a_gap
 from playwright.sync_api import expect
@@ -58,20 +57,6 @@ def click_for_the_pair(lab: LabPage) -> None:
     lab.screenshot("explorer-pair")
 
 
-def show_one_subject_alone(lab: LabPage) -> None:
-    """The explorer of ``00_start_here``: a filter leaves one person's clips on every map, a button brings all back."""
-    explorer = lab.scroll_to_class("medn-branch-explorer")
-    maps = MapsOnPage(lab.page)
-    explorer.get_by_label("Subject").select_option(index=1)
-    explorer.get_by_text("30 of 240 clips shown").wait_for()
-    for number in range(3):
-        assert np.isfinite(maps.places(number=number)[:, 0]).sum() == 30
-    lab.screenshot("explorer-filtered")
-    explorer.locator("button.jupyter-button", has_text="Show all").click()
-    explorer.get_by_text("of 240 clips shown").wait_for(state="hidden")
-    assert np.isfinite(maps.places(number=2)).all()
-
-
 def colour_by_the_gate_and_light_a_step(lab: LabPage) -> None:
     """The explorer of ``06_feature_space``: another colouring changes the legend, a group of it the selection."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
@@ -102,12 +87,7 @@ def look_at_the_curves(lab: LabPage) -> None:
 
 
 BY_HAND = {
-    "00_start_here.ipynb": (
-        click_and_encircle_clips,
-        read_the_measures_of_a_lasso,
-        click_for_the_pair,
-        show_one_subject_alone,
-    ),
+    "00_start_here.ipynb": (click_and_encircle_clips, read_the_measures_of_a_lasso, click_for_the_pair),
     "03_training.ipynb": (look_at_the_curves,),
     "06_feature_space.ipynb": (colour_by_the_gate_and_light_a_step,),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from lab_server import LabServer
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, TimeoutError
 
 READY = """path => {
   const panel = window.jupyterapp?.shell?.currentWidget;
@@ -57,9 +57,18 @@ class LabPage:
         self.outside = outside
 
     def open_notebook(self, path: str) -> None:
-        """Open a notebook (a path under the server's root) alone in the window and wait for its kernel."""
-        self.page.goto(f"{self.server.url}/lab/tree/{path}?reset", timeout=120_000)
-        self.page.wait_for_function(READY, arg=path, timeout=120_000)
+        """Open a notebook (a path under the server's root) alone in the window and wait for its kernel.
+
+        On a machine under load Lab's first page may come without its extensions or its kernel: it is loaded again.
+        """
+        for patience in (PATIENCE_MS, 2 * PATIENCE_MS):
+            try:
+                self.page.goto(f"{self.server.url}/lab/tree/{path}?reset", timeout=patience)
+                self.page.wait_for_function(READY, arg=path, timeout=patience)
+                break
+            except TimeoutError:
+                if patience > PATIENCE_MS:
+                    raise
         self.page.evaluate("() => { const s = window.jupyterapp.shell; s.collapseLeft(); s.collapseRight(); }")
 
     def run_all(self, *, seconds: float = 900) -> None:
@@ -144,9 +153,9 @@ class LabPage:
     def plot(self, within: str = ".jp-NotebookPanel", *, number: int = 0) -> PlotlyPlot:
         """The plotly plot inside the elements that a CSS selector finds, scrolled into view."""
         graph = self.page.locator(f"{within} .js-plotly-plot").nth(number)
-        graph.wait_for(state="visible", timeout=60_000)
+        graph.wait_for(state="visible")
         graph.scroll_into_view_if_needed()
-        self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle(), timeout=60_000)
+        self.page.wait_for_function("gd => gd._fullLayout?._size", arg=graph.element_handle())
         return PlotlyPlot(self.page, graph)
 
 
@@ -159,7 +168,7 @@ class MapsOnPage:
     def __init__(self, page: Page, *, within: str = ".medn-branch-explorer") -> None:
         self.page = page
         self.canvases = page.locator(f"{within} canvas.medn-map")
-        self.canvases.first.wait_for(state="visible", timeout=60_000)
+        self.canvases.first.wait_for(state="visible")
         self.canvases.first.scroll_into_view_if_needed()
         page.wait_for_function("canvas => +canvas.dataset.clips > 0", arg=self.canvases.first.element_handle())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 NEAR = 3.0
@@ -18,9 +19,9 @@ def circle(middle: tuple[float, float], *, radius: float) -> list[tuple[float, f
 
 def held(places: np.ndarray, corners: list[tuple[float, float]]) -> range:
     """The counts of places that an outline through `corners` may hold: one, where no place is near it."""
-    outline = np.array(corners)
-    inside, near = _inside(places, outline), _distance(places, outline) < NEAR
-    return range(int((inside & ~near).sum()), int((inside | near).sum()) + 1)
+    outline, known = np.array(corners, dtype=np.float32), places[np.isfinite(places).all(axis=1)]
+    depths = np.array([cv2.pointPolygonTest(outline, place, measureDist=True) for place in known.tolist()])
+    return range(int((depths >= NEAR).sum()), int((depths > -NEAR).sum()) + 1)
 
 
 def through_a_gap(places: np.ndarray, *, least: int, most: int) -> list[tuple[float, float]]:
@@ -45,21 +46,3 @@ def loneliest(places: np.ndarray, *, but: int = -1) -> int:
     if but >= 0:
         room[but] = 0
     return int(room.argmax())
-
-
-def _inside(places: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """Whether each place lies in a polygon, by the crossings of a line that leads to the right."""
-    found = np.zeros(len(places), dtype=bool)
-    for (ax, ay), (bx, by) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        crosses = (ay > places[:, 1]) != (by > places[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            found ^= crosses & (places[:, 0] < ax + (places[:, 1] - ay) * (bx - ax) / (by - ay))
-    return found
-
-
-def _distance(places: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """The distance of each place from the sides of a polygon."""
-    starts, sides = corners[:, None], (np.roll(corners, -1, axis=0) - corners)[:, None]
-    length = np.maximum((sides**2).sum(axis=2), 1e-12)
-    share = np.clip(((places[None] - starts) * sides).sum(axis=2) / length, 0, 1)
-    return np.linalg.norm(places[None] - starts - share[..., None] * sides, axis=2).min(axis=0)
