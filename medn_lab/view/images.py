@@ -13,6 +13,7 @@ from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 from medn_lab.records import Clips, au_columns, positions
 from medn_lab.view import theme
+from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
 ARROWS_ACROSS = 13
 _ARROW_COLOUR = (255, 226, 64)
@@ -20,18 +21,7 @@ _ARROW_CASING = (20, 16, 32)
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """The image with its longer side at `size` pixels, smoothly interpolated.
-
-    Parameters
-    ----------
-    image : (h, w, 3) uint8
-    size : int
-        Pixels of the longer side.
-
-    Returns
-    -------
-    (h', w', 3) uint8
-    """
+    """The image (h, w, 3) uint8 with its longer side at `size` pixels, smoothly interpolated."""
     h, w = image.shape[:2]
     scale = size / max(h, w)
     return _resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
@@ -79,13 +69,11 @@ def arrow_grid(
     blocks = flow[: rows * cell, : columns * cell, :2].reshape(rows, cell, columns, cell, 2).mean(axis=(1, 3))
     lengths = np.hypot(blocks[..., 0], blocks[..., 1])
     longest = float(lengths.max(initial=0.0))
-    moving = lengths > max(0.15 * longest, 1e-3)
-    row, column = np.nonzero(moving)
+    row, column = np.nonzero(lengths > max(0.15 * longest, 1e-3))
     gain = 1.2 * cell / longest if longest > 1e-3 else 1.0
     gain = float(np.clip(round(gain) if gain >= 2 else round(gain, 1), 1.0, 50.0))
-    offset_y, offset_x = (h - rows * cell) / 2, (w - columns * cell) / 2
-    x = column * cell + cell / 2 + offset_x
-    y = row * cell + cell / 2 + offset_y
+    x = (column + 0.5) * cell + (w - columns * cell) / 2
+    y = (row + 0.5) * cell + (h - rows * cell) / 2
     return x, y, blocks[row, column, 0], blocks[row, column, 1], gain
 
 
@@ -129,9 +117,8 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = Non
     x, y, dx, dy, own = arrow_grid(flow)
     gain = own if gain is None else gain
     picture, scale, fraction = np.ascontiguousarray(image).copy(), image.shape[1] / flow.shape[1], 4
-    feet = np.stack([x, y], axis=1)
-    tips = feet + gain * np.stack([dx, dy], axis=1)
-    ends = np.rint(np.stack([feet, tips], axis=1) * scale * 2**fraction).astype(int).tolist()
+    feet, steps = np.stack([x, y], axis=1), gain * np.stack([dx, dy], axis=1)
+    ends = np.rint(np.stack([feet, feet + steps], axis=1) * scale * 2**fraction).astype(int).tolist()
     unit = max(image.shape[:2]) / 320
     for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # the casing lifts it off the skin
         for foot, tip in ends:
@@ -170,31 +157,10 @@ def magnitude_colours(share: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(share, stops, colours[:, channel]) for channel in range(3)], axis=-1)
 
 
-def to_webp(images: Sequence[np.ndarray], *, milliseconds: Sequence[float] | float = 120.0, quality: int = 82) -> bytes:
-    """One image, or an endlessly looping animation, as a WebP file.
-
-    Parameters
-    ----------
-    images : sequence of (h, w, 3) uint8
-    milliseconds : float or sequence of float
-        How long each image stays.
-    quality : int
-        1 to 100.
-
-    Returns
-    -------
-    bytes
-    """
+def to_webp(image: np.ndarray, *, quality: int = 82) -> bytes:
+    """An image (h, w, 3) uint8 as a WebP file; `quality` lies in 1 to 100."""
     stream = io.BytesIO()
-    pages = [Image.fromarray(np.ascontiguousarray(image)) for image in images]
-    if len(pages) == 1:
-        pages[0].save(stream, "WEBP", quality=quality, method=2)
-    else:
-        each = list(milliseconds) if isinstance(milliseconds, Sequence) else [milliseconds] * len(pages)
-        stays = [max(20, round(stay)) for stay in each]
-        pages[0].save(
-            stream, "WEBP", save_all=True, append_images=pages[1:], duration=stays, loop=0, quality=quality, method=1
-        )
+    Image.fromarray(np.ascontiguousarray(image)).save(stream, "WEBP", quality=quality, method=2)
     return stream.getvalue()
 
 
@@ -282,9 +248,7 @@ def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None
     if apex is None:
         apex = int((differences**2).sum(axis=(1, 2)).argmax())
     whole = float((differences[apex] ** 2).sum())
-    if whole == 0:
-        return np.zeros(len(frames))
-    course = (differences * differences[apex]).sum(axis=(1, 2)) / whole
+    course = (differences * differences[apex]).sum(axis=(1, 2)) / (whole or 1)
     return np.clip(course, -0.25, 1.25).astype(float)
 
 
@@ -322,14 +286,27 @@ class Magnifier:
         if not factor >= 1:
             raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
         image = enlarge(self._frames[place], self._size)
-        if factor == 1:
-            return image
         if self._motion is None:
             onset = enlarge(self._frames[0], self._size).astype(np.float32)
             return np.clip(onset + factor * (image.astype(np.float32) - onset), 0, 255).astype(np.uint8)
         field, course = self._motion
         step = (factor - 1) * course[place]
         return image if abs(step) < 1e-3 else _push(image, field, step)
+
+
+def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> tuple[np.ndarray | None, str]:
+    """The apex of a clip (its middle frame where that is not known) with its motion magnified, and what it is.
+
+    The picture is (h, w, 3) uint8, None where the clips have no frames.
+    """
+    place, _ = clip_row(clips, clip_id)
+    frames, _ = shown_frames(clips, place)
+    if frames is None:
+        return None, "no frames in these clips"
+    moments = clip_moments(clips, clip_id)
+    magnifier = Magnifier(frames, motion_field(clips, place)[0], apex=moments.apex, size=size)
+    name = "middle frame" if moments.apex is None else "apex"
+    return magnifier.frame(moments.peak, factor), name if factor == 1 else f"{name}, motion × {factor:g}"
 
 
 def steady(flow: np.ndarray) -> np.ndarray:
@@ -366,9 +343,6 @@ def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 FOR, AGAINST = (196, 40, 28), (28, 84, 196)
 """Colours of a positive and of a negative value."""
-
-SIGNED_SCALE = ((0.0, "rgb(28, 84, 196)"), (0.5, "rgba(128, 128, 128, 0.15)"), (1.0, "rgb(196, 40, 28)"))
-"""The same as a plotly colour scale: the face shows through where nothing speaks."""
 
 LARGEST_SHARE = 0.995
 """The quantile of the absolute values that gets the full colour; a few pixels lie beyond."""
@@ -409,29 +383,40 @@ def draw_heat(
     (h', w', 3) uint8
     """
     h, w = heat.shape
-    ground = np.full((h, w, 3), 205, dtype=np.uint8) if face is None else face
-    ground = enlarge(ground, size).astype(np.float32)
+    ground = enlarge(np.full((h, w, 3), 205, dtype=np.uint8) if face is None else face, size).astype(np.float32)
     grey = 60 + 0.72 * ground.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    height, width = grey.shape[:2]
     share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
     # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
-    share = cv2.resize(share.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-    colour = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
-    cover = 0.9 * np.abs(share[..., None]) ** 0.7
-    picture = np.clip(grey * (1 - cover) + colour * cover, 0, 255).astype(np.uint8)
+    share = cv2.resize(share.astype(np.float32), grey.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+    cover = 0.9 * np.abs(share) ** 0.7
+    picture = np.clip(grey * (1 - cover) + np.where(share >= 0, FOR, AGAINST) * cover, 0, 255).astype(np.uint8)
     return picture if outline is None else draw_outline(picture, outline)
+
+
+def draw_kept(face: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """A face (h, w, 3) uint8, dark where positions of the grid were dropped, dimmed where `kept` is between 0 and 1.
+
+    `kept` (grid, grid) is a mask, or the share of the keep rates that kept a position.
+    """
+    share = over(kept, face.shape[:2]).astype(float)[..., None]
+    dropped = 0.32 * face.mean(axis=2, keepdims=True).repeat(3, axis=2) + 14
+    return np.where(share > 0, face * (0.55 + 0.45 * share), dropped).astype(np.uint8)
+
+
+def over(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A grid's values at every pixel of a picture."""
+    rows, columns = (np.arange(side) * n // side for side, n in zip(shape, grid.shape, strict=True))
+    return grid[np.ix_(rows, columns)]
 
 
 def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
     """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
-    height, width = picture.shape[:2]
-    inside = cv2.resize(region.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
+    inside = cv2.resize(region.astype(np.float32), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
     line = inside & ~binary_erosion(inside)
-    for _ in range(round(max(height, width) / 300)):
-        line = binary_dilation(line)
-    casing = binary_dilation(line)
+    if (times := round(max(picture.shape[:2]) / 300)) and line.any():
+        line = binary_dilation(line, iterations=times)
     drawn = picture.copy()
-    drawn[casing] = (25, 25, 30)
+    drawn[binary_dilation(line)] = (25, 25, 30)
     drawn[line] = (255, 255, 255)
     return drawn
 
@@ -460,9 +445,7 @@ def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:
         raise ValueError(f"these clips have no truth to draw the region {region!r} from; only synthetic clips have one")
     if region == "cue":
         return clips.truth.cue_region(clip_id)
-    if region != "AUs":
-        return clips.truth.au_mask(clip_id, region)
     row = clips.table.iloc[positions(clips.table, clip_id, owner="these clips")[0]]
     shown = [name for name in au_columns(clips.table) if row[name] == 1 and name in clips.truth.aus]
-    masks = [clips.truth.au_mask(clip_id, name) for name in shown]
+    masks = [clips.truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else [region])]
     return np.any(masks, axis=0) if masks else np.zeros(clips.size, dtype=bool)

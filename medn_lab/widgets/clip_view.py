@@ -384,7 +384,7 @@ def _strip(frames: np.ndarray, *, quality: int = 92) -> dict[str, Any]:
     if max(frames.shape[1:3]) > most:
         frames = np.stack([enlarge(frame, most) for frame in frames])
     height, width = frames.shape[1:3]
-    return {"frames": to_webp([frames.reshape(-1, width, 3)], quality=quality), "height": height, "width": width}
+    return {"frames": to_webp(frames.reshape(-1, width, 3), quality=quality), "height": height, "width": width}
 
 
 def _interval(moments: Moments) -> float:
