@@ -6,12 +6,14 @@ from .attribution import plot_attribution_comparison as plot_attribution_compari
 from .attribution import plot_randomisation as plot_randomisation
 from .clips import plot_clip as plot_clip
 from .clips import plot_flow as plot_flow
+from .clips import plot_kept_tokens as plot_kept_tokens
 from .clips import plot_magnification as plot_magnification
 from .clips import plot_registration as plot_registration
 from .decoupling import plot_decoupling as plot_decoupling
 from .decoupling import plot_dependence as plot_dependence
 from .decoupling import plot_leakage as plot_leakage
 from .decoupling_details import plot_branch_correlation as plot_branch_correlation
+from .decoupling_details import plot_gate as plot_gate
 from .decoupling_details import plot_p_values as plot_p_values
 from .decoupling_details import plot_selection_measures as plot_selection_measures
 from .evaluation import plot_au_detection as plot_au_detection
@@ -22,8 +24,6 @@ from .evaluation import plot_selection_audit as plot_selection_audit
 from .maps import plot_embedding as plot_embedding
 from .maps import plot_embeddings as plot_embeddings
 from .maps import plot_map_stability as plot_map_stability
-from .network import plot_gate as plot_gate
-from .network import plot_kept_tokens as plot_kept_tokens
 from .pair import plot_pair as plot_pair
 from .pairs import plot_confusable_pairs as plot_confusable_pairs
 from .pairs import plot_confusable_sets as plot_confusable_sets

@@ -309,6 +309,17 @@ def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> t
     return magnifier.frame(moments.peak, factor), name if factor == 1 else f"{name}, motion × {factor:g}"
 
 
+def draw_flow(
+    ground: np.ndarray, flow: np.ndarray, *, scaled: bool = False, largest: float | None = None,
+    gain: float | None = None,
+) -> tuple[np.ndarray, str]:  # fmt: skip
+    """A face under the magnitude and the arrows of a flow, and a note on their scale."""
+    glow, _ = draw_magnitude(ground, flow, largest=largest)
+    picture, gain = draw_arrows(glow, flow, gain=gain)
+    longest = f"longest {float(flow_magnitude(flow).max()):.2f} px of {flow.shape[1]}"
+    return picture, SCALED_NOTE if scaled else f"{longest}, arrows ×{gain:g}"
+
+
 def steady(flow: np.ndarray) -> np.ndarray:
     """The flow without what a large factor would tear: blurred, and still where it hardly moved."""
     h, w = flow.shape[:2]

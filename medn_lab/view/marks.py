@@ -76,6 +76,11 @@ def small(text: str) -> str:
     return f"<span style='font-size:{SMALLEST}px'>{text}</span>"
 
 
+def fitted(text: str, width: float) -> str:
+    """The text, escaped, in lines that fit below or above a tile of this width."""
+    return "<br>".join(wrapped(text, width=int(width), letter=6.4))
+
+
 def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> None:
     """Add a text above the upper left corner of a subplot."""
     figure.add_annotation(
