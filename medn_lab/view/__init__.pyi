@@ -24,10 +24,10 @@ from .evaluation import plot_selection_audit as plot_selection_audit
 from .maps import plot_embedding as plot_embedding
 from .maps import plot_embeddings as plot_embeddings
 from .maps import plot_map_stability as plot_map_stability
+from .pair import plot_confusable_pairs as plot_confusable_pairs
+from .pair import plot_confusable_sets as plot_confusable_sets
 from .pair import plot_pair as plot_pair
-from .pairs import plot_confusable_pairs as plot_confusable_pairs
-from .pairs import plot_confusable_sets as plot_confusable_sets
-from .pairs import plot_pair_separation as plot_pair_separation
+from .pair import plot_pair_separation as plot_pair_separation
 from .theme import branch_colour as branch_colour
 from .theme import emotion_colour as emotion_colour
 from .training import plot_history as plot_history

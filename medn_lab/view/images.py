@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -75,28 +75,6 @@ def arrow_grid(
     x = (column + 0.5) * cell + (w - columns * cell) / 2
     y = (row + 0.5) * cell + (h - rows * cell) / 2
     return x, y, blocks[row, column, 0], blocks[row, column, 1], gain
-
-
-def common_scale(flows: Sequence[np.ndarray]) -> tuple[float, float]:
-    """One scale for several flows, so that they can be compared: the brightest magnitude in pixels, and arrows' gain.
-
-    Parameters
-    ----------
-    flows : sequence of (h, w, 2) float
-        In pixels, at least one.
-
-    Returns
-    -------
-    largest, gain
-        As :func:`draw_magnitude` and :func:`draw_arrows` take them: no arrow is longer than it would be by itself.
-
-    Examples
-    --------
-    >>> common_scale([np.full((4, 4, 2), 3.0), np.full((4, 4, 2), 0.3)])[0]
-    4.242640495300293
-    """
-    largest = max(float(flow_magnitude(flow).max()) for flow in flows)
-    return largest, min(arrow_grid(flow)[-1] for flow in flows if np.any(flow)) if largest > 0 else 1.0
 
 
 def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = None) -> tuple[np.ndarray, float]:
