@@ -175,7 +175,7 @@ def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) 
     }
 
 
-def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, height: int | None = None) -> go.Figure:
+def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) -> go.Figure:
     """Draw the AU scores of one clip: the motion branch's probability of each AU, and which AUs were coded.
 
     A filled diamond after its name marks an AU that was coded present, an open one an AU that was coded absent; an AU
@@ -185,8 +185,8 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     ----------
     predictions : Predictions
     clip_id : str
-    width, height : int
-        In pixels; the height follows the number of AUs where None.
+    width : int
+        In pixels.
 
     Returns
     -------
@@ -215,7 +215,7 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
     figure.update_xaxes(tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
     return theme.finish(
-        figure, width=width, height=height or 118 + 26 * len(predictions.aus),
+        figure, width=width, height=118 + 26 * len(predictions.aus),
         title=f"<b>AU scores</b> · {as_text(clip_id)}",
         subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent", margin=(72, 24, 62, 44),
     )  # fmt: skip

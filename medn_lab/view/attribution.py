@@ -302,9 +302,7 @@ def verdict(attribution: Attribution) -> tuple[str, bool]:
     return "Random weights give another map, so this map depends on what was learned. It is no proof of use.", False
 
 
-def plot_randomisation(
-    table: pd.DataFrame, *, threshold: float = 0.5, width: int = 820, height: int = 400
-) -> go.Figure:
+def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: int = 820) -> go.Figure:
     """Draw how similar a map stays to itself while the network is randomised from its output down.
 
     A point is the rank correlation between the model's map and the map after everything down to that stage was drawn at
@@ -317,7 +315,7 @@ def plot_randomisation(
         ``RandomisationCheck.table``.
     threshold : float
         From which a map is marked.
-    width, height : int
+    width : int
         In pixels.
 
     Returns
@@ -363,12 +361,12 @@ def plot_randomisation(
     figure.update_yaxes(title_text="rank correlation with the map", range=[low - 0.08, 1.06])
     subtitle = f"{first['n_clips']} clips, {first['n_draws']} random networks · marked from {threshold:g} (dashed)"
     return theme.finish(
-        figure, width=width, height=height, title="<b>Sanity check: random weights</b>", subtitle=subtitle,
+        figure, width=width, height=400, title="<b>Sanity check: random weights</b>", subtitle=subtitle,
         margin=(70, 24, 104, 84),
     )  # fmt: skip
 
 
-def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height: int | None = None) -> go.Figure:
+def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980) -> go.Figure:
     """Draw how far each method's map depends on the weights, and how much of it lies on the planted place.
 
     Left: rank correlation with the map of random weights; the point of a map beyond the dashed line is open. Right, on
@@ -381,8 +379,7 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
     table : DataFrame
         Of :func:`medn_lab.diagnose.compare_attributions`.
     width : int
-    height : int or None
-        In pixels; by the number of methods where None.
+        In pixels.
 
     Returns
     -------
@@ -447,7 +444,7 @@ def plot_attribution_comparison(table: pd.DataFrame, *, width: int = 980, height
         figure.update_xaxes(title_text="share of the absolute map", tickformat=".0%", range=[0, end], row=1, col=2)
     figure.update_layout(legend={"x": 0, "y": -64 / (56 * len(names)), "yanchor": "top"})
     return theme.finish(
-        figure, width=width, height=height or 210 + 56 * len(names),
+        figure, width=width, height=210 + 56 * len(names),
         margin=(marks.room_for(names.values()), 24, 92, 116),
         title=f"<b>Comparison of attribution methods</b> · target {as_text(table['target'].iloc[0])}",
         subtitle=f"{int(table['n_clips'].max())} clips · open marker: the map does not depend on the weights",

@@ -97,7 +97,7 @@ def plot_branch_correlation(
     )  # fmt: skip
 
 
-def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440) -> go.Figure:
+def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     """Draw the distribution function of the p values of many draws in which it is known what was planted.
 
     Where nothing was planted, p should be at most .05 in 5 of 100 draws, at most .5 in 50, and so on: the line follows
@@ -109,7 +109,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
     ----------
     p_values : DataFrame
         A column a setting, a draw a row, each in [0, 1]; NaN where there was no draw.
-    width, height : int
+    width : int
         In pixels.
 
     Returns
@@ -165,7 +165,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
     )
     counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
     return theme.finish(
-        figure, width=width, height=height, title="<b>Distribution of p values</b>", subtitle=counts,
+        figure, width=width, height=440, title="<b>Distribution of p values</b>", subtitle=counts,
         margin=(64, 300, 74, 48),
     )  # fmt: skip
 
@@ -257,7 +257,7 @@ def plot_selection_measures(
     )  # fmt: skip
 
 
-def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, height: int | None = None) -> go.Figure:
+def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) -> go.Figure:
     """Draw the gate of every clip, grouped by a column of the table.
 
     A point is a clip: the mean of its gate over the fused feature's dimensions, 1 all motion, 0 all emotion. The bar is
@@ -272,8 +272,6 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
         Column to group by, such as ``label`` or ``action_units``.
     width : int
         In pixels.
-    height : int, optional
-        In pixels; by default 34 a group.
 
     Returns
     -------
@@ -321,6 +319,6 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820, 
     rows_from_the_top(figure, names)
     figure.update_xaxes(title_text="mean gate: 0 emotion, 1 motion")
     return theme.finish(
-        figure, width=width, height=height or 116 + 34 * len(names), margin=(room_for(names), 24, 48, 52),
+        figure, width=width, height=116 + 34 * len(names), margin=(room_for(names), 24, 48, 52),
         title=f"<b>Gate of CoFM</b> · {len(table)} clips by {as_text(by.replace('_', ' '))}",
     )  # fmt: skip
