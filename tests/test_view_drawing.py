@@ -68,18 +68,16 @@ def test_the_time_course_is_0_at_the_onset_and_1_at_the_apex():
 @pytest.mark.parametrize("factor", [1.0, 2.0, 12.0])
 def test_motion_magnified_by_a_factor_moves_that_many_times_as_far(factor):
     frames, flow = moving_spot()
-    magnifier = images.Magnifier(frames, flow, apex=2)
-    onset, apex = magnifier.frame(0, factor), magnifier.frame(2, factor)
+    onset, apex = (images.magnify(frames, flow, place, factor, apex=2) for place in (0, 2))
     assert np.subtract(centre(apex), centre(onset)) == pytest.approx([factor, 0], abs=0.15 * factor)
-    assert np.array_equal(magnifier.frame(2, 1.0), frames[2])
+    assert np.array_equal(images.magnify(frames, flow, 2, 1.0), frames[2])
 
 
 def test_a_clip_without_flow_has_its_differences_amplified_and_a_factor_below_one_is_refused():
     frames = np.stack([np.full((6, 6, 3), value, np.uint8) for value in (100, 103, 250)])
-    magnifier = images.Magnifier(frames, None)
-    assert [magnifier.frame(place, 10.0)[0, 0, 0] for place in range(3)] == [100, 130, 255]
+    assert [images.magnify(frames, None, place, 10.0)[0, 0, 0] for place in range(3)] == [100, 130, 255]
     with pytest.raises(ValueError, match=r"1 or more, not by 0\.5"):
-        magnifier.frame(0, 0.5)
+        images.magnify(frames, None, 0, 0.5)
 
 
 def test_smoothing_keeps_the_sum_and_spreads_a_point():

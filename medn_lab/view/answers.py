@@ -111,11 +111,11 @@ def plot_confusion_matrix(
     >>> plot_confusion_matrix(matrix).layout.title.subtitle.text
     '20 clips, 85.0% on the diagonal'
     """
-    if matrix.empty:
-        raise ValueError("the confusion matrix is empty: it has no classes")
     counts = matrix.to_numpy(dtype=float)
-    if not (counts >= 0).all():
-        raise ValueError("a confusion matrix holds counts of clips; this one has negative or missing values")
+    if matrix.empty or not (counts >= 0).all():
+        raise ValueError(
+            "a confusion matrix holds counts of clips; this one is empty or has negative or missing values"
+        )
     figure = go.Figure()
     draw_confusion(figure, matrix)
     left = 30 + room_for([*map(str, matrix.index), "n = 10,000"])

@@ -155,7 +155,7 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     Raises
     ------
     ValueError
-        If there is nothing to draw, the clip is missing from one of the inputs, or one has no flow.
+        If the clip is missing from one of the inputs, or one has no flow.
 
     See Also
     --------
@@ -171,8 +171,6 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
     named = {str(inputs.recipe.get("name", "flow")): inputs} if isinstance(inputs, Clips) else dict(inputs)
-    if not named:
-        raise ValueError("no inputs were given: name at least one recipe and the clips that it made")
     columns = []
     for name, clips in named.items():
         if clips.flow is None:
@@ -242,11 +240,6 @@ def plot_registration(
         Left: before. Right: after. Above: the difference from the onset, around grey and four times as strong. Below:
         the flow over the onset, each with its own scale, written below it.
 
-    Raises
-    ------
-    ValueError
-        If the frames differ in shape.
-
     See Also
     --------
     medn_lab.data.register : moves a frame onto the onset.
@@ -259,8 +252,6 @@ def plot_registration(
     >>> [note.text for note in figure.layout.annotations]
     ['<b>before</b>', 'difference from the onset × 4', 'longest 0.00 px of 32, arrows ×1', '<b>after</b>', ...
     """
-    if not onset.shape == before.shape == after.shape:
-        raise ValueError(f"frames must have one shape; these are {onset.shape}, {before.shape} and {after.shape}")
     columns = []
     for name, frame, flow, error in (
         ("before", before, flow_before, left_before), ("after", after, flow_after, left_after),
@@ -298,7 +289,7 @@ def plot_magnification(
     Raises
     ------
     ValueError
-        If the clips have no frames, no factor is given, or one is below 1.
+        If the clips have no frames, or a factor is below 1.
 
     See Also
     --------
@@ -312,8 +303,6 @@ def plot_magnification(
     >>> figure.layout.title.text
     '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
-    if not len(factors):
-        raise ValueError("no factor was given; (1, 10) shows the apex as it is and ten times as strong")
     place, row = clip_row(clips, clip_id)
     frames, which = shown_frames(clips, place)
     onset = require(frames, otherwise="these clips have no frames to magnify")[0]

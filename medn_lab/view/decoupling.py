@@ -286,8 +286,8 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
     title = titles.get(kind) or target or kind or "measure"
     title += (f" of {model}" if model else "") + (f", given {_factor(given)}" if given else "")
-    sizes = {"n_positive": "clips with it", "n_clips": "clips", "n_subjects": "subjects"}
-    sizes = [f"{n[column]:.0f} {what}" for column, what in sizes.items() if np.isfinite(n[column])]
+    named = {"n_positive": "clips with it", "n_clips": "clips", "n_subjects": "subjects"}
+    sizes = [f"{n[column]:.0f} {what}" for column, what in named.items() if np.isfinite(n[column])]
     basis = f"Computed from {', '.join(sizes)}." if sizes else ""
     if np.isnan(n["value"]):
         return f"{title}: no value, {row.get('reason') or 'not known'}.", basis

@@ -230,46 +230,37 @@ def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None
     return np.clip(course, -0.25, 1.25).astype(float)
 
 
-class Magnifier:
-    """One clip, ready to show any of its frames with the motion made larger.
+def magnify(
+    frames: np.ndarray, flow: np.ndarray | None, place: int, factor: float, *, apex: int | None = None,
+    size: int | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The frame at `place` of a clip with its motion made `factor` times as large.
 
     Parameters
     ----------
     frames : (t, h, w, 3) uint8
     flow : (h', w', 2) float or None
         Onset to apex, in pixels at its own size. None amplifies frame differences instead.
+    place : int
+    factor : float
+        1 or more.
     apex : int or None
         Position of the apex among the frames.
     size : int or None
         Enlarge the longer side to this many pixels; done before warping, which keeps edges smooth.
+
+    Returns
+    -------
+    (h', w', 3) uint8
     """
-
-    def __init__(
-        self, frames: np.ndarray, flow: np.ndarray | None, *, apex: int | None = None, size: int | None = None
-    ) -> None:
-        self._frames = frames
-        self._size = size or max(frames.shape[1:3])
-        self._motion: tuple[np.ndarray, np.ndarray] | None = None
-        if flow is not None:
-            self._motion = steady(flow[..., :2].astype(np.float32)), time_course(frames, apex, flow=flow)
-
-    def frame(self, place: int, factor: float) -> np.ndarray:
-        """The frame at `place` with its motion made `factor` times as large, (h', w', 3) uint8.
-
-        Raises
-        ------
-        ValueError
-            If the factor is below 1.
-        """
-        if not factor >= 1:
-            raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
-        image = enlarge(self._frames[place], self._size)
-        if self._motion is None:
-            onset = enlarge(self._frames[0], self._size).astype(np.float32)
-            return np.clip(onset + factor * (image.astype(np.float32) - onset), 0, 255).astype(np.uint8)
-        field, course = self._motion
-        step = (factor - 1) * course[place]
-        return image if abs(step) < 1e-3 else _push(image, field, step)
+    if not factor >= 1:
+        raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
+    onset, image = (enlarge(frame, size or max(frame.shape[:2])) for frame in (frames[0], frames[place]))
+    if flow is None:
+        difference = image.astype(np.float32) - onset
+        return np.clip(onset + factor * difference, 0, 255).astype(np.uint8)
+    step = (factor - 1) * time_course(frames, apex, flow=flow)[place]
+    return image if abs(step) < 1e-3 else _push(image, steady(flow[..., :2].astype(np.float32)), step)
 
 
 def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> tuple[np.ndarray | None, str]:
@@ -281,10 +272,10 @@ def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> t
     frames, _ = shown_frames(clips, place)
     if frames is None:
         return None, "no frames in these clips"
-    moments = clip_moments(clips, clip_id)
-    magnifier = Magnifier(frames, motion_field(clips, place)[0], apex=moments.apex, size=size)
+    moments, flow = clip_moments(clips, clip_id), motion_field(clips, place)[0]
     name = "middle frame" if moments.apex is None else "apex"
-    return magnifier.frame(moments.peak, factor), name if factor == 1 else f"{name}, motion × {factor:g}"
+    picture = magnify(frames, flow, moments.peak, factor, apex=moments.apex, size=size)
+    return picture, name if factor == 1 else f"{name}, motion × {factor:g}"
 
 
 def draw_flow(

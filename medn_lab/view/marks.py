@@ -114,21 +114,11 @@ def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: s
 
 
 def forest(
-    figure: go.Figure,
-    table: pd.DataFrame,
-    *,
-    labels: Sequence[str] | None,
-    name: str = "value",
-    colour: str | Sequence[str] = ESTIMATE,
-    open_marker: Sequence[bool] | np.ndarray | None = None,
-    texts: Sequence[str] | None = None,
-    references: Mapping[str, str] | None = None,
-    reference_colour: str = REFERENCE,
-    places: np.ndarray | None = None,
-    legend: bool = True,
-    row: int | None = None,
-    col: int | None = None,
-) -> None:
+    figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str] | None, name: str = "value",
+    colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | None = None,
+    texts: Sequence[str] | None = None, references: Mapping[str, str] | None = None,
+    reference_colour: str = REFERENCE, places: np.ndarray | None = None, legend: bool = True, **where: Any,
+) -> None:  # fmt: skip
     """Add values with their intervals on a line each, against what they are compared with.
 
     Parameters
@@ -156,9 +146,8 @@ def forest(
     legend : bool
         Whether this mark's traces stand in the legend.
     row, col : int, optional
-        The subplot.
+        The subplot (`where`).
     """
-    where: dict[str, Any] = {"row": row, "col": col}
     names = ["value", "low", "high", "null_mean", "null_95"]
     value, low, high, mean, top = table.reindex(columns=names).astype(float).to_numpy().T
     places = np.arange(len(table)) if places is None else places
@@ -227,20 +216,10 @@ def level(
 
 
 def heat(
-    figure: go.Figure,
-    values: np.ndarray,
-    *,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    scale: Sequence[tuple[float, str]],
-    limits: tuple[float, float],
-    texts: np.ndarray | None = None,
-    hover: np.ndarray | None = None,
-    dark_from: float = np.inf,
-    bar: str = "",
-    row: int | None = None,
-    col: int | None = None,
-) -> None:
+    figure: go.Figure, values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str],
+    scale: Sequence[tuple[float, str]], limits: tuple[float, float], texts: np.ndarray | None = None,
+    hover: np.ndarray | None = None, dark_from: float = np.inf, bar: str = "", **where: Any,
+) -> None:  # fmt: skip
     """Add a matrix of coloured cells.
 
     Parameters
@@ -260,9 +239,9 @@ def heat(
     bar : str
         Title of the colour bar; none where empty.
     row, col : int, optional
-        The subplot.
+        The subplot (`where`).
     """
-    where, (p, q) = {"row": row, "col": col}, values.shape
+    p, q = values.shape
     shared: dict[str, Any] = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2, **where}
     unknown = [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]]
     figure.add_heatmap(z=np.zeros((p, q)), colorscale=unknown, showscale=False, hoverinfo="skip", **shared)

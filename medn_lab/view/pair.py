@@ -36,10 +36,7 @@ _PAIR_COLUMNS = (
     "clip_a", "clip_b", "action_units", "label_a", "label_b", "opposite", "same_subject", "motion_similarity",
     "emotion_separation",
 )  # fmt: skip
-_VERDICT_COLOURS = {
-    "both right": marks.ESTIMATE, "one right": "#E08214", "swapped": "#C34BAA", "both wrong": "#E2553F",
-    "": marks.ESTIMATE,
-}  # fmt: skip
+_VERDICT_COLOURS = {"one right": "#E08214", "swapped": "#C34BAA", "both wrong": "#E2553F"}
 
 
 def plot_pair(
@@ -309,25 +306,21 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
     shown["text"] = [_pair_text(row) for row in shown.reset_index(names="rank").to_dict("records")]
     figure = go.Figure()
     kind = go.Scattergl if len(shown) > 1200 else go.Scatter
-    for opposite, named in ((False, "other emotions"), (True, "opposite valence")):
-        for verdict, colour in _VERDICT_COLOURS.items():
-            rows = shown[(shown["opposite"] == opposite) & (shown["verdict"] == verdict)]
-            if rows.empty:
-                continue
-            faint = verdict in ("both right", "") and not opposite
-            marker = {
-                "symbol": "diamond" if opposite else "circle", "size": 9 if opposite else 6, "color": colour,
-                "opacity": 0.45 if faint else 0.85, "line": {"width": int(opposite), "color": "#FFFFFF"},
-            }  # fmt: skip
-            figure.add_trace(
-                kind(
-                    x=rows["x"], y=rows["emotion_separation"], mode="markers", marker=marker, hovertext=rows["text"],
-                    customdata=rows[["clip_a", "clip_b"]].to_numpy(dtype=object), meta=verdict,
-                    hovertemplate="%{hovertext}<br>nearer in motion: %{x:.2%} of all pairs, nearer in emotion:"
-                    " %{y:.1%}<extra></extra>",
-                    name=", ".join(filter(None, (verdict, named))) + f" ({len(rows)})",
-                )
-            )  # fmt: skip
+    for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
+        valence = "opposite valence" if opposite else "other emotions"
+        faint = verdict in ("both right", "") and not opposite
+        marker = {
+            "symbol": "diamond" if opposite else "circle", "size": 9 if opposite else 6,
+            "opacity": 0.45 if faint else 0.85, "color": _VERDICT_COLOURS.get(verdict, marks.ESTIMATE),
+            "line": {"width": int(opposite), "color": "#FFFFFF"},
+        }  # fmt: skip
+        trace = kind(
+            x=rows["x"], y=rows["emotion_separation"], mode="markers", marker=marker, hovertext=rows["text"],
+            customdata=rows[["clip_a", "clip_b"]].to_numpy(dtype=object), meta=verdict,
+            hovertemplate="%{hovertext}<br>nearer: %{x:.2%} of all pairs in motion, %{y:.1%} in emotion<extra></extra>",
+            name=", ".join(filter(None, (verdict, valence))) + f" ({len(rows)})",
+        )  # fmt: skip
+        figure.add_trace(trace)
     middle = {"type": "line", "line": {"color": theme.INK, "width": 1, "dash": "dash"}, "layer": "below"}
     figure.add_shape(x0=0.5, x1=0.5, y0=0, y1=1, yref="y domain", **middle)
     figure.add_shape(x0=0, x1=1, xref="x domain", y0=0.5, y1=0.5, **middle)

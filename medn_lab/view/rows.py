@@ -86,7 +86,7 @@ def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """
     column = label_column(table)
     if column is None or "predicted" not in table:
-        return np.zeros((2, len(table)), dtype=bool)
+        return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
     label, predicted = table[column].astype(object), table["predicted"].astype(object)
     known = label.notna() & predicted.notna() & label.isin(table.attrs.get("classes", label))
     return known.to_numpy(), (known & (label == predicted)).to_numpy()
