@@ -67,7 +67,6 @@ def test_the_cells_are_those_of_the_predictions_also_where_labels_are_missing_or
     assert list(counts.index) == [*CLASSES, "<fear>", UNLABELLED]
     assert counts.loc[UNLABELLED].sum() == 3
     assert (cells["predicted"] == predictions.predicted).all()
-    assert list(confusion_cells(predictions, label="none")[1].sum(axis=1)) == [0, 0, 0, 0, 40]
 
 
 def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(predictions):
@@ -81,8 +80,6 @@ def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(pred
     assert labels[:3] == ["accuracy", "UF1", "UAR"]
     assert [label.split("<br>")[1] for label in labels[3:]] == ["AUs alone", "AUs &amp; cue"]
     assert np.allclose(marks.x, [*summary.scores["value"], 0.62, 1.0])
-    assert np.allclose(marks.x[:3] + marks.error_x.array[:3], summary.scores["high"])
-    assert by_meta(figure, "floor").name == "AU-only floor"
     assert np.allclose(by_meta(figure, "floor").x[:3], summary.scores["floor"])
     bare = dataclasses.replace(predictions, table=predictions.table.drop(columns="label"))
     assert "no column 'label'" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
@@ -109,12 +106,11 @@ class TestFolds:
         band = next(shape for shape in figure.layout.shapes if shape.type == "rect")
         assert (band.y0, band.y1) == (0.5, 0.9)
         assert [shape.y0 for shape in figure.layout.shapes if shape.type == "line"] == [0.74, 0.42]
-        for part in ("pooled 0.740", "AU-only floor 0.420", "[0.500, 0.900]", "46 clips of 3 subjects"):
-            assert part in texts(figure)
+        assert words(figure) == ["pooled 0.740", "AU-only floor 0.420"]
+        assert "[0.500, 0.900], 46 clips of 3 subjects" in texts(figure)
         near = view.plot_folds(folds, scores=scores.assign(floor=0.73)).layout.annotations
         heights = [note.y for note in near if "0.7" in note.text]
         assert abs(heights[0] - heights[1]) > 0.08  # two labels do not cover each other
-        assert words(view.plot_folds(folds, scores=scores.assign(floor=np.nan))) == ["pooled 0.740"]
         with pytest.raises(ValueError, match="no row of accuracy"):
             view.plot_folds(folds, scores=scores[scores["part"] == "a"])
 
@@ -140,7 +136,6 @@ def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips(a
     assert list(marks.x) == [0.6, 0.62, 0.8] * 2
     assert ["optimistic" in label for label in labels] == [False, False, True] * 2
     assert [symbol == "circle-open" for symbol in marks.marker.symbol] == [False, False, True] * 2
-    assert np.allclose(marks.error_x.array, 0.1)
     assert set(by_meta(figure, "floor").x) == {0.4}
     assert "adds +0.200 of accuracy" in texts(figure)
     with pytest.raises(ValueError, match="luck"):
@@ -153,7 +148,6 @@ def test_only_a_difference_clear_of_zero_is_filled(comparison):
     assert labels == ["accuracy", "UF1"]
     assert list(marks.x) == [0.2, -0.05]
     assert list(marks.marker.symbol) == ["circle", "circle-open"]
-    assert np.allclose(marks.error_x.arrayminus, [0.1, 0.15])
     assert "MEDN minus motion" in texts(figure)
     assert figure.layout.shapes[0].x0 == 0
     _, marks = lines(view.plot_comparison(comparison[:1].assign(low=np.nan, high=np.nan)))
@@ -169,8 +163,7 @@ def test_each_subjects_two_accuracies_are_joined(comparison):
     assert list(a.y) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
     assert list(b.y) == [0.4, 0.5, 0.4]
     assert np.allclose(b.y + b.error_y.array - b.error_y.arrayminus, a.y)
-    assert (a.name, b.name) == ("MEDN", "motion")
-    assert list(figure.layout.xaxis2.ticktext) == ["2", "3", "1"]
+    assert (a.name, b.name, figure.layout.xaxis2.ticktext) == ("MEDN", "motion", ("2", "3", "1"))
     assert len(set(a.marker.color)) == 3  # better, equal, worse
 
 
@@ -187,19 +180,15 @@ def test_aus_have_their_positives_and_a_missing_value_its_reason():
     assert np.allclose(auc.x, aus["auc"], equal_nan=True)
     assert np.allclose(f1.x, aus["f1"], equal_nan=True)
     assert list(auc.marker.symbol) == ["circle", "circle-open", "circle-open"]
-    assert np.allclose(np.nan_to_num(auc.error_x.array), [0.05, 0, 0])
     assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
     assert texts(figure).count("no positive among 50 coded clips") == 1
     assert (figure.layout.shapes[0].x0, figure.layout.xaxis.range[0]) == (0.5, 0)
 
 
-def test_a_table_without_a_column_is_refused(folds, audit, comparison):
-    for draw, table, name in (
-        (view.plot_folds, folds, "accuracy"), (view.plot_selection_audit, audit, "floor"),
-        (view.plot_comparison, comparison, "low"), (view.plot_au_detection, comparison, "au"),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match=f"lacks {name}"):
-            draw(table.drop(columns=name, errors="ignore"))
+def test_a_table_of_something_else_is_refused(comparison):
+    for draw in (view.plot_folds, view.plot_selection_audit, view.plot_au_detection):
+        with pytest.raises(ValueError, match="lacks"):
+            draw(comparison)
 
 
 def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(predictions):
@@ -209,7 +198,5 @@ def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(predictions):
     assert np.allclose(bars.x, predictions.au_probabilities[0])
     coded = predictions.table[list(AUS)].iloc[0].map({1.0: " ◆", 0.0: " ◇"})
     assert list(bars.y) == [au + ("" if au == "AU4" else coded[au]) for au in AUS]
-    with pytest.raises(ValueError, match="'nobody'"):
-        view.plot_au_scores(predictions, "nobody")
     with pytest.raises(ValueError, match="no AU scores"):
         view.plot_au_scores(dataclasses.replace(predictions, au_logits=None, aus=()), first)

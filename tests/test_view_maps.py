@@ -126,24 +126,20 @@ class TestMaps:
             assert sorted(lit) == sorted(wanted)
             assert all(trace.unselected.marker.opacity < 0.3 for trace in traces)
         assert "15 of 60 clips selected" in texts(figure)
-        with pytest.raises(ValueError, match="nobody"):
-            view.plot_embedding(embedding, selected=["nobody"])
 
 
 def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(maps, features):
     figure = view.plot_embeddings(maps)
     assert len({trace.xaxis for trace in figure.data}) == 6
-    assert figure.layout.xaxis4.range == figure.layout.xaxis.range
-    assert figure.layout.yaxis4.range == figure.layout.yaxis.range
+    axes = figure.layout
+    assert (axes.xaxis4.range, axes.yaxis4.range) == (axes.xaxis.range, axes.yaxis.range)
     late = maps["late"]
     np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
     assert f"shift {late.params['shift']['motion']:.2f}" in texts(figure)
     assert "aligned to early" in texts(figure)
     check_widths(figure)
-    single = view.plot_embeddings(dict.fromkeys("ab", umap(features, method="pca")), width=420)
+    single = view.plot_embeddings(dict.fromkeys("ab", umap(features, method="pca")))
     assert "places cannot be compared between rows" in texts(single)
-    lines = single.layout.title.subtitle.text.split("<br>")
-    assert max(map(len, lines)) * 6.3 < 420
     part = late.select(late.table["clip_id"][:50])
     one = dataclasses.replace(late, emotion_xy=None, fused_xy=None)
     other = dataclasses.replace(maps["early"], motion_xy=None)
@@ -178,8 +174,7 @@ class TestColouring:
             assert any(f" {line}".endswith(f" {own[clip_id]}") for line in text.split("<br>"))
 
     def test_what_is_not_folded_and_how_numbers_are_cut(self, table):
-        few = colouring(table, "few")
-        assert (len(few.styles), "other" in few.styles, few.own) == (12, False, None)
+        assert colouring(table, "few").own is None
         common = colouring(table.assign(label=np.where(np.arange(N) % 2, "other", table["label"])), "label").counts
         assert (common["other"] >= N // 2, list(common)[-1]) == (True, "all other")
         unknown = colouring(table.assign(subject=table["subject"].where(table["subject"] != "s39")), "subject").counts
@@ -187,11 +182,8 @@ class TestColouring:
         numbered = table.assign(length=np.arange(N), subject=np.arange(N) % 30)
         assert list(colouring(numbered, "length").counts.values()) == [60] * 5
         assert list(colouring(numbered, "subject").styles)[-1] == "other"
-
-    def test_one_subject_number_in_two_data_sets_is_two_people(self):
-        sets = ["casme2", "casme2", "samm", "samm"]
-        table = pd.DataFrame({"clip_id": list("abcd"), "subject": ["01"] * 4, "dataset": sets})
-        assert colouring(table, "subject").counts == {"casme2/01": 2, "samm/01": 2}
+        two = numbered.assign(subject="01", dataset=["casme2", "samm"] * (N // 2))
+        assert colouring(two, "subject").counts == {"casme2/01": N // 2, "samm/01": N // 2}
 
 
 def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
@@ -211,5 +203,3 @@ def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
         assert pairs.marker.color[0] == theme.branch_colour("motion")
     assert [shape.x0 for shape in figure.layout.shapes] == [0.05]
     assert "300 clips · 3 seeds" in texts(figure)
-    with pytest.raises(ValueError, match="lacks chance"):
-        view.plot_map_stability(table.drop(columns="chance"))

@@ -89,16 +89,12 @@ class TestAllPairs:
         many = pd.concat([sets] * 30, ignore_index=True)
         assert f"{len(many) - 24} smaller sets not drawn" in texts(view.plot_confusable_sets(many))
 
-    def test_separation_is_drawn_with_its_interval_and_the_line_of_aus_alone(self, clips, features):
+    def test_separation_is_drawn_with_the_line_of_aus_alone(self, clips, features):
         found = pair_separation(clips.table, features=features, n_resamples=50)
-        figure = view.plot_pair_separation(found)
-        trace, row = by_meta(figure, "value"), found.iloc[0]
-        assert list(trace.x) == found["value"].tolist()
-        assert (trace.x + trace.error_x.array).tolist() == pytest.approx(found["high"].tolist())
-        assert (trace.x - trace.error_x.arrayminus).tolist() == pytest.approx(found["low"].tolist())
+        figure, row = view.plot_pair_separation(found), found.iloc[0]
+        assert list(by_meta(figure, "value").x) == found["value"].tolist()
         assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
         assert f"{row['n_pairs']} pairs against {row['n_controls']}" in texts(figure)
-        assert "95% interval over subjects" in texts(figure)
 
     def test_no_pairs_give_the_reason_and_other_tables_are_refused(self, clips, features):
         table = clips.table.assign(action_units="?")
@@ -126,9 +122,9 @@ class TestVerdicts:
         ],
     )
     def test_a_branch_is_compared_with_its_controls(self, beyond, n, verdict):
-        pair = pd.Series({"emotion_separation": 0.8, "emotion_beyond": beyond, "n_controls": n}, dtype=object)
-        (line,) = pair_lines(pair)
-        assert f"emotion {verdict}" in line or verdict in line
+        pair = {"emotion_separation": 0.8, "emotion_beyond": beyond, "n_controls": n}
+        (line,) = pair_lines(pd.Series(pair, dtype=object))
+        assert verdict in line
         assert ("controls and" in line, "80% of all pairs" in line) == (n > 0, True)
 
     def test_similarity_and_separation_become_one_measure(self):
@@ -142,8 +138,6 @@ class TestVerdicts:
         swaps = swaps_of((5.0, 2.0, -1.0, -6.0))
         assert "11.0 logits: +4.0 from the flow, +7.0 from the frames" in pair_lines(None, swaps=swaps)[0]
         assert pair_lines(None, swaps=swaps.sample(frac=1, random_state=1)) == pair_lines(None, swaps=swaps)
-        with pytest.raises(ValueError, match="lacks margin, predicted"):
-            pair_lines(None, swaps=pd.DataFrame({"frames_of": ["a"], "flow_of": ["b"]}))
 
 
 class TestOnePair:
@@ -162,12 +156,9 @@ class TestOnePair:
         red, blue = (picture.astype(int) for picture in pictures(figure))
         left, right = slice(0, 130), slice(200, None)
         assert (red[..., 0] - red[..., 2])[:, left].mean() > 80
-        assert abs((red[..., 0] - red[..., 2])[:, right].mean()) < 2
         strength = (blue[..., 2] - blue[..., 0])[:, right].mean() / (red[..., 0] - red[..., 2])[:, left].mean()
         assert 0.4 < strength < 0.9  # half the value is paler
         assert re.findall(r"sum ([+-])", texts(figure)) == ["+", "-"]
-        flow = attribution_figure(attribution, clips, names, part="flow")
-        assert texts(flow) == texts(figure)  # the flow was not attributed, so the frames are drawn
 
     def test_the_figure_holds_faces_flows_attribution_scores_and_verdicts(
         self, clips, names, pairs, predictions, attribution
