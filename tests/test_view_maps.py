@@ -144,7 +144,7 @@ def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(maps, 
     one = dataclasses.replace(late, emotion_xy=None, fused_xy=None)
     other = dataclasses.replace(maps["early"], motion_xy=None)
     for wrong, sentence in (
-        ({"early": maps["early"], "late": part}, "early and late differ in 10 clips"),
+        ({"early": maps["early"], "late": part}, "late and the first differ in 10 clips"),
         ({}, "no embedding"),
         ({"a": one, "b": other}, "no map in common"),
     ):

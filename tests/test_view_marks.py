@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from figure_contents import by_meta, pictures, words
+from figure_contents import by_meta, words
 
 from medn_lab.view import marks
 
@@ -47,27 +47,6 @@ def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts(
     inks = {note.text: note.font.color for note in figure.layout.annotations}
     assert inks == {"p": marks.ON_LIGHT, "q": marks.ON_DARK, "r": marks.ON_LIGHT, "s": marks.ON_LIGHT}
     assert list(figure.layout.xaxis.ticktext) == ["c", "d"]
-
-
-@pytest.mark.parametrize("horizontal", [True, False])
-def test_bars_lie_along_their_axis_in_order(horizontal):
-    figure = go.Figure()
-    marks.bars(figure, [1.0, 3.0], labels=["a", "b"], colours="red", outlined=[True, False], horizontal=horizontal)
-    (bar,) = figure.data
-    along, across = (bar.x, bar.y) if horizontal else (bar.y, bar.x)
-    assert (list(along), list(across), list(bar.marker.line.width)) == ([1.0, 3.0], ["a", "b"], [2, 0])
-    assert (figure.layout.yaxis.autorange == "reversed") == horizontal
-
-
-def test_tiles_hold_their_pictures_headings_and_notes():
-    red = np.zeros((20, 30, 3), np.uint8) + np.array([200, 0, 0], np.uint8)
-    columns = [[marks.Tile(red, "left", "below")], [marks.Tile(None, "right", "nothing here")]]
-    figure = marks.tiles(columns, title="Tiles", cell=200)
-    (shown,) = pictures(figure)
-    assert shown.shape == red.shape
-    assert np.abs(shown.astype(int) - red).max() < 12
-    assert words(figure) == ["left", "below", "right", "nothing here"]
-    assert figure.layout.width == 424
 
 
 def test_texts_are_broken_escaped_and_get_room():

@@ -177,21 +177,18 @@ def colour_key(largest: float) -> str:
 
 def _panels(one: MappedClip, method: str) -> tuple[list[str], list[str]]:
     """The panels of a clip, and a sentence for each part that its map does not have."""
-    panels, missing, frames = [], [], one.frames
+    frames, missing = one.frames, []
     moments = frames is not None and not np.allclose(frames[1:], frames[1:2], rtol=1e-4, atol=0)
+    places = frames is not None and not np.allclose(frames, frames[:, :1, :1], rtol=1e-4, atol=0)
     if frames is None:
         missing.append("the target does not depend on the frames")
-    else:
-        one_place = np.allclose(frames, frames[:, :1, :1], rtol=1e-4, atol=0)
-        if one_place and moments:
-            missing.append(f"{method} gives all places of a frame the same value")
-        else:
-            panels.append("frames")
-        if not moments and not one_place:
-            missing.append(f"{method} gives all frames the same map")
+    elif moments != places:
+        alike = "all frames the same map" if places else "all places of a frame the same value"
+        missing.append(f"{method} gives {alike}")
     if one.flow is None:
         missing.append("the map does not cover the flow")
-    return panels + ["flow"] * (one.flow is not None) + ["course"] * moments, missing
+    there = {"frames": frames is not None and (places or not moments), "flow": one.flow is not None, "course": moments}
+    return [name for name, shown in there.items() if shown], missing
 
 
 def _frame_names(clips: Clips, clip_id: str) -> list[str]:

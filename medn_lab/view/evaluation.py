@@ -141,24 +141,19 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
     for number, (name, part) in enumerate(parts.items()):
         figure.add_bar(
             x=part["place"], y=part["accuracy"], name=as_text(name), customdata=part[["held_out", "n_test"]],
-            marker={"color": theme.category_style(number)[0]}, showlegend=several, meta="accuracy",
+            marker={"color": theme.category_style(number)[0]}, showlegend=several, meta="accuracy", textangle=0,
+            text=part["n_test"] if len(rows) <= MOST_COUNTED else None, textfont={"size": SMALLEST},
+            insidetextanchor="start", textposition=np.where(part["accuracy"] > 0.07, "inside", "outside"),
             hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
         )  # fmt: skip
-    inside = np.where(done["accuracy"] > 0.07, "#FFFFFF", theme.INK)  # in the bar, or above a low one
-    low = {"mode": "text", "showlegend": False}
-    if len(rows) <= MOST_COUNTED:
-        figure.add_scatter(
-            x=done["place"], y=[0.035] * len(done), text=done["n_test"].astype(str), meta="n_test", hoverinfo="skip",
-            textfont={"color": inside, "size": SMALLEST}, **low,
-        )  # fmt: skip
     figure.add_scatter(
-        x=failed["place"], y=[0.035] * len(failed), text=["✕"] * len(failed), meta="failed",
+        x=failed["place"], y=[0.035] * len(failed), text=["✕"] * len(failed), meta="failed", mode="text",
         textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["held_out", "why"]],
-        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>", **low,
+        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>", showlegend=False,
     )  # fmt: skip
     facts = [_draw_pooled(figure, scores) or f"{counted(len(rows), 'fold')}, {rows['n_test'].sum()} clips"]
     facts += [f"✕ failed ({len(failed)})"] * bool(len(failed))
-    facts += ["at the foot of each bar: its clips"] * (len(rows) <= MOST_COUNTED)
+    facts += ["in each bar: its clips"] * (len(rows) <= MOST_COUNTED)
     by_subject = "subject" in rows and (rows["subject"] != "").all()
     names = without_common_start([as_text(name) for name in rows["subject" if by_subject else "held_out"]])
     named = len(rows) <= MOST_NAMED

@@ -372,15 +372,13 @@ def _shared_maps(embeddings: Mapping[str, Embedding]) -> list[str]:
     """The maps that all embeddings have; ValueError where they are not of the same clips."""
     if not embeddings:
         raise ValueError("no embedding to draw: give at least one by name")
-    first, *others = embeddings
-    ids = set(embeddings[first].table["clip_id"])
-    for name in others:
-        if differ := ids ^ set(embeddings[name].table["clip_id"]):
+    first = next(iter(embeddings.values()))
+    for name, each in embeddings.items():
+        if differ := set(first.table["clip_id"]) ^ set(each.table["clip_id"]):
             raise ValueError(
-                f"{first} and {name} differ in {len(differ)} clips, such as {min(differ)!r}; "
-                "map the same clips of every checkpoint"
+                f"{name} and the first differ in {len(differ)} clips; map the same clips of every checkpoint"
             )
-    shared = [name for name in embeddings[first].maps if all(name in each.maps for each in embeddings.values())]
+    shared = [name for name in first.maps if all(name in each.maps for each in embeddings.values())]
     if not shared:
         raise ValueError(f"the embeddings {', '.join(embeddings)} have no map in common")
     return shared
