@@ -14,8 +14,7 @@ from medn_lab.view import theme
 from medn_lab.view.rows import AUS_IN_DOUBT, NO_AU, UNKNOWN_AUS, au_set_names, label_column, persons, rightness
 from medn_lab.view.theme import as_text
 
-UNKNOWN = "unknown"
-REST = "other"
+UNKNOWN, REST = "unknown", "other"
 MOST_CATEGORIES = 12
 """Entries of a legend: with more categories the rarest share the last one, which is grey."""
 

@@ -199,18 +199,15 @@ def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
     row = chosen.iloc[0]
     if not np.isnan(row["low"]):
         figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
-    value, floor = row["value"], row["floor"]
-    apart = 0.055 * (1 if value >= floor else -1) if abs(value - floor) < 0.11 else 0.0  # between labels at one height
-    for name, at, shift, colour, dash in (
-        ("pooled", value, apart, ESTIMATE, "solid"),
-        (scores.attrs.get("floor", "AU-only floor"), floor, -apart, theme.INK, "dash"),
-    ):
-        if np.isfinite(at):
-            figure.add_hline(y=at, line={"color": colour, "width": 1.5, "dash": dash})
-            figure.add_annotation(
-                x=1.01, xref="paper", xanchor="left", y=at + shift, yanchor="middle", showarrow=False,
-                text=f"{as_text(name)} {at:.3f}", font={"size": 12, "color": colour},
-            )  # fmt: skip
+    sides = ("top", "bottom") if row["value"] < row["floor"] else ("bottom", "top")  # labels of near lines stay apart
+    floor = scores.attrs.get("floor", "AU-only floor")
+    for key, name, colour, dash, side in (
+        ("value", "pooled", ESTIMATE, "solid", sides[0]), ("floor", floor, theme.INK, "dash", sides[1]),
+    ):  # fmt: skip
+        if np.isfinite(row[key]):
+            label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
+            line = {"color": colour, "width": 1.5, "dash": dash}
+            figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
     pooled = marks.interval_text(row["value"], row["low"], row["high"])
     return f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"
 

@@ -24,17 +24,13 @@ def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     """The image (h, w, 3) uint8 with its longer side at `size` pixels, smoothly interpolated."""
     h, w = image.shape[:2]
     scale = size / max(h, w)
-    return _resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
+    return resize_field(image, max(1, round(h * scale)), max(1, round(w * scale)))
 
 
 def resize_field(field: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A field of floats, (h, w) or (h, w, k), at another size, smoothly interpolated; its values are kept."""
-    return _resized(field.astype(np.float32), height, width)
-
-
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    smaller = height < image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    """An image or a field of floats, (h, w) or (h, w, k), at another size, smoothly interpolated; values are kept."""
+    smaller = height < field.shape[0]
+    return cv2.resize(field, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
 
 
 def flow_magnitude(flow: np.ndarray) -> np.ndarray:

@@ -207,12 +207,11 @@ def level(
     figure: go.Figure, value: float, *, text: str = "", colour: str = theme.INK, dash: str = "dash", **where: Any
 ) -> None:
     """Add a vertical line at a value of the x axis, and its name above."""
-    figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **where)
+    note: dict[str, Any] = {}
     if text:
-        figure.add_annotation(
-            x=value, y=1, yref="y domain" if where else "paper", yanchor="bottom", text=as_text(text), showarrow=False,
-            font={"size": SMALLEST, "color": colour}, **where,
-        )  # fmt: skip
+        label = {"text": as_text(text), "font": {"size": SMALLEST, "color": colour}}
+        note = {"annotation": label, "annotation_position": "top"}
+    figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **note, **where)
 
 
 def heat(

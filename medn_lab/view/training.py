@@ -28,12 +28,9 @@ _CURVES = {
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 _VALIDATION, _ALLOWED = "validation_", "_allowed"
 _VARIANTS = {
-    "motion only": theme.BRANCH_COLOURS["motion"],
-    "emotion only": theme.BRANCH_COLOURS["emotion"],
-    "none": theme.GREY,
-    "orthogonal": "#2F7FD0",
-    "bottleneck": "#7D55CC",
-}
+    "motion only": theme.BRANCH_COLOURS["motion"], "emotion only": theme.BRANCH_COLOURS["emotion"], "none": theme.GREY,
+    "orthogonal": "#2F7FD0", "bottleneck": "#7D55CC",
+}  # fmt: skip
 _CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
