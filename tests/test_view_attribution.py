@@ -57,9 +57,7 @@ def test_a_clip_is_drawn_with_its_colours_its_course_its_frames_and_its_checks(c
         assert np.ptp(picture[int(24 * side), int(40 * side)].astype(int)) < 16  # grey where the map is 0
     (course,) = bars(figure)
     np.testing.assert_allclose(course.y, 1.44 * (np.arange(8) == 3), rtol=1e-4, atol=1e-9)
-    assert course.marker.color[3] == f"rgb{FOR}"
-    assert course.x[0] == "0 ms<br>onset"
-    assert course.x[-1].endswith("offset")
+    assert (course.marker.color[3], course.x[0]) == (f"rgb{FOR}", "0 ms<br>onset")
     assert strip.shape[1] > 7.9 * strip.shape[0]
     cell = (strip.shape[1] + 6) / 8
     reds = [strip[:, int(n * cell) : int((n + 1) * cell) - 8].astype(int) @ np.array([1, -1, 0]) for n in range(8)]
@@ -90,7 +88,6 @@ def test_several_clips_share_their_colours_and_their_course(clips, names):
     assert len(pictures(figure)) == 4
     assert words(figure).count(colour_key(0.03)) == 2
     assert figure.layout.yaxis3.range == figure.layout.yaxis6.range
-    assert len([text for text in words(figure) if names[1] in text]) == 1
     assert all(f"score of {name}" in texts(figure) for name in "ab")
 
 
@@ -138,7 +135,6 @@ def test_a_comparison_shows_the_draws_of_each_input_in_its_colour():
     diamonds = [trace for trace in figure.data if trace.meta == "random_share"]
     assert [list(trace.x) for trace in diamonds] == [[0.1], [0.2]]
     assert [trace.marker.color for trace in diamonds] == [theme.branch_colour(one) for one in ("emotion", "motion")]
-    assert [trace.showlegend for trace in diamonds] == [True, True]
     for bar, diamond in zip(bars(figure), diamonds, strict=True):
         assert (bar.base[0], bar.base[0] + bar.x[0]) == pytest.approx((diamond.x[0] - 0.05, diamond.x[0] + 0.08))
         assert bar.y[0] == diamond.y[0]

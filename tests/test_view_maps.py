@@ -35,11 +35,6 @@ def embedding(features):
 
 
 @pytest.fixture(scope="module")
-def maps(features, clips):
-    return aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
-
-
-@pytest.fixture(scope="module")
 def table():
     """Categories of every kind, each of another size: the k-th of m has about k times the clips of the first."""
     rng = np.random.default_rng(0)
@@ -128,7 +123,8 @@ class TestMaps:
         assert "15 of 60 clips selected" in texts(figure)
 
 
-def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(maps, features):
+def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(clips, features):
+    maps = aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
     figure = view.plot_embeddings(maps)
     assert len({trace.xaxis for trace in figure.data}) == 6
     axes = figure.layout
@@ -143,12 +139,8 @@ def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(maps, 
     part = late.select(late.table["clip_id"][:50])
     one = dataclasses.replace(late, emotion_xy=None, fused_xy=None)
     other = dataclasses.replace(maps["early"], motion_xy=None)
-    for wrong, sentence in (
-        ({"early": maps["early"], "late": part}, "late and the first differ in 10 clips"),
-        ({}, "no embedding"),
-        ({"a": one, "b": other}, "no map in common"),
-    ):
-        with pytest.raises(ValueError, match=sentence):
+    for wrong, fact in ({"early": maps["early"], "late": part}, "in 10 clips"), ({"a": one, "b": other}, "in common"):
+        with pytest.raises(ValueError, match=fact):
             view.plot_embeddings(wrong)
 
 

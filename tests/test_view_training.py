@@ -22,8 +22,6 @@ def test_every_curve_of_a_history_is_drawn_in_its_panel():
     drawn = curves(history)
     assert set(drawn) == set(history.table.columns) - {"epoch", "seconds", "learning_rate"}
     assert np.allclose(drawn["au"].y, history.table["au"])
-    assert all(trace.name for trace in drawn.values())
-    assert {drawn[name].yaxis for name in ("accuracy", "validation_accuracy")} == {"y2"}
     assert {trace.yaxis for trace in drawn.values()} == {"y", "y2"}
     assert drawn["validation_loss"].line.color == drawn["loss"].line.color
     assert drawn["validation_loss"].line.dash == "dash"
