@@ -291,19 +291,19 @@ def plot_answers(
     for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
         for column, kind in enumerate(kinds, start=1):
             tile(figure, shown.get(kind, Tile(None)), row=row, col=column)
-        at: dict[str, Any] = {"row": row, "col": len(kinds) + 4}
+        at: dict[str, Any] = {"row": row, "col": len(kinds) + 2}
+        _add_scores(figure, score_table(answers, clips, name), **at)
+        gate = gate_of(answers, name)
+        parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
+        heading(figure, " · ".join(parts if gate is None else [*parts, f"gate {gate:.2f}"]), **at)
+        figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
+        at["col"] = len(kinds) + 4
         if aus := au_bars(answers.predictions, name):
             share_bars(figure, **aus, **at)
             figure.data[-1].name = "AU scores"
         else:
             tile(figure, Tile(None, note="no AU scores"), **at)
         heading(figure, "AU scores, ◆ coded", size=SMALLEST, **at)
-        at["col"] = len(kinds) + 2
-        _add_scores(figure, score_table(answers, clips, name), **at)
-        gate = gate_of(answers, name)
-        parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
-        heading(figure, " · ".join(parts if gate is None else [*parts, f"gate {gate:.2f}"]), **at)
-        figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
     return theme.finish(
         figure, width=wide + 34, height=top + body + foot, subtitle="bars: scores of the whole model",
