@@ -33,7 +33,7 @@ def moving_spot():
 def test_arrows_and_glow_stand_where_something_moves():
     flow = np.zeros((60, 60, 2), np.float32)
     flow[:20, :20] = (0.5, -0.25)
-    x, y, dx, dy, gain = images.arrow_grid(flow, across=12)
+    x, y, dx, dy, gain = images.arrow_grid(flow)
     assert (len(x), max(*x, *y) < 20, gain > 1) == (16, True, True)
     assert np.allclose(dx, 0.5)
     assert np.allclose(dy, -0.25)

@@ -113,9 +113,7 @@ def plot_confusion_matrix(
     """
     counts = matrix.to_numpy(dtype=float)
     if matrix.empty or not (counts >= 0).all():
-        raise ValueError(
-            "a confusion matrix holds counts of clips; this one is empty or has negative or missing values"
-        )
+        raise ValueError("a confusion matrix holds counts of clips; this one is empty, negative or incomplete")
     figure = go.Figure()
     draw_confusion(figure, matrix)
     left = 30 + room_for([*map(str, matrix.index), "n = 10,000"])

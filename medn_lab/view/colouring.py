@@ -163,9 +163,7 @@ def _with_grey(styles: Mapping[str, tuple[str, str]], values: np.ndarray, *rest:
     return {**styles, **{name: _GREY for name in (*rest, *_NOT_KNOWN) if name in set(values)}}
 
 
-def _of_two(
-    key: str, title: str, known: np.ndarray, first: np.ndarray, looks: Mapping[str, tuple[str, str]]
-) -> Colouring:
+def _of_two(key: str, title: str, known: np.ndarray, first: np.ndarray, looks: dict[str, tuple[str, str]]) -> Colouring:
     """Two categories, the first of `looks` where `first` is true."""
     yes, no = looks
     values = np.where(~known, UNKNOWN, np.where(first, yes, no)).astype(object)

@@ -150,7 +150,6 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     '<b>Dependence between the branches</b>'
     """
     table = report.dependence if isinstance(report, DecouplingReport) else report
-    need(table, ("measure", "value", "null_mean", "null_95", "p"), maker="diagnose.decoupling_report")
     return _measures(table, kind="dependence", width=width)
 
 

@@ -15,7 +15,7 @@ from medn_lab.records import Clips, au_columns, positions
 from medn_lab.view import theme
 from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
-ARROWS_ACROSS = 13
+ARROWS_ACROSS = 13  # cells along the longer side of a flow
 _ARROW_COLOUR = (255, 226, 64)
 _ARROW_CASING = (20, 16, 32)
 
@@ -38,9 +38,7 @@ def flow_magnitude(flow: np.ndarray) -> np.ndarray:
     return np.hypot(flow[..., 0], flow[..., 1]).astype(np.float32)
 
 
-def arrow_grid(
-    flow: np.ndarray, *, across: int = ARROWS_ACROSS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+def arrow_grid(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """Where to draw arrows over a flow, and how much longer than the motion.
 
     Each arrow is the mean displacement of its cell; cells that hardly move get none.
@@ -49,8 +47,6 @@ def arrow_grid(
     ----------
     flow : (h, w, 2) float
         In pixels.
-    across : int
-        Cells along the longer side.
 
     Returns
     -------
@@ -60,7 +56,7 @@ def arrow_grid(
         By how much to lengthen: the longest arrow then spans a little more than a cell.
     """
     h, w = flow.shape[:2]
-    cell = max(1, round(max(h, w) / across))
+    cell = max(1, round(max(h, w) / ARROWS_ACROSS))
     rows, columns = h // cell, w // cell
     blocks = flow[: rows * cell, : columns * cell, :2].reshape(rows, cell, columns, cell, 2).mean(axis=(1, 3))
     lengths = np.hypot(blocks[..., 0], blocks[..., 1])

@@ -375,9 +375,7 @@ def _shared_maps(embeddings: Mapping[str, Embedding]) -> list[str]:
     first = next(iter(embeddings.values()))
     for name, each in embeddings.items():
         if differ := set(first.table["clip_id"]) ^ set(each.table["clip_id"]):
-            raise ValueError(
-                f"{name} and the first differ in {len(differ)} clips; map the same clips of every checkpoint"
-            )
+            raise ValueError(f"{name} and the first differ in {len(differ)} clips; map the same clips of each")
     shared = [name for name in first.maps if all(name in each.maps for each in embeddings.values())]
     if not shared:
         raise ValueError(f"the embeddings {', '.join(embeddings)} have no map in common")
