@@ -1,4 +1,4 @@
-"""What a figure holds, for tests that judge a picture by its data: the words and the embedded pictures."""
+"""What a figure holds, for tests that judge it by its data: its texts, its traces and the embedded pictures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ from PIL import Image
 def words(figure: go.Figure) -> list[str]:
     """The texts of the annotations."""
     return [str(note.text) for note in figure.layout.annotations]
+
+
+def texts(figure: go.Figure) -> str:
+    """Annotations, title and subtitle as one line."""
+    title = figure.layout.title
+    return " ".join([*words(figure), str(title.text), str(title.subtitle.text)]).replace("<br>", " ")
+
+
+def by_meta(figure: go.Figure, meta: str) -> go.Figure:
+    """The only trace with this `meta`."""
+    (trace,) = (trace for trace in figure.data if trace.meta == meta)
+    return trace
 
 
 def pictures(figure: go.Figure) -> list[np.ndarray]:

@@ -1,73 +1,69 @@
 """Figures of decoupling and the sentences on a row: each value is found in the data that the figure holds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
-from figure_contents import words
+from figure_contents import by_meta, texts, words
 from scipy.stats import kstwo
 
 from medn_lab import view
-from medn_lab.records import DecouplingReport
+from medn_lab.records import BranchFeatures, DecouplingReport
 from medn_lab.view.decoupling import EXCESS_RANGE, explain_row
-from medn_lab.view.decoupling_details import ks_band
 
-AUCS = (("AU4", 0.9, 0.6), ("AU12", np.nan, np.nan), ("AUs", 0.8, 0.7), ("cue", 0.5, 0.52))
-MEASURES = ("linear_cka", "hsic", "canonical_correlations")
+MEASURES = {"linear_cka": (0.05, 0.6), "hsic": (0.5, 0.01), "canonical_correlations": (0.19, 0.05)}
 
 
 def leakage_table(models=("",)):
+    aucs = (("AU4", 0.9, 0.6), ("AU12", np.nan, np.nan), ("AUs", 0.8, 0.7), ("cue", 0.5, 0.52))
     rows = [
-        {
-            "model": model, "branch": branch, "target": target, "value": auc - 0.1 * number, "low": 0.7, "high": 0.95,
-            "null_mean": 0.5, "null_95": 0.55, "allowed": allowed, "excess": auc - 0.1 * number - allowed,
-            "excess_low": 0.1 if target == "AU4" else -0.1, "excess_high": 0.4, "n_clips": 200, "n_subjects": 8,
-            "n_positive": 0 if target == "AU12" else 37, "reason": "no clip <has> it" if target == "AU12" else "",
-        }
-        for number, model in enumerate(models) for branch in ("motion", "emotion") for target, auc, allowed in AUCS
+        {"model": model, "branch": branch, "target": target, "value": auc - 0.1 * number, "allowed": allowed}
+        for number, model in enumerate(models) for branch in ("motion", "emotion") for target, auc, allowed in aucs
     ]  # fmt: skip
-    table = pd.DataFrame(rows)
-    return table.drop(columns="model") if models == ("",) else table
+    table = pd.DataFrame(rows).assign(kind="leakage", low=0.7, high=0.95, excess_high=0.4, n_clips=200, n_subjects=8)
+    table["excess"] = table["value"] - table["allowed"]
+    table["excess_low"] = np.where(table["target"] == "AU4", 0.1, -0.1)
+    table["n_positive"] = np.where(table["target"] == "AU12", 0, 37)
+    table["reason"] = np.where(table["target"] == "AU12", "no clip <has> it", "")
+    return table
 
 
-def report(models=("m",), given=("", "emotion")):
+def dependence(models=("m",), given=("", "emotion")):
     rows = [
-        {
-            "model": model, "kind": "dependence", "measure": measure, "given": one, "value": value,
-            "null_mean": 0.1, "null_95": 0.2, "p": p, "allowed": 0.15, "n_clips": 200, "n_subjects": 8,
-            "within": "subject and aus" if one else "subject", "reason": "",
-        }
-        for model in models
-        for measure, value, p in zip(MEASURES, (0.05, 0.5, 0.19), (0.6, 0.01, 0.05), strict=True)
-        for one in given
+        {"model": model, "measure": measure, "given": one, "value": value, "p": p}
+        for model in models for measure, (value, p) in MEASURES.items() for one in given
     ]  # fmt: skip
-    return DecouplingReport(pd.DataFrame(rows), {})
+    same = {"null_mean": 0.1, "null_95": 0.2, "allowed": 0.15, "n_clips": 200, "n_subjects": 8, "reason": ""}
+    table = pd.DataFrame(rows).assign(kind="dependence", **same)
+    return table.assign(within=np.where(table["given"] == "", "subject", "subject and aus"))
 
 
-def marked(figure, mark="value"):
-    """The traces of a mark, by their x axis."""
-    return {trace.xaxis: trace for trace in figure.data if mark in (trace.meta, trace.name)}
+def values(figure):
+    """The values of each measure, by their x axis."""
+    return {trace.xaxis: trace for trace in figure.data if trace.meta == "value"}
 
 
 class TestLeakage:
     def test_a_cell_holds_the_auc_and_what_is_allowed_and_its_colour_is_the_excess(self):
         figure = view.plot_leakage(leakage_table())
-        cells = figure.data[-1]
+        cells, notes, labels = figure.data[-1], words(figure), figure.layout.yaxis.ticktext
         assert np.allclose(cells.z, [[0.1, 0.1], [-0.02, -0.02], [0.3, 0.3], [np.nan, np.nan]], equal_nan=True)
         assert (cells.zmin, cells.zmax) == (-EXCESS_RANGE, EXCESS_RANGE)
-        texts = words(figure)
-        assert sum(text.startswith("<b>.80</b>") and "of .70" in text for text in texts) == 2
-        assert texts.count("–") == 2
-        assert [text[:10] for text in texts if "▲" in text] == ["<b>.90</b>"] * 2  # the interval lies above 0
-
-    def test_targets_are_ordered_and_named_with_their_number_of_clips(self):
-        labels = view.plot_leakage(leakage_table()).layout.yaxis.ticktext
+        assert sum(text.startswith("<b>.80</b>") and "of .70" in text for text in notes) == 2
+        assert notes.count("–") == 2
+        assert [text[:10] for text in notes if "▲" in text] == ["<b>.90</b>"] * 2  # the interval lies above 0
         assert [label.split(" (")[0] for label in labels] == ["<b>AUs, mean</b>", "cue", "AU4", "AU12"]
         assert "(37)" in labels[2]
+        assert "no clip &lt;has&gt; it" in cells.customdata[3, 0]
         assert len(view.plot_leakage(leakage_table(), each_au=False).layout.yaxis.ticktext) == 2
+        unknown = view.plot_leakage(leakage_table().assign(allowed=np.nan, excess=np.nan, excess_low=np.nan))
+        assert np.isnan(unknown.data[-1].z).all()
+        assert "<b>.80</b>" in words(unknown)
 
     def test_models_stand_side_by_side_and_each_cell_knows_its_row(self):
         table = leakage_table(("first", "sec<ond"))
-        figure = view.plot_leakage(DecouplingReport(table.assign(kind="leakage"), {}))
+        figure = view.plot_decoupling(DecouplingReport(table, {}), kind="leakage")
         cells = figure.data[-1]
         assert cells.z.shape == (4, 4)
         assert {"<b>first</b>", "<b>sec&lt;ond</b>"} <= set(words(figure))
@@ -75,155 +71,86 @@ class TestLeakage:
         assert (row["model"], row["branch"], row["target"]) == ("sec<ond", "motion", "AUs")
         assert cells.z[0, 2] == pytest.approx(row["excess"])
 
-    def test_the_hover_text_holds_the_intervals_or_the_reason(self):
-        hover = view.plot_leakage(leakage_table()).data[-1].customdata
-        assert "no clip &lt;has&gt; it" in hover[3, 0]
-        for fact in ("AUC 0.900 [0.700, 0.950]", "allowed 0.600", "excess +0.300 [+0.100, +0.400]"):
-            assert fact in hover[2, 1]
 
-    def test_without_what_is_allowed_there_is_no_colour(self):
-        figure = view.plot_leakage(leakage_table().assign(allowed=np.nan, excess=np.nan, excess_low=np.nan))
-        assert np.isnan(figure.data[-1].z).all()
-        assert "<b>.80</b>" in words(figure)
-
-
-class TestDependence:
-    def test_value_null_threshold_and_what_is_allowed_are_drawn(self):
-        figure = view.plot_dependence(report())
-        bars, ticks = marked(figure, "null: mean to 95 %"), marked(figure, "threshold")
-        assert len(bars) == len(ticks) == len(MEASURES)
-        assert np.allclose(bars["x"].base, 0.1)
-        assert np.allclose(np.add(bars["x"].base, bars["x"].x), 0.2)
-        assert np.allclose(ticks["x"].x, 0.2)
-        assert np.allclose(marked(figure, "allowed")["x"].x, 0.15)
-        assert [one.x[0] for one in marked(figure).values()] == [0.05, 0.5, 0.19]
-
-    def test_a_marker_is_filled_and_has_another_colour_from_p_05_downwards(self):
-        markers = [one.marker for one in marked(view.plot_dependence(report())).values()]
-        assert [one.symbol[0] for one in markers] == ["circle-open", "circle", "circle"]
-        assert markers[0].color[0] != markers[1].color[0] == markers[2].color[0]
-
-    def test_every_point_lies_inside_its_axis(self):
-        figure = view.plot_dependence(report())
-        for trace in marked(figure).values():
+class TestMeasures:
+    def test_values_and_thresholds_are_drawn_and_a_marker_is_filled_from_p_05_downwards(self):
+        figure = view.plot_dependence(dependence())
+        drawn = values(figure).values()
+        assert [one.x[0] for one in drawn] == [value for value, _ in MEASURES.values()]
+        assert [one.marker.symbol[0] for one in drawn] == ["circle-open", "circle", "circle"]
+        assert len({one.marker.color[0] for one in drawn}) == 2
+        assert [list(one.x) for one in figure.data if one.name == "threshold"] == [[0.2, 0.2]] * 3
+        for trace in drawn:
             low, high = figure.layout[trace.xaxis.replace("x", "xaxis")].range
             assert low < min(0, *trace.x) <= max(0.2, *trace.x) < high
+        without = dependence().assign(allowed=np.nan, p=np.nan, null_95=np.nan)
+        for mark in ("◇", "●", "grey"):
+            assert mark in texts(figure)
+            assert mark not in texts(view.plot_dependence(without))
 
     def test_lines_name_what_is_given_and_the_model_and_end_with_value_and_p(self):
-        one = view.plot_dependence(report(given=("", "aus")))
+        one = view.plot_dependence(dependence(given=("", "aus")))
         assert list(one.layout.yaxis.ticktext) == ["unconditional", "given AU set"]
         assert words(one).count("0.500  p .010") == 2
-        assert "inside subject, subject and AU set" in one.layout.title.subtitle.text
-        two = view.plot_dependence(report(models=("a", "<b")))
-        assert list(two.layout.yaxis.ticktext) == [
-            "a · unconditional", "a · given emotion", "&lt;b · unconditional", "&lt;b · given emotion",
-        ]  # fmt: skip
+        assert "200 clips of 8 subjects · clips exchanged inside subject, subject and AU set" in texts(one)
+        two = view.plot_dependence(dependence(models=("a", "<b")))
+        lines = [f"{model} · {given}" for model in ("a", "&lt;b") for given in ("unconditional", "given emotion")]
+        assert list(two.layout.yaxis.ticktext) == lines
         assert not two.layout.yaxis2.showticklabels
 
     def test_a_value_is_drawn_on_the_line_of_its_model_whatever_the_order_of_the_rows(self):
-        table = report(models=("a", "b"), given=("",)).dependence
+        table = dependence(models=("a", "b"), given=("",))
         table["value"] = np.arange(len(table), dtype=float)
         figure = view.plot_dependence(table.iloc[[0, 1, 2, 5, 4, 3]])
-        for trace in marked(figure).values():
+        for trace in values(figure).values():
             for number, place, value in zip(trace.ids, trace.y, trace.x, strict=True):
                 assert table.loc[int(number), "value"] == value
                 assert figure.layout.yaxis.ticktext[int(place)] == table.loc[int(number), "model"]
 
-    def test_a_missing_value_shows_its_reason(self):
-        table = report().dependence
-        table.loc[0, ["value", "p", "null_mean", "null_95"]] = np.nan
-        table.loc[0, "reason"] = "a branch does not <vary>"
-        assert "a branch does not &lt;vary&gt;" in words(view.plot_dependence(table))
+    def test_a_missing_value_shows_its_reason_and_rows_of_one_name_are_kept_apart(self):
+        bare = dependence(given=("",))[["measure", "value", "null_mean", "null_95", "p"]]
+        twice = pd.concat([bare, bare], ignore_index=True).assign(reason="a branch does not <vary>")
+        twice.loc[0, ["value", "p", "null_mean", "null_95"]] = np.nan
+        figure = view.plot_dependence(twice)
+        assert [list(one.ids) for one in values(figure).values()] == [["0", "3"], ["1", "4"], ["2", "5"]]
+        assert words(figure).count("a branch does not &lt;vary&gt;") == 1
 
-    def test_a_table_without_models_or_factors_is_drawn_and_rows_of_one_name_are_kept_apart(self):
-        bare = report(given=("",)).dependence[["measure", "value", "null_mean", "null_95", "p"]]
-        assert list(view.plot_dependence(bare).layout.yaxis.ticktext) == ["value"]
-        twice = marked(view.plot_dependence(pd.concat([bare, bare], ignore_index=True)))
-        assert [list(one.ids) for one in twice.values()] == [["0", "3"], ["1", "4"], ["2", "5"]]
-
-    def test_the_subtitle_names_inside_what_clips_were_exchanged(self):
-        mixed = report(models=("a", "b")).dependence
-        mixed["within"] = np.where(mixed["model"] == "a", "", "subject")
-        text = view.plot_dependence(mixed).layout.title.subtitle.text
-        assert "200 clips of 8 subjects" in text
-        assert "inside subject, or over all" in text
-        assert "over all clips" in view.plot_dependence(mixed.assign(within="")).layout.title.subtitle.text
-
-    def test_the_subtitle_explains_only_the_marks_that_are_there(self):
-        table = report().dependence
-        for name, mark in (("allowed", "◇"), ("p", "●"), ("null_95", "grey")):
-            assert mark in view.plot_dependence(table).layout.title.subtitle.text
-            assert mark not in view.plot_dependence(table.assign(**{name: np.nan})).layout.title.subtitle.text
-
-
-class TestEveryKind:
-    def table(self):
-        """A kind of row that the library does not know."""
-        known = {"low": 0.6, "high": 0.8, "null_mean": 0.5, "null_95": 0.6, "p": 0.01, "allowed": 0.55, "reason": ""}
-        rows = [
-            {"model": "m", "kind": "new_kind", "measure": measure, "branch": branch, "target": target, "value": value}
-            for measure in ("smallest_rank", "neighbours")
-            for branch, target, value in (("emotion", "AUs", 0.7), ("motion", "emotion", np.nan))
-        ]
-        table = pd.DataFrame([row | known for row in rows])
-        table.loc[table["value"].isna(), "reason"] = "one class"
-        return pd.concat([report().table, table], ignore_index=True)
-
-    def test_a_new_kind_is_drawn_with_all_that_its_rows_hold(self):
-        table = self.table()
+    def test_a_kind_that_the_library_does_not_know_is_drawn_with_all_that_its_rows_hold(self):
+        row = {"kind": "new_kind", "measure": "smallest_rank", "branch": "emotion", "target": "AUs", "value": 0.7}
+        table = pd.concat([dependence(), pd.DataFrame([row | {"p": 0.01, "low": 0.6, "high": 0.8}])], ignore_index=True)
         figure = view.plot_decoupling(table, kind="new_kind")
         assert "New kind" in figure.layout.title.text
-        assert {"<b>smallest rank</b>", "<b>neighbours</b>", "one class"} <= set(words(figure))
-        assert list(figure.layout.yaxis2.ticktext) == ["AUs · emotion branch", "emotion · motion branch"]
-        for trace in marked(figure).values():
-            assert trace.x[0] == 0.7
-            assert (trace.x[0] - trace.error_x.arrayminus[0], trace.x[0] + trace.error_x.array[0]) == (0.6, 0.8)
-            assert table.loc[int(trace.ids[0]), "value"] == 0.7
-        assert np.allclose(marked(figure, "allowed")["x"].x, 0.55)
-        assert "0.700 [0.600, 0.800]  p .010" in words(figure)
-
-    def test_the_known_kinds_are_drawn_by_their_figures(self):
-        leaks = leakage_table(("m",)).assign(kind="leakage")
-        assert view.plot_decoupling(leaks, kind="leakage").data[-1].type == "heatmap"
-        by_kind, by_name = view.plot_decoupling(report()), view.plot_dependence(report())
-        assert by_kind.to_json() == by_name.to_json()
-
-    def test_nats_are_drawn_with_their_interval_and_the_entropy_of_the_factor(self):
-        row = {"kind": "information", "measure": "nats", "branch": "emotion", "target": "cue", "value": 1.5}
-        table = pd.DataFrame([row | {"model": "m", "low": 1.4, "high": 1.7, "allowed": 1.1}])
-        figure = view.plot_decoupling(table, kind="information")
-        value, entropy = marked(figure)["x"], marked(figure, "allowed")["x"]
-        assert (value.x[0], value.x[0] + value.error_x.array[0]) == (1.5, 1.7)
-        assert (entropy.x[0], entropy.name) == (1.1, "entropy of the cue")
-
-    def test_an_unfit_table_is_refused_with_what_it_lacks(self):
-        for draw, table, fact in (
-            (view.plot_leakage, leakage_table().iloc[:0], "no rows"),
-            (view.plot_leakage, leakage_table().drop(columns="allowed"), "allowed"),
-            (view.plot_dependence, report().dependence.iloc[:0], "no rows"),
-            (view.plot_dependence, pd.DataFrame(), "measure"),
-            (lambda table: view.plot_decoupling(table, kind="mood"), self.table(), "'mood'.*dependence, new_kind"),
-        ):
-            with pytest.raises(ValueError, match=fact):
-                draw(table)
+        assert {"<b>smallest rank</b>", "0.700 [0.600, 0.800]  p .010"} <= set(words(figure))
+        assert list(figure.layout.yaxis.ticktext) == ["AUs · emotion branch"]
+        information = pd.DataFrame([row | {"kind": "information", "target": "cue", "allowed": 1.1}])
+        entropy = by_meta(view.plot_decoupling(information, kind="information"), "allowed")
+        assert (list(entropy.x), entropy.name) == ([1.1], "entropy of the cue")
+        with pytest.raises(ValueError, match=r"'mood'.*dependence, new_kind"):
+            view.plot_decoupling(table, kind="mood")
+        with pytest.raises(ValueError, match="no rows"):
+            view.plot_dependence(dependence().iloc[:0])
 
 
 class TestWords:
-    def test_a_row_is_told_with_all_its_figures(self):
+    def test_a_row_is_explained_with_all_its_figures(self):
         row = leakage_table(("m",)).query("target == 'AU4' and branch == 'emotion'").iloc[0].to_dict()
-        row |= {"kind": "leakage", "measure": "auc", "direction": "at most allowed", "p": 0.01}
-        what, reading = explain_row(row)
-        for fact in ("AU4 from the emotion branch of m", "AUC 0.900 [0.700, 0.950]", "allowed 0.600", "p 0.01"):
-            assert fact in what
-        for fact in ("a leak", "0.5 is chance", "37 clips with it, 200 clips, 8 subjects"):
-            assert fact in reading
+        what, reading = explain_row(row | {"measure": "auc", "direction": "at most allowed", "p": 0.01})
+        facts = "AU4 from the emotion branch of m", "AUC 0.900 [0.700, 0.950]", "allowed 0.600", "p 0.01"
+        assert all(fact in what for fact in (*facts, "excess +0.300 [+0.100, +0.400]"))
+        assert all(fact in reading for fact in ("a leak", "0.5 is chance", "37 clips with it, 200 clips, 8 subjects"))
+        missing, basis = explain_row(
+            {"kind": "leakage", "branch": "motion", "target": "AU9", "reason": "no clip has it"}
+        )
+        assert (missing, basis) == ("AU9 from the motion branch: no value, no clip has it.", "")
+        assert explain_row({"measure": "mine", "value": 1.0})[0] == "measure: mine 1.000."
 
     @pytest.mark.parametrize(
         ("row", "fact"),
         [
             ({"p": 0.05}, "above its null"),
             ({"p": 0.06}, "within its null"),
-            ({"p": 0.01, "null_mean": 0.5, "p_family": 0.04, "n_tests": 9}, "above its null"),
+            ({"p": 0.01, "p_family": 0.04, "n_tests": 9}, "above its null"),
+            ({"p": 0.01, "p_family": 0.08, "n_tests": 9}, "within its null"),
             ({"p": 0.01, "excess_low": -0.1, "excess_high": 0.1}, "includes 0"),
             ({"excess_low": -0.2, "excess_high": -0.1}, "below 0"),
         ],
@@ -231,76 +158,53 @@ class TestWords:
     def test_the_interval_of_the_excess_or_p_decides_what_is_concluded(self, row, fact):
         what, reading = explain_row({"measure": "auc", "value": 0.6} | row)
         assert fact in reading
-        assert ("corrected for 9 tests 0.04" in what) == ("n_tests" in row)
-
-    def test_what_is_unknown_is_left_out_and_a_missing_value_gives_its_reason(self):
-        row = {"kind": "leakage", "measure": "auc", "branch": "motion", "target": "AU9", "value": 0.5}
-        assert explain_row(row)[0] == "AU9 from the motion branch: AUC 0.500."
-        assert "Computed from" not in explain_row(row)[1]
-        assert "no clip has it" in explain_row(row | {"value": np.nan, "reason": "no clip has it"})[0]
-        assert explain_row({"measure": "mine", "value": 1.0})[0] == "measure: mine 1.000."
+        assert ("p 0.01 (corrected for 9 tests: 0.0" in what) == ("n_tests" in row)
 
 
-class TestBranchCorrelation:
-    MATRIX = np.array([[0.1, -0.9, np.nan], [0.2, 0.3, np.nan]])
-
-    def test_it_is_drawn_as_it_is_or_sorted_by_strength(self):
-        plain = view.plot_branch_correlation(self.MATRIX, sort=False).data[-1]
-        assert np.allclose(plain.z, self.MATRIX, equal_nan=True)
-        ordered = view.plot_branch_correlation(self.MATRIX).data[-1]
-        assert np.allclose(ordered.z, [[-0.9, 0.1, np.nan], [0.3, 0.2, np.nan]], equal_nan=True)
-        assert ordered.customdata[0, 0].tolist() == [0, 1]
-        assert (ordered.zmin, ordered.zmax) == (-1, 1)
-
-    def test_the_subtitle_says_how_large_they_are_by_chance_and_what_does_not_vary(self):
-        table = pd.DataFrame(self.MATRIX)
-        table.attrs["n_clips"] = 101
-        for figure in (view.plot_branch_correlation(self.MATRIX, n_clips=101), view.plot_branch_correlation(table)):
-            text = figure.layout.title.subtitle.text
-            assert "mean |r| 0.375, largest 0.90" in text
-            assert "101 clips: by chance 95 % stay below 0.20" in text
-            assert "1 of 5 features" in text
-            assert max(map(len, text.split("<br>"))) * 6.5 < figure.layout.width - 12  # each line fits
-        nothing = view.plot_branch_correlation(np.full((2, 2), np.nan)).layout.title.subtitle.text
-        assert nothing == "no feature varies"
-
-    def test_what_is_no_correlation_is_refused(self):
-        for matrix, limit, fact in (
-            (np.zeros(3), 1, r"\(3,\)"),
-            (np.full((2, 2), 1.5), 1, "1.5"),
-            (np.eye(2), 0, "is 0"),
-        ):
-            with pytest.raises(ValueError, match=fact):
-                view.plot_branch_correlation(matrix, limit=limit)
+def test_correlations_are_sorted_by_strength_and_compared_with_chance():
+    table = pd.DataFrame([[0.1, -0.9, np.nan], [0.2, 0.3, np.nan]])
+    table.attrs["n_clips"] = 101
+    figure = view.plot_branch_correlation(table)
+    cells = figure.data[-1]
+    assert np.allclose(cells.z, [[-0.9, 0.1, np.nan], [0.3, 0.2, np.nan]], equal_nan=True)
+    assert cells.customdata[0, 0].tolist() == [0, 1]
+    for fact in ("mean |r| 0.375, largest 0.90", "101 clips: by chance 95 % stay below 0.20", "1 of 5 features"):
+        assert fact in texts(figure)
+    assert "no feature varies" in texts(view.plot_branch_correlation(np.full((2, 2), np.nan)))
+    for matrix, fact in ((np.zeros(3), r"\(3,\)"), (np.full((2, 2), 1.5), "1.5")):
+        with pytest.raises(ValueError, match=fact):
+            view.plot_branch_correlation(matrix)
 
 
-class TestPValues:
-    DRAWS = pd.DataFrame({"nothing": np.arange(1, 101) / 100, "r <= .5": np.full(100, 0.01)})
+def test_p_values_are_drawn_as_shares_in_the_band_of_the_fewest_draws():
+    draws = pd.DataFrame({"r <= .5": np.full(100, 0.01), "nothing": np.arange(1, 101) / 100})
+    draws["few"] = draws["nothing"].where(draws.index < 20)
+    figure = view.plot_p_values(draws)
+    line, band = by_meta(figure, "nothing"), by_meta(figure, "band")
+    at = dict(zip(line.x, line.y, strict=True))  # the last of equal x is the height after the step
+    assert (at[0.05], at[0.5]) == (pytest.approx(0.05), pytest.approx(0.5))
+    assert (line.x[0], line.y[0], line.x[-1], line.y[-1], line.line.shape) == (0, 0, 1, 1, "hv")
+    assert by_meta(figure, "r <= .5").name.startswith("r &lt;= .5<br><b>1.000</b>")
+    # Stephens 1974: 95 of 100 distributions of n uniform p values stay this near the diagonal.
+    half = max(band.y[:101] - band.x[:101])
+    assert half == pytest.approx(1.358 / (20**0.5 + 0.12 + 0.11 / 20**0.5), rel=0.01)
+    assert kstwo.cdf(half, 20) == pytest.approx(0.95)
+    assert (min(band.y), max(band.y)) == (0, 1)
+    for values in ([np.nan], [0.2, 1.2]):
+        with pytest.raises(ValueError, match="'mine'"):
+            view.plot_p_values(pd.DataFrame({"mine": values}))
 
-    def test_a_line_is_the_share_of_draws_with_at_most_this_p(self):
-        lines = {trace.meta: trace for trace in view.plot_p_values(self.DRAWS).data}
-        line = lines["nothing"]
-        at = dict(zip(line.x, line.y, strict=True))  # the last of equal x is the height after the step
-        assert (at[0.05], at[0.5]) == (pytest.approx(0.05), pytest.approx(0.5))
-        assert (line.x[0], line.y[0], line.x[-1], line.y[-1]) == (0, 0, 1, 1)
-        assert line.line.shape == "hv"
-        assert ".050" in line.name
-        assert lines["r <= .5"].name.startswith("r &lt;= .5<br><b>1.000</b>")
 
-    @pytest.mark.parametrize("n", [10, 40, 200])
-    def test_the_band_holds_95_of_100_lines_of_uniform_p_values(self, n):
-        # Against the exact law of the statistic (scipy's kstwo).
-        assert kstwo.cdf(ks_band(n), n) == pytest.approx(0.95, abs=0.003)
-
-    def test_the_band_is_that_of_the_setting_with_the_fewest_draws_and_stays_in_the_figure(self):
-        fewer = self.DRAWS.assign(nothing=self.DRAWS["nothing"].where(self.DRAWS.index < 20))
-        figure = view.plot_p_values(fewer)
-        band = next(trace for trace in figure.data if trace.meta == "band")
-        assert max(band.y[:101] - band.x[:101]) == pytest.approx(ks_band(20))
-        assert (min(band.y), max(band.y)) == (0, 1)
-        assert "20 to 100 draws" in figure.layout.title.subtitle.text
-
-    def test_what_is_no_p_value_is_refused(self):
-        for values, fact in ({}, "no column"), ({"a": [np.nan]}, "no p value"), ({"a": [0.2, 1.2]}, r"0\.2 to 1\.2"):
-            with pytest.raises(ValueError, match=fact):
-                view.plot_p_values(pd.DataFrame(values))
+def test_a_clip_is_a_point_at_its_mean_gate_and_the_groups_are_in_order():
+    table = pd.DataFrame({"clip_id": ["a", "b", "c"], "label": ["happiness", "<img src=x>", "happiness"]})
+    gate = np.array([[0.2, 0.4], [0.9, 0.7], [0.5, 0.7]], dtype=np.float32)
+    features = BranchFeatures(motion=gate, emotion=gate, fused=gate, gate=gate, table=table)
+    figure = view.plot_gate(features)
+    assert [trace.name for trace in figure.data] == ["&lt;img src=x&gt;", "happiness"]
+    np.testing.assert_allclose(figure.data[1].x, [0.3, 0.6], rtol=1e-6)
+    assert list(figure.data[1].customdata) == ["a", "c"]
+    np.testing.assert_allclose([shape.x0 for shape in figure.layout.shapes], [0.8, 0.45], rtol=1e-6)
+    assert figure.data[1].marker.color == view.emotion_colour("happiness")
+    assert "<img" not in figure.to_json()
+    with pytest.raises(ValueError, match="only a network with both branches and CoFM"):
+        view.plot_gate(replace(features, gate=None))

@@ -5,31 +5,18 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from figure_contents import words
+from figure_contents import by_meta, texts, words
 from sample_records import AUS, CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate, view
 from medn_lab.records import EvaluationSummary, Predictions
 from medn_lab.view.answers import UNLABELLED, confusion_cells
-from medn_lab.view.evaluation import without_common_start
-
-
-def texts(figure):
-    title = figure.layout.title
-    return " ".join([*words(figure), str(title.text), str(title.subtitle.text)])
-
-
-def by_meta(figure, name):
-    """The only trace with this `meta`."""
-    (trace,) = [trace for trace in figure.data if trace.meta == name]
-    return trace
 
 
 def lines(figure):
     """What the marks of a forest show, by the labels of their lines."""
     marks = next(trace for trace in figure.data if trace.meta == "value" and trace.type == "scatter")
-    labels = list(figure.layout[marks.yaxis.replace("y", "yaxis")].ticktext)
-    return labels, marks
+    return list(figure.layout[marks.yaxis.replace("y", "yaxis")].ticktext), marks
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +33,6 @@ def folds():
 
 
 @pytest.fixture
-def scores():
-    row = {"part": "all", "measure": "accuracy", "value": 0.74, "low": 0.5, "high": 0.9, "floor": 0.42}
-    return pd.DataFrame([row | {"n_clips": 46, "n_subjects": 3}, row | {"part": "a", "value": 0.1}])
-
-
-@pytest.fixture
 def audit():
     rules = (("last_epoch", 0.6), ("validation", 0.62), ("best_on_test", 0.8))
     rows = [(rule, name, value, value - 0.1, value + 0.1, 0.4) for rule, value in rules for name in ("accuracy", "UF1")]
@@ -64,203 +45,153 @@ def comparison():
     return pd.DataFrame(rows, columns=["model_a", "model_b", "measure", "difference", "low", "high"])
 
 
-@pytest.fixture
-def aus():
-    rows = [
-        ("AU1", 40, 9, 0.9, 0.8, 0.95, 0.7, 0.6, 0.8, True, ""),
-        ("AU4", 3, 1, 0.7, np.nan, np.nan, 0.2, np.nan, np.nan, False, "all positives are of one subject"),
-        ("AU9", 0, 0, *[np.nan] * 6, False, "no positive among 50 coded clips"),
-    ]
-    names = "au n_positive n_subjects auc auc_low auc_high f1 f1_low f1_high in_macro reason"
-    return pd.DataFrame(rows, columns=names.split())
-
-
-class TestConfusionMatrix:
-    def test_each_cell_has_its_count_and_its_share_of_the_row(self):
-        matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
-        figure = view.plot_confusion_matrix(matrix)
-        assert np.allclose(by_meta(figure, "value").z, [[0.75, 0.25], [np.nan, np.nan]], equal_nan=True)
-        assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in words(figure)
-        assert figure.layout.title.subtitle.text == "4 clips, 75.0% on the diagonal"
-        assert [text.split("<br>")[1] for text in figure.layout.yaxis.ticktext] == ["n = 4", "n = 0"]
-
-    @pytest.mark.parametrize("matrix", [pd.DataFrame(), pd.DataFrame([[-1]]), pd.DataFrame([[np.nan]])])
-    def test_what_holds_no_counts_is_refused(self, matrix):
+def test_a_cell_of_a_confusion_matrix_has_its_count_and_its_share_of_the_row():
+    matrix = pd.DataFrame([[3, 1], [0, 0]], index=["anger", "fear"], columns=["anger", "fear"])
+    figure = view.plot_confusion_matrix(matrix)
+    assert np.allclose(by_meta(figure, "value").z, [[0.75, 0.25], [np.nan, np.nan]], equal_nan=True)
+    assert "<b>3</b><br><span style='font-size:11px'>75%</span>" in words(figure)
+    assert figure.layout.title.subtitle.text == "4 clips, 75.0% on the diagonal"
+    assert [text.split("<br>")[1] for text in figure.layout.yaxis.ticktext] == ["n = 4", "n = 0"]
+    for wrong in (pd.DataFrame(), pd.DataFrame([[-1]]), pd.DataFrame([[np.nan]])):
         with pytest.raises(ValueError, match="confusion matrix"):
-            view.plot_confusion_matrix(matrix)
-
-    def test_the_cells_are_those_of_the_predictions_also_where_labels_are_missing_or_unknown(self, predictions):
-        cells, counts = confusion_cells(predictions)
-        assert counts.equals(evaluate.confusion_matrix(predictions).rename_axis(index=counts.index.name))
-        labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
-        strange = dataclasses.replace(predictions, table=predictions.table.assign(label=labels))
-        cells, counts = confusion_cells(strange)
-        assert list(counts.index) == [*CLASSES, "<fear>", UNLABELLED]
-        assert counts.loc[UNLABELLED].sum() == 3
-        assert (cells["predicted"] == predictions.predicted).all()
-        assert list(confusion_cells(predictions, label="none")[1].sum(axis=1)) == [0, 0, 0, 0, 40]
+            view.plot_confusion_matrix(wrong)
 
 
-class TestEvaluation:
-    def test_it_holds_matrix_scores_floor_and_ceilings(self, predictions):
-        floor = evaluate.au_only_floor(predictions.table)
-        ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
-        summary = evaluate.evaluation_summary(predictions, floor=floor, ceilings=ceilings, n_resamples=50)
-        figure = view.plot_evaluation(summary)
-        shown = {text.split("</b>")[0] for text in words(figure)}
-        assert {f"<b>{n}" for n in evaluate.confusion_matrix(predictions).to_numpy().ravel()} <= shown
-        labels, marks = lines(figure)
-        assert labels[:3] == ["accuracy", "UF1", "UAR"]
-        assert [label.split("<br>")[1] for label in labels[3:]] == ["AUs alone", "AUs &amp; cue"]
-        assert np.allclose(marks.x, [*summary.scores["value"], 0.62, 1.0])
-        assert np.allclose(marks.x[:3] + marks.error_x.array[:3], summary.scores["high"])
-        assert by_meta(figure, "floor").name == "AU-only floor"
-        assert np.allclose(by_meta(figure, "floor").x[:3], summary.scores["floor"])
+def test_the_cells_are_those_of_the_predictions_also_where_labels_are_missing_or_unknown(predictions):
+    counts = confusion_cells(predictions)[1]
+    assert counts.equals(evaluate.confusion_matrix(predictions).rename_axis(index=counts.index.name))
+    labels = predictions.table["label"].replace({"surprise": "<fear>"}).where(predictions.table.index > 2, np.nan)
+    strange = dataclasses.replace(predictions, table=predictions.table.assign(label=labels))
+    cells, counts = confusion_cells(strange)
+    assert list(counts.index) == [*CLASSES, "<fear>", UNLABELLED]
+    assert counts.loc[UNLABELLED].sum() == 3
+    assert (cells["predicted"] == predictions.predicted).all()
 
-    def test_without_scores_it_says_why(self, predictions):
-        bare = dataclasses.replace(predictions, table=predictions.table.drop(columns="label"))
-        assert "no column 'label'" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
-        with pytest.raises(ValueError, match="no clips"):
-            view.plot_evaluation(EvaluationSummary(Predictions(bare.logits[:0], bare.table[:0], CLASSES)))
+
+def test_an_evaluation_holds_matrix_scores_floor_and_ceilings_or_the_reason(predictions):
+    floor = evaluate.au_only_floor(predictions.table)
+    ceilings = {"AUs alone": 0.62, "AUs & cue": 1.0}
+    summary = evaluate.evaluation_summary(predictions, floor=floor, ceilings=ceilings, n_resamples=50)
+    figure = view.plot_evaluation(summary)
+    shown = {text.split("</b>")[0] for text in words(figure)}
+    assert {f"<b>{n}" for n in evaluate.confusion_matrix(predictions).to_numpy().ravel()} <= shown
+    labels, marks = lines(figure)
+    assert labels[:3] == ["accuracy", "UF1", "UAR"]
+    assert [label.split("<br>")[1] for label in labels[3:]] == ["AUs alone", "AUs &amp; cue"]
+    assert np.allclose(marks.x, [*summary.scores["value"], 0.62, 1.0])
+    assert np.allclose(by_meta(figure, "floor").x[:3], summary.scores["floor"])
+    bare = dataclasses.replace(predictions, table=predictions.table.drop(columns="label"))
+    assert "no column 'label'" in texts(view.plot_evaluation(evaluate.evaluation_summary(bare)))
+    with pytest.raises(ValueError, match="no clips"):
+        view.plot_evaluation(EvaluationSummary(Predictions(bare.logits[:0], bare.table[:0], CLASSES)))
 
 
 class TestFolds:
-    def test_each_fold_is_a_bar_with_its_clips_sorted_by_accuracy(self, folds):
+    def test_each_fold_is_a_bar_with_its_clips_sorted_by_accuracy_and_a_failed_one_is_marked(self, folds):
         figure = view.plot_folds(folds)
         bars = [trace for trace in figure.data if trace.meta == "accuracy"]
         assert {bar.name: list(bar.y) for bar in bars} == {"a": [0.9, 0.25], "b": [0.5]}
         assert sorted(place for bar in bars for place in bar.x) == [0, 1, 2]
-        assert list(by_meta(figure, "n_test").text) == ["30", "12", "4"]
+        assert {bar.name: list(bar.text) for bar in bars} == {"a": [30, 4], "b": [12]}
         assert list(figure.layout.xaxis.ticktext) == ["02", "01", "01", "02"]
-
-    def test_a_failed_fold_is_marked_and_its_sentence_is_escaped(self, folds):
-        failed = by_meta(view.plot_folds(folds), "failed")
+        failed = by_meta(figure, "failed")
         assert list(failed.x) == [3]
         assert list(failed.customdata[0]) == ["b/02", "no training clip of &lt;fear&gt;"]
 
-    def test_the_pooled_score_its_interval_and_the_floor_are_drawn(self, folds, scores):
+    def test_the_pooled_score_its_interval_and_the_floor_are_drawn(self, folds):
+        row = {"part": "all", "measure": "accuracy", "value": 0.74, "low": 0.5, "high": 0.9, "floor": 0.42}
+        scores = pd.DataFrame([row | {"n_clips": 46, "n_subjects": 3}, row | {"part": "a", "value": 0.1}])
         figure = view.plot_folds(folds, scores=scores)
         band = next(shape for shape in figure.layout.shapes if shape.type == "rect")
         assert (band.y0, band.y1) == (0.5, 0.9)
         assert [shape.y0 for shape in figure.layout.shapes if shape.type == "line"] == [0.74, 0.42]
-        for part in ("pooled 0.740", "AU-only floor 0.420", "[0.500, 0.900]", "46 clips of 3 subjects"):
-            assert part in texts(figure)
+        assert words(figure) == ["pooled 0.740", "AU-only floor 0.420"]
+        assert "[0.500, 0.900], 46 clips of 3 subjects" in texts(figure)
         near = view.plot_folds(folds, scores=scores.assign(floor=0.73)).layout.annotations
-        heights = [note.y for note in near if "0.7" in note.text]
-        assert abs(heights[0] - heights[1]) > 0.08  # two labels do not cover each other
-        without = view.plot_folds(folds, scores=scores.assign(floor=np.nan))
-        assert words(without) == ["pooled 0.740"]
+        assert {note.yanchor for note in near} == {"bottom", "top"}  # two labels do not cover each other
+        with pytest.raises(ValueError, match="no row of accuracy"):
+            view.plot_folds(folds, scores=scores[scores["part"] == "a"])
 
     def test_many_folds_have_no_names_and_one_data_set_has_no_legend(self, folds):
         many = view.plot_folds(pd.concat([folds] * 25, ignore_index=True)).layout
         assert not many.xaxis.tickvals
         assert many.width <= 980
         assert not view.plot_folds(folds[:2]).layout.showlegend
-        assert without_common_start(["x-1_s10", "x-1_s11"]) == ["s10", "s11"]
-        assert without_common_start(["casme2", "casme3"]) == ["casme2", "casme3"]
-        assert without_common_start(["s01"]) == ["s01"]
-
-    def test_scores_without_the_row_of_all_clips_are_refused(self, folds, scores):
-        with pytest.raises(ValueError, match="no row of accuracy"):
-            view.plot_folds(folds, scores=scores[scores["part"] == "a"])
 
 
-class TestAudit:
-    def test_the_rules_stand_under_each_other_and_the_third_is_open_and_called_optimistic(self, audit):
-        figure = view.plot_selection_audit(audit)
-        labels, marks = lines(figure)
-        assert [label.split(",")[0] for label in labels] == ["accuracy"] * 3 + ["UF1"] * 3
-        assert list(marks.x) == [0.6, 0.62, 0.8] * 2
-        assert ["optimistic" in label for label in labels] == [False, False, True] * 2
-        assert [symbol == "circle-open" for symbol in marks.marker.symbol] == [False, False, True] * 2
-        assert np.allclose(marks.error_x.array, 0.1)
-        assert set(by_meta(figure, "floor").x) == {0.4}
-        assert "adds +0.200 of accuracy" in texts(figure)
-        with pytest.raises(ValueError, match="luck"):
-            view.plot_selection_audit(audit.assign(rule="luck"))
-
-    def test_the_curve_is_pooled_over_clips_and_not_over_folds(self, audit):
-        columns = {"held_out_accuracy": [0.0, 1.0, 0.5, 0.5], "validation_accuracy": [0.5, 1.0, 0.5, 0.5]}
-        counts = {"n_held_out": [1, 1, 3, 3], "n_validation": 10}
-        epochs = pd.DataFrame({"fold": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], **columns, **counts})
-        figure = view.plot_selection_audit(audit, epochs=epochs)
-        assert list(by_meta(figure, "held_out_accuracy").y) == pytest.approx([0.375, 0.625])
-        assert list(by_meta(figure, "validation_accuracy").y) == pytest.approx([0.5, 0.75])
+def test_the_third_rule_of_an_audit_is_open_and_the_curve_is_pooled_over_clips(audit):
+    columns = {"held_out_accuracy": [0.0, 1.0, 0.5, 0.5], "validation_accuracy": [0.5, 1.0, 0.5, 0.5]}
+    counts = {"n_held_out": [1, 1, 3, 3], "n_validation": 10}
+    epochs = pd.DataFrame({"fold": [0, 0, 1, 1], "epoch": [1, 2, 1, 2], **columns, **counts})
+    figure = view.plot_selection_audit(audit, epochs=epochs)
+    assert list(by_meta(figure, "held_out_accuracy").y) == pytest.approx([0.375, 0.625])
+    assert list(by_meta(figure, "validation_accuracy").y) == pytest.approx([0.5, 0.75])
+    labels, marks = lines(figure)
+    assert [label.split(",")[0] for label in labels] == ["accuracy"] * 3 + ["UF1"] * 3
+    assert list(marks.x) == [0.6, 0.62, 0.8] * 2
+    assert ["optimistic" in label for label in labels] == [False, False, True] * 2
+    assert [symbol == "circle-open" for symbol in marks.marker.symbol] == [False, False, True] * 2
+    assert set(by_meta(figure, "floor").x) == {0.4}
+    assert "adds +0.200 of accuracy" in texts(figure)
+    with pytest.raises(ValueError, match="luck"):
+        view.plot_selection_audit(audit.assign(rule="luck"))
 
 
-class TestComparison:
-    def test_only_a_difference_clear_of_zero_is_filled(self, comparison):
-        figure = view.plot_comparison(comparison)
-        labels, marks = lines(figure)
-        assert labels == ["accuracy", "UF1"]
-        assert list(marks.x) == [0.2, -0.05]
-        assert list(marks.marker.symbol) == ["circle", "circle-open"]
-        assert np.allclose(marks.error_x.arrayminus, [0.1, 0.15])
-        assert "MEDN minus motion" in texts(figure)
-        assert figure.layout.shapes[0].x0 == 0
-
-    def test_a_difference_without_an_interval_is_open(self, comparison):
-        _, marks = lines(view.plot_comparison(comparison[:1].assign(low=np.nan, high=np.nan)))
-        assert list(marks.marker.symbol) == ["circle-open"]
-
-    def test_several_pairs_of_models_are_named(self, comparison):
-        labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
-        assert labels[0] == "MEDN<br>− motion, accuracy"
-        assert labels[3] == "dense &lt;all&gt;<br>− motion, UF1"
-
-    def test_each_subject_s_two_accuracies_are_joined(self, comparison):
-        table = {"subject": ["x/1", "x/2", "x/3"], "n_clips": 5, "a": [0.2, 0.8, 0.5], "b": [0.4, 0.4, 0.5]}
-        figure = view.plot_comparison(comparison[:1], subjects=pd.DataFrame(table))
-        a, b = by_meta(figure, "a"), by_meta(figure, "b")
-        assert list(a.y) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
-        assert list(b.y) == [0.4, 0.5, 0.4]
-        assert np.allclose(b.y + b.error_y.array - b.error_y.arrayminus, a.y)
-        assert (a.name, b.name) == ("MEDN", "motion")
-        assert list(figure.layout.xaxis2.ticktext) == ["2", "3", "1"]
-        assert len(set(a.marker.color)) == 3  # better, equal, worse
+def test_only_a_difference_clear_of_zero_is_filled(comparison):
+    figure = view.plot_comparison(comparison)
+    labels, marks = lines(figure)
+    assert labels == ["accuracy", "UF1"]
+    assert list(marks.x) == [0.2, -0.05]
+    assert list(marks.marker.symbol) == ["circle", "circle-open"]
+    assert "MEDN minus motion" in texts(figure)
+    assert figure.layout.shapes[0].x0 == 0
+    _, marks = lines(view.plot_comparison(comparison[:1].assign(low=np.nan, high=np.nan)))
+    assert list(marks.marker.symbol) == ["circle-open"]
+    labels, _ = lines(view.plot_comparison(pd.concat([comparison, comparison.assign(model_a="dense <all>")])))
+    assert labels[::3] == ["MEDN<br>− motion, accuracy", "dense &lt;all&gt;<br>− motion, UF1"]
 
 
-class TestAUDetection:
-    def test_each_value_has_its_positives_and_a_missing_one_its_reason(self, aus):
-        figure = view.plot_au_detection(aus)
-        auc, f1 = by_meta(figure, "auc"), by_meta(figure, "f1")
-        assert np.allclose(auc.x, aus["auc"], equal_nan=True)
-        assert np.allclose(f1.x, aus["f1"], equal_nan=True)
-        assert list(auc.marker.symbol) == ["circle", "circle-open", "circle-open"]
-        assert np.allclose(np.nan_to_num(auc.error_x.array), [0.05, 0, 0])
-        assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
-        assert "no positive among 50 coded clips" in texts(figure)
-
-    def test_chance_is_in_the_figure(self, aus):
-        figure = view.plot_au_detection(aus.assign(auc_low=0.3))
-        assert figure.layout.shapes[0].x0 == 0.5
-        assert figure.layout.xaxis.range[0] == 0
+def test_each_subjects_two_accuracies_are_joined(comparison):
+    table = {"subject": ["x/1", "x/2", "x/3"], "n_clips": 5, "a": [0.2, 0.8, 0.5], "b": [0.4, 0.4, 0.5]}
+    figure = view.plot_comparison(comparison[:1], subjects=pd.DataFrame(table))
+    a, b = by_meta(figure, "a"), by_meta(figure, "b")
+    assert list(a.y) == [0.8, 0.5, 0.2]  # from the largest gain to the largest loss
+    assert list(b.y) == [0.4, 0.5, 0.4]
+    assert np.allclose(b.y + b.error_y.array - b.error_y.arrayminus, a.y)
+    assert (a.name, b.name, figure.layout.xaxis2.ticktext) == ("MEDN", "motion", ("2", "3", "1"))
+    assert len(set(a.marker.color)) == 3  # better, equal, worse
 
 
-def test_a_table_without_rows_or_columns_is_refused(folds, audit, comparison, aus):
-    for draw, table in (
-        (view.plot_folds, folds), (view.plot_selection_audit, audit), (view.plot_comparison, comparison),
-        (view.plot_au_detection, aus),
-    ):  # fmt: skip
-        with pytest.raises(ValueError, match="no rows"):
-            draw(table[:0])
-        for name in ("accuracy", "floor", "low", "f1"):
-            if name in table:
-                with pytest.raises(ValueError, match=f"lacks {name}"):
-                    draw(table.drop(columns=name))
+def test_aus_have_their_positives_and_a_missing_value_its_reason():
+    rows = [
+        ("AU1", 40, 9, 0.9, 0.3, 0.95, 0.7, 0.6, 0.8, True, ""),
+        ("AU4", 3, 1, 0.7, np.nan, np.nan, 0.2, np.nan, np.nan, False, "all positives are of one subject"),
+        ("AU9", 0, 0, *[np.nan] * 6, False, "no positive among 50 coded clips"),
+    ]
+    names = "au n_positive n_subjects auc auc_low auc_high f1 f1_low f1_high in_macro reason"
+    aus = pd.DataFrame(rows, columns=names.split())
+    figure = view.plot_au_detection(aus)
+    auc, f1 = by_meta(figure, "auc"), by_meta(figure, "f1")
+    assert np.allclose(auc.x, aus["auc"], equal_nan=True)
+    assert np.allclose(f1.x, aus["f1"], equal_nan=True)
+    assert list(auc.marker.symbol) == ["circle", "circle-open", "circle-open"]
+    assert figure.layout.yaxis.ticktext[0] == "<b>AU1</b> · 40 clips, 9 subj."
+    assert texts(figure).count("no positive among 50 coded clips") == 1
+    assert (figure.layout.shapes[0].x0, figure.layout.xaxis.range[0]) == (0.5, 0)
 
 
-class TestScoresOfOneClip:
-    def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(self, predictions):
-        unknown = dataclasses.replace(predictions, table=predictions.table.assign(AU4=np.nan))
-        bars = by_meta(view.plot_au_scores(unknown, predictions.table["clip_id"].iloc[0]), "value")
-        assert np.allclose(bars.x, predictions.au_probabilities[0])
-        coded = predictions.table[list(AUS)].iloc[0].map({1.0: " ◆", 0.0: " ◇"})
-        assert list(bars.y) == [au + ("" if au == "AU4" else coded[au]) for au in AUS]
+def test_a_table_of_something_else_is_refused(comparison):
+    for draw in (view.plot_folds, view.plot_selection_audit, view.plot_au_detection):
+        with pytest.raises(ValueError, match="lacks"):
+            draw(comparison)
 
-    def test_unknown_clips_and_predictions_without_aus_are_refused(self, predictions):
-        with pytest.raises(ValueError, match="'nobody'"):
-            view.plot_au_scores(predictions, "nobody")
-        without = dataclasses.replace(predictions, au_logits=None, aus=())
-        with pytest.raises(ValueError, match="no AU scores"):
-            view.plot_au_scores(without, predictions.table["clip_id"].iloc[0])
+
+def test_au_scores_are_the_sigmoid_and_coded_aus_are_marked(predictions):
+    unknown = dataclasses.replace(predictions, table=predictions.table.assign(AU4=np.nan))
+    first = predictions.table["clip_id"].iloc[0]
+    bars = by_meta(view.plot_au_scores(unknown, first), "value")
+    assert np.allclose(bars.x, predictions.au_probabilities[0])
+    coded = predictions.table[list(AUS)].iloc[0].map({1.0: " ◆", 0.0: " ◇"})
+    assert list(bars.y) == [au + ("" if au == "AU4" else coded[au]) for au in AUS]
+    with pytest.raises(ValueError, match="no AU scores"):
+        view.plot_au_scores(dataclasses.replace(predictions, au_logits=None, aus=()), first)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from figure_contents import by_meta, texts
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 
 from medn_lab import view
@@ -34,11 +35,6 @@ def embedding(features):
 
 
 @pytest.fixture(scope="module")
-def maps(features, clips):
-    return aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
-
-
-@pytest.fixture(scope="module")
 def table():
     """Categories of every kind, each of another size: the k-th of m has about k times the clips of the first."""
     rng = np.random.default_rng(0)
@@ -48,20 +44,26 @@ def table():
 
     columns = {
         "clip_id": [f"c{place}" for place in range(N)], "subject": some(40, "s"), "label": some(14, "e"),
-        "fold": some(26, "f"), "session": some(20, "day "), "few": some(12, "g"),
+        "session": some(20, "day "), "few": some(12, "g"),
     }  # fmt: skip
     return pd.DataFrame(columns | {f"AU{number}": rng.integers(0, 2, size=N) for number in (1, 2, 4, 6, 7, 12)})
-
-
-def texts(figure):
-    notes = [str(note.text) for note in figure.layout.annotations]
-    return " ".join([*notes, str(figure.layout.title.text), str(figure.layout.title.subtitle.text)])
 
 
 def places(figure, axis):
     """The points on one pair of axes, as a table by clip_id."""
     own = [pd.DataFrame({"x": t.x, "y": t.y}, index=t.customdata) for t in figure.data if t.xaxis == axis]
     return pd.concat(own).sort_index()
+
+
+def check_widths(figure):
+    """No line is wider than its room: letters of 11 px are 5.6 px wide."""
+    lines = figure.layout.title.subtitle.text.split("<br>")
+    assert max(map(len, lines)) * 6.3 < figure.layout.width
+    assert figure.layout.margin.t > 17 * len(lines)
+    left, right = figure.layout.xaxis.domain
+    headings = [re.sub("<(?!br).*?>", "", note.text).split("<br>") for note in figure.layout.annotations]
+    longest = max(len(line) for heading in headings for line in heading)
+    assert longest * 5.6 < (right - left) * (figure.layout.width - 28)
 
 
 class TestMaps:
@@ -72,46 +74,40 @@ class TestMaps:
             assert len(drawn) == 60
             np.testing.assert_allclose(drawn.loc[embedding.table["clip_id"]], xy)
             assert {trace.meta for trace in figure.data if trace.xaxis == axis} == {name}
+            for what in ("trustworthiness", "continuity"):
+                assert f"{what} {getattr(embedding, what)[name]:.3f}" in texts(figure)
+            assert f"{embedding.params['variance'][name]:.0%} of the variance" in texts(figure)
         for trace in figure.data:
             assert trace.marker.color == theme.emotion_colour(trace.legendgroup)
         assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis.domain[0]
         assert figure.layout.xaxis5.visible is False
-
-    def test_the_quality_of_each_map_and_how_it_was_made_are_written_on_the_figure(self, embedding):
-        written = texts(view.plot_embedding(embedding))
-        for name in embedding.maps:
-            assert f"trustworthiness {embedding.trustworthiness[name]:.3f}" in written
-            assert f"continuity {embedding.continuity[name]:.3f}" in written
-            assert f"{embedding.params['variance'][name]:.0%} of the variance" in written
-        assert "stem&lt;1&gt;" in written
-        assert "PCA · metric euclidean · 60 clips" in written
-        assert f"{embedding.params['quality_chance']:.2f}" in written
-        assert CAUTION in written
-        part = embedding.select(embedding.table["clip_id"][:20])
-        assert "20 of 60 clips" in texts(view.plot_embedding(part))
+        chance = f"{embedding.params['quality_chance']:.2f}"
+        for fact in ("stem&lt;1&gt;", "PCA · metric euclidean · 60 clips", chance, CAUTION):
+            assert fact in texts(figure)
+        check_widths(figure)
 
     def test_missing_maps_and_measures_are_left_out_or_named(self, embedding, clips):
-        figure = view.plot_embedding(dataclasses.replace(embedding, emotion_xy=None, fused_xy=None))
+        part = embedding.select(embedding.table["clip_id"][:20])
+        figure = view.plot_embedding(dataclasses.replace(part, emotion_xy=None, fused_xy=None))
         assert {trace.meta for trace in figure.data} == {"motion", "stem<1>"}
+        assert "20 of 60 clips" in texts(figure)
         dead = dataclasses.replace(sample_embedding(sample_features(clips)), trustworthiness={"motion": float("nan")})
-        notes = {note.text for note in view.plot_embedding(dead).layout.annotations}
-        assert sum("constant" in text for text in notes) == 1
-        assert sum("continuity not measured" in text for text in notes) == 2
-
-    def test_lowered_neighbours_are_written(self, clips):
-        few = sample_embedding(sample_features(clips)).select(clips.table["clip_id"][:13])
         params = {"method": "umap", "n_neighbors": 6, "n_neighbors_asked": 15, "seed": 0, "n_clips": 13}
-        written = texts(view.plot_embedding(dataclasses.replace(few, params=params)))
+        few = dataclasses.replace(dead.select(clips.table["clip_id"][:13]), params=params)
+        written = texts(view.plot_embedding(few))
+        assert written.count("constant") == 1
+        assert written.count("continuity not measured") == 2
         assert "UMAP · neighbours 6 (lowered from 15: 13 clips are few for a map), seed 0 · 13 clips" in written
 
     def test_predictions_are_joined_by_clip_id_not_by_row(self, embedding, clips):
         predictions = sample_predictions(clips)
         turned = predictions.select(predictions.table["clip_id"][::-1])
-        for by in ("predicted", "correctness"):
-            one, other = (
-                view.plot_embedding(embedding, colour_by=by, predictions=each) for each in (predictions, turned)
-            )
-            assert one.to_json() == other.to_json()
+        one, other = (
+            view.plot_embedding(embedding, colour_by="correctness", predictions=each) for each in (predictions, turned)
+        )
+        assert one.to_json() == other.to_json()
+        right = predictions.table["clip_id"][predictions.predicted == predictions.table["label"]]
+        assert {*right} == {clip for trace in one.data if trace.legendgroup == "right" for clip in trace.customdata}
         table = predictions.table.assign(clip_id=[f"other{i}" for i in range(60)])
         with pytest.raises(ValueError, match="none of the 60 clips of the embedding is among the 60 predictions"):
             view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
@@ -125,57 +121,33 @@ class TestMaps:
             assert sorted(lit) == sorted(wanted)
             assert all(trace.unselected.marker.opacity < 0.3 for trace in traces)
         assert "15 of 60 clips selected" in texts(figure)
-        assert all(trace.selectedpoints is None for trace in view.plot_embedding(embedding).data)
-        with pytest.raises(ValueError, match="nobody"):
-            view.plot_embedding(embedding, selected=["nobody"])
-
-    def test_no_line_is_wider_than_its_room(self, embedding, maps, features, clips):
-        names = {"a checkpoint with a name": sample_features(clips, seed=5), "another": features}
-        narrow = view.plot_embeddings(aligned_umap(names, branches=("motion",), method="pca"), width=300)
-        lines = narrow.layout.title.subtitle.text.split("<br>")
-        assert max(map(len, lines)) * 6.3 < 300
-        assert narrow.layout.margin.t > 17 * len(lines)
-        for figure in (view.plot_embedding(embedding), view.plot_embeddings(maps)):
-            left, right = figure.layout.xaxis.domain
-            room = (right - left) * (figure.layout.width - 28)
-            headings = [re.sub("<(?!br).*?>", "", note.text).split("<br>") for note in figure.layout.annotations]
-            assert max(len(line) for heading in headings for line in heading) * 5.6 < room  # 11 px: 5.5 on average
 
 
-class TestCheckpoints:
-    def test_a_clip_has_one_colour_and_one_pair_of_axes_in_all_rows(self, maps):
-        figure = view.plot_embeddings(maps)
-        assert len({trace.xaxis for trace in figure.data}) == 6
-        for row in ("", "4"):
-            assert figure.layout[f"xaxis{row}"].range == figure.layout.xaxis.range
-            assert figure.layout[f"yaxis{row}"].range == figure.layout.yaxis.range
-        late = maps["late"]
-        np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
-
-    def test_it_says_what_may_be_compared(self, maps, features):
-        written = texts(view.plot_embeddings(maps))
-        assert f"shift {maps['late'].params['shift']['motion']:.2f}" in written
-        assert "aligned to early" in written
-        single = {name: umap(features, method="pca") for name in ("a", "b")}
-        assert "places cannot be compared between rows" in texts(view.plot_embeddings(single))
-
-    def test_other_clips_are_refused(self, maps):
-        part = maps["late"].select(maps["late"].table["clip_id"][:50])
-        one = dataclasses.replace(maps["late"], emotion_xy=None, fused_xy=None)
-        other = dataclasses.replace(maps["early"], motion_xy=None)
-        for wrong, sentence in (
-            ({"early": maps["early"], "late": part}, "early and late differ in 10 clips"),
-            ({}, "no embedding"),
-            ({"a": one, "b": other}, "no map in common"),
-        ):
-            with pytest.raises(ValueError, match=sentence):
-                view.plot_embeddings(wrong)
+def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(clips, features):
+    maps = aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
+    figure = view.plot_embeddings(maps)
+    assert len({trace.xaxis for trace in figure.data}) == 6
+    axes = figure.layout
+    assert (axes.xaxis4.range, axes.yaxis4.range) == (axes.xaxis.range, axes.yaxis.range)
+    late = maps["late"]
+    np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
+    assert f"shift {late.params['shift']['motion']:.2f}" in texts(figure)
+    assert "aligned to early" in texts(figure)
+    check_widths(figure)
+    single = view.plot_embeddings(dict.fromkeys("ab", umap(features, method="pca")))
+    assert "places cannot be compared between rows" in texts(single)
+    part = late.select(late.table["clip_id"][:50])
+    one = dataclasses.replace(late, emotion_xy=None, fused_xy=None)
+    other = dataclasses.replace(maps["early"], motion_xy=None)
+    for wrong, fact in ({"early": maps["early"], "late": part}, "in 10 clips"), ({"a": one, "b": other}, "in common"):
+        with pytest.raises(ValueError, match=fact):
+            view.plot_embeddings(wrong)
 
 
 class TestColouring:
     """Of more than 12 categories the rarest share the entry ``other`` and keep their names under the pointer."""
 
-    @pytest.mark.parametrize("by", ["subject", "label", "fold", "session", "au_set"])
+    @pytest.mark.parametrize("by", ["subject", "label", "session", "au_set"])
     def test_the_rarest_share_one_entry_and_the_pointer_names_the_true_one(self, table, by):
         colours = colouring(table, by)
         own = pd.Series(colours.own, index=table["clip_id"])
@@ -185,40 +157,28 @@ class TestColouring:
         assert colours.counts["other"] == sizes[~sizes.index.isin(colours.counts)].sum()
         named = [count for name, count in colours.counts.items() if name != "other"]
         assert min(named) >= sizes[~sizes.index.isin(colours.counts)].max()
-        assert colours.title.endswith(f", 11 of {len(sizes)} named")
-        embedding = Embedding(*np.random.default_rng(1).normal(size=(3, N, 2)), table)
-        for figure in (
-            view.plot_embedding(embedding, colour_by=by),
-            view.plot_embeddings({"a": embedding}, colour_by=by),
-        ):
-            entries = [trace for trace in figure.data if trace.showlegend]
-            assert len(entries) == 12
-            rest = entries[-1]
-            assert rest.name == f"other ({len(rest.x)})"
-            assert "named" in figure.layout.title.text
-            for clip_id, text in zip(rest.customdata, rest.hovertext, strict=True):
-                assert any(f" {line}".endswith(f" {own[clip_id]}") for line in text.split("<br>"))
+        embedding = Embedding(np.random.default_rng(1).normal(size=(N, 2)), None, None, table)
+        figure = view.plot_embedding(embedding, colour_by=by)
+        *others, rest = [trace for trace in figure.data if trace.showlegend]
+        assert (len(others), rest.name) == (11, f"other ({len(rest.x)})")
+        assert f", 11 of {len(sizes)} named" in figure.layout.title.text
+        for clip_id, text in zip(rest.customdata, rest.hovertext, strict=True):
+            assert any(f" {line}".endswith(f" {own[clip_id]}") for line in text.split("<br>"))
 
-    def test_what_is_not_folded(self, table):
-        few = colouring(table, "few")
-        assert (len(few.styles), "other" in few.styles, few.own) == (12, False, None)
+    def test_what_is_not_folded_and_how_numbers_are_cut(self, table):
+        assert colouring(table, "few").own is None
         common = colouring(table.assign(label=np.where(np.arange(N) % 2, "other", table["label"])), "label").counts
         assert (common["other"] >= N // 2, list(common)[-1]) == (True, "all other")
         unknown = colouring(table.assign(subject=table["subject"].where(table["subject"] != "s39")), "subject").counts
         assert (list(unknown)[-2:], len(unknown)) == (["other", "unknown"], 13)
-
-    def test_numbers_are_cut_at_their_quintiles_and_names_that_are_numbers_are_not(self, table):
         numbered = table.assign(length=np.arange(N), subject=np.arange(N) % 30)
         assert list(colouring(numbered, "length").counts.values()) == [60] * 5
         assert list(colouring(numbered, "subject").styles)[-1] == "other"
-
-    def test_one_subject_number_in_two_data_sets_is_two_people(self):
-        sets = ["casme2", "casme2", "samm", "samm"]
-        table = pd.DataFrame({"clip_id": list("abcd"), "subject": ["01"] * 4, "dataset": sets})
-        assert colouring(table, "subject").counts == {"casme2/01": 2, "samm/01": 2}
+        two = numbered.assign(subject="01", dataset=["casme2", "samm"] * (N // 2))
+        assert colouring(two, "subject").counts == {"casme2/01": N // 2, "samm/01": N // 2}
 
 
-class TestStability:
+def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
     table = pd.DataFrame(
         {
             "map": ["motion"] * 3 + ["stem"] * 3, "seed_a": [0, 0, 1] * 2, "seed_b": [1, 2, 2] * 2,
@@ -226,19 +186,12 @@ class TestStability:
             "n_neighbors": 15, "n_clips": 300,
         }
     )  # fmt: skip
-
-    def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn(self):
-        figure = view.plot_map_stability(self.table)
-        for measure in ("overlap", "disparity"):
-            pairs = next(trace for trace in figure.data if trace.meta == f"{measure} a pair")
-            means = next(trace for trace in figure.data if trace.name == f"mean {measure}")
-            assert pairs.x.tolist() == self.table[measure].tolist()
-            assert means.x == pytest.approx(self.table.groupby("map")[measure].mean())
-            assert pairs.marker.color[0] == theme.branch_colour("motion")
-        assert [shape.x0 for shape in figure.layout.shapes] == [0.05]
-        assert "300 clips · 3 seeds" in texts(figure)
-
-    def test_a_table_that_lacks_something_is_refused(self):
-        for wrong, sentence in ((self.table.drop(columns="chance"), "lacks chance"), (self.table[:0], "no rows")):
-            with pytest.raises(ValueError, match=sentence):
-                view.plot_map_stability(wrong)
+    figure = view.plot_map_stability(table)
+    for measure in ("overlap", "disparity"):
+        pairs = by_meta(figure, f"{measure} a pair")
+        means = next(trace for trace in figure.data if trace.name == f"mean {measure}")
+        assert pairs.x.tolist() == table[measure].tolist()
+        assert means.x == pytest.approx(table.groupby("map")[measure].mean())
+        assert pairs.marker.color[0] == theme.branch_colour("motion")
+    assert [shape.x0 for shape in figure.layout.shapes] == [0.05]
+    assert "300 clips · 3 seeds" in texts(figure)

@@ -4,27 +4,19 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from figure_contents import pictures, words
+from figure_contents import by_meta, words
 
 from medn_lab.view import marks
 
 
-def by_meta(figure, meta):
-    return next(trace for trace in figure.data if trace.meta == meta)
-
-
-@pytest.fixture
-def table():
-    return pd.DataFrame(
+def test_a_forest_draws_values_intervals_nulls_references_and_reasons():
+    table = pd.DataFrame(
         {
             "value": [0.4, 0.1, np.nan], "low": [0.3, np.nan, np.nan], "high": [0.6, np.nan, np.nan],
             "null_mean": [0.0, 0.1, np.nan], "null_95": [0.2, 0.3, np.nan], "allowed": [np.nan, 0.25, 0.5],
             "reason": ["", "", "one <class>"],
         }
     )  # fmt: skip
-
-
-def test_a_forest_draws_values_intervals_nulls_references_and_reasons(table):
     figure = go.Figure()
     marks.forest(figure, table, labels=["a", "b", "c"], references={"allowed": "allowed"}, open_marker=[0, 1, 1])
     value = by_meta(figure, "value")
@@ -40,23 +32,16 @@ def test_a_forest_draws_values_intervals_nulls_references_and_reasons(table):
     assert list(figure.layout.yaxis.ticktext) == ["a", "b", "c"]
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first line is at the top
     assert words(figure) == ["one &lt;class&gt;"]
-
-
-def test_a_table_of_values_alone_has_no_null_and_no_interval():
-    figure = go.Figure()
-    marks.forest(figure, pd.DataFrame({"value": [0.5]}), labels=["a"])
-    assert len(figure.data) == 1
-    assert "0.5000" in figure.data[0].customdata[0]
-    assert "[" not in figure.data[0].customdata[0]
+    alone = go.Figure()
+    marks.forest(alone, pd.DataFrame({"value": [0.5]}), labels=["a"])
+    assert [list(trace.customdata) for trace in alone.data] == [["a: 0.5000"]]
 
 
 def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts():
     values, figure = np.array([[0.0, 1.0], [np.nan, 0.5]]), go.Figure()
-    scale = ((0.0, "#ffffff"), (1.0, "#000000"))
-    marks.heat(
-        figure, values, rows=["a", "b"], columns=["c", "d"], scale=scale, limits=(0, 1), dark_from=0.6,
-        texts=np.array([["p", "q"], ["r", "s"]]),
-    )  # fmt: skip
+    scale, texts = ((0.0, "#ffffff"), (1.0, "#000000")), np.array([["p", "q"], ["r", "s"]])
+    look = {"scale": scale, "limits": (0, 1), "dark_from": 0.6, "texts": texts}
+    marks.heat(figure, values, rows=["a", "b"], columns=["c", "d"], **look)
     np.testing.assert_array_equal(by_meta(figure, "value").z, values)
     assert (figure.data[0].z == 0).all()  # below, in grey
     inks = {note.text: note.font.color for note in figure.layout.annotations}
@@ -64,34 +49,11 @@ def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts(
     assert list(figure.layout.xaxis.ticktext) == ["c", "d"]
 
 
-@pytest.mark.parametrize("horizontal", [True, False])
-def test_bars_lie_along_their_axis_in_order(horizontal):
-    figure = go.Figure()
-    marks.bars(figure, [1.0, 3.0], labels=["a", "b"], colours="red", outlined=[True, False], horizontal=horizontal)
-    (bar,) = figure.data
-    along, across = (bar.x, bar.y) if horizontal else (bar.y, bar.x)
-    assert (list(along), list(across)) == ([1.0, 3.0], ["a", "b"])
-    assert list(bar.marker.line.width) == [2, 0]
-    assert (figure.layout.yaxis.autorange == "reversed") == horizontal
-
-
-def test_tiles_hold_their_pictures_headings_and_notes():
-    red = np.zeros((20, 30, 3), np.uint8) + np.array([200, 0, 0], np.uint8)
-    columns = [[marks.Tile(red, "left", "below")], [marks.Tile(None, "right", "nothing here")]]
-    figure = marks.tiles(columns, title="Tiles", cell=200)
-    (shown,) = pictures(figure)
-    assert shown.shape == red.shape
-    assert np.abs(shown.astype(int) - red).max() < 12
-    assert words(figure) == ["left", "below", "right", "nothing here"]
-    assert figure.layout.width == 424
-
-
-def test_an_empty_sheet_says_why_in_lines_that_fit():
-    figure = marks.empty_sheet("no pair <b> " * 30, title="Pairs", width=400)
-    (text,) = words(figure)
+def test_texts_are_broken_escaped_and_get_room():
+    (text,) = words(marks.empty_sheet("no pair <b> " * 30, title="Pairs", width=400))
     assert "<b>" not in text
     assert text.count("<br>") > 4
-    assert not figure.data
+    assert marks.room_for(["<b>abc</b><br>a"]) == marks.room_for(["abc"]) < marks.room_for(["abcdef"])
 
 
 def test_a_table_without_a_column_or_a_row_is_one_sentence():
@@ -99,7 +61,3 @@ def test_a_table_without_a_column_or_a_row_is_one_sentence():
         marks.need(pd.DataFrame({"value": [1]}), ("value", "high", "n"), maker="evaluate.uar")
     with pytest.raises(ValueError, match="no rows"):
         marks.need(pd.DataFrame({"value": []}), ("value",), maker="evaluate.uar")
-
-
-def test_labels_get_room_by_their_longest_line_without_tags():
-    assert marks.room_for(["<b>abc</b><br>a"]) == marks.room_for(["abc"]) < marks.room_for(["abcdef"])

@@ -11,9 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, positions
-from medn_lab.view import theme
-from medn_lab.view.images import Magnifier, arrow_grid, draw_arrows, enlarge
-from medn_lab.view.marks import SMALLEST, Tile, bars, heat, room_for, tile
+from medn_lab.view import images, theme
+from medn_lab.view.marks import SMALLEST, Tile, bars, heading, heat, room_for, share_bars, small, tile
 from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column, shown_frames
 from medn_lab.view.theme import as_text
 
@@ -29,7 +28,7 @@ MARKS = {
     "flow_alone": ("circle", theme.branch_colour("motion"), "flow alone (frames still)"),
 }
 """Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model."""
-PIXELS = 320
+PIXELS, MOST_CLIPS = 320, 8
 _WIDE = {"pictures": 140, "labels": 88, "scores": 200, "numbers": 58, "aus": 130}
 
 
@@ -51,34 +50,34 @@ def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[
         columns the model's classes.
     """
     known = [str(name) for name in predictions.classes]
-    given = predictions.table[label] if label in predictions.table else pd.Series(None, predictions.table.index, object)
-    true = given.astype(str).where(given.notna(), UNLABELLED).to_numpy(dtype=object)
-    predicted = predictions.predicted.astype(str) if len(predictions) else np.array([], dtype=object)
-    cells = pd.DataFrame({"true": true, "predicted": predicted}, dtype=object)
-    rows = [*known, *sorted({*true} - {*known, UNLABELLED}), *[UNLABELLED] * (UNLABELLED in true)]
+    given = predictions.table.get(label, pd.Series(None, predictions.table.index, object))
+    cells = pd.DataFrame({"true": given.astype(str).where(given.notna(), UNLABELLED)}, dtype=object)
+    cells = cells.assign(predicted=predictions.predicted.astype(str) if len(predictions) else "").reset_index(drop=True)
+    there = set(cells["true"])
+    rows = [*known, *sorted(there - {*known, UNLABELLED}), *[UNLABELLED] * (UNLABELLED in there)]
     counts = pd.crosstab(cells["true"], cells["predicted"]).reindex(index=rows, columns=known, fill_value=0)
     return cells, counts.astype(int)
 
 
-def draw_confusion(figure: go.Figure, counts: pd.DataFrame, *, row: int | None = None, col: int | None = None) -> None:
+def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> None:
     """Add a confusion matrix: in each cell its clips and their share of the row, which is the colour."""
     n = counts.to_numpy(dtype=float)
     totals = n.sum(axis=1, keepdims=True)
     shares = np.divide(n, totals, out=np.full_like(n, np.nan), where=totals > 0)
     true, predicted = ([as_text(name) for name in names] for names in (counts.index, counts.columns))
-    texts, hover = np.empty(n.shape, dtype=object), np.empty(n.shape, dtype=object)
+    texts, hover = np.empty((2, *n.shape), dtype=object)
     for y, x in np.ndindex(n.shape):
-        share = "" if np.isnan(shares[y, x]) else f"{shares[y, x]:.0%}"
-        texts[y, x] = f"<b>{n[y, x]:,.0f}</b><br><span style='font-size:{SMALLEST}px'>{share}</span>"
-        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{n[y, x]:,.0f} clips, {share or '–'} of the row"
+        share = "–" if np.isnan(shares[y, x]) else f"{shares[y, x]:.0%}"
+        texts[y, x] = f"<b>{n[y, x]:,.0f}</b><br>{small(share)}"
+        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{n[y, x]:,.0f} clips, {share} of the row"
     heat(
         figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts, hover=hover,
         rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals[:, 0], strict=True)], dark_from=0.65,
-        row=row, col=col,
+        **where,
     )  # fmt: skip
     turned = max(map(len, predicted), default=0) > 11
-    figure.update_xaxes(title_text="predicted", tickangle=-30 if turned else 0, row=row, col=col)
-    figure.update_yaxes(title_text="true", row=row, col=col)
+    figure.update_xaxes(title_text="predicted", tickangle=-30 if turned else 0, **where)
+    figure.update_yaxes(title_text="true", **where)
 
 
 def plot_confusion_matrix(
@@ -112,22 +111,19 @@ def plot_confusion_matrix(
     >>> plot_confusion_matrix(matrix).layout.title.subtitle.text
     '20 clips, 85.0% on the diagonal'
     """
-    if matrix.empty:
-        raise ValueError("the confusion matrix is empty: it has no classes")
     counts = matrix.to_numpy(dtype=float)
-    if not np.isfinite(counts).all() or (counts < 0).any():
-        raise ValueError("a confusion matrix holds counts of clips; this one has negative or missing values")
+    if matrix.empty or not (counts >= 0).all():
+        raise ValueError("a confusion matrix holds counts of clips; this one is empty, negative or incomplete")
     figure = go.Figure()
     draw_confusion(figure, matrix)
     left = 30 + room_for([*map(str, matrix.index), "n = 10,000"])
     cell = int(np.clip(520 / len(matrix.columns), 52, 84))
-    right, whole = np.trace(counts), counts.sum()
-    square = whole and list(matrix.index) == list(matrix.columns)
+    whole, square = counts.sum(), list(matrix.index) == list(matrix.columns)
+    share = f", {np.trace(counts) / whole:.1%} on the diagonal" if whole and square else ""
     return theme.finish(
         figure, width=width or max(300, left + cell * len(matrix.columns) + 20),
         height=66 + max(44, cell * 3 // 4) * len(matrix) + 76, title=f"<b>{as_text(title)}</b>",
-        subtitle=f"{whole:,.0f} clips" + (f", {right / whole:.1%} on the diagonal" if square else ""),
-        margin=(left, 20, 66, 76),
+        subtitle=f"{whole:,.0f} clips{share}", margin=(left, 20, 66, 76),
     )  # fmt: skip
 
 
@@ -145,13 +141,39 @@ def clip_au_scores(predictions: Predictions, clip_id: str) -> pd.DataFrame:
     place = int(positions(predictions.table, clip_id, owner="these Predictions")[0])
     probabilities = predictions.au_probabilities
     names = [] if probabilities is None else [str(au) for au in predictions.aus]
-    coded = coded_aus(predictions.table.iloc[place], names)
     table = pd.DataFrame({"au": names, "probability": [] if probabilities is None else probabilities[place]})
-    table["coded"] = pd.Series([coded[name] for name in names], dtype=object)
-    return table
+    return table.assign(coded=pd.Series(list(coded_aus(predictions.table.iloc[place], names).values()), dtype=object))
 
 
-def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, height: int | None = None) -> go.Figure:
+def score_bars(predictions: Predictions, clip_id: str) -> dict[str, Any]:
+    """The emotion scores of a clip as arguments of `share_bars`, the labelled class outlined and named."""
+    shares, label = clip_scores(predictions, clip_id)
+    own = [name == label for name in shares.index]
+    return {
+        "values": shares.to_numpy(), "colours": [theme.emotion_colour(name) for name in shares.index], "outlined": own,
+        "labels": [as_text(name) + " ◀ label" * there for name, there in zip(shares.index, own, strict=True)],
+    }  # fmt: skip
+
+
+def au_bars(predictions: Predictions, clip_id: str, *, most: int | None = None) -> dict[str, Any]:
+    """The AU scores of a clip as arguments of `share_bars`, coded and highest ones first to stay; empty without any.
+
+    A mark after the name: ◆ coded present, ◇ coded absent.
+    """
+    table = clip_au_scores(predictions, clip_id)
+    table = table.assign(there=[one is True for one in table["coded"]])
+    table = table.sort_values(["there", "probability"], ascending=False).head(most or len(table)).sort_index()
+    if table.empty:
+        return {}
+    marks, motion = {True: " ◆", False: " ◇"}, theme.branch_colour("motion")
+    return {
+        "values": table["probability"].to_numpy(),
+        "labels": [au + marks.get(coded, "") for au, coded in zip(table["au"], table["coded"], strict=True)],
+        "colours": [motion if share >= 0.5 else ABSENT for share in table["probability"]],
+    }
+
+
+def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) -> go.Figure:
     """Draw the AU scores of one clip: the motion branch's probability of each AU, and which AUs were coded.
 
     A filled diamond after its name marks an AU that was coded present, an open one an AU that was coded absent; an AU
@@ -161,8 +183,8 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     ----------
     predictions : Predictions
     clip_id : str
-    width, height : int
-        In pixels; the height follows the number of AUs where None.
+    width : int
+        In pixels.
 
     Returns
     -------
@@ -184,33 +206,17 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460, 
     >>> plot_au_scores(said, "a").data[0].x.round(2).tolist()
     [0.5, 0.0]
     """
-    figure = go.Figure()
-    _add_aus(figure, predictions, clip_id)
-    if not figure.data:
+    if not (drawn := au_bars(predictions, clip_id)):
         raise ValueError("these predictions hold no AU scores: the model has no motion branch or was made without AUs")
+    figure = go.Figure()
+    share_bars(figure, **drawn, reach=1.12)
     figure.add_vline(x=0.5, line={"dash": "dot", "color": theme.INK, "width": 1})
-    figure.update_xaxes(range=[0, 1.12], tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
+    figure.update_xaxes(tickvals=[0, 0.25, 0.5, 0.75, 1], title_text="probability (sigmoid)")
     return theme.finish(
-        figure, width=width, height=height or 118 + 26 * len(predictions.aus),
+        figure, width=width, height=118 + 26 * len(predictions.aus),
         title=f"<b>AU scores</b> · {as_text(clip_id)}",
         subtitle="bar: the motion branch's probability · ◆ coded, ◇ coded absent", margin=(72, 24, 62, 44),
     )  # fmt: skip
-
-
-def _add_aus(figure: go.Figure, predictions: Predictions, clip_id: str, **where: Any) -> None:
-    """Add a bar per AU, with a diamond after the name of an AU that was coded; nothing without AU scores."""
-    table = clip_au_scores(predictions, clip_id)
-    if table.empty:
-        return
-    colour, marks = theme.branch_colour("motion"), {True: " ◆", False: " ◇"}
-    bars(
-        figure, table["probability"], colours=[colour if share >= 0.5 else ABSENT for share in table["probability"]],
-        labels=[au + marks.get(coded, "") for au, coded in zip(table["au"], table["coded"], strict=True)],
-        texts=[f"{share:.0%}" for share in table["probability"]], name="AU scores", **where,
-    )  # fmt: skip
-    figure.data[-1].showlegend = False
-    figure.update_xaxes(range=[0, 1.32], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
-    figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
 
 
 def plot_answers(
@@ -266,11 +272,10 @@ def plot_answers(
     if clip_ids is None:
         clip_ids = list(answers.predictions.table["clip_id"])
     names = [clip_ids] if isinstance(clip_ids, str) else [str(name) for name in clip_ids]
-    if len(names) > 8:
-        raise ValueError(f"{len(names)} clips are too many for one figure; name up to 8 of them in clip_ids")
+    if len(names) > MOST_CLIPS:
+        raise ValueError(f"{len(names)} clips are too many for one figure; name up to {MOST_CLIPS} of them in clip_ids")
     positions(answers.predictions.table, names, owner="these predictions")
-    options: dict[str, Any] = {"kept": answers.kept, "size": PIXELS, "magnify": magnify}
-    drawn = [face_pictures(clips, name, **options) if pictures else {} for name in names]
+    drawn = [_tiles(clips, name, kept=answers.kept, magnify=magnify) if pictures else {} for name in names]
     kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
     widths = [_WIDE["pictures"]] * len(kinds) + [_WIDE[kind] for kind in ("labels", "scores", "numbers", "aus")]
     row_height, gap, top, foot, between = max(160, 15 * len(answers.predictions.aus)), 84, 104, 62, 12
@@ -283,26 +288,20 @@ def plot_answers(
     )  # fmt: skip
     for row, (name, shown) in enumerate(zip(names, drawn, strict=True), start=1):
         for column, kind in enumerate(kinds, start=1):
-            heading = f"<span style='font-size:{SMALLEST}px'>{_caption(kind, clips, name, magnify)}</span>"
-            tile(figure, Tile(shown.get(kind), heading), row=row, col=column)
-        _add_scores(figure, score_table(answers, clips, name), row=row, col=len(kinds) + 2)
-        at: dict[str, Any] = {"row": row, "col": len(kinds) + 4}
-        _add_aus(figure, answers.predictions, name, **at)
-        if not answers.predictions.aus:
-            tile(figure, Tile(None, note="no AU scores"), **at)
-        figure.add_annotation(
-            text="AU scores, ◆ coded", xref="x domain", yref="y domain", x=0, y=1, yanchor="bottom", xanchor="left",
-            showarrow=False, font={"size": SMALLEST}, **at,
-        )  # fmt: skip
-        gate, axis = (
-            gate_of(answers, name),
-            figure.get_subplot(row, len(kinds) + 2).yaxis.plotly_name.replace("axis", ""),
-        )
+            tile(figure, shown.get(kind, Tile(None)), row=row, col=column)
+        at: dict[str, Any] = {"row": row, "col": len(kinds) + 2}
+        _add_scores(figure, score_table(answers, clips, name), **at)
+        gate = gate_of(answers, name)
         parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
-        figure.add_annotation(
-            text=" · ".join(parts + ([] if gate is None else [f"gate {gate:.2f}"])), x=0, xref="paper", xanchor="left",
-            y=1, yref=f"{axis} domain", yshift=20, yanchor="bottom", showarrow=False, font={"size": 13},
-        )  # fmt: skip
+        heading(figure, " · ".join(parts if gate is None else [*parts, f"gate {gate:.2f}"]), **at)
+        figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
+        at["col"] = len(kinds) + 4
+        if aus := au_bars(answers.predictions, name):
+            share_bars(figure, **aus, **at)
+            figure.data[-1].name = "AU scores"
+        else:
+            tile(figure, Tile(None, note="no AU scores"), **at)
+        heading(figure, "AU scores, ◆ coded", size=SMALLEST, **at)
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
     return theme.finish(
         figure, width=wide + 34, height=top + body + foot, subtitle="bars: scores of the whole model",
@@ -312,37 +311,22 @@ def plot_answers(
 
 
 def _add_scores(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
+    """Add the scores of the whole model as bars, and the marks that they are compared with."""
     where: dict[str, Any] = {"row": row, "col": col}
-    names = [as_text(name) for name in table.index]
-    colours = [theme.emotion_colour(name) for name in table.index]
+    names, colours = [as_text(name) for name in table.index], [theme.emotion_colour(name) for name in table.index]
     bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
     figure.data[-1].showlegend = False
     for key, (symbol, colour, title) in MARKS.items():
         values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
-        tick = symbol == "line-ns"
-        outline = {"width": 2.2 if tick else 1, "color": colour if tick else "#FFFFFF"}
-        figure.add_trace(
-            go.Scatter(
-                x=values, y=names, mode="markers", name=title, legendgroup=key, cliponaxis=False,
-                marker={"symbol": symbol, "size": 16 if tick else 10, "color": colour, "line": outline},
-                showlegend=row == 1 and bool(table[key].notna().any()),
-                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>",
-            ),
-            **where,
+        size, width, edge = (16, 2.2, colour) if symbol == "line-ns" else (10, 1, "#FFFFFF")
+        figure.add_scatter(
+            x=values, y=names, mode="markers", name=title, legendgroup=key, cliponaxis=False,
+            marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": edge}},
+            showlegend=row == 1 and bool(table[key].notna().any()),
+            hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **where,
         )  # fmt: skip
     figure.update_yaxes(tickfont={"size": SMALLEST}, **where)
     figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
-
-
-def _caption(kind: str, clips: Clips, clip_id: str, magnify: float) -> str:
-    if kind != "flow":
-        return f"apex, motion × {magnify:g}" if kind == "face" else "kept tokens"
-    flow = np.asarray(clips.flow[clip_row(clips, clip_id)[0]])[..., :2] if clips.flow is not None else np.zeros((1, 1))
-    return f"flow, arrows ×{arrow_grid(flow)[-1]:g}" if _moves(flow) else "flow: no motion"
-
-
-def _moves(flow: np.ndarray) -> bool:
-    return bool(np.hypot(flow[..., 0], flow[..., 1]).max() * 64 / flow.shape[1] >= STILL)
 
 
 def table_allows(clips: Clips, clip_id: str) -> pd.DataFrame | None:
@@ -411,58 +395,23 @@ def gate_of(answers: LivePrediction, clip_id: str) -> float | None:
     return float(answers.features.gate[place].mean())
 
 
-def face_pictures(
-    clips: Clips, clip_id: str, *, kept: KeptTokens | None, size: int, magnify: float
-) -> dict[str, np.ndarray]:
-    """The apex with its motion magnified, the flow as arrows over the onset, and the kept positions.
-
-    Parameters
-    ----------
-    clips : Clips
-    clip_id : str
-    kept : KeptTokens or None
-    size : int
-        Pixels of a picture's longer side.
-    magnify : float
-        How many times as large the motion is drawn.
-
-    Returns
-    -------
-    dict of (h, w, 3) uint8
-        ``face``, ``flow`` and ``kept``, as far as there is something to draw.
-    """
+def _tiles(clips: Clips, clip_id: str, *, kept: KeptTokens | None, magnify: float) -> dict[str, Tile]:
+    """The magnified apex, the flow as arrows over the onset, and the kept positions, as far as the clip has them."""
     place, _ = clip_row(clips, clip_id)
-    flow = None if clips.flow is None else np.asarray(clips.flow[place])[..., :2]
-    frames, _ = shown_frames(clips, place)
-    pictures = {}
+    flow, frames = images.motion_field(clips, place)[0], shown_frames(clips, place)[0]
+    found = {}
     if frames is not None:
-        apex = clip_moments(clips, clip_id).apex
-        shown = len(frames) // 2 if apex is None else apex
-        pictures["face"] = Magnifier(frames, flow, apex=apex, size=size).frame(shown, magnify)
+        picture, name = images.magnified_apex(clips, clip_id, magnify, size=PIXELS)
+        found["face"] = Tile(picture, small(name))
         if kept is not None:
             row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
-            pictures["kept"] = draw_kept(enlarge(frames[shown], size), kept.masks[row])
+            face = images.enlarge(frames[clip_moments(clips, clip_id).peak], PIXELS)
+            found["kept"] = Tile(images.draw_kept(face, kept.masks[row].mean(axis=0)), small("kept tokens"))
     if flow is not None:
-        ground = np.full((size, size, 3), 205, dtype=np.uint8) if frames is None else enlarge(frames[0], size)
-        pictures["flow"] = draw_arrows(ground, flow)[0] if _moves(flow) else ground
-    return pictures
-
-
-def draw_kept(face: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """A face, dark at positions that every keep rate dropped, dimmed where only some kept them.
-
-    Parameters
-    ----------
-    face : (h, w, 3) uint8
-    masks : (n_scales, grid, grid) bool
-
-    Returns
-    -------
-    (h, w, 3) uint8
-    """
-    share = masks.mean(axis=0)
-    rows = np.arange(face.shape[0]) * share.shape[0] // face.shape[0]
-    columns = np.arange(face.shape[1]) * share.shape[1] // face.shape[1]
-    share = share[np.ix_(rows, columns)][..., None]
-    grey = face.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    return np.where(share > 0, face * (0.55 + 0.45 * share), 0.26 * grey + 12).astype(np.uint8)
+        plain = np.full((PIXELS, PIXELS, 3), 205, dtype=np.uint8)
+        ground, name = plain if frames is None else images.enlarge(frames[0], PIXELS), "flow: no motion"
+        if float(images.flow_magnitude(flow).max()) * 64 / flow.shape[1] >= STILL:
+            ground, gain = images.draw_arrows(ground, flow)
+            name = f"flow, arrows ×{gain:g}"
+        found["flow"] = Tile(ground, small(name))
+    return found

@@ -1,4 +1,4 @@
-"""Figures of one clip: onset, apex, flow and scores; the flow by channel; registration; magnified motion."""
+"""Figures of one clip: onset, apex, flow and scores; flow by channel; registration; magnified motion; kept tokens."""
 
 from __future__ import annotations
 
@@ -10,25 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import Clips, Predictions
-from medn_lab.view import theme
-from medn_lab.view.answers import ABSENT, clip_au_scores, clip_scores
-from medn_lab.view.images import (
-    AGAINST,
-    FOR,
-    SCALED_NOTE,
-    Magnifier,
-    draw_arrows,
-    draw_magnitude,
-    enlarge,
-    flow_magnitude,
-    magnitude_colours,
-    motion_field,
-    resize_field,
-    scaled_by_clip,
-)
-from medn_lab.view.marks import Tile, bars, room_for, tile, tiles, wrapped
-from medn_lab.view.rows import Moments, clip_moments, clip_row, coded_aus, describe, shown_frames
+from medn_lab.records import Clips, KeptTokens, Predictions, positions, require
+from medn_lab.view import images, theme
+from medn_lab.view.answers import au_bars, score_bars
+from medn_lab.view.images import enlarge
+from medn_lab.view.marks import Tile, fitted, room_for, share_bars, tile, tiles
+from medn_lab.view.rows import clip_moments, clip_row, coded_aus, describe, shown_frames
 from medn_lab.view.theme import as_text
 
 PIXELS = 256
@@ -37,9 +24,8 @@ PIXELS = 256
 DIFFERENCE_GAIN = 4.0
 """By how much the difference of two frames is made larger before it is drawn around grey."""
 
-_MOST_AUS = 7
+_KEPT_PIXELS, _MOST_AUS = 360, 7
 _HOVERED = 64  # values of the magnitude along a side, under the pointer
-_LETTER = 6.4  # pixels of a letter in a heading
 _BARS = 118  # pixels that the bars keep, however long their labels
 _SIDES, _ENDS = (12, 30), (72, 40)  # margins: left and right, top and bottom
 
@@ -81,115 +67,64 @@ def plot_clip(
     '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b> · 240 ms from onset to offset'
     """
     place, row = clip_row(clips, clip_id)
-    moments = clip_moments(clips, clip_id)
-    au_bars = _au_bars(predictions, clip_id, most=min(_MOST_AUS, max(3, int((height - sum(_ENDS)) / 31))))
-    score_bars = _score_bars(predictions, clip_id)
-    names = room_for([*au_bars.get("labels", ()), *score_bars.get("labels", ())], size=11)
+    moments, (frames, which) = clip_moments(clips, clip_id), shown_frames(clips, place)
+    most = min(_MOST_AUS, max(3, int((height - sum(_ENDS)) / 31)))
+    scores = predictions is not None and (au_bars(predictions, clip_id, most=most), score_bars(predictions, clip_id))
+    names = room_for([label for one in scores or () for label in one.get("labels", ())], size=11)
     inner = width - sum(_SIDES)
     right = max(0.265, (names + _BARS) / inner)
     cell = inner * (1 - right) / 3 - 12
     figure = make_subplots(
-        rows=2,
-        cols=4,
+        rows=2, cols=4, column_widths=[(1 - right) / 3] * 3 + [right], row_heights=[0.54, 0.46],
         specs=[[{"rowspan": 2}, {"rowspan": 2}, {"rowspan": 2}, {}], [None, None, None, {}]],
-        column_widths=[(1 - right) / 3] * 3 + [right],
-        row_heights=[0.54, 0.46],
-        horizontal_spacing=0.012,
-        vertical_spacing=0.24,
-        subplot_titles=("", "", "", "AUs" if predictions is None else "AU scores, ◆ coded", "Emotion scores"),
-    )
+        horizontal_spacing=0.012, vertical_spacing=0.24,
+        subplot_titles=("", "", "", "AU scores, ◆ coded" if scores else "AUs", "Emotion scores"),
+    )  # fmt: skip
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
     duration += " from onset to offset" if duration and width >= 760 else ""
-    margin = (*_SIDES, *_ENDS)
-    theme.finish(figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=margin)
-    frames, which = shown_frames(clips, place)
-    tile(figure, _face("onset", frames, moments, moments.onset, note=which, cell=cell), row=1, col=1)
-    tile(figure, _face("apex", frames, moments, moments.apex, cell=cell), row=1, col=2)
+    theme.finish(
+        figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=(*_SIDES, *_ENDS)
+    )
+    for col, (name, at, note) in enumerate((("onset", moments.onset, which), ("apex", moments.apex, "")), start=1):
+        title = fitted(name if at is None or not moments.named else moments.describe(at), cell)
+        one = Tile(None, title, "no frames in these clips" if frames is None else "the apex is not known")
+        if frames is not None and at is not None:
+            one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, fitted(note, cell))
+        tile(figure, one, row=1, col=col)
     _flow(figure, clips, place, None if frames is None else frames[0], cell=cell)
-    for at, filled in enumerate((au_bars, score_bars), 1):
-        if filled:
-            bars(figure, **filled, row=at, col=4)
-            figure.update_xaxes(range=[0, 1.32], tickformat=".0%", tickvals=[0, 0.5, 1], row=at, col=4)
-            figure.update_xaxes(tickangle=0, tickfont={"size": 11}, row=at, col=4)
-            figure.update_yaxes(tickfont={"size": 11}, dtick=1, row=at, col=4)
+    for number, lacking in enumerate((_aus_in_words(clips, row), "no predictions were given")):
+        if scores and scores[number]:
+            share_bars(figure, **scores[number], row=number + 1, col=4)
         else:
-            lacking = _aus_in_words(clips, row) if at == 1 else "no predictions were given"
-            tile(figure, Tile(None, note=lacking), row=at, col=4)
+            tile(figure, Tile(None, note=lacking), row=number + 1, col=4)
     for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
         axis.domain = (figure.layout.xaxis3.domain[1] + names / inner, axis.domain[1])
     return figure
 
 
-def _face(
-    name: str, frames: np.ndarray | None, moments: Moments, position: int | None, *, cell: float, note: str = ""
-) -> Tile:
-    if position is None:
-        return Tile(None, name, "no frames in these clips" if frames is None else "the apex is not known")
-    title = moments.describe(position) if moments.named else name
-    heading, below = ("<br>".join(wrapped(text, width=int(cell), letter=_LETTER)) for text in (title, note))
-    if frames is None:
-        return Tile(None, heading, "no frames in these clips")
-    return Tile(enlarge(frames[position], max(PIXELS, *frames.shape[1:3])), heading, below)
-
-
 def _flow(figure: go.Figure, clips: Clips, place: int, onset: np.ndarray | None, *, cell: float) -> None:
     """The flow over the onset, with its magnitude under the pointer."""
     where: dict[str, Any] = {"row": 1, "col": 3}
-    flow, _ = motion_field(clips, place)
+    flow, _ = images.motion_field(clips, place)
     if flow is None:
         why = "no flow in these clips" if clips.flow is None else "flow coded as colours"
         tile(figure, Tile(None, "flow, onset to apex", why), **where)
         return
     ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if onset is None else onset
-    picture, largest = draw_magnitude(enlarge(ground, PIXELS), flow)
-    picture, gain = draw_arrows(picture, flow)
-    scaled = scaled_by_clip(clips.recipe)
-    note = SCALED_NOTE if scaled else f"up to {largest:.2f} px of {flow.shape[1]}, arrows ×{gain:g}"
-    below = "<br>".join(wrapped(note, width=int(cell), letter=_LETTER))
-    tile(figure, Tile(picture, "flow, onset to apex", below), **where)
+    scaled = images.scaled_by_clip(clips.recipe)
+    picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=scaled)
+    tile(figure, Tile(picture, "flow, onset to apex", fitted(note, cell)), **where)
     height, width = picture.shape[:2]
-    step = max(1, max(height, width) // _HOVERED)
-    values = resize_field(flow_magnitude(flow), height // step, width // step)
-    figure.add_trace(
-        go.Heatmap(
-            z=np.clip(values, 0, None).round(3), dx=step, dy=step, opacity=0, showscale=False, zmin=0, zmax=largest,
-            hovertemplate=f"motion %{{z:.2f}}{'' if scaled else ' px'}<extra></extra>", meta="magnitude",
-        ),
-        **where,
+    step, magnitude = max(1, max(height, width) // _HOVERED), images.flow_magnitude(flow)
+    figure.add_heatmap(
+        z=np.clip(images.resize_field(magnitude, height // step, width // step), 0, None).round(3), dx=step, dy=step,
+        opacity=0, showscale=False, zmin=0, zmax=float(magnitude.max()), meta="magnitude",
+        hovertemplate=f"motion %{{z:.2f}}{'' if scaled else ' px'}<extra></extra>", **where,
     )  # fmt: skip
 
 
-def _au_bars(predictions: Predictions | None, clip_id: str, *, most: int) -> dict[str, Any]:
-    """The bars of the AUs that are coded, then of those with the highest scores; empty without scores."""
-    table = None if predictions is None else clip_au_scores(predictions, clip_id)
-    if table is None or table.empty:
-        return {}
-    coded = np.array([value is True for value in table["coded"]])
-    table = table.assign(there=coded).sort_values(["there", "probability"], ascending=False).head(most).sort_index()
-    motion = theme.branch_colour("motion")
-    return {
-        "values": table["probability"].to_numpy(),
-        "labels": [f"{au} ◆" if there else au for au, there in zip(table["au"], table["there"], strict=True)],
-        "colours": [motion if share >= 0.5 else ABSENT for share in table["probability"]],
-        "texts": [f"{share:.0%}" for share in table["probability"]],
-    }
-
-
-def _score_bars(predictions: Predictions | None, clip_id: str) -> dict[str, Any]:
-    """The bars of the emotions, the labelled class outlined and named; empty without predictions."""
-    if predictions is None:
-        return {}
-    shares, label = clip_scores(predictions, clip_id)
-    return {
-        "values": shares.to_numpy(),
-        "labels": [as_text(name) + (" ◀ label" if name == label else "") for name in shares.index],
-        "colours": [theme.emotion_colour(name) for name in shares.index],
-        "texts": [f"{share:.0%}" for share in shares],
-        "outlined": [name == label for name in shares.index],
-    }
-
-
 def _aus_in_words(clips: Clips, row: pd.Series) -> str:
+    """The coded AUs of a clip by name, or why there are none."""
     coded = coded_aus(row, list(clips.aus))
     if not any(value is not None for value in coded.values()):
         return "no AUs are coded for these clips"
@@ -220,7 +155,7 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     Raises
     ------
     ValueError
-        If there is nothing to draw, the clip is missing from one of the inputs, or one has no flow.
+        If the clip is missing from one of the inputs, or one has no flow.
 
     See Also
     --------
@@ -236,8 +171,6 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
     '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
     named = {str(inputs.recipe.get("name", "flow")): inputs} if isinstance(inputs, Clips) else dict(inputs)
-    if not named:
-        raise ValueError("no inputs were given: name at least one recipe and the clips that it made")
     columns = []
     for name, clips in named.items():
         if clips.flow is None:
@@ -251,36 +184,30 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
 
 def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list[Tile]:
     """The tiles of one recipe: a colour picture, or u, v and the strain where there is one."""
-    heading = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
+    title = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
     if recipe.get("coding") == "hsv":
-        picture = np.clip(flow * 255.0 + 0.5, 0, 255).astype(np.uint8)
         length = Tile(None, note="brightness: length,<br>over the clip's longest")
-        return [Tile(_squares(picture), heading, "hue: direction"), length]
-    scaled = scaled_by_clip(recipe)
-    heading += "<br>" + SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
+        return [Tile(_squares(flow * 255.0 + 0.5), title, "hue: direction"), length]
+    scaled = images.scaled_by_clip(recipe)
+    title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
     panels = []
-    for channel, said in enumerate(("u, right", "v, down")):
-        values = flow[..., channel]
-        longest = max(float(np.abs(values).max()), 1e-6)
-        note = f"{said}: ±{longest:.2f}" + ("" if scaled else " px")
-        panels.append(Tile(_squares(_signed(values / longest)), "" if channel else heading, note))
+    for channel, direction in enumerate(("u, right", "v, down")):
+        longest = max(float(np.abs(flow[..., channel]).max()), 1e-6)
+        share = flow[..., channel, None] / longest
+        colours = 255 + (np.where(share >= 0, images.FOR, images.AGAINST) - 255) * np.abs(share) + 0.5
+        note = f"{direction}: ±{longest:.2f}" + ("" if scaled else " px")
+        panels.append(Tile(_squares(colours), "" if channel else title, note))
     if flow.shape[-1] == 2:
         return [*panels, Tile(None, note="no third channel")]
     largest = max(float(flow[..., 2].max()), 1e-6)
-    strain = magnitude_colours(np.clip(flow[..., 2] / largest, 0, 1)).astype(np.uint8)
+    strain = images.magnitude_colours(np.clip(flow[..., 2] / largest, 0, 1))
     return [*panels, Tile(_squares(strain), note=f"strain: up to {largest:.2f}")]
 
 
-def _signed(share: np.ndarray) -> np.ndarray:
-    """Colours of values from -1 to 1, (h, w, 3) uint8: red, white at 0, blue."""
-    full = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
-    return (255 + (full - 255) * np.abs(share)[..., None] + 0.5).astype(np.uint8)
-
-
-def _squares(picture: np.ndarray) -> np.ndarray:
-    """The picture enlarged without smoothing."""
-    times = max(1, PIXELS // max(picture.shape[:2]))
-    return picture.repeat(times, axis=0).repeat(times, axis=1)
+def _squares(colours: np.ndarray) -> np.ndarray:
+    """Colours from 0 to 255 as a picture, enlarged without smoothing."""
+    times = max(1, PIXELS // max(colours.shape[:2]))
+    return np.clip(colours, 0, 255).astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)
 
 
 def plot_registration(
@@ -313,11 +240,6 @@ def plot_registration(
         Left: before. Right: after. Above: the difference from the onset, around grey and four times as strong. Below:
         the flow over the onset, each with its own scale, written below it.
 
-    Raises
-    ------
-    ValueError
-        If the frames differ in shape.
-
     See Also
     --------
     medn_lab.data.register : moves a frame onto the onset.
@@ -328,35 +250,21 @@ def plot_registration(
     >>> still = np.zeros((32, 32, 2))
     >>> figure = plot_registration(frame, before=frame, after=frame, flow_before=still, flow_after=still)
     >>> [note.text for note in figure.layout.annotations]
-    ['<b>before</b>', 'difference from the onset × 4', 'flow up to 0.00 px, arrows ×1', '<b>after</b>', ...
+    ['<b>before</b>', 'difference from the onset × 4', 'longest 0.00 px of 32, arrows ×1', '<b>after</b>', ...
     """
-    if not onset.shape == before.shape == after.shape:
-        raise ValueError(f"frames must have one shape; these are {onset.shape}, {before.shape} and {after.shape}")
     columns = []
-    for name, frame, flow, left in (
-        ("before", before, flow_before, left_before),
-        ("after", after, flow_after, left_after),
-    ):
-        coloured, largest = draw_magnitude(enlarge(onset, PIXELS), flow)
-        drawn, gain = draw_arrows(coloured, flow)
-        said = "" if left is None else f": {left:.{2 if left >= 0.095 else 3}f} px off"
-        difference = enlarge(_difference(onset, frame), PIXELS)
-        columns.append(
-            [
-                Tile(difference, f"<b>{name}</b>{said}", f"difference from the onset × {DIFFERENCE_GAIN:g}"),
-                Tile(drawn, note=f"flow up to {largest:.2f} px, arrows ×{gain:g}"),
-            ]
-        )
+    for name, frame, flow, error in (
+        ("before", before, flow_before, left_before), ("after", after, flow_after, left_after),
+    ):  # fmt: skip
+        picture, note = images.draw_flow(enlarge(onset, PIXELS), flow)
+        off = "" if error is None else f": {error:.{2 if error >= 0.095 else 3}f} px off"
+        # At half the size: the mean of four pixels has half the sensor's noise.
+        change = (frame.astype(np.float32) - onset).mean(axis=2)
+        pooled = images.resize_field(change, change.shape[0] // 2, change.shape[1] // 2)
+        shade = np.clip(128 + DIFFERENCE_GAIN * pooled, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+        difference = f"difference from the onset × {DIFFERENCE_GAIN:g}"
+        columns.append([Tile(enlarge(shade, PIXELS), f"<b>{name}</b>{off}", difference), Tile(picture, note=note)])
     return tiles(columns, title="<b>Registration</b>", cell=width // 2)
-
-
-def _difference(onset: np.ndarray, frame: np.ndarray) -> np.ndarray:
-    """Frame minus onset around grey, at half the size: the mean of four pixels has half the sensor's noise."""
-    change = (frame.astype(np.float32) - onset.astype(np.float32)).mean(axis=2)
-    h, w = change.shape[0] // 2 * 2, change.shape[1] // 2 * 2
-    pooled = change[:h, :w].reshape(h // 2, 2, w // 2, 2).mean(axis=(1, 3))
-    shade = np.clip(128 + DIFFERENCE_GAIN * pooled, 0, 255).astype(np.uint8)
-    return np.repeat(shade[..., None], 3, axis=2)
 
 
 def plot_magnification(
@@ -381,7 +289,7 @@ def plot_magnification(
     Raises
     ------
     ValueError
-        If the clips have no frames, no factor is given, or one is below 1.
+        If the clips have no frames, or a factor is below 1.
 
     See Also
     --------
@@ -395,19 +303,82 @@ def plot_magnification(
     >>> figure.layout.title.text
     '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b>'
     """
-    if clips.frames is None:
-        raise ValueError("these clips have no frames to magnify")
-    if not len(factors):
-        raise ValueError("no factor was given; (1, 10) shows the apex as it is and ten times as strong")
     place, row = clip_row(clips, clip_id)
     frames, which = shown_frames(clips, place)
-    assert frames is not None
-    apex = clip_moments(clips, clip_id).apex
-    magnifier = Magnifier(frames, motion_field(clips, place)[0], apex=apex, size=PIXELS)
-    strongest = len(frames) // 2 if apex is None else apex
-    columns = [[Tile(enlarge(frames[0], PIXELS), "onset")]]
-    for factor in factors:
-        heading = "apex" if factor == 1 else f"apex, motion × {factor:g}"
-        columns.append([Tile(magnifier.frame(strongest, factor), heading)])
+    onset = require(frames, otherwise="these clips have no frames to magnify")[0]
+    shown = [images.magnified_apex(clips, clip_id, factor, size=PIXELS) for factor in factors]
+    columns = [[Tile(*one)] for one in [(enlarge(onset, PIXELS), "onset"), *shown]]
     cell = 200 if width is None else width // len(columns)
     return tiles(columns, title=f"<b>{describe(row)}</b>", cell=cell, subtitle=which)
+
+
+def plot_kept_tokens(
+    kept: KeptTokens, clip_id: str, *, clips: Clips, region: str | None = None, width: int | None = None
+) -> go.Figure:
+    """Draw the positions that the emotion branch kept of a clip: what it ranked them by, then each keep rate.
+
+    Positions that were dropped are darkened. On synthetic clips a white line goes around the planted region, and under
+    each picture is the share of it that is covered, with chance (the share of positions kept).
+
+    Parameters
+    ----------
+    kept : KeptTokens
+    clip_id : str
+    clips : Clips
+        With frames; joined by clip_id.
+    region : str or None
+        What to draw a line around: ``cue``, an AU or ``AUs``; the region that `kept` was measured against where None.
+    width : int or None
+        In pixels; 216 a picture where None.
+
+    Returns
+    -------
+    Figure
+
+    Raises
+    ------
+    ValueError
+        If the clip is not in both, the clips have no frames, or a region is asked for that was not planted.
+
+    See Also
+    --------
+    medn_lab.diagnose.kept_tokens
+
+    Examples
+    --------
+    >>> import medn_lab as medn
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
+    >>> kept = medn.diagnose.kept_tokens(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    >>> figure = plot_kept_tokens(kept, clips.table["clip_id"][0], clips=clips)
+    >>> figure.layout.title.text
+    '<b>Kept tokens</b> · synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14'
+    """
+    place = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
+    row, about = clip_row(clips, clip_id)
+    frames = require(shown_frames(clips, row)[0], otherwise="these clips have no frames to draw kept positions over")
+    named = region or (kept.region if clips.truth is not None else "")
+    outline = images.region_of(clips, clip_id, named) if named else np.zeros(clips.size, dtype=bool)
+    face = enlarge(frames[clip_moments(clips, clip_id).apex or 0], _KEPT_PIXELS)
+    scores = kept.scores[place]
+    ranks = scores.ravel().argsort().argsort().reshape(scores.shape) / max(1, scores.size - 1)
+    glow = images.magnitude_colours(images.over(ranks, face.shape[:2]))
+    ranking = (0.5 * face.mean(axis=2, keepdims=True) + 0.5 * glow).astype(np.uint8)
+    shown = [Tile(images.draw_outline(ranking, outline), "<b>ranking</b>", "bright: kept first")]
+    for scale, (rate, mask) in enumerate(zip(kept.keep_rates, kept.masks[place], strict=True)):
+        note = f"weight {kept.mix[place, scale]:.2f}"
+        if kept.cover is not None and named == kept.region:
+            note += f"<br>{cover_text(kept, place, scale)}"
+        title = f"<b>keep {rate:g}</b> · {int(mask.sum())} of {mask.size}"
+        shown.append(Tile(images.draw_outline(images.draw_kept(face, mask), outline), title, note))
+    cell = 216 if width is None else (width - 24) // len(shown)
+    return tiles([[one] for one in shown], title=f"<b>Kept tokens</b> · {describe(about)}", cell=cell)
+
+
+def cover_text(kept: KeptTokens, place: int, scale: int) -> str:
+    """The share of the planted region that was kept of a clip at a keep rate, with chance; empty where not measured."""
+    if kept.cover is None:
+        return ""
+    cover = kept.cover[place, scale]
+    if np.isnan(cover):
+        return f"no {kept.region} in this clip"
+    return f"{cover:.0%} of the {kept.region}, chance {kept.kept_shares[scale]:.0%}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,7 @@ from medn_lab.view import theme
 from medn_lab.view.rows import AUS_IN_DOUBT, NO_AU, UNKNOWN_AUS, au_set_names, label_column, persons, rightness
 from medn_lab.view.theme import as_text
 
-UNKNOWN = "unknown"
-REST = "other"
+UNKNOWN, REST = "unknown", "other"
 MOST_CATEGORIES = 12
 """Entries of a legend: with more categories the rarest share the last one, which is grey."""
 
@@ -78,17 +77,13 @@ def colour_choices(table: pd.DataFrame) -> dict[str, str]:
     ['label', 'subject', 'au_set', 'AU4']
     """
     label, aus = label_column(table), au_columns(table)
-    there = {
-        label or "": "emotion" if label else "",
-        "predicted": "predicted emotion" if "predicted" in table else "",
-        "correctness": "right or wrong" if label and "predicted" in table else "",
-        **{name: title for name, title in _COLUMNS.items() if name in table},
-        "au_set": "AU set" if aus or "action_units" in table else "",
-        **{name: name for name in aus},
-    }
-    if "dataset" in there and table["dataset"].nunique(dropna=False) < 2:
-        del there["dataset"]
-    return {key: title for key, title in there.items() if title}
+    choices = {label: "emotion"} if label else {}
+    if "predicted" in table:
+        choices |= {"predicted": "predicted emotion"} | ({"correctness": "right or wrong"} if label else {})
+    choices |= {name: title for name, title in _COLUMNS.items() if name in table}
+    if "dataset" in choices and table["dataset"].nunique(dropna=False) < 2:
+        del choices["dataset"]
+    return choices | ({"au_set": "AU set"} if aus or "action_units" in table else {}) | dict(zip(aus, aus, strict=True))
 
 
 def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
@@ -119,15 +114,13 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     column = label_column(table) if by == "label" else by
     if by in ("label", "emotion", "predicted") and column in table:
         title = "predicted emotion" if by == "predicted" else "emotion"
-        return _by_category(
-            by, title, _texts(table[column]), lambda _, name: (theme.emotion_colour(name), theme.emotion_symbol(name))
-        )
+        return _by_category(by, title, _texts(table[column]))
     if by == "correctness" and "predicted" in table and label_column(table):
         known, right = rightness(table)
         looks = {"right": ("#2F7FD0", "circle"), "wrong": ("#E8590C", "x")}
         return _of_two(by, "prediction", known, right, looks)
     if by == "au_set":
-        return _by_category(by, "AU set", au_set_names(table), _au_set_style)
+        return _by_category(by, "AU set", au_set_names(table))
     if by in au_columns(table):
         coded = table[by].to_numpy(dtype=float)
         looks = {by: ("#E8590C", "circle"), f"no {by}": ("#6F93B8", "circle-open")}
@@ -137,7 +130,7 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
         numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
         if numbers and by not in _NAMES and values.nunique() > MOST_CATEGORIES:
             return _by_quintile(by, title, values)
-        return _by_category(by, title, _texts(values), lambda place, _: theme.category_style(place), by_name=True)
+        return _by_category(by, title, _texts(values))
     raise ValueError(f"cannot colour by {by!r}; there are {', '.join(colour_choices(table)) or 'no columns for it'}")
 
 
@@ -146,18 +139,17 @@ def _texts(values: pd.Series) -> np.ndarray:
     return np.where(values.isna().to_numpy() | (text == ""), UNKNOWN, text).astype(object)
 
 
-def _au_set_style(place: int, name: str) -> tuple[str, str]:
-    return (theme.GREY, "circle") if name == NO_AU else theme.category_style(place)
-
-
-def _by_category(
-    key: str, title: str, own: np.ndarray, style: Callable[[int, str], tuple[str, str]], *, by_name: bool = False
-) -> Colouring:
+def _by_category(key: str, title: str, own: np.ndarray) -> Colouring:
     """An entry for each of the most frequent categories; the others share a grey one."""
     counts = pd.Series(own).value_counts(sort=False).drop(list(_NOT_KNOWN), errors="ignore")
     names = list(counts.sort_values(ascending=False, kind="stable").index)
     names = names if len(names) <= MOST_CATEGORIES else names[: MOST_CATEGORIES - 1]
-    styles = {name: style(place, name) for place, name in enumerate(sorted(names) if by_name else names)}
+    if key in ("label", "emotion", "predicted"):
+        styles = {name: theme.emotion_style(name) for name in names}
+    else:
+        names = names if key == "au_set" else sorted(names)
+        styles = {name: theme.category_style(place) for place, name in enumerate(names)}
+        styles |= {NO_AU: (theme.GREY, "circle")} if NO_AU in styles else {}
     rest = REST if REST not in styles else f"all {REST}"
     values = np.where(np.isin(own, [*styles, *_NOT_KNOWN]), own, rest).astype(object)
     folded = len(counts) - len(styles)
@@ -171,9 +163,7 @@ def _with_grey(styles: Mapping[str, tuple[str, str]], values: np.ndarray, *rest:
     return {**styles, **{name: _GREY for name in (*rest, *_NOT_KNOWN) if name in set(values)}}
 
 
-def _of_two(
-    key: str, title: str, known: np.ndarray, first: np.ndarray, looks: Mapping[str, tuple[str, str]]
-) -> Colouring:
+def _of_two(key: str, title: str, known: np.ndarray, first: np.ndarray, looks: dict[str, tuple[str, str]]) -> Colouring:
     """Two categories, the first of `looks` where `first` is true."""
     yes, no = looks
     values = np.where(~known, UNKNOWN, np.where(first, yes, no)).astype(object)

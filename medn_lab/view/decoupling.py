@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,20 +11,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import DecouplingReport
-from medn_lab.view import theme
-from medn_lab.view.marks import (
-    ABOVE,
-    ESTIMATE,
-    REFERENCE,
-    SMALLEST,
-    WITHIN,
-    counted,
-    forest,
-    heat,
-    interval_text,
-    need,
-    room_for,
-)
+from medn_lab.view import marks, theme
+from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need, room_for
 from medn_lab.view.theme import as_text
 
 MEASURES = {
@@ -79,6 +66,10 @@ EXCESS_RANGE = 0.4
 """The excess at which the colours end."""
 LEVEL = 0.05
 _LINE = 26
+_NUMBERS = [
+    "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "allowed", "excess", "excess_low",
+    "excess_high", "worst_auc", "worst_excess", "n_positive", "n_clips", "n_subjects",
+]  # fmt: skip
 
 
 def plot_decoupling(
@@ -125,9 +116,7 @@ def plot_decoupling(
     if not len(rows):
         there = ", ".join(dict.fromkeys(map(str, table.get("kind", [])))) or "none"
         raise ValueError(f"the table has no row of kind {kind!r}; its kinds are {there}")
-    if kind == "leakage":
-        return plot_leakage(rows, width=width)
-    return _measures(rows, kind=kind, width=width)
+    return plot_leakage(rows, width=width) if kind == "leakage" else _measures(rows, kind=kind, width=width)
 
 
 def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960) -> go.Figure:
@@ -161,25 +150,24 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     '<b>Dependence between the branches</b>'
     """
     table = report.dependence if isinstance(report, DecouplingReport) else report
-    need(table, ("measure", "value", "null_mean", "null_95", "p"), maker="diagnose.decoupling_report")
     return _measures(table, kind="dependence", width=width)
 
 
 def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     """A panel a measure, a line a row; two side by side where they have the same lines and no intervals."""
     need(table, ("measure", "value"), maker="diagnose.decoupling_report")
-    texts = ["model", "given", "branch", "target", "within", "reason"]
-    table = table.reindex(columns=table.columns.union([*texts, "p"], sort=False))
-    table = table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
+    texts = dict.fromkeys(("model", "given", "branch", "target", "within", "reason"), "")
+    table = table.reindex(columns=table.columns.union([*texts, *_NUMBERS], sort=False))
+    table = table.astype(dict.fromkeys(texts, object) | dict.fromkeys(_NUMBERS, float)).fillna(texts)
+    table = table.assign(number=table.index.astype(str), judged=table["p_family"].fillna(table["p"]))
+    table["label"] = _line_labels(table, kind)
     groups = {str(name): rows for name, rows in table.groupby("measure", sort=False)}
-    labels = {name: _line_labels(rows, kind, several=len(set(table["model"])) > 1) for name, rows in groups.items()}
-    first = next(iter(labels.values()))
-    wide = "low" in table and np.isfinite(table["low"].astype(float)).any()
-    same = len(set(first)) == len(first) and all(sorted(one) == sorted(first) for one in labels.values())
-    aligned = same and len(groups) > 1 and not wide
+    first = list(next(iter(groups.values()))["label"])
+    wide = table["low"].notna().any()
+    aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
-    sizes = [len(first)] * n_rows if aligned else [len(one) for one in labels.values()]
-    left, right, top, gap = room_for(chain(*labels.values())), 210 if wide else 140, 98, 62
+    sizes = [len(rows) for rows in groups.values()][:n_rows]
+    left, right, top, gap = room_for(table["label"]), 210 if wide else 140, 98, 62
     height = top + 44 + _LINE * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
         rows=n_rows, cols=n_columns, row_heights=sizes,
@@ -189,26 +177,27 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     )  # fmt: skip
     factors = ", ".join(dict.fromkeys(name for name in table["target"] if name)) or "factor"
     allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
-    for number, (name, rows) in enumerate(groups.items()):
-        own = first if aligned else labels[name]
-        rows = rows.iloc[[labels[name].index(label) for label in own]] if aligned else rows
+    notes: list[dict[str, Any]] = []
+    for number, rows in enumerate(groups.values()):
+        rows = rows.sort_values("label", key=lambda labels: labels.map(first.index)) if aligned else rows
         where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
-        p = _judged_p(rows)
-        colours = np.where(np.isnan(p), ESTIMATE, np.where(p <= LEVEL, ABOVE, WITHIN))
-        forest(
-            figure, rows, labels=own, name="value", colour=list(colours), open_marker=p > LEVEL,
+        colours = np.select([rows["judged"] <= LEVEL, rows["judged"] > LEVEL], [ABOVE, WITHIN], ESTIMATE)
+        marks.forest(
+            figure, rows, labels=list(rows["label"]), colour=list(colours), open_marker=rows["judged"] > LEVEL,
             references={"allowed": allowed}, legend=False, **where,
         )  # fmt: skip
-        figure.data[-1].ids = [str(one) for one in rows.index]
+        figure.data[-1].ids = list(rows["number"])
         figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
-        figure.layout.annotations = [*figure.layout.annotations, *_value_texts(rows, figure.data[-1])]
-        ends = rows.reindex(columns=["value", "low", "high", "null_mean", "null_95", "allowed"]).to_numpy(dtype=float)
+        axes = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
+        look = axes | {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
+        notes += [look | {"y": y, "text": _value_text(row)} for y, row in enumerate(rows.to_dict("records"))]
+        ends = rows[["value", "low", "high", "null_mean", "null_95", "allowed"]].to_numpy()
         ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in TITLES and kind != "conditional" else [])
         if len(ends):
             pad = 0.08 * np.ptp(ends) or 0.1
-            figure.update_xaxes(
-                range=[ends.min() - pad, ends.max() + pad], zeroline=True, nticks=6, exponentformat="none", **where
-            )
+            span = [ends.min() - pad, ends.max() + pad]
+            figure.update_xaxes(range=span, zeroline=True, nticks=6, exponentformat="none", **where)
+    figure.layout.annotations = [*figure.layout.annotations, *notes]
     title = TITLES.get(kind, kind.replace("_", " ").capitalize())
     return theme.finish(
         figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", margin=(left, right, top, 44),
@@ -216,77 +205,65 @@ def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
     )  # fmt: skip
 
 
-def _judged_p(rows: pd.DataFrame) -> np.ndarray:
-    """The p corrected for the number of tests, or the plain p where there is none."""
-    plain = rows["p"].astype(float)
-    return (rows["p_family"].astype(float).fillna(plain) if "p_family" in rows else plain).to_numpy()
-
-
-def _line_labels(rows: pd.DataFrame, kind: str, *, several: bool) -> list[str]:
+def _line_labels(table: pd.DataFrame, kind: str) -> list[str]:
     """What distinguishes the rows of one measure: model, target, branch and what is given."""
-    conditional, labels = (rows["given"] != "").any(), []
-    for row in rows.to_dict("records"):
-        parts = [str(row["model"])] if several else []
+    several, labels = len(set(table["model"])) > 1, []
+    conditional = set(table["measure"][table["given"] != ""])
+    for row in table.to_dict("records"):
+        parts = [str(row["model"]) * several]
         if kind != "information":
-            parts += [str(row["target"])] * bool(row["target"]) + [f"{row['branch']} branch"] * bool(row["branch"])
-        parts += [f"given {_factor(row['given'])}" if row["given"] else "unconditional"] if conditional else []
-        labels.append(as_text(" · ".join(parts) or row["model"] or "value"))
+            parts += [str(row["target"]), f"{row['branch']} branch" if row["branch"] else ""]
+        if row["measure"] in conditional:
+            parts.append(f"given {_factor(row['given'])}" if row["given"] else "unconditional")
+        labels.append(as_text(" · ".join(filter(None, parts)) or row["model"] or "value"))
     return labels
 
 
-def _value_texts(rows: pd.DataFrame, trace: go.Scatter) -> list[dict[str, Any]]:
-    """Each value with its interval and its p at the right of its line."""
-    notes = []
-    side = {"x": 1, "xref": f"{trace.xaxis or 'x'} domain", "xanchor": "left", "xshift": 6, "yref": trace.yaxis or "y"}
-    for place, (one, p) in enumerate(zip(rows.to_dict("records"), _judged_p(rows), strict=True)):
-        text = [_value(one)] if np.isfinite(one["value"]) else []
-        text += ["p ≥ .999" if p >= 0.9995 else f"p {p:.3f}".replace("p 0.", "p .")] if np.isfinite(p) else []
-        notes.append(side | {"y": place, "text": "  ".join(text), "showarrow": False, "font": {"size": SMALLEST}})
-    return notes
+def _value_text(row: Mapping[str, Any]) -> str:
+    """The value with its interval, and p."""
+    p = row["judged"]
+    text = "p ≥ .999" if p >= 0.9995 else "" if np.isnan(p) else f"p {p:.3f}".replace("p 0.", "p .")
+    return "  ".join(filter(None, [_value(row) if np.isfinite(row["value"]) else "", text]))
 
 
 def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
     """The clips and how the null was made; below them, what the marks mean."""
-    facts, marks = [_sample(table)], []
-    known = table.reindex(columns=["p", "null_95", "low", "allowed"]).astype(float).notna()
-    within = [name for name in dict.fromkeys(table["within"]) if name]
+    facts, within = [_sample(table)], [name for name in dict.fromkeys(table["within"]) if name]
     if within or kind == "dependence":
         inside = f"inside {as_text(', '.join(map(_factor, within)))}" if within else "over all clips"
         facts.append(f"clips exchanged {inside}" + ", or over all" * bool(within and "" in set(table["within"])))
-    if known["p"].any():
-        marks.append(f"<span style='color:{ABOVE}'>●</span> p ≤ .05 <span style='color:{WITHIN}'>○</span> p > .05")
-        corrected = "p_family" in table and table["p_family"].notna().any()
-        facts += ["p corrected for the number of tests"] * bool(corrected)
-    marks += ["grey: null, mean to 95 %"] * bool(known["null_95"].any())
-    marks += [f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}"] * bool(known["allowed"].any())
-    marks += ["├┤ 95 % interval"] * bool(known["low"].any())
-    return "<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(marks)]))
+    facts += ["p corrected for the number of tests"] * bool(table["p_family"].notna().any())
+    explained = {
+        "p": f"<span style='color:{ABOVE}'>●</span> p ≤ .05 <span style='color:{WITHIN}'>○</span> p > .05",
+        "null_95": "grey: null, mean to 95 %",
+        "allowed": f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}",
+        "low": "├┤ 95 % interval",
+    }
+    known = [text for name, text in explained.items() if table[name].notna().any()]
+    return "<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(known)]))
 
 
 def _sample(table: pd.DataFrame) -> str:
     """The largest number of clips and of subjects in the table, in words."""
-    counts = [
-        counted(int(table[name].max()), what)
-        for name, what in (("n_clips", "clip"), ("n_subjects", "subject"))
-        if name in table and np.isfinite(table[name].max())
-    ]
-    return " of ".join(counts)
+    sizes = table.reindex(columns=["n_clips", "n_subjects"]).max()
+    named = zip(sizes, ("clip", "subject"), strict=True)
+    return " of ".join(counted(int(size), what) for size, what in named if np.isfinite(size))
 
 
 def _factor(given: str) -> str:
+    """A factor, or what clips were exchanged inside, in words."""
     return str(given).replace("aus", "AU set").replace("_", " ")
 
 
 def _value(row: Mapping[str, Any]) -> str:
     """The value of a row with its interval, in three decimals or, where it is small, five."""
-    value = _number(row, "value")
-    digits = 3 if abs(value) >= 0.01 or not value else 5
-    return interval_text(value, _number(row, "low"), _number(row, "high"), digits=digits)
+    digits = 3 if abs(row["value"]) >= 0.01 or not row["value"] else 5
+    return interval_text(row["value"], row["low"], row["high"], digits=digits)
 
 
-def _number(row: Mapping[str, Any], name: str) -> float:
-    value = row.get(name)
-    return np.nan if value is None or value == "" else float(value)
+def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a row by column, NaN where it lacks one."""
+    return pd.to_numeric(pd.Series(row, dtype=object).reindex(_NUMBERS), errors="coerce").astype(float).to_dict()
 
 
 def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -297,61 +274,54 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     >>> explain_row({"kind": "leakage", "measure": "auc", "branch": "motion", "target": "cue", "value": 0.5})[0]
     'cue from the motion branch: AUC 0.500.'
     """
-    text = {name: str(row.get(name, "")) for name in ("kind", "measure", "target", "branch", "model", "given")}
-    name = MEASURES.get(text["measure"], text["measure"].replace("_", " "))
-    aus = "all AUs" if text["kind"] == "readers" else "AUs (mean)"
-    subject = f"{aus if text['target'] == 'AUs' else text['target']} from the {text['branch']} branch"
-    title = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}.get(
-        text["kind"]
+    kind, measure, target, branch, model, given = (
+        str(row.get(key) or "") for key in ("kind", "measure", "target", "branch", "model", "given")
     )
-    title = title or (subject if text["branch"] else text["target"] or text["kind"] or "measure")
-    title += f" of {text['model']}" if text["model"] else ""
-    title += f", given {_factor(text['given'])}" if text["given"] else ""
-    sizes = [
-        f"{_number(row, column):.0f} {what}"
-        for column, what in (("n_positive", "clips with it"), ("n_clips", "clips"), ("n_subjects", "subjects"))
-        if np.isfinite(_number(row, column))
-    ]
+    n = _numbers(row)
+    name = MEASURES.get(measure, measure.replace("_", " "))
+    if branch:
+        aus = "all AUs" if kind == "readers" else "AUs (mean)"
+        target = f"{aus if target == 'AUs' else target} from the {branch} branch"
+    titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
+    title = titles.get(kind) or target or kind or "measure"
+    title += (f" of {model}" if model else "") + (f", given {_factor(given)}" if given else "")
+    named = {"n_positive": "clips with it", "n_clips": "clips", "n_subjects": "subjects"}
+    sizes = [f"{n[column]:.0f} {what}" for column, what in named.items() if np.isfinite(n[column])]
     basis = f"Computed from {', '.join(sizes)}." if sizes else ""
-    if not np.isfinite(_number(row, "value")):
+    if np.isnan(n["value"]):
         return f"{title}: no value, {row.get('reason') or 'not known'}.", basis
-    facts = [_value(row) if text["kind"] == "dependence" else f"{name} {_value(row)}"]
-    if np.isfinite(allowed := _number(row, "allowed")):
-        facts.append(f"allowed {allowed:.3f}")
-    if np.isfinite(excess := _number(row, "excess")):
-        ends = _number(row, "excess_low"), _number(row, "excess_high")
-        facts.append(f"excess {interval_text(excess, *ends, sign='+')}")
-    if np.isfinite(mean := _number(row, "null_mean")):
-        top, p = _number(row, "null_95"), _number(row, "p")
-        facts.append(f"null mean {mean:.3g}" + (f", 95th percentile {top:.3g}" if np.isfinite(top) else ""))
-        facts += [f"p {p:.3g}"] if np.isfinite(p) else []
-        if np.isfinite(p := _number(row, "p_family")) and _number(row, "n_tests") > 1:
-            facts[-1] += f", corrected for {_number(row, 'n_tests'):.0f} tests {p:.3g}"
-    if np.isfinite(worst := _number(row, "worst_auc")):
-        over = _number(row, "worst_excess")
-        facts.append(f"worst single AU {row.get('worst_target')}, AUC {worst:.3f}")
-        facts[-1] += f", excess {over:+.3f}" if np.isfinite(over) else ""
-    reading = [MEANINGS.get(text["measure"], ""), DIRECTIONS.get(str(row.get("direction", "")), ""), _verdict(row)]
-    if text["kind"] == "dependence" and np.isfinite(_number(row, "null_95")):
+    corrected = f" (corrected for {n['n_tests']:.0f} tests: {n['p_family']:.3g})"
+    facts = {
+        "value": _value(n) if kind == "dependence" else f"{name} {_value(n)}",
+        "allowed": f"allowed {n['allowed']:.3f}",
+        "excess": f"excess {interval_text(n['excess'], n['excess_low'], n['excess_high'], sign='+')}",
+        "null_mean": f"null mean {n['null_mean']:.3g}",
+        "null_95": f"95th percentile of the null {n['null_95']:.3g}",
+        "p": f"p {n['p']:.3g}" + corrected * bool(n["n_tests"] > 1 and np.isfinite(n["p_family"])),
+        "worst_auc": f"worst single AU {row.get('worst_target')}, AUC {n['worst_auc']:.3f}"
+        + f", excess {n['worst_excess']:+.3f}" * bool(np.isfinite(n["worst_excess"])),
+    }
+    reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(str(row.get("direction", "")), ""), _verdict(n)]
+    if kind == "dependence" and np.isfinite(n["null_95"]):
         shifted = "by shifts" in str(row.get("within", ""))
         assumed = "stationary in time" if shifted else "exchangeable, without a drift in time"
         reading.append(f"The null assumes that the clips of a group are {assumed}.")
-    return f"{title}: {'; '.join(facts)}.", " ".join(filter(None, [*reading, basis]))
+    known = "; ".join(fact for column, fact in facts.items() if np.isfinite(n[column]))
+    return f"{title}: {known}.", " ".join(filter(None, [*reading, basis]))
 
 
-def _verdict(row: Mapping[str, Any]) -> str:
+def _verdict(n: Mapping[str, float]) -> str:
     """What the interval of the excess or, without one, p says."""
-    if _number(row, "excess_low") > 0:
+    if n["excess_low"] > 0:
         return "The interval of the excess lies above 0: a leak."
-    if _number(row, "excess_high") < 0:
+    if n["excess_high"] < 0:
         return "The interval of the excess lies below 0: the branch says less than its factor allows."
-    if np.isfinite(_number(row, "excess_low")):
+    if np.isfinite(n["excess_low"]):
         return "The interval of the excess includes 0: no leak is shown."
-    plain = _number(row, "p")
-    if np.isfinite(p := _number(row, "p_family") if np.isfinite(_number(row, "p_family")) else plain):
-        within = "It lies within its null: these clips show no effect, which does not prove that there is none."
-        return "It lies above its null: chance does not explain it." if p <= LEVEL else within
-    return ""
+    p = n["p"] if np.isnan(n["p_family"]) else n["p_family"]
+    if p > LEVEL:
+        return "It lies within its null: these clips show no effect, which does not prove that there is none."
+    return "It lies above its null: chance does not explain it." if p <= LEVEL else ""
 
 
 def plot_leakage(
@@ -403,14 +373,12 @@ def plot_leakage(
     table = table.assign(model=table.get("model", ""), kind="leakage", measure="auc")
     targets = _targets(table, each_au)
     columns = list(dict.fromkeys(zip(table["model"], table["branch"], strict=True)))
-    shape = len(targets), len(columns)
-    excess, ids = np.full(shape, np.nan), np.full(shape, "", dtype=object)
-    texts, hover = np.full(shape, "", dtype=object), np.full(shape, "", dtype=object)
+    excess, texts = np.full((len(targets), len(columns)), np.nan), np.full((3, len(targets), len(columns)), "", object)
     for number, row in table[table["target"].isin(targets)].iterrows():
         place = targets.index(row["target"]), columns.index((row["model"], row["branch"]))
         excess[place] = row["excess"] if np.isfinite(row["value"]) else np.nan
-        texts[place], ids[place] = _cell_text(row), str(number)
-        hover[place] = "<br>".join(map(as_text, explain_row(row)[0].split("; ")))
+        hover = "<br>".join(map(as_text, explain_row(row)[0].split("; ")))
+        texts[(slice(None), *place)] = [_cell_text(row), hover, str(number)]
     counts = table.groupby("target")["n_positive"].max().reindex(targets)
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
@@ -418,26 +386,22 @@ def plot_leakage(
     models = [model for model in dict.fromkeys(table["model"]) if model]
     left, top = max(room_for(labels, size=13), 96), 108 if models else 88
     figure = go.Figure()
-    heat(
+    marks.heat(
         figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=(-EXCESS_RANGE, EXCESS_RANGE),
-        texts=texts, hover=hover, bar="excess",
+        texts=texts[0], hover=texts[1], bar="excess",
     )  # fmt: skip
-    figure.data[-1].ids = ids.ravel()
+    figure.data[-1].ids = texts[2].ravel()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    sample = _sample(table) if {"n_clips", "n_subjects"} <= set(table) else ""
+    facts = [_sample(table), "AUC <b>of</b> what is allowed", "▲ interval of the excess above 0"]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
-        title="<b>Leakage</b>", margin=(left, 96, top, 20),
-        subtitle=" · ".join(
-            filter(None, [sample, "AUC <b>of</b> what is allowed", "▲ interval of the excess above 0"])
-        ),
+        title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),
     )  # fmt: skip
     figure.update_xaxes(side="top", tickfont={"size": 13})
     for model in models:
         own = [place for place, (name, _) in enumerate(columns) if name == model]
-        figure.add_annotation(
-            x=np.mean(own), y=1, yref="paper", yshift=38, text=f"<b>{as_text(model)}</b>", showarrow=False
-        )
+        head = {"x": np.mean(own), "y": 1, "yref": "paper", "yshift": 38, "showarrow": False}
+        figure.add_annotation(text=f"<b>{as_text(model)}</b>", **head)
         if own[0]:
             figure.add_vline(x=own[0] - 0.5, line={"color": theme.INK, "width": 2})
     return figure.add_annotation(
@@ -450,8 +414,8 @@ def _targets(table: pd.DataFrame, each_au: bool) -> list[str]:
     """The targets from the top: the mean over the AUs, all others, then each AU."""
     there = list(dict.fromkeys(table["target"]))
     single = [name for name in there if name.startswith("AU") and name[2:].isdigit()]
-    others = [name for name in there if name not in single and name != "AUs"]
-    return [*(["AUs"] if "AUs" in there else []), *others, *(single if each_au or len(single) == len(there) else [])]
+    first = sorted({*there} - {*single}, key=lambda name: (name != "AUs", there.index(name)))
+    return [*first, *(single if each_au or not first else [])]
 
 
 def _cell_text(row: pd.Series) -> str:
@@ -459,6 +423,5 @@ def _cell_text(row: pd.Series) -> str:
     if not np.isfinite(row["value"]):
         return "constant" if str(row.get("reason", "")).endswith(" is constant") else "–"
     value, allowed = (f"{row[name]:.2f}".removeprefix("0") for name in ("value", "allowed"))
-    mark = " ▲" if _number(row, "excess_low") > 0 else ""
-    small = f" <span style='font-size:{SMALLEST}px'>of {allowed}</span>" if np.isfinite(row["allowed"]) else ""
-    return f"<b>{value}</b>{mark}{small}"
+    mark = " ▲" if row.get("excess_low", np.nan) > 0 else ""
+    return f"<b>{value}</b>{mark}" + (f" {marks.small(f'of {allowed}')}" if np.isfinite(row["allowed"]) else "")

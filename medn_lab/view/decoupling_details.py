@@ -1,18 +1,18 @@
-"""Figures behind a decoupling report: correlations of features, calibration of p values, measures of a selection."""
+"""Figures behind a decoupling report: correlations, calibration of p values, measures of a selection, CoFM's gate."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
+from scipy.stats import kstwo
 
+from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need
+from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need, room_for, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
@@ -24,15 +24,15 @@ def plot_branch_correlation(
     correlation: ArrayLike | pd.DataFrame,
     *,
     n_clips: int | None = None,
-    sort: bool = True,
     limit: float = 1.0,
     width: int = 620,
 ) -> go.Figure:
     """Draw the correlation of every motion feature with every emotion feature.
 
-    Decoupled branches give an even white field; a stripe is a feature of one branch with which many features of the
-    other correlate. Of p x q correlations a few large ones occur by chance: with `n_clips`, the figure states below
-    what size 95 % of them stay without any dependence.
+    Features are sorted by their mean absolute correlation, the largest at the upper left. Decoupled branches give an
+    even white field; a stripe is a feature of one branch with which many features of the other correlate. Of p x q
+    correlations a few large ones occur by chance: with `n_clips`, the figure states below what size 95 % of them stay
+    without any dependence.
 
     Parameters
     ----------
@@ -40,8 +40,6 @@ def plot_branch_correlation(
         In [-1, 1], NaN for a feature without variation: ``medn.diagnose.branch_correlation(motion, emotion)``.
     n_clips : int, optional
         From which each correlation was computed; known of the table that ``branch_correlation`` returns.
-    sort : bool
-        Features by their mean absolute correlation, largest at the upper left; otherwise in their order.
     limit : float
         Correlation at which the colours end, in (0, 1].
     width : int
@@ -54,7 +52,7 @@ def plot_branch_correlation(
     Raises
     ------
     ValueError
-        If it is not a matrix of correlations, or the limit is out of its range.
+        If it is not a matrix of correlations.
 
     See Also
     --------
@@ -71,59 +69,35 @@ def plot_branch_correlation(
     known, (p, q) = np.abs(matrix[np.isfinite(matrix)]), matrix.shape
     if len(known) and known.max() > 1 + 1e-9:
         raise ValueError(f"a correlation lies in [-1, 1]; this matrix holds {known.max():.3g}")
-    if not 0 < limit <= 1:
-        raise ValueError(f"limit is {limit}; it must lie in (0, 1]")
     n_clips = n_clips or getattr(correlation, "attrs", {}).get("n_clips")
     strength = np.nan_to_num(np.abs(matrix))
-    rows, columns = (
-        np.argsort(-strength.mean(axis=1 - axis), kind="stable") if sort else np.arange(matrix.shape[axis])
-        for axis in (0, 1)
-    )
-    figure = go.Figure()
-    heat(
-        figure, matrix[np.ix_(rows, columns)], rows=[str(one) for one in rows], columns=[str(one) for one in columns],
-        scale=SIGNED_SCALE, limits=(-limit, limit), bar="r",
-    )  # fmt: skip
+    rows, columns = (np.argsort(-strength.mean(axis=axis), kind="stable") for axis in (1, 0))
+    figure, shown = go.Figure(), matrix[np.ix_(rows, columns)]
+    heat(figure, shown, rows=[""] * p, columns=[""] * q, scale=SIGNED_SCALE, limits=(-limit, limit), bar="r")
     figure.update_traces(xgap=0, ygap=0)
     figure.data[-1].update(
         customdata=np.stack(np.broadcast_arrays(rows[:, None], columns[None, :]), axis=-1),
         hovertemplate="motion %{customdata[0]}, emotion %{customdata[1]}: %{z:+.3f}<extra></extra>",
         colorbar_tickformat="+.1f" if limit >= 0.4 else "+.2f",
     )
-    facts = [f"mean |r| {known.mean():.3f}, largest {known.max():.2f}" if len(known) else "no feature varies"]
+    lines = [f"mean |r| {known.mean():.3f}, largest {known.max():.2f}" if len(known) else "no feature varies"]
     if n_clips is not None:
-        facts.append(f"{n_clips} clips: by chance 95 % stay below {min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1))):.2f}")
-    constant = int((~np.isfinite(matrix)).all(axis=1).sum() + (~np.isfinite(matrix)).all(axis=0).sum())
-    lines = [" · ".join(facts)]
+        chance = min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1)))
+        lines[0] += f" · {n_clips} clips: by chance 95 % stay below {chance:.2f}"
+    constant = int(np.isnan(matrix).all(axis=1).sum() + np.isnan(matrix).all(axis=0).sum())
     if constant and len(known):
         lines.append(f"grey: {constant} of {p + q} features do not vary")
     top, inner = 66 + 17 * (len(lines) - 1), width - 64 - 84
-    theme.finish(
+    for branch, update in (("motion", figure.update_yaxes), ("emotion", figure.update_xaxes)):
+        name = f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b> features (sorted)"
+        update(title_text=name, showticklabels=False, ticks="")
+    return theme.finish(
         figure, width=width, height=int(top + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, top, 58),
         title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
     )  # fmt: skip
-    for branch, update in (("motion", figure.update_yaxes), ("emotion", figure.update_xaxes)):
-        name = f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b> features{' (sorted)' if sort else ''}"
-        update(title_text=name, showticklabels=not sort, ticks="" if sort else None, nticks=12, tickmode="auto")
-    return figure
 
 
-def ks_band(n: int) -> float:
-    """How far from the diagonal 95 of 100 distributions of `n` uniform p values stay everywhere, in (0, 1).
-
-    References
-    ----------
-    Stephens: "EDF statistics for goodness of fit and some comparisons", 1974.
-
-    Examples
-    --------
-    >>> round(ks_band(200), 3)
-    0.095
-    """
-    return float(min(1.0, 1.358 / (np.sqrt(n) + 0.12 + 0.11 / np.sqrt(n))))
-
-
-def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440) -> go.Figure:
+def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     """Draw the distribution function of the p values of many draws in which it is known what was planted.
 
     Where nothing was planted, p should be at most .05 in 5 of 100 draws, at most .5 in 50, and so on: the line follows
@@ -135,7 +109,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
     ----------
     p_values : DataFrame
         A column a setting, a draw a row, each in [0, 1]; NaN where there was no draw.
-    width, height : int
+    width : int
         In pixels.
 
     Returns
@@ -145,7 +119,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
     Raises
     ------
     ValueError
-        If there is no column, one holds no draw, or a p value lies outside [0, 1].
+        If a column holds no draw, or a p value outside [0, 1].
 
     See Also
     --------
@@ -157,24 +131,19 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
     >>> plot_p_values(draws).layout.title.text
     '<b>Distribution of p values</b>'
     """
-    if not len(p_values.columns):
-        raise ValueError("there are no p values: the table has no column")
     settings = {str(name): p_values[name].dropna().to_numpy(dtype=float) for name in p_values.columns}
     for name, values in settings.items():
-        if not len(values):
-            raise ValueError(f"no p value is known of {name!r}")
-        if values.min() < 0 or values.max() > 1:
-            raise ValueError(f"a p value lies in [0, 1]; {name!r} holds {values.min():.3g} to {values.max():.3g}")
+        if not ((values >= 0) & (values <= 1)).all() or not len(values):
+            raise ValueError(f"p values lie in [0, 1]; {name!r} has none, or others")
     draws = [len(values) for values in settings.values()]
-    figure, edge, half = go.Figure(), np.linspace(0, 1, 101), ks_band(min(draws))
-    bounds = np.clip(np.concatenate([edge + half, edge[::-1] - half]), 0, 1)
+    figure, edge, half = go.Figure(), np.linspace(0, 1, 101), kstwo.ppf(0.95, min(draws))
     figure.add_scatter(
-        x=np.concatenate([edge, edge[::-1]]), y=bounds, fill="toself", fillcolor=NULL_BAND, line={"width": 0},
-        mode="lines", hoverinfo="skip", meta="band", name="95 of 100 lines stay here<br>where nothing is planted",
+        x=np.concatenate([edge, edge[::-1]]), y=np.clip(np.concatenate([edge + half, edge[::-1] - half]), 0, 1),
+        fill="toself", fillcolor=NULL_BAND, line={"width": 0}, mode="lines", hoverinfo="skip", meta="band",
+        name="95 of 100 lines stay here<br>where nothing is planted",
     )  # fmt: skip
-    figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": theme.INK, "width": 1}, showlegend=False, hoverinfo="skip"
-    )
+    diagonal = {"color": theme.INK, "width": 1}
+    figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, showlegend=False, hoverinfo="skip")
     for place, (name, values) in enumerate(settings.items()):
         found = f"{(values <= LEVEL).mean():.3f}".removeprefix("0")
         figure.add_scatter(
@@ -185,16 +154,16 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820, height: int = 440
             hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     level(figure, LEVEL, text="p = .05", dash="dot")
-    counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
-    theme.finish(
-        figure, width=width, height=height, title="<b>Distribution of p values</b>", subtitle=counts,
-        margin=(64, 300, 74, 48),
-    )  # fmt: skip
     figure.update_layout(legend={"orientation": "v", "x": 1.03, "y": 1, "tracegroupgap": 10, "itemsizing": "trace"})
     figure.update_xaxes(title_text="p", range=[-0.01, 1.01], zeroline=False)
-    return figure.update_yaxes(
+    figure.update_yaxes(
         title_text="share of draws with at most this p", range=[-0.01, 1.01], zeroline=False, tickformat=".0%"
     )
+    counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
+    return theme.finish(
+        figure, width=width, height=440, title="<b>Distribution of p values</b>", subtitle=counts,
+        margin=(64, 300, 74, 48),
+    )  # fmt: skip
 
 
 def plot_selection_measures(
@@ -240,49 +209,110 @@ def plot_selection_measures(
     """
     keys = ["kind", "measure", "branch", "target"]
     need(measured, [*keys, "value", "chance", "reason"], maker="diagnose.selection_measures(features)(clip_ids)")
-    table = measured.reset_index(drop=True)
-    every = None if of_all is None else of_all.set_index(keys).reindex(pd.MultiIndex.from_frame(table[keys]))
-    every = table[keys].assign(value=np.nan if every is None else every["value"].to_numpy())
-    for place in np.flatnonzero(table["measure"].isin(NOT_ON_A_SCALE) & np.isfinite(table["value"])):
-        whole = every["value"].iloc[place]
-        added = f", all clips {whole:z.4f}" if np.isfinite(whole) else ""
-        table.loc[place, "reason"] = f"{table['value'].iloc[place]:z.4f}{added} (no common scale)"
-    off = table["measure"].isin(NOT_ON_A_SCALE)
-    table.loc[off, ["value", "chance"]] = every.loc[off, "value"] = np.nan
+    table = measured.reset_index(drop=True).astype({"reason": object})
+    table["every"] = np.nan
+    if of_all is not None:
+        wanted = pd.MultiIndex.from_frame(table[keys])
+        table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
+    for place, row in table[table["measure"].isin(NOT_ON_A_SCALE)].iterrows():
+        added = f", all clips {row['every']:z.4f}" if np.isfinite(row["every"]) else ""
+        if np.isfinite(row["value"]):
+            table.loc[place, "reason"] = f"{row['value']:z.4f}{added} (no common scale)"
+        table.loc[place, ["value", "chance", "every"]] = np.nan
     figure = make_subplots(
         rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
     )
     for col, kind in enumerate(("dependence", "leakage"), start=1):
         rows = table[table["kind"] == kind]
-        where: dict[str, Any] = {"row": 1, "col": col}
-        branches = rows["branch"].where(rows["branch"] != "", "fused")
-        colours, found = [theme.branch_colour(one) for one in branches], np.isfinite(rows["value"])
+        colours = [theme.branch_colour(branch or "fused") for branch in rows["branch"]]
+        if of_all is not None:
+            forest(
+                figure, rows.assign(value=rows["every"], low=np.nan, high=np.nan, reason=" "), labels=None,
+                name="all clips", colour=colours, open_marker=[True] * len(rows), legend=False, row=1, col=col,
+            )  # fmt: skip
+            figure.data[-1].marker.size = 14
         labels = [
             f"{row.target} from the {row.branch} branch" if row.branch else MEASURES.get(row.measure, row.measure)
             for row in rows.itertuples()
         ]
-        of_rows = every[table["kind"] == kind].assign(reason=" ")
-        if of_all is not None:
-            forest(
-                figure, of_rows, labels=None, name="all clips", colour=colours, open_marker=np.ones(len(rows), bool),
-                legend=False, **where,
-            )  # fmt: skip
-            figure.data[-1].marker.size = 14
         forest(
-            figure, rows.assign(reason=rows["reason"].where(~found, "")), labels=[as_text(one) for one in labels],
-            name="selected clips", colour=colours, references={"allowed": "allowed", "chance": "chance"},
-            legend=False, **where,
+            figure, rows, labels=[as_text(one) for one in labels], name="selected clips", colour=colours, legend=False,
+            references={"allowed": "allowed", "chance": "chance"}, row=1, col=col,
         )  # fmt: skip
-    crossed = [as_text(one) for one in table["reason"][np.isfinite(every["value"]) & table["value"].isna()]]
+    crossed = [as_text(one) for one in table["reason"][table["every"].notna() & table["value"].isna()]]
     figure.update_annotations(yshift=-14, selector=lambda sentence: sentence.text in crossed)  # below the open marker
-    figure.update_xaxes(zeroline=False, row=1, col=1, range=[-0.12, 1.04])
-    figure.update_xaxes(zeroline=False, row=1, col=2, range=[0.3, 1.03])
-    drawn_from = int(measured["drawn_from"].max()) if "drawn_from" in measured else int(measured["n_clips"].max())
-    used = f"{int(measured['n_clips'].max())} of them drawn for this figure" if "n_clips" in measured else ""
-    marks = "● these clips" + (" ○ all clips" if of_all is not None else "") + " | chance ◇ allowed"
+    figure.update_xaxes(zeroline=False, range=[-0.12, 1.04]).update_xaxes(range=[0.3, 1.03], row=1, col=2)
+    used = int(measured["n_clips"].max()) if "n_clips" in measured else 0
+    of = int(measured["drawn_from"].max()) if "drawn_from" in measured else used
+    lines = ["● these clips" + " ○ all clips" * (of_all is not None) + " | chance ◇ allowed"]
+    lines += [f"{used} of them drawn for this figure"] * (0 < used < of)
+    lines.append("lower is better, except for what a branch should hold")
     return theme.finish(
         figure, width=width, height=132 + 30 * max((table["kind"] == "dependence").sum(), 4), margin=(200, 20, 92, 36),
-        title=f"<b>Dependence and leakage of {counted(drawn_from, 'clip')}</b>",
-        subtitle=" · ".join(filter(None, [marks, used if not used.startswith(f"{drawn_from} ") else "",
-            "lower is better, except for what a branch should hold"])),
+        title=f"<b>Dependence and leakage of {counted(of, 'clip')}</b>", subtitle=" · ".join(lines),
+    )  # fmt: skip
+
+
+def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) -> go.Figure:
+    """Draw the gate of every clip, grouped by a column of the table.
+
+    A point is a clip: the mean of its gate over the fused feature's dimensions, 1 all motion, 0 all emotion. The bar is
+    the group's median. A gate near 0.5 everywhere means that both sides are always used; it does not mean that they
+    are used for different things.
+
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of a network with both branches and CoFM.
+    by : str
+        Column to group by, such as ``label`` or ``action_units``.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        One trace a group, the largest share of motion first.
+
+    Raises
+    ------
+    ValueError
+        If there is no gate (one branch, or concatenation and sum).
+
+    See Also
+    --------
+    medn_lab.evaluate.extract_features
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": list("abcd"), "label": ["fear", "others"] * 2})
+    >>> fused = np.zeros((4, 8))
+    >>> features = BranchFeatures(fused, fused, fused, table, gate=np.full((4, 8), 0.7))
+    >>> figure = plot_gate(features)
+    >>> figure.layout.title.text
+    '<b>Gate of CoFM</b> · 4 clips by label'
+    """
+    if features.gate is None:
+        raise ValueError("these features have no gate: only a network with both branches and CoFM has one")
+    table = features.table.assign(gate=features.gate.mean(axis=1), group=features.table[by].astype(object))
+    table["group"] = table["group"].where(table["group"].notna(), "unknown").astype(str)
+    medians = table.groupby("group")["gate"].median().sort_index().sort_values(ascending=False, kind="stable")
+    scatter = np.random.default_rng(0).uniform(-0.26, 0.26, len(table))  # so that points do not hide each other
+    figure, names = go.Figure(), []
+    for place, (name, median) in enumerate(medians.items()):
+        own = table["group"] == name
+        colour = theme.emotion_colour(name) if by in ("label", "emotion") else theme.category_style(place)[0]
+        figure.add_scatter(
+            x=table["gate"][own], y=place + scatter[own], mode="markers", name=as_text(name), showlegend=False,
+            marker={"size": 5, "color": colour, "opacity": 0.6}, customdata=table["clip_id"][own].map(as_text),
+            hovertemplate="%{customdata}: %{x:.3f}<extra>%{fullData.name}</extra>",
+        )  # fmt: skip
+        line = {"color": colour, "width": 3}
+        figure.add_shape(type="line", x0=median, x1=median, y0=place - 0.36, y1=place + 0.36, line=line)
+        names.append(f"{as_text(name)} ({own.sum()})")
+    rows_from_the_top(figure, names)
+    figure.update_xaxes(title_text="mean gate: 0 emotion, 1 motion")
+    return theme.finish(
+        figure, width=width, height=116 + 34 * len(names), margin=(room_for(names), 24, 48, 52),
+        title=f"<b>Gate of CoFM</b> · {len(table)} clips by {as_text(by.replace('_', ' '))}",
     )  # fmt: skip

@@ -8,22 +8,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.records import EvaluationSummary
-from medn_lab.view import theme
+from medn_lab.view import marks, theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
-from medn_lab.view.marks import (
-    ABOVE,
-    ESTIMATE,
-    SMALLEST,
-    WITHIN,
-    counted,
-    error_bar,
-    forest,
-    interval_text,
-    level,
-    need,
-    room_for,
-    wrapped,
-)
+from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, room_for
 from medn_lab.view.theme import as_text
 
 RULES = {
@@ -82,22 +69,18 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     draw_confusion(figure, counts, row=1, col=1)
     scores = summary.scores[summary.scores["part"] == "all"] if len(summary.scores) else summary.scores
     if len(scores):
-        table = scores[["value", "low", "high", "floor"]].astype(float)
-        table = table.reset_index(drop=True).reindex(range(len(table) + len(summary.ceilings)))
-        table.loc[len(scores) :, "value"] = list(summary.ceilings.values())
-        ceilings = [f"ceiling,<br>{as_text(name)}" for name in summary.ceilings]
-        texts = [f"<b>{value:.3f}</b>" for value in table["value"]]
+        ceilings = pd.DataFrame({"value": pd.Series(summary.ceilings, dtype=float)})
+        table = pd.concat([scores[["value", "low", "high", "floor"]].astype(float), ceilings], ignore_index=True)
         forest(
-            figure, table, labels=[*scores["measure"], *ceilings], name="score, interval over subjects", row=1, col=2,
-            colour=[ESTIMATE] * len(scores) + [WITHIN] * len(ceilings), texts=texts,
-            references={"floor": summary.scores.attrs.get("floor", "AU-only floor")},
+            figure, table, labels=[*scores["measure"], *(f"ceiling,<br>{as_text(name)}" for name in summary.ceilings)],
+            name="score, interval over subjects", colour=[ESTIMATE] * len(scores) + [WITHIN] * len(ceilings),
+            texts=[f"<b>{value:.3f}</b>" for value in table["value"]],
+            references={"floor": summary.scores.attrs.get("floor", "AU-only floor")}, row=1, col=2,
         )  # fmt: skip
         figure.update_xaxes(range=[0, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".2f", row=1, col=2)
     else:
-        lines = wrapped(" ".join(summary.notes) or "Nothing was scored.", width=round(0.36 * width))
-        figure.add_annotation(text="<br>".join(lines), x=0.5, y=0.5, showarrow=False, row=1, col=2)
-        figure.update_xaxes(visible=False, range=[0, 1], row=1, col=2)
-        figure.update_yaxes(visible=False, range=[0, 1], row=1, col=2)
+        why = marks.fitted(" ".join(summary.notes) or "Nothing was scored.", 0.36 * width)
+        marks.tile(figure, marks.Tile(None, note=why), row=1, col=2)
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
     persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.12, "yanchor": "top"})
@@ -149,55 +132,46 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
     need(folds, ("held_out", "n_test", "accuracy"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
     rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text))
+    rows = rows.assign(why=rows["error"].map(as_text) if "error" in rows else "")
     done, failed = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()]
-    datasets = sorted(rows["dataset"].astype(str).unique()) if "dataset" in rows else []
-    several = 1 < len(datasets) < len(rows)
+    parts = {"": done}
+    if several := "dataset" in rows and 1 < rows["dataset"].nunique() < len(rows):
+        parts = {str(name): part for name, part in done.groupby("dataset")}
     figure = go.Figure()
-    for number, name in enumerate(datasets if several else [""]):
-        part = done[done["dataset"].astype(str) == name] if several else done
-        figure.add_trace(
-            go.Bar(
-                x=part["place"], y=part["accuracy"], name=as_text(name), customdata=part[["held_out", "n_test"]],
-                marker={"color": theme.category_style(number)[0]}, showlegend=several, meta="accuracy",
-                hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
-            )
+    for number, (name, part) in enumerate(parts.items()):
+        figure.add_bar(
+            x=part["place"], y=part["accuracy"], name=as_text(name), customdata=part[["held_out", "n_test"]],
+            marker={"color": theme.category_style(number)[0]}, showlegend=several, meta="accuracy", textangle=0,
+            text=part["n_test"] if len(rows) <= MOST_COUNTED else None, textfont={"size": SMALLEST},
+            insidetextanchor="start", textposition=np.where(part["accuracy"] > 0.07, "inside", "outside"),
+            hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
         )  # fmt: skip
-    inside = np.where(done["accuracy"] > 0.07, "#FFFFFF", theme.INK)  # in the bar, or above a low one
-    for part, texts, colours, kind in (
-        (done if len(rows) <= MOST_COUNTED else done[:0], done["n_test"].astype(str), inside, "n_test"),
-        (failed, ["✕"] * len(failed), ABOVE, "failed"),
-    ):
-        why = part["error"].map(as_text) if "error" in part else [""] * len(part)
-        figure.add_trace(
-            go.Scatter(
-                x=part["place"], y=np.full(len(part), 0.035), mode="text", text=texts, meta=kind, showlegend=False,
-                textfont={"color": colours, "size": SMALLEST}, customdata=part.assign(why=why)[["held_out", "why"]],
-                hovertemplate=None if kind == "n_test" else "%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
-                hoverinfo="skip" if kind == "n_test" else None,
-            )
-        )  # fmt: skip
-    subtitle = _draw_pooled(figure, scores) or f"{counted(len(rows), 'fold')}, {int(rows['n_test'].sum())} clips"
-    subtitle += f" · ✕ failed ({len(failed)})" if len(failed) else ""
-    named = len(rows) <= MOST_NAMED
+    figure.add_scatter(
+        x=failed["place"], y=[0.035] * len(failed), text=["✕"] * len(failed), meta="failed", mode="text",
+        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["held_out", "why"]],
+        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>", showlegend=False,
+    )  # fmt: skip
+    facts = [_draw_pooled(figure, scores) or f"{counted(len(rows), 'fold')}, {rows['n_test'].sum()} clips"]
+    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed))
+    facts += ["in each bar: its clips"] * (len(rows) <= MOST_COUNTED)
     by_subject = "subject" in rows and (rows["subject"] != "").all()
     names = without_common_start([as_text(name) for name in rows["subject" if by_subject else "held_out"]])
+    named = len(rows) <= MOST_NAMED
     turned = named and max(map(len, names)) * len(rows) > 60
     below = 34 + 6 * max(map(len, names)) if turned else 56
-    theme.finish(
-        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + below,
-        title="<b>Accuracy per fold</b>",
-        subtitle=subtitle + (" · at the foot of each bar: its clips" if len(rows) <= MOST_COUNTED else ""),
-        margin=(56, 150, 88 if several else 66, below),
-    )  # fmt: skip
     figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", title_text="accuracy")
     figure.update_xaxes(
         tickvals=rows["place"] if named else [], ticktext=names if named else [], tickangle=-60 if turned else 0,
         title_text=None if turned else "held out" if named else f"{len(rows)} folds, sorted", showgrid=False,
         range=[-0.7, len(rows) - 0.3],
     )  # fmt: skip
-    return figure.update_layout(
+    figure.update_layout(
         bargap=0.25, showlegend=several, legend={"x": 1, "xanchor": "right", "y": 1.01, "yanchor": "bottom"}
     )
+    return theme.finish(
+        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + below,
+        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), margin=(56, 150, 88 if several else 66, below),
+    )  # fmt: skip
 
 
 def without_common_start(names: list[str]) -> list[str]:
@@ -225,19 +199,16 @@ def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
     row = chosen.iloc[0]
     if not np.isnan(row["low"]):
         figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
-    value, floor = row["value"], row["floor"]
-    apart = 0.055 * (1 if value >= floor else -1) if abs(value - floor) < 0.11 else 0.0  # between labels at one height
-    for name, at, shift, colour, dash in (
-        ("pooled", value, apart, ESTIMATE, "solid"),
-        (scores.attrs.get("floor", "AU-only floor"), floor, -apart, theme.INK, "dash"),
-    ):
-        if np.isfinite(at):
-            figure.add_hline(y=at, line={"color": colour, "width": 1.5, "dash": dash})
-            figure.add_annotation(
-                x=1.01, xref="paper", xanchor="left", y=at + shift, yanchor="middle", showarrow=False,
-                text=f"{as_text(name)} {at:.3f}", font={"size": 12, "color": colour},
-            )  # fmt: skip
-    pooled = interval_text(row["value"], row["low"], row["high"])
+    sides = ("top", "bottom") if row["value"] < row["floor"] else ("bottom", "top")  # labels of near lines stay apart
+    floor = scores.attrs.get("floor", "AU-only floor")
+    for key, name, colour, dash, side in (
+        ("value", "pooled", ESTIMATE, "solid", sides[0]), ("floor", floor, theme.INK, "dash", sides[1]),
+    ):  # fmt: skip
+        if np.isfinite(row[key]):
+            label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
+            line = {"color": colour, "width": 1.5, "dash": dash}
+            figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
+    pooled = marks.interval_text(row["value"], row["low"], row["high"])
     return f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"
 
 
@@ -281,8 +252,8 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
         rows=1, cols=2 if both else 1, column_widths=[0.42, 0.58] if both else None, horizontal_spacing=0.12,
         subplot_titles=("Difference, paired interval", "Accuracy per subject") if both else None,
     )  # fmt: skip
-    one_pair = table.drop_duplicates(["model_a", "model_b"]).shape[0] == 1
     measures, a, b = (table[name].map(as_text) for name in ("measure", "model_a", "model_b"))
+    one_pair = len({*zip(a, b, strict=True)}) == 1
     names = list(measures if one_pair else a + "<br>− " + b + ", " + measures)
     forest(
         figure, table.assign(value=table["difference"]), labels=names, name="difference", legend=False, row=1, col=1,
@@ -291,15 +262,12 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     )  # fmt: skip
     level(figure, 0.0, row=1, col=1)
     figure.update_xaxes(title_text="difference", tickformat="+.2f", rangemode="tozero", row=1, col=1)
-    height, subtitle = 160 + 44 * len(table), "difference = first minus second model"
-    if one_pair:
-        subtitle = f"{a.iloc[0]} minus {b.iloc[0]}"
     if both:
         _draw_subjects(figure, subjects, names={"a": a.iloc[0], "b": b.iloc[0]})
-        height = max(height, 400)
     figure.update_layout(legend={"x": 1.0, "xanchor": "right", "y": 1.09, "yanchor": "bottom"})
     return theme.finish(
-        figure, width=width, height=height, title="<b>Comparison of two models</b>", subtitle=subtitle,
+        figure, width=width, height=max(160 + 44 * len(table), 400 * both), title="<b>Comparison of two models</b>",
+        subtitle=f"{a.iloc[0]} minus {b.iloc[0]}" if one_pair else "difference = first minus second model",
         margin=(room_for(names), 20, 104 if both else 70, 72 if both else 52),
     )  # fmt: skip
 
@@ -309,22 +277,19 @@ def _draw_subjects(figure: go.Figure, subjects: pd.DataFrame, *, names: dict[str
     rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
     rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
     colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
-    between = error_bar(rows["b"], rows[["a", "b"]].min(axis=1), rows[["a", "b"]].max(axis=1), colour=theme.GREY)
+    ends = rows[["a", "b"]]
+    between = marks.error_bar(rows["b"], ends.min(axis=1), ends.max(axis=1), colour=theme.GREY) | {"width": 0}
     for side, symbol in (("b", "circle-open"), ("a", "circle")):
-        figure.add_trace(
-            go.Scatter(
-                x=rows.index, y=rows[side], mode="markers", name=names[side], meta=side,
-                error_y=between | {"width": 0} if side == "b" else None,
-                marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
-                customdata=rows[["subject", "n_clips"]],
-                hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{names[side]}</extra>",
-            ),
-            row=1, col=2,
+        figure.add_scatter(
+            x=rows.index, y=rows[side], mode="markers", name=names[side], meta=side, row=1, col=2,
+            error_y=between if side == "b" else None, customdata=rows[["subject", "n_clips"]],
+            marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
+            hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{names[side]}</extra>",
         )  # fmt: skip
-    named = len(rows) <= 30
+    shown = without_common_start(list(rows["subject"])) if len(rows) <= 30 else []
     figure.update_xaxes(
-        tickvals=rows.index if named else [], showgrid=False, zeroline=False, tickangle=-60, row=1, col=2,
-        ticktext=without_common_start(list(rows["subject"])) if named else [], title_text=f"{len(rows)} subjects",
+        tickvals=rows.index[: len(shown)], ticktext=shown, showgrid=False, zeroline=False, tickangle=-60,
+        title_text=f"{len(rows)} subjects", row=1, col=2,
     )  # fmt: skip
     figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
 
@@ -365,17 +330,15 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = N
     strange = sorted(set(table["rule"]) - set(RULES))
     if strange:
         raise ValueError(f"no rule {', '.join(strange)}; there are {', '.join(RULES)}")
-    names, col = list(dict.fromkeys(table["measure"])), 1 if epochs is None else 2
+    col = 1 if epochs is None else 2
     figure = make_subplots(
         rows=1, cols=col, horizontal_spacing=0.27,
         subplot_titles=None if epochs is None else ("Accuracy per epoch", "Scores by rule"),
     )  # fmt: skip
     if epochs is not None:
         _draw_epochs(figure, epochs)
-    order = table.assign(
-        rule=pd.Categorical(table["rule"], list(RULES)), measure=pd.Categorical(table["measure"], names)
-    )
-    rows = order.sort_values(["measure", "rule"]).astype({"rule": str, "measure": str})
+    orders = {"measure": list(table["measure"].unique()), "rule": list(RULES)}
+    rows = table.sort_values(["measure", "rule"], key=lambda column: column.map(orders[column.name].index))
     labels = [f"{as_text(row.measure)}, {RULES[row.rule][0]}" for row in rows.itertuples()]
     forest(
         figure, rows, labels=labels, colour=[RULES[rule][1] for rule in rows["rule"]], row=1, col=col,
@@ -400,13 +363,10 @@ def _draw_epochs(figure: go.Figure, epochs: pd.DataFrame) -> None:
     ):  # fmt: skip
         right = (epochs[f"{side}_accuracy"] * epochs[f"n_{side}"]).groupby(epochs["epoch"]).sum()
         pooled = right / epochs.groupby("epoch")[f"n_{side}"].sum()
-        figure.add_trace(
-            go.Scatter(
-                x=pooled.index, y=pooled.to_numpy(), mode="lines+markers", name=name, meta=f"{side}_accuracy",
-                line={"color": colour, "width": 2, "dash": dash}, marker={"size": 5},
-                hovertemplate="epoch %{x}: %{y:.1%}<extra>" + name + "</extra>",
-            ),
-            row=1, col=1,
+        figure.add_scatter(
+            x=pooled.index, y=pooled.to_numpy(), mode="lines+markers", name=name, meta=f"{side}_accuracy",
+            line={"color": colour, "width": 2, "dash": dash}, marker={"size": 5}, row=1, col=1,
+            hovertemplate="epoch %{x}: %{y:.1%}<extra>" + name + "</extra>",
         )  # fmt: skip
     last = int(epochs["epoch"].max())
     figure.update_xaxes(title_text="epoch", range=[0.5, last + 0.5], dtick=1 if last <= 12 else None, row=1, col=1)
@@ -460,9 +420,7 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     inside = table["in_macro"].to_numpy(dtype=bool)
     for col, key in enumerate(("auc", "f1"), start=1):
         ends = {key: "value", f"{key}_low": "low", f"{key}_high": "high"}
-        part = table[list(ends)].rename(columns=ends).astype(float)
-        if col == 1 and "reason" in table:
-            part["reason"] = table["reason"]
+        part = table.rename(columns=ends).drop(columns="reason" if col == 2 else [], errors="ignore")
         forest(
             figure, part, labels=names, colour=theme.branch_colour("motion"), open_marker=~inside, legend=False,
             row=1, col=col,
@@ -472,10 +430,9 @@ def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
         figure.update_xaxes(range=[0.4 if col == 1 and lowest > 0.45 else 0.0, 1.03], row=1, col=col)
     level(figure, 0.5, dash="dot", row=1, col=1)
     out = int((~inside & table["auc"].notna()).sum())
-    subtitle = "after each AU: the clips that show it, and their subjects"
     theme.finish(
         figure, width=width, height=132 + 26 * len(table), margin=(room_for(names), 20, 84, 36),
-        title="<b>AU detection</b>",
-        subtitle=subtitle + (f" · open: too few for the macro mean ({out})" if out else ""),
+        title="<b>AU detection</b>", subtitle="after each AU: the clips that show it, and their subjects"
+        + (f" · open: too few for the macro mean ({out})" if out else ""),
     )  # fmt: skip
     return figure.update_yaxes(showgrid=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
@@ -13,38 +13,24 @@ from scipy.ndimage import binary_dilation, binary_erosion, gaussian_filter
 
 from medn_lab.records import Clips, au_columns, positions
 from medn_lab.view import theme
+from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
-ARROWS_ACROSS = 13
+ARROWS_ACROSS = 13  # cells along the longer side of a flow
 _ARROW_COLOUR = (255, 226, 64)
 _ARROW_CASING = (20, 16, 32)
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
-    """The image with its longer side at `size` pixels, smoothly interpolated.
-
-    Parameters
-    ----------
-    image : (h, w, 3) uint8
-    size : int
-        Pixels of the longer side.
-
-    Returns
-    -------
-    (h', w', 3) uint8
-    """
+    """The image (h, w, 3) uint8 with its longer side at `size` pixels, smoothly interpolated."""
     h, w = image.shape[:2]
     scale = size / max(h, w)
-    return _resized(image, max(1, round(h * scale)), max(1, round(w * scale)))
+    return resize_field(image, max(1, round(h * scale)), max(1, round(w * scale)))
 
 
 def resize_field(field: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A field of floats, (h, w) or (h, w, k), at another size, smoothly interpolated; its values are kept."""
-    return _resized(field.astype(np.float32), height, width)
-
-
-def _resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    smaller = height < image.shape[0]
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    """An image or a field of floats, (h, w) or (h, w, k), at another size, smoothly interpolated; values are kept."""
+    smaller = height < field.shape[0]
+    return cv2.resize(field, (width, height), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
 
 
 def flow_magnitude(flow: np.ndarray) -> np.ndarray:
@@ -52,9 +38,7 @@ def flow_magnitude(flow: np.ndarray) -> np.ndarray:
     return np.hypot(flow[..., 0], flow[..., 1]).astype(np.float32)
 
 
-def arrow_grid(
-    flow: np.ndarray, *, across: int = ARROWS_ACROSS
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
+def arrow_grid(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, float]:
     """Where to draw arrows over a flow, and how much longer than the motion.
 
     Each arrow is the mean displacement of its cell; cells that hardly move get none.
@@ -63,8 +47,6 @@ def arrow_grid(
     ----------
     flow : (h, w, 2) float
         In pixels.
-    across : int
-        Cells along the longer side.
 
     Returns
     -------
@@ -74,41 +56,17 @@ def arrow_grid(
         By how much to lengthen: the longest arrow then spans a little more than a cell.
     """
     h, w = flow.shape[:2]
-    cell = max(1, round(max(h, w) / across))
+    cell = max(1, round(max(h, w) / ARROWS_ACROSS))
     rows, columns = h // cell, w // cell
     blocks = flow[: rows * cell, : columns * cell, :2].reshape(rows, cell, columns, cell, 2).mean(axis=(1, 3))
     lengths = np.hypot(blocks[..., 0], blocks[..., 1])
     longest = float(lengths.max(initial=0.0))
-    moving = lengths > max(0.15 * longest, 1e-3)
-    row, column = np.nonzero(moving)
+    row, column = np.nonzero(lengths > max(0.15 * longest, 1e-3))
     gain = 1.2 * cell / longest if longest > 1e-3 else 1.0
     gain = float(np.clip(round(gain) if gain >= 2 else round(gain, 1), 1.0, 50.0))
-    offset_y, offset_x = (h - rows * cell) / 2, (w - columns * cell) / 2
-    x = column * cell + cell / 2 + offset_x
-    y = row * cell + cell / 2 + offset_y
+    x = (column + 0.5) * cell + (w - columns * cell) / 2
+    y = (row + 0.5) * cell + (h - rows * cell) / 2
     return x, y, blocks[row, column, 0], blocks[row, column, 1], gain
-
-
-def common_scale(flows: Sequence[np.ndarray]) -> tuple[float, float]:
-    """One scale for several flows, so that they can be compared: the brightest magnitude in pixels, and arrows' gain.
-
-    Parameters
-    ----------
-    flows : sequence of (h, w, 2) float
-        In pixels, at least one.
-
-    Returns
-    -------
-    largest, gain
-        As :func:`draw_magnitude` and :func:`draw_arrows` take them: no arrow is longer than it would be by itself.
-
-    Examples
-    --------
-    >>> common_scale([np.full((4, 4, 2), 3.0), np.full((4, 4, 2), 0.3)])[0]
-    4.242640495300293
-    """
-    largest = max(float(flow_magnitude(flow).max()) for flow in flows)
-    return largest, min(arrow_grid(flow)[-1] for flow in flows if np.any(flow)) if largest > 0 else 1.0
 
 
 def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = None) -> tuple[np.ndarray, float]:
@@ -129,9 +87,8 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = Non
     x, y, dx, dy, own = arrow_grid(flow)
     gain = own if gain is None else gain
     picture, scale, fraction = np.ascontiguousarray(image).copy(), image.shape[1] / flow.shape[1], 4
-    feet = np.stack([x, y], axis=1)
-    tips = feet + gain * np.stack([dx, dy], axis=1)
-    ends = np.rint(np.stack([feet, tips], axis=1) * scale * 2**fraction).astype(int).tolist()
+    feet, steps = np.stack([x, y], axis=1), gain * np.stack([dx, dy], axis=1)
+    ends = np.rint(np.stack([feet, feet + steps], axis=1) * scale * 2**fraction).astype(int).tolist()
     unit = max(image.shape[:2]) / 320
     for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # the casing lifts it off the skin
         for foot, tip in ends:
@@ -170,31 +127,10 @@ def magnitude_colours(share: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(share, stops, colours[:, channel]) for channel in range(3)], axis=-1)
 
 
-def to_webp(images: Sequence[np.ndarray], *, milliseconds: Sequence[float] | float = 120.0, quality: int = 82) -> bytes:
-    """One image, or an endlessly looping animation, as a WebP file.
-
-    Parameters
-    ----------
-    images : sequence of (h, w, 3) uint8
-    milliseconds : float or sequence of float
-        How long each image stays.
-    quality : int
-        1 to 100.
-
-    Returns
-    -------
-    bytes
-    """
+def to_webp(image: np.ndarray, *, quality: int = 82) -> bytes:
+    """An image (h, w, 3) uint8 as a WebP file; `quality` lies in 1 to 100."""
     stream = io.BytesIO()
-    pages = [Image.fromarray(np.ascontiguousarray(image)) for image in images]
-    if len(pages) == 1:
-        pages[0].save(stream, "WEBP", quality=quality, method=2)
-    else:
-        each = list(milliseconds) if isinstance(milliseconds, Sequence) else [milliseconds] * len(pages)
-        stays = [max(20, round(stay)) for stay in each]
-        pages[0].save(
-            stream, "WEBP", save_all=True, append_images=pages[1:], duration=stays, loop=0, quality=quality, method=1
-        )
+    Image.fromarray(np.ascontiguousarray(image)).save(stream, "WEBP", quality=quality, method=2)
     return stream.getvalue()
 
 
@@ -282,54 +218,67 @@ def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None
     if apex is None:
         apex = int((differences**2).sum(axis=(1, 2)).argmax())
     whole = float((differences[apex] ** 2).sum())
-    if whole == 0:
-        return np.zeros(len(frames))
-    course = (differences * differences[apex]).sum(axis=(1, 2)) / whole
+    course = (differences * differences[apex]).sum(axis=(1, 2)) / (whole or 1)
     return np.clip(course, -0.25, 1.25).astype(float)
 
 
-class Magnifier:
-    """One clip, ready to show any of its frames with the motion made larger.
+def magnify(
+    frames: np.ndarray, flow: np.ndarray | None, place: int, factor: float, *, apex: int | None = None,
+    size: int | None = None,
+) -> np.ndarray:  # fmt: skip
+    """The frame at `place` of a clip with its motion made `factor` times as large.
 
     Parameters
     ----------
     frames : (t, h, w, 3) uint8
     flow : (h', w', 2) float or None
         Onset to apex, in pixels at its own size. None amplifies frame differences instead.
+    place : int
+    factor : float
+        1 or more.
     apex : int or None
         Position of the apex among the frames.
     size : int or None
         Enlarge the longer side to this many pixels; done before warping, which keeps edges smooth.
+
+    Returns
+    -------
+    (h', w', 3) uint8
     """
+    if not factor >= 1:
+        raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
+    onset, image = (enlarge(frame, size or max(frame.shape[:2])) for frame in (frames[0], frames[place]))
+    if flow is None:
+        difference = image.astype(np.float32) - onset
+        return np.clip(onset + factor * difference, 0, 255).astype(np.uint8)
+    step = (factor - 1) * time_course(frames, apex, flow=flow)[place]
+    return image if abs(step) < 1e-3 else _push(image, steady(flow[..., :2].astype(np.float32)), step)
 
-    def __init__(
-        self, frames: np.ndarray, flow: np.ndarray | None, *, apex: int | None = None, size: int | None = None
-    ) -> None:
-        self._frames = frames
-        self._size = size or max(frames.shape[1:3])
-        self._motion: tuple[np.ndarray, np.ndarray] | None = None
-        if flow is not None:
-            self._motion = steady(flow[..., :2].astype(np.float32)), time_course(frames, apex, flow=flow)
 
-    def frame(self, place: int, factor: float) -> np.ndarray:
-        """The frame at `place` with its motion made `factor` times as large, (h', w', 3) uint8.
+def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> tuple[np.ndarray | None, str]:
+    """The apex of a clip (its middle frame where that is not known) with its motion magnified, and what it is.
 
-        Raises
-        ------
-        ValueError
-            If the factor is below 1.
-        """
-        if not factor >= 1:
-            raise ValueError(f"the motion can be magnified by 1 or more, not by {factor}")
-        image = enlarge(self._frames[place], self._size)
-        if factor == 1:
-            return image
-        if self._motion is None:
-            onset = enlarge(self._frames[0], self._size).astype(np.float32)
-            return np.clip(onset + factor * (image.astype(np.float32) - onset), 0, 255).astype(np.uint8)
-        field, course = self._motion
-        step = (factor - 1) * course[place]
-        return image if abs(step) < 1e-3 else _push(image, field, step)
+    The picture is (h, w, 3) uint8, None where the clips have no frames.
+    """
+    place, _ = clip_row(clips, clip_id)
+    frames, _ = shown_frames(clips, place)
+    if frames is None:
+        return None, "no frames in these clips"
+    moments, flow = clip_moments(clips, clip_id), motion_field(clips, place)[0]
+    name = "middle frame" if moments.apex is None else "apex"
+    picture = magnify(frames, flow, moments.peak, factor, apex=moments.apex, size=size)
+    return picture, name if factor == 1 else f"{name}, motion × {factor:g}"
+
+
+def draw_flow(
+    ground: np.ndarray, flow: np.ndarray, *, scaled: bool = False, largest: float | None = None,
+    gain: float | None = None,
+) -> tuple[np.ndarray, str]:  # fmt: skip
+    """A face under the magnitude and the arrows of a flow, and a note on their scale."""
+    glow, _ = draw_magnitude(ground, flow, largest=largest)
+    picture, gain = draw_arrows(glow, flow, gain=gain)
+    longest = f"longest {float(flow_magnitude(flow).max()):.2f} px of {flow.shape[1]}"
+    return picture, SCALED_NOTE if scaled else f"{longest}, arrows ×{gain:g}"
 
 
 def steady(flow: np.ndarray) -> np.ndarray:
@@ -366,9 +315,6 @@ def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 FOR, AGAINST = (196, 40, 28), (28, 84, 196)
 """Colours of a positive and of a negative value."""
-
-SIGNED_SCALE = ((0.0, "rgb(28, 84, 196)"), (0.5, "rgba(128, 128, 128, 0.15)"), (1.0, "rgb(196, 40, 28)"))
-"""The same as a plotly colour scale: the face shows through where nothing speaks."""
 
 LARGEST_SHARE = 0.995
 """The quantile of the absolute values that gets the full colour; a few pixels lie beyond."""
@@ -409,29 +355,40 @@ def draw_heat(
     (h', w', 3) uint8
     """
     h, w = heat.shape
-    ground = np.full((h, w, 3), 205, dtype=np.uint8) if face is None else face
-    ground = enlarge(ground, size).astype(np.float32)
+    ground = enlarge(np.full((h, w, 3), 205, dtype=np.uint8) if face is None else face, size).astype(np.float32)
     grey = 60 + 0.72 * ground.mean(axis=2, keepdims=True).repeat(3, axis=2)
-    height, width = grey.shape[:2]
     share = np.clip(heat / largest, -1, 1) if largest > 0 else np.zeros_like(heat)
     # Nearest neighbour: the pixels of a map are what was measured, and a patch has an edge.
-    share = cv2.resize(share.astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
-    colour = np.where(share[..., None] >= 0, np.array(FOR), np.array(AGAINST))
-    cover = 0.9 * np.abs(share[..., None]) ** 0.7
-    picture = np.clip(grey * (1 - cover) + colour * cover, 0, 255).astype(np.uint8)
+    share = cv2.resize(share.astype(np.float32), grey.shape[1::-1], interpolation=cv2.INTER_NEAREST)[..., None]
+    cover = 0.9 * np.abs(share) ** 0.7
+    picture = np.clip(grey * (1 - cover) + np.where(share >= 0, FOR, AGAINST) * cover, 0, 255).astype(np.uint8)
     return picture if outline is None else draw_outline(picture, outline)
+
+
+def draw_kept(face: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """A face (h, w, 3) uint8, dark where positions of the grid were dropped, dimmed where `kept` is between 0 and 1.
+
+    `kept` (grid, grid) is a mask, or the share of the keep rates that kept a position.
+    """
+    share = over(kept, face.shape[:2]).astype(float)[..., None]
+    dropped = 0.32 * face.mean(axis=2, keepdims=True).repeat(3, axis=2) + 14
+    return np.where(share > 0, face * (0.55 + 0.45 * share), dropped).astype(np.uint8)
+
+
+def over(grid: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A grid's values at every pixel of a picture."""
+    rows, columns = (np.arange(side) * n // side for side, n in zip(shape, grid.shape, strict=True))
+    return grid[np.ix_(rows, columns)]
 
 
 def draw_outline(picture: np.ndarray, region: np.ndarray) -> np.ndarray:
     """The picture with a white line, dark on both sides, around a region (h, w) bool of another size."""
-    height, width = picture.shape[:2]
-    inside = cv2.resize(region.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR) >= 0.5
+    inside = cv2.resize(region.astype(np.float32), picture.shape[1::-1], interpolation=cv2.INTER_LINEAR) >= 0.5
     line = inside & ~binary_erosion(inside)
-    for _ in range(round(max(height, width) / 300)):
-        line = binary_dilation(line)
-    casing = binary_dilation(line)
+    if (times := round(max(picture.shape[:2]) / 300)) and line.any():
+        line = binary_dilation(line, iterations=times)
     drawn = picture.copy()
-    drawn[casing] = (25, 25, 30)
+    drawn[binary_dilation(line)] = (25, 25, 30)
     drawn[line] = (255, 255, 255)
     return drawn
 
@@ -460,9 +417,7 @@ def region_of(clips: Clips, clip_id: str, region: str) -> np.ndarray:
         raise ValueError(f"these clips have no truth to draw the region {region!r} from; only synthetic clips have one")
     if region == "cue":
         return clips.truth.cue_region(clip_id)
-    if region != "AUs":
-        return clips.truth.au_mask(clip_id, region)
     row = clips.table.iloc[positions(clips.table, clip_id, owner="these clips")[0]]
     shown = [name for name in au_columns(clips.table) if row[name] == 1 and name in clips.truth.aus]
-    masks = [clips.truth.au_mask(clip_id, name) for name in shown]
+    masks = [clips.truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else [region])]
     return np.any(masks, axis=0) if masks else np.zeros(clips.size, dtype=bool)

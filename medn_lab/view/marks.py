@@ -7,9 +7,9 @@ here, except the labels of axes and the headings of tiles, which may hold plotly
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,15 +40,6 @@ def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
         raise ValueError(f"the table {problem}; give the table of medn.{maker}")
 
 
-def column(table: pd.DataFrame, name: str, missing: Any = np.nan) -> np.ndarray:
-    """The column as an array, filled with `missing` where the table does not have it."""
-    return (
-        table[name].to_numpy()
-        if name in table
-        else np.full(len(table), missing, dtype=object if missing == "" else None)
-    )
-
-
 def counted(n: int, what: str) -> str:
     """A number of things in words.
 
@@ -76,30 +67,41 @@ def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, di
 
 def wrapped(text: str, *, width: int, letter: float = 6.6) -> list[str]:
     """Escaped lines of at most `width` pixels, with letters `letter` pixels wide."""
-    lines: list[str] = []
-    for word in text.split():
-        if lines and (len(lines[-1]) + 1 + len(word)) * letter <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
+    lines = textwrap.wrap(text, int(width / letter), break_long_words=False, break_on_hyphens=False)
     return [as_text(line) for line in lines]
+
+
+def small(text: str) -> str:
+    """The text in the smallest letters."""
+    return f"<span style='font-size:{SMALLEST}px'>{text}</span>"
+
+
+def fitted(text: str, width: float) -> str:
+    """The text, escaped, in lines that fit below or above a tile of this width."""
+    return "<br>".join(wrapped(text, width=int(width), letter=6.4))
+
+
+def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> None:
+    """Add a text above the upper left corner of a subplot."""
+    figure.add_annotation(
+        text=text, x=0, y=1, xref="x domain", yref="y domain", xanchor="left", yanchor="bottom", showarrow=False,
+        font={"size": size}, **where,
+    )  # fmt: skip
 
 
 def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
     """A figure without data and the sentence that says why."""
-    figure = theme.finish(go.Figure(), width=width, height=190, title=title, margin=(20, 20, 54, 20))
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
-    lines = wrapped(text, width=width - 60, letter=7.4)
-    lines += [f"<span style='font-size:{SMALLEST}px'>{line}</span>" for line in wrapped(note, width=width - 40)]
-    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
-    return figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
+    lines = wrapped(text, width=width - 60, letter=7.4) + [small(line) for line in wrapped(note, width=width - 40)]
+    figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
+    figure.add_annotation(
+        text="<br>".join(lines), font={"size": 14}, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False
+    )
+    return theme.finish(figure, width=width, height=190, title=title, margin=(20, 20, 54, 20))
 
 
 def room_for(labels: Iterable[str], *, size: int = 12) -> int:
     """Pixels for labels left of an axis; tags and all but the longest line do not count."""
-    plain = [re.sub(r"<(?!br)[^>]*>", "", label) for label in labels]
-    lines = [line for label in plain for line in label.split("<br>")]
+    lines = [line for label in labels for line in re.sub(r"<(?!br)[^>]*>", "", label).split("<br>")]
     return 24 + round(0.55 * size * max(map(len, lines), default=0))
 
 
@@ -112,20 +114,11 @@ def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: s
 
 
 def forest(
-    figure: go.Figure,
-    table: pd.DataFrame,
-    *,
-    labels: Sequence[str] | None,
-    name: str = "value",
-    colour: str | Sequence[str] = ESTIMATE,
-    open_marker: Sequence[bool] | np.ndarray | None = None,
-    texts: Sequence[str] | None = None,
-    references: Mapping[str, str] | None = None,
-    places: np.ndarray | None = None,
-    legend: bool = True,
-    row: int | None = None,
-    col: int | None = None,
-) -> None:
+    figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str] | None, name: str = "value",
+    colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | None = None,
+    texts: Sequence[str] | None = None, references: Mapping[str, str] | None = None,
+    reference_colour: str = REFERENCE, places: np.ndarray | None = None, legend: bool = True, **where: Any,
+) -> None:  # fmt: skip
     """Add values with their intervals on a line each, against what they are compared with.
 
     Parameters
@@ -146,85 +139,67 @@ def forest(
         Above each marker; may hold tags.
     references : mapping of str to str, optional
         Further columns, each a mark on its line: column to legend name. The first is a diamond, the others ticks.
+    reference_colour : str
+        Of the diamond.
     places : (n,) array, optional
         Of the rows on the axis; 0 to n - 1 by default.
     legend : bool
         Whether this mark's traces stand in the legend.
     row, col : int, optional
-        The subplot.
+        The subplot (`where`).
     """
-    where = {"row": row, "col": col}
-    value, low, high, mean, top = (
-        column(table, key).astype(float) for key in ("value", "low", "high", "null_mean", "null_95")
-    )
+    names = ["value", "low", "high", "null_mean", "null_95"]
+    value, low, high, mean, top = table.reindex(columns=names).astype(float).to_numpy().T
     places = np.arange(len(table)) if places is None else places
     known = np.isfinite(top)
+    tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
     if known.any():
-        figure.add_trace(
-            go.Bar(
-                x=(top - mean)[known], base=mean[known], y=places[known], orientation="h", width=0.62,
-                name="null: mean to 95 %", marker={"color": NULL_BAND}, showlegend=legend, legendgroup="null",
-                customdata=np.stack([mean, top], axis=1)[known],
-                hovertemplate="null: mean %{customdata[0]:.4g}, 95th percentile %{customdata[1]:.4g}<extra></extra>",
-            ),
-            **where,
+        figure.add_bar(
+            x=(top - mean)[known], base=mean[known], y=places[known], orientation="h", width=0.62,
+            name="null: mean to 95 %", marker={"color": NULL_BAND}, showlegend=legend, legendgroup="null",
+            customdata=np.stack([mean, top], axis=1)[known], **where,
+            hovertemplate="null: mean %{customdata[0]:.4g}, 95th percentile %{customdata[1]:.4g}<extra></extra>",
         )  # fmt: skip
-        tick = {"symbol": "line-ns", "size": 15, "line": {"width": 2.5, "color": theme.INK}}
-        figure.add_trace(
-            go.Scatter(
-                x=top[known], y=places[known], mode="markers", name="threshold", showlegend=legend, marker=tick,
-                legendgroup="threshold", hoverinfo="skip",
-            ),
-            **where,
+        figure.add_scatter(
+            x=top[known], y=places[known], mode="markers", name="threshold", showlegend=legend, hoverinfo="skip",
+            marker=tick | {"size": 15}, legendgroup="threshold", **where,
         )  # fmt: skip
     for number, (key, title) in enumerate((references or {}).items()):
-        at = column(table, key).astype(float)
-        diamond = {"symbol": "diamond-open", "size": 10, "color": REFERENCE, "line": {"width": 2}}
-        tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
-        figure.add_trace(
-            go.Scatter(
-                x=at, y=places, mode="markers", name=as_text(title), marker=tick if number else diamond, meta=key,
-                showlegend=legend and bool(np.isfinite(at).any()), legendgroup=key,
-                hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>",
-            ),
-            **where,
+        at = table[key].astype(float) if key in table else pd.Series(np.nan, table.index)
+        diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
+        figure.add_scatter(
+            x=at, y=places, mode="markers", name=as_text(title), marker=tick if number else diamond, meta=key,
+            showlegend=legend and bool(at.notna().any()), legendgroup=key,
+            hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>", **where,
         )  # fmt: skip
     hollow = np.zeros(len(table), bool) if open_marker is None else np.asarray(open_marker, dtype=bool)
     titles = [""] * len(table) if labels is None else [label.replace("<br>", " ") for label in labels]
-    marker = {
-        "size": 10, "color": colour, "symbol": np.where(hollow, "circle-open", "circle"),
-        "line": {"width": 2, "color": colour},
-    }  # fmt: skip
-    hover = [
-        f"{title}: {interval_text(*ends, digits=4)}" for title, *ends in zip(titles, value, low, high, strict=True)
-    ]
-    figure.add_trace(
-        go.Scatter(
-            x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
-            textposition="top center", marker=marker,
-            error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
-            customdata=hover, hovertemplate="%{customdata}<extra></extra>", showlegend=legend,
-            cliponaxis=False, meta="value",
-        ),
-        **where,
+    edge = {"width": 2, "color": colour}
+    figure.add_scatter(
+        x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
+        textposition="top center", showlegend=legend, cliponaxis=False, meta="value",
+        marker={"size": 10, "color": colour, "symbol": np.where(hollow, "circle-open", "circle"), "line": edge},
+        error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
+        customdata=[
+            f"{title}: {interval_text(*ends, digits=4)}" for title, *ends in zip(titles, value, low, high, strict=True)
+        ],
+        hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip
-    for place, one, reason in zip(places, value, column(table, "reason", ""), strict=True):
-        if not np.isfinite(one):
-            figure.add_annotation(
-                text=as_text(reason or "not known"), x=0, xref="x domain", xanchor="left", y=place, showarrow=False,
-                xshift=5, font={"size": SMALLEST}, **where,
-            )  # fmt: skip
+    reasons = table["reason"].fillna("").astype(str) if "reason" in table else [""] * len(table)
+    for place, reason in zip(places[np.isnan(value)], np.asarray(reasons)[np.isnan(value)], strict=True):
+        figure.add_annotation(
+            text=as_text(reason or "not known"), x=0, xref="x domain", xanchor="left", y=place, showarrow=False,
+            xshift=5, font={"size": SMALLEST}, **where,
+        )  # fmt: skip
     if labels is not None:
         rows_from_the_top(figure, labels, **where)
 
 
-def rows_from_the_top(
-    figure: go.Figure, labels: Sequence[str], *, row: int | None = None, col: int | None = None
-) -> None:
+def rows_from_the_top(figure: go.Figure, labels: Sequence[str], **where: Any) -> None:
     """Name the places 0 to n - 1 of the y axis, the first at the top."""
     figure.update_yaxes(
         tickvals=list(range(len(labels))), ticktext=list(labels), range=[len(labels) - 0.4, -0.6], showgrid=False,
-        zeroline=False, row=row, col=col,
+        zeroline=False, **where,
     )  # fmt: skip
 
 
@@ -232,29 +207,18 @@ def level(
     figure: go.Figure, value: float, *, text: str = "", colour: str = theme.INK, dash: str = "dash", **where: Any
 ) -> None:
     """Add a vertical line at a value of the x axis, and its name above."""
-    figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **where)
+    note: dict[str, Any] = {}
     if text:
-        figure.add_annotation(
-            x=value, y=1, yref="y domain" if where else "paper", yanchor="bottom", text=as_text(text), showarrow=False,
-            font={"size": SMALLEST, "color": colour}, **where,
-        )  # fmt: skip
+        label = {"text": as_text(text), "font": {"size": SMALLEST, "color": colour}}
+        note = {"annotation": label, "annotation_position": "top"}
+    figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **note, **where)
 
 
 def heat(
-    figure: go.Figure,
-    values: np.ndarray,
-    *,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    scale: Sequence[tuple[float, str]],
-    limits: tuple[float, float],
-    texts: np.ndarray | None = None,
-    hover: np.ndarray | None = None,
-    dark_from: float = np.inf,
-    bar: str = "",
-    row: int | None = None,
-    col: int | None = None,
-) -> None:
+    figure: go.Figure, values: np.ndarray, *, rows: Sequence[str], columns: Sequence[str],
+    scale: Sequence[tuple[float, str]], limits: tuple[float, float], texts: np.ndarray | None = None,
+    hover: np.ndarray | None = None, dark_from: float = np.inf, bar: str = "", **where: Any,
+) -> None:  # fmt: skip
     """Add a matrix of coloured cells.
 
     Parameters
@@ -274,26 +238,21 @@ def heat(
     bar : str
         Title of the colour bar; none where empty.
     row, col : int, optional
-        The subplot.
+        The subplot (`where`).
     """
-    where, (p, q) = {"row": row, "col": col}, values.shape
-    shared = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2}
+    p, q = values.shape
+    shared: dict[str, Any] = {"x": np.arange(q), "y": np.arange(p), "xgap": 2, "ygap": 2, **where}
     unknown = [[0, UNKNOWN_CELL], [1, UNKNOWN_CELL]]
-    figure.add_trace(
-        go.Heatmap(z=np.zeros((p, q)), colorscale=unknown, showscale=False, hoverinfo="skip", **shared), **where
-    )
-    figure.add_trace(
-        go.Heatmap(
-            z=values, zmin=limits[0], zmax=limits[1], colorscale=[list(stop) for stop in scale], customdata=hover,
-            hovertemplate=None if hover is None else "%{customdata}<extra></extra>", showscale=bool(bar), meta="value",
-            hoverongaps=True, colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
-            **shared,
-        ),
-        **where,
+    figure.add_heatmap(z=np.zeros((p, q)), colorscale=unknown, showscale=False, hoverinfo="skip", **shared)
+    figure.add_heatmap(
+        z=values, zmin=limits[0], zmax=limits[1], colorscale=[list(stop) for stop in scale], customdata=hover,
+        hovertemplate=None if hover is None else "%{customdata}<extra></extra>", showscale=bool(bar), meta="value",
+        hoverongaps=True, colorbar={"title": {"text": bar}, "thickness": 12, "len": 1, "y": 1, "yanchor": "top"},
+        **shared,
     )  # fmt: skip
     notes, axes = [], {"xref": figure.data[-1].xaxis or "x", "yref": figure.data[-1].yaxis or "y"}
     for (y, x), text in np.ndenumerate(np.empty((0, 0)) if texts is None else texts):
-        ink = ON_DARK if np.nan_to_num(values[y, x], nan=-np.inf) >= dark_from else ON_LIGHT
+        ink = ON_DARK if values[y, x] >= dark_from else ON_LIGHT
         notes.append({"x": x, "y": y, "text": str(text), "showarrow": False, "font": {"size": 13, "color": ink}} | axes)
     figure.layout.annotations = [*figure.layout.annotations, *notes]  # one by one, their cost grows with the square
     figure.update_xaxes(tickvals=np.arange(q), ticktext=list(columns), showgrid=False, zeroline=False, **where)
@@ -302,44 +261,39 @@ def heat(
 
 
 def bars(
-    figure: go.Figure,
-    values: Sequence[float] | np.ndarray,
-    *,
-    labels: Sequence[str],
-    colours: str | Sequence[str],
-    texts: Sequence[str] | None = None,
-    outlined: Sequence[bool] | None = None,
-    horizontal: bool = True,
-    name: str = "",
-    row: int | None = None,
-    col: int | None = None,
-) -> None:
+    figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: str | Sequence[str],
+    texts: Sequence[str] | None = None, outlined: Sequence[bool] | None = None, horizontal: bool = True, name: str = "",
+    **where: Any,
+) -> None:  # fmt: skip
     """Add bars, the first at the top (or at the left), each with its figure at its end."""
     along, across = ("x", "y") if horizontal else ("y", "x")
-    edge = [2 if one else 0 for one in outlined] if outlined is not None else 0
-    figure.add_trace(
-        go.Bar(
-            **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
-            textposition="outside" if texts is not None else "none", cliponaxis=False, showlegend=bool(name),
-            constraintext="none",
-            marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, meta="value",
-            hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>",
-        ),
-        row=row, col=col,
+    edge = 0 if outlined is None else [2 * int(one) for one in outlined]
+    figure.add_bar(
+        **{along: values, across: list(labels)}, orientation="h" if horizontal else "v", name=name, text=texts,
+        textposition="none" if texts is None else "outside", constraintext="none", cliponaxis=False, meta="value",
+        marker={"color": colours, "line": {"color": theme.INK, "width": edge}}, showlegend=bool(name),
+        hovertemplate=f"%{{{across}}}: %{{{along}:.3f}}<extra></extra>", **where,
     )  # fmt: skip
     if horizontal:
-        figure.update_yaxes(autorange="reversed", showgrid=False, row=row, col=col)
+        figure.update_yaxes(autorange="reversed", showgrid=False, **where)
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One picture with a heading above and a note below; without a picture the note stands in its place.
+def share_bars(
+    figure: go.Figure, values: Sequence[float] | np.ndarray, *, labels: Sequence[str], colours: Sequence[str],
+    reach: float = 1.32, outlined: Sequence[bool] | None = None, **where: Any,
+) -> None:  # fmt: skip
+    """Add bars of shares from 0 to 1, each with its percentage; `reach` is the end of the axis."""
+    texts = [f"{share:.0%}" for share in values]
+    bars(figure, values, labels=labels, colours=colours, texts=texts, outlined=outlined, **where)
+    axis = {"tickvals": [0, 0.5, 1], "tickformat": ".0%", "tickangle": 0, "tickfont": {"size": SMALLEST}}
+    figure.update_xaxes(range=[0, reach], **axis, **where)
+    figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
 
-    Attributes
-    ----------
-    picture : (h, w, 3) uint8 or None
-    heading, note : str
-        May hold plotly's tags.
+
+class Tile(NamedTuple):
+    """A picture (h, w, 3) uint8 with a heading above and a note below; without a picture the note is in its place.
+
+    Heading and note may hold plotly's tags.
     """
 
     picture: np.ndarray | None
@@ -351,45 +305,40 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
     """Add one picture to a subplot, with its heading and its note."""
     where: dict[str, Any] = {"row": row, "col": col}
     if one.picture is None:
-        figure.add_trace(go.Scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip"), **where)
-        figure.update_xaxes(visible=False, **where)
-        figure.update_yaxes(visible=False, **where)
+        figure.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", **where)
+        figure.update_xaxes(visible=False, **where).update_yaxes(visible=False, **where)
     else:
-        figure.add_trace(go.Image(source=data_uri(to_webp([one.picture], quality=84)), hoverinfo="skip"), **where)
+        figure.add_image(source=data_uri(to_webp(one.picture, quality=84)), hoverinfo="skip", **where)
         height, width = one.picture.shape[:2]
         bare = {
             "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,
-            "mirror": True, "linecolor": outline, "linewidth": 1, "constrain": "domain",
+            "mirror": True, "linecolor": outline, "linewidth": 1, "constrain": "domain", **where,
         }  # fmt: skip
         anchor = figure.get_subplot(row, col).xaxis.plotly_name.replace("axis", "")
-        figure.update_xaxes(range=[-0.5, width - 0.5], **bare, **where)
-        figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=anchor, **bare, **where)
-    middle = {"xref": "x domain", "yref": "y domain", "x": 0.5, "showarrow": False}
+        figure.update_xaxes(range=[-0.5, width - 0.5], **bare)
+        figure.update_yaxes(range=[height - 0.5, -0.5], scaleanchor=anchor, **bare)
+    middle = {"xref": "x domain", "yref": "y domain", "x": 0.5, "showarrow": False, **where}
     if one.heading:
-        figure.add_annotation(text=one.heading, y=1, yanchor="bottom", font={"size": 13}, **middle, **where)
+        figure.add_annotation(text=one.heading, y=1, yanchor="bottom", font={"size": 13}, **middle)
     if one.note:
         below = {"y": 0.5, "yanchor": "middle"} if one.picture is None else {"y": 0, "yanchor": "top"}
-        figure.add_annotation(text=one.note, font={"size": 12}, **below, **middle, **where)
+        figure.add_annotation(text=one.note, font={"size": 12}, **below, **middle)
 
 
 def tiles(columns: Sequence[Sequence[Tile]], *, title: str, cell: int, subtitle: str = "") -> go.Figure:
     """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels."""
     count = max(map(len, columns))
+    lines = [one.note.count("<br>") + 1 for column in columns for one in column if one.note and one.picture is not None]
     first = max((column[0].heading.count("<br>") for column in columns if column), default=0)
     top = (72 if title else 40) + 18 * first + (18 + 15 * subtitle.count("<br>") if subtitle else 0)
-    lines = [one.note.count("<br>") + 1 for column in columns for one in column if one.note and one.picture is not None]
     foot = 12 + 18 * max(lines, default=0)
-    gap = foot + 32
-    height = top + count * (cell - 12) + (count - 1) * gap + foot
+    height = top + count * (cell - 12) + (count - 1) * (foot + 32) + foot
     figure = make_subplots(
-        rows=count,
-        cols=len(columns),
-        horizontal_spacing=12 / (len(columns) * cell),
-        vertical_spacing=gap / (height - top - foot) if count > 1 else 0,
-    )
-    width = len(columns) * cell + 24
-    theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(12, 12, top, foot))
+        rows=count, cols=len(columns), horizontal_spacing=12 / (len(columns) * cell),
+        vertical_spacing=(foot + 32) / (height - top - foot) if count > 1 else 0,
+    )  # fmt: skip
     for col, panels in enumerate(columns, 1):
         for row, one in enumerate(panels, 1):
             tile(figure, one, row=row, col=col)
-    return figure
+    width = len(columns) * cell + 24
+    return theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(12, 12, top, foot))

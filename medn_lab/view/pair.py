@@ -1,46 +1,42 @@
-"""One confusable pair in detail: faces at the apex, flows and their difference, attribution, scores, verdicts."""
+"""Confusable pairs: one pair in detail, all pairs, the AU sets that several emotions share, their separation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from medn_lab.records import Attribution, Clips, Predictions, positions
-from medn_lab.view import theme
-from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.images import (
-    SCALED_NOTE,
-    Magnifier,
-    common_scale,
-    draw_arrows,
-    draw_heat,
-    draw_magnitude,
-    enlarge,
-    flow_magnitude,
-    full_colour,
-    motion_field,
-    scaled_by_clip,
-    smooth,
-)
-from medn_lab.view.marks import SMALLEST, Tile, bars, need, room_for, tiles, wrapped
-from medn_lab.view.rows import clip_moments, clip_row, describe, label_column, shown_frames
+from medn_lab.records import Attribution, Clips, Predictions, positions, require
+from medn_lab.view import images, marks, theme
+from medn_lab.view.answers import score_bars
+from medn_lab.view.attribution import mapped_clip, sanity_lines
+from medn_lab.view.marks import SMALLEST, Tile, counted, fitted, heading, need, room_for, tiles
+from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
 APART = 0.95
 """A branch separates a pair when at least this share of its controls lie nearer together."""
 FEWEST_CONTROLS = 20
 """With fewer controls a share of .95 cannot be distinguished from all of them."""
-PIXELS = 320
-"""Longer side of a picture."""
-_BLUR = 1.0  # pixels: single pixels of an attribution are noisy
-_GROUND = 205
-_CELL = 200
+PIXELS, _CELL = 320, 200  # longer side of a picture, and the width of a tile
 _SCORES = 1.5  # widths of a picture that the scores and their labels have
-_DESIRED = {"motion": "desired: not to separate", "emotion": "desired: to separate"}
+_DESIRED = {
+    "motion": ("motion_similarity", "desired: not to separate"),
+    "emotion": ("emotion_separation", "desired: to separate"),
+}
+MOST_PAIRS = 4000
+"""Of more pairs than this every second, third ... is drawn."""
+MOST_SETS = 24
+_LINE = 17  # pixels of a line under the title
+_SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject")
+_PAIR_COLUMNS = (
+    "clip_a", "clip_b", "action_units", "label_a", "label_b", "opposite", "same_subject", "motion_similarity",
+    "emotion_separation",
+)  # fmt: skip
+_VERDICT_COLOURS = {"one right": "#E08214", "swapped": "#C34BAA", "both wrong": "#E2553F"}
 
 
 def plot_pair(
@@ -116,14 +112,19 @@ def plot_pair(
         pair = pairs.iloc[place]
     lines += pair_lines(pair, swaps=swaps)
     cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * (predictions is not None))))
+    faces = []
+    for name in names:
+        moments = clip_moments(clips, name)
+        picture, shown = images.magnified_apex(clips, name, magnify, size=PIXELS)
+        note = shown if picture is None else moments.describe(moments.peak)
+        faces.append(Tile(picture, "apex" if picture is None else shown, fitted(note, cell)))
     flows = flow_tiles(clips, names, cell=cell)
-    columns = [[_apex(clips, name, magnify, cell) for name in names], [flows[0], flows[2]], [flows[1]]]
+    columns = [faces, [flows[0], flows[2]], [flows[1]]]
     if attribution is not None:
-        columns.append(attribution_tiles(attribution, clips, names, part=part, cell=cell))
+        columns.append(attribution_tiles(attribution, clips, names, part=part))
         lines += [attribution_line(attribution, part=part), *sanity_lines(attribution)]
     columns += [[]] * (predictions is not None)
-    title = "<b>Confusable pair</b>"
-    figure = tiles(columns, title=title, subtitle="<br>".join(lines), cell=cell)
+    figure = tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell)
     middle = figure.get_subplot(1, 3).yaxis
     half = (middle.domain[1] - middle.domain[0]) / 2
     middle.domain = (0.5 - half, 0.5 + half)
@@ -134,29 +135,17 @@ def plot_pair(
 
 def _add_scores(figure: go.Figure, predictions: Predictions, names: Sequence[str], *, col: int, cell: int) -> None:
     """Draw the emotion scores of both clips in the last column, and make it wider than a picture."""
-    label, classes = label_column(predictions.table), predictions.classes
     inner = cell * (col - 1 + _SCORES)
     figure.update_layout(width=inner + 24)
     for axis in figure.select_xaxes():
         axis.domain = tuple(place * cell * col / inner for place in axis.domain)
-    for row, place in enumerate(positions(predictions.table, names, owner="these Predictions"), 1):
+    for row, name in enumerate(names, start=1):
         where: dict[str, Any] = {"row": row, "col": col}
-        shares, true = predictions.probabilities[place], None if label is None else predictions.table[label].iloc[place]
-        labels = [as_text(name) + (" ◀ label" if name == true else "") for name in classes]
-        bars(
-            figure, shares, labels=labels, colours=[theme.emotion_colour(name) for name in classes],
-            texts=[f"{share:.0%}" for share in shares], outlined=[name == true for name in classes], **where,
-        )  # fmt: skip
+        scores = score_bars(predictions, name)
+        marks.share_bars(figure, **scores, reach=1.4, **where)
         low = figure.get_subplot(row, col).xaxis.domain[0]
-        room = min(room_for(labels, size=SMALLEST), cell) / inner
-        figure.update_xaxes(
-            domain=(low + room, 1), range=[0, 1.4], tickvals=[0, 0.5, 1], tickformat=".0%", tickangle=0, **where
-        )
-        figure.update_yaxes(tickfont={"size": SMALLEST}, dtick=1, **where)
-        figure.add_annotation(
-            text=f"scores of {'ab'[row - 1]}", x=0, y=1, xref="x domain", yref="y domain", yanchor="bottom",
-            xanchor="left", showarrow=False, font={"size": 13}, **where,
-        )  # fmt: skip
+        figure.update_xaxes(domain=(low + min(room_for(scores["labels"], size=SMALLEST), cell) / inner, 1), **where)
+        heading(figure, f"scores of {'ab'[row - 1]}", **where)
 
 
 def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
@@ -164,60 +153,44 @@ def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
     return tiles([[one] for one in flow_tiles(clips, clip_ids, cell=_CELL)], title="", cell=_CELL)
 
 
-def attribution_figure(
-    attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str = "frames"
-) -> go.Figure:
+def attribution_figure(attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str) -> go.Figure:
     """The attribution of a pair's difference in both clips in one row."""
-    drawn = attribution_tiles(attribution, clips, clip_ids, part=part, cell=_CELL)
-    return tiles([[one] for one in drawn], title="", cell=_CELL)
+    return tiles([[one] for one in attribution_tiles(attribution, clips, clip_ids, part=part)], title="", cell=_CELL)
 
 
 def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile]:
-    """Flow of the first clip, difference of the two flows, flow of the second; one scale for all three.
-
-    The difference is the first clip's flow minus the second's, drawn over both faces blended; it is also where the two
-    faces differ in shape, for a crop brings eyes and mouth together only so far.
-    """
+    """Flow of the first clip, first minus second (over both faces blended), flow of the second; one scale for all."""
     places = [clip_row(clips, name)[0] for name in clip_ids]
-    (one, why_one), (other, why_other) = (motion_field(clips, place) for place in places)
+    (one, why_one), (other, why_other) = (images.motion_field(clips, place) for place in places)
     headings = "flow of a", "difference of flows, a − b", "flow of b"
     if one is None or other is None:
-        return [_tile(None, heading, why_one or why_other, cell) for heading in headings]
-    faces = []
-    for place in places:
-        frames, _ = shown_frames(clips, place)
-        face = np.full((*clips.size, 3), _GROUND, dtype=np.uint8) if frames is None else frames[0]
-        faces.append(enlarge(face, PIXELS))
-    both = (0.5 * faces[0] + 0.5 * faces[1]).astype(np.uint8)
-    flows = [one, one - other, other]
-    largest, gain = common_scale(flows)
-    unit = SCALED_NOTE if scaled_by_clip(clips.recipe) else "px"
-    found = []
-    for heading, flow, ground in zip(headings, flows, [faces[0], both, faces[1]], strict=True):
-        coloured, _ = draw_magnitude(ground, flow, largest=largest)
-        note = f"longest {float(flow_magnitude(flow).max()):.2f} {unit}, arrows ×{gain:g}"
-        found.append(_tile(draw_arrows(coloured, flow, gain=gain)[0], heading, note, cell))
-    return found
+        return [Tile(None, heading, fitted(why_one or why_other, cell)) for heading in headings]
+    shown = [shown_frames(clips, place)[0] for place in places]
+    plain = np.full((*clips.size, 3), 205, dtype=np.uint8)
+    a, b = (images.enlarge(plain if frames is None else frames[0], PIXELS) for frames in shown)
+    grounds = [a, (0.5 * a + 0.5 * b).astype(np.uint8), b]
+    flows, scaled = [one, one - other, other], images.scaled_by_clip(clips.recipe)
+    largest = max(float(images.flow_magnitude(flow).max()) for flow in flows)
+    gain = min((images.arrow_grid(flow)[-1] for flow in flows if np.any(flow)), default=1.0)  # no longer than alone
+    drawn = [
+        images.draw_flow(ground, flow, scaled=scaled, largest=largest, gain=gain)
+        for ground, flow in zip(grounds, flows, strict=True)
+    ]
+    return [Tile(face, name, fitted(note, cell)) for name, (face, note) in zip(headings, drawn, strict=True)]
 
 
-def attribution_tiles(
-    attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str, cell: int
-) -> list[Tile]:
-    """The attribution of a pair's difference in each clip, on one colour scale; ValueError where a clip is not in it.
-
-    The other input is drawn where `part` was not attributed.
-    """
+def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str) -> list[Tile]:
+    """The attribution of a pair's difference in each clip, on one colour scale."""
     part = _attributed(attribution, part)
-    heats = []
-    for row in positions(attribution.table, list(clip_ids), owner="this attribution"):
-        values = np.asarray(getattr(attribution, part)[row]).sum(axis=-1)
-        # Of the frames without the onset: against it all others are measured, so that its slope takes back theirs.
-        heats.append(smooth(values[1:].sum(axis=0) if part == "frames" else values, _BLUR))
-    found = []
+    heats = [
+        require(mapped_clip(attribution, int(row), clips=clips, region=None, blur=1.0).summed(part), otherwise=part)
+        for row in positions(attribution.table, list(clip_ids), owner="this attribution")
+    ]
+    found, largest = [], images.full_colour(*heats)
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
         frames, _ = shown_frames(clips, clip_row(clips, clip_id)[0])
-        drawn = draw_heat(None if frames is None else frames[0], heat, largest=full_colour(*heats), size=PIXELS)
-        found.append(_tile(drawn, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}", cell))
+        face = images.draw_heat(None if frames is None else frames[0], heat, largest=largest, size=PIXELS)
+        found.append(Tile(face, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
     return found
 
 
@@ -225,154 +198,296 @@ def attribution_line(attribution: Attribution, *, part: str) -> str:
     """What the colours of :func:`attribution_tiles` mean, escaped."""
     part = _attributed(attribution, part)
     first, _, second = attribution.target.partition(" - ")
-    summed = "summed over time" if part == "frames" else "onset to apex"
-    method = attribution.method.replace("_", " ")
-    return as_text(f"{part}, {summed}, by {method}: red raises {first}, blue raises {second or 'the other'}")
+    how = f"{'summed over time' if part == 'frames' else 'onset to apex'}, by {attribution.method.replace('_', ' ')}"
+    return as_text(f"{part}, {how}: red raises {first}, blue raises {second or 'the other'}")
 
 
 def _attributed(attribution: Attribution, part: str) -> str:
+    """The input, or the other one where it was not attributed."""
     return part if getattr(attribution, part) is not None else {"frames": "flow", "flow": "frames"}[part]
 
 
-def _apex(clips: Clips, clip_id: str, magnify: float, cell: int) -> Tile:
-    place, _ = clip_row(clips, clip_id)
-    frames, _ = shown_frames(clips, place)
-    if frames is None:
-        return _tile(None, "apex", "These clips have no frames.", cell)
-    moments = clip_moments(clips, clip_id)
-    at = len(frames) // 2 if moments.apex is None else moments.apex
-    drawn = Magnifier(frames, motion_field(clips, place)[0], apex=moments.apex, size=PIXELS).frame(at, magnify)
-    name = "middle frame" if moments.apex is None else "apex"
-    return _tile(drawn, f"{name}, motion ×{magnify:g}" if magnify > 1 else name, moments.describe(at), cell)
-
-
-def _tile(picture: np.ndarray | None, heading: str, note: str, cell: int) -> Tile:
-    return Tile(picture, heading, "<br>".join(wrapped(note, width=cell, letter=6.0)))
-
-
-class Verdict(NamedTuple):
-    """Whether a branch separates the two clips of a pair.
-
-    Attributes
-    ----------
-    branch : str
-    verdict : str
-    beyond : float
-        Share of the pair's controls that lie nearer together, in [0, 1]; NaN where not known.
-    n_controls : int
-    nearer : float
-        Share of all pairs of clips that lie nearer together, in [0, 1].
-    """
-
-    branch: str
-    verdict: str
-    beyond: float
-    n_controls: int
-    nearer: float
-
-
-def branch_verdicts(pair: pd.Series) -> list[Verdict]:
-    """The verdicts of the motion and the emotion branch on one row of the table of ``medn.diagnose.rank_pairs``.
-
-    Without ``motion_similarity`` or ``emotion_separation`` in the row a branch has none.
-
-    Examples
-    --------
-    >>> pair = pd.Series({"motion_similarity": 0.998, "motion_beyond": 0.5, "emotion_separation": 0.9,
-    ...                   "emotion_beyond": 1.0, "n_controls": 34})
-    >>> [one.verdict for one in branch_verdicts(pair)]
-    ['does not separate them', 'separates them']
-    """
-    found = []
-    for branch, column in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
+def _branch_lines(pair: pd.Series) -> list[str]:
+    """The verdict of each branch that was measured: it separates a pair from which its controls lie less far apart."""
+    lines = []
+    for branch, (column, desired) in _DESIRED.items():
         keys = [column, f"{branch}_beyond", "n_controls"]
         value, beyond, n = pd.to_numeric(pair.reindex(keys), errors="coerce").astype(float)
         if np.isnan(value):
             continue
-        n = 0 if np.isnan(n) else int(n)
         if np.isnan(beyond):
-            verdict = "not known" if n else "no control: no pair of its AU set has one emotion"
-        elif n < FEWEST_CONTROLS:
-            verdict = f"too few controls to say ({n})"
+            verdict = "not known" if n > 0 else "no control: no pair of its AU set has one emotion"
+        elif not n >= FEWEST_CONTROLS:
+            verdict = f"too few controls to say ({n:.0f})"
         else:
             verdict = "separates them" if beyond >= APART else "does not separate them"
-        found.append(Verdict(branch, verdict, float(beyond), n, float(1 - value if branch == "motion" else value)))
-    return found
-
-
-def swap_effects(swaps: pd.DataFrame) -> tuple[float, float]:
-    """How much of the margin between two clips comes from the flow and from the frames, in logits.
-
-    Parameters
-    ----------
-    swaps : DataFrame
-        ``frames_of, flow_of, margin, predicted``, a row a mix: ``medn.diagnose.swap_branches(...)``.
-
-    Raises
-    ------
-    ValueError
-        If the table lacks a mix or a column.
-    """
-    need(swaps, ("frames_of", "flow_of", "margin", "predicted"), maker="diagnose.swap_branches")
-    margin = swaps.set_index(["frames_of", "flow_of"])["margin"]
-    if sorted(margin.index) != [(frames, flow) for frames in "ab" for flow in "ab"]:
-        raise ValueError("the table of swapped branches must have one row for each mix of a's and b's frames and flow")
-    flow = 0.5 * sum(margin[frames, "a"] - margin[frames, "b"] for frames in "ab")
-    frames = 0.5 * sum(margin["a", flow_of] - margin["b", flow_of] for flow_of in "ab")
-    return float(flow), float(frames)
+        nearer = 1 - value if branch == "motion" else value
+        nearer = f"{100 * nearer:.{1 if 0 < nearer < 0.1 or 0.99 < nearer < 1 else 0}f}%"
+        controls = "" if np.isnan(beyond) else f"{beyond:.0%} of {n:.0f} controls and "
+        head = f"<b style='color:{theme.branch_colour(branch)}'>{branch} branch {verdict}</b>"
+        lines.append(f"{head} ({desired}): {controls}{nearer} of all pairs are nearer")
+    return lines
 
 
 def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> list[str]:
     """The verdict of each branch and of the model on a pair, and the effect of swapping, as escaped text with tags.
 
-    Parameters
-    ----------
-    pair : Series or None
-        A row of the table of ``medn.diagnose.rank_pairs``.
-    swaps : DataFrame or None
-        Of ``medn.diagnose.swap_branches``.
-
-    Examples
-    --------
-    >>> swaps = pd.DataFrame({"frames_of": list("aabb"), "flow_of": list("abab"), "margin": [5.0, 4.0, -4.0, -5.0],
-    ...                       "predicted": ["happiness", "happiness", "others", "others"]})
-    >>> for line in pair_lines(None, swaps=swaps):
-    ...     print(line)
-    margin between the clips 10.0 logits: +1.0 from the flow, +9.0 from the frames
-    predictions with flows swapped: happiness, others (unchanged); frames swapped: others, happiness
+    `pair` is a row of the table of ``medn.diagnose.rank_pairs``, `swaps` comes from ``medn.diagnose.swap_branches``.
     """
-    lines = []
-    for one in [] if pair is None else branch_verdicts(pair):
-        head = f"<b style='color:{theme.branch_colour(one.branch)}'>{one.branch} branch {one.verdict}</b>"
-        controls = "" if np.isnan(one.beyond) else f"{one.beyond:.0%} of {one.n_controls} controls and "
-        lines.append(f"{head} ({_DESIRED[one.branch]}): {controls}{_percent(one.nearer)} of all pairs are nearer")
+    lines = [] if pair is None else _branch_lines(pair)
     if pair is not None and pd.notna(pair.get("verdict")):
         labels = f"{as_text(pair['predicted_a'])} and {as_text(pair['predicted_b'])}"
         lines.append(f"<b>whole model: {as_text(pair['verdict'])}</b>; predicted {labels}")
     if swaps is not None:
-        flow, frames = swap_effects(swaps)
-        lines.append(
-            f"margin between the clips {flow + frames:.1f} logits: {flow:+.1f} from the flow, {frames:+.1f} from the"
-            " frames"
-        )
-        said = swaps.set_index(["frames_of", "flow_of"])["predicted"].astype(str)
-        own = [said["a", "a"], said["b", "b"]]
-        mixes = {"flows": [said["a", "b"], said["b", "a"]], "frames": [said["b", "a"], said["a", "b"]]}
+        need(swaps, ("frames_of", "flow_of", "margin", "predicted"), maker="diagnose.swap_branches")
+        mixes = swaps.pivot_table(index="frames_of", columns="flow_of", aggfunc="first").reindex(index=["a", "b"])
+        (aa, ab), (ba, bb) = mixes["margin"].reindex(columns=["a", "b"]).to_numpy(dtype=float)
+        flow, frames = 0.5 * (aa - ab + ba - bb), 0.5 * (aa - ba + ab - bb)
+        total = f"margin between the clips {flow + frames:.1f} logits"
+        lines.append(f"{total}: {flow:+.1f} from the flow, {frames:+.1f} from the frames")
+        (aa, ab), (ba, bb) = mixes["predicted"].reindex(columns=["a", "b"]).map(as_text).to_numpy()
         now = [
-            f"{name} swapped: {as_text(', '.join(two))}{' (unchanged)' if two == own else ''}"
-            for name, two in mixes.items()
+            f"{name} swapped: {', '.join(two)}{' (unchanged)' if two == [aa, bb] else ''}"
+            for name, two in (("flows", [ab, ba]), ("frames", [ba, ab]))
         ]
         lines.append(f"predictions with {'; '.join(now)}")
     return lines
 
 
-def _percent(share: float) -> str:
-    """A share with a digit more near 0 and 1."""
-    return f"{100 * share:.{1 if 0 < share < 0.1 or 0.99 < share < 1 else 0}f}%"
-
-
 def pair_place(pairs: pd.DataFrame, clip_a: str, clip_b: str) -> int | None:
     """Position of the row that holds these two clips, in either order; None where there is none."""
-    a, b = pairs["clip_a"].to_numpy(dtype=object), pairs["clip_b"].to_numpy(dtype=object)
-    here = np.flatnonzero(((a == clip_a) & (b == clip_b)) | ((a == clip_b) & (b == clip_a)))
-    return int(here[0]) if len(here) else None
+    here = [set(two) == {clip_a, clip_b} for two in zip(pairs["clip_a"], pairs["clip_b"], strict=True)]
+    return here.index(True) if True in here else None
+
+
+def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int = 620) -> go.Figure:
+    """Draw confusable pairs: how alike they move against how far the emotion branch keeps them apart.
+
+    A point is a pair. Both axes place it among all pairs of clips, so that the middle (dashed) is a pair drawn at
+    random. Confusable pairs crowd among the most alike, so that axis is logarithmic: its 1 % are the hundredth of all
+    pairs that move most alike. Top right is what the decoupling is for: alike in motion, apart in emotion; bottom right
+    is what was missed. Diamonds are of opposite valence. With predictions the colour is the model's verdict.
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        ``clip_a, clip_b, action_units, label_a, label_b, opposite, same_subject, motion_similarity,
+        emotion_separation`` and, where known, ``verdict, predicted_a, predicted_b``: ``medn.diagnose.rank_pairs(...)``,
+        or any rows of it. Beyond 4000 pairs every second, third ... is drawn, and the figure says so.
+    width, height : int
+
+    Returns
+    -------
+    Figure
+        ``x`` is one minus the motion similarity; ``customdata`` holds the two clip ids. Without pairs it says why there
+        are none.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, or the emotion branch was not measured.
+
+    Examples
+    --------
+    >>> row = {"clip_a": "a", "clip_b": "b", "action_units": "12", "label_a": "happiness", "label_b": "disgust"}
+    >>> row |= {"opposite": True, "same_subject": False, "motion_similarity": 0.98, "emotion_separation": 0.7}
+    >>> figure = plot_confusable_pairs(pd.DataFrame([row]))
+    >>> [round(float(x), 2) for x in figure.data[-1].x]
+    [0.02]
+    """
+    title = "<b>Confusable pairs</b> · same AU set, different emotions"
+    if (nothing := _nothing(pairs, _PAIR_COLUMNS, "rank_pairs", title=title, width=width)) is not None:
+        return nothing
+    if pairs["emotion_separation"].isna().any():
+        raise ValueError("these pairs have no emotion separation: the features had no emotion branch")
+    step = -(-len(pairs) // MOST_PAIRS)
+    shown = pairs.assign(verdict=pairs["verdict"].astype(str) if "verdict" in pairs else "").iloc[::step]
+    shown = shown.assign(x=1 - shown["motion_similarity"], opposite=shown["opposite"].astype(bool))
+    shown["text"] = [_pair_text(row) for row in shown.reset_index(names="rank").to_dict("records")]
+    figure = go.Figure()
+    kind = go.Scattergl if len(shown) > 1200 else go.Scatter
+    for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
+        valence = "opposite valence" if opposite else "other emotions"
+        faint = verdict in ("both right", "") and not opposite
+        marker = {
+            "symbol": "diamond" if opposite else "circle", "size": 9 if opposite else 6,
+            "opacity": 0.45 if faint else 0.85, "color": _VERDICT_COLOURS.get(verdict, marks.ESTIMATE),
+            "line": {"width": int(opposite), "color": "#FFFFFF"},
+        }  # fmt: skip
+        trace = kind(
+            x=rows["x"], y=rows["emotion_separation"], mode="markers", marker=marker, hovertext=rows["text"],
+            customdata=rows[["clip_a", "clip_b"]].to_numpy(dtype=object), meta=verdict,
+            hovertemplate="%{hovertext}<br>nearer: %{x:.2%} of all pairs in motion, %{y:.1%} in emotion<extra></extra>",
+            name=", ".join(filter(None, (verdict, valence))) + f" ({len(rows)})",
+        )  # fmt: skip
+        figure.add_trace(trace)
+    middle = {"type": "line", "line": {"color": theme.INK, "width": 1, "dash": "dash"}, "layer": "below"}
+    figure.add_shape(x0=0.5, x1=0.5, y0=0, y1=1, yref="y domain", **middle)
+    figure.add_shape(x0=0, x1=1, xref="x domain", y0=0.5, y1=0.5, **middle)
+    for y, yanchor, text in ((1, "top", "alike in motion, apart in emotion ↗"), (0, "bottom", "alike in both ↘")):
+        figure.add_annotation(
+            x=1, y=y, xref="x domain", yref="y domain", text=text, showarrow=False, xanchor="right", yanchor=yanchor,
+            font={"size": SMALLEST},
+        )  # fmt: skip
+    facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
+    facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
+    subtitle = _subtitle(facts, pairs, width)
+    figure.update_xaxes(
+        type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))],
+        tickvals=[1, 0.5, 0.1, 0.01, 0.001, 0.0001, 0.00001],
+        ticktext=["all", "50%", "10%", "1%", "0.1%", "0.01%", "0.001%"],
+        title_text="share of all pairs of clips that are nearer in the motion branch",
+    )  # fmt: skip
+    figure.update_yaxes(
+        tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
+        title_text="share of all pairs of clips that are<br>nearer in the emotion branch",
+    )  # fmt: skip
+    figure.update_layout(legend={"y": -58 / (height - 172), "yanchor": "top", "x": 0}, hovermode="closest")
+    margin = (78, 20, 74 + _LINE * subtitle.count("<br>"), 98)
+    return theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=margin)
+
+
+def _pair_text(row: dict[str, object]) -> str:
+    """What the pointer shows over a pair; a prediction only where it is not the label."""
+    lines = []
+    for side in "ab":
+        label, predicted = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
+        wrong = f", predicted {as_text(predicted)}" if predicted != label else ""
+        lines.append(f"<b>{as_text(row[f'clip_{side}'])}</b> {as_text(label)}{wrong}")
+    valence = " · opposite valence" if row["opposite"] else ""
+    subjects = "one subject" if row["same_subject"] else "two subjects"
+    lines.append(f"AU {as_text(row['action_units'])} · {subjects}{valence}")
+    return "<br>".join([*lines, f"rank {row['rank']}"])
+
+
+def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
+    """Draw the AU sets that several emotions share: a bar a set, a stretch an emotion, in clips.
+
+    Parameters
+    ----------
+    sets : DataFrame
+        ``action_units, n_clips, n_subjects, n_emotions, n_pairs, n_opposite, n_same_subject`` and a column an emotion:
+        ``medn.diagnose.confusable_sets(...)``. The first 24 are drawn, and the figure says how many are left.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        One trace an emotion. Without sets it says why there are none.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> row = {"action_units": "4", "n_clips": 5, "n_subjects": 3, "n_emotions": 2, "n_pairs": 6, "n_opposite": 0}
+    >>> figure = plot_confusable_sets(pd.DataFrame([row | {"n_same_subject": 1, "disgust": 3, "others": 2}]))
+    >>> [trace.name for trace in figure.data]
+    ['disgust', 'others']
+    """
+    title = "<b>AU sets with more than one emotion</b>"
+    if (nothing := _nothing(sets, _SET_COLUMNS, "confusable_sets", title=title, width=width)) is not None:
+        return nothing
+    shown = sets.head(MOST_SETS)
+    names = [f"AU {as_text(text)}" for text in shown["action_units"]]
+    figure = go.Figure()
+    for emotion in shown.columns.difference(_SET_COLUMNS, sort=False):
+        if shown[emotion].any():
+            numbers = [str(count or "") for count in shown[emotion]]
+            colour = theme.emotion_colour(emotion)
+            marks.bars(figure, shown[emotion], labels=names, colours=colour, texts=numbers, name=as_text(emotion))
+    figure.update_traces(
+        textposition="inside", insidetextanchor="middle", textangle=0,
+        hovertemplate="%{y}: %{x} %{fullData.name}<extra></extra>",
+    )  # fmt: skip
+    notes = []
+    for name, row in zip(names, shown.itertuples(), strict=True):
+        opposite = f", {row.n_opposite} opposite" if row.n_opposite else ""
+        notes.append(f"{counted(row.n_pairs, 'pair')}{opposite} · {counted(row.n_subjects, 'subject')}")
+        look = {"showarrow": False, "xanchor": "left", "xshift": 6, "font": {"size": SMALLEST}}
+        figure.add_annotation(x=row.n_clips, y=name, text=notes[-1], **look)
+    counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
+    more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
+    subtitle = _subtitle([*(counted(n, what) for what, n in counts.items()), *more], sets, width)
+    top, bottom, left = 66 + _LINE * subtitle.count("<br>"), 84, room_for(names)
+    inner, body = width - left - 20, 26 * len(shown) + 10  # each bar and the note behind it must find room
+    reach = max(n * inner / (inner - 18 - 6.2 * len(note)) for n, note in zip(shown["n_clips"], notes, strict=True))
+    figure.update_yaxes(type="category").update_xaxes(range=[0, reach], title_text="clips")
+    figure.update_layout(
+        barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"},
+        legend={"y": -44 / body, "yanchor": "top", "x": 0, "traceorder": "normal"},
+    )  # fmt: skip
+    return theme.finish(
+        figure, width=width, height=top + bottom + body, title=title, subtitle=subtitle, margin=(left, 20, top, bottom)
+    )
+
+
+def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
+    """Draw how far each branch keeps confusable pairs apart, with the interval, against a branch that knows AUs alone.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``branch, value, low, high, direction, n_pairs, n_controls, n_clips, n_subjects``, a row a branch:
+        ``medn.diagnose.pair_separation(...)``.
+    width : int
+        In pixels.
+
+    Returns
+    -------
+    Figure
+        One trace, a point a branch. Without pairs it says why there are none.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing.
+
+    Examples
+    --------
+    >>> row = {"branch": "emotion", "value": 0.9, "low": 0.8, "high": 0.95, "n_pairs": 40, "n_controls": 30}
+    >>> figure = plot_pair_separation(pd.DataFrame([row | {"direction": "higher", "n_clips": 60, "n_subjects": 8}]))
+    >>> figure.layout.title.text
+    '<b>Separation of confusable pairs</b>'
+    """
+    title = "<b>Separation of confusable pairs</b>"
+    needed = ("branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects")
+    if (nothing := _nothing(table, needed, "pair_separation", title=title, width=width)) is not None:
+        return nothing
+    labels = [
+        f"{as_text(row.branch)}{'' if row.branch == 'fused' else ' branch'}<br>{marks.small(as_text(row.direction))}"
+        for row in table.itertuples()
+    ]
+    texts = [marks.interval_text(*row) for row in table[["value", "low", "high"]].itertuples(index=False)]
+    colours, figure = [theme.BRANCH_COLOURS.get(name, theme.INK) for name in table["branch"]], go.Figure()
+    marks.forest(figure, table, labels=labels, colour=colours, texts=texts, legend=False)
+    marks.level(figure, 0.5, text="AUs alone")
+    first, lowest = table.iloc[0], float(np.nanmin([0.5, *table["low"], *table["value"]]))
+    figure.update_xaxes(range=[max(0.0, lowest - 0.1), 1.02], title_text="share of controls that lie nearer")
+    facts = [f"{first['n_pairs']} pairs against {first['n_controls']} of the same AU set and one emotion"]
+    facts += [counted(first["n_clips"], "clip"), counted(first["n_subjects"], "subject")]
+    facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
+    subtitle = _subtitle(facts, table, width)
+    top = 84 + _LINE * subtitle.count("<br>")
+    return theme.finish(
+        figure, width=width, height=top + 62 + 62 * len(table), title=title, subtitle=subtitle,
+        margin=(room_for(labels), 64, top, 54),
+    )  # fmt: skip
+
+
+def _nothing(table: pd.DataFrame, columns: Sequence[str], maker: str, *, title: str, width: int) -> go.Figure | None:
+    """An empty sheet where the table has no rows; ValueError where it lacks a column."""
+    if len(table) or not set(columns) <= set(table.columns):
+        need(table, columns, maker=f"diagnose.{maker}")
+        return None
+    why = table.attrs.get("none") or "none here, because no two clips share an AU set and differ in emotion"
+    rule = str(table.attrs.get("rule", ""))
+    return marks.empty_sheet(f"{why[:1].upper()}{why[1:]}.", title=title, width=width, note=rule)
+
+
+def _subtitle(facts: Sequence[str], table: pd.DataFrame, width: int) -> str:
+    """The facts on one line, and the rule by which the pairs were found."""
+    return "<br>".join([" · ".join(facts), *marks.wrapped(str(table.attrs.get("rule", "")), width=width - 40)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,10 +49,10 @@ def au_set_names(table: pd.DataFrame) -> np.ndarray:
     """
     if "action_units" not in table and not au_columns(table):
         return np.full(len(table), UNKNOWN_AUS, dtype=object)
-    doubt = au_doubt(table)
+    unsettled = np.where(au_doubt(table) == "", UNKNOWN_AUS, AUS_IN_DOUBT).tolist()
     names = [
-        AUS_IN_DOUBT if said else UNKNOWN_AUS if aus is None else _set_name(aus)
-        for aus, said in zip(au_sets(table), doubt, strict=True)
+        other if aus is None else "AU" + au_set_text(aus).replace("+", "+AU") if aus else NO_AU
+        for aus, other in zip(au_sets(table), unsettled, strict=True)
     ]
     return np.asarray(names, dtype=object)
 
@@ -66,12 +68,8 @@ def au_set_texts(table: pd.DataFrame) -> np.ndarray:
     names = au_set_names(table)
     doubtful = names == AUS_IN_DOUBT
     if doubtful.any():
-        names[doubtful] = [f"{AUS_IN_DOUBT}: {said}" for said in au_doubt(table)[doubtful]]
+        names[doubtful] = f"{AUS_IN_DOUBT}: " + au_doubt(table)[doubtful]
     return names
-
-
-def _set_name(aus: frozenset[str]) -> str:
-    return "+".join(f"AU{au}" for au in au_set_text(aus).split("+")) if aus else NO_AU
 
 
 def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -87,65 +85,39 @@ def rightness(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     [[True, True, False], [True, False, False]]
     """
     column = label_column(table)
-    if column is None or "predicted" not in table.columns:
+    if column is None or "predicted" not in table:
         return np.zeros(len(table), dtype=bool), np.zeros(len(table), dtype=bool)
-    label, said = table[column].astype(object), table["predicted"].astype(object)
-    known = (label.notna() & said.notna()).to_numpy()
-    if "classes" in table.attrs:
-        known = known & label.isin(table.attrs["classes"]).to_numpy()
-    return known, known & (label == said).to_numpy()
+    label, predicted = table[column].astype(object), table["predicted"].astype(object)
+    known = label.notna() & predicted.notna() & label.isin(table.attrs.get("classes", label))
+    return known.to_numpy(), (known & (label == predicted)).to_numpy()
 
 
 def coded_aus(row: pd.Series, names: list[str]) -> dict[str, bool | None]:
     """Whether each AU of `names` was coded in this clip; None where that is unknown."""
-    coded: dict[str, bool | None] = {}
-    for name in names:
-        value = row.get(name)
-        coded[name] = None if _is_missing(value) else bool(float(value) == 1)
-    return coded
+    return {name: None if _is_missing(row.get(name)) else float(row[name]) == 1 for name in names}
 
 
-def text_of(row: pd.Series, column: str, *, missing: str = "") -> str:
-    """One cell as escaped text, `missing` where the column or its value is not there."""
-    value = row.get(column)
-    return missing if _is_missing(value) else as_text(value)
+def text_of(row: pd.Series | Mapping[str, Any], column: str) -> str:
+    """One cell as escaped text, empty where the column or its value is not there."""
+    return "" if _is_missing(row.get(column)) else as_text(row[column])
 
 
 def describe(row: pd.Series) -> str:
     """One escaped line on a clip: subject, emotion and AU set, as far as the table has them."""
-    label = label_column(row.to_frame().T)
-    parts = [text_of(row, "clip_id")]
-    if text_of(row, "subject"):
-        parts.append(f"subject {text_of(row, 'subject')}")
-    if label and text_of(row, label):
-        parts.append(text_of(row, label))
-    parts.append(as_text(au_set_texts(row.to_frame().T)[0]))
-    return " · ".join(parts)
+    table = row.to_frame().T
+    subject = text_of(row, "subject")
+    parts = [text_of(row, "clip_id"), subject and f"subject {subject}", text_of(row, label_column(table) or "")]
+    return " · ".join(filter(None, [*parts, as_text(au_set_texts(table)[0])]))
 
 
 def hover_texts(table: pd.DataFrame) -> np.ndarray:
-    """What the pointer shows over each clip on a map: id, AU set, emotion, prediction, subject; escaped.
-
-    Parameters
-    ----------
-    table : DataFrame
-
-    Returns
-    -------
-    (n,) object array of str, lines divided by ``<br>``.
-    """
-    label = label_column(table)
-    sets = au_set_texts(table)
-    texts = []
-    for place, row in enumerate(table.to_dict("records")):
-        lines = [f"<b>{as_text(row['clip_id'])}</b>", as_text(sets[place])]
-        if label and not _is_missing(row[label]):
-            lines.append(as_text(row[label]))
-        if not _is_missing(row.get("predicted")):
-            lines.append(f"predicted {as_text(row['predicted'])}")
-        if not _is_missing(row.get("subject")):
-            lines.append(f"subject {as_text(row['subject'])}")
-        texts.append("<br>".join(lines))
+    """What the pointer shows over each clip on a map: id, AU set, emotion, prediction, subject; (n,) escaped str."""
+    label, texts = label_column(table), []
+    for aus, row in zip(au_set_texts(table), table.to_dict("records"), strict=True):
+        lines = [f"<b>{text_of(row, 'clip_id')}</b>", as_text(aus), text_of(row, label or "")]
+        for name in ("predicted", "subject"):
+            lines.append(text_of(row, name) and f"{name} {text_of(row, name)}")
+        texts.append("<br>".join(filter(None, lines)))
     return np.asarray(texts, dtype=object)
 
 
@@ -183,29 +155,25 @@ class Moments:
     named: bool
     note: str = ""
 
+    @property
+    def peak(self) -> int:
+        """Position of the apex, or of the middle frame where it is not known."""
+        return len(self.numbers) // 2 if self.apex is None else self.apex
+
     def names(self, place: int) -> str:
         """What the frame at `place` is called: ``onset``, ``apex``, ``offset``, or nothing."""
-        said = [n for n, p in (("onset", self.onset), ("apex", self.apex), ("offset", self.offset)) if p == place]
-        return " = ".join(said)
+        named = {"onset": self.onset, "apex": self.apex, "offset": self.offset}
+        return " = ".join(name for name, at in named.items() if at == place)
 
     def describe(self, place: int) -> str:
         """The frame at `place` in words: its number, its time, its name."""
-        said = [f"frame {self.numbers[place]}" if self.named else f"frame {place + 1} of {len(self.numbers)}"]
-        if self.milliseconds is not None:
-            said.append(f"{self.milliseconds[place]:.0f} ms")
-        if self.names(place):
-            said.append(self.names(place))
-        return " · ".join(said)
+        number = f"{self.numbers[place]}" if self.named else f"{place + 1} of {len(self.numbers)}"
+        time = "" if self.milliseconds is None else f"{self.milliseconds[place]:.0f} ms"
+        return " · ".join(filter(None, [f"frame {number}", time, self.names(place)]))
 
 
 def clip_row(clips: Clips, clip_id: str) -> tuple[int, pd.Series]:
-    """Position and table row of a clip.
-
-    Raises
-    ------
-    ValueError
-        If there is no such clip.
-    """
+    """Position and table row of a clip; ValueError if there is no such clip."""
     place = int(positions(clips.table, clip_id, owner="these clips")[0])
     return place, clips.table.iloc[place]
 
@@ -223,22 +191,19 @@ def clip_moments(clips: Clips, clip_id: str) -> Moments:
     -------
     Moments
     """
-    _, row = clip_row(clips, clip_id)
-    onset, apex, offset, fps = (_number(row.get(name)) for name in ("onset", "apex", "offset", "fps"))
-    count = 2 + (apex is not None) if clips.frames is None else clips.frames.shape[1]
-    if onset is None or offset is None or offset <= onset or count < 2:
+    row = pd.to_numeric(clip_row(clips, clip_id)[1].reindex(["onset", "apex", "offset", "fps"]), errors="coerce")
+    onset, apex, offset, fps = row.astype(float)
+    count = 2 + bool(np.isfinite(apex)) if clips.frames is None else clips.frames.shape[1]
+    if not onset < offset or count < 2:
         note = "the table does not say where this clip begins and ends, so frames are counted from 1"
         return Moments(np.arange(count), None, 0, None, count - 1, False, note)
-    note = ""
-    if apex is None or not onset <= apex <= offset:
-        note = "the apex of this clip is not known"
-        apex = None
-    numbers = frame_numbers(int(onset), int(onset if apex is None else apex), int(offset), count)
-    place = None if apex is None else int(np.abs(numbers - apex).argmin())
-    times = None if not fps else (numbers - numbers[0]) * 1000.0 / fps
-    if times is None:
-        note = "; ".join(filter(None, (note, "the frame rate is not known, so there are no times")))
-    return Moments(numbers, times, 0, place, count - 1, True, note)
+    known = onset <= apex <= offset
+    numbers = frame_numbers(int(onset), int(apex if known else onset), int(offset), count)
+    lacking = ["the apex of this clip is not known"] * (not known)
+    lacking += ["the frame rate is not known, so there are no times"] * (not fps > 0)
+    times = (numbers - numbers[0]) * 1000.0 / fps if fps > 0 else None
+    place = int(np.abs(numbers - apex).argmin()) if known else None
+    return Moments(numbers, times, 0, place, count - 1, True, "; ".join(lacking))
 
 
 def shown_frames(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
@@ -271,11 +236,3 @@ def shown_frames(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
         if np.abs(np.subtract(*np.asarray(blocks, dtype=float))).max() <= _ALIKE:
             return large, f"frames at {max(large.shape[1:3])} px (viewing copy)"
     return frames, f"frames at {max(frames.shape[1:3])} px, as the network gets them"
-
-
-def _number(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return None
-    return None if np.isnan(number) else number

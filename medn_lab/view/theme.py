@@ -27,33 +27,14 @@ def as_text(value: object) -> str:
 
 
 AU_NAMES = {
-    "AU1": "inner brow raiser",
-    "AU2": "outer brow raiser",
-    "AU4": "brow lowerer",
-    "AU5": "upper lid raiser",
-    "AU6": "cheek raiser",
-    "AU7": "lid tightener",
-    "AU9": "nose wrinkler",
-    "AU10": "upper lip raiser",
-    "AU11": "nasolabial deepener",
-    "AU12": "lip corner puller",
-    "AU13": "sharp lip puller",
-    "AU14": "dimpler",
-    "AU15": "lip corner depressor",
-    "AU16": "lower lip depressor",
-    "AU17": "chin raiser",
-    "AU18": "lip pucker",
-    "AU20": "lip stretcher",
-    "AU22": "lip funneler",
-    "AU23": "lip tightener",
-    "AU24": "lip pressor",
-    "AU25": "lips part",
-    "AU26": "jaw drop",
-    "AU27": "mouth stretch",
-    "AU28": "lip suck",
-    "AU43": "eyes closed",
+    "AU1": "inner brow raiser", "AU2": "outer brow raiser", "AU4": "brow lowerer", "AU5": "upper lid raiser",
+    "AU6": "cheek raiser", "AU7": "lid tightener", "AU9": "nose wrinkler", "AU10": "upper lip raiser",
+    "AU11": "nasolabial deepener", "AU12": "lip corner puller", "AU13": "sharp lip puller", "AU14": "dimpler",
+    "AU15": "lip corner depressor", "AU16": "lower lip depressor", "AU17": "chin raiser", "AU18": "lip pucker",
+    "AU20": "lip stretcher", "AU22": "lip funneler", "AU23": "lip tightener", "AU24": "lip pressor",
+    "AU25": "lips part", "AU26": "jaw drop", "AU27": "mouth stretch", "AU28": "lip suck", "AU43": "eyes closed",
     "AU45": "blink",
-}
+}  # fmt: skip
 """Ekman, Friesen and Hager: Facial Action Coding System, 2002."""
 
 
@@ -83,42 +64,24 @@ PARTNER_RING = "#22B8CF"
 
 FONT_FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
 
-EMOTION_COLOURS = {
-    "happiness": "#E09B00",
-    "disgust": "#0B7A57",
-    "repression": "#2F66DD",
-    "surprise": "#C34BAA",
-    "others": "#979595",
-    "anger": "#E2553F",
-    "fear": "#7D55CC",
-    "sadness": "#4AA3EA",
-    "contempt": "#27B5A6",
-    "negative": "#3F74E0",
-    "positive": "#D08F00",
+EMOTIONS = {
+    "happiness": ("#E09B00", "circle"),
+    "disgust": ("#0B7A57", "square"),
+    "repression": ("#2F66DD", "triangle-down"),
+    "surprise": ("#C34BAA", "diamond"),
+    "others": ("#979595", "x"),
+    "anger": ("#E2553F", "triangle-up"),
+    "fear": ("#7D55CC", "hexagon"),
+    "sadness": ("#4AA3EA", "pentagon"),
+    "contempt": ("#27B5A6", "bowtie"),
+    "negative": ("#3F74E0", "triangle-down"),
+    "positive": ("#D08F00", "circle"),
 }
-EMOTION_SYMBOLS = {
-    "happiness": "circle",
-    "disgust": "square",
-    "repression": "triangle-down",
-    "surprise": "diamond",
-    "others": "x",
-    "anger": "triangle-up",
-    "fear": "hexagon",
-    "sadness": "pentagon",
-    "contempt": "bowtie",
-    "negative": "triangle-down",
-    "positive": "circle",
-}
+"""Colour and marker of each emotion."""
 _ALIASES = {
-    "happy": "happiness",
-    "sad": "sadness",
-    "other": "others",
-    "angry": "anger",
-    "disgusted": "disgust",
-    "surprised": "surprise",
-    "afraid": "fear",
-    "repressed": "repression",
-}
+    "happy": "happiness", "sad": "sadness", "other": "others", "angry": "anger", "disgusted": "disgust",
+    "surprised": "surprise", "afraid": "fear", "repressed": "repression",
+}  # fmt: skip
 
 BRANCHES = ("motion", "emotion", "fused")
 BRANCH_COLOURS = {"motion": "#13899E", "emotion": "#D8436B", "fused": "#8068B4"}
@@ -131,20 +94,9 @@ CATEGORY_COLOURS = (
 CATEGORY_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "hexagon", "star")
 
 SYMBOL_GLYPHS = {
-    "circle": "●",
-    "square": "■",
-    "diamond": "◆",
-    "triangle-up": "▲",
-    "triangle-down": "▼",
-    "x": "✖",
-    "cross": "✚",
-    "hexagon": "⬢",
-    "pentagon": "⬟",
-    "bowtie": "⧓",
-    "star": "★",
-    "circle-open": "○",
-    "x-thin-open": "×",
-}
+    "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "cross": "✚",
+    "hexagon": "⬢", "pentagon": "⬟", "bowtie": "⧓", "star": "★", "circle-open": "○", "x-thin-open": "×",
+}  # fmt: skip
 """The marker shapes as characters, for legends made of text."""
 
 MAGNITUDE_SCALE = ((0.0, "#1B0F3B"), (0.25, "#6A1E74"), (0.5, "#C0395E"), (0.75, "#F57F3A"), (1.0, "#FCF3A6"))
@@ -154,16 +106,19 @@ SHARE_SCALE = ((0.0, "#F4F6F8"), (0.5, "#7FB2D9"), (1.0, "#0B4F8A"))
 """White to deep blue: a share from 0 to 1."""
 
 
-def emotion_name(emotion: object) -> str:
-    """The emotion's name in one spelling: lower case, nouns, ``others``.
+def emotion_style(emotion: object) -> tuple[str, str]:
+    """Colour and marker of an emotion; a class without a fixed one gets those that its name alone chooses.
 
     Examples
     --------
-    >>> emotion_name("Happy"), emotion_name(" Other "), emotion_name("tense")
-    ('happiness', 'others', 'tense')
+    >>> emotion_style("Happy") == emotion_style(" happiness "), emotion_style("Other")
+    (True, ('#979595', 'x'))
     """
     name = str(emotion).strip().lower()
-    return _ALIASES.get(name, name)
+    name = _ALIASES.get(name, name)
+    number = zlib.crc32(name.encode())
+    own = CATEGORY_COLOURS[number % len(CATEGORY_COLOURS)], CATEGORY_SYMBOLS[number % len(CATEGORY_SYMBOLS)]
+    return EMOTIONS.get(name, own)
 
 
 def emotion_colour(emotion: object) -> str:
@@ -187,18 +142,12 @@ def emotion_colour(emotion: object) -> str:
     >>> emotion_colour("surprise") == emotion_colour("Surprised")
     True
     """
-    name = emotion_name(emotion)
-    if name in EMOTION_COLOURS:
-        return EMOTION_COLOURS[name]
-    return CATEGORY_COLOURS[zlib.crc32(name.encode()) % len(CATEGORY_COLOURS)]
+    return emotion_style(emotion)[0]
 
 
 def emotion_symbol(emotion: object) -> str:
     """The marker of an emotion, which says the same as its colour."""
-    name = emotion_name(emotion)
-    if name in EMOTION_SYMBOLS:
-        return EMOTION_SYMBOLS[name]
-    return CATEGORY_SYMBOLS[zlib.crc32(name.encode()) % len(CATEGORY_SYMBOLS)]
+    return emotion_style(emotion)[1]
 
 
 def branch_colour(branch: str) -> str:
@@ -215,7 +164,7 @@ def branch_colour(branch: str) -> str:
 
     Raises
     ------
-    ValueError
+    KeyError
         If there is no such branch.
 
     Examples
@@ -223,8 +172,6 @@ def branch_colour(branch: str) -> str:
     >>> branch_colour("motion") != branch_colour("emotion"), branch_colour("motion")
     (True, '#13899E')
     """
-    if branch not in BRANCH_COLOURS:
-        raise ValueError(f"no branch {branch!r}; there are {', '.join(BRANCHES)}")
     return BRANCH_COLOURS[branch]
 
 
@@ -236,67 +183,36 @@ def category_style(place: int) -> tuple[str, str]:
 
 def template() -> go.layout.Template:
     """The look that all figures share: clear background, quiet grid, one font, readable on light and on dark."""
-    axis: dict[str, Any] = {
-        "gridcolor": FAINT,
-        "linecolor": FAINT,
-        "zerolinecolor": FAINT,
-        "tickcolor": FAINT,
-        "automargin": False,
-        "title": {"standoff": 8},
-    }
+    axis: dict[str, Any] = dict.fromkeys(("gridcolor", "linecolor", "zerolinecolor", "tickcolor"), FAINT)
+    axis |= {"automargin": False, "title": {"standoff": 8}}
     layout = go.Layout(
-        font={"family": FONT_FAMILY, "size": 12, "color": INK},
+        font={"family": FONT_FAMILY, "size": 12, "color": INK}, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
         title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
-        colorway=CATEGORY_COLOURS,
-        xaxis=axis,
-        yaxis=axis,
+        colorway=CATEGORY_COLOURS, xaxis=axis, yaxis=axis,
         legend={"orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant"},
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
         # plotly's bar offers to upload a figure, faces and all, to its makers' server.
         modebar={"bgcolor": CLEAR, "color": "#9A9A9A", "activecolor": RING, "remove": ["sendChartToCloud"]},
-    )
+    )  # fmt: skip
     return go.layout.Template(layout=layout)
 
 
 def finish(
-    figure: go.Figure,
-    *,
-    width: int,
-    height: int,
-    title: str = "",
-    subtitle: str = "",
+    figure: go.Figure, *, width: int, height: int, title: str = "", subtitle: str = "",
     margin: Sequence[int] = (48, 16, 44, 40),
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """Give a figure the shared look, an explicit size so that nothing overflows, and its margins.
 
-    Parameters
-    ----------
-    figure : Figure
-        Changed in place.
-    width, height : int
-        In pixels.
-    title, subtitle : str
-        May hold plotly's own tags (``<b>``, ``<span>``); text from data must be escaped by the caller.
-    margin : (left, right, top, bottom)
-        In pixels.
-
-    Returns
-    -------
-    Figure
-        The same figure.
+    Title and subtitle may hold plotly's tags, so that text from data must be escaped by the caller. The margins are
+    left, right, top and bottom, in pixels. The figure is changed in place and returned.
     """
     keep_figures_in_html()
-    left, right, top, bottom = margin
     figure.update_layout(
-        template=template(), width=width, height=height, margin={"l": left, "r": right, "t": top, "b": bottom}
-    )
+        template=template(), width=width, height=height, margin=dict(zip("lrtb", margin, strict=True)),
+        title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}},
+    )  # fmt: skip
     if title:
         figure.update_layout(title={"text": title, "y": 1 - 22 / height, "yanchor": "bottom", "pad": {"l": 12}})
-    if subtitle:
-        figure.update_layout(title_subtitle={"text": subtitle, "font": {"size": 12, "color": INK}})
-    for note in figure.layout.annotations:
-        if note.font.size is None or note.font.size == 16:  # the size that make_subplots gives its titles
-            note.font.size = 13
+    # Without a size, or with the one that make_subplots gives its titles:
+    figure.update_annotations(font_size=13, selector=lambda note: note.font.size in (None, 16))
     return figure

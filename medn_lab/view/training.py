@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.marks import forest, level, need, room_for
+from medn_lab.view.marks import forest, level, need, room_for, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 # The fused branch's colour stands for dependence, which is of both branches.
@@ -28,12 +28,9 @@ _CURVES = {
 _NOT_CURVES = ("epoch", "seconds", "learning_rate")
 _VALIDATION, _ALLOWED = "validation_", "_allowed"
 _VARIANTS = {
-    "motion only": theme.BRANCH_COLOURS["motion"],
-    "emotion only": theme.BRANCH_COLOURS["emotion"],
-    "none": theme.GREY,
-    "orthogonal": "#2F7FD0",
-    "bottleneck": "#7D55CC",
-}
+    "motion only": theme.BRANCH_COLOURS["motion"], "emotion only": theme.BRANCH_COLOURS["emotion"], "none": theme.GREY,
+    "orthogonal": "#2F7FD0", "bottleneck": "#7D55CC",
+}  # fmt: skip
 _CEILINGS = {"au_only": "AUs alone", "cue_only": "cue alone", "joint": "both"}
 
 
@@ -64,7 +61,7 @@ def curve_name(column: str) -> str:
     return _CURVES[column][0] if column in _CURVES else as_text(column.replace("_", " "))
 
 
-def plot_history(history: History, *, width: int = 960, height: int | None = None) -> go.Figure:
+def plot_history(history: History, *, width: int = 960) -> go.Figure:
     """Draw a training: loss terms, accuracy and, where they were measured, dependence and leakage after each epoch.
 
     A validation curve has the colour of its training curve and is dashed. Read loss and accuracy together: a loss that
@@ -78,8 +75,6 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
         Of a finished or running training; an empty one gives empty panels and a line that says so.
     width : int
         In pixels.
-    height : int, optional
-        In pixels; by default 360 for one row, 640 for two.
 
     Returns
     -------
@@ -94,7 +89,7 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     """
     table, panels = history.table, curve_columns(history.table)
     rows = 2 if panels["dependence"] or panels["leak"] else 1
-    height = height or (360, 640)[rows - 1]
+    height = (360, 640)[rows - 1]
     titles = (
         "Loss terms (dashed: validation clips)", "Accuracy" + " and UF1" * ("validation_uf1" in panels["score"]),
         "Dependence of the branches", "Leakage (dotted: what is allowed)",
@@ -111,8 +106,6 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
         plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
         corner = {"y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge], "x": plot.xaxis.domain[1]}
         figure.update_layout({key: legend | corner})
-    title = f"<b>Training</b> · {as_text(summary(history))}"
-    theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
@@ -123,7 +116,8 @@ def plot_history(history: History, *, width: int = 960, height: int | None = Non
     figure.update_layout(hovermode="x unified")
     if not len(history):
         figure.add_annotation(text="no epoch has ended yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
-    return figure
+    title = f"<b>Training</b> · {as_text(summary(history))}"
+    return theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
 
 
 def summary(history: History) -> str:
@@ -146,17 +140,12 @@ def _curve(table: pd.DataFrame, column: str, panel: list[str]) -> go.Scatter:
     second, allowed = column.startswith(_VALIDATION), column.endswith(_ALLOWED)
     dash = "dash" if second else "dot" if allowed else "solid"
     return go.Scatter(
-        x=table["epoch"] if "epoch" in table else np.arange(1, len(table) + 1),
-        y=table[column],
-        name=curve_name(column),
-        meta=column,
-        mode="lines" if allowed else "lines+markers",
+        x=table["epoch"] if "epoch" in table else np.arange(1, len(table) + 1), y=table[column],
+        name=curve_name(column), meta=column, mode="lines" if allowed else "lines+markers", connectgaps=True,
         showlegend=not allowed and not (second and base in panel and "accuracy" not in base),
-        connectgaps=True,
         line={"color": spare or _CURVES[base][1], "width": 3 if column == "loss" else 2, "dash": dash},
-        marker={"size": 6, "symbol": "circle-open" if second else "circle"},
-        hovertemplate="%{y:.3f}",
-    )
+        marker={"size": 6, "symbol": "circle-open" if second else "circle"}, hovertemplate="%{y:.3f}",
+    )  # fmt: skip
 
 
 def plot_variants(
@@ -166,7 +155,6 @@ def plot_variants(
     by: str = "variant",
     ceilings: dict[str, float] | None = None,
     width: int = 960,
-    height: int | None = None,
 ) -> go.Figure:
     """Draw a measure of each variant with its interval.
 
@@ -184,8 +172,6 @@ def plot_variants(
         Values drawn as dotted lines, such as ``au_only, cue_only, joint``.
     width : int
         In pixels.
-    height : int, optional
-        In pixels; by default it grows with the number of rows.
 
     Returns
     -------
@@ -221,11 +207,12 @@ def plot_variants(
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
     for name, value in (ceilings or {}).items():
         level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
-    theme.finish(
-        figure, width=width, height=height or 160 + 18 * len(table) + 14 * len(lines),
-        title=f"<b>{names[:1].upper()}{names[1:]}</b> on unseen subjects, mean and 95 % interval over seeds",
-        margin=(max(room_for(lines), 80), 30, 72, 84 if len(groups) > 1 else 48),
-    )  # fmt: skip
     figure.update_xaxes(title_text=names, range=[max(np.nanmin(ends), 0.0) - 0.02, min(np.nanmax(ends), 1.0) + 0.02])
-    figure.update_yaxes(tickvals=list(range(len(lines))), ticktext=lines, range=[len(lines) - 0.5, -0.5])
-    return figure.update_layout(legend={"y": -46 / (figure.layout.height - 156), "yanchor": "top"})
+    rows_from_the_top(figure, lines)
+    body = 4 + 18 * len(table) + 14 * len(lines)
+    figure.update_layout(legend={"y": -46 / body, "yanchor": "top"})
+    return theme.finish(
+        figure, width=width, height=body + 156,
+        margin=(max(room_for(lines), 80), 30, 72, 84 if len(groups) > 1 else 48),
+        title=f"<b>{names[:1].upper()}{names[1:]}</b> on unseen subjects, mean and 95 % interval over seeds",
+    )  # fmt: skip

@@ -13,6 +13,7 @@ import traitlets
 from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
 from medn_lab.view import theme
 from medn_lab.view.attribution import MappedClip, mapped_clip
+from medn_lab.view.clips import cover_text
 from medn_lab.view.images import (
     MOST,
     SCALED_NOTE,
@@ -26,7 +27,6 @@ from medn_lab.view.images import (
     time_course,
     to_webp,
 )
-from medn_lab.view.network import cover_text
 from medn_lab.view.rows import Moments, clip_moments, clip_row, shown_frames
 from medn_lab.widgets.timing import Dwell
 
@@ -384,7 +384,7 @@ def _strip(frames: np.ndarray, *, quality: int = 92) -> dict[str, Any]:
     if max(frames.shape[1:3]) > most:
         frames = np.stack([enlarge(frame, most) for frame in frames])
     height, width = frames.shape[1:3]
-    return {"frames": to_webp([frames.reshape(-1, width, 3)], quality=quality), "height": height, "width": width}
+    return {"frames": to_webp(frames.reshape(-1, width, 3), quality=quality), "height": height, "width": width}
 
 
 def _interval(moments: Moments) -> float:
