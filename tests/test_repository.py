@@ -106,9 +106,9 @@ def test_conda_asks_for_the_same_packages_and_versions_as_pyproject_and_for_the_
     assert "-e ." in pip
     lines = [line for line in conda_lines() if isinstance(line, str)] + [line for line in pip if line[0] != "-"]
     read = [Requirement(re.sub(r"(?<![=<>~!])=(?!=)", "==", line)) for line in lines]
-    asked = {canonicalize_name(CONDA_NAMES.get(one.name, one.name)): one.specifier for one in read}
-    python, _ = asked.pop("python"), asked.pop("pip")
-    assert asked == {name: one.specifier for name, one in REQUIREMENTS.items()}
+    wanted = {canonicalize_name(CONDA_NAMES.get(one.name, one.name)): one.specifier for one in read}
+    python, _ = wanted.pop("python"), wanted.pop("pip")
+    assert wanted == {name: one.specifier for name, one in REQUIREMENTS.items()}
     supported = Requirement(f"python{PROJECT['project']['requires-python']}").specifier
     assert supported.contains(next(iter(python)).version)
 
