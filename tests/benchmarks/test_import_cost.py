@@ -1,4 +1,4 @@
-"""What an import costs in processor time, against a bare interpreter: ``make bench`` reports, nothing is timed in tests.
+"""What an import costs in processor time against a bare interpreter: ``make bench`` reports, no test times anything.
 
 The design's aim for ``import medn_lab`` is under 0.4 s above ``pass``.
 """
