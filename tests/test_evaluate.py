@@ -193,9 +193,7 @@ class TestComparison:
 
     def test_pair_auc_and_any_function_of_true_and_predicted_can_be_compared(self, oracle):
         first, second = two_models()
-        found = compare_predictions(
-            first, second, measure=lambda _, p: (p == "negative").mean(), n_resamples=50
-        )
+        found = compare_predictions(first, second, measure=lambda _, p: (p == "negative").mean(), n_resamples=50)
         assert found.a == pytest.approx((first.predicted == "negative").mean())
         table = oracle.table
         by_au = np.random.default_rng(0).normal(size=(table["action_units"].nunique(), 5))
