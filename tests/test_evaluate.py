@@ -88,8 +88,8 @@ def noisy(*, n_subjects=16, clips=30, right=0.7, seed=0):
     subjects = np.repeat([f"s{i:02d}" for i in range(n_subjects)], clips)
     true = generator.choice(CLASSES, size=len(subjects), p=[0.6, 0.3, 0.1])
     rates = np.clip(generator.normal(right, 0.15, n_subjects), 0.02, 0.98).repeat(clips)
-    said = np.where(generator.random(len(true)) < rates, true, generator.choice(CLASSES, size=len(true)))
-    return predictions_of(true.tolist(), said.tolist(), subjects)
+    chosen = np.where(generator.random(len(true)) < rates, true, generator.choice(CLASSES, size=len(true)))
+    return predictions_of(true.tolist(), chosen.tolist(), subjects)
 
 
 class TestIntervals:
@@ -193,7 +193,7 @@ class TestComparison:
 
     def test_pair_auc_and_any_function_of_true_and_predicted_can_be_compared(self, oracle):
         first, second = two_models()
-        found = compare_predictions(first, second, measure=lambda _, said: (said == "negative").mean(), n_resamples=50)
+        found = compare_predictions(first, second, measure=lambda _, p: (p == "negative").mean(), n_resamples=50)
         assert found.a == pytest.approx((first.predicted == "negative").mean())
         table = oracle.table
         by_au = np.random.default_rng(0).normal(size=(table["action_units"].nunique(), 5))

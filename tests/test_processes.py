@@ -41,12 +41,12 @@ watcher = StopAfterThree()
 watchers = [watcher] if {stop} else []
 history = fit(model, clips, training=config, callbacks=watchers, checkpoint={folder!r}, progress=False)
 rank = int(os.environ.get("RANK", 0))
-told = {{
+found = {{
     "sha256": weights_sha256(model), "status": history.status, "heard": watcher.heard,
     "table": history.table.drop(columns="seconds").to_dict("list"),
     "logits": predict(model, held_out).logits.tolist(),
 }}
-Path(sys.argv[1], f"rank{{rank}}.json").write_text(json.dumps(told))
+Path(sys.argv[1], f"rank{{rank}}.json").write_text(json.dumps(found))
 """
 
 

@@ -100,11 +100,11 @@ def test_the_worst_group_is_that_of_the_frequency_in_training(script, monkeypatc
     monkeypatch.setattr(script, "LEAST_CLIPS", 2)
     # 6+12 is happiness .42, repression .33, others .25; 12 with repression is withheld.
     labels = ["happiness"] * 4 + ["repression"] * 2 + ["others"] * 2 + ["happiness"]
-    said = ["happiness"] * 4 + ["repression", "others"] + ["others"] * 2 + ["others"]
+    chosen = ["happiness"] * 4 + ["repression", "others"] + ["others"] * 2 + ["others"]
     table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(9)], "subject": "a", "label": labels})
     table["action_units"] = ["6+12"] * 8 + ["12"]
     classes = ("happiness", "repression", "others")
-    predictions = Predictions(np.eye(3)[[classes.index(name) for name in said]], table, classes)
+    predictions = Predictions(np.eye(3)[[classes.index(name) for name in chosen]], table, classes)
     assert list(script.groups_of(table))[3:7] == ["first", "second", "second", "third"]
     assert script.worst_group(predictions) == 0.5
     one = table.assign(action_units="12", label="repression")

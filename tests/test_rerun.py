@@ -250,10 +250,7 @@ class TestWhatIsMissing:
             (with_source(predictions, sha256="0" * 64), f"{NAME}.*other weights"),
             (with_source(predictions, name="mine"), r"'mine'.*give"),
             (folds.predictions.select(folds.predictions.table["clip_id"][2:]), "2 of 12 clips"),
-            (
-                decoupling_report(features, targets=[], extra={"coin": np.ones(12)}, n_permutations=9),
-                r"gave extra.*does not hold",
-            ),
+            (decoupling_report(features, targets=[], allowed={}, n_permutations=9), r"gave allowed.*does not hold"),
         ):
             with pytest.raises(ValueError, match=fact):
                 rerun(record)

@@ -26,9 +26,9 @@ ELSEWHERE = f"""
 import json, sys
 import medn_lab as medn
 model = medn.load_pretrained(sys.argv[1])
-said = medn.predict(model, medn.synthetic_clips(**{CLIPS}))
+found = medn.predict(model, medn.synthetic_clips(**{CLIPS}))
 names = medn.model.pretrained_names()
-print(json.dumps([medn.__file__, medn.__version__, model.name, names, said.logits.tolist()]))
+print(json.dumps([medn.__file__, medn.__version__, model.name, names, found.logits.tolist()]))
 """
 
 

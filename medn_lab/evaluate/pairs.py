@@ -204,9 +204,11 @@ def pair_auc(
     if not len(pairs):
         reason = f"the clips of each of {len(every)} pairs were held out in different folds"
         if not len(every):
-            reason = aus_unknown(table, keep_side=keep_side) or (
-                f"no two clips share an AU set and {'have opposite emotions' if opposite else 'differ in emotion'}"
-            )
+            sides = set(_side(table[label].to_numpy())) if opposite else {1, -1}
+            lacking = [name for side, name in ((1, "positive"), (-1, "negative")) if side not in sides]
+            reason = f"no two clips share an AU set and {'have opposite emotions' if opposite else 'differ in emotion'}"
+            reason = f"no clip has a {lacking[0]} emotion" if lacking else reason
+            reason = aus_unknown(table, keep_side=keep_side) or reason
         return PairAUC(np.nan, np.nan, np.nan, level, 0, 0, 0, opposite, reason, doubtful)
     clips = pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel())
     n_subjects = people(table).set_axis(table["clip_id"])[clips].nunique()
