@@ -231,6 +231,7 @@ class TestWhatHasNoValue:
             ({"target": np.ones(160)}, "every clip has it"),
             ({"target": np.full(160, np.nan)}, "no clip's target is known"),
             ({"target": ["fear"] * 160}, "there is one class only"),
+            ({"subjects": ["a"] * 160}, "one subject alone has a known target"),
             ({"target": np.arange(160) % 2 * (np.arange(160) // 20 == 3)}, "no fold holds clips with and without it"),
         ],
     )
@@ -246,8 +247,6 @@ class TestWhatHasNoValue:
         [
             ({"features": np.zeros((159, 2))}, "159 rows, target 160 and subjects 160"),
             ({"features": np.full((160, 1), np.nan)}, "160 of 160 clips"),
-            ({"subjects": ["a"] * 160}, "fewer than 2 subjects"),
-            ({"n_folds": 1}, "at least 2 folds"),
             ({"kind": "forest"}, "kind is 'forest'; it must be one of ridge, rbf, knn, boosting, mlp"),
         ],
     )

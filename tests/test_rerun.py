@@ -546,8 +546,8 @@ class TestMaps:
 
 class TestReports:
     def test_what_the_caller_gave_is_not_in_the_record(self, features):
-        with pytest.raises(ValueError, match=r"gave extra.*does not hold"):
-            rerun(decoupling_report(features, targets=[], extra={"coin": np.ones(12)}, n_permutations=9))
+        with pytest.raises(ValueError, match=r"gave allowed.*does not hold"):
+            rerun(decoupling_report(features, targets=[], allowed={}, n_permutations=9))
 
     @pytest.mark.slow
     def test_a_report_without_columns_that_came_later_is_compared_in_its_own(self, report):

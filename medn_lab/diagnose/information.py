@@ -24,11 +24,6 @@ Branch = Literal["motion", "emotion"]
 # Shares of the subjects at which the blocks of a code end; the last block ends with the last subject.
 BLOCKS = (1 / 8, 1 / 4, 1 / 2)
 
-# The figures of a row of :func:`usable_information` that may be missing.
-BITS = dict.fromkeys(
-    ("value", "low", "high", "bits", "prior_bits", "allowed", "excess", "excess_low", "excess_high"), np.nan
-)
-
 # Two for the first block of a code and two to code after it.
 SMALLEST_SUBJECTS = 4
 
@@ -187,9 +182,7 @@ def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> Pr
     fewer = np.minimum(ones, varies.sum(axis=0) - ones).astype(int)
     reason = target.reason or lacking
     if not reason and fewer.max() < least:
-        reason = (
-            f"{fewer.max()} clips can be exchanged for one that differs in it; it needs {least} with and without it"
-        )
+        reason = f"{fewer.max()} clips can be exchanged for one that differs; it needs {least} with and without it"
     if reason:
         return ProbeTarget(columns, int(fewer.max()), reason)
     return ProbeTarget(columns[:, fewer >= least], int(fewer[fewer >= least].min()))
@@ -294,7 +287,7 @@ def usable_information(
             sizes = _sizes([encoded[one] for one in some], units)
             together = [np.stack([by_name[one] for one in some], axis=-1) for by_name in codes if some[0] in by_name]
             bits = [len(some) * probing.mean_known(one) for one in together]
-            found.append(BITS | row | sizes | _saved_bits(bits, units, options))
+            found.append(row | sizes | _saved_bits(bits, units, options))
     result = pd.DataFrame(found)
     result = leaks.table_of(result.assign(direction=leaks.directions(result)))
     stops = _block_ends(int(units.max()) + 1)
@@ -382,18 +375,18 @@ def _probabilities(scores: tuple[Array, Array], classes: Array, n_classes: int) 
 
 def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict[str, float]:
     """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
-    if not codes:
-        return {}
-    code, *true = codes
-    known = np.isfinite(code[0])
+    found = dict.fromkeys(("value", "low", "high", "bits", "prior_bits"), np.nan)
+    found |= dict.fromkeys(("allowed", "excess", "excess_low", "excess_high"), np.nan)
+    known = np.isfinite(codes[0][0]) if codes else np.zeros(len(units), dtype=bool)
+    if not known.any():
+        return found
     who = np.unique(units[known], return_inverse=True)[1]
     drawn = partial(mean_under_draws, units=who, n_resamples=options.n_resamples, seed=options.seed)
+    saved, *of_truth = (drawn((prior - bits)[known]) for bits, prior in codes)
     bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=probing.LEVEL)
-    saved = drawn((code[1] - code[0])[known])
-    found = {"value": saved[0], "bits": code[0][known].sum(), "prior_bits": code[1][known].sum()}
+    found |= {"value": saved[0], "bits": codes[0][0][known].sum(), "prior_bits": codes[0][1][known].sum()}
     found["low"], found["high"] = bounds(saved)
-    for one in true:
-        own = drawn((one[1] - one[0])[known])
+    for own in of_truth:
         found |= {"allowed": own[0], "excess": saved[0] - own[0]}
         found["excess_low"], found["excess_high"] = bounds(saved - own)
     return found

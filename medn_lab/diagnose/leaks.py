@@ -51,6 +51,7 @@ def leakage(
     branches: Sequence[str] = BRANCHES,
     targets: Sequence[str] | None = None,
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -80,13 +81,15 @@ def leakage(
     targets : sequence of str, optional
         ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, or the name of
         any other column of the table, such as the speed of the head (an amount is read by how well its order is kept).
-        By default all of the first four that the table has.
+        By default all of the first four that the table has, and `extra`.
     allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
         A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
         reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
         should hold; a DataFrame in it is joined by its ``clip_id`` (column or index), an array goes by row. ``fused``
         may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
         label one-hot where there is no cue. An empty mapping measures without.
+    extra : mapping of str to (n,) arrays or Series, optional
+        More targets, as if they were columns of the table. A Series is joined by its index of clip ids.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
@@ -135,7 +138,8 @@ def leakage(
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
     table, label = in_one_spelling(table, label)
-    encoded = encoded_targets(table, targets, label)
+    more = {name: rows_by_clip(one, table, owner=f"extra[{name!r}]") for name, one in (extra or {}).items()}
+    encoded = encoded_targets(table.assign(**more), targets, label, extra=more)
     exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
     truths = truths_of(table, allowed, label)
     rows: list[dict[str, Any]] = []
@@ -230,11 +234,13 @@ def truths_of(
     return truths
 
 
-def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: str) -> Encoded:
+def encoded_targets(
+    table: pd.DataFrame, targets: Sequence[str] | None, label: str, *, extra: Iterable[str] = ()
+) -> Encoded:
     """Each target encoded; None for the subject, whose clips and not persons are held out."""
     aus = au_columns(table)
     there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
-    known = [name for name, present in there.items() if present]
+    known = [*(name for name, present in there.items() if present), *extra]
     found: Encoded = {}
     for name in known if targets is None else targets:
         column = label if name == "emotion" else name
@@ -390,9 +396,6 @@ class SelectionMeasures:
             if (values := getattr(self.features, branch)) is not None:
                 check_features(values, owner=f"the {branch} features")
 
-    def __repr__(self) -> str:
-        return f"SelectionMeasures of {len(self.features)} clips; call it with some of their ids"
-
     def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
         """The table of these clips; of all clips where None."""
         *_, last = self.steps(clip_ids)
@@ -445,12 +448,12 @@ class SelectionMeasures:
     def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
         """Why this target cannot be probed in these clips; empty where it can."""
         n, n_subjects, of_aus = len(chosen), 0 if who is None else len(set(who)), target == MEAN_OF_AUS
+        emotion = permutation.emotion_column(chosen.table, self.label)
         few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
         faults = {
             f"this model has no {branch} branch": getattr(chosen, branch) is None,
             "no AUs are coded": of_aus and not au_columns(chosen.table),
-            "the emotions are not known": not of_aus
-            and permutation.emotion_column(chosen.table, self.label) not in chosen.table,
+            "the emotions are not known": not of_aus and emotion not in chosen.table,
             "the subjects are not known, so none can be held out": who is None,
             few: n < ENOUGH_FOR_A_PROBE or n_subjects < 2,
         }

@@ -58,6 +58,11 @@ class ValueWithNull:
         return float((1 + reached) / (1 + len(self._known))) if len(self._known) and np.isfinite(self.value) else np.nan
 
     @property
+    def figures(self) -> dict[str, Any]:
+        """What a row of a table of results holds of this value."""
+        return {"value": self.value, "null_mean": self.null_mean, "null_95": self.null_95, "p": self.p_value}
+
+    @property
     def least(self) -> float:
         """From here on a value of the null counts as reaching this one: just below it, because of rounding."""
         return self.value - 1e-12 * max(1.0, abs(self.value))

@@ -39,13 +39,8 @@ MIN_POSITIVES = 8
 
 # The AUC under each draw of subjects, the sample first, and with each shuffle of the labels.
 Values = tuple[Array, Array]
-
-# ``n_clips, n_subjects, n_positive, n_unknown``.
-Sizes = tuple[int, int, int, int]
-
 # Coverage of every interval of a probe.
 LEVEL = 0.95
-
 # The reason of a probe of features that are the same for all clips.
 CONSTANT = "the features are constant"
 
@@ -63,8 +58,6 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         if self.kind not in READERS:
             raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
-        if self.n_folds < 2:
-            raise ValueError(f"a probe needs at least 2 folds; n_folds is {self.n_folds}")
 
 
 class Strata(NamedTuple):
@@ -127,10 +120,10 @@ class ProbeResult(ValueWithNull):
     reason: str = ""
 
     @property
-    def figures(self) -> dict[str, float | str]:
+    def figures(self) -> dict[str, Any]:
         """What a row of a table of results holds of this probe."""
-        names = ("value", "low", "high", "null_mean", "null_95", "n_clips", "n_subjects", "n_positive", "n_unknown")
-        return {name: getattr(self, name) for name in names} | {"p": self.p_value, "reason": self.reason}
+        names = ("low", "high", "n_clips", "n_subjects", "n_positive", "n_unknown", "reason")
+        return super().figures | {name: getattr(self, name) for name in names}
 
     @property
     def enough(self) -> bool:
@@ -195,13 +188,13 @@ def probe(
     Returns
     -------
     ProbeResult
-        NaN with a reason where the features are constant, no clip (or every clip) has the target, or no fold holds both
-        kinds.
+        NaN with a reason where the features are constant, no clip (or every clip) has the target, no fold holds both
+        kinds, or there is one subject alone.
 
     Raises
     ------
     ValueError
-        If the numbers of rows differ, a feature is not a number, or there are fewer than 2 subjects.
+        If the numbers of rows differ, or a feature is not a number.
 
     See Also
     --------
@@ -226,8 +219,6 @@ def probe(
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
-    if len(set(who.astype(str))) < 2:
-        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     return probe_targets([encoded], x, subjects=who, options=options)[0]
 
 
@@ -291,9 +282,17 @@ def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], 
 
 
 def result_of(
-    values: Values | None, sizes: Sizes, options: ProbeOptions, *, n_units: int = 0, reason: str = ""
+    values: Values | None,
+    sizes: tuple[int, int, int, int],
+    options: ProbeOptions,
+    *,
+    n_units: int = 0,
+    reason: str = "",
 ) -> ProbeResult:
-    """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`."""
+    """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`.
+
+    `sizes` are ``n_clips, n_subjects, n_positive, n_unknown``.
+    """
     draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
     if not np.isfinite(draws[0]):
         reason, null = reason or "no fold holds clips with and without it", np.empty(0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -218,13 +218,10 @@ def _dependence_rows(
     measures = similarity.measures_of(x, y)
     tests = [test(similarity.MEASURES[name], x, y, groups=groups) for name in measures]
     rows = [
-        {
-            "measure": measure, "value": one.value, "null_mean": one.null_mean, "null_95": one.null_95,
-            "p": one.p_value, "p_family": p, "allowed": true.get(measure, np.nan),
-            "reason": "" if np.isfinite(one.value) else reason,
-        }
+        {"measure": measure, **one.figures, "p_family": p, "allowed": true.get(measure, np.nan)}
+        | {"reason": "" if np.isfinite(one.value) else reason}
         for measure, one, p in zip(measures, tests, permutation.family_wise_p(tests), strict=True)
-    ]  # fmt: skip
+    ]
     return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
 
 
@@ -243,16 +240,10 @@ def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _crossed(features: BranchFeatures, targets: Sequence[str] | None, label: str) -> dict[Branch, tuple[str, str]]:
     """For each branch the other factor, as far as it is a target, and its own one."""
-    if "aus" not in permutation.varying_factors(features.table, ("aus",), label):
-        return {}
-    pairs: dict[Branch, tuple[str, str]] = {}
-    for factor in permutation.varying_factors(features.table, ("cue", "emotion"), label)[:1]:
-        pairs = {"emotion": ("aus", factor), "motion": (factor, "aus")}
-    return {
-        branch: pair
-        for branch, pair in pairs.items()
-        if getattr(features, branch) is not None and (targets is None or pair[0] in targets)
-    }
+    known = [permutation.varying_factors(features.table, one, label)[:1] for one in (("aus",), ("cue", "emotion"))]
+    pairs: dict[Branch, list[str]] = {"emotion": [*known[0], *known[1]], "motion": [*known[1], *known[0]]}
+    there = {branch: pair for branch, pair in pairs.items() if len(pair) == 2 and getattr(features, branch) is not None}
+    return {branch: (pair[0], pair[1]) for branch, pair in there.items() if targets is None or pair[0] in targets}
 
 
 def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
@@ -325,13 +316,7 @@ def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> De
     return DecouplingWatch(clips, label, seed)
 
 
-class TrainingRun(Protocol):
-    """The part of a training run that the callback reads."""
-
-    model: Any
-
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class DecouplingWatch:
     """Callback that :func:`decoupling_watch` makes; a training calls its ``measure`` after each epoch.
 
@@ -359,10 +344,7 @@ class DecouplingWatch:
             least = f"at least {leaks.ENOUGH_FOR_A_PROBE} clips of 2 subjects"
             raise ValueError(f"watching a leak needs {least}, there are {n} of {n_subjects}")
 
-    def __repr__(self) -> str:
-        return f"DecouplingWatch: dependence and leakage on {len(self.clips)} clips after each epoch"
-
-    def measure(self, run: TrainingRun) -> dict[str, float]:
+    def measure(self, run: Any) -> dict[str, float]:
         """The figures of the model as it is after this epoch."""
         from medn_lab.evaluate import extract_features
 

@@ -19,6 +19,8 @@ from medn_lab.records.clips import _Record
 from medn_lab.records.provenance import describe_source
 from medn_lab.records.results import Predictions
 
+# Columns that together say what a row measures, whatever the model.
+KEYS = ("kind", "measure", "given", "branch", "target")
 _KINDS = ("dependence", "leakage", "conditional", "readers", "information")
 
 
@@ -51,6 +53,8 @@ class DecouplingReport(_Record):
     >>> report
     DecouplingReport: 2 measures of tiny
       tiny: linear cka 0.020 (p 0.4)
+    >>> report.compare()["tiny"].tolist()
+    [0.02, 0.001]
     """
 
     table: pd.DataFrame
@@ -105,6 +109,12 @@ class DecouplingReport(_Record):
         return "; ".join(
             f"{target} from the {branch} branch: {_order_by_reader(own)}" for (branch, target), own in groups
         )
+
+    def compare(self) -> pd.DataFrame:
+        """The values side by side: what is measured in the rows, a model a column."""
+        rows = self.table.set_index([name for name in KEYS if name in self.table])
+        order = rows.index.drop_duplicates()
+        return pd.DataFrame({name: rows.loc[rows["model"] == name, "value"].reindex(order) for name in self.models})
 
     @classmethod
     def joined(cls, reports: Mapping[str, DecouplingReport]) -> DecouplingReport:
