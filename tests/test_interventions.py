@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.linalg
-import scipy.optimize
 import torch
 from torch import nn
 
@@ -61,23 +60,6 @@ class TestErase:
         assert (np.abs(covariance(erased)) < 1e-8 * np.append(np.maximum(scales, 1), [1, 1])[:, None]).all()
         np.testing.assert_allclose(erased.emotion[:, 7], 3.0)
         assert erased.source["erased"] == {"what": "AUs", "branch": "emotion", "rank": 3, "width": 6, "n_fitted": 120}
-
-    def test_no_other_affine_map_that_erases_is_nearer_in_any_norm(self):
-        features = leaking(60, 3)
-        x = features.emotion - features.emotion.mean(axis=0)
-        one = replace(features, table=features.table.drop(columns=["AU4", "AU14"]))
-        across = covariance(one, ("AU12",))
-        mixed = np.random.default_rng(2).normal(size=(3, 3))
-        metric = mixed @ mixed.T + np.eye(3)
-
-        def distance(flat: np.ndarray) -> float:
-            moved = x @ (flat.reshape(3, 3) - np.eye(3)).T
-            return float(np.einsum("ni,ij,nj->", moved, metric, moved) / len(x))
-
-        erases = {"type": "eq", "fun": lambda flat: (flat.reshape(3, 3) @ across).ravel()}
-        best = scipy.optimize.minimize(distance, np.zeros(9), constraints=[erases], tol=1e-12)
-        ours = erase(one).emotion - features.emotion
-        assert np.einsum("ni,ij,nj->", ours, metric, ours) / len(x) == pytest.approx(best.fun, rel=1e-5)
 
     def test_clips_whose_aus_are_not_known_are_erased_but_not_fitted_to(self):
         features = leaking()
@@ -209,13 +191,13 @@ class TestErasureEffect:
 
 @pytest.fixture(scope="module")
 def drawn() -> Clips:
-    return medn.synthetic_clips(n_subjects=2, clips_per_subject=4, cue="colour+timing", seed=11)
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=3, cue="colour+timing", seed=11)
 
 
 @pytest.fixture(scope="module")
 def quiet() -> Clips:
     """Clips without noise: what differs was changed."""
-    return medn.synthetic_clips(n_subjects=2, clips_per_subject=3, n_frames=4, noise=0, seed=11)
+    return medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -250,10 +232,8 @@ class TestCounterfactualClips:
             np.testing.assert_array_equal(new.truth.displacement, drawn.truth.displacement)
         assert (new.truth.cue_course == drawn.truth.cue_course).all() == (change != "cue")
         assert (new.frames != drawn.frames).any(axis=(1, 2, 3, 4)).all()
-
-    def test_nothing_has_happened_at_the_onset_so_its_picture_is_the_same_noise_and_all(self, drawn, changed):
-        for change in ("au", "intensity", "head", "cue"):
-            np.testing.assert_array_equal(changed[change].frames[:, 0], drawn.frames[:, 0])
+        # Nothing has happened at the onset, so its picture is the same, noise and all.
+        assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
 
     def test_another_cue_changes_pixels_where_the_cue_lies_and_another_au_where_aus_move(self, quiet):
         cue = counterfactual_clips(quiet, change="cue")
@@ -300,7 +280,7 @@ class TestCounterfactualClips:
         np.testing.assert_array_equal(new.au_masks, more.truth.au_masks[2:])
 
     def test_a_selection_in_another_order_gives_the_same_pairs(self, drawn, changed):
-        some = drawn.select(drawn.table["clip_id"][[7, 2, 4]])
+        some = drawn.select(drawn.table["clip_id"][[5, 2, 4]])
         new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
         pd.testing.assert_frame_equal(new.table, whole.table)
         np.testing.assert_array_equal(new.frames, whole.frames)
