@@ -121,7 +121,8 @@ def conditional_leakage(
     groups, within = permutation.exchange_groups(who, classes, given)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
     columns = np.hstack([one.columns for one in encoded.values()])[rows]
-    groups = permutation.cells(np.column_stack([np.arange(len(rows)) if lacking else groups, np.isnan(columns)]))
+    groups = np.arange(len(rows)) if groups is None else groups
+    groups = permutation.cells(np.column_stack([groups, np.isnan(columns)]))
     options = ProbeOptions(kind, n_exchanges, n_resamples, seed)
     inside = [_inside(one, rows, groups, lacking) for one in encoded.values()]
     rest = permutation.partial_out(values[rows], factors=classes)
@@ -164,11 +165,11 @@ def _read(
     values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
     table, label = leaks.in_one_spelling(features.table, label)
     own = leaks.own_factor(table, label)
-    found = leaks.encoded_targets(table, targets or [own if branch == "motion" else "aus"], label)
-    for name, target in found.items():
-        if target is None:
-            raise ValueError("the subject cannot be a target here: subjects are held out")
-        known = target.columns[np.isfinite(target.columns)]
+    found: dict[str, ProbeTarget] = {}
+    wanted = targets or [own if branch == "motion" else "aus"]
+    for name, target in leaks.encoded_targets(table, wanted, label).items():
+        found[name] = require(target, otherwise="the subject cannot be a target here: subjects are held out")
+        known = found[name].columns[np.isfinite(found[name].columns)]
         if not np.isin(known, (0, 1)).all():
             raise ValueError(f"{name!r} is an amount with {len(np.unique(known))} values; a target here has classes")
     return table, check_features(values, owner=f"the {branch} features"), found, own, label

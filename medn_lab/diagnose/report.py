@@ -203,8 +203,8 @@ def _dependence_rows(
     try:
         x, y = permutation.both_branches(features)
     except ValueError as fault:
-        named = {"measure": list(similarity.MEASURES), "direction": "lower", "reason": str(fault)}
-        return pd.DataFrame(named).assign(**common)
+        rows = [{"measure": measure, "reason": str(fault)} for measure in similarity.MEASURES]
+        return pd.DataFrame(rows).assign(**common, direction="lower")
     groups, within = permutation.exchange_groups(who, classes, factor)
     if test.keywords["scheme"] == "shift":
         within = f"{within or 'all clips'} by shifts in time"
