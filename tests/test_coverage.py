@@ -6,15 +6,7 @@ import pytest
 from slow_cases import mostly_slow
 
 from medn_lab.diagnose import decoupling_report, leakage
-from medn_lab.evaluate import (
-    accuracy,
-    bootstrap_interval,
-    compare_predictions,
-    interval_over_seeds,
-    pair_auc,
-    uar,
-    uf1,
-)
+from medn_lab.evaluate import accuracy, bootstrap_interval, compare_predictions, interval_over_seeds, pair_auc, uar, uf1
 from medn_lab.records import BranchFeatures, Predictions
 from medn_lab.view import plot_leakage
 from medn_lab.view.decoupling import explain_row

@@ -356,9 +356,7 @@ def branches_moved_by(motion: dict[str, float], emotion: dict[str, float]) -> tu
     step = np.array([[1.0, 0, 0]])
     changed = {
         factor: replace(
-            features,
-            motion=features.motion + motion[factor] * step,
-            emotion=features.emotion + emotion[factor] * step,
+            features, motion=features.motion + motion[factor] * step, emotion=features.emotion + emotion[factor] * step
         )
         for factor in motion
     }

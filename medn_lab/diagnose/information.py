@@ -128,9 +128,7 @@ def conditional_leakage(
     rest = permutation.partial_out(values[rows], factors=classes)
     orders = permutation.exchange_orders(groups, [np.random.default_rng(seed)] * n_exchanges, scheme)
     strata = probing.Strata(permutation.cells(classes), orders)
-    probed = dict(
-        zip(encoded, probing.probe_targets(inside, rest, subjects=who, options=options, strata=strata), strict=True)
-    )
+    probed = dict(zip(encoded, probing.probe_targets(inside, rest, who, options, strata), strict=True))
     p_family, n_tests = permutation.family_wise_p([*probed.values()]), sum(not one.reason for one in probed.values())
     family = {"n_tests": n_tests, "family": f"targets of the {branch} branch given {given}"}
     found = {

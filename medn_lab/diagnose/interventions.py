@@ -166,11 +166,7 @@ def erase(
 
 
 def counterfactual_shift(
-    features: BranchFeatures,
-    counterfactuals: Mapping[str, BranchFeatures],
-    *,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    features: BranchFeatures, counterfactuals: Mapping[str, BranchFeatures], *, n_resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """How far each branch's feature moves when one factor of the clips is changed and the others are kept.
 

@@ -265,7 +265,7 @@ def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
 def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOptions) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
-    results = probing.probe_targets(list(by_subject.values()), features, subjects=who, options=options)
+    results = probing.probe_targets(list(by_subject.values()), features, who, options)
     probed = dict(zip(by_subject, results, strict=True))
     found = {name: probed[name] if name in probed else probe_subject(features, who, options) for name in encoded}
     aus = [probed[target] for target in probed if is_au(target)]
@@ -331,12 +331,7 @@ def _row(
 _LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
 
 
-def selection_measures(
-    features: BranchFeatures,
-    *,
-    label: str = "label",
-    seed: int = 0,
-) -> SelectionMeasures:
+def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> SelectionMeasures:
     """Make the callable that measures dependence and leakage of any selection of these clips.
 
     For :class:`medn_lab.widgets.BranchExplorer`, which calls it at each lasso. The values describe the selected clips.

@@ -39,6 +39,7 @@ MIN_POSITIVES = 8
 
 # The AUC under each draw of subjects, the sample first, and with each shuffle of the labels.
 Values = tuple[Array, Array]
+Sizes = tuple[int, int, int, int]  # n_clips, n_subjects, n_positive, n_unknown
 # Coverage of every interval of a probe.
 LEVEL = 0.95
 # The reason of a probe of features that are the same for all clips.
@@ -219,7 +220,7 @@ def probe(
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
-    return probe_targets([encoded], x, subjects=who, options=options)[0]
+    return probe_targets([encoded], x, who, options)[0]
 
 
 def encode_target(target: ArrayLike) -> ProbeTarget:
@@ -246,7 +247,6 @@ def encode_target(target: ArrayLike) -> ProbeTarget:
 def probe_targets(
     targets: Sequence[ProbeTarget],
     features: Array,
-    *,
     subjects: Array,
     options: ProbeOptions,
     strata: Strata | None = None,
@@ -282,17 +282,9 @@ def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], 
 
 
 def result_of(
-    values: Values | None,
-    sizes: tuple[int, int, int, int],
-    options: ProbeOptions,
-    *,
-    n_units: int = 0,
-    reason: str = "",
+    values: Values | None, sizes: Sizes, options: ProbeOptions, *, n_units: int = 0, reason: str = ""
 ) -> ProbeResult:
-    """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`.
-
-    `sizes` are ``n_clips, n_subjects, n_positive, n_unknown``.
-    """
+    """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`."""
     draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
     if not np.isfinite(draws[0]):
         reason, null = reason or "no fold holds clips with and without it", np.empty(0)

@@ -1,9 +1,10 @@
 """How fast the instruments of decoupling are, and how far they can be believed: against planted factors.
 
 Run as ``python tests/benchmarks/bench_diagnose.py``, one thread. *Speed*: random features, the fastest of several runs.
-*Calibration*: how often each measure's permutation test is below .05 when nothing is planted, when a subject alone
-couples the branches, and when one shared direction is planted; how often the probe's 95 % interval holds what the probe
-reads on average; and what the probe reads beside a logistic regression with the same nested choice of penalty.
+*Calibration*:
+how often the probe's 95 % interval holds what the probe reads on average, and what the probe reads next to a logistic
+regression with the same nested choice of penalty. The level and power of the permutation tests stand in
+``tests/test_dependence.py``.
 """
 
 from __future__ import annotations
@@ -64,28 +65,6 @@ def speeds(runs: int) -> pd.DataFrame:
     return pd.DataFrame(rows.items(), columns=["instrument", "ms"])
 
 
-def found(draws: int) -> pd.DataFrame:
-    """Share of draws in which p is at most .05: 60 clips of 5 subjects, two 6-d branches."""
-    subjects = np.repeat(np.arange(5), 12)
-    rows = []
-    for name, measure in MEASURES.items():
-        hits: dict[str, int] = {}
-        for draw in range(draws):
-            rng = np.random.default_rng([1, draw])
-            x, y = rng.normal(size=(2, 60, 6))
-            levels = rng.normal(size=(2, 5, 6))[:, subjects]
-            own = x + levels[0], y + levels[1]
-            pairs = {"nothing": (x, y, None), "subject, over all": (*own, None), "subject, inside": (*own, subjects)}
-            for r in (0.5, 0.8):
-                shared = np.column_stack([r * x[:, 0] + np.sqrt(1 - r**2) * y[:, 0], y[:, 1:]])
-                pairs[f"r = {r}"] = x, shared, None
-            for case, (one, other, groups) in pairs.items():
-                test = permutation_test(measure, one, other, groups=groups, n_permutations=99, seed=draw)
-                hits[case] = hits.get(case, 0) + (test.p_value <= 0.05)
-        rows.append((name, *(count / draws for count in hits.values())))
-    return pd.DataFrame(rows, columns=["measure", *hits])
-
-
 def covered(draws: int) -> pd.DataFrame:
     """How often the probe's interval holds the mean of what it reads over all draws, by the number of subjects."""
     rows = []
@@ -137,7 +116,6 @@ if __name__ == "__main__":
     chosen = arguments.parse_args()
     for title, table in (
         ("speed", speeds(chosen.runs)),
-        (f"p at most .05, {chosen.draws} draws", found(chosen.draws)),
         (f"coverage of 95 % intervals, {chosen.draws} draws", covered(chosen.draws)),
         ("the probe next to a logistic regression", beside_logistic(chosen.seeds)),
     ):
