@@ -204,14 +204,6 @@ class TestUsableInformation:
         information = np.trapezoid(0.5 * (parts * np.log2(parts / parts.mean(axis=0))).sum(axis=0), at)
         assert coded(features).loc["y", "value"] == pytest.approx(7 / 8 * information, abs=0.02)  # no first block
 
-    @pytest.mark.slow
-    def test_only_some_readers_get_a_product_of_two_features(self):
-        values = np.random.default_rng(6).normal(size=(400, 2))
-        y = (values[:, 0] * values[:, 1] > 0).astype(float)
-        found = coded(simple(values, y, n_subjects=10), readers=list(READERS)).set_index("reader")["value"]
-        assert found["ridge"] < 0.02
-        assert (found.drop("ridge") > 0.2).all()
-
     def test_a_branch_that_is_the_cue_has_what_the_cue_allows(self):
         features = planted()
         only = replace(features, emotion=pd.get_dummies(features.table["cue"], dtype=float).to_numpy())

@@ -209,12 +209,6 @@ class TestSelection:
             assert 0.3 < row["chance"] < 0.7
         assert (set(found["n_clips"]), set(found["n_subjects"])) == ({90}, {4})
 
-    def test_a_branch_that_copies_the_other_is_dependent_and_one_of_noise_is_not(self, features):
-        for emotion, expected in ((features.motion, 1.0), (noise(*features.motion.shape, seed=99), 0.0)):
-            row = row_of(selection_measures(replace(features, emotion=emotion))(), "linear_cka")
-            assert row["value"] == pytest.approx(expected, abs=0.05)
-            assert abs(row["chance"]) < 0.1
-
     def test_each_step_has_more_values_and_the_last_is_what_a_call_returns(self, features):
         measure, ids = selection_measures(features), features.table["clip_id"][:60]
         steps = list(measure.steps(ids))

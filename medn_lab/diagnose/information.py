@@ -127,7 +127,7 @@ def conditional_leakage(
     inside = [_inside(one, rows, groups, lacking) for one in encoded.values()]
     rest = permutation.partial_out(values[rows], factors=classes)
     orders = permutation.exchange_orders(groups, [np.random.default_rng(seed)] * n_exchanges, scheme)
-    strata = probing.Strata(permutation.cells(classes), orders)
+    strata = (permutation.cells(classes), orders)
     probed = dict(zip(encoded, probing.probe_targets(inside, rest, who, options, strata), strict=True))
     p_family, n_tests = permutation.family_wise_p([*probed.values()]), sum(not one.reason for one in probed.values())
     family = {"n_tests": n_tests, "family": f"targets of the {branch} branch given {given}"}

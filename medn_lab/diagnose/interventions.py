@@ -61,16 +61,11 @@ class Whitened:
         kept = sizes > SMALLEST_SHARE * max(sizes.max(initial=0.0), 1e-300)
         deviations = sizes[kept, None] / np.sqrt(len(x))
         self.down, self.up = (axes[kept] / spread / deviations).T, deviations * axes[kept] * spread
-        self.coordinates = self(x)
+        self.coordinates, self.width = self(x), self.down.shape[1]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Other rows in these coordinates."""
         return (x - self.mean) @ self.down
-
-    @property
-    def width(self) -> int:
-        """Directions in which the feature varies."""
-        return self.down.shape[1]
 
     def eraser(self, concept: Whitened, *, n_directions: int | None = None) -> Eraser:
         """The eraser of the directions that covary most with the concept; of all that covary where None."""

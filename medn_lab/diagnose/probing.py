@@ -39,6 +39,8 @@ MIN_POSITIVES = 8
 
 # The AUC under each draw of subjects, the sample first, and with each shuffle of the labels.
 Values = tuple[Array, Array]
+# The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets.
+Strata = tuple[Array, Array]
 Sizes = tuple[int, int, int, int]  # n_clips, n_subjects, n_positive, n_unknown
 # Coverage of every interval of a probe.
 LEVEL = 0.95
@@ -59,13 +61,6 @@ class ProbeOptions:
     def __post_init__(self) -> None:
         if self.kind not in READERS:
             raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
-
-
-class Strata(NamedTuple):
-    """The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets."""
-
-    states: Array
-    orders: Array
 
 
 class ProbeTarget(NamedTuple):
@@ -263,7 +258,7 @@ def probe_targets(
         values: dict[int, Values] = {}
         if columns:
             folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
-            here = strata and Strata(strata.states[rows], np.searchsorted(rows, strata.orders[:, rows]))
+            here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
             both = _draws_and_null(features[rows], list(columns.values()), folds, units, options, here)
             values = dict(zip(columns, both, strict=True))
         for place in places:
@@ -298,7 +293,7 @@ def _draws_and_null(
 ) -> list[Values]:
     """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
     if strata:
-        compared, orders = cells(np.column_stack([folds, strata.states])), [strata.orders] * len(columns)
+        compared, orders = cells(np.column_stack([folds, strata[0]])), [strata[1]] * len(columns)
     else:
         compared, orders = folds, _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
     shuffled = [one[order] for one, own in zip(columns, orders, strict=True) for order in own]
