@@ -28,13 +28,9 @@ class LinearReader(nn.Module):
         self.of_flow = nn.Parameter(torch.randn(2, SIZE, SIZE, generator=generator))
 
     def forward(self, frames: Tensor | None, flow: Tensor | None) -> MEDNOutput:
-        score = 0.0
-        if frames is not None:
-            score = score + (frames * self.of_frames).flatten(1).sum(dim=1)
-        au = None
-        if flow is not None:
-            au = (flow * self.of_flow).flatten(1).sum(dim=1)
-            score = score + au
+        score = 0.0 if frames is None else (frames * self.of_frames).flatten(1).sum(dim=1)
+        au = None if flow is None else (flow * self.of_flow).flatten(1).sum(dim=1)
+        score = score if au is None else score + au
         au_logits = None if au is None else torch.stack([0 * au, au], dim=1)
         return MEDNOutput(torch.stack([score, 0 * score], dim=1), au_logits, None, None, None, None)
 
@@ -58,39 +54,29 @@ class PatchEmotion(nn.Module):
 
     def __init__(self, cell: tuple[int, int], moment: int, kept: tuple[tuple[int, ...], ...]) -> None:
         super().__init__()
-        self.norm, self.moment = nn.Identity(), moment
+        self.norm, self.moment, self.kept = nn.Identity(), moment, kept
         self.place = cell[0] * (SIZE // PATCH) + cell[1]
-        self.kept = kept
         self.weight = nn.Parameter(torch.tensor([4.0, 1.0, -2.0]))
 
     def forward(self, frames: Tensor) -> SEVitOutput:
-        change = frames - frames[:, :1]
+        b, change = len(frames), frames - frames[:, :1]
         means = nn.functional.avg_pool2d(rearrange(change, "b t c h w -> (b t) c h w"), PATCH)
-        tokens = rearrange(means, "(b t) c h w -> b (h w) (t c)", b=len(frames))  # a place with its course
+        tokens = rearrange(means, "(b t) c h w -> b (h w) (t c)", b=b)  # a place with its course
         feature = 0 * frames.flatten(1)[:, :3]  # what is not read still is part of the graph
         for places in self.kept:  # one call a keep rate, as SEVit does
             read = self.norm(tokens[:, list(places)])
             if self.place in places:
                 course = read[:, places.index(self.place)].unflatten(1, (-1, 3))
                 feature = feature + course[:, self.moment] * self.weight
-        b = len(frames)
         kept = tuple(torch.tensor(places).expand(b, -1) for places in self.kept)
         mix = torch.full((b, len(kept)), 1 / len(kept))
-        scores = torch.zeros(b, (SIZE // PATCH) ** 2)
-        return SEVitOutput(feature, feature.unsqueeze(1), mix, scores, kept)
+        return SEVitOutput(feature, feature.unsqueeze(1), mix, torch.zeros(b, (SIZE // PATCH) ** 2), kept)
 
 
 class PatchReader(nn.Module):
-    """A network that reads one patch of the frames at one moment, and one cell of the flow, and nothing else.
+    """A network that reads one 8 px patch of the frames at one moment, and one cell of the flow, and nothing else.
 
-    Parameters
-    ----------
-    frames_cell, flow_cell : (row, column)
-        Of the 4 x 4 grid of 8 px patches.
-    moment : int
-        The frame that is read.
-    kept : tuple of tuples of int
-        Positions kept at each keep rate, in the order in which they are gathered.
+    `kept` holds the positions kept at each keep rate, in the order in which they are gathered.
     """
 
     def __init__(
@@ -109,21 +95,14 @@ class PatchReader(nn.Module):
     def forward(self, frames: Tensor | None, flow: Tensor | None) -> MEDNOutput:
         motion = None if flow is None else self.motion_branch(flow)
         emotion = None if frames is None else self.emotion_branch(frames)
-        score = 0.0
-        if motion is not None:
-            score = score + torch.tanh(motion.feature.sum(dim=1))
-        if emotion is not None:
-            score = score + torch.tanh(20 * emotion.feature.sum(dim=1))
+        score = 0.0 if motion is None else torch.tanh(motion.feature.sum(dim=1))
+        score = score if emotion is None else score + torch.tanh(20 * emotion.feature.sum(dim=1))
+        of_motion = (None, None) if motion is None else (motion.au_logits, motion.feature)
+        of_emotion = None if emotion is None else emotion.feature
         return MEDNOutput(
-            torch.stack([score, -score], dim=1),
-            None if motion is None else motion.au_logits,
-            None if motion is None else motion.feature,
-            None if emotion is None else emotion.feature,
-            None,
-            None,
-            motion_output=motion,
-            sevit_output=emotion,
-        )
+            torch.stack([score, -score], dim=1), *of_motion, of_emotion, None, None,
+            motion_output=motion, sevit_output=emotion,
+        )  # fmt: skip
 
 
 def cell_mask(cell: tuple[int, int]) -> Tensor:

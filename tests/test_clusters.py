@@ -20,35 +20,23 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    local = distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path_factory.mktemp("dask"))
-    )
-    with local, distributed.Client(local) as client:
-        yield client
-
-
-def test_folds_on_two_workers_predict_what_they_predict_here(cluster):
+def test_folds_and_prepared_clips_on_two_workers_are_those_made_here(tmp_path):
     clips = tiny_clips()
-    config = MEDNConfig.for_clips(clips, dim=16, branches="motion")
-    training = TrainConfig(epochs=2, batch_size=8, seed=3)
-    here = evaluate_loso(config, clips, training=training, n_jobs=1, progress=False).predictions
-    with joblib.parallel_config(backend="dask"):
-        there = evaluate_loso(config, clips, training=training, n_jobs=2, progress=False).predictions
-    assert there.table["clip_id"].tolist() == here.table["clip_id"].tolist()
-    np.testing.assert_array_equal(there.logits, here.logits)
-    np.testing.assert_array_equal(there.au_logits, here.au_logits)
-    assert there.source == here.source
-
-
-def test_clips_prepared_on_two_workers_are_those_prepared_here(cluster, tmp_path):
+    config, training = MEDNConfig.for_clips(clips, dim=16, branches="motion"), TrainConfig(epochs=2, batch_size=8)
     written(tmp_path / "originals", "casme2")
     whole = read_casme2(tmp_path / "originals")
     index = ClipIndex(whole.table.iloc[:6].reset_index(drop=True), whole.problems)
-    here = prepare(index, tmp_path / "here", progress=False)
-    with joblib.parallel_config(backend="dask"):
-        there = prepare(index, tmp_path / "there", n_jobs=2, progress=False)
-    assert there.table.to_csv() == here.table.to_csv()
-    np.testing.assert_array_equal(there.frames, here.frames)
-    np.testing.assert_array_equal(there.flow, here.flow)
+    here = evaluate_loso(config, clips, training=training, n_jobs=1, progress=False).predictions
+    prepared = prepare(index, tmp_path / "here", progress=False)
+    local = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, local_directory=str(tmp_path / "dask")
+    )
+    with local, distributed.Client(local), joblib.parallel_config(backend="dask"):
+        there = evaluate_loso(config, clips, training=training, n_jobs=2, progress=False).predictions
+        again = prepare(index, tmp_path / "there", n_jobs=2, progress=False)
+    assert there.table["clip_id"].tolist() == here.table["clip_id"].tolist()
+    np.testing.assert_array_equal(there.logits, here.logits)
+    assert there.source == here.source
+    assert again.table.to_csv() == prepared.table.to_csv()
+    np.testing.assert_array_equal(again.frames, prepared.frames)
+    np.testing.assert_array_equal(again.flow, prepared.flow)

@@ -1,22 +1,12 @@
 """Intervals hold the true figure as often as they say, also where persons are few: simulations with person effects."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 from slow_cases import mostly_slow
 
 from medn_lab.diagnose import decoupling_report, leakage
-from medn_lab.evaluate import (
-    accuracy,
-    bootstrap_interval,
-    compare_predictions,
-    interval_over_seeds,
-    pair_auc,
-    uar,
-    uf1,
-)
+from medn_lab.evaluate import accuracy, bootstrap_interval, compare_predictions, interval_over_seeds, pair_auc, uar, uf1
 from medn_lab.records import BranchFeatures, Predictions
 from medn_lab.view import plot_leakage
 from medn_lab.view.decoupling import explain_row
@@ -26,36 +16,26 @@ CLASSES = ("negative", "positive", "surprise")
 
 def check_coverage(hits, *, lowest=0.93):
     """Each cell of a simulation and all together cover at least `lowest`, less two standard errors."""
-    pooled = {name: np.mean(found) for name, found in hits.items()} | {"all": np.mean(np.concatenate([*hits.values()]))}
-    sizes = [*map(len, hits.values()), sum(map(len, hits.values()))]
-    missed = {
-        name: value
-        for (name, value), n in zip(pooled.items(), sizes, strict=True)
-        if value < lowest - 2 * np.sqrt(lowest * (1 - lowest) / n)
-    }
-    assert not missed, missed
+    for name, found in (hits | {"all": np.concatenate([*hits.values()])}).items():
+        assert np.mean(found) >= lowest - 2 * np.sqrt(lowest * (1 - lowest) / len(found)), name
 
 
 def logistic(values):
     return 1 / (1 + np.exp(-values))
 
 
-def as_predictions(subjects, true, said, *, scale=1.0):
+def as_predictions(subjects, true, answered, *, scale=1.0):
     table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(len(true))], "subject": subjects.astype(str)})
-    logits = np.float32(scale) * np.eye(3, dtype=np.float32)[said]
+    logits = np.float32(scale) * np.eye(3, dtype=np.float32)[answered]
     return Predictions(logits, table.assign(label=np.array(CLASSES)[true]), CLASSES)
 
 
-@pytest.mark.parametrize(
-    ("mean", "rounds"),
-    mostly_slow([(1.4, 8), (0.5, 40), (1.4, 40), (3.5, 40)]),
-    ids=["few", "accuracy .61", "accuracy .76", "accuracy .96"],
-)
+@pytest.mark.parametrize(("mean", "rounds"), mostly_slow([(1.4, 6), (0.5, 40), (1.4, 40), (3.5, 40)]))
 def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, rounds):
     rng = np.random.default_rng(0)
 
     def answers(n):
-        """Subject, true and predicted class of ten clips a person; a person's share of right answers is her own."""
+        """Subject, true and predicted class of ten clips a person; each person has an own share of right answers."""
         subjects = np.repeat(np.arange(n), 10)
         true = rng.choice(3, size=10 * n, p=(0.5, 0.3, 0.2))
         wrong = (true + rng.integers(1, 3, size=10 * n)) % 3
@@ -74,11 +54,10 @@ def test_intervals_of_accuracy_uf1_and_uar_cover_from_five_persons_on(mean, roun
     check_coverage(hits)
 
 
-@pytest.mark.parametrize("rounds", mostly_slow([9, 45]))
-def test_the_interval_of_a_difference_covers(rounds):
-    hits = {}
+@pytest.mark.parametrize("rounds", mostly_slow([8, 45]))
+def test_the_intervals_of_a_difference_and_of_the_pair_auc_cover(rounds):
+    hits, rng = {}, np.random.default_rng(5)
     for mean, gap in ((0.5, 0.6), (3.0, 0.8)):
-        rng = np.random.default_rng(5)
         effects = rng.normal(size=200_000)
         truth = (logistic(mean + gap + effects) - logistic(mean + effects)).mean()
         for n in (5, 12):
@@ -87,27 +66,15 @@ def test_the_interval_of_a_difference_covers(rounds):
                 effects, luck = rng.normal(size=n)[subjects], rng.random(10 * n)
                 # Two models never agree in every probability, even where they agree in every answer.
                 models = [
-                    as_predictions(
-                        subjects,
-                        np.zeros(10 * n, int),
-                        np.where(luck < logistic(mean + shift + effects), 0, 1),
-                        scale=k,
-                    )
-                    for shift, k in ((gap, 0.9), (0.0, 0.8))
+                    as_predictions(subjects, 0 * subjects, 1 * (luck >= logistic(mean + shift + effects)), scale=scale)
+                    for shift, scale in ((gap, 0.9), (0.0, 0.8))
                 ]
                 found = compare_predictions(*models, n_resamples=120, seed=seed)
                 hits.setdefault((mean, n), []).append(found.low <= truth <= found.high)
-    check_coverage(hits)
-
-
-@pytest.mark.parametrize("rounds", mostly_slow([12, 50]))
-def test_the_interval_of_the_pair_auc_covers(rounds):
     # Two emotions of one AU set; a clip's score is normal, one apart, with a shift of its person that both kinds share.
-    rng = np.random.default_rng(5)
     apart, spread = 1.2, 0.5
     gap = rng.normal(size=(2, 400_000)) + spread * rng.normal(size=(2, 400_000))
     truth = np.mean(gap[0] + apart > gap[1])
-    hits = {}
     for n in (5, 12):
         subjects, label = np.repeat(np.arange(n), 8), np.tile([0, 1], 4 * n)
         table = pd.DataFrame({"clip_id": [f"c{i}" for i in range(8 * n)], "subject": subjects.astype(str)})
@@ -116,7 +83,7 @@ def test_the_interval_of_the_pair_auc_covers(rounds):
             score = apart * label + spread * rng.normal(size=n)[subjects] + rng.normal(size=8 * n)
             logits = np.column_stack([-score, score]).astype(np.float32)
             found = pair_auc(Predictions(logits, table, ("others", "surprise")), n_resamples=120, seed=seed)
-            hits.setdefault(n, []).append(found.low <= truth <= found.high)
+            hits.setdefault(("pair", n), []).append(found.low <= truth <= found.high)
     check_coverage(hits)
 
 
@@ -131,15 +98,15 @@ def test_the_interval_over_seeds_covers_with_a_seed_effect_and_the_one_over_pers
 
     truth = table_of(40_000)["score"].mean()
     covered, persons_alone = [], []
-    for _ in range(150):
+    for _ in range(120):
         table = table_of(n_seeds)
         found = interval_over_seeds(table)
-        assert (found.n_seeds, found.n_subjects, found.n_clips) == (n_seeds, 12 * n_seeds, 12 * n_seeds)
         covered.append(found.low <= truth <= found.high)
         error = table["score"].std() / np.sqrt(len(table))
         persons_alone.append(abs(table["score"].mean() - truth) <= 1.96 * error)
     check_coverage({n_seeds: covered})
     assert np.mean(persons_alone) < 0.85
+    assert (found.n_seeds, found.n_subjects, found.n_clips) == (n_seeds, 12 * n_seeds, 12 * n_seeds)
 
 
 def test_an_interval_over_seeds_has_a_closed_form_and_says_what_is_wrong():
@@ -148,7 +115,6 @@ def test_an_interval_over_seeds_has_a_closed_form_and_says_what_is_wrong():
     half = 4.302653 * np.std([0.9, 0.8, 0.9], ddof=1) / np.sqrt(3)
     assert (found.value, found.low, found.high) == pytest.approx((2.6 / 3, 2.6 / 3 - half, 2.6 / 3 + half))
     assert interval_over_seeds(table).high == 1.0
-    assert "3 seeds" in repr(found)
     with pytest.raises(ValueError, match="2 seeds"):
         interval_over_seeds(table[:2])
     with pytest.raises(ValueError, match="1 rows"):
@@ -156,51 +122,39 @@ def test_an_interval_over_seeds_has_a_closed_form_and_says_what_is_wrong():
 
 
 AUS = ("AU1", "AU4", "AU12")
-GIVEN_AU12 = {0: (0.25, 0.25, 0.5), 1: (0.45, 0.25, 0.3)}
+GIVEN_AU12 = np.array([[0.25, 0.25, 0.5], [0.45, 0.25, 0.3]])
 """P(cue state | AU12); the other AUs have no part in the cue."""
 AUC_OF_AU12 = 0.625
 """Over pairs with and without AU12: states in the order of their likelihood ratio (1.8, 1, .6), a tie counts half."""
+EXACT = pd.DataFrame(
+    {"branch": "emotion", "target": [*AUS, "AUs", "cue"], "allowed": [0.5, 0.5, AUC_OF_AU12, 1.625 / 3, 1.0]}
+)
 
 
 def cue_alone(rng, n, *, clips=16):
     """Features that hold the cue state and noise, so that they are independent of the AUs given the state."""
-    subjects = np.repeat(np.arange(n), clips)
-    aus = (rng.random((len(subjects), 3)) < 0.4).astype(float)
-    chances = np.array([GIVEN_AU12[int(one)] for one in aus[:, 2]])
-    state = (rng.random(len(subjects))[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
-    table = pd.DataFrame(aus, columns=list(AUS)).assign(
-        clip_id=[f"c{i}" for i in range(len(subjects))], subject=subjects.astype(str), cue=np.array(list("abc"))[state]
+    aus = (rng.random((n * clips, 3)) < 0.4).astype(float)
+    chances = GIVEN_AU12[aus[:, 2].astype(int)]
+    state = (rng.random(n * clips)[:, None] > chances.cumsum(axis=1)).sum(axis=1).clip(max=2)
+    table = pd.DataFrame(aus, columns=list(AUS)).assign(cue=np.array(list("abc"))[state])
+    table = table.assign(
+        clip_id=[f"c{i}" for i in range(n * clips)], subject=np.repeat(np.arange(n), clips).astype(str)
     )
-    emotion = np.eye(3)[state] @ rng.normal(size=(3, 6)) + 0.2 * rng.normal(size=(len(subjects), 6))
-    return replace(BranchFeatures(None, emotion, emotion, table), fused=None)  # one branch is enough here
-
-
-def exact_table():
-    aucs = {"AU1": 0.5, "AU4": 0.5, "AU12": AUC_OF_AU12, "AUs": (1 + AUC_OF_AU12) / 3, "cue": 1.0}
-    return pd.DataFrame(
-        [("emotion", target, auc) for target, auc in aucs.items()], columns=["branch", "target", "allowed"]
-    )
-
-
-def test_the_exact_auc_of_the_planted_cue_is_the_one_stated():
-    with_it, without = np.array(GIVEN_AU12[1]), np.array(GIVEN_AU12[0])
-    ratio = with_it / without
-    wins = (ratio[:, None] > ratio[None]) + 0.5 * (ratio[:, None] == ratio[None])
-    assert with_it @ wins @ without == pytest.approx(AUC_OF_AU12)
+    emotion = np.eye(3)[state] @ rng.normal(size=(3, 6)) + 0.2 * rng.normal(size=(n * clips, 6))
+    return BranchFeatures(None, emotion, None, table)  # one branch is enough here
 
 
 @pytest.mark.parametrize("rounds", mostly_slow([4, 16]))
 def test_the_interval_of_an_excess_that_is_none_holds_0(rounds):
+    ratio = GIVEN_AU12[1] / GIVEN_AU12[0]
+    wins = (ratio[:, None] > ratio[None]) + 0.5 * (ratio[:, None] == ratio[None])
+    assert GIVEN_AU12[1] @ wins @ GIVEN_AU12[0] == pytest.approx(AUC_OF_AU12)
     hits = {}
     for n in (8, 12, 24):
         rng = np.random.default_rng(n)
         for seed in range(rounds):
-            features, options = (
-                cue_alone(rng, n),
-                {"targets": ["aus"], "n_shuffles": 0, "n_resamples": 80, "seed": seed},
-            )
-            rows = leakage(features, allowed=exact_table(), **options)
-            rows = rows[rows["branch"] == "emotion"].set_index("target")
+            options = {"targets": ["aus"], "n_shuffles": 0, "n_resamples": 80, "seed": seed}
+            rows = leakage(cue_alone(rng, n), allowed=EXACT, **options).set_index("target")
             assert rows.loc["AU12", "allowed"] == AUC_OF_AU12
             for target in ("AUs", "AU12", "AU4"):
                 low, high = rows.loc[target, ["excess_low", "excess_high"]]
@@ -212,29 +166,24 @@ def test_the_report_its_page_and_its_pictures_name_the_worst_au(tmp_path):
     features = cue_alone(np.random.default_rng(1), 12)
     leaky = np.hstack([features.emotion, features.table[["AU4"]].to_numpy()])
     features = BranchFeatures(None, leaky, leaky, features.table, source={"name": "leaky"})
-    report = decoupling_report(features, targets=["aus"], allowed=exact_table(), n_permutations=19, n_shuffles=0)
+    report = decoupling_report(features, targets=["aus"], allowed=EXACT, n_permutations=19, n_shuffles=0)
     row = report.leakage.set_index(["branch", "target"]).loc[("emotion", "AUs")]
     assert (row["worst_target"], row["worst_auc"], row["worst_excess"]) == ("AU4", 1.0, 0.5)
-    assert row["allowed"] == pytest.approx((1 + AUC_OF_AU12) / 3)
     assert "worst AU4 1.000" in repr(report)
     assert "worst AU4 1.000" in report.to_html(tmp_path / "report.html").read_text(encoding="utf-8")
-    table = report.table
-    told = table[(table["target"] == "AUs") & (table["branch"] == "emotion")].iloc[0].to_dict()
+    shown = report.leakage.query("target == 'AUs' and branch == 'emotion'").iloc[0].to_dict()
     hover = "".join(map(str, plot_leakage(report).data[-1].customdata.ravel()))
-    for text in (explain_row(told)[0], hover):
+    for text in (explain_row(shown)[0], hover):
         assert "worst single AU AU4, AUC 1.000, excess +0.500" in text
 
 
 def test_a_table_of_allowed_aucs_replaces_the_estimate_and_what_it_lacks_is_estimated():
-    features = cue_alone(np.random.default_rng(3), 8)
-    some = exact_table().query("target == 'AU12'")
+    features, some = cue_alone(np.random.default_rng(3), 8), EXACT.query("target == 'AU12'")
     options = {"n_shuffles": 0, "n_resamples": 20}
-    estimated, exact = (leakage(features, allowed=given, **options) for given in (None, some))
-    told = (exact["branch"] == "emotion") & (exact["target"] == "AU12")
-    assert exact.loc[told, "allowed"].tolist() == [AUC_OF_AU12]
-    pd.testing.assert_series_equal(exact.loc[~told, "allowed"], estimated.loc[~told, "allowed"])
-    pd.testing.assert_series_equal(exact["value"], estimated["value"])
+    estimated, exact = (
+        leakage(features, allowed=given, **options).set_index("target")["allowed"] for given in (None, some)
+    )
+    assert exact["AU12"] == AUC_OF_AU12 != estimated["AU12"]
+    pd.testing.assert_series_equal(exact.drop("AU12"), estimated.drop("AU12"))
     with pytest.raises(ValueError, match="lacks target; it needs branch, target, allowed"):
         leakage(features, allowed=some.drop(columns="target"))
-    with pytest.raises(ValueError, match="must be in"):
-        leakage(features, allowed=some.assign(allowed=1.5))

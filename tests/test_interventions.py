@@ -6,14 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.linalg
-import scipy.optimize
 import torch
 from torch import nn
 
 import medn_lab as medn
 from medn_lab.diagnose import counterfactual_shift, dci, erase, erasure_effect
 from medn_lab.model import MEDN, MEDNConfig, MotionOutput, SEVitOutput
-from medn_lab.records import BranchFeatures, Clips, Predictions
+from medn_lab.records import BranchFeatures, Clips
 from medn_lab.synthme import allowed_emotions, counterfactual_clips
 
 CHANGES = ("au", "intensity", "head", "person", "cue")
@@ -41,11 +40,17 @@ def covariance(features: BranchFeatures, names: tuple[str, ...] = ("AU4", "AU12"
 
 
 class TestErase:
-    def test_no_linear_probe_of_an_erased_feature_varies_with_the_aus(self):
+    def test_it_is_the_closed_form_of_the_paper_and_erasing_twice_changes_nothing_more(self):
         features = leaking()
-        probes = np.random.default_rng(1).normal(size=(200, 6))
-        assert np.abs(probes @ covariance(features)).max() > 0.1
-        assert np.abs(probes @ covariance(erase(features))).max() < 1e-8
+        x = features.emotion - features.emotion.mean(axis=0)
+        whiten = np.linalg.pinv(scipy.linalg.sqrtm(x.T @ x / len(x)))
+        turned = whiten @ covariance(features)
+        projection = np.linalg.pinv(whiten) @ turned @ np.linalg.pinv(turned) @ whiten
+        erased = erase(features)
+        np.testing.assert_allclose(erased.emotion, features.emotion - x @ projection.T, atol=1e-9)
+        assert np.abs(covariance(features)).max() > 0.1 > 1e-8 > np.abs(covariance(erased)).max()
+        np.testing.assert_allclose(erase(erased).emotion, erased.emotion, atol=1e-12)
+        assert erase(erased).source["erased"]["rank"] == 0
 
     def test_columns_of_other_scales_copies_and_constants_are_erased_too(self):
         features = leaking()
@@ -55,55 +60,6 @@ class TestErase:
         assert (np.abs(covariance(erased)) < 1e-8 * np.append(np.maximum(scales, 1), [1, 1])[:, None]).all()
         np.testing.assert_allclose(erased.emotion[:, 7], 3.0)
         assert erased.source["erased"] == {"what": "AUs", "branch": "emotion", "rank": 3, "width": 6, "n_fitted": 120}
-
-    def test_it_is_the_closed_form_of_the_paper(self):
-        features = leaking()
-        x = features.emotion - features.emotion.mean(axis=0)
-        whiten = np.linalg.pinv(scipy.linalg.sqrtm(x.T @ x / len(x)))
-        turned = whiten @ covariance(features)
-        projection = np.linalg.pinv(whiten) @ turned @ np.linalg.pinv(turned) @ whiten
-        np.testing.assert_allclose(erase(features).emotion, features.emotion - x @ projection.T, atol=1e-9)
-
-    @pytest.mark.parametrize("norm", ["euclidean", "another"])
-    def test_no_other_affine_map_that_erases_is_nearer(self, norm):
-        features = leaking(60, 3)
-        x = features.emotion - features.emotion.mean(axis=0)
-        one = replace(features, table=features.table.drop(columns=["AU4", "AU14"]))
-        across = covariance(one, ("AU12",))
-        mixed = np.random.default_rng(2).normal(size=(3, 3))
-        metric = np.eye(3) if norm == "euclidean" else mixed @ mixed.T + np.eye(3)
-
-        def distance(flat: np.ndarray) -> float:
-            moved = x @ (flat.reshape(3, 3) - np.eye(3)).T
-            return float(np.einsum("ni,ij,nj->", moved, metric, moved) / len(x))
-
-        erases = {"type": "eq", "fun": lambda flat: (flat.reshape(3, 3) @ across).ravel()}
-        best = scipy.optimize.minimize(distance, np.zeros(9), constraints=[erases], tol=1e-12)
-        ours = erase(one).emotion - features.emotion
-        assert np.einsum("ni,ij,nj->", ours, metric, ours) / len(x) == pytest.approx(best.fun, rel=1e-5)
-        np.testing.assert_allclose(
-            x @ best.x.reshape(3, 3).T + features.emotion.mean(axis=0), erase(one).emotion, atol=1e-3
-        )
-
-    def test_erasing_twice_changes_nothing_more(self):
-        once = erase(leaking())
-        twice = erase(once)
-        np.testing.assert_allclose(twice.emotion, once.emotion, atol=1e-12)
-        assert twice.source["erased"]["rank"] == 0
-
-    def test_it_turns_and_shifts_with_the_feature(self):
-        features, rng = leaking(), np.random.default_rng(3)
-        turn, shift = rng.normal(size=(6, 6)), rng.normal(size=6)
-        other = erase(replace(features, emotion=features.emotion @ turn + shift)).emotion
-        np.testing.assert_allclose(other, erase(features).emotion @ turn + shift, atol=1e-8)
-
-    def test_one_direction_takes_the_au_that_is_held_best(self):
-        rng = np.random.default_rng(0)
-        aus = (rng.random((4000, 2)) < 0.5).astype(float)
-        features = planted(rng.normal(size=(4000, 5)) + aus @ np.array([[3.0, 0, 0, 0, 0], [0, 0.5, 0, 0, 0]]), aus)
-        left = np.abs(covariance(erase(features, n_directions=1), ("AU4", "AU12"))).max(axis=0)
-        assert left[0] < 0.01
-        assert left[1] > 0.1
 
     def test_clips_whose_aus_are_not_known_are_erased_but_not_fitted_to(self):
         features = leaking()
@@ -125,31 +81,22 @@ class TestErase:
         assert erased.source["erased"]["rank"] == 2
 
     def test_in_other_persons_most_of_a_strong_leak_is_erased(self):
-        features = leaking(4000, seed=5)
+        features = leaking(2000, seed=5)
         fitted, held_out = (features.select(features.table["clip_id"][start::2]) for start in (0, 1))
-        erased = erase(held_out, fitted_to=fitted)
         before, after = (
             medn.diagnose.leakage(one, branches=["emotion"], targets=["aus"], n_shuffles=0, n_resamples=0)
-            .set_index("target")
-            .loc["AUs", "value"]
-            for one in (held_out, erased)
+            for one in (held_out, erase(held_out, fitted_to=fitted))
         )
-        assert before > 0.7
-        assert after == pytest.approx(0.5, abs=0.04)
+        assert before.set_index("target").loc["AUs", "value"] > 0.7
+        assert after.set_index("target").loc["AUs", "value"] == pytest.approx(0.5, abs=0.05)
 
     @pytest.mark.parametrize(
         ("arguments", "fact"),
-        [
-            ({"what": "gaze"}, "gaze"),
-            ({"branch": "face"}, "face"),
-            ({"fitted_to": leaking(20, 4)}, "width 6"),
-        ],
+        [({"what": "gaze"}, "gaze"), ({"branch": "face"}, "face"), ({"fitted_to": leaking(20, 4)}, "width 6")],
     )
     def test_what_cannot_be_erased_gets_a_sentence(self, arguments, fact):
         with pytest.raises(ValueError, match=fact):
             erase(leaking(), **arguments)
-        with pytest.raises(ValueError, match="no motion branch"):
-            erase(replace(leaking(), motion=None), branch="motion")
 
 
 class PlantedEmotion(nn.Module):
@@ -191,7 +138,8 @@ def network_that_reads(place: int, *, n_subjects: int = 12, clips_per_subject: i
 class TestErasureEffect:
     def test_a_network_that_answers_by_the_aus_falls_to_chance_and_random_directions_do_not_do_that(self):
         model, clips = network_that_reads(0)
-        row = erasure_effect(model, clips, n_directions=[1, None], n_draws=20).set_index("rank").loc[1]
+        found = erasure_effect(model, clips, n_directions=[1, None], n_draws=20)
+        row = found.set_index("rank").loc[1]
         assert row["accuracy"] == 1.0
         assert row["accuracy_erased"] == pytest.approx(0.5, abs=0.1)
         assert row["excess_high"] < -0.2
@@ -200,6 +148,10 @@ class TestErasureEffect:
         assert row["change"] == pytest.approx(-row["flipped"])
         assert row["change_low"] <= row["change"] <= row["change_high"]
         assert (row["n_clips"], row["n_subjects"], row["width"], row["n_fitted"]) == (240, 12, 16, 180)
+        same, other = (erasure_effect(model, clips, n_directions=[1], n_draws=20, seed=seed) for seed in (0, 1))
+        assert same["random_change"].iloc[0] == row["random_change"] != other["random_change"].iloc[0]
+        still = erasure_effect(model, clips, what="still", n_draws=20).iloc[0]  # a concept that does not vary
+        assert (still["rank"], still["change"], still["flipped"], still["random_change"]) == (0, 0, 0, 0)
 
     def test_a_network_that_holds_the_aus_and_does_not_use_them_loses_no_more_than_at_random(self):
         model, clips = network_that_reads(1)
@@ -209,31 +161,23 @@ class TestErasureEffect:
         cue = erasure_effect(model, clips, what="cue", n_draws=20)
         assert cue["excess_high"].max() < -0.2
 
-    def test_nothing_is_changed_where_the_concept_does_not_vary(self):
-        model, clips = network_that_reads(0)
-        row = erasure_effect(model, clips, what="still", n_draws=20).iloc[0]
-        assert (row["rank"], row["change"], row["flipped"], row["random_change"]) == (0, 0, 0, 0)
-
     def test_without_a_direction_to_spare_or_with_few_clips_there_is_no_excess_but_a_reason(self):
         model, clips = network_that_reads(0)
-        few = clips.select(clips.table["clip_id"][:48])
-        row = erasure_effect(model, few, n_directions=[1], n_draws=20).iloc[0]
-        assert np.isnan(row["excess"])
-        assert np.isnan(row["p"])
+        row = erasure_effect(model, clips.select(clips.table["clip_id"][:48]), n_directions=[1], n_draws=20).iloc[0]
+        assert np.isnan([row["excess"], row["p"]]).all()
         assert "48 clips" in row["reason"]
-        five = clips.where(subject=[f"s{k}" for k in range(5)])
-        row = erasure_effect(model, five, n_directions=[1], n_draws=20).iloc[0]
+        row = erasure_effect(
+            model, clips.where(subject=[f"s{k}" for k in range(5)]), n_directions=[1], n_draws=20
+        ).iloc[0]
         assert np.isnan(row["left"])
         assert "pairs" in row["reason"]
-        assert erasure_effect(model, five, n_directions=[1], n_draws=20, n_folds=3)["excess_high"].iloc[0] < 0
         names = clips.table.assign(each=[f"kind {k % 20}" for k in range(240)])
         row = erasure_effect(model, clips.with_table(names), what="each", n_draws=20).iloc[-1]
         assert (row["rank"], row["width"]) == (16, 16)
         assert "all 16 directions" in row["reason"]
 
-    @pytest.mark.parametrize("fusion", ["cofm", "concat"])
-    def test_the_answers_of_a_whole_network_are_passed_on_and_the_network_is_left_as_it_was(self, fusion, clips):
-        model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion=fusion), seed=1).train()
+    def test_the_answers_of_a_whole_network_are_passed_on_and_the_network_is_left_as_it_was(self, clips):
+        model = MEDN(MEDNConfig.for_clips(clips, dim=16, fusion="cofm"), seed=1).train()
         before = medn.predict(model, clips)
         changed = clips.with_table(clips.table.assign(still=1.0))
         row = erasure_effect(model, changed, what="still", n_draws=20).iloc[0]
@@ -241,32 +185,19 @@ class TestErasureEffect:
         assert row["accuracy"] == medn.evaluate.accuracy(before.table["label"], before.predicted)
         assert all(module.training for module in model.modules())
         np.testing.assert_array_equal(medn.predict(model, clips).logits, before.logits)
-
-    def test_the_draws_come_from_the_seed(self):
-        model, clips = network_that_reads(0)
-        how = {"n_directions": [2], "n_draws": 20}
-        one, same, other = (erasure_effect(model, clips, **how, seed=seed) for seed in (0, 0, 1))
-        pd.testing.assert_frame_equal(one, same)
-        assert one["random_change"].iloc[0] != other["random_change"].iloc[0]
-
-    def test_bad_arguments_get_a_sentence(self, clips):
-        model = MEDN(MEDNConfig.for_clips(clips, dim=16, branches="emotion"))
-        with pytest.raises(ValueError, match="emotion"):
-            erasure_effect(model, clips)
-        for wrong in ({"n_draws": 5}, {"n_folds": 1}, {"n_directions": [0]}):
-            with pytest.raises(ValueError, match="at least 20"):
-                erasure_effect(model, clips, **wrong)
+        with pytest.raises(ValueError, match="at least 20"):
+            erasure_effect(model, clips, n_draws=5)
 
 
 @pytest.fixture(scope="module")
 def drawn() -> Clips:
-    return medn.synthetic_clips(n_subjects=2, clips_per_subject=6, cue="colour+timing", seed=11)
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=3, cue="colour+timing", seed=11)
 
 
 @pytest.fixture(scope="module")
 def quiet() -> Clips:
     """Clips without noise: what differs was changed."""
-    return medn.synthetic_clips(n_subjects=2, clips_per_subject=6, n_frames=4, noise=0, seed=11)
+    return medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11)
 
 
 @pytest.fixture(scope="module")
@@ -301,10 +232,8 @@ class TestCounterfactualClips:
             np.testing.assert_array_equal(new.truth.displacement, drawn.truth.displacement)
         assert (new.truth.cue_course == drawn.truth.cue_course).all() == (change != "cue")
         assert (new.frames != drawn.frames).any(axis=(1, 2, 3, 4)).all()
-
-    @pytest.mark.parametrize("change", ["au", "intensity", "head", "cue"])
-    def test_nothing_has_happened_at_the_onset_so_its_picture_is_the_same_noise_and_all(self, drawn, changed, change):
-        np.testing.assert_array_equal(changed[change].frames[:, 0], drawn.frames[:, 0])
+        # Nothing has happened at the onset, so its picture is the same, noise and all.
+        assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
 
     def test_another_cue_changes_pixels_where_the_cue_lies_and_another_au_where_aus_move(self, quiet):
         cue = counterfactual_clips(quiet, change="cue")
@@ -332,7 +261,7 @@ class TestCounterfactualClips:
             low, high = medn.synthme.actions.PEAK_PIXELS[new.table["changed_to"][place][-1]]
             assert low <= other <= high
 
-    def test_one_au_is_switched_and_is_as_strong_and_the_label_is_the_tables(self, drawn, changed):
+    def test_one_au_is_switched_and_the_label_is_the_tables(self, drawn, changed):
         new, sets = changed["au"], set(medn.synthme.emotion_table()["action_units"])
         for place, (old, now) in enumerate(zip(drawn.table["action_units"], new.table["action_units"], strict=True)):
             gone, come = set(old.split("+")) - set(now.split("+")), set(now.split("+")) - set(old.split("+"))
@@ -351,35 +280,22 @@ class TestCounterfactualClips:
         np.testing.assert_array_equal(new.au_masks, more.truth.au_masks[2:])
 
     def test_a_selection_in_another_order_gives_the_same_pairs(self, drawn, changed):
-        some = drawn.select(drawn.table["clip_id"][[9, 2, 4]])
-        new = counterfactual_clips(some, change="cue", n_jobs=1)
-        whole = changed["cue"].select(some.table["clip_id"])
+        some = drawn.select(drawn.table["clip_id"][[5, 2, 4]])
+        new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
         pd.testing.assert_frame_equal(new.table, whole.table)
         np.testing.assert_array_equal(new.frames, whole.frames)
-        other = counterfactual_clips(some, change="intensity", seed=5)
-        assert (
-            other.table["changed_to"].tolist()
-            != changed["intensity"].select(some.table["clip_id"]).table["changed_to"].tolist()
-        )
+        other, seen = counterfactual_clips(some, change="intensity", seed=5), changed["intensity"]
+        assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
 
     def test_what_cannot_be_changed_gets_a_sentence(self, drawn, quiet, changed):
-        with pytest.raises(ValueError, match="head"):
-            counterfactual_clips(quiet, change="head")
         absent = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, cue_strength=0)
-        with pytest.raises(ValueError, match="cue"):
-            counterfactual_clips(absent, change="cue")
-        with pytest.raises(ValueError, match="light"):
-            counterfactual_clips(drawn, change="light")
-        for again in (
-            lambda clips: counterfactual_clips(clips, change="au"),
-            lambda clips: medn.synthme.render_frames(clips, clips.table["clip_id"][0], [0]),
-        ):
-            with pytest.raises(ValueError, match="counterfactual"):
-                again(changed["cue"])
-
-
-def moved(features: BranchFeatures, **branches: np.ndarray) -> BranchFeatures:
-    return replace(features, **branches)
+        for clips, change in ((quiet, "head"), (absent, "cue"), (drawn, "light")):
+            with pytest.raises(ValueError, match=change):
+                counterfactual_clips(clips, change=change)
+        with pytest.raises(ValueError, match="counterfactual"):
+            counterfactual_clips(changed["cue"], change="au")
+        with pytest.raises(ValueError, match="counterfactual"):
+            medn.synthme.render_frames(changed["cue"], changed["cue"].table["clip_id"][0], [0])
 
 
 class TestCounterfactualShift:
@@ -387,76 +303,50 @@ class TestCounterfactualShift:
         features, rng = leaking(200, 4), np.random.default_rng(1)
         far = np.array([1.0, -2.0, 0.5, 3.0])
         spread = np.sqrt(features.emotion.var(axis=0, ddof=1).sum())
-        new = moved(features, emotion=features.emotion + far).select(features.table["clip_id"][::-1])
+        new = replace(features, emotion=features.emotion + far).select(features.table["clip_id"][::-1])
         found = counterfactual_shift(features, {"cue": new}).set_index("branch")
         assert found.loc["emotion", "value"] == pytest.approx(np.linalg.norm(far) / spread)
         assert found.loc["motion", "value"] == 0
+        assert found.loc["emotion", ["n_clips", "n_subjects"]].to_list() == [200, 4]
         turn = np.linalg.qr(rng.normal(size=(4, 4)))[0] * 7
-        turned = [moved(one, emotion=one.emotion @ turn + 3) for one in (features, new)]
+        turned = [replace(one, emotion=one.emotion @ turn + 3) for one in (features, new)]
         again = counterfactual_shift(turned[0], {"cue": turned[1]}).set_index("branch")
         assert again.loc["emotion", "value"] == pytest.approx(found.loc["emotion", "value"])
-
-    def test_another_clip_in_exchange_is_a_shift_of_the_root_of_two(self):
-        rng = np.random.default_rng(0)
-        features = leaking(4000, 5)
-        new = moved(features, emotion=features.emotion[rng.permutation(4000)])
-        found = counterfactual_shift(features, {"cue": new}).set_index("branch")
-        assert found.loc["emotion", "value"] == pytest.approx(np.sqrt(2), abs=0.03)
+        other = replace(features, emotion=features.emotion[rng.permutation(200)])  # another clip in exchange
+        found = counterfactual_shift(features, {"cue": other}).set_index("branch")
+        assert found.loc["emotion", "value"] == pytest.approx(np.sqrt(2), abs=0.1)
 
     def test_the_direction_is_that_of_the_branchs_own_factor(self):
         features = leaking(40)
         found = counterfactual_shift(features, dict.fromkeys(CHANGES, features))
         wanted = found.set_index(["factor", "branch"])["direction"].unstack()
-        assert wanted["motion"].to_dict() == {
-            "au": "higher", "intensity": "", "head": "lower", "person": "lower", "cue": "lower"
-        }  # fmt: skip
+        motion = {"au": "higher", "intensity": "", "head": "lower", "person": "lower", "cue": "lower"}
+        assert wanted["motion"].to_dict() == motion
         assert wanted["emotion"].to_dict() == {**dict.fromkeys(CHANGES, "lower"), "cue": "higher"}
         assert (wanted["fused"] == "").all()
-
-    def test_the_share_of_changed_answers(self):
-        features = leaking(40)
-        logits = np.eye(2)[np.zeros(40, int)]
-        other = np.eye(2)[(np.arange(40) < 10).astype(int)]
-        before, after = (Predictions(one, features.table, ("a", "b")) for one in (logits, other))
-        how = {"predictions": before, "changed_predictions": {"cue": after}}
-        row = counterfactual_shift(features, {"cue": features}, **how).set_index("branch").loc["answer"]
-        assert (row["value"], row["unit"], row["n_clips"], row["n_subjects"]) == (0.25, "share", 40, 4)
-        assert 0 < row["low"] < 0.25 < row["high"] < 1
 
     @pytest.mark.slow
     def test_an_interval_over_subjects_holds_the_shift_of_other_subjects(self):
         rng, held, n = np.random.default_rng(0), 0, 200
-        known = rng.normal(size=(40, 3))
-        reference = planted(known / known.std(axis=0, ddof=1), np.empty((40, 0)))
         for _ in range(n):
-            features = planted(rng.normal(size=(80, 3)), np.empty((80, 0)), n_subjects=8)
-            by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(80) % 8]
-            new = moved(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
-            row = counterfactual_shift(features, {"cue": new}, reference=reference, n_resamples=200)
+            features = planted(rng.normal(size=(400, 3)), np.empty((400, 0)), n_subjects=8)
+            by_subject = rng.uniform(0.5, 1.5, size=8)[np.arange(400) % 8]
+            new = replace(features, emotion=features.emotion + np.array([[1.0, 0, 0]]) * by_subject[:, None])
+            row = counterfactual_shift(features, {"cue": new}, n_resamples=200)
             low, high = row.set_index("branch").loc["emotion", ["low", "high"]]
             held += low <= np.sqrt((1 + 1 / 12) / 3) <= high
         assert held / n == pytest.approx(0.95, abs=0.04)
 
-    def test_one_clip_is_measured_by_a_reference_and_has_no_interval(self):
-        features = leaking(40)
-        one = features.select(["c0"])
-        new = moved(one, emotion=one.emotion + 1)
-        row = counterfactual_shift(one, {"cue": new}, reference=features).set_index("branch").loc["emotion"]
-        assert row["value"] == pytest.approx(np.sqrt(6 / features.emotion.var(axis=0, ddof=1).sum()))
-        assert np.isnan(row["low"])
-        with pytest.raises(ValueError, match="reference"):
-            counterfactual_shift(one, {"cue": new})
-
     def test_a_constant_branch_has_a_reason_and_clips_that_do_not_fit_a_sentence(self):
         features = leaking(40)
-        still = moved(features, emotion=np.ones((40, 3)))
+        still = replace(features, emotion=np.ones((40, 3)))
         row = counterfactual_shift(still, {"cue": still}).set_index("branch").loc["emotion"]
         assert np.isnan(row["value"])
         assert "constant" in row["reason"]
-        with pytest.raises(ValueError, match="width"):
-            counterfactual_shift(features, {"cue": still})
-        with pytest.raises(ValueError, match="not in"):
-            counterfactual_shift(features.select(["c0", "c1"]), {"cue": features})
+        one = features.select(["c0"])
+        for before, after, fact in ((features, still, "width"), (one, features, "not in"), (features, one, "one clip")):
+            with pytest.raises(ValueError, match=fact):
+                counterfactual_shift(before, {"cue": after})
 
 
 def branches_moved_by(motion: dict[str, float], emotion: dict[str, float]) -> tuple[BranchFeatures, dict]:
@@ -465,10 +355,11 @@ def branches_moved_by(motion: dict[str, float], emotion: dict[str, float]) -> tu
     features = planted(rng.normal(size=(60, 3)), rng.integers(0, 2, size=(60, 2)).astype(float))
     step = np.array([[1.0, 0, 0]])
     changed = {
-        factor: moved(features, motion=features.motion + motion[factor] * step,
-                      emotion=features.emotion + emotion[factor] * step)
+        factor: replace(
+            features, motion=features.motion + motion[factor] * step, emotion=features.emotion + emotion[factor] * step
+        )
         for factor in motion
-    }  # fmt: skip
+    }
     return features, changed
 
 
@@ -515,18 +406,20 @@ class TestDCI:
 
     def test_what_is_missing_gets_a_sentence(self):
         features, changed = branches_moved_by({"au": 1, "cue": 0}, {"au": 0, "cue": 1})
-        with pytest.raises(ValueError, match="head"):
-            dci(features, changed, factors=["au", "head"])
-        with pytest.raises(ValueError, match="2 factors"):
-            dci(features, changed, factors=["au"])
-        with pytest.raises(ValueError, match="motion"):
-            dci(replace(features, motion=None), changed)
+        for given, factors, fact in (
+            (features, ["au", "head"], "head"),
+            (features, ["au"], "2 factors"),
+            (replace(features, motion=None), ["au", "cue"], "motion"),
+        ):
+            with pytest.raises(ValueError, match=fact):
+                dci(given, changed, factors=factors)
 
 
-def test_the_shipped_model_moves_its_emotion_branch_with_the_cue_and_its_motion_branch_with_the_aus(drawn, changed):
-    model = medn.load_pretrained("medn_tiny.synthme_v2")
-    features = {name: medn.extract_features(model, changed[name]) for name in ("au", "cue")}
-    found = counterfactual_shift(medn.extract_features(model, drawn), features)
+@pytest.mark.slow
+def test_the_shipped_model_moves_its_emotion_branch_with_the_cue_and_its_motion_branch_with_the_aus():
+    model, drawn = medn.load_pretrained("medn_tiny.synthme_v2"), medn.synthetic_clips(n_subjects=2, clips_per_subject=6)
+    changed = {name: medn.extract_features(model, counterfactual_clips(drawn, change=name)) for name in ("au", "cue")}
+    found = counterfactual_shift(medn.extract_features(model, drawn), changed)
     value = found.set_index(["factor", "branch"])["value"]
     assert value["cue", "emotion"] > 1 > 0.3 > value["cue", "motion"]
     assert value["au", "motion"] > 0.6 > value["au", "emotion"]

@@ -33,7 +33,6 @@ from .leaks import selection_measures as selection_measures
 from .map_comparison import MapStability as MapStability
 from .map_comparison import aligned_umap as aligned_umap
 from .map_comparison import map_stability as map_stability
-from .map_comparison import procrustes_disparity as procrustes_disparity
 from .neighbours import chance_trustworthiness as chance_trustworthiness
 from .neighbours import continuity as continuity
 from .neighbours import neighbour_overlap as neighbour_overlap
@@ -49,7 +48,6 @@ from .permutation import partial_out as partial_out
 from .permutation import permutation_test as permutation_test
 from .probing import ProbeResult as ProbeResult
 from .probing import probe as probe
-from .report import DecouplingWatch as DecouplingWatch
 from .report import decoupling_report as decoupling_report
 from .report import decoupling_watch as decoupling_watch
 from .similarity import absolute_cosine as absolute_cosine

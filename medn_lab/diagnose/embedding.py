@@ -14,22 +14,22 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
-from medn_lab.diagnose.similarity import rows_by_clip
+from medn_lab.diagnose.similarity import check_features, rows_by_clip
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
 
+# Fewer clips make no map.
 SMALLEST = 5
-"""Fewer clips make no map."""
 
+# Neighbours over which trustworthiness and continuity are computed, where there are clips enough.
 JUDGED_BY = 5
-"""Neighbours over which trustworthiness and continuity are computed, where there are clips enough."""
 
 _COMPILING = threading.Lock()
 
+# From this many clips on UMAP would search neighbours approximately, by code that takes half a minute to compile: it is
+# given the exact ones.
 _MANY = 4096
-"""From this many clips on UMAP would search neighbours approximately, by code that takes half a minute to compile: it
-is given the exact ones."""
 
 
 def umap(
@@ -111,13 +111,12 @@ def umap(
     if method not in ("umap", "pca"):
         raise ValueError(f"no method {method!r}; there are umap, pca")
     spaces = feature_spaces(features, layers=layers, branches=branches)
-    table, drawn_from = features.table, len(features)
-    if drawn_from > most_clips:
+    table, drawn_from = features.table, {}
+    if len(features) > most_clips:
         rows = positions(table, sample_clips(table, most=most_clips, seed=seed), owner="these features")
         spaces, table = {name: values[rows] for name, values in spaces.items()}, table.iloc[rows].reset_index(drop=True)
-    params = parameters_of(len(table), method, n_neighbors, min_dist, metric, seed)
-    if drawn_from > len(table):
-        params["drawn_from"] = drawn_from
+        drawn_from = {"drawn_from": len(features)}
+    params = parameters_of(len(table), method, n_neighbors, min_dist, metric, seed) | drawn_from
     maps = {name: place(values, params) for name, values in spaces.items()}
     if method == "pca":
         params["variance"] = {name: _variance_kept(values, maps[name]) for name, values in spaces.items()}
@@ -207,23 +206,15 @@ def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     exact = counts * most / n
     quota = np.maximum(np.floor(exact).astype(int), 1)
     if len(names) > most:
-        quota = np.zeros(len(names), dtype=int)
-        quota[rng.choice(len(names), most, replace=False)] = 1
-    left = most - quota.sum()
-    for place in np.argsort(quota - exact, kind="stable"):  # the largest remainders first
-        if left <= 0:
-            break
-        if quota[place] < counts[place]:
-            quota[place], left = quota[place] + 1, left - 1
-    while left < 0:  # single clips of small subjects have taken more than their share: the largest give it back
+        quota = np.isin(np.arange(len(names)), rng.choice(len(names), most, replace=False)).astype(int)
+    by_remainder = np.argsort(quota - exact, kind="stable")
+    quota[by_remainder[quota[by_remainder] < counts[by_remainder]][: max(most - quota.sum(), 0)]] += 1
+    while quota.sum() > most:  # single clips of small subjects have taken more than their share: the largest give it
         place = int(np.argmax(quota - exact))
-        place = place if quota[place] > 1 else int(quota.argmax())
-        quota[place], left = quota[place] - 1, left + 1
+        quota[place if quota[place] > 1 else quota.argmax()] -= 1
     order = rng.permutation(n)
-    ranked = order[np.argsort(of_clip[order], kind="stable")]  # by subject, within it at random
-    place_within = np.arange(n) - np.concatenate([[0], np.cumsum(counts)[:-1]])[of_clip[ranked]]
-    rows = np.sort(ranked[place_within < quota[of_clip[ranked]]])
-    return table["clip_id"].astype(str).iloc[rows].tolist()
+    drawn = pd.Series(of_clip[order]).groupby(of_clip[order]).cumcount().to_numpy() < quota[of_clip[order]]
+    return table["clip_id"].astype(str).iloc[np.sort(order[drawn])].tolist()
 
 
 def feature_spaces(
@@ -233,40 +224,24 @@ def feature_spaces(
     n, names = len(features), get_args(Branch)
     if n < SMALLEST:
         raise ValueError(f"a map needs at least {SMALLEST} clips, there are {n}; select more")
-    for name in branches or ():
-        if name not in names:
-            raise ValueError(f"no branch {name!r}; there are {', '.join(names)}; other layers go into layers=")
-        if getattr(features, name) is None:
-            raise ValueError(f"these features have no {name} branch, so it has no map")
-    wanted = [name for name in names if (branches is None or name in branches) and getattr(features, name) is not None]
-    spaces = {name: np.asarray(getattr(features, name)) for name in wanted}
+    there = [name for name in names if getattr(features, name) is not None]
+    if missing := [name for name in branches or () if name not in there]:
+        raise ValueError(f"no {missing[0]} branch to map; there are {', '.join(there)}; other layers go into layers=")
+    spaces = {name: getattr(features, name) for name in there if branches is None or name in branches}
     for name, values in (layers or {}).items():
         if name in names:
             raise ValueError(f"a layer may not be called {name!r}, which is a branch; give it another name")
-        spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}").astype(np.float64)
-        if spaces[name].ndim != 2:
-            shape = spaces[name].shape
-            raise ValueError(f"layer {name!r} has the shape {shape}; average or flatten it to ({n} clips, d)")
+        spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}")
     if not spaces:
         raise ValueError("nothing to map: name at least one branch or layer")
-    for name, values in spaces.items():
-        if wrong := (~np.isfinite(values)).any(axis=1).sum():
-            raise ValueError(f"{wrong} of {n} clips have {name} features that are not finite; leave those clips out")
+    spaces = {name: check_features(values, owner=f"the {name} features") for name, values in spaces.items()}
     if reason := constant_reason(spaces):
         warnings.warn(f"{reason}: all {n} clips lie on one spot of its map, which has no quality", stacklevel=3)
     return spaces
 
 
 def parameters_of(n: int, method: str, n_neighbors: int, min_dist: float, metric: str, seed: int) -> dict[str, Any]:
-    """The parameters as used, checked, for the record and the picture: neighbours lowered where clips are too few."""
-    if n_neighbors < 2:
-        raise ValueError(f"n_neighbors is {n_neighbors}; a neighbourhood needs at least 2")
-    if not 0 <= min_dist <= 1:
-        raise ValueError(f"min_dist is {min_dist}; it must lie in [0, 1]")
-    if metric not in get_args(Metric):
-        raise ValueError(f"no metric {metric!r}; there are {', '.join(get_args(Metric))}")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed is {seed}; it must be a whole number from 0 to 2**32 - 1")
+    """The parameters as used, for the record and the picture: neighbours lowered where clips are too few."""
     params: dict[str, Any] = {"method": method, "metric": metric}
     if method != "pca":
         used = max(2, min(n_neighbors, (n - 1) // 2))
@@ -333,7 +308,7 @@ def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
 
         known: dict[str, Any] = {}
         if len(values) >= _MANY:
-            near, far = nearest_in_order(values.astype(np.float64), params["n_neighbors"], params["metric"])
+            near, far = nearest_in_order(values, params["n_neighbors"], params["metric"])
             known["precomputed_knn"] = (near, far.astype(np.float32), None)
         return UMAP(**_arguments(params), **known, n_jobs=1).fit_transform(values)
 
@@ -354,13 +329,12 @@ def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def place_by_pca(values: np.ndarray) -> np.ndarray:
     """The first two principal components, (n, 2); each axis points along its largest weight."""
-    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
-    left, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    left, spread, axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
     largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)[:, 0]
     scores = (left * spread * np.where(largest < 0, -1.0, 1.0))[:, :2]
     return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
 
 
 def _variance_kept(values: np.ndarray, xy: np.ndarray) -> float:
-    whole = float(values.var(axis=0, dtype=np.float64).sum())
+    whole = float(values.var(axis=0).sum())
     return round(float(xy.var(axis=0).sum()) / whole, 4) if whole > 0 else 1.0

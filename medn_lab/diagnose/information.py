@@ -14,35 +14,18 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import leaks, permutation, probing
 from medn_lab.diagnose.permutation import Scheme
-from medn_lab.diagnose.probing import Array, Kind, ProbeOptions, ProbeResult, ProbeTarget
+from medn_lab.diagnose.probing import MIN_POSITIVES, Array, Kind, ProbeOptions, ProbeTarget
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, constant_reason, people, require
 
 Branch = Literal["motion", "emotion"]
 
+# Shares of the subjects at which the blocks of a code end; the last block ends with the last subject.
 BLOCKS = (1 / 8, 1 / 4, 1 / 2)
-"""Shares of the subjects at which the blocks of a code end; the last block ends with the last subject."""
 
-CONDITIONAL = (
-    "branch", "target", "given", "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "family",
-    "within", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason", "worst_target", "worst_auc",
-    "worst_excess",
-)  # fmt: skip
-"""The columns of :func:`conditional_leakage`."""
-
-INFORMATION = (
-    "reader", "branch", "target", "value", "low", "high", "bits", "prior_bits", "allowed", "excess", "excess_low",
-    "excess_high", "n_clips", "n_subjects", "n_positive", "n_unknown", "direction", "reason",
-)  # fmt: skip
-"""The columns of :func:`usable_information`."""
-
-FIGURES = ("value", "low", "high", "null_mean", "null_95", "n_clips", "n_subjects", "n_positive", "n_unknown")
-
-MIN_POSITIVES = ProbeOptions.min_positives
-
+# Two for the first block of a code and two to code after it.
 SMALLEST_SUBJECTS = 4
-"""Two for the first block of a code and two to code after it."""
 
 
 def conditional_leakage(
@@ -51,10 +34,8 @@ def conditional_leakage(
     branch: Branch = "emotion",
     given: str | None = None,
     targets: Sequence[str] | None = None,
-    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
-    n_folds: int = 5,
     n_exchanges: int = 199,
     n_resamples: int = 1000,
     scheme: Scheme = "exchange",
@@ -83,7 +64,7 @@ def conditional_leakage(
     targets : sequence of str, optional
         As :func:`leakage` takes them, without ``subject``. By default ``aus`` for ``emotion``; for ``motion`` the cue,
         or the emotion where no cue differs.
-    extra, label, kind, n_folds, n_resamples : as :func:`leakage` takes them
+    label, kind, n_resamples : as :func:`leakage` takes them
     n_exchanges : int
         For the null; at least 19, as p cannot be smaller than 1 / (n_exchanges + 1).
     scheme : {"exchange", "shift"}
@@ -130,67 +111,66 @@ def conditional_leakage(
     AU12 given the cue False
     AU12 given the cue True
     """
-    if branch not in get_args(Branch) or n_exchanges < 19:
-        got = f"got {branch!r} and {n_exchanges}"
-        raise ValueError(f"branch must be motion or emotion and n_exchanges at least 19; {got}")
-    table, label = leaks.in_one_spelling(features.table, label)
-    own = leaks.own_factor(table, label) or "emotion"
+    if n_exchanges < 19:
+        raise ValueError(f"n_exchanges must be at least 19, so that p can be .05; got {n_exchanges}")
+    table, values, encoded, own, label = _read(features, branch, targets, label)
     given = given or ("aus" if branch == "motion" else own)
-    encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
     classes = permutation.known_classes(table, given, label)
     rows = np.flatnonzero(~pd.isna(classes))
     classes, who = classes[rows], people(table).to_numpy(dtype=object)[rows]
     groups, within = permutation.exchange_groups(who, classes, given)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
     columns = np.hstack([one.columns for one in encoded.values()])[rows]
-    groups = permutation.cells(np.column_stack([np.arange(len(rows)) if groups is None else groups, np.isnan(columns)]))
-    options = ProbeOptions(kind, n_folds, n_exchanges, n_resamples, seed)
+    groups = np.arange(len(rows)) if groups is None else groups
+    groups = permutation.cells(np.column_stack([groups, np.isnan(columns)]))
+    options = ProbeOptions(kind, n_exchanges, n_resamples, seed)
     inside = [_inside(one, rows, groups, lacking) for one in encoded.values()]
-    values = _branch_features(features, branch)[rows]
-    rest = permutation.partial_out(values, factors=classes)
-    strata = probing.Strata(permutation.cells(classes), permutation.exchange_orders(groups, n_exchanges, seed, scheme))
-    results = probing.probe_targets(inside, rest, subjects=who, options=options, strata=strata)
-    p_family, n_tests = permutation.family_wise_p(results), sum(np.isfinite(one.value) for one in results)
-    constant = constant_reason({branch: values}) or constant_reason({branch: rest}, given=f"the {given}")
-    common = {"branch": branch, "given": given, "direction": "lower", "worst_target": ""}
-    common["within"] = f"{within} by shifts in time" if scheme == "shift" and within else within
-    family = f"targets of the {branch} branch given {given}"
-    found = [
-        common | _row(name, one, constant) | {"p_family": p, "n_tests": n_tests, "family": family}
-        for name, one, p in zip(encoded, results, p_family, strict=True)
-    ]
-    aus = [place for place, name in enumerate(encoded) if leaks.is_au(name)]
-    if aus:
-        mean = leaks.mean_of_aus([results[place] for place in aus], options)
-        row = common | _row(leaks.MEAN_OF_AUS, mean, constant)
-        row |= {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
-        if known := [found[place] for place in aus if not found[place]["reason"]]:
-            worst = min(known, key=lambda one: (one["p_family"], one["null_mean"] - one["value"]))
-            row |= {"worst_target": worst["target"], "worst_auc": worst["value"]}
-            row["worst_excess"] = worst["value"] - worst["null_mean"]
-        found.insert(aus[-1] + 1, row)
-    result = pd.DataFrame(found).reindex(columns=list(CONDITIONAL))
+    rest = permutation.partial_out(values[rows], factors=classes)
+    orders = permutation.exchange_orders(groups, [np.random.default_rng(seed)] * n_exchanges, scheme)
+    strata = (permutation.cells(classes), orders)
+    probed = dict(zip(encoded, probing.probe_targets(inside, rest, who, options, strata), strict=True))
+    p_family, n_tests = permutation.family_wise_p([*probed.values()]), sum(not one.reason for one in probed.values())
+    family = {"n_tests": n_tests, "family": f"targets of the {branch} branch given {given}"}
+    found = {
+        name: one.figures | family | {"p_family": p}
+        for (name, one), p in zip(probed.items(), p_family, strict=True)
+    }  # fmt: skip
+    if aus := [name for name in encoded if leaks.is_au(name)]:
+        mean = leaks.mean_of_aus([probed[au] for au in aus], options)
+        row = mean.figures | {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
+        if known := [au for au in aus if not probed[au].reason]:
+            worst = min(known, key=lambda au: (found[au]["p_family"], probed[au].null_mean - probed[au].value))
+            row |= {"worst_target": worst, "worst_auc": probed[worst].value}
+            row["worst_excess"] = probed[worst].value - probed[worst].null_mean
+        found = leaks.after_the_aus(found, row)
+    result = leaks.table_of(
+        {"target": name, "worst_target": "", "worst_auc": np.nan, **row} for name, row in found.items()
+    )
+    constant = constant_reason({branch: values[rows]}) or constant_reason({branch: rest}, given=f"the {given}")
+    result["reason"] = result["reason"].replace(probing.CONSTANT, constant)
+    within = f"{within} by shifts in time" if scheme == "shift" and within else within
+    result = leaks.table_of(result.assign(branch=branch, given=given, direction="lower", within=within))
     result.attrs = {**asdict(options), "label": label, "scheme": scheme}
     return result
 
 
-def _branch_features(features: BranchFeatures, branch: Branch) -> Array:
+def _read(
+    features: BranchFeatures, branch: Branch, targets: Sequence[str] | None, label: str
+) -> tuple[pd.DataFrame, Array, dict[str, ProbeTarget], str, str]:
+    """Table, features, encoded targets, the emotion branch's own factor and the column of the emotion."""
+    if branch not in get_args(Branch):
+        raise ValueError(f"branch must be motion or emotion; got {branch!r}")
     values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
-    return check_features(values, owner=f"the {branch} features")
-
-
-def _class_targets(
-    table: pd.DataFrame, targets: Sequence[str], extra: Mapping[str, Any] | None, label: str
-) -> dict[str, ProbeTarget]:
-    found = {}
-    for name, target in leaks.encoded_targets(table, targets, extra or {}, label).items():
-        if target is None:
-            raise ValueError("the subject cannot be a target here: subjects are held out")
-        known = target.columns[np.isfinite(target.columns)]
+    table, label = leaks.in_one_spelling(features.table, label)
+    own = leaks.own_factor(table, label)
+    found: dict[str, ProbeTarget] = {}
+    wanted = targets or [own if branch == "motion" else "aus"]
+    for name, target in leaks.encoded_targets(table, wanted, label).items():
+        found[name] = require(target, otherwise="the subject cannot be a target here: subjects are held out")
+        known = found[name].columns[np.isfinite(found[name].columns)]
         if not np.isin(known, (0, 1)).all():
             raise ValueError(f"{name!r} is an amount with {len(np.unique(known))} values; a target here has classes")
-        found[name] = target
-    return found
+    return table, check_features(values, owner=f"the {branch} features"), found, own, label
 
 
 def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> ProbeTarget:
@@ -199,16 +179,12 @@ def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> Pr
     varies = pd.DataFrame(columns).groupby(groups).transform("nunique").to_numpy() > 1
     ones = np.where(varies, columns, 0).sum(axis=0)
     fewer = np.minimum(ones, varies.sum(axis=0) - ones).astype(int)
-    if target.reason or lacking or fewer.max() < least:
-        few = f"{fewer.max()} clips can be exchanged for one that differs in it"
-        reason = target.reason or lacking or f"{few}; it needs {least} with it and {least} without it"
+    reason = target.reason or lacking
+    if not reason and fewer.max() < least:
+        reason = f"{fewer.max()} clips can be exchanged for one that differs; it needs {least} with and without it"
+    if reason:
         return ProbeTarget(columns, int(fewer.max()), reason)
     return ProbeTarget(columns[:, fewer >= least], int(fewer[fewer >= least].min()))
-
-
-def _row(name: str, found: ProbeResult, constant: str) -> dict[str, Any]:
-    figures = {figure: getattr(found, figure) for figure in FIGURES} | {"p": found.p_value}
-    return {"target": name, **figures, "reason": constant if found.reason == probing.CONSTANT else found.reason}
 
 
 def usable_information(
@@ -218,7 +194,6 @@ def usable_information(
     targets: Sequence[str] | None = None,
     readers: Sequence[Kind] = get_args(Kind),
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
-    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     n_orders: int = 3,
     n_resamples: int = 1000,
@@ -249,7 +224,7 @@ def usable_information(
     allowed : mapping of {"motion", "emotion"} to (n, k) arrays or DataFrames, or a DataFrame, optional
         The truth that the branch should hold, as :func:`leakage` takes it; an empty mapping measures without. A
         DataFrame of exact AUCs has no bits, and the default truth is read.
-    extra, label : as :func:`leakage` takes them
+    label : as :func:`leakage` takes it
     n_orders : int
         Random orders of the subjects; the bits of a clip are its mean over them.
     n_resamples : int
@@ -293,32 +268,27 @@ def usable_information(
     >>> float(found["prior_bits"]), bool(found["value"] > 0.7)
     (160.0, True)
     """
-    if branch not in get_args(Branch) or n_orders < 1:
-        raise ValueError(f"branch must be motion or emotion and n_orders at least 1; got {branch!r} and {n_orders}")
-    table, label = leaks.in_one_spelling(features.table, label)
-    own = leaks.own_factor(table, label) or "emotion"
-    encoded = _class_targets(table, targets or [own if branch == "motion" else "aus"], extra, label)
+    table, values, encoded, _, label = _read(features, branch, targets, label)
     units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)[1]
-    values, truth = _branch_features(features, branch), leaks.truths_of(table, allowed, label).get(branch)
+    truth = leaks.truths_of(table, allowed, label).get(branch)
     constant = constant_reason({branch: values})
     reasons = {name: constant or _too_few(target, units) for name, target in encoded.items()}
     coded = {name: target for name, target in encoded.items() if not reasons[name]}
-    parts = [(name, [name]) for name in encoded]
+    parts = {name: [name] for name in encoded}
     if aus := [name for name in encoded if leaks.is_au(name)]:
-        kept = [name for name in aus if name in coded]
-        parts.insert(list(encoded).index(aus[-1]) + 1, (leaks.MEAN_OF_AUS, kept or aus))
+        parts = leaks.after_the_aus(parts, [name for name in aus if name in coded] or aus)
     found: list[dict[str, Any]] = []
     for reader in readers:
-        options = ProbeOptions(reader, 3, 0, n_resamples, seed)
+        options = ProbeOptions(reader, 0, n_resamples, seed, 3)
         codes = [{} if one is None else _codes(one, coded, units, n_orders, options) for one in (values, truth)]
-        for name, some in parts:
+        for name, some in parts.items():
             row = {"reader": reader, "branch": branch, "target": name, "reason": reasons[some[0]]}
             sizes = _sizes([encoded[one] for one in some], units)
             together = [np.stack([by_name[one] for one in some], axis=-1) for by_name in codes if some[0] in by_name]
             bits = [len(some) * probing.mean_known(one) for one in together]
             found.append(row | sizes | _saved_bits(bits, units, options))
-    result = pd.DataFrame(found).reindex(columns=list(INFORMATION))
-    result["direction"] = leaks.directions(result)
+    result = pd.DataFrame(found)
+    result = leaks.table_of(result.assign(direction=leaks.directions(result)))
     stops = _block_ends(int(units.max()) + 1)
     result.attrs = {"readers": list(readers), "subjects": stops, "n_orders": n_orders, "seed": seed, "label": label}
     return result
@@ -351,23 +321,21 @@ def _codes(
 ) -> dict[str, Array]:
     """The bits of each clip by the reader and by the shares of the classes, (2, n); NaN where the target is unknown."""
     found = {name: np.full((2, len(features)), np.nan) for name in targets}
-    patterns: dict[bytes, list[str]] = {}
-    for name, target in targets.items():
-        patterns.setdefault(np.isfinite(target.columns[:, 0]).tobytes(), []).append(name)
-    for names in patterns.values():
-        rows = np.flatnonzero(np.isfinite(targets[names[0]].columns[:, 0]))
+    names = list(targets)
+    for places, rows in probing.of_one_pattern(list(targets.values())):
         who = np.unique(units[rows], return_inverse=True)[1]
-        columns = [targets[name].columns[rows] for name in names]
+        columns = [targets[names[place]].columns[rows] for place in places]
         for turn in range(n_orders):
-            place = np.random.default_rng([options.seed, turn]).permutation(int(who.max()) + 1)[who]
-            for name, bits in zip(names, _one_code(features[rows], columns, place, options), strict=True):
-                found[name][:, rows] = np.nan_to_num(found[name][:, rows]) + bits / n_orders
+            order = np.random.default_rng([options.seed, turn]).permutation(int(who.max()) + 1)[who]
+            for place, bits in zip(places, _one_code(features[rows], columns, order, options), strict=True):
+                own = found[names[place]]
+                own[:, rows] = np.nan_to_num(own[:, rows]) + bits / n_orders
     return found
 
 
 def _one_code(features: Array, columns: list[Array], place: Array, options: ProbeOptions) -> list[Array]:
     """The bits of each clip, (2, n) a target, where `place` is the place of its subject in the order."""
-    how: dict[str, Any] = {"kind": options.kind, "seed": options.seed}
+    read = partial(probing.held_out_scores, kind=options.kind, seed=options.seed)
     every = np.hstack(columns)
     splits = np.cumsum([one.shape[1] for one in columns])[:-1]
     classes = [one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1) for one in columns]
@@ -377,11 +345,9 @@ def _one_code(features: Array, columns: list[Array], place: Array, options: Prob
     for start, stop in pairwise([first, *later]):
         known, new = place < start, (place >= start) & (place < stop)
         folds = probing.subject_folds(place[known], n_folds=options.n_folds, seed=options.seed)
-        near = probing.held_out_scores(features[known], every[known], folds=folds, units=place[known], **how)
+        near = read(features[known], every[known], folds=folds, units=place[known])
         both = known | new
-        far = probing.held_out_scores(
-            features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both], **how
-        )
+        far = read(features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both])
         scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
         for target, pair in enumerate(scores):
             own, k = classes[target], n_classes[target]
@@ -408,18 +374,18 @@ def _probabilities(scores: tuple[Array, Array], classes: Array, n_classes: int) 
 
 def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict[str, float]:
     """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
-    if not codes:
-        return {}
-    code, *true = codes
-    known = np.isfinite(code[0])
+    found = dict.fromkeys(("value", "low", "high", "bits", "prior_bits"), np.nan)
+    found |= dict.fromkeys(("allowed", "excess", "excess_low", "excess_high"), np.nan)
+    known = np.isfinite(codes[0][0]) if codes else np.zeros(len(units), dtype=bool)
+    if not known.any():
+        return found
     who = np.unique(units[known], return_inverse=True)[1]
     drawn = partial(mean_under_draws, units=who, n_resamples=options.n_resamples, seed=options.seed)
+    saved, *of_truth = (drawn((prior - bits)[known]) for bits, prior in codes)
     bounds = partial(t_bounds, n_units=int(who.max()) + 1, level=probing.LEVEL)
-    saved = drawn((code[1] - code[0])[known])
-    found = {"value": saved[0], "bits": code[0][known].sum(), "prior_bits": code[1][known].sum()}
+    found |= {"value": saved[0], "bits": codes[0][0][known].sum(), "prior_bits": codes[0][1][known].sum()}
     found["low"], found["high"] = bounds(saved)
-    for one in true:
-        own = drawn((one[1] - one[0])[known])
+    for own in of_truth:
         found |= {"allowed": own[0], "excess": saved[0] - own[0]}
         found["excess_low"], found["excess_high"] = bounds(saved - own)
     return found

@@ -14,22 +14,22 @@ from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage
 from medn_lab.diagnose.probing import LEVEL, encode_target
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
-from medn_lab.records import BranchFeatures, Predictions, au_columns, constant_columns, constant_reason, people, require
+from medn_lab.records import BranchFeatures, au_columns, constant_columns, constant_reason, people, positions, require
 
+# Directions whose deviation is below this share of the largest are rounding, and are not whitened.
 SMALLEST_SHARE = 1e-5
-"""Directions whose deviation is below this share of the largest are rounding, and are not whitened."""
 
+# Canonical correlations up to this are rounding.
 UNCORRELATED = 1e-8
-"""Canonical correlations up to this are rounding."""
 
+# The factor of SynthME that each branch should hold.
 OWN_FACTOR = {"motion": "au", "emotion": "cue"}
-"""The factor of SynthME that each branch should hold."""
 
+# The last columns of each table.
 COLUMNS = ("n_clips", "n_subjects", "direction", "reason")
-"""The last columns of each table."""
 
+# The targets of :func:`leakage` that say how well a factor can be read.
 TARGETS = {"au": MEAN_OF_AUS, "cue": "cue"}
-"""The targets of :func:`leakage` that tell how well a factor can be read."""
 
 
 class Eraser(NamedTuple):
@@ -61,16 +61,11 @@ class Whitened:
         kept = sizes > SMALLEST_SHARE * max(sizes.max(initial=0.0), 1e-300)
         deviations = sizes[kept, None] / np.sqrt(len(x))
         self.down, self.up = (axes[kept] / spread / deviations).T, deviations * axes[kept] * spread
-        self.coordinates = self(x)
+        self.coordinates, self.width = self(x), self.down.shape[1]
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Other rows in these coordinates."""
         return (x - self.mean) @ self.down
-
-    @property
-    def width(self) -> int:
-        """Directions in which the feature varies."""
-        return self.down.shape[1]
 
     def eraser(self, concept: Whitened, *, n_directions: int | None = None) -> Eraser:
         """The eraser of the directions that covary most with the concept; of all that covary where None."""
@@ -94,7 +89,6 @@ def erase(
     *,
     what: str = MEAN_OF_AUS,
     branch: Literal["motion", "emotion", "fused"] = "emotion",
-    n_directions: int | None = None,
     fitted_to: BranchFeatures | None = None,
 ) -> BranchFeatures:
     """The features with a concept erased from one branch by LEACE, in closed form.
@@ -111,9 +105,7 @@ def erase(
         ``AUs`` (all AU columns together) or a column of the table: names (``cue``, ``label``) or numbers. Clips in
         which it is not known are erased too, and the eraser is not fitted to them.
     branch : {"motion", "emotion", "fused"}
-    n_directions : int, optional
-        Erase only as many directions, those with the largest canonical correlations with the concept; all that covary
-        where None. A feature of 8 dimensions that covaries with 16 AUs loses everything.
+        A feature of 8 dimensions that covaries with 16 AUs loses everything.
     fitted_to : BranchFeatures, optional
         Clips of other persons that the eraser is fitted to; the clips themselves where None, which erases exactly. To
         probe what is left, fit to other persons: a probe that learns from some of the clips that an eraser was fitted
@@ -153,32 +145,23 @@ def erase(
     >>> [bool(abs(np.cov(x[:, 0], table["AU12"])[0, 1]) > 1e-8) for x in (emotion, erased)]
     [True, False]
     """
-    if branch not in BRANCHES:
-        raise ValueError(f"branch is {branch!r}; it must be one of {', '.join(BRANCHES)}")
-    owner, fit = f"the {branch} features", features if fitted_to is None else fitted_to
     missing = f"there is no {branch} branch to erase from"
-    given = (require(getattr(one, branch), otherwise=missing) for one in (features, fit))
-    x, other = (check_features(values, owner=owner) for values in given)
+    fit = features if fitted_to is None else fitted_to
+    given = (require(getattr(one, branch, None), otherwise=missing) for one in (features, fit))
+    x, other = (check_features(values, owner=f"the {branch} features") for values in given)
     columns = concept_columns(fit.table, what)
     if x.shape[1] != other.shape[1]:
-        raise ValueError(f"{owner} have width {x.shape[1]}, those to fit to {other.shape[1]}")
+        raise ValueError(f"the {branch} features have width {x.shape[1]}, those to fit to {other.shape[1]}")
     known = np.isfinite(columns[:, 0])
     own = Whitened(other[known])
-    eraser = own.eraser(Whitened(columns[known]), n_directions=n_directions)
+    eraser = own.eraser(Whitened(columns[known]))
     note = {"what": what, "branch": branch, "rank": eraser.rank, "width": own.width, "n_fitted": int(known.sum())}
     source = {name: value for name, value in features.source.items() if name != "run"} | {"erased": note}
     return replace(features, **{branch: eraser(x)}, source=source)
 
 
 def counterfactual_shift(
-    features: BranchFeatures,
-    counterfactuals: Mapping[str, BranchFeatures],
-    *,
-    predictions: Predictions | None = None,
-    changed_predictions: Mapping[str, Predictions] | None = None,
-    reference: BranchFeatures | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
+    features: BranchFeatures, counterfactuals: Mapping[str, BranchFeatures], *, n_resamples: int = 1000, seed: int = 0
 ) -> pd.DataFrame:
     """How far each branch's feature moves when one factor of the clips is changed and the others are kept.
 
@@ -195,12 +178,6 @@ def counterfactual_shift(
         By factor: the features of the changed clips, with the ids of the originals (all, or some of them), as
         ``medn_lab.synthme.counterfactual_clips`` makes them. The factors ``au, intensity, head, person, cue`` have a
         direction.
-    predictions : Predictions, optional
-        Of the original clips, for the share of answers that change.
-    changed_predictions : mapping of str to Predictions, optional
-        Of the changed clips, by factor.
-    reference : BranchFeatures, optional
-        Clips whose total variance is V; needed where there is one clip.
     n_resamples : int
         Draws of subjects for the 95 % intervals; 0 for none.
     seed : int
@@ -208,11 +185,10 @@ def counterfactual_shift(
     Returns
     -------
     DataFrame
-        A factor and branch a row: ``factor, branch, value, low, high`` (Student's t over subjects, V fixed), ``unit``
-        (``sd``, at least 0), ``n_clips, n_subjects, direction`` (which way is better decoupled: a motion feature moves
-        with the AUs alone, an emotion feature with the cue alone; empty where neither is), ``reason`` (why a value is
-        missing). With predictions a row more for each factor, whose branch is ``answer``: its value is the share of
-        changed answers, in [0, 1], its unit ``share``.
+        A factor and branch a row: ``factor, branch``; ``value, low, high`` in standard deviations, at least 0 (the
+        interval is Student's t over subjects, V fixed); ``n_clips, n_subjects, direction`` (which way is better
+        decoupled: a motion feature moves with the AUs alone, an emotion feature with the cue alone; empty where neither
+        is), ``reason`` (why a value is missing).
 
     Raises
     ------
@@ -238,28 +214,17 @@ def counterfactual_shift(
     >>> found.round(1).to_dict()
     {'motion': 1.4, 'emotion': 0.0, 'fused': 1.4}
     """
-    persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
-    rows: list[tuple[Any, ...]] = []
+    rows: list[dict[str, Any]] = []
     for factor, changed in counterfactuals.items():
-        clip_ids = changed.table["clip_id"]
-        measured = {
-            branch: _squared_shifts(features, changed, factor=factor, branch=branch, reference=reference)
-            for branch in BRANCHES
-            if getattr(features, branch) is not None
-        }
-        if predictions is not None and changed_predictions is not None:
-            before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
-            measured["answer"] = (before != after).astype(float), ""
-        for branch, (values, reason) in measured.items():
-            means, n_subjects = _means(values, persons[clip_ids], counts)
-            answers, own = branch == "answer", OWN_FACTOR.get(branch)
-            draws = means if answers else np.sqrt(means)
-            low, high = t_bounds(draws, n_units=n_subjects, level=LEVEL, n_clips=answers * len(values), share=answers)
+        for branch in (one for one in BRANCHES if getattr(features, one) is not None):
+            squares, sizes = _squared_shift(features, changed, factor, branch, n_resamples=n_resamples, seed=seed)
+            low, high = t_bounds(draws := np.sqrt(squares), n_units=sizes["n_subjects"], level=LEVEL)
+            own = OWN_FACTOR.get(branch)
             direction = "higher" if own == factor else "lower" if own else ""
             direction = "" if (branch, factor) == ("motion", "intensity") else direction
-            found = (factor, branch, float(draws[0]), max(low, 0.0), high, "share" if answers else "sd")
-            rows.append((*found, len(values), n_subjects, direction, reason))
-    return pd.DataFrame(rows, columns=["factor", "branch", "value", "low", "high", "unit", *COLUMNS])
+            found = {"factor": factor, "branch": branch, "value": draws[0], "low": max(low, 0.0), "high": high}
+            rows.append(found | sizes | {"direction": direction})
+    return pd.DataFrame(rows)[["factor", "branch", "value", "low", "high", *COLUMNS]]
 
 
 def dci(
@@ -267,7 +232,6 @@ def dci(
     counterfactuals: Mapping[str, BranchFeatures],
     *,
     factors: Sequence[str] = ("au", "cue"),
-    n_folds: int = 5,
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -290,8 +254,6 @@ def dci(
     factors : sequence of str
         2 or more. With ``au`` and ``cue`` each branch has one factor that it should hold; with another factor of the
         motion, such as ``intensity``, the motion branch cannot reach 1.
-    n_folds : int
-        Of the probe, as :func:`probe` takes it.
     n_resamples : int
         Draws of subjects for the 95 % intervals; 0 for none.
     seed : int
@@ -335,14 +297,12 @@ def dci(
     if n < 2 or missing:
         lacking = ", ".join(missing) or "none"
         raise ValueError(f"disentanglement needs 2 factors or more with clips; given {n}, lacking {lacking}")
-    persons, counts = _draws(features.table, n_resamples=n_resamples, seed=seed)
-    importance, sizes, found = np.empty((len(counts), n, 2)), [], {}
+    importance, sizes, found = np.empty((1 + n_resamples, n, 2)), [], {}
     for row, column in np.ndindex(n, 2):
-        changed = counterfactuals[factors[row]]
-        squares, _ = _squared_shifts(features, changed, factor=factors[row], branch=branches[column])
-        means, n_subjects = _means(squares, persons[changed.table["clip_id"]], counts)
-        found["importance", branches[column], factors[row]] = importance[:, row, column] = means / 2
-        sizes.append((len(changed), n_subjects))
+        place = factors[row], branches[column]
+        squares, size = _squared_shift(features, counterfactuals[place[0]], *place, n_resamples=n_resamples, seed=seed)
+        found["importance", *place[::-1]] = importance[:, row, column] = squares / 2
+        sizes.append(size)
     by_branch, by_factor = importance.sum(axis=1), importance.sum(axis=2)
     disentanglement = 1 - entr(ratio(importance, by_branch[:, None])).sum(axis=1) / np.log(n)
     completeness = 1 - entr(ratio(importance, by_factor[..., None])).sum(axis=2) / np.log(2)
@@ -350,57 +310,43 @@ def dci(
     found["disentanglement", "all", "all"] = _weighted(disentanglement, by_branch)
     found |= {("completeness", "all", factor): one for factor, one in zip(factors, completeness.T, strict=True)}
     found["completeness", "all", "all"] = _weighted(completeness, by_factor)
-    n_clips, n_subjects = np.min(sizes, axis=0).tolist()
+    fewest = pd.DataFrame(sizes)[["n_clips", "n_subjects"]].min()
     rows = []
     for name, values in found.items():
         scored = name[0] != "importance"
-        bounds = np.clip(t_bounds(values, n_units=n_subjects, level=LEVEL), 0, 1 if scored else np.inf)
+        bounds = np.clip(t_bounds(values, n_units=fewest["n_subjects"], level=LEVEL), 0, 1 if scored else np.inf)
         reason = "" if np.isfinite(values[0]) else "a branch is constant, or nothing moves it"
-        rows.append((*name, float(values[0]), *bounds, n_clips, n_subjects, "higher" if scored else "", reason))
+        rows.append((*name, float(values[0]), *bounds, *fewest, "higher" if scored else "", reason))
     table = pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
     both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
-    options: dict[str, Any] = {"n_folds": n_folds, "n_shuffles": 0, "n_resamples": n_resamples, "seed": seed}
-    read = leakage(both, branches=["fused"], allowed={}, **options).set_index("target")
+    read = leakage(both, branches=["fused"], allowed={}, n_shuffles=0, n_resamples=n_resamples, seed=seed)
+    read = read.set_index("target")
     own = {factor: TARGETS[factor] for factor in factors if TARGETS.get(factor) in read.index}
     read = read.loc[list(own.values())].assign(score="informativeness", branch="all", factor=list(own))
     return pd.concat([table, read.assign(direction="higher")[table.columns]], ignore_index=True)
 
 
-def _draws(table: pd.DataFrame, *, n_resamples: int, seed: int) -> tuple[pd.Series, np.ndarray]:
-    """The number of each clip's person by its id, and how often each person counts in the sample and in each draw."""
-    names, person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
-    return pd.Series(person, index=table["clip_id"]), draw_counts(len(names), n_draws=n_resamples, seed=seed)
-
-
-def _means(values: np.ndarray, person: pd.Series, counts: np.ndarray) -> tuple[np.ndarray, int]:
-    """The mean over clips in the sample and in each draw of persons, and how many persons there are."""
-    n = counts.shape[1]
-    sums, sizes = (np.bincount(person, weights=one, minlength=n) for one in (values, np.ones(len(values))))
-    return ratio(counts @ sums, counts @ sizes), person.nunique()
-
-
-def _squared_shifts(
-    features: BranchFeatures,
-    changed: BranchFeatures,
-    *,
-    factor: str,
-    branch: str,
-    reference: BranchFeatures | None = None,
-) -> tuple[np.ndarray, str]:
-    """The squared shift of each changed clip, in the pooled total variance; NaN and why where that is 0."""
-    owner = f"the {branch} features"
-    records = [features.select(changed.table["clip_id"]), changed, *([] if reference is None else [reference])]
+def _squared_shift(
+    features: BranchFeatures, changed: BranchFeatures, factor: str, branch: str, *, n_resamples: int, seed: int
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """The mean squared shift in the pooled total variance in the sample and in each draw of persons, and its sizes."""
+    owner, clip_ids = f"the {branch} features", changed.table["clip_id"]
+    records = (features.select(clip_ids), changed)
     given = (require(getattr(one, branch), otherwise=f"{owner} are not in every record") for one in records)
-    one, other, *of_reference = (check_features(values, owner=owner) for values in given)
+    one, other = (check_features(values, owner=owner) for values in given)
     if one.shape[1] != other.shape[1]:
         raise ValueError(f"{owner} have width {one.shape[1]}, and {other.shape[1]} where {factor} was changed")
-    within = of_reference or [one, other]
-    if len(within[0]) < 2:
-        raise ValueError("one clip has no variance; give 2 clips or more, or a reference")
-    if reason := constant_reason({branch: np.concatenate(within)}):
-        return np.full(len(one), np.nan), reason
-    variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
-    return ((other - one) ** 2).sum(axis=1) / variance, ""
+    names, person = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
+    who = person[positions(features.table, clip_ids, owner="these features")]
+    if len(one) < 2:
+        raise ValueError("one clip has no variance; give 2 clips or more")
+    reason = constant_reason({branch: np.concatenate([one, other])})
+    variance = np.mean([values.var(axis=0, ddof=1).sum() for values in (one, other)])
+    squares = np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance
+    draws = draw_counts(len(names), n_draws=n_resamples, seed=seed)
+    sums, counts = (np.bincount(who, weights=values, minlength=len(names)) for values in (squares, np.ones(len(who))))
+    sizes = {"n_clips": len(one), "n_subjects": len(np.unique(who)), "reason": reason}
+    return ratio(draws @ sums, draws @ counts), sizes
 
 
 def _weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:

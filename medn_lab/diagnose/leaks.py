@@ -10,26 +10,39 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose import probing
-from medn_lab.diagnose.permutation import UNDEFINED, both_branches, permutation_test
+from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, rows_by_clip
+from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, measures_of, rows_by_clip
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
+# Targets by name; None for the subject.
 Encoded = dict[str, ProbeTarget | None]
-"""Targets by name; None for the subject."""
 
+# The columns of a table of results that hold text.
+TEXTS = (
+    "model", "kind", "measure", "reader", "given", "branch", "target", "worst_target", "split", "within", "family",
+    "direction", "reason",
+)  # fmt: skip
+
+# The columns of every table of results, in their order; a table has those that mean something in it.
+COLUMNS = (
+    *TEXTS[:7], "value", "low", "high", "bits", "prior_bits", "null_mean", "null_95", "p", "p_family", "n_tests",
+    "allowed", "excess", "excess_low", "excess_high", "worst_target", "worst_auc", "worst_excess", "n_clips",
+    "n_subjects", "n_positive", "n_unknown", *TEXTS[8:],
+)  # fmt: skip
+
+# The target of the row that averages the AUs.
 MEAN_OF_AUS = "AUs"
-"""The target of the row that averages the AUs."""
 
+# The reason of a row whose value is not computed yet.
 COMPUTING = "computing"
-"""The reason of a row whose value is not computed yet."""
 
+# With fewer clips a probe's AUC is hardly above its noise.
 ENOUGH_FOR_A_PROBE = 20
-"""With fewer clips a probe's AUC is hardly above its noise."""
+MOST_CLIPS = 600  # that a selection is measured by
 
 
 def leakage(
@@ -41,7 +54,6 @@ def leakage(
     extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
-    n_folds: int = 5,
     n_shuffles: int = 20,
     n_resamples: int = 1000,
     seed: int = 0,
@@ -67,9 +79,9 @@ def leakage(
     branches : sequence of {"motion", "emotion", "fused"}
         Which branches to probe.
     targets : sequence of str, optional
-        ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, the name of any
-        other column of the table, or a key of `extra`. By default all of the first four that the table has, and
-        `extra`.
+        ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, or the name of
+        any other column of the table, such as the speed of the head (an amount is read by how well its order is kept).
+        By default all of the first four that the table has, and `extra`.
     allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
         A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
         reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
@@ -77,14 +89,13 @@ def leakage(
         may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
         label one-hot where there is no cue. An empty mapping measures without.
     extra : mapping of str to (n,) arrays or Series, optional
-        More targets, such as the speed of the head (an amount is read by how well its order is kept). A Series is
-        joined by its index of clip ids.
+        More targets, as if they were columns of the table. A Series is joined by its index of clip ids.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
         The reader, as :func:`medn_lab.diagnose.probe` takes it. ``boosting`` and ``mlp`` take some 0.1 s for each
         target, fold and shuffle; ``n_shuffles=0`` saves most of it.
-    n_folds, n_shuffles, n_resamples, seed : int
+    n_shuffles, n_resamples, seed : int
         As :func:`medn_lab.diagnose.probe` takes them; all branches and the truth share folds, shuffles and draws.
 
     Returns
@@ -120,14 +131,15 @@ def leakage(
     >>> found["value"].round(1).to_dict()
     {'motion': 1.0, 'emotion': 0.4, 'fused': 0.4}
     """
-    options = ProbeOptions(kind, n_folds, n_shuffles, n_resamples, seed)
+    options = ProbeOptions(kind, n_shuffles, n_resamples, seed)
     table, who = features.table, people(features.table).to_numpy(dtype=object)
     if len(set(who)) < 2:
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
     table, label = in_one_spelling(table, label)
-    encoded = encoded_targets(table, targets, extra or {}, label)
+    more = {name: rows_by_clip(one, table, owner=f"extra[{name!r}]") for name, one in (extra or {}).items()}
+    encoded = encoded_targets(table.assign(**more), targets, label, extra=more)
     exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
     truths = truths_of(table, allowed, label)
     rows: list[dict[str, Any]] = []
@@ -142,22 +154,14 @@ def leakage(
         own = {
             name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
         }
-        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough(options.min_positives)]
-        if counted:
+        if counted := [own[target] for target, one in found.items() if is_au(target) and one.enough]:
             worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
             names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
             own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
         rows += own.values()
-    result = pd.DataFrame(rows)
+    result = table_of(rows)
     result.attrs = {**asdict(options), "label": label}
     return result
-
-
-def own_factor(table: pd.DataFrame, label: str) -> str:
-    """What an emotion branch should hold: ``cue``, or ``emotion`` where no cue differs; empty where neither does."""
-    known = {"cue": "cue", "emotion": emotion_column(table, label)}
-    named = {key: check_label(table, label=name, complete=False) for key, name in known.items() if name in table}
-    return next((key for key, names in named.items() if len(set(names.dropna())) > 1), "")
 
 
 def directions(rows: pd.DataFrame) -> np.ndarray:
@@ -169,14 +173,9 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
     return np.where(held, "higher", "at most allowed")
 
 
-def emotion_column(table: pd.DataFrame, label: str) -> str:
-    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
-    return "emotion" if label == "label" and label not in table and "emotion" in table else label
-
-
 def in_one_spelling(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, str]:
     """The table with each emotion in one spelling, and the column of the emotion."""
-    label = emotion_column(table, label)
+    label = permutation.emotion_column(table, label)
     names = {label: check_label(table, label=label, complete=False)} if label in table else {}
     return table.assign(**names), label
 
@@ -188,6 +187,24 @@ def one_leak(
     targets = ["aus" if target == MEAN_OF_AUS else target]
     how: dict[str, Any] = {"label": label, "n_shuffles": n_shuffles, "n_resamples": 0, "seed": seed}
     return leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
+
+
+def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of results with their columns in the order of `COLUMNS`."""
+    table = pd.DataFrame(rows)
+    return table.reindex(columns=[name for name in COLUMNS if name in table])
+
+
+def own_factor(table: pd.DataFrame, label: str) -> str:
+    """What an emotion branch should hold: ``cue``, or ``emotion`` where no cue differs."""
+    return next(iter(permutation.varying_factors(table, ("cue",), label)), "emotion")
+
+
+def after_the_aus(rows: Mapping[str, Any], mean: Any) -> dict[str, Any]:
+    """The rows by target, with the one of the mean of the AUs after the last AU."""
+    names = list(rows)
+    place = 1 + max(k for k, name in enumerate(names) if is_au(name))
+    return {name: mean if name == MEAN_OF_AUS else rows[name] for name in [*names[:place], MEAN_OF_AUS, *names[place:]]}
 
 
 def is_au(target: str) -> bool:
@@ -203,9 +220,8 @@ def truths_of(
         aus = au_columns(table)
         # An AU that is not known gets the mean of the clips in which it is.
         allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
-        names = [check_label(table, label=name, complete=False) for name in ("cue", label) if name in table]
-        known = [column for column in names if column.notna().any()]
-        if known:
+        names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
+        if known := [one for one in names if one is not None]:
             allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
     if strange := set(allowed) - set(BRANCHES):
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
@@ -219,28 +235,23 @@ def truths_of(
 
 
 def encoded_targets(
-    table: pd.DataFrame, targets: Sequence[str] | None, extra: Mapping[str, object], label: str
+    table: pd.DataFrame, targets: Sequence[str] | None, label: str, *, extra: Iterable[str] = ()
 ) -> Encoded:
     """Each target encoded; None for the subject, whose clips and not persons are held out."""
     aus = au_columns(table)
     there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
-    if targets is None:
-        targets = [name for name, present in there.items() if present] + list(extra)
-    if not targets:
-        raise ValueError("no target was named")
+    known = [*(name for name, present in there.items() if present), *extra]
     found: Encoded = {}
-    for name in targets:
-        if name in extra:
-            found[name] = encode_target(rows_by_clip(extra[name], table, owner=f"extra[{name!r}]"))
-        elif not there.get(name, name in table):
-            known = [key for key, present in there.items() if present]
-            raise ValueError(f"no target {name!r} in this table; there are {', '.join([*known, *extra])}, or a column")
-        elif name == "aus":
+    for name in known if targets is None else targets:
+        column = label if name == "emotion" else name
+        if name == "aus" and aus:
             found |= {au: encode_target(table[au].to_numpy(dtype=float)) for au in aus}
         elif name == "subject":
             found[name] = None
+        elif column in table:
+            found[name] = encode_target(table[column].to_numpy(dtype=object))
         else:
-            found[name] = encode_target(table[label if name == "emotion" else name].to_numpy(dtype=object))
+            raise ValueError(f"no target {name!r} in this table; there are {', '.join(known)}, or a column")
     return found
 
 
@@ -248,39 +259,30 @@ def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
     """The exact AUC by branch and target."""
     if missing := [name for name in ("branch", "target", "allowed") if name not in allowed]:
         raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
-    known = allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float)
-    if outside := int((~known.between(0, 1)).sum()):
-        raise ValueError(f"allowed AUCs must be in [0, 1]; {outside} are not")
-    return known.to_dict()
+    return allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float).to_dict()
 
 
 def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOptions) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
-    results = probing.probe_targets(list(by_subject.values()), features, subjects=who, options=options)
-    probed, found = dict(zip(by_subject, results, strict=True)), {}
-    aus = [target for target in probed if is_au(target)]
-    for target in encoded:
-        found[target] = probed[target] if target in probed else probe_subject(features, who, options)
-        if aus and target == aus[-1]:
-            found[MEAN_OF_AUS] = mean_of_aus([probed[au] for au in aus], options)
-    return found
+    results = probing.probe_targets(list(by_subject.values()), features, who, options)
+    probed = dict(zip(by_subject, results, strict=True))
+    found = {name: probed[name] if name in probed else probe_subject(features, who, options) for name in encoded}
+    aus = [probed[target] for target in probed if is_au(target)]
+    return after_the_aus(found, mean_of_aus(aus, options)) if aus else found
 
 
 def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
-    least = options.min_positives
-    kept = [one for one in results if one.enough(least)]
+    kept = [one for one in results if one.enough]
     most = max(results, key=lambda one: one.n_clips)
     n_positive = min((one.n_positive for one in kept), default=0)
     sizes = (most.n_clips, most.n_subjects, n_positive, most.n_unknown)
     if not kept:
         constant = any(one.reason == CONSTANT for one in results)
-        few = f"no AU has {least} positive and {least} negative clips"
+        few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
         return probing.result_of(None, sizes, options, reason=CONSTANT if constant else few)
-    draws, null = (
-        probing.mean_known(np.stack([getattr(one, part) for one in kept], axis=-1)) for part in ("draws", "null")
-    )
+    draws, null = (probing.mean_known(np.transpose([getattr(one, part) for one in kept])) for part in ("draws", "null"))
     return probing.result_of((draws, null), sizes, options)
 
 
@@ -290,9 +292,8 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     kept = np.flatnonzero(clips >= 2)
     sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
     if not len(kept) or is_constant(features):
-        return probing.result_of(
-            None, sizes, options, reason=CONSTANT if len(kept) else "every subject has one clip only"
-        )
+        reason = CONSTANT if len(kept) else "every subject has one clip only"
+        return probing.result_of(None, sizes, options, reason=reason)
     generator, k = np.random.default_rng(options.seed), len(kept)
     folds = probing.clip_folds(who, n_folds=options.n_folds, seed=options.seed)
     columns = (person[:, None] == kept).astype(float)
@@ -319,12 +320,9 @@ def _row(
         if truth.reason == CONSTANT:  # a truth that is the same for all clips allows guessing and no more
             allowed, by_draw = 0.5, np.full(len(by_draw), 0.5)
         low, high = t_bounds(found.draws - by_draw, n_units=found.n_subjects, level=probing.LEVEL)
-    sizes = {name: getattr(found, name) for name in ("n_clips", "n_subjects", "n_positive", "n_unknown")}
-    return {
-        "branch": branch, "target": target, "value": found.value, "low": found.low, "high": found.high,
-        "null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value,
+    return found.figures | {
+        "branch": branch, "target": target, "split": "clips" if target == "subject" else "subjects",
         "allowed": allowed, "excess": found.value - allowed, "excess_low": low, "excess_high": high,
-        **sizes, "split": "clips" if target == "subject" else "subjects",
         "reason": f"the {branch} branch is constant" if found.reason == CONSTANT else found.reason,
         "worst_target": "", "worst_auc": np.nan, "worst_excess": np.nan,
     }  # fmt: skip
@@ -333,15 +331,7 @@ def _row(
 _LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
 
 
-def selection_measures(
-    features: BranchFeatures,
-    *,
-    label: str = "label",
-    n_permutations: int = 19,
-    n_shuffles: int = 10,
-    most_clips: int = 600,
-    seed: int = 0,
-) -> SelectionMeasures:
+def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> SelectionMeasures:
     """Make the callable that measures dependence and leakage of any selection of these clips.
 
     For :class:`medn_lab.widgets.BranchExplorer`, which calls it at each lasso. The values describe the selected clips.
@@ -354,12 +344,6 @@ def selection_measures(
     features : BranchFeatures
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
-    n_permutations : int
-        For the chance of each dependence: clips of one subject exchanged.
-    n_shuffles : int
-        For the chance of each probe: labels shuffled within subjects.
-    most_clips : int
-        Of a larger selection this many are drawn (by `seed`), so that no step takes long.
     seed : int
 
     Returns
@@ -367,16 +351,16 @@ def selection_measures(
     SelectionMeasures
         Call it with clip ids, or with none for all clips. It returns a DataFrame, a measure a row: ``kind``
         (``dependence`` or ``leakage``), ``measure``, ``branch``, ``target``, ``value`` (lower is better decoupled; a
-        leak is an AUC in [0, 1]), ``chance`` (the mean with exchanged clips or shuffled labels of the same selection),
-        ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``, ``drawn_from`` (the
-        size of the selection), ``reason`` (why there is no value). Its method ``steps`` yields the same table again and
-        again, with more values each time; the reason of the others is ``computing``.
+        leak is an AUC in [0, 1]), ``chance`` (the mean with clips exchanged, or labels shuffled, inside the subjects of
+        the same selection), ``allowed`` (the AUC of the truth of the branch's own factor), ``n_clips``, ``n_subjects``,
+        ``drawn_from`` (the size of the selection; 600 clips of a larger one are drawn, so that no step takes long),
+        ``reason`` (why there is no value). Its method ``steps`` yields the same table again and again, with more values
+        each time; the reason of the others is ``computing``.
 
     Raises
     ------
     ValueError
-        If a feature is not finite, or a count is below 1 (`most_clips` below 20); of the callable, if no clip is named
-        or a clip is not in the table.
+        If a feature is not finite; of the callable, if a clip is not in the table.
 
     See Also
     --------
@@ -391,7 +375,7 @@ def selection_measures(
     >>> measure(table["clip_id"][:20])["value"].iloc[0].round(6).item()
     1.0
     """
-    return SelectionMeasures(features, label, n_permutations, n_shuffles, most_clips, seed)
+    return SelectionMeasures(features, label, seed)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -400,22 +384,12 @@ class SelectionMeasures:
 
     features: BranchFeatures
     label: str
-    n_permutations: int
-    n_shuffles: int
-    most_clips: int
     seed: int
 
     def __post_init__(self) -> None:
-        if min(self.n_permutations, self.n_shuffles) < 1 or self.most_clips < ENOUGH_FOR_A_PROBE:
-            got = f"{self.n_permutations}, {self.n_shuffles} and {self.most_clips}"
-            least = f"n_permutations and n_shuffles must be at least 1 and most_clips {ENOUGH_FOR_A_PROBE}"
-            raise ValueError(f"{least}; got {got}")
         for branch in ("motion", "emotion"):
             if (values := getattr(self.features, branch)) is not None:
                 check_features(values, owner=f"the {branch} features")
-
-    def __repr__(self) -> str:
-        return f"SelectionMeasures of {len(self.features)} clips; call it with some of their ids"
 
     def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
         """The table of these clips; of all clips where None."""
@@ -429,61 +403,53 @@ class SelectionMeasures:
         if clip_ids is not None:
             rows = np.unique(positions(table, clip_ids, owner="these BranchFeatures"))
         size = len(rows)
-        if size > self.most_clips:
-            rows = np.sort(np.random.default_rng(self.seed).choice(rows, self.most_clips, replace=False))
+        if size > MOST_CLIPS:
+            rows = np.sort(np.random.default_rng(self.seed).choice(rows, MOST_CLIPS, replace=False))
         chosen = self.features.select(table["clip_id"].iloc[rows])
-        who = _persons(chosen.table)
-        motion, emotion = chosen.motion, chosen.emotion
-        alike = motion is not None and emotion is not None and motion.shape[1] == emotion.shape[1]
-        names = [name for name in MEASURES if alike or name != "absolute_cosine"]
-        rows_of = [("dependence", name, "", "") for name in names] + [("leakage", "auc", *one) for one in _LEAKS]
-        found = pd.DataFrame(rows_of, columns=["kind", "measure", "branch", "target"]).assign(
-            value=np.nan, chance=np.nan, allowed=np.nan, n_clips=len(rows),
-            n_subjects=np.nan if who is None else len(set(who)), drawn_from=size, reason=COMPUTING,
-        )  # fmt: skip
-        measured = found.index[: len(names)]
         try:
-            found.loc[measured, "value"] = list(figures(*both_branches(chosen)).values())
-            reason = constant_reason({"motion": motion, "emotion": emotion}) or UNDEFINED
+            who = people(chosen.table).to_numpy(dtype=object)
+        except ValueError:
+            who = None
+        values, reason, measures = {}, "", list(MEASURES)[:-1]
+        try:
+            x, y = permutation.both_branches(chosen)
+            measures = measures_of(x, y)
+            values = figures(x, y)
+            reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
         except ValueError as fault:
             small = f"needs at least {SMALLEST} clips, there are {len(rows)}"
             reason = small if len(rows) < SMALLEST else str(fault)
-        found.loc[measured, "reason"] = np.where(np.isfinite(found.loc[measured, "value"]), "", reason)
+        named = [("dependence", name, "", "") for name in measures] + [("leakage", "auc", *one) for one in _LEAKS]
+        found = pd.DataFrame(named, columns=["kind", "measure", "branch", "target"]).assign(
+            value=[values.get(name, np.nan) for _, name, *_ in named], chance=np.nan, allowed=np.nan, n_clips=len(rows),
+            n_subjects=np.nan if who is None else len(set(who)), drawn_from=size,
+        )  # fmt: skip
+        found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
         yield found.copy()
         if found["value"].notna().any():
-            groups = who if who is not None and pd.Series(who).duplicated(keep=False).mean() >= 0.5 else None
-            how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": self.n_permutations}
-            tests = [permutation_test(MEASURES[name], *both_branches(chosen), **how) for name in names]
-            found.loc[measured, "chance"] = [test.null_mean for test in tests]
+            groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
+            how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": 19}
+            chances = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in measures]
+            found.loc[: len(measures) - 1, "chance"] = chances
         yield found.copy()
-        for place, (branch, target) in enumerate(_LEAKS, start=len(names)):
+        for place, (branch, target) in enumerate(_LEAKS, start=len(measures)):
             found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
             if not reason:
-                leak = one_leak(
-                    chosen, branch=branch, target=target, label=self.label, seed=self.seed, n_shuffles=self.n_shuffles
-                )
+                leak = one_leak(chosen, branch=branch, target=target, label=self.label, seed=self.seed, n_shuffles=10)
                 for column in ("value", "allowed", "n_clips", "reason", "chance"):
                     found.loc[place, column] = leak["null_mean" if column == "chance" else column]
             yield found.copy()
 
     def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
         """Why this target cannot be probed in these clips; empty where it can."""
-        if getattr(chosen, branch) is None:
-            return f"this model has no {branch} branch"
-        if target == MEAN_OF_AUS and not au_columns(chosen.table):
-            return "no AUs are coded"
-        if target != MEAN_OF_AUS and emotion_column(chosen.table, self.label) not in chosen.table:
-            return "the emotions are not known"
-        if who is None:
-            return "the subjects are not known, so none can be held out"
-        n, n_subjects = len(chosen), len(set(who))
-        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
-            return f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
-        return ""
-
-
-def _persons(table: pd.DataFrame) -> np.ndarray | None:
-    try:
-        return people(table).to_numpy(dtype=object)
-    except ValueError:
-        return None
+        n, n_subjects, of_aus = len(chosen), 0 if who is None else len(set(who)), target == MEAN_OF_AUS
+        emotion = permutation.emotion_column(chosen.table, self.label)
+        few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+        faults = {
+            f"this model has no {branch} branch": getattr(chosen, branch) is None,
+            "no AUs are coded": of_aus and not au_columns(chosen.table),
+            "the emotions are not known": not of_aus and emotion not in chosen.table,
+            "the subjects are not known, so none can be held out": who is None,
+            few: n < ENOUGH_FOR_A_PROBE or n_subjects < 2,
+        }
+        return next((fault for fault, there in faults.items() if there), "")

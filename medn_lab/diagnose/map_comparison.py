@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ from tqdm.auto import tqdm
 
 from medn_lab.diagnose.embedding import Branch, feature_spaces, judged, parameters_of, place, place_by_aligned_umap
 from medn_lab.diagnose.neighbours import Metric, trustworthiness
-from medn_lab.diagnose.similarity import same_clips
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, run_record
 
 
@@ -95,32 +93,26 @@ def aligned_umap(
         raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")
     if method not in ("aligned_umap", "procrustes", "pca"):
         raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
-    shared = set.intersection(*(set(each.table["clip_id"]) for each in checkpoints.values()))
-    if not shared:
-        raise ValueError(f"the checkpoints {', '.join(checkpoints)} share no clip; give features of the same clips")
-    names = list(checkpoints)
-    ids = [name for name in checkpoints[names[0]].table["clip_id"] if name in shared]
-    checkpoints = {name: each.select(ids) for name, each in checkpoints.items()}
-    first = checkpoints[names[0]]
+    names, given = list(checkpoints), list(checkpoints.values())
+    shared = set.intersection(*(set(each.table["clip_id"]) for each in given))
+    ids = [name for name in given[0].table["clip_id"] if name in shared]
+    if not ids:
+        raise ValueError(f"the checkpoints {', '.join(names)} share no clip; give features of the same clips")
+    given = [each.select(ids) for each in given]
     if branches is None:
-        every = checkpoints.values()
-        branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in every)]
-    spaces = {name: feature_spaces(each, layers=None, branches=branches) for name, each in checkpoints.items()}
-    params = parameters_of(len(first), method, n_neighbors, min_dist, metric, seed)
-    placed = {branch: _place_all([spaces[name][branch] for name in names], params) for branch in spaces[names[0]]}
-    sources = {name: dict(each.source) for name, each in checkpoints.items()}
-    made = run_record("aligned_umap", table=first.table, branches=list(placed), checkpoints=sources)
+        branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in given)]
+    spaces = [feature_spaces(each, layers=None, branches=branches) for each in given]
+    params = parameters_of(len(ids), method, n_neighbors, min_dist, metric, seed)
+    placed = {branch: _place_all([each[branch] for each in spaces], params) for branch in spaces[0]}
+    sources = {name: dict(each.source) for name, each in zip(names, given, strict=True)}
+    table = given[0].table
+    made = run_record("aligned_umap", table=table, branches=list(placed), checkpoints=sources)
     found = {}
     for number, name in enumerate(names):
-        shift = {branch: _shift(maps[number], maps[0]) for branch, maps in placed.items()}
-        found[name] = judged(
-            {branch: maps[number] for branch, maps in placed.items()},
-            spaces[name],
-            checkpoints[name],
-            table=first.table,
-            params=params | {"aligned_to": names[0], "shift": shift},
-            run=made | {"checkpoint": name},
-        )
+        maps = {branch: several[number] for branch, several in placed.items()}
+        shift = {branch: _shift(xy, placed[branch][0]) for branch, xy in maps.items()}
+        own, run = params | {"aligned_to": names[0], "shift": shift}, made | {"checkpoint": name}
+        found[name] = judged(maps, spaces[number], given[number], table=table, params=own, run=run)
     return found
 
 
@@ -130,120 +122,53 @@ def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list
         maps = place_by_aligned_umap(live, params)
     else:
         maps = [place(values, params) for values in live]
-        maps = [*maps[:1], *(superimpose(xy, maps[0]) for xy in maps[1:])]
+        maps = [*maps[:1], *(_superimposed(xy, maps[0]) for xy in maps[1:])]
     placed = iter(maps)
     return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
+
+
+def _superimposed(xy: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """The map `xy` shifted, turned, mirrored and scaled so that it lies nearest on `reference`, in its units."""
+    from scipy.spatial import procrustes
+
+    target = np.asarray(reference, dtype=np.float64)
+    centre = target.mean(axis=0)
+    return procrustes(target, xy)[1] * np.linalg.norm(target - centre) + centre
 
 
 def _shift(xy: np.ndarray, reference: np.ndarray) -> float:
     if is_constant(xy) or is_constant(reference):
         return float("nan")
     radius = np.sqrt(((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean())
-    return round(float(np.median(np.linalg.norm(xy - reference, axis=1)) / max(radius, 1e-12)), 4)
+    return round(float(np.median(np.linalg.norm(xy - reference, axis=1)) / radius), 4)
 
 
-def procrustes_disparity(x: ArrayLike, y: ArrayLike) -> float:
-    """What is left between two maps after the best shift, rotation, reflection and scale, in [0, 1].
-
-    0 when one is a shifted, turned and scaled copy of the other; near 1 when they have nothing in common. It is a share
-    of the squared spread, and symmetric. A cluster that changed places with another counts in full although each
-    neighbourhood is whole, so read it together with :func:`neighbour_overlap`.
-
-    Parameters
-    ----------
-    x, y : (n, d) and (n, e) array-like
-        The same clips on both; the narrower one is filled up with zeros.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ValueError
-        If the rows do not agree, a value is not finite, or all points of one lie on one spot.
-
-    See Also
-    --------
-    neighbour_overlap, map_stability
-
-    References
-    ----------
-    Gower: "Generalized Procrustes analysis", Psychometrika 1975.
-
-    Examples
-    --------
-    >>> x = np.array([[0.0, 0], [1, 0], [0, 2]])
-    >>> round(procrustes_disparity(x, 3 * x[:, ::-1] + 5), 6)
-    0.0
-    """
-    return float(np.clip(_procrustes(x=x, y=y)[1], 0.0, 1.0))
-
-
-def superimpose(xy: ArrayLike, reference: ArrayLike) -> np.ndarray:
-    """The map `xy` shifted, turned, mirrored and scaled so that it lies nearest on `reference`, in its units."""
-    fitted, _ = _procrustes(reference=reference, xy=xy)
-    target = np.asarray(reference, dtype=np.float64)
-    centre = target.mean(axis=0)
-    return fitted * np.linalg.norm(target - centre) + centre
-
-
-def _procrustes(**maps: ArrayLike) -> tuple[np.ndarray, float]:
-    """The second map on the first one with norm 1, and the squared distances that are left."""
-    from scipy.spatial import procrustes
-
-    points = same_clips(**maps)
-    for name, values in zip(maps, points, strict=True):
-        if is_constant(values):
-            raise ValueError(f"all {len(values)} points of {name} lie on one spot, so nothing can be laid over it")
-    width = max(values.shape[1] for values in points)
-    _, fitted, left = procrustes(*(np.pad(values, ((0, 0), (0, width - values.shape[1]))) for values in points))
-    return fitted, left
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class MapStability:
+class MapStability(NamedTuple):
     """How far maps of the same features agree that differ in their seed alone.
 
     Attributes
     ----------
     table : DataFrame
         One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
-        in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, what is left after the best shift, turn and
-        scale, in [0, 1], 0 is best; ``n_neighbors, n_clips``; ``reason``, why there is no value (a constant branch).
+        in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, the share of the squared spread that is
+        left between the two after the best shift, turn, reflection and scale (Gower's Procrustes), in [0, 1], 0 is
+        best; ``n_neighbors, n_clips``; ``reason``, why there is no value (a constant branch).
     clips : DataFrame
         One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
         of that clip is the seed's doing.
     trustworthiness : DataFrame
         One row a map and seed: ``map, seed, trustworthiness``.
-    params : dict
-        As the maps were made.
 
     Examples
     --------
-    >>> table = pd.DataFrame({"map": "motion", "seed_a": [0], "seed_b": [1], "overlap": [0.8], "chance": [0.1]})
-    >>> table = table.assign(disparity=0.2, n_clips=2, n_neighbors=15)
-    >>> trust = pd.DataFrame({"map": ["motion", "motion"], "seed": [0, 1], "trustworthiness": [0.97, 0.96]})
-    >>> MapStability(table, pd.DataFrame({"clip_id": ["a", "b"]}), trust, {"n_neighbors": 15})
-    MapStability: 2 clips over 2 seeds, 15 neighbours, chance overlap 0.100; motion neighbour overlap 0.800 ...
+    >>> clips = pd.DataFrame({"clip_id": ["a", "b"], "motion": [0.9, 0.4]})
+    >>> MapStability(pd.DataFrame(), clips, pd.DataFrame()).clips["motion"].idxmin()
+    1
     """
 
     table: pd.DataFrame
     clips: pd.DataFrame
     trustworthiness: pd.DataFrame
-    params: Mapping[str, Any]
-
-    def __repr__(self) -> str:
-        figures = []
-        for name, rows in self.table.groupby("map", sort=False):
-            trust = self.trustworthiness.loc[self.trustworthiness["map"] == name, "trustworthiness"]
-            overlap = f"{name} neighbour overlap {rows['overlap'].mean():.3f} (lowest {rows['overlap'].min():.3f})"
-            rest = f"disparity {rows['disparity'].mean():.3f}, trustworthiness {trust.min():.3f} to {trust.max():.3f}"
-            known = np.isfinite(rows["overlap"]).any()
-            figures.append(f"{overlap}, {rest}" if known else str(rows["reason"].iloc[0]))
-        first, n_seeds = self.table.iloc[0], self.trustworthiness["seed"].nunique()
-        sizes = f"{first['n_clips']} clips over {n_seeds} seeds, {first['n_neighbors']} neighbours"
-        return f"MapStability: {sizes}, chance overlap {first['chance']:.3f}; {'; '.join(figures)}"
 
 
 def map_stability(
@@ -286,7 +211,7 @@ def map_stability(
 
     See Also
     --------
-    neighbour_overlap, procrustes_disparity, medn_lab.view.plot_map_stability
+    neighbour_overlap, medn_lab.view.plot_map_stability
 
     Examples
     --------
@@ -297,37 +222,35 @@ def map_stability(
         ...
     ValueError: stability needs at least 2 different seeds; got 0
     """
+    from scipy.spatial import procrustes
     from sklearn.neighbors import NearestNeighbors
 
-    seeds = [int(seed) for seed in seeds]
     if len(set(seeds)) != len(seeds) or len(seeds) < 2:
         raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
     spaces = feature_spaces(features, layers=layers, branches=branches)
     n = len(features)
     params = {seed: parameters_of(n, "umap", n_neighbors, min_dist, metric, seed) for seed in seeds}
-    shared = {name: value for name, value in params[seeds[0]].items() if name != "seed"} | {"seeds": seeds}
-    k = min(shared["n_neighbors"], n - 2)
+    k, judged_by = (params[seeds[0]][name] for name in ("n_neighbors", "quality_neighbors"))
+    k = min(k, n - 2)
     pairs, trust, clips = [], [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
     with tqdm(total=len(spaces) * len(seeds), desc="mapping", unit="map", disable=not progress) as bar:
         for name, values in spaces.items():
-            reason = constant_reason({name: values})
-            maps, near = {}, {}
+            reason, maps, near, each = constant_reason({name: values}), {}, {}, []
             for seed in seeds:
                 maps[seed] = place(values, params[seed])
                 near[seed] = NearestNeighbors(n_neighbors=k).fit(maps[seed]).kneighbors(return_distance=False)
-                quality = trustworthiness(values, maps[seed], n_neighbors=shared["quality_neighbors"], metric=metric)
+                quality = trustworthiness(values, maps[seed], n_neighbors=judged_by, metric=metric)
                 trust.append({"map": name, "seed": seed, "trustworthiness": quality})
                 bar.update()
-            each = []
             for a, b in itertools.combinations(seeds, 2):
                 common = (near[a][:, :, None] == near[b][:, None, :]).any(axis=2).sum(axis=1) / k
                 each.append(np.full(n, np.nan) if reason else common)
+                disparity = np.nan if reason else float(procrustes(maps[a], maps[b])[2])
                 pairs.append(
                     {
                         "map": name, "seed_a": a, "seed_b": b, "overlap": float(each[-1].mean()), "chance": k / (n - 1),
-                        "disparity": np.nan if reason else procrustes_disparity(maps[a], maps[b]),
-                        "n_neighbors": k, "n_clips": n, "reason": reason,
+                        "disparity": disparity, "n_neighbors": k, "n_clips": n, "reason": reason,
                     }
                 )  # fmt: skip
             clips[name] = np.mean(each, axis=0)
-    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips), pd.DataFrame(trust), shared)
+    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips), pd.DataFrame(trust))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -23,11 +23,11 @@ from medn_lab.records import (
     require,
 )
 
+# How clips change places inside a group: at random, or all by one circular shift of their order.
 Scheme = Literal["exchange", "shift"]
-"""How clips change places inside a group: at random, or all by one circular shift of their order."""
 
+# Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept.
 ENOUGH = 0.5
-"""Share of the clips that must be exchangeable inside subject and factor; below it the factor alone is kept."""
 
 UNDEFINED = "the measure has no value for these clips"
 
@@ -54,8 +54,18 @@ class ValueWithNull:
     @property
     def p_value(self) -> float:
         """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
-        known, least = self._known, self.value - 1e-12 * max(1.0, abs(self.value))
-        return float((1 + (known >= least).sum()) / (1 + len(known))) if len(known) and np.isfinite(least) else np.nan
+        reached = (self._known >= self.least).sum()
+        return float((1 + reached) / (1 + len(self._known))) if len(self._known) and np.isfinite(self.value) else np.nan
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a row of a table of results holds of this value."""
+        return {"value": self.value, "null_mean": self.null_mean, "null_95": self.null_95, "p": self.p_value}
+
+    @property
+    def least(self) -> float:
+        """From here on a value of the null counts as reaching this one: just below it, because of rounding."""
+        return self.value - 1e-12 * max(1.0, abs(self.value))
 
     @property
     def _known(self) -> np.ndarray:
@@ -74,14 +84,10 @@ class PermutationTest(ValueWithNull):
         Of the features with y's clips exchanged; a mean above 0 is what the groups alone make of the measure.
     n_clips, n_groups : int
         Clips were exchanged inside each group alone.
-    n_movable : int
-        Clips in groups of two or more; the others stayed in their place.
     reason : str
         Why there is no value; empty where there is one.
     scheme : {"exchange", "shift"}
         How the clips changed places.
-    smallest_p : float
-        The smallest p that so many permutations, and so many different ones, can reach.
 
     Examples
     --------
@@ -94,20 +100,16 @@ class PermutationTest(ValueWithNull):
 
     n_clips: int
     n_groups: int
-    n_movable: int
     reason: str = ""
     scheme: Scheme = "exchange"
-    smallest_p: float = 0.0
 
     def __repr__(self) -> str:
         if self.reason:
             return f"permutation test: no value, because {self.reason} ({self.n_clips} clips)"
         inside = f" inside {self.n_groups} groups" if self.n_groups > 1 else ""
-        moves, smallest = "permutations", ""
-        if self.scheme == "shift":
-            moves, smallest = "circular shifts", f"; the smallest possible p is {self.smallest_p:.2g}"
+        moves = "permutations" if self.scheme == "exchange" else "circular shifts"
         null = f"{len(self.null)} {moves}{inside} give {self.null_mean:.3g} (95% below {self.null_95:.3g})"
-        return f"{self.value:.3g} where {null}, p = {self.p_value:.3g} ({self.n_clips} clips){smallest}"
+        return f"{self.value:.3g} where {null}, p = {self.p_value:.3g} ({self.n_clips} clips)"
 
 
 def permutation_test(
@@ -144,7 +146,7 @@ def permutation_test(
         Features of the same clips, n >= 4; (n,) is one feature.
     seed : int
     n_permutations : int
-        At least 1; p cannot be smaller than 1 / (n_permutations + 1).
+        p cannot be smaller than 1 / (n_permutations + 1).
     groups : (n,) or (n, k) array-like or DataFrame, optional
         Clips that agree in every column may be exchanged.
     scheme : {"exchange", "shift"}
@@ -181,33 +183,23 @@ def permutation_test(
     0.01
     """
     x, y = check_pair(x, y)
-    if n_permutations < 1:
-        raise ValueError(f"a permutation test needs at least 1 permutation; n_permutations is {n_permutations}")
-    n = len(x)
-    place = np.zeros(n, dtype=int) if groups is None else cells(groups)
-    if len(place) != n:
-        raise ValueError(f"x has {n} rows but groups {len(place)}; both must be of the same clips")
+    place = np.zeros(len(x), dtype=int) if groups is None else cells(groups)
+    if len(place) != len(x):
+        raise ValueError(f"x has {len(x)} rows but groups {len(place)}; both must be of the same clips")
     sizes = np.bincount(place)
-    movable = int(sizes[sizes > 1].sum())
-    if not movable:
+    if sizes.max() < 2:
         raise ValueError(f"none of the {len(sizes)} groups has two clips, so none can be exchanged; use coarser groups")
-    if scheme not in get_args(Scheme):
-        raise ValueError(f"scheme is {scheme!r}; it must be one of {', '.join(get_args(Scheme))}")
-    smallest_p = 1 / (1 + n_permutations)
-    if scheme == "shift":
-        different = float(np.exp(min(np.log(sizes).sum(), 50.0)))
-        smallest_p = max(smallest_p, 1 / different)
-        if different < 19.5:
-            few = f"there are {different:.0f} different shifts inside {len(sizes)} groups"
-            raise ValueError(f"{few}, so p cannot be below {1 / different:.2g}; give groups of more clips")
+    if scheme == "shift" and (different := np.prod(sizes, dtype=float)) < 20:
+        few = f"there are {different:.0f} different shifts inside {len(sizes)} groups"
+        raise ValueError(f"{few}, so p cannot be below {1 / different:.2g}; give groups of more clips")
+    orders = exchange_orders(place, [np.random.default_rng(seed)] * n_permutations, scheme)
     still = [name for name, values in (("x", x), ("y", y)) if is_constant(values)]
-    reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant" if still else ""
-    value, null = np.nan, np.full(n_permutations, np.nan)
-    if not still:
-        of_order = PREPARED[measure](x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
-        value = float(of_order(np.arange(n)))
-        null = np.array([of_order(order) for order in exchange_orders(place, n_permutations, seed, scheme)])
-    return PermutationTest(value, null, n, len(sizes), movable, reason, scheme, smallest_p)
+    if still:
+        reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant"
+        return PermutationTest(np.nan, np.full(n_permutations, np.nan), len(x), len(sizes), reason, scheme)
+    of_order = PREPARED[measure](x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
+    value, null = float(of_order(np.arange(len(x)))), np.array([of_order(order) for order in orders])
+    return PermutationTest(value, null, len(x), len(sizes), "", scheme)
 
 
 def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
@@ -256,9 +248,7 @@ def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
     known = [np.isfinite(test.value) and len(test.null) > 0 for test in tests]
     p = np.full(len(tests), np.nan)
     if any(known):
-        values = np.array([[test.value, *test.null] for test in np.array(tests, dtype=object)[known]])
-        # A value counts as reached from just below it, as in a test alone.
-        values[:, 0] -= 1e-12 * np.maximum(1.0, np.abs(values[:, 0]))
+        values = np.array([[test.least, *test.null] for test, one in zip(tests, known, strict=True) if one])
         middle, spread = (of(values, axis=1, keepdims=True) for of in (np.nanmean, np.nanstd))
         standard = (values - middle) / np.where(spread > 0, spread, 1.0)
         largest = np.nanmax(standard[:, np.isfinite(standard).any(axis=0)], axis=0)
@@ -266,15 +256,16 @@ def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
     return p
 
 
-def exchange_orders(groups: np.ndarray, count: int, seed: int, scheme: Scheme) -> np.ndarray:
-    """Random orders of the rows, (count, n), each row replaced by one of its group."""
-    generator = np.random.default_rng(seed)
+def exchange_orders(groups: np.ndarray, generators: Sequence[np.random.Generator], scheme: Scheme) -> np.ndarray:
+    """Random orders of the rows, (count, n), one a generator; each row is replaced by one of its group."""
+    if scheme not in get_args(Scheme):
+        raise ValueError(f"scheme is {scheme!r}; it must be one of {', '.join(get_args(Scheme))}")
     by_group = np.argsort(groups, kind="stable")
     sizes = np.bincount(groups)
     first = np.repeat(np.cumsum(sizes) - sizes, sizes)  # where the group of each row of by_group starts
     own, size = np.arange(len(groups)) - first, np.repeat(sizes, sizes)
-    orders = np.empty((count, len(groups)), dtype=int)
-    for order in orders:
+    orders = np.empty((len(generators), len(groups)), dtype=int)
+    for order, generator in zip(orders, generators, strict=True):
         if scheme == "shift":
             order[by_group] = by_group[first + (own + np.repeat(generator.integers(sizes), sizes)) % size]
         else:
@@ -322,18 +313,15 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
     x = np.asarray(features, dtype=np.float64)
     x = x[:, None] if x.ndim == 1 else x
     columns = _factor_columns(factors)
-    if columns and len(columns[0]) != len(x):
+    if len(columns[0]) != len(x):
         raise ValueError(f"features have {len(x)} rows but factors {len(columns[0])}; both must be of the same clips")
     moved = centred(x)
     if len(columns) == 1 and columns[0].dtype == object:
-        _, place = np.unique(columns[0], return_inverse=True)
-        count = np.bincount(place)
-        for column in moved.T:
-            column -= (np.bincount(place, weights=column) / count)[place]
-    elif columns:
+        moved -= pd.DataFrame(moved).groupby(columns[0]).transform("mean").to_numpy()
+    else:
         design = [pd.get_dummies(one, dtype=float) if one.dtype == object else one for one in columns]
         u, s, _ = np.linalg.svd(centred(np.column_stack(design)), full_matrices=False)
-        u = u[:, s > 1e-10 * s[0]] if s[0] > 0 else u[:, :0]
+        u = u[:, s > 1e-10 * s[0]]
         moved = moved - u @ (u.T @ moved)
     # What is left of a feature that the factors explain fully is rounding.
     moved[:, constant_columns(moved, size=np.abs(x).max(axis=0, initial=0.0))] = 0.0
@@ -343,20 +331,15 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
 def cells(factors: ArrayLike | pd.DataFrame) -> np.ndarray:
     """The rows that agree in every factor, as one number a row, (n,) int from 0."""
     columns = _factor_columns(factors)
-    place = np.zeros(len(columns[0]), dtype=int)
-    for column in columns:
-        _, own = np.unique(column, return_inverse=True)
-        _, place = np.unique(place * (own.max() + 1) + own, return_inverse=True)
-    return place
+    return pd.DataFrame(dict(enumerate(columns))).groupby(list(range(len(columns)))).ngroup().to_numpy()
 
 
 def _factor_columns(factors: ArrayLike | pd.DataFrame) -> list[np.ndarray]:
     """Each factor as an array: of float where it is numbers, else of text as objects."""
     table = factors if isinstance(factors, pd.DataFrame) else pd.DataFrame(np.asarray(factors))
     columns = []
-    for name in table.columns:
-        column = table[name]
-        if pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+    for name, column in table.items():
+        if pd.api.types.is_numeric_dtype(column):
             columns.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
             if not np.isfinite(columns[-1]).all():
                 raise ValueError(f"factor {name!r} is not known of {(~np.isfinite(columns[-1])).sum()} clips")
@@ -365,50 +348,54 @@ def _factor_columns(factors: ArrayLike | pd.DataFrame) -> list[np.ndarray]:
     return columns
 
 
-def known_classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
-    """The class of each clip; None where it is missing, or its AU set is unknown or in doubt."""
+def emotion_column(table: pd.DataFrame, label: str) -> str:
+    """The column of the emotion: ``emotion`` where the table has it and no ``label``."""
+    return "emotion" if label == "label" and label not in table and "emotion" in table else label
+
+
+def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series | None:
+    """The class of each clip, None where it is missing or its AU set in doubt; None where it is known of no clip."""
     if factor == "aus" and au_columns(table):
-        classes = pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
+        names = pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
     else:
-        named = label if factor == "emotion" and label in table else factor
-        if named not in table:
-            raise ValueError(f"nothing can be given {factor!r}: the table has no such column")
-        classes = check_label(table, label=named, complete=False)
-    if classes.isna().all():
-        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
-    return classes.to_numpy()
+        column = emotion_column(table, label) if factor == "emotion" else factor
+        names = check_label(table, label=column, complete=False) if column in table else pd.Series(dtype=object)
+    return names if names.notna().any() else None
+
+
+def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> list[str]:
+    """Those of the factors of which the table knows more than one class."""
+    names = {factor: class_names(table, factor, label) for factor in factors}
+    return [factor for factor, own in names.items() if own is not None and len(own.dropna().unique()) > 1]
+
+
+def known_classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
+    """The :func:`class_names` of a factor; ValueError where it is known of no clip."""
+    missing = f"nothing can be given {factor!r}: it is known of none of {len(table)} clips"
+    return require(class_names(table, factor, label), otherwise=missing).to_numpy()
 
 
 def exchange_groups(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
     """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
-    choices = [(who, "subject")]
-    if classes is not None:
-        choices = [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor)]
-    for columns, named in choices:
+    choices = [] if classes is None else [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor)]
+    for columns, named in choices or [(who, "subject")]:
         groups = cells(columns)
-        sizes = np.bincount(groups)
-        if sizes[sizes > 1].sum() >= ENOUGH * len(who):
+        if pd.Series(groups).duplicated(keep=False).mean() >= ENOUGH:
             return groups, named
     return None, ""
 
 
-def dependence(
-    features: BranchFeatures, *, clip_ids: Iterable[str] | None = None, factors: ArrayLike | pd.DataFrame | None = None
-) -> pd.DataFrame:
-    """Every measure of dependence between the motion and the emotion branch, for all clips or a selection.
+def dependence(features: BranchFeatures) -> pd.DataFrame:
+    """Every measure of dependence between the motion and the emotion branch.
 
-    For 500 clips of 128-d in under .3 s. The values have no null: those around 0
-    without dependence are the debiased ones (`unbiased`), the others have a level of chance that only
-    :func:`decoupling_report` or :func:`permutation_test` gives.
+    For 500 clips of 128-d in under .3 s. The values have no null: those around 0 without dependence are the debiased
+    ones (`unbiased`), the others have a level of chance that only :func:`decoupling_report` or
+    :func:`permutation_test` gives.
 
     Parameters
     ----------
     features : BranchFeatures
-        With both branches.
-    clip_ids : iterable of str, optional
-        The clips to look at; at least 4. By default all.
-    factors : (n,) or (n, k) array-like or DataFrame, optional
-        Taken off both branches first (:func:`partial_out`); of the clips looked at, in their order.
+        With both branches, of at least 4 clips; ``features.select(clip_ids)`` for some of the clips.
 
     Returns
     -------
@@ -419,7 +406,7 @@ def dependence(
     Raises
     ------
     ValueError
-        If a branch is missing, a clip is not here, or there are fewer than 4 clips.
+        If a branch is missing, or there are fewer than 4 clips.
 
     See Also
     --------
@@ -435,13 +422,11 @@ def dependence(
     >>> float(found["linear_cka"].round(2))
     1.0
     """
-    x, y = both_branches(features if clip_ids is None else features.select(clip_ids))
-    if factors is not None:
-        x, y = partial_out(x, factors=factors), partial_out(y, factors=factors)
-    reason = constant_reason({"motion": x, "emotion": y}, given="" if factors is None else "the factors")
+    x, y = both_branches(features)
+    reason = constant_reason({"motion": x, "emotion": y}) or UNDEFINED
     table = pd.DataFrame(figures(x, y).items(), columns=["measure", "value"])
     table = table.assign(unbiased=table["measure"].isin(UNBIASED), n_clips=len(x), direction="lower")
-    return table.assign(reason=np.where(table["value"].isna(), reason or UNDEFINED, ""))
+    return table.assign(reason=np.where(table["value"].isna(), reason, ""))
 
 
 def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:

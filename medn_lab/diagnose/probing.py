@@ -9,7 +9,7 @@ more than one.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -18,33 +18,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.permutation import ValueWithNull, cells
+from medn_lab.diagnose.permutation import ValueWithNull, cells, exchange_orders
 from medn_lab.diagnose.similarity import check_features
-from medn_lab.evaluate.resampling import draw_counts, t_bounds
+from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
 from medn_lab.records import constant_columns, is_constant
 
 Array = np.ndarray
 
+# The readers, by their names in `READERS`.
 Kind = Literal["ridge", "rbf", "knn", "boosting", "mlp"]
-"""The readers, by their names in `READERS`."""
 
+# Tried by the ridges, as multiples of the number of training clips.
 PENALTIES = 10.0 ** np.arange(-5, 2)
-"""Tried by the ridges, as multiples of the number of training clips."""
 
+# Most components of the Gaussian kernel that the ``rbf`` reader keeps.
 LANDMARKS = 256
-"""Most components of the Gaussian kernel that the ``rbf`` reader keeps."""
 
+# Clips with and without a target that it needs where targets are averaged or exchanged.
+MIN_POSITIVES = 8
+
+# The AUC under each draw of subjects, the sample first, and with each shuffle of the labels.
 Values = tuple[Array, Array]
-"""The AUC under each draw of subjects, the sample first, and with each shuffle of the labels."""
-
-Sizes = tuple[int, int, int, int]
-"""``n_clips, n_subjects, n_positive, n_unknown``."""
-
+# The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets.
+Strata = tuple[Array, Array]
+Sizes = tuple[int, int, int, int]  # n_clips, n_subjects, n_positive, n_unknown
+# Coverage of every interval of a probe.
 LEVEL = 0.95
-"""Coverage of every interval of a probe."""
-
+# The reason of a probe of features that are the same for all clips.
 CONSTANT = "the features are constant"
-"""The reason of a probe of features that are the same for all clips."""
 
 
 @dataclass(frozen=True)
@@ -52,24 +53,14 @@ class ProbeOptions:
     """Reader, folds, shuffles and draws of a probe, as :func:`probe` and :func:`leakage` take them."""
 
     kind: Kind
-    n_folds: int
     n_shuffles: int
     n_resamples: int
     seed: int
-    min_positives: int = 8
+    n_folds: int = 5
 
     def __post_init__(self) -> None:
         if self.kind not in READERS:
             raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
-        if self.n_folds < 2:
-            raise ValueError(f"a probe needs at least 2 folds; n_folds is {self.n_folds}")
-
-
-class Strata(NamedTuple):
-    """The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets."""
-
-    states: Array
-    orders: Array
 
 
 class ProbeTarget(NamedTuple):
@@ -124,9 +115,16 @@ class ProbeResult(ValueWithNull):
     n_unknown: int
     reason: str = ""
 
-    def enough(self, min_positives: int) -> bool:
-        """Whether there is a value, from as many clips with and without the target."""
-        return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= min_positives
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a row of a table of results holds of this probe."""
+        names = ("low", "high", "n_clips", "n_subjects", "n_positive", "n_unknown", "reason")
+        return super().figures | {name: getattr(self, name) for name in names}
+
+    @property
+    def enough(self) -> bool:
+        """Whether there is a value, from 8 clips or more with and without the target."""
+        return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= MIN_POSITIVES
 
     def __repr__(self) -> str:
         if self.reason:
@@ -186,13 +184,13 @@ def probe(
     Returns
     -------
     ProbeResult
-        NaN with a reason where the features are constant, no clip (or every clip) has the target, or no fold holds both
-        kinds.
+        NaN with a reason where the features are constant, no clip (or every clip) has the target, no fold holds both
+        kinds, or there is one subject alone.
 
     Raises
     ------
     ValueError
-        If the numbers of rows differ, a feature is not a number, or there are fewer than 2 subjects.
+        If the numbers of rows differ, or a feature is not a number.
 
     See Also
     --------
@@ -210,16 +208,14 @@ def probe(
     >>> probe(smiles[:, None] + 0.1 * rng.normal(size=(120, 3)), smiles, subjects=np.repeat(range(6), 20)).value
     1.0
     """
-    options = ProbeOptions(kind, n_folds, n_shuffles, n_resamples, seed)
+    options = ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds)
     x = check_features(features, owner="features")
     who = np.asarray(subjects, dtype=object)
     encoded = encode_target(target)
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
-    if len(set(who.astype(str))) < 2:
-        raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
-    return probe_targets([encoded], x, subjects=who, options=options)[0]
+    return probe_targets([encoded], x, who, options)[0]
 
 
 def encode_target(target: ArrayLike) -> ProbeTarget:
@@ -246,34 +242,38 @@ def encode_target(target: ArrayLike) -> ProbeTarget:
 def probe_targets(
     targets: Sequence[ProbeTarget],
     features: Array,
-    *,
     subjects: Array,
     options: ProbeOptions,
     strata: Strata | None = None,
 ) -> list[ProbeResult]:
     """Probe the same features for many targets at once; each result is what the target alone would have."""
     found: dict[int, ProbeResult] = {}
-    patterns: dict[bytes, list[int]] = {}
-    for place, target in enumerate(targets):
-        patterns.setdefault(np.isfinite(target.columns[:, 0]).tobytes(), []).append(place)
-    for places in patterns.values():
-        rows = np.flatnonzero(np.isfinite(targets[places[0]].columns[:, 0]))
+    for places, rows in of_one_pattern(targets):
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        shared = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
         alone = "" if len(names) > 1 else "one subject alone has a known target"
+        shared = CONSTANT if not alone and is_constant(features[rows]) else ""
         reasons = {place: shared or targets[place].reason or alone for place in places}
         columns = {place: targets[place].columns[rows] for place in places if not reasons[place]}
         values: dict[int, Values] = {}
         if columns:
             folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
-            here = strata and Strata(strata.states[rows], np.searchsorted(rows, strata.orders[:, rows]))
+            here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
             both = _draws_and_null(features[rows], list(columns.values()), folds, units, options, here)
             values = dict(zip(columns, both, strict=True))
         for place in places:
             sizes = (len(rows), len(names), targets[place].n_positive, len(features) - len(rows))
             found[place] = result_of(values.get(place), sizes, options, reason=reasons[place])
     return [found[place] for place in range(len(targets))]
+
+
+def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], Array]]:
+    """The places of the targets that are known of the same clips, and the rows of these clips."""
+    patterns: dict[bytes, list[int]] = {}
+    for place, target in enumerate(targets):
+        patterns.setdefault(np.isfinite(target.columns[:, 0]).tobytes(), []).append(place)
+    for pattern, places in patterns.items():
+        yield places, np.flatnonzero(np.frombuffer(pattern, dtype=bool))
 
 
 def result_of(
@@ -292,9 +292,10 @@ def _draws_and_null(
     features: Array, columns: list[Array], folds: Array, units: Array, options: ProbeOptions, strata: Strata | None
 ) -> list[Values]:
     """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
-    compared = cells(np.column_stack([folds, strata.states])) if strata else folds
-    orders = _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
-    orders = [strata.orders] * len(columns) if strata else orders
+    if strata:
+        compared, orders = cells(np.column_stack([folds, strata[0]])), [strata[1]] * len(columns)
+    else:
+        compared, orders = folds, _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
     shuffled = [one[order] for one, own in zip(columns, orders, strict=True) for order in own]
     every = np.concatenate([*columns, *shuffled], 1)
     scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
@@ -316,20 +317,16 @@ def _draws_and_null(
 def _shuffles(columns: list[Array], units: Array, *, n_shuffles: int, seed: int) -> list[Array]:
     """For each target, (n_shuffles, n) orders of the rows: within units, or whole units where each has one value."""
     first = np.unique(units, return_index=True)[1]
-    within, between = np.empty((2, n_shuffles, len(units)), dtype=int)
-    for place in range(n_shuffles):
-        # Sorted by unit, ties by chance: the k-th row of a unit gets the label of a random row of it.
-        ranks = np.random.default_rng([seed, place]).random(len(units))
-        within[place, np.argsort(units, kind="stable")] = np.lexsort((ranks, units))
-        between[place] = first[np.random.default_rng([seed, place]).permutation(len(first))][units]
-    return [between if (one == one[first][units]).all() else within for one in columns]
+    within, between = (
+        exchange_orders(groups, [np.random.default_rng([seed, place]) for place in range(n_shuffles)], "exchange")
+        for groups in (units, 0 * first)
+    )
+    return [first[between][:, units] if (one == one[first][units]).all() else within for one in columns]
 
 
 def mean_known(values: Array) -> Array:
     """Mean over the last axis of what is known; NaN where nothing is."""
-    known = np.isfinite(values)
-    count = known.sum(axis=-1)
-    return _share(np.where(known, values, 0.0).sum(axis=-1), count)
+    return ratio(np.nansum(values, axis=-1), np.isfinite(values).sum(axis=-1))
 
 
 def pair_counts(scores: Array, targets: Array, *, folds: Array, units: Array) -> tuple[Array, Array]:
@@ -352,7 +349,7 @@ def pair_counts(scores: Array, targets: Array, *, folds: Array, units: Array) ->
 
 def auc_under_draws(wins: Array, pairs: Array, counts: Array) -> Array:
     """The AUC (n_draws, k) where each unit counts as often as `counts` (n_draws, s) says."""
-    return _share(*(np.einsum("bs,kst,bt->bk", counts, one, counts, optimize=True) for one in (wins, pairs)))
+    return ratio(*(np.einsum("bs,kst,bt->bk", counts, one, counts, optimize=True) for one in (wins, pairs)))
 
 
 def grouped_auc(scores: Array, targets: Array, *, folds: Array) -> Array:
@@ -366,11 +363,7 @@ def grouped_auc(scores: Array, targets: Array, *, folds: Array) -> Array:
         known = np.isfinite(ranks).all(axis=0)
         pairs += np.where(known, n_positive * (len(ranks) - n_positive), 0)
         wins += np.where(known, (ranks * positive).sum(axis=0) - n_positive * (n_positive + 1) / 2, 0)
-    return _share(wins, pairs)
-
-
-def _share(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole > 0)
+    return ratio(wins, pairs)
 
 
 def subject_folds(subjects: Array, *, n_folds: int, seed: int) -> Array:
@@ -409,22 +402,17 @@ def held_out_scores(features: Array, targets: Array, *, folds: Array, units: Arr
             continue
         centre, spread = features[train].mean(axis=0), features[train].std(axis=0)
         moving = ~constant_columns(features[train])
-        near = (features[train][:, moving] - centre[moving]) / spread[moving]
-        far = (features[test][:, moving] - centre[moving]) / spread[moving]
+        near, far = ((features[rows][:, moving] - centre[moving]) / spread[moving] for rows in (train, test))
         given = targets[train] - targets[train].mean(axis=0)
         varies = np.ptp(given, axis=0) > 0
         fitted = np.where(varies, np.zeros((len(far), 1)), np.nan)
         if near.shape[1]:
-            fitted[:, varies] = READERS[kind](near, given[:, varies], far, _rows_of(units[train]), seed)
+            unit = np.unique(units[train].astype(str), return_inverse=True)[1]
+            rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
+            fitted[:, varies] = READERS[kind](near, given[:, varies], far, rows_of, seed)
         scores[test] = fitted
     # Equal features must have equal scores, whatever the order in which a product was summed.
     return np.round(scores, 10)
-
-
-def _rows_of(units: Array) -> list[Array]:
-    names, place = np.unique(units.astype(str), return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(place, minlength=len(names)))[:-1])
 
 
 def _ridge(near: Array, targets: Array, far: Array, units: Sequence[Array], seed: int) -> Array:
@@ -456,8 +444,9 @@ def _ridge(near: Array, targets: Array, far: Array, units: Sequence[Array], seed
 
 def _kernel_ridge(near: Array, targets: Array, far: Array, units: Sequence[Array], seed: int) -> Array:
     """The ridge on the components of a Gaussian kernel of the training clips' median distance."""
-    own, other = ((one**2).sum(axis=1)[:, None] + (near**2).sum(axis=1) - 2 * one @ near.T for one in (near, far))
-    own, other = np.maximum(own, 0.0), np.maximum(other, 0.0)
+    from scipy.spatial.distance import cdist
+
+    own, other = (cdist(one, near, "sqeuclidean") for one in (near, far))
     apart = own[np.triu_indices(len(own), k=1)]
     bandwidth = np.median(apart[apart > 0]) if (apart > 0).any() else 1.0
     values, vectors = np.linalg.eigh(np.exp(-own / bandwidth))
@@ -475,26 +464,24 @@ def _sklearn_reader(kind: str, near: Array, targets: Array, far: Array, units: S
     from sklearn.neural_network import MLPRegressor
 
     n = len(near)
-    neighbours, leaf = min(n, max(5, round(np.sqrt(n)))), min(20, max(2, n // 10))
-    trees = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": leaf, "early_stopping": False}
-    network: dict[str, Any] = {"solver": "lbfgs", "alpha": 1.0, "max_iter": 100}
-    regressor = {
-        "knn": partial(KNeighborsRegressor, n_neighbors=neighbours, weights="distance"),
-        "mlp": partial(MLPRegressor, hidden_layer_sizes=(32,), **network, random_state=seed),
-        "boosting": partial(HistGradientBoostingRegressor, **trees, random_state=seed),
+    trees = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": min(20, max(2, n // 10))}
+    regressor: Any = {
+        "knn": partial(KNeighborsRegressor, n_neighbors=min(n, max(5, round(np.sqrt(n)))), weights="distance"),
+        "mlp": partial(
+            MLPRegressor, hidden_layer_sizes=(32,), solver="lbfgs", alpha=1.0, max_iter=100, random_state=seed
+        ),
+        "boosting": partial(HistGradientBoostingRegressor, **trees, early_stopping=False, random_state=seed),
     }[kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few iterations are meant
         columns = [regressor().fit(near, one).predict(far) for one in targets.T]
-    return np.column_stack(columns) if columns else np.empty((len(far), 0))
+    return np.array(columns).reshape(-1, len(far)).T
 
 
+# Each kind of reader: (training features, centred targets, test features, rows of each training unit, seed) to scores.
+# Another one is an entry here and in `Kind`.
 READERS: dict[str, Callable[..., Array]] = {
     "ridge": _ridge,
     "rbf": _kernel_ridge,
-    "knn": partial(_sklearn_reader, "knn"),
-    "boosting": partial(_sklearn_reader, "boosting"),
-    "mlp": partial(_sklearn_reader, "mlp"),
+    **{kind: partial(_sklearn_reader, kind) for kind in ("knn", "boosting", "mlp")},
 }
-"""Each kind of reader: (training features, centred targets, test features, rows of each training unit, seed) to scores.
-Another one is an entry here and in `Kind`."""

@@ -6,64 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from scipy.special import entr
 from tqdm.auto import tqdm
 
+from medn_lab.diagnose import leaks, permutation, similarity
 from medn_lab.diagnose.information import Branch, conditional_leakage, mean_under_draws, usable_information
-from medn_lab.diagnose.leaks import (
-    BRANCHES,
-    ENOUGH_FOR_A_PROBE,
-    MEAN_OF_AUS,
-    directions,
-    emotion_column,
-    is_au,
-    leakage,
-    one_leak,
-    own_factor,
-    truths_of,
-)
-from medn_lab.diagnose.permutation import (
-    UNDEFINED,
-    PermutationTest,
-    Scheme,
-    both_branches,
-    exchange_groups,
-    family_wise_p,
-    known_classes,
-    partial_out,
-    permutation_test,
-)
-from medn_lab.diagnose.probing import Kind
-from medn_lab.diagnose.similarity import MEASURES, figures
+from medn_lab.diagnose.leaks import leakage
+from medn_lab.diagnose.permutation import PermutationTest, Scheme, permutation_test
+from medn_lab.diagnose.probing import LEVEL, Kind
 from medn_lab.evaluate.resampling import t_bounds
-from medn_lab.records import (
-    BranchFeatures,
-    Clips,
-    DecouplingReport,
-    au_columns,
-    au_sets,
-    check_label,
-    constant_reason,
-    people,
-    run_record,
-)
+from medn_lab.records import BranchFeatures, Clips, DecouplingReport, au_columns, constant_reason, people, run_record
 
-NUMBERS = (
-    "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "allowed", "excess", "excess_low",
-    "excess_high", "worst_auc", "worst_excess", "n_clips", "n_subjects", "n_positive", "n_unknown",
-)  # fmt: skip
+# Columns of the single tables that the report has not: the reader is its measure.
+LEFT_OUT = {"reader", "bits", "prior_bits", "split"}
 
-COLUMNS = (
-    "model", "kind", "measure", "given", "branch", "target", *NUMBERS[:12], "worst_target", *NUMBERS[12:],
-    "within", "family", "direction", "reason",
-)  # fmt: skip
-
+# Columns that say where the originals lie; no measure reads them, and the report does not keep them.
 PLACES = ("frames_folder", "filename")
-"""Columns that say where the originals lie; no measure reads them, and the report does not keep them."""
 
 
 def decoupling_report(
@@ -74,7 +37,6 @@ def decoupling_report(
     scheme: Scheme = "exchange",
     targets: Sequence[str] | None = None,
     allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
-    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -119,7 +81,7 @@ def decoupling_report(
         As :func:`permutation_test` takes it. ``exchange`` assumes that the clips of a subject are exchangeable,
         ``shift`` that they are stationary in time; under ``shift`` the rows of a subject must be in their order in time
         (``features.select(features.table.sort_values("onset")["clip_id"])``).
-    targets, allowed, extra, label, kind, n_shuffles : as :func:`leakage` takes them
+    targets, allowed, label, kind, n_shuffles : as :func:`leakage` takes them
         No target at all (an empty sequence) leaves leakage, conditional leakage and readers out.
     n_exchanges : int
         Of the conditional leak, as :func:`conditional_leakage` takes it; 0 leaves it out.
@@ -167,37 +129,44 @@ def decoupling_report(
     models = dict(features)
     if not models:
         raise ValueError("there is no model to report on; give features, or a mapping of names to features")
-    by_hand = [name for name, one in {"allowed": allowed, "extra": extra}.items() if one is not None]
+    by_hand = [] if allowed is None else ["allowed"]
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
-    factors = {name: _known_factors(own.table, label) if given is None else list(given) for name, own in models.items()}
+    factors = {
+        name: permutation.varying_factors(own.table, ("emotion", "aus"), label) if given is None else list(given)
+        for name, own in models.items()
+    }
     found: list[pd.DataFrame] = []
     with tqdm(total=sum(2 + len(some) for some in factors.values()), desc="measuring", disable=not progress) as bar:
         for name, own in models.items():
-            truths = truths_of(own.table, allowed, label)
+            truths = leaks.truths_of(own.table, allowed, label)
             tested = []
             for factor in ("", *factors[name]):
                 tested.append(_dependence_rows(own, truths, factor, label, test))
                 bar.update()
-            found.append(_one_family(pd.concat(tested, ignore_index=True)).assign(model=name))
+            parts = [_one_family(pd.concat(tested, ignore_index=True))]
             if targets is None or len(targets):
                 how: dict[str, Any] = {"kind": kind, "n_shuffles": n_shuffles, "seed": seed}
-                leaks = leakage(own, targets=targets, allowed=allowed, extra=extra, label=label, **how)
-                found.append(_leakage_rows(leaks).assign(model=name))
+                rows = leakage(own, targets=targets, allowed=allowed, label=label, **how)
+                within = np.where(rows["split"] == "clips", "", "subject")
+                rows = rows.assign(kind="leakage", measure="auc", within=within)
+                parts.append(rows.assign(direction=leaks.directions(rows)))
                 for branch, (target, state) in _crossed(own, targets, label).items():
-                    how = {"branch": branch, "targets": [target], "extra": extra, "label": label, "seed": seed}
+                    how = {"branch": branch, "targets": [target], "label": label, "seed": seed}
                     if n_exchanges:
                         exchanged: dict[str, Any] = {"n_exchanges": n_exchanges, "scheme": scheme}
                         rows = conditional_leakage(own, given=state, kind=kind, **exchanged, **how)
-                        found.append(rows.assign(kind="conditional", measure="auc", model=name))
+                        parts.append(rows.assign(kind="conditional", measure="auc"))
                     if readers:
                         rows = usable_information(own, readers=readers, allowed=allowed, **how)
-                        rows = rows[~rows["target"].map(is_au)].rename(columns={"reader": "measure"})
-                        found.append(rows.assign(kind="readers", model=name))
+                        rows = rows[~rows["target"].map(leaks.is_au)]
+                        parts.append(rows.assign(kind="readers", measure=rows["reader"]))
             bar.update()
             if own.nats is not None:
-                found.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]).assign(model=name))
-    table = pd.concat(found, ignore_index=True).reindex(columns=list(COLUMNS))
-    texts = [name for name in COLUMNS if name not in NUMBERS]
+                parts.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]))
+            found += [part.assign(model=name) for part in parts]
+    columns = [name for name in leaks.COLUMNS if name not in LEFT_OUT]
+    table = pd.concat(found, ignore_index=True).reindex(columns=columns)
+    texts = [name for name in columns if name in leaks.TEXTS]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
     tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
     measured = pd.concat(tables, ignore_index=True)
@@ -224,37 +193,35 @@ def _dependence_rows(
     """A row a measure: of the two branches, or of what is left of them given a factor."""
     classes, rest = None, lambda values: values
     if factor:
-        classes = known_classes(features.table, factor, label)
+        classes = permutation.known_classes(features.table, factor, label)
         known = ~pd.isna(classes)
-        if not known.all():
-            features = features.select(features.table["clip_id"][known])
-            truths, classes = {branch: values[known] for branch, values in truths.items()}, classes[known]
-        rest = partial(partial_out, factors=classes)
+        features, classes = features.select(features.table["clip_id"][known]), classes[known]
+        truths = {branch: values[known] for branch, values in truths.items()}
+        rest = partial(permutation.partial_out, factors=classes)
     who = people(features.table).to_numpy(dtype=object)
     common = {"kind": "dependence", "given": factor, "n_clips": len(features), "n_subjects": len(set(who))}
     try:
-        x, y = both_branches(features)
+        x, y = permutation.both_branches(features)
     except ValueError as fault:
-        return pd.DataFrame({"measure": list(MEASURES)}).assign(**common, direction="lower", reason=str(fault))
-    groups, within = exchange_groups(who, classes, factor)
+        rows = [{"measure": measure, "reason": str(fault)} for measure in similarity.MEASURES]
+        return pd.DataFrame(rows).assign(**common, direction="lower")
+    groups, within = permutation.exchange_groups(who, classes, factor)
     if test.keywords["scheme"] == "shift":
         within = f"{within or 'all clips'} by shifts in time"
+    named = {"aus": "the AU set", "emotion": "the emotion"}.get(factor, factor)
     reason = constant_reason({"motion": x, "emotion": y})
     x, y = rest(x), rest(y)
-    if factor:
-        named = {"aus": "the AU set", "emotion": "the emotion"}.get(factor, factor)
-        reason = reason or constant_reason({"motion": x, "emotion": y}, given=named)
+    reason = reason or constant_reason({"motion": x, "emotion": y}, given=named) or permutation.UNDEFINED
     # The cosine of two factors means nothing: their columns are not paired.
-    true = figures(rest(truths["motion"]), rest(truths["emotion"])) if {"motion", "emotion"} <= set(truths) else {}
-    true.pop("absolute_cosine", None)
-    rows = []
-    measures = [name for name in MEASURES if name != "absolute_cosine" or x.shape[1] == y.shape[1]]
-    tests = [test(MEASURES[name], x, y, groups=groups) for name in measures]
-    for measure, found, p_family in zip(measures, tests, family_wise_p(tests), strict=True):
-        why = "" if np.isfinite(found.value) else reason or UNDEFINED
-        null = {"null_mean": found.null_mean, "null_95": found.null_95, "p": found.p_value, "p_family": p_family}
-        allowed = true.get(measure, np.nan)
-        rows.append({"measure": measure, "value": found.value, **null, "allowed": allowed, "reason": why})
+    pair = [rest(truths[branch]) for branch in ("motion", "emotion") if branch in truths]
+    true = (similarity.figures(*pair) if len(pair) == 2 else {}) | {"absolute_cosine": np.nan}
+    measures = similarity.measures_of(x, y)
+    tests = [test(similarity.MEASURES[name], x, y, groups=groups) for name in measures]
+    rows = [
+        {"measure": measure, **one.figures, "p_family": p, "allowed": true.get(measure, np.nan)}
+        | {"reason": "" if np.isfinite(one.value) else reason}
+        for measure, one, p in zip(measures, tests, permutation.family_wise_p(tests), strict=True)
+    ]
     return pd.DataFrame(rows).assign(**common, direction="lower", within=within)
 
 
@@ -273,63 +240,38 @@ def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _crossed(features: BranchFeatures, targets: Sequence[str] | None, label: str) -> dict[Branch, tuple[str, str]]:
     """For each branch the other factor, as far as it is a target, and its own one."""
-    factor = own_factor(features.table, label)
-    if not factor or "aus" not in _known_factors(features.table, label):
-        return {}
-    pairs: dict[Branch, tuple[str, str]] = {"emotion": ("aus", factor), "motion": (factor, "aus")}
-    asked = {branch: pair for branch, pair in pairs.items() if targets is None or pair[0] in targets}
-    return {branch: pair for branch, pair in asked.items() if getattr(features, branch) is not None}
-
-
-def _known_factors(table: pd.DataFrame, label: str) -> list[str]:
-    """Emotion and AU set, each if the table has it with more than one class."""
-    column = label if label in table else "emotion"
-    emotion = column in table and check_label(table, label=column, complete=False).notna().any()
-    aus = bool(au_columns(table)) and any(one is not None for one in au_sets(table))
-    known = [name for name, there in (("emotion", emotion), ("aus", aus)) if there]
-    return [name for name in known if len(set(known_classes(table, name, label)) - {None}) > 1]
-
-
-def _leakage_rows(leaks: pd.DataFrame) -> pd.DataFrame:
-    """The rows with their null and which way is good: high for what a branch should hold, else as allowed."""
-    within = np.where(leaks["split"] == "clips", "", "subject")
-    return leaks.assign(kind="leakage", measure="auc", within=within, direction=directions(leaks))
+    known = [permutation.varying_factors(features.table, one, label)[:1] for one in (("aus",), ("cue", "emotion"))]
+    pairs: dict[Branch, list[str]] = {"emotion": [*known[0], *known[1]], "motion": [*known[1], *known[0]]}
+    there = {branch: pair for branch, pair in pairs.items() if len(pair) == 2 and getattr(features, branch) is not None}
+    return {branch: (pair[0], pair[1]) for branch, pair in there.items() if targets is None or pair[0] in targets}
 
 
 def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
-    values = nats.astype(np.float64)
-    if not np.isfinite(values).all():
-        raise ValueError(f"the nats of {(~np.isfinite(values)).sum()} of {len(values)} clips are not finite")
-    table = features.table
-    names, units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
-    low, high = t_bounds(
-        mean_under_draws(values, units=units, n_resamples=1000, seed=seed), n_units=len(names), level=0.95
-    )
-    factor = next((column for column in ("cue", label, "emotion") if column in table), None)
-    shares = table[factor].value_counts(normalize=True).to_numpy() if factor else np.array([])
-    held = float(-(shares * np.log(shares)).sum()) if len(shares) else np.nan
+    values = similarity.check_features(nats[:, None], owner="the nats")[:, 0]
+    names, units = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
+    drawn = mean_under_draws(values, units=units, n_resamples=1000, seed=seed)
     reason = constant_reason({"emotion": features.emotion})
-    mean, low, high = (np.nan,) * 3 if reason else (float(values.mean()), low, high)
+    if reason:
+        drawn = np.full_like(drawn, np.nan)
+    low, high = t_bounds(drawn, n_units=len(names), level=LEVEL)
+    factor = next((column for column in ("cue", label, "emotion") if column in features.table), "")
+    held = float(entr(features.table[factor].value_counts(normalize=True)).sum()) if factor else np.nan
     return {
-        "kind": "information", "measure": "nats", "branch": "emotion", "target": factor or "",
-        "value": mean, "low": low, "high": high, "allowed": held, "excess": mean - held, "n_clips": len(values),
-        "n_subjects": len(names), "direction": "at most allowed", "reason": reason,
+        "kind": "information", "measure": "nats", "branch": "emotion", "target": factor, "value": drawn[0], "low": low,
+        "high": high, "allowed": held, "excess": drawn[0] - held, "n_clips": len(values), "n_subjects": len(names),
+        "direction": "at most allowed", "reason": reason,
     }  # fmt: skip
 
 
 def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
-    sets = table["dataset"].value_counts().sort_index() if "dataset" in table else pd.Series(dtype=int)
-    return {
-        **dict(features.source),
-        "data sets": {str(name): int(count) for name, count in sets.items()},
-        "clips": len(table),
-        "subjects": len(set(people(table))),
-        "widths": {name: getattr(features, name).shape[1] for name in BRANCHES if getattr(features, name) is not None},
-    }
+    sets = table["dataset"].value_counts().sort_index() if "dataset" in table else {}
+    widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
+    facts = {"clips": len(table), "subjects": len(set(people(table))), "widths": widths}
+    return {**features.source, "data sets": {str(name): int(count) for name, count in sets.items()}} | facts
 
 
-def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed: int = 0) -> DecouplingWatch:
+def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> DecouplingWatch:
     """Make a callback for ``fit`` that measures how far the branches are decoupled after each epoch.
 
     It reads the model and changes nothing, so that a training with it gives the same weights. Its figures become
@@ -343,8 +285,6 @@ def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed
     ----------
     clips : Clips
         Of persons that are not trained on; at least 20 clips of 2 subjects. 180 of 64 px take about 0.3 s an epoch.
-    every : int
-        Measure after each so many epochs alone; the others have NaN.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     seed : int
@@ -357,7 +297,7 @@ def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed
     Raises
     ------
     ValueError
-        If there are fewer than 20 clips or 2 subjects, or `every` is below 1.
+        If there are fewer than 20 clips or 2 subjects.
 
     See Also
     --------
@@ -367,29 +307,22 @@ def decoupling_watch(clips: Clips, *, every: int = 1, label: str = "label", seed
     --------
     >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(20)], "subject": list("ab") * 10})
     >>> clips = Clips(None, np.zeros((20, 64, 64, 2), np.float32), table)
-    >>> watch = decoupling_watch(clips, every=5)  # then fit(model, others, callbacks=[watch])
+    >>> watch = decoupling_watch(clips)  # then fit(model, others, callbacks=[watch])
     >>> decoupling_watch(clips.with_table(table[:8]))
     Traceback (most recent call last):
         ...
     ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
     """
-    return DecouplingWatch(clips, every, label, seed)
+    return DecouplingWatch(clips, label, seed)
 
 
-class TrainingRun(Protocol):
-    """The part of a training run that the callback reads."""
-
-    model: Any
-    epoch: int
-
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class DecouplingWatch:
     """Callback that :func:`decoupling_watch` makes; a training calls its ``measure`` after each epoch.
 
     Attributes
     ----------
-    clips, every, label, seed
+    clips, label, seed
         As :func:`decoupling_watch` takes them.
 
     Examples
@@ -402,43 +335,33 @@ class DecouplingWatch:
     """
 
     clips: Clips
-    every: int
     label: str
     seed: int
 
     def __post_init__(self) -> None:
         n, n_subjects = len(self.clips), len(set(people(self.clips.table)))
-        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
-            least = f"at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects"
+        if n < leaks.ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            least = f"at least {leaks.ENOUGH_FOR_A_PROBE} clips of 2 subjects"
             raise ValueError(f"watching a leak needs {least}, there are {n} of {n_subjects}")
-        if self.every < 1:
-            raise ValueError(f"every must be at least 1; got {self.every}")
 
-    def __repr__(self) -> str:
-        often = "each epoch" if self.every == 1 else f"each {self.every} epochs"
-        return f"DecouplingWatch: dependence and leakage on {len(self.clips)} clips, {often}"
-
-    def measure(self, run: TrainingRun) -> dict[str, float]:
-        """The figures of the model as it is after this epoch; none after an epoch that is left out."""
+    def measure(self, run: Any) -> dict[str, float]:
+        """The figures of the model as it is after this epoch."""
         from medn_lab.evaluate import extract_features
 
-        return {} if run.epoch % self.every else self.of(extract_features(run.model, self.clips))
+        return self.of(extract_features(run.model, self.clips))
 
     def of(self, features: BranchFeatures) -> dict[str, float]:
         """The same figures of features, name to value."""
         found: dict[str, float] = {}
-        motion, emotion, table = features.motion, features.emotion, features.table
-        if motion is not None and emotion is not None:
-            names = ("linear_cka", "distance_correlation", "absolute_cosine")[
-                : 2 + (motion.shape[1] == emotion.shape[1])
-            ]
-            measures: Mapping[str, Any] = MEASURES
-            found = {f"dependence_{name}": float(measures[name](motion, emotion)) for name in names}
-        emotions = emotion_column(self.clips.table, self.label)
-        known = {("emotion", MEAN_OF_AUS): bool(au_columns(table)), ("motion", "emotion"): emotions in table}
+        table, emotions = features.table, permutation.emotion_column(self.clips.table, self.label)
+        if features.motion is not None and features.emotion is not None:
+            own = similarity.figures(features.motion, features.emotion)
+            names = ("linear_cka", "distance_correlation", "absolute_cosine")
+            found = {f"dependence_{name}": own[name] for name in names if name in own}
+        known = {("emotion", leaks.MEAN_OF_AUS): bool(au_columns(table)), ("motion", "emotion"): emotions in table}
         for (branch, target), there in known.items():
             if there and getattr(features, branch) is not None:
-                row = one_leak(features, branch=branch, target=target, label=emotions, seed=self.seed)
+                row = leaks.one_leak(features, branch=branch, target=target, label=emotions, seed=self.seed)
                 name = f"leak_{target.lower()}_from_{branch}"
                 found[name] = float(row["value"])
                 if np.isfinite(row["allowed"]):

@@ -6,7 +6,7 @@ grows with the widths and falls with n; read them against ``permutation_test``. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 from medn_lab.records import constant_columns, is_constant, positions
 
 SMALLEST = 4  # fewer clips leave nothing to estimate without bias
-MANY = 1000  # from this many clips on linear_cka uses covariances: the products between clips would fill the memory
+PENALTY = 0.1  # of the ridge on both covariances of canonical_correlations
+# A measure of x and y[order], with all work that does not depend on the order done.
 Prepared = Callable[[np.ndarray], float]
-"""A measure of x and y[order], with all work that does not depend on the order done."""
 
 
 def check_features(values: ArrayLike, *, owner: str) -> np.ndarray:
@@ -63,26 +63,24 @@ def check_pair(x: ArrayLike, y: ArrayLike) -> list[np.ndarray]:
     return found
 
 
-def linear_cka(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -> float:
+def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
     """Linear centred kernel alignment of two features of the same clips.
 
     The cosine between the two matrices of inner products between clips: 1 for a copy that is rotated, scaled or
     shifted, 0 where no straight line leads from one feature to the other. It weighs directions by their variance, so
-    that a dependence in small directions hardly shows. The debiased estimate is around 0 for independent features at
-    any n and may fall below; the biased one is .20 for independent 8-d features of 32 clips, and .67 for 64-d ones.
+    that a dependence in small directions hardly shows. This is the debiased estimate, around 0 for independent features
+    at any n; the biased one is .20 for independent 8-d features of 32 clips, and .67 for 64-d ones.
 
     Parameters
     ----------
     x, y : (n, p), (n, q) array-like
         Features of the same clips, n >= 4; (n,) is one feature. The widths need not agree.
-    debiased : bool
-        Leave the clips' products with themselves out.
 
     Returns
     -------
     float
-        In [-1, 1] debiased, in [0, 1] biased; lower is better decoupled. NaN if a feature is constant. Clips that are
-        copies of each other count as clips.
+        At most 1; lower is better decoupled. NaN if a feature is constant. Clips that are copies of each other count as
+        clips.
 
     Raises
     ------
@@ -104,29 +102,26 @@ def linear_cka(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -> float:
     >>> round(linear_cka(x, 3 * x @ [[0.6, -0.8], [0.8, 0.6]] + 1), 6)
     1.0
     """
-    x, y = check_pair(x, y)
-    return _linear_cka(x, y, debiased=debiased)(np.arange(len(x)))
+    return _value(linear_cka, x, y)
 
 
-def distance_correlation(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -> float:
+def distance_correlation(x: ArrayLike, y: ArrayLike) -> float:
     """Squared distance correlation of two features of the same clips, without bias.
 
     In the population 0 if and only if the two are independent, and 1 for a rotated, scaled or shifted copy. The
-    debiased estimate is around 0 for independent features at any n and width, and may fall below; the biased one tends
+    estimate is debiased (U-centred): around 0 for independent features at any n and width, where the biased one tends
     to 1 as the widths grow, whatever the features.
 
     Parameters
     ----------
     x, y : (n, p), (n, q) array-like
         Features of the same clips, n >= 4; (n,) is one feature. The widths need not agree.
-    debiased : bool
-        U-centred; otherwise the first definition (2007), of which this is the square as well.
 
     Returns
     -------
     float
-        In [-1, 1] debiased, in [0, 1] biased; lower is better decoupled. This is on the scale of a *squared*
-        correlation. NaN if a feature is constant. Clips that are copies of each other count as clips.
+        In [-1, 1]; lower is better decoupled. This is on the scale of a *squared* correlation. NaN if a feature is
+        constant. Clips that are copies of each other count as clips.
 
     Raises
     ------
@@ -148,29 +143,21 @@ def distance_correlation(x: ArrayLike, y: ArrayLike, *, debiased: bool = True) -
     >>> round(distance_correlation(x, x**2), 3)  # no straight line leads there
     0.184
     """
-    x, y = check_pair(x, y)
-    return _of_distances(squared_distances(x), squared_distances(y), debiased=debiased)(np.arange(len(x)))
+    return _value(distance_correlation, x, y)
 
 
-def hsic(
-    x: ArrayLike, y: ArrayLike, *, bandwidths: tuple[float, float] | None = None, normalised: bool = False
-) -> float:
+def hsic(x: ArrayLike, y: ArrayLike) -> float:
     """Hilbert-Schmidt independence criterion with Gaussian kernels, the unbiased estimate.
 
-    In the population 0 if and only if the two are independent. Its size depends on the kernels and has no meaning of
-    its own: read it against its permutation null, or normalised. The estimate is around 0 for independent features and
-    may fall below, so no root can be taken of it.
+    In the population 0 if and only if the two are independent. Its size depends on the kernels, exp(-d^2 / (2 s^2))
+    with s the median distance between clips (copies, at distance 0, left out), and means nothing by itself: read it
+    against its permutation null. The estimate is around 0 for independent features and may fall below, so no root can
+    be taken of it.
 
     Parameters
     ----------
     x, y : (n, p), (n, q) array-like
         Features of the same clips, n >= 4; (n,) is one feature. The widths need not agree.
-    bandwidths : (float, float), optional
-        Standard deviations s of the kernels exp(-d^2 / (2 s^2)) of x and y, in the features' unit. By default the
-        median distance between clips, copies (distance 0) left out.
-    normalised : bool
-        Divide by the geometric mean of each feature's HSIC with itself: at most 1, and 1 for a rotated copy (Gaussian
-        CKA without bias).
 
     Returns
     -------
@@ -180,7 +167,7 @@ def hsic(
     Raises
     ------
     ValueError
-        If the rows do not fit, are fewer than 4, hold what is not a number, or a bandwidth is not above 0.
+        If the rows do not fit, are fewer than 4, or hold what is not a number.
 
     See Also
     --------
@@ -197,29 +184,23 @@ def hsic(
     >>> hsic(x, x**2) > 0.005 > abs(hsic(x, np.random.default_rng(0).normal(size=41)))
     True
     """
-    x, y = check_pair(x, y)
-    if bandwidths is not None and not (len(bandwidths) == 2 and min(bandwidths) > 0):
-        raise ValueError(f"bandwidths are {bandwidths}; there must be two, both above 0")
-    apart = squared_distances(x), squared_distances(y)
-    return _of_kernels(*apart, bandwidths=bandwidths or (None, None), normalised=normalised)(np.arange(len(x)))
+    return _value(hsic, x, y)
 
 
-def canonical_correlations(x: ArrayLike, y: ArrayLike, *, penalty: float = 0.1) -> np.ndarray:
+def canonical_correlations(x: ArrayLike, y: ArrayLike) -> np.ndarray:
     """Correlations between paired directions of two features, regularised.
 
     The first is the largest correlation that any mixture of x's features has with any mixture of y's. In a sample it is
-    far above 0 even for independent features (.66 for two 64-d features of 500 clips without a penalty, .58 with the
-    default), and 1 as soon as the widths add up to n: read it against its permutation null alone. The penalty, a ridge
-    on both covariances, keeps directions of little variance from being matched by chance; it also holds a perfect match
-    below 1, at s / (s + penalty) for a direction whose variance is s times the mean.
+    far above 0 even for independent features (.66 for two 64-d features of 500 clips without a penalty, .58 with it),
+    and high as soon as the widths add up to n: read it against its permutation null alone. The penalty, a ridge of .1
+    of the mean variance on both covariances, keeps directions of little variance from being matched by chance; it also
+    holds a perfect match below 1, at s / (s + .1) for a direction whose variance is s times the mean. Rotations and a
+    common scale change nothing.
 
     Parameters
     ----------
     x, y : (n, p), (n, q) array-like
         Features of the same clips, n >= 4; (n,) is one feature. Constant and copied columns do no harm.
-    penalty : float
-        At least 0; 0 is the classical definition, invariant under any invertible map. Above 0 the values are invariant
-        under rotations and a common scale.
 
     Returns
     -------
@@ -230,7 +211,7 @@ def canonical_correlations(x: ArrayLike, y: ArrayLike, *, penalty: float = 0.1) 
     Raises
     ------
     ValueError
-        If the rows do not fit, are fewer than 4, hold what is not a number, or the penalty is negative.
+        If the rows do not fit, are fewer than 4, or hold what is not a number.
 
     See Also
     --------
@@ -244,14 +225,11 @@ def canonical_correlations(x: ArrayLike, y: ArrayLike, *, penalty: float = 0.1) 
     --------
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(50, 2))
-    >>> canonical_correlations(x, x @ [[1.0, 2.0], [0.0, 1.0]], penalty=0).round(6).tolist()
-    [1.0, 1.0]
+    >>> canonical_correlations(x, 3 * x[:, ::-1] + 1).round(1).tolist()
+    [0.9, 0.9]
     """
     x, y = check_pair(x, y)
-    if penalty < 0:
-        raise ValueError(f"the penalty is {penalty}; it must be 0 or more")
-    values = np.linalg.svd(_whitened(x, penalty).T @ _whitened(y, penalty), compute_uv=False)
-    return np.clip(values, 0.0, 1.0)
+    return np.clip(np.linalg.svd(_whitened(x).T @ _whitened(y), compute_uv=False), 0.0, 1.0)
 
 
 def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
@@ -292,16 +270,12 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     """
     x, y = check_pair(x, y)
     a, b = _unit_columns(x), _unit_columns(y)
-    matrix = np.clip(a.T @ b, -1.0, 1.0)
-    constant_x, constant_y = ~a.any(axis=0), ~b.any(axis=0)
-    matrix[constant_x], matrix[:, constant_y] = np.nan, np.nan
-    known = np.abs(matrix[np.isfinite(matrix)])
-    found = pd.DataFrame(matrix)
-    values = [np.nan] * 3
-    if len(known):
-        values = [_unbiased(float((known**2).mean()), len(x)), float(known.mean()), float(known.max())]
-    found.attrs = dict(zip(("mean_square", "mean_abs", "max_abs"), values, strict=True))
-    found.attrs |= {"n_clips": len(x), "n_constant": int(constant_x.sum() + constant_y.sum())}
+    found = pd.DataFrame(np.clip(a.T @ b, -1.0, 1.0)).where(np.outer(a.any(axis=0), b.any(axis=0)))
+    known = pd.Series(found.abs().to_numpy().ravel())
+    found.attrs = {
+        "mean_square": _value(branch_correlation, x, y), "mean_abs": known.mean(), "max_abs": known.max(),
+        "n_clips": len(x), "n_constant": int((~a.any(axis=0)).sum() + (~b.any(axis=0)).sum()),
+    }  # fmt: skip
     return found
 
 
@@ -336,72 +310,59 @@ def absolute_cosine(x: ArrayLike, y: ArrayLike) -> float:
     >>> absolute_cosine(x, np.roll(x, 1, axis=1))  # although each determines the other
     0.0
     """
-    x, y = check_pair(x, y)
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"x is {x.shape[1]}-d but y {y.shape[1]}-d; a cosine needs one width")
-    return _absolute_cosine(x, y)(np.arange(len(x)))
+    return _value(absolute_cosine, x, y)
+
+
+def measures_of(x: np.ndarray, y: np.ndarray) -> list[str]:
+    """The names of the measures that fit two features: the cosine needs one width."""
+    return [name for name in MEASURES if name != "absolute_cosine" or x.shape[1] == y.shape[1]]
 
 
 def figures(x: ArrayLike, y: ArrayLike) -> dict[str, float]:
-    """The one value of each measure that fits two features, by name; the cosine needs one width."""
+    """The one value of each measure that fits two features, by name."""
     x, y = check_pair(x, y)
-    apart = squared_distances(x), squared_distances(y)
-    correlations = canonical_correlations(x, y)
-    found = {
-        "linear_cka": linear_cka(x, y),
-        "distance_correlation": _of_distances(*apart)(np.arange(len(x))),
-        "hsic": _of_kernels(*apart)(np.arange(len(x))),
-        "canonical_correlations": float(correlations[0]) if len(correlations) else np.nan,
-        "branch_correlation": branch_correlation(x, y).attrs["mean_square"],
-    }
-    return found | ({"absolute_cosine": absolute_cosine(x, y)} if x.shape[1] == y.shape[1] else {})
+    return {name: PREPARED[MEASURES[name]](x, y)(np.arange(len(x))) for name in measures_of(x, y)}
 
 
-def _linear_cka(x: np.ndarray, y: np.ndarray, *, debiased: bool = True) -> Prepared:
+def _value(measure: Callable[..., object], x: ArrayLike, y: ArrayLike) -> float:
+    x, y = check_pair(x, y)
+    return PREPARED[measure](x, y)(np.arange(len(x)))
+
+
+def _linear_cka(x: np.ndarray, y: np.ndarray) -> Prepared:
     x, y = centred(x), centred(y)
-    if not debiased:
-        return _matrix_product(_double_centred(x @ x.T), _double_centred(y @ y.T))
-    if len(x) < MANY:
-        return _matrix_product(_u_centred(x @ x.T), _u_centred(y @ y.T))
     xx, yy = (np.einsum("ij,ij->i", one, one) for one in (x, y))
-    own = _covariance_product(x, x, xx, xx), _covariance_product(y, y, yy, yy)
+    own = _u_centred_product(x, x, xx, xx), _u_centred_product(y, y, yy, yy)
     scale = np.sqrt(own[0] * own[1]) if min(own) > 0 else np.nan
-    return lambda order: float(_covariance_product(x, y[order], xx, yy[order]) / scale)
+    return lambda order: float(_u_centred_product(x, y[order], xx, yy[order]) / scale)
 
 
-def _covariance_product(x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> float:
+def _u_centred_product(x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> float:
     """The sum of the product of two U-centred matrices of inner products: Song et al., 2012, equation 5."""
-    # Columns are centred, so that a clip's products with all clips, itself left out, sum to minus its squared length.
+    # From covariances, as the products between many clips would fill the memory. Columns are centred, so that a clip's
+    # products with all clips, itself left out, sum to minus its squared length.
     n = len(x)
     whole = np.square(x.T @ y).sum() - xx @ yy
     return float(whole + xx.sum() * yy.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (xx @ yy))
 
 
-def _of_distances(x: np.ndarray, y: np.ndarray, *, debiased: bool = True) -> Prepared:
-    """Distance correlation of two (n, n) matrices of squared distances."""
-    centre = _u_centred if debiased else _double_centred
-    return _matrix_product(*(centre(np.sqrt(one)) if one.any() else np.zeros_like(one) for one in (x, y)))
+def _distance_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
+    return _matrix_product(*(_u_centred(np.sqrt(squared_distances(one))) for one in (x, y)))
 
 
-def _of_kernels(
-    x: np.ndarray, y: np.ndarray, *, bandwidths: Sequence[float | None] = (None, None), normalised: bool = False
-) -> Prepared:
-    """HSIC of two (n, n) matrices of squared distances."""
-    kernels = [_kernel(squared, width) for squared, width in zip((x, y), bandwidths, strict=True)]
-    return _matrix_product(*kernels, scale=None if normalised else len(x) * (len(x) - 3))
+def _hsic(x: np.ndarray, y: np.ndarray) -> Prepared:
+    return _matrix_product(_kernel(x), _kernel(y), scale=len(x) * (len(x) - 3))
 
 
-def _kernel(squared: np.ndarray, width: float | None) -> np.ndarray:
+def _kernel(x: np.ndarray) -> np.ndarray:
+    squared = squared_distances(x)
     apart = squared[np.triu_indices(len(squared), k=1)]
     apart = apart[apart > 0]
-    if not len(apart):
-        return np.zeros_like(squared)
-    spread = (np.median(np.sqrt(apart)) if width is None else width) ** 2
-    return _u_centred(np.exp(-squared / (2 * spread)))
+    return _u_centred(np.exp(-squared / (2 * np.median(np.sqrt(apart)) ** 2))) if len(apart) else squared
 
 
 def _first_canonical_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
-    a, b = _whitened(x, 0.1), _whitened(y, 0.1)
+    a, b = _whitened(x), _whitened(y)
 
     def of_order(order: np.ndarray) -> float:
         cross = a.T @ b[order]
@@ -411,13 +372,13 @@ def _first_canonical_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
     return of_order if a.size and b.size else lambda order: np.nan
 
 
-def _whitened(x: np.ndarray, penalty: float) -> np.ndarray:
+def _whitened(x: np.ndarray) -> np.ndarray:
     """(n, rank): the columns at right angles, shrunk by the penalty."""
     u, s, _ = np.linalg.svd(centred(x), full_matrices=False)
-    there = s > 1e-10 * s[0] if s[0] > 0 else np.zeros(len(s), dtype=bool)
-    u, s = u[:, there], s[there]
+    kept = s > 1e-10 * s[0]
+    u, squares = u[:, kept], s[kept] ** 2
     # The mean variance is over the directions that vary, so that a copied or constant column changes nothing.
-    return u * np.sqrt(s**2 / (s**2 + penalty * (s**2).mean())) if len(s) else u
+    return u * np.sqrt(squares / (squares + PENALTY * squares.mean())) if len(squares) else u
 
 
 def _mean_square_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
@@ -429,9 +390,13 @@ def _mean_square_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
 
 def _unit_columns(x: np.ndarray) -> np.ndarray:
     """Centred columns of length 1; 0 where a column does not vary."""
-    moved = centred(x)
-    length = np.sqrt((moved**2).sum(axis=0))
-    return moved / np.where(length > 0, length, 1.0)
+    return unit_rows(centred(x).T).T
+
+
+def unit_rows(x: np.ndarray) -> np.ndarray:
+    """Rows of length 1; those of length 0 stay 0."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(length > 0, length, 1.0)
 
 
 def _unbiased(mean_square: float, n: int) -> float:
@@ -439,32 +404,30 @@ def _unbiased(mean_square: float, n: int) -> float:
 
 
 def _absolute_cosine(x: np.ndarray, y: np.ndarray) -> Prepared:
-    if is_constant(x) or is_constant(y):
-        return lambda order: np.nan
-    lengths = (np.linalg.norm(one, axis=1, keepdims=True) for one in (x, y))
-    a, b = (one / np.where(length > 0, length, 1.0) for one, length in zip((x, y), lengths, strict=True))
-    return lambda order: float(np.abs(np.einsum("ij,ij->i", a, b[order])).mean())
+    if x.shape[1] != y.shape[1]:
+        raise ValueError(f"x is {x.shape[1]}-d but y {y.shape[1]}-d; a cosine needs one width")
+    a, b = unit_rows(x), unit_rows(y)
+    scale = np.nan if is_constant(x) or is_constant(y) else 1.0
+    return lambda order: float(scale * np.abs(np.einsum("ij,ij->i", a, b[order])).mean())
 
 
+# Each measure, and its one value as a function of the order of y, for the permutation test.
 PREPARED: dict[Callable[..., object], Callable[[np.ndarray, np.ndarray], Prepared]] = {
     linear_cka: _linear_cka,
-    distance_correlation: lambda x, y: _of_distances(squared_distances(x), squared_distances(y)),
-    hsic: lambda x, y: _of_kernels(squared_distances(x), squared_distances(y)),
+    distance_correlation: _distance_correlation,
+    hsic: _hsic,
     canonical_correlations: _first_canonical_correlation,
     branch_correlation: _mean_square_correlation,
     absolute_cosine: _absolute_cosine,
 }
-"""Each measure, and its one value as a function of the order of y, for the permutation test."""
 
+# The measures by name, in the order of every table.
 MEASURES = {measure.__name__: measure for measure in PREPARED}
-"""The measures by name, in the order of every table."""
 
 
 def centred(x: np.ndarray) -> np.ndarray:
     """Columns with their mean taken off; a constant one becomes exactly 0."""
-    moved = x - x.mean(axis=0)
-    moved[:, constant_columns(x)] = 0.0
-    return moved
+    return np.where(constant_columns(x), 0.0, x - x.mean(axis=0))
 
 
 def squared_distances(x: np.ndarray) -> np.ndarray:
@@ -485,12 +448,6 @@ def _u_centred(matrix: np.ndarray) -> np.ndarray:
     result = off - rows - rows[:, None] + off.sum() / ((n - 1) * (n - 2))
     np.fill_diagonal(result, 0.0)
     return result
-
-
-def _double_centred(matrix: np.ndarray) -> np.ndarray:
-    """The means of rows and columns taken off: the biased way."""
-    rows = matrix.mean(axis=0)
-    return matrix - rows - rows[:, None] + matrix.mean()
 
 
 def _matrix_product(a: np.ndarray, b: np.ndarray, *, scale: float | None = None) -> Prepared:

@@ -21,6 +21,7 @@ from medn_lab.records.results import Predictions
 
 # Columns that together say what a row measures, whatever the model.
 KEYS = ("kind", "measure", "given", "branch", "target")
+_KINDS = ("dependence", "leakage", "conditional", "readers", "information")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,13 +63,11 @@ class DecouplingReport(_Record):
 
     def __repr__(self) -> str:
         named = ", ".join(self.models) or self.source.get("name", "an unnamed model")
-        seed = self.source.get("parameters", {}).get("seed")
-        lines = [
-            f"DecouplingReport: {len(self.table)} measures of {named}" + ("" if seed is None else f"; seed {seed}")
-        ]
-        facts = self.source.get("models", {})
+        parameters = self.source.get("parameters", {})
+        seed = f"; seed {parameters['seed']}" if "seed" in parameters else ""
+        lines = [f"DecouplingReport: {len(self.table)} measures of {named}{seed}"]
         for name in self.models:
-            said = [*self._headlines(name), describe_source(facts.get(name, {}))]
+            said = [*self._headlines(name), describe_source(self.source.get("models", {}).get(name, {}))]
             lines += [f"  {name}: {'; '.join(filter(None, said))}"] if any(said) else []
         return "\n".join(lines)
 
@@ -80,22 +79,22 @@ class DecouplingReport(_Record):
     @property
     def dependence(self) -> pd.DataFrame:
         """The rows on dependence between the two branches."""
-        return self._of_kind("dependence").reset_index(drop=True)
+        return self._of_kind("dependence")
 
     @property
     def leakage(self) -> pd.DataFrame:
         """The rows on leakage, with the columns of ``medn.diagnose.leakage``; ``value`` is the AUC."""
-        return self._of_kind("leakage").reset_index(drop=True)
+        return self._of_kind("leakage")
 
     @property
     def conditional(self) -> pd.DataFrame:
         """The rows on leakage among clips of one state, as ``medn.diagnose.conditional_leakage``."""
-        return self._of_kind("conditional").reset_index(drop=True)
+        return self._of_kind("conditional")
 
     @property
     def readers(self) -> pd.DataFrame:
         """The rows on usable information; ``measure`` is the reader, ``value`` bits a clip."""
-        return self._of_kind("readers").reset_index(drop=True)
+        return self._of_kind("readers")
 
     @property
     def reader_order(self) -> str:
@@ -213,69 +212,63 @@ class DecouplingReport(_Record):
 
     def _page_facts(self) -> dict[str, Any]:
         """What the template shows: the rows of each kind, nested by what stands in rows and columns of its table."""
-        kinds = ("dependence", "leakage", "conditional", "readers", "information")
-        dependence, leakage, conditional, readers, information = known = [self._of_kind(kind) for kind in kinds]
-        others = self.table.drop(index=pd.concat(known).index)
-        sizes = self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else self.table
+        of = {kind: self._of_kind(kind) for kind in _KINDS}
+        others = self.table if "kind" not in self.table else self.table[~self.table["kind"].isin(_KINDS)]
+        sizes = self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else others[:0]
         return {
             "report": self,
-            "sizes": sizes.to_dict("index") if self.models else {},
-            "dependence": _nested(dependence, "given", "measure", "model"),
-            "within": {} if dependence.empty else dependence.groupby("given")["within"].unique(),
-            "conditional": _nested(conditional, "branch", "target", "model"),
-            "readers": _nested(readers, "branch", "target", "measure", "model"),
-            "branches": _nested(leakage, "model", "branch"),
-            "leakage": _nested(leakage, "target", "model", "branch"),
-            "with_it": {} if leakage.empty else leakage.groupby("target")["n_positive"].max(),
-            "information": information.to_dict("records"),
+            "sizes": sizes.to_dict("index"),
+            "dependence": _nested(of["dependence"], "given", "measure", "model"),
+            "within": of["dependence"].groupby("given")["within"].unique() if len(of["dependence"]) else {},
+            "conditional": _nested(of["conditional"], "branch", "target", "model"),
+            "readers": _nested(of["readers"], "branch", "target", "measure", "model"),
+            "branches": _nested(of["leakage"], "model", "branch"),
+            "leakage": _nested(of["leakage"], "target", "model", "branch"),
+            "with_it": of["leakage"].groupby("target")["n_positive"].max() if len(of["leakage"]) else {},
+            "information": of["information"].to_dict("records"),
             "others": others.to_dict("records"),
         }
 
     def _of_kind(self, kind: str) -> pd.DataFrame:
-        return self.table[self.table["kind"] == kind] if "kind" in self.table else self.table.iloc[:0]
+        rows = self.table[self.table["kind"] == kind] if "kind" in self.table else self.table[:0]
+        return rows.reset_index(drop=True)
 
     def _headlines(self, name: str) -> list[str]:
-        own = self.table[self.table["model"] == name]
-        of_aus = own[(own["kind"] == "leakage") & (own["branch"] == "emotion") & (own["target"] == "AUs")]
-        of_branches = own[(own["kind"] == "dependence") & (own["given"] == "")]
-        reasons = [*of_branches["reason"], *of_aus["reason"]] if "reason" in own else []
-        said = [str(reason) for reason in dict.fromkeys(reasons) if str(reason).endswith(" constant")]
-        for row in of_branches[np.isfinite(of_branches["value"])].to_dict("records"):
-            if row["measure"] in ("linear_cka", "distance_correlation"):
-                said.append(f"{row['measure'].replace('_', ' ')} {row['value']:.3f} (p {row['p']:.2g})")
-        for row in of_aus[np.isfinite(of_aus["value"])].to_dict("records"):
-            allowed = f", allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else ""
-            known = np.isfinite(row.get("worst_auc", np.nan))
-            worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if known else ""
-            said.append(f"AUs from the emotion branch {row['value']:.3f}{allowed}{worst}")
-        inside = own[(own["kind"] == "conditional") & (own["branch"] == "emotion") & np.isfinite(own["value"])]
-        for row in inside[inside["target"] == "AUs"].to_dict("records"):
-            said.append(f"given the {row['given']} {row['value']:.3f} (p {row['p']:.2g})")
-            for worst in inside[inside["target"] == row["worst_target"]].to_dict("records"):
-                said[-1] += f", worst {worst['target']} {worst['value']:.3f} (p {worst['p_family']:.2g} among the AUs)"
-        return said
+        said: dict[str, None] = {}
+        for row in self.table[self.table["model"] == name].to_dict("records"):
+            kind, branch, target, value = (row[key] for key in ("kind", "branch", "target", "value"))
+            if str(row.get("reason", "")).endswith(" constant"):
+                said[row["reason"]] = None
+            elif kind == "dependence" and not row["given"] and row["measure"] in ("linear_cka", "distance_correlation"):
+                said[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
+            elif kind in ("leakage", "conditional") and (branch, target) == ("emotion", "AUs") and np.isfinite(value):
+                allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
+                beside = f"p {row['p']:.2g}" if row["given"] else allowed
+                worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
+                given = f" given the {row['given']}" if row["given"] else ""
+                said[f"AUs from the emotion branch{given} {value:.3f} ({beside}{worst})"] = None
+        return list(said)
 
 
 def _order_by_reader(rows: pd.DataFrame) -> str:
     """Whether the readers order the models alike, for one branch and target."""
     chosen = ("excess", "excess_low", "excess_high") if rows["excess"].notna().all() else ("value", "low", "high")
     models = list(dict.fromkeys(rows["model"]))
-    wide = (rows.pivot_table(name, "model", "measure", dropna=False, sort=False) for name in chosen)
-    value, low, high = (one.loc[models] for one in wide)
-    value = value.dropna(axis=1)
+    wide = rows.pivot_table(list(chosen), "model", "measure", dropna=False).reindex(models)
+    value, low, high = (wide[name] for name in chosen)
+    readers = [reader for reader in dict.fromkeys(rows["measure"]) if value[reader].notna().all()]
     orders: dict[str, list[str]] = {}
-    for reader, column in value.items():
-        orders.setdefault(" < ".join(column.sort_values(kind="stable").index), []).append(str(reader))
+    for reader in readers:
+        orders.setdefault(" < ".join(value[reader].sort_values(kind="stable").index), []).append(reader)
     if not orders:
         return "no reader has a value"
-    said = "; ".join(f"{', '.join(readers)}: {order}" for order, readers in orders.items())
+    said = "; ".join(f"{', '.join(alike)}: {order}" for order, alike in orders.items())
     if len(orders) == 1:
         return f"the order of the models does not depend on the reader ({said})"
     # A pair is reversed where one reader has the one model clearly below the other, and another reader the reverse.
-    pairs = {(a, b): bool((high.loc[a] < low.loc[b]).any()) for a, b in permutations(models, 2)}
-    if any(clear and pairs[b, a] for (a, b), clear in pairs.items()):
-        return f"the order of the models depends on the reader ({said})"
-    return f"the order of the models depends on the reader only where their intervals overlap ({said})"
+    below = {(a, b) for a, b in permutations(models, 2) if (high.loc[a] < low.loc[b]).any()}
+    overlap = "" if any(pair[::-1] in below for pair in below) else " only where their intervals overlap"
+    return f"the order of the models depends on the reader{overlap} ({said})"
 
 
 def _nested(rows: pd.DataFrame, *keys: str) -> dict[str, Any]:
