@@ -166,7 +166,8 @@ def _infidelity(
     score: TargetFunction, inputs: Tensors, fixed: Tensors, maps: list[Tensor | None], *, slopes: bool, seed: int
 ) -> np.ndarray:
     """The infidelity of each map of one clip on the same squares, (n_maps,)."""
-    generator, predicted, stilled = torch.Generator().manual_seed(seed), 0.0, []
+    stilled: list[Tensor] = []
+    generator, predicted = torch.Generator().manual_seed(seed), torch.zeros(1, dtype=torch.float64)
     for value, base, of_input in zip(inputs, score.baselines(inputs), maps, strict=True):
         side = value.shape[-1]
         patch = max(1, side // 4)
@@ -179,10 +180,10 @@ def _infidelity(
             continue
         stilled.append(torch.where(mask, base, value))
         effect = of_input * (value - base) if slopes else of_input
-        predicted = predicted + effect.flatten(1) @ mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect).T
+        of_squares = mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect)
+        predicted = predicted.to(value.device) + (effect.flatten(1) @ of_squares.T).double()
     with torch.no_grad():
         lost = (score(*inputs, *fixed) - score(*stilled, *_copies(fixed, N_SQUARES))).double()
-    predicted = torch.as_tensor(predicted).double()
     size = predicted.square().sum(dim=1)
     scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
     return ((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum()).cpu().numpy()
