@@ -361,7 +361,7 @@ def attribute(
             made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}
             for name, value in made.items():
                 parts[name].append(value.float().cpu().numpy())
-    arrays = {name: np.concatenate(found) for name, found in parts.items()}
+    arrays: dict[str, Any] = {name: np.concatenate(found) for name, found in parts.items()}
     for name in attributed:
         if not arrays[name].any():
             sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"
@@ -372,7 +372,7 @@ def attribute(
         fault = f"{method}: {(~finite).sum()} of {len(clips)} maps are not finite, such as of {first!r}"
         raise ValueError(f"{fault}; look at those clips for extreme flow")
     found = Attribution(
-        **{"frames": None, "flow": None, **arrays},
+        **{"frames": None, "flow": None} | arrays,
         table=clips.table,
         target=named,
         branch="both" if len(score.reads) == 2 else next(one for one, name in INPUT_OF.items() if name in score.reads),

@@ -166,7 +166,8 @@ def _infidelity(
     score: TargetFunction, inputs: Tensors, fixed: Tensors, maps: list[Tensor | None], *, slopes: bool, seed: int
 ) -> np.ndarray:
     """The infidelity of each map of one clip on the same squares, (n_maps,)."""
-    generator, predicted, stilled = torch.Generator().manual_seed(seed), 0.0, []
+    stilled: list[Tensor] = []
+    generator, predicted = torch.Generator().manual_seed(seed), torch.zeros(1, dtype=torch.float64)
     for value, base, of_input in zip(inputs, score.baselines(inputs), maps, strict=True):
         side = value.shape[-1]
         patch = max(1, side // 4)
@@ -179,10 +180,10 @@ def _infidelity(
             continue
         stilled.append(torch.where(mask, base, value))
         effect = of_input * (value - base) if slopes else of_input
-        predicted = predicted + effect.flatten(1) @ mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect).T
+        of_squares = mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect)
+        predicted = predicted.to(value.device) + (effect.flatten(1) @ of_squares.T).double()
     with torch.no_grad():
         lost = (score(*inputs, *fixed) - score(*stilled, *_copies(fixed, N_SQUARES))).double()
-    predicted = torch.as_tensor(predicted).double()
     size = predicted.square().sum(dim=1)
     scale = torch.where(size > 0, (predicted @ lost) / size, 0)  # the best multiple of each map
     return ((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum()).cpu().numpy()
@@ -197,7 +198,8 @@ class RandomisationCheck:
     table : DataFrame
         One row a stage and input: ``stage`` (what was randomised, from the output down), ``input``, ``spearman`` and
         ``spearman_absolute`` (rank correlation over pixels of the signed and of the absolute map, mean over clips and
-        draws), ``ssim`` (structural similarity of the absolute maps, NaN of courses in time), ``n_clips``, ``n_draws``.
+        draws), ``ssim`` (structural similarity of the absolute maps, NaN of courses in time), ``survives`` (whether one
+        of the two rank correlations reaches the threshold), ``n_clips``, ``n_draws``.
     threshold : float
         From which rank correlation with all weights random a map is marked, 0.5.
     attribution : Attribution
@@ -220,22 +222,12 @@ class RandomisationCheck:
     attribution: Attribution
     randomised: tuple[Attribution, ...]
 
-    @property
-    def last(self) -> pd.DataFrame:
-        """The rows of the network whose weights are all random."""
-        return self.table[self.table["stage"] == "all weights"]
-
-    @property
-    def surviving(self) -> tuple[str, ...]:
-        """The inputs whose map survives random weights and should not be read as what the model has learned."""
-        alike = self.last[["spearman", "spearman_absolute"]].max(axis=1) >= self.threshold
-        return tuple(self.last["input"][alike])
-
     def __repr__(self) -> str:
         parts = [
-            f"{row.input} {'SURVIVES' if row.input in self.surviving else 'changes'} (rank correlation"
-            f" {row.spearman:.2f} signed, {row.spearman_absolute:.2f} absolute; SSIM {row.ssim:.2f})"
-            for row in self.last.itertuples()
+            f"{row.input} {'SURVIVES' if row.survives else 'changes'} (rank correlation {row.spearman:.2f} signed,"
+            f" {row.spearman_absolute:.2f} absolute; SSIM {row.ssim:.2f})"
+            for row in self.table.itertuples()
+            if row.stage == "all weights"
         ]
         of = f"{self.attribution.method} for {self.attribution.target}, {len(self.attribution)} clips"
         return f"RandomisationCheck of {of}: {'; '.join(parts)}; marked from {self.threshold:g}"
@@ -323,9 +315,10 @@ def randomisation_check(
             rows += [{"stage": stage, "input": name, **figures} for name, figures in _alike(own, other)]
         randomised.append(other)
     table = pd.DataFrame(rows).groupby(["stage", "input"], sort=False).mean().reset_index()
-    table = table.assign(n_clips=len(own), n_draws=n_draws)
-    last = table[table["stage"] == "all weights"].set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
-    figures = {f"randomised_{name}": float(alike) for name, alike in last.items()}
+    alike = table[["spearman", "spearman_absolute"]].max(axis=1)
+    table = table.assign(survives=alike >= THRESHOLD, n_clips=len(own), n_draws=n_draws)
+    last = alike[table["stage"] == "all weights"]
+    figures = {f"randomised_{table['input'][row]}": float(value) for row, value in last.items()}
     marked = own.with_sanity({**figures, "randomised_threshold": THRESHOLD})
     return RandomisationCheck(table, THRESHOLD, marked, tuple(randomised))
 

@@ -189,7 +189,8 @@ def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label:
     found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
     both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
     mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
-    predictions = predict(model, Clips(both.frames[of_frames], both.flow[of_flow], mixed, recipe=clips.recipe))
+    frames, flow = np.asarray(both.frames)[of_frames], np.asarray(both.flow)[of_flow]
+    predictions = predict(model, Clips(frames, flow, mixed, recipe=clips.recipe))
     of_first, of_second = (predictions.logits[:, classes.index(name)] for name in (first, second))
     found = found.assign(margin=(of_first - of_second).astype(np.float64), predicted=predictions.predicted)
     found[[f"p_{name}" for name in classes]] = predictions.probabilities

@@ -194,10 +194,10 @@ def compare_attributions(
         how: dict[str, Any] = {"params": (params or {}).get(method), "n_draws": n_draws, "seed": seed}
         check = randomisation_check(model, clips, target=target, method=method, **how)
         seconds, own = time.perf_counter() - began, check.attribution
-        for alike in check.last.drop(columns="stage").to_dict("records"):
+        for alike in check.table.drop(columns="stage").to_dict("records"):
             row = {
                 "method": method, "target": own.target, **alike, "threshold": check.threshold,
-                "survives": alike["input"] in check.surviving, "seconds": seconds,
+                "seconds": seconds,
                 "completeness_error": own.sanity.get("completeness_error", np.nan),
             }  # fmt: skip
             rows.append(row | ({} if truth is None else _planted(check, truth=truth, of=alike["input"])))

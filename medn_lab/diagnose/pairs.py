@@ -93,12 +93,10 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side)
     rule, none = pairs.attrs["rule"], pairs.attrs["none"]
-    columns = {
-        "n_pairs": ("clip_a", "size"),
-        "n_opposite": ("opposite", "sum"),
-        "n_same_subject": ("same_subject", "sum"),
-    }
-    kinds = pairs[pairs["_differ"]].groupby("action_units", sort=False).agg(**columns)
+    kinds = pairs[pairs["_differ"]].groupby("action_units", sort=False)
+    kinds = kinds.agg(
+        n_pairs=("clip_a", "size"), n_opposite=("opposite", "sum"), n_same_subject=("same_subject", "sum")
+    )
     own = known[known["_aus"].isin(kinds.index)].assign(_person=people)
     counts = own.groupby("_aus").agg(
         n_clips=(label, "size"), n_subjects=("_person", "nunique"), n_emotions=(label, "nunique")
@@ -386,9 +384,8 @@ def _same_set_pairs(
         elif len(names) == 1:
             none = f"all {len(known)} clips are labelled {names[0]!r}"
         elif n_confusable:
-            none = (
-                f"all {n_confusable} confusable pairs are of {'two subjects' if subjects == 'same' else 'one subject'}"
-            )
+            others = "two subjects" if subjects == "same" else "one subject"
+            none = f"all {n_confusable} confusable pairs are of {others}"
         elif keep_side and (without := len(confusable_pairs(known, label=label))):
             none += f"; with the side dropped there would be {without}"
         none = f"none here, because {none}"
