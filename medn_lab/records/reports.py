@@ -6,7 +6,7 @@ import base64
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -21,7 +21,43 @@ from medn_lab.records.results import Predictions
 
 # Columns that together say what a row measures, whatever the model.
 KEYS = ("kind", "measure", "given", "branch", "target")
-_KINDS = ("dependence", "leakage", "conditional", "readers", "information")
+
+_MEASURES = {
+    "linear_cka": "linear CKA",
+    "distance_correlation": "distance correlation (squared)",
+    "hsic": "HSIC",
+    "canonical_correlations": "first canonical correlation",
+    "branch_correlation": "mean squared correlation",
+    "absolute_cosine": "mean |cosine| of a clip",
+}
+_NULL = {"null mean": "null_mean", "null 95 %": "null_95", "p": "p", "p family": "p_family"}
+_LEAK = {"branch": "branch", "target": "target"}
+_PAGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "leakage": (
+        "Leakage: AUC of each target from each branch",
+        _LEAK | {"model": "model", "AUC": "value", "95 % interval": "interval", "allowed": "allowed",
+                 "excess": "excess", "p": "p", "worst AU": "worst_target"},
+    ),
+    "conditional": (
+        "Conditional leakage: AUC among clips of one state",
+        _LEAK | {"given": "given", "model": "model", "AUC": "value", "95 % interval": "interval"}
+        | _NULL | {"worst AU": "worst_target"},
+    ),
+    "dependence": (
+        "Dependence between the branches",
+        {"given": "given", "measure": "measure", "model": "model", "value": "value"} | _NULL | {"factors": "allowed"},
+    ),
+    "readers": (
+        "Usable information by reader, in bits a clip",
+        _LEAK | {"reader": "measure", "model": "model", "bits": "value", "95 % interval": "interval",
+                 "allowed": "allowed", "excess": "excess"},
+    ),
+    "information": (
+        "Information in the emotion code, in nats a clip",
+        {"model": "model", "nats": "value", "95 % interval": "interval", "the factor holds": "allowed"},
+    ),
+}  # fmt: skip
+"""Tables of the page: heading, and the field of each column."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -198,11 +234,12 @@ class DecouplingReport(_Record):
         path = Path(path)
         captioned = figures.items() if isinstance(figures, Mapping) else [("", figure) for figure in figures]
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-        environment.filters |= {"number": _number, "factor": _factor_name}
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
         page = template.render(
-            self._page_facts(), title=title, figures=_drawn(captioned), isfinite=np.isfinite, nan=np.nan
-        )
+            report=self, title=title, tables=list(self._page_tables()), figures=_drawn(captioned),
+            sizes=self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else None,
+            summary={name: self._headlines(name) for name in self.models},
+        )  # fmt: skip
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             whole = Path(folder, path.name)
@@ -210,24 +247,26 @@ class DecouplingReport(_Record):
             whole.replace(path)
         return path
 
-    def _page_facts(self) -> dict[str, Any]:
-        """What the template shows: the rows of each kind, nested by what stands in rows and columns of its table."""
-        of = {kind: self._of_kind(kind) for kind in _KINDS}
-        others = self.table if "kind" not in self.table else self.table[~self.table["kind"].isin(_KINDS)]
-        sizes = self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else others[:0]
-        return {
-            "report": self,
-            "sizes": sizes.to_dict("index"),
-            "dependence": _nested(of["dependence"], "given", "measure", "model"),
-            "within": of["dependence"].groupby("given")["within"].unique() if len(of["dependence"]) else {},
-            "conditional": _nested(of["conditional"], "branch", "target", "model"),
-            "readers": _nested(of["readers"], "branch", "target", "measure", "model"),
-            "branches": _nested(of["leakage"], "model", "branch"),
-            "leakage": _nested(of["leakage"], "target", "model", "branch"),
-            "with_it": of["leakage"].groupby("target")["n_positive"].max() if len(of["leakage"]) else {},
-            "information": of["information"].to_dict("records"),
-            "others": others.to_dict("records"),
-        }
+    def _page_tables(self) -> Iterator[dict[str, Any]]:
+        """The tables of the page: columns, and the rows with whether each is a finding; single AUs are folded."""
+        for kind, (heading, columns) in _PAGE.items():
+            rows = self._of_kind(kind)
+            keys = [name for name in columns.values() if name in ("given", "branch", "target", "measure")]
+            order = [group for _, group in rows.groupby(keys, sort=False)] if keys and len(rows) else [rows]
+            rows = pd.concat(order)
+            single = rows["target"].str.fullmatch(r"AU\d+") if len(rows) else rows.index == 0
+            parts = {"": rows[~single], "Each AU": rows[single]}
+            yield {
+                "heading": heading,
+                "note": self.reader_order if kind == "readers" else _exchanged(rows),
+                "columns": list(columns),
+                "parts": {name: [_page_row(row, columns) for row in part.to_dict("records")]
+                          for name, part in parts.items() if len(part)},
+            }  # fmt: skip
+        others = self.table if "kind" not in self.table else self.table[~self.table["kind"].isin(_PAGE)]
+        columns = {name: name for name in others}
+        rows = [_page_row({"reason": ""} | row, columns) for row in others.to_dict("records")]
+        yield {"heading": "Measures", "note": "", "columns": list(columns), "parts": {"": rows} if rows else {}}
 
     def _of_kind(self, kind: str) -> pd.DataFrame:
         rows = self.table[self.table["kind"] == kind] if "kind" in self.table else self.table[:0]
@@ -271,17 +310,6 @@ def _order_by_reader(rows: pd.DataFrame) -> str:
     return f"the order of the models depends on the reader{overlap} ({said})"
 
 
-def _nested(rows: pd.DataFrame, *keys: str) -> dict[str, Any]:
-    """The rows as dicts, nested by these columns in the order of the rows; of equal ones the first."""
-    tree: dict[str, Any] = {}
-    for row in rows.to_dict("records"):
-        level = tree
-        for key in keys[:-1]:
-            level = level.setdefault(row[key], {})
-        level.setdefault(row[keys[-1]], row)
-    return tree
-
-
 def _drawn(figures: Iterable[tuple[str, object]]) -> list[dict[str, str]]:
     """Each picture for the page: PNG bytes as base64, plotly figures as HTML with one copy of plotly for all."""
     drawn: list[dict[str, str]] = []
@@ -297,14 +325,42 @@ def _drawn(figures: Iterable[tuple[str, object]]) -> list[dict[str, str]]:
     return drawn
 
 
+def _page_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
+    """The cells of a row by column, why figures are missing, and whether it is a finding (None: not known)."""
+    p, low = row.get("p_family", np.nan), row.get("excess_low", np.nan)
+    found = bool(p <= 0.05) if np.isfinite(p) else bool(low > 0) if np.isfinite(low) else None
+    return {"cells": [_cell(row, name) for name in columns.values()], "found": found, "reason": row["reason"]}
+
+
+def _cell(row: Mapping[str, Any], name: str) -> str:
+    if name == "interval":
+        return f"[{_number(row['low'], '.3f')}, {_number(row['high'], '.3f')}]" if np.isfinite(row["low"]) else ""
+    if name == "excess":
+        bounds = f" [{_number(row['excess_low'], '+.3f')}, {_number(row['excess_high'], '+.3f')}]"
+        return _number(row["excess"], "+.3f") + (bounds if np.isfinite(row["excess_low"]) else "")
+    if name == "worst_target":
+        return f"{row[name]} {_number(row['worst_auc'])}" if row.get(name) else ""
+    value = row.get(name, "")
+    if name == "measure":
+        return _MEASURES.get(value, value)
+    if name == "given":
+        return re.sub(r"\baus\b", "AU set", str(value).replace("_", " ")) or "nothing"
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _exchanged(rows: pd.DataFrame) -> str:
+    """Inside what clips were exchanged for the nulls of these rows."""
+    if not len(rows) or "within" not in rows:
+        return ""
+    ways = rows.groupby("given", sort=False)["within"].first()
+    texts = [f"{inside}{f' (given {given})' if given else ''}" for given, inside in ways.items() if inside]
+    return f"Clips are exchanged inside {', or inside '.join(texts)}".replace("aus", "AU set") if texts else ""
+
+
 def _number(value: float, form: str = "") -> str:
     if not np.isfinite(value):
         return "–"
     return format(value, form or (".3f" if abs(value) >= 0.0095 or value == 0 else ".2g")).replace("-", "−")
-
-
-def _factor_name(factor: str) -> str:
-    return re.sub(r"\baus\b", "AU set", factor.replace("_", " "))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
