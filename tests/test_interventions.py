@@ -12,7 +12,7 @@ from torch import nn
 import medn_lab as medn
 from medn_lab.diagnose import counterfactual_shift, dci, erase, erasure_effect
 from medn_lab.model import MEDN, MEDNConfig, MotionOutput, SEVitOutput
-from medn_lab.records import BranchFeatures, Clips
+from medn_lab.records import BranchFeatures, Clips, Predictions
 from medn_lab.synthme import allowed_emotions, counterfactual_clips
 
 CHANGES = ("au", "intensity", "head", "person", "cue")
@@ -324,6 +324,23 @@ class TestCounterfactualShift:
         assert wanted["motion"].to_dict() == motion
         assert wanted["emotion"].to_dict() == {**dict.fromkeys(CHANGES, "lower"), "cue": "higher"}
         assert (wanted["fused"] == "").all()
+
+    def test_the_share_of_changed_answers(self):
+        features = leaking(40)
+        before = Predictions(np.eye(2)[np.zeros(40, int)], features.table, ("a", "b"))
+        after = replace(before, logits=np.eye(2)[(np.arange(40) < 10).astype(int)])
+        how = {"predictions": before, "changed_predictions": {"cue": after}}
+        row = counterfactual_shift(features, {"cue": features}, **how).set_index("branch").loc["answer"]
+        assert (row["value"], row["n_clips"], row["n_subjects"]) == (0.25, 40, 4)
+        assert 0 < row["low"] < 0.25 < row["high"] < 1
+
+    def test_one_clip_is_measured_by_a_reference_and_has_no_interval(self):
+        features = leaking(40)
+        one = features.select(["c0"])
+        new = replace(one, emotion=one.emotion + 1)
+        row = counterfactual_shift(one, {"cue": new}, reference=features).set_index("branch").loc["emotion"]
+        assert row["value"] == pytest.approx(np.sqrt(6 / features.emotion.var(axis=0, ddof=1).sum()))
+        assert np.isnan(row["low"])
 
     @pytest.mark.slow
     def test_an_interval_over_subjects_holds_the_shift_of_other_subjects(self):

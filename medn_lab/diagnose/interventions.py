@@ -14,7 +14,16 @@ from medn_lab.diagnose.leaks import BRANCHES, MEAN_OF_AUS, leakage
 from medn_lab.diagnose.probing import LEVEL, encode_target
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, constant_columns, constant_reason, people, positions, require
+from medn_lab.records import (
+    BranchFeatures,
+    Predictions,
+    au_columns,
+    constant_columns,
+    constant_reason,
+    people,
+    positions,
+    require,
+)
 
 # Directions whose deviation is below this share of the largest are rounding, and are not whitened.
 SMALLEST_SHARE = 1e-5
@@ -161,7 +170,14 @@ def erase(
 
 
 def counterfactual_shift(
-    features: BranchFeatures, counterfactuals: Mapping[str, BranchFeatures], *, n_resamples: int = 1000, seed: int = 0
+    features: BranchFeatures,
+    counterfactuals: Mapping[str, BranchFeatures],
+    *,
+    predictions: Predictions | None = None,
+    changed_predictions: Mapping[str, Predictions] | None = None,
+    reference: BranchFeatures | None = None,
+    n_resamples: int = 1000,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """How far each branch's feature moves when one factor of the clips is changed and the others are kept.
 
@@ -178,6 +194,12 @@ def counterfactual_shift(
         By factor: the features of the changed clips, with the ids of the originals (all, or some of them), as
         ``medn_lab.synthme.counterfactual_clips`` makes them. The factors ``au, intensity, head, person, cue`` have a
         direction.
+    predictions : Predictions, optional
+        Of the original clips, for the share of predicted classes that change.
+    changed_predictions : mapping of str to Predictions, optional
+        Of the changed clips, by factor.
+    reference : BranchFeatures, optional
+        Clips whose total variance is V; needed where there is one clip.
     n_resamples : int
         Draws of subjects for the 95 % intervals; 0 for none.
     seed : int
@@ -188,7 +210,8 @@ def counterfactual_shift(
         A factor and branch a row: ``factor, branch``; ``value, low, high`` in standard deviations, at least 0 (the
         interval is Student's t over subjects, V fixed); ``n_clips, n_subjects, direction`` (which way is better
         decoupled: a motion feature moves with the AUs alone, an emotion feature with the cue alone; empty where neither
-        is), ``reason`` (why a value is missing).
+        is), ``reason`` (why a value is missing). With predictions a row more for each factor, whose branch is
+        ``answer``: its value is the share of predicted classes that change, in [0, 1].
 
     Raises
     ------
@@ -217,13 +240,24 @@ def counterfactual_shift(
     rows: list[dict[str, Any]] = []
     for factor, changed in counterfactuals.items():
         for branch in (one for one in BRANCHES if getattr(features, one) is not None):
-            squares, sizes = _squared_shift(features, changed, factor, branch, n_resamples=n_resamples, seed=seed)
+            how: dict[str, Any] = {"reference": reference, "n_resamples": n_resamples, "seed": seed}
+            squares, sizes = _squared_shift(features, changed, factor, branch, **how)
             low, high = t_bounds(draws := np.sqrt(squares), n_units=sizes["n_subjects"], level=LEVEL)
             own = OWN_FACTOR.get(branch)
             direction = "higher" if own == factor else "lower" if own else ""
             direction = "" if (branch, factor) == ("motion", "intensity") else direction
             found = {"factor": factor, "branch": branch, "value": draws[0], "low": max(low, 0.0), "high": high}
             rows.append(found | sizes | {"direction": direction})
+        if predictions is not None and changed_predictions is not None:
+            clip_ids = changed.table["clip_id"]
+            before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
+            flips, sizes = _mean_over_persons(
+                features, clip_ids, np.asarray(before != after, float), n_resamples=n_resamples, seed=seed
+            )
+            units = {"n_units": sizes["n_subjects"], "n_clips": sizes["n_clips"]}
+            low, high = t_bounds(flips, level=LEVEL, share=True, **units)
+            found = {"factor": factor, "branch": "answer", "value": flips[0], "low": low, "high": high}
+            rows.append(found | sizes | {"direction": "", "reason": ""})
     return pd.DataFrame(rows)[["factor", "branch", "value", "low", "high", *COLUMNS]]
 
 
@@ -327,26 +361,40 @@ def dci(
 
 
 def _squared_shift(
-    features: BranchFeatures, changed: BranchFeatures, factor: str, branch: str, *, n_resamples: int, seed: int
+    features: BranchFeatures,
+    changed: BranchFeatures,
+    factor: str,
+    branch: str,
+    *,
+    reference: BranchFeatures | None = None,
+    **draws: int,
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """The mean squared shift in the pooled total variance in the sample and in each draw of persons, and its sizes."""
     owner, clip_ids = f"the {branch} features", changed.table["clip_id"]
-    records = (features.select(clip_ids), changed)
+    records = [features.select(clip_ids), changed, *([] if reference is None else [reference])]
     given = (require(getattr(one, branch), otherwise=f"{owner} are not in every record") for one in records)
-    one, other = (check_features(values, owner=owner) for values in given)
+    one, other, *of_reference = (check_features(values, owner=owner) for values in given)
     if one.shape[1] != other.shape[1]:
         raise ValueError(f"{owner} have width {one.shape[1]}, and {other.shape[1]} where {factor} was changed")
+    within = of_reference or [one, other]
+    if min(map(len, within)) < 2:
+        raise ValueError("one clip has no variance; give 2 clips or more, or a reference")
+    reason = constant_reason({branch: np.concatenate(within)})
+    variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
+    squares = np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance
+    means, sizes = _mean_over_persons(features, clip_ids, squares, **draws)
+    return means, sizes | {"reason": reason}
+
+
+def _mean_over_persons(
+    features: BranchFeatures, clip_ids: pd.Series, values: np.ndarray, *, n_resamples: int, seed: int
+) -> tuple[np.ndarray, dict[str, int]]:
+    """The mean of values by clip in the sample and in each draw of persons, and the numbers of clips and persons."""
     names, person = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
     who = person[positions(features.table, clip_ids, owner="these features")]
-    if len(one) < 2:
-        raise ValueError("one clip has no variance; give 2 clips or more")
-    reason = constant_reason({branch: np.concatenate([one, other])})
-    variance = np.mean([values.var(axis=0, ddof=1).sum() for values in (one, other)])
-    squares = np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance
     draws = draw_counts(len(names), n_draws=n_resamples, seed=seed)
-    sums, counts = (np.bincount(who, weights=values, minlength=len(names)) for values in (squares, np.ones(len(who))))
-    sizes = {"n_clips": len(one), "n_subjects": len(np.unique(who)), "reason": reason}
-    return ratio(draws @ sums, draws @ counts), sizes
+    sums, counts = (np.bincount(who, weights=one, minlength=len(names)) for one in (values, np.ones(len(who))))
+    return ratio(draws @ sums, draws @ counts), {"n_clips": len(values), "n_subjects": len(np.unique(who))}
 
 
 def _weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
