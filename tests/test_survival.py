@@ -92,16 +92,14 @@ def test_a_disk_that_fills_up_keeps_the_finished_clips(index, prepared, tmp_path
         with pytest.raises(OSError, match=r"the disk is full after \d of 4 clips; the whole set needs 1 MB") as found:
             prepare(index, out, recipe=SMALL, progress=False)
     finished = int(re.search(r"after (\d)", str(found.value))[1])
-    # Frames, flow and journal of a clip; the first clip has the journal alone.
-    assert finished == min(4, 0 if not calls else 1 + (calls - 1) // 3)
+    assert finished == min(4, calls)  # a file a clip
     assert not out.exists()
     for folder in tmp_path.iterdir():
         with pytest.raises(FileNotFoundError):
             Clips.load(folder)
     assert_prepared(prepare(index, out, recipe=SMALL, progress=True), prepared)
     begun = int(re.search(r"\| (\d)/4", capsys.readouterr().err)[1])
-    # The journal's line may be on the disk although its fsync failed.
-    assert begun in (finished, finished + 1), "what was finished is not done again"
+    assert begun == finished, "what was finished is not done again"
 
 
 def test_a_disk_that_is_full_from_the_start_is_begun_anew_and_another_fault_is_not_called_full(

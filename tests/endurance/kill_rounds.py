@@ -79,7 +79,6 @@ def run_prepare(given: Path, out: Path, n_jobs: int = 1) -> str:
 
 
 def state_of_prepare(out: Path) -> tuple[int, str]:
-    journal = out.parent / f".{out.name}.preparing" / "journal.jsonl"
     if out.exists():
         Clips.load(out)
         return 1_000, "set whole"
@@ -91,7 +90,7 @@ def state_of_prepare(out: Path) -> tuple[int, str]:
         except (FileNotFoundError, ValueError):
             continue
         raise AssertionError(f"{folder} loads although the set is not whole")
-    done = len(journal.read_text().splitlines()) if journal.is_file() else 0
+    done = len(list((out.parent / f".{out.name}.preparing").glob("*.npz")))
     return done, f"{done} clips done"
 
 
