@@ -2,7 +2,6 @@
 
 import sys
 import tempfile
-import warnings
 from pathlib import Path
 
 import pytest
@@ -10,18 +9,17 @@ from hypothesis import HealthCheck, given, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "endurance"))
 
-from fuzz_targets import TARGETS, warm_up
+from fuzz_targets import TARGETS
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # decoders warn of what they are given here
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_spoiled_input_gives_a_sentence_or_a_result_that_keeps_its_promises(name):
     target, outcomes = TARGETS[name], []
-    warm_up()
 
     def check(value):
-        with tempfile.TemporaryDirectory(prefix="fuzz_") as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders warn of what they are given here
+        with tempfile.TemporaryDirectory(prefix="fuzz_") as folder:
             outcomes.append(target.check(value, Path(folder)))
 
     settings(

@@ -64,7 +64,10 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     """
     path = Path(path)
     none = f"{path.name} is no list of a flow pack"
-    cells = [row for row in ([normalise_text(cell) for cell in row] for row in text_cells(path)) if any(row)]
+    try:
+        cells = [row for row in ([normalise_text(cell) for cell in row] for row in text_cells(path)) if any(row)]
+    except Exception as error:  # csv has its own for a broken file
+        raise ValueError(f"{none}: it cannot be read ({error})") from error
     keys = [header_key(cell) for cell in cells[0]] if cells else []
     named = {field: next((name for name in names.split() if name in keys), "") for field, names in _HEADERS.items()}
     fields = {field: keys.index(name) for field, name in named.items() if name}
