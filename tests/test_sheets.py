@@ -166,11 +166,13 @@ def test_the_sheet_that_fits_is_found_and_one_of_several_is_chosen(casme2):
         read_casme2(casme2, spreadsheet="book.xlsx#third")
 
 
-def test_a_clip_in_two_capitalisations_is_one_clip(casme2):
-    book(casme2 / "mine.xlsx", Sheet1=[HEADERS, *ROWS, [1, "ep02_01F ", 3, 5, 9, "4", "others"]])
+def test_a_clip_in_two_capitalisations_is_one_and_a_wrong_offset_leaves_its_clip_out(casme2):
+    again, late = [1, "ep02_01F ", 3, 5, 9, "4", "others"], ["02", "EP01_02", 1, 4, 999_999_999, "12", "happiness"]
+    book(casme2 / "mine.xlsx", Sheet1=[HEADERS, ROWS[0], late, again])
     index = read_casme2(casme2)
-    assert index.table["emotion"].tolist() == ["disgust", "happiness"]
-    assert index.problems[["clip_id", "kept"]].values.tolist() == [["casme2/01/ep02_01F#2", False]]
+    assert index.table["emotion"].tolist() == ["disgust"]
+    found = index.problems[["clip_id", "field", "kept"]].values.tolist()
+    assert found == [["casme2/02/EP01_02", "frames", False], ["casme2/01/ep02_01F#2", "clip_id", False]]
     assert is_accounted_for(index)
 
 

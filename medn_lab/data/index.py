@@ -340,15 +340,17 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
 
 def _check_frames(row: _Row, there: np.ndarray) -> None:
     onset, offset = row.values["onset"], row.values["offset"]
-    wanted = np.arange(onset, offset + 1)
-    gone = np.setdiff1d(wanted, there)
-    lacks = f"{len(gone)} of {len(wanted)} frames from {onset} to {offset} are missing"
-    if len(wanted) - len(gone) < 2:
+    inside = there[(there >= onset) & (there <= offset)]
+    wanted = offset - onset + 1  # a wrong cell can make it huge
+    missing = wanted - len(inside)
+    lacks = f"{missing} of {wanted} frames from {onset} to {offset} are missing"
+    if len(inside) < 2:
         row.leave_out("frames", f"{lacks}; the folder has {there[0]} to {there[-1]}")
-    elif len(gone) > len(wanted) / 2:
+    elif missing > wanted / 2:
         row.leave_out("frames", lacks, "left out: more than half are missing")
-    elif len(gone):
-        some = ", ".join(map(str, gone[:5])) + (" ..." if len(gone) > 5 else "")
+    elif missing:
+        gone = np.setdiff1d(np.arange(onset, offset + 1), inside)
+        some = ", ".join(map(str, gone[:5])) + (" ..." if missing > 5 else "")
         row.fix("frames", f"{lacks}: {some}", "the nearest are taken instead")
 
 
