@@ -22,7 +22,7 @@ import pandas as pd
 from medn_lab.data.frames import Problem, frame_number, list_frames
 from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, header_key, name_key
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
-from medn_lab.data.spreadsheet import Spreadsheet, own_folders
+from medn_lab.data.spreadsheet import Sheet, own_folders
 from medn_lab.records import (
     CODING_COLUMNS,
     PROBLEM_COLUMNS,
@@ -192,7 +192,7 @@ class _Row:
 
 def make_index(
     root: Path,
-    sheet: Spreadsheet,
+    sheet: Sheet,
     layout: Layout,
     folders: FrameFolders | None,
     *,
@@ -200,7 +200,7 @@ def make_index(
     alternatives: AlternativeRule,
 ) -> ClipIndex:
     """The clips of a spreadsheet, with their folders where these are given; ValueError if no row can be used."""
-    raws = list(_expressions(sheet))
+    raws = list(_expressions(sheet[1]))
     texts = [raw["action_units"] for raw in raws] if layout.has_aus else []
     codings = au_codings(texts, alternatives=alternatives).to_dict("records") or [{}] * len(raws)
     kept: list[dict[str, Any]] = []
@@ -230,15 +230,7 @@ def make_index(
         fault = f"none of {len(raws)} rows of {layout.title} can be used{looked} (expected {expected})"
         raise ValueError(f"{fault}; the first, {first_problem}")
     table = pd.DataFrame(kept)
-    source = {
-        "root": str(root),
-        "spreadsheet": sheet.path.name,
-        "sheets": [sheet.sheet] if sheet.sheet else [],
-        "sha256": sheet.sha256,
-        "coding": sheet.coding,
-        "rows": len(raws),
-        "frames": sorted(set(table.get("tree", []))),
-    }
+    source = {"root": str(root), **sheet[0], "rows": len(raws), "frames": sorted(set(table.get("tree", [])))}
     if table["apex"].notna().all():
         table["apex"] = table["apex"].astype(np.int64)
     first = ["clip_id", "dataset", "subject", "filename", "onset", "apex", "offset", "fps", "emotion", "action_units"]
@@ -250,9 +242,9 @@ def make_index(
     return ClipIndex(pd.concat(parts, axis=1), found_wrong, source)
 
 
-def _expressions(sheet: Spreadsheet) -> Iterator[dict[str, str]]:
+def _expressions(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
     """One row an expression: SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``."""
-    for raw in sheet.rows:
+    for raw in rows:
         yield raw
         for more in "23":
             onset, offset = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")
@@ -300,9 +292,7 @@ def _read_row(
     if fps is None and raw.get("fps"):
         row.note("fps", repr(raw["fps"]), f"-> {layout.fps:g}, the data set's own")
     if "expression" in raw:
-        row.note(
-            "filename", f"expression {filename}, {values['onset']} to {values['offset']}", "a clip with its own id"
-        )
+        row.note("filename", f"{filename}, {values['onset']} to {values['offset']}", "a clip with its own id")
     frames = values["offset"] - values["onset"] + 1
     if frames / values["fps"] > LONGEST_SECONDS:
         row.note("offset", f"{frames} frames, {frames / values['fps']:.1f} s", "kept as it is")

@@ -10,9 +10,8 @@ import re
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -21,6 +20,13 @@ from medn_lab.records import sha256_of_file
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 Cells: TypeAlias = list[list[str]]
+Sheet: TypeAlias = tuple[dict[str, Any], list[dict[str, str]]]
+"""Where a sheet is from (``spreadsheet, sheets, sha256, coding``), and its rows.
+
+``coding`` is such as ``casme2_2019``, or ``unknown (file name, sha256 ...)`` where name and columns are those of none
+that is known. A row is field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``spreadsheet,
+coding, sheet`` and ``sheet_row`` (as a spreadsheet program counts). Rows without any text are not there.
+"""
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", *TEXT_SUFFIXES)
@@ -41,39 +47,13 @@ def own_folders(names: list[str]) -> list[str]:
     return [name for name in sorted(names) if name[0] != "." and name.lower() not in _SYSTEM]
 
 
-@dataclass(frozen=True, eq=False)
-class Spreadsheet:
-    """A spreadsheet's rows as text.
-
-    Attributes
-    ----------
-    path : Path
-    sheet : str
-        The sheet of the workbook; ``""`` for a text file.
-    coding : str
-        Which coding it is, such as ``casme2_2019``; ``unknown (file name, sha256 ...)`` where its name and columns are
-        those of none that is known.
-    sha256 : str
-        Of the file.
-    rows : list of dict
-        Field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``spreadsheet``, ``coding``,
-        ``sheet`` and ``sheet_row`` (as a spreadsheet program counts). Rows without any text are not there.
-    """
-
-    path: Path
-    sheet: str
-    coding: str
-    sha256: str
-    rows: list[dict[str, str]]
-
-
-def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) -> Spreadsheet:
+def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) -> Sheet:
     """The spreadsheet that is given, or the one below `root` that fits; ValueError where none or several fit.
 
-    Every sheet of a workbook is looked at.
+    Every sheet of a workbook is looked at. What is returned is described at ``Sheet``.
     """
     path, sheet = (None, None) if spreadsheet is None else _given(root, spreadsheet)
-    found: list[Spreadsheet] = []
+    found: list[Sheet] = []
     refused: list[str] = []
     for file in _candidates(root) if path is None else [path]:
         try:
@@ -84,13 +64,13 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
     if not found and path is not None:
         raise ValueError(f"it is no spreadsheet of {layout.title}; {why}")
     if not found:
-        names = " or ".join(coding.filename for coding in layout.codings)
-        raise ValueError(f"no spreadsheet of {layout.title} ({names}) below {root}; give it with spreadsheet=. {why}")
+        known = " or ".join(coding.filename for coding in layout.codings)
+        raise ValueError(f"no spreadsheet of {layout.title} ({known}) below {root}; give it with spreadsheet=. {why}")
     if len(found) > 1:
-        fitting = [table.path.name + (f"#{table.sheet}" if table.sheet else "") for table in found]
-        listed = (f"{name} ({t.coding}, {len(t.rows)} rows)" for name, t in zip(fitting, found, strict=True))
-        fault = f"{len(found)} spreadsheets fit {layout.title}: {', '.join(listed)}"
-        raise ValueError(f"{fault}; say which with spreadsheet={fitting[0]!r} or another of them")
+        names = ["#".join([source["spreadsheet"], *source["sheets"]]) for source, _ in found]
+        known = ", ".join(f"{source['coding']} with {len(rows)} rows" for source, rows in found)
+        fault = f"{len(found)} spreadsheets fit {layout.title}: {', '.join(names)} ({known})"
+        raise ValueError(f"{fault}; say which with spreadsheet={names[0]!r} or another of them")
     return found[0]
 
 
@@ -116,7 +96,7 @@ def _candidates(root: Path, depth: int = 3) -> list[Path]:
     return sorted(path for path in found if not path.name.startswith(("~$", ".")))
 
 
-def _read(path: Path, layout: Layout, sheet: str | None) -> list[Spreadsheet]:
+def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
     """The sheets of a file that fit; ValueError says why none does."""
     try:
         sheets, sha256 = _sheets(path), sha256_of_file(path)
@@ -140,7 +120,8 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Spreadsheet]:
             for number, row in enumerate(cells[place + 1 :], place + 2)
             if any(row)
         ]
-        found.append(Spreadsheet(path, name, coding, sha256, rows))
+        sheets_of = [name] if name else []
+        found.append(({"spreadsheet": path.name, "sheets": sheets_of, "sha256": sha256, "coding": coding}, rows))
     if not found:
         raise ValueError("; ".join(reasons.values()))
     return found
