@@ -12,18 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.crop import (
-    BACKGROUND,
-    LEAST_PART,
-    FaceBox,
-    NoFaceError,
-    centerface_faces,
-    crop_face,
-    face_mask,
-    find_face,
-    has_face,
-    level_eyes,
-)
+from medn_lab.data.crop import FaceBox, centerface_faces, crop_face, face_mask, find_face, has_face, level_eyes
 from medn_lab.data.flow import FlowRecipe, code_flow, optical_flow
 from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames
 from medn_lab.data.index import problem_table
@@ -37,6 +26,12 @@ MOST_TURNED = 45
 
 VIEWING = 256
 """Largest side of the frames of the viewing copy of one's own clip, in pixels."""
+
+LEAST_PART = 0.4
+"""A face of a smaller part of a picture that is all face is a nose or an eye."""
+
+BACKGROUND = (128.0, 128.0, 128.0)
+"""Grey of what lies outside the frame in a crop with level eyes."""
 
 WEBP_QUALITY = 85
 """Of the viewing copy's pictures, 1 to 100."""
@@ -121,7 +116,7 @@ def input_of_frames(
     if box is None:
         try:
             box = _find_box(frames[0], "none" if crop == "auto" and cropped else crop, landmarks)
-        except NoFaceError as error:
+        except ClipError as error:
             raise ClipError(f"{error} (frame {first}, the onset)") from error
         height, width = frames[0].shape[:2]
         if cropped and box.detector == "centerface" and box.side < LEAST_PART * min(height, width):

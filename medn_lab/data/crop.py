@@ -36,9 +36,6 @@ So the crop is in the mean over drawn faces that of the LBP cascade which versio
 :func:`face_mask` fits.
 """
 
-LEAST_PART = 0.4
-"""A face of a smaller part of a picture that is all face is a nose or an eye."""
-
 SEARCH_SIDES = (224, 352, 896)
 """Longer side in pixels of the picture searched, its grey border included."""
 
@@ -69,9 +66,6 @@ _LOCK = Lock()
 
 ENLARGED = 2.5
 """The side of a crop with level eyes over the larger extent of eyes, nose tip and mouth corners."""
-
-BACKGROUND = (128.0, 128.0, 128.0)
-"""Grey of what lies outside the frame in such a crop."""
 
 _MEDIAPIPE = ((33, 133), (362, 263), (1,), (61,), (291,))
 _FIVE_OF = {

@@ -305,10 +305,8 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
                 raise ValueError("no picture")
             values = read_image(path).astype(np.float32)
             flow = np.concatenate([(values[..., :2] - MIDDLE) / MIDDLE, values[..., 2:] / 255.0], axis=-1)
-            if flow.shape[0] != flow.shape[1]:
-                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px is not square")
-            if flow.shape != next(iter(flows.values()), flow).shape:
-                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px, the others are larger or smaller")
+            if flow.shape != next(iter(flows.values()), flow.swapaxes(0, 1)).shape:
+                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px is no square of the others' size")
         except ValueError as error:
             problems.append((row["clip_id"], "flow", str(error), "left out"))
             continue
