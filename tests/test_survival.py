@@ -136,7 +136,7 @@ def test_a_second_process_that_prepares_the_same_set_is_refused_and_later_opens_
         "    while not go.exists(): time.sleep(0.02)\n"
         "    real(stream)\n"
         "os.fsync = fsync\n"
-        f"small = FlowRecipe.from_json({SMALL.to_json()!r})\n"
+        f"small = FlowRecipe.from_dict({SMALL.to_dict()!r})\n"
         "prepare(ClipIndex.load(sys.argv[1]), sys.argv[2], progress=False, recipe=small)"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "index"), str(tmp_path / "set")])

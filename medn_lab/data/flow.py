@@ -13,7 +13,6 @@ References
 from __future__ import annotations
 
 import dataclasses
-import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
@@ -304,7 +303,7 @@ class FlowRecipe:
     --------
     >>> FlowRecipe.named("uv_strain_28").size
     28
-    >>> FlowRecipe.from_json(FlowRecipe(size=96).to_json()) == FlowRecipe(size=96)
+    >>> FlowRecipe.from_dict(FlowRecipe(size=96).to_dict()) == FlowRecipe(size=96)
     True
     """
 
@@ -363,10 +362,6 @@ class FlowRecipe:
             del fields["align"]
         return fields
 
-    def to_json(self) -> str:
-        """The recipe as JSON text."""
-        return json.dumps(self.to_dict(), sort_keys=True)
-
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> FlowRecipe:
         """The recipe of such fields; ValueError if one is unknown to this version."""
@@ -374,11 +369,6 @@ class FlowRecipe:
         if unknown:
             raise ValueError(f"a FlowRecipe has no {', '.join(unknown)}; it was written by another version of medn_lab")
         return cls(**fields)
-
-    @classmethod
-    def from_json(cls, text: str) -> FlowRecipe:
-        """The recipe that :meth:`to_json` wrote."""
-        return cls.from_dict(json.loads(text))
 
 
 RECIPES = {
