@@ -40,7 +40,7 @@ def optical_flow(
     apex: np.ndarray,
     *,
     method: FlowMethod = "dis",
-    size: int | tuple[int, int] | None = None,
+    size: int | None = None,
     mask: np.ndarray | None = None,
     blur: float | None = None,
 ) -> np.ndarray:
@@ -58,8 +58,8 @@ def optical_flow(
         ``dis`` is dense inverse search down to single pixels, the most accurate and the default; ``farneback`` invents
         less motion on flat ground; ``tvl1`` is OpenCV's TV-L1, for reproducing others (it needs the wheel
         ``opencv-contrib-python``); ``tvl1_skimage`` is scikit-image's, always there and not the same to the last digit.
-    size : int or (int, int), optional
-        Side, or height and width, of the field returned. By default that of the images.
+    size : int, optional
+        Side of the field returned. By default that of the images.
     mask : (h, w) bool or float, optional
         Where the face is: weights in [0, 1] at the images' resolution by which the field is multiplied.
     blur : float, optional
@@ -124,15 +124,13 @@ def optical_flow(
     return field if size is None else resize_flow(field, size=size)
 
 
-def resize_flow(flow: np.ndarray, *, size: int | tuple[int, int]) -> np.ndarray:
+def resize_flow(flow: np.ndarray, *, size: int) -> np.ndarray:
     """A field at another resolution: average-pooled where it shrinks, and its pixels counted in the new size."""
-    height, width = (size, size) if isinstance(size, (int, np.integer)) else size
-    from_height, from_width = flow.shape[:2]
-    if (height, width) == (from_height, from_width):
+    height, width = flow.shape[:2]
+    if (height, width) == (size, size):
         return np.ascontiguousarray(flow)
-    shrinks = height <= from_height and width <= from_width
-    pooled = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return pooled * np.array((width / from_width, height / from_height), np.float32)
+    how = cv2.INTER_AREA if size <= min(height, width) else cv2.INTER_LINEAR
+    return cv2.resize(flow, (size, size), interpolation=how) * np.array((size / width, size / height), np.float32)
 
 
 def grey(image: np.ndarray) -> np.ndarray:

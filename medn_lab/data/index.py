@@ -185,10 +185,6 @@ class _Row:
         self.note(name, found, done)
         raise _LeftOut
 
-    def cell(self, name: str) -> str:
-        """What the sheet has in a field, in words."""
-        return repr(self.raw[name]) if name in self.raw else "the sheet has no such column"
-
 
 def make_index(
     root: Path,
@@ -306,7 +302,7 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
     if onset is None:
         row.leave_out("onset", repr(raw["onset"]))
     if offset is None or offset <= onset:
-        found = row.cell("offset") if offset is None else f"{offset}, onset {onset}"
+        found = repr(raw.get("offset", "no such column")) if offset is None else f"{offset}, onset {onset}"
         if apex is not None and apex > onset:
             offset = apex + (apex - onset)
             row.fix("offset", found, f"-> {offset}, as long after the apex as the onset is before it")
@@ -316,9 +312,9 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
         else:
             row.leave_out("offset", found)
     if layout.has_apex and "apex" not in raw:
-        row.note("apex", row.cell("apex"), SPOTTED)
+        row.note("apex", "no such column", SPOTTED)
     elif layout.has_apex and apex is None:
-        row.fix("apex", row.cell("apex"), SPOTTED)
+        row.fix("apex", repr(raw["apex"]), SPOTTED)
     elif apex is not None and not onset < apex <= offset:
         why = "the same as the onset" if apex == onset else f"outside {onset} to {offset}"
         row.fix("apex", f"{apex}, {why}", SPOTTED)
