@@ -359,7 +359,9 @@ def _read_labels(row: _Row, layout: Layout, alternatives: AlternativeRule) -> No
         if alternatives == "leave_out" and not plain.certain:
             done = "kept, out of pairs, floors and AU targets"
         done += f"; in doubt: {doubt}" if doubt else ""
-        row.note("action_units", raw["action_units"], done + (f"; no AU: {' '.join(plain.junk)}" if plain.junk else ""))
+        row.note(
+            "action_units", raw["action_units"], done + (f"; not an AU: {' '.join(plain.junk)}" if plain.junk else "")
+        )
 
 
 def _fps(text: str) -> float | None:
