@@ -15,7 +15,6 @@ from pathlib import Path
 import ipywidgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 from hostile_records import EVIL, hostile_records, hostile_widgets
 from sample_records import sample_embedding
@@ -27,6 +26,7 @@ from medn_lab.data import read_casme2
 from medn_lab.evaluate import confusion_matrix, evaluation_summary
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips
+from medn_lab.widgets.live import LiveFigure
 
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
 
@@ -152,8 +152,8 @@ def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
     """The markup that a widget and all in it give to the browser."""
     if isinstance(widget, ipywidgets.HTML):
         yield widget.value
-    if isinstance(widget, go.FigureWidget):
-        yield from shown(json.loads(widget.to_json()))
+    if isinstance(widget, LiveFigure):
+        yield from shown(json.loads(widget.figure))
     for child in getattr(widget, "children", ()):
         yield from html_of(child)
 

@@ -5,9 +5,8 @@ import dataclasses
 import ipywidgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
-from page_contents import control, parts, text_of
+from page_contents import click, control, figure_of, parts, text_of
 from sample_records import CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate
@@ -60,17 +59,10 @@ def press(panel, icon):
     next(one for one in parts(panel, ipywidgets.Button) if one.icon == icon).click()
 
 
-def figure_of(panel):
-    return parts(panel, go.FigureWidget)[0]
-
-
-def click(figure, row, column):
-    """What the page sends when a cell of the matrix is clicked."""
-    trace = next(k for k, one in enumerate(figure.data) if one.type == "heatmap" and one.meta == "value")
-    points = {"trace_indexes": [trace], "point_indexes": [[row, column]], "xs": [column], "ys": [row]}
-    state = {"alt": False, "ctrl": False, "meta": False, "shift": False, "button": 0, "buttons": 1}
-    sent = {"event_type": "plotly_click", "points": points, "device_state": state, "selector": None}
-    figure.set_state({"_js2py_pointsCallback": sent})
+def click_cell(panel, row, column):
+    traces = figure_of(panel).data
+    trace = next(k for k, one in enumerate(traces) if one.type == "heatmap" and one.meta == "value")
+    click(panel, trace, [row, column])
 
 
 def marked(figure):
@@ -131,7 +123,7 @@ class TestPanel:
         assert made.clip_id == predictions.table["clip_id"][predictions.probabilities.max(axis=1).argmax()]
 
     def test_a_click_on_a_cell_lists_its_clips_and_plays_the_first(self, panel):
-        click(figure_of(panel), 0, 0)
+        click_cell(panel, 0, 0)
         assert (panel.true, panel.predicted) == ("happiness", "happiness")
         assert set(panel.selection["label"]) == set(panel.selection["predicted"]) == {"happiness"}
         assert sorted(listed(panel)) == sorted(panel.selection["clip_id"])
@@ -146,7 +138,7 @@ class TestPanel:
         assert marked(figure_of(panel)) == (-0.5, 3.5, 1.5, 2.5)
         control(panel, "predicted").value = "surprise"
         assert len(panel.selection) == evaluate.confusion_matrix(predictions).loc["surprise", "surprise"]
-        click(figure_of(panel), 3, 0)
+        click_cell(panel, 3, 0)
         assert (control(panel, "true").value, control(panel, "predicted").value) == ("others", "happiness")
 
     def test_mistakes_are_the_clips_off_the_diagonal_of_any_row(self, panel, predictions):

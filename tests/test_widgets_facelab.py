@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 import traitlets
-from page_contents import control, parts, text_of
+from page_contents import control, figure_of, parts, text_of
 
 from medn_lab.evaluate import live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig
@@ -50,8 +50,8 @@ def lab(shared):
     return shared
 
 
-def scores(lab) -> go.FigureWidget:
-    return next(part for part in parts(lab) if isinstance(part, go.FigureWidget))
+def scores(lab) -> go.Figure:
+    return figure_of(lab)
 
 
 def level(lab, name):

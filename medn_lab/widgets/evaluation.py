@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -16,7 +17,7 @@ from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted, empty_sheet
 from medn_lab.view.rows import au_set_names, au_set_texts, persons
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.live import live_figure
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.panel import (
     Panel,
     clip_heading,
@@ -125,10 +126,10 @@ class EvaluationPanel(Panel):
         figure.update_layout(width=None)
         edge = {"color": theme.RING, "width": 3}
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge, visible=bool(len(self._cells)))
-        self._figure, shown = live_figure(figure)
+        self._figure = LiveFigure(figure)
         self._line, self._foot = widgets.HTML(), widgets.HTML("".join(note(text) for text in summary.notes))
         super().__init__(
-            [shown, self._choices(), self._line, self._clip_row(), *self._tables(), self._foot],
+            [self._figure, self._choices(), self._line, self._clip_row(), *self._tables(), self._foot],
             name="evaluation-panel", width="100%", results={"selection": table.iloc[:0]},
         )  # fmt: skip
         self._wire()
@@ -216,9 +217,7 @@ class EvaluationPanel(Panel):
         return [widgets.HBox([self._views, self._order], layout=_ROW), self._table]
 
     def _wire(self) -> None:
-        matrix = next((one for one in self._figure.data if one.type == "heatmap" and one.meta == "value"), None)
-        if matrix is not None:
-            matrix.on_click(lambda _, points, __: self._on_cell(points.ys, points.xs))
+        self._figure.on_click(self._on_cell)
         for name in ("true", "predicted", "mistakes"):
             self._bind(name, getattr(self, f"_{name}"))
         self.observe(lambda _: self._choose(), ["true", "predicted", "mistakes"])
@@ -258,9 +257,9 @@ class EvaluationPanel(Panel):
                 positions(self._summary.predictions.table, proposal.value, owner="this panel")
         return proposal.value
 
-    def _on_cell(self, ys: list[float], xs: list[float]) -> None:
-        if ys:
-            self.select(self._counts.index[int(ys[0])], self._counts.columns[int(xs[0])])
+    def _on_cell(self, trace: Any, cell: list[int]) -> None:
+        if trace.type == "heatmap" and trace.meta == "value":
+            self.select(self._counts.index[cell[0]], self._counts.columns[cell[1]])
 
     def _choose(self) -> None:
         """Find the clips of the cell and mark it in the figure."""
@@ -274,8 +273,8 @@ class EvaluationPanel(Panel):
             true = self._cells["true"]
             inside &= ((true != self._cells["predicted"]) & (true != UNLABELLED)).to_numpy()
         self._places = tuple(np.flatnonzero(inside).tolist())
-        with self._figure.batch_update():
-            self._figure.update_shapes(edges, selector={"name": "chosen"})
+        self._figure.drawn.update_shapes(edges, selector={"name": "chosen"})
+        self._figure.send_figure()
 
     def _put(self) -> None:
         """Show the clips of the cell: in words, as the list, as the selection."""
