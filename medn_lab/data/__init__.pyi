@@ -1,9 +1,9 @@
 from .clip_input import read_clip as read_clip
 from .crop import FaceBox as FaceBox
+from .crop import NoFaceError as NoFaceError
 from .crop import crop_face as crop_face
 from .crop import face_mask as face_mask
 from .crop import find_face as find_face
-from .face_finders import NoFaceError as NoFaceError
 from .flow import FlowRecipe as FlowRecipe
 from .flow import flow_colours as flow_colours
 from .flow import optical_flow as optical_flow
@@ -40,7 +40,6 @@ from .readers import read_mmew as read_mmew
 from .readers import read_samm as read_samm
 from .readers import read_smic as read_smic
 from .registration import Registration as Registration
-from .registration import SpottedApex as SpottedApex
 from .registration import register as register
 from .registration import registration_error as registration_error
 from .registration import spot_apex as spot_apex

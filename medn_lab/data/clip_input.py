@@ -12,15 +12,14 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.crop import BACKGROUND, LEAST_PART, FaceBox, crop_face, face_mask, find_face, level_eyes
-from medn_lab.data.face_finders import LandmarkModel, NoFaceError, centerface_faces, has_face
+from medn_lab.data.crop import FaceBox, centerface_faces, crop_face, face_mask, find_face, has_face, level_eyes
 from medn_lab.data.flow import FlowRecipe, code_flow, optical_flow
-from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames, problem
+from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames
+from medn_lab.data.index import problem_table
 from medn_lab.data.registration import SPOTTING_SIDE, register, spot_apex
-from medn_lab.records import PROBLEM_COLUMNS, Clips, ViewingCopy, frame_numbers, frames_of_strip
+from medn_lab.records import Clips, ViewingCopy, frame_numbers, frames_of_strip
 
 CropRule = Literal["auto", "detect", "none"]
-Landmarks = np.ndarray | LandmarkModel
 
 MOST_TURNED = 45
 """Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` reports it."""
@@ -28,11 +27,14 @@ MOST_TURNED = 45
 VIEWING = 256
 """Largest side of the frames of the viewing copy of one's own clip, in pixels."""
 
+LEAST_PART = 0.4
+"""A face of a smaller part of a picture that is all face is a nose or an eye."""
+
+BACKGROUND = (128.0, 128.0, 128.0)
+"""Grey of what lies outside the frame in a crop with level eyes."""
+
 WEBP_QUALITY = 85
 """Of the viewing copy's pictures, 1 to 100."""
-
-NEARLY_BLACK = 16
-"""A clip of 8-bit frames with no larger value lost its picture before it came here."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +48,10 @@ class ClipInput:
     apex : int
         Frame number that was used.
     apex_confidence : float
-        1 where the apex was coded, as in :class:`SpottedApex` where it was spotted.
+        1 where the apex was coded, as in :func:`spot_apex` where it was spotted.
     face : dict
         Columns of the table of clips: where the face is in pixels of the frames, and what found it.
-    problems : list of dict
+    problems : list of tuple
         ``field, found, done`` of what was repaired on the way.
     strip : bytes
         The frames for people, one below the other, as a WebP file; empty where none was wanted.
@@ -98,7 +100,7 @@ def input_of_frames(
     box: FaceBox | None = None,
     crop: CropRule = "detect",
     cropped: bool = False,
-    landmarks: Landmarks | None = None,
+    landmarks: np.ndarray | None = None,
     viewing: int | None = None,
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip.
@@ -106,38 +108,41 @@ def input_of_frames(
     `numbers` are those of the frames, rising; `span` is onset and offset, by default the first and the last. An
     `apex` that is None is spotted, and without a `box` the face is found on the first frame. `crop` is ``detect``
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
-    if the frames are not `cropped` to a face already). `landmarks` of the onset, or what finds them, may take the place
-    of :func:`find_face`. `viewing` is the largest side of the frames of the viewing copy; without it none is made.
+    if the frames are not `cropped` to a face already). `landmarks` of the onset may take the place of the search.
+    `viewing` is the largest side of the frames of the viewing copy; without it none is made.
     """
-    onset, offset = (int(numbers[0]), int(numbers[-1])) if span is None else span
-    look = crop != "none"
+    first, look = int(numbers[0]), crop != "none"
+    onset, offset = (first, int(numbers[-1])) if span is None else span
     if box is None:
-        rule: CropRule = crop if crop != "auto" else "none" if cropped else "detect"
-        if rule not in get_args(CropRule):
-            raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
-        still = frames[0]
         try:
-            box = _find_box(still, rule, landmarks)
-        except NoFaceError as error:
-            raise ClipError(f"{error} (frame {numbers[0]}, the onset)") from error
-        height, width = still.shape[:2]
+            box = _find_box(frames[0], "none" if crop == "auto" and cropped else crop, landmarks)
+        except ClipError as error:
+            raise ClipError(f"{error} (frame {first}, the onset)") from error
+        height, width = frames[0].shape[:2]
         if cropped and box.detector == "centerface" and box.side < LEAST_PART * min(height, width):
             raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
         if box.landmarks is None and look and recipe.align == "eyes":
-            box = replace(box, landmarks=next((face.landmarks for face in centerface_faces(still)), None))
-    problems = _box_problems(box)
+            box = replace(box, landmarks=next((face.landmarks for face in centerface_faces(frames[0])), None))
+    problems: list[Problem] = []
+    if box.n_faces > 1:
+        done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
+        problems.append(("face", f"{box.n_faces:.0f} faces on the onset", done))
+    if box.detector == "centerface" and box.landmarks is not None:
+        across, down = box.landmarks[1] - box.landmarks[0]
+        turn = abs(float(np.degrees(np.arctan2(down, across))))
+        if turn > MOST_TURNED:
+            problems.append(("face", f"turned by {turn:.0f} degrees", "kept as it is; turn the frames upright"))
     confidence = 1.0
     if apex is None:
         apex, confidence = _spotted(numbers, frames, box, look)
         done = f"spotted at {apex}, confidence {confidence:.2f}"
-        problems.append(problem("apex", "not coded or not usable", done))
+        problems.append(("apex", "not coded or not usable", done))
     wanted = frame_numbers(onset, apex, offset, recipe.n_frames)
     there = nearest(numbers, wanted)
     missing = wanted != there
     if missing.any():
         gone, taken = (", ".join(map(str, np.unique(one[missing]))) for one in (wanted, there))
-        problems.append(problem("frames", f"missing: {gone}", f"nearest taken: {taken}"))
-    first = int(numbers[0])
+        problems.append(("frames", f"missing: {gone}", f"nearest taken: {taken}"))
     # The next frame where the apex's own neighbours are missing: a field from a frame to itself means nothing.
     apex_there = max(int(nearest(numbers, np.array([apex]))[0]), int(numbers[1]))
     needed = np.unique([*there, first, apex_there])
@@ -147,68 +152,47 @@ def input_of_frames(
         raise ClipError(f"the frames differ in size: {' and '.join(f'{width}x{height}' for height, width in sizes)} px")
     if look:
         problems += _face_problems(images, box, {"onset": first, "apex": apex_there})
-    if isinstance(frames, FrameFiles):
-        problems += frames.depth_problems()
-    largest = max(int(image.max()) for image in images.values())
-    if largest < NEARLY_BLACK:
-        problems.append(problem("frames", f"nearly black: no value over {largest} of 255", "kept as they are"))
+    problems += getattr(frames, "problems", [])
     faces, outline = _cropped(images, box, recipe, problems)
-    if recipe.register:
-        _register(faces, problems, onset=first)
-    size = (recipe.size, recipe.size)
+    still = faces[first]
+    ellipse = face_mask(len(still))
+    others = [number for number in faces if recipe.register and number != first]
+    moves = {number: register(faces[number], onset=still, mask=ellipse) for number in others}
+    faces |= {number: move.warp(faces[number]) for number, move in moves.items()}
+    lost = sum(not move.found for move in moves.values())
+    if lost:
+        found = f"too few points to follow in {lost} of {len(faces)} frames"
+        problems.append(("registration", found, "left where they were"))
+    outline = ellipse if outline is None else outline
+    mask = recipe.outside + (1.0 - recipe.outside) * outline
+    flow = optical_flow(still, faces[apex_there], method=recipe.method, mask=mask, blur=recipe.blur)
     found_by = {"face_detector": box.detector, "face_score": box.score, "n_faces": box.n_faces}
+    chosen = [faces[int(number)] for number in there]
+    copies = [] if viewing is None else _resized(chosen, min(viewing, len(still)))
+    picture = np.concatenate(copies)[..., ::-1] if copies else None
+    quality = [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]
     return ClipInput(
-        frames=np.stack([cv2.resize(faces[int(number)], size, interpolation=cv2.INTER_AREA) for number in there]),
-        flow=flow_of_faces(faces[first], faces[apex_there], recipe=recipe, outline=outline),
+        frames=np.stack(_resized(chosen, recipe.size)),
+        flow=code_flow(flow, coding=recipe.coding, size=recipe.size, face=outline),
         apex=apex,
         apex_confidence=confidence,
         face={f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")} | found_by,
         problems=problems,
-        strip=b"" if viewing is None else _strip([faces[int(number)] for number in there], viewing),
+        strip=b"" if picture is None else cv2.imencode(".webp", picture, quality)[1].tobytes(),
     )
 
 
-def _strip(faces: Sequence[np.ndarray], size: int) -> bytes:
-    """Faces one below the other as a WebP file; not enlarged."""
-    side = min(size, len(faces[0]))
-    picture = np.concatenate([cv2.resize(one, (side, side), interpolation=cv2.INTER_AREA) for one in faces])
-    return cv2.imencode(".webp", picture[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])[1].tobytes()
+def _resized(faces: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
+    return [cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA) for face in faces]
 
 
-def flow_of_faces(
-    onset: np.ndarray, apex: np.ndarray, *, recipe: FlowRecipe, outline: np.ndarray | None = None
-) -> np.ndarray:
-    """The flow input of two registered face crops at the computing resolution, (size, size, c) float32.
-
-    `outline` is 1 inside the face and 0 outside; an ellipse where it is not given.
-    """
-    face = face_mask(onset.shape[0]) if outline is None else outline
-    mask = recipe.outside + (1.0 - recipe.outside) * face
-    flow = optical_flow(onset, apex, method=recipe.method, mask=mask, blur=recipe.blur)
-    return code_flow(flow, coding=recipe.coding, size=recipe.size, face=face)
-
-
-def _find_box(onset: np.ndarray, rule: CropRule, landmarks: Landmarks | None) -> FaceBox:
+def _find_box(onset: np.ndarray, rule: CropRule, landmarks: np.ndarray | None) -> FaceBox:
     """The face's square: around landmarks, the whole frame (``none``), or what a detector finds."""
-    if isinstance(landmarks, LandmarkModel):
-        return FaceBox.of_landmarks(landmarks.landmarks(onset), detector="mediapipe")
+    if rule not in get_args(CropRule):
+        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {rule!r}")
     if landmarks is not None:
         return FaceBox.of_landmarks(landmarks)
     return FaceBox.around(onset) if rule == "none" else find_face(onset)
-
-
-def _box_problems(box: FaceBox) -> list[Problem]:
-    problems = []
-    if box.n_faces > 1:
-        done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
-        problems.append(problem("face", f"{box.n_faces:.0f} faces on the onset", done))
-    if box.detector == "centerface" and box.landmarks is not None:
-        across, down = box.landmarks[1] - box.landmarks[0]
-        turn = abs(float(np.degrees(np.arctan2(down, across))))
-        if turn > MOST_TURNED:
-            done = "kept as it is; turn the frames upright"
-            problems.append(problem("face", f"turned by {turn:.0f} degrees", done))
-    return problems
 
 
 class _Faces(Sequence):
@@ -227,15 +211,15 @@ class _Faces(Sequence):
 def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, look: bool) -> tuple[int, float]:
     """Number of the apex and its confidence, among the frames that show the face where the best of all does not."""
     places = list(range(len(numbers)))
-    spotted = spot_apex(_Faces(frames, box, places))
-    if look and _faceless(frames[spotted.position], box):
+    position, confidence = spot_apex(_Faces(frames, box, places))
+    if look and _faceless(frames[position], box):
         with_face = [place for place in places if not _faceless(frames[place], box)]
         if len(with_face) >= 2:
             places = with_face
-            spotted = spot_apex(_Faces(frames, box, places))
+            position, confidence = spot_apex(_Faces(frames, box, places))
         elif box.detector == "centerface":
             raise ClipError(f"no face in {len(numbers) - len(with_face)} of {len(numbers)} frames")
-    return int(numbers[places[spotted.position]]), spotted.confidence
+    return int(numbers[places[position]]), confidence
 
 
 def _faceless(image: np.ndarray, box: FaceBox) -> bool:
@@ -246,15 +230,13 @@ def _faceless(image: np.ndarray, box: FaceBox) -> bool:
 def _face_problems(images: Mapping[int, np.ndarray], box: FaceBox, used: Mapping[str, int]) -> list[Problem]:
     """A row that names the frames without a face; a clip whose onset or apex has none where others have is refused."""
     gone = [number for number, image in images.items() if _faceless(image, box)]
-    if not gone:
-        return []
     found = f"no face in {len(gone)} of {len(images)} frames looked at: {', '.join(map(str, gone))}"
     if len(gone) == len(images):  # given by hand, or frames of a kind in which CenterFace finds none
-        return [problem("face", found, "kept: the box was not found by a detector")]
+        return [("face", found, "kept: the box was not found by a detector")]
     for name, number in used.items():
         if number in gone and box.detector not in ("box", "landmarks"):
             raise ClipError(f"{found}; frame {number} is the {name}")
-    return [problem("face", found, "kept as they are")]
+    return [("face", found, "kept as they are")] if gone else []
 
 
 def _cropped(
@@ -267,25 +249,10 @@ def _cropped(
             matrix, outline = level
             size = (recipe.compute_size, recipe.compute_size)
             return {n: cv2.warpAffine(one, matrix, size, borderValue=BACKGROUND) for n, one in images.items()}, outline
-        marks = box.landmarks
-        found = "no eye positions" if marks is None else f"{len(marks)} landmarks, of which the eyes are unknown"
-        problems.append(problem("landmarks", found, "cropped to the box, the eyes not made level"))
+        problems.append(("landmarks", "no eye positions", "cropped to the box, the eyes not made level"))
     # Enlarging adds nothing, yet flow wants twice the network's size: coarse faces stay near their own resolution.
     side = min(recipe.compute_size, max(round(box.side), 2 * recipe.size))
     return {number: crop_face(image, box=box, size=side) for number, image in images.items()}, None
-
-
-def _register(faces: dict[int, np.ndarray], problems: list[Problem], *, onset: int) -> None:
-    """Move each face onto the onset's, where enough points can be followed."""
-    mask = face_mask(faces[onset].shape[0])
-    moves = {number: register(face, onset=faces[onset], mask=mask) for number, face in faces.items() if number != onset}
-    for number, move in moves.items():
-        if move.found:
-            faces[number] = move.warp(faces[number])
-    lost = sum(not move.found for move in moves.values())
-    if lost:
-        found = f"too few points to follow in {lost} of {len(faces)} frames"
-        problems.append(problem("registration", found, "left where they were"))
 
 
 def read_clip(
@@ -298,7 +265,7 @@ def read_clip(
     subject: str = "own",
     recipe: FlowRecipe | None = None,
     crop: CropRule = "detect",
-    landmarks: np.ndarray | str | os.PathLike[str] | None = None,
+    landmarks: np.ndarray | None = None,
     box: FaceBox | Sequence[float] | None = None,
 ) -> Clips:
     """One video file or one folder of frames as a clip for the network.
@@ -307,7 +274,7 @@ def read_clip(
     ----------
     path : path-like
         A video that OpenCV reads, or a folder of numbered pictures. A video is turned upright by its header, and its
-        frames are taken as evenly spaced; where they are not, a row of ``problems`` reports it.
+        frames are taken as evenly spaced.
     onset, offset : int, optional
         Frame numbers, in a video from 0; by default its first and last frame.
     apex : int, optional
@@ -321,9 +288,8 @@ def read_clip(
         As the network was trained with; the default recipe where none is given.
     crop : {"detect", "none"}
         Whether the face is searched on the onset, or the frames are cropped already.
-    landmarks : (k, 2) array or path-like, optional
-        Pixels of the face's landmarks on the onset, 3 or more, or the ``.task`` file of a MediaPipe face landmarker,
-        instead of the detector.
+    landmarks : (k, 2) array, optional
+        Pixels of the face's landmarks on the onset, 3 or more, instead of the detector.
     box : FaceBox or (x, y, side), optional
         The face's square on the onset in pixels, instead of the detector.
 
@@ -360,7 +326,7 @@ def read_clip(
     >>> clip.frames.shape, clip.flow.shape
     ((1, 8, 64, 64, 3), (1, 64, 64, 2))
     """
-    recipe = (FlowRecipe() if recipe is None else recipe).usable()
+    recipe = FlowRecipe() if recipe is None else recipe
     source = Path(os.path.abspath(Path(path).expanduser()))
     if landmarks is not None and box is not None:
         raise ValueError("give landmarks or a box, not both")
@@ -370,46 +336,33 @@ def read_clip(
         raise ValueError(f"apex {apex} must come after the onset {first} and not after the offset {last}")
     for name, wanted, there in (("onset", onset, first), ("offset", offset, last)):
         if wanted is not None and wanted != there:
-            problems.append(problem(name, f"no frame {wanted}", f"{there} taken"))
-    clip_id = source.name if source.is_dir() else source.stem
-    given = LandmarkModel.open(landmarks) if isinstance(landmarks, (str, os.PathLike)) else None
+            problems.append((name, f"no frame {wanted}", f"{there} taken"))
+    if landmarks is not None:
+        box = FaceBox.of_landmarks(np.asarray(landmarks))
+    elif box is not None and not isinstance(box, FaceBox):
+        x, y, side = map(float, box)
+        box = FaceBox(x, y, side)
+    given = None if box is None else box.check(frames[0])
     try:
         made = input_of_frames(
             numbers,
             frames,
             apex=None if apex is None else int(apex),
             recipe=recipe,
-            box=_given_box(frames[0], box, None if given else landmarks),
+            box=given,
             crop=crop,
-            landmarks=given,
             viewing=VIEWING,
         )
     except ClipError as error:
         raise ValueError(f"{source.name}: {error}") from error
+    clip_id = source.name if source.is_dir() else source.stem
     row = {"clip_id": clip_id, "dataset": "own", "subject": subject, "onset": first, "apex": made.apex, "offset": last}
     row |= {"fps": rate, "emotion": "", "action_units": "", "apex_confidence": made.apex_confidence, **made.face}
-    rows = [{"clip_id": clip_id, **one, "kept": True} for one in [*problems, *made.problems]]
     return Clips(
         frames=made.frames[None],
         flow=made.flow[None],
         table=pd.DataFrame([row]),
         recipe=recipe.to_dict(),
-        problems=pd.DataFrame(rows, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool}),
+        problems=problem_table((clip_id, *one) for one in [*problems, *made.problems]),
         viewing=ViewingCopy(VIEWING, (partial(frames_of_strip, made.strip, n_frames=recipe.n_frames),)),
     )
-
-
-def _given_box(onset: np.ndarray, box: Any, points: Any) -> FaceBox | None:
-    """The face's square from what the user gives, checked against the onset."""
-    try:
-        if points is not None:
-            points = np.asarray(points, dtype=float)
-        elif box is not None and not isinstance(box, FaceBox):
-            x, y, side = map(float, box)
-            box = FaceBox(x, y, side)
-    except (TypeError, ValueError):
-        if points is not None:
-            raise ValueError(f"landmarks must be (k, 2) pixels or the path of a .task file, not {points!r}") from None
-        raise ValueError(f"box must be a FaceBox or (x, y, side) in pixels, not {box!r}") from None
-    box = box if points is None else FaceBox.of_landmarks(points)
-    return None if box is None else box.check(onset)

@@ -9,22 +9,23 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.frames import cv2, read_image, stays_within
-from medn_lab.data.index import Problem, clip_keys, problem_table, reader_id
+from medn_lab.data.frames import read_image
+from medn_lab.data.index import clip_keys, problem_table, reader_id
 from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, header_key, name_key
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
 from medn_lab.data.readers import join_indexes, read_dataset
 from medn_lab.data.spreadsheet import TEXT_SUFFIXES, AnyPath, text_cells
 from medn_lab.records import AlternativeRule, ClipIndex, Clips, normalise_text
 
-CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex | pd.DataFrame
+CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex
+Problem: TypeAlias = tuple[str, str, str, str]
+"""``clip_id, field, found, done``."""
 
 PROTOCOL = "megc2019"
 CLASSES = PROTOCOLS[PROTOCOL].classes
@@ -32,8 +33,8 @@ CLASSES = PROTOCOLS[PROTOCOL].classes
 MIDDLE = 127.5
 """The byte that becomes 0: the middle of a clip's range, not the absence of motion."""
 
-SCALED = "clip by clip, so 0 is not no motion and values are no pixels"
-"""What the recipe says of the values."""
+SCALED = "clip by clip: values are not pixels, and 0 can be motion"
+"""The unit of the flow, as the recipe states it."""
 
 LEAST_SHARED = 0.1
 """Share of a spreadsheet's rows, or of the pack's clips of its data set, that must be in both."""
@@ -48,31 +49,18 @@ _HEADERS = {
 """Field to the headers of a list that stand for it, the first that is there, as in ``FIELD_NAMES``."""
 
 _FIELDS = ("dataset", "subject", "filename", "label")
-_SHORT_NAMES = {short: name for name in CLASSES for short in (name[:length] for length in range(2, len(name) + 1))}
+_NUMBERS = {str(number): name for number, name in enumerate(CLASSES)}
+_SHORT_NAMES = {name[:length]: name for name in CLASSES for length in range(2, len(name) + 1)}
 
 
 def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
-    """The clips of a list that goes with flow packs or with the challenge, and what was found.
+    """The clips of a list that goes with flow packs or with the challenge, and rows of ``problems``.
 
-    Parameters
-    ----------
-    path : path-like
-        ``combined_3class_gt.csv`` (no header: ``casme2,sub01,EP02_01f,1``), or a list with a header such as
-        ``dataset,sub,filename_o,label,apex,imagename,sub_filename`` or ``data,subject,clip,label``, in any order, with
-        other columns among them, separated by comma, semicolon or tab. Classes are 0, 1 and 2 or words.
-
-    Returns
-    -------
-    table : DataFrame
-        ``clip_id, dataset, subject, filename`` (all as the readers spell them), ``label`` (the class's name), ``image``
-        (``""`` where the list has none).
-    problems : list
-        Rows without a clip or a class, and clips that are there again.
-
-    Raises
-    ------
-    ValueError
-        If it is no such list, no row has a clip and a class, or classes are numbered from 1.
+    `path` is ``combined_3class_gt.csv`` (no header: ``casme2,sub01,EP02_01f,1``), or a list with a header such as
+    ``dataset,sub,filename_o,label,apex,imagename,sub_filename`` or ``data,subject,clip,label``, in any order, separated
+    by comma, semicolon or tab. Classes are 0, 1 and 2 or words. The table has ``clip_id, dataset, subject, filename``
+    as the readers spell them, ``label`` (the class's name) and ``image`` (``""`` where the list has none). ValueError
+    is raised where it is no such list, no row has a clip and a class, or classes are numbered from 1.
     """
     path = Path(path)
     none = f"{path.name} is no list of a flow pack"
@@ -88,10 +76,7 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     elif cells and all(len(row) >= 4 and not any(row[4:]) for row in cells):
         fields = {name: place for place, name in enumerate(_FIELDS)}
     else:
-        raise ValueError(
-            f"{none}: it has neither four columns (dataset, subject, clip, class) nor a header with a data set, a "
-            "subject, a clip and a label"
-        )
+        raise ValueError(f"{none}: it has neither four columns nor a header with data set, subject, clip and label")
     listed = [{name: row[at] if at < len(row) else "" for name, at in fields.items()} for row in cells]
     given = {re.sub(r"\.0*$", "", row["label"]) for row in listed}
     if "3" in given and "0" not in given:
@@ -101,15 +86,15 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     for number, (row, words) in enumerate(zip(listed, cells, strict=True), 1):
         clip_id = reader_id(row["dataset"], row["subject"], row["filename"])
         dataset, subject, filename = clip_id.split("/", 2)
-        label = _class_of(row["label"], dataset)
+        word = canonical_emotion(re.sub(r"\.0*$", "", row["label"]))
+        label = _NUMBERS.get(word) or _SHORT_NAMES.get(word) or _class_of(word, dataset)
         if not all(row[name] for name in _FIELDS[:3]):
             problems.append((f"list/({' '.join(words)[:40]})", "row", "no data set, subject or clip", "left out"))
         elif not label:
             problems.append((clip_id, "label", f"class {row['label']!r} in {path.name}", "left out"))
         elif clip_id in clips:
-            before = clips[clip_id]["label"]
-            differs = "" if before == label else f", as {label} and before as {before}"
-            problems.append((f"{clip_id}#{number}", "clip_id", f"again in row {number}{differs}", "left out"))
+            found = f"again in row {number}, as {label} and before as {clips[clip_id]['label']}"
+            problems.append((f"{clip_id}#{number}", "clip_id", found, "left out"))
         else:
             clip = {"clip_id": clip_id, "dataset": dataset, "subject": subject, "filename": filename}
             clips[clip_id] = {**clip, "label": label, "image": row.get("image", "")}
@@ -119,25 +104,16 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     return pd.DataFrame(list(clips.values())), problems
 
 
-def _class_of(text: str, dataset: str) -> str:
-    """The class that a number, a word or its beginning stands for, ``""`` for none."""
-    number = re.fullmatch(r"([012])(?:\.0*)?", text)
-    if number:
-        return CLASSES[int(number[1])]
-    word = canonical_emotion(text)
-    return _SHORT_NAMES.get(word) or PROTOCOLS[PROTOCOL].rules.get(dataset, {}).get(word, "")
+def _class_of(emotion: str, dataset: str) -> str:
+    return PROTOCOLS[PROTOCOL].rules.get(dataset, {}).get(canonical_emotion(emotion), "")
 
 
-def _changed(table: pd.DataFrame, listed: pd.Series, name: str) -> list[Problem]:
+def _changed(table: pd.DataFrame, name: str) -> list[Problem]:
     """A problem for each clip to which the list of this name gives another class than its emotion does."""
-    problems = []
-    for row, label in zip(table.to_dict("records"), listed, strict=True):
-        emotion = canonical_emotion(row["emotion"])
-        own = PROTOCOLS[PROTOCOL].rules.get(row["dataset"], {}).get(emotion, "")
-        if own != label:
-            found = f"{row['emotion'] or 'no emotion'}, {own or 'in no class'}"
-            problems.append((row["clip_id"], "label", found, f"-> {label}, the class in {name}"))
-    return problems
+    own = [_class_of(*row) or "in no class" for row in table[["emotion", "dataset"]].itertuples(index=False)]
+    rows = table.assign(own=own)[own != table["label"]]
+    found = (rows["emotion"].replace("", "no emotion") + ", " + rows["own"], "-> " + rows["label"] + ", as " + name)
+    return list(zip(rows["clip_id"], ["label"] * len(rows), *found, strict=True))
 
 
 def read_megc2019(
@@ -209,9 +185,9 @@ def read_megc2019(
         table = joined.table[kept].assign(label=labels[kept].astype(object)).reset_index(drop=True)
         lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
         problems += [(one, "gt", "not in the official list", out) for one in joined.table.loc[~kept, "clip_id"]]
-        name = Path(gt).name
-        problems += [(one, "gt", f"in {name}, and no clip of the data sets that were given", out) for one in lacking]
-        problems += _changed(table, table["label"], name) + of_list
+        found = f"in {Path(gt).name}, and no clip of the data sets that were given"
+        problems += [(one, "gt", found, out) for one in lacking]
+        problems += _changed(table, Path(gt).name) + of_list
     source = {**joined.source, "protocol": PROTOCOL}
     return ClipIndex(table, problem_table(problems, joined.problems), source)
 
@@ -222,8 +198,6 @@ def read_flow_pack(
     gt: AnyPath | None = None,
     codings: CodingSource | Sequence[CodingSource] = (),
     alternatives: AlternativeRule = "leave_out",
-    pixels: float = 1.0,
-    size: int | None = None,
 ) -> Clips:
     """A circulating flow pack as clips without frames: the motion branch's input alone.
 
@@ -239,21 +213,17 @@ def read_flow_pack(
     gt : path-like, optional
         The list, where several are there or it lies elsewhere: ``combined_3class_gt.csv``, or one with a header such as
         ``data,subject,clip,label``.
-    codings : path-like, ClipIndex, DataFrame or sequence of them
-        Spreadsheets of the pack's data sets (of any name; the data set is recognised), or what a reader made of one.
-        Emotions, AUs, frame numbers and the spreadsheet's row are joined from them by clip, without any frames. Where
-        two have a clip the first one counts.
+    codings : path-like, ClipIndex or sequence of them
+        Spreadsheets of the pack's data sets (of any name; the data set is recognised), or what a reader made of one,
+        each with other clips. Emotions, AUs, frame numbers and the spreadsheet's row are joined from them by clip,
+        without any frames.
     alternatives : {"leave_out", "first", "all", "common"}
         What a disputed AU set (``12 or 14``) of a spreadsheet becomes, as in the readers.
-    pixels : float
-        The largest absolute value of ``u`` and ``v``, by which all clips are multiplied alike.
-    size : int, optional
-        Enlarge or shrink to this side for a network that does not take 28 px; the values stay.
 
     Returns
     -------
     Clips
-        ``frames`` None, ``flow (n, 28, 28, 3)`` with ``u`` and ``v`` from ``-pixels`` to ``pixels`` and strain from 0
+        ``frames`` None, ``flow (n, 28, 28, 3)`` with ``u`` and ``v`` from -1 to 1 and strain from 0
         to 1. ``clip_id``, ``dataset, subject, filename`` are those of the data sets' readers; ``label`` is the list's
         class. Rows of the list without a picture, pictures outside the list, clips without a row in the codings and
         what list and codings say differently are in ``problems``.
@@ -261,9 +231,9 @@ def read_flow_pack(
     Raises
     ------
     FileNotFoundError
-        If there is no such folder or spreadsheet.
+        If there is no such folder.
     ValueError
-        If no list fits, or no picture, a coding has no clip of the pack, or `pixels` or `size` cannot be.
+        If no list fits, or no picture, a coding has no clip of the pack, or two have one.
 
     See Also
     --------
@@ -283,44 +253,39 @@ def read_flow_pack(
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which the flow pack was unpacked")
-    if not 0 < pixels < np.inf or (size is not None and size < 1):
-        raise ValueError(f"pixels must be above 0 and size at least 1; they are {pixels} and {size}")
     table, problems = _find_list(root) if gt is None else read_list(gt)
-    given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex, pd.DataFrame)) else list(codings)
+    given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex)) else list(codings)
     table, coded = _with_codings(table, given, alternatives)
-    flows, of_pictures = _pictures(root, table, pixels=pixels, size=size)
+    flows, of_pictures = _pictures(root, table)
     kept = table.iloc[list(flows)].drop(columns="image").reset_index(drop=True)
     named = coded["clip_id"].astype(str).str.replace(r"#\d+$", "", regex=True)  # a sheet may repeat a row
     coded = coded.assign(clip_id=named)[named.isin(kept["clip_id"])]
     flow = np.stack(list(flows.values()))
-    recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": float(pixels)}
+    recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": 1.0}
     problems = problem_table([], problem_table([*problems, *of_pictures]), coded)
     return Clips(frames=None, flow=flow, table=kept, recipe={**recipe, "scaled": SCALED}, problems=problems)
 
 
 def _files(root: Path, *suffixes: str) -> list[Path]:
-    found = (path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.name[0] != ".")
-    return sorted(path for path in found if stays_within(path, root))
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.name[0] != ".")
 
 
 def _find_list(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
     found, why = {}, []
     for path in _files(root, *TEXT_SUFFIXES):
         try:
-            found[path] = read_list(path)
+            found[path.name] = read_list(path)
         except ValueError as error:
             why.append(str(error))
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if found:
-        raise ValueError(f"{len(found)} lists fit: {', '.join(path.name for path in found)}; say which with gt=")
-    reasons = "; ".join(why[:3]) or "there is no .csv"
-    raise ValueError(f"no list of clips below {root} ({reasons}); give it with gt=")
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} lists fit: {', '.join(found)}; say which with gt=")
+    if not found:
+        reasons = "; ".join(why[:3]) or "there is no .csv"
+        raise ValueError(f"no list of clips below {root} ({reasons}); give it with gt=")
+    return next(iter(found.values()))
 
 
-def _pictures(
-    root: Path, table: pd.DataFrame, *, pixels: float, size: int | None
-) -> tuple[dict[int, np.ndarray], list[Problem]]:
+def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], list[Problem]]:
     """The flow of each row of the table with a usable picture, and what was found of the others."""
     pictures = _files(root, ".png")
     by_name = {name_key(one.stem): one for one in pictures}
@@ -338,9 +303,10 @@ def _pictures(
         try:
             if path is None:
                 raise ValueError("no picture")
-            flow = _flow(read_image(path), pixels, size)
-            if flow.shape != next(iter(flows.values()), flow).shape:
-                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px, the others are larger or smaller")
+            values = read_image(path).astype(np.float32)
+            flow = np.concatenate([(values[..., :2] - MIDDLE) / MIDDLE, values[..., 2:] / 255.0], axis=-1)
+            if flow.shape != next(iter(flows.values()), flow.swapaxes(0, 1)).shape:
+                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px is no square of the others' size")
         except ValueError as error:
             problems.append((row["clip_id"], "flow", str(error), "left out"))
             continue
@@ -352,17 +318,6 @@ def _pictures(
     return flows, problems
 
 
-def _flow(picture: np.ndarray, pixels: float, size: int | None) -> np.ndarray:
-    if picture.shape[0] != picture.shape[1]:
-        raise ValueError(f"{picture.shape[1]}x{picture.shape[0]} px is not square")
-    values = picture.astype(np.float32)
-    motion = (values[..., :2] - MIDDLE) / MIDDLE * np.float32(pixels)
-    flow = np.concatenate([motion, values[..., 2:] / 255.0], axis=-1)
-    if size is None or size == len(flow):
-        return flow
-    return cv2.resize(flow, (size, size), interpolation=cv2.INTER_AREA if size < len(flow) else cv2.INTER_LINEAR)
-
-
 def _with_codings(
     listed: pd.DataFrame, sources: list[CodingSource], alternatives: AlternativeRule
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -370,57 +325,35 @@ def _with_codings(
     if not sources:
         return listed.assign(emotion=listed["label"], action_units=""), problem_table([])
     keys = clip_keys(listed)
-    codings = [_coding(source, listed, keys, alternatives) for source in sources]
-    first: dict[str, tuple[dict[str, Any], str]] = {}  # a clip's key to its row and coding
-    problems: list[Problem] = []
-    taken = []
-    for index in codings:
-        name = str(index.source.get("spreadsheet", "an index"))
-        new = []
-        for key, row in zip(clip_keys(index.table), index.table.to_dict("records"), strict=True):
-            if key in first:
-                problems += _differences(row, name, *first[key])
-            elif key in set(keys):
-                first[key] = row, name
-                new.append(row["clip_id"])
-        taken.append(replace(index, table=index.table[index.table["clip_id"].isin(new)]))
-    joined = join_indexes([index for index in taken if len(index)]).table
-    joined = joined.drop(columns=["frames_folder", "cropped", "label"], errors="ignore").set_axis(clip_keys(joined))
-    found = joined.reindex(keys).reset_index(drop=True)
+    joined = join_indexes([_coding(source, listed, keys, alternatives) for source in sources])
+    coded = joined.table.drop(columns=["frames_folder", "cropped", "label"], errors="ignore")
+    coded = coded.set_axis(clip_keys(coded)).loc[lambda table: ~table.index.duplicated()]
+    found = coded.reindex(keys).reset_index(drop=True)
     has_row = found["clip_id"].notna()
     for name in found.select_dtypes(exclude="number"):
         found[name] = found[name].fillna("")
-    for name in ("clip_id", "dataset", "subject", "filename"):
-        found[name] = found[name].where(has_row, listed[name])
-    found["emotion"] = found["emotion"].where(has_row, listed["label"])
+    own = listed.assign(emotion=listed["label"])
+    for name in ("clip_id", "dataset", "subject", "filename", "emotion"):
+        found[name] = found[name].where(has_row, own[name])
     if has_row.all():
-        found = found.astype(dict.fromkeys(joined.select_dtypes("integer").columns, np.int64))
+        found = found.astype(dict.fromkeys(coded.select_dtypes("integer").columns, np.int64))
     table = found.assign(label=listed["label"], image=listed["image"])
-    problems += _changed(table, table["label"], "the list")
     without = table.loc[~has_row, "clip_id"]
-    problems += [(name, "coding", "in none of the codings", "kept without AUs and frames") for name in without]
-    return table, problem_table(problems, *(index.problems.assign(kept=True) for index in codings))
+    problems = [(name, "coding", "in none of the codings", "kept without AUs and frames") for name in without]
+    return table, problem_table([*_changed(table, "the list"), *problems], joined.problems.assign(kept=True))
 
 
 def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
-    """A coding as an index, from whatever was given; of a spreadsheet the data set that has most of the clips."""
-    if isinstance(source, ClipIndex):
-        index, name = source, "the index"
-    elif isinstance(source, pd.DataFrame):
-        index, name = ClipIndex(source), "the table"
-    else:
-        index, name = _sheet_of_pack(Path(source).expanduser(), listed, keys, alternatives), Path(source).name
-    lacking = [column for column in ("emotion", "action_units") if column not in index.table]
-    if lacking:
-        raise ValueError(f"{name} lacks {', '.join(lacking)}; a coding has both")
+    """A coding as an index, of a data set of which it has clips."""
+    index = source
+    if not isinstance(index, ClipIndex):
+        index = _sheet_of_pack(Path(index).expanduser(), listed, keys, alternatives)
     if not clip_keys(index.table).isin(keys).any():
-        raise ValueError(f"none of {len(index)} clips of {name} is among the {len(keys)} clips of the pack")
+        raise ValueError(f"none of {len(index)} clips of the coding is among the {len(keys)} clips of the pack")
     return index
 
 
 def _sheet_of_pack(path: Path, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
-    if not Path(str(path).partition("#")[0]).is_file():
-        raise FileNotFoundError(f"no spreadsheet at {path}")
     clips = listed["dataset"].value_counts()
     fitting, why = [], []
     for name in [name for name in LAYOUTS if name in clips]:
@@ -436,12 +369,3 @@ def _sheet_of_pack(path: Path, listed: pd.DataFrame, keys: pd.Series, alternativ
     if not fitting:
         raise ValueError(f"{path.name} is no spreadsheet of the pack's data sets: {'; '.join(why)}")
     return max(fitting, key=lambda one: one[0])[1]
-
-
-def _differences(row: dict[str, Any], name: str, counted: dict[str, Any], first: str) -> list[Problem]:
-    """A problem for each thing that a second coding says differently of a clip."""
-    return [
-        (counted["clip_id"], field, f"{row[field]} in {name}, {counted[field]} in {first}", f"{first} is taken")
-        for field in ("onset", "apex", "offset", "emotion", "action_units")
-        if field in row and field in counted and str(row[field]) != str(counted[field])
-    ]

@@ -9,12 +9,10 @@ import io
 import math
 import os
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -33,22 +31,16 @@ NO_GUESS: Any = None
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
-MOST_PIXELS = 100_000_000
-"""No frame has as many: a still of 8K video has 33 million."""
-
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 """How many bits cameras write into a 16-bit file."""
 
 MOST_BYTES = 2_000_000_000
 """Of frames in memory: 13 s of full HD at 25 frames a second."""
 
-FEWEST_BYTES = 16
-"""Of a file for one frame of video; a header that promises more frames is wrong."""
-
 MOST_FPS = 1000
 """No camera of this field is as fast; headers with a clock instead of a rate have 1000, 12800, 90000."""
 
-Problem = dict[str, str]
+Problem: TypeAlias = tuple[str, str, str]
 """``field, found, done`` of a row of ``problems``."""
 
 _RUN = re.compile(r"\d+")
@@ -67,11 +59,6 @@ class FrameNameError(ClipError):
 
 class UnreadableFrameError(ClipError):
     """A frame's file is missing, truncated or no picture."""
-
-
-def problem(field: str, found: str, done: str) -> Problem:
-    """What was wrong, and what was done about it."""
-    return {"field": field, "found": found, "done": done}
 
 
 def frame_number(name: str) -> int | None:
@@ -98,28 +85,22 @@ def _frame_numbers(names: Iterable[str]) -> dict[str, int]:
 
     Of several such runs it is the one with the smallest range, which counts in the smallest steps, and then the last.
     """
-    alike: dict[tuple[str, ...], list[str]] = {}
+    alike: dict[tuple[str, ...], dict[str, int]] = {}
     for name in names:
-        if frame_number(name) is not None:
-            alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), []).append(name)
-    kept = None
-    if 2 < len(alike) > sum(map(len, alike.values())) / 2:  # a random code in each name: runs that all names have count
-        kept = min(map(len, alike)) - 1
-        alike = {("",) * (kept + 1): [name for group in alike.values() for name in group]}
-    numbers = {}
+        number = frame_number(name)
+        if number is not None:
+            alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), {})[name] = number
+    numbers: dict[str, int] = {}
     chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
     for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
-        runs = [[int(run) for run in _RUN.findall(name.rpartition(".")[0])[:kept]] for name in group]
+        runs = [[int(run) for run in _RUN.findall(name.rpartition(".")[0])] for name in group]
         columns = list(zip(*runs, strict=True))
         places = [p for p, column in enumerate(columns) if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
         best = chosen.get(len(pattern), -1)
         if places:
             best = max(places, key=lambda p: (len(set(columns[p])), min(columns[p]) - max(columns[p]), p))
             chosen.setdefault(len(pattern), best)
-        for place, name in enumerate(group):
-            number = frame_number(name) if best < 0 else columns[best][place]
-            if number is not None:
-                numbers[name] = number
+        numbers |= group if best < 0 else dict(zip(group, columns[best], strict=True))
     return numbers
 
 
@@ -132,7 +113,7 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     Parameters
     ----------
     folder : path-like
-        Files that are no pictures, have no number in their names, or are links out of the folder, are passed over.
+        Files that are no pictures or have no number in their names are passed over.
 
     Returns
     -------
@@ -158,32 +139,24 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of frames at {folder}")
-    there = (entry for entry in os.scandir(folder) if not entry.name.startswith("."))
-    numbers = _frame_numbers(sorted(entry.name for entry in there if stays_within(Path(entry.path), folder)))
-    twice = {number: count for number, count in Counter(numbers.values()).items() if count > 1}
+    numbers = _frame_numbers(sorted(name for name in os.listdir(folder) if name[0] != "."))
+    twice = [number for number, count in Counter(numbers.values()).items() if count > 1]
     if twice:
-        number = min(twice)
-        same = [name for name, one in numbers.items() if one == number]
-        more = f", and {len(twice) - 1} more numbers are there twice" if len(twice) > 1 else ""
+        same = [name for name, one in numbers.items() if one == min(twice)]
         raise FrameNameError(
-            f"{' and '.join(sorted(same)[:3])} in {folder.name} are both frame {number}{more}; leave one file a frame, "
-            "and one clip a folder"
+            f"{' and '.join(sorted(same)[:3])} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are "
+            "there twice); leave one file a frame, and one clip a folder"
         )
     return {number: folder / name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
 
 
 class FrameFiles(Sequence):
-    """The pictures of a clip, each read when it is needed, all with one scale of brightness.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    """
+    """The pictures of a clip, each read when it is needed, all with one scale of brightness."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = paths
-        self._range: tuple[float, float] | None = None
-        self._deep = np.dtype(np.uint8)
+        self.problems: list[Problem] = []
+        self._white = 0.0
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -192,24 +165,14 @@ class FrameFiles(Sequence):
         image = _decoded(self.paths[place])
         if image.dtype == np.uint8:
             return image
-        if self._range is None:
-            low, high = zip(
-                *[_range_of(one) for one in map(_decoded, self.paths) if one.dtype != np.uint8], strict=True
-            )
-            self._range, self._deep = (min(low), max(high)), image.dtype
-        return _to_bytes(image, *self._range)
-
-    def depth_problems(self) -> list[Problem]:
-        """A row of ``problems`` if the brightness was scaled by other than a full 16 bits."""
-        if self._range is None:
-            return []
-        low, high = self._range
-        full = _full_scale(self._deep, high)
-        if self._deep == np.uint16 and full > 2**14:
-            return []
-        found = f"values {f'from {low:g} to' if low else 'up to'} {high:g} in {self._deep} files"
-        black = f"{low:g} taken for black and " if low else ""
-        return [problem("frames", found, f"{black}{full:g} taken for white in the whole clip")]
+        if not self._white:
+            largest = max(float(one.max()) for one in map(_decoded, self.paths) if one.dtype != np.uint8)
+            depths = (2.0**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits)
+            self._white = 1.0 if image.dtype.kind == "f" and largest <= 1 else next(depths, largest)
+            if self._white != 2**16 - 1:
+                found = f"values up to {largest:g} in {image.dtype} files"
+                self.problems.append(("frames", found, f"{self._white:g} taken for white in the whole clip"))
+        return np.rint(np.clip(image.astype(np.float32) * (255 / self._white), 0, 255)).astype(np.uint8)
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
@@ -228,7 +191,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     Raises
     ------
     UnreadableFrameError
-        If the file is missing, empty, truncated, no picture, or claims more than :data:`MOST_PIXELS`.
+        If the file is missing, empty, truncated, damaged or no picture.
 
     Examples
     --------
@@ -243,170 +206,83 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     return FrameFiles([Path(path)])[0]
 
 
-def _range_of(image: np.ndarray) -> tuple[float, float]:
-    """The smallest (0 where none is negative) and the largest finite value."""
-    finite = np.isfinite(image)
-    return float(np.min(image, initial=0, where=finite)), float(np.max(image, initial=0, where=finite))
-
-
-def _full_scale(kind: np.dtype, largest: float) -> float:
-    if kind.kind == "f" and largest <= 1:
-        return 1.0
-    return next((2.0**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits), largest)
-
-
-def _to_bytes(image: np.ndarray, low: float, high: float) -> np.ndarray:
-    scale = 255 / (_full_scale(image.dtype, high) - low)
-    finite = np.nan_to_num(image.astype(np.float32), nan=low, posinf=high, neginf=low)
-    return np.rint(np.clip((finite - low) * scale, 0, 255)).astype(np.uint8)
-
-
 def _decoded(path: Path) -> np.ndarray:
     """A picture in the type of its file, RGB."""
     try:
         content = path.read_bytes()
-    except OSError as error:
-        raise UnreadableFrameError(f"{path.name} cannot be opened ({error.strerror})") from error
-    if not content:
-        raise UnreadableFrameError(f"{path.name} is empty")
-    # Decoders fill the missing half of a truncated picture with grey and give no error.
-    for start, end in ((b"\xff\xd8", b"\xff\xd9"), (_PNG[:4], b"IEND")):
-        if content.startswith(start) and end not in content[-64:]:
-            raise UnreadableFrameError(f"{path.name} is truncated after {len(content)} bytes")
-    _check_head(content, path.name)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    except (cv2.error, MemoryError):  # too many pixels, broken chunks
-        image = None
-    if image is None:
-        raise UnreadableFrameError(f"{path.name} is no picture that OpenCV can read ({len(content)} bytes)")
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
-
-
-def _check_head(content: bytes, name: str) -> None:
-    """Raise where the header claims more pixels than any camera has, or a checksum of a PNG is wrong."""
-    is_png = content.startswith(_PNG)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own warning of a bomb; ours is an error
+        # Decoders fill the missing half of a truncated picture with grey, or read on past a wrong checksum.
+        if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-64:]:
+            raise ValueError("it is truncated")
+        if content.startswith(_PNG):
             with Image.open(io.BytesIO(content)) as opened:
-                width, height = opened.size
-                if is_png:  # OpenCV may read on where a checksum is wrong, with other pixels
-                    opened.verify()
-    except Image.DecompressionBombError:
-        raise UnreadableFrameError(f"{name} claims to have far over {MOST_PIXELS:,} pixels; it is not read") from None
-    except Exception as error:  # a kind that Pillow does not know, or broken: OpenCV decides
-        if is_png and isinstance(error, (SyntaxError, OSError)):
-            raise UnreadableFrameError(f"{name} is damaged: a checksum in it is wrong") from error
-        return
-    if width * height > MOST_PIXELS:
-        raise UnreadableFrameError(
-            f"{name} claims to have {width}x{height} px, over {MOST_PIXELS:,} pixels; it is not read"
-        )
-
-
-def _is_rate(fps: object) -> bool:
-    return isinstance(fps, Real) and 0 < float(fps) < MOST_FPS
+                opened.verify()
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        if image is None:
+            raise ValueError("it is no picture that OpenCV can read")
+    except (OSError, ValueError, SyntaxError, cv2.error) as error:  # Pillow has SyntaxError for a broken chunk
+        raise UnreadableFrameError(f"{path.name} cannot be read: {error}") from error
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
 
 
 def open_frames(
     source: Path, onset: int | None, offset: int | None, fps: float | None
 ) -> tuple[np.ndarray, Sequence[np.ndarray], float, list[Problem]]:
     """Numbers and frames of a folder or video from onset to offset, the frames a second, and rows of ``problems``."""
-    if fps is not None and not _is_rate(fps):
+    if fps is not None and not 0 < fps < MOST_FPS:
         raise ValueError(f"fps is {fps!r}; give the frames a second of the camera, above 0 and below {MOST_FPS}")
     first, last = (0 if onset is None else onset), (math.inf if offset is None else offset)
     frames: Sequence[np.ndarray]
     problems: list[Problem] = []
     if source.is_dir():
         paths = list_frames(source)
-        if not paths:
-            kinds = ", ".join(IMAGE_SUFFIXES)
-            raise ValueError(f"{source.name} has no picture with a number in its name; frames are {kinds}")
         numbers = [number for number in paths if first <= number <= last]
-        frames, count = FrameFiles([paths[number] for number in numbers]), len(paths)
+        frames = FrameFiles([paths[number] for number in numbers])
         rate = 30.0 if fps is None else float(fps)
     elif not source.is_file():
         raise FileNotFoundError(f"nothing at {source}; give a video file or a folder of frames")
     elif source.suffix.lower() not in VIDEO_SUFFIXES:
         raise ValueError(f"{source.name} is no video ({', '.join(VIDEO_SUFFIXES)}); give a video or a folder of frames")
     else:
-        numbers, frames, count, rate, problems = _read_video(source, max(0, first), last, fps)
+        numbers, frames, rate, problems = _read_video(source, max(0, first), last, fps)
     if len(numbers) < 2:
-        span = f" from onset {onset} to offset {offset}" if onset is not None or offset is not None else ""
         raise ValueError(
-            f"{source.name} has {len(numbers)} readable frames{span} ({count} in all); a clip needs at least 2"
+            f"{source.name} has {len(numbers)} readable frames with a number from {first} to {last}; a clip needs at "
+            "least 2"
         )
     return np.array(numbers), frames, rate, problems
 
 
 def _read_video(
     source: Path, first: int, last: float, fps: float | None
-) -> tuple[list[int], list[np.ndarray], int, float, list[Problem]]:
-    """Numbers and frames of a part of a video, all frames there are, the frames a second, and rows of ``problems``.
-
-    What the header promises is checked before a frame is read.
-    """
+) -> tuple[list[int], list[np.ndarray], float, list[Problem]]:
+    """Numbers and frames of a part of a video, the frames a second, and rows of ``problems``."""
     frames: list[np.ndarray] = []
-    times: list[float] = []
     problems: list[Problem] = []
     count = 0
     video = cv2.VideoCapture(str(source))
     try:
-        rate, total, width, height = (
-            float(video.get(getattr(cv2, f"CAP_PROP_{name}")))
-            for name in ("FPS", "FRAME_COUNT", "FRAME_WIDTH", "FRAME_HEIGHT")
-        )
-        if not 0 < total <= source.stat().st_size / FEWEST_BYTES:
-            total = 0
-        if total:
-            _check_memory(source, min(last, total - 1) - first + 1, width, height)
+        rate = video.get(cv2.CAP_PROP_FPS)
         while count <= last and video.grab():
             if count >= first:
                 read, frame = video.retrieve()
                 if not read:
                     break
-                _check_memory(source, len(frames) + 1, *frame.shape[1::-1])
                 frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-                times.append(float(video.get(cv2.CAP_PROP_POS_MSEC)))
+                if len(frames) * frame.nbytes > MOST_BYTES:
+                    raise ValueError(
+                        f"{source.name} is longer than {len(frames) - 1} frames, which is no single micro-expression; "
+                        "choose a part of it with onset= and offset="
+                    )
             count += 1
     finally:
         video.release()
-    if count < min(total, last + 1):
-        found = f"{count} of {total:.0f} frames that the video's header promises"
-        problems.append(problem("frames", found, "the others are not in the file"))
-    if fps is None and not _is_rate(rate):
+    if fps is None and not 0 < rate < MOST_FPS:
         found = f"{rate:g} frames a second in the video's header"
-        problems.append(problem("fps", found, "30 assumed; give fps= where it is known"))
-        fps = 30.0
-    rate = rate if fps is None else float(fps)
-    apart = np.diff(times)
-    if len(apart) and 0 < 1.5 * apart.min() < apart.max():
-        found = f"frames are {apart.min():.0f} to {apart.max():.0f} ms apart"
-        problems.append(problem("fps", found, f"taken as evenly spaced, {rate:g} frames a second"))
-    return list(range(first, first + len(frames))), frames, count, rate, problems
-
-
-def _check_memory(source: Path, count: float, width: float, height: float) -> None:
-    most = int(MOST_BYTES // max(1, 3 * width * height))
-    if count > most:
-        raise ValueError(
-            f"{source.name} has more than {most} frames of {width:.0f}x{height:.0f} px to be read, which is no single"
-            f" micro-expression; choose a part of it with onset= and offset=, at most {most} frames apart"
-        )
-
-
-def stays_within(path: Path, root: Path) -> bool:
-    """Whether a file, followed through its links, lies below `root`."""
-    return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+        problems.append(("fps", found, "30 assumed; give fps= where it is known"))
+        rate = 30.0
+    return list(range(first, first + len(frames))), frames, rate if fps is None else float(fps), problems
 
 
 def nearest(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """For each wanted number the nearest that is there (the earlier of two); `numbers` must rise.
-
-    Examples
-    --------
-    >>> nearest(np.array([1, 2, 5, 9]), np.array([2, 4, 7, 20])).tolist()
-    [2, 5, 5, 9]
-    """
+    """For each wanted number the nearest that is there (the earlier of two); `numbers` must rise."""
     return numbers[np.abs(numbers[:, None] - wanted).argmin(axis=0)]

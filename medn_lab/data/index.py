@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.frames import VIDEO_SUFFIXES, frame_number, list_frames, stays_within
+from medn_lab.data.frames import Problem, frame_number, list_frames
 from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, header_key, name_key
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
-from medn_lab.data.spreadsheet import Spreadsheet, without_copies, words_of
+from medn_lab.data.spreadsheet import Sheet, own_folders
 from medn_lab.records import (
     CODING_COLUMNS,
     PROBLEM_COLUMNS,
@@ -33,9 +35,6 @@ from medn_lab.records import (
 )
 from medn_lab.records import ActionUnits as ActionUnits
 
-Problem: TypeAlias = tuple[str, str, str, str]
-"""``clip_id, field, found, done``; one whose `done` begins with "left out" is not kept."""
-
 SLOWEST_FPS, FASTEST_FPS = 5.0, 1_000.0
 """A frame rate outside is a wrong cell (1,000 and 90,000 are clocks of video files); the data set's own is taken."""
 
@@ -47,8 +46,11 @@ SPOTTED = "-> spotted when the clip is prepared"
 _DATASETS = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "casmeiii": "casme3"}
 
 
-def problem_table(problems: Iterable[Problem], *tables: pd.DataFrame) -> pd.DataFrame:
-    """Tables of problems, and after them these problems, as one table."""
+def problem_table(problems: Iterable[tuple[str, str, str, str]], *tables: pd.DataFrame) -> pd.DataFrame:
+    """Tables of problems, and after them these (``clip_id, field, found, done``), as one table.
+
+    A clip of which what was done begins with "left out" is not kept.
+    """
     found = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS[:4]), dtype=object)
     found["kept"] = ~found["done"].astype(str).str.startswith("left out")
     parts = [part for part in (*tables, found) if len(part)] or [found]
@@ -58,15 +60,7 @@ def problem_table(problems: Iterable[Problem], *tables: pd.DataFrame) -> pd.Data
 def reader_id(dataset: str, subject: str, filename: str) -> str:
     """The id that the data set's reader gives a clip, from any of the spellings in use.
 
-    Parameters
-    ----------
-    dataset, subject, filename : str
-        As a list, a folder or a picture names them; the subject may stand before the file name once or twice.
-
-    Returns
-    -------
-    str
-        ``dataset/subject/filename``.
+    The subject may stand before the file name once or twice.
 
     Examples
     --------
@@ -93,9 +87,6 @@ def reader_id(dataset: str, subject: str, filename: str) -> str:
 
 def clip_keys(table: pd.DataFrame) -> pd.Series:
     """What all spellings of one clip have in common, a row: its id without case and leading zeros."""
-    missing = [name for name in ("dataset", "subject", "filename") if name not in table]
-    if missing:
-        raise ValueError(f"clips are matched by dataset, subject and filename; the table lacks {', '.join(missing)}")
     rows = table[["dataset", "subject", "filename"]].astype(str).itertuples(index=False)
     return pd.Series([name_key(reader_id(*row)) for row in rows], index=table.index, dtype=object)
 
@@ -111,124 +102,73 @@ def _clip_name(name: str) -> str:
 class FrameFolders:
     """Every folder below a root that holds numbered pictures.
 
-    Parameters
-    ----------
-    root : Path
-    layout : Layout
-    frames : str
-        ``auto``, the name of a tree, or the name of a folder: then only what lies below folders of this name.
-    camera : str, optional
-        Folders below one with another camera's name are passed over.
-
-    Attributes
-    ----------
-    count : int
-        How many there are.
-    links : list of Path
-        Links to folders, and one a folder of frames that lead out of it, which are not followed.
+    `frames` is ``auto``, the name of a tree, or the name of a folder: then only what lies below folders of this name.
+    ``count`` is how many there are, and
+    ``numbers(folder)`` the frame numbers in one, rising.
     """
 
-    def __init__(self, root: Path, layout: Layout, *, frames: str = "auto", camera: str | None = None) -> None:
-        self.layout, self.root = layout, root
-        self._by_key: dict[tuple[str, ...], dict[Path, FrameTree]] = {}
-        self._numbers: dict[Path, np.ndarray] = {}
-        self._videos: dict[str, Path] = {}
-        self.count = 0
-        self.links: list[Path] = []
-        self.trees = [tree for tree in layout.trees if frames in ("auto", tree.name)]
-        below = "" if self.trees else f"/{frames.lower().strip('/')}/"
-        self.trees = self.trees or list(layout.trees)
-        for folder, inner, files in os.walk(root):
-            inner[:] = without_copies(inner)
-            self.links += [Path(folder, name) for name in inner if Path(folder, name).is_symlink()]
+    def __init__(self, root: Path, layout: Layout, *, frames: str = "auto") -> None:
+        self.root, self.count = root, 0
+        self.numbers = cache(lambda folder: np.array(list(list_frames(folder)), dtype=np.int64))
+        self._by_key: dict[tuple[str, ...], dict[Path, None]] = {}
+        named = [tree for tree in layout.trees if frames in ("auto", tree.name)]
+        self.trees = named or list(layout.trees)
+        below = "" if named else f"/{frames.lower().strip('/')}/"
+        for folder, inner, files in os.walk(root, followlinks=True):
+            inner[:] = own_folders(inner)
             parts = (root.name, *Path(folder).relative_to(root).parts)
-            filmed = next(filter(None, (words_of(part) & set(layout.cameras) for part in reversed(parts))), set())
-            if below not in f"/{'/'.join(parts).lower()}/" or (camera and filmed and camera not in filmed):
+            if below not in f"/{'/'.join(parts).lower()}/":
                 continue
             first = next((name for name in files if name[0] != "." and frame_number(name) is not None), None)
-            if first is not None:
-                self.links += [link for link in [Path(folder, first)] if not stays_within(link, Path(folder))]
-                self._add(Path(folder), parts, first)
-            else:
-                videos = [Path(folder, name) for name in files if name.lower().endswith(VIDEO_SUFFIXES)]
-                self._videos |= {_clip_name(path.stem): path for path in videos if path.name[0] != "."}
+            if first is not None and (tree := _tree_of(layout, parts, first)) in self.trees:
+                self.count += 1
+                for kept in (str, _clip_name):
+                    key = (tree.name, *map(kept, parts[-tree.tail :]))
+                    self._by_key.setdefault(key, {})[Path(folder)] = None
         if below and not self.count:
-            raise ValueError(
-                f"{layout.title} has no frames {frames!r}: there are auto, {', '.join(t.name for t in layout.trees)}, "
-                f"and {root} has no folder of this name with frames below"
-            )
-
-    def _add(self, folder: Path, parts: tuple[str, ...], first: str) -> None:
-        """Enter a folder under its tree: that of the longest marker, or else that of its first frame's name."""
-        trees = self.layout.trees
-        marked = [tree for tree in trees if any(tree.marker in part.lower() for part in parts)]
-        named = [tree for tree in trees if first.lower().startswith(tree.frame.partition("{")[0])]
-        tree = max(marked, key=lambda tree: len(tree.marker)) if marked else (named or trees[-1:])[0]
-        if tree in self.trees:
-            self.count += 1
-            for kept in (str, _clip_name):
-                key = (tree.name, *map(kept, parts[-tree.tail :]))
-                self._by_key.setdefault(key, {})[folder] = tree
+            known = ", ".join(tree.name for tree in layout.trees)
+            raise ValueError(f"no frames {frames!r}: there are auto, {known}, and {root} has no such folder of frames")
 
     def find(self, fields: Mapping[str, str]) -> tuple[Path, FrameTree, str]:
         """The folder of a row, its tree, and how its name differs (``""`` where it does not).
 
-        Raises
-        ------
-        ValueError
-            If there is none, or several.
+        ValueError is raised if there is none, or several.
         """
         names = {tree: tree.folder.format(**fields).split("/")[-tree.tail :] for tree in self.trees}
         for tree, parts in names.items():
             for kept in (str, _clip_name):  # found under its own name before a similar one
                 found = list(self._by_key.get((tree.name, *map(kept, parts)), {}))
                 if len(found) > 1:
-                    raise ValueError(self._several([path.relative_to(self.root) for path in found]))
+                    listed = ", ".join(str(path.relative_to(self.root)) for path in found[:3])
+                    raise ValueError(f"{len(found)} folders fit: {listed}; choose with frames= and a folder's name")
                 if found:
                     actual = "/".join(found[0].parts[-tree.tail :])
                     return found[0], tree, "" if actual == "/".join(parts) else actual
-        videos = (self._videos.get(_clip_name(parts[-1])) for parts in names.values())
-        video = next(filter(None, videos), None)
-        if video is None:
-            raise ValueError(f"no folder for {fields['subject']}/{fields['filename']}")
-        name = video.relative_to(self.root)
-        source, folder = shlex.quote(name.as_posix()), shlex.quote(name.with_suffix("").as_posix())
-        raise ValueError(
-            f"no folder of frames, but the video {name.as_posix()}; write its frames first, N being the number "
-            f"that the spreadsheet gives the video's first frame (mostly 0 or 1): mkdir {folder} && "
-            f"ffmpeg -i {source} -start_number N {folder}/%d.png"
-        )
+        raise ValueError(f"no folder for {fields['subject']}/{fields['filename']}")
 
-    def _several(self, found: list[Path]) -> str:
-        """That several folders fit, and which argument chooses."""
-        parts = [{part.lower() for part in path.parts} for path in found]
-        own = []
-        for place, path in enumerate(found):
-            others = set().union(*parts[:place], *parts[place + 1 :])
-            own += [repr(part) for part in path.parts if part.lower() not in others][:1]
-        choose = f"choose with frames={' or frames='.join(own[:3])}" if own else "move all but one elsewhere"
-        return f"{len(found)} folders fit: {', '.join(map(str, found[:3]))}; {choose}"
 
-    def numbers(self, folder: Path) -> np.ndarray:
-        """The frame numbers in a folder, rising."""
-        if folder not in self._numbers:
-            self._numbers[folder] = np.array(list(list_frames(folder)), dtype=np.int64)
-        return self._numbers[folder]
+def _tree_of(layout: Layout, parts: tuple[str, ...], first: str) -> FrameTree:
+    """The tree of a folder: that of the longest marker, or else that of its first frame's name."""
+    marked = [tree for tree in layout.trees if any(tree.marker in part.lower() for part in parts)]
+    named = [tree for tree in layout.trees if first.lower().startswith(tree.frame.partition("{")[0])]
+    return max(marked, key=lambda tree: len(tree.marker)) if marked else (named or layout.trees[-1:])[0]
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------
+
+
+class _LeftOut(Exception):
+    """A row cannot be used; why is the last of its problems."""
 
 
 @dataclass
 class _Row:
     """One row on its way: what the sheet says, what is known of it, and what was found wrong."""
 
-    clip_id: str
     raw: Mapping[str, str]
     repair: bool
     values: dict[str, Any] = field(default_factory=dict)
-    problems: list[tuple[str, str, str]] = field(default_factory=list)
-    kept: bool = True
+    problems: list[Problem] = field(default_factory=list)
 
     def note(self, name: str, found: object, done: str) -> None:
         """Something worth knowing; the clip stays as it is."""
@@ -236,135 +176,123 @@ class _Row:
 
     def fix(self, name: str, found: object, done: str) -> None:
         """A repair; without permission to repair the clip is left out."""
-        if self.repair:
-            self.note(name, found, done)
-        else:
+        if not self.repair:
             self.leave_out(name, found, f"left out; with repair=True: {done}")
-
-    def leave_out(self, name: str, found: object, done: str = "left out") -> None:
-        """The clip cannot be used."""
-        self.kept = False
         self.note(name, found, done)
 
-    def cell(self, name: str) -> str:
-        """What the sheet has in a field, in words."""
-        return repr(self.raw[name]) if name in self.raw else "the sheet has no such column"
+    def leave_out(self, name: str, found: object, done: str = "left out") -> NoReturn:
+        """The clip cannot be used."""
+        self.note(name, found, done)
+        raise _LeftOut
 
 
 def make_index(
     root: Path,
-    sheet: Spreadsheet,
+    sheet: Sheet,
     layout: Layout,
     folders: FrameFolders | None,
     *,
     repair: bool,
     alternatives: AlternativeRule,
 ) -> ClipIndex:
-    """The clips of a spreadsheet, with their folders where these are given.
-
-    Raises
-    ------
-    ValueError
-        If no row can be used.
-    """
-    rows: list[_Row] = []
-    seen: dict[str, int] = {}
-    for raw in _expressions(sheet):
-        row = _start(layout, raw, repair)
-        key = row.clip_id.casefold()  # in two capitalisations it would be one folder twice
-        count = seen[key] = seen.get(key, 0) + 1
-        if count > 1:
-            row.problems.clear()
-            row.leave_out("clip_id", f"row {raw['sheet_row']} of the sheet is number {count} of {row.clip_id}")
-            row.clip_id += f"#{count}"
-        if row.kept:
-            _read_clip(row, layout, folders, alternatives)
-        rows.append(row)
-    kept = [row for row in rows if row.kept]
+    """The clips of a spreadsheet, with their folders where these are given; ValueError if no row can be used."""
+    raws = list(_expressions(sheet[1]))
+    texts = [raw["action_units"] for raw in raws] if layout.has_aus else []
+    codings = au_codings(texts, alternatives=alternatives).to_dict("records") or [{}] * len(raws)
+    kept: list[dict[str, Any]] = []
+    problems: list[tuple[Any, ...]] = []
+    seen: Counter[str] = Counter()
+    for raw, coding in zip(raws, codings, strict=True):
+        row, names, used = _Row(raw, repair, dict(coding)), _names(layout, raw), False
+        clip_id = "/".join([layout.dataset, *(names[name] for name in layout.key)])
+        if not names["subject"] or not names["filename"]:
+            clip_id = f"{layout.dataset}/({raw['row_text'][:40]})"
+        seen[clip_id.casefold()] += 1  # in two capitalisations it would be one folder twice
+        count = seen[clip_id.casefold()]
+        again = f"row {raw['sheet_row']} of the sheet is number {count} of {clip_id}"
+        clip_id += f"#{count}" if count > 1 else ""
+        with suppress(_LeftOut):
+            if count > 1:
+                row.leave_out("clip_id", again)
+            _read_row(row, names, layout, folders, alternatives)
+            kept.append({"clip_id": clip_id, **row.values})
+            used = True
+        problems += [(clip_id, *problem, used) for problem in row.problems]
+    found_wrong = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
     if not kept:
-        raise ValueError(_nothing(rows, folders, layout, root))
-    source = {
-        "root": str(root),
-        "spreadsheet": sheet.path.name,
-        "sheets": [name for name in sheet.sheets if name],
-        "sha256": sheet.sha256,
-        "coding": sheet.coding,
-        "rows": len(rows),
-        "frames": sorted({row.values["tree"] for row in kept if "tree" in row.values}),
-    }
-    problems = [(row.clip_id, *problem, row.kept) for row in rows for problem in row.problems]
-    found = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
-    return ClipIndex(_table(kept, layout, alternatives), found, source)
+        looked = "" if folders is None else f" with the {folders.count} folders of frames below {root}"
+        expected = " or ".join(tree.folder for tree in layout.trees)
+        first_problem = ": ".join(found_wrong.loc[0, ["clip_id", "field", "found"]]) if problems else "it has no rows"
+        fault = f"none of {len(raws)} rows of {layout.title} can be used{looked} (expected {expected})"
+        raise ValueError(f"{fault}; the first, {first_problem}")
+    table = pd.DataFrame(kept)
+    source = {"root": str(root), **sheet[0], "rows": len(raws), "frames": sorted(set(table.get("tree", [])))}
+    if table["apex"].notna().all():
+        table["apex"] = table["apex"].astype(np.int64)
+    first = ["clip_id", "dataset", "subject", "filename", "onset", "apex", "offset", "fps", "emotion", "action_units"]
+    last = ("objective_class", "coding", "spreadsheet", "sheet", "sheet_row", "cropped", "frames_folder")
+    parts = [table[first], table[[name for name in last if name in table]]]
+    if layout.has_aus:
+        aus = au_table(table["action_units_coded"], alternatives=alternatives)
+        parts[1:1] = [table[list(CODING_COLUMNS[1:])], aus]
+    return ClipIndex(pd.concat(parts, axis=1), found_wrong, source)
 
 
-def _expressions(sheet: Spreadsheet) -> Iterator[dict[str, str]]:
+def _expressions(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
     """One row an expression: SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``."""
-    for raw in sheet.rows:
+    for raw in rows:
         yield raw
         for more in "23":
             onset, offset = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")
-            if raw["filename"] and (_is_coded(onset) or _is_coded(offset)):
+            blank = ("", "0", "0.0", "/", "-", "nan", "none", "n/a")
+            if raw["filename"] and not {normalise_text(text).lower() for text in (onset, offset)} <= set(blank):
                 yield raw | {"onset": onset, "apex": "", "offset": offset, "expression": more}
 
 
-def _is_coded(text: str) -> bool:
-    return normalise_text(text).lower() not in ("", "0", "0.0", "/", "-", "nan", "none", "n/a")
+def _names(layout: Layout, raw: Mapping[str, str]) -> dict[str, str]:
+    """Subject, clip and onset as an id has them; a further expression has its number too, as no file is called so."""
+    subject, name, onset = normalise_text(raw["subject"]), normalise_text(raw["filename"]), _number(raw["onset"])
+    return {
+        "subject": subject and layout.subject_name(subject),
+        "filename": f"{name}/{raw['expression']}" if "expression" in raw else name,
+        "onset": raw["onset"] if onset is None else str(onset),
+    }
 
 
-def _start(layout: Layout, raw: Mapping[str, str], repair: bool) -> _Row:
-    """The row's identity."""
-    subject, name = normalise_text(raw["subject"]), normalise_text(raw["filename"])
-    if not subject or not name:
-        row = _Row(f"{layout.dataset}/({raw['row_text'][:40]})", raw, repair)
-        row.leave_out(
-            "row",
-            raw["row_text"],
-            f"left out: row {raw['sheet_row']} of the sheet names no subject and file (of merged cells the first alone "
-            "has the text), so no clip",
-        )
-        return row
-    subject, onset = layout.subject_name(subject), _number_text(raw["onset"])
-    filename = f"{name}/{raw['expression']}" if "expression" in raw else name  # no file is called so
-    parts = {"subject": subject, "filename": filename, "onset": onset}
-    values = {"dataset": layout.dataset, "subject": subject, "filename": filename, "sheet_row": int(raw["sheet_row"])}
-    values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet")}
-    values["in_folder"] = {"subject": subject, "filename": name, "emotion": raw["emotion"], "onset": onset}
-    return _Row("/".join([layout.dataset, *(parts[name] for name in layout.key)]), raw, repair, values)
-
-
-def _read_clip(row: _Row, layout: Layout, folders: FrameFolders | None, alternatives: AlternativeRule) -> None:
+def _read_row(
+    row: _Row, names: Mapping[str, str], layout: Layout, folders: FrameFolders | None, alternatives: AlternativeRule
+) -> None:
     raw, values = row.raw, row.values
-    there = np.arange(0) if folders is None else _find_frames(row, folders)
-    if row.kept:
-        _read_course(row, layout, there)
-    if row.kept and folders is not None:
+    subject, filename = names["subject"], names["filename"]
+    if not subject or not filename:
+        why = "names no subject and file (of merged cells the first alone has the text), so no clip"
+        row.leave_out("row", raw["row_text"], f"left out: row {raw['sheet_row']} of the sheet {why}")
+    values |= {"dataset": layout.dataset, "subject": subject, "filename": filename, "sheet_row": int(raw["sheet_row"])}
+    values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet", "objective_class") if name in raw}
+    there = np.arange(0)
+    if folders is not None:
+        try:
+            place = {**names, "filename": normalise_text(raw["filename"]), "emotion": raw["emotion"]}
+            folder, tree, differs = folders.find(place)
+            there = folders.numbers(folder)
+        except ValueError as error:  # no folder, several, or two files of one number
+            row.leave_out("frames", error)
+        if differs:
+            row.note("frames_folder", differs, "matched despite its name")
+        values |= {"frames_folder": str(folder), "cropped": tree.cropped, "tree": tree.name}
+    _read_course(row, layout, there)
+    if folders is not None:
         _check_frames(row, there)
-    if not row.kept:
-        return
     fps = _fps(raw.get("fps", ""))
     values["fps"] = layout.fps if fps is None else fps
     if fps is None and raw.get("fps"):
         row.note("fps", repr(raw["fps"]), f"-> {layout.fps:g}, the data set's own")
     if "expression" in raw:
-        words = f"expression {raw['expression']} of {values['subject']}/{values['in_folder']['filename']}"
-        row.note("filename", f"{words}, {values['onset']} to {values['offset']}", "a clip with an id for itself")
+        row.note("filename", f"{filename}, {values['onset']} to {values['offset']}", "a clip with its own id")
     frames = values["offset"] - values["onset"] + 1
     if frames / values["fps"] > LONGEST_SECONDS:
         row.note("offset", f"{frames} frames, {frames / values['fps']:.1f} s", "kept as it is")
     _read_labels(row, layout, alternatives)
-
-
-def _find_frames(row: _Row, folders: FrameFolders) -> np.ndarray:
-    """The frame numbers in the row's folder; without a folder the row is left out."""
-    try:
-        folder, tree, differs = folders.find(row.values["in_folder"])
-        if differs:
-            row.note("frames_folder", differs, "matched despite its name")
-        row.values |= {"frames_folder": str(folder), "cropped": tree.cropped, "tree": tree.name}
-        return folders.numbers(folder)
-    except ValueError as error:  # no folder, several, or two files of one number
-        row.leave_out("frames", str(error))
-        return np.arange(0)
 
 
 def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
@@ -373,9 +301,8 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
     onset, apex, offset = (_number(raw.get(name, "")) for name in ("onset", "apex", "offset"))
     if onset is None:
         row.leave_out("onset", repr(raw["onset"]))
-        return
     if offset is None or offset <= onset:
-        found = row.cell("offset") if offset is None else f"{offset}, onset {onset}"
+        found = repr(raw.get("offset", "no such column")) if offset is None else f"{offset}, onset {onset}"
         if apex is not None and apex > onset:
             offset = apex + (apex - onset)
             row.fix("offset", found, f"-> {offset}, as long after the apex as the onset is before it")
@@ -384,11 +311,10 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
             row.fix("offset", found, f"-> {offset}, the last frame of the clip's folder")
         else:
             row.leave_out("offset", found)
-            return
     if layout.has_apex and "apex" not in raw:
-        row.note("apex", row.cell("apex"), SPOTTED)
+        row.note("apex", "no such column", SPOTTED)
     elif layout.has_apex and apex is None:
-        row.fix("apex", row.cell("apex"), SPOTTED)
+        row.fix("apex", repr(raw["apex"]), SPOTTED)
     elif apex is not None and not onset < apex <= offset:
         why = "the same as the onset" if apex == onset else f"outside {onset} to {offset}"
         row.fix("apex", f"{apex}, {why}", SPOTTED)
@@ -401,12 +327,11 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
 def _check_frames(row: _Row, there: np.ndarray) -> None:
     onset, offset = row.values["onset"], row.values["offset"]
     inside = there[(there >= onset) & (there <= offset)]
-    wanted = offset - onset + 1
+    wanted = offset - onset + 1  # a wrong cell can make it huge
     missing = wanted - len(inside)
-    lacks = f"{missing} of {wanted} frames are missing"
+    lacks = f"{missing} of {wanted} frames from {onset} to {offset} are missing"
     if len(inside) < 2:
-        span = f"{there[0]} to {there[-1]}" if len(there) else "nothing"
-        row.leave_out("frames", f"{len(inside)} of {wanted} frames from {onset} to {offset}; the folder has {span}")
+        row.leave_out("frames", f"{lacks}; the folder has {there[0]} to {there[-1]}")
     elif missing > wanted / 2:
         row.leave_out("frames", lacks, "left out: more than half are missing")
     elif missing:
@@ -416,31 +341,27 @@ def _check_frames(row: _Row, there: np.ndarray) -> None:
 
 
 def _read_labels(row: _Row, layout: Layout, alternatives: AlternativeRule) -> None:
-    raw, emotion = row.raw, canonical_emotion(row.raw["emotion"])
-    known = {one for protocol in PROTOCOLS.values() for rule in protocol.rules.values() for one in rule}
+    raw, values = row.raw, row.values
+    emotion = values["emotion"] = canonical_emotion(raw["emotion"])
+    known = any(emotion in rule for protocol in PROTOCOLS.values() for rule in protocol.rules.values())
     if not emotion:
         row.note("emotion", repr(raw["emotion"]), "kept without an emotion")
-    elif emotion not in known | {"tense"}:
+    elif not known and emotion != "tense":
         row.note("emotion", repr(raw["emotion"]), "kept under this name; no protocol knows it")
-    row.values |= {"emotion": emotion, "action_units": ""}
-    if "objective_class" in raw:
-        row.values["objective_class"] = raw["objective_class"]
     if not layout.has_aus:
+        values["action_units"] = ""
         return
-    coded = raw["action_units"]
-    read = au_codings([coded], alternatives=alternatives).iloc[0]
-    row.values |= dict(read)
-    plain = parse_action_units(coded)
-    words = f"; not an AU: {' '.join(plain.junk)}" if plain.junk else ""
-    if read["action_units_doubt"] == "unknown":
-        row.note("action_units", repr(coded), "AUs unknown")
-    elif read["action_units_doubt"]:
-        done = f"read as {read['action_units'] or 'no AU'}"
+    plain, doubt = parse_action_units(raw["action_units"]), values["action_units_doubt"]
+    if doubt == "unknown":
+        row.note("action_units", repr(raw["action_units"]), "AUs unknown")
+    elif doubt or plain.junk:
+        done = f"read as {values['action_units'] or 'no AU'}"
         if alternatives == "leave_out" and not plain.certain:
             done = "kept, out of pairs, floors and AU targets"
-        row.note("action_units", coded, f"{done}; in doubt: {read['action_units_doubt']}{words}")
-    elif words:
-        row.note("action_units", coded, f"read as {read['action_units']}{words}")
+        done += f"; in doubt: {doubt}" if doubt else ""
+        row.note(
+            "action_units", raw["action_units"], done + (f"; not an AU: {' '.join(plain.junk)}" if plain.junk else "")
+        )
 
 
 def _fps(text: str) -> float | None:
@@ -454,35 +375,3 @@ def _number(text: str) -> int | None:
     """A frame's number, of nine digits at most (what is longer is no frame), also as ``46.0`` or ``46,0``."""
     found = re.fullmatch(r"(\d{1,9})(?:\.0*|,0{1,2})?", normalise_text(text))
     return int(found[1]) if found else None
-
-
-def _number_text(text: str) -> str:
-    number = _number(text)
-    return text if number is None else str(number)
-
-
-def _table(kept: list[_Row], layout: Layout, alternatives: AlternativeRule) -> pd.DataFrame:
-    table = pd.DataFrame([{"clip_id": row.clip_id, **row.values} for row in kept])
-    if table["apex"].notna().all():
-        table["apex"] = table["apex"].astype(np.int64)
-    first = ["clip_id", "dataset", "subject", "filename", "onset", "apex", "offset", "fps", "emotion", "action_units"]
-    source = ("coding", "spreadsheet", "sheet", "sheet_row")
-    last = [name for name in ("objective_class", *source, "cropped", "frames_folder") if name in table]
-    if not layout.has_aus:
-        return table[first + last]
-    aus = au_table(table["action_units_coded"], alternatives=alternatives)
-    return pd.concat([table[first], table[list(CODING_COLUMNS[1:])], aus, table[last]], axis=1)
-
-
-def _nothing(rows: list[_Row], folders: FrameFolders | None, layout: Layout, root: Path) -> str:
-    if not rows:
-        return f"the spreadsheet of {layout.title} has a header and no rows"
-    clip_id, (name, found, _) = next((row.clip_id, problem) for row in rows for problem in row.problems)
-    words = f"none of {len(rows)} rows of {layout.title} can be used"
-    if folders is not None:
-        expected = " or ".join(tree.folder for tree in folders.trees)
-        if folders.links:
-            link = folders.links[0].name
-            expected += f"; {len(folders.links)} links, such as {link}, are not followed: copy what they lead to"
-        words += f" with the {folders.count} folders of frames below {root} (expected {expected})"
-    return f"{words}; the first, {clip_id}: {name} {found}"

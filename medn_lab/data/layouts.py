@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
@@ -163,9 +162,6 @@ class Layout:
         Template of a clip's name in the spreadsheet, from ``subject`` and ``number``.
     key : tuple of str
         Fields that together name a clip; with ``onset`` where a folder holds a whole recording and not one clip.
-    cameras : dict
-        Cameras that filmed the same clips, each in a tree, a spreadsheet, a sheet or columns with its name, and their
-        frames a second. The first is read by default.
 
     Examples
     --------
@@ -181,7 +177,6 @@ class Layout:
     subject: str = "{number:02d}"
     clip: str = "EP{number:02d}_01"
     key: tuple[str, ...] = ("subject", "filename")
-    cameras: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def has_aus(self) -> bool:
@@ -242,41 +237,30 @@ SAMM = Layout(
     clip="{subject}_{number}_1",
 )
 
-_SMIC_START, _SMIC_END = (
-    "Subject, Filename, , OnsetF",
-    "OffsetF, Onset2F, Offset2F, Onset3F, Offset3F, , FirstF, LastF, TotalMF1, TotalMF2, TotalMF3, TotalVL, Emotion",
+_SMIC = (
+    "Subject, Filename, , OnsetF, OffsetF, Onset2F, Offset2F, Onset3F, Offset3F, , FirstF, LastF, TotalMF1, TotalMF2, "
+    "TotalMF3, TotalVL, Emotion"
 )
-_SMIC = f"{_SMIC_START}, {_SMIC_END}"
+_SMIC_2019 = _SMIC.replace("OnsetF,", "OnsetF, ApexF,", 1)
 _SMIC_NOTE = ("Onset and offset are frame numbers of the original recording.",)
+_SMIC_CROPPED = "SMIC_all_cropped/HS/s{subject}/micro/{emotion}/{filename}"
+_HS = "SMIC-HS-E_annotation"
 SMIC = Layout(
     dataset="smic",
     title="SMIC",
     fps=100.0,
     codings=(
-        Coding("smic_hs", "SMIC-HS-E_annotation.xlsx", _SMIC, closing=_SMIC_NOTE),
-        Coding(
-            "smic_hs_2019",
-            "SMIC-HS-E_annotation_2019.xlsx",
-            f"{_SMIC_START}, ApexF, {_SMIC_END}",
-            closing=_SMIC_NOTE,
-            also=("SMIC-HS-E_annotation",),
-        ),
+        Coding("smic_hs", f"{_HS}.xlsx", _SMIC, closing=_SMIC_NOTE),
+        Coding("smic_hs_2019", f"{_HS}_2019.xlsx", _SMIC_2019, closing=_SMIC_NOTE, also=(_HS,)),
         Coding("smic_vis", "SMIC-VIS-E_annotation.xlsx", _SMIC),
         Coding("smic_nir", "SMIC-NIR-E_annotation.xlsx", _SMIC),
     ),
     trees=(
-        FrameTree(
-            "cropped",
-            "SMIC_all_cropped/HS/s{subject}/micro/{emotion}/{filename}",
-            "reg_image{number:06d}.bmp",
-            "crop",
-            tail=1,
-        ),
-        FrameTree("raw", "HS/s{subject:0>2}/{filename}", "image{number:06d}.bmp", "hs", tail=1),
+        FrameTree("cropped", _SMIC_CROPPED, "reg_image{number:06d}.bmp", "crop", 1),
+        FrameTree("raw", "HS/s{subject:0>2}/{filename}", "image{number:06d}.bmp", "hs", 1),
     ),
     subject="{number}",
     clip="s{subject}_{short}_{number:02d}",
-    cameras={"hs": 100.0, "vis": 25.0, "nir": 25.0},
 )
 
 _CASME3 = "Subject, Filename, Onset, Apex, Offset, AU, Objective class, emotion"

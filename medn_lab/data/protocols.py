@@ -48,8 +48,6 @@ class Protocol:
         In the order of their numbers: the first is class 0.
     rules : dict
         Data set to (emotion to class). What is not named is dropped.
-    about : str
-        What one should know before comparing figures.
 
     Examples
     --------
@@ -62,24 +60,15 @@ class Protocol:
     name: str
     classes: tuple[str, ...]
     rules: Mapping[str, Mapping[str, str]]
-    about: str
 
     def __repr__(self) -> str:
         return f"Protocol {self.name}: {', '.join(self.classes)} ({', '.join(self.rules)})"
 
 
-_POLAR = {"negative": "negative", "positive": "positive", "surprise": "surprise"}
-_THREE = tuple(_POLAR)
-
-
-def _named(*emotions: str) -> dict[str, str]:
-    """Each emotion as a class."""
-    return dict(zip(emotions, emotions, strict=True))
-
-
-def _three(*negative: str) -> dict[str, str]:
-    """The three classes of MEGC 2019, with these emotions as negative."""
-    return {"happiness": "positive", **dict.fromkeys(negative, "negative"), **_POLAR}
+def _rule(classes: str, **joined: str) -> dict[str, str]:
+    """Each class from the emotion of its name, and from those that are joined to it."""
+    own = {name: name for name in classes.split()}
+    return own | {emotion: name for name, emotions in joined.items() for emotion in emotions.split()}
 
 
 def _casme2(rule: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
@@ -87,45 +76,31 @@ def _casme2(rule: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
     return {"casme2": rule, "synthme": rule}
 
 
-_CASME2_FIVE = _named("happiness", "disgust", "repression", "surprise", "others")
-_CASME2_THREE = _three("disgust", "repression")
-_SAMM_FIVE = _named("anger", "happiness", "others", "surprise", "contempt")
-_SAMM_THREE = _three("anger", "contempt", "disgust", "fear", "sadness")
-_CASME3_THREE = _three("anger", "disgust", "fear", "sadness")
-_CASME3_FOUR = {**_CASME3_THREE, "others": "others"}
-_CASME3_SEVEN = _named("happiness", "disgust", "fear", "anger", "sadness", "surprise", "others")
-_TABLE = (
-    Protocol(
-        "megc2019",
-        _THREE,
-        {**_casme2(_CASME2_THREE), "samm": _SAMM_THREE, "smic": _POLAR},
-        "The composite of the 2019 challenge, one subject left out over all three data sets. Fear and sadness are "
-        "negative in SAMM and dropped in CASME II.",
-    ),
-    Protocol(
-        "casme2_5class",
-        tuple(_CASME2_FIVE),
-        _casme2(_CASME2_FIVE),
-        "Fear and sadness are dropped; three labels differ between the 2014 and the 2019 coding.",
-    ),
-    Protocol("casme2_3class", _THREE, _casme2(_CASME2_THREE), "CASME II's part of megc2019."),
-    Protocol(
-        "samm_5class",
-        tuple(_SAMM_FIVE),
-        {"samm": _SAMM_FIVE},
-        "Disgust, fear and sadness are dropped; no two clips with one AU set differ in their label.",
-    ),
-    Protocol("samm_3class", _THREE, {"samm": _SAMM_THREE}, "SAMM's part of megc2019; others are dropped."),
-    Protocol("casme3_3class", _THREE, {"casme3": _CASME3_THREE}, "Others are dropped."),
-    Protocol("casme3_4class", (*_THREE, "others"), {"casme3": _CASME3_FOUR}, "The 3 classes and others."),
-    Protocol("casme3_7class", tuple(_CASME3_SEVEN), {"casme3": _CASME3_SEVEN}, "Each emotion is a class."),
-    Protocol(
-        "synthme_5class", tuple(_CASME2_FIVE), _casme2(_CASME2_FIVE), "The five emotions of SynthME, those of CASME II."
-    ),
-)
+_POLAR = "negative positive surprise"
+_CASME2_THREE = _rule(_POLAR, positive="happiness", negative="disgust repression")
+_CASME2_FIVE = _rule("happiness disgust repression surprise others")
+_SAMM_THREE = _rule(_POLAR, positive="happiness", negative="anger contempt disgust fear sadness")
+_CASME3_JOINED = {"positive": "happiness", "negative": "anger disgust fear sadness"}
+_RULES: dict[str, Mapping[str, Mapping[str, str]]] = {
+    # The composite of the 2019 challenge. Fear and sadness are negative in SAMM and dropped in CASME II.
+    "megc2019": {**_casme2(_CASME2_THREE), "samm": _SAMM_THREE, "smic": _rule(_POLAR)},
+    # Fear and sadness are dropped; three labels differ between the 2014 and the 2019 coding.
+    "casme2_5class": _casme2(_CASME2_FIVE),
+    "casme2_3class": _casme2(_CASME2_THREE),
+    # Disgust, fear and sadness are dropped; no two clips with one AU set differ in their label.
+    "samm_5class": {"samm": _rule("anger happiness others surprise contempt")},
+    "samm_3class": {"samm": _SAMM_THREE},
+    "casme3_3class": {"casme3": _rule(_POLAR, **_CASME3_JOINED)},
+    "casme3_4class": {"casme3": _rule(f"{_POLAR} others", **_CASME3_JOINED)},
+    "casme3_7class": {"casme3": _rule("happiness disgust fear anger sadness surprise others")},
+    "synthme_5class": _casme2(_CASME2_FIVE),
+}
 
-PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _TABLE}
-"""Every protocol by name; enter another one here."""
+PROTOCOLS: dict[str, Protocol] = {
+    name: Protocol(name, tuple(dict.fromkeys(next(iter(rules.values())).values())), rules)
+    for name, rules in _RULES.items()
+}
+"""Every protocol by name; enter the rules of another one above."""
 
 
 def canonical_emotion(text: object) -> str:
@@ -268,9 +243,7 @@ def leave_one_subject_out(table: pd.DataFrame) -> list[Fold]:
     return [Fold(name, tuple(ids[who != name]), tuple(ids[who == name])) for name in names]
 
 
-def hold_out_subjects(
-    table: pd.DataFrame, *, n: int | None = None, share: float | None = None, seed: int = 0
-) -> tuple[list[str], list[str]]:
+def hold_out_subjects(table: pd.DataFrame, *, n: int | None = None, seed: int = 0) -> tuple[list[str], list[str]]:
     """One split by people: some subjects train, others test.
 
     Parameters
@@ -278,9 +251,7 @@ def hold_out_subjects(
     table : DataFrame
         With ``clip_id``, ``subject`` and, where it has several data sets, ``dataset``.
     n : int, optional
-        How many people to hold out.
-    share : float, optional
-        Which share of the people to hold out instead, in (0, 1); at least one person. A quarter where neither is given.
+        How many people to hold out; by default a quarter of them, at least one.
     seed : int
         Which people.
 
@@ -292,7 +263,7 @@ def hold_out_subjects(
     Raises
     ------
     ValueError
-        If `n` and `share` are both given, or nobody would be left on one side.
+        If nobody would be left on one side.
 
     Examples
     --------
@@ -300,11 +271,9 @@ def hold_out_subjects(
     >>> hold_out_subjects(table, n=1, seed=0)
     (['a'], ['b', 'c'])
     """
-    if n is not None and share is not None:
-        raise ValueError("give n or share, not both")
     who = people(table)
     names = sorted(set(who))
-    wanted = n if n is not None else max(1, round((0.25 if share is None else share) * len(names)))
+    wanted = max(1, round(len(names) / 4)) if n is None else n
     if not 0 < wanted < len(names):
         raise ValueError(f"cannot hold out {wanted} of {len(names)} subjects: some must train and some be tested")
     held = {names[place] for place in np.random.default_rng(seed).choice(len(names), wanted, replace=False)}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 import pandas as pd
 
 from medn_lab.data.index import FrameFolders, make_index, problem_table
-from medn_lab.data.layouts import LAYOUTS, Layout, LayoutName
+from medn_lab.data.layouts import LAYOUTS, LayoutName
 from medn_lab.data.spreadsheet import AnyPath, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
 from medn_lab.records.action_unit_grammar import Expression, Unit, bare
-
-Camera = Literal["hs", "vis", "nir"]
 
 COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
 
@@ -24,12 +21,11 @@ COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion
 def read_dataset(
     root: AnyPath,
     *,
-    layout: LayoutName | Layout,
+    layout: LayoutName,
     spreadsheet: AnyPath | None = None,
     frames: Literal["auto", "raw", "cropped"] | str | None = "auto",
     repair: bool = True,
     alternatives: AlternativeRule = "leave_out",
-    camera: str | None = None,
 ) -> ClipIndex:
     """The clips of a data set as it came, every row of its spreadsheet accounted for.
 
@@ -37,8 +33,8 @@ def read_dataset(
     ----------
     root : path-like
         The folder with the folders of frames and the spreadsheet somewhere below.
-    layout : str or Layout
-        The data set: a name in ``LAYOUTS``, or the description itself.
+    layout : str
+        The data set, a name in ``LAYOUTS``.
     spreadsheet : path-like, optional
         Which one, where several fit or it lies elsewhere; ``book.xlsx#Sheet2`` for one sheet of a workbook.
     frames : {"auto", "raw", "cropped"}, str or None
@@ -51,9 +47,6 @@ def read_dataset(
         What a disputed or incomplete AU set (``12 or 14``, ``4?``, ``4+ref(7)``) becomes. ``leave_out``: the clip is
         kept, its AU columns are NaN, it takes part in no pair and no floor, and it is a row of ``problems``. The other
         rules let it in with the set that :func:`parse_action_units` reads by them.
-    camera : str, optional
-        One of the layout's, by default its first: folders, spreadsheets, sheets and columns with another one's name
-        are passed over.
 
     Returns
     -------
@@ -66,7 +59,7 @@ def read_dataset(
     FileNotFoundError
         If there is no such folder.
     ValueError
-        If the layout or the camera is unknown, no spreadsheet or several fit, or no row has its frames.
+        If the layout is unknown, no spreadsheet or several fit, or no row has its frames.
 
     See Also
     --------
@@ -87,21 +80,15 @@ def read_dataset(
       field found  kept
     0  apex   '/'  True
     """
-    if not isinstance(layout, Layout):
-        if layout not in LAYOUTS:
-            raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
-        layout = LAYOUTS[layout]
-    if camera is not None and camera not in layout.cameras:
-        raise ValueError(f"no camera {camera!r} in {layout.title}; there are {', '.join(layout.cameras) or 'none'}")
-    camera = camera or next(iter(layout.cameras), None)
-    if camera is not None:
-        layout = replace(layout, fps=layout.cameras[camera])
+    if layout not in LAYOUTS:
+        raise ValueError(f"no layout {layout!r}; there are {', '.join(LAYOUTS)}")
+    described = LAYOUTS[layout]
     root = Path(root).expanduser()
     if not root.is_dir():
-        raise FileNotFoundError(f"no folder {root}; give the folder in which {layout.title} was unpacked")
-    sheet = open_spreadsheet(root, layout, spreadsheet, camera=camera)
-    folders = None if frames is None else FrameFolders(root, layout, frames=frames, camera=camera)
-    return make_index(root, sheet, layout, folders, repair=repair, alternatives=alternatives)
+        raise FileNotFoundError(f"no folder {root}; give the folder in which {described.title} was unpacked")
+    sheet = open_spreadsheet(root, described, spreadsheet)
+    folders = None if frames is None else FrameFolders(root, described, frames=frames)
+    return make_index(root, sheet, described, folders, repair=repair, alternatives=alternatives)
 
 
 class ReadOptions(TypedDict, total=False):
@@ -287,14 +274,14 @@ def read_dfme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="dfme", **options)
 
 
-def read_smic(root: AnyPath, *, camera: Camera = "hs", **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_smic(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     """The clips of SMIC as it came: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
 
     SMIC has neither AUs nor apexes: the table has no AU columns, and the apex is spotted when a clip is prepared.
     Emotions are negative, positive, surprise. The id of a clip is ``smic/3/s3_ne_03``. A second and a third expression
-    in a row are clips too, ``smic/3/s3_ne_03/2`` and ``/3``, with a row of ``problems`` that names them. The cameras
-    are ``hs`` (100 frames a second), ``vis`` and ``nir`` (infrared; 25 each). Li et al., A Spontaneous Micro-Expression
-    Database. FG 2013.
+    in a row are clips too, ``smic/3/s3_ne_03/2`` and ``/3``, with a row of ``problems`` that names them. The frame rate
+    is that of the fast camera, 100. Where the folders of all three are there, choose one: ``spreadsheet=`` its list,
+    ``frames="HS"`` its folder. Li et al., A Spontaneous Micro-Expression Database. FG 2013.
 
     See Also
     --------
@@ -311,7 +298,7 @@ def read_smic(root: AnyPath, *, camera: Camera = "hs", **options: Unpack[ReadOpt
     >>> index
     ClipIndex: 1 clips of 1 subjects (smic 1); 1 problems, 1 rows left out
     """
-    return read_dataset(root, layout="smic", camera=camera, **options)
+    return read_dataset(root, layout="smic", **options)
 
 
 def _show_options(reader: Callable[..., ClipIndex]) -> None:
@@ -342,7 +329,7 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     Raises
     ------
     ValueError
-        If the list is empty or a clip is in two of them.
+        If a clip is in two of them.
 
     Examples
     --------
@@ -356,8 +343,6 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     >>> joined.table["AU4"].tolist()
     [1.0, nan]
     """
-    if not indexes:
-        raise ValueError("there is no index to join")
     table = pd.concat([index.table for index in indexes], ignore_index=True)
     units = sorted(au_columns(table), key=lambda name: int(name[2:]))
     texts = [name for name in CODING_COLUMNS if name in table]
@@ -419,13 +404,13 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     rows = []
     for clip_id in left.index.union(right.index, sort=False):
         if clip_id not in common:
-            here = clip_id in left.index
-            rows.append((clip_id, "clip", "there" if here else "not there", "not there" if here else "there"))
+            words = ("there", "not there") if clip_id in left.index else ("not there", "there")
+            rows.append((clip_id, "clip", *words))
             continue
         one, other = left.loc[clip_id], right.loc[clip_id]
         shared = [name for name in COMPARED if name in left and name in right]
         found = [name for name in shared if _meaning(name, one[name]) != _meaning(name, other[name])]
-        if "action_units" in found:  # sides and doubt tell more of the same difference
+        if "action_units" in found:  # sides and doubt say more of the same difference
             found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
         rows += [(clip_id, name, _in_words(one[name]), _in_words(other[name])) for name in found]
     table = pd.DataFrame(rows, columns=["clip_id", "field", "a", "b"])
@@ -440,9 +425,8 @@ def _meaning(field: str, value: object) -> object:
     if field not in ("action_units", "action_units_sided"):
         return value
     read = parse_action_units(value, side="keep")
-    if read.certain or read.parsed is None:
-        return frozenset(read.units), read.known
-    return _unordered(bare(read.parsed, "keep")), read.complete
+    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, "keep"))
+    return disputed or frozenset(read.units), read.known, read.complete
 
 
 def _unordered(part: Expression) -> object:
@@ -450,6 +434,4 @@ def _unordered(part: Expression) -> object:
 
 
 def _in_words(value: object) -> str:
-    if pd.isna(value):
-        return "not coded"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "not coded" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)

@@ -15,7 +15,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,9 +95,7 @@ class Registration:
         return cv2.warpAffine(image, self.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def register(
-    frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = None, refine: bool = True
-) -> Registration:
+def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = None) -> Registration:
     """How a frame must be moved to lie on the onset frame.
 
     Parameters
@@ -106,8 +104,6 @@ def register(
         Grey or RGB, of one shape.
     mask : (h, w) bool or float, optional
         The part of the onset that is used: the face, without the background.
-    refine : bool
-        Whether the fit to the corners is followed by one to the dense flow; a few ms at 256 px.
 
     Returns
     -------
@@ -137,29 +133,25 @@ def register(
     where = np.ones(still.shape, np.uint8) if mask is None else (np.asarray(mask) > 0.5).astype(np.uint8)
     spacing = max(2.0, 3.0 * max(still.shape) / CORNERS_SIDE)
     corners = cv2.goodFeaturesToTrack(still, 400, 0.005, spacing, mask=where)
-    followed = 0 if corners is None else len(corners)
-    if followed >= FEWEST_CORNERS:
-        start, end = _followed(still, moved, corners)
-        followed = len(start)
-    if followed < FEWEST_CORNERS:
-        return Registration(np.eye(2, 3), followed, 0, float("nan"))
-    cv2.setRNGSeed(0)  # RANSAC draws from OpenCV's generator: the same frames must give the same matrix
-    threshold = 0.15 * max(1.0, max(still.shape) / CORNERS_SIDE)
-    matrix, chosen = cv2.estimateAffinePartial2D(
-        end, start, method=cv2.RANSAC, ransacReprojThreshold=threshold, maxIters=2000, confidence=0.999, refineIters=20
-    )
+    start, end = _followed(still, moved, corners) if corners is not None else (np.empty((0, 2)),) * 2
+    matrix: Any = None
+    chosen: Any = np.zeros(0)
+    if len(start) >= FEWEST_CORNERS:
+        cv2.setRNGSeed(0)  # RANSAC draws from OpenCV's generator: the same frames must give the same matrix
+        matrix, chosen = cv2.estimateAffinePartial2D(
+            end, start, method=cv2.RANSAC, ransacReprojThreshold=0.15 * max(1.0, max(still.shape) / CORNERS_SIDE),
+            maxIters=2000, confidence=0.999, refineIters=20,
+        )  # fmt: skip
     if matrix is None or chosen.sum() < FEWEST_CORNERS:
-        return Registration(np.eye(2, 3), followed, 0, float("nan"))
+        return Registration(np.eye(2, 3), len(start), 0, float("nan"))
     inside = chosen.ravel().astype(bool)
     found = Registration(
         matrix=matrix,
-        corners=followed,
+        corners=len(start),
         inliers=int(inside.sum()),
         residual=float(np.median(np.linalg.norm(transform_points(end[inside], matrix) - start[inside], axis=1))),
     )
-    if refine and min(still.shape) >= SMALLEST_SIDE:
-        return replace(found, matrix=_refined(found, moved, still, where))
-    return found
+    return found if min(still.shape) < SMALLEST_SIDE else replace(found, matrix=_refined(found, moved, still, where))
 
 
 def registration_error(registration: Registration | None, *, planted: np.ndarray, mask: np.ndarray) -> float:
@@ -247,42 +239,8 @@ def _followed(still: np.ndarray, moved: np.ndarray, corners: np.ndarray) -> tupl
     return corners.reshape(-1, 2)[good].astype(np.float64), there.reshape(-1, 2)[good].astype(np.float64)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class SpottedApex:
-    """Where the expression of a sequence is strongest.
-
-    Attributes
-    ----------
-    position : int
-        Index of the apex in the sequence.
-    confidence : float
-        In [0, 1]: the share of all motion that one pattern, growing and fading, explains. Above .7 the apex was within
-        a sixth of the clip's length on 29 of 30 drawn clips, at .7 and below on 12 of 18; below .5 something else
-        moves as well (a blink, a second expression) or nothing moves.
-    positions : (k,) int64
-        Which frames were examined.
-    motion : (k,) float32
-        How strong that pattern is in each: root mean square over the face, in pixels at 128 px, signed.
-
-    Examples
-    --------
-    >>> motion = np.array([0.0, 0.4, 1.1, 0.3])
-    >>> SpottedApex(position=9, confidence=0.8, positions=np.array([0, 5, 9, 14]), motion=motion)
-    SpottedApex: position 9, confidence 0.80, motion 1.10 px at 128
-    """
-
-    position: int
-    confidence: float
-    positions: np.ndarray
-    motion: np.ndarray
-
-    def __repr__(self) -> str:
-        peak = float(np.abs(self.motion).max())
-        return f"SpottedApex: position {self.position}, confidence {self.confidence:.2f}, motion {peak:.2f} px at 128"
-
-
-def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
-    """The frame of a sequence in which the expression is strongest.
+def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
+    """The frame of a sequence in which the expression is strongest, and how sure that is.
 
     Each frame is registered to the first and the flow from the first to it computed at 128 px. The first singular
     vector of these fields is the pattern that explains most of the motion; the apex is where it is strongest, smoothed
@@ -298,7 +256,12 @@ def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
 
     Returns
     -------
-    SpottedApex
+    position : int
+        Index of the apex in the sequence.
+    confidence : float
+        In [0, 1]: the share of all motion that one pattern, growing and fading, explains. Above .7 the apex was within
+        a sixth of the clip's length on 29 of 30 drawn clips, at .7 and below on 12 of 18; below .5 something else
+        moves as well (a blink, a second expression) or nothing moves.
 
     Raises
     ------
@@ -311,8 +274,9 @@ def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
     >>> from medn_lab.synthme import synthetic_clips
     >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=9, noise=0.0, seed=22)
     >>> onset, apex, offset = (int(clips.table[name][0]) for name in ("onset", "apex", "offset"))
-    >>> frame_numbers(onset, apex, offset, 9).tolist().index(apex), spot_apex(list(clips.frames[0])).position
-    (3, 3)
+    >>> position, confidence = spot_apex(list(clips.frames[0]))
+    >>> frame_numbers(onset, apex, offset, 9).tolist().index(apex), position, confidence > 0.7
+    (3, 3, True)
     """
     count = len(faces)
     if count < 2:
@@ -320,39 +284,29 @@ def spot_apex(faces: Sequence[np.ndarray]) -> SpottedApex:
     onset = _small(faces[0])
     fields = {0: np.zeros((POOLED_SIDE, POOLED_SIDE, 2), np.float32)}
 
-    def look(positions: np.ndarray) -> None:
-        for position in positions.tolist():
+    def best_of(positions: Iterable[int]) -> tuple[int, float]:
+        for position in map(int, positions):
             if position not in fields:
                 fields[position] = _motion(_small(faces[position]), onset)
+        return _strongest(fields)
 
     coarse = np.unique(np.rint(np.linspace(0, count - 1, min(count, MOST_FRAMES))).astype(int))
-    look(coarse)
-    best = _strongest(fields).position
-    if len(coarse) < count:
-        step = int(np.diff(coarse).max())
-        look(np.arange(max(0, best - step), min(count, best + step + 1)))
-    return _strongest(fields)
+    best, step = best_of(coarse)[0], int(np.diff(coarse).max())
+    return best_of(range(max(0, best - step), min(count, best + step + 1)))
 
 
-def _strongest(fields: dict[int, np.ndarray]) -> SpottedApex:
+def _strongest(fields: dict[int, np.ndarray]) -> tuple[int, float]:
     positions = np.array(sorted(fields), dtype=np.int64)
     motion = np.stack([fields[int(position)].ravel() for position in positions])
     times, strengths, _ = np.linalg.svd(motion, full_matrices=False)
-    course = times[:, 0] * strengths[0]
-    course = course * np.sign(course[np.abs(course).argmax()])
+    course = times[:, 0] * np.sign(times[np.abs(times[:, 0]).argmax(), 0])
     energy = float((strengths**2).sum())
     # Positions need not be evenly spaced, so neighbours are weighted by their distance in frames.
     apart = np.abs(positions[:, None] - positions[None, :]) / max(1.0, float(np.median(np.diff(positions))))
     weight = np.exp(-(apart**2) / 2.0)
     smooth = (weight @ course) / weight.sum(axis=1)
     smooth[0] = -np.inf  # the onset is where motion is counted from
-    face = float((face_mask(POOLED_SIDE) > 0.5).sum())
-    return SpottedApex(
-        position=int(positions[smooth.argmax()]),
-        confidence=float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0,
-        positions=positions,
-        motion=(course / np.sqrt(face)).astype(np.float32),
-    )
+    return int(positions[smooth.argmax()]), float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0
 
 
 def _small(face: np.ndarray) -> np.ndarray:

@@ -67,8 +67,7 @@ def state_of_prepare(out: Path) -> int:
         with suppress(FileNotFoundError, ValueError):
             Clips.load(folder)
             raise AssertionError(f"{folder} loads although the set is not whole")
-    journal = out.parent / f".{out.name}.preparing" / "journal.jsonl"
-    return len(journal.read_text().splitlines()) if journal.is_file() else 0
+    return len(list((out.parent / f".{out.name}.preparing").glob("*.npz")))
 
 
 def run_fit(given: Path, out: Path) -> str:
