@@ -214,7 +214,7 @@ def table(ids, classes):
         ),
         ("AttributionViewer", "clip_id"): Trait(ids[5], value_of("Clip"), chooses("Clip"), ("nobody", "")),
         ("AttributionViewer", "target"): Trait(
-            "disgust", lambda w: w.attribution.target, chooses("", ipywidgets.Dropdown), ("joy", ""),
+            "disgust", lambda w: w.attribution.target, chooses("Target"), ("joy", ""),
         ),
         ("AttributionViewer", "method"): Trait("magic", value_of("Method"), chooses("Method"), ("guess", "")),
         ("AttributionViewer", "partner"): Trait(
