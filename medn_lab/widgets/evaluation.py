@@ -158,7 +158,7 @@ class EvaluationPanel(Panel):
             name="evaluation-panel", width="100%", results={"selection": self._frame.iloc[:0]},
         )  # fmt: skip
         matrix = next(one for one in self._figure.data if one.type == "heatmap" and one.meta == "value")
-        matrix.on_click(lambda _, points, __: self._on_cell(points.ys, points.xs))
+        matrix.on_click(lambda _, points, __: self._on_cell(points.point_inds))
         for name, one in choices.items():
             self._bind(name, one)
         self.observe(lambda _: self._choose(), list(choices))
@@ -223,9 +223,9 @@ class EvaluationPanel(Panel):
                 positions(self._summary.predictions.table, proposal.value, owner="this panel")
         return proposal.value
 
-    def _on_cell(self, ys: list[float], xs: list[float]) -> None:
-        if ys:
-            self.select(self._classes["true"][int(ys[0])], self._classes["predicted"][int(xs[0])])
+    def _on_cell(self, cells: list[list[int]]) -> None:
+        for row, column in cells[:1]:
+            self.select(self._classes["true"][row], self._classes["predicted"][column])
 
     def _choose(self) -> None:
         """Find the clips of the cell, mark it in the figure, and show them: in words, as the list, as the selection."""
