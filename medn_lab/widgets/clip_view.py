@@ -248,11 +248,12 @@ class ClipView(anywidget.AnyWidget):
             kept, why = self._kept_of(clip_id)
             face: dict[str, Any] = {
                 "width": width, "height": height, "count": 1, "frames": None, "course": [], "flow": _packed(flow),
-                "push": None, "gain": gain, "largest": largest, "texts": {"kept": why}, "kept": kept,
+                "push": None, "arrows": [], "gain": gain, "largest": largest, "texts": {"kept": why}, "kept": kept,
             }  # fmt: skip
             if flow is not None:
                 arrows = of_flow or f"drawn {gain:g} times as long as the motion{alike}"
                 lengths = of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}"
+                face["arrows"] = np.stack(images.arrow_grid(flow)[:4], axis=1).round(3).tolist()
                 face["texts"] |= {
                     "arrows": f"Arrows: flow from onset to apex, {arrows}.",
                     "magnitude": f"Colour: length of the flow from onset to apex, {lengths}.",
