@@ -199,7 +199,7 @@ class AttributionViewer(Panel):
         return found
 
     def _controls(self) -> list[widgets.Widget]:
-        truth, attribute = self._clips.truth, self._attribute
+        attribute = self._attribute
         targets, methods = ((), ()) if attribute is None else (attribute.targets, attribute.methods)
         emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
         differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
@@ -227,21 +227,7 @@ class AttributionViewer(Panel):
             tooltip="Measure infidelity, sensitivity and the map of random weights; takes some seconds",
         )  # fmt: skip
         self._check.on_click(lambda _: self._try(self.check))
-        regions = [("nothing", ""), *[(n, n) for n in ([] if truth is None else ["cue", "AUs", *truth.aus])]]
-        self._region = control(
-            widgets.Dropdown,
-            "Line around",
-            width="190px",
-            options=regions,
-            tooltip="On synthetic clips: planted region",
-        )
-        self._blur = control(
-            widgets.FloatSlider, "smooth (px)", width="260px", value=1.0, min=0, max=3, step=0.5, readout_format=".1f",
-            continuous_update=False, tooltip="How far a map is smoothed before it is drawn: single pixels are noisy",
-        )  # fmt: skip
-        for one in (self._region, self._blur):
-            one.observe(lambda _: self._redraw(), "value")
-        return [*self._choices.values(), self._check, self._region, self._blur]
+        return [*self._choices.values(), self._check]
 
     def _on_choice(self, name: str, value: str | None) -> None:
         if value not in (None, getattr(self, name)):
@@ -345,18 +331,12 @@ class AttributionViewer(Panel):
         row |= {name: float(value) for name, value in found.sanity.items()}
         self._rows.append(row | {"seconds": self._seconds.get(_key(found), np.nan)})
         self.set_trait("attribution", found)
-        self._redraw()
+        self.view.give(kept=self._attribute.kept(self.clip_id), attribution=found)
+        self.view.show(*found.table["clip_id"], restart=False)
         self._check.disabled = "randomised_threshold" in found.sanity
         table = pd.DataFrame(self._rows).drop_duplicates(["clip_id", "target", "method"], keep="last")
         self.set_trait("selection", table.reset_index(drop=True))
-
-    def _redraw(self) -> None:
-        found, attribute, truth = self.attribution, self._attribute, self._clips.truth
-        if found is None or attribute is None:
-            return
-        look = {"region": self._region.value, "blur": self._blur.value}
-        self.view.give(kept=attribute.kept(self.clip_id), attribution=found, **look)
-        self.view.show(*found.table["clip_id"], restart=False)
+        truth = self._clips.truth
         of_flow = found.target if truth is not None and found.target in truth.aus else "AUs"
         rows = "".join(
             f"<tr title='{html.escape(reading, quote=True)}'><td class='medn-left'>{html.escape(name)}</td>"

@@ -4,7 +4,7 @@
  * @typedef {{data: DataView, width: number, height: number, scale: number}} Field  int8 values times `scale`
  * @typedef {{width: number, height: number, count: number, frames: DataView|null, course: number[],
  *   flow: Field|null, push: Field|null, arrows: number[][], gain: number, largest: number,
- *   texts: Object<string, string>, outline: {data: DataView, width: number, height: number}|null,
+ *   texts: Object<string, string>,
  *   kept: {rate: number, grid: number, mask: DataView, text: string}[], heat: Object<string, Field & {text: string}>,
  * }} Face  `arrows` are x, y, dx, dy of the mean motion of a cell, in pixels of the flow
  */
@@ -79,14 +79,6 @@ function warp(frame, back, out) {
       }
       out.data[k + 3] = 255;
     }
-  }
-}
-
-/** Draw a path once in each colour and width. */
-function stroke(pen, path, looks) {
-  for (const [colour, width] of looks) {
-    Object.assign(pen, { strokeStyle: colour, lineWidth: width, lineCap: "round", lineJoin: "round" });
-    pen.stroke(path);
   }
 }
 
@@ -259,20 +251,10 @@ function render({ model, el }) {
         path.lineTo(x1 + head * Math.cos(angle + turn), y1 + head * Math.sin(angle + turn));
       }
     }
-    stroke(pen, path, [["rgb(20,16,32)", 3.3 * unit], ["rgb(255,226,64)", 1.5 * unit]]);
-  };
-
-  /** A white line, dark on both sides, around the pixels of a mask. */
-  const drawOutline = ({ outline, canvas, out }) => {
-    const mask = unsigned(outline.data), { width, height } = outline, pen = canvas.getContext("2d");
-    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
-    const path = new Path2D();
-    for (let y = 0; y <= height; y++) for (let x = 0; x <= width; x++) {
-      const here = inside(x, y), [px, py] = [x * out.width / width, y * out.height / height];
-      if (here !== inside(x - 1, y)) { path.moveTo(px, py); path.lineTo(px, (y + 1) * out.height / height); }
-      if (here !== inside(x, y - 1)) { path.moveTo(px, py); path.lineTo((x + 1) * out.width / width, py); }
+    for (const [strokeStyle, width] of [["rgb(20,16,32)", 3.3], ["rgb(255,226,64)", 1.5]]) {
+      Object.assign(pen, { strokeStyle, lineWidth: width * unit, lineCap: "round", lineJoin: "round" });
+      pen.stroke(path);
     }
-    stroke(pen, path, [["rgb(25,25,30)", 3.6 * out.width / 320], ["#fff", 1.4 * out.width / 320]]);
   };
 
   /** The sum of the map over each frame, a bar a frame in a row a clip; a press shows the frame. */
@@ -310,7 +292,6 @@ function render({ model, el }) {
       paint[overlay]?.(face, place);
       face.canvas.getContext("2d").putImageData(face.out, 0, 0);
       if (overlay === "arrows") drawArrows(face);
-      if (face.outline) drawOutline(face);
       Object.assign(face.canvas.dataset, { frame: place, magnify: model.get("magnify"), overlay });
     }
     slider.max = count() - 1;

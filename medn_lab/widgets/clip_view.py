@@ -25,6 +25,7 @@ _PARTS = {
 }
 NO_CLIPS = "No clips were given, so there are no faces to play."
 _LONGEST = 16383  # pixels: the side that a WebP file can have
+_BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 
@@ -36,11 +37,7 @@ OVERLAYS = {
     "attribution": ("attribution", "What raised the target (red) and what lowered it (blue), frame by frame"),
 }
 
-_LACKING = {
-    "kept": "; give kept=medn.diagnose.kept_tokens(model, clips)",
-    "attribution": "; give attribution=, such as medn.diagnose.integrated_gradients(model, clips)",
-    "none": "; these clips have no frames",
-}
+_LACKING = {"kept": "; give kept=medn.diagnose.kept_tokens(model, clips)", "none": "; these clips have no frames"}
 
 
 class ClipView(anywidget.AnyWidget):
@@ -126,8 +123,6 @@ class ClipView(anywidget.AnyWidget):
         clips: Clips | None = None,
         kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
-        region: str = "",
-        blur: float = 1.0,
     ) -> None:
         """Set what the overlays draw; clips that are shown follow at the next :meth:`show`.
 
@@ -137,14 +132,10 @@ class ClipView(anywidget.AnyWidget):
             Other clips to show from now on; those of before where None.
         kept : KeptTokens or None
         attribution : Attribution or None
-        region : str
-            On synthetic clips, what to draw a line around: ``cue``, an AU or ``AUs``; nothing where empty.
-        blur : float
-            Pixels by which the attribution is smoothed.
         """
         self._clips = clips = self._clips if clips is None else clips
         self._ids = set() if clips is None else set(clips.table["clip_id"])
-        self._kept, self._attribution, self._region, self._blur = kept, attribution, region, blur
+        self._kept, self._attribution = kept, attribution
         flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
         given = {
             "none": clips is not None and clips.frames is not None, "arrows": flows, "magnitude": flows,
@@ -156,7 +147,7 @@ class ClipView(anywidget.AnyWidget):
         if attribution is not None:
             parts += ["frames", "all frames"] * (attribution.frames is not None)
             parts += ["flow"] * (attribution.flow is not None)
-        first = "none" if "none" in there else "magnitude" if "magnitude" in there else (*there, "none")[0]
+        first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
         with self.hold_sync():
             self.overlays, self.keep_rates, self.parts = [[key, *OVERLAYS[key]] for key in there], rates, parts
             self.overlay = self.overlay if self.overlay in there else first
@@ -290,9 +281,9 @@ class ClipView(anywidget.AnyWidget):
         return found, ""
 
     def _heats(self, clips: Clips, clip_ids: list[str]) -> dict[str, dict[str, Any]]:
-        """The attribution of each clip, in common colours, with an outline, or why there is none."""
+        """The attribution of each clip, in common colours, or why there is none."""
         maps = self._attribution
-        found: dict[str, dict[str, Any]] = {name: {"heat": {}, "outline": None, "why": ""} for name in clip_ids}
+        found: dict[str, dict[str, Any]] = {name: {"heat": {}, "why": ""} for name in clip_ids}
         if maps is None:
             return found
         drawn, known = {}, set(maps.table["clip_id"])
@@ -301,16 +292,13 @@ class ClipView(anywidget.AnyWidget):
                 found[clip_id]["why"] = f"{clip_id} is not among the {len(maps)} clips of this attribution."
                 continue
             row = int(positions(maps.table, clip_id, owner="this attribution")[0])
-            one = mapped_clip(maps, row, clips=clips, region=self._region or None, blur=self._blur)
+            one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
                 found[clip_id]["why"] = f"This attribution has {len(one.frames)} frames, which the clip has not."
                 del parts["frames"]
             drawn[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
         for clip_id, (one, own) in drawn.items():
-            if one.outline is not None:
-                mask = one.outline.astype(np.uint8)
-                found[clip_id]["outline"] = {"data": mask.tobytes(), "height": len(mask), "width": mask.shape[1]}
             for part, heat in own.items():
                 largest = images.full_colour(*[others[part] for _, others in drawn.values() if part in others])
                 packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)

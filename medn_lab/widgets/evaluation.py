@@ -15,10 +15,9 @@ from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, au_set_texts, persons
-from medn_lab.widgets import panel
-from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, trait_errors
+from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, table_html, trait_errors
+from medn_lab.widgets.player import ClipPair
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more."""
@@ -117,7 +116,10 @@ class EvaluationPanel(Panel):
         self._frame, self._rows = summary.predictions.to_frame(), _list_rows(summary.predictions, self._cells["true"])
         self._chosen: tuple[str, str, bool] | None = None
         self._places = np.arange(len(self._cells))
-        self._view = ClipView(clips, size=220, magnify=magnify, playing=True)
+        hints = ("There are no clips in this cell.", "")
+        self._pair = ClipPair(
+            summary.predictions.table, clips=clips, predictions=summary.predictions, magnify=magnify, hints=hints
+        )
         edge = {"color": theme.RING, "width": 3}
         figure = plot_evaluation(summary).update_layout(width=None)
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge)
@@ -132,18 +134,14 @@ class EvaluationPanel(Panel):
                 widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
             ),
         }
-        self._sorts = control(
-            widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip="The order of the list"
-        )
-        self._persons = control(
-            widgets.Dropdown, "of", width="180px", options=[("all subjects", "")], tooltip="The clips of one subject"
-        )
-        self._line, self._head, self._many = (widgets.HTML() for _ in range(3))
-        self._card = widgets.HTML(layout={"flex": "1 1 280px"})
+        hint = "The clips of one subject"
+        self._persons = control(widgets.Dropdown, "of", width="180px", options=[("all subjects", "")], tooltip=hint)
+        hint = "The order of the list"
+        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip=hint)
+        self._line, self._head = widgets.HTML(), widgets.HTML()
         self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
         self._list.add_class("medn-listed")
-        left = widgets.VBox([self._head, self._list, self._many], layout={"flex": "1 1 360px", "min_width": "300px"})
-        middle = widgets.VBox([self._view], layout={"flex": "0 0 300px", "margin": "0 10px"})
+        left = widgets.VBox([self._head, self._list], layout={"flex": "1 1 360px", "min_width": "300px"})
         tables = control(
             widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
             tooltips=["A subject a row", "An AU a row", "A fold a row"],
@@ -152,7 +150,7 @@ class EvaluationPanel(Panel):
         super().__init__(
             [
                 shown, widgets.HBox([*choices.values(), self._sorts, self._persons], layout=_ROW), self._line,
-                widgets.HBox([left, middle, self._card], layout=_ROW), tables, self._table,
+                widgets.HBox([left, self._pair.widget], layout=_ROW), tables, self._table,
                 widgets.HTML("".join(note(text) for text in summary.notes)),
             ],
             name="evaluation-panel", width="100%", results={"selection": self._frame.iloc[:0]},
@@ -164,7 +162,7 @@ class EvaluationPanel(Panel):
         self.observe(lambda _: self._choose(), list(choices))
         for one in (self._sorts, self._persons):
             one.observe(lambda _: self._fill(), "value")
-        self.observe(lambda _: self._draw_clip(), "clip_id")
+        self.observe(lambda change: self._pair.show(*filter(None, [change.new])), "clip_id")
         self._bind(
             "clip_id", self._list,
             to_control=lambda name: name if name in dict(self._list.options).values() else None,
@@ -264,7 +262,9 @@ class EvaluationPanel(Panel):
         listed = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable").head(MOST_LISTED)
         wide = max([12, *listed["clip_id"].str.len()])
         heads = _columns("clip", "AUs", "label", "predicted", wide=wide)
-        self._head.value = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
+        more = f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else ""
+        heads = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
+        self._head.value = note(more) + heads
         names = listed[["clip_id", "au_set", "score_label", "score_predicted"]].itertuples(index=False)
         self._list.options = [
             (_columns(clip, aus, *("–" if np.isnan(one) else f"{one:.0%}" for one in scores), wide=wide), clip)
@@ -272,7 +272,6 @@ class EvaluationPanel(Panel):
         ]
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
-        self._many.value = note(f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else "")
 
     def _draw_table(self, name: str) -> None:
         table = {"subjects": self._summary.subjects, "AUs": self._summary.aus, "folds": self._summary.folds}[name]
@@ -280,19 +279,7 @@ class EvaluationPanel(Panel):
             why = [text for text in self._summary.notes if name == "AUs" and "AU table" in text]
             self._table.value = note(why[0] if why else _MISSING[name], warn=True)
         else:
-            self._table.value = panel.table_html(table, TABLES[name], by="au" if name == "AUs" else "accuracy")
-
-    def _draw_clip(self) -> None:
-        """Play the clip and write its scores."""
-        self._view.show(*filter(None, [self.clip_id]))
-        self._view.layout.display = "" if self.clip_id else "none"
-        if not self.clip_id:
-            self._card.value = note("There are no clips in this cell.")
-            return
-        predictions = self._summary.predictions
-        row = predictions.table.iloc[int(positions(predictions.table, self.clip_id, owner="this panel")[0])]
-        texts = panel.clip_heading(row) + panel.score_rows(predictions, self.clip_id)
-        self._card.value = f"<div class='medn-card'>{texts}</div>"
+            self._table.value = table_html(table, TABLES[name], by="au" if name == "AUs" else "accuracy")
 
     def _warn(self, text: str) -> None:
         self._line.value = note(text, warn=True)

@@ -15,15 +15,13 @@ import plotly.graph_objects as go
 import traitlets
 
 from medn_lab.records import Clips, LivePrediction, ViewingCopy
-from medn_lab.view.answers import gate_of, plot_answers, state_text
+from medn_lab.view.answers import plot_answers, state_text
 from medn_lab.view.theme import au_name
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.live import live_figure, redraw
 from medn_lab.widgets.panel import Panel, control, emotion_chip, note, number, plain, share, table_html, trait_errors
 from medn_lab.widgets.timing import Dwell, Latest
 
-PRESETS = ("12", "6+12", "4", "4+7", "9", "14", "15", "1+2", "1+2+5", "20+25")
-"""AU sets of the published table that the list *AU set* offers."""
 INTENSITIES = ("–", "A", "B", "C", "D", "E")  # of an AU; the first is no movement
 SIDES = {"both": "both", "L": "left", "R": "right"}
 SLOTS = ("A", "B")
@@ -39,7 +37,6 @@ LEVELS = {
 COLUMNS = {
     "slot": ("clip", plain), "action_units": ("AUs", plain), "side": ("side", plain), "cue": ("cue", plain),
     "label": ("true emotion", plain), "predicted": ("predicted", plain), "p": ("score", share),
-    "gate": ("gate", number), "frames_alone": ("frames alone", plain), "flow_alone": ("flow alone", plain),
 }  # fmt: skip
 SHIFTS = {"factor": ("from clip", plain), "branch": ("feature", plain), "value": ("shift (sd)", number)}
 _NO_MODEL = "No model was given, so there are no predictions: give answer=medn.evaluate.live_predictor(model)."
@@ -256,30 +253,12 @@ class FaceLab(Panel):
         return self._answers
 
     def _buttons(self) -> widgets.Box:
-        """The face, the sets of AUs, and a button for each act."""
+        """The face, and a button for each act."""
         faces = control(widgets.Dropdown, "Face", options=list(self._studios), tooltip="Whose face moves")
         self._bind("face", faces)
-        options = [("choose", ""), *((f"AU {one}", one) for one in PRESETS)]
-        hint = "Set these AUs at intensity C and no others"
-        presets = control(widgets.Dropdown, "AU set", options=options, tooltip=hint)
-
-        def preset_of(state: dict[str, Any]) -> str:
-            numbers = "+".join(au.removeprefix("AU") for au in state["aus"])
-            return numbers if numbers in PRESETS else ""
-
-        def of_preset(one: str) -> dict[str, Any]:
-            if one in ("", preset_of(self.state)):
-                return self.state
-            return {**self.state, "aus": dict.fromkeys(one.split("+"), "C"), "sides": {}}
-
-        self._bind("state", presets, to_control=preset_of, to_trait=of_preset)
         acts: dict[str, tuple[str, str, Callable[[], object]]] = {
             "Rest": ("pause", "No AU and a still cue", self.rest),
-            "Same AUs, other cue": (
-                "exchange",
-                "Keep this clip as A, the same AUs with another cue as B",
-                self.other_cue,
-            ),
+            "Same AUs, other cue": ("exchange", "Keep this clip as A, with another cue as B", self.other_cue),
         }
         for slot in SLOTS:
             acts[f"Keep as {slot}"] = ("bookmark", f"Keep this clip as {slot}", partial(self.keep, slot))
@@ -291,7 +270,7 @@ class FaceLab(Panel):
         for text, (icon, hint, act) in acts.items():
             buttons.append(control(widgets.Button, text, icon=icon, tooltip=hint, style={}))
             buttons[-1].on_click(lambda _, act=act: self._try(act))
-        return widgets.HBox([faces, presets, *buttons], layout={"flex_flow": "row wrap"})
+        return widgets.HBox([faces, *buttons], layout={"flex_flow": "row wrap"})
 
     def _sliders(self) -> widgets.Box:
         """A slider and a side for each AU, the cue and the strengths, next to the face."""
@@ -419,8 +398,8 @@ class FaceLab(Panel):
 
     def _tell(self) -> None:
         """Set the selection to the current clip and the kept ones, and show it."""
-        rows = [] if self._clip is None else [_row("now", self._clip, self._answers)]
-        rows += [_row(slot, clip, answers) for slot, (clip, _, answers) in self._kept.items()]
+        now = {} if self._clip is None else {"now": (self._clip, self.state, self._answers)}
+        rows = [_row(slot, clip, answers) for slot, (clip, _, answers) in (now | self._kept).items()]
         self.set_trait("selection", pd.DataFrame(rows))
         self._table.value = table_html(self.selection, COLUMNS) if self._kept else ""
 
@@ -430,15 +409,12 @@ def join_clips(parts: Mapping[str, Clips]) -> Clips:
 
     It has no truth where one has none, or where they show two faces.
     """
-    arrays = {name: [part for part in (one.frames, one.flow) if part is not None] for name, one in parts.items()}
-    shapes = {name: tuple(part.shape[1:] for part in held) for name, held in arrays.items()}
-    if len(set(shapes.values())) > 1:
-        raise ValueError(f"these clips do not go together, the shapes of their frames and flow differ: {shapes}")
     records = list(parts.values())
     first, copies = records[0], [one.viewing for one in records if one.viewing is not None]
     makers = tuple(maker for one in copies for maker in one.makers)  # a viewing copy of fewer clips is dropped
     truths = [one.truth for one in records if one.truth is not None]
     faces = [(one.aus, one.cue_kinds, one.au_masks.tobytes(), one.cue_mask.tobytes()) for one in truths]
+    recipe = {key: value for key, value in first.recipe.items() if all(one.recipe.get(key) == value for one in records)}
     joined = None
     if len(truths) == len(records) and len(set(faces)) == 1:
         tables = [one.table.assign(clip_id=name) for name, one in zip(parts, truths, strict=True)]
@@ -448,12 +424,10 @@ def join_clips(parts: Mapping[str, Clips]) -> Clips:
             cue_course=np.concatenate([one.cue_course for one in truths]),
         )  # fmt: skip
     return Clips(
-        frames=None if first.frames is None else np.concatenate([one.frames for one in records]),
-        flow=None if first.flow is None else np.concatenate([one.flow for one in records]),
+        frames=np.concatenate([one.frames for one in records]),
+        flow=np.concatenate([one.flow for one in records]),
         table=pd.concat([one.table.assign(clip_id=name) for name, one in parts.items()], ignore_index=True),
-        recipe={
-            key: value for key, value in first.recipe.items() if all(one.recipe.get(key) == value for one in records)
-        },
+        recipe=recipe,
         truth=joined,
         viewing=ViewingCopy(copies[0].size, makers) if copies else None,
     )
@@ -463,35 +437,26 @@ def _row(slot: str, clips: Clips, answers: LivePrediction | None) -> dict[str, A
     """One clip as a row of the selection."""
     row = clips.table.iloc[0]
     found = {"slot": slot, **{key: row.get(key) for key in ("clip_id", "action_units", "side", "cue", "label")}}
-    if answers is None:
-        return found
-    alone = {"frames_alone": answers.frames_alone, "flow_alone": answers.flow_alone}
-    return found | {
-        "predicted": answers.predictions.predicted[0], "p": float(answers.predictions.probabilities.max()),
-        "gate": gate_of(answers, row["clip_id"]),
-        **{name: None if one is None else one.predicted[0] for name, one in alone.items()},
-    }  # fmt: skip
+    if answers is not None:
+        found |= {"predicted": answers.predictions.predicted[0], "p": float(answers.predictions.probabilities.max())}
+    return found
 
 
 def _verdict(clips: Clips, answers: LivePrediction | None) -> str:
     """The prediction and whether it is right, or why that is not known, as one line of HTML."""
     row = clips.table.iloc[0]
-    label, predicted, said = row.get("label"), None, ""
+    label, said, verdict = row.get("label"), "", ""
     if answers is not None:
-        predicted = answers.predictions.predicted[0]
+        predicted, classes = answers.predictions.predicted[0], answers.predictions.classes
         said = f"The model predicts {emotion_chip(predicted)}{answers.predictions.probabilities.max():.0%}. "
+        verdict = f": <b>{'right' if predicted == label else 'wrong'}</b>"
+        if label not in classes:
+            verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
     if not any(row.get(au) == 1 for au in clips.aus):
-        return (
-            f"{said}<b>No movement:</b> no AU is set (cue: {html.escape(str(row.get('cue')))}), so no emotion is true."
-        )
+        return f"{said}<b>No movement:</b> no AU is set, so no emotion is true."
     if label is None or pd.isna(label):
         return f"{said}No emotion is true of this clip: the published table gives none, or several, for AUs and cue."
-    truth = f"{said}AUs and cue together mean {emotion_chip(label)}"
-    if answers is None:
-        return truth
-    if str(label) not in answers.predictions.classes:
-        return f"{truth}, none of this model's classes ({html.escape(', '.join(answers.predictions.classes))})."
-    return f"{truth}: <b>{'right' if predicted == label else 'wrong'}</b>."
+    return f"{said}AUs and cue together mean {emotion_chip(label)}{verdict}."
 
 
 def _compared(pair: Clips) -> str:

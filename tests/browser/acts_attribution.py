@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 
 
 def move_a_face_and_make_a_pair(lab: LabPage) -> None:
-    """FaceLab in ``02_network``: a slider dragged, an AU set, a cue, an overlay and a pair by buttons, a key."""
+    """FaceLab in ``02_network``: a slider dragged, a cue, an overlay and a pair by buttons, a key pressed."""
     face = lab.scroll_to_class("medn-face-lab")
     canvas = face.locator(".medn-face-canvas").first
     face.get_by_text("(viewing copy)").first.wait_for()
@@ -24,10 +24,12 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
 
     face.get_by_role("button", name="Rest").click()
     face.get_by_text("No movement:").first.wait_for()
-    face.get_by_label("AU set").select_option(label="AU 4")
+    brow.locator(".noUi-handle").focus()
+    lab.page.keyboard.press("ArrowRight")
+    face.get_by_text("AU 4A, cue still").first.wait_for()
     face.get_by_role("button", name="kept tokens").first.click()
     face.get_by_role("button", name="flush").click()
-    face.get_by_text("AU 4C, cue flush").first.wait_for()
+    face.get_by_text("AU 4A, cue flush").first.wait_for()
     expect(canvas).to_have_attribute("data-overlay", "kept")  # what is shown of a face is shown of the next one, too
     face.get_by_role("button", name="Same AUs, other cue").click()
     expect(face).to_contain_text("A and B have the same AUs and mean")
@@ -35,10 +37,10 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     lab.page.wait_for_timeout(2 * SETTLE_MS)
     lab.screenshot("face-pair")
     face.get_by_role("button", name="Back to A").click()
-    face.get_by_text("AU 4C, cue flush").first.wait_for()
+    face.get_by_text("AU 4A, cue flush").first.wait_for()
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
-    face.get_by_text("AU 4D, cue flush").first.wait_for()
+    face.get_by_text("AU 4B, cue flush").first.wait_for()
     shift = face.get_by_role("button", name="Counterfactual shift")
     if shift.count():
         shift.click()
