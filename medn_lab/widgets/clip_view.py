@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +170,7 @@ class ClipView(anywidget.AnyWidget):
             return
         faces = self._faces(clips, there)
         about = clip_moments(clips, there[0]).note if clips.frames is not None else ""
-        network = shown_frames(replace(clips, viewing=None), 0)[1].capitalize()
+        network = clips.frames is not None and f"Frames at {max(clips.size)} px, as the network gets them"
         with self.hold_sync():
             self.moments, self.interval = _timing(clips, there[0])
             if restart or self.frame >= max(len(self.moments), 1):

@@ -56,8 +56,8 @@ _ROW = {"flex_flow": "row wrap", "width": "100%"}
 class EvaluationPanel(Panel):
     """Read an evaluation: click a cell of the confusion matrix and see its clips with their scores.
 
-    Click a cell: its clips are listed, the surest first, and the first of them plays next to its scores. A click or an
-    arrow key in the list plays another. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
+    Click a cell: its clips are listed, the surest first, and the first of them plays next to its scores. *Next* and
+    *previous* step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
     whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores with their intervals, the
     AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
 
@@ -141,7 +141,14 @@ class EvaluationPanel(Panel):
         self._line, self._head = widgets.HTML(), widgets.HTML()
         self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
         self._list.add_class("medn-listed")
-        left = widgets.VBox([self._head, self._list], layout={"flex": "1 1 360px", "min_width": "300px"})
+        steps = []
+        for way, what, by in (("backward", "previous", -1), ("forward", "next", 1)):
+            hint = f"The {what} clip of the list"
+            steps.append(control(widgets.Button, width="40px", icon=f"step-{way}", tooltip=hint, style={}))
+            steps[-1].on_click(lambda _, by=by: self._step(by))
+        left = widgets.VBox(
+            [self._head, self._list, widgets.HBox(steps)], layout={"flex": "1 1 360px", "min_width": "300px"}
+        )
         tables = control(
             widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
             tooltips=["A subject a row", "An AU a row", "A fold a row"],
@@ -272,6 +279,11 @@ class EvaluationPanel(Panel):
         ]
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
+
+    def _step(self, by: int) -> None:
+        place = (-1 if self._list.index is None else self._list.index) + by
+        if 0 <= place < len(self._list.options):
+            self._list.index = place
 
     def _draw_table(self, name: str) -> None:
         table = {"subjects": self._summary.subjects, "AUs": self._summary.aus, "folds": self._summary.folds}[name]
