@@ -146,9 +146,9 @@ class EvaluationPanel(Panel):
             hint = f"The {what} clip of the list"
             steps.append(control(widgets.Button, width="40px", icon=f"step-{way}", tooltip=hint, style={}))
             steps[-1].on_click(lambda _, by=by: self._step(by))
-        left = widgets.VBox(
-            [self._head, self._list, widgets.HBox(steps)], layout={"flex": "1 1 360px", "min_width": "300px"}
-        )
+        look = {"flex": "1 1 400px", "min_width": "300px"}
+        left = widgets.VBox([self._head, self._list, widgets.HBox(steps)], layout=look)
+        self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
         tables = control(
             widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
             tooltips=["A subject a row", "An AU a row", "A fold a row"],

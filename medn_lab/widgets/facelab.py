@@ -45,8 +45,8 @@ _ALONE = (
     "still face has a still cue, which is a cue."
 )
 _SHIFTED = (
-    "How far each feature moves from the kept clip to the current one: 0 is no change, 1.41 the mean of any other clip."
-    " The motion feature should move with the AUs alone, the emotion feature with the cue alone."
+    "How far each feature moves from the kept clip to the current one: 0 is no change, 1.41 the shift to any other"
+    " clip. The motion feature should move with the AUs alone, the emotion feature with the cue alone."
 )
 
 
