@@ -134,8 +134,6 @@ class EvaluationPanel(Panel):
                 widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
             ),
         }
-        hint = "The clips of one subject"
-        self._persons = control(widgets.Dropdown, "of", width="180px", options=[("all subjects", "")], tooltip=hint)
         hint = "The order of the list"
         self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip=hint)
         self._line, self._head = widgets.HTML(), widgets.HTML()
@@ -156,7 +154,7 @@ class EvaluationPanel(Panel):
         self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
         super().__init__(
             [
-                shown, widgets.HBox([*choices.values(), self._sorts, self._persons], layout=_ROW), self._line,
+                shown, widgets.HBox([*choices.values(), self._sorts], layout=_ROW), self._line,
                 widgets.HBox([left, self._pair.widget], layout=_ROW), tables, self._table,
                 widgets.HTML("".join(note(text) for text in summary.notes)),
             ],
@@ -167,8 +165,7 @@ class EvaluationPanel(Panel):
         for name, one in choices.items():
             self._bind(name, one)
         self.observe(lambda _: self._choose(), list(choices))
-        for one in (self._sorts, self._persons):
-            one.observe(lambda _: self._fill(), "value")
+        self._sorts.observe(lambda _: self._fill(), "value")
         self.observe(lambda change: self._pair.show(*filter(None, [change.new])), "clip_id")
         self._bind(
             "clip_id", self._list,
@@ -250,22 +247,20 @@ class EvaluationPanel(Panel):
         with self._figure.batch_update():
             self._figure.update_shapes(edges, selector={"name": "chosen"})
         chosen = self._frame.iloc[self._places]
-        names = self._rows["subject"].iloc[self._places].value_counts().sort_index().drop("", errors="ignore")
+        subjects = self._rows["subject"].iloc[self._places].replace("", np.nan).nunique()
         sets = pd.Series(au_set_names(chosen), dtype=object).value_counts()
         classes = (html.escape(name or "any") for name in (self.true, self.predicted))
         parts = [f"<b>{counted(len(chosen), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
-        parts += ["mistakes only"] * self.mistakes + [counted(len(names), "subject")] * bool(len(names))
+        parts += ["mistakes only"] * self.mistakes + [counted(subjects, "subject")] * bool(subjects)
         parts += [html.escape(f"{name}: {n}") for name, n in sets.head(4).items()]
         self._line.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
-        self._persons.options = [("all subjects", ""), *((f"{name} ({n})", name) for name, n in names.items())]
         self._fill()
         self.set_trait("selection", chosen)
 
     def _fill(self) -> None:
-        """List the clips of the cell and of the subject chosen; the first one plays."""
+        """List the clips of the cell; the first one plays."""
         by, ascending = _SORTS[self._sorts.value]
         rows = self._rows.iloc[self._places]
-        rows = rows[rows["subject"] == self._persons.value] if self._persons.value else rows
         listed = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable").head(MOST_LISTED)
         wide = max([12, *listed["clip_id"].str.len()])
         heads = _columns("clip", "AUs", "label", "predicted", wide=wide)
