@@ -7,6 +7,8 @@ from typing import Any
 import ipywidgets
 import plotly.graph_objects as go
 
+from medn_lab.widgets.live import LiveFigure
+
 
 def parts(widget: ipywidgets.Widget, kind: type = ipywidgets.Widget, *, hidden: bool = True) -> list[Any]:
     """The parts of this kind, in the order of the page; those that are not displayed only where `hidden` is true."""
@@ -30,12 +32,20 @@ def text_of(widget: ipywidgets.Widget, *, hidden: bool = True) -> str:
     return " ".join(text for text in texts if not text.startswith("<style>"))
 
 
-def figure_of(widget: ipywidgets.Widget) -> go.FigureWidget:
-    """The figure on the page."""
-    return parts(widget, go.FigureWidget)[0]
+def figures_of(widget: ipywidgets.Widget, *, hidden: bool = True) -> list[go.Figure]:
+    """The figures, each of which the page has received as it is."""
+    shown = parts(widget, LiveFigure, hidden=hidden)
+    assert all(one.figure == one.drawn.to_json(validate=False) for one in shown)
+    return [one.drawn for one in shown]
 
 
-def click(figure: go.FigureWidget, trace: int, point: int | list[int]) -> None:
-    """Click a point of a trace, by the message that a page sends; in a matrix a point is its row and its column."""
-    points = {"trace_indexes": [trace], "point_indexes": [point], "xs": [None], "ys": [None]}
-    figure._js2py_pointsCallback = {"event_type": "plotly_click", "points": points, "device_state": None}
+def figure_of(widget: ipywidgets.Widget) -> go.Figure:
+    """The first figure."""
+    return figures_of(widget)[0]
+
+
+def click(widget: ipywidgets.Widget, trace: int, point: int | list[int]) -> None:
+    """Click a point of the first figure, as a page does; in a matrix a point is its row and its column."""
+    figure = parts(widget, LiveFigure)[0]
+    count = figure.clicked[-1] + 1 if figure.clicked else 1
+    figure.set_state({"clicked": [trace, point, count]})

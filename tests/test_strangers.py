@@ -33,6 +33,7 @@ from medn_lab.evaluate import confusion_matrix, evaluate_loso, evaluation_summar
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained
 from medn_lab.records import Clips
 from medn_lab.train import TrainConfig
+from medn_lab.widgets.live import LiveFigure
 
 ROW = '<row><c t="inlineStr"><is><t>1</t></is></c></row>'
 PACKAGE = Path(__file__).resolve().parents[1] / "medn_lab"
@@ -297,8 +298,8 @@ def html_of(widget: ipywidgets.Widget) -> Iterator[str]:
     """The markup that a widget and all in it give to the browser."""
     if isinstance(widget, ipywidgets.HTML):
         yield widget.value
-    if isinstance(widget, go.FigureWidget):
-        yield from shown(json.loads(widget.to_json()))
+    if isinstance(widget, LiveFigure):
+        yield from shown(json.loads(widget.figure))
     for child in getattr(widget, "children", ()):
         yield from html_of(child)
 

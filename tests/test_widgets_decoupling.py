@@ -86,7 +86,7 @@ class TestPanel:
     def test_a_click_explains_the_row_and_frames_it_until_another_figure_is_drawn(self, panel):
         figure = figure_of(panel)
         number = next(k for k, trace in enumerate(figure.data) if trace.ids is not None)
-        click(figure, number, 1)
+        click(panel, number, 1)
         row = panel.selection.iloc[panel.row]
         assert figure.data[number].x[1] == row["value"]
         assert control(panel, "Row").value == panel.row
@@ -105,7 +105,7 @@ class TestPanel:
         wanted = panel.selection.query("model == 'coupled' and branch == 'emotion' and target == 'AUs'").index[0]
         number, cells = next((k, trace) for k, trace in enumerate(figure_of(panel).data) if trace.ids is not None)
         y, x = divmod(list(cells.ids).index(str(wanted)), len(cells.x))
-        click(figure_of(panel), number, [y, x])
+        click(panel, number, [y, x])
         assert panel.row == wanted
         assert f"AUC {leak['value']:.3f}" in text_of(panel)
         assert "a leak" in text_of(panel)

@@ -5,9 +5,8 @@ from dataclasses import replace
 import ipywidgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
-from page_contents import click, control, parts, text_of
+from page_contents import click, control, figure_of, parts, text_of
 from sample_records import CLASSES, sample_clips, sample_predictions
 
 from medn_lab import evaluate
@@ -59,10 +58,10 @@ def listed(panel):
 
 def click_cell(panel, row, column):
     """Click a cell of the matrix, and return the marked range of columns and rows."""
-    figure = parts(panel, go.FigureWidget)[0]
-    trace = next(k for k, one in enumerate(figure.data) if one.type == "heatmap" and one.meta == "value")
-    click(figure, trace, [row, column])
-    (shape,) = [shape for shape in figure.layout.shapes if shape.name == "chosen"]
+    traces = figure_of(panel).data
+    trace = next(k for k, one in enumerate(traces) if one.type == "heatmap" and one.meta == "value")
+    click(panel, trace, [row, column])
+    (shape,) = [shape for shape in figure_of(panel).layout.shapes if shape.name == "chosen"]
     return shape.x0, shape.x1, shape.y0, shape.y1
 
 

@@ -4,9 +4,8 @@ import asyncio
 from functools import partial
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
-from page_contents import control, parts, text_of
+from page_contents import control, figure_of, parts, text_of
 
 from medn_lab.diagnose import counterfactual_shift
 from medn_lab.evaluate import extract_features, live_predictor, predict
@@ -55,7 +54,7 @@ def lab(shared):
 
 
 def traces(lab) -> dict:
-    return {trace.name: trace for trace in parts(lab, go.FigureWidget)[0].data}
+    return {trace.name: trace for trace in figure_of(lab).data}
 
 
 def side(lab, au):
@@ -198,7 +197,7 @@ def test_what_the_model_lacks_is_named_and_the_rest_is_shown(studio):
 @pytest.mark.parametrize("options", [{"branches": "motion"}, {"branches": "emotion"}, {"aus": ()}])
 def test_a_model_without_a_part_shows_the_others(studio, options):
     lab = FaceLab(studio, answer=live_predictor(MEDN(MEDNConfig(dim=32, n_frames=4, **options))), state=SMILE)
-    notes = [note.text for note in parts(lab, go.FigureWidget)[0].layout.annotations]
+    notes = [note.text for note in figure_of(lab).layout.annotations]
     assert any("gate" in text for text in notes) == ("branches" not in options)
     assert ("no AU scores" in notes) == (options != {"branches": "motion"})
     assert ("kept" in [key for key, *_ in lab.view.overlays]) == (options != {"branches": "motion"})

@@ -10,7 +10,6 @@ import ipywidgets
 import numpy as np
 import page_contents as page
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 import traitlets
 from figure_contents import pictures, words
@@ -65,7 +64,7 @@ def note_of(browser):
 
 def figures(browser):
     """The figures on the page: the flows, then the attribution."""
-    return [one for one in parts(browser) if isinstance(one, go.FigureWidget)]
+    return page.figures_of(browser, hidden=False)
 
 
 def names(pairs, place):

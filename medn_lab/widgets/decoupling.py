@@ -12,14 +12,15 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import traitlets
 
 from medn_lab.records import DecouplingReport
 from medn_lab.view.decoupling import TITLES, explain_row, plot_decoupling
 from medn_lab.view.marks import empty_sheet
 from medn_lab.view.theme import RING
-from medn_lab.widgets.live import live_figure
-from medn_lab.widgets.panel import Panel, control, note, parts_of
+from medn_lab.widgets.live import LiveFigure
+from medn_lab.widgets.panel import Panel, control, note
 
 MOST_SIDE_BY_SIDE = 5
 """Models that are shown at the same time."""
@@ -110,12 +111,13 @@ class DecouplingPanel(Panel):
         self._rows = control(
             widgets.Dropdown, "Row", width="99%", tooltip="The row that is explained below; a click chooses it too"
         )
-        self._words, self._box = widgets.HTML(layout={"min_height": "66px"}), widgets.VBox()
+        self._words, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
+        self._figure.on_click(self._on_click)
         wrap = {"flex_flow": "row wrap", "align_items": "center"}
         super().__init__(
             [
                 widgets.HBox([widgets.HTML("Models"), *boxes], layout=wrap),
-                widgets.HBox(list(choices.values()), layout=wrap), self._box, self._rows, self._words,
+                widgets.HBox(list(choices.values()), layout=wrap), self._figure, self._rows, self._words,
             ],
             name="decoupling-panel", width="100%", results={"selection": table.iloc[:0]},
             models=reports.models[:MOST_SIDE_BY_SIDE], given=givens[0],
@@ -262,26 +264,18 @@ class DecouplingPanel(Panel):
             why = why if shown or not self._report.models else "No model is ticked."
             drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
         drawn.layout.width = None
-        # A new figure carries its data; changes of one that the page has not opened yet would be lost.
-        self._figure, figure = live_figure(drawn)
-        for trace in self._figure.data:
-            if trace.ids is not None:
-                trace.on_click(self._on_click)
-        before, self._box.children = self._box.children, [figure]
-        for part in before:
-            for one in parts_of(part):
-                one.close()
+        self._figure.drawn = drawn
         self._explain()
 
-    def _on_click(self, trace: Any, points: Any, _: object) -> None:
+    def _on_click(self, trace: Any, point: Any) -> None:
         """Explain the row that was clicked; in a matrix a point is known by its row and its column."""
-        for point in points.point_inds[:1]:
+        if trace.ids is not None:
             number = trace.ids[point if np.isscalar(point) else point[0] * len(trace.x) + point[1]]
             self.row = int(number) if number != "" else None
 
     def _explain(self) -> None:
         """State what the row means and frame it in the figure."""
-        frames = [shape for shape in self._figure.layout.shapes if shape.name != "row"]
+        frames = [shape for shape in self._figure.drawn.layout.shapes if shape.name != "row"]
         if self.row is None:
             rest = len(self.models) - MOST_SIDE_BY_SIDE
             more = f" {rest} more models are ticked: the first {MOST_SIDE_BY_SIDE} are shown." if rest > 0 else ""
@@ -289,10 +283,11 @@ class DecouplingPanel(Panel):
         else:
             what, reading = explain_row(self.selection.iloc[self.row].to_dict())
             self._words.value = f"<div class='medn-line'><b>{html.escape(what)}</b></div>{note(reading)}"
-            for trace in self._figure.data:
+            for trace in self._figure.drawn.data:
                 if trace.ids is not None and str(self.row) in trace.ids:
                     frames.append(_frame(trace, list(trace.ids).index(str(self.row))))
-        self._figure.layout.shapes = frames
+        self._figure.drawn.layout.shapes = frames
+        self._figure.send_figure()
 
     def _warn(self, text: str) -> None:
         self._words.value = note(text, warn=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -15,7 +16,7 @@ from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
 from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, au_set_texts, persons
-from medn_lab.widgets.live import live_figure
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, table_html, trait_errors
 from medn_lab.widgets.player import ClipPair
 
@@ -123,7 +124,8 @@ class EvaluationPanel(Panel):
         edge = {"color": theme.RING, "width": 3}
         figure = plot_evaluation(summary).update_layout(width=None)
         figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge)
-        self._figure, shown = live_figure(figure)
+        self._figure = LiveFigure(figure)
+        self._figure.on_click(self._on_cell)
         true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
         choices = {
             "true": control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label"),
@@ -154,14 +156,12 @@ class EvaluationPanel(Panel):
         self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
         super().__init__(
             [
-                shown, widgets.HBox([*choices.values(), self._sorts], layout=_ROW), self._line,
+                self._figure, widgets.HBox([*choices.values(), self._sorts], layout=_ROW), self._line,
                 widgets.HBox([left, self._pair.widget], layout=_ROW), tables, self._table,
                 widgets.HTML("".join(note(text) for text in summary.notes)),
             ],
             name="evaluation-panel", width="100%", results={"selection": self._frame.iloc[:0]},
         )  # fmt: skip
-        matrix = next(one for one in self._figure.data if one.type == "heatmap" and one.meta == "value")
-        matrix.on_click(lambda _, points, __: self._on_cell(points.point_inds))
         for name, one in choices.items():
             self._bind(name, one)
         self.observe(lambda _: self._choose(), list(choices))
@@ -225,9 +225,9 @@ class EvaluationPanel(Panel):
                 positions(self._summary.predictions.table, proposal.value, owner="this panel")
         return proposal.value
 
-    def _on_cell(self, cells: list[list[int]]) -> None:
-        for row, column in cells[:1]:
-            self.select(self._classes["true"][row], self._classes["predicted"][column])
+    def _on_cell(self, trace: Any, cell: list[int]) -> None:
+        if trace.type == "heatmap" and trace.meta == "value":
+            self.select(self._classes["true"][cell[0]], self._classes["predicted"][cell[1]])
 
     def _choose(self) -> None:
         """Find the clips of the cell, mark it in the figure, and show them: in words, as the list, as the selection."""
@@ -244,8 +244,8 @@ class EvaluationPanel(Panel):
             true = self._cells["true"]
             inside &= ((true != self._cells["predicted"]) & (true != UNLABELLED)).to_numpy()
         self._places = np.flatnonzero(inside)
-        with self._figure.batch_update():
-            self._figure.update_shapes(edges, selector={"name": "chosen"})
+        self._figure.drawn.update_shapes(edges, selector={"name": "chosen"})
+        self._figure.send_figure()
         chosen = self._frame.iloc[self._places]
         subjects = self._rows["subject"].iloc[self._places].replace("", np.nan).nunique()
         sets = pd.Series(au_set_names(chosen), dtype=object).value_counts()

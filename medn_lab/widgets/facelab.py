@@ -11,14 +11,13 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import traitlets
 
 from medn_lab.records import Clips, LivePrediction, ViewingCopy
 from medn_lab.view.answers import plot_answers, state_text
 from medn_lab.view.theme import au_name
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.live import live_figure, redraw
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.panel import Panel, control, emotion_chip, note, number, plain, share, table_html, trait_errors
 from medn_lab.widgets.timing import Dwell, Latest
 
@@ -122,7 +121,7 @@ class FaceLab(Panel):
         self._answers: LivePrediction | None = None
         self._drawn: tuple[str, dict[str, Any]] | None = None
         self._kept: dict[str, tuple[Clips, dict[str, Any], LivePrediction | None]] = {}
-        self._figure: go.Figure | None = None
+        self._figure: LiveFigure | None = None
         self._soon, self._figure_soon = Latest(self._update, seconds=SOON), Dwell(self._draw_figure, seconds=SETTLED)
         self.view = ClipView(None, size=300, magnify=magnify, playing=True)
         self.pair_view = ClipView(None, size=256, magnify=magnify, playing=True)
@@ -391,10 +390,10 @@ class FaceLab(Panel):
         drawn = plot_answers(answers, clips=clip, pictures=False)
         drawn.layout.width = None
         if self._figure is None:
-            self._figure, self._shown = live_figure(drawn)
+            self._figure = LiveFigure(drawn)
         else:
-            redraw(self._figure, drawn)
-        self._scores.children = [self._shown]
+            self._figure.drawn = drawn
+        self._scores.children = [self._figure]
 
     def _tell(self) -> None:
         """Set the selection to the current clip and the kept ones, and show it."""

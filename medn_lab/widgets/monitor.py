@@ -13,7 +13,7 @@ import traitlets
 
 from medn_lab.records import History
 from medn_lab.view.training import plot_history, summary
-from medn_lab.widgets.live import live_figure, redraw
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.panel import Panel, control, note
 
 _RESUMABLE = ("stopped", "interrupted")
@@ -59,7 +59,7 @@ class TrainingMonitor(Panel):
         self._running = False
         self._loop: asyncio.AbstractEventLoop | None = None
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
-        self._figure, shown = live_figure(plot_history(waiting).update_layout(width=None))
+        self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
         look: dict[str, Any] = {"disabled": True, "style": {}}
         hint = "End the training after this epoch; the model stays"
         self._stop = control(widgets.Button, "Stop after this epoch", icon="stop", width="190px", tooltip=hint, **look)
@@ -70,7 +70,7 @@ class TrainingMonitor(Panel):
         for fixed in (self._stop, self._resume, self._bar):
             fixed.layout.flex = "0 0 auto"
         top = widgets.HBox([self._stop, self._resume, self._bar, self._status])
-        super().__init__([top, shown], name="training-monitor", width="100%", results={})
+        super().__init__([top, self._figure], name="training-monitor", width="100%", results={})
         self._stop.on_click(lambda _: self.stop())
         self._resume.on_click(lambda _: self._resume_in_main_thread())
         self._say("Waiting for a training: give this to fit as a callback.")
@@ -158,7 +158,7 @@ class TrainingMonitor(Panel):
     def _show(self, history: History) -> None:
         """Draw the curves and move the bar."""
         self.set_trait("history", history)
-        redraw(self._figure, plot_history(history).update_layout(width=None))
+        self._figure.drawn = plot_history(history).update_layout(width=None)
         planned = self._epochs or history.config.get("training", {}).get("epochs", 0)
         self._bar.max, self._bar.value = max(planned, len(history), 1), len(history)
         self._say(f"Epoch {len(history)}{f' of {planned}' if planned else ''}: {summary(history)}")

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from medn_lab.records import Attribution, BranchFeatures, Clips, Predictions, positions, require
 from medn_lab.view.attribution import sanity_lines
 from medn_lab.view.pair import attribution_figure, attribution_line, motion_figure, pair_lines
-from medn_lab.widgets.live import live_figure, redraw
+from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.panel import control, note, small_print
 from medn_lab.widgets.player import ClipPair
 
@@ -60,7 +60,7 @@ class PairSheet(widgets.VBox):
         )
         self.view = self._both.view
         self._verdicts, self._explained = widgets.HTML(), widgets.HTML()
-        self._figures: dict[str, go.Figure] = {}
+        self._figures: dict[str, LiveFigure] = {}
         self._drawn = {name: widgets.Box(layout=widgets.Layout(display="none")) for name in ("motion", "attribution")}
         figures = widgets.HBox(list(self._drawn.values()), layout=widgets.Layout(flex_flow="row wrap"))
         self._pair: tuple[str, ...] = ()
@@ -120,12 +120,12 @@ class PairSheet(widgets.VBox):
         self._explained.value = explained
 
     def _draw(self, name: str, drawn: go.Figure | None) -> None:
-        """Show a figure in its place; nothing where None. A figure is made when it is first needed: it sends 5 MB."""
+        """Show a figure in its place; nothing where None."""
         if drawn is not None and name in self._figures:
-            redraw(self._figures[name], drawn)
+            self._figures[name].drawn = drawn
         elif drawn is not None:
-            self._figures[name], shown = live_figure(drawn)
-            self._drawn[name].children = [shown]
+            self._figures[name] = LiveFigure(drawn)
+            self._drawn[name].children = [self._figures[name]]
         self._drawn[name].layout.display = "none" if drawn is None else ""
 
     def _gate(self) -> list[str]:

@@ -1,0 +1,55 @@
+/** A plotly figure: `figure` is its JSON, `library` the model that carries plotly's code once for the whole page. */
+
+/** Load plotly from the library's model, once a page. */
+async function load(model) {
+  const library = await model.widget_manager.get_model(model.get("library"));
+  const packed = new Blob([library.get("code")]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const text = await new Response(packed).text();
+  const module = { exports: {} };
+  new Function("module", "exports", "define", text)(module, module.exports, undefined);
+  return module.exports;
+}
+
+async function render({ model, el }) {
+  const plot = document.createElement("div");
+  el.append(plot);
+  const note = document.createElement("div");
+  note.textContent = "loading the figure ...";
+  plot.append(note);
+  let Plotly;
+  try {
+    Plotly = await (globalThis.mednPlotly ??= load(model));
+  } catch (problem) {
+    globalThis.mednPlotly = undefined;
+    note.textContent = `This figure could not be drawn (${problem}). Run the cell again, or reload the page.`;
+    return;
+  }
+  note.remove();
+
+  let clicks = 0;
+  const draw = async () => {
+    const { data, layout } = JSON.parse(model.get("figure"));
+    plot.style.height = layout.height ? `${layout.height}px` : "";
+    await Plotly.react(plot, data, { ...layout, autosize: !layout.width }, model.get("config"));
+  };
+  await draw();
+  plot.on("plotly_click", ({ points: [point] }) => {
+    model.set("clicked", [point.curveNumber, point.pointNumber ?? point.pointIndex, ++clicks]);
+    model.save_changes();
+  });
+  model.on("change:figure", draw);
+  let width = plot.clientWidth;
+  const watch = new ResizeObserver(() => {
+    if (!plot.clientWidth || plot.clientWidth === width) return;
+    width = plot.clientWidth;
+    Plotly.Plots.resize(plot);
+  });
+  watch.observe(el);
+  return () => {
+    watch.disconnect();
+    model.off("change:figure", draw);
+    Plotly.purge(plot);
+  };
+}
+
+export default { render };
