@@ -1,19 +1,19 @@
 """ClipPlayer and the view under it: its traits are its state, and what the page draws is what was sent."""
 
-import dataclasses
-import io
+import asyncio
+from dataclasses import replace
 
 import ipywidgets
 import numpy as np
 import pandas as pd
 import pytest
 import traitlets
-from page_contents import parts
-from PIL import Image
+from page_contents import parts, text_of
 from sample_records import sample_clips
 
-from medn_lab.records import Attribution, Clips, KeptTokens
+from medn_lab.records import Attribution, Clips, KeptTokens, ViewingCopy, frames_of_strip
 from medn_lab.widgets import ClipPlayer
+from medn_lab.widgets.clip_view import ClipView
 
 
 @pytest.fixture(scope="module")
@@ -26,20 +26,18 @@ def player(clips):
     return ClipPlayer(clips)
 
 
-def strip(face):
+def sent(view, place=0):
     """The frames of a face as the page decodes them, (t, h, w, 3)."""
-    picture = np.asarray(Image.open(io.BytesIO(face["frames"])).convert("RGB"))
-    return picture.reshape(face["count"], face["height"], face["width"], 3).astype(int)
+    face = view.faces[place]
+    frames = frames_of_strip(face["frames"], n_frames=face["count"]).astype(int)
+    assert frames.shape[1:3] == (face["height"], face["width"])
+    return frames
 
 
 def flow_of(packed):
     """A flow as the page unpacks it, in pixels."""
     values = np.frombuffer(packed["data"], np.int8).astype(float) * packed["scale"]
     return values.reshape(packed["height"], packed["width"], 2)
-
-
-def titles(player):
-    return {key: title for key, title, _ in player.view.overlays}
 
 
 def written(player):
@@ -51,121 +49,70 @@ def written(player):
     return " ".join(filter(None, [own or face["texts"].get(player.overlay, ""), *player.view.notes]))
 
 
-def test_the_page_gets_the_frames_and_the_flow_of_the_clip(player, clips):
-    (face,) = player.view.faces
-    assert np.abs(strip(face) - clips.frames[0]).mean() < 3
-    flow = np.asarray(clips.flow[0][..., :2], dtype=float)
-    assert np.abs(flow_of(face["flow"]) - flow).max() <= np.abs(flow).max() / 200
+def overlays(player):
+    return [key for key, *_ in player.view.overlays]
+
+
+def test_the_page_gets_the_frames_the_flow_and_the_times_of_the_clip(player, clips):
+    (face,), moments, row = player.view.faces, player.view.moments, clips.table.iloc[0]
+    assert np.abs(sent(player.view) - clips.frames[0]).mean() < 3
+    assert np.abs(flow_of(face["flow"]) - clips.flow[0]).max() <= np.abs(clips.flow[0]).max() / 200
     assert len(face["frames"]) + len(face["flow"]["data"]) < 30_000
-
+    apex = [one["name"] for one in moments].index("apex")
+    assert moments[apex]["text"] == f"frame {row['apex']} · {(row['apex'] - row['onset']) * 5:.0f} ms · apex"
+    assert [moments[place]["name"] for place in (0, -1)] == ["onset", "offset"]
+    assert player.view.interval == pytest.approx((row["offset"] - row["onset"]) * 5 / 7)
     # Frames are pushed along the flow, without what hardly moves, as far as they are on the way to the apex.
-    assert [face["course"][place] for place in (0, player.moments.apex)] == pytest.approx([0, 1])
+    assert [face["course"][place] for place in (0, apex)] == pytest.approx([0, 1])
     assert np.abs(flow_of(face["push"])).max() <= 1.01 * np.abs(flow_of(face["flow"])).max()
-
-
-def test_the_time_axis_names_onset_apex_and_offset_with_their_times(player, clips):
-    row = clips.table.iloc[0]
-    assert player.view.interval == pytest.approx(np.diff(player.moments.milliseconds).mean())
-    apex = player.view.moments[player.moments.apex]
-    assert apex["name"] == "apex"
-    assert apex["text"] == f"frame {row['apex']} · {(row['apex'] - row['onset']) * 5:.0f} ms · apex"
-    assert [player.view.moments[place]["name"] for place in (0, -1)] == ["onset", "offset"]
-
-
-def test_overlays_say_their_scale(player):
-    player.overlay = "arrows"
-    assert "times as long as the motion" in written(player)
-    player.overlay = "magnitude"
-    assert f"up to {player.view.faces[0]['largest']:.2f} px of 48" in written(player)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("frame", 4), ("magnify", 7.5), ("overlay", "magnitude"), ("loop", False), ("speed", 0.3)],
-)
-def test_the_player_and_the_page_are_one_state(player, name, value):
-    before = getattr(player, name)
-    setattr(player.view, name, value)
-    assert getattr(player, name) == value
-    setattr(player, name, before)
-    assert getattr(player.view, name) == before
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("frame", 8), ("frame", -1), ("magnify", 40), ("magnify", 0.5), ("speed", 0), ("speed", 2), ("overlay", "mood")],
-)
-def test_what_is_out_of_range_is_refused_and_changes_nothing(player, name, value):
-    before = getattr(player, name)
-    with pytest.raises(traitlets.TraitError, match=str(value)):
-        setattr(player, name, value)
-    assert getattr(player, name) == getattr(player.view, name) == before
-
-
-def test_showing_another_clip_begins_at_its_onset(player, clips):
-    seen = []
-    player.observe(lambda change: seen.append(change.new), "clip_id")
-    ids = clips.table["clip_id"]
-    for place, show in ((3, player.show), (3, player.show), (2, lambda one: setattr(player, "clip_id", one))):
-        player.frame = 5
-        show(ids[place])
-        assert (player.clip_id, player.frame) == (ids[place], 0)
-        assert np.abs(strip(player.view.faces[0]) - clips.frames[place]).mean() < 3
-    assert seen == [ids[3], ids[2]]
-    with pytest.raises(ValueError, match="'nobody'"):
-        player.show("nobody")
-    with pytest.raises(traitlets.TraitError, match="'nobody'"):
-        player.clip_id = "nobody"
+    player.frame = 5
+    player.show(clips.table["clip_id"][3])
+    assert player.frame == player.view.frame == 0
+    assert np.abs(sent(player.view) - clips.frames[3]).mean() < 3
+    (face,) = player.view.faces
+    for overlay, scale in (("arrows", f"{face['gain']:g} times"), ("magnitude", f"{face['largest']:.2f} px of 48")):
+        player.overlay = overlay
+        assert scale in written(player)
 
 
 def test_what_the_clips_lack_is_named_and_the_rest_plays(clips):
-    still = ClipPlayer(dataclasses.replace(clips, flow=None))
-    assert list(titles(still)) == ["none"]
-    assert "no flow" in written(still)
-    assert still.view.faces[0]["push"] is None
-    player = ClipPlayer(dataclasses.replace(clips, frames=None))
-    assert "no frames" in written(player)
-    assert (player.overlay, list(titles(player))) == ("magnitude", ["arrows", "magnitude"])
-    assert player.view.faces[0]["frames"] is None
+    coloured = replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
+    for own, shown, said in (
+        (replace(clips, flow=None), ["none"], "no flow"),
+        (coloured, ["none"], "coded as colours"),
+        (replace(clips, frames=None), ["arrows", "magnitude"], "no frames"),
+        (replace(coloured, frames=None), [], "no frames"),
+    ):
+        player = ClipPlayer(own)
+        assert overlays(player) == shown
+        assert said in written(player)
+        assert (player.view.faces[0]["frames"] is None) == (own.frames is None)
+        assert (player.view.faces[0]["push"] is None) == (shown != ["none", "arrows", "magnitude"])
     with pytest.raises(traitlets.TraitError, match="these clips have no frames"):
-        player.overlay = "none"
-
-
-def test_flow_that_is_a_colour_picture_is_not_taken_for_pixels(clips):
-    coloured = dataclasses.replace(clips, flow=np.zeros((6, 48, 48, 3), np.float32), recipe={"coding": "hsv"})
-    player = ClipPlayer(coloured)
-    assert list(titles(player)) == ["none"]
-    assert "coded as colours" in written(player)
-    assert "nothing can be played" in written(ClipPlayer(dataclasses.replace(coloured, frames=None)))
+        ClipPlayer(replace(clips, frames=None)).overlay = "none"
     with pytest.raises(ValueError, match="empty"):
         ClipPlayer(Clips(clips.frames[:0], clips.flow[:0], clips.table.iloc[:0]))
 
 
-def kept_of(clips, *, rates=(0.5, 0.25)):
+def kept_of(clips):
     """A grid of 4 x 4 of which the upper half, then the upper quarter is kept."""
-    masks = np.zeros((len(clips), len(rates), 4, 4), dtype=bool)
-    for scale, rate in enumerate(rates):
-        masks[:, scale, : round(4 * rate)] = True
-    mix = np.tile(np.float32([0.7, 0.3]), (len(clips), 1))
-    scores = np.zeros((len(clips), 4, 4), np.float32)
-    return KeptTokens(masks, scores, mix, clips.table, keep_rates=rates, kept_shares=rates)
+    masks = np.zeros((len(clips), 2, 4, 4), dtype=bool)
+    masks[:, 0, :2], masks[:, 1, :1] = True, True
+    mix, scores = np.tile(np.float32([0.7, 0.3]), (len(clips), 1)), np.zeros((len(clips), 4, 4), np.float32)
+    return KeptTokens(masks, scores, mix, clips.table, keep_rates=(0.5, 0.25), kept_shares=(0.5, 0.25))
 
 
-def attribution_of(clips, *, parts=("frames", "flow"), frames=None):
+def attribution_of(clips, *, frames=8):
     """Each frame has one patch, positive in even frames and negative in odd ones."""
-    n, t, h, w, _ = clips.frames.shape if frames is None else (len(clips), frames, 48, 48, 3)
-    heat = np.zeros((n, t, h, w, 3), np.float32)
-    for frame in range(t):
+    heat = np.zeros((len(clips), frames, 48, 48, 3), np.float32)
+    for frame in range(frames):
         heat[:, frame, 4 * frame : 4 * frame + 4, 10:14] = (-1) ** frame
-    flow = np.ones((n, h, w, 2), np.float32)
-    given = {"frames": heat, "flow": flow}
-    made = {name: given[name] if name in parts else None for name in given}
-    return Attribution(**made, table=clips.table, target="happiness", branch="both", method="saliency")
+    flow = np.ones((len(clips), 48, 48, 2), np.float32)
+    return Attribution(heat, flow, clips.table, target="happiness", branch="both", method="saliency")
 
 
 def test_kept_positions_are_sent_at_each_keep_rate(clips):
     player = ClipPlayer(clips, kept=kept_of(clips), overlay="kept")
-    assert player.view.keep_rates == [0.5, 0.25]
     masks = [np.frombuffer(one["mask"], np.uint8).reshape(4, 4) for one in player.view.faces[0]["kept"]]
     assert [mask.any(axis=1).sum() for mask in masks] == [2, 1]
     assert "8 of 16 positions kept at rate 0.5" in written(player)
@@ -187,37 +134,73 @@ def test_an_attribution_is_sent_frame_by_frame_with_its_sign(clips):
     assert "happiness by saliency, this frame: red raises it, blue lowers it" in written(player)
     player.attributed = "flow"
     assert "one map for the whole clip" in written(player)
-
-
-def test_an_overlay_is_there_only_where_it_was_given(clips):
-    assert "kept" not in titles(ClipPlayer(clips))
-    with pytest.raises(traitlets.TraitError, match=r"kept=medn\.diagnose\.kept_tokens"):
-        ClipPlayer(clips, overlay="kept")
-    assert ClipPlayer(clips, attribution=attribution_of(clips, parts=("flow",))).attributed == "flow"
-
-
-@pytest.mark.parametrize("overlay", ["kept", "attribution"])
-def test_a_clip_that_a_record_lacks_is_named_and_still_plays(clips, overlay):
-    some = clips.select(clips.table["clip_id"][:2])
-    player = ClipPlayer(clips, kept=kept_of(some), attribution=attribution_of(some), overlay=overlay)
-    missing = clips.table["clip_id"].iloc[4]
-    player.show(missing)
-    assert f"{missing} is not among the 2 clips" in written(player)
-    assert player.view.faces[0]["frames"]
-
-
-def test_an_attribution_of_other_frames_is_not_drawn(clips):
-    player = ClipPlayer(clips, attribution=attribution_of(clips, frames=5), overlay="attribution")
+    player = ClipPlayer(clips, attribution=attribution_of(clips, frames=5), overlay="attribution")  # of other clips
     assert "5 frames" in written(player)
     assert "frames" not in player.view.faces[0]["heat"]
+
+
+def test_an_overlay_that_was_not_given_or_lacks_a_clip_is_named_and_the_clip_plays(clips):
+    with pytest.raises(traitlets.TraitError, match=r"kept=medn\.diagnose\.kept_tokens"):
+        ClipPlayer(clips, overlay="kept")
+    some, missing = clips.select(clips.table["clip_id"][:2]), clips.table["clip_id"].iloc[4]
+    player = ClipPlayer(clips, kept=kept_of(some), attribution=attribution_of(some), clip_id=missing)
+    for overlay in ("kept", "attribution"):
+        player.overlay = overlay
+        assert f"{missing} is not among the 2 clips" in written(player)
+    assert player.view.faces[0]["frames"]
 
 
 def test_ten_thousand_clips_are_found_by_typing(clips):
     table = pd.DataFrame({"clip_id": [f"c{i:05d}" for i in range(10_000)], "subject": "s"})
     player = ClipPlayer(Clips(np.broadcast_to(clips.frames[:1], (10_000, *clips.frames.shape[1:])), None, table))
-    (box,) = (one for one in parts(player) if isinstance(one, ipywidgets.Combobox))
-    box.value = "c09999"
-    assert player.clip_id == "c09999"
-    box.value = "nobody"
-    assert (player.clip_id, box.value) == ("c09999", "c09999")
-    assert any("nobody" in one.value for one in parts(player) if isinstance(one, ipywidgets.HTML))
+    (box,) = parts(player, ipywidgets.Combobox)
+    for typed in ("c09999", "nobody"):
+        box.value = typed
+        assert (player.clip_id, box.value) == ("c09999", "c09999")
+    assert "nobody" in text_of(player)
+
+
+class TestViewingCopy:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def large(clips):
+        makers = tuple(lambda row=row: clips.frames[row].repeat(3, axis=1).repeat(3, axis=2) for row in range(6))
+        return replace(clips, viewing=ViewingCopy(144, makers))
+
+    def test_it_takes_the_place_of_the_networks_frames(self, large, clips):
+        view, plain = ClipView(large), ClipView(clips)
+        for one in (view, plain):
+            one.show(*clips.table["clip_id"].iloc[[2, 0]])
+        assert sent(view, 1).shape == (8, 144, 144, 3)
+        assert np.abs(sent(view) - large.viewing[2]).mean() < 4
+        assert "144 px (viewing copy)" in view.notes[-1]
+        assert "48 px, as the network gets them" in plain.notes[-1]
+        for name in ("flow", "push", "course", "gain", "largest"):  # in pixels of the network's frames
+            assert view.faces[0][name] == plain.faces[0][name]
+
+    def test_while_an_event_loop_runs_it_follows_the_networks_frames(self, large):
+        async def looked_at():
+            view = ClipView(large)
+            view.show(large.table["clip_id"][0])
+            at_once = sent(view).shape[1]
+            view.show(large.table["clip_id"][1])
+            await asyncio.sleep(0.25)
+            return at_once, view
+
+        at_once, view = asyncio.run(looked_at())
+        assert at_once == 48
+        assert np.abs(sent(view) - large.viewing[1]).mean() < 4
+
+    def test_one_that_cannot_be_read_is_named_and_a_long_one_fits_into_a_picture(self, clips):
+        def broken():
+            raise FileNotFoundError("viewing/000000.webp")
+
+        first = clips.table["clip_id"][0]
+        view = ClipView(replace(clips, viewing=ViewingCopy(144, (broken,) * 6)))
+        view.show(first)
+        assert sent(view).shape == (8, 48, 48, 3)
+        assert "viewing/000000.webp" in view.notes[-1]
+        long = ViewingCopy(144, (lambda: np.zeros((130, 144, 144, 3), np.uint8),))  # WebP holds at most 16383 rows
+        view = ClipView(replace(clips.select([first]), frames=np.zeros((1, 130, 16, 16, 3), np.uint8), viewing=long))
+        view.show(first)
+        assert sent(view).shape[1:3] == (126, 126)

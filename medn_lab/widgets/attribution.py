@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import html
-import os
+import re
 import time
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -14,76 +12,40 @@ import numpy as np
 import pandas as pd
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
+from medn_lab.records import Attribution, Clips, positions, require
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
-from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
 from medn_lab.widgets.selection import partners
 from medn_lab.widgets.timing import Latest
 
-PAIR = "the difference between two clips"
-KINDS = ("an emotion", "an AU", "what a branch adds", "the gate", "the length of a feature", "two emotions")
 MOST_LISTED = 2000  # a clip that is not listed can be typed
 
+_NO_EMOTION = re.compile(r"AU\d+|gate|norm of .*|.* from (motion|emotion)")
 _SHOWN = ("clip_id", "target", "method", "partner")
 _SOON = 0.02  # seconds: a quick run of choices makes one map
 _GIVE = "give attribute=medn.diagnose.attributor(model, clips)"
 
 
-def kind_of(target: str, partner: str = "") -> str:
-    """The kind of a target; the difference between two clips where there is a partner.
-
-    Examples
-    --------
-    >>> kind_of("AU12"), kind_of("happiness from motion"), kind_of("gate"), kind_of("fear - others"), kind_of("fear")
-    ('an AU', 'what a branch adds', 'the gate', 'two emotions', 'an emotion')
-    """
-    if partner or target == "gate":
-        return PAIR if partner else "the gate"
-    if target.startswith("norm of "):
-        return "the length of a feature"
-    if target.rpartition(" from ")[2] in ("motion", "emotion") and " from " in target:
-        return "what a branch adds"
-    if target.startswith("AU") and target[2:].isdigit():
-        return "an AU"
-    return "two emotions" if " - " in target else "an emotion"
-
-
-def by_kind(targets: Iterable[str]) -> dict[str, list[str]]:
-    """The targets of each kind, in the order of :data:`KINDS`; the differences of emotions too."""
-    kinds: dict[str, list[str]] = {kind: [] for kind in KINDS}
-    for target in targets:
-        kinds[kind_of(target)].append(target)
-    emotions = kinds["an emotion"]
-    kinds["two emotions"] += [f"{a} - {b}" for a in emotions for b in emotions if a != b]
-    return {kind: found for kind, found in kinds.items() if found}
-
-
 class AttributionViewer(Panel):
     """Show what raised or lowered an answer of the model, by any method, with the sanity checks of the map.
 
-    Choose a clip, a target and a method. Red raises the target and blue lowers it: in each frame, in all frames
-    together, or in the flow. *Check* makes the checks that take longer. Maps are remembered.
+    Choose a clip, a target and a method, or another clip to compare it with. Red raises the target and blue lowers it:
+    in each frame, in all frames together, or in the flow. *Check* makes the checks that take longer. Maps are
+    remembered.
 
     Parameters
     ----------
     clips : Clips
     attribute : Attributor or None
         From ``medn_lab.diagnose.attributor``; without it there are the faces alone.
-    kept : KeptTokens or None
-        The positions that the emotion branch kept, joined by clip_id; those that `attribute` knows where None.
     clip_id : str or None
         To begin with; the first one where None.
     target : str or None
         To begin with; the clip's emotion where None, or the first target.
     method : str or None
         To begin with; integrated gradients where None.
-    check : bool
-        Whether the first map is checked in advance.
-    blur : float
-        Pixels by which a map is smoothed, 0 to 3; single pixels are noisy.
 
     Attributes
     ----------
@@ -117,7 +79,7 @@ class AttributionViewer(Panel):
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> make = medn.diagnose.attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    >>> viewer = AttributionViewer(clips, attribute=make, target="happiness", method="saliency", check=False)
+    >>> viewer = AttributionViewer(clips, attribute=make, target="happiness", method="saliency")
     >>> viewer.clip_id, viewer.method
     ('synthme22-s01-c01', 'saliency')
     """
@@ -135,47 +97,47 @@ class AttributionViewer(Panel):
         clips: Clips,
         *,
         attribute: Any = None,
-        kept: KeptTokens | None = None,
         clip_id: str | None = None,
         target: str | None = None,
         method: str | None = None,
-        check: bool = False,
-        blur: float = 1.0,
     ) -> None:
         if not len(clips):
             raise ValueError("there are no clips to show: the selection is empty")
-        if not 0 <= blur <= 3:
-            raise ValueError(f"a map can be smoothed by 0 to 3 pixels, not by {blur}")
         first = str(clips.table["clip_id"].iloc[0] if clip_id is None else clip_id)
-        positions(clips.table, [first], owner="this viewer")
-        self._clips, self._attribute, self._kept = clips, attribute, kept
-        self._targets = by_kind(() if attribute is None else attribute.targets)
+        _, row = clip_row(clips, first)
+        self._clips, self._attribute = clips, attribute
         self._rows: list[dict[str, object]] = []
         self._seconds: dict[tuple[str, ...], float] = {}
         self._drawn: dict[str, str] = {}
-        self._soon = Latest(lambda wanted: self._try(lambda: self._show(**wanted)), seconds=_SOON)
-        self._message, self._checks = widgets.HTML(), widgets.HTML(layout=widgets.Layout(min_width="280px"))
+        self._compared = ""  # the clip whose partners are listed
+        self._soon = Latest(self._choose, seconds=_SOON)
+        self._heading, self._message = widgets.HTML(), widgets.HTML()
+        self._checks = widgets.HTML(layout=widgets.Layout(min_width="280px"))
         self.view = ClipView(clips, size=360)
-        side = widgets.VBox(
-            [self._checks], layout=widgets.Layout(flex="1 1 280px", max_width="460px", margin="0 0 0 14px")
-        )
-        body = widgets.HBox([self.view, side], layout=widgets.Layout(flex_flow="row wrap"))
+        side = {"flex": "1 1 280px", "max_width": "460px", "margin": "0 0 0 14px"}
+        wrap = {"flex_flow": "row wrap"}
         super().__init__(
-            [*self._controls(blur), self._message, body],
-            name="attribution-viewer",
-            width="100%",
+            [
+                widgets.HBox(self._controls(), layout=wrap),
+                self._heading,
+                self._message,
+                widgets.HBox([self.view, widgets.VBox([self._checks], layout=side)], layout=wrap),
+            ],
+            name="attribution-viewer", width="100%",
             results={"selection": pd.DataFrame(columns=["clip_id", "target", "method"])},
-        )
-        self._wire()
-        if target is None and self._targets:
-            target = self._usual(next(iter(self._targets.values())), clip_id=first)
-        if method is None and attribute is not None:
-            method = "integrated_gradients" if "integrated_gradients" in attribute.methods else attribute.methods[0]
-        self._show(clip_id=first, target=target or "", method=method or "", partner="")
+        )  # fmt: skip
+        traitlets.link((self, "frame"), (self.view, "frame"))
+        self.observe(self._on_change, _SHOWN)
+        if attribute is not None:
+            emotion = row.get(label_column(clips.table) or "")
+            target = target or (emotion if emotion in attribute.targets else attribute.targets[0])
+            usual = "integrated_gradients"
+            method = method or (usual if usual in attribute.methods else attribute.methods[0])
+        self._show(clip_id=first, target=target or "", method=method or "")
+        if attribute is not None:
+            self.view.overlay = "attribution"
         if clips.frames is not None:
             self.frame = clip_moments(clips, first).apex or 0  # the map of the onset is empty
-        if check and self.attribution is not None:
-            self.check()
 
     def show(self, clip_id: str) -> None:
         """Map this clip for the same target, by the same method; a pair ends.
@@ -229,138 +191,70 @@ class AttributionViewer(Panel):
         """
         if self.attribution is None or self._attribute is None:
             raise ValueError("there is no map to check")
-        self._say(f"Checking {_words(self._wanted())}: deleted squares, noise, random weights ...")
+        self._say("Checking this map: deleted squares, noise, random weights ...")
         begun = time.perf_counter()
         found = self._attribute.check(**self._wanted())
         self._put(found)
-        self._say(f"Checked in {time.perf_counter() - begun:.1f} s; the checks are remembered.")
+        self._say(f"Checked in {time.perf_counter() - begun:.1f} s.")
         return found
 
-    def _controls(self, blur: float) -> list[widgets.Widget]:
-        attribute, truth = self._attribute, self._clips.truth
-        methods = () if attribute is None else attribute.methods
-        regions = [("nothing", ""), *[(n, n) for n in ([] if truth is None else ["cue", "AUs", *truth.aus])]]
-        self._names = control(
-            widgets.Combobox, "Clip", width="220px", placeholder="type or choose", continuous_update=False,
-            options=tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED])), tooltip="Type a part of the name",
-        )  # fmt: skip
-        kinds = [*self._targets, PAIR] if self._targets else []
-        self._kinds = control(widgets.Dropdown, "Target", width="280px", options=kinds, disabled=not methods)
-        self._which = control(
-            widgets.Dropdown, width="220px", disabled=not methods, tooltip="Which target of this kind"
-        )
-        self._methods = control(
-            widgets.Dropdown, "Method", width="220px", options=[(name.replace("_", " "), name) for name in methods],
-            disabled=not methods,
-        )  # fmt: skip
+    def _controls(self) -> list[widgets.Widget]:
+        attribute = self._attribute
+        targets, methods = ((), ()) if attribute is None else (attribute.targets, attribute.methods)
+        emotions = [name for name in targets if not _NO_EMOTION.fullmatch(name)]
+        differences = [f"{a} - {b}" for a in emotions for b in emotions if a != b]
+        self._choices = {
+            "clip_id": control(
+                widgets.Combobox, "Clip", width="220px", placeholder="type or choose", continuous_update=False,
+                options=tuple(map(str, self._clips.table["clip_id"][:MOST_LISTED])), tooltip="Type a part of the name",
+            ),
+            "target": control(
+                widgets.Dropdown, "Target", width="280px", options=[*targets, *differences], disabled=not targets,
+                tooltip="An emotion, an AU, what a branch adds to an emotion, the gate, the length of a feature",
+            ),
+            "method": control(
+                widgets.Dropdown, "Method", width="220px", options=[(name.replace("_", " "), name) for name in methods],
+                disabled=not targets,
+            ),
+            "partner": control(
+                widgets.Dropdown, "Compare with", width="340px", options=[("no other clip", "")], disabled=not targets,
+            ),
+        }  # fmt: skip
+        for name, one in self._choices.items():
+            one.observe(lambda change, name=name: self._on_choice(name, change.new), "value")
         self._check = control(
             widgets.Button, "Check", width="92px", icon="check", disabled=True, style={},
             tooltip="Measure infidelity, sensitivity and the map of random weights; takes some seconds",
         )  # fmt: skip
-        self._region = control(
-            widgets.Dropdown,
-            "Line around",
-            width="190px",
-            options=regions,
-            tooltip="On synthetic clips: planted region",
-        )
-        self._blur = control(
-            widgets.FloatSlider, "smooth (px)", width="260px", value=blur, min=0, max=3, step=0.5, readout_format=".1f",
-            continuous_update=False, tooltip="How far a map is smoothed before it is drawn",
-        )  # fmt: skip
-        wrap = widgets.Layout(flex_flow="row wrap")
-        chosen = [self._names, self._kinds, self._which, self._methods, self._check, self._region, self._blur]
-        return [widgets.HBox(chosen, layout=wrap)]
-
-    def _wire(self) -> None:
-        self.observe(lambda change: self._draw(), _SHOWN)
-        traitlets.link((self, "frame"), (self.view, "frame"))
-        self._bind("clip_id", self._names)
-        self._kinds.observe(lambda change: self._on_kind(), "value")
-        for one in (self._which, self._methods):
-            one.observe(lambda change: self._on_choice(), "value")
-        for one in (self._region, self._blur):
-            one.observe(lambda change: self._redraw(), "value")
         self._check.on_click(lambda _: self._try(self.check))
+        return [*self._choices.values(), self._check]
 
-    def _on_kind(self) -> None:
-        kind = self._kinds.value
-        if kind == kind_of(self.target, self.partner) or kind is None:
-            return
-        try:
-            if kind == PAIR:
-                self._soon({"partner": partners(self._clips.table, self.clip_id)[0][1]})
-            else:
-                self._soon({"target": self._usual(self._targets[kind])})
-        except ValueError as problem:
-            self._warn(str(problem))
-            self._fill()
+    def _on_choice(self, name: str, value: str | None) -> None:
+        if value not in (None, getattr(self, name)):
+            self._soon()
 
-    def _on_choice(self) -> None:
-        which, method = self._which.value, self._methods.value
-        name = "partner" if self._kinds.value == PAIR else "target"
-        if (
-            which is None
-            or self._kinds.value != kind_of(self.target, self.partner)
-            or (which, method) == (getattr(self, name), self.method)
-        ):
-            return
-        self._soon({name: which, "method": method})
+    def _choose(self) -> None:
+        """Show what the controls name."""
+        chosen = {name: one.value for name, one in self._choices.items()}
+        new = {name: value for name, value in chosen.items() if value not in (None, getattr(self, name))}
+        if new:
+            self._try(lambda: self._show(**new))
 
     def _fill(self) -> None:
         """Set the controls to what is shown."""
-        if not self._targets or not self.method:
-            return
-        kind = kind_of(self.target, self.partner)
-        options = partners(self._clips.table, self.clip_id) if self.partner else [(n, n) for n in self._targets[kind]]
-        value = self.partner or self.target
-        if value not in [name for _, name in options]:
-            options = [*options, (value, value)]
-        self._kinds.value = None  # until all are set, the controls choose nothing
-        if list(self._which.options) != options:
-            self._which.options = options
-        self._which.value, self._methods.value, self._kinds.value = value, self.method, kind
-
-    def _usual(self, targets: list[str], *, clip_id: str = "") -> str:
-        """The target that a clip is about: its emotion, an AU that it shows; else the first."""
-        _, row = clip_row(self._clips, clip_id or self.clip_id)
-        column = label_column(self._clips.table)
-        about = [] if column is None else [f"{row[column]}{end}" for end in ("", " from motion", " from emotion")]
-        about += [au for au in self._clips.aus if row[au] == 1]
-        return next((name for name in about if name in targets), targets[0])
-
-    def to_html(self, path: str | os.PathLike[str], *, title: str = "Attribution", faces: bool = True) -> Path:
-        """Write the map that is shown as one file: faces with the map, play and magnification, and the checks.
-
-        Parameters
-        ----------
-        path : path-like
-            The file to write; its folder must exist.
-        title : str
-        faces : bool
-            Whether the pictures of the faces, and the maps over them, are in the file. Faces are biometric data.
-
-        Returns
-        -------
-        Path
-
-        Raises
-        ------
-        ValueError
-            If there is no map.
-        """
-        found = self.attribution
-        if found is None:
-            raise ValueError("there is no map to write")
-        table = self._clips.select(found.table["clip_id"]).table
-        rows = sanity_rows(found)
-        checks = pd.DataFrame(rows, columns=["check", "value", "how to read it"]).replace(r"<[^>]+>", "", regex=True)
-        text = f"{found.target} by {found.method.replace('_', ' ')}"
-        return write_clips(
-            path, [(text, list(table["clip_id"]))], table=table, view=self.view, title=title,
-            about="; ".join(map(str.strip, repr(found).splitlines())), faces=faces, most_megabytes=20.0,
-            tables={"Sanity checks": checks, "Maps that were shown": self.selection},
-        )  # fmt: skip
+        if self._attribute is not None and self.clip_id != self._compared:
+            self._compared, others, why = self.clip_id, [], "The difference between two clips of different emotions"
+            try:
+                others = partners(self._clips.table, self.clip_id)
+            except ValueError as problem:
+                why = f"No pair: {problem}"
+            self._choices["partner"].options = [("no other clip", ""), *others]
+            self._choices["partner"].tooltip = why
+        for name, one in self._choices.items():
+            try:
+                one.value = getattr(self, name)
+            except traitlets.TraitError:  # a partner that is not listed
+                one.value = None
 
     @traitlets.validate(*_SHOWN)
     def _can_be_shown(self, proposal: traitlets.Bunch) -> str:
@@ -379,31 +273,27 @@ class AttributionViewer(Panel):
 
     def _show(self, **new: str) -> None:
         """Show another map; ValueError where it cannot be made, and nothing has changed then."""
-        wanted = self._wanted(**new)
         try:
-            self._make(wanted)
             with self.hold_trait_notifications():
-                for name, value in wanted.items():
+                for name, value in self._wanted(**new).items():
                     setattr(self, name, value)
-            self._draw()
-        except (ValueError, traitlets.TraitError) as problem:
+        except traitlets.TraitError as problem:
             self._fill()
             raise ValueError(str(problem)) from None
 
     def _make(self, wanted: dict[str, str]) -> Attribution | None:
         """The map; ValueError where it cannot be made."""
-        named = [wanted["clip_id"], *filter(None, [wanted["partner"]])]
-        positions(self._clips.table, named, owner="this viewer")
         attribute = self._attribute
+        positions(self._clips.table, [wanted["clip_id"], *filter(None, [wanted["partner"]])], owner="this viewer")
         if attribute is None:
             if any(wanted[name] for name in _SHOWN[1:]):
                 raise ValueError(f"no attributor was given, so there is no map: {_GIVE}")
             return None
         if attribute.is_made(**wanted):
             return attribute(**wanted)
-        before = self._message.value
-        self._say(f"Computing {_words(wanted)} ...", clip_id=wanted["clip_id"])
-        begun = time.perf_counter()
+        before, begun = self._message.value, time.perf_counter()
+        what = f"against {wanted['partner']}" if wanted["partner"] else f"of {wanted['target']}"
+        self._say(f"Computing {wanted['method'].replace('_', ' ')} {what} ...")
         try:
             found = attribute(**wanted)
         except ValueError:
@@ -412,28 +302,27 @@ class AttributionViewer(Panel):
         self._seconds[_key(found)] = time.perf_counter() - begun
         return found
 
+    def _on_change(self, change: traitlets.Bunch) -> None:
+        if self.partner and change.name in ("clip_id", "target"):
+            self.partner = ""  # which draws
+        elif self._wanted() != self._drawn:
+            self._draw()
+
     def _draw(self) -> None:
-        """Show the map of the traits; a pair ends where another clip or target was set."""
-        wanted = self._wanted()
-        if wanted == self._drawn:
-            return
-        if self._drawn and wanted["partner"] and wanted["partner"] == self._drawn["partner"] and any(
-            wanted[name] != self._drawn[name] for name in ("clip_id", "target")
-        ):  # fmt: skip
-            self.partner = ""
-            return
-        self._drawn = wanted
-        found = self._make(wanted)
+        """Show the map of the traits."""
+        self._drawn = self._wanted()
+        found = self._make(self._drawn)
         self._fill()
+        names = [self.clip_id, *filter(None, [self.partner])]
+        lines = "<br>".join(describe(clip_row(self._clips, name)[1]) for name in names)
+        self._heading.value = f"<div class='medn-line'>{lines}</div>"
         if found is None:
-            self.view.give(kept=self._kept)
             self.view.show(self.clip_id)
-            self._say(f"No attributor was given, so there is no map: {_GIVE}.", warn=True)
+            self._warn(f"No attributor was given, so there is no map: {_GIVE}.")
             return
-        shown = {(row["clip_id"], row["target"], row["method"]) for row in self._rows}
-        new = _key(found) in self._seconds and _key(found) not in shown
         self._put(found)
-        self._say(f"Computed in {self._seconds[_key(found)]:.2f} s; it is remembered." if new else "Remembered map.")
+        seconds = self._seconds.get(_key(found))
+        self._say("" if seconds is None else f"Computed in {seconds:.2f} s; it is remembered.")
 
     def _put(self, found: Attribution) -> None:
         """Show a map: over the faces, its checks, and its row in the selection."""
@@ -442,22 +331,11 @@ class AttributionViewer(Panel):
         row |= {name: float(value) for name, value in found.sanity.items()}
         self._rows.append(row | {"seconds": self._seconds.get(_key(found), np.nan)})
         self.set_trait("attribution", found)
-        self._redraw()
+        self.view.give(kept=self._attribute.kept(self.clip_id), attribution=found)
+        self.view.show(*found.table["clip_id"], restart=False)
         self._check.disabled = "randomised_threshold" in found.sanity
         table = pd.DataFrame(self._rows).drop_duplicates(["clip_id", "target", "method"], keep="last")
         self.set_trait("selection", table.reset_index(drop=True))
-
-    def _redraw(self) -> None:
-        found, frame = self.attribution, self.frame
-        if found is None:
-            return
-        kept = self._kept if self._kept is not None or self._attribute is None else self._attribute.kept(self.clip_id)
-        first = not self.view.faces
-        self.view.give(kept=kept, attribution=found, region=self._region.value, blur=self._blur.value)
-        if first or self.view.overlay == "none":
-            self.view.overlay = "attribution"
-        self.view.show(*found.table["clip_id"])
-        self.frame = min(frame, max(len(self.view.moments) - 1, 0))
         truth = self._clips.truth
         of_flow = found.target if truth is not None and found.target in truth.aus else "AUs"
         rows = "".join(
@@ -466,27 +344,15 @@ class AttributionViewer(Panel):
             for name, value, reading in sanity_rows(found, region_of_flow=of_flow)
         )
         sentence, warn = verdict(found)
-        last = note(sentence, warn=warn)
-        table = f"<table class='medn-table'>{rows}</table>"
-        self._checks.value = f"<div class='medn-title'>Sanity checks</div>{table}{last}"
+        table = f"<table class='medn-table'>{rows}</table>{note(sentence, warn=warn)}"
+        self._checks.value = f"<div class='medn-title'>Sanity checks</div>{table}"
 
     def _warn(self, text: str) -> None:
-        self._say(text, warn=True)
+        self._message.value = note(text, warn=True)
 
-    def _say(self, text: str, *, warn: bool = False, clip_id: str = "") -> None:
-        names = [clip_id or self.clip_id or self._clips.table["clip_id"].iloc[0], *filter(None, [self.partner])]
-        lines = [describe(clip_row(self._clips, name)[1]) for name in names]
-        if self.partner:
-            lines = [f"<b>{side}</b> {line}" for side, line in zip("ab", lines, strict=True)]
-        self._message.value = f"<div class='medn-line'>{'<br>'.join(lines)}</div>{note(text, warn=warn)}"
+    def _say(self, text: str) -> None:
+        self._message.value = note(text)
 
 
 def _key(attribution: Attribution) -> tuple[str, str, str]:
     return " | ".join(attribution.table["clip_id"]), attribution.target, attribution.method
-
-
-def _words(wanted: dict[str, str]) -> str:
-    method = wanted["method"].replace("_", " ")
-    if wanted["partner"]:
-        return f"{method} of {wanted['clip_id']} against {wanted['partner']}"
-    return f"{method} of {wanted['target']}"

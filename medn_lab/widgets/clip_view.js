@@ -3,20 +3,25 @@
 /**
  * @typedef {{data: DataView, width: number, height: number, scale: number}} Field  int8 values times `scale`
  * @typedef {{width: number, height: number, count: number, frames: DataView|null, course: number[],
- *   flow: Field|null, push: Field|null, gain: number, largest: number, texts: Object<string, string>,
- *   outline: {data: DataView, width: number, height: number}|null, kept: {rate: number, grid: number, mask: DataView, text: string}[], heat: Object<string, Field & {text: string}>}} Face
+ *   flow: Field|null, push: Field|null, arrows: number[][], gain: number, largest: number,
+ *   texts: Object<string, string>,
+ *   kept: {rate: number, grid: number, mask: DataView, text: string}[], heat: Object<string, Field & {text: string}>,
+ * }} Face  `arrows` are x, y, dx, dy of the mean motion of a cell, in pixels of the flow
  */
 
-const SPEEDS = [["real time", 1], ["1/2", 0.5], ["1/4", 0.25], ["1/8", 0.125], ["1/16", 0.0625], ["1/32", 0.03125]];
+const SPEEDS = new Map([[1, "real time"], ...[2, 4, 8, 16, 32].map(part => [1 / part, `1/${part}`])]);
+const PARTS = { frames: "each frame", flow: "the flow" };
+const CHOICES = { // what can be chosen of an overlay: the trait of the options, that of the choice, and their titles
+  kept: { list: "keep_rates", trait: "keep_rate", title: rate => `keep rate ${rate}` },
+  attribution: { list: "parts", trait: "attributed", title: part => PARTS[part] ?? part },
+};
 const SHORTEST = 25; // milliseconds a frame
 const TELL = 150; // milliseconds between two messages to the kernel while a clip plays
-const ARROWS_ACROSS = 13;
 const FOR = [196, 40, 28], AGAINST = [28, 84, 196];
 
-function element(tag, className, parent, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
+/** A new element with these properties (`ariaLabel` and the like are attributes too), inside of `parent`. */
+function element(tag, className, parent, properties = {}) {
+  const made = Object.assign(document.createElement(tag), { className }, properties);
   parent?.append(made);
   return made;
 }
@@ -81,7 +86,8 @@ function warp(frame, back, out) {
 function render({ model, el }) {
   el.classList.add("medn-clip-view");
   const row = element("div", "medn-faces-row", el);
-  const slider = element("input", "medn-frames", el), axis = element("div", "medn-axis-names", el);
+  const slider = element("input", "medn-frames", el, { type: "range", min: 0, ariaLabel: "Frame" });
+  const axis = element("div", "medn-axis-names", el);
   const tools = element("div", "medn-tools", el), overlays = element("div", "medn-tools medn-overlays", el);
   const course = element("div", "medn-courses", el), reading = element("div", "medn-reading", el);
   let faces = [], frame = 0, timer = 0, due = 0, sent = 0;
@@ -93,22 +99,15 @@ function render({ model, el }) {
 
   // Controls -----------------------------------------------------------------------------------------------------------
 
-  slider.type = "range";
-  slider.min = 0;
-  slider.setAttribute("aria-label", "Frame");
-  const play = element("button", "medn-tool medn-play", tools), now = element("span", "medn-now", tools);
-  play.type = "button";
-  const labelled = (text, control) => {
-    const label = element("label", "medn-control", tools, text);
-    label.append(control);
-    return control;
-  };
-  const magnify = labelled("magnify ×", element("input", "medn-magnify", null));
-  Object.assign(magnify, { type: "range", min: 1, max: model.get("most"), step: 0.5 });
+  const play = element("button", "medn-tool medn-play", tools, { type: "button" });
+  const now = element("span", "medn-now", tools);
+  const labelled = (textContent, tag, className, properties) =>
+    element(tag, className, element("label", "medn-control", tools, { textContent }), properties);
+  const range = { type: "range", min: 1, max: model.get("most"), step: 0.5 };
+  const magnify = labelled("magnify ×", "input", "medn-magnify", range);
   const factor = element("span", "medn-factor", magnify.parentElement);
-  const speed = labelled("speed", element("select", "medn-speed", null));
-  const loop = labelled("loop", element("input", "medn-loop", null));
-  loop.type = "checkbox";
+  const speed = labelled("speed", "select", "medn-speed");
+  const loop = labelled("loop", "input", "medn-loop", { type: "checkbox" });
   const which = element("select", "medn-which", null);
 
   const count = () => Math.max(1, ...faces.map(face => face.count));
@@ -143,23 +142,16 @@ function render({ model, el }) {
 
   const fillControls = () => {
     const choices = model.get("overlays");
-    overlays.replaceChildren();
-    for (const [key, title, hint] of choices) {
-      const made = element("button", "medn-tool", overlays, title);
-      made.type = "button";
-      made.title = hint;
-      made.setAttribute("aria-pressed", String(key === model.get("overlay")));
-      made.addEventListener("click", () => set("overlay", key));
-    }
+    overlays.replaceChildren(...choices.map(([key, textContent, title]) => element("button", "medn-tool", null, {
+      type: "button", textContent, title, ariaPressed: key === model.get("overlay"), onclick: () => set("overlay", key),
+    })));
     overlays.hidden = choices.length < 2;
-    const options = model.get("overlay") === "kept" ? model.get("keep_rates").map(rate => [`keep rate ${rate}`, rate])
-      : model.get("overlay") === "attribution" ? model.get("parts").map(part => [{ frames: "each frame", flow: "the flow" }[part] ?? part, part]) : [];
-    which.replaceChildren(...options.map(([title, value]) => new Option(title, value)));
-    which.value = String(model.get(model.get("overlay") === "kept" ? "keep_rate" : "attributed"));
+    const { list, trait, title } = CHOICES[model.get("overlay")] ?? {}, options = list ? model.get(list) : [];
+    which.replaceChildren(...options.map(value => new Option(title(value), value)));
+    which.value = String(model.get(trait ?? "attributed"));
     if (options.length > 1) overlays.append(which);
-    const own = model.get("speed"), speeds = SPEEDS.some(([, value]) => value === own) ? SPEEDS
-      : [...SPEEDS, [String(own), own]];
-    speed.replaceChildren(...speeds.map(([title, value]) => new Option(title, value)));
+    const own = model.get("speed"), speeds = new Map(SPEEDS).set(own, SPEEDS.get(own) ?? String(own));
+    speed.replaceChildren(...[...speeds].map(([value, name]) => new Option(name, value)));
     speed.value = String(own);
     loop.checked = model.get("loop");
     magnify.value = model.get("magnify");
@@ -175,18 +167,11 @@ function render({ model, el }) {
   magnify.addEventListener("input", () => set("magnify", +magnify.value));
   speed.addEventListener("change", () => set("speed", +speed.value));
   loop.addEventListener("change", () => set("loop", loop.checked));
-  which.addEventListener("change", () => (model.get("overlay") === "kept" ? set("keep_rate", +which.value)
-    : set("attributed", which.value)));
-  el.addEventListener("keydown", event => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (["INPUT", "SELECT", "BUTTON"].includes(event.target.tagName)) return event.stopPropagation(); // not Lab's keys
-    const act = { ArrowRight: () => show(frame + 1, true), ArrowLeft: () => show(frame - 1, true),
-      " ": () => set("playing", !model.get("playing")) }[event.key];
-    if (!act) return;
-    act();
-    event.preventDefault();
-    event.stopPropagation();
+  which.addEventListener("change", () => {
+    const { list, trait } = CHOICES[model.get("overlay")];
+    set(trait, model.get(list)[which.selectedIndex]);
   });
+  el.addEventListener("keydown", event => event.stopPropagation()); // not Lab's keys
 
   // Drawing ------------------------------------------------------------------------------------------------------------
 
@@ -224,9 +209,8 @@ function render({ model, el }) {
         const gx = (x + 0.5) * flow.width / out.width - 0.5, gy = (y + 0.5) * flow.height / out.height - 0.5;
         const [dx, dy] = [0, 1].map(c => sample(flow.values, flow.width, flow.height, 2, c, gx, gy));
         const share = Math.min(Math.hypot(dx, dy) / Math.max(face.largest, 1e-6), 1);
-        let upper = stops.findIndex(([stop]) => stop >= share);
-        upper = Math.max(upper, 1);
-        const [[low, from], [high, to]] = [stops[upper - 1], stops[upper]], part = (share - low) / (high - low);
+        const upper = Math.max(stops.findIndex(([stop]) => stop >= share), 1);
+        const [[low, from], [high, to]] = stops.slice(upper - 1), part = (share - low) / (high - low);
         const colour = from.map((value, c) => value + (to[c] - value) * part);
         mix(out.data, k, 0.75 * grey(out.data, k), colour, 0.8 * Math.sqrt(share));
       });
@@ -253,60 +237,22 @@ function render({ model, el }) {
     },
   };
 
-  /** The mean motion of each cell of a grid as arrows. */
-  const drawArrows = face => {
-    const { flow, out, canvas, gain } = face;
+  const drawArrows = ({ flow, out, canvas, gain, arrows }) => {
     if (!flow) return;
-    const pen = canvas.getContext("2d"), scale = out.width / flow.width;
-    const cell = Math.max(1, Math.round(Math.max(flow.width, flow.height) / ARROWS_ACROSS));
-    const arrows = [];
-    for (let top = 0; top + cell <= flow.height; top += cell) {
-      for (let left = 0; left + cell <= flow.width; left += cell) {
-        const sum = [0, 0];
-        for (let y = top; y < top + cell; y++) {
-          for (let x = left; x < left + cell; x++) for (const c of [0, 1]) sum[c] += flow.values[2 * (y * flow.width + x) + c];
-        }
-        const [dx, dy] = sum.map(value => value / cell ** 2);
-        arrows.push({ x: left + cell / 2, y: top + cell / 2, dx, dy, length: Math.hypot(dx, dy) });
-      }
-    }
-    const longest = Math.max(...arrows.map(arrow => arrow.length), 0), least = Math.max(0.15 * longest, 1e-3);
-    const unit = Math.max(out.width, out.height) / 320;
-    for (const [colour, width] of [["rgb(20,16,32)", 3.3], ["rgb(255,226,64)", 1.5]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = width * unit;
-      pen.lineCap = "round";
-      pen.lineJoin = "round";
-      pen.beginPath();
-      for (const { x, y, dx, dy, length } of arrows) {
-        if (length <= least) continue;
-        const [x0, y0, x1, y1] = [x, y, x + gain * dx, y + gain * dy].map(value => value * scale);
-        const head = Math.min(0.4 * Math.hypot(x1 - x0, y1 - y0), 6 * unit), angle = Math.atan2(y1 - y0, x1 - x0);
-        pen.moveTo(x0, y0);
-        pen.lineTo(x1, y1);
-        for (const turn of [2.6, -2.6]) {
-          pen.moveTo(x1, y1);
-          pen.lineTo(x1 + head * Math.cos(angle + turn), y1 + head * Math.sin(angle + turn));
-        }
-      }
-      pen.stroke();
-    }
-  };
-
-  /** A white line, dark on both sides, around the pixels of a mask. */
-  const drawOutline = ({ outline, canvas, out }) => {
-    const mask = unsigned(outline.data), { width, height } = outline, pen = canvas.getContext("2d");
-    const inside = (x, y) => x >= 0 && y >= 0 && x < width && y < height && mask[y * width + x];
+    const pen = canvas.getContext("2d"), scale = out.width / flow.width, unit = Math.max(out.width, out.height) / 320;
     const path = new Path2D();
-    for (let y = 0; y <= height; y++) for (let x = 0; x <= width; x++) {
-      const here = inside(x, y), [px, py] = [x * out.width / width, y * out.height / height];
-      if (here !== inside(x - 1, y)) { path.moveTo(px, py); path.lineTo(px, (y + 1) * out.height / height); }
-      if (here !== inside(x, y - 1)) { path.moveTo(px, py); path.lineTo((x + 1) * out.width / width, py); }
+    for (const [x, y, dx, dy] of arrows) {
+      const [x0, y0, x1, y1] = [x, y, x + gain * dx, y + gain * dy].map(value => value * scale);
+      const head = Math.min(0.4 * Math.hypot(x1 - x0, y1 - y0), 6 * unit), angle = Math.atan2(y1 - y0, x1 - x0);
+      path.moveTo(x0, y0);
+      path.lineTo(x1, y1);
+      for (const turn of [2.6, -2.6]) {
+        path.moveTo(x1, y1);
+        path.lineTo(x1 + head * Math.cos(angle + turn), y1 + head * Math.sin(angle + turn));
+      }
     }
-    for (const [colour, wide] of [["rgb(25,25,30)", 3.6], ["#fff", 1.4]]) {
-      pen.strokeStyle = colour;
-      pen.lineWidth = wide * out.width / 320;
-      pen.lineCap = "round";
+    for (const [strokeStyle, width] of [["rgb(20,16,32)", 3.3], ["rgb(255,226,64)", 1.5]]) {
+      Object.assign(pen, { strokeStyle, lineWidth: width * unit, lineCap: "round", lineJoin: "round" });
       pen.stroke(path);
     }
   };
@@ -319,25 +265,22 @@ function render({ model, el }) {
     const largest = Math.max(1e-30, ...maps.flatMap(map => map.course).map(Math.abs));
     for (const { course: own, signed: withSign } of maps) {
       const title = withSign ? "Attribution per frame" : "Attribution per frame, absolute values";
-      element("div", "medn-note", course, `${title}; the largest bar is ${largest.toPrecision(2)}`);
+      element("div", "medn-note", course, { textContent: `${title}; the largest bar is ${largest.toPrecision(2)}` });
       const bars = element("div", "medn-course", course);
       own.forEach((value, place) => {
-        const bar = element("button", "medn-bar", bars);
-        bar.type = "button";
-        bar.title = `${model.get("moments")[place]?.text ?? place + 1}: ${value.toPrecision(3)}`;
-        bar.setAttribute("aria-label", bar.title);
-        const fill = element("span", value < 0 ? "medn-below" : withSign ? "medn-above" : "medn-above medn-unsigned", bar);
-        fill.style.height = `${50 * Math.abs(value) / largest}%`;
-        bar.addEventListener("click", () => { if (timer) stop(); show(place, true); });
+        const title = `${model.get("moments")[place]?.text ?? place + 1}: ${value.toPrecision(3)}`;
+        const onclick = () => { if (timer) stop(); show(place, true); };
+        const bar = element("button", "medn-bar", bars, { type: "button", title, ariaLabel: title, onclick });
+        const kind = value < 0 ? "medn-below" : withSign ? "medn-above" : "medn-above medn-unsigned";
+        element("span", kind, bar).style.height = `${50 * Math.abs(value) / largest}%`;
       });
     }
   };
 
-  const text = face => {
+  const text = ({ kept, heat, texts }) => {
     const overlay = model.get("overlay");
-    if (overlay === "kept") return face.kept.find(one => one.rate === model.get("keep_rate"))?.text ?? face.texts.kept;
-    if (overlay === "attribution") return face.heat[model.get("attributed")]?.text ?? face.texts.attribution;
-    return face.texts[overlay];
+    if (overlay === "attribution") return heat[model.get("attributed")]?.text ?? texts.attribution;
+    return (overlay === "kept" && kept.find(one => one.rate === model.get("keep_rate"))?.text) || texts[overlay];
   };
 
   const draw = () => {
@@ -349,17 +292,15 @@ function render({ model, el }) {
       paint[overlay]?.(face, place);
       face.canvas.getContext("2d").putImageData(face.out, 0, 0);
       if (overlay === "arrows") drawArrows(face);
-      if (face.outline) drawOutline(face);
       Object.assign(face.canvas.dataset, { frame: place, magnify: model.get("magnify"), overlay });
     }
     slider.max = count() - 1;
     slider.value = frame;
     now.textContent = model.get("moments")[frame]?.text ?? "";
-    slider.setAttribute("aria-valuetext", now.textContent);
-    play.textContent = model.get("playing") ? "❚❚" : "▶";
-    play.setAttribute("aria-label", model.get("playing") ? "Pause" : "Play");
-    reading.replaceChildren(...[...new Set([...faces.map(text), ...model.get("notes")])].filter(Boolean).map(
-      sentence => element("div", "medn-note", null, sentence)));
+    slider.ariaValueText = now.textContent;
+    [play.textContent, play.ariaLabel] = model.get("playing") ? ["❚❚", "Pause"] : ["▶", "Play"];
+    const sentences = new Set([...faces.map(text), ...model.get("notes")].filter(Boolean));
+    reading.replaceChildren(...[...sentences].map(textContent => element("div", "medn-note", null, { textContent })));
     for (const bars of course.querySelectorAll(".medn-course")) {
       [...bars.children].forEach((bar, place) => bar.classList.toggle("medn-now-bar", place === frame));
     }
@@ -372,17 +313,14 @@ function render({ model, el }) {
   /** Decode a clip's strip of frames and unpack its fields. */
   const open = async packed => {
     const box = element("figure", "medn-face", null);
-    const canvas = element("canvas", "medn-face-canvas", box);
-    const size = model.get("size"), ratio = size / Math.max(packed.width, packed.height);
-    canvas.width = Math.round(packed.width * ratio);
-    canvas.height = Math.round(packed.height * ratio);
-    canvas.style.width = `${canvas.width}px`;
-    canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", "clip");
+    const ratio = model.get("size") / Math.max(packed.width, packed.height);
+    const [width, height] = [packed.width, packed.height].map(side => Math.round(side * ratio));
+    const canvas = element("canvas", "medn-face-canvas", box, { width, height, role: "img", ariaLabel: "clip" });
+    canvas.style.width = `${width}px`;
     const strip = packed.frames && await createImageBitmap(new Blob([unsigned(packed.frames)], { type: "image/webp" }));
     const stills = new Map(), moved = new Map(), push = field(packed.push);
     return {
-      ...packed, box, canvas, strip, push, flow: field(packed.flow), out: new ImageData(canvas.width, canvas.height),
+      ...packed, box, canvas, strip, push, flow: field(packed.flow), out: new ImageData(width, height),
       still(place) {
         if (strip && !stills.has(place)) {
           const one = new OffscreenCanvas(packed.width, packed.height).getContext("2d");
@@ -407,7 +345,7 @@ function render({ model, el }) {
     row.replaceChildren(...faces.map(face => face.box));
     axis.replaceChildren(...model.get("moments").flatMap(({ name }, place) => {
       if (!name) return [];
-      const mark = element("span", "medn-mark", null, name);
+      const mark = element("span", "medn-mark", null, { textContent: name });
       mark.style.left = `${100 * place / Math.max(count() - 1, 1)}%`;
       return [mark];
     }));
@@ -418,9 +356,8 @@ function render({ model, el }) {
 
   const follow = () => { if (model.get("frame") !== frame && !timer) show(model.get("frame"), false); };
   const run = () => { (model.get("playing") ? start : stop)(); soon(); };
-  const events = [["faces", load], ["frame", follow], ["playing", run], ["magnify", fillControls], ["overlay", fillControls],
-    ["keep_rate", fillControls], ["attributed", fillControls], ["speed", fillControls], ["loop", fillControls],
-    ["notes", soon], ["size", load]];
+  const controls = ["magnify", "overlay", "keep_rate", "attributed", "speed", "loop"].map(name => [name, fillControls]);
+  const events = [["faces", load], ["frame", follow], ["playing", run], ["notes", soon], ...controls];
   for (const [name, act] of events) model.on(`change:${name}`, act);
   load();
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,11 @@ import anywidget
 import numpy as np
 import traitlets
 
-from medn_lab.records import Attribution, Clips, KeptTokens, positions, require
-from medn_lab.view import theme
-from medn_lab.view.attribution import MappedClip, mapped_clip
+from medn_lab.records import Attribution, Clips, KeptTokens, positions
+from medn_lab.view import images, theme
+from medn_lab.view.attribution import mapped_clip
 from medn_lab.view.clips import cover_text
-from medn_lab.view.images import (
-    MOST,
-    SCALED_NOTE,
-    arrow_grid,
-    enlarge,
-    flow_magnitude,
-    full_colour,
-    motion_field,
-    scaled_by_clip,
-    steady,
-    time_course,
-    to_webp,
-)
-from medn_lab.view.rows import Moments, clip_moments, clip_row, shown_frames
+from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 from medn_lab.widgets.timing import Dwell
 
 _HERE = Path(__file__).parent
@@ -38,6 +24,7 @@ _PARTS = {
 }
 NO_CLIPS = "No clips were given, so there are no faces to play."
 _LONGEST = 16383  # pixels: the side that a WebP file can have
+_BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
 _INTERVAL = 20.0  # milliseconds a frame at real time, where the frame rate is not known
 
@@ -49,11 +36,7 @@ OVERLAYS = {
     "attribution": ("attribution", "What raised the target (red) and what lowered it (blue), frame by frame"),
 }
 
-_LACKING = {
-    "kept": "; give kept=medn.diagnose.kept_tokens(model, clips)",
-    "attribution": "; give attribution=, such as medn.diagnose.integrated_gradients(model, clips)",
-    "none": "; these clips have no frames",
-}
+_LACKING = {"kept": "; give kept=medn.diagnose.kept_tokens(model, clips)", "none": "; these clips have no frames"}
 
 
 class ClipView(anywidget.AnyWidget):
@@ -102,7 +85,7 @@ class ClipView(anywidget.AnyWidget):
     parts: traitlets.List[Any] = traitlets.List().tag(sync=True)
     scale: traitlets.List[Any] = traitlets.List().tag(sync=True)
     interval = traitlets.Float(_INTERVAL).tag(sync=True)
-    most = traitlets.Float(MOST).tag(sync=True)
+    most = traitlets.Float(images.MOST).tag(sync=True)
     size = traitlets.Int(320).tag(sync=True)
     frame = traitlets.Int(0).tag(sync=True)
     playing = traitlets.Bool(False).tag(sync=True)
@@ -123,9 +106,7 @@ class ClipView(anywidget.AnyWidget):
         **traits: Any,
     ) -> None:
         self._clips = clips
-        self._ids = set() if clips is None else set(clips.table["clip_id"])
         self._soon = Dwell(self._show_viewing_copy, seconds=_SETTLED)
-        self._shown: dict[str, MappedClip] = {}
         super().__init__(
             size=size,
             scale=[[stop, [int(code[i : i + 2], 16) for i in (1, 3, 5)]] for stop, code in theme.MAGNITUDE_SCALE],
@@ -141,8 +122,6 @@ class ClipView(anywidget.AnyWidget):
         clips: Clips | None = None,
         kept: KeptTokens | None = None,
         attribution: Attribution | None = None,
-        region: str = "",
-        blur: float = 1.0,
     ) -> None:
         """Set what the overlays draw; clips that are shown follow at the next :meth:`show`.
 
@@ -152,25 +131,22 @@ class ClipView(anywidget.AnyWidget):
             Other clips to show from now on; those of before where None.
         kept : KeptTokens or None
         attribution : Attribution or None
-        region : str
-            On synthetic clips, what to draw a line around: ``cue``, an AU or ``AUs``; nothing where empty.
-        blur : float
-            Pixels by which the attribution is smoothed.
         """
-        if clips is not None:
-            self._clips, self._ids = clips, set(clips.table["clip_id"])
-        clips, self._kept, self._attribution = self._clips, kept, attribution
-        self._region, self._blur = region, blur
-        there = ["none"] * (clips is not None and clips.frames is not None)
-        if clips is not None and len(clips) and motion_field(clips, 0)[0] is not None:
-            there += ["arrows", "magnitude"]
-        there += ["kept"] * (kept is not None) + ["attribution"] * (attribution is not None)
+        self._clips = clips = self._clips if clips is None else clips
+        self._ids = set() if clips is None else set(clips.table["clip_id"])
+        self._kept, self._attribution = kept, attribution
+        flows = clips is not None and len(clips) > 0 and images.motion_field(clips, 0)[0] is not None
+        given = {
+            "none": clips is not None and clips.frames is not None, "arrows": flows, "magnitude": flows,
+            "kept": kept is not None, "attribution": attribution is not None,
+        }  # fmt: skip
+        there = [name for name, is_there in given.items() if is_there]
         rates = [] if kept is None else [float(rate) for rate in kept.keep_rates]
         parts: list[str] = []
         if attribution is not None:
             parts += ["frames", "all frames"] * (attribution.frames is not None)
             parts += ["flow"] * (attribution.flow is not None)
-        first = "none" if "none" in there else "magnitude" if "magnitude" in there else next(iter(there), "none")
+        first = next((name for name in ("none", "magnitude", *there) if name in there), "none")
         with self.hold_sync():
             self.overlays, self.keep_rates, self.parts = [[key, *OVERLAYS[key]] for key in there], rates, parts
             self.overlay = self.overlay if self.overlay in there else first
@@ -192,30 +168,19 @@ class ClipView(anywidget.AnyWidget):
                 self.faces, self.moments = [], []
                 self.notes = [NO_CLIPS] if clips is None and clip_ids else lacking
             return
-        flows = [motion_field(clips, clip_row(clips, clip_id)[0])[0] for clip_id in there]
-        known = [flow for flow in flows if flow is not None]
-        largest = max((float(flow_magnitude(flow).max()) for flow in known), default=0.0)
-        self._shown = {clip_id: one for clip_id in there if (one := self._mapped(clip_id)) is not None}
-        gain = min((arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
-        faces = [
-            self._face(clip_id, flow, gain=gain, largest=largest, several=len(known) > 1)
-            for clip_id, flow in zip(there, flows, strict=True)
-        ]
-        moments = clip_moments(clips, there[0])
-        count = 0 if clips.frames is None else len(moments.numbers)
+        faces = self._faces(clips, there)
+        about = clip_moments(clips, there[0]).note if clips.frames is not None else ""
+        network = clips.frames is not None and f"Frames at {max(clips.size)} px, as the network gets them"
         with self.hold_sync():
-            if restart or self.frame >= max(count, 1):
+            self.moments, self.interval = _timing(clips, there[0])
+            if restart or self.frame >= max(len(self.moments), 1):
                 self.frame = 0
-            self.interval, self.moments = _interval(moments), _named(moments, count)
-            which = shown_frames(replace(clips, viewing=None), 0)[1].capitalize()
-            self.notes = [*lacking, *filter(None, (moments.note if count else "", self._about(clips), which))]
+            self.notes = [*lacking, *filter(None, (about, _lacks(clips), network))]
             self.faces = faces
         if clips.frames is not None and clips.viewing is not None:
-            self._soon(*there)
+            self._soon(clips, there)
 
-    def _show_viewing_copy(self, *clip_ids: str) -> None:
-        clips = self._clips
-        assert clips is not None
+    def _show_viewing_copy(self, clips: Clips, clip_ids: list[str]) -> None:
         try:
             shown = [shown_frames(clips, clip_row(clips, clip_id)[0]) for clip_id in clip_ids]
         except (OSError, ValueError) as problem:
@@ -228,180 +193,146 @@ class ClipView(anywidget.AnyWidget):
 
     def packed(self, clip_id: str) -> dict[str, Any] | None:
         """What a page without a kernel needs to play a clip, at half the flow's size; None where it is not here."""
-        clips = self._clips
-        if clips is None or clip_id not in self._ids:
+        if self._clips is None or clip_id not in self._ids:
             return None
-        flow = motion_field(clips, clip_row(clips, clip_id)[0])[0]
-        if flow is not None:
-            flow = _halved(flow)
-        largest = 0.0 if flow is None else float(flow_magnitude(flow).max())
-        gain = 1.0 if flow is None or not np.any(flow) else arrow_grid(flow)[-1]
-        moments = clip_moments(clips, clip_id)
-        return {
-            "face": self._face(clip_id, flow, gain=gain, largest=largest, several=False, quality=80),
-            "moments": _named(moments, len(moments.numbers)),
-            "interval": _interval(moments),
-        }
+        (face,) = self._faces(self._clips, [clip_id], quality=80, halved=True)
+        moments, interval = _timing(self._clips, clip_id)
+        return {"face": face, "moments": moments, "interval": interval}
 
     def check(self, name: str, value: Any) -> Any:
         """Return the value of a trait; TraitError where these clips do not allow it."""
-        if name == "frame":
-            last = max(len(self.moments) - 1, 0)
-            if not 0 <= value <= last:
-                raise traitlets.TraitError(f"these clips have frames 0 to {last}; there is no frame {value}")
-        elif name == "magnify" and not 1 <= value <= self.most:
-            raise traitlets.TraitError(f"the motion can be magnified by 1 to {self.most:g}, not by {value}")
-        elif name == "speed" and not 0 < value <= 1:
-            raise traitlets.TraitError(f"the speed is a share of real time, above 0 and up to 1; it cannot be {value}")
+        ranges = {"frame": (0, max(len(self.moments) - 1, 0)), "magnify": (1, self.most), "speed": (0.001, 1)}
+        low, high = ranges.get(name, (0, 0))
+        if name in ranges and not low <= value <= high:
+            raise traitlets.TraitError(f"{name} must lie between {low:g} and {high:g} here; it cannot be {value:g}")
         there = {
             "overlay": [key for key, *_ in self.overlays] or ["none"],
             "keep_rate": self.keep_rates or [1.0],
             "attributed": self.parts or ["frames"],
         }
         if value not in there.get(name, [value]):
-            more = _LACKING.get(value, "") if name == "overlay" else ""
-            raise traitlets.TraitError(
-                f"there is no {name} {value!r} here; there are {', '.join(map(str, there[name]))}{more}"
-            )
+            known, more = ", ".join(map(str, there[name])), _LACKING.get(value, "") if name == "overlay" else ""
+            raise traitlets.TraitError(f"there is no {name} {value!r} here; there are {known}{more}")
         return value
 
     @traitlets.validate("frame", "magnify", "speed", "overlay", "keep_rate", "attributed")
     def _checked(self, proposal: traitlets.Bunch) -> Any:
         return self.check(proposal.trait.name, proposal.value)
 
-    def _about(self, clips: Clips) -> str:
-        """What the clips lack."""
-        why = motion_field(clips, 0)[1]
-        if clips.frames is None:
-            return "These clips have no frames: " + (
-                f"nothing can be played. {why}" if why else "their flow is drawn on a plain ground."
-            )
-        return f"{why} Differences between frames are amplified instead." if why else ""
-
-    def _face(
-        self,
-        clip_id: str,
-        flow: np.ndarray | None,
-        *,
-        gain: float,
-        largest: float,
-        several: bool,
-        quality: int = 92,
-    ) -> dict[str, Any]:
-        clips = self._clips
-        assert clips is not None
-        place, _ = clip_row(clips, clip_id)
+    def _faces(
+        self, clips: Clips, clip_ids: list[str], *, quality: int = 92, halved: bool = False
+    ) -> list[dict[str, Any]]:
+        """What the page draws of some clips, which share the scales of flow and attribution."""
+        places = [clip_row(clips, clip_id)[0] for clip_id in clip_ids]
+        flows = [images.motion_field(clips, place)[0] for place in places]
+        if halved:  # in pixels of the smaller grid
+            half = [side // 2 for side in clips.size]
+            flows = [None if flow is None else images.resize_field(flow, *half) / 2 for flow in flows]
+        known = [flow for flow in flows if flow is not None]
+        largest, gain = images.common_scale(known) if known else (0.0, 1.0)
+        alike = ", in all clips alike" if len(known) > 1 else ""
+        of_flow = images.SCALED_NOTE if images.scaled_by_clip(clips.recipe) else ""
         height, width = clips.size
-        frames = None if clips.frames is None else np.asarray(clips.frames[place])
-        alike = ", in all clips alike" if several else ""
-        of_flow = SCALED_NOTE if scaled_by_clip(clips.recipe) else ""
-        texts = {
-            "arrows": "Arrows: flow from onset to apex, "
-            + (of_flow or f"drawn {gain:g} times as long as the motion{alike}") + ".",
-            "magnitude": "Colour: length of the flow from onset to apex, "
-            + (of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}") + ".",
-        } if flow is not None else {}  # fmt: skip
-        face: dict[str, Any] = {
-            "width": width, "height": height, "count": 1 if frames is None else len(frames),
-            "frames": None, "course": [], "flow": _packed(flow), "push": None, "gain": gain, "largest": largest,
-            "texts": texts, "kept": [], "heat": {}, "outline": None,
-        }  # fmt: skip
-        if frames is not None:
-            face |= _strip(frames, quality=quality)
+        heats, faces = self._heats(clips, clip_ids), []
+        for clip_id, place, flow in zip(clip_ids, places, flows, strict=True):
+            kept, why = self._kept_of(clip_id)
+            face: dict[str, Any] = {
+                "width": width, "height": height, "count": 1, "frames": None, "course": [], "flow": _packed(flow),
+                "push": None, "arrows": [], "gain": gain, "largest": largest, "texts": {"kept": why}, "kept": kept,
+            }  # fmt: skip
             if flow is not None:
-                face["push"] = _packed(steady(flow))
-                face["course"] = time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
-        self._add_kept(face, clip_id)
-        self._add_heat(face, clip_id)
-        return face
+                arrows = of_flow or f"drawn {gain:g} times as long as the motion{alike}"
+                lengths = of_flow or f"up to {largest:.2f} px of {flow.shape[1]}{alike}"
+                face["arrows"] = np.stack(images.arrow_grid(flow)[:4], axis=1).round(3).tolist()
+                face["texts"] |= {
+                    "arrows": f"Arrows: flow from onset to apex, {arrows}.",
+                    "magnitude": f"Colour: length of the flow from onset to apex, {lengths}.",
+                }
+            if clips.frames is not None:
+                frames = np.asarray(clips.frames[place])
+                face |= {"count": len(frames), **_strip(frames, quality=quality)}
+                if flow is not None:
+                    face["push"] = _packed(images.steady(flow))
+                    face["course"] = images.time_course(frames, clip_moments(clips, clip_id).apex, flow=flow).tolist()
+            face |= heats[clip_id]
+            face["texts"]["attribution"] = face.pop("why")
+            faces.append(face)
+        return faces
 
-    def _add_kept(self, face: dict[str, Any], clip_id: str) -> None:
+    def _kept_of(self, clip_id: str) -> tuple[list[dict[str, Any]], str]:
+        """The kept positions of a clip at each keep rate, or why there are none."""
         kept = self._kept
         if kept is None:
-            return
+            return [], ""
         if clip_id not in set(kept.table["clip_id"]):
-            face["texts"]["kept"] = f"{clip_id} is not among the {len(kept)} clips whose kept tokens were given."
-            return
-        row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
+            return [], f"{clip_id} is not among the {len(kept)} clips whose kept tokens were given."
+        row, found = int(positions(kept.table, clip_id, owner="these kept tokens")[0]), []
         for scale, rate in enumerate(kept.keep_rates):
-            mask = np.asarray(kept.masks[row, scale])
+            mask, covered = np.asarray(kept.masks[row, scale]), cover_text(kept, row, scale)
             text = (
                 f"Bright: the {int(mask.sum())} of {mask.size} positions kept at rate {rate:g}, the same in every"
                 f" frame; this scale has weight {float(kept.mix[row, scale]):.2f} of 1 in the branch."
             )
-            covered = cover_text(kept, row, scale)
             text += f" Kept: {covered}." if covered else ""
-            face["kept"].append(
+            found.append(
                 {"rate": float(rate), "grid": len(mask), "mask": mask.astype(np.uint8).tobytes(), "text": text}
             )
+        return found, ""
 
-    def _add_heat(self, face: dict[str, Any], clip_id: str) -> None:
+    def _heats(self, clips: Clips, clip_ids: list[str]) -> dict[str, dict[str, Any]]:
+        """The attribution of each clip, in common colours, or why there is none."""
         maps = self._attribution
+        found: dict[str, dict[str, Any]] = {name: {"heat": {}, "why": ""} for name in clip_ids}
         if maps is None:
-            return
-        if clip_id not in set(maps.table["clip_id"]):
-            face["texts"]["attribution"] = f"{clip_id} is not among the {len(maps)} clips of this attribution."
-            return
-        one = self._shown.get(clip_id) or require(self._mapped(clip_id), otherwise="no map of this clip")
-        if one.outline is not None:
-            mask = one.outline.astype(np.uint8)
-            face["outline"] = {"data": mask.tobytes(), "height": len(mask), "width": mask.shape[1]}
-        together = self._shown.values() if clip_id in self._shown else [one]
-        for part, heat in _heats(one).items():
-            if part == "frames" and face["frames"] is not None and len(heat) != face["count"]:
-                face["texts"]["attribution"] = (
-                    f"This attribution has {len(heat)} frames and the clip has {face['count']}: attribute these clips."
-                )
+            return found
+        drawn, known = {}, set(maps.table["clip_id"])
+        for clip_id in clip_ids:
+            if clip_id not in known:
+                found[clip_id]["why"] = f"{clip_id} is not among the {len(maps)} clips of this attribution."
                 continue
-            # Clips that are shown together share their colours.
-            largest = full_colour(*[_heats(other)[part] for other in together if part in _heats(other)])
-            packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
-            face["heat"][part] = {
-                "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1],
-                "course": one.course.tolist() if part == "frames" and one.course is not None else [],
-                "signed": one.signed,
-                "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: red raises it, blue lowers"
-                f" it; full colour is ±{largest:.2g} a pixel.",
-            }  # fmt: skip
+            row = int(positions(maps.table, clip_id, owner="this attribution")[0])
+            one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
+            parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
+            if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
+                found[clip_id]["why"] = f"This attribution has {len(one.frames)} frames, which the clip has not."
+                del parts["frames"]
+            drawn[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
+        for clip_id, (one, own) in drawn.items():
+            for part, heat in own.items():
+                largest = images.full_colour(*[others[part] for _, others in drawn.values() if part in others])
+                packed = np.clip(np.round(127 * heat / (largest or 1.0)), -127, 127).astype(np.int8)
+                found[clip_id]["heat"][part] = {
+                    "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1], "signed": one.signed,
+                    "course": one.course.tolist() if part == "frames" and one.course is not None else [],
+                    "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: red raises it, blue"
+                    f" lowers it; full colour is ±{largest:.2g} a pixel.",
+                }  # fmt: skip
+        return found
 
-    def _mapped(self, clip_id: str) -> MappedClip | None:
-        maps, clips = self._attribution, self._clips
-        if maps is None or clips is None or clip_id not in set(maps.table["clip_id"]):
-            return None
-        row = int(positions(maps.table, clip_id, owner="this attribution")[0])
-        return mapped_clip(maps, row, clips=clips, region=self._region or None, blur=self._blur)
+
+def _lacks(clips: Clips) -> str:
+    """What the clips lack."""
+    why = images.motion_field(clips, 0)[1]
+    if clips.frames is None:
+        return f"These clips have no frames. {why or 'Their flow is drawn on a plain ground.'}"
+    return f"{why} Differences between frames are amplified instead." if why else ""
 
 
-def _heats(one: MappedClip) -> dict[str, np.ndarray]:
-    """The maps that can be shown of a clip, by their names in `parts`."""
-    found = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
-    return {name: heat for name, heat in found.items() if heat is not None}
+def _timing(clips: Clips, clip_id: str) -> tuple[list[dict[str, str]], float]:
+    """What the page writes of each frame on the time axis, and the milliseconds between two at real time."""
+    moments = clip_moments(clips, clip_id)
+    count, times = 0 if clips.frames is None else len(moments.numbers), moments.milliseconds
+    named = [{"text": moments.describe(k), "name": moments.names(k)} for k in range(count)]
+    return named, _INTERVAL if times is None else float(np.diff(times).mean())
 
 
 def _strip(frames: np.ndarray, *, quality: int = 92) -> dict[str, Any]:
     """The frames (t, h, w, 3) of a clip one below the other as a WebP picture, and the size of one."""
     most = _LONGEST // len(frames)
     if max(frames.shape[1:3]) > most:
-        frames = np.stack([enlarge(frame, most) for frame in frames])
+        frames = np.stack([images.enlarge(frame, most) for frame in frames])
     height, width = frames.shape[1:3]
-    return {"frames": to_webp(frames.reshape(-1, width, 3), quality=quality), "height": height, "width": width}
-
-
-def _interval(moments: Moments) -> float:
-    """Milliseconds from one frame to the next at real time."""
-    times = moments.milliseconds
-    return _INTERVAL if times is None else float(np.diff(times).mean())
-
-
-def _named(moments: Moments, count: int) -> list[dict[str, str]]:
-    """What the page writes of each frame on the time axis."""
-    return [{"text": moments.describe(k), "name": moments.names(k)} for k in range(count)]
-
-
-def _halved(flow: np.ndarray) -> np.ndarray:
-    """A flow on a grid of half the size, in pixels of that grid."""
-    h, w = (side - side % 2 for side in flow.shape[:2])
-    return flow[:h, :w].reshape(h // 2, 2, w // 2, 2, 2).mean(axis=(1, 3)) / 2
+    return {"frames": images.to_webp(frames.reshape(-1, width, 3), quality=quality), "height": height, "width": width}
 
 
 def _packed(flow: np.ndarray | None) -> dict[str, Any] | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import html
+import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,8 @@ class DecouplingPanel(Panel):
     """Compare how far the branches of one or several models are decoupled.
 
     Tick the models and choose a kind of measure. Click a value, or choose it under *Row*: a sentence states what was
-    measured, which direction is good, how many clips it was computed from and how to read it. *Export* writes the
-    report on the ticked models as one HTML page with its figures.
+    measured, which direction is good, how many clips it was computed from and how to read it. :meth:`export` writes
+    the report on the ticked models as one HTML page with its figures.
 
     Parameters
     ----------
@@ -88,72 +90,57 @@ class DecouplingPanel(Panel):
         table[list(_TEXTS)] = table[list(_TEXTS)].astype(object).fillna("")
         self._report, self._table = reports, table
         self._families = list(dict.fromkeys(["dependence", "leakage", "information", *filter(None, table["kind"])]))
-        self._givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
-        boxes = {
-            name: control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
+        givens = list(dict.fromkeys(table.loc[table["kind"] == "dependence", "given"])) or [""]
+        boxes = [
+            control(widgets.Checkbox, name, indent=False, margin="0 14px 0 0", tooltip=f"Show {name}")
             for name in reports.models
-        }
-        family = control(
-            widgets.ToggleButtons, options=[(one.replace("_", " "), one) for one in self._families],
-            style={"button_width": "auto"}, tooltips=[f"Show the rows on {one}" for one in self._families],
-        )  # fmt: skip
-        self._given = control(
-            widgets.Dropdown, "Features", width="230px", tooltip="As they are, or without the class means of a factor",
-            options=[(f"given {one.replace('aus', 'AU set')}" if one else "as they are", one) for one in self._givens],
-        )  # fmt: skip
-        self._each = control(widgets.Checkbox, "each AU", indent=False, tooltip="Also each AU under the mean")
-        self._fused = control(widgets.Checkbox, "fused branch", indent=False, tooltip="Also from the fused feature")
+        ]
+        choices = {
+            "family": control(
+                widgets.ToggleButtons, options=[(one.replace("_", " "), one) for one in self._families],
+                style={"button_width": "auto"}, tooltips=[f"Show the rows on {one}" for one in self._families],
+            ),
+            "given": control(
+                widgets.Dropdown, "Features", width="230px", tooltip="As they are, or without the means of a factor",
+                options=[(f"given {one.replace('aus', 'AU set')}" if one else "as they are", one) for one in givens],
+            ),
+            "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Also each AU under the mean"),
+            "fused": control(widgets.Checkbox, "fused branch", indent=False, tooltip="Also from the fused feature"),
+        }  # fmt: skip
+        self._choices, self._givens = choices, givens
         self._rows = control(
             widgets.Dropdown, "Row", width="99%", tooltip="The row that is explained below; a click chooses it too"
         )
-        self._words = widgets.HTML(layout=widgets.Layout(min_height="66px"))
-        self._path = control(
-            widgets.Text, "File", width="320px", placeholder="decoupling.html", continuous_update=False,
-            tooltip="Where the page is written: a name or a path",
-        )  # fmt: skip
-        export = control(
-            widgets.Button, "Export", icon="download", style={}, tooltip="Write the report on the ticked models"
-        )
-        self._written = widgets.HTML()
-        self._figure = LiveFigure(go.Figure())
+        self._words, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
         self._figure.on_click(self._on_click)
-        wrap = widgets.Layout(flex_flow="row wrap", align_items="center")
+        wrap = {"flex_flow": "row wrap", "align_items": "center"}
         super().__init__(
             [
-                widgets.HBox([control(widgets.HTML, "Models", value=""), *boxes.values()], layout=wrap),
-                widgets.HBox([family, self._given, self._each, self._fused], layout=wrap),
-                self._figure, self._rows, self._words,
-                widgets.HBox([self._path, export, self._written], layout=wrap),
+                widgets.HBox([widgets.HTML("Models"), *boxes], layout=wrap),
+                widgets.HBox(list(choices.values()), layout=wrap), self._figure, self._rows, self._words,
             ],
             name="decoupling-panel", width="100%", results={"selection": table.iloc[:0]},
-            models=reports.models[:MOST_SIDE_BY_SIDE], given=self._givens[0],
+            models=reports.models[:MOST_SIDE_BY_SIDE], given=givens[0],
         )  # fmt: skip
         self._draw()
-        for trait, bound in (
-            ("family", family), ("given", self._given), ("each_au", self._each), ("fused", self._fused),
-        ):  # fmt: skip
-            self._bind(trait, bound)
+        for trait, one in choices.items():
+            self._bind(trait, one)
         self._bind(
-            "row",
-            self._rows,
-            to_control=lambda row: -1 if row is None else row,
+            "row", self._rows, to_control=lambda row: -1 if row is None else row,
             to_trait=lambda row: None if row == -1 else row,
-        )
-        for name, box in boxes.items():
-            self._bind_model(name, box)
-        self.observe(lambda _: self._draw(), ["family", "models", "given", "each_au", "fused"])
+        )  # fmt: skip
+        for box in boxes:
+            name = box.description
+            there = partial(lambda name, models: name in models, name)
+            self._bind("models", box, to_control=there, to_trait=partial(self._ticked, name))
+        self.observe(lambda _: self._draw(), ["models", *choices])
         self.observe(lambda _: self._explain(), "row")
-        export.on_click(lambda _: self._try(self._export))
 
-    def _bind_model(self, name: str, box: widgets.Checkbox) -> None:
-        """Keep a box equal to whether `models` holds this model."""
-
-        def changed(ticked: bool) -> list[str]:
-            if ticked == (name in self.models):
-                return self.models
-            return [*self.models, name] if ticked else [one for one in self.models if one != name]
-
-        self._bind("models", box, to_control=lambda models: name in models, to_trait=changed)
+    def _ticked(self, name: str, ticked: bool) -> list[str]:
+        """The models once the box of one is ticked or not; a model that comes back is the last one."""
+        if ticked == (name in self.models):
+            return self.models
+        return [*self.models, name] if ticked else [one for one in self.models if one != name]
 
     def compare(self, models: list[str]) -> pd.DataFrame:
         """Show these models and return the rows shown.
@@ -216,44 +203,33 @@ class DecouplingPanel(Panel):
             raise ValueError(str(problem)) from None
         return " ".join(explain_row(self.selection.iloc[number].to_dict()))
 
-    def export(self, path: str) -> Path:
+    def export(self, path: str | os.PathLike[str] = "decoupling.html") -> Path:
         """Write the report on the ticked models as one page of HTML, with a figure of each kind of row.
 
-        Raises
-        ------
-        ValueError
-            If no file is named, its name does not end in ``.html``, or it cannot be written.
+        Parameters
+        ----------
+        path : path-like
+            The file to write.
+
+        Returns
+        -------
+        Path
         """
-        target = Path(path.strip()).expanduser()
-        if not path.strip():
-            raise ValueError("name a file to write, such as decoupling.html")
-        if target.suffix.lower() not in (".html", ".htm"):
-            raise ValueError(f"the report is a page of HTML: end {target.name!r} in .html")
         rows = self._table[self._table["model"].isin(self.models)]
         kinds = [kind for kind in self._families if kind in set(rows["kind"])]
         figures = {TITLES.get(kind, kind.replace("_", " ")): plot_decoupling(rows, kind=kind) for kind in kinds}
-        try:
-            return self._report.only(self.models).to_html(target, figures=figures)
-        except OSError as problem:
-            raise ValueError(f"{target} cannot be written: {problem.strerror or problem}") from problem
+        return self._report.only(self.models).to_html(path, figures=figures)
 
-    @traitlets.validate("models")
-    def _known_models(self, proposal: traitlets.Bunch) -> list[str]:
-        there, wanted = self._report.models, list(proposal.value)
-        wrong = [name for place, name in enumerate(wanted) if name not in there or name in wanted[:place]]
+    @traitlets.validate("models", "family", "given")
+    def _known(self, proposal: traitlets.Bunch) -> Any:
+        name, value = proposal.trait.name, proposal.value
+        there = {"models": self._report.models, "family": self._families, "given": self._givens}[name]
+        wanted = list(value) if name == "models" else [value]
+        wrong = [one for one in wanted if one not in there or wanted.count(one) > 1]
         if wrong:
-            why = "twice among the models" if wrong[0] in there else "not among the models of these reports"
-            raise traitlets.TraitError(f"{wrong[0]!r} is {why}; there are {', '.join(there)}")
-        return wanted
-
-    @traitlets.validate("family", "given")
-    def _known_choice(self, proposal: traitlets.Bunch) -> str:
-        name, there = proposal.trait.name, self._families if proposal.trait.name == "family" else self._givens
-        if proposal.value not in there:
-            what = "kind of measure" if name == "family" else "measure given"
             known = ", ".join(map(repr, there))
-            raise traitlets.TraitError(f"there is no {what} {proposal.value!r}; there are {known}")
-        return proposal.value
+            raise traitlets.TraitError(f"{wrong[0]!r} is twice in {name}, or not known; there are {known}")
+        return value
 
     @traitlets.validate("row")
     def _known_row(self, proposal: traitlets.Bunch) -> int | None:
@@ -275,9 +251,8 @@ class DecouplingPanel(Panel):
         if self.family == "leakage":
             rows = rows[self.fused | (rows["branch"] != "fused")]
         rows = rows.reset_index(drop=True)
-        self._given.layout.display = "" if self.family == "dependence" and len(self._givens) > 1 else "none"
-        self._each.layout.display = "" if self.family in ("leakage", "conditional") else "none"
-        self._fused.layout.display = "" if self.family == "leakage" else "none"
+        for name, families in (("given", "dependence"), ("each_au", "leakage conditional"), ("fused", "leakage")):
+            self._choices[name].layout.display = "" if self.family in families.split() else "none"
         self.row = None
         self.set_trait("selection", rows)
         texts = [explain_row(one)[0].partition(";")[0] for one in rows.to_dict("records")]
@@ -285,7 +260,7 @@ class DecouplingPanel(Panel):
         if len(rows):
             drawn = plot_decoupling(rows, kind=self.family)
         else:
-            why = f"The reports on these models have no rows on {self.family.replace('_', ' ')}."
+            why = f"The reports on {', '.join(shown)} have no rows on {self.family.replace('_', ' ')}."
             why = why if shown or not self._report.models else "No model is ticked."
             drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
         drawn.layout.width = None
@@ -314,14 +289,8 @@ class DecouplingPanel(Panel):
         self._figure.drawn.layout.shapes = frames
         self._figure.send_figure()
 
-    def _export(self) -> None:
-        self._written.value = note("writing the page ...")
-        written = self.export(self._path.value)
-        size = written.stat().st_size / 1e6
-        self._written.value = note(f"{written}: {size:.1f} MB, fetches nothing from elsewhere.")
-
     def _warn(self, text: str) -> None:
-        self._written.value = note(text, warn=True)
+        self._words.value = note(text, warn=True)
 
 
 def _frame(trace: Any, place: int) -> dict[str, Any]:

@@ -14,23 +14,11 @@ from medn_lab.records import Clips, EvaluationSummary, Predictions, positions
 from medn_lab.view import theme
 from medn_lab.view.answers import UNLABELLED, confusion_cells
 from medn_lab.view.evaluation import plot_evaluation
-from medn_lab.view.marks import counted, empty_sheet
+from medn_lab.view.marks import counted
 from medn_lab.view.rows import au_set_names, au_set_texts, persons
-from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.live import LiveFigure
-from medn_lab.widgets.panel import (
-    Panel,
-    clip_heading,
-    control,
-    count,
-    note,
-    number,
-    plain,
-    score_rows,
-    share,
-    table_html,
-    trait_errors,
-)
+from medn_lab.widgets.panel import Panel, control, count, note, number, plain, share, table_html, trait_errors
+from medn_lab.widgets.player import ClipPair
 
 MOST_LISTED = 400
 """Clips in the list; a browser is slow with many more."""
@@ -58,7 +46,11 @@ _SORTS = {
     "AU set": ("au_set", True),
     "clip": ("clip_id", True),
 }
-_STAY = 2400  # milliseconds on a clip while the list plays
+_MISSING = {
+    "subjects": "The subjects are not known.",
+    "AUs": "There is no AU table.",
+    "folds": "These predictions have no folds: they are of one model.",
+}
 _ROW = {"flex_flow": "row wrap", "width": "100%"}
 
 
@@ -66,9 +58,9 @@ class EvaluationPanel(Panel):
     """Read an evaluation: click a cell of the confusion matrix and see its clips with their scores.
 
     Click a cell: its clips are listed, the surest first, and the first of them plays next to its scores. *Next* and
-    *previous* step through the list, *play* goes through it by itself. Two lists, *true* and *predicted*, do what a
-    click does, also for a whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores
-    with their intervals, the AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
+    *previous* step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
+    whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores with their intervals, the
+    AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
 
     Parameters
     ----------
@@ -91,6 +83,11 @@ class EvaluationPanel(Panel):
     clip_id : str
         The clip that plays; a trait: set it to play another.
 
+    Raises
+    ------
+    ValueError
+        If there are no clips.
+
     Examples
     --------
     >>> import numpy as np
@@ -105,7 +102,6 @@ class EvaluationPanel(Panel):
     predicted = traitlets.Unicode("")
     mistakes = traitlets.Bool(False)
     clip_id = traitlets.Unicode("")
-    _places = traitlets.Any(None)  # positions of the selection among the predictions, a tuple of int
 
     def __init__(
         self, summary: EvaluationSummary | Predictions, *, clips: Clips | None = None, magnify: float = 6.0
@@ -113,28 +109,72 @@ class EvaluationPanel(Panel):
         if isinstance(summary, Predictions):
             missing = "No scores: give medn.evaluate.evaluation_summary(predictions)."
             summary = EvaluationSummary(summary, notes=(missing,))
+        if not len(summary.predictions):
+            raise ValueError("there are no clips to show: the predictions are empty")
         self._summary = summary
-        self._cells, self._counts = confusion_cells(summary.predictions, label=summary.label)
-        self._classes = {"true": list(self._counts.index), "predicted": list(self._counts.columns)}
-        self._rows = _list_rows(summary.predictions, self._cells["true"])
-        table = summary.predictions.table
-        self._frame = summary.predictions.to_frame() if len(table) else table.assign(predicted="")
-        self._view = ClipView(clips, size=220, magnify=magnify, playing=True)
-        figure = plot_evaluation(summary) if len(self._cells) else empty_sheet(
-            "There are no clips.", title="<b>Evaluation</b>", width=980
-        )  # fmt: skip
-        figure.update_layout(width=None)
+        self._cells, counts = confusion_cells(summary.predictions, label=summary.label)
+        self._classes = {"true": list(counts.index), "predicted": list(counts.columns)}
+        self._frame, self._rows = summary.predictions.to_frame(), _list_rows(summary.predictions, self._cells["true"])
+        self._chosen: tuple[str, str, bool] | None = None
+        self._places = np.arange(len(self._cells))
+        hints = ("There are no clips in this cell.", "")
+        self._pair = ClipPair(
+            summary.predictions.table, clips=clips, predictions=summary.predictions, magnify=magnify, hints=hints
+        )
         edge = {"color": theme.RING, "width": 3}
-        figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge, visible=bool(len(self._cells)))
+        figure = plot_evaluation(summary).update_layout(width=None)
+        figure.add_shape(type="rect", name="chosen", xref="x", yref="y", line=edge)
         self._figure = LiveFigure(figure)
-        self._line, self._foot = widgets.HTML(), widgets.HTML("".join(note(text) for text in summary.notes))
-        super().__init__(
-            [self._figure, self._choices(), self._line, self._clip_row(), *self._tables(), self._foot],
-            name="evaluation-panel", width="100%", results={"selection": table.iloc[:0]},
+        self._figure.on_click(self._on_cell)
+        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
+        choices = {
+            "true": control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label"),
+            "predicted": control(
+                widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that was predicted"
+            ),
+            "mistakes": control(
+                widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
+            ),
+        }
+        hint = "The order of the list"
+        self._sorts = control(widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip=hint)
+        self._line, self._head = widgets.HTML(), widgets.HTML()
+        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
+        self._list.add_class("medn-listed")
+        steps = []
+        for way, what, by in (("backward", "previous", -1), ("forward", "next", 1)):
+            hint = f"The {what} clip of the list"
+            steps.append(control(widgets.Button, width="40px", icon=f"step-{way}", tooltip=hint, style={}))
+            steps[-1].on_click(lambda _, by=by: self._step(by))
+        look = {"flex": "1 1 400px", "min_width": "300px"}
+        left = widgets.VBox([self._head, self._list, widgets.HBox(steps)], layout=look)
+        self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
+        tables = control(
+            widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
+            tooltips=["A subject a row", "An AU a row", "A fold a row"],
         )  # fmt: skip
-        self._wire()
+        self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
+        super().__init__(
+            [
+                self._figure, widgets.HBox([*choices.values(), self._sorts], layout=_ROW), self._line,
+                widgets.HBox([left, self._pair.widget], layout=_ROW), tables, self._table,
+                widgets.HTML("".join(note(text) for text in summary.notes)),
+            ],
+            name="evaluation-panel", width="100%", results={"selection": self._frame.iloc[:0]},
+        )  # fmt: skip
+        for name, one in choices.items():
+            self._bind(name, one)
+        self.observe(lambda _: self._choose(), list(choices))
+        self._sorts.observe(lambda _: self._fill(), "value")
+        self.observe(lambda change: self._pair.show(*filter(None, [change.new])), "clip_id")
+        self._bind(
+            "clip_id", self._list,
+            to_control=lambda name: name if name in dict(self._list.options).values() else None,
+            to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
+        )  # fmt: skip
+        tables.observe(lambda change: self._draw_table(change.new), "value")
         self._choose()
-        self._on_view()
+        self._draw_table("subjects")
 
     def select(self, true: str | None, predicted: str | None) -> pd.DataFrame:
         """List the clips of a cell and return their rows; None stands for the whole row or column.
@@ -152,11 +192,11 @@ class EvaluationPanel(Panel):
         ValueError
             If there is no such class.
         """
-        chosen = {"true": true or "", "predicted": predicted or ""}
-        for name, value in chosen.items():
-            self._check_class(name, value)
-        with self.hold_trait_notifications():
-            self.true, self.predicted, self.mistakes = chosen["true"], chosen["predicted"], False
+        try:
+            with self.hold_trait_notifications():
+                self.true, self.predicted, self.mistakes = true or "", predicted or "", False
+        except traitlets.TraitError as problem:
+            raise ValueError(str(problem)) from None
         return self.selection
 
     def show(self, clip_id: str) -> None:
@@ -170,85 +210,13 @@ class EvaluationPanel(Panel):
         positions(self._summary.predictions.table, clip_id, owner="this panel")
         self.clip_id = str(clip_id)
 
-    # What the page holds ----------------------------------------------------------------------------------------------
-
-    def _choices(self) -> widgets.Box:
-        true, predicted = ([("all", ""), *zip(names, names, strict=True)] for names in self._classes.values())
-        self._true = control(widgets.Dropdown, "true", width="200px", options=true, tooltip="The class of the label")
-        self._predicted = control(
-            widgets.Dropdown, "predicted", width="220px", options=predicted, tooltip="The class that the model predicts"
-        )
-        self._mistakes = control(
-            widgets.ToggleButton, "mistakes only", width="130px", tooltip="Leave out the diagonal", icon="times"
-        )
-        self._sorts = control(
-            widgets.Dropdown, "Sort", width="190px", options=list(_SORTS), tooltip="The order of the list"
-        )
-        self._persons = control(
-            widgets.Dropdown, "of", width="180px", options=[("all subjects", "")], tooltip="The clips of one subject"
-        )
-        chosen = [self._true, self._predicted, self._mistakes, self._sorts, self._persons]
-        return widgets.HBox(chosen, layout=_ROW)
-
-    def _clip_row(self) -> widgets.Box:
-        self._head, self._card = widgets.HTML(), widgets.HTML(layout=widgets.Layout(flex="1 1 280px"))
-        self._list = widgets.Select(rows=12, layout={"width": "calc(100% - 6px)"}, tooltip="Click a clip to play it")
-        self._list.add_class("medn-listed")
-        self._back, self._on = (
-            control(widgets.Button, width="40px", icon=f"step-{way}", tooltip=f"The {what} clip of the list", style={})
-            for way, what in (("backward", "previous"), ("forward", "next"))
-        )
-        self._play = control(
-            widgets.Play, width="150px", interval=_STAY, max=0, tooltip="Play the listed clips one after another"
-        )
-        self._many = widgets.HTML()
-        steps = widgets.HBox([self._back, self._on, self._play, self._many])
-        left = widgets.VBox([self._head, self._list, steps], layout=widgets.Layout(flex="1 1 360px", min_width="300px"))
-        middle = widgets.VBox([self._view], layout=widgets.Layout(flex="0 0 300px", margin="0 10px"))
-        return widgets.HBox([left, middle, self._card], layout=_ROW)
-
-    def _tables(self) -> list[widgets.Widget]:
-        self._views = control(
-            widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
-            tooltips=["A subject a row", "An AU a row", "A fold a row"],
-        )  # fmt: skip
-        self._order = control(widgets.Dropdown, "Sort", width="190px", tooltip="The order of the table")
-        self._table = widgets.HTML(layout=widgets.Layout(max_height="252px", overflow="auto", margin="4px 0"))
-        return [widgets.HBox([self._views, self._order], layout=_ROW), self._table]
-
-    def _wire(self) -> None:
-        self._figure.on_click(self._on_cell)
-        for name in ("true", "predicted", "mistakes"):
-            self._bind(name, getattr(self, f"_{name}"))
-        self.observe(lambda _: self._choose(), ["true", "predicted", "mistakes"])
-        self.observe(lambda _: self._put(), "_places")
-        for one in (self._sorts, self._persons):
-            one.observe(lambda _: self._fill(), "value")
-        self.observe(lambda _: self._draw_clip(), "clip_id")
-        self._bind(
-            "clip_id", self._list,
-            to_control=lambda name: name if name in dict(self._list.options).values() else None,
-            to_trait=lambda name: name or (self.clip_id if self._list.options else ""),
-        )  # fmt: skip
-        self._list.observe(lambda change: setattr(self._play, "value", change.new or 0), "index")
-        self._play.observe(lambda change: self._step_to(change.new), "value")
-        self._back.on_click(lambda _: self._step_to((self._list.index or 0) - 1))
-        self._on.on_click(lambda _: self._step_to(0 if self._list.index is None else self._list.index + 1))
-        self._views.observe(lambda _: self._on_view(), "value")
-        self._order.observe(lambda _: self._draw_table(), "value")
-
-    # What a gesture or a trait does -----------------------------------------------------------------------------------
-
-    def _check_class(self, name: str, value: str) -> None:
-        known = self._classes[name]
-        if value and value not in known:
-            raise ValueError(f"no {name} class {value!r} here; there are {', '.join(known)}")
-
     @traitlets.validate("true", "predicted")
     def _a_class(self, proposal: traitlets.Bunch) -> str:
-        with trait_errors():
-            self._check_class(proposal.trait.name, proposal.value)
-        return proposal.value
+        name, value = proposal.trait.name, proposal.value
+        if value and value not in self._classes[name]:
+            known = ", ".join(self._classes[name])
+            raise traitlets.TraitError(f"no {name} class {value!r} here; there are {known}")
+        return value
 
     @traitlets.validate("clip_id")
     def _a_clip(self, proposal: traitlets.Bunch) -> str:
@@ -259,10 +227,13 @@ class EvaluationPanel(Panel):
 
     def _on_cell(self, trace: Any, cell: list[int]) -> None:
         if trace.type == "heatmap" and trace.meta == "value":
-            self.select(self._counts.index[cell[0]], self._counts.columns[cell[1]])
+            self.select(self._classes["true"][cell[0]], self._classes["predicted"][cell[1]])
 
     def _choose(self) -> None:
-        """Find the clips of the cell and mark it in the figure."""
+        """Find the clips of the cell, mark it in the figure, and show them: in words, as the list, as the selection."""
+        if self._chosen == (self.true, self.predicted, self.mistakes):
+            return
+        self._chosen = self.true, self.predicted, self.mistakes
         inside, edges = np.ones(len(self._cells), dtype=bool), dict[str, float]()
         for name, axis in (("true", "y"), ("predicted", "x")):
             value, known = getattr(self, name), self._classes[name]
@@ -272,38 +243,30 @@ class EvaluationPanel(Panel):
         if self.mistakes:
             true = self._cells["true"]
             inside &= ((true != self._cells["predicted"]) & (true != UNLABELLED)).to_numpy()
-        self._places = tuple(np.flatnonzero(inside).tolist())
+        self._places = np.flatnonzero(inside)
         self._figure.drawn.update_shapes(edges, selector={"name": "chosen"})
         self._figure.send_figure()
-
-    def _put(self) -> None:
-        """Show the clips of the cell: in words, as the list, as the selection."""
-        chosen = self._frame.iloc[list(self._places)]
-        names = self._rows["subject"].iloc[list(self._places)].value_counts().sort_index()
-        names = names.drop("", errors="ignore")
+        chosen = self._frame.iloc[self._places]
+        subjects = self._rows["subject"].iloc[self._places].replace("", np.nan).nunique()
         sets = pd.Series(au_set_names(chosen), dtype=object).value_counts()
         classes = (html.escape(name or "any") for name in (self.true, self.predicted))
         parts = [f"<b>{counted(len(chosen), 'clip')}</b>", "true <b>{}</b>, predicted <b>{}</b>".format(*classes)]
-        parts += ["mistakes only"] * self.mistakes + [counted(len(names), "subject")] * bool(len(names))
+        parts += ["mistakes only"] * self.mistakes + [counted(subjects, "subject")] * bool(subjects)
         parts += [html.escape(f"{name}: {n}") for name, n in sets.head(4).items()]
-        parts += [counted(len(sets) - 4, "more AU set")] * (len(sets) > 4)
         self._line.value = f"<div class='medn-line'>{' · '.join(parts)}</div>"
-        self._persons.options = [(f"all {counted(len(names), 'subject')}", "")] + [
-            (f"{name} ({n})", name) for name, n in names.items()
-        ]
         self._fill()
         self.set_trait("selection", chosen)
 
     def _fill(self) -> None:
-        """List the clips of the cell and of the subject chosen; the first one plays."""
+        """List the clips of the cell; the first one plays."""
         by, ascending = _SORTS[self._sorts.value]
-        rows = self._rows.iloc[list(self._places)]
-        rows = rows[rows["subject"] == self._persons.value] if self._persons.value else rows
-        rows = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable")
-        listed = rows.head(MOST_LISTED)
+        rows = self._rows.iloc[self._places]
+        listed = rows.sort_values([by, "clip_id"], ascending=[ascending, True], kind="stable").head(MOST_LISTED)
         wide = max([12, *listed["clip_id"].str.len()])
         heads = _columns("clip", "AUs", "label", "predicted", wide=wide)
-        self._head.value = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
+        more = f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else ""
+        heads = f"<div class='medn-listed-head medn-quiet' style='margin-left:6px'>{heads}</div>"
+        self._head.value = note(more) + heads
         names = listed[["clip_id", "au_set", "score_label", "score_predicted"]].itertuples(index=False)
         self._list.options = [
             (_columns(clip, aus, *("–" if np.isnan(one) else f"{one:.0%}" for one in scores), wide=wide), clip)
@@ -311,48 +274,19 @@ class EvaluationPanel(Panel):
         ]
         self._list.index = 0 if len(listed) else None
         self.clip_id = listed["clip_id"].iloc[0] if len(listed) else ""
-        self._play.max = max(len(listed) - 1, 0)
-        for one in (self._play, self._back, self._on):
-            one.disabled = len(listed) < 2
-        self._many.value = note(f"the first {MOST_LISTED} of {len(rows):,} clips" if len(rows) > MOST_LISTED else "")
 
-    def _step_to(self, place: int) -> None:
+    def _step(self, by: int) -> None:
+        place = (-1 if self._list.index is None else self._list.index) + by
         if 0 <= place < len(self._list.options):
             self._list.index = place
 
-    def _on_view(self) -> None:
-        columns = TABLES[self._views.value]
-        sortable = {title: key for key, (title, _) in columns.items() if key not in ("reason", "error")}
-        ways = (("↑", "+"), ("↓", "-"))
-        self._order.options = [
-            (f"{title} {arrow}", sign + key) for title, key in sortable.items() for arrow, sign in ways
-        ]
-        self._order.value = "+accuracy" if "accuracy" in columns else "+au"
-        self._draw_table()
-
-    def _draw_table(self) -> None:
-        view, summary, order = self._views.value, self._summary, self._order.value or "+"
-        table = {"subjects": summary.subjects, "AUs": summary.aus, "folds": summary.folds}[view]
+    def _draw_table(self, name: str) -> None:
+        table = {"subjects": self._summary.subjects, "AUs": self._summary.aus, "folds": self._summary.folds}[name]
         if table is None or not len(table):
-            missing = {
-                "subjects": "The subjects are not known.",
-                "AUs": next((text for text in summary.notes if "AU table" in text), "There is no AU table."),
-                "folds": "These predictions have no folds: they are of one model.",
-            }
-            self._table.value = note(missing[view], warn=True)
+            why = [text for text in self._summary.notes if name == "AUs" and "AU table" in text]
+            self._table.value = note(why[0] if why else _MISSING[name], warn=True)
         else:
-            self._table.value = table_html(table, TABLES[view], by=order[1:], ascending=order[0] == "+")
-
-    def _draw_clip(self) -> None:
-        """Play the clip and write its scores."""
-        self._view.show(*filter(None, [self.clip_id]))
-        self._view.layout.display = "" if self.clip_id else "none"
-        if not self.clip_id:
-            self._card.value = note("There are no clips in this cell.")
-            return
-        predictions = self._summary.predictions
-        row = predictions.table.iloc[int(positions(predictions.table, self.clip_id, owner="this panel")[0])]
-        self._card.value = f"<div class='medn-card'>{clip_heading(row)}{score_rows(predictions, self.clip_id)}</div>"
+            self._table.value = table_html(table, TABLES[name], by="au" if name == "AUs" else "accuracy")
 
     def _warn(self, text: str) -> None:
         self._line.value = note(text, warn=True)
@@ -360,13 +294,12 @@ class EvaluationPanel(Panel):
 
 def _list_rows(predictions: Predictions, true: pd.Series) -> pd.DataFrame:
     """What the list shows and sorts by, a clip a row: id, AU set, subject, scores of label and prediction."""
-    table, n = predictions.table, len(predictions)
-    chances = predictions.probabilities if n else np.zeros((0, 1))
+    table, chances = predictions.table, predictions.probabilities
     place = {str(name): number for number, name in enumerate(predictions.classes)}
     return pd.DataFrame(
         {
             "clip_id": table["clip_id"].astype(str).to_numpy(),
-            "au_set": au_set_texts(table) if n else [],
+            "au_set": au_set_texts(table),
             "subject": persons(table).astype(str).to_numpy() if "subject" in table else "",
             "score_label": [chances[k, place[name]] if name in place else np.nan for k, name in enumerate(true)],
             "score_predicted": chances.max(axis=1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from typing import Any, Protocol
+from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
@@ -17,18 +17,6 @@ from medn_lab.widgets.live import LiveFigure
 from medn_lab.widgets.panel import Panel, control, note
 
 _RESUMABLE = ("stopped", "interrupted")
-
-
-class Run(Protocol):
-    """What a training hands to its callbacks."""
-
-    history: History
-
-    def stop(self) -> None:
-        """Ask for a stop after the epoch that runs."""
-
-    def resume(self) -> History:
-        """Go on with a training that was stopped."""
 
 
 class TrainingMonitor(Panel):
@@ -67,19 +55,16 @@ class TrainingMonitor(Panel):
 
     def __init__(self, *, epochs: int | None = None) -> None:
         self._epochs = epochs
-        self._run: Run | None = None
+        self._run: Any = None
         self._running = False
         self._loop: asyncio.AbstractEventLoop | None = None
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
         self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
-        self._stop = control(
-            widgets.Button, "Stop after this epoch", width="190px", icon="stop", disabled=True, style={},
-            tooltip="End the training after this epoch; the model stays",
-        )  # fmt: skip
-        self._resume = control(
-            widgets.Button, "Resume", width="110px", icon="play", disabled=True, style={},
-            tooltip="Go on with the same training to its planned end",
-        )  # fmt: skip
+        look: dict[str, Any] = {"disabled": True, "style": {}}
+        hint = "End the training after this epoch; the model stays"
+        self._stop = control(widgets.Button, "Stop after this epoch", icon="stop", width="190px", tooltip=hint, **look)
+        hint = "Go on with the same training to its planned end"
+        self._resume = control(widgets.Button, "Resume", icon="play", width="110px", tooltip=hint, **look)
         self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
         self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
         for fixed in (self._stop, self._resume, self._bar):
@@ -114,7 +99,7 @@ class TrainingMonitor(Panel):
             raise ValueError("there is no training to resume: give this monitor to fit as a callback first")
         return self._run.resume()
 
-    def on_fit_start(self, run: Run) -> None:
+    def on_fit_start(self, run: Any) -> None:
         """Begin to watch, or go on; called by ``fit``."""
         self._run, self._running = run, True
         try:
@@ -125,13 +110,13 @@ class TrainingMonitor(Panel):
         self._hear_while_busy()
         self._show(run.history)
 
-    def on_epoch_end(self, run: Run) -> None:
+    def on_epoch_end(self, run: Any) -> None:
         """Draw the epoch that has just ended; called by ``fit``."""
         self._show(run.history)
         if self._running and self._stop.disabled:
             self._say("Stopping after this epoch.")
 
-    def on_fit_end(self, run: Run) -> None:
+    def on_fit_end(self, run: Any) -> None:
         """Show how it ended; called by ``fit``."""
         self._show(run.history)
         status, done = run.history.status, len(run.history)
@@ -139,10 +124,8 @@ class TrainingMonitor(Panel):
         self._bar.bar_style = "success" if status == "finished" else "warning"
         if status in _RESUMABLE:
             when = f"after epoch {done}" if done else "before the first epoch"
-            self._say(
-                f"{status.capitalize()}: the model is as it was {when}. Resume goes on from there."
-                f" {summary(run.history)}"
-            )
+            then = f"the model is as it was {when}. Resume goes on from there."
+            self._say(f"{status.capitalize()}: {then} {summary(run.history)}")
 
     def _resume_in_main_thread(self) -> None:
         """Resume in the main thread, where an interrupt arrives; a click may be handled in another."""
@@ -157,9 +140,6 @@ class TrainingMonitor(Panel):
 
     def _resume_interruptible(self) -> None:
         """Resume so that an interrupt of the kernel arrives: outside of a cell ipykernel ignores it."""
-        if threading.current_thread() is not threading.main_thread():
-            self._try(self.resume)
-            return
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             self._try(self.resume)
@@ -179,8 +159,8 @@ class TrainingMonitor(Panel):
         """Draw the curves and move the bar."""
         self.set_trait("history", history)
         self._figure.drawn = plot_history(history).update_layout(width=None)
-        planned = self._epochs or _planned(history)
-        self._bar.max, self._bar.value = max(planned or 0, len(history), 1), len(history)
+        planned = self._epochs or history.config.get("training", {}).get("epochs", 0)
+        self._bar.max, self._bar.value = max(planned, len(history), 1), len(history)
         self._say(f"Epoch {len(history)}{f' of {planned}' if planned else ''}: {summary(history)}")
 
     def _say(self, text: str, *, warn: bool = False) -> None:
@@ -188,12 +168,3 @@ class TrainingMonitor(Panel):
 
     def _warn(self, text: str) -> None:
         self._say(text, warn=True)
-
-
-def _planned(history: History) -> int | None:
-    """How many epochs the configuration names, wherever it names them."""
-    config = history.config
-    for part in (config, config.get("training", {}), config.get("train", {})):
-        if isinstance(part, dict) and isinstance(part.get("epochs"), int):
-            return part["epochs"]
-    return None

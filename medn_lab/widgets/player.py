@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import ipywidgets as widgets
 import pandas as pd
@@ -13,7 +13,7 @@ import traitlets
 
 from medn_lab.records import Attribution, Clips, KeptTokens, Predictions
 from medn_lab.view.attribution import sanity_lines
-from medn_lab.view.rows import clip_moments, clip_row, describe
+from medn_lab.view.rows import clip_row, describe
 from medn_lab.widgets.clip_view import ClipView
 from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.panel import Panel, clip_heading, control, note, score_rows, small_print, trait_errors
@@ -75,7 +75,7 @@ class ClipPlayer(Panel):
     >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
     >>> player = ClipPlayer(Clips(np.zeros((1, 5, 16, 16, 3), np.uint8), None, table))
     >>> player.frame = 3
-    >>> player.moments.describe(player.frame)
+    >>> player.view.moments[player.frame]["text"]
     'frame 4 of 5'
     """
 
@@ -108,26 +108,21 @@ class ClipPlayer(Panel):
         self._checked = [] if attribution is None else sanity_lines(attribution)
         self.view = ClipView(clips, kept=kept, attribution=attribution, size=size, magnify=magnify, **wanted)
         self._heading, self._message = widgets.HTML(), widgets.HTML()
-        if len(names) <= _MOST_LISTED:
-            chooser = control(widgets.Dropdown, "clip", options=names, tooltip="Which clip")
+        listed: dict[str, Any] = {"options": names[:_MOST_LISTED], "tooltip": f"Any of {len(names)} clips"}
+        if len(names) > _MOST_LISTED:
+            chooser = control(widgets.Combobox, "clip", continuous_update=False, placeholder="type a name", **listed)
         else:
-            chooser = control(
-                widgets.Combobox, "clip", options=names[:_MOST_LISTED], continuous_update=False,
-                placeholder="type a clip's name",
-                tooltip=f"Type the name of any of {len(names)} clips; the first {_MOST_LISTED} are listed",
-            )  # fmt: skip
-        side = widgets.VBox(
-            [self._heading, chooser, self._message],
-            layout=widgets.Layout(flex="1 1 240px", max_width="560px", margin="0 0 0 18px"),
-        )
-        body = widgets.HBox([self.view, side], layout=widgets.Layout(flex_flow="row wrap"))
+            chooser = control(widgets.Dropdown, "clip", **listed)
+        look = {"flex": "1 1 240px", "max_width": "560px", "margin": "0 0 0 18px"}
+        side = widgets.VBox([self._heading, chooser, self._message], layout=look)
+        body = widgets.HBox([self.view, side], layout={"flex_flow": "row wrap"})
         state = {name: getattr(self.view, name) for name in _STATE}
         super().__init__([body], name="clip-player", width="100%", results={}, clip_id=first, **state)
         for name in _STATE:
             traitlets.link((self, name), (self.view, name))
         self._bind("clip_id", chooser)
         self.observe(lambda change: self._show_clip(), "clip_id")
-        self.observe(lambda change: self._show_checked(), "overlay")
+        self.observe(lambda change: self._show_checks(), "overlay")
         self._show_clip()
 
     def show(self, clip_id: str) -> None:
@@ -173,12 +168,11 @@ class ClipPlayer(Panel):
         )  # fmt: skip
 
     def _show_clip(self) -> None:
-        self.moments = clip_moments(self._clips, self.clip_id)
         self.view.show(self.clip_id)
         self._heading.value = clip_heading(clip_row(self._clips, self.clip_id)[1])
-        self._show_checked()
+        self._show_checks()
 
-    def _show_checked(self) -> None:
+    def _show_checks(self) -> None:
         self._message.value = small_print(self._checked) if self.overlay == "attribution" else ""
 
     def _warn(self, text: str) -> None:
@@ -239,23 +233,20 @@ class ClipPair:
         self._names, self._hints = names, hints
         self.view = ClipView(clips, size=200, magnify=magnify, playing=True)
         self.message = widgets.HTML()
-        self.cards = [widgets.HTML(layout=widgets.Layout(flex="1 1 170px", min_width="0")) for _ in range(2)]
-        middle = widgets.VBox([self.view, self.message], layout=widgets.Layout(width="420px", margin="0 8px"))
-        height = "" if clips is None else "320px"
-        self.widget = widgets.HBox(
-            [self.cards[0], middle, self.cards[1]],
-            layout=widgets.Layout(margin="6px 0 0 0", flex_flow="row wrap", min_height=height),
-        )
+        self.cards = [widgets.HTML(layout={"flex": "1 1 170px", "min_width": "0"}) for _ in range(2)]
+        middle = widgets.VBox([self.view, self.message], layout={"width": "420px", "margin": "0 8px"})
+        look = {"margin": "6px 0 0 0", "flex_flow": "row wrap", "min_height": "" if clips is None else "320px"}
+        self.widget = widgets.HBox([self.cards[0], middle, self.cards[1]], layout=look)
         self.show()
 
     def show(self, *clip_ids: str) -> None:
         """Show none, one or two clips."""
-        for card, clip_id, name, hint in zip(
-            self.cards, (*clip_ids, "", "")[:2], self._names, self._hints, strict=True
-        ):
-            scores = score_rows(self._predictions, clip_id) if clip_id else ""
-            heading = clip_heading(self._rows.loc[clip_id]) if clip_id else note(hint)
-            card.value = f"<div class='medn-card'>{note(name)}{heading}{scores}</div>"
+        shown = (*clip_ids, "", "")[:2]
+        for card, clip_id, name, hint in zip(self.cards, shown, self._names, self._hints, strict=True):
+            text = note(hint)
+            if clip_id:
+                text = clip_heading(self._rows.loc[clip_id]) + score_rows(self._predictions, clip_id)
+            card.value = f"<div class='medn-card'>{note(name)}{text}</div>"
         self.view.show(*clip_ids)
         self.view.layout.display = "" if clip_ids else "none"
 
