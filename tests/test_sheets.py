@@ -76,6 +76,17 @@ def test_smic_is_found_in_every_tree_in_which_it_comes(tmp_path, folder):
     assert (clip["frames_folder"], clip["cropped"]) == (str(tmp_path / folder), "cropped" in folder)
 
 
+@pytest.mark.parametrize(("camera", "fps"), [("HS", 100), ("VIS", 25), ("NIR", 25)])
+def test_smic_has_the_frame_rate_of_the_camera_and_never_the_coding_of_another(tmp_path, camera, fps):
+    for name in ("HS", "VIS", "NIR"):
+        frames(tmp_path / name / "s3" / "s3_ne_03", range(100, 140), "image{:06d}.bmp")
+        book(tmp_path / f"SMIC-{name}-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
+    found = read_smic(tmp_path, spreadsheet=f"SMIC-{camera}-E_annotation.xlsx", frames=camera)
+    assert found.table["fps"].tolist() == [fps]
+    with pytest.raises(ValueError, match=f"camera {camera.lower()}, coding of {'hs' if camera != 'HS' else 'vis'}"):
+        read_smic(tmp_path, spreadsheet=f"SMIC-{'HS' if camera != 'HS' else 'VIS'}-E_annotation.xlsx", frames=camera)
+
+
 def test_every_expression_of_a_smic_clip_is_a_clip_or_left_out(tmp_path):
     for name in ("s3_ne_03", "s3_ne_05"):
         frames(tmp_path / "HS/s03" / name, range(100, 190), "image{:06d}.bmp")

@@ -1,6 +1,7 @@
 """AttributionViewer: its traits, what it draws over the faces, and its sanity checks."""
 
 import asyncio
+import re
 
 import numpy as np
 import pytest
@@ -192,3 +193,13 @@ class TestWhatIsMissing:
         ):
             with pytest.raises(ValueError, match=why):
                 call()
+
+
+def test_the_map_is_written_as_one_page_with_its_checks(viewer, clips, tmp_path):
+    page = viewer.to_html(tmp_path / "map.html", title="One <map>").read_text()
+    assert "One &lt;map&gt;" in page
+    assert "completeness" in page
+    assert "http://" not in re.sub(r"http://www\.w3\.org", "", page)
+    assert len(viewer.to_html(tmp_path / "bare.html", faces=False).read_text()) < len(page)
+    with pytest.raises(ValueError, match="no map"):
+        AttributionViewer(clips).to_html(tmp_path / "none.html")

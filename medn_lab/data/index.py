@@ -269,7 +269,7 @@ def _read_row(
         row.leave_out("row", raw["row_text"], f"left out: row {raw['sheet_row']} of the sheet {why}")
     values |= {"dataset": layout.dataset, "subject": subject, "filename": filename, "sheet_row": int(raw["sheet_row"])}
     values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet", "objective_class") if name in raw}
-    there = np.arange(0)
+    there, camera = np.arange(0), layout.camera(raw.get("spreadsheet", ""))
     if folders is not None:
         try:
             place = {**names, "filename": normalise_text(raw["filename"]), "emotion": raw["emotion"]}
@@ -280,13 +280,16 @@ def _read_row(
         if differs:
             row.note("frames_folder", differs, "matched despite its name")
         values |= {"frames_folder": str(folder), "cropped": tree.cropped, "tree": tree.name}
+        camera, of_sheet = layout.camera(folder.relative_to(folders.root)) or camera, camera
+        if of_sheet not in ("", camera):
+            row.leave_out("frames", f"frames of the camera {camera}, coding of {of_sheet}")
     _read_course(row, layout, there)
     if folders is not None:
         _check_frames(row, there)
     fps = _fps(raw.get("fps", ""))
-    values["fps"] = layout.fps if fps is None else fps
+    values["fps"] = layout.cameras.get(camera, layout.fps) if fps is None else fps
     if fps is None and raw.get("fps"):
-        row.note("fps", repr(raw["fps"]), f"-> {layout.fps:g}, the data set's own")
+        row.note("fps", repr(raw["fps"]), f"-> {values['fps']:g}, the data set's own")
     if "expression" in raw:
         row.note("filename", f"{filename}, {values['onset']} to {values['offset']}", "a clip with its own id")
     frames = values["offset"] - values["onset"] + 1

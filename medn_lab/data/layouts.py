@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from medn_lab.records import normalise_text
@@ -151,7 +153,7 @@ class Layout:
     title : str
         As its authors write it.
     fps : float
-        Frames a second, where neither the spreadsheet nor the camera says another.
+        Frames a second, where neither the spreadsheet nor the camera gives another.
     codings : tuple of Coding
         The first is written by default, and says whether the data set codes AUs and apexes.
     trees : tuple of FrameTree
@@ -162,6 +164,8 @@ class Layout:
         Template of a clip's name in the spreadsheet, from ``subject`` and ``number``.
     key : tuple of str
         Fields that together name a clip; with ``onset`` where a folder holds a whole recording and not one clip.
+    cameras : dict
+        Frames a second of each camera that filmed the same clips, by the word that names it in folders and files.
 
     Examples
     --------
@@ -177,6 +181,11 @@ class Layout:
     subject: str = "{number:02d}"
     clip: str = "EP{number:02d}_01"
     key: tuple[str, ...] = ("subject", "filename")
+    cameras: Mapping[str, float] = field(default_factory=dict)
+
+    def camera(self, name: str | Path) -> str:
+        """The camera that a folder or a file names; empty for none."""
+        return next((word for word in re.findall("[a-z]+", str(name).lower()) if word in self.cameras), "")
 
     @cached_property
     def has_aus(self) -> bool:
@@ -261,6 +270,7 @@ SMIC = Layout(
     ),
     subject="{number}",
     clip="s{subject}_{short}_{number:02d}",
+    cameras={"hs": 100.0, "vis": 25.0, "nir": 25.0},
 )
 
 _CASME3 = "Subject, Filename, Onset, Apex, Offset, AU, Objective class, emotion"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import time
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -16,6 +18,7 @@ from medn_lab.records import Attribution, Clips, positions, require
 from medn_lab.view.attribution import sanity_rows, verdict
 from medn_lab.view.rows import clip_moments, clip_row, describe, label_column
 from medn_lab.widgets.clip_view import ClipView
+from medn_lab.widgets.page import write_clips
 from medn_lab.widgets.panel import Panel, control, note, trait_errors
 from medn_lab.widgets.selection import partners
 from medn_lab.widgets.timing import Latest
@@ -197,6 +200,37 @@ class AttributionViewer(Panel):
         self._put(found)
         self._say(f"Checked in {time.perf_counter() - begun:.1f} s.")
         return found
+
+    def to_html(self, path: str | os.PathLike[str], *, title: str = "Attribution", faces: bool = True) -> Path:
+        """Write the map that is shown as one file: faces with the map, play and magnification, and the checks.
+
+        Parameters
+        ----------
+        path : path-like
+            The file to write; its folder must exist.
+        title : str
+        faces : bool
+            Whether the pictures of the faces, and the maps over them, are in the file. Faces are biometric data.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        ValueError
+            If there is no map.
+        """
+        found = require(self.attribution, otherwise="there is no map to write")
+        table = self._clips.select(found.table["clip_id"]).table
+        checks = pd.DataFrame(sanity_rows(found), columns=["check", "value", "how to read it"])
+        checks = checks.replace(r"<[^>]+>", "", regex=True)
+        text = f"{found.target} by {found.method.replace('_', ' ')}"
+        return write_clips(
+            path, [(text, list(table["clip_id"]))], table=table, view=self.view, title=title,
+            about="; ".join(map(str.strip, repr(found).splitlines())), faces=faces, most_megabytes=20.0,
+            tables={"Sanity checks": checks, "Maps that were shown": self.selection},
+        )  # fmt: skip
 
     def _controls(self) -> list[widgets.Widget]:
         attribute = self._attribute

@@ -229,7 +229,8 @@ class ClipView(anywidget.AnyWidget):
             half = [side // 2 for side in clips.size]
             flows = [None if flow is None else images.resize_field(flow, *half) / 2 for flow in flows]
         known = [flow for flow in flows if flow is not None]
-        largest, gain = images.common_scale(known) if known else (0.0, 1.0)
+        largest = max((float(images.flow_magnitude(flow).max()) for flow in known), default=0.0)
+        gain = min((images.arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
         alike = ", in all clips alike" if len(known) > 1 else ""
         of_flow = images.SCALED_NOTE if images.scaled_by_clip(clips.recipe) else ""
         height, width = clips.size
