@@ -39,7 +39,7 @@ def test_the_numbers_of_0_1_0_are_read_as_they_were_written():
 def test_weights_of_0_1_0_are_refused_by_name_for_they_are_of_another_network(tmp_path):
     shutil.copytree(WRITTEN / "weights", tmp_path / "weights")
     for load in (medn.load_pretrained, medn.model.MEDN.from_pretrained):
-        with pytest.raises(ValueError, match=r"0\.1\.0.*train the model again"):
+        with pytest.raises(ValueError, match=r"0\.1\.0.*train it again"):
             load(tmp_path / "weights")
 
 

@@ -61,7 +61,7 @@ class TestPairAUC:
         ("rows", "opposite", "reason"),
         [
             ([("1", "12", "happiness"), ("2", "4", "others")], False, "no two clips share an AU set and differ"),
-            ([("1", "12", "surprise"), ("2", "12", "others")], True, "no two clips share an AU set and have opp"),
+            ([("1", "12", "surprise"), ("2", "12", "others")], True, "no clip has a positive emotion"),
             ([("1", "12", "happiness"), ("2", "4", "disgust")], True, "no two clips share an AU set and have opposite"),
             ([("1", "?", "happiness"), ("2", "?", "disgust")], False, "the AUs of all 2 clips are unknown"),
         ],

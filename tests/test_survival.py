@@ -180,7 +180,7 @@ def test_spoiled_checkpoints_and_weights_are_named(clips, model, tmp_path):
         fit(model, clips, checkpoint=tmp_path / "kept", **QUICK)
     (tmp_path / "kept" / "state.sha256").unlink()
     state.write_bytes(whole[:100])
-    with pytest.raises(ValueError, match=r"state.safetensors .* train from the start"):
+    with pytest.raises(ValueError, match=r"state.safetensors .* remove the folder"):
         fit(model, clips, checkpoint=tmp_path / "kept", **QUICK)
     model.save_pretrained(tmp_path / "m")
     again = load_pretrained(tmp_path / "m")

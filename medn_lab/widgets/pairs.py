@@ -196,6 +196,10 @@ class PairBrowser(Panel):
     def show(self, clip_a: str, *, clip_b: str) -> None:
         """Show the pair of these two clips, named in either order; filters that hide it are taken away.
 
+        Parameters
+        ----------
+        clip_a, clip_b : str
+
         Raises
         ------
         ValueError
