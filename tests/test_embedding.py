@@ -255,7 +255,7 @@ def test_a_map_of_a_sample_says_so_and_its_points_are_those_of_its_clips():
     drawn = umap(features, method="pca", most_clips=24)
     assert drawn.table["clip_id"].tolist() == sample_clips(table, most=24) != sample_clips(table, most=24, seed=1)
     assert drawn.table["subject"].value_counts().to_dict() == {"s0": 12, "s1": 8, "s2": 4}
-    assert "24 clips drawn from 60" in params_line(drawn)
+    assert "24 clips sampled from 60" in params_line(drawn)
     alone = umap(features.select(drawn.table["clip_id"]), method="pca")
     np.testing.assert_allclose(drawn.motion_xy, alone.motion_xy)
     assert len(umap(features, method="pca")) == 60

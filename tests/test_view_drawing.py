@@ -136,7 +136,7 @@ def test_what_the_table_does_not_hold_of_time_is_noted():
     for column, value, note, known in (
         ("apex", 99, "the apex of this clip is not known", False),
         ("fps", np.nan, "the frame rate is not known", True),
-        ("onset", np.nan, "does not say where this clip begins", False),
+        ("onset", np.nan, "does not give the first and last frame", False),
     ):
         table = clips.table.assign(**{column: value})
         moments = clip_moments(Clips(clips.frames, clips.flow, table), table["clip_id"].iloc[0])

@@ -85,7 +85,7 @@ class TestAllPairs:
         figure, row = view.plot_pair_separation(found), found.iloc[0]
         assert list(by_meta(figure, "value").x) == found["value"].tolist()
         assert [shape.x0 for shape in figure.layout.shapes] == [0.5]
-        assert f"{row['n_pairs']} pairs against {row['n_controls']}" in texts(figure)
+        assert f"{row['n_pairs']} pairs compared with {row['n_controls']}" in texts(figure)
 
     def test_no_pairs_give_the_reason_and_other_tables_are_refused(self, clips, features):
         table = clips.table.assign(action_units="?")

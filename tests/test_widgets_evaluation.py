@@ -41,7 +41,7 @@ def made(summary, clips):
 @pytest.fixture
 def panel(made):
     """As at first."""
-    control(made, "Sort").value = "surest first"
+    control(made, "Sort").value = "highest score first"
     made.select(None, None)
     return made
 

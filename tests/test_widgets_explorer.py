@@ -107,7 +107,7 @@ def test_the_pointer_and_a_click_ring_the_clip_and_play_it_or_its_pair(explorer,
     for part in (explorer.clip_id, f"{records['predictions'].probabilities[0].max():.0%}", "AU4", "◀ label"):
         assert part in text_of(explorer)
     assert explorer.partner_id == ""
-    control(explorer, "partner at a click").value = True
+    control(explorer, "partner on click").value = True
     click(explorer, 1)
     rows = table.set_index("clip_id").loc[[explorer.clip_id, explorer.partner_id]]
     assert (rows["action_units"].nunique(), rows["label"].nunique()) == (1, 2)
@@ -147,7 +147,7 @@ def test_unknown_names_are_refused(explorer, records, ids):
     for act, problem in (
         (lambda: explorer.select(["nobody"]), "1 of 1 clips are not in this explorer, such as 'nobody'"),
         (lambda: explorer.select([]), "the selection is empty"),
-        (lambda: BranchExplorer(records["embedding"], maps=["stem"]), "name one to 3 different ones of motion"),
+        (lambda: BranchExplorer(records["embedding"], maps=["stem"]), "name one to 3 different maps, out of motion"),
         (lambda: BranchExplorer(**{**records, "features": records["features"].select(ids[:5])}), "75 of 80 clips"),
     ):
         with pytest.raises(ValueError, match=problem):
@@ -243,10 +243,10 @@ def test_a_filter_that_nothing_passes_is_refused_and_changes_nothing(explorer):
     with pytest.raises(ValueError, match="no clip has the subject 'nobody'; there are s01, s02"):
         explorer.filter(subjects=["nobody"])
     explorer.filter(au_sets="AU1")
-    with pytest.raises(ValueError, match="no clip has AU set AU1, AU AU12 all together"):
+    with pytest.raises(ValueError, match="no clip passes all filters: AU set AU1, AU AU12"):
         explorer.filter(au_sets=["AU1"], aus=["AU12"])
     control(explorer, "AU").value = "AU12"
-    assert "all together" in text_of(explorer)
+    assert "passes all filters" in text_of(explorer)
     assert (control(explorer, "AU").value, control(explorer, "AU set").value) == ("", "AU1")
     assert set(explorer.shown["action_units"]) == {"1"}
 
@@ -398,4 +398,4 @@ def test_predictions_of_another_class_list_are_not_called_wrong(records, table, 
     explorer = BranchExplorer(records["embedding"], predictions=other, colour_by="correctness")
     assert "no class disgust, happiness, surprise" in text_of(explorer)
     explorer.select(ids)
-    assert f"of {(table['label'] == 'others').sum()} predicted right" in text_of(explorer)
+    assert f"of {(table['label'] == 'others').sum()} predicted correctly" in text_of(explorer)

@@ -98,8 +98,8 @@ def test_the_truth_stands_next_to_the_scores(lab):
     assert "mean" in text_of(lab)
     for state in ({"aus": {"AU1": "B", "AU12": "B"}, "cue": "pallor"}, {**SMILE, "cue_strength": 0.0}):
         lab.show(state)
-        assert "No emotion is true" in text_of(lab)
-    control(lab, "Rest").click()
+        assert "there is no true emotion" in text_of(lab)
+    control(lab, "Neutral").click()
     assert (lab.state["aus"], lab.state["cue"]) == ({}, "still")
     assert "No movement" in text_of(lab)
 

@@ -175,7 +175,7 @@ def test_plain_pairs_have_no_verdict_and_fewer_controls(clips):
     browser = PairBrowser(confusable_pairs(clips.table), clips=clips)
     assert "medn.diagnose.rank_pairs" in text(browser)
     shown = {one.description for one in parts(browser, ipywidgets.Dropdown | ipywidgets.Checkbox)}
-    assert {"model", "opposite valence"}.isdisjoint(shown)
+    assert {"predictions", "opposite valence"}.isdisjoint(shown)
     assert "subjects" in shown  # known from the clips
     assert [key for _, key in control(browser, "order").options] == ["ranked"]
 

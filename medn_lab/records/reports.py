@@ -48,12 +48,12 @@ _PAGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {"given": "given", "measure": "measure", "model": "model", "value": "value"} | _NULL | {"factors": "allowed"},
     ),
     "readers": (
-        "Usable information by reader, in bits a clip",
+        "Usable information by reader, in bits per clip",
         _LEAK | {"reader": "measure", "model": "model", "bits": "value", "95 % interval": "interval",
                  "allowed": "allowed", "excess": "excess"},
     ),
     "information": (
-        "Information in the emotion code, in nats a clip",
+        "Information in the emotion code, in nats per clip",
         {"model": "model", "nats": "value", "95 % interval": "interval", "the factor holds": "allowed"},
     ),
 }  # fmt: skip

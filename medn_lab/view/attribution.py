@@ -29,7 +29,7 @@ _TITLES = {
 }
 _METHODS = {"bare_change": "bare change (no network)", "grad_cam": "Grad-CAM", "gradient_shap": "gradient SHAP"}
 _CHECKS = {
-    "infidelity": "Error when the map predicts what a deleted square changes; 0 is best, 1 is a map of zeros",
+    "infidelity": "Error when the map predicts the effect of a deleted square; 0 is best, 1 means a map of zeros",
     "sensitivity": "Largest relative change of the map under noise too small to see; 0 is best",
 }
 _ROW, _STRIP, _GAP = 240, 114, 76
@@ -257,11 +257,11 @@ def sanity_rows(
                 value += f", sum of the map {float(attribution.totals[place]):+.2f}"
             name = "score" if len(shown) == 1 else f"score of {'ab'[number - 1] if len(shown) == 2 else number}"
             of = f"{attribution.table['clip_id'].iloc[place]}: value of the target"
-            rows.append((name, value, f"{of}, and its change from a clip without any change"))
+            rows.append((name, value, f"{of}, and its difference from a clip in which nothing moves"))
     error, threshold = figures.get("completeness_error"), figures.get("randomised_threshold", np.inf)
-    complete = "the method does not claim it" if error is None else f"{error:.0%} missing"
+    complete = "not a property of this method" if error is None else f"{error:.0%} missing"
     rows.append(("completeness", complete, "The share of the score's change that the map does not explain; 0 is best"))
-    not_made = "not defined, nothing changes" if np.isfinite(threshold) else "not measured"
+    not_made = "not defined: nothing changes" if np.isfinite(threshold) else "not measured"
     for name, reading in _CHECKS.items():
         rows.append((name, f"{figures[name]:.2f}" if name in figures else not_made, reading))
     inputs = {"frames": "cue", "flow": region_of_flow}
@@ -295,8 +295,11 @@ def verdict(attribution: Attribution) -> tuple[str, bool]:
     alike = {name: figures.get(f"randomised_{name}", -np.inf) for name in ("frames", "flow")}
     alive = [name for name, value in alike.items() if value >= figures["randomised_threshold"]]
     if alive:
-        return f"Random weights give the same map of the {' and the '.join(alive)}: it does not show learning.", True
-    return "Random weights give another map, so this map depends on what was learned. It is no proof of use.", False
+        return (
+            f"Random weights give the same map of the {' and the '.join(alive)}: it does not show what was learned.",
+            True,
+        )
+    return "Random weights give another map, so this map depends on what was learned. It does not prove use.", False
 
 
 def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: int = 820) -> go.Figure:

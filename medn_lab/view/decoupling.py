@@ -23,15 +23,15 @@ MEASURES = {
     "branch_correlation": "mean squared correlation",
     "absolute_cosine": "mean |cosine| within a clip",
     "auc": "AUC",
-    "nats": "nats a clip",
-    "ridge": "ridge, bits a clip",
-    "rbf": "Gaussian kernel, bits a clip",
-    "knn": "nearest neighbours, bits a clip",
-    "boosting": "boosted trees, bits a clip",
-    "mlp": "small network, bits a clip",
+    "nats": "nats per clip",
+    "ridge": "ridge, bits per clip",
+    "rbf": "Gaussian kernel, bits per clip",
+    "knn": "nearest neighbours, bits per clip",
+    "boosting": "boosted trees, bits per clip",
+    "mlp": "small network, bits per clip",
 }
 MEANINGS = {
-    "linear_cka": "Linear similarity of the two arrangements of the clips: 0 without dependence, 1 for a rotated copy.",
+    "linear_cka": "Linear similarity of the two sets of features: 0 without dependence, 1 for a rotated copy.",
     "distance_correlation": "Linear and nonlinear dependence: 0 without dependence, 1 for a rotated copy.",
     "hsic": "Any dependence that a Gaussian kernel detects. It has no scale: compare it with its null only.",
     "canonical_correlations": "The largest correlation of a direction in one branch with one in the other. Many"
@@ -40,19 +40,19 @@ MEANINGS = {
     "absolute_cosine": "How parallel the two features of a clip are, which the orthogonal loss lowers. 0 does not mean"
     " that the branches are independent.",
     "auc": "AUC of a probe on subjects that it was not trained on: 0.5 is chance, 1 is perfect.",
-    "nats": "An upper bound on what the code can say about a clip. More than the entropy of its factor leaves room for"
-    " a leak and is not yet a leak.",
+    "nats": "An upper bound on the information in the code about a clip. A value above the entropy of the factor allows"
+    " a leak and does not prove one.",
 } | dict.fromkeys(
     ("ridge", "rbf", "knn", "boosting", "mlp"),
-    "Usable information: the bits that a reader of this kind saves when it codes the target of subjects that it was not"
-    " trained on. 0 is nothing; below 0 the reader took noise for a dependence.",
+    "Usable information: the bits that a probe of this kind saves when it codes the target of subjects that it was not"
+    " trained on. 0 is no information; below 0 the probe has learned noise.",
 )
 """What each measure of the library says, one sentence or two."""
 
 DIRECTIONS = {
-    "lower": "Lower is better decoupled.",
-    "higher": "Higher is better: the branch should hold this target.",
-    "at most allowed": "It should not exceed what is allowed.",
+    "lower": "Lower is better: less dependence.",
+    "higher": "Higher is better: the branch should contain this target.",
+    "at most allowed": "The value should not exceed the allowed value.",
 }
 TITLES = {
     "dependence": "Dependence between the branches",
@@ -315,13 +315,13 @@ def _verdict(n: Mapping[str, float]) -> str:
     if n["excess_low"] > 0:
         return "The interval of the excess lies above 0: a leak."
     if n["excess_high"] < 0:
-        return "The interval of the excess lies below 0: the branch says less than its factor allows."
+        return "The interval of the excess lies below 0: the branch contains less than its factor allows."
     if np.isfinite(n["excess_low"]):
         return "The interval of the excess includes 0: no leak is shown."
     p = n["p"] if np.isnan(n["p_family"]) else n["p_family"]
     if p > LEVEL:
-        return "It lies within its null: these clips show no effect, which does not prove that there is none."
-    return "It lies above its null: chance does not explain it." if p <= LEVEL else ""
+        return "The value lies within its null: these clips show no effect, which does not prove that there is none."
+    return "The value lies above its null: chance does not explain it." if p <= LEVEL else ""
 
 
 def plot_leakage(
@@ -392,7 +392,7 @@ def plot_leakage(
     )  # fmt: skip
     figure.data[-1].ids = texts[2].ravel()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [_sample(table), "AUC <b>of</b> what is allowed", "▲ interval of the excess above 0"]
+    facts = [_sample(table), "AUC <b>of</b> the allowed AUC", "▲ interval of the excess above 0"]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
         title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),

@@ -140,7 +140,7 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     figure.add_scatter(
         x=np.concatenate([edge, edge[::-1]]), y=np.clip(np.concatenate([edge + half, edge[::-1] - half]), 0, 1),
         fill="toself", fillcolor=NULL_BAND, line={"width": 0}, mode="lines", hoverinfo="skip", meta="band",
-        name="95 of 100 lines stay here<br>where nothing is planted",
+        name="95 of 100 lines stay here<br>if there is no effect",
     )  # fmt: skip
     diagonal = {"color": theme.INK, "width": 1}
     figure.add_scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, showlegend=False, hoverinfo="skip")
@@ -245,8 +245,8 @@ def plot_selection_measures(
     used = int(measured["n_clips"].max()) if "n_clips" in measured else 0
     of = int(measured["drawn_from"].max()) if "drawn_from" in measured else used
     lines = ["● these clips" + " ○ all clips" * (of_all is not None) + " | chance ◇ allowed"]
-    lines += [f"{used} of them drawn for this figure"] * (0 < used < of)
-    lines.append("lower is better, except for what a branch should hold")
+    lines += [f"{used} of them sampled for this figure"] * (0 < used < of)
+    lines.append("lower is better, except for a branch's own factor")
     return theme.finish(
         figure, width=width, height=132 + 30 * max((table["kind"] == "dependence").sum(), 4), margin=(200, 20, 92, 36),
         title=f"<b>Dependence and leakage of {counted(of, 'clip')}</b>", subtitle=" · ".join(lines),

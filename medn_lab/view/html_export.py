@@ -21,7 +21,7 @@ _JUPYTER = ("plotly_mimetype", "vscode", "jupyterlab", "nteract")
 """The renderers that show plotly's JSON and nothing else."""
 
 MISSING = (
-    "This figure needs plotly.js, which the output of the notebook's first figure carries, and that output is not on"
+    "This figure needs plotly.js. It is stored in the output of the notebook's first figure, and that output is not on"
     " this page. Restart the kernel, run all cells, keep the first figure, and export the notebook again."
 )
 _DRAW = """

@@ -139,7 +139,7 @@ def data_uri(payload: bytes) -> str:
     return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
 
 
-SCALED_NOTE = "scaled clip by clip: not in pixels, 0 can be motion"
+SCALED_NOTE = "each clip scaled separately: not in pixels, 0 can be motion"
 
 
 def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
@@ -164,12 +164,12 @@ def motion_field(clips: Clips, place: int) -> tuple[np.ndarray | None, str]:
     >>> import pandas as pd
     >>> table = pd.DataFrame({"clip_id": ["a"], "subject": ["s01"]})
     >>> motion_field(Clips(None, np.zeros((1, 4, 4, 3)), table, recipe={"coding": "hsv"}), 0)[1]
-    'The flow of these clips is coded as colours, which do not say how many pixels something moved.'
+    'The flow of these clips is coded as colours, which do not give the motion in pixels.'
     """
     if clips.flow is None:
         return None, "These clips have no flow."
     if clips.recipe.get("coding") == "hsv":
-        return None, "The flow of these clips is coded as colours, which do not say how many pixels something moved."
+        return None, "The flow of these clips is coded as colours, which do not give the motion in pixels."
     return np.asarray(clips.flow[place][..., :2], dtype=np.float32), ""
 
 

@@ -26,8 +26,8 @@ _COLUMNS = 3
 _FAINT = 0.1  # opacity of a clip that is not selected
 _BETWEEN_ROWS = 50  # pixels: room for a heading
 _ALIGNED = {
-    "aligned_umap": "Made together, one pair of axes a column: a clip in another place has other neighbours.",
-    "procrustes": "Each laid over the first row as it fits best: UMAP itself moves many of the clips that move.",
+    "aligned_umap": "Computed together, with the same axes in a column: a clip in another place has other neighbours.",
+    "procrustes": "Each map is aligned to the first row. UMAP itself causes many of the shifts.",
 }
 _NOT_LISTED = (
     "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance", "aligned_to",
@@ -192,10 +192,10 @@ def plot_embeddings(
         for name in names:
             held = np.concatenate([other.maps[name] for other in embeddings.values()]) if aligned else maps[name]
             panels.append(_Panel(_heading(each, name, of=f" · {as_text(key)}"), name, maps[name], held))
-    compared = ["Made one by one: places cannot be compared between rows (aligned_umap makes them so)."]
+    compared = ["Computed separately: places cannot be compared between rows (aligned_umap makes them comparable)."]
     if aligned:
         method = str(first.params.get("method"))
-        compared = [_ALIGNED.get(method, "Each laid over the first row as it fits best.")]
+        compared = [_ALIGNED.get(method, "Each map is aligned to the first row.")]
         compared.append("Shift: median distance of a clip from its place in the first row, in radii of that map.")
     return _draw(
         panels, first.table, colour_by=colour_by, columns=len(names), width=width,
@@ -262,7 +262,7 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     n_seeds = len({*table["seed_a"], *table["seed_b"]})
     return theme.finish(
         figure, width=width, height=172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
-        subtitle=f"{first['n_clips']} clips · {n_seeds} seeds, a dot a pair · {first['n_neighbors']} neighbours",
+        subtitle=f"{first['n_clips']} clips · {n_seeds} seeds, one dot per pair · {first['n_neighbors']} neighbours",
         margin=(marks.room_for(map(as_text, names)), 24, 112, 48),
     )  # fmt: skip
 
@@ -279,7 +279,7 @@ def params_line(embedding: Embedding) -> str:
             few = f": {made_of} clips are few for a map" if made_of < FEW else ""
             parts[-1] += f" (lowered from {params['n_neighbors_asked']}{few})"
     clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
-    clips += f" drawn from {params['drawn_from']}" if "drawn_from" in params else ""
+    clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
     aligned = f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
     return f"{method} · {', '.join(parts) or 'parameters not recorded'} · {clips}{aligned}"
 

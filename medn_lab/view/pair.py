@@ -216,7 +216,7 @@ def _branch_lines(pair: pd.Series) -> list[str]:
         if np.isnan(value):
             continue
         if np.isnan(beyond):
-            verdict = "not known" if n > 0 else "no control: no pair of its AU set has one emotion"
+            verdict = "not known" if n > 0 else "no control: there is no pair with this AU set and one emotion"
         elif not n >= FEWEST_CONTROLS:
             verdict = f"too few controls to say ({n:.0f})"
         else:
@@ -225,7 +225,7 @@ def _branch_lines(pair: pd.Series) -> list[str]:
         nearer = f"{100 * nearer:.{1 if 0 < nearer < 0.1 or 0.99 < nearer < 1 else 0}f}%"
         controls = "" if np.isnan(beyond) else f"{beyond:.0%} of {n:.0f} controls and "
         head = f"<b style='color:{theme.branch_colour(branch)}'>{branch} branch {verdict}</b>"
-        lines.append(f"{head} ({desired}): {controls}{nearer} of all pairs are nearer")
+        lines.append(f"{head} ({desired}): {controls}{nearer} of all pairs are nearer together")
     return lines
 
 
@@ -336,11 +336,11 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
         type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))],
         tickvals=[1, 0.5, 0.1, 0.01, 0.001, 0.0001, 0.00001],
         ticktext=["all", "50%", "10%", "1%", "0.1%", "0.01%", "0.001%"],
-        title_text="share of all pairs of clips that are nearer in the motion branch",
+        title_text="share of all pairs of clips that are nearer together in the motion branch",
     )  # fmt: skip
     figure.update_yaxes(
         tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
-        title_text="share of all pairs of clips that are<br>nearer in the emotion branch",
+        title_text="share of all pairs of clips that are<br>nearer together in the emotion branch",
     )  # fmt: skip
     figure.update_layout(legend={"y": -58 / (height - 172), "yanchor": "top", "x": 0}, hovermode="closest")
     margin = (78, 20, 74 + _LINE * subtitle.count("<br>"), 98)
@@ -466,8 +466,8 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     marks.forest(figure, table, labels=labels, colour=colours, texts=texts, legend=False)
     marks.level(figure, 0.5, text="AUs alone")
     first, lowest = table.iloc[0], float(np.nanmin([0.5, *table["low"], *table["value"]]))
-    figure.update_xaxes(range=[max(0.0, lowest - 0.1), 1.02], title_text="share of controls that lie nearer")
-    facts = [f"{first['n_pairs']} pairs against {first['n_controls']} of the same AU set and one emotion"]
+    figure.update_xaxes(range=[max(0.0, lowest - 0.1), 1.02], title_text="share of controls that are nearer together")
+    facts = [f"{first['n_pairs']} pairs compared with {first['n_controls']} of the same AU set and one emotion"]
     facts += [counted(first["n_clips"], "clip"), counted(first["n_subjects"], "subject")]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
     subtitle = _subtitle(facts, table, width)

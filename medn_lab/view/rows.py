@@ -195,7 +195,7 @@ def clip_moments(clips: Clips, clip_id: str) -> Moments:
     onset, apex, offset, fps = row.astype(float)
     count = 2 + bool(np.isfinite(apex)) if clips.frames is None else clips.frames.shape[1]
     if not onset < offset or count < 2:
-        note = "the table does not say where this clip begins and ends, so frames are counted from 1"
+        note = "the table does not give the first and last frame of this clip, so frames are counted from 1"
         return Moments(np.arange(count), None, 0, None, count - 1, False, note)
     known = onset <= apex <= offset
     numbers = frame_numbers(int(onset), int(apex if known else onset), int(offset), count)

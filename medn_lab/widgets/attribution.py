@@ -244,7 +244,7 @@ class AttributionViewer(Panel):
             ),
             "target": control(
                 widgets.Dropdown, "Target", width="280px", options=[*targets, *differences], disabled=not targets,
-                tooltip="An emotion, an AU, what a branch adds to an emotion, the gate, the length of a feature",
+                tooltip="An emotion, an AU, a branch's part of an emotion score, the gate, the norm of a feature",
             ),
             "method": control(
                 widgets.Dropdown, "Method", width="220px", options=[(name.replace("_", " "), name) for name in methods],
@@ -356,7 +356,7 @@ class AttributionViewer(Panel):
             return
         self._put(found)
         seconds = self._seconds.get(_key(found))
-        self._say("" if seconds is None else f"Computed in {seconds:.2f} s; it is remembered.")
+        self._say("" if seconds is None else f"Computed in {seconds:.2f} s and stored.")
 
     def _put(self, found: Attribution) -> None:
         """Show a map: over the faces, its checks, and its row in the selection."""

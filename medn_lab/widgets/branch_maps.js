@@ -364,7 +364,7 @@ function render({ model, el }) {
     tools.forEach(one => one.setAttribute("aria-pressed", String(one === made)));
   };
   const tools = [
-    button("lasso", "Lasso: drag round points; shift adds, alt takes away", choose),
+    button("lasso", "Lasso: drag around points; shift adds points, alt removes points", choose),
     button("pan", "Pan: drag the map", choose),
   ];
   choose(tools[0]);
@@ -382,7 +382,7 @@ function render({ model, el }) {
     styles.forEach((style, k) => {
       if (!counts[k]) return;
       const entry = element("button", "medn-entry", legend);
-      entry.title = "Hide or show; with shift, show only this";
+      entry.title = "Hide or show this category; with shift, show only this category";
       entry.setAttribute("aria-pressed", String(!hidden.has(k)));
       const { canvas } = stamp(style, 10, 2);
       canvas.style.height = "13px";

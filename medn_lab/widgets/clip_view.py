@@ -231,7 +231,7 @@ class ClipView(anywidget.AnyWidget):
         known = [flow for flow in flows if flow is not None]
         largest = max((float(images.flow_magnitude(flow).max()) for flow in known), default=0.0)
         gain = min((images.arrow_grid(flow)[-1] for flow in known if np.any(flow)), default=1.0)
-        alike = ", in all clips alike" if len(known) > 1 else ""
+        alike = ", the same in all clips" if len(known) > 1 else ""
         of_flow = images.SCALED_NOTE if images.scaled_by_clip(clips.recipe) else ""
         height, width = clips.size
         heats, faces = self._heats(clips, clip_ids), []
@@ -295,7 +295,7 @@ class ClipView(anywidget.AnyWidget):
             one = mapped_clip(maps, row, clips=clips, region=None, blur=_BLUR)
             parts = {"frames": one.frames, "all frames": one.summed("frames"), "flow": one.flow}
             if clips.frames is not None and one.frames is not None and len(one.frames) != clips.frames.shape[1]:
-                found[clip_id]["why"] = f"This attribution has {len(one.frames)} frames, which the clip has not."
+                found[clip_id]["why"] = f"This attribution has {len(one.frames)} frames; the clip has another number."
                 del parts["frames"]
             drawn[clip_id] = one, {part: heat for part, heat in parts.items() if heat is not None}
         for clip_id, (one, own) in drawn.items():
@@ -306,7 +306,7 @@ class ClipView(anywidget.AnyWidget):
                     "data": packed.tobytes(), "height": heat.shape[-2], "width": heat.shape[-1], "signed": one.signed,
                     "course": one.course.tolist() if part == "frames" and one.course is not None else [],
                     "text": f"{maps.target} by {maps.method.replace('_', ' ')}, {_PARTS[part]}: red raises it, blue"
-                    f" lowers it; full colour is ±{largest:.2g} a pixel.",
+                    f" lowers it; full colour is ±{largest:.2g} per pixel.",
                 }  # fmt: skip
         return found
 
@@ -315,7 +315,7 @@ def _lacks(clips: Clips) -> str:
     """What the clips lack."""
     why = images.motion_field(clips, 0)[1]
     if clips.frames is None:
-        return f"These clips have no frames. {why or 'Their flow is drawn on a plain ground.'}"
+        return f"These clips have no frames. {why or 'Their flow is drawn on a plain background.'}"
     return f"{why} Differences between frames are amplified instead." if why else ""
 
 

@@ -101,15 +101,15 @@ class DecouplingPanel(Panel):
                 style={"button_width": "auto"}, tooltips=[f"Show the rows on {one}" for one in self._families],
             ),
             "given": control(
-                widgets.Dropdown, "Features", width="230px", tooltip="As they are, or without the means of a factor",
+                widgets.Dropdown, "Features", width="230px", tooltip="Unchanged, or minus the means of a factor",
                 options=[(f"given {one.replace('aus', 'AU set')}" if one else "as they are", one) for one in givens],
             ),
-            "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Also each AU under the mean"),
-            "fused": control(widgets.Checkbox, "fused branch", indent=False, tooltip="Also from the fused feature"),
+            "each_au": control(widgets.Checkbox, "each AU", indent=False, tooltip="Show each AU below the mean"),
+            "fused": control(widgets.Checkbox, "fused branch", indent=False, tooltip="Show the fused feature"),
         }  # fmt: skip
         self._choices, self._givens = choices, givens
         self._rows = control(
-            widgets.Dropdown, "Row", width="99%", tooltip="The row that is explained below; a click chooses it too"
+            widgets.Dropdown, "Row", width="99%", tooltip="The row that is explained below; or click a value"
         )
         self._words, self._figure = widgets.HTML(layout={"min_height": "66px"}), LiveFigure(go.Figure())
         self._figure.on_click(self._on_click)

@@ -34,13 +34,13 @@ TABLES = {
     },
     "folds": {
         "held_out": ("held out", plain), "accuracy": ("accuracy", share), "n_test": ("clips", count),
-        "error": ("failed because", plain),
+        "error": ("reason of the failure", plain),
     },
 }  # fmt: skip
 """The tables of the panel: column, its title and how it is shown."""
 _SORTS = {
-    "surest first": ("score_predicted", False),
-    "least sure first": ("score_predicted", True),
+    "highest score first": ("score_predicted", False),
+    "lowest score first": ("score_predicted", True),
     "score of the label": ("score_label", True),
     "subject": ("subject", True),
     "AU set": ("au_set", True),
@@ -49,7 +49,7 @@ _SORTS = {
 _MISSING = {
     "subjects": "The subjects are not known.",
     "AUs": "There is no AU table.",
-    "folds": "These predictions have no folds: they are of one model.",
+    "folds": "These predictions have no folds: they come from one model.",
 }
 _ROW = {"flex_flow": "row wrap", "width": "100%"}
 
@@ -57,7 +57,7 @@ _ROW = {"flex_flow": "row wrap", "width": "100%"}
 class EvaluationPanel(Panel):
     """Read an evaluation: click a cell of the confusion matrix and see its clips with their scores.
 
-    Click a cell: its clips are listed, the surest first, and the first of them plays next to its scores. *Next* and
+    Click a cell: its clips are listed, the highest score first, and the first plays next to its scores. *Next* and
     *previous* step through the list. Two lists, *true* and *predicted*, do what a click on a cell does, also for a
     whole row or column; *mistakes only* leaves out the diagonal. The figure holds the scores with their intervals, the
     AU-only floor and the ceilings; below are the tables of subjects, AUs and folds.
@@ -151,7 +151,7 @@ class EvaluationPanel(Panel):
         self._pair.widget.layout.flex, self._pair.cards[1].layout.display = "2 1 620px", "none"
         tables = control(
             widgets.ToggleButtons, options=list(TABLES), style={"button_width": "80px"},
-            tooltips=["A subject a row", "An AU a row", "A fold a row"],
+            tooltips=["One row per subject", "One row per AU", "One row per fold"],
         )  # fmt: skip
         self._table = widgets.HTML(layout={"max_height": "252px", "overflow": "auto", "margin": "4px 0"})
         super().__init__(

@@ -230,8 +230,8 @@ class BranchExplorer(Panel):
         row, distance = self._partners.nearest(self._chosen_row(), among=self._kept)
         self.partner_id = self._ids[row]
         self._pair.say(
-            f"{self.partner_id} has the same AU set as {self.clip_id} and another emotion; of those it is the nearest "
-            f"on the {self._places_name} ({distance:.2f} standard deviations)."
+            f"{self.partner_id} has the same AU set as {self.clip_id} and another emotion; of all such clips it is "
+            f"the nearest on the {self._places_name} ({distance:.2f} standard deviations)."
         )
         return self.partner_id
 
@@ -281,7 +281,7 @@ class BranchExplorer(Panel):
         )  # fmt: skip
 
     def _make_controls(self) -> list[widgets.Widget]:
-        colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points say")
+        colours = control(widgets.Dropdown, "Colour by", tooltip="What the colours of the points show")
 
         def colour_option(key: str) -> str:
             """A colouring by any column is added to the list, as its first entry, which new options choose."""
@@ -299,20 +299,20 @@ class BranchExplorer(Panel):
         )  # fmt: skip
         self._bind("clip_id", named)
         self._at_click = control(
-            widgets.Checkbox, "partner at a click", indent=False,
+            widgets.Checkbox, "partner on click", indent=False,
             tooltip="A click on a point also plays its confusable partner next to it",
         )  # fmt: skip
         filters = [name for name, own in self._filters.masks.items() if len(own.columns) > (name != "aus")]  # a choice
         return [
             colours, self._groups, named,
-            self._button("Same AUs", "link", "Select every clip with the chosen clip's AU set", self.select_same_aus),
+            self._button("Same AUs", "link", "Select all clips with the AU set of this clip", self.select_same_aus),
             self._button(
                 "Confusable partner", "exchange",
-                "Play the clip with the same AU set and another emotion that moves most alike", self.show_partner,
+                "Play the clip with the same AU set, another emotion and the most similar motion", self.show_partner,
             ),
             self._button("Clear", "times", "Select nothing", self.clear),
             *map(self._filter_list, filters),
-            self._button("Show all", "eye", "Take every filter away", self.filter), self._at_click,
+            self._button("Show all", "eye", "Remove all filters", self.filter), self._at_click,
         ]  # fmt: skip
 
     def _filter_list(self, name: str) -> widgets.Dropdown:
@@ -409,7 +409,7 @@ class BranchExplorer(Panel):
             elif value:
                 self._visible(value)
                 if name == "partner_id" and self._ids[self._chosen_row()] == value:
-                    raise ValueError(f"{value!r} is the clip that plays; its partner is another clip")
+                    raise ValueError(f"{value!r} is the clip that is shown; its partner must be another clip")
         return value
 
     def _visible(self, clip_ids: str | Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
@@ -437,7 +437,7 @@ def _names_of_maps(embedding: Embedding, wanted: Sequence[str] | None) -> list[s
     there = list(embedding.maps)
     names = (map_names(embedding) or there[:_MOST_MAPS]) if wanted is None else list(wanted)
     if not 0 < len(names) <= _MOST_MAPS or len(set(names)) < len(names) or not set(names) <= set(there):
-        raise ValueError(f"maps are {names}; name one to {_MOST_MAPS} different ones of {', '.join(there)}")
+        raise ValueError(f"maps are {names}; name one to {_MOST_MAPS} different maps, out of {', '.join(there)}")
     return names
 
 

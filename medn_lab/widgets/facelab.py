@@ -30,8 +30,8 @@ SOON, SETTLED = 0.015, 0.12
 """Seconds from the first move of a slider to the face as the slider then stands, and without a move to the figure."""
 LEVELS = {
     "cue_strength": ("cue strength", "Strength of the cue: 1 as in SynthME, 0 none"),
-    "noise": ("sensor noise", "Sensor noise, light and JPEG: 1 as in SynthME, 0 none"),
-    "drift": ("head drift", "Motion of the head that registration leaves: 1 as in SynthME, 0 none"),
+    "noise": ("sensor noise", "Noise of sensor, light and JPEG compression: 1 as in SynthME, 0 none"),
+    "drift": ("head drift", "Head motion that remains after registration: 1 as in SynthME, 0 none"),
 }
 COLUMNS = {
     "slot": ("clip", plain), "action_units": ("AUs", plain), "side": ("side", plain), "cue": ("cue", plain),
@@ -40,8 +40,8 @@ COLUMNS = {
 SHIFTS = {"factor": ("from clip", plain), "branch": ("feature", plain), "value": ("shift (sd)", number)}
 _NO_MODEL = "No model was given, so there are no predictions: give answer=medn.evaluate.live_predictor(model)."
 _ALONE = (
-    "Frames alone and flow alone are interventions on the whole model: a flow of zeros, frames that stand still. A "
-    "still face has a still cue, which is a cue."
+    "Frames alone: the flow is set to zero. Flow alone: all frames are the same. Both are interventions on the input of"
+    " the whole model. Frames without change still have a cue, the cue named still."
 )
 _SHIFTED = (
     "How far each feature moves from the kept clip to the current one: 0 is no change, 1.41 the shift to any other"
@@ -76,7 +76,7 @@ class FaceLab(Panel):
         ``aus, sides, cue, cue_strength, noise, drift``; a trait. Sides are the person's own: ``left`` moves what is on
         the right of the picture. Set it to move the sliders, observe it to follow them.
     face : str
-        Whose face moves, by the name in `draw`; a trait.
+        The person whose face is drawn, by the name in `draw`; a trait.
     selection : DataFrame
         A row for the current clip (``now``) and for each that is kept, with truth and predictions; a read-only trait.
     view, pair_view : ClipView
@@ -204,7 +204,7 @@ class FaceLab(Panel):
         if chosen not in others:
             raise ValueError(f"the other cue must be one of {', '.join(others) or 'none'}; it is {chosen!r}")
         if self.state["cue_strength"] == 0:
-            raise ValueError("the cue's strength is 0, so that no cue differs from another: raise it first")
+            raise ValueError("the cue strength is 0, so all cues look the same: increase it first")
         self.keep("A")
         self.show({**self.state, "cue": chosen})
         self.keep("B")
@@ -253,15 +253,15 @@ class FaceLab(Panel):
 
     def _buttons(self) -> widgets.Box:
         """The face, and a button for each act."""
-        faces = control(widgets.Dropdown, "Face", options=list(self._studios), tooltip="Whose face moves")
+        faces = control(widgets.Dropdown, "Face", options=list(self._studios), tooltip="The person whose face is drawn")
         self._bind("face", faces)
         acts: dict[str, tuple[str, str, Callable[[], object]]] = {
-            "Rest": ("pause", "No AU and a still cue", self.rest),
+            "Neutral": ("pause", "Set no AU and the cue to still", self.rest),
             "Same AUs, other cue": ("exchange", "Keep this clip as A, with another cue as B", self.other_cue),
         }
         for slot in SLOTS:
             acts[f"Keep as {slot}"] = ("bookmark", f"Keep this clip as {slot}", partial(self.keep, slot))
-            acts[f"Back to {slot}"] = ("undo", f"Set the sliders as for {slot}", partial(self.recall, slot))
+            acts[f"Back to {slot}"] = ("undo", f"Set the sliders to the values of {slot}", partial(self.recall, slot))
         if self._shift is not None:
             hint = "How far each branch's feature moves from the kept clips to this one"
             acts["Counterfactual shift"] = ("arrows-h", hint, self.counterfactual_shift)
@@ -452,9 +452,10 @@ def _verdict(clips: Clips, answers: LivePrediction | None) -> str:
         if label not in classes:
             verdict = f", none of this model's classes ({html.escape(', '.join(classes))})"
     if not any(row.get(au) == 1 for au in clips.aus):
-        return f"{said}<b>No movement:</b> no AU is set, so no emotion is true."
+        return f"{said}<b>No movement:</b> no AU is set, so there is no true emotion."
     if label is None or pd.isna(label):
-        return f"{said}No emotion is true of this clip: the published table gives none, or several, for AUs and cue."
+        none = "The published table gives no emotion, or several, for these AUs and this cue"
+        return f"{said}{none}, so there is no true emotion."
     return f"{said}AUs and cue together mean {emotion_chip(label)}{verdict}."
 
 

@@ -61,9 +61,9 @@ class TrainingMonitor(Panel):
         waiting = History(pd.DataFrame({"epoch": [], "loss": [], "accuracy": []}), status="waiting")
         self._figure = LiveFigure(plot_history(waiting).update_layout(width=None))
         look: dict[str, Any] = {"disabled": True, "style": {}}
-        hint = "End the training after this epoch; the model stays"
+        hint = "End the training after this epoch; the model is kept"
         self._stop = control(widgets.Button, "Stop after this epoch", icon="stop", width="190px", tooltip=hint, **look)
-        hint = "Go on with the same training to its planned end"
+        hint = "Continue the same training to its planned last epoch"
         self._resume = control(widgets.Button, "Resume", icon="play", width="110px", tooltip=hint, **look)
         self._bar = control(widgets.IntProgress, width="150px", min=0, max=max(1, epochs or 1))
         self._status = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", margin="0 0 0 10px"))
@@ -123,8 +123,8 @@ class TrainingMonitor(Panel):
         self._running, self._stop.disabled, self._resume.disabled = False, True, status not in _RESUMABLE
         self._bar.bar_style = "success" if status == "finished" else "warning"
         if status in _RESUMABLE:
-            when = f"after epoch {done}" if done else "before the first epoch"
-            then = f"the model is as it was {when}. Resume goes on from there."
+            when = f"of epoch {done}" if done else "from before the first epoch"
+            then = f"the model has the weights {when}. Resume continues from there."
             self._say(f"{status.capitalize()}: {then} {summary(run.history)}")
 
     def _resume_in_main_thread(self) -> None:
@@ -132,7 +132,7 @@ class TrainingMonitor(Panel):
         if self._running or self._run is None:
             return
         self._resume.disabled = True
-        self._say("Going on with the training.")
+        self._say("The training continues.")
         if threading.current_thread() is threading.main_thread() or self._loop is None:
             self._resume_interruptible()
         else:

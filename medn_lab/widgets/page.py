@@ -85,7 +85,7 @@ def write_page(
     data |= {"view": state_of(view) | {"faces": [], "notes": [], "moments": [], "frame": 0}, "clips": clips}
     text = json.dumps(data, default=_as_json, separators=(",", ":"))
     count = sum(one["face"] is not None for one in clips)
-    kept = f"The pictures of {count} of {len(table)} clips are in this file ({size / 1e6:.1f} MB before packing)."
+    kept = f"The pictures of {count} of {len(table)} clips are in this file ({size / 1e6:.1f} MB before compression)."
     maps = "maps" in data
     modules = {"ClipView": "clip_view.js", **({"BranchMaps": "branch_maps.js"} if maps else {})}
     environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True)

@@ -19,16 +19,16 @@ ORDERS: dict[str, tuple[str, dict[str, float]]] = {
     "alike": ("most alike in motion first", {"motion_similarity": 1}),
     "apart": ("most apart in emotion first", {"emotion_separation": 1}),
     "missed": ("alike in motion, least apart in emotion first", {"motion_similarity": 1, "emotion_separation": -1}),
-    "leaks": ("most apart in motion, beyond controls, first", {"motion_beyond": 1}),
+    "leaks": ("most apart in motion compared with controls first", {"motion_beyond": 1}),
 }
 """Title of each order, and the columns with their weights in the sum of which the largest comes first."""
 
 FILTERS: dict[str, tuple[Any, str, str]] = {
     "aus": ("", "AUs", "Only pairs of this AU set"),
     "emotion": ("", "emotion", "Only pairs in which one clip has this emotion"),
-    "against": ("", "against", "... and the other clip this one"),
+    "against": ("", "other emotion", "Only pairs in which the other clip has this emotion"),
     "subjects": ("", "subjects", "Pairs of one person show the same face: the fairer comparison"),
-    "verdict": ("", "model", "What the model predicted for the two clips"),
+    "verdict": ("", "predictions", "What the model predicted for the two clips"),
     "dataset": ("", "data set", "Only pairs of this data set"),
     "opposite": (False, "opposite valence", "Only pairs of a positive and a negative emotion"),
     "bookmarked": (False, "bookmarked", "Only pairs with a bookmark"),
@@ -137,7 +137,7 @@ class PairTable:
     def why_none(self) -> str:
         """Why no pair passes."""
         if len(self):
-            return f"no pair passes these filters; without them there are {len(self)}"
+            return f"no pair passes these filters; without filters there are {len(self)} pairs"
         none = self.table.attrs.get("none") or "none here, because no two clips share an AU set and differ in emotion"
         return f"No confusable pairs: {none}{self._left_out}."
 

@@ -26,9 +26,9 @@ from medn_lab.widgets.panel import Panel, control, note, small_print, trait_erro
 from medn_lab.widgets.player import ClipPair
 
 _NO_PAIR = ("", "")
-_NO_ATTRIBUTE = "nothing computes attributions here; give attribute=medn.diagnose.pair_attributor(model, clips)"
-_NO_SWAP = "For the branch that the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
-_NO_MAP = "For where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
+_NO_ATTRIBUTE = "no attributor was given; give attribute=medn.diagnose.pair_attributor(model, clips)"
+_NO_SWAP = "To see which branch the difference comes from, give swap=medn.diagnose.pair_swapper(model, clips)."
+_NO_MAP = "To see where the difference comes from, give attribute=medn.diagnose.pair_attributor(model, clips)."
 
 
 class PairBrowser(Panel):
@@ -72,7 +72,7 @@ class PairBrowser(Panel):
     attributed : bool
         Whether the attribution of the difference is computed and drawn, for every pair.
     part : {"frames", "flow"}
-        Which input's attribution is drawn.
+        Show the attribution of this input.
     selection : DataFrame
         The pair's row of the table, one row (none without a pair): a read-only trait for the next cell.
     bookmarks : DataFrame
@@ -138,11 +138,11 @@ class PairBrowser(Panel):
         figures = widgets.HBox([*self._figures.values()], layout=widgets.Layout(flex_flow="row wrap"))
         wanted = control(
             widgets.ToggleButton, "attribute the difference", icon="fire", disabled=attribute is None,
-            tooltip="Compute where in the two clips the model's difference comes from, about a second a pair",
+            tooltip="Compute the attribution of the difference between the two clips; about a second per pair",
         )  # fmt: skip
         part = control(
             widgets.Dropdown, options=[("of the frames", "frames"), ("of the flow", "flow")],
-            tooltip="Which input's attribution is drawn", disabled=attribute is None,
+            tooltip="Show the attribution of this input", disabled=attribute is None,
         )  # fmt: skip
         shown = [self._both.widget, self._verdicts, figures, self._explained, widgets.HBox([wanted, part])]
         self._sheet = widgets.VBox(shown)
@@ -175,13 +175,13 @@ class PairBrowser(Panel):
             one.layout.display = "" if self._list.has(name) else "none"
             self._controls[name] = one
         titles = [(title, key) for key, title in self._list.orders.items()]
-        self._orders = control(widgets.Dropdown, "order", options=titles, tooltip="Which pair comes first")
+        self._orders = control(widgets.Dropdown, "order", options=titles, tooltip="Order of the pairs")
         self._number = control(
-            widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type a number to go there"
+            widgets.BoundedIntText, "pair", value=1, min=1, max=1, width="112px", tooltip="Type the number of a pair"
         )
-        self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Keep this pair")
+        self._mark = control(widgets.ToggleButton, "bookmark", icon="bookmark", tooltip="Bookmark this pair")
         self._note = control(widgets.Text, placeholder="note on this pair", continuous_update=False)
-        reset = self._button("All pairs", "times", "Take every filter away", self.filter)
+        reset = self._button("All pairs", "times", "Remove all filters", self.filter)
         previous = self._button("previous", "arrow-left", "The pair before this one", self.previous)
         following = self._button("next", "arrow-right", "The pair after this one", self.next)
         self._count, self._link = (widgets.HTML(layout=widgets.Layout(margin="6px 10px 2px 4px")) for _ in range(2))
@@ -335,7 +335,7 @@ class PairBrowser(Panel):
             If no pair passes the filters, or neither clips nor predictions were given.
         """
         self._check_pair()
-        about = require(self._about, otherwise="nothing is known of these clips; give clips= or predictions=")
+        about = require(self._about, otherwise="there is no information on these clips; give clips= or predictions=")
         pairs = self.pairs[["clip_a", "clip_b"]].isin(about["clip_id"].to_list()).all(axis=1)
         rows = self.pairs[pairs].to_dict("records")
         items = [(pair_line(row), [str(row["clip_a"]), str(row["clip_b"])]) for row in rows]
@@ -440,7 +440,7 @@ class PairBrowser(Panel):
 
     def _show_verdicts(self, row: pd.Series) -> None:
         """Write the verdict of each branch, the gate of both clips, and what swapping the inputs changes."""
-        lines = pair_lines(row) or ["No verdicts: they are in the table of medn.diagnose.rank_pairs."]
+        lines = pair_lines(row) or ["No verdicts: give the table of medn.diagnose.rank_pairs, which has them."]
         features = self._features
         if features is not None and features.gate is not None and set(self.pair) <= set(features.table["clip_id"]):
             rows = positions(features.table, list(self.pair), owner="these features")
@@ -466,7 +466,7 @@ class PairBrowser(Panel):
             drawn["motion"] = motion_figure(clips, self.pair)
             if self.attributed and self._attribute is not None:
                 self._draw(drawn)
-                self._explained.value = note(f"Computing where {' and '.join(self.pair)} differ for the model ...")
+                self._explained.value = note(f"Computing the attribution of {' and '.join(self.pair)} ...")
                 found = self._attribute(*self.pair)
                 drawn["attribution"] = attribution_figure(found, clips, self.pair, part=part)
                 why = small_print([attribution_line(found, part=part), *sanity_lines(found)])

@@ -225,7 +225,7 @@ class ClipPair:
         magnify: float,
         names: tuple[str, str] = ("", ""),
         hints: tuple[str, str] = (
-            "Hover or click a point, or name a clip above: it plays here.",
+            "Move the pointer to a point, click it, or choose a clip by name: it plays here.",
             "“Confusable partner” shows the clip that has the same AU set and another emotion.",
         ),
     ) -> None:

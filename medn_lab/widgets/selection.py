@@ -25,9 +25,9 @@ _KEYS = ["kind", "measure", "branch", "target"]
 _MOST_SETS = 5
 _MOST_PARTNERS = 200
 _READING = (
-    "Leakage is the AUC of a probe on unseen subjects; allowed: the AUC from the branch's own factor; chance: clips "
-    "exchanged, or labels shuffled, within each subject. A selection made on a map is no sample: these figures "
-    "describe, they do not test."
+    "Leakage is the AUC of a probe on subjects that it was not trained on. Allowed is the AUC that the branch's own "
+    "factor gives. Chance is the value after the clips are exchanged, or the labels shuffled, within each subject. A "
+    "selection on a map is not a random sample: these values describe it and are not a test."
 )
 
 
@@ -90,7 +90,7 @@ class Filters:
                 raise ValueError(f"no clip has the {FILTERS[name]} {strange[0]!r}; there are {some}")
         if found and not self.passing(found).any():
             asked = ", ".join(f"{FILTERS[name]} {' or '.join(own)}" for name, own in found.items())
-            raise ValueError(f"no clip has {asked} all together; take one of the filters away")
+            raise ValueError(f"no clip passes all filters: {asked}; remove one of them")
         return found
 
 
@@ -156,9 +156,9 @@ class Partners:
         there = others if among is None else others[among[others]]
         problems = {
             "its emotion is not known": self._emotions[row] < 0,
-            "no AU is coded in it that another could share": not aus,
+            "no AU is coded in this clip, so no clip can share its AUs": not aus,
             f"all {len(alike)} clips with the AU set {au_set_text(aus)} are labelled {label!r}": len(others) == 0,
-            f"all {len(others)} are hidden; call filter()": len(there) == 0,
+            f"all {len(others)} are hidden by the filters; call filter()": len(there) == 0,
         }
         why = [text for text, holds in problems.items() if holds]
         if why:
@@ -231,7 +231,7 @@ def describe(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) 
     if not len(table):
         return (
             "<div class='medn-line medn-quiet'>Nothing is selected: draw a lasso in a map, or choose a category under "
-            "<i>Select</i>. Hover or click a point to see the clip.</div>"
+            "<i>Select</i>. Move the pointer to a point, or click it, to see the clip.</div>"
         )
     column = label_column(table)
     labels = table[column].astype(object) if column else pd.Series(None, table.index, object)
@@ -241,7 +241,7 @@ def describe(table: pd.DataFrame, *, sets: pd.Series, of: int, hidden: int = 0) 
     parts.append(_emotions(labels))
     known, right = rightness(table)
     if known.any():
-        parts.append(f"{right[known].mean():.0%} of {'them' if known.all() else known.sum()} predicted right")
+        parts.append(f"{right[known].mean():.0%} of {'them' if known.all() else known.sum()} predicted correctly")
     sizes = sets.value_counts()
     groups = [
         f"<b>{html.escape(name)}</b> {count} {_emotions(labels[sets == name])}"
@@ -334,7 +334,7 @@ class SelectionMeasures(widgets.HTML):
         who = f"{'Selected:' if len(chosen) else 'All'} {counted(of, 'clip')}"
         if rows["n_subjects"].notna().any():
             who += f" of {counted(int(rows['n_subjects'].max()), 'subject')}"
-        who += f", {used} of them drawn for these figures." if used < of else "."
+        who += f", {used} of them sampled for these values." if used < of else "."
         about = f"Computing for {len(self._chosen)} selected clips …" if waiting else who
         self.value = table_html(shown, heads) + note(reasons and f"– {reasons}.") + note(f"{about} {_READING}")
 

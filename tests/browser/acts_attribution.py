@@ -22,7 +22,7 @@ def move_a_face_and_make_a_pair(lab: LabPage) -> None:
     face.locator(".js-plotly-plot").get_by_text("AU 4E + AU 6B + AU 12C").wait_for()
     expect(canvas).to_have_attribute("data-magnify", "8")
 
-    face.get_by_role("button", name="Rest").click()
+    face.get_by_role("button", name="Neutral").click()
     face.get_by_text("No movement:").first.wait_for()
     brow.locator(".noUi-handle").focus()
     lab.page.keyboard.press("ArrowRight")
@@ -56,7 +56,7 @@ def ask_a_clip_for_other_maps(lab: LabPage) -> None:
     viewer.get_by_role("button", name="onset").first.click()  # the first bar of the attribution per frame
     seen = expect_other_picture(lab, picture, than=seen)
     viewer.get_by_label("Method").select_option(label="saliency")
-    viewer.get_by_text("the method does not claim it").wait_for()
+    viewer.get_by_text("not a property of this method").wait_for()
     expect_other_picture(lab, picture, than=seen)
     viewer.get_by_role("button", name="Check").click()
     viewer.get_by_text("Checked in").wait_for(timeout=4 * PATIENCE_MS)

@@ -41,7 +41,7 @@ def read_the_measures_of_a_lasso(lab: LabPage) -> None:
 def click_for_the_pair(lab: LabPage) -> None:
     """The explorer of ``00_start_here``: with the switch on, a click shows the pair."""
     explorer = lab.scroll_to_class("medn-branch-explorer")
-    explorer.get_by_label("partner at a click").check()
+    explorer.get_by_label("partner on click").check()
     maps = MapsOnPage(lab.page)
     places, texts = maps.places(), maps.texts()
     before = explorer.locator(".medn-title").first.inner_text()

@@ -67,7 +67,7 @@ def compare_checkpoints(lab: LabPage) -> None:
     panel.locator("svg").get_by_text("AU25").wait_for()
     for kind, title in (
         ("conditional", "Conditional leakage"), ("readers", "Usable information by reader"),
-        ("information", "nats a clip"),
+        ("information", "nats per clip"),
     ):  # fmt: skip
         panel.get_by_role("button", name=kind, exact=True).click()
         panel.locator("svg").get_by_text(title).wait_for()

@@ -31,7 +31,7 @@ RUN_THE_LAST = """async () => { const content = window.jupyterapp.shell.currentW
   content.activeCellIndex = 2; await window.jupyterapp.commands.execute('notebook:run-cell'); }"""
 PRINTED = """() => (window.jupyterapp.shell.currentWidget.content.model.toJSON().cells[2].outputs ?? [])
   .map(output => [output.text ?? ''].flat().join('')).join('')"""
-ENDED = "the model is as it was after epoch"
+ENDED = "the model has the weights of epoch"
 
 
 @pytest.fixture
