@@ -113,7 +113,7 @@ def run_python(words: list[str], folder: Path) -> None:
         places = [word for word in rest if (ROOT / word).exists()]
         assert places
         options = [word for word in rest[1:] if word not in places]
-        run(sys.executable, "-m", "pytest", *options, "-q", "tests/test_repository.py")
+        run(sys.executable, "-m", "pytest", *options, "-q", "tests/test_view_theme.py")
     else:
         run(sys.executable, first, *rest)
 

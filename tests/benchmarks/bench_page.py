@@ -112,21 +112,21 @@ def main() -> None:
             page = opened(browser, BranchExplorer(umap(planted(n), method="pca")), Path(folder))
             for gesture in ("hover", "lasso"):
                 taken = measure(page, gesture, chosen.rounds)
-                rows.append({"clips": n, "gesture": gesture, "median": np.nanmedian(taken), "slowest": np.nanmax(taken)})
+                rows.append((n, gesture, np.nanmedian(taken), np.nanmax(taken)))
             page.close()
         clips = sample_clips(n=FACES)
         page = opened(browser, BranchExplorer(sample_embedding(sample_features(clips)), clips=clips), Path(folder))
         measure(page, "hover", 1)
         page.locator(".medn-magnify").wait_for()
         taken = measure(page, "magnify", chosen.rounds)
-        rows.append({"clips": FACES, "gesture": "magnify", "median": np.nanmedian(taken), "slowest": np.nanmax(taken)})
+        rows.append((FACES, "magnify", np.nanmedian(taken), np.nanmax(taken)))
         held = []
         for turn in range(201):
             page.evaluate("turn => window.bench[['hover', 'lasso', 'magnify'][turn % 3]](turn)", turn)
             if turn in (40, 200):
                 held.append(heap(page))
         browser.close()
-    print(pd.DataFrame(rows).round(1).to_string(index=False))
+    print(pd.DataFrame(rows, columns=["clips", "gesture", "median ms", "slowest ms"]).round(1).to_string(index=False))
     print(f"page memory: {held[0]:.2f} MB after 40 gestures, {held[1]:.2f} MB after 200")
 
 
