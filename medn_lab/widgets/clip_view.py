@@ -23,6 +23,7 @@ _PARTS = {
     "flow": "the flow, one map for the whole clip",
 }
 NO_CLIPS = "No clips were given, so there are no faces to play."
+PAGE_FACE = 128  # pixels: the longer side of a face of the viewing copy in a written page
 _LONGEST = 16383  # pixels: the side that a WebP file can have
 _BLUR = 1.0  # pixels by which an attribution is smoothed: single pixels are noisy
 _SETTLED = 0.2  # seconds until the viewing copy follows the network's frames, which are there at once
@@ -196,6 +197,9 @@ class ClipView(anywidget.AnyWidget):
         if self._clips is None or clip_id not in self._ids:
             return None
         (face,) = self._faces(self._clips, [clip_id], quality=80, halved=True)
+        large = shown_frames(self._clips, clip_row(self._clips, clip_id)[0])[0]
+        if large is not None and max(large.shape[1:3]) > PAGE_FACE:
+            face |= _strip(np.stack([images.enlarge(one, PAGE_FACE) for one in large]), quality=70)
         moments, interval = _timing(self._clips, clip_id)
         return {"face": face, "moments": moments, "interval": interval}
 
