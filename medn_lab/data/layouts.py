@@ -29,7 +29,10 @@ FIELD_NAMES = {
     "onset3": "onset3f",
     "offset3": "offset3f",
 }
-"""Field to the headers that stand for it, written without blanks, case and punctuation."""
+"""Field to the headers that stand for it, in lower case without blanks and punctuation, for every data set.
+
+A column whose header is not here is not read; add the headers of a new data set.
+"""
 
 FIELD_OF_HEADER = {header: name for name, headers in FIELD_NAMES.items() for header in headers.split()}
 
@@ -74,7 +77,7 @@ class Coding:
     filename : str
     headers : str
         The headers in their order, separated by commas; a blank header is a blank column. A header holds the field
-        that ``FIELD_NAMES`` gives it.
+        that ``FIELD_NAMES`` gives it, and none where it is not there.
     preamble : int
         Rows above the header.
     closing : tuple of str
@@ -120,7 +123,7 @@ class FrameTree:
     frame : str
         Template of a frame's file name.
     marker : str
-        Part of a folder's name that this tree alone has; of several that fit the longest counts.
+        Part of a folder's name, in lower case, that this tree alone has; of several that fit the longest counts.
     tail : int
         How many of the last parts of `folder` name the clip.
 
@@ -338,4 +341,4 @@ DFME = Layout(
 LAYOUTS: dict[str, Layout] = {
     layout.dataset: layout for layout in (CASME2, SAMM, SMIC, CASME3, MMEW, FOURDME, CASME, DFME)
 }
-"""Every layout by the data set's name; enter another one here, its classes in ``PROTOCOLS``."""
+"""Every layout by the data set's name; enter another one here, its classes as a protocol."""

@@ -66,7 +66,7 @@ class Protocol:
 
 
 def _rule(classes: str, **joined: str) -> dict[str, str]:
-    """Each class from the emotion of its name, and from those that are joined to it."""
+    """Emotion to class: a class takes the emotion of its own name, and those that ``joined`` lists under the class."""
     own = {name: name for name in classes.split()}
     return own | {emotion: name for name, emotions in joined.items() for emotion in emotions.split()}
 
@@ -100,7 +100,7 @@ PROTOCOLS: dict[str, Protocol] = {
     name: Protocol(name, tuple(dict.fromkeys(next(iter(rules.values())).values())), rules)
     for name, rules in _RULES.items()
 }
-"""Every protocol by name; enter the rules of another one above."""
+"""Every protocol by name; enter another one in ``_RULES``. The first data set's rule gives the classes' order."""
 
 
 def canonical_emotion(text: object) -> str:

@@ -250,8 +250,8 @@ def attribution_method(
     reads : tuple of str
         The inputs that the method can attribute to.
     slopes : bool
-        Whether the values are slopes, which are multiplied with a change of the input to give its effect. The values of
-        other methods are the effect of the input's departure from its baseline.
+        True: a value times the change of the input is its effect on the target. False: the value itself is the effect
+        of the input's departure from its baseline. Absolute values predict no effect: it has a sign.
     places : bool
         Whether the values differ between places of the face; otherwise between frames alone.
     complete : bool

@@ -1,7 +1,7 @@
 """The attribution methods: each is one function of tensors, registered by :func:`attribution_method`.
 
-A function that is added here (copy `saliency`) is a method for `compare_attributions`, `randomisation_check`,
-`check_attribution`, `attributor` and the widget; its name goes into ``diagnose/__init__.pyi``.
+Add a function at the end: copy `bare_change`, whose docstring refers to `saliency`. It is then a method for
+`compare_attributions`, `randomisation_check`, `check_attribution`, `attributor` and the widget.
 """
 
 from __future__ import annotations

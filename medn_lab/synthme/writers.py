@@ -96,7 +96,8 @@ def write_dataset(
         From :func:`synthetic_clips`.
     root : path-like
         The folder to write into; made if missing. Files of the same names are replaced.
-    layout : {"casme2", "samm", "smic", "casme3", "mmew", "4dme", "casme", "dfme"}
+    layout : str
+        A name in ``LAYOUTS``: casme2, samm, smic, casme3, mmew, 4dme, casme, dfme.
     coding : str, optional
         Which spreadsheet, for CASME II ``casme2_2014`` or ``casme2_2019``. By default the layout's first.
     tree : {"cropped", "raw"}, optional
