@@ -418,12 +418,19 @@ def _model(stored: MEDN, given: _Given) -> _Made:
     return _Made(again, (), unseen, {"versions": {"medn-lab": card["medn_lab"]}})
 
 
+# Arguments of attribution methods in 0.1.0, with the values that are built in now.
+FORMER = (("stride", None), ("weights", "each"))
+
 # How each kind of result is made again.
 AGAIN: dict[Any, Callable[[Any, _Given], _Made]] = {
     Predictions: _predictions,
     BranchFeatures: lambda stored, given: given.call_for(stored, evaluate.extract_features),
     records.Attribution: lambda stored, given: given.call_for(
-        stored, attribute, target=stored.target, method=stored.method, params=stored.params
+        stored,
+        attribute,
+        target=stored.target,
+        method=stored.method,
+        params={name: value for name, value in stored.params.items() if (name, value) not in FORMER},
     ),
     records.KeptTokens: _kept_tokens,
     Embedding: _embedding,

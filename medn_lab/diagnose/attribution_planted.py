@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
+from tqdm.auto import tqdm
 
 from medn_lab.diagnose.attribution import eval_mode, random_model, registered_methods
 from medn_lab.diagnose.attribution_checks import RandomisationCheck, randomisation_check
@@ -122,6 +123,7 @@ def compare_attributions(
     truth: Truth | None = None,
     n_draws: int = 3,
     seed: int = 0,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Compare methods on the same clips and the same target, and each with its maps of random models.
 
@@ -150,6 +152,8 @@ def compare_attributions(
         models is 0.01 to 0.07 on SynthME, so 3 give its mean to 0.04 and the run takes four times that of the maps.
     seed : int
         Of the random weights.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -191,7 +195,12 @@ def compare_attributions(
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        how: dict[str, Any] = {"params": (params or {}).get(method), "n_draws": n_draws, "seed": seed}
+        how: dict[str, Any] = {
+            "params": (params or {}).get(method),
+            "n_draws": n_draws,
+            "seed": seed,
+            "progress": progress,
+        }
         check = randomisation_check(model, clips, target=target, method=method, **how)
         seconds, own = time.perf_counter() - began, check.attribution
         for alike in check.table.drop(columns="stage").to_dict("records"):
@@ -232,6 +241,7 @@ def kept_tokens(
     n_draws: int = 5,
     batch_size: int = 64,
     seed: int = 0,
+    progress: bool = False,
 ) -> KeptTokens:
     """The positions that the emotion branch kept of each clip at each keep rate.
 
@@ -258,6 +268,8 @@ def kept_tokens(
         Clips a forward pass.
     seed : int
         Of the random weights.
+    progress : bool
+        Show a progress bar.
 
     Returns
     -------
@@ -291,14 +303,15 @@ def kept_tokens(
     if clips.frames is None:
         raise ValueError("these clips have no frames, of which the emotion branch would keep positions")
     check_clips(model.config, clips)
-    masks, scores, mix = _rank_positions(model, clips, batch_size=batch_size)
+    masks, scores, mix = _rank_positions(model, clips, batch_size=batch_size, progress=progress)
     table, covers = clips.table, []
     if truth is not None:
         regions, planted = planted_regions(table, truth=truth, region=region)
         regions = (regions & planted[:, None, None])[:, None]
         drawn = (random_model(model, seed=seed + draw) for draw in range(n_draws))
         side = regions.shape[-1] // masks.shape[-1]
-        for kept in (masks, *(_rank_positions(one, clips, batch_size=batch_size)[0] for one in drawn)):
+        how: dict[str, Any] = {"batch_size": batch_size, "progress": progress}
+        for kept in (masks, *(_rank_positions(one, clips, **how)[0] for one in drawn)):
             inside = (kept.repeat(side, axis=2).repeat(side, axis=3) & regions).sum(axis=(2, 3))
             covers.append(ratio(inside, regions.sum(axis=(2, 3))).astype(np.float32))
         if region == "cue" and "cue_kind" in truth.table:
@@ -318,14 +331,14 @@ def kept_tokens(
     )
 
 
-def _rank_positions(model: MEDN, clips: Clips, *, batch_size: int) -> list[np.ndarray]:
+def _rank_positions(model: MEDN, clips: Clips, *, batch_size: int, progress: bool) -> list[np.ndarray]:
     """The masks, ranking scores and mix of :class:`KeptTokens`."""
     config, device = model.config, next(model.parameters()).device
     branch = require(model.emotion_branch, otherwise="this model has only a motion branch, which keeps all positions")
     grid = config.size // config.patch
     parts = []
     with eval_mode(model), torch.no_grad():
-        for start in range(0, len(clips), batch_size):
+        for start in tqdm(range(0, len(clips), batch_size), desc="reading clips", unit="batch", disable=not progress):
             rows = np.arange(start, min(start + batch_size, len(clips)))
             output = branch(as_inputs(config, clips, rows=rows, device=device).frames)
             kept = torch.zeros(len(output.kept), len(rows), grid * grid, dtype=torch.bool, device=device)
