@@ -215,7 +215,7 @@ def eval_mode(model: MEDN) -> Iterator[None]:
         if motion is not None and fusion is not None:
             undo.enter_context(motion.register_forward_hook(keep))
             undo.enter_context(fusion.register_forward_pre_hook(bridge))
-        if hasattr(code, "bin_width"):
+        if code is not None and hasattr(code, "bin_width"):
             undo.callback(setattr, code, "bin_width", code.bin_width)
             code.bin_width = torch.full_like(code.bin_width, FINE_BIN)
         yield
