@@ -73,7 +73,7 @@ def test_only_what_was_stopped_can_be_resumed_and_a_second_training_starts_afres
     goes_on = status != "finished"
     assert state(monitor) == (False, goes_on, "warning" if goes_on else "success")
     assert status in text_of(monitor)
-    assert ("after epoch 2" in text_of(monitor)) == goes_on
+    assert ("of epoch 2. Resume" in text_of(monitor)) == goes_on
     monitor.on_fit_start(run_of(0, resume=lambda: pressed.append("resume")))
     monitor.on_fit_end(run_of(1, "stopped"))
     button(monitor, "resume").click()

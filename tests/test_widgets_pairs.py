@@ -136,7 +136,7 @@ def test_a_choice_that_is_not_there_is_refused_and_nothing_changes(browser, chos
 
 def test_filters_that_leave_nothing_say_so(browser, pairs):
     assert browser.filter(emotion="surprise", against="disgust") == 0
-    assert f"without them there are {len(pairs)}" in text(browser)
+    assert f"there are {len(pairs)} pairs" in text(browser)
     assert (browser.pair, len(browser.selection)) == (("", ""), 0)
     for act in (browser.next, browser.bookmark, lambda: browser.to_html("x.html")):
         with pytest.raises(ValueError, match="no pair passes"):
@@ -196,7 +196,7 @@ def test_attribution_and_swaps_are_computed_when_wanted_and_kept(pairs, clips):
     assert (attributed, swapped) == ([], [names(pairs, 0), names(pairs, 1)])
     control(browser, "attribute the difference").value = True
     assert attributed == [browser.pair]
-    assert f"{browser.pair[0]} and {browser.pair[1]} differ" in before[0]
+    assert f"attribution of {browser.pair[0]} and {browser.pair[1]}" in before[0]
     red, blue = pictures(figures(browser)[1])
     assert (red[..., 0].astype(int) - red[..., 2])[:, :120].mean() > 60
     assert (blue[..., 2].astype(int) - blue[..., 0])[:, 200:].mean() > 60
