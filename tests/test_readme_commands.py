@@ -30,6 +30,7 @@ SHORT = {
     "bench_facelab.py": "--moves 2",
     "bench_lasso.py": "--against . --clips 40 --rounds 1",
     "bench_maps.py": "--clips 40 --aligned 0",
+    "bench_page.py": "--clips 40 --rounds 1",
     "bench_model.py": "--batch 1 --rounds 1 --subjects 2 --clips 6 --epochs 1 --seeds 1",
     "bench_scale.py": "--counts 30 40 --subjects 2 --clips 6 --epochs 1 --rounds 1",
     "bench_start.py": "--rounds 1",
@@ -41,7 +42,7 @@ SHORT = {
 }
 """Added to a script's command; the last of an option given twice counts."""
 
-IN_A_BROWSER = ("bench_lasso.py", "bench_start.py")
+IN_A_BROWSER = ("bench_lasso.py", "bench_page.py", "bench_start.py")
 MAKE_RUNS = re.compile(r"[\w./-]+/\w+\.(?:py|ipynb)")
 
 

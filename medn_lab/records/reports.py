@@ -282,10 +282,10 @@ class DecouplingReport(_Record):
                 said[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
             elif kind in ("leakage", "conditional") and (branch, target) == ("emotion", "AUs") and np.isfinite(value):
                 allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
-                beside = f"p {row['p']:.2g}" if row["given"] else allowed
+                bound = f"p {row['p']:.2g}" if row["given"] else allowed
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
                 given = f" given the {row['given']}" if row["given"] else ""
-                said[f"AUs from the emotion branch{given} {value:.3f} ({beside}{worst})"] = None
+                said[f"AUs from the emotion branch{given} {value:.3f} ({bound}{worst})"] = None
         return list(said)
 
 

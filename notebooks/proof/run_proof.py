@@ -358,8 +358,8 @@ def carry_out(runs: Sequence[Run], work: Path) -> list[dict]:
         folder = work / "runs" / run.name
         if not folder.is_dir():
             found = train_and_test(run)
-            with atomic_write(folder) as beside:
-                (beside / "rows.json").write_text(json.dumps(found, default=float))
+            with atomic_write(folder) as made:
+                (made / "rows.json").write_text(json.dumps(found, default=float))
         rows += json.loads((folder / "rows.json").read_text())
     return rows
 
