@@ -89,6 +89,10 @@ def test_a_pair_shows_two_clips_with_common_colours_until_another_clip_or_target
     viewer.partner = second
     assert viewer.attribution.table["clip_id"].tolist() == [viewer.clip_id, second]
     assert len(viewer.view.faces) == 2
+    assert control(viewer, "Target").value is None  # the target is the difference
+    control(viewer, "Target").value = viewer.target
+    assert (viewer.partner, len(viewer.attribution), control(viewer, "Target").value) == ("", 1, viewer.target)
+    viewer.partner = second
     control(viewer, "Target").value = "gate"
     assert (viewer.partner, control(viewer, "Compare with").value, len(viewer.attribution)) == ("", "", 1)
     viewer.explain(partner=second)

@@ -263,14 +263,18 @@ class AttributionViewer(Panel):
         self._check.on_click(lambda _: self._try(self.check))
         return [*self._choices.values(), self._check]
 
+    def _shown_as(self, name: str) -> str | None:
+        """The value of a control; the target of a pair is a difference, which is not a choice of the list."""
+        return None if name == "target" and self.partner else str(getattr(self, name))
+
     def _on_choice(self, name: str, value: str | None) -> None:
-        if value not in (None, getattr(self, name)):
+        if value not in (None, self._shown_as(name)):
             self._soon()
 
     def _choose(self) -> None:
         """Show what the controls name."""
         chosen = {name: one.value for name, one in self._choices.items()}
-        new = {name: value for name, value in chosen.items() if value not in (None, getattr(self, name))}
+        new = {name: value for name, value in chosen.items() if value not in (None, self._shown_as(name))}
         if new:
             self._try(lambda: self._show(**new))
 
@@ -286,7 +290,7 @@ class AttributionViewer(Panel):
             self._choices["partner"].tooltip = why
         for name, one in self._choices.items():
             try:
-                one.value = getattr(self, name)
+                one.value = self._shown_as(name)
             except traitlets.TraitError:  # a partner that is not listed
                 one.value = None
 
