@@ -47,7 +47,7 @@ class TestPairAUC:
         table = table_of(
             ("1", "12", "happiness"), ("2", "12", "repression"), ("1", "12", "surprise"), ("2", "4", "disgust")
         )  # fmt: skip
-        # Happiness and repression are told apart, surprise is mistaken for both.
+        # Happiness and repression are distinguished, surprise is mistaken for both.
         classes = sorted(table["label"].unique())
         scores = np.array([[1.0 if c == label else 0.0 for c in classes] for label in table["label"]])
         scores[2] = [3.0 if c in ("happiness", "repression") else 0.0 for c in classes]

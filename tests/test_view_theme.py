@@ -1,4 +1,4 @@
-"""Colours: one an emotion and a branch, told apart by colour-blind readers and on light and dark pages; AU sets."""
+"""Colours of emotions and branches, distinguishable for colour-blind readers, on light and dark pages; AU sets."""
 
 import itertools
 

@@ -22,13 +22,14 @@ from medn_lab.records.results import Predictions
 # Columns that together say what a row measures, whatever the model.
 KEYS = ("kind", "measure", "given", "branch", "target")
 
-_MEASURES = {
+# What figures and pages call the measures of dependence.
+MEASURES = {
     "linear_cka": "linear CKA",
-    "distance_correlation": "distance correlation (squared)",
+    "distance_correlation": "distance correlation, squared",
     "hsic": "HSIC",
     "canonical_correlations": "first canonical correlation",
     "branch_correlation": "mean squared correlation",
-    "absolute_cosine": "mean |cosine| of a clip",
+    "absolute_cosine": "mean |cosine| within a clip",
 }
 _NULL = {"null mean": "null_mean", "null 95 %": "null_95", "p": "p", "p family": "p_family"}
 _LEAK = {"branch": "branch", "target": "target"}
@@ -342,9 +343,9 @@ def _cell(row: Mapping[str, Any], name: str) -> str:
         return f"{row[name]} {_number(row['worst_auc'])}" if row.get(name) else ""
     value = row.get(name, "")
     if name == "measure":
-        return _MEASURES.get(value, value)
+        return MEASURES.get(value, value)
     if name == "given":
-        return re.sub(r"\baus\b", "AU set", str(value).replace("_", " ")) or "nothing"
+        return _factors(str(value)) or "nothing"
     return _number(value) if isinstance(value, float) else str(value)
 
 
@@ -354,7 +355,12 @@ def _exchanged(rows: pd.DataFrame) -> str:
         return ""
     ways = rows.groupby("given", sort=False)["within"].first()
     texts = [f"{inside}{f' (given {given})' if given else ''}" for given, inside in ways.items() if inside]
-    return f"Clips are exchanged inside {', or inside '.join(texts)}".replace("aus", "AU set") if texts else ""
+    return _factors(f"Clips are exchanged inside {', or inside '.join(texts)}") if texts else ""
+
+
+def _factors(text: str) -> str:
+    """A text in which factors have the names of columns, in plain words."""
+    return re.sub(r"\baus\b", "AU set", text.replace("_", " "))
 
 
 def _number(value: float, form: str = "") -> str:

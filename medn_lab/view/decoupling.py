@@ -10,18 +10,13 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from medn_lab.records import DecouplingReport
+from medn_lab.records import DecouplingReport, reports
 from medn_lab.view import marks, theme
 from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need, room_for
 from medn_lab.view.theme import as_text
 
 MEASURES = {
-    "linear_cka": "linear CKA",
-    "distance_correlation": "distance correlation, squared",
-    "hsic": "HSIC",
-    "canonical_correlations": "first canonical correlation",
-    "branch_correlation": "mean squared correlation",
-    "absolute_cosine": "mean |cosine| within a clip",
+    **reports.MEASURES,
     "auc": "AUC",
     "nats": "nats per clip",
     "ridge": "ridge, bits per clip",

@@ -264,8 +264,9 @@ class DecouplingPanel(Panel):
             why = why if shown or not self._report.models else "No model is ticked."
             drawn = empty_sheet(why, title=f"<b>{TITLES.get(self.family, html.escape(self.family))}</b>", width=960)
         drawn.layout.width = None
-        self._figure.drawn = drawn
-        self._explain()
+        with self._figure.hold_sync():  # sent once, with the frame
+            self._figure.drawn = drawn
+            self._explain()
 
     def _on_click(self, trace: Any, point: Any) -> None:
         """Explain the row that was clicked; in a matrix a point is known by its row and its column."""

@@ -26,7 +26,6 @@ async function render({ model, el }) {
   }
   note.remove();
 
-  let clicks = 0;
   const draw = async () => {
     const { data, layout } = JSON.parse(model.get("figure"));
     plot.style.height = layout.height ? `${layout.height}px` : "";
@@ -34,7 +33,8 @@ async function render({ model, el }) {
   };
   await draw();
   plot.on("plotly_click", ({ points: [point] }) => {
-    model.set("clicked", [point.curveNumber, point.pointNumber ?? point.pointIndex, ++clicks]);
+    const clicks = model.get("clicked")[2] ?? 0;
+    model.set("clicked", [point.curveNumber, point.pointNumber ?? point.pointIndex, clicks + 1]);
     model.save_changes();
   });
   model.on("change:figure", draw);
