@@ -23,7 +23,7 @@ def test_the_spreadsheet_has_the_official_name_headers_and_preamble(tmp_path, la
         assert set(typed["Subject"]) == {"01", "02", "03"}
         assert isinstance(typed["OnsetFrame"].iloc[0], int)
     headers = [name if not str(name).startswith("Unnamed") else "" for name in table.columns]
-    assert headers == [column.header for column in coding.columns]
+    assert headers == [header for header, _ in coding.columns]
     assert len(table) - len(coding.closing) * (layout == "smic") == len(rows)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from medn_lab.records import normalise_text
 
@@ -15,23 +15,19 @@ LayoutName: TypeAlias = str
 """The name of a data set in ``LAYOUTS``."""
 
 FIELD_NAMES = {
-    "subject": "subject subid sub subjectid",
-    "filename": "filename foldname clip video sequence filenameo",
+    "subject": "subject sub subjectid",
+    "filename": "filename clip video sequence filenameo",
     "onset": "onsetframe onset onsetf",
-    "apex": "apexframe apex apexf apexf1",
+    "apex": "apexframe apex apexf",
     "offset": "offsetframe offset offsetf",
     "action_units": "actionunits aus au actionunit",
     "emotion": "estimatedemotion emotion emotionlabel label",
     "objective_class": "objectiveclasses objectiveclass",
     "fps": "fps framerate",
-    "onset2": "onset2f",
-    "offset2": "offset2f",
-    "onset3": "onset3f",
-    "offset3": "offset3f",
 }
 """Field to the headers that stand for it, in lower case without blanks and punctuation, for every data set.
 
-A column whose header is not here is not read; add the headers of a new data set.
+A header that one data set alone has names its field in that data set's coding.
 """
 
 FIELD_OF_HEADER = {header: name for name, headers in FIELD_NAMES.items() for header in headers.split()}
@@ -59,13 +55,6 @@ def name_key(name: str) -> str:
     return re.sub(r"\d+", lambda number: str(int(number[0])), normalise_text(name).lower())
 
 
-class Column(NamedTuple):
-    """One column of a spreadsheet: its header and the field it holds, ``""`` for one that is not read."""
-
-    header: str
-    field: str
-
-
 @dataclass(frozen=True)
 class Coding:
     """One spreadsheet as it is distributed.
@@ -77,7 +66,7 @@ class Coding:
     filename : str
     headers : str
         The headers in their order, separated by commas; a blank header is a blank column. A header holds the field
-        that ``FIELD_NAMES`` gives it, and none where it is not there.
+        that ``FIELD_NAMES`` gives it, or that it names itself (``Onset2F=onset2``); without either it is not read.
     preamble : int
         Rows above the header.
     closing : tuple of str
@@ -87,9 +76,9 @@ class Coding:
 
     Examples
     --------
-    >>> coding = Coding("mine", "mine.xlsx", "Subject, Clip, Onset, Apex, Offset, AU, Emotion, Remarks")
-    >>> coding.columns[1], coding.header_of("action_units"), coding.header_of("fps")
-    (Column(header='Clip', field='filename'), 'AU', None)
+    >>> coding = Coding("mine", "mine.xlsx", "Person=subject, Clip, Onset, Apex, Offset, AU, Emotion, Remarks")
+    >>> coding.columns[:2], coding.columns[-1]
+    ((('Person', 'subject'), ('Clip', 'filename')), ('Remarks', ''))
     """
 
     name: str
@@ -100,14 +89,10 @@ class Coding:
     also: tuple[str, ...] = ()
 
     @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns in their order."""
-        headers = map(str.strip, self.headers.split(","))
-        return tuple(Column(header, FIELD_OF_HEADER.get(header_key(header), "")) for header in headers)
-
-    def header_of(self, field: str) -> str | None:
-        """The header of a field, or None where this coding has none."""
-        return next((column.header for column in self.columns if column.field == field), None)
+    def columns(self) -> tuple[tuple[str, str], ...]:
+        """Header and field of each column in their order; the field is ``""`` for one that is not read."""
+        parts = [header.strip().partition("=") for header in self.headers.split(",")]
+        return tuple((header, field or FIELD_OF_HEADER.get(header_key(header), "")) for header, _, field in parts)
 
 
 @dataclass(frozen=True)
@@ -117,7 +102,7 @@ class FrameTree:
     Attributes
     ----------
     name : str
-        ``raw``, ``cropped`` or ``clips``.
+        ``raw``, ``clips``, or ``cropped`` for frames that are cropped to the face.
     folder : str
         Template of a clip's folder below the root.
     frame : str
@@ -129,8 +114,9 @@ class FrameTree:
 
     Examples
     --------
-    >>> FrameTree("raw", "frames/{subject}/{filename}", "{number:04d}.png", "frames").cropped
-    False
+    >>> tree = FrameTree("raw", "frames/{subject}/{filename}", "{number:04d}.png", "frames")
+    >>> tree.folder.format(subject="01", filename="smile")
+    'frames/01/smile'
     """
 
     name: str
@@ -138,11 +124,6 @@ class FrameTree:
     frame: str
     marker: str
     tail: int = 2
-
-    @property
-    def cropped(self) -> bool:
-        """Whether its frames are cropped to the face."""
-        return self.name == "cropped"
 
 
 @dataclass(frozen=True)
@@ -191,19 +172,20 @@ class Layout:
         return next((word for word in re.findall("[a-z]+", str(name).lower()) if word in self.cameras), "")
 
     @cached_property
+    def field_of_header(self) -> dict[str, str]:
+        """The field of each header that is read, as :func:`header_key` gives it."""
+        own = {header_key(header): field for coding in self.codings for header, field in coding.columns if field}
+        return FIELD_OF_HEADER | own
+
+    @cached_property
     def has_aus(self) -> bool:
         """Whether AUs are coded."""
-        return self.codings[0].header_of("action_units") is not None
+        return "action_units" in dict(self.codings[0].columns).values()
 
     @cached_property
     def has_apex(self) -> bool:
         """Whether apexes are coded."""
-        return self.codings[0].header_of("apex") is not None
-
-    @property
-    def shared_folders(self) -> bool:
-        """Whether a folder holds a whole recording and not one clip."""
-        return "onset" in self.key
+        return "apex" in dict(self.codings[0].columns).values()
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -216,11 +198,10 @@ class Layout:
         return self.subject.format(number=int(digits[-1])) if digits else text
 
 
+# fmt: off
 _CASME2 = "Subject, Filename, , OnsetFrame, ApexFrame, OffsetFrame, , Action Units, Estimated Emotion"
 CASME2 = Layout(
-    dataset="casme2",
-    title="CASME II",
-    fps=200.0,
+    "casme2", "CASME II", 200.0,
     codings=(
         Coding("casme2_2014", "CASME2-coding-20140508.xlsx", _CASME2),
         Coding("casme2_2019", "CASME2-coding-20190701.xlsx", f"{_CASME2}, Objective Classes"),
@@ -237,30 +218,25 @@ _SAMM = (
     "Estimated Emotion, Objective Classes, Notes"
 )
 SAMM = Layout(
-    dataset="samm",
-    title="SAMM",
-    fps=200.0,
+    "samm", "SAMM", 200.0,
     codings=(
         Coding("samm_v2", "SAMM_Micro_FACS_Codes_v2.xlsx", _SAMM, preamble=13),
         Coding("samm_v2_20181215", "SAMM_20181215_Micro_FACS_Codes_v2.xlsx", _SAMM),
     ),
     trees=(FrameTree("raw", "SAMM/{subject}/{filename}", "{subject}_{number:05d}.jpg", "samm"),),
-    subject="{number:03d}",
-    clip="{subject}_{number}_1",
+    subject="{number:03d}", clip="{subject}_{number}_1",
 )
 
 _SMIC = (
-    "Subject, Filename, , OnsetF, OffsetF, Onset2F, Offset2F, Onset3F, Offset3F, , FirstF, LastF, TotalMF1, TotalMF2, "
-    "TotalMF3, TotalVL, Emotion"
+    "Subject, Filename, , OnsetF, OffsetF, Onset2F=onset2, Offset2F=offset2, Onset3F=onset3, Offset3F=offset3, , "
+    "FirstF, LastF, TotalMF1, TotalMF2, TotalMF3, TotalVL, Emotion"
 )
 _SMIC_2019 = _SMIC.replace("OnsetF,", "OnsetF, ApexF,", 1)
 _SMIC_NOTE = ("Onset and offset are frame numbers of the original recording.",)
 _SMIC_CROPPED = "SMIC_all_cropped/HS/s{subject}/micro/{emotion}/{filename}"
 _HS = "SMIC-HS-E_annotation"
 SMIC = Layout(
-    dataset="smic",
-    title="SMIC",
-    fps=100.0,
+    "smic", "SMIC", 100.0,
     codings=(
         Coding("smic_hs", f"{_HS}.xlsx", _SMIC, closing=_SMIC_NOTE),
         Coding("smic_hs_2019", f"{_HS}_2019.xlsx", _SMIC_2019, closing=_SMIC_NOTE, also=(_HS,)),
@@ -271,16 +247,13 @@ SMIC = Layout(
         FrameTree("cropped", _SMIC_CROPPED, "reg_image{number:06d}.bmp", "crop", 1),
         FrameTree("raw", "HS/s{subject:0>2}/{filename}", "image{number:06d}.bmp", "hs", 1),
     ),
-    subject="{number}",
-    clip="s{subject}_{short}_{number:02d}",
+    subject="{number}", clip="s{subject}_{short}_{number:02d}",
     cameras={"hs": 100.0, "vis": 25.0, "nir": 25.0},
 )
 
 _CASME3 = "Subject, Filename, Onset, Apex, Offset, AU, Objective class, emotion"
 CASME3 = Layout(
-    dataset="casme3",
-    title="CAS(ME)^3 part A",
-    fps=30.0,
+    "casme3", "CAS(ME)^3 part A", 30.0,
     codings=(
         Coding("casme3_a_v2", "cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", _CASME3),
         Coding("casme3_a_v1", "cas(me)3_part_A_ME_label_JpgIndex_v1.xls", _CASME3),
@@ -289,37 +262,31 @@ CASME3 = Layout(
         FrameTree("raw", "part_A/{subject}/{filename}/color", "{number}.jpg", "part_a", tail=3),
         FrameTree("clips", "Part_A_ME_clip/frame/{subject}_{filename}_{onset}", "{number}.jpg", "me_clip"),
     ),
-    subject="spNO.{number}",
-    clip="{letter}",
-    key=("subject", "filename", "onset"),
+    subject="spNO.{number}", clip="{letter}", key=("subject", "filename", "onset"),
 )
 
 _MMEW = "Subject, Filename, OnsetFrame, ApexFrame, OffsetFrame, Action Units, Estimated Emotion, remarks"
 MMEW = Layout(
-    dataset="mmew",
-    title="MMEW",
-    fps=90.0,
+    "mmew", "MMEW", 90.0,
     codings=(Coding("mmew", "MMEW_Micro_Exp.xlsx", _MMEW),),
     trees=(FrameTree("raw", "Micro_Expression/{emotion}/{filename}", "{number}.jpg", "micro_expression", tail=1),),
     clip="S{subject}-{number:02d}-001",
 )
 
-_4DME = "sub_ID, fold_name, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, Others"
+_4DME = (
+    "sub_ID=subject, fold_name=filename, Onset, Apex, Offset, AUs, Emotion, Positive, Negative, Surprise, Repression, "
+    "Others"
+)
 FOURDME = Layout(
-    dataset="4dme",
-    title="4DME",
-    fps=60.0,
+    "4dme", "4DME", 60.0,
     codings=(Coding("4dme_v1", "4DME_Labelling_Micro_release v1.xlsx", _4DME),),
     trees=(FrameTree("raw", "gray_micro/{filename}", "{number}.jpg", "micro", tail=1),),
-    subject="{number}",
-    clip="{subject}_{number:02d}",
+    subject="{number}", clip="{subject}_{number:02d}",
 )
 
-_CASME = "Subject, Filename, OnsetF, ApexF1, ApexF2, OffsetF, AU, Emotion"
+_CASME = "Subject, Filename, OnsetF, ApexF1=apex, ApexF2, OffsetF, AU, Emotion"
 CASME = Layout(
-    dataset="casme",
-    title="CASME",
-    fps=60.0,
+    "casme", "CASME", 60.0,
     codings=(Coding("casme", "CASME-coding.xlsx", _CASME),),
     trees=(
         FrameTree("cropped", "Cropped/sub{subject}/{filename}", "reg_{filename}-{number:03d}.jpg", "crop"),
@@ -329,14 +296,13 @@ CASME = Layout(
 
 _DFME = "subject, filename, fps, onset, apex, offset, AUs, emotion"
 DFME = Layout(
-    dataset="dfme",
-    title="DFME",
-    fps=200.0,
+    "dfme", "DFME", 200.0,
     codings=(Coding("dfme", "DFME_annotations.csv", _DFME),),
     trees=(FrameTree("raw", "DFME/{subject}/{filename}", "{number}.png", "dfme"),),
-    subject="sub{number:04d}",
-    clip="{letter}_{number}",
+    subject="sub{number:04d}", clip="{letter}_{number}",
 )
+
+# fmt: on
 
 LAYOUTS: dict[str, Layout] = {
     layout.dataset: layout for layout in (CASME2, SAMM, SMIC, CASME3, MMEW, FOURDME, CASME, DFME)
