@@ -9,7 +9,7 @@ from PIL import Image
 from written_sets import shared_set
 
 from medn_lab.data import FlowRecipe, list_frames, prepare, read_casme2, read_clip, read_image
-from medn_lab.data.frames import FrameNameError, UnreadableFrameError
+from medn_lab.data.frames import ClipError
 from medn_lab.records import ClipIndex
 
 TINY = FlowRecipe(name="tiny", size=16, compute_size=32, n_frames=4, register=False)
@@ -45,7 +45,7 @@ def test_the_run_of_digits_that_counts_is_the_frames_number(tmp_path, names, num
 def test_two_files_of_one_number_are_named(tmp_path, names):
     for name in (*names, *(names[0].replace("3", other) for other in "4567")):
         (tmp_path / name).touch()
-    with pytest.raises(FrameNameError) as error:
+    with pytest.raises(ClipError) as error:
         list_frames(tmp_path)
     assert all(name in str(error.value) for name in names)
 
@@ -126,7 +126,7 @@ def test_a_file_that_is_no_whole_picture_is_named(tmp_path):
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
     for name in (*files, "none.png"):
-        with pytest.raises(UnreadableFrameError, match=name):
+        with pytest.raises(ClipError, match=name):
             read_image(tmp_path / name)
 
 

@@ -295,6 +295,7 @@ _SHOWN = [value for name, value in inspect.signature(read_dataset).parameters.it
 for _reader in (read_casme2, read_samm, read_casme3, read_mmew, read_4dme, read_casme, read_dfme, read_smic):
     # What help and completion show: the parameters that a reader hands on.
     vars(_reader)["__signature__"] = inspect.Signature(_SHOWN, return_annotation="ClipIndex")
+    _reader.__annotations__ = {value.name: value.annotation for value in _SHOWN} | {"return": "ClipIndex"}
 
 
 def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
