@@ -27,6 +27,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from medn_lab.data.clip_input import CropRule, input_of_clip
+from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError, cv2
 from medn_lab.data.index import problem_table
@@ -134,8 +135,9 @@ def prepare(
     recipe = FlowRecipe() if recipe is None else recipe
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
-    marks = {str(name): np.asarray(points, dtype=float) for name, points in (landmarks or {}).items()}
-    settings = {"crop": crop, "landmarks": {name: points.tolist() for name, points in sorted(marks.items())}}
+    boxes = {str(name): FaceBox.of_landmarks(points) for name, points in (landmarks or {}).items()}
+    marks = {name: np.asarray(box.landmarks).tolist() for name, box in sorted(boxes.items())}
+    settings = {"crop": crop, "landmarks": marks}
     names = [name for name in ("clip_id", "onset", "apex", "offset", "frames_folder") if name in index.table]
     # What decides a set's content, so that another one is never continued or opened instead.
     identity: dict[str, Any] = {
@@ -161,7 +163,7 @@ def prepare(
         work = delayed(partial(_made, recipe=recipe, crop=crop, viewing=viewing, alone=n_jobs != 1))
         rows = index.table.to_dict("records")
         waiting = [place for place in range(len(rows)) if place not in finished]
-        jobs = (work(place, rows[place], landmarks=marks.get(rows[place]["clip_id"])) for place in waiting)
+        jobs = (work(place, rows[place], box=boxes.get(rows[place]["clip_id"])) for place in waiting)
         # Results come one by one, in the order in which they are ready, so that none pile up in memory.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         options = {"total": len(rows), "initial": len(rows) - len(waiting), "desc": "prepare", "unit": "clip"}
@@ -190,13 +192,10 @@ def _made(
     if alone:
         cv2.setNumThreads(1)
     try:
-        made = input_of_clip(row, **options)
+        note, arrays = input_of_clip(row, **options)
     except ClipError as error:
         return place, {"problems": [("clip", str(error), "left out")]}, {}
-    note = {"apex": made.apex, "problems": made.problems, "face": made.face}
-    note["strip"] = hashlib.sha256(made.strip).hexdigest()
-    strip = np.frombuffer(made.strip, np.uint8)
-    return place, note, {"frames": made.frames, "flow": made.flow.astype(np.float32), "strip": strip}
+    return place, note | {"strip": hashlib.sha256(arrays["strip"].tobytes()).hexdigest()}, arrays
 
 
 def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, find_face
+from medn_lab.data.crop import FaceBox, crop_face, find_face
 from medn_lab.data.flow import code_flow
 from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, Layout, LayoutName
@@ -265,7 +265,7 @@ def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree
     if tree.name == "cropped":
         try:
             box = find_face(pictures[0])
-        except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
+        except ValueError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
             side = pictures[0].shape[0]
             box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
