@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from medn_lab.data.crop import FaceBox, centerface_faces, crop_face, face_mask, find_face, has_face, level_eyes
 from medn_lab.data.flow import FlowRecipe, code_flow, optical_flow
-from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames
+from medn_lab.data.frames import ClipError, FrameFiles, Problem, list_frames, nearest, open_frames
 from medn_lab.data.index import problem_table
 from medn_lab.data.registration import SPOTTING_SIDE, register, spot_apex
 from medn_lab.records import Clips, ViewingCopy, frame_numbers, frames_of_strip
@@ -218,7 +219,6 @@ def read_clip(
     subject: str = "own",
     recipe: FlowRecipe | None = None,
     crop: CropRule = "detect",
-    landmarks: np.ndarray | None = None,
     box: FaceBox | Sequence[float] | None = None,
 ) -> Clips:
     """One video file or one folder of frames as a clip for the network.
@@ -241,10 +241,8 @@ def read_clip(
         As the network was trained with; the default recipe where none is given.
     crop : {"detect", "none"}
         Whether the face is searched on the onset, or the frames are cropped already.
-    landmarks : (k, 2) array, optional
-        Pixels of the face's landmarks on the onset, 3 or more, instead of the detector.
     box : FaceBox or (x, y, side), optional
-        The face's square on the onset in pixels, instead of the detector.
+        The face's square on the onset in pixels, instead of the detector; :meth:`FaceBox.of_landmarks` makes one.
 
     Returns
     -------
@@ -259,8 +257,8 @@ def read_clip(
         If there is nothing at `path`.
     ValueError
         If it is no video and no folder of frames, numbers are out of order or not there, two files have one number,
-        it is too long for the memory, `fps` cannot be, no face is found (on the onset or the apex), or `box` or
-        `landmarks` make no sense for the onset.
+        it is too long for the memory, `fps` cannot be, no face is found (on the onset or the apex), or `box` lies
+        outside the frame.
 
     See Also
     --------
@@ -281,8 +279,6 @@ def read_clip(
     """
     recipe = FlowRecipe() if recipe is None else recipe
     source = Path(os.path.abspath(Path(path).expanduser()))
-    if landmarks is not None and box is not None:
-        raise ValueError("give landmarks or a box, not both")
     numbers, frames, rate, problems = open_frames(source, onset, offset, fps)
     first, last = int(numbers[0]), int(numbers[-1])
     if apex is not None and not first < apex <= last:
@@ -290,19 +286,9 @@ def read_clip(
     for name, wanted, there in (("onset", onset, first), ("offset", offset, last)):
         if wanted is not None and wanted != there:
             problems.append((name, f"no frame {wanted}", f"{there} taken"))
-    if landmarks is not None:
-        box = FaceBox.of_landmarks(landmarks)
-    elif box is not None and not isinstance(box, FaceBox):
+    if box is not None and not isinstance(box, FaceBox):
         x, y, side = map(float, box)
         box = FaceBox(x, y, side)
-    if box is not None:
-        height, width = frames[0].shape[:2]
-        x, y, most = box.x + box.side / 2, box.y + box.side / 2, 2 * max(width, height)
-        if not (0 <= x <= width and 0 <= y <= height and 1 <= box.side <= most):
-            raise ValueError(
-                f"the box at ({box.x:.0f}, {box.y:.0f}) of {box.side:.0f} px is no face's square in a frame of "
-                f"{width}x{height} px; give x and y of its upper left corner and its side, in pixels"
-            )
     apex = None if apex is None else int(apex)
     try:
         note, arrays = input_of_frames(numbers, frames, apex=apex, recipe=recipe, box=box, crop=crop, viewing=VIEWING)

@@ -25,9 +25,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 
-from medn_lab.data.frames import ClipError, cv2
+from medn_lab.data.frames import ClipError
 
 SIDE, RAISED = 1.16, 0.10
 """The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box.

@@ -1,7 +1,4 @@
-"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only.
-
-Every module of this room takes ``cv2`` from here, so that a wheel that cannot be loaded is explained.
-"""
+"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only."""
 
 from __future__ import annotations
 
@@ -14,16 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from PIL import Image
-
-try:
-    import cv2
-except ImportError as error:
-    raise ImportError(
-        f"OpenCV could not be loaded ({error}); where libGL or a display is missing, run "
-        "'pip uninstall opencv-python' and then 'pip install opencv-python-headless'"
-    ) from error
 
 NO_GUESS: Any = None
 """No first guess of what is to be estimated; OpenCV takes None there, which its types do not show."""

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -29,7 +30,7 @@ from filelock import FileLock, Timeout
 from medn_lab.data.clip_input import CropRule, input_of_clip
 from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
-from medn_lab.data.frames import ClipError, cv2
+from medn_lab.data.frames import ClipError
 from medn_lab.data.index import problem_table
 from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_strip, note_arrays, write_parts
 
