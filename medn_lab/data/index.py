@@ -20,9 +20,8 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.data.frames import ClipError, Problem, frame_number, list_frames
-from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, header_key, name_key
+from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, Sheet, header_key, name_key, own_folders
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
-from medn_lab.data.spreadsheet import Sheet, own_folders
 from medn_lab.records import (
     CODING_COLUMNS,
     PROBLEM_COLUMNS,

@@ -37,15 +37,6 @@ from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_str
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
 
-_PARTS = {
-    "pipeline": "another version of medn_lab",
-    "recipe": "another recipe",
-    "clips": "other clips",
-    "settings": "another crop or other landmarks",
-    "viewing": "no viewing copy, or another",
-}
-"""Parts of a set's identity, and the fault where one differs."""
-
 _LONGEST = 16383
 """The largest side of a WebP picture in pixels."""
 
@@ -207,15 +198,14 @@ def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
     try:
         found = json.loads((path / "record.json").read_text())["meta"]["prepared"]
         asked = {"viewing": found.get("viewing")} | identity
-        differs = [fault for name, fault in _PARTS.items() if found.get(name) != asked[name]]
+        differs = [name for name in asked if name != "detector" and found.get(name) != asked[name]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise FileExistsError(
             f"{path} exists and is no prepared set; choose another folder, nothing was written"
         ) from error
     if differs:
-        raise FileExistsError(
-            f"{path} was prepared with {' and '.join(differs)}; choose another folder, or remove this one"
-        )
+        what = f"{', '.join(differs)} (settings: crop and landmarks; pipeline: the version of medn_lab)"
+        raise FileExistsError(f"{path} is a set with other {what}; choose another folder, or remove this one")
     if _hidden(path).is_dir():  # left by a kill just after the set was whole
         with suppress(OSError), _locked(path):
             pass

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from medn_lab.data.index import FrameFolders, make_index, problem_table
-from medn_lab.data.layouts import LAYOUTS, LayoutName
-from medn_lab.data.spreadsheet import AnyPath, open_spreadsheet
+from medn_lab.data.layouts import LAYOUTS, AnyPath, LayoutName, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
 from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
