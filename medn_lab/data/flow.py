@@ -100,9 +100,9 @@ def optical_flow(
     height, width = onset.shape[:2]
     uint8 = onset.dtype == apex.dtype == np.uint8 and onset.shape[2:] in ((), (3,))
     if onset.shape != apex.shape or not uint8 or min(height, width) < SMALLEST_SIDE:
+        found = f"onset is {onset.dtype} {onset.shape} and apex {apex.dtype} {apex.shape}"
         raise ValueError(
-            f"onset is {onset.dtype} {onset.shape} and apex {apex.dtype} {apex.shape}; both must be grey (h, w) or RGB "
-            f"(h, w, 3) uint8, of one shape, with {SMALLEST_SIDE} px a side or more"
+            f"{found}; both must be (h, w) or (h, w, 3) uint8 of one shape, {SMALLEST_SIDE} px a side or more"
         )
     field = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
     weights = None if mask is None else mask.astype(np.float32)
@@ -156,10 +156,8 @@ def _tvl1(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     try:  # hasattr is not enough: stubs of the module exist in wheels that lack it
         return cv2.optflow.DualTVL1OpticalFlow_create().calc(onset, apex, NO_GUESS)  # type: ignore[attr-defined]
     except (AttributeError, cv2.error) as error:
-        raise ImportError(
-            "TV-L1 is in OpenCV's contrib modules only: run 'pip uninstall opencv-python' and then "
-            "'pip install opencv-contrib-python', or choose method='tvl1_skimage', which needs neither"
-        ) from error
+        wheel = "replace the package opencv-python by opencv-contrib-python"
+        raise ImportError(f"this OpenCV has no TV-L1; {wheel}, or choose method='tvl1_skimage'") from error
 
 
 def _tvl1_skimage(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
@@ -332,11 +330,6 @@ class FlowRecipe:
         if name not in RECIPES:
             raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
         return RECIPES[name]
-
-    @property
-    def channels(self) -> int:
-        """Channels of the flow: 2 or 3."""
-        return 2 if self.coding == "uv" else 3
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; `align` only where it is not ``box``, as earlier versions wrote recipes."""

@@ -116,11 +116,9 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
         numbers |= group if best < 0 else dict(zip(group, columns[best], strict=True))
     twice = [number for number, count in Counter(numbers.values()).items() if count > 1]
     if twice:
-        same = [name for name, one in numbers.items() if one == min(twice)]
-        raise ClipError(
-            f"{' and '.join(sorted(same)[:3])} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are "
-            "there twice); leave one file a frame, and one clip a folder"
-        )
+        same = " and ".join(sorted(name for name, one in numbers.items() if one == min(twice))[:3])
+        fault = f"{same} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are there twice)"
+        raise ClipError(f"{fault}; leave one file a frame, and one clip a folder")
     return {number: folder / name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
 
 
@@ -225,10 +223,8 @@ def open_frames(
             problems.append(("fps", found, "30 assumed; give fps= where it is known"))
             rate = 30.0
     if len(numbers) < 2:
-        raise ValueError(
-            f"{source.name} has {len(numbers)} readable frames with a number from {first} to {last}; a clip needs at "
-            "least 2"
-        )
+        found = f"{len(numbers)} readable frames with a number from {first} to {last}"
+        raise ValueError(f"{source.name} has {found}; a clip needs at least 2")
     return np.array(numbers), frames, rate if fps is None else float(fps), problems
 
 
@@ -245,10 +241,8 @@ def _read_video(source: Path, first: int, last: float) -> tuple[list[np.ndarray]
                     break
                 frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
                 if len(frames) * frame.nbytes > MOST_BYTES:
-                    raise ValueError(
-                        f"{source.name} is longer than {len(frames) - 1} frames, which is no single micro-expression; "
-                        "choose a part of it with onset= and offset="
-                    )
+                    fault = f"{source.name} is longer than {len(frames) - 1} frames"
+                    raise ValueError(f"{fault}; choose a part of it with onset= and offset=")
             count += 1
         return frames, video.get(cv2.CAP_PROP_FPS)
     finally:

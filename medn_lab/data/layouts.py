@@ -399,7 +399,16 @@ def _candidates(root: Path) -> list[Path]:
 def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
     """The sheets of a file that fit; ValueError says why none does."""
     try:
-        sheets, sha256 = _sheets(path, layout.field_of_header), sha256_of_file(path)
+        sha256 = sha256_of_file(path)
+        with open(path, "rb") as stream:
+            is_text = not stream.read(4).startswith(_WORKBOOKS)
+        if is_text and path.suffix.lower() not in (".xlsx", ".xlsm", ".ods"):
+            sheets = {"": text_cells(path, layout.field_of_header)}
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that it leaves out
+                tables = pd.read_excel(path, sheet_name=None, header=None, dtype=str, na_filter=False)
+            sheets = {name: cells.map(str.strip).values.tolist() for name, cells in tables.items()}
     except Exception as error:  # openpyxl, zipfile, csv and pandas each have their own for a broken file
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error}); save it as .xlsx or .csv") from error
     if sheet is not None and sheet not in sheets:
@@ -443,18 +452,6 @@ def _columns(row: Iterable[str], field_of_header: Mapping[str, str]) -> dict[str
         if key in field_of_header:
             columns.setdefault(field_of_header[key], place)
     return columns
-
-
-def _sheets(path: Path, field_of_header: Mapping[str, str]) -> dict[str, Cells]:
-    """The stripped cells of every sheet; a text file is one sheet without a name."""
-    with open(path, "rb") as stream:
-        is_text = not stream.read(4).startswith(_WORKBOOKS)
-    if is_text and path.suffix.lower() not in (".xlsx", ".xlsm", ".ods"):
-        return {"": text_cells(path, field_of_header)}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that it leaves out
-        read = pd.read_excel(path, sheet_name=None, header=None, dtype=str, keep_default_na=False, na_filter=False)
-    return {name: cells.fillna("").map(str.strip).values.tolist() for name, cells in read.items()}
 
 
 def text_cells(path: Path, field_of_header: Mapping[str, str] = FIELD_OF_HEADER) -> Cells:

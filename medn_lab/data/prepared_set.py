@@ -170,9 +170,9 @@ def prepare(
                     file.with_name("draft").replace(file)
                 finished[place] = note, arrays if file is None else file
         except BrokenExecutor as error:
+            fault = f"a worker process was killed, mostly for want of memory ({type(error).__name__})"
             raise RuntimeError(
-                f"a worker process was killed, mostly for want of memory ({type(error).__name__}); with a folder what "
-                "is done is kept: call prepare again, with a smaller n_jobs, which needs less"
+                f"{fault}; in a folder what is done is kept: call again with a smaller n_jobs"
             ) from error
         return _of_finished(index, finished, recipe, identity, path)
 
@@ -200,12 +200,10 @@ def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
         asked = {"viewing": found.get("viewing")} | identity
         differs = [name for name in asked if name != "detector" and found.get(name) != asked[name]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileExistsError(
-            f"{path} exists and is no prepared set; choose another folder, nothing was written"
-        ) from error
+        raise FileExistsError(f"{path} exists and is no prepared set; choose another folder") from error
     if differs:
         what = f"{', '.join(differs)} (settings: crop and landmarks; pipeline: the version of medn_lab)"
-        raise FileExistsError(f"{path} is a set with other {what}; choose another folder, or remove this one")
+        raise FileExistsError(f"{path} is another set: it differs in {what}; choose another folder, or remove this one")
     if _hidden(path).is_dir():  # left by a kill just after the set was whole
         with suppress(OSError), _locked(path):
             pass
@@ -265,16 +263,13 @@ def _growing(
             yield folder
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            fault = f"{path} cannot be written: {path.parent} is read-only or not yours"
-            raise OSError(error.errno, f"{fault}; choose another folder") from error
+            raise OSError(error.errno, f"{path} cannot be written: {path.parent} is read-only or not yours") from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        needed = math.ceil(count * recipe.size**2 * (3 * recipe.n_frames + 4 * recipe.channels) / 1e6)
-        raise OSError(
-            errno.ENOSPC,
-            f"the disk is full after {len(finished)} of {count} clips; the whole set needs {needed} MB twice. Make "
-            "room and call prepare again: what is done is kept",
-        ) from error
+        channels = 2 if recipe.coding == "uv" else 3
+        needed = math.ceil(count * recipe.size**2 * (3 * recipe.n_frames + 4 * channels) / 1e6)
+        fault = f"the disk is full after {len(finished)} of {count} clips; the whole set needs {needed} MB twice"
+        raise OSError(errno.ENOSPC, f"{fault}. Make room and call prepare again: what is done is kept") from error
 
 
 def _of_finished(

@@ -380,9 +380,8 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
     common = left.index.intersection(right.index)
     if not len(common):
-        raise ValueError(
-            f"the two codings have no clip in common: {left.index[0]!r} is of one and {right.index[0]!r} of the other"
-        )
+        ids = f"{left.index[0]!r} is of one and {right.index[0]!r} of the other"
+        raise ValueError(f"the two codings have no clip in common: {ids}")
     shared = [name for name in COMPARED if name in left and name in right]
     rows = []
     for clip_id in left.index.union(right.index, sort=False):

@@ -288,22 +288,18 @@ def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
             face = small(position)
             field = optical_flow(onset, register(face, onset=onset, mask=mask).warp(face), mask=mask)
             fields[position] = resize_flow(field, size=POOLED_SIDE) * (SPOTTING_SIDE / POOLED_SIDE)
-        return _strongest(fields)
+        seen = np.array(sorted(fields), dtype=np.int64)
+        motion = np.stack([fields[int(position)].ravel() for position in seen])
+        times, strengths, _ = np.linalg.svd(motion, full_matrices=False)
+        course = times[:, 0] * np.sign(times[np.abs(times[:, 0]).argmax(), 0])
+        energy = float((strengths**2).sum())
+        # Positions need not be evenly spaced, so neighbours are weighted by their distance in frames.
+        apart = np.abs(seen[:, None] - seen) / max(1.0, float(np.median(np.diff(seen))))
+        weight = np.exp(-(apart**2) / 2.0)
+        smooth = (weight @ course) / weight.sum(axis=1)
+        smooth[0] = -np.inf  # the onset is where motion is counted from
+        return int(seen[smooth.argmax()]), float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0
 
     coarse = np.unique(np.rint(np.linspace(0, count - 1, min(count, MOST_FRAMES))).astype(int))
     best, step = best_of(coarse)[0], int(np.diff(coarse).max())
     return best_of(range(max(0, best - step), min(count, best + step + 1)))
-
-
-def _strongest(fields: dict[int, np.ndarray]) -> tuple[int, float]:
-    positions = np.array(sorted(fields), dtype=np.int64)
-    motion = np.stack([fields[int(position)].ravel() for position in positions])
-    times, strengths, _ = np.linalg.svd(motion, full_matrices=False)
-    course = times[:, 0] * np.sign(times[np.abs(times[:, 0]).argmax(), 0])
-    energy = float((strengths**2).sum())
-    # Positions need not be evenly spaced, so neighbours are weighted by their distance in frames.
-    apart = np.abs(positions[:, None] - positions[None, :]) / max(1.0, float(np.median(np.diff(positions))))
-    weight = np.exp(-(apart**2) / 2.0)
-    smooth = (weight @ course) / weight.sum(axis=1)
-    smooth[0] = -np.inf  # the onset is where motion is counted from
-    return int(positions[smooth.argmax()]), float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0
