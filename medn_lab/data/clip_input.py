@@ -166,28 +166,16 @@ def _resized(faces: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
     return [cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA) for face in faces]
 
 
-class _Faces(Sequence):
-    """Small crops of some of a clip's frames, made when they are needed."""
-
-    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox, places: Sequence[int]) -> None:
-        self.frames, self.box, self.places = frames, box, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
-        return crop_face(self.frames[self.places[place]], box=self.box, size=SPOTTING_SIDE)
-
-
 def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, look: bool) -> tuple[int, float]:
     """Number of the apex and its confidence, among the frames that show the face where the best of all does not."""
     places = list(range(len(numbers)))
-    position, confidence = spot_apex(_Faces(frames, box, places))
+    faces = [crop_face(frame, box=box, size=SPOTTING_SIDE) for frame in frames]
+    position, confidence = spot_apex(faces)
     if look and not has_face(frames[position], box):
         with_face = [place for place in places if has_face(frames[place], box)]
         if len(with_face) >= 2:
             places = with_face
-            position, confidence = spot_apex(_Faces(frames, box, places))
+            position, confidence = spot_apex([faces[place] for place in places])
         elif box.detector == "centerface":
             raise ClipError(f"no face in {len(numbers) - len(with_face)} of {len(numbers)} frames")
     return int(numbers[places[position]]), confidence

@@ -82,7 +82,7 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     problems: list[Problem] = []
     given = set()
     for number, cell in enumerate(cells, 1):
-        row = {name: cell[at] if at < len(cell) else "" for name, at in fields.items()}
+        row = {name: cell[at] for name, at in fields.items()}
         clip_id = reader_id(row["dataset"], row["subject"], row["filename"])
         dataset, subject, filename = clip_id.split("/", 2)
         word = canonical_emotion(re.sub(r"\.0*$", "", row["label"]))

@@ -134,7 +134,7 @@ class FrameFolders:
             known = ", ".join(tree.name for tree in layout.trees)
             raise ValueError(f"no frames {frames!r}: there are auto, {known}, and {root} has no such folder of frames")
 
-    def find(self, fields: Mapping[str, str]) -> tuple[Path, FrameTree, str]:
+    def find(self, fields: Mapping[str, Any]) -> tuple[Path, FrameTree, str]:
         """The folder of a row, its tree, and how its name differs (``""`` where it does not).
 
         ValueError is raised if there is none, or several.
@@ -159,7 +159,7 @@ class FrameFolders:
 class _Row:
     """One row on its way: what the sheet says, what is known of it, and what was found wrong."""
 
-    raw: Mapping[str, str]
+    raw: Mapping[str, Any]
     repair: bool
     values: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
@@ -208,7 +208,8 @@ def make_index(
         with suppress(ClipError):
             if count > 1:
                 row.leave_out("clip_id", again)
-            _read_row(row, layout, folders, alternatives)
+            _read_row(row, layout, folders)
+            _read_labels(row, layout, alternatives)
             kept.append(row.values)
             used = True
         problems += [(clip_id, *problem, used) for problem in row.problems]
@@ -232,7 +233,7 @@ def make_index(
     return ClipIndex(pd.concat(parts, axis=1), found_wrong, source)
 
 
-def _expressions(rows: Iterable[dict[str, str]], layout: Layout) -> Iterator[dict[str, str]]:
+def _expressions(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[dict[str, Any]]:
     """One row an expression, with subject, file and onset as an id has them; ``clip`` is the file without a number.
 
     SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``: the second is ``s3_ne_03/2``, as
@@ -252,14 +253,15 @@ def _expressions(rows: Iterable[dict[str, str]], layout: Layout) -> Iterator[dic
             yield named | ({"filename": f"{clip}/{more}", "apex": "", "offset": offset} if more else {})
 
 
-def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None, alternatives: AlternativeRule) -> None:
+def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
     raw, values = row.raw, row.values
     if not raw["subject"] or not raw["filename"]:
         why = "names no subject and file (of merged cells the first alone has the text), so no clip"
         row.leave_out("row", raw["row_text"], f"left out: row {raw['sheet_row']} of the sheet {why}")
     values |= {"dataset": layout.dataset, "subject": raw["subject"], "filename": raw["filename"]}
-    values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet", "objective_class") if name in raw}
-    values["sheet_row"] = int(raw["sheet_row"])
+    values |= {
+        name: raw[name] for name in ("coding", "spreadsheet", "sheet", "sheet_row", "objective_class") if name in raw
+    }
     there, camera = np.arange(0), layout.camera(raw["spreadsheet"])
     if folders is not None:
         try:
@@ -296,7 +298,6 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None, alternati
         row.note("filename", f"{raw['filename']}, {onset} to {offset}", "a clip with its own id")
     if frames / fps > LONGEST_SECONDS:
         row.note("offset", f"{frames} frames, {frames / fps:.1f} s", "kept as it is")
-    _read_labels(row, layout, alternatives)
 
 
 def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> tuple[int, int]:

@@ -321,12 +321,12 @@ LAYOUTS: dict[str, Layout] = {
 
 AnyPath: TypeAlias = str | os.PathLike[str]
 Cells: TypeAlias = list[list[str]]
-Sheet: TypeAlias = tuple[dict[str, Any], list[dict[str, str]]]
+Sheet: TypeAlias = tuple[dict[str, Any], list[dict[str, Any]]]
 """Where a sheet is from (``spreadsheet, sheets, sha256, coding``), and its rows.
 
 ``coding`` is such as ``casme2_2019``, or ``unknown (file name, sha256 ...)`` where name and columns are those of none
 that is known. A row is field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``spreadsheet,
-coding, sheet`` and ``sheet_row`` (as a spreadsheet program counts). Rows without any text are not there.
+coding, sheet`` and ``sheet_row`` (a number, as a spreadsheet program counts). Rows without any text are not there.
 """
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
@@ -431,15 +431,12 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
             known = map(header_key, (Path(coding.filename).stem, *coding.also))
             if stem in known and written == {header_key(header) for header, field in coding.columns if field}:
                 source["coding"] = coding.name
-        rows = [
-            {field: row[column] if column < len(row) else "" for field, column in columns.items()}
-            # Words below the table may stand in a column that is no field's; they count as a row.
-            | {"row_text": " ".join(filter(None, row)), "sheet": name, "sheet_row": str(number)}
-            | {"spreadsheet": path.name, "coding": source["coding"]}
-            for number, row in enumerate(cells[place + 1 :], place + 2)
-            if any(row)
-        ]
-        found.append((source, rows))
+        below = pd.DataFrame(cells).iloc[place + 1 :]
+        rows = below[list(columns.values())].set_axis(list(columns), axis=1)
+        rows["row_text"] = [" ".join(filter(None, row)) for row in below.to_numpy()]
+        rows = rows.assign(sheet=name, sheet_row=rows.index + 1, spreadsheet=path.name, coding=source["coding"])
+        # Words below the table may stand in a column that is no field's; they count as a row.
+        found.append((source, rows[rows["row_text"] != ""].to_dict("records")))
     if not found:
         raise ValueError("; ".join(reasons))
     return found
@@ -470,4 +467,6 @@ def text_cells(path: Path, field_of_header: Mapping[str, str] = FIELD_OF_HEADER)
         most = max((len(_columns(row, field_of_header)) for row in rows), default=0)
         return most, len(next(filter(None, rows), []))
 
-    return [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=max(_SEPARATORS, key=fit))]
+    cells = [[cell.strip() for cell in row] for row in csv.reader(lines, delimiter=max(_SEPARATORS, key=fit))]
+    width = max(map(len, cells), default=0)
+    return [row + [""] * (width - len(row)) for row in cells]

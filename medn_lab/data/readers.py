@@ -11,7 +11,6 @@ import pandas as pd
 from medn_lab.data.index import FrameFolders, make_index, problem_table
 from medn_lab.data.layouts import LAYOUTS, AnyPath, LayoutName, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
-from medn_lab.records.action_unit_grammar import Expression, Unit, bare
 
 COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
 
@@ -399,18 +398,13 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
 
 
 def _meaning(field: str, value: object) -> object:
-    """What is compared of a cell: of AUs the set where it is certain, otherwise the expression in any order."""
+    """What is compared of a cell: of AUs those of every reading, those in doubt, and whether there may be more."""
     if pd.isna(value):
         return None
     if field not in ("action_units", "action_units_sided"):
         return value
-    read = parse_action_units(value, side="keep")
-    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, "keep"))
-    return disputed or frozenset(read.units), read.known, read.complete
-
-
-def _unordered(part: Expression) -> object:
-    return part if isinstance(part, Unit) else (type(part), frozenset(map(_unordered, part.parts)))
+    read = parse_action_units(value, side="keep", alternatives="all")
+    return read.units, read.disputed, read.known, read.complete
 
 
 def _in_words(value: object) -> str:
