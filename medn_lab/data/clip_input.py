@@ -129,12 +129,12 @@ def input_of_frames(
     sizes = sorted({image.shape[:2] for image in images.values()})
     if len(sizes) > 1:
         raise ClipError(f"the frames differ in size: {' and '.join(f'{width}x{height}' for height, width in sizes)} px")
-    gone = [number for number, image in images.items() if look and not has_face(image, box)]
-    if gone:
-        found = f"no face in {len(gone)} of {len(images)} frames looked at: {', '.join(map(str, gone))}"
-        every = len(gone) == len(images)  # given by hand, or frames of a kind in which CenterFace finds none
+    faceless = [number for number, image in images.items() if look and not has_face(image, box)]
+    if faceless:
+        found = f"no face in {len(faceless)} of {len(images)} frames looked at: {', '.join(map(str, faceless))}"
+        every = len(faceless) == len(images)  # given by hand, or frames of a kind in which CenterFace finds none
         for name, number in (("onset", first), ("apex", apex_there)):
-            if number in gone and not every and box.detector not in ("box", "landmarks"):
+            if number in faceless and not every and box.detector not in ("box", "landmarks"):
                 raise ClipError(f"{found}; frame {number} is the {name}")
         problems.append(("face", found, "kept: the box was not found by a detector" if every else "kept as they are"))
     problems += getattr(frames, "problems", [])
@@ -156,7 +156,7 @@ def input_of_frames(
     if viewing is not None:
         picture = np.concatenate(_resized(chosen, min(viewing, len(still))))[..., ::-1]
         strip = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])[1]
-    face = {f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")}
+    face: dict[str, Any] = {f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")}
     face |= {"face_detector": box.detector, "face_score": box.score, "n_faces": box.n_faces}
     note = {"apex": apex, "confidence": confidence, "face": face, "problems": problems}
     return note, {"frames": np.stack(_resized(chosen, recipe.size)), "flow": flow, "strip": strip}

@@ -104,7 +104,7 @@ def optical_flow(
         raise ValueError(
             f"{found}; both must be (h, w) or (h, w, 3) uint8 of one shape, {SMALLEST_SIDE} px a side or more"
         )
-    field = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
+    field: np.ndarray = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
     weights = None if mask is None else mask.astype(np.float32)
     if weights is not None and (weights.shape != (height, width) or not 0 <= weights.min() <= weights.max() <= 1):
         found = f"{weights.shape}, from {weights.min():g} to {weights.max():g}"

@@ -315,9 +315,9 @@ def _of_finished(
     for name, file in files.items():  # row by row, not through a memory map: a full disk is then an error and no crash
         one = part(keeps[0], name)
         kind = {"descr": np.lib.format.dtype_to_descr(one.dtype), "fortran_order": False}
-        with open(file, "wb") as stream:
-            np.lib.format.write_array_header_1_0(stream, kind | {"shape": (len(keeps), *one.shape)})
-            stream.writelines(part(row, name).tobytes() for row in keeps)
+        with open(file, "wb") as array:
+            np.lib.format.write_array_header_1_0(array, kind | {"shape": (len(keeps), *one.shape)})
+            array.writelines(part(row, name).tobytes() for row in keeps)
     note_arrays(whole, files=files)
     if viewing is not None:
         (whole / "viewing").mkdir()

@@ -273,7 +273,7 @@ def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
     count = len(faces)
     if count < 2:
         raise ValueError(f"an apex needs at least 2 frames, onset and one more; there is {count}")
-    fields = {0: np.zeros((POOLED_SIDE, POOLED_SIDE, 2), np.float32)}
+    fields: dict[int, np.ndarray] = {0: np.zeros((POOLED_SIDE, POOLED_SIDE, 2), np.float32)}
     mask = face_mask(SPOTTING_SIDE)
 
     def small(position: int) -> np.ndarray:
