@@ -22,20 +22,8 @@ from medn_lab.records import Clips, ViewingCopy, frame_numbers, frames_of_strip
 
 CropRule = Literal["auto", "detect", "none"]
 
-MOST_TURNED = 45
-"""Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` reports it."""
-
 VIEWING = 256
 """Largest side of the frames of the viewing copy of one's own clip, in pixels."""
-
-LEAST_PART = 0.4
-"""A face of a smaller part of a picture that is all face is a nose or an eye."""
-
-BACKGROUND = (128.0, 128.0, 128.0)
-"""Grey of what lies outside the frame in a crop with level eyes."""
-
-WEBP_QUALITY = 85
-"""Of the viewing copy's pictures, 1 to 100."""
 
 
 ClipInput: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
@@ -101,7 +89,7 @@ def input_of_frames(
         except ClipError as error:
             raise ClipError(f"{error} (frame {first}, the onset)") from error
         height, width = frames[0].shape[:2]
-        if cropped and box.side < LEAST_PART * min(height, width):
+        if cropped and box.side < 0.4 * min(height, width):  # a nose or an eye
             raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
     if box.n_faces > 1:
         done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
@@ -109,7 +97,7 @@ def input_of_frames(
     if box.detector == "centerface" and box.landmarks is not None:
         across, down = box.landmarks[1] - box.landmarks[0]
         turn = abs(float(np.degrees(np.arctan2(down, across))))
-        if turn > MOST_TURNED:
+        if turn > 45:
             problems.append(("face", f"turned by {turn:.0f} degrees", "kept as it is; turn the frames upright"))
     confidence = 1.0
     if apex is None:
@@ -155,7 +143,7 @@ def input_of_frames(
     chosen, strip = [faces[int(number)] for number in there], np.zeros(0, np.uint8)
     if viewing is not None:
         picture = np.concatenate(_resized(chosen, min(viewing, len(still))))[..., ::-1]
-        strip = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY])[1]
+        strip = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 85])[1]
     face: dict[str, Any] = {f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")}
     face |= {"face_detector": box.detector, "face_score": box.score, "n_faces": box.n_faces}
     note = {"apex": apex, "confidence": confidence, "face": face, "problems": problems}
@@ -190,7 +178,9 @@ def _cropped(
         if level is not None:
             matrix, outline = level
             size = (recipe.compute_size, recipe.compute_size)
-            return {n: cv2.warpAffine(one, matrix, size, borderValue=BACKGROUND) for n, one in images.items()}, outline
+            return {
+                n: cv2.warpAffine(one, matrix, size, borderValue=(128.0,) * 3) for n, one in images.items()
+            }, outline
         problems.append(("landmarks", "no eye positions", "cropped to the box, the eyes not made level"))
     # Enlarging adds nothing, yet flow wants twice the network's size: coarse faces stay near their own resolution.
     side = min(recipe.compute_size, max(round(box.side), 2 * recipe.size))

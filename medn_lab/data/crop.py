@@ -31,38 +31,19 @@ import numpy as np
 from medn_lab.data.frames import ClipError
 
 SIDE, RAISED = 1.16, 0.10
-"""The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box.
-
-So the crop is in the mean over drawn faces that of the LBP cascade which version 0.1.0 had, and the ellipse of
-:func:`face_mask` fits.
-"""
-
-AROUND_LANDMARKS = 1.25
-"""The side of the square around landmarks over their larger extent."""
+"""The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box."""
 
 SEARCH_SIDES = (224, 352, 896)
 """Longer side in pixels of the picture searched, its grey border included."""
 
-BORDER = 1 / 7
-"""Grey on each side of the picture searched, over its side: a face that fills a picture is found with air around it."""
-
-CLOSE_SIDE = 128
-"""Pixels of the square in which a candidate is examined a second time."""
-
-CHECK_SIDES = (64, 96)
-"""Pixels of the square in which the face is searched in other frames: the second where the first shows none."""
-
 CLOSE_REGION = 2.0
-"""That square's side over the face's."""
+"""Side of the square in which a candidate is examined a second time, over the face's; it is shown at 128 px."""
 
 CANDIDATE, FACE, STILL_FACE = 0.35, 0.4, 0.3
 """Score from which a place is a candidate, a face, and the face of another frame still.
 
 Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subset``) 100 and 0 reach the second.
 """
-
-MOST_CANDIDATES = 12
-"""Candidates that are examined a second time, the largest first."""
 
 Face: TypeAlias = tuple[np.ndarray, float]
 """Places of a face in a picture, (7, 2) pixels, and its score.
@@ -72,11 +53,7 @@ the eyes, the tip of the nose and the corners of the mouth, that at the picture'
 """
 
 _GREY = (127, 127, 127)
-_OUTPUTS = ("537", "538", "539", "540")
 _LOCK = Lock()
-
-ENLARGED = 2.5
-"""The side of a crop with level eyes over the larger extent of eyes, nose tip and mouth corners."""
 
 _MEDIAPIPE = ((33, 133), (362, 263), (1,), (61,), (291,))
 _FIVE_OF = {
@@ -86,8 +63,6 @@ _FIVE_OF = {
     478: _MEDIAPIPE,
 }
 """Number of landmarks to those of the eye at the picture's left, the other eye, nose tip and mouth corners."""
-
-_BROWS = slice(17, 27)
 
 
 @dataclass(frozen=True)
@@ -138,7 +113,7 @@ class FaceBox:
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
             raise ValueError(f"landmarks must be (k, 2) finite pixels with k of 3 or more; these are {points.shape}")
         low, high = points.min(axis=0), points.max(axis=0)
-        side = float((high - low).max() * AROUND_LANDMARKS)
+        side = float((high - low).max() * 1.25)
         x, y = (low + high) / 2 - side / 2
         return cls(float(x), float(y), side, "landmarks", landmarks=points)
 
@@ -282,13 +257,13 @@ def level_eyes(landmarks: np.ndarray | None, *, size: int) -> tuple[np.ndarray, 
     turn = np.array([[across, down], [-down, across]]) / length
     turned = points @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
-    scale = (size - 1) / (ENLARGED * float((high - low).max()))
+    scale = (size - 1) / (2.5 * float((high - low).max()))
     matrix = np.column_stack([scale * turn, (size - 1) / 2 - scale * (low + high) / 2])
     if len(landmarks) == 5:
         return matrix, None
     placed = transform_points(landmarks, matrix)
     if len(placed) == 68:
-        placed[_BROWS, 1] -= size // 10
+        placed[17:27, 1] -= size // 10  # the brows
     hull = cv2.convexHull(np.rint(placed).astype(np.int32))
     return matrix, cv2.fillConvexPoly(np.zeros((size, size), np.float32), hull, (1.0,))
 
@@ -307,7 +282,7 @@ def centerface_faces(image: np.ndarray) -> list[Face]:
     longer, shorter = max(image.shape[:2]), min(image.shape[:2])
     faces: list[Face] = []
     for side in SEARCH_SIDES:
-        border = round(side * BORDER)
+        border = round(side / 7)  # grey on each side: a face that fills a picture is found with air around it
         scale = (side - 2 * border) / longer
         high, wide = (max(1, round(length * scale)) for length in image.shape[:2])
         small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
@@ -315,7 +290,8 @@ def centerface_faces(image: np.ndarray) -> list[Face]:
         lower, right = (-(length + 2 * border) % 32 + border for length in small.shape[:2])
         padded = cv2.copyMakeBorder(small, border, lower, border, right, cv2.BORDER_CONSTANT, value=_GREY)
         candidates = [((places - border) / scale, score) for places, score in _detect(padded, CANDIDATE)]
-        for candidate in sorted(candidates, key=_area, reverse=True)[:MOST_CANDIDATES]:
+        # The largest 12 are examined a second time.
+        for candidate in sorted(candidates, key=_area, reverse=True)[:12]:
             box = candidate[0][:2]
             close, corner, pixel = _square(image, box.mean(axis=0), CLOSE_REGION * np.ptp(box, axis=0).max())
             seen = [(places * pixel + corner, score) for places, score in _detect(close, FACE)]
@@ -332,7 +308,8 @@ def centerface_faces(image: np.ndarray) -> list[Face]:
 def has_face(image: np.ndarray, box: FaceBox) -> bool:
     """Whether CenterFace finds a face in and around a square of a picture; 2 ms."""
     middle = np.array([box.x, box.y]) + box.side / 2
-    squares = (_square(image, middle, CLOSE_REGION * box.side, size=size)[0] for size in CHECK_SIDES)
+    # At 96 px where 64 px show none.
+    squares = (_square(image, middle, CLOSE_REGION * box.side, size=size)[0] for size in (64, 96))
     return any(_detect(close, STILL_FACE) for close in squares)
 
 
@@ -347,7 +324,7 @@ def _holds(face: Face, other: Face) -> bool:
 
 
 def _square(
-    image: np.ndarray, middle: np.ndarray, side: float, *, size: int = CLOSE_SIDE
+    image: np.ndarray, middle: np.ndarray, side: float, *, size: int = 128
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The square around a point, `size` pixels wide, grey outside the picture; its corner and its pixels' side."""
     length = max(2, round(float(side)))
@@ -373,7 +350,7 @@ def _detect(image: np.ndarray, least: float) -> list[Face]:
     with _LOCK:
         network = _network()
         network.setInput(cv2.dnn.blobFromImage(image))
-        heat, size, offset, marks = network.forward(_OUTPUTS)
+        heat, size, offset, marks = network.forward(("537", "538", "539", "540"))
     row, column = np.nonzero(heat[0, 0] > least)
     if not len(row):
         return []

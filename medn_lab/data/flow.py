@@ -31,9 +31,6 @@ RecipeName = Literal["default", "hsv_tvl1", "uv_strain_28", "uv_strain_48"]
 SMALLEST_SIDE = 16
 """Pixels; dense inverse search refuses images that are smaller than its patches at the coarsest scale."""
 
-BLUR_SHARE = 3.0 / 256.0
-"""Default blur of the field (its sigma) as a share of the longer side: 3 px at 256 px."""
-
 _local = threading.local()
 
 
@@ -109,7 +106,7 @@ def optical_flow(
     if weights is not None and (weights.shape != (height, width) or not 0 <= weights.min() <= weights.max() <= 1):
         found = f"{weights.shape}, from {weights.min():g} to {weights.max():g}"
         raise ValueError(f"the mask must have weights from 0 to 1 and shape {(height, width)}; it is {found}")
-    sigma = blur if blur is not None else (BLUR_SHARE * max(height, width) if method == "dis" else 0.0)
+    sigma = blur if blur is not None else (3.0 / 256.0 * max(height, width) if method == "dis" else 0.0)
     if sigma > 0:
         mean = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma, borderType=cv2.BORDER_REFLECT)
         if weights is None:

@@ -21,9 +21,6 @@ NO_GUESS: Any = None
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
-BIT_DEPTHS = (8, 10, 12, 14, 16)
-"""How many bits cameras write into a 16-bit file."""
-
 MOST_BYTES = 2_000_000_000
 """Of frames in memory: 13 s of full HD at 25 frames a second."""
 
@@ -139,7 +136,7 @@ class FrameFiles(Sequence):
             return image
         if not self._white:
             largest = max(float(one.max()) for one in map(_decoded, self.paths) if one.dtype != np.uint8)
-            depths = (2.0**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits)
+            depths = (2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
             self._white = 1.0 if image.dtype.kind == "f" and largest <= 1 else next(depths, largest)
             if self._white != 2**16 - 1:
                 found = f"values up to {largest:g} in {image.dtype} files"

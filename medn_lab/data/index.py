@@ -34,15 +34,6 @@ from medn_lab.records import (
 )
 from medn_lab.records import ActionUnits as ActionUnits
 
-SLOWEST_FPS, FASTEST_FPS = 5.0, 1_000.0
-"""A frame rate outside is a wrong cell (1,000 and 90,000 are clocks of video files); the data set's own is taken."""
-
-LONGEST_SECONDS = 2.0
-"""Longer than this, something else than a micro-expression was coded, or a number is wrong."""
-
-BLANKS = ("", "0", "0.0", "/", "-", "nan", "none", "n/a")
-"""Cells that stand for no second or third expression."""
-
 SPOTTED = "-> spotted when the clip is prepared"
 
 _DATASETS = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "casmeiii": "casme3"}
@@ -239,13 +230,14 @@ def _expressions(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[dic
     SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``: the second is ``s3_ne_03/2``, as
     no file is called so.
     """
+    blank = {"", "0", "0.0", "/", "-", "nan", "none", "n/a"}
     for raw in rows:
         subject, clip = normalise_text(raw["subject"]), normalise_text(raw["filename"])
         names = {"subject": subject and layout.subject_name(subject), "filename": clip, "clip": clip}
         expressions = {"": (raw["onset"], raw.get("offset", ""))}
         for more in "23" if clip else "":
             times = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")
-            if not {normalise_text(text).lower() for text in times} <= set(BLANKS):
+            if not {normalise_text(text).lower() for text in times} <= blank:
                 expressions[more] = times
         for more, (onset, offset) in expressions.items():
             number = _number(onset)
@@ -291,12 +283,13 @@ def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
             row.fix("frames", f"{lacks}: {some}", "the nearest are taken instead")
     typed = re.fullmatch(r"(\d{1,9}(?:[.,]\d*)?) ?(?:fps|hz)?", normalise_text(raw.get("fps", "")).lower())
     rate = float(typed[1].replace(",", ".")) if typed else 0.0
-    values["fps"] = fps = rate if SLOWEST_FPS <= rate < FASTEST_FPS else layout.cameras.get(camera, layout.fps)
+    # A rate outside 5 to 1,000 is a wrong cell (1,000 and 90,000 are clocks of video files).
+    values["fps"] = fps = rate if 5 <= rate < 1000 else layout.cameras.get(camera, layout.fps)
     if raw.get("fps") and fps != rate:
         row.note("fps", repr(raw["fps"]), f"-> {fps:g}, the data set's own")
     if raw["filename"] != raw["clip"]:
         row.note("filename", f"{raw['filename']}, {onset} to {offset}", "a clip with its own id")
-    if frames / fps > LONGEST_SECONDS:
+    if frames / fps > 2:  # seconds: something else than a micro-expression was coded, or a number is wrong
         row.note("offset", f"{frames} frames, {frames / fps:.1f} s", "kept as it is")
 
 

@@ -335,9 +335,6 @@ SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", *TEXT_SUFFIXES)
 HEADER_SEARCH = 40
 """Rows in which a header is looked for; SAMM's stands on the 14th."""
 
-DEPTH = 3
-"""Levels of folders in which a spreadsheet is looked for: they lie near the root, and frame folders are large."""
-
 _SEPARATORS = ",;\t|，"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 """First bytes of .xlsx and .ods, and of .xls; a file without them is text, whatever its suffix."""
@@ -389,8 +386,8 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
 def _candidates(root: Path) -> list[Path]:
     found = []
     for folder, inner, files in os.walk(root):
-        deepest = len(Path(folder).relative_to(root).parts) >= DEPTH - 1
-        inner[:] = [] if deepest else own_folders(inner)
+        # Three levels: spreadsheets lie near the root, and frame folders are large.
+        inner[:] = [] if len(Path(folder).relative_to(root).parts) >= 2 else own_folders(inner)
         if "record.json" not in files:  # a folder that this library wrote, with its own tables of clips
             found += [Path(folder, name) for name in files if name.lower().endswith(SUFFIXES)]
     return sorted(path for path in found if not path.name.startswith(("~$", ".")))

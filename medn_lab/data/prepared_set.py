@@ -37,9 +37,6 @@ from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_str
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
 
-_LONGEST = 16383
-"""The largest side of a WebP picture in pixels."""
-
 Finished: TypeAlias = dict[int, tuple[dict[str, Any], Path | dict[str, np.ndarray]]]
 """Row of the index to what is known of its clip (``problems``, and ``apex, face, strip`` where there is one), and its
 arrays ``frames, flow, strip`` or the file that holds them."""
@@ -140,7 +137,7 @@ def prepare(
         "detector": "centerface",
     }
     if viewing is not None:
-        most = min(recipe.compute_size, _LONGEST // recipe.n_frames)
+        most = min(recipe.compute_size, 16383 // recipe.n_frames)  # the largest side of a WebP picture
         if not recipe.size <= viewing <= most:
             raise ValueError(f"viewing must be from {recipe.size} (size) to {most} px (compute_size); it is {viewing}")
         identity["viewing"] = int(viewing)

@@ -29,23 +29,11 @@ from medn_lab.data.frames import NO_GUESS
 FEWEST_CORNERS = 12
 """With fewer followed corners a fit means nothing, and the frame is left as it is."""
 
-CORNERS_SIDE = 128
-"""Pixels; the spacing of corners is scaled from this size."""
-
-MOST_POINTS = 4000
-"""Points of the dense flow that the refinement uses."""
-
-REFINEMENTS = 8
-"""Rounds of reweighting; the fit no longer changes after about six."""
-
 SPOTTING_SIDE = 128
 """Pixels; enough to find the peak."""
 
 POOLED_SIDE = 16
 """Cells a side to which each field is pooled before patterns are sought."""
-
-MOST_FRAMES = 40
-"""Of a longer sequence so many frames are examined, evenly spread, and then those around the best."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,7 +119,7 @@ def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = 
         raise ValueError(f"the frame is {frame.shape} and the onset {onset.shape}; both must have one shape")
     moved, still = grey(frame), grey(onset)
     where = np.ones(still.shape, np.uint8) if mask is None else (np.asarray(mask) > 0.5).astype(np.uint8)
-    share = max(still.shape) / CORNERS_SIDE
+    share = max(still.shape) / 128  # distances in pixels are given for this size
     corners = cv2.goodFeaturesToTrack(still, 400, 0.005, max(2.0, 3.0 * share), mask=where)
     start = end = np.empty((0, 2))
     if corners is not None:  # those that are found in the frame and again on the way back
@@ -207,7 +195,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     row, column = np.nonzero((slope > 2.0) & (where > 0))  # flow is a guess where the picture is flat
     if len(row) < 4 * FEWEST_CORNERS:
         return found.matrix
-    thin = slice(None, None, max(1, len(row) // MOST_POINTS))
+    thin = slice(None, None, max(1, len(row) // 4000))
     row, column = row[thin], column[thin]
     x, y = column - (width - 1) / 2.0, row - (height - 1) / 2.0
     one, none = np.ones_like(x), np.zeros_like(x)
@@ -216,7 +204,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     target = flow[row, column].astype(np.float64).T.ravel()
     trust = np.minimum(slope[row, column], 20.0).astype(np.float64)
     weight = trust
-    for _ in range(REFINEMENTS):
+    for _ in range(8):  # the fit no longer changes after about six rounds
         weighted = design * np.tile(weight, 2)[:, None]
         a, b, s, t = np.linalg.solve(weighted.T @ design, weighted.T @ target)
         left = np.hypot(*(target - design @ (a, b, s, t)).reshape(2, -1))
@@ -300,6 +288,7 @@ def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
         smooth[0] = -np.inf  # the onset is where motion is counted from
         return int(seen[smooth.argmax()]), float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0
 
-    coarse = np.unique(np.rint(np.linspace(0, count - 1, min(count, MOST_FRAMES))).astype(int))
+    # Of a longer sequence 40 frames are examined, evenly spread, and then those around the best.
+    coarse = np.unique(np.rint(np.linspace(0, count - 1, min(count, 40))).astype(int))
     best, step = best_of(coarse)[0], int(np.diff(coarse).max())
     return best_of(range(max(0, best - step), min(count, best + step + 1)))
