@@ -27,16 +27,7 @@ Problem: TypeAlias = tuple[str, str, str, str]
 """``clip_id, field, found, done``."""
 
 PROTOCOL = "megc2019"
-CLASSES = PROTOCOLS[PROTOCOL].classes
-
-MIDDLE = 127.5
-"""The byte that becomes 0: the middle of a clip's range, not the absence of motion."""
-
-SCALED = "clip by clip: values are not pixels, and 0 can be motion"
-"""The unit of the flow, as the recipe states it."""
-
-LEAST_SHARED = 0.1
-"""Share of a spreadsheet's rows, or of the pack's clips of its data set, that must be in both."""
+CLASSES, RULES = PROTOCOLS[PROTOCOL].classes, PROTOCOLS[PROTOCOL].rules
 
 _HEADERS = {
     "dataset": "dataset datasetname data database db corpus",
@@ -87,7 +78,7 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
         dataset, subject, filename = clip_id.split("/", 2)
         word = canonical_emotion(re.sub(r"\.0*$", "", row["label"]))
         given.add(word)
-        label = _CLASS_OF.get(word) or _class_of(word, dataset)
+        label = _CLASS_OF.get(word) or RULES.get(dataset, {}).get(word)
         if not all(row[name] for name in _FIELDS[:3]):
             problems.append((f"list/({' '.join(cell)[:40]})", "row", "no data set, subject or clip", "left out"))
         elif not label:
@@ -106,13 +97,10 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
     return pd.DataFrame(list(clips.values())), problems
 
 
-def _class_of(emotion: str, dataset: str) -> str:
-    return PROTOCOLS[PROTOCOL].rules.get(dataset, {}).get(canonical_emotion(emotion), "")
-
-
 def _changed(table: pd.DataFrame, name: str) -> list[Problem]:
     """A problem for each clip to which the list of this name gives another class than its emotion does."""
-    own = [_class_of(*row) or "in no class" for row in table[["emotion", "dataset"]].itertuples(index=False)]
+    emotions = table["emotion"].map(canonical_emotion)
+    own = [RULES.get(name, {}).get(one, "in no class") for name, one in zip(table["dataset"], emotions, strict=True)]
     rows = table.assign(own=own)[own != table["label"]]
     found = (rows["emotion"].replace("", "no emotion") + ", " + rows["own"], "-> " + rows["label"] + ", as " + name)
     return list(zip(rows["clip_id"], ["label"] * len(rows), *found, strict=True))
@@ -165,9 +153,7 @@ def read_megc2019(
     """
     given = {"casme2": casme2, "samm": samm, "smic": smic}
     indexes = [
-        source if isinstance(source, ClipIndex) else read_dataset(source, layout=name)
-        for name, source in given.items()
-        if source is not None
+        one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in given.items() if one
     ]
     if not indexes:
         raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
@@ -187,8 +173,7 @@ def read_megc2019(
         table = joined.table[kept].assign(label=labels[kept].astype(object)).reset_index(drop=True)
         lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
         problems += [(one, "gt", "not in the official list", out) for one in joined.table.loc[~kept, "clip_id"]]
-        found = f"in {Path(gt).name}, and no clip of the data sets that were given"
-        problems += [(one, "gt", found, out) for one in lacking]
+        problems += [(one, "gt", f"in {Path(gt).name}, and no clip of the data sets given", out) for one in lacking]
         problems += _changed(table, Path(gt).name) + of_list
     source = {**joined.source, "protocol": PROTOCOL}
     return ClipIndex(table, problem_table(problems, joined.problems), source)
@@ -273,7 +258,8 @@ def read_flow_pack(
     named = coded["clip_id"].astype(str).str.replace(r"#\d+$", "", regex=True)  # a sheet may repeat a row
     coded = coded.assign(clip_id=named)[named.isin(kept["clip_id"])]
     flow = np.stack(list(flows.values()))
-    recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": 1.0, "scaled": SCALED}
+    recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": 1.0}
+    recipe["scaled"] = "clip by clip: values are not pixels, and 0 can be motion"
     problems = problem_table([], problem_table([*problems, *of_pictures]), coded)
     return Clips(frames=None, flow=flow, table=kept, recipe=recipe, problems=problems)
 
@@ -306,7 +292,8 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
             problems.append((clip_id, "flow", str(error), "left out"))
             continue
         unused.pop(path, None)
-        flows[place] = np.concatenate([(values[..., :2] - MIDDLE) / MIDDLE, values[..., 2:] / 255.0], axis=-1)
+        # The middle of a clip's range becomes 0; it is not the absence of motion.
+        flows[place] = np.concatenate([(values[..., :2] - 127.5) / 127.5, values[..., 2:] / 255.0], axis=-1)
     if not flows:
         raise ValueError(f"none of {len(table)} listed clips has one of the {len(pictures)} pictures below {root}")
     return flows, problems + [(one.stem.strip(), "gt", "not in the list", "left out") for one in unused]
@@ -350,7 +337,7 @@ def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alterna
             continue
         shared = int(clip_keys(index.table).isin(keys).sum())
         why.append(f"of {LAYOUTS[name].title} it has {shared} of the pack's clips in {len(index)} rows")
-        if shared >= max(1, LEAST_SHARED * min(len(index), count)):  # names of other data sets agree by chance
+        if shared >= max(1, 0.1 * min(len(index), count)):  # names of other data sets agree by chance
             fitting.append((shared, index))
     if not fitting:
         raise ValueError(f"{path.name} is no spreadsheet of the pack's data sets: {'; '.join(why)}")

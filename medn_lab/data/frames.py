@@ -33,7 +33,6 @@ Problem: TypeAlias = tuple[str, str, str]
 _RUN = re.compile(r"\d+")
 _UNIT = re.compile(r"\d+(?=\s?(?:fps|hz|px|bits?)(?![a-z]))", re.IGNORECASE)
 _MOST_DIGITS = 15
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class ClipError(ValueError):
@@ -182,7 +181,7 @@ def _decoded(path: Path) -> np.ndarray:
         # Decoders fill the missing half of a truncated picture with grey, or read on past a wrong checksum.
         if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-64:]:
             raise ValueError("it is truncated")
-        if content.startswith(_PNG):
+        if content.startswith(b"\x89PNG\r\n\x1a\n"):
             with Image.open(io.BytesIO(content)) as opened:
                 opened.verify()
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)

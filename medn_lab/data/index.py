@@ -36,8 +36,6 @@ from medn_lab.records import ActionUnits as ActionUnits
 
 SPOTTED = "-> spotted when the clip is prepared"
 
-_DATASETS = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "casmeiii": "casme3"}
-
 
 def problem_table(problems: Iterable[tuple[str, str, str, str]], *tables: pd.DataFrame) -> pd.DataFrame:
     """Tables of problems, and after them these (``clip_id, field, found, done``), as one table.
@@ -61,8 +59,8 @@ def reader_id(dataset: str, subject: str, filename: str) -> str:
     ('casme2/01/EP02_01f', 'smic/3/s3_ne_03')
     """
     dataset, subject, filename = (normalise_text(text) for text in (dataset, subject, filename))
-    key = header_key(dataset)
-    dataset = _DATASETS.get(key, key if key in LAYOUTS else dataset.lower())
+    key, known = header_key(dataset), {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "casmeiii": "casme3"}
+    dataset = known.get(key, key if key in LAYOUTS else dataset.lower())
     person = LAYOUTS[dataset].subject_name(subject) if dataset in LAYOUTS else subject
     number = re.sub(r"\D", "", person).lstrip("0")
     parts = re.sub(r"\.(png|jpe?g|bmp|avi|mp4)$", "", filename, flags=re.IGNORECASE).strip().split("_")

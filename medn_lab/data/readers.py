@@ -12,8 +12,6 @@ from medn_lab.data.index import FrameFolders, make_index, problem_table
 from medn_lab.data.layouts import LAYOUTS, AnyPath, LayoutName, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
 
-COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
-
 
 def read_dataset(
     root: AnyPath,
@@ -381,7 +379,8 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     if not len(common):
         ids = f"{left.index[0]!r} is of one and {right.index[0]!r} of the other"
         raise ValueError(f"the two codings have no clip in common: {ids}")
-    shared = [name for name in COMPARED if name in left and name in right]
+    fields = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
+    shared = [name for name in fields if name in left and name in right]
     rows = []
     for clip_id in left.index.union(right.index, sort=False):
         if clip_id not in common:
