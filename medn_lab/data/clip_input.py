@@ -79,18 +79,7 @@ def input_of_frames(
         raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
     first, look, problems = int(numbers[0]), crop != "none", list[Problem]()
     onset, offset = (first, int(numbers[-1])) if span is None else span
-    if box is None and (not look or (crop == "auto" and cropped)):
-        box = FaceBox.around(frames[0])
-        if look and recipe.align == "eyes":
-            box = replace(box, landmarks=next((places[2:] for places, _ in centerface_faces(frames[0])), None))
-    elif box is None:
-        try:
-            box = find_face(frames[0])
-        except ClipError as error:
-            raise ClipError(f"{error} (frame {first}, the onset)") from error
-        height, width = frames[0].shape[:2]
-        if cropped and box.side < 0.4 * min(height, width):  # a nose or an eye
-            raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
+    box = _find_box(frames[0], recipe, first, crop, cropped) if box is None else box
     if box.n_faces > 1:
         done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
         problems.append(("face", f"{box.n_faces:.0f} faces on the onset", done))
@@ -152,6 +141,24 @@ def input_of_frames(
 
 def _resized(faces: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
     return [cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA) for face in faces]
+
+
+def _find_box(onset: np.ndarray, recipe: FlowRecipe, number: int, crop: CropRule, cropped: bool) -> FaceBox:
+    """The face's square: the whole frame, or what the detector finds."""
+    if crop == "none" or (crop == "auto" and cropped):
+        box = FaceBox.around(onset)
+        eyes = crop == "auto" and recipe.align == "eyes"
+        return (
+            replace(box, landmarks=next((places[2:] for places, _ in centerface_faces(onset)), None)) if eyes else box
+        )
+    try:
+        box = find_face(onset)
+    except ClipError as error:
+        raise ClipError(f"{error} (frame {number}, the onset)") from error
+    height, width = onset.shape[:2]
+    if cropped and box.side < 0.4 * min(height, width):  # a nose or an eye
+        raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
+    return box
 
 
 def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, look: bool) -> tuple[int, float]:

@@ -195,11 +195,6 @@ class Layout:
         """Whether apexes are coded."""
         return "apex" in dict(self.codings[0].columns).values()
 
-    @property
-    def required(self) -> tuple[str, ...]:
-        """Fields without which a spreadsheet cannot be this data set's."""
-        return ("subject", "filename", "onset", "emotion", *(["action_units"] if self.has_aus else []))
-
     def subject_name(self, text: str) -> str:
         """A subject as the data set writes it: ``1``, ``sub01`` and ``01`` are all ``01``."""
         digits = re.findall(r"(?<!\d)\d{1,9}(?!\d)", text.removesuffix(".0"))
@@ -371,14 +366,12 @@ def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) ->
             refused.append(f"{file.name}: {error}")
     if not found:
         known = " or ".join(coding.filename for coding in layout.codings)
-        fault = f"it is no spreadsheet of {layout.title};"
-        if spreadsheet is None:
-            fault = f"no spreadsheet of {layout.title} ({known}) below {root}; give it with spreadsheet=."
-        raise ValueError(f"{fault} {'; '.join(refused[:5])}")
+        below = f" below {root}; give it with spreadsheet=" if spreadsheet is None else ""
+        raise ValueError(f"no spreadsheet of {layout.title} ({known}){below}; {'; '.join(refused[:5])}")
     if len(found) > 1:
         names = ["#".join([source["spreadsheet"], *source["sheets"]]) for source, _ in found]
-        known = ", ".join(f"{source['coding']} with {len(rows)} rows" for source, rows in found)
-        fault = f"{len(found)} spreadsheets fit {layout.title}: {', '.join(names)} ({known})"
+        listed = ", ".join(f"{name} ({source['coding']})" for name, (source, _) in zip(names, found, strict=True))
+        fault = f"{len(found)} spreadsheets fit {layout.title}: {listed}"
         raise ValueError(f"{fault}; say which with spreadsheet={names[0]!r} or another of them")
     return found[0]
 
@@ -410,10 +403,11 @@ def _read(path: Path, layout: Layout, sheet: str | None) -> list[Sheet]:
         raise ValueError(f"it cannot be read ({type(error).__name__}: {error}); save it as .xlsx or .csv") from error
     if sheet is not None and sheet not in sheets:
         raise ValueError(f"it has no sheet {sheet!r}; there are {', '.join(sheets)}")
+    required = {"subject", "filename", "onset", "emotion", *(["action_units"] if layout.has_aus else [])}
     stem, found, reasons = header_key(re.sub(r"\(\d+\)$", "", path.stem)), [], []
     for name, cells in sheets.items() if sheet is None else [(sheet, sheets[sheet])]:
         heads = [_columns(row, layout.field_of_header) for row in cells[:HEADER_SEARCH]] or [{}]
-        lacking = [set(layout.required) - columns.keys() for columns in heads]
+        lacking = [required - columns.keys() for columns in heads]
         place = min(range(len(heads)), key=lambda row: len(lacking[row]))
         columns = heads[place]
         if lacking[place] or ("action_units" in columns and not layout.has_aus):
