@@ -134,7 +134,7 @@ def test_a_list_that_cannot_be_used_is_named(three):
     for text, facts in {
         "casme2,sub01,EP02_01f,7\n": "list.csv.*0, 1 and 2.*'7'",
         "casme2,sub01,EP02_01f,2\nsamm,006,006_1_2,1\nsmic,s03,s3_ne_03,3\n": "from 1.*0, 1 and 2",
-        "casme2,sub02,EP02_01f,1\n": "1 listed clips .* 3 pictures",
+        "casme2,sub02,EP02_01f,1\n": r"of the list \(1\) .* 3 pictures",
         "a,b\n": "list.csv is no list",
     }.items():
         (three / "list.csv").write_text(text)

@@ -82,7 +82,7 @@ def test_every_row_is_a_prepared_clip_or_left_out(layout):
 
 
 def test_a_data_set_is_added_by_its_layout_and_its_classes(monkeypatch, tmp_path):
-    coding = data.Coding("mine_1", "mine.csv", "Subject, Clip, Onset, Apex, Offset, AU, Label, Remarks")
+    coding = data.Coding("mine_1", "mine.csv", "Person=subject, Clip, Onset, Apex, Offset, AU, Label, Remarks")
     tree = data.FrameTree("raw", "faces/{subject}/{filename}", "f{number:03d}.jpg", "faces")
     mine = data.Layout("mine", "My set", 50.0, (coding,), (tree,), subject="P{number:03d}", clip="clip{number}")
     monkeypatch.setitem(data.LAYOUTS, "mine", mine)

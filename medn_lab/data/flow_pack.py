@@ -169,7 +169,7 @@ def read_megc2019(
         labels = keys.map(dict(zip(there[::-1], listed["label"][::-1], strict=True)))  # the first of two counts
         kept = labels.notna()
         if not kept.any():
-            raise ValueError(f"none of {len(joined)} clips is in the list {gt}")
+            raise ValueError(f"no clip (of {len(joined)}) is in the list {gt}")
         table = joined.table[kept].assign(label=labels[kept].astype(object)).reset_index(drop=True)
         lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
         problems += [(one, "gt", "not in the official list", out) for one in joined.table.loc[~kept, "clip_id"]]
@@ -295,7 +295,7 @@ def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], l
         # The middle of a clip's range becomes 0; it is not the absence of motion.
         flows[place] = np.concatenate([(values[..., :2] - 127.5) / 127.5, values[..., 2:] / 255.0], axis=-1)
     if not flows:
-        raise ValueError(f"none of {len(table)} listed clips has one of the {len(pictures)} pictures below {root}")
+        raise ValueError(f"no clip of the list ({len(table)}) has one of the {len(pictures)} pictures below {root}")
     return flows, problems + [(one.stem.strip(), "gt", "not in the list", "left out") for one in unused]
 
 
@@ -326,7 +326,7 @@ def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alterna
     """A coding as an index; a spreadsheet is of the pack's data set with which it shares most clips."""
     if isinstance(source, ClipIndex):
         if not clip_keys(source.table).isin(keys).any():
-            raise ValueError(f"none of {len(source)} clips of the coding is among the {len(keys)} clips of the pack")
+            raise ValueError(f"no clip of the coding ({len(source)}) is in the pack ({len(keys)})")
         return source
     path, fitting, why = Path(source).expanduser(), [], []
     for name, count in listed["dataset"].value_counts().reindex(list(LAYOUTS)).dropna().items():

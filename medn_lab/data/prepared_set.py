@@ -280,7 +280,7 @@ def _of_finished(
         if path is not None:
             shutil.rmtree(_hidden(path), ignore_errors=True)
         first = notes[0]["problems"][0][1]
-        raise ValueError(f"none of {len(notes)} clips could be prepared; the first, {ids.iloc[0]}: {first}")
+        raise ValueError(f"no clip (of {len(notes)}) could be prepared; the first, {ids.iloc[0]}: {first}")
     found = [(clip_id, *one) for clip_id, note in zip(ids, notes, strict=True) for one in note["problems"]]
     problems = problem_table(found, index.problems)
     table = index.table.assign(apex=[note.get("apex", np.nan) for note in notes])

@@ -173,7 +173,7 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     keeps = classes.notna()
     if not keeps.any():
         found = ", ".join(sorted(set(reasons))) or "the table is empty"
-        raise ValueError(f"none of {len(table)} clips has a class of {protocol}: {found}")
+        raise ValueError(f"no clip (of {len(table)}) has a class of {protocol}: {found}")
     kept, dropped = table[keeps].assign(label=list(classes[keeps])), table[~keeps].assign(reason=list(why[~keeps]))
     return kept.reset_index(drop=True), dropped.reset_index(drop=True)
 
@@ -201,7 +201,7 @@ class Fold:
     test: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Fold without {self.held_out}: {len(self.train)} clips to train, {len(self.test)} to test"
+        return f"Fold without {self.held_out}: {len(self.train)} to train, {len(self.test)} to test"
 
 
 def leave_one_subject_out(table: pd.DataFrame) -> list[Fold]:
@@ -226,7 +226,7 @@ def leave_one_subject_out(table: pd.DataFrame) -> list[Fold]:
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b", "c"], "dataset": "samm", "subject": ["006", "006", "007"]})
     >>> leave_one_subject_out(table)
-    [Fold without samm/006: 1 clips to train, 2 to test, Fold without samm/007: 2 clips to train, 1 to test]
+    [Fold without samm/006: 1 to train, 2 to test, Fold without samm/007: 2 to train, 1 to test]
     """
     who = people(table).to_numpy()
     names = sorted(set(who))
