@@ -68,29 +68,25 @@ def _rule(classes: str, **joined: str) -> dict[str, str]:
     return own | {emotion: name for name, emotions in joined.items() for emotion in emotions.split()}
 
 
-def _casme2(rule: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
-    """A rule for CASME II; SynthME uses its labels and stands in for it."""
-    return {"casme2": rule, "synthme": rule}
-
-
 _POLAR = "negative positive surprise"
-_CASME2_THREE = _rule(_POLAR, positive="happiness", negative="disgust repression")
-_CASME2_FIVE = _rule("happiness disgust repression surprise others")
+_CASME2 = ("casme2", "synthme")  # SynthME uses the labels of CASME II and stands in for it
+_CASME2_THREE = dict.fromkeys(_CASME2, _rule(_POLAR, positive="happiness", negative="disgust repression"))
+_CASME2_FIVE = dict.fromkeys(_CASME2, _rule("happiness disgust repression surprise others"))
 _SAMM_THREE = _rule(_POLAR, positive="happiness", negative="anger contempt disgust fear sadness")
 _CASME3_JOINED = {"positive": "happiness", "negative": "anger disgust fear sadness"}
 _RULES: dict[str, Mapping[str, Mapping[str, str]]] = {
     # The composite of the 2019 challenge. Fear and sadness are negative in SAMM and dropped in CASME II.
-    "megc2019": {**_casme2(_CASME2_THREE), "samm": _SAMM_THREE, "smic": _rule(_POLAR)},
+    "megc2019": {**_CASME2_THREE, "samm": _SAMM_THREE, "smic": _rule(_POLAR)},
     # Fear and sadness are dropped; three labels differ between the 2014 and the 2019 coding.
-    "casme2_5class": _casme2(_CASME2_FIVE),
-    "casme2_3class": _casme2(_CASME2_THREE),
+    "casme2_5class": _CASME2_FIVE,
+    "casme2_3class": _CASME2_THREE,
     # Disgust, fear and sadness are dropped; no two clips with one AU set differ in their label.
     "samm_5class": {"samm": _rule("anger happiness others surprise contempt")},
     "samm_3class": {"samm": _SAMM_THREE},
     "casme3_3class": {"casme3": _rule(_POLAR, **_CASME3_JOINED)},
     "casme3_4class": {"casme3": _rule(f"{_POLAR} others", **_CASME3_JOINED)},
     "casme3_7class": {"casme3": _rule("happiness disgust fear anger sadness surprise others")},
-    "synthme_5class": _casme2(_CASME2_FIVE),
+    "synthme_5class": _CASME2_FIVE,
 }
 
 PROTOCOLS: dict[str, Protocol] = {
