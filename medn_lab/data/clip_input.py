@@ -27,13 +27,7 @@ VIEWING = 256
 
 
 ClipInput: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
-"""What is known of a clip, and its arrays for the network.
-
-``apex`` (the frame number that was used), ``confidence`` (1 where it was coded, as in :func:`spot_apex` where it was
-spotted), ``face`` (columns of the table of clips), ``problems`` (``field, found, done`` of what was repaired).
-``frames`` (n_frames, size, size, 3) uint8, ``flow`` (size, size, c) float32, and ``strip``, the bytes of a WebP file
-with the frames for people, one below the other; empty where none was wanted.
-"""
+"""What is known of a clip, and its arrays; described at :func:`input_of_frames`."""
 
 
 def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
@@ -74,6 +68,11 @@ def input_of_frames(
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
     if the frames are not `cropped` to a face already). `viewing` is the largest side of the frames of the viewing
     copy; without it none is made.
+
+    Of the clip is known ``apex`` (the frame number that was used), ``confidence`` (1 where it was coded, as in
+    :func:`spot_apex` where it was spotted), ``face`` (columns of the table of clips) and ``problems`` (``field, found,
+    done`` of what was repaired). Its arrays are ``frames`` (n_frames, size, size, 3) uint8, ``flow`` (size, size, c)
+    float32, and ``strip``, the bytes of a WebP file with the frames for people, one below the other; empty for none.
     """
     if crop not in get_args(CropRule):
         raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")

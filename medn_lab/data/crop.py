@@ -40,17 +40,10 @@ CLOSE_REGION = 2.0
 """Side of the square in which a candidate is examined a second time, over the face's; it is shown at 128 px."""
 
 CANDIDATE, FACE, STILL_FACE = 0.35, 0.4, 0.3
-"""Score from which a place is a candidate, a face, and the face of another frame still.
-
-Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subset``) 100 and 0 reach the second.
-"""
+"""Score from which a place is a candidate, a face, and the face of another frame still."""
 
 Face: TypeAlias = tuple[np.ndarray, float]
-"""Places of a face in a picture, (7, 2) pixels, and its score.
-
-The places are the upper left and the lower right corner of the network's box, brows to chin and cheek to cheek, then
-the eyes, the tip of the nose and the corners of the mouth, that at the picture's left first.
-"""
+"""Places of a face in a picture and its score; described at :func:`centerface_faces`."""
 
 _GREY = (127, 127, 127)
 _LOCK = Lock()
@@ -277,7 +270,12 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def centerface_faces(image: np.ndarray) -> list[Face]:
-    """The faces of a picture, (h, w) or (h, w, 3) uint8, the largest first."""
+    """The faces of a picture, (h, w) or (h, w, 3) uint8, the largest first.
+
+    The places of a face, (7, 2) pixels, are the upper left and the lower right corner of the network's box, brows to
+    chin and cheek to cheek, then the eyes, the tip of the nose and the corners of the mouth, that at the picture's left
+    first. Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subset``) it finds 100 and 0.
+    """
     image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     longer, shorter = max(image.shape[:2]), min(image.shape[:2])
     faces: list[Face] = []

@@ -33,10 +33,7 @@ FIELD_NAMES = {
     "objective_class": "objectiveclasses objectiveclass",
     "fps": "fps framerate",
 }
-"""Field to the headers that stand for it, in lower case without blanks and punctuation, for every data set.
-
-A header that one data set alone has names its field in that data set's coding.
-"""
+"""Field to its headers in every data set (see ``header_key``); one that a data set alone has stands in its coding."""
 
 FIELD_OF_HEADER = {header: name for name, headers in FIELD_NAMES.items() for header in headers.split()}
 
@@ -317,12 +314,7 @@ LAYOUTS: dict[str, Layout] = {
 AnyPath: TypeAlias = str | os.PathLike[str]
 Cells: TypeAlias = list[list[str]]
 Sheet: TypeAlias = tuple[dict[str, Any], list[dict[str, Any]]]
-"""Where a sheet is from (``spreadsheet, sheets, sha256, coding``), and its rows.
-
-``coding`` is such as ``casme2_2019``, or ``unknown (file name, sha256 ...)`` where name and columns are those of none
-that is known. A row is field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``spreadsheet,
-coding, sheet`` and ``sheet_row`` (a number, as a spreadsheet program counts). Rows without any text are not there.
-"""
+"""Where a sheet is from, and its rows; described at :func:`open_spreadsheet`."""
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 SUFFIXES = (".xlsx", ".xlsm", ".xls", ".ods", *TEXT_SUFFIXES)
@@ -346,7 +338,10 @@ def own_folders(names: list[str]) -> list[str]:
 def open_spreadsheet(root: Path, layout: Layout, spreadsheet: AnyPath | None) -> Sheet:
     """The spreadsheet that is given, or the one below `root` that fits; ValueError where none or several fit.
 
-    Every sheet of a workbook is looked at. What is returned is described at ``Sheet``.
+    Every sheet of a workbook is looked at. Where it is from is ``spreadsheet, sheets, sha256, coding``; the coding is
+    such as ``casme2_2019``, or ``unknown (file name, sha256 ...)`` where name and columns are those of none that is
+    known. A row is field to stripped text, ``""`` where empty, with ``row_text`` (all cells), ``spreadsheet, coding,
+    sheet`` and ``sheet_row`` (a number, as a spreadsheet program counts). Rows without any text are not there.
     """
     if spreadsheet is None:
         places: list[tuple[Path, str | None]] = [(file, None) for file in _candidates(root)]

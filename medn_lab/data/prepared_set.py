@@ -38,8 +38,7 @@ PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
 
 Finished: TypeAlias = dict[int, tuple[dict[str, Any], Path | dict[str, np.ndarray]]]
-"""Row of the index to what is known of its clip (``problems``, and ``apex, face, strip`` where there is one), and its
-arrays ``frames, flow, strip`` or the file that holds them."""
+"""Row of the index to the note of its clip, and its arrays or the file that holds them."""
 
 _BUSY = "{} is being prepared by another process right now; call again when it is done, or choose another folder"
 
