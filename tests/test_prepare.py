@@ -209,7 +209,8 @@ def test_own_clips_are_read_from_a_folder_and_from_a_video(raw, tmp_path):
         video.write(read_image(path)[..., ::-1])
     video.release()
     spotted = read_clip(tmp_path / "me.avi", recipe=SMALL)
-    assert spotted.table[["clip_id", "onset", "fps"]].values.tolist() == [["me", 0, 25.0]]
-    assert 0 < spotted.table["apex_confidence"].iloc[0] <= 1
+    clip = spotted.table.iloc[0]
+    assert clip[["clip_id", "onset", "fps"]].tolist() == ["me", 0, 25.0]
+    assert 0 < clip["apex_confidence"] <= 1
     assert spotted.problems["field"].tolist() == ["apex"]
-    assert abs(spotted.table["apex"].iloc[0] - (row["apex"] - row["onset"])) <= 3
+    assert abs(clip["apex"] - (row["apex"] - row["onset"])) <= 3

@@ -173,20 +173,18 @@ def test_the_official_list_decides_and_what_it_changes_or_lacks_is_a_problem(cas
 def test_what_cannot_be_read_is_named(casme2, tmp_path):
     (tmp_path / "broken.xlsx").write_bytes(b"PK\x03\x04 half a file")
     (tmp_path / "smic.csv").write_text("Subject,Filename,OnsetF,OffsetF,Emotion\n1,a,1,2,x\n")
-    for options, facts in (
-        ({"spreadsheet": tmp_path / "broken.xlsx"}, "CASME II.*broken.xlsx"),
-        ({"spreadsheet": tmp_path / "smic.csv"}, "smic.csv.*action_units"),
-        ({"spreadsheet": tmp_path / "other.xlsx"}, "other.xlsx"),
-        ({"frames": "colour"}, "'colour'.*cropped, raw"),
-        ({"layout": "casme9"}, "'casme9'.*casme2, samm"),
+    (tmp_path / "set").mkdir()
+    for root, options, facts in (
+        (casme2[0], {"spreadsheet": tmp_path / "broken.xlsx"}, "CASME II.*broken.xlsx"),
+        (casme2[0], {"spreadsheet": tmp_path / "smic.csv"}, "smic.csv.*action_units"),
+        (casme2[0], {"frames": "colour"}, "'colour'.*cropped, raw"),
+        (casme2[0], {"layout": "casme9"}, "'casme9'.*casme2, samm"),
+        (tmp_path / "set", {}, r"no spreadsheet of CASME II"),
     ):
         with pytest.raises(ValueError, match=facts):
-            read_dataset(casme2[0], **{"layout": "casme2"} | options)
+            read_dataset(root, **{"layout": "casme2"} | options)
     with pytest.raises(FileNotFoundError, match=r"nowhere.*CASME II"):
         read_casme2(tmp_path / "nowhere")
-    (tmp_path / "set").mkdir()
-    with pytest.raises(ValueError, match=r"no spreadsheet of CASME II"):
-        read_casme2(tmp_path / "set")
     written(tmp_path / "set", "casme2", frames=False)
     with pytest.raises(ValueError, match=r"none of 24 rows .* 0 folders"):
         read_casme2(tmp_path / "set")
