@@ -168,9 +168,9 @@ def test_one_person_is_one_person_however_written_and_a_missing_one_is_nobody():
 def test_the_dtype_of_an_au_column_does_not_matter():
     table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)], "subject": np.repeat(list("abcd"), 10)})
     plain = table.assign(AU12=[1.0, 0.0, np.nan, 1.0] * 10)
-    typed = table.assign(AU12=plain["AU12"].astype("Int64"))
-    both = np.random.default_rng(0).normal(size=(40, 3))
-    first, second = (diagnose.leakage(BranchFeatures(both, both, both, one), targets=["aus"]) for one in (plain, typed))
+    both = [np.random.default_rng(0).normal(size=(40, 3))] * 3
+    tables = plain, table.assign(AU12=plain["AU12"].astype("Int64"))
+    first, second = (diagnose.leakage(BranchFeatures(*both, one), targets=["aus"]) for one in tables)
     pd.testing.assert_frame_equal(first, second)
     with pytest.raises(ValueError, match=r"'age' .* 1 clips"):
         diagnose.partial_out(np.eye(3), factors=pd.DataFrame({"age": pd.array([1, None, 3], "Int64")}))

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import openpyxl
 import pandas as pd
@@ -10,7 +11,6 @@ import pytest
 from written_sets import TINY, is_accounted_for
 
 from medn_lab.data import prepare, read_casme2, read_casme3, read_dfme, read_smic
-from medn_lab.data.frames import cv2
 from medn_lab.records import ClipIndex, Clips
 
 PICTURE = cv2.imencode(".bmp", np.full((24, 24, 3), 120, np.uint8))[1].tobytes()
@@ -21,13 +21,17 @@ HEADERS = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Act
 ROWS = [["01", "EP02_01f", 3, 5, 9, "4+L7", "disgust"], ["02", "EP01_02", 1, 4, 8, "12", "happiness"]]
 CASME3_HEADERS = ["Subject", "Filename", "Onset", "Apex", "Offset", "AU", "Objective class", "emotion"]
 CASME3_ROW = ["spNO.1", "a", 116, 120, 129, "4", "II", "disgust"]
+READ = ["subject", "onset", "apex", "offset", "emotion"]
 
 
-def frames(folder: Path, numbers=range(1, 11), name="img{}.bmp") -> Path:
+def frames(folder: Path, numbers=range(1, 11), name="img{}.bmp") -> None:
     folder.mkdir(parents=True)
     for number in numbers:
         (folder / name.format(number)).write_bytes(PICTURE)
-    return folder
+
+
+def smic_frames(folder: Path) -> None:
+    frames(folder, range(100, 190), "image{:06d}.bmp")
 
 
 def book(path: Path, **sheets: list[list]) -> Path:
@@ -49,13 +53,6 @@ def casme2(tmp_path) -> Path:
     return tmp_path / "set"
 
 
-@pytest.fixture
-def coded(casme2) -> Path:
-    """The frames of two clips and their sheet."""
-    book(casme2 / "CASME2-coding-20140508.xlsx", Sheet1=[HEADERS, *ROWS])
-    return casme2
-
-
 # --- SMIC, CAS(ME)^3 ------------------------------------------------------------------------------------------------
 
 
@@ -68,32 +65,34 @@ def coded(casme2) -> Path:
         "SMIC/s3/micro/negative/s3_ne_03",
     ],
 )
-def test_smic_is_found_in_every_tree_in_which_it_comes(tmp_path, folder):
-    frames(tmp_path / folder, range(100, 140), "image{:06d}.bmp")
-    book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
+def test_smic_is_found_in_every_tree_and_its_later_sheet_has_apexes(tmp_path, folder):
+    smic_frames(tmp_path / folder)
+    path = book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
     (clip,) = read_smic(tmp_path).table.to_dict("records")
-    assert (clip["clip_id"], clip["onset"], clip["offset"]) == ("smic/3/s3_ne_03", 110, 130)
+    assert (clip["clip_id"], clip["onset"], clip["offset"], clip["fps"]) == ("smic/3/s3_ne_03", 110, 130, 100)
     assert (clip["frames_folder"], clip["cropped"]) == (str(tmp_path / folder), "cropped" in folder)
+    assert clip["coding"] == "smic_hs"
+    book(path, Sheet1=[[*SMIC_HEADERS[:4], "ApexF", *SMIC_HEADERS[4:]], [*SMIC_ROW[:4], 121, *SMIC_ROW[4:]]])
+    assert read_smic(tmp_path).table[["coding", "apex"]].values.tolist() == [["smic_hs_2019", 121]]
 
 
-@pytest.mark.parametrize(("camera", "fps"), [("HS", 100), ("VIS", 25), ("NIR", 25)])
-def test_smic_has_the_frame_rate_of_the_camera_and_never_the_coding_of_another(tmp_path, camera, fps):
-    for name in ("HS", "VIS", "NIR"):
-        frames(tmp_path / name / "s3" / "s3_ne_03", range(100, 140), "image{:06d}.bmp")
-        book(tmp_path / f"SMIC-{name}-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
-    found = read_smic(tmp_path, spreadsheet=f"SMIC-{camera}-E_annotation.xlsx", frames=camera)
-    assert found.table["fps"].tolist() == [fps]
-    with pytest.raises(ValueError, match=f"camera {camera.lower()}, coding of {'hs' if camera != 'HS' else 'vis'}"):
-        read_smic(tmp_path, spreadsheet=f"SMIC-{'HS' if camera != 'HS' else 'VIS'}-E_annotation.xlsx", frames=camera)
+def test_smic_has_the_frame_rate_of_the_camera_and_never_the_coding_of_another(tmp_path):
+    rates = {"HS": 100, "VIS": 25, "NIR": 25}
+    for camera in rates:
+        smic_frames(tmp_path / camera / "s3" / "s3_ne_03")
+        book(tmp_path / f"SMIC-{camera}-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
+    for camera, fps in rates.items():
+        found = read_smic(tmp_path, spreadsheet=f"SMIC-{camera}-E_annotation.xlsx", frames=camera)
+        assert found.table["fps"].tolist() == [fps]
+    with pytest.raises(ValueError, match="camera nir, coding of hs"):
+        read_smic(tmp_path, spreadsheet="SMIC-HS-E_annotation.xlsx", frames="NIR")
 
 
 def test_every_expression_of_a_smic_clip_is_a_clip_or_left_out(tmp_path):
-    for name in ("s3_ne_03", "s3_ne_05"):
-        frames(tmp_path / "HS/s03" / name, range(100, 190), "image{:06d}.bmp")
-    rows = [
-        [3, "s3_ne_03", None, 110, 120, 130, 140, 150, 160, "negative"],
-        [3, "s3_ne_05", None, 110, 120, 700, 710, "/", 0, "negative"],
-    ]
+    rows = []
+    for name, times in {"s3_ne_03": [130, 140, 150, 160], "s3_ne_05": [700, 710, "/", 0]}.items():
+        smic_frames(tmp_path / "HS/s03" / name)
+        rows.append([3, name, None, 110, 120, *times, "negative"])
     book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, *rows])
     index = read_smic(tmp_path)
     assert index.table[["clip_id", "onset", "offset", "sheet_row"]].values.tolist() == [
@@ -107,12 +106,24 @@ def test_every_expression_of_a_smic_clip_is_a_clip_or_left_out(tmp_path):
     assert is_accounted_for(index)
 
 
-def test_casme3_is_found_as_clips_too(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "au_header", "coding"),
+    [
+        ("cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", "AU", "casme3_a_v2"),
+        ("cas(me)3_part_A_ME_label_JpgIndex_v1 (1).xlsx", "AU", "casme3_a_v1"),
+        ("cas(me)3_part_A_ME_label_JpgIndex_v2_refined.xlsx", "AU", None),
+        ("cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", "Action Units", None),
+    ],
+)
+def test_each_coding_has_its_name_and_an_unknown_one_is_called_unknown(tmp_path, name, au_header, coding):
     for kind in ("frame", "depth"):
         frames(tmp_path / "Part_A_ME_clip" / kind / "spNO.1_a_116", range(116, 130), "{}.bmp")
-    book(tmp_path / "label.xlsx", label=[CASME3_HEADERS, CASME3_ROW])
-    found = read_casme3(tmp_path).table["frames_folder"].tolist()
-    assert found == [str(tmp_path / "Part_A_ME_clip" / "frame" / "spNO.1_a_116")]
+    headers = [au_header if header == "AU" else header for header in CASME3_HEADERS]
+    index = read_casme3(tmp_path, spreadsheet=book(tmp_path / name, label=[headers, CASME3_ROW]))
+    expected = coding or f"unknown ({name}, sha256 {index.source['sha256'][:8]})"
+    assert [index.source["coding"]] == index.table["coding"].tolist() == [expected]
+    assert len(index.source["sha256"]) == 64
+    assert index.table["frames_folder"].tolist() == [str(tmp_path / "Part_A_ME_clip" / "frame" / "spNO.1_a_116")]
 
 
 # --- tables of other programs ---------------------------------------------------------------------------------------
@@ -121,7 +132,6 @@ def test_casme3_is_found_as_clips_too(tmp_path):
 @pytest.mark.parametrize(
     ("name", "encoding", "separator", "note"),
     [
-        ("mine.csv", "utf-8", ",", "é"),
         ("mine.csv", "utf-8-sig", ";", "é"),
         ("mine.csv", "cp1252", ";", "geprüft – ähnlich"),
         ("mine.csv", "gb18030", "，", "已人工检查，无误"),
@@ -132,10 +142,8 @@ def test_a_text_table_is_read_in_each_encoding_and_separator(casme2, name, encod
     lines = [["a note"], [*HEADERS, "remarks"], *[[*map(str, row), f'"{note}"'] for row in ROWS], []]
     (casme2 / name).write_bytes("\r\n".join(separator.join(line) for line in lines).encode(encoding))
     index = read_casme2(casme2)
-    assert index.table[["subject", "onset", "apex", "offset", "emotion", "sheet_row"]].values.tolist() == [
-        ["01", 3, 5, 9, "disgust", 3],
-        ["02", 1, 4, 8, "happiness", 4],
-    ]
+    wanted = [["01", 3, 5, 9, "disgust", 3], ["02", 1, 4, 8, "happiness", 4]]
+    assert index.table[[*READ, "sheet_row"]].values.tolist() == wanted
     assert not len(index.problems)
 
 
@@ -144,37 +152,26 @@ def test_decimal_commas_and_full_width_and_chinese_signs_are_read(casme2):
         ["０１", " EP02_01f　", "3,0", "５", "9.00", "4", "disgust"],
         ["sub02", "ep1_2", "1", "4,00", "8", "12", "happiness"],
     ]
-    headers = [
-        "Ｓｕｂｊｅｃｔ",
-        "Filename\u00a0",
-        "Onset　Frame（帧）",
-        "apex＿frame",
-        "OffsetFrame：",
-        "Action\nUnits",
-    ]
-    book(casme2 / "mine.xlsx", 表一=[[*headers, "estimated  emotion"], *rows])
-    table = read_casme2(casme2).table
-    assert table[["subject", "onset", "apex", "offset"]].values.tolist() == [["01", 3, 5, 9], ["02", 1, 4, 8]]
-
-
-def test_a_file_that_needs_another_package_or_is_broken_is_named(casme2):
-    (casme2 / "CASME2_label_Ver_2.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
-    with pytest.raises(ValueError, match=r"Ver_2.xls: .*\.xlsx or \.csv"):
-        read_casme2(casme2)
+    headers = ["Ｓｕｂｊｅｃｔ", "Filename\u00a0", "Onset　Frame（帧）", "apex＿frame", "OffsetFrame："]
+    book(casme2 / "mine.xlsx", 表一=[[*headers, "Action\nUnits", "estimated  emotion"], *rows])
+    wanted = [["01", 3, 5, 9, "disgust"], ["02", 1, 4, 8, "happiness"]]
+    assert read_casme2(casme2).table[READ].values.tolist() == wanted
 
 
 def test_the_sheet_that_fits_is_found_and_one_of_several_is_chosen(casme2):
     path = book(casme2 / "book.xlsx", legend=[["what it is"]], empty=[], coding=[["title"], [], HEADERS, *ROWS])
     source = read_casme2(casme2).table[["spreadsheet", "sheet", "sheet_row"]]
     assert source.values.tolist() == [["book.xlsx", "coding", 4], ["book.xlsx", "coding", 5]]
-    other = [[1, "EP2_1f", 3, 5, 9, "4", "others"], *ROWS[1:]]
-    book(path, first=[HEADERS, *ROWS], second=[HEADERS, *other])
+    book(path, first=[HEADERS, *ROWS], second=[HEADERS, [1, "EP2_1f", 3, 5, 9, "4", "others"], *ROWS[1:]])
     with pytest.raises(ValueError, match=r"book.xlsx#first.*book.xlsx#second.*spreadsheet='book.xlsx#first'"):
         read_casme2(casme2)
-    assert read_casme2(casme2, spreadsheet="book.xlsx#second").table["emotion"].tolist() == ["others", "happiness"]
-    assert read_casme2(casme2, spreadsheet=f"{path}#first").table["emotion"].tolist() == ["disgust", "happiness"]
+    for chosen, emotion in (("book.xlsx#second", "others"), (f"{path}#first", "disgust")):
+        assert read_casme2(casme2, spreadsheet=chosen).table["emotion"].tolist() == [emotion, "happiness"]
     with pytest.raises(ValueError, match=r"'third'.*first, second"):
         read_casme2(casme2, spreadsheet="book.xlsx#third")
+    (casme2 / "CASME2_label_Ver_2.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(512))
+    with pytest.raises(ValueError, match=r"Ver_2.xls: .*\.xlsx or \.csv"):
+        read_casme2(casme2, spreadsheet="CASME2_label_Ver_2.xls")
 
 
 def test_a_clip_in_two_capitalisations_is_one_and_a_wrong_offset_leaves_its_clip_out(casme2):
@@ -187,12 +184,9 @@ def test_a_clip_in_two_capitalisations_is_one_and_a_wrong_offset_leaves_its_clip
     assert is_accounted_for(index)
 
 
-# --- columns --------------------------------------------------------------------------------------------------------
-
-
 def test_without_apexes_they_are_spotted_and_without_offsets_the_last_frame_is_taken(casme2):
+    book(casme2 / "mine.xlsx", Sheet1=[[*row[:3], *row[4:]] for row in [HEADERS, *ROWS]])
     for repair in (True, False):
-        book(casme2 / "mine.xlsx", Sheet1=[[*row[:3], *row[4:]] for row in [HEADERS, *ROWS]])
         index = read_casme2(casme2, repair=repair)
         assert index.table["apex"].isna().all()
         assert index.problems[["field", "kept"]].values.tolist() == [["apex", True]] * 2
@@ -216,63 +210,27 @@ def test_a_frame_rate_is_read_as_it_is_typed_and_one_that_no_camera_has_is_a_pro
     assert index.problems[["field", "kept"]].values.tolist() == [["fps", True]] * len(wrong)
 
 
-# --- folders and provenance -----------------------------------------------------------------------------------------
-
-
-def test_of_two_trees_one_is_chosen_and_what_systems_leave_is_passed_over(coded):
-    clean = read_casme2(coded)
-    tree = coded / "CASME2_RAW_selected"
+def test_of_two_trees_one_is_chosen_and_a_prepared_clip_leads_back_to_its_row(casme2, tmp_path):
+    book(casme2 / "CASME2-coding-20140508.xlsx", Sheet1=[HEADERS, *ROWS])
+    clean, tree = read_casme2(casme2), casme2 / "CASME2_RAW_selected"
     for copy in ("__MACOSX", "@eaDir", ".ipynb_checkpoints", "#recycle"):
-        shutil.copytree(tree / "sub01", coded / copy / "sub01")
+        shutil.copytree(tree / "sub01", casme2 / copy / "sub01")
     for name in ("._img1.bmp", "Thumbs.db", ".DS_Store"):
         (tree / "sub01" / "EP02_01f" / name).write_bytes(b"\0\5\26\7")
-    clean.save(coded / "my_index")  # its clips.csv has the columns of a coding too
-    index = read_casme2(coded)
+    saved = clean.save(casme2 / "my_index")  # its clips.csv has the columns of a coding too
+    index = read_casme2(casme2)
     pd.testing.assert_frame_equal(index.table, clean.table)
     assert not len(index.problems)
+    prepare(index, tmp_path / "prepared", recipe=TINY, crop="none", progress=False)
+    for table in (Clips.load(tmp_path / "prepared").table, ClipIndex.load(saved).table):
+        found = table[["spreadsheet", "sheet", "sheet_row", "subject", "filename"]].astype(str).values.tolist()
+        assert found == [["CASME2-coding-20140508.xlsx", "Sheet1", str(2 + k), *ROWS[k][:2]] for k in range(2)]
 
-    frames(coded / "CASME2-RAW" / "sub01" / "EP02_01f", range(1, 60))
-    index = read_casme2(coded)
+    frames(casme2 / "CASME2-RAW" / "sub01" / "EP02_01f", range(1, 60))
+    index = read_casme2(casme2)
     assert index.table["clip_id"].tolist() == ["casme2/02/EP01_02"]
     assert is_accounted_for(index)
-    (found,) = index.problems["found"]
-    assert "CASME2-RAW/sub01/EP02_01f, CASME2_RAW_selected/sub01/EP02_01f" in found
-    assert len(read_casme2(coded, frames="casme2_raw_selected")) == 2
-    whole = read_casme2(coded, frames="CASME2-RAW")
-    assert whole.table["frames_folder"].tolist() == [str(coded / "CASME2-RAW" / "sub01" / "EP02_01f")]
-
-
-@pytest.mark.parametrize(
-    ("name", "au_header", "coding"),
-    [
-        ("cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", "AU", "casme3_a_v2"),
-        ("cas(me)3_part_A_ME_label_JpgIndex_v1 (1).xlsx", "AU", "casme3_a_v1"),
-        ("cas(me)3_part_A_ME_label_JpgIndex_v2_refined.xlsx", "AU", None),
-        ("cas(me)3_part_A_ME_label_JpgIndex_v2.xlsx", "Action Units", None),
-    ],
-)
-def test_each_coding_has_its_name_and_an_unknown_one_is_called_unknown(tmp_path, name, au_header, coding):
-    frames(tmp_path / "part_A/spNO.1/a/color", range(116, 130), "{}.bmp")
-    headers = [au_header if header == "AU" else header for header in CASME3_HEADERS]
-    index = read_casme3(tmp_path / "part_A", spreadsheet=book(tmp_path / name, label=[headers, CASME3_ROW]))
-    expected = coding or f"unknown ({name}, sha256 {index.source['sha256'][:8]})"
-    assert [index.source["coding"]] == index.table["coding"].tolist() == [expected]
-    assert len(index.source["sha256"]) == 64
-
-
-def test_a_later_smic_sheet_with_apexes_is_distinguished(tmp_path):
-    frames(tmp_path / "HS/s03/s3_ne_03", range(100, 140), "image{:06d}.bmp")
-    path = book(tmp_path / "SMIC-HS-E_annotation.xlsx", Sheet1=[SMIC_HEADERS, SMIC_ROW])
-    assert read_smic(tmp_path).source["coding"] == "smic_hs"
-    book(path, Sheet1=[[*SMIC_HEADERS[:4], "ApexF", *SMIC_HEADERS[4:]], [*SMIC_ROW[:4], 121, *SMIC_ROW[4:]]])
-    index = read_smic(tmp_path)
-    assert (index.source["coding"], index.table["apex"].tolist()) == ("smic_hs_2019", [121])
-
-
-def test_a_prepared_clip_leads_back_to_the_row_of_the_sheet(coded, tmp_path):
-    index = read_casme2(coded)
-    prepare(index, tmp_path / "prepared", recipe=TINY, crop="none", progress=False)
-    for table in (Clips.load(tmp_path / "prepared").table, ClipIndex.load(index.save(tmp_path / "index")).table):
-        source = ["spreadsheet", "sheet", "sheet_row", "subject", "filename"]
-        found = table[source].astype(str).values.tolist()
-        assert found == [["CASME2-coding-20140508.xlsx", "Sheet1", str(2 + k), *ROWS[k][:2]] for k in range(2)]
+    assert "CASME2-RAW/sub01/EP02_01f, CASME2_RAW_selected/sub01/EP02_01f" in index.problems["found"].item()
+    assert len(read_casme2(casme2, frames="casme2_raw_selected")) == 2
+    whole = read_casme2(casme2, frames="CASME2-RAW").table["frames_folder"].tolist()
+    assert whole == [str(casme2 / "CASME2-RAW" / "sub01" / "EP02_01f")]

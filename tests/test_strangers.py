@@ -41,41 +41,42 @@ class RunsCode:
         return os.mkdir, (str(self.place),)
 
 
+@pytest.fixture
+def saved(tmp_path) -> Path:
+    """The folder of a small model."""
+    MEDN(MEDNConfig(size=16, dim=8, heads=1, n_frames=2, aus=("AU4",))).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
-def test_a_pickle_is_refused_under_whatever_name_and_not_run(tmp_path, name):
-    folder = tmp_path / "model"
-    MEDN(MEDNConfig(size=16, dim=8, heads=1, n_frames=2, aus=("AU4",))).save_pretrained(folder)
-    (folder / "model.safetensors").unlink()
-    (folder / "model.sha256").unlink()
-    (folder / name).write_bytes(pickle.dumps(RunsCode(tmp_path / "ran")))
+def test_a_pickle_is_refused_under_whatever_name_and_not_run(saved, name):
+    (saved / "model.safetensors").unlink()
+    (saved / "model.sha256").unlink()
+    (saved / name).write_bytes(pickle.dumps(RunsCode(saved / "ran")))
     with pytest.raises(ValueError, match=r"Pickled weights .* can run code and are not read|holds no MEDN"):
-        load_pretrained(folder)
-    assert not (tmp_path / "ran").exists()
+        load_pretrained(saved)
+    assert not (saved / "ran").exists()
 
 
-def test_a_configuration_that_is_not_that_of_the_weights_is_refused(tmp_path):
-    MEDN(MEDNConfig(size=16, dim=8, heads=1, n_frames=2, aus=("AU4",))).save_pretrained(tmp_path)
-    card = json.loads((tmp_path / "config.json").read_text())
+def test_a_configuration_that_is_not_that_of_the_weights_is_refused(saved):
+    card = json.loads((saved / "config.json").read_text())
     for change, fact in (({"dim": 9_992}, "weights are not those of"), ({"auto_map": {}}, "unknown fields: auto_map")):
-        (tmp_path / "config.json").write_text(json.dumps(card | change))
+        (saved / "config.json").write_text(json.dumps(card | change))
         with pytest.raises(ValueError, match=fact):
-            load_pretrained(tmp_path)
+            load_pretrained(saved)
 
 
-@pytest.mark.parametrize(("part", "name"), [("arrays", "../secret"), ("tables", "/etc/hostname")])
-def test_a_record_names_nothing_outside_its_folder(tmp_path, part, name):
+def test_a_record_names_nothing_outside_its_folder_and_no_array_of_objects_is_unpickled(tmp_path):
     tiny_clips(n_subjects=1).save(tmp_path / "set")
     np.save(tmp_path / "secret.npy", np.ones(3))
-    head = json.loads((tmp_path / "set" / "record.json").read_text())
+    record = tmp_path / "set" / "record.json"
+    head = json.loads(whole := record.read_text())
     del head["sha256_of_this"]
-    head[part] = [*head[part], name]
-    (tmp_path / "set" / "record.json").write_text(json.dumps(head))
-    with pytest.raises(ValueError, match="leads out of its folder; it is not read"):
-        Clips.load(tmp_path / "set")
-
-
-def test_an_array_of_objects_is_not_unpickled(tmp_path):
-    tiny_clips(n_subjects=1).save(tmp_path / "set")
+    for part, name in (("arrays", "../secret"), ("tables", "/etc/hostname")):
+        record.write_text(json.dumps(head | {part: [*head[part], name]}))
+        with pytest.raises(ValueError, match="leads out of its folder; it is not read"):
+            Clips.load(tmp_path / "set")
+    record.write_text(whole)
     np.save(tmp_path / "set" / "flow.npy", np.array([RunsCode(tmp_path / "ran")], dtype=object), allow_pickle=True)
     with pytest.raises(ValueError, match=r"is broken .*Array can't be memory-mapped: Python objects in dtype"):
         Clips.load(tmp_path / "set", check=False)

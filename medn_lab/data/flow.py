@@ -15,11 +15,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, get_args
 
+import cv2
 import numpy as np
 
-from medn_lab.data.frames import NO_GUESS, cv2
+from medn_lab.data.frames import NO_GUESS
 
 FlowMethod = Literal["dis", "farneback", "tvl1", "tvl1_skimage"]
 FlowCoding = Literal["uv", "uv_strain", "hsv"]
@@ -28,9 +30,6 @@ RecipeName = Literal["default", "hsv_tvl1", "uv_strain_28", "uv_strain_48"]
 
 SMALLEST_SIDE = 16
 """Pixels; dense inverse search refuses images that are smaller than its patches at the coarsest scale."""
-
-BLUR_SHARE = 3.0 / 256.0
-"""Default blur of the field (its sigma) as a share of the longer side: 3 px at 256 px."""
 
 _local = threading.local()
 
@@ -95,30 +94,25 @@ def optical_flow(
     """
     if method not in _ESTIMATORS:
         raise ValueError(f"no flow method {method!r}; there are {', '.join(_ESTIMATORS)}")
-    if (
-        onset.shape != apex.shape
-        or {onset.dtype, apex.dtype} != {np.dtype(np.uint8)}
-        or onset.shape[2:] not in ((), (3,))
-    ):
-        raise ValueError(
-            f"onset is {onset.dtype} {onset.shape} and apex {apex.dtype} {apex.shape}; both must be grey (h, w) or RGB "
-            "(h, w, 3) uint8, of one shape"
-        )
     height, width = onset.shape[:2]
-    if min(height, width) < SMALLEST_SIDE:
+    uint8 = onset.dtype == apex.dtype == np.uint8 and onset.shape[2:] in ((), (3,))
+    if onset.shape != apex.shape or not uint8 or min(height, width) < SMALLEST_SIDE:
+        found = f"onset is {onset.dtype} {onset.shape} and apex {apex.dtype} {apex.shape}"
         raise ValueError(
-            f"frames of {width}x{height} px are too small for flow; enlarge them to {SMALLEST_SIDE} px a side or more"
+            f"{found}; both must be (h, w) or (h, w, 3) uint8 of one shape, {SMALLEST_SIDE} px a side or more"
         )
-    field = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
+    field: np.ndarray = np.asarray(_ESTIMATORS[method](grey(onset), grey(apex)), dtype=np.float32)
     weights = None if mask is None else mask.astype(np.float32)
     if weights is not None and (weights.shape != (height, width) or not 0 <= weights.min() <= weights.max() <= 1):
-        raise ValueError(
-            f"the mask must be bool, or weights from 0 to 1, of shape {(height, width)}; it is {weights.shape}, from "
-            f"{weights.min():g} to {weights.max():g}"
-        )
-    sigma = blur if blur is not None else (BLUR_SHARE * max(height, width) if method == "dis" else 0.0)
+        found = f"{weights.shape}, from {weights.min():g} to {weights.max():g}"
+        raise ValueError(f"the mask must have weights from 0 to 1 and shape {(height, width)}; it is {found}")
+    sigma = blur if blur is not None else (3.0 / 256.0 * max(height, width) if method == "dis" else 0.0)
     if sigma > 0:
-        field = _blurred(field, weights, sigma)
+        mean = partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma, borderType=cv2.BORDER_REFLECT)
+        if weights is None:
+            field = mean(field)
+        else:  # weighted by the mask, so that motion outside the face stays outside
+            field = mean(field * weights[..., None]) / np.maximum(mean(weights), 1e-6)[..., None]
     if weights is not None:
         field = field * weights[..., None]
     return field if size is None else resize_flow(field, size=size)
@@ -138,14 +132,6 @@ def grey(image: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
 
 
-def _blurred(field: np.ndarray, weights: np.ndarray | None, sigma: float) -> np.ndarray:
-    """Gaussian mean of the field, weighted by the mask, so that motion outside the face stays outside."""
-    if weights is None:
-        return cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    total, held = (_blurred(one, None, sigma) for one in (field * weights[..., None], weights))
-    return total / np.maximum(held, 1e-6)[..., None]
-
-
 def dis_flow(onset: np.ndarray, apex: np.ndarray, *, finest: int = 0) -> np.ndarray:
     """Displacement (h, w, 2) in pixels between two grey images by dense inverse search.
 
@@ -163,18 +149,12 @@ def dis_flow(onset: np.ndarray, apex: np.ndarray, *, finest: int = 0) -> np.ndar
     return estimator.calc(onset, apex, NO_GUESS)
 
 
-def _farneback(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
-    return cv2.calcOpticalFlowFarneback(onset, apex, NO_GUESS, 0.5, 5, 13, 10, 5, 1.1, 0)
-
-
 def _tvl1(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
     try:  # hasattr is not enough: stubs of the module exist in wheels that lack it
         return cv2.optflow.DualTVL1OpticalFlow_create().calc(onset, apex, NO_GUESS)  # type: ignore[attr-defined]
     except (AttributeError, cv2.error) as error:
-        raise ImportError(
-            "TV-L1 is in OpenCV's contrib modules only: run 'pip uninstall opencv-python' and then "
-            "'pip install opencv-contrib-python', or choose method='tvl1_skimage', which needs neither"
-        ) from error
+        wheel = "replace the package opencv-python by opencv-contrib-python"
+        raise ImportError(f"this OpenCV has no TV-L1; {wheel}, or choose method='tvl1_skimage'") from error
 
 
 def _tvl1_skimage(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
@@ -186,7 +166,7 @@ def _tvl1_skimage(onset: np.ndarray, apex: np.ndarray) -> np.ndarray:
 
 _ESTIMATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "dis": dis_flow,
-    "farneback": _farneback,
+    "farneback": lambda onset, apex: cv2.calcOpticalFlowFarneback(onset, apex, NO_GUESS, 0.5, 5, 13, 10, 5, 1.1, 0),
     "tvl1": _tvl1,
     "tvl1_skimage": _tvl1_skimage,
 }
@@ -347,11 +327,6 @@ class FlowRecipe:
         if name not in RECIPES:
             raise ValueError(f"no recipe {name!r}; there are {', '.join(RECIPES)}")
         return RECIPES[name]
-
-    @property
-    def channels(self) -> int:
-        """Channels of the flow: 2 or 3."""
-        return 2 if self.coding == "uv" else 3
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as plain values; `align` only where it is not ``box``, as earlier versions wrote recipes."""

@@ -17,10 +17,9 @@ import pandas as pd
 
 from medn_lab.data.frames import read_image
 from medn_lab.data.index import clip_keys, problem_table, reader_id
-from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, header_key, name_key
+from medn_lab.data.layouts import FIELD_NAMES, LAYOUTS, TEXT_SUFFIXES, AnyPath, header_key, name_key, text_cells
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion, to_classes
 from medn_lab.data.readers import join_indexes, read_dataset
-from medn_lab.data.spreadsheet import TEXT_SUFFIXES, AnyPath, text_cells
 from medn_lab.records import AlternativeRule, ClipIndex, Clips, normalise_text
 
 CodingSource: TypeAlias = str | os.PathLike[str] | ClipIndex
@@ -28,16 +27,7 @@ Problem: TypeAlias = tuple[str, str, str, str]
 """``clip_id, field, found, done``."""
 
 PROTOCOL = "megc2019"
-CLASSES = PROTOCOLS[PROTOCOL].classes
-
-MIDDLE = 127.5
-"""The byte that becomes 0: the middle of a clip's range, not the absence of motion."""
-
-SCALED = "clip by clip: values are not pixels, and 0 can be motion"
-"""The unit of the flow, as the recipe states it."""
-
-LEAST_SHARED = 0.1
-"""Share of a spreadsheet's rows, or of the pack's clips of its data set, that must be in both."""
+CLASSES, RULES = PROTOCOLS[PROTOCOL].classes, PROTOCOLS[PROTOCOL].rules
 
 _HEADERS = {
     "dataset": "dataset datasetname data database db corpus",
@@ -49,8 +39,10 @@ _HEADERS = {
 """Field to the headers of a list that stand for it, the first that is there, as in ``FIELD_NAMES``."""
 
 _FIELDS = ("dataset", "subject", "filename", "label")
-_NUMBERS = {str(number): name for number, name in enumerate(CLASSES)}
-_SHORT_NAMES = {name[:length]: name for name in CLASSES for length in range(2, len(name) + 1)}
+_CLASS_OF = {str(number): name for number, name in enumerate(CLASSES)} | {
+    name[:length]: name for name in CLASSES for length in range(2, len(name) + 1)
+}
+"""The class's name by its number, or by how it begins."""
 
 
 def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
@@ -77,19 +69,18 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
         fields = {name: place for place, name in enumerate(_FIELDS)}
     else:
         raise ValueError(f"{none}: it has neither four columns nor a header with data set, subject, clip and label")
-    listed = [{name: row[at] if at < len(row) else "" for name, at in fields.items()} for row in cells]
-    given = {re.sub(r"\.0*$", "", row["label"]) for row in listed}
-    if "3" in given and "0" not in given:
-        raise ValueError(f"{path.name} numbers its classes from 1; number them 0, 1 and 2 ({', '.join(CLASSES)})")
     clips: dict[str, dict[str, str]] = {}
     problems: list[Problem] = []
-    for number, (row, words) in enumerate(zip(listed, cells, strict=True), 1):
+    given = set()
+    for number, cell in enumerate(cells, 1):
+        row = {name: cell[at] for name, at in fields.items()}
         clip_id = reader_id(row["dataset"], row["subject"], row["filename"])
         dataset, subject, filename = clip_id.split("/", 2)
         word = canonical_emotion(re.sub(r"\.0*$", "", row["label"]))
-        label = _NUMBERS.get(word) or _SHORT_NAMES.get(word) or _class_of(word, dataset)
+        given.add(word)
+        label = _CLASS_OF.get(word) or RULES.get(dataset, {}).get(word)
         if not all(row[name] for name in _FIELDS[:3]):
-            problems.append((f"list/({' '.join(words)[:40]})", "row", "no data set, subject or clip", "left out"))
+            problems.append((f"list/({' '.join(cell)[:40]})", "row", "no data set, subject or clip", "left out"))
         elif not label:
             problems.append((clip_id, "label", f"class {row['label']!r} in {path.name}", "left out"))
         elif clip_id in clips:
@@ -98,19 +89,18 @@ def read_list(path: AnyPath) -> tuple[pd.DataFrame, list[Problem]]:
         else:
             clip = {"clip_id": clip_id, "dataset": dataset, "subject": subject, "filename": filename}
             clips[clip_id] = {**clip, "label": label, "image": row.get("image", "")}
+    if "3" in given and "0" not in given:
+        raise ValueError(f"{path.name} numbers its classes from 1; number them 0, 1 and 2 ({', '.join(CLASSES)})")
     if not clips:
         why = problems[0][2] if problems else "no row"
         raise ValueError(f"{none}: no row has a clip and one of the classes 0, 1 and 2 ({', '.join(CLASSES)}); {why}")
     return pd.DataFrame(list(clips.values())), problems
 
 
-def _class_of(emotion: str, dataset: str) -> str:
-    return PROTOCOLS[PROTOCOL].rules.get(dataset, {}).get(canonical_emotion(emotion), "")
-
-
 def _changed(table: pd.DataFrame, name: str) -> list[Problem]:
     """A problem for each clip to which the list of this name gives another class than its emotion does."""
-    own = [_class_of(*row) or "in no class" for row in table[["emotion", "dataset"]].itertuples(index=False)]
+    emotions = table["emotion"].map(canonical_emotion)
+    own = [RULES.get(name, {}).get(one, "in no class") for name, one in zip(table["dataset"], emotions, strict=True)]
     rows = table.assign(own=own)[own != table["label"]]
     found = (rows["emotion"].replace("", "no emotion") + ", " + rows["own"], "-> " + rows["label"] + ", as " + name)
     return list(zip(rows["clip_id"], ["label"] * len(rows), *found, strict=True))
@@ -163,9 +153,7 @@ def read_megc2019(
     """
     given = {"casme2": casme2, "samm": samm, "smic": smic}
     indexes = [
-        source if isinstance(source, ClipIndex) else read_dataset(source, layout=name)
-        for name, source in given.items()
-        if source is not None
+        one if isinstance(one, ClipIndex) else read_dataset(one, layout=name) for name, one in given.items() if one
     ]
     if not indexes:
         raise ValueError("give at least one of casme2=, samm= and smic=: a folder or an index")
@@ -181,12 +169,11 @@ def read_megc2019(
         labels = keys.map(dict(zip(there[::-1], listed["label"][::-1], strict=True)))  # the first of two counts
         kept = labels.notna()
         if not kept.any():
-            raise ValueError(f"none of {len(joined)} clips is in the list {gt}")
+            raise ValueError(f"no clip (of {len(joined)}) is in the list {gt}")
         table = joined.table[kept].assign(label=labels[kept].astype(object)).reset_index(drop=True)
         lacking = listed.loc[~there.isin(set(keys)) & listed["dataset"].isin(joined.table["dataset"]), "clip_id"]
         problems += [(one, "gt", "not in the official list", out) for one in joined.table.loc[~kept, "clip_id"]]
-        found = f"in {Path(gt).name}, and no clip of the data sets that were given"
-        problems += [(one, "gt", found, out) for one in lacking]
+        problems += [(one, "gt", f"in {Path(gt).name}, and no clip of the data sets given", out) for one in lacking]
         problems += _changed(table, Path(gt).name) + of_list
     source = {**joined.source, "protocol": PROTOCOL}
     return ClipIndex(table, problem_table(problems, joined.problems), source)
@@ -253,7 +240,17 @@ def read_flow_pack(
     root = Path(root).expanduser()
     if not root.is_dir():
         raise FileNotFoundError(f"no folder {root}; give the folder in which the flow pack was unpacked")
-    table, problems = _find_list(root) if gt is None else read_list(gt)
+    lists, why = {}, []
+    for path in _files(root, *TEXT_SUFFIXES) if gt is None else [Path(gt)]:
+        try:
+            lists[path.name] = read_list(path)
+        except ValueError as error:
+            why.append(str(error))
+    if len(lists) != 1:
+        none = f"no list of clips below {root} ({'; '.join(why[:3]) or 'there is no .csv'})"
+        found = f"{len(lists)} lists fit: {', '.join(lists)}" if lists else none
+        raise ValueError(f"{found}; say which with gt=")
+    table, problems = next(iter(lists.values()))
     given = [codings] if isinstance(codings, (str, os.PathLike, ClipIndex)) else list(codings)
     table, coded = _with_codings(table, given, alternatives)
     flows, of_pictures = _pictures(root, table)
@@ -262,81 +259,63 @@ def read_flow_pack(
     coded = coded.assign(clip_id=named)[named.isin(kept["clip_id"])]
     flow = np.stack(list(flows.values()))
     recipe = {"name": "flow pack", "coding": "uv_strain", "size": flow.shape[1], "largest": 1.0}
+    recipe["scaled"] = "clip by clip: values are not pixels, and 0 can be motion"
     problems = problem_table([], problem_table([*problems, *of_pictures]), coded)
-    return Clips(frames=None, flow=flow, table=kept, recipe={**recipe, "scaled": SCALED}, problems=problems)
+    return Clips(frames=None, flow=flow, table=kept, recipe=recipe, problems=problems)
 
 
 def _files(root: Path, *suffixes: str) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.suffix.lower() in suffixes and path.name[0] != ".")
 
 
-def _find_list(root: Path) -> tuple[pd.DataFrame, list[Problem]]:
-    found, why = {}, []
-    for path in _files(root, *TEXT_SUFFIXES):
-        try:
-            found[path.name] = read_list(path)
-        except ValueError as error:
-            why.append(str(error))
-    if len(found) > 1:
-        raise ValueError(f"{len(found)} lists fit: {', '.join(found)}; say which with gt=")
-    if not found:
-        reasons = "; ".join(why[:3]) or "there is no .csv"
-        raise ValueError(f"no list of clips below {root} ({reasons}); give it with gt=")
-    return next(iter(found.values()))
-
-
 def _pictures(root: Path, table: pd.DataFrame) -> tuple[dict[int, np.ndarray], list[Problem]]:
     """The flow of each row of the table with a usable picture, and what was found of the others."""
     pictures = _files(root, ".png")
-    by_name = {name_key(one.stem): one for one in pictures}
     by_key: dict[str, Path] = {}
     for one in pictures:
         for dataset in table["dataset"].unique():
             for subject in (one.stem.strip().split("_")[0], one.parent.name):
                 by_key.setdefault(name_key(reader_id(dataset, subject, one.stem)), one)
+    by_name = {name_key(one.stem): one for one in pictures}
     flows: dict[int, np.ndarray] = {}
     problems: list[Problem] = []
-    used = set()
-    for place, (row, key) in enumerate(zip(table.to_dict("records"), clip_keys(table), strict=True)):
-        named = name_key(re.sub(r"\.png$", "", row["image"], flags=re.IGNORECASE))
-        path = by_name.get(named) or by_key.get(key)
+    unused = dict.fromkeys(pictures)
+    for place, (clip_id, image, key) in enumerate(zip(table["clip_id"], table["image"], clip_keys(table), strict=True)):
+        path = by_name.get(name_key(re.sub(r"\.png$", "", image, flags=re.IGNORECASE))) or by_key.get(key)
         try:
             if path is None:
                 raise ValueError("no picture")
             values = read_image(path).astype(np.float32)
-            flow = np.concatenate([(values[..., :2] - MIDDLE) / MIDDLE, values[..., 2:] / 255.0], axis=-1)
-            if flow.shape != next(iter(flows.values()), flow.swapaxes(0, 1)).shape:
-                raise ValueError(f"{flow.shape[1]}x{flow.shape[0]} px is no square of the others' size")
+            if values.shape != next(iter(flows.values()), values.swapaxes(0, 1)).shape:
+                raise ValueError(f"{values.shape[1]}x{values.shape[0]} px is no square of the others' size")
         except ValueError as error:
-            problems.append((row["clip_id"], "flow", str(error), "left out"))
+            problems.append((clip_id, "flow", str(error), "left out"))
             continue
-        used.add(path)
-        flows[place] = flow
+        unused.pop(path, None)
+        # The middle of a clip's range becomes 0; it is not the absence of motion.
+        flows[place] = np.concatenate([(values[..., :2] - 127.5) / 127.5, values[..., 2:] / 255.0], axis=-1)
     if not flows:
-        raise ValueError(f"none of {len(table)} listed clips has one of the {len(pictures)} pictures below {root}")
-    problems += [(one.stem.strip(), "gt", "not in the list", "left out") for one in pictures if one not in used]
-    return flows, problems
+        raise ValueError(f"no clip of the list ({len(table)}) has one of the {len(pictures)} pictures below {root}")
+    return flows, problems + [(one.stem.strip(), "gt", "not in the list", "left out") for one in unused]
 
 
 def _with_codings(
     listed: pd.DataFrame, sources: list[CodingSource], alternatives: AlternativeRule
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The listed clips with what the codings say of them, and what was found."""
+    own = listed.assign(emotion=listed["label"], action_units="")
     if not sources:
-        return listed.assign(emotion=listed["label"], action_units=""), problem_table([])
+        return own, problem_table([])
     keys = clip_keys(listed)
     joined = join_indexes([_coding(source, listed, keys, alternatives) for source in sources])
     coded = joined.table.drop(columns=["frames_folder", "cropped", "label"], errors="ignore")
     coded = coded.set_axis(clip_keys(coded)).loc[lambda table: ~table.index.duplicated()]
     found = coded.reindex(keys).reset_index(drop=True)
     has_row = found["clip_id"].notna()
-    for name in found.select_dtypes(exclude="number"):
-        found[name] = found[name].fillna("")
-    own = listed.assign(emotion=listed["label"])
-    for name in ("clip_id", "dataset", "subject", "filename", "emotion"):
-        found[name] = found[name].where(has_row, own[name])
-    if has_row.all():
-        found = found.astype(dict.fromkeys(coded.select_dtypes("integer").columns, np.int64))
+    texts = found.select_dtypes(exclude="number").columns
+    found[texts] = found[texts].fillna("")
+    names = ["clip_id", "dataset", "subject", "filename", "emotion"]
+    found.loc[~has_row, names] = own.loc[~has_row, names]
     table = found.assign(label=listed["label"], image=listed["image"])
     without = table.loc[~has_row, "clip_id"]
     problems = [(name, "coding", "in none of the codings", "kept without AUs and frames") for name in without]
@@ -344,19 +323,13 @@ def _with_codings(
 
 
 def _coding(source: CodingSource, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
-    """A coding as an index, of a data set of which it has clips."""
-    index = source
-    if not isinstance(index, ClipIndex):
-        index = _sheet_of_pack(Path(index).expanduser(), listed, keys, alternatives)
-    if not clip_keys(index.table).isin(keys).any():
-        raise ValueError(f"none of {len(index)} clips of the coding is among the {len(keys)} clips of the pack")
-    return index
-
-
-def _sheet_of_pack(path: Path, listed: pd.DataFrame, keys: pd.Series, alternatives: AlternativeRule) -> ClipIndex:
-    clips = listed["dataset"].value_counts()
-    fitting, why = [], []
-    for name in [name for name in LAYOUTS if name in clips]:
+    """A coding as an index; a spreadsheet is of the pack's data set with which it shares most clips."""
+    if isinstance(source, ClipIndex):
+        if not clip_keys(source.table).isin(keys).any():
+            raise ValueError(f"no clip of the coding ({len(source)}) is in the pack ({len(keys)})")
+        return source
+    path, fitting, why = Path(source).expanduser(), [], []
+    for name, count in listed["dataset"].value_counts().reindex(list(LAYOUTS)).dropna().items():
         try:
             index = read_dataset(path.parent, layout=name, spreadsheet=path, frames=None, alternatives=alternatives)
         except ValueError as error:
@@ -364,7 +337,7 @@ def _sheet_of_pack(path: Path, listed: pd.DataFrame, keys: pd.Series, alternativ
             continue
         shared = int(clip_keys(index.table).isin(keys).sum())
         why.append(f"of {LAYOUTS[name].title} it has {shared} of the pack's clips in {len(index)} rows")
-        if shared >= LEAST_SHARED * min(len(index), clips[name]):  # names of other data sets agree by chance
+        if shared >= max(1, 0.1 * min(len(index), count)):  # names of other data sets agree by chance
             fitting.append((shared, index))
     if not fitting:
         raise ValueError(f"{path.name} is no spreadsheet of the pack's data sets: {'; '.join(why)}")

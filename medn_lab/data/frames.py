@@ -1,7 +1,4 @@
-"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only.
-
-Every module of this room takes ``cv2`` from here, so that a wheel that cannot be loaded is explained.
-"""
+"""Frames on the disk: which numbers a folder or a video holds, and reading them, always read-only."""
 
 from __future__ import annotations
 
@@ -10,29 +7,19 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 from PIL import Image
-
-try:
-    import cv2
-except ImportError as error:
-    raise ImportError(
-        f"OpenCV could not be loaded ({error}); where libGL or a display is missing, run "
-        "'pip uninstall opencv-python' and then 'pip install opencv-python-headless'"
-    ) from error
 
 NO_GUESS: Any = None
 """No first guess of what is to be estimated; OpenCV takes None there, which its types do not show."""
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
-
-BIT_DEPTHS = (8, 10, 12, 14, 16)
-"""How many bits cameras write into a 16-bit file."""
 
 MOST_BYTES = 2_000_000_000
 """Of frames in memory: 13 s of full HD at 25 frames a second."""
@@ -46,19 +33,10 @@ Problem: TypeAlias = tuple[str, str, str]
 _RUN = re.compile(r"\d+")
 _UNIT = re.compile(r"\d+(?=\s?(?:fps|hz|px|bits?)(?![a-z]))", re.IGNORECASE)
 _MOST_DIGITS = 15
-_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class ClipError(ValueError):
     """A clip cannot be prepared; it becomes a row of the problems table."""
-
-
-class FrameNameError(ClipError):
-    """Two files of a folder have one frame number."""
-
-
-class UnreadableFrameError(ClipError):
-    """A frame's file is missing, truncated or no picture."""
 
 
 def frame_number(name: str) -> int | None:
@@ -80,35 +58,12 @@ def frame_number(name: str) -> int | None:
     return int(runs[-1]) if runs else None
 
 
-def _frame_numbers(names: Iterable[str]) -> dict[str, int]:
-    """The frame number of each name in a folder: of the runs of digits that vary, the one with most values.
-
-    Of several such runs it is the one with the smallest range, which counts in the smallest steps, and then the last.
-    """
-    alike: dict[tuple[str, ...], dict[str, int]] = {}
-    for name in names:
-        number = frame_number(name)
-        if number is not None:
-            alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), {})[name] = number
-    numbers: dict[str, int] = {}
-    chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
-    for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
-        runs = [[int(run) for run in _RUN.findall(name.rpartition(".")[0])] for name in group]
-        columns = list(zip(*runs, strict=True))
-        places = [p for p, column in enumerate(columns) if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
-        best = chosen.get(len(pattern), -1)
-        if places:
-            best = max(places, key=lambda p: (len(set(columns[p])), min(columns[p]) - max(columns[p]), p))
-            chosen.setdefault(len(pattern), best)
-        numbers |= group if best < 0 else dict(zip(group, columns[best], strict=True))
-    return numbers
-
-
 def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     """The frames of a folder by number, rising: ``img9`` comes before ``img46``.
 
     The number is the run of digits that varies from name to name, so that ``f001_30fps.png``, ``f002_30fps.png`` ...
-    are 1, 2 ...
+    are 1, 2 ... Where several vary it is the one with most values, of these the one that counts in the smallest steps,
+    and then the last.
 
     Parameters
     ----------
@@ -123,7 +78,7 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     ------
     FileNotFoundError
         If there is no such folder.
-    FrameNameError
+    ClipError
         If two files have one number, such as ``img1.png`` and ``img01.png``.
 
     Examples
@@ -139,14 +94,27 @@ def list_frames(folder: str | os.PathLike[str]) -> dict[int, Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder of frames at {folder}")
-    numbers = _frame_numbers(sorted(name for name in os.listdir(folder) if name[0] != "."))
+    alike: dict[tuple[str, ...], dict[str, int]] = {}  # by what stands between the digits: names and their numbers
+    for name in sorted(name for name in os.listdir(folder) if name[0] != "."):
+        number = frame_number(name)
+        if number is not None:
+            alike.setdefault(tuple(_RUN.split(name.rpartition(".")[0].lower())), {})[name] = number
+    numbers: dict[str, int] = {}
+    chosen: dict[int, int] = {}  # by the number of runs, from the largest group of names that are alike
+    for pattern, group in sorted(alike.items(), key=lambda item: -len(item[1])):
+        runs = [[int(run) for run in _RUN.findall(name.rpartition(".")[0])] for name in group]
+        columns = list(zip(*runs, strict=True))
+        places = [p for p, column in enumerate(columns) if len(set(column)) > 1 and max(column) < 10**_MOST_DIGITS]
+        best = chosen.get(len(pattern), -1)
+        if places:
+            best = max(places, key=lambda p: (len(set(columns[p])), min(columns[p]) - max(columns[p]), p))
+            chosen.setdefault(len(pattern), best)
+        numbers |= group if best < 0 else dict(zip(group, columns[best], strict=True))
     twice = [number for number, count in Counter(numbers.values()).items() if count > 1]
     if twice:
-        same = [name for name, one in numbers.items() if one == min(twice)]
-        raise FrameNameError(
-            f"{' and '.join(sorted(same)[:3])} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are "
-            "there twice); leave one file a frame, and one clip a folder"
-        )
+        same = " and ".join(sorted(name for name, one in numbers.items() if one == min(twice))[:3])
+        fault = f"{same} in {folder.name} are both frame {min(twice)} ({len(twice)} numbers are there twice)"
+        raise ClipError(f"{fault}; leave one file a frame, and one clip a folder")
     return {number: folder / name for name, number in sorted(numbers.items(), key=lambda item: item[1])}
 
 
@@ -167,7 +135,7 @@ class FrameFiles(Sequence):
             return image
         if not self._white:
             largest = max(float(one.max()) for one in map(_decoded, self.paths) if one.dtype != np.uint8)
-            depths = (2.0**bits - 1 for bits in BIT_DEPTHS if largest < 2**bits)
+            depths = (2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits)
             self._white = 1.0 if image.dtype.kind == "f" and largest <= 1 else next(depths, largest)
             if self._white != 2**16 - 1:
                 found = f"values up to {largest:g} in {image.dtype} files"
@@ -190,7 +158,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises
     ------
-    UnreadableFrameError
+    ClipError
         If the file is missing, empty, truncated, damaged or no picture.
 
     Examples
@@ -213,14 +181,14 @@ def _decoded(path: Path) -> np.ndarray:
         # Decoders fill the missing half of a truncated picture with grey, or read on past a wrong checksum.
         if content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-64:]:
             raise ValueError("it is truncated")
-        if content.startswith(_PNG):
+        if content.startswith(b"\x89PNG\r\n\x1a\n"):
             with Image.open(io.BytesIO(content)) as opened:
                 opened.verify()
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
         if image is None:
             raise ValueError("it is no picture that OpenCV can read")
     except (OSError, ValueError, SyntaxError, cv2.error) as error:  # Pillow has SyntaxError for a broken chunk
-        raise UnreadableFrameError(f"{path.name} cannot be read: {error}") from error
+        raise ClipError(f"{path.name} cannot be read: {error}") from error
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else np.ascontiguousarray(image[..., ::-1])
 
 
@@ -233,35 +201,35 @@ def open_frames(
     first, last = (0 if onset is None else onset), (math.inf if offset is None else offset)
     frames: Sequence[np.ndarray]
     problems: list[Problem] = []
+    rate = 30.0
     if source.is_dir():
         paths = list_frames(source)
         numbers = [number for number in paths if first <= number <= last]
         frames = FrameFiles([paths[number] for number in numbers])
-        rate = 30.0 if fps is None else float(fps)
     elif not source.is_file():
         raise FileNotFoundError(f"nothing at {source}; give a video file or a folder of frames")
     elif source.suffix.lower() not in VIDEO_SUFFIXES:
         raise ValueError(f"{source.name} is no video ({', '.join(VIDEO_SUFFIXES)}); give a video or a folder of frames")
     else:
-        numbers, frames, rate, problems = _read_video(source, max(0, first), last, fps)
+        first = max(0, first)
+        frames, rate = _read_video(source, first, last)
+        numbers = list(range(first, first + len(frames)))
+        if fps is None and not 0 < rate < MOST_FPS:
+            found = f"{rate:g} frames a second in the video's header"
+            problems.append(("fps", found, "30 assumed; give fps= where it is known"))
+            rate = 30.0
     if len(numbers) < 2:
-        raise ValueError(
-            f"{source.name} has {len(numbers)} readable frames with a number from {first} to {last}; a clip needs at "
-            "least 2"
-        )
-    return np.array(numbers), frames, rate, problems
+        found = f"{len(numbers)} readable frames with a number from {first} to {last}"
+        raise ValueError(f"{source.name} has {found}; a clip needs at least 2")
+    return np.array(numbers), frames, rate if fps is None else float(fps), problems
 
 
-def _read_video(
-    source: Path, first: int, last: float, fps: float | None
-) -> tuple[list[int], list[np.ndarray], float, list[Problem]]:
-    """Numbers and frames of a part of a video, the frames a second, and rows of ``problems``."""
+def _read_video(source: Path, first: int, last: float) -> tuple[list[np.ndarray], float]:
+    """The frames of a part of a video, and the frames a second that its header has."""
     frames: list[np.ndarray] = []
-    problems: list[Problem] = []
     count = 0
     video = cv2.VideoCapture(str(source))
     try:
-        rate = video.get(cv2.CAP_PROP_FPS)
         while count <= last and video.grab():
             if count >= first:
                 read, frame = video.retrieve()
@@ -269,18 +237,12 @@ def _read_video(
                     break
                 frames.append(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
                 if len(frames) * frame.nbytes > MOST_BYTES:
-                    raise ValueError(
-                        f"{source.name} is longer than {len(frames) - 1} frames, which is no single micro-expression; "
-                        "choose a part of it with onset= and offset="
-                    )
+                    fault = f"{source.name} is longer than {len(frames) - 1} frames"
+                    raise ValueError(f"{fault}; choose a part of it with onset= and offset=")
             count += 1
+        return frames, video.get(cv2.CAP_PROP_FPS)
     finally:
         video.release()
-    if fps is None and not 0 < rate < MOST_FPS:
-        found = f"{rate:g} frames a second in the video's header"
-        problems.append(("fps", found, "30 assumed; give fps= where it is known"))
-        rate = 30.0
-    return list(range(first, first + len(frames))), frames, rate if fps is None else float(fps), problems
 
 
 def nearest(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:

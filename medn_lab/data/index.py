@@ -19,10 +19,9 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.frames import Problem, frame_number, list_frames
-from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, header_key, name_key
+from medn_lab.data.frames import ClipError, Problem, frame_number, list_frames
+from medn_lab.data.layouts import LAYOUTS, FrameTree, Layout, Sheet, header_key, name_key, own_folders
 from medn_lab.data.protocols import PROTOCOLS, canonical_emotion
-from medn_lab.data.spreadsheet import Sheet, own_folders
 from medn_lab.records import (
     CODING_COLUMNS,
     PROBLEM_COLUMNS,
@@ -35,15 +34,7 @@ from medn_lab.records import (
 )
 from medn_lab.records import ActionUnits as ActionUnits
 
-SLOWEST_FPS, FASTEST_FPS = 5.0, 1_000.0
-"""A frame rate outside is a wrong cell (1,000 and 90,000 are clocks of video files); the data set's own is taken."""
-
-LONGEST_SECONDS = 2.0
-"""Longer than this, something else than a micro-expression was coded, or a number is wrong."""
-
 SPOTTED = "-> spotted when the clip is prepared"
-
-_DATASETS = {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "casmeiii": "casme3"}
 
 
 def problem_table(problems: Iterable[tuple[str, str, str, str]], *tables: pd.DataFrame) -> pd.DataFrame:
@@ -68,8 +59,8 @@ def reader_id(dataset: str, subject: str, filename: str) -> str:
     ('casme2/01/EP02_01f', 'smic/3/s3_ne_03')
     """
     dataset, subject, filename = (normalise_text(text) for text in (dataset, subject, filename))
-    key = header_key(dataset)
-    dataset = _DATASETS.get(key, key if key in LAYOUTS else dataset.lower())
+    key, known = header_key(dataset), {"casmeii": "casme2", "smichs": "smic", "smichse": "smic", "casmeiii": "casme3"}
+    dataset = known.get(key, key if key in LAYOUTS else dataset.lower())
     person = LAYOUTS[dataset].subject_name(subject) if dataset in LAYOUTS else subject
     number = re.sub(r"\D", "", person).lstrip("0")
     parts = re.sub(r"\.(png|jpe?g|bmp|avi|mp4)$", "", filename, flags=re.IGNORECASE).strip().split("_")
@@ -103,8 +94,7 @@ class FrameFolders:
     """Every folder below a root that holds numbered pictures.
 
     `frames` is ``auto``, the name of a tree, or the name of a folder: then only what lies below folders of this name.
-    ``count`` is how many there are, and
-    ``numbers(folder)`` the frame numbers in one, rising.
+    ``count`` is how many there are, and ``numbers(folder)`` the frame numbers in one, rising.
     """
 
     def __init__(self, root: Path, layout: Layout, *, frames: str = "auto") -> None:
@@ -117,10 +107,14 @@ class FrameFolders:
         for folder, inner, files in os.walk(root, followlinks=True):
             inner[:] = own_folders(inner)
             parts = (root.name, *Path(folder).relative_to(root).parts)
-            if below not in f"/{'/'.join(parts).lower()}/":
-                continue
             first = next((name for name in files if name[0] != "." and frame_number(name) is not None), None)
-            if first is not None and (tree := _tree_of(layout, parts, first)) in self.trees:
+            if first is None or below not in f"/{'/'.join(parts).lower()}/":
+                continue
+            # The tree of the longest marker, or else that of the first frame's name.
+            marked = [tree for tree in layout.trees if any(tree.marker in part.lower() for part in parts)]
+            like = [tree for tree in layout.trees if first.lower().startswith(tree.frame.partition("{")[0])]
+            tree = max(marked, key=lambda tree: len(tree.marker)) if marked else [*like, layout.trees[-1]][0]
+            if tree in self.trees:
                 self.count += 1
                 for kept in (str, _clip_name):
                     key = (tree.name, *map(kept, parts[-tree.tail :]))
@@ -129,45 +123,34 @@ class FrameFolders:
             known = ", ".join(tree.name for tree in layout.trees)
             raise ValueError(f"no frames {frames!r}: there are auto, {known}, and {root} has no such folder of frames")
 
-    def find(self, fields: Mapping[str, str]) -> tuple[Path, FrameTree, str]:
+    def find(self, fields: Mapping[str, Any]) -> tuple[Path, FrameTree, str]:
         """The folder of a row, its tree, and how its name differs (``""`` where it does not).
 
         ValueError is raised if there is none, or several.
         """
-        names = {tree: tree.folder.format(**fields).split("/")[-tree.tail :] for tree in self.trees}
-        for tree, parts in names.items():
+        for tree in self.trees:
+            parts = tree.folder.format(**fields).split("/")[-tree.tail :]
             for kept in (str, _clip_name):  # found under its own name before a similar one
                 found = list(self._by_key.get((tree.name, *map(kept, parts)), {}))
                 if len(found) > 1:
                     listed = ", ".join(str(path.relative_to(self.root)) for path in found[:3])
                     raise ValueError(f"{len(found)} folders fit: {listed}; choose with frames= and a folder's name")
                 if found:
-                    actual = "/".join(found[0].parts[-tree.tail :])
-                    return found[0], tree, "" if actual == "/".join(parts) else actual
+                    actual = list(found[0].parts[-tree.tail :])
+                    return found[0], tree, "" if actual == parts else "/".join(actual)
         raise ValueError(f"no folder for {fields['subject']}/{fields['filename']}")
 
 
-def _tree_of(layout: Layout, parts: tuple[str, ...], first: str) -> FrameTree:
-    """The tree of a folder: that of the longest marker, or else that of its first frame's name."""
-    marked = [tree for tree in layout.trees if any(tree.marker in part.lower() for part in parts)]
-    named = [tree for tree in layout.trees if first.lower().startswith(tree.frame.partition("{")[0])]
-    return max(marked, key=lambda tree: len(tree.marker)) if marked else (named or layout.trees[-1:])[0]
-
-
 # --- rows -----------------------------------------------------------------------------------------------------------
-
-
-class _LeftOut(Exception):
-    """A row cannot be used; why is the last of its problems."""
 
 
 @dataclass
 class _Row:
     """One row on its way: what the sheet says, what is known of it, and what was found wrong."""
 
-    raw: Mapping[str, str]
+    raw: Mapping[str, Any]
     repair: bool
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, Any]
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, name: str, found: object, done: str) -> None:
@@ -183,7 +166,7 @@ class _Row:
     def leave_out(self, name: str, found: object, done: str = "left out") -> NoReturn:
         """The clip cannot be used."""
         self.note(name, found, done)
-        raise _LeftOut
+        raise ClipError(done)
 
 
 def make_index(
@@ -196,34 +179,35 @@ def make_index(
     alternatives: AlternativeRule,
 ) -> ClipIndex:
     """The clips of a spreadsheet, with their folders where these are given; ValueError if no row can be used."""
-    raws = list(_expressions(sheet[1]))
-    texts = [raw["action_units"] for raw in raws] if layout.has_aus else []
-    codings = au_codings(texts, alternatives=alternatives).to_dict("records") or [{}] * len(raws)
+    raws = list(_expressions(sheet[1], layout))
+    codings = au_codings([raw.get("action_units", "") for raw in raws], alternatives=alternatives).to_dict("records")
     kept: list[dict[str, Any]] = []
     problems: list[tuple[Any, ...]] = []
     seen: Counter[str] = Counter()
     for raw, coding in zip(raws, codings, strict=True):
-        row, names, used = _Row(raw, repair, dict(coding)), _names(layout, raw), False
-        clip_id = "/".join([layout.dataset, *(names[name] for name in layout.key)])
-        if not names["subject"] or not names["filename"]:
+        clip_id = "/".join([layout.dataset, *(raw[name] for name in layout.key)])
+        if not raw["subject"] or not raw["filename"]:
             clip_id = f"{layout.dataset}/({raw['row_text'][:40]})"
         seen[clip_id.casefold()] += 1  # in two capitalisations it would be one folder twice
         count = seen[clip_id.casefold()]
         again = f"row {raw['sheet_row']} of the sheet is number {count} of {clip_id}"
         clip_id += f"#{count}" if count > 1 else ""
-        with suppress(_LeftOut):
+        row = _Row(raw, repair, {"clip_id": clip_id, **(coding if layout.has_aus else {"action_units": ""})})
+        used = False
+        with suppress(ClipError):
             if count > 1:
                 row.leave_out("clip_id", again)
-            _read_row(row, names, layout, folders, alternatives)
-            kept.append({"clip_id": clip_id, **row.values})
+            _read_row(row, layout, folders)
+            _read_labels(row, layout, alternatives)
+            kept.append(row.values)
             used = True
         problems += [(clip_id, *problem, used) for problem in row.problems]
     found_wrong = pd.DataFrame(problems, columns=list(PROBLEM_COLUMNS)).astype({"kept": bool})
     if not kept:
         looked = "" if folders is None else f" with the {folders.count} folders of frames below {root}"
         expected = " or ".join(tree.folder for tree in layout.trees)
-        first_problem = ": ".join(found_wrong.loc[0, ["clip_id", "field", "found"]]) if problems else "it has no rows"
         fault = f"none of {len(raws)} rows of {layout.title} can be used{looked} (expected {expected})"
+        first_problem = ": ".join(map(str, problems[0][:3])) if problems else "it has no rows"
         raise ValueError(f"{fault}; the first, {first_problem}")
     table = pd.DataFrame(kept)
     source = {"root": str(root), **sheet[0], "rows": len(raws), "frames": sorted(set(table.get("tree", [])))}
@@ -238,68 +222,77 @@ def make_index(
     return ClipIndex(pd.concat(parts, axis=1), found_wrong, source)
 
 
-def _expressions(rows: Iterable[dict[str, str]]) -> Iterator[dict[str, str]]:
-    """One row an expression: SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``."""
+def _expressions(rows: Iterable[dict[str, Any]], layout: Layout) -> Iterator[dict[str, Any]]:
+    """One row an expression, with subject, file and onset as an id has them; ``clip`` is the file without a number.
+
+    SMIC codes up to three in the row of one clip, as ``Onset2F`` and ``Offset2F``: the second is ``s3_ne_03/2``, as
+    no file is called so.
+    """
+    blank = {"", "0", "0.0", "/", "-", "nan", "none", "n/a"}
     for raw in rows:
-        yield raw
-        for more in "23":
-            onset, offset = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")
-            blank = ("", "0", "0.0", "/", "-", "nan", "none", "n/a")
-            if raw["filename"] and not {normalise_text(text).lower() for text in (onset, offset)} <= set(blank):
-                yield raw | {"onset": onset, "apex": "", "offset": offset, "expression": more}
+        subject, clip = normalise_text(raw["subject"]), normalise_text(raw["filename"])
+        names = {"subject": subject and layout.subject_name(subject), "filename": clip, "clip": clip}
+        expressions = {"": (raw["onset"], raw.get("offset", ""))}
+        for more in "23" if clip else "":
+            times = raw.get(f"onset{more}", ""), raw.get(f"offset{more}", "")
+            if not {normalise_text(text).lower() for text in times} <= blank:
+                expressions[more] = times
+        for more, (onset, offset) in expressions.items():
+            number = _number(onset)
+            named = {**raw, **names, "onset": onset if number is None else str(number)}
+            yield named | ({"filename": f"{clip}/{more}", "apex": "", "offset": offset} if more else {})
 
 
-def _names(layout: Layout, raw: Mapping[str, str]) -> dict[str, str]:
-    """Subject, clip and onset as an id has them; a further expression has its number too, as no file is called so."""
-    subject, name, onset = normalise_text(raw["subject"]), normalise_text(raw["filename"]), _number(raw["onset"])
-    return {
-        "subject": subject and layout.subject_name(subject),
-        "filename": f"{name}/{raw['expression']}" if "expression" in raw else name,
-        "onset": raw["onset"] if onset is None else str(onset),
-    }
-
-
-def _read_row(
-    row: _Row, names: Mapping[str, str], layout: Layout, folders: FrameFolders | None, alternatives: AlternativeRule
-) -> None:
+def _read_row(row: _Row, layout: Layout, folders: FrameFolders | None) -> None:
     raw, values = row.raw, row.values
-    subject, filename = names["subject"], names["filename"]
-    if not subject or not filename:
+    if not raw["subject"] or not raw["filename"]:
         why = "names no subject and file (of merged cells the first alone has the text), so no clip"
         row.leave_out("row", raw["row_text"], f"left out: row {raw['sheet_row']} of the sheet {why}")
-    values |= {"dataset": layout.dataset, "subject": subject, "filename": filename, "sheet_row": int(raw["sheet_row"])}
-    values |= {name: raw[name] for name in ("coding", "spreadsheet", "sheet", "objective_class") if name in raw}
-    there, camera = np.arange(0), layout.camera(raw.get("spreadsheet", ""))
+    values |= {"dataset": layout.dataset, "subject": raw["subject"], "filename": raw["filename"]}
+    values |= {
+        name: raw[name] for name in ("coding", "spreadsheet", "sheet", "sheet_row", "objective_class") if name in raw
+    }
+    there, camera = np.arange(0), layout.camera(raw["spreadsheet"])
     if folders is not None:
         try:
-            place = {**names, "filename": normalise_text(raw["filename"]), "emotion": raw["emotion"]}
-            folder, tree, differs = folders.find(place)
+            folder, tree, differs = folders.find({**raw, "filename": raw["clip"]})
             there = folders.numbers(folder)
         except ValueError as error:  # no folder, several, or two files of one number
             row.leave_out("frames", error)
         if differs:
             row.note("frames_folder", differs, "matched despite its name")
-        values |= {"frames_folder": str(folder), "cropped": tree.cropped, "tree": tree.name}
+        values |= {"frames_folder": str(folder), "cropped": tree.name == "cropped", "tree": tree.name}
         camera, of_sheet = layout.camera(folder.relative_to(folders.root)) or camera, camera
         if of_sheet not in ("", camera):
             row.leave_out("frames", f"frames of the camera {camera}, coding of {of_sheet}")
-    _read_course(row, layout, there)
+    onset, offset = _read_course(row, layout, there)
+    frames = offset - onset + 1  # a wrong cell can make it huge
     if folders is not None:
-        _check_frames(row, there)
-    fps = _fps(raw.get("fps", ""))
-    values["fps"] = layout.cameras.get(camera, layout.fps) if fps is None else fps
-    if fps is None and raw.get("fps"):
-        row.note("fps", repr(raw["fps"]), f"-> {values['fps']:g}, the data set's own")
-    if "expression" in raw:
-        row.note("filename", f"{filename}, {values['onset']} to {values['offset']}", "a clip with its own id")
-    frames = values["offset"] - values["onset"] + 1
-    if frames / values["fps"] > LONGEST_SECONDS:
-        row.note("offset", f"{frames} frames, {frames / values['fps']:.1f} s", "kept as it is")
-    _read_labels(row, layout, alternatives)
+        inside = there[(there >= onset) & (there <= offset)]
+        missing = frames - len(inside)
+        lacks = f"{missing} of {frames} frames from {onset} to {offset} are missing"
+        if len(inside) < 2:
+            row.leave_out("frames", f"{lacks}; the folder has {there[0]} to {there[-1]}")
+        elif missing > frames / 2:
+            row.leave_out("frames", lacks, "left out: more than half are missing")
+        elif missing:
+            gone = np.setdiff1d(np.arange(onset, offset + 1), inside)
+            some = ", ".join(map(str, gone[:5])) + (" ..." if missing > 5 else "")
+            row.fix("frames", f"{lacks}: {some}", "the nearest are taken instead")
+    typed = re.fullmatch(r"(\d{1,9}(?:[.,]\d*)?) ?(?:fps|hz)?", normalise_text(raw.get("fps", "")).lower())
+    rate = float(typed[1].replace(",", ".")) if typed else 0.0
+    # A rate outside 5 to 1,000 is a wrong cell (1,000 and 90,000 are clocks of video files).
+    values["fps"] = fps = rate if 5 <= rate < 1000 else layout.cameras.get(camera, layout.fps)
+    if raw.get("fps") and fps != rate:
+        row.note("fps", repr(raw["fps"]), f"-> {fps:g}, the data set's own")
+    if raw["filename"] != raw["clip"]:
+        row.note("filename", f"{raw['filename']}, {onset} to {offset}", "a clip with its own id")
+    if frames / fps > 2:  # seconds: something else than a micro-expression was coded, or a number is wrong
+        row.note("offset", f"{frames} frames, {frames / fps:.1f} s", "kept as it is")
 
 
-def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
-    """Onset, apex and offset, in order."""
+def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> tuple[int, int]:
+    """Onset and offset; with the apex they are in order, and in the row's values."""
     raw = row.raw
     onset, apex, offset = (_number(raw.get(name, "")) for name in ("onset", "apex", "offset"))
     if onset is None:
@@ -309,7 +302,7 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
         if apex is not None and apex > onset:
             offset = apex + (apex - onset)
             row.fix("offset", found, f"-> {offset}, as long after the apex as the onset is before it")
-        elif not layout.shared_folders and len(there) and there[-1] > onset:
+        elif "onset" not in layout.key and len(there) and there[-1] > onset:
             offset = int(there[-1])
             row.fix("offset", found, f"-> {offset}, the last frame of the clip's folder")
         else:
@@ -325,22 +318,7 @@ def _read_course(row: _Row, layout: Layout, there: np.ndarray) -> None:
     elif apex is not None and apex == offset:
         row.note("apex", f"{apex}, the same as the offset", "kept as it is")
     row.values |= {"onset": onset, "apex": np.nan if apex is None else apex, "offset": offset}
-
-
-def _check_frames(row: _Row, there: np.ndarray) -> None:
-    onset, offset = row.values["onset"], row.values["offset"]
-    inside = there[(there >= onset) & (there <= offset)]
-    wanted = offset - onset + 1  # a wrong cell can make it huge
-    missing = wanted - len(inside)
-    lacks = f"{missing} of {wanted} frames from {onset} to {offset} are missing"
-    if len(inside) < 2:
-        row.leave_out("frames", f"{lacks}; the folder has {there[0]} to {there[-1]}")
-    elif missing > wanted / 2:
-        row.leave_out("frames", lacks, "left out: more than half are missing")
-    elif missing:
-        gone = np.setdiff1d(np.arange(onset, offset + 1), inside)
-        some = ", ".join(map(str, gone[:5])) + (" ..." if missing > 5 else "")
-        row.fix("frames", f"{lacks}: {some}", "the nearest are taken instead")
+    return onset, offset
 
 
 def _read_labels(row: _Row, layout: Layout, alternatives: AlternativeRule) -> None:
@@ -352,26 +330,16 @@ def _read_labels(row: _Row, layout: Layout, alternatives: AlternativeRule) -> No
     elif not known and emotion != "tense":
         row.note("emotion", repr(raw["emotion"]), "kept under this name; no protocol knows it")
     if not layout.has_aus:
-        values["action_units"] = ""
         return
     plain, doubt = parse_action_units(raw["action_units"]), values["action_units_doubt"]
     if doubt == "unknown":
         row.note("action_units", repr(raw["action_units"]), "AUs unknown")
     elif doubt or plain.junk:
-        done = f"read as {values['action_units'] or 'no AU'}"
-        if alternatives == "leave_out" and not plain.certain:
-            done = "kept, out of pairs, floors and AU targets"
+        out = alternatives == "leave_out" and not plain.certain
+        done = "kept, out of pairs, floors and AU targets" if out else f"read as {values['action_units'] or 'no AU'}"
         done += f"; in doubt: {doubt}" if doubt else ""
-        row.note(
-            "action_units", raw["action_units"], done + (f"; not an AU: {' '.join(plain.junk)}" if plain.junk else "")
-        )
-
-
-def _fps(text: str) -> float | None:
-    """A frame rate, also with its unit or a decimal comma; None for what cannot be one."""
-    found = re.fullmatch(r"(\d{1,9}(?:[.,]\d*)?) ?(?:fps|hz)?", normalise_text(text).lower())
-    rate = float(found[1].replace(",", ".")) if found else 0.0
-    return rate if SLOWEST_FPS <= rate < FASTEST_FPS else None
+        done += f"; not an AU: {' '.join(plain.junk)}" if plain.junk else ""
+        row.note("action_units", raw["action_units"], done)
 
 
 def _number(text: str) -> int | None:

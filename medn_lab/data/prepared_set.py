@@ -14,38 +14,31 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from medn_lab.data.clip_input import ClipInput, CropRule, input_of_clip
+from medn_lab.data.clip_input import CropRule, input_of_clip
+from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
-from medn_lab.data.frames import ClipError, cv2
+from medn_lab.data.frames import ClipError
 from medn_lab.data.index import problem_table
 from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_strip, note_arrays, write_parts
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
 
-_PARTS = {
-    "pipeline": "another version of medn_lab",
-    "recipe": "another recipe",
-    "clips": "other clips",
-    "settings": "another crop or other landmarks",
-    "viewing": "no viewing copy, or another",
-}
-"""Parts of a set's identity, and the fault where one differs."""
-
-_LONGEST = 16383
-"""The largest side of a WebP picture in pixels."""
+Finished: TypeAlias = dict[int, tuple[dict[str, Any], Path | dict[str, np.ndarray]]]
+"""Row of the index to the note of its clip, and its arrays or the file that holds them."""
 
 _BUSY = "{} is being prepared by another process right now; call again when it is done, or choose another folder"
 
@@ -130,61 +123,67 @@ def prepare(
     recipe = FlowRecipe() if recipe is None else recipe
     if not len(index):
         raise ValueError("the index is empty: there is no clip to prepare")
-    marks = {str(name): np.asarray(points, dtype=float) for name, points in (landmarks or {}).items()}
-    plain = {name: points.tolist() for name, points in sorted(marks.items())}
-    identity = _identity(index, recipe, {"crop": crop, "landmarks": plain})
+    boxes = {str(name): FaceBox.of_landmarks(points) for name, points in (landmarks or {}).items()}
+    marks = {name: np.asarray(box.landmarks).tolist() for name, box in sorted(boxes.items())}
+    settings = {"crop": crop, "landmarks": marks}
+    names = [name for name in ("clip_id", "onset", "apex", "offset", "frames_folder") if name in index.table]
+    # What decides a set's content, so that another one is never continued or opened instead.
+    identity: dict[str, Any] = {
+        "pipeline": PIPELINE,
+        "recipe": recipe.to_dict(),
+        "clips": hashlib.sha256(index.table[names].to_csv(index=False).encode()).hexdigest(),
+        "settings": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
+        "detector": "centerface",
+    }
     if viewing is not None:
-        most = min(recipe.compute_size, _LONGEST // recipe.n_frames)
+        most = min(recipe.compute_size, 16383 // recipe.n_frames)  # the largest side of a WebP picture
         if not recipe.size <= viewing <= most:
             raise ValueError(f"viewing must be from {recipe.size} (size) to {most} px (compute_size); it is {viewing}")
         identity["viewing"] = int(viewing)
     path = None if out is None else Path(out)
     if path is not None and path.exists():
         return _opened(index, path, identity)
-    with nullcontext(FinishedClips()) if path is None else _growing(path, identity, len(index), recipe) as finished:
+    finished: Finished = {}
+    with nullcontext() if path is None else _growing(path, identity, finished, len(index), recipe) as folder:
         from joblib import Parallel, delayed
         from tqdm.auto import tqdm
 
         work = delayed(partial(_made, recipe=recipe, crop=crop, viewing=viewing, alone=n_jobs != 1))
         rows = index.table.to_dict("records")
-        waiting = [place for place in range(len(rows)) if place not in finished.notes]
-        jobs = (work(place, rows[place], landmarks=marks.get(rows[place]["clip_id"])) for place in waiting)
+        waiting = [place for place in range(len(rows)) if place not in finished]
+        jobs = (work(place, rows[place], box=boxes.get(rows[place]["clip_id"])) for place in waiting)
         # Results come one by one, in the order in which they are ready, so that none pile up in memory.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="2*n_jobs", batch_size=1)
         options = {"total": len(rows), "initial": len(rows) - len(waiting), "desc": "prepare", "unit": "clip"}
         try:
-            for place, made in tqdm(parallel(jobs), disable=not progress, **options):
-                finished.put(place, made)
+            for place, note, arrays in tqdm(parallel(jobs), disable=not progress, **options):
+                file = None if folder is None else folder / f"{place:06d}.npz"
+                if file is not None:
+                    with open(file.with_name("draft"), "wb") as stream:
+                        np.savez(stream, note=np.array(json.dumps(note)), **arrays)
+                        stream.flush()
+                        os.fsync(stream.fileno())
+                    file.with_name("draft").replace(file)
+                finished[place] = note, arrays if file is None else file
         except BrokenExecutor as error:
+            fault = f"a worker process was killed, mostly for want of memory ({type(error).__name__})"
             raise RuntimeError(
-                f"a worker process was killed, mostly for want of memory ({type(error).__name__}); with a folder what "
-                "is done is kept: call prepare again, with a smaller n_jobs, which needs less"
+                f"{fault}; in a folder what is done is kept: call again with a smaller n_jobs"
             ) from error
         return _of_finished(index, finished, recipe, identity, path)
 
 
-def _made(place: int, row: dict[str, Any], *, alone: bool, **options: Any) -> tuple[int, ClipInput | str]:
-    """One clip's place in the set with its input, or why there is none; in a worker process OpenCV has one thread."""
+def _made(
+    place: int, row: dict[str, Any], *, alone: bool, **options: Any
+) -> tuple[int, dict[str, Any], dict[str, np.ndarray]]:
+    """One clip's place in the set, its note and its arrays; in a worker process OpenCV has one thread."""
     if alone:
         cv2.setNumThreads(1)
     try:
-        return place, input_of_clip(row, **options)
+        note, arrays = input_of_clip(row, **options)
     except ClipError as error:
-        return place, str(error)
-
-
-def _identity(index: ClipIndex, recipe: FlowRecipe, settings: dict[str, Any]) -> dict[str, Any]:
-    """What decides a set's content, so that another one is never continued or opened instead."""
-    names = ["clip_id", "onset", "apex", "offset", "frames_folder"]
-    rows = index.table[[name for name in names if name in index.table]].to_csv(index=False)
-    identity = {
-        "pipeline": PIPELINE,
-        "recipe": recipe.to_dict(),
-        "clips": hashlib.sha256(rows.encode()).hexdigest(),
-        "settings": hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest(),
-        "detector": "centerface",
-    }
-    return json.loads(json.dumps(identity))
+        return place, {"problems": [("clip", str(error), "left out")]}, {}
+    return place, note | {"strip": hashlib.sha256(arrays["strip"].tobytes()).hexdigest()}, arrays
 
 
 def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
@@ -195,71 +194,21 @@ def _opened(index: ClipIndex, path: Path, identity: dict[str, Any]) -> Clips:
     try:
         found = json.loads((path / "record.json").read_text())["meta"]["prepared"]
         asked = {"viewing": found.get("viewing")} | identity
-        differs = [fault for name, fault in _PARTS.items() if found.get(name) != asked[name]]
+        differs = [name for name in asked if name != "detector" and found.get(name) != asked[name]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FileExistsError(
-            f"{path} exists and is no prepared set; choose another folder, nothing was written"
-        ) from error
+        raise FileExistsError(f"{path} exists and is no prepared set; choose another folder") from error
     if differs:
-        raise FileExistsError(
-            f"{path} was prepared with {' and '.join(differs)}; choose another folder, or remove this one"
-        )
+        what = f"{', '.join(differs)} (settings: crop and landmarks; pipeline: the version of medn_lab)"
+        raise FileExistsError(f"{path} is another set: it differs in {what}; choose another folder, or remove this one")
     if _hidden(path).is_dir():  # left by a kill just after the set was whole
         with suppress(OSError), _locked(path):
             pass
     clips = Clips.load(path)
     stored = clips.table.set_index("clip_id")
     table = index.table.set_index("clip_id").loc[stored.index]
-    for name in stored.columns:
-        if name == "apex" or name not in table:
-            table[name] = stored[name]
+    news = [name for name in stored.columns if name == "apex" or name not in table]
     problems = problem_table([], index.problems, clips.problems).drop_duplicates(ignore_index=True)
-    return replace(clips, table=table.reset_index(), problems=problems)
-
-
-class FinishedClips:
-    """The clips of a set that are finished, in memory or in a folder with one file each.
-
-    Attributes
-    ----------
-    folder : Path or None
-    notes : dict
-        Row of the index to what is known of it: ``apex, problems, face``, or ``failed``.
-    """
-
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder
-        self.notes: dict[int, dict[str, Any]] = {}
-        self._arrays: dict[int, dict[str, np.ndarray]] = {}
-        for file in sorted(folder.glob("*.npz")) if folder else ():
-            self.notes[int(file.stem)] = json.loads(str(np.load(file)["note"]))
-
-    def put(self, row: int, made: ClipInput | str) -> None:
-        """Keep one clip, or why there is none."""
-        note: dict[str, Any] = {"failed": made}
-        arrays: dict[str, Any] = {}
-        if isinstance(made, ClipInput):
-            note = {"apex": made.apex, "problems": made.problems, "face": made.face}
-            arrays = {"frames": made.frames, "flow": made.flow.astype(np.float32)}
-            arrays["strip"] = np.frombuffer(made.strip, np.uint8)
-            note["strip"] = hashlib.sha256(made.strip).hexdigest()
-        if self.folder is None:
-            self._arrays[row] = arrays
-        else:
-            draft = self.folder / "draft"
-            with open(draft, "wb") as stream:
-                np.savez(stream, note=np.array(json.dumps(note)), **arrays)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.replace(self.folder / f"{row:06d}.npz")
-        self.notes[row] = note
-
-    def get(self, row: int, name: str) -> np.ndarray:
-        """``frames``, ``flow`` or ``strip`` of a clip."""
-        if self.folder is None:
-            return self._arrays[row][name]
-        with np.load(self.folder / f"{row:06d}.npz") as file:
-            return file[name]
+    return replace(clips, table=table.assign(**stored[news]).reset_index(), problems=problems)
 
 
 def _hidden(path: Path) -> Path:
@@ -281,104 +230,97 @@ def _locked(path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        lock.release()  # first: Windows keeps a lock's file as long as it is held
         if path.exists():
             shutil.rmtree(folder, ignore_errors=True)
-        lock.release()
-        if path.exists():
-            shutil.rmtree(folder, ignore_errors=True)  # Windows keeps a lock's file as long as it is held
 
 
 @contextmanager
-def _growing(path: Path, identity: dict[str, Any], count: int, recipe: FlowRecipe) -> Iterator[FinishedClips]:
-    """What is finished of a set that becomes whole at the end; OSError with a sentence where the disk is full."""
-    finished = FinishedClips()
+def _growing(
+    path: Path, identity: dict[str, Any], finished: Finished, count: int, recipe: FlowRecipe
+) -> Iterator[Path]:
+    """The folder in which a set grows; `finished` gets its clips. OSError with a sentence where the disk is full."""
     try:
         with _locked(path) as folder:
             if path.exists():  # another process made it whole before this one had the lock
                 raise FileExistsError(_BUSY.format(path))
-            state = folder / "state.json"
-            try:
+            state, begun = folder / "state.json", None
+            with suppress(OSError, ValueError):  # never begun, or cut off by a full disk
                 begun = json.loads(state.read_text())
-            except (OSError, ValueError):  # never begun, or cut off by a full disk
-                begun = None
             if begun != identity:
                 state.unlink(missing_ok=True)  # of another attempt, before its clips go
                 for file in folder.glob("*.npz"):
                     file.unlink()
                 state.write_text(json.dumps(identity))
-            finished = FinishedClips(folder)
-            yield finished
+            for file in sorted(folder.glob("*.npz")):
+                note = json.loads(str(np.load(file)["note"]))
+                if "problems" in note:  # 0.1.0 wrote other notes of clips that failed: these are tried again
+                    finished[int(file.stem)] = note, file
+            yield folder
     except OSError as error:
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            fault = f"{path} cannot be written: {path.parent} is read-only or not yours"
-            raise OSError(error.errno, f"{fault}; choose another folder") from error
+            raise OSError(error.errno, f"{path} cannot be written: {path.parent} is read-only or not yours") from error
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        needed = count * recipe.size**2 * (3 * recipe.n_frames + 4 * recipe.channels)
-        raise OSError(
-            errno.ENOSPC,
-            f"the disk is full after {len(finished.notes)} of {count} clips; the whole set needs "
-            f"{math.ceil(needed / 1e6)} MB twice. Make room and call prepare again: what is done is kept",
-        ) from error
+        channels = 2 if recipe.coding == "uv" else 3
+        needed = math.ceil(count * recipe.size**2 * (3 * recipe.n_frames + 4 * channels) / 1e6)
+        fault = f"the disk is full after {len(finished)} of {count} clips; the whole set needs {needed} MB twice"
+        raise OSError(errno.ENOSPC, f"{fault}. Make room and call prepare again: what is done is kept") from error
 
 
 def _of_finished(
-    index: ClipIndex, finished: FinishedClips, recipe: FlowRecipe, identity: dict[str, Any], path: Path | None
+    index: ClipIndex, finished: Finished, recipe: FlowRecipe, identity: dict[str, Any], path: Path | None
 ) -> Clips:
     """The clips that could be prepared, in memory or written to `path`."""
-    notes = [finished.notes[row] for row in range(len(index))]
-    keeps = np.array([row for row, note in enumerate(notes) if "failed" not in note], dtype=int)
-    ids, n_frames, viewing = index.table["clip_id"], recipe.n_frames, identity.get("viewing")
-    if not len(keeps):
-        if finished.folder is not None:
-            shutil.rmtree(finished.folder, ignore_errors=True)
-        raise ValueError(
-            f"none of {len(notes)} clips could be prepared; the first, {ids.iloc[0]}: {notes[0]['failed']}"
-        )
-    found = [
-        (clip_id, *problem)
-        for clip_id, note in zip(ids, notes, strict=True)
-        for problem in note.get("problems", [("clip", note.get("failed"), "left out")])
-    ]
+    notes = [finished[row][0] for row in range(len(index))]
+    keeps = [row for row, note in enumerate(notes) if "apex" in note]
+    ids, viewing = index.table["clip_id"], identity.get("viewing")
+    if not keeps:
+        if path is not None:
+            shutil.rmtree(_hidden(path), ignore_errors=True)
+        first = notes[0]["problems"][0][1]
+        raise ValueError(f"no clip (of {len(notes)}) could be prepared; the first, {ids.iloc[0]}: {first}")
+    found = [(clip_id, *one) for clip_id, note in zip(ids, notes, strict=True) for one in note["problems"]]
     problems = problem_table(found, index.problems)
     table = index.table.assign(apex=[note.get("apex", np.nan) for note in notes])
-    faces = pd.DataFrame([note.get("face", {}) for note in notes], index=table.index)
-    table[list(faces)] = faces
+    table = table.assign(**pd.DataFrame([note.get("face", {}) for note in notes], index=table.index))
     table = table.iloc[keeps].reset_index(drop=True).astype({"apex": np.int64})
-    if finished.folder is None or path is None:
-        frames, flow = (np.stack([finished.get(row, name) for row in keeps]) for name in ("frames", "flow"))
-        strips = [finished.get(row, "strip").tobytes() for row in keeps]
-        makers = tuple(partial(frames_of_strip, strip, n_frames=n_frames) for strip in strips)
+
+    def part(row: int, name: str) -> np.ndarray:
+        arrays = finished[row][1]
+        if isinstance(arrays, Path):
+            with np.load(arrays) as file:
+                return file[name]
+        return arrays[name]
+
+    if path is None:
+        frames, flow = (np.stack([part(row, name) for row in keeps]) for name in ("frames", "flow"))
+        strips = [part(row, "strip").tobytes() for row in keeps]
+        makers = tuple(partial(frames_of_strip, strip, n_frames=recipe.n_frames) for strip in strips)
         copy = None if viewing is None else ViewingCopy(viewing, makers)
         return Clips(frames, flow, table, recipe=recipe.to_dict(), problems=problems, viewing=copy)
-    whole = finished.folder / "whole"
+    whole = _hidden(path) / "whole"
     shutil.rmtree(whole, ignore_errors=True)  # of an attempt for which the disk was too small
     documents: dict[str, Any] = {"recipe": recipe.to_dict()}
     if viewing is not None:
         sums = [notes[row]["strip"] for row in keeps]
-        documents["viewing"] = {"size": viewing, "n_frames": n_frames, "sha256": sums}
+        documents["viewing"] = {"size": viewing, "n_frames": recipe.n_frames, "sha256": sums}
     tables = {"clips": table, "problems": problems}
     write_parts(whole, "Clips", Parts(tables=tables, documents=documents, meta={"prepared": identity}))
     files = {name: whole / f"{name}.npy" for name in ("frames", "flow")}
-    for name, file in files.items():
-        _write_rows(file, (finished.get(row, name) for row in keeps), len(keeps))
+    for name, file in files.items():  # row by row, not through a memory map: a full disk is then an error and no crash
+        one = part(keeps[0], name)
+        kind = {"descr": np.lib.format.dtype_to_descr(one.dtype), "fortran_order": False}
+        with open(file, "wb") as array:
+            np.lib.format.write_array_header_1_0(array, kind | {"shape": (len(keeps), *one.shape)})
+            array.writelines(part(row, name).tobytes() for row in keeps)
     note_arrays(whole, files=files)
     if viewing is not None:
         (whole / "viewing").mkdir()
         for place, row in enumerate(keeps):
-            (whole / "viewing" / f"{place:06d}.webp").write_bytes(finished.get(row, "strip").tobytes())
+            (whole / "viewing" / f"{place:06d}.webp").write_bytes(part(row, "strip").tobytes())
     for written in filter(Path.is_file, whole.rglob("*")):
         with open(written, "rb+") as stream:
             os.fsync(stream.fileno())
     whole.rename(path)  # until here a kill loses nothing: all clips are still there
     return Clips.load(path)
-
-
-def _write_rows(file: Path, rows: Iterable[np.ndarray], count: int) -> None:
-    """Write an array row by row, not through a memory map: a full disk is then an error and not a crash."""
-    with open(file, "wb") as stream:
-        for place, row in enumerate(rows):
-            if place == 0:
-                kind = {"descr": np.lib.format.dtype_to_descr(row.dtype), "fortran_order": False}
-                np.lib.format.write_array_header_1_0(stream, kind | {"shape": (count, *row.shape)})
-            stream.write(row.tobytes())

@@ -61,9 +61,6 @@ class Protocol:
     classes: tuple[str, ...]
     rules: Mapping[str, Mapping[str, str]]
 
-    def __repr__(self) -> str:
-        return f"Protocol {self.name}: {', '.join(self.classes)} ({', '.join(self.rules)})"
-
 
 def _rule(classes: str, **joined: str) -> dict[str, str]:
     """Emotion to class: a class takes the emotion of its own name, and those that ``joined`` lists under the class."""
@@ -71,29 +68,25 @@ def _rule(classes: str, **joined: str) -> dict[str, str]:
     return own | {emotion: name for name, emotions in joined.items() for emotion in emotions.split()}
 
 
-def _casme2(rule: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
-    """A rule for CASME II; SynthME uses its labels and stands in for it."""
-    return {"casme2": rule, "synthme": rule}
-
-
 _POLAR = "negative positive surprise"
-_CASME2_THREE = _rule(_POLAR, positive="happiness", negative="disgust repression")
-_CASME2_FIVE = _rule("happiness disgust repression surprise others")
+_CASME2 = ("casme2", "synthme")  # SynthME uses the labels of CASME II and stands in for it
+_CASME2_THREE = dict.fromkeys(_CASME2, _rule(_POLAR, positive="happiness", negative="disgust repression"))
+_CASME2_FIVE = dict.fromkeys(_CASME2, _rule("happiness disgust repression surprise others"))
 _SAMM_THREE = _rule(_POLAR, positive="happiness", negative="anger contempt disgust fear sadness")
 _CASME3_JOINED = {"positive": "happiness", "negative": "anger disgust fear sadness"}
 _RULES: dict[str, Mapping[str, Mapping[str, str]]] = {
     # The composite of the 2019 challenge. Fear and sadness are negative in SAMM and dropped in CASME II.
-    "megc2019": {**_casme2(_CASME2_THREE), "samm": _SAMM_THREE, "smic": _rule(_POLAR)},
+    "megc2019": {**_CASME2_THREE, "samm": _SAMM_THREE, "smic": _rule(_POLAR)},
     # Fear and sadness are dropped; three labels differ between the 2014 and the 2019 coding.
-    "casme2_5class": _casme2(_CASME2_FIVE),
-    "casme2_3class": _casme2(_CASME2_THREE),
+    "casme2_5class": _CASME2_FIVE,
+    "casme2_3class": _CASME2_THREE,
     # Disgust, fear and sadness are dropped; no two clips with one AU set differ in their label.
     "samm_5class": {"samm": _rule("anger happiness others surprise contempt")},
     "samm_3class": {"samm": _SAMM_THREE},
     "casme3_3class": {"casme3": _rule(_POLAR, **_CASME3_JOINED)},
     "casme3_4class": {"casme3": _rule(f"{_POLAR} others", **_CASME3_JOINED)},
     "casme3_7class": {"casme3": _rule("happiness disgust fear anger sadness surprise others")},
-    "synthme_5class": _casme2(_CASME2_FIVE),
+    "synthme_5class": _CASME2_FIVE,
 }
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -169,19 +162,15 @@ def to_classes(table: pd.DataFrame, protocol: ProtocolName) -> tuple[pd.DataFram
     labels, reasons = [], []
     for dataset, emotion in zip(datasets, table["emotion"].map(canonical_emotion), strict=True):
         rule = rules.get(normalise_text(dataset).lower())
-        labels.append(None if rule is None else rule.get(emotion))
-        if rule is None:
-            reasons.append(f"data set {dataset} has no part in {protocol} ({', '.join(rules)})")
-        elif not emotion:
-            reasons.append("no emotion is given")
-        else:
-            reasons.append(f"emotion {emotion!r} of {dataset} is in no class of {protocol}")
-    keeps = np.array([label is not None for label in labels], dtype=bool)
+        labels.append((rule or {}).get(emotion))
+        reason = f"emotion {emotion!r} of {dataset} is in no class of {protocol}" if emotion else "no emotion is given"
+        reasons.append(f"data set {dataset} has no part in {protocol} ({', '.join(rules)})" if rule is None else reason)
+    classes, why = (pd.Series(values, table.index, dtype=object) for values in (labels, reasons))
+    keeps = classes.notna()
     if not keeps.any():
         found = ", ".join(sorted(set(reasons))) or "the table is empty"
-        raise ValueError(f"none of {len(table)} clips has a class of {protocol}: {found}")
-    kept = table.loc[keeps].assign(label=np.array(labels, dtype=object)[keeps])
-    dropped = table.loc[~keeps].assign(reason=np.array(reasons, dtype=object)[~keeps])
+        raise ValueError(f"no clip (of {len(table)}) has a class of {protocol}: {found}")
+    kept, dropped = table[keeps].assign(label=list(classes[keeps])), table[~keeps].assign(reason=list(why[~keeps]))
     return kept.reset_index(drop=True), dropped.reset_index(drop=True)
 
 
@@ -208,7 +197,7 @@ class Fold:
     test: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return f"Fold without {self.held_out}: {len(self.train)} clips to train, {len(self.test)} to test"
+        return f"Fold without {self.held_out}: {len(self.train)} to train, {len(self.test)} to test"
 
 
 def leave_one_subject_out(table: pd.DataFrame) -> list[Fold]:
@@ -233,7 +222,7 @@ def leave_one_subject_out(table: pd.DataFrame) -> list[Fold]:
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b", "c"], "dataset": "samm", "subject": ["006", "006", "007"]})
     >>> leave_one_subject_out(table)
-    [Fold without samm/006: 1 clips to train, 2 to test, Fold without samm/007: 2 clips to train, 1 to test]
+    [Fold without samm/006: 1 to train, 2 to test, Fold without samm/007: 2 to train, 1 to test]
     """
     who = people(table).to_numpy()
     names = sorted(set(who))

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Any, Literal
 
 import pandas as pd
 
 from medn_lab.data.index import FrameFolders, make_index, problem_table
-from medn_lab.data.layouts import LAYOUTS, LayoutName
-from medn_lab.data.spreadsheet import AnyPath, open_spreadsheet
+from medn_lab.data.layouts import LAYOUTS, AnyPath, LayoutName, open_spreadsheet
 from medn_lab.records import CODING_COLUMNS, AlternativeRule, ClipIndex, au_columns, parse_action_units
-from medn_lab.records.action_unit_grammar import Expression, Unit, bare
-
-COMPARED = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
 
 
 def read_dataset(
@@ -91,16 +86,7 @@ def read_dataset(
     return make_index(root, sheet, described, folders, repair=repair, alternatives=alternatives)
 
 
-class ReadOptions(TypedDict, total=False):
-    """What every reader hands on to :func:`read_dataset`."""
-
-    spreadsheet: AnyPath | None
-    frames: Literal["auto", "raw", "cropped"] | str | None
-    repair: bool
-    alternatives: AlternativeRule
-
-
-def read_casme2(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_casme2(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of CASME II as it came: 255 clips of 26 subjects, 200 frames a second.
 
     Two codings circulate (2014 and 2019) and differ in the AUs of about a fifth of the clips; which one was read is in
@@ -127,7 +113,7 @@ def read_casme2(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="casme2", **options)
 
 
-def read_samm(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_samm(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of SAMM as it came: 159 clips of 29 subjects, 200 frames a second, grey.
 
     The spreadsheet has 13 rows of preamble. Its AU notation knows sides, asymmetry, intensities, alternatives and
@@ -153,7 +139,7 @@ def read_samm(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="samm", **options)
 
 
-def read_casme3(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_casme3(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of CAS(ME)^3 part A as it came: 860 rows of 94 subjects, 30 frames a second.
 
     A folder holds a whole recording and ``(Subject, Filename)`` is not unique, so the onset is part of the clip's id,
@@ -178,7 +164,7 @@ def read_casme3(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="casme3", **options)
 
 
-def read_mmew(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_mmew(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of MMEW as it came: 300 clips of 30 subjects, 90 frames a second.
 
     The id of a clip is ``mmew/01/S01-01-001``. Ben et al., Video-Based Facial Micro-Expression Analysis. IEEE TPAMI
@@ -202,7 +188,7 @@ def read_mmew(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="mmew", **options)
 
 
-def read_4dme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_4dme(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of 4DME (grey video) as it came: micro-expressions at 60 frames a second.
 
     The id of a clip is ``4dme/1/1_01``. Li et al., 4DME: A Spontaneous 4D Micro-Expression Dataset With
@@ -226,7 +212,7 @@ def read_4dme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="4dme", **options)
 
 
-def read_casme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_casme(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of CASME as it came: 195 clips of 19 subjects, 60 frames a second.
 
     Where two apexes are coded the first is taken. The id of a clip is ``casme/01/EP01_01``. Yan et al., CASME Database:
@@ -250,7 +236,7 @@ def read_casme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="casme", **options)
 
 
-def read_dfme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_dfme(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of DFME as it came: frames a second differ by part and are in the list.
 
     The spreadsheet is a ``.csv`` list. The id of a clip is ``dfme/sub0001/a_1``. Zhao et al., DFME: A New Benchmark for
@@ -274,7 +260,7 @@ def read_dfme(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="dfme", **options)
 
 
-def read_smic(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
+def read_smic(root: AnyPath, **options: Any) -> ClipIndex:
     """The clips of SMIC as it came: 164 clips of 16 subjects by the fast camera, 71 each by the two others.
 
     SMIC has neither AUs nor apexes: the table has no AU columns, and the apex is spotted when a clip is prepared.
@@ -301,17 +287,11 @@ def read_smic(root: AnyPath, **options: Unpack[ReadOptions]) -> ClipIndex:
     return read_dataset(root, layout="smic", **options)
 
 
-def _show_options(reader: Callable[..., ClipIndex]) -> None:
-    """Give a reader the signature that help and completion show: its own parameters and those it hands on."""
-    own, shared = inspect.signature(reader).parameters, inspect.signature(read_dataset).parameters
-    names = [name for name in shared if name in own or name in ReadOptions.__annotations__]
-    shown = [own.get(name, shared[name]) for name in names]
-    vars(reader)["__signature__"] = inspect.Signature(shown, return_annotation="ClipIndex")
-    reader.__annotations__ = {one.name: one.annotation for one in shown} | {"return": "ClipIndex"}
-
-
+_SHOWN = [value for name, value in inspect.signature(read_dataset).parameters.items() if name != "layout"]
 for _reader in (read_casme2, read_samm, read_casme3, read_mmew, read_4dme, read_casme, read_dfme, read_smic):
-    _show_options(_reader)
+    # What help and completion show: the parameters that a reader hands on.
+    vars(_reader)["__signature__"] = inspect.Signature(_SHOWN, return_annotation="ClipIndex")
+    _reader.__annotations__ = {value.name: value.annotation for value in _SHOWN} | {"return": "ClipIndex"}
 
 
 def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
@@ -348,14 +328,13 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
     texts = [name for name in CODING_COLUMNS if name in table]
     table[texts] = table[texts].astype(object).fillna("")  # a data set without AUs has none of these
     last = [name for name in ("objective_class", "label", "coding", "cropped", "frames_folder") if name in table]
-    first = [name for name in table if name not in units and name not in last]
-    doubt = table.get("action_units_doubt", pd.Series("", index=table.index))
+    open_ended = table.get("action_units_doubt", pd.Series("", index=table.index)).str.contains("may be more")
     for index in indexes:
         # An AU that a data set codes and no clip of it shows is absent there, not unknown.
         own = au_columns(index.table)
         coded = index.table.loc[index.table[own].notna().any(axis=1), "clip_id"]
-        rows = table["clip_id"].isin(coded) & ~doubt.str.contains("may be more")
-        table.loc[rows, [name for name in units if name not in own]] = 0.0
+        table.loc[table["clip_id"].isin(coded) & ~open_ended, [name for name in units if name not in own]] = 0.0
+    first = [name for name in table if name not in units and name not in last]
     problems = problem_table([], *(index.problems for index in indexes))
     return ClipIndex(table[first + units + last], problems, {"joined": [dict(index.source) for index in indexes]})
 
@@ -398,17 +377,16 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
     left, right = a.table.set_index("clip_id"), b.table.set_index("clip_id")
     common = left.index.intersection(right.index)
     if not len(common):
-        raise ValueError(
-            f"the two codings have no clip in common: {left.index[0]!r} is of one and {right.index[0]!r} of the other"
-        )
+        ids = f"{left.index[0]!r} is of one and {right.index[0]!r} of the other"
+        raise ValueError(f"the two codings have no clip in common: {ids}")
+    fields = ("action_units", "action_units_sided", "action_units_doubt", "emotion", "onset", "apex", "offset")
+    shared = [name for name in fields if name in left and name in right]
     rows = []
     for clip_id in left.index.union(right.index, sort=False):
         if clip_id not in common:
-            words = ("there", "not there") if clip_id in left.index else ("not there", "there")
-            rows.append((clip_id, "clip", *words))
+            rows.append((clip_id, "clip", *(("not there", "there")[clip_id in side.index] for side in (left, right))))
             continue
         one, other = left.loc[clip_id], right.loc[clip_id]
-        shared = [name for name in COMPARED if name in left and name in right]
         found = [name for name in shared if _meaning(name, one[name]) != _meaning(name, other[name])]
         if "action_units" in found:  # sides and doubt say more of the same difference
             found = [name for name in found if name not in ("action_units_sided", "action_units_doubt")]
@@ -419,18 +397,13 @@ def compare_codings(a: ClipIndex, b: ClipIndex) -> pd.DataFrame:
 
 
 def _meaning(field: str, value: object) -> object:
-    """What is compared of a cell: of AUs the set where it is certain, otherwise the expression in any order."""
+    """What is compared of a cell: of AUs those of every reading, those in doubt, and whether there may be more."""
     if pd.isna(value):
         return None
     if field not in ("action_units", "action_units_sided"):
         return value
-    read = parse_action_units(value, side="keep")
-    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, "keep"))
-    return disputed or frozenset(read.units), read.known, read.complete
-
-
-def _unordered(part: Expression) -> object:
-    return part if isinstance(part, Unit) else (type(part), frozenset(map(_unordered, part.parts)))
+    read = parse_action_units(value, side="keep", alternatives="all")
+    return read.units, read.disputed, read.known, read.complete
 
 
 def _in_words(value: object) -> str:

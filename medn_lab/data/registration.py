@@ -19,32 +19,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cv2
 import numpy as np
 
 from medn_lab.data.crop import face_mask, transform_points
 from medn_lab.data.flow import SMALLEST_SIDE, dis_flow, grey, optical_flow, resize_flow
-from medn_lab.data.frames import NO_GUESS, cv2
+from medn_lab.data.frames import NO_GUESS
 
 FEWEST_CORNERS = 12
 """With fewer followed corners a fit means nothing, and the frame is left as it is."""
-
-CORNERS_SIDE = 128
-"""Pixels; the spacing of corners is scaled from this size."""
-
-MOST_POINTS = 4000
-"""Points of the dense flow that the refinement uses."""
-
-REFINEMENTS = 8
-"""Rounds of reweighting; the fit no longer changes after about six."""
 
 SPOTTING_SIDE = 128
 """Pixels; enough to find the peak."""
 
 POOLED_SIDE = 16
 """Cells a side to which each field is pooled before patterns are sought."""
-
-MOST_FRAMES = 40
-"""Of a longer sequence so many frames are examined, evenly spread, and then those around the best."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -76,12 +65,11 @@ class Registration:
     residual: float
 
     def __repr__(self) -> str:
-        (a, b, x), _ = self.matrix
-        turn, scale = np.degrees(np.arctan2(-b, a)), np.hypot(a, b)
+        (a, b, x), (_, _, y) = self.matrix
         return (
-            f"Registration: turn {turn:.2f} degrees and scale {scale:.4f} about the upper left corner, then shift "
-            f"({x:.2f}, {self.matrix[1, 2]:.2f}) px; {self.inliers} of {self.corners} corners, "
-            f"residual {self.residual:.3f} px"
+            f"Registration: turn {np.degrees(np.arctan2(-b, a)):.2f} degrees and scale {np.hypot(a, b):.4f} about the "
+            f"upper left corner, then shift ({x:.2f}, {y:.2f}) px; {self.inliers} of {self.corners} corners, residual "
+            f"{self.residual:.3f} px"
         )
 
     @property
@@ -131,27 +119,34 @@ def register(frame: np.ndarray, *, onset: np.ndarray, mask: np.ndarray | None = 
         raise ValueError(f"the frame is {frame.shape} and the onset {onset.shape}; both must have one shape")
     moved, still = grey(frame), grey(onset)
     where = np.ones(still.shape, np.uint8) if mask is None else (np.asarray(mask) > 0.5).astype(np.uint8)
-    spacing = max(2.0, 3.0 * max(still.shape) / CORNERS_SIDE)
-    corners = cv2.goodFeaturesToTrack(still, 400, 0.005, spacing, mask=where)
-    start, end = _followed(still, moved, corners) if corners is not None else (np.empty((0, 2)),) * 2
+    share = max(still.shape) / 128  # distances in pixels are given for this size
+    corners = cv2.goodFeaturesToTrack(still, 400, 0.005, max(2.0, 3.0 * share), mask=where)
+    start = end = np.empty((0, 2))
+    if corners is not None:  # those that are found in the frame and again on the way back
+        window = max(9, round(11 * share)) | 1
+        settings: dict[str, Any] = {"winSize": (window, window), "maxLevel": 3}
+        settings["criteria"] = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 0.003)
+        there, found, _ = cv2.calcOpticalFlowPyrLK(still, moved, corners, NO_GUESS, **settings)
+        back, returned, _ = cv2.calcOpticalFlowPyrLK(moved, still, there, NO_GUESS, **settings)
+        error = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
+        good = found.ravel().astype(bool) & returned.ravel().astype(bool) & (error < 0.1 * window / 11 * 2)
+        start, end = (one.reshape(-1, 2)[good].astype(np.float64) for one in (corners, there))
     matrix: Any = None
     chosen: Any = np.zeros(0)
     if len(start) >= FEWEST_CORNERS:
         cv2.setRNGSeed(0)  # RANSAC draws from OpenCV's generator: the same frames must give the same matrix
         matrix, chosen = cv2.estimateAffinePartial2D(
-            end, start, method=cv2.RANSAC, ransacReprojThreshold=0.15 * max(1.0, max(still.shape) / CORNERS_SIDE),
+            end, start, method=cv2.RANSAC, ransacReprojThreshold=0.15 * max(1.0, share),
             maxIters=2000, confidence=0.999, refineIters=20,
         )  # fmt: skip
     if matrix is None or chosen.sum() < FEWEST_CORNERS:
         return Registration(np.eye(2, 3), len(start), 0, float("nan"))
     inside = chosen.ravel().astype(bool)
-    found = Registration(
-        matrix=matrix,
-        corners=len(start),
-        inliers=int(inside.sum()),
-        residual=float(np.median(np.linalg.norm(transform_points(end[inside], matrix) - start[inside], axis=1))),
-    )
-    return found if min(still.shape) < SMALLEST_SIDE else replace(found, matrix=_refined(found, moved, still, where))
+    left = np.linalg.norm(transform_points(end[inside], matrix) - start[inside], axis=1)
+    registration = Registration(matrix, len(start), int(inside.sum()), float(np.median(left)))
+    if min(still.shape) < SMALLEST_SIDE:
+        return registration
+    return replace(registration, matrix=_refined(registration, moved, still, where))
 
 
 def registration_error(registration: Registration | None, *, planted: np.ndarray, mask: np.ndarray) -> float:
@@ -200,7 +195,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     row, column = np.nonzero((slope > 2.0) & (where > 0))  # flow is a guess where the picture is flat
     if len(row) < 4 * FEWEST_CORNERS:
         return found.matrix
-    thin = slice(None, None, max(1, len(row) // MOST_POINTS))
+    thin = slice(None, None, max(1, len(row) // 4000))
     row, column = row[thin], column[thin]
     x, y = column - (width - 1) / 2.0, row - (height - 1) / 2.0
     one, none = np.ones_like(x), np.zeros_like(x)
@@ -209,7 +204,7 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     target = flow[row, column].astype(np.float64).T.ravel()
     trust = np.minimum(slope[row, column], 20.0).astype(np.float64)
     weight = trust
-    for _ in range(REFINEMENTS):
+    for _ in range(8):  # the fit no longer changes after about six rounds
         weighted = design * np.tile(weight, 2)[:, None]
         a, b, s, t = np.linalg.solve(weighted.T @ design, weighted.T @ target)
         left = np.hypot(*(target - design @ (a, b, s, t)).reshape(2, -1))
@@ -222,21 +217,6 @@ def _refined(found: Registration, moved: np.ndarray, still: np.ndarray, where: n
     there = np.column_stack([turn, centre - turn @ centre + (s, t)])
     back = cv2.invertAffineTransform(there)
     return np.column_stack([back[:, :2] @ found.matrix[:, :2], back[:, :2] @ found.matrix[:, 2] + back[:, 2]])
-
-
-def _followed(still: np.ndarray, moved: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Corners that are found in the frame and again on the way back, (k, 2) in the onset and in the frame."""
-    window = max(9, round(11 * max(still.shape) / CORNERS_SIDE)) | 1
-    settings: dict[str, Any] = {
-        "winSize": (window, window),
-        "maxLevel": 3,
-        "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 0.003),
-    }
-    there, found, _ = cv2.calcOpticalFlowPyrLK(still, moved, corners, NO_GUESS, **settings)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(moved, still, there, NO_GUESS, **settings)
-    error = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
-    good = found.ravel().astype(bool) & returned.ravel().astype(bool) & (error < 0.1 * window / 11 * 2)
-    return corners.reshape(-1, 2)[good].astype(np.float64), there.reshape(-1, 2)[good].astype(np.float64)
 
 
 def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
@@ -281,41 +261,34 @@ def spot_apex(faces: Sequence[np.ndarray]) -> tuple[int, float]:
     count = len(faces)
     if count < 2:
         raise ValueError(f"an apex needs at least 2 frames, onset and one more; there is {count}")
-    onset = _small(faces[0])
-    fields = {0: np.zeros((POOLED_SIDE, POOLED_SIDE, 2), np.float32)}
+    fields: dict[int, np.ndarray] = {0: np.zeros((POOLED_SIDE, POOLED_SIDE, 2), np.float32)}
+    mask = face_mask(SPOTTING_SIDE)
+
+    def small(position: int) -> np.ndarray:
+        face = grey(faces[position])
+        how = cv2.INTER_AREA if max(face.shape) >= SPOTTING_SIDE else cv2.INTER_CUBIC
+        return cv2.resize(face, (SPOTTING_SIDE, SPOTTING_SIDE), interpolation=how)
+
+    onset = small(0)
 
     def best_of(positions: Iterable[int]) -> tuple[int, float]:
-        for position in map(int, positions):
-            if position not in fields:
-                fields[position] = _motion(_small(faces[position]), onset)
-        return _strongest(fields)
+        for position in set(map(int, positions)) - fields.keys():
+            face = small(position)
+            field = optical_flow(onset, register(face, onset=onset, mask=mask).warp(face), mask=mask)
+            fields[position] = resize_flow(field, size=POOLED_SIDE) * (SPOTTING_SIDE / POOLED_SIDE)
+        seen = np.array(sorted(fields), dtype=np.int64)
+        motion = np.stack([fields[int(position)].ravel() for position in seen])
+        times, strengths, _ = np.linalg.svd(motion, full_matrices=False)
+        course = times[:, 0] * np.sign(times[np.abs(times[:, 0]).argmax(), 0])
+        energy = float((strengths**2).sum())
+        # Positions need not be evenly spaced, so neighbours are weighted by their distance in frames.
+        apart = np.abs(seen[:, None] - seen) / max(1.0, float(np.median(np.diff(seen))))
+        weight = np.exp(-(apart**2) / 2.0)
+        smooth = (weight @ course) / weight.sum(axis=1)
+        smooth[0] = -np.inf  # the onset is where motion is counted from
+        return int(seen[smooth.argmax()]), float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0
 
-    coarse = np.unique(np.rint(np.linspace(0, count - 1, min(count, MOST_FRAMES))).astype(int))
+    # Of a longer sequence 40 frames are examined, evenly spread, and then those around the best.
+    coarse = np.unique(np.rint(np.linspace(0, count - 1, min(count, 40))).astype(int))
     best, step = best_of(coarse)[0], int(np.diff(coarse).max())
     return best_of(range(max(0, best - step), min(count, best + step + 1)))
-
-
-def _strongest(fields: dict[int, np.ndarray]) -> tuple[int, float]:
-    positions = np.array(sorted(fields), dtype=np.int64)
-    motion = np.stack([fields[int(position)].ravel() for position in positions])
-    times, strengths, _ = np.linalg.svd(motion, full_matrices=False)
-    course = times[:, 0] * np.sign(times[np.abs(times[:, 0]).argmax(), 0])
-    energy = float((strengths**2).sum())
-    # Positions need not be evenly spaced, so neighbours are weighted by their distance in frames.
-    apart = np.abs(positions[:, None] - positions[None, :]) / max(1.0, float(np.median(np.diff(positions))))
-    weight = np.exp(-(apart**2) / 2.0)
-    smooth = (weight @ course) / weight.sum(axis=1)
-    smooth[0] = -np.inf  # the onset is where motion is counted from
-    return int(positions[smooth.argmax()]), float(strengths[0] ** 2 / energy) if energy > 1e-6 else 0.0
-
-
-def _small(face: np.ndarray) -> np.ndarray:
-    how = cv2.INTER_AREA if max(face.shape[:2]) >= SPOTTING_SIDE else cv2.INTER_CUBIC
-    return cv2.resize(grey(face), (SPOTTING_SIDE, SPOTTING_SIDE), interpolation=how)
-
-
-def _motion(face: np.ndarray, onset: np.ndarray) -> np.ndarray:
-    """The expression's field, pooled, in pixels at 128 px."""
-    mask = face_mask(SPOTTING_SIDE)
-    field = optical_flow(onset, register(face, onset=onset, mask=mask).warp(face), mask=mask)
-    return resize_flow(field, size=POOLED_SIDE) * (SPOTTING_SIDE / POOLED_SIDE)

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from medn_lab.data.crop import FaceBox, NoFaceError, crop_face, find_face
+from medn_lab.data.crop import FaceBox, crop_face, find_face
 from medn_lab.data.flow import code_flow
 from medn_lab.data.index import reader_id
 from medn_lab.data.layouts import LAYOUTS, Coding, FrameTree, Layout, LayoutName
@@ -169,7 +169,7 @@ def write_dataset(
 
 def _written_clips(clips: Clips, layout: Layout, rate: float) -> list[Written]:
     """The clips under the data set's names, at its frame rate."""
-    dataset, shared = layout.dataset, layout.shared_folders
+    dataset, shared = layout.dataset, "onset" in layout.key
     table = clips.table.assign(coded=clips.table["action_units"])
     if dataset == "samm" and clips.truth is not None and "intensities" in clips.truth.table:
         table["coded"] = table["clip_id"].map(clips.truth.table.set_index("clip_id")["intensities"])
@@ -213,7 +213,7 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
     """The faults to plant, one a clip, in the order of the clips."""
     table = read_faults()
     has = {
-        "": True, "apex": layout.has_apex, "aus": layout.has_aus, "folder": not layout.shared_folders,
+        "": True, "apex": layout.has_apex, "aus": layout.has_aus, "folder": "onset" not in layout.key,
         "onset": "onset" not in layout.key, "zeros": layout.subject != "{number}",
     }  # fmt: skip
     impossible = [name for name, need in table["needs"].items() if not has[need]]
@@ -230,7 +230,7 @@ def _planned_faults(faults: bool | Sequence[str], layout: Layout, count: int) ->
 
 def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, closing: bool) -> None:
     lines: list[list[str | None]] = [[f"Note {line + 1} of the authors"] for line in range(coding.preamble)]
-    lines.append([column.header or None for column in coding.columns])
+    lines.append([header or None for header, _ in coding.columns])
     for one in written:
         row = {name: str(value) for name, value in one.items()}
         bare = re.sub("[LR]", "", one["action_units"]).split("+")
@@ -243,7 +243,7 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
         if one["fault"]:
             spoilt = read_faults().loc[one["fault"]]
             row[spoilt["field"]] = spoilt["text"].format(**known)
-        line = [row.get(column.field) if column.field else None for column in coding.columns]
+        line = [row.get(field) if field else None for _, field in coding.columns]
         lines += [line] * (2 if one["fault"] == "row_twice" else 1)
     if closing:
         lines += [[text] for text in coding.closing]
@@ -262,10 +262,10 @@ def _write_sheet(root: Path, written: Sequence[Written], coding: Coding, *, clos
 
 def _write_frames(one: Written, pictures: Sequence[np.ndarray], root: Path, tree: FrameTree) -> None:
     """A clip's frames, spoilt by its fault."""
-    if tree.cropped:
+    if tree.name == "cropped":
         try:
             box = find_face(pictures[0])
-        except NoFaceError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
+        except ValueError:  # one drawn face in a hundred; they all look straight ahead from the middle of the picture
             side = pictures[0].shape[0]
             box = FaceBox(0.19 * side, 0.19 * side, 0.62 * side)
         pictures = [crop_face(picture, box=box) for picture in pictures]
