@@ -25,6 +25,7 @@ MEASURES = {
     "boosting": "boosted trees, bits per clip",
     "mlp": "small network, bits per clip",
 }
+# What each measure of the library says, one sentence or two.
 MEANINGS = {
     "linear_cka": "Linear similarity of the two sets of features: 0 without dependence, 1 for a rotated copy.",
     "distance_correlation": "Linear and nonlinear dependence: 0 without dependence, 1 for a rotated copy.",
@@ -42,7 +43,6 @@ MEANINGS = {
     "Usable information: the bits that a probe of this kind saves when it codes the target of subjects that it was not"
     " trained on. 0 is no information; below 0 the probe has learned noise.",
 )
-"""What each measure of the library says, one sentence or two."""
 
 DIRECTIONS = {
     "lower": "Lower is better: less dependence.",
@@ -57,8 +57,8 @@ TITLES = {
     "readers": "Usable information by reader",
 }
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
+# The excess at which the colours end.
 EXCESS_RANGE = 0.4
-"""The excess at which the colours end."""
 LEVEL = 0.05
 _LINE = 26
 _NUMBERS = [

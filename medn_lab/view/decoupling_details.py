@@ -16,8 +16,8 @@ from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need, r
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
+# Measures whose values cannot be compared with those of other measures.
 NOT_ON_A_SCALE = ("hsic",)
-"""Measures whose values cannot be compared with those of other measures."""
 
 
 def plot_branch_correlation(

@@ -17,8 +17,8 @@ from plotly.io.base_renderers import MimetypeRenderer
 from plotly.offline import get_plotlyjs
 
 NAME = "medn_lab_html"
+# The renderers that show plotly's JSON and nothing else.
 _JUPYTER = ("plotly_mimetype", "vscode", "jupyterlab", "nteract")
-"""The renderers that show plotly's JSON and nothing else."""
 
 MISSING = (
     "This figure needs plotly.js. It is stored in the output of the notebook's first figure, and that output is not on"

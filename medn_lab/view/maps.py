@@ -17,10 +17,10 @@ from medn_lab.view.rows import hover_texts
 from medn_lab.view.theme import as_text
 
 CAUTION = "A map in two dimensions cannot keep all distances: test on the features what you see here."
+# Below this many clips a map is called a map of few clips.
 FEW = 15
-"""Below this many clips a map is called a map of few clips."""
+# More points than this are drawn by WebGL.
 MOST_SVG_POINTS = 1200
-"""More points than this are drawn by WebGL."""
 
 _COLUMNS = 3
 _FAINT = 0.1  # opacity of a clip that is not selected
@@ -29,11 +29,11 @@ _ALIGNED = {
     "aligned_umap": "Computed together, with the same axes in a column: a clip in another place has other neighbours.",
     "procrustes": "Each map is aligned to the first row. UMAP itself causes many of the shifts.",
 }
+# Parameters that have a sentence; the others are listed by name and value.
 _NOT_LISTED = (
     "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance", "aligned_to",
     "shift", "reason",
 )  # fmt: skip
-"""Parameters that have a sentence; the others are listed by name and value."""
 
 
 def map_names(embedding: Embedding) -> list[str]:

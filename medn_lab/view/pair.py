@@ -17,18 +17,18 @@ from medn_lab.view.marks import SMALLEST, Tile, counted, fitted, heading, need, 
 from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
+# A branch separates a pair when at least this share of its controls lie nearer together.
 APART = 0.95
-"""A branch separates a pair when at least this share of its controls lie nearer together."""
+# With fewer controls a share of .95 cannot be distinguished from all of them.
 FEWEST_CONTROLS = 20
-"""With fewer controls a share of .95 cannot be distinguished from all of them."""
 PIXELS, _CELL = 320, 200  # longer side of a picture, and the width of a tile
 _SCORES = 1.5  # widths of a picture that the scores and their labels have
 _DESIRED = {
     "motion": ("motion_similarity", "desired: not to separate"),
     "emotion": ("emotion_separation", "desired: to separate"),
 }
+# Of more pairs than this every second, third ... is drawn.
 MOST_PAIRS = 4000
-"""Of more pairs than this every second, third ... is drawn."""
 MOST_SETS = 24
 _LINE = 17  # pixels of a line under the title
 _SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject")
