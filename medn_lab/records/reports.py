@@ -33,7 +33,6 @@ MEASURES = {
 }
 _NULL = {"null mean": "null_mean", "null 95 %": "null_95", "p": "p", "p family": "p_family"}
 _LEAK = {"branch": "branch", "target": "target"}
-# Tables of the page: heading, and the field of each column.
 _PAGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "leakage": (
         "Leakage: AUC of each target from each branch",
@@ -59,6 +58,7 @@ _PAGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {"model": "model", "nats": "value", "95 % interval": "interval", "the factor holds": "allowed"},
     ),
 }  # fmt: skip
+"""Tables of the page: heading, and the field of each column."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

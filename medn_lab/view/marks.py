@@ -113,7 +113,7 @@ def forest(
     figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str] | None, name: str = "value",
     colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | None = None,
     texts: Sequence[str] | None = None, references: Mapping[str, str] | None = None,
-    reference_colour: str = REFERENCE, places: np.ndarray | None = None, legend: bool = True, **where: Any,
+    reference_colour: str | Sequence[str] = REFERENCE, legend: bool = True, **where: Any,
 ) -> None:  # fmt: skip
     """Add values with their intervals on a line each, against what they are compared with.
 
@@ -134,11 +134,9 @@ def forest(
     texts : sequence of str, optional
         Above each marker; may hold tags.
     references : mapping of str to str, optional
-        Further columns, each a mark on its line: column to legend name. The first is a diamond, the others ticks.
-    reference_colour : str
-        Of the diamond.
-    places : (n,) array, optional
-        Of the rows on the axis; 0 to n - 1 by default.
+        Up to three more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle.
+    reference_colour : str or sequence of str
+        Of the diamonds.
     legend : bool
         Whether this mark's traces stand in the legend.
     row, col : int, optional
@@ -146,7 +144,7 @@ def forest(
     """
     columns = ["value", "low", "high", "null_mean", "null_95"]
     value, low, high, mean, top = table.reindex(columns=columns).astype(float).to_numpy().T
-    places = np.arange(len(table)) if places is None else places
+    places = np.arange(len(table))
     known = np.isfinite(top)
     tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
     if known.any():
@@ -161,10 +159,12 @@ def forest(
             marker=tick | {"size": 15}, legendgroup="threshold", **where,
         )  # fmt: skip
     diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
-    for number, (key, title) in enumerate((references or {}).items()):
-        at = table[key].astype(float) if key in table else pd.Series(np.nan, table.index)
+    circle = {"symbol": "circle-open", "size": 14, "color": theme.INK, "line": {"width": 2}}
+    others = table.reindex(columns=list(references or ())).astype(float)
+    for (key, title), look in zip((references or {}).items(), (diamond, tick, circle), strict=False):
+        at = others[key]
         figure.add_scatter(
-            x=at, y=places, mode="markers", name=as_text(title), marker=tick if number else diamond, meta=key,
+            x=at, y=places, mode="markers", name=as_text(title), marker=look, meta=key,
             showlegend=legend and bool(at.notna().any()), legendgroup=key,
             hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>", **where,
         )  # fmt: skip
@@ -183,10 +183,11 @@ def forest(
         hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip
     reasons = table.get("reason", pd.Series("", table.index)).fillna("").astype(str).to_numpy()
-    for place, reason in zip(places[np.isnan(value)], reasons[np.isnan(value)], strict=True):
+    lower = np.where(others.notna().any(axis=1), -14, 0)  # the reason stands below the other marks of its line
+    for row in np.flatnonzero(np.isnan(value)):
         figure.add_annotation(
-            text=as_text(reason or "not known"), x=0, xref="x domain", xanchor="left", y=place, showarrow=False,
-            xshift=5, font={"size": SMALLEST}, **where,
+            text=as_text(reasons[row] or "not known"), x=0, xref="x domain", xanchor="left", y=row, xshift=5,
+            yshift=lower[row], showarrow=False, font={"size": SMALLEST}, **where,
         )  # fmt: skip
     if labels is not None:
         rows_from_the_top(figure, labels, **where)
