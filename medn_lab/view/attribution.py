@@ -13,23 +13,18 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Attribution, Clips, positions
 from medn_lab.view import images, marks, theme
-from medn_lab.view.marks import SMALLEST, Tile, counted, heading, tile
+from medn_lab.view.marks import SMALLEST, Tile, counted, heading, tiles
 from medn_lab.view.rows import clip_moments, clip_row, describe
 from medn_lab.view.theme import as_text
 
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
 
-_PANELS = {
-    "frames": (284, "Attribution of the frames, summed"),
-    "flow": (284, "Attribution of the flow"),
-    "course": (412, "Attribution per frame"),
-}
+_PANELS = {"frames": "Attribution of the frames, summed", "flow": "Attribution of the flow"}
 _METHODS = {"bare_change": "bare change (no network)", "grad_cam": "Grad-CAM", "gradient_shap": "gradient SHAP"}
 _CHECKS = {
     "infidelity": "Error when the map predicts the effect of a deleted square; 0 is best, 1 means a map of zeros",
     "sensitivity": "Largest relative change of the map under noise too small to see; 0 is best",
 }
-_ROW, _STRIP, _GAP = 240, 114, 76
 
 
 class MappedClip(NamedTuple):
@@ -71,7 +66,6 @@ def plot_attribution(
     clips: Clips,
     region: str | None = None,
     blur: float = 1.0,
-    width: int | None = None,
 ) -> go.Figure:
     """Draw what raised a target (red) and what lowered it (blue): over the face, over its flow, and over time.
 
@@ -91,8 +85,6 @@ def plot_attribution(
         On synthetic clips, what to draw a white line around: ``cue``, an AU such as ``AU12``, or ``AUs``.
     blur : float
         Pixels by which a map is smoothed, because single pixels are noisy. 0 shows them as they are.
-    width : int or None
-        In pixels; as much as the panels need where None.
 
     Returns
     -------
@@ -131,39 +123,39 @@ def plot_attribution(
         lines.append(f"{method} gives {'all frames the same map' if sites else 'all places of a frame the same value'}")
     lines += ["the map does not cover the flow"] * (not there["flow"])
 
-    with_strip = len(drawn) == 1 and {"frames", "course"} <= set(panels)
-    left, widths = 52 if panels[0] == "course" else 14, [_PANELS[panel][0] for panel in panels]
-    needed = left + 14 + sum(widths)
-    width = width or max(640, needed)
-    letters = int((width - 24) / 6.4)
+    cell = 280
+    last = max(1.5 if moments else 1.0, 616 / cell - len(panels) + 1)  # wide enough for the lines
+    letters = int((len(panels) - 1 + last) * cell / 6.4)
     subtitle = [part for line in lines for part in textwrap.wrap(line, letters, break_on_hyphens=False)]
-    rows, top, foot = len(drawn), 72 + 17 * len(subtitle), 46
-    body = rows * _ROW + (rows - 1) * _GAP + (_GAP + _STRIP) * with_strip
-    below = [[{"colspan": len(panels)}] + [None] * (len(panels) - 1)] * with_strip
-    figure = make_subplots(
-        rows=rows + with_strip, cols=len(panels), column_widths=widths, specs=[[{}] * len(panels)] * rows + below,
-        row_heights=[_ROW] * rows + [_STRIP] * with_strip,
-        horizontal_spacing=44 / sum(widths) if len(panels) > 1 else 0,
-        vertical_spacing=_GAP / body if rows + with_strip > 1 else 0,
+    columns: list[list[Tile | None]] = [[None] * len(drawn) for _ in panels]
+    strip = None
+    for col, panel in enumerate(name for name in panels if name != "course"):
+        heats = [one.summed(panel) for one in drawn]
+        look: dict[str, Any] = {"largest": images.full_colour(*heats), "size": 360}
+        for row, (one, heat) in enumerate(zip(drawn, heats, strict=True)):
+            face = None if one.faces is None else one.faces[0]
+            title = f"<b>{as_text(one.clip_id)}</b><br>{_PANELS[panel]}" if len(drawn) > 1 else _PANELS[panel]
+            picture = images.draw_heat(face, heat, outline=one.outline, **look)
+            columns[col][row] = Tile(picture, title, colour_key(look["largest"]))
+    if len(drawn) == 1 and {"frames", "course"} <= set(panels):
+        faces = drawn[0].faces if drawn[0].faces is not None else [None] * len(frames)
+        look = {"largest": images.full_colour(frames), "size": 168, "outline": drawn[0].outline}
+        cells = [images.draw_heat(face, heat, **look) for face, heat in zip(faces, frames, strict=False)]
+        framed = [np.pad(one, ((0, 0), (0, 6), (0, 0)), constant_values=255) for one in cells]
+        strip = Tile(np.hstack(framed)[:, :-6])
+    figure = tiles(
+        columns, title=f"<b>Attribution</b> · {as_text(attribution.target)} by {method}", cell=cell, last=last,
+        subtitle="<br>".join(subtitle), below=strip,
     )  # fmt: skip
-    maps = {panel: [one.course if panel == "course" else one.summed(panel) for one in drawn] for panel in panels}
-    for row, one in enumerate(drawn, start=1):
-        names, face = _frame_names(clips, one.clip_id), None if one.faces is None else one.faces[0]
-        for col, (panel, heats) in enumerate(maps.items(), start=1):
-            title = (f"<b>{as_text(one.clip_id)}</b><br>" if rows > 1 and col == 1 else "") + _PANELS[panel][1]
-            if panel == "course":
-                _add_course(figure, one, names, heats, title=title, row=row, col=col)
-                continue
-            largest = images.full_colour(*heats)
-            picture = images.draw_heat(face, heats[row - 1], largest=largest, size=360, outline=one.outline)
-            tile(figure, Tile(picture, title, colour_key(largest)), row=row, col=col)
-    if with_strip:
-        _add_strip(figure, drawn[0], names)
-    return theme.finish(
-        figure, width=width, height=top + body + foot, subtitle="<br>".join(subtitle),
-        title=f"<b>Attribution</b> · {as_text(attribution.target)} by {method}",
-        margin=(left, 14 + max(0, width - needed), top, foot),
-    )  # fmt: skip
+    names = [_frame_names(clips, one.clip_id) for one in drawn]
+    for row, one in enumerate(drawn if moments else (), start=1):
+        _add_course(figure, one, names[row - 1], [other.course for other in drawn], row=row, col=len(panels))
+    for place, name in enumerate(names[0] if strip else ()):
+        figure.add_annotation(
+            text=name, x=(place + 0.5) * framed[0].shape[1] - 3, y=0, yref="y domain", yanchor="top", showarrow=False,
+            font={"size": SMALLEST}, row=2, col=1,
+        )  # fmt: skip
+    return figure
 
 
 def colour_key(largest: float) -> str:
@@ -184,7 +176,7 @@ def _frame_names(clips: Clips, clip_id: str) -> list[str]:
 
 
 def _add_course(
-    figure: go.Figure, one: MappedClip, names: list[str], courses: Sequence[np.ndarray], *, title: str, **where: Any
+    figure: go.Figure, one: MappedClip, names: list[str], courses: Sequence[np.ndarray], **where: Any
 ) -> None:
     """Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis."""
     colours = [
@@ -192,28 +184,14 @@ def _add_course(
     ]
     marks.bars(figure, one.course, labels=names, colours=colours, horizontal=False, **where)
     low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
-    room = 0.06 * (high - low) or 1.0
-    figure.update_xaxes(tickfont={"size": SMALLEST}, tickangle=0, showgrid=False, **where)
-    figure.update_yaxes(
+    room, plot = 0.06 * (high - low) or 1.0, figure.get_subplot(**where)
+    plot.xaxis.update(tickfont={"size": SMALLEST}, tickangle=0, showgrid=False)
+    plot.xaxis.domain = (plot.xaxis.domain[0] + 44 / figure.layout.width, plot.xaxis.domain[1])  # room for its numbers
+    plot.yaxis.update(
         range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g", zerolinecolor=theme.INK,
-        tickfont={"size": SMALLEST}, **where,
+        tickfont={"size": SMALLEST},
     )  # fmt: skip
-    heading(figure, title if one.signed else f"{title}, absolute values", **where)
-
-
-def _add_strip(figure: go.Figure, one: MappedClip, names: list[str]) -> None:
-    """All frames under their maps as one picture, each named below it; between them the page shows through."""
-    look: dict[str, Any] = {"largest": images.full_colour(one.frames), "size": 168, "outline": one.outline}
-    faces = [None] * len(names) if one.faces is None else one.faces
-    cells = [images.draw_heat(face, heat, **look) for face, heat in zip(faces, one.frames, strict=False)]
-    opaque = np.full((*cells[0].shape[:2], 1), 255, np.uint8)
-    padded = [np.pad(np.dstack([cell, opaque]), ((0, 0), (0, 6), (0, 0))) for cell in cells]
-    tile(figure, Tile(np.hstack(padded)[:, :-6]), row=2, col=1, outline=theme.CLEAR)
-    for place, name in enumerate(names):
-        figure.add_annotation(
-            text=name, x=(place + 0.5) * padded[0].shape[1] - 3, y=0, yref="y domain", yanchor="top", showarrow=False,
-            font={"size": SMALLEST}, row=2, col=1,
-        )  # fmt: skip
+    heading(figure, "Attribution per frame" if one.signed else "Attribution per frame, absolute values", **where)
 
 
 def sanity_rows(

@@ -320,9 +320,6 @@ def _draw(
                 marker={"color": colour, "symbol": symbol, **marker_look(len(table))}, meta=name,
             )  # fmt: skip
             figure.add_traces([trace] if own.size else [], rows=[where["row"]], cols=[where["col"]])
-    for place in range(len(panels), rows * columns):
-        where = {"row": place // columns + 1, "col": place % columns + 1}
-        figure.update_xaxes(visible=False, **where).update_yaxes(visible=False, **where)
     figure.update_layout(legend={"y": -12 / inner, "yanchor": "top", "x": 0, "xanchor": "left"})
     return theme.finish(
         figure, width=width, height=round(top + bottom + inner), subtitle="<br>".join(wrapped),
