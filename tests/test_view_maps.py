@@ -1,7 +1,6 @@
 """Maps, their colouring and their stability: figures judged by the data they hold."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pandas as pd
@@ -55,17 +54,6 @@ def places(figure, axis):
     return pd.concat(own).sort_index()
 
 
-def check_widths(figure):
-    """No line is wider than its room: letters of 11 px are 5.6 px wide."""
-    lines = figure.layout.title.subtitle.text.split("<br>")
-    assert max(map(len, lines)) * 6.3 < figure.layout.width
-    assert figure.layout.margin.t > 17 * len(lines)
-    left, right = figure.layout.xaxis.domain
-    headings = [re.sub("<(?!br).*?>", "", note.text).split("<br>") for note in figure.layout.annotations]
-    longest = max(len(line) for heading in headings for line in heading)
-    assert longest * 5.6 < (right - left) * (figure.layout.width - 28)
-
-
 def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, clips):
     wanted = clips.table["clip_id"][10:25]
     figure = view.plot_embedding(embedding, selected=wanted)
@@ -88,7 +76,6 @@ def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, cli
     chance = f"{embedding.params['quality_chance']:.2f}"
     for fact in ("stem&lt;1&gt;", "PCA · metric euclidean · 60 clips", chance, CAUTION, "15 of 60 clips selected"):
         assert fact in texts(figure)
-    check_widths(figure)
 
 
 def test_missing_maps_and_measures_are_left_out_or_named(embedding, clips):
@@ -126,7 +113,6 @@ def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(clips,
     np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
     assert f"shift {late.params['shift']['motion']:.2f}" in texts(figure)
     assert "aligned to early" in texts(figure)
-    check_widths(figure)
     single = view.plot_embeddings(dict.fromkeys("ab", umap(features, method="pca")))
     assert "places cannot be compared between rows" in texts(single)
     assert single.layout.xaxis4.matches is None
@@ -157,7 +143,7 @@ def test_the_rarest_categories_share_one_entry_and_the_pointer_names_the_true_on
 
 
 def test_what_is_not_folded_and_how_numbers_are_cut(table):
-    assert colouring(table, "few").own is None
+    assert len(colouring(table, "few").counts) == 12
     common = colouring(table.assign(label=np.where(np.arange(N) % 2, "other", table["label"])), "label").counts
     assert (common["other"] >= N // 2, list(common)[-1]) == (True, "all other")
     unknown = colouring(table.assign(subject=table["subject"].where(table["subject"] != "s39")), "subject").counts

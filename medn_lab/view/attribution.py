@@ -149,7 +149,22 @@ def plot_attribution(
     )  # fmt: skip
     names = [_frame_names(clips, one.clip_id) for one in drawn]
     for row, one in enumerate(drawn if moments else (), start=1):
-        _add_course(figure, one, names[row - 1], [other.course for other in drawn], row=row, col=len(panels))
+        # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
+        where = {"row": row, "col": len(panels)}
+        signs = [f"rgb{images.FOR if value >= 0 else images.AGAINST}" for value in one.course]
+        colours = signs if one.signed else theme.GREY
+        marks.bars(figure, one.course, labels=names[row - 1], colours=colours, horizontal=False, **where)
+        courses, plot = [other.course for other in drawn], figure.get_subplot(**where)
+        low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
+        room = 0.06 * (high - low) or 1.0
+        left, right = plot.xaxis.domain
+        domain = (left + 44 / figure.layout.width, right)  # room for the numbers of the y axis
+        plot.xaxis.update(tickfont={"size": SMALLEST}, tickangle=0, showgrid=False, domain=domain)
+        plot.yaxis.update(
+            range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g", zerolinecolor=theme.INK,
+            tickfont={"size": SMALLEST},
+        )  # fmt: skip
+        heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
     for place, name in enumerate(names[0] if strip else ()):
         figure.add_annotation(
             text=name, x=(place + 0.5) * framed[0].shape[1] - 3, y=0, yref="y domain", yanchor="top", showarrow=False,
@@ -173,25 +188,6 @@ def _frame_names(clips: Clips, clip_id: str) -> list[str]:
     times = counts if moments.milliseconds is None else [f"{time:.0f} ms" for time in moments.milliseconds]
     called = ["apex" if place == moments.apex else moments.names(place) for place in range(len(times))]
     return [f"{time}<br>{name}" if name else time for time, name in zip(times, called, strict=True)]
-
-
-def _add_course(
-    figure: go.Figure, one: MappedClip, names: list[str], courses: Sequence[np.ndarray], **where: Any
-) -> None:
-    """Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis."""
-    colours = [
-        f"rgb{images.FOR if value >= 0 else images.AGAINST}" if one.signed else theme.GREY for value in one.course
-    ]
-    marks.bars(figure, one.course, labels=names, colours=colours, horizontal=False, **where)
-    low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
-    room, plot = 0.06 * (high - low) or 1.0, figure.get_subplot(**where)
-    plot.xaxis.update(tickfont={"size": SMALLEST}, tickangle=0, showgrid=False)
-    plot.xaxis.domain = (plot.xaxis.domain[0] + 44 / figure.layout.width, plot.xaxis.domain[1])  # room for its numbers
-    plot.yaxis.update(
-        range=[low - room * (low < 0), high + room], nticks=5, tickformat=".2~g", zerolinecolor=theme.INK,
-        tickfont={"size": SMALLEST},
-    )  # fmt: skip
-    heading(figure, "Attribution per frame" if one.signed else "Attribution per frame, absolute values", **where)
 
 
 def sanity_rows(

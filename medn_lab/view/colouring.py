@@ -40,15 +40,15 @@ class Colouring:
     values : (n,) object array of str
     styles : mapping of str to (colour, marker symbol)
         In the order of the legend; every value is a key.
-    own : (n,) object array of str, or None
-        The category of each clip before the rarest were folded into ``other``; None where none was.
+    own : (n,) object array of str
+        The category of each clip before the rarest were folded into ``other``.
     """
 
     key: str
     title: str
     values: np.ndarray
     styles: Mapping[str, tuple[str, str]]
-    own: np.ndarray | None = None
+    own: np.ndarray
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,7 +57,7 @@ class Colouring:
 
     def named(self, texts: np.ndarray) -> np.ndarray:
         """Hover texts (n,), where categories were folded each with the clip's own, unless a line names it already."""
-        if self.own is None:
+        if (self.own == self.values).all():
             return texts
         title, named = as_text(self.title.rpartition(", ")[0]), []
         for text, own in zip(texts, map(as_text, self.own), strict=True):
@@ -147,6 +147,5 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     rest = REST if REST not in looks else f"all {REST}"
     values = np.where(np.isin(own, [*looks, *_NOT_KNOWN]), own, rest).astype(object)
     looks |= {name: _GREY for name in (rest, *_NOT_KNOWN) if name in set(values)}
-    if folded := rest in looks:
-        title = f"{title}, {len(names)} of {len(counts)} named"
-    return Colouring(by, title, values, looks, own if folded else None)
+    title += f", {len(names)} of {len(counts)} named" if rest in looks else ""
+    return Colouring(by, title, values, looks, own)

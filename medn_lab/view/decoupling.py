@@ -124,7 +124,15 @@ def plot_decoupling(
         return plot_leakage(rows, width=width)
     need(rows, ("measure", "value"), maker="diagnose.decoupling_report")
     rows = _completed(rows).assign(number=rows.index.astype(str))
-    rows["label"] = _line_labels(rows)
+    # What distinguishes the lines of one measure: model, target, branch and what is given.
+    several, conditional = len(set(rows["model"])) > 1, set(rows["measure"][rows["given"] != ""])
+    labels = []
+    for row in rows.itertuples():
+        measured = [row.target, f"{row.branch} branch" * bool(row.branch)] if kind != "information" else []
+        given = f"given {_factor(row.given)}" if row.given else "unconditional"
+        parts = [row.model * several, *measured, given * (row.measure in conditional)]
+        labels.append(as_text(" · ".join(filter(None, parts)) or row.model or "value"))
+    rows["label"] = labels
     groups = {str(name): own for name, own in rows.groupby("measure", sort=False)}
     first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any()
     # Two panels side by side where they have the same lines and no intervals.
@@ -212,18 +220,6 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     '<b>Dependence between the branches</b>'
     """
     return plot_decoupling(report, kind="dependence", width=width)
-
-
-def _line_labels(table: pd.DataFrame) -> list[str]:
-    """What distinguishes the rows of one measure: model, target, branch and what is given."""
-    several, labels = len(set(table["model"])) > 1, []
-    conditional = set(table["measure"][table["given"] != ""])
-    for row in table.itertuples():
-        measured = [row.target, f"{row.branch} branch" * bool(row.branch)] if row.kind != "information" else []
-        given = f"given {_factor(row.given)}" if row.given else "unconditional"
-        parts = [row.model * several, *measured, given * (row.measure in conditional)]
-        labels.append(as_text(" · ".join(filter(None, parts)) or row.model or "value"))
-    return labels
 
 
 def _sample(table: pd.DataFrame) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 
@@ -104,11 +103,6 @@ def to_webp(image: np.ndarray, *, quality: int = 82) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(stream, "WEBP", quality=quality, method=2)
     return stream.getvalue()
-
-
-def data_uri(payload: bytes) -> str:
-    """A WebP file's bytes as a ``data:`` address that a page can show without asking anyone."""
-    return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
 
 
 SCALED_NOTE = "each clip scaled separately: not in pixels, 0 can be motion"

@@ -6,6 +6,7 @@ here, except the labels of axes and the headings of tiles, which may hold plotly
 
 from __future__ import annotations
 
+import base64
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
-from medn_lab.view.images import data_uri, to_webp
+from medn_lab.view.images import to_webp
 from medn_lab.view.theme import as_text
 
 ABOVE, WITHIN = "#E2553F", "#12946B"  # a value above the 95 % of its null, and one within
@@ -304,7 +305,8 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
         figure.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", **where)
         figure.update_xaxes(visible=False, **where).update_yaxes(visible=False, **where)
     else:
-        figure.add_image(source=data_uri(to_webp(one.picture, quality=84)), hoverinfo="skip", **where)
+        packed = base64.b64encode(to_webp(one.picture, quality=84)).decode()
+        figure.add_image(source=f"data:image/webp;base64,{packed}", hoverinfo="skip", **where)
         height, width = one.picture.shape[:2]
         bare = {
             "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,

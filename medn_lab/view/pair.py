@@ -284,7 +284,16 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     step = -(-len(pairs) // MOST_PAIRS)
     shown = pairs.assign(verdict=pairs["verdict"].astype(str) if "verdict" in pairs else "").iloc[::step]
     shown = shown.assign(x=1 - shown["motion_similarity"], opposite=shown["opposite"].astype(bool))
-    shown["text"] = [_pair_text(row) for row in shown.reset_index(names="rank").to_dict("records")]
+    hover, places = [], np.where(shown["same_subject"], "one subject", "two subjects")
+    for rank, row, subjects in zip(shown.index, shown.to_dict("records"), places, strict=True):
+        sides = {}
+        for side in "ab":
+            label, predicted = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
+            wrong = f", predicted {as_text(predicted)}" if predicted != label else ""
+            sides[side] = f"<b>{as_text(row[f'clip_{side}'])}</b> {as_text(label)}{wrong}<br>"
+        valence = " · opposite valence" * row["opposite"]
+        hover.append(f"{sides['a']}{sides['b']}AU {as_text(row['action_units'])} · {subjects}{valence}<br>rank {rank}")
+    shown["text"] = hover
     figure, kind = go.Figure(), go.Scattergl if len(shown) > 1200 else go.Scatter
     for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
         valence = "opposite valence" if opposite else "other emotions"
@@ -309,30 +318,16 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
     subtitle = _subtitle(facts, pairs, width)
     figure.update_xaxes(
-        type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))],
-        tickvals=[1, 0.5, 0.1, 0.01, 0.001, 0.0001, 0.00001],
-        ticktext=["all", "50%", "10%", "1%", "0.1%", "0.01%", "0.001%"],
+        type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))], dtick=1, tickformat=".4~%",
         title_text="share of all pairs of clips that are nearer together in the motion branch",
     )  # fmt: skip
     figure.update_yaxes(
-        tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
+        dtick=0.25, tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
         title_text="share of all pairs of clips that are<br>nearer together in the emotion branch",
     )  # fmt: skip
     figure.update_layout(legend={"y": -0.13, "yanchor": "top", "x": 0}, hovermode="closest")
     margin = (78, 20, 74 + _LINE * subtitle.count("<br>"), 98)
     return theme.finish(figure, width=width, height=620, title=title, subtitle=subtitle, margin=margin)
-
-
-def _pair_text(row: dict[str, object]) -> str:
-    """What the pointer shows over a pair; a prediction only where it is not the label."""
-    lines = []
-    for side in "ab":
-        label, predicted = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
-        wrong = f", predicted {as_text(predicted)}" if predicted != label else ""
-        lines.append(f"<b>{as_text(row[f'clip_{side}'])}</b> {as_text(label)}{wrong}")
-    subjects = "one subject" if row["same_subject"] else "two subjects"
-    valence = " · opposite valence" if row["opposite"] else ""
-    return "<br>".join([*lines, f"AU {as_text(row['action_units'])} · {subjects}{valence}", f"rank {row['rank']}"])
 
 
 def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
