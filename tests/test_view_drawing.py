@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sample_records import sample_clips
 
-from medn_lab.records import Truth
+from medn_lab import synthetic_clips
 from medn_lab.view import images
 from medn_lab.view.rows import clip_moments
 
@@ -88,20 +88,16 @@ def test_an_outline_lies_on_the_border_alone():
 
 
 def test_regions_come_from_the_truth():
-    clips = sample_clips(n=4, size=48)
-    subjects = tuple(clips.table["subject"].unique())
-    cue, masks = np.zeros((len(subjects), 48, 48), dtype=bool), np.zeros((len(subjects), 2, 48, 48), dtype=bool)
-    cue[:, :4], masks[:, 0, 10:14], masks[:, 1, 20:24] = True, True, True
-    truth = Truth(
-        clips.table[["clip_id", "subject"]], np.zeros((4, 48, 48, 2), np.float16), masks, cue,
-        np.ones((4, 8), np.float32), subjects, ("AU1", "AU4"),
-    )  # fmt: skip
-    known = dataclasses.replace(clips, truth=truth)
-    both = clips.table["clip_id"][(clips.table["AU1"] == 1) & (clips.table["AU4"] == 1)].iloc[0]
-    rows = {name: images.region_of(known, both, name).sum() // 48 for name in ("cue", "AU4", "AUs")}
-    assert rows == {"cue": 4, "AU4": 4, "AUs": 8}
-    with pytest.raises(ValueError, match="no mask for 'AU9'"):
-        images.region_of(known, both, "AU9")
+    clips = synthetic_clips(n_subjects=1, clips_per_subject=4, seed=3)
+    row = clips.table.loc[clips.table[list(clips.truth.aus)].sum(axis=1).idxmax()]
+    own = [clips.truth.au_mask(row["clip_id"], au) for au in clips.truth.aus if row[au] == 1]
+    assert len(own) > 1
+    cue, aus, one = (images.region_of(clips, row["clip_id"], name) for name in ("cue", "AUs", clips.truth.aus[0]))
+    np.testing.assert_array_equal(cue, clips.truth.cue_region(row["clip_id"]))
+    np.testing.assert_array_equal(aus, np.any(own, axis=0))
+    np.testing.assert_array_equal(one, clips.truth.au_mask(row["clip_id"], clips.truth.aus[0]))
+    with pytest.raises(ValueError, match="no mask for 'AU99'"):
+        images.region_of(clips, row["clip_id"], "AU99")
 
 
 def test_the_apex_and_its_time_are_named_and_what_the_table_does_not_hold_is_noted():

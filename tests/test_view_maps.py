@@ -155,22 +155,17 @@ def test_what_is_not_folded_and_how_numbers_are_cut(table):
     assert colouring(two, "subject").counts == {"casme2/01": N // 2, "samm/01": N // 2}
 
 
-def test_a_table_can_be_coloured_by_all_that_it_offers():
-    columns = {
-        "clip_id": list("abcd"), "subject": ["s1", "s1", "s2", "s3"], "dataset": ["A", "A", "B", "B"],
-        "label": ["anger", "fear", "anger", None], "predicted": ["anger", "anger", None, "fear"],
-        "fold": [0, 0, 1, 1], "AU4": [1, 0, np.nan, 1],
-    }  # fmt: skip
-    table = pd.DataFrame(columns)
-    choices = colour_choices(table)
-    assert {"label", "predicted", "correctness", "subject", "dataset", "fold", "au_set", "AU4"} == set(choices)
-    for key in choices:
-        made = colouring(table, key)
-        assert sum(made.counts.values()) == len(table), key
-    assert colouring(table, "correctness").values.tolist() == ["right", "wrong", "unknown", "unknown"]
-    assert colouring(table, "AU4").values.tolist() == ["AU4", "no AU4", "unknown", "AU4"]
+def test_a_table_can_be_coloured_by_all_that_it_offers(table):
+    more = {"dataset": ["A", "B"] * (N // 2), "predicted": table["label"].shift(), "fold": 0}
+    offered = table.assign(**more, AU4=table["AU4"].where(table.index > 0))
+    choices = colour_choices(offered)
+    assert set(choices) >= {"label", "predicted", "correctness", "subject", "dataset", "fold", "au_set", "AU4"}
+    assert {sum(colouring(offered, key).counts.values()) for key in choices} == {N}
+    right = int((offered["predicted"] == offered["label"]).sum())
+    assert colouring(offered, "correctness").counts == {"right": right, "wrong": N - 1 - right, "unknown": 1}
+    assert colouring(offered, "AU4").counts["AU4"] == offered["AU4"].sum()
     with pytest.raises(ValueError, match="cannot colour by 'AU9'; there are label"):
-        colouring(table, "AU9")
+        colouring(offered, "AU9")
 
 
 def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
