@@ -28,17 +28,20 @@ _CHECKS = {
 
 
 class MappedClip(NamedTuple):
-    """What is drawn of one clip: smoothed maps, sum over each frame (`signed` or absolute), faces, outline."""
+    """What is drawn of one clip: smoothed maps, sum over each frame (`signed` or absolute), faces, outline.
+
+    A part that is not there is None.
+    """
 
     clip_id: str
-    frames: np.ndarray | None
-    flow: np.ndarray | None
-    course: np.ndarray | None
+    frames: Any  # (t, h, w)
+    flow: Any  # (h, w)
+    course: Any  # (t,)
     signed: bool
-    faces: np.ndarray | None
-    outline: np.ndarray | None
+    faces: Any  # (t, h, w, 3) uint8
+    outline: Any  # (h, w) bool
 
-    def summed(self, name: str) -> np.ndarray | None:
+    def summed(self, name: str) -> Any:
         """One picture of an input's map; without the onset, because all other frames are compared with it."""
         return self.flow if name == "flow" or self.frames is None else self.frames[1:].sum(axis=0)
 
@@ -53,10 +56,10 @@ def mapped_clip(attribution: Attribution, place: int, *, clips: Clips, region: s
         # Slopes of a branch that reads local change cancel over the face: the rest is rounding.
         signed = bool(np.abs(course).max() >= 1e-3 * weights.max())
         course = course if signed else weights
-    smoothed = (None if heat is None else images.smooth(heat, blur) for heat in (frames, flow))
+    frames, flow = (None if heat is None else images.smooth(heat, blur) for heat in (frames, flow))
     faces = None if clips.frames is None else np.asarray(clips.frames[clip_row(clips, clip_id)[0]])
     outline = None if region is None else images.region_of(clips, clip_id, region)
-    return MappedClip(clip_id, *smoothed, course, signed, faces, outline)
+    return MappedClip(clip_id, frames, flow, course, signed, faces, outline)
 
 
 def plot_attribution(
@@ -150,7 +153,7 @@ def plot_attribution(
     names = [_frame_names(clips, one.clip_id) for one in drawn]
     for row, one in enumerate(drawn if moments else (), start=1):
         # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
-        where = {"row": row, "col": len(panels)}
+        where: dict[str, Any] = {"row": row, "col": len(panels)}
         signs = [f"rgb{images.FOR if value >= 0 else images.AGAINST}" for value in one.course]
         colours = signs if one.signed else theme.GREY
         marks.bars(figure, one.course, labels=names[row - 1], colours=colours, horizontal=False, **where)
@@ -204,17 +207,16 @@ def sanity_rows(
     >>> [value for name, value, _ in sanity_rows(maps) if name == "infidelity"]
     ['0.25']
     """
-    known, rows = attribution.sanity, []
-    with_scores = attribution.scores is not None and attribution.baseline_scores is not None
-    shown = list(range(len(attribution)) if places is None else places) if with_scores else []
-    for number, place in enumerate(shown, start=1):
-        score, clip_id = float(attribution.scores[place]), attribution.table["clip_id"].iloc[place]
-        value = f"{score:.2f}, change {score - float(attribution.baseline_scores[place]):+.2f}"
-        if "completeness_error" in known:
-            value += f", sum of the map {float(attribution.totals[place]):+.2f}"
-        name = "score" if len(shown) == 1 else f"score of {'ab'[number - 1] if len(shown) == 2 else number}"
-        of = f"{clip_id}: value of the target, and its difference from a clip in which nothing moves"
-        rows.append((name, value, of))
+    known, rows, shown = attribution.sanity, [], list(range(len(attribution)) if places is None else places)
+    if attribution.scores is not None and attribution.baseline_scores is not None:
+        changes = attribution.scores - attribution.baseline_scores
+        for number, place in enumerate(shown, start=1):
+            value = f"{attribution.scores[place]:.2f}, change {changes[place]:+.2f}"
+            if "completeness_error" in known:
+                value += f", sum of the map {attribution.totals[place]:+.2f}"
+            name = "score" if len(shown) == 1 else f"score of {'ab'[number - 1] if len(shown) == 2 else number}"
+            of = f"{attribution.table['clip_id'].iloc[place]}: value of the target"
+            rows.append((name, value, f"{of}, and its difference from a clip in which nothing moves"))
     error = known.get("completeness_error")
     complete = "not a property of this method" if error is None else f"{error:.0%} missing"
     rows.append(("completeness", complete, "The share of the score's change that the map does not explain; 0 is best"))

@@ -114,7 +114,8 @@ def forest(
     figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str] | None, name: str = "value",
     colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | None = None,
     texts: Sequence[str] | None = None, references: Mapping[str, str] | None = None,
-    reference_colour: str | Sequence[str] = REFERENCE, legend: bool = True, **where: Any,
+    reference_colour: str | Sequence[str] = REFERENCE, places: np.ndarray | None = None, legend: bool = True,
+    **where: Any,
 ) -> None:  # fmt: skip
     """Add values with their intervals on a line each, against what they are compared with.
 
@@ -138,6 +139,8 @@ def forest(
         Up to three more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle.
     reference_colour : str or sequence of str
         Of the diamonds.
+    places : (n,) array, optional
+        Of the rows on the axis; 0 to n - 1 by default.
     legend : bool
         Whether this mark's traces stand in the legend.
     row, col : int, optional
@@ -145,7 +148,7 @@ def forest(
     """
     columns = ["value", "low", "high", "null_mean", "null_95"]
     value, low, high, mean, top = table.reindex(columns=columns).astype(float).to_numpy().T
-    places = np.arange(len(table))
+    places = np.arange(len(table)) if places is None else places
     known = np.isfinite(top)
     tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
     if known.any():
@@ -187,7 +190,7 @@ def forest(
     lower = np.where(others.notna().any(axis=1), -14, 0)  # the reason stands below the other marks of its line
     for row in np.flatnonzero(np.isnan(value)):
         figure.add_annotation(
-            text=as_text(reasons[row] or "not known"), x=0, xref="x domain", xanchor="left", y=row, xshift=5,
+            text=as_text(reasons[row] or "not known"), x=0, xref="x domain", xanchor="left", y=places[row], xshift=5,
             yshift=lower[row], showarrow=False, font={"size": SMALLEST}, **where,
         )  # fmt: skip
     if labels is not None:
@@ -350,5 +353,6 @@ def tiles(
                 tile(figure, one, row=row, col=col)
     if below is not None:
         tile(figure, below, row=count + 1, col=1, outline=theme.CLEAR)
-    size = {"width": width + 24, "height": body + top + foot, "margin": (12, 12, top, foot)}
-    return theme.finish(figure, title=title, subtitle=subtitle, **size)
+    return theme.finish(
+        figure, width=width + 24, height=body + top + foot, title=title, subtitle=subtitle, margin=(12, 12, top, foot)
+    )

@@ -101,11 +101,12 @@ def plot_pair(
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
     lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
-    place = None if pairs is None else pair_place(pairs, *names)
-    if pairs is not None and place is None:
-        raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
-    lines += pair_lines(None if place is None else pairs.iloc[place], swaps=swaps)
-    scored = predictions is not None
+    pair, scored = None, predictions is not None
+    if pairs is not None:
+        if (place := pair_place(pairs, *names)) is None:
+            raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
+        pair = pairs.iloc[place]
+    lines += pair_lines(pair, swaps=swaps)
     cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * scored)))
     faces = []
     for name in names:
@@ -125,7 +126,9 @@ def plot_pair(
     middle = figure.get_subplot(1, 3).yaxis
     half = (middle.domain[1] - middle.domain[0]) / 2
     middle.domain = (0.5 - half, 0.5 + half)
-    for row, name in enumerate(names if scored else (), start=1):
+    if predictions is None:
+        return figure
+    for row, name in enumerate(names, start=1):
         where: dict[str, Any] = {"row": row, "col": len(columns)}
         scores, axis = score_bars(predictions, name), figure.get_subplot(**where).xaxis
         marks.share_bars(figure, **scores, reach=1.4, **where)
@@ -198,8 +201,8 @@ def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> 
 
     `pair` is a row of the table of ``medn.diagnose.rank_pairs``, `swaps` comes from ``medn.diagnose.swap_branches``.
     """
-    lines = []
-    for branch, (column, desired) in _DESIRED.items() if pair is not None else ():
+    pair, lines = pd.Series(dtype=object) if pair is None else pair, []
+    for branch, (column, desired) in _DESIRED.items():
         measured = pair.reindex([column, f"{branch}_beyond", "n_controls"])
         value, beyond, n = pd.to_numeric(measured, errors="coerce").astype(float)
         if np.isnan(value):
@@ -215,7 +218,7 @@ def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> 
         controls = "" if np.isnan(beyond) else f"{beyond:.0%} of {counted(int(n), 'control')} and "
         head = f"<b style='color:{theme.branch_colour(branch)}'>{branch} branch {verdict}</b>"
         lines.append(f"{head} ({desired}): {controls}{share} of all pairs are nearer together")
-    if pair is not None and pd.notna(pair.get("verdict")):
+    if pd.notna(pair.get("verdict")):
         labels = f"{as_text(pair['predicted_a'])} and {as_text(pair['predicted_b'])}"
         lines.append(f"<b>whole model: {as_text(pair['verdict'])}</b>; predicted {labels}")
     if swaps is not None:
