@@ -32,12 +32,9 @@ MEANINGS = {
     "absolute_cosine": "How parallel the two features of a clip are, which the orthogonal loss lowers. 0 does not mean"
     " that the branches are independent.",
     "auc": "AUC of a probe on subjects that it was not trained on: 0.5 is chance, 1 is perfect.",
-    "nats": "An upper bound on the information in the code about a clip. A value above the entropy of the factor allows"
-    " a leak and does not prove one.",
+    "nats": "An upper bound on the information in the code. Above the entropy of the factor a leak is possible.",
 } | dict.fromkeys(
-    _READERS,
-    "Usable information: the bits that a probe of this kind saves when it codes the target of subjects that it was not"
-    " trained on. 0 is no information; below 0 the probe has learned noise.",
+    _READERS, "Usable information: the bits that a probe of this kind saves when it codes the target of new subjects."
 )
 
 DIRECTIONS = {
@@ -46,16 +43,12 @@ DIRECTIONS = {
     "at most allowed": "The value should not exceed the allowed value.",
 }
 TITLES = {
-    "dependence": "Dependence between the branches",
-    "leakage": "Leakage",
-    "information": "Information in the emotion code",
-    "conditional": "Conditional leakage",
-    "readers": "Usable information by reader",
-}
+    "dependence": "Dependence between the branches", "leakage": "Leakage", "conditional": "Conditional leakage",
+    "information": "Information in the emotion code", "readers": "Usable information by reader",
+}  # fmt: skip
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
 EXCESS_RANGE = 0.4  # the excess at which the colours end
 LEVEL = 0.05
-_LINE = 26
 _TEXTS = ["model", "kind", "measure", "given", "branch", "target", "within", "reason", "direction", "worst_target"]
 _NUMBERS = [
     "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "allowed", "excess", "excess_low",
@@ -139,8 +132,8 @@ def plot_decoupling(
     aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
     n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
     sizes = [len(own) for own in groups.values()][:n_rows]
-    left, right, top, gap = room_for(rows["label"]), 210 if wide else 140, 98, 62
-    height = top + 44 + _LINE * sum(sizes) + gap * (n_rows - 1)
+    left, right, top, gap = room_for(rows["label"]), 210 if wide else 140, 80, 62
+    height = top + 44 + 26 * sum(sizes) + gap * (n_rows - 1)
     figure = make_subplots(
         rows=n_rows, cols=n_columns, row_heights=sizes,
         horizontal_spacing=(right + 12) / max(width - left - right, 300),
@@ -271,10 +264,7 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
         (n["excess_high"] < 0, "The interval of the excess lies below 0: the branch contains less than is allowed."),
         (np.isfinite(n["excess_low"]), "The interval of the excess includes 0: no leak is shown."),
         (judged <= LEVEL, "The value lies above its null: chance does not explain it."),
-        (
-            judged > LEVEL,
-            "The value lies within its null: no effect is shown, which does not prove that there is none.",
-        ),
+        (judged > LEVEL, "The value lies within its null: no effect is shown, which does not prove that none exists."),
     ]
     verdict = next((text for holds, text in verdicts if holds), "")
     reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(n["direction"], ""), verdict, basis]

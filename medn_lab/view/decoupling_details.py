@@ -88,9 +88,9 @@ def plot_branch_correlation(
     for branch, axis in (("motion", "yaxis"), ("emotion", "xaxis")):
         name = f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b> features (sorted)"
         figure.layout[axis].update(title_text=name, showticklabels=False, ticks="")
-    top, inner = 66 + 17 * (len(lines) - 1), width - 64 - 84
+    inner = width - 64 - 84
     return theme.finish(
-        figure, width=width, height=int(top + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, top, 58),
+        figure, width=width, height=int(66 + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, 66, 58),
         title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
     )  # fmt: skip
 

@@ -294,7 +294,7 @@ def _draw(
     wrapped = [line for text in lines for line in marks.wrapped(text, width=width - 40, letter=6.3)]
     # The legend has columns as wide as its longest name.
     in_a_row = max(1, int((width - 28) // (56 + 7 * (max(map(len, colours.styles), default=0) + 5))))
-    top, bottom = 84 + 17 * len(wrapped), 26 + 29 * -(-len(colours.styles) // in_a_row)
+    top, bottom = 101, 26 + 29 * -(-len(colours.styles) // in_a_row)
     inner = rows * min(400, 0.93 * (width - 28) / columns) + _BETWEEN_ROWS * (rows - 1)
     figure = make_subplots(
         rows=rows, cols=columns, subplot_titles=[_heading(each, name, of=key) for key, each, name in panels],

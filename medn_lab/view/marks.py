@@ -338,7 +338,7 @@ def tiles(
     n, count, drawn = len(columns), max(map(len, columns)), [one for column in columns for one in column if one]
     lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
     first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
-    top = (72 if title else 40) + 18 * first + (18 + 15 * subtitle.count("<br>") if subtitle else 0)
+    top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
     foot = 12 + 18 * max([*lines, 2 * (below is not None)], default=0)
     heights = [cell - 12] * count + [(cell - 12) // 2] * (below is not None)
     body, width = sum(heights) + (len(heights) - 1) * (foot + 32), int((n - 1 + last) * cell)

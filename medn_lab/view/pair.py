@@ -27,7 +27,6 @@ _DESIRED = {
 }
 MOST_PAIRS = 4000  # of more pairs than this every second, third ... is drawn
 MOST_SETS = 24
-_LINE = 17  # pixels of a line under the title
 _SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject")
 _PAIR_COLUMNS = (
     "clip_a", "clip_b", "action_units", "label_a", "label_b", "opposite", "same_subject", "motion_similarity",
@@ -319,7 +318,6 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
         figure.add_annotation(text=text, y=y, yanchor=yanchor, showarrow=False, **corner)
     facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
-    subtitle = _subtitle(facts, pairs, width)
     figure.update_xaxes(
         type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))], dtick=1, tickformat=".4~%",
         title_text="share of all pairs of clips that are nearer together in the motion branch",
@@ -329,8 +327,9 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure
         title_text="share of all pairs of clips that are<br>nearer together in the emotion branch",
     )  # fmt: skip
     figure.update_layout(legend={"y": -0.13, "yanchor": "top", "x": 0}, hovermode="closest")
-    margin = (78, 20, 74 + _LINE * subtitle.count("<br>"), 98)
-    return theme.finish(figure, width=width, height=620, title=title, subtitle=subtitle, margin=margin)
+    return theme.finish(
+        figure, width=width, height=600, title=title, subtitle=_subtitle(facts, pairs, width), margin=(78, 20, 74, 98)
+    )
 
 
 def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -381,16 +380,15 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     )  # fmt: skip
     counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
     more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
-    subtitle = _subtitle([*(counted(n, what) for what, n in counts.items()), *more], sets, width)
-    top, bottom, body = 66 + _LINE * subtitle.count("<br>"), 84, 36 * len(shown) + 10
+    facts, body = [*(counted(n, what) for what, n in counts.items()), *more], 36 * len(shown) + 10
     figure.update_yaxes(type="category").update_xaxes(title_text="clips")
     figure.update_layout(
         barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"},
         legend={"y": -44 / body, "yanchor": "top", "x": 0, "traceorder": "normal"},
     )  # fmt: skip
     return theme.finish(
-        figure, width=width, height=top + bottom + body, title=title, subtitle=subtitle,
-        margin=(room_for(names), 20, top, bottom),
+        figure, width=width, height=150 + body, title=title, subtitle=_subtitle(facts, sets, width),
+        margin=(room_for(names), 20, 66, 84),
     )  # fmt: skip
 
 
@@ -436,15 +434,14 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     marks.level(figure, 0.5, text="AUs alone")
     first, lowest = table.iloc[0], float(np.nanmin([0.5, *table["low"], *table["value"]]))
     figure.update_xaxes(range=[max(0.0, lowest - 0.1), 1.02], title_text="share of controls that are nearer together")
-    controls = f"{first['n_controls']} of the same AU set and one emotion"
-    facts = [f"{counted(first['n_pairs'], 'pair')} compared with {controls}", counted(first["n_clips"], "clip")]
-    facts += [counted(first["n_subjects"], "subject")]
+    facts = [
+        f"{counted(first['n_pairs'], 'pair')} compared with {first['n_controls']} of the same AU set and one emotion"
+    ]
+    facts += [counted(first["n_clips"], "clip"), counted(first["n_subjects"], "subject")]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
-    subtitle = _subtitle(facts, table, width)
-    top = 84 + _LINE * subtitle.count("<br>")
     return theme.finish(
-        figure, width=width, height=top + 62 + 62 * len(table), title=title, subtitle=subtitle,
-        margin=(room_for(labels), 64, top, 54),
+        figure, width=width, height=146 + 62 * len(table), title=title, subtitle=_subtitle(facts, table, width),
+        margin=(room_for(labels), 64, 84, 54),
     )  # fmt: skip
 
 

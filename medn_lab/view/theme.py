@@ -196,11 +196,15 @@ def finish(
     """Give a figure the shared look, an explicit size so that nothing overflows, and its margins.
 
     Title and subtitle may hold plotly's tags, so that text from data must be escaped by the caller. The margins are
-    left, right, top and bottom, in pixels. The figure is changed in place and returned.
+    left, right, top and bottom, in pixels; each line of the subtitle after the first makes top margin and figure 17
+    pixels higher. The figure is changed in place and returned.
     """
     keep_figures_in_html()
+    left, right, top, bottom = margin
+    more = 17 * subtitle.count("<br>")
+    height += more
     figure.update_layout(
-        template=LOOK, width=width, height=height, margin=dict(zip("lrtb", margin, strict=True)),
+        template=LOOK, width=width, height=height, margin={"l": left, "r": right, "t": top + more, "b": bottom},
         title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}},
     )  # fmt: skip
     if title:
