@@ -150,13 +150,17 @@ def plot_attribution(
         columns, title=f"<b>Attribution</b> · {as_text(attribution.target)} by {method}", cell=cell, last=last,
         subtitle="<br>".join(subtitle), below=strip,
     )  # fmt: skip
-    names = [_frame_names(clips, one.clip_id) for one in drawn]
     for row, one in enumerate(drawn if moments else (), start=1):
+        times = clip_moments(clips, one.clip_id)
+        names = [""] * len(one.course)
+        for place in range(len(names)):
+            count = place + 1 if times.milliseconds is None else f"{times.milliseconds[place]:.0f} ms"
+            names[place] = f"{count}<br>{'apex' if place == times.apex else times.names(place)}".removesuffix("<br>")
         # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
         where: dict[str, Any] = {"row": row, "col": len(panels)}
         signs = [f"rgb{images.FOR if value >= 0 else images.AGAINST}" for value in one.course]
         colours = signs if one.signed else theme.GREY
-        marks.bars(figure, one.course, labels=names[row - 1], colours=colours, horizontal=False, **where)
+        marks.bars(figure, one.course, labels=names, colours=colours, horizontal=False, **where)
         courses, plot = [other.course for other in drawn], figure.get_subplot(**where)
         low, high = np.min(courses, initial=0.0), np.max(courses, initial=0.0)
         room = 0.06 * (high - low) or 1.0
@@ -168,7 +172,7 @@ def plot_attribution(
             tickfont={"size": SMALLEST},
         )  # fmt: skip
         heading(figure, "Attribution per frame" + ", absolute values" * (not one.signed), **where)
-    for place, name in enumerate(names[0] if strip else ()):
+    for place, name in enumerate(names if strip else ()):
         figure.add_annotation(
             text=name, x=(place + 0.5) * framed[0].shape[1] - 3, y=0, yref="y domain", yanchor="top", showarrow=False,
             font={"size": SMALLEST}, row=2, col=1,
@@ -182,15 +186,6 @@ def colour_key(largest: float) -> str:
         return "the map is 0 everywhere"
     red, blue = (f"<span style='color:rgb{colour}'>■</span>" for colour in (images.FOR, images.AGAINST))
     return f"{red} raises, +{largest:.2g}   {blue} lowers, −{largest:.2g}"
-
-
-def _frame_names(clips: Clips, clip_id: str) -> list[str]:
-    """Time of each frame, and onset, apex and offset by name, in two lines."""
-    moments = clip_moments(clips, clip_id)
-    counts = [str(place + 1) for place in range(len(moments.numbers))]
-    times = counts if moments.milliseconds is None else [f"{time:.0f} ms" for time in moments.milliseconds]
-    called = ["apex" if place == moments.apex else moments.names(place) for place in range(len(times))]
-    return [f"{time}<br>{name}" if name else time for time, name in zip(times, called, strict=True)]
 
 
 def sanity_rows(

@@ -322,15 +322,19 @@ def plot_leakage(
     single = [name for name in there if name.startswith("AU") and name[2:].isdigit()]
     first = sorted({*there} - {*single}, key=lambda name: (name != "AUs", there.index(name)))
     targets = [*first, *(single if each_au or not first else [])]
-    cells = table.assign(
-        excess=table["excess"].where(np.isfinite(table["value"])), text=[_cell_text(row) for row in table.itertuples()],
-        hover=["<br>".join(map(as_text, explain_row(row)[0].split("; "))) for row in table.to_dict("records")],
-    )  # fmt: skip
+    texts, hovers = [], []
+    for row in table.to_dict("records"):
+        value, allowed = (f"{row[name]:.2f}".removeprefix("0") for name in ("value", "allowed"))
+        of = f" {marks.small(f'of {allowed}')}" * bool(np.isfinite(row["allowed"]))
+        missing = "constant" if row["reason"].endswith(" is constant") else "–"
+        known = f"<b>{value}</b>{' ▲' * bool(row['excess_low'] > 0)}{of}"
+        texts.append(known if np.isfinite(row["value"]) else missing)
+        hovers.append("<br>".join(map(as_text, explain_row(row)[0].split("; "))))
+    cells = table.assign(excess=table["excess"].where(np.isfinite(table["value"])), text=texts, hover=hovers)
     columns = list(dict.fromkeys(zip(table["model"], table["branch"], strict=True)))
-    cells = cells.set_index(["target", "model", "branch"]).reindex(
-        [(name, *one) for name in targets for one in columns]
-    )
-    excess, texts, hover, numbers = (
+    wanted = [(name, *one) for name in targets for one in columns]
+    cells = cells.set_index(["target", "model", "branch"]).reindex(wanted)
+    excess, shown, hover, numbers = (
         cells[name].to_numpy().reshape(len(targets), -1) for name in ("excess", "text", "hover", "number")
     )
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
@@ -342,16 +346,11 @@ def plot_leakage(
     figure = go.Figure()
     marks.heat(
         figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, bar="excess",
-        limits=(-EXCESS_RANGE, EXCESS_RANGE), texts=np.where(pd.isna(texts), "", texts), hover=hover,
+        limits=(-EXCESS_RANGE, EXCESS_RANGE), texts=np.where(pd.isna(shown), "", shown), hover=hover,
     )  # fmt: skip
     figure.data[-1].ids = numbers.ravel()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [
-        _sample(table),
-        "in brackets: clips with it",
-        "AUC <b>of</b> the allowed AUC",
-        "▲ interval of the excess above 0",
-    ]
+    facts = [_sample(table), "(clips with it)", "AUC <b>of</b> the allowed AUC", "▲ interval of the excess above 0"]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
         title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),
@@ -364,12 +363,3 @@ def plot_leakage(
         if own[0]:
             figure.add_vline(x=own[0] - 0.5, line={"color": theme.INK, "width": 2})
     return figure
-
-
-def _cell_text(row: Any) -> str:
-    """The AUC, a mark where the interval of its excess lies above 0, and what is allowed."""
-    if not np.isfinite(row.value):
-        return "constant" if row.reason.endswith(" is constant") else "–"
-    value, allowed = (f"{number:.2f}".removeprefix("0") for number in (row.value, row.allowed))
-    of = f" {marks.small(f'of {allowed}')}" if np.isfinite(row.allowed) else ""
-    return f"<b>{value}</b>{' ▲' if row.excess_low > 0 else ''}{of}"
