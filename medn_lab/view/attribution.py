@@ -151,10 +151,9 @@ def plot_attribution(
         subtitle="<br>".join(subtitle), below=strip,
     )  # fmt: skip
     for row, one in enumerate(drawn if moments else (), start=1):
-        times = clip_moments(clips, one.clip_id)
-        names = [""] * len(one.course)
-        for place in range(len(names)):
-            count = place + 1 if times.milliseconds is None else f"{times.milliseconds[place]:.0f} ms"
+        times, names = clip_moments(clips, one.clip_id), [str(place + 1) for place in range(len(one.course))]
+        for place in range(len(names)) if len(names) == len(times.numbers) else ():
+            count = names[place] if times.milliseconds is None else f"{times.milliseconds[place]:.0f} ms"
             names[place] = f"{count}<br>{'apex' if place == times.apex else times.names(place)}".removesuffix("<br>")
         # Bars of the sum over each frame, or of its absolute values where signs cancel over the face; one common axis.
         where: dict[str, Any] = {"row": row, "col": len(panels)}
