@@ -1,14 +1,12 @@
-"""Colours that colour-blind readers distinguish, on light and on dark pages; texts of clips."""
+"""Colours that colour-blind readers distinguish, on light and on dark pages."""
 
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from medn_lab import view
 from medn_lab.view import theme
-from medn_lab.view.rows import au_set_names, au_set_texts, hover_texts
 
 # Machado, Oliveira, Fernandes 2009: severity 1.
 COLOUR_BLIND = (
@@ -45,15 +43,3 @@ def test_every_colour_stands_out_from_a_white_and_from_a_dark_page():
         assert 1.05 / (light + 0.05) > 2.3
         assert (light + 0.05) / (dark_page + 0.05) > 2.9
     assert view.emotion_colour("Happy") == view.emotion_colour("happiness") == view.emotion_colour(" HAPPINESS ")
-
-
-def test_an_au_set_is_read_from_the_text_and_from_the_columns_where_there_is_none_and_texts_are_escaped():
-    columns = {
-        "clip_id": list("abcdefg"), "AU4": [1, 0, np.nan, np.nan, 1, 1, np.nan],
-        "AU12": [1, 0, np.nan, np.nan, 1, np.nan, np.nan], "action_units": ["4+12", "", "L14", "", "", "", "12 or 14"],
-    }  # fmt: skip
-    table, names = pd.DataFrame(columns), ["AU4+AU12", "no AU", "AU14", "AUs unknown", "AU4+AU12", "AUs unknown"]
-    assert au_set_names(table).tolist() == [*names, "AUs in doubt"]
-    assert au_set_texts(table).tolist() == [*names, "AUs in doubt: 12 or 14"]
-    (text,) = hover_texts(pd.DataFrame({"clip_id": ["<b>x</b>"], "label": ["a & b"], "predicted": ["c"]}))
-    assert text == "<b>&lt;b&gt;x&lt;/b&gt;</b><br>AUs unknown<br>a &amp; b<br>predicted c"

@@ -240,8 +240,9 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
     title = titles.get(n["kind"]) or target or n["kind"] or "measure"
     title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
-    sizes = {"n_positive": "clips with it", "n_clips": "clips", "n_subjects": "subjects"}
-    basis = ", ".join(f"{n[column]:.0f} {what}" for column, what in sizes.items() if np.isfinite(n[column]))
+    sizes = {"n_positive": "clip", "n_clips": "clip", "n_subjects": "subject"}
+    sizes = {column: counted(int(n[column]), what) for column, what in sizes.items() if np.isfinite(n[column])}
+    basis = ", ".join(f"{text} with it" if column == "n_positive" else text for column, text in sizes.items())
     basis = f"Computed from {basis}." if basis else ""
     if np.isnan(n["value"]):
         return f"{title}: no value, {n['reason'] or 'not known'}.", basis

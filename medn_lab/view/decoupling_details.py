@@ -82,7 +82,7 @@ def plot_branch_correlation(
     lines = [f"mean |r| {known.mean():.3f}, largest {largest:.2f}" if len(known) else "no feature varies"]
     if n_clips is not None:
         chance = min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1)))
-        lines[0] += f" · {n_clips} clips: by chance 95 % stay below {chance:.2f}"
+        lines[0] += f" · {counted(n_clips, 'clip')}: by chance 95 % stay below {chance:.2f}"
     constant = int(sum(np.isnan(matrix).all(axis=axis).sum() for axis in (0, 1)))
     lines += [f"grey: {constant} of {p + q} features do not vary"] * (constant > 0)
     for branch, axis in (("motion", "yaxis"), ("emotion", "xaxis")):

@@ -84,8 +84,8 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = Non
     picture, scale, fraction = np.ascontiguousarray(image).copy(), image.shape[1] / flow.shape[1], 4
     feet, steps = np.stack([x, y], axis=1), gain * np.stack([dx, dy], axis=1)
     ends = np.rint(np.stack([feet, feet + steps], axis=1) * scale * 2**fraction).astype(int).tolist()
-    unit = max(image.shape[:2]) / 320
-    for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # the casing lifts it off the skin
+    unit = max(image.shape[:2]) / 320  # a dark edge keeps the arrows visible on skin
+    for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # dark, then light
         for foot, tip in ends:
             cv2.arrowedLine(picture, foot, tip, colour, max(1, round(thick)), cv2.LINE_AA, fraction, tipLength=0.35)
     return picture, gain

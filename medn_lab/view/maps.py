@@ -252,7 +252,7 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f", title_text="share of nearest clips in common")
     figure.update_xaxes(title_text="share of the spread that differs", row=1, col=2)
-    facts = [marks.counted(first["n_clips"], "clip"), f"{len({*table['seed_a'], *table['seed_b']})} seeds"]
+    facts = [marks.counted(first["n_clips"], "clip"), marks.counted(len({*table["seed_a"], *table["seed_b"]}), "seed")]
     return theme.finish(
         figure, width=width, height=172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
         subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"{first['n_neighbors']} neighbours"]),
@@ -269,7 +269,7 @@ def params_line(embedding: Embedding) -> str:
         few = f": {made_of} clips are few for a map" if made_of < FEW else ""
         listed["n_neighbors"] += f" (lowered from {params['n_neighbors_asked']}{few})"
     listing = ", ".join(f"{names.get(name, name.replace('_', ' '))} {value}" for name, value in listed.items())
-    clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
+    clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
     aligned = [f"aligned to {params['aligned_to']}"] if "aligned_to" in params else []
     method = str(params.get("method", "map")).replace("_", " ").upper()

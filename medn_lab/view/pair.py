@@ -245,10 +245,10 @@ def pair_place(pairs: pd.DataFrame, clip_a: str, clip_b: str) -> int | None:
 def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure:
     """Draw confusable pairs: how alike they move against how far the emotion branch keeps them apart.
 
-    A point is a pair. Both axes place it among all pairs of clips, so that the middle (dashed) is a pair drawn at
-    random. Confusable pairs crowd among the most alike, so that axis is logarithmic: its 1 % are the hundredth of all
-    pairs that move most alike. Top right is what the decoupling is for: alike in motion, apart in emotion; bottom right
-    is what was missed. Diamonds are of opposite valence. With predictions the colour is the model's verdict.
+    A point is a pair. Both axes place it among all pairs of clips: the middle (dashed) is a pair drawn at random. Most
+    confusable pairs are among the most alike, so that axis is logarithmic: its 1 % are the hundredth of all pairs that
+    move most alike. Top right is what the decoupling is for: alike in motion, apart in emotion; bottom right is what
+    was missed. Diamonds are of opposite valence. With predictions the colour is the model's verdict.
 
     Parameters
     ----------

@@ -176,7 +176,7 @@ def clip_row(clips: Clips, clip_id: str) -> tuple[int, pd.Series]:
 
 
 def clip_moments(clips: Clips, clip_id: str) -> Moments:
-    """The time axis of one clip, as far as its table tells it.
+    """The time axis of one clip, as far as its table holds it.
 
     Parameters
     ----------
