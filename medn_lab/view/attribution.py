@@ -144,7 +144,8 @@ def plot_attribution(
         faces = drawn[0].faces if drawn[0].faces is not None else [None] * len(frames)
         look = {"largest": images.full_colour(frames), "size": 168, "outline": drawn[0].outline}
         cells = [images.draw_heat(face, heat, **look) for face, heat in zip(faces, frames, strict=False)]
-        framed = [np.pad(one, ((0, 0), (0, 6), (0, 0)), constant_values=255) for one in cells]
+        opaque = np.full((*cells[0].shape[:2], 1), 255, np.uint8)  # between the frames the page shows through
+        framed = [np.pad(np.dstack([one, opaque]), ((0, 0), (0, 6), (0, 0))) for one in cells]
         strip = Tile(np.hstack(framed)[:, :-6])
     figure = tiles(
         columns, title=f"<b>Attribution</b> · {as_text(attribution.target)} by {method}", cell=cell, last=last,

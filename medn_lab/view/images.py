@@ -279,10 +279,7 @@ def steady(flow: np.ndarray) -> np.ndarray:
     return blurred * np.clip((magnitude - quiet) / max(quiet, 1e-6), 0, 1)[..., None]
 
 
-FOR, AGAINST = (196, 40, 28), (28, 84, 196)
-
-# The quantile of the absolute values that gets the full colour; a few pixels lie beyond.
-LARGEST_SHARE = 0.995
+FOR, AGAINST = (196, 40, 28), (28, 84, 196)  # a positive and a negative value
 
 
 def full_colour(*heats: np.ndarray) -> float:
