@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 
 import numpy as np
 import plotly.graph_objects as go
@@ -25,6 +26,13 @@ def by_meta(figure: go.Figure, meta: str) -> go.Figure:
     """The only trace with this `meta`."""
     (trace,) = (trace for trace in figure.data if trace.meta == meta)
     return trace
+
+
+def check_look(figure: go.Figure, title: str) -> None:
+    """The figure has this title, and no type below 11 px."""
+    assert str(figure.layout.title.text).startswith(f"<b>{title}</b>")
+    sizes = re.findall(r'font-size:(\d+)px|font":\{[^{}]*"size":(\d+)', figure.to_json())
+    assert min(int(one or other) for one, other in sizes) >= 11
 
 
 def pictures(figure: go.Figure) -> list[np.ndarray]:

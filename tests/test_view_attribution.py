@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-from figure_contents import pictures, texts, words
+from figure_contents import by_meta, check_look, pictures, texts, words
 from sample_records import sample_clips
 
 from medn_lab import view
@@ -49,6 +49,7 @@ def bars(figure):
 
 def test_a_clip_is_drawn_with_its_colours_its_course_its_frames_and_its_checks(clips, names):
     figure = view.plot_attribution(mapped(clips), names[0], clips=clips, blur=0)
+    check_look(figure, "Attribution")
     frames, flow, strip = pictures(figure)
     side = frames.shape[0] / SIZE
     for picture, place, colour in ((frames, 12, FOR), (flow, 36, AGAINST)):
@@ -73,8 +74,8 @@ def test_the_checks_of_a_map_are_named_made_or_not(clips):
         return {name: value for name, value, _ in sanity_rows(mapped(clips, sanity=sanity))}
 
     randomised = values(randomised_frames=0.31, randomised_flow=0.97, randomised_threshold=0.5)
-    assert randomised["random weights, frames"].startswith("changes, 0.31")
-    assert "SURVIVES" in randomised["random weights, flow"]
+    assert randomised["random weights, frames"].startswith("another map, 0.31")
+    assert "<b>same map</b>, 0.97" in randomised["random weights, flow"]
     assert values()["infidelity"] == values()["random weights, flow"] == "not measured"
     assert values(sensitivity=0.25)["sensitivity"] == "0.25"
     planted = values(planted_frames=0.3, area_frames=0.1)["share on cue"]
@@ -97,7 +98,6 @@ def test_parts_that_a_map_does_not_separate_are_named_and_lines_fit(clips, names
     over_space[:, 1:, 6:18, 6:18] = 0.1
     for changes, n_pictures, n_bars, fact in (
         ({"frames": None}, 1, 0, "the target does not depend on the frames"),
-        ({"flow": None}, 2, 1, "the map does not cover the flow"),
         ({"frames": over_space, "method": "occlusion"}, 2, 0, "occlusion gives all frames the same map"),
         ({"frames": over_time, "flow": None}, 0, 1, "gives all places of a frame the same value"),
     ):
@@ -105,38 +105,34 @@ def test_parts_that_a_map_does_not_separate_are_named_and_lines_fit(clips, names
         assert (len(pictures(figure)), len(bars(figure))) == (n_pictures, n_bars)
         lines = figure.layout.title.subtitle.text.split("<br>")
         assert fact in " ".join(lines)
+        assert ("does not cover the flow" in " ".join(lines)) == ("flow" in changes)
         assert max(map(len, lines)) * 6.4 <= figure.layout.width - 24
 
 
 def test_slopes_that_cancel_over_the_face_are_summed_without_sign(clips, names):
     frames, flow = np.zeros((4, 8, SIZE, SIZE, 3), np.float32), np.zeros((4, SIZE, SIZE, 2), np.float32)
     frames[:, 2, 6:18, 6:12, 0], frames[:, 2, 6:18, 12:18, 0] = 1.0, -1.0
-    made = mapped(clips, frames=frames, flow=flow)
-    figure = view.plot_attribution(made, names[0], clips=replace(clips, frames=None), strip=False)
+    figure = view.plot_attribution(mapped(clips, frames=frames, flow=flow), names[0], clips=replace(clips, frames=None))
     assert bars(figure)[0].y[2] == pytest.approx(144)
     assert "Attribution per frame, absolute values" in words(figure)
-    _, grey = pictures(figure)  # a map of zeros on a plain ground
-    assert len(np.unique(grey.reshape(-1, 3), axis=0)) == 1
+    assert len(np.unique(pictures(figure)[1].reshape(-1, 3), axis=0)) == 1  # a map of zeros on a plain ground
+    for wrong, fact in (
+        ({"region": "cue"}, "only synthetic clips"),
+        ({"clips": clips.select(names[1:])}, "not in these"),
+    ):
+        with pytest.raises(ValueError, match=fact):
+            view.plot_attribution(mapped(clips), names[0], **({"clips": clips} | wrong))
 
 
-def test_wrong_clips_and_regions_are_refused(clips, names):
-    with pytest.raises(ValueError, match="only synthetic clips have one"):
-        view.plot_attribution(mapped(clips), names[0], clips=clips, region="cue")
-    with pytest.raises(ValueError, match="are not in these clips"):
-        view.plot_attribution(mapped(clips), names[0], clips=clips.select(names[1:]))
-
-
-def test_a_comparison_shows_the_draws_of_each_input_in_its_colour():
-    row = {"target": "fear", "spearman": 0.1, "threshold": 0.5, "survives": False, "n_clips": 12, "area": 0.15}
-    table = pd.DataFrame({"method": ["saliency"] * 2, "input": ["frames", "flow"], "share": [0.4, 0.3], **row})
-    table = table.assign(spearman_absolute=0.2, low=0.2, high=0.5, random_share=[0.1, 0.2])
-    table = table.assign(random_low=table["random_share"] - 0.05, random_high=table["random_share"] + 0.08)
+def test_a_comparison_has_a_line_a_method_and_input_with_the_random_draws_in_its_colour():
+    row = {"method": "saliency", "target": "fear", "spearman": 0.1, "threshold": 0.5, "n_clips": 12, "survives": False}
+    table = pd.DataFrame([row | {"input": name} for name in ("frames", "flow")]).assign(spearman_absolute=0.2, area=0.1)
+    table = table.assign(share=0.3, random_share=[0.1, 0.2], random_low=[0.05, 0.1], random_high=[0.2, 0.4])
     figure = view.plot_attribution_comparison(table)
-    diamonds = [trace for trace in figure.data if trace.meta == "random_share"]
-    assert [list(trace.x) for trace in diamonds] == [[0.1], [0.2]]
-    assert [trace.marker.color for trace in diamonds] == [theme.branch_colour(one) for one in ("emotion", "motion")]
-    for bar, diamond in zip(bars(figure), diamonds, strict=True):
-        assert (bar.base[0], bar.base[0] + bar.x[0]) == pytest.approx((diamond.x[0] - 0.05, diamond.x[0] + 0.08))
-        assert bar.y[0] == diamond.y[0]
-    shown = [trace.name for trace in figure.data if trace.showlegend]
-    assert len(shown) == len(set(shown)) == 6
+    check_look(figure, "Comparison of attribution methods")
+    diamonds, (band,) = by_meta(figure, "random_share"), bars(figure)
+    assert list(diamonds.x) == [0.1, 0.2]
+    assert list(diamonds.marker.color) == [theme.branch_colour(one) for one in ("emotion", "motion")]
+    np.testing.assert_allclose(list(band.base), table["random_low"])
+    np.testing.assert_allclose(list(band.base + band.x), table["random_high"])
+    assert list(figure.layout.yaxis.ticktext) == ["saliency, frames", "saliency, flow"]

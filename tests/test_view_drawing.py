@@ -3,11 +3,10 @@
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 from sample_records import sample_clips
 
-from medn_lab.records import Clips, Truth
+from medn_lab import synthetic_clips
 from medn_lab.view import images
 from medn_lab.view.rows import clip_moments
 
@@ -35,24 +34,13 @@ def test_arrows_and_glow_stand_where_something_moves():
     flow[:20, :20] = (0.5, -0.25)
     x, y, dx, dy, gain = images.arrow_grid(flow)
     assert (len(x), max(*x, *y) < 20, gain > 1) == (16, True, True)
-    assert np.allclose(dx, 0.5)
-    assert np.allclose(dy, -0.25)
-    flow[:] = 0
-    flow[10:16, 30:36, 1] = 1.3
-    glow, largest = images.draw_magnitude(np.zeros((60, 60, 3), np.uint8), flow)
-    brightest = np.unravel_index(glow.sum(axis=2).argmax(), (60, 60))
-    assert largest == pytest.approx(1.3)
-    assert np.abs(np.subtract(brightest, (12.5, 32.5))).max() < 4
-    image = spot(60, 20, 20)
-    assert np.array_equal(images.draw_arrows(image, 0 * flow)[0], image)
-    glow, largest = images.draw_magnitude(image, 0 * flow)
-    assert (largest, np.ptp(glow.astype(int), axis=2).max() <= 1) == (0, True)
-
-
-def test_the_time_course_is_0_at_the_onset_and_1_at_the_apex():
-    frames, flow = moving_spot()
-    assert images.time_course(frames, 2, flow=flow) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.1)
-    assert images.time_course(0 * frames + 90, 2).tolist() == [0] * 5
+    assert (np.allclose(dx, 0.5), np.allclose(dy, -0.25)) == (True, True)
+    glow, note = images.draw_flow(np.zeros((60, 60, 3), np.uint8), flow)
+    assert note.startswith("longest 0.56 px of 60")
+    assert glow[:20, :20].mean() > 10 * glow[24:, 24:].mean()
+    image, still = spot(60, 20, 20), np.zeros_like(flow)
+    assert np.array_equal(images.draw_arrows(image, still)[0], image)
+    assert np.ptp(images.draw_flow(image, still)[0].astype(int), axis=2).max() <= 1  # grey without motion
 
 
 @pytest.mark.parametrize("factor", [1.0, 2.0, 12.0])
@@ -63,14 +51,17 @@ def test_motion_magnified_by_a_factor_moves_that_many_times_as_far(factor):
     assert np.array_equal(images.magnify(frames, flow, 2, 1.0), frames[2])
 
 
-def test_a_clip_without_flow_has_its_differences_amplified_and_a_factor_below_one_is_refused():
+def test_the_time_course_is_0_at_the_onset_and_1_at_the_apex_and_differences_are_amplified_without_flow():
+    frames, flow = moving_spot()
+    assert images.time_course(frames, 2, flow=flow) == pytest.approx([0, 0.5, 1, 0.5, 0], abs=0.1)
+    assert images.time_course(0 * frames + 90, 2).tolist() == [0] * 5
     frames = np.stack([np.full((6, 6, 3), value, np.uint8) for value in (100, 103, 250)])
     assert [images.magnify(frames, None, place, 10.0)[0, 0, 0] for place in range(3)] == [100, 130, 255]
     with pytest.raises(ValueError, match=r"1 or more, not by 0\.5"):
         images.magnify(frames, None, 0, 0.5)
 
 
-def test_smoothing_keeps_the_sum_and_spreads_a_point():
+def test_smoothing_keeps_the_sum_and_colour_deepens_with_the_value_up_to_nearly_the_largest():
     point = np.zeros((1, 41, 41))
     point[0, 20, 20] = 1.0
     blurred = images.smooth(point, 2.0)
@@ -78,16 +69,9 @@ def test_smoothing_keeps_the_sum_and_spreads_a_point():
     rows, columns = np.mgrid[:41, :41] - 20
     assert (blurred[0] * rows**2).sum() == pytest.approx(4, rel=0.05)  # the variance is sigma squared
     assert (blurred[0] * columns).sum() == pytest.approx(0, abs=1e-9)
-    np.testing.assert_array_equal(images.smooth(point, 0), point)
-
-
-def test_colour_deepens_with_the_value_up_to_nearly_the_largest():
     assert images.full_colour(np.linspace(-1, 1, 2001)) == pytest.approx(0.995, abs=2e-3)
-    lonely = np.zeros((100, 100))
-    lonely[3, 3] = -7.0
-    assert (images.full_colour(lonely), images.full_colour(np.zeros(3)), images.full_colour()) == (7, 0, 0)
-    heat = np.zeros((2, 4))
-    heat[:, 1:] = [0.1, 0.5, 2.0]
+    assert (images.full_colour(-7 * point), images.full_colour(np.zeros(3)), images.full_colour()) == (7, 0, 0)
+    heat = np.repeat([[0, 0.1, 0.5, 2.0]], 2, axis=0)
     picture = images.draw_heat(None, heat, largest=1.0, size=4).astype(int)
     assert (np.diff(picture[0, :, 0] - picture[0, :, 2]) > 0).all()
 
@@ -104,40 +88,30 @@ def test_an_outline_lies_on_the_border_alone():
 
 
 def test_regions_come_from_the_truth():
-    clips = sample_clips(n=4, size=48)
-    subjects = tuple(clips.table["subject"].unique())
-    cue, masks = np.zeros((len(subjects), 48, 48), dtype=bool), np.zeros((len(subjects), 2, 48, 48), dtype=bool)
-    cue[:, :4], masks[:, 0, 10:14], masks[:, 1, 20:24] = True, True, True
-    truth = Truth(
-        clips.table[["clip_id", "subject"]], np.zeros((4, 48, 48, 2), np.float16), masks, cue,
-        np.ones((4, 8), np.float32), subjects, ("AU1", "AU4"),
-    )  # fmt: skip
-    known = dataclasses.replace(clips, truth=truth)
-    both = clips.table["clip_id"][(clips.table["AU1"] == 1) & (clips.table["AU4"] == 1)].iloc[0]
-    rows = {name: images.region_of(known, both, name).sum() // 48 for name in ("cue", "AU4", "AUs")}
-    assert rows == {"cue": 4, "AU4": 4, "AUs": 8}
-    with pytest.raises(ValueError, match="no mask for 'AU9'"):
-        images.region_of(known, both, "AU9")
+    clips = synthetic_clips(n_subjects=1, clips_per_subject=4, seed=3)
+    row = clips.table.loc[clips.table[list(clips.truth.aus)].sum(axis=1).idxmax()]
+    own = [clips.truth.au_mask(row["clip_id"], au) for au in clips.truth.aus if row[au] == 1]
+    assert len(own) > 1
+    cue, aus, one = (images.region_of(clips, row["clip_id"], name) for name in ("cue", "AUs", clips.truth.aus[0]))
+    np.testing.assert_array_equal(cue, clips.truth.cue_region(row["clip_id"]))
+    np.testing.assert_array_equal(aus, np.any(own, axis=0))
+    np.testing.assert_array_equal(one, clips.truth.au_mask(row["clip_id"], clips.truth.aus[0]))
+    with pytest.raises(ValueError, match="no mask for 'AU99'"):
+        images.region_of(clips, row["clip_id"], "AU99")
 
 
-def test_the_apex_and_its_time_are_named():
+def test_the_apex_and_its_time_are_named_and_what_the_table_does_not_hold_is_noted():
     clips = sample_clips(n=1)
-    moments, row = clip_moments(clips, clips.table["clip_id"].iloc[0]), clips.table.iloc[0]
+    clip_id, row = clips.table["clip_id"].iloc[0], clips.table.iloc[0]
+    moments = clip_moments(clips, clip_id)
     assert moments.numbers[moments.apex] == row["apex"]
     assert moments.milliseconds[-1] == pytest.approx((row["offset"] - row["onset"]) * 5.0)
-    assert moments.describe(0) == "frame 10 · 0 ms · onset"
-    assert moments.names(moments.apex) == "apex"
-    bare = Clips(np.zeros((1, 5, 8, 8, 3), np.uint8), None, pd.DataFrame({"clip_id": ["a"], "subject": ["s"]}))
-    assert clip_moments(bare, "a").describe(4) == "frame 5 of 5 · offset"
-
-
-def test_what_the_table_does_not_hold_of_time_is_noted():
-    clips = sample_clips(n=1)
+    assert (moments.describe(0), moments.names(moments.apex)) == ("frame 10 · 0 ms · onset", "apex")
     for column, value, note, known in (
         ("apex", 99, "the apex of this clip is not known", False),
         ("fps", np.nan, "the frame rate is not known", True),
         ("onset", np.nan, "does not give the first and last frame", False),
     ):
-        table = clips.table.assign(**{column: value})
-        moments = clip_moments(Clips(clips.frames, clips.flow, table), table["clip_id"].iloc[0])
+        moments = clip_moments(dataclasses.replace(clips, table=clips.table.assign(**{column: value})), clip_id)
         assert (note in moments.note, moments.apex is not None) == (True, known)
+    assert moments.describe(7) == "frame 8 of 8 · offset"

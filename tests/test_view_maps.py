@@ -1,19 +1,18 @@
 """Maps, their colouring and their stability: figures judged by the data they hold."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from figure_contents import by_meta, texts
+from figure_contents import by_meta, check_look, texts
 from sample_records import sample_clips, sample_embedding, sample_features, sample_predictions
 
 from medn_lab import view
 from medn_lab.diagnose import aligned_umap, umap
 from medn_lab.records import Embedding
 from medn_lab.view import theme
-from medn_lab.view.colouring import colouring
+from medn_lab.view.colouring import colour_choices, colouring
 from medn_lab.view.maps import CAUTION
 
 N = 300
@@ -55,87 +54,68 @@ def places(figure, axis):
     return pd.concat(own).sort_index()
 
 
-def check_widths(figure):
-    """No line is wider than its room: letters of 11 px are 5.6 px wide."""
-    lines = figure.layout.title.subtitle.text.split("<br>")
-    assert max(map(len, lines)) * 6.3 < figure.layout.width
-    assert figure.layout.margin.t > 17 * len(lines)
-    left, right = figure.layout.xaxis.domain
-    headings = [re.sub("<(?!br).*?>", "", note.text).split("<br>") for note in figure.layout.annotations]
-    longest = max(len(line) for heading in headings for line in heading)
-    assert longest * 5.6 < (right - left) * (figure.layout.width - 28)
+def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(embedding, clips):
+    wanted = clips.table["clip_id"][10:25]
+    figure = view.plot_embedding(embedding, selected=wanted)
+    check_look(figure, "Feature maps")
+    for axis, (name, xy) in zip(("x", "x2", "x3", "x4"), embedding.maps.items(), strict=True):
+        drawn = places(figure, axis)
+        assert len(drawn) == 60
+        np.testing.assert_allclose(drawn.loc[embedding.table["clip_id"]], xy)
+        traces = [trace for trace in figure.data if trace.xaxis == axis]
+        assert {trace.meta for trace in traces} == {name}
+        lit = [clip_id for trace in traces for clip_id in trace.customdata[list(trace.selectedpoints)]]
+        assert sorted(lit) == sorted(wanted)
+        for what in ("trustworthiness", "continuity"):
+            assert f"{what} {getattr(embedding, what)[name]:.3f}" in texts(figure)
+        assert f"{embedding.params['variance'][name]:.0%} of the variance" in texts(figure)
+    for trace in figure.data:
+        assert trace.marker.color == theme.emotion_colour(trace.legendgroup)
+        assert trace.unselected.marker.opacity < 0.3
+    assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis.domain[0]
+    chance = f"{embedding.params['quality_chance']:.2f}"
+    for fact in ("stem&lt;1&gt;", "PCA · metric euclidean · 60 clips", chance, CAUTION, "15 of 60 clips selected"):
+        assert fact in texts(figure)
 
 
-class TestMaps:
-    def test_each_clip_stands_once_on_each_map_in_its_emotions_colour(self, embedding):
-        figure = view.plot_embedding(embedding)
-        for axis, (name, xy) in zip(("x", "x2", "x3", "x4"), embedding.maps.items(), strict=True):
-            drawn = places(figure, axis)
-            assert len(drawn) == 60
-            np.testing.assert_allclose(drawn.loc[embedding.table["clip_id"]], xy)
-            assert {trace.meta for trace in figure.data if trace.xaxis == axis} == {name}
-            for what in ("trustworthiness", "continuity"):
-                assert f"{what} {getattr(embedding, what)[name]:.3f}" in texts(figure)
-            assert f"{embedding.params['variance'][name]:.0%} of the variance" in texts(figure)
-        for trace in figure.data:
-            assert trace.marker.color == theme.emotion_colour(trace.legendgroup)
-        assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis.domain[0]
-        assert figure.layout.xaxis5.visible is False
-        chance = f"{embedding.params['quality_chance']:.2f}"
-        for fact in ("stem&lt;1&gt;", "PCA · metric euclidean · 60 clips", chance, CAUTION):
-            assert fact in texts(figure)
-        check_widths(figure)
+def test_missing_maps_and_measures_are_left_out_or_named(embedding, clips):
+    part = embedding.select(embedding.table["clip_id"][:20])
+    figure = view.plot_embedding(dataclasses.replace(part, emotion_xy=None, fused_xy=None))
+    assert {trace.meta for trace in figure.data} == {"motion", "stem<1>"}
+    assert "20 of 60 clips" in texts(figure)
+    dead = dataclasses.replace(sample_embedding(sample_features(clips)), trustworthiness={"motion": float("nan")})
+    params = {"method": "umap", "n_neighbors": 6, "n_neighbors_asked": 15, "seed": 0, "n_clips": 13}
+    few = dataclasses.replace(dead.select(clips.table["clip_id"][:13]), params=params)
+    written = texts(view.plot_embedding(few))
+    assert (written.count("constant"), written.count("continuity not measured")) == (1, 2)
+    assert "UMAP · neighbours 6 (lowered from 15: 13 clips are few for a map), seed 0 · 13 clips" in written
 
-    def test_missing_maps_and_measures_are_left_out_or_named(self, embedding, clips):
-        part = embedding.select(embedding.table["clip_id"][:20])
-        figure = view.plot_embedding(dataclasses.replace(part, emotion_xy=None, fused_xy=None))
-        assert {trace.meta for trace in figure.data} == {"motion", "stem<1>"}
-        assert "20 of 60 clips" in texts(figure)
-        dead = dataclasses.replace(sample_embedding(sample_features(clips)), trustworthiness={"motion": float("nan")})
-        params = {"method": "umap", "n_neighbors": 6, "n_neighbors_asked": 15, "seed": 0, "n_clips": 13}
-        few = dataclasses.replace(dead.select(clips.table["clip_id"][:13]), params=params)
-        written = texts(view.plot_embedding(few))
-        assert written.count("constant") == 1
-        assert written.count("continuity not measured") == 2
-        assert "UMAP · neighbours 6 (lowered from 15: 13 clips are few for a map), seed 0 · 13 clips" in written
 
-    def test_predictions_are_joined_by_clip_id_not_by_row(self, embedding, clips):
-        predictions = sample_predictions(clips)
-        turned = predictions.select(predictions.table["clip_id"][::-1])
-        one, other = (
-            view.plot_embedding(embedding, colour_by="correctness", predictions=each) for each in (predictions, turned)
-        )
-        assert one.to_json() == other.to_json()
-        right = predictions.table["clip_id"][predictions.predicted == predictions.table["label"]]
-        assert {*right} == {clip for trace in one.data if trace.legendgroup == "right" for clip in trace.customdata}
-        table = predictions.table.assign(clip_id=[f"other{i}" for i in range(60)])
-        with pytest.raises(ValueError, match="none of the 60 clips of the embedding is among the 60 predictions"):
-            view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
-
-    def test_only_selected_clips_are_at_full_strength(self, embedding, clips):
-        wanted = clips.table["clip_id"][10:25]
-        figure = view.plot_embedding(embedding, selected=wanted)
-        for name in embedding.maps:
-            traces = [trace for trace in figure.data if trace.meta == name]
-            lit = [clip_id for trace in traces for clip_id in trace.customdata[list(trace.selectedpoints)]]
-            assert sorted(lit) == sorted(wanted)
-            assert all(trace.unselected.marker.opacity < 0.3 for trace in traces)
-        assert "15 of 60 clips selected" in texts(figure)
+def test_predictions_are_joined_by_clip_id_not_by_row(embedding, clips):
+    predictions = sample_predictions(clips)
+    turned = predictions.select(predictions.table["clip_id"][::-1])
+    one, other = (
+        view.plot_embedding(embedding, colour_by="correctness", predictions=each) for each in (predictions, turned)
+    )
+    assert one.to_json() == other.to_json()
+    right = predictions.table["clip_id"][predictions.predicted == predictions.table["label"]]
+    assert {*right} == {clip for trace in one.data if trace.legendgroup == "right" for clip in trace.customdata}
+    table = predictions.table.assign(clip_id=[f"other{i}" for i in range(60)])
+    with pytest.raises(ValueError, match="none of the 60 clips of the embedding is among the 60 predictions"):
+        view.plot_embedding(embedding, predictions=dataclasses.replace(predictions, table=table))
 
 
 def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(clips, features):
     maps = aligned_umap({"early": sample_features(clips, seed=5), "late": features}, method="pca")
-    figure = view.plot_embeddings(maps)
-    assert len({trace.xaxis for trace in figure.data}) == 6
-    axes = figure.layout
-    assert (axes.xaxis4.range, axes.yaxis4.range) == (axes.xaxis.range, axes.yaxis.range)
-    late = maps["late"]
+    figure, late = view.plot_embeddings(maps), maps["late"]
+    check_look(figure, "Feature maps of 2 checkpoints")
+    assert (figure.layout.xaxis4.matches, figure.layout.yaxis6.matches) == ("x", "y3")
     np.testing.assert_allclose(places(figure, "x4").loc[late.table["clip_id"], "x"], late.motion_xy[:, 0])
     assert f"shift {late.params['shift']['motion']:.2f}" in texts(figure)
     assert "aligned to early" in texts(figure)
-    check_widths(figure)
     single = view.plot_embeddings(dict.fromkeys("ab", umap(features, method="pca")))
     assert "places cannot be compared between rows" in texts(single)
+    assert single.layout.xaxis4.matches is None
     part = late.select(late.table["clip_id"][:50])
     one = dataclasses.replace(late, emotion_xy=None, fused_xy=None)
     other = dataclasses.replace(maps["early"], motion_xy=None)
@@ -144,49 +124,58 @@ def test_checkpoints_share_axes_and_the_figure_names_what_may_be_compared(clips,
             view.plot_embeddings(wrong)
 
 
-class TestColouring:
-    """Of more than 12 categories the rarest share the entry ``other`` and keep their names under the pointer."""
+@pytest.mark.parametrize("by", ["subject", "label", "au_set"])
+def test_the_rarest_categories_share_one_entry_and_the_pointer_names_the_true_one(table, by):
+    colours = colouring(table, by)
+    own = pd.Series(colours.own, index=table["clip_id"])
+    sizes = own.value_counts()
+    folded = sizes[~sizes.index.isin(colours.counts)]
+    *named, (last, count) = colours.counts.items()
+    assert (len(named), last, count, sum(colours.counts.values())) == (11, "other", folded.sum(), N)
+    assert min(size for _, size in named) >= folded.max()
+    embedding = Embedding(np.random.default_rng(1).normal(size=(N, 2)), None, None, table)
+    figure = view.plot_embedding(embedding, colour_by=by)
+    rest = figure.data[-1]
+    assert rest.name == f"other ({len(rest.x)})"
+    assert f", 11 of {len(sizes)} named" in figure.layout.title.text
+    for clip_id, text in zip(rest.customdata, rest.hovertext, strict=True):
+        assert any(f" {line}".endswith(f" {own[clip_id]}") for line in text.split("<br>"))
 
-    @pytest.mark.parametrize("by", ["subject", "label", "session", "au_set"])
-    def test_the_rarest_share_one_entry_and_the_pointer_names_the_true_one(self, table, by):
-        colours = colouring(table, by)
-        own = pd.Series(colours.own, index=table["clip_id"])
-        sizes = own.value_counts()
-        assert (len(colours.counts), list(colours.counts)[-1]) == (12, "other")
-        assert sum(colours.counts.values()) == N
-        assert colours.counts["other"] == sizes[~sizes.index.isin(colours.counts)].sum()
-        named = [count for name, count in colours.counts.items() if name != "other"]
-        assert min(named) >= sizes[~sizes.index.isin(colours.counts)].max()
-        embedding = Embedding(np.random.default_rng(1).normal(size=(N, 2)), None, None, table)
-        figure = view.plot_embedding(embedding, colour_by=by)
-        *others, rest = [trace for trace in figure.data if trace.showlegend]
-        assert (len(others), rest.name) == (11, f"other ({len(rest.x)})")
-        assert f", 11 of {len(sizes)} named" in figure.layout.title.text
-        for clip_id, text in zip(rest.customdata, rest.hovertext, strict=True):
-            assert any(f" {line}".endswith(f" {own[clip_id]}") for line in text.split("<br>"))
 
-    def test_what_is_not_folded_and_how_numbers_are_cut(self, table):
-        assert colouring(table, "few").own is None
-        common = colouring(table.assign(label=np.where(np.arange(N) % 2, "other", table["label"])), "label").counts
-        assert (common["other"] >= N // 2, list(common)[-1]) == (True, "all other")
-        unknown = colouring(table.assign(subject=table["subject"].where(table["subject"] != "s39")), "subject").counts
-        assert (list(unknown)[-2:], len(unknown)) == (["other", "unknown"], 13)
-        numbered = table.assign(length=np.arange(N), subject=np.arange(N) % 30)
-        assert list(colouring(numbered, "length").counts.values()) == [60] * 5
-        assert list(colouring(numbered, "subject").styles)[-1] == "other"
-        two = numbered.assign(subject="01", dataset=["casme2", "samm"] * (N // 2))
-        assert colouring(two, "subject").counts == {"casme2/01": N // 2, "samm/01": N // 2}
+def test_what_is_not_folded_and_how_numbers_are_cut(table):
+    assert len(colouring(table, "few").counts) == 12
+    common = colouring(table.assign(label=np.where(np.arange(N) % 2, "other", table["label"])), "label").counts
+    assert (common["other"] >= N // 2, list(common)[-1]) == (True, "all other")
+    unknown = colouring(table.assign(subject=table["subject"].where(table["subject"] != "s39")), "subject").counts
+    assert (list(unknown)[-2:], len(unknown)) == (["other", "unknown"], 13)
+    numbered = table.assign(length=np.arange(N), subject=np.arange(N) % 30)
+    assert list(colouring(numbered, "length").counts.values()) == [60] * 5
+    assert list(colouring(numbered, "subject").styles)[-1] == "other"
+    two = numbered.assign(subject="01", dataset=["casme2", "samm"] * (N // 2))
+    assert colouring(two, "subject").counts == {"casme2/01": N // 2, "samm/01": N // 2}
+
+
+def test_a_table_can_be_coloured_by_all_that_it_offers(table):
+    more = {"dataset": ["A", "B"] * (N // 2), "predicted": table["label"].shift(), "fold": 0}
+    offered = table.assign(**more, AU4=table["AU4"].where(table.index > 0))
+    choices = colour_choices(offered)
+    assert set(choices) >= {"label", "predicted", "correctness", "subject", "dataset", "fold", "au_set", "AU4"}
+    assert {sum(colouring(offered, key).counts.values()) for key in choices} == {N}
+    right = int((offered["predicted"] == offered["label"]).sum())
+    assert colouring(offered, "correctness").counts == {"right": right, "wrong": N - 1 - right, "unknown": 1}
+    assert colouring(offered, "AU4").counts["AU4"] == offered["AU4"].sum()
+    with pytest.raises(ValueError, match="cannot colour by 'AU9'; there are label"):
+        colouring(offered, "AU9")
 
 
 def test_a_dot_is_a_pair_of_seeds_and_mean_and_chance_are_drawn():
-    table = pd.DataFrame(
-        {
-            "map": ["motion"] * 3 + ["stem"] * 3, "seed_a": [0, 0, 1] * 2, "seed_b": [1, 2, 2] * 2,
-            "overlap": [0.9, 0.8, 0.7, 0.3, 0.2, 0.1], "chance": 0.05, "disparity": [0.1, 0.2, 0.3] * 2,
-            "n_neighbors": 15, "n_clips": 300,
-        }
-    )  # fmt: skip
+    columns = {
+        "map": ["motion"] * 3 + ["stem"] * 3, "seed_a": [0, 0, 1] * 2, "seed_b": [1, 2, 2] * 2, "chance": 0.05,
+        "overlap": [0.9, 0.8, 0.7, 0.3, 0.2, 0.1], "disparity": [0.1, 0.2, 0.3] * 2, "n_neighbors": 15, "n_clips": 300,
+    }  # fmt: skip
+    table = pd.DataFrame(columns)
     figure = view.plot_map_stability(table)
+    check_look(figure, "Stability of the maps over seeds")
     for measure in ("overlap", "disparity"):
         pairs = by_meta(figure, f"{measure} a pair")
         means = next(trace for trace in figure.data if trace.name == f"mean {measure}")

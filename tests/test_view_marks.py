@@ -10,14 +10,12 @@ from medn_lab.view import marks
 
 
 def test_a_forest_draws_values_intervals_nulls_references_and_reasons():
-    table = pd.DataFrame(
-        {
-            "value": [0.4, 0.1, np.nan], "low": [0.3, np.nan, np.nan], "high": [0.6, np.nan, np.nan],
-            "null_mean": [0.0, 0.1, np.nan], "null_95": [0.2, 0.3, np.nan], "allowed": [np.nan, 0.25, 0.5],
-            "reason": ["", "", "one <class>"],
-        }
-    )  # fmt: skip
-    figure = go.Figure()
+    rows = {
+        "value": [0.4, 0.1, np.nan], "low": [0.3, np.nan, np.nan], "high": [0.6, np.nan, np.nan],
+        "null_mean": [0.0, 0.1, np.nan], "null_95": [0.2, 0.3, np.nan], "allowed": [np.nan, 0.25, 0.5],
+        "reason": ["", "", "one <class>"],
+    }  # fmt: skip
+    table, figure = pd.DataFrame(rows), go.Figure()
     marks.forest(figure, table, labels=["a", "b", "c"], references={"allowed": "allowed"}, open_marker=[0, 1, 1])
     value = by_meta(figure, "value")
     np.testing.assert_array_equal(value.x, table["value"])
@@ -25,6 +23,7 @@ def test_a_forest_draws_values_intervals_nulls_references_and_reasons():
     np.testing.assert_allclose([value.error_x.arrayminus[0], value.error_x.array[0]], [0.1, 0.2])
     assert not np.isfinite(value.error_x.array[1])
     assert list(value.marker.symbol) == ["circle", "circle-open", "circle-open"]
+    assert list(value.customdata[:2]) == ["a: 0.4000 [0.3000, 0.6000]", "b: 0.1000"]
     band = next(trace for trace in figure.data if isinstance(trace, go.Bar))
     np.testing.assert_allclose([band.base[0], band.base[0] + band.x[0]], [0.0, 0.2])
     np.testing.assert_allclose(next(t for t in figure.data if t.name == "threshold").x, [0.2, 0.3])
@@ -32,9 +31,7 @@ def test_a_forest_draws_values_intervals_nulls_references_and_reasons():
     assert list(figure.layout.yaxis.ticktext) == ["a", "b", "c"]
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first line is at the top
     assert words(figure) == ["one &lt;class&gt;"]
-    alone = go.Figure()
-    marks.forest(alone, pd.DataFrame({"value": [0.5]}), labels=["a"])
-    assert [list(trace.customdata) for trace in alone.data] == [["a: 0.5000"]]
+    assert figure.layout.annotations[0].yshift < 0  # below the diamond of its line
 
 
 def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts():
@@ -49,15 +46,14 @@ def test_a_heat_matrix_has_grey_cells_where_nothing_is_known_and_readable_texts(
     assert list(figure.layout.xaxis.ticktext) == ["c", "d"]
 
 
-def test_texts_are_broken_escaped_and_get_room():
+def test_texts_are_broken_escaped_and_get_room_and_a_wrong_table_is_refused():
     (text,) = words(marks.empty_sheet("no pair <b> " * 30, title="Pairs", width=400))
-    assert "<b>" not in text
-    assert text.count("<br>") > 4
+    assert ("<b>" in text, text.count("<br>") > 4) == (False, True)
     assert marks.room_for(["<b>abc</b><br>a"]) == marks.room_for(["abc"]) < marks.room_for(["abcdef"])
-
-
-def test_a_table_without_a_column_or_a_row_is_one_sentence():
-    with pytest.raises(ValueError, match=r"lacks high, n; give the table of medn\.evaluate\.uar"):
-        marks.need(pd.DataFrame({"value": [1]}), ("value", "high", "n"), maker="evaluate.uar")
-    with pytest.raises(ValueError, match="no rows"):
-        marks.need(pd.DataFrame({"value": []}), ("value",), maker="evaluate.uar")
+    assert (marks.decimals([0.0, 0.5]), marks.decimals([0.5, -0.003, np.nan])) == (3, 4)
+    for table, fact in (
+        ({"value": [1]}, r"lacks high; give the table of medn\.evaluate\.uar"),
+        ({"high": []}, "no rows"),
+    ):
+        with pytest.raises(ValueError, match=fact):
+            marks.need(pd.DataFrame(table), ("high",), maker="evaluate.uar")

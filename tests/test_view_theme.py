@@ -1,22 +1,19 @@
-"""Colours of emotions and branches, distinguishable for colour-blind readers, on light and dark pages; AU sets."""
+"""Colours that colour-blind readers distinguish, on light and on dark pages."""
 
 import itertools
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from medn_lab import view
 from medn_lab.view import theme
-from medn_lab.view.colouring import colour_choices, colouring
-from medn_lab.view.rows import au_set_names, au_set_texts, hover_texts
 
 # Machado, Oliveira, Fernandes 2009: severity 1.
-COLOUR_BLIND = {
-    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-    "none": np.eye(3),
-}
+COLOUR_BLIND = (
+    [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    np.eye(3),
+)
 CLASSES = (("happiness", "disgust", "repression", "surprise", "others"), ("negative", "positive", "surprise"))
 
 
@@ -34,7 +31,7 @@ def oklab(rgb):
 @pytest.mark.parametrize("classes", CLASSES)
 def test_emotions_of_one_protocol_differ_in_marker_and_in_colour_for_every_reader(classes):
     assert len({theme.emotion_symbol(name) for name in classes}) == len(classes)
-    for sight in COLOUR_BLIND.values():
+    for sight in COLOUR_BLIND:
         seen = [oklab(np.array(sight) @ linear(theme.emotion_colour(name))) for name in classes]
         assert min(np.linalg.norm(one - other) for one, other in itertools.combinations(seen, 2)) > 0.07
 
@@ -45,47 +42,4 @@ def test_every_colour_stands_out_from_a_white_and_from_a_dark_page():
     for light in (float(linear(colour) @ [0.2126, 0.7152, 0.0722]) for colour in colours):
         assert 1.05 / (light + 0.05) > 2.3
         assert (light + 0.05) / (dark_page + 0.05) > 2.9
-
-
-def test_an_emotion_has_one_colour_in_every_spelling_and_next_to_any_other():
     assert view.emotion_colour("Happy") == view.emotion_colour("happiness") == view.emotion_colour(" HAPPINESS ")
-    table = pd.DataFrame({"clip_id": ["a", "b", "c"], "label": ["tense", "anger", "calm"]})
-    assert colouring(table, "label").styles["tense"] == colouring(table.iloc[:1], "label").styles["tense"]
-
-
-def test_an_au_set_is_read_from_the_text_and_from_the_columns_where_there_is_none():
-    table = pd.DataFrame(
-        {
-            "clip_id": list("abcdefg"), "AU4": [1, 0, np.nan, np.nan, 1, 1, np.nan],
-            "AU12": [1, 0, np.nan, np.nan, 1, np.nan, np.nan],
-            "action_units": ["4+12", "", "L14", "", "", "", "12 or 14"],
-        }
-    )  # fmt: skip
-    names = ["AU4+AU12", "no AU", "AU14", "AUs unknown", "AU4+AU12", "AUs unknown"]
-    assert au_set_names(table).tolist() == [*names, "AUs in doubt"]
-    assert au_set_texts(table).tolist() == [*names, "AUs in doubt: 12 or 14"]
-
-
-def test_a_hover_text_escapes_what_the_table_holds():
-    (text,) = hover_texts(pd.DataFrame({"clip_id": ["<b>x</b>"], "label": ["a & b"], "predicted": ["c"]}))
-    assert text == "<b>&lt;b&gt;x&lt;/b&gt;</b><br>AUs unknown<br>a &amp; b<br>predicted c"
-
-
-def test_a_table_can_be_coloured_by_all_that_it_offers():
-    table = pd.DataFrame(
-        {
-            "clip_id": list("abcd"), "subject": ["s1", "s1", "s2", "s3"], "dataset": ["A", "A", "B", "B"],
-            "label": ["anger", "fear", "anger", None], "predicted": ["anger", "anger", None, "fear"],
-            "fold": [0, 0, 1, 1], "AU4": [1, 0, np.nan, 1],
-        }
-    )  # fmt: skip
-    choices = colour_choices(table)
-    assert {"label", "predicted", "correctness", "subject", "dataset", "fold", "au_set", "AU4"} == set(choices)
-    for key in choices:
-        made = colouring(table, key)
-        assert sum(made.counts.values()) == len(table), key
-        assert set(made.values) <= set(made.styles), key
-    assert colouring(table, "correctness").values.tolist() == ["right", "wrong", "unknown", "unknown"]
-    assert colouring(table, "AU4").values.tolist() == ["AU4", "no AU4", "unknown", "AU4"]
-    with pytest.raises(ValueError, match="cannot colour by 'AU9'; there are label"):
-        colouring(table, "AU9")

@@ -123,7 +123,7 @@ def test_checks_are_named_before_and_after_they_are_made_and_the_planted_share_w
     assert control(viewer, "Check").disabled
     viewer.explain(method="bare_change")
     viewer.check()
-    assert text_of(viewer).count("SURVIVES") == 2
+    assert text_of(viewer).count("<b>same map</b>") == 2
     viewer.explain(method="saliency")
     assert viewer.selection["method"].tolist() == ["bare_change", "saliency"]  # each map once
 

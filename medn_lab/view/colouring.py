@@ -15,18 +15,17 @@ from medn_lab.view.rows import AUS_IN_DOUBT, NO_AU, UNKNOWN_AUS, au_set_names, l
 from medn_lab.view.theme import as_text
 
 UNKNOWN, REST = "unknown", "other"
+# Entries of a legend: with more categories the rarest share the last one, which is grey.
 MOST_CATEGORIES = 12
-"""Entries of a legend: with more categories the rarest share the last one, which is grey."""
-
 _NOT_KNOWN = (UNKNOWN, UNKNOWN_AUS, AUS_IN_DOUBT)
 _GREY = (theme.GREY, "circle-open")
 _STEP_COLOURS = ("#3B4CA8", "#2F7FD0", "#2BA8A0", "#86B83E", "#E0B020")
 _COLUMNS = {
     "subject": "subject", "dataset": "data set", "fold": "fold", "cue": "implicit cue",
-    "gate": "gate (0 all emotion, 1 all motion)",
+    "gate": "gate (0 all emotion, 1 all motion)", "label": "emotion", "predicted": "predicted emotion",
 }  # fmt: skip
+# Columns whose values are names, also where they are written as numbers.
 _NAMES = ("subject", "dataset", "fold", "cue", "clip_id")
-"""Columns whose values are names, also where they are written as numbers."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,15 @@ class Colouring:
     values : (n,) object array of str
     styles : mapping of str to (colour, marker symbol)
         In the order of the legend; every value is a key.
-    own : (n,) object array of str, or None
-        The category of each clip before the rarest were folded into ``other``; None where none was.
+    own : (n,) object array of str
+        The category of each clip before the rarest were folded into ``other``.
     """
 
     key: str
     title: str
     values: np.ndarray
     styles: Mapping[str, tuple[str, str]]
-    own: np.ndarray | None = None
+    own: np.ndarray
 
     @property
     def counts(self) -> dict[str, int]:
@@ -58,10 +57,9 @@ class Colouring:
 
     def named(self, texts: np.ndarray) -> np.ndarray:
         """Hover texts (n,), where categories were folded each with the clip's own, unless a line names it already."""
-        if self.own is None:
+        if (self.own == self.values).all():
             return texts
-        title = as_text(self.title.rpartition(", ")[0])
-        named = []
+        title, named = as_text(self.title.rpartition(", ")[0]), []
         for text, own in zip(texts, map(as_text, self.own), strict=True):
             there = any(f" {line}".endswith(f" {own}") for line in text.split("<br>"))
             named.append(text if there else f"{text}<br>{title} {own}")
@@ -80,7 +78,7 @@ def colour_choices(table: pd.DataFrame) -> dict[str, str]:
     choices = {label: "emotion"} if label else {}
     if "predicted" in table:
         choices |= {"predicted": "predicted emotion"} | ({"correctness": "right or wrong"} if label else {})
-    choices |= {name: title for name, title in _COLUMNS.items() if name in table}
+    choices |= {name: _COLUMNS[name] for name in ("subject", "dataset", "fold", "cue", "gate") if name in table}
     if "dataset" in choices and table["dataset"].nunique(dropna=False) < 2:
         del choices["dataset"]
     return choices | ({"au_set": "AU set"} if aus or "action_units" in table else {}) | dict(zip(aus, aus, strict=True))
@@ -112,67 +110,42 @@ def colouring(table: pd.DataFrame, by: str = "label") -> Colouring:
     ['AU4', 'no AU4']
     """
     column = label_column(table) if by == "label" else by
-    if by in ("label", "emotion", "predicted") and column in table:
-        title = "predicted emotion" if by == "predicted" else "emotion"
-        return _by_category(by, title, _texts(table[column]))
+    emotions = by in ("label", "emotion", "predicted") and column in table
+    looks: dict[str, tuple[str, str]] = {}
     if by == "correctness" and "predicted" in table and label_column(table):
         known, right = rightness(table)
-        looks = {"right": ("#2F7FD0", "circle"), "wrong": ("#E8590C", "x")}
-        return _of_two(by, "prediction", known, right, looks)
-    if by == "au_set":
-        return _by_category(by, "AU set", au_set_names(table))
-    if by in au_columns(table):
-        coded = table[by].to_numpy(dtype=float)
-        looks = {by: ("#E8590C", "circle"), f"no {by}": ("#6F93B8", "circle-open")}
-        return _of_two(by, by, ~np.isnan(coded), coded == 1, looks)
-    if by in table:
-        values, title = persons(table) if by == "subject" else table[by], _COLUMNS.get(by, by)
+        title, looks = "prediction", {"right": ("#2F7FD0", "circle"), "wrong": ("#E8590C", "x")}
+        own = np.where(known, np.where(right, "right", "wrong"), UNKNOWN)
+    elif by == "au_set":
+        title, own = "AU set", au_set_names(table)
+    elif by in au_columns(table):
+        title, looks = by, {by: ("#E8590C", "circle"), f"no {by}": ("#6F93B8", "circle-open")}
+        own = table[by].map({1: by, 0: f"no {by}"}).fillna(UNKNOWN).to_numpy()
+    elif column in table:
+        values, title = persons(table) if by == "subject" else table[column], _COLUMNS.get(by, by)
         numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
         if numbers and by not in _NAMES and values.nunique() > MOST_CATEGORIES:
-            return _by_quintile(by, title, values)
-        return _by_category(by, title, _texts(values))
-    raise ValueError(f"cannot colour by {by!r}; there are {', '.join(colour_choices(table)) or 'no columns for it'}")
-
-
-def _texts(values: pd.Series) -> np.ndarray:
-    text = values.astype(object).astype(str).to_numpy(dtype=object)
-    return np.where(values.isna().to_numpy() | (text == ""), UNKNOWN, text).astype(object)
-
-
-def _by_category(key: str, title: str, own: np.ndarray) -> Colouring:
-    """An entry for each of the most frequent categories; the others share a grey one."""
+            fifth, cuts = pd.qcut(values, len(_STEP_COLOURS), labels=False, retbins=True, duplicates="drop")
+            names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(cuts)]
+            looks = {name: (colour, "circle") for name, colour in zip(names, _STEP_COLOURS, strict=False)}
+            own = fifth.map(dict(enumerate(names))).fillna(UNKNOWN).to_numpy()
+        else:
+            text = values.astype(object).astype(str)
+            own = text.mask(values.isna() | (text == ""), UNKNOWN).to_numpy()
+    else:
+        there = ", ".join(colour_choices(table)) or "no columns for it"
+        raise ValueError(f"cannot colour by {by!r}; there are {there}")
+    own = own.astype(object)
     counts = pd.Series(own).value_counts(sort=False).drop(list(_NOT_KNOWN), errors="ignore")
     names = list(counts.sort_values(ascending=False, kind="stable").index)
     names = names if len(names) <= MOST_CATEGORIES else names[: MOST_CATEGORIES - 1]
-    if key in ("label", "emotion", "predicted"):
-        styles = {name: theme.emotion_style(name) for name in names}
-    else:
-        names = names if key == "au_set" else sorted(names)
-        styles = {name: theme.category_style(place) for place, name in enumerate(names)}
-        styles |= {NO_AU: (theme.GREY, "circle")} if NO_AU in styles else {}
-    rest = REST if REST not in styles else f"all {REST}"
-    values = np.where(np.isin(own, [*styles, *_NOT_KNOWN]), own, rest).astype(object)
-    folded = len(counts) - len(styles)
-    if folded:
-        title = f"{title}, {len(styles)} of {len(counts)} named"
-    return Colouring(key, title, values, _with_grey(styles, values, rest), own if folded else None)
-
-
-def _with_grey(styles: Mapping[str, tuple[str, str]], values: np.ndarray, *rest: str) -> dict[str, tuple[str, str]]:
-    """The styles and a grey entry for the rest and for what is not known, where a clip has that value."""
-    return {**styles, **{name: _GREY for name in (*rest, *_NOT_KNOWN) if name in set(values)}}
-
-
-def _of_two(key: str, title: str, known: np.ndarray, first: np.ndarray, looks: dict[str, tuple[str, str]]) -> Colouring:
-    """Two categories, the first of `looks` where `first` is true."""
-    yes, no = looks
-    values = np.where(~known, UNKNOWN, np.where(first, yes, no)).astype(object)
-    return Colouring(key, title, values, _with_grey(looks, values))
-
-
-def _by_quintile(key: str, title: str, values: pd.Series) -> Colouring:
-    step, cuts = pd.qcut(values, len(_STEP_COLOURS), labels=False, retbins=True, duplicates="drop")
-    names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(cuts)]
-    text = np.asarray([UNKNOWN if np.isnan(one) else names[int(one)] for one in step], dtype=object)
-    styles = {name: (colour, "circle") for name, colour in zip(names, _STEP_COLOURS, strict=False)}
-    return Colouring(key, title, text, _with_grey(styles, text))
+    if emotions:
+        looks = {name: theme.emotion_style(name) for name in names}
+    elif not looks:
+        looks = {name: theme.category_style(k) for k, name in enumerate(names if by == "au_set" else sorted(names))}
+        looks |= {NO_AU: (theme.GREY, "circle")} if NO_AU in looks else {}
+    rest = REST if REST not in looks else f"all {REST}"
+    values = np.where(np.isin(own, [*looks, *_NOT_KNOWN]), own, rest).astype(object)
+    looks |= {name: _GREY for name in (rest, *_NOT_KNOWN) if name in set(values)}
+    title += f", {len(names)} of {len(counts)} named" if rest in looks else ""
+    return Colouring(by, title, values, looks, own)

@@ -15,16 +15,13 @@ from medn_lab.view import marks, theme
 from medn_lab.view.marks import ABOVE, ESTIMATE, REFERENCE, SMALLEST, WITHIN, counted, interval_text, need, room_for
 from medn_lab.view.theme import as_text
 
-MEASURES = {
-    **reports.MEASURES,
-    "auc": "AUC",
-    "nats": "nats per clip",
-    "ridge": "ridge, bits per clip",
-    "rbf": "Gaussian kernel, bits per clip",
-    "knn": "nearest neighbours, bits per clip",
-    "boosting": "boosted trees, bits per clip",
-    "mlp": "small network, bits per clip",
-}
+_READERS = {
+    "ridge": "ridge", "rbf": "Gaussian kernel", "knn": "nearest neighbours", "boosting": "boosted trees",
+    "mlp": "small network",
+}  # fmt: skip
+MEASURES = {**reports.MEASURES, "auc": "AUC", "nats": "nats per clip"}
+MEASURES |= {name: f"{reader}, bits per clip" for name, reader in _READERS.items()}
+# What each measure of the library says, one sentence or two.
 MEANINGS = {
     "linear_cka": "Linear similarity of the two sets of features: 0 without dependence, 1 for a rotated copy.",
     "distance_correlation": "Linear and nonlinear dependence: 0 without dependence, 1 for a rotated copy.",
@@ -35,14 +32,10 @@ MEANINGS = {
     "absolute_cosine": "How parallel the two features of a clip are, which the orthogonal loss lowers. 0 does not mean"
     " that the branches are independent.",
     "auc": "AUC of a probe on subjects that it was not trained on: 0.5 is chance, 1 is perfect.",
-    "nats": "An upper bound on the information in the code about a clip. A value above the entropy of the factor allows"
-    " a leak and does not prove one.",
+    "nats": "An upper bound on the information in the code. Above the entropy of the factor a leak is possible.",
 } | dict.fromkeys(
-    ("ridge", "rbf", "knn", "boosting", "mlp"),
-    "Usable information: the bits that a probe of this kind saves when it codes the target of subjects that it was not"
-    " trained on. 0 is no information; below 0 the probe has learned noise.",
+    _READERS, "Usable information: the bits that a probe of this kind saves when it codes the target of new subjects."
 )
-"""What each measure of the library says, one sentence or two."""
 
 DIRECTIONS = {
     "lower": "Lower is better: less dependence.",
@@ -50,21 +43,30 @@ DIRECTIONS = {
     "at most allowed": "The value should not exceed the allowed value.",
 }
 TITLES = {
-    "dependence": "Dependence between the branches",
-    "leakage": "Leakage",
-    "information": "Information in the emotion code",
-    "conditional": "Conditional leakage",
-    "readers": "Usable information by reader",
-}
+    "dependence": "Dependence between the branches", "leakage": "Leakage", "conditional": "Conditional leakage",
+    "information": "Information in the emotion code", "readers": "Usable information by reader",
+}  # fmt: skip
 EXCESS_SCALE = ((0.0, "#9DBFE6"), (0.4, "#DCE8F5"), (0.5, "#F4F4F2"), (0.6, "#FBDCD3"), (1.0, "#E2553F"))
-EXCESS_RANGE = 0.4
-"""The excess at which the colours end."""
+EXCESS_RANGE = 0.4  # the excess at which the colours end
 LEVEL = 0.05
-_LINE = 26
+_TEXTS = ["model", "kind", "measure", "given", "branch", "target", "within", "reason", "direction", "worst_target"]
 _NUMBERS = [
     "value", "low", "high", "null_mean", "null_95", "p", "p_family", "n_tests", "allowed", "excess", "excess_low",
     "excess_high", "worst_auc", "worst_excess", "n_positive", "n_clips", "n_subjects",
 ]  # fmt: skip
+
+
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with every column of a report, texts empty where missing; `judged` is the p that counts."""
+    table = table.reindex(columns=table.columns.union([*_TEXTS, *_NUMBERS], sort=False))
+    table[_TEXTS] = table[_TEXTS].astype(object).fillna("")
+    table[_NUMBERS] = table[_NUMBERS].apply(pd.to_numeric, errors="coerce").astype(float)
+    return table.assign(judged=table["p_family"].fillna(table["p"]))
+
+
+def _factor(given: str) -> str:
+    """A factor, or what clips were exchanged inside, in words."""
+    return str(given).replace("aus", "AU set").replace("_", " ")
 
 
 def plot_decoupling(
@@ -111,7 +113,73 @@ def plot_decoupling(
     if not len(rows):
         there = ", ".join(dict.fromkeys(map(str, table.get("kind", [])))) or "none"
         raise ValueError(f"the table has no row of kind {kind!r}; its kinds are {there}")
-    return plot_leakage(rows, width=width) if kind == "leakage" else _measures(rows, kind=kind, width=width)
+    if kind == "leakage":
+        return plot_leakage(rows, width=width)
+    need(rows, ("measure", "value"), maker="diagnose.decoupling_report")
+    rows = _completed(rows).assign(number=rows.index.astype(str))
+    # What distinguishes the lines of one measure: model, target, branch and what is given.
+    several, conditional = len(set(rows["model"])) > 1, set(rows["measure"][rows["given"] != ""])
+    labels = []
+    for row in rows.itertuples():
+        measured = [row.target, f"{row.branch} branch" * bool(row.branch)] if kind != "information" else []
+        given = f"given {_factor(row.given)}" if row.given else "unconditional"
+        parts = [row.model * several, *measured, given * (row.measure in conditional)]
+        labels.append(as_text(" · ".join(filter(None, parts)) or row.model or "value"))
+    rows["label"] = labels
+    groups = {str(name): own for name, own in rows.groupby("measure", sort=False)}
+    first, wide = list(next(iter(groups.values()))["label"]), rows["low"].notna().any()
+    # Two panels side by side where they have the same lines and no intervals.
+    aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
+    n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
+    sizes = [len(own) for own in groups.values()][:n_rows]
+    left, right, top, gap = room_for(rows["label"]), 210 if wide else 140, 80, 62
+    height = top + 44 + 26 * sum(sizes) + gap * (n_rows - 1)
+    figure = make_subplots(
+        rows=n_rows, cols=n_columns, row_heights=sizes,
+        horizontal_spacing=(right + 12) / max(width - left - right, 300),
+        vertical_spacing=gap / (height - top - 44) if n_rows > 1 else 0,
+        subplot_titles=[f"<b>{as_text(MEASURES.get(name, name.replace('_', ' ')))}</b>" for name in groups],
+    )  # fmt: skip
+    factors = ", ".join(dict.fromkeys(filter(None, rows["target"]))) or "factor"
+    allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
+    digits = marks.decimals(rows[["value", "low", "high"]].to_numpy().ravel())
+    notes: list[dict[str, Any]] = []
+    for number, own in enumerate(groups.values()):
+        own = own.sort_values("label", key=lambda labels: labels.map(first.index)) if aligned else own
+        where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
+        colours = np.select([own["judged"] <= LEVEL, own["judged"] > LEVEL], [ABOVE, WITHIN], ESTIMATE)
+        marks.forest(
+            figure, own, labels=list(own["label"]), colour=list(colours), open_marker=own["judged"] > LEVEL,
+            references={"allowed": allowed}, legend=False, **where,
+        )  # fmt: skip
+        figure.data[-1].ids = list(own["number"])
+        figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
+        axes = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
+        look = axes | {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
+        for y, row in enumerate(own.itertuples()):
+            value = interval_text(row.value, row.low, row.high, digits=digits) if np.isfinite(row.value) else ""
+            p = "p ≥ .999" if row.judged >= 0.9995 else f"p {row.judged:.3f}".replace("p 0.", "p .")
+            notes.append(look | {"y": y, "text": "  ".join(filter(None, [value, p * (row.judged == row.judged)]))})
+    figure.layout.annotations = [*figure.layout.annotations, *notes]
+    from_zero = "tozero" if kind in TITLES and kind != "conditional" else "normal"
+    figure.update_xaxes(rangemode=from_zero, zeroline=True, nticks=6, exponentformat="none")
+    facts = [_sample(rows)]
+    if rows["null_95"].notna().any():
+        within = dict.fromkeys(_factor(name) or "the whole set" for name in rows["within"])
+        facts.append(f"clips exchanged inside {as_text(', '.join(within))}")
+    facts += ["p corrected for the number of tests"] * bool(rows["p_family"].notna().any())
+    explained = {
+        "p": f"<span style='color:{ABOVE}'>●</span> p ≤ .05 <span style='color:{WITHIN}'>○</span> p > .05",
+        "null_95": "grey: null, mean to 95 %",
+        "allowed": f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}",
+        "low": "├┤ 95 % interval",
+    }
+    known = [text for name, text in explained.items() if rows[name].notna().any()]
+    title = TITLES.get(kind, kind.replace("_", " ").capitalize())
+    return theme.finish(
+        figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", margin=(left, right, top, 44),
+        subtitle="<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(known)])),
+    )  # fmt: skip
 
 
 def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960) -> go.Figure:
@@ -144,121 +212,13 @@ def plot_dependence(report: DecouplingReport | pd.DataFrame, *, width: int = 960
     >>> plot_dependence(table).layout.title.text
     '<b>Dependence between the branches</b>'
     """
-    table = report.dependence if isinstance(report, DecouplingReport) else report
-    return _measures(table, kind="dependence", width=width)
-
-
-def _measures(table: pd.DataFrame, *, kind: str, width: int) -> go.Figure:
-    """A panel a measure, a line a row; two side by side where they have the same lines and no intervals."""
-    need(table, ("measure", "value"), maker="diagnose.decoupling_report")
-    texts = dict.fromkeys(("model", "given", "branch", "target", "within", "reason"), "")
-    table = table.reindex(columns=table.columns.union([*texts, *_NUMBERS], sort=False))
-    table = table.astype(dict.fromkeys(texts, object) | dict.fromkeys(_NUMBERS, float)).fillna(texts)
-    table = table.assign(number=table.index.astype(str), judged=table["p_family"].fillna(table["p"]))
-    table["label"] = _line_labels(table, kind)
-    groups = {str(name): rows for name, rows in table.groupby("measure", sort=False)}
-    first = list(next(iter(groups.values()))["label"])
-    wide = table["low"].notna().any()
-    aligned = not wide and len(groups) > 1 and all(sorted(one["label"]) == sorted({*first}) for one in groups.values())
-    n_columns, n_rows = (2, (len(groups) + 1) // 2) if aligned else (1, len(groups))
-    sizes = [len(rows) for rows in groups.values()][:n_rows]
-    left, right, top, gap = room_for(table["label"]), 210 if wide else 140, 98, 62
-    height = top + 44 + _LINE * sum(sizes) + gap * (n_rows - 1)
-    figure = make_subplots(
-        rows=n_rows, cols=n_columns, row_heights=sizes,
-        horizontal_spacing=(right + 12) / max(width - left - right, 300),
-        vertical_spacing=gap / (height - top - 44) if n_rows > 1 else 0,
-        subplot_titles=[f"<b>{as_text(MEASURES.get(name, name.replace('_', ' ')))}</b>" for name in groups],
-    )  # fmt: skip
-    factors = ", ".join(dict.fromkeys(name for name in table["target"] if name)) or "factor"
-    allowed = f"entropy of the {factors}" if kind == "information" else "allowed"
-    notes: list[dict[str, Any]] = []
-    for number, rows in enumerate(groups.values()):
-        rows = rows.sort_values("label", key=lambda labels: labels.map(first.index)) if aligned else rows
-        where: dict[str, Any] = {"row": number // n_columns + 1, "col": number % n_columns + 1}
-        colours = np.select([rows["judged"] <= LEVEL, rows["judged"] > LEVEL], [ABOVE, WITHIN], ESTIMATE)
-        marks.forest(
-            figure, rows, labels=list(rows["label"]), colour=list(colours), open_marker=rows["judged"] > LEVEL,
-            references={"allowed": allowed}, legend=False, **where,
-        )  # fmt: skip
-        figure.data[-1].ids = list(rows["number"])
-        figure.update_yaxes(showticklabels=not (aligned and number % 2), **where)
-        axes = {"xref": f"{figure.data[-1].xaxis or 'x'} domain", "yref": figure.data[-1].yaxis or "y", "x": 1}
-        look = axes | {"xanchor": "left", "xshift": 6, "showarrow": False, "font": {"size": SMALLEST}}
-        notes += [look | {"y": y, "text": _value_text(row)} for y, row in enumerate(rows.to_dict("records"))]
-        ends = rows[["value", "low", "high", "null_mean", "null_95", "allowed"]].to_numpy()
-        ends = np.append(ends[np.isfinite(ends)], [0.0] if kind in TITLES and kind != "conditional" else [])
-        if len(ends):
-            pad = 0.08 * np.ptp(ends) or 0.1
-            span = [ends.min() - pad, ends.max() + pad]
-            figure.update_xaxes(range=span, zeroline=True, nticks=6, exponentformat="none", **where)
-    figure.layout.annotations = [*figure.layout.annotations, *notes]
-    title = TITLES.get(kind, kind.replace("_", " ").capitalize())
-    return theme.finish(
-        figure, width=width, height=height, title=f"<b>{as_text(title)}</b>", margin=(left, right, top, 44),
-        subtitle=_measures_subtitle(table, kind, allowed),
-    )  # fmt: skip
-
-
-def _line_labels(table: pd.DataFrame, kind: str) -> list[str]:
-    """What distinguishes the rows of one measure: model, target, branch and what is given."""
-    several, labels = len(set(table["model"])) > 1, []
-    conditional = set(table["measure"][table["given"] != ""])
-    for row in table.to_dict("records"):
-        parts = [str(row["model"]) * several]
-        if kind != "information":
-            parts += [str(row["target"]), f"{row['branch']} branch" if row["branch"] else ""]
-        if row["measure"] in conditional:
-            parts.append(f"given {_factor(row['given'])}" if row["given"] else "unconditional")
-        labels.append(as_text(" · ".join(filter(None, parts)) or row["model"] or "value"))
-    return labels
-
-
-def _value_text(row: Mapping[str, Any]) -> str:
-    """The value with its interval, and p."""
-    p = row["judged"]
-    text = "p ≥ .999" if p >= 0.9995 else "" if np.isnan(p) else f"p {p:.3f}".replace("p 0.", "p .")
-    return "  ".join(filter(None, [_value(row) if np.isfinite(row["value"]) else "", text]))
-
-
-def _measures_subtitle(table: pd.DataFrame, kind: str, allowed: str) -> str:
-    """The clips and how the null was made; below them, what the marks mean."""
-    facts, within = [_sample(table)], [name for name in dict.fromkeys(table["within"]) if name]
-    if within or kind == "dependence":
-        inside = f"inside {as_text(', '.join(map(_factor, within)))}" if within else "over all clips"
-        facts.append(f"clips exchanged {inside}" + ", or over all" * bool(within and "" in set(table["within"])))
-    facts += ["p corrected for the number of tests"] * bool(table["p_family"].notna().any())
-    explained = {
-        "p": f"<span style='color:{ABOVE}'>●</span> p ≤ .05 <span style='color:{WITHIN}'>○</span> p > .05",
-        "null_95": "grey: null, mean to 95 %",
-        "allowed": f"<span style='color:{REFERENCE}'>◇</span> {as_text(allowed)}",
-        "low": "├┤ 95 % interval",
-    }
-    known = [text for name, text in explained.items() if table[name].notna().any()]
-    return "<br>".join(filter(None, [" · ".join(filter(None, facts)), " · ".join(known)]))
+    return plot_decoupling(report, kind="dependence", width=width)
 
 
 def _sample(table: pd.DataFrame) -> str:
     """The largest number of clips and of subjects in the table, in words."""
-    sizes = table.reindex(columns=["n_clips", "n_subjects"]).max()
-    named = zip(sizes, ("clip", "subject"), strict=True)
+    named = zip(table.reindex(columns=["n_clips", "n_subjects"]).max(), ("clip", "subject"), strict=True)
     return " of ".join(counted(int(size), what) for size, what in named if np.isfinite(size))
-
-
-def _factor(given: str) -> str:
-    """A factor, or what clips were exchanged inside, in words."""
-    return str(given).replace("aus", "AU set").replace("_", " ")
-
-
-def _value(row: Mapping[str, Any]) -> str:
-    """The value of a row with its interval, in three decimals or, where it is small, five."""
-    digits = 3 if abs(row["value"]) >= 0.01 or not row["value"] else 5
-    return interval_text(row["value"], row["low"], row["high"], digits=digits)
-
-
-def _numbers(row: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a row by column, NaN where it lacks one."""
-    return pd.to_numeric(pd.Series(row, dtype=object).reindex(_NUMBERS), errors="coerce").astype(float).to_dict()
 
 
 def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
@@ -269,54 +229,47 @@ def explain_row(row: Mapping[str, Any]) -> tuple[str, str]:
     >>> explain_row({"kind": "leakage", "measure": "auc", "branch": "motion", "target": "cue", "value": 0.5})[0]
     'cue from the motion branch: AUC 0.500.'
     """
-    kind, measure, target, branch, model, given = (
-        str(row.get(key) or "") for key in ("kind", "measure", "target", "branch", "model", "given")
-    )
-    n = _numbers(row)
+    numbers = pd.to_numeric(pd.Series(row, dtype=object).reindex(_NUMBERS), errors="coerce").astype(float)
+    n: dict[str, Any] = {key: row.get(key) or "" for key in _TEXTS} | numbers.to_dict()
+    judged = n["p"] if np.isnan(n["p_family"]) else n["p_family"]
+    measure, target, branch = n["measure"], n["target"], n["branch"]
     name = MEASURES.get(measure, measure.replace("_", " "))
     if branch:
-        aus = "all AUs" if kind == "readers" else "AUs (mean)"
+        aus = "all AUs" if n["kind"] == "readers" else "AUs (mean)"
         target = f"{aus if target == 'AUs' else target} from the {branch} branch"
     titles = {"dependence": f"{name} of motion and emotion branch", "information": TITLES["information"]}
-    title = titles.get(kind) or target or kind or "measure"
-    title += (f" of {model}" if model else "") + (f", given {_factor(given)}" if given else "")
-    named = {"n_positive": "clips with it", "n_clips": "clips", "n_subjects": "subjects"}
-    sizes = [f"{n[column]:.0f} {what}" for column, what in named.items() if np.isfinite(n[column])]
-    basis = f"Computed from {', '.join(sizes)}." if sizes else ""
+    title = titles.get(n["kind"]) or target or n["kind"] or "measure"
+    title += f" of {n['model']}" * bool(n["model"]) + f", given {_factor(n['given'])}" * bool(n["given"])
+    sizes = {"n_positive": "clip", "n_clips": "clip", "n_subjects": "subject"}
+    sizes = {column: counted(int(n[column]), what) for column, what in sizes.items() if np.isfinite(n[column])}
+    basis = ", ".join(f"{text} with it" if column == "n_positive" else text for column, text in sizes.items())
+    basis = f"Computed from {basis}." if basis else ""
     if np.isnan(n["value"]):
-        return f"{title}: no value, {row.get('reason') or 'not known'}.", basis
-    corrected = f" (corrected for {n['n_tests']:.0f} tests: {n['p_family']:.3g})"
+        return f"{title}: no value, {n['reason'] or 'not known'}.", basis
+    ends = [n["value"], n["low"], n["high"]]
+    value = interval_text(*ends, digits=marks.decimals(ends))
+    corrected = n["n_tests"] > 1 and np.isfinite(n["p_family"])
+    worst = f"worst single AU {n['worst_target']}, AUC {n['worst_auc']:.3f}"
     facts = {
-        "value": _value(n) if kind == "dependence" else f"{name} {_value(n)}",
+        "value": value if n["kind"] == "dependence" else f"{name} {value}",
         "allowed": f"allowed {n['allowed']:.3f}",
         "excess": f"excess {interval_text(n['excess'], n['excess_low'], n['excess_high'], sign='+')}",
         "null_mean": f"null mean {n['null_mean']:.3g}",
         "null_95": f"95th percentile of the null {n['null_95']:.3g}",
-        "p": f"p {n['p']:.3g}" + corrected * bool(n["n_tests"] > 1 and np.isfinite(n["p_family"])),
-        "worst_auc": f"worst single AU {row.get('worst_target')}, AUC {n['worst_auc']:.3f}"
-        + f", excess {n['worst_excess']:+.3f}" * bool(np.isfinite(n["worst_excess"])),
+        "p": f"p {n['p']:.3g}" + f" (corrected for {n['n_tests']:.0f} tests: {n['p_family']:.3g})" * bool(corrected),
+        "worst_auc": worst + f", excess {n['worst_excess']:+.3f}" * bool(np.isfinite(n["worst_excess"])),
     }
-    reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(str(row.get("direction", "")), ""), _verdict(n)]
-    if kind == "dependence" and np.isfinite(n["null_95"]):
-        shifted = "by shifts" in str(row.get("within", ""))
-        assumed = "stationary in time" if shifted else "exchangeable, without a drift in time"
-        reading.append(f"The null assumes that the clips of a group are {assumed}.")
     known = "; ".join(fact for column, fact in facts.items() if np.isfinite(n[column]))
-    return f"{title}: {known}.", " ".join(filter(None, [*reading, basis]))
-
-
-def _verdict(n: Mapping[str, float]) -> str:
-    """What the interval of the excess or, without one, p says."""
-    if n["excess_low"] > 0:
-        return "The interval of the excess lies above 0: a leak."
-    if n["excess_high"] < 0:
-        return "The interval of the excess lies below 0: the branch contains less than its factor allows."
-    if np.isfinite(n["excess_low"]):
-        return "The interval of the excess includes 0: no leak is shown."
-    p = n["p"] if np.isnan(n["p_family"]) else n["p_family"]
-    if p > LEVEL:
-        return "The value lies within its null: these clips show no effect, which does not prove that there is none."
-    return "The value lies above its null: chance does not explain it." if p <= LEVEL else ""
+    verdicts = [
+        (n["excess_low"] > 0, "The interval of the excess lies above 0: a leak."),
+        (n["excess_high"] < 0, "The interval of the excess lies below 0: the branch contains less than is allowed."),
+        (np.isfinite(n["excess_low"]), "The interval of the excess includes 0: no leak is shown."),
+        (judged <= LEVEL, "The value lies above its null: chance does not explain it."),
+        (judged > LEVEL, "The value lies within its null: no effect is shown, which does not prove that none exists."),
+    ]
+    verdict = next((text for holds, text in verdicts if holds), "")
+    reading = [MEANINGS.get(measure, ""), DIRECTIONS.get(n["direction"], ""), verdict, basis]
+    return f"{title}: {known}.", " ".join(filter(None, reading))
 
 
 def plot_leakage(
@@ -365,29 +318,40 @@ def plot_leakage(
     """
     table = leakage.leakage if isinstance(leakage, DecouplingReport) else leakage
     need(table, ("branch", "target", "value", "allowed", "excess", "n_positive"), maker="diagnose.leakage")
-    table = table.assign(model=table.get("model", ""), kind="leakage", measure="auc")
-    targets = _targets(table, each_au)
+    table = _completed(table.assign(kind="leakage", measure="auc", number=table.index.astype(str)))
+    there = list(dict.fromkeys(table["target"]))
+    single = [name for name in there if name.startswith("AU") and name[2:].isdigit()]
+    first = sorted({*there} - {*single}, key=lambda name: (name != "AUs", there.index(name)))
+    targets = [*first, *(single if each_au or not first else [])]
+    texts, hovers = [], []
+    for row in table.to_dict("records"):
+        value, allowed = (f"{row[name]:.2f}".removeprefix("0") for name in ("value", "allowed"))
+        of = f" {marks.small(f'of {allowed}')}" * bool(np.isfinite(row["allowed"]))
+        missing = "constant" if row["reason"].endswith(" is constant") else "–"
+        known = f"<b>{value}</b>{' ▲' * bool(row['excess_low'] > 0)}{of}"
+        texts.append(known if np.isfinite(row["value"]) else missing)
+        hovers.append("<br>".join(map(as_text, explain_row(row)[0].split("; "))))
+    cells = table.assign(excess=table["excess"].where(np.isfinite(table["value"])), text=texts, hover=hovers)
     columns = list(dict.fromkeys(zip(table["model"], table["branch"], strict=True)))
-    excess, texts = np.full((len(targets), len(columns)), np.nan), np.full((3, len(targets), len(columns)), "", object)
-    for number, row in table[table["target"].isin(targets)].iterrows():
-        place = targets.index(row["target"]), columns.index((row["model"], row["branch"]))
-        excess[place] = row["excess"] if np.isfinite(row["value"]) else np.nan
-        hover = "<br>".join(map(as_text, explain_row(row)[0].split("; ")))
-        texts[(slice(None), *place)] = [_cell_text(row), hover, str(number)]
-    counts = table.groupby("target")["n_positive"].max().reindex(targets)
+    wanted = [(name, *one) for name in targets for one in columns]
+    cells = cells.set_index(["target", "model", "branch"]).reindex(wanted)
+    excess, shown, hover, numbers = (
+        cells[name].to_numpy().reshape(len(targets), -1) for name in ("excess", "text", "hover", "number")
+    )
     names = [f"<b>{name}, mean</b>" if name == "AUs" else as_text(name) for name in targets]
+    counts = table.groupby("target")["n_positive"].max().reindex(targets)
     labels = [f"{name} ({n:.0f})" if n == n else name for name, n in zip(names, counts, strict=True)]
     heads = [f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b>" for _, branch in columns]
     models = [model for model in dict.fromkeys(table["model"]) if model]
     left, top = max(room_for(labels, size=13), 96), 108 if models else 88
     figure = go.Figure()
     marks.heat(
-        figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, limits=(-EXCESS_RANGE, EXCESS_RANGE),
-        texts=texts[0], hover=texts[1], bar="excess",
+        figure, excess, rows=labels, columns=heads, scale=EXCESS_SCALE, bar="excess",
+        limits=(-EXCESS_RANGE, EXCESS_RANGE), texts=np.where(pd.isna(shown), "", shown), hover=hover,
     )  # fmt: skip
-    figure.data[-1].ids = texts[2].ravel()
+    figure.data[-1].ids = numbers.ravel()
     figure.data[-1].colorbar.update(tickformat="+.1f", len=min(1.0, 240 / (34 * len(targets))))
-    facts = [_sample(table), "AUC <b>of</b> the allowed AUC", "▲ interval of the excess above 0"]
+    facts = [_sample(table), "(clips with it)", "AUC <b>of</b> the allowed AUC", "▲ interval of the excess above 0"]
     theme.finish(
         figure, width=width or left + 118 * len(columns) + 96, height=top + 34 * len(targets) + 20,
         title="<b>Leakage</b>", margin=(left, 96, top, 20), subtitle=" · ".join(filter(None, facts)),
@@ -399,24 +363,4 @@ def plot_leakage(
         figure.add_annotation(text=f"<b>{as_text(model)}</b>", **head)
         if own[0]:
             figure.add_vline(x=own[0] - 0.5, line={"color": theme.INK, "width": 2})
-    return figure.add_annotation(
-        x=0, xref="paper", y=1, yref="paper", xshift=-4, yshift=14, xanchor="right", text="(clips with it)",
-        showarrow=False, font={"size": SMALLEST},
-    )  # fmt: skip
-
-
-def _targets(table: pd.DataFrame, each_au: bool) -> list[str]:
-    """The targets from the top: the mean over the AUs, all others, then each AU."""
-    there = list(dict.fromkeys(table["target"]))
-    single = [name for name in there if name.startswith("AU") and name[2:].isdigit()]
-    first = sorted({*there} - {*single}, key=lambda name: (name != "AUs", there.index(name)))
-    return [*first, *(single if each_au or not first else [])]
-
-
-def _cell_text(row: pd.Series) -> str:
-    """The AUC, a mark where the interval of its excess lies above 0, and what is allowed."""
-    if not np.isfinite(row["value"]):
-        return "constant" if str(row.get("reason", "")).endswith(" is constant") else "–"
-    value, allowed = (f"{row[name]:.2f}".removeprefix("0") for name in ("value", "allowed"))
-    mark = " ▲" if row.get("excess_low", np.nan) > 0 else ""
-    return f"<b>{value}</b>{mark}" + (f" {marks.small(f'of {allowed}')}" if np.isfinite(row["allowed"]) else "")
+    return figure

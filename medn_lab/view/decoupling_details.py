@@ -12,12 +12,10 @@ from scipy.stats import kstwo
 from medn_lab.records import BranchFeatures
 from medn_lab.view import theme
 from medn_lab.view.decoupling import LEVEL, MEASURES
-from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need, room_for, rows_from_the_top
+from medn_lab.view.marks import NULL_BAND, counted, forest, heat, level, need, room_for
 from medn_lab.view.theme import as_text
 
 SIGNED_SCALE = ((0.0, "#2166AC"), (0.25, "#8DBBDC"), (0.5, "#F5F5F3"), (0.75, "#F0A58A"), (1.0, "#B2182B"))
-NOT_ON_A_SCALE = ("hsic",)
-"""Measures whose values cannot be compared with those of other measures."""
 
 
 def plot_branch_correlation(
@@ -64,11 +62,12 @@ def plot_branch_correlation(
     [[0.9, 0.0], [0.1, -0.5]]
     """
     matrix = np.asarray(correlation, dtype=float)
-    if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"correlations have shape {matrix.shape}; they must be a (p, q) matrix")
+    largest = np.nanmax(np.abs(matrix), initial=0.0)
+    if matrix.ndim != 2 or not matrix.size or largest > 1 + 1e-9:
+        raise ValueError(
+            f"give a (p, q) matrix of correlations; this one has shape {matrix.shape}, up to {largest:.3g}"
+        )
     known, (p, q) = np.abs(matrix[np.isfinite(matrix)]), matrix.shape
-    if len(known) and known.max() > 1 + 1e-9:
-        raise ValueError(f"a correlation lies in [-1, 1]; this matrix holds {known.max():.3g}")
     n_clips = n_clips or getattr(correlation, "attrs", {}).get("n_clips")
     strength = np.nan_to_num(np.abs(matrix))
     rows, columns = (np.argsort(-strength.mean(axis=axis), kind="stable") for axis in (1, 0))
@@ -76,23 +75,22 @@ def plot_branch_correlation(
     heat(figure, shown, rows=[""] * p, columns=[""] * q, scale=SIGNED_SCALE, limits=(-limit, limit), bar="r")
     figure.update_traces(xgap=0, ygap=0)
     figure.data[-1].update(
-        customdata=np.stack(np.broadcast_arrays(rows[:, None], columns[None, :]), axis=-1),
+        customdata=np.stack(np.broadcast_arrays(rows[:, None], columns), axis=-1),
+        colorbar_tickformat="+.2~f",
         hovertemplate="motion %{customdata[0]}, emotion %{customdata[1]}: %{z:+.3f}<extra></extra>",
-        colorbar_tickformat="+.1f" if limit >= 0.4 else "+.2f",
     )
-    lines = [f"mean |r| {known.mean():.3f}, largest {known.max():.2f}" if len(known) else "no feature varies"]
+    lines = [f"mean |r| {known.mean():.3f}, largest {largest:.2f}" if len(known) else "no feature varies"]
     if n_clips is not None:
         chance = min(1.0, 1.96 / np.sqrt(max(n_clips - 1, 1)))
-        lines[0] += f" · {n_clips} clips: by chance 95 % stay below {chance:.2f}"
-    constant = int(np.isnan(matrix).all(axis=1).sum() + np.isnan(matrix).all(axis=0).sum())
-    if constant and len(known):
-        lines.append(f"grey: {constant} of {p + q} features do not vary")
-    top, inner = 66 + 17 * (len(lines) - 1), width - 64 - 84
-    for branch, update in (("motion", figure.update_yaxes), ("emotion", figure.update_xaxes)):
+        lines[0] += f" · {counted(n_clips, 'clip')}: by chance 95 % stay below {chance:.2f}"
+    constant = int(sum(np.isnan(matrix).all(axis=axis).sum() for axis in (0, 1)))
+    lines += [f"grey: {constant} of {p + q} features do not vary"] * (constant > 0)
+    for branch, axis in (("motion", "yaxis"), ("emotion", "xaxis")):
         name = f"<b style='color:{theme.branch_colour(branch)}'>{branch}</b> features (sorted)"
-        update(title_text=name, showticklabels=False, ticks="")
+        figure.layout[axis].update(title_text=name, showticklabels=False, ticks="")
+    inner = width - 64 - 84
     return theme.finish(
-        figure, width=width, height=int(top + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, top, 58),
+        figure, width=width, height=int(66 + 58 + np.clip(inner * p / q, 140, inner)), margin=(64, 84, 66, 58),
         title="<b>Correlation between the branches' features</b>", subtitle="<br>".join(lines),
     )  # fmt: skip
 
@@ -131,10 +129,10 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     >>> plot_p_values(draws).layout.title.text
     '<b>Distribution of p values</b>'
     """
-    settings = {str(name): p_values[name].dropna().to_numpy(dtype=float) for name in p_values.columns}
-    for name, values in settings.items():
-        if not ((values >= 0) & (values <= 1)).all() or not len(values):
-            raise ValueError(f"p values lie in [0, 1]; {name!r} has none, or others")
+    wrong = (p_values < 0).any() | (p_values > 1).any() | p_values.isna().all()
+    if wrong.any():
+        raise ValueError(f"p values lie in [0, 1]; the column {wrong.idxmax()!r} has none, or others")
+    settings = {str(name): p_values[name].dropna().sort_values() for name in p_values}
     draws = [len(values) for values in settings.values()]
     figure, edge, half = go.Figure(), np.linspace(0, 1, 101), kstwo.ppf(0.95, min(draws))
     figure.add_scatter(
@@ -147,18 +145,16 @@ def plot_p_values(p_values: pd.DataFrame, *, width: int = 820) -> go.Figure:
     for place, (name, values) in enumerate(settings.items()):
         found = f"{(values <= LEVEL).mean():.3f}".removeprefix("0")
         figure.add_scatter(
-            x=np.concatenate([[0.0], np.sort(values), [1.0]]),
-            y=np.append(np.arange(len(values) + 1) / len(values), 1.0), mode="lines", meta=name,
+            x=np.array([0, *values, 1]), y=np.append(np.linspace(0, 1, len(values) + 1), 1), mode="lines", meta=name,
             line={"shape": "hv", "width": 2.5, "color": theme.category_style(place)[0]},
             name=f"{as_text(name)}<br><b>{found}</b> at or below .05",
             hovertemplate=f"{as_text(name)}<br>p at or below %{{x:.2f}}: %{{y:.0%}}<extra></extra>",
         )  # fmt: skip
     level(figure, LEVEL, text="p = .05", dash="dot")
     figure.update_layout(legend={"orientation": "v", "x": 1.03, "y": 1, "tracegroupgap": 10, "itemsizing": "trace"})
-    figure.update_xaxes(title_text="p", range=[-0.01, 1.01], zeroline=False)
-    figure.update_yaxes(
-        title_text="share of draws with at most this p", range=[-0.01, 1.01], zeroline=False, tickformat=".0%"
-    )
+    shares = {"range": [-0.01, 1.01], "zeroline": False}
+    figure.update_xaxes(title_text="p", **shares)
+    figure.update_yaxes(title_text="share of draws with at most this p", tickformat=".0%", **shares)
     counts = f"{draws[0]} draws each" if len(set(draws)) == 1 else f"{min(draws)} to {max(draws)} draws"
     return theme.finish(
         figure, width=width, height=440, title="<b>Distribution of p values</b>", subtitle=counts,
@@ -209,56 +205,46 @@ def plot_selection_measures(
     """
     keys = ["kind", "measure", "branch", "target"]
     need(measured, [*keys, "value", "chance", "reason"], maker="diagnose.selection_measures(features)(clip_ids)")
-    table = measured.reset_index(drop=True).astype({"reason": object})
-    table["every"] = np.nan
+    table = measured.reset_index(drop=True).astype({"reason": object}).assign(every=np.nan)
     if of_all is not None:
         wanted = pd.MultiIndex.from_frame(table[keys])
         table["every"] = of_all.set_index(keys)["value"].reindex(wanted).to_numpy(dtype=float)
-    for place, row in table[table["measure"].isin(NOT_ON_A_SCALE)].iterrows():
+    hsic = table["measure"] == "hsic"
+    for place, row in table[hsic & table["value"].notna()].iterrows():
         added = f", all clips {row['every']:z.4f}" if np.isfinite(row["every"]) else ""
-        if np.isfinite(row["value"]):
-            table.loc[place, "reason"] = f"{row['value']:z.4f}{added} (no common scale)"
-        table.loc[place, ["value", "chance", "every"]] = np.nan
+        table.loc[place, "reason"] = f"{row['value']:z.4f}{added} (no common scale)"
+    table.loc[hsic, ["value", "chance", "every"]] = np.nan
     figure = make_subplots(
         rows=1, cols=2, horizontal_spacing=0.3, subplot_titles=("<b>Dependence</b>", "<b>Leakage (AUC)</b>")
     )
+    references = {"allowed": "allowed", "chance": "chance"} | ({} if of_all is None else {"every": "all clips"})
     for col, kind in enumerate(("dependence", "leakage"), start=1):
         rows = table[table["kind"] == kind]
-        colours = [theme.branch_colour(branch or "fused") for branch in rows["branch"]]
-        if of_all is not None:
-            forest(
-                figure, rows.assign(value=rows["every"], low=np.nan, high=np.nan, reason=" "), labels=None,
-                name="all clips", colour=colours, open_marker=[True] * len(rows), legend=False, row=1, col=col,
-            )  # fmt: skip
-            figure.data[-1].marker.size = 14
         labels = [
             f"{row.target} from the {row.branch} branch" if row.branch else MEASURES.get(row.measure, row.measure)
             for row in rows.itertuples()
         ]
         forest(
-            figure, rows, labels=[as_text(one) for one in labels], name="selected clips", colour=colours, legend=False,
-            references={"allowed": "allowed", "chance": "chance"}, row=1, col=col,
+            figure, rows, labels=[as_text(one) for one in labels], name="selected clips", legend=False, row=1, col=col,
+            colour=[theme.branch_colour(branch or "fused") for branch in rows["branch"]], references=references,
         )  # fmt: skip
-    crossed = [as_text(one) for one in table["reason"][table["every"].notna() & table["value"].isna()]]
-    figure.update_annotations(yshift=-14, selector=lambda sentence: sentence.text in crossed)  # below the open marker
     figure.update_xaxes(zeroline=False, range=[-0.12, 1.04]).update_xaxes(range=[0.3, 1.03], row=1, col=2)
-    used = int(measured["n_clips"].max()) if "n_clips" in measured else 0
-    of = int(measured["drawn_from"].max()) if "drawn_from" in measured else used
+    used, of = (int(measured[name].max()) if name in measured else 0 for name in ("n_clips", "drawn_from"))
     lines = ["● these clips" + " ○ all clips" * (of_all is not None) + " | chance ◇ allowed"]
     lines += [f"{used} of them sampled for this figure"] * (0 < used < of)
     lines.append("lower is better, except for a branch's own factor")
     return theme.finish(
         figure, width=width, height=132 + 30 * max((table["kind"] == "dependence").sum(), 4), margin=(200, 20, 92, 36),
-        title=f"<b>Dependence and leakage of {counted(of, 'clip')}</b>", subtitle=" · ".join(lines),
+        title=f"<b>Dependence and leakage of {counted(of or used, 'clip')}</b>", subtitle=" · ".join(lines),
     )  # fmt: skip
 
 
 def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) -> go.Figure:
     """Draw the gate of every clip, grouped by a column of the table.
 
-    A point is a clip: the mean of its gate over the fused feature's dimensions, 1 all motion, 0 all emotion. The bar is
-    the group's median. A gate near 0.5 everywhere means that both sides are always used; it does not mean that they
-    are used for different things.
+    A point is a clip: the mean of its gate over the fused feature's dimensions, 1 all motion, 0 all emotion. The box
+    spans the quartiles of a group, its line is the median. A gate near 0.5 everywhere means that both sides are always
+    used; it does not mean that they are used for different things.
 
     Parameters
     ----------
@@ -294,25 +280,22 @@ def plot_gate(features: BranchFeatures, *, by: str = "label", width: int = 820) 
     """
     if features.gate is None:
         raise ValueError("these features have no gate: only a network with both branches and CoFM has one")
-    table = features.table.assign(gate=features.gate.mean(axis=1), group=features.table[by].astype(object))
-    table["group"] = table["group"].where(table["group"].notna(), "unknown").astype(str)
-    medians = table.groupby("group")["gate"].median().sort_index().sort_values(ascending=False, kind="stable")
-    scatter = np.random.default_rng(0).uniform(-0.26, 0.26, len(table))  # so that points do not hide each other
+    groups = features.table[by].astype(object).fillna("unknown").astype(str)
+    table = features.table.assign(gate=features.gate.mean(axis=1), group=groups)
+    medians = table.groupby("group")["gate"].median().sort_values(ascending=False, kind="stable")
     figure, names = go.Figure(), []
-    for place, (name, median) in enumerate(medians.items()):
-        own = table["group"] == name
+    for place, name in enumerate(medians.index):
+        own = table[table["group"] == name]
+        names.append(f"{as_text(name)} ({len(own)})")
         colour = theme.emotion_colour(name) if by in ("label", "emotion") else theme.category_style(place)[0]
-        figure.add_scatter(
-            x=table["gate"][own], y=place + scatter[own], mode="markers", name=as_text(name), showlegend=False,
-            marker={"size": 5, "color": colour, "opacity": 0.6}, customdata=table["clip_id"][own].map(as_text),
-            hovertemplate="%{customdata}: %{x:.3f}<extra>%{fullData.name}</extra>",
+        figure.add_box(
+            x=own["gate"], name=names[-1], boxpoints="all", jitter=0.6, pointpos=0, fillcolor=theme.CLEAR, width=0.7,
+            marker={"size": 5, "color": colour, "opacity": 0.6}, line={"color": colour, "width": 2}, hoveron="points",
+            text=own["clip_id"].map(as_text), hovertemplate="%{text}: %{x:.3f}<extra></extra>", showlegend=False,
         )  # fmt: skip
-        line = {"color": colour, "width": 3}
-        figure.add_shape(type="line", x0=median, x1=median, y0=place - 0.36, y1=place + 0.36, line=line)
-        names.append(f"{as_text(name)} ({own.sum()})")
-    rows_from_the_top(figure, names)
+    figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(title_text="mean gate: 0 emotion, 1 motion")
     return theme.finish(
         figure, width=width, height=116 + 34 * len(names), margin=(room_for(names), 24, 48, 52),
-        title=f"<b>Gate of CoFM</b> · {len(table)} clips by {as_text(by.replace('_', ' '))}",
+        title=f"<b>Gate of CoFM</b> · {counted(len(table), 'clip')} by {as_text(by.replace('_', ' '))}",
     )  # fmt: skip

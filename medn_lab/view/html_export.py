@@ -17,8 +17,8 @@ from plotly.io.base_renderers import MimetypeRenderer
 from plotly.offline import get_plotlyjs
 
 NAME = "medn_lab_html"
+# The renderers that show plotly's JSON and nothing else.
 _JUPYTER = ("plotly_mimetype", "vscode", "jupyterlab", "nteract")
-"""The renderers that show plotly's JSON and nothing else."""
 
 MISSING = (
     "This figure needs plotly.js. It is stored in the output of the notebook's first figure, and that output is not on"
@@ -65,26 +65,23 @@ class HtmlTwin(MimetypeRenderer):
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, str]:
         """The figure under ``text/html``; plotly.js with a kernel's first figure, and where its cell is run again."""
-        layout = fig_dict.get("layout", {})
-        page = _PAGE.format(
-            figure=_packed(pio.to_json({**fig_dict, "config": self.config}, validate=False)),
-            width=f"{layout['width']}px" if layout.get("width") else "100%",
-            height=f"{layout.get('height') or 450}px",
-            library=_library() if self._must_carry() else "",
-            draw=_DRAW.replace("MISSING", json.dumps(MISSING)),
-        )
-        return {"text/html": page}
-
-    def _must_carry(self) -> bool:
         from IPython import get_ipython  # In Jupyter it is loaded; elsewhere it is not needed.
 
         message: dict[str, Any] = getattr(get_ipython(), "get_parent", dict)()
         run = message.get("header", {}).get("msg_id")
         cell = message.get("metadata", {}).get("cellId") or message.get("content", {}).get("code")
-        if self._carrier and (self._carrier["cell"] != cell or self._carrier["run"] == run):
-            return False
-        self._carrier.update(cell=cell, run=run)
-        return True
+        layout, library = fig_dict.get("layout", {}), ""
+        if not self._carrier or (self._carrier["cell"] == cell and self._carrier["run"] != run):
+            self._carrier.update(cell=cell, run=run)
+            library = f'<script type="text/plain" data-medn-plotly>{_packed(get_plotlyjs())}</script>'
+        page = _PAGE.format(
+            figure=_packed(pio.to_json({**fig_dict, "config": self.config}, validate=False)),
+            width=f"{layout['width']}px" if layout.get("width") else "100%",
+            height=f"{layout.get('height') or 450}px",
+            library=library,
+            draw=_DRAW.replace("MISSING", json.dumps(MISSING)),
+        )
+        return {"text/html": page}
 
 
 @cache
@@ -97,8 +94,3 @@ def keep_figures_in_html() -> None:
 
 def _packed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
-
-
-@cache
-def _library() -> str:
-    return f'<script type="text/plain" data-medn-plotly>{_packed(get_plotlyjs())}</script>'

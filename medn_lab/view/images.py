@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping
 
@@ -15,16 +14,12 @@ from medn_lab.records import Clips, au_columns, positions
 from medn_lab.view import theme
 from medn_lab.view.rows import clip_moments, clip_row, shown_frames
 
-ARROWS_ACROSS = 13  # cells along the longer side of a flow
-_ARROW_COLOUR = (255, 226, 64)
-_ARROW_CASING = (20, 16, 32)
+_ARROW_COLOUR, _ARROW_CASING = (255, 226, 64), (20, 16, 32)
 
 
 def enlarge(image: np.ndarray, size: int) -> np.ndarray:
     """The image (h, w, 3) uint8 with its longer side at `size` pixels, smoothly interpolated."""
-    h, w = image.shape[:2]
-    scale = size / max(h, w)
-    return resize_field(image, max(1, round(h * scale)), max(1, round(w * scale)))
+    return resize_field(image, *(max(1, round(side * size / max(image.shape[:2]))) for side in image.shape[:2]))
 
 
 def resize_field(field: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -56,7 +51,7 @@ def arrow_grid(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
         By how much to lengthen: the longest arrow then spans a little more than a cell.
     """
     h, w = flow.shape[:2]
-    cell = max(1, round(max(h, w) / ARROWS_ACROSS))
+    cell = max(1, round(max(h, w) / 13))
     rows, columns = h // cell, w // cell
     blocks = flow[: rows * cell, : columns * cell, :2].reshape(rows, cell, columns, cell, 2).mean(axis=(1, 3))
     lengths = np.hypot(blocks[..., 0], blocks[..., 1])
@@ -89,35 +84,11 @@ def draw_arrows(image: np.ndarray, flow: np.ndarray, *, gain: float | None = Non
     picture, scale, fraction = np.ascontiguousarray(image).copy(), image.shape[1] / flow.shape[1], 4
     feet, steps = np.stack([x, y], axis=1), gain * np.stack([dx, dy], axis=1)
     ends = np.rint(np.stack([feet, feet + steps], axis=1) * scale * 2**fraction).astype(int).tolist()
-    unit = max(image.shape[:2]) / 320
-    for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # the casing lifts it off the skin
+    unit = max(image.shape[:2]) / 320  # a dark edge keeps the arrows visible on skin
+    for colour, thick in ((_ARROW_CASING, 3.6 * unit), (_ARROW_COLOUR, 1.6 * unit)):  # dark, then light
         for foot, tip in ends:
             cv2.arrowedLine(picture, foot, tip, colour, max(1, round(thick)), cv2.LINE_AA, fraction, tipLength=0.35)
     return picture, gain
-
-
-def draw_magnitude(image: np.ndarray, flow: np.ndarray, *, largest: float | None = None) -> tuple[np.ndarray, float]:
-    """The image, greyed, with the flow's magnitude glowing over it.
-
-    Parameters
-    ----------
-    image : (h', w', 3) uint8
-    flow : (h, w, 2) float
-        In pixels.
-    largest : float or None
-        The magnitude that gets the brightest colour, in pixels; the flow's own largest where None.
-
-    Returns
-    -------
-    (h', w', 3) uint8, and the magnitude of the brightest colour in pixels.
-    """
-    magnitude = flow_magnitude(flow)
-    largest = float(magnitude.max()) if largest is None else largest
-    height, width = image.shape[:2]
-    share = np.clip(resize_field(magnitude / max(largest, 1e-6), height, width), 0, 1)[..., None]
-    grey = image.mean(axis=2, keepdims=True).repeat(3, axis=2) * 0.75
-    mixed = grey * (1 - 0.8 * np.sqrt(share)) + magnitude_colours(share[..., 0]) * 0.8 * np.sqrt(share)
-    return np.clip(mixed, 0, 255).astype(np.uint8), largest
 
 
 def magnitude_colours(share: np.ndarray) -> np.ndarray:
@@ -132,11 +103,6 @@ def to_webp(image: np.ndarray, *, quality: int = 82) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(stream, "WEBP", quality=quality, method=2)
     return stream.getvalue()
-
-
-def data_uri(payload: bytes) -> str:
-    """A WebP file's bytes as a ``data:`` address that a page can show without asking anyone."""
-    return f"data:image/webp;base64,{base64.b64encode(payload).decode()}"
 
 
 SCALED_NOTE = "each clip scaled separately: not in pixels, 0 can be motion"
@@ -184,8 +150,7 @@ def scaled_by_clip(recipe: Mapping[str, object]) -> bool:
     return "scaled" in recipe or recipe.get("name") == "flow pack"
 
 
-MOST = 20.0
-"""The largest factor that widgets offer."""
+MOST = 20.0  # the largest factor that widgets offer
 
 
 def time_course(frames: np.ndarray, apex: int | None, *, flow: np.ndarray | None = None) -> np.ndarray:
@@ -252,7 +217,23 @@ def magnify(
         difference = image.astype(np.float32) - onset
         return np.clip(onset + factor * difference, 0, 255).astype(np.uint8)
     step = (factor - 1) * time_course(frames, apex, flow=flow)[place]
-    return image if abs(step) < 1e-3 else _push(image, steady(flow[..., :2].astype(np.float32)), step)
+    if abs(step) < 1e-3:
+        return image
+    flow = step * steady(flow[..., :2].astype(np.float32))
+
+    def sample(picture: np.ndarray, back: np.ndarray) -> np.ndarray:
+        """Bilinear values at the pixels moved back by a displacement, the border repeated."""
+        rows, columns = np.mgrid[0 : back.shape[0], 0 : back.shape[1]].astype(np.float32)
+        x, y = (columns - back[..., 0]).astype(np.float32), (rows - back[..., 1]).astype(np.float32)
+        return cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    # A pixel looks up where it came from: the displacement d with d(p) = flow(p - d(p)), by iteration. Half steps keep
+    # the iteration calm where a large factor makes the field steep.
+    back = flow
+    for _ in range(8):
+        back = 0.5 * back + 0.5 * sample(flow, back)
+    back = resize_field(back, *image.shape[:2]) * (image.shape[1] / flow.shape[1])
+    return np.clip(sample(image.astype(np.float32), back) + 0.5, 0, 255).astype(np.uint8)
 
 
 def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> tuple[np.ndarray | None, str]:
@@ -260,8 +241,8 @@ def magnified_apex(clips: Clips, clip_id: str, factor: float, *, size: int) -> t
 
     The picture is (h, w, 3) uint8, None where the clips have no frames.
     """
-    place, _ = clip_row(clips, clip_id)
-    frames, _ = shown_frames(clips, place)
+    place = clip_row(clips, clip_id)[0]
+    frames = shown_frames(clips, place)[0]
     if frames is None:
         return None, "no frames in these clips"
     moments, flow = clip_moments(clips, clip_id), motion_field(clips, place)[0]
@@ -274,11 +255,19 @@ def draw_flow(
     ground: np.ndarray, flow: np.ndarray, *, scaled: bool = False, largest: float | None = None,
     gain: float | None = None,
 ) -> tuple[np.ndarray, str]:  # fmt: skip
-    """A face under the magnitude and the arrows of a flow, and a note on their scale."""
-    glow, _ = draw_magnitude(ground, flow, largest=largest)
-    picture, gain = draw_arrows(glow, flow, gain=gain)
-    longest = f"longest {float(flow_magnitude(flow).max()):.2f} px of {flow.shape[1]}"
-    return picture, SCALED_NOTE if scaled else f"{longest}, arrows ×{gain:g}"
+    """A face in grey under the magnitude, as colour, and the arrows of a flow, and a note on their scale.
+
+    `largest` is the magnitude that gets the brightest colour and `gain` the lengthening of the arrows, both the flow's
+    own where None; `scaled` says that the flow is not in pixels.
+    """
+    magnitude = flow_magnitude(flow)
+    longest = float(magnitude.max())
+    share = resize_field(magnitude / max(longest if largest is None else largest, 1e-6), *ground.shape[:2])
+    share = np.clip(share, 0, 1)[..., None]
+    grey = ground.mean(axis=2, keepdims=True).repeat(3, axis=2) * 0.75
+    mixed = grey * (1 - 0.8 * np.sqrt(share)) + magnitude_colours(share[..., 0]) * 0.8 * np.sqrt(share)
+    picture, gain = draw_arrows(np.clip(mixed, 0, 255).astype(np.uint8), flow, gain=gain)
+    return picture, SCALED_NOTE if scaled else f"longest {longest:.2f} px of {flow.shape[1]}, arrows ×{gain:g}"
 
 
 def steady(flow: np.ndarray) -> np.ndarray:
@@ -290,47 +279,18 @@ def steady(flow: np.ndarray) -> np.ndarray:
     return blurred * np.clip((magnitude - quiet) / max(quiet, 1e-6), 0, 1)[..., None]
 
 
-def _push(image: np.ndarray, flow: np.ndarray, factor: float) -> np.ndarray:
-    """The image with every point moved by ``factor * flow``."""
-    h, w = flow.shape[:2]
-    rows, columns = np.mgrid[0:h, 0:w].astype(np.float32)
-    # A pixel looks up where it came from: the displacement d with d(p) = factor * flow(p - d(p)), by iteration. Half
-    # steps keep the iteration calm where a large factor makes the field steep.
-    back = factor * flow
-    for _ in range(8):
-        back = 0.5 * back + 0.5 * factor * _sample(flow, columns - back[..., 0], rows - back[..., 1])
-    height, width = image.shape[:2]
-    back = resize_field(back, height, width) * (width / w)
-    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
-    moved = _sample(image.astype(np.float32), columns - back[..., 0], rows - back[..., 1])
-    return np.clip(moved + 0.5, 0, 255).astype(np.uint8)
-
-
-def _sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Bilinear values of `image` (h, w, k) at positions (x, y), the border repeated."""
-    return cv2.remap(
-        image, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-
-
-FOR, AGAINST = (196, 40, 28), (28, 84, 196)
-"""Colours of a positive and of a negative value."""
-
-LARGEST_SHARE = 0.995
-"""The quantile of the absolute values that gets the full colour; a few pixels lie beyond."""
+FOR, AGAINST = (196, 40, 28), (28, 84, 196)  # a positive and a negative value
 
 
 def full_colour(*heats: np.ndarray) -> float:
-    """The absolute value that gets the full colour in all of some maps; 0 where they are empty or zero."""
-    values = np.concatenate([np.abs(heat).ravel() for heat in heats]) if heats else np.zeros(1)
-    return float(np.quantile(values, LARGEST_SHARE)) or float(values.max())
+    """The absolute value that gets the full colour in all of some maps; a few pixels lie beyond, 0 if all are 0."""
+    values = np.concatenate([np.zeros(0), *(np.abs(heat).ravel() for heat in heats)])
+    return (float(np.quantile(values, 0.995)) or float(values.max())) if values.size else 0.0
 
 
 def smooth(heat: np.ndarray, sigma: float) -> np.ndarray:
     """A map (..., h, w) blurred by a Gaussian of `sigma` pixels; its sum is kept but for what leaves at the border."""
-    if sigma <= 0:
-        return heat
-    return gaussian_filter(heat, sigma, axes=(-2, -1), mode="nearest", truncate=3)
+    return gaussian_filter(heat, sigma, axes=(-2, -1), mode="nearest", truncate=3) if sigma > 0 else heat
 
 
 def draw_heat(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,28 +17,21 @@ from medn_lab.view.rows import hover_texts
 from medn_lab.view.theme import as_text
 
 CAUTION = "A map in two dimensions cannot keep all distances: test on the features what you see here."
-FEW = 15
-"""Below this many clips a map is called a map of few clips."""
-MOST_SVG_POINTS = 1200
-"""More points than this are drawn by WebGL."""
+FEW = 15  # below this many clips a map is called a map of few clips
+MOST_SVG_POINTS = 1200  # more points than this are drawn by WebGL
 
 _COLUMNS = 3
-_FAINT = 0.1  # opacity of a clip that is not selected
 _BETWEEN_ROWS = 50  # pixels: room for a heading
-_ALIGNED = {
-    "aligned_umap": "Computed together, with the same axes in a column: a clip in another place has other neighbours.",
-    "procrustes": "Each map is aligned to the first row. UMAP itself causes many of the shifts.",
-}
-_NOT_LISTED = (
-    "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance", "aligned_to",
-    "shift", "reason",
-)  # fmt: skip
-"""Parameters that have a sentence; the others are listed by name and value."""
+# Parameters that have a sentence; the others are listed by name and value.
+_NOT_LISTED = {
+    "method", "n_neighbors_asked", "n_clips", "drawn_from", "quality_neighbors", "quality_chance", "variance",
+    "aligned_to", "shift", "reason",
+}  # fmt: skip
 
 
 def map_names(embedding: Embedding) -> list[str]:
     """Which branches have a map, in the order motion, emotion, fused; maps of other layers are not among them."""
-    return [name for name in theme.BRANCHES if name in embedding.maps]
+    return [name for name in theme.BRANCH_COLOURS if name in embedding.maps]
 
 
 def joined_table(
@@ -126,20 +119,17 @@ def plot_embedding(
     ['fear (2)', 'others (2)']
     """
     table = joined_table(embedding, predictions, features=features)
-    panels = [_Panel(_heading(embedding, name), name, xy, xy) for name, xy in embedding.maps.items()]
-    lines = [params_line(embedding), _reading(embedding)]
+    names, lines = list(embedding.maps), []
+    rows = np.arange(0) if selected is None else np.unique(positions(table, selected, owner="this Embedding"))
     if selected is not None:
-        rows = np.unique(positions(table, selected, owner="this Embedding"))
-        lines.insert(0, f"{len(rows)} of {marks.counted(len(table), 'clip')} selected; the others are faint.")
+        lines.append(f"{len(rows)} of {marks.counted(len(table), 'clip')} selected; the others are faint.")
     figure = _draw(
-        panels, table, colour_by=colour_by, columns=min(_COLUMNS, len(panels)), lines=lines, width=width,
-        title="Feature map" if len(panels) == 1 else "Feature maps",
+        {"": embedding}, table, names=names, columns=min(_COLUMNS, len(names)), colour_by=colour_by, lines=lines,
+        width=width, title="Feature map" + "s" * (len(names) > 1),
     )  # fmt: skip
-    if selected is not None:
-        ids = table["clip_id"].to_numpy(dtype=object)[rows]
-        for trace in figure.data:
-            at = np.flatnonzero(np.isin(trace.customdata, ids))
-            trace.update(selectedpoints=at, unselected={"marker": {"opacity": _FAINT}})
+    for trace in figure.data if selected is not None else ():
+        at = np.flatnonzero(np.isin(trace.customdata, table["clip_id"].to_numpy(dtype=object)[rows]))
+        trace.update(selectedpoints=at, unselected={"marker": {"opacity": 0.1}})
     return figure
 
 
@@ -183,24 +173,26 @@ def plot_embeddings(
     >>> plot_embeddings({"early": early, "late": late}).layout.title.text
     '<b>Feature maps of 2 checkpoints</b> · coloured by emotion'
     """
-    names, keys = _shared_maps(embeddings), list(embeddings)
-    first = embeddings[keys[0]]
+    if not embeddings:
+        raise ValueError("no embedding to draw: give at least one by name")
+    keys, first = list(embeddings), next(iter(embeddings.values()))
+    for name, each in embeddings.items():
+        if differ := set(first.table["clip_id"]) ^ set(each.table["clip_id"]):
+            raise ValueError(f"{name} and the first differ in {len(differ)} clips; map the same clips of each")
+    names = [name for name in first.maps if all(name in each.maps for each in embeddings.values())]
+    if not names:
+        raise ValueError(f"the embeddings {', '.join(keys)} have no map in common")
     aligned = all(each.params.get("aligned_to") == keys[0] for each in embeddings.values())
-    panels = []
-    for key, each in embeddings.items():
-        maps = each.select(first.table["clip_id"]).maps
-        for name in names:
-            held = np.concatenate([other.maps[name] for other in embeddings.values()]) if aligned else maps[name]
-            panels.append(_Panel(_heading(each, name, of=f" · {as_text(key)}"), name, maps[name], held))
-    compared = ["Computed separately: places cannot be compared between rows (aligned_umap makes them comparable)."]
+    lines = ["Computed separately: places cannot be compared between rows (aligned_umap makes them comparable)."]
     if aligned:
-        method = str(first.params.get("method"))
-        compared = [_ALIGNED.get(method, "Each map is aligned to the first row.")]
-        compared.append("Shift: median distance of a clip from its place in the first row, in radii of that map.")
+        together = first.params.get("method") == "aligned_umap"
+        lines = ["Shift: median distance of a clip from its place in the first row, in radii of that map."]
+        lines += ["Computed together: a clip in another place has other neighbours."] * together
+        lines += ["Each map is aligned to the first row. UMAP itself causes many of the shifts."] * (not together)
+    same = {key: each.select(first.table["clip_id"]) for key, each in embeddings.items()}
     return _draw(
-        panels, first.table, colour_by=colour_by, columns=len(names), width=width,
-        title=f"Feature maps of {marks.counted(len(embeddings), 'checkpoint')}",
-        lines=[params_line(first), *compared, _reading(first)],
+        same, first.table, names=names, columns=len(names), colour_by=colour_by, lines=lines, width=width,
+        title=f"Feature maps of {marks.counted(len(embeddings), 'checkpoint')}", common_axes=aligned,
     )  # fmt: skip
 
 
@@ -238,31 +230,32 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
     columns = ("map", "seed_a", "seed_b", "overlap", "chance", "disparity", "n_neighbors", "n_clips")
     marks.need(table, columns, maker="diagnose.map_stability")
     names = list(table["map"].unique())
-    colours = [theme.BRANCH_COLOURS.get(name, theme.INK) for name in names]
+    colours = pd.Series({name: theme.BRANCH_COLOURS.get(name, theme.INK) for name in names})
     figure = make_subplots(
         rows=1, cols=2, shared_yaxes=True, horizontal_spacing=0.05,
         subplot_titles=["Neighbours in common · 1 is best", "Disparity of places · 0 is best"],
     )  # fmt: skip
     figure.update_annotations(yshift=16)
-    place, first = table["map"].map(names.index), table.iloc[0]
     for column, measure in enumerate(("overlap", "disparity"), start=1):
         figure.add_scatter(
-            x=table[measure], y=place, customdata=table[["seed_a", "seed_b"]], mode="markers", showlegend=False,
-            marker={"size": 9, "opacity": 0.45, "color": [colours[one] for one in place]}, meta=f"{measure} a pair",
-            hovertemplate="seeds %{customdata[0]} and %{customdata[1]}: %{x:.3f}<extra></extra>", row=1, col=column,
+            x=table[measure], y=table["map"].map(names.index), customdata=table[["seed_a", "seed_b"]], mode="markers",
+            marker={"size": 9, "opacity": 0.45, "color": table["map"].map(colours)}, meta=f"{measure} a pair",
+            hovertemplate="seeds %{customdata[0]} and %{customdata[1]}: %{x:.3f}<extra></extra>", showlegend=False,
+            row=1, col=column,
         )  # fmt: skip
-        means = table.groupby("map", sort=False)[measure].mean()
+        means = table.groupby("map", sort=False)[[measure]].mean().rename(columns={measure: "value"})
         marks.forest(
-            figure, means.to_frame("value"), labels=[as_text(name) for name in names], name=f"mean {measure}",
-            colour=colours, texts=[f"{mean:.2f}" for mean in means], legend=False, row=1, col=column,
+            figure, means, labels=[as_text(name) for name in names], name=f"mean {measure}", colour=list(colours),
+            texts=[f"{mean:.2f}" for mean in means["value"]], legend=False, row=1, col=column,
         )  # fmt: skip
+    first = table.iloc[0]
     marks.level(figure, float(first["chance"]), text=f"chance {first['chance']:.2f}", row=1, col=1)
     figure.update_xaxes(range=[-0.03, 1.03], tickformat=".1f", title_text="share of nearest clips in common")
     figure.update_xaxes(title_text="share of the spread that differs", row=1, col=2)
-    n_seeds = len({*table["seed_a"], *table["seed_b"]})
+    facts = [marks.counted(first["n_clips"], "clip"), marks.counted(len({*table["seed_a"], *table["seed_b"]}), "seed")]
     return theme.finish(
         figure, width=width, height=172 + 62 * len(names), title="<b>Stability of the maps over seeds</b>",
-        subtitle=f"{first['n_clips']} clips · {n_seeds} seeds, one dot per pair · {first['n_neighbors']} neighbours",
+        subtitle=" · ".join([*facts, "a dot is a pair of seeds", f"{first['n_neighbors']} neighbours"]),
         margin=(marks.room_for(map(as_text, names)), 24, 112, 48),
     )  # fmt: skip
 
@@ -270,66 +263,63 @@ def plot_map_stability(table: pd.DataFrame, *, width: int = 900) -> go.Figure:
 def params_line(embedding: Embedding) -> str:
     """How the maps were made, as one line: method, parameters, seed, and where the clips were too few for them."""
     names = {"n_neighbors": "neighbours", "min_dist": "min. distance"}
-    params, parts = dict(embedding.params), []
-    made_of = params.get("n_clips", len(embedding))
-    method = str(params.pop("method", "map")).replace("_", " ").upper()
-    for name in [name for name in params if name not in _NOT_LISTED]:
-        parts.append(f"{names.get(name, name.replace('_', ' '))} {params[name]}")
-        if name == "n_neighbors" and "n_neighbors_asked" in params:
-            few = f": {made_of} clips are few for a map" if made_of < FEW else ""
-            parts[-1] += f" (lowered from {params['n_neighbors_asked']}{few})"
-    clips = f"{made_of} clips" if made_of == len(embedding) else f"{len(embedding)} of {made_of} clips"
+    params, made_of = embedding.params, embedding.params.get("n_clips", len(embedding))
+    listed = {name: str(value) for name, value in params.items() if name not in _NOT_LISTED}
+    if "n_neighbors_asked" in params:
+        few = f": {made_of} clips are few for a map" if made_of < FEW else ""
+        listed["n_neighbors"] += f" (lowered from {params['n_neighbors_asked']}{few})"
+    listing = ", ".join(f"{names.get(name, name.replace('_', ' '))} {value}" for name, value in listed.items())
+    clips = f"{len(embedding)} of " * (made_of != len(embedding)) + marks.counted(made_of, "clip")
     clips += f" sampled from {params['drawn_from']}" if "drawn_from" in params else ""
-    aligned = f" · aligned to {params['aligned_to']}" if "aligned_to" in params else ""
-    return f"{method} · {', '.join(parts) or 'parameters not recorded'} · {clips}{aligned}"
-
-
-class _Panel(NamedTuple):
-    """One map: its heading, the branch or layer, the places (n, 2), and the places that the axes must hold."""
-
-    heading: str
-    name: str
-    xy: np.ndarray
-    held: np.ndarray
+    aligned = [f"aligned to {params['aligned_to']}"] if "aligned_to" in params else []
+    method = str(params.get("method", "map")).replace("_", " ").upper()
+    return " · ".join([method, listing or "parameters not recorded", clips, *aligned])
 
 
 def _draw(
-    panels: Sequence[_Panel], table: pd.DataFrame, *, colour_by: str, columns: int, title: str, lines: Sequence[str],
-    width: int | None,
+    embeddings: Mapping[str, Embedding], table: pd.DataFrame, *, names: Sequence[str], columns: int, colour_by: str,
+    lines: list[str], title: str, width: int | None, common_axes: bool = False,
 ) -> go.Figure:  # fmt: skip
-    """The maps in rows of `columns`, with the lines below the title and one legend below the maps."""
+    """The maps of these names, one embedding after another, with the lines below the title and one legend below."""
+    first = next(iter(embeddings.values()))
+    reading = CAUTION
+    if "quality_neighbors" in first.params:
+        reading = f"Quality over {first.params['quality_neighbors']} neighbours: 1 is best, a random map has "
+        reading += f"{first.params['quality_chance']:.2f}. {CAUTION}"
+    panels = [(key, each, name) for key, each in embeddings.items() for name in names]
     colours, rows = colouring(table, colour_by), -(-len(panels) // columns)
     texts, ids = colours.named(hover_texts(table)), table["clip_id"].to_numpy(dtype=object)
     width = width or (620, 760, 1000)[min(columns, 3) - 1]
+    lines = [*lines, params_line(first), reading]
     wrapped = [line for text in lines for line in marks.wrapped(text, width=width - 40, letter=6.3)]
     # The legend has columns as wide as its longest name.
     in_a_row = max(1, int((width - 28) // (56 + 7 * (max(map(len, colours.styles), default=0) + 5))))
-    top, bottom = 84 + 17 * len(wrapped), 26 + 29 * -(-len(colours.styles) // in_a_row)
+    top, bottom = 101, 26 + 29 * -(-len(colours.styles) // in_a_row)
     inner = rows * min(400, 0.93 * (width - 28) / columns) + _BETWEEN_ROWS * (rows - 1)
     figure = make_subplots(
-        rows=rows, cols=columns, subplot_titles=[one.heading for one in panels],
+        rows=rows, cols=columns, subplot_titles=[_heading(each, name, of=key) for key, each, name in panels],
         horizontal_spacing=0.024 if columns > 1 else 0, vertical_spacing=_BETWEEN_ROWS / inner if rows > 1 else 0,
     )  # fmt: skip
     kind = go.Scattergl if len(table) > MOST_SVG_POINTS else go.Scatter
-    for place, (one, note) in enumerate(zip(panels, figure.layout.annotations, strict=True)):
+    for place, ((_, each, name), note) in enumerate(zip(panels, figure.layout.annotations, strict=True)):
         where: dict[str, Any] = {"row": place // columns + 1, "col": place % columns + 1}
-        note.update(x=figure.get_subplot(*where.values()).xaxis.domain[0], xanchor="left", align="left")
+        xy, plot, top_plot = each.maps[name], figure.get_subplot(**where), figure.get_subplot(1, where["col"])
+        note.update(x=plot.xaxis.domain[0], xanchor="left", align="left")
         frame = {
-            "showline": True, "mirror": True, "linewidth": 1.5, "linecolor": _map_colour(one.name), "zeroline": False,
-            "showticklabels": False, "ticks": "", **where,
+            "showline": True, "mirror": True, "linewidth": 1.5, "showticklabels": False, "ticks": "", "zeroline": False,
+            "linecolor": theme.BRANCH_COLOURS.get(name, theme.INK), **where,
         }  # fmt: skip
-        figure.update_xaxes(**frame, range=_span(one.held[:, 0])).update_yaxes(**frame, range=_span(one.held[:, 1]))
+        figure.update_xaxes(**frame).update_yaxes(**frame)
+        if common_axes and place >= columns:
+            plot.xaxis.matches, plot.yaxis.matches = top_plot.yaxis.anchor, top_plot.xaxis.anchor
         for value, (colour, symbol) in colours.styles.items():
             own = np.flatnonzero(colours.values == value)
             trace = kind(
-                x=one.xy[own, 0], y=one.xy[own, 1], customdata=ids[own], hovertext=texts[own], hoverinfo="text",
+                x=xy[own, 0], y=xy[own, 1], customdata=ids[own], hovertext=texts[own], hoverinfo="text",
                 mode="markers", name=f"{as_text(value)} ({own.size})", legendgroup=str(value), showlegend=place == 0,
-                marker={"color": colour, "symbol": symbol, **marker_look(len(table))}, meta=one.name,
+                marker={"color": colour, "symbol": symbol, **marker_look(len(table))}, meta=name,
             )  # fmt: skip
             figure.add_traces([trace] if own.size else [], rows=[where["row"]], cols=[where["col"]])
-    for place in range(len(panels), rows * columns):
-        where = {"row": place // columns + 1, "col": place % columns + 1}
-        figure.update_xaxes(visible=False, **where).update_yaxes(visible=False, **where)
     figure.update_layout(legend={"y": -12 / inner, "yanchor": "top", "x": 0, "xanchor": "left"})
     return theme.finish(
         figure, width=width, height=round(top + bottom + inner), subtitle="<br>".join(wrapped),
@@ -337,55 +327,17 @@ def _draw(
     )  # fmt: skip
 
 
-def _heading(embedding: Embedding, name: str, *, of: str = "") -> str:
+def _heading(embedding: Embedding, name: str, *, of: str) -> str:
     """The name of one map in the branch's colour, and what was measured of it, as two lines."""
-    branch = f"{name} branch" if name in ("motion", "emotion") else name
-    heading = f"<b style='color:{_map_colour(name)}'>{as_text(branch)}</b>"
+    branch, params = f"{name} branch" if name in ("motion", "emotion") else name, embedding.params
+    heading = f"<b style='color:{theme.BRANCH_COLOURS.get(name, theme.INK)}'>{as_text(branch)}</b>"
+    heading += f" · {as_text(of)}" if of else ""
     if np.isnan(embedding.trustworthiness.get(name, 0.0)):
-        return f"{heading}{of}<br>{marks.small('constant')}"
-    figures = [
-        f"{what} {getattr(embedding, what)[name]:.3f}" if name in getattr(embedding, what) else f"{what} not measured"
-        for what in ("trustworthiness", "continuity")
-    ]
-    if shift := embedding.params.get("shift", {}).get(name):
+        return f"{heading}<br>{marks.small('constant')}"
+    measured = {"trustworthiness": embedding.trustworthiness, "continuity": embedding.continuity}
+    figures = [f"{what} {own[name]:.3f}" if name in own else f"{what} not measured" for what, own in measured.items()]
+    if shift := params.get("shift", {}).get(name):
         figures.append(f"shift {shift:.2f}")
-    if share := embedding.params.get("variance", {}).get(name):  # next to the name: the line below is full
+    if share := params.get("variance", {}).get(name):  # next to the name: the line below is full
         heading += f"  {marks.small(f'{share:.0%} of the variance')}"
-    return f"{heading}{of}<br>{marks.small(' · '.join(figures))}"
-
-
-def _map_colour(name: str) -> str:
-    """The branch's colour, or that of text for another layer."""
-    return theme.BRANCH_COLOURS.get(name, theme.INK)
-
-
-def _reading(embedding: Embedding) -> str:
-    """How to read the numbers above the maps, and what not to read from the maps."""
-    params = embedding.params
-    if "quality_neighbors" not in params:
-        return CAUTION
-    quality = f"Quality over {params['quality_neighbors']} neighbours: 1 is best, a random map has"
-    return f"{quality} {params['quality_chance']:.2f}. {CAUTION}"
-
-
-def _shared_maps(embeddings: Mapping[str, Embedding]) -> list[str]:
-    """The maps that all embeddings have; ValueError where they are not of the same clips."""
-    if not embeddings:
-        raise ValueError("no embedding to draw: give at least one by name")
-    first = next(iter(embeddings.values()))
-    for name, each in embeddings.items():
-        if differ := set(first.table["clip_id"]) ^ set(each.table["clip_id"]):
-            raise ValueError(f"{name} and the first differ in {len(differ)} clips; map the same clips of each")
-    shared = [name for name in first.maps if all(name in each.maps for each in embeddings.values())]
-    if not shared:
-        raise ValueError(f"the embeddings {', '.join(embeddings)} have no map in common")
-    return shared
-
-
-def _span(values: np.ndarray) -> list[float]:
-    """The range of an axis that holds the values."""
-    if not np.isfinite(values).any():
-        return [-1.0, 1.0]
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
-    room = 0.07 * (high - low) or 1.0
-    return [low - room, high + room]
+    return f"{heading}<br>{marks.small(' · '.join(figures))}"

@@ -6,6 +6,7 @@ here, except the labels of axes and the headings of tiles, which may hold plotly
 
 from __future__ import annotations
 
+import base64
 import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,19 +18,15 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from medn_lab.view import theme
-from medn_lab.view.images import data_uri, to_webp
+from medn_lab.view.images import to_webp
 from medn_lab.view.theme import as_text
 
-ABOVE, WITHIN = "#E2553F", "#12946B"
-"""Colour of a value above the 95 % of its null, and of one within."""
-ESTIMATE = "#2F7FD0"
-"""Colour of a value with its interval, where it is no branch's or emotion's."""
+ABOVE, WITHIN = "#E2553F", "#12946B"  # a value above the 95 % of its null, and one within
+ESTIMATE = "#2F7FD0"  # a value with its interval, where it is no branch's or emotion's
 REFERENCE = theme.PARTNER_RING
-NULL_BAND = "rgba(128, 128, 128, 0.35)"
-UNKNOWN_CELL = "#ECECEC"
+NULL_BAND, UNKNOWN_CELL = "rgba(128, 128, 128, 0.35)", "#ECECEC"
 ON_LIGHT, ON_DARK = "#1D2733", "#FFFFFF"
-SMALLEST = 11
-"""Pixels of the smallest letters in a figure."""
+SMALLEST = 11  # pixels of the smallest letters in a figure
 
 
 def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
@@ -51,6 +48,12 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
+def decimals(values: Iterable[float]) -> int:
+    """Decimals that all numbers of a figure have: 3, or 4 where one of them is smaller than 0.01."""
+    sizes = np.abs(np.asarray(list(values), dtype=float))
+    return 4 if ((sizes > 0) & (sizes < 0.00995)).any() else 3
+
+
 def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, digits: int = 3, sign: str = "") -> str:
     """A value with its interval, as in tables and hover texts.
 
@@ -65,10 +68,14 @@ def interval_text(value: float, low: float = np.nan, high: float = np.nan, *, di
     return f"{value:{form}}" + (f" [{low:{form}}, {high:{form}}]" if np.isfinite(low) else "")
 
 
-def wrapped(text: str, *, width: int, letter: float = 6.6) -> list[str]:
+def wrapped(text: str, *, width: float, letter: float = 6.6) -> list[str]:
     """Escaped lines of at most `width` pixels, with letters `letter` pixels wide."""
-    lines = textwrap.wrap(text, int(width / letter), break_long_words=False, break_on_hyphens=False)
-    return [as_text(line) for line in lines]
+    return [as_text(one) for one in textwrap.wrap(text, int(width / letter), break_long_words=False)]
+
+
+def fitted(text: str, width: float) -> str:
+    """The text, escaped, in lines that fit below or above a tile of this width."""
+    return "<br>".join(wrapped(text, width=width, letter=6.4))
 
 
 def small(text: str) -> str:
@@ -76,26 +83,18 @@ def small(text: str) -> str:
     return f"<span style='font-size:{SMALLEST}px'>{text}</span>"
 
 
-def fitted(text: str, width: float) -> str:
-    """The text, escaped, in lines that fit below or above a tile of this width."""
-    return "<br>".join(wrapped(text, width=int(width), letter=6.4))
-
-
 def heading(figure: go.Figure, text: str, *, size: int = 13, **where: Any) -> None:
     """Add a text above the upper left corner of a subplot."""
-    figure.add_annotation(
-        text=text, x=0, y=1, xref="x domain", yref="y domain", xanchor="left", yanchor="bottom", showarrow=False,
-        font={"size": size}, **where,
-    )  # fmt: skip
+    place = {"x": 0, "y": 1, "xref": "x domain", "yref": "y domain", "xanchor": "left", "yanchor": "bottom"}
+    figure.add_annotation(text=text, showarrow=False, font={"size": size}, **place, **where)
 
 
 def empty_sheet(text: str, *, title: str, width: int, note: str = "") -> go.Figure:
     """A figure without data and the sentence that says why."""
     lines = wrapped(text, width=width - 60, letter=7.4) + [small(line) for line in wrapped(note, width=width - 40)]
     figure = go.Figure().update_xaxes(visible=False).update_yaxes(visible=False)
-    figure.add_annotation(
-        text="<br>".join(lines), font={"size": 14}, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False
-    )
+    middle = {"x": 0.5, "y": 0.5, "xref": "paper", "yref": "paper", "showarrow": False}
+    figure.add_annotation(text="<br>".join(lines), font={"size": 14}, **middle)
     return theme.finish(figure, width=width, height=190, title=title, margin=(20, 20, 54, 20))
 
 
@@ -107,17 +106,16 @@ def room_for(labels: Iterable[str], *, size: int = 12) -> int:
 
 def error_bar(value: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str | None = None) -> dict[str, Any]:
     """Plotly's ``error_x`` or ``error_y`` from the ends of intervals; none where an end is not known."""
-    return {
-        "type": "data", "symmetric": False, "array": high - value, "arrayminus": value - low, "thickness": 2,
-        "width": 5, "color": colour, "visible": bool(np.isfinite(high - low).any()),
-    }  # fmt: skip
+    look = {"type": "data", "symmetric": False, "thickness": 2, "width": 5, "color": colour}
+    return look | {"array": high - value, "arrayminus": value - low, "visible": bool(np.isfinite(high - low).any())}
 
 
 def forest(
     figure: go.Figure, table: pd.DataFrame, *, labels: Sequence[str] | None, name: str = "value",
     colour: str | Sequence[str] = ESTIMATE, open_marker: Sequence[bool] | np.ndarray | None = None,
     texts: Sequence[str] | None = None, references: Mapping[str, str] | None = None,
-    reference_colour: str = REFERENCE, places: np.ndarray | None = None, legend: bool = True, **where: Any,
+    reference_colour: str | Sequence[str] = REFERENCE, places: np.ndarray | None = None, legend: bool = True,
+    **where: Any,
 ) -> None:  # fmt: skip
     """Add values with their intervals on a line each, against what they are compared with.
 
@@ -138,9 +136,9 @@ def forest(
     texts : sequence of str, optional
         Above each marker; may hold tags.
     references : mapping of str to str, optional
-        Further columns, each a mark on its line: column to legend name. The first is a diamond, the others ticks.
-    reference_colour : str
-        Of the diamond.
+        Up to three more columns, each a mark on its line: column to legend name. A diamond, a tick, an open circle.
+    reference_colour : str or sequence of str
+        Of the diamonds.
     places : (n,) array, optional
         Of the rows on the axis; 0 to n - 1 by default.
     legend : bool
@@ -148,8 +146,8 @@ def forest(
     row, col : int, optional
         The subplot (`where`).
     """
-    names = ["value", "low", "high", "null_mean", "null_95"]
-    value, low, high, mean, top = table.reindex(columns=names).astype(float).to_numpy().T
+    columns = ["value", "low", "high", "null_mean", "null_95"]
+    value, low, high, mean, top = table.reindex(columns=columns).astype(float).to_numpy().T
     places = np.arange(len(table)) if places is None else places
     known = np.isfinite(top)
     tick = {"symbol": "line-ns", "size": 22, "line": {"width": 3, "color": theme.INK}}
@@ -164,32 +162,36 @@ def forest(
             x=top[known], y=places[known], mode="markers", name="threshold", showlegend=legend, hoverinfo="skip",
             marker=tick | {"size": 15}, legendgroup="threshold", **where,
         )  # fmt: skip
-    for number, (key, title) in enumerate((references or {}).items()):
-        at = table[key].astype(float) if key in table else pd.Series(np.nan, table.index)
-        diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
+    diamond = {"symbol": "diamond-open", "size": 10, "color": reference_colour, "line": {"width": 2}}
+    circle = {"symbol": "circle-open", "size": 14, "color": theme.INK, "line": {"width": 2}}
+    others = table.reindex(columns=list(references or ())).astype(float)
+    for (key, title), look in zip((references or {}).items(), (diamond, tick, circle), strict=False):
+        at = others[key]
         figure.add_scatter(
-            x=at, y=places, mode="markers", name=as_text(title), marker=tick if number else diamond, meta=key,
+            x=at, y=places, mode="markers", name=as_text(title), marker=look, meta=key,
             showlegend=legend and bool(at.notna().any()), legendgroup=key,
             hovertemplate=f"{as_text(title)}: %{{x:.4g}}<extra></extra>", **where,
         )  # fmt: skip
     hollow = np.zeros(len(table), bool) if open_marker is None else np.asarray(open_marker, dtype=bool)
     titles = [""] * len(table) if labels is None else [label.replace("<br>", " ") for label in labels]
-    edge = {"width": 2, "color": colour}
+    ends = zip(titles, value, low, high, strict=True)
     figure.add_scatter(
         x=value, y=places, mode="markers" if texts is None else "markers+text", text=texts, name=as_text(name),
         textposition="top center", showlegend=legend, cliponaxis=False, meta="value",
-        marker={"size": 10, "color": colour, "symbol": np.where(hollow, "circle-open", "circle"), "line": edge},
+        marker={
+            "size": 10, "color": colour, "symbol": np.where(hollow, "circle-open", "circle"),
+            "line": {"width": 2, "color": colour},
+        },
         error_x=error_bar(value, low, high, colour=colour if isinstance(colour, str) else theme.INK),
-        customdata=[
-            f"{title}: {interval_text(*ends, digits=4)}" for title, *ends in zip(titles, value, low, high, strict=True)
-        ],
+        customdata=[f"{title}: {interval_text(*numbers, digits=4)}" for title, *numbers in ends],
         hovertemplate="%{customdata}<extra></extra>", **where,
     )  # fmt: skip
-    reasons = table["reason"].fillna("").astype(str) if "reason" in table else [""] * len(table)
-    for place, reason in zip(places[np.isnan(value)], np.asarray(reasons)[np.isnan(value)], strict=True):
+    reasons = table.get("reason", pd.Series("", table.index)).fillna("").astype(str).to_numpy()
+    lower = np.where(others.notna().any(axis=1), -14, 0)  # the reason stands below the other marks of its line
+    for row in np.flatnonzero(np.isnan(value)):
         figure.add_annotation(
-            text=as_text(reason or "not known"), x=0, xref="x domain", xanchor="left", y=place, showarrow=False,
-            xshift=5, font={"size": SMALLEST}, **where,
+            text=as_text(reasons[row] or "not known"), x=0, xref="x domain", xanchor="left", y=places[row], xshift=5,
+            yshift=lower[row], showarrow=False, font={"size": SMALLEST}, **where,
         )  # fmt: skip
     if labels is not None:
         rows_from_the_top(figure, labels, **where)
@@ -207,10 +209,8 @@ def level(
     figure: go.Figure, value: float, *, text: str = "", colour: str = theme.INK, dash: str = "dash", **where: Any
 ) -> None:
     """Add a vertical line at a value of the x axis, and its name above."""
-    note: dict[str, Any] = {}
-    if text:
-        label = {"text": as_text(text), "font": {"size": SMALLEST, "color": colour}}
-        note = {"annotation": label, "annotation_position": "top"}
+    label = {"text": as_text(text), "font": {"size": SMALLEST, "color": colour}}
+    note: dict[str, Any] = {"annotation": label, "annotation_position": "top"} if text else {}
     figure.add_vline(x=value, line={"color": colour, "width": 1.5, "dash": dash}, **note, **where)
 
 
@@ -308,7 +308,8 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
         figure.add_scatter(x=[None], y=[None], showlegend=False, hoverinfo="skip", **where)
         figure.update_xaxes(visible=False, **where).update_yaxes(visible=False, **where)
     else:
-        figure.add_image(source=data_uri(to_webp(one.picture, quality=84)), hoverinfo="skip", **where)
+        packed = base64.b64encode(to_webp(one.picture, quality=84)).decode()
+        figure.add_image(source=f"data:image/webp;base64,{packed}", hoverinfo="skip", **where)
         height, width = one.picture.shape[:2]
         bare = {
             "showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "showline": True,
@@ -325,20 +326,33 @@ def tile(figure: go.Figure, one: Tile, *, row: int, col: int, outline: str = the
         figure.add_annotation(text=one.note, font={"size": 12}, **below, **middle)
 
 
-def tiles(columns: Sequence[Sequence[Tile]], *, title: str, cell: int, subtitle: str = "") -> go.Figure:
-    """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels."""
-    count = max(map(len, columns))
-    lines = [one.note.count("<br>") + 1 for column in columns for one in column if one.note and one.picture is not None]
-    first = max((column[0].heading.count("<br>") for column in columns if column), default=0)
-    top = (72 if title else 40) + 18 * first + (18 + 15 * subtitle.count("<br>") if subtitle else 0)
-    foot = 12 + 18 * max(lines, default=0)
-    height = top + count * (cell - 12) + (count - 1) * (foot + 32) + foot
+def tiles(
+    columns: Sequence[Sequence[Tile | None]], *, title: str, cell: int, subtitle: str = "", last: float = 1.0,
+    below: Tile | None = None,
+) -> go.Figure:  # fmt: skip
+    """A figure of tiles: columns from the left, each from the top; `cell` is the width of a column in pixels.
+
+    Cells that are None stay empty. The last column is `last` times as wide; the tile `below` is half as high as the
+    others and spans all columns.
+    """
+    n, count, drawn = len(columns), max(map(len, columns)), [one for column in columns for one in column if one]
+    lines = [one.note.count("<br>") + 1 for one in drawn if one.note and one.picture is not None]
+    first = max((column[0].heading.count("<br>") for column in columns if column and column[0]), default=0)
+    top = (72 if title else 40) + 18 * first + (18 if subtitle else 0)
+    foot = 12 + 18 * max([*lines, 2 * (below is not None)], default=0)
+    heights = [cell - 12] * count + [(cell - 12) // 2] * (below is not None)
+    body, width = sum(heights) + (len(heights) - 1) * (foot + 32), int((n - 1 + last) * cell)
     figure = make_subplots(
-        rows=count, cols=len(columns), horizontal_spacing=12 / (len(columns) * cell),
-        vertical_spacing=(foot + 32) / (height - top - foot) if count > 1 else 0,
+        rows=len(heights), cols=n, row_heights=heights, column_widths=[1.0] * (n - 1) + [last],
+        specs=[[{}] * n] * count + [[{"colspan": n}] + [None] * (n - 1)] * (below is not None),
+        horizontal_spacing=12 / width, vertical_spacing=(foot + 32) / body if len(heights) > 1 else 0,
     )  # fmt: skip
     for col, panels in enumerate(columns, 1):
         for row, one in enumerate(panels, 1):
-            tile(figure, one, row=row, col=col)
-    width = len(columns) * cell + 24
-    return theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=(12, 12, top, foot))
+            if one is not None:
+                tile(figure, one, row=row, col=col)
+    if below is not None:
+        tile(figure, below, row=count + 1, col=1, outline=theme.CLEAR)
+    return theme.finish(
+        figure, width=width + 24, height=body + top + foot, title=title, subtitle=subtitle, margin=(12, 12, top, foot)
+    )

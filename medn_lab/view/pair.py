@@ -13,24 +13,20 @@ from medn_lab.records import Attribution, Clips, Predictions, positions, require
 from medn_lab.view import images, marks, theme
 from medn_lab.view.answers import score_bars
 from medn_lab.view.attribution import mapped_clip, sanity_lines
-from medn_lab.view.marks import SMALLEST, Tile, counted, fitted, heading, need, room_for, tiles
+from medn_lab.view.marks import ESTIMATE, SMALLEST, Tile, counted, fitted, heading, need, room_for, tiles
 from medn_lab.view.rows import clip_moments, clip_row, describe, shown_frames
 from medn_lab.view.theme import as_text
 
-APART = 0.95
-"""A branch separates a pair when at least this share of its controls lie nearer together."""
-FEWEST_CONTROLS = 20
-"""With fewer controls a share of .95 cannot be distinguished from all of them."""
+APART = 0.95  # a branch separates a pair when at least this share of its controls lie nearer together
+FEWEST_CONTROLS = 20  # with fewer controls a share of .95 cannot be distinguished from all of them
 PIXELS, _CELL = 320, 200  # longer side of a picture, and the width of a tile
 _SCORES = 1.5  # widths of a picture that the scores and their labels have
 _DESIRED = {
     "motion": ("motion_similarity", "desired: not to separate"),
     "emotion": ("emotion_separation", "desired: to separate"),
 }
-MOST_PAIRS = 4000
-"""Of more pairs than this every second, third ... is drawn."""
+MOST_PAIRS = 4000  # of more pairs than this every second, third ... is drawn
 MOST_SETS = 24
-_LINE = 17  # pixels of a line under the title
 _SET_COLUMNS = ("action_units", "n_clips", "n_subjects", "n_emotions", "n_pairs", "n_opposite", "n_same_subject")
 _PAIR_COLUMNS = (
     "clip_a", "clip_b", "action_units", "label_a", "label_b", "opposite", "same_subject", "motion_similarity",
@@ -104,48 +100,41 @@ def plot_pair(
     if len(names) != 2:
         raise ValueError(f"a pair has two clips; {len(names)} were named")
     lines = [f"<b>{letter}</b> {describe(clip_row(clips, name)[1])}" for letter, name in zip("ab", names, strict=True)]
-    pair = None
+    pair, scored = None, predictions is not None
     if pairs is not None:
-        place = pair_place(pairs, *names)
-        if place is None:
+        if (place := pair_place(pairs, *names)) is None:
             raise ValueError(f"{names[0]!r} and {names[1]!r} are not among the {len(pairs)} pairs of this table")
         pair = pairs.iloc[place]
     lines += pair_lines(pair, swaps=swaps)
-    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * (predictions is not None))))
+    cell = min(260, int((width - 24) / (3 + (attribution is not None) + _SCORES * scored)))
     faces = []
     for name in names:
         moments = clip_moments(clips, name)
         picture, shown = images.magnified_apex(clips, name, magnify, size=PIXELS)
         note = shown if picture is None else moments.describe(moments.peak)
         faces.append(Tile(picture, "apex" if picture is None else shown, fitted(note, cell)))
-    flows = flow_tiles(clips, names, cell=cell)
-    columns = [faces, [flows[0], flows[2]], [flows[1]]]
+    a, difference, b = flow_tiles(clips, names, cell=cell)
+    columns = [faces, [a, b], [difference]]
     if attribution is not None:
         columns.append(attribution_tiles(attribution, clips, names, part=part))
         lines += [attribution_line(attribution, part=part), *sanity_lines(attribution)]
-    columns += [[]] * (predictions is not None)
-    figure = tiles(columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell)
+    columns += [[]] * scored
+    figure = tiles(
+        columns, title="<b>Confusable pair</b>", subtitle="<br>".join(lines), cell=cell, last=_SCORES if scored else 1
+    )
     middle = figure.get_subplot(1, 3).yaxis
     half = (middle.domain[1] - middle.domain[0]) / 2
     middle.domain = (0.5 - half, 0.5 + half)
-    if predictions is not None:
-        _add_scores(figure, predictions, names, col=len(columns), cell=cell)
-    return figure
-
-
-def _add_scores(figure: go.Figure, predictions: Predictions, names: Sequence[str], *, col: int, cell: int) -> None:
-    """Draw the emotion scores of both clips in the last column, and make it wider than a picture."""
-    inner = cell * (col - 1 + _SCORES)
-    figure.update_layout(width=inner + 24)
-    for axis in figure.select_xaxes():
-        axis.domain = tuple(place * cell * col / inner for place in axis.domain)
+    if predictions is None:
+        return figure
     for row, name in enumerate(names, start=1):
-        where: dict[str, Any] = {"row": row, "col": col}
-        scores = score_bars(predictions, name)
+        where: dict[str, Any] = {"row": row, "col": len(columns)}
+        scores, axis = score_bars(predictions, name), figure.get_subplot(**where).xaxis
         marks.share_bars(figure, **scores, reach=1.4, **where)
-        low = figure.get_subplot(row, col).xaxis.domain[0]
-        figure.update_xaxes(domain=(low + min(room_for(scores["labels"], size=SMALLEST), cell) / inner, 1), **where)
+        labels = min(room_for(scores["labels"], size=SMALLEST), cell) / (figure.layout.width - 24)
+        axis.domain = (axis.domain[0] + labels, 1)
         heading(figure, f"scores of {'ab'[row - 1]}", **where)
+    return figure
 
 
 def motion_figure(clips: Clips, clip_ids: Sequence[str]) -> go.Figure:
@@ -168,30 +157,29 @@ def flow_tiles(clips: Clips, clip_ids: Sequence[str], *, cell: int) -> list[Tile
     shown = [shown_frames(clips, place)[0] for place in places]
     plain = np.full((*clips.size, 3), 205, dtype=np.uint8)
     a, b = (images.enlarge(plain if frames is None else frames[0], PIXELS) for frames in shown)
-    grounds = [a, (0.5 * a + 0.5 * b).astype(np.uint8), b]
-    flows, scaled = [one, one - other, other], images.scaled_by_clip(clips.recipe)
-    largest = max(float(images.flow_magnitude(flow).max()) for flow in flows)
-    gain = min((images.arrow_grid(flow)[-1] for flow in flows if np.any(flow)), default=1.0)  # no longer than alone
-    drawn = [
-        images.draw_flow(ground, flow, scaled=scaled, largest=largest, gain=gain)
-        for ground, flow in zip(grounds, flows, strict=True)
-    ]
-    return [Tile(face, name, fitted(note, cell)) for name, (face, note) in zip(headings, drawn, strict=True)]
+    flows = {headings[0]: (a, one), headings[1]: ((0.5 * a + 0.5 * b).astype(np.uint8), one - other)}
+    flows |= {headings[2]: (b, other)}
+    look: dict[str, Any] = {
+        "scaled": images.scaled_by_clip(clips.recipe),
+        "largest": max(float(images.flow_magnitude(flow).max()) for _, flow in flows.values()),
+        "gain": min((images.arrow_grid(flow)[-1] for _, flow in flows.values() if np.any(flow)), default=1.0),
+    }
+    drawn = {name: images.draw_flow(ground, flow, **look) for name, (ground, flow) in flows.items()}
+    return [Tile(face, name, fitted(note, cell)) for name, (face, note) in drawn.items()]
 
 
 def attribution_tiles(attribution: Attribution, clips: Clips, clip_ids: Sequence[str], *, part: str) -> list[Tile]:
     """The attribution of a pair's difference in each clip, on one colour scale."""
-    part = _attributed(attribution, part)
-    heats = [
-        require(mapped_clip(attribution, int(row), clips=clips, region=None, blur=1.0).summed(part), otherwise=part)
-        for row in positions(attribution.table, list(clip_ids), owner="this attribution")
-    ]
-    found, largest = [], images.full_colour(*heats)
+    part, tiles = _attributed(attribution, part), []
+    rows = positions(attribution.table, list(clip_ids), owner="this attribution")
+    mapped = [mapped_clip(attribution, int(row), clips=clips, region=None, blur=1.0) for row in rows]
+    heats = [require(one.summed(part), otherwise=part) for one in mapped]
     for letter, clip_id, heat in zip("ab", clip_ids, heats, strict=True):
-        frames, _ = shown_frames(clips, clip_row(clips, clip_id)[0])
-        face = images.draw_heat(None if frames is None else frames[0], heat, largest=largest, size=PIXELS)
-        found.append(Tile(face, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
-    return found
+        frames = shown_frames(clips, clip_row(clips, clip_id)[0])[0]
+        face = None if frames is None else frames[0]
+        picture = images.draw_heat(face, heat, largest=images.full_colour(*heats), size=PIXELS)
+        tiles.append(Tile(picture, f"attribution in {letter}", f"{part}: sum {float(heat.sum()):+.1f}"))
+    return tiles
 
 
 def attribution_line(attribution: Attribution, *, part: str) -> str:
@@ -207,12 +195,15 @@ def _attributed(attribution: Attribution, part: str) -> str:
     return part if getattr(attribution, part) is not None else {"frames": "flow", "flow": "frames"}[part]
 
 
-def _branch_lines(pair: pd.Series) -> list[str]:
-    """The verdict of each branch that was measured: it separates a pair from which its controls lie less far apart."""
-    lines = []
+def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> list[str]:
+    """The verdict of each branch and of the model on a pair, and the effect of swapping, as escaped text with tags.
+
+    `pair` is a row of the table of ``medn.diagnose.rank_pairs``, `swaps` comes from ``medn.diagnose.swap_branches``.
+    """
+    pair, lines = pd.Series(dtype=object) if pair is None else pair, []
     for branch, (column, desired) in _DESIRED.items():
-        keys = [column, f"{branch}_beyond", "n_controls"]
-        value, beyond, n = pd.to_numeric(pair.reindex(keys), errors="coerce").astype(float)
+        measured = pair.reindex([column, f"{branch}_beyond", "n_controls"])
+        value, beyond, n = pd.to_numeric(measured, errors="coerce").astype(float)
         if np.isnan(value):
             continue
         if np.isnan(beyond):
@@ -222,35 +213,26 @@ def _branch_lines(pair: pd.Series) -> list[str]:
         else:
             verdict = "separates them" if beyond >= APART else "does not separate them"
         nearer = 1 - value if branch == "motion" else value
-        nearer = f"{100 * nearer:.{1 if 0 < nearer < 0.1 or 0.99 < nearer < 1 else 0}f}%"
-        controls = "" if np.isnan(beyond) else f"{beyond:.0%} of {n:.0f} controls and "
+        share = f"{nearer:.{1 if 0 < nearer < 0.1 or 0.99 < nearer < 1 else 0}%}"
+        controls = "" if np.isnan(beyond) else f"{beyond:.0%} of {counted(int(n), 'control')} and "
         head = f"<b style='color:{theme.branch_colour(branch)}'>{branch} branch {verdict}</b>"
-        lines.append(f"{head} ({desired}): {controls}{nearer} of all pairs are nearer together")
-    return lines
-
-
-def pair_lines(pair: pd.Series | None, *, swaps: pd.DataFrame | None = None) -> list[str]:
-    """The verdict of each branch and of the model on a pair, and the effect of swapping, as escaped text with tags.
-
-    `pair` is a row of the table of ``medn.diagnose.rank_pairs``, `swaps` comes from ``medn.diagnose.swap_branches``.
-    """
-    lines = [] if pair is None else _branch_lines(pair)
-    if pair is not None and pd.notna(pair.get("verdict")):
+        lines.append(f"{head} ({desired}): {controls}{share} of all pairs are nearer together")
+    if pd.notna(pair.get("verdict")):
         labels = f"{as_text(pair['predicted_a'])} and {as_text(pair['predicted_b'])}"
         lines.append(f"<b>whole model: {as_text(pair['verdict'])}</b>; predicted {labels}")
     if swaps is not None:
         need(swaps, ("frames_of", "flow_of", "margin", "predicted"), maker="diagnose.swap_branches")
-        mixes = swaps.pivot_table(index="frames_of", columns="flow_of", aggfunc="first").reindex(index=["a", "b"])
-        (aa, ab), (ba, bb) = mixes["margin"].reindex(columns=["a", "b"]).to_numpy(dtype=float)
+        mixes = swaps.pivot_table(["margin", "predicted"], "frames_of", "flow_of", aggfunc="first")
+        (aa, ab), (ba, bb) = mixes["margin"].to_numpy(dtype=float)
         flow, frames = 0.5 * (aa - ab + ba - bb), 0.5 * (aa - ba + ab - bb)
         total = f"margin between the clips {flow + frames:.1f} logits"
         lines.append(f"{total}: {flow:+.1f} from the flow, {frames:+.1f} from the frames")
-        (aa, ab), (ba, bb) = mixes["predicted"].reindex(columns=["a", "b"]).map(as_text).to_numpy()
-        now = [
-            f"{name} swapped: {', '.join(two)}{' (unchanged)' if two == [aa, bb] else ''}"
-            for name, two in (("flows", [ab, ba]), ("frames", [ba, ab]))
-        ]
-        lines.append(f"predictions with {'; '.join(now)}")
+        (aa, ab), (ba, bb) = mixes["predicted"].map(as_text).to_numpy()
+        now = {
+            name: f"{', '.join(two)}{' (unchanged)' if two == [aa, bb] else ''}"
+            for name, two in {"flows": [ab, ba], "frames": [ba, ab]}.items()
+        }
+        lines.append(f"predictions with flows swapped: {now['flows']}; frames swapped: {now['frames']}")
     return lines
 
 
@@ -260,13 +242,13 @@ def pair_place(pairs: pd.DataFrame, clip_a: str, clip_b: str) -> int | None:
     return here.index(True) if True in here else None
 
 
-def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int = 620) -> go.Figure:
+def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820) -> go.Figure:
     """Draw confusable pairs: how alike they move against how far the emotion branch keeps them apart.
 
-    A point is a pair. Both axes place it among all pairs of clips, so that the middle (dashed) is a pair drawn at
-    random. Confusable pairs crowd among the most alike, so that axis is logarithmic: its 1 % are the hundredth of all
-    pairs that move most alike. Top right is what the decoupling is for: alike in motion, apart in emotion; bottom right
-    is what was missed. Diamonds are of opposite valence. With predictions the colour is the model's verdict.
+    A point is a pair. Both axes place it among all pairs of clips: the middle (dashed) is a pair drawn at random. Most
+    confusable pairs are among the most alike, so that axis is logarithmic: its 1 % are the hundredth of all pairs that
+    move most alike. Top right is what the decoupling is for: alike in motion, apart in emotion; bottom right is what
+    was missed. Diamonds are of opposite valence. With predictions the colour is the model's verdict.
 
     Parameters
     ----------
@@ -274,7 +256,8 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
         ``clip_a, clip_b, action_units, label_a, label_b, opposite, same_subject, motion_similarity,
         emotion_separation`` and, where known, ``verdict, predicted_a, predicted_b``: ``medn.diagnose.rank_pairs(...)``,
         or any rows of it. Beyond 4000 pairs every second, third ... is drawn, and the figure says so.
-    width, height : int
+    width : int
+        In pixels.
 
     Returns
     -------
@@ -303,16 +286,23 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
     step = -(-len(pairs) // MOST_PAIRS)
     shown = pairs.assign(verdict=pairs["verdict"].astype(str) if "verdict" in pairs else "").iloc[::step]
     shown = shown.assign(x=1 - shown["motion_similarity"], opposite=shown["opposite"].astype(bool))
-    shown["text"] = [_pair_text(row) for row in shown.reset_index(names="rank").to_dict("records")]
-    figure = go.Figure()
-    kind = go.Scattergl if len(shown) > 1200 else go.Scatter
+    hover, places = [], np.where(shown["same_subject"], "one subject", "two subjects")
+    for rank, row, subjects in zip(shown.index, shown.to_dict("records"), places, strict=True):
+        sides = {}
+        for side in "ab":
+            label, predicted = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
+            wrong = f", predicted {as_text(predicted)}" if predicted != label else ""
+            sides[side] = f"<b>{as_text(row[f'clip_{side}'])}</b> {as_text(label)}{wrong}<br>"
+        valence = " · opposite valence" * row["opposite"]
+        hover.append(f"{sides['a']}{sides['b']}AU {as_text(row['action_units'])} · {subjects}{valence}<br>rank {rank}")
+    shown["text"] = hover
+    figure, kind = go.Figure(), go.Scattergl if len(shown) > 1200 else go.Scatter
     for (opposite, verdict), rows in shown.groupby(["opposite", "verdict"]):
         valence = "opposite valence" if opposite else "other emotions"
-        faint = verdict in ("both right", "") and not opposite
         marker = {
             "symbol": "diamond" if opposite else "circle", "size": 9 if opposite else 6,
-            "opacity": 0.45 if faint else 0.85, "color": _VERDICT_COLOURS.get(verdict, marks.ESTIMATE),
-            "line": {"width": int(opposite), "color": "#FFFFFF"},
+            "opacity": 0.85 if opposite or verdict in _VERDICT_COLOURS else 0.45,
+            "line": {"width": int(opposite), "color": "#FFFFFF"}, "color": _VERDICT_COLOURS.get(verdict, ESTIMATE),
         }  # fmt: skip
         trace = kind(
             x=rows["x"], y=rows["emotion_separation"], mode="markers", marker=marker, hovertext=rows["text"],
@@ -321,43 +311,25 @@ def plot_confusable_pairs(pairs: pd.DataFrame, *, width: int = 820, height: int 
             name=", ".join(filter(None, (verdict, valence))) + f" ({len(rows)})",
         )  # fmt: skip
         figure.add_trace(trace)
-    middle = {"type": "line", "line": {"color": theme.INK, "width": 1, "dash": "dash"}, "layer": "below"}
-    figure.add_shape(x0=0.5, x1=0.5, y0=0, y1=1, yref="y domain", **middle)
-    figure.add_shape(x0=0, x1=1, xref="x domain", y0=0.5, y1=0.5, **middle)
+    marks.level(figure, 0.5)
+    figure.add_hline(y=0.5, line={"color": theme.INK, "width": 1.5, "dash": "dash"})
+    corner = {"x": 1, "xref": "x domain", "yref": "y domain", "xanchor": "right", "font": {"size": SMALLEST}}
     for y, yanchor, text in ((1, "top", "alike in motion, apart in emotion ↗"), (0, "bottom", "alike in both ↘")):
-        figure.add_annotation(
-            x=1, y=y, xref="x domain", yref="y domain", text=text, showarrow=False, xanchor="right", yanchor=yanchor,
-            font={"size": SMALLEST},
-        )  # fmt: skip
+        figure.add_annotation(text=text, y=y, yanchor=yanchor, showarrow=False, **corner)
     facts = [counted(len(pairs), "pair") + f", one in {step} drawn" * (step > 1)]
     facts += [f"{pairs['opposite'].sum()} of opposite valence", f"{pairs['same_subject'].sum()} of one subject"]
-    subtitle = _subtitle(facts, pairs, width)
     figure.update_xaxes(
-        type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))],
-        tickvals=[1, 0.5, 0.1, 0.01, 0.001, 0.0001, 0.00001],
-        ticktext=["all", "50%", "10%", "1%", "0.1%", "0.01%", "0.001%"],
+        type="log", range=[0.06, np.log10(min(0.5 * float(shown["x"].min()), 0.05))], dtick=1, tickformat=".4~%",
         title_text="share of all pairs of clips that are nearer together in the motion branch",
     )  # fmt: skip
     figure.update_yaxes(
-        tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
+        dtick=0.25, tickformat=".0%", range=[-0.09, 1.09], zeroline=False,
         title_text="share of all pairs of clips that are<br>nearer together in the emotion branch",
     )  # fmt: skip
-    figure.update_layout(legend={"y": -58 / (height - 172), "yanchor": "top", "x": 0}, hovermode="closest")
-    margin = (78, 20, 74 + _LINE * subtitle.count("<br>"), 98)
-    return theme.finish(figure, width=width, height=height, title=title, subtitle=subtitle, margin=margin)
-
-
-def _pair_text(row: dict[str, object]) -> str:
-    """What the pointer shows over a pair; a prediction only where it is not the label."""
-    lines = []
-    for side in "ab":
-        label, predicted = row[f"label_{side}"], row.get(f"predicted_{side}", row[f"label_{side}"])
-        wrong = f", predicted {as_text(predicted)}" if predicted != label else ""
-        lines.append(f"<b>{as_text(row[f'clip_{side}'])}</b> {as_text(label)}{wrong}")
-    valence = " · opposite valence" if row["opposite"] else ""
-    subjects = "one subject" if row["same_subject"] else "two subjects"
-    lines.append(f"AU {as_text(row['action_units'])} · {subjects}{valence}")
-    return "<br>".join([*lines, f"rank {row['rank']}"])
+    figure.update_layout(legend={"y": -0.13, "yanchor": "top", "x": 0}, hovermode="closest")
+    return theme.finish(
+        figure, width=width, height=600, title=title, subtitle=_subtitle(facts, pairs, width), margin=(78, 20, 74, 98)
+    )
 
 
 def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -391,8 +363,11 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
     title = "<b>AU sets with more than one emotion</b>"
     if (nothing := _nothing(sets, _SET_COLUMNS, "confusable_sets", title=title, width=width)) is not None:
         return nothing
-    shown = sets.head(MOST_SETS)
-    names = [f"AU {as_text(text)}" for text in shown["action_units"]]
+    shown, names = sets.head(MOST_SETS), []
+    for row in shown.itertuples():
+        opposite = f", {row.n_opposite} opposite" if row.n_opposite else ""
+        note = f"{counted(row.n_pairs, 'pair')}{opposite} · {counted(row.n_subjects, 'subject')}"
+        names.append(f"<b>AU {as_text(row.action_units)}</b><br>{marks.small(note)}")
     figure = go.Figure()
     for emotion in shown.columns.difference(_SET_COLUMNS, sort=False):
         if shown[emotion].any():
@@ -403,26 +378,18 @@ def plot_confusable_sets(sets: pd.DataFrame, *, width: int = 820) -> go.Figure:
         textposition="inside", insidetextanchor="middle", textangle=0,
         hovertemplate="%{y}: %{x} %{fullData.name}<extra></extra>",
     )  # fmt: skip
-    notes = []
-    for name, row in zip(names, shown.itertuples(), strict=True):
-        opposite = f", {row.n_opposite} opposite" if row.n_opposite else ""
-        notes.append(f"{counted(row.n_pairs, 'pair')}{opposite} · {counted(row.n_subjects, 'subject')}")
-        look = {"showarrow": False, "xanchor": "left", "xshift": 6, "font": {"size": SMALLEST}}
-        figure.add_annotation(x=row.n_clips, y=name, text=notes[-1], **look)
     counts = {"AU set": len(sets), "clip": sets["n_clips"].sum(), "pair": sets["n_pairs"].sum()}
     more = [f"{len(sets) - len(shown)} smaller sets not drawn"] * (len(sets) > len(shown))
-    subtitle = _subtitle([*(counted(n, what) for what, n in counts.items()), *more], sets, width)
-    top, bottom, left = 66 + _LINE * subtitle.count("<br>"), 84, room_for(names)
-    inner, body = width - left - 20, 26 * len(shown) + 10  # each bar and the note behind it must find room
-    reach = max(n * inner / (inner - 18 - 6.2 * len(note)) for n, note in zip(shown["n_clips"], notes, strict=True))
-    figure.update_yaxes(type="category").update_xaxes(range=[0, reach], title_text="clips")
+    facts, body = [*(counted(n, what) for what, n in counts.items()), *more], 36 * len(shown) + 10
+    figure.update_yaxes(type="category").update_xaxes(title_text="clips")
     figure.update_layout(
         barmode="stack", bargap=0.28, uniformtext={"minsize": SMALLEST, "mode": "hide"},
         legend={"y": -44 / body, "yanchor": "top", "x": 0, "traceorder": "normal"},
     )  # fmt: skip
     return theme.finish(
-        figure, width=width, height=top + bottom + body, title=title, subtitle=subtitle, margin=(left, 20, top, bottom)
-    )
+        figure, width=width, height=150 + body, title=title, subtitle=_subtitle(facts, sets, width),
+        margin=(room_for(names), 20, 66, 84),
+    )  # fmt: skip
 
 
 def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
@@ -467,14 +434,14 @@ def plot_pair_separation(table: pd.DataFrame, *, width: int = 820) -> go.Figure:
     marks.level(figure, 0.5, text="AUs alone")
     first, lowest = table.iloc[0], float(np.nanmin([0.5, *table["low"], *table["value"]]))
     figure.update_xaxes(range=[max(0.0, lowest - 0.1), 1.02], title_text="share of controls that are nearer together")
-    facts = [f"{first['n_pairs']} pairs compared with {first['n_controls']} of the same AU set and one emotion"]
+    facts = [
+        f"{counted(first['n_pairs'], 'pair')} compared with {first['n_controls']} of the same AU set and one emotion"
+    ]
     facts += [counted(first["n_clips"], "clip"), counted(first["n_subjects"], "subject")]
     facts += [f"{table.attrs['level']:.0%} interval over subjects"] if "level" in table.attrs else []
-    subtitle = _subtitle(facts, table, width)
-    top = 84 + _LINE * subtitle.count("<br>")
     return theme.finish(
-        figure, width=width, height=top + 62 + 62 * len(table), title=title, subtitle=subtitle,
-        margin=(room_for(labels), 64, top, 54),
+        figure, width=width, height=146 + 62 * len(table), title=title, subtitle=_subtitle(facts, table, width),
+        margin=(room_for(labels), 64, 84, 54),
     )  # fmt: skip
 
 

@@ -13,9 +13,7 @@ import pandas as pd
 from medn_lab.records import Clips, au_columns, au_doubt, au_set_text, au_sets, frame_numbers, positions
 from medn_lab.view.theme import as_text
 
-NO_AU = "no AU"
-UNKNOWN_AUS = "AUs unknown"
-AUS_IN_DOUBT = "AUs in doubt"
+NO_AU, UNKNOWN_AUS, AUS_IN_DOUBT = "no AU", "AUs unknown", "AUs in doubt"
 _ALIKE = 8.0  # grey levels of an eighth by an eighth of the face: drawn and prepared copies differ by up to 5
 
 
@@ -104,8 +102,7 @@ def text_of(row: pd.Series | Mapping[str, Any], column: str) -> str:
 
 def describe(row: pd.Series) -> str:
     """One escaped line on a clip: subject, emotion and AU set, as far as the table has them."""
-    table = row.to_frame().T
-    subject = text_of(row, "subject")
+    table, subject = row.to_frame().T, text_of(row, "subject")
     parts = [text_of(row, "clip_id"), subject and f"subject {subject}", text_of(row, label_column(table) or "")]
     return " · ".join(filter(None, [*parts, as_text(au_set_texts(table)[0])]))
 
@@ -179,7 +176,7 @@ def clip_row(clips: Clips, clip_id: str) -> tuple[int, pd.Series]:
 
 
 def clip_moments(clips: Clips, clip_id: str) -> Moments:
-    """The time axis of one clip, as far as its table tells it.
+    """The time axis of one clip, as far as its table holds it.
 
     Parameters
     ----------

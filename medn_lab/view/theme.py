@@ -26,6 +26,7 @@ def as_text(value: object) -> str:
     return html.escape(str(value), quote=False)
 
 
+# Ekman, Friesen and Hager: Facial Action Coding System, 2002.
 AU_NAMES = {
     "AU1": "inner brow raiser", "AU2": "outer brow raiser", "AU4": "brow lowerer", "AU5": "upper lid raiser",
     "AU6": "cheek raiser", "AU7": "lid tightener", "AU9": "nose wrinkler", "AU10": "upper lip raiser",
@@ -35,7 +36,6 @@ AU_NAMES = {
     "AU25": "lips part", "AU26": "jaw drop", "AU27": "mouth stretch", "AU28": "lip suck", "AU43": "eyes closed",
     "AU45": "blink",
 }  # fmt: skip
-"""Ekman, Friesen and Hager: Facial Action Coding System, 2002."""
 
 
 def au_name(au: str) -> str:
@@ -49,61 +49,53 @@ def au_name(au: str) -> str:
     return f"{au}, {AU_NAMES[au]}" if au in AU_NAMES else au
 
 
+# Text and axes: contrast of 4.2 or more with white and with JupyterLab's dark background.
 INK = "#7A7A7A"
-"""Text and axes: contrast of 4.2 or more with white and with JupyterLab's dark background."""
 
+# Grid lines and outlines.
 FAINT = "rgba(128, 128, 128, 0.28)"
-"""Grid lines and outlines."""
 
 CLEAR = "rgba(0, 0, 0, 0)"
 GREY = "#8E8E8E"
+# The ring around the clip that is shown.
 RING = "#FF9F1C"
-"""The ring around the clip that is shown."""
+# The ring around its confusable partner.
 PARTNER_RING = "#22B8CF"
-"""The ring around its confusable partner."""
 
 FONT_FAMILY = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
 
+# Colour and marker of each emotion.
 EMOTIONS = {
-    "happiness": ("#E09B00", "circle"),
-    "disgust": ("#0B7A57", "square"),
-    "repression": ("#2F66DD", "triangle-down"),
-    "surprise": ("#C34BAA", "diamond"),
-    "others": ("#979595", "x"),
-    "anger": ("#E2553F", "triangle-up"),
-    "fear": ("#7D55CC", "hexagon"),
-    "sadness": ("#4AA3EA", "pentagon"),
-    "contempt": ("#27B5A6", "bowtie"),
-    "negative": ("#3F74E0", "triangle-down"),
-    "positive": ("#D08F00", "circle"),
-}
-"""Colour and marker of each emotion."""
+    "happiness": ("#E09B00", "circle"), "disgust": ("#0B7A57", "square"), "repression": ("#2F66DD", "triangle-down"),
+    "surprise": ("#C34BAA", "diamond"), "others": ("#979595", "x"), "anger": ("#E2553F", "triangle-up"),
+    "fear": ("#7D55CC", "hexagon"), "sadness": ("#4AA3EA", "pentagon"), "contempt": ("#27B5A6", "bowtie"),
+    "negative": ("#3F74E0", "triangle-down"), "positive": ("#D08F00", "circle"),
+}  # fmt: skip
 _ALIASES = {
     "happy": "happiness", "sad": "sadness", "other": "others", "angry": "anger", "disgusted": "disgust",
     "surprised": "surprise", "afraid": "fear", "repressed": "repression",
 }  # fmt: skip
 
-BRANCHES = ("motion", "emotion", "fused")
 BRANCH_COLOURS = {"motion": "#13899E", "emotion": "#D8436B", "fused": "#8068B4"}
 
+# For subjects, AU sets and everything else without a fixed colour; repeated with other markers when it runs out.
 CATEGORY_COLOURS = (
     "#2F7FD0", "#E08214", "#0B7A57", "#C34BAA", "#B59A1B", "#4AB3D8", "#7D55CC", "#E2553F", "#7A8F2A", "#A0685A",
 )  # fmt: skip
-"""For subjects, AU sets and everything else without a fixed colour; repeated with other markers when it runs out."""
 
 CATEGORY_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "hexagon", "star")
 
+# The marker shapes as characters, for legends made of text.
 SYMBOL_GLYPHS = {
     "circle": "●", "square": "■", "diamond": "◆", "triangle-up": "▲", "triangle-down": "▼", "x": "✖", "cross": "✚",
     "hexagon": "⬢", "pentagon": "⬟", "bowtie": "⧓", "star": "★", "circle-open": "○", "x-thin-open": "×",
 }  # fmt: skip
-"""The marker shapes as characters, for legends made of text."""
 
+# Dark to bright, even steps of lightness: the magnitude of motion.
 MAGNITUDE_SCALE = ((0.0, "#1B0F3B"), (0.25, "#6A1E74"), (0.5, "#C0395E"), (0.75, "#F57F3A"), (1.0, "#FCF3A6"))
-"""Dark to bright, even steps of lightness: the magnitude of motion."""
 
+# White to deep blue: a share from 0 to 1.
 SHARE_SCALE = ((0.0, "#F4F6F8"), (0.5, "#7FB2D9"), (1.0, "#0B4F8A"))
-"""White to deep blue: a share from 0 to 1."""
 
 
 def emotion_style(emotion: object) -> tuple[str, str]:
@@ -181,20 +173,20 @@ def category_style(place: int) -> tuple[str, str]:
     return colour, CATEGORY_SYMBOLS[place // len(CATEGORY_COLOURS) % len(CATEGORY_SYMBOLS)]
 
 
-def template() -> go.layout.Template:
-    """The look that all figures share: clear background, quiet grid, one font, readable on light and on dark."""
-    axis: dict[str, Any] = dict.fromkeys(("gridcolor", "linecolor", "zerolinecolor", "tickcolor"), FAINT)
-    axis |= {"automargin": False, "title": {"standoff": 8}}
-    layout = go.Layout(
+_AXIS: dict[str, Any] = dict.fromkeys(("gridcolor", "linecolor", "zerolinecolor", "tickcolor"), FAINT)
+_AXIS |= {"automargin": False, "title": {"standoff": 8}}
+# The look that all figures share: clear background, quiet grid, one font, readable on light and on dark.
+LOOK = go.layout.Template(
+    layout=go.Layout(
         font={"family": FONT_FAMILY, "size": 12, "color": INK}, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
         title={"font": {"size": 14}, "x": 0, "xanchor": "left", "xref": "container", "pad": {"l": 12}},
-        colorway=CATEGORY_COLOURS, xaxis=axis, yaxis=axis,
+        colorway=CATEGORY_COLOURS, xaxis=_AXIS, yaxis=_AXIS,
         legend={"orientation": "h", "bgcolor": CLEAR, "font": {"size": 12}, "itemsizing": "constant"},
         hoverlabel={"bgcolor": "#26292E", "bordercolor": "#26292E", "font": {"color": "#F4F4F4", "size": 12}},
         # plotly's bar offers to upload a figure, faces and all, to its makers' server.
         modebar={"bgcolor": CLEAR, "color": "#9A9A9A", "activecolor": RING, "remove": ["sendChartToCloud"]},
-    )  # fmt: skip
-    return go.layout.Template(layout=layout)
+    )
+)  # fmt: skip
 
 
 def finish(
@@ -204,11 +196,15 @@ def finish(
     """Give a figure the shared look, an explicit size so that nothing overflows, and its margins.
 
     Title and subtitle may hold plotly's tags, so that text from data must be escaped by the caller. The margins are
-    left, right, top and bottom, in pixels. The figure is changed in place and returned.
+    left, right, top and bottom, in pixels; each line of the subtitle after the first makes top margin and figure 17
+    pixels higher. The figure is changed in place and returned.
     """
     keep_figures_in_html()
+    left, right, top, bottom = margin
+    more = 17 * subtitle.count("<br>")
+    height += more
     figure.update_layout(
-        template=template(), width=width, height=height, margin=dict(zip("lrtb", margin, strict=True)),
+        template=LOOK, width=width, height=height, margin={"l": left, "r": right, "t": top + more, "b": bottom},
         title_subtitle={"text": subtitle or None, "font": {"size": 12, "color": INK}},
     )  # fmt: skip
     if title:
