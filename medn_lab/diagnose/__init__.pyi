@@ -1,13 +1,11 @@
 from .attribution import attribution_method as attribution_method
 from .attribution import attribution_targets as attribution_targets
-from .attribution_checks import RandomisationCheck as RandomisationCheck
 from .attribution_checks import check_attribution as check_attribution
 from .attribution_checks import randomisation_check as randomisation_check
 from .attribution_erasure import erasure_effect as erasure_effect
 from .attribution_methods import bare_change as bare_change
 from .attribution_methods import frame_ablation as frame_ablation
 from .attribution_methods import grad_cam as grad_cam
-from .attribution_methods import gradient_shap as gradient_shap
 from .attribution_methods import integrated_gradients as integrated_gradients
 from .attribution_methods import occlusion as occlusion
 from .attribution_methods import saliency as saliency

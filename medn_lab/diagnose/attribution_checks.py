@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,12 +17,11 @@ from medn_lab.diagnose.attribution import (
     Tensors,
     attribute,
     completeness,
-    eval_mode,
+    differentiable,
     find_method,
-    find_target,
     random_model,
 )
-from medn_lab.diagnose.attribution_methods import GREY_LEVELS
+from medn_lab.evaluate.resampling import ratio
 from medn_lab.model import MEDN, check_clips
 from medn_lab.records import Attribution, Clips, require
 
@@ -31,7 +29,7 @@ from medn_lab.records import Attribution, Clips, require
 N_SQUARES, N_NOISY = 32, 4
 
 # Less than a camera would notice: a grey level, and a fiftieth of a pixel.
-NOISE = {"frames": 1 / GREY_LEVELS, "flow": 0.02}
+NOISE = {"frames": 1 / 255, "flow": 0.02}
 
 # From which rank correlation with all weights random a map is marked.
 THRESHOLD = 0.5
@@ -103,58 +101,48 @@ def check_attribution(
     method, params = find_method(attribution.method, attribution.params)
     found = completeness(attribution) if method.complete else {}
     clips = clips.select(attribution.table["clip_id"])
-    how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
-    random = [attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)]
-    infidelity, sensitivity = [], []
-    for score, inputs, fixed, maps in _clip_by_clip([attribution, *random], model, clips):
-        infidelity.append(_infidelity(score, inputs, fixed, maps, slopes=method.slopes, seed=seed))
-        generator = torch.Generator().manual_seed(seed)
-        noisy = tuple(
-            value + NOISE[name] * (2 * torch.rand((N_NOISY, *value.shape[1:]), generator=generator) - 1).to(value)
-            for name, value in zip(score.reads, inputs, strict=True)
-        )
-        with torch.enable_grad():
-            again = method.compute(score, noisy, _copies(fixed, N_NOISY), **params)
-        changes = [
-            float((value.detach() - of_input[0]).flatten(1).norm(dim=1).max() / of_input[0].norm())
-            for value, of_input in zip(again, maps, strict=True)
-            if of_input is not None
-        ]
-        sensitivity.append(max(changes) if np.isfinite(max(changes)) else np.nan)
-    median = pd.DataFrame(infidelity).assign(sensitivity=sensitivity).median()  # of each map over clips
-    found |= median.rename({0: "infidelity"})[["infidelity", "sensitivity"]].dropna().to_dict()
-    if n_draws and "infidelity" in found:
-        draws = median[list(range(1, 1 + n_draws))]
-        found |= {"random_infidelity": float(draws.mean()), "random_draws": float(n_draws)}
-        found |= {"random_infidelity_low": float(draws.min()), "random_infidelity_high": float(draws.max())}
-    return attribution.with_sanity(found)
-
-
-def _clip_by_clip(
-    compared: Sequence[Attribution], model: MEDN, clips: Clips
-) -> Iterator[tuple[TargetFunction, Tensors, Tensors, list[Tensor | None]]]:
-    """For each clip the target, its inputs, those kept fixed, and for each input (n_maps, ...) in its layout or None.
-
-    The first map was made of this model.
-    """
-    own = compared[0]
     check_clips(model.config, clips)
-    score = TargetFunction(model, find_target(model, own.target), clips)
-    scores = require(own.scores, otherwise="the attribution holds no scores, by which its model is recognised")
-    with eval_mode(model):
+    scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
+    how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
+    compared = [
+        attribution,
+        *(attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)),
+    ]
+    score, rows = TargetFunction(model, attribution.target, clips), []
+    with differentiable(model):
         for row in range(len(clips)):
             inputs, fixed = score.tensors(clips, np.array([row]))
             with torch.no_grad():
                 now, then = float(score(*inputs, *fixed)[0]), float(scores[row])
             if abs(now - then) > 1e-3 * max(1.0, abs(then)):
-                changed = f"{own.target} of {clips.table['clip_id'][row]!r} was {then:.3f} and is {now:.3f}"
+                changed = f"{attribution.target} of {clips.table['clip_id'][row]!r} was {then:.3f} and is {now:.3f}"
                 raise ValueError(f"the attribution was not made of this model and these clips: {changed}")
-            maps: list[Tensor | None] = []
+            maps: list[Tensor | None] = []  # of each input all maps, (n_maps, ...) in its layout
             for name, value in zip(score.reads, inputs, strict=True):
                 arrays = [getattr(one, name) for one in compared]
                 given = None if arrays[0] is None else torch.tensor(np.stack([array[row] for array in arrays]))
                 maps.append(None if given is None else given.to(value.device).movedim(-1, CHANNELS[name]).contiguous())
-            yield score, inputs, fixed, maps
+            generator = torch.Generator().manual_seed(seed)
+            noisy = tuple(
+                value + NOISE[name] * (2 * torch.rand((N_NOISY, *value.shape[1:]), generator=generator) - 1).to(value)
+                for name, value in zip(score.reads, inputs, strict=True)
+            )
+            with torch.enable_grad():
+                again = method.compute(score, noisy, _copies(fixed, N_NOISY), **params)
+            changes = [
+                float((value.detach() - of_input[0]).flatten(1).norm(dim=1).max() / of_input[0].norm())
+                for value, of_input in zip(again, maps, strict=True)
+                if of_input is not None
+            ]
+            infidelity = _infidelity(score, inputs, fixed, maps, slopes=method.slopes, seed=seed)
+            rows.append([max(changes) if np.isfinite(max(changes)) else np.nan, *infidelity])
+    median = pd.DataFrame(rows, columns=["sensitivity", "infidelity", *range(n_draws)]).median()  # over clips
+    found |= median[["infidelity", "sensitivity"]].dropna().to_dict()
+    if n_draws and "infidelity" in found:
+        draws = median[list(range(n_draws))]
+        found |= {"random_infidelity": float(draws.mean()), "random_draws": float(n_draws)}
+        found |= {"random_infidelity_low": float(draws.min()), "random_infidelity_high": float(draws.max())}
+    return attribution.with_sanity(found)
 
 
 def _copies(inputs: Tensors, n: int) -> Tensors:
@@ -189,50 +177,6 @@ def _infidelity(
     return ((lost - scale[:, None] * predicted).square().sum(dim=1) / lost.square().sum()).cpu().numpy()
 
 
-@dataclass(frozen=True, eq=False)
-class RandomisationCheck:
-    """How alike the maps of a model and of the same network with random weights are.
-
-    Attributes
-    ----------
-    table : DataFrame
-        One row a stage and input: ``stage`` (what was randomised, from the output down), ``input``, ``spearman`` and
-        ``spearman_absolute`` (rank correlation over pixels of the signed and of the absolute map, mean over clips and
-        draws), ``ssim`` (structural similarity of the absolute maps, NaN of courses in time), ``survives`` (whether one
-        of the two rank correlations reaches the threshold), ``n_clips``, ``n_draws``.
-    threshold : float
-        From which rank correlation with all weights random a map is marked, 0.5.
-    attribution : Attribution
-        The model's own map, with the outcome among its sanity figures.
-    randomised : tuple of Attribution
-        The maps with all weights random, one a draw: the control for :func:`planted_mass`.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
-    >>> check = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
-    >>> check.table[["stage", "input", "n_clips"]].iloc[0].astype(str).tolist()
-    ['all weights', 'frames', '1']
-    """
-
-    table: pd.DataFrame
-    threshold: float
-    attribution: Attribution
-    randomised: tuple[Attribution, ...]
-
-    def __repr__(self) -> str:
-        parts = [
-            f"{row.input} {'SURVIVES' if row.survives else 'changes'} (rank correlation {row.spearman:.2f} signed,"
-            f" {row.spearman_absolute:.2f} absolute; SSIM {row.ssim:.2f})"
-            for row in self.table.itertuples()
-            if row.stage == "all weights"
-        ]
-        of = f"{self.attribution.method} for {self.attribution.target}, {len(self.attribution)} clips"
-        return f"RandomisationCheck of {of}: {'; '.join(parts)}; marked from {self.threshold:g}"
-
-
 def randomisation_check(
     model: MEDN,
     clips: Clips,
@@ -244,7 +188,7 @@ def randomisation_check(
     n_draws: int = 2,
     seed: int = 0,
     progress: bool = False,
-) -> RandomisationCheck:
+) -> pd.DataFrame:
     """Compare a method's maps with those that it gives when the network's weights are random.
 
     Maps are summed over time and colour (or the flow's components) to one picture a clip, signed and absolute; of
@@ -275,9 +219,11 @@ def randomisation_check(
 
     Returns
     -------
-    RandomisationCheck
-        Rank correlations in [-1, 1], near 0 for maps that learning made. ``attribution`` holds the larger of the two
-        as ``randomised_frames`` and ``randomised_flow``, and the threshold.
+    DataFrame
+        One row a stage and input: ``stage`` (what was randomised, from the output down), ``input``, ``spearman`` and
+        ``spearman_absolute`` (rank correlation in [-1, 1] over pixels of the signed and of the absolute map, mean over
+        clips and draws; near 0 for maps that learning made), ``survives`` (whether one of the two rank correlations
+        reaches 0.5), ``n_clips``, ``n_draws``. ``.attrs`` holds ``threshold``, the 0.5.
 
     Raises
     ------
@@ -287,7 +233,8 @@ def randomisation_check(
     See Also
     --------
     bare_change : a map that must be marked.
-    planted_mass
+    compare_attributions : several methods, and planted regions.
+    medn_lab.view.plot_randomisation
 
     References
     ----------
@@ -300,72 +247,53 @@ def randomisation_check(
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> model = medn.load_pretrained("medn_tiny.synthme_v2")
-    >>> check = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
-    >>> bool((check.table["spearman_absolute"] <= 1).all())
-    True
+    >>> found = randomisation_check(model, clips, target="happiness", method="saliency", n_draws=1)
+    >>> found[["stage", "input", "n_clips"]].iloc[0].astype(str).tolist()
+    ['all weights', 'frames', '1']
     """
     if randomise not in ("all", "modules") or n_draws < 1:
         raise ValueError(f"randomise must be all or modules, n_draws at least 1; got {randomise!r} and {n_draws}")
     how: dict[str, Any] = {"target": target, "method": method, "params": params, "progress": progress}
-    own = attribute(model, clips, **how)
-    rows, randomised = [], []
-    for draw in range(n_draws):
-        for stage, changed in _randomised(model, randomise, seed=seed + draw):
-            other = attribute(changed, clips, **how)
-            rows += [{"stage": stage, "input": name, **figures} for name, figures in _alike(own, other)]
-        randomised.append(other)
-    table = pd.DataFrame(rows).groupby(["stage", "input"], sort=False).mean().reset_index()
-    alike = table[["spearman", "spearman_absolute"]].max(axis=1)
-    table = table.assign(survives=alike >= THRESHOLD, n_clips=len(own), n_draws=n_draws)
-    last = alike[table["stage"] == "all weights"]
-    figures = {f"randomised_{table['input'][row]}": float(value) for row, value in last.items()}
-    marked = own.with_sanity({**figures, "randomised_threshold": THRESHOLD})
-    return RandomisationCheck(table, THRESHOLD, marked, tuple(randomised))
+    own, fresh = attribute(model, clips, **how), [random_model(model, seed=seed + draw) for draw in range(n_draws)]
+    modules = list(dict.fromkeys(name.partition(".")[0] for name in model.state_dict()))[::-1]
+    stages = []
+    for place in range(0 if randomise == "modules" else len(modules) - 1, len(modules)):
+        maps, random = [], set(modules[: place + 1])
+        for one in fresh:
+            changed = copy.deepcopy(model)
+            weights = {name: value for name, value in one.state_dict().items() if name.partition(".")[0] in random}
+            changed.load_state_dict(weights, strict=False)
+            maps.append(attribute(changed, clips, **how))
+        stage = "all weights" if place == len(modules) - 1 else f"{modules[place]}{' and above' if place else ''}"
+        stages.append(similarity(own, maps).assign(stage=stage))
+    found = pd.concat(stages, ignore_index=True)
+    found.insert(0, "stage", found.pop("stage"))
+    found.attrs = {"threshold": THRESHOLD}
+    return found
 
 
-def _randomised(model: MEDN, randomise: str, *, seed: int) -> Iterator[tuple[str, MEDN]]:
-    """The stages of one draw: what is random by now, and the network in which it is."""
-    fresh, changed = random_model(model, seed=seed), copy.deepcopy(model)
-    modules = list(dict.fromkeys(name.partition(".")[0] for name in fresh.state_dict()))[::-1]
-    for place, module in enumerate(modules[:-1] if randomise == "modules" else ()):
-        inside = {name: value for name, value in fresh.state_dict().items() if name.partition(".")[0] == module}
-        changed.load_state_dict(inside, strict=False)
-        yield f"{module} and above" if place else module, changed
-    yield "all weights", fresh
-
-
-def _alike(own: Attribution, other: Attribution) -> Iterator[tuple[str, dict[str, float]]]:
-    """For each input the mean similarity over clips, over those that have one; NaN where none has."""
-    places = find_method(own.method)[0].places
+def similarity(own: Attribution, others: Sequence[Attribution]) -> pd.DataFrame:
+    """How alike a map and others of the same clips are, a row an input, as :func:`randomisation_check` describes it."""
+    places, rows = find_method(own.method)[0].places, []
     for name, axes in (("frames", (1, 4) if places else (2, 3, 4)), ("flow", (3,))):
         if getattr(own, name) is None:
             continue
         first = 1 if name == "frames" else 0  # all frames are measured against the onset: its slope takes back theirs
-        pair = [getattr(one, name)[:, first:] for one in (own, other)]
-        signed = [values.sum(axis=axes, dtype=np.float64) for values in pair]
-        absolute = [np.abs(values).sum(axis=axes, dtype=np.float64) for values in pair]
-        figures = {
-            "spearman": map(_spearman, *signed),
-            "spearman_absolute": map(_spearman, *absolute),
-            "ssim": map(_ssim, *absolute),
-        }
-        yield name, pd.DataFrame({key: list(values) for key, values in figures.items()}).mean().to_dict()
+        mine, *of_others = (getattr(one, name)[:, first:].astype(np.float64) for one in (own, *others))
+        for other in of_others:
+            signed = _rank_correlation(mine.sum(axis=axes), other.sum(axis=axes))
+            rows.append((name, signed, _rank_correlation(np.abs(mine).sum(axis=axes), np.abs(other).sum(axis=axes))))
+    found = pd.DataFrame(rows, columns=["input", "spearman", "spearman_absolute"])
+    found = found.groupby("input", sort=False).mean().reset_index()
+    survives = found[["spearman", "spearman_absolute"]].max(axis=1) >= THRESHOLD
+    return found.assign(survives=survives, n_clips=len(own), n_draws=len(others))
 
 
-def _ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Structural similarity of two pictures, each in shares of its largest value; NaN of courses and empty pictures."""
-    from skimage.metrics import structural_similarity
-
-    if a.ndim < 2 or not (a.any() and b.any()):
-        return np.nan
-    window = min(7, (min(a.shape) - 1) // 2 * 2 + 1)
-    return float(structural_similarity(a / a.max(), b / b.max(), win_size=window, data_range=1.0))
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Rank correlation of two pictures; NaN where one is the same everywhere, of which scipy's `spearmanr` warns."""
+def _rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """The mean over clips of the rank correlation of two pictures, where neither is the same everywhere."""
     from scipy.stats import rankdata
 
-    centred = [ranks - ranks.mean() for ranks in (rankdata(picture.ravel()) for picture in (a, b))]
-    size = np.sqrt(np.square(centred[0]).sum() * np.square(centred[1]).sum())
-    return float(centred[0] @ centred[1] / size) if size > 0 else np.nan
+    x, y = (rankdata(pictures.reshape(len(pictures), -1), axis=1) for pictures in (a, b))
+    x, y = (ranks - ranks.mean(axis=1, keepdims=True) for ranks in (x, y))
+    found = ratio((x * y).sum(axis=1), np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1)))
+    return float(pd.Series(found).mean())

@@ -133,14 +133,15 @@ def erasure_effect(
     for fold in range(folds.max() + 1):
         rows = known & (folds != fold)
         fitted.append((folds == fold, [Whitened(part[rows]) for part in parts], Whitened(concept[rows])))
-    width, n_fitted = (min(sizes) for sizes in zip(*((own[0].width, len(z.x)) for _, own, z in fitted), strict=True))
+    width = min(own[0].width for _, own, _ in fitted)
+    n_fitted = min(len(z.coordinates) for *_, z in fitted)
 
-    def answers_without(away: Sequence[Whitened]) -> np.ndarray:
+    def answers_without(concepts: Sequence[Whitened]) -> np.ndarray:
         """The answers after a concept of each fold was erased from the feature and from each token."""
         found = [part.copy() for part in parts]
-        for (test, own, _), z in zip(fitted, away, strict=True):
+        for (test, own, _), z in zip(fitted, concepts, strict=True):
             for part, one in zip(found, own, strict=True):
-                part[test] = one.eraser(z)(part[test])
+                part[test] = one.without(one.shared(z), part[test])
         changed = (torch.as_tensor(one).to(emotion) for one in (found[0], np.stack(found[1:], axis=1)))
         with torch.inference_mode():
             logits = model.head(fusion(motion, motion_tokens, *changed)[0])
@@ -154,20 +155,21 @@ def erasure_effect(
     every, right = np.arange(len(true)), 1.0 * (before == true)
     rows_of: dict[int, dict[str, Any]] = {}
     for most in n_directions:
-        erasers = [own[0].eraser(z, n_directions=most) for _, own, z in fitted]
-        rank = max(eraser.rank for eraser in erasers)
+        axes_of = [own[0].shared(z, most=most) for _, own, z in fitted]
+        rank = max(axes.shape[1] for axes in axes_of)
         if rank in rows_of:
             continue
-        away, covariances = [z for *_, z in fitted], np.zeros(2)
-        for fold, ((test, (own, *_), z), eraser) in enumerate(zip(fitted, erasers, strict=True)):
-            if most is not None:  # what the concept predicts of the directions that are erased
-                away[fold] = Whitened(z.coordinates @ (z.coordinates.T @ (own.x - own.mean) @ eraser.down))
+        concepts, covariances = [], np.zeros(2)
+        for (test, (own, *_), z), axes in zip(fitted, axes_of, strict=True):
+            # Where not all is erased: what the concept predicts of the directions that are.
+            part = z.coordinates @ (z.coordinates.T @ own.coordinates @ axes)
+            concepts.append(z if most is None else Whitened(part))
             x, of_concept, person = parts[0][test & known], z(concept[test & known]), draws.person[test & known]
-            covariances += [_between(own(one), of_concept, person) for one in (x, eraser(x))]
-        pairs = [(own[0], eraser) for (_, own, _), eraser in zip(fitted, erasers, strict=True)]
-        after, generator, random = answers_without(away), np.random.default_rng([seed, rank]), []
+            covariances += [_between(own(one), of_concept, person) for one in (x, own.without(axes, x))]
+        after, generator, random = answers_without(concepts), np.random.default_rng([seed, rank]), []
         for _ in range(n_draws):
-            held = (own.coordinates @ generator.normal(size=(own.width, eraser.rank)) for own, eraser in pairs)
+            pairs = zip(fitted, axes_of, strict=True)
+            held = (own[0].coordinates @ generator.normal(size=axes.shape) for (_, own, _), axes in pairs)
             random.append(answers_without([Whitened(one) for one in held]))
         change, by_chance = (after == true) - right, (np.stack(random) == true) - right
         drawn, few = by_chance.mean(axis=1), CLIPS_A_DIRECTION * width

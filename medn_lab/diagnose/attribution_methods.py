@@ -18,8 +18,6 @@ from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_m
 # Inputs a forward pass: steps of a path, or patches, are run together.
 ROWS_AT_ONCE = 64
 
-GREY_LEVELS = 255
-
 
 @attribution_method(slopes=True)
 def saliency(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
@@ -136,87 +134,6 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
         n_steps=n_steps,
         internal_batch_size=max(ROWS_AT_ONCE, len(inputs[0])),
     )
-
-
-@attribution_method(complete=True)
-def gradient_shap(
-    score: TargetFunction,
-    inputs: Tensors,
-    fixed: Tensors,
-    *,
-    n_samples: int = 64,
-    frames_noise: float = 0.5,
-    flow_noise: float = 0.01,
-    seed: int = 0,
-) -> Tensors:
-    """Integrated gradients by sampling, with noise on the clip: maps that depend less on single pixels.
-
-    Each sample adds noise to the clip, goes to a random point between the clip in which nothing happens and this one,
-    and takes the gradient there. In expectation the values add up to the noisy clips' mean score minus the baseline's.
-    The points are stratified, one in each of `n_samples` equal steps of the path: free points, as in the paper, left
-    ten times as much unaccounted for. A score that switches suddenly, as a bottleneck makes it, needs hundreds of them.
-
-    Parameters
-    ----------
-    model, clips, target, batch_size, progress
-        As in :func:`saliency`.
-    n_samples : int
-        Random points a clip.
-    frames_noise : float
-        Standard deviation of the noise on frames, in grey levels of 255.
-    flow_noise : float
-        Standard deviation of the noise on the flow, in pixels.
-    seed : int
-        Of noise and points; no other random generator is touched.
-
-    Returns
-    -------
-    Attribution
-        As :func:`integrated_gradients` gives it. Its completeness error holds what sampling and noise cost.
-
-    Raises
-    ------
-    ValueError
-        If the model has no such target, or the clips do not fit it.
-
-    See Also
-    --------
-    integrated_gradients : without chance.
-
-    References
-    ----------
-    Lundberg and Lee: "A unified approach to interpreting model predictions", 2017. The background is one
-    clip and not a set: this face with nothing happening, as for every other method here. Captum's ``GradientShap`` with
-    that background has the same expectation.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = gradient_shap(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness", n_samples=4)
-    >>> maps.frames.shape, maps.method
-    ((1, 8, 64, 64, 3), 'gradient_shap')
-    """
-    spread = {"frames": frames_noise / GREY_LEVELS, "flow": flow_noise}
-
-    def of_clip(row: int) -> Tensors:
-        one = tuple(value[row : row + 1] for value in inputs)
-        generator = torch.Generator().manual_seed(seed)
-        # One random point in each of n equal steps of the path: where a score switches suddenly, free points miss it.
-        along = (torch.arange(n_samples) + torch.rand(n_samples, generator=generator)) / n_samples
-        shares = [along.to(value.device).view(-1, *[1] * (value.ndim - 1)) for value in one]
-        points, departures = [], []
-        for name, value, base, share in zip(score.reads, one, score.baselines(one), shares, strict=True):
-            noise = torch.randn((n_samples, *value.shape[1:]), generator=generator).to(value.device)
-            departures.append(value + spread[name] * noise - base)
-            points.append((base + share * departures[-1]).requires_grad_())
-        others = (value[row : row + 1].expand(n_samples, *value.shape[1:]) for value in fixed)
-        slopes = torch.autograd.grad(score(*points, *others).sum(), points)
-        return tuple((step * slope).mean(dim=0, keepdim=True) for step, slope in zip(departures, slopes, strict=True))
-
-    # Clip by clip with the same draws, so that a clip's map does not depend on the other clips of its batch.
-    clips = [of_clip(row) for row in range(len(inputs[0]))]
-    return tuple(torch.cat(parts) for parts in zip(*clips, strict=True))
 
 
 @attribution_method()

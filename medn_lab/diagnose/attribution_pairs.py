@@ -348,9 +348,12 @@ class Attributor:
         if which not in self._random:
             few = self._alike(found)
             how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, **how)
-            figures = {name: value for name, value in checked.attribution.sanity.items() if name.startswith("random")}
-            self._random[which] = {**figures, "randomised_clips": float(len(few))}
+            alike = randomisation_check(self._model, few, target=found.target, n_draws=1, **how)
+            figures = {
+                f"randomised_{row.input}": max(row.spearman, row.spearman_absolute) for row in alike.itertuples()
+            }
+            sizes = {"randomised_threshold": alike.attrs["threshold"], "randomised_clips": float(len(few))}
+            self._random[which] = figures | sizes
         key = (clip_id, "" if partner else target, method, partner)
         return self._remember(key, found.with_sanity(self._random[which]))
 

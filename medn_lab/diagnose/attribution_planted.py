@@ -11,11 +11,12 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.attribution import eval_mode, random_model, registered_methods
-from medn_lab.diagnose.attribution_checks import RandomisationCheck, randomisation_check
+from medn_lab.diagnose.attribution import attribute, random_model, registered_methods
+from medn_lab.diagnose.attribution_checks import THRESHOLD, similarity
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.evaluate.resampling import draw_subjects, ratio
 from medn_lab.model import MEDN, as_inputs, check_clips
+from medn_lab.model.inputs import eval_mode
 from medn_lab.records import Attribution, Clips, KeptTokens, Truth, au_columns, positions, require
 
 
@@ -26,7 +27,7 @@ def planted_mass(
 
     The sign does not count. Frames are summed over time and colour, the flow over its components. Compare it with the
     same figure of :func:`bare_change`, as a map may fall on a region because that is where something moved, and of
-    random models (:func:`randomisation_check` keeps their maps).
+    random models, as :func:`compare_attributions` does.
 
     Parameters
     ----------
@@ -44,11 +45,9 @@ def planted_mass(
     -------
     DataFrame
         The clips' table with ``share``, of the absolute attribution, in [0, 1], 0 of a clip without any; ``chance``,
-        the region's share of the picture's area: what a map without any place would score; ``hits``, whether the
-        strongest pixel lies in the region (the pointing game), by chance as often as ``chance`` says; where several are
-        equally strong, as in the maps of patches, the share of them that does; and ``planted``, whether the region was
-        in use: the clip shows that AU, or its cue changes. Means are of these clips. A share above chance says that the
-        map points there. ``.attrs`` holds ``region``.
+        the region's share of the picture's area: what a map without any place would score; and ``planted``, whether the
+        region was in use: the clip shows that AU, or its cue changes. Means are of these clips. A share above chance
+        says that the map points there. ``.attrs`` holds ``region``.
 
     Raises
     ------
@@ -59,10 +58,6 @@ def planted_mass(
     --------
     bare_change, randomisation_check
     compare_attributions : the mean share with its interval over subjects
-
-    References
-    ----------
-    The pointing game: Zhang et al., "Top-down neural attention by excitation backprop", ECCV 2016.
 
     Examples
     --------
@@ -82,13 +77,8 @@ def planted_mass(
     if heat.shape != masks.shape:
         raise ValueError(f"the maps are {heat.shape[1:]} px but the truth {masks.shape[1:]}; give the clips' own truth")
     total, inside = (one.sum(axis=(1, 2)) for one in (heat, heat * masks))
-    strongest = (heat >= heat.max(axis=(1, 2), keepdims=True) * (1 - 1e-6)) & (total > 0)[:, None, None]
-    found = attribution.table.assign(
-        share=np.nan_to_num(ratio(inside, total)),
-        chance=masks.mean(axis=(1, 2)),
-        hits=(strongest & masks).sum(axis=(1, 2)) / np.maximum(strongest.sum(axis=(1, 2)), 1),
-        planted=planted,
-    )
+    shares = {"share": np.nan_to_num(ratio(inside, total)), "chance": masks.mean(axis=(1, 2))}
+    found = attribution.table.assign(**shares, planted=planted)
     found.attrs = {"region": region}
     return found
 
@@ -97,19 +87,17 @@ def planted_regions(table: pd.DataFrame, *, truth: Truth, region: str) -> tuple[
     """Where `region` was planted, (n, h, w) bool, and whether each clip shows the AU or its cue changes, (n,) bool."""
     if region not in ("cue", "AUs", *truth.aus):
         raise ValueError(f"no region {region!r} was planted; there are cue, AUs, {', '.join(truth.aus)}")
-    changing = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
+    cues = dict(zip(truth.table["clip_id"], np.abs(truth.cue_course).max(axis=1) > 0, strict=True))
     aus = [name for name in au_columns(table) if name in truth.aus] if region == "AUs" else [region]
     masks, planted = [], []
-    for _, row in table.iterrows():
-        clip_id = row["clip_id"]
+    for row in table.to_dict("records"):
+        clip_id, shown = row["clip_id"], [name for name in aus if row.get(name) == 1]
         if region == "cue":
-            masks.append(truth.cue_region(clip_id))
-            planted.append(changing[clip_id])
-            continue
-        shown = [name for name in aus if row.get(name) == 1]
-        of_each = [truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else aus)]
+            of_each = [truth.cue_region(clip_id)]
+        else:
+            of_each = [truth.au_mask(clip_id, name) for name in (shown if region == "AUs" else aus)]
         masks.append(np.any(of_each or [np.zeros(truth.au_masks.shape[2:], dtype=bool)], axis=0))
-        planted.append(bool(shown))
+        planted.append(cues[clip_id] if region == "cue" else bool(shown))
     return np.stack(masks), np.array(planted)
 
 
@@ -158,12 +146,12 @@ def compare_attributions(
     Returns
     -------
     DataFrame
-        One row a method and input: ``method``, ``input``, ``target``, ``spearman``, ``spearman_absolute`` and ``ssim``
-        with the maps of random models, ``threshold``, ``survives``, ``completeness_error`` (NaN where a method promises
-        none), ``seconds`` (of all its maps, those of random models too), ``n_clips``, ``n_draws``; with a truth also
+        One row a method and input: ``method``, ``input``, ``target``, ``spearman`` and ``spearman_absolute`` with the
+        maps of random models, ``survives``, ``threshold``, ``completeness_error`` (NaN where a method promises none),
+        ``seconds`` (of all its maps, those of random models too), ``n_clips``, ``n_draws``; with a truth also
         ``region``, ``share``, ``low``, ``high`` (95 %, subjects resampled; NaN for one subject), ``area``,
-        ``random_share``, ``random_low``, ``random_high`` (mean, lowest and highest of the random models), ``hits`` and
-        ``random_hits`` (pointing game), and ``n_planted``; NaN where the region was planted in no clip.
+        ``random_share``, ``random_low``, ``random_high`` (mean, lowest and highest of the random models), and
+        ``n_planted``; NaN where the region was planted in no clip.
 
     Raises
     ------
@@ -192,43 +180,38 @@ def compare_attributions(
     if methods is None:
         known = registered_methods().items()
         methods = sorted((name for name, one in known if one.places), key=lambda name: name != "bare_change")
+    models = [model, *(random_model(model, seed=seed + draw) for draw in range(n_draws))]
     rows: list[dict[str, Any]] = []
     for method in methods:
         began = time.perf_counter()
-        how: dict[str, Any] = {
-            "params": (params or {}).get(method),
-            "n_draws": n_draws,
-            "seed": seed,
-            "progress": progress,
-        }
-        check = randomisation_check(model, clips, target=target, method=method, **how)
-        seconds, own = time.perf_counter() - began, check.attribution
-        for alike in check.table.drop(columns="stage").to_dict("records"):
-            row = {
-                "method": method, "target": own.target, **alike, "threshold": check.threshold,
-                "seconds": seconds,
-                "completeness_error": own.sanity.get("completeness_error", np.nan),
-            }  # fmt: skip
-            rows.append(row | ({} if truth is None else _planted(check, truth=truth, of=alike["input"])))
+        how: dict[str, Any] = {"method": method, "params": (params or {}).get(method), "progress": progress}
+        own, *random = (attribute(one, clips, target=target, **how) for one in models)
+        alike, error = similarity(own, random), own.sanity.get("completeness_error", np.nan)
+        seconds = time.perf_counter() - began
+        about = {"threshold": THRESHOLD, "seconds": seconds, "completeness_error": error}
+        for row in alike.to_dict("records"):
+            row = {"method": method, "target": own.target, **row, **about}
+            rows.append(row | ({} if truth is None else _planted(own, random, truth=truth, of=row["input"])))
     return pd.DataFrame(rows)
 
 
-def _planted(check: RandomisationCheck, *, truth: Truth, of: Literal["frames", "flow"]) -> dict[str, Any]:
+def _planted(
+    own: Attribution, random: Sequence[Attribution], *, truth: Truth, of: Literal["frames", "flow"]
+) -> dict[str, Any]:
     """The columns of :func:`compare_attributions` that need the truth; NaN where the region is planted in no clip."""
-    own, *random = (planted_mass(maps, truth=truth, of=of) for maps in (check.attribution, *check.randomised))
-    shown = own["planted"].to_numpy()
-    means = [one.loc[shown, ["share", "chance", "hits"]].mean() for one in (own, *random)]
-    of_random, low, high = pd.DataFrame(means[1:]), np.nan, np.nan
-    if len(set(own.loc[shown, "subject"])) > 1:
-        draws = draw_subjects(own[shown], n_resamples=2000, level=0.95, seed=0)
-        every = np.arange(shown.sum())
-        sums = draws.counts @ draws.tally(every, weights=own.loc[shown, "share"])
-        low, high = draws.bounds(sums / (draws.counts @ draws.tally(every)), n_clips=len(every), share=True)
+    mass, *of_random = (planted_mass(maps, truth=truth, of=of) for maps in (own, *random))
+    region, shown = mass.attrs["region"], mass["planted"].to_numpy()
+    mass, low, high = mass[shown], np.nan, np.nan
+    of_draws = pd.Series([one.loc[shown, "share"].mean() for one in of_random])
+    if len(set(mass["subject"])) > 1:
+        draws = draw_subjects(mass, n_resamples=2000, level=0.95, seed=0)
+        every = np.arange(len(mass))
+        sums = draws.counts @ draws.tally(every, weights=mass["share"])
+        low, high = draws.bounds(sums / (draws.counts @ draws.tally(every)), n_clips=len(mass), share=True)
     return {
-        "region": own.attrs["region"], "n_planted": int(shown.sum()), "share": means[0]["share"], "low": low,
-        "high": high, "area": means[0]["chance"], "random_share": of_random["share"].mean(),
-        "random_low": of_random["share"].min(), "random_high": of_random["share"].max(), "hits": means[0]["hits"],
-        "random_hits": of_random["hits"].mean(),
+        "region": region, "n_planted": len(mass), "share": mass["share"].mean(), "low": low, "high": high,
+        "area": mass["chance"].mean(), "random_share": of_draws.mean(), "random_low": of_draws.min(),
+        "random_high": of_draws.max(),
     }  # fmt: skip
 
 
