@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Literal, get_args
 
@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
+from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, trustworthiness
 from medn_lab.diagnose.similarity import check_features, rows_by_clip
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
@@ -119,7 +119,8 @@ def umap(
     params = parameters_of(len(table), method, n_neighbors, min_dist, metric, seed) | drawn_from
     maps = {name: place(values, params) for name, values in spaces.items()}
     if method == "pca":
-        params["variance"] = {name: _variance_kept(values, maps[name]) for name, values in spaces.items()}
+        spread = {name: values.var(axis=0).sum() for name, values in spaces.items() if not is_constant(values)}
+        params["variance"] = {name: round(float(maps[name].var(axis=0).sum() / of), 4) for name, of in spread.items()}
     made = run_record("umap", table=features.table, branches=list(branches) if branches is not None else None)
     return judged(maps, spaces, features, table=table, params=params, run=made)
 
@@ -150,9 +151,8 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     params = parameters_of(40, "umap", 5, 0.1, "euclidean", 0)
 
     def compile_all() -> None:
-        place_by_umap(points, params)
-        if aligned:
-            place_by_aligned_umap([points, points], params)
+        for several in [[points], [points, points]] if aligned else [[points]]:
+            place_by_umap(several, params)
 
     thread = threading.Thread(target=compile_all, daemon=True, name="warm-umap")
     thread.start()
@@ -162,9 +162,9 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
 def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     """Draw clips so that every subject keeps the same share, and at least one clip.
 
-    The rule: with n clips, each subject gives its share of `most` (its clips times `most` over n, rounded down, at
-    least one), and what is left over goes to the subjects with the largest remainders; within a subject clips are drawn
-    without replacement. With more subjects than `most`, each of `most` subjects, drawn at random, gives one.
+    Each subject's clips are put in random order, and the j-th of its m clips (from 0) has the rank j / m; the clips of
+    the lowest ranks are drawn. So each subject gives its share of `most`, rounded up or down, and at least one clip.
+    With more subjects than `most`, each of `most` subjects, drawn at random, gives one.
 
     Parameters
     ----------
@@ -197,24 +197,12 @@ def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     """
     if most < 1:
         raise ValueError(f"most is {most}; at least one clip must be drawn")
-    n = len(table)
-    if n <= most:
-        return table["clip_id"].astype(str).tolist()
-    rng = np.random.default_rng(seed)
-    subject = table["subject"].astype(str).to_numpy() if "subject" in table.columns else np.full(n, "")
-    names, of_clip, counts = np.unique(subject, return_inverse=True, return_counts=True)
-    exact = counts * most / n
-    quota = np.maximum(np.floor(exact).astype(int), 1)
-    if len(names) > most:
-        quota = np.isin(np.arange(len(names)), rng.choice(len(names), most, replace=False)).astype(int)
-    by_remainder = np.argsort(quota - exact, kind="stable")
-    quota[by_remainder[quota[by_remainder] < counts[by_remainder]][: max(most - quota.sum(), 0)]] += 1
-    while quota.sum() > most:  # single clips of small subjects have taken more than their share: the largest give it
-        place = int(np.argmax(quota - exact))
-        quota[place if quota[place] > 1 else quota.argmax()] -= 1
-    order = rng.permutation(n)
-    drawn = pd.Series(of_clip[order]).groupby(of_clip[order]).cumcount().to_numpy() < quota[of_clip[order]]
-    return table["clip_id"].astype(str).iloc[np.sort(order[drawn])].tolist()
+    order = np.random.default_rng(seed).permutation(len(table))
+    subject = table["subject"].astype(str).iloc[order] if "subject" in table else pd.Series("", index=order)
+    groups = subject.groupby(subject.to_numpy())
+    rank = (groups.cumcount() / groups.transform("size")).to_numpy()
+    drawn = np.sort(order[np.argsort(rank, kind="stable")[:most]])
+    return table["clip_id"].astype(str).iloc[drawn].tolist()
 
 
 def feature_spaces(
@@ -229,8 +217,6 @@ def feature_spaces(
         raise ValueError(f"no {missing[0]} branch to map; there are {', '.join(there)}; other layers go into layers=")
     spaces = {name: getattr(features, name) for name in there if branches is None or name in branches}
     for name, values in (layers or {}).items():
-        if name in names:
-            raise ValueError(f"a layer may not be called {name!r}, which is a branch; give it another name")
         spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}")
     if not spaces:
         raise ValueError("nothing to map: name at least one branch or layer")
@@ -277,11 +263,26 @@ def judged(
     )
 
 
-@contextmanager
-def _umap_alone() -> Iterator[None]:
-    """Keep what UMAP does to the process from those around it."""
+def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    """One map, (n, 2); all clips on one spot where the features are constant."""
+    if is_constant(values):
+        return np.zeros((len(values), 2))
+    if params["method"] != "pca":
+        return place_by_umap([values], params)[0]
+    from sklearn.decomposition import PCA
+
+    scores = PCA(min(2, values.shape[1]), svd_solver="full").fit_transform(values)
+    return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
+
+
+def place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
+    """The map of a space, or those of several spaces of the same clips, held together while they are made, (n, 2)."""
+    from sklearn.neighbors import NearestNeighbors
     from threadpoolctl import threadpool_limits
 
+    how: dict[str, Any] = {name: params[name] for name in ("n_neighbors", "min_dist", "metric")}
+    how["random_state"] = params["seed"]
+    first, k, metric = several[0], params["n_neighbors"], params["metric"]
     # numba must not compile the same functions in two threads at once, and umap warns of its choices (n_jobs, graph
     # size) on every call. numba also sets OpenMP's threads to all cores and leaves them so: torch, which shares them,
     # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
@@ -291,50 +292,15 @@ def _umap_alone() -> Iterator[None]:
         with suppress(ImportError):
             import_module("numba.np.ufunc.omppool")
         with threadpool_limits(limits=1, user_api="openmp"):
-            yield
+            from umap import UMAP, AlignedUMAP
 
-
-def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """One map, (n, 2); all clips on one spot where the features are constant."""
-    if is_constant(values):
-        return np.zeros((len(values), 2))
-    return place_by_pca(values) if params["method"] == "pca" else place_by_umap(values, params)
-
-
-def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """One map, (n, 2)."""
-    with _umap_alone():
-        from umap import UMAP
-
-        known: dict[str, Any] = {}
-        if len(values) >= _MANY:
-            near, far = nearest_in_order(values, params["n_neighbors"], params["metric"])
-            known["precomputed_knn"] = (near, far.astype(np.float32), None)
-        return UMAP(**_arguments(params), **known, n_jobs=1).fit_transform(values)
-
-
-def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
-    """Maps of several spaces of the same clips, (n, 2) each, held together while they are made."""
-    with _umap_alone():
-        from umap import AlignedUMAP
-
-        same = [{row: row for row in range(len(several[0]))}] * (len(several) - 1)
-        mapper = AlignedUMAP(**_arguments(params), transform_seed=params["seed"])
-        return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
-
-
-def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: params[name] for name in ("n_neighbors", "min_dist", "metric")} | {"random_state": params["seed"]}
-
-
-def place_by_pca(values: np.ndarray) -> np.ndarray:
-    """The first two principal components, (n, 2); each axis points along its largest weight."""
-    left, spread, axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)[:, 0]
-    scores = (left * spread * np.where(largest < 0, -1.0, 1.0))[:, :2]
-    return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
-
-
-def _variance_kept(values: np.ndarray, xy: np.ndarray) -> float:
-    whole = float(values.var(axis=0).sum())
-    return round(float(xy.var(axis=0).sum()) / whole, 4) if whole > 0 else 1.0
+            if len(several) > 1:
+                same = [{row: row for row in range(len(first))}] * (len(several) - 1)
+                mapper = AlignedUMAP(**how, transform_seed=params["seed"])
+                return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
+            if len(first) >= _MANY:
+                values = first - first.mean(axis=1, keepdims=True) if metric == "correlation" else first
+                search = NearestNeighbors(n_neighbors=k, metric="euclidean" if metric == "euclidean" else "cosine")
+                far, near = search.fit(values).kneighbors(values)
+                how["precomputed_knn"] = (near.astype(np.int32), far.astype(np.float32), None)
+            return [UMAP(**how, n_jobs=1).fit_transform(first)]

@@ -8,11 +8,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from medn_lab.diagnose.embedding import Branch, feature_spaces, judged, parameters_of, place, place_by_aligned_umap
-from medn_lab.diagnose.neighbours import Metric, trustworthiness
+from medn_lab.diagnose.embedding import Branch, feature_spaces, judged, parameters_of, place, place_by_umap, umap
+from medn_lab.diagnose.neighbours import Metric, shared_neighbours
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, run_record
 
 
@@ -109,38 +108,34 @@ def aligned_umap(
     made = run_record("aligned_umap", table=table, branches=list(placed), checkpoints=sources)
     found = {}
     for number, name in enumerate(names):
-        maps = {branch: several[number] for branch, several in placed.items()}
-        shift = {branch: _shift(xy, placed[branch][0]) for branch, xy in maps.items()}
+        maps, shift = {branch: several[number] for branch, several in placed.items()}, {}
+        for branch, xy in maps.items():
+            first = placed[branch][0]
+            radius = np.sqrt(((first - first.mean(axis=0)) ** 2).sum(axis=1).mean())
+            constant = is_constant(xy) or is_constant(first)
+            moved = float(np.median(np.linalg.norm(xy - first, axis=1)))
+            shift[branch] = np.nan if constant else round(moved / float(radius), 4)
         own, run = params | {"aligned_to": names[0], "shift": shift}, made | {"checkpoint": name}
         found[name] = judged(maps, spaces[number], given[number], table=table, params=own, run=run)
     return found
 
 
 def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
-    live = [values for values in several if not is_constant(values)]
-    if params["method"] == "aligned_umap" and len(live) > 1:
-        maps = place_by_aligned_umap(live, params)
-    else:
-        maps = [place(values, params) for values in live]
-        maps = [*maps[:1], *(_superimposed(xy, maps[0]) for xy in maps[1:])]
-    placed = iter(maps)
-    return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
-
-
-def _superimposed(xy: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """The map `xy` shifted, turned, mirrored and scaled so that it lies nearest on `reference`, in its units."""
+    """The maps of one branch by checkpoint, (n, 2) each, laid over the first; a constant branch lies on one spot."""
     from scipy.spatial import procrustes
 
-    target = np.asarray(reference, dtype=np.float64)
-    centre = target.mean(axis=0)
-    return procrustes(target, xy)[1] * np.linalg.norm(target - centre) + centre
-
-
-def _shift(xy: np.ndarray, reference: np.ndarray) -> float:
-    if is_constant(xy) or is_constant(reference):
-        return float("nan")
-    radius = np.sqrt(((reference - reference.mean(axis=0)) ** 2).sum(axis=1).mean())
-    return round(float(np.median(np.linalg.norm(xy - reference, axis=1)) / radius), 4)
+    live = [values for values in several if not is_constant(values)]
+    if params["method"] == "aligned_umap" and len(live) > 1:
+        maps = place_by_umap(live, params)
+    else:
+        maps = [place(values, params) for values in live]
+        for number in range(1, len(maps)):
+            # Shifted, turned, mirrored and scaled so that it lies nearest on the first, in its units.
+            first = maps[0].astype(np.float64)
+            centre = first.mean(axis=0)
+            maps[number] = procrustes(first, maps[number])[1] * np.linalg.norm(first - centre) + centre
+    placed = iter(maps)
+    return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
 
 
 class MapStability(NamedTuple):
@@ -156,26 +151,22 @@ class MapStability(NamedTuple):
     clips : DataFrame
         One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
         of that clip is the seed's doing.
-    trustworthiness : DataFrame
-        One row a map and seed: ``map, seed, trustworthiness``.
 
     Examples
     --------
     >>> clips = pd.DataFrame({"clip_id": ["a", "b"], "motion": [0.9, 0.4]})
-    >>> MapStability(pd.DataFrame(), clips, pd.DataFrame()).clips["motion"].idxmin()
+    >>> MapStability(pd.DataFrame(), clips).clips["motion"].idxmin()
     1
     """
 
     table: pd.DataFrame
     clips: pd.DataFrame
-    trustworthiness: pd.DataFrame
 
 
 def map_stability(
     features: BranchFeatures,
     *,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    layers: Mapping[str, ArrayLike | pd.DataFrame] | None = None,
     branches: Sequence[Branch] | None = None,
     n_neighbors: int = 15,
     min_dist: float = 0.1,
@@ -195,7 +186,7 @@ def map_stability(
         Of at least 5 clips.
     seeds : sequence of int
         At least two, all different. Each costs one map a branch.
-    layers, branches, n_neighbors, min_dist, metric
+    branches, n_neighbors, min_dist, metric
         As in :func:`umap`; `n_neighbors`, lowered where the clips are few, is also how many neighbours are compared.
     progress : bool
         Show a progress bar.
@@ -223,34 +214,26 @@ def map_stability(
     ValueError: stability needs at least 2 different seeds; got 0
     """
     from scipy.spatial import procrustes
-    from sklearn.neighbors import NearestNeighbors
 
     if len(set(seeds)) != len(seeds) or len(seeds) < 2:
         raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
-    spaces = feature_spaces(features, layers=layers, branches=branches)
     n = len(features)
-    params = {seed: parameters_of(n, "umap", n_neighbors, min_dist, metric, seed) for seed in seeds}
-    k, judged_by = (params[seeds[0]][name] for name in ("n_neighbors", "quality_neighbors"))
-    k = min(k, n - 2)
-    pairs, trust, clips = [], [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
-    with tqdm(total=len(spaces) * len(seeds), desc="mapping", unit="map", disable=not progress) as bar:
-        for name, values in spaces.items():
-            reason, maps, near, each = constant_reason({name: values}), {}, {}, []
-            for seed in seeds:
-                maps[seed] = place(values, params[seed])
-                near[seed] = NearestNeighbors(n_neighbors=k).fit(maps[seed]).kneighbors(return_distance=False)
-                quality = trustworthiness(values, maps[seed], n_neighbors=judged_by, metric=metric)
-                trust.append({"map": name, "seed": seed, "trustworthiness": quality})
-                bar.update()
-            for a, b in itertools.combinations(seeds, 2):
-                common = (near[a][:, :, None] == near[b][:, None, :]).any(axis=2).sum(axis=1) / k
-                each.append(np.full(n, np.nan) if reason else common)
-                disparity = np.nan if reason else float(procrustes(maps[a], maps[b])[2])
-                pairs.append(
-                    {
-                        "map": name, "seed_a": a, "seed_b": b, "overlap": float(each[-1].mean()), "chance": k / (n - 1),
-                        "disparity": disparity, "n_neighbors": k, "n_clips": n, "reason": reason,
-                    }
-                )  # fmt: skip
-            clips[name] = np.mean(each, axis=0)
-    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips), pd.DataFrame(trust))
+    how: dict[str, Any] = {"branches": branches, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
+    bar = tqdm(seeds, desc="mapping", unit="seed", disable=not progress)
+    made = {seed: umap(features, seed=seed, most_clips=n, **how) for seed in bar}
+    k = min(made[seeds[0]].params["n_neighbors"], n - 2)
+    pairs, clips = [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
+    for name in made[seeds[0]].maps:
+        reason, each = constant_reason({name: getattr(features, name)}), []
+        for a, b in itertools.combinations(seeds, 2):
+            one, other = (made[seed].maps[name] for seed in (a, b))
+            each.append(shared_neighbours(one, other, n_neighbors=k, metric="euclidean"))
+            pairs.append(
+                {
+                    "map": name, "seed_a": a, "seed_b": b, "overlap": float(each[-1].mean()), "chance": k / (n - 1),
+                    "disparity": np.nan if reason else float(procrustes(one, other)[2]), "n_neighbors": k,
+                    "n_clips": n, "reason": reason,
+                }
+            )  # fmt: skip
+        clips[name] = np.mean(each, axis=0)
+    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips))

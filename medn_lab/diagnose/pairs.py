@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, share_nearer
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import (
@@ -212,9 +212,10 @@ def rank_pairs(
             values = _rows_of(features, ids, branch)
             constant = constant_reason({branch: values})
             rule += f"; {constant}" if constant else ""
-            distance, nearer = place_among_all(values, a[differ], b[differ], metric=metric)
-            of_all = pair_distance(values, a, b, metric=metric)
-            beyond = NearerControls(of_all, sets=pd.factorize(every["action_units"])[0], differ=differ).shares
+            of_all, sets = pair_distance(values, a, b, metric=metric), pd.factorize(every["action_units"])[0]
+            distance, alone = of_all[differ], np.zeros(len(of_all), dtype=int)
+            nearer = share_nearer(values, distance, metric=metric)
+            beyond = NearerControls(of_all, sets=sets, differ=differ, who=alone).shares(np.ones(1))
         pairs[f"{branch}_distance"] = distance
         pairs[place] = 1 - nearer if branch == "motion" else nearer
         pairs[f"{branch}_beyond"] = beyond
