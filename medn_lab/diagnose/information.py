@@ -161,7 +161,7 @@ def _read(
     if branch not in get_args(Branch):
         raise ValueError(f"branch must be motion or emotion; got {branch!r}")
     values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
-    table, label = leaks.in_one_spelling(features.table, label)
+    table, label = features.table, permutation.emotion_column(features.table, label)
     own = next(iter(permutation.varying_factors(table, ("cue",), label)), "emotion")
     encoded = leaks.encoded_targets(table, targets or [own if branch == "motion" else "aus"], label)
     if "subject" in encoded:
@@ -273,7 +273,7 @@ def usable_information(
     constant = constant_reason({branch: values})
     single = {name: one for name, one in encoded.items() if one is not None}
     facts = {name: _facts([one], units, constant) for name, one in single.items()}
-    coded = {name: one for name, one in single.items() if not facts[name]["reason"]}
+    coded = [name for name in single if not facts[name]["reason"]]
     parts = {name: [name] for name in encoded}
     if leaks.MEAN_OF_AUS in encoded:
         aus = [name for name in single if leaks.is_au(name)]
@@ -282,10 +282,11 @@ def usable_information(
     found: list[dict[str, Any]] = []
     for reader in readers:
         options = ProbeOptions(reader, 0, n_resamples, seed, 3)
-        codes = [_codes(one, coded, units, n_orders, options) for one in (values, truth) if one is not None]
+        read = [single[name] for name in coded]
+        codes = [_codes(one, read, units, n_orders, options) for one in (values, truth) if one is not None]
         for name, some in parts.items():
-            together = [np.stack([one[part] for part in some], axis=-1) for one in codes] if some[0] in coded else []
-            bits = [len(some) * probing.mean_known(one) for one in together]
+            at = [coded.index(part) for part in some if part in coded]
+            bits = [len(at) * probing.mean_known(one[:, :, at]) for one in codes]
             row = {"reader": reader, "branch": branch, "target": name}
             found.append(row | facts[name] | _saved_bits(bits, units, options))
     result = pd.DataFrame(found)
@@ -315,31 +316,25 @@ def _block_ends(n_subjects: int) -> list[int]:
 
 
 def _codes(
-    features: Array, targets: Mapping[str, ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
-) -> dict[str, Array]:
-    """The bits of each clip by the reader and by the shares of the classes, (2, n); NaN where the target is unknown."""
-    found = {name: np.full((2, len(features)), np.nan) for name in targets}
-    names = list(targets)
-    for places, rows in probing.of_one_pattern(list(targets.values())):
+    features: Array, targets: Sequence[ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
+) -> Array:
+    """The bits of each clip and target by the reader and by the shares of the classes, (2, n, k); NaN where unknown."""
+    found = np.full((2, len(features), len(targets)), np.nan)
+    for places, rows in probing.of_one_pattern(targets):
+        columns = [targets[place].columns[rows] for place in places]
         who = np.unique(units[rows], return_inverse=True)[1]
-        columns = [targets[names[place]].columns[rows] for place in places]
-        for turn in range(n_orders):
-            order = np.random.default_rng([options.seed, turn]).permutation(int(who.max()) + 1)[who]
-            for place, bits in zip(places, _one_code(features[rows], columns, order, options), strict=True):
-                own = found[names[place]]
-                own[:, rows] = np.nan_to_num(own[:, rows]) + bits / n_orders
+        orders = (np.random.default_rng([options.seed, turn]).permutation(who.max() + 1) for turn in range(n_orders))
+        bits = [_one_code(features[rows], columns, order[who], options) for order in orders]
+        found[:, rows[:, None], places] = np.mean(bits, axis=0)
     return found
 
 
-def _one_code(features: Array, columns: list[Array], place: Array, options: ProbeOptions) -> list[Array]:
-    """The bits of each clip, (2, n) a target, where `place` is the place of its subject in the order."""
+def _one_code(features: Array, columns: list[Array], place: Array, options: ProbeOptions) -> Array:
+    """The bits of each clip and target, (2, n, k), where `place` is the place of its subject in the order."""
     read = partial(probing.held_out_scores, kind=options.kind, seed=options.seed)
-    every = np.hstack(columns)
-    splits = np.cumsum([one.shape[1] for one in columns])[:-1]
-    classes = [one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1) for one in columns]
-    n_classes = [max(2, one.shape[1]) for one in columns]
+    every, splits = np.hstack(columns), np.cumsum([one.shape[1] for one in columns])[:-1]
     first, *later = _block_ends(int(place.max()) + 1)
-    bits = [np.full((2, len(place)), np.log2(k)) for k in n_classes]
+    bits = np.tile(np.log2([max(2, one.shape[1]) for one in columns]), (2, len(place), 1))
     for start, stop in pairwise([first, *later]):
         known, new = place < start, (place >= start) & (place < stop)
         folds = probing.subject_folds(place[known], n_folds=options.n_folds, seed=options.seed)
@@ -347,10 +342,10 @@ def _one_code(features: Array, columns: list[Array], place: Array, options: Prob
         both = known | new
         far = read(features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both])
         scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
-        for target, pair in enumerate(scores):
-            own, k = classes[target], n_classes[target]
-            for way, given in enumerate(_probabilities(pair, own[known], k)):
-                bits[target][way, new] = -np.log2(given[np.arange(new.sum()), own[new]])
+        for target, (pair, one) in enumerate(zip(scores, columns, strict=True)):
+            own = one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1)
+            given = _probabilities(pair, own[known], max(2, one.shape[1]))
+            bits[:, new, target] = -np.log2([way[np.arange(new.sum()), own[new]] for way in given])
     return bits
 
 
@@ -374,7 +369,7 @@ def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict
     """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
     found = dict.fromkeys(("value", "low", "high", "bits", "prior_bits"), np.nan)
     found |= dict.fromkeys(("allowed", "excess", "excess_low", "excess_high"), np.nan)
-    known = np.isfinite(codes[0][0]) if codes else np.zeros(len(units), dtype=bool)
+    known = np.isfinite(codes[0][0])
     if not known.any():
         return found
     who = np.unique(units[known], return_inverse=True)[1]

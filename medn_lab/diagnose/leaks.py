@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, check_features, figures, measures_of, rows_by_clip
+from medn_lab.diagnose.similarity import MEASURES, check_features, figures, rows_by_clip
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
+from medn_lab.records import BranchFeatures, au_columns, constant_reason, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
@@ -138,13 +138,9 @@ def leakage(
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    if isinstance(allowed, pd.DataFrame) and (missing := {"branch", "target", "allowed"} - set(allowed)):
-        raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
-    table, label = in_one_spelling(table, label)
+    label = permutation.emotion_column(table, label)
     encoded, truths = encoded_targets(table, targets, label), truths_of(table, allowed, label)
-    exact: dict[Any, float] = {}
-    if isinstance(allowed, pd.DataFrame):
-        exact = allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float).to_dict()
+    exact = allowed.set_index(["branch", "target"])["allowed"].dropna() if isinstance(allowed, pd.DataFrame) else {}
     rows: list[dict[str, Any]] = []
     for branch in BRANCHES:
         values = getattr(features, branch)
@@ -163,6 +159,8 @@ def leakage(
             names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
             own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
         rows += own.values()
+    if not rows:
+        raise ValueError(f"these features have no {' or '.join(branches)} branch")
     result = table_of(rows)
     result.attrs = {**options._asdict(), "label": label}
     return result
@@ -175,13 +173,6 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
     held = rows["target"].eq(factor).where(rows["branch"] == "emotion", of_aus)
     held |= rows["branch"].eq("fused") & rows["target"].isin(["cue", "emotion"])
     return np.where(held, "higher", "at most allowed")
-
-
-def in_one_spelling(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, str]:
-    """The table with each emotion in one spelling, and the column of the emotion."""
-    label = permutation.emotion_column(table, label)
-    names = {label: check_label(table, label=label, complete=False)} if label in table else {}
-    return table.assign(**names), label
 
 
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -204,7 +195,7 @@ def truths_of(
         # An AU that is not known gets the mean of the clips in which it is.
         allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
         names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
-        if known := [one for one in names if one is not None]:
+        if known := [one for one in names if one.notna().any()]:
             allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
     if strange := set(allowed) - set(BRANCHES):
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
@@ -230,7 +221,8 @@ def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: s
         elif name == "subject":
             found[name] = None
         elif column in table:
-            found[name] = encode_target(table[column].to_numpy(dtype=object))
+            values = permutation.class_names(table, name, label) if name == "emotion" else table[column]
+            found[name] = encode_target(values.to_numpy(dtype=object))
         else:
             raise ValueError(f"no target {name!r} in this table; there are {', '.join(known)}, or a column")
     return found
@@ -311,13 +303,14 @@ def branch_measures(
     table, n, who = features.table, len(features), None
     with suppress(ValueError):  # there is a subject for each clip
         who = people(table).to_numpy(dtype=object)
-    values, measures = {}, list(MEASURES)[:-1]
+    values: dict[str, float] = {}
     try:
         x, y = permutation.both_branches(features)
-        values, measures = figures(x, y), measures_of(x, y)
+        values = figures(x, y)
         reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
     except ValueError as fault:
         reason = str(fault)
+    measures = list(values or MEASURES)
     named = [("dependence", name, "", "") for name in measures] + [("leakage", "auc", *one) for one in leaks]
     n_subjects = 0 if who is None else len(set(who))
     found = pd.DataFrame(named, columns=["kind", "measure", "branch", "target"]).assign(
@@ -332,23 +325,19 @@ def branch_measures(
         nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in measures]
         found.loc[: len(measures) - 1, "chance"] = nulls
     yield found.copy()
-    unknown = permutation.emotion_column(table, label) not in table
-    few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+    columns = ["value", "chance", "allowed", "n_clips", "reason"]
+    how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
     for place, (branch, target) in enumerate(leaks, start=len(measures)):
-        faults = {
-            f"this model has no {branch} branch": getattr(features, branch) is None,
-            "no AUs are coded": target == MEAN_OF_AUS and not au_columns(table),
-            "the emotions are not known": target == "emotion" and unknown,
-            "the subjects are not known, so none can be held out": who is None,
-            few: n < ENOUGH_FOR_A_PROBE or n_subjects < 2,
-        }
-        found.loc[place, "reason"] = next((fault for fault, there in faults.items() if there), "")
-        if not any(faults.values()):
-            how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
-            targets = ["aus" if target == MEAN_OF_AUS else target]
-            rows = leakage(features, branches=[branch], targets=targets, **how).rename(columns={"null_mean": "chance"})
-            columns = ["value", "chance", "allowed", "n_clips", "reason"]
-            found.loc[place, columns] = rows.set_index("target").loc[target, columns]
+        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+            found.loc[place, "reason"] = few
+        else:
+            try:
+                rows = leakage(features, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], **how)
+                row = rows.set_index("target").loc[target].rename({"null_mean": "chance"})
+                found.loc[place, columns] = row[columns]
+            except ValueError as fault:
+                found.loc[place, "reason"] = str(fault)
         yield found.copy()
 
 

@@ -117,12 +117,6 @@ class ProbeResult(PermutationTest):
         """Whether there is a value, from 8 clips or more with and without the target."""
         return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= MIN_POSITIVES
 
-    def __repr__(self) -> str:
-        if self.reason:
-            return f"probe: no AUC, because {self.reason}"
-        sizes = f"{self.n_subjects} subjects, {self.n_clips} clips, {self.n_positive} positive"
-        return f"probe AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (95%, {sizes})"
-
 
 def probe(
     features: ArrayLike,

@@ -130,8 +130,6 @@ def decoupling_report(
     if not isinstance(features, Mapping):
         features = {str(features.source.get("name", "an unnamed model")): features}
     models = dict(features)
-    if not models:
-        raise ValueError("there is no model to report on; give features, or a mapping of names to features")
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
     found: list[pd.DataFrame] = []
     held_fixed: dict[str, None] = {}

@@ -29,10 +29,9 @@ def check_features(values: ArrayLike, *, owner: str) -> np.ndarray:
 
 
 def rows_by_clip(values: object, table: pd.DataFrame, *, owner: str) -> np.ndarray:
-    """Rows in the table's order: by the clip ids of a DataFrame or Series, else as they are."""
-    if isinstance(values, pd.DataFrame) and "clip_id" in values:
-        values = values.set_index("clip_id")
-    if isinstance(values, (pd.DataFrame, pd.Series)):
+    """Rows in the table's order: by the clip ids of a DataFrame, else as they are."""
+    if isinstance(values, pd.DataFrame):
+        values = values.set_index("clip_id") if "clip_id" in values else values
         ids = values.index.astype(str)
         if ids.has_duplicates:
             raise ValueError(f"{owner} names {ids[ids.duplicated()][0]!r} more than once")
