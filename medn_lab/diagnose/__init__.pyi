@@ -18,6 +18,9 @@ from .attribution_pairs import swap_branches as swap_branches
 from .attribution_planted import compare_attributions as compare_attributions
 from .attribution_planted import kept_tokens as kept_tokens
 from .attribution_planted import planted_mass as planted_mass
+from .embedding import MapStability as MapStability
+from .embedding import aligned_umap as aligned_umap
+from .embedding import map_stability as map_stability
 from .embedding import sample_clips as sample_clips
 from .embedding import umap as umap
 from .embedding import warm_umap as warm_umap
@@ -28,9 +31,6 @@ from .interventions import dci as dci
 from .interventions import erase as erase
 from .leaks import leakage as leakage
 from .leaks import selection_measures as selection_measures
-from .map_comparison import MapStability as MapStability
-from .map_comparison import aligned_umap as aligned_umap
-from .map_comparison import map_stability as map_stability
 from .neighbours import chance_trustworthiness as chance_trustworthiness
 from .neighbours import continuity as continuity
 from .neighbours import neighbour_overlap as neighbour_overlap

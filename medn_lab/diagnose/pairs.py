@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, share_nearer
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
@@ -206,10 +206,11 @@ def rank_pairs(
             values = _rows_of(features, ids, branch)
             constant = constant_reason({branch: values})
             rule += f"; {constant}" if constant else ""
-            distance, nearer = place_among_all(values, a[differ], b[differ], metric=metric)
-            of_all = pair_distance(values, a, b, metric=metric)
-            beyond = NearerControls(of_all, sets=pd.factorize(every["action_units"])[0], differ=differ).shares
-            found = np.stack([distance, 1 - nearer if branch == "motion" else nearer, beyond])
+            of_all, sets = pair_distance(values, a, b, metric=metric), pd.factorize(every["action_units"])[0]
+            alone = np.zeros(len(of_all), dtype=int)
+            beyond = NearerControls(of_all, sets=sets, differ=differ, who=alone).shares(np.ones(1))
+            nearer = share_nearer(values, of_all[differ], metric=metric)
+            found = np.stack([of_all[differ], 1 - nearer if branch == "motion" else nearer, beyond])
         pairs[[f"{branch}_distance", place, f"{branch}_beyond"]] = found.T
     pairs["n_controls"] = n_controls[differ].to_numpy()
     if predictions is not None and len(pairs):
