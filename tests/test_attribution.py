@@ -11,9 +11,9 @@ from tiny_clips import tiny_clips, tiny_model
 
 from medn_lab import diagnose
 from medn_lab.diagnose import (
+    Attributor,
     attribution_method,
     attribution_targets,
-    attributor,
     compare_attributions,
     grad_cam,
     integrated_gradients,
@@ -95,7 +95,7 @@ class TestANewMethod:
         assert (found.method, found.params) == ("slope_times_change", {"scale": 1.0})
         table = compare_attributions(linear, clips, target="happiness", methods=["slope_times_change"], n_draws=1)
         assert table["spearman"].max() < 0.5
-        make = attributor(linear, clips, params={"slope_times_change": {"scale": 2.0}}, n_checked=2)
+        make = Attributor(linear, clips, params={"slope_times_change": {"scale": 2.0}}, n_checked=2)
         checked = make.check(clips.table["clip_id"][0], target="happiness", method="slope_times_change")
         np.testing.assert_allclose(checked.flow[0], 2 * found.flow[0], rtol=1e-5)
         assert checked.sanity["infidelity"] < 1e-4

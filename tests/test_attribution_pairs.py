@@ -8,7 +8,7 @@ import torch
 from tiny_clips import tiny_clips
 
 from medn_lab import diagnose
-from medn_lab.diagnose import attribute_pair, attributor, pair_attributor, pair_swapper, swap_branches
+from medn_lab.diagnose import Attributor, attribute_pair, pair_attributor, pair_swapper, swap_branches
 from medn_lab.evaluate import predict
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.synthme import synthetic_clips
@@ -34,7 +34,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def make(model, clips):
-    return attributor(model, clips, params={"integrated_gradients": STEPS}, n_checked=3)
+    return Attributor(model, clips, params={"integrated_gradients": STEPS}, n_checked=3)
 
 
 class TestOnDemand:
@@ -48,7 +48,7 @@ class TestOnDemand:
 
     def test_a_map_is_made_once_and_a_limited_number_is_remembered(self, model, clips, monkeypatch):
         monkeypatch.setattr("medn_lab.diagnose.attribution_pairs.REMEMBERED", 2)
-        make, how, ids = attributor(model, clips), {"target": "gate", "method": "bare_change"}, clips.table["clip_id"]
+        make, how, ids = Attributor(model, clips), {"target": "gate", "method": "bare_change"}, clips.table["clip_id"]
         assert not make.is_made(ids[0], **how)
         first = make(ids[0], **how)
         assert make(ids[0], **how) is first
@@ -78,7 +78,7 @@ class TestOnDemand:
 
     def test_the_planted_mass_is_measured_with_its_area(self):
         clips = synthetic_clips(n_subjects=1, clips_per_subject=3, seed=2, n_jobs=1)
-        make = attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
+        make = Attributor(MEDN(MEDNConfig(dim=32), seed=1), clips)
         flowing = clips.table.loc[clips.table["cue"] != "still", "clip_id"].iloc[0]
         au = next(au for au in clips.aus if clips.table.set_index("clip_id").loc[flowing, au] == 1)
         found, of_au = (make(flowing, target=target, method="saliency") for target in ("happiness", au))
@@ -87,13 +87,11 @@ class TestOnDemand:
             assert maps.sanity[f"planted_{of}"] == pytest.approx(mass["share"][0])
             assert maps.sanity[f"area_{of}"] == pytest.approx(mass["chance"][0])
         assert "planted_frames" not in make(flowing, target="happiness", method="frame_ablation").sanity
-        kept = make.kept(flowing)
-        assert kept.cover is not None
-        assert make.kept(flowing) is kept
+        assert make.kept(flowing).cover is not None
 
     def test_a_model_or_clips_of_one_input_have_their_methods_alone_and_others_are_refused(self, make, model, clips):
         clip_id = clips.table["clip_id"][0]
-        for one in (attributor(model_of("motion"), clips), attributor(model, replace(clips, frames=None))):
+        for one in (Attributor(model_of("motion"), clips), Attributor(model, replace(clips, frames=None))):
             assert one(clip_id, target="AU12", method="saliency").frames is None
             assert "frame_ablation" not in one.methods
             assert one.kept(clip_id) is None
@@ -102,7 +100,7 @@ class TestOnDemand:
             with pytest.raises(ValueError, match=facts):
                 make(clip_id, **options)
         with pytest.raises(ValueError, match="'magic'"):
-            attributor(model, clips, params={"magic": {}})
+            Attributor(model, clips, params={"magic": {}})
 
 
 class TestAPair:

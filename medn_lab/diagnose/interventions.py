@@ -21,7 +21,6 @@ from medn_lab.records import (
     constant_columns,
     constant_reason,
     people,
-    positions,
     require,
 )
 
@@ -238,12 +237,12 @@ def counterfactual_shift(
         if predictions is not None and changed_predictions is not None:
             clip_ids = changed.table["clip_id"]
             before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
-            how = {"n_resamples": n_resamples, "seed": seed}
-            flips, sizes = _over_persons(features, clip_ids, 1.0 * (before != after), **how)
-            units = {"n_units": sizes["n_subjects"], "n_clips": sizes["n_clips"]}
-            low, high = t_bounds(flips, level=LEVEL, share=True, **units)
-            bounds = {"value": flips[0], "low": low, "high": high}
-            rows.append({"factor": factor, "branch": "answer", **bounds, **sizes, "direction": "", "reason": ""})
+            flips, n = person_means(
+                features.select(clip_ids).table, 1.0 * (before != after), n_resamples=n_resamples, seed=seed
+            )
+            low, high = t_bounds(flips, n_units=n, n_clips=len(changed), level=LEVEL, share=True)
+            found = {"factor": factor, "branch": "answer", "value": flips[0], "low": low, "high": high}
+            rows.append(found | {"n_clips": len(changed), "n_subjects": n, "direction": "", "reason": ""})
     return pd.DataFrame(rows)[["factor", "branch", "value", "low", "high", *COLUMNS]]
 
 
@@ -362,16 +361,16 @@ def _squared_shift(
     reason = constant_reason({branch: np.concatenate(within)})
     variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
     squares = np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance
-    means, sizes = _over_persons(features, clip_ids, squares, **draws)
-    return means, sizes | {"reason": reason}
+    means, n_subjects = person_means(records[0].table, squares, **draws)
+    return means, {"n_clips": len(one), "n_subjects": n_subjects, "reason": reason}
 
 
-def _over_persons(
-    features: BranchFeatures, clip_ids: pd.Series, values: np.ndarray, *, n_resamples: int, seed: int
-) -> tuple[np.ndarray, dict[str, int]]:
-    """The mean of values by clip in the sample and in each draw of persons, and the numbers of clips and persons."""
-    names, person = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
-    who = person[positions(features.table, clip_ids, owner="these features")]
+def person_means(table: pd.DataFrame, values: np.ndarray, *, n_resamples: int, seed: int) -> tuple[np.ndarray, int]:
+    """The mean of values by clip in the sample and in each draw of persons, (1 + n_resamples,); the number of persons.
+
+    The draws and :func:`medn_lab.evaluate.resampling.t_bounds` give its interval.
+    """
+    names, person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
     draws = draw_counts(len(names), n_draws=n_resamples, seed=seed)
-    sums, counts = (np.bincount(who, weights=one, minlength=len(names)) for one in (values, np.ones(len(who))))
-    return ratio(draws @ sums, draws @ counts), {"n_clips": len(values), "n_subjects": len(np.unique(who))}
+    sums, counts = (np.bincount(person, weights=one) for one in (values, np.ones(len(person))))
+    return ratio(draws @ sums, draws @ counts), len(names)

@@ -291,7 +291,7 @@ def pair_separation(
     >>> found.set_index("branch")["value"].round(2).to_dict()
     {'motion': 0.51, 'emotion': 1.0, 'fused': 1.0}
     >>> found.attrs["summary"]
-    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000] ...'
+    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000]; ...'
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     rule, none = f"{pairs.attrs['rule']}; {metric} distance", pairs.attrs["none"]
