@@ -28,6 +28,12 @@ __all__ = ["Rerun", "rerun"]
 
 Model = MEDN | str | os.PathLike[str]
 
+# The names that a decoupling report has for the arguments that it was made with.
+REPORTED = {
+    "n_permutations": "permutations", "n_shuffles": "label shuffles", "label": "emotion column", "kind": "probe",
+    "seed": "seed", "scheme": "scheme", "n_exchanges": "exchanges", "readers": "readers",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Rerun:
@@ -139,7 +145,7 @@ def rerun(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=6, seed=7)
     >>> trained = medn.load_pretrained("medn_tiny.synthme_v2")
     >>> medn.rerun(medn.predict(trained, clips), progress=False)
-    Rerun of records.Predictions (6 clips): identical to the last bit; recorded versions and hardware are the same
+    Rerun of Predictions (6 clips): identical to the last bit; recorded versions and hardware are the same
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, branches="motion")
     >>> mine = medn.model.MEDN(config, seed=3)
     >>> history = medn.fit(mine, clips, training=medn.train.TrainConfig(epochs=2), progress=False)
@@ -317,13 +323,9 @@ def _report(stored: DecouplingReport, given: _Given) -> DecouplingReport:
     for name, of in source["models"].items():
         table = stored.clips.query("model == @name").drop(columns="model").reset_index(drop=True)
         features[name] = replace(given.call(evaluate.extract_features, of, table).select(table["clip_id"]), table=table)
-    return diagnose.decoupling_report(
-        features, given=run["given"], targets=run["targets"], n_permutations=parameters["permutations"],
-        n_shuffles=parameters["label shuffles"], label=parameters["emotion column"], kind=parameters["probe"],
-        seed=parameters["seed"], scheme=parameters["scheme"], protocol=source.get("protocol", ""),
-        about=source.get("about"), n_exchanges=parameters["exchanges"], readers=parameters["readers"],
-        progress=given.progress,
-    )  # fmt: skip
+    how = {argument: parameters[name] for argument, name in REPORTED.items()}
+    how |= {"given": run["given"], "targets": run["targets"], "progress": given.progress}
+    return diagnose.decoupling_report(features, protocol=source["protocol"], about=source["about"], **how)
 
 
 def _trained(stored: History, given: _Given) -> MEDN:

@@ -135,27 +135,18 @@ class TargetFunction:
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The target's value (b,) for the inputs of `reads` and then `fixed`, as the model takes them."""
-        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
-        if not self.target.contribution:
-            return self._value(named)
         with torch.no_grad():  # the value without the branch does not depend on the inputs that are attributed to
-            without = self._faded(named)
-        return self._value(named) - without
+            without = self.faded(*inputs) if self.target.contribution else 0.0
+        return self._value(dict(zip((*self.reads, *self.fixed), inputs, strict=True))) - without
 
-    def baseline_score(self, inputs: Tensors) -> Tensor:
-        """The target's value (b,) for the same clips in which nothing happens; 0 for a branch's contribution."""
-        if self.target.contribution:
-            return torch.zeros(len(inputs[0]), device=inputs[0].device)
-        return self._faded(dict(zip(self.reads, inputs, strict=True)))
-
-    def _faded(self, named: Mapping[str, Tensor]) -> Tensor:
-        """The limit of the value as what happens in the inputs `reads` fades away.
+    def faded(self, *inputs: Tensor) -> Tensor:
+        """The limit of the model's value as what happens in the inputs `reads` fades away.
 
         In perfect stillness all positions of the face tie, and what the emotion branch keeps depends on their order; a
         clip that fades away keeps its own positions to the end.
         """
-        baselines = self.baselines(tuple(named[name] for name in self.reads))
-        still = {**named, **dict(zip(self.reads, baselines, strict=True))}
+        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
+        still = named | dict(zip(self.reads, self.baselines(inputs[: len(self.reads)]), strict=True))
         if "frames" not in self.reads:
             return self._value(still)
         change = FADED_SHARE * (named["frames"] - still["frames"])
@@ -349,7 +340,8 @@ def attribute(
         for start in tqdm(starts, desc="attributing", unit="batch", disable=not progress):
             inputs, fixed = score.tensors(clips, np.arange(start, min(start + batch_size, len(clips))))
             with torch.no_grad():
-                made = {"scores": score(*inputs, *fixed), "baseline_scores": score.baseline_score(inputs)}
+                made = {"scores": score(*inputs, *fixed)}
+                made["baseline_scores"] = 0 * made["scores"] if score.target.contribution else score.faded(*inputs)
             with torch.enable_grad():
                 maps = dict(zip(score.reads, registered.compute(score, inputs, fixed, **own), strict=True))
             made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}

@@ -175,10 +175,6 @@ class Attributor:
         self._made: dict[tuple[str, ...], Attribution] = {}
         self._random: dict[tuple[str, str], dict[str, float]] = {}
 
-    def __repr__(self) -> str:
-        of = f"{self._model.name} over {len(self._clips)} clips"
-        return f"Attributor of {of}: {len(self.targets)} targets, {len(self.methods)} methods"
-
     def __call__(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The map of one clip, or of a pair.
 
@@ -208,7 +204,20 @@ class Attributor:
         if method not in self.methods:
             raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
         key = (clip_id, "" if partner else target, method, partner)
-        return self._remember(key, self._made[key] if key in self._made else self._make(*key))
+        if key in self._made:
+            return self._remember(key, self._made[key])
+        how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
+        if partner:
+            column = "label" if "label" in self._clips.table else "emotion"
+            found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
+        else:
+            found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
+        truth = self._clips.truth if find_method(method)[0].places else None
+        for of in [name for name in ("frames", "flow") if truth is not None and getattr(found, name) is not None]:
+            mass = planted_mass(found, truth=truth, of=of).query("planted")
+            if len(mass):
+                found = found.with_sanity({f"planted_{of}": mass["share"].mean(), f"area_{of}": mass["chance"].mean()})
+        return self._remember(key, found)
 
     def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
         """Whether this map is remembered, so that it comes at once.
@@ -240,12 +249,17 @@ class Attributor:
             found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1)
         which = (found.target, method)
         if which not in self._random:
-            few = self._alike(found)
-            how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-            alike = randomisation_check(self._model, few, target=found.target, n_draws=1, **how)
-            figures = {
-                f"randomised_{row.input}": max(row.spearman, row.spearman_absolute) for row in alike.itertuples()
-            }
+            # The clips of the map, and others of the same emotion until there are enough; other persons first.
+            table, own = self._clips.table, list(found.table["clip_id"])
+            others, name = table[~table["clip_id"].isin(own)], "label" if "label" in table else "emotion"
+            if name in table:
+                others = others[others[name].isin(found.table[name].dropna())]
+            turn = others.groupby("subject").cumcount().sort_values(kind="stable")
+            few = [*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]]
+            how: dict[str, Any] = {"target": found.target, "method": method, "params": self._params.get(method)}
+            alike = randomisation_check(self._model, self._clips.select(few), n_draws=1, **how)
+            largest = alike.set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
+            figures = {f"randomised_{name}": float(value) for name, value in largest.items()}
             sizes = {"randomised_threshold": alike.attrs["threshold"], "randomised_clips": float(len(few))}
             self._random[which] = figures | sizes
         key = (clip_id, "" if partner else target, method, partner)
@@ -268,33 +282,6 @@ class Attributor:
             return None
         one = self._clips.select([clip_id])
         return kept_tokens(self._model, one, truth=one.truth, n_draws=0)
-
-    def _make(self, clip_id: str, target: str, method: str, partner: str) -> Attribution:
-        how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-        if partner:
-            column = "label" if "label" in self._clips.table else "emotion"
-            found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
-        else:
-            found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
-        truth = self._clips.truth
-        if truth is None or not find_method(method)[0].places:
-            return found
-        for of in [name for name in ("frames", "flow") if getattr(found, name) is not None]:
-            mass = planted_mass(found, truth=truth, of=of)
-            if mass["planted"].any():
-                mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
-                found = found.with_sanity({f"planted_{of}": float(mean["share"]), f"area_{of}": float(mean["chance"])})
-        return found
-
-    def _alike(self, found: Attribution) -> Clips:
-        """The clips of a map, and others of the same emotion until there are enough; other persons first."""
-        table, own = self._clips.table, list(found.table["clip_id"])
-        others = table[~table["clip_id"].isin(own)]
-        name = "label" if "label" in table else "emotion"
-        if name in table:
-            others = others[others[name].isin(found.table[name].dropna())]
-        turn = others.groupby("subject").cumcount().sort_values(kind="stable")
-        return self._clips.select([*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]])
 
     def _remember(self, key: tuple[str, ...], found: Attribution) -> Attribution:
         self._made.pop(key, None)  # the last that was shown goes to the end

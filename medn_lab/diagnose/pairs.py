@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, share_nearer
+from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
@@ -24,6 +25,7 @@ from medn_lab.records import (
     constant_reason,
     people,
     positions,
+    require,
 )
 
 __all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs"]
@@ -191,8 +193,6 @@ def rank_pairs(
     """
     if by not in _ORDER:
         raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
-    if by != "motion" and features.emotion is None:
-        raise ValueError("these features have no emotion branch; rank by='motion'")
     known, every = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     differ, none = every["_differ"].to_numpy(), every.attrs["none"]
     n_controls = (~every["_differ"]).groupby(every["action_units"]).transform("sum")
@@ -202,7 +202,7 @@ def rank_pairs(
     a, b = (pd.Index(ids).get_indexer(every[name]) for name in ("clip_a", "clip_b"))
     for branch, place in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
         found = np.full((3, len(pairs)), np.nan)
-        if len(pairs) and (branch == "motion" or features.emotion is not None):
+        if len(pairs) and (branch == "motion" or by != "motion" or features.emotion is not None):
             values = _rows_of(features, ids, branch)
             constant = constant_reason({branch: values})
             rule += f"; {constant}" if constant else ""
@@ -375,10 +375,6 @@ def _same_set_pairs(
 
 def _rows_of(features: BranchFeatures, clip_ids: pd.Series, branch: str) -> np.ndarray:
     """A branch's features of these clips, (n, d), checked."""
-    values = getattr(features, branch)
-    if values is None:
-        raise ValueError(f"these features have no {branch} branch")
-    values = values[positions(features.table, clip_ids, owner="these BranchFeatures")]
-    if wrong := (~np.isfinite(values)).any(axis=1).sum():
-        raise ValueError(f"{wrong} of {len(values)} clips have {branch} features that are not finite")
-    return values
+    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch; rank by='motion'")
+    rows = positions(features.table, clip_ids, owner="these BranchFeatures")
+    return check_features(values[rows], owner=f"the {branch} features")
