@@ -168,7 +168,8 @@ def rerun(
         raise ValueError(f"the record does not say how it was made: {missing} is not in it") from missing
     if hasattr(again, "select"):  # a record may hold a selection of its clips
         again = again.select(stored.table["clip_id"])
-    difference, compared, answers = _difference(stored, again), (stored, again), None
+    difference, answers = _difference(stored, again), None
+    compared: tuple[Any, ...] = (stored, again)
     if isinstance(stored, MEDN) and difference:
         compared = tuple(evaluate.predict(one, given.unseen) for one in compared)
         given.notes.append(f"both models predicted {len(given.unseen)} clips")
@@ -184,7 +185,7 @@ def rerun(
 
 def _facts(record: Any) -> dict[str, Any]:
     """The versions, hardware and devices that a record holds."""
-    source = (record.history if isinstance(record, MEDN) else record).source
+    source = record.history.source if isinstance(record, MEDN) and record.history else record.source
     facts = source["run"].get("versions", {}) | source["run"].get("hardware", {})
     runs = [one.get("features") or one.get("run") or {} for one in source.get("models", {"": source}).values()]
     devices = sorted({run["device"] for run in runs if "device" in run})

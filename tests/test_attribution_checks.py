@@ -24,7 +24,7 @@ from medn_lab.diagnose.attribution import completeness, random_model
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import Attribution
-from medn_lab.view import plot_attribution_comparison, plot_randomisation
+from medn_lab.view import plot_randomisation
 
 
 @pytest.fixture(scope="module")
@@ -298,15 +298,3 @@ class TestComparison:
         found = compare_attributions(face_model, one, target="AU4", **how).iloc[0]
         assert (found["region"], found["n_planted"], np.isnan(found["low"])) == ("AU4", 1, True)
         assert found["share"] > 0
-
-    def test_the_picture_shows_the_table(self, compared):
-        picture, rows = plot_attribution_comparison(compared), compared.groupby("input", sort=False)
-        for column, key in (("share", "value"), ("random_share", "random_share"), ("area", "area")):
-            drawn = [trace.x for trace in picture.data if trace.meta == key and trace.xaxis == "x2"]
-            np.testing.assert_allclose(np.concatenate(drawn), np.concatenate([one[column] for _, one in rows]))
-        left = [trace for trace in picture.data if trace.meta == "value" and trace.xaxis == "x"]
-        marked = [symbol == "circle-open" for trace in left for symbol in trace.marker.symbol]
-        assert marked == np.concatenate([one["survives"] for _, one in rows]).tolist()
-        without = plot_attribution_comparison(compared.drop(columns="share").assign(target="<img src=x>"))
-        assert "x2" not in {trace.xaxis for trace in without.data}  # without a truth
-        assert "<img" not in without.to_json()

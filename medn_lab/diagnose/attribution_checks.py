@@ -107,10 +107,7 @@ def check_attribution(
     check_clips(model.config, clips)
     scores = require(attribution.scores, otherwise="the attribution holds no scores, by which its model is recognised")
     how: dict[str, Any] = {"target": attribution.target, "method": attribution.method, "params": params}
-    compared = [
-        attribution,
-        *(attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)),
-    ]
+    random = [attribute(random_model(model, seed=seed + draw), clips, **how) for draw in range(n_draws)]
     score, rows = TargetFunction(model, attribution.target, clips), []
     with differentiable(model):
         for row in range(len(clips)):
@@ -120,22 +117,19 @@ def check_attribution(
             if abs(now - then) > 1e-3 * max(1.0, abs(then)):
                 changed = f"{attribution.target} of {clips.table['clip_id'][row]!r} was {then:.3f} and is {now:.3f}"
                 raise ValueError(f"the attribution was not made of this model and these clips: {changed}")
-            maps: list[Tensor | None] = []  # of each input all maps, (n_maps, ...) in its layout
+            maps, noisy, generator = {}, [], torch.Generator().manual_seed(seed)
             for name, value in zip(score.reads, inputs, strict=True):
-                arrays = [getattr(one, name) for one in compared]
-                given = None if arrays[0] is None else torch.tensor(np.stack([array[row] for array in arrays]))
-                maps.append(None if given is None else given.to(value.device).movedim(-1, CHANNELS[name]).contiguous())
-            generator = torch.Generator().manual_seed(seed)
-            noisy = tuple(
-                value + NOISE[name] * (2 * torch.rand((N_NOISY, *value.shape[1:]), generator=generator) - 1).to(value)
-                for name, value in zip(score.reads, inputs, strict=True)
-            )
+                noise = 2 * torch.rand((N_NOISY, *value.shape[1:]), generator=generator) - 1
+                noisy.append(value + NOISE[name] * noise.to(value))
+                if getattr(attribution, name) is not None:  # of each input all maps, (n_maps, ...) in its layout
+                    stacked = np.stack([getattr(one, name)[row] for one in (attribution, *random)])
+                    maps[name] = torch.tensor(stacked).to(value.device).movedim(-1, CHANNELS[name]).contiguous()
             with torch.enable_grad():
-                again = method.compute(score, noisy, _copies(fixed, N_NOISY), **params)
+                again = method.compute(score, tuple(noisy), _copies(fixed, N_NOISY), **params)
             changes = [
-                float((value.detach() - of_input[0]).flatten(1).norm(dim=1).max() / of_input[0].norm())
-                for value, of_input in zip(again, maps, strict=True)
-                if of_input is not None
+                float((value.detach() - maps[name][0]).flatten(1).norm(dim=1).max() / maps[name][0].norm())
+                for name, value in zip(score.reads, again, strict=True)
+                if name in maps
             ]
             infidelity = _infidelity(score, inputs, fixed, maps, slopes=method.slopes, seed=seed)
             rows.append([max(changes) if np.isfinite(max(changes)) else np.nan, *infidelity])
@@ -154,23 +148,22 @@ def _copies(inputs: Tensors, n: int) -> Tensors:
 
 
 def _infidelity(
-    score: TargetFunction, inputs: Tensors, fixed: Tensors, maps: list[Tensor | None], *, slopes: bool, seed: int
+    score: TargetFunction, inputs: Tensors, fixed: Tensors, maps: dict[str, Tensor], *, slopes: bool, seed: int
 ) -> np.ndarray:
     """The infidelity of each map of one clip on the same squares, (n_maps,)."""
     stilled: list[Tensor] = []
     generator, predicted = torch.Generator().manual_seed(seed), torch.zeros(1, dtype=torch.float64)
-    for value, base, of_input in zip(inputs, score.baselines(inputs), maps, strict=True):
+    for name, value, base in zip(score.reads, inputs, score.baselines(inputs), strict=True):
         side = value.shape[-1]
         patch = max(1, side // 4)
         top, left = (torch.randint(side - patch + 1, (N_SQUARES, 1, 1), generator=generator) for _ in range(2))
         rows, columns = torch.arange(side).view(1, -1, 1), torch.arange(side).view(1, 1, -1)
         mask = (rows >= top) & (rows < top + patch) & (columns >= left) & (columns < left + patch)
         mask = mask.view(N_SQUARES, *[1] * (value.ndim - 3), side, side).to(value.device)
-        if of_input is None:  # the method says nothing about this input, which stays as it is
-            stilled.extend(_copies((value,), N_SQUARES))
+        stilled.append(torch.where(mask & (name in maps), base, value))  # an input without a map stays as it is
+        if name not in maps:
             continue
-        stilled.append(torch.where(mask, base, value))
-        effect = of_input * (value - base) if slopes else of_input
+        effect = maps[name] * (value - base) if slopes else maps[name]
         of_squares = mask.expand(N_SQUARES, *value.shape[1:]).flatten(1).to(effect)
         predicted = predicted.to(value.device) + (effect.flatten(1) @ of_squares.T).double()
     with torch.no_grad():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from medn_lab.diagnose.attribution import attribute, attribution_targets, find_method, registered_methods
 from medn_lab.diagnose.attribution_branches import kept_tokens, two_emotions
@@ -212,9 +212,11 @@ class Attributor:
             found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
         else:
             found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
-        truth = self._clips.truth if find_method(method)[0].places else None
-        for of in [name for name in ("frames", "flow") if truth is not None and getattr(found, name) is not None]:
-            mass = planted_mass(found, truth=truth, of=of).query("planted")
+        inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
+        for of in inputs if find_method(method)[0].places else ():
+            if self._clips.truth is None or getattr(found, of) is None:
+                continue
+            mass = planted_mass(found, truth=self._clips.truth, of=of).query("planted")
             if len(mass):
                 found = found.with_sanity({f"planted_{of}": mass["share"].mean(), f"area_{of}": mass["chance"].mean()})
         return self._remember(key, found)

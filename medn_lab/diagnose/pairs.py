@@ -313,7 +313,7 @@ def pair_separation(
         distance, sets = pair_distance(values, a, b, metric=metric), pd.factorize(pairs["action_units"])[0]
         who = person[a] * len(names) + person[b]
         controls.append(NearerControls(distance, sets=sets, differ=differ, who=who))
-    counts = draw_counts(len(names), n_draws=n_resamples, seed=seed) if branches else []
+    counts = draw_counts(len(names), n_draws=n_resamples, seed=seed) if branches else np.empty((0, 0))
     # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
     weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
     drawn = np.array([[one.mean(weight) for one in controls] for weight in weights])
