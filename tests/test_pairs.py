@@ -229,7 +229,7 @@ class TestRanking:
             ({"by": "luck"}, "'luck'"),
             ({"metric": "l1"}, "'l1'.*standardised, cosine"),
             ({"subjects": "some"}, "'some'.*all, same, different"),
-            ({"features": broken}, "1 of 80 clips.*emotion"),
+            ({"features": broken}, "emotion.*1 of 80 clips"),
         ):
             with pytest.raises(ValueError, match=facts):
                 rank_pairs(few, **{"features": features, **options})
