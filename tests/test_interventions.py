@@ -177,18 +177,18 @@ class TestErasureEffect:
 
 @pytest.fixture(scope="module")
 def drawn() -> Clips:
-    return medn.synthetic_clips(n_subjects=2, clips_per_subject=3, cue="colour+timing", seed=11)
+    return medn.synthetic_clips(n_subjects=2, clips_per_subject=3, cue="colour+timing", seed=11, n_jobs=1)
 
 
 @pytest.fixture(scope="module")
 def quiet() -> Clips:
     """Clips without noise: what differs was changed."""
-    return medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11)
+    return medn.synthetic_clips(n_subjects=1, clips_per_subject=5, n_frames=4, noise=0, seed=11, n_jobs=1)
 
 
 @pytest.fixture(scope="module")
 def changed(drawn) -> dict[str, Clips]:
-    return {change: counterfactual_clips(drawn, change=change) for change in CHANGES}
+    return {change: counterfactual_clips(drawn, change=change, n_jobs=1) for change in CHANGES}
 
 
 MAY_DIFFER = {
@@ -220,13 +220,13 @@ class TestCounterfactualClips:
         assert (new.frames[:, 0] == drawn.frames[:, 0]).all() == (change != "person")
 
     def test_another_cue_changes_pixels_where_the_cue_lies_and_another_au_where_aus_move(self, quiet):
-        cue = counterfactual_clips(quiet, change="cue")
+        cue = counterfactual_clips(quiet, change="cue", n_jobs=1)
         where = np.stack([quiet.truth.cue_region(name) for name in quiet.table["clip_id"]])
         apart = np.abs(cue.frames.astype(int) - quiet.frames).max(axis=(1, 4))
         assert apart[where].mean() > 2
         assert (apart[:, -12:] == 0).all()  # below the chin
         assert np.abs(cue.flow - quiet.flow).max() < 0.12
-        au = counterfactual_clips(quiet, change="au")
+        au = counterfactual_clips(quiet, change="au", n_jobs=1)
         for place, name in enumerate(quiet.table["clip_id"]):
             both = [f"AU{n}" for one in (quiet, au) for n in one.table["action_units"][place].split("+")]
             inside = np.any([quiet.truth.au_mask(name, one) for one in both], axis=0)
@@ -234,7 +234,7 @@ class TestCounterfactualClips:
             assert moved[inside].max() > 5 * moved[~inside].max()
 
     def test_the_motion_of_an_au_grows_as_its_intensity_does(self, quiet):
-        new = counterfactual_clips(quiet, change="intensity")
+        new = counterfactual_clips(quiet, change="intensity", n_jobs=1)
         alone = [place for place, name in enumerate(quiet.table["action_units"]) if "+" not in name]
         assert alone
         for place in alone:
@@ -266,7 +266,7 @@ class TestCounterfactualClips:
         new, whole = counterfactual_clips(some, change="cue", n_jobs=1), changed["cue"].select(some.table["clip_id"])
         pd.testing.assert_frame_equal(new.table, whole.table)
         np.testing.assert_array_equal(new.frames, whole.frames)
-        other, seen = counterfactual_clips(some, change="intensity", seed=5), changed["intensity"]
+        other, seen = counterfactual_clips(some, change="intensity", seed=5, n_jobs=1), changed["intensity"]
         assert list(other.table["changed_to"]) != list(seen.select(some.table["clip_id"]).table["changed_to"])
 
     def test_what_cannot_be_changed_gets_a_sentence(self, drawn, quiet, changed):

@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -36,7 +36,8 @@ INPUTS = {"Clips", "ClipIndex", "Truth"}
 def _each_corpus_drawn_once():
     """The test in a fresh process draws for itself; the others test what is done with the clips."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("medn_lab.rerunning.synthme.synthetic_clips", cache(medn.synthetic_clips))
+        draw = cache(partial(medn.synthetic_clips, n_jobs=1))
+        patched.setattr("medn_lab.rerunning.synthme.synthetic_clips", draw)
         yield
 
 

@@ -46,10 +46,9 @@ def check_attribution(
     *Infidelity*: how badly a map predicts what the target loses when a random square of the face is stilled, the
     frames' by the onset, the flow's by zeros. The map predicts the sum of its values there (slopes are multiplied with
     what was taken away). The figure is what is left of the losses' mean square after the best scaling of the map: 0
-    predicts them exactly, 1 not at all. So maps without a unit can be compared with those that have one. Where a score
-    is so sure that no single square is missed, or two squares stand in for each other, no map that adds up can predict
-    the losses: the figure then says how far the model is from a sum, and is best compared between methods on the same
-    clips. The control is the method's map of a random model, the same architecture with all weights drawn at random:
+    predicts them exactly, 1 not at all. So maps without a unit can be compared with those that have one. Where no
+    single square changes the score, or two squares replace each other, no map that adds up can predict the losses: the
+    figure then says how far the model is from a sum, and is best compared between methods on the same clips. The control is the method's map of a random model, the same architecture with all weights drawn at random:
     its infidelity to this model is what the method reaches without training.
 
     *Sensitivity*: how much a map changes when the clip changes by less than a camera would notice, uniform noise within
@@ -197,7 +196,7 @@ def randomisation_check(
     model : MEDN
         Left as it was; its copies are randomised.
     clips : Clips
-        A dozen do.
+        A dozen are enough.
     target : str
         As in :func:`saliency`.
     method : str

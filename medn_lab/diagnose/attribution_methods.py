@@ -79,7 +79,7 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
     """The effect of each input value on a target, from a clip in which nothing happens to the clip as it is.
 
     The baseline is the same face in which nothing happens: every frame is the onset, the flow is zero. A positive value
-    speaks for the target, a negative one against it. The values of a clip add up to the difference between its score
+    raises the target, a negative one lowers it. The values of a clip add up to the difference between its score
     and the baseline's; how nearly they do is the *completeness error*, without which a map should not be shown. A score
     that switches suddenly on the way from baseline to clip, as a bottleneck makes it, needs many steps: on the shipped
     model 64 left a tenth of the differences unaccounted for, 128 a hundredth.
@@ -138,12 +138,12 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
 
 @attribution_method()
 def grad_cam(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
-    """Where the last spatial features of each branch speak for a target, signed and coarse.
+    """The contribution of the last spatial features of each branch to a target, by place, signed and coarse.
 
     For the flow these are the convolutional stem's grid (8 x 8 at 64 px), enlarged smoothly; for the frames SEVit's
     tokens after its last block, each put back on its place, summed over the keep rates. A token is a place with its
     whole course in time, so the map is the same in every frame; integrated gradients have a map for each frame. A place
-    that no keep rate kept has exactly 0. There is no rectifier: what speaks against the target is negative. The
+    that no keep rate kept has exactly 0. There is no rectifier: what lowers the target is negative. The
     gradient of every place is kept, where the first Grad-CAM weighs a channel by its gradient's mean over all places:
     that is right for a network that averages its grid before it decides, and these branches do not.
 
@@ -225,8 +225,8 @@ def occlusion(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: 
     """What a target loses when one patch of one input is stilled, patch by patch.
 
     A patch of the frames is stilled by the onset's patch in every frame, a patch of the flow by zeros; the other input
-    stays. No gradient is used, so that nothing can be hidden from it; but two patches that say the same stand in for
-    each other, and neither is missed.
+    stays. No gradient is used. Two patches with the same information replace each other, and neither shows a
+    loss.
 
     Parameters
     ----------
@@ -288,8 +288,8 @@ def occlusion(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: 
 def frame_ablation(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
     """What a target loses when one frame is replaced by the onset, frame by frame: the cheap map in time.
 
-    The flow has no time and is left as it is; a model that was shown the apex by the flow may
-    not miss it in the frames.
+    The flow has no time and is left as it is. A model that reads the apex from the flow may lose little without the
+    apex frame.
 
     Parameters
     ----------
