@@ -48,8 +48,9 @@ def check_attribution(
     what was taken away). The figure is what is left of the losses' mean square after the best scaling of the map: 0
     predicts them exactly, 1 not at all. So maps without a unit can be compared with those that have one. Where no
     single square changes the score, or two squares replace each other, no map that adds up can predict the losses: the
-    figure then says how far the model is from a sum, and is best compared between methods on the same clips. The control is the method's map of a random model, the same architecture with all weights drawn at random:
-    its infidelity to this model is what the method reaches without training.
+    figure then says how far the model is from a sum, and is best compared between methods on the same clips. The
+    control is the method's map of a random model, the same architecture with all weights drawn at random: its
+    infidelity to this model is what the method reaches without training.
 
     *Sensitivity*: how much a map changes when the clip changes by less than a camera would notice, uniform noise within
     a grey level and 0.02 px. The figure is the largest relative change of the map (Frobenius norm) over four noisy
