@@ -229,7 +229,7 @@ def attribution_method(
     The function takes ``score`` (calls give the target's value (b,) for ``*inputs, *fixed``; ``score.reads`` names the
     inputs, ``score.baselines(inputs)`` are the same clips in which nothing happens), ``inputs``, ``fixed``, and its own
     arguments by keyword with defaults. It returns one tensor of the shape of each input. The method is then known by
-    its name to `compare_attributions`, `randomisation_check`, `check_attribution` and `attributor`.
+    its name to `compare_attributions`, `randomisation_check`, `check_attribution` and `Attributor`.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def attribution_method(
 
     See Also
     --------
-    compare_attributions, attributor
+    compare_attributions, Attributor
 
     Examples
     --------

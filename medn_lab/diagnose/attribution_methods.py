@@ -1,7 +1,7 @@
 """The attribution methods: each is one function of tensors, registered by :func:`attribution_method`.
 
 Add a function at the end: copy `bare_change`, whose docstring refers to `saliency`. It is then a method for
-`compare_attributions`, `randomisation_check`, `check_attribution`, `attributor` and the widget.
+`compare_attributions`, `randomisation_check`, `check_attribution`, `Attributor` and the widget.
 """
 
 from __future__ import annotations
