@@ -234,12 +234,12 @@ def judged(
     reason = constant_reason(spaces)
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
     single = {name: xy.astype(np.float32) for name, xy in maps.items()}
-    planes = [single.pop(name, None) for name in get_args(Branch)]
+    motion, emotion, fused = (single.pop(name, None) for name in get_args(Branch))
     trust = {name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()}
     kept = {name: continuity(spaces[name], xy, **how) for name, xy in maps.items()}
     source = {**features.source, "features": features.source.get("run", {}), "run": dict(run)}
     params = {**params, "reason": reason} if reason else params
-    return Embedding(*planes, features.table, params, trust, kept, layers=single, source=source)
+    return Embedding(motion, emotion, fused, features.table, params, trust, kept, layers=single, source=source)
 
 
 def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:

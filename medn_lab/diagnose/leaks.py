@@ -244,7 +244,7 @@ def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResul
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
     kept = [one for one in results if one.enough]
     most = max(results, key=lambda one: one.n_clips)
-    sizes = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
+    sizes: dict[str, Any] = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
     sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
     if not kept:
         constant = any(one.reason == CONSTANT for one in results)
@@ -259,7 +259,7 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(clips >= 2)
     fewest = int(clips[kept].min()) if len(kept) else 0
-    sizes = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
+    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
     if not len(kept) or is_constant(features):
         reason = CONSTANT if len(kept) else "every subject has one clip only"
         return probing.result_of(None, options, reason=reason, **sizes)

@@ -240,10 +240,10 @@ def probe_targets(
             here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
             columns = [targets[place].columns[rows] for place in read]
             values = dict(zip(read, _draws_and_null(features[rows], columns, folds, units, options, here), strict=True))
-        sizes = {"n_clips": len(rows), "n_subjects": len(names), "n_unknown": len(features) - len(rows)}
+        sizes: dict[str, Any] = {"n_clips": len(rows), "n_subjects": len(names), "n_unknown": len(features) - len(rows)}
         for place in places:
-            own = {"reason": reasons[place], "n_positive": targets[place].n_positive}
-            found[place] = result_of(values.get(place), options, **own, **sizes)
+            sizes["n_positive"] = targets[place].n_positive
+            found[place] = result_of(values.get(place), options, reason=reasons[place], **sizes)
     return [found[place] for place in range(len(targets))]
 
 
