@@ -230,7 +230,7 @@ def probe_targets(
     for places, rows in of_one_pattern(targets):
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        constant = CONSTANT if is_constant(features[rows]) else ""
+        constant = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
         alone = "one subject alone has a known target" if len(names) < 2 else ""
         reasons = {place: constant or targets[place].reason or alone for place in places}
         read = [place for place in places if not reasons[place]]
