@@ -8,7 +8,7 @@ from scipy.spatial.distance import pdist, squareform
 
 import medn_lab as medn
 from medn_lab.diagnose import confusable_pairs, confusable_sets, pair_separation, rank_pairs
-from medn_lab.diagnose.neighbours import NearerControls, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, pair_distance, share_nearer
 from medn_lab.records import BranchFeatures, Predictions
 
 METRICS = ("standardised", "cosine")
@@ -135,8 +135,7 @@ class TestDistances:
         whole /= np.sqrt((squareform(whole) ** 2).mean()) if metric == "standardised" else 1
         own, of_all = whole[a, b], squareform(whole)
         monkeypatch.setattr("medn_lab.diagnose.neighbours._BLOCK", 47 * 5)  # five rows at a time
-        distance, nearer = place_among_all(x, a, b, metric=metric)
-        np.testing.assert_allclose(distance, own, atol=1e-7)
+        nearer = share_nearer(x, own, metric=metric)
         np.testing.assert_allclose(pair_distance(x, a, b, metric=metric), own, atol=1e-7)
         expected = [(of_all < d - 1e-9).mean() + 0.5 * (np.abs(of_all - d) <= 1e-9).mean() for d in own]
         np.testing.assert_allclose(nearer, expected, atol=1e-12)
@@ -147,7 +146,8 @@ class TestDistances:
         x = (np.random.default_rng(0).normal(size=(3, 7)) + 1000).astype(np.float32)[heap]
         x = np.hstack([x, np.full((60, 1), 0.1)])  # a dimension that does not vary does not count
         a, b = np.triu_indices(60, k=1)
-        distance, nearer = place_among_all(x, a, b, metric=metric)
+        distance = pair_distance(x, a, b, metric=metric)
+        nearer = share_nearer(x, distance, metric=metric)
         inside = heap[a] == heap[b]
         assert distance[inside].max() < 1e-6
         np.testing.assert_allclose(nearer[inside], inside.mean() / 2, atol=1e-12)
