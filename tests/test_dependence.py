@@ -260,7 +260,7 @@ class TestPermutations:
         prepared, plain = test(measure), test(lambda a, b: called(a, b))
         assert [prepared.value, *prepared.null] == pytest.approx([plain.value, *plain.null], abs=1e-10)
         assert prepared.p_value == plain.p_value == (1 + (plain.null >= plain.value).sum()) / 26
-        assert (plain.null_mean, plain.null_95) == (plain.null.mean(), np.quantile(plain.null, 0.95))
+        assert plain.null_mean == plain.null.mean()
         assert family_wise_p([prepared]).tolist() == [prepared.p_value]
         assert (test(measure, seed=4).null != prepared.null).any()
 

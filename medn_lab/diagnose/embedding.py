@@ -20,6 +20,7 @@ from medn_lab.diagnose.similarity import check_features, rows_by_clip
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
+Arrays = Mapping[str, np.ndarray]
 
 SMALLEST = 5  # fewer clips make no map
 
@@ -224,11 +225,7 @@ def parameters_of(n: int, method: str, n_neighbors: int, min_dist: float, metric
 
 
 def judged(
-    maps: Mapping[str, np.ndarray],
-    spaces: Mapping[str, np.ndarray],
-    features: BranchFeatures,
-    params: Mapping[str, Any],
-    run: Mapping[str, Any],
+    maps: Arrays, spaces: Arrays, features: BranchFeatures, params: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity, and how it was made."""
     reason = constant_reason(spaces)

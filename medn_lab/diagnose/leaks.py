@@ -199,10 +199,8 @@ def truths_of(
             allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
     if strange := set(allowed) - set(BRANCHES):
         raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
-    truths = {}
-    for branch, value in allowed.items():
-        owner = f"allowed[{branch!r}]"
-        truths[branch] = check_features(rows_by_clip(value, table, owner=owner), owner=owner)
+    rows = {branch: rows_by_clip(value, table, owner=f"allowed[{branch!r}]") for branch, value in allowed.items()}
+    truths = {branch: check_features(value, owner=f"allowed[{branch!r}]") for branch, value in rows.items()}
     if "fused" not in truths and {"motion", "emotion"} <= set(truths):
         truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
     return truths
@@ -303,39 +301,38 @@ def branch_measures(
     table, n, who = features.table, len(features), None
     with suppress(ValueError):  # there is a subject for each clip
         who = people(table).to_numpy(dtype=object)
-    values: dict[str, float] = {}
+    values = dict.fromkeys(list(MEASURES)[:-1], np.nan)  # of two branches of one width there is a cosine as well
     try:
         x, y = permutation.both_branches(features)
         values = figures(x, y)
         reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
     except ValueError as fault:
         reason = str(fault)
-    measures = list(values or MEASURES)
-    named = [("dependence", name, "", "") for name in measures] + [("leakage", "auc", *one) for one in leaks]
     n_subjects = 0 if who is None else len(set(who))
-    found = pd.DataFrame(named, columns=["kind", "measure", "branch", "target"]).assign(
-        value=[values.get(name, np.nan) for _, name, *_ in named], chance=np.nan, allowed=np.nan, n_clips=n,
-        n_subjects=n_subjects or np.nan, drawn_from=n,
-    )  # fmt: skip
+    rows = [("dependence", name, "", "", value) for name, value in values.items()]
+    rows += [("leakage", "auc", *one, np.nan) for one in leaks]
+    found = pd.DataFrame(rows, columns=["kind", "measure", "branch", "target", "value"]).assign(
+        chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects or np.nan, drawn_from=n
+    )
     found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
     yield found.copy()
-    if chance and values:
+    if chance and found["value"].notna().any():
         groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
         how: dict[str, Any] = {"groups": groups, "seed": seed, "n_permutations": 19}
-        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in measures]
-        found.loc[: len(measures) - 1, "chance"] = nulls
+        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in values]
+        found.loc[: len(values) - 1, "chance"] = nulls
     yield found.copy()
     columns = ["value", "chance", "allowed", "n_clips", "reason"]
     how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
-    for place, (branch, target) in enumerate(leaks, start=len(measures)):
+    for place, (branch, target) in enumerate(leaks, start=len(values)):
         if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
             few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
             found.loc[place, "reason"] = few
         else:
             try:
-                rows = leakage(features, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], **how)
-                row = rows.set_index("target").loc[target].rename({"null_mean": "chance"})
-                found.loc[place, columns] = row[columns]
+                targets = ["aus" if target == MEAN_OF_AUS else target]
+                leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
+                found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
             except ValueError as fault:
                 found.loc[place, "reason"] = str(fault)
         yield found.copy()

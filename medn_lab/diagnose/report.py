@@ -258,8 +258,9 @@ def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
     sets = table["dataset"].value_counts().sort_index() if "dataset" in table else {}
     widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
-    facts = {"clips": len(table), "subjects": len(set(people(table))), "widths": widths}
-    return {**features.source, "data sets": {str(name): int(count) for name, count in sets.items()}} | facts
+    data_sets = {str(name): int(count) for name, count in sets.items()}
+    facts = {"data sets": data_sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
+    return {**features.source, **facts}
 
 
 def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> DecouplingWatch:
