@@ -106,8 +106,7 @@ def test_what_does_not_fit_is_refused():
         ({"branches": ("emotion",)}, "no emotion branch to map; there are motion, fused"),
         ({"layers": {"stem": np.zeros((19, 3))}}, "layer 'stem' has 19 rows but there are 20 clips"),
         ({"layers": {"stem": np.zeros((20, 3, 4))}}, r"stem features: .*\(20, 3, 4\)"),
-        ({"layers": {"stem": frame}}, "20 of 20 clips are not in layer 'stem', such as 'c0'"),
-        ({"layers": {"stem": frame.set_axis(["c0"] * 20)}}, "'stem' names 'c0' more than once"),
+        ({"layers": {"stem": frame}}, "stem features: 20 of 20 clips"),
     ):
         with pytest.raises(ValueError, match=facts):
             umap(clustered(20), **{"method": "pca"} | arguments)

@@ -143,8 +143,7 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
         ({"targets": ["posture"]}, "'posture'.* aus, emotion, cue, subject"),
         ({"branches": ["both"]}, r"both.* motion, emotion, fused"),
         ({"branches": ["emotion"]}, "no emotion branch"),
-        ({"allowed": {"both": np.zeros((240, 1))}}, "allowed names both"),
-        ({"allowed": {"motion": np.zeros((239, 1))}}, "239 rows but there are 240 clips"),
+        ({"allowed": {"motion": motion}}, "a table of exact AUCs or {}"),
     ):
         with pytest.raises(ValueError, match=facts):
             measured(table, motion=motion, **options)
@@ -152,16 +151,15 @@ def test_what_has_no_value_has_a_reason_and_what_does_not_fit_is_refused(table):
         measured(table.assign(subject="s00"), motion=motion)
 
 
-def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_what_is_given_by_clip_id(table):
+def test_the_truth_that_is_allowed_is_the_label_without_a_cue_or_the_exact_auc(table):
     emotion = one_hot(table["cue"])
     rows = measured(table.drop(columns="cue"), emotion=one_hot(table["label"])).loc["emotion"]
     assert (rows["excess"] == 0).all()
     assert rows.loc["AU12", "allowed"] == 1.0  # these labels say whether the lips' corners rose
     read = partial(measured, table, emotion=emotion, targets=["cue", "aus"], n_resamples=20)
-    assert read(allowed={"emotion": np.ones((240, 1))}).loc[("emotion", "cue"), "allowed"] == 0.5  # guessing
     assert read(allowed={})[["allowed", "excess"]].isna().all(axis=None)
-    truth = pd.DataFrame(emotion, index=table["clip_id"]).sample(frac=1, random_state=0)
-    assert (read(allowed={"emotion": truth}).loc["emotion", "excess"] == 0).all()
+    alike = measured(table.assign(cue="none"), emotion=emotion, targets=["aus"])
+    assert (alike.loc["emotion", "allowed"] == 0.5).all()  # a factor that does not vary allows guessing
     exact = pd.DataFrame({"branch": ["emotion"], "target": ["AU12"], "allowed": [0.625]})
     estimated, given = (read(allowed=one).loc["emotion", "allowed"] for one in (None, exact))
     assert given["AU12"] == 0.625 != estimated["AU12"]

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, shared_neighbours, trustworthiness
-from medn_lab.diagnose.similarity import check_features, rows_by_clip
+from medn_lab.diagnose.similarity import check_features
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
@@ -205,7 +205,10 @@ def feature_spaces(
         raise ValueError(f"no {missing[0]} branch to map; there are {', '.join(there)}; other layers go into layers=")
     spaces = {name: getattr(features, name) for name in there if branches is None or name in branches}
     for name, values in (layers or {}).items():
-        spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}")
+        rows = values.reindex(features.table["clip_id"]) if isinstance(values, pd.DataFrame) else np.asarray(values)
+        if len(rows) != n:
+            raise ValueError(f"layer {name!r} has {len(rows)} rows but there are {n} clips")
+        spaces[name] = rows
     spaces = {name: check_features(values, owner=f"the {name} features") for name, values in spaces.items()}
     if reason := constant_reason(spaces):
         warnings.warn(f"{reason}: all {n} clips lie on one spot of its map, which has no quality", stacklevel=3)

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, check_features, figures, rows_by_clip
+from medn_lab.diagnose.similarity import MEASURES, check_features, figures
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, au_columns, constant_reason, is_constant, people, positions
 
@@ -54,7 +53,7 @@ def leakage(
     *,
     branches: Sequence[str] = BRANCHES,
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -85,12 +84,11 @@ def leakage(
         ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, or the name of
         any other column of the table, such as the speed of the head (an amount is read by how well its order is kept).
         By default all of the first four that the table has.
-    allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
-        A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
-        reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
-        should hold; a DataFrame in it is joined by its ``clip_id`` (column or index), an array goes by row. ``fused``
-        may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
-        label one-hot where there is no cue. An empty mapping measures without.
+    allowed : DataFrame or empty mapping, optional
+        With ``branch, target, allowed`` (``medn.synthme.allowed_auc()``): the exact AUC of a perfect reader of the
+        branch's own factor; rows that it lacks are estimated. By default all are estimated from the truth that a branch
+        should hold, motion: the AU columns; emotion: the column ``cue``, or the label where there is no cue; fused:
+        both. ``{}`` measures without.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
@@ -186,24 +184,19 @@ def is_au(target: str) -> bool:
     return target.startswith("AU") and target[2:].isdigit()
 
 
-def truths_of(
-    table: pd.DataFrame, allowed: Mapping[str, object] | pd.DataFrame | None, label: str
-) -> dict[str, np.ndarray]:
-    """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
-    if allowed is None or isinstance(allowed, pd.DataFrame):
-        aus = au_columns(table)
-        # An AU that is not known gets the mean of the clips in which it is.
-        allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
-        names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
-        if known := [one for one in names if one.notna().any()]:
-            allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
-    if strange := set(allowed) - set(BRANCHES):
-        raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
-    rows = {branch: rows_by_clip(value, table, owner=f"allowed[{branch!r}]") for branch, value in allowed.items()}
-    truths = {branch: check_features(value, owner=f"allowed[{branch!r}]") for branch, value in rows.items()}
-    if "fused" not in truths and {"motion", "emotion"} <= set(truths):
-        truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
-    return truths
+def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] | None, label: str) -> dict[str, Array]:
+    """The truth of the factor that each branch should hold, (n, k) by branch, as far as known; none for ``{}``."""
+    truths: dict[str, Array] = {}
+    if isinstance(allowed, Mapping):
+        if allowed:
+            raise ValueError("allowed must be a table of exact AUCs or {}; write the truth of a branch as AUs and cue")
+        return truths
+    if aus := au_columns(table):  # an AU that is not known gets the mean of the clips in which it is
+        truths["motion"] = table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)
+    names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
+    if known := [one for one in names if one.notna().any()]:
+        truths["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
+    return truths | ({"fused": np.hstack([*truths.values()])} if len(truths) == 2 else {})
 
 
 def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: str) -> Encoded:

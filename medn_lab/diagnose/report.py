@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.special import entr
 from tqdm.auto import tqdm
 
@@ -39,7 +38,7 @@ def decoupling_report(
     n_permutations: int = 499,
     scheme: Scheme = "exchange",
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
