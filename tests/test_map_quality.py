@@ -41,13 +41,12 @@ def test_blocks_of_rows_add_up(monkeypatch):
     assert [f(x, xy, n_neighbors=5) for f in (trustworthiness, continuity, neighbour_overlap)] == whole
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(11, 60))
 def test_a_map_drawn_anyhow_stays_in_range_and_a_turned_copy_is_perfect(seed, n):
     x, xy = draw(n, 5, seed=seed), draw(n, 2, seed=seed + 1)
     for measure in (trustworthiness, continuity):
-        assert 0 <= measure(x, xy) <= 1
-        assert measure(x, rotated(x)) == 1.0
+        assert 0 <= measure(x, xy) <= 1 == measure(x, rotated(x))
     assert neighbour_overlap(x, rotated(x), n_neighbors=5) == 1.0
     order = np.random.default_rng(seed).permutation(n)
     assert trustworthiness(x[order], xy[order]) == pytest.approx(trustworthiness(x, xy), abs=1e-12)
@@ -59,14 +58,11 @@ def test_chance_is_the_mean_over_maps_drawn_at_random(n, k):
     assert chance_trustworthiness(n, n_neighbors=k) == pytest.approx(np.mean(scores), abs=4 * np.std(scores) / 20)
 
 
-def test_a_torn_cluster_costs_continuity_and_a_folded_one_trustworthiness():
+def test_a_torn_line_costs_continuity_and_a_folded_one_trustworthiness():
     line = np.linspace(0, 1, 60)[:, None]
-    torn = np.where(line < 0.5, line, line + 100) * [1, 0]  # order kept, neighbours at the tear parted
     ring = np.hstack([np.cos(2 * np.pi * line[:-1]), np.sin(2 * np.pi * line[:-1])])
     assert continuity(ring, line[:-1]) < trustworthiness(ring, line[:-1])  # the ring cut open
-    folded = np.abs(line - 0.5)
-    assert trustworthiness(line, folded) < 0.8 < continuity(line, folded)
-    assert trustworthiness(line, torn) > 0.99
+    assert trustworthiness(line, np.abs(line - 0.5)) < 0.8 < continuity(line, np.abs(line - 0.5))
 
 
 def test_heaps_of_equal_clips_may_lie_in_any_order_but_not_in_two_places():
