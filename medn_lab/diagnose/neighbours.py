@@ -217,10 +217,10 @@ def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) ->
         slack, n = _slack_of(own), len(x)
         for distance, members in zip(own, near, strict=True):
             size, reach = members.sum(), distance[members] - slack
-            if size < 50:  # counted in less time than sorted
-                nearer = (distance < reach[:, None]).sum(axis=1)
-            else:
-                nearer = np.searchsorted(np.sort(distance), reach)
+            # Few are counted in less time than the row is sorted.
+            nearer = (
+                np.searchsorted(np.sort(distance), reach) if size > 50 else np.sum(distance < reach[:, None], axis=1)
+            )
             most = np.arange(max(n - size, size + 1), n) - size  # the same where the neighbours are the farthest of all
             if len(most):  # to a clip that all others are equally near to, no map does wrong
                 shares.append(np.maximum(1 + nearer - size, 0).sum() / most.sum())
