@@ -1,4 +1,4 @@
-"""The decoupling report: its rows are what the instruments say, its page stands alone, its text is escaped."""
+"""The decoupling report: its rows are what the single functions return, its page stands alone, its text is escaped."""
 
 import html
 import re
@@ -177,7 +177,7 @@ class TestRecord:
         assert "AUs from the emotion branch" in second
 
     def test_it_says_whether_the_order_of_models_depends_on_the_reader(self):
-        for knn, half, said in (
+        for knn, half, verdict in (
             ((0.0, 0.1), 0.01, "does not depend on the reader (ridge, knn: a < b)"),
             ((0.2, 0.1), 0.01, "depends on the reader (ridge: a < b; knn: b < a)"),
             ((0.2, 0.1), 0.08, "only where their intervals overlap (ridge: a < b; knn"),
@@ -185,7 +185,7 @@ class TestRecord:
             table = pd.DataFrame({"measure": ["ridge", "ridge", "knn", "knn"], "model": list("abab")})
             table = table.assign(value=[0.1, 0.2, *knn], kind="readers", branch="emotion", target="AUs", excess=np.nan)
             found = DecouplingReport(table.assign(low=table["value"] - half, high=table["value"] + half))
-            assert said in found.reader_order
+            assert verdict in found.reader_order
 
 
 def text_of(page):
@@ -198,8 +198,8 @@ class TestPage:
     def test_it_holds_every_figure_and_how_it_was_made_and_fetches_nothing(self, report, tmp_path):
         page = report.to_html(tmp_path / "deep" / "report.html", figures={"a dot": PNG}).read_text("utf-8")
         text = text_of(page)
-        for said in ("without", "bottleneck", "ab" * 32, "planted_2class", "none against bottleneck", "seed", "numpy"):
-            assert said in text
+        for fact in ("without", "bottleneck", "ab" * 32, "planted_2class", "none against bottleneck", "seed", "numpy"):
+            assert fact in text
         leak = row(report, model="without", branch="emotion", target="AU4")
         cka = row(report, model="without", measure="linear_cka", given="")
         inside = row(report, kind="conditional", model="without", branch="emotion", target="AU4")
