@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, shared_neighbours, trustworthiness
-from medn_lab.diagnose.similarity import check_features, rows_by_clip
+from medn_lab.diagnose.similarity import check_features
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
+Arrays = Mapping[str, np.ndarray]
 
 SMALLEST = 5  # fewer clips make no map
 
@@ -204,7 +205,10 @@ def feature_spaces(
         raise ValueError(f"no {missing[0]} branch to map; there are {', '.join(there)}; other layers go into layers=")
     spaces = {name: getattr(features, name) for name in there if branches is None or name in branches}
     for name, values in (layers or {}).items():
-        spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}")
+        rows = values.reindex(features.table["clip_id"]) if isinstance(values, pd.DataFrame) else np.asarray(values)
+        if len(rows) != n:
+            raise ValueError(f"layer {name!r} has {len(rows)} rows but there are {n} clips")
+        spaces[name] = rows
     spaces = {name: check_features(values, owner=f"the {name} features") for name, values in spaces.items()}
     if reason := constant_reason(spaces):
         warnings.warn(f"{reason}: all {n} clips lie on one spot of its map, which has no quality", stacklevel=3)
@@ -224,22 +228,18 @@ def parameters_of(n: int, method: str, n_neighbors: int, min_dist: float, metric
 
 
 def judged(
-    maps: Mapping[str, np.ndarray],
-    spaces: Mapping[str, np.ndarray],
-    features: BranchFeatures,
-    params: Mapping[str, Any],
-    run: Mapping[str, Any],
+    maps: Arrays, spaces: Arrays, features: BranchFeatures, params: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity, and how it was made."""
     reason = constant_reason(spaces)
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
     single = {name: xy.astype(np.float32) for name, xy in maps.items()}
-    planes = [single.pop(name, None) for name in get_args(Branch)]
+    motion, emotion, fused = (single.pop(name, None) for name in get_args(Branch))
     trust = {name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()}
     kept = {name: continuity(spaces[name], xy, **how) for name, xy in maps.items()}
     source = {**features.source, "features": features.source.get("run", {}), "run": dict(run)}
     params = {**params, "reason": reason} if reason else params
-    return Embedding(*planes, features.table, params, trust, kept, layers=single, source=source)
+    return Embedding(motion, emotion, fused, features.table, params, trust, kept, layers=single, source=source)
 
 
 def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import leaks, permutation, probing
 from medn_lab.diagnose.permutation import Scheme
@@ -192,7 +191,7 @@ def usable_information(
     branch: Branch = "emotion",
     targets: Sequence[str] | None = None,
     readers: Sequence[Kind] = get_args(Kind),
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     n_orders: int = 3,
     n_resamples: int = 1000,
@@ -220,9 +219,8 @@ def usable_information(
         ``motion`` the cue, or the emotion where no cue differs.
     readers : sequence of {"ridge", "rbf", "knn", "boosting", "mlp"}
         As `kind` of :func:`probe`. With 15 AUs, 360 clips of 64-d: ridge 1 s, boosting and mlp half a minute each.
-    allowed : mapping of {"motion", "emotion"} to (n, k) arrays or DataFrames, or a DataFrame, optional
-        The truth that the branch should hold, as :func:`leakage` takes it; an empty mapping measures without. A
-        DataFrame of exact AUCs has no bits, and the default truth is read.
+    allowed : as :func:`leakage` takes it
+        A table of exact AUCs has no bits: the truth that the branch should hold is read. ``{}`` measures without.
     label : as :func:`leakage` takes it
     n_orders : int
         Random orders of the subjects; the bits of a clip are its mean over them.

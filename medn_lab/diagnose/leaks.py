@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, check_features, figures, rows_by_clip
+from medn_lab.diagnose.similarity import MEASURES, check_features, figures
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import BranchFeatures, au_columns, constant_reason, is_constant, people, positions
 
@@ -54,7 +53,7 @@ def leakage(
     *,
     branches: Sequence[str] = BRANCHES,
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -85,12 +84,11 @@ def leakage(
         ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, or the name of
         any other column of the table, such as the speed of the head (an amount is read by how well its order is kept).
         By default all of the first four that the table has.
-    allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
-        A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
-        reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
-        should hold; a DataFrame in it is joined by its ``clip_id`` (column or index), an array goes by row. ``fused``
-        may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
-        label one-hot where there is no cue. An empty mapping measures without.
+    allowed : DataFrame or empty mapping, optional
+        With ``branch, target, allowed`` (``medn.synthme.allowed_auc()``): the exact AUC of a perfect reader of the
+        branch's own factor; rows that it lacks are estimated. By default all are estimated from the truth that a branch
+        should hold, motion: the AU columns; emotion: the column ``cue``, or the label where there is no cue; fused:
+        both. ``{}`` measures without.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
@@ -186,26 +184,19 @@ def is_au(target: str) -> bool:
     return target.startswith("AU") and target[2:].isdigit()
 
 
-def truths_of(
-    table: pd.DataFrame, allowed: Mapping[str, object] | pd.DataFrame | None, label: str
-) -> dict[str, np.ndarray]:
-    """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
-    if allowed is None or isinstance(allowed, pd.DataFrame):
-        aus = au_columns(table)
-        # An AU that is not known gets the mean of the clips in which it is.
-        allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
-        names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
-        if known := [one for one in names if one.notna().any()]:
-            allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
-    if strange := set(allowed) - set(BRANCHES):
-        raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
-    truths = {}
-    for branch, value in allowed.items():
-        owner = f"allowed[{branch!r}]"
-        truths[branch] = check_features(rows_by_clip(value, table, owner=owner), owner=owner)
-    if "fused" not in truths and {"motion", "emotion"} <= set(truths):
-        truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
-    return truths
+def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] | None, label: str) -> dict[str, Array]:
+    """The truth of the factor that each branch should hold, (n, k) by branch, as far as known; none for ``{}``."""
+    truths: dict[str, Array] = {}
+    if isinstance(allowed, Mapping):
+        if allowed:
+            raise ValueError("allowed must be a table of exact AUCs or {}; write the truth of a branch as AUs and cue")
+        return truths
+    if aus := au_columns(table):  # an AU that is not known gets the mean of the clips in which it is
+        truths["motion"] = table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)
+    names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
+    if known := [one for one in names if one.notna().any()]:
+        truths["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
+    return truths | ({"fused": np.hstack([*truths.values()])} if len(truths) == 2 else {})
 
 
 def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: str) -> Encoded:
@@ -244,7 +235,7 @@ def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResul
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
     kept = [one for one in results if one.enough]
     most = max(results, key=lambda one: one.n_clips)
-    sizes = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
+    sizes: dict[str, Any] = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
     sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
     if not kept:
         constant = any(one.reason == CONSTANT for one in results)
@@ -259,7 +250,7 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(clips >= 2)
     fewest = int(clips[kept].min()) if len(kept) else 0
-    sizes = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
+    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
     if not len(kept) or is_constant(features):
         reason = CONSTANT if len(kept) else "every subject has one clip only"
         return probing.result_of(None, options, reason=reason, **sizes)
@@ -303,39 +294,38 @@ def branch_measures(
     table, n, who = features.table, len(features), None
     with suppress(ValueError):  # there is a subject for each clip
         who = people(table).to_numpy(dtype=object)
-    values: dict[str, float] = {}
+    values = dict.fromkeys(list(MEASURES)[:-1], np.nan)  # of two branches of one width there is a cosine as well
     try:
         x, y = permutation.both_branches(features)
         values = figures(x, y)
         reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
     except ValueError as fault:
         reason = str(fault)
-    measures = list(values or MEASURES)
-    named = [("dependence", name, "", "") for name in measures] + [("leakage", "auc", *one) for one in leaks]
     n_subjects = 0 if who is None else len(set(who))
-    found = pd.DataFrame(named, columns=["kind", "measure", "branch", "target"]).assign(
-        value=[values.get(name, np.nan) for _, name, *_ in named], chance=np.nan, allowed=np.nan, n_clips=n,
-        n_subjects=n_subjects or np.nan, drawn_from=n,
-    )  # fmt: skip
+    rows = [("dependence", name, "", "", value) for name, value in values.items()]
+    rows += [("leakage", "auc", *one, np.nan) for one in leaks]
+    found = pd.DataFrame(rows, columns=["kind", "measure", "branch", "target", "value"]).assign(
+        chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects or np.nan, drawn_from=n
+    )
     found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
     yield found.copy()
-    if chance and values:
+    if chance and found["value"].notna().any():
         groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
         how: dict[str, Any] = {"groups": groups, "seed": seed, "n_permutations": 19}
-        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in measures]
-        found.loc[: len(measures) - 1, "chance"] = nulls
+        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in values]
+        found.loc[: len(values) - 1, "chance"] = nulls
     yield found.copy()
     columns = ["value", "chance", "allowed", "n_clips", "reason"]
     how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
-    for place, (branch, target) in enumerate(leaks, start=len(measures)):
+    for place, (branch, target) in enumerate(leaks, start=len(values)):
         if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
             few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
             found.loc[place, "reason"] = few
         else:
             try:
-                rows = leakage(features, branches=[branch], targets=["aus" if target == MEAN_OF_AUS else target], **how)
-                row = rows.set_index("target").loc[target].rename({"null_mean": "chance"})
-                found.loc[place, columns] = row[columns]
+                targets = ["aus" if target == MEAN_OF_AUS else target]
+                leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
+                found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
             except ValueError as fault:
                 found.loc[place, "reason"] = str(fault)
         yield found.copy()

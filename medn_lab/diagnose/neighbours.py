@@ -216,11 +216,14 @@ def _kept(x: np.ndarray, y: np.ndarray, k: int, x_metric: str, y_metric: str) ->
         near = other <= np.partition(other, k - 1, axis=1)[:, k - 1 : k] + _slack_of(other)
         slack, n = _slack_of(own), len(x)
         for distance, members in zip(own, near, strict=True):
-            size = members.sum()
-            ranks = 1 + np.searchsorted(np.sort(distance), distance[members] - slack)
+            size, reach = members.sum(), distance[members] - slack
+            # Few are counted in less time than the row is sorted.
+            nearer = (
+                np.searchsorted(np.sort(distance), reach) if size > 50 else np.sum(distance < reach[:, None], axis=1)
+            )
             most = np.arange(max(n - size, size + 1), n) - size  # the same where the neighbours are the farthest of all
             if len(most):  # to a clip that all others are equally near to, no map does wrong
-                shares.append(np.maximum(ranks - size, 0).sum() / most.sum())
+                shares.append(np.maximum(1 + nearer - size, 0).sum() / most.sum())
     return float(1 - np.mean(shares)) if shares else float("nan")
 
 

@@ -66,11 +66,6 @@ class PermutationTest:
         return self.figures["null_mean"]
 
     @property
-    def null_95(self) -> float:
-        """95th percentile of the null: values above it are found significant at .05. NaN where there is none."""
-        return self.figures["null_95"]
-
-    @property
     def p_value(self) -> float:
         """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
         return self.figures["p"]

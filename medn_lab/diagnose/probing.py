@@ -230,7 +230,7 @@ def probe_targets(
     for places, rows in of_one_pattern(targets):
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        constant = CONSTANT if is_constant(features[rows]) else ""
+        constant = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
         alone = "one subject alone has a known target" if len(names) < 2 else ""
         reasons = {place: constant or targets[place].reason or alone for place in places}
         read = [place for place in places if not reasons[place]]
@@ -240,10 +240,10 @@ def probe_targets(
             here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
             columns = [targets[place].columns[rows] for place in read]
             values = dict(zip(read, _draws_and_null(features[rows], columns, folds, units, options, here), strict=True))
-        sizes = {"n_clips": len(rows), "n_subjects": len(names), "n_unknown": len(features) - len(rows)}
+        sizes: dict[str, Any] = {"n_clips": len(rows), "n_subjects": len(names), "n_unknown": len(features) - len(rows)}
         for place in places:
-            own = {"reason": reasons[place], "n_positive": targets[place].n_positive}
-            found[place] = result_of(values.get(place), options, **own, **sizes)
+            sizes["n_positive"] = targets[place].n_positive
+            found[place] = result_of(values.get(place), options, reason=reasons[place], **sizes)
     return [found[place] for place in range(len(targets))]
 
 
@@ -322,11 +322,9 @@ def auc_under_draws(scores: Array, targets: Array, *, folds: Array, units: Array
 
 def grouped_auc(scores: Array, targets: Array, *, folds: Array) -> Array:
     """The AUC within folds of each 0/1 target, (k,), by ranks: fast for many targets at once."""
-    from scipy.stats import rankdata
-
     wins, pairs = np.zeros((2, targets.shape[1]))
     for fold in np.unique(folds):
-        ranks, positive = rankdata(scores[folds == fold], axis=0), targets[folds == fold] == 1
+        ranks, positive = pd.DataFrame(scores[folds == fold]).rank().to_numpy(), targets[folds == fold] == 1
         n_positive = positive.sum(axis=0)
         known = np.isfinite(ranks).all(axis=0)
         pairs += np.where(known, n_positive * (len(ranks) - n_positive), 0)

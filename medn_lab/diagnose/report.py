@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.special import entr
 from tqdm.auto import tqdm
 
@@ -39,7 +38,7 @@ def decoupling_report(
     n_permutations: int = 499,
     scheme: Scheme = "exchange",
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -258,8 +257,9 @@ def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
     sets = table["dataset"].value_counts().sort_index() if "dataset" in table else {}
     widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
-    facts = {"clips": len(table), "subjects": len(set(people(table))), "widths": widths}
-    return {**features.source, "data sets": {str(name): int(count) for name, count in sets.items()}} | facts
+    data_sets = {str(name): int(count) for name, count in sets.items()}
+    facts = {"data sets": data_sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
+    return {**features.source, **facts}
 
 
 def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> DecouplingWatch:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.records import constant_columns, is_constant, positions
+from medn_lab.records import constant_columns, is_constant
 
 SMALLEST = 4  # fewer clips leave nothing to estimate without bias
 PENALTY = 0.1  # of the ridge on both covariances of canonical_correlations
@@ -26,20 +26,6 @@ def check_features(values: ArrayLike, *, owner: str) -> np.ndarray:
     if wrong := (~np.isfinite(x)).any(axis=1).sum():
         raise ValueError(f"{owner}: {wrong} of {len(x)} clips have values that are not finite; leave those clips out")
     return x
-
-
-def rows_by_clip(values: object, table: pd.DataFrame, *, owner: str) -> np.ndarray:
-    """Rows in the table's order: by the clip ids of a DataFrame, else as they are."""
-    if isinstance(values, pd.DataFrame):
-        values = values.set_index("clip_id") if "clip_id" in values else values
-        ids = values.index.astype(str)
-        if ids.has_duplicates:
-            raise ValueError(f"{owner} names {ids[ids.duplicated()][0]!r} more than once")
-        values = values.iloc[positions(pd.DataFrame({"clip_id": ids}), table["clip_id"], owner=owner)]
-    rows = np.asarray(values)
-    if len(rows) != len(table):
-        raise ValueError(f"{owner} has {len(rows)} rows but there are {len(table)} clips")
-    return rows
 
 
 def same_clips(**features: ArrayLike) -> list[np.ndarray]:
@@ -380,7 +366,7 @@ def _whitened(x: np.ndarray) -> np.ndarray:
 
 
 def _first_correlation(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
-    return min(np.linalg.norm(a.T @ b[order], 2), 1.0) if a.size and b.size else np.nan
+    return min(float(np.linalg.norm(a.T @ b[order], 2)), 1.0) if a.size and b.size else np.nan
 
 
 def _unit_columns(x: np.ndarray) -> np.ndarray:
