@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from inspect import signature
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,18 @@ from medn_lab.diagnose.attribution import attribute
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, pretrained_names, weights_sha256
 from medn_lab.model.inputs import torch_threads
 from medn_lab.model.pretrained import pretrained_folder
-from medn_lab.records import BranchFeatures, Clips, DecouplingReport, Embedding, History, Predictions, ids_sha256
+from medn_lab.records import Clips, DecouplingReport, History, ids_sha256, require
 from medn_lab.train import TrainConfig, fit
 
 __all__ = ["Rerun", "rerun"]
 
-GivenModel = MEDN | str | os.PathLike[str]
-GivenModels = GivenModel | Mapping[str, GivenModel] | None
+Model = MEDN | str | os.PathLike[str]
+
+# The names that a decoupling report has for the arguments that it was made with.
+REPORTED = {
+    "n_permutations": "permutations", "n_shuffles": "label shuffles", "label": "emotion column", "kind": "probe",
+    "seed": "seed", "scheme": "scheme", "n_exchanges": "exchanges", "readers": "readers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -69,24 +74,25 @@ class Rerun:
     answers: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
-        found = ["identical to the last bit" if self.identical else "not identical"]
+        found = "identical to the last bit" if self.identical else "not identical"
         if self.answers and not self.identical:
-            found.append("the same class for {:,} of {:,} clips".format(*self.answers))
+            found += ", the same class for {:,} of {:,} clips".format(*self.answers)
         if self.difference:
-            found.append(f"the largest difference is {self.difference:.3g}")
+            found += f", the largest difference is {self.difference:.3g}"
         changes = ", ".join(f"{name} {then} -> {now}" for name, (then, now) in self.changed.items())
-        known = [f"changed since: {changes}" if changes else "recorded versions and hardware are the same"]
-        known += [f"not recorded: {', '.join(self.unrecorded)}"] if self.unrecorded else []
+        facts = [found, f"changed since: {changes}" if changes else "recorded versions and hardware are the same"]
+        facts += [f"not recorded: {', '.join(self.unrecorded)}"] if self.unrecorded else []
         if isinstance(self.stored, MEDN):
             named = f"the training of {self.stored.name}"
         else:
-            unit = "row" if isinstance(self.stored, History | DecouplingReport) else "clip"
-            n = len(self.stored.table)
+            n, unit = len(self.stored.table), "clip" if "clip_id" in self.stored.table else "row"
             named = f"{type(self.stored).__name__} ({n} {unit}{'s' * (n != 1)})"
-        return "\n  ".join([f"Rerun of {named}: {'; '.join([', '.join(found), *known])}", *self.notes])
+        return "\n  ".join([f"Rerun of {named}: {'; '.join(facts)}", *self.notes])
 
 
-def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None, progress: bool = True) -> Rerun:
+def rerun(
+    record: Any, *, clips: Clips | None = None, model: Model | Mapping[str, Model] | None = None, progress: bool = True
+) -> Rerun:
     """Make a stored result again from its source and run record, and compare.
 
     =================================  =====================================================================
@@ -153,74 +159,66 @@ def rerun(record: Any, *, clips: Clips | None = None, model: GivenModels = None,
     if make is None:
         kinds = ", ".join(kind.__name__ for kind in AGAIN)
         raise TypeError(f"a {type(record).__name__} is no saved result; rerun takes CrossValidation, {kinds}")
+    given = _Given(clips, model, progress)
     try:
-        made = make(stored, _Given(clips, model, progress))
-        facts, facts_now = _facts(stored, made.card), _facts(made.again)
-        sums = [_sum(stored), _sum(made.again)]
+        again = make(stored, given)
+        then, now = given.facts or _facts(stored), _facts(again)
+        weights = [one.source["sha256"] for one in (stored, again)] if isinstance(stored, History) else []
     except KeyError as missing:
         raise ValueError(f"the record does not say how it was made: {missing} is not in it") from missing
-    difference, notes, compared = _difference(stored, made.again), list(made.notes), None
-    if isinstance(stored, Predictions):
-        compared = stored, made.again
-    elif isinstance(stored, MEDN) and sums[0] != sums[1]:
-        compared = evaluate.predict(stored, made.unseen), evaluate.predict(made.again, made.unseen)
-        notes.append(f"both models predicted {len(made.unseen)} clips")
-    elif sums[0] != sums[1]:
-        notes.append(f"the weights at the end have the sha256 {sums[1]:.12} and not {sums[0]:.12}")
-    answers = None
-    if compared is not None:
+    if hasattr(again, "select"):  # a record may hold a selection of its clips
+        again = again.select(stored.table["clip_id"])
+    difference, answers = _difference(stored, again), None
+    compared: tuple[Any, ...] = (stored, again)
+    if isinstance(stored, MEDN) and difference:
+        compared = tuple(evaluate.predict(one, given.unseen) for one in compared)
+        given.notes.append(f"both models predicted {len(given.unseen)} clips")
+    if len(set(weights)) > 1:
+        given.notes.append(f"the weights at the end have the sha256 {weights[1]:.12} and not {weights[0]:.12}")
+    if isinstance(compared[0], records.Predictions):
         answers = int((compared[0].predicted == compared[1].predicted).sum()), len(compared[0])
-    changed = {name: (then, facts_now.get(name)) for name, then in facts.items() if then != facts_now.get(name)}
-    unrecorded = tuple(name for name in facts_now if name not in facts)
-    identical = difference == 0.0 and sums[0] == sums[1]
-    return Rerun(stored, made.again, identical, difference, changed, tuple(notes), unrecorded, answers)
+    changed = {name: (fact, now.get(name)) for name, fact in then.items() if fact != now.get(name)}
+    unrecorded = tuple(name for name in now if name not in then)
+    identical = difference == 0.0 and len(set(weights)) < 2
+    return Rerun(stored, again, identical, difference, changed, tuple(given.notes), unrecorded, answers)
 
 
-class _Made(NamedTuple):
-    """A result made again; of a model also clips (new to it where there are any), and the facts of its card."""
-
-    again: Any
-    notes: Sequence[str] = ()
-    unseen: Any = None
-    card: Mapping[str, Any] | None = None
-
-
-def _facts(record: Any, card: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The versions, hardware and devices that a record holds, or the card of a model."""
-    history: Any = record.history if isinstance(record, MEDN) else record
-    source = {"run": card} if card else history.source
-    facts = {**source["run"].get("versions", {}), **source["run"].get("hardware", {})}
+def _facts(record: Any) -> dict[str, Any]:
+    """The versions, hardware and devices that a record holds."""
+    source = record.history.source if isinstance(record, MEDN) and record.history else record.source
+    facts = source["run"].get("versions", {}) | source["run"].get("hardware", {})
     runs = [one.get("features") or one.get("run") or {} for one in source.get("models", {"": source}).values()]
     devices = sorted({run["device"] for run in runs if "device" in run})
     return facts | ({"device": ", ".join(devices)} if devices else {})
 
 
-def _sum(record: Any) -> str | None:
-    """The sha256 of the weights at the end of a training."""
-    if isinstance(record, MEDN):
-        return weights_sha256(record)
-    return record.source["sha256"] if isinstance(record, History) else None
-
-
 @dataclass(eq=False)
 class _Given:
-    """What a result is made again with: the caller's clips and models, or those that the record names."""
+    """The clips and models of the caller or those that the record names; what making a result again finds out.
+
+    Of a model these are `unseen` clips (new to it where there are any), and the `facts` of its card in ``pretrained/``.
+    """
 
     own: Clips | None
-    model: GivenModels
+    model: Any
     progress: bool
-    drawn: dict[str, Clips] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unseen: Any = None
+    facts: dict[str, Any] | None = None
+    drawn: Any = None
 
-    def clips(self, table: pd.DataFrame, recipe: Mapping[str, Any], *, n: int) -> Clips:
+    def clips(self, table: pd.DataFrame, recipe: Mapping[str, Any]) -> Clips:
         """All clips of a recipe, those of the table among them: the caller's, or drawn again."""
         clips = self.own
         if clips is None:
             if recipe.get("corpus") != "SynthME":
+                n = len(table)
                 raise ValueError(f"the {n} clips are not in the record; give the prepared set: rerun(..., clips=...)")
-            wanted = {name: recipe[name] for name in signature(synthme.synthetic_clips).parameters if name in recipe}
-            if repr(wanted) not in self.drawn:
-                self.drawn = {repr(wanted): synthme.synthetic_clips(**wanted, progress=self.progress)}
-            clips = self.drawn[repr(wanted)]
+            if self.drawn is None or self.drawn.recipe != recipe:
+                names = [name for name in signature(synthme.synthetic_clips).parameters if name in recipe]
+                wanted = {name: recipe[name] for name in names}
+                self.drawn = synthme.synthetic_clips(**wanted, progress=self.progress)
+            clips = self.drawn
         missing = sorted(set(table["clip_id"]) - set(clips.table["clip_id"]))
         if missing:
             raise ValueError(f"{len(missing)} of {len(table)} clips of the record are missing, such as {missing[0]!r}")
@@ -231,91 +229,73 @@ class _Given:
 
     def clips_under(self, table: pd.DataFrame, recipe: Mapping[str, Any]) -> Clips:
         """The clips of a table, with its classes, in its order."""
-        clips = self.clips(table, recipe, n=len(table))
-        # Beside weights only the ids are kept of clips that are not drawn; their classes are in the set that is given.
+        clips = self.clips(table, recipe)
+        # With weights only the ids are kept of clips that are not drawn; their classes are in the set that is given.
         return clips.with_table(table) if "subject" in table else clips.select(table["clip_id"])
 
-    def models(self, name: str) -> dict[str, MEDN]:
-        """The models that may be meant by the sha256 of their weights: those given, or else a pretrained one."""
+    def network(self, name: str, sha256: str, *, otherwise: str) -> MEDN:
+        """The model with these weights, among those given, or else a pretrained one."""
         named: Any = [name] if name in pretrained_names() else []
         if self.model is not None:
             named = self.model.values() if isinstance(self.model, Mapping) else [self.model]
-        loaded = [model if isinstance(model, MEDN) else load_pretrained(model) for model in named]
-        return {weights_sha256(model): model for model in loaded}
+        models = [model if isinstance(model, MEDN) else load_pretrained(model) for model in named]
+        return require(next((one for one in models if weights_sha256(one) == sha256), None), otherwise=otherwise)
 
     def call(self, function: Callable[..., Any], source: Mapping[str, Any], table: pd.DataFrame, **how: Any) -> Any:
-        """The function called again: the same model, clips and number of threads.
+        """The function called again: the same model, number of threads, and all clips of the run.
 
-        A record may hold a selection of its clips. Rounding depends on which clips share a batch, so the whole run is
-        made again.
+        Rounding depends on which clips share a batch.
         """
         run, name, sha256 = source["run"], str(source.get("name")), source["sha256"]
-        n = run["clips"]["n"]
-        clips = self.clips(table, source["recipe"], n=n)
-        lacking = (
-            f"the record holds {len(table)} of the {n} clips of its run and does not name the others;"
-            " give the clips of the run, in their order: rerun(record, clips=...)"
-        )
-        whole, models = _of_run(run, table, clips.table, otherwise=lacking), self.models(name)
-        if sha256 not in models:
-            found = f"has other weights by now: {', '.join(sha[:12] for sha in models)}" if models else "is not here"
-            raise ValueError(f"the model {name!r} {found}; give the one with {sha256:.12}: rerun(record, model=...)")
-        model, kind = models[sha256], str(run.get("device", "cpu")).split(" ")[0]
-        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        if self.model is None and there.get(kind):
+        clips = self.clips(table, source["recipe"])
+        lacking = "give the clips of the run, in their order: rerun(record, clips=...)"
+        whole = _of_run(run, table, clips.table, otherwise=lacking)
+        other = f"the model {name!r} is not here, or has other weights by now; give the one with {sha256:.12}"
+        model = self.network(name, sha256, otherwise=f"{other}: rerun(record, model=...)")
+        kind = str(run.get("device", "cpu")).split(" ")[0]
+        if self.model is None and torch.get_device_module(kind).is_available():
             model = model.to(kind)
         with torch_threads(run.get("threads")):
             size = run.get("batch_size", 64)
             return function(model, clips.with_table(whole), batch_size=size, progress=self.progress, **how)
-
-    def call_for(self, stored: Any, function: Callable[..., Any], **how: Any) -> _Made:
-        """A record of one call made again, with the clips of the stored one."""
-        return _Made(self.call(function, stored.source, stored.table, **how).select(stored.table["clip_id"]))
 
 
 def _of_run(run: Mapping[str, Any], *tables: pd.DataFrame, otherwise: str) -> pd.DataFrame:
     """The one of these tables that holds the clips of a run, in their order."""
     n, sha256 = run["clips"]["n"], run["clips"]["sha256"]
     found = next((one for one in tables if len(one) == n and ids_sha256(one) == sha256), None)
-    return records.require(found, otherwise=otherwise)
+    return require(found, otherwise=f"the record holds {len(tables[0])} of the {n} clips of its run; {otherwise}")
 
 
-def _predictions(stored: Predictions, given: _Given) -> _Made:
+def _predictions(stored: records.Predictions, given: _Given) -> records.Predictions:
     source, run, ids = stored.source, stored.source["run"], stored.table["clip_id"]
     call, n = run["call"], run["clips"]["n"]
-    if call not in ("evaluate_loso", "evaluate_cross_dataset", "evaluate_folds", "selection_audit"):
-        return given.call_for(stored, evaluate.predict)
+    if call == "predict":
+        return given.call(evaluate.predict, source, stored.table)
     if len(ids) != n:
         raise ValueError(f"{n - len(ids)} of {n} clips have no prediction; rerun needs a whole cross-validation")
     how: dict[str, Any] = {"training": TrainConfig(**source["training"]), "label": run["label"]}
     if call == "selection_audit":
         how["validation_share"] = run["validation_share"]
     if call == "evaluate_folds":
-        how["folds"] = [  # an older record holds no training clips where they are all others
-            Fold(one["held_out"], tuple(one["train"] or ids[~ids.isin(one["test"])]), tuple(one["test"]))
-            for one in run["folds"]
-        ]
+        how["folds"] = [Fold(one["held_out"], tuple(one["train"]), tuple(one["test"])) for one in run["folds"]]
     clips = given.clips_under(stored.table, source["recipe"])
     again = getattr(evaluate, call)(MEDNConfig(**source["model"]), clips, progress=given.progress, **how).predictions
-    return _Made(again[source["rule"]] if call == "selection_audit" else again)
+    return again[source["rule"]] if call == "selection_audit" else again
 
 
-def _kept_tokens(stored: records.KeptTokens, given: _Given) -> _Made:
-    # Version 0.1.0 drew no random models.
-    how: dict[str, Any] = {name: stored.source.get("run", {}).get(name, 0) for name in ("n_draws", "seed")}
-
-    def again(model: MEDN, clips: Clips, **batches: Any) -> records.KeptTokens:
-        if stored.region:
-            lacking = f"the cover of the {stored.region} needs the truth, which these clips lack; give the drawn ones"
-            how.update(truth=records.require(clips.truth, otherwise=lacking), region=stored.region)
-        return diagnose.kept_tokens(model, clips, **how, **batches)
-
-    return given.call_for(stored, again)
+def _kept_tokens(stored: records.KeptTokens, given: _Given) -> records.KeptTokens:
+    how: dict[str, Any] = {name: stored.source["run"][name] for name in ("n_draws", "seed")}
+    if stored.region:
+        truth = given.clips(stored.table, stored.source["recipe"]).truth
+        lacking = f"the cover of the {stored.region} needs the truth, which these clips lack; give the drawn ones"
+        how |= {"truth": require(truth, otherwise=lacking), "region": stored.region}
+    return given.call(diagnose.kept_tokens, stored.source, stored.table, **how)
 
 
-def _embedding(stored: Embedding, given: _Given) -> _Made:
+def _embedding(stored: records.Embedding, given: _Given) -> records.Embedding:
     """The maps of the branches; those of layers that the caller gave are left out."""
-    source, run, params, ids = stored.source, stored.source["run"], stored.params, stored.table["clip_id"]
+    source, run, params = stored.source, stored.source["run"], stored.params
     how = {name: params[name] for name in ("method", "min_dist", "metric", "seed") if name in params}
     how["branches"] = [name for name in stored.maps if name not in stored.layers]
     if not how["branches"]:
@@ -327,17 +307,15 @@ def _embedding(stored: Embedding, given: _Given) -> _Made:
     features = {}
     for name, of in run.get("checkpoints", {"": {**source, "run": source.get("features")}}).items():
         found = given.call(evaluate.extract_features, of, stored.table)
-        lacking = f"the record holds {len(stored)} of the {run['clips']['n']} clips that were mapped; rerun the whole"
-        features[name] = found.select(_of_run(run, found.table, stored.table, otherwise=lacking)["clip_id"])
+        whole = _of_run(run, stored.table, found.table, otherwise="give the record of all that were mapped")
+        features[name] = found.select(whole["clip_id"])
+    given.notes += [f"the map of layer {one!r} was not made again: no activations are stored" for one in stored.layers]
     if run["call"] == "aligned_umap":
-        again = diagnose.aligned_umap(features, **how)[run["checkpoint"]]
-    else:
-        again = diagnose.umap(features[""], **how)
-    notes = [f"the map of layer {one!r} was not made again: its activations are not stored" for one in stored.layers]
-    return _Made(again.select(ids), tuple(notes))
+        return diagnose.aligned_umap(features, **how)[run["checkpoint"]]
+    return diagnose.umap(features[""], **how)
 
 
-def _report(stored: DecouplingReport, given: _Given) -> _Made:
+def _report(stored: DecouplingReport, given: _Given) -> DecouplingReport:
     """The whole table, measured again on the same features."""
     source, run, parameters = stored.source, stored.source["run"], stored.source["parameters"]
     if run.get("by_hand"):
@@ -346,126 +324,96 @@ def _report(stored: DecouplingReport, given: _Given) -> _Made:
     for name, of in source["models"].items():
         table = stored.clips.query("model == @name").drop(columns="model").reset_index(drop=True)
         features[name] = replace(given.call(evaluate.extract_features, of, table).select(table["clip_id"]), table=table)
-    kind: Any = "ridge" if parameters["probe"] == "linear" else parameters["probe"]  # its name in 0.1.0
-    again = diagnose.decoupling_report(
-        features, given=run["given"], targets=run["targets"], n_permutations=parameters["permutations"],
-        n_shuffles=parameters["label shuffles"], label=parameters["emotion column"], kind=kind, seed=parameters["seed"],
-        scheme=parameters.get("scheme", "exchange"), protocol=source.get("protocol", ""), about=source.get("about"),
-        n_exchanges=parameters.get("exchanges", 0), readers=parameters.get("readers", ()), progress=given.progress,
-    )  # fmt: skip
-    later = again.table.columns.difference(stored.table.columns, sort=False)  # an older version did not have them
-    notes = (f"the stored report lacks {', '.join(later)}",) if len(later) else ()
-    return _Made(replace(again, table=again.table.drop(columns=later)), notes)
+    how = {argument: parameters[name] for argument, name in REPORTED.items()}
+    how |= {"given": run["given"], "targets": run["targets"], "progress": given.progress}
+    return diagnose.decoupling_report(features, protocol=source["protocol"], about=source["about"], **how)
 
 
-def _history(stored: History, given: _Given) -> _Made:
-    made = _trained(stored, given)
-    return made._replace(again=made.again.history)
-
-
-def _trained(stored: History, given: _Given) -> _Made:
+def _trained(stored: History, given: _Given) -> MEDN:
     """The model trained again, for as many epochs as the stored training had when it ended."""
     source, run, training = stored.source, stored.source["run"], TrainConfig(**stored.config["training"])
     start, processes = source["start"], training.devices * training.num_nodes
     if processes > 1:
         raise ValueError(f"this training was of {processes} processes; start them with torchrun, and compare")
-    if not len(stored):
-        raise ValueError("this training ended before its first epoch: there is nothing to make again")
     parts = {name: rows.drop(columns="part").reset_index(drop=True) for name, rows in stored.clips.groupby("part")}
-    clips, notes = given.clips_under(parts["training"], source["recipe"]), []
-    unseen, validation = clips, None
+    clips, validation = given.clips_under(parts["training"], source["recipe"]), None
     model = MEDN(MEDNConfig(**stored.config["model"]), seed=start["seed"])
     if weights_sha256(model) != start["sha256"]:
-        models = given.models(start["name"])
-        if start["sha256"] not in models:
-            began = f"{start['sha256'][:12]} of {start['name']!r}"
-            raise ValueError(f"the training began from the weights {began}: give that model, rerun(record, model=...)")
-        model = deepcopy(models[start["sha256"]])  # the caller's own model is not trained
+        began = f"the training began from the weights {start['sha256']:.12} of {start['name']!r}"
+        began = f"{began}: give that model, rerun(record, model=...)"
+        model = deepcopy(given.network(start["name"], start["sha256"], otherwise=began))  # the caller's stays as it is
     if "validation" in parts:
         try:  # validation clips change nothing of a training
-            unseen = validation = given.clips_under(parts["validation"], source["validation"])
+            validation = given.clips_under(parts["validation"], source["validation"])
         except ValueError as reason:
-            notes.append(f"the validation scores were not made again: {reason}")
+            given.notes.append(f"the validation scores were not made again: {reason}")
+    given.unseen = validation or clips
     stop = SimpleNamespace(on_epoch_end=lambda run: run.stop() if run.epoch >= len(stored) else None)
     how: dict[str, Any] = {"training": training, "label": run["label"], "progress": given.progress}
     with torch_threads(run.get("threads")):  # where the configuration leaves their number alone
-        table = fit(model, clips, validation=validation, callbacks=[stop], **how).table
-    measured = [name for name in stored.table if name not in table and not name.startswith("validation_")]
+        fit(model, clips, validation=validation, callbacks=[stop], **how)
     if source["callbacks"]:
-        columns = f", so {', '.join(measured)} are not compared" if measured else ""
-        notes.append(f"the callbacks {', '.join(source['callbacks'])} were not called again{columns}")
-    return _Made(model, notes, unseen)
+        given.notes.append(f"the callbacks {', '.join(source['callbacks'])} were not called again")
+    return model
 
 
-def _model(stored: MEDN, given: _Given) -> _Made:
+def _model(stored: MEDN, given: _Given) -> MEDN:
     """The model trained again, by the history that it has or the card of ``pretrained/``."""
-    then = weights_sha256(stored)
     if stored.history is not None:
-        if stored.history.source.get("sha256") != then:
+        if stored.history.source.get("sha256") != weights_sha256(stored):
             raise ValueError(f"the weights of {stored.name!r} were changed since: its history is not of them")
         return _trained(stored.history, given)
     file = pretrained_folder() / stored.name / "figures.json"
     if not file.is_file():
         raise ValueError(f"{stored.name!r} has no history, and no card in pretrained/ says how it was trained")
-    if weights_sha256(load_pretrained(stored.name)) != then:
-        raise ValueError(f"the weights of {stored.name!r} were changed after it was loaded: its card is not of them")
     card: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     again, clips = MEDN(stored.config), synthme.synthetic_clips(**card["training_corpus"], progress=given.progress)
     fit(again, clips, training=TrainConfig(**card["training"]), progress=given.progress)
-    unseen = clips
-    if "held_out_corpus" in card:
-        unseen = synthme.synthetic_clips(**card["held_out_corpus"], progress=False)
-    return _Made(again, (), unseen, {"versions": {"medn-lab": card["medn_lab"]}})
+    corpus = card.get("held_out_corpus", card["training_corpus"])
+    given.unseen = synthme.synthetic_clips(**corpus, progress=False)
+    given.facts = {"medn-lab": card["medn_lab"]}
+    return again
 
-
-# Arguments of attribution methods in 0.1.0, with the values that are built in now.
-FORMER = (("stride", None), ("weights", "each"))
 
 # How each kind of result is made again.
-AGAIN: dict[Any, Callable[[Any, _Given], _Made]] = {
-    Predictions: _predictions,
-    BranchFeatures: lambda stored, given: given.call_for(stored, evaluate.extract_features),
-    records.Attribution: lambda stored, given: given.call_for(
-        stored,
-        attribute,
-        target=stored.target,
-        method=stored.method,
-        params={name: value for name, value in stored.params.items() if (name, value) not in FORMER},
+AGAIN: dict[Any, Callable[[Any, _Given], Any]] = {
+    records.Predictions: _predictions,
+    records.BranchFeatures: lambda stored, given: given.call(evaluate.extract_features, stored.source, stored.table),
+    records.Attribution: lambda stored, given: given.call(
+        attribute, stored.source, stored.table, target=stored.target, method=stored.method, params=stored.params
     ),
     records.KeptTokens: _kept_tokens,
-    Embedding: _embedding,
+    records.Embedding: _embedding,
     DecouplingReport: _report,
-    History: _history,
+    History: lambda stored, given: _trained(stored, given).history,
     MEDN: _model,
 }
 
 
 def _difference(stored: Any, again: Any) -> float:
     """The largest difference of any number; infinite where shapes, gaps or words differ."""
-    one, other = _numbers(stored), _numbers(again)
+    one, other, largest = _values(stored), _values(again), 0.0
     if one.keys() != other.keys() and not isinstance(stored, History):  # what callbacks measured is not made again
         return np.inf
-    return max((_apart(one[name], other[name]) for name in one if name in other), default=0.0)
+    for name in one.keys() & other.keys():
+        x, y = one[name], other[name]
+        words = x.dtype == object
+        if x.shape != y.shape or not np.array_equal(*((x, y) if words else (np.isnan(x), np.isnan(y)))):
+            return np.inf
+        largest = largest if words else max(largest, float(np.nanmax(np.abs(x - y), initial=0.0)))
+    return largest
 
 
-def _numbers(record: Any) -> dict[str, Any]:
+def _values(record: Any) -> dict[str, np.ndarray]:
+    """The arrays of a record, float64; of a table for each column its numbers, and its words as objects."""
     if isinstance(record, MEDN):
         return {name: value.cpu().double().numpy() for name, value in record.state_dict().items()}
-    if isinstance(record, History | DecouplingReport):
-        return {name: record.table[name] for name in record.table if name != "seconds"}
-    return {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray) and name != "fold"}
-
-
-def _apart(one: Any, other: Any) -> float:
-    if one.shape != other.shape:
-        return np.inf
-    if isinstance(one, pd.Series):  # a column of a table may hold words
-        x, y = (pd.to_numeric(column, errors="coerce").to_numpy(dtype=float) for column in (one, other))
-        words = (["" if pd.isna(value) else str(value) for value in column[np.isnan(x)]] for column in (one, other))
-        if next(words) != next(words):
-            return np.inf
-        one, other = x, y
-    x, y = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
-    if not np.array_equal(np.isnan(x), np.isnan(y)):
-        return np.inf
-    return float(np.nanmax(np.abs(x - y), initial=0.0))
+    if not isinstance(record, History | DecouplingReport):
+        arrays = {name: value for name, value in vars(record).items() if isinstance(value, np.ndarray)}
+        return {name: value.astype(np.float64) for name, value in arrays.items() if name != "fold"}
+    found = {}
+    for name, column in record.table.drop(columns="seconds", errors="ignore").items():
+        numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+        found[name] = numbers
+        found[f"{name}, words"] = column.astype(str).where(np.isnan(numbers) & column.notna(), "").to_numpy(object)
+    return found

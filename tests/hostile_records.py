@@ -60,7 +60,7 @@ def _of_a_hostile_model() -> dict[str, ipywidgets.Widget]:
     clips = synthetic_clips(n_subjects=2, clips_per_subject=4, seed=2, n_jobs=1)
     clips = replace(clips, table=_renamed(clips), truth=None)
     model = MEDN(MEDNConfig(dim=16, depth=1, classes=tuple(sorted(set(clips.table["label"])))), seed=1).eval()
-    attribute = diagnose.attributor(model, clips, params={"integrated_gradients": {"n_steps": 2}}, n_checked=2)
+    attribute = diagnose.Attributor(model, clips, params={"integrated_gradients": {"n_steps": 2}}, n_checked=2)
     return {
         "medn-attribution-viewer": widgets.AttributionViewer(clips, attribute=attribute),
         "medn-face-lab": widgets.FaceLab({EVIL: face_studio(identity_seed=3)}, answer=live_predictor(model)),

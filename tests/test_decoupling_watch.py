@@ -1,4 +1,4 @@
-"""decoupling_watch: the figures of the instruments each epoch, on a training that stays the same."""
+"""decoupling_watch: dependence and leakage after each epoch, on a training that stays the same."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.train import TrainConfig, fit
 
 
-def test_the_figures_are_those_of_the_instruments_as_far_as_there_are_branches_and_aus():
+def test_the_figures_are_those_of_dependence_and_leakage_as_far_as_there_are_branches_and_aus():
     clips = sample_clips(n=80, size=16)
     features, watch = sample_features(clips), decoupling_watch(clips)
     found = watch.of(features)

@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 from sample_records import sample_clips, sample_features
 from scipy.linalg import sqrtm
-from scipy.spatial.distance import pdist, squareform
 from scipy.stats import kstest
 from slow_cases import mostly_slow
 
@@ -33,16 +32,15 @@ X = np.array([[i * 7 % 11, i * 5 % 13, i * i % 7] for i in range(12)], dtype=flo
 Y = np.array([[i * 3 % 8, (i * i + i) % 9] for i in range(12)], dtype=float)
 
 MEASURES = (linear_cka, distance_correlation, hsic, canonical_correlations, branch_correlation, absolute_cosine)
-EVERY = {
+# The one value of each measure that does not need one width.
+VALUES = {
     "linear_cka": linear_cka,
     "distance_correlation": distance_correlation,
-    "hsic": lambda x, y: hsic(x, y) / np.sqrt(hsic(x, x) * hsic(y, y)),  # 1 for a copy
+    "hsic": hsic,
     "branch_correlation": lambda x, y: branch_correlation(x, y).attrs["mean_square"],
     "canonical_correlations": lambda x, y: canonical_correlations(x, y)[0],
 }
-UNBIASED = list(EVERY)[:4]
-
-every_measure = pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
+UNBIASED = list(VALUES)[:4]
 
 
 def rotation(d):
@@ -53,165 +51,109 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-class TestValues:
-    @pytest.mark.parametrize(
-        ("measure", "expected"),
-        [
-            # Printed in an environment of their own. dcor 0.7: dcor.u_distance_correlation_sqr(X, Y)
-            # hyppo 0.5.2: hyppo.independence.Dcorr(bias=False).statistic(X, Y) gives the same.
-            (distance_correlation, 0.5416721616340657),
-            # dcor 0.7: u = [dcor.u_centered(g - np.diag(np.diag(g))) for g in (X @ X.T, Y @ Y.T)]
-            # dcor.u_product(*u) / np.sqrt(dcor.u_product(u[0], u[0]) * dcor.u_product(u[1], u[1]))
-            (linear_cka, 0.521718177625243),
-            # scikit-learn 1.9.1, dcor 0.7, scipy 1.17.1: d = [pdist(v) for v in (X, Y)]
-            # k = [rbf_kernel(v, gamma=1 / (2 * np.median(a[a > 0]) ** 2)) for v, a in zip((X, Y), d)]
-            # u = [dcor.u_centered(1 - m) for m in k]; dcor.u_product(*u), and the same divided as for linear CKA
-            (hsic, 0.020302530790686092),
-            (EVERY["hsic"], 0.5122741870925985),
-        ],
-    )
-    def test_the_value_is_that_of_dcor_and_hyppo(self, measure, expected):
-        assert measure(X, Y) == pytest.approx(expected, abs=1e-12)
-
-    def test_canonical_correlations_are_those_of_covariances_with_a_ridge_and_shrink_a_match_as_stated(self):
-        covariance, roots = np.cov(np.hstack([X, Y]).T), []
-        for rows in (slice(0, 3), slice(3, 5)):
-            own = covariance[rows, rows]
-            roots.append(np.linalg.inv(sqrtm(own + 0.1 * np.diag(own).mean() * np.eye(len(own))).real))
-        expected = np.linalg.svd(roots[0] @ covariance[:3, 3:] @ roots[1], compute_uv=False)
-        assert canonical_correlations(X, Y) == pytest.approx(expected)
-        # Two directions with variances 4 and 1, mean 2.5: s / (s + penalty) with s = 1.6 and .4.
-        x = np.linalg.qr(noise(30, 2) - noise(30, 2).mean(axis=0))[0] * [2.0, 1.0]
-        assert canonical_correlations(x, x) == pytest.approx([1.6 / 1.7, 0.4 / 0.5])
-
-    def test_branch_correlation_is_numpy_s_and_counts_constant_columns(self):
-        found = branch_correlation(np.column_stack([X, np.ones(12)]), Y)
-        assert found.to_numpy()[:3] == pytest.approx(np.corrcoef(X.T, Y.T)[:3, 3:])
-        assert found.loc[3].isna().all()
-        known = found.loc[:2].abs().to_numpy()
-        assert (found.attrs["mean_abs"], found.attrs["max_abs"]) == pytest.approx((known.mean(), known.max()))
-        assert (found.attrs["n_clips"], found.attrs["n_constant"]) == (12, 1)
-
-    def test_unbiased_hsic_is_the_mean_over_quadruples_of_clips(self):
-        # The definition as a U-statistic (Gretton et al. 2005), by brute force.
-        k, m = (
-            np.exp(-(squareform(apart) ** 2) / (2 * np.median(apart[apart > 0]) ** 2))
-            for apart in (pdist(X[:6]), pdist(Y[:6]))
-        )
-        terms = [k[i, j] * (m[i, j] + m[q, r] - 2 * m[i, q]) for i, j, q, r in itertools.permutations(range(6), 4)]
-        assert hsic(X[:6], Y[:6]) == pytest.approx(np.mean(terms), abs=1e-14)
-
-    def test_gaussian_pairs_have_their_closed_forms(self):
-        # Székely, Rizzo, Bakirov 2007, theorem 7 (squared): r = .5 gives
-        # (r asin r + sqrt(1 - r^2) - r asin(r / 2) - sqrt(4 - r^2) + 1) / (1 + pi / 3 - sqrt 3).
-        r = 0.5
-        known = r * np.arcsin(r) + np.sqrt(1 - r**2) - r * np.arcsin(r / 2) - np.sqrt(4 - r**2) + 1
-        y = r * noise(1000) + np.sqrt(1 - r**2) * noise(1000, seed=1)
-        assert distance_correlation(noise(1000), y) == pytest.approx(known / (1 + np.pi / 3 - np.sqrt(3)), abs=0.04)
-        draws = (noise(2, 50, seed=s) for s in range(300))
-        found = [EVERY["branch_correlation"](x, 0.6 * x + 0.8 * other) for x, other in draws]
-        assert np.mean(found) == pytest.approx(0.36, abs=0.015)
-
-    def test_the_cosine_of_axes_and_that_0_is_not_independence(self):
-        x = np.array([[1.0, 0], [2, 0], [0, 3], [1, 1]])
-        y = np.array([[5.0, 0], [0, 1], [0, -1], [1, 0]])
-        assert absolute_cosine(x, y) == pytest.approx((1 + 0 + 1 + np.sqrt(0.5)) / 4)
-        x = noise(60, 4)
-        turned = np.stack([x[:, 1], -x[:, 0], x[:, 3], -x[:, 2]], axis=1)
-        assert absolute_cosine(x, turned) == pytest.approx(0)
-        assert linear_cka(x, turned) == pytest.approx(1)
-
-    def test_a_bent_dependence_is_found_by_distances_and_kernels_alone(self):
-        angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 300)
-        x, y = np.column_stack([np.cos(angle), np.sin(angle)]), np.column_stack([np.cos(2 * angle), np.sin(2 * angle)])
-        assert linear_cka(x, y) < 0.02 < min(distance_correlation(x, y), EVERY["hsic"](x, y))
-
-    @pytest.mark.parametrize("name", UNBIASED)
-    def test_it_is_around_zero_for_independent_noise(self, name):
-        values = [EVERY[name](noise(24, 8, seed=2 * s), noise(24, 6, seed=2 * s + 1)) for s in range(200)]
-        assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
-        assert min(values) < 0
-
-    @pytest.mark.parametrize("name", EVERY)
-    def test_what_must_not_matter_does_not_and_more_of_the_other_branch_gives_more(self, name):
-        measure, order = EVERY[name], np.random.default_rng(0).permutation(12)
-        moved = 0.01 * X @ rotation(3) + 7 if name != "branch_correlation" else X * [1, -20, 0.3]
-        same = {
-            "order of the clips": (X[order], Y[order]),
-            "which comes first": (Y, X),
-            "single precision": (X.astype(np.float32), Y.astype(np.float32)),
-            "a constant column": (np.column_stack([X, np.full(12, 3.3)]), Y),
-            "rotation and scale, or a scale of single columns": (moved, Y),
-        }
-        for what, pair in same.items():
-            assert measure(*pair) == pytest.approx(measure(X, Y)), what
-        if name in ("linear_cka", "distance_correlation", "hsic"):
-            assert measure(X, 3 * X @ rotation(3) + 5) == pytest.approx(1.0)
-        x, other = noise(80, 5), noise(80, 5, seed=1)
-        values = [measure(x, share * x + other) for share in (0.0, 0.5, 1.0, 3.0)]
-        assert values == sorted(values)
-        assert np.isfinite(measure(np.repeat(X[:2], 2, axis=0), Y[:4]))  # four clips are the fewest, copies are clips
-
-    @pytest.mark.parametrize(
-        ("x", "y", "facts"),
-        [
-            (X, Y[:10], "12 rows but y 10"),
-            (np.where(X[0] == X, np.nan, X), Y, "x: .* not finite"),
-            (X, np.zeros((12, 2, 2)), r"y: .*\(12, 2, 2\)"),
-            (X[:3], Y[:3], "at least 4 clips, there are 3"),
-        ],
-    )
-    def test_features_that_do_not_fit_are_refused(self, x, y, facts):
-        for measure in MEASURES:
-            with pytest.raises(ValueError, match=facts):
-                measure(x, y)
-        with pytest.raises(ValueError, match="x is 3-d but y 2-d"):
-            absolute_cosine(X, Y)
+def test_values_are_those_of_dcor_hyppo_numpy_and_closed_forms():
+    # Printed in an environment of their own. dcor 0.7: dcor.u_distance_correlation_sqr(X, Y)
+    # hyppo 0.5.2: hyppo.independence.Dcorr(bias=False).statistic(X, Y) gives the same.
+    assert distance_correlation(X, Y) == pytest.approx(0.5416721616340657, abs=1e-12)
+    # dcor 0.7: u = [dcor.u_centered(g - np.diag(np.diag(g))) for g in (X @ X.T, Y @ Y.T)]
+    # dcor.u_product(*u) / np.sqrt(dcor.u_product(u[0], u[0]) * dcor.u_product(u[1], u[1]))
+    assert linear_cka(X, Y) == pytest.approx(0.521718177625243, abs=1e-12)
+    # scikit-learn 1.9.1, dcor 0.7, scipy 1.17.1: d = [pdist(v) for v in (X, Y)]
+    # k = [rbf_kernel(v, gamma=1 / (2 * np.median(a[a > 0]) ** 2)) for v, a in zip((X, Y), d)]
+    # u = [dcor.u_centered(1 - m) for m in k]; dcor.u_product(*u)
+    assert hsic(X, Y) == pytest.approx(0.020302530790686092, abs=1e-12)
+    found = branch_correlation(np.column_stack([X, np.ones(12)]), Y)
+    assert found.to_numpy()[:3] == pytest.approx(np.corrcoef(X.T, Y.T)[:3, 3:])
+    assert found.loc[3].isna().all()
+    x = np.array([[1.0, 0], [2, 0], [0, 3], [1, 1]])
+    assert absolute_cosine(x, [[5.0, 0], [0, 1], [0, -1], [1, 0]]) == pytest.approx((1 + 0 + 1 + np.sqrt(0.5)) / 4)
 
 
-class TestPartial:
-    def test_means_are_taken_off_as_by_least_squares_and_nothing_is_left_that_correlates(self):
-        rng = np.random.default_rng(1)
-        x, names, more = noise(40, 3), rng.choice(list("abcd"), 40), rng.choice(list("uv"), 40)
-        means = pd.DataFrame(x).groupby(names).transform("mean").to_numpy()
-        assert partial_out(x, factors=names) == pytest.approx(x - means)
-        design = np.column_stack([pd.get_dummies(names, dtype=float), pd.get_dummies(more, dtype=float)])
-        fitted = design @ np.linalg.lstsq(design, x, rcond=None)[0]
-        assert partial_out(x, factors=np.column_stack([names, more])) == pytest.approx(x - fitted)
-        factors = pd.DataFrame({"emotion": names, "AU4": rng.integers(0, 2, 40) * 1.0})
-        design = np.column_stack([pd.get_dummies(factors["emotion"], dtype=float), factors["AU4"]])
-        assert np.abs(partial_out(x, factors=factors).T @ design).max() < 1e-10
+def test_canonical_correlations_are_those_of_covariances_with_a_ridge_and_shrink_a_match_as_stated():
+    covariance, roots = np.cov(np.hstack([X, Y]).T), []
+    for rows in (slice(0, 3), slice(3, 5)):
+        own = covariance[rows, rows]
+        roots.append(np.linalg.inv(sqrtm(own + 0.1 * np.diag(own).mean() * np.eye(len(own))).real))
+    expected = np.linalg.svd(roots[0] @ covariance[:3, 3:] @ roots[1], compute_uv=False)
+    assert canonical_correlations(X, Y) == pytest.approx(expected)
+    # Two directions with variances 4 and 1, mean 2.5: s / (s + penalty) with s = 1.6 and .4.
+    x = np.linalg.qr(noise(30, 2) - noise(30, 2).mean(axis=0))[0] * [2.0, 1.0]
+    assert canonical_correlations(x, x) == pytest.approx([1.6 / 1.7, 0.4 / 0.5])
 
-    def test_what_two_branches_share_through_the_emotion_goes_and_what_they_share_beyond_it_stays(self):
-        emotion = np.tile(list("abcde"), 24)
-        centres = 3 * noise(5, 4, seed=2)[np.tile(np.arange(5), 24)]
-        given = partial(partial_out, factors=emotion)
-        x, y = centres + noise(120, 4, seed=3), centres + noise(120, 4, seed=4)
-        assert abs(linear_cka(given(x), given(y))) < 0.05 < 0.5 < linear_cka(x, y)
-        assert linear_cka(given(x), given(x @ rotation(4) + 0.3 * noise(120, 4, seed=6))) > 0.8
 
-    def test_an_unknown_name_is_a_class_and_an_unknown_number_an_error(self):
-        assert not partial_out([1.0, 1.0, 5.0, 5.0], factors=["a", "a", None, None]).any()  # exactly 0
-        with pytest.raises(ValueError, match="is not known of 1 clips"):
-            partial_out([1.0, 2.0], factors=[np.nan, 1.0])
-        with pytest.raises(ValueError, match="features have 3 rows but factors 2"):
-            partial_out([1.0, 2.0, 3.0], factors=["a", "b"])
+def test_a_bent_dependence_is_found_by_distances_and_kernels_alone_and_a_cosine_of_0_is_not_independence():
+    angle = np.random.default_rng(0).uniform(0, 2 * np.pi, 300)
+    x, y = np.column_stack([np.cos(angle), np.sin(angle)]), np.column_stack([np.cos(2 * angle), np.sin(2 * angle)])
+    assert linear_cka(x, y) < 0.02 < min(distance_correlation(x, y), hsic(x, y) / hsic(x, x))
+    x = noise(60, 4)
+    turned = np.stack([x[:, 1], -x[:, 0], x[:, 3], -x[:, 2]], axis=1)
+    assert (absolute_cosine(x, turned), linear_cka(x, turned)) == pytest.approx((0, 1))
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+def test_it_is_around_zero_for_independent_noise(name):
+    values = [VALUES[name](noise(24, 8, seed=2 * s), noise(24, 6, seed=2 * s + 1)) for s in range(200)]
+    assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
+    assert min(values) < 0
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_what_must_not_matter_does_not_and_more_of_the_other_branch_gives_more(name):
+    measure, order = VALUES[name], np.random.default_rng(0).permutation(12)
+    moved = 0.01 * X @ rotation(3) + 7 if name != "branch_correlation" else X * [1, -20, 0.3]
+    same = {
+        "order of the clips": (X[order], Y[order]), "which comes first": (Y, X),
+        "single precision": (X.astype(np.float32), Y.astype(np.float32)),
+        "a constant column": (np.column_stack([X, np.full(12, 3.3)]), Y), "rotation, or scale of columns": (moved, Y),
+    }  # fmt: skip
+    for what, pair in same.items():
+        assert measure(*pair) == pytest.approx(measure(X, Y)), what
+    if name in ("linear_cka", "distance_correlation"):
+        assert measure(X, 3 * X @ rotation(3) + 5) == pytest.approx(1.0)
+    x, other = noise(80, 5), noise(80, 5, seed=1)
+    values = [measure(x, share * x + other) for share in (0.0, 0.5, 1.0, 3.0)]
+    assert values == sorted(values)
+    assert np.isfinite(measure(np.repeat(X[:2], 2, axis=0), Y[:4]))  # four clips are the fewest, copies are clips
+
+
+def test_what_does_not_fit_is_refused():
+    test, noises = partial(permutation_test, linear_cka, X, X), noise(12, 2)
+    for call, facts in (
+        (lambda: hsic(X, Y[:10]), "12 rows and y has 10"),
+        (lambda: linear_cka(np.where(X[0] == X, np.nan, X), Y), "x: .* not finite"),
+        (lambda: canonical_correlations(X[:3], Y[:3]), "at least 4 clips, there are 3"),
+        (lambda: absolute_cosine(X, Y), "x is 3-d but y 2-d"),
+        (lambda: partial_out(noises, factors=["a", "b"]), "features have 12 rows but factors 2"),
+        (lambda: test(groups=np.arange(12)), "none of the 12 groups has two clips"),
+        (lambda: test(groups=np.zeros(11)), "12 rows but groups 11"),
+        (lambda: test(scheme="mirror"), "'mirror'.* exchange, shift"),
+        (lambda: test(scheme="shift"), r"12 different shifts inside 1 groups, so p cannot be below 0\.083"),
+    ):
+        with pytest.raises(ValueError, match=facts):
+            call()
 
 
 def test_the_overview_is_every_measure_that_fits_the_two_branches():
     features = sample_features(sample_clips(n=40, size=32))
     found = dependence(features).set_index("measure")["value"]
-    every = [measure.__name__ for measure in MEASURES]
-    assert list(found.index) == every[:-1]  # the widths differ, so there is no cosine
-    for name, measure in EVERY.items():
-        value = (
-            hsic(features.motion, features.emotion) if name == "hsic" else measure(features.motion, features.emotion)
-        )
-        assert found[name] == pytest.approx(value)
-    same = replace(features, emotion=features.motion[:, ::-1])
-    assert dependence(same)["measure"].tolist() == every
+    assert list(found.index) == [one.__name__ for one in MEASURES][:-1]  # the widths differ, so there is no cosine
+    for name, value in VALUES.items():
+        assert found[name] == pytest.approx(value(features.motion, features.emotion))
+    assert len(dependence(replace(features, emotion=features.motion[:, ::-1]))) == 6
     with pytest.raises(ValueError, match="no emotion branch"):
         dependence(replace(features, emotion=None))
+
+
+def test_a_factor_s_means_are_taken_off_and_what_two_branches_share_beyond_it_stays():
+    rng, emotion = np.random.default_rng(1), np.tile(list("abcde"), 24)
+    x, factors = noise(120, 4), pd.DataFrame({"emotion": emotion, "AU4": rng.integers(0, 2, 120)})
+    means = pd.DataFrame(x).groupby([factors["emotion"], factors["AU4"]]).transform("mean")
+    assert partial_out(x, factors=factors) == pytest.approx(x - means.to_numpy())
+    assert not partial_out([1.0, 1.0, 5.0, 5.0], factors=["a", "a", None, None]).any()  # unknown is a class
+    centres, given = 3 * noise(5, 4, seed=2)[np.tile(np.arange(5), 24)], partial(partial_out, factors=emotion)
+    x, y = centres + noise(120, 4, seed=3), centres + noise(120, 4, seed=4)
+    assert abs(linear_cka(given(x), given(y))) < 0.05 < 0.5 < linear_cka(x, y)
+    assert linear_cka(given(x), given(x @ rotation(4) + 0.3 * noise(120, 4, seed=6))) > 0.8
 
 
 def uniform(p_values):
@@ -224,23 +166,21 @@ def uniform(p_values):
 
 def drifting(rng, *, groups, clips):
     """Features of three columns that drift in each group: autoregressive, .9 from clip to clip, variance 1."""
-    found = np.empty((groups, clips, 3))
-    found[:, 0] = rng.normal(size=(groups, 3))
+    found = rng.normal(size=(groups, clips, 3))
     for clip in range(1, clips):
-        found[:, clip] = 0.9 * found[:, clip - 1] + np.sqrt(1 - 0.9**2) * rng.normal(size=(groups, 3))
+        found[:, clip] = 0.9 * found[:, clip - 1] + np.sqrt(1 - 0.9**2) * found[:, clip]
     return found.reshape(-1, 3)
 
 
 class TestCalibration:
     @pytest.mark.slow
-    @every_measure
+    @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
     def test_p_is_uniform_for_independent_factors(self, measure):
         # Two hundred draws of fourteen clips: an AU-like factor in one branch, a cue-like one in the other.
         p_values = []
         for draw in range(200):
             rng = np.random.default_rng(draw)
-            x = rng.integers(0, 2, size=(14, 1)) + 0.5 * rng.normal(size=(14, 3))
-            y = rng.integers(0, 3, size=(14, 1)) + 0.5 * rng.normal(size=(14, 3))
+            x, y = (rng.integers(0, top, size=(14, 1)) + 0.5 * rng.normal(size=(14, 3)) for top in (2, 3))
             p_values.append(permutation_test(measure, x, y, seed=draw, n_permutations=39).p_value)
         assert uniform(p_values) > 0.01
 
@@ -254,7 +194,7 @@ class TestCalibration:
             rng = np.random.default_rng(draw)
             levels = rng.normal(size=(2, 4, 2))
             x, y = (level[groups] + 0.5 * rng.normal(size=(24, 2)) for level in levels[[0, 0 if given else 1]])
-            pair = [partial_out(part, factors=groups.astype(str)) for part in (x, y)] if given else (x, y)
+            pair = [partial_out(part, factors=groups) for part in (x, y)] if given else (x, y)
             test = partial(permutation_test, measure, seed=draw, n_permutations=39)
             inside.append(test(*pair, groups=groups).p_value)
             if draw < 40:
@@ -265,7 +205,7 @@ class TestCalibration:
 
     @pytest.mark.parametrize(
         ("measure", "power"),
-        mostly_slow([(linear_cka, 0.92), (distance_correlation, 0.87), (hsic, 0.73), (branch_correlation, 0.92)]),
+        mostly_slow([(linear_cka, 0.92), (distance_correlation, 0.87), (hsic, 0.73)]),
     )
     def test_a_correlation_of_one_half_is_found_in_forty_clips_with_the_stated_power(self, measure, power):
         # The t test of one normal pair with r = .5 and n = 40 finds it at .05 in 92 of 100. The powers stated are
@@ -281,13 +221,12 @@ class TestCalibration:
     @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])
     def test_shifts_keep_the_level_where_independent_branches_drift_and_exchange_does_not(self, groups, clips):
         rejected = {"exchange": [], "shift": []}
-        who = np.repeat(np.arange(groups), clips)
         for draw in range(150):
             rng = np.random.default_rng(draw)
             pair = [drifting(rng, groups=groups, clips=clips) for _ in range(2)]
             for scheme, found in rejected.items():
-                options = {"scheme": scheme, "groups": who, "seed": draw, "n_permutations": 39}
-                found.append(permutation_test(branch_correlation, *pair, **options).p_value <= 0.05)
+                how = {"scheme": scheme, "groups": np.repeat(np.arange(groups), clips), "n_permutations": 39}
+                found.append(permutation_test(branch_correlation, *pair, seed=draw, **how).p_value <= 0.05)
         assert np.mean(rejected["exchange"]) > 0.4
         assert abs(np.mean(rejected["shift"]) - 0.05) < 3 * np.sqrt(0.05 * 0.95 / 150)
 
@@ -313,15 +252,15 @@ def orders_seen(groups, **options):
 
 
 class TestPermutations:
-    @every_measure
+    @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
     def test_the_prepared_measure_gives_what_calling_the_measure_gives(self, measure):
         x, y = noise(18, 4), noise(18, 4, seed=1) + noise(18, 4)
-        called = measure if measure in (hsic, absolute_cosine) else EVERY[measure.__name__]
+        called = VALUES.get(measure.__name__, absolute_cosine)
         test = partial(permutation_test, x=x, y=y, groups=np.repeat([0, 1, 2], 6), seed=3, n_permutations=25)
         prepared, plain = test(measure), test(lambda a, b: called(a, b))
         assert [prepared.value, *prepared.null] == pytest.approx([plain.value, *plain.null], abs=1e-10)
         assert prepared.p_value == plain.p_value == (1 + (plain.null >= plain.value).sum()) / 26
-        assert (plain.null_mean, plain.null_95) == (plain.null.mean(), np.quantile(plain.null, 0.95))
+        assert plain.null_mean == plain.null.mean()
         assert family_wise_p([prepared]).tolist() == [prepared.p_value]
         assert (test(measure, seed=4).null != prepared.null).any()
 
@@ -336,71 +275,44 @@ class TestPermutations:
         assert counts == pytest.approx(200 * times, rel=0.25)
         assert test.p_value == pytest.approx(1 / 24, abs=0.01)
 
-    def test_clips_are_exchanged_inside_their_group_alone(self):
+    def test_clips_are_exchanged_inside_their_group_or_shifted_there_in_a_circle(self):
         groups = np.array(list("abacbacbb"))
         seen = orders_seen(groups, n_permutations=50)
         assert all((groups[order] == groups).all() and sorted(order) == list(range(9)) for order in seen)
         assert len({tuple(order) for order in seen}) > 30
         table = pd.DataFrame({"subject": list("aaabbb"), "emotion": ["x", "x", "y", "x", "y", "z"]})
-        assert {tuple(order) for order in orders_seen(table, n_permutations=20)} == {
-            (0, 1, 2, 3, 4, 5),
-            (1, 0, 2, 3, 4, 5),
-        }
-
-    def test_each_group_is_shifted_in_a_circle_by_a_number_of_places(self):
-        groups = np.array(list("aabbbabbaab"))
-        moves = set()
+        both = {(0, 1, 2, 3, 4, 5), (1, 0, 2, 3, 4, 5)}
+        assert {tuple(order) for order in orders_seen(table, n_permutations=20)} == both
+        groups, moves = np.array(list("aabbbabbaab")), set()
         for order in orders_seen(groups, n_permutations=200, scheme="shift"):
-            steps = []
-            for name in "ab":
-                rows = np.flatnonzero(groups == name)
-                steps.append(int(np.flatnonzero(rows == order[rows][0])[0]))
-                assert (order[rows] == np.roll(rows, -steps[-1])).all()
+            rows_of = [np.flatnonzero(groups == name) for name in "ab"]
+            steps = [int(np.flatnonzero(rows == order[rows][0])[0]) for rows in rows_of]
+            assert all((order[rows] == np.roll(rows, -step)).all() for rows, step in zip(rows_of, steps, strict=True))
             moves.add(tuple(steps))
         assert len(moves) == 5 * 6  # 200 draws meet every pair of numbers
 
     def test_a_dependence_of_branches_that_drift_is_found_by_shifts_and_the_report_says_what_its_null_assumes(self):
         rng, groups = np.random.default_rng(0), np.repeat(list("abcd"), 40)
         x, y = (drifting(rng, groups=4, clips=40) for _ in range(2))
-        found = permutation_test(linear_cka, x, x + y, groups=groups, scheme="shift", n_permutations=199)
-        assert found.p_value == 1 / 200
-        assert "199 circular shifts inside 4 groups" in repr(found)
+        assert (
+            permutation_test(linear_cka, x, x + y, groups=groups, scheme="shift", n_permutations=199).p_value == 0.005
+        )
         features = BranchFeatures(x, y, x, pd.DataFrame({"clip_id": [f"c{i}" for i in range(160)], "subject": groups}))
         report = partial(decoupling_report, features, n_permutations=99, targets=[])
-        tables = {scheme: report(scheme=scheme).table for scheme in ("exchange", "shift")}
-        assert {scheme: set(rows["within"]) for scheme, rows in tables.items()} == {
-            "exchange": {"subject"}, "shift": {"subject by shifts in time"}
-        }  # fmt: skip
-        assert tables["shift"]["null_95"].iloc[0] > tables["exchange"]["null_95"].iloc[0]
-
-    @pytest.mark.parametrize(
-        ("options", "facts"),
-        [
-            ({"groups": np.arange(12)}, "none of the 12 groups has two clips"),
-            ({"groups": np.zeros(11)}, "12 rows but groups 11"),
-            ({"scheme": "mirror"}, "'mirror'.* exchange, shift"),
-            ({"scheme": "shift"}, r"12 different shifts inside 1 groups, so p cannot be below 0\.083"),
-        ],
-    )
-    def test_options_that_do_not_fit_are_refused(self, options, facts):
-        with pytest.raises(ValueError, match=facts):
-            permutation_test(linear_cka, noise(12, 2), noise(12, 2), **options)
+        exchange, shift = (report(scheme=scheme).table for scheme in ("exchange", "shift"))
+        assert [set(rows["within"]) for rows in (exchange, shift)] == [{"subject"}, {"subject by shifts in time"}]
+        assert shift["null_95"].iloc[0] > exchange["null_95"].iloc[0]
 
 
-class TestFamilies:
-    def test_it_is_the_share_of_the_largest_standardised_statistic(self):
-        tests = [permutation_test(one, noise(30, 3), noise(30, 3, seed=1), n_permutations=99) for one in MEASURES]
-        every = np.array([[test.value, *test.null] for test in tests])
-        standard = (every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, keepdims=True)
-        largest = standard.max(axis=0)
-        assert family_wise_p(tests) == pytest.approx([(largest >= one).mean() for one in standard[:, 0]])
-        assert (family_wise_p(tests) >= [test.p_value for test in tests]).all()
-
-    def test_copies_scales_and_tests_without_a_value_change_nothing(self):
-        test = permutation_test(linear_cka, noise(30, 3), noise(30, 3, seed=1), n_permutations=99)
-        scaled = replace(test, value=1 + 8 * test.value, null=1 + 8 * test.null)
-        dead = permutation_test(hsic, np.ones((30, 2)), noise(30, 3), n_permutations=99)
-        assert family_wise_p([dead, test, test, scaled]) == pytest.approx([np.nan, *[test.p_value] * 3], nan_ok=True)
-        assert np.isnan(family_wise_p([dead])).all()
-        with pytest.raises(ValueError, match="2 tests with 99, 19 permutations"):
-            family_wise_p([test, replace(test, null=test.null[:19])])
+def test_the_p_of_a_family_is_the_share_of_the_largest_standardised_statistic():
+    tests = [permutation_test(one, noise(30, 3), noise(30, 3, seed=1), n_permutations=99) for one in MEASURES]
+    every = np.array([[test.value, *test.null] for test in tests])
+    standard = (every - every.mean(axis=1, keepdims=True)) / every.std(axis=1, keepdims=True)
+    largest = standard.max(axis=0)
+    assert family_wise_p(tests) == pytest.approx([(largest >= one).mean() for one in standard[:, 0]])
+    assert (family_wise_p(tests) >= [test.p_value for test in tests]).all()
+    test = tests[0]  # copies, scales and tests without a value change nothing
+    scaled = replace(test, value=1 + 8 * test.value, null=1 + 8 * test.null)
+    dead = permutation_test(hsic, np.ones((30, 2)), noise(30, 3), n_permutations=99)
+    assert family_wise_p([dead, test, test, scaled]) == pytest.approx([np.nan, *[test.p_value] * 3], nan_ok=True)
+    assert np.isnan(family_wise_p([dead])).all()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.decomposition import PCA
-from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from sklearn.neighbors import KNeighborsClassifier
 
 import medn_lab as medn
 from medn_lab.diagnose import (
@@ -23,7 +23,6 @@ from medn_lab.diagnose import (
     umap,
     warm_umap,
 )
-from medn_lab.diagnose.neighbours import nearest_in_order
 from medn_lab.records import BranchFeatures, Embedding
 from medn_lab.view.maps import params_line
 
@@ -91,46 +90,31 @@ def test_another_process_makes_the_same_map_also_from_its_record_alone(tmp_path)
 
 @compiles
 @pytest.mark.parametrize("metric", ["euclidean", "cosine", "correlation"])
-def test_neighbours_of_many_clips_are_found_exactly(metric, monkeypatch):
-    features = clustered(60)
-    values = features.motion.astype(float)
-    near, far = nearest_in_order(values, 7, metric)
-    distance, index = NearestNeighbors(n_neighbors=7, metric=metric, algorithm="brute").fit(values).kneighbors(values)
-    np.testing.assert_array_equal(near, index)
-    np.testing.assert_allclose(far, distance, atol=1e-7)
+def test_many_clips_are_mapped_by_their_exact_neighbours_and_few_say_how_these_were_lowered(metric, monkeypatch):
     monkeypatch.setattr("medn_lab.diagnose.embedding._MANY", 10)
-    assert umap(features, metric=metric, branches=("motion",)).trustworthiness["motion"] > 0.8
-    few = umap(clustered(14))  # a handful of clips says how its neighbours were lowered
+    assert umap(clustered(60), metric=metric, branches=("motion",)).trustworthiness["motion"] > 0.8
+    few = umap(clustered(14))
     assert (few.params["n_neighbors"], few.params["n_neighbors_asked"]) == (6, 15)
     assert "n_neighbors_asked 15" in repr(few)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
+def test_what_does_not_fit_is_refused():
+    frame = pd.DataFrame(np.zeros((20, 3)))
+    for arguments, facts in (
         ({"metric": "l1"}, "no metric 'l1'; there are euclidean, cosine, correlation"),
         ({"method": "tsne"}, "no method 'tsne'; there are umap, pca"),
         ({"branches": ("emotion",)}, "no emotion branch to map; there are motion, fused"),
-        ({"branches": ()}, "nothing to map"),
         ({"layers": {"stem": np.zeros((19, 3))}}, "layer 'stem' has 19 rows but there are 20 clips"),
         ({"layers": {"stem": np.zeros((20, 3, 4))}}, r"stem features: .*\(20, 3, 4\)"),
-        ({"layers": {"motion": np.zeros((20, 3))}}, "a layer may not be called 'motion'"),
-        ({"layers": {"stem": pd.DataFrame(np.zeros((20, 3)))}}, "20 of 20 clips are not in layer 'stem', such as 'c0'"),
-        ({"layers": {"stem": pd.DataFrame(np.zeros((2, 3)), index=["c0", "c0"])}}, "'stem' names 'c0' more than once"),
-        ({"layers": {"stem": np.full((20, 3), np.nan)}}, "stem features: 20 of 20 clips"),
-    ],
-)
-def test_what_does_not_fit_is_named(arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        umap(clustered(20), **{"method": "pca"} | arguments)
-
-
-def test_too_few_clips_or_seeds_are_refused():
-    for seeds in ((), (1,), (2, 2)):
-        with pytest.raises(ValueError, match="at least 2 different seeds"):
-            map_stability(clustered(20), seeds=seeds)
+        ({"layers": {"stem": frame}}, "stem features: 20 of 20 clips"),
+    ):
+        with pytest.raises(ValueError, match=facts):
+            umap(clustered(20), **{"method": "pca"} | arguments)
     with pytest.raises(ValueError, match="at least 5 clips, there are 4"):
         umap(clustered(4))
+    for seeds in ((1,), (2, 2)):
+        with pytest.raises(ValueError, match="at least 2 different seeds"):
+            map_stability(clustered(20), seeds=seeds)
 
 
 def test_pca_is_that_of_scikit_learn_up_to_signs_and_has_its_variance():
@@ -145,16 +129,13 @@ def test_any_layer_can_be_mapped_next_to_the_branches_or_alone(tmp_path):
     features = clustered(20)
     embedding = umap(features, layers={"blocks/0.norm": features.motion}, method="pca")
     np.testing.assert_array_equal(embedding.layers["blocks/0.norm"], embedding.motion_xy)
-    assert embedding.emotion_xy is None
     assert list(embedding.maps) == list(embedding.trustworthiness) == ["motion", "fused", "blocks/0.norm"]
     layer = pd.DataFrame(features.motion, index=features.table["clip_id"]).sample(frac=1, random_state=0)
     alone = umap(features, layers={"stem": layer}, branches=(), method="pca")
     assert list(alone.maps) == ["stem"]
     np.testing.assert_allclose(alone.layers["stem"], embedding.motion_xy, atol=1e-5)  # joined by clip_id
-    chosen = embedding.select(["c7", "c3"])
-    np.testing.assert_array_equal(chosen.layers["blocks/0.norm"], embedding.layers["blocks/0.norm"][[7, 3]])
-    back = Embedding.load(embedding.save(tmp_path / "map"))
-    np.testing.assert_array_equal(back.layers["blocks/0.norm"], embedding.layers["blocks/0.norm"])
+    back = Embedding.load(embedding.select(["c7", "c3"]).save(tmp_path / "map"))
+    np.testing.assert_array_equal(back.layers["blocks/0.norm"], embedding.layers["blocks/0.norm"][[7, 3]])
     for part in ("params", "trustworthiness", "continuity", "emotion_xy"):
         assert getattr(back, part) == getattr(embedding, part)
 
@@ -168,7 +149,6 @@ def test_seeds_agree_on_clusters_and_less_on_noise():
     assert len(found.table) == 2 * 3
     assert found.clips["motion"].mean() == pytest.approx(overlap["motion"])
     assert found.table["disparity"].between(0, 1).all()
-    assert (found.trustworthiness["trustworthiness"] > 0.5).all()
 
 
 @pytest.fixture(scope="module")
@@ -216,16 +196,15 @@ def test_maps_laid_over_each_other_are_joined_by_clip_id(checkpoints, method):
         np.testing.assert_allclose(maps["late"].fused_xy, umap(features["early"], method="pca").fused_xy, atol=1e-4)
 
 
-def test_checkpoints_without_common_clips_are_refused(checkpoints):
+def test_checkpoints_that_do_not_fit_are_refused(checkpoints):
     features, _ = checkpoints
     early, late, ids = features["early"], features["late"], features["early"].table["clip_id"]
-    for maps, options, sentence in (
+    for maps, options, facts in (
         ({"early": early}, {}, "at least 2 checkpoints; got 1"),
-        ({"a": early.select(ids[:50]), "b": late.select(ids[50:])}, {}, "the checkpoints a, b share no clip"),
         ({"a": early.select(ids[:52]), "b": late.select(ids[48:])}, {}, "at least 5 clips, there are 4"),
         (features, {"method": "icp"}, "no method 'icp'"),
     ):
-        with pytest.raises(ValueError, match=sentence):
+        with pytest.raises(ValueError, match=facts):
             aligned_umap(maps, **options)
 
 
@@ -234,7 +213,7 @@ def clips_of(counts) -> pd.DataFrame:
     return pd.DataFrame({"clip_id": [f"c{k}" for k in range(len(subjects))], "subject": subjects})
 
 
-@settings(max_examples=60, derandomize=True)
+@settings(max_examples=30, derandomize=True)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 120), st.integers(0, 5))
 def test_as_many_clips_as_wanted_in_order_each_once_and_every_subject_near_its_share(counts, most, seed):
     table = clips_of(counts)

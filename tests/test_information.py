@@ -55,7 +55,7 @@ def simple(values, y, *, n_subjects):
 
 
 class TestConditionalLeakage:
-    def test_what_passes_through_the_cue_alone_is_a_marginal_leak_and_no_conditional_one(self):
+    def test_what_passes_through_the_cue_alone_is_a_marginal_leak_and_a_leak_inside_the_cue_is_found(self):
         features = planted()
         marginal = leakage(features, branches=["emotion"], targets=["aus"], allowed={}, n_resamples=0)
         marginal = marginal.set_index("target").loc[["AU4", "AU6", "AUs"]]
@@ -70,8 +70,6 @@ class TestConditionalLeakage:
         named = conditional(replace(features, table=features.table.rename(columns={"cue": "label"})))
         assert set(named["given"]) == {"emotion"}
         assert named["value"].to_list() == found["value"].to_list()
-
-    def test_a_leak_inside_the_cue_is_found_and_its_au_named(self):
         found = conditional(planted(inside=1.5))
         leak = found.loc["AU6"]
         assert leak["p_family"] == 0.01
@@ -103,7 +101,7 @@ class TestConditionalLeakage:
     def test_the_cue_in_a_motion_branch_is_found_given_the_au_set(self):
         for strength, found in ((0.0, False), (2.0, True)):
             row = conditional(planted(cue_in_motion=strength, clips=40), branch="motion").loc["cue"]
-            assert (row["given"], row["n_tests"], row["family"]) == ("aus", 1, "targets of the motion branch given aus")
+            assert (row["given"], row["n_tests"]) == ("aus", 1)
             assert row["p_family"] == row["p"]
             assert (row["p"] <= 0.05) == found
 
@@ -147,21 +145,15 @@ class TestConditionalLeakage:
         table = table.assign(take=np.where(np.arange(240) < 110, "first", table["clip_id"]))
         row = conditional(replace(features, table=table), given="take").loc["AU4"]
         assert (row["within"], "fewer than half of the clips share their take" in row["reason"]) == ("", True)
-
-    @pytest.mark.parametrize(
-        ("options", "facts"),
-        [
+        for options, facts in (
             ({"branch": "fused"}, "'fused'"),
             ({"n_exchanges": 5}, "at least 19.* 5"),
             ({"targets": ["subject"]}, "subject cannot be a target"),
             ({"targets": ["speed"]}, "'speed' is an amount with 240 values"),
             ({"given": "posture"}, "nothing can be given 'posture'"),
-        ],
-    )
-    def test_an_error_says_what_is_wrong(self, options, facts):
-        features = planted()
-        with pytest.raises(ValueError, match=facts):
-            conditional(replace(features, table=features.table.assign(speed=np.arange(240.0))), **options)
+        ):
+            with pytest.raises(ValueError, match=facts):
+                conditional(replace(features, table=features.table.assign(speed=np.arange(240.0))), **options)
 
 
 class TestUsableInformation:
@@ -204,7 +196,7 @@ class TestUsableInformation:
         information = np.trapezoid(0.5 * (parts * np.log2(parts / parts.mean(axis=0))).sum(axis=0), at)
         assert coded(features).loc["y", "value"] == pytest.approx(7 / 8 * information, abs=0.02)  # no first block
 
-    def test_a_branch_that_is_the_cue_has_what_the_cue_allows(self):
+    def test_a_branch_that_is_the_cue_has_what_the_cue_allows_and_a_leak_is_an_excess(self):
         features = planted()
         only = replace(features, emotion=pd.get_dummies(features.table["cue"], dtype=float).to_numpy())
         found = usable_information(only, readers=["ridge", "knn"], n_resamples=50)
@@ -216,14 +208,11 @@ class TestUsableInformation:
         assert ridge.loc[list(AUS), "n_positive"].tolist() == features.table[list(AUS)].sum().tolist()
         for column in ("value", "bits", "prior_bits"):
             assert ridge.loc["AUs", column] == pytest.approx(ridge.loc[list(AUS), column].sum())
-
-    def test_a_leak_is_an_excess_and_the_order_of_clips_changes_nothing(self):
         features = planted(inside=3.0)
-        read = {"readers": ["ridge"], "n_resamples": 200}
-        found = usable_information(features, **read).set_index("target")
-        assert found.loc["AU6", "excess_low"] > 0
         mixed = features.select(features.table["clip_id"].sample(frac=1, random_state=0))
-        again = usable_information(mixed, **read).set_index("target")
+        how = {"readers": ["ridge"], "n_resamples": 200}
+        found, again = (usable_information(one, **how).set_index("target") for one in (features, mixed))
+        assert found.loc["AU6", "excess_low"] > 0
         assert again["value"].to_numpy() == pytest.approx(found["value"].to_numpy(), abs=1e-4)
 
     def test_unknown_labels_are_left_out_and_a_target_without_a_value_says_why(self):
@@ -242,5 +231,3 @@ class TestUsableInformation:
             row = coded(simple(values, target, n_subjects=n_subjects)).loc["y"]
             assert reason in row["reason"]
             assert np.isnan(row[["value", "low", "bits"]].to_numpy(dtype=float)).all()
-        with pytest.raises(ValueError, match="kind is 'forest'"):
-            usable_information(planted(), readers=["forest"])

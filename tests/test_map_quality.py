@@ -41,13 +41,12 @@ def test_blocks_of_rows_add_up(monkeypatch):
     assert [f(x, xy, n_neighbors=5) for f in (trustworthiness, continuity, neighbour_overlap)] == whole
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(11, 60))
 def test_a_map_drawn_anyhow_stays_in_range_and_a_turned_copy_is_perfect(seed, n):
     x, xy = draw(n, 5, seed=seed), draw(n, 2, seed=seed + 1)
     for measure in (trustworthiness, continuity):
-        assert 0 <= measure(x, xy) <= 1
-        assert measure(x, rotated(x)) == 1.0
+        assert 0 <= measure(x, xy) <= 1 == measure(x, rotated(x))
     assert neighbour_overlap(x, rotated(x), n_neighbors=5) == 1.0
     order = np.random.default_rng(seed).permutation(n)
     assert trustworthiness(x[order], xy[order]) == pytest.approx(trustworthiness(x, xy), abs=1e-12)
@@ -59,27 +58,29 @@ def test_chance_is_the_mean_over_maps_drawn_at_random(n, k):
     assert chance_trustworthiness(n, n_neighbors=k) == pytest.approx(np.mean(scores), abs=4 * np.std(scores) / 20)
 
 
-def test_a_torn_cluster_costs_continuity_and_a_folded_one_trustworthiness():
+def test_a_torn_line_costs_continuity_and_a_folded_one_trustworthiness():
     line = np.linspace(0, 1, 60)[:, None]
-    torn = np.where(line < 0.5, line, line + 100) * [1, 0]  # order kept, neighbours at the tear parted
     ring = np.hstack([np.cos(2 * np.pi * line[:-1]), np.sin(2 * np.pi * line[:-1])])
     assert continuity(ring, line[:-1]) < trustworthiness(ring, line[:-1])  # the ring cut open
-    folded = np.abs(line - 0.5)
-    assert trustworthiness(line, folded) < 0.8 < continuity(line, folded)
-    assert trustworthiness(line, torn) > 0.99
+    assert trustworthiness(line, np.abs(line - 0.5)) < 0.8 < continuity(line, np.abs(line - 0.5))
 
 
 def test_heaps_of_equal_clips_may_lie_in_any_order_but_not_in_two_places():
     x, heap = heaps([60, 40, 20], 5)
     whole = 100 * np.eye(3)[heap][:, :2] + draw(120, 2)  # each heap a cloud
     for measure in (trustworthiness, continuity):
-        assert measure(x, whole) == 1.0  # though the five nearest in x are any of many
-        assert measure(whole, x) == 1.0
+        assert measure(x, whole) == measure(whole, x) == 1.0  # though the five nearest in x are any of many
     torn = whole + 1000 * (np.arange(120) % 2)[:, None]
     assert trustworthiness(x, torn) == 1.0  # what it shows as near is near
     assert continuity(x, torn) < 0.75  # but half of each heap is elsewhere
-    scores = [continuity(x, draw(120, 2, seed=i)) for i in range(40)]
+    scores = [continuity(x, draw(120, 2, seed=i)) for i in range(20)]
     assert np.mean(scores) == pytest.approx(chance_trustworthiness(120), abs=0.1)
+    order, other = np.random.default_rng(0).permutation(120), draw(120, 4)
+    assert neighbour_overlap(x, rotated(x), n_neighbors=10) == pytest.approx(1.0)
+    overlap = neighbour_overlap(x, other, n_neighbors=10)  # whichever of equal clips come first
+    assert neighbour_overlap(x[order], other[order], n_neighbors=10) == pytest.approx(overlap, abs=1e-12)
+    shares = [neighbour_overlap(x, draw(120, 4, seed=i), n_neighbors=10) for i in range(40)]
+    assert np.mean(shares) == pytest.approx(10 / 119, abs=4 * np.std(shares) / 40**0.5)
 
 
 def test_a_heap_costs_what_the_formula_says():
@@ -103,29 +104,16 @@ def test_a_heap_costs_what_the_formula_says():
     assert continuity(x, xy) == pytest.approx(expected, abs=1e-12)
 
 
-def test_overlap_does_not_depend_on_which_of_equal_clips_come_first():
-    x, _ = heaps([40, 20, 30, 30], 6)
-    assert neighbour_overlap(x, rotated(x), n_neighbors=10) == pytest.approx(1.0)
-    order, other = np.random.default_rng(0).permutation(120), draw(120, 4)
-    expected = neighbour_overlap(x, other, n_neighbors=10)
-    assert neighbour_overlap(x[order], other[order], n_neighbors=10) == pytest.approx(expected, abs=1e-12)
-    shares = [neighbour_overlap(x, draw(120, 4, seed=i), n_neighbors=10) for i in range(40)]
-    assert np.mean(shares) == pytest.approx(10 / 119, abs=4 * np.std(shares) / 40**0.5)
-
-
-@pytest.mark.parametrize(
-    ("x", "xy", "options", "sentence"),
-    [
-        (draw(60, 3), draw(58, 2), {}, "x has 60 rows but xy 58; both must be of the same clips"),
-        (draw(20, 3), draw(20, 2), {"n_neighbors": 10}, "n_neighbors is 10; with 20 clips it can be 1 to 9"),
-        (draw(20, 3), draw(20, 2)[:, 0], {}, r"xy: .*\(20,\)"),
-        (np.full((20, 3), np.nan), draw(20, 2), {}, "x: 20 of 20 clips"),
-        (draw(20, 3), draw(20, 2), {"metric": "l1"}, "no metric 'l1'; there are euclidean, cosine, correlation"),
-    ],
-)
-def test_bad_input_gets_one_sentence(x, xy, options, sentence):
+def test_what_does_not_fit_is_refused():
+    x, xy = draw(20, 3), draw(20, 2)
     for measure in (trustworthiness, continuity):
-        with pytest.raises(ValueError, match=sentence):
-            measure(x, xy, **options)
+        for (a, b), options, facts in (
+            ((x, xy[:18]), {}, "x has 20 rows and xy has 18"),
+            ((x, xy), {"n_neighbors": 10}, "n_neighbors is 10; with 20 clips it can be 1 to 9"),
+            ((x * np.nan, xy), {}, "x: 20 of 20 clips"),
+            ((x, xy), {"metric": "l1"}, "no metric 'l1'; there are euclidean, cosine, correlation"),
+        ):
+            with pytest.raises(ValueError, match=facts):
+                measure(a, b, **options)
     with pytest.raises(ValueError, match="n_neighbors is 19; with 20 clips it can be 1 to 18"):
-        neighbour_overlap(draw(20, 2), draw(20, 2), n_neighbors=19)
+        neighbour_overlap(x, xy, n_neighbors=19)

@@ -20,7 +20,6 @@ from medn_lab.diagnose.probing import (
     clip_folds,
     grouped_auc,
     held_out_scores,
-    pair_counts,
     subject_folds,
 )
 
@@ -81,24 +80,22 @@ class TestAgainstScikitLearn:
         units, draw = rng.integers(0, 4, 90), np.array([2, 0, 1, 1])
         rows = np.repeat(np.arange(90), draw[units])
         repeated = grouped_auc(*(one[rows] for one in columns), folds=folds[rows])[0]
-        counts = pair_counts(*columns, folds=folds, units=units)
-        assert auc_under_draws(*counts, np.array([[1, 1, 1, 1.0], draw]))[:, 0] == pytest.approx([expected, repeated])
+        found = auc_under_draws(*columns, folds=folds, units=units, counts=np.array([[1, 1, 1, 1.0], draw]))
+        assert found[:, 0] == pytest.approx([expected, repeated])
 
     def test_folds_keep_subjects_together_or_spread_classes(self):
         subjects = np.random.default_rng(0).choice([f"s{i}" for i in range(20)], size=400)
-        first, again, other = (subject_folds(subjects, n_folds=5, seed=seed) for seed in (0, 0, 1))
+        first, other = (subject_folds(subjects, n_folds=5, seed=seed) for seed in (0, 1))
         assert all(len(set(first[subjects == name])) == 1 for name in set(subjects))
         assert np.ptp(np.bincount(first)) < np.unique(subjects, return_counts=True)[1].max()
-        assert (first == again).all()
         assert (first != other).any()
-        assert set(subject_folds(np.repeat(["a", "b", "c"], 4), n_folds=5, seed=0)) == {0, 1, 2}  # a fold each
         classes = np.repeat(["a", "b", "c"], [10, 7, 5])
         folds = clip_folds(classes, n_folds=5, seed=0)
         assert all(np.ptp(np.bincount(folds[classes == name], minlength=5)) <= 1 for name in "abc")
 
 
 class TestWhatIsPlanted:
-    def test_a_feature_that_is_the_target_reads_it_fully(self):
+    def test_a_feature_that_is_the_target_reads_it_fully_and_the_area_follows_the_planted_strength(self):
         _, target, subjects = planted()
         found, again = (probe(target[:, None], target, subjects=subjects) for _ in range(2))
         assert (found.value, found.high) == (1.0, 1.0)
@@ -106,9 +103,6 @@ class TestWhatIsPlanted:
         assert found.p_value == pytest.approx(1 / 101)
         assert abs(found.null_mean - 0.5) < 0.05
         assert (found.null == again.null).all()
-        assert repr(found).startswith(f"probe AUC 1.000 [{found.low:.3f}, 1.000] (95%, 8 subjects")
-
-    def test_the_area_follows_the_planted_strength(self):
         # Two unit normals one apart: the area is Phi(1 / sqrt 2) = 0.760.
         rng = np.random.default_rng(6)
         target = rng.integers(0, 2, 2000)
@@ -116,18 +110,14 @@ class TestWhatIsPlanted:
         found = read(features, target, n_subjects=20, n_resamples=200)
         assert found.value == pytest.approx(0.760, abs=0.025)
         assert found.low < 0.760 < found.high
-
-    def test_small_directions_and_more_features_than_clips_are_read(self):
-        rng = np.random.default_rng(7)
-        target = rng.integers(0, 2, 400)
         small = rng.normal(size=(400, 1)) @ rng.normal(size=(1, 10)) + 0.003 * rng.normal(size=(400, 10))
-        small[:, 0] += 0.02 * target
-        assert read(small, target).value > 0.95
-        wide = rng.normal(size=(60, 300))
+        small[:, 0] += 0.02 * target[:400]
+        assert read(small, target[:400]).value > 0.95
+        wide = rng.normal(size=(60, 300))  # more features than clips
         wide[:, :30] += target[:60, None]
         assert read(wide, target[:60], n_subjects=6).value > 0.9
 
-    def test_a_subject_s_level_is_no_knowledge_of_the_target(self):
+    def test_a_subject_s_level_is_no_knowledge_of_the_target_and_subjects_of_one_label_change_places(self):
         # Each subject has one value of the target and a signature; a split by clips would read it fully.
         rng = np.random.default_rng(8)
         aucs = []
@@ -136,6 +126,10 @@ class TestWhatIsPlanted:
             features = np.repeat(signature, 12, axis=0) + 0.01 * rng.normal(size=(120, 5))
             aucs.append(read(features, np.repeat(target, 12)).value)
         assert abs(np.nanmean(aucs) - 0.5) < 0.15
+        target = np.arange(80) // 40
+        features = target[:, None] + 0.1 * np.random.default_rng(12).normal(size=(80, 1))
+        found = read(features, target, n_subjects=8, n_folds=4, n_shuffles=100)
+        assert found.null_mean < 0.8 < 0.95 < found.value
 
     @pytest.mark.parametrize(
         "kind", mostly_slow(sorted(READERS, key=["knn", "ridge"].__contains__, reverse=True), quick=2)
@@ -185,7 +179,7 @@ class TestWhatIsPlanted:
 class TestChance:
     def test_pooled_scores_of_nothing_lie_below_one_half_but_pairs_within_folds_do_not(self):
         inside, pooled = [], []
-        for seed in range(40):
+        for seed in range(20):
             features, target, subjects = planted(strength=0.0, n_subjects=6, clips=10, d=4, seed=seed)
             folds = subject_folds(subjects, n_folds=6, seed=seed)
             scores = held_out_scores(features, target[:, None], folds=folds, units=subjects, kind="ridge")
@@ -206,13 +200,6 @@ class TestChance:
         # p takes 40 values; half a step back makes a uniform one continuous enough for Kolmogorov and Smirnov.
         assert kstest(np.array(p_values) - 0.5 / 40, "uniform").pvalue > 0.01
 
-    def test_labels_constant_in_each_subject_are_shuffled_between_subjects(self):
-        rng = np.random.default_rng(12)
-        target = np.arange(80) // 40
-        found = read(target[:, None] + 0.1 * rng.normal(size=(80, 1)), target, n_subjects=8, n_folds=4, n_shuffles=100)
-        assert found.value > 0.95
-        assert found.null_mean < 0.8
-
 
 class TestWhatHasNoValue:
     def test_clips_with_an_unknown_target_are_left_out(self):
@@ -220,7 +207,6 @@ class TestWhatHasNoValue:
         known = np.arange(160) % 5 > 0
         found = probe(features, np.where(known, target, np.nan), subjects=subjects)
         alone = probe(features[known], target[known], subjects=subjects[known])
-        assert repr(found) == repr(alone)
         assert (found.draws == alone.draws).all()
         assert (found.n_unknown, alone.n_unknown) == (32, 0)
 
@@ -228,29 +214,19 @@ class TestWhatHasNoValue:
         ("change", "reason"),
         [
             ({"target": np.zeros(160)}, "no clip has it"),
-            ({"target": np.ones(160)}, "every clip has it"),
             ({"target": np.full(160, np.nan)}, "no clip's target is known"),
             ({"target": ["fear"] * 160}, "there is one class only"),
             ({"subjects": ["a"] * 160}, "one subject alone has a known target"),
             ({"target": np.arange(160) % 2 * (np.arange(160) // 20 == 3)}, "no fold holds clips with and without it"),
         ],
     )
-    def test_a_probe_without_a_value_says_why(self, change, reason):
+    def test_a_probe_without_a_value_says_why_and_what_does_not_fit_is_refused(self, change, reason):
         features, target, subjects = planted()
         found = probe(features, **{"target": target, "subjects": subjects, "n_shuffles": 3, "n_folds": 8} | change)
         assert found.reason == reason
         assert reason in repr(found)
         assert np.isnan([found.value, found.low, found.high, found.null_mean, found.p_value]).all()
-
-    @pytest.mark.parametrize(
-        ("change", "sentence"),
-        [
-            ({"features": np.zeros((159, 2))}, "159 rows, target 160 and subjects 160"),
-            ({"features": np.full((160, 1), np.nan)}, "160 of 160 clips"),
-            ({"kind": "forest"}, "kind is 'forest'; it must be one of ridge, rbf, knn, boosting, mlp"),
-        ],
-    )
-    def test_an_error_says_what_is_wrong(self, change, sentence):
-        features, target, subjects = planted()
-        with pytest.raises(ValueError, match=sentence):
-            probe(**{"features": features, "target": target, "subjects": subjects} | change)
+        with pytest.raises(ValueError, match="159 rows, target 160 and subjects 160"):
+            probe(features[1:], target, subjects=subjects)
+        with pytest.raises(ValueError, match="kind is 'forest'; it must be one of ridge, rbf, knn, boosting, mlp"):
+            probe(features, target, subjects=subjects, kind="forest")

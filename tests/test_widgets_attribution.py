@@ -8,7 +8,7 @@ import pytest
 from page_contents import control, text_of
 from sample_records import sample_clips
 
-from medn_lab.diagnose import attributor
+from medn_lab.diagnose import Attributor
 from medn_lab.model import MEDN, MEDNConfig
 from medn_lab.records import Clips
 from medn_lab.synthme import synthetic_clips
@@ -31,7 +31,7 @@ def model():
 @pytest.fixture(scope="module")
 def make(model, clips):
     quick = {"integrated_gradients": {"n_steps": 4}, "occlusion": {"patch": 32}}
-    return attributor(model, clips, params=quick, n_checked=2)
+    return Attributor(model, clips, params=quick, n_checked=2)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ class TestWhatIsMissing:
     def test_clips_without_frames_or_labels_have_a_flow_map_on_a_plain_ground_and_no_pair(self, clips, model):
         table = clips.table[["clip_id", "subject", "onset", "apex", "offset"]]
         bare = Clips(None, clips.flow, table, recipe=clips.recipe)
-        viewer = AttributionViewer(bare, attribute=attributor(model, bare), target="AU4", method="saliency")
+        viewer = AttributionViewer(bare, attribute=Attributor(model, bare), target="AU4", method="saliency")
         assert viewer.view.faces[0]["frames"] is None
         assert "flow" in viewer.view.faces[0]["heat"]
         assert len(control(viewer, "Compare with").options) == 1
@@ -181,11 +181,11 @@ class TestWhatIsMissing:
 
     def test_a_model_of_other_classes_or_another_size(self, clips):
         other = MEDN(MEDNConfig(dim=32, n_frames=4, classes=("negative", "positive")))
-        viewer = AttributionViewer(clips, attribute=attributor(other, clips), method="saliency")
+        viewer = AttributionViewer(clips, attribute=Attributor(other, clips), method="saliency")
         assert viewer.target == "negative"
         control(viewer, "Compare with").value = partners(clips.table, viewer.clip_id)[0][1]
         assert "is no target of this model" in text_of(viewer)
-        small = attributor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4)), clips)
+        small = Attributor(MEDN(MEDNConfig(size=32, dim=32, n_frames=4)), clips)
         with pytest.raises(ValueError, match="64x64 px but the model reads 32x32"):
             AttributionViewer(clips, attribute=small)
 

@@ -1,4 +1,4 @@
-"""Instruments that say whether the branches really are decoupled."""
+"""Measures of decoupling: dependence, leakage, information, maps, pairs, attribution."""
 
 import lazy_loader
 

@@ -21,7 +21,6 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import wraps
@@ -36,6 +35,7 @@ from tqdm.auto import tqdm
 
 from medn_lab.evaluate.prediction import source_of
 from medn_lab.model import MEDN, MEDNConfig, as_inputs, check_clips
+from medn_lab.model.inputs import eval_mode
 from medn_lab.records import Attribution, Clips, require
 
 Tensors = tuple[Tensor, ...]
@@ -58,7 +58,7 @@ FINE_BIN = 1e-6
 
 
 class Target(NamedTuple):
-    """A number that the model has for every clip; :func:`find_target` makes it from its text."""
+    """A number that the model has for every clip."""
 
     text: str
     kind: Literal["emotion", "au", "gate", "norm"]
@@ -112,57 +112,45 @@ def attribution_targets(model: MEDN) -> list[str]:
     return [target.text for target in _all_targets(model.config) if not target.against]
 
 
-def find_target(model: MEDN, text: str) -> Target:
-    """The target that `text` names, spaces aside; ValueError with those that there are."""
-    for target in _all_targets(model.config):
-        if target.text.replace(" ", "") == "".join(text.split()):
-            return target
-    first, second = model.config.classes[:2]
-    listed = f"{', '.join(attribution_targets(model))}, and differences of two emotions such as '{first} - {second}'"
-    raise ValueError(f"{text!r} is no target of this model; there are {listed}")
-
-
 class TargetFunction:
     """A target's value as a function of the inputs `reads`, to which it is attributed, and of the inputs `fixed`."""
 
-    def __init__(self, model: MEDN, target: Target, clips: Clips) -> None:
+    def __init__(self, model: MEDN, text: str, clips: Clips) -> None:
+        named = {target.text.replace(" ", ""): target for target in _all_targets(model.config)[::-1]}
+        target = named.get("".join(text.split()))
+        if target is None:
+            listed, (first, second, *_) = ", ".join(attribution_targets(model)), model.config.classes
+            differences = f"and differences of two emotions such as '{first} - {second}'"
+            raise ValueError(f"{text!r} is no target of this model; there are {listed}, {differences}")
         self.model, self.target = model, target
         given = [name for name in INPUT_OF.values() if getattr(clips, name) is not None]
         own = [name for branch, name in INPUT_OF.items() if target.through in ("both", branch)]
-        self.reads = tuple(name for name in own if name in given)
         of_both = target.kind == "gate" or target.contribution
         lacking = [name for name in (INPUT_OF.values() if of_both else own) if name not in given]
-        if lacking and (of_both or not self.reads):
+        if lacking and (of_both or len(lacking) == len(own)):
             fault = f"{target.text!r} needs the clips' {' and '.join(lacking)}"
             raise ValueError(f"{fault}, and these clips hold {' and '.join(given)} alone")
-        self.fixed = tuple(name for name in given if target.contribution and name not in self.reads)
+        self.reads = tuple(name for name in own if name in given)
+        self.fixed = tuple(name for name in given if target.contribution and name not in own)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The target's value (b,) for the inputs of `reads` and then `fixed`, as the model takes them."""
-        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
-        if not self.target.contribution:
-            return self._value(named)
         with torch.no_grad():  # the value without the branch does not depend on the inputs that are attributed to
-            without = self._faded(named)
-        return self._value(named) - without
+            without = self.faded(*inputs) if self.target.contribution else 0.0
+        return self._value(dict(zip((*self.reads, *self.fixed), inputs, strict=True))) - without
 
-    def baseline_score(self, inputs: Tensors) -> Tensor:
-        """The target's value (b,) for the same clips in which nothing happens; 0 for a branch's contribution."""
-        if self.target.contribution:
-            return torch.zeros(len(inputs[0]), device=inputs[0].device)
-        return self._faded(dict(zip(self.reads, inputs, strict=True)))
-
-    def _faded(self, named: Mapping[str, Tensor]) -> Tensor:
-        """The limit of the value as what happens in the inputs `reads` fades away.
+    def faded(self, *inputs: Tensor) -> Tensor:
+        """The limit of the model's value as what happens in the inputs `reads` fades away.
 
         In perfect stillness all positions of the face tie, and what the emotion branch keeps depends on their order; a
         clip that fades away keeps its own positions to the end.
         """
-        still = dict(zip(self.reads, self.baselines(tuple(named[name] for name in self.reads)), strict=True))
-        if "frames" not in still:
-            return self._value({**named, **still})
+        named = dict(zip((*self.reads, *self.fixed), inputs, strict=True))
+        still = named | dict(zip(self.reads, self.baselines(inputs[: len(self.reads)]), strict=True))
+        if "frames" not in self.reads:
+            return self._value(still)
         change = FADED_SHARE * (named["frames"] - still["frames"])
-        near, nearer = (self._value({**named, **still, "frames": still["frames"] + k * change}) for k in (2, 1))
+        near, nearer = (self._value({**still, "frames": still["frames"] + k * change}) for k in (2, 1))
         return 2 * nearer - near  # linear extrapolation through both
 
     def _value(self, named: Mapping[str, Tensor]) -> Tensor:
@@ -191,7 +179,7 @@ class TargetFunction:
 
 
 @contextmanager
-def eval_mode(model: MEDN) -> Iterator[None]:
+def differentiable(model: MEDN) -> Iterator[None]:
     """The model in evaluation mode, with gradients to the flow and without code rounding; restored afterwards.
 
     The bottleneck cuts the motion branch's features from the gradient on their way into the fusion, so that they learn
@@ -199,9 +187,7 @@ def eval_mode(model: MEDN) -> Iterator[None]:
     code to the resolution of its noise, so that scores move in steps without a slope; here it is not rounded.
     """
     with ExitStack() as undo:
-        for module in model.modules():
-            undo.callback(setattr, module, "training", module.training)
-        model.eval()
+        undo.enter_context(eval_mode(model))
         motion, fusion, code = (getattr(model, name, None) for name in ("motion_branch", "fusion", "code"))
         parts: dict[int, Tensor] = {}
 
@@ -243,7 +229,7 @@ def attribution_method(
     The function takes ``score`` (calls give the target's value (b,) for ``*inputs, *fixed``; ``score.reads`` names the
     inputs, ``score.baselines(inputs)`` are the same clips in which nothing happens), ``inputs``, ``fixed``, and its own
     arguments by keyword with defaults. It returns one tensor of the shape of each input. The method is then known by
-    its name to `compare_attributions`, `randomisation_check`, `check_attribution` and `attributor`.
+    its name to `compare_attributions`, `randomisation_check`, `check_attribution` and `Attributor`.
 
     Parameters
     ----------
@@ -270,7 +256,7 @@ def attribution_method(
 
     See Also
     --------
-    compare_attributions, attributor
+    compare_attributions, Attributor
 
     Examples
     --------
@@ -342,26 +328,25 @@ def attribute(
     """The maps of a method, given by its name, over clips."""
     check_clips(model.config, clips)
     registered, own = find_method(method, params)
-    score = TargetFunction(model, find_target(model, target), clips)
+    score = TargetFunction(model, target, clips)
     named = score.target.text
     attributed = [name for name in score.reads if name in registered.reads]
     if not attributed:
         alone = " and ".join(registered.reads)
         raise ValueError(f"{method} attributes to {alone} alone; {named!r} reads {' and '.join(score.reads)} here")
-    parts: defaultdict[str, list[np.ndarray]] = defaultdict(list)
-    with eval_mode(model):
+    parts: list[dict[str, np.ndarray]] = []
+    with differentiable(model):
         starts = range(0, len(clips), batch_size)
         for start in tqdm(starts, desc="attributing", unit="batch", disable=not progress):
             inputs, fixed = score.tensors(clips, np.arange(start, min(start + batch_size, len(clips))))
             with torch.no_grad():
-                made = {"scores": score(*inputs, *fixed), "baseline_scores": score.baseline_score(inputs)}
+                made = {"scores": score(*inputs, *fixed)}
+                made["baseline_scores"] = 0 * made["scores"] if score.target.contribution else score.faded(*inputs)
             with torch.enable_grad():
-                values = registered.compute(score, inputs, fixed, **own)
-            maps = dict(zip(score.reads, values, strict=True))
+                maps = dict(zip(score.reads, registered.compute(score, inputs, fixed, **own), strict=True))
             made |= {name: maps[name].detach().movedim(CHANNELS[name], -1) for name in attributed}
-            for name, value in made.items():
-                parts[name].append(value.float().cpu().numpy())
-    arrays: dict[str, Any] = {name: np.concatenate(found) for name, found in parts.items()}
+            parts.append({name: value.float().cpu().numpy() for name, value in made.items()})
+    arrays: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     for name in attributed:
         if not arrays[name].any():
             sentence = f"the {method} map of the {name} is 0 everywhere in all {len(clips)} clips: {named!r} does not"

@@ -1,7 +1,7 @@
 """The attribution methods: each is one function of tensors, registered by :func:`attribution_method`.
 
 Add a function at the end: copy `bare_change`, whose docstring refers to `saliency`. It is then a method for
-`compare_attributions`, `randomisation_check`, `check_attribution`, `attributor` and the widget.
+`compare_attributions`, `randomisation_check`, `check_attribution`, `Attributor` and the widget.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from medn_lab.diagnose.attribution import TargetFunction, Tensors, attribution_m
 
 # Inputs a forward pass: steps of a path, or patches, are run together.
 ROWS_AT_ONCE = 64
-
-GREY_LEVELS = 255
 
 
 @attribution_method(slopes=True)
@@ -81,7 +79,7 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
     """The effect of each input value on a target, from a clip in which nothing happens to the clip as it is.
 
     The baseline is the same face in which nothing happens: every frame is the onset, the flow is zero. A positive value
-    speaks for the target, a negative one against it. The values of a clip add up to the difference between its score
+    raises the target, a negative one lowers it. The values of a clip add up to the difference between its score
     and the baseline's; how nearly they do is the *completeness error*, without which a map should not be shown. A score
     that switches suddenly on the way from baseline to clip, as a bottleneck makes it, needs many steps: on the shipped
     model 64 left a tenth of the differences unaccounted for, 128 a hundredth.
@@ -138,95 +136,14 @@ def integrated_gradients(score: TargetFunction, inputs: Tensors, fixed: Tensors,
     )
 
 
-@attribution_method(complete=True)
-def gradient_shap(
-    score: TargetFunction,
-    inputs: Tensors,
-    fixed: Tensors,
-    *,
-    n_samples: int = 64,
-    frames_noise: float = 0.5,
-    flow_noise: float = 0.01,
-    seed: int = 0,
-) -> Tensors:
-    """Integrated gradients by sampling, with noise on the clip: maps that depend less on single pixels.
-
-    Each sample adds noise to the clip, goes to a random point between the clip in which nothing happens and this one,
-    and takes the gradient there. In expectation the values add up to the noisy clips' mean score minus the baseline's.
-    The points are stratified, one in each of `n_samples` equal steps of the path: free points, as in the paper, left
-    ten times as much unaccounted for. A score that switches suddenly, as a bottleneck makes it, needs hundreds of them.
-
-    Parameters
-    ----------
-    model, clips, target, batch_size, progress
-        As in :func:`saliency`.
-    n_samples : int
-        Random points a clip.
-    frames_noise : float
-        Standard deviation of the noise on frames, in grey levels of 255.
-    flow_noise : float
-        Standard deviation of the noise on the flow, in pixels.
-    seed : int
-        Of noise and points; no other random generator is touched.
-
-    Returns
-    -------
-    Attribution
-        As :func:`integrated_gradients` gives it. Its completeness error holds what sampling and noise cost.
-
-    Raises
-    ------
-    ValueError
-        If the model has no such target, or the clips do not fit it.
-
-    See Also
-    --------
-    integrated_gradients : without chance.
-
-    References
-    ----------
-    Lundberg and Lee: "A unified approach to interpreting model predictions", 2017. The background is one
-    clip and not a set: this face with nothing happening, as for every other method here. Captum's ``GradientShap`` with
-    that background has the same expectation.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> maps = gradient_shap(medn.load_pretrained("medn_tiny.synthme_v2"), clips, target="happiness", n_samples=4)
-    >>> maps.frames.shape, maps.method
-    ((1, 8, 64, 64, 3), 'gradient_shap')
-    """
-    spread = {"frames": frames_noise / GREY_LEVELS, "flow": flow_noise}
-
-    def of_clip(row: int) -> Tensors:
-        one = tuple(value[row : row + 1] for value in inputs)
-        generator = torch.Generator().manual_seed(seed)
-        # One random point in each of n equal steps of the path: where a score switches suddenly, free points miss it.
-        along = (torch.arange(n_samples) + torch.rand(n_samples, generator=generator)) / n_samples
-        shares = [along.to(value.device).view(-1, *[1] * (value.ndim - 1)) for value in one]
-        points, departures = [], []
-        for name, value, base, share in zip(score.reads, one, score.baselines(one), shares, strict=True):
-            noise = torch.randn((n_samples, *value.shape[1:]), generator=generator).to(value.device)
-            departures.append(value + spread[name] * noise - base)
-            points.append((base + share * departures[-1]).requires_grad_())
-        others = (value[row : row + 1].expand(n_samples, *value.shape[1:]) for value in fixed)
-        slopes = torch.autograd.grad(score(*points, *others).sum(), points)
-        return tuple((step * slope).mean(dim=0, keepdim=True) for step, slope in zip(departures, slopes, strict=True))
-
-    # Clip by clip with the same draws, so that a clip's map does not depend on the other clips of its batch.
-    clips = [of_clip(row) for row in range(len(inputs[0]))]
-    return tuple(torch.cat(parts) for parts in zip(*clips, strict=True))
-
-
 @attribution_method()
 def grad_cam(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
-    """Where the last spatial features of each branch speak for a target, signed and coarse.
+    """The contribution of the last spatial features of each branch to a target, by place, signed and coarse.
 
     For the flow these are the convolutional stem's grid (8 x 8 at 64 px), enlarged smoothly; for the frames SEVit's
     tokens after its last block, each put back on its place, summed over the keep rates. A token is a place with its
     whole course in time, so the map is the same in every frame; integrated gradients have a map for each frame. A place
-    that no keep rate kept has exactly 0. There is no rectifier: what speaks against the target is negative. The
+    that no keep rate kept has exactly 0. There is no rectifier: what lowers the target is negative. The
     gradient of every place is kept, where the first Grad-CAM weighs a channel by its gradient's mean over all places:
     that is right for a network that averages its grid before it decides, and these branches do not.
 
@@ -308,8 +225,8 @@ def occlusion(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: 
     """What a target loses when one patch of one input is stilled, patch by patch.
 
     A patch of the frames is stilled by the onset's patch in every frame, a patch of the flow by zeros; the other input
-    stays. No gradient is used, so that nothing can be hidden from it; but two patches that say the same stand in for
-    each other, and neither is missed.
+    stays. No gradient is used. Two patches with the same information replace each other, and neither shows a
+    loss.
 
     Parameters
     ----------
@@ -371,8 +288,8 @@ def occlusion(score: TargetFunction, inputs: Tensors, fixed: Tensors, *, patch: 
 def frame_ablation(score: TargetFunction, inputs: Tensors, fixed: Tensors) -> Tensors:
     """What a target loses when one frame is replaced by the onset, frame by frame: the cheap map in time.
 
-    The flow has no time and is left as it is; a model that was shown the apex by the flow may
-    not miss it in the frames.
+    The flow has no time and is left as it is. A model that reads the apex from the flow may lose little without the
+    apex frame.
 
     Parameters
     ----------

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import product
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import Any, Literal
 
 from medn_lab.diagnose.attribution import attribute, attribution_targets, find_method, registered_methods
-from medn_lab.diagnose.attribution_checks import check_attribution, randomisation_check
-from medn_lab.diagnose.attribution_planted import kept_tokens, planted_mass
-from medn_lab.evaluate.prediction import predict
+from medn_lab.diagnose.attribution_branches import kept_tokens, two_emotions
+from medn_lab.diagnose.attribution_checks import check_attribution, planted_mass, randomisation_check
 from medn_lab.model import MEDN
-from medn_lab.records import Attribution, Clips, KeptTokens, check_label, positions
-
-Params = Mapping[str, Mapping[str, Any]]
-"""By method, its own arguments."""
+from medn_lab.records import Attribution, Clips, KeptTokens
 
 DEFAULT = "integrated_gradients"
 
@@ -81,7 +73,7 @@ def attribute_pair(
     >>> attribute_pair(model, clips, **pair, method="saliency").frames.shape
     (2, 8, 64, 64, 3)
     """
-    first, second = _two_emotions(clips, clip_a, clip_b, label)
+    first, second = two_emotions(clips, clip_a, clip_b, label)
     both, target = clips.select([clip_a, clip_b]), f"{first} - {second}"
     return attribute(model, both, target=target, method=method, params=params, batch_size=2)
 
@@ -126,133 +118,22 @@ def pair_attributor(
     return lambda clip_a, clip_b: attribute_pair(model, clips, clip_a=clip_a, clip_b=clip_b, **how)
 
 
-def swap_branches(model: MEDN, clips: Clips, *, clip_a: str, clip_b: str, label: str = "label") -> pd.DataFrame:
-    """What the model predicts for two clips when one branch reads the other clip.
-
-    The *margin* is the logit of clip a's emotion minus that of clip b's: positive, and of the two the model takes the
-    clip for a's emotion. Swap the flow alone and see how far the margin moves: that much the motion branch adds;
-    swap the frames alone for the emotion branch. What each branch adds is the mean over both clips that the other may
-    read, so that the two add up to the whole difference of the margins (the Shapley value of two players).
-
-    A mixed clip never happened: its face does not move as its flow says. For a confusable pair that is mild, as both
-    clips move by the same AUs.
-
-    Parameters
-    ----------
-    model : MEDN
-        With both branches; used in evaluation mode and left in the mode it was in.
-    clips : Clips
-        With frames and flow.
-    clip_a, clip_b, label
-        As in :func:`attribute_pair`.
-
-    Returns
-    -------
-    DataFrame
-        Four rows: ``frames_of`` and ``flow_of`` (``a`` or ``b``: the clip that the emotion and the motion branch
-        read), ``margin`` in logits, ``predicted``, and the probability of each class (``p_happiness``).
-        ``table.attrs`` holds ``clip_a, clip_b, label_a, label_b`` and what each branch adds to the difference,
-        ``motion`` and ``emotion``, in logits.
-
-    Raises
-    ------
-    ValueError
-        If the model lacks a branch, the clips lack its input, a clip is not there, both have one emotion, or the model
-        does not know it.
-
-    See Also
-    --------
-    attribute_pair : where in the clips the difference lies.
-    pair_swapper : the same for one pair after another.
-
-    References
-    ----------
-    Shapley: "A value for n-person games", Contributions to the Theory of Games II, 1953.
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> a, b = clips.table["clip_id"]
-    >>> swaps = swap_branches(medn.load_pretrained("medn_tiny.synthme_v2"), clips, clip_a=a, clip_b=b)
-    >>> (swaps["frames_of"] == swaps["flow_of"]).tolist()
-    [True, False, False, True]
-    """
-    if model.config.branches != "both":
-        raise ValueError(f"this model has the {model.config.branches} branch alone; there is no other to swap it with")
-    if lacking := [name for name in ("frames", "flow") if getattr(clips, name) is None]:
-        raise ValueError(f"these clips have no {lacking[0]}, so one branch reads nothing that could be swapped")
-    first, second = _two_emotions(clips, clip_a, clip_b, label)
-    classes = list(model.config.classes)
-    if unknown := [name for name in (first, second) if name not in classes]:
-        raise ValueError(f"the model knows no {', '.join(unknown)}; its classes are {', '.join(classes)}")
-    found = pd.DataFrame(product("ab", repeat=2), columns=["frames_of", "flow_of"])
-    both, (of_frames, of_flow) = clips.select([clip_a, clip_b]), (found == "b").to_numpy(dtype=int).T
-    mixed = pd.DataFrame({"clip_id": found["frames_of"] + found["flow_of"], "subject": "mixed"})
-    frames, flow = np.asarray(both.frames)[of_frames], np.asarray(both.flow)[of_flow]
-    predictions = predict(model, Clips(frames, flow, mixed, recipe=clips.recipe))
-    of_first, of_second = (predictions.logits[:, classes.index(name)] for name in (first, second))
-    found = found.assign(margin=(of_first - of_second).astype(np.float64), predicted=predictions.predicted)
-    found[[f"p_{name}" for name in classes]] = predictions.probabilities
-    aa, ab, ba, bb = found["margin"]
-    found.attrs = {
-        "clip_a": clip_a, "clip_b": clip_b, "label_a": first, "label_b": second,
-        "motion": float(0.5 * ((aa - ab) + (ba - bb))), "emotion": float(0.5 * ((aa - ba) + (ab - bb)))
-    }  # fmt: skip
-    return found
-
-
-def pair_swapper(model: MEDN, clips: Clips, *, label: str = "label") -> Callable[[str, str], pd.DataFrame]:
-    """:func:`swap_branches` as a function of two clip ids, as a browser of pairs takes it.
-
-    Parameters
-    ----------
-    model : MEDN
-    clips : Clips
-        Hold all the pairs.
-    label : str
-        Column of the emotion.
-
-    Returns
-    -------
-    callable
-        Takes two clip ids and gives the table of :func:`swap_branches`.
-
-    Raises
-    ------
-    ValueError
-        With two ids, as :func:`swap_branches`.
-
-    See Also
-    --------
-    swap_branches, pair_attributor, medn_lab.widgets.PairBrowser
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=7)
-    >>> swap = pair_swapper(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    >>> len(swap(*clips.table["clip_id"]))
-    4
-    """
-    return lambda clip_a, clip_b: swap_branches(model, clips, clip_a=clip_a, clip_b=clip_b, label=label)
-
-
-def _two_emotions(clips: Clips, clip_a: str, clip_b: str, label: str) -> tuple[str, str]:
-    rows = positions(clips.table, [clip_a, clip_b], owner="these clips")
-    first, second = check_label(clips.table.iloc[rows], label=label)
-    if first == second:
-        raise ValueError(f"{clip_a!r} and {clip_b!r} both are {first}; a pair to compare has two emotions")
-    return first, second
-
-
 class Attributor:
-    """Maps of one model over some clips, made when they are requested and remembered; made by :func:`attributor`.
+    """Maps of one model over some clips, made when they are requested and remembered.
+
+    It is called with a clip, a target and a method. The quick figures come with each map: whether it adds up, and on
+    synthetic clips how much of it falls on the planted region, and the region's area. The slow ones (infidelity,
+    sensitivity, random weights) come with ``.check(...)``.
 
     Parameters
     ----------
-    model, clips, params, n_checked
-        As :func:`attributor` takes them.
+    model : MEDN
+        As it is now: maps that were made before a further training are remembered as they were.
+    clips : Clips
+    params : mapping of str to mapping, optional
+        By method, its own arguments, such as ``{"integrated_gradients": {"n_steps": 64}}``.
+    n_checked : int
+        Clips of which the randomised-weights check is made.
 
     Attributes
     ----------
@@ -261,15 +142,29 @@ class Attributor:
     targets : tuple of str
         As `attribution_targets` lists them.
 
+    Raises
+    ------
+    ValueError
+        If a method or its argument is not known.
+
+    See Also
+    --------
+    integrated_gradients, attribute_pair, check_attribution, randomisation_check
+    medn_lab.widgets.AttributionViewer
+
     Examples
     --------
     >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    Attributor of medn_tiny.synthme_v2 over 1 clips: 35 targets, 7 methods
+    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=22)
+    >>> make = Attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    >>> found = make(clips.table["clip_id"][0], target="gate", method="saliency")
+    >>> found.target, found.frames.shape
+    ('gate', (1, 8, 64, 64, 3))
     """
 
-    def __init__(self, model: MEDN, *, clips: Clips, params: Params | None, n_checked: int) -> None:
+    def __init__(
+        self, model: MEDN, clips: Clips, *, params: Mapping[str, Mapping[str, Any]] | None = None, n_checked: int = 4
+    ) -> None:
         self._model, self._clips, self._params, self._n_checked = model, clips, dict(params or {}), n_checked
         for name, own in self._params.items():
             find_method(name, own)
@@ -279,11 +174,6 @@ class Attributor:
         self.targets = tuple(attribution_targets(model))
         self._made: dict[tuple[str, ...], Attribution] = {}
         self._random: dict[tuple[str, str], dict[str, float]] = {}
-        self._kept: dict[str, KeptTokens] = {}
-
-    def __repr__(self) -> str:
-        of = f"{self._model.name} over {len(self._clips)} clips"
-        return f"Attributor of {of}: {len(self.targets)} targets, {len(self.methods)} methods"
 
     def __call__(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> Attribution:
         """The map of one clip, or of a pair.
@@ -314,7 +204,22 @@ class Attributor:
         if method not in self.methods:
             raise ValueError(f"there is no method {method!r} for this model; there are {', '.join(self.methods)}")
         key = (clip_id, "" if partner else target, method, partner)
-        return self._remember(key, self._made[key] if key in self._made else self._make(*key))
+        if key in self._made:
+            return self._remember(key, self._made[key])
+        how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
+        if partner:
+            column = "label" if "label" in self._clips.table else "emotion"
+            found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
+        else:
+            found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
+        inputs: tuple[Literal["frames", "flow"], ...] = ("frames", "flow")
+        for of in inputs if find_method(method)[0].places else ():
+            if self._clips.truth is None or getattr(found, of) is None:
+                continue
+            mass = planted_mass(found, truth=self._clips.truth, of=of).query("planted")
+            if len(mass):
+                found = found.with_sanity({f"planted_{of}": mass["share"].mean(), f"area_{of}": mass["chance"].mean()})
+        return self._remember(key, found)
 
     def is_made(self, clip_id: str, *, target: str = "", method: str = DEFAULT, partner: str = "") -> bool:
         """Whether this map is remembered, so that it comes at once.
@@ -346,11 +251,19 @@ class Attributor:
             found = check_attribution(found, model=self._model, clips=self._clips, n_draws=1)
         which = (found.target, method)
         if which not in self._random:
-            few = self._alike(found)
-            how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-            checked = randomisation_check(self._model, few, target=found.target, n_draws=1, **how)
-            figures = {name: value for name, value in checked.attribution.sanity.items() if name.startswith("random")}
-            self._random[which] = {**figures, "randomised_clips": float(len(few))}
+            # The clips of the map, and others of the same emotion until there are enough; other persons first.
+            table, own = self._clips.table, list(found.table["clip_id"])
+            others, name = table[~table["clip_id"].isin(own)], "label" if "label" in table else "emotion"
+            if name in table:
+                others = others[others[name].isin(found.table[name].dropna())]
+            turn = others.groupby("subject").cumcount().sort_values(kind="stable")
+            few = [*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]]
+            how: dict[str, Any] = {"target": found.target, "method": method, "params": self._params.get(method)}
+            alike = randomisation_check(self._model, self._clips.select(few), n_draws=1, **how)
+            largest = alike.set_index("input")[["spearman", "spearman_absolute"]].max(axis=1)
+            figures = {f"randomised_{name}": float(value) for name, value in largest.items()}
+            sizes = {"randomised_threshold": alike.attrs["threshold"], "randomised_clips": float(len(few))}
+            self._random[which] = figures | sizes
         key = (clip_id, "" if partner else target, method, partner)
         return self._remember(key, found.with_sanity(self._random[which]))
 
@@ -369,37 +282,8 @@ class Attributor:
         """
         if self._model.config.branches == "motion" or self._clips.frames is None:
             return None
-        if clip_id not in self._kept:
-            one = self._clips.select([clip_id])
-            self._kept[clip_id] = kept_tokens(self._model, one, truth=one.truth, n_draws=0)
-        return self._kept[clip_id]
-
-    def _make(self, clip_id: str, target: str, method: str, partner: str) -> Attribution:
-        how: dict[str, Any] = {"method": method, "params": self._params.get(method)}
-        if partner:
-            column = "label" if "label" in self._clips.table else "emotion"
-            found = attribute_pair(self._model, self._clips, clip_a=clip_id, clip_b=partner, label=column, **how)
-        else:
-            found = attribute(self._model, self._clips.select([clip_id]), target=target, batch_size=1, **how)
-        truth = self._clips.truth
-        if truth is None or not find_method(method)[0].places:
-            return found
-        for of in [name for name in ("frames", "flow") if getattr(found, name) is not None]:
-            mass = planted_mass(found, truth=truth, of=of)
-            if mass["planted"].any():
-                mean = mass.loc[mass["planted"], ["share", "chance"]].mean()
-                found = found.with_sanity({f"planted_{of}": float(mean["share"]), f"area_{of}": float(mean["chance"])})
-        return found
-
-    def _alike(self, found: Attribution) -> Clips:
-        """The clips of a map, and others of the same emotion until there are enough; other persons first."""
-        table, own = self._clips.table, list(found.table["clip_id"])
-        others = table[~table["clip_id"].isin(own)]
-        name = "label" if "label" in table else "emotion"
-        if name in table:
-            others = others[others[name].isin(found.table[name].dropna())]
-        turn = others.groupby("subject").cumcount().sort_values(kind="stable")
-        return self._clips.select([*own, *others["clip_id"][turn.index][: max(0, self._n_checked - len(own))]])
+        one = self._clips.select([clip_id])
+        return kept_tokens(self._model, one, truth=one.truth, n_draws=0)
 
     def _remember(self, key: tuple[str, ...], found: Attribution) -> Attribution:
         self._made.pop(key, None)  # the last that was shown goes to the end
@@ -407,45 +291,3 @@ class Attributor:
         if len(self._made) > REMEMBERED:
             del self._made[next(iter(self._made))]
         return found
-
-
-def attributor(model: MEDN, clips: Clips, *, params: Params | None = None, n_checked: int = 4) -> Attributor:
-    """A callable that makes the map of any clip, for any target, by any method, and remembers it.
-
-    The quick figures come with each map: whether it adds up, and on synthetic clips how much of it falls on the planted
-    region, and the region's area. The slow ones (infidelity, sensitivity, random weights) come with ``.check(...)``.
-
-    Parameters
-    ----------
-    model : MEDN
-        As it is now: maps that were made before a further training are remembered as they were.
-    clips : Clips
-    params : mapping of str to mapping, optional
-        By method, its own arguments, such as ``{"integrated_gradients": {"n_steps": 64}}``.
-    n_checked : int
-        Clips of which the randomised-weights check is made.
-
-    Returns
-    -------
-    Attributor
-
-    Raises
-    ------
-    ValueError
-        If a method or its argument is not known.
-
-    See Also
-    --------
-    integrated_gradients, attribute_pair, check_attribution, randomisation_check
-    medn_lab.widgets.AttributionViewer
-
-    Examples
-    --------
-    >>> import medn_lab as medn
-    >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=2, seed=22)
-    >>> make = attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
-    >>> found = make(clips.table["clip_id"][0], target="gate", method="saliency")
-    >>> found.target, found.frames.shape
-    ('gate', (1, 8, 64, 64, 3))
-    """
-    return Attributor(model, clips=clips, params=params, n_checked=n_checked)

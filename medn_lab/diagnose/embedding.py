@@ -1,29 +1,28 @@
-"""Maps of the branches and of other layers: UMAP with its parameters and its quality, or PCA, which is fast."""
+"""Maps of the branches and of other layers by UMAP or PCA, with their quality, of one checkpoint or several."""
 
 from __future__ import annotations
 
+import itertools
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from tqdm.auto import tqdm
 
-from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, nearest_in_order, trustworthiness
-from medn_lab.diagnose.similarity import check_features, rows_by_clip
+from medn_lab.diagnose.neighbours import Metric, chance_trustworthiness, continuity, shared_neighbours, trustworthiness
+from medn_lab.diagnose.similarity import check_features
 from medn_lab.records import BranchFeatures, Embedding, constant_reason, is_constant, positions, run_record
 
 Branch = Literal["motion", "emotion", "fused"]
+Arrays = Mapping[str, np.ndarray]
 
-# Fewer clips make no map.
-SMALLEST = 5
-
-# Neighbours over which trustworthiness and continuity are computed, where there are clips enough.
-JUDGED_BY = 5
+SMALLEST = 5  # fewer clips make no map
 
 _COMPILING = threading.Lock()
 
@@ -50,8 +49,7 @@ def umap(
     Distances between clusters, their sizes and the axes mean nothing. All maps get the same parameters and seed.
 
     At most half of the clips count as neighbours of one clip: below 31 clips `n_neighbors` is lowered and recorded
-    (``params["n_neighbors_asked"]``, written on the picture too). Below 15 clips a map shows little that a table of
-    the distances would not show better.
+    (``params["n_neighbors_asked"]``).
 
     Parameters
     ----------
@@ -111,24 +109,22 @@ def umap(
     if method not in ("umap", "pca"):
         raise ValueError(f"no method {method!r}; there are umap, pca")
     spaces = feature_spaces(features, layers=layers, branches=branches)
-    table, drawn_from = features.table, {}
+    mapped, drawn_from = features, {}
     if len(features) > most_clips:
-        rows = positions(table, sample_clips(table, most=most_clips, seed=seed), owner="these features")
-        spaces, table = {name: values[rows] for name, values in spaces.items()}, table.iloc[rows].reset_index(drop=True)
-        drawn_from = {"drawn_from": len(features)}
-    params = parameters_of(len(table), method, n_neighbors, min_dist, metric, seed) | drawn_from
+        mapped = features.select(sample_clips(features.table, most=most_clips, seed=seed))
+        rows = positions(features.table, mapped.table["clip_id"], owner="these features")
+        spaces, drawn_from = {name: values[rows] for name, values in spaces.items()}, {"drawn_from": len(features)}
+    params = parameters_of(len(mapped), method, n_neighbors, min_dist, metric, seed) | drawn_from
     maps = {name: place(values, params) for name, values in spaces.items()}
     if method == "pca":
-        params["variance"] = {name: _variance_kept(values, maps[name]) for name, values in spaces.items()}
+        spread = {name: values.var(axis=0).sum() for name, values in spaces.items() if not is_constant(values)}
+        params["variance"] = {name: round(float(maps[name].var(axis=0).sum() / of), 4) for name, of in spread.items()}
     made = run_record("umap", table=features.table, branches=list(branches) if branches is not None else None)
-    return judged(maps, spaces, features, table=table, params=params, run=made)
+    return judged(maps, spaces, mapped, params, made)
 
 
 def warm_umap(*, aligned: bool = False) -> threading.Thread:
     """Import UMAP now (some 3 s) and compile it in the background (some 15 s), so that the first map does not wait.
-
-    The imports are not left to the background: two threads that import packages which import each other can lock each
-    other out. A map made meanwhile waits for the compilation to end.
 
     Parameters
     ----------
@@ -138,21 +134,20 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
     Returns
     -------
     Thread
-        A daemon, already started; ``join`` it to wait.
+        A daemon, already started; ``join`` it to wait, as a map made meanwhile does.
 
     Examples
     --------
     ``medn.diagnose.warm_umap()`` in a notebook's first cell; read on meanwhile.
     """
-    from umap import UMAP, AlignedUMAP  # noqa: F401
+    from umap import UMAP, AlignedUMAP  # noqa: F401  # not in the background: importing threads can lock each other out
 
     points = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
     params = parameters_of(40, "umap", 5, 0.1, "euclidean", 0)
 
     def compile_all() -> None:
-        place_by_umap(points, params)
-        if aligned:
-            place_by_aligned_umap([points, points], params)
+        for several in [[points], [points, points]] if aligned else [[points]]:
+            place_by_umap(several, params)
 
     thread = threading.Thread(target=compile_all, daemon=True, name="warm-umap")
     thread.start()
@@ -162,9 +157,9 @@ def warm_umap(*, aligned: bool = False) -> threading.Thread:
 def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     """Draw clips so that every subject keeps the same share, and at least one clip.
 
-    The rule: with n clips, each subject gives its share of `most` (its clips times `most` over n, rounded down, at
-    least one), and what is left over goes to the subjects with the largest remainders; within a subject clips are drawn
-    without replacement. With more subjects than `most`, each of `most` subjects, drawn at random, gives one.
+    Each subject's clips are put in random order, and the j-th of its m clips (from 0) has the rank j / m; the clips of
+    the lowest ranks are drawn. So each subject gives its share of `most`, rounded up or down, and at least one clip.
+    With more subjects than `most`, each of `most` subjects, drawn at random, gives one.
 
     Parameters
     ----------
@@ -179,11 +174,6 @@ def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     list of str
         The ids of ``min(most, n)`` clips in the table's order; all of them where there are no more than `most`.
 
-    Raises
-    ------
-    ValueError
-        If `most` is below 1.
-
     See Also
     --------
     umap : draws so where there are more clips than its ``most_clips``.
@@ -195,26 +185,12 @@ def sample_clips(table: pd.DataFrame, *, most: int, seed: int = 0) -> list[str]:
     >>> table.set_index("clip_id").loc[drawn, "subject"].value_counts().to_dict()
     {'a': 3, 'b': 1, 'c': 1}
     """
-    if most < 1:
-        raise ValueError(f"most is {most}; at least one clip must be drawn")
-    n = len(table)
-    if n <= most:
-        return table["clip_id"].astype(str).tolist()
-    rng = np.random.default_rng(seed)
-    subject = table["subject"].astype(str).to_numpy() if "subject" in table.columns else np.full(n, "")
-    names, of_clip, counts = np.unique(subject, return_inverse=True, return_counts=True)
-    exact = counts * most / n
-    quota = np.maximum(np.floor(exact).astype(int), 1)
-    if len(names) > most:
-        quota = np.isin(np.arange(len(names)), rng.choice(len(names), most, replace=False)).astype(int)
-    by_remainder = np.argsort(quota - exact, kind="stable")
-    quota[by_remainder[quota[by_remainder] < counts[by_remainder]][: max(most - quota.sum(), 0)]] += 1
-    while quota.sum() > most:  # single clips of small subjects have taken more than their share: the largest give it
-        place = int(np.argmax(quota - exact))
-        quota[place if quota[place] > 1 else quota.argmax()] -= 1
-    order = rng.permutation(n)
-    drawn = pd.Series(of_clip[order]).groupby(of_clip[order]).cumcount().to_numpy() < quota[of_clip[order]]
-    return table["clip_id"].astype(str).iloc[np.sort(order[drawn])].tolist()
+    order = np.random.default_rng(seed).permutation(len(table))
+    subject = table["subject"].astype(str).iloc[order] if "subject" in table else pd.Series("", index=order)
+    groups = subject.groupby(subject.to_numpy())
+    rank = (groups.cumcount() / groups.transform("size")).to_numpy()
+    drawn = np.sort(order[np.argsort(rank, kind="stable")[:most]])
+    return table["clip_id"].astype(str).iloc[drawn].tolist()
 
 
 def feature_spaces(
@@ -229,11 +205,10 @@ def feature_spaces(
         raise ValueError(f"no {missing[0]} branch to map; there are {', '.join(there)}; other layers go into layers=")
     spaces = {name: getattr(features, name) for name in there if branches is None or name in branches}
     for name, values in (layers or {}).items():
-        if name in names:
-            raise ValueError(f"a layer may not be called {name!r}, which is a branch; give it another name")
-        spaces[name] = rows_by_clip(values, features.table, owner=f"layer {name!r}")
-    if not spaces:
-        raise ValueError("nothing to map: name at least one branch or layer")
+        rows = values.reindex(features.table["clip_id"]) if isinstance(values, pd.DataFrame) else np.asarray(values)
+        if len(rows) != n:
+            raise ValueError(f"layer {name!r} has {len(rows)} rows but there are {n} clips")
+        spaces[name] = rows
     spaces = {name: check_features(values, owner=f"the {name} features") for name, values in spaces.items()}
     if reason := constant_reason(spaces):
         warnings.warn(f"{reason}: all {n} clips lie on one spot of its map, which has no quality", stacklevel=3)
@@ -247,41 +222,46 @@ def parameters_of(n: int, method: str, n_neighbors: int, min_dist: float, metric
         used = max(2, min(n_neighbors, (n - 1) // 2))
         asked = {} if used == n_neighbors else {"n_neighbors_asked": n_neighbors}
         params = {"method": method, "n_neighbors": used, **asked, "min_dist": min_dist, "metric": metric, "seed": seed}
-    judged_by = min(JUDGED_BY, (n - 1) // 2)
+    judged_by = min(5, (n - 1) // 2)
     chance = round(chance_trustworthiness(n, n_neighbors=judged_by), 4)
     return params | {"n_clips": n, "quality_neighbors": judged_by, "quality_chance": chance}
 
 
 def judged(
-    maps: Mapping[str, np.ndarray],
-    spaces: Mapping[str, np.ndarray],
-    features: BranchFeatures,
-    *,
-    table: pd.DataFrame,
-    params: dict[str, Any],
-    run: Mapping[str, Any],
+    maps: Arrays, spaces: Arrays, features: BranchFeatures, params: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Embedding:
     """The record of finished maps, each with its trustworthiness and continuity, and how it was made."""
     reason = constant_reason(spaces)
     how: dict[str, Any] = {"n_neighbors": params["quality_neighbors"], "metric": params["metric"]}
     single = {name: xy.astype(np.float32) for name, xy in maps.items()}
-    planes: dict[str, Any] = {f"{name}_xy": single.pop(name, None) for name in get_args(Branch)}
-    return Embedding(
-        **planes,
-        table=table,
-        params=params | ({"reason": reason} if reason else {}),
-        trustworthiness={name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()},
-        continuity={name: continuity(spaces[name], xy, **how) for name, xy in maps.items()},
-        layers=single,
-        source={**features.source, "features": features.source.get("run", {}), "run": dict(run)},
-    )
+    motion, emotion, fused = (single.pop(name, None) for name in get_args(Branch))
+    trust = {name: trustworthiness(spaces[name], xy, **how) for name, xy in maps.items()}
+    kept = {name: continuity(spaces[name], xy, **how) for name, xy in maps.items()}
+    source = {**features.source, "features": features.source.get("run", {}), "run": dict(run)}
+    params = {**params, "reason": reason} if reason else params
+    return Embedding(motion, emotion, fused, features.table, params, trust, kept, layers=single, source=source)
 
 
-@contextmanager
-def _umap_alone() -> Iterator[None]:
-    """Keep what UMAP does to the process from those around it."""
+def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    """One map, (n, 2); all clips on one spot where the features are constant."""
+    if is_constant(values):
+        return np.zeros((len(values), 2))
+    if params["method"] != "pca":
+        return place_by_umap([values], params)[0]
+    from sklearn.decomposition import PCA
+
+    scores = PCA(min(2, values.shape[1]), svd_solver="full").fit_transform(values)
+    return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
+
+
+def place_by_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
+    """The map of a space, or those of several spaces of the same clips, held together while they are made, (n, 2)."""
+    from sklearn.neighbors import NearestNeighbors
     from threadpoolctl import threadpool_limits
 
+    how: dict[str, Any] = {name: params[name] for name in ("n_neighbors", "min_dist", "metric")}
+    how["random_state"] = params["seed"]
+    first, k, metric = several[0], params["n_neighbors"], params["metric"]
     # numba must not compile the same functions in two threads at once, and umap warns of its choices (n_jobs, graph
     # size) on every call. numba also sets OpenMP's threads to all cores and leaves them so: torch, which shares them,
     # would sum in another order, and a prediction after a map would differ from one before it in the last digits.
@@ -291,50 +271,229 @@ def _umap_alone() -> Iterator[None]:
         with suppress(ImportError):
             import_module("numba.np.ufunc.omppool")
         with threadpool_limits(limits=1, user_api="openmp"):
-            yield
+            from umap import UMAP, AlignedUMAP
+
+            if len(several) > 1:
+                same = [{row: row for row in range(len(first))}] * (len(several) - 1)
+                mapper = AlignedUMAP(**how, transform_seed=params["seed"])
+                return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
+            if len(first) >= _MANY:
+                values = first - first.mean(axis=1, keepdims=True) if metric == "correlation" else first
+                search = NearestNeighbors(n_neighbors=k, metric="euclidean" if metric == "euclidean" else "cosine")
+                far, near = search.fit(values).kneighbors(values)
+                how["precomputed_knn"] = (near.astype(np.int32), far.astype(np.float32), None)
+            return [UMAP(**how, n_jobs=1).fit_transform(first)]
 
 
-def place(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """One map, (n, 2); all clips on one spot where the features are constant."""
-    if is_constant(values):
-        return np.zeros((len(values), 2))
-    return place_by_pca(values) if params["method"] == "pca" else place_by_umap(values, params)
+def aligned_umap(
+    checkpoints: Mapping[str, BranchFeatures],
+    *,
+    method: Literal["aligned_umap", "procrustes", "pca"] = "aligned_umap",
+    branches: Sequence[Branch] | None = None,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    metric: Metric = "euclidean",
+    seed: int = 0,
+) -> dict[str, Embedding]:
+    """Maps of several checkpoints that lie over each other: a clip that stays where it was had the same neighbours.
+
+    Two maps made one by one cannot be compared by eye, as UMAP throws whole clusters to other places when the features
+    change in the last digit. Here the first checkpoint is the reference, and the others are held to it:
+
+    - ``aligned_umap`` makes the maps together and pulls each clip's places towards each other, gently enough that the
+      trustworthiness of the maps hardly changes. Some five to ten times the time of the maps alone.
+    - ``procrustes`` makes them one by one and shifts, turns, mirrors and scales each to lie best on the first. It
+      cannot undo clusters that changed places, so much of what seems to move is UMAP's.
+    - ``pca`` is the quick way: linear maps, then Procrustes.
+
+    In ``tests/benchmarks/bench_maps.py`` the median clip moved between a space and a rotated copy of it by .04 radii of
+    the map under ``aligned_umap``, by .85 under ``procrustes`` and by 0 under ``pca``.
+
+    Parameters
+    ----------
+    checkpoints : dict of BranchFeatures
+        By name, at least two, of the same model or of different ones; the first is the reference. Joined by clip_id:
+        the maps show the clips that all of them have, in the order of the first.
+    method : {"aligned_umap", "procrustes", "pca"}
+    branches : sequence of {"motion", "emotion", "fused"}, optional
+        By default those that all checkpoints have. The widths need not agree.
+    n_neighbors, min_dist, metric, seed
+        As in :func:`umap`.
+
+    Returns
+    -------
+    dict of Embedding
+        By the names given. ``params["aligned_to"]`` names the reference; ``params["shift"]`` holds, for each map, the
+        median distance between a clip's places on it and on the reference, in radii of the reference's map; NaN
+        where the branch of one of the two is constant.
+
+    Raises
+    ------
+    ValueError
+        If fewer than two checkpoints are given, they share fewer than 5 clips, or as :func:`umap`.
+
+    See Also
+    --------
+    umap, neighbour_overlap : the same question without a map.
+    medn_lab.view.plot_embeddings
+
+    References
+    ----------
+    AlignedUMAP as in umap-learn, after Dadu et al.: "Application of Aligned-UMAP to longitudinal biomedical studies",
+    Patterns 2023.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)]})
+    >>> early, late = (BranchFeatures(*rng.normal(size=(3, 40, 8)), table) for _ in range(2))
+    >>> maps = aligned_umap({"early": early, "late": late}, method="pca", n_neighbors=5)
+    >>> maps["late"].emotion_xy.shape
+    (40, 2)
+    """
+    if len(checkpoints) < 2:
+        raise ValueError(f"alignment needs at least 2 checkpoints; got {len(checkpoints)}: map one with umap()")
+    if method not in ("aligned_umap", "procrustes", "pca"):
+        raise ValueError(f"no method {method!r}; there are aligned_umap, procrustes, pca")
+    names, given = list(checkpoints), list(checkpoints.values())
+    shared = set.intersection(*(set(each.table["clip_id"]) for each in given))
+    ids = [name for name in given[0].table["clip_id"] if name in shared]
+    given = [each.select(ids) for each in given]
+    if branches is None:
+        branches = [name for name in get_args(Branch) if all(getattr(each, name) is not None for each in given)]
+    spaces = [feature_spaces(each, layers=None, branches=branches) for each in given]
+    params = parameters_of(len(ids), method, n_neighbors, min_dist, metric, seed)
+    placed = {branch: _place_all([each[branch] for each in spaces], params) for branch in spaces[0]}
+    sources = {name: dict(each.source) for name, each in zip(names, given, strict=True)}
+    made = run_record("aligned_umap", table=given[0].table, branches=list(placed), checkpoints=sources)
+    found = {}
+    for number, name in enumerate(names):
+        maps, shift = {branch: several[number] for branch, several in placed.items()}, {}
+        for branch, xy in maps.items():
+            first = placed[branch][0]
+            radius = np.sqrt(((first - first.mean(axis=0)) ** 2).sum(axis=1).mean())
+            constant = is_constant(xy) or is_constant(first)
+            moved = float(np.median(np.linalg.norm(xy - first, axis=1)))
+            shift[branch] = np.nan if constant else round(moved / float(radius), 4)
+        own, run = params | {"aligned_to": names[0], "shift": shift}, made | {"checkpoint": name}
+        found[name] = judged(maps, spaces[number], given[number], own, run)
+    return found
 
 
-def place_by_umap(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
-    """One map, (n, 2)."""
-    with _umap_alone():
-        from umap import UMAP
+def _place_all(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
+    """The maps of one branch by checkpoint, (n, 2) each, laid over the first; a constant branch lies on one spot."""
+    from scipy.spatial import procrustes
 
-        known: dict[str, Any] = {}
-        if len(values) >= _MANY:
-            near, far = nearest_in_order(values, params["n_neighbors"], params["metric"])
-            known["precomputed_knn"] = (near, far.astype(np.float32), None)
-        return UMAP(**_arguments(params), **known, n_jobs=1).fit_transform(values)
-
-
-def place_by_aligned_umap(several: Sequence[np.ndarray], params: Mapping[str, Any]) -> list[np.ndarray]:
-    """Maps of several spaces of the same clips, (n, 2) each, held together while they are made."""
-    with _umap_alone():
-        from umap import AlignedUMAP
-
-        same = [{row: row for row in range(len(several[0]))}] * (len(several) - 1)
-        mapper = AlignedUMAP(**_arguments(params), transform_seed=params["seed"])
-        return [np.asarray(xy) for xy in mapper.fit_transform(list(several), relations=same)]
+    live = [values for values in several if not is_constant(values)]
+    if params["method"] == "aligned_umap" and len(live) > 1:
+        maps = place_by_umap(live, params)
+    else:
+        maps = [place(values, params) for values in live]
+        for number in range(1, len(maps)):
+            # Shifted, turned, mirrored and scaled so that it lies nearest on the first, in its units.
+            first = maps[0].astype(np.float64)
+            centre = first.mean(axis=0)
+            maps[number] = procrustes(first, maps[number])[1] * np.linalg.norm(first - centre) + centre
+    placed = iter(maps)
+    return [np.zeros((len(values), 2)) if is_constant(values) else next(placed) for values in several]
 
 
-def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: params[name] for name in ("n_neighbors", "min_dist", "metric")} | {"random_state": params["seed"]}
+class MapStability(NamedTuple):
+    """How far maps of the same features agree that differ in their seed alone.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a map and pair of seeds: ``map, seed_a, seed_b``; ``overlap``, the share of nearest clips that both have
+        in common, in [0, 1], 1 is best, with its ``chance``; ``disparity``, the share of the squared spread that is
+        left between the two after the best shift, turn, reflection and scale (Gower's Procrustes), in [0, 1], 0 is
+        best; ``n_neighbors, n_clips``; ``reason``, why there is no value (a constant branch).
+    clips : DataFrame
+        One row a clip: ``clip_id`` and, a column a map, the mean overlap of its neighbours: where it is low, the place
+        of that clip is the seed's doing.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"clip_id": ["a", "b"], "motion": [0.9, 0.4]})
+    >>> MapStability(pd.DataFrame(), clips).clips["motion"].idxmin()
+    1
+    """
+
+    table: pd.DataFrame
+    clips: pd.DataFrame
 
 
-def place_by_pca(values: np.ndarray) -> np.ndarray:
-    """The first two principal components, (n, 2); each axis points along its largest weight."""
-    left, spread, axes = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
-    largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=1)[:, None], axis=1)[:, 0]
-    scores = (left * spread * np.where(largest < 0, -1.0, 1.0))[:, :2]
-    return np.pad(scores, ((0, 0), (0, 2 - scores.shape[1])))
+def map_stability(
+    features: BranchFeatures,
+    *,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    branches: Sequence[Branch] | None = None,
+    n_neighbors: int = 15,
+    min_dist: float = 0.1,
+    metric: Metric = "euclidean",
+    progress: bool = False,
+) -> MapStability:
+    """How far UMAP's maps of these features depend on the seed.
 
+    Two values for each pair of seeds. The *overlap* of neighbours says whether each clip keeps its neighbours, wherever
+    they lie on the map: it is the one that matters, as neighbourhoods are all that a map shows. The *disparity* says
+    whether whole groups keep their places, and is often far from 0 where the overlap is high: the reason why distances
+    between clusters are not evidence. PCA has no seed and needs no such check.
 
-def _variance_kept(values: np.ndarray, xy: np.ndarray) -> float:
-    whole = float(values.var(axis=0).sum())
-    return round(float(xy.var(axis=0).sum()) / whole, 4) if whole > 0 else 1.0
+    Parameters
+    ----------
+    features : BranchFeatures
+        Of at least 5 clips.
+    seeds : sequence of int
+        At least two, all different. Each costs one map a branch.
+    branches, n_neighbors, min_dist, metric
+        As in :func:`umap`; `n_neighbors`, lowered where the clips are few, is also how many neighbours are compared.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    MapStability
+
+    Raises
+    ------
+    ValueError
+        If fewer than two different seeds are given, or as :func:`umap`.
+
+    See Also
+    --------
+    neighbour_overlap, medn_lab.view.plot_map_stability
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"clip_id": [f"c{k}" for k in range(40)]})
+    >>> features = BranchFeatures(*np.random.default_rng(0).normal(size=(3, 40, 8)), table)
+    >>> map_stability(features, seeds=[0])
+    Traceback (most recent call last):
+        ...
+    ValueError: stability needs at least 2 different seeds; got 0
+    """
+    from scipy.spatial import procrustes
+
+    if len(set(seeds)) != len(seeds) or len(seeds) < 2:
+        raise ValueError(f"stability needs at least 2 different seeds; got {', '.join(map(str, seeds)) or 'none'}")
+    n = len(features)
+    how: dict[str, Any] = {"branches": branches, "n_neighbors": n_neighbors, "min_dist": min_dist, "metric": metric}
+    bar = tqdm(seeds, desc="mapping", unit="seed", disable=not progress)
+    made = {seed: umap(features, seed=seed, most_clips=n, **how) for seed in bar}
+    k = min(made[seeds[0]].params["n_neighbors"], n - 2)
+    pairs, clips = [], {"clip_id": features.table["clip_id"].to_numpy(dtype=object)}
+    for name in made[seeds[0]].maps:
+        reason, each = constant_reason({name: getattr(features, name)}), []
+        for a, b in itertools.combinations(seeds, 2):
+            one, other = (made[seed].maps[name] for seed in (a, b))
+            each.append(shared_neighbours(one, other, n_neighbors=k, metric="euclidean"))
+            pairs.append(
+                {
+                    "map": name, "seed_a": a, "seed_b": b, "overlap": float(each[-1].mean()), "chance": k / (n - 1),
+                    "disparity": np.nan if reason else float(procrustes(one, other)[2]), "n_neighbors": k,
+                    "n_clips": n, "reason": reason,
+                }
+            )  # fmt: skip
+        clips[name] = np.mean(each, axis=0)
+    return MapStability(pd.DataFrame(pairs), pd.DataFrame(clips))

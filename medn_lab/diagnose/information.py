@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import leaks, permutation, probing
 from medn_lab.diagnose.permutation import Scheme
@@ -120,57 +118,57 @@ def conditional_leakage(
     classes, who = classes[rows], people(table).to_numpy(dtype=object)[rows]
     groups, within = permutation.exchange_groups(who, classes, given)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
-    columns = np.hstack([one.columns for one in encoded.values()])[rows]
-    groups = np.arange(len(rows)) if groups is None else groups
-    groups = permutation.cells(np.column_stack([groups, np.isnan(columns)]))
+    single = {name: one for name, one in encoded.items() if one is not None}
+    unknown = np.isnan(np.hstack([one.columns for one in single.values()])[rows])
+    groups = permutation.cells(np.column_stack([np.arange(len(rows)) if groups is None else groups, unknown]))
     options = ProbeOptions(kind, n_exchanges, n_resamples, seed)
-    inside = [_inside(one, rows, groups, lacking) for one in encoded.values()]
+    inside = [_inside(one, rows, groups, lacking) for one in single.values()]
     rest = permutation.partial_out(values[rows], factors=classes)
     orders = permutation.exchange_orders(groups, [np.random.default_rng(seed)] * n_exchanges, scheme)
     strata = (permutation.cells(classes), orders)
-    probed = dict(zip(encoded, probing.probe_targets(inside, rest, who, options, strata), strict=True))
-    p_family, n_tests = permutation.family_wise_p([*probed.values()]), sum(not one.reason for one in probed.values())
-    family = {"n_tests": n_tests, "family": f"targets of the {branch} branch given {given}"}
-    found = {
-        name: one.figures | family | {"p_family": p}
-        for (name, one), p in zip(probed.items(), p_family, strict=True)
+    probed = dict(zip(single, probing.probe_targets(inside, rest, who, options, strata), strict=True))
+    family = {
+        "n_tests": sum(not one.reason for one in probed.values()),
+        "family": f"targets of the {branch} branch given {given}", "worst_target": "", "worst_auc": np.nan,
+        "worst_excess": np.nan,
     }  # fmt: skip
-    if aus := [name for name in encoded if leaks.is_au(name)]:
-        mean = leaks.mean_of_aus([probed[au] for au in aus], options)
-        row = mean.figures | {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
-        if known := [au for au in aus if not probed[au].reason]:
+    p_family = permutation.family_wise_p([*probed.values()])
+    found = {
+        name: one.figures | family | {"p_family": p} for (name, one), p in zip(probed.items(), p_family, strict=True)
+    }
+    if leaks.MEAN_OF_AUS in encoded:
+        mean = leaks.mean_of_aus([probed[name] for name in single if leaks.is_au(name)], options)
+        row = {"p_family": mean.p_value, "n_tests": int(not mean.reason), "family": "the mean alone"}
+        if known := [name for name in single if leaks.is_au(name) and not probed[name].reason]:
             worst = min(known, key=lambda au: (found[au]["p_family"], probed[au].null_mean - probed[au].value))
-            row |= {"worst_target": worst, "worst_auc": probed[worst].value}
-            row["worst_excess"] = probed[worst].value - probed[worst].null_mean
-        found = leaks.after_the_aus(found, row)
-    result = leaks.table_of(
-        {"target": name, "worst_target": "", "worst_auc": np.nan, **row} for name, row in found.items()
-    )
+            excess = probed[worst].value - probed[worst].null_mean
+            row |= {"worst_target": worst, "worst_auc": probed[worst].value, "worst_excess": excess}
+        found[leaks.MEAN_OF_AUS] = mean.figures | family | row
     constant = constant_reason({branch: values[rows]}) or constant_reason({branch: rest}, given=f"the {given}")
-    result["reason"] = result["reason"].replace(probing.CONSTANT, constant)
     within = f"{within} by shifts in time" if scheme == "shift" and within else within
-    result = leaks.table_of(result.assign(branch=branch, given=given, direction="lower", within=within))
-    result.attrs = {**asdict(options), "label": label, "scheme": scheme}
+    result = pd.DataFrame({"target": name, **found[name]} for name in encoded)
+    result = result.assign(branch=branch, given=given, direction="lower", within=within)
+    result = leaks.table_of(result.assign(reason=result["reason"].replace(probing.CONSTANT, constant)))
+    result.attrs = {**options._asdict(), "label": label, "scheme": scheme}
     return result
 
 
 def _read(
     features: BranchFeatures, branch: Branch, targets: Sequence[str] | None, label: str
-) -> tuple[pd.DataFrame, Array, dict[str, ProbeTarget], str, str]:
+) -> tuple[pd.DataFrame, Array, leaks.Encoded, str, str]:
     """Table, features, encoded targets, the emotion branch's own factor and the column of the emotion."""
     if branch not in get_args(Branch):
         raise ValueError(f"branch must be motion or emotion; got {branch!r}")
     values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch")
-    table, label = leaks.in_one_spelling(features.table, label)
-    own = leaks.own_factor(table, label)
-    found: dict[str, ProbeTarget] = {}
-    wanted = targets or [own if branch == "motion" else "aus"]
-    for name, target in leaks.encoded_targets(table, wanted, label).items():
-        found[name] = require(target, otherwise="the subject cannot be a target here: subjects are held out")
-        known = found[name].columns[np.isfinite(found[name].columns)]
-        if not np.isin(known, (0, 1)).all():
-            raise ValueError(f"{name!r} is an amount with {len(np.unique(known))} values; a target here has classes")
-    return table, check_features(values, owner=f"the {branch} features"), found, own, label
+    table, label = features.table, permutation.emotion_column(features.table, label)
+    own = next(iter(permutation.varying_factors(table, ("cue",), label)), "emotion")
+    encoded = leaks.encoded_targets(table, targets or [own if branch == "motion" else "aus"], label)
+    if "subject" in encoded:
+        raise ValueError("the subject cannot be a target here: subjects are held out")
+    for name, target in encoded.items():
+        if target and (kinds := len(np.unique(target.columns[np.isfinite(target.columns)]))) > 2:
+            raise ValueError(f"{name!r} is an amount with {kinds} values; a target here has classes")
+    return table, check_features(values, owner=f"the {branch} features"), encoded, own, label
 
 
 def _inside(target: ProbeTarget, rows: Array, groups: Array, lacking: str) -> ProbeTarget:
@@ -193,7 +191,7 @@ def usable_information(
     branch: Branch = "emotion",
     targets: Sequence[str] | None = None,
     readers: Sequence[Kind] = get_args(Kind),
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     n_orders: int = 3,
     n_resamples: int = 1000,
@@ -221,9 +219,8 @@ def usable_information(
         ``motion`` the cue, or the emotion where no cue differs.
     readers : sequence of {"ridge", "rbf", "knn", "boosting", "mlp"}
         As `kind` of :func:`probe`. With 15 AUs, 360 clips of 64-d: ridge 1 s, boosting and mlp half a minute each.
-    allowed : mapping of {"motion", "emotion"} to (n, k) arrays or DataFrames, or a DataFrame, optional
-        The truth that the branch should hold, as :func:`leakage` takes it; an empty mapping measures without. A
-        DataFrame of exact AUCs has no bits, and the default truth is read.
+    allowed : as :func:`leakage` takes it
+        A table of exact AUCs has no bits: the truth that the branch should hold is read. ``{}`` measures without.
     label : as :func:`leakage` takes it
     n_orders : int
         Random orders of the subjects; the bits of a clip are its mean over them.
@@ -272,21 +269,24 @@ def usable_information(
     units = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)[1]
     truth = leaks.truths_of(table, allowed, label).get(branch)
     constant = constant_reason({branch: values})
-    reasons = {name: constant or _too_few(target, units) for name, target in encoded.items()}
-    coded = {name: target for name, target in encoded.items() if not reasons[name]}
+    single = {name: one for name, one in encoded.items() if one is not None}
+    facts = {name: _facts([one], units, constant) for name, one in single.items()}
+    coded = [name for name in single if not facts[name]["reason"]]
     parts = {name: [name] for name in encoded}
-    if aus := [name for name in encoded if leaks.is_au(name)]:
-        parts = leaks.after_the_aus(parts, [name for name in aus if name in coded] or aus)
+    if leaks.MEAN_OF_AUS in encoded:
+        aus = [name for name in single if leaks.is_au(name)]
+        parts[leaks.MEAN_OF_AUS] = some = [name for name in aus if name in coded] or aus
+        facts[leaks.MEAN_OF_AUS] = _facts([single[name] for name in some], units, facts[some[0]]["reason"])
     found: list[dict[str, Any]] = []
     for reader in readers:
         options = ProbeOptions(reader, 0, n_resamples, seed, 3)
-        codes = [{} if one is None else _codes(one, coded, units, n_orders, options) for one in (values, truth)]
+        read = [single[name] for name in coded]
+        codes = [_codes(one, read, units, n_orders, options) for one in (values, truth) if one is not None]
         for name, some in parts.items():
-            row = {"reader": reader, "branch": branch, "target": name, "reason": reasons[some[0]]}
-            sizes = _sizes([encoded[one] for one in some], units)
-            together = [np.stack([by_name[one] for one in some], axis=-1) for by_name in codes if some[0] in by_name]
-            bits = [len(some) * probing.mean_known(one) for one in together]
-            found.append(row | sizes | _saved_bits(bits, units, options))
+            at = [coded.index(part) for part in some if part in coded]
+            bits = [len(at) * probing.mean_known(one[:, :, at]) for one in codes]
+            row = {"reader": reader, "branch": branch, "target": name}
+            found.append(row | facts[name] | _saved_bits(bits, units, options))
     result = pd.DataFrame(found)
     result = leaks.table_of(result.assign(direction=leaks.directions(result)))
     stops = _block_ends(int(units.max()) + 1)
@@ -294,21 +294,18 @@ def usable_information(
     return result
 
 
-def _sizes(targets: Sequence[ProbeTarget], units: Array) -> dict[str, int]:
+def _facts(targets: Sequence[ProbeTarget], units: Array, reason: str) -> dict[str, Any]:
+    """The sizes of one target or of several, and why they cannot be coded; empty where they can."""
     known = np.isfinite(np.hstack([one.columns for one in targets])).any(axis=1)
     n, n_subjects, n_positive = known.sum(), len(np.unique(units[known])), min(one.n_positive for one in targets)
-    return {"n_clips": n, "n_subjects": n_subjects, "n_positive": n_positive, "n_unknown": (~known).sum()}
-
-
-def _too_few(target: ProbeTarget, units: Array) -> str:
-    """Why a target cannot be coded; empty where it can."""
-    n, n_subjects, *_ = _sizes([target], units).values()
-    counts = np.nansum(target.columns, axis=0)
+    counts = np.nansum(targets[0].columns, axis=0)
     fewer = int(n - max(counts.max(), n - counts[0] if len(counts) == 1 else 0))
-    if target.reason or (fewer >= MIN_POSITIVES and n_subjects >= SMALLEST_SUBJECTS):
-        return target.reason
-    least = f"{MIN_POSITIVES} clips with and without it, of {SMALLEST_SUBJECTS} subjects"
-    return f"a code needs {least}; there are {fewer} of the rarer kind, of {n_subjects} subjects"
+    reason = reason or targets[0].reason
+    if not reason and len(targets) == 1 and (fewer < MIN_POSITIVES or n_subjects < SMALLEST_SUBJECTS):
+        least = f"{MIN_POSITIVES} clips with and without it, of {SMALLEST_SUBJECTS} subjects"
+        reason = f"a code needs {least}; there are {fewer} of the rarer kind, of {n_subjects} subjects"
+    sizes = {"n_clips": n, "n_subjects": n_subjects, "n_positive": n_positive, "n_unknown": (~known).sum()}
+    return sizes | {"reason": reason}
 
 
 def _block_ends(n_subjects: int) -> list[int]:
@@ -317,31 +314,25 @@ def _block_ends(n_subjects: int) -> list[int]:
 
 
 def _codes(
-    features: Array, targets: Mapping[str, ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
-) -> dict[str, Array]:
-    """The bits of each clip by the reader and by the shares of the classes, (2, n); NaN where the target is unknown."""
-    found = {name: np.full((2, len(features)), np.nan) for name in targets}
-    names = list(targets)
-    for places, rows in probing.of_one_pattern(list(targets.values())):
+    features: Array, targets: Sequence[ProbeTarget], units: Array, n_orders: int, options: ProbeOptions
+) -> Array:
+    """The bits of each clip and target by the reader and by the shares of the classes, (2, n, k); NaN where unknown."""
+    found = np.full((2, len(features), len(targets)), np.nan)
+    for places, rows in probing.of_one_pattern(targets):
+        columns = [targets[place].columns[rows] for place in places]
         who = np.unique(units[rows], return_inverse=True)[1]
-        columns = [targets[names[place]].columns[rows] for place in places]
-        for turn in range(n_orders):
-            order = np.random.default_rng([options.seed, turn]).permutation(int(who.max()) + 1)[who]
-            for place, bits in zip(places, _one_code(features[rows], columns, order, options), strict=True):
-                own = found[names[place]]
-                own[:, rows] = np.nan_to_num(own[:, rows]) + bits / n_orders
+        orders = (np.random.default_rng([options.seed, turn]).permutation(who.max() + 1) for turn in range(n_orders))
+        bits = [_one_code(features[rows], columns, order[who], options) for order in orders]
+        found[:, rows[:, None], places] = np.mean(bits, axis=0)
     return found
 
 
-def _one_code(features: Array, columns: list[Array], place: Array, options: ProbeOptions) -> list[Array]:
-    """The bits of each clip, (2, n) a target, where `place` is the place of its subject in the order."""
+def _one_code(features: Array, columns: list[Array], place: Array, options: ProbeOptions) -> Array:
+    """The bits of each clip and target, (2, n, k), where `place` is the place of its subject in the order."""
     read = partial(probing.held_out_scores, kind=options.kind, seed=options.seed)
-    every = np.hstack(columns)
-    splits = np.cumsum([one.shape[1] for one in columns])[:-1]
-    classes = [one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1) for one in columns]
-    n_classes = [max(2, one.shape[1]) for one in columns]
+    every, splits = np.hstack(columns), np.cumsum([one.shape[1] for one in columns])[:-1]
     first, *later = _block_ends(int(place.max()) + 1)
-    bits = [np.full((2, len(place)), np.log2(k)) for k in n_classes]
+    bits = np.tile(np.log2([max(2, one.shape[1]) for one in columns]), (2, len(place), 1))
     for start, stop in pairwise([first, *later]):
         known, new = place < start, (place >= start) & (place < stop)
         folds = probing.subject_folds(place[known], n_folds=options.n_folds, seed=options.seed)
@@ -349,10 +340,10 @@ def _one_code(features: Array, columns: list[Array], place: Array, options: Prob
         both = known | new
         far = read(features[both], every[both], folds=np.where(new[both], 0, -1), units=place[both])
         scores = zip(np.split(near, splits, axis=1), np.split(far[new[both]], splits, axis=1), strict=True)
-        for target, pair in enumerate(scores):
-            own, k = classes[target], n_classes[target]
-            for way, given in enumerate(_probabilities(pair, own[known], k)):
-                bits[target][way, new] = -np.log2(given[np.arange(new.sum()), own[new]])
+        for target, (pair, one) in enumerate(zip(scores, columns, strict=True)):
+            own = one[:, 0].astype(int) if one.shape[1] == 1 else one.argmax(axis=1)
+            given = _probabilities(pair, own[known], max(2, one.shape[1]))
+            bits[:, new, target] = -np.log2([way[np.arange(new.sum()), own[new]] for way in given])
     return bits
 
 
@@ -376,7 +367,7 @@ def _saved_bits(codes: list[Array], units: Array, options: ProbeOptions) -> dict
     """What the reader saves, in bits a clip, with what it saves from the branch's own factor."""
     found = dict.fromkeys(("value", "low", "high", "bits", "prior_bits"), np.nan)
     found |= dict.fromkeys(("allowed", "excess", "excess_low", "excess_high"), np.nan)
-    known = np.isfinite(codes[0][0]) if codes else np.zeros(len(units), dtype=bool)
+    known = np.isfinite(codes[0][0])
     if not known.any():
         return found
     who = np.unique(units[known], return_inverse=True)[1]

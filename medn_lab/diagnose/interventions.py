@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,6 @@ from medn_lab.records import (
     constant_columns,
     constant_reason,
     people,
-    positions,
     require,
 )
 
@@ -38,24 +37,7 @@ OWN_FACTOR = {"motion": "au", "emotion": "cue"}
 COLUMNS = ("n_clips", "n_subjects", "direction", "reason")
 
 # The targets of :func:`leakage` that say how well a factor can be read.
-TARGETS = {"au": MEAN_OF_AUS, "cue": "cue"}
-
-
-class Eraser(NamedTuple):
-    """An affine map that takes `rank` directions off a feature: x - (x - mean) @ down @ up."""
-
-    mean: np.ndarray
-    down: np.ndarray
-    up: np.ndarray
-
-    @property
-    def rank(self) -> int:
-        """Directions that are erased."""
-        return self.down.shape[1]
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        """The feature (n, d) without these directions, which have the mean of the clips that were fitted to."""
-        return x - (x - self.mean) @ self.down @ self.up
+TARGETS = {MEAN_OF_AUS: "au", "cue": "cue"}
 
 
 class Whitened:
@@ -64,7 +46,7 @@ class Whitened:
     def __init__(self, x: np.ndarray) -> None:
         if len(x) < 2:
             raise ValueError(f"an eraser needs 2 or more clips in which the concept is known; there are {len(x)}")
-        self.x, self.mean, moving = x, x.mean(axis=0), ~constant_columns(x)
+        self.mean, moving = x.mean(axis=0), ~constant_columns(x)
         spread = np.where(moving, x.std(axis=0), 1.0)
         _, sizes, axes = np.linalg.svd(np.where(moving, (x - self.mean) / spread, 0.0), full_matrices=False)
         kept = sizes > SMALLEST_SHARE * max(sizes.max(initial=0.0), 1e-300)
@@ -76,12 +58,15 @@ class Whitened:
         """Other rows in these coordinates."""
         return (x - self.mean) @ self.down
 
-    def eraser(self, concept: Whitened, *, n_directions: int | None = None) -> Eraser:
-        """The eraser of the directions that covary most with the concept; of all that covary where None."""
-        covariance = self.coordinates.T @ concept.coordinates / len(self.x)
+    def shared(self, concept: Whitened, *, most: int | None = None) -> np.ndarray:
+        """The directions (width, k) that covary most with the concept; all that covary where `most` is None."""
+        covariance = self.coordinates.T @ concept.coordinates / len(self.coordinates)
         axes, correlations, _ = np.linalg.svd(covariance, full_matrices=False)
-        axes = axes[:, correlations > UNCORRELATED][:, :n_directions]
-        return Eraser(self.mean, self.down @ axes, axes.T @ self.up)
+        return axes[:, correlations > UNCORRELATED][:, :most]
+
+    def without(self, axes: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Rows that have the mean of the fitted clips in some directions, and are as they were in all others."""
+        return x - self(x) @ axes @ axes.T @ self.up
 
 
 def concept_columns(table: pd.DataFrame, what: str) -> np.ndarray:
@@ -163,10 +148,10 @@ def erase(
         raise ValueError(f"the {branch} features have width {x.shape[1]}, those to fit to {other.shape[1]}")
     known = np.isfinite(columns[:, 0])
     own = Whitened(other[known])
-    eraser = own.eraser(Whitened(columns[known]))
-    note = {"what": what, "branch": branch, "rank": eraser.rank, "width": own.width, "n_fitted": int(known.sum())}
+    axes = own.shared(Whitened(columns[known]))
+    note = {"what": what, "branch": branch, "rank": axes.shape[1], "width": own.width, "n_fitted": int(known.sum())}
     source = {name: value for name, value in features.source.items() if name != "run"} | {"erased": note}
-    return replace(features, **{branch: eraser(x)}, source=source)
+    return replace(features, **{branch: own.without(axes, x)}, source=source)
 
 
 def counterfactual_shift(
@@ -240,24 +225,24 @@ def counterfactual_shift(
     rows: list[dict[str, Any]] = []
     for factor, changed in counterfactuals.items():
         for branch in (one for one in BRANCHES if getattr(features, one) is not None):
-            how: dict[str, Any] = {"reference": reference, "n_resamples": n_resamples, "seed": seed}
-            squares, sizes = _squared_shift(features, changed, factor, branch, **how)
-            low, high = t_bounds(draws := np.sqrt(squares), n_units=sizes["n_subjects"], level=LEVEL)
-            own = OWN_FACTOR.get(branch)
+            squares, sizes = _squared_shift(
+                features, changed, factor, branch, reference=reference, n_resamples=n_resamples, seed=seed
+            )
+            shift, own = np.sqrt(squares), OWN_FACTOR.get(branch)
+            low, high = t_bounds(shift, n_units=sizes["n_subjects"], level=LEVEL)
             direction = "higher" if own == factor else "lower" if own else ""
             direction = "" if (branch, factor) == ("motion", "intensity") else direction
-            found = {"factor": factor, "branch": branch, "value": draws[0], "low": max(low, 0.0), "high": high}
-            rows.append(found | sizes | {"direction": direction})
+            bounds = {"value": shift[0], "low": max(low, 0.0), "high": high}
+            rows.append({"factor": factor, "branch": branch, **bounds, **sizes, "direction": direction})
         if predictions is not None and changed_predictions is not None:
             clip_ids = changed.table["clip_id"]
             before, after = (one.select(clip_ids).predicted for one in (predictions, changed_predictions[factor]))
-            flips, sizes = _mean_over_persons(
-                features, clip_ids, np.asarray(before != after, float), n_resamples=n_resamples, seed=seed
+            flips, n = person_means(
+                features.select(clip_ids).table, 1.0 * (before != after), n_resamples=n_resamples, seed=seed
             )
-            units = {"n_units": sizes["n_subjects"], "n_clips": sizes["n_clips"]}
-            low, high = t_bounds(flips, level=LEVEL, share=True, **units)
+            low, high = t_bounds(flips, n_units=n, n_clips=len(changed), level=LEVEL, share=True)
             found = {"factor": factor, "branch": "answer", "value": flips[0], "low": low, "high": high}
-            rows.append(found | sizes | {"direction": "", "reason": ""})
+            rows.append(found | {"n_clips": len(changed), "n_subjects": n, "direction": "", "reason": ""})
     return pd.DataFrame(rows)[["factor", "branch", "value", "low", "high", *COLUMNS]]
 
 
@@ -265,7 +250,6 @@ def dci(
     features: BranchFeatures,
     counterfactuals: Mapping[str, BranchFeatures],
     *,
-    factors: Sequence[str] = ("au", "cue"),
     n_resamples: int = 1000,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -284,10 +268,7 @@ def dci(
     features : BranchFeatures
         Of the original clips, with both branches.
     counterfactuals : mapping of str to BranchFeatures
-        As in :func:`counterfactual_shift`; every one of `factors` is there.
-    factors : sequence of str
-        2 or more. With ``au`` and ``cue`` each branch has one factor that it should hold; with another factor of the
-        motion, such as ``intensity``, the motion branch cannot reach 1.
+        As in :func:`counterfactual_shift`, with ``au`` and ``cue``, the factor that each branch should hold.
     n_resamples : int
         Draws of subjects for the 95 % intervals; 0 for none.
     seed : int
@@ -306,7 +287,7 @@ def dci(
     Raises
     ------
     ValueError
-        If there are fewer than 2 factors, a factor or a branch is missing, or the clips do not fit.
+        If a factor or a branch is missing, or the clips do not fit.
 
     See Also
     --------
@@ -326,24 +307,23 @@ def dci(
     >>> found.loc[["disentanglement", "completeness"], "value"].round(6).tolist()
     [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     """
-    branches, n = list(OWN_FACTOR), len(factors)
-    missing = [name for name in factors if name not in counterfactuals]
-    if n < 2 or missing:
-        lacking = ", ".join(missing) or "none"
-        raise ValueError(f"disentanglement needs 2 factors or more with clips; given {n}, lacking {lacking}")
-    importance, sizes, found = np.empty((1 + n_resamples, n, 2)), [], {}
-    for row, column in np.ndindex(n, 2):
-        place = factors[row], branches[column]
-        squares, size = _squared_shift(features, counterfactuals[place[0]], *place, n_resamples=n_resamples, seed=seed)
-        found["importance", *place[::-1]] = importance[:, row, column] = squares / 2
+    branches, factors = list(OWN_FACTOR), list(OWN_FACTOR.values())
+    if missing := [name for name in factors if name not in counterfactuals]:
+        raise ValueError(f"disentanglement needs clips with a changed au and a changed cue; there are no {missing[0]}")
+    importance, sizes, found = np.empty((1 + n_resamples, 2, 2)), [], {}
+    for row, column in np.ndindex(2, 2):
+        factor, branch = factors[row], branches[column]
+        how: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
+        squares, size = _squared_shift(features, counterfactuals[factor], factor, branch, **how)
+        found["importance", branch, factor] = importance[:, row, column] = squares / 2
         sizes.append(size)
-    by_branch, by_factor = importance.sum(axis=1), importance.sum(axis=2)
-    disentanglement = 1 - entr(ratio(importance, by_branch[:, None])).sum(axis=1) / np.log(n)
-    completeness = 1 - entr(ratio(importance, by_factor[..., None])).sum(axis=2) / np.log(2)
-    found |= {("disentanglement", branch, "all"): one for branch, one in zip(branches, disentanglement.T, strict=True)}
-    found["disentanglement", "all", "all"] = _weighted(disentanglement, by_branch)
-    found |= {("completeness", "all", factor): one for factor, one in zip(factors, completeness.T, strict=True)}
-    found["completeness", "all", "all"] = _weighted(completeness, by_factor)
+    of_branches, of_factors = [(branch, "all") for branch in branches], [("all", factor) for factor in factors]
+    for axis, score, named in ((1, "disentanglement", of_branches), (2, "completeness", of_factors)):
+        weights = importance.sum(axis=axis)
+        scores = 1 - entr(ratio(importance, np.expand_dims(weights, axis))).sum(axis=axis) / np.log(2)
+        found |= {(score, *name): values for name, values in zip(named, scores.T, strict=True)}
+        weighted = np.where(weights == 0, 0.0, scores * weights)  # what has no weight need not have a score
+        found[score, "all", "all"] = ratio(weighted.sum(axis=1), weights.sum(axis=1))
     fewest = pd.DataFrame(sizes)[["n_clips", "n_subjects"]].min()
     rows = []
     for name, values in found.items():
@@ -354,10 +334,9 @@ def dci(
     table = pd.DataFrame(rows, columns=["score", "branch", "factor", "value", "low", "high", *COLUMNS])
     both = replace(features, fused=np.hstack([getattr(features, branch) for branch in branches]))
     read = leakage(both, branches=["fused"], allowed={}, n_shuffles=0, n_resamples=n_resamples, seed=seed)
-    read = read.set_index("target")
-    own = {factor: TARGETS[factor] for factor in factors if TARGETS.get(factor) in read.index}
-    read = read.loc[list(own.values())].assign(score="informativeness", branch="all", factor=list(own))
-    return pd.concat([table, read.assign(direction="higher")[table.columns]], ignore_index=True)
+    read = read[read["target"].isin(TARGETS)].sort_values("target")  # the AUs first
+    read = read.assign(factor=read["target"].map(TARGETS), score="informativeness", branch="all", direction="higher")
+    return pd.concat([table, read[table.columns]], ignore_index=True)
 
 
 def _squared_shift(
@@ -382,21 +361,16 @@ def _squared_shift(
     reason = constant_reason({branch: np.concatenate(within)})
     variance = np.mean([values.var(axis=0, ddof=1).sum() for values in within])
     squares = np.full(len(one), np.nan) if reason else ((other - one) ** 2).sum(axis=1) / variance
-    means, sizes = _mean_over_persons(features, clip_ids, squares, **draws)
-    return means, sizes | {"reason": reason}
+    means, n_subjects = person_means(records[0].table, squares, **draws)
+    return means, {"n_clips": len(one), "n_subjects": n_subjects, "reason": reason}
 
 
-def _mean_over_persons(
-    features: BranchFeatures, clip_ids: pd.Series, values: np.ndarray, *, n_resamples: int, seed: int
-) -> tuple[np.ndarray, dict[str, int]]:
-    """The mean of values by clip in the sample and in each draw of persons, and the numbers of clips and persons."""
-    names, person = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
-    who = person[positions(features.table, clip_ids, owner="these features")]
+def person_means(table: pd.DataFrame, values: np.ndarray, *, n_resamples: int, seed: int) -> tuple[np.ndarray, int]:
+    """The mean of values by clip in the sample and in each draw of persons, (1 + n_resamples,); the number of persons.
+
+    The draws and :func:`medn_lab.evaluate.resampling.t_bounds` give its interval.
+    """
+    names, person = np.unique(people(table).to_numpy(dtype=str), return_inverse=True)
     draws = draw_counts(len(names), n_draws=n_resamples, seed=seed)
-    sums, counts = (np.bincount(who, weights=one, minlength=len(names)) for one in (values, np.ones(len(who))))
-    return ratio(draws @ sums, draws @ counts), {"n_clips": len(values), "n_subjects": len(np.unique(who))}
-
-
-def _weighted(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean score of each draw, (n_draws,), by weights; what has no weight need not have a score."""
-    return ratio(np.where(weights == 0, 0.0, scores * weights).sum(axis=1), weights.sum(axis=1))
+    sums, counts = (np.bincount(person, weights=one) for one in (values, np.ones(len(person))))
+    return ratio(draws @ sums, draws @ counts), len(names)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from medn_lab.diagnose import permutation, probing
 from medn_lab.diagnose.probing import CONSTANT, Array, Kind, ProbeOptions, ProbeResult, ProbeTarget, encode_target
-from medn_lab.diagnose.similarity import MEASURES, SMALLEST, check_features, figures, measures_of, rows_by_clip
+from medn_lab.diagnose.similarity import MEASURES, check_features, figures
 from medn_lab.evaluate.resampling import draw_counts, t_bounds
-from medn_lab.records import BranchFeatures, au_columns, check_label, constant_reason, is_constant, people, positions
+from medn_lab.records import BranchFeatures, au_columns, constant_reason, is_constant, people, positions
 
 BRANCHES = ("motion", "emotion", "fused")
 
-# Targets by name; None for the subject.
+# Targets by name; None for the subject, whose clips and not persons are held out, and for the mean of the AUs.
 Encoded = dict[str, ProbeTarget | None]
 
 # The columns of a table of results that hold text.
@@ -37,6 +37,9 @@ COLUMNS = (
 # The target of the row that averages the AUs.
 MEAN_OF_AUS = "AUs"
 
+# The leaks that a selection and a training are measured by: branch and target.
+LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
+
 # The reason of a row whose value is not computed yet.
 COMPUTING = "computing"
 
@@ -50,8 +53,7 @@ def leakage(
     *,
     branches: Sequence[str] = BRANCHES,
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
-    extra: Mapping[str, ArrayLike | pd.Series] | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -81,15 +83,12 @@ def leakage(
     targets : sequence of str, optional
         ``aus`` (each AU column and their mean), ``emotion`` (the column `label`), ``cue``, ``subject``, or the name of
         any other column of the table, such as the speed of the head (an amount is read by how well its order is kept).
-        By default all of the first four that the table has, and `extra`.
-    allowed : mapping of {"motion", "emotion", "fused"} to (n, k) arrays or DataFrames, or a DataFrame, optional
-        A DataFrame with ``branch, target, allowed`` (``medn.synthme.allowed_auc()``) gives the exact AUC of a perfect
-        reader of the branch's own factor; rows that it lacks are estimated. A mapping gives the truth that a branch
-        should hold; a DataFrame in it is joined by its ``clip_id`` (column or index), an array goes by row. ``fused``
-        may be left out: it is both. By default motion: the AU columns; emotion: the column ``cue`` one-hot, or the
-        label one-hot where there is no cue. An empty mapping measures without.
-    extra : mapping of str to (n,) arrays or Series, optional
-        More targets, as if they were columns of the table. A Series is joined by its index of clip ids.
+        By default all of the first four that the table has.
+    allowed : DataFrame or empty mapping, optional
+        With ``branch, target, allowed`` (``medn.synthme.allowed_auc()``): the exact AUC of a perfect reader of the
+        branch's own factor; rows that it lacks are estimated. By default all are estimated from the truth that a branch
+        should hold, motion: the AU columns; emotion: the column ``cue``, or the label where there is no cue; fused:
+        both. ``{}`` measures without.
     label : str
         Column of the emotion; ``emotion`` where the table has no such column.
     kind : {"ridge", "rbf", "knn", "boosting", "mlp"}
@@ -137,30 +136,31 @@ def leakage(
         raise ValueError("a probe is tested on subjects that it was not fitted to; there are fewer than 2 subjects")
     if set(branches) - set(BRANCHES):
         raise ValueError(f"branches are {', '.join(branches)}; they must be among {', '.join(BRANCHES)}")
-    table, label = in_one_spelling(table, label)
-    more = {name: rows_by_clip(one, table, owner=f"extra[{name!r}]") for name, one in (extra or {}).items()}
-    encoded = encoded_targets(table.assign(**more), targets, label, extra=more)
-    exact = _exact(allowed) if isinstance(allowed, pd.DataFrame) else {}
-    truths = truths_of(table, allowed, label)
+    label = permutation.emotion_column(table, label)
+    encoded, truths = encoded_targets(table, targets, label), truths_of(table, allowed, label)
+    exact = allowed.set_index(["branch", "target"])["allowed"].dropna() if isinstance(allowed, pd.DataFrame) else {}
     rows: list[dict[str, Any]] = []
     for branch in BRANCHES:
         values = getattr(features, branch)
         if values is None or branch not in branches:
             continue
-        given = check_features(values, owner=f"the {branch} features")
-        found, by_truth = _probe_all(encoded, given, who, options), {}
+        found = _probe_all(encoded, check_features(values, owner=f"the {branch} features"), who, options)
+        by_truth = {}
         if branch in truths:
-            by_truth = _probe_all(encoded, truths[branch], who, replace(options, n_shuffles=0))
+            by_truth = _probe_all(encoded, truths[branch], who, options._replace(n_shuffles=0))
         own = {
             name: _row(branch, name, one, by_truth.get(name), exact.get((branch, name))) for name, one in found.items()
         }
-        if counted := [own[target] for target, one in found.items() if is_au(target) and one.enough]:
+        counted = [own[target] for target, one in found.items() if is_au(target) and one.enough]
+        if counted and MEAN_OF_AUS in own:
             worst = max(counted, key=lambda row: row["excess"] if np.isfinite(row["excess"]) else row["value"] - 1)
             names = {"worst_target": "target", "worst_auc": "value", "worst_excess": "excess"}
             own[MEAN_OF_AUS] |= {name: worst[of] for name, of in names.items()}
         rows += own.values()
+    if not rows:
+        raise ValueError(f"these features have no {' or '.join(branches)} branch")
     result = table_of(rows)
-    result.attrs = {**asdict(options), "label": label}
+    result.attrs = {**options._asdict(), "label": label}
     return result
 
 
@@ -173,38 +173,10 @@ def directions(rows: pd.DataFrame) -> np.ndarray:
     return np.where(held, "higher", "at most allowed")
 
 
-def in_one_spelling(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, str]:
-    """The table with each emotion in one spelling, and the column of the emotion."""
-    label = permutation.emotion_column(table, label)
-    names = {label: check_label(table, label=label, complete=False)} if label in table else {}
-    return table.assign(**names), label
-
-
-def one_leak(
-    features: BranchFeatures, *, branch: str, target: str, label: str, seed: int, n_shuffles: int = 0
-) -> pd.Series:
-    """The row of :func:`leakage` of one target, ``AUs`` or ``emotion``, without an interval."""
-    targets = ["aus" if target == MEAN_OF_AUS else target]
-    how: dict[str, Any] = {"label": label, "n_shuffles": n_shuffles, "n_resamples": 0, "seed": seed}
-    return leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
-
-
 def table_of(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """Rows of results with their columns in the order of `COLUMNS`."""
     table = pd.DataFrame(rows)
     return table.reindex(columns=[name for name in COLUMNS if name in table])
-
-
-def own_factor(table: pd.DataFrame, label: str) -> str:
-    """What an emotion branch should hold: ``cue``, or ``emotion`` where no cue differs."""
-    return next(iter(permutation.varying_factors(table, ("cue",), label)), "emotion")
-
-
-def after_the_aus(rows: Mapping[str, Any], mean: Any) -> dict[str, Any]:
-    """The rows by target, with the one of the mean of the AUs after the last AU."""
-    names = list(rows)
-    place = 1 + max(k for k, name in enumerate(names) if is_au(name))
-    return {name: mean if name == MEAN_OF_AUS else rows[name] for name in [*names[:place], MEAN_OF_AUS, *names[place:]]}
 
 
 def is_au(target: str) -> bool:
@@ -212,88 +184,76 @@ def is_au(target: str) -> bool:
     return target.startswith("AU") and target[2:].isdigit()
 
 
-def truths_of(
-    table: pd.DataFrame, allowed: Mapping[str, object] | pd.DataFrame | None, label: str
-) -> dict[str, np.ndarray]:
-    """The truth of the factor that each branch should hold, (n, k) by branch, as far as it is known."""
-    if allowed is None or isinstance(allowed, pd.DataFrame):
-        aus = au_columns(table)
-        # An AU that is not known gets the mean of the clips in which it is.
-        allowed = {"motion": table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)} if aus else {}
-        names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
-        if known := [one for one in names if one is not None]:
-            allowed["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
-    if strange := set(allowed) - set(BRANCHES):
-        raise ValueError(f"allowed names {', '.join(sorted(strange))}; the branches are {', '.join(BRANCHES)}")
-    truths = {}
-    for branch, value in allowed.items():
-        owner = f"allowed[{branch!r}]"
-        truths[branch] = check_features(rows_by_clip(value, table, owner=owner), owner=owner)
-    if "fused" not in truths and {"motion", "emotion"} <= set(truths):
-        truths["fused"] = np.hstack([truths["motion"], truths["emotion"]])
-    return truths
+def truths_of(table: pd.DataFrame, allowed: pd.DataFrame | Mapping[str, object] | None, label: str) -> dict[str, Array]:
+    """The truth of the factor that each branch should hold, (n, k) by branch, as far as known; none for ``{}``."""
+    truths: dict[str, Array] = {}
+    if isinstance(allowed, Mapping):
+        if allowed:
+            raise ValueError("allowed must be a table of exact AUCs or {}; write the truth of a branch as AUs and cue")
+        return truths
+    if aus := au_columns(table):  # an AU that is not known gets the mean of the clips in which it is
+        truths["motion"] = table[aus].fillna(table[aus].mean()).fillna(0.0).to_numpy(dtype=float)
+    names = [permutation.class_names(table, factor, label) for factor in ("cue", "emotion")]
+    if known := [one for one in names if one.notna().any()]:
+        truths["emotion"] = pd.get_dummies(known[0], dtype=float).to_numpy()
+    return truths | ({"fused": np.hstack([*truths.values()])} if len(truths) == 2 else {})
 
 
-def encoded_targets(
-    table: pd.DataFrame, targets: Sequence[str] | None, label: str, *, extra: Iterable[str] = ()
-) -> Encoded:
-    """Each target encoded; None for the subject, whose clips and not persons are held out."""
+def encoded_targets(table: pd.DataFrame, targets: Sequence[str] | None, label: str) -> Encoded:
+    """Each target encoded; the mean of the AUs stands after them."""
     aus = au_columns(table)
     there = {"aus": bool(aus), "emotion": label in table, "cue": "cue" in table, "subject": True}
-    known = [*(name for name, present in there.items() if present), *extra]
+    known = [name for name, present in there.items() if present]
     found: Encoded = {}
     for name in known if targets is None else targets:
         column = label if name == "emotion" else name
         if name == "aus" and aus:
-            found |= {au: encode_target(table[au].to_numpy(dtype=float)) for au in aus}
+            found |= {au: encode_target(table[au].to_numpy(dtype=float)) for au in aus} | {MEAN_OF_AUS: None}
         elif name == "subject":
             found[name] = None
         elif column in table:
-            found[name] = encode_target(table[column].to_numpy(dtype=object))
+            values = permutation.class_names(table, name, label) if name == "emotion" else table[column]
+            found[name] = encode_target(values.to_numpy(dtype=object))
         else:
             raise ValueError(f"no target {name!r} in this table; there are {', '.join(known)}, or a column")
     return found
-
-
-def _exact(allowed: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """The exact AUC by branch and target."""
-    if missing := [name for name in ("branch", "target", "allowed") if name not in allowed]:
-        raise ValueError(f"the table of allowed AUCs lacks {', '.join(missing)}; it needs branch, target, allowed")
-    return allowed.set_index(["branch", "target"])["allowed"].dropna().astype(float).to_dict()
 
 
 def _probe_all(encoded: Encoded, features: Array, who: Array, options: ProbeOptions) -> dict[str, ProbeResult]:
     """The probe of each target, the subject and the mean of the AUs."""
     by_subject = {target: one for target, one in encoded.items() if one is not None}
     results = probing.probe_targets(list(by_subject.values()), features, who, options)
-    probed = dict(zip(by_subject, results, strict=True))
-    found = {name: probed[name] if name in probed else probe_subject(features, who, options) for name in encoded}
-    aus = [probed[target] for target in probed if is_au(target)]
-    return after_the_aus(found, mean_of_aus(aus, options)) if aus else found
+    found = dict(zip(by_subject, results, strict=True))
+    if "subject" in encoded:
+        found["subject"] = probe_subject(features, who, options)
+    if MEAN_OF_AUS in encoded:
+        found[MEAN_OF_AUS] = mean_of_aus([one for target, one in found.items() if is_au(target)], options)
+    return {name: found[name] for name in encoded}
 
 
 def mean_of_aus(results: list[ProbeResult], options: ProbeOptions) -> ProbeResult:
     """The AUs with enough clips on either side, averaged, draws and shuffles with them."""
     kept = [one for one in results if one.enough]
     most = max(results, key=lambda one: one.n_clips)
-    n_positive = min((one.n_positive for one in kept), default=0)
-    sizes = (most.n_clips, most.n_subjects, n_positive, most.n_unknown)
+    sizes: dict[str, Any] = {"n_clips": most.n_clips, "n_subjects": most.n_subjects, "n_unknown": most.n_unknown}
+    sizes["n_positive"] = min((one.n_positive for one in kept), default=0)
     if not kept:
         constant = any(one.reason == CONSTANT for one in results)
         few = f"no AU has {probing.MIN_POSITIVES} positive and {probing.MIN_POSITIVES} negative clips"
-        return probing.result_of(None, sizes, options, reason=CONSTANT if constant else few)
+        return probing.result_of(None, options, reason=CONSTANT if constant else few, **sizes)
     draws, null = (probing.mean_known(np.transpose([getattr(one, part) for one in kept])) for part in ("draws", "null"))
-    return probing.result_of((draws, null), sizes, options)
+    return probing.result_of((draws, null), options, **sizes)
 
 
 def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) -> ProbeResult:
     """The subject as target, each against the others: clips are held out, not subjects."""
     names, person, clips = np.unique(who.astype(str), return_inverse=True, return_counts=True)
     kept = np.flatnonzero(clips >= 2)
-    sizes = (len(who), len(names), int(clips[kept].min()) if len(kept) else 0, 0)
+    fewest = int(clips[kept].min()) if len(kept) else 0
+    sizes: dict[str, Any] = {"n_clips": len(who), "n_subjects": len(names), "n_positive": fewest, "n_unknown": 0}
     if not len(kept) or is_constant(features):
         reason = CONSTANT if len(kept) else "every subject has one clip only"
-        return probing.result_of(None, sizes, options, reason=reason)
+        return probing.result_of(None, options, reason=reason, **sizes)
     generator, k = np.random.default_rng(options.seed), len(kept)
     folds = probing.clip_folds(who, n_folds=options.n_folds, seed=options.seed)
     columns = (person[:, None] == kept).astype(float)
@@ -304,8 +264,7 @@ def probe_subject(features: np.ndarray, who: np.ndarray, options: ProbeOptions) 
     scores = probing.held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
     auc, *null = probing.grouped_auc(scores, every, folds=folds).reshape(1 + options.n_shuffles, k)
     draws = draw_counts(k, n_draws=options.n_resamples, seed=options.seed) @ auc / k
-    found = probing.result_of((draws, np.array([one.mean() for one in null])), sizes, options, n_units=k)
-    return replace(found, value=float(auc.mean()))
+    return probing.result_of((draws, np.array([one.mean() for one in null])), options, n_units=k, **sizes)
 
 
 def _row(
@@ -328,7 +287,48 @@ def _row(
     }  # fmt: skip
 
 
-_LEAKS = (("emotion", MEAN_OF_AUS), ("motion", "emotion"), ("motion", MEAN_OF_AUS), ("emotion", "emotion"))
+def branch_measures(
+    features: BranchFeatures, *, label: str, seed: int, leaks: Sequence[tuple[str, str]] = LEAKS, chance: bool = True
+) -> Iterator[pd.DataFrame]:
+    """Dependence and leakage of some clips as :func:`selection_measures` describes them, a step at a time."""
+    table, n, who = features.table, len(features), None
+    with suppress(ValueError):  # there is a subject for each clip
+        who = people(table).to_numpy(dtype=object)
+    values = dict.fromkeys(list(MEASURES)[:-1], np.nan)  # of two branches of one width there is a cosine as well
+    try:
+        x, y = permutation.both_branches(features)
+        values = figures(x, y)
+        reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
+    except ValueError as fault:
+        reason = str(fault)
+    n_subjects = 0 if who is None else len(set(who))
+    rows = [("dependence", name, "", "", value) for name, value in values.items()]
+    rows += [("leakage", "auc", *one, np.nan) for one in leaks]
+    found = pd.DataFrame(rows, columns=["kind", "measure", "branch", "target", "value"]).assign(
+        chance=np.nan, allowed=np.nan, n_clips=n, n_subjects=n_subjects or np.nan, drawn_from=n
+    )
+    found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
+    yield found.copy()
+    if chance and found["value"].notna().any():
+        groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
+        how: dict[str, Any] = {"groups": groups, "seed": seed, "n_permutations": 19}
+        nulls = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in values]
+        found.loc[: len(values) - 1, "chance"] = nulls
+    yield found.copy()
+    columns = ["value", "chance", "allowed", "n_clips", "reason"]
+    how = {"label": label, "n_shuffles": 10 if chance else 0, "n_resamples": 0, "seed": seed}
+    for place, (branch, target) in enumerate(leaks, start=len(values)):
+        if n < ENOUGH_FOR_A_PROBE or n_subjects < 2:
+            few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
+            found.loc[place, "reason"] = few
+        else:
+            try:
+                targets = ["aus" if target == MEAN_OF_AUS else target]
+                leak = leakage(features, branches=[branch], targets=targets, **how).set_index("target").loc[target]
+                found.loc[place, columns] = leak.rename({"null_mean": "chance"})[columns]
+            except ValueError as fault:
+                found.loc[place, "reason"] = str(fault)
+        yield found.copy()
 
 
 def selection_measures(features: BranchFeatures, *, label: str = "label", seed: int = 0) -> SelectionMeasures:
@@ -386,11 +386,6 @@ class SelectionMeasures:
     label: str
     seed: int
 
-    def __post_init__(self) -> None:
-        for branch in ("motion", "emotion"):
-            if (values := getattr(self.features, branch)) is not None:
-                check_features(values, owner=f"the {branch} features")
-
     def __call__(self, clip_ids: Iterable[str] | None = None) -> pd.DataFrame:
         """The table of these clips; of all clips where None."""
         *_, last = self.steps(clip_ids)
@@ -406,50 +401,5 @@ class SelectionMeasures:
         if size > MOST_CLIPS:
             rows = np.sort(np.random.default_rng(self.seed).choice(rows, MOST_CLIPS, replace=False))
         chosen = self.features.select(table["clip_id"].iloc[rows])
-        try:
-            who = people(chosen.table).to_numpy(dtype=object)
-        except ValueError:
-            who = None
-        values, reason, measures = {}, "", list(MEASURES)[:-1]
-        try:
-            x, y = permutation.both_branches(chosen)
-            measures = measures_of(x, y)
-            values = figures(x, y)
-            reason = constant_reason({"motion": x, "emotion": y}) or permutation.UNDEFINED
-        except ValueError as fault:
-            small = f"needs at least {SMALLEST} clips, there are {len(rows)}"
-            reason = small if len(rows) < SMALLEST else str(fault)
-        named = [("dependence", name, "", "") for name in measures] + [("leakage", "auc", *one) for one in _LEAKS]
-        found = pd.DataFrame(named, columns=["kind", "measure", "branch", "target"]).assign(
-            value=[values.get(name, np.nan) for _, name, *_ in named], chance=np.nan, allowed=np.nan, n_clips=len(rows),
-            n_subjects=np.nan if who is None else len(set(who)), drawn_from=size,
-        )  # fmt: skip
-        found["reason"] = np.where(found["kind"] == "leakage", COMPUTING, np.where(found["value"].isna(), reason, ""))
-        yield found.copy()
-        if found["value"].notna().any():
-            groups = None if who is None else permutation.exchange_groups(who, None, "")[0]
-            how: dict[str, Any] = {"groups": groups, "seed": self.seed, "n_permutations": 19}
-            chances = [permutation.permutation_test(MEASURES[name], x, y, **how).null_mean for name in measures]
-            found.loc[: len(measures) - 1, "chance"] = chances
-        yield found.copy()
-        for place, (branch, target) in enumerate(_LEAKS, start=len(measures)):
-            found.loc[place, "reason"] = reason = self._no_probe(branch, target, chosen, who)
-            if not reason:
-                leak = one_leak(chosen, branch=branch, target=target, label=self.label, seed=self.seed, n_shuffles=10)
-                for column in ("value", "allowed", "n_clips", "reason", "chance"):
-                    found.loc[place, column] = leak["null_mean" if column == "chance" else column]
-            yield found.copy()
-
-    def _no_probe(self, branch: str, target: str, chosen: BranchFeatures, who: np.ndarray | None) -> str:
-        """Why this target cannot be probed in these clips; empty where it can."""
-        n, n_subjects, of_aus = len(chosen), 0 if who is None else len(set(who)), target == MEAN_OF_AUS
-        emotion = permutation.emotion_column(chosen.table, self.label)
-        few = f"needs at least {ENOUGH_FOR_A_PROBE} clips of 2 subjects, there are {n} of {n_subjects}"
-        faults = {
-            f"this model has no {branch} branch": getattr(chosen, branch) is None,
-            "no AUs are coded": of_aus and not au_columns(chosen.table),
-            "the emotions are not known": not of_aus and emotion not in chosen.table,
-            "the subjects are not known, so none can be held out": who is None,
-            few: n < ENOUGH_FOR_A_PROBE or n_subjects < 2,
-        }
-        return next((fault for fault, there in faults.items() if there), "")
+        for found in branch_measures(chosen, label=self.label, seed=self.seed):
+            yield found.assign(drawn_from=size)

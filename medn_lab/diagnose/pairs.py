@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, place_among_all
+from medn_lab.diagnose.neighbours import NearerControls, PairMetric, pair_distance, share_nearer
+from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.pairs import aus_unknown, confusable_pairs
-from medn_lab.evaluate.resampling import draw_subjects
+from medn_lab.evaluate.resampling import draw_counts, t_bounds
 from medn_lab.records import (
     BranchFeatures,
     Predictions,
-    au_doubt,
     au_set_text,
     au_sets,
     check_label,
@@ -25,6 +25,7 @@ from medn_lab.records import (
     constant_reason,
     people,
     positions,
+    require,
 )
 
 __all__ = ["confusable_pairs", "confusable_sets", "pair_separation", "rank_pairs"]
@@ -88,29 +89,24 @@ def confusable_sets(table: pd.DataFrame, *, label: str = "label", keep_side: boo
     >>> found[["action_units", "n_clips", "n_pairs", "n_opposite"]].to_dict("records")
     [{'action_units': '12', 'n_clips': 2, 'n_pairs': 1, 'n_opposite': 1}]
     >>> found.attrs["summary"]
-    '1 of 2 AU sets have more than one emotion, 2 of 3 clips; 1 pairs, 1 of opposite valence, 1 of one subject; AU sets
-    without side and intensity'
+    '1 of 2 AU sets have more than one emotion, 2 of 3 clips; opposite valence in 1 of 1 pairs, one subject in 1; ...'
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side)
     rule, none = pairs.attrs["rule"], pairs.attrs["none"]
-    kinds = pairs[pairs["_differ"]].groupby("action_units", sort=False)
-    kinds = kinds.agg(
-        n_pairs=("clip_a", "size"), n_opposite=("opposite", "sum"), n_same_subject=("same_subject", "sum")
-    )
+    sums = {"n_pairs": ("clip_a", "size"), "n_opposite": ("opposite", "sum"), "n_same_subject": ("same_subject", "sum")}
+    kinds = pairs[pairs["_differ"]].groupby("action_units", sort=False).agg(**sums)
     own = known[known["_aus"].isin(kinds.index)].assign(_person=people)
-    counts = own.groupby("_aus").agg(
-        n_clips=(label, "size"), n_subjects=("_person", "nunique"), n_emotions=(label, "nunique")
-    )
-    emotions = pd.crosstab(own["_aus"], own[label])
+    sums = {"n_clips": (label, "size"), "n_subjects": ("_person", "nunique"), "n_emotions": (label, "nunique")}
+    counts, emotions = own.groupby("_aus").agg(**sums), pd.crosstab(own["_aus"], own[label])
     emotions = emotions[[name for name in known[label].value_counts().index if name in emotions]]
     found = counts.reindex(kinds.index).join(kinds).join(emotions).reset_index()
     found = found.sort_values(["n_clips", "n_pairs"], ascending=False, kind="stable", ignore_index=True)
     n_sets, n_left_out, total = known["_aus"].nunique(), len(table) - len(known), found.sum()
-    sets = f"{len(found)} of {n_sets} AU sets have more than one emotion, {total['n_clips']} of {len(known)}"
-    of_pairs = f"{total['n_opposite']} of opposite valence, {total['n_same_subject']} of one subject"
-    summary = f"{none or f'{sets} clips; {total.n_pairs} pairs, {of_pairs}'}; {rule}"
-    summary += f"; {n_left_out} clips left out in all" if n_left_out else ""
-    found.attrs = {"rule": rule, "none": none, "summary": summary}
+    sets = f"{len(found)} of {n_sets} AU sets have more than one emotion, {total['n_clips']} of {len(known)} clips"
+    kinds = f"opposite valence in {total['n_opposite']} of {total['n_pairs']} pairs, one subject in"
+    summary = none or f"{sets}; {kinds} {total['n_same_subject']}"
+    left_out = f"; clips left out in all: {n_left_out}" if n_left_out else ""
+    found.attrs = {"rule": rule, "none": none, "summary": f"{summary}; {rule}{left_out}"}
     return found
 
 
@@ -197,27 +193,25 @@ def rank_pairs(
     """
     if by not in _ORDER:
         raise ValueError(f"no ranking {by!r}; there are {', '.join(_ORDER)}")
-    if by != "motion" and features.emotion is None:
-        raise ValueError("these features have no emotion branch; rank by='motion'")
     known, every = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     differ, none = every["_differ"].to_numpy(), every.attrs["none"]
     n_controls = (~every["_differ"]).groupby(every["action_units"]).transform("sum")
     pairs = every[differ].drop(columns="_differ").reset_index(drop=True)
     rule = f"{every.attrs['rule']}; {metric} distance; {_ORDER[by]}, opposite valence first"
-    ids = table["clip_id"].astype(str).tolist()
-    a, b = _rows(every, ids)
+    ids = table["clip_id"].astype(str)
+    a, b = (pd.Index(ids).get_indexer(every[name]) for name in ("clip_a", "clip_b"))
     for branch, place in (("motion", "motion_similarity"), ("emotion", "emotion_separation")):
-        distance, nearer, beyond = np.full((3, len(pairs)), np.nan)
-        if len(pairs) and (branch == "motion" or features.emotion is not None):
+        found = np.full((3, len(pairs)), np.nan)
+        if len(pairs) and (branch == "motion" or by != "motion" or features.emotion is not None):
             values = _rows_of(features, ids, branch)
             constant = constant_reason({branch: values})
             rule += f"; {constant}" if constant else ""
-            distance, nearer = place_among_all(values, a[differ], b[differ], metric=metric)
-            of_all = pair_distance(values, a, b, metric=metric)
-            beyond = NearerControls(of_all, sets=pd.factorize(every["action_units"])[0], differ=differ).shares
-        pairs[f"{branch}_distance"] = distance
-        pairs[place] = 1 - nearer if branch == "motion" else nearer
-        pairs[f"{branch}_beyond"] = beyond
+            of_all, sets = pair_distance(values, a, b, metric=metric), pd.factorize(every["action_units"])[0]
+            alone = np.zeros(len(of_all), dtype=int)
+            beyond = NearerControls(of_all, sets=sets, differ=differ, who=alone).shares(np.ones(1))
+            nearer = share_nearer(values, of_all[differ], metric=metric)
+            found = np.stack([of_all[differ], 1 - nearer if branch == "motion" else nearer, beyond])
+        pairs[[f"{branch}_distance", place, f"{branch}_beyond"]] = found.T
     pairs["n_controls"] = n_controls[differ].to_numpy()
     if predictions is not None and len(pairs):
         both = (positions(predictions.table, pairs[name], owner="these Predictions") for name in ("clip_a", "clip_b"))
@@ -231,17 +225,10 @@ def rank_pairs(
     order = ["opposite", "_score", "clip_a", "clip_b"]
     pairs = pairs.assign(_score=score).sort_values(order, ascending=[False, False, True, True]).drop(columns="_score")
     pairs = pairs.set_axis(pd.RangeIndex(1, len(pairs) + 1, name="rank"))
-    used = known[known["clip_id"].isin(pd.unique(pairs[["clip_a", "clip_b"]].to_numpy().ravel()))]
+    used = known[known["clip_id"].isin({*pairs["clip_a"], *pairs["clip_b"]})]
+    sizes = f"pairs: {len(pairs)}, of {len(used)} clips and {people(used).nunique()} subjects"
     kinds = f"{pairs['opposite'].sum()} of opposite valence, {pairs['same_subject'].sum()} of one subject"
-    similarity = f"median motion similarity {pairs['motion_similarity'].median():.3f}"
-    sizes = f"{len(pairs)} pairs of {len(used)} clips, {people(used).nunique()} subjects"
-    summary = none or f"{sizes}; {kinds}; {similarity}"
-    if len(pairs) and pairs["emotion_separation"].notna().all():
-        summary += f", emotion separation {pairs['emotion_separation'].median():.3f} (at random .5)"
-    if len(pairs) and "verdict" in pairs:
-        shares = pairs["verdict"].value_counts(normalize=True)
-        summary += "; " + ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-    pairs.attrs = {"rule": rule, "none": none, "summary": f"{summary}; {rule}"}
+    pairs.attrs = {"rule": rule, "none": none, "summary": f"{none or f'{sizes}; {kinds}'}; {rule}"}
     return pairs
 
 
@@ -304,46 +291,44 @@ def pair_separation(
     >>> found.set_index("branch")["value"].round(2).to_dict()
     {'motion': 0.51, 'emotion': 1.0, 'fused': 1.0}
     >>> found.attrs["summary"]
-    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000] ...'
+    'motion 0.506 [0.272, 0.737], emotion 1.000 [0.784, 1.000], fused 1.000 [0.784, 1.000]; ...'
     """
     known, pairs = _same_set_pairs(table, label=label, keep_side=keep_side, subjects=subjects)
     rule, none = f"{pairs.attrs['rule']}; {metric} distance", pairs.attrs["none"]
-    n_pairs, of_set = int(pairs["_differ"].sum()), pairs.groupby("action_units")["_differ"]
-    pairs = pairs[of_set.transform("any").astype(bool) & ~of_set.transform("all").astype(bool)]
+    n_pairs = int(pairs["_differ"].sum())
+    pairs = pairs[pairs.groupby("action_units")["_differ"].transform("nunique") > 1]
     differ = pairs["_differ"].to_numpy()
     if not none and not len(pairs):
-        none = f"none here, because no AU set of the {n_pairs} confusable pairs has a pair of one emotion"
+        none = f"none here, because no AU set of the confusable pairs ({n_pairs}) has a pair of one emotion"
+    branches = [name for name in _DIRECTION if getattr(features, name) is not None and not none]
+    ids = known["clip_id"]
+    a, b = (pd.Index(ids).get_indexer(pairs[name]) for name in ("clip_a", "clip_b"))
+    names, person = np.unique(people(known).to_numpy(dtype=str), return_inverse=True)
+    confusable = np.union1d(a[differ], b[differ])
+    sizes = (int(differ.sum()), int((~differ).sum()), len(confusable), len(set(person[confusable])))
+    reasons, controls = [], []
+    for branch in branches:
+        values = _rows_of(features, ids, branch)
+        reasons.append(constant_reason({branch: values}))
+        distance, sets = pair_distance(values, a, b, metric=metric), pd.factorize(pairs["action_units"])[0]
+        who = person[a] * len(names) + person[b]
+        controls.append(NearerControls(distance, sets=sets, differ=differ, who=who))
+    counts = draw_counts(len(names), n_draws=n_resamples, seed=seed) if branches else np.empty((0, 0))
+    # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
+    weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
+    drawn = np.array([[one.mean(weight) for one in controls] for weight in weights])
+    rows = []
+    for branch, reason, values in zip(branches, reasons, drawn.T, strict=True):
+        values = np.full(len(counts), np.nan) if reason else values
+        bounds = t_bounds(values, n_units=len(names), level=level, n_clips=len(confusable), share=True)
+        rows.append([branch, values[0], *bounds, reason or _DIRECTION[branch], *sizes])
+        rule += f"; {reason}" if reason else ""
     columns = ["branch", "value", "low", "high", "direction", "n_pairs", "n_controls", "n_clips", "n_subjects"]
-    rows, figures, summary = [], [], none
-    if not none:
-        ids = known["clip_id"].tolist()
-        a, b = _rows(pairs, ids)
-        confusable = np.union1d(a[differ], b[differ])
-        sizes = (int(differ.sum()), int((~differ).sum()), len(confusable), people(known.iloc[confusable]).nunique())
-        draws, who, counts = None, np.zeros(len(differ), dtype=int), np.ones((1, 1))
-        if len(set(people(known))) > 1:
-            draws = draw_subjects(known, n_resamples=n_resamples, level=level, seed=seed)
-            who, counts = draws.person[a] * len(draws.names) + draws.person[b], draws.counts
-        controls, reasons, sets = [], {}, pd.factorize(pairs["action_units"])[0]
-        for branch in [name for name in _DIRECTION if getattr(features, name) is not None]:
-            values = _rows_of(features, ids, branch)
-            reasons[branch] = constant_reason({branch: values})
-            distance = pair_distance(values, a, b, metric=metric)
-            controls.append(NearerControls(distance, sets=sets, differ=differ, who=who))
-        # A pair of two persons counts as often as both were drawn together, a pair of one as often as that person.
-        weights = (np.where(np.eye(len(n), dtype=bool), n[:, None], np.outer(n, n)).ravel() for n in counts)
-        drawn = np.array([[one.mean(weight) for one in controls] for weight in weights])
-        for values, (branch, reason) in zip(drawn.T, reasons.items(), strict=True):
-            value, low, high = np.full(3, np.nan) if reason else (values[0], np.nan, np.nan)
-            if not reason and draws is not None:
-                low, high = draws.bounds(values, n_clips=len(confusable), share=True)
-            rows.append([branch, value, low, high, reason or _DIRECTION[branch], *sizes])
-            figures.append(reason or f"{branch} {value:.3f} [{low:.3f}, {high:.3f}]")
-        without = n_pairs - sizes[0]
-        left_out = f", {without} pairs without a control left out" if without else ""
-        summary = f"{', '.join(figures)} ({level:.0%}, {sizes[0]} pairs against {sizes[1]} of one emotion{left_out})"
     found = pd.DataFrame(rows, columns=columns)
-    found.attrs = {"rule": rule, "level": level, "none": none, "summary": f"{summary}; {rule}"}
+    figures = [f"{row.branch} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in found.itertuples()]
+    left_out = f"; pairs left out without a control: {n_pairs - sizes[0]}" if rows and n_pairs > sizes[0] else ""
+    summary = f"{none or ', '.join(figures)}{left_out}; {rule}"
+    found.attrs = {"rule": rule, "level": level, "none": none, "summary": summary}
     return found
 
 
@@ -363,57 +348,33 @@ def _same_set_pairs(
     rows = [rows[np.array(np.triu_indices(len(rows), k=1))] for rows in known.groupby("_aus").indices.values()]
     a, b = np.concatenate([np.empty((2, 0), dtype=int), *rows], axis=1)
     ids, aus, labels = (known[name].to_numpy(dtype=object) for name in ("clip_id", "_aus", label))
-    pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": aus[a]})
-    codes, names = pd.factorize(known[label])
-    pairs = pairs.assign(label_a=labels[a], label_b=labels[b], opposite=_are_opposite(names)[codes[a], codes[b]])
     person, _ = pd.factorize(people(known))
-    pairs["same_subject"], pairs["_differ"] = person[a] == person[b], codes[a] != codes[b]
-    n_confusable = int(pairs["_differ"].sum())
+    pairs = pd.DataFrame({"clip_a": ids[a], "clip_b": ids[b], "action_units": aus[a]})
+    pairs = pairs.assign(label_a=labels[a], label_b=labels[b])
+    opposite = confusable_pairs(table, label=label, keep_side=keep_side, opposite=True)
+    of_pairs, of_opposite = (pd.MultiIndex.from_frame(one[["label_a", "label_b"]]) for one in (pairs, opposite))
+    pairs = pairs.assign(opposite=of_pairs.isin(of_opposite.unique()), same_subject=person[a] == person[b])
+    pairs["_differ"] = labels[a] != labels[b]
+    n_confusable, n_doubtful = int(pairs["_differ"].sum()), opposite.attrs["n_doubtful"]
     if subjects != "all":
         pairs = pairs[pairs["same_subject"] == (subjects == "same")].reset_index(drop=True)
-    n_doubtful = int((au_doubt(table, keep_side=keep_side) != "").sum())
     rule = "AU sets with side, without intensity" if keep_side else "AU sets without side and intensity"
-    rule += _SUBJECTS[subjects] + (f"; {n_doubtful} clips with AUs in doubt left out" if n_doubtful else "")
-    none = ""
-    if not pairs["_differ"].any():
-        none = "no two clips share an AU set and differ in emotion"
-        if unknown := aus_unknown(table, keep_side=keep_side):
-            none = unknown
-        elif not len(known):
-            none = f"no clip has both known AUs and a {label}"
-        elif len(names) == 1:
-            none = f"all {len(known)} clips are labelled {names[0]!r}"
-        elif n_confusable:
-            others = "two subjects" if subjects == "same" else "one subject"
-            none = f"all {n_confusable} confusable pairs are of {others}"
-        elif keep_side and (without := len(confusable_pairs(known, label=label))):
-            none += f"; with the side dropped there would be {without}"
-        none = f"none here, because {none}"
-    pairs.attrs = {"rule": rule, "none": none}
+    rule += _SUBJECTS[subjects] + f"; {n_doubtful} clip{'s' * (n_doubtful > 1)} with AUs in doubt left out" * (
+        n_doubtful > 0
+    )
+    why = "no two clips share an AU set and differ in emotion"
+    if not len(known):
+        why = aus_unknown(table, keep_side=keep_side) or f"no clip has both known AUs and a {label}"
+    elif len(set(labels)) == 1:
+        why = f"all clips ({len(known)}) are labelled {labels[0]!r}"
+    elif n_confusable:
+        why = f"all confusable pairs ({n_confusable}) are of {'two subjects' if subjects == 'same' else 'one subject'}"
+    pairs.attrs = {"rule": rule, "none": "" if pairs["_differ"].any() else f"none here, because {why}"}
     return known, pairs
 
 
-def _rows(pairs: pd.DataFrame, clip_ids: list[str]) -> list[np.ndarray]:
-    """The places of both clips of each pair in a list of clips."""
-    return [pd.Index(clip_ids).get_indexer(pairs[name]) for name in ("clip_a", "clip_b")]
-
-
-def _are_opposite(names: pd.Index) -> np.ndarray:
-    """Whether each two emotions are opposite, (k, k) bool, by the rule of :func:`confusable_pairs`."""
-    one_each = pd.DataFrame({"clip_id": range(len(names)), "action_units": "1", "label": names})
-    found = confusable_pairs(one_each, opposite=True)
-    a, b = (names.get_indexer(found[f"label_{side}"]) for side in "ab")
-    opposite = np.zeros((len(names), len(names)), dtype=bool)
-    opposite[a, b] = opposite[b, a] = True
-    return opposite
-
-
-def _rows_of(features: BranchFeatures, clip_ids: list[str], branch: str) -> np.ndarray:
+def _rows_of(features: BranchFeatures, clip_ids: pd.Series, branch: str) -> np.ndarray:
     """A branch's features of these clips, (n, d), checked."""
-    values = getattr(features, branch)
-    if values is None:
-        raise ValueError(f"these features have no {branch} branch")
-    values = values[positions(features.table, clip_ids, owner="these BranchFeatures")]
-    if wrong := (~np.isfinite(values)).any(axis=1).sum():
-        raise ValueError(f"{wrong} of {len(values)} clips have {branch} features that are not finite")
-    return values
+    values = require(getattr(features, branch), otherwise=f"these features have no {branch} branch; rank by='motion'")
+    rows = positions(features.table, clip_ids, owner="these BranchFeatures")
+    return check_features(values[rows], owner=f"the {branch} features")

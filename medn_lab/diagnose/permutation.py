@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.similarity import PREPARED, centred, check_pair, figures
+from medn_lab.diagnose.similarity import PREPARED, centred, check_pair, figures, of_orders
 from medn_lab.records import (
     BranchFeatures,
     au_columns,
@@ -31,50 +31,10 @@ ENOUGH = 0.5
 
 UNDEFINED = "the measure has no value for these clips"
 
-UNBIASED = ("linear_cka", "distance_correlation", "hsic", "branch_correlation")
-
-
-@dataclass(frozen=True, eq=False)
-class ValueWithNull:
-    """A value and its null: what the same measure gives where nothing is to be found."""
-
-    value: float
-    null: np.ndarray
-
-    @property
-    def null_mean(self) -> float:
-        """Mean of the null; NaN where there is none."""
-        return float(self._known.mean()) if len(self._known) else np.nan
-
-    @property
-    def null_95(self) -> float:
-        """95th percentile of the null: values above it are found significant at .05. NaN where there is none."""
-        return float(np.quantile(self._known, 0.95)) if len(self._known) else np.nan
-
-    @property
-    def p_value(self) -> float:
-        """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
-        reached = (self._known >= self.least).sum()
-        return float((1 + reached) / (1 + len(self._known))) if len(self._known) and np.isfinite(self.value) else np.nan
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        """What a row of a table of results holds of this value."""
-        return {"value": self.value, "null_mean": self.null_mean, "null_95": self.null_95, "p": self.p_value}
-
-    @property
-    def least(self) -> float:
-        """From here on a value of the null counts as reaching this one: just below it, because of rounding."""
-        return self.value - 1e-12 * max(1.0, abs(self.value))
-
-    @property
-    def _known(self) -> np.ndarray:
-        return self.null[np.isfinite(self.null)]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PermutationTest(ValueWithNull):
-    """A measure and its values for features that are not of the same clips.
+class PermutationTest:
+    """A measure and its null: the values of the same measure where nothing is to be found.
 
     Attributes
     ----------
@@ -82,12 +42,9 @@ class PermutationTest(ValueWithNull):
         Of the features as they are.
     null : (n_permutations,) float array
         Of the features with y's clips exchanged; a mean above 0 is what the groups alone make of the measure.
-    n_clips, n_groups : int
-        Clips were exchanged inside each group alone.
+    n_clips : int
     reason : str
         Why there is no value; empty where there is one.
-    scheme : {"exchange", "shift"}
-        How the clips changed places.
 
     Examples
     --------
@@ -98,18 +55,40 @@ class PermutationTest(ValueWithNull):
     (0.01, 99)
     """
 
+    value: float
+    null: np.ndarray
     n_clips: int
-    n_groups: int
     reason: str = ""
-    scheme: Scheme = "exchange"
+
+    @property
+    def null_mean(self) -> float:
+        """Mean of the null; NaN where there is none."""
+        return self.figures["null_mean"]
+
+    @property
+    def p_value(self) -> float:
+        """Share of the null, the value counted as one of it, that is as large; NaN without a value or a null."""
+        return self.figures["p"]
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What a row of a table of results holds of this test."""
+        known = self.null[np.isfinite(self.null)]
+        found = {"value": self.value, "null_mean": np.nan, "null_95": np.nan, "p": np.nan}
+        if len(known):
+            found |= {"null_mean": float(known.mean()), "null_95": float(np.quantile(known, 0.95))}
+            if np.isfinite(self.value):
+                found["p"] = float((1 + (known >= self.least).sum()) / (1 + len(known)))
+        return found | {"n_clips": self.n_clips, "reason": self.reason}
+
+    @property
+    def least(self) -> float:
+        """From here on a value of the null counts as reaching this one: just below it, because of rounding."""
+        return self.value - 1e-12 * max(1.0, abs(self.value))
 
     def __repr__(self) -> str:
-        if self.reason:
-            return f"permutation test: no value, because {self.reason} ({self.n_clips} clips)"
-        inside = f" inside {self.n_groups} groups" if self.n_groups > 1 else ""
-        moves = "permutations" if self.scheme == "exchange" else "circular shifts"
-        null = f"{len(self.null)} {moves}{inside} give {self.null_mean:.3g} (95% below {self.null_95:.3g})"
-        return f"{self.value:.3g} where {null}, p = {self.p_value:.3g} ({self.n_clips} clips)"
+        found = f"{self.value:.3g}, p = {self.p_value:.3g} of {len(self.null)} permutations"
+        return f"{type(self).__name__}: {self.reason or found} ({self.n_clips} clips)"
 
 
 def permutation_test(
@@ -192,17 +171,16 @@ def permutation_test(
     if scheme == "shift" and (different := np.prod(sizes, dtype=float)) < 20:
         few = f"there are {different:.0f} different shifts inside {len(sizes)} groups"
         raise ValueError(f"{few}, so p cannot be below {1 / different:.2g}; give groups of more clips")
-    orders = exchange_orders(place, [np.random.default_rng(seed)] * n_permutations, scheme)
-    still = [name for name, values in (("x", x), ("y", y)) if is_constant(values)]
-    if still:
+    if still := [name for name, values in (("x", x), ("y", y)) if is_constant(values)]:
         reason = f"{' and '.join(still)} {'are' if len(still) > 1 else 'is'} constant"
-        return PermutationTest(np.nan, np.full(n_permutations, np.nan), len(x), len(sizes), reason, scheme)
-    of_order = PREPARED[measure](x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
-    value, null = float(of_order(np.arange(len(x)))), np.array([of_order(order) for order in orders])
-    return PermutationTest(value, null, len(x), len(sizes), "", scheme)
+        return PermutationTest(np.nan, np.full(n_permutations, np.nan), len(x), reason)
+    of_order = of_orders(measure, x, y) if measure in PREPARED else lambda order: float(measure(x, y[order]))
+    orders = exchange_orders(place, [np.random.default_rng(seed)] * n_permutations, scheme)
+    null = np.array([of_order(order) for order in orders])
+    return PermutationTest(of_order(np.arange(len(x))), null, len(x))
 
 
-def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
+def family_wise_p(tests: Sequence[PermutationTest]) -> np.ndarray:
     """The p of each of several tests, corrected for their number by the largest statistic (Westfall and Young).
 
     Each statistic is standardised by its own permutations. Then p is the share of the permutations, the truth counted
@@ -221,11 +199,6 @@ def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
     (k,) float array
         In [p of the test alone, 1]; equal to it for a single test. NaN for a test without a value.
 
-    Raises
-    ------
-    ValueError
-        If there is no test, or their numbers of permutations differ.
-
     See Also
     --------
     permutation_test, conditional_leakage, decoupling_report
@@ -242,9 +215,6 @@ def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
     >>> family_wise_p(tests)
     array([0.01, 0.01])
     """
-    if len({len(test.null) for test in tests if np.isfinite(test.value)}) > 1 or not len(tests):
-        found = f"{len(tests)} tests with {', '.join(str(len(test.null)) for test in tests) or 'no'} permutations"
-        raise ValueError(f"a family needs one test or more, all of the same permutations; got {found}")
     known = [np.isfinite(test.value) and len(test.null) > 0 for test in tests]
     p = np.full(len(tests), np.nan)
     if any(known):
@@ -256,30 +226,28 @@ def family_wise_p(tests: Sequence[ValueWithNull]) -> np.ndarray:
     return p
 
 
-def exchange_orders(groups: np.ndarray, generators: Sequence[np.random.Generator], scheme: Scheme) -> np.ndarray:
-    """Random orders of the rows, (count, n), one a generator; each row is replaced by one of its group."""
+def exchange_orders(groups: np.ndarray, seeds: Sequence[Any], scheme: Scheme) -> np.ndarray:
+    """Random orders of the rows, (count, n), one a seed or generator; each row is replaced by one of its group."""
     if scheme not in get_args(Scheme):
         raise ValueError(f"scheme is {scheme!r}; it must be one of {', '.join(get_args(Scheme))}")
-    by_group = np.argsort(groups, kind="stable")
-    sizes = np.bincount(groups)
-    first = np.repeat(np.cumsum(sizes) - sizes, sizes)  # where the group of each row of by_group starts
-    own, size = np.arange(len(groups)) - first, np.repeat(sizes, sizes)
-    orders = np.empty((len(generators), len(groups)), dtype=int)
-    for order, generator in zip(orders, generators, strict=True):
+    by_group, sizes = np.argsort(groups, kind="stable"), np.bincount(groups)
+    start, place = (np.cumsum(sizes) - sizes)[groups], pd.Series(groups).groupby(groups).cumcount().to_numpy()
+    orders = np.empty((len(seeds), len(groups)), dtype=int)
+    for order, generator in zip(orders, map(np.random.default_rng, seeds), strict=True):
         if scheme == "shift":
-            order[by_group] = by_group[first + (own + np.repeat(generator.integers(sizes), sizes)) % size]
+            order[:] = by_group[start + (place + generator.integers(sizes)[groups]) % sizes[groups]]
         else:
-            order[by_group] = np.lexsort((generator.random(len(groups)), groups))
+            order[:] = np.lexsort((generator.random(len(groups)), groups))[start + place]
     return orders
 
 
 def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np.ndarray:
-    """The part of a feature that its mean at each value of some factors does not explain.
+    """The part of a feature that its mean in each class of some factors does not explain.
 
-    With one factor of names (emotion class, AU set, subject) every clip's feature has the mean of its class taken off.
-    With several the means are fitted together, without their interactions; columns of numbers (AUs as 0/1) act as they
-    are. A measure of what is left of two branches is a *partial* dependence: what they share beyond the factors. Its
-    permutation null must keep the factors, so give ``permutation_test`` the same factors as `groups`.
+    Every clip's feature has the mean of its class (emotion, AU set, subject) taken off; of several factors the clips
+    that agree in all of them are a class. A measure of what is left of two branches is a *partial* dependence: what
+    they share beyond the factors. Its permutation null must keep the factors, so give ``permutation_test`` the same
+    factors as `groups`.
 
     Only means are removed: a factor that changes the spread of both branches still shows in ``distance_correlation``
     and ``hsic``.
@@ -289,17 +257,17 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
     features : (n, d) array-like
         (n,) is one feature.
     factors : (n,) or (n, k) array-like, or DataFrame
-        Of the same clips. Names (or None for unknown, which is a class) or numbers, a column a factor.
+        Of the same clips; a column a factor. None or NaN, unknown, is a class.
 
     Returns
     -------
     (n, d) float64
-        Uncorrelated with every factor. A class of a single clip leaves exactly 0 of it.
+        Uncorrelated with every class. A class of a single clip leaves exactly 0 of it.
 
     Raises
     ------
     ValueError
-        If the rows do not fit or a numeric factor is not finite.
+        If the rows do not fit.
 
     See Also
     --------
@@ -310,42 +278,21 @@ def partial_out(features: ArrayLike, *, factors: ArrayLike | pd.DataFrame) -> np
     >>> partial_out([1.0, 3.0, 10.0, 14.0], factors=["a", "a", "b", "b"]).ravel().tolist()
     [-1.0, 1.0, -2.0, 2.0]
     """
-    x = np.asarray(features, dtype=np.float64)
+    x, classes = np.asarray(features, dtype=np.float64), cells(factors)
     x = x[:, None] if x.ndim == 1 else x
-    columns = _factor_columns(factors)
-    if len(columns[0]) != len(x):
-        raise ValueError(f"features have {len(x)} rows but factors {len(columns[0])}; both must be of the same clips")
+    if len(classes) != len(x):
+        raise ValueError(f"features have {len(x)} rows but factors {len(classes)}; both must be of the same clips")
     moved = centred(x)
-    if len(columns) == 1 and columns[0].dtype == object:
-        moved -= pd.DataFrame(moved).groupby(columns[0]).transform("mean").to_numpy()
-    else:
-        design = [pd.get_dummies(one, dtype=float) if one.dtype == object else one for one in columns]
-        u, s, _ = np.linalg.svd(centred(np.column_stack(design)), full_matrices=False)
-        u = u[:, s > 1e-10 * s[0]]
-        moved = moved - u @ (u.T @ moved)
+    moved -= pd.DataFrame(moved).groupby(classes).transform("mean").to_numpy()
     # What is left of a feature that the factors explain fully is rounding.
     moved[:, constant_columns(moved, size=np.abs(x).max(axis=0, initial=0.0))] = 0.0
     return moved
 
 
 def cells(factors: ArrayLike | pd.DataFrame) -> np.ndarray:
-    """The rows that agree in every factor, as one number a row, (n,) int from 0."""
-    columns = _factor_columns(factors)
-    return pd.DataFrame(dict(enumerate(columns))).groupby(list(range(len(columns)))).ngroup().to_numpy()
-
-
-def _factor_columns(factors: ArrayLike | pd.DataFrame) -> list[np.ndarray]:
-    """Each factor as an array: of float where it is numbers, else of text as objects."""
-    table = factors if isinstance(factors, pd.DataFrame) else pd.DataFrame(np.asarray(factors))
-    columns = []
-    for name, column in table.items():
-        if pd.api.types.is_numeric_dtype(column):
-            columns.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
-            if not np.isfinite(columns[-1]).all():
-                raise ValueError(f"factor {name!r} is not known of {(~np.isfinite(columns[-1])).sum()} clips")
-        else:
-            columns.append(column.astype(object).where(column.notna(), "").map(str).to_numpy(dtype=object))
-    return columns
+    """The rows that agree in every factor, as one number a row, (n,) int from 0; unknown is a value like others."""
+    table = pd.DataFrame(np.asarray(factors))
+    return table.groupby(list(table), dropna=False).ngroup().to_numpy()
 
 
 def emotion_column(table: pd.DataFrame, label: str) -> str:
@@ -353,26 +300,26 @@ def emotion_column(table: pd.DataFrame, label: str) -> str:
     return "emotion" if label == "label" and label not in table and "emotion" in table else label
 
 
-def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series | None:
-    """The class of each clip, None where it is missing or its AU set in doubt; None where it is known of no clip."""
+def class_names(table: pd.DataFrame, factor: str, label: str) -> pd.Series:
+    """The class of each clip; missing where it is not known or the AU set is in doubt."""
     if factor == "aus" and au_columns(table):
-        names = pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
-    else:
-        column = emotion_column(table, label) if factor == "emotion" else factor
-        names = check_label(table, label=column, complete=False) if column in table else pd.Series(dtype=object)
-    return names if names.notna().any() else None
+        return pd.Series([None if aus is None else au_set_text(aus) for aus in au_sets(table)], dtype=object)
+    column = emotion_column(table, label) if factor == "emotion" else factor
+    unknown = pd.Series(None, index=table.index, dtype=object)
+    return check_label(table, label=column, complete=False) if column in table else unknown
 
 
 def varying_factors(table: pd.DataFrame, factors: Sequence[str], label: str) -> list[str]:
     """Those of the factors of which the table knows more than one class."""
-    names = {factor: class_names(table, factor, label) for factor in factors}
-    return [factor for factor, own in names.items() if own is not None and len(own.dropna().unique()) > 1]
+    return [factor for factor in factors if len(class_names(table, factor, label).dropna().unique()) > 1]
 
 
 def known_classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     """The :func:`class_names` of a factor; ValueError where it is known of no clip."""
-    missing = f"nothing can be given {factor!r}: it is known of none of {len(table)} clips"
-    return require(class_names(table, factor, label), otherwise=missing).to_numpy()
+    names = class_names(table, factor, label)
+    if names.isna().all():
+        raise ValueError(f"nothing can be given {factor!r}: it is known of none of {len(table)} clips")
+    return names.to_numpy()
 
 
 def exchange_groups(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
@@ -388,9 +335,9 @@ def exchange_groups(who: np.ndarray, classes: np.ndarray | None, factor: str) ->
 def dependence(features: BranchFeatures) -> pd.DataFrame:
     """Every measure of dependence between the motion and the emotion branch.
 
-    For 500 clips of 128-d in under .3 s. The values have no null: those around 0 without dependence are the debiased
-    ones (`unbiased`), the others have a level of chance that only :func:`decoupling_report` or
-    :func:`permutation_test` gives.
+    For 500 clips of 128-d in under .3 s. The values have no null. Without dependence ``canonical_correlations`` and
+    ``absolute_cosine`` have a level of chance that only :func:`decoupling_report` or :func:`permutation_test` gives;
+    the others are debiased and around 0.
 
     Parameters
     ----------
@@ -400,7 +347,7 @@ def dependence(features: BranchFeatures) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A measure a row: ``measure, value, unbiased, n_clips, direction, reason``; `value` NaN where a branch is
+        A measure a row: ``measure, value, n_clips, direction, reason``; `value` NaN where a branch is
         constant, see `reason`; `direction` which way is better decoupled.
 
     Raises
@@ -425,12 +372,13 @@ def dependence(features: BranchFeatures) -> pd.DataFrame:
     x, y = both_branches(features)
     reason = constant_reason({"motion": x, "emotion": y}) or UNDEFINED
     table = pd.DataFrame(figures(x, y).items(), columns=["measure", "value"])
-    table = table.assign(unbiased=table["measure"].isin(UNBIASED), n_clips=len(x), direction="lower")
-    return table.assign(reason=np.where(table["value"].isna(), reason, ""))
+    return table.assign(n_clips=len(x), direction="lower", reason=np.where(table["value"].isna(), reason, ""))
 
 
 def both_branches(features: BranchFeatures) -> tuple[np.ndarray, np.ndarray]:
     """Motion and emotion features; ValueError where the model has only one of the two."""
     missing = "these features have no {} branch; dependence is between two branches"
-    motion = require(features.motion, otherwise=missing.format("motion"))
-    return motion, require(features.emotion, otherwise=missing.format("emotion"))
+    motion, emotion = (
+        require(getattr(features, name), otherwise=missing.format(name)) for name in ("motion", "emotion")
+    )
+    return motion, emotion

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.diagnose.permutation import ValueWithNull, cells, exchange_orders
+from medn_lab.diagnose.permutation import PermutationTest, cells, exchange_orders
 from medn_lab.diagnose.similarity import check_features
 from medn_lab.evaluate.resampling import draw_counts, ratio, t_bounds
 from medn_lab.records import constant_columns, is_constant
@@ -37,19 +37,15 @@ LANDMARKS = 256
 # Clips with and without a target that it needs where targets are averaged or exchanged.
 MIN_POSITIVES = 8
 
-# The AUC under each draw of subjects, the sample first, and with each shuffle of the labels.
-Values = tuple[Array, Array]
 # The (n,) state of each clip, inside which targets are compared, and (n_shuffles, n) orders for all targets.
 Strata = tuple[Array, Array]
-Sizes = tuple[int, int, int, int]  # n_clips, n_subjects, n_positive, n_unknown
 # Coverage of every interval of a probe.
 LEVEL = 0.95
 # The reason of a probe of features that are the same for all clips.
 CONSTANT = "the features are constant"
 
 
-@dataclass(frozen=True)
-class ProbeOptions:
+class ProbeOptions(NamedTuple):
     """Reader, folds, shuffles and draws of a probe, as :func:`probe` and :func:`leakage` take them."""
 
     kind: Kind
@@ -57,10 +53,6 @@ class ProbeOptions:
     n_resamples: int
     seed: int
     n_folds: int = 5
-
-    def __post_init__(self) -> None:
-        if self.kind not in READERS:
-            raise ValueError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
 
 
 class ProbeTarget(NamedTuple):
@@ -72,7 +64,7 @@ class ProbeTarget(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ProbeResult(ValueWithNull):
+class ProbeResult(PermutationTest):
     """The AUC of a probe with its interval and its null.
 
     Attributes
@@ -106,32 +98,24 @@ class ProbeResult(ValueWithNull):
     (1.0, 4)
     """
 
+    _: KW_ONLY
     draws: Array
     low: float
     high: float
-    n_clips: int
     n_subjects: int
     n_positive: int
     n_unknown: int
-    reason: str = ""
 
     @property
     def figures(self) -> dict[str, Any]:
         """What a row of a table of results holds of this probe."""
-        names = ("low", "high", "n_clips", "n_subjects", "n_positive", "n_unknown", "reason")
+        names = ("low", "high", "n_subjects", "n_positive", "n_unknown")
         return super().figures | {name: getattr(self, name) for name in names}
 
     @property
     def enough(self) -> bool:
         """Whether there is a value, from 8 clips or more with and without the target."""
         return not self.reason and min(self.n_positive, self.n_clips - self.n_positive) >= MIN_POSITIVES
-
-    def __repr__(self) -> str:
-        if self.reason:
-            return f"probe: no AUC, because {self.reason}"
-        shuffled = f"; shuffled labels {self.null_mean:.3f}" if np.isfinite(self.null_mean) else ""
-        sizes = f"{self.n_subjects} subjects, {self.n_clips} clips, {self.n_positive} positive"
-        return f"probe AUC {self.value:.3f} [{self.low:.3f}, {self.high:.3f}] (95%, {sizes}){shuffled}"
 
 
 def probe(
@@ -208,35 +192,30 @@ def probe(
     >>> probe(smiles[:, None] + 0.1 * rng.normal(size=(120, 3)), smiles, subjects=np.repeat(range(6), 20)).value
     1.0
     """
-    options = ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds)
-    x = check_features(features, owner="features")
-    who = np.asarray(subjects, dtype=object)
-    encoded = encode_target(target)
+    x, who, encoded = check_features(features, owner="features"), np.asarray(subjects), encode_target(target)
     if not len(x) == len(encoded.columns) == len(who):
         rows = f"features have {len(x)} rows, target {len(encoded.columns)} and subjects {len(who)}"
         raise ValueError(f"{rows}; all three must be of the same clips")
+    options = ProbeOptions(kind, n_shuffles, n_resamples, seed, n_folds)
     return probe_targets([encoded], x, who, options)[0]
 
 
 def encode_target(target: ArrayLike) -> ProbeTarget:
     """The columns of a target: one for 0/1 or an amount, one a class for names."""
-    values = np.asarray(target)
-    if values.ndim != 1:
-        raise ValueError(f"target has shape {values.shape}; it must be (n,)")
-    unknown = np.asarray(pd.isna(values))
-    try:
-        numbers = np.where(unknown, np.nan, np.where(unknown, 0, values).astype(np.float64))
-    except (TypeError, ValueError):
-        names, counts = np.unique(values[~unknown].astype(str), return_counts=True)
-        columns = (values.astype(str)[:, None] == names).astype(float)
-        columns[unknown] = np.nan
-        return ProbeTarget(columns, int(counts.min()), "there is one class only" if len(names) == 1 else "")
-    there = np.unique(numbers[~unknown])
-    if len(there) > 2 or not len(there):
-        return ProbeTarget(numbers[:, None], int((~unknown).sum()), "" if len(there) else "no clip's target is known")
-    columns = np.where(unknown, np.nan, numbers == (there[-1] if len(there) == 2 else 1.0))[:, None]
-    count = int(np.nansum(columns))
-    return ProbeTarget(columns, count, {0: "no clip has it", int((~unknown).sum()): "every clip has it"}.get(count, ""))
+    values = pd.Series(np.asarray(target))
+    known, numbers = values.notna(), pd.to_numeric(values, errors="coerce").astype(float)
+    n, reason = int(known.sum()), ""
+    if not numbers.notna().equals(known):
+        columns = pd.get_dummies(values.map(str, na_action="ignore"), dtype=float)
+        reason = "there is one class only" if len(columns.T) == 1 else ""
+    elif (n_values := numbers.nunique()) > 2:
+        return ProbeTarget(numbers.to_numpy()[:, None], n)
+    else:
+        columns = numbers.eq(numbers.max() if n_values == 2 else 1.0).astype(float).to_frame()
+    n_positive = int(columns[known].sum().min())
+    by_count = {n: "every clip has it", 0: "no clip has it"} | ({} if n else {0: "no clip's target is known"})
+    columns[~known] = np.nan
+    return ProbeTarget(columns.to_numpy(), n_positive, reason or by_count.get(n_positive, ""))
 
 
 def probe_targets(
@@ -251,19 +230,20 @@ def probe_targets(
     for places, rows in of_one_pattern(targets):
         who = subjects[rows].astype(str)
         names, units = np.unique(who, return_inverse=True)
-        alone = "" if len(names) > 1 else "one subject alone has a known target"
-        shared = CONSTANT if not alone and is_constant(features[rows]) else ""
-        reasons = {place: shared or targets[place].reason or alone for place in places}
-        columns = {place: targets[place].columns[rows] for place in places if not reasons[place]}
-        values: dict[int, Values] = {}
-        if columns:
+        constant = CONSTANT if len(names) > 1 and is_constant(features[rows]) else ""
+        alone = "one subject alone has a known target" if len(names) < 2 else ""
+        reasons = {place: constant or targets[place].reason or alone for place in places}
+        read = [place for place in places if not reasons[place]]
+        values: dict[int, tuple[Array, Array]] = {}
+        if read:
             folds = subject_folds(who, n_folds=options.n_folds, seed=options.seed)
             here = strata and (strata[0][rows], np.searchsorted(rows, strata[1][:, rows]))
-            both = _draws_and_null(features[rows], list(columns.values()), folds, units, options, here)
-            values = dict(zip(columns, both, strict=True))
+            columns = [targets[place].columns[rows] for place in read]
+            values = dict(zip(read, _draws_and_null(features[rows], columns, folds, units, options, here), strict=True))
+        sizes: dict[str, Any] = {"n_clips": len(rows), "n_subjects": len(names), "n_unknown": len(features) - len(rows)}
         for place in places:
-            sizes = (len(rows), len(names), targets[place].n_positive, len(features) - len(rows))
-            found[place] = result_of(values.get(place), sizes, options, reason=reasons[place])
+            sizes["n_positive"] = targets[place].n_positive
+            found[place] = result_of(values.get(place), options, reason=reasons[place], **sizes)
     return [found[place] for place in range(len(targets))]
 
 
@@ -277,51 +257,46 @@ def of_one_pattern(targets: Sequence[ProbeTarget]) -> Iterator[tuple[list[int], 
 
 
 def result_of(
-    values: Values | None, sizes: Sizes, options: ProbeOptions, *, n_units: int = 0, reason: str = ""
+    values: tuple[Array, Array] | None, options: ProbeOptions, *, reason: str = "", n_units: int = 0, **sizes: int
 ) -> ProbeResult:
-    """The result with its interval over `n_units` (by default the subjects), or without a value for a `reason`."""
+    """The result of the AUC under each draw and its null, over `n_units` (by default the subjects), or its `reason`."""
     draws, null = values or (np.full(1 + options.n_resamples, np.nan), np.empty(0))
     if not np.isfinite(draws[0]):
         reason, null = reason or "no fold holds clips with and without it", np.empty(0)
         draws = np.full(len(draws), np.nan)
-    low, high = t_bounds(draws, n_units=n_units or sizes[1], level=LEVEL, n_clips=sizes[0], share=True)
-    return ProbeResult(float(draws[0]), null, draws, low, high, *sizes, reason=reason)
+    n_units = n_units or sizes["n_subjects"]
+    low, high = t_bounds(draws, n_units=n_units, level=LEVEL, n_clips=sizes["n_clips"], share=True)
+    return ProbeResult(float(draws[0]), null, reason=reason, draws=draws, low=low, high=high, **sizes)
 
 
 def _draws_and_null(
     features: Array, columns: list[Array], folds: Array, units: Array, options: ProbeOptions, strata: Strata | None
-) -> list[Values]:
+) -> list[tuple[Array, Array]]:
     """For each target the AUC under each draw of units, and with each shuffle, averaged over its classes."""
+    compared = cells(np.column_stack([folds, strata[0]])) if strata else folds
     if strata:
-        compared, orders = cells(np.column_stack([folds, strata[0]])), [strata[1]] * len(columns)
-    else:
-        compared, orders = folds, _shuffles(columns, units, n_shuffles=options.n_shuffles, seed=options.seed)
-    shuffled = [one[order] for one, own in zip(columns, orders, strict=True) for order in own]
-    every = np.concatenate([*columns, *shuffled], 1)
+        orders = [strata[1]] * len(columns)
+    else:  # within units, or whole units where each has one value of the target
+        first = np.unique(units, return_index=True)[1]
+        seeds = [[options.seed, turn] for turn in range(options.n_shuffles)]
+        within = exchange_orders(units, seeds, "exchange")
+        between = first[exchange_orders(0 * first, seeds, "exchange")][:, units]
+        orders = [between if (one == one[first][units]).all() else within for one in columns]
+    blocks = [np.concatenate([one, *one[own]], axis=1) for one, own in zip(columns, orders, strict=True)]
+    every, stops = np.hstack(blocks), np.cumsum([block.shape[1] for block in blocks])[:-1]
     scores = held_out_scores(features, every, folds=folds, units=units, kind=options.kind, seed=options.seed)
     counts = draw_counts(int(units.max()) + 1, n_draws=options.n_resamples, seed=options.seed)
-    widths = [one.shape[1] for one in columns]
-    stops = np.cumsum([*widths, *(options.n_shuffles * width for width in widths)])[:-1]
-    parts = list(zip(np.split(scores, stops, axis=1), np.split(every, stops, axis=1), strict=True))
     found = []
-    for one, own, by_chance in zip(columns, parts, parts[len(columns) :], strict=False):
-        draws = auc_under_draws(*pair_counts(*own, folds=compared, units=units), counts)
+    for one, block, given in zip(columns, blocks, np.split(scores, stops, axis=1), strict=True):
+        k = one.shape[1]
+        draws = auc_under_draws(given[:, :k], one, folds=compared, units=units, counts=counts)
+        by_chance = given[:, k:], block[:, k:]
         if np.isin(one, (0, 1)).all():
             null = grouped_auc(*by_chance, folds=compared)
         else:  # an amount, whose pairs are compared one by one
-            null = auc_under_draws(*pair_counts(*by_chance, folds=compared, units=0 * units), np.ones((1, 1)))
-        found.append((mean_known(draws), mean_known(null.reshape(options.n_shuffles, one.shape[1]))))
+            null = auc_under_draws(*by_chance, folds=compared, units=0 * units, counts=np.ones((1, 1)))
+        found.append((mean_known(draws), mean_known(null.reshape(options.n_shuffles, k))))
     return found
-
-
-def _shuffles(columns: list[Array], units: Array, *, n_shuffles: int, seed: int) -> list[Array]:
-    """For each target, (n_shuffles, n) orders of the rows: within units, or whole units where each has one value."""
-    first = np.unique(units, return_index=True)[1]
-    within, between = (
-        exchange_orders(groups, [np.random.default_rng([seed, place]) for place in range(n_shuffles)], "exchange")
-        for groups in (units, 0 * first)
-    )
-    return [first[between][:, units] if (one == one[first][units]).all() else within for one in columns]
 
 
 def mean_known(values: Array) -> Array:
@@ -329,36 +304,27 @@ def mean_known(values: Array) -> Array:
     return ratio(np.nansum(values, axis=-1), np.isfinite(values).sum(axis=-1))
 
 
-def pair_counts(scores: Array, targets: Array, *, folds: Array, units: Array) -> tuple[Array, Array]:
-    """Pairs of clips of one fold with different targets: those in the right order, and all, (k, s, s) each."""
-    n_units, k = int(units.max()) + 1, targets.shape[1]
-    wins, pairs = np.zeros((2, k, n_units, n_units))
+def auc_under_draws(scores: Array, targets: Array, *, folds: Array, units: Array, counts: Array) -> Array:
+    """The AUC within folds (n_draws, k) where each unit counts as often as `counts` (n_draws, s) says."""
+    # Pairs of clips of one fold with different targets, those in the right order and all, by their two units.
+    wins, pairs = np.zeros((2, targets.shape[1], counts.shape[1], counts.shape[1]))
     for fold in np.unique(folds):
         rows = np.flatnonzero(folds == fold)
         here, own = np.unique(units[rows], return_inverse=True)
-        member = np.eye(len(here))[own]
-        block = np.ix_(here, here)
-        for target in range(k):
-            score, value = scores[rows, target], targets[rows, target]
+        member, block = np.eye(len(here))[own], np.ix_(here, here)
+        for target, (score, value) in enumerate(zip(scores[rows].T, targets[rows].T, strict=True)):
             differ = (value[:, None] > value[None, :]) & np.isfinite(score)[:, None] & np.isfinite(score)[None, :]
             right = (score[:, None] > score[None, :]) + 0.5 * (score[:, None] == score[None, :])
             pairs[target][block] += member.T @ differ @ member
             wins[target][block] += member.T @ (differ * right) @ member
-    return wins, pairs
-
-
-def auc_under_draws(wins: Array, pairs: Array, counts: Array) -> Array:
-    """The AUC (n_draws, k) where each unit counts as often as `counts` (n_draws, s) says."""
     return ratio(*(np.einsum("bs,kst,bt->bk", counts, one, counts, optimize=True) for one in (wins, pairs)))
 
 
 def grouped_auc(scores: Array, targets: Array, *, folds: Array) -> Array:
     """The AUC within folds of each 0/1 target, (k,), by ranks: fast for many targets at once."""
-    from scipy.stats import rankdata
-
     wins, pairs = np.zeros((2, targets.shape[1]))
     for fold in np.unique(folds):
-        ranks, positive = rankdata(scores[folds == fold], axis=0), targets[folds == fold] == 1
+        ranks, positive = pd.DataFrame(scores[folds == fold]).rank().to_numpy(), targets[folds == fold] == 1
         n_positive = positive.sum(axis=0)
         known = np.isfinite(ranks).all(axis=0)
         pairs += np.where(known, n_positive * (len(ranks) - n_positive), 0)
@@ -394,19 +360,18 @@ def held_out_scores(features: Array, targets: Array, *, folds: Array, units: Arr
 
     Clips of a negative fold are never held out.
     """
+    if kind not in READERS:
+        raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(READERS)}")
     scores = np.full(targets.shape, np.nan)
     for fold in np.unique(folds[folds >= 0]):
-        test = folds == fold
-        train = ~test
-        if not train.any():
-            continue
+        test, train = folds == fold, folds != fold
         centre, spread = features[train].mean(axis=0), features[train].std(axis=0)
         moving = ~constant_columns(features[train])
         near, far = ((features[rows][:, moving] - centre[moving]) / spread[moving] for rows in (train, test))
         given = targets[train] - targets[train].mean(axis=0)
         varies = np.ptp(given, axis=0) > 0
         fitted = np.where(varies, np.zeros((len(far), 1)), np.nan)
-        if near.shape[1]:
+        if near.shape[1] and varies.any():
             unit = np.unique(units[train].astype(str), return_inverse=True)[1]
             rows_of = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
             fitted[:, varies] = READERS[kind](near, given[:, varies], far, rows_of, seed)
@@ -464,18 +429,17 @@ def _sklearn_reader(kind: str, near: Array, targets: Array, far: Array, units: S
     from sklearn.neural_network import MLPRegressor
 
     n = len(near)
-    trees = {"max_iter": 60, "max_leaf_nodes": 8, "min_samples_leaf": min(20, max(2, n // 10))}
-    regressor: Any = {
-        "knn": partial(KNeighborsRegressor, n_neighbors=min(n, max(5, round(np.sqrt(n)))), weights="distance"),
-        "mlp": partial(
-            MLPRegressor, hidden_layer_sizes=(32,), solver="lbfgs", alpha=1.0, max_iter=100, random_state=seed
+    neighbours, leaves = min(n, max(5, round(np.sqrt(n)))), min(20, max(2, n // 10))
+    regressor = {
+        "knn": KNeighborsRegressor(neighbours, weights="distance"),
+        "mlp": MLPRegressor(hidden_layer_sizes=(32,), solver="lbfgs", alpha=1.0, max_iter=100, random_state=seed),
+        "boosting": HistGradientBoostingRegressor(
+            max_iter=60, max_leaf_nodes=8, min_samples_leaf=leaves, early_stopping=False, random_state=seed
         ),
-        "boosting": partial(HistGradientBoostingRegressor, **trees, early_stopping=False, random_state=seed),
     }[kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few iterations are meant
-        columns = [regressor().fit(near, one).predict(far) for one in targets.T]
-    return np.array(columns).reshape(-1, len(far)).T
+        return np.column_stack([regressor.fit(near, one).predict(far) for one in targets.T])
 
 
 # Each kind of reader: (training features, centred targets, test features, rows of each training unit, seed) to scores.

@@ -10,23 +10,25 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy.special import entr
 from tqdm.auto import tqdm
 
 from medn_lab.diagnose import leaks, permutation, similarity
-from medn_lab.diagnose.information import Branch, conditional_leakage, mean_under_draws, usable_information
+from medn_lab.diagnose.information import conditional_leakage, mean_under_draws, usable_information
 from medn_lab.diagnose.leaks import leakage
 from medn_lab.diagnose.permutation import PermutationTest, Scheme, permutation_test
 from medn_lab.diagnose.probing import LEVEL, Kind
 from medn_lab.evaluate.resampling import t_bounds
-from medn_lab.records import BranchFeatures, Clips, DecouplingReport, au_columns, constant_reason, people, run_record
+from medn_lab.records import BranchFeatures, Clips, DecouplingReport, constant_reason, people, run_record
 
 # Columns of the single tables that the report has not: the reader is its measure.
 LEFT_OUT = {"reader", "bits", "prior_bits", "split"}
 
+# What a training is watched by.
+WATCHED = ("linear_cka", "distance_correlation", "absolute_cosine", "auc")
+
 # Columns that say where the originals lie; no measure reads them, and the report does not keep them.
-PLACES = ("frames_folder", "filename")
+PLACES = ["frames_folder", "filename"]
 
 
 def decoupling_report(
@@ -36,7 +38,7 @@ def decoupling_report(
     n_permutations: int = 499,
     scheme: Scheme = "exchange",
     targets: Sequence[str] | None = None,
-    allowed: Mapping[str, ArrayLike | pd.DataFrame] | pd.DataFrame | None = None,
+    allowed: pd.DataFrame | Mapping[str, object] | None = None,
     label: str = "label",
     kind: Kind = "ridge",
     n_shuffles: int = 20,
@@ -127,50 +129,46 @@ def decoupling_report(
     if not isinstance(features, Mapping):
         features = {str(features.source.get("name", "an unnamed model")): features}
     models = dict(features)
-    if not models:
-        raise ValueError("there is no model to report on; give features, or a mapping of names to features")
-    by_hand = [] if allowed is None else ["allowed"]
     test = partial(permutation_test, n_permutations=n_permutations, scheme=scheme, seed=seed)
-    factors = {
-        name: permutation.varying_factors(own.table, ("emotion", "aus"), label) if given is None else list(given)
-        for name, own in models.items()
-    }
     found: list[pd.DataFrame] = []
-    with tqdm(total=sum(2 + len(some) for some in factors.values()), desc="measuring", disable=not progress) as bar:
-        for name, own in models.items():
-            truths = leaks.truths_of(own.table, allowed, label)
-            tested = []
-            for factor in ("", *factors[name]):
-                tested.append(_dependence_rows(own, truths, factor, label, test))
-                bar.update()
-            parts = [_one_family(pd.concat(tested, ignore_index=True))]
-            if targets is None or len(targets):
-                how: dict[str, Any] = {"kind": kind, "n_shuffles": n_shuffles, "seed": seed}
-                rows = leakage(own, targets=targets, allowed=allowed, label=label, **how)
-                within = np.where(rows["split"] == "clips", "", "subject")
-                rows = rows.assign(kind="leakage", measure="auc", within=within)
-                parts.append(rows.assign(direction=leaks.directions(rows)))
-                for branch, (target, state) in _crossed(own, targets, label).items():
-                    how = {"branch": branch, "targets": [target], "label": label, "seed": seed}
-                    if n_exchanges:
-                        exchanged: dict[str, Any] = {"n_exchanges": n_exchanges, "scheme": scheme}
-                        rows = conditional_leakage(own, given=state, kind=kind, **exchanged, **how)
-                        parts.append(rows.assign(kind="conditional", measure="auc"))
-                    if readers:
-                        rows = usable_information(own, readers=readers, allowed=allowed, **how)
-                        rows = rows[~rows["target"].map(leaks.is_au)]
-                        parts.append(rows.assign(kind="readers", measure=rows["reader"]))
-            bar.update()
-            if own.nats is not None:
-                parts.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]))
-            found += [part.assign(model=name) for part in parts]
+    held_fixed: dict[str, None] = {}
+    for name, own in tqdm(models.items(), desc="measuring", disable=not progress):
+        truths, varying = leaks.truths_of(own.table, allowed, label), partial(permutation.varying_factors, own.table)
+        factors = varying(("emotion", "aus"), label) if given is None else given
+        held_fixed |= dict.fromkeys(factors)
+        tested = [_dependence_rows(own, truths, factor, label, test) for factor in ("", *factors)]
+        parts = [_one_family(pd.concat(tested, ignore_index=True))]
+        if targets is None or len(targets):
+            how: dict[str, Any] = {"label": label, "seed": seed}
+            rows = leakage(own, targets=targets, allowed=allowed, kind=kind, n_shuffles=n_shuffles, **how)
+            within = np.where(rows["split"] == "clips", "", "subject")
+            rows = rows.assign(kind="leakage", measure="auc", within=within)
+            parts.append(rows.assign(direction=leaks.directions(rows)))
+        aus, factor = varying(("aus",), label), varying(("cue", "emotion"), label)[:1]
+        for branch, target, state in (("emotion", aus, factor), ("motion", factor, aus)):
+            wanted = state and (target if targets is None else [one for one in target if one in targets])
+            if not wanted or getattr(own, branch) is None:
+                continue
+            how = {"branch": branch, "targets": wanted, "label": label, "seed": seed}
+            if n_exchanges:
+                exchanged: dict[str, Any] = {"n_exchanges": n_exchanges, "scheme": scheme}
+                rows = conditional_leakage(own, given=state[0], kind=kind, **exchanged, **how)
+                parts.append(rows.assign(kind="conditional", measure="auc"))
+            if readers:
+                rows = usable_information(own, readers=readers, allowed=allowed, **how)
+                rows = rows[~rows["target"].map(leaks.is_au)]
+                parts.append(rows.assign(kind="readers", measure=rows["reader"]))
+        if own.nats is not None:
+            parts.append(pd.DataFrame([_information_row(own, own.nats, label, seed)]))
+        found += [part.assign(model=name) for part in parts]
     columns = [name for name in leaks.COLUMNS if name not in LEFT_OUT]
     table = pd.concat(found, ignore_index=True).reindex(columns=columns)
     texts = [name for name in columns if name in leaks.TEXTS]
     table[texts] = table[texts].astype(object).where(table[texts].notna(), "")
-    tables = [own.table.drop(columns=list(PLACES), errors="ignore").assign(model=n) for n, own in models.items()]
+    tables = [own.table.drop(columns=PLACES, errors="ignore").assign(model=name) for name, own in models.items()]
     measured = pd.concat(tables, ignore_index=True)
     chosen = {name: None if one is None else list(one) for name, one in (("given", given), ("targets", targets))}
+    by_hand = [] if allowed is None else ["allowed"]
     run = run_record("decoupling_report", table=measured, **chosen, by_hand=by_hand)
     source = {
         "models": {name: _facts(own) for name, own in models.items()},
@@ -178,7 +176,7 @@ def decoupling_report(
         "parameters": {
             "seed": seed, "permutations": n_permutations, "scheme": scheme, "label shuffles": n_shuffles, "probe": kind,
             "exchanges": n_exchanges, "readers": list(readers), "emotion column": label,
-            "given": list(dict.fromkeys(one for some in factors.values() for one in some)),
+            "given": list(held_fixed),
         },
         "versions": run["versions"] | {name: version(name) for name in ("pandas", "scikit-learn", "scipy")},
         "about": dict(about or {}),
@@ -238,14 +236,6 @@ def _one_family(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(n_tests=rows["p"].notna().sum(), family="measures and given factors of one model")
 
 
-def _crossed(features: BranchFeatures, targets: Sequence[str] | None, label: str) -> dict[Branch, tuple[str, str]]:
-    """For each branch the other factor, as far as it is a target, and its own one."""
-    known = [permutation.varying_factors(features.table, one, label)[:1] for one in (("aus",), ("cue", "emotion"))]
-    pairs: dict[Branch, list[str]] = {"emotion": [*known[0], *known[1]], "motion": [*known[1], *known[0]]}
-    there = {branch: pair for branch, pair in pairs.items() if len(pair) == 2 and getattr(features, branch) is not None}
-    return {branch: (pair[0], pair[1]) for branch, pair in there.items() if targets is None or pair[0] in targets}
-
-
 def _information_row(features: BranchFeatures, nats: np.ndarray, label: str, seed: int) -> dict[str, Any]:
     values = similarity.check_features(nats[:, None], owner="the nats")[:, 0]
     names, units = np.unique(people(features.table).to_numpy(dtype=str), return_inverse=True)
@@ -267,8 +257,9 @@ def _facts(features: BranchFeatures) -> dict[str, Any]:
     table = features.table
     sets = table["dataset"].value_counts().sort_index() if "dataset" in table else {}
     widths = {name: values.shape[1] for name in leaks.BRANCHES if (values := getattr(features, name)) is not None}
-    facts = {"clips": len(table), "subjects": len(set(people(table))), "widths": widths}
-    return {**features.source, "data sets": {str(name): int(count) for name, count in sets.items()}} | facts
+    data_sets = {str(name): int(count) for name, count in sets.items()}
+    facts = {"data sets": data_sets, "clips": len(table), "subjects": len(set(people(table))), "widths": widths}
+    return {**features.source, **facts}
 
 
 def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> DecouplingWatch:
@@ -278,8 +269,9 @@ def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> De
     columns of the history: ``dependence_linear_cka``, ``dependence_distance_correlation``, and
     ``dependence_absolute_cosine`` where the branches have one width; ``leak_aus_from_emotion`` and
     ``leak_emotion_from_motion`` (AUC of a linear probe on held-out subjects), each with the AUC that the branch's own
-    factor would allow (``..._allowed``). They have no null; :func:`decoupling_report` has. If the epoch is chosen by
-    them, these clips have been trained on: take others for the report.
+    factor would allow (``..._allowed``). A figure without a value, as of a constant branch, is left out. They have no
+    null; :func:`decoupling_report` has. If the epoch is chosen by them, these clips have been trained on: take others
+    for the report.
 
     Parameters
     ----------
@@ -313,6 +305,10 @@ def decoupling_watch(clips: Clips, *, label: str = "label", seed: int = 0) -> De
         ...
     ValueError: watching a leak needs at least 20 clips of 2 subjects, there are 8 of 2
     """
+    n, n_subjects = len(clips), len(set(people(clips.table)))
+    if n < leaks.ENOUGH_FOR_A_PROBE or n_subjects < 2:
+        least = f"at least {leaks.ENOUGH_FOR_A_PROBE} clips of 2 subjects"
+        raise ValueError(f"watching a leak needs {least}, there are {n} of {n_subjects}")
     return DecouplingWatch(clips, label, seed)
 
 
@@ -338,12 +334,6 @@ class DecouplingWatch:
     label: str
     seed: int
 
-    def __post_init__(self) -> None:
-        n, n_subjects = len(self.clips), len(set(people(self.clips.table)))
-        if n < leaks.ENOUGH_FOR_A_PROBE or n_subjects < 2:
-            least = f"at least {leaks.ENOUGH_FOR_A_PROBE} clips of 2 subjects"
-            raise ValueError(f"watching a leak needs {least}, there are {n} of {n_subjects}")
-
     def measure(self, run: Any) -> dict[str, float]:
         """The figures of the model as it is after this epoch."""
         from medn_lab.evaluate import extract_features
@@ -351,19 +341,14 @@ class DecouplingWatch:
         return self.of(extract_features(run.model, self.clips))
 
     def of(self, features: BranchFeatures) -> dict[str, float]:
-        """The same figures of features, name to value."""
+        """The same figures of features, name to value; without those that have no value."""
         found: dict[str, float] = {}
-        table, emotions = features.table, permutation.emotion_column(self.clips.table, self.label)
-        if features.motion is not None and features.emotion is not None:
-            own = similarity.figures(features.motion, features.emotion)
-            names = ("linear_cka", "distance_correlation", "absolute_cosine")
-            found = {f"dependence_{name}": own[name] for name in names if name in own}
-        known = {("emotion", leaks.MEAN_OF_AUS): bool(au_columns(table)), ("motion", "emotion"): emotions in table}
-        for (branch, target), there in known.items():
-            if there and getattr(features, branch) is not None:
-                row = leaks.one_leak(features, branch=branch, target=target, label=emotions, seed=self.seed)
-                name = f"leak_{target.lower()}_from_{branch}"
-                found[name] = float(row["value"])
-                if np.isfinite(row["allowed"]):
-                    found[f"{name}_allowed"] = float(row["allowed"])
+        how: dict[str, Any] = {"label": self.label, "seed": self.seed, "chance": False}
+        *_, table = leaks.branch_measures(features, leaks=leaks.LEAKS[:2], **how)
+        for row in table[table["value"].notna() & table["measure"].isin(WATCHED)].to_dict("records"):
+            leak = f"leak_{row['target'].lower()}_from_{row['branch']}"
+            name = leak if row["kind"] == "leakage" else f"dependence_{row['measure']}"
+            found[name] = row["value"]
+            if np.isfinite(row["allowed"]):
+                found[f"{name}_allowed"] = row["allowed"]
         return found

@@ -12,12 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from medn_lab.records import constant_columns, is_constant, positions
+from medn_lab.records import constant_columns, is_constant
 
 SMALLEST = 4  # fewer clips leave nothing to estimate without bias
 PENALTY = 0.1  # of the ridge on both covariances of canonical_correlations
-# A measure of x and y[order], with all work that does not depend on the order done.
-Prepared = Callable[[np.ndarray], float]
 
 
 def check_features(values: ArrayLike, *, owner: str) -> np.ndarray:
@@ -30,37 +28,21 @@ def check_features(values: ArrayLike, *, owner: str) -> np.ndarray:
     return x
 
 
-def rows_by_clip(values: object, table: pd.DataFrame, *, owner: str) -> np.ndarray:
-    """Rows in the table's order: by the clip ids of a DataFrame or Series, else as they are."""
-    if isinstance(values, pd.DataFrame) and "clip_id" in values:
-        values = values.set_index("clip_id")
-    if isinstance(values, (pd.DataFrame, pd.Series)):
-        ids = values.index.astype(str)
-        if ids.has_duplicates:
-            raise ValueError(f"{owner} names {ids[ids.duplicated()][0]!r} more than once")
-        values = values.iloc[positions(pd.DataFrame({"clip_id": ids}), table["clip_id"], owner=owner)]
-    rows = np.asarray(values)
-    if len(rows) != len(table):
-        raise ValueError(f"{owner} has {len(rows)} rows but there are {len(table)} clips")
-    return rows
-
-
 def same_clips(**features: ArrayLike) -> list[np.ndarray]:
     """Two features, checked, as (n, d) float64; ValueError unless they are of as many clips."""
     found = [check_features(values, owner=owner) for owner, values in features.items()]
-    (one, n), (other, m) = zip(features, map(len, found), strict=True)
-    if n != m:
-        raise ValueError(f"{one} has {n} rows but {other} {m}; both must be of the same clips")
+    if len(found[0]) != len(found[1]):
+        rows = " and ".join(f"{owner} has {len(one)} rows" for owner, one in zip(features, found, strict=True))
+        raise ValueError(f"{rows}; both must be of the same clips")
     return found
 
 
 def check_pair(x: ArrayLike, y: ArrayLike) -> list[np.ndarray]:
     """Both features as (n, d) float64, (n,) taken as (n, 1), of enough clips for a measure of dependence."""
     x, y = (values[:, None] if values.ndim == 1 else values for values in map(np.asarray, (x, y)))
-    found = same_clips(x=x, y=y)
     if len(x) < SMALLEST:
         raise ValueError(f"a dependence needs at least {SMALLEST} clips, there are {len(x)}; select more")
-    return found
+    return same_clips(x=x, y=y)
 
 
 def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
@@ -249,8 +231,7 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     (p, q) DataFrame
         Pearson's correlations in [-1, 1]; NaN for a column without variation. Lower is better decoupled. ``attrs``
         holds ``mean_square``, the mean of the squares without bias (at most 1, around 0 for independent features), the
-        one value that ``permutation_test`` and ``dependence`` use; ``mean_abs`` and ``max_abs``, with bias;
-        ``n_clips``; ``n_constant``, the columns of either feature that do not vary.
+        one value that ``permutation_test`` and ``dependence`` use.
 
     Raises
     ------
@@ -271,11 +252,7 @@ def branch_correlation(x: ArrayLike, y: ArrayLike) -> pd.DataFrame:
     x, y = check_pair(x, y)
     a, b = _unit_columns(x), _unit_columns(y)
     found = pd.DataFrame(np.clip(a.T @ b, -1.0, 1.0)).where(np.outer(a.any(axis=0), b.any(axis=0)))
-    known = pd.Series(found.abs().to_numpy().ravel())
-    found.attrs = {
-        "mean_square": _value(branch_correlation, x, y), "mean_abs": known.mean(), "max_abs": known.max(),
-        "n_clips": len(x), "n_constant": int((~a.any(axis=0)).sum() + (~b.any(axis=0)).sum()),
-    }  # fmt: skip
+    found.attrs = {"mean_square": _value(branch_correlation, x, y)}
     return found
 
 
@@ -318,58 +295,65 @@ def measures_of(x: np.ndarray, y: np.ndarray) -> list[str]:
     return [name for name in MEASURES if name != "absolute_cosine" or x.shape[1] == y.shape[1]]
 
 
-def figures(x: ArrayLike, y: ArrayLike) -> dict[str, float]:
+def figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """The one value of each measure that fits two features, by name."""
-    x, y = check_pair(x, y)
-    return {name: PREPARED[MEASURES[name]](x, y)(np.arange(len(x))) for name in measures_of(x, y)}
+    return {name: _value(MEASURES[name], x, y) for name in measures_of(x, y)}
+
+
+def of_orders(measure: Callable[..., object], x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], float]:
+    """The measure of x and y[order] as a function of the order: what each feature alone needs is computed once."""
+    prepare, combine = PREPARED[measure]
+    a, b = prepare(x), prepare(y)
+    return lambda order: float(combine(a, b, order))
 
 
 def _value(measure: Callable[..., object], x: ArrayLike, y: ArrayLike) -> float:
     x, y = check_pair(x, y)
-    return PREPARED[measure](x, y)(np.arange(len(x)))
+    return of_orders(measure, x, y)(np.arange(len(x)))
 
 
-def _linear_cka(x: np.ndarray, y: np.ndarray) -> Prepared:
-    x, y = centred(x), centred(y)
-    xx, yy = (np.einsum("ij,ij->i", one, one) for one in (x, y))
-    own = _u_centred_product(x, x, xx, xx), _u_centred_product(y, y, yy, yy)
-    scale = np.sqrt(own[0] * own[1]) if min(own) > 0 else np.nan
-    return lambda order: float(_u_centred_product(x, y[order], xx, yy[order]) / scale)
+def _cka_columns(x: np.ndarray) -> np.ndarray:
+    """Centred columns, scaled so that their product with themselves is 1."""
+    x = centred(x)
+    own = _u_centred_product(x, x, np.arange(len(x)))
+    return x * own**-0.25 if own > 0 else x * np.nan
 
 
-def _u_centred_product(x: np.ndarray, y: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> float:
+def _u_centred_product(x: np.ndarray, y: np.ndarray, order: np.ndarray) -> float:
     """The sum of the product of two U-centred matrices of inner products: Song et al., 2012, equation 5."""
     # From covariances, as the products between many clips would fill the memory. Columns are centred, so that a clip's
     # products with all clips, itself left out, sum to minus its squared length.
-    n = len(x)
+    n, y = len(x), y[order]
+    xx, yy = (np.einsum("ij,ij->i", one, one) for one in (x, y))
     whole = np.square(x.T @ y).sum() - xx @ yy
-    return float(whole + xx.sum() * yy.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (xx @ yy))
+    return whole + xx.sum() * yy.sum() / ((n - 1) * (n - 2)) - 2 / (n - 2) * (xx @ yy)
 
 
-def _distance_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
-    return _matrix_product(*(_u_centred(np.sqrt(squared_distances(one))) for one in (x, y)))
-
-
-def _hsic(x: np.ndarray, y: np.ndarray) -> Prepared:
-    return _matrix_product(_kernel(x), _kernel(y), scale=len(x) * (len(x) - 3))
+def _distances(x: np.ndarray) -> np.ndarray:
+    centred_distances = _u_centred(np.sqrt(squared_distances(x)))
+    return centred_distances / np.linalg.norm(centred_distances)
 
 
 def _kernel(x: np.ndarray) -> np.ndarray:
     squared = squared_distances(x)
     apart = squared[np.triu_indices(len(squared), k=1)]
     apart = apart[apart > 0]
-    return _u_centred(np.exp(-squared / (2 * np.median(np.sqrt(apart)) ** 2))) if len(apart) else squared
+    kernel = np.exp(-squared / (2 * np.median(np.sqrt(apart)) ** 2)) if len(apart) else squared
+    return _u_centred(kernel) / np.sqrt(len(x) * (len(x) - 3))
 
 
-def _first_canonical_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
-    a, b = _whitened(x), _whitened(y)
+def _u_centred(matrix: np.ndarray) -> np.ndarray:
+    """Rows, columns and whole taken off without the diagonal, so that products of two have no bias (Song et al.)."""
+    n = len(matrix)
+    off = matrix - np.diag(np.diag(matrix))
+    rows = off.sum(axis=0) / (n - 2)
+    result = off - rows - rows[:, None] + off.sum() / ((n - 1) * (n - 2))
+    np.fill_diagonal(result, 0.0)
+    return result if result.any() else np.full((n, n), np.nan)
 
-    def of_order(order: np.ndarray) -> float:
-        cross = a.T @ b[order]
-        small = cross @ cross.T if cross.shape[0] <= cross.shape[1] else cross.T @ cross
-        return float(np.sqrt(np.clip(np.linalg.eigvalsh(small)[-1], 0.0, 1.0)))
 
-    return of_order if a.size and b.size else lambda order: np.nan
+def _matrix_product(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
+    return np.vdot(a, b[order[:, None], order])
 
 
 def _whitened(x: np.ndarray) -> np.ndarray:
@@ -381,11 +365,8 @@ def _whitened(x: np.ndarray) -> np.ndarray:
     return u * np.sqrt(squares / (squares + PENALTY * squares.mean())) if len(squares) else u
 
 
-def _mean_square_correlation(x: np.ndarray, y: np.ndarray) -> Prepared:
-    a, b = (columns[:, columns.any(axis=0)] for columns in map(_unit_columns, (x, y)))
-    if not (a.size and b.size):
-        return lambda order: np.nan
-    return lambda order: _unbiased(float(((a.T @ b[order]) ** 2).mean()), len(a))
+def _first_correlation(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
+    return min(float(np.linalg.norm(a.T @ b[order], 2)), 1.0) if a.size and b.size else np.nan
 
 
 def _unit_columns(x: np.ndarray) -> np.ndarray:
@@ -399,26 +380,27 @@ def unit_rows(x: np.ndarray) -> np.ndarray:
     return x / np.where(length > 0, length, 1.0)
 
 
-def _unbiased(mean_square: float, n: int) -> float:
-    return (mean_square - 1 / (n - 1)) / (1 - 1 / (n - 1))
+def _mean_square(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
+    """The mean squared correlation of the columns that vary, without its bias for independent features."""
+    squares = (a[:, a.any(axis=0)].T @ b[order][:, b.any(axis=0)]) ** 2
+    by_chance = 1 / (len(a) - 1)
+    return (squares.mean() - by_chance) / (1 - by_chance) if squares.size else np.nan
 
 
-def _absolute_cosine(x: np.ndarray, y: np.ndarray) -> Prepared:
-    if x.shape[1] != y.shape[1]:
-        raise ValueError(f"x is {x.shape[1]}-d but y {y.shape[1]}-d; a cosine needs one width")
-    a, b = unit_rows(x), unit_rows(y)
-    scale = np.nan if is_constant(x) or is_constant(y) else 1.0
-    return lambda order: float(scale * np.abs(np.einsum("ij,ij->i", a, b[order])).mean())
+def _cosine(a: np.ndarray, b: np.ndarray, order: np.ndarray) -> float:
+    if a.shape[1] != b.shape[1]:
+        raise ValueError(f"x is {a.shape[1]}-d but y {b.shape[1]}-d; a cosine needs one width")
+    return np.abs(np.einsum("ij,ij->i", a, b[order])).mean()
 
 
-# Each measure, and its one value as a function of the order of y, for the permutation test.
-PREPARED: dict[Callable[..., object], Callable[[np.ndarray, np.ndarray], Prepared]] = {
-    linear_cka: _linear_cka,
-    distance_correlation: _distance_correlation,
-    hsic: _hsic,
-    canonical_correlations: _first_canonical_correlation,
-    branch_correlation: _mean_square_correlation,
-    absolute_cosine: _absolute_cosine,
+# Of each measure what it computes of each feature alone, and its value from both, with the rows of y in an order.
+PREPARED: dict[Callable[..., object], tuple[Callable[..., np.ndarray], Callable[..., float]]] = {
+    linear_cka: (_cka_columns, _u_centred_product),
+    distance_correlation: (_distances, _matrix_product),
+    hsic: (_kernel, _matrix_product),
+    canonical_correlations: (_whitened, _first_correlation),
+    branch_correlation: (_unit_columns, _mean_square),
+    absolute_cosine: (lambda x: unit_rows(x) * (np.nan if is_constant(x) else 1.0), _cosine),
 }
 
 # The measures by name, in the order of every table.
@@ -438,20 +420,3 @@ def squared_distances(x: np.ndarray) -> np.ndarray:
     squared[squared <= 1e-13 * (length[:, None] + length)] = 0.0
     np.fill_diagonal(squared, 0.0)
     return squared
-
-
-def _u_centred(matrix: np.ndarray) -> np.ndarray:
-    """Rows, columns and whole taken off without the diagonal, so that products of two have no bias (Song et al.)."""
-    n = len(matrix)
-    off = matrix - np.diag(np.diag(matrix))
-    rows = off.sum(axis=0) / (n - 2)
-    result = off - rows - rows[:, None] + off.sum() / ((n - 1) * (n - 2))
-    np.fill_diagonal(result, 0.0)
-    return result
-
-
-def _matrix_product(a: np.ndarray, b: np.ndarray, *, scale: float | None = None) -> Prepared:
-    """The product of two centred (n, n) matrices, as a cosine or divided by `scale`."""
-    size = np.sqrt((a**2).sum() * (b**2).sum()) if scale is None else scale
-    size = size if a.any() and b.any() else np.nan
-    return lambda order: float(np.vdot(a, b[order[:, None], order]) / size)

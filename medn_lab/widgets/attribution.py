@@ -28,7 +28,7 @@ MOST_LISTED = 2000  # a clip that is not listed can be typed
 _NO_EMOTION = re.compile(r"AU\d+|gate|norm of .*|.* from (motion|emotion)")
 _SHOWN = ("clip_id", "target", "method", "partner")
 _SOON = 0.02  # seconds: a quick run of choices makes one map
-_GIVE = "give attribute=medn.diagnose.attributor(model, clips)"
+_GIVE = "give attribute=medn.diagnose.Attributor(model, clips)"
 
 
 class AttributionViewer(Panel):
@@ -42,7 +42,7 @@ class AttributionViewer(Panel):
     ----------
     clips : Clips
     attribute : Attributor or None
-        From ``medn_lab.diagnose.attributor``; without it there are the faces alone.
+        From ``medn_lab.diagnose.Attributor``; without it there are the faces alone.
     clip_id : str or None
         To begin with; the first one where None.
     target : str or None
@@ -72,16 +72,16 @@ class AttributionViewer(Panel):
 
     See Also
     --------
-    medn_lab.diagnose.attributor
+    medn_lab.diagnose.Attributor
     medn_lab.view.plot_attribution, medn_lab.view.plot_kept_tokens : the same as figures.
 
     Examples
     --------
-    ``AttributionViewer(clips, attribute=medn.diagnose.attributor(model, clips))``
+    ``AttributionViewer(clips, attribute=medn.diagnose.Attributor(model, clips))``
 
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
-    >>> make = medn.diagnose.attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
+    >>> make = medn.diagnose.Attributor(medn.load_pretrained("medn_tiny.synthme_v2"), clips)
     >>> viewer = AttributionViewer(clips, attribute=make, target="happiness", method="saliency")
     >>> viewer.clip_id, viewer.method
     ('synthme22-s01-c01', 'saliency')
