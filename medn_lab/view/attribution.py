@@ -20,7 +20,7 @@ from medn_lab.view.theme import as_text
 INPUT_COLOURS = {"frames": theme.BRANCH_COLOURS["emotion"], "flow": theme.BRANCH_COLOURS["motion"]}
 
 _PANELS = {"frames": "Attribution of the frames, summed", "flow": "Attribution of the flow"}
-_METHODS = {"bare_change": "bare change (no network)", "grad_cam": "Grad-CAM", "gradient_shap": "gradient SHAP"}
+_METHODS = {"bare_change": "bare change (no network)", "grad_cam": "Grad-CAM"}
 _CHECKS = {
     "infidelity": "Error when the map predicts the effect of a deleted square; 0 is best, 1 means a map of zeros",
     "sensitivity": "Largest relative change of the map under noise too small to see; 0 is best",
