@@ -263,7 +263,7 @@ def plot_randomisation(table: pd.DataFrame, *, threshold: float = 0.5, width: in
     Parameters
     ----------
     table : DataFrame
-        ``RandomisationCheck.table``.
+        The result of ``randomisation_check``.
     threshold : float
         From which a map is marked.
     width : int
