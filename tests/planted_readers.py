@@ -6,9 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from medn_lab.model import MEDNConfig, MEDNOutput
-from medn_lab.model.motion import MotionOutput
-from medn_lab.model.sevit import SEVitOutput
+from medn_lab.model import MEDNConfig, MEDNOutput, MotionOutput, SEVitOutput
 
 SIZE, N_FRAMES, PATCH = 32, 8, 8
 CLASSES = ("happiness", "others")

@@ -25,8 +25,8 @@ from medn_lab.model import (
     pretrained_names,
     weights_sha256,
 )
+from medn_lab.model.branches import Whiten, place_courses
 from medn_lab.model.decoupling import GaussianCode
-from medn_lab.model.sevit import Whiten, place_courses
 from medn_lab.train import medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))

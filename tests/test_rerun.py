@@ -30,7 +30,7 @@ from medn_lab.evaluate import (
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
 from medn_lab.rerunning import AGAIN
-from medn_lab.train import Callback, TrainConfig
+from medn_lab.train import TrainConfig
 
 NAME = "medn_tiny.synthme_v2"
 ONE = TrainConfig(epochs=1, batch_size=4)
@@ -258,7 +258,7 @@ class TestWhatIsMissing:
             rerun(bootstrap_interval(predictions, n_resamples=9))
 
 
-class Watch(Callback):
+class Watch:
     """Measures something, and ends the training after `epochs` in one of two ways."""
 
     def __init__(self, epochs, *, interrupt=False):

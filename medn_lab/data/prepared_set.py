@@ -30,7 +30,7 @@ from medn_lab.data.clip_input import ClipInput, CropRule, input_of_clip
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError, cv2
 from medn_lab.data.index import problem_table
-from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_strip, note_arrays, write_parts
+from medn_lab.records import ClipIndex, Clips, ViewingCopy, describe_parts, frames_of_strip
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -358,11 +358,11 @@ def _of_finished(
         sums = [notes[row]["strip"] for row in keeps]
         documents["viewing"] = {"size": viewing, "n_frames": n_frames, "sha256": sums}
     tables = {"clips": table, "problems": problems}
-    write_parts(whole, "Clips", Parts(tables=tables, documents=documents, meta={"prepared": identity}))
-    files = {name: whole / f"{name}.npy" for name in ("frames", "flow")}
-    for name, file in files.items():
-        _write_rows(file, (finished.get(row, name) for row in keeps), len(keeps))
-    note_arrays(whole, files=files)
+    whole.mkdir()
+    for name in ("frames", "flow"):
+        _write_rows(whole / f"{name}.npy", (finished.get(row, name) for row in keeps), len(keeps))
+    parts = {"tables": tables, "documents": documents, "meta": {"prepared": identity}}
+    describe_parts(whole, kind="Clips", parts=parts)
     if viewing is not None:
         (whole / "viewing").mkdir()
         for place, row in enumerate(keeps):

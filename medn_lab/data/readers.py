@@ -333,11 +333,10 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
 
     Examples
     --------
-    >>> from medn_lab.records import no_problems
     >>> one = pd.DataFrame({"clip_id": ["casme2/a"], "dataset": "casme2", "subject": "01", "AU4": 1.0})
     >>> one["action_units"] = "4"
     >>> other = pd.DataFrame({"clip_id": ["smic/a"], "dataset": "smic", "subject": "01", "action_units": "?"})
-    >>> joined = join_indexes([ClipIndex(one, no_problems()), ClipIndex(other, no_problems())])
+    >>> joined = join_indexes([ClipIndex(one), ClipIndex(other)])
     >>> joined
     ClipIndex: 2 clips of 1 subjects (casme2 1, smic 1); 0 problems, 0 rows left out
     >>> joined.table["AU4"].tolist()
@@ -425,12 +424,12 @@ def _meaning(field: str, value: object) -> object:
     if field not in ("action_units", "action_units_sided"):
         return value
     read = parse_action_units(value, side="keep")
-    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, "keep"))
+    disputed = None if read.certain or read.parsed is None else _unordered(bare(read.parsed, keep_side=True))
     return disputed or frozenset(read.units), read.known, read.complete
 
 
 def _unordered(part: Expression) -> object:
-    return part if isinstance(part, Unit) else (type(part), frozenset(map(_unordered, part.parts)))
+    return part if isinstance(part, Unit) else (part.sign, frozenset(map(_unordered, part.parts)))
 
 
 def _in_words(value: object) -> str:

@@ -13,10 +13,9 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from medn_lab.model.branches import MotionBranch, MotionOutput, SEVit, SEVitOutput
 from medn_lab.model.config import MEDNConfig
 from medn_lab.model.decoupling import Adversary, GaussianCode
-from medn_lab.model.motion import MotionBranch, MotionOutput
-from medn_lab.model.sevit import SEVit, SEVitOutput
 from medn_lab.records import History, sha256_of_file
 
 WEIGHTS, HISTORY = "model.safetensors", "history"  # a file, and the folder of its training's history
@@ -85,30 +84,16 @@ class CoFM(nn.Module):
         return gate * motion + (1 - gate) * emotion, gate
 
 
-class Concat(nn.Module):
-    """The ablation: both features side by side through one linear layer; tokens are not used and there is no gate."""
+class PlainFusion(nn.Module):
+    """The ablations: both features side by side through one linear layer, or added; no tokens and no gate."""
 
-    def __init__(self, dim: int, *, heads: int) -> None:
+    def __init__(self, dim: int, how: str) -> None:
         super().__init__()
-        self.mix = nn.Linear(2 * dim, dim)
+        self.mix = nn.Linear(2 * dim, dim) if how == "concat" else None
 
     def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
         """Fuse (b, d) and (b, d) to (b, d)."""
-        return self.mix(torch.cat([motion, emotion], dim=-1)), None
-
-
-class Sum(nn.Module):
-    """The plainest ablation: the features added."""
-
-    def __init__(self, dim: int, *, heads: int) -> None:
-        super().__init__()
-
-    def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
-        """Fuse (b, d) and (b, d) to (b, d)."""
-        return motion + emotion, None
-
-
-FUSIONS = {"cofm": CoFM, "concat": Concat, "sum": Sum}
+        return motion + emotion if self.mix is None else self.mix(torch.cat([motion, emotion], dim=-1)), None
 
 
 class MEDNOutput(NamedTuple):
@@ -200,7 +185,10 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             dim, drop, named = config.dim, config.dropout, config.decoupling if both else "none"
             self.code = GaussianCode(dim, code_dim=config.code_dim) if named == "bottleneck" else None
             self.adversary = Adversary(dim) if named == "adversarial" else None
-            self.fusion = FUSIONS[config.fusion](dim, heads=config.heads) if both else None
+            self.fusion: CoFM | PlainFusion | None = None
+            if both:
+                plain = config.fusion != "cofm"
+                self.fusion = PlainFusion(dim, config.fusion) if plain else CoFM(dim, heads=config.heads)
             self.head = nn.Sequential(
                 nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Dropout(drop), nn.Linear(dim, len(config.classes))
             )
@@ -224,7 +212,16 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
         ValueError
             If a shape is not that of the configuration, or no input that the model can use is given.
         """
-        self._check(frames, flow)
+        c = self.config
+        for name, given, shape in (
+            ("frames", frames, (c.n_frames, 3, c.size, c.size)),
+            ("flow", flow, (c.flow_channels, c.size, c.size)),
+        ):
+            if given is not None and tuple(given.shape[1:]) != shape:
+                reads = ", ".join(map(str, shape))
+                raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
+        if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
+            raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
         motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
         emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
         feature = wide = tokens = nats = gate = None
@@ -245,18 +242,6 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
         moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
         return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, motion, emotion)
 
-    def _check(self, frames: Tensor | None, flow: Tensor | None) -> None:
-        c = self.config
-        for name, given, shape in (
-            ("frames", frames, (c.n_frames, 3, c.size, c.size)),
-            ("flow", flow, (c.flow_channels, c.size, c.size)),
-        ):
-            if given is not None and tuple(given.shape[1:]) != shape:
-                reads = ", ".join(map(str, shape))
-                raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
-        if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
-            raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
-
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
         write_sum(Path(save_directory) / WEIGHTS)
@@ -269,7 +254,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        check_weights(Path(model_file), stated=stated_sum(Path(model_file)))
+        check_weights(Path(model_file))
         return super()._load_as_safetensor(model, model_file, map_location, strict)
 
     @classmethod
@@ -288,8 +273,9 @@ def stated_sum(file: Path) -> str | None:
     return stated.read_text(encoding="utf-8", errors="replace").split(" ")[0] if stated.is_file() else None
 
 
-def check_weights(file: Path, *, stated: str | None) -> None:
-    """ValueError unless the file has the stated sha256 and holds weights of this network."""
+def check_weights(file: Path, *, stated: str | None = None) -> None:
+    """ValueError unless the file has the sha256 stated, here or next to it, and holds weights of this network."""
+    stated = stated or stated_sum(file)
     if stated is not None and (found := sha256_of_file(file)) != stated:
         raise ValueError(f"{file} is not the file that was written: its sha256 is {found:.12}, stated {stated!s:.12}")
     with safe_open(file, framework="pt") as stored:

@@ -14,7 +14,7 @@ from torch import nn
 
 import medn_lab
 from medn_lab.model.config import MEDNConfig
-from medn_lab.model.medn import HISTORY, MEDN, NO_PICKLE, WEIGHTS, check_weights, stated_sum
+from medn_lab.model.medn import HISTORY, MEDN, NO_PICKLE, WEIGHTS, check_weights
 from medn_lab.records import History
 
 CONFIG, CARD = "config.json", "figures.json"
@@ -86,9 +86,17 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> ME
     try:
         config = MEDNConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
         card = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
-        check_weights(folder / WEIGHTS, stated=card.get("sha256") or stated_sum(folder / WEIGHTS))
+        check_weights(folder / WEIGHTS, stated=card.get("sha256"))
+        with safe_open(folder / WEIGHTS, framework="pt") as stored:
+            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
         with torch.device("meta"):  # shapes alone, so that a false configuration cannot fill the memory
-            _check_shapes(MEDN(config), folder / WEIGHTS)
+            wanted = {name: tuple(tensor.shape) for name, tensor in MEDN(config).state_dict().items()}
+        differing = sorted(n for n in shapes.keys() | wanted.keys() if shapes.get(n) != wanted.get(n))
+        if differing:
+            raise ValueError(
+                f"{len(differing)} of {len(wanted)} weights are not those of its {CONFIG}, such as {differing[0]}"
+                f" ({shapes.get(differing[0], 'missing')}, expected {wanted.get(differing[0], 'none')})"
+            )
     except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, SafetensorError) as error:
         raise ValueError(f"{folder} holds no MEDN that can be loaded: {error}") from error
     model = MEDN(config)
@@ -96,19 +104,6 @@ def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> ME
     model.name = folder.resolve().name
     model.history = History.load(folder / HISTORY) if (folder / HISTORY).is_dir() else None
     return model.eval()
-
-
-def _check_shapes(model: nn.Module, weights: Path) -> None:
-    """Raise ValueError unless the file holds numbers of the model's shapes; no weight is read."""
-    with safe_open(weights, framework="pt") as stored:
-        shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    differing = sorted(n for n in shapes.keys() | wanted.keys() if shapes.get(n) != wanted.get(n))
-    if differing:
-        raise ValueError(
-            f"{len(differing)} of {len(wanted)} weights are not those of its {CONFIG}, such as {differing[0]}"
-            f" ({shapes.get(differing[0], 'missing')}, expected {wanted.get(differing[0], 'none')})"
-        )
 
 
 def weights_sha256(model: nn.Module) -> str:
