@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -31,30 +30,6 @@ MEASURES = {
     "branch_correlation": "mean squared correlation",
     "absolute_cosine": "mean |cosine| within a clip",
 }
-_NULL = {"null mean": "null_mean", "null 95 %": "null_95", "p": "p", "p family": "p_family"}
-_LEAK = {"branch": "branch", "target": "target", "model": "model", "AUC": "value low high"}
-_EXCESS = {"allowed": "allowed", "excess": "excess excess_low excess_high"}
-_WORST = {"worst AU": "worst_target worst_auc"}
-_PAGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "leakage": ("Leakage: AUC of each target from each branch", _LEAK | _EXCESS | {"p": "p"} | _WORST),
-    "conditional": (
-        "Conditional leakage: AUC among clips of one state", {"given": "given"} | _LEAK | _NULL | _WORST,
-    ),
-    "dependence": (
-        "Dependence between the branches",
-        {"given": "given", "measure": "measure", "model": "model", "value": "value"} | _NULL | {"factors": "allowed"},
-    ),
-    "readers": (
-        "Usable information by reader, in bits per clip",
-        {"branch": "branch", "target": "target", "reader": "measure", "model": "model", "bits": "value low high"}
-        | _EXCESS,
-    ),
-    "information": (
-        "Information in the emotion code, in nats per clip",
-        {"model": "model", "nats": "value low high", "the factor holds": "allowed"},
-    ),
-}  # fmt: skip
-"""Tables of the page: heading, and the field of each column, with its interval or its AUC."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -241,8 +216,10 @@ class DecouplingReport(_Record):
                 raise ValueError(f"a figure of the report is a {kind}; give plotly figures or the bytes of PNG files")
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+        keys = [name for name in ("given", *KEYS) if name in self.table]
+        rows = [group for _, group in self.table.groupby(keys, sort=False)] if len(self.table) else [self.table]
         page = template.render(
-            report=self, title=title, tables=list(self._page_tables()), figures=pictures,
+            report=self, title=title, figures=pictures, measures=MEASURES, rows=pd.concat(rows).to_dict("records"),
             sizes=self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else None,
             summary={name: self._headlines(name) for name in self.models},
         )  # fmt: skip
@@ -251,29 +228,6 @@ class DecouplingReport(_Record):
         draft = path.with_name(f".{path.name}.{os.getpid()}")
         draft.write_text(page, encoding="utf-8")
         return draft.replace(path)
-
-    def _page_tables(self) -> Iterator[dict[str, Any]]:
-        """The tables of the page: columns, and the rows with whether each is a finding; single AUs are folded."""
-        for kind, (heading, columns) in _PAGE.items():
-            rows = self._of_kind(kind)
-            if keys := [name for name in columns.values() if name in ("given", "branch", "target", "measure")]:
-                rows = rows.loc[rows.groupby(keys, sort=False).ngroup().sort_values(kind="stable").index]
-            single = rows.get("target", pd.Series(dtype=str)).astype(str).str.fullmatch(r"AU\d+").astype(bool)
-            parts = {"": rows[~single], "Each AU": rows[single]}
-            note = self.reader_order if kind == "readers" else ""
-            if "within" in rows and rows["within"].any():
-                within = rows[rows["within"] != ""].drop_duplicates("given")
-                texts = within["within"] + within["given"].map(lambda given: given and f" (given {given})")
-                note = _plain(f"Clips are exchanged inside {', or inside '.join(texts)}")
-            yield {
-                "heading": heading, "note": note, "columns": list(columns),
-                "parts": {name: [_page_row(row, columns) for row in part.to_dict("records")]
-                          for name, part in parts.items() if len(part)},
-            }  # fmt: skip
-        others = self.table if "kind" not in self.table else self.table[~self.table["kind"].isin(_PAGE)]
-        if len(others):
-            rows = [_page_row(row, {name: name for name in others}) for row in others.to_dict("records")]
-            yield {"heading": "Measures", "note": "", "columns": list(others), "parts": {"": rows}}
 
     def _of_kind(self, kind: str) -> pd.DataFrame:
         rows = self.table[self.table["kind"] == kind] if "kind" in self.table else self.table[:0]
@@ -287,12 +241,12 @@ class DecouplingReport(_Record):
             if str(row.get("reason", "")).endswith(" constant"):
                 facts[row["reason"]] = None
             elif kind == "dependence" and not given and row["measure"] in ("linear_cka", "distance_correlation"):
-                facts[f"{_plain(row['measure'])} {value:.3f} (p {row['p']:.2g})"] = None
+                facts[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
             elif (row["branch"], row["target"]) == ("emotion", "AUs") and kind in ("leakage", "conditional"):
-                bound = f"p {row['p']:.2g}" if given else f"allowed {_number(row['allowed'])}"
+                bound = f"p {row['p']:.2g}" if given else f"allowed {row['allowed']:.3f}"
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
                 which = f" given the {given}" if given else ""
-                facts[f"AUs from the emotion branch{which} {_number(value)} ({bound}{worst})"] = None
+                facts[f"AUs from the emotion branch{which} {value:.3f} ({bound}{worst})"] = None
         return list(facts)
 
 
@@ -315,38 +269,6 @@ def _order_by_reader(rows: pd.DataFrame) -> str:
     below = {(a, b) for a, b in permutations(models, 2) if (high.loc[a] < low.loc[b]).any()}
     overlap = "" if any(pair[::-1] in below for pair in below) else " only where their intervals overlap"
     return f"the order of the models depends on the reader{overlap} ({found})"
-
-
-def _page_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """The cells of a row by column, why figures are missing, and whether it is a finding (None: not known)."""
-    p, low, cells = row.get("p_family", np.nan), row.get("excess_low", np.nan), []
-    for fields in columns.values():
-        name, *others = fields.split(" ")
-        value, sign = row.get(name, ""), "+" if name == "excess" else ""
-        if name == "measure":
-            value = MEASURES.get(value, value)
-        elif name == "given":
-            value = _plain(str(value)) or "nothing"
-        text = _number(value, sign) if isinstance(value, float) else str(value)
-        if len(others) == 2 and np.isfinite(row[others[0]]):
-            text += f" [{_number(row[others[0]], sign)}, {_number(row[others[1]], sign)}]"
-        elif len(others) == 1 and value:
-            text += f" {_number(row[others[0]])}"
-        cells.append(text)
-    found = bool(p <= 0.05) if np.isfinite(p) else bool(low > 0) if np.isfinite(low) else None
-    return {"cells": cells, "found": found, "reason": row.get("reason", "")}
-
-
-def _plain(text: str) -> str:
-    """A text in which factors have the names of columns, in plain words."""
-    return re.sub(r"\baus\b", "AU set", text.replace("_", " "))
-
-
-def _number(value: float, sign: str = "") -> str:
-    if not np.isfinite(value):
-        return "–"
-    small = not sign and 0 < abs(value) < 0.0095
-    return format(value, ".2g" if small else f"{sign}.3f").replace("-", "−")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
