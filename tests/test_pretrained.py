@@ -7,7 +7,7 @@ import json
 import pytest
 
 import medn_lab as medn
-from medn_lab.model.pretrained import pretrained_folder
+from medn_lab.model.medn import pretrained_folder
 
 # "make quick" checks that a card names the weights and that the weights answer as before (test_compatibility.py);
 # their figures on many clips are drawn by "make test".

@@ -353,7 +353,7 @@ class TestModels:
         model.save_pretrained(tmp_path / "tiny")
         card = {"training_corpus": corpus, "training": {"epochs": 1, "batch_size": 4}, "medn_lab": "0.0"}
         (tmp_path / "tiny" / "figures.json").write_text(json.dumps(card))
-        for module in ("medn_lab.model.pretrained", "medn_lab.rerunning"):
+        for module in ("medn_lab.model.medn", "medn_lab.rerunning"):
             monkeypatch.setattr(f"{module}.pretrained_folder", lambda: tmp_path)
         found = rerun(medn.load_pretrained("tiny"))
         assert found.identical

@@ -17,7 +17,7 @@ from medn_lab.evaluate.pairs import Floor
 from medn_lab.evaluate.summary import Comparison, compare_predictions
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions, people
-from medn_lab.records.provenance import describe_source
+from medn_lab.records.storage import describe_source
 from medn_lab.train import Run, TrainConfig
 
 RULES = {

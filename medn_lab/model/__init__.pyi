@@ -17,6 +17,6 @@ from .inputs import device_name as device_name
 from .medn import MEDN as MEDN
 from .medn import CoFM as CoFM
 from .medn import MEDNOutput as MEDNOutput
-from .pretrained import load_pretrained as load_pretrained
-from .pretrained import pretrained_names as pretrained_names
-from .pretrained import weights_sha256 as weights_sha256
+from .medn import load_pretrained as load_pretrained
+from .medn import pretrained_names as pretrained_names
+from .medn import weights_sha256 as weights_sha256

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.clips import _Record
-from medn_lab.records.provenance import describe_source
 from medn_lab.records.results import Predictions
+from medn_lab.records.storage import describe_source
 from medn_lab.records.table import counted
 
 # Columns that together say what a row measures, whatever the model.

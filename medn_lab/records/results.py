@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.clips import _ClipRecord, _Record
-from medn_lab.records.provenance import describe_source
-from medn_lab.records.storage import Parts
+from medn_lab.records.storage import Parts, describe_source
 from medn_lab.records.table import counted, normalise_labels
 
 

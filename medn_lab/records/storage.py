@@ -1,4 +1,4 @@
-"""How every record reaches the disk and comes back: one folder a record, no pickles.
+"""How every record reaches the disk and comes back, one folder a record, no pickles; and how its result came about.
 
 A folder holds ``record.json`` (kind, format, metadata, the sha256 of every file), one ``.npy`` an array, one ``.csv`` a
 table and one ``.json`` a document. It is written under a hidden name and renamed when it is whole, so that a
@@ -20,6 +20,8 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -307,3 +309,112 @@ def _plain(value: object) -> object:
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"a record's metadata holds a {type(value).__name__}, which JSON cannot; give text, numbers, lists")
+
+
+# Whose versions are written down; those that are not installed are left out.
+PACKAGES = ("medn-lab", "torch", "numpy", "opencv-python", "opencv-python-headless", "captum", "umap-learn")
+
+
+def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, Any]:
+    """What must be known to make a result again, as JSON-ready values.
+
+    Parameters
+    ----------
+    call : str
+        The function's name.
+    table : DataFrame
+        The clips' table, of which the number and the ids' sha256 are kept.
+    **settings
+        The function's own arguments, JSON-ready.
+
+    Returns
+    -------
+    dict
+        ``call``, the settings, ``clips`` (``n``, ``sha256``), ``versions``, ``hardware`` (the system, and what kind of
+        processor). No path and no name of the machine or its user is in it.
+
+    See Also
+    --------
+    medn_lab.rerun
+
+    Examples
+    --------
+    >>> kept = run_record("predict", table=pd.DataFrame({"clip_id": ["a", "b"]}))
+    >>> kept["call"], kept["clips"]["n"], kept["clips"]["sha256"][:8], "torch" in kept["versions"]
+    ('predict', 2, '7e18f737', True)
+    """
+    return {
+        "call": call,
+        **settings,
+        "clips": {"n": len(table), "sha256": ids_sha256(table)},
+        "versions": {"python": platform.python_version(), **_versions()},
+        "hardware": dict(_hardware()),
+    }
+
+
+def ids_sha256(table: pd.DataFrame) -> str:
+    """The sha256 of a table's clip ids in their order, by which a run record knows its clips.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id``.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> ids_sha256(pd.DataFrame({"clip_id": ["a", "b"]}))[:8]
+    '7e18f737'
+    """
+    return hashlib.sha256("\n".join(table["clip_id"].astype(str)).encode()).hexdigest()
+
+
+def describe_source(source: Mapping[str, Any]) -> str:
+    """One line on how a result came about, for a record's ``repr``; empty where nothing is known.
+
+    Examples
+    --------
+    >>> run = {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}}
+    >>> run["hardware"] = {"system": "Linux", "machine": "x86_64"}
+    >>> source = {"name": "tiny", "sha256": "0123456789ab", "recipe": {"corpus": "SynthME", "seed": 4}, "run": run}
+    >>> describe_source(source)
+    'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0, Linux x86_64, on SynthME seed 4'
+    """
+    run = source.get("run")
+    if not run:
+        return ""
+    name, sha, recipe = source.get("name", ""), source.get("sha256", ""), source.get("recipe") or {}
+    versions, hardware, training = run.get("versions", {}), run.get("hardware", {}), source.get("training") or {}
+    facts = [f"by {name} ({sha[:8]})" if isinstance(sha, str) and sha else name and f"by {name}"]
+    facts += [f"seed {training['seed']}"] if "seed" in training else []
+    facts += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
+    facts += [" ".join(str(hardware[part]) for part in ("system", "machine") if hardware.get(part))]
+    facts += [str(run["device"])] if run.get("device", "cpu") != "cpu" else []
+    facts += [f"on {recipe['corpus']} seed {recipe['seed']}"] if {"corpus", "seed"} <= set(recipe) else []
+    return ", ".join(filter(None, facts))
+
+
+@cache
+def _hardware() -> dict[str, Any]:
+    """With the processor's name: of two of one kind, one may sum in wider steps and end on other digits."""
+    processor, cpuinfo = platform.processor(), Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        named = re.search(r"^model name\s*:\s*(.*?)\s*$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
+        processor = named[1] if named else processor
+    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), "processor": processor}
+
+
+@cache  # a process keeps its packages, and every prediction reads them
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            # What is loaded may be newer than what was installed: an editable checkout has another version.
+            found[name] = sys.modules["medn_lab"].__version__ if name == "medn-lab" else version(name)
+        except PackageNotFoundError:
+            continue
+    return found
