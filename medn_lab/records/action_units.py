@@ -13,16 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.action_unit_grammar import (
-    MUSCLE_AUS,
-    SIDE_APART,
-    Expression,
-    Unit,
-    bare,
-    chosen_units,
-    read_expression,
-    units_of,
-)
+from medn_lab.records import action_unit_grammar as grammar
 from medn_lab.records.table import au_columns, au_values, normalise_text
 
 SideRule = Literal["drop", "keep"]
@@ -73,13 +64,13 @@ class ActionUnits:
     """
 
     text: str
-    parsed: Expression | None
+    parsed: grammar.Expression | None
     units: tuple[str, ...]
     disputed: tuple[int, ...]
     junk: tuple[str, ...]
     known: bool
     complete: bool
-    mentions: tuple[Unit, ...]
+    mentions: tuple[grammar.Unit, ...]
     expression: str
 
     def __str__(self) -> str:
@@ -148,15 +139,19 @@ def parse_action_units(
         if value not in get_args(rules):
             raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(rules)))}, not {value!r}")
     cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
-    parsed, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
-    plain = None if parsed is None else bare(parsed, keep_side=side == "keep")
-    mentions = tuple(units_of(parsed))
+    parsed, junk, complete = grammar.read_expression(
+        _AS_FLOAT.sub(r"\1", cell)
+    )  # blanks in a column make pandas read 4 as 4.0
+    plain = None if parsed is None else grammar.bare(parsed, keep_side=side == "keep")
+    mentions = tuple(grammar.units_of(parsed))
     nothing_moved = complete and bool(mentions) and all(unit.number == 0 and not unit.doubtful for unit in mentions)
-    moving = [unit for unit in units_of(plain) if unit.number in MUSCLE_AUS]
-    certain = chosen_units(plain, "common")
-    side_in_doubt = side == "keep" and any(map(SIDE_APART.fullmatch, junk))  # a side stands there, not clear whose
+    moving = [unit for unit in grammar.units_of(plain) if unit.number in grammar.MUSCLE_AUS]
+    certain = grammar.chosen_units(plain, "common")
+    side_in_doubt = side == "keep" and any(
+        map(grammar.SIDE_APART.fullmatch, junk)
+    )  # a side stands there, not clear whose
     disputed = {unit.number for unit in moving if side_in_doubt or (unit.number, unit.side) not in certain}
-    units = tuple(f"{where}{number}" for number, where in sorted(chosen_units(plain, alternatives)))
+    units = tuple(f"{where}{number}" for number, where in sorted(grammar.chosen_units(plain, alternatives)))
     known = bool(moving) or nothing_moved
     expression = str(plain) if known else ""
     if known and not complete:

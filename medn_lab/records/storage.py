@@ -347,8 +347,7 @@ def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, 
         "call": call,
         **settings,
         "clips": {"n": len(table), "sha256": ids_sha256(table)},
-        "versions": {"python": platform.python_version(), **_versions()},
-        "hardware": dict(_hardware()),
+        **{part: dict(facts) for part, facts in _surroundings().items()},
     }
 
 
@@ -398,23 +397,15 @@ def describe_source(source: Mapping[str, Any]) -> str:
     return ", ".join(filter(None, facts))
 
 
-@cache
-def _hardware() -> dict[str, Any]:
-    """With the processor's name: of two of one kind, one may sum in wider steps and end on other digits."""
-    processor, cpuinfo = platform.processor(), Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
+@cache  # a process keeps its packages and its machine, and every prediction reads them
+def _surroundings() -> dict[str, dict[str, Any]]:
+    versions, processor, cpuinfo = {"python": platform.python_version()}, platform.processor(), Path("/proc/cpuinfo")
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            # What is loaded may be newer than what was installed: an editable checkout has another version.
+            versions[name] = sys.modules["medn_lab"].__version__ if name == "medn-lab" else version(name)
+    if cpuinfo.is_file():  # of two processors of one kind, one may sum in wider steps and end on other digits
         named = re.search(r"^model name\s*:\s*(.*?)\s*$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
         processor = named[1] if named else processor
-    return {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count(), "processor": processor}
-
-
-@cache  # a process keeps its packages, and every prediction reads them
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            # What is loaded may be newer than what was installed: an editable checkout has another version.
-            found[name] = sys.modules["medn_lab"].__version__ if name == "medn-lab" else version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    hardware = {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    return {"versions": versions, "hardware": hardware | {"processor": processor}}

@@ -230,7 +230,7 @@ def fit(
             try:
                 notify("on_fit_start", run)
                 while run.epoch < training.epochs and not run.stopping:
-                    before = [whole.table] if run.epoch else []
+                    past = whole.table.to_dict("records")
                     row = train_epoch(fabric, wrapped, optimiser, clips, targets, training, run.epoch)
                     if fabric.world_size > 1:  # each process has seen a part of each batch
                         for buffer in filter(torch.is_floating_point, model.buffers()):
@@ -238,17 +238,14 @@ def fit(
                             buffer.copy_(mean)
                     if held_out is not None:
                         row |= validate(fabric, model, *held_out, training, run.epoch)
-                    run.history = replace(
-                        run.history, table=pd.concat([*before, pd.DataFrame([row])], ignore_index=True)
-                    )
+                    run.history = replace(record, table=pd.DataFrame([*past, row]))
                     kept, whole = states(), run.history
                     for watcher in watchers:
                         figures = watcher.measure(run) if hasattr(watcher, "measure") else {}
                         if twice := sorted(figures.keys() & row.keys()):
                             raise ValueError(f"a callback measures {twice[0]!r}, which the history has already")
                         row |= {name: float(value) for name, value in figures.items()}
-                    run.history = replace(record, table=pd.concat([*before, pd.DataFrame([row])], ignore_index=True))
-                    whole = run.history
+                    whole = run.history = replace(record, table=pd.DataFrame([*past, row]))
                     if folder is not None and fabric.is_global_zero:
                         _save_checkpoint(folder, model, optimiser, with_sum(run.history))
                     bar.update()
@@ -285,31 +282,22 @@ def _training_record(
         name = name.replace("untrained", "trained")
     elif not name.startswith("MEDN, trained") and not name.endswith(", trained further"):
         name = f"{name}, trained further"
+    threads = training.threads or torch.get_num_threads()
     source = {
-        "name": name,
-        "training": asdict(training),
-        "recipe": dict(clips.recipe),
+        "name": name, "training": asdict(training), "recipe": dict(clips.recipe),
         "validation": None if validation is None else dict(validation.recipe),
         "callbacks": [type(callback).__name__ for callback in callbacks],
-        "run": run_record(
-            "fit", table=clips.table, label=label, device=device_name(device),
-            threads=training.threads or torch.get_num_threads(),
-        ),
+        "run": run_record("fit", table=clips.table, label=label, device=device_name(device), threads=threads),
     }  # fmt: skip
     config = {
-        "model": asdict(model.config),
-        "training": asdict(training),
+        "model": asdict(model.config), "training": asdict(training),
         "clips": {"n": len(clips), "sha256": ids_sha256(clips.table), "recipe": dict(clips.recipe)},
         "versions": {"medn_lab": __version__, "torch": torch.__version__},
-    }
+    }  # fmt: skip
     wanted = dict.fromkeys(["clip_id", "dataset", "subject", label, *model.config.aus])
-    learned = [
-        part.table[[column for column in wanted if column in part.table]].assign(part=named)
-        for named, part in (("training", clips), ("validation", validation))
-        if part is not None
-    ]
-    empty = pd.DataFrame(columns=["epoch"])
-    return History(empty, config, "stopped", source, pd.concat(learned, ignore_index=True))
+    parts = {"training": clips} if validation is None else {"training": clips, "validation": validation}
+    learned = pd.concat([part.table.filter(list(wanted)).assign(part=named) for named, part in parts.items()])
+    return History(pd.DataFrame(columns=["epoch"]), config, "stopped", source, learned.reset_index(drop=True))
 
 
 def _is_checkpoint(folder: Path) -> bool:
