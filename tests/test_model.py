@@ -49,7 +49,8 @@ def test_shapes_are_those_stated_and_every_parameter_receives_a_gradient(config)
     has_motion, has_emotion = config.branches != "emotion", config.branches != "motion"
     assert (out.logits.shape, out.fused.shape) == ((24, 2), (24, 32))
     assert [part.shape[1] for part in (out.au_logits, out.motion) if part is not None] == [3, 32] * has_motion
-    assert [part.shape[1] for part in (out.emotion,) if part is not None] == [config.emotion_dim] * has_emotion
+    width = config.code_dim if config.decoupling == "bottleneck" else 32
+    assert [part.shape[1] for part in (out.emotion,) if part is not None] == [width] * has_emotion
     assert (out.gate is not None) == (config.fusion == "cofm" and has_motion and has_emotion)
     targets = read_targets(config, clips.table, label="label", training=True)
     medn_loss(out, targets, config=config)["loss"].backward()

@@ -200,8 +200,6 @@ def test_what_does_not_fit_together_is_refused():
         ("predictions", {"logits": np.array([[0.0, 1], [2, 3], [4, np.nan]])}, "logits of 1 of 3 .*'c2'"),
         ("embedding", {"motion_xy": None, "emotion_xy": None, "layers": {}}, "at least one map"),
         ("embedding", {"layers": {"gate": np.zeros((2, 2))}}, r"gate map is \(2, 2\).*3 clips"),
-        ("attribution", {"flow": None}, "frames, flow or both"),
-        ("kept", {"keep_rates": (0.5,)}, r"1 keep rates.*\(3, 2, 4, 4\)"),
     ):
         with pytest.raises(ValueError, match=facts):
             dataclasses.replace(every[name], **changes)

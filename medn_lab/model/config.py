@@ -134,11 +134,6 @@ class MEDNConfig:
         """Spatial tokens kept at each keep rate, at least one."""
         return tuple(max(1, round(rate * self.n_positions)) for rate in self.keep_rates)
 
-    @property
-    def emotion_dim(self) -> int:
-        """Width of the emotion feature: the code under ``bottleneck``, else `dim`."""
-        return self.code_dim if self.decoupling == "bottleneck" and self.branches == "both" else self.dim
-
     @classmethod
     def for_clips(
         cls, clips: Clips, *, label: str = "label", network: Network = "medn_tiny", **changes: Any

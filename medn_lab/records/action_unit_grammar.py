@@ -181,7 +181,15 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
         if tree is None:
             return None
         if tree.data == "unit":
-            return replace(_unit(str(tree.children[0])), reference=reference)
+            found = require(_UNIT.fullmatch(str(tree.children[0])), otherwise=f"{text!r} holds no action unit")
+            behind = found["intensity"].upper()
+            prefix = found["lead"].upper() + found["prefix"].upper() + (behind if behind in ("L", "R") else "")
+            side, part = ("".join(letter for letter in pair if letter in prefix) for pair in ("LR", "TB"))
+            return Unit(
+                int(found["number"]), side=side if side != "LR" else "", part=part if part != "TB" else "",
+                asymmetric="A" in prefix, intensity="/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", behind)),
+                reference=reference, doubtful=bool(found["doubt"]),
+            )  # fmt: skip
         if tree.data == "junk":
             junk.append(str(tree.children[0]))
             return None
@@ -202,15 +210,3 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
     # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
     in_doubt = any(sign.isdigit() for word in junk for sign in word) or _BETWEEN.search(text)
     return parsed, tuple(junk), complete and not in_doubt
-
-
-def _unit(text: str) -> Unit:
-    found = require(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
-    behind = found["intensity"].upper()
-    prefix = found["lead"].upper() + found["prefix"].upper() + (behind if behind in ("L", "R") else "")
-    side, part = ("".join(letter for letter in pair if letter in prefix) for pair in ("LR", "TB"))
-    return Unit(
-        int(found["number"]), side=side if side != "LR" else "", part=part if part != "TB" else "",
-        asymmetric="A" in prefix, intensity="/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", behind)),
-        doubtful=bool(found["doubt"]),
-    )  # fmt: skip

@@ -20,6 +20,7 @@ from medn_lab.records.storage import Parts, read_parts, write_parts
 from medn_lab.records.table import au_columns, check_table, counted, positions
 
 PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
+NO_PROBLEMS = partial(pd.DataFrame, columns=list(PROBLEM_COLUMNS))
 
 
 class _Record:
@@ -112,10 +113,6 @@ class _ClipRecord(_Record):
         return {name: array[rows] for name in self._per_clip if (array := getattr(self, name)) is not None}
 
 
-def _no_problems() -> pd.DataFrame:
-    return pd.DataFrame(columns=list(PROBLEM_COLUMNS))
-
-
 def _tally(table: pd.DataFrame, column: str) -> str:
     """How often each value of a column occurs, the most frequent first; empty where there is no such column."""
     counts = table[column].value_counts() if column in table else {}
@@ -153,7 +150,7 @@ class ClipIndex(_ClipRecord):
     """
 
     table: pd.DataFrame
-    problems: pd.DataFrame = field(default_factory=_no_problems)
+    problems: pd.DataFrame = field(default_factory=NO_PROBLEMS)
     source: Mapping[str, Any] = field(default_factory=dict)
 
     _required = ("clip_id", "subject")
@@ -353,7 +350,7 @@ class Clips(_ClipRecord):
     table: pd.DataFrame
     recipe: Mapping[str, Any] = field(default_factory=dict)
     truth: Truth | None = None
-    problems: pd.DataFrame = field(default_factory=_no_problems)
+    problems: pd.DataFrame = field(default_factory=NO_PROBLEMS)
     viewing: ViewingCopy | None = None
 
     _required = ("clip_id", "subject")

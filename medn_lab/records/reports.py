@@ -113,10 +113,24 @@ class DecouplingReport(_Record):
         rows = self.readers
         if rows.empty or len(self.models) < 2:
             return ""
-        groups = rows.groupby(["branch", "target"], sort=False)
-        return "; ".join(
-            f"{target} from the {branch} branch: {_order_by_reader(own)}" for (branch, target), own in groups
-        )
+        found = []
+        for (branch, target), own in rows.groupby(["branch", "target"], sort=False):
+            known = own["excess"].notna().all()
+            chosen = ("excess", "excess_low", "excess_high") if known else ("value", "low", "high")
+            wide = own.pivot_table(list(chosen), "model", "measure", dropna=False).reindex(self.models)
+            value, low, high = (wide[name] for name in chosen)
+            orders: dict[str, list[str]] = {}
+            for reader in [name for name in own["measure"].unique() if value[name].notna().all()]:
+                orders.setdefault(" < ".join(value[reader].sort_values(kind="stable").index), []).append(reader)
+            # A pair is reversed where one reader has a model clearly below another, and another reader the reverse.
+            below = {(a, b) for a, b in permutations(self.models, 2) if (high.loc[a] < low.loc[b]).any()}
+            clear = any(pair[::-1] in below for pair in below)
+            does = "depends on the reader" + ("" if clear else " only where their intervals overlap")
+            does = "does not depend on the reader" if len(orders) == 1 else does
+            listed = "; ".join(f"{', '.join(readers)}: {order}" for order, readers in orders.items())
+            result = f"the order of the models {does} ({listed})" if orders else "no reader has a value"
+            found.append(f"{target} from the {branch} branch: {result}")
+        return "; ".join(found)
 
     def compare(self) -> pd.DataFrame:
         """The values side by side: what is measured in the rows, a model a column."""
@@ -248,27 +262,6 @@ class DecouplingReport(_Record):
                 which = f" given the {given}" if given else ""
                 facts[f"AUs from the emotion branch{which} {value:.3f} ({bound}{worst})"] = None
         return list(facts)
-
-
-def _order_by_reader(rows: pd.DataFrame) -> str:
-    """Whether the readers order the models alike, for one branch and target."""
-    chosen = ("excess", "excess_low", "excess_high") if rows["excess"].notna().all() else ("value", "low", "high")
-    models = list(dict.fromkeys(rows["model"]))
-    wide = rows.pivot_table(list(chosen), "model", "measure", dropna=False).reindex(models)
-    value, low, high = (wide[name] for name in chosen)
-    readers = [reader for reader in dict.fromkeys(rows["measure"]) if value[reader].notna().all()]
-    orders: dict[str, list[str]] = {}
-    for reader in readers:
-        orders.setdefault(" < ".join(value[reader].sort_values(kind="stable").index), []).append(reader)
-    if not orders:
-        return "no reader has a value"
-    found = "; ".join(f"{', '.join(alike)}: {order}" for order, alike in orders.items())
-    if len(orders) == 1:
-        return f"the order of the models does not depend on the reader ({found})"
-    # A pair is reversed where one reader has the one model clearly below the other, and another reader the reverse.
-    below = {(a, b) for a, b in permutations(models, 2) if (high.loc[a] < low.loc[b]).any()}
-    overlap = "" if any(pair[::-1] in below for pair in below) else " only where their intervals overlap"
-    return f"the order of the models depends on the reader{overlap} ({found})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -305,11 +305,6 @@ class Attribution(_ClipRecord):
     params: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.frames is None and self.flow is None:
-            raise ValueError("an Attribution needs values for frames, flow or both; neither was given")
-
     def __repr__(self) -> str:
         checked = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items()) or "unchecked"
         what = f"Attribution of {self.target} ({self.branch}, {self.method}): {counted(len(self), 'clip')}"
@@ -388,13 +383,6 @@ class KeptTokens(_ClipRecord):
     region: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        n = len(self.keep_rates)
-        if self.masks.ndim != 4 or self.masks.shape[1] != n:
-            fault = f"with a scale for each of {n} keep rates; these are {self.masks.shape}"
-            raise ValueError(f"masks must be (n, n_scales, grid, grid) {fault}")
-
     def __repr__(self) -> str:
         grid = self.masks.shape[-1]
         rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
@@ -465,10 +453,8 @@ class LivePrediction:
     flow_alone: Predictions | None = None
     kept: KeptTokens | None = None
 
-    def __len__(self) -> int:
-        return len(self.predictions)
-
     def __repr__(self) -> str:
         first = zip(self.predictions.table["clip_id"][:3], self.predictions.predicted, strict=False)
-        model, more = self.predictions.source.get("name", "an unnamed model"), ", ..." if len(self) > 3 else ""
-        return f"LivePrediction of {model} to {counted(len(self), 'clip')}: {', '.join(map(' '.join, first))}{more}"
+        model, count = self.predictions.source.get("name", "an unnamed model"), len(self.predictions)
+        clips, more = counted(count, "clip"), ", ..." if count > 3 else ""
+        return f"LivePrediction of {model} to {clips}: {', '.join(map(' '.join, first))}{more}"
