@@ -135,7 +135,7 @@ def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = Fa
             files = {name: source / f"{name}{suffix}" for name in head[part]}
             for name, file in files.items():
                 if not _PLAIN_NAME.fullmatch(name) or file.resolve().parent != source.resolve():
-                    raise ValueError(f"it names {name!r} as a part, which leads out of its folder")
+                    raise ValueError(f"it names {name!r} as a part, which leads out of its folder; it is not read")
                 if not file.is_file():
                     raise ValueError(f"it lacks {file.name}")
                 if file.name in sums and sha256_of_file(file) != sums[file.name]:
