@@ -133,15 +133,6 @@ def test_a_column_of_any_type_has_its_au_sets():
         assert texts_of(pd.DataFrame({"action_units": pd.Series(column), 5: 1})) == sets
 
 
-@settings(max_examples=50)
-@given(st.text(alphabet="0123456789LRTBAUECDorefk+/(), ?-.x", max_size=30) | st.text(max_size=20))
-def test_any_text_gives_a_result(text):
-    read = parse_action_units(text, side="keep", alternatives="all")
-    assert read.text == text
-    assert set(read.numbers) <= {unit.number for unit in read.mentions}
-    assert read.known or not read.units
-
-
 LETTERS = (["", "L", "R", "A", "T", "B", "LT"], range(1, 47), ["", "A", "E", "A/B"], ["", "?"])
 units = st.tuples(*map(st.sampled_from, LETTERS)).map(lambda parts: "{}{}{}{}".format(*parts))
 expressions = st.recursive(

@@ -231,7 +231,7 @@ class DecouplingReport(_Record):
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
         keys = [name for name in ("given", *KEYS) if name in self.table]
-        rows = [group for _, group in self.table.groupby(keys, sort=False)] if len(self.table) else [self.table]
+        rows = [group for _, group in self.table.groupby(keys, sort=False, dropna=False)] if keys else [self.table]
         page = template.render(
             report=self, title=title, figures=pictures, measures=MEASURES, rows=pd.concat(rows).to_dict("records"),
             sizes=self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else None,
@@ -251,13 +251,14 @@ class DecouplingReport(_Record):
         """The main figures of a model, a phrase each."""
         facts: dict[str, None] = {}
         for row in self.table[self.table["model"] == name].to_dict("records"):
-            kind, value, given = row["kind"], row["value"], row["given"]
+            kind, value, given, leak = row["kind"], row["value"], row["given"], (row["branch"], row["target"])
             if str(row.get("reason", "")).endswith(" constant"):
                 facts[row["reason"]] = None
             elif kind == "dependence" and not given and row["measure"] in ("linear_cka", "distance_correlation"):
                 facts[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
-            elif (row["branch"], row["target"]) == ("emotion", "AUs") and kind in ("leakage", "conditional"):
-                bound = f"p {row['p']:.2g}" if given else f"allowed {row['allowed']:.3f}"
+            elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs") and np.isfinite(value):
+                allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
+                bound = f"p {row['p']:.2g}" if given else allowed
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
                 which = f" given the {given}" if given else ""
                 facts[f"AUs from the emotion branch{which} {value:.3f} ({bound}{worst})"] = None
