@@ -97,10 +97,8 @@ class PatchReader(nn.Module):
         score = score if emotion is None else score + torch.tanh(20 * emotion.feature.sum(dim=1))
         of_motion = (None, None) if motion is None else (motion.au_logits, motion.feature)
         of_emotion = None if emotion is None else emotion.feature
-        return MEDNOutput(
-            torch.stack([score, -score], dim=1), *of_motion, of_emotion, None, None,
-            motion_output=motion, sevit_output=emotion,
-        )  # fmt: skip
+        logits = torch.stack([score, -score], dim=1)
+        return MEDNOutput(logits, *of_motion, of_emotion, None, None, sevit_output=emotion)
 
 
 def cell_mask(cell: tuple[int, int]) -> Tensor:

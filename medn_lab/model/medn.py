@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import medn_lab
-from medn_lab.model.branches import MotionBranch, MotionOutput, SEVit, SEVitOutput
+from medn_lab.model.branches import MotionBranch, SEVit, SEVitOutput
 from medn_lab.model.config import MEDNConfig
 from medn_lab.model.decoupling import Adversary, GaussianCode
 from medn_lab.records import History, sha256_of_file
@@ -123,7 +123,6 @@ class MEDNOutput(NamedTuple):
         Information in the emotion code, bottleneck only.
     guess : (b, d) tensor or None
         The adversary's guess of the standardised motion feature, adversarial only.
-    motion_output : MotionOutput or None
     sevit_output : SEVitOutput or None
 
     Examples
@@ -141,7 +140,6 @@ class MEDNOutput(NamedTuple):
     gate: Tensor | None
     nats: Tensor | None = None
     guess: Tensor | None = None
-    motion_output: MotionOutput | None = None
     sevit_output: SEVitOutput | None = None
 
 
@@ -249,7 +247,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             fused = wide if motion is None else motion.feature
         guess = None if self.adversary is None or emotion is None else self.adversary(wide)
         moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
-        return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, motion, emotion)
+        return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, emotion)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
