@@ -13,7 +13,7 @@ from medn_lab import model as network
 from medn_lab.model import MEDN, CoFM, MEDNConfig, SEVit, as_inputs, check_clips, load_pretrained, weights_sha256
 from medn_lab.model.branches import Whiten, place_courses
 from medn_lab.model.decoupling import GaussianCode, adversarial_loss, cross_covariance_loss, hsic_loss, orthogonal_loss
-from medn_lab.train import medn_loss, read_targets
+from medn_lab.train import TrainConfig, medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
 CODED = replace(SMALL, decoupling="bottleneck")
@@ -53,7 +53,7 @@ def test_shapes_are_those_stated_and_every_parameter_receives_a_gradient(config)
     assert [part.shape[1] for part in (out.emotion,) if part is not None] == [width] * has_emotion
     assert (out.gate is not None) == (config.fusion == "cofm" and has_motion and has_emotion)
     targets = read_targets(config, clips.table, label="label", training=True)
-    medn_loss(out, targets, config=config)["loss"].backward()
+    medn_loss(out, targets, config=config, training=TrainConfig())["loss"].backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     # A softmax over one scale has nothing to learn, and a bias before a softmax never has.
     allowed = {"emotion_branch.mixer.bias", "emotion_branch.pool.bias"}

@@ -253,13 +253,7 @@ def shift(x: Tensor, *, dx: int, dy: int) -> Tensor:
 
 
 def medn_loss(
-    output: MEDNOutput,
-    targets: Targets,
-    *,
-    config: MEDNConfig,
-    au_weight: float = 1.0,
-    decoupling_weight: float = 1.0,
-    label_smoothing: float = 0.0,
+    output: MEDNOutput, targets: Targets, *, config: MEDNConfig, training: TrainConfig, done: float = 1.0
 ) -> dict[str, Tensor]:
     """The terms of MEDN's loss and their weighted sum.
 
@@ -271,10 +265,10 @@ def medn_loss(
         Of the same clips.
     config : MEDNConfig
         Says which decoupling term there is.
-    au_weight, decoupling_weight : float
-        Weights of the AU and the decoupling term; the emotion term has weight 1.
-    label_smoothing : float
-        In [0, 1), on the emotion term.
+    training : TrainConfig
+        The weights of the AU and the decoupling term (the emotion term has weight 1) and the label smoothing.
+    done : float
+        The share of the training that is over, in [0, 1], which decides how far the decoupling weight has risen.
 
     Returns
     -------
@@ -294,10 +288,11 @@ def medn_loss(
     >>> config = MEDNConfig(size=32, dim=16, classes=("x", "y"), aus=("AU12",))
     >>> output = MEDN(config)(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32))
     >>> targets = Targets(torch.tensor([0, 1]), torch.tensor([[1.0], [0.0]]), torch.ones(2), torch.ones(1))
-    >>> list(medn_loss(output, targets, config=config))
+    >>> list(medn_loss(output, targets, config=config, training=TrainConfig()))
     ['loss', 'emotion', 'au', 'decoupling']
     """
-    total = F.cross_entropy(output.logits, targets.labels, weight=targets.class_weight, label_smoothing=label_smoothing)
+    smoothed = {"weight": targets.class_weight, "label_smoothing": training.label_smoothing}
+    total = F.cross_entropy(output.logits, targets.labels, **smoothed)
     terms = {"emotion": total}
     if output.au_logits is not None and config.aus:
         known, truth = ~torch.isnan(targets.aus), torch.nan_to_num(targets.aus)
@@ -305,12 +300,15 @@ def medn_loss(
             output.au_logits, truth, pos_weight=targets.au_weight, reduction="none"
         )
         terms["au"] = (of_each * known).sum() / known.sum().clamp_min(1)  # 0 where nothing is known
-        total = total + au_weight * terms["au"]
+        total = total + training.au_weight * terms["au"]
     method = DECOUPLING_METHODS[config.decoupling]
     parts = [getattr(output, name) for name in method.reads]
     if method.loss is not None and all(part is not None for part in parts):
         terms["decoupling"] = method.loss(*parts)
-        total = total + decoupling_weight * terms["decoupling"]
+        weight = method.weight if training.decoupling_weight is None else training.decoupling_weight
+        start, full = training.decoupling_ramp
+        ramp = 1.0 if done >= full else max(0.0, (done - start) / (full - start))
+        total = total + weight * ramp * terms["decoupling"]
     return {"loss": total} | terms
 
 
@@ -349,7 +347,7 @@ def train_epoch(
             inputs = Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
         batch = targets.take(rows, device=fabric.device)
         output = model(*inputs)
-        terms = _terms(output, batch, model.config, training, done=step / steps)
+        terms = medn_loss(output, batch, config=model.config, training=training, done=step / steps)
         values = {name: value.item() for name, value in terms.items()}
         if not math.isfinite(values["loss"]):
             raise ValueError(f"the loss is no longer a number in epoch {epoch + 1}: learning_rate or flow too high")
@@ -380,7 +378,7 @@ def validate(
     for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // 64)):
         batch = targets.take(torch.from_numpy(rows), device=fabric.device)
         output = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device))
-        terms = _terms(output, batch, model.config, training, done=(epoch + 1) / training.epochs)
+        terms = medn_loss(output, batch, config=model.config, training=training, done=(epoch + 1) / training.epochs)
         for name, value in terms.items():
             sums[name] += value.item() * len(rows)
         np.add.at(counts, (batch.labels.cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
@@ -388,17 +386,3 @@ def validate(
     f1 = 2 * hits[present > 0] / (present + predicted)[present > 0]
     scores = {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}
     return {f"validation_{name}": float(value / len(clips)) for name, value in ({**sums} | scores).items()}
-
-
-def _terms(
-    output: MEDNOutput, batch: Targets, config: MEDNConfig, training: TrainConfig, *, done: float
-) -> dict[str, Tensor]:
-    """The loss when a share `done` of the training is over."""
-    weight = training.decoupling_weight
-    weight = DECOUPLING_METHODS[config.decoupling].weight if weight is None else weight
-    start, full = training.decoupling_ramp
-    ramp = 1.0 if done >= full else max(0.0, (done - start) / (full - start))
-    return medn_loss(
-        output, batch, config=config, au_weight=training.au_weight, label_smoothing=training.label_smoothing,
-        decoupling_weight=weight * ramp,
-    )  # fmt: skip
