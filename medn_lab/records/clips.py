@@ -66,12 +66,12 @@ class _Record:
         parts: Parts = {"arrays": {}, "tables": {}, "documents": {}, "meta": {}}
         for name, kind in get_annotations(type(self)).items():
             value, sort = getattr(self, name), "documents" if name == self._document else "meta"
-            if isinstance(value, np.ndarray):
-                parts["arrays"][name] = value
-            elif kind == "pd.DataFrame":
+            if kind == "pd.DataFrame":
                 parts["tables"][self._table_file if name == "table" else name] = value
             elif name not in self._arrays:
                 parts[sort][name] = dict(value) if isinstance(value, Mapping) else value
+            elif value is not None:
+                parts["arrays"][name] = value
         return parts
 
     @classmethod

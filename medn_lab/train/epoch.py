@@ -291,8 +291,9 @@ def medn_loss(
     >>> list(medn_loss(output, targets, config=config, training=TrainConfig()))
     ['loss', 'emotion', 'au', 'decoupling']
     """
-    smoothed = {"weight": targets.class_weight, "label_smoothing": training.label_smoothing}
-    total = F.cross_entropy(output.logits, targets.labels, **smoothed)
+    total = F.cross_entropy(
+        output.logits, targets.labels, weight=targets.class_weight, label_smoothing=training.label_smoothing
+    )
     terms = {"emotion": total}
     if output.au_logits is not None and config.aus:
         known, truth = ~torch.isnan(targets.aus), torch.nan_to_num(targets.aus)
