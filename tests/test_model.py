@@ -212,16 +212,18 @@ class TestDecouplingLosses:
 
     def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide(self):
         model = MEDN(replace(SMALL, decoupling="adversarial"))
-        motion = torch.randn(64, 32).requires_grad_()
-        feature = motion.detach().clone().requires_grad_()  # an emotion feature that is the motion feature itself
-        before = adversarial_loss(motion, model.adversary(feature))
-        before.backward()
-        assert motion.grad is None
+        out = model(torch.rand(64, 8, 3, 32, 32), torch.rand(64, 2, 32, 32))
+        motion = torch.randn(64, 32).requires_grad_()  # what the emotion feature holds, too: it predicts it in part
         with torch.no_grad():
-            hidden = adversarial_loss(motion, model.adversary(feature - feature.grad * 20))
-            for parameter in model.adversary.parameters():
-                parameter -= 0.1 * parameter.grad
-            guessed = adversarial_loss(motion, model.adversary(feature))
+            motion += 50 * (out.emotion - out.emotion.mean(dim=0))
+        before = adversarial_loss(motion, out.guess)
+        moved, *steps = torch.autograd.grad(before, [out.emotion, *model.adversary.parameters()], retain_graph=True)
+        assert torch.autograd.grad(before, motion, allow_unused=True) == (None,)
+        with torch.no_grad():
+            hidden = adversarial_loss(motion, model.adversary(out.emotion - moved))
+            for parameter, gradient in zip(model.adversary.parameters(), steps, strict=True):
+                parameter -= 0.1 * gradient
+            guessed = adversarial_loss(motion, model.adversary(out.emotion))
         assert guessed < before < hidden
 
 

@@ -105,37 +105,19 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
 QUIET_LOG_VARIANCE = -4.0
 
 
-class Adversary(nn.Module):
-    """The adversary: a network that guesses the motion feature from the emotion feature.
-
-    Ours. The gradient is turned round between the guess and the emotion feature (Ganin and Lempitsky, "Unsupervised
-    domain adaptation by backpropagation", 2015): the adversary learns to guess, the emotion branch to give nothing to
-    guess from. It needs no AU labels. The motion feature is not changed by it.
-
-    Parameters
-    ----------
-    dim : int
-        Width of both features.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.guess = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-
-    def forward(self, emotion: Tensor) -> Tensor:
-        """Guess the standardised motion feature (b, d) from the emotion feature (b, d)."""
-        return self.guess(2 * emotion.detach() - emotion)  # the same value, the gradient turned round
-
-
 def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
     """Mean squared error of an adversary's guess of the motion feature, standardised over the batch.
+
+    Ours. The adversary is a network that guesses the motion feature from the emotion feature. The gradient is reversed
+    between the two (Ganin and Lempitsky, "Unsupervised domain adaptation by backpropagation", 2015): the adversary
+    learns to guess, and the emotion branch learns to hold nothing to guess from. It needs no AU labels.
 
     Parameters
     ----------
     motion : (b, d) tensor
         The motion feature; no gradient reaches it.
     guess : (b, d) tensor
-        Of :class:`Adversary`, through which the gradient reaches the emotion feature turned round.
+        Of the adversary (``MEDNOutput.guess``), through which the gradient reaches the emotion feature reversed.
 
     Returns
     -------

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 import medn_lab
 from medn_lab.model.branches import MotionBranch, SEVit, SEVitOutput
 from medn_lab.model.config import MEDNConfig
-from medn_lab.model.decoupling import Adversary, GaussianCode
+from medn_lab.model.decoupling import GaussianCode
 from medn_lab.records import History, sha256_of_file
 
 CONFIG, CARD, WEIGHTS = "config.json", "figures.json", "model.safetensors"
@@ -191,7 +191,10 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             self.emotion_branch = SEVit(config) if config.branches != "motion" else None
             dim, drop, named = config.dim, config.dropout, config.decoupling if both else "none"
             self.code = GaussianCode(dim, code_dim=config.code_dim) if named == "bottleneck" else None
-            self.adversary = Adversary(dim) if named == "adversarial" else None
+            self.adversary = None
+            if named == "adversarial":
+                layers = nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+                self.adversary = nn.Sequential(*layers)
             self.fusion: CoFM | PlainFusion | None = None
             if both:
                 plain = config.fusion != "cofm"
@@ -231,13 +234,15 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
         motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
         emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
-        feature = wide = tokens = nats = gate = None
+        feature = wide = tokens = nats = gate = guess = None
         if emotion is not None:
             feature = wide = emotion.feature
             tokens = emotion.tokens
             if self.code is not None:
                 feature, wide, nats = self.code(emotion.feature)
                 tokens = wide.unsqueeze(1)  # fusion reads nothing that has not paid for passing the code
+            if self.adversary is not None:  # given the emotion feature's value, and its gradient reversed
+                guess = self.adversary(2 * wide.detach() - wide)
         if self.fusion is not None and motion is not None and emotion is not None:
             seen, seen_tokens = motion.feature, motion.tokens
             if self.code is not None:  # under the bottleneck the motion branch learns from the AU task alone
@@ -245,7 +250,6 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
         else:
             fused = wide if motion is None else motion.feature
-        guess = None if self.adversary is None or emotion is None else self.adversary(wide)
         moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
         return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, emotion)
 
