@@ -77,8 +77,8 @@ class Watch:
 
 
 def test_training_learns_a_label_that_needs_both_branches():
-    clips = tiny_clips(n_subjects=6, clips_per_subject=8)
-    training = TrainConfig(epochs=10, batch_size=8, learning_rate=3e-3, mirror=False, max_shift=0)
+    clips = tiny_clips(n_subjects=4, clips_per_subject=8)
+    training = TrainConfig(epochs=8, batch_size=8, learning_rate=3e-3, mirror=False, max_shift=0)
     model, _ = trained(clips, training, small_model(clips, dim=32))
     held_out = tiny_clips(n_subjects=4, clips_per_subject=8, seed=1)
     assert accuracy(held_out.table["label"], predict(model, held_out).predicted) > 0.9
