@@ -233,11 +233,9 @@ class Embedding(_ClipRecord):
                 raise ValueError(f"the {name} map is {np.shape(xy)} but a map of {len(self.table)} clips is {shape}")
 
     def __repr__(self) -> str:
-        params = {name: value for name, value in self.params.items() if not isinstance(value, Mapping)}
-        if params.get("n_clips") == len(self):
-            del params["n_clips"]
-        reason = params.pop("reason", "")
-        facts = [", ".join(f"{name} {value}" for name, value in params.items()), reason]
+        hidden = ("reason", "n_clips") if self.params.get("n_clips") == len(self) else ("reason",)
+        params = {k: v for k, v in self.params.items() if k not in hidden and not isinstance(v, Mapping)}
+        facts = [", ".join(f"{name} {value}" for name, value in params.items()), self.params.get("reason", "")]
         for what in ("trustworthiness", "continuity"):
             figures = [f"{name} {value:.3f}" for name, value in getattr(self, what).items() if np.isfinite(value)]
             facts.append(f"{what} {', '.join(figures) or 'not measured'}")
