@@ -9,8 +9,11 @@ import acts_attribution
 import acts_clips
 import acts_explore
 import acts_panels
+import nbformat
 import pytest
 from lab_server import REPOSITORY
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 NOTEBOOKS = sorted(path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
 BY_HAND = [module.BY_HAND for module in (acts_clips, acts_explore, acts_attribution, acts_panels)]
@@ -22,6 +25,17 @@ LONG = {"03_training.ipynb"}
 """Not run a second time by ``make test-portable``: it trains for minutes, and its act points at no figure."""
 
 
+SMALL = {
+    "03_training.ipynb": {"epochs": 2},
+    "04_evaluation.ipynb": {"n_subjects": 4, "clips_per_subject": 10, "epochs": 2},
+    "05_decoupling.ipynb": {"n_permutations": 19},
+    "07_attribution.ipynb": {"n_subjects": 3},
+    "09_your_own_data.ipynb": {"epochs": 2},
+    "11_calibration.ipynb": {"n_subjects": 6, "n_draws": 20},
+}
+"""Parameters that take less time: what a reader does is tried here, and nbval runs the notebooks as they are stored."""
+
+
 def _marked(name: str) -> object:
     return pytest.param(name, marks=[pytest.mark.acts] if name in WITH_ACTS - LONG else [])
 
@@ -30,6 +44,8 @@ def _marked(name: str) -> object:
 def test_a_notebook_runs_in_lab_without_error_or_network_and_its_widgets_obey(lab, name):
     if name not in NOTEBOOKS:
         pytest.skip(f"there is no notebooks/{name} to run")
+    path = lab.server.root / "notebooks" / name
+    nbformat.write(parameterize_notebook(load_notebook_node(str(path)), SMALL.get(name, {})), path)
     lab.open_notebook(f"notebooks/{name}")
     lab.run_all(seconds=1200)
     pictures = lab.screenshots_down(Path(name).stem)
