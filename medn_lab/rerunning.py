@@ -20,7 +20,7 @@ from medn_lab.data.protocols import Fold
 from medn_lab.diagnose.attribution import attribute
 from medn_lab.model import MEDN, MEDNConfig, load_pretrained, pretrained_names, weights_sha256
 from medn_lab.model.inputs import torch_threads
-from medn_lab.model.pretrained import pretrained_folder
+from medn_lab.model.medn import pretrained_folder
 from medn_lab.records import Clips, DecouplingReport, History, ids_sha256, require
 from medn_lab.train import TrainConfig, fit
 

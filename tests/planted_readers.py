@@ -6,9 +6,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from medn_lab.model import MEDNConfig, MEDNOutput
-from medn_lab.model.motion import MotionOutput
-from medn_lab.model.sevit import SEVitOutput
+from medn_lab.model import MEDNConfig, MEDNOutput, MotionOutput, SEVitOutput
 
 SIZE, N_FRAMES, PATCH = 32, 8, 8
 CLASSES = ("happiness", "others")
@@ -99,10 +97,8 @@ class PatchReader(nn.Module):
         score = score if emotion is None else score + torch.tanh(20 * emotion.feature.sum(dim=1))
         of_motion = (None, None) if motion is None else (motion.au_logits, motion.feature)
         of_emotion = None if emotion is None else emotion.feature
-        return MEDNOutput(
-            torch.stack([score, -score], dim=1), *of_motion, of_emotion, None, None,
-            motion_output=motion, sevit_output=emotion,
-        )  # fmt: skip
+        logits = torch.stack([score, -score], dim=1)
+        return MEDNOutput(logits, *of_motion, of_emotion, None, None, sevit_output=emotion)
 
 
 def cell_mask(cell: tuple[int, int]) -> Tensor:

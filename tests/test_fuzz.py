@@ -55,7 +55,7 @@ def check_au(text: object, folder: Path) -> bool:
     for rule in ("first", "all", "common"):
         read = parse_action_units(text, alternatives=rule, side="keep")
         assert read.known or not read.units
-        assert set(read.numbers) <= {unit.number for unit in read.mentions()} & set(range(1, 47))
+        assert set(read.numbers) <= {unit.number for unit in read.mentions} & set(range(1, 47))
     values = au_table([text], aus=range(1, 47)).to_numpy()
     assert np.isin(values[~np.isnan(values)], [0, 1]).all()
     assert read.known or np.isnan(values).all()

@@ -10,7 +10,7 @@ from tiny_clips import tiny_clips
 from medn_lab.diagnose import kept_tokens
 from medn_lab.evaluate import extract_features, layer_features, live_predictor, predict
 from medn_lab.model import MEDN, MEDNConfig, as_inputs
-from medn_lab.records import BranchFeatures, LivePrediction
+from medn_lab.records import BranchFeatures
 
 ABOUT = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -91,10 +91,8 @@ class TestLivePrediction:
             torch.set_num_threads(count)
         assert (model.training, model.head.training, model.motion_branch.stem.training) == (True, True, False)
 
-    def test_records_of_different_clips_make_no_answer(self, model, few):
-        answers, other = (live_predictor(model)(few.select(few.table["clip_id"][::step])) for step in (1, -1))
-        with pytest.raises(ValueError, match="different clips"):
-            LivePrediction(answers.predictions, other.features)
+    def test_an_answer_names_the_model_and_the_clips(self, model, few):
+        answers = live_predictor(model)(few)
         assert f"{model.name} to 4 clips: tiny0_s00_c00 " in repr(answers)
 
 

@@ -9,25 +9,11 @@ import torch
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
-from medn_lab.model import (
-    MEDN,
-    NETWORKS,
-    CoFM,
-    MEDNConfig,
-    SEVit,
-    adversarial_loss,
-    as_inputs,
-    check_clips,
-    cross_covariance_loss,
-    hsic_loss,
-    load_pretrained,
-    orthogonal_loss,
-    pretrained_names,
-    weights_sha256,
-)
-from medn_lab.model.decoupling import GaussianCode
-from medn_lab.model.sevit import Whiten, place_courses
-from medn_lab.train import medn_loss, read_targets
+from medn_lab import model as network
+from medn_lab.model import MEDN, CoFM, MEDNConfig, SEVit, as_inputs, check_clips, load_pretrained, weights_sha256
+from medn_lab.model.branches import Whiten, place_courses
+from medn_lab.model.decoupling import GaussianCode, adversarial_loss, cross_covariance_loss, hsic_loss, orthogonal_loss
+from medn_lab.train import TrainConfig, medn_loss, read_targets
 
 SMALL = MEDNConfig(size=32, dim=32, depth=1, classes=("happiness", "others"), aus=("AU1", "AU12", "AU14"))
 CODED = replace(SMALL, decoupling="bottleneck")
@@ -41,12 +27,11 @@ VARIANTS = [
 ]
 
 
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def inputs_of(config, n=3):
-    return torch.rand(n, config.n_frames, 3, config.size, config.size), torch.rand(n, 2, config.size, config.size)
+@pytest.fixture(autouse=True)
+def _seeded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def still(layer):
@@ -64,56 +49,47 @@ def test_shapes_are_those_stated_and_every_parameter_receives_a_gradient(config)
     has_motion, has_emotion = config.branches != "emotion", config.branches != "motion"
     assert (out.logits.shape, out.fused.shape) == ((24, 2), (24, 32))
     assert [part.shape[1] for part in (out.au_logits, out.motion) if part is not None] == [3, 32] * has_motion
-    assert [part.shape[1] for part in (out.emotion,) if part is not None] == [config.emotion_dim] * has_emotion
+    width = config.code_dim if config.decoupling == "bottleneck" else 32
+    assert [part.shape[1] for part in (out.emotion,) if part is not None] == [width] * has_emotion
     assert (out.gate is not None) == (config.fusion == "cofm" and has_motion and has_emotion)
     targets = read_targets(config, clips.table, label="label", training=True)
-    medn_loss(out, targets, config=config)["loss"].backward()
+    medn_loss(out, targets, config=config, training=TrainConfig())["loss"].backward()
     without = {name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0}
     # A softmax over one scale has nothing to learn, and a bias before a softmax never has.
     allowed = {"emotion_branch.mixer.bias", "emotion_branch.pool.bias"}
     assert without <= allowed | ({"emotion_branch.mixer.weight"} if len(config.keep_rates) == 1 else set())
 
 
-class TestCourses:
-    """How a place of the face moves and changes colour."""
-
-    @pytest.mark.parametrize(("right", "down"), [(0.3, 0.0), (0.0, -0.5), (-0.2, 0.4)])
-    def test_a_course_is_the_motion_of_its_place_in_pixels(self, right, down):
-        y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+def test_a_course_is_the_motion_of_its_place_in_pixels_and_its_colour_change_without_that_of_the_light():
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    for right, down in ((0.3, 0.0), (0.0, -0.5), (-0.2, 0.4)):
         # Waves of 6 and 7 pixels, as a camera sees them before and after a motion of so many pixels.
         skin, moved = (0.5 + 0.15 * torch.sin(x - dx) * torch.cos(0.9 * (y - dy)) for dx, dy in ((0, 0), (right, down)))
         frames = torch.stack([skin, skin, moved, skin + 0.1])[None, :, None].expand(1, 4, 3, 64, 64)
-        motion, _ = place_courses(frames, patch=4)
-        inner = motion[0].unflatten(0, (16, 16))[2:14, 2:14].flatten(0, 1)
+        inner = place_courses(frames, patch=4)[0][0].unflatten(0, (16, 16))[2:14, 2:14].flatten(0, 1)
         expected = torch.tensor([[0.0, 0.0], [right, down], [0.0, 0.0]]).expand_as(inner)  # still, moved, lit
-        # A slope over two pixels is too flat by a seventh.
-        torch.testing.assert_close(inner, expected, atol=1e-3, rtol=0.2)
+        torch.testing.assert_close(inner, expected, atol=1e-3, rtol=0.2)  # a slope over two pixels is too flat
+    frames = torch.full((1, 4, 3, 32, 32), 0.4)
+    frames += torch.tensor([0.0, 0.1, 0.2, 0.3]).view(1, 4, 1, 1, 1)  # a lamp
+    frames[0, 2, 0, 8:12, 20:24] += 0.064
+    expected = torch.zeros(64, 3, 3)
+    expected[2 * 8 + 5, 1, 0] = 0.064
+    expected[:, 1, 0] -= 0.064 / 64
+    torch.testing.assert_close(place_courses(frames, patch=4)[1][0], expected, atol=1e-6, rtol=0)
 
-    def test_a_course_has_the_colour_change_of_its_place_and_not_that_of_the_light(self):
-        frames = torch.full((1, 4, 3, 32, 32), 0.4)
-        frames += torch.tensor([0.0, 0.1, 0.2, 0.3]).view(1, 4, 1, 1, 1)  # a lamp
-        frames[0, 2, 0, 8:12, 20:24] += 0.064
-        colour = place_courses(frames, patch=4)[1]
-        expected = torch.zeros(64, 3, 3)
-        expected[2 * 8 + 5, 1, 0] = 0.064
-        expected[:, 1, 0] -= 0.064 / 64
-        torch.testing.assert_close(colour[0], expected, atol=1e-6, rtol=0)
 
-    def test_whitening_gives_every_direction_the_same_size(self):
-        mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.02, 0.01], [0.0, 0.0, 0.01]])
-        rows = torch.randn(5000, 3, generator=seeded()) @ mixing + torch.tensor([3.0, 0.0, -1.0])
-        norm = Whiten(3).train()
-        for _ in range(200):
-            white = norm(rows)
-        torch.testing.assert_close(norm.eval()(rows), white)  # the running covariance has arrived
-        torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=3e-2, rtol=0)
-        torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=1e-2, rtol=0)
-
-    def test_whitening_does_not_blow_up_what_grey_clips_lack(self):
-        white = Whiten(3).train()(torch.rand(1000, 1, generator=seeded()).expand(1000, 3))
-        assert white.isfinite().all()
-        assert white.std(dim=0).max() < 2
-        assert (white - white.mean(dim=1, keepdim=True)).abs().max() < 0.05
+def test_whitening_gives_every_direction_the_same_size_and_does_not_enlarge_what_grey_clips_lack():
+    mixing = torch.tensor([[1.0, 0.9, 0.8], [0.0, 0.02, 0.01], [0.0, 0.0, 0.01]])
+    rows = torch.randn(5000, 3) @ mixing + torch.tensor([3.0, 0.0, -1.0])
+    norm = Whiten(3).train()
+    for _ in range(200):
+        white = norm(rows)
+    torch.testing.assert_close(norm.eval()(rows), white)  # the running covariance has arrived
+    torch.testing.assert_close(torch.cov(white.T), torch.eye(3), atol=3e-2, rtol=0)
+    torch.testing.assert_close(white.mean(dim=0), torch.zeros(3), atol=1e-2, rtol=0)
+    white = Whiten(3).train()(torch.rand(1000, 1).expand(1000, 3))
+    assert white.std(dim=0).max() < 2
+    assert (white - white.mean(dim=1, keepdim=True)).abs().max() < 0.05
 
 
 class TestSEVit:
@@ -121,15 +97,14 @@ class TestSEVit:
         ("size", "n_frames", "grey"), mostly_slow([(64, 2, False), (96, 5, True), (112, 16, True)])
     )
     def test_it_reads_other_crops_clip_lengths_and_grey_frames(self, size, n_frames, grey):
-        frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size, generator=seeded()).repeat(1, n_frames, 1, 1, 1)
+        frames = 0.4 + 0.2 * torch.rand(4, 1, 3, size, size).repeat(1, n_frames, 1, 1, 1)
         frames[:2, -1, :, 8:16, 16:32] += 0.05  # two clips change, two are still
         if grey:
             frames = frames.mean(dim=2, keepdim=True).expand(4, n_frames, 3, size, size)
         branch = SEVit(MEDNConfig(size=size, n_frames=n_frames, dim=32)).train()
         branch(frames).feature.sum().backward()
         assert all(parameter.grad.isfinite().all() for parameter in branch.parameters())
-        grid = size // 4
-        changed = {row * grid + column for row in (2, 3) for column in (4, 5, 6, 7)}
+        changed = {row * (size // 4) + column for row in (2, 3) for column in (4, 5, 6, 7)}
         found = branch.eval()(frames)
         assert changed <= set(found.kept[1][0].tolist())
         torch.testing.assert_close(found.feature[2], found.feature[3])
@@ -140,20 +115,18 @@ class TestSEVit:
         # A score reads all positions; held fixed, what is left is the path through the tokens.
         monkeypatch.setattr(branch, "score", lambda course: torch.arange(64.0)[None])
         frames = 0.5 + 0.02 * torch.rand(1, 8, 3, 32, 32)
-        edge = 0.02 * torch.tensor([1.0, 1.0, -1.0, -1.0])  # leaves a place's mean as it is
-
-        def feature_with_texture_at(row, column):
-            changed = frames.clone()
-            changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += edge
-            return branch(changed).feature
-
+        features = [branch(frames).feature]
+        for row, column in ((1, 2), (7, 5)):
+            changed = frames.clone()  # at the edge, with texture that leaves a place's mean as it is
+            changed[:, 4, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 0.02 * torch.tensor([1, 1, -1, -1])
+            features.append(branch(changed).feature)
         assert branch(frames).kept[0].tolist() == [[63, 62, 61, 60]]
-        torch.testing.assert_close(feature_with_texture_at(1, 2), branch(frames).feature)
-        assert not torch.allclose(feature_with_texture_at(7, 5), branch(frames).feature, atol=1e-4)
+        torch.testing.assert_close(features[1], features[0])
+        assert not torch.allclose(features[2], features[0], atol=1e-4)
 
     def test_a_scale_keeps_its_share_of_places_and_does_not_depend_on_the_others(self):
         branch = SEVit(replace(SMALL, depth=2, keep_rates=(0.5, 0.25), dropout=0.0)).eval()
-        frames = torch.rand(3, 8, 3, 32, 32, generator=seeded())
+        frames = torch.rand(3, 8, 3, 32, 32)
         kept, both = branch(frames).kept, branch(frames).tokens[:, 1]
         assert [len(set(places[0].tolist())) for places in kept] == [32, 16]
         assert set(kept[1][0].tolist()) <= set(kept[0][0].tolist())
@@ -161,35 +134,32 @@ class TestSEVit:
         torch.testing.assert_close(branch(frames).tokens[:, 0], both)
 
 
-class TestWhatABranchSees:
-    @pytest.mark.parametrize("config", [SMALL, CODED], ids=["orthogonal", "bottleneck"])
-    def test_aus_come_from_the_flow_alone_and_under_the_bottleneck_logits_see_frames_through_the_code(self, config):
-        model, flow = MEDN(config).eval(), torch.rand(2, 2, 32, 32)
-        first, second = (model(torch.rand(2, 8, 3, 32, 32), flow) for _ in range(2))
-        torch.testing.assert_close(first.au_logits, second.au_logits)
-        assert not torch.allclose(first.logits, second.logits)
-        if config is CODED:
-            still(model.code.encode)
-            first, second = (model(torch.rand(2, 8, 3, 32, 32), flow) for _ in range(2))
-            torch.testing.assert_close(first.logits, second.logits)
-            torch.testing.assert_close(first.nats, torch.zeros(2))
-            model.train()(*inputs_of(CODED)).logits.sum().backward()  # emotion cannot teach the motion branch
-            assert all(p.grad is None for p in model.motion_branch.parameters())
-
-    @pytest.mark.parametrize("present", ["motion", "emotion"])
-    def test_one_absent_input_leaves_the_other_branch(self, present):
-        frames, flow = inputs_of(SMALL)
-        out = MEDN(SMALL).eval()(*((None, flow) if present == "motion" else (frames, None)))
+@pytest.mark.parametrize("config", [SMALL, CODED], ids=["orthogonal", "bottleneck"])
+def test_aus_come_from_the_flow_alone_and_under_the_bottleneck_logits_see_frames_through_the_code(config):
+    model, frames, flow = MEDN(config).eval(), torch.rand(2, 2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32)
+    first, second = (model(one, flow) for one in frames)
+    torch.testing.assert_close(first.au_logits, second.au_logits)
+    assert not torch.allclose(first.logits, second.logits)
+    for alone in ("motion", "emotion") if config is SMALL else ("motion",):  # one absent input leaves the other branch
+        out = model(*((None, flow) if alone == "motion" else (frames[0], None)))
         assert out.gate is None
-        torch.testing.assert_close(out.fused, getattr(out, present))
+        torch.testing.assert_close(out.fused, getattr(out, alone))
+    if config is CODED:
+        still(model.code.encode)
+        first, second = (model(one, flow) for one in frames)
+        torch.testing.assert_close(first.logits, second.logits)
+        torch.testing.assert_close(first.nats, torch.zeros(2))
+        model.train()(frames[0], flow).logits.sum().backward()  # emotion cannot teach the motion branch
+        assert all(p.grad is None for p in model.motion_branch.parameters())
 
-    def test_the_gate_interpolates_between_the_sides(self):
-        fusion = CoFM(16, heads=4)
-        still(fusion.motion_asks.out)
-        still(fusion.emotion_asks.out)
-        motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
-        fused, gate = fusion(motion, torch.rand(5, 3, 16), emotion, torch.rand(5, 2, 16))
-        torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
+
+def test_the_gate_interpolates_between_the_sides():
+    fusion = CoFM(16, heads=4)
+    still(fusion.motion_asks.out)
+    still(fusion.emotion_asks.out)
+    motion, emotion = torch.rand(5, 16), torch.rand(5, 16)
+    fused, gate = fusion(motion, torch.rand(5, 3, 16), emotion, torch.rand(5, 2, 16))
+    torch.testing.assert_close(fused, gate * motion + (1 - gate) * emotion)
 
 
 def code_of(means, deviations):
@@ -200,133 +170,103 @@ def code_of(means, deviations):
     return code
 
 
-class TestBottleneck:
-    def test_in_evaluation_the_code_lies_in_bins_as_wide_as_the_noise_of_training_and_not_of_the_clip(self):
-        first, *others = (code_of([1.3, -0.8], [deviation] * 2)(torch.zeros(1, 32))[0] for deviation in (0.3, 0.4, 0.7))
-        assert all(torch.equal(first, other) for other in others)
-        code = code_of([2.4, 0.1], [1.0, 0.5])
-        with torch.random.fork_rng():
-            for _ in range(100):
-                code.train()(torch.rand(8, 32))
-        code.eval()
-        feature = torch.zeros(1, 32, requires_grad=True)
-        sent, _, nats = code(feature)
-        # Means 2.4 and 0.1 in bins of 1 and 0.5: two bins of 1, and nothing that was ever received.
-        torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]), atol=1e-3, rtol=0)
-        expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
-        torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
-        torch.nn.init.ones_(code.encode.weight)
-        code(feature)[0].sum().backward()
-        assert (feature.grad > 0).all()
-
-    def test_in_training_the_code_is_sampled_around_its_mean(self):
-        code = code_of([2.0], [0.5]).train()
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            sent = code(torch.zeros(20_000, 32))[0]
-        assert sent.mean().item() == pytest.approx(2.0, abs=0.02)
-        assert sent.std().item() == pytest.approx(0.5, abs=0.02)
+def test_the_code_is_sampled_in_training_and_then_lies_in_bins_as_wide_as_the_noise_of_training():
+    sent = code_of([2.0], [0.5]).train()(torch.zeros(20_000, 32))[0]
+    assert (sent.mean().item(), sent.std().item()) == (pytest.approx(2.0, abs=0.02), pytest.approx(0.5, abs=0.02))
+    first, *others = (code_of([1.3, -0.8], [deviation] * 2)(torch.zeros(1, 32))[0] for deviation in (0.3, 0.4, 0.7))
+    assert all(torch.equal(first, other) for other in others), "not as wide as the noise of the clip"
+    code = code_of([2.4, 0.1], [1.0, 0.5])
+    for _ in range(100):
+        code.train()(torch.rand(8, 32))
+    code.eval()
+    feature = torch.zeros(1, 32, requires_grad=True)
+    sent, _, nats = code(feature)
+    # Means 2.4 and 0.1 in bins of 1 and 0.5: two bins of 1, and nothing that was ever received.
+    torch.testing.assert_close(sent, torch.tensor([[2.0, 0.0]]), atol=1e-3, rtol=0)
+    expected = 0.5 * (2.4**2 + 0.1**2 + 0.25 - 2 * np.log(0.5) - 1)
+    torch.testing.assert_close(nats, torch.tensor([expected], dtype=torch.float32))
+    torch.nn.init.ones_(code.encode.weight)
+    code(feature)[0].sum().backward()
+    assert (feature.grad > 0).all()
 
 
 class TestDecouplingLosses:
-    @pytest.mark.parametrize(
-        ("loss", "motion", "other", "expected"),
-        [
+    def test_closed_forms(self):
+        for loss, motion, other, expected in (
             (orthogonal_loss, [[1.0, 0.0]], [[0.0, 2.0]], 0.0),
             (orthogonal_loss, [[1.0, 0.0]], [[-3.0, 0.0]], 1.0),
             (orthogonal_loss, [[1.0, 0.0]], [[1.0, 1.0]], 0.5),
             (adversarial_loss, [[-2.0], [2.0]], [[0.0], [0.0]], 1.0),
             (adversarial_loss, [[-2.0], [2.0]], [[-1.0], [1.0]], 0.0),
-        ],
-    )
-    def test_closed_forms(self, loss, motion, other, expected):
-        assert loss(torch.tensor(motion), torch.tensor(other)).item() == pytest.approx(expected, abs=1e-5)
+        ):
+            assert loss(torch.tensor(motion), torch.tensor(other)).item() == pytest.approx(expected, abs=1e-5)
 
     def test_those_of_dependence_are_one_for_a_copy_and_small_for_noise(self):
-        x, y = torch.randn(2, 400, 1, generator=seeded())
+        x, y = torch.randn(2, 400, 1)
         assert cross_covariance_loss(x, -2 * x).item() == pytest.approx(1.0, abs=1e-4)
         assert hsic_loss(x, x).item() == pytest.approx(1.0, abs=1e-5)
-        assert cross_covariance_loss(x, y).item() < 0.02
-        assert hsic_loss(x, y).item() < 0.02
+        assert max(cross_covariance_loss(x, y).item(), hsic_loss(x, y).item()) < 0.02
         x = torch.linspace(-1, 1, 201)[:, None]  # a dependence that a covariance does not see
         assert cross_covariance_loss(x, x.square()).item() < 1e-6
         assert hsic_loss(x, x.square()).item() > 0.1
 
     def test_the_adversary_learns_to_guess_while_the_emotion_feature_learns_to_hide(self):
         model = MEDN(replace(SMALL, decoupling="adversarial"))
-        motion = torch.randn(64, 32, generator=seeded()).requires_grad_()
-        feature = motion.detach().clone().requires_grad_()  # an emotion feature that is the motion feature itself
-        before = adversarial_loss(motion, model.adversary(feature))
-        before.backward()
-        assert motion.grad is None
-        steps = [(p, p.grad.clone()) for p in model.adversary.parameters()]
+        out = model(torch.rand(64, 8, 3, 32, 32), torch.rand(64, 2, 32, 32))
+        motion = torch.randn(64, 32).requires_grad_()  # what the emotion feature holds, too: it predicts it in part
         with torch.no_grad():
-            hidden = adversarial_loss(motion, model.adversary(feature - feature.grad * 20))
-            for parameter, gradient in steps:
+            motion += 50 * (out.emotion - out.emotion.mean(dim=0))
+        before = adversarial_loss(motion, out.guess)
+        moved, *steps = torch.autograd.grad(before, [out.emotion, *model.adversary.parameters()], retain_graph=True)
+        assert torch.autograd.grad(before, motion, allow_unused=True) == (None,)
+        with torch.no_grad():
+            hidden = adversarial_loss(motion, model.adversary(out.emotion - moved))
+            for parameter, gradient in zip(model.adversary.parameters(), steps, strict=True):
                 parameter -= 0.1 * gradient
-            guessed = adversarial_loss(motion, model.adversary(feature))
+            guessed = adversarial_loss(motion, model.adversary(out.emotion))
         assert guessed < before < hidden
 
 
-class TestWeights:
-    def test_the_seed_decides_them_and_the_global_generator_is_left_alone(self):
-        before = torch.random.get_rng_state()
-        first, second, third = (weights_sha256(MEDN(SMALL, seed=seed)) for seed in (1, 1, 2))
-        assert first == second != third
-        assert torch.equal(before, torch.random.get_rng_state())
-
-    def test_they_survive_saving_and_loading_and_those_that_are_not_of_the_card_are_refused(self, tmp_path):
-        model, folder = MEDN(CODED, seed=3), tmp_path / "mine"
-        model.save_pretrained(folder)
-        loaded = load_pretrained(folder)
-        assert {weights_sha256(one) for one in (model, loaded, MEDN.from_pretrained(folder))} == {weights_sha256(model)}
-        assert (loaded.config, loaded.name, loaded.training) == (model.config, "mine", False)
-        (folder / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
-        with pytest.raises(ValueError, match="000000000000"):
-            load_pretrained(folder)
-        with pytest.raises(FileNotFoundError, match="medn_huge") as caught:
-            load_pretrained("medn_huge")
-        assert all(name in str(caught.value) for name in pretrained_names())
+def test_the_seed_decides_the_weights_which_survive_saving_and_are_held_against_their_card(tmp_path):
+    before, folder = torch.random.get_rng_state(), tmp_path / "mine"
+    first, model, third = (MEDN(CODED, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    model.save_pretrained(folder)
+    loaded = load_pretrained(folder)
+    assert len({weights_sha256(one) for one in (first, model, loaded, MEDN.from_pretrained(folder))}) == 1
+    assert weights_sha256(third) != weights_sha256(model)
+    assert (loaded.config, loaded.name, loaded.training) == (model.config, "mine", False)
+    (folder / "figures.json").write_text(json.dumps({"sha256": "0" * 64}))
+    with pytest.raises(ValueError, match="000000000000"):
+        load_pretrained(folder)
+    with pytest.raises(FileNotFoundError, match="medn_huge") as caught:
+        load_pretrained("medn_huge")
+    assert all(name in str(caught.value) for name in network.pretrained_names())
 
 
-class TestConfiguration:
-    def test_one_fitted_to_clips_reads_them_and_the_largest_is_about_a_vit_s(self):
-        clips = tiny_clips()
-        config = MEDNConfig.for_clips(clips, dim=32)
-        check_clips(config, clips)
-        assert config.classes == ("happiness", "others")
-        assert config.aus == ("AU1", "AU12", "AU14")
-        assert MEDNConfig.for_clips(replace(clips, frames=None)).branches == "motion"
-        assert MEDNConfig.for_clips(replace(clips, flow=None)).branches == "emotion"
-        sizes = [sum(p.numel() for p in MEDN(MEDNConfig(**named)).parameters()) for named in NETWORKS.values()]
-        assert sizes == sorted(sizes)
-        assert 20e6 < sizes[-1] < 30e6
-
-    def test_one_of_0_1_0_is_read_without_its_switch_of_attention(self):
-        values = json.loads(SMALL.to_json()) | {"attention": "divided"}
-        assert MEDNConfig.from_json(json.dumps(values)) == SMALL
-
-    def test_a_field_out_of_range_is_refused_by_its_name(self):
-        for changes, facts in (
-            ({"keep_rates": (0.0,)}, r"keep_rates.*\(0, 1\]"),
-            ({"keep_rates": ()}, "keep_rates.*at least one"),
-            ({"size": 62}, "62.*multiple of patch 4"),
-            ({"dim": 30}, "30.*multiple of 8"),
-            ({"classes": ("one",)}, "classes.*at least two"),
-            ({"fusion": "magic"}, "fusion.*cofm, concat, sum.*'magic'"),
-            ({"flow_channels": 1}, "flow_channels.*1"),
-            ({"dropout": 1.0}, "dropout.*1.0"),
-            ({"depth": True}, "depth.*True"),
-            ({"aus": "AU1"}, "aus.*names"),
-        ):
-            with pytest.raises(ValueError, match=facts):
-                replace(SMALL, **changes)
-
-
-def test_inputs_that_do_not_fit_are_refused_with_both_sizes():
+def test_a_configuration_fits_its_clips_and_a_wrong_field_or_input_is_refused_by_its_name():
     clips, frames, flow = tiny_clips(), torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32)
+    config = MEDNConfig.for_clips(clips, dim=32)
+    check_clips(config, clips)
+    assert (config.classes, config.aus) == (("happiness", "others"), ("AU1", "AU12", "AU14"))
+    assert MEDNConfig.for_clips(replace(clips, frames=None)).branches == "motion"
+    assert MEDNConfig.for_clips(replace(clips, flow=None)).branches == "emotion"
+    sizes = [sum(p.numel() for p in MEDN(MEDNConfig(**named)).parameters()) for named in network.NETWORKS.values()]
+    assert sizes == sorted(sizes)
+    assert 20e6 < sizes[-1] < 30e6  # about a ViT-S
+    written_by_0_1_0 = json.loads(SMALL.to_json()) | {"attention": "divided"}
+    assert MEDNConfig.from_json(json.dumps(written_by_0_1_0)) == SMALL
     motion = MEDN(replace(SMALL, branches="motion"))
     for call, fact in (
+        (lambda: replace(SMALL, keep_rates=(0.0,)), r"keep_rates.*\(0, 1\]"),
+        (lambda: replace(SMALL, keep_rates=()), "keep_rates.*at least one"),
+        (lambda: replace(SMALL, size=62), "62.*multiple of patch 4"),
+        (lambda: replace(SMALL, dim=30), "30.*multiple of 8"),
+        (lambda: replace(SMALL, classes=("one",)), "classes.*at least two"),
+        (lambda: replace(SMALL, fusion="magic"), "fusion.*cofm, concat, sum.*'magic'"),
+        (lambda: replace(SMALL, flow_channels=1), "flow_channels.*1"),
+        (lambda: replace(SMALL, dropout=1.0), "dropout.*1.0"),
+        (lambda: replace(SMALL, aus="AU1"), "aus.*names"),
         (lambda: MEDN(SMALL)(frames[:, 1:], flow), r"frames.*\(2, 7, 3, 32, 32\).*\(b, 8, 3, 32, 32\)"),
         (lambda: MEDN(SMALL)(frames, flow[:, :, 1:]), r"flow.*\(2, 2, 31, 32\).*\(b, 2, 32, 32\)"),
         (lambda: motion(frames), "'motion' was given nothing that it reads"),

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -50,23 +49,16 @@ Path(sys.argv[1], f"rank{{rank}}.json").write_text(json.dumps(found))
 """
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
-
-
 def train_together(folder: Path, *, processes: int = 2, epochs: int = 40, stop: bool = False) -> list[dict]:
     """The results of each process after a training that ``torchrun`` has started."""
     folder.mkdir(exist_ok=True)
     tests = str(Path(__file__).parent)
     filled = SCRIPT.format(tests=tests, epochs=epochs, devices=processes, stop=stop, folder=str(folder / "checkpoint"))
-    (folder / "training.py").write_text(filled)
+    script = folder / "training.py"
+    script.write_text(filled)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
     done = subprocess.run(
-        [
-            sys.executable, "-m", "torch.distributed.run", f"--nproc_per_node={processes}", "--master_addr=127.0.0.1",
-            f"--master_port={free_port()}", str(folder / "training.py"), str(folder),
-        ],
+        [*torchrun, script, folder],
         capture_output=True, text=True, timeout=300, check=False,
         env=os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
     )  # fmt: skip

@@ -20,7 +20,7 @@ ROOMS = ("records", "data", "synthme", "model", "train", "evaluate", "diagnose",
 PAIRED_FIRST = {
     ("x", "y"), ("xy", "features"), ("x", "xy"), ("features", "target"), ("a", "b"), ("onset", "apex"),
     ("seed", "number"), ("face", "actions"), ("photo", "action_units"), ("index", "out"), ("motion", "emotion"),
-    ("motion", "guess"), ("true", "predicted"), ("output", "targets"), ("au_logits", "aus"), ("config", "clips"),
+    ("motion", "guess"), ("true", "predicted"), ("output", "targets"), ("config", "clips"),
     ("config", "table"), ("model", "clips"), ("features", "counterfactuals"),
 }  # fmt: skip
 """First two parameters that are one thing in two halves: a measure of a pair reads ``measure(x, y)``, and a model is
@@ -33,12 +33,9 @@ DESCRIBED_TOGETHER = {"synthme.Identity": "some fifty lengths, shares and colour
 """Dataclasses whose fields are not described one by one, and why."""
 
 POSITIONAL = {
-    "records.Parts": "a dataclass of four mappings",
     "records.Truth.au_mask": "a clip and one of its AUs",
     "records.frame_numbers": "onset, apex, offset, in the order of time and of every spreadsheet",
     "records.positions": "a table and the ids looked up in it",
-    "records.read_parts": "path and kind, as in write_parts",
-    "records.write_parts": "path, kind, parts: the order of a sentence",
     "synthme.render_frames": "clips, one of them, and its frames",
     "synthme.write_dataset": "clips and where they go",
     "synthme.write_flow_pack": "clips and where they go",

@@ -22,7 +22,7 @@ from medn_lab.evaluate import extract_features, predict
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.records import BranchFeatures
 from medn_lab.rerunning import AGAIN
-from medn_lab.train import Callback, TrainConfig
+from medn_lab.train import TrainConfig
 
 NAME = "medn_tiny.synthme_v2"
 ONE = TrainConfig(epochs=1, batch_size=4)
@@ -235,7 +235,7 @@ def test_what_cannot_be_made_again_names_what_is_missing(clips, predictions, fea
         rerun(evaluate.bootstrap_interval(predictions, n_resamples=9))
 
 
-class Watch(Callback):
+class Watch:
     """Measures something, and interrupts the training after two epochs."""
 
     def measure(self, run):
@@ -325,7 +325,7 @@ class TestTrainings:
         model.save_pretrained(tmp_path / "tiny")
         card = {"training_corpus": corpus, "training": {"epochs": 1, "batch_size": 4}, "medn_lab": "0.0"}
         (tmp_path / "tiny" / "figures.json").write_text(json.dumps(card))
-        for module in ("medn_lab.model.pretrained", "medn_lab.rerunning"):
+        for module in ("medn_lab.model.medn", "medn_lab.rerunning"):
             monkeypatch.setattr(f"{module}.pretrained_folder", lambda: tmp_path)
         found = rerun(medn.load_pretrained("tiny"))
         assert found.identical

@@ -32,7 +32,7 @@ from medn_lab.data.crop import FaceBox
 from medn_lab.data.flow import FlowRecipe
 from medn_lab.data.frames import ClipError
 from medn_lab.data.index import problem_table
-from medn_lab.records import ClipIndex, Clips, Parts, ViewingCopy, frames_of_strip, note_arrays, write_parts
+from medn_lab.records import ClipIndex, Clips, ViewingCopy, describe_parts, frames_of_strip
 
 PIPELINE = 1
 """Version of the preprocessing itself: raised when the same recipe would give other numbers."""
@@ -306,15 +306,15 @@ def _of_finished(
         sums = [notes[row]["strip"] for row in keeps]
         documents["viewing"] = {"size": viewing, "n_frames": recipe.n_frames, "sha256": sums}
     tables = {"clips": table, "problems": problems}
-    write_parts(whole, "Clips", Parts(tables=tables, documents=documents, meta={"prepared": identity}))
-    files = {name: whole / f"{name}.npy" for name in ("frames", "flow")}
-    for name, file in files.items():  # row by row, not through a memory map: a full disk is then an error and no crash
+    whole.mkdir()
+    for name in ("frames", "flow"):  # row by row, not through a memory map: a full disk is then an error and no crash
         one = part(keeps[0], name)
         kind = {"descr": np.lib.format.dtype_to_descr(one.dtype), "fortran_order": False}
-        with open(file, "wb") as array:
+        with open(whole / f"{name}.npy", "wb") as array:
             np.lib.format.write_array_header_1_0(array, kind | {"shape": (len(keeps), *one.shape)})
             array.writelines(part(row, name).tobytes() for row in keeps)
-    note_arrays(whole, files=files)
+    parts = {"tables": tables, "documents": documents, "meta": {"prepared": identity}}
+    describe_parts(whole, kind="Clips", parts=parts)
     if viewing is not None:
         (whole / "viewing").mkdir()
         for place, row in enumerate(keeps):

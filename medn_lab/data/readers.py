@@ -70,7 +70,7 @@ def read_dataset(
     ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64, faults=["apex_slash"])
     ...     index = read_dataset(root, layout="casme2")
     >>> index
-    ClipIndex: 2 clips of 1 subjects (casme2 2); 1 problems, 0 rows left out
+    ClipIndex: 2 clips of 1 subject (casme2 2); 1 problem, 0 rows left out
     >>> index.problems[["field", "found", "kept"]]
       field found  kept
     0  apex   '/'  True
@@ -108,7 +108,7 @@ def read_casme2(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="casme2", fps=15, size=64)
     ...     index = read_casme2(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (casme2 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (casme2 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="casme2", **options)
 
@@ -134,7 +134,7 @@ def read_samm(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="samm", fps=15, size=64)
     ...     index = read_samm(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (samm 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (samm 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="samm", **options)
 
@@ -159,7 +159,7 @@ def read_casme3(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="casme3", fps=15, size=64)
     ...     index = read_casme3(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (casme3 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (casme3 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="casme3", **options)
 
@@ -183,7 +183,7 @@ def read_mmew(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="mmew", fps=15, size=64)
     ...     index = read_mmew(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (mmew 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (mmew 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="mmew", **options)
 
@@ -207,7 +207,7 @@ def read_4dme(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="4dme", fps=15, size=64)
     ...     index = read_4dme(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (4dme 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (4dme 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="4dme", **options)
 
@@ -231,7 +231,7 @@ def read_casme(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="casme", fps=15, size=64)
     ...     index = read_casme(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (casme 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (casme 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="casme", **options)
 
@@ -255,7 +255,7 @@ def read_dfme(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="dfme", fps=15, size=64)
     ...     index = read_dfme(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (dfme 1); 0 problems, 0 rows left out
+    ClipIndex: 1 clip of 1 subject (dfme 1); 0 problems, 0 rows left out
     """
     return read_dataset(root, layout="dfme", **options)
 
@@ -282,7 +282,7 @@ def read_smic(root: AnyPath, **options: Any) -> ClipIndex:
     ...     _ = write_dataset(drawn, root, layout="smic", fps=15, size=64)
     ...     index = read_smic(root)
     >>> index
-    ClipIndex: 1 clips of 1 subjects (smic 1); 1 problems, 1 rows left out
+    ClipIndex: 1 clip of 1 subject (smic 1); 1 problem, 1 row left out
     """
     return read_dataset(root, layout="smic", **options)
 
@@ -313,13 +313,12 @@ def join_indexes(indexes: list[ClipIndex]) -> ClipIndex:
 
     Examples
     --------
-    >>> from medn_lab.records import no_problems
     >>> one = pd.DataFrame({"clip_id": ["casme2/a"], "dataset": "casme2", "subject": "01", "AU4": 1.0})
     >>> one["action_units"] = "4"
     >>> other = pd.DataFrame({"clip_id": ["smic/a"], "dataset": "smic", "subject": "01", "action_units": "?"})
-    >>> joined = join_indexes([ClipIndex(one, no_problems()), ClipIndex(other, no_problems())])
+    >>> joined = join_indexes([ClipIndex(one), ClipIndex(other)])
     >>> joined
-    ClipIndex: 2 clips of 1 subjects (casme2 1, smic 1); 0 problems, 0 rows left out
+    ClipIndex: 2 clips of 1 subject (casme2 1, smic 1); 0 problems, 0 rows left out
     >>> joined.table["AU4"].tolist()
     [1.0, nan]
     """

@@ -17,8 +17,8 @@ from medn_lab.evaluate.pairs import Floor
 from medn_lab.evaluate.summary import Comparison, compare_predictions
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions, people
-from medn_lab.records.provenance import describe_source
-from medn_lab.train import Callback, Run, TrainConfig
+from medn_lab.records.storage import describe_source
+from medn_lab.train import Run, TrainConfig
 
 RULES = {
     LAST: "last epoch",
@@ -189,7 +189,7 @@ def selection_audit(
     )
 
 
-class Recorder(Callback):
+class Recorder:
     """Predicts two sets of clips after each epoch, and keeps the held-out predictions that each rule would choose."""
 
     def __init__(self, validation: Clips, held_out: Clips, *, classes: Sequence[str], label: str) -> None:

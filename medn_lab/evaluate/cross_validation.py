@@ -26,7 +26,7 @@ from medn_lab.evaluate.pairs import Floor, au_only_floor
 from medn_lab.evaluate.summary import score_table, unseen_line
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions, au_columns, people, run_record
-from medn_lab.records.provenance import describe_source
+from medn_lab.records.storage import describe_source
 from medn_lab.train import TrainConfig
 
 

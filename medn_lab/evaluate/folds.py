@@ -29,7 +29,7 @@ from medn_lab.model import MEDN, MEDNConfig, check_clips
 from medn_lab.model.inputs import torch_threads
 from medn_lab.model.medn import stated_sum, write_sum
 from medn_lab.records import Clips, Predictions, atomic_write, check_label, people, sha256_of_file
-from medn_lab.train import Callback, History, TrainConfig, fit
+from medn_lab.train import History, TrainConfig, fit
 
 LAST = "last_epoch"
 
@@ -168,7 +168,7 @@ def _check_folds(table: pd.DataFrame, folds: tuple[Fold, ...]) -> None:
 
 
 def train_network(
-    config: MEDNConfig, clips: Clips, *, training: TrainConfig, label: str, callbacks: Sequence[Callback] = ()
+    config: MEDNConfig, clips: Clips, *, training: TrainConfig, label: str, callbacks: Sequence[object] = ()
 ) -> tuple[MEDN, History]:
     """A network of the classes that these clips have, trained; KeyboardInterrupt where that was interrupted."""
     there = set(clips.table[label])

@@ -1,3 +1,7 @@
+from .branches import MotionBranch as MotionBranch
+from .branches import MotionOutput as MotionOutput
+from .branches import SEVit as SEVit
+from .branches import SEVitOutput as SEVitOutput
 from .config import NETWORKS as NETWORKS
 from .config import MEDNConfig as MEDNConfig
 from .decoupling import DECOUPLING_METHODS as DECOUPLING_METHODS
@@ -13,10 +17,6 @@ from .inputs import device_name as device_name
 from .medn import MEDN as MEDN
 from .medn import CoFM as CoFM
 from .medn import MEDNOutput as MEDNOutput
-from .motion import MotionBranch as MotionBranch
-from .motion import MotionOutput as MotionOutput
-from .pretrained import load_pretrained as load_pretrained
-from .pretrained import pretrained_names as pretrained_names
-from .pretrained import weights_sha256 as weights_sha256
-from .sevit import SEVit as SEVit
-from .sevit import SEVitOutput as SEVitOutput
+from .medn import load_pretrained as load_pretrained
+from .medn import pretrained_names as pretrained_names
+from .medn import weights_sha256 as weights_sha256

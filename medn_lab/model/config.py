@@ -94,12 +94,12 @@ class MEDNConfig:
 
     def __post_init__(self) -> None:
         for name in ("size", "n_frames", "patch", "dim", "depth", "heads", "code_dim"):
-            value, most = getattr(self, name), 1_000 if name in ("depth", "heads") else 100_000
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or not 1 <= value <= most:
-                raise ValueError(f"{name} must be a whole number up to {most:,}, at least 1; got {value!r}")
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{name} must be a whole number, at least 1; got {value!r}")
         for name in ("classes", "aus"):
             names = getattr(self, name)
-            if isinstance(names, str) or not all(isinstance(one, str) for one in names) or len({*names}) < len(names):
+            if isinstance(names, str) or len({*names}) < len(names):
                 raise ValueError(f"{name} must be different names in a list; got {names!r}")
         for name in ("classes", "aus", "keep_rates"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
@@ -107,24 +107,22 @@ class MEDNConfig:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-        faults = {
-            f"classes must be at least two; got {self.classes}": len(self.classes) < 2,
-            f"n_frames must be at least 2; got {self.n_frames}": self.n_frames < 2,
-            f"size {self.size} must be at least 16 and a multiple of patch {self.patch}": (
-                self.size < 16 or (self.branches != "motion" and self.size % self.patch)
+        size, patch, dim, heads, rates = self.size, self.patch, self.dim, self.heads, self.keep_rates
+        torn = self.branches != "motion" and size % patch
+        for right, rule in (
+            (len(self.classes) > 1, f"classes must be at least two; got {self.classes}"),
+            (self.n_frames > 1, f"n_frames must be at least 2; got {self.n_frames}"),
+            (size >= 16 and not torn, f"size {size} must be at least 16 and a multiple of patch {patch}"),
+            (not dim % heads and not dim % 8, f"dim {dim} must be a multiple of 8 and of heads {heads}"),
+            (rates and all(0 < one <= 1 for one in rates), f"keep_rates must be in (0, 1], at least one; got {rates}"),
+            (
+                self.flow_channels in (2, 3),
+                f"flow_channels must be 2 (x, y) or 3 (and strain), not {self.flow_channels}",
             ),
-            f"dim {self.dim} must be a multiple of 8 and of heads {self.heads}": self.dim % self.heads or self.dim % 8,
-            f"keep_rates must be in (0, 1] and at least one; got {self.keep_rates}": (
-                not self.keep_rates or not all(0 < rate <= 1 for rate in self.keep_rates)
-            ),
-            f"flow_channels must be 2 (x, y) or 3 (x, y, strain); got {self.flow_channels}": (
-                self.flow_channels not in (2, 3)
-            ),
-            f"dropout must be in [0, 1); got {self.dropout}": not 0 <= self.dropout < 1,
-        }
-        for fault, found in faults.items():
-            if found:
-                raise ValueError(fault)
+            (0 <= self.dropout < 1, f"dropout must be in [0, 1); got {self.dropout}"),
+        ):
+            if not right:
+                raise ValueError(rule)
 
     @property
     def n_positions(self) -> int:
@@ -135,11 +133,6 @@ class MEDNConfig:
     def kept_positions(self) -> tuple[int, ...]:
         """Spatial tokens kept at each keep rate, at least one."""
         return tuple(max(1, round(rate * self.n_positions)) for rate in self.keep_rates)
-
-    @property
-    def emotion_dim(self) -> int:
-        """Width of the emotion feature: the code under ``bottleneck``, else `dim`."""
-        return self.code_dim if self.decoupling == "bottleneck" and self.branches == "both" else self.dim
 
     @classmethod
     def for_clips(

@@ -65,18 +65,12 @@ def cross_covariance_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     Tensor
         A scalar in [0, 1]; 0 without linear dependence. Small batches bias it upwards by about 1 / b.
 
-    Raises
-    ------
-    ValueError
-        If the numbers of clips differ or there are fewer than 2.
-
     Examples
     --------
     >>> x = torch.tensor([[-1.0], [0.0], [1.0]])
     >>> round(cross_covariance_loss(x, 5 * x).item(), 4)
     1.0
     """
-    _check_batch(motion, emotion)
     return (_standardise(motion).T @ _standardise(emotion) / len(motion)).square().mean()
 
 
@@ -93,11 +87,6 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     Tensor
         A scalar in [0, 1]; 0 without dependence, 1 for a copy. Small batches bias it upwards.
 
-    Raises
-    ------
-    ValueError
-        If the numbers of clips differ or there are fewer than 2.
-
     References
     ----------
     Gretton, Bousquet, Smola, Schoelkopf: "Measuring statistical dependence with Hilbert-Schmidt norms", 2005.
@@ -108,7 +97,6 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
     >>> round(hsic_loss(x, x).item(), 4), hsic_loss(x, x.abs()).item() > 0.05
     (1.0, True)
     """
-    _check_batch(motion, emotion)
     first, second = _centred_kernel(motion), _centred_kernel(emotion)
     return (first * second).sum() / (first.norm() * second.norm()).clamp_min(1e-12)
 
@@ -117,66 +105,30 @@ def hsic_loss(motion: Tensor, emotion: Tensor) -> Tensor:
 QUIET_LOG_VARIANCE = -4.0
 
 
-class Adversary(nn.Module):
-    """The adversary: a network that guesses the motion feature from the emotion feature.
-
-    Ours. The gradient is turned round between the guess and the emotion feature (Ganin and Lempitsky, "Unsupervised
-    domain adaptation by backpropagation", 2015): the adversary learns to guess, the emotion branch to give nothing to
-    guess from. It needs no AU labels. The motion feature is not changed by it.
-
-    Parameters
-    ----------
-    dim : int
-        Width of both features.
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.guess = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
-
-    def forward(self, emotion: Tensor) -> Tensor:
-        """Guess the standardised motion feature (b, d) from the emotion feature (b, d)."""
-        return self.guess(_Reversed.apply(emotion))
-
-
-class _Reversed(torch.autograd.Function):
-    """The identity, with its gradient turned round."""
-
-    @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:
-        return -gradient
-
-
 def adversarial_loss(motion: Tensor, guess: Tensor) -> Tensor:
     """Mean squared error of an adversary's guess of the motion feature, standardised over the batch.
+
+    Ours. The adversary is a network that guesses the motion feature from the emotion feature. The gradient is reversed
+    between the two (Ganin and Lempitsky, "Unsupervised domain adaptation by backpropagation", 2015): the adversary
+    learns to guess, and the emotion branch learns to hold nothing to guess from. It needs no AU labels.
 
     Parameters
     ----------
     motion : (b, d) tensor
         The motion feature; no gradient reaches it.
     guess : (b, d) tensor
-        Of :class:`Adversary`, through which the gradient reaches the emotion feature turned round.
+        Of the adversary (``MEDNOutput.guess``), through which the gradient reaches the emotion feature reversed.
 
     Returns
     -------
     Tensor
         A scalar, at least 0: 0 where everything was guessed, about 1 where nothing could be.
 
-    Raises
-    ------
-    ValueError
-        If the shapes differ or there are fewer than 2 clips.
-
     Examples
     --------
     >>> adversarial_loss(torch.tensor([[-1.0], [1.0]]), torch.zeros(2, 1)).item()
     0.99...
     """
-    _check_batch(motion, guess)
     return F.mse_loss(guess, _standardise(motion.detach()))
 
 
@@ -223,11 +175,6 @@ class GaussianCode(nn.Module):
         else:
             code = mean + (torch.round(mean / self.bin_width) * self.bin_width - mean).detach()
         return code, self.expand(code), nats
-
-
-def _check_batch(motion: Tensor, emotion: Tensor) -> None:
-    if len(motion) != len(emotion) or len(motion) < 2:
-        raise ValueError(f"there are {len(motion)} and {len(emotion)} rows; dependence needs the same 2 or more clips")
 
 
 def _standardise(x: Tensor) -> Tensor:

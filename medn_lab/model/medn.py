@@ -1,7 +1,13 @@
-"""MEDN: motion and emotion read in two branches, kept apart, and fused (arXiv 2604.17899, as we read its abstract)."""
+"""MEDN: motion and emotion read in two branches, kept apart, and fused (arXiv 2604.17899, as we read its abstract).
+
+Trained weights are read by name or folder: safetensors, a configuration and a card, all from the disk.
+"""
 
 # No postponed annotations here: huggingface_hub's mixin looks at the type of `config`.
 
+import hashlib
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,17 +15,19 @@ from typing import Any, NamedTuple
 import torch
 from einops import rearrange
 from huggingface_hub import PyTorchModelHubMixin
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import medn_lab
+from medn_lab.model.branches import MotionBranch, SEVit, SEVitOutput
 from medn_lab.model.config import MEDNConfig
-from medn_lab.model.decoupling import Adversary, GaussianCode
-from medn_lab.model.motion import MotionBranch, MotionOutput
-from medn_lab.model.sevit import SEVit, SEVitOutput
+from medn_lab.model.decoupling import GaussianCode
 from medn_lab.records import History, sha256_of_file
 
-WEIGHTS, HISTORY = "model.safetensors", "history"  # a file, and the folder of its training's history
+CONFIG, CARD, WEIGHTS = "config.json", "figures.json", "model.safetensors"
+HISTORY = "history"  # the folder of its training's history
 OLD_SEVIT = "emotion_branch.time"  # a tensor that only the emotion branch of 0.1.0 has
 TAGS = ["micro-expression", "facial-action-units"]
 NO_PICKLE = "Pickled weights (.pt, .pth, .bin, .ckpt) can run code and are not read; convert them to safetensors first"
@@ -85,30 +93,16 @@ class CoFM(nn.Module):
         return gate * motion + (1 - gate) * emotion, gate
 
 
-class Concat(nn.Module):
-    """The ablation: both features side by side through one linear layer; tokens are not used and there is no gate."""
+class PlainFusion(nn.Module):
+    """The ablations: both features side by side through one linear layer, or added; no tokens and no gate."""
 
-    def __init__(self, dim: int, *, heads: int) -> None:
+    def __init__(self, dim: int, how: str) -> None:
         super().__init__()
-        self.mix = nn.Linear(2 * dim, dim)
+        self.mix = nn.Linear(2 * dim, dim) if how == "concat" else None
 
     def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
         """Fuse (b, d) and (b, d) to (b, d)."""
-        return self.mix(torch.cat([motion, emotion], dim=-1)), None
-
-
-class Sum(nn.Module):
-    """The plainest ablation: the features added."""
-
-    def __init__(self, dim: int, *, heads: int) -> None:
-        super().__init__()
-
-    def forward(self, motion: Tensor, _: Tensor, emotion: Tensor, __: Tensor) -> tuple[Tensor, None]:
-        """Fuse (b, d) and (b, d) to (b, d)."""
-        return motion + emotion, None
-
-
-FUSIONS = {"cofm": CoFM, "concat": Concat, "sum": Sum}
+        return motion + emotion if self.mix is None else self.mix(torch.cat([motion, emotion], dim=-1)), None
 
 
 class MEDNOutput(NamedTuple):
@@ -129,7 +123,6 @@ class MEDNOutput(NamedTuple):
         Information in the emotion code, bottleneck only.
     guess : (b, d) tensor or None
         The adversary's guess of the standardised motion feature, adversarial only.
-    motion_output : MotionOutput or None
     sevit_output : SEVitOutput or None
 
     Examples
@@ -147,7 +140,6 @@ class MEDNOutput(NamedTuple):
     gate: Tensor | None
     nats: Tensor | None = None
     guess: Tensor | None = None
-    motion_output: MotionOutput | None = None
     sevit_output: SEVitOutput | None = None
 
 
@@ -199,8 +191,14 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
             self.emotion_branch = SEVit(config) if config.branches != "motion" else None
             dim, drop, named = config.dim, config.dropout, config.decoupling if both else "none"
             self.code = GaussianCode(dim, code_dim=config.code_dim) if named == "bottleneck" else None
-            self.adversary = Adversary(dim) if named == "adversarial" else None
-            self.fusion = FUSIONS[config.fusion](dim, heads=config.heads) if both else None
+            self.adversary = None
+            if named == "adversarial":
+                layers = nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)
+                self.adversary = nn.Sequential(*layers)
+            self.fusion: CoFM | PlainFusion | None = None
+            if both:
+                plain = config.fusion != "cofm"
+                self.fusion = PlainFusion(dim, config.fusion) if plain else CoFM(dim, heads=config.heads)
             self.head = nn.Sequential(
                 nn.LayerNorm(dim), nn.Linear(dim, dim), nn.GELU(), nn.Dropout(drop), nn.Linear(dim, len(config.classes))
             )
@@ -224,28 +222,6 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
         ValueError
             If a shape is not that of the configuration, or no input that the model can use is given.
         """
-        self._check(frames, flow)
-        motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
-        emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
-        feature = wide = tokens = nats = gate = None
-        if emotion is not None:
-            feature = wide = emotion.feature
-            tokens = emotion.tokens
-            if self.code is not None:
-                feature, wide, nats = self.code(emotion.feature)
-                tokens = wide.unsqueeze(1)  # fusion reads nothing that has not paid for passing the code
-        if self.fusion is not None and motion is not None and emotion is not None:
-            seen, seen_tokens = motion.feature, motion.tokens
-            if self.code is not None:  # under the bottleneck the motion branch learns from the AU task alone
-                seen, seen_tokens = seen.detach(), seen_tokens.detach()
-            fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
-        else:
-            fused = wide if motion is None else motion.feature
-        guess = None if self.adversary is None or emotion is None else self.adversary(wide)
-        moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
-        return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, motion, emotion)
-
-    def _check(self, frames: Tensor | None, flow: Tensor | None) -> None:
         c = self.config
         for name, given, shape in (
             ("frames", frames, (c.n_frames, 3, c.size, c.size)),
@@ -256,6 +232,26 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
                 raise ValueError(f"{name}: the shape is {tuple(given.shape)}, this model reads (b, {reads})")
         if (frames is None or c.branches == "motion") and (flow is None or c.branches == "emotion"):
             raise ValueError(f"a MEDN with branches {c.branches!r} was given nothing that it reads")
+        motion = self.motion_branch(flow) if self.motion_branch is not None and flow is not None else None
+        emotion = self.emotion_branch(frames) if self.emotion_branch is not None and frames is not None else None
+        feature = wide = tokens = nats = gate = guess = None
+        if emotion is not None:
+            feature = wide = emotion.feature
+            tokens = emotion.tokens
+            if self.code is not None:
+                feature, wide, nats = self.code(emotion.feature)
+                tokens = wide.unsqueeze(1)  # fusion reads nothing that has not paid for passing the code
+            if self.adversary is not None:  # given the emotion feature's value, and its gradient reversed
+                guess = self.adversary(2 * wide.detach() - wide)
+        if self.fusion is not None and motion is not None and emotion is not None:
+            seen, seen_tokens = motion.feature, motion.tokens
+            if self.code is not None:  # under the bottleneck the motion branch learns from the AU task alone
+                seen, seen_tokens = seen.detach(), seen_tokens.detach()
+            fused, gate = self.fusion(seen, seen_tokens, wide, tokens)
+        else:
+            fused = wide if motion is None else motion.feature
+        moved, au_logits = (None, None) if motion is None else (motion.feature, motion.au_logits)
+        return MEDNOutput(self.head(fused), au_logits, moved, feature, fused, gate, nats, guess, emotion)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         super()._save_pretrained(save_directory)
@@ -269,7 +265,7 @@ class MEDN(nn.Module, PyTorchModelHubMixin, library_name="medn_lab", license="mi
 
     @classmethod
     def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
-        check_weights(Path(model_file), stated=stated_sum(Path(model_file)))
+        check_weights(Path(model_file))
         return super()._load_as_safetensor(model, model_file, map_location, strict)
 
     @classmethod
@@ -288,10 +284,121 @@ def stated_sum(file: Path) -> str | None:
     return stated.read_text(encoding="utf-8", errors="replace").split(" ")[0] if stated.is_file() else None
 
 
-def check_weights(file: Path, *, stated: str | None) -> None:
-    """ValueError unless the file has the stated sha256 and holds weights of this network."""
+def check_weights(file: Path, *, stated: str | None = None) -> None:
+    """ValueError unless the file has the sha256 stated, here or next to it, and holds weights of this network."""
+    stated = stated or stated_sum(file)
     if stated is not None and (found := sha256_of_file(file)) != stated:
         raise ValueError(f"{file} is not the file that was written: its sha256 is {found:.12}, stated {stated!s:.12}")
     with safe_open(file, framework="pt") as stored:
         if OLD_SEVIT in stored.keys():  # noqa: SIM118 (no mapping)
             raise ValueError(f"{file} holds the emotion branch of medn_lab 0.1.0, another network; train it again")
+
+
+def pretrained_folder() -> Path:
+    """The ``pretrained/`` folder of this checkout; it exists only there, as weights are not part of the wheel."""
+    return Path(medn_lab.__file__).resolve().parent.parent / "pretrained"
+
+
+def pretrained_names() -> list[str]:
+    """The names that :func:`load_pretrained` knows here.
+
+    Returns
+    -------
+    list of str
+        Sorted; empty outside a checkout.
+
+    Examples
+    --------
+    >>> "medn_tiny.synthme_v2" in pretrained_names()
+    True
+    """
+    folder = pretrained_folder()
+    return sorted(path.parent.name for path in folder.glob(f"*/{WEIGHTS}")) if folder.is_dir() else []
+
+
+def load_pretrained(name: str | os.PathLike[str] = "medn_tiny.synthme_v2") -> MEDN:
+    """A trained MEDN in evaluation mode, from the checkout's ``pretrained/`` or from a folder of yours.
+
+    Parameters
+    ----------
+    name : str or path-like
+        One of :func:`pretrained_names`, or a folder that ``model.save_pretrained`` wrote.
+
+    Returns
+    -------
+    MEDN
+        Its ``name`` is the folder's. Nothing is downloaded.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such name or folder; the sentence lists those there are.
+    ValueError
+        If the folder holds no safetensors weights, they are not those that its card names by sha256, or they do not fit
+        its configuration. Pickled weights are refused: reading them can run code.
+
+    See Also
+    --------
+    medn_lab.model.pretrained_names
+
+    Examples
+    --------
+    >>> model = load_pretrained("medn_tiny.synthme_v2")
+    >>> model.name, model.config.decoupling
+    ('medn_tiny.synthme_v2', 'bottleneck')
+    """
+    places = [Path(name)] + ([pretrained_folder() / str(name)] if Path(name).name == str(name) else [])
+    folder = next((place for place in places if place.is_dir()), None)
+    if folder is None:
+        if places[0].is_file():
+            raise ValueError(f"{name} is a file; give the folder with {WEIGHTS} and config.json in it. {NO_PICKLE}")
+        known = ", ".join(pretrained_names()) or "none in this installation; give the path of a folder"
+        raise FileNotFoundError(f"no pretrained model {str(name)!r}; there are: {known}")
+    for needed in (WEIGHTS, CONFIG):
+        if not (folder / needed).is_file():
+            raise ValueError(f"{folder} has no {needed}. {NO_PICKLE}")
+    try:
+        config = MEDNConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+        card = json.loads((folder / CARD).read_text(encoding="utf-8")) if (folder / CARD).is_file() else {}
+        check_weights(folder / WEIGHTS, stated=card.get("sha256"))
+        with safe_open(folder / WEIGHTS, framework="pt") as stored:
+            shapes = {name: tuple(stored.get_slice(name).get_shape()) for name in stored.keys()}  # noqa: SIM118
+        with torch.device("meta"):  # shapes alone, so that a false configuration cannot fill the memory
+            wanted = {name: tuple(tensor.shape) for name, tensor in MEDN(config).state_dict().items()}
+        differing = sorted(n for n in shapes.keys() | wanted.keys() if shapes.get(n) != wanted.get(n))
+        if differing:
+            raise ValueError(
+                f"{len(differing)} of {len(wanted)} weights are not those of its {CONFIG}, such as {differing[0]}"
+                f" ({shapes.get(differing[0], 'missing')}, expected {wanted.get(differing[0], 'none')})"
+            )
+    except (TypeError, AttributeError, ValueError, OverflowError, RecursionError, SafetensorError) as error:
+        raise ValueError(f"{folder} holds no MEDN that can be loaded: {error}") from error
+    model = MEDN(config)
+    load_model(model, folder / WEIGHTS, strict=True)
+    model.name = folder.resolve().name
+    model.history = History.load(folder / HISTORY) if (folder / HISTORY).is_dir() else None
+    return model.eval()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """The sha256 of a model's weights and buffers, by name and value, the same on every machine.
+
+    Parameters
+    ----------
+    model : nn.Module
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> weights_sha256(MEDN(MEDNConfig(), seed=0)) == weights_sha256(MEDN(MEDNConfig(), seed=1))
+    False
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -13,9 +13,6 @@ from .clips import Clips as Clips
 from .clips import Truth as Truth
 from .clips import ViewingCopy as ViewingCopy
 from .clips import frames_of_strip as frames_of_strip
-from .clips import no_problems as no_problems
-from .provenance import ids_sha256 as ids_sha256
-from .provenance import run_record as run_record
 from .reports import DecouplingReport as DecouplingReport
 from .reports import EvaluationSummary as EvaluationSummary
 from .results import Attribution as Attribution
@@ -25,14 +22,12 @@ from .results import History as History
 from .results import KeptTokens as KeptTokens
 from .results import LivePrediction as LivePrediction
 from .results import Predictions as Predictions
-from .storage import Parts as Parts
-from .storage import RecordError as RecordError
 from .storage import atomic_write as atomic_write
-from .storage import note_arrays as note_arrays
-from .storage import read_parts as read_parts
+from .storage import describe_parts as describe_parts
+from .storage import ids_sha256 as ids_sha256
 from .storage import remove_leftovers as remove_leftovers
+from .storage import run_record as run_record
 from .storage import sha256_of_file as sha256_of_file
-from .storage import write_parts as write_parts
 from .table import au_columns as au_columns
 from .table import check_label as check_label
 from .table import check_table as check_table

@@ -26,6 +26,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from medn_lab.records.table import normalise_text, require
@@ -68,8 +69,8 @@ _WORDS = {
     r"\bref\.? ?([LRTBA]*\d+[A-E]?)": r"ref(\1)",
     "可能|不确定|疑似|没有|无": " ? ",
 }
-# Codes above this describe how head and eyes are turned (61: eyes left); they are read, but move no skin.
-LARGEST_MUSCLE_AU = 46
+# Codes above 46 describe how head and eyes are turned (61: eyes left); they are read, but move no skin.
+MUSCLE_AUS = range(1, 47)
 
 
 @dataclass(frozen=True)
@@ -103,64 +104,49 @@ class Unit:
         text = f"{prefix}{self.number}{self.intensity}{'?' if self.doubtful else ''}"
         return f"ref({text})" if self.reference else text
 
-    @property
-    def moves_skin(self) -> bool:
-        """Whether it is an AU, and no position of head or eyes."""
-        return 0 < self.number <= LARGEST_MUSCLE_AU
-
-    def named(self, side: str) -> tuple[int, str]:
-        """The number and the side by which a set knows the AU; no side unless `side` is ``keep``."""
-        return self.number, self.side if side == "keep" else ""
-
 
 @dataclass(frozen=True)
-class _Group:
+class Group:
+    """Several parts: all of them are there where `sign` is ``+``, one of them where it is `` or ``."""
+
+    sign: str
     parts: tuple[Expression, ...]
 
     def __str__(self) -> str:
-        sign = "+" if isinstance(self, Both) else " or "
-        return sign.join(f"({part})" if isinstance(part, Either) else str(part) for part in self.parts)
+        grouped = [f"({part})" if isinstance(part, Group) and part.sign != "+" else str(part) for part in self.parts]
+        return self.sign.join(grouped)
 
 
-class Both(_Group):
-    """All of the parts are there."""
+Expression = Unit | Group
 
 
-class Either(_Group):
-    """One of the parts is there."""
-
-
-Expression = Unit | Both | Either
-
-
-def bare(parsed: Expression, side: str, *, intensity: bool = False) -> Expression:
-    """An expression without lip parts and asymmetry, and without sides and intensities unless they are kept."""
+def bare(parsed: Expression, *, keep_side: bool) -> Expression:
+    """An expression without intensities, lip parts and asymmetry, and without sides unless they are kept."""
     if isinstance(parsed, Unit):
-        grade = parsed.intensity if intensity else ""
-        return replace(parsed, side=parsed.named(side)[1], part="", asymmetric=False, intensity=grade)
-    return replace(parsed, parts=tuple(dict.fromkeys(bare(part, side, intensity=intensity) for part in parsed.parts)))
+        return replace(parsed, side=parsed.side if keep_side else "", part="", asymmetric=False, intensity="")
+    return replace(parsed, parts=tuple(dict.fromkeys(bare(part, keep_side=keep_side) for part in parsed.parts)))
 
 
-def mentions_of(parsed: Expression | None) -> Iterator[Unit]:
+def units_of(parsed: Expression | None) -> Iterator[Unit]:
     """Every AU that was written, in its order."""
     if isinstance(parsed, Unit):
         yield parsed
     elif parsed is not None:
         for part in parsed.parts:
-            yield from mentions_of(part)
+            yield from units_of(part)
 
 
-def chosen_units(parsed: Expression | None, rule: str, side: str) -> set[tuple[int, str]]:
-    """The AUs that hold under a rule, by number and kept side."""
+def chosen_units(parsed: Expression | None, rule: str) -> set[tuple[int, str]]:
+    """The AUs that hold under a rule, by number and side."""
     if parsed is None:
         return set()
     if isinstance(parsed, Unit):
-        holds = parsed.moves_skin and not parsed.reference and not (rule == "common" and parsed.doubtful)
-        return {parsed.named(side)} if holds else set()
-    parts = [chosen_units(part, rule, side) for part in parsed.parts]
-    if isinstance(parsed, Both) or rule == "all":
+        holds = parsed.number in MUSCLE_AUS and not parsed.reference and not (rule == "common" and parsed.doubtful)
+        return {(parsed.number, parsed.side)} if holds else set()
+    parts = [chosen_units(part, rule) for part in parsed.parts]
+    if parsed.sign == "+" or rule == "all":
         return set().union(*parts)
-    return parts[0] if rule == "first" else set.intersection(*parts)
+    return set.intersection(*parts) if rule == "common" else parts[0]
 
 
 @lru_cache(maxsize=1)
@@ -181,11 +167,11 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
         text = re.sub(pattern, plain, text, flags=re.IGNORECASE)
     if not text:
         return None, (), False
+    if _DATE.fullmatch(text):
+        return None, (text,), False
     try:
-        tree = None if _DATE.fullmatch(text) else _parser().parse(text)
+        tree = _parser().parse(text)
     except UnexpectedInput:  # unbalanced parentheses and the like are not guessed at
-        tree = None
-    if tree is None:
         return None, (text,), False
     junk: list[str] = []
     complete = True
@@ -195,7 +181,15 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
         if tree is None:
             return None
         if tree.data == "unit":
-            return _unit(str(tree.children[0]), reference=reference)
+            found = require(_UNIT.fullmatch(str(tree.children[0])), otherwise=f"{text!r} holds no action unit")
+            behind = found["intensity"].upper()
+            prefix = found["lead"].upper() + found["prefix"].upper() + (behind if behind in ("L", "R") else "")
+            side, part = ("".join(letter for letter in pair if letter in prefix) for pair in ("LR", "TB"))
+            return Unit(
+                int(found["number"]), side=side if side != "LR" else "", part=part if part != "TB" else "",
+                asymmetric="A" in prefix, intensity="/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", behind)),
+                reference=reference, doubtful=bool(found["doubt"]),
+            )  # fmt: skip
         if tree.data == "junk":
             junk.append(str(tree.children[0]))
             return None
@@ -204,30 +198,15 @@ def read_expression(text: str) -> tuple[Expression | None, tuple[str, ...], bool
             return None
         parts = [read(child, reference or tree.data == "reference") for child in tree.children]
         kept = [part for part in parts if part is not None]
-        kind = Either if tree.data in ("either", "choice") else Both
-        if kind is Either and 0 < len(kept) < len(parts) and not all(map(SIDE_APART.fullmatch, junk)):
+        sign = " or " if tree.data in ("either", "choice") else "+"
+        if sign != "+" and 0 < len(kept) < len(parts) and not all(map(SIDE_APART.fullmatch, junk)):
             complete = False
         if len(kept) < 2:
             return kept[0] if kept else None
-        return kind(tuple(inner for part in kept for inner in (part.parts if isinstance(part, kind) else (part,))))
+        same = [part.parts if isinstance(part, Group) and part.sign == sign else (part,) for part in kept]
+        return Group(sign, tuple(chain.from_iterable(same)))
 
     parsed = read(tree, False)
     # A digit in what cannot be read may be an AU (``4and7``): what is not named is then unknown and not absent.
     in_doubt = any(sign.isdigit() for word in junk for sign in word) or _BETWEEN.search(text)
     return parsed, tuple(junk), complete and not in_doubt
-
-
-def _unit(text: str, *, reference: bool) -> Unit:
-    found = require(_UNIT.fullmatch(text), otherwise=f"{text!r} is not an action unit")
-    behind = found["intensity"].upper()
-    prefix = found["lead"].upper() + found["prefix"].upper() + (behind if behind in ("L", "R") else "")
-    side, part = ("".join(letter for letter in pair if letter in prefix) for pair in ("LR", "TB"))
-    return Unit(
-        int(found["number"]),
-        side=side if side != "LR" else "",  # left and right together are both sides
-        part=part if part != "TB" else "",
-        asymmetric="A" in prefix,
-        intensity="/".join(re.findall(r"\b[A-E]\b|(?<=\d)[A-E]", behind)),
-        reference=reference,
-        doubtful=bool(found["doubt"]),
-    )

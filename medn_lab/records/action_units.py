@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from medn_lab.records.action_unit_grammar import SIDE_APART, Expression, Unit, bare, chosen_units, read_expression
-from medn_lab.records.action_unit_grammar import mentions_of as units_of
+from medn_lab.records import action_unit_grammar as grammar
 from medn_lab.records.table import au_columns, au_values, normalise_text
 
 SideRule = Literal["drop", "keep"]
-Alternatives = Literal["first", "all", "common"]
 AlternativeRule = Literal["leave_out", "first", "all", "common"]
 
 CODING_COLUMNS = tuple(f"action_units{end}" for end in ("", "_coded", "_sided", "_intensity", "_doubt"))
@@ -39,7 +37,7 @@ class ActionUnits:
     ----------
     text : str
         As it was found.
-    parsed : Unit, Both, Either or None
+    parsed : Unit, Group or None
         The expression read from it; its ``str`` is the text in one notation.
     units : tuple of str
         The AU set under the chosen rule, by number: ``("1", "2")``, or ``("L1", "R2")`` with sides kept.
@@ -52,6 +50,11 @@ class ActionUnits:
         False where nothing was coded (empty, ``?``, junk alone).
     complete : bool
         False where an AU that is not named may be there as well (``12+?``, ``4and7``).
+    mentions : tuple of Unit
+        Every AU that was written, in its order, with side, intensity and lip part.
+    expression : str
+        The whole text without intensities, asymmetry and lip parts: ``12 or 14``, ``4+ref(7)``, ``12+?``, where ``+?``
+        stands for AUs that may be there as well; ``""`` where nothing is known.
 
     Examples
     --------
@@ -61,12 +64,14 @@ class ActionUnits:
     """
 
     text: str
-    parsed: Expression | None
+    parsed: grammar.Expression | None
     units: tuple[str, ...]
     disputed: tuple[int, ...]
     junk: tuple[str, ...]
     known: bool
     complete: bool
+    mentions: tuple[grammar.Unit, ...]
+    expression: str
 
     def __str__(self) -> str:
         return "+".join(self.units)
@@ -81,27 +86,13 @@ class ActionUnits:
         """The AU set without sides, rising."""
         return tuple(sorted({int(unit.lstrip("LR")) for unit in self.units}))
 
-    def mentions(self) -> tuple[Unit, ...]:
-        """Every AU that was written, in its order."""
-        return tuple(units_of(self.parsed))
 
-    def expression(self, *, side: SideRule = "drop") -> str:
-        """The whole text without intensities, asymmetry and lip parts: ``12 or 14``, ``4+ref(7)``, ``12+?``.
-
-        ``+?`` stands for AUs that may be there as well. It is ``""`` where nothing is known.
-        """
-        if not self.known or self.parsed is None:
-            return ""
-        text = str(bare(self.parsed, side))
-        if self.complete:
-            return text
-        return f"({text})+?" if " or " in text else f"{text}+?"
-
-
-def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: Alternatives = "first") -> ActionUnits:
+def parse_action_units(
+    text: object, *, side: SideRule = "drop", alternatives: AlternativeRule = "first"
+) -> ActionUnits:
     """The AU set that a coder's text means.
 
-    Asymmetry, intensity and lip part are read (see ``mentions()``) but never part of the set. References (``ref(24)``)
+    Asymmetry, intensity and lip part are read (see ``mentions``) but never part of the set. References (``ref(24)``)
     and codes above 46 (positions of head and eyes) are read and left out of the set.
 
     Parameters
@@ -110,9 +101,10 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
         One cell of a spreadsheet.
     side : {"drop", "keep"}
         Whether ``L4`` becomes ``4`` or stays ``L4``. Keeping sides makes fewer pairs of clips share an AU set.
-    alternatives : {"first", "all", "common"}
+    alternatives : {"leave_out", "first", "all", "common"}
         What ``12 or 14`` becomes: the coder's first choice, every one (more than the coder wrote), or what all
         readings share, without AUs in question. In each case the AUs in doubt are listed in ``disputed``.
+        ``leave_out`` is ``first``; readers of a data set leave such clips out of pairs and AU columns.
 
     Returns
     -------
@@ -136,27 +128,35 @@ def parse_action_units(text: object, *, side: SideRule = "drop", alternatives: A
     >>> str(parse_action_units("R2 + L1", side="keep"))
     'L1+R2'
     >>> read = parse_action_units("(R6B or A12C) + R15")
-    >>> read.units, read.disputed, read.certain, read.expression()
+    >>> read.units, read.disputed, read.certain, read.expression
     (('6', '15'), (6, 12), False, '(6 or 12)+15')
     >>> parse_action_units("R14+17+soft focus").junk
     ('soft', 'focus')
     >>> parse_action_units("?").known
     False
     """
-    _check(side, SideRule, "side")
-    _check(alternatives, Alternatives, "alternatives")
+    for name, value, rules in (("side", side, SideRule), ("alternatives", alternatives, AlternativeRule)):
+        if value not in get_args(rules):
+            raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(rules)))}, not {value!r}")
     cell = "" if pd.api.types.is_scalar(text) and pd.isna(text) else str(text)
-    parsed, junk, complete = read_expression(_AS_FLOAT.sub(r"\1", cell))  # blanks in a column make pandas read 4 as 4.0
-    written = list(units_of(parsed))
-    nothing_moved = complete and bool(written) and all(unit.number == 0 and not unit.doubtful for unit in written)
-    mentions = [unit for unit in written if unit.moves_skin]
-    certain = chosen_units(parsed, "common", side)
-    disputed = {unit.number for unit in mentions if unit.named(side) not in certain}
-    if side == "keep" and any(map(SIDE_APART.fullmatch, junk)):  # a side stands there, and it is not clear whose
-        disputed |= {unit.number for unit in mentions}
-    units = tuple(f"{where}{number}" for number, where in sorted(chosen_units(parsed, alternatives, side)))
-    known = bool(mentions) or nothing_moved
-    return ActionUnits(cell, parsed, units, tuple(sorted(disputed)), junk, known, complete)
+    parsed, junk, complete = grammar.read_expression(
+        _AS_FLOAT.sub(r"\1", cell)
+    )  # blanks in a column make pandas read 4 as 4.0
+    plain = None if parsed is None else grammar.bare(parsed, keep_side=side == "keep")
+    mentions = tuple(grammar.units_of(parsed))
+    nothing_moved = complete and bool(mentions) and all(unit.number == 0 and not unit.doubtful for unit in mentions)
+    moving = [unit for unit in grammar.units_of(plain) if unit.number in grammar.MUSCLE_AUS]
+    certain = grammar.chosen_units(plain, "common")
+    side_in_doubt = side == "keep" and any(
+        map(grammar.SIDE_APART.fullmatch, junk)
+    )  # a side stands there, not clear whose
+    disputed = {unit.number for unit in moving if side_in_doubt or (unit.number, unit.side) not in certain}
+    units = tuple(f"{where}{number}" for number, where in sorted(grammar.chosen_units(plain, alternatives)))
+    known = bool(moving) or nothing_moved
+    expression = str(plain) if known else ""
+    if known and not complete:
+        expression = f"({expression})+?" if " or " in expression else f"{expression}+?"
+    return ActionUnits(cell, parsed, units, tuple(sorted(disputed)), junk, known, complete, mentions, expression)
 
 
 def au_table(
@@ -196,9 +196,8 @@ def au_table(
     0  1.0  1.0   0.0
     1  NaN  0.0   1.0
     """
-    rule = _rule(alternatives)
     codes, unique = _unique(texts)
-    every = [parse_action_units(text, alternatives=rule) for text in unique]
+    every = [parse_action_units(text, alternatives=alternatives) for text in unique]
     read = [one if one.known and (one.certain or alternatives != "leave_out") else None for one in every]
     numbers = sorted({n for one in read if one for n in one.numbers} if aus is None else {int(au) for au in aus})
     values = np.full((len(read), len(numbers)), np.nan)
@@ -243,16 +242,29 @@ def au_codings(texts: Iterable[object], *, alternatives: AlternativeRule = "leav
     0           12                L12                    12C
     1     12 or 14           12 or 14                         12 and 14 disputed
     """
-    rule = _rule(alternatives)
     codes, unique = _unique(texts)
     rows = np.empty((len(unique), len(CODING_COLUMNS)), dtype=object)
     for place, text in enumerate(unique):
-        plain = parse_action_units(text, alternatives=rule)
-        sided = parse_action_units(text, side="keep", alternatives=rule)
-        graded = dict.fromkeys(str(bare(unit, "drop", intensity=True)) for unit in plain.mentions() if unit.intensity)
-        sets = [_written(plain, "drop", alternatives), _written(sided, "keep", alternatives)]
-        rows[place] = sets[0], plain.text, sets[1], "+".join(graded), _doubt(plain, sided)
+        plain = parse_action_units(text, alternatives=alternatives)
+        sided = parse_action_units(text, side="keep", alternatives=alternatives)
+        graded = [str(replace(one, side="", part="", asymmetric=False)) for one in plain.mentions if one.intensity]
+        of_aus, of_sides = plain.disputed, sorted({*sided.disputed} - {*plain.disputed})
+        doubts = [f"{' and '.join(map(str, of_aus))} disputed"] if of_aus else []
+        doubts += [] if plain.complete else ["there may be more"]
+        doubts += [f"side of {' and '.join(map(str, of_sides))} disputed"] if of_sides else []
+        rows[place] = (
+            _set_text(plain, "drop", alternatives), plain.text, _set_text(sided, "keep", alternatives),
+            "+".join(dict.fromkeys(graded)), "; ".join(doubts) if plain.known else "unknown",
+        )  # fmt: skip
     return pd.DataFrame(rows[codes], columns=list(CODING_COLUMNS))
+
+
+def _set_text(read: ActionUnits, side: SideRule, alternatives: AlternativeRule) -> str:
+    """The set as a table has it; where it is left out, an expression that is no plain set."""
+    if alternatives != "leave_out" or read.certain or not read.known:
+        return str(read) or ("0" if read.certain else "")
+    again = parse_action_units(read.expression, side=side)
+    return read.text if again.certain else read.expression  # a side stands apart: "4 left"
 
 
 def au_sets(table: pd.DataFrame, *, keep_side: bool = False) -> list[frozenset[str] | None]:
@@ -336,8 +348,8 @@ def au_doubt(table: pd.DataFrame, *, keep_side: bool = False) -> np.ndarray:
     ['', '12 or 14', '4+?', '']
     """
     codes, unique = _unique(_texts(table, SIDED if keep_side else SIDED[:0:-1]))
-    side: SideRule = "keep" if keep_side else "drop"
-    texts = _objects(parse_action_units(text, side=side).expression(side=side) for text in unique)[codes]
+    read = [parse_action_units(text, side="keep" if keep_side else "drop") for text in unique]
+    texts = _objects(one.expression for one in read)[codes]
     unsettled = [one is None for one in au_sets(table, keep_side=keep_side)]
     return np.where(unsettled, texts, "").astype(object)
 
@@ -372,16 +384,6 @@ def _unique(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
     return pd.factorize(cells, use_na_sentinel=False)
 
 
-def _check(value: str, choices: object, name: str) -> None:
-    if value not in get_args(choices):
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, get_args(choices)))}, not {value!r}")
-
-
-def _rule(alternatives: AlternativeRule) -> Alternatives:
-    _check(alternatives, AlternativeRule, "alternatives")
-    return "first" if alternatives == "leave_out" else alternatives
-
-
 def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
     """Of each row the first of these columns that is not blank, as text; ``""`` where all are."""
     names = [name for name in names if name in table]
@@ -393,23 +395,3 @@ def _texts(table: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
         texts = _objects(str(text) if normalise_text(text) else "" for text in unique)
         found = np.where(found == "", texts[codes], found)
     return found
-
-
-def _written(read: ActionUnits, side: SideRule, alternatives: AlternativeRule) -> str:
-    if not read.known:
-        return ""
-    if alternatives == "leave_out" and not read.certain:
-        text = read.expression(side=side)
-        return read.text if parse_action_units(text, side=side).certain else text  # a side stands apart: "4 left"
-    return str(read) or ("0" if read.certain else "")
-
-
-def _doubt(plain: ActionUnits, sided: ActionUnits) -> str:
-    if not plain.known:
-        return "unknown"
-    of_aus, of_sides = (
-        " and ".join(map(str, numbers)) for numbers in (plain.disputed, sorted({*sided.disputed} - {*plain.disputed}))
-    )
-    parts = [f"{of_aus} disputed"] if of_aus else []
-    parts += ["there may be more"] if not plain.complete else []
-    return "; ".join(parts + ([f"side of {of_sides} disputed"] if of_sides else []))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.action_units import au_doubt
-from medn_lab.records.storage import Parts, RecordError, read_parts, write_parts
-from medn_lab.records.table import au_columns, check_table, positions
+from medn_lab.records.storage import Parts, read_parts, write_parts
+from medn_lab.records.table import au_columns, check_table, counted, positions
 
 PROBLEM_COLUMNS = ("clip_id", "field", "found", "done", "kept")
+NO_PROBLEMS = partial(pd.DataFrame, columns=list(PROBLEM_COLUMNS))
 
 
 class _Record:
@@ -28,42 +28,61 @@ class _Record:
 
     table: pd.DataFrame
     _arrays: ClassVar[tuple[str, ...]]
-    _tables: ClassVar[tuple[str, ...]]
-    _meta: ClassVar[dict[str, str]]
+    _per_clip: ClassVar[tuple[str, ...]]  # the arrays with a row a clip
+    _table_file: ClassVar[str] = "table"
+    _document: ClassVar[str] = ""  # a field that is a .json file and no part of the metadata
+    _memory_map: ClassVar[bool] = False
 
     def __init_subclass__(cls) -> None:
-        kinds = get_annotations(cls)
-        cls._arrays = tuple(name for name, kind in kinds.items() if kind.startswith("np.ndarray"))
-        cls._tables = tuple(name for name, kind in kinds.items() if kind == "pd.DataFrame")
-        cls._meta = {name: kind for name, kind in kinds.items() if name not in cls._arrays + cls._tables}
+        cls._arrays = tuple(name for name, kind in get_annotations(cls).items() if kind.startswith("np.ndarray"))
+        cls._per_clip = vars(cls).get("_per_clip", cls._arrays)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as a folder of ``.npy``, ``.csv`` and ``.json`` files."""
         return write_parts(path, type(self).__name__, self._parts())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a record of this kind that :meth:`save` wrote."""
-        return cls._load(path)
+    def load(cls, path: str | os.PathLike[str], *, check: bool = True) -> Self:
+        """Read a record of this kind that :meth:`save` wrote; the arrays of clips stay on the disk, read-only.
 
-    @classmethod
-    def _load(cls, path: str | os.PathLike[str], **reading: bool) -> Self:
-        parts = read_parts(path, cls.__name__, **reading)
+        Parameters
+        ----------
+        path : path-like
+        check : bool
+            Whether each file is read once and held against its sha256, which takes about a second a gigabyte.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is none, or a file of it is not the one that was written.
+        """
+        parts = read_parts(path, cls.__name__, memory_map=cls._memory_map, check=check)
         try:
-            return cls._of_parts(parts)
+            return cls(**cls._fields(parts, Path(path)))
         except (KeyError, TypeError) as error:
-            raise RecordError(f"the {cls.__name__} at {path} is broken (its parts: {error}); make it again") from error
+            raise ValueError(f"the {cls.__name__} at {path} is broken (its parts: {error}); make it again") from error
 
     def _parts(self) -> Parts:
-        arrays = {name: array for name in self._arrays if (array := getattr(self, name)) is not None}
-        tables = {name: getattr(self, name) for name in self._tables}
-        return Parts(arrays, tables, meta={name: getattr(self, name) for name in self._meta})
+        parts: Parts = {"arrays": {}, "tables": {}, "documents": {}, "meta": {}}
+        for name, kind in get_annotations(type(self)).items():
+            value, sort = getattr(self, name), "documents" if name == self._document else "meta"
+            if kind == "pd.DataFrame":
+                parts["tables"][self._table_file if name == "table" else name] = value
+            elif name not in self._arrays:
+                parts[sort][name] = dict(value) if isinstance(value, Mapping) else value
+            elif value is not None:
+                parts["arrays"][name] = value
+        return parts
 
     @classmethod
-    def _of_parts(cls, parts: Parts) -> Self:
-        arrays = {name: parts.arrays.get(name) for name in cls._arrays}
-        meta = {name: tuple(v) if cls._meta[name].startswith("tuple") else v for name, v in parts.meta.items()}
-        return cls(**parts.tables, **arrays, **meta)
+    def _fields(cls, parts: Parts, folder: Path) -> dict[str, Any]:
+        """The arguments of the record that these parts of a folder hold."""
+        kinds = get_annotations(cls)
+        files = {"table": cls._table_file}
+        meta = {name: tuple(v) if kinds[name].startswith("tuple") else v for name, v in parts["meta"].items()}
+        arrays = {name: parts["arrays"].get(name) for name in cls._arrays}
+        tables = {n: parts["tables"][files.get(n, n)] for n, kind in kinds.items() if kind == "pd.DataFrame"}
+        return {**arrays, **tables, **parts["documents"], **meta}
 
 
 class _ClipRecord(_Record):
@@ -74,13 +93,10 @@ class _ClipRecord(_Record):
     def __post_init__(self) -> None:
         table = check_table(self.table, owner=type(self).__name__, required=self._required)
         object.__setattr__(self, "table", table)
-        self._check_rows(len(self.table), *self._arrays)
-
-    def _check_rows(self, count: int, *names: str) -> None:
-        for name in names:
+        for name in self._per_clip:
             array = getattr(self, name)
-            if array is not None and len(array) != count:
-                fault = f"{type(self).__name__}: {name} has {len(array)} rows but the table {count}"
+            if array is not None and len(array) != len(table):
+                fault = f"{type(self).__name__}: {name} has {len(array)} rows but the table {len(table)}"
                 raise ValueError(f"{fault}; both must come from the same clips")
 
     def __len__(self) -> int:
@@ -94,23 +110,7 @@ class _ClipRecord(_Record):
 
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:
         """These rows of the fields that hold a row a clip."""
-        return {name: array[rows] for name in self._arrays if (array := getattr(self, name)) is not None}
-
-
-def no_problems() -> pd.DataFrame:
-    """An empty table of problems.
-
-    Returns
-    -------
-    DataFrame
-        No rows; the columns of :data:`PROBLEM_COLUMNS`.
-
-    Examples
-    --------
-    >>> list(no_problems().columns), len(no_problems())
-    (['clip_id', 'field', 'found', 'done', 'kept'], 0)
-    """
-    return pd.DataFrame(columns=list(PROBLEM_COLUMNS))
+        return {name: array[rows] for name in self._per_clip if (array := getattr(self, name)) is not None}
 
 
 def _tally(table: pd.DataFrame, column: str) -> str:
@@ -122,7 +122,7 @@ def _tally(table: pd.DataFrame, column: str) -> str:
 def _doubt_tally(table: pd.DataFrame) -> str:
     """How many clips take part in no pair and no AU figure because their AUs are in doubt; empty for none."""
     n = int((au_doubt(table) != "").sum()) if "action_units" in table or au_columns(table) else 0
-    return f"{n} clip{'s' * (n > 1)} with AUs in doubt" if n else ""
+    return f"{counted(n, 'clip')} with AUs in doubt" if n else ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,29 +145,23 @@ class ClipIndex(_ClipRecord):
     Examples
     --------
     >>> table = pd.DataFrame({"clip_id": ["a", "b"], "dataset": "own", "subject": ["01", "02"]})
-    >>> ClipIndex(table, no_problems())
+    >>> ClipIndex(table)
     ClipIndex: 2 clips of 2 subjects (own 2); 0 problems, 0 rows left out
     """
 
     table: pd.DataFrame
-    problems: pd.DataFrame = field(default_factory=no_problems)
+    problems: pd.DataFrame = field(default_factory=NO_PROBLEMS)
     source: Mapping[str, Any] = field(default_factory=dict)
 
     _required = ("clip_id", "subject")
+    _table_file, _document = "clips", "source"
 
     def __repr__(self) -> str:
         left_out = self.problems.loc[~self.problems["kept"].astype(bool), "clip_id"].nunique()
-        clips = f"{len(self)} clips of {self.table['subject'].nunique()} subjects"
-        problems = f"{len(self.problems)} problems, {left_out} rows left out"
+        clips = f"{counted(len(self), 'clip')} of {counted(self.table['subject'].nunique(), 'subject')}"
+        problems = f"{counted(len(self.problems), 'problem')}, {counted(left_out, 'row')} left out"
         line = f"ClipIndex: {clips} ({_tally(self.table, 'dataset') or 'no data set named'}); {problems}"
         return ", ".join(filter(None, [line, _doubt_tally(self.table)]))
-
-    def _parts(self) -> Parts:
-        return Parts({}, {"clips": self.table, "problems": self.problems}, {"source": dict(self.source)})
-
-    @classmethod
-    def _of_parts(cls, parts: Parts) -> Self:
-        return cls(parts.tables["clips"], parts.tables["problems"], parts.documents["source"])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -196,7 +190,7 @@ class Truth(_ClipRecord):
     >>> from medn_lab.synthme import synthetic_clips
     >>> clips = synthetic_clips(n_subjects=1, clips_per_subject=1, n_frames=2, seed=22)
     >>> clips.truth, clips.truth.au_mask(clips.table["clip_id"][0], "AU12").shape
-    (Truth of 1 synthetic clips: 16 AUs, 1 faces, (64, 64))
+    (Truth of 1 clip: 16 AUs, 1 face, (64, 64))
     """
 
     table: pd.DataFrame
@@ -208,15 +202,17 @@ class Truth(_ClipRecord):
     aus: tuple[str, ...]
     cue_kinds: tuple[str, ...] = ("cue",)
 
+    _required = ("clip_id", "subject")
+    _per_clip = ("displacement", "cue_course")
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "table", check_table(self.table, owner="Truth", required=("clip_id", "subject")))
+        super().__post_init__()
         if self.cue_mask.ndim == 3:
             object.__setattr__(self, "cue_mask", self.cue_mask[:, None])
-        self._check_rows(len(self.table), "displacement", "cue_course")
-        self._check_rows(len(self.subjects), "au_masks", "cue_mask")
 
     def __repr__(self) -> str:
-        return f"Truth of {len(self.table)} synthetic clips: {len(self.aus)} AUs, {len(self.subjects)} faces"
+        clips, faces = counted(len(self.table), "clip"), counted(len(self.subjects), "face")
+        return f"Truth of {clips}: {counted(len(self.aus), 'AU')}, {faces}"
 
     def au_mask(self, clip_id: str, au: str) -> np.ndarray:
         """Where an AU can move the face of a clip.
@@ -247,11 +243,8 @@ class Truth(_ClipRecord):
         kind = self.cue_kinds.index(row["cue_kind"]) if len(self.cue_kinds) > 1 else 0
         return self.cue_mask[self.subjects.index(row["subject"]), kind]
 
-    def _rows(self, rows: np.ndarray) -> dict[str, Any]:
-        return {"displacement": self.displacement[rows], "cue_course": self.cue_course[rows]}
 
-
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class ViewingCopy:
     """The frames of clips at the size that a person needs, each made when it is wanted; the network never reads them.
 
@@ -266,20 +259,17 @@ class ViewingCopy:
     --------
     >>> copy = ViewingCopy(128, (lambda: np.zeros((8, 128, 128, 3), np.uint8),))
     >>> copy, copy[0].shape
-    (ViewingCopy of 1 clips at 128 px, (8, 128, 128, 3))
+    (ViewingCopy(size=128), (8, 128, 128, 3))
     """
 
     size: int
-    makers: tuple[Callable[[], np.ndarray], ...]
+    makers: tuple[Callable[[], np.ndarray], ...] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.makers)
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.makers[row]()
-
-    def __repr__(self) -> str:
-        return f"ViewingCopy of {len(self)} clips at {self.size} px"
 
 
 def frames_of_strip(strip: bytes, *, n_frames: int) -> np.ndarray:
@@ -308,23 +298,11 @@ def frames_of_strip(strip: bytes, *, n_frames: int) -> np.ndarray:
     return picture.reshape(n_frames, len(picture) // n_frames, *picture.shape[1:])
 
 
-def _frames_of_file(file: Path, n_frames: int, sha256: str) -> np.ndarray:
+def _frames_of_file(file: Path, sha256: str, *, n_frames: int) -> np.ndarray:
     content = file.read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise RecordError(f"{file} is not the file that was written (its sha256 differs); prepare the set again")
+        raise ValueError(f"{file} is not the file that was written (its sha256 differs); prepare the set again")
     return frames_of_strip(content, n_frames=n_frames)
-
-
-def _viewing_of(folder: Path) -> ViewingCopy | None:
-    """The viewing copy of a prepared set that was made with one."""
-    if not (document := folder / "viewing.json").is_file():
-        return None
-    noted = json.loads(document.read_text())
-    makers = (
-        partial(_frames_of_file, folder / "viewing" / f"{row:06d}.webp", noted["n_frames"], sha256)
-        for row, sha256 in enumerate(noted["sha256"])
-    )
-    return ViewingCopy(noted["size"], tuple(makers))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -372,10 +350,11 @@ class Clips(_ClipRecord):
     table: pd.DataFrame
     recipe: Mapping[str, Any] = field(default_factory=dict)
     truth: Truth | None = None
-    problems: pd.DataFrame = field(default_factory=no_problems)
+    problems: pd.DataFrame = field(default_factory=NO_PROBLEMS)
     viewing: ViewingCopy | None = None
 
     _required = ("clip_id", "subject")
+    _table_file, _document, _memory_map = "clips", "recipe", True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -412,8 +391,8 @@ class Clips(_ClipRecord):
             "recipe": ", ".join(recipe) or "not recorded",
             "AUs": _doubt_tally(self.table),
         }
-        people = f"{len(self)} clips of {self.table['subject'].nunique()} subjects"
-        lines = [f"Clips: {people}, {frames} and {flow} at {w}x{h} px"]
+        clips = f"{counted(len(self), 'clip')} of {counted(self.table['subject'].nunique(), 'subject')}"
+        lines = [f"Clips: {clips}, {frames} and {flow} at {w}x{h} px"]
         return "\n".join(lines + [f"  {name:<9} {fact}" for name, fact in facts.items() if fact])
 
     def _rows(self, rows: np.ndarray) -> dict[str, Any]:
@@ -445,41 +424,27 @@ class Clips(_ClipRecord):
         return replace(self.select(table["clip_id"]), table=table)
 
     def _parts(self) -> Parts:
-        arrays = dict(super()._parts().arrays)
-        tables, meta = {"clips": self.table, "problems": self.problems}, {}
-        if self.truth is not None:
-            truth = self.truth._parts()
-            arrays |= {f"truth_{name}": array for name, array in truth.arrays.items()}
-            tables["truth"] = self.truth.table
-            meta["truth"] = {name: list(value) for name, value in truth.meta.items()}
-        return Parts(arrays, tables, {"recipe": dict(self.recipe)}, meta)
+        parts = super()._parts()
+        del parts["meta"]["viewing"]
+        if (truth := parts["meta"].pop("truth")) is not None:
+            of_truth = truth._parts()
+            parts["arrays"] |= {f"truth_{name}": array for name, array in of_truth["arrays"].items()}
+            parts["tables"]["truth"] = truth.table
+            parts["meta"]["truth"] = of_truth["meta"]
+        return parts
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], *, check: bool = True) -> Clips:
-        """Open a prepared set; its arrays stay on the disk, memory-mapped and read-only.
-
-        Parameters
-        ----------
-        path : path-like
-        check : bool
-            Whether each file is read once and held against its sha256, which takes about a second a gigabyte.
-
-        Returns
-        -------
-        Clips
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is none, or a file of it is not the one that was written.
-        """
-        return replace(cls._load(path, memory_map=True, check=check), viewing=_viewing_of(Path(path)))
-
-    @classmethod
-    def _of_parts(cls, parts: Parts) -> Clips:
-        arrays, tables, truth = parts.arrays, parts.tables, None
-        if "truth" in parts.meta:
-            of_truth = {name[6:]: array for name, array in arrays.items() if name.startswith("truth_")}
-            truth = Truth._of_parts(Parts(of_truth, {"table": tables["truth"]}, {}, parts.meta["truth"]))
-        recipe = parts.documents["recipe"]
-        return cls(arrays.get("frames"), arrays.get("flow"), tables["clips"], recipe, truth, tables["problems"])
+    def _fields(cls, parts: Parts, folder: Path) -> dict[str, Any]:
+        parts = {part: dict(held) for part, held in parts.items()}
+        noted, of_truth = parts["documents"].pop("viewing", None), parts["meta"].get("truth")
+        viewing = truth = None
+        if noted is not None:
+            strips = [folder / "viewing" / f"{row:06d}.webp" for row in range(len(noted["sha256"]))]
+            read = partial(_frames_of_file, n_frames=noted["n_frames"])
+            makers = [partial(read, *one) for one in zip(strips, noted["sha256"], strict=True)]
+            viewing = ViewingCopy(noted["size"], tuple(makers))
+        if of_truth is not None:
+            arrays = {name[6:]: array for name, array in parts["arrays"].items() if name.startswith("truth_")}
+            held = {"arrays": arrays, "tables": {"table": parts["tables"].pop("truth")}, "documents": {}}
+            truth = Truth(**Truth._fields({**held, "meta": of_truth}, folder))
+        return super()._fields({**parts, "meta": {}}, folder) | {"truth": truth, "viewing": viewing}

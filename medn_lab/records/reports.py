@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-import re
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -16,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from medn_lab.records.clips import _Record
-from medn_lab.records.provenance import describe_source
 from medn_lab.records.results import Predictions
+from medn_lab.records.storage import describe_source
+from medn_lab.records.table import counted
 
 # Columns that together say what a row measures, whatever the model.
 KEYS = ("kind", "measure", "given", "branch", "target")
@@ -31,34 +30,6 @@ MEASURES = {
     "branch_correlation": "mean squared correlation",
     "absolute_cosine": "mean |cosine| within a clip",
 }
-_NULL = {"null mean": "null_mean", "null 95 %": "null_95", "p": "p", "p family": "p_family"}
-_LEAK = {"branch": "branch", "target": "target"}
-_PAGE: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "leakage": (
-        "Leakage: AUC of each target from each branch",
-        _LEAK | {"model": "model", "AUC": "value", "95 % interval": "interval", "allowed": "allowed",
-                 "excess": "excess", "p": "p", "worst AU": "worst_target"},
-    ),
-    "conditional": (
-        "Conditional leakage: AUC among clips of one state",
-        _LEAK | {"given": "given", "model": "model", "AUC": "value", "95 % interval": "interval"}
-        | _NULL | {"worst AU": "worst_target"},
-    ),
-    "dependence": (
-        "Dependence between the branches",
-        {"given": "given", "measure": "measure", "model": "model", "value": "value"} | _NULL | {"factors": "allowed"},
-    ),
-    "readers": (
-        "Usable information by reader, in bits per clip",
-        _LEAK | {"reader": "measure", "model": "model", "bits": "value", "95 % interval": "interval",
-                 "allowed": "allowed", "excess": "excess"},
-    ),
-    "information": (
-        "Information in the emotion code, in nats per clip",
-        {"model": "model", "nats": "value", "95 % interval": "interval", "the factor holds": "allowed"},
-    ),
-}  # fmt: skip
-"""Tables of the page: heading, and the field of each column."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,10 +73,10 @@ class DecouplingReport(_Record):
         named = ", ".join(self.models) or self.source.get("name", "an unnamed model")
         parameters = self.source.get("parameters", {})
         seed = f"; seed {parameters['seed']}" if "seed" in parameters else ""
-        lines = [f"DecouplingReport: {len(self.table)} measures of {named}{seed}"]
+        lines = [f"DecouplingReport: {counted(len(self.table), 'measure')} of {named}{seed}"]
         for name in self.models:
-            said = [*self._headlines(name), describe_source(self.source.get("models", {}).get(name, {}))]
-            lines += [f"  {name}: {'; '.join(filter(None, said))}"] if any(said) else []
+            facts = [*self._headlines(name), describe_source(self.source.get("models", {}).get(name, {}))]
+            lines += [f"  {name}: {'; '.join(filter(None, facts))}"] if any(facts) else []
         return "\n".join(lines)
 
     @property
@@ -142,10 +113,24 @@ class DecouplingReport(_Record):
         rows = self.readers
         if rows.empty or len(self.models) < 2:
             return ""
-        groups = rows.groupby(["branch", "target"], sort=False)
-        return "; ".join(
-            f"{target} from the {branch} branch: {_order_by_reader(own)}" for (branch, target), own in groups
-        )
+        found = []
+        for (branch, target), own in rows.groupby(["branch", "target"], sort=False):
+            known = own["excess"].notna().all()
+            chosen = ("excess", "excess_low", "excess_high") if known else ("value", "low", "high")
+            wide = own.pivot_table(list(chosen), "model", "measure", dropna=False).reindex(self.models)
+            value, low, high = (wide[name] for name in chosen)
+            orders: dict[str, list[str]] = {}
+            for reader in [name for name in own["measure"].unique() if value[name].notna().all()]:
+                orders.setdefault(" < ".join(value[reader].sort_values(kind="stable").index), []).append(reader)
+            # A pair is reversed where one reader has a model clearly below another, and another reader the reverse.
+            below = {(a, b) for a, b in permutations(self.models, 2) if (high.loc[a] < low.loc[b]).any()}
+            clear = any(pair[::-1] in below for pair in below)
+            does = "depends on the reader" + ("" if clear else " only where their intervals overlap")
+            does = "does not depend on the reader" if len(orders) == 1 else does
+            listed = "; ".join(f"{', '.join(readers)}: {order}" for order, readers in orders.items())
+            result = f"the order of the models {does} ({listed})" if orders else "no reader has a value"
+            found.append(f"{target} from the {branch} branch: {result}")
+        return "; ".join(found)
 
     def compare(self) -> pd.DataFrame:
         """The values side by side: what is measured in the rows, a model a column."""
@@ -232,141 +217,52 @@ class DecouplingReport(_Record):
         """
         from jinja2 import Environment, StrictUndefined
 
-        path = Path(path)
-        captioned = figures.items() if isinstance(figures, Mapping) else [("", figure) for figure in figures]
+        pictures: list[dict[str, str]] = []
+        for caption, figure in figures.items() if isinstance(figures, Mapping) else [("", one) for one in figures]:
+            if isinstance(figure, bytes) and figure.startswith(b"\x89PNG\r\n\x1a\n"):
+                pictures.append({"caption": caption, "png": base64.b64encode(figure).decode("ascii")})
+            elif hasattr(figure, "to_html") and hasattr(figure, "to_plotly_json"):
+                first = not any("html" in one for one in pictures)  # one copy of plotly serves all
+                html = figure.to_html(full_html=False, include_plotlyjs=first)
+                pictures.append({"caption": caption, "html": html})
+            else:
+                kind = type(figure).__name__
+                raise ValueError(f"a figure of the report is a {kind}; give plotly figures or the bytes of PNG files")
         environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
         template = environment.from_string(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
+        keys = [name for name in ("given", *KEYS) if name in self.table]
+        rows = [group for _, group in self.table.groupby(keys, sort=False, dropna=False)] if keys else [self.table]
         page = template.render(
-            report=self, title=title, tables=list(self._page_tables()), figures=_drawn(captioned),
+            report=self, title=title, figures=pictures, measures=MEASURES, rows=pd.concat(rows).to_dict("records"),
             sizes=self.table.groupby("model", sort=False)[["n_clips", "n_subjects"]].max() if self.models else None,
             summary={name: self._headlines(name) for name in self.models},
         )  # fmt: skip
+        path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            whole = Path(folder, path.name)
-            whole.write_text(page, encoding="utf-8")
-            whole.replace(path)
-        return path
-
-    def _page_tables(self) -> Iterator[dict[str, Any]]:
-        """The tables of the page: columns, and the rows with whether each is a finding; single AUs are folded."""
-        for kind, (heading, columns) in _PAGE.items():
-            rows = self._of_kind(kind)
-            keys = [name for name in columns.values() if name in ("given", "branch", "target", "measure")]
-            order = [group for _, group in rows.groupby(keys, sort=False)] if keys and len(rows) else [rows]
-            rows = pd.concat(order)
-            single = rows["target"].str.fullmatch(r"AU\d+") if len(rows) else rows.index == 0
-            parts = {"": rows[~single], "Each AU": rows[single]}
-            yield {
-                "heading": heading,
-                "note": self.reader_order if kind == "readers" else _exchanged(rows),
-                "columns": list(columns),
-                "parts": {name: [_page_row(row, columns) for row in part.to_dict("records")]
-                          for name, part in parts.items() if len(part)},
-            }  # fmt: skip
-        others = self.table if "kind" not in self.table else self.table[~self.table["kind"].isin(_PAGE)]
-        columns = {name: name for name in others}
-        rows = [_page_row({"reason": ""} | row, columns) for row in others.to_dict("records")]
-        yield {"heading": "Measures", "note": "", "columns": list(columns), "parts": {"": rows} if rows else {}}
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_text(page, encoding="utf-8")
+        return draft.replace(path)
 
     def _of_kind(self, kind: str) -> pd.DataFrame:
         rows = self.table[self.table["kind"] == kind] if "kind" in self.table else self.table[:0]
         return rows.reset_index(drop=True)
 
     def _headlines(self, name: str) -> list[str]:
-        said: dict[str, None] = {}
+        """The main figures of a model, a phrase each."""
+        facts: dict[str, None] = {}
         for row in self.table[self.table["model"] == name].to_dict("records"):
-            kind, branch, target, value = (row[key] for key in ("kind", "branch", "target", "value"))
+            kind, value, given, leak = row["kind"], row["value"], row["given"], (row["branch"], row["target"])
             if str(row.get("reason", "")).endswith(" constant"):
-                said[row["reason"]] = None
-            elif kind == "dependence" and not row["given"] and row["measure"] in ("linear_cka", "distance_correlation"):
-                said[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
-            elif kind in ("leakage", "conditional") and (branch, target) == ("emotion", "AUs") and np.isfinite(value):
+                facts[row["reason"]] = None
+            elif kind == "dependence" and not given and row["measure"] in ("linear_cka", "distance_correlation"):
+                facts[f"{row['measure'].replace('_', ' ')} {value:.3f} (p {row['p']:.2g})"] = None
+            elif kind in ("leakage", "conditional") and leak == ("emotion", "AUs") and np.isfinite(value):
                 allowed = f"allowed {row['allowed']:.3f}" if np.isfinite(row["allowed"]) else "nothing allowed"
-                bound = f"p {row['p']:.2g}" if row["given"] else allowed
+                bound = f"p {row['p']:.2g}" if given else allowed
                 worst = f", worst {row['worst_target']} {row['worst_auc']:.3f}" if row["worst_target"] else ""
-                given = f" given the {row['given']}" if row["given"] else ""
-                said[f"AUs from the emotion branch{given} {value:.3f} ({bound}{worst})"] = None
-        return list(said)
-
-
-def _order_by_reader(rows: pd.DataFrame) -> str:
-    """Whether the readers order the models alike, for one branch and target."""
-    chosen = ("excess", "excess_low", "excess_high") if rows["excess"].notna().all() else ("value", "low", "high")
-    models = list(dict.fromkeys(rows["model"]))
-    wide = rows.pivot_table(list(chosen), "model", "measure", dropna=False).reindex(models)
-    value, low, high = (wide[name] for name in chosen)
-    readers = [reader for reader in dict.fromkeys(rows["measure"]) if value[reader].notna().all()]
-    orders: dict[str, list[str]] = {}
-    for reader in readers:
-        orders.setdefault(" < ".join(value[reader].sort_values(kind="stable").index), []).append(reader)
-    if not orders:
-        return "no reader has a value"
-    said = "; ".join(f"{', '.join(alike)}: {order}" for order, alike in orders.items())
-    if len(orders) == 1:
-        return f"the order of the models does not depend on the reader ({said})"
-    # A pair is reversed where one reader has the one model clearly below the other, and another reader the reverse.
-    below = {(a, b) for a, b in permutations(models, 2) if (high.loc[a] < low.loc[b]).any()}
-    overlap = "" if any(pair[::-1] in below for pair in below) else " only where their intervals overlap"
-    return f"the order of the models depends on the reader{overlap} ({said})"
-
-
-def _drawn(figures: Iterable[tuple[str, object]]) -> list[dict[str, str]]:
-    """Each picture for the page: PNG bytes as base64, plotly figures as HTML with one copy of plotly for all."""
-    drawn: list[dict[str, str]] = []
-    for caption, figure in figures:
-        if isinstance(figure, bytes) and figure.startswith(b"\x89PNG\r\n\x1a\n"):
-            drawn.append({"caption": caption, "png": base64.b64encode(figure).decode("ascii")})
-        elif hasattr(figure, "to_html") and hasattr(figure, "to_plotly_json"):
-            first = not any("html" in one for one in drawn)
-            drawn.append({"caption": caption, "html": figure.to_html(full_html=False, include_plotlyjs=first)})
-        else:
-            kind = type(figure).__name__
-            raise ValueError(f"a figure of the report is a {kind}; give plotly figures or the bytes of PNG files")
-    return drawn
-
-
-def _page_row(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:
-    """The cells of a row by column, why figures are missing, and whether it is a finding (None: not known)."""
-    p, low = row.get("p_family", np.nan), row.get("excess_low", np.nan)
-    found = bool(p <= 0.05) if np.isfinite(p) else bool(low > 0) if np.isfinite(low) else None
-    return {"cells": [_cell(row, name) for name in columns.values()], "found": found, "reason": row["reason"]}
-
-
-def _cell(row: Mapping[str, Any], name: str) -> str:
-    if name == "interval":
-        return f"[{_number(row['low'], '.3f')}, {_number(row['high'], '.3f')}]" if np.isfinite(row["low"]) else ""
-    if name == "excess":
-        bounds = f" [{_number(row['excess_low'], '+.3f')}, {_number(row['excess_high'], '+.3f')}]"
-        return _number(row["excess"], "+.3f") + (bounds if np.isfinite(row["excess_low"]) else "")
-    if name == "worst_target":
-        return f"{row[name]} {_number(row['worst_auc'])}" if row.get(name) else ""
-    value = row.get(name, "")
-    if name == "measure":
-        return MEASURES.get(value, value)
-    if name == "given":
-        return _factors(str(value)) or "nothing"
-    return _number(value) if isinstance(value, float) else str(value)
-
-
-def _exchanged(rows: pd.DataFrame) -> str:
-    """Inside what clips were exchanged for the nulls of these rows."""
-    if not len(rows) or "within" not in rows:
-        return ""
-    ways = rows.groupby("given", sort=False)["within"].first()
-    texts = [f"{inside}{f' (given {given})' if given else ''}" for given, inside in ways.items() if inside]
-    return _factors(f"Clips are exchanged inside {', or inside '.join(texts)}") if texts else ""
-
-
-def _factors(text: str) -> str:
-    """A text in which factors have the names of columns, in plain words."""
-    return re.sub(r"\baus\b", "AU set", text.replace("_", " "))
-
-
-def _number(value: float, form: str = "") -> str:
-    if not np.isfinite(value):
-        return "–"
-    return format(value, form or (".3f" if abs(value) >= 0.0095 or value == 0 else ".2g")).replace("-", "−")
+                which = f" given the {given}" if given else ""
+                facts[f"AUs from the emotion branch{which} {value:.3f} ({bound}{worst})"] = None
+        return list(facts)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -414,7 +310,8 @@ class EvaluationSummary:
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        lines = [f"EvaluationSummary: {len(self.predictions)} clips, {len(self.predictions.classes)} classes"]
+        clips, classes = counted(len(self.predictions), "clip"), len(self.predictions.classes)
+        lines = [f"EvaluationSummary: {clips}, {classes} classes"]
         named = self.scores.attrs.get("floor", "AU-only floor")
         for row in self.scores.itertuples():
             bounds = "no interval" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
@@ -424,4 +321,4 @@ class EvaluationSummary:
         if self.ceilings:
             lines.append("  ceilings: " + ", ".join(f"{name} {value:.3f}" for name, value in self.ceilings.items()))
         made = describe_source(self.predictions.source)
-        return "\n".join(lines + [f"  {said}" for said in (made, *self.notes) if said])
+        return "\n".join(lines + [f"  {note}" for note in (made, *self.notes) if note])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.records.clips import _ClipRecord, _Record
-from medn_lab.records.provenance import describe_source
-from medn_lab.records.storage import Parts
-from medn_lab.records.table import normalise_labels
+from medn_lab.records.storage import Parts, describe_source
+from medn_lab.records.table import counted, normalise_labels
 
 
 def _joined(*facts: str) -> str:
@@ -62,7 +62,7 @@ class History(_Record):
         last, seconds = self.table.iloc[-1], self.table["seconds"].sum()
         shown = [name for name in ("loss", "accuracy", "validation_accuracy") if name in last]
         facts = ", ".join(f"{name.replace('_', ' ')} {last[name]:.3f}" for name in shown)
-        lasted = f"History: {len(self)} epochs in {seconds:.0f} s, {self.status}"
+        lasted = f"History: {counted(len(self), 'epoch')} in {seconds:.0f} s, {self.status}"
         return _joined(lasted, f"at the end {facts}", describe_source(self.source))
 
 
@@ -117,7 +117,7 @@ class Predictions(_ClipRecord):
                 raise ValueError(f"the {name} of {broken.sum()} of {len(broken)} clips are NaN, such as of {first!r}")
 
     def __repr__(self) -> str:
-        facts = f"Predictions: {len(self)} clips, {len(self.classes)} classes ({', '.join(self.classes)})"
+        facts = f"Predictions: {counted(len(self), 'clip')}, {len(self.classes)} classes ({', '.join(self.classes)})"
         if "label" in self.table and len(self):
             right = (self.predicted == normalise_labels(self.table["label"]).to_numpy()).mean()
             facts += f", {right:.3f} of them right"
@@ -182,7 +182,7 @@ class BranchFeatures(_ClipRecord):
         branches = {"motion": self.motion, "emotion": self.emotion, "fused": self.fused}
         widths = (f"no {name}" if one is None else f"{name} {one.shape[1]}-d" for name, one in branches.items())
         made = describe_source(self.source) or f"from {self.source.get('name', 'an unnamed model')}"
-        return _joined(f"BranchFeatures: {len(self)} clips", ", ".join(widths), made)
+        return _joined(f"BranchFeatures: {counted(len(self), 'clip')}", ", ".join(widths), made)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -233,15 +233,13 @@ class Embedding(_ClipRecord):
                 raise ValueError(f"the {name} map is {np.shape(xy)} but a map of {len(self.table)} clips is {shape}")
 
     def __repr__(self) -> str:
-        params = {name: value for name, value in self.params.items() if not isinstance(value, Mapping)}
-        if params.get("n_clips") == len(self):
-            del params["n_clips"]
-        reason = params.pop("reason", "")
-        facts = [", ".join(f"{name} {value}" for name, value in params.items()), reason]
+        hidden = ("reason", "n_clips") if self.params.get("n_clips") == len(self) else ("reason",)
+        params = {k: v for k, v in self.params.items() if k not in hidden and not isinstance(v, Mapping)}
+        facts = [", ".join(f"{name} {value}" for name, value in params.items()), self.params.get("reason", "")]
         for what in ("trustworthiness", "continuity"):
             figures = [f"{name} {value:.3f}" for name, value in getattr(self, what).items() if np.isfinite(value)]
             facts.append(f"{what} {', '.join(figures) or 'not measured'}")
-        return f"Embedding: {len(self)} clips; {_joined(*facts, describe_source(self.source))}"
+        return f"Embedding: {counted(len(self), 'clip')}; {_joined(*facts, describe_source(self.source))}"
 
     @property
     def maps(self) -> dict[str, np.ndarray]:
@@ -254,14 +252,14 @@ class Embedding(_ClipRecord):
 
     def _parts(self) -> Parts:
         parts = super()._parts()
-        layers = {f"layer_{place}": xy for place, xy in enumerate(self.layers.values())}
-        return replace(parts, arrays={**parts.arrays, **layers}, meta={**parts.meta, "layers": list(self.layers)})
+        parts["arrays"] |= {f"layer_{place}": xy for place, xy in enumerate(self.layers.values())}
+        return parts | {"meta": {**parts["meta"], "layers": list(self.layers)}}
 
     @classmethod
-    def _of_parts(cls, parts: Parts) -> Self:
-        names = parts.meta.get("layers", ())
-        layers = {name: parts.arrays[f"layer_{place}"] for place, name in enumerate(names)}
-        return super()._of_parts(replace(parts, meta={**parts.meta, "layers": layers}))
+    def _fields(cls, parts: Parts, folder: Path) -> dict[str, Any]:
+        fields = super()._fields(parts, folder)
+        names = fields.get("layers", ())
+        return fields | {"layers": {name: parts["arrays"][f"layer_{place}"] for place, name in enumerate(names)}}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -290,7 +288,7 @@ class Attribution(_ClipRecord):
     >>> table = pd.DataFrame({"clip_id": ["a"]})
     >>> flow = np.full((1, 4, 4, 2), 0.5)
     >>> Attribution(None, flow, table, "disgust", "motion", "saliency", sanity={"completeness": 0.01})
-    Attribution of disgust (motion, saliency): 1 clips; completeness 0.010
+    Attribution of disgust (motion, saliency): 1 clip; completeness 0.010
     """
 
     frames: np.ndarray | None
@@ -305,14 +303,9 @@ class Attribution(_ClipRecord):
     params: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.frames is None and self.flow is None:
-            raise ValueError("an Attribution needs values for frames, flow or both; neither was given")
-
     def __repr__(self) -> str:
         checked = ", ".join(f"{name} {value:.3f}" for name, value in self.sanity.items()) or "unchecked"
-        what = f"Attribution of {self.target} ({self.branch}, {self.method}): {len(self)} clips"
+        what = f"Attribution of {self.target} ({self.branch}, {self.method}): {counted(len(self), 'clip')}"
         return _joined(what, checked, describe_source(self.source))
 
     def with_sanity(self, figures: Mapping[str, float]) -> Attribution:
@@ -374,7 +367,7 @@ class KeptTokens(_ClipRecord):
     >>> masks = np.zeros((1, 1, 4, 4), bool)
     >>> masks[0, 0, 1:3, 1:3] = True
     >>> KeptTokens(masks, np.zeros((1, 4, 4)), np.ones((1, 1)), table, keep_rates=(0.25,), kept_shares=(0.25,))
-    KeptTokens: 1 clips, keep rates 0.25 of 4x4 positions; cover not measured, as no truth was given
+    KeptTokens: 1 clip, keep rates 0.25 of 4x4 positions; cover not measured, as no truth was given
     """
 
     masks: np.ndarray
@@ -388,31 +381,15 @@ class KeptTokens(_ClipRecord):
     region: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        n = len(self.keep_rates)
-        if self.masks.ndim != 4 or self.masks.shape[1] != n:
-            fault = f"with a scale for each of {n} keep rates; these are {self.masks.shape}"
-            raise ValueError(f"masks must be (n, n_scales, grid, grid) {fault}")
-
     def __repr__(self) -> str:
         grid = self.masks.shape[-1]
         rates = ", ".join(f"{rate:g}" for rate in self.keep_rates)
-        facts = f"KeptTokens: {len(self)} clips, keep rates {rates} of {grid}x{grid} positions"
-        return _joined(facts, self._cover_text(), describe_source(self.source))
-
-    def _cover_text(self) -> str:
-        if self.cover is None:
-            return "cover not measured, as no truth was given"
-        planted = ~np.isnan(self.cover).all(axis=1)
-        if not planted.any():
-            return f"{self.region} is planted in none of them"
-        means = self.cover[planted].mean(axis=0)
-        facts = [f"{value:.3f} (chance {share:.3f}" for value, share in zip(means, self.kept_shares, strict=True)]
-        if self.random_cover is not None:
-            control = self.random_cover[planted].mean(axis=(0, 2))
-            facts = [f"{fact}, random model {value:.3f}" for fact, value in zip(facts, control, strict=True)]
-        return f"of the {self.region} they cover {'), '.join(facts)}) in {planted.sum()} clips where it is planted"
+        cover = "cover not measured, as no truth was given"
+        if self.cover is not None:
+            shares = zip(pd.DataFrame(self.cover).mean(), self.kept_shares, strict=True)
+            cover = f"cover of {self.region} {', '.join(f'{mean:.3f} (chance {share:.3f})' for mean, share in shares)}"
+        facts = f"KeptTokens: {counted(len(self), 'clip')}, keep rates {rates} of {grid}x{grid} positions"
+        return _joined(facts, cover, describe_source(self.source))
 
     def to_frame(self) -> pd.DataFrame:
         """One row a keep rate, for each kind of cue, with the cover and its controls.
@@ -474,16 +451,8 @@ class LivePrediction:
     flow_alone: Predictions | None = None
     kept: KeptTokens | None = None
 
-    def __post_init__(self) -> None:
-        whole = list(self.predictions.table["clip_id"])
-        for part in (self.features, self.frames_alone, self.flow_alone, self.kept):
-            if part is not None and list(part.table["clip_id"]) != whole:
-                raise ValueError("the parts of a LivePrediction are of different clips; take them from one call")
-
-    def __len__(self) -> int:
-        return len(self.predictions)
-
     def __repr__(self) -> str:
         first = zip(self.predictions.table["clip_id"][:3], self.predictions.predicted, strict=False)
-        model, more = self.predictions.source.get("name", "an unnamed model"), ", ..." if len(self) > 3 else ""
-        return f"LivePrediction of {model} to {len(self)} clips: {', '.join(map(' '.join, first))}{more}"
+        model, count = self.predictions.source.get("name", "an unnamed model"), len(self.predictions)
+        clips, more = counted(count, "clip"), ", ..." if count > 3 else ""
+        return f"LivePrediction of {model} to {clips}: {', '.join(map(' '.join, first))}{more}"

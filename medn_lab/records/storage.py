@@ -1,4 +1,4 @@
-"""How every record reaches the disk and comes back: one folder a record, no pickles.
+"""How every record reaches the disk and comes back, one folder a record, no pickles; and how its result came about.
 
 A folder holds ``record.json`` (kind, format, metadata, the sha256 of every file), one ``.npy`` an array, one ``.csv`` a
 table and one ``.json`` a document. It is written under a hidden name and renamed when it is whole, so that a
@@ -20,7 +20,8 @@ import sys
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -40,195 +41,110 @@ _DISK_FAULTS |= dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), _READ_ON
 
 _AT_FDCWD, _SWAP = -100, 2  # RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
-
-class RecordError(ValueError):
-    """A record's folder is broken, or its files are not those that were written.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as root:
-    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}))
-    ...     _ = (folder / "xy.npy").write_bytes(b"torn")
-    ...     try:
-    ...         read_parts(folder, "Maps")
-    ...     except RecordError as error:
-    ...         print(str(error).partition("/maps")[2])
-    /xy.npy is not the file that was written (its sha256 differs): it was changed, or the disk or a copy ...
-    """
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a record is made of, ready to be written or just read.
-
-    Attributes
-    ----------
-    arrays : dict of ndarray
-        One ``.npy`` each.
-    tables : dict of DataFrame
-        One ``.csv`` each.
-    documents : dict
-        One ``.json`` each.
-    meta : dict
-        Kept inside ``record.json``.
-
-    Examples
-    --------
-    >>> Parts(arrays={"flow": np.zeros((2, 4, 4, 2))}, meta={"seed": 0}).arrays["flow"].shape
-    (2, 4, 4, 2)
-    """
-
-    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
-    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    documents: Mapping[str, Any] = field(default_factory=dict)
-    meta: Mapping[str, Any] = field(default_factory=dict)
+Parts = dict[str, dict[str, Any]]
+"""``arrays`` (a .npy each), ``tables`` (a .csv each), ``documents`` (a .json each), ``meta`` (inside record.json)."""
 
 
 def write_parts(path: str | os.PathLike[str], kind: str, parts: Parts) -> Path:
-    """Write a record's parts as one folder, replacing a folder of the same kind.
+    """Write a record's parts as one folder, replacing a folder of the same kind, and return its path.
 
-    Parameters
-    ----------
-    path : path-like
-        The folder to make. Its parent is made too.
-    kind : str
-        The record's class name, kept in ``record.json``.
-    parts : Parts
-        Arrays, tables, documents and metadata.
-
-    Returns
-    -------
-    Path
-        The folder written.
-
-    Raises
-    ------
-    FileExistsError
-        If `path` exists and is not a record of this kind: nothing of the user's is replaced.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> with TemporaryDirectory() as root:
-    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}))
-    ...     written = sorted(path.name for path in folder.iterdir())
-    >>> written
-    ['record.json', 'xy.npy']
+    `kind` is the record's class name; FileExistsError if `path` exists and is not a record of this kind: nothing of the
+    user's is replaced.
     """
     target, found = Path(path), None
     if target.exists():
-        with suppress(RecordError):
+        with suppress(ValueError):
             found = _head(target).get("kind")
-    if target.exists() and found != kind:
-        raise FileExistsError(f"{target} exists and is not a saved {kind}; choose another path, nothing was written")
+        if found != kind:
+            fault = f"{target} exists and is not a saved {kind}"
+            raise FileExistsError(f"{fault}; choose another path, nothing was written")
     with atomic_write(target) as draft:
-        for name, array in parts.arrays.items():
+        for name, array in parts.get("arrays", {}).items():
             np.save(draft / f"{name}.npy", array, allow_pickle=False)
-        for name, table in parts.tables.items():
-            table.to_csv(draft / f"{name}.csv", index=False)
-        for name, document in parts.documents.items():
-            (draft / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
-        head = {"kind": kind, "format": FORMAT}
-        head |= {part: sorted(getattr(parts, part)) for part in _SUFFIXES}
-        # Columns that hold text are read as text: subject ``01`` would become the number 1.
-        head["text"] = {
-            name: [str(n) for n, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
-            for name, table in parts.tables.items()
-        }
-        head["sha256"] = {file.name: sha256_of_file(file) for file in sorted(draft.iterdir())}
-        _write_head(draft, head | {"meta": dict(parts.meta)})
+        describe_parts(draft, kind=kind, parts=parts)
     return target
 
 
-def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False, check: bool = True) -> Parts:
-    """Read a record's folder back.
+def describe_parts(folder: Path, *, kind: str, parts: Parts) -> None:
+    """Write tables, documents and ``record.json`` into a folder that holds the arrays already, as ``.npy`` files.
 
     Parameters
     ----------
-    path : path-like
-        A folder written by :func:`write_parts`.
+    folder : Path
     kind : str
-        The class name expected.
-    memory_map : bool
-        Open the arrays read-only on the disk instead of loading them.
-    check : bool
-        Whether every file is read once and held against its sha256. A gigabyte takes about a second.
-
-    Returns
-    -------
-    Parts
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no record at `path`.
-    ValueError
-        If the folder holds another kind of record or one of a newer format, a file of it is missing, broken or not the
-        one that was written, or its ``record.json`` names files outside the folder.
+        The record's class name.
+    parts : dict
+        ``tables`` (DataFrames, one ``.csv`` each), ``documents`` (one ``.json`` each) and ``meta`` (kept inside
+        ``record.json``).
 
     Examples
     --------
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as root:
-    ...     folder = write_parts(Path(root, "maps"), "Maps", Parts(arrays={"xy": np.eye(2)}, meta={"seed": 3}))
-    ...     parts = read_parts(folder, "Maps")
-    >>> parts.arrays["xy"].tolist(), parts.meta["seed"]
-    ([[1.0, 0.0], [0.0, 1.0]], 3)
+    ...     np.save(Path(root, "flow.npy"), np.zeros((1, 4, 4, 2)))
+    ...     describe_parts(Path(root), kind="Clips", parts={"documents": {"recipe": {"size": 4}}})
+    ...     noted = json.loads(Path(root, "record.json").read_text())
+    >>> noted["arrays"], noted["documents"], sorted(noted["sha256"])
+    (['flow'], ['recipe'], ['flow.npy', 'recipe.json'])
+    """
+    tables, documents = parts.get("tables", {}), parts.get("documents", {})
+    for name, table in tables.items():
+        table.to_csv(folder / f"{name}.csv", index=False)
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document, indent=1, sort_keys=True, default=_plain) + "\n")
+    # Columns that hold text are read as text: subject ``01`` would become the number 1.
+    text = {
+        name: [str(n) for n, dtype in table.dtypes.items() if pd.api.types.is_string_dtype(dtype)]
+        for name, table in tables.items()
+    }
+    sums = {file.name: sha256_of_file(file) for file in sorted(folder.iterdir()) if file.is_file()}
+    head = {
+        "kind": kind, "format": FORMAT, "arrays": sorted(file.stem for file in folder.glob("*.npy")),
+        "tables": sorted(tables), "documents": sorted(documents), "text": text, "sha256": sums,
+        "meta": parts.get("meta", {}),
+    }  # fmt: skip
+    head = json.loads(json.dumps(head, default=_plain))
+    (folder / _HEAD).write_text(json.dumps(head | {_OWN: _digest(head)}, indent=1) + "\n")
+
+
+def read_parts(path: str | os.PathLike[str], kind: str, *, memory_map: bool = False, check: bool = True) -> Parts:
+    """Read a folder that :func:`write_parts` wrote back, as ``arrays``, ``tables``, ``documents`` and ``meta``.
+
+    With `memory_map` the arrays stay on the disk, read-only. With `check` every file is read once and held against its
+    sha256, a second a gigabyte. FileNotFoundError if there is no record; ValueError if it is of another kind or a newer
+    format, a file is missing, broken or not the one that was written, or one outside the folder is named.
     """
     source = Path(path)
     if not (source / _HEAD).is_file():
         raise FileNotFoundError(f"no saved {kind} at {source}: it has no {_HEAD}")
     head = _head(source)
-    found, version = head.get("kind"), head.get("format", 0)
+    found, version = head.get("kind"), int(head.get("format", 0))
     if found != kind:
         raise ValueError(f"{source} holds a {found}, not a {kind}; load it with {found}.load")
     if version > FORMAT:
         raise ValueError(f"{source} has format {version}, this version reads up to {FORMAT}; upgrade medn_lab")
+    readers = {
+        "arrays": lambda file: np.load(file, mmap_mode="r" if memory_map else None, allow_pickle=False),
+        "tables": lambda file: _read_table(file, head.get("text", {}).get(file.stem, ())),
+        "documents": lambda file: json.loads(file.read_text(encoding="utf-8")),
+    }
+    parts: Parts = {}
     try:
-        text, sums = head.get("text", {}), head.get("sha256", {}) if check else {}
-        arrays, tables, documents = (
-            {name: _file_of(source, name, suffix, sums) for name in head[part]} for part, suffix in _SUFFIXES.items()
-        )
-        return Parts(
-            {n: np.load(file, mmap_mode="r" if memory_map else None, allow_pickle=False) for n, file in arrays.items()},
-            {n: _read_table(file, text.get(n, ())) for n, file in tables.items()},
-            {n: json.loads(file.read_text(encoding="utf-8")) for n, file in documents.items()},
-            dict(head["meta"]),
-        )
-    except RecordError:
-        raise
+        sums = head.get("sha256", {}) if check else {}
+        for part, suffix in _SUFFIXES.items():
+            files = {name: source / f"{name}{suffix}" for name in head[part]}
+            for name, file in files.items():
+                if not _PLAIN_NAME.fullmatch(name) or file.resolve().parent != source.resolve():
+                    raise ValueError(f"it names {name!r} as a part, which leads out of its folder; it is not read")
+                if not file.is_file():
+                    raise ValueError(f"it lacks {file.name}")
+                if file.name in sums and sha256_of_file(file) != sums[file.name]:
+                    raise ValueError(f"{file.name} is not the file that was written: its sha256 differs")
+            parts[part] = {name: readers[part](file) for name, file in files.items()}
+        return parts | {"meta": dict(head["meta"])}
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError) as error:
         fault = f"the {kind} at {source} is broken ({type(error).__name__}: {error})"
-        raise RecordError(f"{fault}; make it again, or take a copy") from error
-
-
-def note_arrays(folder: Path, *, files: Mapping[str, Path]) -> None:
-    """Enter arrays that were written elsewhere, and will be moved into a record's folder, in its ``record.json``.
-
-    Parameters
-    ----------
-    folder : Path
-        Written by :func:`write_parts`.
-    files : dict of Path
-        Where each array lies now.
-
-    Examples
-    --------
-    >>> from tempfile import TemporaryDirectory
-    >>> import numpy as np
-    >>> with TemporaryDirectory() as root:
-    ...     folder = write_parts(Path(root, "whole"), "Clips", Parts())
-    ...     np.save(Path(root, "flow.npy"), np.zeros((1, 4, 4, 2)))
-    ...     note_arrays(folder, files={"flow": Path(root, "flow.npy")})
-    ...     noted = json.loads((folder / "record.json").read_text())["arrays"]
-    >>> noted
-    ['flow']
-    """
-    head = _head(folder)
-    head["arrays"] = sorted({*head["arrays"], *files})
-    head["sha256"] |= {f"{name}.npy": sha256_of_file(file) for name, file in files.items()}
-    _write_head(folder, head)
+        raise ValueError(f"{fault}; make it again, or take a whole copy") from error
 
 
 def sha256_of_file(path: str | os.PathLike[str]) -> str:
@@ -316,34 +232,19 @@ def atomic_swap(draft: Path, target: Path) -> None:
 
     Linux and macOS do it in one step. Elsewhere, and on file systems that cannot, it takes three renames: a kill
     between them leaves the old folder whole under a hidden name in the same folder.
-
-    Parameters
-    ----------
-    draft, target : Path
-        Both must be there.
-
-    Raises
-    ------
-    OSError
-        If one is not there or may not be renamed.
     """
-    if _in_one_step(os.fsencode(draft), os.fsencode(target)):
-        return
+    one, other = os.fsencode(draft), os.fsencode(target)
+    with suppress(AttributeError, OSError, TypeError):  # an old C library, or Windows, which has no such call
+        library = ctypes.CDLL(None)
+        if sys.platform == "linux" and library.renameat2(_AT_FDCWD, one, _AT_FDCWD, other, _SWAP) == 0:
+            return
+        if sys.platform == "darwin" and library.renamex_np(one, other, _SWAP) == 0:
+            return
     waiting = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent)) / target.name
     target.rename(waiting)
     draft.rename(target)
     waiting.rename(draft)
     waiting.parent.rmdir()
-
-
-def _in_one_step(one: bytes, other: bytes) -> bool:
-    try:
-        library = ctypes.CDLL(None)
-        if sys.platform == "linux":
-            return library.renameat2(_AT_FDCWD, one, _AT_FDCWD, other, _SWAP) == 0
-        return sys.platform == "darwin" and library.renamex_np(one, other, _SWAP) == 0
-    except (AttributeError, OSError, TypeError):  # an old C library, or Windows, which has no such call
-        return False
 
 
 def remove_leftovers(target: Path) -> None:
@@ -367,14 +268,13 @@ def remove_leftovers(target: Path) -> None:
     mark = _mark(target)
     for left in [path for path in target.parent.iterdir() if path.name.startswith(mark)]:
         number = left.name.removeprefix(mark).partition(".")[0]
-        if os.name != "posix" or not number.isdigit():
-            continue
-        try:
-            os.kill(int(number), 0)
-        except ProcessLookupError:
-            shutil.rmtree(left, ignore_errors=True)
-        except (OSError, OverflowError):  # PermissionError: it runs, and is another user's
-            continue
+        if os.name == "posix" and number.isdigit():
+            try:
+                os.kill(int(number), 0)
+            except ProcessLookupError:
+                shutil.rmtree(left, ignore_errors=True)
+            except (OSError, OverflowError):  # PermissionError: it runs, and is another user's
+                continue
 
 
 def _mark(target: Path) -> str:
@@ -382,39 +282,19 @@ def _mark(target: Path) -> str:
     return f".{target.name}.{re.sub(r'[^A-Za-z0-9-]', '-', platform.node()) or 'here'}."
 
 
-def _write_head(folder: Path, head: Mapping[str, Any]) -> None:
-    plain = json.loads(json.dumps(head, default=_plain))
-    (folder / _HEAD).write_text(json.dumps(plain | {_OWN: _digest(plain)}, indent=1) + "\n")
-
-
 def _head(source: Path) -> dict[str, Any]:
     try:
         head = json.loads((source / _HEAD).read_text(encoding="utf-8"))
-        if not isinstance(head, dict) or not isinstance(head.get("format", 0), int):
-            raise ValueError("it is no description of a record")
-        own = head.pop(_OWN, None)
-        if own is not None and own != _digest(head) and head.get("format", 0) <= FORMAT:
+        own, version = head.pop(_OWN, None), int(head.get("format", 0))
+        if own is not None and own != _digest(head) and version <= FORMAT:
             raise ValueError("its sha256 differs: it was changed after it was written")
-    except (OSError, ValueError, RecursionError) as error:
-        raise RecordError(f"{source / _HEAD} cannot be read ({error}); make the record again") from error
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"{source / _HEAD} cannot be read ({error}); make the record again") from error
     return head
 
 
 def _digest(head: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
-
-
-def _file_of(source: Path, name: str, suffix: str, sums: Mapping[str, str]) -> Path:
-    """A part's file, which must lie in the folder and be the one that was written."""
-    file, mend = source / f"{name}{suffix}", "make the record again, or take a whole copy"
-    if not isinstance(name, str) or not _PLAIN_NAME.fullmatch(name) or file.resolve().parent != source.resolve():
-        raise RecordError(f"{source} names {name!r} as a part, which leads out of its folder; it is not read")
-    if not file.is_file():
-        raise RecordError(f"{source} lacks {file.name}; {mend}")
-    if file.name in sums and sha256_of_file(file) != sums[file.name]:
-        fault = "(its sha256 differs): it was changed, or the disk or a copy failed"
-        raise RecordError(f"{file} is not the file that was written {fault}; {mend}")
-    return file
 
 
 def _read_table(path: Path, text: Collection[str]) -> pd.DataFrame:
@@ -428,5 +308,104 @@ def _plain(value: object) -> object:
     """What JSON can hold of a numpy number or array."""
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
-    name = type(value).__name__
-    raise TypeError(f"a record's metadata holds a {name}, which JSON cannot; give text, numbers or lists")
+    raise TypeError(f"a record's metadata holds a {type(value).__name__}, which JSON cannot; give text, numbers, lists")
+
+
+# Whose versions are written down; those that are not installed are left out.
+PACKAGES = ("medn-lab", "torch", "numpy", "opencv-python", "opencv-python-headless", "captum", "umap-learn")
+
+
+def run_record(call: str, *, table: pd.DataFrame, **settings: Any) -> dict[str, Any]:
+    """What must be known to make a result again, as JSON-ready values.
+
+    Parameters
+    ----------
+    call : str
+        The function's name.
+    table : DataFrame
+        The clips' table, of which the number and the ids' sha256 are kept.
+    **settings
+        The function's own arguments, JSON-ready.
+
+    Returns
+    -------
+    dict
+        ``call``, the settings, ``clips`` (``n``, ``sha256``), ``versions``, ``hardware`` (the system, and what kind of
+        processor). No path and no name of the machine or its user is in it.
+
+    See Also
+    --------
+    medn_lab.rerun
+
+    Examples
+    --------
+    >>> kept = run_record("predict", table=pd.DataFrame({"clip_id": ["a", "b"]}))
+    >>> kept["call"], kept["clips"]["n"], kept["clips"]["sha256"][:8], "torch" in kept["versions"]
+    ('predict', 2, '7e18f737', True)
+    """
+    return {
+        "call": call,
+        **settings,
+        "clips": {"n": len(table), "sha256": ids_sha256(table)},
+        **{part: dict(facts) for part, facts in _surroundings().items()},
+    }
+
+
+def ids_sha256(table: pd.DataFrame) -> str:
+    """The sha256 of a table's clip ids in their order, by which a run record knows its clips.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``clip_id``.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+
+    Examples
+    --------
+    >>> ids_sha256(pd.DataFrame({"clip_id": ["a", "b"]}))[:8]
+    '7e18f737'
+    """
+    return hashlib.sha256("\n".join(table["clip_id"].astype(str)).encode()).hexdigest()
+
+
+def describe_source(source: Mapping[str, Any]) -> str:
+    """One line on how a result came about, for a record's ``repr``; empty where nothing is known.
+
+    Examples
+    --------
+    >>> run = {"versions": {"medn-lab": "0.1.0", "torch": "2.13.0"}}
+    >>> run["hardware"] = {"system": "Linux", "machine": "x86_64"}
+    >>> source = {"name": "tiny", "sha256": "0123456789ab", "recipe": {"corpus": "SynthME", "seed": 4}, "run": run}
+    >>> describe_source(source)
+    'by tiny (01234567), medn_lab 0.1.0, torch 2.13.0, Linux x86_64, on SynthME seed 4'
+    """
+    run = source.get("run")
+    if not run:
+        return ""
+    name, sha, recipe = source.get("name", ""), source.get("sha256", ""), source.get("recipe") or {}
+    versions, hardware, training = run.get("versions", {}), run.get("hardware", {}), source.get("training") or {}
+    facts = [f"by {name} ({sha[:8]})" if isinstance(sha, str) and sha else name and f"by {name}"]
+    facts += [f"seed {training['seed']}"] if "seed" in training else []
+    facts += [f"medn_lab {versions.get('medn-lab', '?')}", f"torch {versions.get('torch', '?')}"]
+    facts += [" ".join(str(hardware[part]) for part in ("system", "machine") if hardware.get(part))]
+    facts += [str(run["device"])] if run.get("device", "cpu") != "cpu" else []
+    facts += [f"on {recipe['corpus']} seed {recipe['seed']}"] if {"corpus", "seed"} <= set(recipe) else []
+    return ", ".join(filter(None, facts))
+
+
+@cache  # a process keeps its packages and its machine, and every prediction reads them
+def _surroundings() -> dict[str, dict[str, Any]]:
+    versions, processor, cpuinfo = {"python": platform.python_version()}, platform.processor(), Path("/proc/cpuinfo")
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            # What is loaded may be newer than what was installed: an editable checkout has another version.
+            versions[name] = sys.modules["medn_lab"].__version__ if name == "medn-lab" else version(name)
+    if cpuinfo.is_file():  # of two processors of one kind, one may sum in wider steps and end on other digits
+        named = re.search(r"^model name\s*:\s*(.*?)\s*$", cpuinfo.read_text(errors="replace"), re.MULTILINE)
+        processor = named[1] if named else processor
+    hardware = {"system": platform.system(), "machine": platform.machine(), "cpus": os.cpu_count()}
+    return {"versions": versions, "hardware": hardware | {"processor": processor}}

@@ -81,6 +81,27 @@ def normalise_text(value: object) -> str:
     return " ".join(text.split())
 
 
+def counted(n: int, what: str) -> str:
+    """A number of things in words.
+
+    Parameters
+    ----------
+    n : int
+    what : str
+        The thing, in the singular.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> counted(1, "pair"), counted(3, "pair")
+    ('1 pair', '3 pairs')
+    """
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def au_columns(table: pd.DataFrame) -> list[str]:
     """The AU columns of a table, in its order: ``AU`` and a number, 1/0/NaN for present, absent, unknown.
 
@@ -141,7 +162,9 @@ def check_table(table: pd.DataFrame, *, owner: str, required: Sequence[str] = ("
     """
     missing = [name for name in required if name not in table.columns]
     if missing:
-        raise ValueError(f"the table of {owner} lacks {', '.join(missing)}; it has {_names(table)}")
+        raise ValueError(
+            f"the table of {owner} lacks {', '.join(missing)}; it has {', '.join(map(str, table.columns))}"
+        )
     table = table.reset_index(drop=True).copy()
     for name in au_columns(table):
         if not isinstance(table[name].dtype, np.dtype) or table[name].dtype == object:
@@ -254,7 +277,7 @@ def people(table: pd.DataFrame) -> pd.Series:
     ['casme2/06', 'samm/06']
     """
     if "subject" not in table:
-        raise ValueError(f"the table has no column subject; it has {_names(table)}")
+        raise ValueError(f"the table has no column subject; it has {', '.join(map(str, table.columns))}")
     subjects = normalise_labels(table["subject"])
     missing = subjects.isna() | (subjects == "")
     if missing.any():
@@ -263,7 +286,9 @@ def people(table: pd.DataFrame) -> pd.Series:
     names = pd.Series(who.unique(), dtype=object)
     twins = names[names.str.replace(r"(^|/)0+(?=\d+$)", r"\1", regex=True).duplicated(keep=False)]
     if len(twins):
-        raise ValueError(f"the subjects {_listed(twins)} differ only by zeros; write one person in one way")
+        raise ValueError(
+            f"the subjects {' and '.join(map(repr, twins))} differ only by zeros; write one person in one way"
+        )
     return who.astype(object)
 
 
@@ -333,7 +358,7 @@ def check_label(table: pd.DataFrame, *, label: str, complete: bool = True) -> pd
     classes = pd.Series(names.dropna().unique(), dtype=object)
     twins = classes[classes.str.casefold().duplicated(keep=False)]
     if len(twins):
-        raise ValueError(f"{label} holds {_listed(twins)}, which differ in capital letters; write one")
+        raise ValueError(f"{label} holds {' and '.join(map(repr, twins))}, which differ in capital letters; write one")
     return names
 
 
@@ -427,11 +452,3 @@ def _label(value: object) -> str | None:
     if pd.isna(value):
         return None
     return normalise_text(int(value) if isinstance(value, float) and value.is_integer() else value)
-
-
-def _names(table: pd.DataFrame) -> str:
-    return ", ".join(map(str, table.columns)) or "no columns"
-
-
-def _listed(names: Iterable[object]) -> str:
-    return " and ".join(map(repr, names))

@@ -1,9 +1,7 @@
-from .callbacks import Callback as Callback
-from .callbacks import Run as Run
-from .callbacks import TrainConfig as TrainConfig
 from .epoch import Targets as Targets
-from .epoch import au_loss as au_loss
+from .epoch import TrainConfig as TrainConfig
 from .epoch import medn_loss as medn_loss
 from .epoch import read_targets as read_targets
 from .loop import History as History
+from .loop import Run as Run
 from .loop import fit as fit

@@ -1,4 +1,4 @@
-"""One epoch: which clips a step sees and their targets, augmentation, the objective, and the pass over the clips."""
+"""How a model is trained, and one epoch of it: batches, targets, augmentation, objective, pass over the clips."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,89 @@ from torch.nn import functional as F
 
 from medn_lab.model import DECOUPLING_METHODS, MEDN, Inputs, MEDNConfig, MEDNOutput, as_inputs
 from medn_lab.records import Clips, check_label, is_constant
-from medn_lab.train.callbacks import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained.
+
+    Parameters
+    ----------
+    epochs : int
+    batch_size : int
+        Clips a step, at least 2.
+    learning_rate : float
+        Peak of AdamW's rate, reached after a tenth of the steps and let down to 0 along a half cosine.
+    weight_decay : float
+    au_weight : float
+        Weight of the AU task.
+    decoupling_weight : float or None
+        Weight of the decoupling term; None takes the method's own (:data:`medn_lab.model.DECOUPLING_METHODS`).
+    decoupling_ramp : tuple of two floats
+        Shares of the training between which the weight rises from 0 to its full value. A price on the emotion code
+        from the first step keeps the emotion branch from ever finding its cue.
+    label_smoothing : float
+    max_shift : int
+        Augmentation: a batch is moved by up to this many pixels.
+    mirror : bool
+        Augmentation: half of the clips are mirrored.
+    seed : int
+        Of shuffling, augmentation, dropout and sampling (the model has its own for its weights).
+    device : {"auto", "cpu", "cuda", "mps"}
+    precision : str
+        One of Fabric's; ``32-true`` by default, ``bf16-mixed`` for GPUs.
+    threads : int or None
+        CPU threads; one is fastest for small models. None leaves the setting alone.
+    devices, num_nodes : int
+        Devices (on a CPU: processes) of each machine, and machines. Above one, each step's clips are shared out to the
+        processes and their gradients averaged; start them all with ``torchrun``, or let a script start its own.
+    strategy : str
+        Fabric's way of doing that; ``auto`` is ``ddp`` where there is more than one process.
+
+    Raises
+    ------
+    ValueError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> config = TrainConfig(epochs=10, seed=3)
+    >>> config.epochs, config.learning_rate, config.device
+    (10, 0.002, 'auto')
+    """
+
+    epochs: int = 25
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    au_weight: float = 1.0
+    decoupling_weight: float | None = None
+    decoupling_ramp: tuple[float, float] = (0.4, 0.8)
+    label_smoothing: float = 0.05
+    max_shift: int = 1
+    mirror: bool = True
+    seed: int = 0
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: str = "32-true"
+    threads: int | None = 1
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "decoupling_ramp", tuple(self.decoupling_ramp))
+        least = dict.fromkeys(("weight_decay", "au_weight", "decoupling_weight", "max_shift"), 0)
+        least |= {"epochs": 1, "batch_size": 2, "devices": 1, "num_nodes": 1}
+        for name, lowest in least.items():
+            if (value := getattr(self, name)) is not None and value < lowest:
+                raise ValueError(f"{name} must be at least {lowest}; got {value}")
+        for right, name, rule in (
+            (self.learning_rate > 0, "learning_rate", "above 0"),
+            (0 <= self.label_smoothing < 1, "label_smoothing", "in [0, 1)"),
+            (0 <= self.decoupling_ramp[0] <= self.decoupling_ramp[1] <= 1, "decoupling_ramp", "in order, in [0, 1]"),
+        ):
+            if not right:
+                raise ValueError(f"{name} must be {rule}; got {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -120,17 +202,16 @@ def warn_if_constant(config: MEDNConfig, clips: Clips, targets: Targets, *, stac
     caller's caller.
     """
     found = []
-    for branch, named, part, still in (
-        ("emotion", "frames", clips.frames, "the frames do not move in any clip"),
-        ("motion", "flow", clips.flow, "the flow is 0 in all clips"),
+    for branch, part, still, same in (
+        ("emotion", clips.frames, "the frames do not move in any clip", "all clips have the same frames"),
+        ("motion", clips.flow, "the flow is 0 in all clips", "all clips have the same flow"),
     ):
         if part is None or config.branches not in ("both", branch):
             continue
-        first = np.asarray(part[0])
         if not any((clip != (clip[:1] if branch == "emotion" else 0)).any() for clip in part):
             found.append(f"{still}, so the {branch} branch will be constant")
-        elif all(is_constant(np.stack([first.ravel(), np.ravel(clip)])) for clip in part[1:]):
-            found.append(f"all clips have the same {named}, so the {branch} branch will be constant")
+        elif all(is_constant(np.stack([np.ravel(part[0]), np.ravel(clip)])) for clip in part[1:]):
+            found.append(f"{same}, so the {branch} branch will be constant")
     known = targets.aus[~targets.aus.isnan()].numpy()
     if known.size and is_constant(known[:, None]):
         found.append(f"no AU varies: every AU known is {known[0]:g} in all clips, so the AUs teach nothing")
@@ -172,13 +253,7 @@ def shift(x: Tensor, *, dx: int, dy: int) -> Tensor:
 
 
 def medn_loss(
-    output: MEDNOutput,
-    targets: Targets,
-    *,
-    config: MEDNConfig,
-    au_weight: float = 1.0,
-    decoupling_weight: float = 1.0,
-    label_smoothing: float = 0.0,
+    output: MEDNOutput, targets: Targets, *, config: MEDNConfig, training: TrainConfig, done: float = 1.0
 ) -> dict[str, Tensor]:
     """The terms of MEDN's loss and their weighted sum.
 
@@ -190,10 +265,10 @@ def medn_loss(
         Of the same clips.
     config : MEDNConfig
         Says which decoupling term there is.
-    au_weight, decoupling_weight : float
-        Weights of the AU and the decoupling term; the emotion term has weight 1.
-    label_smoothing : float
-        In [0, 1), on the emotion term.
+    training : TrainConfig
+        The weights of the AU and the decoupling term (the emotion term has weight 1) and the label smoothing.
+    done : float
+        The share of the training that is over, in [0, 1], which decides how far the decoupling weight has risen.
 
     Returns
     -------
@@ -213,63 +288,29 @@ def medn_loss(
     >>> config = MEDNConfig(size=32, dim=16, classes=("x", "y"), aus=("AU12",))
     >>> output = MEDN(config)(torch.rand(2, 8, 3, 32, 32), torch.rand(2, 2, 32, 32))
     >>> targets = Targets(torch.tensor([0, 1]), torch.tensor([[1.0], [0.0]]), torch.ones(2), torch.ones(1))
-    >>> list(medn_loss(output, targets, config=config))
+    >>> list(medn_loss(output, targets, config=config, training=TrainConfig()))
     ['loss', 'emotion', 'au', 'decoupling']
     """
-    total = F.cross_entropy(output.logits, targets.labels, weight=targets.class_weight, label_smoothing=label_smoothing)
+    total = F.cross_entropy(
+        output.logits, targets.labels, weight=targets.class_weight, label_smoothing=training.label_smoothing
+    )
     terms = {"emotion": total}
     if output.au_logits is not None and config.aus:
-        terms["au"] = au_loss(output.au_logits, targets.aus, positive_weight=targets.au_weight)
-        total = total + au_weight * terms["au"]
+        known, truth = ~torch.isnan(targets.aus), torch.nan_to_num(targets.aus)
+        of_each = F.binary_cross_entropy_with_logits(
+            output.au_logits, truth, pos_weight=targets.au_weight, reduction="none"
+        )
+        terms["au"] = (of_each * known).sum() / known.sum().clamp_min(1)  # 0 where nothing is known
+        total = total + training.au_weight * terms["au"]
     method = DECOUPLING_METHODS[config.decoupling]
     parts = [getattr(output, name) for name in method.reads]
     if method.loss is not None and all(part is not None for part in parts):
         terms["decoupling"] = method.loss(*parts)
-        total = total + decoupling_weight * terms["decoupling"]
+        weight = method.weight if training.decoupling_weight is None else training.decoupling_weight
+        start, full = training.decoupling_ramp
+        ramp = 1.0 if done >= full else max(0.0, (done - start) / (full - start))
+        total = total + weight * ramp * terms["decoupling"]
     return {"loss": total} | terms
-
-
-def au_loss(au_logits: Tensor, aus: Tensor, *, positive_weight: Tensor) -> Tensor:
-    """Binary cross-entropy of AU logits over the entries that are known.
-
-    Parameters
-    ----------
-    au_logits : (b, n_aus) tensor
-    aus : (b, n_aus) tensor
-        1 present, 0 absent, NaN unknown; an unknown entry has neither loss nor gradient.
-    positive_weight : (n_aus,) tensor
-        Weight of a positive against a negative.
-
-    Returns
-    -------
-    Tensor
-        A scalar; 0 where nothing is known (SMIC has no AUs).
-
-    Examples
-    --------
-    >>> logits = torch.tensor([[0.0, 5.0]])
-    >>> au_loss(logits, torch.tensor([[1.0, float("nan")]]), positive_weight=torch.ones(2)).item()
-    0.693...
-    """
-    known = ~torch.isnan(aus)
-    loss = F.binary_cross_entropy_with_logits(
-        au_logits, torch.nan_to_num(aus), pos_weight=positive_weight, reduction="none"
-    )
-    return (loss * known).sum() / known.sum().clamp_min(1)
-
-
-def learning_rate(step: int, steps: int, peak: float) -> float:
-    """The rate of a step: linear to `peak` over the first tenth of `steps`, then down to 0 along a half cosine.
-
-    Examples
-    --------
-    >>> [round(learning_rate(step, 100, 1.0), 3) for step in (0, 9, 10, 55, 99)]
-    [0.1, 1.0, 1.0, 0.5, 0.0]
-    """
-    warm = max(1, steps // 10)
-    if step < warm:
-        return peak * (step + 1) / warm
-    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def train_epoch(
@@ -287,12 +328,15 @@ def train_epoch(
     if rank:  # the processes share their batches, and draw what else is drawn each for itself
         generator.manual_seed(seed + 1_000_000_007 * rank)
     steps = training.epochs * len(batches)
+    warm = max(1, steps // 10)
     sums: defaultdict[str, float] = defaultdict(float)
     model.train()
     for place, of_all in enumerate(batches):
         rows = of_all.tensor_split(ranks)[rank]
         step = epoch * len(batches) + place
-        rate = learning_rate(step, steps, training.learning_rate)
+        # Linear over the first tenth of the steps, then down to 0 along a half cosine.
+        falling = 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        rate = training.learning_rate * ((step + 1) / warm if step < warm else falling)
         for group in optimiser.param_groups:
             group["lr"] = rate
         inputs = as_inputs(model.config, clips, rows=rows.numpy(), device=fabric.device)
@@ -304,11 +348,10 @@ def train_epoch(
             inputs = Inputs(*(None if part is None else shift(part, dx=dx, dy=dy) for part in inputs))
         batch = targets.take(rows, device=fabric.device)
         output = model(*inputs)
-        terms = _terms(output, batch, model.config, training, done=step / steps)
+        terms = medn_loss(output, batch, config=model.config, training=training, done=step / steps)
         values = {name: value.item() for name, value in terms.items()}
-        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            names = ", ".join(broken)
-            raise ValueError(f"{names} is no longer a number in epoch {epoch + 1}: learning_rate or flow too high")
+        if not math.isfinite(values["loss"]):
+            raise ValueError(f"the loss is no longer a number in epoch {epoch + 1}: learning_rate or flow too high")
         optimiser.zero_grad(set_to_none=True)
         share = len(rows) * ranks / len(of_all)  # gradients are averaged over processes, and are meant over clips
         fabric.backward(terms["loss"] if ranks == 1 else terms["loss"] * share)
@@ -336,7 +379,7 @@ def validate(
     for rows in np.array_split(np.arange(len(clips)), -(-len(clips) // 64)):
         batch = targets.take(torch.from_numpy(rows), device=fabric.device)
         output = model(*as_inputs(model.config, clips, rows=rows, device=fabric.device))
-        terms = _terms(output, batch, model.config, training, done=(epoch + 1) / training.epochs)
+        terms = medn_loss(output, batch, config=model.config, training=training, done=(epoch + 1) / training.epochs)
         for name, value in terms.items():
             sums[name] += value.item() * len(rows)
         np.add.at(counts, (batch.labels.cpu().numpy(), output.logits.argmax(dim=1).cpu().numpy()), 1)
@@ -344,17 +387,3 @@ def validate(
     f1 = 2 * hits[present > 0] / (present + predicted)[present > 0]
     scores = {"accuracy": hits.sum(), "uf1": f1.mean() * len(clips)}
     return {f"validation_{name}": float(value / len(clips)) for name, value in ({**sums} | scores).items()}
-
-
-def _terms(
-    output: MEDNOutput, batch: Targets, config: MEDNConfig, training: TrainConfig, *, done: float
-) -> dict[str, Tensor]:
-    """The loss when a share `done` of the training is over."""
-    weight = training.decoupling_weight
-    weight = DECOUPLING_METHODS[config.decoupling].weight if weight is None else weight
-    start, full = training.decoupling_ramp
-    ramp = 1.0 if done >= full else max(0.0, (done - start) / (full - start))
-    return medn_loss(
-        output, batch, config=config, au_weight=training.au_weight, label_smoothing=training.label_smoothing,
-        decoupling_weight=weight * ramp,
-    )  # fmt: skip

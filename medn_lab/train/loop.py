@@ -1,10 +1,10 @@
-"""The training loop: seeded and resumable, over one or several processes, with the metadata to make it again."""
+"""The training loop, seeded and resumable, over one or several processes, and what a callback sees of it."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -21,12 +21,83 @@ from tqdm.auto import tqdm
 from medn_lab import __version__
 from medn_lab.model import MEDN, check_clips, device_name, weights_sha256
 from medn_lab.model.inputs import torch_threads
-from medn_lab.model.medn import check_weights, stated_sum, write_sum
+from medn_lab.model.medn import check_weights, write_sum
 from medn_lab.records import Clips, History, atomic_write, ids_sha256, remove_leftovers, run_record
-from medn_lab.train.callbacks import Run, TrainConfig, measured, notify
-from medn_lab.train.epoch import read_targets, train_epoch, validate, warn_if_constant
+from medn_lab.train.epoch import TrainConfig, read_targets, train_epoch, validate, warn_if_constant
 
 STATE = "state.safetensors"
+
+
+class Run:
+    """The training as a callback sees it.
+
+    Parameters
+    ----------
+    go_on : callable, optional
+        What trains on from where the run stands; `fit` gives it.
+
+    Attributes
+    ----------
+    model : MEDN
+        The model in training.
+    training : TrainConfig
+    history : History
+        The epochs so far.
+    epoch : int
+        Epochs finished.
+    stopping : bool
+        Whether :meth:`stop` was called.
+    running : bool
+        Whether the training is under way.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import pandas as pd
+    >>> from medn_lab.train import TrainConfig
+    >>> nothing_yet = History(pd.DataFrame(columns=["epoch", "seconds", "loss"]))
+    >>> run = Run(torch.nn.Linear(2, 2), training=TrainConfig(epochs=3), history=nothing_yet)
+    >>> run.stop()
+    >>> run.stopping
+    True
+    """
+
+    def __init__(
+        self, model: MEDN, *, training: TrainConfig, history: History, go_on: Callable[[Run], History] | None = None
+    ) -> None:
+        self.model, self.training, self.history = model, training, history
+        self.stopping = self.running = False
+        self._go_on = go_on
+
+    @property
+    def epoch(self) -> int:
+        """Epochs finished."""
+        return len(self.history)
+
+    def stop(self) -> None:
+        """Request the training to end after this epoch."""
+        self.stopping = True
+
+    def resume(self) -> History:
+        """Go on with the same training after a stop or an interrupt, with the same clips, callbacks and checkpoint.
+
+        The result is that of a training that never stopped.
+
+        Returns
+        -------
+        History
+            Of all epochs, those before the stop included.
+
+        Raises
+        ------
+        ValueError
+            If the training is under way or finished, or the model's weights have changed since it stopped.
+        """
+        if self.running:
+            raise ValueError("the training is under way: stop it before resuming it")
+        if self.epoch >= self.training.epochs or self._go_on is None:
+            raise ValueError(f"nothing is left to train: {self.epoch} of {self.training.epochs} epochs are done")
+        return self._go_on(self)
 
 
 def fit(
@@ -117,72 +188,88 @@ def fit(
     fabric = Fabric(accelerator=training.device, **how)
     fabric.launch()
     watchers = list(callbacks)
-    record = training_record(
+    record = _training_record(
         model, clips, training=training, label=label, validation=validation, callbacks=watchers, device=fabric.device
     )
     optimiser = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay)
-    if checkpoint is not None and is_checkpoint(checkpoint):
-        remove_leftovers(Path(checkpoint))
-        done = load_checkpoint(checkpoint, model=model, optimiser=optimiser, config=record.config)
-        record = replace(record, table=done.table, source={**record.source, "start": done.source.get("start", {})})
-    else:
-        start = {"name": model.name, "seed": model.seed, "sha256": weights_sha256(model)}
-        record = replace(record, source={**record.source, "start": start})
+    folder = None if checkpoint is None else Path(checkpoint)
+    start = {"name": model.name, "seed": model.seed, "sha256": weights_sha256(model)}
+    if folder is not None and _is_checkpoint(folder):
+        remove_leftovers(folder)
+        done = _load_checkpoint(folder, model, optimiser, record.config)
+        record, start = replace(record, table=done.table), done.source.get("start", {})
+    record = replace(record, source={**record.source, "start": start})
     if fabric.world_size > 1 and fabric.device.type == "cuda":
         torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     wrapped, optimiser = fabric.setup(model, optimiser)
     if not fabric.is_global_zero:
         watchers, progress = [], False
-    snapshot = Snapshot(model, optimiser, record)
 
-    def grown(table: pd.DataFrame, row: dict[str, float]) -> History:
-        last = pd.DataFrame([row])
-        return replace(record, table=pd.concat([table, last], ignore_index=True) if len(table) else last)
+    def notify(event: str, run: Run) -> None:
+        for watcher in watchers:
+            if hasattr(watcher, event):
+                getattr(watcher, event)(run)
+
+    def states() -> tuple[dict[str, Any], dict[str, Any]]:
+        return deepcopy((model.state_dict(), optimiser.state_dict()))
 
     def with_sum(history: History) -> History:
         return replace(history, source={**history.source, "sha256": weights_sha256(model)})
 
+    # After the last whole epoch: an interrupt may fall into the middle of a step, when half of the weights have moved.
+    kept = states()
+
     def go_on(run: Run) -> History:
-        snapshot.check()
-        run.running, run.stopping, status = True, False, "finished"
+        nonlocal kept
+        now = model.state_dict()
+        if changed := [name for name, value in kept[0].items() if not torch.equal(value, now[name])]:
+            raise ValueError(f"{len(changed)} of {len(now)} weights have changed since this training stopped")
+        run.running, run.stopping, status, whole = True, False, "finished", run.history
         bar = tqdm(total=training.epochs, initial=run.epoch, desc="training", unit="epoch", disable=not progress)
         with bar, torch_threads(training.threads), torch.random.fork_rng(devices=[]):
             try:
-                notify(watchers, "on_fit_start", run)
-                while run.epoch < training.epochs:
-                    if run.stopping:
-                        status = "stopped"
-                        break
-                    before = run.history.table
+                notify("on_fit_start", run)
+                while run.epoch < training.epochs and not run.stopping:
+                    past = whole.table.to_dict("records")
                     row = train_epoch(fabric, wrapped, optimiser, clips, targets, training, run.epoch)
-                    _share_buffers(fabric, model)
+                    if fabric.world_size > 1:  # each process has seen a part of each batch
+                        for buffer in filter(torch.is_floating_point, model.buffers()):
+                            mean: Any = fabric.all_reduce(buffer.clone(), reduce_op="mean")
+                            buffer.copy_(mean)
                     if held_out is not None:
                         row |= validate(fabric, model, *held_out, training, run.epoch)
-                    run.history = grown(before, row)
-                    snapshot.take(run.history)
-                    row |= measured(watchers, run)
-                    snapshot.history = run.history = grown(before, row)
-                    if checkpoint is not None and fabric.is_global_zero:
-                        save_checkpoint(checkpoint, model=model, optimiser=optimiser, history=with_sum(run.history))
+                    run.history = replace(record, table=pd.DataFrame([*past, row]))
+                    kept, whole = states(), run.history
+                    for watcher in watchers:
+                        figures = watcher.measure(run) if hasattr(watcher, "measure") else {}
+                        if twice := sorted(figures.keys() & row.keys()):
+                            raise ValueError(f"a callback measures {twice[0]!r}, which the history has already")
+                        row |= {name: float(value) for name, value in figures.items()}
+                    whole = run.history = replace(record, table=pd.DataFrame([*past, row]))
+                    if folder is not None and fabric.is_global_zero:
+                        _save_checkpoint(folder, model, optimiser, with_sum(run.history))
                     bar.update()
                     bar.set_postfix({"loss": f"{row['loss']:.3f}", "accuracy": f"{row['accuracy']:.3f}"})
-                    notify(watchers, "on_epoch_end", run)
+                    notify("on_epoch_end", run)
                     run.stopping = fabric.broadcast(run.stopping)
+                if run.epoch < training.epochs:
+                    status = "stopped"
             except KeyboardInterrupt:
-                status = "interrupted"
-                run.history = snapshot.restore()
+                status, run.history = "interrupted", whole
+                model.load_state_dict(kept[0])
+                optimiser.load_state_dict(deepcopy(kept[1]))
             finally:
                 model.eval()
                 run.running = False
             run.history = with_sum(replace(run.history, status=status))
             model.name, model.history = str(record.source["name"]), run.history
-            notify(watchers, "on_fit_end", run)
+            notify("on_fit_end", run)
         return run.history
 
     return go_on(Run(model, training=training, history=record, go_on=go_on))
 
 
-def training_record(
+def _training_record(
     model: MEDN, clips: Clips, *, training: TrainConfig, label: str, validation: Clips | None,
     callbacks: Iterable[object], device: torch.device,
 ) -> History:  # fmt: skip
@@ -195,90 +282,26 @@ def training_record(
         name = name.replace("untrained", "trained")
     elif not name.startswith("MEDN, trained") and not name.endswith(", trained further"):
         name = f"{name}, trained further"
+    threads = training.threads or torch.get_num_threads()
     source = {
-        "name": name,
-        "training": asdict(training),
-        "recipe": dict(clips.recipe),
+        "name": name, "training": asdict(training), "recipe": dict(clips.recipe),
         "validation": None if validation is None else dict(validation.recipe),
         "callbacks": [type(callback).__name__ for callback in callbacks],
-        "run": run_record(
-            "fit", table=clips.table, label=label, device=device_name(device),
-            threads=training.threads or torch.get_num_threads(),
-        ),
+        "run": run_record("fit", table=clips.table, label=label, device=device_name(device), threads=threads),
     }  # fmt: skip
     config = {
-        "model": asdict(model.config),
-        "training": asdict(training),
+        "model": asdict(model.config), "training": asdict(training),
         "clips": {"n": len(clips), "sha256": ids_sha256(clips.table), "recipe": dict(clips.recipe)},
         "versions": {"medn_lab": __version__, "torch": torch.__version__},
-    }
+    }  # fmt: skip
     wanted = dict.fromkeys(["clip_id", "dataset", "subject", label, *model.config.aus])
-    learned = [
-        part.table[[column for column in wanted if column in part.table]].assign(part=named)
-        for named, part in (("training", clips), ("validation", validation))
-        if part is not None
-    ]
-    empty = pd.DataFrame(columns=["epoch"])
-    return History(empty, config, "stopped", source, pd.concat(learned, ignore_index=True))
+    parts = {"training": clips} if validation is None else {"training": clips, "validation": validation}
+    learned = pd.concat([part.table.filter(list(wanted)).assign(part=named) for named, part in parts.items()])
+    return History(pd.DataFrame(columns=["epoch"]), config, "stopped", source, learned.reset_index(drop=True))
 
 
-class Snapshot:
-    """Model, optimiser and history after the last whole epoch, kept in memory so that an interrupt cannot spoil them.
-
-    An interrupt may fall into the middle of a step, when half of the weights have moved. A snapshot costs the memory of
-    three more copies of the weights.
-    """
-
-    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, history: History) -> None:
-        self._model, self._optimiser = model, optimiser
-        self.take(history)
-
-    def take(self, history: History) -> None:
-        """Keep the state as it is now; an interrupt meanwhile leaves the snapshot before."""
-        states = deepcopy((self._model.state_dict(), self._optimiser.state_dict()))
-        self._states, self.history = states, history
-
-    def restore(self) -> History:
-        """Set model and optimiser back, and return the history."""
-        self._model.load_state_dict(self._states[0])
-        self._optimiser.load_state_dict(deepcopy(self._states[1]))
-        return self.history
-
-    def check(self) -> None:
-        """Raise ValueError where the weights were changed from outside since."""
-        now = self._model.state_dict()
-        changed = [name for name, value in self._states[0].items() if not torch.equal(value, now[name])]
-        if changed:
-            raise ValueError(f"{len(changed)} of {len(now)} weights have changed since this training stopped")
-
-
-@torch.no_grad()
-def _share_buffers(fabric: Fabric, model: nn.Module) -> None:
-    """Average the running batch statistics over the processes, each of which has seen a part of each batch."""
-    if fabric.world_size > 1:
-        for buffer in model.buffers():
-            if buffer.is_floating_point():
-                mean: Any = fabric.all_reduce(buffer.clone(), reduce_op="mean")
-                buffer.copy_(mean)
-
-
-def is_checkpoint(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a checkpoint at `path`; False where nothing is, or an empty folder.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    FileExistsError
-        If something else is there, which a checkpoint would replace.
-    """
-    folder = Path(path)
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint; FileExistsError if something else is there, which it would replace."""
     if (folder / STATE).is_file():
         return True
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -286,72 +309,32 @@ def is_checkpoint(path: str | os.PathLike[str]) -> bool:
     return False
 
 
-def save_checkpoint(
-    path: str | os.PathLike[str], *, model: nn.Module, optimiser: torch.optim.Optimizer, history: History
-) -> Path:
-    """Write model, optimiser and history; an older checkpoint at `path` is replaced only when the new one is whole.
-
-    Parameters
-    ----------
-    path : path-like
-        The folder.
-    model : nn.Module
-    optimiser : torch.optim.Optimizer
-    history : History
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    FileExistsError
-        If something else is at `path`.
-    """
-    target = Path(path)
-    is_checkpoint(target)
-    with atomic_write(target) as folder:
-        tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        for index, state in optimiser.state_dict()["state"].items():
-            for name, value in state.items():
-                tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-        save_file(tensors, folder / STATE)
-        write_sum(folder / STATE)
-        history.save(folder / "history")
-    return target
+def _save_checkpoint(folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, history: History) -> None:
+    """Write model, optimiser and history; an older checkpoint is replaced only when the new one is whole."""
+    _is_checkpoint(folder)
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    with atomic_write(folder) as draft:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, draft / STATE)
+        write_sum(draft / STATE)
+        history.save(draft / "history")
 
 
-def load_checkpoint(
-    path: str | os.PathLike[str], *, model: nn.Module, optimiser: torch.optim.Optimizer, config: Mapping
+def _load_checkpoint(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, config: Mapping[str, Any]
 ) -> History:
-    """Bring model and optimiser to where :func:`save_checkpoint` left them.
+    """Bring model and optimiser to where they were saved; the history of the epochs done.
 
-    Parameters
-    ----------
-    path : path-like
-    model : nn.Module
-    optimiser : torch.optim.Optimizer
-    config : mapping
-        What this training is; must be what the checkpoint was made with.
-
-    Returns
-    -------
-    History
-        The epochs already done.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint belongs to another configuration, or to other clips, or its files are not those written.
+    ValueError if the checkpoint is of another training than `config` describes, or its files are not those written.
     """
-    folder = Path(path)
     history = History.load(folder / "history")
     stored, wanted = (json.loads(json.dumps(dict(one))) for one in (history.config, config))
     differing = sorted(k for k in stored.keys() | wanted.keys() if stored.get(k) != wanted.get(k))
     if differing:
         raise ValueError(f"the checkpoint {folder} was made with another {', '.join(differing)}; give another folder")
     try:
-        check_weights(folder / STATE, stated=stated_sum(folder / STATE))
+        check_weights(folder / STATE)
         tensors = load_file(folder / STATE)
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{folder / STATE} cannot be read: {error}; remove the folder to train anew") from error

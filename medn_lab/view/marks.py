@@ -17,6 +17,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from medn_lab.records.table import counted as counted
 from medn_lab.view import theme
 from medn_lab.view.images import to_webp
 from medn_lab.view.theme import as_text
@@ -35,17 +36,6 @@ def need(table: pd.DataFrame, columns: Iterable[str], *, maker: str) -> None:
     if missing or not len(table):
         problem = f"lacks {', '.join(missing)}" if missing else "has no rows"
         raise ValueError(f"the table {problem}; give the table of medn.{maker}")
-
-
-def counted(n: int, what: str) -> str:
-    """A number of things in words.
-
-    Examples
-    --------
-    >>> counted(1, "pair"), counted(3, "pair")
-    ('1 pair', '3 pairs')
-    """
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def decimals(values: Iterable[float]) -> int:

@@ -48,7 +48,7 @@ class TrainingMonitor(Panel):
     >>> monitor.on_fit_start(SimpleNamespace(history=History(epochs[:0]), stop=lambda: None))
     >>> monitor.on_epoch_end(SimpleNamespace(history=History(epochs), stop=lambda: None))
     >>> monitor.history
-    History: 1 epochs in 0 s, finished; at the end loss 1.600, accuracy 0.300
+    History: 1 epoch in 0 s, finished; at the end loss 1.600, accuracy 0.300
     """
 
     history = traitlets.Instance(History, allow_none=True, read_only=True)

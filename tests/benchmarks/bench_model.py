@@ -21,8 +21,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import medn_lab as medn
-from medn_lab.model import MEDNConfig
-from medn_lab.model.sevit import SEVit
+from medn_lab.model import MEDNConfig, SEVit
 from medn_lab.train import TrainConfig, epoch
 
 RATES = (1.0, 0.5, 0.25, 0.125)

@@ -1,5 +1,9 @@
-"""SEVit, the emotion branch: a video transformer that keeps only the spatial tokens with local temporal variation.
+"""The two branches: MotionBranch reads the optical flow, SEVit the frames.
 
+**Motion branch.** *Stated in the abstract:* an AU-detection task restricts the branch to the explicit motion domain.
+*Our reading:* a small convolutional network on the onset-to-apex flow, and a multi-label AU head on its feature.
+
+**SEVit**, the emotion branch, is a video transformer that keeps only the spatial tokens with local temporal variation.
 *Stated in the abstract:* spatial tokens are sparsified to highlight local temporal variations, at multi-scale
 sparsity rates. *Our reading:* a token is a small place of the face with its whole course in time: how its skin moves
 and how its colour changes from the onset to each later frame. A place's score is the temporal variation of its course
@@ -21,19 +25,108 @@ from torch.nn import functional as F
 
 from medn_lab.model.config import MEDNConfig
 
+# The motion branch keeps a grid of GRID x GRID tokens: registered faces have their parts at fixed places.
+GRID = 4
+# Flow is rescaled to pixels of a crop this wide, so that a feature means the same at every size.
+REFERENCE_SIZE = 128
 # Rec. 601 luminance, in which motion is estimated.
 LUMINANCE = (0.299, 0.587, 0.114)
 # Added to the mean squared slope of luminance (range 0 to 1) in the motion estimate: 2.5 levels of 255 a pixel. Skin
 # without texture then counts as still. A tenth of it lets camera noise decide which places are kept.
-SLOPE_FLOOR = 1e-4
+STILL_SLOPE = 1e-4
 # Whitened values are cut here, so that a blink or a hard edge does not outweigh the rest of the face.
 LARGEST = 6.0
 # Added to the variance of a whitened course before its logarithm: a course that does not vary has a finite score.
-VARIATION_FLOOR = 1e-3
+LEAST_VARIATION = 1e-3
 # Deviation of the noise on the scores in training, so that places just below the cut are tried.
 RANKING_NOISE = 0.3
 # Numbers of a place in a frame: motion to the right and downwards, and change of red, green and blue.
 COURSE_CHANNELS = 5
+
+
+class MotionOutput(NamedTuple):
+    """What the motion branch returns.
+
+    Attributes
+    ----------
+    feature : (b, d) tensor
+    tokens : (b, GRID * GRID, d) tensor
+        Row by row from the upper left.
+    au_logits : (b, n_aus) tensor or None
+        None where the configuration names no AUs.
+
+    Examples
+    --------
+    >>> out = MotionBranch(MEDNConfig(size=32, dim=32))(torch.zeros(5, 2, 32, 32))
+    >>> out.feature.shape, out.au_logits.shape
+    (torch.Size([5, 32]), torch.Size([5, 16]))
+    """
+
+    feature: Tensor
+    tokens: Tensor
+    au_logits: Tensor | None
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut; the first may halve the resolution."""
+
+    def __init__(self, width_in: int, width_out: int, *, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width_in, width_out, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(width_out),
+            nn.GELU(),
+            nn.Conv2d(width_out, width_out, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width_out),
+        )
+        self.shortcut = nn.Conv2d(width_in, width_out, 1, stride=stride, bias=False)
+        self.activation = nn.GELU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (b, width_in, h, w) to (b, width_out, h / stride, w / stride)."""
+        return self.activation(self.body(x) + self.shortcut(x))
+
+
+class MotionBranch(nn.Module):
+    """Map optical flow to a motion feature and AU logits.
+
+    Parameters
+    ----------
+    config : MEDNConfig
+        Uses `size`, `flow_channels`, `dim`, `aus` and `dropout`.
+
+    Examples
+    --------
+    >>> branch = MotionBranch(MEDNConfig(size=32, dim=32))
+    >>> out = branch(torch.zeros(5, 2, 32, 32))
+    >>> out.feature.shape, out.tokens.shape, out.au_logits.shape
+    (torch.Size([5, 32]), torch.Size([5, 16, 32]), torch.Size([5, 16]))
+    """
+
+    def __init__(self, config: MEDNConfig) -> None:
+        super().__init__()
+        dim = config.dim
+        self.gain = REFERENCE_SIZE / config.size
+        self.stem = nn.Sequential(
+            ResidualBlock(config.flow_channels, dim // 4, stride=2),
+            ResidualBlock(dim // 4, dim // 2, stride=2),
+            ResidualBlock(dim // 2, dim, stride=2),
+        )
+        self.pool = nn.AdaptiveAvgPool2d(GRID)
+        self.summary = nn.Sequential(
+            nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(GRID**2 * dim, dim), nn.GELU(), nn.Linear(dim, dim)
+        )
+        # A layer without outputs would warn at every start.
+        self.au_head = nn.Linear(dim, len(config.aus)) if config.aus else None
+
+    def forward(self, flow: Tensor) -> MotionOutput:
+        """Read (b, c, h, w) flow in pixels at the crop's size."""
+        # torch 2.13 corrupts memory in the backward pass of a convolution whose two-channel input lies channels last.
+        flow = (flow * self.gain).contiguous(memory_format=torch.contiguous_format)
+        grid = self.pool(self.stem(flow))  # (b, d, GRID, GRID)
+        feature = self.summary(grid)  # (b, d)
+        tokens = rearrange(grid, "b d h w -> b (h w) d")
+        return MotionOutput(feature, tokens, None if self.au_head is None else self.au_head(feature))
 
 
 class SEVitOutput(NamedTuple):
@@ -65,36 +158,25 @@ class SEVitOutput(NamedTuple):
     kept: tuple[Tensor, ...]
 
 
-class Attention(nn.Module):
-    """Multi-head self-attention over places, with a residual and layer norm before."""
-
-    def __init__(self, dim: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm = nn.LayerNorm(dim)
-        self.qkv = nn.Linear(dim, 3 * dim, bias=False)
-        self.out = nn.Linear(dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (b, k, d) to the same."""
-        q, k, v = rearrange(self.qkv(self.norm(x)), "b k (three h c) -> three b h k c", three=3, h=self.heads)
-        attended = F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(rearrange(attended, "b h k c -> b k (h c)"))
-
-
 class Block(nn.Module):
-    """Attention over the kept places of a clip, then a small MLP."""
+    """Self-attention over the kept places of a clip, then a small MLP, each with a residual and layer norm before."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention = Attention(dim, heads)
+        self.heads = heads
+        self.attention = nn.ModuleDict(
+            {"norm": nn.LayerNorm(dim), "qkv": nn.Linear(dim, 3 * dim, bias=False), "out": nn.Linear(dim, dim)}
+        )
         self.mlp = nn.Sequential(
             nn.LayerNorm(dim), nn.Linear(dim, 2 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(2 * dim, dim)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (b, k, d) to the same."""
-        x = self.attention(x)
+        qkv = self.attention["qkv"](self.attention["norm"](x))
+        q, k, v = rearrange(qkv, "b k (three h c) -> three b h k c", three=3, h=self.heads)
+        attended = rearrange(F.scaled_dot_product_attention(q, k, v), "b h k c -> b k (h c)")
+        x = x + self.attention["out"](attended)
         return x + self.mlp(x)
 
 
@@ -102,7 +184,7 @@ class Whiten(nn.Module):
     """Whiten channels by their running covariance over clips, places and frames (ZCA).
 
     Training data set the scale of motion and of each direction of colour: a direction with little variation, such as
-    chroma next to luminance, counts as much as one with much. A direction below :data:`FLOOR` of the largest is left
+    chroma next to luminance, counts as much as one with much. A direction below :data:`SMALLEST` of the largest is left
     small: in grey clips chroma holds rounding errors only.
 
     Parameters
@@ -110,7 +192,7 @@ class Whiten(nn.Module):
     n_channels : int
     """
 
-    FLOOR = 1e-5
+    SMALLEST = 1e-5
     MOMENTUM = 0.05
     START = 0.03  # deviation before any training, about that of a clip's courses; the first batch replaces it
 
@@ -127,18 +209,16 @@ class Whiten(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., n_channels) to the same; while training the running covariance takes the batch in first."""
         if self.training:
-            self._update(x.detach().flatten(0, -2).float())
+            rows = x.detach().flatten(0, -2).float()
+            mean = rows.mean(dim=0)
+            centred = rows - mean
+            share = torch.where(self.n_batches == 0, 1.0, self.MOMENTUM)
+            self.mean.lerp_(mean, share)
+            self.covariance.lerp_(centred.T @ centred / len(rows), share)
+            self.n_batches += 1
         variance, axes = torch.linalg.eigh(self.covariance)
-        scale = torch.maximum(variance, self.FLOOR * variance[-1]).clamp_min(1e-12).rsqrt()  # 1e-12: a still clip
+        scale = torch.maximum(variance, self.SMALLEST * variance[-1]).clamp_min(1e-12).rsqrt()  # 1e-12: a still clip
         return (x - self.mean) @ ((axes * scale) @ axes.T)
-
-    def _update(self, rows: Tensor) -> None:
-        mean = rows.mean(dim=0)
-        centred = rows - mean
-        share = torch.where(self.n_batches == 0, 1.0, self.MOMENTUM)
-        self.mean.lerp_(mean, share)
-        self.covariance.lerp_(centred.T @ centred / len(rows), share)
-        self.n_batches += 1
 
 
 class SEVit(nn.Module):
@@ -189,7 +269,14 @@ class SEVit(nn.Module):
         course = course.flatten(2)
         tokens = self.embed(course.gather(1, ranked.unsqueeze(-1).expand(-1, -1, course.shape[2])))
         tokens = (tokens + self.place[ranked]) * weight  # (b, most, d)
-        summaries = torch.stack([self._summarise(tokens[:, :k]) for k in self.kept_positions], dim=1)  # (b, s, d)
+        of_scales = []
+        for count in self.kept_positions:
+            kept = self.dropout(tokens[:, :count])
+            for block in self.blocks:
+                kept = block(kept)
+            kept = self.norm(kept)
+            of_scales.append((self.pool(kept).softmax(dim=1) * kept).sum(dim=1))
+        summaries = torch.stack(of_scales, dim=1)  # (b, s, d)
         mix = self.mixer(summaries).squeeze(-1).softmax(dim=-1)  # (b, s)
         feature = self.summary((mix.unsqueeze(-1) * summaries).sum(dim=1))
         return SEVitOutput(feature, summaries, mix, scores, tuple(ranked[:, :k] for k in self.kept_positions))
@@ -198,16 +285,9 @@ class SEVit(nn.Module):
         """Temporal variation of whitened courses (b, n, t - 1, 5) with the learned correction, (b, n)."""
         one = course.shape[2] == 1  # a clip of two frames has one change, which cannot vary
         variation = course.square().mean(dim=2) if one else course.var(dim=2, unbiased=False)
-        variation = variation.add(VARIATION_FLOOR).log()
+        variation = variation.add(LEAST_VARIATION).log()
         strongest = variation.logsumexp(dim=-1)  # a smooth maximum over motion and colour
         return strongest + self.correction(variation).squeeze(-1) + self.position_score
-
-    def _summarise(self, kept: Tensor) -> Tensor:
-        kept = self.dropout(kept)
-        for block in self.blocks:
-            kept = block(kept)
-        kept = self.norm(kept)
-        return (self.pool(kept).softmax(dim=1) * kept).sum(dim=1)  # (b, d)
 
 
 def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
@@ -240,7 +320,9 @@ def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
     red, green, blue = LUMINANCE
     grey = red * frames[:, :, 0] + green * frames[:, :, 1] + blue * frames[:, :, 2]
     change = grey[:, 1:] - grey[:, :1]
-    change = change - _mean_around(change, reach=patch)
+    side = 2 * patch + 1  # the mean around a pixel: at the border, of the pixels that there are
+    around = F.avg_pool2d(change, (side, 1), 1, (patch, 0), count_include_pad=False)
+    change = change - F.avg_pool2d(around, (1, side), 1, (0, patch), count_include_pad=False)
     middle = F.pad((grey[:, 1:] + grey[:, :1]) / 2, (1, 1, 1, 1), mode="replicate")
     right = (middle[..., 1:-1, 2:] - middle[..., 1:-1, :-2]) / 2
     down = (middle[..., 2:, 1:-1] - middle[..., :-2, 1:-1]) / 2
@@ -248,16 +330,9 @@ def place_courses(frames: Tensor, *, patch: int) -> tuple[Tensor, Tensor]:
     margin = patch // 4
     sums = F.avg_pool2d(products.flatten(0, 1), patch + 2 * margin, patch, margin, count_include_pad=False)
     xx, xy, yy, xt, yt = rearrange(sums, "(b t) c h w -> c b (h w) t", b=b)
-    xx, yy = xx + SLOPE_FLOOR, yy + SLOPE_FLOOR
+    xx, yy = xx + STILL_SLOPE, yy + STILL_SLOPE
     area = xx * yy - xy * xy
     motion = torch.stack([(xy * yt - yy * xt) / area, (xy * xt - xx * yt) / area], dim=-1)
     colour = rearrange(F.avg_pool2d(frames.flatten(0, 1), patch), "(b t) c h w -> b (h w) t c", t=t)
     colour = colour[:, :, 1:] - colour[:, :, :1]
     return motion, colour - colour.mean(dim=1, keepdim=True)
-
-
-def _mean_around(x: Tensor, *, reach: int) -> Tensor:
-    """Mean of the pixels at most `reach` rows and columns away; at the border, of those that there are."""
-    side = 2 * reach + 1
-    over_rows = F.avg_pool2d(x, (side, 1), 1, (reach, 0), count_include_pad=False)
-    return F.avg_pool2d(over_rows, (1, side), 1, (0, reach), count_include_pad=False)
