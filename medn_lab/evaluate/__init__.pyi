@@ -11,8 +11,6 @@ from .metrics import bootstrap_interval as bootstrap_interval
 from .metrics import confusion_matrix as confusion_matrix
 from .metrics import uar as uar
 from .metrics import uf1 as uf1
-from .pairs import Floor as Floor
-from .pairs import PairAUC as PairAUC
 from .pairs import au_only_floor as au_only_floor
 from .pairs import pair_auc as pair_auc
 from .prediction import extract_features as extract_features

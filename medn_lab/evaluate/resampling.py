@@ -153,14 +153,22 @@ class Interval:
     Attributes
     ----------
     value : float
-        The score of all clips pooled.
+        The score of all clips pooled; NaN where there is none.
     low, high : float
-        Bounds at `level`, from Student's t over subjects (or over seeds).
+        Bounds at `level`, from Student's t over subjects (or over seeds); NaN where there are fewer than 2.
     level : float
         Intended coverage, such as 0.95.
     n_clips, n_subjects : int
     n_seeds : int
         Trainings that the interval is over; 0 where it is over the subjects of one.
+    n_pairs : int
+        Pairs of clips that a pair AUC counts.
+    n_doubtful : int
+        Clips in no pair because their AU set is disputed or incomplete.
+    name : str
+        Of the score, where it is not given by the call alone.
+    reason : str
+        Why there is no score; empty where there is one.
 
     Examples
     --------
@@ -175,11 +183,17 @@ class Interval:
     n_clips: int
     n_subjects: int
     n_seeds: int = 0
+    n_pairs: int = 0
+    n_doubtful: int = 0
+    name: str = ""
+    reason: str = ""
 
     def __repr__(self) -> str:
-        sizes = {"seeds": self.n_seeds, "subjects": self.n_subjects, "clips": self.n_clips}
-        text = ", ".join(f"{count} {name}" for name, count in sizes.items() if count)
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {text})"
+        sizes = {"seed": self.n_seeds, "pair": self.n_pairs, "subject": self.n_subjects, "clip": self.n_clips}
+        parts = [f"{self.level:.0%}", *(f"{n} {what}{'s' * (n > 1)}" for what, n in sizes.items() if n)]
+        parts += [f"left out for AUs in doubt: {self.n_doubtful}"] * bool(self.n_doubtful)
+        figure = f"none, {self.reason}" if self.reason else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.name} {figure} ({', '.join(parts)})".lstrip()
 
 
 def interval_over_seeds(
@@ -216,7 +230,7 @@ def interval_over_seeds(
     Raises
     ------
     ValueError
-        If a column is missing, a score is not a number, or there are fewer than 2 seeds.
+        If a score is not a number, or there are fewer than 2 seeds.
 
     See Also
     --------
@@ -228,9 +242,6 @@ def interval_over_seeds(
     >>> interval_over_seeds(pd.DataFrame({"seed": range(5), "score": [0.95, 0.93, 0.97, 0.78, 0.96]}))
     0.918 [0.820, 1.000] (95%, 5 seeds, 5 clips)
     """
-    missing = [name for name in ("seed", score) if name not in table]
-    if missing:
-        raise ValueError(f"the table of scores lacks {', '.join(missing)}; it needs a seed and a score in each row")
     if not np.isfinite(table[score].to_numpy(dtype=float)).all():
         raise ValueError(f"column {score!r} holds {table[score].isna().sum()} rows without a number; leave them out")
     means = table.groupby("seed")[score].mean().to_numpy(dtype=float)
