@@ -4,7 +4,6 @@ from .cross_validation import CrossValidation as CrossValidation
 from .cross_validation import evaluate_cross_dataset as evaluate_cross_dataset
 from .cross_validation import evaluate_folds as evaluate_folds
 from .cross_validation import evaluate_loso as evaluate_loso
-from .cross_validation import leave_one_dataset_out as leave_one_dataset_out
 from .metrics import accuracy as accuracy
 from .metrics import au_detection as au_detection
 from .metrics import bootstrap_interval as bootstrap_interval

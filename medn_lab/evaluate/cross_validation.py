@@ -44,8 +44,6 @@ class CrossValidation:
         What AUs alone give on the same clips and the same folds, as :func:`au_only_floor`.
     epochs : DataFrame
         ``fold, held_out``, and the history of each fold's training, a row an epoch.
-    dropped : DataFrame
-        Rows that the protocol drops, with the reason.
     label : str
         Column of the true class in the predictions' table.
 
@@ -56,7 +54,7 @@ class CrossValidation:
     >>> table["action_units"] = "4"
     >>> predicted = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"), source={"split": "leave one subject out"})
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": "", "n_unseen": 0})
-    >>> CrossValidation(predicted, folds, au_only_floor(table), folds[:0], table[:0], "label")
+    >>> CrossValidation(predicted, folds, au_only_floor(table), folds[:0], "label")
     leave one subject out, no protocol: 2 of 2 folds finished, 4 clips of 2 subjects
       accuracy 0.750 [0.010, 0.999]   AU-only floor 0.500
       UF1      0.733 [0.006, 0.999]   AU-only floor 0.333
@@ -68,7 +66,6 @@ class CrossValidation:
     folds: pd.DataFrame
     floor: Predictions
     epochs: pd.DataFrame
-    dropped: pd.DataFrame
     label: str
 
     def scores(self) -> pd.DataFrame:
@@ -139,8 +136,8 @@ def evaluate_loso(
     clips : Clips
         A prepared set stays on the disk; each running fold holds a copy of its own training clips.
     protocol : str, optional
-        Which emotions make which classes, such as ``megc2019``; its classes replace those of `config`. Without one,
-        `label` must name the model's classes.
+        Which emotions make which classes, such as ``megc2019``; its classes replace those of `config`, and clips that
+        it drops take no part (``medn.data.to_classes``). Without one, `label` must name the model's classes.
     label : str
         Column of the class, without a protocol.
     training : TrainConfig, optional
@@ -229,33 +226,9 @@ def evaluate_folds(config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], *
 
 
 def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
-    """One fold a data set: all of its clips are tested, those of the others train.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With ``clip_id`` and ``dataset``.
-
-    Returns
-    -------
-    list of Fold
-        In the order of the data sets' names.
-
-    Raises
-    ------
-    ValueError
-        If there is no column ``dataset``, or fewer than two data sets.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"clip_id": ["a", "b", "c"], "dataset": ["samm", "smic", "samm"], "subject": "01"})
-    >>> leave_one_dataset_out(table)
-    [Fold without samm: 1 clips to train, 2 to test, Fold without smic: 2 clips to train, 1 to test]
-    """
-    if "dataset" not in table:
-        raise ValueError(f"the table has no column dataset; it has {', '.join(map(str, table.columns))}")
-    where, ids = table["dataset"].astype(str).to_numpy(), table["clip_id"].astype(str).to_numpy()
-    names = sorted(set(where))
+    """One fold a data set, in the order of their names; ValueError if there are fewer than two."""
+    where = table.get("dataset", pd.Series("no data set", table.index)).astype(str).to_numpy()
+    ids, names = table["clip_id"].to_numpy(), sorted(set(where))
     if len(names) < 2:
         raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of {names[0]}")
     return [Fold(name, tuple(ids[where != name]), tuple(ids[where == name])) for name in names]
@@ -288,7 +261,7 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Any) -> 
 
     See Also
     --------
-    evaluate_loso, leave_one_dataset_out
+    evaluate_loso
 
     Examples
     --------
@@ -316,17 +289,13 @@ def cross_validate(
         causes = "; ".join(list(dict.fromkeys(errors.values()))[:3])
         raise ValueError(f"none of {len(outcomes)} folds finished: {causes}")
     last = {number: one[LAST] for number, one in finished.items()}
-    facts = {number: one.source["fold"] for number, one in last.items()}
-    right = {number: accuracy(one.table[plan.label], one.predicted) for number, one in last.items()}
-    folds, numbers = plan.summary, plan.summary["fold"]
-    folds = folds.assign(
-        accuracy=numbers.map(right).astype(float),
-        seconds=numbers.map({number: fact["seconds"] for number, fact in facts.items()}).astype(float),
-        error=numbers.map(errors).fillna(""),
+    folds = plan.summary.assign(
+        accuracy=pd.Series({number: accuracy(one.table[plan.label], one.predicted) for number, one in last.items()}),
+        seconds=pd.Series({number: one.source["fold"]["seconds"] for number, one in last.items()}),
+        error=pd.Series(errors, plan.summary.index, dtype=object).fillna(""),
     )
-    each = {number: pd.DataFrame(fact["epochs"]) for number, fact in facts.items()}
-    epochs = pd.concat(each, names=["fold"]).reset_index("fold").reset_index(drop=True)
-    epochs.insert(1, "held_out", epochs["fold"].map(folds["held_out"]))
+    each = {(n, plan.folds[n].held_out): pd.DataFrame(one.source["fold"]["epochs"]) for n, one in last.items()}
+    epochs = pd.concat(each, names=["fold", "held_out"]).reset_index(["fold", "held_out"]).reset_index(drop=True)
     table = plan.table
     if "action_units" not in table and not au_columns(table):
         table = table.assign(action_units="?")  # The floor is then the majority class.
@@ -335,7 +304,7 @@ def cross_validate(
         rule: pool({number: one[rule] for number, one in finished.items()}, plan, rule=rule)
         for rule in next(iter(finished.values()))
     }
-    return {rule: CrossValidation(one, folds, floor, epochs, plan.dropped, plan.label) for rule, one in pooled.items()}
+    return {rule: CrossValidation(one, folds, floor, epochs, plan.label) for rule, one in pooled.items()}
 
 
 def pool(finished: dict[int, Predictions], plan: Plan, *, rule: str) -> Predictions:

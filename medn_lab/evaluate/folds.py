@@ -54,7 +54,6 @@ class Plan:
     training: TrainConfig
     clips: Clips
     table: pd.DataFrame
-    dropped: pd.DataFrame
     folds: tuple[Fold, ...]
     summary: pd.DataFrame
     label: str
@@ -68,11 +67,11 @@ def plan_folds(
     label: str = "label", training: TrainConfig | None = None, **settings: Any,
 ) -> Plan:  # fmt: skip
     """Decide classes, clips and folds; ValueError if labels, clips, classes and folds do not fit together."""
-    table, dropped = clips.table, clips.table.iloc[:0].assign(reason="")
+    table = clips.table
     if protocol is not None:
         if label != "label":
             raise ValueError(f"a protocol makes the column 'label' itself; leave out label={label!r} or the protocol")
-        table, dropped = to_classes(table, protocol)
+        table, _ = to_classes(table, protocol)
         there = set(table["label"])
         config = replace(config, classes=tuple(name for name in PROTOCOLS[protocol].classes if name in there))
     table = table.assign(**{label: check_label(table, label=label)})
@@ -82,7 +81,7 @@ def plan_folds(
     check_clips(config, clips)
     folds = tuple(split(table) if callable(split) else split)
     check_folds(table, folds)
-    rows, lacking = [], set()
+    rows, lacking = [], set[str]()
     for number, fold in enumerate(folds):
         tested, trained = (table.loc[table["clip_id"].isin(set(ids)), label] for ids in (fold.test, fold.train))
         unseen = sorted(set(tested) - set(trained))
@@ -94,12 +93,10 @@ def plan_folds(
         warnings.warn(
             f"in some folds no training clip is of {', '.join(sorted(lacking))}: the clips of these classes tested"
             " there count as wrong; leave the classes out, or choose a protocol that joins them with others",
-            UserWarning, stacklevel=5,
+            UserWarning, stacklevel=4,
         )  # fmt: skip
-    training = replace(training or TrainConfig(), threads=1)
-    bare = replace(clips, truth=None, viewing=None)
-    summary = pd.DataFrame(rows)
-    return Plan(config, training, bare, table, dropped, folds, summary, label, protocol or "", call, settings)
+    training, bare = replace(training or TrainConfig(), threads=1), replace(clips, truth=None, viewing=None)
+    return Plan(config, training, bare, table, folds, pd.DataFrame(rows), label, protocol or "", call, settings)
 
 
 def check_folds(table: pd.DataFrame, folds: Sequence[Fold]) -> None:
@@ -290,11 +287,8 @@ def run_folds(
                             predictions.save(draft / rule)
                 bar.update()
         except BrokenExecutor as error:
-            text = (
-                f"a worker process was killed, mostly for want of memory ({type(error).__name__}); a smaller n_jobs"
-                " needs less, and with a folder the finished folds are kept"
-            )
-            outcomes |= {number: text for number in todo if number not in outcomes}
+            lost = f"a worker process was killed ({type(error).__name__}), mostly for want of memory; lower n_jobs"
+            outcomes = dict.fromkeys(todo, lost) | outcomes
         finally:
             if streams and results is not None:  # After an error or an interrupt here, the workers stop at once.
                 results.close()

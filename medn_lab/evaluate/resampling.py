@@ -197,11 +197,7 @@ class Interval:
 
 
 def interval_over_seeds(
-    table: pd.DataFrame,
-    *,
-    score: str = "score",
-    within: tuple[float, float] | None = (0.0, 1.0),
-    level: float = 0.95,
+    table: pd.DataFrame, *, score: str = "score", within: tuple[float, float] | None = (0.0, 1.0), level: float = 0.95
 ) -> Interval:
     """The mean score of several trainings, with an interval for other seeds and other persons.
 
