@@ -144,7 +144,7 @@ def test_an_emotion_branch_alone_will_do_and_a_dense_one_covers_everything(clips
 
 class TestPicture:
     def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, found, clips):
-        figure = view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips, region=None)
+        figure = view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips)
         shown = pictures(figure)
         assert len(shown) == 1 + 3
         for scale, picture in enumerate(shown[1:]):
@@ -160,7 +160,7 @@ class TestPicture:
         assert not any("chance" in text for text in without)
         bare = replace(clips, truth=None)
         with_line = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))[1]
-        without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare, region=None))[1]
+        without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare))[1]
         changed = np.abs(with_line.astype(int) - without.astype(int)).max(axis=2) > 60
         edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
         assert np.array(edges) / (with_line.shape[0] / 32) == pytest.approx([8, 16, 12, 20], abs=1)
