@@ -10,7 +10,6 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -286,9 +285,6 @@ def run_folds(
                         for rule, predictions in outcome.items():
                             predictions.save(draft / rule)
                 bar.update()
-        except BrokenExecutor as error:
-            lost = f"a worker process was killed ({type(error).__name__}), mostly for want of memory; lower n_jobs"
-            outcomes = dict.fromkeys(todo, lost) | outcomes
         finally:
             if streams and results is not None:  # After an error or an interrupt here, the workers stop at once.
                 results.close()
