@@ -10,18 +10,11 @@ import pandas as pd
 
 from medn_lab.data.protocols import leave_one_subject_out
 from medn_lab.evaluate.cross_validation import cross_validate
-from medn_lab.evaluate.folds import LAST
+from medn_lab.evaluate.folds import CHOSEN_BY, LAST
 from medn_lab.evaluate.summary import Comparison, compare_predictions
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions
 from medn_lab.records.provenance import describe_source
-
-# The three ways of choosing an epoch, from the honest to the optimistic.
-RULES = {
-    LAST: "last epoch",
-    "validation": "best on training subjects kept back",
-    "best_on_test": "best on the held-out subject",
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -57,12 +50,11 @@ class SelectionAudit:
     >>> epochs = pd.DataFrame({"epoch": range(1, 11)})
     >>> SelectionAudit(scores, pooled, epochs, gain, folds)
     selection audit: 2 of 2 folds finished, 4 clips; one training of 10 epochs a fold
-      last epoch
-        accuracy 0.750 [0.500, 1.000]
-      best on the held-out subject   OPTIMISTIC: chosen by the clips that it is scored on
-        accuracy 1.000 [1.000, 1.000]
-      choosing on the test alone gives +0.250 [-1.000, +1.000] of accuracy
-      AU-only floor: accuracy 0.500
+            rule  measure  value  low  high  floor  optimistic
+      last_epoch accuracy   0.75  0.5   1.0    0.5       False
+    best_on_test accuracy   1.00  1.0   1.0    0.5        True
+    optimistic: chosen by the clips that it is scored on
+    choosing on the test alone gives +0.250 [-1.000, +1.000] of accuracy
     """
 
     table: pd.DataFrame
@@ -73,19 +65,17 @@ class SelectionAudit:
 
     def __repr__(self) -> str:
         failed, last = self.folds[self.folds["error"] != ""], self.predictions[LAST]
-        lines = [
-            f"selection audit: {len(self.folds) - len(failed)} of {len(self.folds)} folds finished, {len(last)} clips;"
-            f" one training of {self.epochs['epoch'].max()} epochs a fold"
-        ]
-        for rule, rows in self.table.groupby("rule", sort=False):
-            mark = "   OPTIMISTIC: chosen by the clips that it is scored on" if rows["optimistic"].any() else ""
-            scored = [f"{row.measure} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows.itertuples()]
-            lines += [f"{RULES[rule]}{mark}", f"  {'   '.join(scored)}"]
         gain = "{difference:+.3f} [{low:+.3f}, {high:+.3f}]".format(**self.gain.table.iloc[0])
-        floor = f"{self.table.attrs.get('floor', 'AU-only floor')}: accuracy {self.table['floor'].iloc[0]:.3f}"
-        lines += [f"choosing on the test alone gives {gain} of accuracy", floor, describe_source(last.source)]
-        lines += [f"failed: {row.held_out} ({row.error})" for row in failed.itertuples()]
-        return "\n  ".join(filter(None, lines))
+        notes = [
+            f"selection audit: {len(self.folds) - len(failed)} of {len(self.folds)} folds finished, {len(last)} clips;"
+            f" one training of {self.epochs['epoch'].max()} epochs a fold",
+            self.table.round(3).to_string(index=False),
+            "optimistic: chosen by the clips that it is scored on",
+            f"choosing on the test alone gives {gain} of accuracy",
+            describe_source(last.source),
+            *(f"failed: {row.held_out} ({row.error})" for row in failed.itertuples()),
+        ]
+        return "\n".join(filter(None, notes))
 
 
 def selection_audit(
@@ -137,19 +127,17 @@ def selection_audit(
     >>> import medn_lab as medn
     >>> clips = medn.synthetic_clips(n_subjects=3, clips_per_subject=2, seed=111)
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
-    >>> once = TrainConfig(epochs=1)
+    >>> once = medn.train.TrainConfig(epochs=1)
     >>> audit = selection_audit(config, clips, training=once, validation_share=0.4, n_jobs=1, progress=False)
     >>> audit.table.groupby("rule", sort=False)["optimistic"].first().to_dict()
     {'last_epoch': False, 'validation': False, 'best_on_test': True}
     """
     if not 0 < validation_share < 1:
         raise ValueError(f"validation_share must be in (0, 1); got {validation_share}")
-    options["validation_share"] = validation_share
+    options["validation_share"], best = validation_share, "best_on_test"
     results = cross_validate(config, clips, "selection_audit", leave_one_subject_out, **options)
-    results = {rule: results[rule] for rule in RULES}
-    predictions = {rule: result.predictions for rule, result in results.items()}
-    scores = {rule: result.scores().query("part == 'all'").drop(columns="part") for rule, result in results.items()}
-    table = pd.concat(scores, names=["rule"]).reset_index("rule").reset_index(drop=True)
-    last, best = results[LAST], "best_on_test"
-    gain = compare_predictions(predictions[best], predictions[LAST], label=last.label, names=(RULES[best], RULES[LAST]))
+    predictions = {rule: results[rule].predictions for rule in (LAST, *CHOSEN_BY)}
+    scores = {rule: results[rule].scores().query("part == 'all'").drop(columns="part") for rule in predictions}
+    table, last = pd.concat(scores, names=["rule"]).reset_index("rule").reset_index(drop=True), results[LAST]
+    gain = compare_predictions(predictions[best], predictions[LAST], label=last.label, names=(best, LAST))
     return SelectionAudit(table.assign(optimistic=table["rule"] == best), predictions, last.epochs, gain, last.folds)

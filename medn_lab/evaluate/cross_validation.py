@@ -56,10 +56,11 @@ class CrossValidation:
     >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": "", "n_unseen": 0})
     >>> CrossValidation(predicted, folds, au_only_floor(table), folds[:0], "label")
     leave one subject out, no protocol: 2 of 2 folds finished, 4 clips of 2 subjects
-      accuracy 0.750 [0.010, 0.999]   AU-only floor 0.500
-      UF1      0.733 [0.006, 0.999]   AU-only floor 0.333
-      UAR      0.750 [0.010, 0.999]   AU-only floor 0.500
-      last epoch of each fold; intervals: 95%, over resampled subjects
+    part  measure  value   low  high  floor  n_clips  n_subjects
+     all accuracy  0.750 0.010 0.999  0.500        4           2
+     all      UF1  0.733 0.006 0.999  0.333        4           2
+     all      UAR  0.750 0.010 0.999  0.500        4           2
+    last epoch of each fold; intervals: 95%, over resampled subjects; floor: AU-only floor
     """
 
     predictions: Predictions
@@ -83,24 +84,17 @@ class CrossValidation:
     def __repr__(self) -> str:
         source, failed = self.predictions.source, self.folds[self.folds["error"] != ""]
         n, n_people = len(self.predictions), people(self.predictions.table).nunique()
-        lines = [
+        notes = [
             f"{source.get('split', 'folds')}, {self.predictions.protocol or 'no protocol'}:"
-            f" {len(self.folds) - len(failed)} of {len(self.folds)} folds finished, {n} clips of {n_people} subjects"
+            f" {len(self.folds) - len(failed)} of {len(self.folds)} folds finished, {n} clips of {n_people} subjects",
+            self.scores().round(3).to_string(index=False),
+            f"last epoch of each fold; intervals: 95%, over resampled subjects; floor: {self.floor.source['name']}",
+            unseen_line(self.folds),
+            f"{failed['n_test'].sum():.0f} clips of {len(failed)} failed folds are not scored" if len(failed) else "",
+            describe_source(source),
+            *(f"failed: {row.held_out} ({row.error})" for row in failed[:5].itertuples()),
         ]
-        scores = self.scores()
-        part = "all" if len(set(scores["part"])) == 1 else ""
-        for row in scores.itertuples():
-            if row.part != part:
-                part = row.part
-                lines.append(f"  {part} ({row.n_clips} clips, {row.n_subjects} subjects)")
-            bounds = "no interval: 1 subject" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
-            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   {scores.attrs['floor']} {row.floor:.3f}")
-        notes = ["last epoch of each fold; intervals: 95%, over resampled subjects", unseen_line(self.folds)]
-        if len(failed):
-            notes.append(f"{int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
-        notes.append(describe_source(source))
-        notes += [f"failed: {row.held_out} ({row.error})" for row in failed[:5].itertuples()]
-        return "\n".join(lines + [f"  {note}" for note in notes if note])
+        return "\n".join(filter(None, notes))
 
 
 def evaluate_loso(
@@ -178,12 +172,12 @@ def evaluate_loso(
     >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
     >>> result = evaluate_loso(config, clips, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
-    >>> result.folds["n_test"].tolist(), result.floor.accuracy
-    ([2, 2], 1.0)
+    >>> result.folds["n_test"].tolist(), result.predictions.table["subject"].nunique()
+    ([2, 2], 2)
     """
-    options = {"protocol": protocol, "label": label, "training": training}
-    run = {"n_jobs": n_jobs, "folder": folder, "progress": progress}
-    return cross_validate(config, clips, "evaluate_loso", leave_one_subject_out, **options, **run)[LAST]
+    options: dict[str, Any] = {"protocol": protocol, "label": label, "training": training}
+    options |= {"n_jobs": n_jobs, "folder": folder, "progress": progress}
+    return cross_validate(config, clips, "evaluate_loso", leave_one_subject_out, **options)[LAST]
 
 
 def evaluate_folds(config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], **options: Any) -> CrossValidation:

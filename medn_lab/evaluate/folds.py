@@ -39,6 +39,7 @@ CHOSEN_BY = {"validation": "validation_accuracy", "best_on_test": "held_out_accu
 TRIES = 20
 
 Split = Callable[[pd.DataFrame], Sequence[Fold]]
+Outcome = dict[str, Predictions] | str  # of a fold: the predictions by rule, or why it failed
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +171,9 @@ def train_fold(plan: Plan, fold: Fold) -> tuple[dict[str, Predictions], pd.DataF
 
     With a validation share some training subjects are kept back, and both sides are predicted after each epoch.
     """
-    kept, rows, watchers, classes = [], [], [], plan.config.classes
+    watchers, classes = [], plan.config.classes
+    kept: list[Predictions] = []
+    rows: list[dict[str, float]] = []
 
     def take(ids: Sequence[str]) -> Clips:
         return plan.clips.with_table(plan.table[plan.table["clip_id"].isin(set(ids))])
@@ -231,7 +234,7 @@ def predict_all(model: MEDN, clips: Clips, *, classes: Sequence[str]) -> Predict
 _ONE_AT_A_TIME = threading.Lock()  # Threads of a process share torch's random state: two trainings would mix theirs.
 
 
-def run_fold(plan: Plan, number: int) -> tuple[int, dict[str, Predictions] | str]:
+def run_fold(plan: Plan, number: int) -> tuple[int, Outcome]:
     """One fold in any process: on one thread, alone in its process; the predictions by rule, or the error as text.
 
     ``source["fold"]`` of the predictions holds the seconds, the epochs, and what the fold warned of.
@@ -253,14 +256,16 @@ def run_fold(plan: Plan, number: int) -> tuple[int, dict[str, Predictions] | str
 
 def run_folds(
     plan: Plan, *, n_jobs: int | None = None, folder: str | os.PathLike[str] | None = None, progress: bool = True
-) -> list[dict[str, Predictions] | str]:
+) -> list[Outcome]:
     """Work on every fold of a plan that is not finished yet, through joblib; the results of :func:`run_fold` in order.
 
     What the folds warned of is a warning here, each sentence once.
     """
-    identity, outcomes = identity_of(plan), {}
-    places = [] if folder is None else [open_store(folder, identity) / f"fold_{n:03d}" for n in range(len(plan.folds))]
-    for number, place in enumerate(places):
+    outcomes: dict[int, Outcome] = {}
+    identity, numbers = identity_of(plan), range(len(plan.folds))
+    store = None if folder is None else open_store(folder, identity)
+    places = {number: store / f"fold_{number:03d}" for number in numbers} if store else {}
+    for number, place in places.items():
         if place.is_dir():
             try:
                 outcomes[number] = {path.name: Predictions.load(path) for path in place.iterdir()}
@@ -269,9 +274,8 @@ def run_folds(
                 raise ValueError(text) from error
     if n_jobs is None:  # One fold a core on CPUs; one at a time where a GPU would be shared.
         accelerated = torch.cuda.is_available() or torch.backends.mps.is_available()
-        device = plan.training.device
-        n_jobs = 1 if device in ("cuda", "mps") or (device == "auto" and accelerated) else -1
-    todo = [number for number in range(len(plan.folds)) if number not in outcomes]
+        n_jobs = 1 if plan.training.device != "cpu" and accelerated else -1
+    todo = [number for number in numbers if number not in outcomes]
     streams = get_active_backend()[0].supports_return_generator  # Ray's pool returns nothing before all is done.
     parallel = joblib.Parallel(n_jobs, batch_size=1, return_as="generator_unordered" if streams else "list")
     results = None
@@ -288,7 +292,7 @@ def run_folds(
         finally:
             if streams and results is not None:  # After an error or an interrupt here, the workers stop at once.
                 results.close()
-    ordered = [outcomes[number] for number in range(len(plan.folds))]
+    ordered = [outcomes[number] for number in numbers]
     notes = [note for one in ordered if not isinstance(one, str) for note in one[LAST].source["fold"]["notes"]]
     for note in dict.fromkeys(notes):
         warnings.warn(note, UserWarning, stacklevel=4)

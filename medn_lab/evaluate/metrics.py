@@ -131,10 +131,8 @@ def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.Da
     y          1  1
     """
     true, predicted = true_and_predicted(predictions, label=label)
-    classes = pd.Index(predictions.classes)
-    counts = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(counts, (classes.get_indexer(true), classes.get_indexer(predicted)), 1)
-    return pd.DataFrame(counts, index=classes.rename("true"), columns=classes.rename("predicted"))
+    counts = pd.crosstab(pd.Series(true, name="true"), pd.Series(predicted, name="predicted"))
+    return counts.reindex(index=list(predictions.classes), columns=list(predictions.classes), fill_value=0)
 
 
 def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tuple[np.ndarray, np.ndarray]:

@@ -258,7 +258,9 @@ def au_only_floor(table: pd.DataFrame, *, label: str = "label", folds: Sequence[
     decided: dict[str, tuple[str, int]] = {}
     for number, fold in enumerate(leave_one_subject_out(table) if folds is None else folds):
         training = rows[rows.index.isin(fold.train)]
-        by_set, by_au, overall = defaultdict(Counter), defaultdict(Counter), Counter(training["label"])
+        overall = Counter(training["label"])
+        by_set: defaultdict[frozenset[str], Counter] = defaultdict(Counter)
+        by_au: defaultdict[str, Counter] = defaultdict(Counter)
         for aus, emotion in zip(training["aus"], training["label"], strict=True):
             if aus is not None:
                 by_set[aus][emotion] += 1

@@ -127,8 +127,10 @@ def layer_features(
 
     Raises
     ------
+    AttributeError
+        If there is no such layer.
     ValueError
-        If there is no such layer, it does not run for these clips, or gives something other than one tensor.
+        If it does not run for these clips, or gives something other than one tensor.
 
     See Also
     --------
@@ -144,14 +146,12 @@ def layer_features(
     >>> found["motion_branch.stem"].index.tolist() == clips.table["clip_id"].tolist()
     True
     """
-    modules = dict(model.named_modules())
-    if unknown := [name for name in layers if name not in modules or not name]:
-        alike = [name for name in modules if name and name.split(".")[0] == unknown[0].split(".")[0]]
-        raise ValueError(f"no layer {unknown[0]!r}; there are {', '.join(alike or [n for n in modules if n][:8])} ...")
+    modules = {name: model.get_submodule(name) for name in layers}
     runs: dict[str, list[Any]] = {name: [] for name in layers}
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
     hooks = [
-        modules[name].register_forward_hook(lambda _, __, out, name=name: runs[name].append(out)) for name in layers
+        module.register_forward_hook(lambda _, __, out, name=name: runs[name].append(out))
+        for name, module in modules.items()
     ]
     try:
         for output in _outputs(model, clips, batch_size=batch_size, progress=progress):
@@ -288,7 +288,7 @@ def live_predictor(model: MEDN) -> Callable[[Clips], LivePrediction]:
             for start in range(0, n_parts * count, count)
         ]
         source = facts | {"recipe": dict(clips.recipe), "decoupling": config.decoupling}
-        whole, *alone = (predictions_of(model, [part], clips.table, source) for part in parts)
+        answers = [predictions_of(model, [part], clips.table, source) for part in parts]
         tokens, kept = output.sevit_output, None
         if tokens is not None:
             grid = config.size // config.patch
@@ -296,10 +296,11 @@ def live_predictor(model: MEDN) -> Callable[[Clips], LivePrediction]:
             for scale, places in enumerate(tokens.kept):
                 np.put_along_axis(masks[:, scale], places[:count].cpu().numpy(), True, axis=1)
             scores, mix = (part[:count].float().cpu().numpy() for part in (tokens.scores, tokens.mix))
-            masks, scores = masks.reshape(count, -1, grid, grid), scores.reshape(count, grid, grid)
-            shares = tuple(float(share) for share in masks[0].mean(axis=(1, 2)))
-            kept = KeptTokens(masks, scores, mix, clips.table, config.keep_rates, shares, source=facts)
+            shares = tuple(float(share) for share in masks[0].mean(axis=1))
+            maps = masks.reshape(count, -1, grid, grid), scores.reshape(count, grid, grid), mix
+            kept = KeptTokens(*maps, clips.table, config.keep_rates, shares, source=facts)
         features = features_of(parts[:1], clips.table, source)
-        return LivePrediction(whole, features, *(alone or (None, None)), kept)
+        frames_alone, flow_alone = answers[1:] or (None, None)
+        return LivePrediction(answers[0], features, frames_alone, flow_alone, kept)
 
     return answer

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
-SUBJECT_COLUMNS = ("subject", "n_clips", "accuracy", "most_missed")
 FOLD_COLUMNS = ("fold", "held_out", "n_test", "accuracy", "error")
 
 
@@ -42,10 +41,12 @@ def score_table(predictions: Predictions, floor: Predictions | None, *, label: s
     if "dataset" in predictions.table and len(set(predictions.table["dataset"])) > 1:
         groups = predictions.table.groupby("dataset", sort=True)["clip_id"]
         parts |= {str(name): predictions.select(ids) for name, ids in groups}
-    rows = []
+    rows, of_floor = [], pd.Series(dtype=object)
+    if floor is not None:
+        of_floor = pd.Series(floor.predicted, index=floor.table["clip_id"].astype(str))
     for part, own in parts.items():
         true, predicted = true_and_predicted(own, label=label)
-        decided = _decided(floor, own)
+        decided = of_floor.reindex(own.table["clip_id"].astype(str))
         known = decided.notna().to_numpy()
         n_subjects = people(own.table).nunique() if "subject" in own.table else 0
         for name, measure in MEASURES.items():
@@ -59,14 +60,6 @@ def score_table(predictions: Predictions, floor: Predictions | None, *, label: s
     if floor is not None:
         scores.attrs["floor"] = floor.source["name"]
     return scores
-
-
-def _decided(floor: Predictions | None, own: Predictions) -> pd.Series:
-    """The floor's class of each clip; NaN where it has none."""
-    found = pd.Series(dtype=object)
-    if floor is not None:
-        found = pd.Series(floor.predicted, index=floor.table["clip_id"].astype(str))
-    return found.reindex(own.table["clip_id"].astype(str))
 
 
 def unseen_line(folds: pd.DataFrame) -> str:
@@ -107,14 +100,10 @@ class Comparison:
 
     def __repr__(self) -> str:
         row = self.table.iloc[0]
-        clear = "clear of 0" if row["low"] > 0 or row["high"] < 0 else "not clear of 0"
-        folds = "" if row["same_folds"] else "\n  the two were not trained on the same folds"
         return (
-            f"{row['measure']}: {row['model_a']} {row['a']:.3f}, {row['model_b']} {row['b']:.3f}\n"
-            f"  difference {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}], {clear}"
-            f" ({row['level']:.0%}, {row['n_subjects']} subjects, {row['n_clips']} clips)\n"
-            f"  {row['p'] * row['n_resamples']:.0f} of {row['n_resamples']} resamples at 0 or on the other side{folds}"
-        )
+            "{measure}: {model_a} {a:.3f}, {model_b} {b:.3f}\n  difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+            " ({level:.0%}, {n_subjects} subjects, {n_clips} clips), p {p:.3f}"
+        ).format(**row) + ("" if row["same_folds"] else "\n  the two were not trained on the same folds")
 
 
 def compare_predictions(
@@ -175,8 +164,7 @@ def compare_predictions(
     >>> wrong = Predictions(np.eye(2)[[0, 1, 0, 0, 1, 1]], table, ("x", "y"))
     >>> compare_predictions(right, wrong, names=("ours", "theirs"))
     accuracy: ours 1.000, theirs 0.667
-      difference +0.333 [-0.686, +1.000], not clear of 0 (95%, 3 subjects, 6 clips)
-      76 of 2000 resamples at 0 or on the other side
+      difference +0.333 [-0.686, +1.000] (95%, 3 subjects, 6 clips), p 0.038
     """
     ids_a, ids_b = set(a.table["clip_id"]), set(b.table["clip_id"])
     if ids_a != ids_b:
@@ -268,7 +256,7 @@ def evaluation_summary(
     >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": ["1", "1", "2"], "label": ["x", "y", None]})
     >>> summary = evaluation_summary(Predictions(np.eye(3, 2), table, ("x", "y")))
     >>> summary.scores["value"].tolist(), summary.notes[0]
-    ([1.0, 1.0, 1.0], '1 of 3 clips has no label and is not scored.')
+    ([1.0, 1.0, 1.0], '1 of 3 clips has no label that the model knows: not scored.')
     """
     folds, notes, aus = None, [], None
     if not isinstance(predictions, Predictions):
@@ -276,30 +264,25 @@ def evaluation_summary(
         predictions, wrong = predictions.predictions, unseen_line(folds)
         notes += [f"{wrong}."] * bool(wrong)
     table = predictions.table
-    scores, subjects = pd.DataFrame(columns=list(SCORE_COLUMNS)), pd.DataFrame(columns=list(SUBJECT_COLUMNS))
+    scores, subjects = pd.DataFrame(), pd.DataFrame()
     settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
-    if label not in table:
-        notes.append(f"The table has no column {label!r}: nothing can be scored.")
     truth = normalise_labels(table.get(label, pd.Series(None, table.index, dtype=object)))
-    missing, keep = truth.isna() | (truth == ""), truth.isin(predictions.classes)
-    if label in table and missing.any():
-        verbs = ("has", "is") if missing.sum() == 1 else ("have", "are")
-        notes.append(f"{missing.sum()} of {len(truth)} clips {verbs[0]} no label and {verbs[1]} not scored.")
-    if unknown := sorted(set(truth[~keep & ~missing])):
-        n = (~keep & ~missing).sum()
-        notes.append(f"Not scored: {n} of {len(truth)} clips, which are {', '.join(unknown)}, no class of this model.")
+    keep = truth.isin(predictions.classes)
+    if n := int((~keep).sum()):
+        strange = ", ".join(sorted(set(truth[~keep].dropna()) - {""}))
+        lacking = f"{n} of {len(keep)} clips {'has' if n == 1 else 'have'} no {label} that the model knows"
+        notes.append(f"{lacking} ({strange}): not scored." if strange else f"{lacking}: not scored.")
     if keep.any():
         scored = replace(predictions, table=table.assign(**{label: truth})).select(table["clip_id"][keep])
         scores = score_table(scored, floor, label=label, **settings)
         several = "dataset" in scored.table and len(set(scored.table["dataset"])) > 1
         who = people(scored.table) if several else scored.table.get("subject")
-        answers = pd.DataFrame({"true": scored.table[label], "subject": who})
+        answers = pd.DataFrame({"true": scored.table[label], "subject": who, "held": scored.table.get("subject")})
         answers["right"] = answers["true"] == scored.predicted
         if len(set(answers["true"])) == 1:
             notes.append(f"All scored clips are of one class ({answers['true'].iloc[0]}): the scores say little.")
-        if floor is None:
-            notes.append("No AU-only floor was given.")
-        elif (n := int(_decided(floor, scored).notna().sum())) < len(scored):
+        n = len(scored) if floor is None else scored.table["clip_id"].isin(floor.table["clip_id"]).sum()
+        if n < len(scored):
             notes.append(f"The {floor.source['name']} knows {n} of the {len(scored)} scored clips.")
         if scores["n_subjects"].iloc[0] < 2:
             notes.append("No intervals: they resample subjects, and fewer than 2 are known here.")
@@ -309,7 +292,7 @@ def evaluation_summary(
         if folds is None and scored.fold is not None:
             held = answers.groupby(scored.fold)
             folds = held["right"].agg(n_test="size", accuracy="mean").rename_axis("fold").reset_index()
-            names = [own.iloc[0] if len(set(own)) == 1 else f"fold {fold}" for fold, own in held["subject"]]
+            names = [own.iloc[0] if len(set(own)) == 1 else f"fold {fold}" for fold, own in held["held"]]
             folds = folds.assign(held_out=names, error="")
     try:
         aus = au_detection(predictions, min_positives=min_positives, **settings)

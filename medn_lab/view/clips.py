@@ -347,6 +347,5 @@ def cover_text(kept: KeptTokens, place: int, scale: int) -> str:
     if kept.cover is None:
         return ""
     cover = kept.cover[place, scale]
-    if np.isnan(cover):
-        return f"no {kept.region} in this clip"
-    return f"{cover:.0%} of the {kept.region}, chance {kept.kept_shares[scale]:.0%}"
+    covered = f"{cover:.0%} of the {kept.region}, chance {kept.kept_shares[scale]:.0%}"
+    return f"no {kept.region} in this clip" if np.isnan(cover) else covered

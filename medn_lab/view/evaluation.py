@@ -41,11 +41,6 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If there are no clips.
-
     See Also
     --------
     plot_confusion_matrix, plot_folds, plot_au_detection
@@ -60,8 +55,6 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     >>> figure.layout.title.text
     '<b>Evaluation</b>'
     """
-    if not len(summary.predictions):
-        raise ValueError("there are no clips to draw an evaluation of")
     counts = confusion_cells(summary.predictions, label=summary.label)[1]
     titles = ("Confusion matrix", "Scores, floor and ceilings")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.14, subplot_titles=titles)
@@ -89,7 +82,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     )  # fmt: skip
 
 
-def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width: int | None = None) -> go.Figure:
+def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None = None) -> go.Figure:
     """Draw the accuracy of each fold with its number of clips, the pooled accuracy, and the AU-only floor.
 
     A bar is one held-out subject (or data set) and rests on the clips written at its foot: with four clips it can only
@@ -100,7 +93,7 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
     ----------
     folds : DataFrame
         One row a fold, with ``held_out, n_test, accuracy, error``, as ``medn.evaluate.evaluate_loso(...).folds``.
-    scores : DataFrame, optional
+    scores : DataFrame
         ``part, measure, value, low, high, floor, n_clips, n_subjects``, as ``result.scores()``; the row of accuracy
         over all clips is drawn.
     width : int or None
@@ -123,7 +116,8 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
     Examples
     --------
     >>> folds = pd.DataFrame({"held_out": ["s01", "s02"], "n_test": [10, 12], "accuracy": [0.9, 0.5], "error": ""})
-    >>> plot_folds(folds).data[0].type
+    >>> scores = {"part": "all", "measure": "accuracy", "value": 0.68, "low": 0.4, "high": 0.9, "floor": 0.3}
+    >>> plot_folds(folds, scores=pd.DataFrame([scores | {"n_clips": 22, "n_subjects": 2}])).data[0].type
     'bar'
     """
     need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
@@ -145,21 +139,19 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
             customdata=np.stack([failed["held_out"], failed["error"].map(as_text)], axis=1),
             hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
         )  # fmt: skip
-    facts = [f"{counted(len(rows), 'fold')}, {rows['n_test'].sum()} clips"] if scores is None else []
-    if scores is not None:
-        row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
-        if not np.isnan(row["low"]):
-            figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
-        below = row["value"] < row["floor"]  # labels of near lines stay apart
-        for key, name, colour, dash, side in (
-            ("value", "pooled", ESTIMATE, "solid", "top" if below else "bottom"),
-            ("floor", scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash", "bottom" if below else "top"),
-        ):
-            label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
-            line = {"color": colour, "width": 1.5, "dash": dash}
-            figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
-        pooled = marks.interval_text(row["value"], row["low"], row["high"])
-        facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
+    row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
+    if not np.isnan(row["low"]):
+        figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
+    below = row["value"] < row["floor"]  # labels of near lines stay apart
+    for key, name, colour, dash, side in (
+        ("value", "pooled", ESTIMATE, "solid", "top" if below else "bottom"),
+        ("floor", scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash", "bottom" if below else "top"),
+    ):
+        label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
+        line = {"color": colour, "width": 1.5, "dash": dash}
+        figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
+    pooled = marks.interval_text(row["value"], row["low"], row["high"])
+    facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
     facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"] * few
     names = without_common_start(list(rows["held_out"]))
     figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", title_text="accuracy")

@@ -194,8 +194,9 @@ def plot_variants(
         forest(
             figure, shown, labels=label, name=str(variant), legend=len(groups) > 1,
             colour=_VARIANTS.get(str(variant), theme.category_style(place)[0]),
-            places=rows[by].map(as_text).map(lines.index).to_numpy() + 0.7 * ((place + 0.5) / len(groups) - 0.5),
         )  # fmt: skip
+        on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
+        figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
     for name, value in (ceilings or {}).items():
         level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")
