@@ -64,14 +64,9 @@ def folder(serial, place, tmp_path):
 def same(one, other):
     """Whether two cross-validations are equal in every clip, to the last bit."""
     a, b = one.predictions, other.predictions
-    tables = [(made.predictions.table, made.folds.drop(columns="seconds")) for made in (one, other)]
-    return (
-        np.array_equal(a.logits, b.logits)
-        and np.array_equal(a.au_logits, b.au_logits)
-        and np.array_equal(a.fold, b.fold)
-        and all(x.equals(y) for x, y in zip(*tables, strict=True))
-        and a.source == b.source
-    )
+    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("logits", "au_logits", "fold"))
+    folds = one.folds.drop(columns="seconds").equals(other.folds.drop(columns="seconds"))
+    return arrays and folds and a.table.equals(b.table) and a.source == b.source
 
 
 def test_every_clip_is_predicted_once_by_the_network_that_one_would_train_by_hand(clips, serial):
@@ -91,8 +86,7 @@ def test_every_clip_is_predicted_once_by_the_network_that_one_would_train_by_han
     found = bootstrap_interval(pooled)
     assert tuple(scores.loc["accuracy", ["value", "low", "high"]]) == (found.value, found.low, found.high)
     assert scores.loc["UF1", "floor"] == pytest.approx(uf1(serial.floor.table["label"], serial.floor.predicted))
-    for part in ("leave one subject out", "4 of 4 folds", "24 clips of 4 subjects", "UF1", "UAR"):
-        assert part in repr(serial)
+    assert "leave one subject out, no protocol: 4 of 4 folds finished, 24 clips of 4 subjects" in repr(serial)
 
 
 def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weights_apart(clips):
@@ -171,8 +165,8 @@ def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(clips
     assert found.folds["error"].tolist() == ["", "", "RuntimeError: no room for this", ""]
     assert found.folds["accuracy"].isna().tolist() == [False, False, True, False]
     assert len(found.predictions) == len(found.floor) == 18
-    for part in ("3 of 4 folds", "failed: tiny/02 (RuntimeError", "6 clips of 1 failed folds"):
-        assert part in repr(found)
+    assert "3 of 4 folds" in repr(found)
+    assert "failed: tiny/02 (RuntimeError" in repr(found)
 
 
 def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(clips):
@@ -202,9 +196,8 @@ def test_warnings_of_folds_and_of_doubles_are_given_once(clips):
     assert all(name in doubles for name in ("tiny0_s00_c00", "tiny0_s01_c00"))
 
 
-@pytest.fixture(scope="module")
-def composite(clips):
-    """Two data sets of two persons each, both numbered 00 and 01, in emotions that MEGC 2019 joins."""
+def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_by_the_others(clips):
+    # Two data sets of two persons each, both numbered 00 and 01, in emotions that MEGC 2019 joins.
     second = clips.table["subject"].isin(["02", "03"])
     words = clips.table["label"].replace({"others": "repression"})
     table = clips.table.assign(
@@ -213,10 +206,7 @@ def composite(clips):
         emotion=words.where(~second, clips.table["label"].replace({"others": "anger"})),
     ).drop(columns="label")
     table.loc[table.index[:2], "emotion"] = "others"  # which the protocol drops
-    return replace(clips, table=table)
-
-
-def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_by_the_others(composite):
+    composite = replace(clips, table=table)
     config = MEDNConfig(aus=composite.aus, size=32, dim=16, branches="motion")
     found = evaluate_loso(config, composite, protocol="megc2019", **HERE)
     pooled, scores = found.predictions, found.scores()
@@ -240,7 +230,6 @@ def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     ids, config = tuple(clips.table["clip_id"]), small(clips)
     call_of = {
         "fear, others.*happiness": lambda: evaluate_loso(small(clips, classes=("fear", "others")), clips, **HERE),
-        "label='emotion'": lambda: loso(clips, label="emotion", protocol="synthme_5class"),
         "2 subjects": lambda: loso(clips.where(subject="00")),
         "at least 2 data sets": lambda: evaluate_cross_dataset(config, clips, **HERE),
         "none of 2 folds finished": lambda: selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
@@ -248,28 +237,13 @@ def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     }
     for fact, folds in (
         ("tiny/00 on both sides", [Fold("x", ids[:5], ids[5:6])]),
-        ("tests 6 clips", [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
-        (r"1 clips .* 24 clips, such as 'nobody'", [Fold("x", ("nobody",), ids[:6])]),
+        ("earlier fold tests 6;", [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
+        ("not among the 24: 1, such as 'nobody'", [Fold("x", ("nobody",), ids[:6])]),
     ):
         call_of[fact] = partial(evaluate_folds, config, clips, folds=folds, **HERE)
     for fact, call in call_of.items():
         with pytest.raises(ValueError, match=fact):
             call()
-
-
-@pytest.mark.slow
-def test_a_network_that_learns_its_persons_by_heart_scores_at_chance_on_a_new_one():
-    clips, generator = tiny_clips(n_subjects=8, clips_per_subject=4), np.random.default_rng(5)
-    who = clips.table["subject"].astype(int)
-    mood = generator.permutation(np.repeat(["happiness", "others"], 4))
-    birthmark = np.kron(generator.normal(0, 1, (8, 4, 4, 2)), np.ones((1, 8, 8, 1))).astype(np.float32)
-    marked = replace(relabelled(clips, label=mood[who]), flow=clips.flow + birthmark[who])
-    training = TrainConfig(epochs=8, batch_size=8, learning_rate=0.01, mirror=False, max_shift=0)
-    found = loso(marked, training=training)
-    assert found.epochs.groupby("fold")["accuracy"].last().min() > 0.95
-    # A person's clips are right or wrong together: eight tosses of a coin, not thirty-two. And with the classes
-    # balanced over persons, the person left out belongs to the rarer one: less than one half is expected.
-    assert found.scores()["value"].iloc[0] < 0.5 + np.sqrt(0.25 / 8)
 
 
 AUDITED = HERE | {"training": TrainConfig(epochs=6, batch_size=8, learning_rate=0.01, seed=1)}
@@ -307,8 +281,7 @@ class TestAudit:
         assert rows["optimistic"].to_dict() == {"last_epoch": False, "validation": False, "best_on_test": True}
         last = audit.predictions["last_epoch"]
         assert rows.loc["last_epoch", "value"] == accuracy(last.table["label"], last.predicted)
-        for part in ("6 of 6 folds", "36 clips", "test alone gives +"):
-            assert part in repr(audit)
+        assert f"test alone gives {gain:+.3f}" in repr(audit)
 
     def test_a_fold_of_the_audit_is_the_training_without_the_subjects_kept_back(self, unrelated, audit):
         fold, training = leave_one_subject_out(unrelated.table)[3], AUDITED["training"]

@@ -58,11 +58,9 @@ def test_what_cannot_be_scored_is_refused():
     other = replace(second, table=second.table.assign(label=labels))
     for call, fact in (
         (lambda: uf1(["a", "b"], ["a"]), "2 true and 1 predicted"),
-        (lambda: accuracy([], []), "0 true"),
         (lambda: accuracy(["a", None], ["a", "b"]), "1 of 2 true classes are missing"),
         (lambda: uar(one, swapped), "clip_id"),
         (lambda: confusion_matrix(predictions_of(["fear"], ["negative"])), r"fear.*negative, positive, surprise"),
-        (lambda: confusion_matrix(first, label="emotion"), "'emotion'"),
         (lambda: bootstrap_interval(predictions_of(["negative"], ["negative"])), r"2 subjects.*there is 1"),
         (lambda: bootstrap_interval(first, level=95), r"level.*95"),
         (lambda: au_detection(first), "no AU scores"),
@@ -90,9 +88,7 @@ def test_each_resample_draws_as_many_people_as_there_are():
     draws = draw_subjects(table, n_resamples=4000, level=0.95, seed=0)
     assert draws.names == ("A/1", "A/2", "B/1")
     assert (draws.counts.sum(axis=1) == 3).all()
-    # How often one person is drawn is binomial: mean 1, variance 3 * 1/3 * 2/3.
-    assert draws.counts.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.06)
-    assert draws.counts.var(axis=0) == pytest.approx([2 / 3] * 3, abs=0.06)
+    assert draws.counts.var(axis=0) == pytest.approx([2 / 3] * 3, abs=0.06)  # binomial: 3 * 1/3 * 2/3
 
 
 def two_models(*, n_subjects=20, clips=12, gap=0.1, seed=0):

@@ -221,11 +221,9 @@ def evaluate_folds(config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], *
 
 def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
     """One fold a data set, in the order of their names; ValueError if there are fewer than two."""
-    where = table.get("dataset", pd.Series("no data set", table.index)).astype(str).to_numpy()
-    ids, names = table["clip_id"].to_numpy(), sorted(set(where))
-    if len(names) < 2:
-        raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of {names[0]}")
-    return [Fold(name, tuple(ids[where != name]), tuple(ids[where == name])) for name in names]
+    if "dataset" not in table or len(set(table["dataset"])) < 2:
+        raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of one")
+    return leave_one_subject_out(table.assign(subject=table["dataset"]).drop(columns="dataset"))
 
 
 def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Any) -> CrossValidation:

@@ -69,8 +69,6 @@ def plan_folds(
     """Decide classes, clips and folds; ValueError if labels, clips, classes and folds do not fit together."""
     table = clips.table
     if protocol is not None:
-        if label != "label":
-            raise ValueError(f"a protocol makes the column 'label' itself; leave out label={label!r} or the protocol")
         table, _ = to_classes(table, protocol)
         there = set(table["label"])
         config = replace(config, classes=tuple(name for name in PROTOCOLS[protocol].classes if name in there))
@@ -108,11 +106,11 @@ def check_folds(table: pd.DataFrame, folds: Sequence[Fold]) -> None:
         shared = {person.get(name) for name in fold.train} & {person.get(name) for name in fold.test} - {None}
         twice, fault = tested & set(fold.test), ""
         if unknown:
-            fault = f"has {len(unknown)} clips that are not among the {len(table)} clips, such as {unknown[0]!r}"
+            fault = f"names clips that are not among the {len(table)}: {len(unknown)}, such as {unknown[0]!r}"
         elif shared:
             fault = f"has {', '.join(sorted(shared)[:3])} on both sides; a network recognises a person that it has seen"
         elif twice or not fold.test:
-            fault = f"tests {len(twice)} clips that an earlier fold tests, and {len(fold.test)} in all; test each once"
+            fault = f"has {len(fold.test)} to test, of which an earlier fold tests {len(twice)}; test each clip once"
         if fault:
             raise ValueError(f"{fold!r} {fault}")
         tested |= set(fold.test)
@@ -129,8 +127,8 @@ def identity_of(plan: Plan) -> dict[str, Any]:
         met += [(name, trained[of_clip[name]]) for name in fold.test if of_clip[name] in trained]
     if met:
         warnings.warn(
-            f"{len(met)} tested clips are also trained on, under another name and person: {met[0][0]!r} has the same"
-            f" frames and flow as {met[0][1]!r}; leave doubles out",
+            f"tested clips that are also trained on, under another name and person: {len(met)}, such as {met[0][0]!r},"
+            f" which has the frames and flow of {met[0][1]!r}; leave doubles out",
             UserWarning, stacklevel=5,
         )  # fmt: skip
     return {
@@ -193,8 +191,6 @@ def train_fold(plan: Plan, fold: Fold) -> tuple[dict[str, Predictions], pd.DataF
         watchers = [SimpleNamespace(on_epoch_end=look)]
     there = set(train.table[plan.label])
     known = tuple(name for name in classes if name in there)
-    if len(known) < 2:
-        raise ValueError(f"all {len(train)} training clips are of {' and '.join(known)}; a network needs two classes")
     model = MEDN(replace(plan.config, classes=known), seed=plan.training.seed)
     history = fit(model, train, training=plan.training, label=plan.label, callbacks=watchers, progress=False)
     if history.status == "interrupted":  # fit keeps a half-trained model; its fold must not count as finished.

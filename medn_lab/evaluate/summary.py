@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
-FOLD_COLUMNS = ("fold", "held_out", "n_test", "accuracy", "error")
 
 
 def score_table(predictions: Predictions, floor: Predictions | None, *, label: str, **settings: Any) -> pd.DataFrame:
@@ -298,7 +297,6 @@ def evaluation_summary(
         aus = au_detection(predictions, min_positives=min_positives, **settings)
     except ValueError as reason:
         notes.append(f"No AU table: {reason}.")
-    folds = None if folds is None else folds[list(FOLD_COLUMNS)]
     if ceilings is not None and not isinstance(ceilings, Mapping):
         ceilings = {"AUs alone": ceilings.au_only, "cue alone": ceilings.cue_only, "AUs and cue": ceilings.joint}
     named = {str(name): float(value) for name, value in (ceilings or {}).items()}

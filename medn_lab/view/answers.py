@@ -92,11 +92,6 @@ def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> 
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If the matrix is empty, or holds negative or missing counts.
-
     Examples
     --------
     >>> matrix = pd.DataFrame([[8, 2], [1, 9]], index=["fear", "others"], columns=["fear", "others"])
@@ -104,8 +99,6 @@ def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> 
     '20 clips, 85.0% on the diagonal'
     """
     counts = matrix.to_numpy(dtype=float)
-    if matrix.empty or not (counts >= 0).all():
-        raise ValueError("a confusion matrix holds counts of clips; this one is empty, negative or incomplete")
     figure = go.Figure()
     draw_confusion(figure, matrix)
     left, cell = 30 + room_for([*map(str, matrix.index), "n = 10,000"]), int(np.clip(520 / len(matrix.columns), 52, 84))
@@ -270,7 +263,21 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
         for column, kind in enumerate(kinds, start=1):
             tile(figure, shown.get(kind, Tile(None)), row=row, col=column)
         at: dict[str, Any] = {"row": row, "col": len(kinds) + 2}
-        _add_scores(figure, score_table(answers, clips, name), **at)
+        table = score_table(answers, clips, name)
+        classes, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
+        bars(figure, table["model"], labels=classes, colours=colours, name="whole model", **at)
+        figure.data[-1].showlegend = False
+        for key, (symbol, colour, title) in MARKS.items():
+            values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
+            size, width, edge = (16, 2.2, colour) if symbol == "line-ns" else (10, 1, "#FFFFFF")
+            figure.add_scatter(
+                x=values, y=classes, mode="markers", name=title, legendgroup=key, cliponaxis=False,
+                marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": edge}},
+                showlegend=row == 1 and bool(table[key].notna().any()),
+                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **at,
+            )  # fmt: skip
+        figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
+        figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
         parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
         parts += [] if gate is None else [f"gate {gate[row - 1].mean():.2f}"]
         heading(figure, " · ".join(parts), **at)
@@ -287,24 +294,6 @@ def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True
         figure, width=wide + 34, height=top + body + foot, subtitle="bars: scores of the whole model",
         title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", margin=(14, 20, top, foot),
     )  # fmt: skip
-
-
-def _add_scores(figure: go.Figure, table: pd.DataFrame, **where: Any) -> None:
-    """Add the scores of the whole model as bars, and the marks that they are compared with."""
-    names, colours = [as_text(name) for name in table.index], [theme.emotion_colour(name) for name in table.index]
-    bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
-    figure.data[-1].showlegend = False
-    for key, (symbol, colour, title) in MARKS.items():
-        values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
-        size, width, edge = (16, 2.2, colour) if symbol == "line-ns" else (10, 1, "#FFFFFF")
-        figure.add_scatter(
-            x=values, y=names, mode="markers", name=title, legendgroup=key, cliponaxis=False,
-            marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": edge}},
-            showlegend=where["row"] == 1 and bool(table[key].notna().any()),
-            hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **where,
-        )  # fmt: skip
-    figure.update_yaxes(tickfont={"size": SMALLEST}, **where)
-    figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
 
 
 def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataFrame:

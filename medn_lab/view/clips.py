@@ -167,7 +167,7 @@ def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list
     scaled = images.scaled_by_clip(recipe)
     title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
     if recipe.get("coding") == "hsv":
-        panels, notes = [flow * 255], ["hue: direction, brightness: length"]
+        panels, notes = [flow * 255], ["hue: direction,<br>brightness: length"]
     else:
         largest = [max(float(np.abs(channel).max()), 1e-6) for channel in np.moveaxis(flow, -1, 0)]
         shares = flow / np.array(largest, dtype=np.float32)

@@ -19,7 +19,6 @@ RULES = {
     "validation": ("best on validation", WITHIN),
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
-BAND = "rgba(47, 127, 208, 0.18)"
 MOST_NAMED = 40  # folds whose names fit under the bars
 
 
@@ -141,7 +140,8 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None =
         )  # fmt: skip
     row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
     if not np.isnan(row["low"]):
-        figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
+        band = {"fillcolor": "rgba(47, 127, 208, 0.18)", "line_width": 0, "layer": "below"}
+        figure.add_hrect(y0=row["low"], y1=row["high"], **band)
     below = row["value"] < row["floor"]  # labels of near lines stay apart
     for key, name, colour, dash, side in (
         ("value", "pooled", ESTIMATE, "solid", "top" if below else "bottom"),
