@@ -12,18 +12,9 @@ from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab.evaluate.folds as folds_module
+from medn_lab import evaluate
 from medn_lab.data import Fold, leave_one_subject_out
-from medn_lab.evaluate import (
-    accuracy,
-    bootstrap_interval,
-    evaluate_cross_dataset,
-    evaluate_folds,
-    evaluate_loso,
-    evaluation_summary,
-    predict,
-    selection_audit,
-    uf1,
-)
+from medn_lab.evaluate import accuracy, predict, uf1
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.train import TrainConfig, fit
 
@@ -41,7 +32,7 @@ def relabelled(clips, **columns):
 
 
 def loso(clips, **options):
-    return evaluate_loso(small(clips), clips, **HERE | options)
+    return evaluate.evaluate_loso(small(clips), clips, **HERE | options)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +74,7 @@ def test_every_clip_is_predicted_once_by_the_network_that_one_would_train_by_han
     assert np.array_equal(predict(model, clips.select(fold.test)).logits, pooled.select(fold.test).logits)
     assert pooled.source["sha256"][fold.held_out] == weights_sha256(model)
     assert serial.epochs.query("fold == 2")["loss"].tolist() == history.table["loss"].tolist()
-    found = bootstrap_interval(pooled)
+    found = evaluate.bootstrap_interval(pooled)
     assert tuple(scores.loc["accuracy", ["value", "low", "high"]]) == (found.value, found.low, found.high)
     assert scores.loc["UF1", "floor"] == pytest.approx(uf1(serial.floor.table["label"], serial.floor.predicted))
     assert "leave one subject out, no protocol: 4 of 4 folds finished, 24 clips of 4 subjects" in repr(serial)
@@ -92,7 +83,7 @@ def test_every_clip_is_predicted_once_by_the_network_that_one_would_train_by_han
 def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weights_apart(clips):
     ids = clips.table["clip_id"].tolist()
     folds = [Fold("half", tuple(ids[:12]), tuple(ids[12:18])), Fold("half", tuple(ids[:12]), tuple(ids[18:]))]
-    found = evaluate_folds(small(clips), clips, folds=folds, **HERE)
+    found = evaluate.evaluate_folds(small(clips), clips, folds=folds, **HERE)
     assert found.predictions.table["clip_id"].tolist() == found.floor.table["clip_id"].tolist() == ids[12:]
     assert found.folds["held_out"].tolist() == ["half", "half"]
     assert list(found.predictions.source["sha256"]) == ["half (fold 0)", "half (fold 1)"]
@@ -140,9 +131,9 @@ class TestResuming:
             (clips.select(clips.table["clip_id"][:18]), small(clips), QUICK, "clips, folds;"),
         ):
             with pytest.raises(ValueError, match=rf"another {differing}"):
-                evaluate_loso(config, changed, **HERE | {"training": training, "folder": folder})
+                evaluate.evaluate_loso(config, changed, **HERE | {"training": training, "folder": folder})
         with pytest.raises(ValueError, match="another call, validation_share;"):
-            selection_audit(small(clips), clips, **HERE, folder=folder)
+            evaluate.selection_audit(small(clips), clips, **HERE, folder=folder)
         with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
             loso(clips, folder=folder / "fold_000")
         assert not (folder / "fold_000" / "run.json").exists()
@@ -182,7 +173,7 @@ def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(clips):
     assert not (pooled.predicted[own] == "surprise").any()
     assert pooled.probabilities[own, pooled.classes.index("surprise")].max() < 1e-20
     assert found.scores()["value"][0] == pytest.approx((pooled.predicted == labels).mean())
-    for text in (repr(found), evaluation_summary(found).notes[0]):
+    for text in (repr(found), evaluate.evaluation_summary(found).notes[0]):
         assert "as wrong: no training clip is of surprise" in text
 
 
@@ -190,7 +181,7 @@ def test_warnings_of_folds_and_of_doubles_are_given_once(clips):
     flow = clips.flow.copy()
     flow[6] = flow[0]
     with pytest.warns(UserWarning, match="frames") as caught:
-        evaluate_loso(small(clips, branches="both"), replace(clips, flow=flow, frames=None), **HERE)
+        evaluate.evaluate_loso(small(clips, branches="both"), replace(clips, flow=flow, frames=None), **HERE)
     doubles, frames = (str(one.message) for one in caught)
     assert "the clips have no frames" in frames
     assert all(name in doubles for name in ("tiny0_s00_c00", "tiny0_s01_c00"))
@@ -208,7 +199,7 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
     table.loc[table.index[:2], "emotion"] = "others"  # which the protocol drops
     composite = replace(clips, table=table)
     config = MEDNConfig(aus=composite.aus, size=32, dim=16, branches="motion")
-    found = evaluate_loso(config, composite, protocol="megc2019", **HERE)
+    found = evaluate.evaluate_loso(config, composite, protocol="megc2019", **HERE)
     pooled, scores = found.predictions, found.scores()
     assert found.folds["held_out"].tolist() == ["casme2/00", "casme2/01", "samm/00", "samm/01"]
     assert pooled.classes == ("negative", "positive")  # no clip is of surprise
@@ -217,7 +208,7 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
     part = pooled.select(pooled.table.query("dataset == 'samm'")["clip_id"])
     row = scores.query("part == 'samm' and measure == 'accuracy'").iloc[0]
     assert row["value"] == accuracy(part.table["label"], part.predicted)
-    found = evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
+    found = evaluate.evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
     assert found.folds[["held_out", "n_train"]].to_numpy().tolist() == [["casme2", 12], ["samm", 10]]
     model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
     kept = composite.with_table(found.predictions.table)
@@ -229,18 +220,20 @@ def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_
 def test_what_does_not_fit_is_refused_with_the_numbers(clips):
     ids, config = tuple(clips.table["clip_id"]), small(clips)
     call_of = {
-        "fear, others.*happiness": lambda: evaluate_loso(small(clips, classes=("fear", "others")), clips, **HERE),
+        "fear, others.*happiness": lambda: evaluate.evaluate_loso(
+            small(clips, classes=("fear", "others")), clips, **HERE
+        ),
         "2 subjects": lambda: loso(clips.where(subject="00")),
-        "at least 2 data sets": lambda: evaluate_cross_dataset(config, clips, **HERE),
-        "none of 2 folds finished": lambda: selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
-        r"validation_share.*1": lambda: selection_audit(config, clips, validation_share=1, **HERE),
+        "at least 2 data sets": lambda: evaluate.evaluate_cross_dataset(config, clips, **HERE),
+        "none of 2 folds finished": lambda: evaluate.selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
+        r"validation_share.*1": lambda: evaluate.selection_audit(config, clips, validation_share=1, **HERE),
     }
     for fact, folds in (
         ("tiny/00 on both sides", [Fold("x", ids[:5], ids[5:6])]),
         ("earlier fold tests 6;", [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
         ("not among the 24: 1, such as 'nobody'", [Fold("x", ("nobody",), ids[:6])]),
     ):
-        call_of[fact] = partial(evaluate_folds, config, clips, folds=folds, **HERE)
+        call_of[fact] = partial(evaluate.evaluate_folds, config, clips, folds=folds, **HERE)
     for fact, call in call_of.items():
         with pytest.raises(ValueError, match=fact):
             call()
@@ -258,7 +251,7 @@ def unrelated():
 
 @pytest.fixture(scope="module")
 def audit(unrelated):
-    return selection_audit(small(unrelated), unrelated, **AUDITED)
+    return evaluate.selection_audit(small(unrelated), unrelated, **AUDITED)
 
 
 @pytest.mark.slow
@@ -302,8 +295,8 @@ class TestAudit:
         table, once = unrelated.table, HERE | {"training": replace(QUICK, epochs=1)}
         rare = table["subject"].isin(["01", "02"]) & (table.index % 3 == 0)
         labelled = relabelled(unrelated, label=table["label"].where(~rare, "surprise"))
-        found = selection_audit(small(labelled), labelled, validation_share=0.4, **once)
+        found = evaluate.selection_audit(small(labelled), labelled, validation_share=0.4, **once)
         assert (found.folds["error"] == "").all()
         labelled = relabelled(unrelated, label=table["label"].where(~table["subject"].isin(["03", "04"]), "surprise"))
         with pytest.raises(ValueError, match="takes a whole class"):
-            selection_audit(small(labelled), labelled, validation_share=0.99, **once)
+            evaluate.selection_audit(small(labelled), labelled, validation_share=0.99, **once)

@@ -11,17 +11,8 @@ from scipy.special import stdtrit
 from sklearn.metrics import balanced_accuracy_score, f1_score, roc_auc_score
 
 import medn_lab as medn
-from medn_lab.evaluate import (
-    accuracy,
-    au_detection,
-    au_only_floor,
-    bootstrap_interval,
-    compare_predictions,
-    confusion_matrix,
-    pair_auc,
-    uar,
-    uf1,
-)
+from medn_lab import evaluate
+from medn_lab.evaluate import accuracy, uar, uf1
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import Predictions
 
@@ -60,12 +51,18 @@ def test_what_cannot_be_scored_is_refused():
         (lambda: uf1(["a", "b"], ["a"]), "2 true and 1 predicted"),
         (lambda: accuracy(["a", None], ["a", "b"]), "1 of 2 true classes are missing"),
         (lambda: uar(one, swapped), "clip_id"),
-        (lambda: confusion_matrix(predictions_of(["fear"], ["negative"])), r"fear.*negative, positive, surprise"),
-        (lambda: bootstrap_interval(predictions_of(["negative"], ["negative"])), r"2 subjects.*there is 1"),
-        (lambda: bootstrap_interval(first, level=95), r"level.*95"),
-        (lambda: au_detection(first), "no AU scores"),
-        (lambda: compare_predictions(first, second.select(second.table["clip_id"][:40])), "48 .* b 40, of which 40"),
-        (lambda: compare_predictions(first, other), r"24 of 48 .*'c001' \(positive, negative\)"),
+        (
+            lambda: evaluate.confusion_matrix(predictions_of(["fear"], ["negative"])),
+            r"fear.*negative, positive, surprise",
+        ),
+        (lambda: evaluate.bootstrap_interval(predictions_of(["negative"], ["negative"])), r"2 subjects.*there is 1"),
+        (lambda: evaluate.bootstrap_interval(first, level=95), r"level.*95"),
+        (lambda: evaluate.au_detection(first), "no AU scores"),
+        (
+            lambda: evaluate.compare_predictions(first, second.select(second.table["clip_id"][:40])),
+            "48 .* b 40, of which 40",
+        ),
+        (lambda: evaluate.compare_predictions(first, other), r"24 of 48 .*'c001' \(positive, negative\)"),
     ):
         with pytest.raises(ValueError, match=fact):
             call()
@@ -74,10 +71,12 @@ def test_what_cannot_be_scored_is_refused():
 @every_measure
 def test_an_interval_is_the_one_from_repeated_clips_and_keeps_a_width_where_all_are_right(measure):
     made = two_models(n_subjects=5, clips=6)[0]
-    fast, slow = (bootstrap_interval(made, measure=m, n_resamples=300) for m in (measure, lambda *a: measure(*a)))
+    fast, slow = (
+        evaluate.bootstrap_interval(made, measure=m, n_resamples=300) for m in (measure, lambda *a: measure(*a))
+    )
     assert (fast.value, fast.low, fast.high) == pytest.approx((slow.value, slow.low, slow.high), abs=1e-12)
     true = list(CLASSES) * 40
-    found = bootstrap_interval(predictions_of(true, true, np.repeat(list("abcde"), 24)), measure=measure)
+    found = evaluate.bootstrap_interval(predictions_of(true, true, np.repeat(list("abcde"), 24)), measure=measure)
     assert (found.value, found.high) == (1.0, 1.0)
     # Wilson's bound n / (n + t^2) of 120 clips, with Student's t of 4 degrees of freedom.
     assert found.low == pytest.approx(120 / (120 + 2.776445**2))
@@ -116,7 +115,7 @@ def oracle():
 
 def compared(*models, **options):
     """The comparison's row."""
-    return compare_predictions(*models, **options).table.iloc[0]
+    return evaluate.compare_predictions(*models, **options).table.iloc[0]
 
 
 class TestComparison:
@@ -124,7 +123,7 @@ class TestComparison:
     def test_the_difference_is_that_of_the_scores_and_a_model_and_itself_differ_by_nothing(self, measure):
         first, second = two_models(seed=3)
         found, back = (compared(*pair, measure=measure) for pair in ((first, second), (second, first)))
-        a, b = (bootstrap_interval(p, measure=measure).value for p in (first, second))
+        a, b = (evaluate.bootstrap_interval(p, measure=measure).value for p in (first, second))
         assert (found.a, found.b, found.difference) == pytest.approx((a, b, a - b))
         assert found.low <= found.difference <= found.high
         # Exchanging the models turns the interval round.
@@ -135,14 +134,17 @@ class TestComparison:
 
     def test_a_paired_interval_is_narrower_than_two_and_persons_add_up_whatever_the_order_of_clips(self):
         first, second = two_models()
-        found = compare_predictions(first, second)
-        row, apart = found.table.iloc[0], [bootstrap_interval(p, seed=k) for k, p in enumerate((first, second))]
+        found = evaluate.compare_predictions(first, second)
+        row, apart = (
+            found.table.iloc[0],
+            [evaluate.bootstrap_interval(p, seed=k) for k, p in enumerate((first, second))],
+        )
         assert row.high - row.low < 0.5 * np.hypot(*(i.high - i.low for i in apart))
         assert apart[0].low < apart[1].high  # the two overlap
         assert row.low > 0  # and yet the difference is clear
         assert row.p == 0
         shuffled = second.select(np.random.default_rng(0).permutation(second.table["clip_id"]))
-        other, persons = compare_predictions(first, shuffled), found.subjects
+        other, persons = evaluate.compare_predictions(first, shuffled), found.subjects
         assert found.table.equals(other.table)
         assert persons.equals(other.subjects)
         assert np.average(persons["difference"], weights=persons["n_clips"]) == pytest.approx(row.difference)
@@ -166,14 +168,14 @@ class TestComparison:
         table = oracle.table
         by_au = np.random.default_rng(0).normal(size=(table["action_units"].nunique(), 5))
         guesses = replace(oracle, logits=by_au[pd.factorize(table["action_units"])[0]].astype(np.float32))
-        found = compared(oracle, guesses, measure=pair_auc)
+        found = compared(oracle, guesses, measure=evaluate.pair_auc)
         assert (found.measure, found.a, found.b, found.difference) == ("pair AUC", 1.0, 0.5, 0.5)
         # No resample changes it; what is left is one clip in 90, times t with 5 degrees of freedom.
         assert (found.low, found.high) == pytest.approx((0.5 - 2.5706 / 90, 0.5 + 2.5706 / 90), abs=1e-4)
         alone = table.drop_duplicates("action_units")["clip_id"]
         with pytest.raises(ValueError, match="no two clips share an AU set"):
-            compare_predictions(oracle.select(alone), guesses.select(alone), measure=pair_auc)
-        floor = au_only_floor(table)
+            evaluate.compare_predictions(oracle.select(alone), guesses.select(alone), measure=evaluate.pair_auc)
+        floor = evaluate.au_only_floor(table)
         found = compared(oracle, floor)
         assert (found.model_a, found.model_b, found.same_folds) == ("oracle", "AU-only floor", False)
         assert found.difference == pytest.approx(1 - accuracy(table["label"], floor.predicted))
@@ -183,9 +185,9 @@ class TestComparison:
         table = pd.DataFrame({"clip_id": list("abcd"), "subject": ["1", "1", "2", "2"], "action_units": "12"})
         logits = np.eye(2, dtype=np.float32)[[0, 1, 0, 0]]
         made = Predictions(logits, table.assign(label=list("xyxy")), ("x", "y"), fold=np.array([0, 0, 1, 1]))
-        assert compared(made, made, measure=pair_auc).a == pytest.approx(0.75)  # one pair right, one tied
+        assert compared(made, made, measure=evaluate.pair_auc).a == pytest.approx(0.75)  # one pair right, one tied
         with pytest.raises(ValueError, match="none of 4 pairs"):
-            compare_predictions(made, replace(made, fold=np.array([0, 1, 0, 1])), measure=pair_auc)
+            evaluate.compare_predictions(made, replace(made, fold=np.array([0, 1, 0, 1])), measure=evaluate.pair_auc)
 
 
 AUS = ("AU1", "AU4", "AU12", "AU20")
@@ -210,7 +212,7 @@ def drawn():
 
 class TestAUDetection:
     def test_auc_f1_and_their_interval_are_those_of_scikit_learn_over_the_repeated_coded_clips(self, drawn):
-        found = au_detection(drawn, n_resamples=100, seed=4)
+        found = evaluate.au_detection(drawn, n_resamples=100, seed=4)
         rows = found.set_index("au")
         for column, au in enumerate(AUS[:3]):
             coded, row = drawn.table[au].to_numpy(), rows.loc[au]
@@ -221,7 +223,7 @@ class TestAUDetection:
             counted = (row["n_positive"], row["n_negative"], row["n_unknown"])
             assert counted == ((coded == 1).sum(), (coded == 0).sum(), (~known).sum())
         shuffled = drawn.select(np.random.default_rng(0).permutation(drawn.table["clip_id"]))
-        pd.testing.assert_frame_equal(found, au_detection(shuffled, n_resamples=100, seed=4))
+        pd.testing.assert_frame_equal(found, evaluate.au_detection(shuffled, n_resamples=100, seed=4))
         draws = draw_subjects(drawn.table, n_resamples=100, level=0.95, seed=4)
         row, coded, values = rows.loc["AU4"], drawn.table["AU4"].to_numpy(), []
         for counts in draws.counts.astype(int):
@@ -235,12 +237,12 @@ class TestAUDetection:
             assert tuple(row[[f"{name}_low", f"{name}_high"]]) == pytest.approx(expected)
 
     def test_an_au_without_positives_or_negatives_gets_no_figure_and_says_why(self, drawn):
-        row = au_detection(drawn).set_index("au").loc["AU20"]
+        row = evaluate.au_detection(drawn).set_index("au").loc["AU20"]
         assert row[["auc", "auc_low", "f1", "f1_high"]].isna().all()
         assert row["reason"] == f"no positive among {row['n_negative']} coded clips"
         coded = np.full((8, 4), np.nan)
         coded[:, 1], coded[:, 2], coded[:, 3] = 1, [0, 1] * 4, [1, 0, 0, 0] * 2
-        rows = au_detection(scored(coded, np.zeros((8, 4))), min_positives=1).set_index("au")
+        rows = evaluate.au_detection(scored(coded, np.zeros((8, 4))), min_positives=1).set_index("au")
         assert rows["reason"].tolist()[:3] == ["it is coded in no clip", "no negative among 8 coded clips", ""]
         assert rows.loc["AU12", "auc"] == 0.5  # all tied
         assert (rows.loc["AU20", "auc"], rows.loc["AU20", "n_subjects"]) == (0.5, 1)
@@ -248,14 +250,14 @@ class TestAUDetection:
         assert "one subject" in rows.loc["AU20", "reason"]
 
     def test_the_macro_mean_is_over_aus_with_enough_positives(self, drawn):
-        found = au_detection(drawn, min_positives=10)
+        found = evaluate.au_detection(drawn, min_positives=10)
         inside = found[found["in_macro"]]
         assert set(inside["au"]) == set(found.loc[found["n_positive"] >= 10, "au"]) == {"AU1", "AU4"}
         assert found.attrs["macro_auc"].value == pytest.approx(inside["auc"].mean())
         assert found.attrs["macro_f1"].value == pytest.approx(inside["f1"].mean())
-        assert au_detection(drawn, min_positives=500).attrs["macro_auc"] is None
+        assert evaluate.au_detection(drawn, min_positives=500).attrs["macro_auc"] is None
         coded = np.tile([[1, 0], [0, 1]], (8, 1))  # all right: the interval of so many clips
-        found = au_detection(scored(coded, 2 * coded - 1, aus=("AU1", "AU2")), min_positives=2).attrs
+        found = evaluate.au_detection(scored(coded, 2 * coded - 1, aus=("AU1", "AU2")), min_positives=2).attrs
         for interval in (found["macro_auc"], found["macro_f1"]):
             assert (interval.value, interval.high) == (1.0, 1.0)
             t = stdtrit(interval.n_subjects - 1, 0.975)

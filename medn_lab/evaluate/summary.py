@@ -280,9 +280,9 @@ def evaluation_summary(
         answers["right"] = answers["true"] == scored.predicted
         if len(set(answers["true"])) == 1:
             notes.append(f"All scored clips are of one class ({answers['true'].iloc[0]}): the scores say little.")
-        n = len(scored) if floor is None else scored.table["clip_id"].isin(floor.table["clip_id"]).sum()
-        if n < len(scored):
-            notes.append(f"The {floor.source['name']} knows {n} of the {len(scored)} scored clips.")
+        known = True if floor is None else scored.table["clip_id"].isin(floor.table["clip_id"])
+        if floor is not None and not np.all(known):
+            notes.append(f"The {floor.source['name']} knows {np.sum(known)} of the {len(scored)} scored clips.")
         if scores["n_subjects"].iloc[0] < 2:
             notes.append("No intervals: they resample subjects, and fewer than 2 are known here.")
         missed = answers[~answers["right"]].groupby("subject")["true"].agg(lambda own: own.value_counts().index[0])
