@@ -155,7 +155,7 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
         place, row = clip_row(clips, clip_id)
         columns.append(_channels(name, np.asarray(clips.flow[place], dtype=np.float32), clips.recipe))
     if len(columns) == 1:
-        columns = [[panel] for panel in columns[0]]
+        columns = [[panel] for panel in [*columns[0], Tile(None), Tile(None)][:3]]  # room for the title
     most = max(map(len, columns))
     columns = [[*panels, *[Tile(None)] * (most - len(panels))] for panels in columns]
     return tiles(columns, title=f"<b>{describe(row)}</b>", cell=220 if width is None else width // len(columns))
