@@ -11,6 +11,7 @@ are few (95 % intervals of an accuracy covered .83, .88, .91 and .93 with 5, 8, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,12 +104,9 @@ class Draws:
     names: tuple[str, ...]
     level: float
 
-    def bounds(
-        self, values: np.ndarray, *, n_clips: int = 0, share: bool = False, n_people: int | None = None
-    ) -> tuple[float, float]:
+    def bounds(self, values: np.ndarray, *, n_people: int | None = None, **how: Any) -> tuple[float, float]:
         """:func:`t_bounds` of a statistic's values under `counts`; `n_people` where it rests on fewer than all."""
-        n_units = len(self.names) if n_people is None else n_people
-        return t_bounds(values, n_units=n_units, level=self.level, n_clips=n_clips, share=share)
+        return t_bounds(values, n_units=len(self.names) if n_people is None else n_people, level=self.level, **how)
 
     def tally(self, rows: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
         """How many of the rows (a mask or positions) are of each person, or the sum of their weights."""
