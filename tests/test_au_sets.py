@@ -43,9 +43,12 @@ def test_the_au_only_prediction_gives_doubtful_clips_no_vote_and_counts_them():
     floor = au_only_floor(table)
     as_unknown = au_only_floor(table.assign(action_units=table["action_units"].replace({"12 or 14": "?", "4?": "?"})))
     assert floor.predicted.tolist() == as_unknown.predicted.tolist()
-    assert (floor.n_unknown, floor.n_doubtful, as_unknown.n_doubtful) == (3, 3, 0)
-    assert floor.predicted["c6"] == "happiness"
-    assert au_only_floor(table.assign(action_units="12 or 14")).name == "majority class (no AUs known)"
+    counts = [one.source[name] for one in (floor, as_unknown) for name in ("n_unknown", "n_doubtful")]
+    assert counts == [3, 3, 3, 0]
+    assert floor.predicted[6] == "happiness"
+    assert floor.source["name"] == "AU-only floor"
+    blind = au_only_floor(table.assign(action_units="12 or 14"))
+    assert blind.source["name"] == "majority class (no AUs known)"
 
 
 def test_pair_results_count_clips_in_doubt_and_change_with_sides():

@@ -67,7 +67,7 @@ def test_the_intervals_of_a_difference_and_of_the_pair_auc_cover(rounds):
                     as_predictions(subjects, 0 * subjects, 1 * (luck >= logistic(mean + shift + effects)), scale=scale)
                     for shift, scale in ((gap, 0.9), (0.0, 0.8))
                 ]
-                found = compare_predictions(*models, n_resamples=120, seed=seed)
+                found = compare_predictions(*models, n_resamples=120, seed=seed).table.iloc[0]
                 hits.setdefault((mean, n), []).append(found.low <= truth <= found.high)
     # Two emotions of one AU set; a clip's score is normal, one apart, with a shift of its person that both kinds share.
     apart, spread = 1.2, 0.5

@@ -1,31 +1,20 @@
 """Cross-validation and its audit: the same everywhere, resumable, honest about failures, at chance where it must be."""
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from functools import partial
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from slow_cases import mostly_slow
 from tiny_clips import tiny_clips
 
 import medn_lab.evaluate.folds as folds_module
+from medn_lab import evaluate
 from medn_lab.data import Fold, leave_one_subject_out
-from medn_lab.evaluate import (
-    accuracy,
-    bootstrap_interval,
-    evaluate_cross_dataset,
-    evaluate_folds,
-    evaluate_loso,
-    evaluation_summary,
-    leave_one_dataset_out,
-    predict,
-    selection_audit,
-)
+from medn_lab.evaluate import accuracy, predict, uf1
 from medn_lab.model import MEDN, MEDNConfig, weights_sha256
 from medn_lab.train import TrainConfig, fit
 
@@ -43,106 +32,78 @@ def relabelled(clips, **columns):
 
 
 def loso(clips, **options):
-    return evaluate_loso(small(clips), clips, **HERE | options)
+    return evaluate.evaluate_loso(small(clips), clips, **HERE | options)
 
 
 @pytest.fixture(scope="module")
-def finished(clips, tmp_path_factory):
-    """A folder of a whole run, and its result."""
-    folder = tmp_path_factory.mktemp("finished") / "run"
-    return folder, loso(clips, folder=folder)
+def place(tmp_path_factory):
+    """The folder of a whole run."""
+    return tmp_path_factory.mktemp("finished") / "run"
+
+
+@pytest.fixture(scope="module")
+def serial(clips, place):
+    return loso(clips, folder=place)
 
 
 @pytest.fixture
-def folder(finished, tmp_path):
+def folder(serial, place, tmp_path):
     """A copy of the finished folder, free to be damaged."""
-    return shutil.copytree(finished[0], tmp_path / "run")
-
-
-@pytest.fixture(scope="module")
-def serial(finished):
-    return finished[1]
+    return shutil.copytree(place, tmp_path / "run")
 
 
 def same(one, other):
     """Whether two cross-validations are equal in every clip, to the last bit."""
     a, b = one.predictions, other.predictions
-    tables = [(made.predictions.table, made.folds.drop(columns="seconds")) for made in (one, other)]
-    return (
-        np.array_equal(a.logits, b.logits)
-        and np.array_equal(a.au_logits, b.au_logits)
-        and np.array_equal(a.fold, b.fold)
-        and all(x.equals(y) for x, y in zip(*tables, strict=True))
-        and a.source == b.source
-    )
+    arrays = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("logits", "au_logits", "fold"))
+    folds = one.folds.drop(columns="seconds").equals(other.folds.drop(columns="seconds"))
+    return arrays and folds and a.table.equals(b.table) and a.source == b.source
 
 
-class TestTheResult:
-    def test_every_clip_is_predicted_once_by_a_network_that_did_not_see_its_subject(self, clips, serial):
-        pooled = serial.predictions
-        assert pooled.table["clip_id"].tolist() == clips.table["clip_id"].tolist()
-        for number, row in serial.folds.iterrows():
-            own = pooled.select(pooled.table["clip_id"][pooled.fold == number])
-            assert [f"tiny/{name}" for name in own.table["subject"].unique()] == [row["held_out"]]
-            assert (row["n_train"], row["n_test"]) == (18, 6)
-            assert row["accuracy"] == accuracy(own.table["label"], own.predicted)
-            assert row["n_happiness"] + row["n_others"] == 6
-
-    def test_a_fold_is_the_training_that_one_would_do_by_hand_on_one_thread(self, clips, serial):
-        fold = leave_one_subject_out(clips.table)[2]
-        model = MEDN(small(clips), seed=QUICK.seed)
-        fit(model, clips.select(fold.train), training=QUICK, progress=False)
-        by_hand, pooled = predict(model, clips.select(fold.test)), serial.predictions
-        assert np.array_equal(by_hand.logits, pooled.select(fold.test).logits)
-        assert pooled.source["sha256"][fold.held_out] == weights_sha256(model)
-
-    def test_the_scores_are_those_of_the_pooled_predictions_next_to_the_floor(self, serial):
-        scores = serial.scores().set_index("measure")
-        found = bootstrap_interval(serial.predictions)
-        assert tuple(scores.loc["accuracy", ["value", "low", "high"]]) == (found.value, found.low, found.high)
-        assert scores.loc["UF1", "floor"] == pytest.approx(serial.floor.uf1)
-        for part in ("leave one subject out", "4 of 4 folds", "24 clips of 4 subjects", "UF1", "UAR", "AU-only floor"):
-            assert part in repr(serial)
-
-    def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weights_apart(self, clips):
-        ids = clips.table["clip_id"].tolist()
-        folds = [Fold("half", tuple(ids[:12]), tuple(ids[12:18])), Fold("half", tuple(ids[:12]), tuple(ids[18:]))]
-        found = evaluate_folds(small(clips), clips, folds=folds, **HERE)
-        assert found.predictions.table["clip_id"].tolist() == ids[12:]
-        assert found.folds["held_out"].tolist() == ["half", "half"]
-        assert found.floor.n_clips == 12
-        assert list(found.predictions.source["sha256"]) == ["half (fold 0)", "half (fold 1)"]
-        assert json.dumps(found.predictions.source)  # can be saved
+def test_every_clip_is_predicted_once_by_the_network_that_one_would_train_by_hand(clips, serial):
+    pooled, scores = serial.predictions, serial.scores().set_index("measure")
+    assert pooled.table["clip_id"].tolist() == clips.table["clip_id"].tolist()
+    for number, row in serial.folds.iterrows():
+        own = pooled.select(pooled.table["clip_id"][pooled.fold == number])
+        assert [f"tiny/{name}" for name in own.table["subject"].unique()] == [row["held_out"]]
+        assert (row["n_train"], row["n_test"], row["n_happiness"] + row["n_others"]) == (18, 6, 6)
+        assert row["accuracy"] == accuracy(own.table["label"], own.predicted)
+    fold = leave_one_subject_out(clips.table)[2]
+    model = MEDN(small(clips), seed=QUICK.seed)
+    history = fit(model, clips.select(fold.train), training=QUICK, progress=False)
+    assert np.array_equal(predict(model, clips.select(fold.test)).logits, pooled.select(fold.test).logits)
+    assert pooled.source["sha256"][fold.held_out] == weights_sha256(model)
+    assert serial.epochs.query("fold == 2")["loss"].tolist() == history.table["loss"].tolist()
+    found = evaluate.bootstrap_interval(pooled)
+    assert tuple(scores.loc["accuracy", ["value", "low", "high"]]) == (found.value, found.low, found.high)
+    assert scores.loc["UF1", "floor"] == pytest.approx(uf1(serial.floor.table["label"], serial.floor.predicted))
+    assert "leave one subject out, no protocol: 4 of 4 folds finished, 24 clips of 4 subjects" in repr(serial)
 
 
-class Deadly:
-    """Ends every process that unpickles it."""
+def test_own_folds_score_only_what_they_test_and_two_of_one_name_keep_their_weights_apart(clips):
+    ids = clips.table["clip_id"].tolist()
+    folds = [Fold("half", tuple(ids[:12]), tuple(ids[12:18])), Fold("half", tuple(ids[:12]), tuple(ids[18:]))]
+    found = evaluate.evaluate_folds(small(clips), clips, folds=folds, **HERE)
+    assert found.predictions.table["clip_id"].tolist() == found.floor.table["clip_id"].tolist() == ids[12:]
+    assert found.folds["held_out"].tolist() == ["half", "half"]
+    assert list(found.predictions.source["sha256"]) == ["half (fold 0)", "half (fold 1)"]
+    assert json.dumps(found.predictions.source)  # can be saved
 
-    def __reduce__(self):
-        return os._exit, (1,)
 
-
-class TestWorkers:
-    @pytest.mark.parametrize("backend", mostly_slow(["threading", "loky"]))
-    def test_the_backend_of_joblibs_context_gives_the_same_predictions(self, clips, serial, backend):
-        with joblib.parallel_config(backend=backend):
-            assert same(serial, loso(clips, n_jobs=2))
-
-    @pytest.mark.slow
-    def test_a_worker_that_is_killed_leaves_a_sentence(self, clips):
-        deadly = replace(clips, recipe={"corpus": Deadly()})
-        with joblib.parallel_config(backend="loky"), pytest.raises(ValueError, match="a worker process was killed"):
-            loso(deadly, n_jobs=2)
+@pytest.mark.parametrize("backend", mostly_slow(["threading", "loky"]))
+def test_the_backend_of_joblibs_context_gives_the_same_predictions(clips, serial, backend):
+    with joblib.parallel_config(backend=backend):
+        assert same(serial, loso(clips, n_jobs=2))
 
 
 class TestResuming:
     def test_with_half_of_the_folds_gone_the_results_are_identical(self, clips, serial, folder, capsys):
-        untouched = (folder / "fold_000" / "fold.json").stat().st_mtime_ns
+        untouched = (folder / "fold_000" / "last_epoch").stat().st_mtime_ns
         for number in (1, 3):
             shutil.rmtree(folder / f"fold_{number:03d}")
         (folder / ".fold_001.half").mkdir()  # what a kill leaves of a fold that was being written
         assert same(serial, loso(clips, folder=folder, progress=True))
-        assert (folder / "fold_000" / "fold.json").stat().st_mtime_ns == untouched
+        assert (folder / "fold_000" / "last_epoch").stat().st_mtime_ns == untouched
         assert "2/4" in capsys.readouterr().err  # the bar begins where the work does
 
     def test_after_a_break_in_the_middle_the_results_are_identical(self, clips, serial, tmp_path, monkeypatch):
@@ -160,7 +121,7 @@ class TestResuming:
         assert {path.name for path in (tmp_path / "run").iterdir()} == {"run.json", "fold_000", "fold_001"}
         assert same(serial, loso(clips, folder=tmp_path / "run"))
 
-    def test_another_run_is_refused_and_what_differs_is_named(self, clips, folder):
+    def test_another_run_a_damaged_fold_and_a_folder_of_something_else_are_refused_by_name(self, clips, folder):
         flow = clips.flow.copy()
         flow[5, 3, 3, 0] += 1e-3
         for changed, config, training, differing in (
@@ -170,64 +131,64 @@ class TestResuming:
             (clips.select(clips.table["clip_id"][:18]), small(clips), QUICK, "clips, folds;"),
         ):
             with pytest.raises(ValueError, match=rf"another {differing}"):
-                evaluate_loso(config, changed, **HERE | {"training": training, "folder": folder})
-
-    def test_a_damaged_fold_is_refused_by_name_and_so_is_a_folder_of_something_else(self, clips, folder):
-        note = folder / "fold_001" / "fold.json"
+                evaluate.evaluate_loso(config, changed, **HERE | {"training": training, "folder": folder})
+        with pytest.raises(ValueError, match="another call, validation_share;"):
+            evaluate.selection_audit(small(clips), clips, **HERE, folder=folder)
+        with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
+            loso(clips, folder=folder / "fold_000")
+        assert not (folder / "fold_000" / "run.json").exists()
+        note = next(file for file in (folder / "fold_001").rglob("*.json") if '"seconds"' in file.read_text())
         whole = note.read_text()
         for text in ("{", whole.replace('"seconds": ', '"seconds": 1')):
             note.write_text(text)
             with pytest.raises(ValueError, match=r"fold_001 cannot be read .* remove that folder"):
                 loso(clips, folder=folder)
-        with pytest.raises(FileExistsError, match="nothing was written"):  # something else is left alone
-            loso(clips, folder=folder / "fold_000")
-        assert not (folder / "fold_000" / "run.json").exists()
 
 
-class TestFailures:
-    def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(self, clips, monkeypatch):
-        def failing(model, trained, **how):
-            if "02" not in set(trained.table["subject"]):
-                raise RuntimeError("no room\nfor this")
-            return fit(model, trained, **how)
+def test_a_fold_that_fails_is_reported_with_its_kind_and_the_others_finish(clips, monkeypatch):
+    def failing(model, trained, **how):
+        if "02" not in set(trained.table["subject"]):
+            raise RuntimeError("no room\nfor this")
+        return fit(model, trained, **how)
 
-        monkeypatch.setattr(folds_module, "fit", failing)
-        found = loso(clips)
-        assert found.folds["error"].tolist() == ["", "", "RuntimeError: no room for this", ""]
-        assert found.folds["accuracy"].isna().tolist() == [False, False, True, False]
-        assert len(found.predictions) == found.floor.n_clips == 18
-        for part in ("3 of 4 folds", "failed: tiny/02 (RuntimeError", "6 clips of 1 failed folds"):
-            assert part in repr(found)
-
-    def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(self, clips):
-        labels = clips.table["label"].where(~clips.table.index.isin(range(6, 12)), "surprise")
-        with pytest.warns(UserWarning, match="surprise"):
-            found = loso(relabelled(clips, label=labels))
-        assert (found.folds["error"] == "").all()
-        assert found.folds["n_unseen"].tolist() == [0, 6, 0, 0]
-        assert found.folds["unseen"].tolist() == ["", "surprise", "", ""]
-        pooled = found.predictions
-        own = pooled.table["label"] == "surprise"
-        assert (len(pooled), own.sum()) == (24, 6)
-        assert not (pooled.predicted[own] == "surprise").any()
-        assert pooled.probabilities[own, pooled.classes.index("surprise")].max() < 1e-20
-        assert found.scores()["value"][0] == pytest.approx((pooled.predicted == labels).mean())
-        for text in (repr(found), *evaluation_summary(found).notes[-1:]):
-            assert "as wrong: no training clip is of surprise" in text
-
-    def test_warnings_of_folds_and_of_doubles_are_given_once(self, clips):
-        flow = clips.flow.copy()
-        flow[6] = flow[0]
-        with pytest.warns(UserWarning, match="frames") as caught:
-            evaluate_loso(small(clips, branches="both"), replace(clips, flow=flow, frames=None), **HERE)
-        doubles, frames = (str(one.message) for one in caught)
-        assert "the clips have no frames" in frames
-        assert all(name in doubles for name in ("tiny0_s00_c00", "tiny0_s01_c00"))
+    monkeypatch.setattr(folds_module, "fit", failing)
+    found = loso(clips)
+    assert found.folds["error"].tolist() == ["", "", "RuntimeError: no room for this", ""]
+    assert found.folds["accuracy"].isna().tolist() == [False, False, True, False]
+    assert len(found.predictions) == len(found.floor) == 18
+    assert "3 of 4 folds" in repr(found)
+    assert "failed: tiny/02 (RuntimeError" in repr(found)
 
 
-@pytest.fixture(scope="module")
-def composite(clips):
-    """Two data sets of two persons each, both numbered 00 and 01, in emotions that MEGC 2019 joins."""
+def test_clips_whose_class_no_other_subject_shows_are_scored_as_wrong(clips):
+    labels = clips.table["label"].where(~clips.table.index.isin(range(6, 12)), "surprise")
+    with pytest.warns(UserWarning, match="surprise"):
+        found = loso(relabelled(clips, label=labels))
+    assert (found.folds["error"] == "").all()
+    assert found.folds["n_unseen"].tolist() == [0, 6, 0, 0]
+    assert found.folds["unseen"].tolist() == ["", "surprise", "", ""]
+    pooled = found.predictions
+    own = pooled.table["label"] == "surprise"
+    assert (len(pooled), own.sum()) == (24, 6)
+    assert not (pooled.predicted[own] == "surprise").any()
+    assert pooled.probabilities[own, pooled.classes.index("surprise")].max() < 1e-20
+    assert found.scores()["value"][0] == pytest.approx((pooled.predicted == labels).mean())
+    for text in (repr(found), evaluate.evaluation_summary(found).notes[0]):
+        assert "as wrong: no training clip is of surprise" in text
+
+
+def test_warnings_of_folds_and_of_doubles_are_given_once(clips):
+    flow = clips.flow.copy()
+    flow[6] = flow[0]
+    with pytest.warns(UserWarning, match="frames") as caught:
+        evaluate.evaluate_loso(small(clips, branches="both"), replace(clips, flow=flow, frames=None), **HERE)
+    doubles, frames = (str(one.message) for one in caught)
+    assert "the clips have no frames" in frames
+    assert all(name in doubles for name in ("tiny0_s00_c00", "tiny0_s01_c00"))
+
+
+def test_the_same_number_in_two_data_sets_is_two_persons_and_each_can_be_tested_by_the_others(clips):
+    # Two data sets of two persons each, both numbered 00 and 01, in emotions that MEGC 2019 joins.
     second = clips.table["subject"].isin(["02", "03"])
     words = clips.table["label"].replace({"others": "repression"})
     table = clips.table.assign(
@@ -236,83 +197,49 @@ def composite(clips):
         emotion=words.where(~second, clips.table["label"].replace({"others": "anger"})),
     ).drop(columns="label")
     table.loc[table.index[:2], "emotion"] = "others"  # which the protocol drops
-    return replace(clips, table=table)
-
-
-class TestSeveralDataSets:
-    def test_the_same_number_in_two_data_sets_is_two_persons(self, composite):
-        config = MEDNConfig(classes=("a", "b"), aus=composite.aus, size=32, dim=16, branches="motion")
-        found = evaluate_loso(config, composite, protocol="megc2019", **HERE)
-        pooled, scores = found.predictions, found.scores()
-        assert found.folds["held_out"].tolist() == ["casme2/00", "casme2/01", "samm/00", "samm/01"]
-        assert pooled.classes == ("negative", "positive")  # no clip is of surprise
-        assert (pooled.protocol, len(pooled)) == ("megc2019", 22)
-        assert found.dropped["reason"].tolist() == ["emotion 'others' of casme2 is in no class of megc2019"] * 2
-        assert scores["part"].unique().tolist() == ["all", "casme2", "samm"]
-        part = pooled.select(pooled.table.query("dataset == 'samm'")["clip_id"])
-        row = scores.query("part == 'samm' and measure == 'accuracy'").iloc[0]
-        assert row["value"] == accuracy(part.table["label"], part.predicted)
-        assert "samm (12 clips, 2 subjects)" in repr(found)
-
-    def test_across_data_sets_each_is_tested_by_the_others(self, composite):
-        config = MEDNConfig(aus=composite.aus, size=32, dim=16, branches="motion")
-        found = evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
-        assert found.folds["held_out"].tolist() == ["casme2", "samm"]
-        assert found.folds["n_train"].tolist() == [12, 10]
-        model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
-        kept = composite.with_table(found.predictions.table)
-        fit(model, kept.where(dataset="samm"), training=QUICK, progress=False)
-        by_hand = predict(model, kept.where(dataset="casme2"))
-        assert np.array_equal(by_hand.logits, found.predictions.select(by_hand.table["clip_id"]).logits)
+    composite = replace(clips, table=table)
+    config = MEDNConfig(aus=composite.aus, size=32, dim=16, branches="motion")
+    found = evaluate.evaluate_loso(config, composite, protocol="megc2019", **HERE)
+    pooled, scores = found.predictions, found.scores()
+    assert found.folds["held_out"].tolist() == ["casme2/00", "casme2/01", "samm/00", "samm/01"]
+    assert pooled.classes == ("negative", "positive")  # no clip is of surprise
+    assert (pooled.protocol, len(pooled)) == ("megc2019", 22)
+    assert scores["part"].unique().tolist() == ["all", "casme2", "samm"]
+    part = pooled.select(pooled.table.query("dataset == 'samm'")["clip_id"])
+    row = scores.query("part == 'samm' and measure == 'accuracy'").iloc[0]
+    assert row["value"] == accuracy(part.table["label"], part.predicted)
+    found = evaluate.evaluate_cross_dataset(config, composite, protocol="megc2019", **HERE)
+    assert found.folds[["held_out", "n_train"]].to_numpy().tolist() == [["casme2", 12], ["samm", 10]]
+    model = MEDN(replace(config, classes=("negative", "positive")), seed=QUICK.seed)
+    kept = composite.with_table(found.predictions.table)
+    fit(model, kept.where(dataset="samm"), training=QUICK, progress=False)
+    by_hand = predict(model, kept.where(dataset="casme2"))
+    assert np.array_equal(by_hand.logits, found.predictions.select(by_hand.table["clip_id"]).logits)
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(clips):
-    ids, flow = tuple(clips.table["clip_id"]), clips.flow.copy()
-    flow[0] = np.nan
-    unlabelled = relabelled(clips, label=clips.table["label"].where(clips.table.index > 2))
-    two = clips.where(subject=["00", "01"])
-
-    def given(*folds):
-        return lambda: evaluate_folds(small(clips), clips, folds=folds, **HERE)
-
-    for call, fact in (
-        (lambda: evaluate_loso(small(clips, classes=("fear", "others")), clips, **HERE), "fear, others.*happiness"),
-        (lambda: loso(clips, label="mood"), "'mood'"),
-        (lambda: loso(clips, label="emotion", protocol="synthme_5class"), "label='emotion'"),
-        (lambda: evaluate_loso(small(clips), unlabelled, **HERE), "3 of 24 clips"),
-        (lambda: evaluate_loso(small(clips, size=64), clips, **HERE), "32x32 px.*64x64"),
-        (lambda: loso(replace(clips, flow=flow)), "tiny0_s00_c00"),
-        (lambda: loso(clips.where(subject="00")), "2 subjects"),
-        (given(Fold("x", ids[:5], ids[5:6])), "tiny/00 on both sides"),
-        (given(Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])), "tests 6 clips"),
-        (given(Fold("x", ("nobody",), ids[:6])), r"1 clips .* 24 clips, such as 'nobody'"),
-        (lambda: evaluate_cross_dataset(small(clips), clips, **HERE), "at least 2 data sets"),
-        (lambda: leave_one_dataset_out(clips.table[["clip_id", "subject"]]), "no column dataset"),
-        (lambda: selection_audit(small(clips), two, **HERE), "none of 2 folds finished"),
-        (lambda: selection_audit(small(clips), clips, validation_share=1, **HERE), r"validation_share.*1"),
+    ids, config = tuple(clips.table["clip_id"]), small(clips)
+    call_of = {
+        "fear, others.*happiness": lambda: evaluate.evaluate_loso(
+            small(clips, classes=("fear", "others")), clips, **HERE
+        ),
+        "2 subjects": lambda: loso(clips.where(subject="00")),
+        "at least 2 data sets": lambda: evaluate.evaluate_cross_dataset(config, clips, **HERE),
+        "none of 2 folds finished": lambda: evaluate.selection_audit(config, clips.where(subject=["00", "01"]), **HERE),
+        r"validation_share.*1": lambda: evaluate.selection_audit(config, clips, validation_share=1, **HERE),
+    }
+    for fact, folds in (
+        ("tiny/00 on both sides", [Fold("x", ids[:5], ids[5:6])]),
+        ("earlier fold tests 6;", [Fold("x", ids[6:], ids[:6]), Fold("y", ids[12:], ids[:12])]),
+        ("not among the 24: 1, such as 'nobody'", [Fold("x", ("nobody",), ids[:6])]),
     ):
+        call_of[fact] = partial(evaluate.evaluate_folds, config, clips, folds=folds, **HERE)
+    for fact, call in call_of.items():
         with pytest.raises(ValueError, match=fact):
             call()
 
 
-@pytest.mark.slow
-def test_a_network_that_learns_its_persons_by_heart_scores_at_chance_on_a_new_one(tmp_path):
-    clips, generator = tiny_clips(n_subjects=8, clips_per_subject=4), np.random.default_rng(5)
-    who = clips.table["subject"].astype(int)
-    mood = generator.permutation(np.repeat(["happiness", "others"], 4))
-    birthmark = np.kron(generator.normal(0, 1, (8, 4, 4, 2)), np.ones((1, 8, 8, 1))).astype(np.float32)
-    marked = replace(relabelled(clips, label=mood[who]), flow=clips.flow + birthmark[who])
-    training = TrainConfig(epochs=8, batch_size=8, learning_rate=0.01, mirror=False, max_shift=0)
-    found = loso(marked, training=training, folder=tmp_path / "run")
-    notes = [json.loads((tmp_path / "run" / f"fold_{n:03d}" / "fold.json").read_text()) for n in range(8)]
-    assert min(note["epochs"]["accuracy"][-1] for note in notes) > 0.95
-    # A person's clips are right or wrong together: eight tosses of a coin, not thirty-two. And with the classes
-    # balanced over persons, the person left out belongs to the rarer one: less than one half is expected.
-    assert found.scores()["value"].iloc[0] < 0.5 + np.sqrt(0.25 / 8)
-
-
-AUDITED = TrainConfig(epochs=6, batch_size=8, learning_rate=0.01, seed=1)
-CHOSEN_BY = {"validation": "validation_accuracy", "best_on_test": "held_out_accuracy"}
+AUDITED = HERE | {"training": TrainConfig(epochs=6, batch_size=8, learning_rate=0.01, seed=1)}
 
 
 @pytest.fixture(scope="module")
@@ -323,14 +250,8 @@ def unrelated():
 
 
 @pytest.fixture(scope="module")
-def go(unrelated, tmp_path_factory):
-    options = HERE | {"training": AUDITED, "folder": tmp_path_factory.mktemp("audit") / "run"}
-    return partial(selection_audit, small(unrelated), unrelated, **options)
-
-
-@pytest.fixture(scope="module")
-def audit(go):
-    return go()
+def audit(unrelated):
+    return evaluate.selection_audit(small(unrelated), unrelated, **AUDITED)
 
 
 @pytest.mark.slow
@@ -338,62 +259,44 @@ class TestAudit:
     """Three rules of choosing the epoch on one training, and how much choosing alone can give."""
 
     def test_each_rule_takes_its_epoch_and_choosing_on_the_test_finds_skill_in_random_labels(self, audit):
-        by_fold = {}
-        for rule, pooled in audit.predictions.items():
-            right = pd.Series(pooled.predicted == pooled.table["label"].to_numpy(dtype=object))
-            by_fold[rule] = right.groupby(pooled.fold).mean()
+        columns = {"validation": "validation_accuracy", "best_on_test": "held_out_accuracy"}
         for number, epochs in audit.epochs.groupby("fold"):
             curve = epochs.set_index("epoch")
-            chosen = {"last_epoch": 6} | {rule: curve[column].idxmax() for rule, column in CHOSEN_BY.items()}
+            chosen = {"last_epoch": 6} | {rule: curve[column].idxmax() for rule, column in columns.items()}
             for rule, epoch in chosen.items():  # the first of equals
-                assert by_fold[rule][number] == curve["held_out_accuracy"][epoch]
+                pooled = audit.predictions[rule]
+                own = pooled.select(pooled.table["clip_id"][pooled.fold == number])
+                assert accuracy(own.table["label"], own.predicted) == curve["held_out_accuracy"][epoch]
         rows = audit.table[audit.table["measure"] == "accuracy"].set_index("rule")
-        gain = rows.loc["best_on_test", "value"] - rows.loc["last_epoch", "value"]
-        assert audit.gain.difference == pytest.approx(gain)
-        assert gain > 0.05
-        assert audit.gain.p < 0.05
+        gain, found = rows.loc["best_on_test", "value"] - rows.loc["last_epoch", "value"], audit.gain.table.iloc[0]
+        assert found["difference"] == pytest.approx(gain)
+        assert (gain > 0.05, found["p"] < 0.05) == (True, True)
         assert rows["optimistic"].to_dict() == {"last_epoch": False, "validation": False, "best_on_test": True}
         last = audit.predictions["last_epoch"]
         assert rows.loc["last_epoch", "value"] == accuracy(last.table["label"], last.predicted)
-        assert rows.loc["last_epoch", "floor"] == audit.floor.accuracy
-        for part in ("6 of 6 folds", "36 clips", "test alone gives +"):
-            assert part in repr(audit)
-        assert repr(audit).index("best on the held-out subject") < repr(audit).index("OPTIMISTIC")
+        assert f"test alone gives {gain:+.3f}" in repr(audit)
 
     def test_a_fold_of_the_audit_is_the_training_without_the_subjects_kept_back(self, unrelated, audit):
-        fold = leave_one_subject_out(unrelated.table)[3]
-        own = audit.epochs[audit.epochs["fold"] == 3]
-        train = unrelated.select(fold.train)
-        accuracies = []
-        for person in sorted(set(train.table["subject"])):  # one of five is kept back; which one is drawn by the seed
-            back = train.where(subject=person)
-            model = MEDN(small(unrelated), seed=AUDITED.seed)
-            others = train.where(subject=sorted(set(train.table["subject"]) - {person}))
-            history = fit(model, others, training=AUDITED, validation=back, progress=False)
+        fold, training = leave_one_subject_out(unrelated.table)[3], AUDITED["training"]
+        own, train = audit.epochs[audit.epochs["fold"] == 3], unrelated.select(fold.train)
+        accuracies, people = [], sorted(set(train.table["subject"]))
+        for person in people:  # one of five is kept back; which one is drawn by the seed
+            model, others = MEDN(small(unrelated), seed=1), train.where(subject=sorted(set(people) - {person}))
+            history = fit(model, others, training=training, validation=train.where(subject=person), progress=False)
             logits = predict(model, unrelated.select(fold.test)).logits
             if np.array_equal(logits, audit.predictions["last_epoch"].select(fold.test).logits):
                 accuracies.append(history.table["validation_accuracy"].tolist())
         assert accuracies == [pytest.approx(own["validation_accuracy"].tolist())]
         assert (own["n_validation"] == 6).all()
 
-    def test_a_resumed_audit_is_identical_and_another_one_is_refused(self, go, audit):
-        again = go()
-        assert again.table.equals(audit.table)
-        assert again.epochs.equals(audit.epochs)
-        for rule, pooled in audit.predictions.items():
-            assert np.array_equal(pooled.logits, again.predictions[rule].logits)
-        with pytest.raises(ValueError, match="another validation_share"):
-            go(validation_share=0.4)
-
     @pytest.mark.filterwarnings("ignore:in some folds no training clip is of surprise")
     def test_subjects_are_kept_back_so_that_every_class_still_trains(self, unrelated):
         # Only two persons of six show the third class; many draws of two persons of five take the last of them.
-        table = unrelated.table
+        table, once = unrelated.table, HERE | {"training": replace(QUICK, epochs=1)}
         rare = table["subject"].isin(["01", "02"]) & (table.index % 3 == 0)
         labelled = relabelled(unrelated, label=table["label"].where(~rare, "surprise"))
-        once = HERE | {"training": replace(AUDITED, epochs=1)}
-        found = selection_audit(small(labelled), labelled, validation_share=0.4, **once)
+        found = evaluate.selection_audit(small(labelled), labelled, validation_share=0.4, **once)
         assert (found.folds["error"] == "").all()
         labelled = relabelled(unrelated, label=table["label"].where(~table["subject"].isin(["03", "04"]), "surprise"))
         with pytest.raises(ValueError, match="takes a whole class"):
-            selection_audit(small(labelled), labelled, validation_share=0.99, **once)
+            evaluate.selection_audit(small(labelled), labelled, validation_share=0.99, **once)

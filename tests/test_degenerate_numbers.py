@@ -19,11 +19,6 @@ def labelled(clips, **columns):
     return replace(clips, table=clips.table.assign(**columns))
 
 
-def twice(values):
-    """The first two persons' clips again as those of the other two."""
-    return np.concatenate([values[:12], values[:12]])
-
-
 HARMED = {
     "nothing at all": lambda c: replace(c, frames=np.full_like(c.frames, 90), flow=np.zeros_like(c.flow)),
     "one person": lambda c: labelled(c, subject="00"),
@@ -32,9 +27,7 @@ HARMED = {
     "a fold of one clip": lambda c: c.select(c.table["clip_id"][5:]),
     "an AU without positives": lambda c: labelled(c, AU12=0.0),
     "an AU that is not known": lambda c: labelled(c, AU12=np.nan),
-    "zero flow": lambda c: replace(c, flow=np.zeros_like(c.flow)),
-    "constant frames": lambda c: replace(c, frames=np.full_like(c.frames, 90)),
-    "duplicated clips": lambda c: replace(c, frames=twice(c.frames), flow=twice(c.flow)),
+    "duplicated clips": lambda c: replace(c, frames=c.frames[np.arange(24) % 12], flow=c.flow[np.arange(24) % 12]),
 }
 
 
@@ -70,24 +63,21 @@ def test_every_figure_is_a_number_or_has_a_reason(clips, model, harm):
     check_reasons(selection_measures(features)(harmed.table["clip_id"][:12]), "value")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_value_that_is_no_number_is_refused_by_clip(model, clips, value):
+@pytest.mark.parametrize(
+    ("value", "of_predict", "of_saliency"),
+    [
+        (np.nan, r"1 of 24 clips holds NaN .*, such as 'tiny0_s01_c01'", "holds NaN or infinity"),
+        (1e30, r"scores of 1 of 24 clips are not numbers, such as those of .*s01_c01", r"1 of 24 .*extreme flow"),
+    ],
+)
+def test_a_value_that_is_no_number_or_overflows_is_refused_by_clip(model, clips, value, of_predict, of_saliency):
     spoiled = replace(clips, flow=clips.flow.copy())
-    spoiled.flow[3, 5, 5, 0] = value
-    for call, options in (
-        (predict, {}),
-        (extract_features, {}),
-        (fit, {"training": QUICK, "progress": False}),
-        (saliency, {"target": "happiness"}),
-    ):
-        with pytest.raises(ValueError, match=r"1 of 24 clips holds NaN or infinity, such as 'tiny0_s00_c03'"):
-            call(model, spoiled, **options)
-
-
-def test_a_flow_that_overflows_the_network_is_refused_by_clip(model, clips):
-    spoiled = replace(clips, flow=clips.flow.copy())
-    spoiled.flow[7] = 1e30
-    with pytest.raises(ValueError, match=r"scores of 1 of 24 clips are not numbers, such as those of .*s01_c01"):
-        predict(model, spoiled)
-    with pytest.raises(ValueError, match=r"1 of 24 .*tiny0_s01_c01.*extreme flow"):
+    spoiled.flow[7, 5, 5, 0] = value
+    with pytest.raises(ValueError, match=of_saliency):
         saliency(model, spoiled, target="happiness")
+    for call in (predict, extract_features):
+        with pytest.raises(ValueError, match=of_predict):
+            call(model, spoiled)
+    if np.isnan(value):
+        with pytest.raises(ValueError, match=of_predict):
+            fit(model, spoiled, training=QUICK, progress=False)

@@ -134,18 +134,29 @@ def test_an_emotion_branch_alone_will_do_and_a_dense_one_covers_everything(clips
             kept_tokens(*given, **options)
 
 
-def test_the_picture_darkens_dropped_positions_and_draws_a_line_around_the_region(found, model, clips):
-    without = replace(clips, truth=None)
-    bare = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=without, region=None))
-    for scale, picture in enumerate(bare[1:]):
-        side = picture.shape[0] // 4
-        cells, mask = picture.mean(axis=2).reshape(4, side, 4, side).mean(axis=(1, 3)), found.masks[1, scale]
-        assert cells[mask].min() > cells[~mask].max() + 30
-    with_line = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))
-    changed = np.abs(with_line[1].astype(int) - bare[1].astype(int)).max(axis=2) > 60
-    edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
-    assert np.array(edges) / (len(changed) / 32) == pytest.approx([8, 16, 12, 20], abs=1)
-    last = words(view.plot_kept_tokens(found, "tiny0_s01_c03", clips=clips))
-    assert any(text.endswith("no cue in this clip") for text in last)
-    with pytest.raises(ValueError, match="no frames"):
-        view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, frames=None))
+class TestPicture:
+    def test_dropped_positions_are_dark_and_kept_ones_are_the_face(self, found, clips):
+        figure = view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips)
+        shown = pictures(figure)
+        assert len(shown) == 1 + 3
+        for scale, picture in enumerate(shown[1:]):
+            side = picture.shape[0] // 4
+            cells = picture.astype(float).mean(axis=2).reshape(4, side, 4, side).mean(axis=(1, 3))
+            mask = found.masks[1, scale]
+            assert cells[mask].min() > cells[~mask].max() + 30
+
+    def test_cover_is_given_with_chance_and_the_region_has_a_line_around_it(self, found, model, clips):
+        last = words(view.plot_kept_tokens(found, "tiny0_s01_c03", clips=clips))
+        assert any(text.endswith("no cue in this clip") for text in last)
+        without = words(view.plot_kept_tokens(kept_tokens(model, clips), "tiny0_s00_c01", clips=clips))
+        assert not any("chance" in text for text in without)
+        bare = replace(clips, truth=None)
+        with_line = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=clips))[1]
+        without = pictures(view.plot_kept_tokens(found, "tiny0_s00_c01", clips=bare))[1]
+        changed = np.abs(with_line.astype(int) - without.astype(int)).max(axis=2) > 60
+        edges = [values[place] for values in np.nonzero(changed) for place in (values.argmin(), values.argmax())]
+        assert np.array(edges) / (with_line.shape[0] / 32) == pytest.approx([8, 16, 12, 20], abs=1)
+
+    def test_clips_without_faces_are_refused(self, found, clips):
+        with pytest.raises(ValueError, match="no frames"):
+            view.plot_kept_tokens(found, "tiny0_s00_c01", clips=replace(clips, frames=None))

@@ -120,7 +120,7 @@ def test_figures_show_names_from_data_as_text():
     for figure in (
         view.plot_clip(clips, one, predictions=predictions),
         view.plot_embedding(sample_embedding(features), colour_by="label", predictions=predictions),
-        view.plot_confusion_matrix(confusion_matrix(predictions), title=EVIL),
+        view.plot_confusion_matrix(confusion_matrix(predictions)),
         view.plot_evaluation(evaluation_summary(predictions)),
         view.plot_leakage(report),
         view.plot_gate(features, by="label"),

@@ -4,15 +4,12 @@ from .cross_validation import CrossValidation as CrossValidation
 from .cross_validation import evaluate_cross_dataset as evaluate_cross_dataset
 from .cross_validation import evaluate_folds as evaluate_folds
 from .cross_validation import evaluate_loso as evaluate_loso
-from .cross_validation import leave_one_dataset_out as leave_one_dataset_out
 from .metrics import accuracy as accuracy
 from .metrics import au_detection as au_detection
 from .metrics import bootstrap_interval as bootstrap_interval
 from .metrics import confusion_matrix as confusion_matrix
 from .metrics import uar as uar
 from .metrics import uf1 as uf1
-from .pairs import Floor as Floor
-from .pairs import PairAUC as PairAUC
 from .pairs import au_only_floor as au_only_floor
 from .pairs import pair_auc as pair_auc
 from .prediction import extract_features as extract_features

@@ -5,29 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Unpack
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from medn_lab.data.protocols import Fold, ProtocolName, leave_one_subject_out
-from medn_lab.evaluate.folds import (
-    LAST,
-    FoldOptions,
-    FoldOutcome,
-    Plan,
-    Split,
-    classes_unseen,
-    run_folds,
-    train_and_predict,
-)
-from medn_lab.evaluate.metrics import accuracy, true_and_predicted
-from medn_lab.evaluate.pairs import Floor, au_only_floor
+from medn_lab.evaluate.folds import LAST, Plan, Split, plan_folds, run_folds
+from medn_lab.evaluate.metrics import accuracy
+from medn_lab.evaluate.pairs import au_only_floor
 from medn_lab.evaluate.summary import score_table, unseen_line
 from medn_lab.model import MEDNConfig
 from medn_lab.records import Clips, Predictions, au_columns, people, run_record
 from medn_lab.records.storage import describe_source
 from medn_lab.train import TrainConfig
+
+SPLITS = {
+    "evaluate_loso": "leave one subject out",
+    "evaluate_cross_dataset": "leave one data set out",
+    "evaluate_folds": "given folds",
+    "selection_audit": "leave one subject out",
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,12 +40,10 @@ class CrossValidation:
         One row a fold: ``fold, held_out, n_train, n_test``, ``n_<class>`` (held-out clips of each class),
         ``accuracy, seconds, error, unseen, n_unseen``; where a fold failed, `error` is the sentence and the accuracy
         NaN. `unseen` names the classes that the fold tests and does not train; their `n_unseen` clips count as wrong.
-    floor : Floor
-        What AUs alone score on the same clips and the same folds.
-    dropped : DataFrame
-        Rows that the protocol drops, with the reason.
-    split : str
-        How the folds were made.
+    floor : Predictions
+        What AUs alone give on the same clips and the same folds, as :func:`au_only_floor`.
+    epochs : DataFrame
+        ``fold, held_out``, and the history of each fold's training, a row an epoch.
     label : str
         Column of the true class in the predictions' table.
 
@@ -56,21 +52,21 @@ class CrossValidation:
     >>> from medn_lab.evaluate import au_only_floor
     >>> table = pd.DataFrame({"clip_id": list("abcd"), "subject": list("1122"), "label": list("xyxy")})
     >>> table["action_units"] = "4"
-    >>> predicted = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"))
-    >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": ""})
-    >>> CrossValidation(predicted, folds, au_only_floor(table), table[:0], "leave one subject out", "label")
+    >>> predicted = Predictions(np.eye(2)[[0, 1, 0, 0]], table, ("x", "y"), source={"split": "leave one subject out"})
+    >>> folds = pd.DataFrame({"held_out": ["1", "2"], "n_test": 2, "accuracy": [1.0, 0.5], "error": "", "n_unseen": 0})
+    >>> CrossValidation(predicted, folds, au_only_floor(table), folds[:0], "label")
     leave one subject out, no protocol: 2 of 2 folds finished, 4 clips of 2 subjects
-      accuracy 0.750 [0.010, 0.999]   AU-only floor 0.500
-      UF1      0.733 [0.006, 0.999]   AU-only floor 0.333
-      UAR      0.750 [0.010, 0.999]   AU-only floor 0.500
-      last epoch of each fold; intervals: 95%, over resampled subjects
+    part  measure  value   low  high  floor  n_clips  n_subjects
+     all accuracy  0.750 0.010 0.999  0.500        4           2
+     all      UF1  0.733 0.006 0.999  0.333        4           2
+     all      UAR  0.750 0.010 0.999  0.500        4           2
+    last epoch of each fold; intervals: 95%, over resampled subjects; floor: AU-only floor
     """
 
     predictions: Predictions
     folds: pd.DataFrame
-    floor: Floor
-    dropped: pd.DataFrame
-    split: str
+    floor: Predictions
+    epochs: pd.DataFrame
     label: str
 
     def scores(self) -> pd.DataFrame:
@@ -86,25 +82,19 @@ class CrossValidation:
         return score_table(self.predictions, self.floor, label=self.label)
 
     def __repr__(self) -> str:
-        table, failed = self.predictions.table, self.folds[self.folds["error"] != ""]
-        lines = [
-            f"{self.split}, {self.predictions.protocol or 'no protocol'}: {len(self.folds) - len(failed)} of"
-            f" {len(self.folds)} folds finished, {len(table)} clips of {people(table).nunique()} subjects"
+        source, failed = self.predictions.source, self.folds[self.folds["error"] != ""]
+        n, n_people = len(self.predictions), people(self.predictions.table).nunique()
+        notes = [
+            f"{source.get('split', 'folds')}, {self.predictions.protocol or 'no protocol'}:"
+            f" {len(self.folds) - len(failed)} of {len(self.folds)} folds finished, {n} clips of {n_people} subjects",
+            self.scores().round(3).to_string(index=False),
+            f"last epoch of each fold; intervals: 95%, over resampled subjects; floor: {self.floor.source['name']}",
+            unseen_line(self.folds),
+            f"{failed['n_test'].sum():.0f} clips of {len(failed)} failed folds are not scored" if len(failed) else "",
+            describe_source(source),
+            *(f"failed: {row.held_out} ({row.error})" for row in failed[:5].itertuples()),
         ]
-        scores = self.scores()
-        part = "all" if len(set(scores["part"])) == 1 else ""
-        for row in scores.itertuples():
-            if row.part != part:
-                part = row.part
-                lines.append(f"  {part} ({row.n_clips} clips, {row.n_subjects} subjects)")
-            bounds = "no interval: 1 subject" if np.isnan(row.low) else f"[{row.low:.3f}, {row.high:.3f}]"
-            lines.append(f"  {row.measure:<9}{row.value:.3f} {bounds}   {self.floor.name} {row.floor:.3f}")
-        notes = ["last epoch of each fold; intervals: 95%, over resampled subjects", unseen_line(self.folds)]
-        if len(failed):
-            notes.append(f"{int(failed['n_test'].sum())} clips of {len(failed)} failed folds are not scored")
-        notes.append(describe_source(self.predictions.source))
-        notes += [f"failed: {row.held_out} ({row.error})" for row in failed[:5].itertuples()]
-        return "\n".join(lines + [f"  {note}" for note in notes if note])
+        return "\n".join(filter(None, notes))
 
 
 def evaluate_loso(
@@ -140,8 +130,8 @@ def evaluate_loso(
     clips : Clips
         A prepared set stays on the disk; each running fold holds a copy of its own training clips.
     protocol : str, optional
-        Which emotions make which classes, such as ``megc2019``; its classes replace those of `config`. Without one,
-        `label` must name the model's classes.
+        Which emotions make which classes, such as ``megc2019``; its classes replace those of `config`, and clips that
+        it drops take no part (``medn.data.to_classes``). Without one, `label` must name the model's classes.
     label : str
         Column of the class, without a protocol.
     training : TrainConfig, optional
@@ -182,18 +172,15 @@ def evaluate_loso(
     >>> clips = medn.synthetic_clips(n_subjects=2, clips_per_subject=2, seed=5)
     >>> config = medn.model.MEDNConfig.for_clips(clips, dim=16, depth=1)
     >>> result = evaluate_loso(config, clips, training=TrainConfig(epochs=1), n_jobs=1, progress=False)
-    >>> result.folds["n_test"].tolist(), result.floor.accuracy
-    ([2, 2], 1.0)
+    >>> result.folds["n_test"].tolist(), result.predictions.table["subject"].nunique()
+    ([2, 2], 2)
     """
-    options = FoldOptions(
-        protocol=protocol, label=label, training=training, n_jobs=n_jobs, folder=folder, progress=progress
-    )
-    return _cross_validate(config, clips, "evaluate_loso", leave_one_subject_out, options)
+    options: dict[str, Any] = {"protocol": protocol, "label": label, "training": training}
+    options |= {"n_jobs": n_jobs, "folder": folder, "progress": progress}
+    return cross_validate(config, clips, "evaluate_loso", leave_one_subject_out, **options)[LAST]
 
 
-def evaluate_folds(
-    config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], **options: Unpack[FoldOptions]
-) -> CrossValidation:
+def evaluate_folds(config: MEDNConfig, clips: Clips, *, folds: Sequence[Fold], **options: Any) -> CrossValidation:
     """Train and test on given folds: five groups of subjects, for instance, or a published list.
 
     Parameters
@@ -229,43 +216,17 @@ def evaluate_folds(
     >>> result.predictions.table["subject"].unique().tolist()
     ['synthme5-s02']
     """
-    return _cross_validate(config, clips, "evaluate_folds", folds, options)
+    return cross_validate(config, clips, "evaluate_folds", folds, **options)[LAST]
 
 
 def leave_one_dataset_out(table: pd.DataFrame) -> list[Fold]:
-    """One fold a data set: all of its clips are tested, those of the others train.
-
-    Parameters
-    ----------
-    table : DataFrame
-        With ``clip_id`` and ``dataset``.
-
-    Returns
-    -------
-    list of Fold
-        In the order of the data sets' names.
-
-    Raises
-    ------
-    ValueError
-        If there is no column ``dataset``, or fewer than two data sets.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"clip_id": ["a", "b", "c"], "dataset": ["samm", "smic", "samm"], "subject": "01"})
-    >>> leave_one_dataset_out(table)
-    [Fold without samm: 1 clips to train, 2 to test, Fold without smic: 2 clips to train, 1 to test]
-    """
-    if "dataset" not in table:
-        raise ValueError(f"the table has no column dataset; it has {', '.join(map(str, table.columns))}")
-    where, ids = table["dataset"].astype(str).to_numpy(), table["clip_id"].astype(str).to_numpy()
-    names = sorted(set(where))
-    if len(names) < 2:
-        raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of {names[0]}")
-    return [Fold(name, tuple(ids[where != name]), tuple(ids[where == name])) for name in names]
+    """One fold a data set, in the order of their names; ValueError if there are fewer than two."""
+    if "dataset" not in table or len(set(table["dataset"])) < 2:
+        raise ValueError(f"leaving one out needs at least 2 data sets; the {len(table)} clips are of one")
+    return leave_one_subject_out(table.assign(subject=table["dataset"]).drop(columns="dataset"))
 
 
-def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[FoldOptions]) -> CrossValidation:
+def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Any) -> CrossValidation:
     """Leave one data set out: train on all others and test on it.
 
     Harder than leaving out a subject: cameras, frame rates, lighting and coders change too. The interval is over the
@@ -292,7 +253,7 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[F
 
     See Also
     --------
-    evaluate_loso, leave_one_dataset_out
+    evaluate_loso
 
     Examples
     --------
@@ -304,42 +265,42 @@ def evaluate_cross_dataset(config: MEDNConfig, clips: Clips, **options: Unpack[F
     >>> result.folds["held_out"].tolist()
     ['here', 'there']
     """
-    return _cross_validate(config, clips, "evaluate_cross_dataset", leave_one_dataset_out, options)
+    return cross_validate(config, clips, "evaluate_cross_dataset", leave_one_dataset_out, **options)[LAST]
 
 
-def _cross_validate(
-    config: MEDNConfig, clips: Clips, call: str, folds: Sequence[Fold] | Split, options: FoldOptions
-) -> CrossValidation:
-    plan, outcomes = run_folds(config, clips, call, folds, train_and_predict, options)
-    return collect(outcomes, plan, rule=LAST)
-
-
-SPLITS = {
-    "evaluate_loso": "leave one subject out",
-    "evaluate_cross_dataset": "leave one data set out",
-    "evaluate_folds": "given folds",
-    "selection_audit": "leave one subject out",
-}
-
-
-def collect(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> CrossValidation:
-    """The result of all finished folds, by the predictions of one rule."""
+def cross_validate(
+    config: MEDNConfig, clips: Clips, call: str, split: Sequence[Fold] | Split, *, n_jobs: int | None = None,
+    folder: str | os.PathLike[str] | None = None, progress: bool = True, **options: Any,
+) -> dict[str, CrossValidation]:  # fmt: skip
+    """The result of all finished folds, by the rule that chose the epoch; `options` are those of `plan_folds`."""
+    plan = plan_folds(config, clips, call, split, **options)
+    outcomes = run_folds(plan, n_jobs=n_jobs, folder=folder, progress=progress)
+    finished = {number: one for number, one in enumerate(outcomes) if not isinstance(one, str)}
+    errors = {number: one for number, one in enumerate(outcomes) if isinstance(one, str)}
+    if not finished:
+        causes = "; ".join(list(dict.fromkeys(errors.values()))[:3])
+        raise ValueError(f"none of {len(outcomes)} folds finished: {causes}")
+    last = {number: one[LAST] for number, one in finished.items()}
+    folds = plan.summary.assign(
+        accuracy=pd.Series({number: accuracy(one.table[plan.label], one.predicted) for number, one in last.items()}),
+        seconds=pd.Series({number: one.source["fold"]["seconds"] for number, one in last.items()}),
+        error=pd.Series(errors, plan.summary.index, dtype=object).fillna(""),
+    )
+    each = {(n, plan.folds[n].held_out): pd.DataFrame(one.source["fold"]["epochs"]) for n, one in last.items()}
+    epochs = pd.concat(each, names=["fold", "held_out"]).reset_index(["fold", "held_out"]).reset_index(drop=True)
     table = plan.table
     if "action_units" not in table and not au_columns(table):
         table = table.assign(action_units="?")  # The floor is then the majority class.
-    finished = [fold for fold, outcome in zip(plan.folds, outcomes, strict=True) if not outcome.error]
-    predictions = pool(outcomes, plan, rule=rule)
-    floor = au_only_floor(table, label=plan.label, folds=finished)
-    folds = fold_table(outcomes, plan)
-    return CrossValidation(predictions, folds, floor, plan.dropped, SPLITS[plan.call], plan.label)
+    floor = au_only_floor(table, label=plan.label, folds=[plan.folds[number] for number in finished])
+    pooled = {
+        rule: pool({number: one[rule] for number, one in finished.items()}, plan, rule=rule)
+        for rule in next(iter(finished.values()))
+    }
+    return {rule: CrossValidation(one, folds, floor, epochs, plan.label) for rule, one in pooled.items()}
 
 
-def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictions:
+def pool(finished: dict[int, Predictions], plan: Plan, *, rule: str) -> Predictions:
     """The held-out predictions of all finished folds as one record, in the order of the plan's table."""
-    finished = {n: outcome.predictions[rule] for n, outcome in enumerate(outcomes) if not outcome.error}
-    if not finished:
-        errors = list(dict.fromkeys(outcome.error for outcome in outcomes))
-        raise ValueError(f"none of {len(outcomes)} folds finished: {'; '.join(errors[:3])}")
     parts, settings = list(finished.values()), dict(plan.settings)
     ids = pd.Index(np.concatenate([part.table["clip_id"] for part in parts]))
     table = plan.table[plan.table["clip_id"].isin(ids)].reset_index(drop=True)
@@ -369,28 +330,3 @@ def pool(outcomes: Sequence[FoldOutcome], plan: Plan, *, rule: str) -> Predictio
             "run": run_record(plan.call, table=plan.table, label=plan.label, device=device, **settings),
         },
     )
-
-
-def fold_table(outcomes: Sequence[FoldOutcome], plan: Plan) -> pd.DataFrame:
-    """One row a fold; the columns of :attr:`CrossValidation.folds`."""
-    rows = []
-    for number, (fold, outcome) in enumerate(zip(plan.folds, outcomes, strict=True)):
-        tested = plan.table[plan.table["clip_id"].isin(set(fold.test))]
-        labels = tested[plan.label]
-        unseen = classes_unseen(plan.table, fold, label=plan.label)
-        answers = None if outcome.error else true_and_predicted(outcome.predictions[LAST], label=plan.label)
-        rows.append(
-            {
-                "fold": number,
-                "held_out": fold.held_out,
-                "n_train": len(fold.train),
-                "n_test": len(fold.test),
-                **{f"n_{name}": int((labels == name).sum()) for name in plan.config.classes},
-                "accuracy": np.nan if answers is None else accuracy(*answers),
-                "seconds": round(outcome.seconds, 3),
-                "error": outcome.error,
-                "unseen": ", ".join(unseen),
-                "n_unseen": int(labels.isin(unseen).sum()),
-            }
-        )
-    return pd.DataFrame(rows)

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from medn_lab.evaluate.resampling import Draws, Interval, draw_subjects, ratio
 from medn_lab.records import Predictions, check_label, normalise_labels
 
+AU_FIGURES = ("auc", "auc_low", "auc_high", "f1", "f1_low", "f1_high")
+
 
 def accuracy(true: ArrayLike, predicted: ArrayLike) -> float:
     """Share of clips given the right class, in [0, 1].
@@ -129,10 +131,8 @@ def confusion_matrix(predictions: Predictions, *, label: str = "label") -> pd.Da
     y          1  1
     """
     true, predicted = true_and_predicted(predictions, label=label)
-    classes = pd.Index(predictions.classes)
-    counts = np.zeros((len(classes), len(classes)), dtype=int)
-    np.add.at(counts, (classes.get_indexer(true), classes.get_indexer(predicted)), 1)
-    return pd.DataFrame(counts, index=classes.rename("true"), columns=classes.rename("predicted"))
+    counts = pd.crosstab(pd.Series(true, name="true"), pd.Series(predicted, name="predicted"))
+    return counts.reindex(index=list(predictions.classes), columns=list(predictions.classes), fill_value=0)
 
 
 def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tuple[np.ndarray, np.ndarray]:
@@ -144,39 +144,37 @@ def true_and_predicted(predictions: Predictions, *, label: str = "label") -> tup
     return true, predictions.predicted
 
 
-def _uf1_of(counts: np.ndarray) -> np.ndarray:
-    meant, called = counts.sum(axis=2), counts.sum(axis=1)
-    scores = 2 * np.diagonal(counts, axis1=1, axis2=2) / np.maximum(meant + called, 1)
-    return np.mean(scores, axis=1, where=meant > 0)
-
-
-def _uar_of(counts: np.ndarray) -> np.ndarray:
-    meant = counts.sum(axis=2)
-    return np.mean(np.diagonal(counts, axis1=1, axis2=2) / np.maximum(meant, 1), axis=1, where=meant > 0)
-
-
-FROM_COUNTS: dict[Callable[..., float], Callable[[np.ndarray], np.ndarray]] = {
-    accuracy: lambda counts: np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2)),
-    uf1: _uf1_of,
-    uar: _uar_of,
-}
-"""The scores of many confusion matrices at once, (r, k, k) float to (r,): thousands of resamples a second.
-
-Rows are true classes; a class without a clip in a matrix is left out of its mean.
-"""
-
-
-def _by_group(true: np.ndarray, predicted: np.ndarray, group: np.ndarray, *, n_groups: int = 1) -> np.ndarray:
-    """A confusion matrix of each group of clips, (n_groups, k, k)."""
+def _by_group(true: np.ndarray, predicted: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+    """A confusion matrix of each group of clips, (n_groups, k, k) float; all clips are one group where None."""
     classes, codes = np.unique(np.concatenate([true, predicted]).astype(str), return_inverse=True)
-    counts = np.zeros((n_groups, len(classes), len(classes)))
+    group = np.zeros(len(true), dtype=int) if group is None else group
+    counts = np.zeros((group.max() + 1, len(classes), len(classes)))
     np.add.at(counts, (group, codes[: len(true)], codes[len(true) :]), 1)
     return counts
 
 
+def _from_counts(measure: Callable[..., float], counts: np.ndarray) -> np.ndarray:
+    """Accuracy, UF1 or UAR of many confusion matrices at once, (r, k, k) to (r,): thousands of resamples a second.
+
+    Rows are true classes; a class without a clip in a matrix is left out of its mean.
+    """
+    right, true, called = np.diagonal(counts, axis1=1, axis2=2), counts.sum(axis=2), counts.sum(axis=1)
+    if measure is accuracy:
+        return right.sum(axis=1) / true.sum(axis=1)
+    each = 2 * right / np.maximum(true + called, 1) if measure is uf1 else right / np.maximum(true, 1)
+    return np.mean(each, axis=1, where=true > 0)
+
+
 def _score(measure: Callable[..., float], true: ArrayLike, predicted: ArrayLike) -> float:
-    true, predicted = _validate(true, predicted)
-    return float(FROM_COUNTS[measure](_by_group(true, predicted, np.zeros(len(true), dtype=int)))[0])
+    if isinstance(true, pd.Series) and isinstance(predicted, pd.Series) and not true.index.equals(predicted.index):
+        raise ValueError("true and predicted have different indices; join them by clip_id first")
+    both = [normalise_labels(pd.Series(values, dtype=object)).to_numpy() for values in (true, predicted)]
+    if len(both[0]) != len(both[1]) or not len(both[0]):
+        raise ValueError(f"there are {len(both[0])} true and {len(both[1])} predicted classes; there must be as many")
+    for name, values in zip(("true", "predicted"), both, strict=True):
+        if (missing := pd.isna(values) | (values == "")).any():
+            raise ValueError(f"{missing.sum()} of {len(values)} {name} classes are missing; leave those clips out")
+    return float(_from_counts(measure, _by_group(*both))[0])
 
 
 def class_values(
@@ -187,11 +185,10 @@ def class_values(
     Accuracy, UF1 and UAR are read from one confusion matrix a person; any other measure is computed on the repeated
     clips, which takes a call a resample.
     """
-    if measure not in FROM_COUNTS:
-        rows = (np.repeat(np.arange(len(true)), times) for times in draws.counts.astype(int)[:, draws.person])
-        return np.array([measure(true[row], predicted[row]) for row in rows], dtype=float)
-    by_person = _by_group(true, predicted, draws.person, n_groups=len(draws.names))
-    return FROM_COUNTS[measure](np.tensordot(draws.counts, by_person, axes=1))
+    if measure in (accuracy, uf1, uar):
+        return _from_counts(measure, np.tensordot(draws.counts, _by_group(true, predicted, draws.person), axes=1))
+    rows = (np.repeat(np.arange(len(true)), times) for times in draws.counts.astype(int)[:, draws.person])
+    return np.array([measure(true[row], predicted[row]) for row in rows], dtype=float)
 
 
 def bootstrap_interval(
@@ -316,12 +313,29 @@ def au_detection(
     draws = draw_subjects(predictions.table, n_resamples=n_resamples, level=level, seed=seed)
     coded = predictions.table.reindex(columns=list(predictions.aus)).to_numpy(dtype=float, na_value=np.nan)
     rows, macro = [], []
-    for column, au in enumerate(predictions.aus):
-        row, values = _one_au(coded[:, column], predictions.au_logits[:, column], draws=draws)
-        if values is not None and row["n_positive"] >= min_positives:
+    for au, codes, logits in zip(predictions.aus, coded.T, predictions.au_logits.T, strict=True):
+        positive, negative = codes == 1, codes == 0
+        n_positive, n_negative = int(positive.sum()), int(negative.sum())
+        n_known, n_subjects = n_positive + n_negative, len(np.unique(draws.person[positive]))
+        row: dict[str, Any] = {
+            "au": au, "n_positive": n_positive, "n_negative": n_negative, "n_unknown": len(codes) - n_known,
+            "n_subjects": n_subjects, **dict.fromkeys(AU_FIGURES, np.nan), "in_macro": False, "reason": "",
+        }  # fmt: skip
+        rows.append(row)
+        if not n_positive or not n_negative:
+            kind = "positive" if not n_positive else "negative"
+            row["reason"] = f"no {kind} among {n_known} coded clips" if n_known else "it is coded in no clip"
+            continue
+        values = _auc_and_f1(logits, positive, negative, draws)
+        for name, of_draws in zip(("auc", "f1"), values, strict=True):
+            # The interval is over the few persons who show the AU.
+            low, high = draws.bounds(of_draws, n_clips=n_known, share=True, n_people=n_subjects)
+            row |= {name: float(of_draws[0]), f"{name}_low": low, f"{name}_high": high}
+        if n_subjects < 2:
+            row["reason"] = "all positives are of one subject: no interval"
+        if n_positive >= min_positives:
             row["in_macro"] = True
             macro.append(values)
-        rows.append({"au": au} | row)
     table = pd.DataFrame(rows)
     table.attrs = {"min_positives": min_positives, "macro_auc": None, "macro_f1": None}
     for name, values in zip(("macro_auc", "macro_f1"), np.swapaxes(macro, 0, 1) if macro else (), strict=False):
@@ -332,52 +346,15 @@ def au_detection(
     return table
 
 
-def _one_au(coded: np.ndarray, logits: np.ndarray, *, draws: Draws) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The row of an AU, and its AUC and F1 in the sample and in each draw, (2, 1 + n_resamples); None without any."""
-    positive, negative = coded == 1, coded == 0
-    n_positive, n_negative = int(positive.sum()), int(negative.sum())
-    n_known, n_subjects = n_positive + n_negative, len(np.unique(draws.person[positive]))
-    row: dict[str, Any] = {
-        "n_positive": n_positive, "n_negative": n_negative, "n_unknown": len(coded) - n_known, "n_subjects": n_subjects,
-        **dict.fromkeys(("auc", "auc_low", "auc_high", "f1", "f1_low", "f1_high"), np.nan),
-        "in_macro": False, "reason": "",
-    }  # fmt: skip
-    if not n_positive or not n_negative:
-        kind = "positive" if not n_positive else "negative"
-        row["reason"] = f"no {kind} among {n_known} coded clips" if n_known else "it is coded in no clip"
-        return row, None
-    called = logits >= 0
-    hits = draws.counts @ draws.tally(positive & called)
-    n_called = draws.counts @ draws.tally((positive | negative) & called)
-    drawn = draws.counts @ draws.tally(positive)
-    f1 = np.where(drawn > 0, 2 * hits / np.maximum(n_called + drawn, 1), np.nan)
-    values = np.stack([_auc_values(logits, positive, negative, draws), f1])
-    for name, of_draws in zip(("auc", "f1"), values, strict=True):
-        # The interval is over the few persons who show the AU.
-        low, high = draws.bounds(of_draws, n_clips=n_known, share=True, n_people=n_subjects)
-        row |= {name: float(of_draws[0]), f"{name}_low": low, f"{name}_high": high}
-    if n_subjects < 2:
-        row["reason"] = "all positives are of one subject: no interval"
-    return row, values
-
-
-def _auc_values(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, draws: Draws) -> np.ndarray:
-    n, against = len(draws.names), scores[negative]
-    wins = np.zeros((n, n))
+def _auc_and_f1(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, draws: Draws) -> np.ndarray:
+    """AUC and F1 of an AU in the sample and in each draw, (2, 1 + n_resamples)."""
+    counts, against = draws.counts, scores[negative]
+    wins = np.zeros((len(draws.names),) * 2)
     for person in np.unique(draws.person[positive]):
         own = scores[positive & (draws.person == person)][:, None]
         wins[person] = draws.tally(negative, weights=((own > against) + 0.5 * (own == against)).sum(axis=0))
-    pairs = (draws.counts @ draws.tally(positive)) * (draws.counts @ draws.tally(negative))
-    return ratio(((draws.counts @ wins) * draws.counts).sum(axis=1), pairs)
-
-
-def _validate(true: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    if isinstance(true, pd.Series) and isinstance(predicted, pd.Series) and not true.index.equals(predicted.index):
-        raise ValueError("true and predicted have different indices; join them by clip_id first")
-    both = [normalise_labels(pd.Series(values, dtype=object)).to_numpy() for values in (true, predicted)]
-    if len(both[0]) != len(both[1]) or not len(both[0]):
-        raise ValueError(f"there are {len(both[0])} true and {len(both[1])} predicted classes; there must be as many")
-    for name, values in zip(("true", "predicted"), both, strict=True):
-        if (missing := pd.isna(values) | (values == "")).any():
-            raise ValueError(f"{missing.sum()} of {len(values)} {name} classes are missing; leave those clips out")
-    return both[0], both[1]
+    drawn = counts @ draws.tally(positive)
+    auc = ratio(((counts @ wins) * counts).sum(axis=1), drawn * (counts @ draws.tally(negative)))
+    hits = counts @ draws.tally(positive & (scores >= 0))
+    n_called = counts @ draws.tally((positive | negative) & (scores >= 0))
+    return np.stack([auc, np.where(drawn > 0, 2 * hits / np.maximum(n_called + drawn, 1), np.nan)])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from medn_lab.model import MEDN, Inputs, MEDNOutput, as_inputs, check_clips, device_name, weights_sha256
@@ -128,8 +127,10 @@ def layer_features(
 
     Raises
     ------
+    AttributeError
+        If there is no such layer.
     ValueError
-        If there is no such layer, it does not run for these clips, or gives something other than one tensor.
+        If it does not run for these clips, or gives something other than one tensor.
 
     See Also
     --------
@@ -145,39 +146,29 @@ def layer_features(
     >>> found["motion_branch.stem"].index.tolist() == clips.table["clip_id"].tolist()
     True
     """
-    modules = dict(model.named_modules())
-    if unknown := [name for name in layers if name not in modules or not name]:
-        alike = [name for name in modules if name and name.split(".")[0] == unknown[0].split(".")[0]]
-        raise ValueError(f"no layer {unknown[0]!r}; there are {', '.join(alike or [n for n in modules if n][:8])} ...")
-    runs: dict[str, list[Tensor]] = {name: [] for name in layers}
+    modules = {name: model.get_submodule(name) for name in layers}
+    runs: dict[str, list[Any]] = {name: [] for name in layers}
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
-    n_clips = 0
-
-    def begin(_: nn.Module, inputs: tuple) -> None:
-        nonlocal n_clips
-        n_clips = len(next(part for part in inputs if part is not None))
-
-    def take(name: str, module: nn.Module, _: object, out: object) -> None:
-        """Average one run over its places at once: all tokens of all clips would not fit into memory."""
-        if not isinstance(out, Tensor) or out.ndim < 2 or len(out) % n_clips:
-            shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-            raise ValueError(f"layer {name!r} gives {shape} for {n_clips} clips and not a row a clip; name one inside")
-        if out.ndim == 4 and any(type(part).__name__.endswith("2d") for part in module.modules()):
-            out = out.movedim(1, -1)
-        # The first axis may hold frames or positions too: (b t) ... c.
-        runs[name].append(out.detach().reshape(n_clips, -1, out.shape[-1]).mean(dim=1))
-
-    def end(*_: object) -> None:
-        for name, of_pass in runs.items():
-            if not of_pass:
-                raise ValueError(f"layer {name!r} does not run for these clips; name a module inside it, or another")
-            rows[name].append(torch.stack(of_pass).mean(dim=0))
-            of_pass.clear()
-
-    hooks = [modules[name].register_forward_hook(partial(take, name)) for name in layers]
-    hooks += [model.register_forward_pre_hook(begin), model.register_forward_hook(end)]
+    hooks = [
+        module.register_forward_hook(lambda _, __, out, name=name: runs[name].append(out))
+        for name, module in modules.items()
+    ]
     try:
-        extract_features(model, clips, batch_size=batch_size, progress=progress)
+        for output in _outputs(model, clips, batch_size=batch_size, progress=progress):
+            n = len(output.logits)
+            for name, of_pass in runs.items():
+                if not of_pass:
+                    raise ValueError(f"layer {name!r} does not run for these clips; name one inside it, or another")
+                for out in of_pass:
+                    if not isinstance(out, Tensor) or out.ndim < 2 or len(out) % n:
+                        shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+                        raise ValueError(f"layer {name!r} gives {shape} and not a row a clip; name one inside it")
+                flat = any(type(part).__name__.endswith("2d") for part in modules[name].modules())
+                each = [out.movedim(1, -1) if flat and out.ndim == 4 else out for out in of_pass]
+                # The first axis may hold frames or positions too: (b t) ... c.
+                means = [out.reshape(n, -1, out.shape[-1]).mean(dim=1) for out in each]
+                rows[name].append(torch.stack(means).mean(dim=0))
+                of_pass.clear()
     finally:
         for hook in hooks:
             hook.remove()
@@ -243,70 +234,12 @@ def source_of(model: MEDN, clips: Clips, *, call: str, **settings: Any) -> dict[
     }
 
 
+# Clips for which one thread is best: there is too little to share, and under any other load threads that wait for each
+# other cost a slider many times its time.
 FEW = 4
-"""Clips for which one thread is best: there is too little to share, and threads wait for each other; under any other
-load they cost a slider many times its time."""
 
 
-class LivePredictor:
-    """A model ready to answer to a few clips without delay; made by :func:`live_predictor`.
-
-    Attributes
-    ----------
-    classes, aus : tuple of str
-        What it tells apart.
-    name : str
-        The model's.
-    """
-
-    def __init__(self, model: MEDN) -> None:
-        self._model = model
-        self.classes, self.aus, self.name = model.config.classes, model.config.aus, model.name
-        self._sha256 = weights_sha256(model)
-
-    def __repr__(self) -> str:
-        return f"LivePredictor of {self.name}: {', '.join(self.classes)}"
-
-    def __call__(self, clips: Clips) -> LivePrediction:
-        """Answer to some clips in one pass; all are read at once, and with both inputs each is read three times."""
-        model, config, count = self._model, self._model.config, len(clips)
-        check_clips(config, clips)
-        frames, flow = as_inputs(config, clips, rows=np.arange(count), device=next(model.parameters()).device)
-        both = frames is not None and flow is not None
-        if frames is not None and flow is not None:  # Whole, with a flow of zeros, with frames that all are the onset.
-            still = frames[:, :1].expand_as(frames)
-            frames, flow = torch.cat([frames, frames, still]), torch.cat([flow, torch.zeros_like(flow), flow])
-        with eval_mode(model), torch.inference_mode(), torch_threads(1 if count <= FEW else None):
-            output = model(*Inputs(frames, flow))
-        source: dict[str, Any] = {
-            "name": self.name, "sha256": self._sha256, "recipe": dict(clips.recipe), "decoupling": config.decoupling,
-        }  # fmt: skip
-        parts = [
-            MEDNOutput._make(value[start : start + count] if isinstance(value, Tensor) else None for value in output)
-            for start in range(0, 3 * count if both else count, count)
-        ]
-        answers = [predictions_of(model, [part], clips.table, source) for part in parts]
-        tokens, kept = output.sevit_output, None
-        if tokens is not None:
-            grid = config.size // config.patch
-            masks = np.zeros((count, len(tokens.kept), grid * grid), dtype=bool)
-            for scale, places in enumerate(tokens.kept):
-                np.put_along_axis(masks[:, scale], places[:count].cpu().numpy(), True, axis=1)
-            kept = KeptTokens(
-                masks=masks.reshape(count, -1, grid, grid),
-                scores=tokens.scores[:count].float().cpu().numpy().reshape(count, grid, grid),
-                mix=tokens.mix[:count].float().cpu().numpy(),
-                table=clips.table,
-                keep_rates=config.keep_rates,
-                kept_shares=tuple(float(share) for share in masks[0].mean(axis=1)),
-                source={name: source[name] for name in ("name", "sha256")},
-            )
-        features = features_of(parts[:1], clips.table, source)
-        frames_alone, flow_alone = answers[1:] if both else (None, None)
-        return LivePrediction(answers[0], features, frames_alone, flow_alone, kept)
-
-
-def live_predictor(model: MEDN) -> LivePredictor:
+def live_predictor(model: MEDN) -> Callable[[Clips], LivePrediction]:
     """A callable that answers to a few clips at once, for sliders and other live questions.
 
     Unlike `predict` it keeps no queue and makes no batches: the whole prediction of a clip comes from one pass, in a
@@ -322,8 +255,8 @@ def live_predictor(model: MEDN) -> LivePredictor:
 
     Returns
     -------
-    LivePredictor
-        Call it with `Clips`; it returns `LivePrediction`, or raises ValueError if the clips do not fit the model.
+    callable
+        Takes `Clips` and returns `LivePrediction`, or raises ValueError if the clips do not fit the model.
 
     See Also
     --------
@@ -339,4 +272,35 @@ def live_predictor(model: MEDN) -> LivePredictor:
     >>> answers.predictions.logits.shape, answers.features.gate.shape
     ((1, 5), (1, 64))
     """
-    return LivePredictor(model)
+    config, facts = model.config, {"name": model.name, "sha256": weights_sha256(model)}
+
+    def answer(clips: Clips) -> LivePrediction:
+        count, n_parts = len(clips), 1
+        check_clips(config, clips)
+        frames, flow = as_inputs(config, clips, rows=np.arange(count), device=next(model.parameters()).device)
+        if frames is not None and flow is not None:  # Whole, with a flow of zeros, with frames that all are the onset.
+            still, n_parts = frames[:, :1].expand_as(frames), 3
+            frames, flow = torch.cat([frames, frames, still]), torch.cat([flow, torch.zeros_like(flow), flow])
+        with eval_mode(model), torch.inference_mode(), torch_threads(1 if count <= FEW else None):
+            output = model(*Inputs(frames, flow))
+        parts = [
+            MEDNOutput._make(value[start : start + count] if isinstance(value, Tensor) else None for value in output)
+            for start in range(0, n_parts * count, count)
+        ]
+        source = facts | {"recipe": dict(clips.recipe), "decoupling": config.decoupling}
+        answers = [predictions_of(model, [part], clips.table, source) for part in parts]
+        tokens, kept = output.sevit_output, None
+        if tokens is not None:
+            grid = config.size // config.patch
+            masks = np.zeros((count, len(tokens.kept), grid * grid), dtype=bool)
+            for scale, places in enumerate(tokens.kept):
+                np.put_along_axis(masks[:, scale], places[:count].cpu().numpy(), True, axis=1)
+            scores, mix = (part[:count].float().cpu().numpy() for part in (tokens.scores, tokens.mix))
+            shares = tuple(float(share) for share in masks[0].mean(axis=1))
+            maps = masks.reshape(count, -1, grid, grid), scores.reshape(count, grid, grid), mix
+            kept = KeptTokens(*maps, clips.table, config.keep_rates, shares, source=facts)
+        features = features_of(parts[:1], clips.table, source)
+        frames_alone, flow_alone = answers[1:] or (None, None)
+        return LivePrediction(answers[0], features, frames_alone, flow_alone, kept)
+
+    return answer

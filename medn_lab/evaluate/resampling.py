@@ -11,6 +11,7 @@ are few (95 % intervals of an accuracy covered .83, .88, .91 and .93 with 5, 8, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -103,12 +104,9 @@ class Draws:
     names: tuple[str, ...]
     level: float
 
-    def bounds(
-        self, values: np.ndarray, *, n_clips: int = 0, share: bool = False, n_people: int | None = None
-    ) -> tuple[float, float]:
+    def bounds(self, values: np.ndarray, *, n_people: int | None = None, **how: Any) -> tuple[float, float]:
         """:func:`t_bounds` of a statistic's values under `counts`; `n_people` where it rests on fewer than all."""
-        n_units = len(self.names) if n_people is None else n_people
-        return t_bounds(values, n_units=n_units, level=self.level, n_clips=n_clips, share=share)
+        return t_bounds(values, n_units=len(self.names) if n_people is None else n_people, level=self.level, **how)
 
     def tally(self, rows: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
         """How many of the rows (a mask or positions) are of each person, or the sum of their weights."""
@@ -153,14 +151,22 @@ class Interval:
     Attributes
     ----------
     value : float
-        The score of all clips pooled.
+        The score of all clips pooled; NaN where there is none.
     low, high : float
-        Bounds at `level`, from Student's t over subjects (or over seeds).
+        Bounds at `level`, from Student's t over subjects (or over seeds); NaN where there are fewer than 2.
     level : float
         Intended coverage, such as 0.95.
     n_clips, n_subjects : int
     n_seeds : int
         Trainings that the interval is over; 0 where it is over the subjects of one.
+    n_pairs : int
+        Pairs of clips that a pair AUC counts.
+    n_doubtful : int
+        Clips in no pair because their AU set is disputed or incomplete.
+    name : str
+        Of the score, where it is not given by the call alone.
+    reason : str
+        Why there is no score; empty where there is one.
 
     Examples
     --------
@@ -175,19 +181,21 @@ class Interval:
     n_clips: int
     n_subjects: int
     n_seeds: int = 0
+    n_pairs: int = 0
+    n_doubtful: int = 0
+    name: str = ""
+    reason: str = ""
 
     def __repr__(self) -> str:
-        sizes = {"seeds": self.n_seeds, "subjects": self.n_subjects, "clips": self.n_clips}
-        text = ", ".join(f"{count} {name}" for name, count in sizes.items() if count)
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}] ({self.level:.0%}, {text})"
+        sizes = {"seed": self.n_seeds, "pair": self.n_pairs, "subject": self.n_subjects, "clip": self.n_clips}
+        parts = [f"{self.level:.0%}", *(f"{n} {what}{'s' * (n > 1)}" for what, n in sizes.items() if n)]
+        parts += [f"left out for AUs in doubt: {self.n_doubtful}"] * bool(self.n_doubtful)
+        figure = f"none, {self.reason}" if self.reason else f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.name} {figure} ({', '.join(parts)})".lstrip()
 
 
 def interval_over_seeds(
-    table: pd.DataFrame,
-    *,
-    score: str = "score",
-    within: tuple[float, float] | None = (0.0, 1.0),
-    level: float = 0.95,
+    table: pd.DataFrame, *, score: str = "score", within: tuple[float, float] | None = (0.0, 1.0), level: float = 0.95
 ) -> Interval:
     """The mean score of several trainings, with an interval for other seeds and other persons.
 
@@ -216,7 +224,7 @@ def interval_over_seeds(
     Raises
     ------
     ValueError
-        If a column is missing, a score is not a number, or there are fewer than 2 seeds.
+        If a score is not a number, or there are fewer than 2 seeds.
 
     See Also
     --------
@@ -228,9 +236,6 @@ def interval_over_seeds(
     >>> interval_over_seeds(pd.DataFrame({"seed": range(5), "score": [0.95, 0.93, 0.97, 0.78, 0.96]}))
     0.918 [0.820, 1.000] (95%, 5 seeds, 5 clips)
     """
-    missing = [name for name in ("seed", score) if name not in table]
-    if missing:
-        raise ValueError(f"the table of scores lacks {', '.join(missing)}; it needs a seed and a score in each row")
     if not np.isfinite(table[score].to_numpy(dtype=float)).all():
         raise ValueError(f"column {score!r} holds {table[score].isna().sum()} rows without a number; leave them out")
     means = table.groupby("seed")[score].mean().to_numpy(dtype=float)

@@ -18,7 +18,7 @@ from medn_lab.evaluate.metrics import (
     uar,
     uf1,
 )
-from medn_lab.evaluate.pairs import Floor, confusable_pairs, pair_auc, pair_values, pairs_within_folds
+from medn_lab.evaluate.pairs import confusable_pairs, pair_auc, pair_values, scored_pairs
 from medn_lab.evaluate.resampling import draw_subjects
 from medn_lab.records import EvaluationSummary, Predictions, normalise_labels, people
 
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
 
 MEASURES = {"accuracy": accuracy, "UF1": uf1, "UAR": uar}
 SCORE_COLUMNS = ("part", "measure", "value", "low", "high", "floor", "n_clips", "n_subjects")
-SUBJECT_COLUMNS = ("subject", "n_clips", "accuracy", "most_missed")
-FOLD_COLUMNS = ("fold", "held_out", "n_test", "accuracy", "error")
 
 
-def score_table(predictions: Predictions, floor: Floor | None, *, label: str, **settings: Any) -> pd.DataFrame:
+def score_table(predictions: Predictions, floor: Predictions | None, *, label: str, **settings: Any) -> pd.DataFrame:
     """Accuracy, UF1 and UAR of all clips and of each data set, with intervals and the score of the floor.
 
     The columns are `SCORE_COLUMNS`. Bounds are NaN where a part has fewer than 2 subjects, the floor's score where it
@@ -42,10 +40,12 @@ def score_table(predictions: Predictions, floor: Floor | None, *, label: str, **
     if "dataset" in predictions.table and len(set(predictions.table["dataset"])) > 1:
         groups = predictions.table.groupby("dataset", sort=True)["clip_id"]
         parts |= {str(name): predictions.select(ids) for name, ids in groups}
-    rows = []
+    rows, of_floor = [], pd.Series(dtype=object)
+    if floor is not None:
+        of_floor = pd.Series(floor.predicted, index=floor.table["clip_id"].astype(str))
     for part, own in parts.items():
         true, predicted = true_and_predicted(own, label=label)
-        decided = _decided(floor, own)
+        decided = of_floor.reindex(own.table["clip_id"].astype(str))
         known = decided.notna().to_numpy()
         n_subjects = people(own.table).nunique() if "subject" in own.table else 0
         for name, measure in MEASURES.items():
@@ -57,22 +57,16 @@ def score_table(predictions: Predictions, floor: Floor | None, *, label: str, **
             rows.append((part, name, measure(true, predicted), low, high, beneath, len(own), n_subjects))
     scores = pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
     if floor is not None:
-        scores.attrs["floor"] = floor.name
+        scores.attrs["floor"] = floor.source["name"]
     return scores
-
-
-def _decided(floor: Floor | None, own: Predictions) -> pd.Series:
-    """The floor's class of each clip; NaN where it has none."""
-    decided = pd.Series(dtype=object) if floor is None else floor.predicted
-    return decided.reindex(own.table["clip_id"].astype(str))
 
 
 def unseen_line(folds: pd.DataFrame) -> str:
     """How many clips count as wrong because no training clip has their class; empty for none."""
-    rows = folds[(folds["error"] == "") & (folds["n_unseen"] > 0)] if "n_unseen" in folds else folds[:0]
-    if not len(rows):
+    rows = folds[(folds["error"] == "") & (folds["n_unseen"] > 0)]
+    if rows.empty:
         return ""
-    names, n = sorted({name for text in rows["unseen"] for name in text.split(", ")}), int(rows["n_unseen"].sum())
+    names, n = sorted(set(", ".join(rows["unseen"]).split(", "))), rows["n_unseen"].sum()
     return f"{n} clip{'s count' if n > 1 else ' counts'} as wrong: no training clip is of {', '.join(names)}"
 
 
@@ -82,23 +76,12 @@ class Comparison:
 
     Attributes
     ----------
-    measure : str
-        What was measured.
-    names : (str, str)
-        The two models.
-    a, b : float
-        Their scores.
-    difference : float
-        `a` minus `b`.
-    low, high : float
-        Bounds of the difference at `level`: Student's t with the standard error over resampled subjects, the same
-        subjects for both models.
-    p : float
-        Share of the resamples in which the difference is 0 or on the other side of 0; 1 where it is 0.
-    level : float
-    n_resamples, n_clips, n_subjects : int
-    same_folds : bool
-        Whether the clips were held out in the same folds, or outside any.
+    table : DataFrame
+        One row, to be put under others: ``model_a, model_b, measure``; ``a, b`` (the scores) and their ``difference``
+        (`a` minus `b`); ``low, high`` (its bounds at ``level``: Student's t with the standard error over resampled
+        subjects, the same subjects for both models); ``p`` (share of the resamples in which the difference is 0 or on
+        the other side of 0; 1 where it is 0); ``n_clips, n_subjects, n_resamples``; ``same_folds`` (whether the clips
+        were held out in the same folds, or outside any).
     subjects : DataFrame
         ``subject, n_clips, a, b, difference``: accuracy person by person, so that one can see who decides.
 
@@ -107,43 +90,19 @@ class Comparison:
     >>> table = pd.DataFrame({"clip_id": list("abcdef"), "subject": list("112233"), "label": list("xyxyxy")})
     >>> right = Predictions(np.eye(2)[[0, 1, 0, 1, 0, 1]], table, ("x", "y"))
     >>> wrong = Predictions(np.eye(2)[[0, 1, 0, 0, 1, 1]], table, ("x", "y"))
-    >>> found = compare_predictions(right, wrong)
-    >>> round(found.difference, 3), found.n_subjects
-    (0.333, 3)
+    >>> compare_predictions(right, wrong).table[["difference", "n_subjects"]].round(3).to_dict("list")
+    {'difference': [0.333], 'n_subjects': [3]}
     """
 
-    measure: str
-    names: tuple[str, str]
-    a: float
-    b: float
-    difference: float
-    low: float
-    high: float
-    p: float
-    level: float
-    n_resamples: int
-    n_clips: int
-    n_subjects: int
-    same_folds: bool
+    table: pd.DataFrame
     subjects: pd.DataFrame
 
-    @property
-    def table(self) -> pd.DataFrame:
-        """All but the subjects as one row, to be put under others."""
-        row = {name: getattr(self, name) for name in ("measure", "a", "b", "difference", "low", "high", "p", "level")}
-        row |= {"n_clips": self.n_clips, "n_subjects": self.n_subjects}
-        return pd.DataFrame([{"model_a": self.names[0], "model_b": self.names[1]} | row])
-
     def __repr__(self) -> str:
-        other = round(self.p * self.n_resamples)
-        clear = "clear of 0" if self.low > 0 or self.high < 0 else "not clear of 0"
-        folds = "" if self.same_folds else "\n  the two were not trained on the same folds"
+        row = self.table.iloc[0]
         return (
-            f"{self.measure}: {self.names[0]} {self.a:.3f}, {self.names[1]} {self.b:.3f}\n"
-            f"  difference {self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}], {clear}"
-            f" ({self.level:.0%}, {self.n_subjects} subjects, {self.n_clips} clips)\n"
-            f"  {other} of {self.n_resamples} resamples at 0 or on the other side{folds}"
-        )
+            "{measure}: {model_a} {a:.3f}, {model_b} {b:.3f}\n  difference {difference:+.3f} [{low:+.3f}, {high:+.3f}]"
+            " ({level:.0%}, {n_subjects} subjects, {n_clips} clips), p {p:.3f}"
+        ).format(**row) + ("" if row["same_folds"] else "\n  the two were not trained on the same folds")
 
 
 def compare_predictions(
@@ -204,8 +163,7 @@ def compare_predictions(
     >>> wrong = Predictions(np.eye(2)[[0, 1, 0, 0, 1, 1]], table, ("x", "y"))
     >>> compare_predictions(right, wrong, names=("ours", "theirs"))
     accuracy: ours 1.000, theirs 0.667
-      difference +0.333 [-0.686, +1.000], not clear of 0 (95%, 3 subjects, 6 clips)
-      76 of 2000 resamples at 0 or on the other side
+      difference +0.333 [-0.686, +1.000] (95%, 3 subjects, 6 clips), p 0.038
     """
     ids_a, ids_b = set(a.table["clip_id"]), set(b.table["clip_id"])
     if ids_a != ids_b:
@@ -219,11 +177,12 @@ def compare_predictions(
     draws = draw_subjects(a.table, n_resamples=n_resamples, level=level, seed=seed)
     if measure is pair_auc:
         every = confusable_pairs(a.table, label=label)
-        pairs = pairs_within_folds(pairs_within_folds(every, a), b)
-        if not len(pairs):
+        scored = [scored_pairs(every, one) for one in (a, b)]
+        together = scored[0]["together"] & scored[1]["together"]
+        if not together.any():
             apart = f"none of {len(every)} pairs was held out together in both; compare by another measure"
             raise ValueError(apart if len(every) else repr(pair_auc(a, label=label)))
-        of_a, of_b = (pair_values(one, pairs, draws=draws) for one in (a, b))
+        of_a, of_b = (pair_values(one[together], draws=draws) for one in scored)
     else:
         of_a, of_b = (class_values(measure, *one, draws=draws) for one in answers)
     differences = of_a - of_b
@@ -234,40 +193,26 @@ def compare_predictions(
     if names is None:
         own = [str(one.source.get("name", "")) for one in (a, b)]
         names = ("a", "b") if "" in own or own[0] == own[1] else (own[0], own[1])
-    titles = {accuracy: "accuracy", uf1: "UF1", uar: "UAR", pair_auc: "pair AUC"}
+    titles = {one: name for name, one in MEASURES.items()} | {pair_auc: "pair AUC"}
+    row = {
+        "model_a": str(names[0]), "model_b": str(names[1]),
+        "measure": titles.get(measure, getattr(measure, "__name__", type(measure).__name__)),
+        "a": of_a[0], "b": of_b[0], "difference": differences[0], "low": low, "high": high,
+        "p": np.mean(defined * np.sign(differences[0]) <= 0), "level": level, "n_clips": len(a),
+        "n_subjects": len(draws.names), "n_resamples": len(defined),
+        # Two numberings that divide the clips in the same way have the same codes.
+        "same_folds": np.array_equal(*([] if one.fold is None else pd.factorize(one.fold)[0] for one in (a, b))),
+    }  # fmt: skip
     persons = pd.DataFrame({"subject": np.array(draws.names, dtype=object)[draws.person], "n_clips": 1})
     persons = persons.assign(a=answers[0][0] == a.predicted, b=answers[0][0] == b.predicted)
     persons = persons.groupby("subject").agg({"n_clips": "sum", "a": "mean", "b": "mean"}).reset_index()
-    return Comparison(
-        measure=titles.get(measure, getattr(measure, "__name__", type(measure).__name__)),
-        names=(str(names[0]), str(names[1])),
-        a=float(of_a[0]),
-        b=float(of_b[0]),
-        difference=float(differences[0]),
-        low=low,
-        high=high,
-        p=float(np.mean(defined * np.sign(differences[0]) <= 0)),
-        level=level,
-        n_resamples=len(defined),
-        n_clips=len(a),
-        n_subjects=len(draws.names),
-        same_folds=_same_partition(a.fold, b.fold),
-        subjects=persons.assign(difference=persons["a"] - persons["b"]),
-    )
-
-
-def _same_partition(a: np.ndarray | None, b: np.ndarray | None) -> bool:
-    """Whether two numberings divide the clips in the same way; the numbers themselves may differ."""
-    if a is None or b is None:
-        return a is None and b is None
-    together = len(set(zip(a.tolist(), b.tolist(), strict=True)))
-    return together == len(np.unique(a)) == len(np.unique(b))
+    return Comparison(pd.DataFrame([row]), persons.assign(difference=persons["a"] - persons["b"]))
 
 
 def evaluation_summary(
     predictions: Predictions | CrossValidation,
     *,
-    floor: Floor | None = None,
+    floor: Predictions | None = None,
     ceilings: Any = None,
     label: str = "label",
     min_positives: int = 10,
@@ -284,7 +229,7 @@ def evaluation_summary(
     ----------
     predictions : Predictions or CrossValidation
         Of a cross-validation, its floor, folds and label column are taken too.
-    floor : Floor, optional
+    floor : Predictions, optional
         :func:`au_only_floor` of the same clips; only clips that it decides are compared with it.
     ceilings : Ceilings or mapping of str to float, optional
         ``medn.synthme.ceilings(table)``, or accuracies by name.
@@ -310,79 +255,49 @@ def evaluation_summary(
     >>> table = pd.DataFrame({"clip_id": list("abc"), "subject": ["1", "1", "2"], "label": ["x", "y", None]})
     >>> summary = evaluation_summary(Predictions(np.eye(3, 2), table, ("x", "y")))
     >>> summary.scores["value"].tolist(), summary.notes[0]
-    ([1.0, 1.0, 1.0], '1 of 3 clips has no label and is not scored.')
+    ([1.0, 1.0, 1.0], '1 of 3 clips has no label that the model knows: not scored.')
     """
-    folds = None
+    folds, notes, aus = None, [], None
     if not isinstance(predictions, Predictions):
         floor, folds, label = floor or predictions.floor, predictions.folds, predictions.label
-        predictions = predictions.predictions
+        predictions, wrong = predictions.predictions, unseen_line(folds)
+        notes += [f"{wrong}."] * bool(wrong)
+    table = predictions.table
+    scores, subjects = pd.DataFrame(), pd.DataFrame()
     settings: dict[str, Any] = {"level": level, "n_resamples": n_resamples, "seed": seed}
-    scored, notes = _scored(predictions, label)
-    scores, subjects = pd.DataFrame(columns=list(SCORE_COLUMNS)), pd.DataFrame(columns=list(SUBJECT_COLUMNS))
-    if scored is not None:
-        scores, subjects = score_table(scored, floor, label=label, **settings), _subjects(scored, label)
-        if floor is None:
-            notes.append("No AU-only floor was given.")
-        elif (n := int(_decided(floor, scored).notna().sum())) < len(scored):
-            notes.append(f"The {floor.name} knows {n} of the {len(scored)} scored clips.")
+    truth = normalise_labels(table.get(label, pd.Series(None, table.index, dtype=object)))
+    keep = truth.isin(predictions.classes)
+    if n := int((~keep).sum()):
+        strange = ", ".join(sorted(set(truth[~keep].dropna()) - {""}))
+        lacking = f"{n} of {len(keep)} clips {'has' if n == 1 else 'have'} no {label} that the model knows"
+        notes.append(f"{lacking} ({strange}): not scored." if strange else f"{lacking}: not scored.")
+    if keep.any():
+        scored = replace(predictions, table=table.assign(**{label: truth})).select(table["clip_id"][keep])
+        scores = score_table(scored, floor, label=label, **settings)
+        several = "dataset" in scored.table and len(set(scored.table["dataset"])) > 1
+        who = people(scored.table) if several else scored.table.get("subject")
+        answers = pd.DataFrame({"true": scored.table[label], "subject": who, "held": scored.table.get("subject")})
+        answers["right"] = answers["true"] == scored.predicted
+        if len(set(answers["true"])) == 1:
+            notes.append(f"All scored clips are of one class ({answers['true'].iloc[0]}): the scores say little.")
+        known = True if floor is None else scored.table["clip_id"].isin(floor.table["clip_id"])
+        if floor is not None and not np.all(known):
+            notes.append(f"The {floor.source['name']} knows {np.sum(known)} of the {len(scored)} scored clips.")
         if scores["n_subjects"].iloc[0] < 2:
             notes.append("No intervals: they resample subjects, and fewer than 2 are known here.")
+        missed = answers[~answers["right"]].groupby("subject")["true"].agg(lambda own: own.value_counts().index[0])
+        subjects = answers.groupby("subject")["right"].agg(n_clips="size", accuracy="mean")
+        subjects = subjects.assign(most_missed=missed).fillna({"most_missed": ""}).reset_index()
         if folds is None and scored.fold is not None:
-            folds = _folds(scored, label, scored.fold)
-    aus = None
+            held = answers.groupby(scored.fold)
+            folds = held["right"].agg(n_test="size", accuracy="mean").rename_axis("fold").reset_index()
+            names = [own.iloc[0] if len(set(own)) == 1 else f"fold {fold}" for fold, own in held["held"]]
+            folds = folds.assign(held_out=names, error="")
     try:
         aus = au_detection(predictions, min_positives=min_positives, **settings)
     except ValueError as reason:
         notes.append(f"No AU table: {reason}.")
-    if folds is not None:
-        notes += [f"{line}." for line in (unseen_line(folds),) if line]
-        folds = folds[[name for name in FOLD_COLUMNS if name in folds]]
     if ceilings is not None and not isinstance(ceilings, Mapping):
         ceilings = {"AUs alone": ceilings.au_only, "cue alone": ceilings.cue_only, "AUs and cue": ceilings.joint}
     named = {str(name): float(value) for name, value in (ceilings or {}).items()}
     return EvaluationSummary(predictions, scores, subjects, aus, folds, named, label, tuple(notes))
-
-
-def _scored(predictions: Predictions, label: str) -> tuple[Predictions | None, list[str]]:
-    """The clips that can be scored (None without any), and a note for each reason why others are left out."""
-    if label not in predictions.table:
-        return None, [f"The table has no column {label!r}: nothing can be scored."]
-    truth = normalise_labels(predictions.table[label])
-    missing = (truth.isna() | (truth == "")).to_numpy()
-    unknown = ~missing & ~truth.isin(predictions.classes).to_numpy()
-    notes, of = [], f"of {len(truth)} clips"
-    if n := int(missing.sum()):
-        notes.append(f"{n} {of} {'has' if n == 1 else 'have'} no label and {'is' if n == 1 else 'are'} not scored.")
-    if unknown.any():
-        notes.append(
-            f"{unknown.sum()} {of} are labelled {', '.join(sorted(set(truth[unknown].astype(str))))}, which this model"
-            f" does not know (its classes are {', '.join(predictions.classes)}); they are not scored."
-        )
-    table, keep = predictions.table.assign(**{label: truth}), ~(missing | unknown)
-    if len(set(truth[keep])) == 1:
-        notes.append(f"All scored clips are of one class ({truth[keep].iloc[0]}): the scores say little.")
-    return (replace(predictions, table=table).select(table["clip_id"][keep]) if keep.any() else None), notes
-
-
-def _subjects(scored: Predictions, label: str) -> pd.DataFrame:
-    """A row a person, with the class of theirs that was missed most often."""
-    table = scored.table
-    if "subject" not in table:
-        return pd.DataFrame(columns=list(SUBJECT_COLUMNS))
-    several = "dataset" in table and len(set(table["dataset"])) > 1
-    answers = pd.DataFrame({"true": table[label], "right": scored.predicted == table[label].to_numpy()})
-    rows = []
-    for name, own in answers.groupby((people(table) if several else table["subject"]).to_numpy()):
-        missed = own["true"][~own["right"]].value_counts()
-        rows.append((name, len(own), float(own["right"].mean()), missed.index[0] if len(missed) else ""))
-    return pd.DataFrame(rows, columns=list(SUBJECT_COLUMNS))
-
-
-def _folds(scored: Predictions, label: str, fold: np.ndarray) -> pd.DataFrame:
-    """A row a fold: whom it held out, and the accuracy."""
-    answers = scored.table.assign(right=scored.predicted == scored.table[label].to_numpy())
-    rows = []
-    for number, own in answers.groupby(fold):
-        held = own["subject"].unique() if "subject" in own else []
-        rows.append((number, held[0] if len(held) == 1 else f"fold {number}", len(own), own["right"].mean(), ""))
-    return pd.DataFrame(rows, columns=list(FOLD_COLUMNS))

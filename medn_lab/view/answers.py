@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,24 +11,21 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import Clips, KeptTokens, LivePrediction, Predictions, positions
 from medn_lab.view import images, theme
-from medn_lab.view.marks import SMALLEST, Tile, bars, heading, heat, room_for, share_bars, small, tile
+from medn_lab.view.marks import SMALLEST, Tile, bars, counted, heading, heat, room_for, share_bars, small, tile
 from medn_lab.view.rows import au_set_texts, clip_moments, clip_row, coded_aus, label_column, shown_frames
 from medn_lab.view.theme import as_text
 
-UNLABELLED = "no label"
-"""The row of clips whose class is not known."""
+UNLABELLED = "no label"  # the row of clips whose class is not known
 ABSENT = "#9DB4C8"
-STILL = 0.1
-"""Pixels of 64: the flow of a clip without motion is noise of up to this length, so that no arrows are drawn."""
+STILL = 0.1  # pixels of 64: the flow of a clip without motion is noise of up to this length, so no arrows are drawn
+PIXELS, MAGNIFIED, MOST_CLIPS = 320, 6.0, 8
+# Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model.
 MARKS = {
     "given_aus": ("line-ns", theme.INK, "the table with these AUs"),
     "given_cue": ("diamond", theme.RING, "the table with AUs and cue"),
     "frames_alone": ("triangle-up", theme.branch_colour("emotion"), "frames alone (flow zero)"),
     "flow_alone": ("circle", theme.branch_colour("motion"), "flow alone (frames still)"),
 }
-"""Symbol, colour and legend of what `plot_answers` compares with the scores of the whole model."""
-PIXELS, MOST_CLIPS = 320, 8
-_WIDE = {"pictures": 140, "labels": 88, "scores": 200, "numbers": 58, "aus": 130}
 
 
 def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -61,18 +57,17 @@ def confusion_cells(predictions: Predictions, *, label: str = "label") -> tuple[
 
 def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> None:
     """Add a confusion matrix: in each cell its clips and their share of the row, which is the colour."""
-    n = counts.to_numpy(dtype=float)
-    totals = n.sum(axis=1, keepdims=True)
-    shares = np.divide(n, totals, out=np.full_like(n, np.nan), where=totals > 0)
+    totals = counts.sum(axis=1)
+    shares = counts.div(totals.where(totals > 0), axis=0).to_numpy(dtype=float)
     true, predicted = ([as_text(name) for name in names] for names in (counts.index, counts.columns))
-    texts, hover = np.empty((2, *n.shape), dtype=object)
-    for y, x in np.ndindex(n.shape):
-        share = "–" if np.isnan(shares[y, x]) else f"{shares[y, x]:.0%}"
-        texts[y, x] = f"<b>{n[y, x]:,.0f}</b><br>{small(share)}"
-        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{n[y, x]:,.0f} clips, {share} of the row"
+    texts, hover = np.empty((2, *shares.shape), dtype=object)
+    for (y, x), share in np.ndenumerate(shares):
+        n, percent = int(counts.iloc[y, x]), "–" if np.isnan(share) else f"{share:.0%}"
+        texts[y, x] = f"<b>{n:,}</b><br>{small(percent)}"
+        hover[y, x] = f"true {true[y]}, predicted {predicted[x]}<br>{counted(n, 'clip')}, {percent} of the row"
     heat(
         figure, shares, columns=predicted, scale=theme.SHARE_SCALE, limits=(0, 1), texts=texts, hover=hover,
-        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals[:, 0], strict=True)], dark_from=0.65,
+        rows=[f"{name}<br>n = {total:,.0f}" for name, total in zip(true, totals, strict=True)], dark_from=0.65,
         **where,
     )  # fmt: skip
     turned = max(map(len, predicted), default=0) > 11
@@ -80,9 +75,7 @@ def draw_confusion(figure: go.Figure, counts: pd.DataFrame, **where: Any) -> Non
     figure.update_yaxes(title_text="true", **where)
 
 
-def plot_confusion_matrix(
-    matrix: pd.DataFrame, *, title: str = "Confusion matrix", width: int | None = None
-) -> go.Figure:
+def plot_confusion_matrix(matrix: pd.DataFrame, *, width: int | None = None) -> go.Figure:
     """Draw a confusion matrix: how the clips of each true class were predicted.
 
     Each cell holds the count and its share of the row; the diagonal of shares is the recall of each class. Shares hide
@@ -92,18 +85,12 @@ def plot_confusion_matrix(
     ----------
     matrix : DataFrame
         Counts, index the true classes and columns the predicted ones, as ``medn.evaluate.confusion_matrix`` returns.
-    title : str
     width : int or None
         In pixels; chosen by the number of classes where None.
 
     Returns
     -------
     Figure
-
-    Raises
-    ------
-    ValueError
-        If the matrix is empty, or holds negative or missing counts.
 
     Examples
     --------
@@ -112,18 +99,16 @@ def plot_confusion_matrix(
     '20 clips, 85.0% on the diagonal'
     """
     counts = matrix.to_numpy(dtype=float)
-    if matrix.empty or not (counts >= 0).all():
-        raise ValueError("a confusion matrix holds counts of clips; this one is empty, negative or incomplete")
     figure = go.Figure()
     draw_confusion(figure, matrix)
-    left = 30 + room_for([*map(str, matrix.index), "n = 10,000"])
-    cell = int(np.clip(520 / len(matrix.columns), 52, 84))
-    whole, square = counts.sum(), list(matrix.index) == list(matrix.columns)
-    share = f", {np.trace(counts) / whole:.1%} on the diagonal" if whole and square else ""
+    left, cell = 30 + room_for([*map(str, matrix.index), "n = 10,000"]), int(np.clip(520 / len(matrix.columns), 52, 84))
+    whole, subtitle = int(counts.sum()), counted(int(counts.sum()), "clip")
+    if whole and list(matrix.index) == list(matrix.columns):
+        subtitle += f", {np.trace(counts) / whole:.1%} on the diagonal"
     return theme.finish(
-        figure, width=width or max(300, left + cell * len(matrix.columns) + 20),
-        height=66 + max(44, cell * 3 // 4) * len(matrix) + 76, title=f"<b>{as_text(title)}</b>",
-        subtitle=f"{whole:,.0f} clips{share}", margin=(left, 20, 66, 76),
+        figure, width=width or max(300, left + cell * len(matrix.columns) + 20), subtitle=subtitle,
+        height=66 + max(44, cell * 3 // 4) * len(matrix) + 76, title="<b>Confusion matrix</b>",
+        margin=(left, 20, 66, 76),
     )  # fmt: skip
 
 
@@ -219,17 +204,10 @@ def plot_au_scores(predictions: Predictions, clip_id: str, *, width: int = 460) 
     )  # fmt: skip
 
 
-def plot_answers(
-    answers: LivePrediction,
-    clip_ids: str | Sequence[str] | None = None,
-    *,
-    clips: Clips,
-    magnify: float = 6.0,
-    pictures: bool = True,
-) -> go.Figure:
+def plot_answers(answers: LivePrediction, *, clips: Clips, pictures: bool = True) -> go.Figure:
     """Draw clips with a model's predictions: the inputs, the kept tokens, emotion scores and AU scores.
 
-    A row a clip. Pictures: the apex with its motion magnified, the flow that the motion branch reads (arrows), the
+    A row a clip. Pictures: the apex with its motion times six, the flow that the motion branch reads (arrows), the
     positions that the emotion branch kept (bright: at every keep rate). Bars: the whole model; marks on them: the
     scores with a flow of zeros, those with frames that stand still, and what SynthME's table allows. Right: the motion
     branch's AU scores, with the AUs that are in the clip.
@@ -237,12 +215,9 @@ def plot_answers(
     Parameters
     ----------
     answers : LivePrediction
-    clip_ids : str or sequence of str, optional
-        Which clips, such as a pair; all where None.
+        Of up to 8 clips.
     clips : Clips
         The clips of the predictions.
-    magnify : float
-        How many times as large the motion is drawn on the face, 1 to 20.
     pictures : bool
         Whether the pictures are drawn.
 
@@ -253,7 +228,7 @@ def plot_answers(
     Raises
     ------
     ValueError
-        If a clip is not among the predictions or the clips, or there are more than 8.
+        If a clip is not among the clips, or there are more than 8.
 
     See Also
     --------
@@ -269,16 +244,14 @@ def plot_answers(
     >>> figure.layout.title.text
     '<b>Predictions</b> · medn_tiny.synthme_v2'
     """
-    if clip_ids is None:
-        clip_ids = list(answers.predictions.table["clip_id"])
-    names = [clip_ids] if isinstance(clip_ids, str) else [str(name) for name in clip_ids]
+    predictions, gate = answers.predictions, answers.features.gate
+    names = list(predictions.table["clip_id"])
     if len(names) > MOST_CLIPS:
-        raise ValueError(f"{len(names)} clips are too many for one figure; name up to {MOST_CLIPS} of them in clip_ids")
-    positions(answers.predictions.table, names, owner="these predictions")
-    drawn = [_tiles(clips, name, kept=answers.kept, magnify=magnify) if pictures else {} for name in names]
+        raise ValueError(f"{len(names)} clips are too many for one figure; predict up to {MOST_CLIPS} at once")
+    drawn = [_tiles(clips, name, kept=answers.kept) if pictures else {} for name in names]
     kinds = [kind for kind in ("face", "flow", "kept") if any(kind in shown for shown in drawn)]
-    widths = [_WIDE["pictures"]] * len(kinds) + [_WIDE[kind] for kind in ("labels", "scores", "numbers", "aus")]
-    row_height, gap, top, foot, between = max(160, 15 * len(answers.predictions.aus)), 84, 104, 62, 12
+    widths = [*[140] * len(kinds), 88, 200, 58, 130]  # pictures, labels, scores, numbers, AUs
+    row_height, gap, top, foot, between = max(160, 15 * len(predictions.aus)), 84, 104, 62, 12
     body = len(names) * row_height + (len(names) - 1) * gap
     wide = sum(widths) + between * (len(widths) - 1)
     figure = make_subplots(
@@ -290,13 +263,27 @@ def plot_answers(
         for column, kind in enumerate(kinds, start=1):
             tile(figure, shown.get(kind, Tile(None)), row=row, col=column)
         at: dict[str, Any] = {"row": row, "col": len(kinds) + 2}
-        _add_scores(figure, score_table(answers, clips, name), **at)
-        gate = gate_of(answers, name)
+        table = score_table(answers, clips, name)
+        classes, colours = zip(*((as_text(one), theme.emotion_colour(one)) for one in table.index), strict=True)
+        bars(figure, table["model"], labels=classes, colours=colours, name="whole model", **at)
+        figure.data[-1].showlegend = False
+        for key, (symbol, colour, title) in MARKS.items():
+            values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
+            size, width, edge = (16, 2.2, colour) if symbol == "line-ns" else (10, 1, "#FFFFFF")
+            figure.add_scatter(
+                x=values, y=classes, mode="markers", name=title, legendgroup=key, cliponaxis=False,
+                marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": edge}},
+                showlegend=row == 1 and bool(table[key].notna().any()),
+                hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **at,
+            )  # fmt: skip
+        figure.update_yaxes(tickfont={"size": SMALLEST}, **at)
+        figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **at)
         parts = [f"<b>{as_text(name)}</b>", as_text(state_text(clips, name))]
-        heading(figure, " · ".join(parts if gate is None else [*parts, f"gate {gate:.2f}"]), **at)
+        parts += [] if gate is None else [f"gate {gate[row - 1].mean():.2f}"]
+        heading(figure, " · ".join(parts), **at)
         figure.layout.annotations[-1].update(x=0, xref="paper", yshift=20)
         at["col"] = len(kinds) + 4
-        if aus := au_bars(answers.predictions, name):
+        if aus := au_bars(predictions, name):
             share_bars(figure, **aus, **at)
             figure.data[-1].name = "AU scores"
         else:
@@ -305,50 +292,8 @@ def plot_answers(
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -34 / body, "yanchor": "top"})
     return theme.finish(
         figure, width=wide + 34, height=top + body + foot, subtitle="bars: scores of the whole model",
-        title=f"<b>Predictions</b> · {as_text(answers.predictions.source.get('name', 'a model'))}",
-        margin=(14, 20, top, foot),
+        title=f"<b>Predictions</b> · {as_text(predictions.source.get('name', 'a model'))}", margin=(14, 20, top, foot),
     )  # fmt: skip
-
-
-def _add_scores(figure: go.Figure, table: pd.DataFrame, *, row: int, col: int) -> None:
-    """Add the scores of the whole model as bars, and the marks that they are compared with."""
-    where: dict[str, Any] = {"row": row, "col": col}
-    names, colours = [as_text(name) for name in table.index], [theme.emotion_colour(name) for name in table.index]
-    bars(figure, table["model"], labels=names, colours=colours, name="whole model", **where)
-    figure.data[-1].showlegend = False
-    for key, (symbol, colour, title) in MARKS.items():
-        values = table[key].where(table[key] > 0) if key.startswith("given") else table[key]
-        size, width, edge = (16, 2.2, colour) if symbol == "line-ns" else (10, 1, "#FFFFFF")
-        figure.add_scatter(
-            x=values, y=names, mode="markers", name=title, legendgroup=key, cliponaxis=False,
-            marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": width, "color": edge}},
-            showlegend=row == 1 and bool(table[key].notna().any()),
-            hovertemplate=f"%{{y}}: %{{x:.1%}}<extra>{title}</extra>", **where,
-        )  # fmt: skip
-    figure.update_yaxes(tickfont={"size": SMALLEST}, **where)
-    figure.update_xaxes(range=[-0.02, 1.05], tickvals=[0, 0.5, 1], tickformat=".0%", **where)
-
-
-def table_allows(clips: Clips, clip_id: str) -> pd.DataFrame | None:
-    """The share of each emotion in SynthME's table for a clip that was drawn for it.
-
-    Parameters
-    ----------
-    clips : Clips
-    clip_id : str
-
-    Returns
-    -------
-    DataFrame or None
-        Index the emotions; ``given_aus`` and ``given_cue`` in [0, 1], NaN where the AU set is not in the table. None
-        where the truth of the clips does not hold them.
-    """
-    if clips.truth is None:
-        return None
-    row = clips.truth.table.iloc[int(positions(clips.truth.table, clip_id, owner="this truth")[0])]
-    emotions = [name.removeprefix("given_aus_") for name in row.index if name.startswith("given_aus_")]
-    given = {key: [float(row[f"{key}_{name}"]) for name in emotions] for key in ("given_aus", "given_cue")}
-    return pd.DataFrame(given, index=emotions) if emotions else None
 
 
 def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataFrame:
@@ -366,42 +311,34 @@ def score_table(answers: LivePrediction, clips: Clips, clip_id: str) -> pd.DataF
         Index the model's classes, then emotions of the table that it does not know; columns ``given_aus, given_cue,
         model, frames_alone, flow_alone`` in [0, 1], NaN where a value is not known.
     """
-    allowed = table_allows(clips, clip_id)
-    columns = {key: np.nan if allowed is None else allowed[key] for key in ("given_aus", "given_cue")}
+    columns, rows = dict.fromkeys(("given_aus", "given_cue"), np.nan), list(answers.predictions.classes)
+    if clips.truth is not None:
+        row = clips.truth.table.set_index("clip_id").loc[clip_id]
+        emotions = [name.removeprefix("given_aus_") for name in row.index if name.startswith("given_aus_")]
+        columns = {key: pd.Series({name: row[f"{key}_{name}"] for name in emotions}, dtype=float) for key in columns}
+        rows += [name for name in emotions if name not in rows]
     parts = {"model": answers.predictions, "frames_alone": answers.frames_alone, "flow_alone": answers.flow_alone}
     columns |= {name: np.nan if part is None else clip_scores(part, clip_id)[0] for name, part in parts.items()}
-    rows = list(answers.predictions.classes)
-    rows += [] if allowed is None else [name for name in allowed.index if name not in rows]
     return pd.DataFrame(columns, index=rows, dtype=float)
 
 
 def state_text(clips: Clips, clip_id: str) -> str:
     """A clip in a few words: AU set with intensities where they are known, and its cue; not escaped."""
     place, row = clip_row(clips, clip_id)
-    aus = str(au_set_texts(clips.table.iloc[[place]])[0])
+    aus, cue = str(au_set_texts(clips.table.iloc[[place]])[0]), row.get("cue")
     if clips.truth is not None and "intensities" in clips.truth.table:
-        at = int(positions(clips.truth.table, clip_id, owner="this truth")[0])
-        given = str(clips.truth.table["intensities"].iloc[at])
+        given = str(clips.truth.table.set_index("clip_id").loc[clip_id, "intensities"])
         aus = "no AU" if given in ("none", "nan", "") else " + ".join(f"AU {part}" for part in given.split("+"))
-    cue = row.get("cue")
     return aus if cue is None or pd.isna(cue) else f"{aus}, cue {cue}"
 
 
-def gate_of(answers: LivePrediction, clip_id: str) -> float | None:
-    """The mean gate of a clip: 1 all motion, 0 all emotion; None without a gate."""
-    if answers.features.gate is None:
-        return None
-    place = int(positions(answers.features.table, clip_id, owner="these predictions")[0])
-    return float(answers.features.gate[place].mean())
-
-
-def _tiles(clips: Clips, clip_id: str, *, kept: KeptTokens | None, magnify: float) -> dict[str, Tile]:
+def _tiles(clips: Clips, clip_id: str, *, kept: KeptTokens | None) -> dict[str, Tile]:
     """The magnified apex, the flow as arrows over the onset, and the kept positions, as far as the clip has them."""
     place, _ = clip_row(clips, clip_id)
     flow, frames = images.motion_field(clips, place)[0], shown_frames(clips, place)[0]
     found = {}
     if frames is not None:
-        picture, name = images.magnified_apex(clips, clip_id, magnify, size=PIXELS)
+        picture, name = images.magnified_apex(clips, clip_id, MAGNIFIED, size=PIXELS)
         found["face"] = Tile(picture, small(name))
         if kept is not None:
             row = int(positions(kept.table, clip_id, owner="these kept tokens")[0])

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -18,16 +17,12 @@ from medn_lab.view.marks import Tile, fitted, room_for, share_bars, tile, tiles
 from medn_lab.view.rows import clip_moments, clip_row, coded_aus, describe, shown_frames
 from medn_lab.view.theme import as_text
 
-PIXELS = 256
-"""Longer side to which a picture is enlarged before it is embedded."""
-
-DIFFERENCE_GAIN = 4.0
-"""By how much the difference of two frames is made larger before it is drawn around grey."""
-
-_KEPT_PIXELS, _MOST_AUS = 360, 7
-_HOVERED = 64  # values of the magnitude along a side, under the pointer
-_BARS = 118  # pixels that the bars keep, however long their labels
-_SIDES, _ENDS = (12, 30), (72, 40)  # margins: left and right, top and bottom
+PIXELS = 256  # longer side to which a picture is enlarged before it is embedded
+DIFFERENCE_GAIN = 4.0  # by how much the difference of two frames is made larger before it is drawn around grey
+MOST_AUS = 7
+WAYS = ("u, right", "v, down")
+BARS = 118  # pixels that the bars keep, however long their labels
+SIDES, ENDS = (12, 30), (72, 40)  # margins: left and right, top and bottom
 
 
 def plot_clip(
@@ -64,72 +59,54 @@ def plot_clip(
     >>> clips = medn.synthetic_clips(n_subjects=1, clips_per_subject=1, seed=22)
     >>> figure = plot_clip(clips, clips.table["clip_id"][0])
     >>> figure.layout.title.text
-    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b> · 240 ms from onset to offset'
+    '<b>synthme22-s01-c01 · subject synthme22-s01 · happiness · AU14</b> · 240 ms'
     """
     place, row = clip_row(clips, clip_id)
     moments, (frames, which) = clip_moments(clips, clip_id), shown_frames(clips, place)
-    most = min(_MOST_AUS, max(3, int((height - sum(_ENDS)) / 31)))
-    scores = predictions is not None and (au_bars(predictions, clip_id, most=most), score_bars(predictions, clip_id))
-    names = room_for([label for one in scores or () for label in one.get("labels", ())], size=11)
-    inner = width - sum(_SIDES)
-    right = max(0.265, (names + _BARS) / inner)
+    coded = coded_aus(row, list(clips.aus))
+    there = "<br>".join([theme.au_name(au) for au, value in coded.items() if value][:MOST_AUS])
+    lacking = there or ("no AU is coded" if any(value is not None for value in coded.values()) else "AUs are not coded")
+    scores: list[dict[str, Any]] = [{}, {}]
+    if predictions is not None:
+        most = min(MOST_AUS, max(3, int((height - sum(ENDS)) / 31)))
+        scores = [au_bars(predictions, clip_id, most=most), score_bars(predictions, clip_id)]
+    names = room_for([label for one in scores for label in one.get("labels", ())], size=11)
+    inner = width - sum(SIDES)
+    right = max(0.265, (names + BARS) / inner)
     cell = inner * (1 - right) / 3 - 12
     figure = make_subplots(
         rows=2, cols=4, column_widths=[(1 - right) / 3] * 3 + [right], row_heights=[0.54, 0.46],
         specs=[[{"rowspan": 2}, {"rowspan": 2}, {"rowspan": 2}, {}], [None, None, None, {}]],
         horizontal_spacing=0.012, vertical_spacing=0.24,
-        subplot_titles=("", "", "", "AU scores, ◆ coded" if scores else "AUs", "Emotion scores"),
+        subplot_titles=("", "", "", "AU scores, ◆ coded" if predictions else "AUs", "Emotion scores"),
     )  # fmt: skip
     duration = "" if moments.milliseconds is None else f" · {moments.milliseconds[-1]:.0f} ms"
-    duration += " from onset to offset" if duration and width >= 760 else ""
-    theme.finish(
-        figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=(*_SIDES, *_ENDS)
-    )
-    for col, (name, at, note) in enumerate((("onset", moments.onset, which), ("apex", moments.apex, "")), start=1):
+    theme.finish(figure, width=width, height=height, title=f"<b>{describe(row)}</b>{duration}", margin=(*SIDES, *ENDS))
+    shown = []
+    for name, at, note in (("onset", moments.onset, which), ("apex", moments.apex, "")):
         title = fitted(name if at is None or not moments.named else moments.describe(at), cell)
         one = Tile(None, title, "no frames in these clips" if frames is None else "the apex is not known")
         if frames is not None and at is not None:
             one = Tile(enlarge(frames[at], max(PIXELS, *frames.shape[1:3])), title, fitted(note, cell))
+        shown.append(one)
+    flow = images.motion_field(clips, place)[0]
+    if flow is None:
+        why = "no flow in these clips" if clips.flow is None else "flow coded as colours"
+        shown.append(Tile(None, "flow, onset to apex", why))
+    else:
+        ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if frames is None else frames[0]
+        picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=images.scaled_by_clip(clips.recipe))
+        shown.append(Tile(picture, "flow, onset to apex", fitted(note, cell)))
+    for col, one in enumerate(shown, start=1):
         tile(figure, one, row=1, col=col)
-    _flow(figure, clips, place, None if frames is None else frames[0], cell=cell)
-    for number, lacking in enumerate((_aus_in_words(clips, row), "no predictions were given")):
-        if scores and scores[number]:
-            share_bars(figure, **scores[number], row=number + 1, col=4)
+    for number, why in enumerate((lacking, "no predictions were given"), start=1):
+        if scores[number - 1]:
+            share_bars(figure, **scores[number - 1], row=number, col=4)
         else:
-            tile(figure, Tile(None, note=lacking), row=number + 1, col=4)
+            tile(figure, Tile(None, note=why), row=number, col=4)
     for axis in (figure.layout.xaxis4, figure.layout.xaxis5):
         axis.domain = (figure.layout.xaxis3.domain[1] + names / inner, axis.domain[1])
     return figure
-
-
-def _flow(figure: go.Figure, clips: Clips, place: int, onset: np.ndarray | None, *, cell: float) -> None:
-    """The flow over the onset, with its magnitude under the pointer."""
-    where: dict[str, Any] = {"row": 1, "col": 3}
-    flow, _ = images.motion_field(clips, place)
-    if flow is None:
-        why = "no flow in these clips" if clips.flow is None else "flow coded as colours"
-        tile(figure, Tile(None, "flow, onset to apex", why), **where)
-        return
-    ground = np.full((*flow.shape[:2], 3), 205, np.uint8) if onset is None else onset
-    scaled = images.scaled_by_clip(clips.recipe)
-    picture, note = images.draw_flow(enlarge(ground, PIXELS), flow, scaled=scaled)
-    tile(figure, Tile(picture, "flow, onset to apex", fitted(note, cell)), **where)
-    height, width = picture.shape[:2]
-    step, magnitude = max(1, max(height, width) // _HOVERED), images.flow_magnitude(flow)
-    figure.add_heatmap(
-        z=np.clip(images.resize_field(magnitude, height // step, width // step), 0, None).round(3), dx=step, dy=step,
-        opacity=0, showscale=False, zmin=0, zmax=float(magnitude.max()), meta="magnitude",
-        hovertemplate=f"motion %{{z:.2f}}{'' if scaled else ' px'}<extra></extra>", **where,
-    )  # fmt: skip
-
-
-def _aus_in_words(clips: Clips, row: pd.Series) -> str:
-    """The coded AUs of a clip by name, or why there are none."""
-    coded = coded_aus(row, list(clips.aus))
-    if not any(value is not None for value in coded.values()):
-        return "no AUs are coded for these clips"
-    there = [theme.au_name(au) for au, value in coded.items() if value]
-    return "<br>".join(there[:_MOST_AUS]) or f"none of {len(coded)} AUs is coded"
 
 
 def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int | None = None) -> go.Figure:
@@ -178,36 +155,32 @@ def plot_flow(inputs: Clips | Mapping[str, Clips], clip_id: str, *, width: int |
         place, row = clip_row(clips, clip_id)
         columns.append(_channels(name, np.asarray(clips.flow[place], dtype=np.float32), clips.recipe))
     if len(columns) == 1:
-        columns = [[panel] for panel in columns[0]]
+        columns = [[panel] for panel in [*columns[0], Tile(None), Tile(None)][:3]]  # room for the title
+    most = max(map(len, columns))
+    columns = [[*panels, *[Tile(None)] * (most - len(panels))] for panels in columns]
     return tiles(columns, title=f"<b>{describe(row)}</b>", cell=220 if width is None else width // len(columns))
 
 
 def _channels(name: str, flow: np.ndarray, recipe: Mapping[str, object]) -> list[Tile]:
     """The tiles of one recipe: a colour picture, or u, v and the strain where there is one."""
     title = f"<b>{as_text(name)}</b><br>{flow.shape[1]}×{flow.shape[0]} px, {flow.shape[-1]} channels"
-    if recipe.get("coding") == "hsv":
-        length = Tile(None, note="brightness: length,<br>over the clip's longest")
-        return [Tile(_squares(flow * 255.0 + 0.5), title, "hue: direction"), length]
     scaled = images.scaled_by_clip(recipe)
     title += "<br>" + images.SCALED_NOTE.replace(": ", ":<br>") if scaled else ""
-    panels = []
-    for channel, direction in enumerate(("u, right", "v, down")):
-        longest = max(float(np.abs(flow[..., channel]).max()), 1e-6)
-        share = flow[..., channel, None] / longest
-        colours = 255 + (np.where(share >= 0, images.FOR, images.AGAINST) - 255) * np.abs(share) + 0.5
-        note = f"{direction}: ±{longest:.2f}" + ("" if scaled else " px")
-        panels.append(Tile(_squares(colours), "" if channel else title, note))
-    if flow.shape[-1] == 2:
-        return [*panels, Tile(None, note="no third channel")]
-    largest = max(float(flow[..., 2].max()), 1e-6)
-    strain = images.magnitude_colours(np.clip(flow[..., 2] / largest, 0, 1))
-    return [*panels, Tile(_squares(strain), note=f"strain: up to {largest:.2f}")]
-
-
-def _squares(colours: np.ndarray) -> np.ndarray:
-    """Colours from 0 to 255 as a picture, enlarged without smoothing."""
-    times = max(1, PIXELS // max(colours.shape[:2]))
-    return np.clip(colours, 0, 255).astype(np.uint8).repeat(times, axis=0).repeat(times, axis=1)
+    if recipe.get("coding") == "hsv":
+        panels, notes = [flow * 255], ["hue: direction,<br>brightness: length"]
+    else:
+        largest = [max(float(np.abs(channel).max()), 1e-6) for channel in np.moveaxis(flow, -1, 0)]
+        shares = flow / np.array(largest, dtype=np.float32)
+        notes = [f"{way}: ±{most:.2f}{'' if scaled else ' px'}" for way, most in zip(WAYS, largest, strict=False)]
+        tints = [np.where(shares[..., [k]] >= 0, images.FOR, images.AGAINST) - 255 for k in (0, 1)]
+        panels = [255 + tint * np.abs(shares[..., [k]]) for k, tint in enumerate(tints)]
+        if flow.shape[-1] == 3:
+            panels.append(images.magnitude_colours(np.clip(shares[..., 2], 0, 1)))
+            notes.append(f"strain: up to {largest[2]:.2f}")
+    times = max(1, PIXELS // max(flow.shape[:2]))  # enlarged without smoothing
+    pictures = [np.clip(one + 0.5, 0, 255).astype(np.uint8).repeat(times, 0).repeat(times, 1) for one in panels]
+    headings = [title, *[""] * len(panels)]
+    return [Tile(*one) for one in zip(pictures, headings, notes, strict=False)]
 
 
 def plot_registration(
@@ -312,13 +285,12 @@ def plot_magnification(
     return tiles(columns, title=f"<b>{describe(row)}</b>", cell=cell, subtitle=which)
 
 
-def plot_kept_tokens(
-    kept: KeptTokens, clip_id: str, *, clips: Clips, region: str | None = None, width: int | None = None
-) -> go.Figure:
+def plot_kept_tokens(kept: KeptTokens, clip_id: str, *, clips: Clips, width: int | None = None) -> go.Figure:
     """Draw the positions that the emotion branch kept of a clip: what it ranked them by, then each keep rate.
 
-    Positions that were dropped are darkened. On synthetic clips a white line goes around the planted region, and under
-    each picture is the share of it that is covered, with chance (the share of positions kept).
+    Positions that were dropped are darkened. On synthetic clips a white line goes around the planted region that `kept`
+    was measured against, and under each picture is the share of it that is covered, with chance (the share of positions
+    kept).
 
     Parameters
     ----------
@@ -326,8 +298,6 @@ def plot_kept_tokens(
     clip_id : str
     clips : Clips
         With frames; joined by clip_id.
-    region : str or None
-        What to draw a line around: ``cue``, an AU or ``AUs``; the region that `kept` was measured against where None.
     width : int or None
         In pixels; 216 a picture where None.
 
@@ -338,7 +308,7 @@ def plot_kept_tokens(
     Raises
     ------
     ValueError
-        If the clip is not in both, the clips have no frames, or a region is asked for that was not planted.
+        If the clip is not in both, or the clips have no frames.
 
     See Also
     --------
@@ -356,18 +326,16 @@ def plot_kept_tokens(
     place = int(positions(kept.table, clip_id, owner="these kept tokens")[0])
     row, about = clip_row(clips, clip_id)
     frames = require(shown_frames(clips, row)[0], otherwise="these clips have no frames to draw kept positions over")
-    named = region or (kept.region if clips.truth is not None else "")
-    outline = images.region_of(clips, clip_id, named) if named else np.zeros(clips.size, dtype=bool)
-    face = enlarge(frames[clip_moments(clips, clip_id).apex or 0], _KEPT_PIXELS)
+    outlined = clips.truth is not None and kept.region
+    outline = images.region_of(clips, clip_id, kept.region) if outlined else np.zeros(clips.size, dtype=bool)
+    face = enlarge(frames[clip_moments(clips, clip_id).apex or 0], 360)
     scores = kept.scores[place]
     ranks = scores.ravel().argsort().argsort().reshape(scores.shape) / max(1, scores.size - 1)
     glow = images.magnitude_colours(images.over(ranks, face.shape[:2]))
     ranking = (0.5 * face.mean(axis=2, keepdims=True) + 0.5 * glow).astype(np.uint8)
     shown = [Tile(images.draw_outline(ranking, outline), "<b>ranking</b>", "bright: kept first")]
     for scale, (rate, mask) in enumerate(zip(kept.keep_rates, kept.masks[place], strict=True)):
-        note = f"weight {kept.mix[place, scale]:.2f}"
-        if kept.cover is not None and named == kept.region:
-            note += f"<br>{cover_text(kept, place, scale)}"
+        note = "<br>".join(filter(None, [f"weight {kept.mix[place, scale]:.2f}", cover_text(kept, place, scale)]))
         title = f"<b>keep {rate:g}</b> · {int(mask.sum())} of {mask.size}"
         shown.append(Tile(images.draw_outline(images.draw_kept(face, mask), outline), title, note))
     cell = 216 if width is None else (width - 24) // len(shown)
@@ -379,6 +347,5 @@ def cover_text(kept: KeptTokens, place: int, scale: int) -> str:
     if kept.cover is None:
         return ""
     cover = kept.cover[place, scale]
-    if np.isnan(cover):
-        return f"no {kept.region} in this clip"
-    return f"{cover:.0%} of the {kept.region}, chance {kept.kept_shares[scale]:.0%}"
+    covered = f"{cover:.0%} of the {kept.region}, chance {kept.kept_shares[scale]:.0%}"
+    return f"no {kept.region} in this clip" if np.isnan(cover) else covered

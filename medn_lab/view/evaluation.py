@@ -13,15 +13,13 @@ from medn_lab.view.answers import UNLABELLED, confusion_cells, draw_confusion
 from medn_lab.view.marks import ABOVE, ESTIMATE, SMALLEST, WITHIN, counted, forest, level, need, room_for
 from medn_lab.view.theme import as_text
 
+# Name and colour of each rule by which an epoch is chosen.
 RULES = {
     "last_epoch": ("last epoch", ESTIMATE),
     "validation": ("best on validation", WITHIN),
     "best_on_test": ("best on test: optimistic", ABOVE),
 }
-"""Name and colour of each rule by which an epoch is chosen."""
-BAND = "rgba(47, 127, 208, 0.18)"
-MOST_NAMED, MOST_COUNTED = 40, 64
-"""Folds whose names fit under the bars, and whose numbers of clips fit into them."""
+MOST_NAMED = 40  # folds whose names fit under the bars
 
 
 def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figure:
@@ -42,11 +40,6 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     -------
     Figure
 
-    Raises
-    ------
-    ValueError
-        If there are no clips.
-
     See Also
     --------
     plot_confusion_matrix, plot_folds, plot_au_detection
@@ -61,14 +54,12 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     >>> figure.layout.title.text
     '<b>Evaluation</b>'
     """
-    if not len(summary.predictions):
-        raise ValueError("there are no clips to draw an evaluation of")
     counts = confusion_cells(summary.predictions, label=summary.label)[1]
     titles = ("Confusion matrix", "Scores, floor and ceilings")
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.14, subplot_titles=titles)
     draw_confusion(figure, counts, row=1, col=1)
-    scores = summary.scores[summary.scores["part"] == "all"] if len(summary.scores) else summary.scores
-    if len(scores):
+    if len(summary.scores):
+        scores = summary.scores[summary.scores["part"] == "all"]
         ceilings = pd.DataFrame({"value": pd.Series(summary.ceilings, dtype=float)})
         table = pd.concat([scores[["value", "low", "high", "floor"]].astype(float), ceilings], ignore_index=True)
         forest(
@@ -79,8 +70,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
         )  # fmt: skip
         figure.update_xaxes(range=[0, 1.04], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".2f", row=1, col=2)
     else:
-        why = marks.fitted(" ".join(summary.notes) or "Nothing was scored.", 0.36 * width)
-        marks.tile(figure, marks.Tile(None, note=why), row=1, col=2)
+        marks.tile(figure, marks.Tile(None, note=marks.fitted(" ".join(summary.notes), 0.36 * width)), row=1, col=2)
     scored = counts.drop(index=UNLABELLED, errors="ignore").to_numpy().sum()
     persons = f" of {counted(len(summary.subjects), 'subject')}" if len(summary.subjects) else ""
     figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.12, "yanchor": "top"})
@@ -91,7 +81,7 @@ def plot_evaluation(summary: EvaluationSummary, *, width: int = 980) -> go.Figur
     )  # fmt: skip
 
 
-def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width: int | None = None) -> go.Figure:
+def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame, width: int | None = None) -> go.Figure:
     """Draw the accuracy of each fold with its number of clips, the pooled accuracy, and the AU-only floor.
 
     A bar is one held-out subject (or data set) and rests on the clips written at its foot: with four clips it can only
@@ -101,11 +91,10 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
     Parameters
     ----------
     folds : DataFrame
-        One row a fold, with ``held_out, n_test, accuracy`` and, where there are, ``dataset, subject, error``, as
-        ``medn.evaluate.evaluate_loso(...).folds``.
-    scores : DataFrame, optional
-        With ``part, measure, value, low, high, floor``, as ``result.scores()``; the row of accuracy over all clips is
-        drawn.
+        One row a fold, with ``held_out, n_test, accuracy, error``, as ``medn.evaluate.evaluate_loso(...).folds``.
+    scores : DataFrame
+        ``part, measure, value, low, high, floor, n_clips, n_subjects``, as ``result.scores()``; the row of accuracy
+        over all clips is drawn.
     width : int or None
         In pixels; chosen by the number of folds where None.
 
@@ -125,52 +114,55 @@ def plot_folds(folds: pd.DataFrame, *, scores: pd.DataFrame | None = None, width
 
     Examples
     --------
-    >>> folds = pd.DataFrame({"held_out": ["s01", "s02"], "n_test": [10, 12], "accuracy": [0.9, 0.5]})
-    >>> plot_folds(folds).data[0].type
+    >>> folds = pd.DataFrame({"held_out": ["s01", "s02"], "n_test": [10, 12], "accuracy": [0.9, 0.5], "error": ""})
+    >>> scores = {"part": "all", "measure": "accuracy", "value": 0.68, "low": 0.4, "high": 0.9, "floor": 0.3}
+    >>> plot_folds(folds, scores=pd.DataFrame([scores | {"n_clips": 22, "n_subjects": 2}])).data[0].type
     'bar'
     """
-    need(folds, ("held_out", "n_test", "accuracy"), maker="evaluate.evaluate_loso(...).folds")
+    need(folds, ("held_out", "n_test", "accuracy", "error"), maker="evaluate.evaluate_loso(...).folds")
     rows = folds.sort_values(["accuracy", "n_test"], ascending=False, kind="stable", na_position="last")
     rows = rows.assign(place=np.arange(len(rows)), held_out=rows["held_out"].map(as_text))
-    rows = rows.assign(why=rows["error"].map(as_text) if "error" in rows else "")
-    done, failed = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()]
-    parts = {"": done}
-    if several := "dataset" in rows and 1 < rows["dataset"].nunique() < len(rows):
-        parts = {str(name): part for name, part in done.groupby("dataset")}
+    done, failed, few = rows[rows["accuracy"].notna()], rows[rows["accuracy"].isna()], len(rows) <= MOST_NAMED
     figure = go.Figure()
-    for number, (name, part) in enumerate(parts.items()):
-        figure.add_bar(
-            x=part["place"], y=part["accuracy"], name=as_text(name), customdata=part[["held_out", "n_test"]],
-            marker={"color": theme.category_style(number)[0]}, showlegend=several, meta="accuracy", textangle=0,
-            text=part["n_test"] if len(rows) <= MOST_COUNTED else None, textfont={"size": SMALLEST},
-            insidetextanchor="start", textposition=np.where(part["accuracy"] > 0.07, "inside", "outside"),
-            hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
-        )  # fmt: skip
-    figure.add_scatter(
-        x=failed["place"], y=[0.035] * len(failed), text=["✕"] * len(failed), meta="failed", mode="text",
-        textfont={"color": ABOVE, "size": SMALLEST}, customdata=failed[["held_out", "why"]],
-        hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>", showlegend=False,
+    figure.add_bar(
+        x=done["place"], y=done["accuracy"], customdata=done[["held_out", "n_test"]], meta="accuracy", textangle=0,
+        marker={"color": theme.CATEGORY_COLOURS[0]}, text=done["n_test"] if few else None, showlegend=False,
+        textfont={"size": SMALLEST}, insidetextanchor="start",
+        textposition=np.where(done["accuracy"] > 0.07, "inside", "outside"),
+        hovertemplate="%{customdata[0]}: %{y:.1%} of %{customdata[1]} clips<extra></extra>",
     )  # fmt: skip
-    facts = [_draw_pooled(figure, scores) or f"{counted(len(rows), 'fold')}, {rows['n_test'].sum()} clips"]
-    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed))
-    facts += ["in each bar: its clips"] * (len(rows) <= MOST_COUNTED)
-    by_subject = "subject" in rows and (rows["subject"] != "").all()
-    names = without_common_start([as_text(name) for name in rows["subject" if by_subject else "held_out"]])
-    named = len(rows) <= MOST_NAMED
-    turned = named and max(map(len, names)) * len(rows) > 60
-    below = 34 + 6 * max(map(len, names)) if turned else 56
+    if len(failed):
+        figure.add_scatter(
+            x=failed["place"], y=[0.035] * len(failed), text=["✕"] * len(failed), meta="failed", mode="text",
+            textfont={"color": ABOVE, "size": SMALLEST}, showlegend=False,
+            customdata=np.stack([failed["held_out"], failed["error"].map(as_text)], axis=1),
+            hovertemplate="%{customdata[0]} failed: %{customdata[1]}<extra></extra>",
+        )  # fmt: skip
+    row = scores.query("measure == 'accuracy' and part == 'all'").iloc[0]
+    if not np.isnan(row["low"]):
+        band = {"fillcolor": "rgba(47, 127, 208, 0.18)", "line_width": 0, "layer": "below"}
+        figure.add_hrect(y0=row["low"], y1=row["high"], **band)
+    below = row["value"] < row["floor"]  # labels of near lines stay apart
+    for key, name, colour, dash, side in (
+        ("value", "pooled", ESTIMATE, "solid", "top" if below else "bottom"),
+        ("floor", scores.attrs.get("floor", "AU-only floor"), theme.INK, "dash", "bottom" if below else "top"),
+    ):
+        label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
+        line = {"color": colour, "width": 1.5, "dash": dash}
+        figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
+    pooled = marks.interval_text(row["value"], row["low"], row["high"])
+    facts = [f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"]
+    facts += [f"✕ failed ({len(failed)})"] * bool(len(failed)) + ["in each bar: its clips"] * few
+    names = without_common_start(list(rows["held_out"]))
     figure.update_yaxes(range=[0, 1.02], tickvals=[0, 0.25, 0.5, 0.75, 1], tickformat=".0%", title_text="accuracy")
     figure.update_xaxes(
-        tickvals=rows["place"] if named else [], ticktext=names if named else [], tickangle=-60 if turned else 0,
-        title_text=None if turned else "held out" if named else f"{len(rows)} folds, sorted", showgrid=False,
-        range=[-0.7, len(rows) - 0.3],
+        tickvals=rows["place"] if few else [], ticktext=names if few else [], tickangle=-60, showgrid=False,
+        title_text=None if few else f"{len(rows)} folds, sorted", range=[-0.7, len(rows) - 0.3],
     )  # fmt: skip
-    figure.update_layout(
-        bargap=0.25, showlegend=several, legend={"x": 1, "xanchor": "right", "y": 1.01, "yanchor": "bottom"}
-    )
+    foot = 34 + 6 * max(map(len, names)) if few else 56
     return theme.finish(
-        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + below,
-        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), margin=(56, 150, 88 if several else 66, below),
+        figure, width=width or int(np.clip(210 + 30 * len(rows), 640, 980)), height=284 + foot,
+        title="<b>Accuracy per fold</b>", subtitle=" · ".join(facts), margin=(56, 150, 66, foot),
     )  # fmt: skip
 
 
@@ -182,34 +174,10 @@ def without_common_start(names: list[str]) -> list[str]:
     >>> without_common_start(["set1-s01", "set1-s12"]), without_common_start(["01", "02"])
     (['s01', 's12'], ['01', '02'])
     """
-    first, last = min(names), max(names)
-    same = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
-    cut = 1 + max(first[:same].rfind(mark) for mark in "-_/ ")
+    pairs = zip(min(names), max(names), strict=False)
+    same = next((place for place, (a, b) in enumerate(pairs) if a != b), 0)
+    cut = 1 + max(names[0][:same].rfind(mark) for mark in "-_/ ")
     return [name[cut:] for name in names]
-
-
-def _draw_pooled(figure: go.Figure, scores: pd.DataFrame | None) -> str:
-    """Add the pooled accuracy with its interval, and the floor; return them as text."""
-    if scores is None:
-        return ""
-    chosen = scores[scores["measure"].str.lower() == "accuracy"]
-    chosen = chosen[chosen["part"] == "all"] if "part" in chosen else chosen
-    if not len(chosen):
-        raise ValueError("the scores have no row of accuracy over all clips; give result.scores()")
-    row = chosen.iloc[0]
-    if not np.isnan(row["low"]):
-        figure.add_hrect(y0=row["low"], y1=row["high"], fillcolor=BAND, line_width=0, layer="below")
-    sides = ("top", "bottom") if row["value"] < row["floor"] else ("bottom", "top")  # labels of near lines stay apart
-    floor = scores.attrs.get("floor", "AU-only floor")
-    for key, name, colour, dash, side in (
-        ("value", "pooled", ESTIMATE, "solid", sides[0]), ("floor", floor, theme.INK, "dash", sides[1]),
-    ):  # fmt: skip
-        if np.isfinite(row[key]):
-            label = {"text": f"{as_text(name)} {row[key]:.3f}", "font": {"size": 12, "color": colour}, "yanchor": side}
-            line = {"color": colour, "width": 1.5, "dash": dash}
-            figure.add_hline(y=row[key], line=line, annotation=label, annotation_position="right")
-    pooled = marks.interval_text(row["value"], row["low"], row["high"])
-    return f"pooled accuracy {pooled}, {row['n_clips']:.0f} clips of {row['n_subjects']:.0f} subjects"
 
 
 def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None, width: int = 960) -> go.Figure:
@@ -247,9 +215,9 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     """
     needed = ("model_a", "model_b", "measure", "difference", "low", "high")
     need(table, needed, maker="evaluate.compare_predictions(...).table")
-    both = subjects is not None and len(subjects) > 0
+    both = subjects is not None
     figure = make_subplots(
-        rows=1, cols=2 if both else 1, column_widths=[0.42, 0.58] if both else None, horizontal_spacing=0.12,
+        rows=1, cols=1 + both, column_widths=[0.42, 0.58] if both else None, horizontal_spacing=0.12,
         subplot_titles=("Difference, paired interval", "Accuracy per subject") if both else None,
     )  # fmt: skip
     measures, a, b = (table[name].map(as_text) for name in ("measure", "model_a", "model_b"))
@@ -262,8 +230,25 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     )  # fmt: skip
     level(figure, 0.0, row=1, col=1)
     figure.update_xaxes(title_text="difference", tickformat="+.2f", rangemode="tozero", row=1, col=1)
-    if both:
-        _draw_subjects(figure, subjects, names={"a": a.iloc[0], "b": b.iloc[0]})
+    if subjects is not None:
+        rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
+        rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
+        colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
+        ends = rows[["a", "b"]]
+        between = marks.error_bar(rows["b"], ends.min(axis=1), ends.max(axis=1), colour=theme.GREY) | {"width": 0}
+        for side, name, symbol in (("b", b.iloc[0], "circle-open"), ("a", a.iloc[0], "circle")):
+            figure.add_scatter(
+                x=rows.index, y=rows[side], mode="markers", name=name, meta=side, row=1, col=2,
+                error_y=between if side == "b" else None, customdata=rows[["subject", "n_clips"]],
+                marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
+                hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{name}</extra>",
+            )  # fmt: skip
+        shown = without_common_start(list(rows["subject"])) if len(rows) <= MOST_NAMED else []
+        figure.update_xaxes(
+            tickvals=rows.index[: len(shown)], ticktext=shown, showgrid=False, zeroline=False, tickangle=-60,
+            title_text=counted(len(rows), "subject"), row=1, col=2,
+        )  # fmt: skip
+        figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
     figure.update_layout(legend={"x": 1.0, "xanchor": "right", "y": 1.09, "yanchor": "bottom"})
     return theme.finish(
         figure, width=width, height=max(160 + 44 * len(table), 400 * both), title="<b>Comparison of two models</b>",
@@ -272,29 +257,7 @@ def plot_comparison(table: pd.DataFrame, *, subjects: pd.DataFrame | None = None
     )  # fmt: skip
 
 
-def _draw_subjects(figure: go.Figure, subjects: pd.DataFrame, *, names: dict[str, str]) -> None:
-    """Add a line per subject from the accuracy under the second model to that under the first."""
-    rows = subjects.assign(difference=subjects["a"] - subjects["b"], subject=subjects["subject"].map(as_text))
-    rows = rows.sort_values(["difference", "a"], ascending=False, kind="stable").reset_index(drop=True)
-    colours = np.select([rows["difference"] > 0, rows["difference"] < 0], [WITHIN, ABOVE], theme.GREY)
-    ends = rows[["a", "b"]]
-    between = marks.error_bar(rows["b"], ends.min(axis=1), ends.max(axis=1), colour=theme.GREY) | {"width": 0}
-    for side, symbol in (("b", "circle-open"), ("a", "circle")):
-        figure.add_scatter(
-            x=rows.index, y=rows[side], mode="markers", name=names[side], meta=side, row=1, col=2,
-            error_y=between if side == "b" else None, customdata=rows[["subject", "n_clips"]],
-            marker={"size": 9, "symbol": symbol, "color": colours, "line": {"width": 2, "color": colours}},
-            hovertemplate=f"%{{customdata[0]}}: %{{y:.1%}} of %{{customdata[1]}} clips<extra>{names[side]}</extra>",
-        )  # fmt: skip
-    shown = without_common_start(list(rows["subject"])) if len(rows) <= 30 else []
-    figure.update_xaxes(
-        tickvals=rows.index[: len(shown)], ticktext=shown, showgrid=False, zeroline=False, tickangle=-60,
-        title_text=f"{len(rows)} subjects", row=1, col=2,
-    )  # fmt: skip
-    figure.update_yaxes(range=[-0.03, 1.04], tickformat=".0%", title_text="accuracy", row=1, col=2)
-
-
-def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = None, width: int = 960) -> go.Figure:
+def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame, width: int = 960) -> go.Figure:
     """Draw the scores under three ways of choosing the epoch, and the accuracy of each epoch.
 
     The first two rules do not use the held-out clips. The third takes for each subject the epoch that is best on that
@@ -304,9 +267,8 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = N
     ----------
     table : DataFrame
         ``rule, measure, value, low, high, floor``, as ``medn.evaluate.selection_audit(...).table``.
-    epochs : DataFrame, optional
+    epochs : DataFrame
         ``fold, epoch, validation_accuracy, held_out_accuracy, n_validation, n_held_out``, as the audit's ``epochs``.
-        Without it the curve is left out.
     width : int
         In pixels.
 
@@ -322,42 +284,17 @@ def plot_selection_audit(table: pd.DataFrame, *, epochs: pd.DataFrame | None = N
     Examples
     --------
     >>> table = pd.DataFrame({"rule": ["last_epoch", "best_on_test"], "measure": "accuracy", "value": [0.7, 0.8]})
-    >>> figure = plot_selection_audit(table.assign(low=0.6, high=0.9, floor=0.5))
+    >>> epochs = pd.DataFrame({"fold": 0, "epoch": [1, 2], "validation_accuracy": [0.5, 0.7], "n_validation": 10})
+    >>> epochs = epochs.assign(held_out_accuracy=[0.8, 0.7], n_held_out=10)
+    >>> figure = plot_selection_audit(table.assign(low=0.6, high=0.9, floor=0.5), epochs=epochs)
     >>> figure.layout.title.text
     '<b>Selection audit</b>'
     """
     need(table, ("rule", "measure", "value", "low", "high", "floor"), maker="evaluate.selection_audit(...).table")
-    strange = sorted(set(table["rule"]) - set(RULES))
-    if strange:
-        raise ValueError(f"no rule {', '.join(strange)}; there are {', '.join(RULES)}")
-    col = 1 if epochs is None else 2
-    figure = make_subplots(
-        rows=1, cols=col, horizontal_spacing=0.27,
-        subplot_titles=None if epochs is None else ("Accuracy per epoch", "Scores by rule"),
-    )  # fmt: skip
-    if epochs is not None:
-        _draw_epochs(figure, epochs)
     orders = {"measure": list(table["measure"].unique()), "rule": list(RULES)}
     rows = table.sort_values(["measure", "rule"], key=lambda column: column.map(orders[column.name].index))
-    labels = [f"{as_text(row.measure)}, {RULES[row.rule][0]}" for row in rows.itertuples()]
-    forest(
-        figure, rows, labels=labels, colour=[RULES[rule][1] for rule in rows["rule"]], row=1, col=col,
-        name="score, interval over subjects", references={"floor": table.attrs.get("floor", "AU-only floor")},
-        open_marker=rows["rule"] == "best_on_test", texts=[f"{value:.3f}" for value in rows["value"]],
-    )  # fmt: skip
-    figure.update_xaxes(tickformat=".2f", row=1, col=col)
-    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.17, "yanchor": "top"})
-    accuracy = rows[rows["measure"].str.lower() == "accuracy"].set_index("rule")["value"]
-    gain = accuracy.get("best_on_test", np.nan) - accuracy.get("last_epoch", np.nan)
-    return theme.finish(
-        figure, width=width, height=max(320, 200 + 34 * len(rows)), title="<b>Selection audit</b>",
-        subtitle="" if np.isnan(gain) else f"choosing the epoch on the held-out subject adds {gain:+.3f} of accuracy",
-        margin=(room_for(labels) if epochs is None else 56, 20, 84, 84),
-    )  # fmt: skip
-
-
-def _draw_epochs(figure: go.Figure, epochs: pd.DataFrame) -> None:
-    """Add the accuracy pooled over the clips of all folds, of the held-out and of the validation subjects."""
+    titles = ("Accuracy per epoch", "Scores by rule")
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.27, subplot_titles=titles)
     for side, name, colour, dash in (
         ("held_out", "held-out subjects", ESTIMATE, "solid"), ("validation", "validation subjects", WITHIN, "dot"),
     ):  # fmt: skip
@@ -371,6 +308,21 @@ def _draw_epochs(figure: go.Figure, epochs: pd.DataFrame) -> None:
     last = int(epochs["epoch"].max())
     figure.update_xaxes(title_text="epoch", range=[0.5, last + 0.5], dtick=1 if last <= 12 else None, row=1, col=1)
     figure.update_yaxes(title_text="accuracy, pooled", range=[0, 1.02], tickformat=".0%", row=1, col=1)
+    labels = [f"{as_text(row.measure)}, {RULES[row.rule][0]}" for row in rows.itertuples()]
+    forest(
+        figure, rows, labels=labels, colour=[RULES[rule][1] for rule in rows["rule"]], row=1, col=2,
+        name="score, interval over subjects", references={"floor": table.attrs.get("floor", "AU-only floor")},
+        open_marker=rows["rule"] == "best_on_test", texts=[f"{value:.3f}" for value in rows["value"]],
+    )  # fmt: skip
+    figure.update_xaxes(tickformat=".2f", row=1, col=2)
+    figure.update_layout(legend={"x": 1, "xanchor": "right", "y": -0.17, "yanchor": "top"})
+    accuracy = rows[rows["measure"] == "accuracy"].set_index("rule")["value"]
+    gain = accuracy.get("best_on_test", np.nan) - accuracy.get("last_epoch", np.nan)
+    return theme.finish(
+        figure, width=width, height=max(320, 200 + 34 * len(rows)), title="<b>Selection audit</b>",
+        subtitle="" if np.isnan(gain) else f"choosing the epoch on the held-out subject adds {gain:+.3f} of accuracy",
+        margin=(56, 20, 84, 84),
+    )  # fmt: skip
 
 
 def plot_au_detection(table: pd.DataFrame, *, width: int = 900) -> go.Figure:

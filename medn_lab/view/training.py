@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -9,7 +11,7 @@ from plotly.subplots import make_subplots
 
 from medn_lab.records import History
 from medn_lab.view import theme
-from medn_lab.view.marks import forest, level, need, room_for, rows_from_the_top
+from medn_lab.view.marks import counted, forest, level, need, room_for, rows_from_the_top
 from medn_lab.view.theme import as_text
 
 # The fused branch's colour stands for dependence, which is of both branches.
@@ -25,8 +27,6 @@ _CURVES = {
     "leak_aus_from_emotion": ("AUs from the emotion branch", theme.BRANCH_COLOURS["emotion"]),
     "leak_emotion_from_motion": ("emotion from the motion branch", theme.BRANCH_COLOURS["motion"]),
 }
-_NOT_CURVES = ("epoch", "seconds", "learning_rate")
-_VALIDATION, _ALLOWED = "validation_", "_allowed"
 _VARIANTS = {
     "motion only": theme.BRANCH_COLOURS["motion"], "emotion only": theme.BRANCH_COLOURS["emotion"], "none": theme.GREY,
     "orthogonal": "#2F7FD0", "bottleneck": "#7D55CC",
@@ -44,21 +44,19 @@ def curve_columns(table: pd.DataFrame) -> dict[str, list[str]]:
     (['loss'], ['accuracy'], ['leak_aus_from_emotion'])
     """
     panels: dict[str, list[str]] = {"loss": [], "score": [], "dependence": [], "leak": []}
-    for name in table.columns.difference(_NOT_CURVES, sort=False):
-        if len(table) and not pd.api.types.is_numeric_dtype(table[name]):
-            continue
-        first, score = name.partition("_")[0], name.removeprefix(_VALIDATION) in ("accuracy", "uf1", "uar")
+    for name in table.columns.drop(["epoch", "seconds", "learning_rate"], errors="ignore"):
+        first, score = name.partition("_")[0], name.removeprefix("validation_") in ("accuracy", "uf1", "uar")
         panels[first if first in ("dependence", "leak") else "score" if score else "loss"].append(name)
     return panels
 
 
 def curve_name(column: str) -> str:
     """What a column of a history is called in the legend."""
-    if column.endswith(_ALLOWED):
-        return f"allowed: {curve_name(column.removesuffix(_ALLOWED))}"
-    if column.startswith(_VALIDATION):
-        return f"{curve_name(column.removeprefix(_VALIDATION)).removesuffix(', training clips')}, validation clips"
-    return _CURVES[column][0] if column in _CURVES else as_text(column.replace("_", " "))
+    base = column.removeprefix("validation_").removesuffix("_allowed")
+    name = _CURVES[base][0] if base in _CURVES else as_text(base.replace("_", " "))
+    if column.endswith("_allowed"):
+        return f"allowed: {name}"
+    return name if base == column else f"{name.removesuffix(', training clips')}, validation clips"
 
 
 def plot_history(history: History, *, width: int = 960) -> go.Figure:
@@ -72,7 +70,7 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     Parameters
     ----------
     history : History
-        Of a finished or running training; an empty one gives empty panels and a line that says so.
+        Of a finished or running training; an empty one gives empty panels.
     width : int
         In pixels.
 
@@ -97,15 +95,28 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
     figure = make_subplots(
         rows=rows, cols=2, subplot_titles=titles[: 2 * rows], horizontal_spacing=0.09, vertical_spacing=110 / height
     )
-    # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
-    legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right"}
     for place, columns in enumerate(list(panels.values())[: 2 * rows]):
         key, (row, col) = f"legend{place + 1 if place else ''}", (place // 2 + 1, place % 2 + 1)
-        for name in columns:
-            figure.add_trace(_curve(table, name, columns).update(legend=key), row=row, col=col)
+        bases = [name.removeprefix("validation_").removesuffix("_allowed") for name in columns]
+        unnamed = [base for base in dict.fromkeys(bases) if base not in _CURVES]
+        colours = {name: colour for name, (_, colour) in _CURVES.items()}
+        colours |= dict(zip(unnamed, cycle(theme.CATEGORY_COLOURS[1:]), strict=False))
+        for name, base in zip(columns, bases, strict=True):
+            # A curve of validation clips, or of what is allowed, has the colour of its curve and another line.
+            second, allowed = name.startswith("validation_"), name.endswith("_allowed")
+            dash = "dash" if second else "dot" if allowed else "solid"
+            figure.add_scatter(
+                x=table["epoch"], y=table[name], name=curve_name(name), meta=name, connectgaps=True, legend=key,
+                mode="lines" if allowed else "lines+markers", hovertemplate="%{y:.3f}", row=row, col=col,
+                showlegend=not allowed and not (second and base in columns and "accuracy" not in base),
+                line={"color": colours[base], "width": 3 if name == "loss" else 2, "dash": dash},
+                marker={"size": 6, "symbol": "circle-open" if second else "circle"},
+            )  # fmt: skip
+        # Losses and dependence fall and accuracies rise: each legend stands in the corner that stays empty.
         plot, edge = figure.get_subplot(row, col), 0 if place == 1 else 1
-        corner = {"y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge], "x": plot.xaxis.domain[1]}
-        figure.update_layout({key: legend | corner})
+        legend = {"orientation": "v", "itemsizing": "trace", "bgcolor": theme.CLEAR, "xanchor": "right"}
+        legend |= {"x": plot.xaxis.domain[1], "y": plot.yaxis.domain[edge], "yanchor": ("bottom", "top")[edge]}
+        figure.update_layout({key: legend})
     figure.update_xaxes(title_text="epoch", rangemode="tozero", dtick=1 if len(history) <= 12 else None)
     figure.update_yaxes(title_text="loss", rangemode="tozero", row=1, col=1)
     figure.update_yaxes(title_text="share of clips, or UF1", range=[0, 1.02], tickformat=".0%", row=1, col=2)
@@ -114,8 +125,6 @@ def plot_history(history: History, *, width: int = 960) -> go.Figure:
         ticks = [0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]  # above 1 is room for the legend
         figure.update_yaxes(title_text="AUC (0.5 is chance)", range=[0.38, 1.22], tickvals=ticks, row=2, col=2)
     figure.update_layout(hovermode="x unified")
-    if not len(history):
-        figure.add_annotation(text="no epoch has ended yet", showarrow=False, xref="paper", yref="paper", x=0.5, y=0.5)
     title = f"<b>Training</b> · {as_text(summary(history))}"
     return theme.finish(figure, width=width, height=height, title=title, margin=(56, 20, 64, 48))
 
@@ -124,28 +133,11 @@ def summary(history: History) -> str:
     """One line on a training: epochs, time, last loss and accuracy, status."""
     if not len(history):
         return f"no epoch has ended yet, {history.status}"
-    table = history.table
-    parts = [f"{len(history)} epochs", f"{table['seconds'].sum():.0f} s" if "seconds" in table else ""]
-    for name in ("loss", "accuracy", "validation_accuracy"):
-        if name in table and pd.notna(table[name].iloc[-1]):
-            parts.append(f"{name.replace('_', ' ')} {table[name].iloc[-1]:.3f}")
+    table, last = history.table, history.table.iloc[-1]
+    parts = [counted(len(history), "epoch"), f"{table['seconds'].sum():.0f} s" if "seconds" in table else ""]
+    scores = [name for name in ("loss", "accuracy", "validation_accuracy") if pd.notna(last.get(name))]
+    parts += [f"{name.replace('_', ' ')} {last[name]:.3f}" for name in scores]
     return ", ".join(filter(None, [*parts, history.status]))
-
-
-def _curve(table: pd.DataFrame, column: str, panel: list[str]) -> go.Scatter:
-    """One curve; that of validation clips or of what is allowed has its curve's colour and another line."""
-    bases = [name.removeprefix(_VALIDATION).removesuffix(_ALLOWED) for name in panel]
-    base, unnamed = bases[panel.index(column)], [name for name in dict.fromkeys(bases) if name not in _CURVES]
-    spare = theme.CATEGORY_COLOURS[(1 + unnamed.index(base)) % 10] if base in unnamed else ""
-    second, allowed = column.startswith(_VALIDATION), column.endswith(_ALLOWED)
-    dash = "dash" if second else "dot" if allowed else "solid"
-    return go.Scatter(
-        x=table["epoch"] if "epoch" in table else np.arange(1, len(table) + 1), y=table[column],
-        name=curve_name(column), meta=column, mode="lines" if allowed else "lines+markers", connectgaps=True,
-        showlegend=not allowed and not (second and base in panel and "accuracy" not in base),
-        line={"color": spare or _CURVES[base][1], "width": 3 if column == "loss" else 2, "dash": dash},
-        marker={"size": 6, "symbol": "circle-open" if second else "circle"}, hovertemplate="%{y:.3f}",
-    )  # fmt: skip
 
 
 def plot_variants(
@@ -202,8 +194,9 @@ def plot_variants(
         forest(
             figure, shown, labels=label, name=str(variant), legend=len(groups) > 1,
             colour=_VARIANTS.get(str(variant), theme.category_style(place)[0]),
-            places=rows[by].map(as_text).map(lines.index).to_numpy() + 0.7 * ((place + 0.5) / len(groups) - 0.5),
         )  # fmt: skip
+        on_its_line = rows[by].map(as_text).map(lines.index).to_numpy()
+        figure.data[-1].y = on_its_line + 0.7 * ((place + 0.5) / len(groups) - 0.5)
     ends = [*(ceilings or {}).values(), *table[columns].to_numpy(dtype=float).ravel()]
     for name, value in (ceilings or {}).items():
         level(figure, value, text=f"{_CEILINGS.get(name, name)} {value:.2f}", dash="dot")

@@ -93,7 +93,6 @@ def run_loso(given: Path, out: Path) -> str:
 def state_of_loso(out: Path) -> int:
     folds = list(out.glob("fold_*"))
     for fold in folds:
-        json.loads((fold / "fold.json").read_text())
         Predictions.load(fold / "last_epoch")
     return len(folds)
 
