@@ -223,15 +223,15 @@ class TestSelection:
 
     def test_the_picture_shows_selection_all_and_chance(self, features):
         measure = selection_measures(features)
-        some, small = measure(features.table["clip_id"][:60]), measure(features.table["clip_id"][:3])
-        figure = plot_selection_measures(some, of_all=measure())
+        some, small, every = (measure(features.table["clip_id"][:n]) for n in (60, 3, 160))
+        figure = plot_selection_measures(some, of_all=every)
         drawn = {trace.name: trace for trace in figure.data if trace.xaxis == "x2"}
         assert set(drawn) == {"chance", "allowed", "all clips", "selected clips"}
         assert np.allclose(drawn["selected clips"].x, some.loc[some["kind"] == "leakage", "value"])
         assert np.allclose(drawn["chance"].x, some.loc[some["kind"] == "leakage", "chance"])
         hsic = some.loc[some["measure"] == "hsic", "value"].item()
         assert any(f"{hsic:.4f}" in note.text for note in figure.layout.annotations)
-        crossed = plot_selection_measures(small, of_all=measure())
+        crossed = plot_selection_measures(small, of_all=every)
         assert any("needs at least 4 clips" in note.text for note in crossed.layout.annotations)
         shifts = {note.yshift for note in crossed.layout.annotations if note.xref == "x2 domain"}
         assert shifts == {-14}, "a reason must not cover the marker of all clips"
