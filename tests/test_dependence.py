@@ -173,20 +173,7 @@ def drifting(rng, *, groups, clips):
 
 
 class TestCalibration:
-    @pytest.mark.slow
-    @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: measure.__name__)
-    def test_p_is_uniform_for_independent_factors(self, measure):
-        # Two hundred draws of fourteen clips: an AU-like factor in one branch, a cue-like one in the other.
-        p_values = []
-        for draw in range(200):
-            rng = np.random.default_rng(draw)
-            x, y = (rng.integers(0, top, size=(14, 1)) + 0.5 * rng.normal(size=(14, 3)) for top in (2, 3))
-            p_values.append(permutation_test(measure, x, y, seed=draw, n_permutations=39).p_value)
-        assert uniform(p_values) > 0.01
-
-    @pytest.mark.parametrize(
-        ("measure", "given"), mostly_slow([(linear_cka, False), (linear_cka, True), (hsic, False), (hsic, True)])
-    )
+    @pytest.mark.parametrize(("measure", "given"), mostly_slow(itertools.product(MEASURES, (False, True))))
     def test_p_is_uniform_inside_subjects_or_emotions_where_these_alone_couple_the_branches(self, measure, given):
         inside, over_all = [], []
         groups = np.repeat(np.arange(4), 6)
@@ -200,22 +187,8 @@ class TestCalibration:
             if draw < 40:
                 over_all.append(test(x, y).p_value)
         assert uniform(inside) > 0.01
-        # Permuting everything calls the groups' levels a coupling in most draws.
-        assert np.mean(np.array(over_all) <= 0.05) > 0.5
-
-    @pytest.mark.parametrize(
-        ("measure", "power"),
-        mostly_slow([(linear_cka, 0.92), (distance_correlation, 0.87), (hsic, 0.73)]),
-    )
-    def test_a_correlation_of_one_half_is_found_in_forty_clips_with_the_stated_power(self, measure, power):
-        # The t test of one normal pair with r = .5 and n = 40 finds it at .05 in 92 of 100. The powers stated are
-        # those of 1000 draws; 150 draws stay within three standard errors of them.
-        found = []
-        for draw in range(150):
-            x, rest = noise(2, 40, seed=draw)
-            test = permutation_test(measure, x, 0.5 * x + np.sqrt(0.75) * rest, seed=draw, n_permutations=99)
-            found.append(test.p_value <= 0.05)
-        assert np.mean(found) == pytest.approx(power, abs=3 * np.sqrt(power * (1 - power) / 150))
+        # Permuting everything calls the groups' levels a coupling in most draws, of a cosine in more than .05 of them.
+        assert np.mean(np.array(over_all) <= 0.05) > (0.1 if measure is absolute_cosine else 0.5)
 
     @pytest.mark.slow
     @pytest.mark.parametrize(("groups", "clips"), [(1, 200), (4, 80)])

@@ -106,11 +106,10 @@ class TestConditionalLeakage:
             assert (row["p"] <= 0.05) == found
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("seed", range(2))
-    def test_at_most_one_in_twenty_families_is_found_where_nothing_is_inside(self, seed):
+    def test_at_most_one_in_twenty_families_is_found_where_nothing_is_inside(self):
         alone, family = [], []
         for draw in range(150):
-            rows = conditional(planted(n_subjects=5, clips=20, seed=1000 * seed + draw), n_exchanges=19, seed=draw)
+            rows = conditional(planted(n_subjects=5, clips=20, seed=draw), n_exchanges=19, seed=draw)
             rows = rows.drop(index="AUs")
             alone.append(rows["p"].min() <= 0.05)
             family.append(rows["p_family"].min() <= 0.05)

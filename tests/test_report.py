@@ -50,7 +50,7 @@ def planted(*, name="planted", leak=0.0, seed=0, n_subjects=6, clips=16):
 @pytest.fixture(scope="module")
 def report():
     models = {"without": planted(leak=1.5), "bottleneck": replace(planted(), nats=np.full(96, 0.8))}
-    how = {"n_permutations": 99, "n_shuffles": 5, "readers": ["ridge", "knn"], "seed": 3}
+    how = {"n_permutations": 99, "n_shuffles": 5, "n_exchanges": 19, "readers": ["ridge", "knn"], "seed": 3}
     about = {"decoupling": "none against bottleneck"}
     return decoupling_report(models, protocol="planted_2class", about=about, **how)
 
@@ -105,7 +105,7 @@ class TestRows:
         given = {
             "leakage": leakage(features, n_shuffles=5, **how).drop(columns="split"),
             "conditional": pd.concat(
-                [conditional_leakage(features, branch=one, n_exchanges=99, **how) for one in both]
+                [conditional_leakage(features, branch=one, n_exchanges=19, **how) for one in both]
             ),
             "readers": bits[~bits["target"].isin(AUS)],  # without single AUs
         }
@@ -167,7 +167,7 @@ class TestRecord:
         pd.testing.assert_frame_equal(again.table, report.table, check_dtype=False)
         assert (again.source, repr(again)) == (report.source, repr(report))
         parameters, facts = report.source["parameters"], report.source["models"]["without"]
-        assert (parameters["readers"], parameters["exchanges"], parameters["seed"]) == (["ridge", "knn"], 99, 3)
+        assert (parameters["readers"], parameters["exchanges"], parameters["seed"]) == (["ridge", "knn"], 19, 3)
         assert (facts["sha256"], facts["data sets"]) == ("ab" * 32, {"planted": 96})
         assert report.source["protocol"] == "planted_2class"
         assert {"medn-lab", "numpy", "pandas"} <= set(report.source["versions"])

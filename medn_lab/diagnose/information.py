@@ -116,7 +116,7 @@ def conditional_leakage(
     classes = permutation.known_classes(table, given, label)
     rows = np.flatnonzero(~pd.isna(classes))
     classes, who = classes[rows], people(table).to_numpy(dtype=object)[rows]
-    groups, within = permutation.exchange_groups(who, classes, given)
+    groups, within = permutation.exchange_groups(who, classes, given, scheme)
     lacking = f"fewer than half of the clips share their {given} with another" if groups is None else ""
     single = {name: one for name, one in encoded.items() if one is not None}
     unknown = np.isnan(np.hstack([one.columns for one in single.values()])[rows])
@@ -145,7 +145,6 @@ def conditional_leakage(
             row |= {"worst_target": worst, "worst_auc": probed[worst].value, "worst_excess": excess}
         found[leaks.MEAN_OF_AUS] = mean.figures | family | row
     constant = constant_reason({branch: values[rows]}) or constant_reason({branch: rest}, given=f"the {given}")
-    within = f"{within} by shifts in time" if scheme == "shift" and within else within
     result = pd.DataFrame({"target": name, **found[name]} for name in encoded)
     result = result.assign(branch=branch, given=given, direction="lower", within=within)
     result = leaks.table_of(result.assign(reason=result["reason"].replace(probing.CONSTANT, constant)))

@@ -322,13 +322,17 @@ def known_classes(table: pd.DataFrame, factor: str, label: str) -> np.ndarray:
     return names.to_numpy()
 
 
-def exchange_groups(who: np.ndarray, classes: np.ndarray | None, factor: str) -> tuple[np.ndarray | None, str]:
+def exchange_groups(
+    who: np.ndarray, classes: np.ndarray | None, factor: str, scheme: Scheme = "exchange"
+) -> tuple[np.ndarray | None, str]:
     """Inside what clips are exchanged: subject and factor, or what of it leaves enough clips to exchange."""
-    choices = [] if classes is None else [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor)]
-    for columns, named in choices or [(who, "subject")]:
+    choices = [(who, "subject")]
+    if classes is not None:
+        choices = [(np.column_stack([who, classes]), f"subject and {factor}"), (classes, factor)]
+    for columns, named in choices:
         groups = cells(columns)
         if pd.Series(groups).duplicated(keep=False).mean() >= ENOUGH:
-            return groups, named
+            return groups, f"{named} by shifts in time" if scheme == "shift" else named
     return None, ""
 
 

@@ -203,9 +203,7 @@ def _dependence_rows(
     except ValueError as fault:
         rows = [{"measure": measure, "reason": str(fault)} for measure in similarity.MEASURES]
         return pd.DataFrame(rows).assign(**common, direction="lower")
-    groups, within = permutation.exchange_groups(who, classes, factor)
-    if test.keywords["scheme"] == "shift":
-        within = f"{within or 'all clips'} by shifts in time"
+    groups, within = permutation.exchange_groups(who, classes, factor, test.keywords["scheme"])
     named = {"aus": "the AU set", "emotion": "the emotion"}.get(factor, factor)
     reason = constant_reason({"motion": x, "emotion": y})
     x, y = rest(x), rest(y)
