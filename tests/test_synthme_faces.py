@@ -8,7 +8,7 @@ from slow_cases import mostly_slow
 
 from medn_lab import synthme
 from medn_lab.records import Clips, frame_numbers
-from medn_lab.synthme import AUS, draw_face, draw_identity, face_studio, move_face, move_photo, photo_studio
+from medn_lab.synthme import AUS, Identity, draw_face, face_studio, move_face, move_photo, photo_studio
 
 QUIET = {"noise": 0.0, "drift": 0.0}
 MIDLINE = {"AU9", "AU17", "AU23", "AU24", "AU25"}
@@ -28,7 +28,7 @@ def studio() -> synthme.FaceStudio:
 
 @pytest.fixture(scope="module")
 def large() -> tuple[synthme.Face, synthme.FaceStudio]:
-    return draw_face(draw_identity(0, 0), size=128), face_studio(size=128, n_frames=2)
+    return draw_face(Identity(0, 0), size=128), face_studio(size=128, n_frames=2)
 
 
 def displacement(clip: Clips) -> np.ndarray:
@@ -40,10 +40,10 @@ def length(field: np.ndarray) -> np.ndarray:
 
 
 def test_a_face_is_the_same_picture_at_every_size_and_people_cover_the_range_of_skin():
-    large, small = (move_face(draw_face(draw_identity(3, 1), size=size)) for size in (192, 96))
+    large, small = (move_face(draw_face(Identity(3, 1), size=size)) for size in (192, 96))
     shrunk = cv2.resize(large, (96, 96), interpolation=cv2.INTER_AREA).astype(float)
     assert np.abs(shrunk - small).mean() < 4
-    tones = [sum(draw_identity(0, number).skin) / 3 for number in range(24)]
+    tones = [sum(Identity(0, number).skin) / 3 for number in range(24)]
     assert min(tones) < 80 < 200 < max(tones)
 
 
@@ -78,7 +78,7 @@ def test_an_au_moves_its_landmark_as_facs_says_both_sides_alike_and_one_side_alo
 def test_a_blink_hides_the_iris():
     clips = synthme.synthetic_clips(n_subjects=1, clips_per_subject=10, n_frames=2, noise=3, cue_strength=0, seed=3)
     blinks = clips.truth.table.query("blink_frame >= 0").iloc[0]
-    x, y = (int((v + 1) * 64) for v in draw_face(draw_identity(3, 0), size=64).landmarks.left["eye"])
+    x, y = (int((v + 1) * 64) for v in draw_face(Identity(3, 0), size=64).landmarks.left["eye"])
     frames = synthme.render_frames(clips, blinks["clip_id"], [0, blinks["blink_frame"]], size=128).astype(float)
     opened, closed = frames[:, y - 4 : y + 3, x - 4 : x + 5].mean(axis=-1)
     assert opened.std() > 1.5 * closed.std()

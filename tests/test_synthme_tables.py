@@ -113,8 +113,8 @@ def test_every_set_allows_its_row_of_the_table_and_with_a_cue_one_emotion():
         (emotion_table().replace({"action_units": {"9": "99"}}), "'99'"),
         (emotion_table().replace({"action_units": {"9": "5"}}), "'5' twice"),
         (emotion_table().rename(columns={"others": "anger"}), "anger, others"),
-        (emotion_table().assign(others=0.5), r"sum to 1 .* 1\+2"),
-        (emotion_table().assign(share=0.0), "share above 0"),
+        (emotion_table().assign(others=0.5), r"sum to 1.* 1\+2"),
+        (emotion_table().assign(share=0.0), "all shares are 0"),
         (SAME_STATE.assign(repression=(-0.1, 0.0), surprise=(0.1, 0.0)), "0 or more"),
     ],
 )

@@ -21,13 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
-from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 import cv2
 import numpy as np
-import pandas as pd
 
+from medn_lab.synthme.identity import read_table, turned
 from medn_lab.synthme.paint import Face
 
 CueKind = Literal["colour", "timing", "brightness"]
@@ -62,11 +61,9 @@ CUE_GREYS = 5.0
 PULSE_PIXELS = 1.1
 """Peak of the timing pulse at strength 1, in pixels of a 128 px picture."""
 
-CUE_PATCHES: dict[str, tuple[tuple[str, str, float, float, float, float], ...]] = {
-    "colour": (
-        *((side, "cheek", 0.045, 0.04, 0.085, 0.085) for side in ("right", "left")),
-        ("left", "forehead", 0.0, 0.02, 0.14, 0.055),
-    ),
+_CHEEK = ("cheek", 0.045, 0.04, 0.085, 0.085)
+CUE_PATCHES: dict[str, tuple[tuple, ...]] = {
+    "colour": (("right", *_CHEEK), ("left", *_CHEEK), ("left", "forehead", 0.0, 0.02, 0.14, 0.055)),
     "brightness": (("left", "chin", 0.0, -0.08, 0.21, 0.12),),
 }
 """Where the cues that change colours lie: the patches of :func:`bump_at`."""
@@ -80,10 +77,11 @@ def read_patches(what: Literal["pulls", "folds"]) -> dict[str, list[tuple]]:
 
     A pull is a landmark, where the patch lies off it, how wide it is, and which way it goes. A fold is a landmark,
     where it lies off it, how long and wide it is, its angle, and its height, negative for a crease and positive for a
-    bulge. AU25 has no row: the lips parting is a tear along the mouth line and made in :func:`unit_field`.
+    bulge. AU25 has no row: the lips parting is a tear along the mouth line and made in :func:`unit_field`. The timing
+    cue pulls as an AU does.
     """
-    table = pd.read_csv(Path(__file__).with_name(f"au_{what}.csv"), index_col="au")
-    return {au: list(rows.itertuples(index=False, name=None)) for au, rows in table.groupby("au")}
+    by_au = read_table(f"au_{what}").groupby(level=0)
+    return {str(au): list(rows.itertuples(index=False, name=None)) for au, rows in by_au}
 
 
 def one_of(value: str, choices: Iterable[str], name: str) -> str:
@@ -135,15 +133,14 @@ def sides_of(au: str, side: str) -> tuple[str, ...]:
     return ("right", "left") if side == "both" or au in MIDLINE_AUS else (side,)
 
 
-def peak_of(amount: float | str) -> float:
-    """The peak of an intensity in pixels of a 128 px picture: the middle of a letter's range."""
-    return sum(PEAK_PIXELS[one_of(amount, PEAK_PIXELS, "intensity")]) / 2 if isinstance(amount, str) else amount
-
-
 def pixels_of(amounts: Mapping[str, float | str], sides: Mapping[str, str]) -> Pixels:
-    """The peaks of AUs that move, by letters or pixels, on the sides given, both where none is."""
-    peaks = {au: float(peak_of(amount)) for au, amount in amounts.items()}
-    return {(au, half): peak for au, peak in peaks.items() if peak for half in sides_of(au, sides.get(au, "both"))}
+    """The peaks of AUs that move on the sides given, both where none is; a letter is the middle of its range."""
+    pixels = {}
+    for au, amount in amounts.items():
+        peak = sum(PEAK_PIXELS[one_of(amount, PEAK_PIXELS, "intensity")]) / 2 if isinstance(amount, str) else amount
+        if peak:
+            pixels |= {(au, half): float(peak) for half in sides_of(au, sides.get(au, "both"))}
+    return pixels
 
 
 def kept(make: Make) -> Make:
@@ -163,7 +160,7 @@ def kept(make: Make) -> Make:
 def face_grid(face: Face) -> tuple[np.ndarray, np.ndarray]:
     """Pixel centres in face units, turned so that the line between the eyes is level, ``(size, size)`` each."""
     axis = ((np.arange(face.size, dtype=np.float32) + 0.5) / face.size) * 2 - 1
-    return face.landmarks.level(*np.meshgrid(axis, axis))
+    return turned(*np.meshgrid(axis, axis), *face.landmarks.axis)
 
 
 def bump_at(
@@ -173,41 +170,42 @@ def bump_at(
     x, y = face_grid(face)
     out, scale = (1.0 if side == "left" else -1.0), np.float32(face.landmarks.scale)
     cx, cy = face.landmarks.place(side, place)
-    dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale
-    dy = dy - np.float32(down)
+    dx, dy = out * (x - np.float32(cx)) / scale - np.float32(lateral), (y - np.float32(cy)) / scale - np.float32(down)
     if angle:
-        cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-        dx, dy = cos * dx + sin * dy, cos * dy - sin * dx
+        dx, dy = turned(dx, dy, np.float32(np.cos(angle)), np.float32(np.sin(angle)))
     return np.exp(-0.5 * ((dx / np.float32(wide)) ** 2 + (dy / np.float32(high)) ** 2))
 
 
 @kept
-def unit_field(face: Face, au: str, side: str) -> np.ndarray:
-    """Displacement of one half of the face by one AU, (size, size, 2) float32.
+def unit_field(face: Face, name: str, side: str) -> np.ndarray:
+    """Displacement of one half of the face by an AU, or of both by the timing cue, (size, size, 2) float32.
 
-    The other half is not moved: the field fades over the midline. The longest vector of both halves together is 1, so
-    that of a half is 1 as well unless it lies on the midline.
+    An AU does not move the other half: the field fades over the midline. The longest vector of both halves together is
+    1, so that of a half is 1 as well unless it lies on the midline. The timing cue spreads the wings of the nose.
     """
-    x, _ = face_grid(face)
-    out = 1.0 if side == "left" else -1.0
     field = np.zeros((face.size, face.size, 2), np.float32)
-    for *patch, lateral, down in read_patches("pulls").get(au, ()):
-        bump = bump_at(face, side, *patch)
-        field[..., 0] += np.float32(out * lateral) * bump
-        field[..., 1] += np.float32(down) * bump
-    if au == "AU25":
+    for half in ("right", "left") if side == "both" else (side,):
+        out = 1.0 if half == "left" else -1.0
+        for *patch, lateral, down in read_patches("pulls").get(name, ()):
+            bump = bump_at(face, half, *patch)
+            field[..., 0] += np.float32(out * lateral) * bump
+            field[..., 1] += np.float32(down) * bump
+    if name == "timing":
+        return field / np.linalg.norm(field, axis=-1).max()
+    if name == "AU25":
         upper, lower, below = lips_apart(face)
         field[..., 1] += np.where(below > 0, lower, upper)
+    x, _ = face_grid(face)
     middle, _ = face.landmarks.place(side, "glabella")
-    half = np.clip(0.5 + out * (x - np.float32(middle)) / np.float32(0.05 * face.landmarks.scale), 0, 1)
-    field *= (half * half * (3 - 2 * half) / np.linalg.norm(field, axis=-1).max())[..., None]
+    share = np.clip(0.5 + out * (x - np.float32(middle)) / np.float32(0.05 * face.landmarks.scale), 0, 1)
+    field *= (share * share * (3 - 2 * share) / np.linalg.norm(field, axis=-1).max())[..., None]
     return turned_back(face, field)
 
 
 def turned_back(face: Face, field: np.ndarray) -> np.ndarray:
     """A field along the face's axes as a field along those of the picture."""
-    ax, ay = np.array(face.landmarks.axis, np.float32)
-    return np.stack([ax * field[..., 0] - ay * field[..., 1], ay * field[..., 0] + ax * field[..., 1]], -1)
+    cos, sin = np.array(face.landmarks.axis, np.float32)
+    return np.stack(turned(field[..., 0], field[..., 1], cos, -sin), -1)
 
 
 @kept
@@ -219,7 +217,8 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """
     x, y = face_grid(face)
     marks = face.landmarks
-    (right, left), mouth = (marks.place(side, "mouth_corner") for side in ("right", "left")), marks.place("", "mouth")
+    right, left = (marks.place(side, "mouth_corner") for side in ("right", "left"))
+    mouth = marks.place("left", "mouth")
     along = (x - np.float32(mouth[0])) / np.float32((left[0] - right[0]) / 2)
     corners = (right[1] + left[1]) / 2
     below = y - np.float32(mouth[1]) - np.float32(corners - mouth[1]) * along**2
@@ -227,11 +226,9 @@ def lips_apart(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     far = np.clip(np.abs(below) / np.float32(0.07 * marks.scale), 0, 1)
     held = opening + (1 - opening) * far  # the corners stay together
     lower = bump_at(face, "left", "mouth", 0.0, 0.03, 0.12, 0.075)
-    lower += 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)
+    lower = (lower + 0.6 * bump_at(face, "left", "mouth", 0.0, 0.16, 0.14, 0.10)) * held
     upper = -0.45 * bump_at(face, "left", "mouth", 0.0, -0.02, 0.10, 0.050) * held
-    lower *= held
-    peak = lower.max()
-    return upper / peak, lower / peak, below
+    return upper / lower.max(), lower / lower.max(), below
 
 
 @kept
@@ -246,10 +243,9 @@ def unit_shade(face: Face, au: str, side: str) -> np.ndarray:
     tilt += face.light[1] * cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3, scale=scale)
     # A slope that rises away from the lamp turns darker; a hollow gets less of the sky as well.
     shade = -tilt + 0.12 * relief
-    peak = np.abs(shade).max()
     highest = max((abs(fold[-1]) for fold in folds), default=0.0)
     # A fold of height 1 changes the brightness by 0.032 at 1 px of motion.
-    return (shade * np.float32(0.032 * highest / peak)) if peak > 0 else shade
+    return shade * np.float32(0.032 * highest / max(np.abs(shade).max(), 1e-12))
 
 
 def expression_field(face: Face, pixels: Pixels) -> np.ndarray:
@@ -267,25 +263,6 @@ def cue_weight(face: Face, kind: str) -> np.ndarray:
     weight = sum(bump_at(face, *patch) for patch in CUE_PATCHES[kind])
     # A known boundary: nothing at all below a tenth of the peak, nor on the hair that lies over the forehead.
     return np.clip((weight - 0.1) / 0.9, 0, 1) * face.mask
-
-
-@kept
-def pulse_field(face: Face) -> np.ndarray:
-    """The timing cue's displacement, (size, size, 2) float32, longest vector 1: the wings of the nose spread."""
-    field = np.zeros((face.size, face.size, 2), np.float32)
-    for side, out in (("right", -1.0), ("left", 1.0)):
-        bump = bump_at(face, side, "nose_wing", 0.008, -0.004, 0.034, 0.036)
-        field[..., 0] += np.float32(out) * bump
-        field[..., 1] -= np.float32(0.25) * bump
-    return field / np.linalg.norm(field, axis=-1).max()
-
-
-def reach(face: Face, name: str) -> np.ndarray:
-    """How much each place has of the peak of an AU or of a kind of cue, (size, size)."""
-    if name in CUE_PATCHES:
-        return cue_weight(face, name)
-    fields = [pulse_field(face)] if name == "timing" else [unit_field(face, name, side) for side in ("right", "left")]
-    return sum(np.linalg.norm(field, axis=-1) for field in fields)
 
 
 def time_course(
